@@ -1,0 +1,1 @@
+The first release: a reverse proxy and load balancer started with `twistd -n lolly --config FILE`, with active and passive health checks, failover, TLS termination, an access log and an admin endpoint; `make demo` shows it at work.
