@@ -1,0 +1,1 @@
+"""Layer 1: pure text to frozen settings."""

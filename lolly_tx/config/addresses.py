@@ -1,0 +1,197 @@
+"""The kinds of values that name a place: endpoints, hosts, networks, files.
+
+May import: problems, schema, kinds. Used by: tables, targets, rules, model.
+"""
+
+from __future__ import annotations
+
+import difflib
+import ipaddress
+import re
+from typing import Any
+
+from lolly_tx.config.kinds import TEXT, Word, nearest, plain_text, quoted
+from lolly_tx.config.problems import Rejected
+from lolly_tx.config.schema import Place
+
+_LABEL = r"[a-z0-9_](?:[a-z0-9_-]{0,61}[a-z0-9_])?"
+_HOST_NAME = re.compile(rf"(?:{_LABEL}\.)*{_LABEL}\.?")
+_HOST_PORT = re.compile(r"(\[[0-9A-Fa-f:.]+\]|[^:\[\]]+)(?::(\d{1,5}))?")
+_ENDPOINT = re.compile(r"([A-Za-z][A-Za-z0-9_.+-]*)(?::.*)?", re.DOTALL)
+
+
+class _Endpoint(Word):
+    """A Twisted endpoint string. `side`: "server" or "client"."""
+
+    word = "endpoint"
+
+    def __init__(self, side: str) -> None:
+        self.side = side
+
+    def read(self, raw: Any, place: Place) -> str:
+        text = plain_text(raw)
+        match = _ENDPOINT.fullmatch(text)
+        known = place.known(self.side)
+        if match is None or (known is not None and match[1] not in known):
+            raise Rejected(self._fix(text, match, known))
+        if match[1] == "tcp":
+            self._check_tcp(text)
+        return text
+
+    def _fix(self, text: str, match: Any, known: frozenset[str] | None) -> str:
+        address = re.fullmatch(r"\[?([^\[\]/]*?)\]?:(\d{1,5})", text)
+        if address is not None:
+            host = address[1].replace(":", "\\:")
+            if self.side == "client":
+                fix = f"tcp:{host or '127.0.0.1'}:{address[2]}"
+            else:
+                fix = f"tcp:{address[2]}" + (f":interface={host}" if host else "")
+            return f'is no endpoint string; did you mean "{fix}"?'
+        if match is None or known is None:
+            return 'is no endpoint string such as "tcp:8080:interface=127.0.0.1"'
+        return "no endpoint type has this name" + nearest(match[1], known)
+
+    def _check_tcp(self, text: str) -> None:
+        plain, named = endpoint_parts(text)
+        at = 1 if self.side == "server" else 2
+        port = named.get("port", plain[at] if len(plain) > at else "")
+        if not (port.isascii() and port.isdigit() and int(port) <= 65535):
+            form = "tcp:PORT" if self.side == "server" else "tcp:HOST:PORT"
+            raise Rejected(f"needs a port between 0 and 65535, as in {form}")
+
+
+def endpoint_parts(text: str) -> tuple[list[str], dict[str, str]]:
+    """The positional and the named parts of an endpoint string."""
+    plain: list[str] = []
+    named: dict[str, str] = {}
+    for part in re.findall(r"(?:\\.|[^:\\])+|(?<=:)(?=:|$)", text, re.DOTALL):
+        name, equals, value = part.partition("=")
+        if equals and name.isidentifier():
+            named[name] = re.sub(r"\\(.)", r"\1", value)
+        else:
+            plain.append(re.sub(r"\\(.)", r"\1", part))
+    return plain, named
+
+
+class _PathOfFile(Word):
+    """A file that must exist, made absolute. `optional`: may be empty."""
+
+    word = "file"
+
+    def __init__(self, optional: bool = False) -> None:
+        self.optional = optional
+
+    def read(self, raw: Any, place: Place) -> str:
+        text = TEXT.read(raw, place)
+        if not text:
+            if self.optional:
+                return ""
+            raise Rejected("must name a file")
+        path = place.absolute(text)
+        if not place.exists(path):
+            raise Rejected(f"no such file: {path}")
+        return path
+
+
+class _LogPath(Word):
+    """A file that may not exist yet, or "-"."""
+
+    word = "file"
+
+    def read(self, raw: Any, place: Place) -> str:
+        text = TEXT.read(raw, place)
+        if not text:
+            raise Rejected('must name a file, or "-" for standard output')
+        return text if text == "-" else place.absolute(text)
+
+
+class _SentHost(Word):
+    """The Host for targets: two words, or a literal."""
+
+    word = "host"
+
+    def read(self, raw: Any, place: Place) -> str:
+        text = plain_text(raw)
+        if text in ("preserve", "target"):
+            return text
+        match = _HOST_PORT.fullmatch(text)
+        if match is None or not valid_host(match[1]) or int(match[2] or 1) > 65535:
+            raise Rejected('must be "preserve", "target" or a host name')
+        close = difflib.get_close_matches(text, ("preserve", "target"), cutoff=0.8)
+        if close:
+            raise Rejected(f'did you mean "{close[0]}"?')
+        return text
+
+
+def valid_host(host: str) -> bool:
+    """Whether `host` is a DNS name or an IP address, IPv6 with or without brackets."""
+    bare = host[1:-1] if host.startswith("[") and host.endswith("]") else host
+    if ":" in bare or bare != host or re.fullmatch(r"[0-9.]+", bare):
+        try:
+            ipaddress.ip_address(bare)
+        except ValueError:
+            return False
+        return True
+    return len(host) <= 253 and bool(_HOST_NAME.fullmatch(host.lower()))
+
+
+class _HostPattern(Word):
+    """A host name, or "*." and the rest of one; folded to lower case."""
+
+    word = "host"
+
+    def read(self, raw: Any, place: Place) -> str:
+        text = plain_text(raw)
+        name = text.lower()
+        if not name.isascii():
+            try:
+                ascii_name = name.encode("idna").decode("ascii")
+            except UnicodeError:
+                raise Rejected("must be a host name in ASCII") from None
+            raise Rejected(f'must be ASCII; did you mean "{ascii_name}"?')
+        rest = name[2:] if name.startswith("*.") else name
+        if valid_host(rest) and (rest is name or not _is_address(rest)):
+            return name
+        match = _HOST_PORT.fullmatch(name)
+        if match is not None and match[2] and valid_host(match[1]):
+            raise Rejected(f'takes no port; did you mean "{match[1]}"?')
+        raise Rejected('must be a host name, or "*." and the rest of one')
+
+
+def _is_address(host: str) -> bool:
+    return bool(re.fullmatch(r"[0-9.]+|\[.*|.*:.*", host))
+
+
+class _NetworkRange:
+    """An address or a network in CIDR form."""
+
+    word = "network"
+
+    def read(
+        self, raw: Any, place: Place
+    ) -> ipaddress.IPv4Network | ipaddress.IPv6Network:
+        text = plain_text(raw)
+        try:
+            return ipaddress.ip_network(text)
+        except ValueError:
+            pass
+        try:
+            wider = ipaddress.ip_network(text, strict=False)
+        except ValueError:
+            raise Rejected(
+                'must be an address or a network such as "10.0.0.0/8"'
+            ) from None
+        raise Rejected(f'has bits beyond its prefix; did you mean "{wider}"?')
+
+    def show(self, value: Any) -> str:
+        return quoted(str(value))
+
+
+FILE = _PathOfFile()
+OPTIONAL_FILE = _PathOfFile(optional=True)
+LOG_PATH = _LogPath()
+LISTEN = _Endpoint("server")
+CONNECT = _Endpoint("client")
+SENT_HOST = _SentHost()
+HOST_PATTERN = _HostPattern()
+NETWORK = _NetworkRange()

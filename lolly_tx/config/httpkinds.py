@@ -1,0 +1,167 @@
+"""The kinds of values HTTP has: paths, patterns, methods, header fields, statuses.
+
+May import: problems, schema, kinds, regexes. Used by: tables, model.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from types import MappingProxyType
+from typing import Any
+
+from lolly_tx.config.kinds import TEXT, Word, nearest, plain_text, quoted, type_word
+from lolly_tx.config.problems import Rejected
+from lolly_tx.config.regexes import refusal
+from lolly_tx.config.schema import Place
+
+_TOKEN = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")
+_FIELD_VALUE = re.compile(r"[\t\x20-\x7e\x80-\xff]*")
+_STATUS_RANGE = re.compile(r"([1-5]\d\d)(?:-([1-5]\d\d))?")
+
+
+class _RoutePath(Word):
+    """The path pattern of a route."""
+
+    word = "path pattern"
+
+    def read(self, raw: Any, place: Place) -> str:
+        text = TEXT.read(raw, place)
+        if text.startswith("~"):
+            pattern = text[2:] if text.startswith("~*") else text[1:]
+            reason = refusal(pattern, caseless=text.startswith("~*"))
+            if reason:
+                raise Rejected(reason)
+            return text
+        sign = "=" if text.startswith("=") else "^~" if text.startswith("^~") else ""
+        path = text[len(sign) :]
+        if not path.startswith("/"):
+            raise Rejected(f'must begin with a slash; did you mean "{sign}/{path}"?')
+        if re.search(r"[?#\s]", path) or not path.isascii():
+            raise Rejected("must be a path in ASCII without query, fragment or blanks")
+        return text
+
+
+class _RequestPath(Word):
+    """A path to ask for, with or without a query."""
+
+    word = "path"
+
+    def read(self, raw: Any, place: Place) -> str:
+        text = plain_text(raw)
+        if not text.startswith("/"):
+            raise Rejected(f'must begin with a slash; did you mean "/{text}"?')
+        if not re.fullmatch(r"[!-~]*", text) or "#" in text:
+            raise Rejected("must be ASCII without blanks and fragment")
+        return text
+
+
+class _BodyRegex(Word):
+    """A regular expression to find in a body; empty = none."""
+
+    word = "regular expression"
+
+    def read(self, raw: Any, place: Place) -> str:
+        text = plain_text(raw)
+        reason = refusal(text)
+        if reason:
+            raise Rejected(reason)
+        return text
+
+
+class _Method(Word):
+    """A request method."""
+
+    word = "method"
+
+    def read(self, raw: Any, place: Place) -> str:
+        text = plain_text(raw)
+        if not re.fullmatch(r"[A-Z][A-Z0-9_-]*", text):
+            raise Rejected('must be a method in capitals such as "GET" or "HEAD"')
+        if text in ("CONNECT", "TRACE"):
+            raise Rejected("cannot be used for a check")
+        return text
+
+
+class _Headers:
+    """Header fields: names with values."""
+
+    word = "table of header fields"
+
+    def read(self, raw: Any, place: Place) -> Mapping[str, str]:
+        if not isinstance(raw, dict):
+            raise Rejected(f"must be a table of names and values, not {type_word(raw)}")
+        seen: dict[str, str] = {}
+        out: dict[str, str] = {}
+        for name, value in raw.items():
+            here = place.at(name)
+            if not _TOKEN.fullmatch(name):
+                here.wrong("is no valid header name")
+            elif name.lower() in seen:
+                here.wrong(f"the same field as {seen[name.lower()]}")
+            elif not isinstance(value, str) or not _FIELD_VALUE.fullmatch(value):
+                here.wrong("must be text without control characters")
+            seen.setdefault(name.lower(), name)
+            out[name] = value
+        return MappingProxyType(out)
+
+    def show(self, value: Any) -> str:
+        fields = ", ".join(f"{quoted(k)} = {quoted(v)}" for k, v in value.items())
+        return f"{{ {fields} }}" if fields else "{}"
+
+
+class _HashKey(Word):
+    """What an exchange is hashed by."""
+
+    word = "hash key"
+
+    def read(self, raw: Any, place: Place) -> str:
+        text = plain_text(raw)
+        kind, _, name = text.partition(":")
+        if text in ("", "ip", "uri"):
+            return text
+        if kind not in ("header", "cookie") or not _TOKEN.fullmatch(name):
+            raise Rejected('must be "ip", "uri", "header:NAME" or "cookie:NAME"')
+        return text
+
+
+class _StatusRange(Word):
+    """A status or a range of them."""
+
+    word = "status"
+
+    def read(self, raw: Any, place: Place) -> str:
+        if isinstance(raw, int) and not isinstance(raw, bool):
+            raw = str(raw)
+        match = _STATUS_RANGE.fullmatch(plain_text(raw))
+        if match is None or int(match[2] or match[1]) < int(match[1]):
+            raise Rejected('must be a status such as "204" or a range, "200-299"')
+        return str(raw)
+
+
+class _RetryCause(Word):
+    """What leads to another attempt."""
+
+    word = "cause"
+    WORDS = ("connect", "timeout", "reset")
+
+    def read(self, raw: Any, place: Place) -> str:
+        if isinstance(raw, int) and not isinstance(raw, bool):
+            raw = str(raw)
+        text = plain_text(raw)
+        if text not in self.WORDS and not re.fullmatch(r"[45]\d\d", text):
+            raise Rejected(
+                'is no cause and no status from "400" to "599"'
+                + nearest(text, self.WORDS)
+            )
+        return text
+
+
+ROUTE_PATH = _RoutePath()
+REQUEST_PATH = _RequestPath()
+BODY_REGEX = _BodyRegex()
+METHOD = _Method()
+HEADERS = _Headers()
+HASH_KEY = _HashKey()
+STATUS_RANGE = _StatusRange()
+RETRY_CAUSE = _RetryCause()

@@ -1,0 +1,314 @@
+"""The settings, frozen: what a configuration file says, with every default filled in.
+
+Each field declares its kind and its explanation once; reading, `lolly check --defaults`
+and the reference page (docs/configuration.md) follow the declaration. Durations are
+seconds, sizes are bytes. Nothing in here is live: no sockets, timers or counters.
+
+May import: domain values, the kinds of config. Used by: service (builds from it),
+consequences, and whoever wants to know a setting.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from ipaddress import IPv4Network, IPv6Network
+from types import MappingProxyType
+from typing import Literal
+
+import attrs
+
+from lolly_tx.config.addresses import FILE, LISTEN, LOG_PATH, OPTIONAL_FILE
+from lolly_tx.config.httpkinds import ROUTE_PATH
+from lolly_tx.config.kinds import TEXT, Choice, Count, Duration, Size
+from lolly_tx.config.pools import (
+    Connections,
+    Health,
+    Match,
+    Passive,
+    PoolSettings,
+    PoolTimeout,
+    Retry,
+    UpstreamTLS,
+)
+from lolly_tx.config.schema import about
+from lolly_tx.config.tables import (
+    HOST_PATTERNS,
+    NAME_LIST,
+    NETWORKS,
+    ListOf,
+    Named,
+    Table,
+)
+
+__all__ = [
+    "AccessLog",
+    "Admin",
+    "Config",
+    "Connections",
+    "Health",
+    "Limits",
+    "Listener",
+    "ListenerTLS",
+    "Match",
+    "Network",
+    "Passive",
+    "PoolSettings",
+    "PoolTimeout",
+    "Retry",
+    "Route",
+    "Timeouts",
+    "UpstreamTLS",
+]
+
+Network = IPv4Network | IPv6Network
+NO_LISTENERS: Mapping[str, Listener] = MappingProxyType({})
+NO_POOLS: Mapping[str, PoolSettings] = MappingProxyType({})
+
+
+@attrs.frozen
+class Admin:
+    """The admin side: API, health of the proxy itself, metrics."""
+
+    endpoint: str = attrs.field(
+        metadata=about(
+            LISTEN,
+            "Where the admin side listens: any Twisted server endpoint string. Keep it"
+            " on loopback or a unix socket; it has no password.",
+        )
+    )
+
+
+@attrs.frozen
+class ListenerTLS:
+    """TLS of a listener."""
+
+    certificate: str = attrs.field(
+        metadata=about(
+            FILE,
+            "PEM file with the certificate chain, the site's own first. Relative to"
+            " the folder of the configuration file.",
+        )
+    )
+    key: str = attrs.field(
+        default="",
+        metadata=about(
+            OPTIONAL_FILE,
+            'PEM file with the private key; "" when `certificate` has it too.',
+        ),
+    )
+
+
+@attrs.frozen
+class Listener:
+    """An address where clients connect."""
+
+    name: str
+    endpoint: str = attrs.field(
+        metadata=about(
+            LISTEN,
+            'Any Twisted server endpoint string: "tcp:8080", "tcp:8080:interface='
+            '127.0.0.1", "unix:/run/lolly.sock", "ssl:..." and those of plugins.',
+        )
+    )
+    tls: ListenerTLS | None = attrs.field(
+        default=None,
+        metadata=about(Table(ListenerTLS), "Its presence turns TLS on."),
+    )
+
+
+@attrs.frozen
+class Route:
+    """What leads a request to a pool: first the most specific host, then path."""
+
+    pool: str = attrs.field(
+        metadata=about(TEXT, "Name of the pool that answers."),
+    )
+    listeners: tuple[str, ...] = attrs.field(
+        default=(),
+        metadata=about(
+            NAME_LIST,
+            "Names of the listeners it holds for, one or a list; none = every one.",
+            key="listener",
+        ),
+    )
+    hosts: tuple[str, ...] = attrs.field(
+        default=(),
+        metadata=about(
+            HOST_PATTERNS,
+            'Host names, one or a list: "example.com", "*.example.org"; none = any.',
+            key="host",
+        ),
+    )
+    path: str = attrs.field(
+        default="/",
+        metadata=about(
+            ROUTE_PATH,
+            '"/api/" is a prefix, "=/x" this path only, "~^/v[0-9]+/" a regular'
+            ' expression, "~*" the same without regard to case, "^~/x" a prefix that'
+            " is preferred to regular expressions.",
+        ),
+    )
+
+
+@attrs.frozen
+class AccessLog:
+    """One line per exchange."""
+
+    path: str = attrs.field(
+        default="-",
+        metadata=about(
+            LOG_PATH,
+            'File to append to, relative to the configuration file; "-" = standard'
+            " output.",
+        ),
+    )
+    format: Literal["combined", "json"] = attrs.field(
+        default="combined",
+        metadata=about(
+            Choice("combined", "json"),
+            '"combined" plus target, its status and times, or one JSON object.',
+        ),
+    )
+    buffer_size: int = attrs.field(
+        default=65536,
+        metadata=about(
+            Size(0, 64 << 20), "Lines gathered before they are written; 0 = none."
+        ),
+    )
+    flush: float = attrs.field(
+        default=1.0,
+        metadata=about(Duration(0.01), "The longest a line waits to be written."),
+    )
+
+
+@attrs.frozen
+class Limits:
+    """What one client, one message and the process may take."""
+
+    head_size: int = attrs.field(
+        default=32 << 10,
+        metadata=about(Size(256, 16 << 20), "Head of a request; 431 beyond."),
+    )
+    fields: int = attrs.field(
+        default=200,
+        metadata=about(Count(1, 100000), "Header fields of a request; 431 beyond."),
+    )
+    line_size: int = attrs.field(
+        default=8 << 10,
+        metadata=about(Size(64, 16 << 20), "Request line; 414 beyond."),
+    )
+    body_size: int = attrs.field(
+        default=0,
+        metadata=about(
+            Size(0, 1 << 62), "Body of a request; 413 beyond; 0 = no limit."
+        ),
+    )
+    response_head_size: int = attrs.field(
+        default=64 << 10,
+        metadata=about(Size(256, 16 << 20), "Head of an answer; 502 beyond."),
+    )
+    response_fields: int = attrs.field(
+        default=1000,
+        metadata=about(Count(1, 100000), "Header fields of an answer; 502 beyond."),
+    )
+    interim_responses: int = attrs.field(
+        default=16,
+        metadata=about(Count(0, 1000), "1xx answers to one request; 502 beyond."),
+    )
+    connections: int = attrs.field(
+        default=10000,
+        metadata=about(
+            Count(0, 10**7), "Client connections in all; 503 beyond; 0 = no limit."
+        ),
+    )
+    connections_per_listener: int = attrs.field(
+        default=0,
+        metadata=about(Count(0, 10**7), "The same for each listener; 0 = no limit."),
+    )
+    connections_per_client: int = attrs.field(
+        default=0,
+        metadata=about(
+            Count(0, 10**7), "The same for each client address; 0 = no limit."
+        ),
+    )
+    requests_per_connection: int = attrs.field(
+        default=0,
+        metadata=about(
+            Count(0, 10**9),
+            "Requests after which a client connection is closed; 0 = no limit.",
+        ),
+    )
+
+
+@attrs.frozen
+class Timeouts:
+    """How long a client may take."""
+
+    head: float = attrs.field(
+        default=10.0,
+        metadata=about(Duration(0.001), "From the first byte of a head to its end."),
+    )
+    body: float = attrs.field(
+        default=30.0,
+        metadata=about(Duration(0.001), "Until more of the request's body comes."),
+    )
+    keepalive: float = attrs.field(
+        default=60.0,
+        metadata=about(Duration(0.001), "Until the next request begins."),
+    )
+    write: float = attrs.field(
+        default=30.0,
+        metadata=about(Duration(0.001), "Until it takes more of the answer."),
+    )
+    shutdown: float = attrs.field(
+        default=30.0,
+        metadata=about(Duration(0.0), "What exchanges in flight get at a stop."),
+    )
+
+
+@attrs.frozen
+class Config:
+    """A whole configuration. `file`: its main file, for messages."""
+
+    file: str
+    admin: Admin | None = attrs.field(
+        default=None,
+        metadata=about(Table(Admin), "The admin side; off without this table."),
+    )
+    listeners: Mapping[str, Listener] = attrs.field(
+        default=NO_LISTENERS,
+        metadata=about(
+            Named(Listener), "One table per listener, by name.", key="listener"
+        ),
+    )
+    routes: tuple[Route, ...] = attrs.field(
+        default=(),
+        metadata=about(
+            ListOf(Table(Route), "routes"), "One table per route.", key="route"
+        ),
+    )
+    pools: Mapping[str, PoolSettings] = attrs.field(
+        default=NO_POOLS,
+        metadata=about(Named(PoolSettings), "One table per pool, by name.", key="pool"),
+    )
+    trusted_proxies: tuple[Network, ...] = attrs.field(
+        default=(),
+        metadata=about(
+            NETWORKS,
+            'Addresses or networks ("10.0.0.0/8") of proxies in front of this one:'
+            " their X-Forwarded-* and Forwarded are believed and continued.",
+        ),
+    )
+    access_log: AccessLog | None = attrs.field(
+        default=None,
+        metadata=about(
+            Table(AccessLog), "One line per exchange; off without this table."
+        ),
+    )
+    limits: Limits = attrs.field(
+        default=Limits(), metadata=about(Table(Limits), "Upper limits.")
+    )
+    timeouts: Timeouts = attrs.field(
+        default=Timeouts(),
+        metadata=about(Table(Timeouts), "How long a client may take."),
+    )

@@ -1,0 +1,88 @@
+"""How a setting is declared: once, as metadata of an attrs field.
+
+The declaration drives the reading of files, `lolly check --defaults` and the reference
+page. A field without the metadata (a name that is a table's key, the file's name) is
+no setting.
+
+May import: nothing of ours. Used by: model (declares), read, reference.
+"""
+
+from __future__ import annotations
+
+from typing import Any, Protocol
+
+import attrs
+
+_ABOUT = "lolly_tx.setting"
+
+
+class Place(Protocol):
+    """Where a value stands: its key path, and what its reading may need to know."""
+
+    def at(self, part: str | int) -> Place:
+        """The place of a key or an element inside the value."""
+
+    def wrong(self, message: str) -> None:
+        """Record a problem with the value here."""
+
+    def absolute(self, path: str) -> str:
+        """`path` as seen from the folder of the configuration file."""
+
+    def exists(self, path: str) -> bool:
+        """Whether there is a file of that absolute path."""
+
+    def known(self, names: str) -> frozenset[str] | None:
+        """The names known for "balance", "client" or "server"; None: any goes."""
+
+
+class Kind(Protocol):
+    """A kind of value: how it is read, and how it is written."""
+
+    @property
+    def word(self) -> str:
+        """What the reference calls it: "duration", "list of addresses"."""
+
+    def read(self, raw: Any, place: Place) -> Any:
+        """The value, or `problems.Rejected`."""
+
+    def show(self, value: Any) -> str:
+        """The value as TOML."""
+
+
+@attrs.frozen
+class Setting:
+    """One declared setting. `key`: as in files. `field`: the attribute's name."""
+
+    key: str
+    field: str
+    kind: Kind
+    doc: str
+    default: Any
+
+    @property
+    def required(self) -> bool:
+        """Whether a table without this key is refused."""
+        return self.default is attrs.NOTHING
+
+
+def about(kind: Kind, doc: str, key: str = "") -> dict[str, Any]:
+    """The metadata of a setting. `key`: when the file's word is not the field's."""
+    return {_ABOUT: (kind, doc, key)}
+
+
+def settings_of(cls: type) -> tuple[Setting, ...]:
+    """The settings of an attrs class, in order of declaration."""
+    found = []
+    for field in attrs.fields(cls):
+        if _ABOUT in field.metadata:
+            kind, doc, key = field.metadata[_ABOUT]
+            found.append(
+                Setting(
+                    key=key or field.name,
+                    field=field.name,
+                    kind=kind,
+                    doc=doc,
+                    default=field.default,
+                )
+            )
+    return tuple(found)

@@ -1,0 +1,179 @@
+"""The kinds of values made of others: tables, named tables and lists.
+
+A table reads every key it can and records every problem, so that all errors of a file
+come out at once.
+
+May import: problems, schema, the kinds. Used by: model (declares with these), load.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Mapping
+from types import MappingProxyType
+from typing import Any
+
+import attrs
+
+from lolly_tx.config.addresses import HOST_PATTERN, NETWORK
+from lolly_tx.config.httpkinds import RETRY_CAUSE, STATUS_RANGE
+from lolly_tx.config.kinds import TEXT, nearest, quoted, type_word
+from lolly_tx.config.problems import Rejected
+from lolly_tx.config.schema import Kind, Place, Setting, settings_of
+
+_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]{0,63}")
+_BARE_KEY = re.compile(r"[A-Za-z0-9_-]+")
+
+# Keys that are planned, so that the answer is not a wrong guess.
+NOT_YET = frozenset({"workers", "http2"})
+
+
+def read_or_none(kind: Kind, raw: Any, place: Place) -> Any:
+    """The value, or None after the problem was recorded."""
+    try:
+        return kind.read(raw, place)
+    except Rejected as rejected:
+        if rejected.message:
+            place.wrong(rejected.message)
+        return None
+
+
+class Table:
+    """A table read into an instance of an attrs class with declared settings."""
+
+    word = "table"
+
+    def __init__(self, cls: Any) -> None:
+        self.cls = cls
+
+    def read(self, raw: Any, place: Place) -> Any:
+        """See `schema.Kind`."""
+        return self.read_named(raw, place, {})
+
+    def read_named(self, raw: Any, place: Place, given: Mapping[str, Any]) -> Any:
+        """An instance from `raw` and the fields that are no settings."""
+        if not isinstance(raw, dict):
+            raise Rejected(f"must be a table, not {type_word(raw)}")
+        settings = {setting.key: setting for setting in settings_of(self.cls)}
+        values = dict(given)
+        complete = True
+        for key, value in raw.items():
+            if key not in settings:
+                place.at(key).wrong(self._unknown(key, settings))
+                continue
+            read = read_or_none(settings[key].kind, value, place.at(key))
+            if read is not None:
+                values[settings[key].field] = read
+            elif settings[key].required:
+                complete = False
+        for key, setting in settings.items():
+            if setting.required and key not in raw:
+                place.wrong(f'the key "{key}" is missing')
+                complete = False
+        if not complete:
+            raise Rejected()
+        return self.cls(**values)
+
+    def _unknown(self, key: str, settings: Mapping[str, Setting]) -> str:
+        if key in NOT_YET:
+            return "not available yet"
+        for setting in settings.values():
+            if isinstance(setting.kind, Table):
+                if key in {inner.key for inner in settings_of(setting.kind.cls)}:
+                    return f'unknown key; did you mean "{setting.key}.{key}"?'
+        return "unknown key" + nearest(key, settings)
+
+    def show(self, value: Any) -> str:
+        """See `schema.Kind`."""
+        shown = (
+            f"{setting.key} = {setting.kind.show(getattr(value, setting.field))}"
+            for setting in settings_of(self.cls)
+        )
+        return f"{{ {', '.join(shown)} }}"
+
+
+class Named:
+    """A table of tables: the key is the `name` of what the inner table says."""
+
+    word = "tables by name"
+
+    def __init__(self, cls: Any) -> None:
+        self.cls = cls
+        self.table = Table(cls)
+
+    def read(self, raw: Any, place: Place) -> Mapping[str, Any]:
+        """See `schema.Kind`."""
+        if not isinstance(raw, dict):
+            raise Rejected(f"must be a table of named tables, not {type_word(raw)}")
+        out = {}
+        for name, value in raw.items():
+            here = place.at(name)
+            if not _NAME.fullmatch(name):
+                here.wrong("a name is letters, digits, - and _, at most 64 of them")
+                continue
+            try:
+                out[name] = self.table.read_named(value, here, {"name": name})
+            except Rejected as rejected:
+                if rejected.message:
+                    here.wrong(rejected.message)
+        return MappingProxyType(out)
+
+    def show(self, value: Any) -> str:
+        """See `schema.Kind`."""
+        shown = (
+            f"{toml_key(name)} = {self.table.show(v)}" for name, v in value.items()
+        )
+        return "{" + ", ".join(shown) + "}"
+
+
+def toml_key(name: str) -> str:
+    """A TOML key, quoted where it must be."""
+    return name if _BARE_KEY.fullmatch(name) else quoted(name)
+
+
+@attrs.frozen
+class ListOf:
+    """A list; `single`: one value alone stands for a list of one."""
+
+    element: Kind
+    plural: str
+    single: bool = False
+
+    @property
+    def word(self) -> str:
+        """What the reference calls it."""
+        return (
+            f"{self.element.word} or list" if self.single else f"list of {self.plural}"
+        )
+
+    def read(self, raw: Any, place: Place) -> tuple[Any, ...]:
+        """See `schema.Kind`."""
+        if self.single and isinstance(raw, str):
+            return (self.element.read(raw, place),)
+        if not isinstance(raw, list):
+            raise Rejected(f"must be a list of {self.plural}, not {type_word(raw)}")
+        return tuple(self._elements(raw, place))
+
+    def _elements(self, raw: list[Any], place: Place) -> Iterator[Any]:
+        seen = []
+        for index, value in enumerate(raw):
+            here = place.at(index)
+            read = read_or_none(self.element, value, here)
+            if read is None:
+                continue
+            if not isinstance(self.element, Table) and read in seen:
+                here.wrong("is in the list twice")
+                continue
+            seen.append(read)
+            yield read
+
+    def show(self, value: Any) -> str:
+        """See `schema.Kind`."""
+        return "[" + ", ".join(self.element.show(one) for one in value) + "]"
+
+
+NAME_LIST = ListOf(TEXT, "names", single=True)
+HOST_PATTERNS = ListOf(HOST_PATTERN, "hosts", single=True)
+STATUS_RANGES = ListOf(STATUS_RANGE, "statuses")
+RETRY_ON = ListOf(RETRY_CAUSE, "causes")
+NETWORKS = ListOf(NETWORK, "networks")

@@ -1,0 +1,220 @@
+"""The targets of a pool: URLs or tables, read into `domain.target.Target`.
+
+May import: domain.target, the kinds of config. Used by: model.
+"""
+
+from __future__ import annotations
+
+import re
+from collections import Counter
+from typing import Any, Literal
+from zlib import crc32
+
+import attrs
+
+from lolly_tx.config.addresses import CONNECT, valid_host
+from lolly_tx.config.kinds import FLAG, Count, Word, plain_text, quoted, type_word
+from lolly_tx.config.problems import Rejected
+from lolly_tx.config.schema import Place, about, settings_of
+from lolly_tx.config.tables import Table, read_or_none
+from lolly_tx.domain.target import Target, target_id
+
+_URL = re.compile(
+    r"(?P<scheme>[A-Za-z][A-Za-z0-9+.-]*)://"
+    r"(?P<authority>[^/?#]*)(?P<rest>.*)",
+    re.DOTALL,
+)
+_AUTHORITY = re.compile(r"(\[[0-9A-Fa-f:.]+\]|[^:\[\]@]+)(?::([0-9]{1,5}))?")
+_ID = re.compile(r"[a-z0-9]([a-z0-9-]{0,62}[a-z0-9])?")
+
+
+@attrs.frozen
+class _Address:
+    """What a target's URL says."""
+
+    url: str
+    scheme: Literal["http", "https"]
+    host: str
+    port: int
+
+
+class _Url(Word):
+    """The URL of a target: scheme, host and port, nothing more."""
+
+    word = "URL"
+
+    def read(self, raw: Any, place: Place) -> _Address:
+        text = plain_text(raw)
+        match = _URL.fullmatch(text)
+        if match is None:
+            raise Rejected(self._no_url(text))
+        scheme = match["scheme"].lower()
+        if scheme not in ("http", "https"):
+            raise Rejected('must begin with "http://" or "https://"')
+        if "@" in match["authority"]:
+            raise Rejected("must have no user and password")
+        if match["rest"] not in ("", "/"):
+            raise Rejected("must be scheme, host and port only, without a path")
+        parts = _AUTHORITY.fullmatch(match["authority"])
+        if parts is None or not valid_host(parts[1]):
+            raise Rejected("has no valid host")
+        port = int(parts[2] or (443 if scheme == "https" else 80))
+        if not 1 <= port <= 65535:
+            raise Rejected("has a port that is not between 1 and 65535")
+        return _Address(
+            url=text,
+            scheme="https" if scheme == "https" else "http",
+            host=parts[1].strip("[]").lower(),
+            port=port,
+        )
+
+    def _no_url(self, text: str) -> str:
+        parts = _AUTHORITY.fullmatch(text)
+        if parts is not None and parts[2] and valid_host(parts[1]):
+            return f'must be a URL; did you mean "http://{text}"?'
+        if re.match(r"[a-z][a-z0-9-]*:", text):
+            return f"must be a URL; did you mean {{ endpoint = {quoted(text)} }}?"
+        return 'must be a URL such as "http://127.0.0.1:9001", or a table'
+
+
+class _Id(Word):
+    """A target's own name."""
+
+    word = "name"
+
+    def read(self, raw: Any, place: Place) -> str:
+        text = plain_text(raw)
+        if not _ID.fullmatch(text):
+            raise Rejected("must be small letters, digits and -, at most 64 of them")
+        return text
+
+
+@attrs.frozen
+class TargetTable:
+    """A target written as a table."""
+
+    url: _Address | None = attrs.field(
+        default=None,
+        metadata=about(_Url(), '"http://HOST:PORT" or "https://HOST:PORT".'),
+    )
+    endpoint: str = attrs.field(
+        default="",
+        metadata=about(
+            CONNECT,
+            'In place of `url`: any Twisted client endpoint string, "unix:/run/app'
+            '.sock"; HTTP is spoken over what it connects to.',
+        ),
+    )
+    id: str = attrs.field(
+        default="",
+        metadata=about(
+            _Id(), "Name in logs and commands; made from the address without it."
+        ),
+    )
+    weight: int = attrs.field(
+        default=1, metadata=about(Count(1, 65535), "Share of the traffic.")
+    )
+    max_conns: int = attrs.field(
+        default=0,
+        metadata=about(Count(0, 10**7), "Exchanges at once; 0 = no limit."),
+    )
+    backup: bool = attrs.field(
+        default=False,
+        metadata=about(FLAG, "Used only when no other target is available."),
+    )
+    down: bool = attrs.field(
+        default=False,
+        metadata=about(FLAG, "Not used until the operator enables it."),
+    )
+
+
+class _Targets:
+    """The list of a pool's targets, each with an id of its own."""
+
+    word = "list of targets"
+
+    def read(self, raw: Any, place: Place) -> tuple[Target, ...]:
+        if not isinstance(raw, list):
+            raise Rejected(f"must be a list of targets, not {type_word(raw)}")
+        if not raw:
+            raise Rejected("a pool needs at least one target")
+        found: list[tuple[Target, Place]] = []
+        for index, one in enumerate(raw):
+            here = place.at(index)
+            target = read_or_none(_TARGET, one, here)
+            if target is not None:
+                found.append((target, here))
+        return _with_ids(found)
+
+    def show(self, value: Any) -> str:
+        return "[" + ", ".join(_TARGET.show(target) for target in value) + "]"
+
+
+class _Target:
+    """One target: a URL or a table."""
+
+    word = "target"
+
+    def read(self, raw: Any, place: Place) -> Target:
+        if isinstance(raw, str):
+            entry = TargetTable(url=_URL_KIND.read(raw, place))
+        elif isinstance(raw, dict):
+            entry = _TABLE.read(raw, place)
+            if ("url" in raw) == ("endpoint" in raw):
+                raise Rejected('needs either "url" or "endpoint"')
+            if entry.url is None and not entry.endpoint:
+                raise Rejected()
+        else:
+            raise Rejected(f"must be a URL or a table, not {type_word(raw)}")
+        url = entry.url
+        return Target(
+            id=entry.id,
+            address=url.url if url else entry.endpoint,
+            scheme=url.scheme if url else "http",
+            host=url.host if url else "",
+            port=url.port if url else 0,
+            endpoint=entry.endpoint,
+            weight=entry.weight,
+            max_conns=entry.max_conns,
+            backup=entry.backup,
+            down=entry.down,
+        )
+
+    def show(self, value: Target) -> str:
+        where = "endpoint" if value.endpoint else "url"
+        shown = [f"{where} = {quoted(value.address)}"]
+        for setting in settings_of(TargetTable)[2:]:
+            shown.append(
+                f"{setting.key} = {setting.kind.show(getattr(value, setting.field))}"
+            )
+        return "{ " + ", ".join(shown) + " }"
+
+
+def _with_ids(found: list[tuple[Target, Place]]) -> tuple[Target, ...]:
+    """The targets, each with a unique id.
+
+    Two addresses may have one `target_id` ("unix:/a-b", "unix:/a/b"). All of them then
+    get a digest of their address, so that the ids do not depend on the order.
+    """
+    made = Counter(
+        target.id or target_id(target.address)
+        for target in {(t.id, t.address): t for t, _ in found}.values()
+    )
+    taken: dict[str, int] = {}
+    out = []
+    for number, (target, place) in enumerate(found, 1):
+        name = target.id or target_id(target.address)
+        if not target.id and made[name] > 1:
+            name = f"{name}-{crc32(target.address.encode()):08x}"
+        if name in taken:
+            same = "id" if target.id else "address"
+            place.wrong(f"has the same {same} as target {taken[name]}")
+        taken.setdefault(name, number)
+        out.append(attrs.evolve(target, id=name))
+    return tuple(out)
+
+
+_URL_KIND = _Url()
+_TABLE = Table(TargetTable)
+_TARGET = _Target()
+TARGETS = _Targets()
