@@ -1,0 +1,436 @@
+"""TCP and UNIX transports that write at once, for any reactor made of descriptors.
+
+Twisted's transports queue every write, arm the poller and send on the next round: two
+`epoll_ctl` and one event per write. The classes here try `send` first when nothing is
+queued, and keep every other rule of the stock transports (half-close, producers,
+aborts, the order of callbacks) by leaving those cases to the stock code.
+
+    eager(reactor) ---- listenTCP/connectTCP ---> PlainPort / PlainConnector
+    (a view that                                       |
+     proxies the rest)                       PlainServer / PlainClient
+                                                       |
+                    divert_reads / divert_writes: a `net.splice.Relay` moves bytes
+                    itself, called back in place of doRead / after the queue drained
+
+May import: nothing of ours. Used by: net.tls (the same rules for TLS), net.splice,
+net.downstream, net.upstream, service.listener.
+"""
+
+from __future__ import annotations
+
+import socket
+from collections.abc import Iterable
+from typing import Any, Protocol
+
+from twisted.internet import abstract, tcp, unix
+from twisted.internet.interfaces import ISSLTransport
+from twisted.internet.main import CONNECTION_DONE, CONNECTION_LOST
+from twisted.internet.posixbase import PosixReactorBase
+from twisted.logger import Logger
+from twisted.protocols.tls import TLSMemoryBIOFactory
+from twisted.python.failure import Failure
+from zope.interface import directlyProvides, providedBy
+
+__all__ = [
+    "PlainClient",
+    "PlainPort",
+    "PlainServer",
+    "PlainUNIXClient",
+    "PlainUNIXServer",
+    "SocketTransport",
+    "eager",
+    "is_secure",
+    "missing_names",
+    "pending_bytes",
+]
+
+RECEIVE_BYTES = 65536
+"""How much one `recv` asks for: the stock transport's bufferSize."""
+
+LEAST_BACKLOG = 1024
+"""Queue of connections not yet accepted. Twisted's 50 overflows in one burst, and then
+clients wait a second for their SYN to be repeated; the kernel caps it at somaxconn."""
+
+_log = Logger()
+
+
+class Diversion(Protocol):
+    """What takes the place of a transport's reading or writing: a relay."""
+
+    def source_ready(self) -> Exception | None:
+        """There is something to read. The result is doRead's."""
+
+    def sink_ready(self) -> Exception | None:
+        """There is room, and no queued byte left. The result is doWrite's."""
+
+    def transport_lost(self, transport: SocketTransport, reason: Failure) -> None:
+        """`transport` is about to close; its descriptor is still valid."""
+
+
+def missing_names() -> list[str]:
+    """The private names of Twisted this module leans on which are not there.
+
+    Empty with every release this was tested with. Otherwise `eager` changes nothing.
+    """
+    blank = abstract.FileDescriptor(reactor=object())  # type: ignore[arg-type]  # unused
+    needed = (
+        (blank, "_tempDataBuffer _tempDataLen dataBuffer offset"),
+        (blank, "_writeDisconnecting _writeDisconnected _maybePauseProducer"),
+        (blank, "_postLoseConnection bufferSize disconnecting connected"),
+        (tcp.Connection, "_aborting TLS _closeWriteConnection writeSomeData"),
+        (tcp.Port, "transport createInternetSocket _fromListeningDescriptor"),
+        (tcp.Connector, "_makeTransport"),
+        (unix.Connector, "_makeTransport"),
+        (unix.Port, "transport _fromListeningDescriptor"),
+    )
+    return [
+        f"{getattr(owner, '__name__', type(owner).__name__)}.{name}"
+        for owner, names in needed
+        for name in names.split()
+        if not hasattr(owner, name)
+    ]
+
+
+_MISSING = missing_names()
+if _MISSING:  # pragma: no cover  # only with a Twisted that does not exist yet
+    _log.warn(
+        "This Twisted lacks {names}: connections are served by its own transports, "
+        "correctly but slower",
+        names=", ".join(_MISSING),
+    )
+
+
+class SocketTransport(tcp.Connection):
+    """What our transports add to Twisted's: eager writes, diversions, `pending_bytes`.
+
+    Mixed in before a stock class. `secure`: the bytes on the wire are encrypted by this
+    transport.
+    """
+
+    secure = False
+    _broken = False
+    _reads_to: Diversion | None = None
+    _writes_to: Diversion | None = None
+
+    # -- writing
+
+    def write(self, data: bytes) -> None:
+        """Send `data`, at once if the kernel takes it; queue the rest.
+
+        Never raises for the connection's sake: a failed send is left for the reactor to
+        report, as with the stock transport.
+        """
+        if (
+            self._tempDataLen
+            or self.dataBuffer
+            or not self.connected
+            or self.disconnecting
+            or self._writeDisconnecting
+            or self._aborting
+            or self.TLS
+            or data.__class__ is not bytes
+            or (self.producer is not None and not self.streamingProducer)
+        ):
+            # A pull producer is asked for more when the queue drains: it needs one.
+            super().write(data)
+            return
+        if not data:
+            return
+        try:
+            sent = self.socket.send(data)
+        except BlockingIOError:
+            sent = 0
+        except OSError:
+            # The kernel reports an error once. doWrite will meet EPIPE and say so; but
+            # should doRead come first, it would see a clean end of file.
+            self._broken = True
+            sent = 0
+        if sent != len(data):
+            self._queue(memoryview(data)[sent:] if sent else data)
+
+    def _queue(self, data: bytes | memoryview) -> None:
+        self._tempDataBuffer.append(data)  # type: ignore[arg-type]  # joined later
+        self._tempDataLen += len(data)
+        self._maybePauseProducer()
+        self.startWriting()
+
+    def writeSequence(self, iovec: Iterable[bytes]) -> None:
+        """Send the parts as one write."""
+        # One copy is cheaper than sendmsg's vector up to 64 KiB, the most we pass here.
+        self.write(b"".join(iovec))
+
+    def pending_bytes(self) -> int:
+        """How many bytes are queued in user space."""
+        return len(self.dataBuffer) - self.offset + self._tempDataLen
+
+    # -- reading
+
+    def doRead(self) -> Exception | None:  # type: ignore[override]  # a mixin's lambda
+        """Hand one `recv` to the protocol."""
+        try:
+            data = self.socket.recv(RECEIVE_BYTES)
+        except BlockingIOError:
+            return None
+        except OSError:
+            return CONNECTION_LOST
+        if data:
+            self.protocol.dataReceived(data)
+            return None
+        return CONNECTION_LOST if self._broken else CONNECTION_DONE
+
+    # -- diversions
+
+    def divert_reads(self, relay: Diversion) -> None:
+        """Call `relay.source_ready` in place of doRead, until `restore_reads`."""
+        self._reads_to = relay
+        if not self._aborting:
+            self.doRead = relay.source_ready  # type: ignore[method-assign]  # as stock
+
+    def restore_reads(self) -> None:
+        """Read for the protocol again. Whether it is reading now is not changed."""
+        self._reads_to = None
+        if not self._aborting:
+            self.__dict__.pop("doRead", None)
+
+    def divert_writes(self, relay: Diversion) -> None:
+        """Call `relay.sink_ready` when writable and nothing is queued any more."""
+        self._writes_to = relay
+        if not self._aborting:
+            self.doWrite = self._diverted_write  # type: ignore[method-assign]  # ditto
+
+    def restore_writes(self) -> None:
+        """End of `divert_writes`; stops writing unless something is left to write."""
+        self._writes_to = None
+        if not self._aborting:
+            self.__dict__.pop("doWrite", None)
+        if not (self.pending_bytes() or self.disconnecting or self._writeDisconnecting):
+            self.stopWriting()
+
+    def _diverted_write(self) -> Exception | None:
+        if self.pending_bytes() or self.disconnecting or self._writeDisconnecting:
+            why = super().doWrite()
+            if why is not None or self.pending_bytes():
+                return why  # type: ignore[no-any-return]  # an untyped stock method
+        # The stock code resumes a producer when it drained: the relay may be gone.
+        relay = self._writes_to
+        return None if relay is None else relay.sink_ready()
+
+    # -- the end
+
+    def fail(self) -> None:
+        """Lose the connection in the next round: a relay met its socket's error."""
+        self._broken = True
+        self.stopReading()
+        self.reactor.callLater(  # type: ignore[attr-defined]  # IReactorTime as well
+            0, self.connectionLost, Failure(CONNECTION_LOST)
+        )
+
+    def connectionLost(self, reason: Failure) -> None:
+        """Tell the relays first, while the descriptor is valid, then the protocol."""
+        for relay in (self._reads_to, self._writes_to):
+            if relay is not None:
+                relay.transport_lost(self, reason)
+        super().connectionLost(reason)
+
+
+class PlainServer(SocketTransport, tcp.Server):
+    """An accepted TCP connection."""
+
+
+class PlainClient(SocketTransport, tcp.Client):
+    """A TCP connection we opened."""
+
+    def createInternetSocket(self) -> socket.socket:
+        """A non-blocking socket with TCP_NODELAY: we write whole messages."""
+        created: socket.socket = super().createInternetSocket()
+        created.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, True)
+        return created
+
+
+class UNIXTransport(SocketTransport):
+    """The same for UNIX sockets. Descriptors sent to us are dropped by the kernel."""
+
+    _sendmsgQueue: list[int]
+
+    def write(self, data: bytes) -> None:
+        """Send `data`; by the stock code while descriptors wait to go with it."""
+        if self._sendmsgQueue:
+            abstract.FileDescriptor.write(self, data)
+        else:
+            super().write(data)
+
+
+class PlainUNIXServer(UNIXTransport, unix.Server):
+    """An accepted UNIX connection."""
+
+
+class PlainUNIXClient(UNIXTransport, unix.Client):
+    """A UNIX connection we opened."""
+
+
+class PlainPort(tcp.Port):
+    """A listening TCP socket that makes `PlainServer`s."""
+
+    transport = PlainServer
+
+    def __init__(
+        self,
+        port: int,
+        factory: Any,
+        backlog: int = LEAST_BACKLOG,
+        interface: str = "",
+        reactor: Any = None,
+    ) -> None:
+        # An adopted socket (no port number) is listening already and passes None.
+        backlog = max(backlog or 0, LEAST_BACKLOG)
+        super().__init__(port, factory, backlog, interface, reactor)
+
+    def startListening(self) -> None:
+        """Listen. Accepted sockets inherit TCP_NODELAY, one system call less each."""
+        super().startListening()
+        self.socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, True)
+
+
+class PlainUNIXPort(unix.Port):
+    """A listening UNIX socket that makes `PlainUNIXServer`s."""
+
+    transport = PlainUNIXServer
+
+
+class PlainConnector(tcp.Connector):
+    """Opens `PlainClient`s."""
+
+    def _makeTransport(self) -> PlainClient:
+        return PlainClient(self.host, self.port, self.bindAddress, self, self.reactor)
+
+
+class PlainUNIXConnector(unix.Connector):
+    """Opens `PlainUNIXClient`s."""
+
+    def _makeTransport(self) -> Any:  # the base class names tcp.Client
+        return PlainUNIXClient(self.address, self, self.reactor, self.checkPID)
+
+
+class EagerReactor:
+    """A reactor whose stream connections are ours; all else is the real one's.
+
+    Not a reactor itself: a view to give to endpoints and to string parsers.
+    """
+
+    _port: type[tcp.Port] = PlainPort
+    _unix_port: type[unix.Port] = PlainUNIXPort
+
+    def __init__(self, reactor: PosixReactorBase) -> None:
+        self._reactor = reactor
+        directlyProvides(self, providedBy(reactor))
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._reactor, name)
+
+    def _listen(self, port: Any) -> Any:
+        port.startListening()
+        return port
+
+    def listenTCP(
+        self, port: int, factory: Any, backlog: int = 50, interface: str = ""
+    ) -> tcp.Port:
+        """As IReactorTCP.listenTCP."""
+        made = self._port(port, factory, backlog, interface, self._reactor)
+        return self._listen(made)  # type: ignore[no-any-return]  # what went in
+
+    def connectTCP(
+        self,
+        host: str,
+        port: int,
+        factory: Any,
+        timeout: float = 30.0,
+        bindAddress: Any = None,
+    ) -> tcp.Connector:
+        """As IReactorTCP.connectTCP."""
+        connector = PlainConnector(
+            host, port, factory, timeout, bindAddress, self._reactor
+        )
+        connector.connect()
+        return connector
+
+    def listenSSL(
+        self,
+        port: int,
+        factory: Any,
+        contextFactory: Any,
+        backlog: int = 50,
+        interface: str = "",
+    ) -> tcp.Port:
+        """As IReactorSSL.listenSSL: Twisted's TLS over our plain transport."""
+        wrapped = TLSMemoryBIOFactory(contextFactory, False, factory)
+        listening = PlainPort(port, wrapped, backlog, interface, self._reactor)
+        listening._type = "TLS"  # only the word in Twisted's log lines
+        return self._listen(listening)  # type: ignore[no-any-return]  # as above
+
+    def listenUNIX(
+        self,
+        address: Any,
+        factory: Any,
+        backlog: int = 50,
+        mode: int = 0o666,
+        wantPID: int = 0,
+    ) -> unix.Port:
+        """As IReactorUNIX.listenUNIX."""
+        made = self._unix_port(
+            address,
+            factory,
+            max(backlog, LEAST_BACKLOG),
+            mode,
+            self._reactor,
+            wantPID,
+        )
+        return self._listen(made)  # type: ignore[no-any-return]  # as above
+
+    def connectUNIX(
+        self, address: Any, factory: Any, timeout: float = 30, checkPID: int = 0
+    ) -> unix.Connector:
+        """As IReactorUNIX.connectUNIX."""
+        connector = PlainUNIXConnector(
+            address, factory, timeout, self._reactor, checkPID
+        )
+        connector.connect()
+        return connector
+
+    def adoptStreamPort(
+        self, fileDescriptor: int, addressFamily: int, factory: Any
+    ) -> tcp.Port:
+        """As IReactorSocket.adoptStreamPort: listeners passed by a supervisor."""
+        if addressFamily == socket.AF_UNIX:
+            made: Any = self._unix_port._fromListeningDescriptor(
+                self._reactor, fileDescriptor, factory
+            )
+        elif addressFamily in (socket.AF_INET, socket.AF_INET6):
+            made = self._port._fromListeningDescriptor(
+                self._reactor, fileDescriptor, addressFamily, factory
+            )
+        else:
+            return self._reactor.adoptStreamPort(fileDescriptor, addressFamily, factory)
+        return self._listen(made)  # type: ignore[no-any-return]  # as above
+
+
+def eager(reactor: Any) -> Any:
+    """A view of `reactor` whose TCP and UNIX streams use the transports above.
+
+    `reactor` itself where that cannot be: one not made of file descriptors (a test's
+    MemoryReactor), or a Twisted that lacks a name we need. Applied twice, it is the
+    same view.
+    """
+    if _MISSING or not isinstance(reactor, PosixReactorBase):
+        return reactor
+    return EagerReactor(reactor)
+
+
+def pending_bytes(transport: Any) -> int:
+    """Bytes queued in user space by any transport; 0 for one that cannot tell."""
+    count = getattr(transport, "pending_bytes", None)
+    return 0 if count is None else count()
+
+
+def is_secure(transport: Any) -> bool:
+    """Whether the wire is encrypted, for any transport, Twisted's TLS included."""
+    return ISSLTransport.providedBy(transport) or getattr(transport, "secure", False)
