@@ -1,0 +1,136 @@
+"""The failures of an exchange, as values with the facts a retry needs.
+
+May import: nothing of ours. Used by: every layer. Foreign exceptions (sockets, TLS, DNS) are translated into these in
+`net.failures` only; HTTP statuses are derived from these in `proxy.replies` only.
+"""
+
+from __future__ import annotations
+
+from typing import ClassVar
+
+
+class ProxyError(Exception):
+    """Something ended an attempt or an exchange.
+
+    `source`: "downstream" (the client's doing), "upstream" (the backend's doing) or "internal" (ours).
+    `token`: the error token of RFC 9209 section 2.3, for the Proxy-Status field.
+    `nothing_sent`: no byte of the request reached the upstream, so any method may be tried elsewhere.
+    `blames`: the failure counts against the node's passive record.
+    `kind`: the word used in `retry.on` settings: "connect", "timeout", "reset", or "" (never retried).
+    """
+
+    source: ClassVar[str] = "internal"
+    token: ClassVar[str] = "proxy_internal_error"
+    kind: ClassVar[str] = ""
+    blames: ClassVar[bool] = False
+
+    def __init__(self, detail: str = "", *, nothing_sent: bool = False) -> None:
+        super().__init__(detail)
+        self.detail = detail
+        self.nothing_sent = nothing_sent
+
+
+class UpstreamError(ProxyError):
+    """The backend failed this attempt."""
+
+    source = "upstream"
+    blames = True
+
+
+class ConnectFailed(UpstreamError):
+    """No connection: refused, unreachable, or closed during the TLS handshake. Nothing was sent."""
+
+    token = "connection_refused"
+    kind = "connect"
+
+    def __init__(self, detail: str = "", *, nothing_sent: bool = True) -> None:
+        super().__init__(detail, nothing_sent=nothing_sent)
+
+
+class NameNotResolved(ConnectFailed):
+    """The target's host name has no address."""
+
+    token = "dns_error"
+
+
+class TLSFailed(ConnectFailed):
+    """The TLS handshake with the backend failed, or its certificate is not the one asked for."""
+
+    token = "tls_protocol_error"
+
+
+class ConnectTimedOut(ConnectFailed):
+    """No connection within `timeout.connect`."""
+
+    token = "connection_timeout"
+    kind = "timeout"
+
+
+class ResponseTimedOut(UpstreamError):
+    """No byte from the backend within `timeout.read`."""
+
+    token = "connection_read_timeout"
+    kind = "timeout"
+
+
+class WriteTimedOut(UpstreamError):
+    """The backend took no byte of the request within `timeout.write`."""
+
+    token = "connection_write_timeout"
+    kind = "timeout"
+
+
+class ConnectionReset(UpstreamError):
+    """The backend closed before a complete response."""
+
+    token = "connection_terminated"
+    kind = "reset"
+
+
+class BadResponse(UpstreamError):
+    """What the backend sent is no valid HTTP response. Never retried: the request was executed."""
+
+    token = "http_protocol_error"
+
+
+class NoTarget(ProxyError):
+    """The pool has nobody to send this exchange to."""
+
+    source = "upstream"
+    token = "destination_unavailable"
+
+
+class AllDown(NoTarget):
+    """Every node is down, ejected or disabled."""
+
+
+class AllFull(NoTarget):
+    """Every available node is at its max_conns (and the queue, if any, is full or timed out)."""
+
+    token = "connection_limit_reached"
+
+
+class AllTried(NoTarget):
+    """Every available node was tried in this exchange."""
+
+
+class TargetDown(ConnectFailed):
+    """A connect to a node whose passive record says down: refused at once, without a SYN."""
+
+    token = "destination_unavailable"
+    blames = False
+
+
+class DownstreamError(ProxyError):
+    """The client's doing; never held against a target."""
+
+    source = "downstream"
+    token = "http_request_error"
+
+
+class DownstreamGone(DownstreamError):
+    """The client hung up."""
+
+
+class Shutdown(ProxyError):
+    """The proxy is stopping; never held against a target."""

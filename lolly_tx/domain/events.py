@@ -1,0 +1,28 @@
+"""What happened to a node or a pool, as a value.
+
+May import: nothing of ours. Used by: domain.pool (makes them), service (logs, keeps and shows them).
+Every change of one of the three facts of availability is exactly one `Event`.
+"""
+
+from __future__ import annotations
+
+import attrs
+
+
+@attrs.frozen
+class Event:
+    """One change, with its cause.
+
+    `at`: seconds, monotonic clock. `pool`, `node`: names ("" when the event is the pool's own).
+    `fact`: "health", "ejection", "enabled", "membership", "panic".
+    `old`, `new`: words of that fact, such as "up", "down", "ejected", "trial", "drain".
+    `cause`: one line for a person: "check: 503 from /health", "passive: 3 failures, last: connection refused".
+    """
+
+    at: float
+    pool: str
+    node: str
+    fact: str
+    old: str
+    new: str
+    cause: str

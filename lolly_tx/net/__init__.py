@@ -1,0 +1,1 @@
+"""Layer 2: the I/O adapters, over Twisted."""

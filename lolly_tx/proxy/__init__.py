@@ -1,0 +1,1 @@
+"""Layer 3: one exchange from end to end."""

@@ -1,0 +1,143 @@
+"""The chunked transfer coding (RFC 9112 section 7.1), strictly.
+
+May import: wire.errors. Used by: net.downstream and net.upstream (bodies), net.checks.
+
+A decoder is fed whatever the socket gave and returns the data in it; it keeps at most one partial line (or trailer
+section). Chunk extensions are validated and dropped, trailers are validated and kept in `trailers`.
+"""
+
+from __future__ import annotations
+
+import re
+
+from lolly_tx.wire.errors import BadMessage
+
+_EXTENSION_TOKEN = rb"[!#$%&'*+\-.^_`|~0-9A-Za-z]++"
+_SIZE_LINE = re.compile(
+    rb'([0-9A-Fa-f]{1,16})(?:[\t ]*;[\t ]*%b(?:[\t ]*=[\t ]*(?:%b|"(?:[\t !#-\[\]-~\x80-\xff]|\\[\t -~\x80-\xff])*+"))?)*+\r\n'
+    % (_EXTENSION_TOKEN, _EXTENSION_TOKEN)
+)
+_TRAILERS = re.compile(
+    rb"((?:[!#$%&'*+\-.^_`|~0-9A-Za-z]++:[\t -~\x80-\xff]*+\r\n)*+)\r\n"
+)
+
+MAX_LINE_BYTES = 4096
+"""One size line with its extensions (RELIABILITY S07)."""
+MAX_EXTENSION_BYTES = 65536
+"""All extensions of a message together (RELIABILITY S07)."""
+MAX_TRAILER_BYTES = 16384
+"""RELIABILITY S08."""
+MAX_CHUNK = 2**63 - 1
+
+# Fields that mean nothing, or something dangerous, after the body (RFC 9110 section 6.5.1; RELIABILITY S08).
+_NOT_IN_TRAILERS = re.compile(
+    rb"(?i)(?:connection|content-.*|transfer-encoding|te|trailer|upgrade|expect|keep-alive|host|via|cookie|set-cookie"
+    rb"|authorization|www-authenticate|proxy.*|forwarded|x-forwarded-.*|x-real-ip|cache-control|max-forwards|range"
+    rb"|if-.*|age|date|expires|location|retry-after|vary|warning|.*_.*)"
+)
+
+_SIZE, _DATA, _DATA_END, _TRAILER, _DONE = range(5)
+
+
+class ChunkDecoder:
+    """Decodes one body.
+
+    `done`: the last chunk and the trailer section have been read. `rest`: the bytes after them, set with `done`.
+    `trailers`: the trailer section's field lines, b"" when there are none.
+    """
+
+    __slots__ = ("_extensions", "_left", "_partial", "_state", "done", "rest", "trailers")
+
+    def __init__(self) -> None:
+        self.done = False
+        self.rest = b""
+        self.trailers = b""
+        self._extensions = 0
+        self._left = 0
+        self._partial = b""
+        self._state = _SIZE
+
+    def feed(self, data: bytes) -> bytes:
+        """The body bytes in `data`, which continues what was fed before. Raises `BadMessage`."""
+        if self._partial:
+            data = self._partial + data
+            self._partial = b""
+        pieces: list[bytes] = []
+        at = 0
+        size = len(data)
+        while at < size:
+            if self._state == _DATA:
+                end = min(size, at + self._left)
+                pieces.append(data[at:end])
+                self._left -= end - at
+                at = end
+                if not self._left:
+                    self._state = _DATA_END
+            elif self._state == _DATA_END:
+                if not data.startswith(b"\r\n", at):
+                    if size - at == 1 and data[at] == 13:
+                        self._partial = b"\r"
+                        break
+                    raise BadMessage("chunk data without its CRLF")
+                at += 2
+                self._state = _SIZE
+            elif self._state == _SIZE:
+                match = _SIZE_LINE.match(data, at)
+                if match is None:
+                    self._keep_line(data[at:])
+                    break
+                digits = match[1]
+                self._extensions += match.end() - at - len(digits) - 2
+                if match.end() - at > MAX_LINE_BYTES:
+                    raise BadMessage("chunk size line too long")
+                if self._extensions > MAX_EXTENSION_BYTES:
+                    raise BadMessage("too many chunk extensions")
+                at = match.end()
+                self._left = int(digits, 16)
+                if self._left > MAX_CHUNK:
+                    raise BadMessage("chunk size out of range")
+                self._state = _DATA if self._left else _TRAILER
+            else:
+                match = _TRAILERS.match(data, at)
+                if match is None:
+                    self._keep_trailers(data[at:])
+                    break
+                if len(match[1]) > MAX_TRAILER_BYTES:
+                    raise BadMessage("trailers too large")
+                self.trailers = match[1]
+                self._state = _DONE
+                self.done = True
+                self.rest = data[match.end() :]
+                break
+        return pieces[0] if len(pieces) == 1 else b"".join(pieces)
+
+    def _keep_line(self, partial: bytes) -> None:
+        if b"\n" in partial or b"\r" in partial[:-1]:
+            raise BadMessage("malformed chunk size")
+        if len(partial) > MAX_LINE_BYTES:
+            raise BadMessage("chunk size line too long")
+        self._partial = partial
+
+    def _keep_trailers(self, partial: bytes) -> None:
+        if b"\r\n\r\n" in partial:
+            raise BadMessage("malformed trailers")
+        if len(partial) > MAX_TRAILER_BYTES:
+            raise BadMessage("trailers too large")
+        self._partial = partial
+
+
+def encode_chunk(data: bytes) -> bytes:
+    """`data`, which is not empty, as one chunk."""
+    return b"%x\r\n%b\r\n" % (len(data), data)
+
+
+def last_chunk(trailers: bytes = b"") -> bytes:
+    """The end of a chunked body with those of the `trailers` (field lines) that may be passed on."""
+    if not trailers:
+        return b"0\r\n\r\n"
+    kept = [
+        line
+        for line in trailers.split(b"\r\n")[:-1]
+        if not _NOT_IN_TRAILERS.fullmatch(line.partition(b":")[0])
+    ]
+    return b"".join([b"0\r\n", *(line + b"\r\n" for line in kept), b"\r\n"])

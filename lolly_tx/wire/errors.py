@@ -1,0 +1,19 @@
+"""What is wrong with a message, as values.
+
+May import: nothing of ours. Used by: wire and everything that reads messages.
+"""
+
+from __future__ import annotations
+
+
+class BadMessage(Exception):
+    """The peer's bytes are not a message we accept.
+
+    `status`: what to answer when the peer is a client (RFC 9110 section 15); a backend's bad message is always a 502.
+    `reason`: one line for the log, without the peer's bytes.
+    """
+
+    def __init__(self, reason: str, status: int = 400) -> None:
+        super().__init__(reason)
+        self.reason = reason
+        self.status = status
