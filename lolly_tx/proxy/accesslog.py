@@ -1,0 +1,327 @@
+r"""The access log: one line per exchange, formatted at once, written in batches.
+
+May import: the standard library and twisted.logger. Used by: proxy.exchange (records),
+service.build (gives it a file and calls `flush` every second).
+
+Format "combined" is the Combined Log Format of Apache and nginx plus four words, all on
+one line:
+
+    CLIENT - - [DAY/MON/YEAR:HH:MM:SS +0000] "METHOD TARGET VERSION" STATUS BYTES
+    "REFERER" "USER_AGENT" UPSTREAM UPSTREAM_STATUS SECONDS UPSTREAM_SECONDS
+
+The time of day is UTC; BYTES are those of the response body; UPSTREAM is the target's
+address as configured; SECONDS is the whole exchange and UPSTREAM_SECONDS its last
+attempt, with three decimals. What is not known is "-". Every byte outside printable
+ASCII, and `"` and `\`, appears as \xHH, so that a line stays one line of the same shape
+whatever the client sent.
+
+Format "json" is one object per line with the fields of `Entry` under their names and in
+their order, except that `when_wall` is `time`, an ISO 8601 string in UTC. What is not
+known is null. Control bytes, bytes beyond ASCII and `\` appear as \xHH inside the
+decoded strings too: a tool that prints them raw must not drive its reader's terminal.
+
+Credentials: Authorization and Cookie are not in an `Entry` at all. In TARGET and REFERER
+the values of parameters with a secret's name become `***`, and so does `user:password@`.
+"""
+
+from __future__ import annotations
+
+import re
+import time
+from collections.abc import Callable
+from functools import lru_cache
+from typing import Literal, NamedTuple
+from urllib.parse import unquote_to_bytes
+
+from twisted.logger import Logger
+
+Format = Literal["combined", "json"]
+
+# Some 300 lines: one write(2) for all of them.
+BATCH_BYTES = 64 * 1024
+WARNING_INTERVAL = 60.0
+# More parameters than any honest URL has: the whole query is hidden, because looking at
+# each of thousands would let a client buy a lot of our time with one request.
+MAX_PARAMETERS = 100
+
+_MONTHS = "Jan Feb Mar Apr May Jun Jul Aug Sep Oct Nov Dec".split()
+_COMBINED = b'%b - - [%b] "%b %b %b" %d %d "%b" "%b" %b %b %.3f %b\n'
+_CLIENT, _UPSTREAM = 0, 9  # the fields of _COMBINED that are words without quotes
+_JSON = (
+    b'{"time":"%b.%03dZ","client":%b,"method":%b,"target":%b,"version":%b,'
+    b'"status":%d,"bytes_sent":%d,"referer":%b,"user_agent":%b,"upstream":%b,'
+    b'"upstream_status":%b,"seconds":%.6f,"upstream_seconds":%b,"listener":%b,'
+    b'"route":%b,"host":%b,"error":%b}\n'
+)
+
+_PLAIN = bytes(byte for byte in range(0x20, 0x7F) if byte not in b'"\\')
+# What is left of a combined line when everything plain is taken out of it.
+_REST_OF_COMBINED = _COMBINED.translate(None, _PLAIN)
+_NOT_IN_QUOTES = re.compile(rb"[^ !#-\[\]-~]")
+_NOT_IN_WORD = re.compile(rb"[^!#-\[\]-~]")
+_NOT_IN_JSON = re.compile(rb"[^ -\[\]-~]")
+
+_PARAMETER = re.compile(rb"(?<=[?&;])([^=&;#]*)=([^&;#]*)")
+_NAMES = re.compile(rb"[?&;]([^=&;#]*)=")
+_USER_INFO = re.compile(rb"(?<=//)[^/?#]*@")
+_SECRET_INSIDE = re.compile(
+    rb"token|secret|passw|passphrase|pwd|apikey|accesskey|signature|credential"
+    rb"|sessionid|jwt|authorization"
+)
+_SECRET_WORDS = frozenset({b"key", b"sig", b"auth", b"session"})
+
+
+class Entry(NamedTuple):
+    """What the log says about one exchange.
+
+    A tuple, because one is made per exchange and a frozen attrs instance costs eight
+    times as much.
+    `when_wall`: seconds since the epoch at the end of the exchange. `bytes_sent`: body
+    bytes sent downstream. `seconds`, `upstream_seconds`: durations. Bytes are as
+    received; None is "not known" or "there was none". `error`: the token of RFC 9209 when
+    the answer is our own.
+    """
+
+    when_wall: float
+    client: str
+    method: bytes
+    target: bytes
+    version: bytes
+    status: int
+    bytes_sent: int
+    referer: bytes | None
+    user_agent: bytes | None
+    upstream: str | None
+    upstream_status: int | None
+    seconds: float
+    upstream_seconds: float | None
+    listener: str = ""
+    route: str = ""
+    host: bytes | None = None
+    error: str | None = None
+
+
+def mask_secrets(url: bytes) -> bytes:
+    """`url` with the values of secret-looking parameters and user information hidden."""
+    if b"@" in url:
+        url = _USER_INFO.sub(b"***@", url)
+    names = _NAMES.findall(url)
+    if len(names) > MAX_PARAMETERS:
+        return url[: url.index(b"?") + 1] + b"***" if b"?" in url else b"***"
+    if any(map(_names_secret, names)):
+        return _PARAMETER.sub(_without_secret, url)
+    return url
+
+
+@lru_cache(maxsize=1024)
+def _names_secret(name: bytes) -> bool:
+    """Whether a parameter called `name` is likely to carry a credential."""
+    words = re.split(rb"[^a-z0-9]+", unquote_to_bytes(name).lower())
+    return (
+        not _SECRET_WORDS.isdisjoint(words)
+        or _SECRET_INSIDE.search(b"".join(words)) is not None
+    )
+
+
+def _without_secret(parameter: re.Match[bytes]) -> bytes:
+    name = parameter[1]
+    return name + b"=***" if _names_secret(name) else parameter[0]
+
+
+def _hex(unsafe: re.Match[bytes]) -> bytes:
+    return b"\\x%02X" % unsafe[0][0]
+
+
+def _quoted(raw: bytes | None) -> bytes:
+    """`raw` as a JSON string, or null."""
+    if raw is None:
+        return b"null"
+    if raw.translate(None, _PLAIN):
+        raw = _NOT_IN_JSON.sub(_hex, raw).replace(b"\\", b"\\\\").replace(b'"', b'\\"')
+    return b'"' + raw + b'"'
+
+
+def _combined_second(second: int) -> bytes:
+    """`21/Nov/2026:20:41:00 +0000`, whatever the locale."""
+    at = time.gmtime(second)
+    return (
+        f"{at.tm_mday:02}/{_MONTHS[at.tm_mon - 1]}/{at.tm_year:04}"
+        f":{at.tm_hour:02}:{at.tm_min:02}:{at.tm_sec:02} +0000"
+    ).encode()
+
+
+def _json_second(second: int) -> bytes:
+    """`2026-11-21T20:41:00`; the line adds the milliseconds and the Z."""
+    return time.strftime("%Y-%m-%dT%H:%M:%S", time.gmtime(second)).encode()
+
+
+class AccessLog:
+    """Collects the lines and hands them to `write` in batches.
+
+    `write`: takes the bytes of whole lines. What it raises is counted in `dropped` and
+    never reaches the caller: a full disk does not stop the traffic.
+    `now`: a monotonic clock in seconds; it spaces the warnings.
+    `batch_bytes`: lines are gathered up to this size; 0 writes each at once.
+    """
+
+    log = Logger()
+
+    def __init__(
+        self,
+        write: Callable[[bytes], object],
+        format: Format = "combined",
+        *,
+        now: Callable[[], float],
+        batch_bytes: int = BATCH_BYTES,
+    ) -> None:
+        self._write = write
+        self._batch_bytes = batch_bytes
+        self._now = now
+        if format == "combined":
+            self._line, self._second_as_text = _combined_line, _combined_second
+        else:
+            self._line, self._second_as_text = _json_line, _json_second
+        self._lines: list[bytes] = []
+        self._pending_bytes = 0
+        self._second = -1
+        self._at = b""
+        self._warned_at: float | None = None
+        self._dropped_at_warning = 0
+        self.written = 0
+        self.dropped = 0
+
+    def record(self, entry: Entry) -> None:
+        """Add the line of `entry`; a full batch is written at once."""
+        second = int(entry.when_wall)
+        if second != self._second:
+            self._second = second
+            self._at = self._second_as_text(second)
+        line = self._line(self._at, entry)
+        self._lines.append(line)
+        self._pending_bytes += len(line)
+        if self._pending_bytes >= self._batch_bytes:
+            self.flush()
+
+    def flush(self) -> None:
+        """Write what is collected. The service calls this every second and at the end."""
+        lines = self._lines
+        if not lines:
+            return
+        self._lines = []
+        self._pending_bytes = 0
+        try:
+            self._write(b"".join(lines))
+        except Exception as error:
+            self.dropped += len(lines)
+            self._warn(error)
+        else:
+            self.written += len(lines)
+
+    def _warn(self, error: Exception) -> None:
+        now = self._now()
+        if self._warned_at is not None and now - self._warned_at < WARNING_INTERVAL:
+            return
+        self._warned_at = now
+        lost = self.dropped - self._dropped_at_warning
+        self._dropped_at_warning = self.dropped
+        self.log.warn(
+            "access log cannot be written, {lost} lines dropped: {error}",
+            lost=lost,
+            error=error,
+        )
+
+
+def _combined_line(at: bytes, entry: Entry) -> bytes:
+    (
+        _when_wall,
+        client,
+        method,
+        target,
+        version,
+        status,
+        bytes_sent,
+        referer,
+        user_agent,
+        upstream,
+        upstream_status,
+        seconds,
+        upstream_seconds,
+        _listener,
+        _route,
+        _host,
+        _error,
+    ) = entry
+    fields = (
+        client.encode(),
+        at,
+        method,
+        mask_secrets(target),
+        version,
+        status,
+        bytes_sent,
+        mask_secrets(referer) if referer else b"-",
+        user_agent or b"-",
+        upstream.encode() if upstream else b"-",
+        b"%d" % upstream_status if upstream_status else b"-",
+        seconds,
+        b"-" if upstream_seconds is None else b"%.3f" % upstream_seconds,
+    )
+    line = _COMBINED % fields
+    # One look at the whole line instead of one at each field: nearly every line is
+    # clean, and then there is nothing more to do.
+    if (
+        line.translate(None, _PLAIN) == _REST_OF_COMBINED
+        and " " not in client
+        and (upstream is None or " " not in upstream)
+    ):
+        return line
+    return _COMBINED % tuple(
+        (_NOT_IN_WORD if place in (_CLIENT, _UPSTREAM) else _NOT_IN_QUOTES).sub(
+            _hex, field
+        )
+        if isinstance(field, bytes)
+        else field
+        for place, field in enumerate(fields)
+    )
+
+
+def _json_line(at: bytes, entry: Entry) -> bytes:
+    (
+        when_wall,
+        client,
+        method,
+        target,
+        version,
+        status,
+        bytes_sent,
+        referer,
+        user_agent,
+        upstream,
+        upstream_status,
+        seconds,
+        upstream_seconds,
+        listener,
+        route,
+        host,
+        error,
+    ) = entry
+    return _JSON % (
+        at,
+        when_wall % 1 * 1000,
+        _quoted(client.encode()),
+        _quoted(method),
+        _quoted(mask_secrets(target)),
+        _quoted(version),
+        status,
+        bytes_sent,
+        _quoted(mask_secrets(referer) if referer else referer),
+        _quoted(user_agent),
+        _quoted(upstream.encode() if upstream is not None else None),
+        b"null" if upstream_status is None else b"%d" % upstream_status,
+        seconds,
+        b"null" if upstream_seconds is None else b"%.6f" % upstream_seconds,
+        _quoted(listener.encode()),
+        _quoted(route.encode()),
+        _quoted(host),
+        _quoted(error.encode() if error is not None else None),
+    )

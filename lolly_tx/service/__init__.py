@@ -1,0 +1,1 @@
+"""Layer 4: the only place that constructs and starts things."""

@@ -1,0 +1,303 @@
+"""Tests of the access log."""
+
+import json
+
+from hypothesis import given
+from hypothesis import strategies as st
+from twisted.logger import globalLogPublisher
+from twisted.trial.unittest import SynchronousTestCase
+
+from lolly_tx.proxy.accesslog import (
+    BATCH_BYTES,
+    MAX_PARAMETERS,
+    AccessLog,
+    Entry,
+    mask_secrets,
+)
+
+ENTRY = Entry(
+    when_wall=1795293660.25,
+    client="192.0.2.7",
+    method=b"GET",
+    target=b"/a?page=3",
+    version=b"HTTP/1.1",
+    status=200,
+    bytes_sent=1234,
+    referer=None,
+    user_agent=b"curl/8.0 (x86)",
+    upstream="http://127.0.0.1:9001",
+    upstream_status=200,
+    seconds=0.0123,
+    upstream_seconds=0.011,
+    listener="web",
+    route="api",
+    host=b"example.com",
+)
+
+NOTHING = Entry(0.0, "::1", b"-", b"-", b"-", 400, 0, None, None, None, None, 0.0, None)
+
+NASTY = b'\r\n\x1b[2J\x00"\\\x7f\x80\xff'
+NASTY_ESCAPED = rb"\x0D\x0A\x1B[2J\x00\x22\x5C\x7F\x80\xFF"
+
+
+def lines_of(*entries, format="combined"):
+    """The bytes an access log writes for `entries`."""
+    written = []
+    log = AccessLog(written.append, format, now=lambda: 0.0)
+    for entry in entries:
+        log.record(entry)
+    log.flush()
+    return b"".join(written)
+
+
+class CombinedTests(SynchronousTestCase):
+    def test_line(self):
+        """A line has the documented shape."""
+        self.assertEqual(
+            lines_of(ENTRY),
+            b'192.0.2.7 - - [21/Nov/2026:20:41:00 +0000] "GET /a?page=3 HTTP/1.1" 200 '
+            b'1234 "-" "curl/8.0 (x86)" http://127.0.0.1:9001 200 0.012 0.011\n',
+        )
+
+    def test_unknown(self):
+        """What is not known is a hyphen."""
+        self.assertEqual(
+            lines_of(NOTHING),
+            b'::1 - - [01/Jan/1970:00:00:00 +0000] "- - -" 400 0 "-" "-" - - 0.000 -\n',
+        )
+
+    def test_time_moves_on(self):
+        """Each line bears the second of its own exchange."""
+        lines = lines_of(
+            ENTRY,
+            ENTRY._replace(when_wall=ENTRY.when_wall + 0.5),
+            ENTRY._replace(when_wall=ENTRY.when_wall + 61),
+        ).splitlines()
+        self.assertEqual(
+            [line.split()[3] for line in lines],
+            [b"[21/Nov/2026:20:41:00"] * 2 + [b"[21/Nov/2026:20:42:01"],
+        )
+
+    def test_escaping_in_quotes(self):
+        """Line breaks, escape sequences, quotes and raw bytes appear as hexadecimal."""
+        for field in ("method", "target", "version", "referer", "user_agent"):
+            line = lines_of(ENTRY._replace(**{field: b"a " + NASTY + b" b"}))
+            self.assertIn(b"a " + NASTY_ESCAPED + b" b", line, field)
+            self.assertEqual(line.count(b'"'), 6, field)
+            self.assertEqual(line.splitlines(keepends=True), [line], field)
+
+    def test_escaping_in_words(self):
+        """The fields without quotes hold no space either."""
+        line = lines_of(ENTRY._replace(upstream='unix:/a b "c"'))
+        self.assertIn(rb" unix:/a\x20b\x20\x22c\x22 200 ", line)
+        line = lines_of(ENTRY._replace(client="192.0.2.7 evil\n"))
+        self.assertTrue(line.startswith(rb"192.0.2.7\x20evil\x0A - - ["))
+
+    @given(st.lists(st.binary(max_size=20), min_size=5, max_size=5), st.text())
+    def test_any_bytes_stay_one_line(self, fields, upstream):
+        """Whatever the client sends, one exchange is one line of the same shape."""
+        method, target, version, referer, agent = fields
+        line = lines_of(
+            ENTRY._replace(
+                method=method,
+                target=target,
+                version=version,
+                referer=referer,
+                user_agent=agent,
+                upstream=upstream,
+            )
+        )
+        self.assertEqual(line.count(b"\n"), 1)
+        self.assertEqual(line.count(b'"'), 6)
+        self.assertEqual(len(line.rsplit(b'" ', 1)[1].split(b" ")), 4)
+        self.assertEqual(line.translate(None, bytes(range(0x20, 0x7F))), b"\n")
+
+
+class JSONTests(SynchronousTestCase):
+    def test_object(self):
+        """A line is one object with the documented keys in their order."""
+        line = lines_of(ENTRY._replace(error="connection_refused"), format="json")
+        self.assertEqual(
+            list(json.loads(line).items()),
+            [
+                ("time", "2026-11-21T20:41:00.250Z"),
+                ("client", "192.0.2.7"),
+                ("method", "GET"),
+                ("target", "/a?page=3"),
+                ("version", "HTTP/1.1"),
+                ("status", 200),
+                ("bytes_sent", 1234),
+                ("referer", None),
+                ("user_agent", "curl/8.0 (x86)"),
+                ("upstream", "http://127.0.0.1:9001"),
+                ("upstream_status", 200),
+                ("seconds", 0.0123),
+                ("upstream_seconds", 0.011),
+                ("listener", "web"),
+                ("route", "api"),
+                ("host", "example.com"),
+                ("error", "connection_refused"),
+            ],
+        )
+
+    def test_unknown(self):
+        """What is not known is null."""
+        value = json.loads(lines_of(NOTHING, format="json"))
+        for key in (
+            "referer",
+            "user_agent",
+            "upstream",
+            "upstream_status",
+            "upstream_seconds",
+            "host",
+            "error",
+        ):
+            self.assertIsNone(value[key], key)
+
+    def test_escaping(self):
+        """Control bytes stay escaped even in the decoded strings."""
+        line = lines_of(ENTRY._replace(user_agent=NASTY, referer=NASTY), format="json")
+        value = json.loads(line)
+        expected = NASTY_ESCAPED.replace(rb"\x22", b'"').decode()
+        self.assertEqual(value["user_agent"], expected)
+        self.assertEqual(value["referer"], expected)
+
+    @given(st.binary(max_size=30), st.text())
+    def test_any_bytes_are_one_object(self, raw, upstream):
+        """Whatever the client sends, one exchange is one line of valid JSON."""
+        entry = ENTRY._replace(user_agent=raw, target=raw, host=raw, upstream=upstream)
+        line = lines_of(entry, format="json")
+        self.assertEqual(line.count(b"\n"), 1)
+        self.assertTrue(json.loads(line)["user_agent"].isprintable() or not raw)
+
+
+class SecretTests(SynchronousTestCase):
+    def test_masked(self):
+        """The values of parameters with a secret's name are not logged."""
+        for name in (
+            b"token access_token Access-Token accessToken id_token password passwd pwd "
+            b"secret client_secret api_key apikey api-key apiKey key x-key signature sig "
+            b"X-Amz-Signature X-Amz-Credential auth session sessionid jwt "
+            b"%74oken to%6ben user[password]"
+        ).split():
+            self.assertEqual(
+                mask_secrets(b"/p?a=1&" + name + b"=hunter2&b=2"),
+                b"/p?a=1&" + name + b"=***&b=2",
+            )
+
+    def test_every_parameter(self):
+        """Each of several secrets is masked, after & and ; alike."""
+        self.assertEqual(
+            mask_secrets(b"/p?key=1;token=2&token=3&x=token"),
+            b"/p?key=***;token=***&token=***&x=token",
+        )
+
+    def test_not_masked(self):
+        """Other parameters are logged as they came."""
+        for url in (
+            b"/",
+            b"/token=3",
+            b"/p?keyword=a&monkey=b&author=c&design=d",
+            b"/p?q=a%20b&empty=&flag",
+            b"/mail@example",
+        ):
+            self.assertEqual(mask_secrets(url), url)
+
+    def test_user_info(self):
+        """The user name and password of an absolute URL are not logged."""
+        self.assertEqual(
+            mask_secrets(b"http://alice:hunter2@example.com/p?x=@1"),
+            b"http://***@example.com/p?x=@1",
+        )
+
+    def test_referer(self):
+        """A secret in the Referer is masked as well, in both formats."""
+        entry = ENTRY._replace(referer=b"https://example.com/?reset_token=hunter2")
+        for format in ("combined", "json"):
+            line = lines_of(entry, format=format)
+            self.assertNotIn(b"hunter2", line)
+            self.assertIn(b"reset_token=***", line)
+
+    def test_at_the_limit_of_parameters(self):
+        """A query with as many parameters as allowed is logged."""
+        url = b"/p?" + b"&".join(b"a%d=1" % n for n in range(MAX_PARAMETERS))
+        self.assertEqual(mask_secrets(url), url)
+
+    def test_too_many_parameters(self):
+        """A query with more is hidden, so that it cannot cost us much time."""
+        url = b"/p?" + b"a=1&" * (MAX_PARAMETERS + 1)
+        self.assertEqual(mask_secrets(url), b"/p?***")
+        self.assertEqual(mask_secrets(url.replace(b"?", b"&")), b"***")
+
+
+class BatchTests(SynchronousTestCase):
+    def setUp(self):
+        self.batches = []
+        self.seconds = 100.0
+        self.broken = False
+        self.log = AccessLog(self.write, now=lambda: self.seconds)
+        self.warnings = []
+        globalLogPublisher.addObserver(self.observe)
+        self.addCleanup(globalLogPublisher.removeObserver, self.observe)
+
+    def observe(self, event):
+        if event.get("log_namespace") == "lolly_tx.proxy.accesslog.AccessLog":
+            self.warnings.append(event)
+
+    def write(self, data):
+        if self.broken:
+            raise OSError(28, "No space left on device")
+        self.batches.append(data)
+
+    def test_waits(self):
+        """Lines are kept until they are flushed, and then written at once."""
+        self.log.record(ENTRY)
+        self.log.record(ENTRY)
+        self.assertEqual(self.batches, [])
+        self.log.flush()
+        self.assertEqual([batch.count(b"\n") for batch in self.batches], [2])
+        self.assertEqual(self.log.written, 2)
+
+    def test_nothing_to_write(self):
+        """A flush of nothing writes nothing."""
+        self.log.flush()
+        self.assertEqual(self.batches, [])
+
+    def test_full_batch(self):
+        """A full batch does not wait for the flush."""
+        size = len(lines_of(ENTRY))
+        for _ in range(BATCH_BYTES // size):
+            self.log.record(ENTRY)
+        self.assertEqual(self.batches, [])
+        self.log.record(ENTRY)
+        self.assertEqual(len(self.batches), 1)
+        self.assertTrue(BATCH_BYTES <= len(self.batches[0]) < BATCH_BYTES + size)
+
+    def test_no_batches(self):
+        """With a batch size of nothing, each line is written at once."""
+        log = AccessLog(self.write, now=lambda: 0.0, batch_bytes=0)
+        log.record(ENTRY)
+        log.record(ENTRY)
+        self.assertEqual(len(self.batches), 2)
+
+    def test_full_disk(self):
+        """A write error reaches nobody; the lines are dropped and counted."""
+        self.broken = True
+        for _ in range(3):
+            self.log.record(ENTRY)
+        self.log.flush()
+        self.broken = False
+        self.log.record(ENTRY)
+        self.log.flush()
+        self.assertEqual((self.log.dropped, self.log.written), (3, 1))
+        self.assertEqual(len(self.batches), 1)
+
+    def test_one_warning_a_minute(self):
+        """A disk that stays full is told once a minute, with the lines lost since."""
+        self.broken = True
+        for second in (100.0, 101.0, 159.9, 160.0, 161.0):
+            self.seconds = second
+            self.log.record(ENTRY)
+            self.log.flush()
+        self.assertEqual([event["lost"] for event in self.warnings], [1, 3])
+        self.assertIn("No space left", str(self.warnings[0]["error"]))
