@@ -398,7 +398,7 @@ class EagerReactor:
 
     def adoptStreamPort(
         self, fileDescriptor: int, addressFamily: int, factory: Any
-    ) -> tcp.Port:
+    ) -> Any:
         """As IReactorSocket.adoptStreamPort: listeners passed by a supervisor."""
         if addressFamily == socket.AF_UNIX:
             made: Any = self._unix_port._fromListeningDescriptor(
@@ -410,7 +410,7 @@ class EagerReactor:
             )
         else:
             return self._reactor.adoptStreamPort(fileDescriptor, addressFamily, factory)
-        return self._listen(made)  # type: ignore[no-any-return]  # as above
+        return self._listen(made)
 
 
 def eager(reactor: Any) -> Any:
