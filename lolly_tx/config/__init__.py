@@ -1,1 +1,11 @@
-"""Layer 1: pure text to frozen settings."""
+"""Layer 1: pure text to frozen settings.
+
+`load` reads a file (`parse` a text) into a `model.Config`, or raises `ConfigErrors` with
+everything that is wrong.
+"""
+
+from lolly_tx.config.load import load, parse
+from lolly_tx.config.problems import ConfigErrors, Problem
+from lolly_tx.config.reading import Names
+
+__all__ = ["ConfigErrors", "Names", "Problem", "load", "parse"]

@@ -30,6 +30,10 @@ class FromEnvironment(str):
     """Text with a part from the environment: numbers and flags may be read from it."""
 
 
+class Unfilled(str):
+    """Text whose environment variable is missing: already a recorded problem."""
+
+
 def nearest(word: str, known: Iterable[str]) -> str:
     """A "did you mean" sentence for a wrong word, or the known ones, or nothing."""
     words = sorted(known)

@@ -25,6 +25,10 @@ class Place(Protocol):
     def wrong(self, message: str) -> None:
         """Record a problem with the value here."""
 
+    @property
+    def where(self) -> str:
+        """The file and the line."""
+
     def absolute(self, path: str) -> str:
         """`path` as seen from the folder of the configuration file."""
 

@@ -17,7 +17,7 @@ import attrs
 
 from lolly_tx.config.addresses import HOST_PATTERN, NETWORK
 from lolly_tx.config.httpkinds import RETRY_CAUSE, STATUS_RANGE
-from lolly_tx.config.kinds import TEXT, nearest, quoted, type_word
+from lolly_tx.config.kinds import TEXT, Unfilled, nearest, quoted, type_word
 from lolly_tx.config.problems import Rejected
 from lolly_tx.config.schema import Kind, Place, Setting, settings_of
 
@@ -30,6 +30,8 @@ NOT_YET = frozenset({"workers", "http2"})
 
 def read_or_none(kind: Kind, raw: Any, place: Place) -> Any:
     """The value, or None after the problem was recorded."""
+    if isinstance(raw, Unfilled):
+        return None
     try:
         return kind.read(raw, place)
     except Rejected as rejected:
@@ -177,3 +179,15 @@ HOST_PATTERNS = ListOf(HOST_PATTERN, "hosts", single=True)
 STATUS_RANGES = ListOf(STATUS_RANGE, "statuses")
 RETRY_ON = ListOf(RETRY_CAUSE, "causes")
 NETWORKS = ListOf(NETWORK, "networks")
+
+# Read by `load` before anything else, so it is no field of the model.
+INCLUDE = Setting(
+    key="include",
+    field="include",
+    kind=ListOf(TEXT, "files", single=True),
+    doc=(
+        'More files, relative to this one\'s folder; patterns such as "conf.d/*.toml"'
+        " may match none. They may have listeners, routes, pools and `include`."
+    ),
+    default=(),
+)

@@ -202,13 +202,13 @@ def _with_ids(found: list[tuple[Target, Place]]) -> tuple[Target, ...]:
     )
     taken: dict[str, int] = {}
     out = []
-    for number, (target, place) in enumerate(found, 1):
+    for number, (target, place) in enumerate(found):
         name = target.id or target_id(target.address)
         if not target.id and made[name] > 1:
             name = f"{name}-{crc32(target.address.encode()):08x}"
         if name in taken:
             same = "id" if target.id else "address"
-            place.wrong(f"has the same {same} as target {taken[name]}")
+            place.wrong(f"has the same {same} as targets[{taken[name]}]")
         taken.setdefault(name, number)
         out.append(attrs.evolve(target, id=name))
     return tuple(out)

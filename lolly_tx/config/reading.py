@@ -1,0 +1,171 @@
+"""One file being read: its tree, its lines, and the places in it.
+
+May import: problems, schema, positions, environment. Used by: load.
+"""
+
+from __future__ import annotations
+
+import posixpath
+import re
+import tomllib
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import attrs
+
+from lolly_tx.config.environment import filled_tree
+from lolly_tx.config.kinds import quoted
+from lolly_tx.config.positions import Path, line_index
+from lolly_tx.config.problems import Problem
+
+BUILT_IN_BALANCERS = frozenset({"round_robin", "least_conn", "random", "ip_hash"})
+
+_LONGEST_VALUE = 60
+_SYNTAX = re.compile(
+    r"(.*) \(at (?:line (\d+), column \d+|end of document)\)", re.DOTALL
+)
+_PASSWORD = re.compile(r"//[^/@\s]*@")
+
+
+@attrs.frozen
+class Names:
+    """The names a configuration may use; None: any goes.
+
+    `balance`: balancers. `server`, `client`: the types of endpoint strings.
+    """
+
+    balance: frozenset[str] | None = BUILT_IN_BALANCERS
+    server: frozenset[str] | None = None
+    client: frozenset[str] | None = None
+
+    def of(self, what: str) -> frozenset[str] | None:
+        """The names for "balance", "server" or "client"."""
+        names: dict[str, frozenset[str] | None] = {
+            "balance": self.balance,
+            "server": self.server,
+            "client": self.client,
+        }
+        return names[what]
+
+
+@attrs.define
+class Source:
+    """One file. `tree`: as written; `folder`: absolute, where paths start."""
+
+    name: str
+    folder: str
+    names: Names
+    file_exists: Callable[[str], bool]
+    tree: dict[str, Any] = attrs.field(factory=dict)
+    lines: Mapping[Path, int] = attrs.field(factory=dict)
+    problems: list[Problem] = attrs.field(factory=list)
+
+    def parse(self, text: str) -> bool:
+        """Take the text in; False after recording why it is no TOML."""
+        try:
+            self.tree = tomllib.loads(text)
+            self.lines = line_index(text)
+        except RecursionError:
+            self.add(0, "", "is nested too deeply")
+            return False
+        except ValueError as error:  # TOMLDecodeError, and numbers beyond all limits
+            found = _SYNTAX.fullmatch(str(error))
+            last = text.count("\n") + (not text.endswith("\n"))
+            line = int(found[2] or last) if found else 0
+            self.add(line, "", f"is no valid TOML: {found[1] if found else error}")
+            return False
+        return True
+
+    def add(self, line: int, key: str, message: str, value: str = "") -> None:
+        """Record a problem."""
+        self.problems.append(Problem(self.name, line, key, message, value))
+
+    def filled(self, environ: Mapping[str, str]) -> dict[str, Any]:
+        """The tree with values from the environment."""
+        tree: dict[str, Any] = filled_tree(self.tree, SourcePlace(self), environ)
+        return tree
+
+
+@attrs.frozen
+class SourcePlace:
+    """A place in a file; see `schema.Place`."""
+
+    source: Source
+    path: Path = ()
+
+    def at(self, part: str | int) -> SourcePlace:
+        """The place of a key or an element inside."""
+        return SourcePlace(self.source, (*self.path, part))
+
+    def wrong(self, message: str) -> None:
+        """Record a problem with what stands here, or with what it is missing from."""
+        path, value = self._reached()
+        shown = "" if "headers" in path else _shown(value)
+        self.source.add(self._line(), _key_path(path), message, shown)
+
+    @property
+    def where(self) -> str:
+        """The file and the line."""
+        return f"{self.source.name}:{self._line()}"
+
+    def absolute(self, path: str) -> str:
+        """`path` as seen from the file's folder."""
+        return posixpath.normpath(posixpath.join(self.source.folder, path))
+
+    def exists(self, path: str) -> bool:
+        """Whether there is a file of that absolute path."""
+        return self.source.file_exists(path)
+
+    def known(self, names: str) -> frozenset[str] | None:
+        """The names known for "balance", "client" or "server"."""
+        return self.source.names.of(names)
+
+    def _line(self) -> int:
+        path = self.path
+        while path and path not in self.source.lines:
+            path = path[:-1]
+        return self.source.lines.get(path, 1 if self.path else 0)
+
+    def _reached(self) -> tuple[Path, Any]:
+        """The path as far as it exists, and what stands there."""
+        value: Any = self.source.tree
+        for depth, part in enumerate(self.path):
+            try:
+                value = value[part]
+            except (KeyError, IndexError, TypeError):
+                # A single value may stand for a list of one, so the index goes; a
+                # missing key is named.
+                path = self.path[: depth + isinstance(part, str)]
+                return path, None if isinstance(part, str) else value
+        return self.path, value
+
+
+def _key_path(path: Path) -> str:
+    out = ""
+    for part in path:
+        if isinstance(part, int):
+            out += f"[{part}]"
+        else:
+            plain = re.fullmatch(r"[A-Za-z0-9_-]+", part)
+            out += ("." if out else "") + (part if plain else quoted(part))
+    return out
+
+
+def _shown(value: Any) -> str:
+    """A value for a message, in one short line; nothing for tables."""
+    text = _written(value)
+    if len(text) > _LONGEST_VALUE:
+        text = text[: _LONGEST_VALUE - 3] + "..."
+    return _PASSWORD.sub("//***@", text)
+
+
+def _written(value: Any) -> str:
+    if value is None or isinstance(value, dict):
+        return ""
+    if isinstance(value, bool):
+        return "true" if value else "false"
+    if isinstance(value, str):
+        return quoted(value)
+    if isinstance(value, list):
+        return "[" + ", ".join(_written(one) or "{...}" for one in value) + "]"
+    return str(value)

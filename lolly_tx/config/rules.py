@@ -1,0 +1,143 @@
+"""What must hold between settings: references, collisions, contradictions.
+
+Each rule looks at settings that are right one by one and records what is wrong with them
+together. What is legal but perhaps not meant is told by `consequences` instead.
+
+May import: model, problems, schema, kinds, addresses. Used by: load.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+import attrs
+
+from lolly_tx.config.addresses import endpoint_parts
+from lolly_tx.config.kinds import nearest
+from lolly_tx.config.model import Config, Health, Listener, PoolSettings, Route
+from lolly_tx.config.schema import Place, settings_of
+
+
+@attrs.define
+class Parts:
+    """What all files together define, each with its place.
+
+    `names`, `pool_names`: where each listener and pool is defined, also those that
+    could not be read, so that a reference to them is no second problem.
+    """
+
+    listeners: dict[str, tuple[Listener, Place]] = attrs.field(factory=dict)
+    routes: list[tuple[Route, Place]] = attrs.field(factory=list)
+    pools: dict[str, tuple[PoolSettings, Place]] = attrs.field(factory=dict)
+    names: dict[str, str] = attrs.field(factory=dict)
+    pool_names: dict[str, str] = attrs.field(factory=dict)
+    any_route: bool = False
+
+
+def check(config: Config, parts: Parts, main: Place) -> None:
+    """Apply every rule. `main`: the main file as a whole."""
+    if not parts.names and not parts.pool_names:
+        main.wrong("has no listener and no pool")
+    elif parts.names and not parts.any_route:
+        main.wrong("has no [[route]], so no request would be answered")
+    for route, place in parts.routes:
+        _references(route, place, parts)
+    _same_routes(parts.routes)
+    _same_endpoints(config, parts, main)
+    for listener, place in parts.listeners.values():
+        _listener(listener, place)
+    for pool, place in parts.pools.values():
+        _pool(pool, place)
+    if config.limits.line_size > config.limits.head_size:
+        main.at("limits").at("line_size").wrong("must not be above head_size")
+
+
+def _references(route: Route, place: Place, parts: Parts) -> None:
+    if route.pool not in parts.pool_names:
+        message = "no pool has this name" + nearest(route.pool, parts.pool_names)
+        place.at("pool").wrong(message)
+    for index, name in enumerate(route.listeners):
+        if name not in parts.names:
+            message = "no listener has this name" + nearest(name, parts.names)
+            place.at("listener").at(index).wrong(message)
+
+
+def _same_routes(routes: Iterable[tuple[Route, Place]]) -> None:
+    seen: dict[tuple[str, str, str], Place] = {}
+    for route, place in routes:
+        for listener in route.listeners or ("",):
+            for host in route.hosts or ("",):
+                door = (listener, host, route.path)
+                if door in seen:
+                    place.wrong(
+                        "has the same listener, host and path as the route in"
+                        f" {seen[door].where}"
+                    )
+                    return
+                seen[door] = place
+
+
+def _same_endpoints(config: Config, parts: Parts, main: Place) -> None:
+    places = [
+        (listener.endpoint, place.at("endpoint"))
+        for listener, place in parts.listeners.values()
+    ]
+    if config.admin is not None:
+        places.append((config.admin.endpoint, main.at("admin").at("endpoint")))
+    for index, (endpoint, place) in enumerate(places):
+        for other, other_place in places[:index]:
+            if _collide(endpoint, other):
+                place.wrong(f"listens where {other_place.where} does")
+                break
+
+
+def _collide(one: str, two: str) -> bool:
+    """Whether two server endpoints ask for the same address.
+
+    Known for the types that name a port and an interface; port 0 is any free port, and
+    no interface means all IPv4 ones.
+    """
+    addresses = []
+    for endpoint in (one, two):
+        plain, named = endpoint_parts(endpoint)
+        if plain[0] not in ("tcp", "ssl"):
+            return one == two
+        port = named.get("port") or (plain[1] if len(plain) > 1 else "")
+        interface = named.get("interface", "")
+        addresses.append((port, "" if interface == "0.0.0.0" else interface))
+    (port, interface), (other_port, other_interface) = addresses
+    if port != other_port or port == "0":
+        return False
+    if interface == other_interface:
+        return True
+    return (
+        not (interface and other_interface) and ":" not in interface + other_interface
+    )
+
+
+def _listener(listener: Listener, place: Place) -> None:
+    kind = endpoint_parts(listener.endpoint)[0][0]
+    if listener.tls is not None and kind in ("ssl", "tls"):
+        place.at("tls").wrong(
+            f"the endpoint does TLS already; use tcp: in place of {kind}:"
+        )
+
+
+def _pool(pool: PoolSettings, place: Place) -> None:
+    if pool.hash_key and pool.balance != "consistent_hash":
+        place.at("hash_key").wrong('has no meaning without balance = "consistent_hash"')
+    if pool.health is not None:
+        _health(pool.health, pool, place.at("health"))
+
+
+def _health(health: Health, pool: PoolSettings, place: Place) -> None:
+    if health.type == "tcp":
+        for setting in settings_of(Health):
+            only_http = ("path", "method", "host", "headers", "match")
+            changed = getattr(health, setting.field) != setting.default
+            if setting.key in only_http and changed:
+                place.at(setting.key).wrong('has no meaning with type = "tcp"')
+    if health.method == "HEAD" and health.match.body:
+        place.at("match").at("body").wrong("an answer to HEAD has no body")
+    if health.port and any(target.endpoint for target in pool.targets):
+        place.at("port").wrong("has no meaning for targets that are endpoint strings")
