@@ -1,0 +1,274 @@
+"""The admin endpoint: is it alive, is it ready, what do the pools look like.
+
+May import: domain, twisted.web. Used by: service.build, which listens on
+`[admin] endpoint` with `admin_site(...)`.
+
+    GET  /healthz                               200 while the process answers at all
+    GET  /readyz                                200, or 503 with the reasons
+    GET  /api/pools                             every pool with its targets
+    GET  /api/pools/POOL                        one pool
+    POST /api/pools/POOL/TARGET/enable          the operator's word; also drain, disable
+
+Ready means: the listeners are up, the proxy is not draining, and every pool has at least
+one available target. All bodies are JSON. Reading needs no credentials, so the endpoint
+belongs on loopback or a unix socket; a page in the operator's browser cannot get at it
+by DNS rebinding, because the Host of a request has to be an IP address, `localhost` or a
+name that was listed. Writing needs `Authorization: Bearer TOKEN`, which another site's
+page cannot send; without a configured token nothing can be written.
+"""
+
+from __future__ import annotations
+
+import hmac
+import json
+from collections.abc import Callable, Collection, Mapping, Sequence
+from ipaddress import ip_address
+from typing import Any, Protocol
+
+import attrs
+from twisted.internet.interfaces import IReactorTime
+from twisted.logger import Logger
+from twisted.web import http
+from twisted.web.resource import Resource
+from twisted.web.server import Request, Site
+
+from lolly_tx.domain.node import Enabled
+from lolly_tx.domain.pool import Pool, UnknownNode
+
+# An honest request to this endpoint has no body and ends within seconds.
+_IDLE_SECONDS = 30
+
+_READS = (b"GET", b"HEAD")
+_WORDS: Mapping[str, Enabled] = {"enable": "up", "drain": "drain", "disable": "down"}
+_PATHS = (
+    "/healthz",
+    "/readyz",
+    "/api/pools",
+    "/api/pools/POOL",
+    *(f"/api/pools/POOL/TARGET/{action}" for action in _WORDS),
+)
+
+
+class Serving(Protocol):
+    """The running proxy, as far as this endpoint shows it."""
+
+    @property
+    def pools(self) -> Mapping[str, Pool]:
+        """The pools by name."""
+
+    @property
+    def listening(self) -> bool:
+        """Every configured listener accepts connections."""
+
+    @property
+    def draining(self) -> bool:
+        """A stop was asked for; exchanges in flight are being finished."""
+
+
+def admin_site(
+    serving: Serving,
+    *,
+    now: Callable[[], float],
+    token: str | None = None,
+    hosts: Collection[str] = (),
+    reactor: IReactorTime | None = None,
+) -> Site:
+    """The factory to listen with.
+
+    `now`: the monotonic clock of the pools. `token`: what writing needs; None = nothing
+    can be written. `hosts`: more names that a Host field may have.
+    """
+    resource = AdminResource(serving, now=now, token=token, hosts=hosts)
+    return _QuietSite(
+        resource,
+        parsePOSTFormSubmission=False,
+        reactor=reactor,
+        timeout=_IDLE_SECONDS,
+    )
+
+
+class _QuietSite(Site):
+    """A Site without a line in the log for each probe."""
+
+    def log(self, request: http.Request) -> None:
+        """Say nothing."""
+
+
+@attrs.frozen
+class _Answer:
+    """What is sent back: `body` as JSON, `headers` beside the usual ones."""
+
+    status: int
+    body: Mapping[str, Any]
+    headers: Mapping[bytes, bytes] = {}
+
+
+class _Refused(Exception):
+    """A request that gets an error; the message is for the client."""
+
+    def __init__(
+        self, status: int, message: str, headers: Mapping[bytes, bytes] | None = None
+    ) -> None:
+        super().__init__(message)
+        self.answer = _Answer(status, {"error": message}, headers or {})
+
+
+class AdminResource(Resource):
+    """All paths of the admin endpoint; see the module's docstring."""
+
+    isLeaf = True
+    log = Logger()
+
+    def __init__(
+        self,
+        serving: Serving,
+        *,
+        now: Callable[[], float],
+        token: str | None = None,
+        hosts: Collection[str] = (),
+    ) -> None:
+        super().__init__()
+        if token == "":
+            raise ValueError("an empty token would let everybody write")
+        self._serving = serving
+        self._now = now
+        self._token = token
+        self._hosts = frozenset(name.lower() for name in hosts)
+
+    def render(self, request: Request) -> bytes:
+        """Answer any request, whatever happens."""
+        try:
+            answer = self._answer(request)
+        except _Refused as refused:
+            answer = refused.answer
+        except Exception:
+            self.log.failure("the admin endpoint failed")
+            answer = _Answer(500, {"error": "internal error"})
+        body = json.dumps(answer.body, indent=2).encode() + b"\n"
+        request.setResponseCode(answer.status)
+        fields = request.responseHeaders
+        fields.removeHeader(b"server")
+        fields.setRawHeaders(b"content-type", [b"application/json"])
+        fields.setRawHeaders(b"content-length", [b"%d" % len(body)])
+        fields.setRawHeaders(b"cache-control", [b"no-store"])
+        fields.setRawHeaders(b"x-content-type-options", [b"nosniff"])
+        for name, value in answer.headers.items():
+            fields.setRawHeaders(name, [value])
+        return b"" if request.method == b"HEAD" else body
+
+    def _answer(self, request: Request) -> _Answer:
+        if not self._may_be_asked_for(request.requestHeaders.getRawHeaders(b"host")):
+            raise _Refused(
+                403,
+                "the Host of a request to the admin endpoint has to be an IP address,"
+                " localhost or a configured name",
+            )
+        match [
+            segment.decode("utf-8", "replace") for segment in request.postpath or ()
+        ]:
+            case [""]:
+                _allow(request, *_READS)
+                return _Answer(200, {"paths": _PATHS})
+            case ["healthz"]:
+                _allow(request, *_READS)
+                return _Answer(200, {"alive": True})
+            case ["readyz"]:
+                _allow(request, *_READS)
+                return self._readiness()
+            case ["api", "pools"]:
+                _allow(request, *_READS)
+                pools = self._serving.pools
+                return _Answer(
+                    200, {"pools": [self._shown(pool) for pool in pools.values()]}
+                )
+            case ["api", "pools", name]:
+                _allow(request, *_READS)
+                return _Answer(200, self._shown(self._pool(name)))
+            case ["api", "pools", name, target, action] if action in _WORDS:
+                _allow(request, b"POST")
+                self._authorize(request)
+                return self._say(self._pool(name), target, _WORDS[action])
+        raise _Refused(404, "no such path; / lists those there are")
+
+    def _may_be_asked_for(self, hosts: Sequence[bytes] | None) -> bool:
+        """Whether a Host field names this endpoint and not some page's own site."""
+        if not hosts:
+            return True  # no browser leaves it out
+        if len(hosts) > 1:
+            return False
+        host = hosts[0].decode("latin-1").lower()
+        if host.startswith("["):
+            name, _, port = host[1:].partition("]")
+            port = port.removeprefix(":")
+        else:
+            name, _, port = host.partition(":")
+        if port and not (port.isascii() and port.isdigit()):
+            return False
+        if name == "localhost" or name in self._hosts:
+            return True
+        try:
+            ip_address(name)
+        except ValueError:
+            return False
+        return True
+
+    def _readiness(self) -> _Answer:
+        serving, now = self._serving, self._now()
+        reasons = []
+        if not serving.listening:
+            reasons.append("not every listener is up")
+        if serving.draining:
+            reasons.append("draining")
+        reasons += [
+            f"pool {name}: no target is available"
+            for name, pool in serving.pools.items()
+            if not pool.available(now)
+        ]
+        if reasons:
+            return _Answer(503, {"ready": False, "reasons": reasons})
+        return _Answer(200, {"ready": True})
+
+    def _shown(self, pool: Pool) -> dict[str, Any]:
+        now = self._now()
+        return {
+            "name": pool.name,
+            "available": len(pool.available(now)),
+            "refusals": pool.refusals,
+            "targets": pool.snapshot(now),
+        }
+
+    def _pool(self, name: str) -> Pool:
+        try:
+            return self._serving.pools[name]
+        except KeyError:
+            raise _Refused(404, "no such pool; /api/pools lists them") from None
+
+    def _authorize(self, request: Request) -> None:
+        if self._token is None:
+            raise _Refused(
+                403, "read-only: the settings of the admin endpoint have no token"
+            )
+        given = request.requestHeaders.getRawHeaders(b"authorization") or [b""]
+        scheme, _, credentials = given[0].partition(b" ")
+        if scheme.lower() != b"bearer" or not hmac.compare_digest(
+            credentials.strip(), self._token.encode()
+        ):
+            raise _Refused(
+                401, "a valid token is needed", {b"www-authenticate": b"Bearer"}
+            )
+
+    def _say(self, pool: Pool, target: str, word: Enabled) -> _Answer:
+        now = self._now()
+        try:
+            pool.set_enabled(target, word, "operator: admin API", now)
+        except UnknownNode as unknown:
+            raise _Refused(404, str(unknown)) from None
+        shown = next(node for node in pool.snapshot(now) if node["id"] == target)
+        return _Answer(200, shown)
+
+
+def _allow(request: Request, *methods: bytes) -> None:
+    """Refuse all but `methods`."""
+    if request.method not in methods:
+        allowed = b", ".join(methods)
+        raise _Refused(405, f"only {allowed.decode()} here", {b"allow": allowed})

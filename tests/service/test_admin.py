@@ -1,0 +1,296 @@
+"""Tests of the admin endpoint."""
+
+from io import StringIO
+from random import Random
+
+import attrs
+from treq.testing import StubTreq
+from twisted.internet.address import IPv4Address
+from twisted.internet.task import Clock
+from twisted.internet.testing import StringTransport
+from twisted.trial.unittest import SynchronousTestCase
+
+from lolly_tx.domain.balancers.round_robin import RoundRobin
+from lolly_tx.domain.health import Observation, Thresholds
+from lolly_tx.domain.pool import Pool
+from lolly_tx.domain.target import Target
+from lolly_tx.service.admin import AdminResource, admin_site
+
+
+class Silent:
+    """An event sink that keeps nothing."""
+
+    def emit(self, event):
+        pass
+
+
+def make_pool(name, *ids):
+    """A pool whose targets are called `ids`."""
+    return Pool(
+        name,
+        [Target(id=id, address=f"http://{id}:80") for id in ids],
+        balancer=RoundRobin(random=Random(0)),
+        accrual=None,
+        thresholds=Thresholds(rise=1, fall=1),
+        now=0.0,
+        events=Silent(),
+        random=Random(0),
+    )
+
+
+@attrs.define
+class Running:
+    """A proxy as far as the endpoint looks at it."""
+
+    pools: dict[str, Pool] = attrs.field(factory=dict)
+    listening: bool = True
+    draining: bool = False
+
+
+class AdminTestCase(SynchronousTestCase):
+    token: str | None = None
+    hosts: tuple[str, ...] = ()
+
+    def setUp(self):
+        self.web = make_pool("web", "a", "b")
+        self.running = Running({"web": self.web, "api": make_pool("api", "c")})
+        self.resource = AdminResource(
+            self.running, now=lambda: 50.0, token=self.token, hosts=self.hosts
+        )
+        self.treq = StubTreq(self.resource)
+
+    def ask(self, path, method="GET", headers=None, host="127.0.0.1:8081"):
+        response = self.successResultOf(
+            self.treq.request(method, f"http://{host}{path}", headers=headers or {})
+        )
+        if method == "HEAD":
+            return response, None
+        return response, self.successResultOf(self.treq.json_content(response))
+
+    def assertStatus(self, status, *args, **kwargs):
+        response, body = self.ask(*args, **kwargs)
+        self.assertEqual(response.code, status, body)
+        return body
+
+
+class ReadingTests(AdminTestCase):
+    hosts = ("Proxy.Example",)
+
+    def test_alive(self):
+        """/healthz says 200 whatever the pools are like."""
+        self.running.listening = False
+        self.assertEqual(self.assertStatus(200, "/healthz"), {"alive": True})
+
+    def test_ready(self):
+        """/readyz says 200 when the proxy can do its work."""
+        self.assertEqual(self.assertStatus(200, "/readyz"), {"ready": True})
+
+    def test_not_ready(self):
+        """/readyz says 503 with every reason."""
+        self.running.listening = False
+        self.running.draining = True
+        self.web.set_enabled("a", "down", "test", 1.0)
+        self.web.observe("b", Observation(False, "503 from /health"), 2.0)
+        body = self.assertStatus(503, "/readyz")
+        self.assertEqual(
+            body,
+            {
+                "ready": False,
+                "reasons": [
+                    "not every listener is up",
+                    "draining",
+                    "pool web: no target is available",
+                ],
+            },
+        )
+
+    def test_one_target_is_enough(self):
+        """A pool with one target left does not make the proxy unready."""
+        self.web.set_enabled("a", "down", "test", 1.0)
+        self.assertStatus(200, "/readyz")
+
+    def test_pools(self):
+        """/api/pools shows each target with its state, the last change and counters."""
+        self.web.observe("b", Observation(False, "503 from /health"), 20.0)
+        lease = self.web.acquire(50.0)
+        body = self.assertStatus(200, "/api/pools")
+        self.assertEqual([pool["name"] for pool in body["pools"]], ["web", "api"])
+        web = body["pools"][0]
+        self.assertEqual(web["available"], 1)
+        a, b = web["targets"]
+        self.assertEqual((a["address"], a["in_flight"]), ("http://a:80", 1))
+        self.assertEqual(a["counters"]["requests"], 1)
+        self.assertEqual((b["available"], b["why_not"]), (False, "unhealthy"))
+        self.assertEqual(
+            (b["enabled"], b["health"]["state"], b["ejection"]["state"]),
+            ("up", "down", "up"),
+        )
+        self.assertEqual(b["last_change"]["seconds_ago"], 30.0)
+        self.assertIn("503 from /health", b["last_change"]["cause"])
+        lease.release(51.0)
+
+    def test_one_pool(self):
+        """/api/pools/NAME shows one pool."""
+        self.assertEqual(self.assertStatus(200, "/api/pools/api")["name"], "api")
+
+    def test_unknown_pool(self):
+        """A pool that does not exist is a 404."""
+        self.assertIn("no such pool", self.assertStatus(404, "/api/pools/x")["error"])
+
+    def test_index(self):
+        """/ lists the paths."""
+        self.assertIn("/readyz", self.assertStatus(200, "/")["paths"])
+
+    def test_unknown_path(self):
+        """Other paths are a 404 in JSON."""
+        for path in ("/x", "/api", "/healthz/", "/api/pools/web/a", "/%ff", "//"):
+            self.assertIn("error", self.assertStatus(404, path))
+
+    def test_method(self):
+        """What only can be read refuses other methods and names the right ones."""
+        for path in ("/", "/healthz", "/readyz", "/api/pools", "/api/pools/web"):
+            response, _ = self.ask(path, "POST")
+            self.assertEqual(response.code, 405)
+            self.assertEqual(response.headers.getRawHeaders("allow"), ["GET, HEAD"])
+
+    def test_head(self):
+        """HEAD has the length of the answer and no body."""
+        response, _ = self.ask("/healthz", "HEAD")
+        self.assertEqual(response.code, 200)
+        self.assertEqual(self.successResultOf(response.content()), b"")
+
+    def test_head_fields(self):
+        """The answer is JSON, is not cached, and does not name the software."""
+        for path in ("/healthz", "/x"):
+            fields = self.ask(path)[0].headers
+            self.assertFalse(fields.hasHeader("server"))
+            self.assertEqual(fields.getRawHeaders("cache-control"), ["no-store"])
+            self.assertEqual(fields.getRawHeaders("content-type"), ["application/json"])
+
+    def test_hosts(self):
+        """The Host may be an IP address, localhost or a configured name."""
+        for host in (
+            "127.0.0.1",
+            "10.1.2.3:8081",
+            "[::1]",
+            "[::1]:8081",
+            "localhost:8081",
+            "LOCALHOST",
+            "proxy.example:8081",
+        ):
+            self.assertStatus(200, "/healthz", headers={"Host": host})
+
+    def test_rebinding(self):
+        """A name that an attacker may point at us is refused."""
+        for host in (
+            "evil.example",
+            "evil.example:8081",
+            "127.0.0.1.evil.example",
+            "localhost.evil.example",
+            "127.0.0.1:8081@evil.example",
+            "[::1]evil.example",
+            "",
+        ):
+            body = self.assertStatus(403, "/api/pools", headers={"Host": host})
+            self.assertIn("Host", body["error"])
+
+    def test_our_own_failure(self):
+        """A fault of ours is a 500 without details, and is logged."""
+        self.running.pools = None
+        self.assertEqual(
+            self.assertStatus(500, "/api/pools"), {"error": "internal error"}
+        )
+        self.assertEqual(len(self.flushLoggedErrors(AttributeError)), 1)
+
+    def test_read_only(self):
+        """Without a token in the settings, nothing can be changed."""
+        body = self.assertStatus(403, "/api/pools/web/a/drain", "POST")
+        self.assertIn("no token", body["error"])
+        self.assertEqual(self.web.nodes["a"].enabled, "up")
+
+
+class WritingTests(AdminTestCase):
+    token = "hunter2"
+
+    def say(self, path, **headers):
+        return self.ask(path, "POST", {"Authorization": "Bearer hunter2"} | headers)
+
+    def test_words(self):
+        """The operator's word reaches the target, with its cause on record."""
+        for action, word in (("drain", "drain"), ("disable", "down"), ("enable", "up")):
+            response, body = self.say(f"/api/pools/web/a/{action}")
+            self.assertEqual((response.code, body["enabled"]), (200, word))
+            self.assertEqual(self.web.nodes["a"].enabled, word)
+            self.assertIn("operator", body["last_change"]["cause"])
+
+    def test_unknown(self):
+        """A pool, target or action that does not exist is a 404."""
+        for path in ("x/a/drain", "web/x/drain", "web/a/explode"):
+            self.assertEqual(self.say(f"/api/pools/{path}")[0].code, 404)
+
+    def test_method(self):
+        """A change is a POST."""
+        response, _ = self.ask("/api/pools/web/a/drain")
+        self.assertEqual(response.code, 405)
+        self.assertEqual(response.headers.getRawHeaders("allow"), ["POST"])
+
+    def test_wrong_token(self):
+        """Without the right token nothing changes."""
+        for credentials in ("", "Bearer", "Bearer hunter3", "Basic hunter2", "hunter2"):
+            response, _ = self.say("/api/pools/web/a/drain", Authorization=credentials)
+            self.assertEqual(response.code, 401)
+            self.assertEqual(
+                response.headers.getRawHeaders("www-authenticate"), ["Bearer"]
+            )
+        self.assertEqual(self.web.nodes["a"].enabled, "up")
+
+    def test_no_credentials(self):
+        """A request without credentials changes nothing."""
+        self.assertStatus(401, "/api/pools/web/a/drain", "POST")
+
+    def test_reading_needs_none(self):
+        """Reading stays open to whoever can connect."""
+        self.assertStatus(200, "/api/pools")
+
+    def test_empty_token(self):
+        """An empty token is a mistake, not a password."""
+        with self.assertRaises(ValueError):
+            AdminResource(self.running, now=lambda: 0.0, token="")
+
+
+class SiteTests(SynchronousTestCase):
+    def setUp(self):
+        self.site = admin_site(Running(), now=lambda: 0.0, reactor=Clock())
+        self.site.doStart()
+        self.addCleanup(self.site.doStop)
+
+    def send(self, request):
+        """The head and body that the site sends when it gets these bytes."""
+        transport = StringTransport()
+        protocol = self.site.buildProtocol(IPv4Address("TCP", "127.0.0.1", 1))
+        protocol.makeConnection(transport)
+        protocol.dataReceived(request)
+        head, _, body = transport.value().partition(b"\r\n\r\n")
+        return head.lower(), body
+
+    def test_over_a_connection(self):
+        """The site answers over a connection without naming the software."""
+        head, body = self.send(b"HEAD /healthz HTTP/1.0\r\n\r\n")
+        self.assertTrue(head.startswith(b"http/1.0 200 "), head)
+        self.assertIn(b"content-length: 20", head)
+        self.assertNotIn(b"twisted", head)
+        self.assertEqual(body, b"")
+
+    def test_two_hosts(self):
+        """A request with two Host fields is refused."""
+        hosts = b"Host: 127.0.0.1\r\nHost: evil.example\r\n"
+        head, body = self.send(b"GET /api/pools HTTP/1.1\r\n" + hosts + b"\r\n")
+        self.assertRegex(head, rb"^http/1.1 40[03] ")
+        self.assertNotIn(b"pools", body)
+
+    def test_silent(self):
+        """A probe leaves no line in the log."""
+        lines = StringIO()
+        self.site.logFile = lines
+        self.send(b"GET /healthz HTTP/1.0\r\n\r\n")
+        self.assertEqual(lines.getvalue(), "")
