@@ -1,16 +1,18 @@
 """The extension points: what a third party can supply and a test may fake.
 
-May import: domain values. Used by: domain.pool, net, service, plugins. Each interface has 1-4 methods; a plugin factory
-has `name`, `settings` and `build(settings, deps)`.
+May import: domain values. Used by: domain.pool, net, service, plugins. Each interface has 1-4 methods; a plugin
+factory has `name`, `settings` and `build(settings, deps)`.
 """
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, Sequence
+from collections.abc import Iterator, Sequence
+from typing import TYPE_CHECKING, Any
 
 from zope.interface import Attribute, Interface
 
 if TYPE_CHECKING:  # pragma: no cover
+    from lolly_tx.domain.errors import ProxyError
     from lolly_tx.domain.events import Event
     from lolly_tx.domain.node import Node
 
@@ -21,10 +23,27 @@ class IBalancer(Interface):
     def pick(candidates: Sequence[Node], key: bytes | None) -> Node:
         """Choose.
 
-        `candidates`: a non-empty tuple of available nodes. The same tuple object is passed until the set or a weight
-        changes, so an implementation may keep what it computed for it.
-        `key`: what the exchange is hashed by (client address, URI, ...), or None.
+        `candidates`: a non-empty tuple of available nodes. The same tuple object is passed until the set or a
+        weight changes, so an implementation may keep what it computed for it. `key`: what the exchange is
+        hashed by (client address, URI, ...), or None.
         """
+
+
+class IRankingBalancer(IBalancer):
+    """A balancer that knows who is next when its first choice is full or was tried.
+
+    Balancers that go by a key should offer this; others are simply asked again.
+    """
+
+    def ranked(candidates: Sequence[Node], key: bytes | None) -> Iterator[Node]:
+        """All of `candidates` in order of preference."""
+
+
+class IReleaseListener(Interface):
+    """A balancer that wants to know when an exchange ends."""
+
+    def released(node: Node) -> None:
+        """`node` has one exchange less in flight."""
 
 
 class IAccrual(Interface):
@@ -34,7 +53,19 @@ class IAccrual(Interface):
         """An exchange or a probe went well. True: a running penalty is lifted."""
 
     def failed(now: float) -> float | None:
-        """An attempt failed by the node's fault. Seconds to leave the node alone, or None."""
+        """An attempt failed by the node's fault. Seconds to leave the node alone, or None.
+
+        The pool may refuse, and asks again at the next failure. After a failed half-open trial the node is
+        ejected again whatever the answer. While the node is ejected, bad probes come in here too, and the
+        answer is ignored.
+        """
+
+    def reset() -> None:
+        """The node starts afresh (the penalty was lifted): forget everything."""
+
+    clean = Attribute(
+        "`bool`: a success would change nothing, so the pool may spare the call. False is always right."
+    )
 
 
 class IEventSink(Interface):
@@ -54,8 +85,16 @@ class IHealthCheck(Interface):
 class IRetryPolicy(Interface):
     """Decides whether another attempt is made."""
 
-    def decide(failure: Any, exchange: Any) -> Any:
-        """Whether to try again, from the failure and the facts of the exchange."""
+    def decide(
+        failure: ProxyError | int,
+        *,
+        attempts: int,
+        method: bytes | str,
+        replayable: bool,
+        response_started: bool,
+        idempotency_key: bool = False,
+    ) -> bool:
+        """Whether to try again, from the failure (an error or a status) and the facts of the exchange."""
 
 
 class IPluginFactory(Interface):

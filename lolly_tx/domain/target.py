@@ -14,7 +14,7 @@ _UNSAFE = re.compile(r"[^a-z0-9]+")
 
 
 def target_id(address: str) -> str:
-    """A host-safe name (`[a-z0-9-]+`) for an address, stable across reloads: "http://10.0.0.1:80" -> "http-10-0-0-1-80"."""
+    """A host-safe name (`[a-z0-9-]+`) for an address: "http://10.0.0.1:80" -> "http-10-0-0-1-80"."""
     return _UNSAFE.sub("-", address.lower()).strip("-") or "target"
 
 

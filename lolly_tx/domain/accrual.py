@@ -1,0 +1,87 @@
+"""The passive policy of the house: consecutive failures of real traffic, with the seed's rules.
+
+May import: domain.interfaces. Used by: domain.pool (one instance per node). Other policies are in
+`domain.accruals`.
+
+An accrual only counts. It owns no timer and does not know whether the pool followed its advice: the pool keeps
+the end of the ejection, admits one trial afterwards, and calls `reset` when the node is back.
+"""
+
+from __future__ import annotations
+
+from zope.interface import implementer
+
+from lolly_tx.domain.interfaces import IAccrual
+
+
+@implementer(IAccrual)
+class ConsecutiveFailures:
+    """`max_fails` failures in a row, none older than `fail_timeout` seconds before the next, eject for `fail_timeout`.
+
+    A failure zeroes the rises and a success zeroes the falls. A record is as old as its last failure. While the
+    penalty runs, `min_rises` successes in a row (good probes) lift it, and a failed trial renews it at once.
+    `max_fails` 0: never.
+    """
+
+    __slots__ = (
+        "_last",
+        "clean",
+        "fail_timeout",
+        "falls",
+        "max_fails",
+        "min_rises",
+        "penalised",
+        "rises",
+    )
+
+    def __init__(
+        self, max_fails: int = 3, fail_timeout: float = 60.0, min_rises: int = 2
+    ) -> None:
+        self.max_fails = max_fails
+        self.fail_timeout = fail_timeout
+        self.min_rises = min_rises
+        self.reset()
+
+    def __repr__(self) -> str:
+        state = "penalised" if self.penalised else "counting"
+        return (
+            f"<ConsecutiveFailures {state} {self.falls}/{self.max_fails} falls, "
+            f"{self.rises}/{self.min_rises} rises>"
+        )
+
+    def reset(self) -> None:
+        """Forget everything."""
+        self.falls = 0
+        self.rises = 0
+        self.penalised = False
+        self.clean = True
+        self._last = 0.0
+
+    def succeeded(self, now: float) -> bool:
+        """One success; True when it was the last one needed to lift the penalty."""
+        self.falls = 0
+        if not self.penalised:
+            self.clean = True
+            return False
+        self.rises += 1
+        if self.rises < self.min_rises:
+            return False
+        self.reset()
+        return True
+
+    def failed(self, now: float) -> float | None:
+        """One failure; `fail_timeout` when it is one too many."""
+        if not self.max_fails:
+            return None
+        self.clean = False
+        self.rises = 0
+        if self.penalised:
+            return self.fail_timeout
+        if max(0.0, now - self._last) > self.fail_timeout:
+            self.falls = 0
+        self.falls += 1
+        self._last = now
+        if self.falls < self.max_fails:
+            return None
+        self.penalised = True
+        return self.fail_timeout

@@ -1,0 +1,59 @@
+"""The balancers by name.
+
+May import: domain. Used by: service.build (makes a pool's balancer), config (to name them in errors).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import TYPE_CHECKING, Any
+
+from lolly_tx.domain.balancers.least_conn import LeastConn
+from lolly_tx.domain.balancers.random import TwoChoices
+from lolly_tx.domain.balancers.rendezvous import Rendezvous
+from lolly_tx.domain.balancers.round_robin import RoundRobin
+from lolly_tx.domain.interfaces import IBalancer
+
+if TYPE_CHECKING:  # pragma: no cover
+    from random import Random
+
+Factory = Callable[..., IBalancer]
+
+
+class UnknownBalancer(LookupError):
+    """No balancer of that name is registered."""
+
+
+class Balancers:
+    """A registry of balancer factories. Starts with the built-in ones; plugins are added under their names.
+
+    A factory is called with `random=` and the settings as keywords; it raises TypeError or ValueError for wrong
+    ones.
+    """
+
+    def __init__(self) -> None:
+        self._factories: dict[str, Factory] = {
+            "round_robin": RoundRobin,
+            "least_conn": LeastConn,
+            "random": TwoChoices,
+            "ip_hash": Rendezvous,
+        }
+
+    def names(self) -> list[str]:
+        """All names, sorted."""
+        return sorted(self._factories)
+
+    def register(self, name: str, factory: Factory) -> None:
+        """Add a factory. ValueError when the name is taken."""
+        if name in self._factories:
+            raise ValueError(f"there is already a balancer {name!r}")
+        self._factories[name] = factory
+
+    def make(self, name: str, settings: Mapping[str, Any], random: Random) -> IBalancer:
+        """A new balancer. Raises UnknownBalancer with the known names."""
+        try:
+            factory = self._factories[name]
+        except KeyError:
+            known = ", ".join(self.names())
+            raise UnknownBalancer(f"no balancer {name!r}; there are: {known}") from None
+        return factory(random=random, **settings)

@@ -1,0 +1,56 @@
+"""Random: the less loaded of two drawn by weight.
+
+May import: domain values. Used by: domain.pool, through `domain.balancers`.
+
+Two draws are enough to avoid the crowd that one makes and the herd that "the least loaded of all" makes when
+several proxies share the targets. Ties go to the first draw, so an idle pool is shared by weight.
+"""
+
+from __future__ import annotations
+
+from bisect import bisect
+from collections.abc import Sequence
+from itertools import accumulate
+from typing import TYPE_CHECKING
+
+from zope.interface import implementer
+
+from lolly_tx.domain.interfaces import IBalancer
+from lolly_tx.domain.node import Node
+
+if TYPE_CHECKING:  # pragma: no cover
+    from random import Random
+
+
+@implementer(IBalancer)
+class TwoChoices:
+    """Draw two, take the one with fewer exchanges in flight per weight."""
+
+    def __init__(self, random: Random) -> None:
+        self._draw = random.random
+        self._candidates: Sequence[Node] = ()
+        self._sums: list[float] | None = None
+
+    def pick(self, candidates: Sequence[Node], key: bytes | None) -> Node:
+        """The less loaded of two."""
+        if candidates is not self._candidates:
+            self._prepare(candidates)
+        draw, sums = self._draw, self._sums
+        if sums is None:
+            n = len(candidates)
+            first = candidates[int(draw() * n)]
+            second = candidates[int(draw() * n)]
+            return second if second.in_flight < first.in_flight else first
+        total = sums[-1]
+        last = len(sums) - 1
+        first = candidates[bisect(sums, draw() * total, 0, last)]
+        second = candidates[bisect(sums, draw() * total, 0, last)]
+        if second.in_flight * first.weight < first.in_flight * second.weight:
+            return second
+        return first
+
+    def _prepare(self, candidates: Sequence[Node]) -> None:
+        self._candidates = candidates
+        weights = [node.weight for node in candidates]
+        equal = all(weight == weights[0] for weight in weights)
+        self._sums = None if equal else list(accumulate(weights))

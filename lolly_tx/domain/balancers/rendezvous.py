@@ -1,0 +1,70 @@
+"""Rendezvous hashing: each node scores the key, the highest score wins.
+
+May import: domain values. Used by: domain.balancers (`ip_hash`, and `consistent_hash` among few).
+
+A node that leaves moves only its own keys, one that joins takes only what becomes its own, and weights are
+exact: with u uniform in (0, 1), the odds that -weight / ln(u) is the largest are proportional to the weight.
+Cost: O(n) per pick.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from math import log
+from typing import TYPE_CHECKING
+
+from zope.interface import implementer
+
+from lolly_tx.domain.balancers.hashing import hash64, mixed
+from lolly_tx.domain.interfaces import IBalancer, IRankingBalancer
+from lolly_tx.domain.node import Node
+
+if TYPE_CHECKING:  # pragma: no cover
+    from random import Random
+
+_SCALE = 2.0**-64
+
+
+@implementer(IBalancer, IRankingBalancer)
+class Rendezvous:
+    """The same key goes to the same node while that is available. No key: in turn."""
+
+    def __init__(self, random: Random | None = None) -> None:
+        self._candidates: Sequence[Node] = ()
+        self._seeds: list[tuple[int, Node]] = []
+        self._equal = True
+        self._turn = 0
+
+    def pick(self, candidates: Sequence[Node], key: bytes | None) -> Node:
+        """The node with the highest score for `key`."""
+        if candidates is not self._candidates:
+            self._prepare(candidates)
+        if key is None:
+            self._turn += 1
+            return candidates[self._turn % len(candidates)]
+        point = hash64(key)
+        if self._equal:
+            return max(self._seeds, key=lambda seed: mixed(seed[0], point))[1]
+        return max(self._seeds, key=lambda seed: _score(seed, point))[1]
+
+    def ranked(self, candidates: Sequence[Node], key: bytes | None) -> Iterator[Node]:
+        """All candidates, the best for `key` first."""
+        if candidates is not self._candidates:
+            self._prepare(candidates)
+        if key is None:
+            self._turn = turn = self._turn + 1
+            n = len(candidates)
+            return (candidates[i % n] for i in range(turn, turn + n))
+        point = hash64(key)
+        order = sorted(self._seeds, key=lambda seed: -_score(seed, point))
+        return (node for _, node in order)
+
+    def _prepare(self, candidates: Sequence[Node]) -> None:
+        self._candidates = candidates
+        self._seeds = [(hash64(node.id.encode()), node) for node in candidates]
+        self._equal = all(n.weight == candidates[0].weight for n in candidates)
+
+
+def _score(seed: tuple[int, Node], point: int) -> float:
+    # Half a step up, because u must be neither 0 nor 1.
+    return -seed[1].weight / log((mixed(seed[0], point) + 0.5) * _SCALE)

@@ -1,0 +1,115 @@
+"""Round robin: smooth and weighted.
+
+May import: domain values. Used by: domain.pool, through `domain.balancers`.
+
+"Smooth" spreads the turns of a heavy node evenly (5, 1, 1 gives `aabacaa`, not `aaaaabc`). For small integer
+weights the whole cycle is computed when the candidates change, and a pick is one `next`. Beyond, turns come
+from a heap of deadlines: the node with the earliest takes its turn and moves 1/weight further, which spreads
+just as evenly at O(log n).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from heapq import heapify, heapreplace
+from itertools import cycle
+from math import gcd
+from typing import TYPE_CHECKING
+
+from zope.interface import implementer
+
+from lolly_tx.domain.interfaces import IBalancer
+from lolly_tx.domain.node import Node
+
+if TYPE_CHECKING:  # pragma: no cover
+    from random import Random
+
+_CYCLE_WORK = 20_000
+"""Steps the computation of a cycle may take (turns times nodes, about 2 ms); beyond, the heap."""
+
+
+def smooth(weights: Sequence[int]) -> list[int]:
+    """One cycle of smooth weighted round robin, as indexes.
+
+    Each turn all grow by their weight, and the largest is taken and pays the sum.
+    """
+    total = sum(weights)
+    current = [0] * len(weights)
+    turns = []
+    for _ in range(total):
+        for i, weight in enumerate(weights):
+            current[i] += weight
+        best = max(range(len(weights)), key=current.__getitem__)
+        current[best] -= total
+        turns.append(best)
+    return turns
+
+
+@implementer(IBalancer)
+class RoundRobin:
+    """Each in turn, as often as its weight says."""
+
+    def __init__(self, random: Random | None = None) -> None:
+        self._candidates: Sequence[Node] = ()
+        self._turns: Iterator[Node] = iter(())
+        self._deadlines: dict[str, float] = {}
+
+    def pick(self, candidates: Sequence[Node], key: bytes | None) -> Node:
+        """The next in turn."""
+        if candidates is not self._candidates:
+            self._prepare(candidates)
+        return next(self._turns)
+
+    def _prepare(self, candidates: Sequence[Node]) -> None:
+        """New candidates: go on with the node whose turn it is, so that a change favours nobody."""
+        known = set(candidates)
+        first = next(
+            (
+                n
+                for _, n in zip(self._candidates, self._turns, strict=False)
+                if n in known
+            ),
+            None,
+        )
+        self._candidates = candidates
+        weights = [node.weight for node in candidates]
+        if all(weight == weights[0] for weight in weights):
+            order = list(candidates)
+        else:
+            whole = _whole(weights)
+            if not whole or sum(whole) * len(whole) > _CYCLE_WORK:
+                self._turns = self._by_deadline(candidates)
+                return
+            order = [candidates[i] for i in smooth(whole)]
+        if first is not None:
+            at = order.index(first)
+            order = order[at:] + order[:at]
+        self._turns = cycle(order)
+
+    def _by_deadline(self, candidates: Sequence[Node]) -> Iterator[Node]:
+        deadlines = self._deadlines
+        start = min(
+            (deadlines[n.id] for n in candidates if n.id in deadlines), default=0.0
+        )
+        # A newcomer waits its own interval, an old one keeps its place in the line.
+        heap = [
+            (deadlines.get(n.id, start + 1 / n.weight), i, n)
+            for i, n in enumerate(candidates)
+        ]
+        heapify(heap)
+        self._deadlines = deadlines = {n.id: at for at, _, n in heap}
+        while True:
+            at, i, node = heap[0]
+            at += 1 / node.weight
+            deadlines[node.id] = at
+            heapreplace(heap, (at, i, node))
+            yield node
+
+
+def _whole(weights: Sequence[float]) -> list[int]:
+    """The weights as the smallest integers of the same proportions, or [] when they are no integers."""
+    if any(weight != int(weight) or weight < 1 for weight in weights):
+        return []
+    integers = [int(weight) for weight in weights]
+    divisor = gcd(*integers)
+    return [weight // divisor for weight in integers]

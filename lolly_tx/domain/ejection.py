@@ -1,0 +1,155 @@
+"""Ejections: who is left alone because of its real traffic, for how long, and how it comes back.
+
+May import: domain values. Used by: domain.pool.
+
+A policy (an accrual) proposes seconds; here they are grown, capped, refused or only reported, and every change
+is recorded. Whoever is ejected comes back through one half-open trial, through good probes, by the operator's
+hand, or, for a soft ejection, when the time it asked for is over.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import attrs
+
+if TYPE_CHECKING:  # pragma: no cover
+    from lolly_tx.domain.node import Ejection, Node
+
+
+@attrs.frozen
+class EjectionLimits:
+    """How far ejections may go. The defaults are the seed's: no growth, no cap on the share.
+
+    `max_seconds`: the longest ejection; > 0 turns growth on (the k-th ejection in a row lasts k times the first).
+    `decay`: seconds of good service that take one step of the growth back; 0: the ejection's own base length.
+    `max_share`: the largest part of the pool that may be ejected at once, 0..1; one node always may.
+    `keep_last`: never eject the last available node. `shadow`: only report what would have been ejected.
+    """
+
+    max_seconds: float = attrs.field(default=0.0, validator=attrs.validators.ge(0))
+    decay: float = attrs.field(default=0.0, validator=attrs.validators.ge(0))
+    max_share: float = attrs.field(
+        default=1.0, validator=[attrs.validators.ge(0), attrs.validators.le(1)]
+    )
+    keep_last: bool = False
+    shadow: bool = False
+
+
+def grown(base: float, streak: int, max_seconds: float) -> float:
+    """The length of the `streak`-th ejection in a row (1 = the first), seconds; `max_seconds` 0: no growth."""
+    if not max_seconds:
+        return base
+    return max(base, min(max_seconds, base * max(1, streak)))
+
+
+def decayed(streak: int, good_for: float, decay: float) -> int:
+    """What is left of `streak` after `good_for` seconds of good service, one step per `decay` seconds."""
+    if decay <= 0:
+        return streak
+    return max(0, streak - int(max(0.0, good_for) // decay))
+
+
+class Recorder:
+    """Where changes of a node's facts go; the pool is one."""
+
+    def record(
+        self, node: Node, fact: str, old: str, new: str, cause: str, now: float
+    ) -> None:
+        """Take note of one change."""
+        raise NotImplementedError
+
+
+class Ejections:
+    """The ejection fact of all nodes of one pool."""
+
+    def __init__(self, limits: EjectionLimits, recorder: Recorder) -> None:
+        self.limits = limits
+        self._recorder = recorder
+        self.count = 0
+        """Nodes that are ejected or on trial now."""
+        self.refused = 0
+        """Ejections proposed and refused by a cap."""
+        self.shadowed = 0
+        """Ejections that shadow mode only reported."""
+
+    def eject(
+        self,
+        node: Node,
+        seconds: float,
+        cause: str,
+        now: float,
+        *,
+        members: int,
+        others: bool,
+    ) -> bool:
+        """Eject `node` for about `seconds` if the limits allow it; whether they did.
+
+        `members`: nodes in the pool. `others`: another node is available and not on trial itself. The share is not
+        asked about after a failed trial: that node is already counted.
+        """
+        limits = self.limits
+        if limits.keep_last and not others:
+            self.refused += 1
+            node.trial_lease = None
+            return False
+        if node.ejection == "up":
+            if self.count >= max(1, int(limits.max_share * members)):
+                self.refused += 1
+                return False
+            if limits.shadow:
+                self.shadowed += 1
+                self._recorder.record(node, "shadow", "up", "ejected", cause, now)
+                return False
+            good_for = now - node.ejected_until
+            node.streak = decayed(node.streak, good_for, limits.decay or seconds)
+        node.streak += 1
+        node.penalty = seconds
+        node.soft = False
+        node.ejected_until = now + grown(seconds, node.streak, limits.max_seconds)
+        self._out(node, cause, now)
+        return True
+
+    def soften(self, node: Node, seconds: float, cause: str, now: float) -> None:
+        """Leave `node` alone for `seconds` because it asked for it: no growth, no trial, no bad record."""
+        if node.ejection != "up":
+            return
+        node.soft = True
+        node.ejected_until = now + seconds
+        self._out(node, cause, now)
+
+    def expire(self, node: Node) -> None:
+        """The ejection's time is over: one trial, or straight back after a soft one."""
+        at = node.ejected_until
+        if node.soft:
+            self.lift(node, "the time it asked for is over", at)
+            return
+        self._set(node, "trial", "ejection over: one trial", at)
+
+    def lift(self, node: Node, cause: str, now: float) -> None:
+        """`node` is back; its record starts afresh."""
+        if node.ejection != "up":
+            self.count -= 1
+        node.ejected_until = now
+        node.soft = False
+        node.trial_lease = None
+        if node.accrual is not None:
+            node.accrual.reset()
+        self._set(node, "up", cause, now)
+
+    def forget(self, node: Node) -> None:
+        """`node` leaves the pool."""
+        if node.ejection != "up":
+            self.count -= 1
+
+    def _out(self, node: Node, cause: str, now: float) -> None:
+        if node.ejection == "up":
+            self.count += 1
+        node.trial_lease = None
+        node.ejected_at = now
+        node.stats.ejections += 1
+        self._set(node, "ejected", cause, now)
+
+    def _set(self, node: Node, new: Ejection, cause: str, now: float) -> None:
+        old, node.ejection = node.ejection, new
+        self._recorder.record(node, "ejection", old, new, cause, now)

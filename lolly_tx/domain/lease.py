@@ -1,0 +1,72 @@
+"""A lease: one use of a node, with one verdict at most and exactly one release.
+
+May import: domain values. Used by: domain.pool (hands them out), proxy.forward (judges and releases them).
+
+The happy path, `succeeded` then `release`, is a few attribute operations: whatever else wants to know is behind
+the flags `Node.listening` and `Node.attentive`, which the pool keeps.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:  # pragma: no cover
+    from lolly_tx.domain.errors import ProxyError
+    from lolly_tx.domain.node import Node
+
+
+class Lease:
+    """One use of `node` from `started` (seconds, monotonic) until `release`.
+
+    At most one verdict (`succeeded` or `failed`) counts, and only before the release. A lease released without
+    one, because the client went away or the proxy stops, says nothing about the node.
+    """
+
+    __slots__ = ("_judged", "_open", "node", "started")
+
+    def __init__(self, node: Node, started: float) -> None:
+        self.node = node
+        self.started = started
+        self._judged = False
+        self._open = True
+
+    def __repr__(self) -> str:
+        state = "open" if self._open else "released"
+        return f"<Lease {self.node.id} {state} since {self.started:.3f}>"
+
+    @property
+    def open(self) -> bool:
+        """Not yet released."""
+        return self._open
+
+    def succeeded(self, now: float, status: int = 200) -> None:
+        """The node answered with `status`. Statuses the pool's settings call failures are counted as such."""
+        if self._judged:
+            return
+        self._judged = True
+        node = self.node
+        stats = node.stats
+        if status >= 500:
+            stats.errors += 1
+        stats.successes += 1
+        stats.latency_sum += now - self.started
+        if node.listening:
+            node.pool.lease_succeeded(self, status, now)
+
+    def failed(self, now: float, error: ProxyError) -> None:
+        """The attempt ended with `error`; it is held against the node only if `error.blames`."""
+        if self._judged:
+            return
+        self._judged = True
+        if error.blames:
+            self.node.pool.lease_failed(self, error, now)
+
+    def release(self, now: float) -> None:
+        """Give the node back: at the end of the body, on an error, or on a cancel. Repeating it does nothing."""
+        if self._open:
+            self._open = False
+            self._judged = True
+            node = self.node
+            node.in_flight -= 1
+            if node.attentive:
+                node.pool.lease_released(self, now)

@@ -1,0 +1,77 @@
+"""Whether another attempt is made.
+
+May import: domain.errors. Used by: proxy.forward, after each failed attempt.
+"""
+
+from __future__ import annotations
+
+import re
+
+import attrs
+from zope.interface import implementer
+
+from lolly_tx.domain.errors import ProxyError
+from lolly_tx.domain.interfaces import IRetryPolicy
+
+IDEMPOTENT = frozenset(
+    method
+    for word in ("GET", "HEAD", "OPTIONS", "PUT", "DELETE", "TRACE")
+    for method in (word, word.encode())
+)
+"""RFC 9110 section 9.2.2; as text and as the bytes of a request head."""
+
+KINDS = ("connect", "timeout", "reset")
+"""The words of `on` that name errors; anything else names a status."""
+
+_STATUS = re.compile(r"[1-5](xx|\d\d)")
+
+
+def _check_on(instance: object, attribute: object, value: tuple[str, ...]) -> None:
+    for word in value:
+        if word not in KINDS and not _STATUS.fullmatch(word):
+            raise ValueError(
+                f"retry.on: {word!r} is none of {', '.join(KINDS)} "
+                'and no status such as "502" or "5xx"'
+            )
+
+
+@implementer(IRetryPolicy)
+@attrs.frozen
+class RetryPolicy:
+    """At most `tries` attempts in all, after the failures named in `on`.
+
+    `on`: kinds of errors ("connect", "timeout", "reset") and statuses ("502", "5xx").
+    """
+
+    tries: int = attrs.field(default=2, validator=attrs.validators.ge(1))
+    on: tuple[str, ...] = attrs.field(
+        default=KINDS, converter=tuple, validator=_check_on
+    )
+
+    def decide(
+        self,
+        failure: ProxyError | int,
+        *,
+        attempts: int,
+        method: bytes | str,
+        replayable: bool,
+        response_started: bool,
+        idempotency_key: bool = False,
+    ) -> bool:
+        """Whether to try again after `attempts` attempts.
+
+        `failure`: the error of the last attempt, or the status it answered with.
+        `replayable`: the request body can be sent once more from its beginning.
+        `response_started`: a byte of a final response went to the client, so nothing can be taken back.
+        `idempotency_key`: the request carries one, so the origin tells repeats apart.
+        """
+        if attempts >= self.tries or response_started:
+            return False
+        if isinstance(failure, int):
+            if str(failure) not in self.on and f"{failure // 100}xx" not in self.on:
+                return False
+        elif failure.kind not in self.on:
+            return False
+        elif failure.nothing_sent:
+            return True
+        return replayable and (method in IDEMPOTENT or idempotency_key)

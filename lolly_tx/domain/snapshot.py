@@ -1,0 +1,81 @@
+"""What a person or a program may know of a node, as JSON-able values.
+
+May import: domain values. Used by: domain.pool, and through it the API and the command line.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from lolly_tx.domain.events import Event
+from lolly_tx.domain.health import Thresholds
+from lolly_tx.domain.node import UNLIMITED, Node
+
+
+def describe(node: Node, thresholds: Thresholds, now: float) -> dict[str, Any]:
+    """`node` at `now`: the three facts with their evidence, the load, the counters, when it comes back."""
+    target = node.target
+    return {
+        "id": node.id,
+        "address": target.address,
+        "backup": target.backup,
+        "weight": target.weight,
+        "effective_weight": round(node.weight, 4),
+        "max_conns": target.max_conns,
+        "available": node.available,
+        "why_not": node.why_not(),
+        "enabled": node.enabled,
+        "health": {
+            "state": node.health.word,
+            "against": node.health.against,
+            "flips_after": node.health.missing(thresholds),
+            "checked_seconds_ago": _age(node.health.checked, now),
+            "changed_seconds_ago": _age(node.health.since, now),
+        },
+        "ejection": {
+            "state": node.ejection,
+            "trial_in_flight": node.trial,
+            "in_a_row": node.streak,
+            "evidence": repr(node.accrual) if node.accrual is not None else "",
+        },
+        "in_flight": node.in_flight,
+        "room": None if node.room == UNLIMITED else node.room,
+        "last_change": event_dict(node.last_change, now),
+        "back": comes_back(node, thresholds, now),
+        "counters": node.stats.as_dict(),
+    }
+
+
+def event_dict(event: Event | None, now: float) -> dict[str, Any] | None:
+    """An event with its age instead of a clock reading nobody outside the process can place."""
+    if event is None:
+        return None
+    return {
+        "seconds_ago": _age(event.at, now),
+        "fact": event.fact,
+        "old": event.old,
+        "new": event.new,
+        "cause": event.cause,
+    }
+
+
+def comes_back(node: Node, thresholds: Thresholds, now: float) -> list[str]:
+    """What has to happen, all of it, until `node` takes new exchanges again; empty when it does."""
+    needs = []
+    if node.enabled != "up":
+        needs.append("the operator enables it")
+    if not node.health.up:
+        missing = node.health.missing(thresholds)
+        needs.append(f"{missing} good check{'s' if missing > 1 else ''} in a row")
+    if node.ejection == "ejected":
+        left = max(0.0, node.ejected_until - now)
+        then = "" if node.soft else ", then one trial"
+        needs.append(f"{left:.1f} s of ejection{then}")
+    if not needs and node.full:
+        trial = node.ejection == "trial"
+        needs.append("the trial's verdict" if trial else "a running exchange ends")
+    return needs
+
+
+def _age(then: float | None, now: float) -> float | None:
+    return None if then is None else round(max(0.0, now - then), 3)
