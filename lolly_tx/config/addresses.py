@@ -32,7 +32,11 @@ class _Endpoint(Word):
         text = plain_text(raw)
         match = _ENDPOINT.fullmatch(text)
         known = place.known(self.side)
-        if match is None or (known is not None and match[1] not in known):
+        # Twisted folds the case of client endpoint types, but not of server ones.
+        name = (
+            match[1].lower() if match and self.side == "client" else match and match[1]
+        )
+        if match is None or (known is not None and name not in known):
             raise Rejected(self._fix(text, match, known))
         if match[1] == "tcp":
             self._check_tcp(text)

@@ -125,7 +125,13 @@ class Count:
 
     low: int
     high: int
-    word = "number"
+
+    @property
+    def word(self) -> str:
+        """What the reference calls it."""
+        if self.high < 10**6:
+            return f"number, {self.low} to {self.high}"
+        return f"number, {self.low} or more"
 
     def read(self, raw: Any, place: Place) -> int:
         """See `schema.Kind`."""

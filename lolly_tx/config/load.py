@@ -26,7 +26,7 @@ _DEEPEST_INCLUDE = 10
 _LARGEST_FILE = 8 << 20
 _MERGED = ("listener", "pool", "route", "include")
 _ROUTE = Table(Route)
-_CONFIG = Table(Config)
+_CONFIG = Table(Config, also=(INCLUDE.key,))
 
 
 class Files(Protocol):

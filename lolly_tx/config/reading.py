@@ -130,13 +130,15 @@ class SourcePlace:
         """The path as far as it exists, and what stands there."""
         value: Any = self.source.tree
         for depth, part in enumerate(self.path):
-            try:
+            if isinstance(part, str) and isinstance(value, dict) and part in value:
                 value = value[part]
-            except (KeyError, IndexError, TypeError):
-                # A single value may stand for a list of one, so the index goes; a
-                # missing key is named.
-                path = self.path[: depth + isinstance(part, str)]
-                return path, None if isinstance(part, str) else value
+            elif isinstance(part, int) and isinstance(value, list):
+                value = value[part]
+            elif isinstance(part, int):
+                # A single value may stand for a list of one: the index goes.
+                return self.path[:depth], value
+            else:
+                return self.path[: depth + 1], None
         return self.path, value
 
 

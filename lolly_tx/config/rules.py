@@ -44,12 +44,26 @@ def check(config: Config, parts: Parts, main: Place) -> None:
         _references(route, place, parts)
     _same_routes(parts.routes)
     _same_endpoints(config, parts, main)
+    if config.admin is not None and not is_local(config.admin.endpoint):
+        main.at("admin").at("endpoint").wrong(
+            "must be on loopback or a unix socket, for it has no password;"
+            " add :interface=127.0.0.1"
+        )
     for listener, place in parts.listeners.values():
         _listener(listener, place)
     for pool, place in parts.pools.values():
         _pool(pool, place)
     if config.limits.line_size > config.limits.head_size:
         main.at("limits").at("line_size").wrong("must not be above head_size")
+
+
+def is_local(endpoint: str) -> bool:
+    """Whether a server endpoint is out of reach of other machines, as far as known."""
+    plain, named = endpoint_parts(endpoint)
+    if plain[0] not in ("tcp", "ssl"):
+        return True
+    interface = named.get("interface", plain[2] if len(plain) > 2 else "")
+    return interface.startswith("127.") or interface in ("::1", "localhost")
 
 
 def _references(route: Route, place: Place, parts: Parts) -> None:

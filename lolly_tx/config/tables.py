@@ -41,12 +41,16 @@ def read_or_none(kind: Kind, raw: Any, place: Place) -> Any:
 
 
 class Table:
-    """A table read into an instance of an attrs class with declared settings."""
+    """A table read into an instance of an attrs class with declared settings.
+
+    `also`: keys that someone else has taken out already, for the guesses in messages.
+    """
 
     word = "table"
 
-    def __init__(self, cls: Any) -> None:
+    def __init__(self, cls: Any, also: tuple[str, ...] = ()) -> None:
         self.cls = cls
+        self.also = also
 
     def read(self, raw: Any, place: Place) -> Any:
         """See `schema.Kind`."""
@@ -83,7 +87,7 @@ class Table:
             if isinstance(setting.kind, Table):
                 if key in {inner.key for inner in settings_of(setting.kind.cls)}:
                     return f'unknown key; did you mean "{setting.key}.{key}"?'
-        return "unknown key" + nearest(key, settings)
+        return "unknown key" + nearest(key, (*settings, *self.also))
 
     def show(self, value: Any) -> str:
         """See `schema.Kind`."""

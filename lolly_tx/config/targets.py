@@ -138,12 +138,12 @@ class _Targets:
             raise Rejected(f"must be a list of targets, not {type_word(raw)}")
         if not raw:
             raise Rejected("a pool needs at least one target")
-        found: list[tuple[Target, Place]] = []
+        found: list[tuple[int, Target, Place]] = []
         for index, one in enumerate(raw):
             here = place.at(index)
             target = read_or_none(_TARGET, one, here)
             if target is not None:
-                found.append((target, here))
+                found.append((index, target, here))
         return _with_ids(found)
 
     def show(self, value: Any) -> str:
@@ -190,7 +190,7 @@ class _Target:
         return "{ " + ", ".join(shown) + " }"
 
 
-def _with_ids(found: list[tuple[Target, Place]]) -> tuple[Target, ...]:
+def _with_ids(found: list[tuple[int, Target, Place]]) -> tuple[Target, ...]:
     """The targets, each with a unique id.
 
     Two addresses may have one `target_id` ("unix:/a-b", "unix:/a/b"). All of them then
@@ -198,11 +198,11 @@ def _with_ids(found: list[tuple[Target, Place]]) -> tuple[Target, ...]:
     """
     made = Counter(
         target.id or target_id(target.address)
-        for target in {(t.id, t.address): t for t, _ in found}.values()
+        for target in {(t.id, t.address): t for _, t, _ in found}.values()
     )
     taken: dict[str, int] = {}
     out = []
-    for number, (target, place) in enumerate(found):
+    for number, target, place in found:
         name = target.id or target_id(target.address)
         if not target.id and made[name] > 1:
             name = f"{name}-{crc32(target.address.encode()):08x}"

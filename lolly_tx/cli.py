@@ -1,0 +1,129 @@
+"""The `lolly` command: one class of options per subcommand, each able to run itself.
+
+May import: everything; the reactor only inside a command that needs it, so that
+`lolly check` works where no reactor can. Used by: the console script `lolly`.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Sequence
+from typing import ClassVar, TextIO
+
+from twisted.internet.interfaces import (
+    IStreamClientEndpointStringParserWithReactor,
+    IStreamServerEndpointStringParser,
+)
+from twisted.plugin import getPlugins
+from twisted.python import usage
+
+from lolly_tx import __version__
+from lolly_tx.config import ConfigErrors, Names, load
+from lolly_tx.config.consequences import consequences
+from lolly_tx.config.reading import BUILT_IN_BALANCERS
+from lolly_tx.config.reference import defaults_toml, reference_page
+
+# Twisted has these in the code, not as plugins.
+_BUILT_IN_ENDPOINTS = frozenset({"tcp", "ssl", "unix"})
+
+
+def installed_names() -> Names:
+    """The balancers and the types of endpoint strings this installation has."""
+    servers = getPlugins(IStreamServerEndpointStringParser)
+    clients = getPlugins(IStreamClientEndpointStringParserWithReactor)
+    return Names(
+        balance=BUILT_IN_BALANCERS,
+        server=_BUILT_IN_ENDPOINTS | {str(plugin.prefix) for plugin in servers},
+        client=_BUILT_IN_ENDPOINTS | {str(plugin.prefix).lower() for plugin in clients},
+    )
+
+
+class Command(usage.Options):
+    """A subcommand: options that can be run."""
+
+    def run(self, out: TextIO, err: TextIO) -> int:
+        """Do it; the exit status. `out` and `err`: where to print."""
+        raise NotImplementedError
+
+
+class CheckCommand(Command):
+    """`lolly check`: validate a file, or print what there is to set."""
+
+    synopsis = "FILE | --defaults | --reference"
+    longdesc = (
+        "Report every error of a configuration and of the files it includes, or print"
+        " what its settings imply. Exits 0 when the configuration is right, else 1."
+    )
+    optFlags: ClassVar = [
+        ["defaults", None, "Print every setting with its default, as TOML."],
+        ["reference", None, "Print the reference of all settings, as Markdown."],
+    ]
+
+    def parseArgs(self, file: str = "") -> None:
+        """Take the file's name."""
+        self["file"] = file
+
+    def postOptions(self) -> None:
+        """One thing at a time."""
+        asked = [name for name in ("file", "defaults", "reference") if self[name]]
+        if len(asked) != 1:
+            raise usage.UsageError("needs a FILE, --defaults or --reference")
+
+    def run(self, out: TextIO, err: TextIO) -> int:
+        """Print the defaults, the reference, the errors or the consequences."""
+        if self["defaults"] or self["reference"]:
+            out.write(defaults_toml() if self["defaults"] else reference_page())
+            return 0
+        try:
+            config = load(self["file"], os.environ, names=installed_names())
+        except ConfigErrors as errors:
+            out.write(f"{errors}\n")
+            count = len(errors.problems)
+            err.write(f"{count} error{'' if count == 1 else 's'}\n")
+            return 1
+        for one in consequences(config):
+            out.write(f"{one}\n")
+        out.write(f"{config.file}: valid\n")
+        return 0
+
+
+class LollyOptions(usage.Options):
+    """`lolly`: what comes before the subcommand."""
+
+    synopsis = "Usage: lolly [options] COMMAND"
+    longdesc = "A reverse proxy and load balancer on Twisted."
+    subCommands: ClassVar = [
+        [
+            "check",
+            None,
+            CheckCommand,
+            "Validate a configuration, print what it implies.",
+        ],
+    ]
+
+    def opt_version(self) -> None:
+        """Print the version and exit."""
+        print(f"lolly_tx {__version__}")
+        raise SystemExit(0)
+
+    def postOptions(self) -> None:
+        """A command is needed."""
+        if not self.subCommand:
+            raise usage.UsageError("which command?")
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run the command line; the exit status: 0, 1 for a failure, 2 for misuse."""
+    options = LollyOptions()
+    try:
+        options.parseOptions(list(sys.argv[1:] if argv is None else argv))
+    except usage.UsageError as error:
+        sys.stderr.write(f"{options}\nlolly: {error}\n")
+        return 2
+    command: Command = options.subOptions
+    return command.run(sys.stdout, sys.stderr)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

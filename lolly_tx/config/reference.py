@@ -1,0 +1,152 @@
+"""What the declared settings say about themselves: a page, and a file of defaults.
+
+Both come from the declarations in `model`, so neither can drift from what is read.
+
+May import: all of config but load. Used by: cli, docs, tests.
+"""
+
+from __future__ import annotations
+
+import textwrap
+from collections.abc import Iterable, Iterator
+
+import attrs
+
+from lolly_tx.config.kinds import quoted
+from lolly_tx.config.model import Config
+from lolly_tx.config.schema import Setting, settings_of
+from lolly_tx.config.tables import INCLUDE, ListOf, Named, Table
+from lolly_tx.config.targets import TARGETS, TargetTable
+
+# What stands for a key without a default, so that the file of defaults can be loaded.
+_EXAMPLES = {
+    "admin.endpoint": "tcp:8081:interface=127.0.0.1",
+    "listener.NAME.endpoint": "tcp:8080:interface=127.0.0.1",
+    "listener.NAME.tls.certificate": "site.pem",
+    "route.pool": "NAME",
+}
+_TARGETS_EXAMPLE = '["http://127.0.0.1:9001"]'
+
+_INTRO = """\
+# Configuration reference
+
+This page is generated from the declarations in `lolly_tx/config/model.py`
+(`lolly check --reference` prints it). A configuration is one TOML file, with others it
+includes. `lolly check FILE` reports every error at once and prints what the settings
+imply.
+
+- Durations are `"10s"`, `"1m30s"`, `"250ms"` or a number of seconds; sizes are `"16k"`,
+  `"10M"` (powers of 1024) or a number of bytes.
+- Paths are relative to the folder of the file they stand in.
+- `${VAR}` in a text is replaced by the environment variable, `${VAR:-default}` has
+  a default for one that is unset or empty, and `$${` is a plain `${`. A variable that
+  is not set and has no default is an error.
+- Regular expressions that could take very long on hostile input (a repeat inside
+  a repeat, three open repeats that can take the same text) are errors. Possessive
+  repeats such as `[^/]++` are always fine.
+- Unknown keys, duplicate names and wrong values are errors, and nothing starts.
+"""
+
+
+@attrs.frozen
+class _Section:
+    """One table of the file. `header`: as written; `off`: absent by default."""
+
+    path: str
+    header: str
+    cls: type
+    doc: str
+    off: bool
+
+    def settings(self) -> Iterator[Setting]:
+        """Those that are no tables of their own."""
+        for setting in settings_of(self.cls):
+            if not isinstance(setting.kind, (Table, Named)) and not _tables(setting):
+                yield setting
+
+
+def _tables(setting: Setting) -> bool:
+    return isinstance(setting.kind, ListOf) and isinstance(setting.kind.element, Table)
+
+
+def _sections(path: str, cls: type, off: bool = False) -> Iterator[_Section]:
+    """The tables inside a table, depth first."""
+    for setting in settings_of(cls):
+        inner = f"{path}.{setting.key}" if path else setting.key
+        kind = setting.kind
+        if isinstance(kind, Named):
+            inner += ".NAME"
+            yield _Section(inner, f"[{inner}]", kind.cls, setting.doc, off)
+            yield from _sections(inner, kind.cls, off)
+        elif isinstance(kind, Table):
+            absent = off or setting.default is None
+            yield _Section(inner, f"[{inner}]", kind.cls, setting.doc, absent)
+            yield from _sections(inner, kind.cls, absent)
+        elif isinstance(kind, ListOf) and isinstance(kind.element, Table):
+            cls_inside = kind.element.cls
+            yield _Section(inner, f"[[{inner}]]", cls_inside, setting.doc, off)
+
+
+def reference_page() -> str:
+    """The page docs/configuration.md."""
+    out = [_INTRO]
+    top = _Section("", "Top level", Config, "Before the first table.", False)
+    out += _page_section("Top level", top.doc, (INCLUDE, *top.settings()))
+    for section in _sections("", Config):
+        out += _page_section(f"`{section.header}`", section.doc, section.settings())
+        if section.path == "pool.NAME":
+            title = "A target as a table, in `targets`"
+            doc = 'Such as `{ url = "http://127.0.0.1:9002", weight = 3 }`.'
+            out += _page_section(title, doc, settings_of(TargetTable))
+    return "\n".join(out)
+
+
+def _page_section(title: str, doc: str, settings: Iterable[Setting]) -> list[str]:
+    out = [f"## {title}", "", doc, "", "| key | kind | default | meaning |"]
+    out.append("|---|---|---|---|")
+    for setting in settings:
+        cells = (
+            f"`{setting.key}`",
+            setting.kind.word,
+            "required" if setting.required else f"`{_default(setting)}`",
+            setting.doc.replace("|", "\\|"),
+        )
+        out.append("| " + " | ".join(cells) + " |")
+    return [*out, ""]
+
+
+def _default(setting: Setting) -> str:
+    return "none" if setting.default is None else setting.kind.show(setting.default)
+
+
+def defaults_toml() -> str:
+    """Every setting with its default, as a file that can be loaded.
+
+    Tables that are off by default are commented out; keys without a default have an
+    example.
+    """
+    out = ["# Every setting with its default. Required keys have an example."]
+    top = _Section("", "", Config, "", False)
+    out += _toml_settings("", (INCLUDE, *top.settings()), "")
+    for section in _sections("", Config):
+        mark = "# " if section.off else ""
+        out += ["", *_comment(section.doc), f"{mark}{section.header}"]
+        out += _toml_settings(section.path, tuple(section.settings()), mark)
+    return "\n".join(out) + "\n"
+
+
+def _toml_settings(path: str, settings: tuple[Setting, ...], mark: str) -> list[str]:
+    out = []
+    for setting in settings:
+        if setting.kind is TARGETS:
+            value = _TARGETS_EXAMPLE
+        elif setting.required:
+            value = quoted(_EXAMPLES[f"{path}.{setting.key}"])
+        else:
+            value = _default(setting)
+        out += [*_comment(setting.doc), f"{mark}{setting.key} = {value}"]
+    return out
+
+
+def _comment(text: str) -> list[str]:
+    return [f"# {line}" for line in textwrap.wrap(text, 84, break_on_hyphens=False)]
