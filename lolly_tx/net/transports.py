@@ -271,7 +271,7 @@ class PlainUNIXClient(UNIXTransport, unix.Client):
 class PlainPort(tcp.Port):
     """A listening TCP socket that makes `PlainServer`s."""
 
-    transport = PlainServer
+    transport: Any = PlainServer  # the stock Port names its own class
 
     def __init__(
         self,
@@ -294,7 +294,7 @@ class PlainPort(tcp.Port):
 class PlainUNIXPort(unix.Port):
     """A listening UNIX socket that makes `PlainUNIXServer`s."""
 
-    transport = PlainUNIXServer
+    transport: Any = PlainUNIXServer
 
 
 class PlainConnector(tcp.Connector):
@@ -362,7 +362,7 @@ class EagerReactor:
         interface: str = "",
     ) -> tcp.Port:
         """As IReactorSSL.listenSSL: Twisted's TLS over our plain transport."""
-        wrapped = TLSMemoryBIOFactory(contextFactory, False, factory)
+        wrapped = TLSMemoryBIOFactory(contextFactory, False, factory, self._reactor)
         listening = PlainPort(port, wrapped, backlog, interface, self._reactor)
         listening._type = "TLS"  # only the word in Twisted's log lines
         return self._listen(listening)  # type: ignore[no-any-return]  # as above

@@ -1,0 +1,388 @@
+"""TLS listeners with OpenSSL on the socket itself.
+
+Twisted's TLS passes every byte through memory buffers and a second transport. Here
+OpenSSL reads and writes the socket, and `TLSServer` is the eager transport with three
+methods replaced, so nothing above can tell it from a plain one but by `secure`.
+
+    accept --> handshaking --doRead/doWrite: do_handshake--> open --> closed
+                 no byte to or from the protocol;            doRead: one record
+                 writes are queued                           write: SSL_write at once
+
+OpenSSL may need to write before it can read, and the reverse: `_reads_blocked` and
+`_writes_blocked` say which of our two interests waits for the other readiness. It reads
+no more than the record at hand (no read-ahead) and a record fits one `recv`, so that
+nothing is left inside it that the reactor could not see.
+
+May import: net.transports, net.tls_contexts. Used by: service.listener.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from OpenSSL import SSL
+from twisted.internet import defer, tcp, unix
+from twisted.internet.interfaces import (
+    IOpenSSLServerConnectionCreator,
+    ISSLTransport,
+    IStreamServerEndpoint,
+)
+from twisted.internet.main import CONNECTION_DONE, CONNECTION_LOST
+from twisted.logger import Logger
+from twisted.protocols.tls import TLSMemoryBIOFactory
+from twisted.python.failure import Failure
+from zope.interface import directlyProvides, implementer, providedBy
+
+from lolly_tx.net.tls_contexts import (
+    TLSSettingsError,
+    clear_errors,
+    client_options,
+    server_context,
+)
+from lolly_tx.net.transports import (
+    EagerReactor,
+    PlainPort,
+    PlainUNIXPort,
+    SocketTransport,
+    eager,
+)
+
+__all__ = [
+    "TLSPort",
+    "TLSServer",
+    "TLSServerEndpoint",
+    "TLSSettingsError",
+    "client_options",
+    "listen_tls",
+    "secure",
+    "server_context",
+]
+
+RECORD_BYTES = 16384
+"""The most a TLS record carries."""
+
+
+@implementer(ISSLTransport)
+class TLSTransport(SocketTransport):
+    """The server's side of TLS, mixed in before a stock server transport.
+
+    The protocol gets makeConnection at accept and data only after the handshake. Limit
+    the time of the handshake by that of the first request, with abortConnection.
+    """
+
+    secure = True
+    _log = Logger()
+    _goodbye = False
+    _handshaking = True
+    _reads_blocked = False
+    _writes_blocked = True
+    _ssl: SSL.Connection
+
+    def __init__(self, sock: Any, protocol: Any, client: Any, server: Any, *rest: Any):
+        # Before the stock part, which begins to read.
+        self._ssl = SSL.Connection(server.tls_context, sock)
+        self._ssl.set_accept_state()
+        # The class mixed into is a stock Server, whose arguments these are.
+        super().__init__(sock, protocol, client, server, *rest)  # type: ignore[call-arg]
+
+    def getHandle(self) -> Any:
+        """The OpenSSL connection."""
+        return self._ssl
+
+    def getPeerCertificate(self) -> Any:
+        """The client's certificate, or None."""
+        return self._ssl.get_peer_certificate()
+
+    @property
+    def negotiatedProtocol(self) -> bytes | None:
+        """What ALPN agreed on, or None."""
+        return self._ssl.get_alpn_proto_negotiated() or None
+
+    # -- the handshake
+
+    def _shake(self) -> Exception | None:
+        try:
+            self._ssl.do_handshake()
+        except SSL.WantReadError:
+            return None
+        except SSL.WantWriteError:
+            self._block_reads()
+            return None
+        except SSL.Error as error:
+            # Scanners, plain HTTP, old versions: no fault of ours and no news.
+            self._log.debug(
+                "TLS handshake failed ({peer}): {error!r}",
+                peer=self.logstr,
+                error=error,
+            )
+            return self._end()
+        self._handshaking = False
+        self._unblock_writes()
+        return None
+
+    def _end(self) -> Exception:
+        self._broken = True
+        clear_errors()
+        return CONNECTION_LOST
+
+    def _block_reads(self) -> None:
+        self._reads_blocked = True
+        self.stopReading()
+        super().startWriting()
+
+    def _unblock_writes(self) -> None:
+        self._writes_blocked = False
+        if self.pending_bytes() or self.disconnecting or self._writeDisconnecting:
+            self.startWriting()
+
+    def startWriting(self) -> None:
+        """Watch for writability, unless OpenSSL must read before it can write."""
+        if not self._writes_blocked:
+            super().startWriting()
+
+    # -- reading
+
+    def doRead(self) -> Exception | None:  # type: ignore[override]  # a mixin's lambda
+        """Hand the next record to the protocol."""
+        if self._handshaking:
+            why = self._shake()
+            if self._handshaking:
+                return why
+            # The first request often comes along with the end of the handshake.
+        elif self._writes_blocked:
+            self._unblock_writes()
+        try:
+            data = self._ssl.recv(RECORD_BYTES)
+        except SSL.WantReadError:
+            return None
+        except SSL.WantWriteError:
+            self._block_reads()
+            return None
+        except SSL.ZeroReturnError:
+            return CONNECTION_LOST if self._broken else CONNECTION_DONE
+        except SSL.Error:
+            # Among them an end of file without close_notify: somebody may have cut it.
+            return self._end()
+        self.protocol.dataReceived(data)
+        return None
+
+    # -- writing
+
+    def write(self, data: bytes) -> None:
+        """Encrypt and send `data`, at once if the kernel takes it; queue the rest."""
+        if (
+            self._tempDataLen
+            or self.dataBuffer
+            or not self.connected
+            or self._handshaking
+            or self.disconnecting
+            or self._writeDisconnecting
+            or self._aborting
+            or self._broken
+            or data.__class__ is not bytes
+            or (self.producer is not None and not self.streamingProducer)
+        ):
+            tcp.Connection.write(self, data)
+            return
+        if not data:
+            return
+        sent = self._send(data)
+        if sent != len(data):
+            self._queue(memoryview(data)[sent:] if sent else data)
+
+    def _send(self, data: bytes | memoryview) -> int:
+        """Send until the kernel takes no more. Sets `_broken` on an error.
+
+        What was refused must be offered again, first: it is, from the queue's head.
+        """
+        send = self._ssl.send
+        sent = 0
+        try:
+            sent = send(data)
+            if sent < len(data):
+                view = memoryview(data)
+                while sent < len(view):
+                    sent += send(view[sent:])
+        except SSL.WantWriteError:
+            pass
+        except SSL.WantReadError:
+            self._writes_blocked = True
+            self.stopWriting()
+        except SSL.Error:
+            self._end()
+        return sent
+
+    def writeSomeData(self, data: bytes) -> Any:
+        """As the stock method, which sends to the socket: doWrite calls it."""
+        if not data:
+            return 0  # OpenSSL has no such write
+        if self._broken:
+            return CONNECTION_LOST
+        sent = self._send(memoryview(data)[: self.SEND_LIMIT])
+        return sent if sent or not self._broken else CONNECTION_LOST
+
+    def doWrite(self) -> Any:
+        """Go on with what waited for the socket to take bytes."""
+        if self._reads_blocked and not self.disconnecting:
+            self._reads_blocked = False
+            self.stopWriting()
+            self.startReading()
+            why = self.doRead()
+            if why is not None or self._handshaking or self._reads_blocked:
+                return why
+            if not (self.pending_bytes() or self.disconnecting):
+                return None
+        return super().doWrite()
+
+    # -- the end
+
+    def loseConnection(self) -> None:
+        """Flush, send close_notify and close. In a handshake: close."""
+        if self._handshaking:
+            self._tempDataBuffer.clear()
+            self._tempDataLen = 0
+            self._writes_blocked = self._reads_blocked = False
+        super().loseConnection()
+
+    def _say_goodbye(self) -> None:
+        """Send close_notify if that can be done now; nobody waits for the answer.
+
+        Not when bytes are left unsent: the peer is to see that something is missing.
+        """
+        if self._handshaking or self._broken or self._goodbye or self.pending_bytes():
+            return
+        self._goodbye = True
+        try:
+            self._ssl.shutdown()
+        except SSL.Error:
+            clear_errors()
+
+    def _postLoseConnection(self) -> Any:
+        self._say_goodbye()
+        return super()._postLoseConnection()
+
+    def _closeWriteConnection(self) -> None:
+        self._say_goodbye()
+        super()._closeWriteConnection()
+
+    def connectionLost(self, reason: Failure) -> None:
+        """Close, tell the protocol, and let OpenSSL's half go."""
+        if self.connected and not self._aborting:
+            self._say_goodbye()
+        super().connectionLost(reason)
+        self.__dict__.pop("_ssl", None)
+
+
+class TLSServer(TLSTransport, tcp.Server):
+    """An accepted TLS connection over TCP."""
+
+
+class TLSUNIXServer(TLSTransport, unix.Server):
+    """An accepted TLS connection over a UNIX socket."""
+
+
+class TLSPort(PlainPort):
+    """A listening TCP socket that makes `TLSServer`s.
+
+    `tls_context`: of the connections to come; replace it to renew a certificate.
+    """
+
+    transport = TLSServer
+    _type = "TLS"
+    tls_context: SSL.Context
+
+
+class TLSUNIXPort(PlainUNIXPort):
+    """A listening UNIX socket that makes `TLSUNIXServer`s."""
+
+    transport = TLSUNIXServer
+    tls_context: SSL.Context
+
+
+class SecureReactor(EagerReactor):
+    """The eager view of a reactor, whose listeners speak TLS."""
+
+    _port = TLSPort
+    _unix_port = TLSUNIXPort
+
+    def __init__(self, reactor: Any, context: SSL.Context) -> None:
+        super().__init__(reactor)
+        self._context = context
+
+    def _listen(self, port: Any) -> Any:
+        port.tls_context = self._context
+        return super()._listen(port)
+
+
+@implementer(IOpenSSLServerConnectionCreator)
+class _ContextInMemory:
+    """What Twisted's own TLS asks for."""
+
+    def __init__(self, context: SSL.Context) -> None:
+        self._context = context
+
+    def serverConnectionForTLS(self, tlsProtocol: Any) -> SSL.Connection:
+        return SSL.Connection(self._context, None)
+
+
+class _MemoryView:
+    """Any other reactor, whose listeners speak Twisted's TLS: slower and right."""
+
+    def __init__(self, reactor: Any, context: SSL.Context) -> None:
+        self._reactor = reactor
+        self._creator = _ContextInMemory(context)
+        directlyProvides(self, providedBy(reactor))
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._reactor, name)
+
+    def listenTCP(self, port: int, factory: Any, *rest: Any, **named: Any) -> Any:
+        wrapped = TLSMemoryBIOFactory(self._creator, False, factory, self._reactor)
+        return self._reactor.listenTCP(port, wrapped, *rest, **named)
+
+
+def secure(reactor: Any, context: SSL.Context) -> Any:
+    """A view of `reactor` on which any "tcp:" or "unix:" listener speaks TLS.
+
+    `serverFromString(secure(reactor, server_context(...)), "tcp:8443")` is the whole
+    use. Where our transports cannot be had it is Twisted's own TLS.
+    """
+    view = eager(reactor)
+    if isinstance(view, EagerReactor):
+        return SecureReactor(view._reactor, context)
+    return _MemoryView(reactor, context)
+
+
+def listen_tls(
+    reactor: Any,
+    port: int,
+    factory: Any,
+    context: SSL.Context,
+    interface: str = "",
+    backlog: int = 1024,
+) -> Any:
+    """Listen for TLS on a TCP port; the listening port. CannotListenError."""
+    return secure(reactor, context).listenTCP(port, factory, backlog, interface)
+
+
+@implementer(IStreamServerEndpoint)
+class TLSServerEndpoint:
+    """`listen_tls` as an endpoint."""
+
+    def __init__(
+        self,
+        reactor: Any,
+        port: int,
+        context: SSL.Context,
+        interface: str = "",
+        backlog: int = 1024,
+    ) -> None:
+        self._reactor = reactor
+        self._where = (context, interface, backlog)
+        self._port = port
+
+    def listen(self, protocolFactory: Any) -> defer.Deferred[Any]:
+        """A Deferred of the listening port, or of CannotListenError."""
+        return defer.execute(
+            listen_tls, self._reactor, self._port, protocolFactory, *self._where
+        )

@@ -1,0 +1,174 @@
+"""TLS settings turned into OpenSSL contexts, with errors that name the file.
+
+May import: nothing of ours. Used by: net.tls (and through it service.listener),
+net.upstream, service.build.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from OpenSSL import SSL, crypto
+from OpenSSL._util import lib as _openssl  # ERR_clear_error has no public name
+from twisted.internet import ssl
+from twisted.internet.abstract import isIPAddress, isIPv6Address
+from twisted.internet.interfaces import IOpenSSLClientConnectionCreator
+from zope.interface import implementer
+
+__all__ = ["TLSSettingsError", "clear_errors", "client_options", "server_context"]
+
+# TLS 1.2 suites with forward secrecy and authenticated encryption. Those of TLS 1.3 are
+# good as they come.
+_TLS12_CIPHERS = b"ECDHE+AESGCM:ECDHE+CHACHA20"
+
+_MISMATCH = ("key values mismatch", "key type mismatch")
+
+
+class TLSSettingsError(ValueError):
+    """A file of TLS settings cannot be used. The text names the file and the reason."""
+
+    def __init__(self, path: str | Path, reason: str) -> None:
+        super().__init__(f"{path}: {reason}")
+        self.path = str(path)
+        self.reason = reason
+
+
+def clear_errors() -> None:
+    """Empty OpenSSL's error queue.
+
+    It belongs to the thread, and what one failed call leaves in it makes the next
+    `SSL_get_error` report another connection as failed.
+    """
+    _openssl.ERR_clear_error()
+
+
+def server_context(
+    certificate_path: str | Path,
+    key_path: str | Path | None = None,
+    *,
+    alpn: tuple[bytes, ...] = (b"http/1.1",),
+) -> SSL.Context:
+    """The context of a TLS listener: TLS 1.2 and 1.3, no renegotiation.
+
+    `certificate_path`: the certificate and the chain behind it, PEM. `key_path`: its
+    private key, PEM and not encrypted; None: in the same file. `alpn`: application
+    protocols in order of preference; a client that shares none goes on without.
+    Raises TLSSettingsError.
+    """
+    key_path = certificate_path if key_path is None else key_path
+    _read(certificate_path)
+    encrypted = b"ENCRYPTED" in _read(key_path)
+    context = SSL.Context(SSL.TLS_SERVER_METHOD)
+    context.set_min_proto_version(SSL.TLS1_2_VERSION)
+    context.set_options(
+        SSL.OP_NO_COMPRESSION
+        | SSL.OP_NO_RENEGOTIATION
+        | SSL.OP_CIPHER_SERVER_PREFERENCE
+    )
+    # An idle connection gives its two record buffers back: 34 KiB each otherwise.
+    context.set_mode(SSL.MODE_RELEASE_BUFFERS)
+    context.set_cipher_list(_TLS12_CIPHERS)
+    # Resumption goes by tickets; the cache would keep 20,000 sessions in memory.
+    context.set_session_cache_mode(SSL.SESS_CACHE_OFF)
+    context.set_session_id(b"lolly")
+    # Without it OpenSSL asks for a passphrase at the terminal, and waits.
+    context.set_passwd_cb(lambda *_: b"")
+    try:
+        context.use_certificate_chain_file(str(certificate_path))
+    except SSL.Error as error:
+        clear_errors()
+        raise TLSSettingsError(
+            certificate_path, f"holds no PEM certificate ({_reasons(error)})"
+        ) from error
+    if encrypted:
+        raise TLSSettingsError(
+            key_path, "the private key is encrypted; store it without a passphrase"
+        )
+    try:
+        context.use_privatekey_file(str(key_path))
+        context.check_privatekey()
+    except SSL.Error as error:
+        clear_errors()
+        reasons = _reasons(error)
+        if any(word in reasons for word in _MISMATCH):
+            reason = f"is not the private key of {certificate_path}"
+        else:
+            reason = f"holds no PEM private key ({reasons})"
+        raise TLSSettingsError(key_path, reason) from error
+    context.set_alpn_select_callback(_chooser(alpn))
+    return context
+
+
+def _read(path: str | Path) -> bytes:
+    try:
+        return Path(path).read_bytes()
+    except OSError as error:
+        raise TLSSettingsError(path, error.strerror or "cannot be read") from error
+
+
+def _reasons(error: SSL.Error | crypto.Error) -> str:
+    found = error.args[0] if error.args else ()
+    if isinstance(found, list | tuple):
+        return ", ".join(str(entry[-1]) for entry in found) or "no reason given"
+    return str(found)
+
+
+def _chooser(offered: tuple[bytes, ...]) -> Any:
+    def choose(connection: SSL.Connection, theirs: list[bytes]) -> Any:
+        for name in offered:
+            if name in theirs:
+                return name
+        return SSL.NO_OVERLAPPING_PROTOCOLS
+
+    return choose
+
+
+def client_options(
+    hostname: str,
+    *,
+    verify: bool = True,
+    ca: str | Path | None = None,
+    server_name: str | None = None,
+) -> Any:
+    """What `wrapClientTLS` needs to speak TLS to a target: TLS 1.2 or 1.3, with SNI.
+
+    `hostname`: of the target. `verify`: check its certificate, chain and name. `ca`: a
+    PEM file of the only authorities trusted; None: the system's. `server_name`: the
+    name to send and to verify in place of `hostname`. Raises TLSSettingsError.
+    """
+    name = server_name or hostname
+    if not verify:
+        return UnverifiedOptions(name)
+    trust = None if ca is None else ssl.trustRootFromCertificates(_authorities(ca))
+    return ssl.optionsForClientTLS(name, trustRoot=trust)
+
+
+def _authorities(path: str | Path) -> list[ssl.Certificate]:
+    begin = b"-----BEGIN CERTIFICATE-----"
+    blocks = _read(path).split(begin)[1:]
+    if not blocks:
+        raise TLSSettingsError(path, "holds no PEM certificate")
+    try:
+        return [ssl.Certificate.loadPEM(begin + block) for block in blocks]
+    except (crypto.Error, ValueError) as error:
+        clear_errors()
+        raise TLSSettingsError(path, "holds a broken PEM certificate") from error
+
+
+@implementer(IOpenSSLClientConnectionCreator)
+class UnverifiedOptions:
+    """TLS to a target whose certificate is not looked at: the operator said so."""
+
+    def __init__(self, hostname: str) -> None:
+        self._context = ssl.CertificateOptions(verify=False).getContext()
+        self._name = b""
+        if not isIPAddress(hostname) and not isIPv6Address(hostname):
+            self._name = hostname.encode("idna")
+
+    def clientConnectionForTLS(self, tlsProtocol: Any) -> SSL.Connection:
+        """A connection that sends the name and verifies nothing."""
+        connection = SSL.Connection(self._context, None)
+        if self._name:
+            connection.set_tlsext_host_name(self._name)
+        return connection
