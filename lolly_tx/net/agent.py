@@ -1,0 +1,280 @@
+"""A pool as a `twisted.web` Agent: treq and others send requests, the pool picks per request.
+
+`Agent` keys its kept connections by the URI's scheme, host and port, and asks its endpoint
+factory for every request, though it uses the answer only for new connections. So the
+choice is made first, and each target gets an authority of its own; the Host field stays
+the caller's:
+
+    GET http://api/x  -->  lease of node t1  -->  Agent: http://t1.0/x, Host: api
+
+Each attempt is tracked: the lease ends at the end of the response body, failures of the
+node are held against it, a cancel by the caller is not. A failed attempt goes to another
+node where the retry policy allows it. A kept connection that dies under a request was
+closed while it was idle: the node is not blamed, and the request is sent again if it can be.
+
+May import: domain, net.balanced, net.tracker, Twisted. Used by: programs that use
+lolly_tx as a library, service.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from twisted.internet.defer import Deferred
+from twisted.internet.interfaces import (
+    IProtocol,
+    IProtocolFactory,
+    IStreamClientEndpoint,
+)
+from twisted.internet.protocol import Protocol, connectionDone
+from twisted.python.components import proxyForInterface
+from twisted.python.failure import Failure
+from twisted.web.client import URI, Agent, HTTPConnectionPool, ResponseDone
+from twisted.web.http import PotentialDataLoss
+from twisted.web.http_headers import Headers
+from twisted.web.iweb import IAgent, IAgentEndpointFactory, IBodyProducer, IResponse
+from zope.interface import implementer
+
+from lolly_tx.domain.errors import (
+    ConnectionReset,
+    NoTarget,
+    ProxyError,
+    ResponseTimedOut,
+)
+from lolly_tx.domain.node import Node
+from lolly_tx.domain.retry import IDEMPOTENT, RetryPolicy
+from lolly_tx.net.balanced import BalancedEndpoint, balanced_endpoint
+from lolly_tx.net.failures import is_cancellation
+from lolly_tx.net.timeout import within
+from lolly_tx.net.tracker import Tracker
+
+IDLE_PER_TARGET = 32
+"""Connections kept per target; the default of `connections.idle`."""
+IDLE_SECONDS = 60.0
+READ_TIMEOUT = 30.0
+"""The default of `timeout.read`, in seconds."""
+_MAX_STALE = 3
+"""Kept connections found dead, one after another, before that counts as an attempt."""
+
+
+@implementer(IAgent)
+class BalancedAgent:
+    """Sends each request to a target that the pool picks for it.
+
+    `endpoints`: by the names that URIs use as host; as for BalancedEndpointFactory.
+    `retry`: when another node is tried. `timeout`: seconds until the response head, or
+    None; running out of it is held against the node.
+    """
+
+    def __init__(
+        self,
+        reactor: Any,
+        endpoints: Mapping[str, BalancedEndpoint],
+        *,
+        retry: RetryPolicy | None = None,
+        timeout: float | None = READ_TIMEOUT,
+    ) -> None:
+        self._reactor = reactor
+        self._endpoints = endpoints
+        self._retry = retry or RetryPolicy()
+        self._timeout = timeout
+        self._connections = HTTPConnectionPool(reactor)
+        # Our own loop and the tracker must see every failure.
+        self._connections.retryAutomatically = False
+        self._connections.maxPersistentPerHost = IDLE_PER_TARGET
+        self._connections.cachedConnectionTimeout = IDLE_SECONDS  # type: ignore[assignment]  # any number
+
+    def close(self) -> Deferred[None]:
+        """Close the kept connections; fires when they are closed."""
+        closed: Deferred[None] = self._connections.closeCachedConnections()
+        return closed
+
+    def request(
+        self,
+        method: bytes,
+        uri: bytes,
+        headers: Headers | None = None,
+        bodyProducer: IBodyProducer | None = None,
+    ) -> Deferred[IResponse]:
+        """Send a request to the pool that the host of `uri` names.
+
+        Fires with the response when its head is there; read its body, the node is in use
+        until then. Errbacks with a `ProxyError` (UnknownPool, AllDown, ConnectFailed,
+        ResponseTimedOut, ...) or with the cancellation.
+        """
+        return Deferred.fromCoroutine(self._request(method, uri, headers, bodyProducer))
+
+    async def _request(
+        self,
+        method: bytes,
+        uri: bytes,
+        headers: Headers | None,
+        body: IBodyProducer | None,
+    ) -> IResponse:
+        parsed = URI.fromBytes(uri)
+        host = parsed.host.decode("latin-1")
+        endpoint = balanced_endpoint(self._endpoints, host)
+        headers = Headers() if headers is None else headers.copy()
+        if not headers.hasHeader(b"host"):
+            headers.setRawHeaders(b"host", [parsed.netloc])
+        replayable = body is None
+        tried: list[Node] = []
+        attempts = stale = 0
+        last: ProxyError | None = None
+        while True:
+            try:
+                lease = endpoint.pool.acquire(endpoint.now(), None, tried)
+            except NoTarget as nobody:
+                if last is not None:
+                    raise last from nobody
+                raise
+            attempt = _Attempt(endpoint, lease.node)
+            tracker = Tracker(lease, endpoint.now)
+            try:
+                return await self._send(
+                    attempt, tracker, method, parsed.originForm, headers, body
+                )
+            except ProxyError as e:
+                last = e
+            if (
+                attempt.reused
+                and isinstance(last, ConnectionReset)
+                and stale < _MAX_STALE
+            ):
+                if not (replayable and method in IDEMPOTENT):
+                    raise last
+                stale += 1
+                continue
+            attempts += 1
+            tried.append(lease.node)
+            if not self._retry.decide(
+                last,
+                attempts=attempts,
+                method=method,
+                replayable=replayable,
+                response_started=False,
+            ):
+                raise last
+
+    async def _send(
+        self,
+        attempt: _Attempt,
+        tracker: Tracker,
+        method: bytes,
+        target: bytes,
+        headers: Headers,
+        body: IBodyProducer | None,
+    ) -> IResponse:
+        """One attempt. Raises a `ProxyError`, or the cancellation; either ends the lease."""
+        try:
+            agent = Agent.usingEndpointFactory(
+                self._reactor, attempt, self._connections
+            )
+            answering: Deferred[IResponse] = agent.request(
+                method,
+                b"http://%b%b" % (self._authority(attempt), target),
+                headers,
+                body,
+            )
+            if self._timeout is not None:
+                seconds = self._timeout
+                within(
+                    answering,
+                    seconds,
+                    attempt.balanced.clock,
+                    lambda: ResponseTimedOut(f"no answer in {seconds:g} s"),
+                )
+            response = await answering
+        except Exception as e:
+            if is_cancellation(e):
+                tracker.ended()
+                raise
+            if attempt.reused:
+                error = tracker.forgiven(e)
+            else:
+                error = tracker.failed(e, connecting=attempt.connecting)
+            if error is e:
+                raise
+            raise error from e
+        except BaseException:  # the coroutine itself was closed
+            tracker.ended()
+            raise
+        if response.length == 0:
+            tracker.succeeded(response.code)
+            tracker.ended()
+            return response
+        return _TrackedResponse(response, tracker)
+
+    def _authority(self, attempt: _Attempt) -> bytes:
+        """What keys the kept connections: ids are unique within a pool only."""
+        pools = list(self._endpoints.values())
+        return b"%b.%d" % (attempt.node.id.encode(), pools.index(attempt.balanced))
+
+
+@implementer(IAgentEndpointFactory, IStreamClientEndpoint)
+class _Attempt:
+    """The endpoint of one attempt, which knows whether it was used.
+
+    `reused`: the request went down a kept connection. `connecting`: there is none yet.
+    """
+
+    def __init__(self, balanced: BalancedEndpoint, node: Node) -> None:
+        self.balanced = balanced
+        self.node = node
+        self.reused = True
+        self.connecting = False
+
+    def endpointForURI(self, uri: URI) -> IStreamClientEndpoint:
+        """The attempt is its own."""
+        return self
+
+    def connect(self, protocolFactory: IProtocolFactory) -> Deferred[Any]:
+        """Make a new connection to the node."""
+        self.reused = False
+        self.connecting = True
+        return self.balanced.open(self.node.target, protocolFactory).addCallback(
+            self._cb_connected
+        )
+
+    def _cb_connected(self, protocol: IProtocol) -> IProtocol:
+        self.connecting = False
+        return protocol
+
+
+class _TrackedResponse(proxyForInterface(IResponse, "original")):  # type: ignore[misc]  # made at run time
+    """A response whose body's end ends the lease."""
+
+    def __init__(self, original: IResponse, tracker: Tracker) -> None:
+        super().__init__(original)
+        self._tracker = tracker
+
+    def deliverBody(self, protocol: IProtocol) -> None:
+        """Deliver the body to `protocol`."""
+        self.original.deliverBody(
+            _TrackedBody(protocol, self.original.code, self._tracker)
+        )
+
+
+class _TrackedBody(Protocol):
+    """Passes a body on and ends the lease with it."""
+
+    def __init__(self, inner: IProtocol, status: int, tracker: Tracker) -> None:
+        self._inner = inner
+        self._status = status
+        self._tracker = tracker
+        self.dataReceived = inner.dataReceived  # type: ignore[method-assign]  # straight through
+
+    def connectionMade(self) -> None:
+        """The reader gets the body's own transport."""
+        assert self.transport is not None  # that is what this call is about
+        self._inner.makeConnection(self.transport)
+
+    def connectionLost(self, reason: Failure = connectionDone) -> None:
+        """The body has ended: well, badly, or because the reader did not want more."""
+        if reason.check(ResponseDone, PotentialDataLoss):
+            self._tracker.succeeded(self._status)
+            self._tracker.ended()
+        else:
+            self._tracker.failed(reason, connecting=False)
+        self._inner.connectionLost(reason)

@@ -1,0 +1,290 @@
+"""A target's address as a Twisted endpoint.
+
+    http://127.0.0.1:9001     plain TCP
+    http://name:9001          HostnameEndpoint: every resolved address is tried in turn
+    https://...               the same, wrapped in TLS: verified, with SNI, unless told otherwise
+    any endpoint string       whatever its parser makes, plug-ins included
+
+What comes out connects in one sense everywhere: the Deferred fires when the connection
+can carry data, TLS handshake and verification included, and fails with a `ProxyError`,
+or with the cancellation if the caller cancelled.
+
+May import: domain, config settings, net.failures, net.transports, net.tls, Twisted.
+Used by: net.balanced, net.agent, net.checks, service.build, proxy.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+from weakref import WeakKeyDictionary
+
+from twisted.internet.abstract import isIPAddress, isIPv6Address
+from twisted.internet.defer import Deferred
+from twisted.internet.endpoints import (
+    HostnameEndpoint,
+    TCP4ClientEndpoint,
+    TCP6ClientEndpoint,
+    clientFromString,
+    wrapClientTLS,
+)
+from twisted.internet.interfaces import (
+    IAddress,
+    IHandshakeListener,
+    IProtocol,
+    IProtocolFactory,
+    IReactorTime,
+    ISSLTransport,
+    IStreamClientEndpoint,
+    IStreamClientEndpointStringParserWithReactor,
+)
+from twisted.internet.protocol import Protocol, connectionDone
+from twisted.plugin import getPlugins
+from twisted.python.failure import Failure
+from zope.interface import implementer
+
+from lolly_tx.config.pools import UpstreamTLS
+from lolly_tx.domain.errors import ConnectTimedOut
+from lolly_tx.domain.target import Target
+from lolly_tx.net.failures import is_cancellation, translate
+from lolly_tx.net.handover import Handover, WrappedFactory
+from lolly_tx.net.timeout import within
+from lolly_tx.net.tls_contexts import client_options
+from lolly_tx.net.transports import eager
+
+CONNECT_TIMEOUT = 5.0
+"""The default of `timeout.connect`, in seconds: a SYN is repeated after 1 s and 3 s."""
+
+_BUILT_IN = ("ssl", "tcp", "unix")
+
+
+class BadEndpoint(ValueError):
+    """A target whose address no endpoint can be made of. Raised when it is built."""
+
+
+def client_endpoint(
+    reactor: Any,
+    target: Target,
+    *,
+    tls: UpstreamTLS | None = None,
+    timeout: float | None = CONNECT_TIMEOUT,
+) -> IStreamClientEndpoint:
+    """Make the endpoint that connects to `target`.
+
+    `tls`: how an https target is verified; None = the defaults, which verify.
+    `timeout`: seconds until connected, name lookup and TLS handshake included; None when
+    the caller has a limit of its own.
+
+    Raises `BadEndpoint` for an address that cannot be meant.
+    """
+    fast = eager(reactor)
+    if target.endpoint:
+        return TargetEndpoint(
+            _from_string(fast, target), reactor, timeout, may_be_tls=True
+        )
+    inner = _tcp(fast, target, timeout)
+    secure = target.scheme == "https"
+    if secure:
+        tls = tls or UpstreamTLS()
+        inner = wrapClientTLS(
+            client_options(
+                hostname=target.host,
+                verify=tls.verify,
+                ca=tls.ca,
+                server_name=tls.server_name,
+            ),
+            inner,
+            reactor,
+        )
+    return TargetEndpoint(inner, reactor, timeout, may_be_tls=secure)
+
+
+class TargetEndpoints:
+    """Makes the endpoints of targets, each once: `endpoints(target)`.
+
+    A TLS context and a string parser are too expensive to make for every connection. An
+    endpoint is kept as long as its target exists. The parameters are `client_endpoint`'s.
+    """
+
+    def __init__(
+        self,
+        reactor: Any,
+        *,
+        tls: UpstreamTLS | None = None,
+        timeout: float | None = CONNECT_TIMEOUT,
+    ) -> None:
+        self._reactor = reactor
+        self._tls = tls
+        self._timeout = timeout
+        self._made: WeakKeyDictionary[Target, IStreamClientEndpoint] = (
+            WeakKeyDictionary()
+        )
+
+    def __call__(self, target: Target) -> IStreamClientEndpoint:
+        """The endpoint of `target`. Raises `BadEndpoint`."""
+        endpoint = self._made.get(target)
+        if endpoint is None:
+            endpoint = client_endpoint(
+                self._reactor, target, tls=self._tls, timeout=self._timeout
+            )
+            self._made[target] = endpoint
+        return endpoint
+
+
+def _tcp(reactor: Any, target: Target, timeout: float | None) -> IStreamClientEndpoint:
+    """Connect to a host and port."""
+    host, port = target.host, target.port
+    if not 1 <= port <= 65535:
+        raise BadEndpoint(f'"{target.address}": {port} is no port')
+    # The limit on the whole is ours; this one only keeps a single address of several
+    # from taking longer than that.
+    if isIPAddress(host):
+        return TCP4ClientEndpoint(reactor, host, port, timeout=timeout)  # type: ignore[arg-type]  # None: no limit
+    if isIPv6Address(host):
+        return TCP6ClientEndpoint(reactor, host, port, timeout=timeout)
+    try:
+        known = bool(host.encode("idna"))
+    except UnicodeError:
+        known = False
+    if not known:
+        raise BadEndpoint(f'"{target.address}": "{host}" is no host name')
+    return HostnameEndpoint(reactor, host, port, timeout=timeout or 30)
+
+
+def _from_string(reactor: Any, target: Target) -> IStreamClientEndpoint:
+    """Let the string's own parser make the endpoint."""
+    text = target.endpoint
+    kind = text.partition(":")[0]
+    try:
+        endpoint: IStreamClientEndpoint = clientFromString(reactor, text)
+        return endpoint
+    except Exception as e:
+        # Parsers raise whatever their argument handling raises: ValueError, TypeError,
+        # KeyError, OSError for a missing certificate.
+        if not _is_known(kind):
+            known = ", ".join(sorted({*_BUILT_IN, *_plugin_kinds()}))
+            raise BadEndpoint(
+                f'"{text}": no endpoint is called "{kind}"; known: {known}'
+            ) from e
+        raise BadEndpoint(
+            f'"{text}" is no client endpoint: {type(e).__name__}: {e}'
+        ) from e
+
+
+def _is_known(kind: str) -> bool:
+    return kind.lower() in _BUILT_IN or kind in _plugin_kinds()
+
+
+def _plugin_kinds() -> list[str]:
+    return [
+        plugin.prefix
+        for plugin in getPlugins(IStreamClientEndpointStringParserWithReactor)
+    ]
+
+
+@implementer(IStreamClientEndpoint)
+class TargetEndpoint:
+    """Another endpoint, with the promises of this module's docstring.
+
+    `clock`: for the limit. `may_be_tls`: wait for a handshake if there is one.
+    """
+
+    def __init__(
+        self,
+        inner: IStreamClientEndpoint,
+        clock: IReactorTime,
+        timeout: float | None,
+        may_be_tls: bool,
+    ) -> None:
+        self._inner = inner
+        self._clock = clock
+        self._timeout = timeout
+        self._may_be_tls = may_be_tls
+
+    def __repr__(self) -> str:
+        return f"<TargetEndpoint {self._inner!r}>"
+
+    def connect(self, protocolFactory: IProtocolFactory) -> Deferred[Any]:
+        """Connect.
+
+        Fires with the protocol; errbacks with a `ProxyError`, or with the cancellation if the caller cancelled.
+        """
+        connecting: Deferred[Any]
+        if self._may_be_tls:
+            waiting: Deferred[Any] = self._inner.connect(
+                _HandshakeFactory(protocolFactory)
+            )
+            connecting = waiting.addCallback(_HandshakeWait.when_ready)
+        else:
+            connecting = self._inner.connect(protocolFactory)
+        if self._timeout is not None:
+            seconds = self._timeout
+            within(
+                connecting,
+                seconds,
+                self._clock,
+                lambda: ConnectTimedOut(f"no connection in {seconds:g} s"),
+            )
+        return connecting.addErrback(_eb_translate)
+
+
+def _eb_translate(failure: Failure) -> Failure:
+    if is_cancellation(failure):
+        return failure
+    error = translate(failure, connecting=True)
+    if error is failure.value:
+        return failure
+    error.__cause__ = failure.value
+    return Failure(error)
+
+
+class _HandshakeFactory(WrappedFactory):
+    """Builds the protocol that waits for the handshake in front of another's."""
+
+    def buildProtocol(self, addr: IAddress | None) -> Protocol:
+        return _HandshakeWait(self, addr)
+
+
+@implementer(IHandshakeListener)
+class _HandshakeWait(Handover):
+    """Holds a connection until its TLS handshake is done, then hands it over.
+
+    A TLS transport calls itself connected as soon as TCP is. The real protocol is built
+    only when there is a connection it can use, so a failed handshake is a failed connect
+    to everybody above, and can be tried elsewhere.
+    """
+
+    def __init__(self, factory: _HandshakeFactory, addr: IAddress | None) -> None:
+        self._factory = factory
+        self._addr = addr
+        self._ready: Deferred[IProtocol] = Deferred(lambda _: self._abort())
+
+    def when_ready(self) -> Deferred[IProtocol]:
+        """Fires with the real protocol."""
+        return self._ready
+
+    def _abort(self) -> None:
+        transport = self.transport
+        if transport is not None:
+            getattr(transport, "abortConnection", transport.loseConnection)()
+
+    def connectionMade(self) -> None:
+        if not ISSLTransport.providedBy(self.transport):
+            self.handshakeCompleted()
+
+    def handshakeCompleted(self) -> None:
+        """Build the real protocol and give it the connection."""
+        if self._ready.called:
+            return  # cancelled meanwhile
+        try:
+            protocol = self._factory.build_inner(self._addr)
+        except Exception:
+            self._ready.errback()
+            self._abort()
+            return
+        self.hand_over(protocol)
+        self._ready.callback(protocol)
+
+    def connectionLost(self, reason: Failure = connectionDone) -> None:
+        if not self._ready.called:
+            self._ready.errback(reason)
+        super().connectionLost(reason)

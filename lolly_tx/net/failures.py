@@ -1,0 +1,253 @@
+"""Foreign exceptions become errors of ours, here and nowhere else.
+
+Sockets, DNS, TLS and `twisted.web` each have their own words for what went wrong. A
+retry, a passive record and a log line need three facts instead: whose doing it was,
+whether anything was sent, and one line a person understands. `translate` gives them.
+
+An exception cannot tell a timeout from a client that hung up: both arrive as a
+cancellation. Whoever cancels therefore records the reason first and hands it to
+`translate` as `because`; a cancellation without a recorded reason is the caller's doing
+and is never held against a target.
+
+May import: domain errors, wire errors, Twisted. Used by: net and proxy, wherever an
+errback or a `connectionLost` arrives.
+"""
+
+from __future__ import annotations
+
+import errno
+from collections.abc import Iterator
+from socket import gaierror
+
+from OpenSSL import SSL
+from service_identity import VerificationError
+from twisted.internet import defer, error
+from twisted.names.error import DNSQueryTimeoutError, DomainError, ResolverError
+from twisted.python.failure import Failure
+from twisted.web._newclient import ConnectionAborted, ParseError
+from twisted.web.client import (
+    RequestGenerationFailed,
+    RequestTransmissionFailed,
+    ResponseFailed,
+)
+
+from lolly_tx.domain.errors import (
+    BadResponse,
+    ConnectFailed,
+    ConnectionReset,
+    ConnectTimedOut,
+    DownstreamGone,
+    NameNotResolved,
+    ProxyError,
+    ResponseTimedOut,
+    TLSFailed,
+)
+from lolly_tx.wire.errors import BadMessage
+
+_CANCELLATIONS = (
+    defer.CancelledError,
+    error.ConnectingCancelledError,
+    # Only our own abortConnection() makes these; a reset by the peer is ConnectionLost.
+    error.ConnectionAborted,
+    ConnectionAborted,
+)
+_NAMES = (
+    error.DNSLookupError,
+    error.UnknownHostError,
+    gaierror,
+    DomainError,
+    ResolverError,
+    DNSQueryTimeoutError,
+)
+_TIMEOUTS = (
+    error.TimeoutError,
+    error.TCPTimedOutError,
+    defer.TimeoutError,
+    TimeoutError,
+)
+_CERTIFICATES = (VerificationError, error.VerifyError, error.CertificateError)
+_CLOSED = (
+    error.ConnectionClosed,
+    ConnectionResetError,
+    ConnectionAbortedError,
+    BrokenPipeError,
+    SSL.ZeroReturnError,
+    SSL.SysCallError,
+)
+_TLS = (SSL.Error, error.SSLError)
+# twisted.web.client wraps the failures that ended a request.
+_WRAPPERS = (ResponseFailed, RequestTransmissionFailed)
+
+# What this machine ran out of says nothing about the target.
+_LOCAL = frozenset(
+    (
+        errno.EMFILE,
+        errno.ENFILE,
+        errno.ENOBUFS,
+        errno.ENOMEM,
+        errno.EADDRNOTAVAIL,
+        errno.EADDRINUSE,
+    )
+)
+_WORDS = {
+    errno.ECONNREFUSED: "connection refused",
+    errno.ENETUNREACH: "network unreachable",
+    errno.EHOSTUNREACH: "no route to host",
+    errno.ENOENT: "no such socket",
+    errno.EACCES: "permission denied",
+    errno.ECONNRESET: "connection reset",
+    errno.EPIPE: "connection reset",
+    errno.ETIMEDOUT: "connection timed out",
+    errno.EMFILE: "no file descriptor left",
+    errno.ENFILE: "no file descriptor left",
+    errno.ENOBUFS: "no socket buffer left",
+    errno.ENOMEM: "no memory left",
+    errno.EADDRNOTAVAIL: "no local address or port left",
+    errno.EADDRINUSE: "local address in use",
+}
+
+
+def translate(
+    reason: Failure | BaseException,
+    *,
+    connecting: bool,
+    because: ProxyError | None = None,
+) -> ProxyError:
+    """Say in our own words what `reason` means for an attempt.
+
+    `connecting`: the attempt had not sent anything yet, TLS handshake included.
+    `because`: why we cancelled, if we did: recorded before the cancel.
+
+    Returns the error and raises nothing. `ProxyError` passes through unchanged.
+    """
+    exception = _exception(reason)
+    causes = tuple(_causes(exception))
+    if any(isinstance(cause, _CANCELLATIONS) for cause in causes):
+        if because is not None:
+            return because
+        return DownstreamGone("cancelled", nothing_sent=connecting)
+    for cause in causes:
+        translated = _translate_one(cause, connecting)
+        if translated is not None:
+            return translated
+    return ProxyError(
+        f"unexpected {type(exception).__name__}: {exception}", nothing_sent=connecting
+    )
+
+
+def is_cancellation(reason: Failure | BaseException) -> bool:
+    """Whether `reason` is our side's own doing, not an answer of the network."""
+    exception = _exception(reason)
+    return any(isinstance(cause, _CANCELLATIONS) for cause in _causes(exception))
+
+
+def _exception(reason: Failure | BaseException) -> BaseException:
+    if isinstance(reason, Failure):
+        assert reason.value is not None  # typed Optional, never None
+        return reason.value
+    return reason
+
+
+def _causes(exception: BaseException) -> Iterator[BaseException]:
+    """`exception`, or what it wraps, the most telling first.
+
+    A request that could not be written carries the write's failure and the connection's
+    end; both orders occur, so a plain close comes last.
+    """
+    if not isinstance(exception, (*_WRAPPERS, RequestGenerationFailed)):
+        yield exception
+        return
+    if isinstance(exception, RequestGenerationFailed):
+        # The producer of the request body failed: the caller's doing.
+        yield DownstreamGone(f"request body failed: {_first(exception)}")
+        return
+    inner = [
+        cause for failure in exception.reasons for cause in _causes(_exception(failure))
+    ]
+    inner.sort(key=lambda cause: isinstance(cause, error.ConnectionDone))
+    yield from inner or [error.ConnectionLost()]
+
+
+def _first(exception: RequestGenerationFailed) -> str:
+    return type(exception.reasons[0].value).__name__ if exception.reasons else "?"
+
+
+def _translate_one(cause: BaseException, connecting: bool) -> ProxyError | None:
+    """The error for an exception that wraps no other, or None if it is unknown."""
+    if isinstance(cause, ProxyError):
+        return cause
+    if isinstance(cause, (BadMessage, ParseError)):
+        return BadResponse(f"invalid response: {cause}")
+    if isinstance(cause, _NAMES):
+        return NameNotResolved("name not resolved")
+    if isinstance(cause, _TIMEOUTS):
+        if connecting:
+            return ConnectTimedOut("connection timed out")
+        return ResponseTimedOut("timed out")
+    if isinstance(cause, _CERTIFICATES):
+        return TLSFailed("TLS: certificate is not for the name asked for")
+    if isinstance(cause, _CLOSED):
+        if connecting:
+            return ConnectFailed("closed during the TLS handshake")
+        return ConnectionReset(_how_closed(cause))
+    if isinstance(cause, _TLS):
+        return TLSFailed(f"TLS: {_tls_words(cause)}", nothing_sent=connecting)
+    if isinstance(cause, error.ConnectBindError):
+        return ProxyError(_os_words(cause, "cannot bind"), nothing_sent=True)
+    if isinstance(cause, error.ConnectError):
+        return _connect_error(cause)
+    if isinstance(cause, error.NoProtocol):
+        return ProxyError("the factory built no protocol", nothing_sent=connecting)
+    if isinstance(cause, OSError):
+        if connecting:
+            return _connect_error(cause)
+        if cause.errno in _LOCAL:
+            return ProxyError(_os_words(cause, "system error"))
+        return ConnectionReset(_os_words(cause, "connection lost"))
+    return None
+
+
+def _connect_error(cause: BaseException) -> ProxyError:
+    """For a connection that did not come about."""
+    words = _os_words(cause, "connection failed")
+    if _errno(cause) in _LOCAL:
+        return ProxyError(words, nothing_sent=True)
+    return ConnectFailed(words)
+
+
+def _errno(cause: BaseException) -> int | None:
+    number = getattr(cause, "osError", None)
+    if not isinstance(number, int):
+        number = getattr(cause, "errno", None)
+    return number if isinstance(number, int) else None
+
+
+def _os_words(cause: BaseException, otherwise: str) -> str:
+    number = _errno(cause)
+    if number is None:
+        if isinstance(cause, error.ConnectionRefusedError):
+            return "connection refused"
+        if isinstance(cause, error.NoRouteError):
+            return "no route to host"
+        return otherwise
+    return _WORDS.get(number, f"{otherwise} (errno {number})")
+
+
+def _how_closed(cause: BaseException) -> str:
+    if isinstance(cause, (error.ConnectionDone, SSL.ZeroReturnError)):
+        return "connection closed"
+    return "connection reset"
+
+
+def _tls_words(cause: BaseException) -> str:
+    """What OpenSSL says, without its function names."""
+    details = cause.args[0] if cause.args else None
+    if isinstance(details, (list, tuple)):
+        words = [
+            str(entry[-1])
+            for entry in details
+            if isinstance(entry, (list, tuple)) and entry and entry[-1]
+        ]
+        if words:
+            return "; ".join(words)
+    return "handshake failed"

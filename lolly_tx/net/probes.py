@@ -1,0 +1,233 @@
+r"""The protocols of active checks: one object is one probe on one connection.
+
+    start --> connect --> (request --> head --> body) --> finish
+       \_____ refused, timed out, closed, nonsense _____/
+       cancel: no verdict
+
+Whatever happens, `done` fires once, and then the timer and the connection are gone. Plain callbacks on few attributes,
+no coroutine and no client library: a thousand of these run every second.
+
+May import: domain, wire, net.expectation, net.failures, Twisted. Used by: net.checks.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import attrs
+from twisted.internet.defer import Deferred
+from twisted.internet.interfaces import (
+    IAddress,
+    IProtocolFactory,
+    IStreamClientEndpoint,
+)
+from twisted.internet.protocol import Protocol, connectionDone
+from twisted.python.failure import Failure
+from zope.interface import implementer
+
+from lolly_tx.domain.health import Observation
+from lolly_tx.net.expectation import BODY_BYTES
+from lolly_tx.net.failures import is_cancellation, translate
+from lolly_tx.wire.chunked import ChunkDecoder
+from lolly_tx.wire.errors import BadMessage
+from lolly_tx.wire.http1 import ResponseHead
+
+MAX_INTERIM = 16
+"""1xx answers before the real one (RELIABILITY S33)."""
+
+
+@attrs.frozen
+class Plan:
+    """How to probe one target: where, and with which bytes."""
+
+    endpoint: IStreamClientEndpoint
+    request: bytes
+
+
+@implementer(IProtocolFactory)
+class Probe(Protocol):
+    """One probe: its protocol, and the factory that builds it (itself, once).
+
+    `done` fires exactly once; with it the timer, the connection or the attempt at one
+    are gone.
+    """
+
+    def __init__(self, check: Any) -> None:
+        self._check = check
+        self._over = False
+        self._timer: Any = None
+        self._connecting: Deferred[Any] | None = None
+        self._started = 0.0
+        self.done: Deferred[Observation] = Deferred(self._cancelled)
+
+    def start(self, plan: Plan) -> None:
+        """Connect, and let things happen."""
+        check = self._check
+        self._request = plan.request
+        self._started = check.now()
+        self._timer = check.clock.callLater(check.timeout, self._expired)
+        self._connecting = plan.endpoint.connect(self)
+        self._connecting.addErrback(self._eb_connect)
+
+    def doStart(self) -> None:
+        """Nothing to prepare."""
+
+    def doStop(self) -> None:
+        """Nothing to clean up."""
+
+    def buildProtocol(self, addr: IAddress) -> Protocol | None:
+        """The probe itself, for the first address that accepts."""
+        if self._over or self.transport is not None:
+            return None
+        return self
+
+    def finish(self, ok: bool, cause: str, status: int | None = None) -> None:
+        """End the probe with a verdict."""
+        if self._over:
+            return
+        latency = None
+        if ok or status is not None:
+            latency = max(0.0, self._check.now() - self._started)
+        self._end()
+        self.done.callback(Observation(ok, cause, latency, status))
+
+    def _end(self) -> None:
+        self._over = True
+        if self._timer is not None and self._timer.active():
+            self._timer.cancel()
+        if self.transport is not None:
+            # Unlike a close, this needs no consent of the peer.
+            self.transport.abortConnection()  # type: ignore[attr-defined]  # ITCPTransport
+        elif self._connecting is not None:
+            self._connecting.cancel()
+
+    def _cancelled(self, _: Deferred[Observation]) -> None:
+        self._end()
+
+    def _expired(self) -> None:
+        what = "connection" if self.transport is None else "answer"
+        self.finish(False, f"no {what} in {self._check.timeout:g} s")
+
+    def _eb_connect(self, failure: Failure) -> None:
+        if self._over:
+            return
+        error = translate(failure, connecting=True)
+        if error.blames and not is_cancellation(failure):
+            self.finish(False, error.detail)
+            return
+        self._end()
+        self.done.errback(error)
+
+    def connectionLost(self, reason: Failure = connectionDone) -> None:
+        """The target hung up before the verdict."""
+        how = translate(reason, connecting=False).detail
+        self.finish(False, f"{how} before an answer")
+
+
+class TCPProbe(Probe):
+    """Satisfied by a connection."""
+
+    def connectionMade(self) -> None:
+        """That is all there is to know."""
+        self.finish(True, "connected")
+
+
+class HTTPProbe(Probe):
+    """Asks, and reads as much of the answer as the verdict needs."""
+
+    _buffer = b""
+    _head: ResponseHead | None = None
+    _interim = 0
+    _chunks: ChunkDecoder | None = None
+
+    def connectionMade(self) -> None:
+        """Send the request."""
+        assert self.transport is not None  # connected
+        self.transport.write(self._request)
+
+    def dataReceived(self, data: bytes) -> None:
+        """Read on; a verdict as soon as there is one."""
+        if self._over:
+            return
+        try:
+            if self._head is None:
+                self._buffer = self._buffer + data if self._buffer else data
+                self._read_head()
+            else:
+                self._read_body(self._head, data)
+        except BadMessage as e:
+            self.finish(False, f"invalid response: {e.reason}")
+
+    def _read_head(self) -> None:
+        check = self._check
+        while (head := check.reader.read(self._buffer)) is not None:
+            rest = self._buffer[head.end :]
+            status = head.status
+            # A 101 was not asked for: it is as final as any other wrong status.
+            if 100 <= status < 200 and status != 101:
+                self._interim += 1
+                if self._interim > MAX_INTERIM:
+                    raise BadMessage("too many interim responses")
+                self._buffer = rest
+                continue
+            expects = check.expects
+            if status not in expects.statuses:
+                self._answered(False, f"{status} from {check.settings.path}", head)
+                return
+            if expects.headers:
+                fault = expects.header_fault(head.block.fields())
+                if fault is not None:
+                    self._answered(False, fault, head)
+                    return
+            if expects.body is None:
+                self._answered(True, f"{status} from {check.settings.path}", head)
+                return
+            self._head = head
+            self._buffer = b""
+            if head.block.chunked:
+                self._chunks = ChunkDecoder()
+            self._read_body(head, rest)
+            return
+
+    def _read_body(self, head: ResponseHead, data: bytes) -> None:
+        """Gather the first `BODY_BYTES` of the body, then judge."""
+        if self._chunks is not None:
+            data = self._chunks.feed(data)
+        self._buffer += data[: BODY_BYTES - len(self._buffer)]
+        got = len(self._buffer)
+        if got >= BODY_BYTES or self._is_whole(head, got):
+            self._judge_body(head)
+
+    def _is_whole(self, head: ResponseHead, got: int) -> bool:
+        if head.status in (204, 304) or self._check.settings.method == "HEAD":
+            return True
+        if self._chunks is not None:
+            return self._chunks.done
+        return head.block.length is not None and got >= head.block.length
+
+    def _judge_body(self, head: ResponseHead) -> None:
+        body = self._buffer
+        if head.block.length is not None and not head.block.chunked:
+            body = body[: head.block.length]
+        fault = self._check.expects.body_fault(body)
+        cause = fault or f"{head.status} from {self._check.settings.path}"
+        self._answered(fault is None, cause, head)
+
+    def _answered(self, ok: bool, cause: str, head: ResponseHead) -> None:
+        self.finish(ok, cause, head.status)
+
+    def connectionLost(self, reason: Failure = connectionDone) -> None:
+        """The end of a body without a length, or of the probe."""
+        head = self._head
+        if head is None or self._over:
+            super().connectionLost(reason)
+            return
+        how = translate(reason, connecting=False).detail
+        if (
+            head.block.length is None
+            and not head.block.chunked
+            and how == "connection closed"
+        ):
+            self._judge_body(head)
+        else:
+            self._answered(False, f"{how} within the body", head)
