@@ -79,7 +79,7 @@ def admin_site(
     can be written. `hosts`: more names that a Host field may have.
     """
     resource = AdminResource(serving, now=now, token=token, hosts=hosts)
-    return _QuietSite(
+    return QuietSite(
         resource,
         parsePOSTFormSubmission=False,
         reactor=reactor,
@@ -87,7 +87,7 @@ def admin_site(
     )
 
 
-class _QuietSite(Site):
+class QuietSite(Site):
     """A Site without a line in the log for each probe."""
 
     def log(self, request: http.Request) -> None:
