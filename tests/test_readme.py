@@ -1,0 +1,81 @@
+"""Tests of the README: what it shows has to work."""
+
+import ast
+import re
+from pathlib import Path
+
+from twisted.internet.testing import MemoryReactorClock
+from twisted.trial.unittest import SynchronousTestCase
+
+from lolly_tx.config import load, parse
+from lolly_tx.config.load import DiskFiles
+
+ROOT = Path(__file__).parents[1]
+README = (ROOT / "README.md").read_text()
+
+
+def blocks(language):
+    """The fenced blocks of the README in `language`."""
+    return re.findall(rf"```{language}\n(.*?)```", README, re.DOTALL)
+
+
+class EveryFileExists(DiskFiles):
+    """Certificates that an example names are there."""
+
+    def exists(self, path):
+        return True
+
+
+class READMETests(SynchronousTestCase):
+    def test_configurations(self):
+        """Every configuration of the README is valid."""
+        self.assertEqual(len(blocks("toml")), 4)
+        for number, text in enumerate(blocks("toml")):
+            config = parse(text, f"README block {number}", {}, files=EveryFileExists())
+            self.assertTrue(config.listeners)
+
+    def test_program(self):
+        """The example program connects to one of its targets."""
+        [source] = blocks("python")
+        names = {"__name__": "example"}
+        exec(compile(source, "README.md", "exec"), names)
+        reactor = MemoryReactorClock()
+        answer = names["client"](reactor, [9001, 9002]).get("http://app/")
+        [(host, port, *_)] = reactor.tcpClients
+        self.assertEqual(host, "127.0.0.1")
+        self.assertIn(port, (9001, 9002))
+        answer.cancel()
+        self.failureResultOf(answer)
+
+    def test_commands(self):
+        """The make targets, commands and options that it names exist."""
+        makefile = (ROOT / "Makefile").read_text()
+        for target in set(re.findall(r"\bmake ([a-z]+)\b", README)):
+            self.assertRegex(makefile, rf"(?m)^{target}:", target)
+        setup = (ROOT / "setup.cfg").read_text()
+        self.assertIn("lolly = lolly_tx.cli:main", setup)
+        tap = ast.parse((ROOT / "lolly_tx" / "tap.py").read_text())
+        words = {n.value for n in ast.walk(tap) if isinstance(n, ast.Constant)}
+        for option in re.findall(r"\blolly --(\w+)", README):
+            self.assertIn(option, words)
+
+    def test_opens_with_the_two_commands(self):
+        """The first thing it shows is how to try and how to test."""
+        first = re.findall(r"^    (\S.*)$", README, re.MULTILINE)[:2]
+        self.assertEqual(
+            [line.split("  ")[0] for line in first], ["make demo", "make test"]
+        )
+
+    def test_links(self):
+        """Every file that it links to exists."""
+        for link in re.findall(r"\]\(([^)#]+)\)", README):
+            self.assertTrue((ROOT / link).exists(), link)
+
+
+class SampleTests(SynchronousTestCase):
+    def test_samples(self):
+        """Every sample in etc/ is valid, given the certificates it names."""
+        samples = sorted((ROOT / "etc").glob("*.toml"))
+        self.assertTrue(samples)
+        for sample in samples:
+            load(str(sample), {}, files=EveryFileExists())
