@@ -85,16 +85,16 @@ def client_endpoint(
     secure = target.scheme == "https"
     if secure:
         tls = tls or UpstreamTLS()
-        inner = wrapClientTLS(
-            client_options(
-                hostname=target.host,
+        try:
+            options = client_options(
+                target.host,
                 verify=tls.verify,
-                ca=tls.ca,
-                server_name=tls.server_name,
-            ),
-            inner,
-            reactor,
-        )
+                ca=tls.ca or None,
+                server_name=tls.server_name or None,
+            )
+        except Exception as e:  # TLSSettingsError, and what the TLS library refuses
+            raise BadEndpoint(f'"{target.address}": {e}') from e
+        inner = wrapClientTLS(options, inner, reactor)
     return TargetEndpoint(inner, reactor, timeout, may_be_tls=secure)
 
 

@@ -120,6 +120,9 @@ class Probe(Protocol):
 
     def connectionLost(self, reason: Failure = connectionDone) -> None:
         """The target hung up before the verdict."""
+        if self._over:
+            return
+        self.transport = None
         how = translate(reason, connecting=False).detail
         self.finish(False, f"{how} before an answer")
 
@@ -222,6 +225,7 @@ class HTTPProbe(Probe):
         if head is None or self._over:
             super().connectionLost(reason)
             return
+        self.transport = None
         how = translate(reason, connecting=False).detail
         if (
             head.block.length is None

@@ -22,6 +22,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from heapq import heapify, heappop, heappush
 from random import Random
+from typing import NamedTuple
 
 import attrs
 from twisted.internet.defer import Deferred
@@ -43,9 +44,8 @@ _GRACE = 1.0
 """Seconds beyond the timeout that a check may take to give up by itself."""
 
 
-@attrs.frozen(order=True)
-class _Due:
-    """When a target is to be probed next.
+class _Due(NamedTuple):
+    """When a target is to be probed next. A tuple, because a heap compares a lot.
 
     `number` orders equal times. `slot`: the time the following probe is reckoned from; it
     differs from `at` for a target's first probe, which does not wait for its turn.
@@ -53,8 +53,8 @@ class _Due:
 
     at: float
     number: int
-    node_id: str = attrs.field(order=False)
-    slot: float = attrs.field(order=False)
+    node_id: str
+    slot: float
 
 
 @attrs.frozen

@@ -1,0 +1,168 @@
+"""What active checks cost: CPU time per probe, and the share of a core for a rate.
+
+    python benchmarks/probes.py [--targets 1000] [--interval 1] [--seconds 10] [--tls]
+
+Starts an origin in a process of its own (nginx if there is one, else a small Python
+server), probes it as so many targets with the production checker, check and reactor, and
+reads the CPU time of this process only. Prints one line; exits 1 beyond the goal of 25 %
+of a core for 1,000 probes a second.
+"""
+
+from __future__ import annotations
+
+import argparse
+import random
+import resource
+import shutil
+import socket
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+
+GOAL_SECONDS_PER_PROBE = 0.25 / 1000
+
+NGINX = """
+daemon off; master_process off; worker_processes 1; pid {folder}/pid; error_log stderr crit;
+events {{ worker_connections 4096; }}
+http {{
+    access_log off;
+    server {{
+        listen 127.0.0.1:{port} backlog=4096;
+        location / {{ return 200 "ok"; }}
+    }}
+}}
+"""
+
+PYTHON = """
+import socket, sys
+listener = socket.create_server(("127.0.0.1", int(sys.argv[1])), backlog=4096)
+while True:
+    peer, _ = listener.accept()
+    try:
+        peer.recv(65536)
+        peer.sendall(b"HTTP/1.1 200 OK\\r\\nContent-Length: 2\\r\\n\\r\\nok")
+    except OSError:
+        pass
+    peer.close()
+"""
+
+
+def cpu_seconds() -> float:
+    """CPU time of this process, user and system."""
+    used = resource.getrusage(resource.RUSAGE_SELF)
+    return used.ru_utime + used.ru_stime
+
+
+def start_origin(port: int, folder: str) -> tuple[subprocess.Popen[bytes], str]:
+    """An HTTP server that always answers 200."""
+    nginx = shutil.which("nginx")
+    if nginx:
+        config = Path(folder, "nginx.conf")
+        config.write_text(NGINX.format(folder=folder, port=port))
+        command = [nginx, "-p", folder, "-c", str(config)]
+    else:
+        command = [sys.executable, "-c", PYTHON, str(port)]
+    origin = subprocess.Popen(command, stderr=subprocess.DEVNULL)
+    deadline = time.monotonic() + 10
+    while time.monotonic() < deadline:
+        try:
+            socket.create_connection(("127.0.0.1", port), 1).close()
+            return origin, "nginx" if nginx else "python"
+        except OSError:
+            time.sleep(0.05)
+    origin.kill()
+    raise SystemExit("the origin did not start")
+
+
+def free_port() -> int:
+    """A port nobody listens on."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
+
+
+def main() -> int:
+    """Run the benchmark."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--targets", type=int, default=1000)
+    parser.add_argument("--interval", type=float, default=1.0)
+    parser.add_argument("--seconds", type=float, default=10.0)
+    parser.add_argument("--reactor", default="lolly", choices=("lolly", "epoll"))
+    parser.add_argument("--type", default="http", choices=("http", "tcp"))
+    asked = parser.parse_args()
+
+    if asked.reactor == "lolly":
+        from lolly_tx.net.reactor import install
+
+        install()
+    from twisted.internet import reactor
+
+    from lolly_tx.config.pools import Health
+    from lolly_tx.domain.balancers.round_robin import RoundRobin
+    from lolly_tx.domain.health import Thresholds
+    from lolly_tx.domain.pool import Pool
+    from lolly_tx.domain.target import Target
+    from lolly_tx.net.checks import health_check
+    from lolly_tx.service.checker import HealthChecker
+
+    class Silence:
+        def emit(self, event: object) -> None:
+            print(event, file=sys.stderr)
+
+    port = free_port()
+    with tempfile.TemporaryDirectory() as folder:
+        origin, kind = start_origin(port, folder)
+        try:
+            settings = Health(interval=asked.interval, type=asked.type, concurrency=256)
+            pool = Pool(
+                "bench",
+                [
+                    Target(f"t{n}", f"http://127.0.0.1:{port}", host="127.0.0.1", port=port)
+                    for n in range(asked.targets)
+                ],
+                balancer=RoundRobin(),
+                accrual=None,
+                thresholds=Thresholds(),
+                now=time.monotonic(),
+                events=Silence(),  # type: ignore[arg-type]  # a fake
+                random=random.Random(1),
+            )
+            checker = HealthChecker(
+                pool,
+                health_check(reactor, settings, now=time.monotonic),
+                settings,
+                clock=reactor,  # type: ignore[arg-type]  # the module is a reactor
+                now=time.monotonic,
+                random=random.Random(1),
+            )
+            marks: list[tuple[float, float, int]] = []
+
+            def mark() -> None:
+                marks.append((time.monotonic(), cpu_seconds(), checker.probes))
+
+            checker.start()
+            # The first round makes the endpoints; measured is what follows.
+            reactor.callLater(2 * asked.interval, mark)  # type: ignore[attr-defined]  # as above
+            reactor.callLater(2 * asked.interval + asked.seconds, mark)  # type: ignore[attr-defined]
+            reactor.callLater(2 * asked.interval + asked.seconds, reactor.stop)  # type: ignore[attr-defined]
+            reactor.run()  # type: ignore[attr-defined]
+            checker.stop()
+        finally:
+            origin.terminate()
+            origin.wait(10)
+    (began, cpu_before, probes_before), (ended, cpu_after, probes_after) = marks
+    probes = probes_after - probes_before
+    each = (cpu_after - cpu_before) / probes
+    up = sum(node.health.up for node in pool.nodes.values())
+    print(
+        f"{asked.type} probes of {asked.targets} targets ({kind}, reactor {asked.reactor}): "
+        f"{probes / (ended - began):.0f}/s, {each * 1e6:.0f} us of CPU each, "
+        f"{each * 1000:.1%} of a core at 1,000/s (goal 25 %), {up} up"
+    )
+    return 0 if each <= GOAL_SECONDS_PER_PROBE and up == asked.targets else 1
+
+
+if __name__ == "__main__":
+    sys.exit(main())
