@@ -12,7 +12,7 @@ help:
 	@echo "make demo    watch the proxy balance three small origins"
 	@echo "make test    run the tests"
 	@echo "make dev     install everything a developer needs into $(VENV)"
-	@echo "make bench   measure (see benchmarks/)"
+	@echo "make bench   run benchmarks/*.py, or those that BENCH names"
 	@echo "make clean   remove what the above made"
 
 demo: $(VENV)/.installed
@@ -24,9 +24,9 @@ test: $(VENV)/.installed-test
 dev: $(VENV)/.installed-dev
 
 bench: $(VENV)/.installed
-	@if [ -f benchmarks/run.py ]; \
-	then $(BIN)/python benchmarks/run.py $(BENCH_ARGS); \
-	else echo "benchmarks/run.py is missing" >&2; exit 1; fi
+	@for script in $(or $(BENCH),benchmarks/*.py); do \
+	    echo "== $$script"; $(BIN)/python $$script || exit 1; \
+	done
 
 $(BIN)/python:
 	$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "lolly_tx needs Python 3.11 or newer")'
