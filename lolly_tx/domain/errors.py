@@ -1,7 +1,7 @@
 """The failures of an exchange, as values with the facts a retry needs.
 
-May import: nothing of ours. Used by: every layer. Foreign exceptions (sockets, TLS, DNS) are translated into these in
-`net.failures` only; HTTP statuses are derived from these in `proxy.replies` only.
+May import: nothing of ours. Used by: every layer. Foreign exceptions (sockets, TLS, DNS) are translated into
+these in `net.failures` only; HTTP statuses are derived from these in `proxy.replies` only.
 """
 
 from __future__ import annotations
@@ -85,6 +85,17 @@ class ConnectionReset(UpstreamError):
 
     token = "connection_terminated"
     kind = "reset"
+
+
+class StaleConnection(ConnectionReset):
+    """A reused connection was closed before a byte of the response came.
+
+    Most likely the backend closed it as idle while the request was on its way, so it
+    says nothing about the node. A request that may be repeated goes to the same node
+    again, on a new connection.
+    """
+
+    blames = False
 
 
 class BadResponse(UpstreamError):

@@ -16,6 +16,8 @@ from __future__ import annotations
 from typing import Any, Protocol
 
 from lolly_tx.domain.errors import ProxyError
+from lolly_tx.net.splice import Relay
+from lolly_tx.net.tunnel import TunnelEnd
 from lolly_tx.wire.http1 import RequestHead, ResponseHead
 
 # How the body of a response ends.
@@ -34,8 +36,14 @@ class DoorIn(Protocol):
 
     client: str
     """The peer's address, "" for a UNIX socket."""
+    listener: str
+    """The name of the listener it came in by."""
     secure: bool
     """The client's connection is encrypted."""
+    can_tunnel: bool
+    """`tunnel_end` has something to give."""
+    exchange: RequestSink | None
+    """Where the rest of the request goes; None when the answer is complete."""
 
     def start(self, status: int, reason: bytes, fields: bytes, framing: int) -> None:
         """Begin the response. `fields`: CRLF, then lines that each end with CRLF."""
@@ -45,6 +53,9 @@ class DoorIn(Protocol):
 
     def write(self, data: bytes) -> None:
         """Pass on body bytes, not empty."""
+
+    def flush(self) -> None:
+        """Let the head leave now: the body may be long in coming."""
 
     def finish(self, trailers: bytes = b"") -> None:
         """End the response; the exchange is over for the door."""
@@ -67,11 +78,14 @@ class DoorIn(Protocol):
     def request_source(self) -> tuple[Any, int] | None:
         """The transport and how many body bytes it still brings, for a relay."""
 
-    def request_relayed(self) -> None:
-        """A relay has moved the rest of the request's body."""
+    def request_relaying(self, relay: Relay) -> None:
+        """`relay` moves them from now on; whoever makes no progress is the door's to find out."""
 
-    def open_tunnel(self) -> tuple[Any, bytes]:
-        """After a 101: this connection as a `net.tunnel.TunnelEnd`, and bytes already read."""
+    def request_relayed(self) -> None:
+        """The relay has moved them all."""
+
+    def tunnel_end(self) -> TunnelEnd | None:
+        """This connection as an end of a tunnel, or None when it cannot be one."""
 
 
 class RequestSink(Protocol):
@@ -85,6 +99,9 @@ class RequestSink(Protocol):
 
     def downstream_failed(self, error: ProxyError) -> None:
         """The client is gone or broke the rules. The door needs nothing more."""
+
+    def request_stalled(self) -> None:
+        """The relay of the body waits for the backend, and has waited too long."""
 
     def pause_response(self) -> None:
         """The client takes no more for now."""
@@ -108,8 +125,17 @@ class ResponseSink(Protocol):
     def response_end(self, trailers: bytes) -> None:
         """The body is complete; the door out has taken its connection back."""
 
-    def upgraded(self, head: ResponseHead, data: bytes) -> None:
-        """A 101 that was asked for; `data` follows it."""
+    def response_waits(self) -> None:
+        """All body bytes that have come are delivered, and more are to come."""
+
+    def relay_response(self, source: Any, left: int | None) -> Relay | None:
+        """Let a relay move the next `left` bytes (None: until it closes), or decline."""
+
+    def response_stalled(self) -> None:
+        """The relay of the body waits for the client, and has waited too long."""
+
+    def upgraded(self, head: ResponseHead) -> None:
+        """A 101 that was asked for."""
 
     def upstream_failed(self, error: ProxyError) -> None:
         """This attempt is over without a complete response."""

@@ -24,6 +24,7 @@ blocks only.
 from __future__ import annotations
 
 import re
+from copy import copy
 from typing import Generic, Iterable, TypeVar
 
 import attrs
@@ -194,12 +195,12 @@ class FieldBlock:
 class RequestBlock(FieldBlock):
     """The fields of a request.
 
-    `host`: the Host value, b"" when there is none. `rest`: `kept` without the Host line.
+    `host`: the Host value, b"" when there is none or it is empty (`has_host`). `rest`: `kept` without the Host line.
     `expect`: the client waits for a 100. `forwarded`: the forwarding fields as (lower-case
     name, value), none of which is kept.
     """
 
-    __slots__ = ("expect", "forwarded", "host", "rest")
+    __slots__ = ("expect", "forwarded", "has_host", "host", "rest")
 
     def __init__(self, raw: bytes) -> None:
         super().__init__(raw)
@@ -243,10 +244,20 @@ class RequestBlock(FieldBlock):
         if not self.chunked and not self.length:
             self.expect = False  # nothing to hold back
         self._finish(cuts, connection, upgrade, low)
+        self.has_host = host_line is not None
         self.rest = self.kept
         if host_line is not None:
             line_bytes = raw[slice(*host_line)]
             self.rest = self.kept.replace(b"\n" + line_bytes, b"\n", 1)
+
+
+    def without_upgrade(self) -> RequestBlock:
+        """The same, for a request whose wish to upgrade is not granted."""
+        if not self.upgrade:
+            return self
+        plain = copy(self)
+        plain.upgrade = b""
+        return plain
 
 
 class ResponseBlock(FieldBlock):
@@ -416,18 +427,16 @@ class RequestReader(_HeadReader[RequestBlock]):
                     self._remember(raw, block)
                 method, target, version = match.groups()
                 if version == b"1":
-                    if not block.host and not self._has_host(block):
-                        raise BadMessage("no Host field")
+                    if not block.host:
+                        raise BadMessage(
+                            "empty Host" if block.has_host else "no Host field"
+                        )
                 elif block.chunked:
                     raise BadMessage("Transfer-Encoding in HTTP/1.0")
                 if target == b"*" and method != b"OPTIONS":
                     raise BadMessage("asterisk target for a method other than OPTIONS")
                 return RequestHead(method, target, version == b"1", block, end + 4)
         return self._mend(data)
-
-    @staticmethod
-    def _has_host(block: RequestBlock) -> bool:
-        return block.rest is not block.kept
 
     def _mend(self, data: bytes) -> RequestHead | None:
         from lolly_tx.wire.refusals import examine_request

@@ -1,0 +1,191 @@
+"""From Host and request target to whatever serves them.
+
+May import: domain.errors. Used by: proxy.proxy (one table per listener).
+
+First the most specific host: an exact name, then the longest "*.suffix", then routes for
+any host. Within a host, as nginx does: an exact path, then the longest prefix if it is marked "^~", then
+regular expressions in the order written, then the longest prefix. If no path of a host
+matches, the next less specific host is asked.
+
+Paths are compared in one normal form, which nobody else sees: percent-escapes decoded
+once, "\\" read as "/", empty and "." segments dropped, ".." resolved (RFC 3986 section
+5.2.4). So no spelling of a path gets past a route that covers it (RELIABILITY S17). The
+target itself goes upstream byte for byte.
+
+A prefix without a final "/" matches whole segments: "/api" covers "/api" and "/api/x",
+not "/apix".
+"""
+
+from __future__ import annotations
+
+import re
+from typing import Generic, Iterable, TypeVar
+
+import attrs
+
+from lolly_tx.domain.errors import DownstreamError
+
+End = TypeVar("End")
+
+_HOST = re.compile(
+    rb"([A-Za-z0-9._~-]+|\[[0-9A-Fa-f:.]{2,}\])(?::([0-9]{0,5}))?"
+)
+_ODD = re.compile(rb"[%\\]|//|/\.")
+_ESCAPE = re.compile(rb"%([0-9A-Fa-f]{2})")
+
+_REMEMBERED_HOSTS = 1024
+
+
+class BadHost(DownstreamError):
+    """The Host value is no host (RFC 9110 section 7.2)."""
+
+
+def host_name(value: bytes) -> str:
+    """The name in a Host value: lower case, without port and final dot.
+
+    Raises `BadHost`.
+    """
+    match = _HOST.fullmatch(value)
+    if match is None or (match[2] and int(match[2]) > 65535):
+        raise BadHost("malformed Host")
+    return match[1].decode("ascii").lower().rstrip(".")
+
+
+def normal_path(target: bytes) -> bytes:
+    """The path of an origin-form target in its normal form, without the query."""
+    path = target.partition(b"?")[0]
+    if not _ODD.search(path):
+        return path
+    path = _ESCAPE.sub(lambda m: bytes((int(m[1], 16),)), path).replace(b"\\", b"/")
+    segments: list[bytes] = []
+    for segment in path.split(b"/"):
+        if segment == b"..":
+            del segments[-1:]
+        elif segment not in (b"", b"."):
+            segments.append(segment)
+    normal = b"/" + b"/".join(segments)
+    if path.endswith((b"/", b"/.", b"/..")) and segments:
+        normal += b"/"
+    return normal
+
+
+@attrs.frozen
+class Pattern(Generic[End]):
+    """One route: `hosts` () = any; `path` in the notation of the configuration."""
+
+    hosts: tuple[str, ...]
+    path: str
+    end: End
+
+
+class _Paths(Generic[End]):
+    """The path patterns of one host pattern."""
+
+    def __init__(self, patterns: Iterable[Pattern[End]]) -> None:
+        self.exact: dict[bytes, End] = {}
+        self.regexes: list[tuple[re.Pattern[bytes], End]] = []
+        prefixes: dict[bytes, tuple[End, bool]] = {}
+        for pattern in patterns:
+            path = pattern.path
+            if path.startswith("="):
+                self.exact.setdefault(path[1:].encode(), pattern.end)
+            elif path.startswith("~*"):
+                regex = re.compile(path[2:].encode(), re.IGNORECASE)
+                self.regexes.append((regex, pattern.end))
+            elif path.startswith("~"):
+                self.regexes.append((re.compile(path[1:].encode()), pattern.end))
+            elif path.startswith("^~"):
+                prefixes.setdefault(path[2:].encode(), (pattern.end, True))
+            else:
+                prefixes.setdefault(path.encode(), (pattern.end, False))
+        self.prefixes = [
+            (prefix, end, first)
+            for prefix, (end, first) in sorted(
+                prefixes.items(), key=lambda item: -len(item[0])
+            )
+        ]
+
+    def find(self, path: bytes) -> End | None:
+        """The end for a normal path, or None."""
+        end = self.exact.get(path)
+        if end is not None:
+            return end
+        longest = None
+        for prefix, end, first in self.prefixes:
+            if path.startswith(prefix) and (
+                prefix.endswith(b"/")
+                or len(path) == len(prefix)
+                or path[len(prefix)] == 47
+            ):
+                if first:
+                    return end
+                longest = end
+                break
+        for regex, end in self.regexes:
+            if regex.search(path):
+                return end
+        return longest
+
+    @property
+    def only(self) -> End | None:
+        """The end every path leads to, if there is but one."""
+        if self.exact or self.regexes or len(self.prefixes) != 1:
+            return None
+        prefix, end, _ = self.prefixes[0]
+        return end if prefix == b"/" else None
+
+
+class RouteTable(Generic[End]):
+    """The routes of one listener. `find` answers for a request.
+
+    Answers for hosts are remembered, at most `_REMEMBERED_HOSTS` of them.
+    """
+
+    def __init__(self, patterns: Iterable[Pattern[End]]) -> None:
+        by_host: dict[str, list[Pattern[End]]] = {}
+        for pattern in patterns:
+            for host in pattern.hosts or ("",):
+                by_host.setdefault(host.lower().rstrip("."), []).append(pattern)
+        self._hosts = {host: _Paths(each) for host, each in by_host.items()}
+        self._suffixes = sorted(
+            (host[1:] for host in self._hosts if host.startswith("*.")),
+            key=len,
+            reverse=True,
+        )
+        self._known: dict[bytes, tuple[End | None, tuple[_Paths[End], ...]]] = {}
+
+    def find(self, host: bytes, target: bytes) -> End | None:
+        """Who serves `target` ("*" counts as "/") on `host`. Raises `BadHost`.
+
+        `host`: a Host value, b"" for an HTTP/1.0 request without one.
+        """
+        known = self._known.get(host)
+        if known is None:
+            known = self._learn(host)
+        only, levels = known
+        if only is not None:
+            return only
+        path = b"/" if target == b"*" else normal_path(target)
+        for paths in levels:
+            end = paths.find(path)
+            if end is not None:
+                return end
+        return None
+
+    def _learn(
+        self, host: bytes
+    ) -> tuple[End | None, tuple[_Paths[End], ...]]:
+        name = host_name(host) if host else ""
+        levels = [self._hosts[name]] if name and name in self._hosts else []
+        levels += [
+            self._hosts["*" + suffix]
+            for suffix in self._suffixes
+            if name.endswith(suffix) and len(name) > len(suffix)
+        ]
+        if "" in self._hosts:
+            levels.append(self._hosts[""])
+        known = (levels[0].only if levels else None, tuple(levels))
+        if len(self._known) >= _REMEMBERED_HOSTS:
+            self._known.clear()
+        self._known[host] = known
+        return known

@@ -1,0 +1,173 @@
+"""The factory behind a listener: makes a door for each client, within the limits.
+
+May import: wire, net. Used by: service.listener.
+"""
+
+from __future__ import annotations
+
+from typing import Callable, Protocol
+
+import attrs
+from twisted.internet.interfaces import IAddress, IProtocolFactory
+from twisted.internet.protocol import Protocol as BareProtocol
+from zope.interface import implementer
+
+from lolly_tx.net.deadlines import Deadlines
+from lolly_tx.net.downstream import Http1Server, address_text
+from lolly_tx.wire.errors import BadMessage
+from lolly_tx.wire.http1 import HeadLimits, RequestHead, RequestReader
+
+
+@attrs.frozen
+class ClientTimeouts:
+    """Seconds: `head` to its end, gap in a `body`, `keepalive` idle, `write` stalled."""
+
+    head: float = 10.0
+    body: float = 30.0
+    keepalive: float = 60.0
+    write: float = 30.0
+
+
+class Site(Protocol):
+    """What a listener serves: the proxy."""
+
+    def open_exchange(
+        self,
+        door: Http1Server,
+        head: RequestHead,
+        body: bytes,
+        trailers: bytes,
+        complete: bool,
+    ) -> None:
+        """Begin an exchange. `body`: what came with the head; `complete`: is all."""
+
+    def refused(self, door: Http1Server, error: BadMessage, begun: bool) -> None:
+        """Answer a request that is none. `begun`: its exchange has been recorded."""
+
+    def forwarding(self, client: str, secure: bool, head: RequestHead) -> bytes:
+        """The forwarding lines for a request from `client`."""
+
+
+class Census:
+    """Counts open client connections: in all, and per client address."""
+
+    def __init__(self, total: int, per_client: int) -> None:
+        self.total = total
+        self.per_client = per_client
+        self.open = 0
+        self.clients: dict[str, int] = {}
+
+    def admit(self, client: str) -> bool:
+        """Whether one more is allowed from `client`."""
+        if self.total and self.open >= self.total:
+            return False
+        return not (
+            self.per_client and self.clients.get(client, 0) >= self.per_client
+        )
+
+    def enter(self, client: str) -> None:
+        """One more."""
+        self.open += 1
+        if self.per_client:
+            self.clients[client] = self.clients.get(client, 0) + 1
+
+    def leave(self, client: str) -> None:
+        """One less."""
+        self.open -= 1
+        if self.per_client:
+            left = self.clients.get(client, 1) - 1
+            if left:
+                self.clients[client] = left
+            else:
+                self.clients.pop(client, None)
+
+
+OVERLOADED = (
+    b"HTTP/1.1 503 Service Unavailable\r\nContent-Length: 0\r\n"
+    b"Retry-After: 1\r\nConnection: close\r\n\r\n"
+)
+
+
+class _TurnedAway(BareProtocol):
+    """A connection over the limit: told so, and closed."""
+
+    def connectionMade(self) -> None:
+        assert self.transport is not None
+        self.transport.write(OVERLOADED)
+        self.transport.loseConnection()
+
+
+@implementer(IProtocolFactory)
+class Acceptor:
+    """Makes the doors of one listener.
+
+    `draining`: no keep-alive any more. `most`: connections of this listener, 0 = no limit.
+    """
+
+    noisy = False
+
+    def __init__(
+        self,
+        name: str,
+        site: Site,
+        *,
+        secure: bool,
+        deadlines: Deadlines,
+        census: Census,
+        timeouts: ClientTimeouts,
+        limits: HeadLimits,
+        body_bytes: int = 0,
+        requests_per_connection: int = 0,
+        most: int = 0,
+    ) -> None:
+        self.name = name
+        self.secure = secure
+        self.deadlines = deadlines
+        self.now: Callable[[], float] = deadlines.now
+        self.census = census
+        self.timeouts = timeouts
+        self.reader = RequestReader(limits)
+        self.body_bytes = body_bytes
+        self.requests_per_connection = requests_per_connection
+        self.most = most
+        self.draining = False
+        self.doors: set[Http1Server] = set()
+        self.accepted = 0
+        self.turned_away = 0
+        self.open_exchange = site.open_exchange
+        self.refused = site.refused
+        self.forwarding = site.forwarding
+
+    def doStart(self) -> None:
+        """Listening has begun."""
+
+    def doStop(self) -> None:
+        """Listening has ended."""
+
+    def buildProtocol(self, addr: IAddress | None) -> Http1Server | BareProtocol:
+        """A door for a client at `addr`."""
+        client = address_text(addr)
+        full = self.most and len(self.doors) >= self.most
+        if full or not self.census.admit(client):
+            self.turned_away += 1
+            return _TurnedAway()
+        self.accepted += 1
+        return Http1Server(self, client)
+
+    def connected(self, door: Http1Server) -> None:
+        """A door has its transport."""
+        self.doors.add(door)
+        self.census.enter(door.client)
+        self.deadlines.add(door)
+
+    def lost(self, door: Http1Server) -> None:
+        """A door is closed."""
+        self.doors.discard(door)
+        self.census.leave(door.client)
+        self.deadlines.discard(door)
+
+    def drain(self) -> None:
+        """Let the doors close: idle ones now, busy ones after their answer."""
+        self.draining = True
+        for door in list(self.doors):
+            door.drain()

@@ -1,0 +1,529 @@
+"""The HTTP/1.1 server side of one client connection: the fast door in.
+
+    IDLE --bytes--> HEAD --complete--> BODY --complete--> ANSWER --finished--> IDLE
+      |               |  (no body) ------------------------^                    |
+      |               |                                                         |
+      +-- keep-alive  +-- bad or slow: our answer, then LINGER or closed <------+ (close)
+          time is over
+
+One request at a time: bytes of the next ones wait until the answer is complete, so that
+answers keep their order. A refused request ends the connection.
+
+May import: wire, domain.errors, net. Used by: net.acceptor (makes them), proxy (talks to
+them as `DoorIn`).
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from twisted.internet.interfaces import (
+    IAddress,
+    IHalfCloseableProtocol,
+    IProtocol,
+    IPushProducer,
+)
+from twisted.python.failure import Failure
+from zope.interface import implementer
+
+from lolly_tx.domain.errors import DownstreamError, DownstreamGone
+from lolly_tx.net.deadlines import NEVER
+from lolly_tx.net.doors import CLOSE, STREAM, RequestSink
+from lolly_tx.net.splice import SOURCE, Relay
+from lolly_tx.net.transports import pending_bytes
+from lolly_tx.wire.chunked import ChunkDecoder, encode_chunk, last_chunk
+from lolly_tx.wire.errors import BadMessage
+from lolly_tx.wire.http1 import RequestHead
+
+if TYPE_CHECKING:  # pragma: no cover
+    from lolly_tx.net.acceptor import Acceptor
+    from lolly_tx.net.tunnel import Tunnel
+
+_IDLE, _HEAD, _BODY, _ANSWER, _LINGER, _TUNNEL, _CLOSED = range(7)
+
+PIPELINE_BYTES = 65536
+"""Bytes of later requests kept while one is answered; then we stop reading."""
+LINGER_BYTES = 65536
+"""Unread request bytes swallowed after an early answer (RELIABILITY S29)."""
+LINGER_SECONDS = 2.0
+"""How long we do that, so that the answer is not lost to a reset."""
+
+CONTINUE = b"HTTP/1.1 100 Continue\r\n\r\n"
+
+
+@implementer(IProtocol, IHalfCloseableProtocol, IPushProducer)
+class Http1Server:
+    """One client connection (`DoorIn`)."""
+
+    factory: Any = None
+    transport: Any = None
+    can_tunnel = True
+
+    def __init__(self, acceptor: Acceptor, client: str) -> None:
+        self.acceptor = acceptor
+        self.client = client
+        self.listener = acceptor.name
+        self.secure = acceptor.secure
+        self.deadline = NEVER
+        self.exchange: RequestSink | None = None
+        self.requests = 0
+        self._state = _IDLE
+        self._pending = b""
+        self._decoder: ChunkDecoder | None = None
+        self._left = 0
+        self._body_bytes = 0
+        self._keep = False
+        self._version = 1
+        self._started = False
+        self._chunking = False
+        self._out = b""
+        self._no_more = False
+        self._reading_stopped = False
+        self._parsing = False
+        self._stalled_at = -1
+        self._tunnel: Tunnel | None = None
+        self._relay: Relay | None = None
+        self._forwarding_host: bytes | None = None
+        self._forwarding = b""
+
+    # -- IProtocol
+
+    def makeConnection(self, transport: Any) -> None:
+        """A client has connected."""
+        self.transport = transport
+        transport.registerProducer(self, True)
+        acceptor = self.acceptor
+        self.deadline = acceptor.now() + acceptor.timeouts.head
+        acceptor.connected(self)
+
+    def connectionLost(self, reason: Failure) -> None:
+        """The connection is over, whoever ended it."""
+        self._state = _CLOSED
+        self.deadline = NEVER
+        self.acceptor.lost(self)
+        tunnel, self._tunnel = self._tunnel, None
+        if tunnel is not None:
+            tunnel.lost(self, reason)
+        exchange, self.exchange = self.exchange, None
+        if exchange is not None:
+            exchange.downstream_failed(DownstreamGone("client closed the connection"))
+
+    def dataReceived(self, data: bytes) -> None:
+        """Bytes from the client."""
+        state = self._state
+        if state <= _HEAD:
+            self._read_heads(self._pending + data if self._pending else data)
+        elif state == _BODY:
+            self._read_body(data)
+        elif state == _ANSWER:
+            self._pending += data
+            if len(self._pending) > PIPELINE_BYTES:
+                self._stop_reading()
+        elif state == _TUNNEL:
+            if self._tunnel is not None:
+                self._tunnel.received(self, data)
+            else:
+                self._pending += data
+        elif state == _LINGER:
+            self._left -= len(data)
+            if self._left < 0:
+                self._abort()
+
+    def readConnectionLost(self) -> None:
+        """The client has sent its last byte; it may still read."""
+        self._no_more = True
+        state = self._state
+        if state == _ANSWER:
+            # A client such as `nc` shuts its side down after the request.
+            self._keep = False
+        elif state == _BODY:
+            exchange, self.exchange = self.exchange, None
+            self._abort()
+            if exchange is not None:
+                exchange.downstream_failed(DownstreamGone("request body cut short"))
+        elif state == _TUNNEL:
+            if self._tunnel is not None:
+                self._tunnel.ended(self)
+        else:
+            self._close()
+
+    def writeConnectionLost(self) -> None:
+        """Our own half-close is done."""
+
+    # -- IPushProducer: the transport's word on whether the client takes our bytes
+
+    def pauseProducing(self) -> None:
+        """The client reads slower than we write."""
+        self._stalled_at = -1
+        self.deadline = self.acceptor.now() + self.acceptor.timeouts.write
+        if self._tunnel is not None:
+            self._tunnel.pause(self)
+        elif self.exchange is not None:
+            self.exchange.pause_response()
+
+    def resumeProducing(self) -> None:
+        """What we wrote has left."""
+        if self._state == _BODY:
+            self.deadline = self.acceptor.now() + self.acceptor.timeouts.body
+        elif self._state in (_ANSWER, _TUNNEL):
+            self.deadline = NEVER
+        if self._tunnel is not None:
+            self._tunnel.resume(self)
+        elif self.exchange is not None:
+            self.exchange.resume_response()
+
+    def stopProducing(self) -> None:
+        """The transport is going; connectionLost follows."""
+
+    # -- deadlines
+
+    def expired(self, now: float) -> None:
+        """The time allowed in this state is over."""
+        state = self._state
+        if self._relay is not None:
+            self._watch_relay(self._relay, now)
+            return
+        waiting = pending_bytes(self.transport)
+        if waiting and waiting != self._stalled_at:
+            # Slow, but it does take bytes. A stall is no progress for the whole time.
+            self._stalled_at = waiting
+            self.deadline = now + self.acceptor.timeouts.write
+        elif waiting or state in (_IDLE, _LINGER, _CLOSED):
+            self._abort()
+        elif state == _HEAD:
+            self._refuse(BadMessage("request head took too long", 408))
+        elif state == _BODY:
+            self._refuse(BadMessage("request body took too long", 408))
+        else:
+            self.deadline = NEVER
+
+    def _watch_relay(self, relay: Relay, now: float) -> None:
+        """The body goes upstream through a relay: is it moving?"""
+        if relay.moved != self._stalled_at:
+            self._stalled_at = relay.moved
+            self.deadline = now + self.acceptor.timeouts.body
+        elif relay.waiting_for == SOURCE or self.exchange is None:
+            self._refuse(BadMessage("request body took too long", 408))
+        else:
+            self.exchange.request_stalled()
+
+    # -- requests
+
+    def _read_heads(self, data: bytes) -> None:
+        """Take complete requests from `data` while none is being answered."""
+        acceptor = self.acceptor
+        self._parsing = True
+        self._pending = b""
+        while data:
+            try:
+                head = acceptor.reader.read(data)
+            except BadMessage as error:
+                self._refuse(error)
+                break
+            if head is None:
+                self._pending = data
+                if self._state == _IDLE:
+                    self._state = _HEAD
+                    self.deadline = acceptor.now() + acceptor.timeouts.head
+                break
+            rest = data[head.end :] if head.end != len(data) else b""
+            self._begin(head, rest)
+            if self._state != _IDLE:
+                break
+            # Answered on the spot. Go on with what came behind it.
+            data = self._pending
+            self._pending = b""
+        self._parsing = False
+
+    def _begin(self, head: RequestHead, rest: bytes) -> None:
+        """Start the exchange for `head`; `rest` follows it."""
+        acceptor = self.acceptor
+        self.requests += 1
+        self._version = head.version
+        self._keep = (
+            head.keep_alive
+            and not acceptor.draining
+            and self.requests != acceptor.requests_per_connection
+        )
+        self._started = False
+        self._chunking = False
+        block = head.block
+        if not block.chunked and not block.length:
+            self._state = _ANSWER
+            self.deadline = NEVER
+            self._pending = rest
+            acceptor.open_exchange(self, head, b"", b"", True)
+            return
+        self._state = _BODY
+        self.deadline = acceptor.now() + acceptor.timeouts.body
+        self._body_bytes = 0
+        limit = acceptor.body_bytes
+        trailers = b""
+        try:
+            if block.length:
+                if limit and block.length > limit:
+                    raise BadMessage("request body too large", 413)
+                self._decoder = None
+                self._left = block.length
+                body = rest[: self._left]
+                self._left -= len(body)
+                complete = not self._left
+                rest = rest[len(body) :]
+            else:
+                self._decoder = decoder = ChunkDecoder()
+                body = decoder.feed(rest) if rest else b""
+                self._count_body(len(body))
+                complete = decoder.done
+                rest = decoder.rest
+                trailers = decoder.trailers
+        except BadMessage as error:
+            self._refuse(error)
+            return
+        if complete:
+            self._decoder = None
+            self._state = _ANSWER
+            self.deadline = NEVER
+            self._pending = rest
+        acceptor.open_exchange(self, head, body, trailers, complete)
+
+    def _read_body(self, data: bytes) -> None:
+        acceptor = self.acceptor
+        self.deadline = acceptor.now() + acceptor.timeouts.body
+        exchange = self.exchange
+        decoder = self._decoder
+        if decoder is None:
+            if len(data) < self._left:
+                self._left -= len(data)
+                if exchange is not None:
+                    exchange.request_data(data)
+                return
+            body, self._pending = data[: self._left], data[self._left :]
+            self._left = 0
+            trailers = b""
+        else:
+            try:
+                body = decoder.feed(data)
+                self._count_body(len(body))
+            except BadMessage as error:
+                self._refuse(error)
+                return
+            if not decoder.done:
+                if body and exchange is not None:
+                    exchange.request_data(body)
+                return
+            self._pending = decoder.rest
+            self._decoder = None
+            trailers = decoder.trailers
+        self._state = _ANSWER
+        self.deadline = NEVER
+        if exchange is not None:
+            if body:
+                exchange.request_data(body)
+            if self.exchange is exchange:
+                exchange.request_end(trailers)
+
+    def _count_body(self, more: int) -> None:
+        self._body_bytes += more
+        limit = self.acceptor.body_bytes
+        if limit and self._body_bytes > limit:
+            raise BadMessage("request body too large", 413)
+
+    def _refuse(self, error: BadMessage) -> None:
+        """End a request that breaks the rules, with an answer if none has begun."""
+        exchange, self.exchange = self.exchange, None
+        if exchange is not None:
+            exchange.downstream_failed(DownstreamError(error.reason))
+        if self._started:
+            self._abort()
+            return
+        unfinished = self._state == _BODY
+        self._keep = False
+        self._chunking = False
+        self._state = _BODY if unfinished else _ANSWER
+        self._pending = b"?"  # whatever follows is not looked at, only swallowed
+        self.acceptor.refused(self, error, exchange is not None)
+
+    # -- DoorIn: the response
+
+    def start(self, status: int, reason: bytes, fields: bytes, framing: int) -> None:
+        """Begin the response; it leaves with the first body bytes, or at the end."""
+        self._started = True
+        keep = self._keep and self._state == _ANSWER
+        if framing >= STREAM:
+            if self._version == 0 or framing == CLOSE:
+                keep = False
+            else:
+                self._chunking = True
+                fields += b"Transfer-Encoding: chunked\r\n"
+        self._keep = keep
+        if not keep:
+            fields += b"Connection: close\r\n"
+        elif self._version == 0:
+            fields += b"Connection: keep-alive\r\n"
+        self._out = b"HTTP/1.1 %d %b%b\r\n" % (status, reason, fields)
+
+    def interim(self, status: int, reason: bytes, fields: bytes) -> None:
+        """Pass on a 1xx response, unless the client is too old to know them."""
+        if self._version == 1 and not self._started:
+            self.transport.write(
+                b"HTTP/1.1 %d %b%b\r\n" % (status, reason, fields)
+            )
+
+    def write(self, data: bytes) -> None:
+        """Body bytes, not empty."""
+        if self._chunking:
+            data = encode_chunk(data)
+        if self._out:
+            data = self._out + data
+            self._out = b""
+        self.transport.write(data)
+
+    def flush(self) -> None:
+        """Send the head now: the body may be long in coming."""
+        if self._out:
+            self.transport.write(self._out)
+            self._out = b""
+
+    def finish(self, trailers: bytes = b"") -> None:
+        """The response is complete."""
+        out = self._out
+        if self._chunking:
+            out += last_chunk(trailers)
+        if out:
+            self.transport.write(out)
+            self._out = b""
+        self.exchange = None
+        if not self._keep or self._no_more:
+            self._close()
+            return
+        self._state = _IDLE
+        acceptor = self.acceptor
+        self.deadline = acceptor.now() + acceptor.timeouts.keepalive
+        if self._reading_stopped:
+            self._reading_stopped = False
+            self.transport.resumeProducing()
+        if self._pending and not self._parsing:
+            self._read_heads(self._pending)
+
+    def abort(self) -> None:
+        """The response cannot be completed: let the client see that."""
+        self.exchange = None
+        self._abort()
+
+    def pause_request(self) -> None:
+        """Read no more of the body."""
+        if self._state == _BODY:
+            self.deadline = NEVER
+            self._stop_reading()
+
+    def resume_request(self) -> None:
+        """Read on."""
+        if self._reading_stopped and self._state == _BODY:
+            self._reading_stopped = False
+            self.deadline = self.acceptor.now() + self.acceptor.timeouts.body
+            self.transport.resumeProducing()
+
+    def forwarding(self, head: RequestHead) -> bytes:
+        """The forwarding lines; the same as last time unless the host differs."""
+        block = head.block
+        if block.forwarded:
+            return self.acceptor.forwarding(self.client, self.secure, head)
+        if block.host != self._forwarding_host:
+            self._forwarding_host = block.host
+            self._forwarding = self.acceptor.forwarding(self.client, self.secure, head)
+        return self._forwarding
+
+    # -- DoorIn: relays and tunnels
+
+    def response_sink(self) -> Any | None:
+        """The transport, when response bytes may go to it directly."""
+        if self._chunking or self._tunnel is not None:
+            return None
+        self.flush()
+        return self.transport
+
+    def request_source(self) -> tuple[Any, int] | None:
+        """The transport and the body bytes it still brings, when they need no decoding."""
+        if self._state != _BODY or self._decoder is not None or self._no_more:
+            return None
+        return self.transport, self._left
+
+    def request_relaying(self, relay: Relay) -> None:
+        """A relay moves the rest of the body from now on."""
+        self._relay = relay
+        self._reading_stopped = False
+        self._stalled_at = -1
+        self.deadline = self.acceptor.now() + self.acceptor.timeouts.body
+
+    def request_relayed(self) -> None:
+        """The relay has moved all of it."""
+        self._relay = None
+        self._left = 0
+        self._state = _ANSWER
+        self.deadline = NEVER
+
+    def tunnel_end(self) -> Http1Server:
+        """This connection, for a tunnel."""
+        self.flush()
+        return self
+
+    def open_tunnel(self, tunnel: Tunnel) -> bytes:
+        """From now on this connection is one end of `tunnel`. Bytes already read."""
+        self._state = _TUNNEL
+        self._tunnel = tunnel
+        self.exchange = None
+        self.deadline = NEVER
+        early, self._pending = self._pending, b""
+        if self._reading_stopped:
+            self._reading_stopped = False
+            self.transport.resumeProducing()
+        return early
+
+    @property
+    def input_ended(self) -> bool:
+        """The client has sent its last byte."""
+        return self._no_more
+
+    # -- the end
+
+    def _stop_reading(self) -> None:
+        if not self._reading_stopped:
+            self._reading_stopped = True
+            self.transport.pauseProducing()
+
+    def _close(self) -> None:
+        """Close after what was written has left."""
+        self._relay = None
+        unread = bool(self._pending) or self._state == _BODY
+        self._pending = b""
+        self.deadline = self.acceptor.now() + LINGER_SECONDS
+        if unread and not self._no_more and not self.secure:
+            # Closing with unread bytes makes the kernel send a reset, which can destroy
+            # the answer on its way (RFC 9112 section 9.6).
+            self._state = _LINGER
+            self._left = LINGER_BYTES
+            self.transport.loseWriteConnection()
+            if self._reading_stopped:
+                self._reading_stopped = False
+                self.transport.resumeProducing()
+            return
+        self._state = _CLOSED
+        self.transport.unregisterProducer()
+        self.transport.loseConnection()
+
+    def _abort(self) -> None:
+        self._state = _CLOSED
+        self.deadline = NEVER
+        self.transport.abortConnection()
+
+    def drain(self) -> None:
+        """The proxy is stopping: end now if idle, else after the current answer."""
+        self._keep = False
+        if self._state == _IDLE or (self._state == _HEAD and not self._pending):
+            self._close()
+
+
+def address_text(address: IAddress | Any) -> str:
+    """The peer's IP address as text, "" for peers without one (UNIX sockets)."""
+    host = getattr(address, "host", "")
+    return host if isinstance(host, str) else ""

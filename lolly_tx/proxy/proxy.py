@@ -1,0 +1,127 @@
+"""The proxy of one listener: from a request to its forwarder, and what is said instead.
+
+May import: domain, wire, net, proxy. Used by: net.acceptor (as its Site),
+proxy.resource, service.build (makes one per listener).
+"""
+
+from __future__ import annotations
+
+from typing import Callable, Protocol
+
+from lolly_tx.domain.errors import DownstreamError
+from lolly_tx.domain.forwarding import TrustedPeers, forwarding_lines, original_client
+from lolly_tx.domain.routes import BadHost, RouteTable
+from lolly_tx.net.doors import DoorIn
+from lolly_tx.proxy.replies import reply
+from lolly_tx.wire.errors import BadMessage
+from lolly_tx.wire.http1 import RequestHead
+
+
+class RouteEnd(Protocol):
+    """What serves the requests of a route."""
+
+    def open_exchange(
+        self,
+        door: DoorIn,
+        head: RequestHead,
+        body: bytes,
+        trailers: bytes,
+        complete: bool,
+    ) -> object:
+        """Begin. `body`: what came with the head; `complete`: that is all of it."""
+
+
+# Looked at before they are forwarded.
+_LOCAL_METHODS = frozenset((b"CONNECT", b"TRACE", b"TRACK", b"OPTIONS"))
+
+OnRefusal = Callable[[DoorIn, "RequestHead | None", int, int, str], None]
+
+
+class Proxy:
+    """Routes requests by `table`. `on_refusal(door, head, status, size, why)`: each
+    request that no route end has seen (for the access log)."""
+
+    def __init__(
+        self,
+        table: RouteTable[RouteEnd],
+        trusted: TrustedPeers,
+        on_refusal: OnRefusal | None = None,
+    ) -> None:
+        self.table = table
+        self.trusted = trusted
+        self._on_refusal = on_refusal
+        self.refusals = 0
+
+    def open_exchange(
+        self,
+        door: DoorIn,
+        head: RequestHead,
+        body: bytes,
+        trailers: bytes,
+        complete: bool,
+    ) -> None:
+        """Find who serves `head` and let it begin."""
+        try:
+            end = self.table.find(head.block.host, head.target)
+        except BadHost as error:
+            self._refuse(door, head, 400, error.detail)
+            return
+        if end is None:
+            self._refuse(door, head, 404, "no route")
+            return
+        if head.method in _LOCAL_METHODS and self._answer_locally(door, head):
+            return
+        upgrade = head.block.upgrade
+        if upgrade:
+            if b"websocket" not in upgrade.replace(b" ", b"").split(b",") or (
+                not head.version or not door.can_tunnel
+            ):
+                head.block = head.block.without_upgrade()
+            elif not complete or body:
+                self._refuse(door, head, 400, "upgrade with a body")
+                return
+        end.open_exchange(door, head, body, trailers, complete)
+
+    def _answer_locally(self, door: DoorIn, head: RequestHead) -> bool:
+        if head.method != b"OPTIONS":
+            self._refuse(door, head, 405, "method not served", b"Allow: GET, HEAD\r\n")
+            return True
+        if head.block.get(b"max-forwards") == b"0":
+            # RFC 9110 section 7.6.2: we are the final recipient.
+            self._refuse(door, head, 200, "", b"Allow: GET, HEAD, OPTIONS\r\n")
+            return True
+        return False
+
+    def refused(self, door: DoorIn, error: BadMessage, begun: bool) -> None:
+        """A client sent what is no request."""
+        size = reply(door, error.status, token="http_request_error")
+        self.refusals += 1
+        if self._on_refusal is not None and not begun:
+            self._on_refusal(door, None, error.status, size, error.reason)
+
+    def _refuse(
+        self,
+        door: DoorIn,
+        head: RequestHead,
+        status: int,
+        why: str,
+        extra: bytes = b"",
+    ) -> None:
+        token = DownstreamError.token if status == 400 else ""
+        size = reply(
+            door, status, token=token, extra=extra, is_head=head.method == b"HEAD"
+        )
+        self.refusals += 1
+        if self._on_refusal is not None:
+            self._on_refusal(door, head, status, size, why)
+
+    def forwarding(self, client: str, secure: bool, head: RequestHead) -> bytes:
+        """The forwarding lines for a request from `client`."""
+        block = head.block
+        return forwarding_lines(
+            client, secure, block.host, block.forwarded, client in self.trusted
+        )
+
+    def client_of(self, door: DoorIn, head: RequestHead) -> str:
+        """The address of the client, believing trusted proxies only."""
+        return original_client(door.client, head.block.forwarded, self.trusted)

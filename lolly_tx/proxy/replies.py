@@ -1,0 +1,71 @@
+"""Our own answers, and which status an error becomes.
+
+A small plain body without any of the client's bytes, and Proxy-Status (RFC 9209) so that
+a program can tell our 502, 503 and 504 from a backend's.
+
+May import: domain.errors, wire, net.doors. Used by: proxy.exchange, proxy.proxy.
+"""
+
+from __future__ import annotations
+
+from http import HTTPStatus
+from typing import Mapping
+
+from lolly_tx.domain.errors import DownstreamError, NoTarget, ProxyError, UpstreamError
+from lolly_tx.net.doors import LENGTH, NO_BODY, DoorIn
+
+PROXY_NAME = b"lolly_tx"
+
+_SAYS: Mapping[int, bytes] = {
+    502: b"The backend did not give a valid answer.",
+    503: b"No backend is available for this request now.",
+    504: b"The backend did not answer in time.",
+}
+
+
+def status_of(error: ProxyError) -> int:
+    """The HTTP status that tells a client about `error`."""
+    if isinstance(error, NoTarget):
+        return 503
+    if isinstance(error, UpstreamError):
+        return 504 if error.kind == "timeout" else 502
+    if isinstance(error, DownstreamError):
+        return 400
+    return 500
+
+
+def reason_of(status: int) -> bytes:
+    """The usual reason phrase."""
+    try:
+        return HTTPStatus(status).phrase.encode("ascii")
+    except ValueError:
+        return b"Error"
+
+
+def reply(
+    door: DoorIn,
+    status: int,
+    *,
+    token: str = "",
+    extra: bytes = b"",
+    is_head: bool = False,
+) -> int:
+    """Answer through `door` with a page of our own. Returns the size of the body.
+
+    `token`: error token of RFC 9209 section 2.3, "" for none. `extra`: valid field lines.
+    """
+    reason = reason_of(status)
+    body = b"%d %b\n" % (status, reason)
+    if status in _SAYS:
+        body += _SAYS[status] + b"\n"
+    fields = (
+        b"\r\nContent-Type: text/plain; charset=utf-8\r\nContent-Length: %d\r\n"
+        % len(body)
+    )
+    if token:
+        fields += b"Proxy-Status: %b; error=%b\r\n" % (PROXY_NAME, token.encode())
+    door.start(status, reason, fields + extra, NO_BODY if is_head else LENGTH)
+    if not is_head:
+        door.write(body)
+    door.finish()
+    return 0 if is_head else len(body)

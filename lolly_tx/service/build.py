@@ -1,0 +1,339 @@
+"""From a configuration to a running proxy.
+
+    build(reactor, config) -> LollyService
+
+May import: everything below. Used by: tap, cli, service.demo, and whoever embeds the
+proxy. Nothing listens before `privilegedStartService`; if one listener cannot listen,
+none does.
+"""
+
+from __future__ import annotations
+
+import time
+from random import Random
+from typing import Any, Callable, Mapping
+
+from twisted.application.service import Service
+from twisted.internet.defer import Deferred, DeferredList, succeed
+from twisted.internet.endpoints import serverFromString
+from twisted.internet.interfaces import IListeningPort
+from twisted.internet.task import LoopingCall
+from twisted.logger import Logger
+from twisted.python.failure import Failure
+
+from lolly_tx.config.model import Config, Listener
+from lolly_tx.domain.balancers import Balancers
+from lolly_tx.domain.forwarding import TrustedPeers, original_client
+from lolly_tx.domain.interfaces import IEventSink
+from lolly_tx.domain.pool import Pool
+from lolly_tx.domain.routes import Pattern, RouteTable
+from lolly_tx.net.acceptor import Acceptor, Census, ClientTimeouts
+from lolly_tx.net.deadlines import Deadlines
+from lolly_tx.net.doors import DoorIn
+from lolly_tx.net.tls import secure, server_context
+from lolly_tx.net.transports import eager
+from lolly_tx.proxy.accesslog import AccessLog
+from lolly_tx.proxy.exchange import Exchange
+from lolly_tx.proxy.proxy import Proxy, RouteEnd
+from lolly_tx.proxy.record import exchange_entry, refusal_entry
+from lolly_tx.service.admin import admin_site
+from lolly_tx.service.events import EventLog
+from lolly_tx.service.logfile import LogFile
+from lolly_tx.service.pools import Deps, RunningPool, run_pool
+from lolly_tx.wire.http1 import HeadLimits, RequestHead
+
+
+class CannotListen(Exception):
+    """An endpoint of the configuration cannot be listened on."""
+
+
+class LollyService(Service):
+    """The running proxy (`service.admin.Serving`)."""
+
+    log = Logger()
+
+    def __init__(
+        self,
+        reactor: Any,
+        config: Config,
+        *,
+        deadlines: Deadlines,
+        running: Mapping[str, RunningPool],
+        listeners: Mapping[str, tuple[Any, Acceptor]],
+        access_log: AccessLog | None,
+        log_file: LogFile | None,
+    ) -> None:
+        self.config = config
+        self.pools: dict[str, Pool] = {n: r.pool for n, r in running.items()}
+        self.running_pools = running
+        self.draining = False
+        self.listening = False
+        self.acceptors = {name: acceptor for name, (_, acceptor) in listeners.items()}
+        self.access_log = access_log
+        self._log_file = log_file
+        self._reactor = reactor
+        self._deadlines = deadlines
+        self._listeners = listeners
+        self._ports: list[IListeningPort] = []
+        self._flush: LoopingCall | None = None
+
+    # -- starting
+
+    def privilegedStartService(self) -> None:
+        """Listen everywhere, or raise `CannotListen` and listen nowhere."""
+        super().privilegedStartService()
+        endpoints = [
+            (listener.endpoint, *self._listeners[name])
+            for name, listener in self.config.listeners.items()
+        ]
+        admin = self.config.admin
+        if admin is not None:
+            endpoint = serverFromString(self._reactor, admin.endpoint)
+            site = admin_site(self, now=self._deadlines.now, reactor=self._reactor)
+            endpoints.append((admin.endpoint, endpoint, site))  # type: ignore[arg-type]
+        for text, endpoint, factory in endpoints:
+            try:
+                self._ports.append(_now(endpoint.listen(factory)))
+            except Exception as error:
+                self._stop_listening()
+                raise CannotListen(f"cannot listen on {text}: {error}") from error
+
+    def startService(self) -> None:
+        """Begin to serve."""
+        if not self._ports:
+            self.privilegedStartService()
+        super().startService()
+        self._deadlines.start()
+        for each in self.running_pools.values():
+            each.start()
+        if self.access_log is not None and self.config.access_log is not None:
+            self._flush = LoopingCall(self.access_log.flush)
+            self._flush.clock = self._reactor
+            self._flush.start(self.config.access_log.flush, now=False)
+        self.listening = True
+
+    # -- stopping
+
+    def stopService(self) -> Deferred[None]:
+        """Accept nothing more, let exchanges in flight end, then stop.
+
+        Fires at the latest after `timeouts.shutdown`.
+        """
+        super().stopService()
+        self.draining = True
+        self.listening = False
+        stopped = self._stop_listening()
+        for acceptor in self.acceptors.values():
+            acceptor.drain()
+        for each in self.running_pools.values():
+            each.stop()
+        drained = self._wait_for_doors(
+            self._deadlines.now() + self.config.timeouts.shutdown
+        )
+        done = DeferredList([stopped, drained], consumeErrors=True)
+        return done.addCallback(self._cb_drained)
+
+    def _wait_for_doors(self, until: float) -> Deferred[None]:
+        done: Deferred[None] = Deferred()
+
+        def look() -> None:
+            doors = [d for a in self.acceptors.values() for d in a.doors]
+            if not doors or self._deadlines.now() >= until:
+                for door in doors:
+                    door.abort()
+                loop.stop()
+                done.callback(None)
+
+        loop = LoopingCall(look)
+        loop.clock = self._reactor
+        loop.start(0.05)
+        return done
+
+    def _cb_drained(self, _: object) -> None:
+        self._deadlines.stop()
+        if self._flush is not None and self._flush.running:
+            self._flush.stop()
+        if self.access_log is not None:
+            self.access_log.flush()
+        if self._log_file is not None:
+            self._log_file.close()
+
+    def _stop_listening(self) -> Deferred[object]:
+        ports, self._ports = self._ports, []
+        stopping = [succeed(None).addCallback(_stop, port) for port in ports]
+        return DeferredList(stopping, consumeErrors=True)
+
+    def reopen_logs(self) -> None:
+        """After the log file was renamed: go on in a new one."""
+        if self._log_file is not None:
+            self._log_file.reopen()
+
+
+def _stop(_: None, port: IListeningPort) -> Any:
+    return port.stopListening()
+
+
+def _now(listening: Deferred[IListeningPort]) -> IListeningPort:
+    """The port of an endpoint that listens at once, as all of Twisted's do."""
+    results: list[IListeningPort | Failure] = []
+    listening.addBoth(results.append)
+    if not results:
+        listening.cancel()
+        raise CannotListen("the endpoint does not listen at once")
+    result = results[0]
+    if isinstance(result, Failure):
+        result.raiseException()
+    return result
+
+
+def build(
+    reactor: Any,
+    config: Config,
+    *,
+    now: Callable[[], float] = time.monotonic,
+    wall: Callable[[], float] = time.time,
+    random: Random | None = None,
+    events: IEventSink | None = None,
+    balancers: Balancers | None = None,
+) -> LollyService:
+    """Build the service that `config` describes.
+
+    `reactor`: any that has TCP. `now`: monotonic clock; `wall`: seconds since the epoch.
+    Raises `net.tls.TLSSettingsError`, `net.endpoints.BadEndpoint` and OSError for files
+    and addresses that cannot be used.
+    """
+    deadlines = Deadlines(reactor, now)
+    limits = config.limits
+    trusted = TrustedPeers(config.trusted_proxies)
+    deps = Deps(
+        reactor=reactor,
+        now=now,
+        wall=wall,
+        random=random or Random(),
+        events=events or EventLog(),
+        deadlines=deadlines,
+        balancers=balancers or Balancers(),
+        trusted=trusted,
+        response_limits=HeadLimits(
+            head_bytes=limits.response_head_size,
+            fields=limits.response_fields,
+            line_bytes=limits.response_head_size,
+        ),
+        interim=limits.interim_responses,
+    )
+    log_file, access_log = None, None
+    if config.access_log is not None:
+        log_file = LogFile(config.access_log.path)
+        access_log = AccessLog(
+            log_file.write,
+            config.access_log.format,
+            now=now,
+            batch_bytes=config.access_log.buffer_size,
+        )
+    recorder = _recorder(access_log, trusted, wall, now)
+    running = {
+        name: run_pool(settings, deps, recorder)
+        for name, settings in config.pools.items()
+    }
+    census = Census(limits.connections, limits.connections_per_client)
+    timeouts = config.timeouts
+    listeners = {}
+    for name, listener in config.listeners.items():
+        proxy = Proxy(
+            _table(config, name, running),
+            trusted,
+            _refusal_recorder(access_log, name, wall),
+        )
+        endpoint = _endpoint(reactor, listener)
+        acceptor = Acceptor(
+            name,
+            proxy,
+            secure=listener.tls is not None or listener.endpoint.startswith(("ssl:", "tls:")),
+            deadlines=deadlines,
+            census=census,
+            timeouts=ClientTimeouts(
+                head=timeouts.head,
+                body=timeouts.body,
+                keepalive=timeouts.keepalive,
+                write=timeouts.write,
+            ),
+            limits=HeadLimits(
+                head_bytes=limits.head_size,
+                fields=limits.fields,
+                line_bytes=limits.line_size,
+            ),
+            body_bytes=limits.body_size,
+            requests_per_connection=limits.requests_per_connection,
+            most=limits.connections_per_listener,
+        )
+        listeners[name] = (endpoint, acceptor)
+    return LollyService(
+        reactor,
+        config,
+        deadlines=deadlines,
+        running=running,
+        listeners=listeners,
+        access_log=access_log,
+        log_file=log_file,
+    )
+
+
+def _endpoint(reactor: Any, listener: Listener) -> Any:
+    if listener.tls is None:
+        return serverFromString(eager(reactor), listener.endpoint)
+    context = server_context(
+        listener.tls.certificate, listener.tls.key or listener.tls.certificate
+    )
+    return serverFromString(secure(reactor, context), listener.endpoint)
+
+
+def _table(
+    config: Config, listener: str, running: Mapping[str, RunningPool]
+) -> RouteTable[RouteEnd]:
+    return RouteTable(
+        Pattern(route.hosts, route.path, running[route.pool].forwarder)
+        for route in config.routes
+        if not route.listeners or listener in route.listeners
+    )
+
+
+def _recorder(
+    log: AccessLog | None,
+    trusted: TrustedPeers,
+    wall: Callable[[], float],
+    now: Callable[[], float],
+) -> Callable[[Exchange], None] | None:
+    if log is None:
+        return None
+    def record(exchange: Exchange) -> None:
+        door = exchange.door
+        received = exchange.head.block.forwarded
+        client = (
+            original_client(door.client, received, trusted) if received else door.client
+        )
+        log.record(
+            exchange_entry(
+                exchange,
+                client,
+                door.listener,
+                exchange.forwarder.pool.name,
+                wall(),
+                now(),
+            )
+        )
+
+    return record
+
+
+def _refusal_recorder(
+    log: AccessLog | None, listener: str, wall: Callable[[], float]
+) -> Callable[[DoorIn, RequestHead | None, int, int, str], None] | None:
+    if log is None:
+        return None
+
+    def record(
+        door: DoorIn, head: RequestHead | None, status: int, size: int, why: str
+    ) -> None:
+        log.record(refusal_entry(door, head, status, size, listener, wall()))
+
+    return record
