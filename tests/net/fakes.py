@@ -63,7 +63,7 @@ class Recorder(protocol.Protocol):
         self.received += data
         self.on_data(data)
 
-    def connectionLost(self, reason: Failure = CONNECTION_LOST) -> None:
+    def connectionLost(self, reason: Any = None) -> None:
         """Keep the class of the reason."""
         self.reason = reason.type
 

@@ -394,7 +394,7 @@ class EagerTests(SteppingTestCase):
         self.served: list[Any] = []
         self.factory = protocol.Factory()
         self.factory.noisy = False
-        self.factory.buildProtocol = self._build  # type: ignore[method-assign]
+        self.factory.buildProtocol = self._build  # type: ignore
 
     def _build(self, address: Any) -> Recorder:
         self.served.append(Recorder())
@@ -518,7 +518,8 @@ class EagerTests(SteppingTestCase):
         self.addCleanup(self.stop, port)
         peer = socket.create_connection(("127.0.0.1", port.getHost().port))
         self.addCleanup(peer.close)
-        real, failed = port.socket, []
+        failed: list[int] = []
+        real = port.socket
 
         class Full:
             """accept fails until a descriptor is released."""
