@@ -6,6 +6,7 @@ May import: domain.errors. Used by: proxy.forward, after each failed attempt.
 from __future__ import annotations
 
 import re
+from collections.abc import Iterable
 
 import attrs
 from zope.interface import implementer
@@ -24,6 +25,10 @@ KINDS = ("connect", "timeout", "reset")
 """The words of `on` that name errors; anything else names a status."""
 
 _STATUS = re.compile(r"[1-5](xx|\d\d)")
+
+
+def _as_words(value: Iterable[str]) -> tuple[str, ...]:
+    return tuple(value)
 
 
 def _check_on(instance: object, attribute: object, value: tuple[str, ...]) -> None:
@@ -45,7 +50,7 @@ class RetryPolicy:
 
     tries: int = attrs.field(default=2, validator=attrs.validators.ge(1))
     on: tuple[str, ...] = attrs.field(
-        default=KINDS, converter=tuple, validator=_check_on
+        default=KINDS, converter=_as_words, validator=_check_on
     )
 
     def decide(

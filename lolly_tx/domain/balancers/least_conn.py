@@ -24,6 +24,8 @@ if TYPE_CHECKING:  # pragma: no cover
 _FEW = 8
 """Up to here looking at all costs less than the heap."""
 
+_HEAVIER = float("inf")
+
 
 @implementer(IBalancer, IReleaseListener)
 class LeastConn:
@@ -75,12 +77,12 @@ class LeastConn:
         """All of a few, from another one each time."""
         n = len(candidates)
         self._turn = turn = self._turn + 1
-        best = candidates[turn % n]
-        least = (best.in_flight + 1) / best.weight
-        for i in range(turn + 1, turn + n):
+        best, least = candidates[turn % n], _HEAVIER
+        for i in range(turn, turn + n):
             node = candidates[i % n]
-            load = (node.in_flight + 1) / node.weight
-            if load < least:
+            in_flight = node.in_flight
+            load = (in_flight + 1) / node.weight
+            if load < least and in_flight < node.room:
                 best, least = node, load
         return best
 

@@ -12,7 +12,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from heapq import heapify, heapreplace
-from itertools import cycle
+from itertools import cycle, islice
 from math import gcd
 from typing import TYPE_CHECKING
 
@@ -24,8 +24,11 @@ from lolly_tx.domain.node import Node
 if TYPE_CHECKING:  # pragma: no cover
     from random import Random
 
-_CYCLE_WORK = 20_000
-"""Steps the computation of a cycle may take (turns times nodes, about 2 ms); beyond, the heap."""
+_SMOOTH_WORK = 20_000
+"""Steps the exact computation of a cycle may take (turns times nodes; about 2 ms)."""
+
+_LONGEST_CYCLE = 8192
+"""Turns of the longest cycle kept (64 KiB; by deadlines, it takes about 5 ms to lay out)."""
 
 
 def smooth(weights: Sequence[int]) -> list[int]:
@@ -77,10 +80,14 @@ class RoundRobin:
             order = list(candidates)
         else:
             whole = _whole(weights)
-            if not whole or sum(whole) * len(whole) > _CYCLE_WORK:
+            turns = sum(whole)
+            if not 0 < turns <= _LONGEST_CYCLE:
                 self._turns = self._by_deadline(candidates)
                 return
-            order = [candidates[i] for i in smooth(whole)]
+            if turns * len(whole) <= _SMOOTH_WORK:
+                order = [candidates[i] for i in smooth(whole)]
+            else:
+                order = list(islice(self._by_deadline(candidates), turns))
         if first is not None:
             at = order.index(first)
             order = order[at:] + order[:at]
