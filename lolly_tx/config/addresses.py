@@ -16,7 +16,7 @@ from lolly_tx.config.schema import Place
 
 _LABEL = r"[a-z0-9_](?:[a-z0-9_-]{0,61}[a-z0-9_])?"
 _HOST_NAME = re.compile(rf"(?:{_LABEL}\.)*{_LABEL}\.?")
-_HOST_PORT = re.compile(r"(\[[0-9A-Fa-f:.]+\]|[^:\[\]]+)(?::(\d{1,5}))?")
+_HOST_PORT = re.compile(r"(\[[0-9A-Fa-f:.]+\]|[^:\[\]]+)(?::([0-9]{1,5}))?")
 _ENDPOINT = re.compile(r"([A-Za-z][A-Za-z0-9_.+-]*)(?::.*)?", re.DOTALL)
 
 
@@ -32,19 +32,22 @@ class _Endpoint(Word):
         text = plain_text(raw)
         match = _ENDPOINT.fullmatch(text)
         known = place.known(self.side)
-        # Twisted folds the case of client endpoint types, but not of server ones.
-        name = (
-            match[1].lower() if match and self.side == "client" else match and match[1]
-        )
-        if match is None or (known is not None and name not in known):
+        if match is None or (known is not None and self._folded(match[1]) not in known):
             raise Rejected(self._fix(text, match, known))
-        if match[1] == "tcp":
+        if self._folded(match[1]) == "tcp":
             self._check_tcp(text)
         return text
 
+    def _folded(self, name: str) -> str:
+        """Twisted folds the case of client endpoint types, but not of server ones."""
+        return name.lower() if self.side == "client" else name
+
     def _fix(self, text: str, match: Any, known: frozenset[str] | None) -> str:
-        address = re.fullmatch(r"\[?([^\[\]/]*?)\]?:(\d{1,5})", text)
-        if address is not None:
+        guess = nearest(match[1], known) if match and known is not None else ""
+        if guess.startswith("; did you"):
+            return "no endpoint type has this name" + guess
+        address = re.fullmatch(r"\[?([^\[\]/]*?)\]?:([0-9]{1,5})", text)
+        if address is not None and (not address[1] or valid_host(address[1])):
             host = address[1].replace(":", "\\:")
             if self.side == "client":
                 fix = f"tcp:{host or '127.0.0.1'}:{address[2]}"
@@ -53,7 +56,7 @@ class _Endpoint(Word):
             return f'is no endpoint string; did you mean "{fix}"?'
         if match is None or known is None:
             return 'is no endpoint string such as "tcp:8080:interface=127.0.0.1"'
-        return "no endpoint type has this name" + nearest(match[1], known)
+        return "no endpoint type has this name" + guess
 
     def _check_tcp(self, text: str) -> None:
         plain, named = endpoint_parts(text)
@@ -146,7 +149,7 @@ class _HostPattern(Word):
 
     def read(self, raw: Any, place: Place) -> str:
         text = plain_text(raw)
-        name = text.lower()
+        name = text.lower().rstrip(".")
         if not name.isascii():
             try:
                 ascii_name = name.encode("idna").decode("ascii")
@@ -154,6 +157,8 @@ class _HostPattern(Word):
                 raise Rejected("must be a host name in ASCII") from None
             raise Rejected(f'must be ASCII; did you mean "{ascii_name}"?')
         rest = name[2:] if name.startswith("*.") else name
+        if ":" in name and not name.startswith("[") and valid_host(name):
+            raise Rejected(f'needs brackets; did you mean "[{name}]"?')
         if valid_host(rest) and (rest is name or not _is_address(rest)):
             return name
         match = _HOST_PORT.fullmatch(name)

@@ -1,6 +1,6 @@
 """The kinds of values HTTP has: paths, patterns, methods, header fields, statuses.
 
-May import: problems, schema, kinds, regexes. Used by: tables, model.
+May import: problems, schema, kinds, regexes, domain.routes. Used by: tables, model.
 """
 
 from __future__ import annotations
@@ -14,10 +14,11 @@ from lolly_tx.config.kinds import TEXT, Word, nearest, plain_text, quoted, type_
 from lolly_tx.config.problems import Rejected
 from lolly_tx.config.regexes import refusal
 from lolly_tx.config.schema import Place
+from lolly_tx.domain.routes import normal_path
 
 _TOKEN = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")
 _FIELD_VALUE = re.compile(r"[\t\x20-\x7e\x80-\xff]*")
-_STATUS_RANGE = re.compile(r"([1-5]\d\d)(?:-([1-5]\d\d))?")
+_STATUS_RANGE = re.compile(r"([1-5][0-9][0-9])(?:-([1-5][0-9][0-9]))?")
 
 
 class _RoutePath(Word):
@@ -37,8 +38,14 @@ class _RoutePath(Word):
         path = text[len(sign) :]
         if not path.startswith("/"):
             raise Rejected(f'must begin with a slash; did you mean "{sign}/{path}"?')
-        if re.search(r"[?#\s]", path) or not path.isascii():
-            raise Rejected("must be a path in ASCII without query, fragment or blanks")
+        if "?" in path or "#" in path:
+            raise Rejected("must be a path without query and fragment")
+        normal = normal_path(path.encode()).decode("utf-8", "backslashreplace")
+        if normal != path:
+            raise Rejected(
+                "would match nothing, for paths are compared decoded and without //, . and"
+                f' ..; did you mean "{sign}{normal}"?'
+            )
         return text
 
 
@@ -149,7 +156,7 @@ class _RetryCause(Word):
         if isinstance(raw, int) and not isinstance(raw, bool):
             raw = str(raw)
         text = plain_text(raw)
-        if text not in self.WORDS and not re.fullmatch(r"[45]\d\d", text):
+        if text not in self.WORDS and not re.fullmatch(r"[45][0-9][0-9]", text):
             raise Rejected(
                 'is no cause and no status from "400" to "599"'
                 + nearest(text, self.WORDS)

@@ -46,9 +46,9 @@ def refusal(pattern: str, caseless: bool = False) -> str:
         return f"a regular expression has at most {_LONGEST_PATTERN} characters"
     flags = re.IGNORECASE if caseless else 0
     try:
-        re.compile(pattern, flags)
+        re.compile(pattern.encode(), flags)  # paths and bodies are bytes
         parsed = _parser.parse(pattern, flags)
-    except (re.error, OverflowError, RecursionError) as error:
+    except (re.error, OverflowError, RecursionError, ValueError) as error:
         return f"is no valid regular expression: {error}"
     walk = _Walk(caseless=bool(parsed.state.flags & re.IGNORECASE))
     try:

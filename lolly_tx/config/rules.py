@@ -81,7 +81,8 @@ def _same_routes(routes: Iterable[tuple[Route, Place]]) -> None:
     for route, place in routes:
         for listener in route.listeners or ("",):
             for host in route.hosts or ("",):
-                door = (listener, host, route.path)
+                # "^~/x" and "/x" are one prefix.
+                door = (listener, host, route.path.removeprefix("^~"))
                 if door in seen:
                     place.wrong(
                         "has the same listener, host and path as the route in"

@@ -1,0 +1,178 @@
+"""What `lolly check` computes from a configuration."""
+
+from __future__ import annotations
+
+from twisted.trial.unittest import SynchronousTestCase
+
+from lolly_tx.config.consequences import (
+    Consequence,
+    amplification,
+    consequences,
+    detection_seconds,
+    host_of,
+    probe_rate,
+    recovery_seconds,
+    refusal_seconds,
+)
+from lolly_tx.config.model import Health, PoolSettings, Retry
+from lolly_tx.domain.target import Target
+from tests.config.texts import ROUTE, WEB, WHOLE, read
+
+
+class FiguresTests(SynchronousTestCase):
+    def test_detection(self) -> None:
+        """A dead target is down after its probes, the last one timing out."""
+        self.assertEqual(detection_seconds(Health(), 3), 15.0)
+        self.assertEqual(detection_seconds(Health(fall=3), 3), 35.0)
+        self.assertEqual(detection_seconds(Health(jitter=0.1), 3), 16.0)
+        # Probes that hang longer than the interval hold the next one up.
+        self.assertEqual(
+            detection_seconds(Health(interval=1, timeout=5, fall=2), 1), 11
+        )
+        # 130 targets, 64 at once: two rounds of timeouts before the last ones.
+        self.assertEqual(detection_seconds(Health(), 130), 25.0)
+
+    def test_refusal(self) -> None:
+        """A target that refuses connections fails its probes at once."""
+        self.assertEqual(refusal_seconds(Health(fall=2, jitter=0.5)), 30.0)
+
+    def test_recovery(self) -> None:
+        """A target that is back is up after its good probes."""
+        self.assertEqual(recovery_seconds(Health(rise=2)), 20.0)
+        self.assertEqual(recovery_seconds(Health(interval=1, timeout=5)), 5.0)
+
+    def test_probe_rate(self) -> None:
+        """Each target is probed once per interval."""
+        targets = (Target("a", "http://a"), Target("b", "http://b"))
+        self.assertEqual(probe_rate(PoolSettings("p", targets, health=Health())), 0.2)
+        self.assertEqual(probe_rate(PoolSettings("p", targets)), 0)
+
+    def test_amplification(self) -> None:
+        """Attempts are bounded by tries, causes, and targets in use."""
+        targets = tuple(Target(n, f"http://{n}", down=n == "c") for n in "abc")
+        for retry, most in (
+            (Retry(), 2),
+            (Retry(tries=9), 2),
+            (Retry(tries=1), 1),
+            (Retry(on=()), 1),
+        ):
+            pool = PoolSettings("p", targets, retry=retry)
+            self.assertEqual(amplification(pool), most)
+        self.assertEqual(amplification(PoolSettings("p", targets[2:])), 1)
+
+    def test_hosts(self) -> None:
+        """The host of a target is known for URLs and the usual endpoints."""
+        for endpoint, host in (
+            ("tcp:h:80", "h"),
+            ("tcp:host=h:port=80", "h"),
+            ("unix:/x", "this one"),
+            ("onion:x:80", ""),
+            ("tcp", ""),
+        ):
+            self.assertEqual(host_of(Target("a", endpoint, endpoint=endpoint)), host)
+        self.assertEqual(host_of(Target("a", "http://h", host="h")), "h")
+
+
+class LinesTests(SynchronousTestCase):
+    def lines(self, text: str) -> list[str]:
+        return [str(one) for one in consequences(read(text))]
+
+    def warns(self, text: str, part: str) -> None:
+        found = [one for one in self.lines(text) if part in one]
+        self.assertEqual(len(found), 1, (part, self.lines(text)))
+        self.assertTrue(found[0].startswith("warning: "))
+
+    def test_sound_configuration(self) -> None:
+        """A sound configuration has facts and no warnings."""
+        text = WHOLE + "health = {}\nslow_start = '30s'\n"
+        self.assertEqual(
+            self.lines(text),
+            [
+                "pool app: active checks: down at most 15s after it stops answering, 10s"
+                " after it refuses; up at most 10s after it answers again",
+                "pool app: probe load: 0.1/s per target, 0.2/s in all, at most 2 at once",
+                "pool app: passive record: down after 3 failed in a row (each takes at"
+                " most 35s without a byte), for 1m, then one trial",
+                "pool app: retries: at most 2 attempts per request, so at most 2 times the"
+                " requests reach the targets; the first byte of an answer, or an error,"
+                " within 1m10s",
+                "pool app: slow start: the full share 30s after recovery",
+                "probe load of all pools: 0.2/s",
+            ],
+        )
+
+    def test_retries_off(self) -> None:
+        """Without retries that is said; without timeouts as a cause the wait is one."""
+        lines = self.lines(WHOLE + "retry.tries = 1\n")
+        self.assertIn("pool app: retries: none; the first byte", "\n".join(lines))
+        lines = self.lines(WHOLE + "retry.on = ['connect']\n")
+        self.assertIn("within 35s", "\n".join(lines))
+
+    def test_targets_that_look_wrong(self) -> None:
+        """Targets on one host, only backups, only one, none at all, are pointed out."""
+
+        def pool(*targets: str, more: str = "") -> str:
+            listed = ", ".join(targets)
+            return f"{WEB}{ROUTE}[pool.app]\ntargets = [{listed}]\n{more}"
+
+        one, two = "'http://a:1'", "'http://a:2'"
+        self.warns(pool(one, two), "all targets are on one host (a)")
+        self.warns(pool(one), "nobody to fail over to")
+        down = "{ url = 'http://b', down = true }"
+        self.warns(pool(down), "every target has down = true")
+        backups = (
+            "{ url = 'http://b', backup = true }",
+            "{ url = 'http://c', backup = true }",
+        )
+        self.warns(pool(*backups), "every usable target is a backup")
+        self.warns(
+            pool(one, "'http://b'", more="retry.tries = 3\n"), "is never reached"
+        )
+        big = "{ url = 'http://b', max_conns = 20000 }"
+        self.warns(pool(one, big), "limits.connections is 10000")
+        self.warns(
+            pool("'https://a'", one, more="tls.verify = false\n"), "not verified"
+        )
+
+    def test_checks_that_look_wrong(self) -> None:
+        """No checks at all, and times that contradict each other, are pointed out."""
+        self.warns(WHOLE + "passive.max_fails = 0\n", "keeps its share")
+        self.warns(WHOLE + "health.interval = '5s'\n", "is not below health.interval")
+        crowd = "health.concurrency = 1\nhealth.interval = '6s'\n"
+        self.warns(WHOLE + crowd, "a round takes 10s")
+        self.warns(WHOLE + "passive.fail_timeout = '20s'\n", "may never trip")
+
+    def test_times_that_look_wrong(self) -> None:
+        """Times that can never be reached, or that cut others, are pointed out."""
+        kept = "connections.lifetime = '10s'\n"
+        self.warns(WHOLE + kept, "idle_timeout (1m) is never reached")
+        self.warns(WHOLE + "[timeouts]\nshutdown = '5s'\n", "a stop may cut answers")
+
+    def test_parts_nobody_uses(self) -> None:
+        """Pools and listeners without a route are pointed out."""
+        self.warns(
+            WHOLE + "[pool.b]\ntargets = ['http://x', 'http://y']\n", "no route leads"
+        )
+        more = "[listener.two]\nendpoint = 'unix:/x'\n"
+        route = "[[route]]\npool = 'app'\nlistener = 'web'\n"
+        self.warns(WHOLE.replace(ROUTE, route) + more, "listener two: no route holds")
+
+    def test_limits_that_never_trip(self) -> None:
+        """A limit above the one in all, and trust in everybody, are pointed out."""
+        limits = "[limits]\nconnections = 10\nconnections_per_client = 10\n"
+        self.warns(WHOLE + limits, "connections_per_client = 10 can never trip")
+        self.warns("trusted_proxies = ['0.0.0.0/0']\n" + WHOLE, "believes everybody")
+
+    def test_no_limits(self) -> None:
+        """Without a limit in all, no other limit is called unreachable."""
+        text = WHOLE.replace(
+            '"http://10.0.0.1:80"', "{ url = 'http://a', max_conns = 9 }"
+        )
+        limits = "[limits]\nconnections = 0\nconnections_per_client = 10\n"
+        trusted = "trusted_proxies = ['10.0.0.0/8']\n"
+        self.assertNotIn("warning", "\n".join(self.lines(trusted + text + limits)))
+
+    def test_line(self) -> None:
+        """A line says what it is about, and whether it is a warning."""
+        self.assertEqual(str(Consequence("", "x")), "x")
+        self.assertEqual(str(Consequence("pool a", "x", True)), "warning: pool a: x")

@@ -1,0 +1,119 @@
+"""Lines of keys in TOML texts."""
+
+from __future__ import annotations
+
+import tomllib
+from typing import Any
+
+from hypothesis import given
+from hypothesis import strategies as st
+from twisted.trial.unittest import SynchronousTestCase
+
+from lolly_tx.config.kinds import quoted
+from lolly_tx.config.positions import Path, line_index
+
+TEXT = '''# comment
+top = 1 # more
+[a.b]
+c.d = "x"
+"e f" = \'\'\'
+]
+\'\'\'
+g = """
+a \\""" b""""
+[[r]]
+x = [ 1,   # one
+  [2, 3],
+  { y = 1979-05-27 07:32:00, z = 'q' },
+]
+[r.s]
+t = true
+[[r]]
+x = []
+[[r.u]]
+v = {}
+[[r.u]]
+v.'w' = -inf
+[ "k" . l ]
+m = "end"'''
+
+
+class LineIndexTests(SynchronousTestCase):
+    def test_every_form_of_key(self) -> None:
+        """Tables, dotted and quoted keys, arrays and inline tables have their lines."""
+        lines = line_index(TEXT)
+        expected: dict[Path, int] = {
+            ("top",): 2,
+            ("a",): 3,
+            ("a", "b"): 3,
+            ("a", "b", "c"): 4,
+            ("a", "b", "c", "d"): 4,
+            ("a", "b", "e f"): 5,
+            ("a", "b", "g"): 8,
+            ("r",): 10,
+            ("r", 0): 10,
+            ("r", 0, "x"): 11,
+            ("r", 0, "x", 0): 11,
+            ("r", 0, "x", 1): 12,
+            ("r", 0, "x", 1, 0): 12,
+            ("r", 0, "x", 1, 1): 12,
+            ("r", 0, "x", 2): 13,
+            ("r", 0, "x", 2, "y"): 13,
+            ("r", 0, "x", 2, "z"): 13,
+            ("r", 0, "s"): 15,
+            ("r", 0, "s", "t"): 16,
+            ("r", 1): 17,
+            ("r", 1, "x"): 18,
+            ("r", 1, "u"): 19,
+            ("r", 1, "u", 0): 19,
+            ("r", 1, "u", 0, "v"): 20,
+            ("r", 1, "u", 1): 21,
+            ("r", 1, "u", 1, "v"): 22,
+            ("r", 1, "u", 1, "v", "w"): 22,
+            ("k",): 23,
+            ("k", "l"): 23,
+            ("k", "l", "m"): 24,
+        }
+        self.assertEqual(lines, expected)
+
+    def test_windows_line_ends(self) -> None:
+        """Line ends of Windows count once."""
+        self.assertEqual(line_index("a = 1\r\n\r\nb = 2\r\n")[("b",)], 3)
+
+    @given(
+        st.recursive(
+            st.integers() | st.text(max_size=8) | st.booleans(),
+            lambda inner: (
+                st.lists(inner, max_size=4)
+                | st.dictionaries(st.text(max_size=5), inner, max_size=4)
+            ),
+            max_leaves=20,
+        )
+    )
+    def test_every_path_of_a_tree_has_a_line(self, tree: Any) -> None:
+        """Whatever the tree, every key and element is found."""
+        text = f"root = {_written(tree)}\n"
+        self.assertEqual(tomllib.loads(text)["root"], tree)
+        self.assertEqual(set(line_index(text)), set(_paths(("root",), tree)))
+
+
+def _written(value: Any) -> str:
+    if isinstance(value, dict):
+        pairs = (f"{quoted(k)} = {_written(v)}" for k, v in value.items())
+        return "{" + ", ".join(pairs) + "}"
+    if isinstance(value, list):
+        return "[" + ",\n".join(map(_written, value)) + "]"
+    if isinstance(value, bool):
+        return str(value).lower()
+    return quoted(value) if isinstance(value, str) else str(value)
+
+
+def _paths(path: Path, value: Any) -> list[Path]:
+    inner = (
+        value.items()
+        if isinstance(value, dict)
+        else enumerate(value)
+        if isinstance(value, list)
+        else ()
+    )
+    return [path, *(p for key, one in inner for p in _paths((*path, key), one))]

@@ -1,0 +1,102 @@
+"""The generated page, the file of defaults, and the samples."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+from twisted.trial.unittest import SynchronousTestCase
+
+from lolly_tx.config import load, parse
+from lolly_tx.config.model import AccessLog, Config, Health, PoolSettings
+from lolly_tx.config.reference import defaults_toml, reference_page
+from lolly_tx.config.schema import settings_of
+from tests.config.texts import FakeFiles
+
+ROOT = Path(__file__).parents[2]
+
+
+class ReferenceTests(SynchronousTestCase):
+    def test_page_is_up_to_date(self) -> None:
+        """docs/configuration.md is what `lolly check --reference` prints."""
+        page = (ROOT / "docs" / "configuration.md").read_text()
+        self.assertEqual(page, reference_page())
+
+    def test_every_setting_is_explained(self) -> None:
+        """The page has every key of every table."""
+        page = reference_page()
+        for cls in (Config, PoolSettings, Health):
+            for setting in settings_of(cls):
+                self.assertTrue(
+                    f"`{setting.key}`" in page or f"{setting.key}]" in page, setting.key
+                )
+
+
+class DefaultsTests(SynchronousTestCase):
+    def test_defaults_can_be_loaded(self) -> None:
+        """The file of defaults is valid and means the defaults."""
+        config = parse(defaults_toml())
+        small = parse(
+            '[listener.NAME]\nendpoint = "tcp:8080:interface=127.0.0.1"\n[[route]]\n'
+            'pool = "NAME"\n[pool.NAME]\ntargets = ["http://127.0.0.1:9001"]\n'
+        )
+        self.assertEqual(config, small)
+
+    def test_optional_tables_can_be_switched_on(self) -> None:
+        """With the comments taken off, the optional tables mean their defaults."""
+        text = re.sub(r"(?m)^# (?=\[|[a-z_]+ = )", "", defaults_toml())
+        config = parse(text, "/t.toml", {}, FakeFiles({"/site.pem": ""}))
+        self.assertEqual(config.access_log, AccessLog())
+        self.assertEqual(config.pools["NAME"].health, Health())
+        assert config.admin is not None and config.listeners["NAME"].tls is not None
+
+    def test_lines_are_short(self) -> None:
+        """The file of defaults can be read on a small screen."""
+        self.assertLessEqual(max(map(len, defaults_toml().splitlines())), 88)
+
+
+class SamplesTests(SynchronousTestCase):
+    def sample(self, name: str) -> Config:
+        class Files(FakeFiles):
+            def read(self, path: str) -> bytes:
+                return Path(path).read_bytes()
+
+        folder = ROOT / "etc"
+        files = Files({str(folder / name): "" for name in ("site.pem", "site.key")})
+        return load(str(folder / name), {}, files)
+
+    def test_every_sample_is_tested(self) -> None:
+        """There is no sample file that no test loads."""
+        self.assertEqual(
+            sorted(path.name for path in (ROOT / "etc").glob("*.toml")),
+            ["extend.toml", "lolly.toml", "minimal.toml", "tls.toml"],
+        )
+
+    def test_minimal(self) -> None:
+        """The minimal sample has one of each."""
+        config = self.sample("minimal.toml")
+        self.assertEqual((len(config.listeners), len(config.pools)), (1, 1))
+
+    def test_full(self) -> None:
+        """The full sample shows routes, checks, retries and limits."""
+        config = self.sample("lolly.toml")
+        self.assertEqual(config.listeners["web"].endpoint.split(":")[1], "8080")
+        self.assertEqual(len(config.routes), 5)
+        health = config.pools["api"].health
+        assert health is not None
+        self.assertEqual((health.interval, health.fall), (5.0, 2))
+        self.assertEqual(config.limits.body_size, 10 << 20)
+
+    def test_tls(self) -> None:
+        """The TLS sample terminates TLS and speaks it to a pool."""
+        config = self.sample("tls.toml")
+        tls = config.listeners["secure"].tls
+        assert tls is not None
+        self.assertEqual(Path(tls.certificate).name, "site.pem")
+        self.assertEqual(config.pools["secure"].targets[0].scheme, "https")
+
+    def test_extend(self) -> None:
+        """The sample for extending has endpoint strings on both sides."""
+        config = self.sample("extend.toml")
+        self.assertTrue(all(t.endpoint for t in config.pools["app"].targets))
+        self.assertTrue(config.listeners["local"].endpoint.startswith("unix:"))

@@ -1,0 +1,92 @@
+"""The `lolly` command line."""
+
+from __future__ import annotations
+
+import io
+import sys
+from pathlib import Path
+
+from twisted.trial.unittest import SynchronousTestCase
+
+from lolly_tx import __version__, cli
+from lolly_tx.config.reference import defaults_toml, reference_page
+from tests.config.texts import WHOLE
+
+
+class CheckTests(SynchronousTestCase):
+    def lolly(self, *argv: str) -> tuple[int, str, str]:
+        out, err = io.StringIO(), io.StringIO()
+        self.patch(sys, "stdout", out)
+        self.patch(sys, "stderr", err)
+        return cli.main(argv), out.getvalue(), err.getvalue()
+
+    def file(self, text: str) -> str:
+        path = Path(self.mktemp())
+        path.write_text(text)
+        return str(path)
+
+    def test_valid(self) -> None:
+        """`lolly check` on a valid file exits 0 and prints what it implies."""
+        path = self.file(WHOLE)
+        status, out, err = self.lolly("check", path)
+        self.assertEqual((status, err), (0, ""))
+        self.assertIn("pool app: passive record: down after 3", out)
+        self.assertTrue(out.endswith(f"{path}: valid\n"))
+
+    def test_invalid(self) -> None:
+        """On a wrong file it exits 1 and prints every error, one a line."""
+        path = self.file(WHOLE + "balance = 'best'\n[limits]\nfields = 0\n")
+        status, out, err = self.lolly("check", path)
+        self.assertEqual((status, err), (1, "2 errors\n"))
+        first, second = out.splitlines()
+        self.assertTrue(first.startswith(f"{path}:7: pool.app.balance: "), first)
+        self.assertEqual(
+            second, f"{path}:9: limits.fields: must be between 1 and 100000 (got 0)"
+        )
+
+    def test_one_error(self) -> None:
+        """A single error is counted as one."""
+        status, _, err = self.lolly("check", self.file(""))
+        self.assertEqual((status, err), (1, "1 error\n"))
+
+    def test_endpoint_types(self) -> None:
+        """Endpoint types that are not installed are errors; those that are, are not."""
+        for endpoint, status in (
+            ("tcp6:80", 0),
+            ("systemd:domain=INET", 0),
+            ("tpc:80", 1),
+        ):
+            text = WHOLE.replace("tcp:8080", endpoint)
+            self.assertEqual(self.lolly("check", self.file(text))[0], status, endpoint)
+
+    def test_defaults_and_reference(self) -> None:
+        """The defaults and the reference are printed on demand."""
+        self.assertEqual(self.lolly("check", "--defaults"), (0, defaults_toml(), ""))
+        self.assertEqual(self.lolly("check", "--reference"), (0, reference_page(), ""))
+
+    def test_misuse(self) -> None:
+        """Misuse exits 2 with the usage."""
+        for argv in (
+            (),
+            ("check",),
+            ("check", "a", "--defaults"),
+            ("chekc",),
+            ("--x",),
+        ):
+            status, out, err = self.lolly(*argv)
+            self.assertEqual((status, out), (2, ""), argv)
+            self.assertIn("Usage: lolly", err)
+
+    def test_version(self) -> None:
+        """`lolly --version` prints the version."""
+        out = io.StringIO()
+        self.patch(sys, "stdout", out)
+        with self.assertRaises(SystemExit) as caught:
+            cli.main(["--version"])
+        self.assertEqual(caught.exception.code, 0)
+        self.assertEqual(out.getvalue(), f"lolly_tx {__version__}\n")
+
+    def test_commands_must_run(self) -> None:
+        """A command without a run of its own is a mistake of ours."""
+        with self.assertRaises(NotImplementedError):
+            cli.Command().run(sys.stdout, sys.stderr)
