@@ -65,7 +65,7 @@ class Attempt:
         """It does not."""
         self.result.errback(Failure(exception))
 
-    def lose(self, reason: BaseException = CONNECTION_DONE.value) -> None:
+    def lose(self, reason: BaseException = CONNECTION_DONE) -> None:
         """It ends."""
         self.protocol.connectionLost(Failure(reason))
 
