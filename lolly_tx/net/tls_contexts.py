@@ -9,6 +9,8 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
+from cryptography.exceptions import UnsupportedAlgorithm
+from cryptography.hazmat.primitives.serialization import load_pem_private_key
 from OpenSSL import SSL, crypto
 from OpenSSL._util import lib as _openssl  # ERR_clear_error has no public name
 from twisted.internet import ssl
@@ -21,8 +23,6 @@ __all__ = ["TLSSettingsError", "clear_errors", "client_options", "server_context
 # TLS 1.2 suites with forward secrecy and authenticated encryption. Those of TLS 1.3 are
 # good as they come.
 _TLS12_CIPHERS = b"ECDHE+AESGCM:ECDHE+CHACHA20"
-
-_MISMATCH = ("key values mismatch", "key type mismatch")
 
 
 class TLSSettingsError(ValueError):
@@ -58,7 +58,6 @@ def server_context(
     """
     key_path = certificate_path if key_path is None else key_path
     _read(certificate_path)
-    encrypted = b"ENCRYPTED" in _read(key_path)
     context = SSL.Context(SSL.TLS_SERVER_METHOD)
     context.set_min_proto_version(SSL.TLS1_2_VERSION)
     context.set_options(
@@ -72,8 +71,6 @@ def server_context(
     # Resumption goes by tickets; the cache would keep 20,000 sessions in memory.
     context.set_session_cache_mode(SSL.SESS_CACHE_OFF)
     context.set_session_id(b"lolly")
-    # Without it OpenSSL asks for a passphrase at the terminal, and waits.
-    context.set_passwd_cb(lambda *_: b"")
     try:
         context.use_certificate_chain_file(str(certificate_path))
     except SSL.Error as error:
@@ -81,21 +78,16 @@ def server_context(
         raise TLSSettingsError(
             certificate_path, f"holds no PEM certificate ({_reasons(error)})"
         ) from error
-    if encrypted:
-        raise TLSSettingsError(
-            key_path, "the private key is encrypted; store it without a passphrase"
-        )
+    key = _private_key(key_path)
     try:
-        context.use_privatekey_file(str(key_path))
+        context.use_privatekey(key)
         context.check_privatekey()
     except SSL.Error as error:
         clear_errors()
-        reasons = _reasons(error)
-        if any(word in reasons for word in _MISMATCH):
-            reason = f"is not the private key of {certificate_path}"
-        else:
-            reason = f"holds no PEM private key ({reasons})"
-        raise TLSSettingsError(key_path, reason) from error
+        raise TLSSettingsError(
+            key_path,
+            f"is not the private key of {certificate_path} ({_reasons(error)})",
+        ) from error
     context.set_alpn_select_callback(_chooser(alpn))
     return context
 
@@ -107,11 +99,21 @@ def _read(path: str | Path) -> bytes:
         raise TLSSettingsError(path, error.strerror or "cannot be read") from error
 
 
-def _reasons(error: SSL.Error | crypto.Error) -> str:
-    found = error.args[0] if error.args else ()
-    if isinstance(found, list | tuple):
-        return ", ".join(str(entry[-1]) for entry in found) or "no reason given"
-    return str(found)
+def _private_key(path: str | Path) -> Any:
+    # Not left to OpenSSL: it would ask for a passphrase at the terminal, and wait.
+    text = _read(path)
+    try:
+        return load_pem_private_key(text, password=None)
+    except TypeError as error:
+        raise TLSSettingsError(
+            path, "the private key is encrypted; store it without a passphrase"
+        ) from error
+    except (ValueError, UnsupportedAlgorithm) as error:
+        raise TLSSettingsError(path, "holds no PEM private key we can use") from error
+
+
+def _reasons(error: SSL.Error) -> str:
+    return ", ".join(str(entry[-1]) for entry in error.args[0])
 
 
 def _chooser(offered: tuple[bytes, ...]) -> Any:

@@ -22,7 +22,7 @@ from zope.interface import implementer
 from lolly_tx.net.reactor import LollyReactor
 from lolly_tx.net.transports import PlainServer
 
-ROUNDS = 5000
+ROUNDS = 500
 """Rounds of at most 10 ms before a test gives up."""
 
 
