@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import os
 import socket
+import time
 from collections.abc import Callable
 from types import SimpleNamespace
 from typing import Any
@@ -22,8 +23,8 @@ from zope.interface import implementer
 from lolly_tx.net.reactor import LollyReactor
 from lolly_tx.net.transports import PlainServer
 
-ROUNDS = 500
-"""Rounds of at most 10 ms before a test gives up."""
+PATIENCE_SECONDS = 10
+"""How long a test goes round before it gives up."""
 
 
 class MemoryTransport(StringTransport):
@@ -83,6 +84,20 @@ class HalfCloseRecorder(Recorder):
     def writeConnectionLost(self) -> None:
         """Our half is closed."""
         self.halves.append("write")
+
+
+class RecordingFactory(protocol.Factory):
+    """Makes Recorders and keeps them in `served`."""
+
+    noisy = False
+
+    def __init__(self) -> None:
+        self.served: list[Recorder] = []
+
+    def buildProtocol(self, addr: Any) -> Any:
+        """One more."""
+        self.served.append(Recorder())
+        return self.served[-1]
 
 
 @implementer(interfaces.IPushProducer, interfaces.IPullProducer)
@@ -153,11 +168,15 @@ class SteppingTestCase(SynchronousTestCase):
 
     def spin(self, until: Callable[[], object], what: str = "it") -> None:
         """Run rounds until it is so; the test fails if it never is."""
-        for _ in range(ROUNDS):
-            if until():
-                return
+        deadline = time.monotonic() + PATIENCE_SECONDS
+        while not until():
+            if time.monotonic() > deadline:
+                self.fail(f"waited in vain for {what}")
             self.reactor.iterate(0.01)
-        self.fail(f"waited in vain for {what}")
+
+    def spin_until_lost(self, proto: Any) -> None:
+        """Run rounds until the protocol's connection is lost."""
+        self.spin(lambda: proto.reason, "connectionLost")
 
     def rounds(self, count: int = 5) -> None:
         """Run some rounds in which nothing need happen."""

@@ -10,7 +10,6 @@ from typing import Any
 
 from twisted.internet import error
 
-from lolly_tx.net import splice
 from lolly_tx.net.splice import (
     SINK,
     SINK_LOST,
@@ -146,7 +145,7 @@ class RelayTests(RelayTestCase):
         self.spin(lambda: relay.waiting_for == SINK)
         self.assertNotIn(self.source, self.reactor.getReaders())
         moved, calls = relay.moved, []
-        self.patch(splice.os, "splice", lambda *a, **k: calls.append(a))
+        self.patch(os, "splice", lambda *a, **k: calls.append(a))
         self.rounds(20)
         self.assertEqual((relay.moved, calls), (moved, []))
 
@@ -314,7 +313,6 @@ class CancelTests(RelayTestCase):
     def test_in_the_progress_callback(self) -> None:
         """Cancelled while it reports, a relay that was done says no more."""
         relay = self.relay(4)
-        self.progress = self
         relay._on_progress = lambda count: relay.cancel()
         self.send(b"body")
         self.assertEqual(self.drain(self.client, 4), b"body")
@@ -385,7 +383,7 @@ class WithoutPipesTests(RelayTestCase):
         def fail(flags: int) -> Any:
             raise OSError(errno.EMFILE, "too many open files")
 
-        self.patch(splice.os, "pipe2", fail)
+        self.patch(os, "pipe2", fail)
 
     def test_copy(self) -> None:
         """Every byte arrives, no more than asked for is taken."""

@@ -53,6 +53,7 @@ from lolly_tx.net.transports import PlainClient, eager, is_secure
 from tests.net.fakes import (
     HalfCloseRecorder,
     Recorder,
+    RecordingFactory,
     RecordingProducer,
     SteppingTestCase,
     reset,
@@ -149,7 +150,7 @@ class ConversationTests(TLSTestCase):
         for version in (ssl.TLSVersion.TLSv1_2, ssl.TLSVersion.TLSv1_3):
             transport, proto, client = self.tls_pair(maximum_version=version)
             self.send_all(client, b"ask")
-            self.spin(lambda proto=proto: proto.received == b"ask")
+            self.spin(functools.partial(proto.received.startswith, b"ask"))
             transport.write(b"answer")
             self.assertEqual(self.receive(client, 6), b"answer")
             self.assertNotIn(transport, self.reactor.getWriters())
@@ -262,7 +263,7 @@ class EndTests(TLSTestCase):
         _, proto, client = self.tls_pair()
         self.send_all(client, b"bye")
         self.attempt(client.unwrap)
-        self.spin(lambda: proto.reason)
+        self.spin_until_lost(proto)
         self.assertEqual(proto.received, b"bye")
         self.assertIs(proto.reason, error.ConnectionDone)
 
@@ -271,7 +272,7 @@ class EndTests(TLSTestCase):
         _, proto, client = self.tls_pair()
         self.send_all(client, b"half of")
         socket.socket.shutdown(client, socket.SHUT_WR)
-        self.spin(lambda: proto.reason)
+        self.spin_until_lost(proto)
         self.assertEqual(proto.received, b"half of")
         self.assertIs(proto.reason, error.ConnectionLost)
 
@@ -282,7 +283,7 @@ class EndTests(TLSTestCase):
             reset(client)
             transport.write(write)
             transport.write(write)
-            self.spin(lambda proto=proto: proto.reason)
+            self.spin_until_lost(proto)
             self.assertIs(proto.reason, error.ConnectionLost)
 
     def test_abort(self) -> None:
@@ -290,7 +291,7 @@ class EndTests(TLSTestCase):
         transport, proto, client = self.tls_pair()
         transport.abortConnection()
         transport.write(b"never")
-        self.spin(lambda: proto.reason)
+        self.spin_until_lost(proto)
         self.assertIs(proto.reason, error.ConnectionAborted)
         self.assertRaises(OSError, self.attempt, lambda: client.recv(1))
 
@@ -311,7 +312,7 @@ class EndTests(TLSTestCase):
         _, other, other_client = self.tls_pair()
         proto.on_data = lambda data: 1 / 0
         self.send_all(client, b"x")
-        self.spin(lambda: proto.reason)
+        self.spin_until_lost(proto)
         self.assertEqual(len(self.flushLoggedErrors(ZeroDivisionError)), 1)
         self.send_all(other_client, b"x")
         self.spin(lambda: other.received == b"x")
@@ -324,8 +325,9 @@ class HandshakeTests(TLSTestCase):
         """Keep what is logged above debug."""
         super().setUp()
         self.logged: list[Any] = []
-        globalLogPublisher.addObserver(self._observe)
-        self.addCleanup(globalLogPublisher.removeObserver, self._observe)
+        observer: Any = self._observe
+        globalLogPublisher.addObserver(observer)
+        self.addCleanup(globalLogPublisher.removeObserver, observer)
 
     def _observe(self, event: Any) -> None:
         if event["log_level"] > LogLevel.debug:
@@ -339,7 +341,7 @@ class HandshakeTests(TLSTestCase):
         """Plain HTTP on a TLS port ends the connection without a word in the log."""
         _, proto, peer = self.raw_pair()
         peer.sendall(b"GET / HTTP/1.1\r\nHost: x\r\n\r\n")
-        self.spin(lambda: proto.reason)
+        self.spin_until_lost(proto)
         self.assertIs(proto.reason, error.ConnectionLost)
         self.assertEqual((proto.received, self.logged), (b"", []))
 
@@ -348,7 +350,7 @@ class HandshakeTests(TLSTestCase):
         for leave in (socket.socket.close, reset):
             _, proto, peer = self.raw_pair()
             leave(peer)
-            self.spin(lambda proto=proto: proto.reason)
+            self.spin_until_lost(proto)
             self.assertIs(proto.reason, error.ConnectionLost)
         self.assertEqual(self.logged, [])
 
@@ -362,7 +364,7 @@ class HandshakeTests(TLSTestCase):
             self.attempt(client.do_handshake)
         except ssl.SSLError:
             client.close()
-        self.spin(lambda: proto.reason)
+        self.spin_until_lost(proto)
         self.assertEqual(self.logged, [])
         self.assertFalse(transport.connected)
 
@@ -375,7 +377,7 @@ class HandshakeTests(TLSTestCase):
             maximum_version=ssl.TLSVersion.TLSv1_1,
         )
         self.assertRaises(ssl.SSLError, self.attempt, client.do_handshake)
-        self.spin(lambda: proto.reason)
+        self.spin_until_lost(proto)
         self.assertEqual(self.logged, [])
 
     def test_others_go_on(self) -> None:
@@ -390,7 +392,7 @@ class HandshakeTests(TLSTestCase):
                 peer.sendall(junk)
                 peer.close()
                 self.send_all(client, b"x")
-                self.spin(lambda bad=bad: bad.reason)
+                self.spin_until_lost(bad)
         self.spin(lambda: good.received == b"x" * 15)
         self.assertEqual([proto.reason for _, proto, _ in stalled], [None] * 3)
         self.assertIsNone(good.reason)
@@ -403,7 +405,7 @@ class HandshakeTests(TLSTestCase):
         self.rounds()
         transport.write(b"never")
         transport.loseConnection()
-        self.spin(lambda: proto.reason)
+        self.spin_until_lost(proto)
         self.assertIs(proto.reason, error.ConnectionDone)
 
     def test_abort_in_the_handshake(self) -> None:
@@ -412,7 +414,7 @@ class HandshakeTests(TLSTestCase):
         peer.sendall(b"\x16\x03\x01\x02\x00\x01")
         self.rounds()
         transport.abortConnection()
-        self.spin(lambda: proto.reason)
+        self.spin_until_lost(proto)
         self.assertIs(proto.reason, error.ConnectionAborted)
 
 
@@ -506,7 +508,7 @@ class CrossedInterestTests(TLSTestCase):
         )
         transport.doRead()
         transport.write(b"reply")
-        self.spin(lambda: proto.reason)
+        self.spin_until_lost(proto)
         self.assertIs(proto.reason, error.ConnectionLost)
         self.assertNotIn("shutdown", played.calls)
 
@@ -520,7 +522,7 @@ class CrossedInterestTests(TLSTestCase):
         transport.doRead()
         transport.write(b"reply")
         self.assertIsInstance(transport.doRead(), error.ConnectionLost)
-        self.spin(lambda: proto.reason)
+        self.spin_until_lost(proto)
         self.assertIs(proto.reason, error.ConnectionLost)
 
     def test_no_room_for_close_notify(self) -> None:
@@ -530,7 +532,7 @@ class CrossedInterestTests(TLSTestCase):
         )
         transport.doRead()
         transport.loseConnection()
-        self.spin(lambda: proto.reason)
+        self.spin_until_lost(proto)
         self.assertIs(proto.reason, error.ConnectionDone)
         self.assertEqual(played.calls.count("shutdown"), 1)
 
@@ -543,14 +545,8 @@ class ListenerTests(TLSTestCase):
         super().setUp()
         # The client of these tests is Twisted's, which asks for the global reactor.
         self.patch(twisted.protocols.tls, "_get_default_clock", lambda: self.reactor)
-        self.served: list[Any] = []
-        self.factory: Any = protocol.Factory()
-        self.factory.noisy = False
-        self.factory.buildProtocol = self._build
-
-    def _build(self, address: Any) -> Recorder:
-        self.served.append(Recorder())
-        return self.served[-1]  # type: ignore[no-any-return]
+        self.factory = RecordingFactory()
+        self.served: list[Any] = self.factory.served
 
     def stop(self, port: Any) -> None:
         """Close a port, and wait for it."""
@@ -640,7 +636,7 @@ class ListenerTests(TLSTestCase):
 
     def test_unverified(self) -> None:
         """With verify off any certificate will do; the name is still sent."""
-        names: list[bytes] = []
+        names: list[bytes | None] = []
         context = server_context(self.folder / "site.pem")
         context.set_tlsext_servername_callback(
             lambda connection: names.append(connection.get_servername())
@@ -658,6 +654,7 @@ class ListenerTests(TLSTestCase):
         reactor = MemoryReactorClock()
         view = secure(reactor, self.context)
         view.listenTCP(8443, self.factory, backlog=7, interface="::1")
+        factory: Any
         port, factory, backlog, interface = reactor.tcpServers[0]
         self.assertIsInstance(factory, TLSMemoryBIOFactory)
         self.assertEqual((port, backlog, interface), (8443, 7, "::1"))

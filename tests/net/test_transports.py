@@ -32,6 +32,7 @@ from tests.net.fakes import (
     HalfCloseRecorder,
     MemoryTransport,
     Recorder,
+    RecordingFactory,
     RecordingProducer,
     SteppingTestCase,
     reset,
@@ -64,7 +65,7 @@ class StockRulesMixin:
         transport.loseConnection()
         transport.loseConnection()
         self.assertEqual(self.drain(peer), MUCH)
-        self.spin(lambda: proto.reason)
+        self.spin_until_lost(proto)
         self.assertIs(proto.reason, error.ConnectionDone)
 
     def test_write_while_closing_is_sent(self: Any) -> None:
@@ -79,7 +80,7 @@ class StockRulesMixin:
         """Writing to a connection that is gone does nothing."""
         transport, proto, _peer = self.connected()
         transport.loseConnection()
-        self.spin(lambda: proto.reason)
+        self.spin_until_lost(proto)
         transport.write(b"late")
         transport.writeSequence([b"too", b"late"])
         transport.loseConnection()
@@ -135,7 +136,7 @@ class StockRulesMixin:
         producer, late = RecordingProducer(), RecordingProducer()
         transport.registerProducer(producer, True)
         transport.abortConnection()
-        self.spin(lambda: proto.reason)
+        self.spin_until_lost(proto)
         transport.registerProducer(late, True)
         self.assertEqual((producer.calls, late.calls), (["stop"], ["stop"]))
 
@@ -154,7 +155,7 @@ class StockRulesMixin:
         _, proto, peer = self.connected()
         peer.sendall(b"bye")
         peer.close()
-        self.spin(lambda: proto.reason)
+        self.spin_until_lost(proto)
         self.assertEqual(proto.received, b"bye")
         self.assertIs(proto.reason, error.ConnectionDone)
 
@@ -188,7 +189,7 @@ class StockRulesMixin:
         transport.abortConnection()
         transport.abortConnection()
         transport.write(b"never")
-        self.spin(lambda: proto.reason)
+        self.spin_until_lost(proto)
         self.assertIs(proto.reason, error.ConnectionAborted)
         with self.assertRaises(ConnectionResetError):
             while peer.recv(1 << 20):
@@ -198,7 +199,7 @@ class StockRulesMixin:
         """A reset is ConnectionLost, not a clean end."""
         _, proto, peer = self.connected()
         reset(peer)
-        self.spin(lambda: proto.reason)
+        self.spin_until_lost(proto)
         self.assertIs(proto.reason, error.ConnectionLost)
 
     def test_write_to_reset_connection(self: Any) -> None:
@@ -207,7 +208,7 @@ class StockRulesMixin:
         reset(peer)
         transport.write(b"x")
         transport.write(b"y")
-        self.spin(lambda: proto.reason)
+        self.spin_until_lost(proto)
         self.assertIs(proto.reason, error.ConnectionLost)
 
     def test_no_delay(self: Any) -> None:
@@ -289,7 +290,7 @@ class PlainServerTests(StockRulesMixin, SteppingTestCase):
         transport, proto, _peer = self.connected()
         transport.fail()
         self.assertIsNone(proto.reason)
-        self.spin(lambda: proto.reason)
+        self.spin_until_lost(proto)
         self.assertIs(proto.reason, error.ConnectionLost)
 
 
@@ -351,7 +352,7 @@ class DiversionTests(SteppingTestCase):
         relay = Diverted()
         transport.divert_writes(relay)
         transport.loseConnection()
-        self.spin(lambda: proto.reason)
+        self.spin_until_lost(proto)
         self.assertIs(proto.reason, error.ConnectionDone)
         self.assertEqual(relay.calls, ["lost"])
 
@@ -379,7 +380,7 @@ class DiversionTests(SteppingTestCase):
         transport.divert_reads(relay)
         transport.divert_writes(relay)
         peer.sendall(b"x")
-        self.spin(lambda: proto.reason)
+        self.spin_until_lost(proto)
         self.assertIs(proto.reason, error.ConnectionAborted)
         self.assertEqual(relay.calls, ["lost", "lost"])
 
@@ -391,14 +392,8 @@ class EagerTests(SteppingTestCase):
         """A listening factory on a view of the reactor."""
         super().setUp()
         self.view = eager(self.reactor)
-        self.served: list[Any] = []
-        self.factory = protocol.Factory()
-        self.factory.noisy = False
-        self.factory.buildProtocol = self._build  # type: ignore
-
-    def _build(self, address: Any) -> Recorder:
-        self.served.append(Recorder())
-        return self.served[-1]  # type: ignore[no-any-return]
+        self.factory = RecordingFactory()
+        self.served: list[Any] = self.factory.served
 
     def socket_path(self) -> str:
         """A path for a UNIX socket, short enough for one."""
