@@ -108,15 +108,11 @@ def _page_section(title: str, doc: str, settings: Iterable[Setting]) -> list[str
         cells = (
             f"`{setting.key}`",
             setting.kind.word,
-            "required" if setting.required else f"`{_default(setting)}`",
+            "required" if setting.required else f"`{setting.shown_default}`",
             setting.doc.replace("|", "\\|"),
         )
         out.append("| " + " | ".join(cells) + " |")
     return [*out, ""]
-
-
-def _default(setting: Setting) -> str:
-    return "none" if setting.default is None else setting.kind.show(setting.default)
 
 
 def defaults_toml() -> str:
@@ -143,7 +139,7 @@ def _toml_settings(path: str, settings: tuple[Setting, ...], mark: str) -> list[
         elif setting.required:
             value = quoted(_EXAMPLES[f"{path}.{setting.key}"])
         else:
-            value = _default(setting)
+            value = setting.shown_default
         out += [*_comment(setting.doc), f"{mark}{setting.key} = {value}"]
     return out
 

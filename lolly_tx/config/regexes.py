@@ -1,24 +1,28 @@
 """Which regular expressions a configuration may have.
 
-Python's `re` backtracks, so some patterns take a time that grows exponentially, or with
-a high power, with the text an unknown client sends. This module reads the parsed pattern
-and refuses
+Python's `re` backtracks: some patterns take a time that grows exponentially, or with
+a high power, with a text an unknown client sends (RELIABILITY S60). This module reads
+the parsed pattern and adds up how many ways the matcher may have to try.
 
-- a repeat inside a repeat, where both have no upper bound: `(a+)+`, `(a*b*)*`;
-- a repeated choice two of whose branches can begin alike: `(a|ab)*`;
-- more than two unbounded repeats one after the other that can take the same text,
-  with nothing between them that only one can take: `.*x.*y.*`. Two are allowed;
-- references to groups inside repeats, and patterns above 1,000 characters.
+- Every part of variable length is a choice. One without an upper bound has as many ways
+  as the text is long, counted as 13 bits (8 KiB); `{2,5}` has four ways, two bits.
+- Where a search may start is such a choice too, unless the pattern is anchored.
+- Choices multiply as long as one could give text to the next: what lies between them must
+  be text that both can take. `[^/]+/[^/]+` has no such choices, `.*x.*` has two.
+- Patterns above 30 bits are refused: two open choices and a little are allowed.
+- Inside a repeat without an upper bound nothing may vary, for there the choices multiply
+  with every round: `(a+)+`, `(a|ab)*`, `(a?b?)+`.
 
-Possessive repeats and atomic groups (`[^/]++`, `(?>...)`) never give back what they
-took, so they count as safe. The test is a careful approximation: a refused pattern can
-always be written with them.
+Possessive repeats and atomic groups (`[^/]++`, `(?>...)`) never give back what they took,
+so they are no choices: a refused pattern can always be written with them. The count is an
+approximation that errs towards refusing.
 
 May import: nothing of ours. Used by: httpkinds.
 """
 
 from __future__ import annotations
 
+import math
 import re
 from re import _constants as sre  # type: ignore[attr-defined]  # has no stub
 from re import _parser  # type: ignore[attr-defined]  # has no stub
@@ -27,196 +31,211 @@ from typing import Any
 import attrs
 
 _LONGEST_PATTERN = 1000
-_MOST_OVERLAPPING = 2
-# Characters 0-255 one by one; 256 stands for all others, taken to be the same.
-_ALL = frozenset(range(257))
-_CATEGORIES: dict[Any, str] = {
-    sre.CATEGORY_DIGIT: r"\d",
-    sre.CATEGORY_NOT_DIGIT: r"\D",
-    sre.CATEGORY_SPACE: r"\s",
-    sre.CATEGORY_NOT_SPACE: r"\S",
-    sre.CATEGORY_WORD: r"\w",
-    sre.CATEGORY_NOT_WORD: r"\W",
+_MOST_STEPS = 20000
+_MOST_BITS = 30.0
+_OPEN_BITS = 13.0
+# A bound above this is as good as none.
+_OPEN_FROM = 50
+
+Characters = frozenset[int]
+_ALL: Characters = frozenset(range(256))
+_NONE: Characters = frozenset()
+_CATEGORIES: dict[Any, bytes] = {
+    sre.CATEGORY_DIGIT: rb"\d",
+    sre.CATEGORY_NOT_DIGIT: rb"\D",
+    sre.CATEGORY_SPACE: rb"\s",
+    sre.CATEGORY_NOT_SPACE: rb"\S",
+    sre.CATEGORY_WORD: rb"\w",
+    sre.CATEGORY_NOT_WORD: rb"\W",
 }
+_REPEATS = (sre.MAX_REPEAT, sre.MIN_REPEAT, sre.POSSESSIVE_REPEAT)
+_SINGLE = (sre.LITERAL, sre.NOT_LITERAL, sre.IN, sre.ANY)
 
 
 def refusal(pattern: str, caseless: bool = False) -> str:
-    """Why `pattern` is refused, or "" when it may be used."""
+    """Why `pattern` is refused, or "" when it may be used on bytes of UTF-8."""
     if len(pattern) > _LONGEST_PATTERN:
         return f"a regular expression has at most {_LONGEST_PATTERN} characters"
+    raw = pattern.encode()
     flags = re.IGNORECASE if caseless else 0
     try:
-        re.compile(pattern.encode(), flags)  # paths and bodies are bytes
-        parsed = _parser.parse(pattern, flags)
+        re.compile(raw, flags)
+        parsed = _parser.parse(raw, flags)
     except (re.error, OverflowError, RecursionError, ValueError) as error:
         return f"is no valid regular expression: {error}"
-    walk = _Walk(caseless=bool(parsed.state.flags & re.IGNORECASE))
+    ways = _Ways(caseless=bool(parsed.state.flags & re.IGNORECASE))
+    if not (parsed.data and parsed.data[0] in _ANCHORS):
+        ways.choice(_ALL, _OPEN_BITS)
     try:
-        walk.sequence(parsed, repeated=False)
+        ways.sequence(parsed, repeated=False, open=False)
     except _Refused as refused:
         return f"{refused}, which can take very long on hostile input"
     return ""
 
 
+_ANCHORS = ((sre.AT, sre.AT_BEGINNING), (sre.AT, sre.AT_BEGINNING_STRING))
+
+
 class _Refused(Exception):
-    """The pattern is one of those above."""
+    """The pattern can take too long."""
 
 
 @attrs.define
-class _Walk:
+class _Ways:
     """One pass over a parsed pattern, in the order of matching.
 
-    `open`: what the unbounded repeats met so far take, as long as the text between may
-    be taken by them as well.
+    `choices`: those met so far that could still give text to what comes: what each can
+    take, and its bits.
     """
 
     caseless: bool
-    open: tuple[frozenset[int], ...] = ()
+    choices: list[tuple[Characters, float]] = attrs.field(factory=list)
+    steps: int = 0
 
-    def sequence(self, items: Any, repeated: bool) -> None:
+    def choice(self, taken: Characters, bits: float) -> None:
+        """Something that can take its text in several ways."""
+        self.fixed(taken)
+        self.choices.append((taken, bits))
+        if self.bits > _MOST_BITS:
+            raise _Refused("has too many open repeats that can take the same text")
+
+    def fixed(self, taken: Characters) -> None:
+        """Something that takes text: choices that cannot take it are settled."""
+        self.choices = [one for one in self.choices if one[0] & taken]
+
+    @property
+    def bits(self) -> float:
+        """The choices so far, multiplied, as a logarithm."""
+        return sum(bits for _, bits in self.choices)
+
+    def sequence(self, items: Any, repeated: bool, open: bool) -> None:
+        """Go through `items`. `repeated`, `open`: inside a repeat, one without end."""
         for op, argument in items:
-            self._item(op, argument, repeated)
+            self.steps += 1
+            if self.steps > _MOST_STEPS:
+                raise _Refused("is very large")
+            if op in (sre.MAX_REPEAT, sre.MIN_REPEAT):
+                self._repeat(argument, repeated, open)
+            elif op is sre.SUBPATTERN:
+                before = self.caseless
+                self.caseless = before or bool(argument[1] & re.IGNORECASE)
+                self.sequence(argument[3], repeated, open)
+                self.caseless = before
+            elif op is sre.BRANCH:
+                self._branch(argument[1], repeated)
+                self._each(argument[1], repeated, open)
+            elif op is sre.GROUPREF_EXISTS:
+                self._each([argument[1], argument[2] or []], repeated, open)
+            elif op in (sre.ASSERT, sre.ASSERT_NOT):
+                self._apart(argument[1], repeated, open)
+            elif op is sre.ATOMIC_GROUP:
+                self._apart(argument, False, False)
+            elif op is sre.POSSESSIVE_REPEAT:
+                self._apart(argument[2], argument[1] > 1, False)
+            elif op is sre.GROUPREF:
+                if repeated:
+                    raise _Refused("repeats a reference to a group")
+            elif op in _SINGLE:
+                self.fixed(self._characters(op, argument))
 
-    def _item(self, op: Any, argument: Any, repeated: bool) -> None:
-        if op in (sre.MAX_REPEAT, sre.MIN_REPEAT):
-            self._repeat(argument, repeated)
-        elif op is sre.SUBPATTERN:
-            self.sequence(argument[3], repeated)
-        elif op is sre.BRANCH:
-            self._branch(argument[1], repeated)
-        elif op in (sre.ASSERT, sre.ASSERT_NOT):
-            _Walk(self.caseless).sequence(argument[1], repeated)
-        elif op in (sre.ATOMIC_GROUP, sre.POSSESSIVE_REPEAT):
-            inner = argument[2] if op is sre.POSSESSIVE_REPEAT else argument
-            _Walk(self.caseless).sequence(inner, repeated)
-        elif op is sre.GROUPREF_EXISTS:
-            branches = [argument[1], argument[2] or []]
-            self._branch(branches, repeated)
-        elif op is sre.GROUPREF:
-            if repeated:
-                raise _Refused("repeats a reference to a group")
-        elif op is not sre.AT:
-            taken = self._characters(op, argument)
-            self.open = tuple(one for one in self.open if one & taken)
+    def _apart(self, items: Any, repeated: bool, open: bool) -> None:
+        """Something whose choices are over when it has matched."""
+        before, self.choices = self.choices, []
+        self.sequence(items, repeated, open)
+        self.choices = before
 
-    def _repeat(self, argument: Any, repeated: bool) -> None:
+    def _repeat(self, argument: Any, repeated: bool, open: bool) -> None:
         low, high, body = argument
-        if high is not sre.MAXREPEAT and high <= 1:
-            before = self.open
-            self.sequence(body, repeated)
-            if low == 0:
-                self.open = _longer(before, self.open)
-            return
-        unbounded = high is sre.MAXREPEAT or high > 50
-        if unbounded and repeated:
+        endless = high > _OPEN_FROM
+        if open and low != high:
             raise _Refused("has a repeat inside a repeat")
-        if len(body) == 1 and body[0][0] not in _COMPOUND:
-            taken = self._characters(*body[0])
+        taken = self._all(body)
+        bits = _OPEN_BITS if endless else math.log2(high - low + 1)
+        if len(body) == 1 and body[0][0] in _SINGLE:
+            pass
+        elif endless:
+            self._apart(body, True, True)
         else:
-            _Walk(self.caseless).sequence(body, repeated or unbounded)
-            taken = self._all_characters(body)
-        if unbounded:
-            self.open = (*(one for one in self.open if one & taken), taken)
-            if len(self.open) > _MOST_OVERLAPPING:
-                raise _Refused("has three open repeats that can take the same text")
-        elif low:
-            self.open = tuple(one for one in self.open if one & taken)
+            for _ in range(high):
+                self.sequence(body, repeated or high > 1, open)
+        if low != high:
+            self.choice(taken, bits)
+        elif high:
+            self.fixed(taken)
 
     def _branch(self, branches: Any, repeated: bool) -> None:
-        if repeated:
-            seen: set[int] = set()
-            for branch in branches:
-                first = self._first(branch)
-                if seen & first:
-                    raise _Refused("repeats a choice whose branches can begin alike")
-                seen |= first
-        before = self.open
-        after: tuple[frozenset[int], ...] = ()
+        """A choice, unless the first character decides it."""
+        seen = _NONE
         for branch in branches:
-            self.open = before
-            self.sequence(branch, repeated)
-            after = _longer(after, self.open)
-        self.open = after
+            first = self._first(branch)
+            if first & seen:
+                if repeated:
+                    raise _Refused("repeats a choice whose branches can begin alike")
+                taken = _NONE.union(*(self._all(one) for one in branches))
+                self.choice(taken, math.log2(len(branches)))
+                return
+            seen |= first
 
-    def _first(self, items: Any) -> frozenset[int]:
+    def _each(self, branches: Any, repeated: bool, open: bool) -> None:
+        """Go through every branch; the one with the most choices counts."""
+        before, most = self.choices, -1.0
+        worst = before
+        for branch in branches:
+            self.choices = before
+            self.sequence(branch, repeated, open)
+            if self.bits > most:
+                worst, most = self.choices, self.bits
+        self.choices = worst
+
+    def _first(self, items: Any) -> Characters:
         """What the text of `items` can begin with; all when it can be empty."""
         for op, argument in items:
-            if op is sre.AT:
-                continue
             if op is sre.SUBPATTERN:
                 return self._first(argument[3])
-            if op in (sre.MAX_REPEAT, sre.MIN_REPEAT) and argument[0]:
+            if op in _REPEATS and argument[0]:
                 return self._first(argument[2])
-            if op is sre.BRANCH:
-                return frozenset().union(*(self._first(one) for one in argument[1]))
-            if op in _COMPOUND:
+            if op in _SINGLE:
+                return self._characters(op, argument)
+            if op is not sre.AT:
                 break
-            return self._characters(op, argument)
         return _ALL
 
-    def _all_characters(self, items: Any) -> frozenset[int]:
+    def _all(self, items: Any) -> Characters:
         """What any part of `items` can take."""
-        taken: frozenset[int] = frozenset()
+        taken = _NONE
         for op, argument in items:
             if op is sre.SUBPATTERN:
-                taken |= self._all_characters(argument[3])
-            elif op in (sre.MAX_REPEAT, sre.MIN_REPEAT, sre.POSSESSIVE_REPEAT):
-                taken |= self._all_characters(argument[2])
+                taken |= self._all(argument[3])
+            elif op in _REPEATS:
+                taken |= self._all(argument[2])
             elif op is sre.BRANCH:
-                for branch in argument[1]:
-                    taken |= self._all_characters(branch)
-            elif op in _COMPOUND:
-                return _ALL
-            elif op is not sre.AT:
+                taken = taken.union(*(self._all(branch) for branch in argument[1]))
+            elif op in _SINGLE:
                 taken |= self._characters(op, argument)
+            elif op is not sre.AT:
+                return _ALL
         return taken
 
-    def _characters(self, op: Any, argument: Any) -> frozenset[int]:
-        """What one single-character item takes."""
+    def _characters(self, op: Any, argument: Any) -> Characters:
+        """What one item that takes a single character can take."""
         if op is sre.LITERAL:
-            return self._folded({argument})
+            return self._folded(frozenset({argument}))
         if op is sre.NOT_LITERAL:
-            return _ALL - self._folded({argument}) | {256}
+            return _ALL - self._folded(frozenset({argument}))
         if op is sre.RANGE:
-            low, high = argument
-            taken = set(range(low, min(high, 255) + 1))
-            return self._folded(taken | ({256} if high > 255 else set()))
+            return self._folded(frozenset(range(argument[0], argument[1] + 1)))
         if op is sre.CATEGORY:
             one = re.compile(_CATEGORIES[argument])
-            return frozenset(c for c in range(256) if one.match(chr(c))) | {256}
+            return frozenset(c for c in _ALL if one.match(bytes((c,))))
         if op is sre.IN:
             negated = argument[0][0] is sre.NEGATE
             members = argument[1:] if negated else argument
-            taken_by = frozenset().union(*(self._characters(*one) for one in members))
-            return (_ALL - taken_by) | {256} if negated else taken_by
+            taken = _NONE.union(*(self._characters(*one) for one in members))
+            return _ALL - taken if negated else taken
         return _ALL  # sre.ANY: a line end more or less does not matter
 
-    def _folded(self, characters: set[int]) -> frozenset[int]:
-        if self.caseless:
-            letters = {c for c in characters if c < 128}
-            characters = characters | {ord(chr(c).lower()) for c in letters}
-            characters |= {ord(chr(c).upper()) for c in letters}
-        return frozenset(c if c < 256 else 256 for c in characters)
-
-
-_COMPOUND = frozenset(
-    {
-        sre.MAX_REPEAT,
-        sre.MIN_REPEAT,
-        sre.POSSESSIVE_REPEAT,
-        sre.SUBPATTERN,
-        sre.BRANCH,
-        sre.ASSERT,
-        sre.ASSERT_NOT,
-        sre.ATOMIC_GROUP,
-        sre.GROUPREF,
-        sre.GROUPREF_EXISTS,
-        sre.AT,
-    }
-)
-
-
-def _longer(
-    one: tuple[frozenset[int], ...], two: tuple[frozenset[int], ...]
-) -> tuple[frozenset[int], ...]:
-    return one if len(one) > len(two) else two
+    def _folded(self, characters: Characters) -> Characters:
+        if not self.caseless:
+            return characters
+        text = bytes(characters)
+        return characters.union(text.lower(), text.upper())

@@ -9,7 +9,7 @@ May import: nothing of ours. Used by: model (declares), read, reference.
 
 from __future__ import annotations
 
-from typing import Any, Protocol
+from typing import Any, Protocol, cast
 
 import attrs
 
@@ -40,7 +40,7 @@ class Place(Protocol):
 
 
 class Kind(Protocol):
-    """A kind of value: how it is read, and how it is written."""
+    """A kind of value: what it is called, and how it is read."""
 
     @property
     def word(self) -> str:
@@ -48,6 +48,10 @@ class Kind(Protocol):
 
     def read(self, raw: Any, place: Place) -> Any:
         """The value, or `problems.Rejected`."""
+
+
+class ShownKind(Kind, Protocol):
+    """A kind whose values have a written form; tables are written key by key."""
 
     def show(self, value: Any) -> str:
         """The value as TOML."""
@@ -67,6 +71,13 @@ class Setting:
     def required(self) -> bool:
         """Whether a table without this key is refused."""
         return self.default is attrs.NOTHING
+
+    @property
+    def shown_default(self) -> str:
+        """The default as TOML, or "none"; only for settings that are no tables."""
+        if self.default is None:
+            return "none"
+        return cast(ShownKind, self.kind).show(self.default)
 
 
 def about(kind: Kind, doc: str, key: str = "") -> dict[str, Any]:

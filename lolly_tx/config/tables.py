@@ -11,18 +11,17 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator, Mapping
 from types import MappingProxyType
-from typing import Any
+from typing import Any, cast
 
 import attrs
 
 from lolly_tx.config.addresses import HOST_PATTERN, NETWORK
 from lolly_tx.config.httpkinds import RETRY_CAUSE, STATUS_RANGE
-from lolly_tx.config.kinds import TEXT, Unfilled, nearest, quoted, type_word
+from lolly_tx.config.kinds import TEXT, Unfilled, nearest, type_word
 from lolly_tx.config.problems import Rejected
-from lolly_tx.config.schema import Kind, Place, Setting, settings_of
+from lolly_tx.config.schema import Kind, Place, Setting, ShownKind, settings_of
 
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]{0,63}")
-_BARE_KEY = re.compile(r"[A-Za-z0-9_-]+")
 
 # Keys that are planned, so that the answer is not a wrong guess.
 NOT_YET = frozenset({"workers", "http2"})
@@ -89,14 +88,6 @@ class Table:
                     return f'unknown key; did you mean "{setting.key}.{key}"?'
         return "unknown key" + nearest(key, (*settings, *self.also))
 
-    def show(self, value: Any) -> str:
-        """See `schema.Kind`."""
-        shown = (
-            f"{setting.key} = {setting.kind.show(getattr(value, setting.field))}"
-            for setting in settings_of(self.cls)
-        )
-        return f"{{ {', '.join(shown)} }}"
-
 
 class Named:
     """A table of tables: the key is the `name` of what the inner table says."""
@@ -123,18 +114,6 @@ class Named:
                 if rejected.message:
                     here.wrong(rejected.message)
         return MappingProxyType(out)
-
-    def show(self, value: Any) -> str:
-        """See `schema.Kind`."""
-        shown = (
-            f"{toml_key(name)} = {self.table.show(v)}" for name, v in value.items()
-        )
-        return "{" + ", ".join(shown) + "}"
-
-
-def toml_key(name: str) -> str:
-    """A TOML key, quoted where it must be."""
-    return name if _BARE_KEY.fullmatch(name) else quoted(name)
 
 
 @attrs.frozen
@@ -175,7 +154,8 @@ class ListOf:
 
     def show(self, value: Any) -> str:
         """See `schema.Kind`."""
-        return "[" + ", ".join(self.element.show(one) for one in value) + "]"
+        element = cast(ShownKind, self.element)
+        return "[" + ", ".join(element.show(one) for one in value) + "]"
 
 
 NAME_LIST = ListOf(TEXT, "names", single=True)

@@ -15,7 +15,7 @@ import attrs
 from lolly_tx.config.addresses import CONNECT, valid_host
 from lolly_tx.config.kinds import FLAG, Count, Word, plain_text, quoted, type_word
 from lolly_tx.config.problems import Rejected
-from lolly_tx.config.schema import Place, about, settings_of
+from lolly_tx.config.schema import Place, about
 from lolly_tx.config.tables import Table, read_or_none
 from lolly_tx.domain.target import Target, target_id
 
@@ -146,9 +146,6 @@ class _Targets:
                 found.append((index, target, here))
         return _with_ids(found)
 
-    def show(self, value: Any) -> str:
-        return "[" + ", ".join(_TARGET.show(target) for target in value) + "]"
-
 
 class _Target:
     """One target: a URL or a table."""
@@ -179,15 +176,6 @@ class _Target:
             backup=entry.backup,
             down=entry.down,
         )
-
-    def show(self, value: Target) -> str:
-        where = "endpoint" if value.endpoint else "url"
-        shown = [f"{where} = {quoted(value.address)}"]
-        for setting in settings_of(TargetTable)[2:]:
-            shown.append(
-                f"{setting.key} = {setting.kind.show(getattr(value, setting.field))}"
-            )
-        return "{ " + ", ".join(shown) + " }"
 
 
 def _with_ids(found: list[tuple[int, Target, Place]]) -> tuple[Target, ...]:

@@ -130,3 +130,7 @@ class RulesTests(SynchronousTestCase):
         """A request line cannot be longer than the whole head."""
         text = WHOLE + '[limits]\nline_size = "64k"\n'
         self.assertIn("must not be above head_size", self.one(text))
+        text = WHOLE + '[limits]\nhead_size = "4k"\n'
+        self.assertEqual(
+            self.one(text), "7: limits.line_size: must not be above head_size"
+        )

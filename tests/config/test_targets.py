@@ -5,7 +5,6 @@ from __future__ import annotations
 from twisted.trial.unittest import SynchronousTestCase
 
 from lolly_tx.config import Names
-from lolly_tx.config.targets import TARGETS
 from lolly_tx.domain.target import Target
 from tests.config.texts import ROUTE, WEB, faults, read
 
@@ -122,12 +121,3 @@ class TargetsTests(SynchronousTestCase):
         named = [f"{{ url = 'http://a', id = '{n}' }}" for n in "xyx"]
         self.assertEqual([t.id for t in self.targets(*named[:2])], ["x", "y"])
         self.assertIn("has the same id as targets[0]", faults(_text(*named))[0])
-
-    def test_targets_can_be_written_again(self) -> None:
-        """What is shown of targets reads back as the same targets."""
-        targets = self.targets(
-            "{ url = 'http://a', weight = 2 }", "{ endpoint = 'unix:/b' }"
-        )
-        shown = TARGETS.show(targets)
-        text = f"{WEB}{ROUTE}[pool.app]\ntargets = {shown}\n"
-        self.assertEqual(read(text).pools["app"].targets, targets)
