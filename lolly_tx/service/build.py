@@ -36,6 +36,7 @@ from lolly_tx.proxy.accesslog import AccessLog
 from lolly_tx.proxy.exchange import Exchange
 from lolly_tx.proxy.proxy import Proxy, RouteEnd
 from lolly_tx.proxy.record import exchange_entry, refusal_entry
+from lolly_tx.proxy.resource import ReverseProxyResource
 from lolly_tx.service.admin import admin_site
 from lolly_tx.service.events import EventLog
 from lolly_tx.service.logfile import LogFile
@@ -48,7 +49,10 @@ class CannotListen(Exception):
 
 
 class LollyService(Service):
-    """The running proxy (`service.admin.Serving`)."""
+    """The running proxy (`service.admin.Serving`).
+
+    `resources`: each listener's proxy as a `twisted.web` resource, to mount elsewhere.
+    """
 
     log = Logger()
 
@@ -60,12 +64,14 @@ class LollyService(Service):
         deadlines: Deadlines,
         running: Mapping[str, RunningPool],
         listeners: Mapping[str, tuple[Any, Acceptor]],
+        resources: Mapping[str, ReverseProxyResource],
         access_log: AccessLog | None,
         log_file: LogFile | None,
     ) -> None:
         self.config = config
         self.pools: dict[str, Pool] = {n: r.pool for n, r in running.items()}
         self.running_pools = running
+        self.resources = resources
         self.draining = False
         self.listening = False
         self.acceptors = {name: acceptor for name, (_, acceptor) in listeners.items()}
@@ -238,16 +244,18 @@ def build(
     census = Census(limits.connections, limits.connections_per_client)
     timeouts = config.timeouts
     listeners = {}
+    resources = {}
     for name, listener in config.listeners.items():
         proxy = Proxy(
             _table(config, name, running),
             trusted,
             _refusal_recorder(access_log, name, wall),
         )
+        resources[name] = resource = ReverseProxyResource(proxy, name)
         endpoint = _endpoint(reactor, listener)
         acceptor = Acceptor(
             name,
-            proxy,
+            resource.proxy,
             secure=listener.tls is not None or listener.endpoint.startswith(("ssl:", "tls:")),
             deadlines=deadlines,
             census=census,
@@ -273,6 +281,7 @@ def build(
         deadlines=deadlines,
         running=running,
         listeners=listeners,
+        resources=resources,
         access_log=access_log,
         log_file=log_file,
     )

@@ -1,0 +1,207 @@
+"""The proxy as a `twisted.web` resource: the same exchanges through another door.
+
+    site = twisted.web.server.Site(ReverseProxyResource(proxy))
+
+mounts it in any site or klein app. Everything from routing to retries, health and
+back-pressure of responses is the very code behind our own listeners. What the site
+decides before a resource is asked:
+
+- the request's body has been read whole (into memory, or a temporary file when it is
+  long), so uploads do not stream and `Expect: 100-continue` is answered by the site;
+- its own parser accepts some requests ours would refuse, and refuses others; what it
+  passes on is checked again by ours, and answered 400 if it is not valid;
+- 1xx answers of the backend and request trailers are dropped, WebSocket and other
+  upgrades are not possible, HTTP/1.0 clients are not kept alive;
+- it frames the answer itself: a body without a length is sent in chunks.
+
+May import: domain, wire, net, proxy, twisted.web. Used by: service.build (one for each
+listener), and whoever mounts it.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from twisted.internet.interfaces import IPushProducer
+from twisted.python.failure import Failure
+from twisted.web.resource import IResource, Resource
+from twisted.web.server import NOT_DONE_YET, Request
+from zope.interface import implementer
+
+from lolly_tx.domain.errors import DownstreamGone
+from lolly_tx.net.doors import RequestSink
+from lolly_tx.net.downstream import address_text
+from lolly_tx.net.splice import Relay
+from lolly_tx.net.tunnel import TunnelEnd
+from lolly_tx.proxy.proxy import Proxy
+from lolly_tx.wire.errors import BadMessage
+from lolly_tx.wire.http1 import REQUEST_LIMITS, RequestHead, RequestReader
+
+# Said by the site about the bytes it received; ours are said about those we send.
+_OF_THE_SITE = frozenset((b"transfer-encoding", b"content-length", b"expect"))
+
+
+@implementer(IPushProducer)
+class SiteDoor:
+    """One request of a site (`net.doors.DoorIn`)."""
+
+    can_tunnel = False
+
+    def __init__(self, request: Request, proxy: Proxy, listener: str) -> None:
+        self.client = address_text(request.getClientAddress())
+        self.listener = listener
+        self.secure = bool(request.isSecure())
+        self.exchange: RequestSink | None = None
+        self._request = request
+        self._proxy = proxy
+        self._over = False
+        request.notifyFinish().addErrback(self._eb_gone)
+
+    def _eb_gone(self, reason: Failure) -> None:
+        self._over = True
+        exchange, self.exchange = self.exchange, None
+        if exchange is not None:
+            exchange.downstream_failed(DownstreamGone("client closed the connection"))
+
+    def last(self) -> None:
+        """The connection ends with this answer: what follows is not to be believed."""
+        channel = self._request.channel
+        if hasattr(channel, "persistent"):  # not so over HTTP/2
+            channel.persistent = False
+
+    # -- DoorIn
+
+    def start(self, status: int, reason: bytes, fields: bytes, framing: int) -> None:
+        """Begin the response."""
+        request = self._request
+        request.setResponseCode(status, reason)
+        headers = request.responseHeaders
+        # The site's own Server and Date stand for an origin; here there is one.
+        headers.removeHeader(b"server")
+        headers.removeHeader(b"date")
+        request.defaultContentType = None  # type: ignore[assignment]  # none is sent
+        for line in fields.split(b"\r\n"):
+            name, colon, value = line.partition(b":")
+            if colon:
+                headers.addRawHeader(name, value.strip(b"\t "))
+        request.registerProducer(self, True)
+
+    def interim(self, status: int, reason: bytes, fields: bytes) -> None:
+        """A site has no way to send one."""
+
+    def write(self, data: bytes) -> None:
+        """Body bytes."""
+        self._request.write(data)
+
+    def flush(self) -> None:
+        """Let the head leave."""
+        if not self._over:
+            self._request.write(b"")
+
+    def finish(self, trailers: bytes = b"") -> None:
+        """The response is complete."""
+        self.exchange = None
+        if not self._over:
+            self._over = True
+            self._request.unregisterProducer()
+            self._request.finish()
+
+    def abort(self) -> None:
+        """Let the client see that the response is not complete."""
+        self.exchange = None
+        if not self._over:
+            self._over = True
+            channel = self._request.channel
+            transport = getattr(channel, "transport", channel)
+            getattr(transport, "abortConnection", transport.loseConnection)()
+
+    def pause_request(self) -> None:
+        """The site has read it all already."""
+
+    def resume_request(self) -> None:
+        """As above."""
+
+    def forwarding(self, head: RequestHead) -> bytes:
+        """The forwarding lines."""
+        return self._proxy.forwarding(self.client, self.secure, head)
+
+    def response_sink(self) -> Any | None:
+        """The site frames and counts the bytes."""
+        return None
+
+    def request_source(self) -> tuple[Any, int] | None:
+        """Nothing is left to read."""
+        return None
+
+    def request_relaying(self, relay: Relay) -> None:
+        """Not asked for: there is no source."""
+
+    def request_relayed(self) -> None:
+        """As above."""
+
+    def tunnel_end(self) -> TunnelEnd | None:
+        """The connection stays the site's."""
+        return None
+
+    # -- IPushProducer: whether the client takes our bytes
+
+    def pauseProducing(self) -> None:
+        """It does not."""
+        if self.exchange is not None:
+            self.exchange.pause_response()
+
+    def resumeProducing(self) -> None:
+        """It does again."""
+        if self.exchange is not None:
+            self.exchange.resume_response()
+
+    def stopProducing(self) -> None:
+        """The connection is going; notifyFinish tells."""
+
+
+@implementer(IResource)
+class ReverseProxyResource(Resource):
+    """Every request below its place in a site goes to the pools of `proxy`.
+
+    The request target goes upstream as the client sent it, with the path segments that
+    led here. `listener`: the name that the access log shows.
+    """
+
+    isLeaf = True
+
+    def __init__(self, proxy: Proxy, listener: str = "site") -> None:
+        super().__init__()
+        self.proxy = proxy
+        self.listener = listener
+        self._reader = RequestReader(REQUEST_LIMITS)
+
+    def render(self, request: Request) -> int:
+        """Begin the exchange; it answers in its own time."""
+        door = SiteDoor(request, self.proxy, self.listener)
+        assert request.content is not None
+        body = request.content.read()
+        try:
+            head = self._head(request, len(body))
+        except BadMessage as error:
+            door.last()
+            self.proxy.refused(door, error, False)
+            return NOT_DONE_YET
+        self.proxy.open_exchange(door, head, body, b"", True)
+        return NOT_DONE_YET
+
+    def _head(self, request: Request, length: int) -> RequestHead:
+        """What the client sent, as our own reader sees it. Raises `BadMessage`."""
+        lines = [b"%b %b %b" % (request.method, request.uri, request.clientproto)]
+        had_body = False
+        for name, values in request.requestHeaders.getAllRawHeaders():
+            lower = name.lower()
+            if lower in _OF_THE_SITE:
+                had_body = had_body or lower != b"expect"
+                continue
+            lines += [b"%b: %b" % (name, value) for value in values]
+        if had_body or length:
+            lines.append(b"Content-Length: %d" % length)
+        head = self._reader.read(b"\r\n".join(lines) + b"\r\n\r\n")
+        if head is None:
+            raise BadMessage("malformed request")
+        return head
