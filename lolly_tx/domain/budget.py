@@ -1,0 +1,103 @@
+"""The budget of extra attempts, shared by retries and hedges.
+
+May import: nothing of ours. Used by: proxy.forward (one per pool).
+
+Retries help against a failure here and there and finish off a backend that is overloaded. So they may be a
+share of the requests of the last ten seconds, plus a small floor for pools with little traffic; what is spent
+counts as long as what was earned.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+
+SPAN = 10
+"""Seconds over which requests and attempts are set against each other, one slot per second."""
+
+
+class RetryBudget:
+    """In any `SPAN` seconds: extra attempts <= `share` x requests + `floor` per second.
+
+    `share`: 0..1 and more. `floor`: attempts per second, whatever the traffic. Both 0: no extra attempts at all.
+    """
+
+    __slots__ = (
+        "_earned",
+        "_from",
+        "_now_requests",
+        "_now_spent",
+        "_slots",
+        "_spent",
+        "floor",
+        "refused",
+        "requests",
+        "share",
+        "spent",
+    )
+
+    def __init__(self, share: float = 0.2, floor: float = 3.0) -> None:
+        if share < 0 or floor < 0:
+            raise ValueError("the retry budget's share and floor are never negative")
+        self.share = share
+        self.floor = floor
+        self.spent = 0
+        """Extra attempts granted."""
+        self.refused = 0
+        """Extra attempts refused."""
+        self.requests = 0
+        """Requests seen."""
+        self._slots: deque[tuple[float, int, int]] = deque()
+        self._earned = self._spent = 0
+        self._now_requests = self._now_spent = 0
+        self._from = float("-inf")
+
+    def __repr__(self) -> str:
+        return f"<RetryBudget {self.share:g} + {self.floor:g}/s, {self.spent} spent>"
+
+    def request(self, now: float) -> None:
+        """A request came in (its first attempt is free)."""
+        self.requests += 1
+        if now >= self._from + 1.0:
+            self._turn(now)
+        self._now_requests += 1
+
+    def withdraw(self, now: float) -> bool:
+        """One extra attempt, if the budget has it."""
+        if now >= self._from + 1.0:
+            self._turn(now)
+        if self._spent + self._now_spent + 1 > self._allowed():
+            self.refused += 1
+            return False
+        self.spent += 1
+        self._now_spent += 1
+        return True
+
+    def balance(self, now: float) -> float:
+        """Extra attempts left at `now`."""
+        if now >= self._from + 1.0:
+            self._turn(now)
+        return max(0.0, self._allowed() - self._spent - self._now_spent)
+
+    @property
+    def amplification(self) -> float:
+        """Attempts per request since the start; 1.0 without any retry."""
+        return 1.0 + self.spent / self.requests if self.requests else 1.0
+
+    def _allowed(self) -> float:
+        # The smallest addition undoes the binary rounding of such shares as 0.2.
+        requests = self._earned + self._now_requests
+        return self.share * requests + self.floor * SPAN + 1e-9
+
+    def _turn(self, now: float) -> None:
+        """Close the slot of the last second and drop those older than the span."""
+        slots = self._slots
+        if self._now_requests or self._now_spent:
+            slots.append((self._from, self._now_requests, self._now_spent))
+            self._earned += self._now_requests
+            self._spent += self._now_spent
+            self._now_requests = self._now_spent = 0
+        while slots and slots[0][0] <= now - SPAN:
+            _, requests, spent = slots.popleft()
+            self._earned -= requests
+            self._spent -= spent
+        self._from = now
