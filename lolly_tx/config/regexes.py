@@ -94,7 +94,6 @@ class _Ways:
 
     def choice(self, taken: Characters, bits: float) -> None:
         """Something that can take its text in several ways."""
-        self.fixed(taken)
         self.choices.append((taken, bits))
         if self.bits > _MOST_BITS:
             raise _Refused("has too many open repeats that can take the same text")
@@ -156,12 +155,15 @@ class _Ways:
         elif endless:
             self._apart(body, True, True)
         else:
-            for _ in range(high):
+            for round in range(high):
+                before, least = self.choices, self.bits
                 self.sequence(body, repeated or high > 1, open)
+                if round >= low and self.bits < least:
+                    self.choices = before  # it may as well not be there
+        if low:
+            self.fixed(taken)
         if low != high:
             self.choice(taken, bits)
-        elif high:
-            self.fixed(taken)
 
     def _branch(self, branches: Any, repeated: bool) -> None:
         """A choice, unless the first character decides it."""

@@ -62,6 +62,9 @@ class RefusalTests(SynchronousTestCase):
             "^" + "(?:a|aa)" * 31 + "$",
             "^(?:[ab]{1,20}a){8}c",
             "^a{0,99}a{0,99}a{0,99}$",
+            "^a*/?a*/?a*$",
+            "^a*(?:/x)?a*(?:/x)?a*$",
+            "^(?:a{2,}/?.){0,30}b",
         ):
             self.assertIn("too many open repeats", refusal(pattern), pattern)
 
