@@ -57,7 +57,7 @@ class AddressTests(SynchronousTestCase):
     """Where an endpoint connects to."""
 
     def setUp(self) -> None:
-        self.reactor = MemoryReactorClock()
+        self.reactor: Any = MemoryReactorClock()
         self.factory = RecorderFactory()
 
     def connect(self, target: Target, **settings: Any) -> Deferred[Any]:
@@ -278,7 +278,7 @@ class HandshakeTests(SynchronousTestCase):
     """https targets, against a TLS server in memory."""
 
     def setUp(self) -> None:
-        self.reactor = MemoryReactorClock()
+        self.reactor: Any = MemoryReactorClock()
         self.reactor.nameResolver = _Resolver(["10.0.0.1"])
         self.factory = RecorderFactory()
         self.authority = self.mktemp()
@@ -365,7 +365,7 @@ class HandshakeTests(SynchronousTestCase):
     def test_plain_bytes_end_the_connection(self) -> None:
         """A server that does not speak TLS is a failed connect (S50)."""
         connecting = self.connect()
-        server = Recorder()
+        server: Any = Recorder()
         server.on_data = lambda data: server.transport.write(b"HTTP/1.1 400\r\n\r\n")
         pump = self.serve(server=server)
         pump.flush()
@@ -375,7 +375,7 @@ class HandshakeTests(SynchronousTestCase):
     def test_closed_in_the_handshake(self) -> None:
         """A server that hangs up within the handshake is a failed connect."""
         connecting = self.connect()
-        server = Recorder()
+        server: Any = Recorder()
         server.on_data = lambda data: server.transport.loseConnection()
         pump = self.serve(server=server)
         pump.flush()
@@ -390,9 +390,7 @@ class HandshakeTests(SynchronousTestCase):
         self.reactor.advance(5)
         self.failureResultOf(connecting, ConnectTimedOut)
         self.assertTrue(
-            self.client_transport.disconnected
-            or self.client_transport.disconnecting
-            or self.client_transport.aborting
+            self.client_transport.disconnected or self.client_transport.disconnecting
         )
 
     def test_cancelled_in_the_handshake(self) -> None:

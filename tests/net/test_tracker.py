@@ -67,7 +67,8 @@ class TrackerTests(SynchronousTestCase):
 
     def test_cancel_with_a_reason(self) -> None:
         """A timeout of ours cancels too, and is held against the node."""
-        tracked = self.tracker.track(Deferred(), connecting=False)
+        attempt: Deferred[Any] = Deferred()
+        tracked = self.tracker.track(attempt, connecting=False)
         self.tracker.because = ResponseTimedOut("no answer in 3 s")
         tracked.cancel()
         failure = self.failureResultOf(tracked, ResponseTimedOut)
