@@ -5,6 +5,8 @@ May import: wire, net. Used by: service.listener.
 
 from __future__ import annotations
 
+from heapq import nsmallest
+from operator import attrgetter
 from typing import Callable, Protocol
 
 import attrs
@@ -88,6 +90,10 @@ OVERLOADED = (
 )
 
 
+SHED_PART = 32
+"""At the cap, one in so many of the idle connections is closed to make room."""
+
+
 class _TurnedAway(BareProtocol):
     """A connection over the limit: told so, and closed."""
 
@@ -134,6 +140,7 @@ class Acceptor:
         self.doors: set[Http1Server] = set()
         self.accepted = 0
         self.turned_away = 0
+        self.shed = 0
         self.open_exchange = site.open_exchange
         self.refused = site.refused
         self.forwarding = site.forwarding
@@ -147,12 +154,31 @@ class Acceptor:
     def buildProtocol(self, addr: IAddress | None) -> Http1Server | BareProtocol:
         """A door for a client at `addr`."""
         client = address_text(addr)
-        full = self.most and len(self.doors) >= self.most
-        if full or not self.census.admit(client):
+        if not self._has_room(client) and not (
+            self._make_room() and self._has_room(client)
+        ):
             self.turned_away += 1
             return _TurnedAway()
         self.accepted += 1
         return Http1Server(self, client)
+
+    def _has_room(self, client: str) -> bool:
+        full = self.most and len(self.doors) >= self.most
+        return not full and self.census.admit(client)
+
+    def _make_room(self) -> int:
+        """Close some of the connections that have been idle longest; how many.
+
+        Several at a time, because finding them means looking at all.
+        """
+        idle = [door for door in self.doors if door.idle]
+        shed = nsmallest(len(idle) // SHED_PART + 1, idle, attrgetter("deadline"))
+        for door in shed:
+            door.shed()
+            # The reactor reports the loss in its next round; the room is there now.
+            self.lost(door)
+        self.shed += len(shed)
+        return len(shed)
 
     def connected(self, door: Http1Server) -> None:
         """A door has its transport."""
@@ -161,10 +187,11 @@ class Acceptor:
         self.deadlines.add(door)
 
     def lost(self, door: Http1Server) -> None:
-        """A door is closed."""
-        self.doors.discard(door)
-        self.census.leave(door.client)
-        self.deadlines.discard(door)
+        """A door is closed, or about to be."""
+        if door in self.doors:
+            self.doors.remove(door)
+            self.census.leave(door.client)
+            self.deadlines.discard(door)
 
     def drain(self) -> None:
         """Let the doors close: idle ones now, busy ones after their answer."""

@@ -43,6 +43,8 @@ _IDLE, _HEAD, _BODY, _ANSWER, _LINGER, _TUNNEL, _CLOSED = range(7)
 
 PIPELINE_BYTES = 65536
 """Bytes of later requests kept while one is answered; then we stop reading."""
+EXAMINE_BYTES = 1024
+"""An incomplete head is looked at again when a line ends, or after this many bytes."""
 LINGER_BYTES = 65536
 """Unread request bytes swallowed after an early answer (RELIABILITY S29)."""
 LINGER_SECONDS = 2.0
@@ -55,11 +57,43 @@ CONTINUE = b"HTTP/1.1 100 Continue\r\n\r\n"
 class Http1Server:
     """One client connection (`DoorIn`)."""
 
-    factory: Any = None
-    transport: Any = None
+    __slots__ = (
+        "__weakref__",
+        "_body_bytes",
+        "_chunking",
+        "_decoder",
+        "_examined",
+        "_forwarding",
+        "_forwarding_host",
+        "_keep",
+        "_left",
+        "_no_more",
+        "_out",
+        "_parsing",
+        "_pending",
+        "_reading_stopped",
+        "_relay",
+        "_stalled_at",
+        "_started",
+        "_state",
+        "_tunnel",
+        "_version",
+        "acceptor",
+        "client",
+        "deadline",
+        "exchange",
+        "factory",
+        "listener",
+        "requests",
+        "secure",
+        "transport",
+    )
+
     can_tunnel = True
 
     def __init__(self, acceptor: Acceptor, client: str) -> None:
+        self.factory: Any = None
+        self.transport: Any = None
         self.acceptor = acceptor
         self.client = client
         self.listener = acceptor.name
@@ -69,6 +103,7 @@ class Http1Server:
         self.requests = 0
         self._state = _IDLE
         self._pending = b""
+        self._examined = 0
         self._decoder: ChunkDecoder | None = None
         self._left = 0
         self._body_bytes = 0
@@ -112,7 +147,14 @@ class Http1Server:
         """Bytes from the client."""
         state = self._state
         if state <= _HEAD:
-            self._read_heads(self._pending + data if self._pending else data)
+            if self._pending:
+                line_ended = b"\n" in data
+                data = self._pending + data
+                if not line_ended and len(data) < self._examined + EXAMINE_BYTES:
+                    # Byte by byte, a head must not be looked at again for each byte.
+                    self._pending = data
+                    return
+            self._read_heads(data)
         elif state == _BODY:
             self._read_body(data)
         elif state == _ANSWER:
@@ -222,6 +264,7 @@ class Http1Server:
                 break
             if head is None:
                 self._pending = data
+                self._examined = len(data)
                 if self._state == _IDLE:
                     self._state = _HEAD
                     self.deadline = acceptor.now() + acceptor.timeouts.head
@@ -515,6 +558,15 @@ class Http1Server:
         self._state = _CLOSED
         self.deadline = NEVER
         self.transport.abortConnection()
+
+    @property
+    def idle(self) -> bool:
+        """Kept alive, and nothing of a next request has come."""
+        return self._state == _IDLE and self.requests > 0
+
+    def shed(self) -> None:
+        """Close an idle connection at once, to make room."""
+        self._abort()
 
     def drain(self) -> None:
         """The proxy is stopping: end now if idle, else after the current answer."""

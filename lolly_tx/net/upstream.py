@@ -75,10 +75,33 @@ class UpstreamLimits:
 class Http1Client:
     """One connection to a target (a door out)."""
 
-    factory: Any = None
-    transport: Any = None
+    __slots__ = (
+        "__weakref__",
+        "_decoder",
+        "_interim",
+        "_is_head",
+        "_keep",
+        "_left",
+        "_paused",
+        "_pending",
+        "_relay",
+        "_sent_all",
+        "_stalled_at",
+        "_state",
+        "_tunnel",
+        "_upgrade",
+        "born",
+        "deadline",
+        "exchange",
+        "factory",
+        "served",
+        "transport",
+        "upstream",
+    )
 
     def __init__(self, upstream: Upstream) -> None:
+        self.factory: Any = None
+        self.transport: Any = None
         self.upstream = upstream
         self.deadline = NEVER
         self.exchange: ResponseSink | None = None
