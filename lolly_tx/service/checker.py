@@ -139,7 +139,7 @@ class HealthChecker:
             self._schedule(node_id, now, now - self.interval * number / len(nodes))
         self._loop = loop = LoopingCall(self._tick)
         loop.clock = self._clock
-        loop.start(self._tick_seconds, now=True).addErrback(self._eb_loop)
+        loop.start(self._tick_seconds, now=True).addErrback(self._eb_bug)
 
     def stop(self) -> None:
         """Stop probing and cancel the probes in flight. Does nothing when stopped.
@@ -175,8 +175,10 @@ class HealthChecker:
         except Exception:
             self.log.failure("Health checks of pool {pool}", pool=self.pool.name)
 
-    def _eb_loop(self, failure: Failure) -> None:
-        self.log.failure("The loop of health checks ended", failure=failure)
+    def _eb_bug(self, failure: Failure) -> None:
+        self.log.failure(
+            "Health checks of pool {pool}", failure=failure, pool=self.pool.name
+        )
 
     def _follow_membership(self, now: float) -> None:
         """Probe who joined at once, forget who left."""
@@ -237,9 +239,9 @@ class HealthChecker:
         heappush(self._heap, due)
 
     def _again(self, node_id: str, slot: float, now: float) -> None:
-        """Schedule the next probe: an interval after `slot`, but not before `now`."""
+        """Schedule the next probe: an interval after `slot`, or in a tick if that is over."""
         shift = self.jitter * self._random.uniform(-1.0, 1.0) if self.jitter else 0.0
-        at = max(now, slot + self.interval * (1.0 + shift))
+        at = max(now + self._tick_seconds, slot + self.interval * (1.0 + shift))
         self._schedule(node_id, at, at)
 
     # -- one probe
@@ -268,7 +270,7 @@ class HealthChecker:
             errbackArgs=(node_id,),
         )
         result.addBoth(self._cb_over, node_id, probe)
-        result.addErrback(self._eb_bug, node_id)
+        result.addErrback(self._eb_bug)
 
     def _cb_observed(self, observation: Observation, node_id: str) -> None:
         self._excuse = ""
@@ -295,22 +297,21 @@ class HealthChecker:
                 excuse=excuse,
             )
 
-    def _cb_over(self, _: object, node_id: str, probe: _Probe) -> None:
+    def _cb_over(self, bug: Failure | None, node_id: str, probe: _Probe) -> None:
         """The probe is over: schedule the next, and start who waited for room."""
+        if bug is not None:
+            self.log.failure(
+                "Taking in the check of {target} in pool {pool}",
+                failure=bug,
+                target=node_id,
+                pool=self.pool.name,
+            )
         if self._in_flight.get(node_id) is not probe:
             return  # abandoned
         del self._in_flight[node_id]
         now = self._now()
         self._again(node_id, probe.slot, now)
         self._start_due(now)
-
-    def _eb_bug(self, failure: Failure, node_id: str) -> None:
-        self.log.failure(
-            "Taking in the check of {target} in pool {pool}",
-            failure=failure,
-            target=node_id,
-            pool=self.pool.name,
-        )
 
     def _abandon(self, node_id: str) -> None:
         """Cancel a probe and want nothing more of it."""
