@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import io
+import shutil
 import sys
+import tempfile
 from pathlib import Path
 
 from twisted.trial.unittest import SynchronousTestCase
@@ -21,7 +23,9 @@ class CheckTests(SynchronousTestCase):
         return cli.main(argv), out.getvalue(), err.getvalue()
 
     def file(self, text: str) -> str:
-        path = Path(self.mktemp())
+        folder = tempfile.mkdtemp()
+        self.addCleanup(shutil.rmtree, folder)
+        path = Path(folder, "t.toml")
         path.write_text(text)
         return str(path)
 

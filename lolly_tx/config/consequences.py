@@ -2,10 +2,11 @@
 
 The theory, for a target that dies or comes back at the worst moment:
 
-- A probe starts every `interval` (up to `interval * (1 + jitter)` after the one before),
-  but not before the one before has ended, so the spacing is `max(that, timeout)` while
-  probes hang. A target that dies right after answering is seen by the next probe; it
-  is down after `fall` of them, and the last one may take `timeout` to fail.
+- A probe starts every `interval` (up to `interval * (1 + jitter)` after the one before,
+  give or take half a tick of the checker), but not before the one before has ended, so
+  the spacing is `max(that, timeout)` while probes hang. A target that dies right after
+  answering is seen by the next probe; it is down after `fall` of them, and the last one
+  may take `timeout` to fail.
 - One that comes back right after a probe failed is up after `rise` good ones.
 - With more targets than `concurrency`, probes wait for each other when all hang.
 - Passive: `max_fails` failed attempts in a row, each as long as its timeouts allow.
@@ -51,6 +52,11 @@ def consequences(config: Config) -> tuple[Consequence, ...]:
     return tuple(found)
 
 
+def tick_seconds(health: Health) -> float:
+    """How exact the checker is: one look per tick (see `service.checker`)."""
+    return min(max(health.interval / 20, 0.02), 1.0)
+
+
 def spacing_seconds(health: Health) -> float:
     """The longest time from the start of one probe to the next."""
     return max(health.interval * (1 + health.jitter), health.timeout)
@@ -59,7 +65,7 @@ def spacing_seconds(health: Health) -> float:
 def detection_seconds(health: Health, targets: int) -> float:
     """The longest time until a target that stops answering is down, by probes."""
     waiting = (math.ceil(targets / health.concurrency) - 1) * health.timeout
-    first = health.interval * (1 + health.jitter)
+    first = health.interval * (1 + health.jitter) + tick_seconds(health)
     return (
         first + (health.fall - 1) * spacing_seconds(health) + waiting + health.timeout
     )
@@ -67,13 +73,13 @@ def detection_seconds(health: Health, targets: int) -> float:
 
 def refusal_seconds(health: Health) -> float:
     """The same for a target that refuses connections, which fails a probe at once."""
-    return health.fall * health.interval * (1 + health.jitter)
+    return health.fall * health.interval * (1 + health.jitter) + tick_seconds(health)
 
 
 def recovery_seconds(health: Health) -> float:
     """The longest time until a target that answers again is up, its answers aside."""
     later = (health.rise - 1) * health.interval * (1 + health.jitter)
-    return spacing_seconds(health) + later
+    return spacing_seconds(health) + later + tick_seconds(health)
 
 
 def probe_rate(pool: PoolSettings) -> float:

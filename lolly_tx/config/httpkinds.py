@@ -18,7 +18,7 @@ from lolly_tx.domain.routes import normal_path
 
 _TOKEN = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")
 _FIELD_VALUE = re.compile(r"[\t\x20-\x7e\x80-\xff]*")
-_STATUS_RANGE = re.compile(r"([1-5][0-9][0-9])(?:-([1-5][0-9][0-9]))?")
+_STATUS_RANGE = re.compile(r"!?([1-5][0-9][0-9])(?:-([1-5][0-9][0-9]))?")
 
 
 class _RoutePath(Word):
@@ -133,7 +133,7 @@ class _HashKey(Word):
 
 
 class _StatusRange(Word):
-    """A status or a range of them."""
+    """A status or a range of them; "!" takes it away from the others."""
 
     word = "status"
 
@@ -142,7 +142,9 @@ class _StatusRange(Word):
             raw = str(raw)
         match = _STATUS_RANGE.fullmatch(plain_text(raw))
         if match is None or int(match[2] or match[1]) < int(match[1]):
-            raise Rejected('must be a status such as "204" or a range, "200-299"')
+            raise Rejected(
+                'must be a status such as "204", a range, "200-299", or "!404"'
+            )
         return str(raw)
 
 

@@ -36,7 +36,11 @@ class Match:
 
     status: tuple[str, ...] = attrs.field(
         default=("200-299",),
-        metadata=about(STATUS_RANGES, "Good statuses, single or as ranges."),
+        metadata=about(
+            STATUS_RANGES,
+            'Good statuses: "204", "200-299"; "!404" takes one away from the others, or'
+            " from all when there are no others.",
+        ),
     )
     body: str = attrs.field(
         default="",

@@ -1,6 +1,6 @@
 """One file being read: its tree, its lines, and the places in it.
 
-May import: problems, schema, positions, environment. Used by: load.
+May import: problems, schema, positions, environment, domain.balancers. Used by: load.
 """
 
 from __future__ import annotations
@@ -17,8 +17,9 @@ from lolly_tx.config.environment import filled_tree
 from lolly_tx.config.kinds import quoted
 from lolly_tx.config.positions import Path, line_index
 from lolly_tx.config.problems import Problem
+from lolly_tx.domain.balancers import Balancers
 
-BUILT_IN_BALANCERS = frozenset({"round_robin", "least_conn", "random", "ip_hash"})
+BUILT_IN_BALANCERS = frozenset(Balancers().names())
 
 _LONGEST_VALUE = 60
 _SYNTAX = re.compile(

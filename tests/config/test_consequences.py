@@ -13,33 +13,46 @@ from lolly_tx.config.consequences import (
     probe_rate,
     recovery_seconds,
     refusal_seconds,
+    tick_seconds,
 )
 from lolly_tx.config.model import Health, PoolSettings, Retry
 from lolly_tx.domain.target import Target
+from lolly_tx.service.checker import (
+    _LONGEST_TICK,
+    _SHORTEST_TICK,
+    TICKS_PER_INTERVAL,
+)
 from tests.config.texts import ROUTE, WEB, WHOLE, read
 
 
 class FiguresTests(SynchronousTestCase):
     def test_detection(self) -> None:
         """A dead target is down after its probes, the last one timing out."""
-        self.assertEqual(detection_seconds(Health(), 3), 15.0)
-        self.assertEqual(detection_seconds(Health(fall=3), 3), 35.0)
-        self.assertEqual(detection_seconds(Health(jitter=0.1), 3), 16.0)
+        self.assertEqual(detection_seconds(Health(), 3), 15.5)
+        self.assertEqual(detection_seconds(Health(fall=3), 3), 35.5)
+        self.assertEqual(detection_seconds(Health(jitter=0.1), 3), 16.5)
         # Probes that hang longer than the interval hold the next one up.
-        self.assertEqual(
-            detection_seconds(Health(interval=1, timeout=5, fall=2), 1), 11
-        )
+        slow = Health(interval=1.0, timeout=5.0, fall=2)
+        self.assertEqual(detection_seconds(slow, 1), 11.05)
         # 130 targets, 64 at once: two rounds of timeouts before the last ones.
-        self.assertEqual(detection_seconds(Health(), 130), 25.0)
+        self.assertEqual(detection_seconds(Health(), 130), 25.5)
 
     def test_refusal(self) -> None:
         """A target that refuses connections fails its probes at once."""
-        self.assertEqual(refusal_seconds(Health(fall=2, jitter=0.5)), 30.0)
+        self.assertEqual(refusal_seconds(Health(fall=2, jitter=0.5)), 30.5)
 
     def test_recovery(self) -> None:
         """A target that is back is up after its good probes."""
-        self.assertEqual(recovery_seconds(Health(rise=2)), 20.0)
-        self.assertEqual(recovery_seconds(Health(interval=1, timeout=5)), 5.0)
+        self.assertEqual(recovery_seconds(Health(rise=2)), 20.5)
+        self.assertEqual(recovery_seconds(Health(interval=1.0, timeout=5.0)), 5.05)
+
+    def test_tick(self) -> None:
+        """The checker is as exact as the figures say."""
+        for interval in (0.1, 1.0, 10.0, 60.0):
+            tick = min(
+                max(interval / TICKS_PER_INTERVAL, _SHORTEST_TICK), _LONGEST_TICK
+            )
+            self.assertEqual(tick_seconds(Health(interval=interval)), tick)
 
     def test_probe_rate(self) -> None:
         """Each target is probed once per interval."""
@@ -88,8 +101,8 @@ class LinesTests(SynchronousTestCase):
         self.assertEqual(
             self.lines(text),
             [
-                "pool app: active checks: down at most 15s after it stops answering, 10s"
-                " after it refuses; up at most 10s after it answers again",
+                "pool app: active checks: down at most 15.5s after it stops answering, 10.5s"
+                " after it refuses; up at most 10.5s after it answers again",
                 "pool app: probe load: 0.1/s per target, 0.2/s in all, at most 2 at once",
                 "pool app: passive record: down after 3 failed in a row (each takes at"
                 " most 35s without a byte), for 1m, then one trial",

@@ -95,10 +95,12 @@ class HttpKindsTests(SynchronousTestCase):
     def test_statuses(self) -> None:
         """Statuses are single or ranges, numbers or text."""
         health = "[pool.app.health]\n"
-        config = read(WHOLE + health + 'match.status = [204, "300-399"]')
+        config = read(WHOLE + health + 'match.status = [204, "300-399", "!304"]')
         assert config.pools["app"].health is not None
-        self.assertEqual(config.pools["app"].health.match.status, ("204", "300-399"))
-        for wrong in ('"299-200"', '"2xx"', "99", "true"):
+        self.assertEqual(
+            config.pools["app"].health.match.status, ("204", "300-399", "!304")
+        )
+        for wrong in ('"299-200"', '"2xx"', '"!"', "99", "true"):
             self.assertIn("must be", pool_fault(f"{health}match.status = [{wrong}]"))
 
     def test_retry_causes(self) -> None:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import os
+import shutil
+import tempfile
 from pathlib import Path
 
 from twisted.trial.unittest import SynchronousTestCase
@@ -295,7 +297,8 @@ class IncludeTests(SynchronousTestCase):
 class DiskTests(SynchronousTestCase):
     def test_real_files(self) -> None:
         """Files are read from the disk, hidden ones and folders left alone."""
-        folder = Path(self.mktemp()).absolute()
+        folder = Path(tempfile.mkdtemp())
+        self.addCleanup(shutil.rmtree, folder)
         (folder / "d" / "x.toml").mkdir(parents=True)
         (folder / "d" / ".hidden.toml").write_text("bad")
         (folder / "d" / "pool.toml").write_text(POOL)
@@ -312,8 +315,8 @@ class DiskTests(SynchronousTestCase):
 
     def test_what_is_no_file(self) -> None:
         """Folders and files above 8 MiB are refused."""
-        folder = Path(self.mktemp()).absolute()
-        folder.mkdir()
+        folder = Path(tempfile.mkdtemp())
+        self.addCleanup(shutil.rmtree, folder)
         with open(folder / "big", "wb") as big:
             big.truncate((8 << 20) + 1)
         for path, part in ((folder, "not a regular file"), (folder / "big", "8 MiB")):
