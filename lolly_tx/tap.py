@@ -10,6 +10,7 @@ import os
 import sys
 from typing import TYPE_CHECKING
 
+from twisted.application.service import MultiService
 from twisted.python import usage
 
 from lolly_tx._version import __version__
@@ -41,22 +42,40 @@ class Options(usage.Options):
 def makeService(options: Options) -> IService:
     """Make the service that twistd runs.
 
-    Nothing listens yet when this returns. A configuration that is wrong ends the
-    process with status 1 and all its errors on standard error.
+    Nothing listens yet when this returns. What is wrong with the configuration, or with
+    a file or an address in it, ends the process with status 1 and is all that is said.
     """
     # Imported here: the reactor is installed by now, and `twistd --help` stays quick.
     from twisted.internet import reactor
 
     from lolly_tx.cli import installed_names
     from lolly_tx.config import ConfigErrors, load
+    from lolly_tx.net.endpoints import BadEndpoint
+    from lolly_tx.net.tls_contexts import TLSSettingsError
     from lolly_tx.service.build import build
     from lolly_tx.service.demo import Demo
 
     path = options["config"]
-    if path is None:
-        return Demo(reactor, build)
+    whole = _Whole()
     try:
-        config = load(path, os.environ, names=installed_names())
-    except ConfigErrors as errors:
-        raise SystemExit(str(errors)) from None
-    return build(reactor, config)
+        if path is None:
+            part: IService = Demo(reactor, build)
+        else:
+            part = build(reactor, load(path, os.environ, names=installed_names()))
+    except (ConfigErrors, BadEndpoint, TLSSettingsError, OSError) as error:
+        raise SystemExit(str(error)) from None
+    part.setServiceParent(whole)
+    return whole
+
+
+class _Whole(MultiService):
+    """The service as twistd sees it: when it cannot listen, one line says why."""
+
+    def privilegedStartService(self) -> None:
+        """Start listening, or end the process with status 1."""
+        from lolly_tx.service.build import CannotListen
+
+        try:
+            super().privilegedStartService()
+        except CannotListen as error:
+            raise SystemExit(f"lolly: {error}") from None

@@ -1,6 +1,7 @@
 """Tests of `twistd lolly`: the plugin, the options, the service."""
 
 import os
+import socket
 import subprocess
 import sys
 import tempfile
@@ -18,6 +19,15 @@ from twisted.trial.unittest import SynchronousTestCase
 from lolly_tx import plugins, tap
 from lolly_tx._version import __version__
 from lolly_tx.service.demo import Demo
+
+CONFIG = """\
+[listener.web]
+endpoint = "tcp:{port}:interface=127.0.0.1"
+[[route]]
+pool = "app"
+[pool.app]
+targets = ["http://127.0.0.1:9"]
+"""
 
 
 class PluginTests(SynchronousTestCase):
@@ -91,7 +101,42 @@ class ServiceTests(SynchronousTestCase):
 
     def test_demo(self):
         """Without a configuration it is the demonstration."""
-        self.assertIsInstance(self.make(), Demo)
+        [part] = self.make().services
+        self.assertIsInstance(part, Demo)
+
+    def run_with(self, text):
+        """The service of a configuration that says `text`."""
+        folder = tempfile.TemporaryDirectory()
+        self.addCleanup(folder.cleanup)
+        path = Path(folder.name) / "lolly.toml"
+        path.write_text(text)
+        return self.make("--config", str(path))
+
+    def test_configuration(self):
+        """With a configuration it is the proxy that it describes."""
+        [part] = self.run_with(CONFIG.format(port=8080)).services
+        self.assertEqual(part.config.listeners["web"].name, "web")
+
+    def test_port_in_use(self):
+        """A port that somebody has ends the process with one line that names it."""
+        with socket.create_server(("127.0.0.1", 0)) as taken:
+            port = taken.getsockname()[1]
+            service = self.run_with(CONFIG.format(port=port))
+            with self.assertRaises(SystemExit) as end:
+                service.privilegedStartService()
+        self.assertIn(f"cannot listen on tcp:{port}", end.exception.code)
+        self.assertNotIn("\n", end.exception.code)
+
+    def test_certificate_that_is_none(self):
+        """A certificate that cannot be read ends the process before anything listens."""
+        with tempfile.NamedTemporaryFile(suffix=".pem") as empty:
+            with self.assertRaises(SystemExit) as end:
+                tls = f'tls.certificate = "{empty.name}"\n'
+                self.run_with(
+                    CONFIG.format(port=8080) + "[listener.web2]\n"
+                    'endpoint = "tcp:8081:interface=127.0.0.1"\n' + tls
+                )
+        self.assertIn(empty.name, end.exception.code)
 
     def test_wrong_configuration(self):
         """A wrong configuration ends the process with all its errors and status 1."""

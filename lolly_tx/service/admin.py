@@ -88,7 +88,9 @@ def admin_site(
 
 
 class QuietSite(Site):
-    """A Site without a line in the log for each probe."""
+    """A Site without a line in the log for each probe, and for its start and stop."""
+
+    noisy = False
 
     def log(self, request: http.Request) -> None:
         """Say nothing."""

@@ -43,6 +43,7 @@ class Origin(Resource):
         self._listening: Any = None
         # Knows its connections, so that switching off cuts them as a crash would.
         self._factory = WrappingFactory(QuietSite(self, reactor=reactor))
+        self._factory.noisy = False
 
     @property
     def ill(self) -> bool:
