@@ -16,7 +16,7 @@ from typing import Any, Callable, Mapping
 from twisted.application.service import Service
 from twisted.internet.defer import Deferred, DeferredList, succeed
 from twisted.internet.endpoints import serverFromString
-from twisted.internet.interfaces import IListeningPort
+from twisted.internet.interfaces import IListeningPort, IReactorThreads
 from twisted.internet.task import LoopingCall
 from twisted.logger import Logger
 from twisted.python.failure import Failure
@@ -41,6 +41,7 @@ from lolly_tx.service.admin import admin_site
 from lolly_tx.service.events import EventLog
 from lolly_tx.service.logfile import LogFile
 from lolly_tx.service.pools import Deps, RunningPool, run_pool
+from lolly_tx.service.watchdog import Watchdog
 from lolly_tx.wire.http1 import HeadLimits, RequestHead
 
 
@@ -82,6 +83,9 @@ class LollyService(Service):
         self._listeners = listeners
         self._ports: list[IListeningPort] = []
         self._flush: LoopingCall | None = None
+        self.watchdog = Watchdog(
+            reactor, deadlines.now, sampling=IReactorThreads.providedBy(reactor)
+        )
 
     # -- starting
 
@@ -110,6 +114,7 @@ class LollyService(Service):
             self.privilegedStartService()
         super().startService()
         self._deadlines.start()
+        self.watchdog.start()
         for each in self.running_pools.values():
             each.start()
         if self.access_log is not None and self.config.access_log is not None:
@@ -157,6 +162,7 @@ class LollyService(Service):
 
     def _cb_drained(self, _: object) -> None:
         self._deadlines.stop()
+        self.watchdog.stop()
         if self._flush is not None and self._flush.running:
             self._flush.stop()
         if self.access_log is not None:
