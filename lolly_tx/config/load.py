@@ -216,8 +216,12 @@ class _Loader:
         for index, one in enumerate(raw):
             here = place.at(index)
             route = read_or_none(_ROUTE, one, here)
-            if route is not None:
-                parts.routes.append((route, here))
+            if route is None:
+                continue
+            parts.routes.append((route, here))
+            inside = f"route[{index}]."
+            if not any(p.key.startswith(inside) for p in place.source.problems):
+                parts.whole_routes.append((route, here))
 
     def _claim(self, raw: Any, place: SourcePlace, names: dict[str, str]) -> None:
         """Note who defines a name; the second one is refused and left out."""

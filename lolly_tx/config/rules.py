@@ -23,11 +23,14 @@ class Parts:
     """What all files together define, each with its place.
 
     `names`, `pool_names`: where each listener and pool is defined, also those that
-    could not be read, so that a reference to them is no second problem.
+    could not be read, so that a reference to them is no second problem. `whole_routes`:
+    those without any problem of their own; in the others a default may stand for what
+    was wrong, so they are not compared.
     """
 
     listeners: dict[str, tuple[Listener, Place]] = attrs.field(factory=dict)
     routes: list[tuple[Route, Place]] = attrs.field(factory=list)
+    whole_routes: list[tuple[Route, Place]] = attrs.field(factory=list)
     pools: dict[str, tuple[PoolSettings, Place]] = attrs.field(factory=dict)
     names: dict[str, str] = attrs.field(factory=dict)
     pool_names: dict[str, str] = attrs.field(factory=dict)
@@ -42,7 +45,7 @@ def check(config: Config, parts: Parts, main: Place) -> None:
         main.wrong("has no [[route]], so no request would be answered")
     for route, place in parts.routes:
         _references(route, place, parts)
-    _same_routes(parts.routes)
+    _same_routes(parts.whole_routes)
     _same_endpoints(config, parts, main)
     if config.admin is not None and not is_local(config.admin.endpoint):
         main.at("admin").at("endpoint").wrong(

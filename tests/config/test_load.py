@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import os
+import re
 import shutil
 import tempfile
 from pathlib import Path
+from random import Random
 
 from twisted.trial.unittest import SynchronousTestCase
 
@@ -140,6 +142,27 @@ class ParseTests(SynchronousTestCase):
         log = read('access_log = { path = "log/a" }\n' + WHOLE).access_log
         assert log is not None
         self.assertEqual((log.path, log.format), ("/etc/lolly/log/a", "combined"))
+
+    def test_nonsense(self) -> None:
+        """Whatever a file says, the outcome is settings or problems, nothing else."""
+        sample = Path(__file__).parents[2] / "etc" / "lolly.toml"
+        lines = sample.read_text().splitlines()
+        values = """1|-1|true|"x"|[]|{}|[1]|{a=1}|inf|nan|1979-05-27|"${X}"|[[1]]|[{}]|[""]|{url=1}"""
+        headers = """[a]|[pool]|[[pool]]|[route]|[[listener]]|[limits.x]|["x y".z]"""
+        chance = Random(3)
+        for _ in range(300):
+            text = list(lines)
+            for _ in range(3):
+                at = chance.randrange(len(text))
+                key = re.match(r"\s*[\w.]+\s*=", text[at])
+                if key is not None:
+                    text[at] = key[0] + chance.choice(values.split("|"))
+                elif text[at].startswith("["):
+                    text[at] = chance.choice(headers.split("|"))
+                else:
+                    del text[at]
+            for problem in faults("\n".join(text)):
+                self.assertNotIn("\n", problem)
 
     def test_broken_parts_do_not_hide_others(self) -> None:
         """A reference to a pool that could not be read is no second problem."""

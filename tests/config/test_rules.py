@@ -52,6 +52,8 @@ class RulesTests(SynchronousTestCase):
         prefix = '[[route]]\nhost = "b"\npath = "^~/x"\npool = "app"\n'
         self.assertIn("route[2]: has the same", self.one(WHOLE + more + prefix))
         self.assertEqual(faults(WHOLE + more), [])
+        broken = '[[route]]\npool = "app"\npath = "x"\n'
+        self.assertIn("must begin with a slash", self.one(WHOLE + broken))
 
     def test_same_endpoints(self) -> None:
         """Two listeners, or a listener and the admin side, cannot share an address."""
