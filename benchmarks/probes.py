@@ -1,6 +1,6 @@
 """What active checks cost: CPU time per probe, and the share of a core for a rate.
 
-    python benchmarks/probes.py [--targets 1000] [--interval 1] [--seconds 10] [--tls]
+    python benchmarks/probes.py [--targets 1000] [--interval 1] [--type http]
 
 Starts an origin in a process of its own (nginx if there is one, else a small Python
 server), probes it as so many targets with the production checker, check and reactor, and
@@ -119,7 +119,9 @@ def main() -> int:
             pool = Pool(
                 "bench",
                 [
-                    Target(f"t{n}", f"http://127.0.0.1:{port}", host="127.0.0.1", port=port)
+                    Target(
+                        f"t{n}", f"http://127.0.0.1:{port}", host="127.0.0.1", port=port
+                    )
                     for n in range(asked.targets)
                 ],
                 balancer=RoundRobin(),
@@ -133,7 +135,7 @@ def main() -> int:
                 pool,
                 health_check(reactor, settings, now=time.monotonic),
                 settings,
-                clock=reactor,  # type: ignore[arg-type]  # the module is a reactor
+                clock=reactor,
                 now=time.monotonic,
                 random=random.Random(1),
             )
@@ -144,10 +146,10 @@ def main() -> int:
 
             checker.start()
             # The first round makes the endpoints; measured is what follows.
-            reactor.callLater(2 * asked.interval, mark)  # type: ignore[attr-defined]  # as above
-            reactor.callLater(2 * asked.interval + asked.seconds, mark)  # type: ignore[attr-defined]
-            reactor.callLater(2 * asked.interval + asked.seconds, reactor.stop)  # type: ignore[attr-defined]
-            reactor.run()  # type: ignore[attr-defined]
+            reactor.callLater(2 * asked.interval, mark)
+            reactor.callLater(2 * asked.interval + asked.seconds, mark)
+            reactor.callLater(2 * asked.interval + asked.seconds, reactor.stop)
+            reactor.run()
             checker.stop()
         finally:
             origin.terminate()

@@ -22,23 +22,12 @@ from collections.abc import Mapping
 from typing import Any
 
 from twisted.internet.defer import Deferred
-from twisted.internet.error import ConnectionAborted
 from twisted.internet.interfaces import (
     IProtocol,
     IProtocolFactory,
     IStreamClientEndpoint,
 )
-from twisted.internet.protocol import Protocol, connectionDone
-from twisted.python.components import proxyForInterface
-from twisted.python.failure import Failure
-from twisted.web.client import (
-    URI,
-    Agent,
-    HTTPConnectionPool,
-    ResponseDone,
-    ResponseFailed,
-)
-from twisted.web.http import PotentialDataLoss
+from twisted.web.client import URI, Agent, HTTPConnectionPool
 from twisted.web.http_headers import Headers
 from twisted.web.iweb import IAgent, IAgentEndpointFactory, IBodyProducer, IResponse
 from zope.interface import implementer
@@ -53,6 +42,7 @@ from lolly_tx.domain.node import Node
 from lolly_tx.domain.retry import IDEMPOTENT, RetryPolicy
 from lolly_tx.net.balanced import BalancedEndpoint, balanced_endpoint
 from lolly_tx.net.failures import is_cancellation
+from lolly_tx.net.responses import TrackedResponse
 from lolly_tx.net.timeout import within
 from lolly_tx.net.tracker import Tracker
 
@@ -211,7 +201,7 @@ class BalancedAgent:
             tracker.succeeded(response.code)
             tracker.ended()
             return response
-        return _TrackedResponse(response, tracker)
+        return TrackedResponse(response, tracker)
 
     def _authority(self, attempt: _Attempt) -> bytes:
         """What keys the kept connections: ids are unique within a pool only."""
@@ -247,79 +237,3 @@ class _Attempt:
     def _cb_connected(self, protocol: IProtocol) -> IProtocol:
         self.connecting = False
         return protocol
-
-
-class _TrackedResponse(proxyForInterface(IResponse, "original")):  # type: ignore[misc]  # made at run time
-    """A response whose body's end ends the lease."""
-
-    def __init__(self, original: IResponse, tracker: Tracker) -> None:
-        super().__init__(original)
-        self._tracker = tracker
-
-    def deliverBody(self, protocol: IProtocol) -> None:
-        """Deliver the body to `protocol`."""
-        self.original.deliverBody(
-            _TrackedBody(protocol, self.original.code, self._tracker)
-        )
-
-
-class _TrackedBody(Protocol):
-    """Passes a body on and ends the lease with it."""
-
-    def __init__(self, inner: IProtocol, status: int, tracker: Tracker) -> None:
-        self._inner = inner
-        self._status = status
-        self._tracker = tracker
-        self._over = False
-        self.dataReceived = inner.dataReceived  # type: ignore[method-assign]  # straight through
-
-    def connectionMade(self) -> None:
-        """The reader gets the body's transport, and can abort it."""
-        transport: Any = _BodyTransport(self.transport, self)
-        self._inner.makeConnection(transport)
-
-    def abort(self) -> None:
-        """The reader wants no more."""
-        if self._over:
-            return
-        assert self.transport is not None  # only a connected body has a reader
-        self.transport.loseConnection()
-        self.connectionLost(Failure(ResponseFailed([Failure(ConnectionAborted())])))
-        self.dataReceived = _ignore  # type: ignore[method-assign]  # what still comes
-
-    def connectionLost(self, reason: Failure = connectionDone) -> None:
-        """The body has ended: well, badly, or because the reader did not want more."""
-        if self._over:
-            return
-        self._over = True
-        if reason.check(ResponseDone, PotentialDataLoss):
-            self._tracker.succeeded(self._status)
-            self._tracker.ended()
-        else:
-            self._tracker.failed(reason, connecting=False)
-        self._inner.connectionLost(reason)
-
-
-def _ignore(data: bytes) -> None:
-    """Bytes for a reader that has gone."""
-
-
-class _BodyTransport:
-    """What a body's reader sees as its transport.
-
-    The web client's own cannot abort, so a reader that gives up (`readBody`, cancelled)
-    would hold its connection until the target closes it, and would be told of its end twice.
-    """
-
-    def __init__(self, transport: Any, body: _TrackedBody) -> None:
-        self._transport = transport
-        self._body = body
-
-    def __getattr__(self, name: str) -> Any:
-        return getattr(self._transport, name)
-
-    def abortConnection(self) -> None:
-        """Give up the body, and with it the connection."""
-        self._body.abort()
-
-    loseConnection = stopProducing = abortConnection

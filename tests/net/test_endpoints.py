@@ -279,7 +279,8 @@ class HandshakeTests(SynchronousTestCase):
 
     def setUp(self) -> None:
         self.reactor: Any = MemoryReactorClock()
-        self.reactor.nameResolver = _Resolver(["10.0.0.1"])
+        resolver: Any = _Resolver(["10.0.0.1"])
+        self.reactor.nameResolver = resolver
         self.factory = RecorderFactory()
         self.authority = self.mktemp()
         AUTHORITY.cert_pem.write_to_path(self.authority)
