@@ -50,5 +50,6 @@ $(VENV)/.installed-dev: $(BIN)/python setup.cfg pyproject.toml
 
 clean:
 	rm -rf $(VENV) build dist *.egg-info .mypy_cache .ruff_cache .pytest_cache \
-	    .hypothesis .import_linter_cache .coverage _trial_temp* twisted/plugins/dropin.cache
+	    .hypothesis .import_linter_cache .coverage _trial_temp* tests.*/ \
+	    twisted/plugins/dropin.cache
 	find . -name __pycache__ -type d -not -path './.git/*' -prune -exec rm -rf {} +
