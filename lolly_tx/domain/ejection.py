@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 import attrs
 
 if TYPE_CHECKING:  # pragma: no cover
-    from lolly_tx.domain.node import Ejection, Node
+    from lolly_tx.domain.node import Ejection, EjectionKind, Node
 
 
 @attrs.frozen
@@ -82,6 +82,7 @@ class Ejections:
         *,
         members: int,
         others: bool,
+        kind: EjectionKind = "passive",
     ) -> bool:
         """Eject `node` for about `seconds` if the limits allow it; whether they did.
 
@@ -94,34 +95,56 @@ class Ejections:
             node.trial_lease = None
             return False
         if node.ejection == "up":
-            if self.count >= max(1, int(limits.max_share * members)):
-                self.refused += 1
+            if not self._has_share(members):
                 return False
             if limits.shadow:
-                self.shadowed += 1
-                self._recorder.record(node, "shadow", "up", "ejected", cause, now)
+                self.report(node, cause, now)
                 return False
             good_for = now - node.ejected_until
             node.streak = decayed(node.streak, good_for, limits.decay or seconds)
+            node.kind = kind
         node.streak += 1
         node.penalty = seconds
-        node.soft = False
         node.ejected_until = now + grown(seconds, node.streak, limits.max_seconds)
         self._out(node, cause, now)
         return True
 
-    def soften(self, node: Node, seconds: float, cause: str, now: float) -> None:
-        """Leave `node` alone for `seconds` because it asked for it: no growth, no trial, no bad record."""
-        if node.ejection != "up":
-            return
-        node.soft = True
+    def soften(
+        self,
+        node: Node,
+        seconds: float,
+        cause: str,
+        now: float,
+        *,
+        members: int,
+        others: bool,
+    ) -> bool:
+        """Leave `node` alone for `seconds` because it asked for it: no growth, no trial, no bad record.
+
+        Never the last one: that would be an outage made of one answer.
+        """
+        if node.ejection != "up" or not others or not self._has_share(members):
+            return False
+        node.kind = "soft"
         node.ejected_until = now + seconds
         self._out(node, cause, now)
+        return True
+
+    def report(self, node: Node, cause: str, now: float) -> None:
+        """Shadow mode: say what would have been done."""
+        self.shadowed += 1
+        self._recorder.record(node, "shadow", "up", "ejected", cause, now)
+
+    def _has_share(self, members: int) -> bool:
+        if self.count < max(1, int(self.limits.max_share * members)):
+            return True
+        self.refused += 1
+        return False
 
     def expire(self, node: Node) -> None:
         """The ejection's time is over: one trial, or straight back after a soft one."""
         at = node.ejected_until
-        if node.soft:
+        if node.kind == "soft":
             self.lift(node, "the time it asked for is over", at)
             return
         self._set(node, "trial", "ejection over: one trial", at)
@@ -131,7 +154,6 @@ class Ejections:
         if node.ejection != "up":
             self.count -= 1
         node.ejected_until = now
-        node.soft = False
         node.trial_lease = None
         if node.accrual is not None:
             node.accrual.reset()

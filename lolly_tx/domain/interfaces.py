@@ -6,7 +6,7 @@ factory has `name`, `settings` and `build(settings, deps)`.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from typing import TYPE_CHECKING, Any
 
 from zope.interface import Attribute, Interface
@@ -15,6 +15,7 @@ if TYPE_CHECKING:  # pragma: no cover
     from lolly_tx.domain.errors import ProxyError
     from lolly_tx.domain.events import Event
     from lolly_tx.domain.node import Node
+    from lolly_tx.domain.outcomes import Outcome
 
 
 class IBalancer(Interface):
@@ -46,6 +47,23 @@ class IReleaseListener(Interface):
         """`node` has one exchange less in flight."""
 
 
+class IOutcomeListener(Interface):
+    """A balancer that goes by how exchanges ended."""
+
+    def finished(node: Node, seconds: float, ok: bool, now: float) -> None:
+        """An exchange with `node` took `seconds`; `ok` is false for errors and server errors."""
+
+
+class IBindingBalancer(IBalancer):
+    """A balancer that binds clients to nodes by a value the client brings back (a cookie)."""
+
+    def bound(bond: bytes, ids: Collection[str]) -> str | None:
+        """The one of the target `ids` that `bond` stands for, or None when it is none of ours."""
+
+    def bond(target_id: str) -> bytes:
+        """The value that binds a client to that target."""
+
+
 class IAccrual(Interface):
     """Counts the outcomes of real traffic to one node and says when it is to be left alone."""
 
@@ -66,6 +84,16 @@ class IAccrual(Interface):
     clean = Attribute(
         "`bool`: a success would change nothing, so the pool may spare the call. False is always right."
     )
+
+
+class IOutcomeAccrual(IAccrual):
+    """An accrual that goes by more than success and failure.
+
+    For real traffic `heard` is called in place of `succeeded` and `failed`; these remain for probes and trials.
+    """
+
+    def heard(outcome: Outcome, now: float) -> float | None:
+        """An exchange ended. Seconds to leave the node alone, or None."""
 
 
 class IEventSink(Interface):

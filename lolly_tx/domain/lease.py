@@ -39,8 +39,13 @@ class Lease:
         """Not yet released."""
         return self._open
 
-    def succeeded(self, now: float, status: int = 200) -> None:
-        """The node answered with `status`. Statuses the pool's settings call failures are counted as such."""
+    def succeeded(
+        self, now: float, status: int = 200, seconds: float | None = None
+    ) -> None:
+        """The node answered with `status`. Statuses the pool's settings call failures are counted as such.
+
+        `seconds`: how long the answer took, when that is not the time since the start of the lease.
+        """
         if self._judged:
             return
         self._judged = True
@@ -49,9 +54,11 @@ class Lease:
         if status >= 500:
             stats.errors += 1
         stats.successes += 1
-        stats.latency_sum += now - self.started
+        if seconds is None:
+            seconds = now - self.started
+        stats.latency_sum += seconds
         if node.listening:
-            node.pool.lease_succeeded(self, status, now)
+            node.pool.lease_succeeded(self, status, seconds, now)
 
     def failed(self, now: float, error: ProxyError) -> None:
         """The attempt ended with `error`; it is held against the node only if `error.blames`."""
@@ -60,6 +67,10 @@ class Lease:
         self._judged = True
         if error.blames:
             self.node.pool.lease_failed(self, error, now)
+
+    def soft_eject(self, seconds: float, cause: str, now: float) -> bool:
+        """The node asked to be left alone for `seconds` (Retry-After with 429 or 503); whether it will be."""
+        return self.node.pool.soft_eject(self.node, seconds, cause, now)
 
     def release(self, now: float) -> None:
         """Give the node back: at the end of the body, on an error, or on a cancel. Repeating it does nothing."""

@@ -23,16 +23,22 @@ from lolly_tx.domain.target import Target
 if TYPE_CHECKING:  # pragma: no cover
     from lolly_tx.domain.interfaces import IAccrual
     from lolly_tx.domain.lease import Lease
-    from lolly_tx.domain.pool import Pool
+    from lolly_tx.domain.roster import Roster
+    from lolly_tx.domain.tier import Tier
 
 Enabled = Literal["up", "drain", "down"]
 Ejection = Literal["up", "ejected", "trial"]
+
+EjectionKind = Literal["passive", "outlier", "soft"]
 
 HISTORY = 64
 """Events kept per node: enough for a day of trouble, bounded for a flapping one."""
 
 UNLIMITED = 1 << 60
 """The `room` of a node without max_conns; an int, because comparing it costs less than asking for None."""
+
+NO_COST = float("-inf")
+"""The `cost` of a node nobody has measured."""
 
 
 class NodeStats:
@@ -94,7 +100,7 @@ class Node:
         "ejected_at",
         "ejected_until",
         "penalty",
-        "soft",
+        "kind",
         "streak",
         "trial_lease",
         "in_flight",
@@ -102,6 +108,9 @@ class Node:
         "weight",
         "base_weight",
         "ramp",
+        "served",
+        "cost",
+        "tier",
         "stats",
         "history",
         "last_change",
@@ -111,7 +120,7 @@ class Node:
     )
 
     def __init__(
-        self, target: Target, pool: Pool, health: Health, accrual: IAccrual | None
+        self, target: Target, pool: Roster, health: Health, accrual: IAccrual | None
     ) -> None:
         self.target = target
         self.id = target.id
@@ -123,7 +132,7 @@ class Node:
         self.ejected_at = 0.0
         self.ejected_until = 0.0
         self.penalty = 0.0
-        self.soft = False
+        self.kind: EjectionKind = "passive"
         self.streak = 0
         self.trial_lease: Lease | None = None
         self.in_flight = 0
@@ -131,6 +140,9 @@ class Node:
         self.base_weight = float(target.weight)
         self.weight = self.base_weight
         self.ramp: float | None = None
+        self.served: bool | None = None
+        self.cost = NO_COST
+        self.tier: Tier = pool.tier_for(target)
         self.stats = NodeStats()
         self.history: deque[Event] = deque(maxlen=HISTORY)
         self.last_change: Event | None = None

@@ -1,27 +1,35 @@
-"""A pool: its nodes, which of them are available, and the lease of one of them.
+"""A pool: which of its nodes are available, and the lease of one of them.
 
-May import: domain. Used by: proxy.forward (acquires), service (observes, drains, replaces, shows), net.endpoints.
+May import: domain. Used by: proxy.forward (acquires), service (observes, drains, replaces, shows), net.balanced.
 
 `acquire` is the hot path. The available nodes are kept as a tuple that is rebuilt only after a change of a
-fact, or when `now` passes the next timed change (the end of an ejection): `_due` is that moment, and minus
-infinity says "at once". Full nodes stay in the tuple; whoever picks one takes the slow way to another, so that
-being full costs nobody else anything.
+fact, or when `now` passes the next timed change (the end of an ejection, a step of slow start, a sweep for
+outliers): `_due` is that moment. Full nodes stay in the tuple; whoever picks one takes the slow way to another,
+so that being full costs nobody else anything. Whatever is not plain (tiers that share the load, panic, sticky
+clients, caps) takes the slow way too: `_odd`.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Iterable, Sequence
+from collections.abc import Callable, Collection, Iterable
 from typing import TYPE_CHECKING, Any, Literal
 
-from lolly_tx.domain.ejection import EjectionLimits, Ejections, Recorder
-from lolly_tx.domain.errors import AllDown, AllFull, AllTried, ProxyError
-from lolly_tx.domain.events import Event
-from lolly_tx.domain.health import Health, Initial, Observation, Thresholds, observe
+from lolly_tx.domain.balancers.least_conn import LeastConn
+from lolly_tx.domain.concurrency import AdaptiveLimit
+from lolly_tx.domain.ejection import EjectionLimits
+from lolly_tx.domain.errors import AllDown, AllFull, AllTried
+from lolly_tx.domain.health import Initial, Thresholds
 from lolly_tx.domain.interfaces import IAccrual, IBalancer, IEventSink
 from lolly_tx.domain.lease import Lease
-from lolly_tx.domain.node import UNLIMITED, Enabled, Node
-from lolly_tx.domain.snapshot import describe
+from lolly_tx.domain.node import Node
+from lolly_tx.domain.outlier import OutlierLimits
+from lolly_tx.domain.panic import DRAWS, panic_odds
+from lolly_tx.domain.priority import tier_health, tier_loads
+from lolly_tx.domain.roster import Roster, UnknownNode
+from lolly_tx.domain.slow_start import SlowStart
+from lolly_tx.domain.snapshot import describe, explain
 from lolly_tx.domain.target import Target
+from lolly_tx.domain.tier import BACKUP, Tier
 
 if TYPE_CHECKING:  # pragma: no cover
     from random import Random
@@ -30,24 +38,24 @@ __all__ = ["AllDownPolicy", "Lease", "Pool", "UnknownNode"]
 
 AllDownPolicy = Literal["refuse", "least_bad"]
 
-_AT_ONCE = float("-inf")
-_NEVER = float("inf")
-
 _REDRAWS = 8
 """Picks thrown away before the candidates are filtered: with half of them full, 0.4 % of the requests pay for that."""
 
+_NEGLIGIBLE = 1e-5
+"""Odds of panic that are not worth a random number per request."""
 
-class UnknownNode(LookupError):
-    """The pool has no node of that id."""
 
-
-class Pool(Recorder):
+class Pool(Roster):
     """A named group of nodes with one balancing policy.
 
-    `accrual`: makes the passive policy of one node; None turns passive tracking off.
-    `all_down`: "refuse" raises AllDown, "least_bad" picks among the not disabled.
-    `initial`: health before the first check. `ejections`: how far passive ejection may go.
-    `failure_statuses`: statuses of answers that count as failures for the accrual.
+    `accrual`: makes the passive policy of one node; None turns passive tracking off. `all_down`: "refuse"
+    raises AllDown; "least_bad" picks among the not disabled, and begins to do so now and then as the available
+    become few (smooth panic, `panic_draws`; 0: only when there are none). `another_balancer`: makes one more of
+    the same, for each further tier; without it all tiers share `balancer`. `initial`: health before the first
+    check. `ejections`: how far passive ejection may go. `outliers`: compare nodes with their peers.
+    `slow_start`: the way back into service. `failure_statuses`: statuses of answers that count as failures for
+    the accrual. `max_conns`: leases of the whole pool at once. `max_retries`: those of them that are further
+    attempts. 0: no limit. `adaptive`: a moving limit in place of `max_conns`.
     """
 
     def __init__(
@@ -62,37 +70,60 @@ class Pool(Recorder):
         events: IEventSink,
         random: Random,
         all_down: AllDownPolicy = "refuse",
+        panic_draws: int = DRAWS,
+        another_balancer: Callable[[], IBalancer] | None = None,
         initial: Initial = "up",
         ejections: EjectionLimits | None = None,
+        outliers: OutlierLimits | None = None,
+        slow_start: SlowStart | None = None,
         failure_statuses: Collection[int] = (),
+        max_conns: int = 0,
+        max_retries: int = 0,
+        adaptive: AdaptiveLimit | None = None,
     ) -> None:
-        self.name = name
-        self.nodes: dict[str, Node] = {}
-        self.balancer = balancer
-        self.thresholds = thresholds
+        super().__init__(
+            name,
+            balancer=balancer,
+            another_balancer=another_balancer,
+            accrual=accrual,
+            thresholds=thresholds,
+            now=now,
+            events=events,
+            initial=initial,
+            ejections=ejections,
+            outliers=outliers,
+            slow_start=slow_start,
+            failure_statuses=failure_statuses,
+        )
         self.all_down = all_down
-        self.initial = initial
-        self.failure_statuses = frozenset(failure_statuses)
-        self.ejections = Ejections(ejections or EjectionLimits(), self)
+        self.panic_draws = panic_draws
+        self.panic_odds = 0.0
+        """The odds that the next pick ignores availability."""
+        self.max_conns = max_conns
+        self.max_retries = max_retries
+        self.adaptive = adaptive
         self.panics = 0
-        """Leases handed out although no node was available."""
+        """Leases handed out without asking for availability."""
         self.refusals = 0
         """Leases refused: all down, all full or all tried."""
-        self._accrual = accrual
-        self._events = events
+        self.capped = 0
+        """Leases refused by the caps of the pool; part of the refusals."""
         self._random = random
-        self._pick: Callable[[Sequence[Node], bytes | None], Node] = balancer.pick
-        self._ranked = getattr(balancer, "ranked", None)
-        self._balancer_released = getattr(balancer, "released", None)
-        self._full: set[Node] = set()
-        self._primaries: tuple[Node, ...] = ()
-        self._backups: tuple[Node, ...] = ()
-        self._ready: tuple[Node, ...] = ()
-        self._odd = True
+        self._bound: Callable[[bytes, Collection[str]], str | None] | None = getattr(
+            balancer, "bound", None
+        )
+        self._hears_all = self._hears_all or adaptive is not None
+        self._counts_leases = bool(max_conns or max_retries or adaptive is not None)
+        self._leases: set[Lease] = set()
+        self._retries: set[Lease] = set()
+        self._last_resort: IBalancer = LeastConn()
         self._panicking = False
-        self._due = _AT_ONCE
+        self._ready: tuple[Node, ...] = ()
+        self._order: list[Tier] = []
+        self._odd = True
         for target in targets:
             self._join(target)
+        self._pick = self.balancer.pick
 
     def __repr__(self) -> str:
         return f"<Pool {self.name}: {len(self._ready)} of {len(self.nodes)} available>"
@@ -100,23 +131,27 @@ class Pool(Recorder):
     # -- the hot path
 
     def acquire(
-        self, now: float, key: bytes | None = None, tried: Collection[Node] = ()
+        self,
+        now: float,
+        key: bytes | None = None,
+        tried: Collection[Node] = (),
+        bond: bytes | None = None,
     ) -> Lease:
         """Lease a node for one attempt.
 
-        `key`: what the exchange is hashed by. `tried`: nodes this exchange has used up. Raises AllDown, AllFull or
-        AllTried.
+        `key`: what the exchange is hashed by. `tried`: nodes this exchange has used up. `bond`: what the client
+        brought back from a sticky pool. Raises AllDown, AllFull or AllTried.
         """
         if now >= self._due:
-            self._refresh(now)
+            self._settle(now)
         if tried or self._odd:
-            return self._acquire_among(now, key, tried)
+            return self._acquire_among(now, key, tried, bond)
         node = self._pick(self._ready, key)
         taken = node.in_flight + 1
         if taken >= node.room:
             if taken == node.room:
                 return self._grant(node, now)
-            return self._acquire_among(now, key, tried)
+            return self._acquire_among(now, key, tried, bond)
         node.in_flight = taken
         node.stats.requests += 1
         return Lease(node, now)
@@ -124,57 +159,100 @@ class Pool(Recorder):
     # -- the slow way to a node
 
     def _acquire_among(
-        self, now: float, key: bytes | None, tried: Collection[Node]
+        self,
+        now: float,
+        key: bytes | None,
+        tried: Collection[Node],
+        bond: bytes | None,
     ) -> Lease:
-        """Pick past full and tried nodes; primaries first, then backups."""
-        for tier in (self._primaries, self._backups):
-            node = self._choose(tier, key, tried)
-            if node is not None:
-                return self._grant(node, now, retry=bool(tried))
-        everyone = self._primaries + self._backups
-        if not everyone and self.all_down == "least_bad":
-            node = self._least_bad(key, tried)
-            if node is not None:
-                self.panics += 1
-                return self._grant(node, now, retry=bool(tried))
-            everyone = self._enabled()
-        self.refusals += 1
-        if not everyone:
-            raise AllDown(f"pool {self.name}: no target is available")
-        if all(node in tried for node in everyone):
-            raise AllTried(f"pool {self.name}: every available target was tried")
-        raise AllFull(f"pool {self.name}: every available target is full")
+        """Pick past full and tried nodes; by load among the tiers, then the others in order, backups last."""
+        self._check_caps(bool(tried))
+        node = self._bound_node(bond, tried) if bond and self._bound else None
+        if node is None and self.panic_odds > _NEGLIGIBLE:
+            if self._random.random() < self.panic_odds:
+                node = self._choose(self._last_resort, self._enabled(), key, tried)
+                self.panics += node is not None
+        if node is None:
+            for tier in self._tiers_by_load():
+                node = self._choose(tier.balancer, tier.nodes, key, tried, tier)
+                if node is not None:
+                    break
+            else:
+                raise self._refusal(tried)
+        return self._grant(node, now, retry=bool(tried))
+
+    def _check_caps(self, retry: bool) -> None:
+        limit = self.adaptive.limit if self.adaptive is not None else self.max_conns
+        if limit and len(self._leases) >= limit:
+            self.refusals += 1
+            self.capped += 1
+            raise AllFull(f"pool {self.name}: {limit} exchanges are running")
+        if retry and self.max_retries and len(self._retries) >= self.max_retries:
+            self.refusals += 1
+            self.capped += 1
+            raise AllFull(f"pool {self.name}: {self.max_retries} retries are running")
+
+    def _bound_node(self, bond: bytes, tried: Collection[Node]) -> Node | None:
+        """The node a client is bound to; draining does not break the bond, everything else does."""
+        node_id = self._bound(bond, self.nodes) if self._bound is not None else None
+        node = self.nodes.get(node_id) if node_id is not None else None
+        if node is None or node in tried or node.enabled == "down":
+            return None
+        if not node.health.up or node.ejection == "ejected" or node.full:
+            return None
+        return node
+
+    def _tiers_by_load(self) -> list[Tier]:
+        """All tiers, the one that takes this exchange first."""
+        order = self._order
+        if not order or order[0].load in (0, 100):
+            return order
+        draw = self._random.random() * 100
+        for tier in order:
+            draw -= tier.load
+            if draw < 0:
+                return [tier, *(t for t in order if t is not tier)]
+        return order
 
     def _choose(
         self,
+        balancer: IBalancer,
         candidates: tuple[Node, ...],
         key: bytes | None,
         tried: Collection[Node],
+        tier: Tier | None = None,
     ) -> Node | None:
-        """The balancer's choice among those of `candidates` that have room and are not in `tried`."""
+        """The choice of `balancer` among those of `candidates` that have room and are not in `tried`."""
         if not candidates:
             return None
         full = self._full
         if len(full) >= len(candidates) and full.issuperset(candidates):
             return None
-        if self._ranked is not None:
-            for node in self._ranked(candidates, key):
+        if tier is not None and tier.ranked is not None:
+            for node in tier.ranked(candidates, key):
                 if node.in_flight < node.room and node not in tried:
-                    return node  # type: ignore[no-any-return]  # getattr above
+                    return node
             return None
         for _ in range(min(_REDRAWS, 2 * len(candidates))):
-            node = self._pick(candidates, key)
+            node = balancer.pick(candidates, key)
             if node.in_flight < node.room and node not in tried:
                 return node
         rest = tuple(n for n in candidates if not n.full and n not in tried)
-        return self._pick(rest, key) if rest else None
+        return balancer.pick(rest, key) if rest else None
+
+    def _refusal(self, tried: Collection[Node]) -> AllDown | AllFull | AllTried:
+        self.refusals += 1
+        everyone = [node for tier in self._order for node in tier.nodes]
+        if not everyone and self.all_down == "least_bad":
+            everyone = list(self._enabled())
+        if not everyone:
+            return AllDown(f"pool {self.name}: no target is available")
+        if all(node in tried for node in everyone):
+            return AllTried(f"pool {self.name}: every available target was tried")
+        return AllFull(f"pool {self.name}: every available target is full")
 
     def _enabled(self) -> tuple[Node, ...]:
         return tuple(n for n in self.nodes.values() if n.enabled == "up")
-
-    def _least_bad(self, key: bytes | None, tried: Collection[Node]) -> Node | None:
-        """The last resort: whoever the operator has not disabled, whatever checks and traffic say."""
-        return self._choose(self._enabled(), key, tried)
 
     def _grant(self, node: Node, now: float, retry: bool = False) -> Lease:
         lease = Lease(node, now)
@@ -188,212 +266,25 @@ class Pool(Recorder):
             node.room = 0
         if node.in_flight >= node.room:
             self._full.add(node)
+        if self._counts_leases:
+            self._leases.add(lease)
+            if retry:
+                self._retries.add(lease)
         return lease
 
-    # -- verdicts of leases
-
-    def lease_succeeded(self, lease: Lease, status: int, now: float) -> None:
-        """A lease ended well and someone listens."""
-        node = lease.node
-        if status in self.failure_statuses:
-            self._blame(lease, f"status {status}", now)
-            return
-        accrual = node.accrual
-        if accrual is None:
-            return
-        if node.trial_lease is lease:
-            self.ejections.lift(node, "trial: succeeded", now)
-        elif node.ejection == "up":
-            accrual.succeeded(now)
-        elif node.ejection == "ejected" and lease.started >= node.ejected_at:
-            if accrual.succeeded(now):
-                self.ejections.lift(node, "passive: enough successes", now)
-        self._tune(node)
-
-    def lease_failed(self, lease: Lease, error: ProxyError, now: float) -> None:
-        """A lease ended by the node's fault."""
-        stats = lease.node.stats
-        stats.failures += 1
-        if error.kind == "connect":
-            stats.connect_failures += 1
-        elif error.kind == "timeout":
-            stats.timeouts += 1
-        elif error.kind == "reset":
-            stats.resets += 1
-        self._blame(lease, error.detail or type(error).__name__, now)
-
-    def _blame(self, lease: Lease, what: str, now: float) -> None:
-        node = lease.node
-        accrual = node.accrual
-        if accrual is None or self.nodes.get(node.id) is not node:
-            return
-        if node.trial_lease is lease:
-            seconds = accrual.failed(now) or node.penalty
-            self._eject(node, seconds, f"trial: failed: {what}", now)
-        elif node.ejection == "up":
-            asked = accrual.failed(now)
-            if asked:
-                self._eject(node, asked, f"passive: {accrual!r}, last: {what}", now)
-        self._tune(node)
-
-    def _eject(self, node: Node, seconds: float, cause: str, now: float) -> None:
-        others = any(
-            n is not node and n.available and n.ejection == "up"
-            for n in self.nodes.values()
-        )
-        self.ejections.eject(
-            node, seconds, cause, now, members=len(self.nodes), others=others
-        )
+    def lease_succeeded(
+        self, lease: Lease, status: int, seconds: float, now: float
+    ) -> None:
+        """A lease ended with an answer and someone listens."""
+        if self.adaptive is not None:
+            self.adaptive.sample(seconds, len(self._leases), now)
+        super().lease_succeeded(lease, status, seconds, now)
 
     def lease_released(self, lease: Lease, now: float) -> None:
         """A lease is over and someone wanted to know."""
-        node = lease.node
-        if node.trial_lease is lease:
-            node.trial_lease = None
-        self._tune(node)
-        if self._balancer_released is not None:
-            self._balancer_released(node)
-
-    def _tune(self, node: Node) -> None:
-        """Bring the derived numbers and flags of `node` up to date after something happened to it."""
-        room = node.target.max_conns or UNLIMITED
-        if node.ejection == "trial":
-            room = 0 if node.trial_lease is not None else node.in_flight + 1
-        node.room = room
-        if self.nodes.get(node.id) is node and node.in_flight >= room:
-            self._full.add(node)
-        else:
-            self._full.discard(node)
-        accrual = node.accrual
-        node.listening = bool(self.failure_statuses) or (
-            accrual is not None and (node.ejection != "up" or not accrual.clean)
-        )
-        node.attentive = room != UNLIMITED or self._balancer_released is not None
-
-    # -- the three facts
-
-    def observe(self, node_id: str, observation: Observation, now: float) -> None:
-        """Take in the result of one active check. A node that left in the meantime is ignored."""
-        node = self.nodes.get(node_id)
-        if node is None:
-            return
-        self._settle(now)
-        ok, cause = observation.ok, f"check: {observation.cause}"
-        old = node.health
-        node.health, flipped = observe(old, ok, self.thresholds, now)
-        if flipped:
-            self._flip(node, old, cause, now)
-        elif node.ejection == "ejected" and node.accrual is not None and not node.soft:
-            if not ok:
-                node.accrual.failed(now)
-            elif node.accrual.succeeded(now):
-                self.ejections.lift(node, f"enough good checks, last: {cause}", now)
-        self._tune(node)
-
-    def mark(self, node_id: str, up: bool, cause: str, now: float) -> None:
-        """Set the health of a node by hand, as if enough checks had said so. Raises UnknownNode."""
-        node = self._node(node_id)
-        self._settle(now)
-        old = node.health
-        node.health = Health(up=up, since=now, checked=old.checked)
-        if old.up is not up:
-            self._flip(node, old, cause, now)
-        elif up and node.ejection != "up":
-            self.ejections.lift(node, cause, now)
-        self._tune(node)
-
-    def _flip(self, node: Node, old: Health, cause: str, now: float) -> None:
-        """Health flipped. A node that checks saw down and then up again starts with a clean passive record."""
-        self.record(node, "health", old.word, node.health.word, cause, now)
-        if not node.health.up:
-            return
-        if node.ejection != "up":
-            self.ejections.lift(node, cause, now)
-        elif node.accrual is not None:
-            node.accrual.reset()
-
-    def set_enabled(self, node_id: str, word: Enabled, cause: str, now: float) -> None:
-        """The operator's word: "up", "drain" (no new exchanges) or "down". Raises UnknownNode."""
-        if word not in ("up", "drain", "down"):
-            raise ValueError(f"{word!r} is none of up, drain, down")
-        node = self._node(node_id)
-        self._settle(now)
-        if node.enabled != word:
-            old, node.enabled = node.enabled, word
-            self.record(node, "enabled", old, word, cause, now)
-        self._tune(node)
-
-    def record(
-        self, node: Node | None, fact: str, old: str, new: str, cause: str, now: float
-    ) -> None:
-        """One change: kept in the node's history, sent to the sink, and reason to look at the pool afresh."""
-        event = Event(now, self.name, node.id if node else "", fact, old, new, cause)
-        if node is not None:
-            node.history.append(event)
-            node.last_change = event
-            self._tune(node)
-        self._due = _AT_ONCE
-        self._events.emit(event)
-
-    def _node(self, node_id: str) -> Node:
-        try:
-            return self.nodes[node_id]
-        except KeyError:
-            known = ", ".join(self.nodes) or "none"
-            raise UnknownNode(
-                f"pool {self.name} has no target {node_id!r}; it has: {known}"
-            ) from None
-
-    # -- membership
-
-    def replace(self, targets: Iterable[Target], now: float) -> None:
-        """Change the membership; state is kept by target id, also when weight or limits change."""
-        self._settle(now)
-        wanted = {target.id: target for target in targets}
-        for node in [n for n in self.nodes.values() if n.id not in wanted]:
-            self._leave(node, now)
-        old, self.nodes = self.nodes, {}
-        for target in wanted.values():
-            known = old.get(target.id)
-            if known is None:
-                node = self._join(target)
-                self.record(node, "membership", "", "member", "joined", now)
-                continue
-            node = self.nodes[target.id] = known
-            if node.target != target:
-                self._change(node, target, now)
-        self._due = _AT_ONCE
-
-    def _join(self, target: Target) -> Node:
-        if target.id in self.nodes:
-            raise ValueError(f"pool {self.name} has two targets {target.id!r}")
-        accrual = self._accrual() if self._accrual is not None else None
-        health = Health.initial(self.initial, self.thresholds)
-        node = self.nodes[target.id] = Node(target, self, health, accrual)
-        self._tune(node)
-        return node
-
-    def _leave(self, node: Node, now: float) -> None:
-        """`node` is no member any more; its leases end as they like."""
-        self.ejections.forget(node)
-        del self.nodes[node.id]
-        self._full.discard(node)
-        self.record(node, "membership", "member", "", "left", now)
-
-    def _change(self, node: Node, target: Target, now: float) -> None:
-        """The target of `node` got other settings; only what changed is touched."""
-        old, node.target = node.target, target
-        node.base_weight = node.weight = float(target.weight)
-        names = ("address", "weight", "max_conns", "backup")
-        changed = [n for n in names if getattr(old, n) != getattr(target, n)]
-        if changed:
-            before = " ".join(f"{n}={getattr(old, n)}" for n in changed)
-            after = " ".join(f"{n}={getattr(target, n)}" for n in changed)
-            self.record(node, "membership", before, after, "settings changed", now)
-        if old.down is not target.down:
-            word: Enabled = "down" if target.down else "up"
-            self.set_enabled(node.id, word, "settings changed", now)
-        self._tune(node)
+        self._leases.discard(lease)
+        self._retries.discard(lease)
+        super().lease_released(lease, now)
 
     # -- what is available
 
@@ -402,36 +293,81 @@ class Pool(Recorder):
             self._refresh(now)
 
     def _refresh(self, now: float) -> None:
-        """Carry out the timed changes up to `now` and rebuild the tuples of available nodes."""
+        """Carry out the timed changes up to `now` and rebuild the tiers."""
+        due = self._advance(now)
+        members: dict[Tier, list[Node]] = {t: [] for t in self._tiers.values()}
+        for tier in members:
+            tier.enabled = 0
         for node in self.nodes.values():
-            if node.ejection == "ejected" and node.ejected_until <= now:
-                self.ejections.expire(node)
-        due = _NEVER
-        primaries: list[Node] = []
-        backups: list[Node] = []
-        for node in self.nodes.values():
-            if node.ejection == "ejected":
-                due = min(due, node.ejected_until)
+            tier = node.tier
+            tier.enabled += node.enabled == "up"
             if node.available:
-                (backups if node.target.backup else primaries).append(node)
-        # New tuples even for the same nodes: a weight may have changed, and balancers go by the identity.
-        self._primaries, self._backups = tuple(primaries), tuple(backups)
-        self._ready = self._primaries or self._backups
-        self._odd = not self._ready
-        panicking = self._odd and self.all_down == "least_bad" and bool(self.nodes)
+                members[tier].append(node)
+        for tier, nodes in members.items():
+            tier.update(nodes)
+        self._order = sorted(members, key=lambda tier: tier.rank)
+        self._share_load()
+        self._panic(now)
+        first = self._order[0] if self._order else None
+        plain = first is not None and first.load == 100 and not self._counts_leases
+        self._odd = not plain or self._bound is not None
+        if self.panic_odds > _NEGLIGIBLE:
+            self._odd = True
+        if first is not None:
+            self._pick = first.balancer.pick
+        self._due = due
+
+    def _share_load(self) -> None:
+        """Which tier takes how much; backups all of it when nobody else is there."""
+        primaries = [tier for tier in self._order if tier.rank != BACKUP]
+        loads = tier_loads([tier_health(len(t.nodes), t.enabled) for t in primaries])
+        for tier, load in zip(primaries, loads, strict=True):
+            tier.load = load
+        for tier in self._order[len(primaries) :]:
+            tier.load = 0 if any(loads) or not tier.nodes else 100
+        self._order.sort(key=lambda tier: (tier.load == 0, tier.rank))
+        self._ready = tuple(
+            node for tier in self._order if tier.load for node in tier.nodes
+        )
+
+    def _panic(self, now: float) -> None:
+        """How often availability is to be ignored, and the event when that begins or ends."""
+        if self.all_down != "least_bad":
+            return
+        enabled = sum(tier.enabled for tier in self._order)
+        there = sum(len(tier.nodes) for tier in self._order)
+        healths = sum(tier_health(len(t.nodes), t.enabled) for t in self._order)
+        self.panic_odds = 0.0
+        if enabled and (healths < 100 or not there):
+            draws = self.panic_draws
+            if draws or not there:
+                self.panic_odds = panic_odds(enabled - there, enabled, draws or 1)
+        panicking = 2 * there <= enabled and self.panic_odds > _NEGLIGIBLE
         if panicking is not self._panicking:
             self._panicking = panicking
             words = ("off", "on") if panicking else ("on", "off")
-            cause = "no target is available" if panicking else "a target is available"
+            cause = f"{there} of {enabled} enabled targets are available"
             self.record(None, "panic", *words, cause, now)
-        self._due = due
 
     def available(self, now: float) -> tuple[Node, ...]:
-        """The nodes that take new exchanges now: primaries, or backups when there are none."""
+        """The nodes that take new exchanges now, the best tier first; backups only when there are no others."""
         self._settle(now)
         return self._ready
+
+    @property
+    def in_flight(self) -> int:
+        """Leases not yet released."""
+        return sum(node.in_flight for node in self.nodes.values())
 
     def snapshot(self, now: float) -> list[dict[str, Any]]:
         """Every node as a JSON-able dict; see `domain.snapshot`."""
         self._settle(now)
         return [describe(node, self.thresholds, now) for node in self.nodes.values()]
+
+    def explain(
+        self, now: float, key: bytes | None = None, bond: bytes | None = None
+    ) -> list[dict[str, Any]]:
+        """Every node with the reason why an exchange of that key would or would not go there; takes no turn away."""
+        self._settle(now)
+        node = self._bound_node(bond, ()) if bond and self._bound else None
+        return explain(self._order, self.nodes.values(), key, node)

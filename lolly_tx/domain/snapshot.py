@@ -5,11 +5,13 @@ May import: domain values. Used by: domain.pool, and through it the API and the 
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 from lolly_tx.domain.events import Event
 from lolly_tx.domain.health import Thresholds
 from lolly_tx.domain.node import UNLIMITED, Node
+from lolly_tx.domain.tier import BACKUP, Tier
 
 
 def describe(node: Node, thresholds: Thresholds, now: float) -> dict[str, Any]:
@@ -19,8 +21,10 @@ def describe(node: Node, thresholds: Thresholds, now: float) -> dict[str, Any]:
         "id": node.id,
         "address": target.address,
         "backup": target.backup,
+        "priority": target.priority,
         "weight": target.weight,
         "effective_weight": round(node.weight, 4),
+        "slow_start": node.ramp is not None,
         "max_conns": target.max_conns,
         "available": node.available,
         "why_not": node.why_not(),
@@ -34,6 +38,7 @@ def describe(node: Node, thresholds: Thresholds, now: float) -> dict[str, Any]:
         },
         "ejection": {
             "state": node.ejection,
+            "kind": node.kind if node.ejection != "up" else "",
             "trial_in_flight": node.trial,
             "in_a_row": node.streak,
             "evidence": repr(node.accrual) if node.accrual is not None else "",
@@ -44,6 +49,42 @@ def describe(node: Node, thresholds: Thresholds, now: float) -> dict[str, Any]:
         "back": comes_back(node, thresholds, now),
         "counters": node.stats.as_dict(),
     }
+
+
+def explain(
+    order: Sequence[Tier],
+    nodes: Iterable[Node],
+    key: bytes | None,
+    bound: Node | None,
+) -> list[dict[str, Any]]:
+    """Where an exchange would go: each node with its place in the order of preference, or what excludes it.
+
+    `order`: the tiers as they are asked. `preference`: 1 is the first choice for `key`; None where the balancer
+    decides by turns, chance or load, or the node is excluded.
+    """
+    places: dict[Node, int] = {}
+    loads: dict[Node, int] = {}
+    for tier in order:
+        loads.update((node, tier.load) for node in tier.nodes)
+        if tier.ranked is not None and key is not None and tier.nodes:
+            for node in tier.ranked(tier.nodes, key):
+                places[node] = len(places) + 1
+    rows = []
+    for node in nodes:
+        excluded = "" if node is bound else node.why_not()
+        rows.append(
+            {
+                "id": node.id,
+                "excluded": excluded,
+                "tier": "backup" if node.tier.rank == BACKUP else node.tier.rank,
+                "tier_load_percent": loads.get(node, 0),
+                "bound": node is bound,
+                "preference": None if excluded else places.get(node),
+                "in_flight": node.in_flight,
+                "weight": round(node.weight, 4),
+            }
+        )
+    return rows
 
 
 def event_dict(event: Event | None, now: float) -> dict[str, Any] | None:
@@ -69,7 +110,7 @@ def comes_back(node: Node, thresholds: Thresholds, now: float) -> list[str]:
         needs.append(f"{missing} good check{'s' if missing > 1 else ''} in a row")
     if node.ejection == "ejected":
         left = max(0.0, node.ejected_until - now)
-        then = "" if node.soft else ", then one trial"
+        then = "" if node.kind == "soft" else ", then one trial"
         needs.append(f"{left:.1f} s of ejection{then}")
     if not needs and node.full:
         trial = node.ejection == "trial"

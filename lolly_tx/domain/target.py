@@ -29,6 +29,7 @@ class Target:
     `endpoint`: a Twisted client endpoint string, or "" for URL targets.
     `weight`: share of the traffic, >= 1. `max_conns`: exchanges at once, 0 = no limit.
     `backup`: used only when no primary is available. `down`: never used until enabled by the operator.
+    `priority`: the tier, 0 is the best; traffic spills to the next when a tier is not well enough.
     """
 
     id: str
@@ -41,6 +42,7 @@ class Target:
     max_conns: int = 0
     backup: bool = False
     down: bool = False
+    priority: int = 0
 
     @property
     def authority(self) -> str:

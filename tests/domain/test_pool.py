@@ -288,6 +288,8 @@ class AcquireTests(SynchronousTestCase):
         self.assertRaises(AllTried, pool.acquire, 1.0, None, tried)
         pool.observe("a", GOOD, 2.0)
         self.assertEqual(picks(pool, 2, 2.0), "aa")
+        pool.observe("b", GOOD, 3.0)
+        self.assertEqual(sorted(picks(pool, 2, 3.0)), ["a", "b"])
         self.assertEqual(diary.words("panic"), [": off -> on", ": on -> off"])
 
     def test_panic_success_counts(self) -> None:

@@ -37,7 +37,8 @@ class WaitingLineTests(SynchronousTestCase):
         self.assertIsNotNone(ticket)
         self.assertIs(pushed, b)
         self.assertEqual((len(line), line.refused), (2, 2))
-        self.assertEqual(WaitingLine(0, 1.0).offer("x", 0.0), (None, None))
+        empty: WaitingLine[str] = WaitingLine(0, 1.0)
+        self.assertEqual(empty.offer("x", 0.0), (None, None))
 
     def test_timeout(self) -> None:
         """Those whose time is over are named once, and never served."""
@@ -77,8 +78,8 @@ class WaitingLineTests(SynchronousTestCase):
         for now, (what, priority) in enumerate(steps):
             if what == "o":
                 ticket, pushed = line.offer(now, now, priority=priority)
-                inside -= {pushed}  # type: ignore[arg-type]
-                inside |= {ticket} - {None}  # type: ignore[arg-type]
+                inside -= {pushed}
+                inside |= {ticket} if ticket else set()
             elif what == "t":
                 ticket = line.take(now)
                 if ticket is not None:

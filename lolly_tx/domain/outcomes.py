@@ -1,0 +1,41 @@
+"""How one lease ended, for those who want to know more than good or bad.
+
+May import: domain.errors. Used by: domain.roster (makes them), domain.accruals, domain.outlier.
+"""
+
+from __future__ import annotations
+
+import attrs
+
+from lolly_tx.domain.errors import ProxyError
+
+_HARMLESS_5XX = frozenset((501, 505))
+"""Server errors that speak about the request: not implemented, HTTP version not supported."""
+
+
+@attrs.frozen
+class Outcome:
+    """One ended lease.
+
+    `ok`: nothing in it is held against the node by the pool's settings. `error`: what ended it, or None when
+    there was an answer. `status`: the answer's, or 0. `seconds`: how long it took.
+    """
+
+    ok: bool
+    error: ProxyError | None
+    status: int
+    seconds: float
+
+    @property
+    def server_error(self) -> bool:
+        """It failed, or the answer says the server failed; 501 and 505 say something about the request instead."""
+        if self.error is not None:
+            return True
+        return self.status >= 500 and self.status not in _HARMLESS_5XX
+
+    @property
+    def what(self) -> str:
+        """A few words for a person."""
+        if self.error is not None:
+            return self.error.detail or type(self.error).__name__
+        return f"status {self.status} after {self.seconds:.3f} s"

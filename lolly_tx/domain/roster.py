@@ -1,0 +1,428 @@
+"""A roster: the nodes of a pool with the three facts about each, and every way these facts change.
+
+May import: domain. Used by: domain.pool, which is a roster that also chooses.
+
+What comes in: checks (`observe`), the operator's words (`set_enabled`, `mark`), how leases ended, membership
+(`replace`), and time. What goes out: one event for each change. After any of it the choice has to be made
+afresh, which `_due` says.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Collection, Iterable
+
+from lolly_tx.domain.ejection import EjectionLimits, Ejections, Recorder
+from lolly_tx.domain.errors import ProxyError
+from lolly_tx.domain.events import Event
+from lolly_tx.domain.health import Health, Initial, Observation, Thresholds, observe
+from lolly_tx.domain.interfaces import IAccrual, IBalancer, IEventSink
+from lolly_tx.domain.lease import Lease
+from lolly_tx.domain.node import UNLIMITED, EjectionKind, Enabled, Node
+from lolly_tx.domain.outcomes import Outcome
+from lolly_tx.domain.outlier import OutlierDetector, OutlierLimits
+from lolly_tx.domain.slow_start import SlowStart
+from lolly_tx.domain.target import Target
+from lolly_tx.domain.tier import BACKUP, Tier
+
+AT_ONCE = float("-inf")
+NEVER = float("inf")
+
+LONGEST_SOFT_EJECTION = 300.0
+"""Seconds; a Retry-After of a day would take a target out long after its reason is gone."""
+
+
+class UnknownNode(LookupError):
+    """The pool has no node of that id."""
+
+
+class Roster(Recorder):
+    """The nodes of a pool and the facts about them."""
+
+    def __init__(
+        self,
+        name: str,
+        *,
+        balancer: IBalancer,
+        another_balancer: Callable[[], IBalancer] | None,
+        accrual: Callable[[], IAccrual] | None,
+        thresholds: Thresholds,
+        now: float,
+        events: IEventSink,
+        initial: Initial,
+        ejections: EjectionLimits | None,
+        outliers: OutlierLimits | None,
+        slow_start: SlowStart | None,
+        failure_statuses: Collection[int],
+    ) -> None:
+        self.name = name
+        self.nodes: dict[str, Node] = {}
+        self.balancer = balancer
+        self.thresholds = thresholds
+        self.initial = initial
+        self.failure_statuses = frozenset(failure_statuses)
+        self.ejections = Ejections(ejections or EjectionLimits(), self)
+        self.outliers = OutlierDetector(outliers, now) if outliers else None
+        self.slow_start = slow_start or SlowStart()
+        self.suspect: Callable[[Node, float], None] | None = None
+        """Called when a failure is held against a node: a reason to check it at once."""
+        self.on_room: Callable[[float], None] | None = None
+        """Called when an exchange ends, for those who wait for room."""
+        self._another_balancer = another_balancer
+        self._accrual = accrual
+        self._events = events
+        self._full: set[Node] = set()
+        self._tiers: dict[int, Tier] = {}
+        self._due = AT_ONCE
+        self._hears_all = bool(self.failure_statuses) or self.outliers is not None
+        self._counts_leases = False
+
+    # -- how leases ended
+
+    def lease_succeeded(
+        self, lease: Lease, status: int, seconds: float, now: float
+    ) -> None:
+        """A lease ended with an answer and someone listens."""
+        ok = status not in self.failure_statuses
+        self._ended(lease, Outcome(ok, None, status, seconds), now)
+
+    def lease_failed(self, lease: Lease, error: ProxyError, now: float) -> None:
+        """A lease ended by the node's fault."""
+        stats = lease.node.stats
+        stats.failures += 1
+        if error.kind == "connect":
+            stats.connect_failures += 1
+        elif error.kind == "timeout":
+            stats.timeouts += 1
+        elif error.kind == "reset":
+            stats.resets += 1
+        seconds = max(0.0, now - lease.started)
+        self._ended(lease, Outcome(False, error, 0, seconds), now)
+
+    def _ended(self, lease: Lease, outcome: Outcome, now: float) -> None:
+        node = lease.node
+        if self.nodes.get(node.id) is not node:
+            return
+        finished = node.tier.finished
+        if finished is not None:
+            finished(node, outcome.seconds, not outcome.server_error, now)
+        if self.outliers is not None and node.ejection == "up":
+            self.outliers.record(node.id, outcome.server_error, outcome.seconds)
+        if node.trial_lease is lease:
+            self._judge_trial(node, outcome, now)
+        elif node.accrual is not None:
+            self._count(lease, node.accrual, outcome, now)
+        if not outcome.ok and self.suspect is not None:
+            self.suspect(node, now)
+        self._tune(node)
+
+    def _judge_trial(self, node: Node, outcome: Outcome, now: float) -> None:
+        # A node that came out for its server errors does not come back by one more of them.
+        bad = node.kind == "outlier" and outcome.server_error
+        if outcome.ok and not bad:
+            self.ejections.lift(node, "trial: succeeded", now)
+            return
+        asked = node.accrual.failed(now) if node.accrual is not None else None
+        seconds = node.penalty if bad or not asked else asked
+        self._eject(node, seconds, f"trial: failed: {outcome.what}", now)
+
+    def _count(
+        self, lease: Lease, accrual: IAccrual, outcome: Outcome, now: float
+    ) -> None:
+        if node_is_up := lease.node.ejection == "up":
+            heard = getattr(accrual, "heard", None)
+            if heard is not None:
+                asked = heard(outcome, now)
+            elif outcome.ok:
+                accrual.succeeded(now)
+                asked = None
+            else:
+                asked = accrual.failed(now)
+            if asked:
+                cause = f"passive: {accrual!r}, last: {outcome.what}"
+                self._eject(lease.node, asked, cause, now)
+        if node_is_up or not outcome.ok or lease.node.ejection != "ejected":
+            return
+        # Only exchanges of the last resort, begun after the ejection, say something about now.
+        if lease.started >= lease.node.ejected_at and accrual.succeeded(now):
+            self.ejections.lift(lease.node, "passive: enough successes", now)
+
+    def lease_released(self, lease: Lease, now: float) -> None:
+        """A lease is over and someone wanted to know."""
+        node = lease.node
+        if node.trial_lease is lease:
+            node.trial_lease = None
+        self._tune(node)
+        if node.tier.released is not None:
+            node.tier.released(node)
+        if self.on_room is not None:
+            self.on_room(now)
+
+    # -- ejections
+
+    def _eject(
+        self,
+        node: Node,
+        seconds: float,
+        cause: str,
+        now: float,
+        kind: EjectionKind = "passive",
+    ) -> bool:
+        return self.ejections.eject(
+            node,
+            seconds,
+            cause,
+            now,
+            members=len(self.nodes),
+            others=self._others(node),
+            kind=kind,
+        )
+
+    def _others(self, node: Node) -> bool:
+        return any(
+            n is not node and n.available and n.ejection == "up"
+            for n in self.nodes.values()
+        )
+
+    def soft_eject(self, node: Node, seconds: float, cause: str, now: float) -> bool:
+        """Leave `node` alone for `seconds` because it asked for it; not the last one, at most five minutes."""
+        if seconds <= 0 or self.nodes.get(node.id) is not node:
+            return False
+        return self.ejections.soften(
+            node,
+            min(seconds, LONGEST_SOFT_EJECTION),
+            cause,
+            now,
+            members=len(self.nodes),
+            others=self._others(node),
+        )
+
+    def sweep(self, now: float) -> None:
+        """Look for outliers, if it is time; acquiring does this by itself."""
+        detector = self.outliers
+        if detector is None or now < detector.next_sweep:
+            return
+        for outlier in detector.sweep(now):
+            node = self.nodes[outlier.node_id]
+            if detector.limits.shadow:
+                self.ejections.report(node, outlier.cause, now)
+                detector.forget(node.id)
+                continue
+            seconds = detector.limits.seconds
+            if node.ejection == "up":
+                self._eject(node, seconds, outlier.cause, now, "outlier")
+
+    # -- the three facts
+
+    def observe(self, node_id: str, observation: Observation, now: float) -> None:
+        """Take in the result of one active check. A node that left in the meantime is ignored."""
+        node = self.nodes.get(node_id)
+        if node is None:
+            return
+        self._settle(now)
+        ok, cause = observation.ok, f"check: {observation.cause}"
+        old = node.health
+        node.health, flipped = observe(old, ok, self.thresholds, now)
+        if flipped:
+            self._flip(node, old, cause, now)
+        elif node.ejection == "ejected" and node.kind == "passive":
+            # Checks speak for the node's own record only: an outlier may well answer them.
+            self._count_check(node, ok, cause, now)
+        self._tune(node)
+
+    def _count_check(self, node: Node, ok: bool, cause: str, now: float) -> None:
+        if node.accrual is None:
+            return
+        if not ok:
+            node.accrual.failed(now)
+        elif node.accrual.succeeded(now):
+            self.ejections.lift(node, f"enough good checks, last: {cause}", now)
+
+    def mark(self, node_id: str, up: bool, cause: str, now: float) -> None:
+        """Set the health of a node by hand, as if enough checks had said so. Raises UnknownNode."""
+        node = self.node(node_id)
+        self._settle(now)
+        old = node.health
+        node.health = Health(up=up, since=now, checked=old.checked)
+        if old.up is not up:
+            self._flip(node, old, cause, now)
+        elif up and node.ejection != "up":
+            self.ejections.lift(node, cause, now)
+        self._tune(node)
+
+    def _flip(self, node: Node, old: Health, cause: str, now: float) -> None:
+        """Health flipped. A node that checks saw down and then up again starts with a clean passive record."""
+        self.record(node, "health", old.word, node.health.word, cause, now)
+        if not node.health.up:
+            return
+        if node.ejection != "up":
+            self.ejections.lift(node, cause, now)
+        elif node.accrual is not None:
+            node.accrual.reset()
+
+    def set_enabled(self, node_id: str, word: Enabled, cause: str, now: float) -> None:
+        """The operator's word: "up", "drain" (no new exchanges) or "down". Raises UnknownNode."""
+        if word not in ("up", "drain", "down"):
+            raise ValueError(f"{word!r} is none of up, drain, down")
+        node = self.node(node_id)
+        self._settle(now)
+        if node.enabled != word:
+            old, node.enabled = node.enabled, word
+            self.record(node, "enabled", old, word, cause, now)
+        self._tune(node)
+
+    def record(
+        self, node: Node | None, fact: str, old: str, new: str, cause: str, now: float
+    ) -> None:
+        """One change: kept in the node's history, sent to the sink, and reason to look at the pool afresh."""
+        event = Event(now, self.name, node.id if node else "", fact, old, new, cause)
+        if node is not None:
+            node.history.append(event)
+            node.last_change = event
+            if self.outliers is not None and fact != "shadow":
+                self.outliers.forget(node.id)
+            self._tune(node)
+        self._due = AT_ONCE
+        self._events.emit(event)
+
+    def node(self, node_id: str) -> Node:
+        """The node of that id. Raises UnknownNode with the ids there are."""
+        try:
+            return self.nodes[node_id]
+        except KeyError:
+            known = ", ".join(self.nodes) or "none"
+            raise UnknownNode(
+                f"pool {self.name} has no target {node_id!r}; it has: {known}"
+            ) from None
+
+    # -- membership
+
+    def replace(self, targets: Iterable[Target], now: float) -> None:
+        """Change the membership; state is kept by target id, also when weight or limits change."""
+        self._settle(now)
+        wanted = {target.id: target for target in targets}
+        for node in [n for n in self.nodes.values() if n.id not in wanted]:
+            self._leave(node, now)
+        old, self.nodes = self.nodes, {}
+        for target in wanted.values():
+            known = old.get(target.id)
+            if known is None:
+                node = self._join(target)
+                node.served = False
+                self.record(node, "membership", "", "member", "joined", now)
+                continue
+            node = self.nodes[target.id] = known
+            if node.target != target:
+                self._change(node, target, now)
+        self._due = AT_ONCE
+
+    def _join(self, target: Target) -> Node:
+        if target.id in self.nodes:
+            raise ValueError(f"pool {self.name} has two targets {target.id!r}")
+        accrual = self._accrual() if self._accrual is not None else None
+        health = Health.initial(self.initial, self.thresholds)
+        node = self.nodes[target.id] = Node(target, self, health, accrual)
+        self._tune(node)
+        return node
+
+    def _leave(self, node: Node, now: float) -> None:
+        """`node` is no member any more; its leases end as they like."""
+        self.ejections.forget(node)
+        del self.nodes[node.id]
+        self._full.discard(node)
+        self.record(node, "membership", "member", "", "left", now)
+
+    def _change(self, node: Node, target: Target, now: float) -> None:
+        """The target of `node` got other settings; only what changed is touched."""
+        old, node.target = node.target, target
+        node.base_weight = node.weight = float(target.weight)
+        node.tier = self.tier_for(target)
+        names = ("address", "weight", "max_conns", "backup", "priority")
+        changed = [n for n in names if getattr(old, n) != getattr(target, n)]
+        if changed:
+            before = " ".join(f"{n}={getattr(old, n)}" for n in changed)
+            after = " ".join(f"{n}={getattr(target, n)}" for n in changed)
+            self.record(node, "membership", before, after, "settings changed", now)
+        if old.down is not target.down:
+            word: Enabled = "down" if target.down else "up"
+            self.set_enabled(node.id, word, "settings changed", now)
+        self._tune(node)
+
+    def tier_for(self, target: Target) -> Tier:
+        """The tier of `target`, made when it is the first of its kind."""
+        rank = BACKUP if target.backup else target.priority
+        tier = self._tiers.get(rank)
+        if tier is None:
+            balancer = self.balancer
+            if self._tiers and self._another_balancer is not None:
+                balancer = self._another_balancer()
+            tier = self._tiers[rank] = Tier(rank, balancer)
+        return tier
+
+    # -- what follows from the facts and the time
+
+    def _settle(self, now: float) -> None:
+        """Carry out what time has brought, before anything else happens."""
+        raise NotImplementedError
+
+    def _advance(self, now: float) -> float:
+        """Carry out the timed changes up to `now`; when the next one is due."""
+        self.sweep(now)
+        due = self.outliers.next_sweep if self.outliers is not None else NEVER
+        for node in self.nodes.values():
+            if node.ejection == "ejected":
+                if node.ejected_until <= now:
+                    self.ejections.expire(node)
+                else:
+                    due = min(due, node.ejected_until)
+            step = self._ramp(node, now)
+            if step is not None:
+                due = min(due, step)
+        return due
+
+    def _ramp(self, node: Node, now: float) -> float | None:
+        """Slow start of one node; when it takes its next step, if it is on its way."""
+        serves = node.available and node.ejection == "up"
+        if serves and node.served is False and self.slow_start.window:
+            node.ramp = now
+        elif not serves:
+            node.ramp = None
+        # Nobody was seen to fail before a node's first time in service, so that has no ramp.
+        if serves or node.served is not None or node.enabled != "up":
+            node.served = serves
+        if node.ramp is None:
+            node.weight = node.base_weight
+            return None
+        age = max(0.0, now - node.ramp)
+        node.weight = node.base_weight * self.slow_start.factor(age)
+        step = self.slow_start.next_step(age)
+        if step is None:
+            node.ramp = None
+        self._tune(node)
+        return None if step is None else now - age + step
+
+    def _tune(self, node: Node) -> None:
+        """Bring the derived numbers and flags of `node` up to date after something happened to it."""
+        room = node.target.max_conns or UNLIMITED
+        if node.ramp is not None and room != UNLIMITED:
+            room = max(1, int(room * node.weight / node.base_weight))
+        if node.ejection == "trial":
+            room = 0 if node.trial_lease is not None else node.in_flight + 1
+        node.room = room
+        if self.nodes.get(node.id) is node and node.in_flight >= room:
+            self._full.add(node)
+        else:
+            self._full.discard(node)
+        accrual = node.accrual
+        tier = node.tier
+        node.listening = (
+            self._hears_all
+            or node.ejection != "up"
+            or tier.finished is not None
+            or (accrual is not None and not accrual.clean)
+        )
+        node.attentive = (
+            self._counts_leases
+            or room != UNLIMITED
+            or tier.released is not None
+            or self.on_room is not None
+        )
