@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import ipaddress
 import re
-from typing import Sequence
+from collections.abc import Sequence
 
 Network = ipaddress.IPv4Network | ipaddress.IPv6Network
 
@@ -36,7 +36,9 @@ class TrustedPeers:
                 return False
             mapped = getattr(parsed, "ipv4_mapped", None)
             parsed = mapped or parsed
-            known = any(parsed in n for n in self._networks if n.version == parsed.version)
+            known = any(
+                parsed in n for n in self._networks if n.version == parsed.version
+            )
             if len(self._known) >= 4096:
                 self._known.clear()
             self._known[address] = known
@@ -56,6 +58,8 @@ def original_client(
             text = str(ipaddress.ip_address(hop.strip(b"\t ").decode("ascii")))
         except ValueError:
             break  # a malformed entry ends what can be believed
+        if "%" in text:
+            break  # so does a zone: it means nothing here and may be any text
         client = text
         if text not in trusted:
             break

@@ -1,14 +1,15 @@
-"""From Host and request target to whatever serves them.
+r"""From Host and request target to whatever serves them.
 
-May import: domain.errors. Used by: proxy.proxy (one table per listener).
+May import: domain.hosts. Used by: proxy.proxy (one table per listener), config (the
+normal form).
 
 First the most specific host: an exact name, then the longest "*.suffix", then routes for
-any host. Within a host, as nginx does: an exact path, then the longest prefix if it is marked "^~", then
-regular expressions in the order written, then the longest prefix. If no path of a host
-matches, the next less specific host is asked.
+any host. Within a host, as nginx does: an exact path, then the longest prefix if it is
+marked "^~", then regular expressions in the order written, then the longest prefix. If
+no path of a host matches, the next less specific host is asked.
 
 Paths are compared in one normal form, which nobody else sees: percent-escapes decoded
-once, "\\" read as "/", empty and "." segments dropped, ".." resolved (RFC 3986 section
+once, "\" read as "/", empty and "." segments dropped, ".." resolved (RFC 3986 section
 5.2.4). So no spelling of a path gets past a route that covers it (RELIABILITY S17). The
 target itself goes upstream byte for byte.
 
@@ -19,36 +20,19 @@ not "/apix".
 from __future__ import annotations
 
 import re
-from typing import Generic, Iterable, TypeVar
+from collections.abc import Iterable
+from typing import Generic, TypeVar
 
 import attrs
 
-from lolly_tx.domain.errors import DownstreamError
+from lolly_tx.domain.hosts import host_name
 
 End = TypeVar("End")
 
-_HOST = re.compile(
-    rb"([A-Za-z0-9._~-]+|\[[0-9A-Fa-f:.]{2,}\])(?::([0-9]{0,5}))?"
-)
 _ODD = re.compile(rb"[%\\]|//|/\.")
 _ESCAPE = re.compile(rb"%([0-9A-Fa-f]{2})")
 
 _REMEMBERED_HOSTS = 1024
-
-
-class BadHost(DownstreamError):
-    """The Host value is no host (RFC 9110 section 7.2)."""
-
-
-def host_name(value: bytes) -> str:
-    """The name in a Host value: lower case, without port and final dot.
-
-    Raises `BadHost`.
-    """
-    match = _HOST.fullmatch(value)
-    if match is None or (match[2] and int(match[2]) > 65535):
-        raise BadHost("malformed Host")
-    return match[1].decode("ascii").lower().rstrip(".")
 
 
 def normal_path(target: bytes) -> bytes:
@@ -172,9 +156,7 @@ class RouteTable(Generic[End]):
                 return end
         return None
 
-    def _learn(
-        self, host: bytes
-    ) -> tuple[End | None, tuple[_Paths[End], ...]]:
+    def _learn(self, host: bytes) -> tuple[End | None, tuple[_Paths[End], ...]]:
         name = host_name(host) if host else ""
         levels = [self._hosts[name]] if name and name in self._hosts else []
         levels += [

@@ -45,6 +45,9 @@ class DoorIn(Protocol):
     exchange: RequestSink | None
     """Where the rest of the request goes; None when the answer is complete."""
 
+    def last(self) -> None:
+        """Let the connection end with this answer: what follows is not to be believed."""
+
     def start(self, status: int, reason: bytes, fields: bytes, framing: int) -> None:
         """Begin the response. `fields`: CRLF, then lines that each end with CRLF."""
 

@@ -154,7 +154,9 @@ class Http1Server:
                     # Byte by byte, a head must not be looked at again for each byte.
                     self._pending = data
                     return
-            self._read_heads(data)
+                self._read_heads(data, self._examined)
+            else:
+                self._read_heads(data)
         elif state == _BODY:
             self._read_body(data)
         elif state == _ANSWER:
@@ -176,8 +178,9 @@ class Http1Server:
         self._no_more = True
         state = self._state
         if state == _ANSWER:
-            # A client such as `nc` shuts its side down after the request.
-            self._keep = False
+            # A client such as `nc` shuts its side down after its requests.
+            if not self._pending:
+                self._keep = False
         elif state == _BODY:
             exchange, self.exchange = self.exchange, None
             self._abort()
@@ -251,18 +254,24 @@ class Http1Server:
 
     # -- requests
 
-    def _read_heads(self, data: bytes) -> None:
-        """Take complete requests from `data` while none is being answered."""
+    def _read_heads(self, data: bytes, seen: int = 0) -> None:
+        """Take complete requests from `data` while none is being answered.
+
+        `seen` bytes at its start have been looked at before.
+        """
         acceptor = self.acceptor
         self._parsing = True
         self._pending = b""
         while data:
             try:
-                head = acceptor.reader.read(data)
+                head = acceptor.reader.read(data, seen)
             except BadMessage as error:
                 self._refuse(error)
                 break
             if head is None:
+                if self._no_more:
+                    self._close()
+                    break
                 self._pending = data
                 self._examined = len(data)
                 if self._state == _IDLE:
@@ -276,6 +285,7 @@ class Http1Server:
             # Answered on the spot. Go on with what came behind it.
             data = self._pending
             self._pending = b""
+            seen = 0
         self._parsing = False
 
     def _begin(self, head: RequestHead, rest: bytes) -> None:
@@ -327,6 +337,9 @@ class Http1Server:
             self._state = _ANSWER
             self.deadline = NEVER
             self._pending = rest
+        elif self._no_more:
+            self._abort()
+            return
         acceptor.open_exchange(self, head, body, trailers, complete)
 
     def _read_body(self, data: bytes) -> None:
@@ -376,7 +389,7 @@ class Http1Server:
         exchange, self.exchange = self.exchange, None
         if exchange is not None:
             exchange.downstream_failed(DownstreamError(error.reason))
-        if self._started:
+        if self._started and self._state >= _BODY:
             self._abort()
             return
         unfinished = self._state == _BODY
@@ -387,6 +400,10 @@ class Http1Server:
         self.acceptor.refused(self, error, exchange is not None)
 
     # -- DoorIn: the response
+
+    def last(self) -> None:
+        """No further request is read after this answer."""
+        self._keep = False
 
     def start(self, status: int, reason: bytes, fields: bytes, framing: int) -> None:
         """Begin the response; it leaves with the first body bytes, or at the end."""
@@ -436,7 +453,7 @@ class Http1Server:
             self.transport.write(out)
             self._out = b""
         self.exchange = None
-        if not self._keep or self._no_more:
+        if not self._keep or (self._no_more and not self._pending):
             self._close()
             return
         self._state = _IDLE

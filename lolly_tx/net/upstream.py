@@ -190,7 +190,10 @@ class Http1Client:
             self._read_length(data)
         elif state == _HEAD:
             self.deadline = upstream.now() + upstream.limits.read
-            self._read_head(self._pending + data if self._pending else data)
+            if self._pending:
+                self._read_head(self._pending + data, len(self._pending))
+            else:
+                self._read_head(data)
         elif state == _CHUNKED:
             self.deadline = upstream.now() + upstream.limits.read
             self._read_chunks(data)
@@ -364,11 +367,12 @@ class Http1Client:
 
     # -- responses
 
-    def _read_head(self, data: bytes) -> None:
+    def _read_head(self, data: bytes, seen: int = 0) -> None:
+        """Read heads from `data`; `seen` bytes of it have been looked at before."""
         upstream = self.upstream
         while True:
             try:
-                head = upstream.reader.read(data)
+                head = upstream.reader.read(data, seen)
             except BadMessage as error:
                 self._abort()
                 self._fail(BadResponse(error.reason))
@@ -379,6 +383,7 @@ class Http1Client:
             if head.status >= 200:
                 break
             data = data[head.end :]
+            seen = 0
             if head.status == 101:
                 self._switch(head, data)
                 return
@@ -500,6 +505,10 @@ class Http1Client:
         if not self._upgrade or exchange is None:
             self._abort()
             self._fail(BadResponse("101 that was not asked for"))
+            return
+        if head.block.upgrade != b"websocket":
+            self._abort()
+            self._fail(BadResponse("101 for another protocol"))
             return
         self._state = _TUNNEL
         self._pending = data

@@ -6,11 +6,13 @@ proxy.resource, service.build (makes one per listener).
 
 from __future__ import annotations
 
-from typing import Callable, Protocol
+import re
+from collections.abc import Callable
+from typing import Protocol
 
 from lolly_tx.domain.errors import DownstreamError
 from lolly_tx.domain.forwarding import TrustedPeers, forwarding_lines, original_client
-from lolly_tx.domain.routes import BadHost, RouteTable
+from lolly_tx.domain.routes import RouteTable
 from lolly_tx.net.doors import DoorIn
 from lolly_tx.proxy.replies import reply
 from lolly_tx.wire.errors import BadMessage
@@ -34,12 +36,17 @@ class RouteEnd(Protocol):
 # Looked at before they are forwarded.
 _LOCAL_METHODS = frozenset((b"CONNECT", b"TRACE", b"TRACK", b"OPTIONS"))
 
+_HOPS = re.compile(rb"[0-9]{1,9}")
+
 OnRefusal = Callable[[DoorIn, "RequestHead | None", int, int, str], None]
 
 
 class Proxy:
-    """Routes requests by `table`. `on_refusal(door, head, status, size, why)`: each
-    request that no route end has seen (for the access log)."""
+    """Routes requests by `table`.
+
+    `on_refusal(door, head, status, size, why)`: told of each request that no route end has
+    seen (for the access log).
+    """
 
     def __init__(
         self,
@@ -61,11 +68,7 @@ class Proxy:
         complete: bool,
     ) -> None:
         """Find who serves `head` and let it begin."""
-        try:
-            end = self.table.find(head.block.host, head.target)
-        except BadHost as error:
-            self._refuse(door, head, 400, error.detail)
-            return
+        end = self.table.find(head.block.host, head.target)
         if end is None:
             self._refuse(door, head, 404, "no route")
             return
@@ -73,11 +76,14 @@ class Proxy:
             return
         upgrade = head.block.upgrade
         if upgrade:
-            if b"websocket" not in upgrade.replace(b" ", b"").split(b",") or (
-                not head.version or not door.can_tunnel
+            if (
+                b"websocket" not in upgrade.replace(b" ", b"").split(b",")
+                or not head.version
+                or head.method != b"GET"
+                or not door.can_tunnel
             ):
                 head.block = head.block.without_upgrade()
-            elif not complete or body:
+            elif head.block.chunked or head.block.length:
                 self._refuse(door, head, 400, "upgrade with a body")
                 return
         end.open_exchange(door, head, body, trailers, complete)
@@ -86,10 +92,14 @@ class Proxy:
         if head.method != b"OPTIONS":
             self._refuse(door, head, 405, "method not served", b"Allow: GET, HEAD\r\n")
             return True
-        if head.block.get(b"max-forwards") == b"0":
-            # RFC 9110 section 7.6.2: we are the final recipient.
+        # RFC 9110 section 7.6.2.
+        hops = head.block.get(b"max-forwards")
+        if hops is None or _HOPS.fullmatch(hops) is None:
+            return False
+        if not int(hops):  # we are the final recipient
             self._refuse(door, head, 200, "", b"Allow: GET, HEAD, OPTIONS\r\n")
             return True
+        head.block = head.block.with_max_forwards(int(hops) - 1)
         return False
 
     def refused(self, door: DoorIn, error: BadMessage, begun: bool) -> None:
@@ -107,7 +117,10 @@ class Proxy:
         why: str,
         extra: bytes = b"",
     ) -> None:
-        token = DownstreamError.token if status == 400 else ""
+        token = ""
+        if status == 400:
+            token = DownstreamError.token
+            door.last()
         size = reply(
             door, status, token=token, extra=extra, is_head=head.method == b"HEAD"
         )

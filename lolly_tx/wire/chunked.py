@@ -2,8 +2,9 @@
 
 May import: wire.errors. Used by: net.downstream and net.upstream (bodies), net.checks.
 
-A decoder is fed whatever the socket gave and returns the data in it; it keeps at most one partial line (or trailer
-section). Chunk extensions are validated and dropped, trailers are validated and kept in `trailers`.
+A decoder is fed whatever the socket gave and returns the data in it; it keeps at most one partial line, and the
+trailers. Chunk extensions are validated and dropped, trailers are validated and kept in `trailers`. What cannot become
+right any more is refused at once, not when its line ends.
 """
 
 from __future__ import annotations
@@ -12,13 +13,20 @@ import re
 
 from lolly_tx.wire.errors import BadMessage
 
-_EXTENSION_TOKEN = rb"[!#$%&'*+\-.^_`|~0-9A-Za-z]++"
+_TOKEN = rb"[!#$%&'*+\-.^_`|~0-9A-Za-z]++"
+_QUOTED = rb'"(?:[\t !#-\[\]-~\x80-\xff]|\\[\t -~\x80-\xff])*+"'
 _SIZE_LINE = re.compile(
-    rb'([0-9A-Fa-f]{1,16})(?:[\t ]*;[\t ]*%b(?:[\t ]*=[\t ]*(?:%b|"(?:[\t !#-\[\]-~\x80-\xff]|\\[\t -~\x80-\xff])*+"))?)*+\r\n'
-    % (_EXTENSION_TOKEN, _EXTENSION_TOKEN)
+    rb"([0-9A-Fa-f]{1,16})"
+    rb"(?:[\t ]*;[\t ]*%b(?:[\t ]*=[\t ]*(?:%b|%b))?)*+\r\n" % (_TOKEN, _TOKEN, _QUOTED)
 )
-_TRAILERS = re.compile(
-    rb"((?:[!#$%&'*+\-.^_`|~0-9A-Za-z]++:[\t -~\x80-\xff]*+\r\n)*+)\r\n"
+# What may still become a size line.
+_SIZE_START = re.compile(rb"[0-9A-Fa-f]{1,16}(?:[\t ]*+(?:;[\t -~\x80-\xff]*+)?\r?)?")
+_TRAILER_LINES = re.compile(
+    rb"(?:[!#$%&'*+\-.^_`|~0-9A-Za-z]++:[\t -~\x80-\xff]*+\r\n)*+"
+)
+# What may follow them: one that is not complete yet.
+_TRAILER_START = re.compile(
+    rb"\r?|[!#$%&'*+\-.^_`|~0-9A-Za-z]++(?::[\t -~\x80-\xff]*+\r?)?"
 )
 
 MAX_LINE_BYTES = 4096
@@ -46,7 +54,15 @@ class ChunkDecoder:
     `trailers`: the trailer section's field lines, b"" when there are none.
     """
 
-    __slots__ = ("_extensions", "_left", "_partial", "_state", "done", "rest", "trailers")
+    __slots__ = (
+        "_extensions",
+        "_left",
+        "_partial",
+        "_state",
+        "done",
+        "rest",
+        "trailers",
+    )
 
     def __init__(self) -> None:
         self.done = False
@@ -98,30 +114,32 @@ class ChunkDecoder:
                     raise BadMessage("chunk size out of range")
                 self._state = _DATA if self._left else _TRAILER
             else:
-                match = _TRAILERS.match(data, at)
-                if match is None:
-                    self._keep_trailers(data[at:])
-                    break
-                if len(match[1]) > MAX_TRAILER_BYTES:
+                match = _TRAILER_LINES.match(data, at)
+                assert match is not None
+                self.trailers += match[0]
+                at = match.end()
+                if len(self.trailers) > MAX_TRAILER_BYTES:
                     raise BadMessage("trailers too large")
-                self.trailers = match[1]
-                self._state = _DONE
-                self.done = True
-                self.rest = data[match.end() :]
+                if data.startswith(b"\r\n", at):
+                    self._state = _DONE
+                    self.done = True
+                    self.rest = data[at + 2 :]
+                else:
+                    self._keep_trailer(data[at:])
                 break
         return pieces[0] if len(pieces) == 1 else b"".join(pieces)
 
     def _keep_line(self, partial: bytes) -> None:
-        if b"\n" in partial or b"\r" in partial[:-1]:
-            raise BadMessage("malformed chunk size")
         if len(partial) > MAX_LINE_BYTES:
             raise BadMessage("chunk size line too long")
+        if not _SIZE_START.fullmatch(partial):
+            raise BadMessage("malformed chunk size")
         self._partial = partial
 
-    def _keep_trailers(self, partial: bytes) -> None:
-        if b"\r\n\r\n" in partial:
+    def _keep_trailer(self, partial: bytes) -> None:
+        if not _TRAILER_START.fullmatch(partial):
             raise BadMessage("malformed trailers")
-        if len(partial) > MAX_TRAILER_BYTES:
+        if len(self.trailers) + len(partial) > MAX_TRAILER_BYTES:
             raise BadMessage("trailers too large")
         self._partial = partial
 

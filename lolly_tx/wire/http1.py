@@ -1,6 +1,6 @@
 r"""HTTP/1.x message heads: bytes to values, strictly (RFC 9112), and back.
 
-May import: wire.errors. Used by: net.downstream, net.upstream, net.checks,
+May import: wire.errors, domain.hosts. Used by: net.downstream, net.upstream, net.checks,
 proxy.resource.
 
 A head is a start line and a field block:
@@ -24,11 +24,13 @@ blocks only.
 from __future__ import annotations
 
 import re
+from collections.abc import Iterable
 from copy import copy
-from typing import Generic, Iterable, TypeVar
+from typing import Generic, TypeVar
 
 import attrs
 
+from lolly_tx.domain.hosts import BadHost, host_name
 from lolly_tx.wire.errors import BadMessage
 
 _TOKEN = rb"[!#$%&'*+\-.^_`|~0-9A-Za-z]++"
@@ -41,7 +43,8 @@ _VALUE = rb"[\t -~\x80-\xff]*+"
 TARGET = rb"/(?:[!$&-;=?-\[\]^-~]++|%[0-9A-Fa-f]{2})*+"
 
 _REQUEST_LINE = re.compile(
-    rb"(%b) (%b|\*) HTTP/1\.([01])(?=\r\n)" % (_TOKEN, TARGET)
+    # CONNECT is for wire.refusals: what follows it is not ours to read.
+    rb"(?!CONNECT )(%b) (%b|\*) HTTP/1\.([01])(?=\r\n)" % (_TOKEN, TARGET)
 )
 _REQUEST_BLOCK = re.compile(rb"\r\n(?:%b:%b\r\n)*+" % (_NAME_NO_UNDERSCORE, _VALUE))
 _STATUS_LINE = re.compile(
@@ -54,7 +57,7 @@ _FIELD = re.compile(rb"\n(%b):[\t ]*+(%b)\r" % (_TOKEN, _VALUE))
 # line to line.
 _REQUEST_SPECIAL = re.compile(
     rb"\n(host|connection|content-length|transfer-encoding|te|trailer|upgrade|expect"
-    rb"|keep-alive|forwarded|x-forwarded-[a-z-]++|x-real-ip|proxy(?:-[a-z-]++)?"
+    rb"|keep-alive|forwarded|x-forwarded-[^:]++|x-real-ip|proxy(?:-[^:]++)?"
     rb"|http2-settings):[\t ]*+([^\r]*+)\r"
 )
 _RESPONSE_SPECIAL = re.compile(
@@ -66,6 +69,7 @@ MAX_LENGTH = 2**63 - 1
 """Largest Content-Length accepted (RELIABILITY S03): a signed 64-bit counter's."""
 
 _LENGTH = re.compile(rb"[0-9]{1,19}")
+_MAX_FORWARDS = re.compile(rb"(?i)\nmax-forwards:[^\r]*+\r")
 
 # Names a Connection field must not be able to delete: framing, routing, and what we set
 # ourselves.
@@ -195,9 +199,9 @@ class FieldBlock:
 class RequestBlock(FieldBlock):
     """The fields of a request.
 
-    `host`: the Host value, b"" when there is none or it is empty (`has_host`). `rest`: `kept` without the Host line.
-    `expect`: the client waits for a 100. `forwarded`: the forwarding fields as (lower-case
-    name, value), none of which is kept.
+    `host`: the Host value, valid, or b"" when there is none or it is empty (`has_host`).
+    `rest`: `kept` without the Host line. `expect`: the client waits for a 100. `forwarded`:
+    the forwarding fields as (lower-case name, value), none of which is kept.
     """
 
     __slots__ = ("expect", "forwarded", "has_host", "host", "rest")
@@ -219,6 +223,11 @@ class RequestBlock(FieldBlock):
                     raise BadMessage("more than one Host field")
                 host_line = line
                 self.host = raw[slice(*match.span(2))].rstrip(b"\t ")
+                if self.host:
+                    try:
+                        host_name(self.host)
+                    except BadHost as error:
+                        raise BadMessage(error.detail) from None
                 continue
             value = value.rstrip(b"\t ")
             if name == b"connection":
@@ -250,7 +259,6 @@ class RequestBlock(FieldBlock):
             line_bytes = raw[slice(*host_line)]
             self.rest = self.kept.replace(b"\n" + line_bytes, b"\n", 1)
 
-
     def without_upgrade(self) -> RequestBlock:
         """The same, for a request whose wish to upgrade is not granted."""
         if not self.upgrade:
@@ -258,6 +266,14 @@ class RequestBlock(FieldBlock):
         plain = copy(self)
         plain.upgrade = b""
         return plain
+
+    def with_max_forwards(self, hops: int) -> RequestBlock:
+        """The same with another Max-Forwards value (RFC 9110 section 7.6.2)."""
+        changed = copy(self)
+        line = b"\nMax-Forwards: %d\r" % hops
+        changed.kept = _MAX_FORWARDS.sub(line, self.kept)
+        changed.rest = _MAX_FORWARDS.sub(line, self.rest)
+        return changed
 
 
 class ResponseBlock(FieldBlock):
@@ -376,10 +392,12 @@ _Block = TypeVar("_Block", RequestBlock, ResponseBlock)
 class _HeadReader(Generic[_Block]):
     """What the readers share: the limits, and the blocks they remember."""
 
-    __slots__ = ("_blocks", "limits")
+    __slots__ = ("_blocks", "_line_bytes", "_most", "limits")
 
     def __init__(self, limits: HeadLimits) -> None:
         self.limits = limits
+        self._line_bytes = limits.line_bytes
+        self._most = limits.head_bytes - 4  # without the CRLFs that end a head
         self._blocks: dict[bytes, _Block] = {}
 
     def _remember(self, raw: bytes, block: _Block) -> None:
@@ -405,17 +423,18 @@ class RequestReader(_HeadReader[RequestBlock]):
     def __init__(self, limits: HeadLimits = REQUEST_LIMITS) -> None:
         super().__init__(limits)
 
-    def read(self, data: bytes) -> RequestHead | None:
+    def read(self, data: bytes, seen: int = 0) -> RequestHead | None:
         """Read the request head at the start of `data`.
 
-        Returns None when `data` ends within the head. Raises `BadMessage` (400, 405, 414,
-        431, 501, 505).
+        Returns None when `data` ends within the head. Then call again with more; `seen`
+        bytes at its start are known from that call. Raises `BadMessage` (400, 405, 414, 431,
+        501, 505).
         """
         match = _REQUEST_LINE.match(data)
         if match is not None:
             at = match.end()
             end = data.find(b"\r\n\r\n", at)
-            if end >= 0 and at <= self.limits.line_bytes:
+            if 0 <= end <= self._most and at <= self._line_bytes:
                 raw = data[at : end + 2]
                 block = self._blocks.get(raw)
                 if block is None:
@@ -436,12 +455,12 @@ class RequestReader(_HeadReader[RequestBlock]):
                 if target == b"*" and method != b"OPTIONS":
                     raise BadMessage("asterisk target for a method other than OPTIONS")
                 return RequestHead(method, target, version == b"1", block, end + 4)
-        return self._mend(data)
+        return self._mend(data, seen)
 
-    def _mend(self, data: bytes) -> RequestHead | None:
+    def _mend(self, data: bytes, seen: int = 0) -> RequestHead | None:
         from lolly_tx.wire.refusals import examine_request
 
-        mended = examine_request(data, self.limits)
+        mended = examine_request(data, self.limits, seen)
         if mended is None:
             return None
         head = self.read(mended[0])
@@ -458,16 +477,17 @@ class ResponseReader(_HeadReader[ResponseBlock]):
     def __init__(self, limits: HeadLimits = RESPONSE_LIMITS) -> None:
         super().__init__(limits)
 
-    def read(self, data: bytes) -> ResponseHead | None:
+    def read(self, data: bytes, seen: int = 0) -> ResponseHead | None:
         """Read the response head at the start of `data`.
 
-        Returns None when `data` ends within the head. Raises `BadMessage`.
+        Returns None when `data` ends within the head. Then call again with more; `seen`
+        bytes at its start are known from that call. Raises `BadMessage`.
         """
         match = _STATUS_LINE.match(data)
         if match is not None:
             at = match.end()
             end = data.find(b"\r\n\r\n", at)
-            if end >= 0:
+            if 0 <= end <= self._most and at <= self._line_bytes:
                 raw = data[at : end + 2]
                 block = self._blocks.get(raw)
                 if block is None:
@@ -483,7 +503,7 @@ class ResponseReader(_HeadReader[ResponseBlock]):
                 if block.chunked:
                     raise BadMessage("Transfer-Encoding in HTTP/1.0")
                 return ResponseHead(int(status), reason or b"", 0, block, end + 4)
-        _explain_response(data, self.limits)
+        _explain_response(data, self.limits, seen)
         return None
 
 
@@ -493,10 +513,10 @@ def _check_limits(head: bytes, limits: HeadLimits, kind: str) -> None:
     check_limits(head, limits, kind)
 
 
-def _explain_response(data: bytes, limits: HeadLimits) -> None:
+def _explain_response(data: bytes, limits: HeadLimits, seen: int = 0) -> None:
     from lolly_tx.wire.refusals import examine_response
 
-    examine_response(data, limits)
+    examine_response(data, limits, seen)
 
 
 def parse_request(

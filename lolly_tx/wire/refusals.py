@@ -1,17 +1,19 @@
 """Why a head was refused, and the few forms that are mended instead.
 
-May import: wire.errors, wire.http1's grammar. Used by: wire.http1, only when its one-expression recogniser says no, so
-nothing here is on the way of an ordinary request.
+May import: domain.hosts, wire.errors, wire.http1's grammar. Used by: wire.http1, only when its one-expression
+recogniser says no, so nothing here is on the way of an ordinary request.
 
 Mended: empty lines before a request line (RFC 9112 section 2.2), absolute-form targets (section 3.2.2: the authority
 replaces Host), request fields with "_" in their name (dropped: RELIABILITY S13). Everything else is an error with the
-status a client should see.
+status a client should see, as soon as the line it is in has arrived. Lines of an incomplete head that were examined
+before are not examined again, so that a head which comes byte by byte costs no more than its bytes.
 """
 
 from __future__ import annotations
 
 import re
 
+from lolly_tx.domain.hosts import BadHost, host_name
 from lolly_tx.wire.errors import BadMessage
 from lolly_tx.wire.http1 import TARGET, HeadLimits
 
@@ -23,35 +25,50 @@ _REQUEST_LINE = re.compile(
 _ORIGIN_FORM = re.compile(TARGET)
 _ABSOLUTE_FORM = re.compile(rb"(?i:http)://([^/?]*)([/?].*)?")
 _STATUS_LINE = re.compile(rb"HTTP/1\.[01] [1-5][0-9][0-9](?: [\t -~\x80-\xff]*)?")
+_STATUS_START = re.compile(rb"HTTP/1\.[01] ")
 _NAME = re.compile(rb"[!#$%&'*+\-.^_`|~0-9A-Za-z]+")
 
+_EMPTY_LINES = re.compile(rb"(?:\r\n)*+")
+_MOST_EMPTY_BYTES = 128
+"""Of empty lines before a request; RFC 9112 section 2.2 asks for one to be borne."""
 
-def check_limits(head: bytes, limits: HeadLimits, kind: str = "response") -> None:
-    """Raise `BadMessage` (414, 431) when `head`, complete or not, is larger than allowed."""
-    lines = head.split(b"\r\n")
-    if len(lines[0]) > limits.line_bytes:
-        raise BadMessage("start line too long", 414 if kind == "request" else 400)
+
+def check_limits(head: bytes, limits: HeadLimits, kind: str) -> None:
+    """Raise `BadMessage` (414, 431) when the complete `head` is larger than allowed."""
     if len(head) > limits.head_bytes:
+        _check_line(head.partition(b"\r\n")[0], 0, limits, kind)
         raise BadMessage("head too large", 431)
+    lines = head.split(b"\r\n")
     # Start line, and the two empty strings after the last CRLFs of a complete head.
     if len(lines) - 3 > limits.fields:
         raise BadMessage("too many fields", 431)
-    if any(len(line) > limits.line_bytes for line in lines):
-        raise BadMessage("field line too long", 431)
+    for number, line in enumerate(lines):
+        _check_line(line, number, limits, kind)
 
 
-def examine_request(data: bytes, limits: HeadLimits) -> tuple[bytes, int] | None:
+def _check_line(line: bytes, number: int, limits: HeadLimits, kind: str) -> None:
+    if len(line) > limits.line_bytes:
+        if number:
+            raise BadMessage("field line too long", 431)
+        raise BadMessage("start line too long", 414 if kind == "request" else 400)
+
+
+def examine_request(
+    data: bytes, limits: HeadLimits, seen: int = 0
+) -> tuple[bytes, int] | None:
     """Explain why `data` does not start with an acceptable request head.
 
+    `seen` bytes at its start have been examined before and were found incomplete.
     Returns None when it may still become one, or (mended head, offset of the first body byte in `data`).
     Raises `BadMessage`.
     """
-    start = 0
-    while data.startswith(b"\r\n", start):
-        start += 2
+    empty = _EMPTY_LINES.match(data)
+    start = empty.end() if empty else 0
+    if start > _MOST_EMPTY_BYTES:
+        raise BadMessage("too many empty lines before a request")
     end = data.find(b"\r\n\r\n", start)
     if end < 0:
-        _examine_prefix(data[start:], limits)
+        _examine_prefix(data[start:], limits, "request", max(0, seen - start))
         return None
     head = data[start : end + 4]
     check_limits(head, limits, "request")
@@ -62,45 +79,67 @@ def examine_request(data: bytes, limits: HeadLimits) -> tuple[bytes, int] | None
     fields = [line for line in lines[1:] if b"_" not in _examine_field(line)]
     if not target.startswith(b"/") and target != b"*":
         authority, target = _take_apart(target, method)
-        hosts = [f for f in fields if f[:5].lower() == b"host:"]
-        if len(hosts) != 1 and lines[0].endswith(b"1"):
-            raise BadMessage("not exactly one Host field")
-        if any(not f[5:].strip(b"\t ") for f in hosts):
-            raise BadMessage("empty Host")
-        fields = [b"Host: " + authority] + [f for f in fields if f not in hosts]
+        fields = [
+            b"Host: " + authority,
+            *_without_host(fields, required=lines[0].endswith(b"1")),
+        ]
     version = lines[0][-8:]
     mended = b"\r\n".join([b"%b %b %b" % (method, target, version), *fields])
     return mended + b"\r\n\r\n", end + 4
 
 
-def examine_response(data: bytes, limits: HeadLimits) -> None:
-    """Raise `BadMessage` unless `data` may still become a response head."""
+def examine_response(data: bytes, limits: HeadLimits, seen: int = 0) -> None:
+    """Raise `BadMessage` unless `data` may still become a response head.
+
+    `seen`: as for requests.
+    """
     end = data.find(b"\r\n\r\n")
-    head = data if end < 0 else data[: end + 4]
-    check_limits(head, limits)
-    if _ILLEGAL.search(head):
+    if end < 0:
+        _examine_prefix(data, limits, "response", seen)
+        return
+    head = data[: end + 4]
+    check_limits(head, limits, "response")
+    _examine_prefix(head, limits, "response", 0)
+    raise BadMessage("malformed response")
+
+
+def _examine_prefix(data: bytes, limits: HeadLimits, kind: str, seen: int) -> None:
+    """Raise `BadMessage` for what more bytes cannot make right.
+
+    The lines that ended within the first `seen` bytes are known to be right.
+    """
+    at = data.rfind(b"\r\n", 0, seen) + 2 if seen else 0
+    if at == 1:
+        at = 0
+    lines = data[at:].split(b"\r\n")
+    for number, line in enumerate(lines, bool(at)):
+        _check_line(line, number, limits, kind)
+    if len(data) > limits.head_bytes:
+        raise BadMessage("head too large", 431)
+    if data.count(b"\r\n") - 1 > limits.fields:
+        raise BadMessage("too many fields", 431)
+    if _ILLEGAL.search(data, at):
         raise BadMessage("control byte or bare CR or LF")
-    lines = head.split(b"\r\n")
-    if len(lines) > 1:
-        if not _STATUS_LINE.fullmatch(lines[0]):
+    if not at:
+        _examine_start(lines[0], len(lines) > 1, kind)
+        lines = lines[1:]
+    for line in lines[:-1]:
+        if line:
+            _examine_field(line)
+    if lines and lines[-1][:1] in (b" ", b"\t"):
+        raise BadMessage("folded field line")
+
+
+def _examine_start(line: bytes, complete: bool, kind: str) -> None:
+    if kind == "request":
+        if complete:
+            _examine_request_line(line)
+    elif complete:
+        if not _STATUS_LINE.fullmatch(line):
             raise BadMessage("malformed status line")
-        for line in lines[1 : -2 if end >= 0 else -1]:
-            _examine_field(line)
-    elif not b"HTTP/1.".startswith(head[:7]) and not head.startswith(b"HTTP/1."):
-        raise BadMessage("not HTTP/1")
-    if end >= 0:
-        raise BadMessage("malformed response")
-
-
-def _examine_prefix(data: bytes, limits: HeadLimits) -> None:
-    check_limits(data, limits, "request")
-    if _ILLEGAL.search(data):
-        raise BadMessage("control byte or bare CR or LF")
-    lines = data.split(b"\r\n")
-    if len(lines) > 1:
-        _examine_request_line(lines[0])
-        for line in lines[1:-1]:
-            _examine_field(line)
+    elif not (b"HTTP/1.1 ".startswith(line) or b"HTTP/1.0 ".startswith(line)):
+        if not _STATUS_START.match(line):
+            raise BadMessage("not HTTP/1")
 
 
 def _examine_request_line(line: bytes) -> tuple[bytes, bytes]:
@@ -126,8 +165,10 @@ def _take_apart(target: bytes, method: bytes) -> tuple[bytes, bytes]:
     if match is None:
         raise BadMessage("malformed request target")
     authority, rest = match[1], match[2] or b""
-    if not authority or b"@" in authority:
-        raise BadMessage("malformed authority")
+    try:
+        host_name(authority)
+    except BadHost:
+        raise BadMessage("malformed authority") from None
     if not rest:
         return authority, b"*" if method == b"OPTIONS" else b"/"
     if rest.startswith(b"?"):
@@ -135,6 +176,19 @@ def _take_apart(target: bytes, method: bytes) -> tuple[bytes, bytes]:
     if not _ORIGIN_FORM.fullmatch(rest):
         raise BadMessage("malformed request target")
     return authority, rest
+
+
+def _without_host(fields: list[bytes], required: bool) -> list[bytes]:
+    """The `fields` but Host, which must be right although it is not used."""
+    hosts = [f[5:].strip(b"\t ") for f in fields if f[:5].lower() == b"host:"]
+    if len(hosts) > 1 or (required and not hosts):
+        raise BadMessage("not exactly one Host field")
+    for host in hosts:
+        try:
+            host_name(host)
+        except BadHost:
+            raise BadMessage("malformed Host") from None
+    return [f for f in fields if f[:5].lower() != b"host:"]
 
 
 def _examine_field(line: bytes) -> bytes:

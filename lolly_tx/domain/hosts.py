@@ -1,0 +1,38 @@
+"""What a Host value may look like, in one place.
+
+`uri-host [ ":" port ]` (RFC 9110 section 7.2), without the forms that only serve to confuse whoever reads it next:
+percent-escapes, sub-delimiters, empty labels, zone identifiers.
+
+May import: domain.errors, ipaddress. Used by: wire.http1 (no other Host gets in), domain.routes.
+"""
+
+from __future__ import annotations
+
+import re
+from ipaddress import IPv6Address
+
+from lolly_tx.domain.errors import DownstreamError
+
+_NAME = re.compile(rb"([A-Za-z0-9_~-]++(?:\.[A-Za-z0-9_~-]++)*+)\.?(?::([0-9]{0,5}))?")
+_LITERAL = re.compile(rb"(\[[0-9A-Fa-f:.]{2,45}\])(?::([0-9]{0,5}))?")
+
+
+class BadHost(DownstreamError):
+    """The Host value is no host (RFC 9110 section 7.2)."""
+
+
+def host_name(value: bytes) -> str:
+    """The name in a Host value: lower case, without port and final dot.
+
+    Raises `BadHost`.
+    """
+    match = _NAME.fullmatch(value) or _LITERAL.fullmatch(value)
+    if match is None or (match[2] and int(match[2]) > 65535):
+        raise BadHost("malformed Host")
+    name = match[1].decode("ascii").lower()
+    if name.startswith("["):
+        try:
+            IPv6Address(name[1:-1])
+        except ValueError:
+            raise BadHost("malformed Host") from None
+    return name
