@@ -133,10 +133,16 @@ class TargetDown(ConnectFailed):
 
 
 class DownstreamError(ProxyError):
-    """The client's doing; never held against a target."""
+    """The client's doing; never held against a target. `status`: what it is told."""
 
     source = "downstream"
     token = "http_request_error"
+
+    def __init__(
+        self, detail: str = "", status: int = 400, *, nothing_sent: bool = False
+    ) -> None:
+        super().__init__(detail, nothing_sent=nothing_sent)
+        self.status = status
 
 
 class DownstreamGone(DownstreamError):

@@ -26,7 +26,7 @@ from twisted.internet.interfaces import (
 from twisted.python.failure import Failure
 from zope.interface import implementer
 
-from lolly_tx.domain.errors import DownstreamError, DownstreamGone
+from lolly_tx.domain.errors import DownstreamError, DownstreamGone, Shutdown
 from lolly_tx.net.deadlines import NEVER
 from lolly_tx.net.doors import CLOSE, STREAM, RequestSink
 from lolly_tx.net.splice import SOURCE, Relay
@@ -65,6 +65,7 @@ class Http1Server:
         "_examined",
         "_forwarding",
         "_forwarding_host",
+        "_full",
         "_keep",
         "_left",
         "_no_more",
@@ -115,6 +116,7 @@ class Http1Server:
         self._no_more = False
         self._reading_stopped = False
         self._parsing = False
+        self._full = False
         self._stalled_at = -1
         self._tunnel: Tunnel | None = None
         self._relay: Relay | None = None
@@ -199,7 +201,8 @@ class Http1Server:
 
     def pauseProducing(self) -> None:
         """The client reads slower than we write."""
-        self._stalled_at = -1
+        self._full = True
+        self._stalled_at = self._waiting()
         self.deadline = self.acceptor.now() + self.acceptor.timeouts.write
         if self._tunnel is not None:
             self._tunnel.pause(self)
@@ -208,6 +211,8 @@ class Http1Server:
 
     def resumeProducing(self) -> None:
         """What we wrote has left."""
+        self._full = False
+        self._stalled_at = -1
         if self._state == _BODY:
             self.deadline = self.acceptor.now() + self.acceptor.timeouts.body
         elif self._state in (_ANSWER, _TUNNEL):
@@ -216,11 +221,17 @@ class Http1Server:
             self._tunnel.resume(self)
         elif self.exchange is not None:
             self.exchange.resume_response()
+        elif self._state == _ANSWER:
+            self.finish()  # which had to wait for this
 
     def stopProducing(self) -> None:
         """The transport is going; connectionLost follows."""
 
     # -- deadlines
+
+    def _waiting(self) -> int:
+        """How many bytes the client has yet to take; 1 for a transport that cannot tell."""
+        return pending_bytes(self.transport) or int(self._full)
 
     def expired(self, now: float) -> None:
         """The time allowed in this state is over."""
@@ -228,12 +239,14 @@ class Http1Server:
         if self._relay is not None:
             self._watch_relay(self._relay, now)
             return
-        waiting = pending_bytes(self.transport)
+        waiting = self._waiting()
         if waiting and waiting != self._stalled_at:
             # Slow, but it does take bytes. A stall is no progress for the whole time.
             self._stalled_at = waiting
             self.deadline = now + self.acceptor.timeouts.write
-        elif waiting or state in (_IDLE, _LINGER, _CLOSED):
+        elif state == _IDLE and not waiting:
+            self._close()
+        elif waiting or state in (_LINGER, _CLOSED):
             self._abort()
         elif state == _HEAD:
             self._refuse(BadMessage("request head took too long", 408))
@@ -388,7 +401,7 @@ class Http1Server:
         """End a request that breaks the rules, with an answer if none has begun."""
         exchange, self.exchange = self.exchange, None
         if exchange is not None:
-            exchange.downstream_failed(DownstreamError(error.reason))
+            exchange.downstream_failed(DownstreamError(error.reason, error.status))
         if self._started and self._state >= _BODY:
             self._abort()
             return
@@ -455,6 +468,11 @@ class Http1Server:
         self.exchange = None
         if not self._keep or (self._no_more and not self._pending):
             self._close()
+            return
+        if self._full:
+            # The next request waits until the client has taken this answer, or who
+            # reads nothing could make us keep any number of them: resumeProducing.
+            self._chunking = False
             return
         self._state = _IDLE
         acceptor = self.acceptor
@@ -557,15 +575,16 @@ class Http1Server:
         unread = bool(self._pending) or self._state == _BODY
         self._pending = b""
         self.deadline = self.acceptor.now() + LINGER_SECONDS
-        if unread and not self._no_more and not self.secure:
+        if unread and not self._no_more:
             # Closing with unread bytes makes the kernel send a reset, which can destroy
             # the answer on its way (RFC 9112 section 9.6).
             self._state = _LINGER
             self._left = LINGER_BYTES
-            self.transport.loseWriteConnection()
-            if self._reading_stopped:
-                self._reading_stopped = False
-                self.transport.resumeProducing()
+            if not self.secure:
+                # TLS has no half-close that every client understands.
+                self.transport.loseWriteConnection()
+            self._reading_stopped = False
+            self.transport.resumeProducing()  # a relay may have stopped it, too
             return
         self._state = _CLOSED
         self.transport.unregisterProducer()
@@ -584,6 +603,13 @@ class Http1Server:
     def shed(self) -> None:
         """Close an idle connection at once, to make room."""
         self._abort()
+
+    def shut(self) -> None:
+        """The proxy stops now: whatever is going on is cut."""
+        exchange, self.exchange = self.exchange, None
+        self._abort()
+        if exchange is not None:
+            exchange.downstream_failed(Shutdown("the proxy stopped"))
 
     def drain(self) -> None:
         """The proxy is stopping: end now if idle, else after the current answer."""

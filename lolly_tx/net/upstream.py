@@ -492,7 +492,10 @@ class Http1Client:
         if self._state == _OVER:
             return
         exchange, self.exchange = self.exchange, None
-        if self._keep and not extra and self._sent_all and not self._paused:
+        if self._keep and not extra and self._sent_all:
+            if self._paused:  # by a client that has not read the end of it
+                self._paused = False
+                self.transport.resumeProducing()
             self._state = _IDLE
             self.upstream.give_back(self)
         else:

@@ -308,7 +308,7 @@ class Exchange:
         self.error = error
         self._cancel()
         if not self.status:
-            self.status = 499 if isinstance(error, DownstreamGone) else 400
+            self.status = 499 if isinstance(error, DownstreamGone) else status_of(error)
         self._over()
 
     def _cancel(self) -> None:

@@ -11,7 +11,13 @@ from __future__ import annotations
 from http import HTTPStatus
 from typing import Mapping
 
-from lolly_tx.domain.errors import DownstreamError, NoTarget, ProxyError, UpstreamError
+from lolly_tx.domain.errors import (
+    DownstreamError,
+    NoTarget,
+    ProxyError,
+    Shutdown,
+    UpstreamError,
+)
 from lolly_tx.net.doors import LENGTH, NO_BODY, DoorIn
 
 PROXY_NAME = b"lolly_tx"
@@ -30,7 +36,9 @@ def status_of(error: ProxyError) -> int:
     if isinstance(error, UpstreamError):
         return 504 if error.kind == "timeout" else 502
     if isinstance(error, DownstreamError):
-        return 400
+        return error.status
+    if isinstance(error, Shutdown):
+        return 503
     return 500
 
 
