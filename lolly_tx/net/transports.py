@@ -156,7 +156,7 @@ class SocketTransport(tcp.Connection):
 
     def writeSequence(self, iovec: Iterable[bytes]) -> None:
         """Send the parts as one write."""
-        # One copy is cheaper than sendmsg's vector up to 64 KiB, the most we pass here.
+        # sendmsg's vector saves the copy and was no faster, from 100 bytes to 60 KB.
         self.write(b"".join(iovec))
 
     def pending_bytes(self) -> int:
