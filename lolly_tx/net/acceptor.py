@@ -5,9 +5,10 @@ May import: wire, net. Used by: service.listener.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from heapq import nsmallest
 from operator import attrgetter
-from typing import Callable, Protocol
+from typing import Protocol
 
 import attrs
 from twisted.internet.interfaces import IAddress, IProtocolFactory

@@ -10,7 +10,8 @@ May import: Twisted. Used by: net.downstream, net.upstream, service (starts and 
 
 from __future__ import annotations
 
-from typing import Callable, Protocol
+from collections.abc import Callable
+from typing import Protocol
 
 from twisted.internet.defer import Deferred
 from twisted.internet.interfaces import IReactorTime
@@ -65,6 +66,8 @@ class Deadlines:
     def _look(self) -> None:
         now = self.now()
         for each in [each for each in self._watched if each.deadline <= now]:
+            if each.deadline > now:
+                continue  # one that expired before it has changed that
             try:
                 each.expired(now)
             except Exception:

@@ -9,7 +9,8 @@ May import: net. Used by: proxy.exchange (WebSocket and other upgrades).
 
 from __future__ import annotations
 
-from typing import Any, Callable, Protocol
+from collections.abc import Callable
+from typing import Any, Protocol
 
 from twisted.internet.error import ConnectionDone
 from twisted.python.failure import Failure
@@ -52,11 +53,11 @@ class Tunnel:
         self._ended: set[TunnelEnd] = set()
         self._relays: dict[TunnelEnd, Relay] = {}
         self._open = True
-        for source, sink in ((downstream, upstream), (upstream, downstream)):
-            early = source.open_tunnel(self)
-            if early:
-                self._moved[source] += len(early)
-                sink.transport.write(early)
+        # Both first: what is written to one may make it ask for a pause of the other.
+        early = [(end, end.open_tunnel(self)) for end in (downstream, upstream)]
+        for source, data in early:
+            if data:
+                self.received(source, data)
         if can_splice(downstream.transport, upstream.transport):
             for source, sink in ((downstream, upstream), (upstream, downstream)):
                 self._start_relay(source, sink)

@@ -13,11 +13,13 @@ May import: wire, domain.errors, net. Used by: proxy.forward, service.build.
 from __future__ import annotations
 
 from collections import deque
+from collections.abc import Callable
 from socket import MSG_DONTWAIT, MSG_PEEK
-from typing import Any, Callable
+from typing import Any
 
 import attrs
 from twisted.internet.defer import Deferred
+from twisted.internet.error import ConnectionDone
 from twisted.internet.interfaces import (
     IAddress,
     IHalfCloseableProtocol,
@@ -41,7 +43,7 @@ from lolly_tx.net.deadlines import NEVER, Deadlines
 from lolly_tx.net.doors import CLOSE, LENGTH, NO_BODY, STREAM, ResponseSink
 from lolly_tx.net.failures import translate
 from lolly_tx.net.splice import SINK, Relay
-from lolly_tx.net.transports import is_secure, pending_bytes
+from lolly_tx.net.transports import pending_bytes
 from lolly_tx.net.tunnel import Tunnel
 from lolly_tx.wire.chunked import ChunkDecoder
 from lolly_tx.wire.errors import BadMessage
@@ -49,6 +51,8 @@ from lolly_tx.wire.http1 import ResponseHead, ResponseReader
 
 _IDLE, _HEAD, _LENGTH, _CHUNKED, _CLOSE, _TUNNEL, _OVER = range(7)
 
+CLOSE_SECONDS = 2.0
+"""How long an orderly close may take."""
 MAX_INTERIM = 16
 """1xx responses to one request (RELIABILITY S33)."""
 
@@ -142,10 +146,13 @@ class Http1Client:
         if tunnel is not None:
             tunnel.lost(self, reason)
         exchange, self.exchange = self.exchange, None
-        if exchange is not None:
-            exchange.upstream_failed(self._why_lost(reason, state))
-        elif state == _IDLE:
+        if exchange is None:
             upstream.forget(self)
+        elif state == _CLOSE and reason.check(ConnectionDone):
+            # TLS has no half-close: its close_notify is the end of the body.
+            exchange.response_end(b"")
+        else:
+            exchange.upstream_failed(self._why_lost(reason, state))
 
     def readConnectionLost(self) -> None:
         """The backend has sent its last byte."""
@@ -156,10 +163,14 @@ class Http1Client:
         elif state == _TUNNEL:
             if self._tunnel is not None:
                 self._tunnel.ended(self)
+        elif state != _OVER:
+            self._abort()
+            if state == _IDLE:
+                self.upstream.forget(self)
+            else:
+                self._fail(self._cut_short(state))
         else:
             self.transport.abortConnection()
-            if state != _OVER:
-                self._fail(self._cut_short(state))
 
     def writeConnectionLost(self) -> None:
         """Our own half-close is done."""
@@ -215,7 +226,7 @@ class Http1Client:
 
     def pauseProducing(self) -> None:
         """The backend reads slower than we write."""
-        self._stalled_at = -1
+        self._stalled_at = pending_bytes(self.transport)
         self.deadline = self.upstream.now() + self.upstream.limits.write
         if self._tunnel is not None:
             self._tunnel.pause(self)
@@ -256,7 +267,7 @@ class Http1Client:
             return
         if self._state == _IDLE:
             upstream.forget(self)
-            self._abort()
+            self._close()
         elif waiting:
             self._abort()
             self._fail(WriteTimedOut(f"took no byte for {upstream.limits.write:g} s"))
@@ -314,7 +325,7 @@ class Http1Client:
         self._sent_all = True
         if data:
             self.transport.write(data)
-        if self._state != _IDLE and self._stalled_at < 0:
+        if self.deadline == NEVER and self._state not in (_IDLE, _OVER):
             self._set_deadline()
 
     def pause(self) -> None:
@@ -347,6 +358,7 @@ class Http1Client:
     def response_relayed(self) -> None:
         """The relay has moved the rest of the body."""
         self._relay = None
+        self._stalled_at = -1
         self._left = 0
         if self._state == _CLOSE:
             self._keep = False
@@ -532,7 +544,8 @@ class Http1Client:
 
     def _close(self) -> None:
         self._state = _OVER
-        self.deadline = NEVER
+        # TLS waits for the other side's goodbye, which may never come.
+        self.deadline = self.upstream.now() + CLOSE_SECONDS
         self.transport.unregisterProducer()
         self.transport.loseConnection()
         if pending_bytes(self.transport):
@@ -541,10 +554,11 @@ class Http1Client:
 
     def is_quiet(self) -> bool:
         """Nothing has arrived on this idle connection, no end of file either."""
-        if is_secure(self.transport):
-            return True
+        # Twisted's TLS is a protocol with the plain transport below it. Of TLS bytes that
+        # wait there most are a goodbye.
+        plain = getattr(self.transport, "transport", self.transport)
         try:
-            self.transport.getHandle().recv(1, MSG_PEEK | MSG_DONTWAIT)
+            plain.getHandle().recv(1, MSG_PEEK | MSG_DONTWAIT)
         except BlockingIOError:
             return True
         except (OSError, AttributeError):
@@ -553,7 +567,13 @@ class Http1Client:
 
     def retire(self) -> None:
         """Close an idle connection."""
-        self._abort()
+        self._close()
+
+    def last_words(self) -> None:
+        """Writing has failed: take the answer that may have come before that."""
+        read = getattr(self.transport, "doRead", None)
+        if read is not None:
+            read()
 
 
 @implementer(IProtocolFactory)
