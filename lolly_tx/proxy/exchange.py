@@ -1,8 +1,9 @@
 """An exchange: one request with its response, through as many attempts as it takes.
 
     begin -> acquire a lease -> idle connection, or connect -> send
-                ^                                               |
-                +-- another node <- may be retried <- failed <--+--> response head -> body -> end
+      |         ^                                               |
+      |         +-- another node <- may be retried <- failed <--+--> response
+      +-- all full: the waiting room
 
 It stands between a door in and a door out (`net.doors`) and is the only mutable thing of
 a request. Between them are plain calls; a Deferred exists only while connecting.
@@ -10,7 +11,7 @@ a request. Between them are plain calls; a Deferred exists only while connecting
 The first `REPLAY_BYTES` of a request body are kept until the response begins, so that
 another attempt can send them again; a longer body cannot be replayed.
 
-May import: domain, wire, net, proxy.replies. Used by: proxy.forward.
+May import: domain, wire, net, proxy. Used by: proxy.forward.
 """
 
 from __future__ import annotations
@@ -18,25 +19,29 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from twisted.internet.defer import Deferred
+from twisted.internet.interfaces import IDelayedCall
 from twisted.logger import Logger
 from twisted.python.failure import Failure
 
 from lolly_tx.domain.errors import (
-    BadResponse,
+    AllFull,
     DownstreamGone,
     NoTarget,
     ProxyError,
+    ResponseTimedOut,
     StaleConnection,
     WriteTimedOut,
 )
 from lolly_tx.domain.lease import Lease
 from lolly_tx.domain.node import Node
 from lolly_tx.domain.retry import IDEMPOTENT
-from lolly_tx.net.doors import LENGTH, STREAM, DoorIn
+from lolly_tx.net.deadlines import NEVER
+from lolly_tx.net.doors import DoorIn
 from lolly_tx.net.failures import translate
-from lolly_tx.net.splice import SINK_LOST, SOURCE_RESET, Relay, can_splice
-from lolly_tx.net.tunnel import Tunnel
+from lolly_tx.net.splice import SINK_LOST, Relay, can_splice
 from lolly_tx.net.upstream import Http1Client
+from lolly_tx.proxy.delivery import RELAY_BYTES, Delivery
+from lolly_tx.proxy.hedge import Hedge
 from lolly_tx.proxy.held import Held
 from lolly_tx.proxy.replies import reply, status_of
 from lolly_tx.wire.chunked import encode_chunk, last_chunk
@@ -48,39 +53,30 @@ if TYPE_CHECKING:  # pragma: no cover
 REPLAY_BYTES = 65536
 """Of a request body, kept for another attempt."""
 
-RELAY_BYTES = 131072
-"""A body with less than this to come is copied: a pipe is not worth its system calls."""
 
+class Exchange(Delivery):
+    """One request, from its head to the end of its response.
 
-class Exchange:
-    """One request, from its head to the end of its response."""
+    `tried`: nodes whose attempt has failed. `attempts`: made so far, hedges not counted.
+    """
 
     __slots__ = (
         "_complete",
         "_connecting",
+        "_continued",
         "_door_paused",
+        "_hedge",
         "_held",
-        "_relay_up",
-        "_relay_down",
+        "_pause",
         "_replay",
         "_replay_bytes",
-        "_response_started",
         "_trailers",
+        "_try_until",
+        "_until",
         "attempts",
-        "bytes_in",
-        "bytes_out",
-        "client",
-        "door",
-        "error",
-        "forwarder",
-        "head",
-        "lease",
-        "node",
+        "deadline",
         "started",
-        "status",
         "tried",
-        "upstream_seconds",
-        "upstream_status",
     )
 
     _log = Logger()
@@ -94,49 +90,64 @@ class Exchange:
         trailers: bytes,
         complete: bool,
     ) -> None:
-        self.forwarder = forwarder
-        self.door = door
-        self.head = head
-        self.client: Http1Client | None = None
-        self.lease: Lease | None = None
-        self.node: Node | None = None
+        super().__init__(forwarder, door, head)
         self.tried: tuple[Node, ...] = ()
         self.attempts = 0
-        self.status = 0
-        self.upstream_status = 0
-        self.bytes_in = len(body)
-        self.bytes_out = 0
-        self.upstream_seconds = 0.0
-        self.error: ProxyError | None = None
+        self.bytes_in = self._replay_bytes = len(body)
+        self.deadline = NEVER
         self._complete = complete
         self._trailers = trailers
         self._replay: list[bytes] | None = [body] if body else []
-        self._replay_bytes = len(body)
         self._connecting: Deferred[Any] | None = None
         self._held: Held | None = None
-        self._relay_up: Relay | None = None
-        self._relay_down: Relay | None = None
-        self._response_started = False
+        self._hedge: Hedge | None = None
+        self._pause: IDelayedCall | None = None
         self._door_paused = False
+        self._continued = False
         self.started = forwarder.now()
 
     # -- attempts
 
     def begin(self) -> None:
-        """Make the first attempt."""
+        """Make the first attempt, or wait for room."""
+        forwarder = self.forwarder
+        if forwarder.timed:
+            self._until = self.started + (forwarder.total_timeout or NEVER)
+            self._try_until = NEVER
+            self.deadline = self._until
+            forwarder.deadlines.add(self)
+        self.take_turn(self.started)
+
+    def take_turn(self, now: float) -> None:
+        """Make the first attempt, unless every node is full and there is room to wait."""
         forwarder = self.forwarder
         try:
-            lease = forwarder.pool.acquire(self.started, forwarder.key(self))
+            lease = forwarder.acquire(self, now)
         except NoTarget as error:
-            self._give_up(error)
+            room = forwarder.room
+            if not (
+                room is not None
+                and isinstance(error, AllFull)
+                and room.enter(self, now)
+            ):
+                # Its traceback leads to this frame and so to us: a cycle per refusal.
+                self._give_up(error.with_traceback(None))
             return
         self._attempt(lease)
+
+    def turned_away(self) -> None:
+        """Waited for room in vain."""
+        self._give_up(AllFull("every target stayed full"))
 
     def _attempt(self, lease: Lease) -> None:
         self.lease = lease
         self.node = node = lease.node
         self.attempts += 1
-        upstream = self.forwarder.upstream(node)
+        forwarder = self.forwarder
+        if forwarder.timed and forwarder.try_timeout:
+            self._try_until = forwarder.now() + forwarder.try_timeout
+            self.deadline = min(self._until, self._try_until)
+        upstream = forwarder.upstream(node)
         client = upstream.take(self.head.method not in IDEMPOTENT)
         if client is not None:
             self._send(client)
@@ -166,24 +177,18 @@ class Exchange:
 
     def _eb_bug(self, failure: Failure) -> None:
         self._log.failure("An exchange failed", failure=failure)
+        self._cancel()
         self._give_up(ProxyError("internal"))
 
     def _send(self, client: Http1Client) -> None:
         """Send the head and what there is of the body."""
         self.client = client
         head = self.head
-        data = self.forwarder.render(self)
-        replay = self._replay
-        if replay:
-            body = b"".join(replay)
-            data += encode_chunk(body) if head.block.chunked else body
-            if self._replay_bytes > REPLAY_BYTES:
-                self._replay = None
-        if self._complete and head.block.chunked:
-            data += last_chunk(self._trailers)
+        node = self.node
+        assert node is not None
         client.send(
             self,
-            data,
+            self.request_bytes(node),
             complete=self._complete,
             is_head=head.method == b"HEAD",
             upgrade=bool(head.block.upgrade),
@@ -193,53 +198,107 @@ class Exchange:
                 self._door_paused = False
                 self.door.resume_request()
             self._relay_request(client)
+        elif self.forwarder.hedging is not None and self.attempts == 1:
+            self._hedge = self.forwarder.hedging.consider(self)
+
+    def request_bytes(self, node: Node) -> bytes:
+        """The head for `node` with what there is of the body, framed."""
+        data = self.forwarder.render(self, node)
+        chunked = self.head.block.chunked
+        replay = self._replay
+        if replay:
+            body = b"".join(replay)
+            data += encode_chunk(body) if chunked else body
+            if self._replay_bytes > REPLAY_BYTES:
+                self._replay = None
+        if self._complete and chunked:
+            data += last_chunk(self._trailers)
+        return data
 
     def _attempt_failed(self, error: ProxyError) -> None:
         """This attempt is over; make another, or tell the client."""
         lease = self.lease
         assert lease is not None
-        if isinstance(error, StaleConnection) and self._may_repeat():
+        if isinstance(error, StaleConnection) and self.repeatable:
             # The node is not to blame, and a new connection cannot be stale.
             self.client = None
             self._connect(self.forwarder.upstream(lease.node))
             return
-        forwarder = self.forwarder
-        now = forwarder.now()
+        now = self.forwarder.now()
         lease.failed(now, error)
-        self._end_attempt(now)
-        if forwarder.retry.decide(
-            error,
+        self._drop_attempt(now)
+        if self._hedge is not None and self._hedge.running:
+            return  # it may still bring the answer
+        self._try_again(error, now)
+
+    def _try_again(self, error: ProxyError, now: float) -> None:
+        another = self._another(error, now)
+        if another is None:
+            self._give_up(error)
+        else:
+            self._resume(another)
+
+    def _another(self, failure: ProxyError | int, now: float) -> Lease | None:
+        """The lease for another attempt after `failure`, if one may be made."""
+        forwarder = self.forwarder
+        if not forwarder.retry.decide(
+            failure,
             attempts=self.attempts,
             method=self.head.method,
             replayable=self._replay is not None,
             response_started=self._response_started,
             idempotency_key=self._has_idempotency_key(),
         ):
-            try:
-                another = forwarder.pool.acquire(now, forwarder.key(self), self.tried)
-            except NoTarget:
-                pass
-            else:
-                forwarder.retries += 1
-                self._attempt(another)
-                return
-        self._give_up(error)
+            return None
+        if now >= self.deadline and now >= self._until:
+            return None
+        budget = forwarder.budget
+        if budget is not None and not budget.withdraw(now):
+            return None
+        try:
+            lease = forwarder.acquire(self, now)
+        except NoTarget:
+            return None
+        forwarder.retries += 1
+        return lease
 
-    def _end_attempt(self, now: float) -> None:
-        """Let go of the lease and the connection of an attempt that failed."""
+    def _resume(self, lease: Lease) -> None:
+        """Make the next attempt: the first other node at once, later ones after a wait."""
+        self._hedge = None
+        delay = self.forwarder.pause_before(self.attempts)
+        if not delay:
+            self._attempt(lease)
+            return
+        self.lease = lease
+        self._pause = self.forwarder.clock.callLater(delay, self._after_pause, lease)
+
+    def _after_pause(self, lease: Lease) -> None:
+        self._pause = None
+        self._attempt(lease)
+
+    def _drop_attempt(self, now: float | None = None) -> None:
+        """Let go of the lease and the connection of an attempt."""
         lease, self.lease = self.lease, None
         self.client = None
         if lease is not None:
+            now = self.forwarder.now() if now is None else now
             self.tried += (lease.node,)
             self.upstream_seconds = now - lease.started
             lease.release(now)
 
-    def _may_repeat(self) -> bool:
+    @property
+    def repeatable(self) -> bool:
+        """The whole request may be sent once more (RFC 9110 section 9.2.2)."""
         return (
             self._replay is not None
             and not self._response_started
             and (self.head.method in IDEMPOTENT or self._has_idempotency_key())
         )
+
+    @property
+    def complete(self) -> bool:
+        """The client has sent all of the request."""
+        return self._complete
 
     def _has_idempotency_key(self) -> bool:
         return (
@@ -256,7 +315,7 @@ class Exchange:
             return
         held = self._held
         if held is not None:
-            self._held = None
+            self._held = self.error = None
             held.deliver(self)
             return
         self.status = status_of(error)
@@ -273,7 +332,49 @@ class Exchange:
         if self._held is not None:
             self._held.discard()
             self._held = None
-        self.forwarder.record(self)
+        if self._hedge is not None:
+            self._hedge.cancel()
+            self._hedge = None
+        forwarder = self.forwarder
+        if forwarder.timed:
+            forwarder.deadlines.discard(self)
+        forwarder.record(self)
+
+    # -- deadlines, where the pool has them
+
+    def expired(self, now: float) -> None:
+        """The time for this try, or for all of them, is over."""
+        if self._response_started:
+            self.deadline = NEVER
+            return
+        error = ResponseTimedOut("no answer in the time allowed")
+        whole = now >= self._until
+        self.deadline = NEVER if whole else self._until
+        client, self.client = self.client, None
+        connecting, self._connecting = self._connecting, None
+        lease = self.lease
+        if client is not None:
+            client.cancel()
+        if whole:
+            if self._hedge is not None:
+                self._hedge.cancel()
+                self._hedge = None
+            if lease is not None and not self.forwarder.try_timeout:
+                lease.failed(now, error)
+            self._stop_waiting()
+            self._drop_attempt(now)
+            self._give_up(error)
+        elif lease is not None:
+            self._attempt_failed(error)
+        if connecting is not None:
+            connecting.cancel()
+
+    def _stop_waiting(self) -> None:
+        pause, self._pause = self._pause, None
+        if pause is not None:
+            pause.cancel()
+        if self.lease is None and self.forwarder.room is not None:
+            self.forwarder.room.leave(self)
 
     # -- RequestSink: what the door in tells us
 
@@ -299,9 +400,7 @@ class Exchange:
         self._complete = True
         self._trailers = trailers
         if self.client is not None:
-            self.client.finish(
-                last_chunk(trailers) if self.head.block.chunked else b""
-            )
+            self.client.finish(last_chunk(trailers) if self.head.block.chunked else b"")
 
     def downstream_failed(self, error: ProxyError) -> None:
         """The client is gone: stop the work done for it. Nobody is blamed."""
@@ -312,12 +411,10 @@ class Exchange:
         self._over()
 
     def _cancel(self) -> None:
+        self._stop_waiting()
         client, self.client = self.client, None
         lease, self.lease = self.lease, None
-        for relay in (self._relay_up, self._relay_down):
-            if relay is not None:
-                relay.cancel()
-        self._relay_up = self._relay_down = None
+        self._end_relays()
         if client is not None:
             client.cancel()
         connecting, self._connecting = self._connecting, None
@@ -329,6 +426,14 @@ class Exchange:
                 lease.succeeded(now, self.upstream_status)
             self.upstream_seconds = now - lease.started
             lease.release(now)
+
+    def _end_relays(self) -> None:
+        """Stop those at work, and count what they have moved."""
+        self._end_relay_up()
+        relay, self._relay_down = self._relay_down, None
+        if relay is not None:
+            relay.cancel()
+            self.bytes_out += relay.moved
 
     def request_stalled(self) -> None:
         """The backend takes nothing of the body."""
@@ -347,70 +452,59 @@ class Exchange:
         if self.client is not None:
             self.client.resume()
 
-    # -- ResponseSink: what the door out tells us
+    # -- ResponseSink: what the door out tells us, as far as attempts are concerned
 
     def response_interim(self, head: ResponseHead) -> None:
-        """A 1xx: passed on, but a 100 only to a client that waits for one."""
-        if head.status != 100 or self.head.block.expect:
-            self.door.interim(head.status, head.reason, head.block.without_length())
+        """A 1xx: passed on, but a 100 only once and to a client that waits for it."""
+        if head.status == 100:
+            # Another attempt's, or one that comes when the body does, is no news.
+            if self._continued or self._replay_bytes or not self.head.block.expect:
+                return
+            self._continued = True
+        super().response_interim(head)
 
     def response_head(self, head: ResponseHead, framing: int) -> None:
         """The final head: pass it on, unless its status asks for another attempt."""
         forwarder = self.forwarder
         status = head.status
         self.upstream_status = status
-        if forwarder.retry_statuses and status in forwarder.retry_statuses:
+        if self._hedge is not None:
+            self._hedge.cancel()
+            self._hedge = None
+        if forwarder.hedging is not None and self.lease is not None:
+            forwarder.hedging.note(forwarder.now() - self.lease.started)
+        if status >= 429 and self.lease is not None:
+            if status in forwarder.soft_statuses:
+                forwarder.soft_eject(self.lease.node, head)
+            if status in forwarder.retry_statuses:
+                if self._try_for_better(head, framing):
+                    return
+        elif status in forwarder.retry_statuses:
             if self._try_for_better(head, framing):
                 return
-        self._pass_on(head, framing)
-
-    def _pass_on(self, head: ResponseHead, framing: int) -> None:
         if self._held is not None:
             self._held.discard()
             self._held = None
-        block = head.block
-        status = head.status
-        self.status = self.upstream_status = status
-        self._response_started = True
-        fields = block.kept
-        if status == 204:
-            fields = block.without_length()
-        elif framing == LENGTH and not block.length_kept:
-            fields += b"Content-Length: %d\r\n" % (block.length or 0)
-        if not block.date:
-            fields += self.forwarder.date_line()
-        self.door.start(status, head.reason, fields, framing)
+        self._pass_on(head, framing)
 
     def _try_for_better(self, head: ResponseHead, framing: int) -> bool:
         """Hold this answer back and ask another node; False: there is no other."""
-        forwarder = self.forwarder
         lease, client = self.lease, self.client
         if lease is None or client is None:
             return False
-        if not forwarder.retry.decide(
-            head.status,
-            attempts=self.attempts,
-            method=self.head.method,
-            replayable=self._replay is not None,
-            response_started=self._response_started,
-            idempotency_key=self._has_idempotency_key(),
-        ):
+        now = self.forwarder.now()
+        tried = self.tried
+        self.tried = (*tried, lease.node)
+        another = self._another(head.status, now)
+        if another is None:
+            self.tried = tried
             return False
-        now = forwarder.now()
-        try:
-            another = forwarder.pool.acquire(
-                now, forwarder.key(self), (*self.tried, lease.node)
-            )
-        except NoTarget:
-            return False
-        forwarder.retries += 1
         lease.succeeded(now, head.status)
         if self._held is not None:
             self._held.discard()
         self._held = Held(client, lease, head, framing, now)
-        self.tried += (lease.node,)
         self.lease = self.client = None
-        self._attempt(another)
+        self._resume(another)
         return True
 
     def take_back(
@@ -422,33 +516,33 @@ class Exchange:
         self.node = lease.node
         self._pass_on(head, framing)
 
-    def response_data(self, data: bytes) -> None:
-        """Body bytes from the backend."""
-        self.bytes_out += len(data)
-        self.door.write(data)
+    def hedge_answered(
+        self, client: Http1Client, lease: Lease, head: ResponseHead, framing: int
+    ) -> None:
+        """The hedge was faster: the first attempt is cancelled, and nobody blamed."""
+        self._hedge = None
+        loser, self.client = self.client, None
+        connecting, self._connecting = self._connecting, None
+        beaten = self.lease
+        self.client, self.lease, self.node = client, lease, lease.node
+        client.exchange = self
+        if loser is not None:
+            loser.cancel()
+        if beaten is not None:
+            beaten.release(self.forwarder.now())
+        if connecting is not None:
+            connecting.cancel()
+        self.response_head(head, framing)
 
-    def response_end(self, trailers: bytes) -> None:
-        """The response is complete."""
-        self.client = None
-        lease, self.lease = self.lease, None
-        if lease is not None:
-            now = self.forwarder.now()
-            lease.succeeded(now, self.upstream_status)
-            lease.release(now)
-            self.upstream_seconds = now - lease.started
-        if self._relay_up is not None:
-            self._relay_up.cancel()
-            self._relay_up = None
-        self.door.finish(trailers)
-        self._over()
+    def hedge_failed(self, error: ProxyError) -> None:
+        """The hedge brought nothing."""
+        self._hedge = None
+        if self.lease is None:  # the first attempt has failed before
+            self._try_again(error, self.forwarder.now())
 
     def upstream_failed(self, error: ProxyError) -> None:
         """The connection of this attempt is gone."""
-        relay, self._relay_up = self._relay_up, None
-        if relay is not None:
-            relay.cancel()
-            self._replay = None
-        self._relay_down = None
+        self._end_relays()
         self.client = None
         if self.lease is not None:
             self._attempt_failed(error)
@@ -463,46 +557,7 @@ class Exchange:
         if not self._complete and self._relay_up is None:
             self.door.resume_request()
 
-    # -- relays: long bodies stay in the kernel
-
-    def response_waits(self) -> None:
-        """More is to come: let the client have what there is."""
-        self.door.flush()
-
-    def relay_response(self, source: Any, left: int | None) -> Relay | None:
-        """May a relay move the rest of the body?"""
-        if left is not None and left < RELAY_BYTES:
-            return None
-        sink = self.door.response_sink()
-        if sink is None or not can_splice(source, sink):
-            return None
-        self._relay_down = Relay(
-            source,
-            sink,
-            left,
-            on_done=self._response_relayed,
-            on_error=self._response_relay_failed,
-        )
-        return self._relay_down
-
-    def _response_relayed(self) -> None:
-        relay, self._relay_down = self._relay_down, None
-        if relay is not None and self.client is not None:
-            self.bytes_out += relay.moved
-            self.client.response_relayed()
-
-    def _response_relay_failed(self, reason: str) -> None:
-        relay, self._relay_down = self._relay_down, None
-        if relay is not None:
-            self.bytes_out += relay.moved
-        if self.client is not None and reason != SINK_LOST:
-            # The door learns of its own connection's loss by itself.
-            self.client.relay_failed(reset=reason == SOURCE_RESET)
-
-    def response_stalled(self) -> None:
-        """The client takes nothing of the body."""
-        self.downstream_failed(DownstreamGone("client took no more of the response"))
-        self.door.abort()
+    # -- a relay for the request's body
 
     def _relay_request(self, client: Http1Client) -> None:
         """May a relay move the rest of the request's body?"""
@@ -513,7 +568,6 @@ class Exchange:
         if not can_splice(transport, client.transport):
             return
         self._replay = None
-        self.bytes_in += left
         self._relay_up = Relay(
             transport,
             client.transport,
@@ -523,48 +577,31 @@ class Exchange:
         )
         self.door.request_relaying(self._relay_up)
 
+    def _end_relay_up(self) -> None:
+        relay, self._relay_up = self._relay_up, None
+        if relay is not None:
+            relay.cancel()
+            self.bytes_in += relay.moved
+            self._replay = None
+
+    def _end_relay_up(self) -> None:
+        relay, self._relay_up = self._relay_up, None
+        if relay is not None:
+            self.bytes_in += relay.moved
+
     def _request_relayed(self) -> None:
-        self._relay_up = None
+        self._end_relay_up()
         self._complete = True
         self.door.request_relayed()
         if self.client is not None:
             self.client.finish()
 
     def _request_relay_failed(self, reason: str) -> None:
-        self._relay_up = None
-        self._replay = None
+        self._end_relay_up()
         if reason == SINK_LOST:
-            return  # the backend's connection reports its loss itself
+            # The backend's connection reports its loss itself, but not what came before.
+            if self.client is not None:
+                self.client.last_words()
+            return
         self.downstream_failed(DownstreamGone("request body cut short"))
         self.door.abort()
-
-    # -- upgrades
-
-    def upgraded(self, head: ResponseHead) -> None:
-        """The backend has agreed: join the two connections."""
-        client, lease = self.client, self.lease
-        end = self.door.tunnel_end()
-        if client is None or lease is None or end is None:
-            self._give_up(BadResponse("upgrade that cannot be served"))
-            return
-        self.status = self.upstream_status = 101
-        self._response_started = True
-        self.door.interim(
-            101,
-            head.reason,
-            head.block.without_length()
-            + b"Connection: Upgrade\r\nUpgrade: %b\r\n" % head.block.upgrade,
-        )
-        lease.succeeded(self.forwarder.now(), 101)
-        self.client = None
-        Tunnel(end, client, self._tunnel_closed)
-
-    def _tunnel_closed(self, sent: int, received: int) -> None:
-        self.bytes_in += sent
-        self.bytes_out += received
-        lease, self.lease = self.lease, None
-        if lease is not None:
-            now = self.forwarder.now()
-            self.upstream_seconds = now - lease.started
-            lease.release(now)
-        self._over()

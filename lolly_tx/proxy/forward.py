@@ -1,33 +1,39 @@
 """A pool's side of the exchanges: what they share, and the head they send.
 
-May import: domain, wire, net, proxy. Used by: proxy.proxy, service.build (makes one per
+May import: domain, wire, net, proxy. Used by: proxy.proxy, service.pools (makes one per
 pool).
 """
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from email.utils import formatdate
-from typing import TYPE_CHECKING, Callable
+from random import Random
 
 import attrs
+from twisted.internet.interfaces import IReactorTime
 
+from lolly_tx.domain.backoff import Backoff
+from lolly_tx.domain.budget import RetryBudget
+from lolly_tx.domain.lease import Lease
 from lolly_tx.domain.node import Node
 from lolly_tx.domain.pool import Pool
-from lolly_tx.domain.retry import KINDS, RetryPolicy
+from lolly_tx.domain.retry import RetryPolicy
+from lolly_tx.domain.target import Target
+from lolly_tx.net.deadlines import Deadlines
 from lolly_tx.net.doors import DoorIn
 from lolly_tx.net.upstream import Upstream
 from lolly_tx.proxy.exchange import Exchange
-from lolly_tx.wire.http1 import RequestHead
-
-if TYPE_CHECKING:  # pragma: no cover
-    from lolly_tx.domain.target import Target
+from lolly_tx.proxy.hedge import Hedging
+from lolly_tx.proxy.room import WaitingRoom
+from lolly_tx.proxy.sticky import StickyCookie
+from lolly_tx.wire.http1 import RequestHead, ResponseHead
 
 Key = Callable[[Exchange], bytes | None]
 
 
 def no_key(exchange: Exchange) -> None:
     """Balancers that hash nothing."""
-    return None
 
 
 @attrs.define
@@ -43,6 +49,26 @@ class Counters:
     """The client left before the end."""
 
 
+@attrs.frozen
+class Attempts:
+    """How many attempts an exchange may make, and when.
+
+    `budget`: shared with hedges; None = no limit but `retry`. `backoff`: before the second
+    and later retries. `try_timeout`, `total_timeout`: seconds until the response begins,
+    for one attempt and for all with their waits; 0 = no limit. `soft_statuses`: statuses
+    whose Retry-After keeps new exchanges from the node for that time.
+    """
+
+    retry: RetryPolicy = RetryPolicy()
+    budget: RetryBudget | None = None
+    backoff: Backoff = Backoff(base=0.0)
+    try_timeout: float = 0.0
+    total_timeout: float = 0.0
+    hedging: Hedging | None = None
+    room: WaitingRoom | None = None
+    soft_statuses: frozenset[int] = frozenset()
+
+
 class Forwarder:
     """Sends exchanges to the nodes of `pool`.
 
@@ -56,24 +82,39 @@ class Forwarder:
         pool: Pool,
         *,
         connect_to: Callable[[Target], Upstream],
-        retry: RetryPolicy,
-        now: Callable[[], float],
+        attempts: Attempts,
+        deadlines: Deadlines,
+        clock: IReactorTime,
         wall: Callable[[], float],
+        random: Random,
         host: str = "preserve",
         key: Key = no_key,
+        sticky: StickyCookie | None = None,
         on_end: Callable[[Exchange], None] | None = None,
     ) -> None:
         self.pool = pool
-        self.retry = retry
+        self.retry = retry = attempts.retry
         self.retry_statuses = frozenset(
             status
             for status in range(200, 600)
             if str(status) in retry.on or f"{status // 100}xx" in retry.on
-        ).difference(KINDS)
-        self.now = now
-        self.key = key
+        )
+        self.budget = attempts.budget
+        self.try_timeout = attempts.try_timeout
+        self.total_timeout = attempts.total_timeout
+        self.timed = bool(attempts.try_timeout or attempts.total_timeout)
+        self.hedging = attempts.hedging
+        self.room = attempts.room
+        self.soft_statuses = attempts.soft_statuses
+        self.sticky = sticky
+        self.deadlines = deadlines
+        self.now = deadlines.now
+        self.clock = clock
         self.retries = 0
         self.counters = Counters()
+        self._backoff = attempts.backoff
+        self._random = random
+        self._key = None if key is no_key else key
         self._connect_to = connect_to
         self._upstreams: dict[Node, Upstream] = {}
         self._host = host
@@ -95,8 +136,18 @@ class Forwarder:
         exchange = Exchange(self, door, head, body, trailers, complete)
         door.exchange = exchange
         self._open += 1
+        if self.budget is not None:
+            self.budget.request(exchange.started)
         exchange.begin()
         return exchange
+
+    def acquire(self, exchange: Exchange, now: float) -> Lease:
+        """A lease for the next attempt of `exchange`. Raises `NoTarget`."""
+        key = None if self._key is None else self._key(exchange)
+        if self.sticky is None:
+            return self.pool.acquire(now, key, exchange.tried)
+        bond = self.sticky.read(exchange.head)
+        return self.pool.acquire(now, key, exchange.tried, bond)
 
     def upstream(self, node: Node) -> Upstream:
         """The connections to `node`."""
@@ -105,16 +156,27 @@ class Forwarder:
             upstream = self._upstreams[node] = self._connect_to(node.target)
         return upstream
 
-    def render(self, exchange: Exchange) -> bytes:
-        """The request head to send to the exchange's node."""
+    def pause_before(self, attempts: int) -> float:
+        """Seconds to wait before another attempt after so many."""
+        if attempts < 2 or not self._backoff.base:
+            return 0.0
+        return self._backoff.delay(attempts - 1, self._random)
+
+    def soft_eject(self, node: Node, head: ResponseHead) -> None:
+        """A node answered that it wants to be left alone for a while."""
+        value = head.block.get(b"retry-after")
+        if value is not None and value.isdigit() and len(value) < 6:
+            cause = f"status {head.status} with Retry-After: {int(value)}"
+            self.pool.soft_eject(node, float(value), cause, self.now())
+
+    def render(self, exchange: Exchange, node: Node) -> bytes:
+        """The request head to send to `node`."""
         head = exchange.head
         block = head.block
         policy = self._host
         if policy == "preserve" and block.host:
             lines = block.kept
         else:
-            node = exchange.node
-            assert node is not None
             if policy == "preserve" or policy == "target":
                 host = node.target.authority
             else:
@@ -158,6 +220,8 @@ class Forwarder:
                 counters.gone += 1
             else:
                 counters.failed += 1
+        if self.room is not None:
+            self.room.admit(self.now())
         if self._on_end is not None:
             self._on_end(exchange)
 

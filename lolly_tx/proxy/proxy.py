@@ -76,16 +76,17 @@ class Proxy:
             return
         upgrade = head.block.upgrade
         if upgrade:
+            block = head.block
             if (
                 b"websocket" not in upgrade.replace(b" ", b"").split(b",")
                 or not head.version
-                or head.method != b"GET"
-                or not door.can_tunnel
             ):
-                head.block = head.block.without_upgrade()
-            elif head.block.chunked or head.block.length:
+                head.block = block.without_upgrade()
+            elif block.chunked or block.length:
                 self._refuse(door, head, 400, "upgrade with a body")
                 return
+            elif head.method != b"GET" or not door.can_tunnel:
+                head.block = block.without_upgrade()
         end.open_exchange(door, head, body, trailers, complete)
 
     def _answer_locally(self, door: DoorIn, head: RequestHead) -> bool:

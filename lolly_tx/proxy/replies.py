@@ -8,8 +8,8 @@ May import: domain.errors, wire, net.doors. Used by: proxy.exchange, proxy.proxy
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from http import HTTPStatus
-from typing import Mapping
 
 from lolly_tx.domain.errors import (
     DownstreamError,

@@ -79,7 +79,7 @@ class SiteDoor:
         # The site's own Server and Date stand for an origin; here there is one.
         headers.removeHeader(b"server")
         headers.removeHeader(b"date")
-        request.defaultContentType = None  # type: ignore[assignment]  # none is sent
+        request.defaultContentType = None
         for line in fields.split(b"\r\n"):
             name, colon, value = line.partition(b":")
             if colon:

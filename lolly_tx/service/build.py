@@ -10,8 +10,9 @@ none does.
 from __future__ import annotations
 
 import time
+from collections.abc import Callable, Mapping
 from random import Random
-from typing import Any, Callable, Mapping
+from typing import Any
 
 from twisted.application.service import Service
 from twisted.internet.defer import Deferred, DeferredList, succeed
@@ -141,7 +142,8 @@ class LollyService(Service):
         drained = self._wait_for_doors(
             self._deadlines.now() + self.config.timeouts.shutdown
         )
-        done = DeferredList([stopped, drained], consumeErrors=True)
+        both: list[Deferred[Any]] = [stopped, drained]
+        done: Deferred[Any] = DeferredList(both, consumeErrors=True)
         return done.addCallback(self._cb_drained)
 
     def _wait_for_doors(self, until: float) -> Deferred[None]:
@@ -170,7 +172,7 @@ class LollyService(Service):
         if self._log_file is not None:
             self._log_file.close()
 
-    def _stop_listening(self) -> Deferred[object]:
+    def _stop_listening(self) -> Deferred[Any]:
         ports, self._ports = self._ports, []
         stopping = [succeed(None).addCallback(_stop, port) for port in ports]
         return DeferredList(stopping, consumeErrors=True)
@@ -262,7 +264,8 @@ def build(
         acceptor = Acceptor(
             name,
             resource.proxy,
-            secure=listener.tls is not None or listener.endpoint.startswith(("ssl:", "tls:")),
+            secure=listener.tls is not None
+            or listener.endpoint.startswith(("ssl:", "tls:")),
             deadlines=deadlines,
             census=census,
             timeouts=ClientTimeouts(
@@ -320,6 +323,7 @@ def _recorder(
 ) -> Callable[[Exchange], None] | None:
     if log is None:
         return None
+
     def record(exchange: Exchange) -> None:
         door = exchange.door
         received = exchange.head.block.forwarded

@@ -5,14 +5,16 @@ May import: domain, config, net, proxy. Used by: service.build.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from random import Random
-from typing import Any, Callable
+from typing import Any
 
 import attrs
 
 from lolly_tx.config.model import PoolSettings
 from lolly_tx.domain.accrual import ConsecutiveFailures
 from lolly_tx.domain.balancers import Balancers
+from lolly_tx.domain.budget import RetryBudget
 from lolly_tx.domain.forwarding import TrustedPeers, original_client
 from lolly_tx.domain.health import Thresholds
 from lolly_tx.domain.interfaces import IEventSink
@@ -24,7 +26,7 @@ from lolly_tx.net.deadlines import Deadlines
 from lolly_tx.net.endpoints import client_endpoint
 from lolly_tx.net.upstream import Upstream, UpstreamLimits
 from lolly_tx.proxy.exchange import Exchange
-from lolly_tx.proxy.forward import Forwarder, Key, no_key
+from lolly_tx.proxy.forward import Attempts, Forwarder, Key, no_key
 from lolly_tx.service.checker import HealthChecker
 from lolly_tx.wire.http1 import HeadLimits, ResponseReader
 
@@ -93,18 +95,18 @@ def run_pool(
     forwarder = Forwarder(
         pool,
         connect_to=connect_to,
-        retry=RetryPolicy(tries=settings.retry.tries, on=settings.retry.on),
-        now=deps.now,
+        attempts=_attempts(settings),
+        deadlines=deps.deadlines,
+        clock=deps.reactor,
         wall=deps.wall,
+        random=deps.random,
         host=settings.host,
         key=_key(settings, deps.trusted),
         on_end=on_end,
     )
     checker = None
     if settings.health is not None:
-        check = health_check(
-            deps.reactor, settings.health, settings.tls, now=deps.now
-        )
+        check = health_check(deps.reactor, settings.health, settings.tls, now=deps.now)
         checker = HealthChecker(
             pool,
             check,
@@ -114,6 +116,14 @@ def run_pool(
             random=deps.random,
         )
     return RunningPool(pool, forwarder, checker)
+
+
+def _attempts(settings: PoolSettings) -> Attempts:
+    """How often and when an exchange tries."""
+    retry = settings.retry
+    return Attempts(
+        retry=RetryPolicy(tries=retry.tries, on=retry.on), budget=RetryBudget()
+    )
 
 
 def make_pool(settings: PoolSettings, deps: Deps) -> Pool:

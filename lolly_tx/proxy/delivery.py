@@ -1,0 +1,203 @@
+"""The response side of an exchange: from the backend's connection to the client's.
+
+    response_head -> response_data ... -> response_end
+                          |
+                          +-- long, and both sides plain: a relay moves the rest
+    upgraded -> a tunnel joins the two connections
+
+May import: domain, wire, net, proxy. Used by: proxy.exchange, which adds the attempts.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from lolly_tx.domain.errors import BadResponse, DownstreamGone, ProxyError
+from lolly_tx.domain.lease import Lease
+from lolly_tx.domain.node import Node
+from lolly_tx.net.doors import LENGTH, DoorIn
+from lolly_tx.net.splice import SINK_LOST, SOURCE_RESET, Relay, can_splice
+from lolly_tx.net.tunnel import Tunnel
+from lolly_tx.net.upstream import Http1Client
+from lolly_tx.wire.http1 import RequestHead, ResponseHead
+
+if TYPE_CHECKING:  # pragma: no cover
+    from lolly_tx.proxy.forward import Forwarder
+
+RELAY_BYTES = 131072
+"""A body with less than this to come is copied: a pipe is not worth its system calls."""
+
+
+class Delivery:
+    """Passes one response on.
+
+    `bytes_in`, `bytes_out`: body bytes from and to the client. `status`: sent to the
+    client; `upstream_status`: what the last node answered. `upstream_seconds`: the last
+    attempt's.
+    """
+
+    __slots__ = (
+        "_relay_down",
+        "_relay_up",
+        "_response_started",
+        "bytes_in",
+        "bytes_out",
+        "client",
+        "door",
+        "error",
+        "forwarder",
+        "head",
+        "lease",
+        "node",
+        "status",
+        "upstream_seconds",
+        "upstream_status",
+    )
+
+    def __init__(self, forwarder: Forwarder, door: DoorIn, head: RequestHead) -> None:
+        self.forwarder = forwarder
+        self.door = door
+        self.head = head
+        self.client: Http1Client | None = None
+        self.lease: Lease | None = None
+        self.node: Node | None = None
+        self.status = 0
+        self.upstream_status = 0
+        self.upstream_seconds = 0.0
+        self.bytes_in = 0
+        self.bytes_out = 0
+        self.error: ProxyError | None = None
+        self._relay_up: Relay | None = None
+        self._relay_down: Relay | None = None
+        self._response_started = False
+
+    # -- what the attempts decide
+
+    def downstream_failed(self, error: ProxyError) -> None:
+        """The client is gone."""
+        raise NotImplementedError
+
+    def _give_up(self, error: ProxyError) -> None:
+        raise NotImplementedError
+
+    def _over(self) -> None:
+        raise NotImplementedError
+
+    def _cancel(self) -> None:
+        raise NotImplementedError
+
+    # -- ResponseSink: what the door out tells us
+
+    def response_interim(self, head: ResponseHead) -> None:
+        """A 1xx: passed on."""
+        self.door.interim(head.status, head.reason, head.block.without_length())
+
+    def _pass_on(self, head: ResponseHead, framing: int) -> None:
+        """Begin the client's response with `head`."""
+        block = head.block
+        status = head.status
+        self.status = self.upstream_status = status
+        self._response_started = True
+        fields = block.kept
+        if status == 204:
+            fields = block.without_length()
+        elif framing == LENGTH and not block.length_kept:
+            fields += b"Content-Length: %d\r\n" % (block.length or 0)
+        if not block.date:
+            fields += self.forwarder.date_line()
+        sticky = self.forwarder.sticky
+        if sticky is not None and self.node is not None:
+            fields += sticky.set_cookie(self.head, self.node)
+        self.door.start(status, head.reason, fields, framing)
+
+    def response_data(self, data: bytes) -> None:
+        """Body bytes from the backend."""
+        self.bytes_out += len(data)
+        self.door.write(data)
+
+    def response_end(self, trailers: bytes) -> None:
+        """The response is complete."""
+        self.client = None
+        lease, self.lease = self.lease, None
+        if lease is not None:
+            now = self.forwarder.now()
+            lease.succeeded(now, self.upstream_status)
+            lease.release(now)
+            self.upstream_seconds = now - lease.started
+        if self._relay_up is not None:
+            self._end_relays()
+        self.door.finish(trailers)
+        self._over()
+
+    # -- relays: long bodies stay in the kernel
+
+    def response_waits(self) -> None:
+        """More is to come: let the client have what there is."""
+        self.door.flush()
+
+    def relay_response(self, source: Any, left: int | None) -> Relay | None:
+        """May a relay move the rest of the body?"""
+        if left is not None and left < RELAY_BYTES:
+            return None
+        sink = self.door.response_sink()
+        if sink is None or not can_splice(source, sink):
+            return None
+        self._relay_down = Relay(
+            source,
+            sink,
+            left,
+            on_done=self._response_relayed,
+            on_error=self._response_relay_failed,
+        )
+        return self._relay_down
+
+    def _response_relayed(self) -> None:
+        relay, self._relay_down = self._relay_down, None
+        if relay is not None and self.client is not None:
+            self.bytes_out += relay.moved
+            self.client.response_relayed()
+
+    def _response_relay_failed(self, reason: str) -> None:
+        relay, self._relay_down = self._relay_down, None
+        if relay is not None:
+            self.bytes_out += relay.moved
+        if self.client is not None and reason != SINK_LOST:
+            # The door learns of its own connection's loss by itself.
+            self.client.relay_failed(reset=reason == SOURCE_RESET)
+
+    def response_stalled(self) -> None:
+        """The client takes nothing of the body."""
+        self.downstream_failed(DownstreamGone("client took no more of the response"))
+        self.door.abort()
+
+    # -- upgrades
+
+    def upgraded(self, head: ResponseHead) -> None:
+        """The backend has agreed: join the two connections."""
+        client, lease = self.client, self.lease
+        end = self.door.tunnel_end()
+        if client is None or lease is None or end is None:
+            self._cancel()
+            self._give_up(BadResponse("upgrade that cannot be served"))
+            return
+        self.status = self.upstream_status = 101
+        self._response_started = True
+        self.door.interim(
+            101,
+            head.reason,
+            head.block.without_length()
+            + b"Connection: Upgrade\r\nUpgrade: %b\r\n" % head.block.upgrade,
+        )
+        lease.succeeded(self.forwarder.now(), 101)
+        self.client = None
+        Tunnel(end, client, self._tunnel_closed)
+
+    def _tunnel_closed(self, sent: int, received: int) -> None:
+        self.bytes_in += sent
+        self.bytes_out += received
+        lease, self.lease = self.lease, None
+        if lease is not None:
+            now = self.forwarder.now()
+            self.upstream_seconds = now - lease.started
+            lease.release(now)
+        self._over()
