@@ -584,11 +584,6 @@ class Exchange(Delivery):
             self.bytes_in += relay.moved
             self._replay = None
 
-    def _end_relay_up(self) -> None:
-        relay, self._relay_up = self._relay_up, None
-        if relay is not None:
-            self.bytes_in += relay.moved
-
     def _request_relayed(self) -> None:
         self._end_relay_up()
         self._complete = True

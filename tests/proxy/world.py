@@ -12,6 +12,7 @@ Time is `world.clock`. Nothing happens by itself but what the test advances.
 
 from __future__ import annotations
 
+from random import Random
 from typing import Any
 
 from twisted.internet.address import IPv4Address
@@ -32,7 +33,7 @@ from lolly_tx.net.acceptor import Acceptor, Census, ClientTimeouts
 from lolly_tx.net.deadlines import Deadlines
 from lolly_tx.net.upstream import Upstream, UpstreamLimits
 from lolly_tx.proxy.exchange import Exchange
-from lolly_tx.proxy.forward import Forwarder
+from lolly_tx.proxy.forward import Attempts, Forwarder
 from lolly_tx.proxy.proxy import Proxy
 from lolly_tx.wire.http1 import HeadLimits, ResponseReader
 from tests.domain.pools import pool_of
@@ -215,6 +216,7 @@ class World:
         path: str = "/",
         trusted: Any = (),
         host: str = "preserve",
+        attempts: dict[str, Any] | None = None,
         **acceptor: Any,
     ) -> None:
         self.clock = Clock()
@@ -230,9 +232,11 @@ class World:
         self.forwarder = Forwarder(
             self.pool,
             connect_to=self._connect_to,
-            retry=RetryPolicy(tries=tries, on=on),
-            now=self.clock.seconds,
+            attempts=Attempts(retry=RetryPolicy(tries=tries, on=on), **attempts or {}),
+            deadlines=self.deadlines,
+            clock=self.clock,
             wall=self.clock.seconds,
+            random=Random(1),
             host=host,
             on_end=self.ended.append,
         )
