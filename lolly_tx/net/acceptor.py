@@ -64,7 +64,11 @@ class Census:
         """Whether one more is allowed from `client`."""
         if self.total and self.open >= self.total:
             return False
-        return not (
+        return not self.has_enough(client)
+
+    def has_enough(self, client: str) -> bool:
+        """Whether `client` is at its own limit."""
+        return bool(
             self.per_client and self.clients.get(client, 0) >= self.per_client
         )
 
@@ -156,7 +160,7 @@ class Acceptor:
         """A door for a client at `addr`."""
         client = address_text(addr)
         if not self._has_room(client) and not (
-            self._make_room() and self._has_room(client)
+            self._make_room(client) and self._has_room(client)
         ):
             self.turned_away += 1
             return _TurnedAway()
@@ -167,12 +171,14 @@ class Acceptor:
         full = self.most and len(self.doors) >= self.most
         return not full and self.census.admit(client)
 
-    def _make_room(self) -> int:
+    def _make_room(self, client: str) -> int:
         """Close some of the connections that have been idle longest; how many.
 
-        Several at a time, because finding them means looking at all.
+        Several at a time, because finding them means looking at all. Who is over his own
+        limit gives up connections of his own only.
         """
-        idle = [door for door in self.doors if door.idle]
+        alone = self.census.has_enough(client)
+        idle = [d for d in self.doors if d.idle and (not alone or d.client == client)]
         shed = nsmallest(len(idle) // SHED_PART + 1, idle, attrgetter("deadline"))
         for door in shed:
             door.shed()

@@ -1,0 +1,131 @@
+"""Tests of the factory behind a listener, and of its limits."""
+
+from __future__ import annotations
+
+from twisted.internet.interfaces import IProtocolFactory
+from zope.interface.verify import verifyObject
+
+from lolly_tx.net.acceptor import SHED_PART, Census
+from tests.proxy.world import GET, OK, WorldTestCase, get
+
+
+class AcceptorTests(WorldTestCase):
+    def idle(self, world, address="192.0.2.1"):
+        """A client that has been served and keeps its connection."""
+        client = world.client(address)
+        client.send(GET)
+        if world.connects():
+            self.backend = world.accept()
+        self.backend.send(OK)
+        client.take()
+        return client
+
+    def busy(self, world, address="192.0.2.1"):
+        """A client whose request is being answered."""
+        client = world.client(address)
+        client.send(GET)
+        return client
+
+    def turned_away(self, client):
+        return client.take().startswith(b"HTTP/1.1 503") and client.closed
+
+    def test_interface(self):
+        """It is a protocol factory, silent when started and stopped."""
+        acceptor = self.world().acceptor
+        verifyObject(IProtocolFactory, acceptor)
+        acceptor.doStart()
+        acceptor.doStop()
+
+    def test_total(self):
+        """Over the limit of all connections a client gets 503 and a close."""
+        world = self.world(census=Census(2, 0))
+        clients = [self.busy(world) for _ in range(2)]
+        more = world.client()
+        self.assertTrue(self.turned_away(more))
+        self.assertEqual(world.acceptor.turned_away, 1)
+        self.assertEqual(world.acceptor.accepted, 2)
+        clients[0].lose()
+        self.assertFalse(self.turned_away(world.client()))
+
+    def test_per_listener(self):
+        """So it does over the listener's limit."""
+        world = self.world(most=1)
+        client = self.busy(world)
+        self.assertTrue(self.turned_away(world.client()))
+        client.lose()
+        self.assertFalse(self.turned_away(world.client()))
+
+    def test_per_client(self):
+        """Over the limit of one client only that client is turned away."""
+        world = self.world(census=Census(0, 1))
+        one = self.busy(world, "192.0.2.1")
+        self.assertTrue(self.turned_away(world.client("192.0.2.1")))
+        two = self.busy(world, "192.0.2.2")
+        self.assertFalse(two.disconnecting)
+        self.assertEqual(world.acceptor.census.clients, {"192.0.2.1": 1, "192.0.2.2": 1})
+        one.lose()
+        two.lose()
+        self.assertEqual(world.acceptor.census.clients, {})
+
+    def test_several_per_client(self):
+        """A client's connections are counted up and down."""
+        census = Census(0, 2)
+        census.enter("a")
+        census.enter("a")
+        self.assertFalse(census.admit("a"))
+        census.leave("a")
+        self.assertTrue(census.admit("a"))
+        self.assertEqual((census.open, census.clients), (1, {"a": 1}))
+
+    def test_no_limits(self):
+        """Without limits nobody is turned away."""
+        world = self.world()
+        for _ in range(50):
+            self.assertFalse(world.client().disconnecting)
+
+    def test_idle_make_room(self):
+        """At the cap the connection that has been idle longest makes room."""
+        world = self.world(census=Census(3, 0))
+        old = self.idle(world)
+        world.pass_time(1.0)
+        young = self.idle(world)
+        busy = self.busy(world)
+        fresh = self.busy(world)
+        self.assertFalse(self.turned_away(fresh))
+        self.assertTrue(old.disconnecting)
+        self.assertFalse(young.disconnecting)
+        self.assertFalse(busy.disconnecting)
+        self.assertEqual(world.acceptor.shed, 1)
+        self.assertEqual(world.acceptor.census.open, 3)
+
+    def test_many_idle_make_room(self):
+        """Of many idle connections several make room at a time."""
+        world = self.world(census=Census(2 * SHED_PART, 0))
+        clients = [self.idle(world) for _ in range(2 * SHED_PART)]
+        world.client()
+        self.assertEqual(sum(c.disconnecting for c in clients), 3)
+
+    def test_one_client_sheds_no_others(self):
+        """Who is over his own limit does not cost others their idle connections."""
+        world = self.world(census=Census(0, 1))
+        idle = self.idle(world, "192.0.2.9")
+        self.busy(world, "192.0.2.1")
+        self.assertTrue(self.turned_away(world.client("192.0.2.1")))
+        self.assertFalse(idle.disconnecting)
+
+    def test_own_idle_make_room(self):
+        """His own idle connections do make room."""
+        world = self.world(census=Census(0, 1))
+        idle = self.idle(world)
+        self.assertFalse(self.turned_away(world.client()))
+        self.assertTrue(idle.disconnecting)
+
+    def test_draining(self):
+        """While draining, a new connection gets one answer."""
+        world = self.world()
+        world.acceptor.drain()
+        client = world.client()
+        client.send(get())
+        world.accept().send(OK)
+        self.assertIn(b"Connection: close\r\n", client.take())
+        self.assertTrue(client.closed)

@@ -1,0 +1,88 @@
+"""Tests of the deadlines that are looked at together."""
+
+from __future__ import annotations
+
+from twisted.internet.task import Clock
+from twisted.trial.unittest import SynchronousTestCase
+
+from lolly_tx.net.deadlines import NEVER, PERIOD, Deadlines
+
+
+class Thing:
+    """Watched; keeps when it expired."""
+
+    def __init__(self, deadline: float, then=lambda thing: None) -> None:
+        self.deadline = deadline
+        self.times: list[float] = []
+        self.then = then
+
+    def expired(self, now: float) -> None:
+        self.times.append(now)
+        self.deadline = NEVER
+        self.then(self)
+
+
+class DeadlinesTests(SynchronousTestCase):
+    def setUp(self):
+        self.clock = Clock()
+        self.deadlines = Deadlines(self.clock, self.clock.seconds)
+        self.deadlines.start()
+
+    def watch(self, *args):
+        thing = Thing(*args)
+        self.deadlines.add(thing)
+        return thing
+
+    def test_expires_once(self):
+        """A deadline is met once, within a period."""
+        soon, later, never = self.watch(0.25), self.watch(5.0), self.watch(NEVER)
+        self.clock.pump([PERIOD] * 10)
+        [at] = soon.times
+        self.assertGreaterEqual(at, 0.25)
+        self.assertLess(at, 0.25 + PERIOD)
+        self.assertEqual(later.times + never.times, [])
+        self.assertEqual(len(self.deadlines), 3)
+
+    def test_discard(self):
+        """What is discarded does not expire; discarding it again does nothing."""
+        thing = self.watch(0.1)
+        self.deadlines.discard(thing)
+        self.deadlines.discard(thing)
+        self.clock.pump([PERIOD] * 3)
+        self.assertEqual(thing.times, [])
+
+    def test_failure(self):
+        """One that fails is logged and keeps nobody from expiring."""
+
+        def fail(thing):
+            raise ZeroDivisionError
+
+        things = [self.watch(0.1, fail), self.watch(0.1), self.watch(0.1, fail)]
+        self.clock.pump([PERIOD] * 3)
+        self.assertEqual([len(thing.times) for thing in things], [1, 1, 1])
+        self.assertEqual(len(self.flushLoggedErrors(ZeroDivisionError)), 2)
+
+    def test_change_by_another(self):
+        """Whoever loses his deadline by the expiry of another does not expire."""
+        pair = []
+
+        def disarm(thing):
+            for each in pair:
+                each.deadline = NEVER
+
+        pair += [self.watch(0.1, disarm), self.watch(0.1, disarm)]
+        self.clock.pump([PERIOD] * 3)
+        self.assertEqual(sum(len(thing.times) for thing in pair), 1)
+
+    def test_start_and_stop(self):
+        """Both can be repeated, and begin again."""
+        thing = self.watch(0.2)
+        self.deadlines.start()
+        self.deadlines.stop()
+        self.deadlines.stop()
+        self.clock.pump([PERIOD] * 5)
+        self.assertEqual(thing.times, [])
+        self.assertEqual(self.clock.getDelayedCalls(), [])
+        self.deadlines.start()
+        self.clock.pump([PERIOD] * 2)
+        self.assertEqual(len(thing.times), 1)
