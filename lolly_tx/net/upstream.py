@@ -496,7 +496,7 @@ class Http1Client:
         if relay is not None:
             self._relay = relay
             self._paused = False
-            self._stalled_at = -1
+            self._stalled_at = relay.moved
             self.deadline = self.upstream.now() + self.upstream.limits.read
 
     def _complete(self, extra: bytes, trailers: bytes = b"") -> None:
