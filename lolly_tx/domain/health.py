@@ -33,13 +33,15 @@ class Observation:
 
     `ok`: the target passed. `cause`: one line for a person ("200 from /health", "connection refused").
     `latency`: seconds the check took, or None when it never got that far.
-    `status`: the HTTP status of the answer, or None.
+    `status`: the HTTP status of the answer, or None. `drain`: the target asked for no new clients: one that is up
+    stays so for clients bound to it, one that is down stays down.
     """
 
     ok: bool
     cause: str
     latency: float | None = None
     status: int | None = None
+    drain: bool = False
 
 
 @attrs.frozen

@@ -16,6 +16,7 @@ from __future__ import annotations
 from collections import deque
 from typing import TYPE_CHECKING, Literal
 
+from lolly_tx.domain.agent import SILENT, AgentState
 from lolly_tx.domain.events import Event
 from lolly_tx.domain.health import Health
 from lolly_tx.domain.target import Target
@@ -86,7 +87,8 @@ class Node:
     `in_flight`: leases not yet released. `room`: how many it may have at once. `weight`: the effective share
     (slow start lowers it). `ejected_until`: when the last ejection ends or ended (seconds, monotonic).
     `streak`: ejections in a row, for growth. `penalty`: the length proposed for the last one. `soft`: it asked
-    for it. `listening`: someone wants to hear of successes. `attentive`: someone wants to hear of releases.
+    for it. `agent`: what it says of itself. `lame`: its check asked for no new clients. `listening`: someone wants
+    to hear of successes. `attentive`: someone wants to hear of releases.
     """
 
     __slots__ = (
@@ -94,6 +96,8 @@ class Node:
         "id",
         "pool",
         "enabled",
+        "agent",
+        "lame",
         "health",
         "accrual",
         "ejection",
@@ -126,6 +130,8 @@ class Node:
         self.id = target.id
         self.pool = pool
         self.enabled: Enabled = "down" if target.down else "up"
+        self.agent: AgentState = SILENT
+        self.lame = False
         self.health = health
         self.accrual = accrual
         self.ejection: Ejection = "up"
@@ -159,7 +165,22 @@ class Node:
     @property
     def available(self) -> bool:
         """The three facts together: it may take new exchanges, as far as it has room."""
-        return self.enabled == "up" and self.health.up and self.ejection != "ejected"
+        return self.willing and self.well and self.ejection != "ejected"
+
+    @property
+    def willing(self) -> bool:
+        """Nobody's word keeps new clients away: not the operator's, not the target's own."""
+        return self.enabled == "up" and not self.lame and self.agent.word == "up"
+
+    @property
+    def closed(self) -> bool:
+        """Somebody's word keeps bound clients away too."""
+        return self.enabled == "down" or self.agent.word == "down"
+
+    @property
+    def well(self) -> bool:
+        """It can do its work, say the checks and, if it has one, its agent."""
+        return self.health.up and self.agent.up
 
     @property
     def trial(self) -> bool:
@@ -171,12 +192,30 @@ class Node:
         """No room for another exchange."""
         return self.in_flight >= self.room
 
+    def follow_agent(self, state: AgentState) -> None:
+        """Take over what the agent says; its weight replaces the configured one, slow start included."""
+        self.agent = state
+        # A weight of 0 is a drain, and bound clients do not go by weights.
+        self.base_weight = state.weight_of(self.target.weight) or 1.0
+        if self.ramp is None:
+            self.weight = self.base_weight
+
+    @property
+    def max_conns(self) -> int:
+        """Exchanges it may have at once; 0: no limit."""
+        mine = self.agent.max_conns
+        return self.target.max_conns if mine is None else mine
+
     def why_not(self) -> str:
         """The first fact that keeps new exchanges away, in the order they are asked; "" when none does."""
         if self.enabled != "up":
             return "disabled" if self.enabled == "down" else "draining"
+        if not self.willing:
+            return "in maintenance" if self.closed else "draining by itself"
         if not self.health.up:
             return "unhealthy"
+        if not self.agent.up:
+            return "down by its agent"
         if self.ejection == "ejected":
             return "ejected"
         if self.full:

@@ -196,9 +196,9 @@ class Pool(Roster):
         """The node a client is bound to; draining does not break the bond, everything else does."""
         node_id = self._bound(bond, self.nodes) if self._bound is not None else None
         node = self.nodes.get(node_id) if node_id is not None else None
-        if node is None or node in tried or node.enabled == "down":
+        if node is None or node in tried or node.closed:
             return None
-        if not node.health.up or node.ejection == "ejected" or node.full:
+        if not node.well or node.ejection == "ejected" or node.full:
             return None
         return node
 
@@ -252,7 +252,7 @@ class Pool(Roster):
         return AllFull(f"pool {self.name}: every available target is full")
 
     def _enabled(self) -> tuple[Node, ...]:
-        return tuple(n for n in self.nodes.values() if n.enabled == "up")
+        return tuple(n for n in self.nodes.values() if n.willing)
 
     def _grant(self, node: Node, now: float, retry: bool = False) -> Lease:
         lease = Lease(node, now)
@@ -300,7 +300,7 @@ class Pool(Roster):
             tier.enabled = 0
         for node in self.nodes.values():
             tier = node.tier
-            tier.enabled += node.enabled == "up"
+            tier.enabled += node.willing
             if node.available:
                 members[tier].append(node)
         for tier, nodes in members.items():

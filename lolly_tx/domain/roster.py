@@ -11,6 +11,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Collection, Iterable
 
+from lolly_tx.domain.agent import AgentReport, follow
 from lolly_tx.domain.ejection import EjectionLimits, Ejections, Recorder
 from lolly_tx.domain.errors import ProxyError
 from lolly_tx.domain.events import Event
@@ -219,15 +220,41 @@ class Roster(Recorder):
         if node is None:
             return
         self._settle(now)
-        ok, cause = observation.ok, f"check: {observation.cause}"
         old = node.health
+        ok, cause = observation.ok, f"check: {observation.cause}"
+        ok = ok or (observation.drain and old.up)
         node.health, flipped = observe(old, ok, self.thresholds, now)
+        self._hear_drain(node, observation, cause, now)
         if flipped:
             self._flip(node, old, cause, now)
         elif node.ejection == "ejected" and node.kind == "passive":
             # Checks speak for the node's own record only: an outlier may well answer them.
             self._count_check(node, ok, cause, now)
         self._tune(node)
+
+    def _hear_drain(
+        self, node: Node, observation: Observation, cause: str, now: float
+    ) -> None:
+        """A check may ask for no new clients; only a good one without that takes it back."""
+        lame = observation.drain and node.health.up
+        if lame is node.lame or not (lame or observation.ok):
+            return
+        node.lame = lame
+        words = ("off", "on") if lame else ("on", "off")
+        self.record(node, "drain", *words, cause, now)
+
+    def hear_agent(self, node_id: str, report: AgentReport, now: float) -> None:
+        """Take in what a target says of itself. A node that left in the meantime is ignored."""
+        node = self.nodes.get(node_id)
+        if node is None:
+            return
+        self._settle(now)
+        old = node.agent
+        node.follow_agent(follow(old, report))
+        if node.agent != old:
+            why = f" ({report.reason})" if report.reason else ""
+            cause = f"agent: {report.words}{why}"
+            self.record(node, "agent", old.text, node.agent.text, cause, now)
 
     def _count_check(self, node: Node, ok: bool, cause: str, now: float) -> None:
         if node.accrual is None:
@@ -278,7 +305,7 @@ class Roster(Recorder):
         if node is not None:
             node.history.append(event)
             node.last_change = event
-            if self.outliers is not None and fact != "shadow":
+            if self.outliers is not None and fact not in ("shadow", "check"):
                 self.outliers.forget(node.id)
             self._tune(node)
         self._due = AT_ONCE
@@ -334,7 +361,8 @@ class Roster(Recorder):
     def _change(self, node: Node, target: Target, now: float) -> None:
         """The target of `node` got other settings; only what changed is touched."""
         old, node.target = node.target, target
-        node.base_weight = node.weight = float(target.weight)
+        node.weight = float(target.weight)
+        node.follow_agent(node.agent)
         node.tier = self.tier_for(target)
         names = ("address", "weight", "max_conns", "backup", "priority")
         changed = [n for n in names if getattr(old, n) != getattr(target, n)]
@@ -383,11 +411,12 @@ class Roster(Recorder):
         """Slow start of one node; when it takes its next step, if it is on its way."""
         serves = node.available and node.ejection == "up"
         if serves and node.served is False and self.slow_start.window:
-            node.ramp = now
+            # From the change that brought it back, which may be some time before anybody looks.
+            node.ramp = node.last_change.at if node.last_change else now
         elif not serves:
             node.ramp = None
         # Nobody was seen to fail before a node's first time in service, so that has no ramp.
-        if serves or node.served is not None or node.enabled != "up":
+        if serves or node.served is not None or not node.willing:
             node.served = serves
         if node.ramp is None:
             node.weight = node.base_weight
@@ -402,7 +431,7 @@ class Roster(Recorder):
 
     def _tune(self, node: Node) -> None:
         """Bring the derived numbers and flags of `node` up to date after something happened to it."""
-        room = node.target.max_conns or UNLIMITED
+        room = node.max_conns or UNLIMITED
         if node.ramp is not None and room != UNLIMITED:
             room = max(1, int(room * node.weight / node.base_weight))
         if node.ejection == "trial":

@@ -25,10 +25,12 @@ def describe(node: Node, thresholds: Thresholds, now: float) -> dict[str, Any]:
         "weight": target.weight,
         "effective_weight": round(node.weight, 4),
         "slow_start": node.ramp is not None,
-        "max_conns": target.max_conns,
+        "max_conns": node.max_conns,
         "available": node.available,
         "why_not": node.why_not(),
         "enabled": node.enabled,
+        "agent": {"state": node.agent.text, "word": node.agent.word},
+        "draining_by_check": node.lame,
         "health": {
             "state": node.health.word,
             "against": node.health.against,
@@ -105,9 +107,16 @@ def comes_back(node: Node, thresholds: Thresholds, now: float) -> list[str]:
     needs = []
     if node.enabled != "up":
         needs.append("the operator enables it")
+    if node.agent.word != "up":
+        takes = "ready" if node.agent.admin != "up" else "a weight above 0"
+        needs.append(f"its agent says {takes}")
+    if node.lame:
+        needs.append("a good check that is no 404")
     if not node.health.up:
         missing = node.health.missing(thresholds)
         needs.append(f"{missing} good check{'s' if missing > 1 else ''} in a row")
+    if not node.agent.up:
+        needs.append("its agent says up")
     if node.ejection == "ejected":
         left = max(0.0, node.ejected_until - now)
         then = "" if node.kind == "soft" else ", then one trial"
