@@ -16,6 +16,8 @@ from lolly_tx.domain.health import Thresholds
 from lolly_tx.domain.pool import Pool
 from lolly_tx.domain.target import Target
 
+SETTINGS = {"sticky": {"keys": [b"a key for a benchmark"]}}
+
 
 class _Silence:
     def emit(self, event: Event) -> None:
@@ -32,7 +34,7 @@ def pool_of(size: int, balance: str, weights: bool) -> Pool:
     return Pool(
         "bench",
         targets,
-        balancer=Balancers().make(balance, {}, random),
+        balancer=Balancers().make(balance, SETTINGS.get(balance, {}), random),
         accrual=ConsecutiveFailures,
         thresholds=Thresholds(),
         now=0.0,

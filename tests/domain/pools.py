@@ -18,6 +18,9 @@ from lolly_tx.domain.pool import Pool
 from lolly_tx.domain.target import Target
 
 GOOD = Observation(ok=True, cause="200 from /health", latency=0.01, status=200)
+SETTINGS: dict[str, dict[str, Any]] = {"sticky": {"keys": [b"a key for the tests"]}}
+"""What balancers cannot do without."""
+
 BAD = Observation(ok=False, cause="503 from /health", latency=0.01, status=503)
 
 
@@ -52,7 +55,9 @@ def pool_of(
     random = Random(seed)
     settings.setdefault("accrual", ConsecutiveFailures)
     settings.setdefault("events", Diary())
-    settings.setdefault("balancer", Balancers().make(balance, {}, random))
+    settings.setdefault(
+        "balancer", Balancers().make(balance, SETTINGS.get(balance, {}), random)
+    )
     return Pool(
         "p",
         [target(t) if isinstance(t, str) else t for t in targets],

@@ -24,7 +24,7 @@ from lolly_tx.domain.node import Enabled, Node
 from lolly_tx.domain.pool import Pool
 from lolly_tx.domain.target import Target
 from tests import strategies
-from tests.domain.pools import BAD, GOOD, Diary
+from tests.domain.pools import BAD, GOOD, SETTINGS, Diary
 
 NAMES = st.sampled_from(strategies.TARGET_NAMES)
 
@@ -59,7 +59,7 @@ class PoolMachine(RuleBasedStateMachine):
         self.pool = Pool(
             "p",
             members,
-            balancer=Balancers().make(balance, {}, random),
+            balancer=Balancers().make(balance, SETTINGS.get(balance, {}), random),
             accrual=lambda: ConsecutiveFailures(
                 accrual.max_fails, accrual.fail_timeout, accrual.min_rises
             ),

@@ -8,10 +8,13 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any
 
+from lolly_tx.domain.balancers.consistent_hash import ConsistentHash
+from lolly_tx.domain.balancers.first import First
 from lolly_tx.domain.balancers.least_conn import LeastConn
+from lolly_tx.domain.balancers.least_time import LeastTime
 from lolly_tx.domain.balancers.random import TwoChoices
-from lolly_tx.domain.balancers.rendezvous import Rendezvous
 from lolly_tx.domain.balancers.round_robin import RoundRobin
+from lolly_tx.domain.balancers.sticky import Sticky
 from lolly_tx.domain.interfaces import IBalancer
 
 if TYPE_CHECKING:  # pragma: no cover
@@ -36,7 +39,11 @@ class Balancers:
             "round_robin": RoundRobin,
             "least_conn": LeastConn,
             "random": TwoChoices,
-            "ip_hash": Rendezvous,
+            "ip_hash": ConsistentHash,
+            "consistent_hash": ConsistentHash,
+            "least_time": LeastTime,
+            "first": First,
+            "sticky": self._sticky,
         }
 
     def names(self) -> list[str]:
@@ -57,3 +64,11 @@ class Balancers:
             known = ", ".join(self.names())
             raise UnknownBalancer(f"no balancer {name!r}; there are: {known}") from None
         return factory(random=random, **settings)
+
+    def _sticky(
+        self, random: Random, fallback: str = "round_robin", **settings: Any
+    ) -> IBalancer:
+        """Sticky over any other, given by its name."""
+        if fallback == "sticky":
+            raise ValueError("sticky cannot fall back to sticky")
+        return Sticky(random, fallback=self.make(fallback, {}, random), **settings)

@@ -36,6 +36,8 @@ class LeastConn:
         self._heap: list[tuple[float, int, Node]] = []
         self._valid: dict[Node, int] = {}
         self._turn = 0
+        self._members: frozenset[Node] = frozenset()
+        self._limit = 0
 
     def pick(self, candidates: Sequence[Node], key: bytes | None) -> Node:
         """The least loaded that has room; any, when all are full."""
@@ -64,9 +66,9 @@ class LeastConn:
 
     def released(self, node: Node) -> None:
         """`node` has one exchange less."""
-        heap = self._heap
-        if not heap or node not in self._members:
+        if node not in self._members:
             return
+        heap = self._heap
         self._turn = turn = self._turn + 1
         self._valid[node] = turn
         heappush(heap, ((node.in_flight + 1) / node.weight, turn, node))

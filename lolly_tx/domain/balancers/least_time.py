@@ -1,0 +1,87 @@
+"""Least time: the node that answers fastest, counting those who already wait there.
+
+May import: domain values. Used by: domain.pool, through `domain.balancers`.
+
+Peak EWMA: a node's cost is its worst recent latency, and it fades by half every `half_life` seconds, so one
+slow answer is felt at once, a node that nobody asks becomes cheap again and is asked once more, and none
+starves. The load is cost x (in flight + 1) / weight. Errors count as slow, or a node that fails fast would draw
+all the traffic. A node nobody has measured gets one exchange at a time.
+
+All costs fade alike, so only their order matters, and that stands still: with L = ln(seconds) + now / tau at
+the time of an answer, a larger L is the larger cost at any later time. Thus a pick needs no clock.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from math import log
+from typing import TYPE_CHECKING
+
+from zope.interface import implementer
+
+from lolly_tx.domain.interfaces import IBalancer, IOutcomeListener
+from lolly_tx.domain.node import NO_COST, Node
+
+if TYPE_CHECKING:  # pragma: no cover
+    from random import Random
+
+_FEW = 8
+"""Up to here all are compared; beyond, the better of two drawn."""
+
+_FASTEST = 1e-5
+"""Seconds; the logarithm needs more than 0, and no proxy tells 10 us apart."""
+
+_UNMEASURED_BUSY = 1e9
+
+
+@implementer(IBalancer, IOutcomeListener)
+class LeastTime:
+    """The balancer by latency.
+
+    `half_life`: seconds in which what is known of a node fades by half. `error`: seconds an error counts as, at
+    least.
+    """
+
+    def __init__(
+        self, random: Random, *, half_life: float = 7.0, error: float = 1.0
+    ) -> None:
+        if half_life <= 0 or error <= 0:
+            raise ValueError("half_life and error are more than 0 seconds")
+        self._draw = random.random
+        self._tau = half_life / log(2)
+        self._error = error
+        self._turn = 0
+
+    def pick(self, candidates: Sequence[Node], key: bytes | None) -> Node:
+        """The least loaded: of all, or of two drawn from many."""
+        n = len(candidates)
+        if n > _FEW:
+            draw = self._draw
+            one = candidates[int(draw() * n)]
+            other = candidates[int(draw() * n)]
+            return other if _load(other) < _load(one) else one
+        self._turn = turn = self._turn + 1
+        best = candidates[turn % n]
+        least = _load(best)
+        for i in range(turn + 1, turn + n):
+            node = candidates[i % n]
+            load = _load(node)
+            if load < least:
+                best, least = node, load
+        return best
+
+    def finished(self, node: Node, seconds: float, ok: bool, now: float) -> None:
+        """An exchange took `seconds`."""
+        if not ok:
+            seconds = max(seconds, self._error)
+        cost = log(max(seconds, _FASTEST)) + now / self._tau
+        if cost > node.cost:
+            node.cost = cost
+
+
+def _load(node: Node) -> float:
+    """The logarithm of cost x (in flight + 1) / weight."""
+    cost = node.cost
+    if cost == NO_COST and node.in_flight:
+        return _UNMEASURED_BUSY + node.in_flight
+    return cost + log((node.in_flight + 1) / node.weight)

@@ -1,0 +1,101 @@
+"""Sticky: a client stays with the node it first got.
+
+May import: domain values. Used by: domain.pool, through `domain.balancers`; proxy.forward carries the cookie.
+
+The cookie's value is a name for the target and a signature, both made with a secret key: it shows no address,
+it cannot be made up, and it needs no table. Who may be bound is decided by the pool: a draining node still
+serves its clients, a node that is down, unhealthy, ejected or full does not, and then the client gets another
+node and the value of that one.
+"""
+
+from __future__ import annotations
+
+from base64 import urlsafe_b64decode, urlsafe_b64encode
+from binascii import Error as NotBase64
+from collections.abc import Collection, Sequence
+from hashlib import blake2b
+from hmac import compare_digest
+from typing import TYPE_CHECKING
+
+from zope.interface import implementer
+
+from lolly_tx.domain.balancers.round_robin import RoundRobin
+from lolly_tx.domain.interfaces import IBalancer, IBindingBalancer
+from lolly_tx.domain.node import Node
+
+if TYPE_CHECKING:  # pragma: no cover
+    from random import Random
+
+_NAME = 9
+_SIGNATURE = 15
+_LENGTH = (_NAME + _SIGNATURE) * 4 // 3
+
+SHORTEST_KEY = 16
+"""Bytes; shorter keys can be guessed."""
+
+
+@implementer(IBindingBalancer)
+class Sticky:
+    """`keys`: secrets, the first one makes new values, the others are still accepted (for a change of keys).
+
+    `fallback`: chooses for clients that are not bound.
+    """
+
+    def __init__(
+        self,
+        random: Random | None = None,
+        *,
+        keys: Sequence[bytes],
+        fallback: IBalancer | None = None,
+    ) -> None:
+        if not keys or any(len(key) < SHORTEST_KEY for key in keys):
+            raise ValueError(f"sticky needs a key of at least {SHORTEST_KEY} bytes")
+        if isinstance(fallback, Sticky):
+            raise ValueError("sticky cannot fall back to sticky")
+        self._keys = [blake2b(key).digest() for key in keys]
+        self._fallback: IBalancer = fallback or RoundRobin()
+        self._names: dict[bytes, str] = {}
+        # Whoever is picked by load needs to hear what the pool tells its balancer.
+        for hook in ("released", "finished", "ranked"):
+            method = getattr(self._fallback, hook, None)
+            if method is not None:
+                setattr(self, hook, method)
+
+    def pick(self, candidates: Sequence[Node], key: bytes | None) -> Node:
+        """The fallback's choice, for a client that is not bound."""
+        return self._fallback.pick(candidates, key)
+
+    def bond(self, target_id: str) -> bytes:
+        """The cookie value that binds a client to that target; the same for all its clients."""
+        name = _mac(self._keys[0], b"name", target_id.encode(), _NAME)
+        signature = _mac(self._keys[0], b"sign", name, _SIGNATURE)
+        return urlsafe_b64encode(name + signature)
+
+    def bound(self, bond: bytes, ids: Collection[str]) -> str | None:
+        """The one of `ids` that `bond` names, or None when it is forged, spoilt, or of a target that has left."""
+        if len(bond) != _LENGTH:
+            return None
+        try:
+            raw = urlsafe_b64decode(bond)
+        except (NotBase64, ValueError):
+            return None
+        name, signature = raw[:_NAME], raw[_NAME:]
+        for key in self._keys:
+            if compare_digest(signature, _mac(key, b"sign", name, _SIGNATURE)):
+                break
+        else:
+            return None
+        target_id = self._names.get(name)
+        if target_id is None or target_id not in ids:
+            # Only values we signed get here, so nobody can make us do this at will.
+            self._names = {
+                _mac(key, b"name", an_id.encode(), _NAME): an_id
+                for an_id in ids
+                for key in self._keys
+            }
+            target_id = self._names.get(name)
+        return target_id
+
+
+def _mac(key: bytes, purpose: bytes, data: bytes, size: int) -> bytes:
+    return blake2b(data, digest_size=size, key=key, person=purpose).digest()
