@@ -1,0 +1,355 @@
+"""For those who write plugins: fakes, and one contract per interface to mix into a test case.
+
+May import: everything of ours; needs `twisted.trial`. Used by: tests, ours and those of third parties. A
+balancer's tests begin so:
+
+    class MyBalancerTests(BalancerContract, SynchronousTestCase):
+        def make_balancer(self, random):
+            return MyBalancer(random)
+
+A contract tests what a pool relies on, with seeded chance, and says in each test's name what failed.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable, Iterable
+from random import Random
+from typing import TYPE_CHECKING, Any
+from unittest import SkipTest
+
+from zope.interface import implementer
+from zope.interface.verify import verifyObject
+
+from lolly_tx.domain.errors import AllDown, AllFull, AllTried, ConnectFailed
+from lolly_tx.domain.events import Event
+from lolly_tx.domain.health import Observation, Thresholds
+from lolly_tx.domain.interfaces import (
+    IAccrual,
+    IBalancer,
+    IBindingBalancer,
+    IEventSink,
+    IOutcomeAccrual,
+    IOutcomeListener,
+    IRankingBalancer,
+    IReleaseListener,
+)
+from lolly_tx.domain.lease import Lease
+from lolly_tx.domain.outcomes import Outcome
+from lolly_tx.domain.pool import Pool
+from lolly_tx.domain.target import Target
+
+if TYPE_CHECKING:
+    from twisted.trial.unittest import SynchronousTestCase as _Base
+else:
+    _Base = object
+
+GOOD_CHECK = Observation(ok=True, cause="200 from /health", latency=0.01, status=200)
+BAD_CHECK = Observation(ok=False, cause="503 from /health", latency=0.01, status=503)
+
+
+@implementer(IEventSink)
+class RecordedEvents:
+    """An event sink that keeps what it gets in `events`."""
+
+    def __init__(self) -> None:
+        self.events: list[Event] = []
+
+    def emit(self, event: Event) -> None:
+        """Keep it."""
+        self.events.append(event)
+
+    def changes(self, fact: str) -> list[tuple[str, str, str]]:
+        """The changes of one fact: (node, old, new)."""
+        return [(e.node, e.old, e.new) for e in self.events if e.fact == fact]
+
+
+def fake_target(name: str, **settings: Any) -> Target:
+    """A target of that id, with an address nobody answers at."""
+    return Target(id=name, address=f"http://{name}.invalid", **settings)
+
+
+def fake_pool(
+    targets: Iterable[Target | str],
+    balancer: IBalancer,
+    accrual: Callable[[], IAccrual] | None = None,
+    **settings: Any,
+) -> Pool:
+    """A pool at time 0, of targets or their names; its events are in `pool.recorded`."""
+    settings.setdefault("events", RecordedEvents())
+    settings.setdefault("random", Random(1))
+    return Pool(
+        "test",
+        [fake_target(t) if isinstance(t, str) else t for t in targets],
+        balancer=balancer,
+        accrual=accrual,
+        thresholds=Thresholds(),
+        now=0.0,
+        **settings,
+    )
+
+
+class BalancerContract(_Base):
+    """What a pool relies on in any `IBalancer`."""
+
+    shares_evenly = True
+    """Equal targets get about equal shares of many different keys. False for balancers that prefer someone."""
+
+    spread = 0.25
+    """How far a share may be from the even one: hashing 10,000 keys over 5 nodes by 160 points each needs this much."""
+
+    def make_balancer(self, random: Random) -> IBalancer:
+        """A new balancer; to be supplied."""
+        raise NotImplementedError
+
+    def _pool(self, *targets: Target | str, **settings: Any) -> Pool:
+        return fake_pool(targets, self.make_balancer(Random(1)), **settings)
+
+    def _keys(self, count: int) -> list[bytes]:
+        return [b"10.0.%d.%d" % divmod(i, 251) for i in range(count)]
+
+    def test_contract_interfaces(self) -> None:
+        """A balancer is an IBalancer, and each further method it has belongs to an interface it declares."""
+        balancer: Any = self.make_balancer(Random(1))
+        verifyObject(IBalancer, balancer)
+        further = {
+            "ranked": IRankingBalancer,
+            "released": IReleaseListener,
+            "finished": IOutcomeListener,
+            "bound": IBindingBalancer,
+        }
+        for name, interface in further.items():
+            if interface.providedBy(balancer):
+                verifyObject(interface, balancer)
+            elif not IBindingBalancer.providedBy(balancer):
+                self.assertFalse(hasattr(balancer, name), name)
+
+    def test_contract_picks_a_candidate(self) -> None:
+        """Every pick is one of the candidates, with and without a key, also when they change each time."""
+        random = Random(2)
+        names = [f"t{i}" for i in range(12)]
+        pool = self._pool(*names)
+        balancer = pool.balancer
+        for key in self._keys(200):
+            count = random.randint(1, len(names))
+            some = tuple(pool.nodes[n] for n in random.sample(names, count))
+            for _ in range(3):
+                self.assertIn(balancer.pick(some, key), some)
+                self.assertIn(balancer.pick(some, None), some)
+
+    def test_contract_ranking(self) -> None:
+        """A ranking names every candidate once and begins with one that `pick` could give."""
+        pool = self._pool(*"abcdef")
+        candidates = pool.available(0.0)
+        ranked = getattr(pool.balancer, "ranked", None)
+        if ranked is None:
+            return
+        for key in [None, *self._keys(50)]:
+            order = list(ranked(candidates, key))
+            self.assertEqual(Counter(order), Counter(candidates))
+            if key is not None:
+                self.assertIs(order[0], pool.balancer.pick(candidates, key))
+
+    def test_contract_unavailable(self) -> None:
+        """Nobody goes to a target that is disabled, unhealthy or ejected."""
+        pool = self._pool(*"abcd", accrual=None)
+        pool.set_enabled("a", "down", "test", 0.0)
+        pool.set_enabled("b", "drain", "test", 0.0)
+        pool.observe("c", BAD_CHECK, 0.0)
+        for key in self._keys(50):
+            self.assertEqual(_one(pool, key), "d")
+        pool.observe("d", BAD_CHECK, 1.0)
+        self.assertRaises(AllDown, pool.acquire, 1.0, b"key")
+
+    def test_contract_max_conns(self) -> None:
+        """All the room there is gets used, and no more."""
+        pool = self._pool(*(fake_target(n, max_conns=2) for n in "abc"))
+        held = [pool.acquire(0.0, b"one key") for _ in range(6)]
+        self.assertRaises(AllFull, pool.acquire, 0.0, b"one key")
+        counts = {node.in_flight for node in pool.nodes.values()}
+        self.assertEqual(counts, {2})
+        held[3].release(0.0)
+        self.assertIs(pool.acquire(0.0, b"one key").node, held[3].node)
+
+    def test_contract_tried(self) -> None:
+        """An exchange that fails everywhere meets each target once."""
+        pool = self._pool(*"abcdefghijkl")
+        leases: list[Lease] = []
+        for _ in range(12):
+            tried = [lease.node for lease in leases]
+            leases.append(pool.acquire(0.0, b"key", tried))
+        self.assertEqual(len({lease.node for lease in leases}), 12)
+        tried = [lease.node for lease in leases]
+        self.assertRaises(AllTried, pool.acquire, 0.0, b"key", tried)
+
+    def test_contract_backups(self) -> None:
+        """Backups wait until no primary is available."""
+        pool = self._pool("a", fake_target("b", backup=True))
+        self.assertEqual({_one(pool, key) for key in self._keys(30)}, {"a"})
+        pool.observe("a", BAD_CHECK, 0.0)
+        self.assertEqual({_one(pool, key) for key in self._keys(30)}, {"b"})
+
+    def test_contract_even_shares(self) -> None:
+        """Equal targets get about equal shares of many clients."""
+        pool = self._pool(*"abcde")
+        counts = Counter(
+            _one(pool, key, i / 100) for i, key in enumerate(self._keys(10_000))
+        )
+        if self.shares_evenly:
+            for name in "abcde":
+                self.assertTrue(abs(counts[name] / 2000 - 1) <= self.spread, counts)
+
+    def test_contract_weights(self) -> None:
+        """A target of weight 3 gets about three times as much as one of weight 1."""
+        pool = self._pool(fake_target("a", weight=3), "b")
+        counts = Counter(
+            _one(pool, key, i / 100) for i, key in enumerate(self._keys(8000))
+        )
+        if self.shares_evenly:
+            self.assertTrue(2.4 <= counts["a"] / counts["b"] <= 3.6, counts)
+
+    def test_contract_slow_start(self) -> None:
+        """A tenth of the weight is about a tenth of the share, and no error."""
+        pool = self._pool("a", "b", accrual=None)
+        pool.available(0.0)
+        pool.nodes["a"].weight = 0.1
+        some = tuple(pool.nodes.values())
+        counts: Counter[str] = Counter()
+        for i, key in enumerate(self._keys(5000)):
+            lease = Lease(pool.balancer.pick(some, key), i / 100)
+            lease.node.in_flight += 1
+            counts[lease.node.id] += 1
+            lease.succeeded(i / 100 + 0.01)
+            lease.release(i / 100 + 0.01)
+        if self.shares_evenly:
+            self.assertTrue(0.02 <= counts["a"] / 5000 <= 0.2, counts)
+
+    def test_contract_restart(self) -> None:
+        """The same seed and the same events make the same choices."""
+        runs = []
+        for _ in range(2):
+            pool = self._pool(*"abcde")
+            runs.append([_one(pool, key) for key in self._keys(100)])
+        self.assertEqual(*runs)
+
+
+def _one(pool: Pool, key: bytes | None, now: float = 0.0) -> str:
+    """The id of the node of one finished exchange."""
+    lease = pool.acquire(now, key)
+    lease.succeeded(now + 0.005)
+    lease.release(now + 0.005)
+    return lease.node.id
+
+
+class AccrualContract(_Base):
+    """What a pool relies on in any `IAccrual`."""
+
+    def make_accrual(self) -> IAccrual:
+        """A new accrual; to be supplied."""
+        raise NotImplementedError
+
+    failures = 100
+    """Failures in a row, a tenth of a second apart, that surely eject."""
+
+    def _tell(self, accrual: IAccrual, ok: bool, now: float) -> float | None:
+        error = None if ok else ConnectFailed("connection refused")
+        if IOutcomeAccrual.providedBy(accrual):
+            outcome = Outcome(ok, error, 200 if ok else 0, 0.01 if ok else 10.0)
+            asked: float | None = accrual.heard(outcome, now)
+            return asked
+        if ok:
+            accrual.succeeded(now)
+            return None
+        return accrual.failed(now)
+
+    def _ejected(self, accrual: IAccrual) -> float:
+        for i in range(self.failures):
+            seconds = self._tell(accrual, False, i / 10)
+            if seconds is not None:
+                return seconds
+        raise AssertionError("never ejected")
+
+    def test_contract_interface(self) -> None:
+        """An accrual is an IAccrual."""
+        accrual = self.make_accrual()
+        verifyObject(IAccrual, accrual)
+        if IOutcomeAccrual.providedBy(accrual):
+            verifyObject(IOutcomeAccrual, accrual)
+
+    def test_contract_good_traffic(self) -> None:
+        """Traffic that goes well never ejects, and lifts nothing."""
+        accrual = self.make_accrual()
+        for i in range(200):
+            self.assertIsNone(self._tell(accrual, True, i / 10))
+        self.assertFalse(accrual.succeeded(20.0))
+
+    def test_contract_ejects(self) -> None:
+        """Enough failures in a row ask for a positive number of seconds."""
+        self.assertGreater(self._ejected(self.make_accrual()), 0)
+
+    def test_contract_reset(self) -> None:
+        """After a reset as many failures are needed as in the beginning."""
+        accrual = self.make_accrual()
+        fresh = self.make_accrual()
+        self._ejected(accrual)
+        accrual.reset()
+        for i in range(self.failures):
+            now = 1000 + i / 10
+            expected = self._tell(fresh, False, now)
+            self.assertEqual(self._tell(accrual, False, now), expected)
+            if expected is not None:
+                return
+
+    def test_contract_probes_lift(self) -> None:
+        """Good probes lift a penalty in the end, once, and a bad one does not."""
+        accrual = self.make_accrual()
+        self._ejected(accrual)
+        accrual.failed(10.0)
+        lifted = [accrual.succeeded(11.0 + i) for i in range(20)]
+        self.assertEqual(lifted.count(True), 1)
+
+    def test_contract_clean(self) -> None:
+        """While it says it is clean, a success changes nothing a later failure could tell."""
+        told, spared = self.make_accrual(), self.make_accrual()
+        for i in range(self.failures):
+            if spared.clean:
+                told.succeeded(i / 10)
+            self.assertEqual(
+                self._tell(told, False, i / 10), self._tell(spared, False, i / 10)
+            )
+
+    def test_contract_repr(self) -> None:
+        """It can say what it has seen, for the cause of an ejection."""
+        accrual = self.make_accrual()
+        self._ejected(accrual)
+        self.assertNotIn(" object at 0x", repr(accrual))
+
+    def test_contract_in_a_pool(self) -> None:
+        """In a pool the node is ejected, tried once when its time is over, and back when that goes well."""
+        pool = fake_pool("a", _Only(), accrual=self.make_accrual)
+        node = pool.nodes["a"]
+        now = 0.0
+        for _ in range(self.failures):
+            lease = pool.acquire(now)
+            now += 10.0 / self.failures
+            lease.failed(now, ConnectFailed("connection refused"))
+            lease.release(now)
+            if node.ejection != "up":
+                break
+        else:
+            raise SkipTest("quick refusals are nothing to this policy")
+        now = node.ejected_until
+        lease = pool.acquire(now)
+        self.assertTrue(node.trial)
+        lease.succeeded(now)
+        lease.release(now)
+        self.assertEqual(node.ejection, "up")
+
+
+@implementer(IBalancer)
+class _Only:
+    """Picks the first."""
+
+    def pick(self, candidates: Any, key: bytes | None) -> Any:
+        """The first."""
+        return candidates[0]
