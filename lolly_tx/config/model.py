@@ -21,6 +21,8 @@ from lolly_tx.config.addresses import FILE, LISTEN, LOG_PATH, OPTIONAL_FILE
 from lolly_tx.config.httpkinds import ROUTE_PATH
 from lolly_tx.config.kinds import TEXT, Choice, Count, Duration, Size
 from lolly_tx.config.pools import (
+    Agent,
+    Check,
     Connections,
     Health,
     Match,
@@ -28,6 +30,7 @@ from lolly_tx.config.pools import (
     PoolSettings,
     PoolTimeout,
     Retry,
+    Step,
     UpstreamTLS,
 )
 from lolly_tx.config.schema import about
@@ -43,6 +46,8 @@ from lolly_tx.config.tables import (
 __all__ = [
     "AccessLog",
     "Admin",
+    "Agent",
+    "Check",
     "Config",
     "Connections",
     "Health",
@@ -56,6 +61,7 @@ __all__ = [
     "PoolTimeout",
     "Retry",
     "Route",
+    "Step",
     "Timeouts",
     "UpstreamTLS",
 ]
@@ -201,6 +207,13 @@ class Limits:
         default=0,
         metadata=about(
             Size(0, 1 << 62), "Body of a request; 413 beyond; 0 = no limit."
+        ),
+    )
+    body_rate: int = attrs.field(
+        default=240,
+        metadata=about(
+            Size(0, 1 << 30),
+            "Bytes per second a body must average after 10 s; 408 below; 0 = none.",
         ),
     )
     response_head_size: int = attrs.field(

@@ -23,12 +23,16 @@ from lolly_tx.wire.http1 import HeadLimits, RequestHead, RequestReader
 
 @attrs.frozen
 class ClientTimeouts:
-    """Seconds: `head` to its end, gap in a `body`, `keepalive` idle, `write` stalled."""
+    """Seconds: `head` to its end, gap in a `body`, `keepalive` idle, `write` stalled.
+
+    `body_rate`: bytes per second a body must average after a grace, 0 = none.
+    """
 
     head: float = 10.0
     body: float = 30.0
     keepalive: float = 60.0
     write: float = 30.0
+    body_rate: int = 240
 
 
 class Site(Protocol):

@@ -50,7 +50,8 @@ LINGER_BYTES = 65536
 LINGER_SECONDS = 2.0
 """How long we do that, so that the answer is not lost to a reset."""
 
-CONTINUE = b"HTTP/1.1 100 Continue\r\n\r\n"
+BODY_GRACE = 10.0
+"""Seconds before the average rate of a request's body counts."""
 
 
 @implementer(IProtocol, IHalfCloseableProtocol, IPushProducer)
@@ -60,7 +61,9 @@ class Http1Server:
     __slots__ = (
         "__weakref__",
         "_body_bytes",
+        "_body_from",
         "_chunking",
+        "_decoded",
         "_decoder",
         "_examined",
         "_forwarding",
@@ -71,6 +74,7 @@ class Http1Server:
         "_no_more",
         "_out",
         "_parsing",
+        "_paused_at",
         "_pending",
         "_reading_stopped",
         "_relay",
@@ -108,6 +112,8 @@ class Http1Server:
         self._decoder: ChunkDecoder | None = None
         self._left = 0
         self._body_bytes = 0
+        self._body_from = self._paused_at = 0.0
+        self._decoded = 0
         self._keep = False
         self._version = 1
         self._started = False
@@ -214,7 +220,7 @@ class Http1Server:
         self._full = False
         self._stalled_at = -1
         if self._state == _BODY:
-            self.deadline = self.acceptor.now() + self.acceptor.timeouts.body
+            self._await_body(0)
         elif self._state in (_ANSWER, _TUNNEL):
             self.deadline = NEVER
         if self._tunnel is not None:
@@ -258,8 +264,12 @@ class Http1Server:
     def _watch_relay(self, relay: Relay, now: float) -> None:
         """The body goes upstream through a relay: is it moving?"""
         if relay.moved != self._stalled_at:
+            self._body_bytes += relay.moved - max(self._stalled_at, 0)
             self._stalled_at = relay.moved
-            self.deadline = now + self.acceptor.timeouts.body
+            if relay.waiting_for == SOURCE and now >= self._rate_due():
+                self._refuse(BadMessage("request body took too long", 408))
+            else:
+                self.deadline = now + self.acceptor.timeouts.body
         elif relay.waiting_for == SOURCE or self.exchange is None:
             self._refuse(BadMessage("request body took too long", 408))
         else:
@@ -321,8 +331,9 @@ class Http1Server:
             acceptor.open_exchange(self, head, b"", b"", True)
             return
         self._state = _BODY
-        self.deadline = acceptor.now() + acceptor.timeouts.body
-        self._body_bytes = 0
+        self._body_from = acceptor.now()
+        self._body_bytes = self._decoded = 0
+        self._await_body(0)
         limit = acceptor.body_bytes
         trailers = b""
         try:
@@ -356,10 +367,9 @@ class Http1Server:
         acceptor.open_exchange(self, head, body, trailers, complete)
 
     def _read_body(self, data: bytes) -> None:
-        acceptor = self.acceptor
-        self.deadline = acceptor.now() + acceptor.timeouts.body
         exchange = self.exchange
         decoder = self._decoder
+        self._await_body(len(data))
         if decoder is None:
             if len(data) < self._left:
                 self._left -= len(data)
@@ -392,10 +402,29 @@ class Http1Server:
                 exchange.request_end(trailers)
 
     def _count_body(self, more: int) -> None:
-        self._body_bytes += more
+        """Decoded bytes of a chunked body."""
+        self._decoded += more
         limit = self.acceptor.body_bytes
-        if limit and self._body_bytes > limit:
+        if limit and self._decoded > limit:
             raise BadMessage("request body too large", 413)
+
+    def _await_body(self, more: int) -> None:
+        """Until when the body has to go on, `more` bytes of it having come.
+
+        Not only must some byte come within `timeouts.body`: after a grace the whole must
+        average `timeouts.body_rate`, or a few bytes a minute would hold a connection.
+        """
+        self._body_bytes += more
+        acceptor = self.acceptor
+        gap_due = acceptor.now() + acceptor.timeouts.body
+        self.deadline = min(gap_due, self._rate_due())
+
+    def _rate_due(self) -> float:
+        """Until when the bytes that have come are enough."""
+        rate = self.acceptor.timeouts.body_rate
+        if not rate:
+            return NEVER
+        return self._body_from + BODY_GRACE + self._body_bytes / rate
 
     def _refuse(self, error: BadMessage) -> None:
         """End a request that breaks the rules, with an answer if none has begun."""
@@ -492,13 +521,16 @@ class Http1Server:
         """Read no more of the body."""
         if self._state == _BODY:
             self.deadline = NEVER
+            self._paused_at = self.acceptor.now()
             self._stop_reading()
 
     def resume_request(self) -> None:
         """Read on."""
         if self._reading_stopped and self._state == _BODY:
             self._reading_stopped = False
-            self.deadline = self.acceptor.now() + self.acceptor.timeouts.body
+            # The time it was not allowed to send does not count.
+            self._body_from += self.acceptor.now() - self._paused_at
+            self._await_body(0)
             self.transport.resumeProducing()
 
     def forwarding(self, head: RequestHead) -> bytes:

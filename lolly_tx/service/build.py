@@ -273,6 +273,7 @@ def build(
                 body=timeouts.body,
                 keepalive=timeouts.keepalive,
                 write=timeouts.write,
+                body_rate=limits.body_rate,
             ),
             limits=HeadLimits(
                 head_bytes=limits.head_size,

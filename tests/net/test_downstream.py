@@ -806,3 +806,26 @@ class AddressTests(WorldTestCase):
         self.assertEqual(world.client("192.0.2.7").protocol.client, "192.0.2.7")
         self.assertEqual(address_text(None), "")
         self.assertEqual(address_text(type("A", (), {"host": b"x"})()), "")
+
+
+class BodyRateTests(WorldTestCase):
+    def upload(self, step: bytes, seconds: float) -> list[int]:
+        """Send 60 pieces of a body, one each `seconds`; the statuses of the answers."""
+        world = self.world(timeouts=ClientTimeouts(body_rate=100))
+        client = world.client()
+        client.send(post(10**6))
+        world.accept()
+        for _ in range(60):
+            world.pass_time(seconds)
+            if client.disconnecting or client.lost:
+                break
+            client.send(step)
+        return statuses(client.take())
+
+    def test_drip(self):
+        """A client that sends a byte every second is answered 408 after the grace."""
+        self.assertEqual(self.upload(b"x", 1.0), [408])
+
+    def test_fast_enough(self):
+        """A client that keeps the rate may go on, however long it takes."""
+        self.assertEqual(self.upload(b"x" * 120, 1.0), [])
