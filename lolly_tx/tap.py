@@ -17,6 +17,7 @@ from lolly_tx._version import __version__
 
 if TYPE_CHECKING:
     from twisted.application.service import IService
+    from twisted.internet.defer import Deferred
 
 
 class Options(usage.Options):
@@ -79,3 +80,14 @@ class _Whole(MultiService):
             super().privilegedStartService()
         except CannotListen as error:
             raise SystemExit(f"lolly: {error}") from None
+
+    def stopService(self) -> Deferred[list[None]]:
+        """Let exchanges end. Another signal does not wait for them."""
+        from twisted.internet import reactor
+
+        from lolly_tx.service.signals import end_at_next_signal
+
+        if reactor.running:
+            end_at_next_signal()
+        stopped: Deferred[list[None]] = super().stopService()
+        return stopped

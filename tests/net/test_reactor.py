@@ -202,6 +202,23 @@ class ClockTests(SteppingTestCase):
         self.assertLess(self.reactor.timeout() or 0, 6)
 
 
+class SignalTests(SteppingTestCase):
+    """What SIGTERM does."""
+
+    def test_stops_once_and_in_good_order(self) -> None:
+        """SIGTERM stops the reactor, sent twice as well, and it is no failure."""
+        reactor = LollyReactor()
+        self.addCleanup(reactor._poller.close)
+        self.addCleanup(reactor.waker.connectionLost, None)
+        reactor._started = True
+        for _ in range(2):
+            reactor.sigTerm(15)
+        reactor.runUntilCurrent()
+        self.assertTrue(reactor._stopped)
+        self.assertIsNone(reactor._exitSignal)
+        self.assertEqual(self.flushLoggedErrors(), [])
+
+
 class InstallTests(SteppingTestCase):
     """The entry of a Twisted reactor plugin."""
 

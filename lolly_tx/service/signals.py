@@ -1,0 +1,34 @@
+"""The signal that is sent a second time.
+
+The first SIGTERM or SIGINT lets exchanges in flight end, which may take as long as
+`timeouts.shutdown`. Who sends another does not want to wait.
+
+May import: the standard library. Used by: tap (a process of its own; a library must leave
+signals alone).
+"""
+
+from __future__ import annotations
+
+import os
+import signal
+from collections.abc import Callable
+from types import FrameType
+from typing import Any
+
+STOPPING_SIGNALS = (signal.SIGTERM, signal.SIGINT)
+
+
+def end_at_next_signal(
+    *,
+    install: Callable[[int, Callable[[int, FrameType | None], None]], Any] = (
+        signal.signal
+    ),
+    leave: Callable[[int], Any] = os._exit,
+) -> None:
+    """From now on such a signal ends the process at once, with status 128 + number."""
+
+    def end(number: int, frame: FrameType | None) -> None:
+        leave(128 + number)
+
+    for number in STOPPING_SIGNALS:
+        install(number, end)
