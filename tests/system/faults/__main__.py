@@ -1,0 +1,98 @@
+"""`python -m tests.system.faults [NAMES] [--long]`: see the package."""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import importlib.util
+import resource
+import subprocess
+import sys
+import time
+
+from tests.system.faults import backends, bodies, clients, life
+from tests.system.faults.figures import LONG, SHORT, Findings, Registered, Size
+
+SCENARIOS = {
+    each.name: each
+    for module in (backends, bodies, clients, life)
+    for each in module.SCENARIOS
+}
+FUZZ = "tests.system.fuzz"
+
+
+def main(arguments: list[str]) -> int:
+    """Run what is named, or everything; the status is 1 when a goal is missed."""
+    parser = argparse.ArgumentParser(prog="python -m tests.system.faults")
+    parser.add_argument("names", nargs="*", help="such as L01; none = all")
+    parser.add_argument("--long", action="store_true", help="full sizes")
+    parser.add_argument("--seed", type=int, default=1)
+    given = parser.parse_args(arguments)
+    unknown = set(given.names) - set(SCENARIOS) - {"L19"}
+    if unknown:
+        known = ", ".join(sorted({*SCENARIOS, "L19"}))
+        parser.error(f"no such test: {', '.join(sorted(unknown))}; there are {known}")
+    _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
+    size = Size(LONG if given.long else SHORT, given.seed)
+    all_found = []
+    for name in given.names or sorted({*SCENARIOS, "L19"}):
+        started = time.monotonic()
+        if name == "L19":
+            found = fuzz(size)
+        else:
+            found = run(SCENARIOS[name], size)
+        took = time.monotonic() - started
+        print(f"{found.line()} ({took:.1f} s)", flush=True)
+        all_found.append(found)
+    table(all_found)
+    return 0 if all(found.good for found in all_found) else 1
+
+
+def run(registered: Registered, size: Size) -> Findings:
+    """One scenario; its own failure is a finding as well."""
+    try:
+        return asyncio.run(registered.findings(size))
+    except Exception as error:
+        found = Findings(registered.name, registered.title)
+        found.equal("ended with", f"{type(error).__name__}: {error}", "figures")
+        return found
+
+
+def fuzz(size: Size) -> Findings:
+    """L19, when the fuzzer is there."""
+    found = Findings("L19", "mutated inputs with a canary client")
+    if importlib.util.find_spec(FUZZ) is None:
+        found.note("skipped", f"{FUZZ} is missing")
+        return found
+    inputs = str(size.pick(500, 5000, 100000))
+    ended = subprocess.run(
+        [sys.executable, "-m", FUZZ, "--inputs", inputs],
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    lines = (ended.stdout + ended.stderr).strip().splitlines()
+    found.equal("status", ended.returncode, 0)
+    found.note("says", lines[-1] if lines else "nothing")
+    return found
+
+
+def table(all_found: list[Findings]) -> None:
+    """Every figure with its goal."""
+    print()
+    print(f"{'test':5} {'figure':32} {'value':>20}  {'goal':16}")
+    for found in all_found:
+        for each in found.figures:
+            mark = "" if each.good is not False else "MISSED"
+            print(
+                f"{found.name:5} {each.name:32} {each.value:>20}  {each.goal:16} {mark}"
+            )
+    missed = [found.name for found in all_found if not found.good]
+    met = len(all_found) - len(missed)
+    print(f"\n{met} of {len(all_found)} tests meet their goals", end="")
+    print(f"; missed: {', '.join(missed)}" if missed else "")
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))

@@ -1,0 +1,126 @@
+"""Large bodies: back-pressure, and that they arrive as they were sent."""
+
+from __future__ import annotations
+
+import asyncio
+import hashlib
+import time
+
+from tests.system.faults.client import HttpClient, Tally, numbered, steady_load
+from tests.system.faults.figures import Findings, Size, scenario
+from tests.system.faults.origin import BIG_PIECE
+from tests.system.faults.process import pool_config, running_origins
+from tests.system.faults.watched import watched_proxy
+
+MIB = 1 << 20
+
+
+@scenario("L13", "slow readers on both sides")
+async def l13(found: Findings, size: Size) -> None:
+    """A slow side slows the fast one; nothing piles up, and others do not notice."""
+    seconds = size.pick(2.0, 8.0, 30.0)
+    each_way = size.pick(5, 20, 20)
+    tally = Tally()
+    with running_origins(1) as origins:
+        config = pool_config(origins, pool="[pool.p.connections]\nidle = 100\n")
+        async with watched_proxy(found, config) as proxy:
+            until = time.monotonic() + seconds + 1
+
+            async def down() -> int:
+                reader, writer = await asyncio.open_connection(
+                    "127.0.0.1", proxy.port, limit=8192
+                )
+                writer.write(b"GET /big/%d HTTP/1.1\r\nHost: t\r\n\r\n" % (1 << 30))
+                taken = 0
+                while time.monotonic() < until:
+                    taken += len(await reader.read(10240))
+                    await asyncio.sleep(0.1)
+                writer.transport.abort()
+                return taken
+
+            async def up() -> int:
+                _, writer = await asyncio.open_connection("127.0.0.1", proxy.port)
+                writer.write(
+                    b"POST /slow/102400 HTTP/1.1\r\nHost: t\r\n"
+                    b"Content-Length: %d\r\n\r\n" % (1 << 30)
+                )
+                given = 0
+                try:
+                    while time.monotonic() < until:
+                        writer.write(BIG_PIECE)
+                        given += len(BIG_PIECE)
+                        left = until - time.monotonic()
+                        await asyncio.wait_for(writer.drain(), max(0.01, left))
+                except TimeoutError:
+                    pass
+                writer.transport.abort()
+                return given
+
+            base = proxy.reading().rss_kib
+            transfers = [
+                asyncio.create_task(one())
+                for one in (down, up)
+                for _ in range(each_way)
+            ]
+            await asyncio.sleep(0.5)
+            await steady_load(
+                proxy.port,
+                tally,
+                numbered("b", 200),
+                rate=50,
+                seconds=seconds,
+                connections=4,
+            )
+            grown = (proxy.reading().rss_kib - base) / 1024
+            moved = await asyncio.gather(*transfers)
+    found.note("taken by slow readers MiB", f"{sum(moved[:each_way]) / MIB:.1f}")
+    found.most("RSS per transfer", grown / (2 * each_way), 1, " MiB")
+    found.equal("others failed", tally.why() or 0, 0)
+    found.most("others p99", tally.at(0.99), 100, " ms")
+
+
+@scenario("L14", "large bodies both ways")
+async def l14(found: Findings, size: Size) -> None:
+    """A large body arrives unchanged, and the proxy does not grow."""
+    length = size.pick(32, 512, 2048) * MIB
+    with running_origins(1) as origins:
+        async with watched_proxy(found, pool_config(origins)) as proxy:
+            client = HttpClient(proxy.port)
+            await client.ask("/body/10/warm")
+            client.close()
+            base = proxy.reading().rss_kib
+            started = time.monotonic()
+            reader, writer = await asyncio.open_connection(
+                "127.0.0.1", proxy.port, limit=MIB
+            )
+            writer.write(b"GET /big/%d HTTP/1.1\r\nHost: t\r\n\r\n" % length)
+            await reader.readuntil(b"\r\n\r\n")
+            digest, left = hashlib.sha256(), length
+            while left:
+                data = await reader.read(MIB)
+                if not data:
+                    break
+                digest.update(data)
+                left -= len(data)
+            wanted = hashlib.sha256()
+            for _ in range(length // len(BIG_PIECE)):
+                wanted.update(BIG_PIECE)
+            found.equal("down", digest.hexdigest()[:8], wanted.hexdigest()[:8])
+            down = time.monotonic() - started
+            writer.write(
+                b"POST /post/big HTTP/1.1\r\nHost: t\r\nContent-Length: %d\r\n\r\n"
+                % length
+            )
+            for _ in range(length // len(BIG_PIECE)):
+                writer.write(BIG_PIECE)
+                await writer.drain()
+            await reader.readuntil(b"\r\n\r\n")
+            answer = await reader.readexactly(64)
+            found.equal("up", answer.decode()[:8], wanted.hexdigest()[:8])
+            grown = (proxy.reading().rss_kib - base) / 1024
+            writer.close()
+    found.note("down MiB/s", int(length / MIB / down))
+    found.most("RSS", grown, 16, " MiB")
+
+
+SCENARIOS = (l13, l14)

@@ -1,0 +1,450 @@
+"""Faults of clients: vanished, idle, slow, too many, gone in the middle."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import random
+import socket
+import ssl
+import time
+from collections.abc import AsyncIterator
+from typing import Any
+
+import trustme
+
+from tests.system.faults.backends import origin_stats
+from tests.system.faults.client import (
+    HttpClient,
+    Tally,
+    full_load,
+    in_groups,
+    numbered,
+    steady_load,
+)
+from tests.system.faults.figures import Findings, Size, scenario
+from tests.system.faults.process import (
+    ProxyProcess,
+    pool_config,
+    running_origins,
+)
+from tests.system.faults.relay import FaultRelay, reset
+from tests.system.faults.watched import watched_proxy
+
+GET = b"GET /body/10/i HTTP/1.1\r\nHost: t\r\n\r\n"
+
+
+class Held(asyncio.Protocol):
+    """A connection that is held open: what came, and when it was closed."""
+
+    def __init__(self) -> None:
+        self.opened = time.monotonic()
+        self.closed: float | None = None
+        self.received = b""
+        self.heard = asyncio.Event()
+        self.transport: Any = None
+
+    def connection_made(self, transport: Any) -> None:
+        """Connected."""
+        self.transport = transport
+
+    def data_received(self, data: bytes) -> None:
+        """Remember the beginning of it."""
+        if len(self.received) < 4096:
+            self.received += data
+        self.heard.set()
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        """The other side has closed it."""
+        self.closed = time.monotonic()
+        self.heard.set()
+
+
+async def hold(port: int, say: bytes = b"", **options: Any) -> Held:
+    """Connect, say something, and hold on."""
+    loop = asyncio.get_running_loop()
+    _, held = await loop.create_connection(Held, "127.0.0.1", port, **options)
+    if say:
+        held.transport.write(say)
+    return held
+
+
+@contextlib.asynccontextmanager
+async def held_many(
+    count: int, port: int, say: bytes = b"", *, answered: bool = False, **options: Any
+) -> AsyncIterator[list[Held]]:
+    """`count` of them; `answered`: each has heard something."""
+
+    async def one(number: int) -> Held:
+        held = await hold(port, say, **options)
+        if answered:
+            await asyncio.wait_for(held.heard.wait(), 20)
+        return held
+
+    held = await in_groups(count, 200, one)
+    try:
+        yield held
+    finally:
+        for each in held:
+            each.transport.abort()
+
+
+@scenario("L05", "peers that vanish without a word")
+async def l05(found: Findings, size: Size) -> None:
+    """Half-open connections are given back when their time is over."""
+    count = size.pick(50, 500, 500)
+    rest = '[timeouts]\nhead = "2s"\nkeepalive = "2s"\n'
+    pool = (
+        '[pool.p.timeout]\nread = "1500ms"\n'
+        '[pool.p.connections]\nidle = 1000\nidle_timeout = "2s"\n'
+        "[pool.p.passive]\nmax_fails = 0\n[pool.p.retry]\ntries = 1\n"
+    )
+    with running_origins(1) as origins:
+        behind = FaultRelay(origins[0].port)
+        config = pool_config([await behind.start()], pool=pool, rest=rest)
+        async with watched_proxy(found, config) as proxy:
+            before = FaultRelay(proxy.port)
+            front = await before.start()
+            try:
+                await asyncio.sleep(0.2)
+                base = proxy.reading().fds
+                half = count // 2
+                waiting = b"GET /wait/0.4/w HTTP/1.1\r\nHost: t\r\n\r\n"
+                async with (
+                    held_many(half, front, GET, answered=True),
+                    held_many(half // 2, front, b"GET / HT"),
+                    held_many(count - half - half // 2, front, waiting),
+                ):
+                    await asyncio.sleep(0.2)
+                    most = proxy.reading().fds
+                    before.hold()
+                    behind.hold()
+                    # Response at its timeout, then keep-alive; or the head's time.
+                    fds, after = await proxy.fds_fall_to(base + 2, 8)
+            finally:
+                await before.stop()
+        await behind.stop()
+    found.note("descriptors with peers", most)
+    found.most("descriptors after", fds - base, 2)
+    found.most("reclaimed after", after, 1.5 + 2 + 1, " s")
+
+
+async def _idle(found: Findings, size: Size, count: int, kib: float, tls: bool) -> None:
+    word = "TLS " if tls else ""
+    options: dict[str, Any] = {}
+    files = {}
+    listener = ""
+    if tls:
+        authority = trustme.CA()
+        issued = authority.issue_cert("localhost")
+        files["site.pem"] = issued.private_key_and_cert_chain_pem.bytes()
+        context = ssl.create_default_context()
+        authority.configure_trust(context)
+        options = {"ssl": context, "server_hostname": "localhost"}
+        listener = 'tls.certificate = "site.pem"\n'
+    rest = '[limits]\nconnections = 20000\n[timeouts]\nkeepalive = "120s"\n'
+    with running_origins(1) as origins:
+        config = pool_config(origins, rest=rest).replace(
+            "[[route]]", f"{listener}[[route]]"
+        )
+        async with watched_proxy(found, config, files=files) as proxy:
+            async with held_many(20, proxy.port, GET, answered=True, **options):
+                await asyncio.sleep(0.5)
+            base = proxy.reading().rss_kib
+            async with held_many(
+                count, proxy.port, GET, answered=True, **options
+            ) as held:
+                await asyncio.sleep(0.5)
+                grown = proxy.reading().rss_kib - base
+                idle = await proxy.idle_cpu(3)
+                tally = Tally()
+                if not tls:
+                    await steady_load(
+                        proxy.port,
+                        tally,
+                        numbered("n", 100),
+                        rate=100,
+                        seconds=2,
+                        connections=8,
+                    )
+                lost = sum(each.closed is not None for each in held)
+    found.note(f"{word}connections", count)
+    found.equal(f"{word}closed", lost, 0)
+    found.most(f"{word}RSS each", grown / count, kib, " KiB")
+    found.most(f"{word}idle CPU", 100 * idle, 3, " %")
+    if not tls:
+        found.equal("failed", tally.why() or 0, 0)
+        found.most("new requests p99", tally.at(0.99), 50, " ms")
+
+
+@scenario("L07", "idle keep-alive connections")
+async def l07(found: Findings, size: Size) -> None:
+    """An idle connection costs little memory and no CPU."""
+    await _idle(found, size, size.pick(300, 9500, 9500), 20, False)
+    if size.level:
+        await _idle(found, size, size.pick(50, 1000, 3000), 90, True)
+
+
+@scenario("L08", "slow heads, slow bodies and slow readers")
+async def l08(found: Findings, size: Size) -> None:
+    """Slow clients end at their limits; good ones do not notice them."""
+    count = size.pick(150, 1998, 1998)
+    limit = size.pick(1.5, 5.0, 10.0)
+    rest = (
+        f'[timeouts]\nhead = "{limit}s"\nbody = "{limit}s"\nwrite = "{limit}s"\n'
+        f'keepalive = "60s"\n'
+    )
+    tally = Tally()
+    with running_origins(1) as origins:
+        async with watched_proxy(found, pool_config(origins, rest=rest)) as proxy:
+            base = proxy.reading().rss_kib
+            third = count // 3
+            post = b"POST /post/x HTTP/1.1\r\nHost: t\r\nContent-Length: 99999\r\n\r\nx"
+            big = b"GET /big/50000000 HTTP/1.1\r\nHost: t\r\n\r\n"
+            async with (
+                held_many(third, proxy.port, b"GET / HTTP/1.1\r\nHost:") as heads,
+                held_many(third, proxy.port, post) as bodies,
+                held_many(third, proxy.port, big) as readers,
+            ):
+                for each in readers:
+                    each.transport.pause_reading()
+                dripping = asyncio.create_task(_drip(heads))
+                await steady_load(
+                    proxy.port,
+                    tally,
+                    numbered("g", 200),
+                    rate=50,
+                    seconds=limit + 2.5,
+                    connections=5,
+                )
+                grown = (proxy.reading().rss_kib - base) / 1024
+                dripping.cancel()
+                for each in readers:
+                    each.transport.resume_reading()
+                await asyncio.sleep(0.5)
+    found.note("slow clients", 3 * third)
+    found.equal("good failed", tally.why() or 0, 0)
+    found.most("good p99", tally.at(0.99), 200, " ms")
+    for word, group in (("heads", heads), ("bodies", bodies)):
+        ages = [each.closed - each.opened for each in group if each.closed is not None]
+        found.equal(f"slow {word} closed", len(ages), third)
+        if ages:
+            worst = max(ages, key=lambda age: abs(age - limit))
+            # Accepting them all takes the client a moment, counted to their age.
+            found.within(f"slow {word} worst age", worst, limit, 1.0, " s")
+    found.equal(
+        "slow readers closed", sum(r.closed is not None for r in readers), third
+    )
+    found.most("RSS", grown, 100, " MB")
+
+
+async def _drip(group: list[Held]) -> None:
+    while True:
+        await asyncio.sleep(0.5)
+        for each in group:
+            if each.closed is None:
+                each.transport.write(b"x")
+
+
+STAGES = (
+    "connect",
+    "TLS hello",
+    "mid-head",
+    "head done",
+    "mid-body up",
+    "waiting",
+    "mid-body down",
+    "WebSocket",
+)
+
+_POST_HEAD = b"POST /post/a HTTP/1.1\r\nHost: t\r\nContent-Length: 100000\r\n\r\n"
+_UPGRADE = (
+    b"GET /ws HTTP/1.1\r\nHost: t\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n"
+    b"Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: AAAAAAAAAAAAAAAAAAAAAA==\r\n\r\n"
+)
+_SAYS = {
+    "connect": b"",
+    "mid-head": b"GET / HTTP/1.1\r\nHo",
+    "head done": _POST_HEAD,
+    "mid-body up": _POST_HEAD + b"x" * 5000,
+    "waiting": b"GET /wait/30/x HTTP/1.1\r\nHost: t\r\n\r\n",
+    "mid-body down": b"GET /stream/x HTTP/1.1\r\nHost: t\r\n\r\n",
+    "WebSocket": _UPGRADE,
+}
+
+
+async def _abort_at(
+    stage: str, proxy: ProxyProcess, tls_port: int, chance: random.Random
+) -> None:
+    """One client that resets its connection at `stage`."""
+    if stage == "TLS hello":
+        hello = b"\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03" + b"x" * 40
+        held = await hold(tls_port, hello)
+    else:
+        held = await hold(proxy.port, _SAYS[stage])
+    if stage in ("mid-body down", "WebSocket"):
+        await asyncio.wait_for(held.heard.wait(), 10)
+        if stage == "WebSocket":
+            held.transport.write(b"\x81\x85aaaahello")
+    else:
+        await asyncio.sleep(chance.uniform(0, 0.01))
+    reset(held.transport)
+
+
+@scenario("L16", "clients that reset at each stage")
+async def l16(found: Findings, size: Size) -> None:
+    """Nothing of an aborted exchange stays."""
+    each_stage = size.pick(20, 300, 10000)
+    authority = trustme.CA()
+    issued = authority.issue_cert("localhost")
+    files = {"site.pem": issued.private_key_and_cert_chain_pem.bytes()}
+    with socket.socket() as sock:
+        sock.bind(("127.0.0.1", 0))
+        tls_port = sock.getsockname()[1]
+    rest = (
+        f'[listener.tls]\nendpoint = "tcp:{tls_port}:interface=127.0.0.1"\n'
+        'tls.certificate = "site.pem"\n'
+    )
+    chance = random.Random(size.seed)
+    with running_origins(1) as origins:
+        config = pool_config(origins, rest=rest)
+        async with watched_proxy(found, config, files=files) as proxy:
+            await full_load(
+                proxy.port, Tally(), numbered("w", 10), requests=200, connections=32
+            )
+            await asyncio.sleep(0.2)
+            base = proxy.reading()
+            for stage in STAGES:
+
+                async def one(number: int, stage: str = stage) -> None:
+                    await _abort_at(stage, proxy, tls_port, chance)
+
+                await in_groups(each_stage, 50, one)
+                fds, after = await proxy.fds_fall_to(base.fds + 2, 5)
+                if fds > base.fds + 2:
+                    found.most(f"{stage}: descriptors", fds - base.fds, 2)
+            tally = Tally()
+            await full_load(
+                proxy.port, tally, numbered("v", 10), requests=200, connections=8
+            )
+            stats = await origin_stats(origins[0])
+            end = proxy.reading()
+            idle = await proxy.idle_cpu(1)
+    found.note("aborts", each_stage * len(STAGES))
+    found.most("descriptors more than at first", end.fds - base.fds, 2)
+    found.equal("upstream streams left", stats["streams"], 0)
+    found.equal("failed afterwards", tally.why() or 0, 0)
+    found.most("RSS", (end.rss_kib - base.rss_kib) / 1024, 8, " MiB")
+    found.most("idle CPU", 100 * idle, 3, " %")
+
+
+@scenario("L17", "256 descriptors and 1,000 clients")
+async def l17(found: Findings, size: Size) -> None:
+    """Out of descriptors it neither spins nor dies, and afterwards serves as before."""
+    seconds = size.pick(1.5, 3.0, 10.0)
+    with running_origins(1) as origins:
+        config = pool_config(origins)
+        async with watched_proxy(found, config, descriptors=256) as proxy:
+
+            async def one(number: int) -> Held | None:
+                try:
+                    return await asyncio.wait_for(hold(proxy.port, GET), 5)
+                except OSError:
+                    return None
+
+            held = await in_groups(1000, 250, one)
+            await asyncio.sleep(0.5)
+            cpu = await proxy.idle_cpu(seconds)
+            answered = sum(h is not None and b" 200 " in h.received for h in held)
+            for each in held:
+                if each is not None:
+                    each.transport.abort()
+            await asyncio.sleep(2)
+            tally = Tally()
+            await full_load(
+                proxy.port, tally, numbered("f", 100), requests=400, connections=50
+            )
+            alive = proxy.process.poll() is None
+    found.note("answered meanwhile", answered)
+    found.most("CPU while full", 100 * cpu, 20, " %")
+    found.equal("failed afterwards", tally.why() or 0, 0)
+    found.equal("still runs", alive, True)
+
+
+@scenario("L23", "clients that reset in the middle of a response")
+async def l23(found: Findings, size: Size) -> None:
+    """The transfer upstream ends at once, and later answers are right."""
+    count = size.pick(50, 500, 1000)
+    with running_origins(1) as origins:
+        async with watched_proxy(found, pool_config(origins)) as proxy:
+            path = b"GET /stream/x HTTP/1.1\r\nHost: t\r\n\r\n"
+            slowest = 0.0
+            for start in range(0, count, 50):
+                group = min(50, count - start)
+                async with held_many(group, proxy.port, path, answered=True) as held:
+                    for each in held:
+                        reset(each.transport)
+                    at = time.monotonic()
+                while (await origin_stats(origins[0]))["streams"]:
+                    if time.monotonic() > at + 5:
+                        break
+                    await asyncio.sleep(0.02)
+                slowest = max(slowest, time.monotonic() - at)
+            tally = Tally()
+            await full_load(
+                proxy.port, tally, numbered("u", 500), requests=count, connections=16
+            )
+    found.most("cancelled upstream after", slowest, 1, " s")
+    found.equal("failed afterwards", tally.why() or 0, 0)
+    found.equal("wrong afterwards", tally.wrong, 0)
+
+
+@scenario("L31", "idle WebSockets")
+async def l31(found: Findings, size: Size) -> None:
+    """An idle tunnel costs little, and each echoes its own bytes."""
+    count = size.pick(50, 1000, 2000)
+    with running_origins(1) as origins:
+        async with watched_proxy(found, pool_config(origins)) as proxy:
+            async with held_many(20, proxy.port, _UPGRADE, answered=True):
+                pass
+            await asyncio.sleep(0.3)
+            base = proxy.reading()
+            async with held_many(count, proxy.port, _UPGRADE, answered=True) as held:
+                await asyncio.sleep(0.5)
+                grown = proxy.reading().rss_kib - base.rss_kib
+                cpu = await proxy.idle_cpu(2)
+                for number, each in enumerate(held):
+                    each.received = b""
+                    each.transport.write(b"message %d." % number)
+                await asyncio.sleep(1)
+                right = sum(
+                    each.received == b"message %d." % number
+                    for number, each in enumerate(held)
+                )
+            fds, _ = await proxy.fds_fall_to(base.fds + 2, 5)
+    found.note("tunnels", count)
+    found.equal("echoed right", right, count)
+    found.most("RSS each", grown / count, 60, " KiB")
+    found.most("idle CPU", 100 * cpu, 3, " %")
+    found.most("descriptors left", fds - base.fds, 2)
+
+
+@scenario("LHC", "clients that only connect, at once")
+async def burst(found: Findings, size: Size) -> None:
+    """A burst of connections is accepted, none waits for a repeated SYN."""
+    count = size.pick(200, 1000, 1000)
+    with running_origins(1) as origins:
+        async with watched_proxy(found, pool_config(origins)) as proxy:
+
+            async def one(number: int) -> float:
+                started = time.monotonic()
+                client = HttpClient(proxy.port)
+                await client.ask("/body/10/x")
+                client.close()
+                return time.monotonic() - started
+
+            took = await asyncio.gather(*(one(n) for n in range(count)))
+    found.most("slowest of all", max(took), 2.0, " s")
+
+
+SCENARIOS = (l05, l07, l08, l16, l17, l23, l31, burst)

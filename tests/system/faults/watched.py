@@ -1,0 +1,28 @@
+"""A proxy under test whose log is looked at when the test is over (L32)."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import AsyncIterator
+from typing import Any
+
+from tests.system.faults.figures import Findings
+from tests.system.faults.process import ProxyProcess, running_proxy
+
+LONGEST_HOLD = 0.1
+"""Seconds the event loop may be held at most."""
+
+
+@contextlib.asynccontextmanager
+async def watched_proxy(
+    found: Findings, config: str, **options: Any
+) -> AsyncIterator[ProxyProcess]:
+    """`running_proxy`; afterwards tracebacks in its log and stalls are misses."""
+    async with running_proxy(config, **options) as proxy:
+        yield proxy
+        bad, held = proxy.bad_lines(), proxy.longest_hold()
+        if bad:
+            found.equal("log", bad[0], "clean")
+        if held >= LONGEST_HOLD:
+            found.most("loop held", held, LONGEST_HOLD, " s")
+            found.note("by", proxy.stall_lines()[0].rpartition(", in ")[2])
