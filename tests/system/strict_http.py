@@ -14,6 +14,7 @@ _TOKEN = re.compile(rb"[!#$%&'*+.^_`|~0-9A-Za-z-]+")
 _TARGET = re.compile(rb"[!-~]+")
 _DIGITS = re.compile(rb"[0-9]+")
 _SIZE = re.compile(rb"([0-9A-Fa-f]{1,16})((?:;[\t -~\x80-\xff]+)?)")
+_SIZE_START = re.compile(rb"[0-9A-Fa-f]{0,16}(?:;[\t -~\x80-\xff]*)?\r?")
 _STATUS = re.compile(rb"HTTP/1\.[01] ([1-5][0-9][0-9])(?: [\t -~\x80-\xff]*)?")
 
 
@@ -87,7 +88,7 @@ def _read_chunks(message: Message, data: bytes, at: int) -> int:
         while True:
             end = data.find(b"\r\n", at)
             if end < 0:
-                if not _SIZE.match(data + b"0", at):
+                if not _SIZE_START.fullmatch(data, at):
                     raise Broken(f"chunk size {data[at : at + 30]!r}")
                 return at
             size = _SIZE.fullmatch(data, at, end)
@@ -108,7 +109,7 @@ def _read_chunks(message: Message, data: bytes, at: int) -> int:
             at += 2
     finally:
         message.body = b"".join(body)
-    lines = []
+    lines: list[bytes] = []
     while True:
         end = data.find(b"\r\n", at)
         if end < 0:
