@@ -1,0 +1,165 @@
+"""What our own code costs for one small exchange, without the kernel.
+
+A door in, routing, the pool, a door out and the answer, between transports that do
+nothing. "known" heads repeat their fields, as clients on a persistent connection mostly
+do, "new" ones differ in every request and every answer, so that nothing remembered
+helps. Prints microseconds and the ratio to the first row; fails nothing.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from random import Random
+from typing import Any
+
+from twisted.internet.address import IPv4Address
+from twisted.internet.defer import Deferred, succeed
+from twisted.internet.task import Clock
+
+from lolly_tx.domain.accrual import ConsecutiveFailures
+from lolly_tx.domain.balancers.round_robin import RoundRobin
+from lolly_tx.domain.budget import RetryBudget
+from lolly_tx.domain.forwarding import TrustedPeers
+from lolly_tx.domain.health import Thresholds
+from lolly_tx.domain.pool import Pool
+from lolly_tx.domain.routes import Pattern, RouteTable
+from lolly_tx.domain.target import Target
+from lolly_tx.net.acceptor import Acceptor, Census, ClientTimeouts
+from lolly_tx.net.deadlines import Deadlines
+from lolly_tx.net.upstream import Upstream, UpstreamLimits
+from lolly_tx.proxy.forward import Attempts, Forwarder
+from lolly_tx.proxy.proxy import Proxy
+from lolly_tx.wire.http1 import HeadLimits, ResponseReader
+
+ROUNDS, EXCHANGES = 7, 10000
+
+SMALL = b"GET / HTTP/1.1\r\nHost: 127.0.0.1:8080\r\n%b\r\n"
+BROWSER = (
+    b"GET /%b HTTP/1.1\r\nHost: 127.0.0.1:8080\r\nUser-Agent: Mozilla/5.0 (X11; Linux"
+    b" x86_64; rv:128.0) Gecko/20100101 Firefox/128.0\r\nAccept: text/html,application/"
+    b"xhtml+xml,application/xml;q=0.9,*/*;q=0.8\r\nAccept-Language: en-US,en;q=0.5\r\n"
+    b"Accept-Encoding: gzip, deflate, br, zstd\r\nCookie: session=abcdef0123456789;"
+    b" theme=dark\r\nSec-Fetch-Dest: document\r\nSec-Fetch-Mode: navigate\r\n"
+    b"Sec-Fetch-Site: none\r\nPriority: u=0, i\r\nX-Request: %b\r\n\r\n"
+)
+ANSWER = (
+    b"HTTP/1.1 200 OK\r\nServer: origin\r\nDate: Sat, 21 Nov 2026 20:48:42 GMT\r\n"
+    b"Content-Type: text/plain\r\nContent-Length: 13\r\n%b\r\nhello world!\n"
+)
+
+
+class Nowhere:
+    """A transport that forgets what it is given."""
+
+    secure = False
+
+    def registerProducer(self, producer: Any, streaming: bool) -> None:
+        """Nothing to do."""
+
+    def write(self, data: bytes) -> None:
+        """Forget it."""
+
+
+class Loopback:
+    """An endpoint that connects to `Nowhere`."""
+
+    def connect(self, factory: Any) -> Deferred[Any]:
+        """At once."""
+        protocol = factory.buildProtocol(None)
+        protocol.makeConnection(Nowhere())
+        return succeed(protocol)
+
+
+class NoEvents:
+    """A sink for availability events."""
+
+    def emit(self, event: Any) -> None:
+        """Nothing changes here."""
+
+
+def client() -> Any:
+    """The door of a client of a proxy with two targets."""
+    clock = Clock()
+    deadlines = Deadlines(clock, time.monotonic)
+    pool = Pool(
+        "bench",
+        [Target(f"t{n}", f"http://127.0.0.1:{n}") for n in (9000, 9001)],
+        balancer=RoundRobin(random=Random(1)),
+        accrual=ConsecutiveFailures,
+        thresholds=Thresholds(),
+        now=time.monotonic(),
+        events=NoEvents(),
+        random=Random(1),
+    )
+    reader = ResponseReader()
+
+    def connect_to(target: Target) -> Upstream:
+        return Upstream(
+            Loopback(),
+            deadlines=deadlines,
+            reader=reader,
+            limits=UpstreamLimits(),
+        )
+
+    forwarder = Forwarder(
+        pool,
+        connect_to=connect_to,
+        attempts=Attempts(budget=RetryBudget()),
+        deadlines=deadlines,
+        clock=clock,
+        wall=time.time,
+        random=Random(1),
+    )
+    trusted = TrustedPeers(())
+    acceptor = Acceptor(
+        "web",
+        Proxy(RouteTable([Pattern((), "/", forwarder)]), trusted),
+        secure=False,
+        deadlines=deadlines,
+        census=Census(0, 0),
+        timeouts=ClientTimeouts(),
+        limits=HeadLimits(),
+    )
+    door = acceptor.buildProtocol(IPv4Address("TCP", "127.0.0.1", 40000))
+    door.makeConnection(Nowhere())
+    return door
+
+
+def cost(requests: list[bytes], answers: list[bytes]) -> float:
+    """Microseconds for one exchange, the best of some rounds."""
+    door = client()
+    best = float("inf")
+    for _ in range(ROUNDS):
+        started = time.perf_counter()
+        for request, answer in zip(requests, answers, strict=True):
+            door.dataReceived(request)
+            door.exchange.client.dataReceived(answer)
+        best = min(best, time.perf_counter() - started)
+    return best / len(requests) * 1e6
+
+
+def heads(build: Callable[[int], bytes], new: bool) -> list[bytes]:
+    """So many heads: all the same, or each different."""
+    return [build(n if new else 0) for n in range(EXCHANGES)]
+
+
+def main() -> None:
+    """Print the table."""
+    kinds: dict[str, Callable[[int], bytes]] = {
+        "small": lambda n: SMALL % (b"X-Request: %d\r\n" % n if n else b""),
+        "browser": lambda n: BROWSER % (b"page%d" % n, b"%d" % n),
+    }
+    print(f"{'request':10} {'heads':8} {'us':>6} {'ratio':>6}")
+    first = 0.0
+    for name, build in kinds.items():
+        for new in (False, True):
+            answers = heads(lambda n: ANSWER % (b"X-Answer: %d\r\n" % n), new)
+            spent = cost(heads(build, new), answers)
+            first = first or spent
+            word = "new" if new else "known"
+            print(f"{name:10} {word:8} {spent:6.2f} {spent / first:6.2f}")
+
+
+if __name__ == "__main__":
+    main()
