@@ -1,18 +1,11 @@
 """What a configuration implies, computed: times, loads, bounds, and what looks wrong.
 
-The theory, for a target that dies or comes back at the worst moment:
+The theory (that of active checks is told by `probetimes`):
 
-- A probe starts every `interval` (up to `interval * (1 + jitter)` after the one before,
-  give or take half a tick of the checker), but not before the one before has ended, so
-  the spacing is `max(that, timeout)` while probes hang. A target that dies right after
-  answering is seen by the next probe; it is down after `fall` of them, and the last one
-  may take `timeout` to fail.
-- One that comes back right after a probe failed is up after `rise` good ones.
-- With more targets than `concurrency`, probes wait for each other when all hang.
 - Passive: `max_fails` failed attempts in a row, each as long as its timeouts allow.
 - One request makes at most `tries` attempts, never two at one target.
 
-May import: model, kinds, addresses. Used by: cli (`lolly check`), tests.
+May import: model, kinds, addresses, probetimes. Used by: cli (`lolly check`), tests.
 """
 
 from __future__ import annotations
@@ -24,7 +17,22 @@ import attrs
 
 from lolly_tx.config.addresses import endpoint_parts
 from lolly_tx.config.kinds import duration_text
-from lolly_tx.config.model import Config, Health, PoolSettings
+from lolly_tx.config.model import Check, Config, Health, PoolSettings
+from lolly_tx.config.probetimes import (
+    agent_seconds,
+    checks_of,
+    detection_seconds,
+    each_rate,
+    last_to_fail,
+    last_to_rise,
+    needed_votes,
+    probe_rate,
+    recovery_seconds,
+    refusal_seconds,
+    shared_rate,
+    voters_of,
+    worst_rate,
+)
 from lolly_tx.domain.target import Target
 
 
@@ -52,41 +60,6 @@ def consequences(config: Config) -> tuple[Consequence, ...]:
     return tuple(found)
 
 
-def tick_seconds(health: Health) -> float:
-    """How exact the checker is: one look per tick (see `service.checker`)."""
-    return min(max(health.interval / 20, 0.02), 1.0)
-
-
-def spacing_seconds(health: Health) -> float:
-    """The longest time from the start of one probe to the next."""
-    return max(health.interval * (1 + health.jitter), health.timeout)
-
-
-def detection_seconds(health: Health, targets: int) -> float:
-    """The longest time until a target that stops answering is down, by probes."""
-    waiting = (math.ceil(targets / health.concurrency) - 1) * health.timeout
-    first = health.interval * (1 + health.jitter) + tick_seconds(health)
-    return (
-        first + (health.fall - 1) * spacing_seconds(health) + waiting + health.timeout
-    )
-
-
-def refusal_seconds(health: Health) -> float:
-    """The same for a target that refuses connections, which fails a probe at once."""
-    return health.fall * health.interval * (1 + health.jitter) + tick_seconds(health)
-
-
-def recovery_seconds(health: Health) -> float:
-    """The longest time until a target that answers again is up, its answers aside."""
-    later = (health.rise - 1) * health.interval * (1 + health.jitter)
-    return spacing_seconds(health) + later + tick_seconds(health)
-
-
-def probe_rate(pool: PoolSettings) -> float:
-    """Probes per second to all targets of a pool."""
-    return len(pool.targets) / pool.health.interval if pool.health else 0.0
-
-
 def amplification(pool: PoolSettings) -> int:
     """The most attempts one request can make."""
     return max(1, min(pool.retry.tries if pool.retry.on else 1, len(_usable(pool))))
@@ -97,19 +70,17 @@ def _usable(pool: PoolSettings) -> list[Target]:
 
 
 def _facts(pool: PoolSettings) -> Iterator[str]:
-    health, passive = pool.health, pool.passive
-    if health is not None:
+    passive = pool.passive
+    if checks_of(pool):
+        yield from _check_facts(pool)
+    if pool.agent is not None:
+        agent = pool.agent
         yield (
-            f"active checks: down at most {duration_text(detection_seconds(health, len(pool.targets)))}"
-            f" after it stops answering, {duration_text(refusal_seconds(health))} after it"
-            f" refuses; up at most {duration_text(recovery_seconds(health))} after it answers"
-            " again"
+            f"agents: each is asked every {duration_text(agent.interval)}; what it says takes"
+            f" effect within {duration_text(agent_seconds(agent))}"
         )
-        each = 1 / health.interval
-        yield (
-            f"probe load: {each:.3g}/s per target, {probe_rate(pool):.3g}/s in all, at most"
-            f" {min(health.concurrency, len(pool.targets))} at once"
-        )
+    if each_rate(pool):
+        yield _load(pool)
     if passive.max_fails:
         longest = duration_text(pool.timeout.connect + pool.timeout.read)
         yield (
@@ -120,6 +91,38 @@ def _facts(pool: PoolSettings) -> Iterator[str]:
     yield _retries(pool)
     if pool.slow_start:
         yield f"slow start: the full share {duration_text(pool.slow_start)} after recovery"
+
+
+def _check_facts(pool: PoolSettings) -> Iterator[str]:
+    voters, targets = voters_of(pool), len(pool.targets)
+    silent = last_to_fail(pool, [detection_seconds(one, targets) for one in voters])
+    refused = last_to_fail(pool, [refusal_seconds(one) for one in voters])
+    back = last_to_rise(pool, [recovery_seconds(one) for one in voters])
+    yield (
+        f"active checks: down at most {duration_text(silent)} after it stops answering,"
+        f" {duration_text(refused)} after it refuses; up at most {duration_text(back)}"
+        " after it answers again"
+    )
+    if pool.checks:
+        yield (
+            f"a target is up while {needed_votes(pool)} of {len(voters)} checks are;"
+            f" {len(pool.checks) - len(voters)} more are advisory"
+        )
+    if any(one.observes for one in voters):
+        yield "a request that fails by a target's fault has it probed within a second"
+
+
+def _load(pool: PoolSettings) -> str:
+    each, worst = each_rate(pool), worst_rate(pool)
+    caps = [one.concurrency for one in checks_of(pool)]
+    if pool.agent is not None:
+        caps.append(pool.agent.concurrency)
+    most = sum(min(cap, len(pool.targets)) for cap in caps)
+    more = f" (up to {worst:.3g}/s in trouble)" if worst > each else ""
+    return (
+        f"probe load: {each:.3g}/s per target{more}, {probe_rate(pool):.3g}/s in all, at"
+        f" most {most} at once"
+    )
 
 
 def _retries(pool: PoolSettings) -> str:
@@ -171,28 +174,52 @@ def _target_doubts(pool: PoolSettings, config: Config) -> Iterator[str]:
 
 
 def _check_doubts(pool: PoolSettings) -> Iterator[str]:
-    health, passive = pool.health, pool.passive
-    if health is None and not passive.max_fails:
+    passive = pool.passive
+    if not voters_of(pool) and not passive.max_fails:
         yield "neither active checks nor a passive record: a dead target keeps its share"
-    if health is not None:
-        if health.timeout >= health.interval:
-            yield (
-                f"health.timeout ({duration_text(health.timeout)}) is not below"
-                f" health.interval ({duration_text(health.interval)}): hanging probes"
-                " stretch the interval"
-            )
-        rounds = math.ceil(len(pool.targets) / health.concurrency)
-        if rounds * health.timeout > health.interval and rounds > 1:
-            yield (
-                f"health.concurrency = {health.concurrency}: when all targets hang, a round"
-                f" takes {duration_text(rounds * health.timeout)}, more than the interval"
-            )
+    for health in checks_of(pool):
+        name = f"checks.{health.name}" if isinstance(health, Check) else "health"
+        yield from _cadence_doubts(health, name, len(pool.targets))
+    if pool.agent is not None and pool.agent.timeout >= pool.agent.interval:
+        yield (
+            f"agent.timeout ({duration_text(pool.agent.timeout)}) is not below"
+            f" agent.interval ({duration_text(pool.agent.interval)}): agents that hang"
+            " stretch the interval"
+        )
     slowest = max(pool.timeout.connect, pool.timeout.read)
     if passive.max_fails > 1 and passive.fail_timeout <= slowest:
         yield (
             f"the passive record may never trip on a hanging target: a failure takes up to"
             f" {duration_text(slowest)} and is forgotten after passive.fail_timeout"
             f" ({duration_text(passive.fail_timeout)})"
+        )
+
+
+def _cadence_doubts(health: Health, name: str, targets: int) -> Iterator[str]:
+    shortest = health.cadence.shortest
+    if health.timeout >= shortest:
+        which = "interval" if shortest == health.interval else "shortest interval"
+        yield (
+            f"{name}.timeout ({duration_text(health.timeout)}) is not below"
+            f" {name}.{which} ({duration_text(shortest)}): hanging probes stretch the"
+            " interval"
+        )
+    rounds = math.ceil(targets / health.concurrency)
+    if rounds * health.timeout > health.interval and rounds > 1:
+        yield (
+            f"{name}.concurrency = {health.concurrency}: when all targets hang, a round"
+            f" takes {duration_text(rounds * health.timeout)}, more than the interval"
+        )
+    if health.interval_suspect > health.interval:
+        yield (
+            f"{name}.interval_suspect ({duration_text(health.interval_suspect)}) is above"
+            f" {name}.interval ({duration_text(health.interval)}): a target in doubt is"
+            " probed less often than one that is well"
+        )
+    if health.interval_suspect and health.rise == health.fall == 1:
+        yield (
+            f"{name}.interval_suspect is used before the first verdict only: with rise = 1"
+            " and fall = 1 one probe decides"
         )
 
 
@@ -224,9 +251,11 @@ def host_of(target: Target) -> str:
 
 
 def _whole(config: Config) -> Iterator[Consequence]:
-    rates = [probe_rate(pool) for pool in config.pools.values()]
-    if sum(rates):
-        yield Consequence("", f"probe load of all pools: {sum(rates):.3g}/s")
+    rate = shared_rate(config.pools.values())
+    if rate:
+        each = sum(probe_rate(pool) for pool in config.pools.values())
+        saved = f" ({each - rate:.3g}/s less by sharing)" if each - rate > 1e-9 else ""
+        yield Consequence("", f"probe load of all pools: {rate:.3g}/s{saved}")
     for name in config.listeners:
         if not any(name in (route.listeners or (name,)) for route in config.routes):
             text = "no route holds for it: every request gets 404"

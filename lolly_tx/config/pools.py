@@ -7,118 +7,32 @@ May import: domain values, the kinds of config. Used by: model.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from types import MappingProxyType
 from typing import Literal
 
 import attrs
 
 from lolly_tx.config.addresses import OPTIONAL_FILE, SENT_HOST
-from lolly_tx.config.httpkinds import (
-    BODY_REGEX,
-    HASH_KEY,
-    HEADERS,
-    METHOD,
-    REQUEST_PATH,
-)
-from lolly_tx.config.kinds import BALANCE, FLAG, SHARE, TEXT, Choice, Count, Duration
+from lolly_tx.config.checks import Agent, Check, Health, Match, Step
+from lolly_tx.config.httpkinds import HASH_KEY
+from lolly_tx.config.kinds import BALANCE, FLAG, TEXT, Choice, Count, Duration
 from lolly_tx.config.schema import about
-from lolly_tx.config.tables import RETRY_ON, STATUS_RANGES, Table
+from lolly_tx.config.tables import RETRY_ON, ListOf, Table
 from lolly_tx.config.targets import TARGETS
 from lolly_tx.domain.target import Target
 
-NO_HEADERS: Mapping[str, str] = MappingProxyType({})
-
-
-@attrs.frozen
-class Match:
-    """What an answer to an active check must look like; all parts must hold."""
-
-    status: tuple[str, ...] = attrs.field(
-        default=("200-299",),
-        metadata=about(
-            STATUS_RANGES,
-            'Good statuses: "204", "200-299"; "!404" takes one away from the others, or'
-            " from all when there are no others.",
-        ),
-    )
-    body: str = attrs.field(
-        default="",
-        metadata=about(
-            BODY_REGEX,
-            "Regular expression found in the first 256 KiB of the body; none = any"
-            " body.",
-        ),
-    )
-    headers: Mapping[str, str] = attrs.field(
-        default=NO_HEADERS,
-        metadata=about(HEADERS, "Header fields the answer must have, with values."),
-    )
-
-
-@attrs.frozen
-class Health:
-    """Active checks."""
-
-    type: Literal["http", "tcp"] = attrs.field(
-        default="http",
-        metadata=about(
-            Choice("http", "tcp"),
-            '"http" asks for `path`; "tcp" only connects. A probe uses the target\'s'
-            " own endpoint and TLS.",
-        ),
-    )
-    path: str = attrs.field(
-        default="/health", metadata=about(REQUEST_PATH, "What is asked for.")
-    )
-    method: str = attrs.field(
-        default="GET", metadata=about(METHOD, "The request method.")
-    )
-    host: str = attrs.field(
-        default="", metadata=about(TEXT, 'Host to send; "" = the target\'s.')
-    )
-    port: int = attrs.field(
-        default=0,
-        metadata=about(Count(0, 65535), "Port to probe; 0 = the target's."),
-    )
-    headers: Mapping[str, str] = attrs.field(
-        default=NO_HEADERS, metadata=about(HEADERS, "More header fields to send.")
-    )
-    interval: float = attrs.field(
-        default=10.0,
-        metadata=about(Duration(0.01), "From the start of one probe to the next."),
-    )
-    timeout: float = attrs.field(
-        default=5.0,
-        metadata=about(Duration(0.001), "A probe without a verdict fails after it."),
-    )
-    rise: int = attrs.field(
-        default=1,
-        metadata=about(Count(1, 1000), "Good probes in a row that bring it up."),
-    )
-    fall: int = attrs.field(
-        default=1,
-        metadata=about(Count(1, 1000), "Failed probes in a row that take it down."),
-    )
-    jitter: float = attrs.field(
-        default=0.0,
-        metadata=about(SHARE, "Share of `interval` by which a probe may shift."),
-    )
-    concurrency: int = attrs.field(
-        default=64,
-        metadata=about(Count(1, 10000), "Probes in flight at once, for this pool."),
-    )
-    match: Match = attrs.field(
-        default=Match(), metadata=about(Table(Match), "What counts as a good answer.")
-    )
-    initial: Literal["up", "down"] = attrs.field(
-        default="up",
-        metadata=about(
-            Choice("up", "down"),
-            'The state before the first verdict: "down" sends nothing until `rise`'
-            " probes went well.",
-        ),
-    )
+__all__ = [
+    "Agent",
+    "Check",
+    "Connections",
+    "Health",
+    "Match",
+    "Passive",
+    "PoolSettings",
+    "PoolTimeout",
+    "Retry",
+    "Step",
+    "UpstreamTLS",
+]
 
 
 @attrs.frozen
@@ -284,6 +198,28 @@ class PoolSettings:
     health: Health | None = attrs.field(
         default=None,
         metadata=about(Table(Health), "Active checks; its presence turns them on."),
+    )
+    checks: tuple[Check, ...] = attrs.field(
+        default=(),
+        metadata=about(
+            ListOf(Table(Check), "checks"),
+            "Several active checks in place of `health`, each with all of its settings"
+            " and these.",
+        ),
+    )
+    quorum: int = attrs.field(
+        default=0,
+        metadata=about(
+            Count(0, 1000),
+            "How many of `checks` have to be up for a target to be up; 0 = all that"
+            " are not advisory.",
+        ),
+    )
+    agent: Agent | None = attrs.field(
+        default=None,
+        metadata=about(
+            Table(Agent), "Asks each target what it says of itself; off without it."
+        ),
     )
     passive: Passive = attrs.field(
         default=Passive(),

@@ -1,6 +1,6 @@
 """One file being read: its tree, its lines, and the places in it.
 
-May import: problems, schema, positions, environment, domain.balancers. Used by: load.
+May import: problems, schema, kinds, positions, environment, domain.balancers. Used by: load.
 """
 
 from __future__ import annotations
@@ -13,6 +13,7 @@ from typing import Any
 
 import attrs
 
+from lolly_tx.config.checkkinds import BUILT_IN_CHECKS
 from lolly_tx.config.environment import filled_tree
 from lolly_tx.config.kinds import quoted
 from lolly_tx.config.positions import Path, line_index
@@ -32,17 +33,19 @@ _PASSWORD = re.compile(r"//[^/@\s]*@")
 class Names:
     """The names a configuration may use; None: any goes.
 
-    `balance`: balancers. `server`, `client`: the types of endpoint strings.
+    `balance`: balancers. `check`: types of active checks. `server`, `client`: the types of endpoint strings.
     """
 
     balance: frozenset[str] | None = BUILT_IN_BALANCERS
     server: frozenset[str] | None = None
     client: frozenset[str] | None = None
+    check: frozenset[str] | None = BUILT_IN_CHECKS
 
     def of(self, what: str) -> frozenset[str] | None:
-        """The names for "balance", "server" or "client"."""
+        """The names for "balance", "check", "server" or "client"."""
         names: dict[str, frozenset[str] | None] = {
             "balance": self.balance,
+            "check": self.check,
             "server": self.server,
             "client": self.client,
         }
@@ -118,7 +121,7 @@ class SourcePlace:
         return self.source.file_exists(path)
 
     def known(self, names: str) -> frozenset[str] | None:
-        """The names known for "balance", "client" or "server"."""
+        """The names known for "balance", "check", "client" or "server"."""
         return self.source.names.of(names)
 
     def _line(self) -> int:

@@ -19,11 +19,13 @@ from lolly_tx.config.tables import INCLUDE, ListOf, Named, Table
 from lolly_tx.config.targets import TARGETS, TargetTable
 
 # What stands for a key without a default, so that the file of defaults can be loaded.
-_EXAMPLES = {
+_EXAMPLES: dict[str, str | int] = {
     "admin.endpoint": "tcp:8081:interface=127.0.0.1",
     "listener.NAME.endpoint": "tcp:8080:interface=127.0.0.1",
     "listener.NAME.tls.certificate": "site.pem",
     "route.pool": "NAME",
+    "pool.NAME.checks.name": "web",
+    "pool.NAME.agent.port": 8099,
 }
 _TARGETS_EXAMPLE = '["http://127.0.0.1:9001"]'
 
@@ -50,19 +52,30 @@ imply.
 
 @attrs.frozen
 class _Section:
-    """One table of the file. `header`: as written; `off`: absent by default."""
+    """One table of the file.
+
+    `header`: as written. `off`: absent by default. `element`: one of a list that is empty by default.
+    """
 
     path: str
     header: str
     cls: type
     doc: str
     off: bool
+    element: bool = False
 
     def settings(self) -> Iterator[Setting]:
         """Those that are no tables of their own."""
         for setting in settings_of(self.cls):
+            if setting.inherited:
+                continue
             if not isinstance(setting.kind, (Table, Named)) and not _tables(setting):
                 yield setting
+
+    @property
+    def mark(self) -> str:
+        """What stands before its lines in the file of defaults."""
+        return "## " if self.element else "# " if self.off else ""
 
 
 def _tables(setting: Setting) -> bool:
@@ -72,6 +85,8 @@ def _tables(setting: Setting) -> bool:
 def _sections(path: str, cls: type, off: bool = False) -> Iterator[_Section]:
     """The tables inside a table, depth first."""
     for setting in settings_of(cls):
+        if setting.inherited:
+            continue
         inner = f"{path}.{setting.key}" if path else setting.key
         kind = setting.kind
         if isinstance(kind, Named):
@@ -84,7 +99,10 @@ def _sections(path: str, cls: type, off: bool = False) -> Iterator[_Section]:
             yield from _sections(inner, kind.cls, absent)
         elif isinstance(kind, ListOf) and isinstance(kind.element, Table):
             cls_inside = kind.element.cls
-            yield _Section(inner, f"[[{inner}]]", cls_inside, setting.doc, off)
+            # Of the lists, only the routes have elements that everybody needs.
+            element = bool(path)
+            header = f"[[{inner}]]"
+            yield _Section(inner, header, cls_inside, setting.doc, off, element)
 
 
 def reference_page() -> str:
@@ -118,14 +136,17 @@ def _page_section(title: str, doc: str, settings: Iterable[Setting]) -> list[str
 def defaults_toml() -> str:
     """Every setting with its default, as a file that can be loaded.
 
-    Tables that are off by default are commented out; keys without a default have an
-    example.
+    Tables that are off by default are commented out, and so is one element of each list
+    that may be empty; keys without a default have an example.
     """
-    out = ["# Every setting with its default. Required keys have an example."]
+    out = [
+        "# Every setting with its default. Required keys have an example.",
+        "# Tables after # are off by default; those after ## are one of a list.",
+    ]
     top = _Section("", "", Config, "", False)
     out += _toml_settings("", (INCLUDE, *top.settings()), "")
     for section in _sections("", Config):
-        mark = "# " if section.off else ""
+        mark = section.mark
         out += ["", *_comment(section.doc), f"{mark}{section.header}"]
         out += _toml_settings(section.path, tuple(section.settings()), mark)
     return "\n".join(out) + "\n"
@@ -137,7 +158,8 @@ def _toml_settings(path: str, settings: tuple[Setting, ...], mark: str) -> list[
         if setting.kind is TARGETS:
             value = _TARGETS_EXAMPLE
         elif setting.required:
-            value = quoted(_EXAMPLES[f"{path}.{setting.key}"])
+            example = _EXAMPLES[f"{path}.{setting.key}"]
+            value = quoted(example) if isinstance(example, str) else str(example)
         else:
             value = setting.shown_default
         out += [*_comment(setting.doc), f"{mark}{setting.key} = {value}"]

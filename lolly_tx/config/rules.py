@@ -3,7 +3,7 @@
 Each rule looks at settings that are right one by one and records what is wrong with them
 together. What is legal but perhaps not meant is told by `consequences` instead.
 
-May import: model, problems, schema, kinds, addresses. Used by: load.
+May import: model, problems, schema, kinds, addresses, checkrules. Used by: load.
 """
 
 from __future__ import annotations
@@ -13,9 +13,10 @@ from collections.abc import Iterable
 import attrs
 
 from lolly_tx.config.addresses import endpoint_parts
+from lolly_tx.config.checkrules import check_rules
 from lolly_tx.config.kinds import nearest
-from lolly_tx.config.model import Config, Health, Listener, PoolSettings, Route
-from lolly_tx.config.schema import Place, settings_of
+from lolly_tx.config.model import Config, Listener, PoolSettings, Route
+from lolly_tx.config.schema import Place
 
 
 @attrs.define
@@ -144,18 +145,4 @@ def _listener(listener: Listener, place: Place) -> None:
 def _pool(pool: PoolSettings, place: Place) -> None:
     if pool.hash_key and pool.balance != "consistent_hash":
         place.at("hash_key").wrong('has no meaning without balance = "consistent_hash"')
-    if pool.health is not None:
-        _health(pool.health, pool, place.at("health"))
-
-
-def _health(health: Health, pool: PoolSettings, place: Place) -> None:
-    if health.type == "tcp":
-        for setting in settings_of(Health):
-            only_http = ("path", "method", "host", "headers", "match")
-            changed = getattr(health, setting.field) != setting.default
-            if setting.key in only_http and changed:
-                place.at(setting.key).wrong('has no meaning with type = "tcp"')
-    if health.method == "HEAD" and health.match.body:
-        place.at("match").at("body").wrong("an answer to HEAD has no body")
-    if health.port and any(target.endpoint for target in pool.targets):
-        place.at("port").wrong("has no meaning for targets that are endpoint strings")
+    check_rules(pool, place)

@@ -36,7 +36,7 @@ class Place(Protocol):
         """Whether there is a file of that absolute path."""
 
     def known(self, names: str) -> frozenset[str] | None:
-        """The names known for "balance", "client" or "server"; None: any goes."""
+        """The names known for "balance", "check", "client" or "server"; None: any goes."""
 
 
 class Kind(Protocol):
@@ -59,13 +59,17 @@ class ShownKind(Kind, Protocol):
 
 @attrs.frozen
 class Setting:
-    """One declared setting. `key`: as in files. `field`: the attribute's name."""
+    """One declared setting. `key`: as in files. `field`: the attribute's name.
+
+    `inherited`: declared by a class that is explained elsewhere.
+    """
 
     key: str
     field: str
     kind: Kind
     doc: str
     default: Any
+    inherited: bool = False
 
     @property
     def required(self) -> bool:
@@ -98,6 +102,7 @@ def settings_of(cls: type) -> tuple[Setting, ...]:
                     kind=kind,
                     doc=doc,
                     default=field.default,
+                    inherited=field.inherited,
                 )
             )
     return tuple(found)

@@ -15,7 +15,7 @@ what the others said untouched, and only the agent takes its own words back:
 from __future__ import annotations
 
 import re
-from typing import Literal
+from typing import Any, Literal
 
 import attrs
 
@@ -147,7 +147,7 @@ def _printable(text: str) -> str:
 
 def follow(state: AgentState, report: AgentReport) -> AgentState:
     """What the agent has said after `report` as well."""
-    changes: dict[str, object] = {}
+    changes: dict[str, Any] = {}
     if report.share is not None:
         changes.update(share=report.share, weight=None)
     if report.weight is not None:

@@ -8,58 +8,14 @@ from lolly_tx.config.consequences import (
     Consequence,
     amplification,
     consequences,
-    detection_seconds,
     host_of,
-    probe_rate,
-    recovery_seconds,
-    refusal_seconds,
-    tick_seconds,
 )
-from lolly_tx.config.model import Health, PoolSettings, Retry
+from lolly_tx.config.model import PoolSettings, Retry
 from lolly_tx.domain.target import Target
-from lolly_tx.service.checker import (
-    _LONGEST_TICK,
-    _SHORTEST_TICK,
-    TICKS_PER_INTERVAL,
-)
 from tests.config.texts import ROUTE, WEB, WHOLE, read
 
 
 class FiguresTests(SynchronousTestCase):
-    def test_detection(self) -> None:
-        """A dead target is down after its probes, the last one timing out."""
-        self.assertEqual(detection_seconds(Health(), 3), 15.5)
-        self.assertEqual(detection_seconds(Health(fall=3), 3), 35.5)
-        self.assertEqual(detection_seconds(Health(jitter=0.1), 3), 16.5)
-        # Probes that hang longer than the interval hold the next one up.
-        slow = Health(interval=1.0, timeout=5.0, fall=2)
-        self.assertEqual(detection_seconds(slow, 1), 11.05)
-        # 130 targets, 64 at once: two rounds of timeouts before the last ones.
-        self.assertEqual(detection_seconds(Health(), 130), 25.5)
-
-    def test_refusal(self) -> None:
-        """A target that refuses connections fails its probes at once."""
-        self.assertEqual(refusal_seconds(Health(fall=2, jitter=0.5)), 30.5)
-
-    def test_recovery(self) -> None:
-        """A target that is back is up after its good probes."""
-        self.assertEqual(recovery_seconds(Health(rise=2)), 20.5)
-        self.assertEqual(recovery_seconds(Health(interval=1.0, timeout=5.0)), 5.05)
-
-    def test_tick(self) -> None:
-        """The checker is as exact as the figures say."""
-        for interval in (0.1, 1.0, 10.0, 60.0):
-            tick = min(
-                max(interval / TICKS_PER_INTERVAL, _SHORTEST_TICK), _LONGEST_TICK
-            )
-            self.assertEqual(tick_seconds(Health(interval=interval)), tick)
-
-    def test_probe_rate(self) -> None:
-        """Each target is probed once per interval."""
-        targets = (Target("a", "http://a"), Target("b", "http://b"))
-        self.assertEqual(probe_rate(PoolSettings("p", targets, health=Health())), 0.2)
-        self.assertEqual(probe_rate(PoolSettings("p", targets)), 0)
-
     def test_amplification(self) -> None:
         """Attempts are bounded by tries, causes, and targets in use."""
         targets = tuple(Target(n, f"http://{n}", down=n == "c") for n in "abc")
@@ -154,6 +110,61 @@ class LinesTests(SynchronousTestCase):
         crowd = "health.concurrency = 1\nhealth.interval = '6s'\n"
         self.warns(WHOLE + crowd, "a round takes 10s")
         self.warns(WHOLE + "passive.fail_timeout = '20s'\n", "may never trip")
+        self.warns(
+            WHOLE + "agent = { port = 1, timeout = '3s' }\n",
+            "agent.timeout (3s) is not below agent.interval (2s)",
+        )
+        self.warns(
+            WHOLE + "health.interval_suspect = '20s'\nhealth.fall = 2\n",
+            "interval_suspect (20s) is above health.interval (10s)",
+        )
+        self.warns(
+            WHOLE + "health.interval_suspect = '2s'\nhealth.timeout = '1s'\n",
+            "one probe decides",
+        )
+        self.warns(
+            WHOLE + "health.interval_down = '4s'\n",
+            "health.timeout (5s) is not below health.shortest interval (4s)",
+        )
+
+    def test_several_checks(self) -> None:
+        """Several checks and an agent are told with what they mean together."""
+        check = "[[pool.app.checks]]\nname = '{}'\ninterval = '{}s'\n{}\n"
+        text = (
+            WHOLE
+            + "quorum = 2\nagent.port = 9\n"
+            + "".join(
+                check.format(*one)
+                for one in (
+                    ("a", 10, "observe = true"),
+                    ("b", 20, "interval_down = '6s'"),
+                    ("c", 30, ""),
+                    ("d", 40, "advisory = true"),
+                )
+            )
+        )
+        lines = "\n".join(self.lines(text))
+        # Two of three have to fail: the second fastest decides.
+        self.assertIn("down at most 25.3s after it stops answering, 20.3s", lines)
+        self.assertIn("up at most 10.5s after it answers again", lines)
+        self.assertIn("up while 2 of 3 checks are; 1 more are advisory", lines)
+        self.assertIn("has it probed within a second", lines)
+        self.assertIn("asked every 2s; what it says takes effect within 3.1s", lines)
+        self.assertIn(
+            "probe load: 0.708/s per target (up to 0.825/s in trouble), 1.42/s in all,"
+            " at most 10 at once",
+            lines,
+        )
+
+    def test_shared_probes(self) -> None:
+        """A probe that serves two pools is counted once."""
+        pool = WHOLE + "health = {}\n"
+        two = pool + "[pool.b]\ntargets = ['http://10.0.0.1:80']\nhealth = {}\n"
+        self.assertIn(
+            "probe load of all pools: 0.2/s (0.1/s less by sharing)", self.lines(two)
+        )
+        other = two + "[pool.b.tls]\nverify = false\n"
+        self.assertIn("probe load of all pools: 0.3/s", self.lines(other))
 
     def test_times_that_look_wrong(self) -> None:
         """Times that can never be reached, or that cut others, are pointed out."""
