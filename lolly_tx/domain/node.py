@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, Literal
 
 from lolly_tx.domain.agent import SILENT, AgentState
 from lolly_tx.domain.events import Event
+from lolly_tx.domain.evidence import Evidence
 from lolly_tx.domain.health import Health
 from lolly_tx.domain.target import Target
 
@@ -117,6 +118,7 @@ class Node:
         "tier",
         "stats",
         "history",
+        "evidence",
         "last_change",
         "listening",
         "attentive",
@@ -151,6 +153,7 @@ class Node:
         self.tier: Tier = pool.tier_for(target)
         self.stats = NodeStats()
         self.history: deque[Event] = deque(maxlen=HISTORY)
+        self.evidence = Evidence()
         self.last_change: Event | None = None
         self.listening = False
         self.attentive = False

@@ -9,12 +9,14 @@ afresh, which `_due` says.
 
 from __future__ import annotations
 
+from collections import deque
 from collections.abc import Callable, Collection, Iterable
 
 from lolly_tx.domain.agent import AgentReport, follow
 from lolly_tx.domain.ejection import EjectionLimits, Ejections, Recorder
 from lolly_tx.domain.errors import ProxyError
 from lolly_tx.domain.events import Event
+from lolly_tx.domain.evidence import Sighting
 from lolly_tx.domain.health import Health, Initial, Observation, Thresholds, observe
 from lolly_tx.domain.interfaces import IAccrual, IBalancer, IEventSink
 from lolly_tx.domain.lease import Lease
@@ -27,6 +29,9 @@ from lolly_tx.domain.tier import BACKUP, Tier
 
 AT_ONCE = float("-inf")
 NEVER = float("inf")
+
+DEPARTED = 64
+"""Targets that left, whose history is kept in case they come back."""
 
 LONGEST_SOFT_EJECTION = 300.0
 """Seconds; a Retry-After of a day would take a target out long after its reason is gone."""
@@ -66,11 +71,10 @@ class Roster(Recorder):
         self.slow_start = slow_start or SlowStart()
         self.suspect: Callable[[Node, float], None] | None = None
         """Called when a failure is held against a node: a reason to check it at once."""
-        self.on_room: Callable[[float], None] | None = None
-        """Called when an exchange ends, for those who wait for room."""
         self._another_balancer = another_balancer
         self._accrual = accrual
         self._events = events
+        self._departed: dict[str, deque[Event]] = {}
         self._full: set[Node] = set()
         self._tiers: dict[int, Tier] = {}
         self._due = AT_ONCE
@@ -112,8 +116,11 @@ class Roster(Recorder):
             self._judge_trial(node, outcome, now)
         elif node.accrual is not None:
             self._count(lease, node.accrual, outcome, now)
-        if not outcome.ok and self.suspect is not None:
-            self.suspect(node, now)
+        if not outcome.ok:
+            seen = Sighting(now, False, outcome.what, outcome.seconds)
+            node.evidence.failures.append(seen)
+            if self.suspect is not None:
+                self.suspect(node, now)
         self._tune(node)
 
     def _judge_trial(self, node: Node, outcome: Outcome, now: float) -> None:
@@ -155,8 +162,6 @@ class Roster(Recorder):
         self._tune(node)
         if node.tier.released is not None:
             node.tier.released(node)
-        if self.on_room is not None:
-            self.on_room(now)
 
     # -- ejections
 
@@ -222,6 +227,9 @@ class Roster(Recorder):
         self._settle(now)
         old = node.health
         ok, cause = observation.ok, f"check: {observation.cause}"
+        node.evidence.checks.append(
+            Sighting(now, ok, observation.cause, observation.latency)
+        )
         ok = ok or (observation.drain and old.up)
         node.health, flipped = observe(old, ok, self.thresholds, now)
         self._hear_drain(node, observation, cause, now)
@@ -348,6 +356,7 @@ class Roster(Recorder):
         accrual = self._accrual() if self._accrual is not None else None
         health = Health.initial(self.initial, self.thresholds)
         node = self.nodes[target.id] = Node(target, self, health, accrual)
+        node.history.extend(self._departed.pop(target.id, ()))
         self._tune(node)
         return node
 
@@ -357,6 +366,9 @@ class Roster(Recorder):
         del self.nodes[node.id]
         self._full.discard(node)
         self.record(node, "membership", "member", "", "left", now)
+        self._departed[node.id] = node.history
+        if len(self._departed) > DEPARTED:
+            del self._departed[next(iter(self._departed))]
 
     def _change(self, node: Node, target: Target, now: float) -> None:
         """The target of `node` got other settings; only what changed is touched."""
@@ -450,8 +462,5 @@ class Roster(Recorder):
             or (accrual is not None and not accrual.clean)
         )
         node.attentive = (
-            self._counts_leases
-            or room != UNLIMITED
-            or tier.released is not None
-            or self.on_room is not None
+            self._counts_leases or room != UNLIMITED or tier.released is not None
         )
