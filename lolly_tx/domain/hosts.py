@@ -9,6 +9,7 @@ May import: domain.errors, ipaddress. Used by: wire.http1 (no other Host gets in
 from __future__ import annotations
 
 import re
+from functools import lru_cache
 from ipaddress import IPv6Address
 
 from lolly_tx.domain.errors import DownstreamError
@@ -21,10 +22,11 @@ class BadHost(DownstreamError):
     """The Host value is no host (RFC 9110 section 7.2)."""
 
 
+@lru_cache(maxsize=1024)
 def host_name(value: bytes) -> str:
     """The name in a Host value: lower case, without port and final dot.
 
-    Raises `BadHost`.
+    Raises `BadHost`. Answers are remembered: the same few hosts come all the time.
     """
     match = _NAME.fullmatch(value) or _LITERAL.fullmatch(value)
     if match is None or (match[2] and int(match[2]) > 65535):

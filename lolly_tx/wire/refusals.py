@@ -1,6 +1,6 @@
 """Why a head was refused, and the few forms that are mended instead.
 
-May import: domain.hosts, wire.errors, wire.http1's grammar. Used by: wire.http1, only when its one-expression
+May import: domain.hosts, wire.errors, wire.grammar. Used by: wire.http1, only when its one-expression
 recogniser says no, so nothing here is on the way of an ordinary request.
 
 Mended: empty lines before a request line (RFC 9112 section 2.2), absolute-form targets (section 3.2.2: the authority
@@ -15,7 +15,7 @@ import re
 
 from lolly_tx.domain.hosts import BadHost, host_name
 from lolly_tx.wire.errors import BadMessage
-from lolly_tx.wire.http1 import TARGET, HeadLimits
+from lolly_tx.wire.grammar import TARGET, HeadLimits
 
 # A control byte, a CR without LF (a CR at the very end may still get its LF), an LF without CR.
 _ILLEGAL = re.compile(rb"[\x00-\x08\x0b\x0c\x0e-\x1f\x7f]|\r(?!\n|\Z)|(?<!\r)\n")

@@ -1,0 +1,301 @@
+r"""Field blocks of HTTP/1.x heads: validated bytes, and what a proxy must know of them.
+
+    b"\r\nHost: a\r\nTE: x\r\nAccept: */*\r\n"     begins and ends with CRLF
+                ~~~~~~~                        a cut: a line that is not passed on
+
+A block is not turned into a list of pairs. One search finds the few fields a proxy must
+look at or drop, everything between is copied through in slices (`FieldBlock.kept`).
+Whoever wants the list asks for `FieldBlock.fields()`.
+
+May import: wire.grammar, wire.errors, domain.hosts. Used by: wire.http1.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable
+from copy import copy
+
+from lolly_tx.domain.hosts import BadHost, host_name
+from lolly_tx.wire.errors import BadMessage
+from lolly_tx.wire.grammar import MAX_LENGTH, TOKEN, VALUE
+
+_FIELD = re.compile(rb"\n(%b):[\t ]*+(%b)\r" % (TOKEN, VALUE))
+
+# Found in the lower-cased block. The literal "\n" in front lets the matcher jump from
+# line to line.
+_REQUEST_SPECIAL = re.compile(
+    rb"\n(host|connection|content-length|transfer-encoding|te|trailer|upgrade|expect"
+    rb"|keep-alive|forwarded|x-forwarded-[^:]++|x-real-ip|proxy(?:-[^:]++)?"
+    rb"|http2-settings):[\t ]*+([^\r]*+)\r"
+)
+_RESPONSE_SPECIAL = re.compile(
+    rb"\n(connection|content-length|transfer-encoding|te|trailer|upgrade|keep-alive"
+    rb"|proxy-connection|proxy-authenticate|date):[\t ]*+([^\r]*+)\r"
+)
+_HOST_LINE = re.compile(rb"(?i)\nhost:[^\r]*+\r\n")
+_LENGTH_LINE = re.compile(rb"(?i)\ncontent-length:[^\r]*+\r\n")
+_MAX_FORWARDS = re.compile(rb"(?i)\nmax-forwards:[^\r]*+\r")
+_LENGTH = re.compile(rb"[0-9]{1,19}")
+
+# Names a Connection field must not be able to delete: framing, routing, and what we set
+# ourselves.
+_PROTECTED = frozenset(
+    (
+        b"host",
+        b"content-length",
+        b"transfer-encoding",
+        b"forwarded",
+        b"x-real-ip",
+        b"close",
+        b"keep-alive",
+        b"upgrade",
+    )
+)
+
+
+class FieldBlock:
+    """A validated field block, and what a proxy needs to know of it. Never changed.
+
+    `raw`: CRLF, then the field lines, each with its CRLF. `kept`: `raw` without the lines
+    that are not passed on. `length`: Content-Length, or None. `length_kept`: its line is in
+    `kept`. `chunked`: Transfer-Encoding is exactly "chunked". `connection`: the
+    lower-cased tokens of Connection. `upgrade`: the lower-cased Upgrade value, b"" unless
+    Connection vouches for it.
+    """
+
+    # Defaults on the class: most blocks differ from them in little, and making the object
+    # is a large part of what reading an unknown block costs.
+    raw: bytes
+    kept: bytes
+    length: int | None = None
+    length_kept = False
+    chunked = False
+    connection: tuple[bytes, ...] = ()
+    upgrade = b""
+
+    def fields(self) -> list[tuple[bytes, bytes]]:
+        """All field lines as (name, value), in order, values without outer spaces."""
+        return [
+            (name, value.rstrip(b"\t ")) for name, value in _FIELD.findall(self.raw)
+        ]
+
+    def get_all(self, name: bytes) -> list[bytes]:
+        """The values of all fields called `name` (lower case), in order."""
+        return [value for key, value in self.fields() if key.lower() == name]
+
+    def get(self, name: bytes) -> bytes | None:
+        """The value of the first field called `name` (lower case), or None."""
+        values = self.get_all(name)
+        return values[0] if values else None
+
+    def _take_length(self, value: bytes) -> bool:
+        """Note a Content-Length value; whether its line can be passed on as it is."""
+        if self.length is not None:
+            raise BadMessage("more than one Content-Length field")
+        if _LENGTH.fullmatch(value) is None:
+            raise BadMessage("malformed Content-Length")
+        self.length = int(value)
+        if self.length > MAX_LENGTH:
+            raise BadMessage("Content-Length out of range")
+        return b"%d" % self.length == value
+
+    def _finish(
+        self, cuts: list[tuple[int, int]], connection: bytes, upgrade: bytes, low: bytes
+    ) -> None:
+        """Act on Connection (RFC 9110 section 7.6.1) and take the `cuts` out."""
+        if connection:
+            self.connection = tokens = tuple(
+                [t for t in (p.strip(b"\t ") for p in connection.split(b",")) if t]
+            )
+            if b"upgrade" in tokens:
+                self.upgrade = upgrade
+            named = {
+                t
+                for t in tokens
+                if t not in _PROTECTED and not t.startswith(b"x-forwarded-")
+            }
+            if named:
+                found = {
+                    (match.start() + 1, match.end() + 1)
+                    for match in _FIELD.finditer(low)
+                    if match[1] in named
+                }
+                cuts = sorted(found.union(cuts))
+        if cuts:
+            raw = self.raw
+            pieces = []
+            at = 0
+            for start, end in cuts:
+                pieces.append(raw[at:start])
+                at = end
+            pieces.append(raw[at:])
+            self.kept = b"".join(pieces)
+
+
+class RequestBlock(FieldBlock):
+    """The fields of a request.
+
+    `host`: the Host value, valid, or b"" when there is none or it is empty (`has_host`).
+    `expect`: the client waits for a 100. `forwarded`: the forwarding fields as (lower-case
+    name, value), none of which is kept.
+    """
+
+    expect = False
+    forwarded: tuple[tuple[bytes, bytes], ...] = ()
+    host = b""
+    has_host = False
+
+    def __init__(self, raw: bytes) -> None:
+        self.raw = self.kept = raw
+        low = raw.lower()
+        found = _REQUEST_SPECIAL.findall(low)
+        if len(found) == 1 and found[0][0] == b"host":
+            # Nothing to cut: nearly every request. The case of a host means nothing.
+            self._take_host(found[0][1])
+        else:
+            self._inspect(low)
+
+    def _take_host(self, value: bytes) -> None:
+        self.has_host = True
+        self.host = host = value.rstrip(b"\t ")
+        if host:
+            try:
+                host_name(host)
+            except BadHost as error:
+                raise BadMessage(error.detail) from None
+
+    def _inspect(self, low: bytes) -> None:
+        """Look at each special field, in order."""
+        cuts = []
+        connection = upgrade = b""
+        raw = self.raw
+        for match in _REQUEST_SPECIAL.finditer(low):
+            name, value = match.groups()
+            line = (match.start() + 1, match.end() + 1)
+            if name == b"host":
+                if self.has_host:
+                    raise BadMessage("more than one Host field")
+                self._take_host(raw[slice(*match.span(2))])
+                continue
+            value = value.rstrip(b"\t ")
+            if name == b"connection":
+                connection = connection + b"," + value if connection else value
+            elif name == b"content-length":
+                if self._take_length(value):
+                    self.length_kept = True
+                    continue
+            elif name == b"transfer-encoding":
+                if self.chunked or value != b"chunked":
+                    raise BadMessage("unsupported Transfer-Encoding", 501)
+                self.chunked = True
+            elif name == b"expect":
+                self.expect = value == b"100-continue"
+            elif name == b"upgrade":
+                upgrade = upgrade + b"," + value if upgrade else value
+            elif name == b"forwarded" or name.startswith(b"x-"):
+                value = raw[slice(*match.span(2))].rstrip(b"\t ")
+                self.forwarded += ((name, value),)
+            cuts.append(line)
+        if self.chunked and self.length is not None:
+            raise BadMessage("both Content-Length and Transfer-Encoding")
+        if not self.chunked and not self.length:
+            self.expect = False  # nothing to hold back
+        self._finish(cuts, connection, upgrade, low)
+
+    @property
+    def rest(self) -> bytes:
+        """`kept` without the Host line."""
+        return _HOST_LINE.sub(b"\n", self.kept)
+
+    def without_upgrade(self) -> RequestBlock:
+        """The same, for a request whose wish to upgrade is not granted."""
+        if not self.upgrade:
+            return self
+        plain = copy(self)
+        plain.upgrade = b""
+        return plain
+
+    def with_max_forwards(self, hops: int) -> RequestBlock:
+        """The same with another Max-Forwards value (RFC 9110 section 7.6.2)."""
+        changed = copy(self)
+        line = b"\nMax-Forwards: %d\r" % hops
+        changed.kept = _MAX_FORWARDS.sub(line, self.kept)
+        return changed
+
+
+class ResponseBlock(FieldBlock):
+    """The fields of a response. `date`: there is a Date field.
+
+    Framing fields are read here; that HEAD, 1xx, 204 and 304 have no body whatever they say
+    (RFC 9112 section 6.3) is for the reader of the message to know.
+    """
+
+    date = False
+
+    def __init__(self, raw: bytes) -> None:
+        self.raw = self.kept = raw
+        low = raw.lower()
+        found = _RESPONSE_SPECIAL.findall(low)
+        if len(found) == 2:
+            (one, day), (two, length) = found
+            if one == b"content-length":
+                one, two, length = two, one, day
+            if one == b"date" and two == b"content-length":
+                # Nothing to cut: many responses.
+                length = length.rstrip(b"\t ")
+                if self._take_length(length):
+                    self.date = self.length_kept = True
+                    return
+                self.length = None
+        self._inspect(low)
+
+    def _inspect(self, low: bytes) -> None:
+        """Look at each special field, in order."""
+        cuts = []
+        connection = upgrade = b""
+        for match in _RESPONSE_SPECIAL.finditer(low):
+            name, value = match.groups()
+            if name == b"date":
+                self.date = True
+                continue
+            value = value.rstrip(b"\t ")
+            if name == b"content-length":
+                if self._take_length(value):
+                    self.length_kept = True
+                    continue
+            elif name == b"connection":
+                connection = connection + b"," + value if connection else value
+            elif name == b"transfer-encoding":
+                if self.chunked or value != b"chunked":
+                    raise BadMessage("unsupported Transfer-Encoding")
+                self.chunked = True
+            elif name == b"upgrade":
+                upgrade = upgrade + b"," + value if upgrade else value
+            cuts.append((match.start() + 1, match.end() + 1))
+        if self.chunked and self.length is not None:
+            raise BadMessage("both Content-Length and Transfer-Encoding")
+        self._finish(cuts, connection, upgrade, low)
+
+    def without_length(self) -> bytes:
+        """`kept` without Content-Length, for 1xx and 204 (RFC 9110 section 8.6)."""
+        if not self.length_kept:
+            return self.kept
+        return _LENGTH_LINE.sub(b"\n", self.kept)
+
+
+_VALID_NAME = re.compile(TOKEN)
+_VALID_VALUE = re.compile(VALUE)
+
+
+def render_fields(pairs: Iterable[tuple[bytes, bytes]]) -> bytes:
+    """Field lines for `pairs`, each ended by CRLF.
+
+    Raises ValueError for what would not be a valid line (RELIABILITY S35).
+    """
+    lines = []
+    for name, value in pairs:
+        if not _VALID_NAME.fullmatch(name) or not _VALID_VALUE.fullmatch(value):
+            raise ValueError(f"not a valid field: {name!r}: {value!r}")
+        lines.append(b"%b: %b\r\n" % (name, value))
+    return b"".join(lines)

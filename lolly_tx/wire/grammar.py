@@ -1,0 +1,46 @@
+"""What heads are made of, as pieces of regular expressions, and how large they may be.
+
+May import: nothing of ours. Used by: wire.fields, wire.http1, wire.refusals,
+wire.chunked.
+
+All repeats are possessive, so that no pattern keeps backtracking state.
+"""
+
+from __future__ import annotations
+
+import attrs
+
+TOKEN = rb"[!#$%&'*+\-.^_`|~0-9A-Za-z]++"
+"""Methods and field names (RFC 9110 section 5.6.2)."""
+
+NAME_NO_UNDERSCORE = rb"[!#$%&'*+\-.^`|~0-9A-Za-z]++"
+"""Field names of ordinary requests. Those with "_" go the slow way: beside their "-" twin
+they confuse CGI-like backends, so they are dropped there (RELIABILITY S13)."""
+
+VALUE = rb"[\t -~\x80-\xff]*+"
+"""Field values: no control byte but the tab."""
+
+TARGET = rb"/(?:[!$&-;=?-\[\]^-~]++|%[0-9A-Fa-f]{2})*+"
+"""Request targets in origin-form: visible ASCII without " < > \\ # (never valid in a
+URI), "%" only as an escape. RFC 3986 would also refuse [ ] ^ ` { | }, which browsers send
+unescaped in queries."""
+
+MAX_LENGTH = 2**63 - 1
+"""Largest Content-Length accepted (RELIABILITY S03): a signed 64-bit counter's."""
+
+
+@attrs.frozen
+class HeadLimits:
+    """How large a head may be.
+
+    `head_bytes` in all, `fields` field lines, `line_bytes` for the start line and for
+    each field line.
+    """
+
+    head_bytes: int = 32768
+    fields: int = 200
+    line_bytes: int = 8192
+
+
+REQUEST_LIMITS = HeadLimits()
+RESPONSE_LIMITS = HeadLimits(head_bytes=65536, fields=1000, line_bytes=65536)
