@@ -7,6 +7,7 @@ from twisted.internet.interfaces import IHalfCloseableProtocol, IProtocolFactory
 from twisted.trial.unittest import SynchronousTestCase
 from zope.interface.verify import verifyObject
 
+from lolly_tx.net.acceptor import ClientTimeouts
 from lolly_tx.net.upstream import UpstreamLimits
 from tests.proxy.world import GET, OK, WorldTestCase, answer, chunked, get, post
 
@@ -510,7 +511,9 @@ class TimeTests(UpstreamTestCase):
 
     def test_slow_upload_is_not_to_blame_on_the_backend(self):
         """While the request is still coming, the backend need not answer."""
-        world, client, backend = self.ask(post(5, b"a"), **self.limited(read=5.0))
+        world, client, backend = self.ask(
+            post(5, b"a"), timeouts=ClientTimeouts(body_rate=0), **self.limited(read=5.0)
+        )
         for _ in range(3):
             world.pass_time(6.0)
             client.send(b"b")

@@ -311,6 +311,11 @@ class World:
             left -= step
         self.clock.advance(0)
 
+    def forget(self) -> None:
+        """Let go of the exchanges that are over."""
+        self.forwarder.counters.exchanges -= len(self.ended)
+        self.ended.clear()
+
     @property
     def in_flight(self) -> dict[str, int]:
         """Leases that are out, by node."""
