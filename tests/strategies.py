@@ -17,6 +17,8 @@ from lolly_tx.domain.errors import (
     Shutdown,
 )
 from lolly_tx.domain.health import Thresholds
+from lolly_tx.domain.outlier import OutlierLimits
+from lolly_tx.domain.slow_start import SlowStart
 from lolly_tx.domain.target import Target
 
 TARGET_NAMES = "abcdef"
@@ -47,6 +49,7 @@ def targets(name: str) -> st.SearchStrategy[Target]:
         max_conns=st.sampled_from([0, 0, 0, 1, 3]),
         backup=st.sampled_from([False, False, True]),
         down=st.sampled_from([False, False, False, True]),
+        priority=st.sampled_from([0, 0, 0, 1, 2]),
     )
 
 
@@ -82,3 +85,20 @@ def ejection_limits() -> st.SearchStrategy[EjectionLimits]:
         keep_last=st.booleans(),
         shadow=st.sampled_from([False, False, False, True]),
     )
+
+
+def outlier_limits() -> st.SearchStrategy[OutlierLimits | None]:
+    """Mostly none; otherwise so quick to judge that a few exchanges are enough."""
+    return st.sampled_from(
+        [
+            None,
+            None,
+            OutlierLimits(false_rate=0.1, requests=2),
+            OutlierLimits(false_rate=0.1, requests=2, latency=True, shadow=True),
+        ]
+    )
+
+
+def slow_starts() -> st.SearchStrategy[SlowStart]:
+    """Off, short and long."""
+    return st.sampled_from([SlowStart(), SlowStart(4.0), SlowStart(100.0, 0.3, 2.0)])

@@ -10,7 +10,10 @@ because a tiny difference that is certain is still tiny. No count of hosts and n
 `requests` that bound the work: with little evidence the odds are never small.
 
 False ejections. Each sweep of each node is one test, so under the hypothesis there are at most false_rate x
-nodes x sweeps of them: with the default 1e-8, three nodes and a sweep a second, 0.0026 a day.
+nodes x sweeps of them: with the default 1e-8, three nodes and a sweep a second, 0.0026 a day. Measured, with
+the floors of the rate off: 72 hours of 200 requests per second over three nodes, 1 % and 5 % errors on all,
+gave 0.23 to 0.77 of that bound at a false_rate of 1e-3, 1e-4 and 1e-5. With the defaults, 24 hours at 20 and at
+200 requests per second and 1 % errors: none.
 
 Latency. A node is slow when the median of its answers is `times_slower` than the median of its peers' medians,
 and is further above it than `deviations` times their spread (the median of absolute deviations, taken as at

@@ -211,8 +211,8 @@ class Pool(Roster):
         for tier in order:
             draw -= tier.load
             if draw < 0:
-                return [tier, *(t for t in order if t is not tier)]
-        return order
+                break
+        return [tier, *(t for t in order if t is not tier)]
 
     def _choose(
         self,

@@ -19,6 +19,7 @@ from lolly_tx.domain.accrual import ConsecutiveFailures
 from lolly_tx.domain.balancers import Balancers
 from lolly_tx.domain.errors import AllDown, AllFull, AllTried, NoTarget, ProxyError
 from lolly_tx.domain.events import Event
+from lolly_tx.domain.interfaces import IBalancer
 from lolly_tx.domain.lease import Lease
 from lolly_tx.domain.node import Enabled, Node
 from lolly_tx.domain.pool import Pool
@@ -40,6 +41,9 @@ class PoolMachine(RuleBasedStateMachine):
         limits=strategies.ejection_limits(),
         all_down=st.sampled_from(["refuse", "least_bad"]),
         initial=st.sampled_from(["up", "down", "probation"]),
+        outliers=strategies.outlier_limits(),
+        slow_start=strategies.slow_starts(),
+        statuses=st.sampled_from([(), (503,)]),
     )
     def start(
         self,
@@ -50,16 +54,24 @@ class PoolMachine(RuleBasedStateMachine):
         limits: Any,
         all_down: Any,
         initial: Any,
+        outliers: Any,
+        slow_start: Any,
+        statuses: Any,
     ) -> None:
         self.now = 0.0
         self.diary = Diary()
         self.leases: list[Lease] = []
         self.limits = limits
         random = Random(1)
+
+        def balancer() -> IBalancer:
+            return Balancers().make(balance, SETTINGS.get(balance, {}), random)
+
         self.pool = Pool(
             "p",
             members,
-            balancer=Balancers().make(balance, SETTINGS.get(balance, {}), random),
+            balancer=balancer(),
+            another_balancer=balancer,
             accrual=lambda: ConsecutiveFailures(
                 accrual.max_fails, accrual.fail_timeout, accrual.min_rises
             ),
@@ -70,6 +82,9 @@ class PoolMachine(RuleBasedStateMachine):
             all_down=all_down,
             initial=initial,
             ejections=limits,
+            outliers=outliers,
+            slow_start=slow_start,
+            failure_statuses=statuses,
         )
         self.seen: dict[tuple[str, str], str] = {}
         for node in self.pool.nodes.values():
@@ -101,8 +116,10 @@ class PoolMachine(RuleBasedStateMachine):
         assert not limit or node.in_flight <= limit or before.get(node) == "trial"
         if self.pool.all_down == "refuse":
             assert node.available
-        if before and node not in before:
-            assert node.target.backup, "a backup while primaries are full or tried"
+        if node.target.backup and self.pool.all_down == "refuse":
+            better = [n for n in nodes.values() if not n.target.backup]
+            others = [n for n in better if n is not node and n.available]
+            assert all(n.full or n in used for n in others)
 
     def _check_refusal(self, error: NoTarget, used: list[Node]) -> None:
         nodes = self.pool.nodes.values()
@@ -141,6 +158,16 @@ class PoolMachine(RuleBasedStateMachine):
                 return
             lease.failed(self.now, data.draw(strategies.errors()))
             lease.release(self.now)
+
+    @precondition(lambda self: self.leases)
+    @rule(data=st.data(), seconds=st.sampled_from([0.0, 3.0, 1e9]))
+    def ask_for_time(self, data: st.DataObject, seconds: float) -> None:
+        lease = data.draw(st.sampled_from(self.leases))
+        ejection = lease.node.ejection
+        done = lease.soft_eject(seconds, "Retry-After", self.now)
+        assert done is (ejection != lease.node.ejection)
+        if done:
+            assert any(n.available for n in self.pool.nodes.values())
 
     @rule(seconds=st.sampled_from([0.1, 3.0, 5.0, 30.0, 60.0, 1000.0]))
     def tick(self, seconds: float) -> None:
@@ -217,7 +244,7 @@ class PoolMachine(RuleBasedStateMachine):
         assert self.pool.ejections.count == len(out)
         assert all(n.trial_lease is None or n.ejection == "trial" for n in nodes)
         if self.limits.shadow:
-            assert not out
+            assert all(n.kind == "soft" for n in out)
 
     @invariant()
     def a_snapshot_can_always_be_made(self) -> None:

@@ -336,14 +336,6 @@ class CapTests(SynchronousTestCase):
             held[0].succeeded(i / 10, 200, 0.01)
         self.assertGreater(limit.limit, 4)
 
-    def test_room(self) -> None:
-        """Those who wait for room are told when an exchange ends."""
-        pool = pool_of(target("a", max_conns=1))
-        told: list[float] = []
-        pool.on_room = told.append
-        pool.acquire(0.0).release(5.0)
-        self.assertEqual(told, [5.0])
-
 
 class SoftEjectionTests(SynchronousTestCase):
     def test_retry_after(self) -> None:

@@ -30,6 +30,13 @@ class PriorityTests(SynchronousTestCase):
         """When no tier has anybody, no tier has any load."""
         self.assertEqual(tier_loads([tier_health(0, 0), tier_health(0, 3)]), [0, 0])
 
+    def test_rounding(self) -> None:
+        """What rounding loses or gains by many equal tiers stays within the hundred."""
+        for count in (3, 6, 7, 9):
+            loads = tier_loads([100 // count] * count)
+            self.assertEqual(sum(loads), 100)
+            self.assertLessEqual(max(loads) - min(loads), count)
+
     @given(st.lists(st.tuples(st.integers(0, 50), st.integers(0, 50)), min_size=1))
     def test_loads_add_up(self, tiers: list[tuple[int, int]]) -> None:
         """Loads add up to 100, none is negative, and a tier without available targets takes none."""

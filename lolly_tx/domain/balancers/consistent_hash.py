@@ -77,7 +77,11 @@ class ConsistentHash:
         """All candidates, the node of `key` first; those above their share of the load last."""
         if candidates is not self._candidates:
             self._prepare(candidates)
-        if key is None or self._ring is None:
+        if key is None:
+            self._turn = turn = self._turn + 1
+            n = len(candidates)
+            order = iter([candidates[i % n] for i in range(turn, turn + n)])
+        elif self._ring is None:
             order = self._scores.ranked(candidates, key)
         else:
             order = self._ring.walk(hash64(key), self._there)

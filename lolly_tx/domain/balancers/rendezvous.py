@@ -11,50 +11,34 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from math import log
-from typing import TYPE_CHECKING
-
-from zope.interface import implementer
 
 from lolly_tx.domain.balancers.hashing import hash64, mixed
-from lolly_tx.domain.interfaces import IBalancer, IRankingBalancer
 from lolly_tx.domain.node import Node
-
-if TYPE_CHECKING:  # pragma: no cover
-    from random import Random
 
 _SCALE = 2.0**-64
 
 
-@implementer(IBalancer, IRankingBalancer)
 class Rendezvous:
-    """The same key goes to the same node while that is available. No key: in turn."""
+    """The same key goes to the same node while that is available."""
 
-    def __init__(self, random: Random | None = None) -> None:
+    def __init__(self) -> None:
         self._candidates: Sequence[Node] = ()
         self._seeds: list[tuple[int, Node]] = []
         self._equal = True
-        self._turn = 0
 
-    def pick(self, candidates: Sequence[Node], key: bytes | None) -> Node:
+    def pick(self, candidates: Sequence[Node], key: bytes) -> Node:
         """The node with the highest score for `key`."""
         if candidates is not self._candidates:
             self._prepare(candidates)
-        if key is None:
-            self._turn += 1
-            return candidates[self._turn % len(candidates)]
         point = hash64(key)
         if self._equal:
             return max(self._seeds, key=lambda seed: mixed(seed[0], point))[1]
         return max(self._seeds, key=lambda seed: _score(seed, point))[1]
 
-    def ranked(self, candidates: Sequence[Node], key: bytes | None) -> Iterator[Node]:
+    def ranked(self, candidates: Sequence[Node], key: bytes) -> Iterator[Node]:
         """All candidates, the best for `key` first."""
         if candidates is not self._candidates:
             self._prepare(candidates)
-        if key is None:
-            self._turn = turn = self._turn + 1
-            n = len(candidates)
-            return (candidates[i % n] for i in range(turn, turn + n))
         point = hash64(key)
         order = sorted(self._seeds, key=lambda seed: -_score(seed, point))
         return (node for _, node in order)

@@ -77,6 +77,18 @@ class LeastConnTests(SynchronousTestCase):
             held.append(lease)
             self.assertEqual(lease.node.in_flight / lease.node.weight, min(loads))
 
+    def test_all_full(self) -> None:
+        """When all are full the balancer names one all the same; it is the pool that refuses."""
+        pool = pool_of(
+            *(target(f"t{i}", max_conns=1) for i in range(20)), balance="least_conn"
+        )
+        held = [pool.acquire(0.0) for _ in range(20)]
+        self.assertRaises(NoTarget, pool.acquire, 0.0)
+        candidates = pool.available(0.0)
+        self.assertIn(pool.balancer.pick(candidates, None), candidates)
+        held[7].release(0.0)
+        self.assertIs(pool.acquire(0.0).node, held[7].node)
+
     def test_bounded_memory(self) -> None:
         """A long life of ups and downs of load does not grow what the balancer keeps."""
         pool = pool_of(*(f"t{i}" for i in range(16)), balance="least_conn")
