@@ -1,0 +1,82 @@
+"""The shortest versions of the most important load and fault tests, on the real process.
+
+Their goals are those of the full versions; only times that depend on how busy the machine
+is are wider (`goal * SLACK`).
+"""
+
+from __future__ import annotations
+
+import asyncio
+import resource
+from typing import Any
+
+from twisted.trial.unittest import SynchronousTestCase
+
+from tests.system.faults import backends, bodies, clients, life
+from tests.system.faults.figures import CI, Findings, Registered, Size
+
+LIMIT_SECONDS = 60.0
+
+
+class FaultTests(SynchronousTestCase):
+    """Each runs a scenario and wants all of its goals met."""
+
+    def setUp(self) -> None:
+        _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+        resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
+
+    def meets_goals(self, scenario: Registered) -> None:
+        async def limited() -> Findings:
+            async with asyncio.timeout(LIMIT_SECONDS):
+                return await scenario.findings(Size(CI, seed=1))
+
+        found: Any = asyncio.run(limited())
+        self.assertEqual(found.misses(), [], found.line())
+
+    def test_l01_killed_origins(self) -> None:
+        """No GET fails while origins are killed and come back."""
+        self.meets_goals(backends.l01)
+
+    def test_l02_no_post_twice(self) -> None:
+        """A POST is executed once or visibly failed while origins are killed."""
+        self.meets_goals(backends.l02)
+
+    def test_l03_stopped_origin(self) -> None:
+        """A stopped origin is left out, and used again when it continues."""
+        self.meets_goals(backends.l03)
+
+    def test_l04_silent_and_resetting_origins(self) -> None:
+        """Timeouts are exact, and stale or resetting connections cost no GET."""
+        self.meets_goals(backends.l04)
+
+    def test_l12_stopping(self) -> None:
+        """SIGTERM lets exchanges end and exits with 0; a second one does not wait."""
+        self.meets_goals(life.l12)
+
+    def test_l13_back_pressure(self) -> None:
+        """A slow reader on either side slows the other, and nothing piles up."""
+        self.meets_goals(bodies.l13)
+
+    def test_l16_aborts_at_each_stage(self) -> None:
+        """Clients that reset, at any stage, leave nothing behind."""
+        self.meets_goals(clients.l16)
+
+    def test_l17_out_of_descriptors(self) -> None:
+        """Out of descriptors the proxy neither spins nor dies, and recovers."""
+        self.meets_goals(clients.l17)
+
+    def test_l22_injuring_relay(self) -> None:
+        """Over a bad network an answer is right or visibly failed."""
+        self.meets_goals(backends.l22)
+
+    def test_l23_aborts_in_the_response(self) -> None:
+        """A client that leaves ends the transfer upstream at once."""
+        self.meets_goals(clients.l23)
+
+    def test_l28_clock_step(self) -> None:
+        """A step of the wall clock fires and delays no timer."""
+        self.meets_goals(life.l28)
+
+    def test_l29_disk_full(self) -> None:
+        """A full disk stops the access log, not the traffic."""
+        self.meets_goals(life.l29)
