@@ -18,6 +18,7 @@ from lolly_tx.domain.routes import normal_path
 
 _TOKEN = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")
 _FIELD_VALUE = re.compile(r"[\t\x20-\x7e\x80-\xff]*")
+_SHORTEST_SECRET = 16
 _STATUS_RANGE = re.compile(r"!?([1-5][0-9][0-9])(?:-([1-5][0-9][0-9]))?")
 
 
@@ -117,6 +118,61 @@ class _Headers:
         return f"{{ {fields} }}" if fields else "{}"
 
 
+class _FieldName(Word):
+    """The name of a header field or of a cookie."""
+
+    word = "name"
+
+    def read(self, raw: Any, place: Place) -> str:
+        text = plain_text(raw)
+        if not _TOKEN.fullmatch(text):
+            raise Rejected("must be a name without blanks and separators")
+        return text
+
+
+class _OptionalFieldName(_FieldName):
+    """The same; empty = none."""
+
+    def read(self, raw: Any, place: Place) -> str:
+        return super().read(raw, place) if raw != "" else ""
+
+
+class _CookieAttributes(Word):
+    """What follows the value of a cookie (RFC 6265 section 4.1.1)."""
+
+    word = "attributes"
+
+    def read(self, raw: Any, place: Place) -> str:
+        text = plain_text(raw)
+        if not re.fullmatch(r"[ -~]*", text):
+            raise Rejected("must be ASCII without control characters")
+        names = [part.partition("=")[0].strip().lower() for part in text.split(";")]
+        if "" in names and text:
+            raise Rejected('must be attributes with "; " between them')
+        for name in ("secure", "max-age", "expires"):
+            if name in names:
+                other = (
+                    "is added by itself" if name == "secure" else "is set by expires"
+                )
+                raise Rejected(f"must not have {name.title()}, which {other}")
+        return text
+
+
+class _Secret(Word):
+    """Something nobody may guess. Never shown."""
+
+    word = "secret"
+
+    def read(self, raw: Any, place: Place) -> str:
+        text = plain_text(raw)
+        if len(text.encode()) < _SHORTEST_SECRET:
+            raise Rejected(
+                f"must have at least {_SHORTEST_SECRET} characters; make one with:"
+                " openssl rand -hex 32"
+            )
+        return text
+
+
 class _HashKey(Word):
     """What an exchange is hashed by."""
 
@@ -172,5 +228,9 @@ BODY_REGEX = _BodyRegex()
 METHOD = _Method()
 HEADERS = _Headers()
 HASH_KEY = _HashKey()
+FIELD_NAME = _FieldName()
+OPTIONAL_FIELD_NAME = _OptionalFieldName()
+COOKIE_ATTRIBUTES = _CookieAttributes()
+SECRET = _Secret()
 STATUS_RANGE = _StatusRange()
 RETRY_CAUSE = _RetryCause()

@@ -171,6 +171,12 @@ class Fraction:
         return f"{float(value)}"
 
 
+class Number(Fraction):
+    """The same, where it is no share of something."""
+
+    word = "number"
+
+
 @attrs.frozen
 class Duration:
     """Seconds: a number, or text such as "10s", "1m30s", "250ms". `low`: least."""
@@ -300,3 +306,4 @@ TEXT = Text()
 FLAG = _Flag()
 BALANCE = _Balance()
 SHARE = Fraction(0.0, 0.5)
+PART = Fraction(0.0, 1.0)

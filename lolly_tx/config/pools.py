@@ -12,90 +12,47 @@ from typing import Literal
 import attrs
 
 from lolly_tx.config.addresses import OPTIONAL_FILE, SENT_HOST
+from lolly_tx.config.balancing import ConsistentHash, Sticky
 from lolly_tx.config.checks import Agent, Check, Health, Match, Step
 from lolly_tx.config.httpkinds import HASH_KEY
-from lolly_tx.config.kinds import BALANCE, FLAG, TEXT, Choice, Count, Duration
+from lolly_tx.config.kinds import (
+    BALANCE,
+    FLAG,
+    PART,
+    TEXT,
+    Choice,
+    Count,
+    Duration,
+    Number,
+)
+from lolly_tx.config.passive import FailureShare, Outlier, Passive, SlowShare
+from lolly_tx.config.retrying import Adaptive, Hedge, PoolTimeout, Queue, Retry
 from lolly_tx.config.schema import about
-from lolly_tx.config.tables import RETRY_ON, ListOf, Table
+from lolly_tx.config.tables import ListOf, Table
 from lolly_tx.config.targets import TARGETS
 from lolly_tx.domain.target import Target
 
 __all__ = [
+    "Adaptive",
     "Agent",
     "Check",
     "Connections",
+    "ConsistentHash",
+    "FailureShare",
     "Health",
+    "Hedge",
     "Match",
+    "Outlier",
     "Passive",
     "PoolSettings",
     "PoolTimeout",
+    "Queue",
     "Retry",
+    "SlowShare",
     "Step",
+    "Sticky",
     "UpstreamTLS",
 ]
-
-
-@attrs.frozen
-class Passive:
-    """The record real traffic leaves."""
-
-    max_fails: int = attrs.field(
-        default=3,
-        metadata=about(
-            Count(0, 1000000),
-            "Failures in a row that take a target down; 0 turns the record off.",
-        ),
-    )
-    fail_timeout: float = attrs.field(
-        default=60.0,
-        metadata=about(
-            Duration(0.001),
-            "How long it stays down, and how long a failure is remembered.",
-        ),
-    )
-    min_rises: int = attrs.field(
-        default=2,
-        metadata=about(
-            Count(1, 1000000), "Successes in a row that clear the record again."
-        ),
-    )
-
-
-@attrs.frozen
-class Retry:
-    """Attempts at other targets when one fails before its answer began."""
-
-    tries: int = attrs.field(
-        default=2,
-        metadata=about(Count(1, 100), "Attempts in all, the first included."),
-    )
-    on: tuple[str, ...] = attrs.field(
-        default=("connect", "timeout", "reset"),
-        metadata=about(
-            RETRY_ON,
-            'What is tried again: "connect", "timeout", "reset", and statuses such'
-            ' as "502". Only requests that can be sent again: idempotent, or nothing'
-            " sent yet.",
-        ),
-    )
-
-
-@attrs.frozen
-class PoolTimeout:
-    """How long a target may take."""
-
-    connect: float = attrs.field(
-        default=5.0,
-        metadata=about(Duration(0.001), "Until connected, TLS included."),
-    )
-    read: float = attrs.field(
-        default=30.0,
-        metadata=about(Duration(0.001), "Until the next byte of the answer."),
-    )
-    write: float = attrs.field(
-        default=30.0,
-        metadata=about(Duration(0.001), "Until it takes more of the request."),
-    )
 
 
 @attrs.frozen
@@ -163,7 +120,8 @@ class PoolSettings:
         metadata=about(
             BALANCE,
             '"round_robin" (smooth, weighted), "least_conn", "random" (the better of'
-            ' two), "ip_hash", or the name a plugin brings.',
+            ' two), "least_time", "first", "ip_hash", "consistent_hash", "sticky", or'
+            " the name a plugin brings. See docs/balancing.md.",
         ),
     )
     hash_key: str = attrs.field(
@@ -174,17 +132,51 @@ class PoolSettings:
             ' "cookie:NAME".',
         ),
     )
+    max_conns: int = attrs.field(
+        default=0,
+        metadata=about(
+            Count(0, 10**7), "Exchanges of the whole pool at once; 0 = no limit."
+        ),
+    )
+    max_retries: int = attrs.field(
+        default=0,
+        metadata=about(
+            Count(0, 10**7),
+            "Of them, those that are further attempts or hedges; 0 = no limit but the"
+            " budget.",
+        ),
+    )
     slow_start: float = attrs.field(
         default=0.0,
         metadata=about(
             Duration(0.0), "Time over which a recovered target gets its full share."
         ),
     )
-    all_down: Literal["refuse"] = attrs.field(
+    slow_start_floor: float = attrs.field(
+        default=0.1,
+        metadata=about(PART, "The smallest part of it, from the first moment on."),
+    )
+    slow_start_aggression: float = attrs.field(
+        default=1.0,
+        metadata=about(
+            Number(0.1, 100.0), "1 = a straight line; more = faster in the beginning."
+        ),
+    )
+    all_down: Literal["refuse", "least_bad"] = attrs.field(
         default="refuse",
         metadata=about(
-            Choice("refuse"),
-            'What happens when no target is available: "refuse" answers 503 at once.',
+            Choice("refuse", "least_bad"),
+            'What happens when no target is available: "refuse" answers 503 at once,'
+            ' "least_bad" tries one all the same, and now and then already when most'
+            " are unavailable.",
+        ),
+    )
+    panic_draws: int = attrs.field(
+        default=4,
+        metadata=about(
+            Count(0, 16),
+            'For "least_bad": with more the odds rise later; 0 = only when none is'
+            " available.",
         ),
     )
     host: str = attrs.field(
@@ -225,9 +217,49 @@ class PoolSettings:
         default=Passive(),
         metadata=about(Table(Passive), "The record real traffic leaves; on."),
     )
+    outlier: Outlier | None = attrs.field(
+        default=None,
+        metadata=about(
+            Table(Outlier),
+            "Ejects targets that do worse than their peers; its presence turns it on.",
+        ),
+    )
+    consistent_hash: ConsistentHash | None = attrs.field(
+        default=None,
+        metadata=about(Table(ConsistentHash), 'For `balance = "consistent_hash"`.'),
+    )
+    sticky: Sticky | None = attrs.field(
+        default=None,
+        metadata=about(
+            Table(Sticky), 'The cookie of `balance = "sticky"`, which needs it.'
+        ),
+    )
     retry: Retry = attrs.field(
         default=Retry(),
         metadata=about(Table(Retry), "Attempts at other targets."),
+    )
+    hedge: Hedge | None = attrs.field(
+        default=None,
+        metadata=about(
+            Table(Hedge),
+            "Second attempts while the first is slow; its presence turns them on.",
+        ),
+    )
+    queue: Queue | None = attrs.field(
+        default=None,
+        metadata=about(
+            Table(Queue),
+            "Where exchanges wait when all targets are full; without it they get 503"
+            " at once.",
+        ),
+    )
+    adaptive: Adaptive | None = attrs.field(
+        default=None,
+        metadata=about(
+            Table(Adaptive),
+            "A limit of exchanges at once that follows the latency; its presence turns"
+            " it on.",
+        ),
     )
     timeout: PoolTimeout = attrs.field(
         default=PoolTimeout(),

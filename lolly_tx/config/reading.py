@@ -104,13 +104,20 @@ class SourcePlace:
     def wrong(self, message: str) -> None:
         """Record a problem with what stands here, or with what it is missing from."""
         path, value = self._reached()
-        shown = "" if "headers" in path else _shown(value)
+        # Both may hold secrets, and a misspelt key does not make them less so.
+        hidden = "headers" in path or path[2:3] == ("sticky",)
+        shown = "" if hidden else _shown(value)
         self.source.add(self._line(), _key_path(path), message, shown)
 
     @property
     def where(self) -> str:
         """The file and the line."""
         return f"{self.source.name}:{self._line()}"
+
+    @property
+    def written(self) -> bool:
+        """Whether the file says anything here, right or wrong."""
+        return self._reached()[1] is not None
 
     def absolute(self, path: str) -> str:
         """`path` as seen from the file's folder."""

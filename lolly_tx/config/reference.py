@@ -24,6 +24,7 @@ _EXAMPLES: dict[str, str | int] = {
     "listener.NAME.endpoint": "tcp:8080:interface=127.0.0.1",
     "listener.NAME.tls.certificate": "site.pem",
     "route.pool": "NAME",
+    "pool.NAME.sticky.key": "${STICKY_KEY}",
     "pool.NAME.checks.name": "web",
     "pool.NAME.agent.port": 8099,
 }

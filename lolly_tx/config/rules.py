@@ -3,7 +3,8 @@
 Each rule looks at settings that are right one by one and records what is wrong with them
 together. What is legal but perhaps not meant is told by `consequences` instead.
 
-May import: model, problems, schema, kinds, addresses, checkrules. Used by: load.
+May import: model, problems, schema, kinds, addresses, balancerules,
+checkrules. Used by: load.
 """
 
 from __future__ import annotations
@@ -13,6 +14,7 @@ from collections.abc import Iterable
 import attrs
 
 from lolly_tx.config.addresses import endpoint_parts
+from lolly_tx.config.balancerules import balancing_rules
 from lolly_tx.config.checkrules import check_rules
 from lolly_tx.config.kinds import nearest
 from lolly_tx.config.model import Config, Listener, PoolSettings, Route
@@ -143,6 +145,5 @@ def _listener(listener: Listener, place: Place) -> None:
 
 
 def _pool(pool: PoolSettings, place: Place) -> None:
-    if pool.hash_key and pool.balance != "consistent_hash":
-        place.at("hash_key").wrong('has no meaning without balance = "consistent_hash"')
+    balancing_rules(pool, place)
     check_rules(pool, place)

@@ -29,6 +29,10 @@ class Place(Protocol):
     def where(self) -> str:
         """The file and the line."""
 
+    @property
+    def written(self) -> bool:
+        """Whether the file says anything here, right or wrong."""
+
     def absolute(self, path: str) -> str:
         """`path` as seen from the folder of the configuration file."""
 

@@ -16,7 +16,7 @@ from typing import Any, cast
 import attrs
 
 from lolly_tx.config.addresses import HOST_PATTERN, NETWORK
-from lolly_tx.config.httpkinds import RETRY_CAUSE, STATUS_RANGE
+from lolly_tx.config.httpkinds import RETRY_CAUSE, SECRET, STATUS_RANGE
 from lolly_tx.config.kinds import TEXT, Unfilled, nearest, type_word
 from lolly_tx.config.problems import Rejected
 from lolly_tx.config.schema import Kind, Place, Setting, ShownKind, settings_of
@@ -162,6 +162,7 @@ NAME_LIST = ListOf(TEXT, "names", single=True)
 HOST_PATTERNS = ListOf(HOST_PATTERN, "hosts", single=True)
 STATUS_RANGES = ListOf(STATUS_RANGE, "statuses")
 RETRY_ON = ListOf(RETRY_CAUSE, "causes")
+SECRETS = ListOf(SECRET, "secrets", single=True)
 NETWORKS = ListOf(NETWORK, "networks")
 
 # Read by `load` before anything else, so it is no field of the model.

@@ -122,6 +122,14 @@ class TargetTable:
         default=False,
         metadata=about(FLAG, "Used only when no other target is available."),
     )
+    priority: int = attrs.field(
+        default=0,
+        metadata=about(
+            Count(0, 1000),
+            "0 is the best; traffic spills to the next when less than 72 % of a tier"
+            " are available.",
+        ),
+    )
     down: bool = attrs.field(
         default=False,
         metadata=about(FLAG, "Not used until the operator enables it."),
@@ -161,6 +169,8 @@ class _Target:
                 raise Rejected('needs either "url" or "endpoint"')
             if entry.url is None and not entry.endpoint:
                 raise Rejected()
+            if entry.backup and entry.priority:
+                place.at("priority").wrong("a backup comes after every priority")
         else:
             raise Rejected(f"must be a URL or a table, not {type_word(raw)}")
         url = entry.url
@@ -175,6 +185,7 @@ class _Target:
             max_conns=entry.max_conns,
             backup=entry.backup,
             down=entry.down,
+            priority=entry.priority,
         )
 
 

@@ -3,12 +3,23 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping
 from pathlib import Path
 
 from twisted.trial.unittest import SynchronousTestCase
 
 from lolly_tx.config import load, parse
 from lolly_tx.config.model import AccessLog, Config, Health, PoolSettings
+from lolly_tx.config.pools import (
+    Adaptive,
+    ConsistentHash,
+    FailureShare,
+    Hedge,
+    Outlier,
+    Passive,
+    Queue,
+    SlowShare,
+)
 from lolly_tx.config.reference import defaults_toml, reference_page
 from lolly_tx.config.schema import settings_of
 from tests.config.texts import FakeFiles
@@ -45,7 +56,19 @@ class DefaultsTests(SynchronousTestCase):
     def test_optional_tables_can_be_switched_on(self) -> None:
         """With the comments taken off, the optional tables mean their defaults."""
         text = re.sub(r"(?m)^# (?=\[|[a-z_]+ = )", "", defaults_toml())
-        config = parse(text, "/t.toml", {}, FakeFiles({"/site.pem": ""}))
+        # Two tables are for one balancer only: sticky over the other one has both.
+        text = text.replace('balance = "round_robin"', 'balance = "sticky"')
+        text = text.replace('fallback = "round_robin"', 'fallback = "consistent_hash"')
+        text = text.replace('hash_key = ""', 'hash_key = "uri"')
+        files = FakeFiles({"/site.pem": ""})
+        config = parse(text, "/t.toml", {"STICKY_KEY": "k" * 16}, files)
+        pool = config.pools["NAME"]
+        self.assertEqual((pool.queue, pool.hedge), (Queue(), Hedge()))
+        self.assertEqual((pool.outlier, pool.adaptive), (Outlier(), Adaptive()))
+        self.assertEqual(pool.consistent_hash, ConsistentHash())
+        self.assertEqual(
+            pool.passive, Passive(rate=FailureShare(), latency=SlowShare())
+        )
         self.assertEqual(config.access_log, AccessLog())
         self.assertEqual(config.pools["NAME"].health, Health())
         assert config.admin is not None and config.listeners["NAME"].tls is not None
@@ -56,20 +79,20 @@ class DefaultsTests(SynchronousTestCase):
 
 
 class SamplesTests(SynchronousTestCase):
-    def sample(self, name: str) -> Config:
+    def sample(self, name: str, environ: Mapping[str, str] | None = None) -> Config:
         class Files(FakeFiles):
             def read(self, path: str) -> bytes:
                 return Path(path).read_bytes()
 
         folder = ROOT / "etc"
         files = Files({str(folder / name): "" for name in ("site.pem", "site.key")})
-        return load(str(folder / name), {}, files)
+        return load(str(folder / name), environ or {}, files)
 
     def test_every_sample_is_tested(self) -> None:
         """There is no sample file that no test loads."""
         self.assertEqual(
             sorted(path.name for path in (ROOT / "etc").glob("*.toml")),
-            ["extend.toml", "lolly.toml", "minimal.toml", "tls.toml"],
+            ["balancing.toml", "extend.toml", "lolly.toml", "minimal.toml", "tls.toml"],
         )
 
     def test_minimal(self) -> None:
@@ -86,6 +109,16 @@ class SamplesTests(SynchronousTestCase):
         assert health is not None
         self.assertEqual((health.interval, health.fall), (5.0, 2))
         self.assertEqual(config.limits.body_size, 10 << 20)
+
+    def test_balancing(self) -> None:
+        """The sample for balancing has a pool for each of its themes."""
+        config = self.sample("balancing.toml", {"STICKY_KEY": "k" * 16})
+        self.assertEqual(config.pools["sessions"].balance, "sticky")
+        self.assertNotIn("k" * 16, repr(config))
+        self.assertEqual([t.priority for t in config.pools["sites"].targets], [0, 0, 1])
+        for name in ("queue", "hedge", "outlier", "adaptive", "consistent_hash"):
+            pools = config.pools.values()
+            self.assertTrue(any(getattr(pool, name) for pool in pools), name)
 
     def test_tls(self) -> None:
         """The TLS sample terminates TLS and speaks it to a pool."""

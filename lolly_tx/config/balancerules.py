@@ -1,0 +1,59 @@
+"""What must hold between the settings of balancing, ejecting, retrying and waiting.
+
+May import: pools, schema. Used by: rules.
+"""
+
+from __future__ import annotations
+
+from lolly_tx.config.pools import PoolSettings
+from lolly_tx.config.schema import Place
+
+
+def balancing_rules(pool: PoolSettings, place: Place) -> None:
+    """Apply every rule to one pool."""
+    _hashing(pool, place)
+    _sticky(pool, place)
+    adaptive = pool.adaptive
+    if adaptive is not None:
+        here = place.at("adaptive")
+        if pool.max_conns:
+            place.at("max_conns").wrong("cannot stand beside adaptive; use ceiling")
+        if adaptive.floor > adaptive.initial:
+            here.at("floor").wrong("must not be above initial")
+        if adaptive.initial > adaptive.ceiling:
+            here.at("ceiling").wrong("must not be below initial")
+    if pool.retry.backoff and 0 < pool.retry.backoff_max < pool.retry.backoff:
+        place.at("retry").at("backoff_max").wrong("must not be below backoff")
+
+
+def _hashing(pool: PoolSettings, place: Place) -> None:
+    fallback = pool.sticky.fallback if pool.sticky is not None else ""
+    hashes = "consistent_hash" in (pool.balance, fallback)
+    if pool.hash_key and not hashes:
+        place.at("hash_key").wrong('has no meaning without balance = "consistent_hash"')
+    elif hashes and not pool.hash_key and not place.at("hash_key").written:
+        place.wrong('the key "hash_key" is missing: what to hash by, such as "uri"')
+    table = pool.consistent_hash
+    if table is None:
+        return
+    here = place.at("consistent_hash")
+    if not hashes:
+        here.wrong('has no meaning without balance = "consistent_hash"')
+    if 0 < table.bounded_load <= 1:
+        here.at("bounded_load").wrong("must be above 1, or 0 for no bound")
+
+
+def _sticky(pool: PoolSettings, place: Place) -> None:
+    sticky = pool.sticky
+    if sticky is None:
+        # One that was written wrong is a problem already.
+        if pool.balance == "sticky" and not place.at("sticky").written:
+            place.wrong('the table "sticky" is missing: it has the key of the cookie')
+        return
+    here = place.at("sticky")
+    if pool.balance != "sticky":
+        here.wrong('has no meaning without balance = "sticky"')
+    if not sticky.key:
+        here.at("key").wrong("must have at least one secret")
+    if sticky.fallback == "sticky":
+        here.at("fallback").wrong("cannot be sticky itself")

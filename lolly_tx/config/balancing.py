@@ -1,0 +1,74 @@
+"""The settings of the balancers that have any, frozen.
+
+May import: the kinds of config. Used by: pools, which `model` offers.
+"""
+
+from __future__ import annotations
+
+from typing import Literal
+
+import attrs
+
+from lolly_tx.config.httpkinds import COOKIE_ATTRIBUTES, FIELD_NAME
+from lolly_tx.config.kinds import BALANCE, Choice, Duration, Number
+from lolly_tx.config.schema import about
+from lolly_tx.config.tables import SECRETS
+
+
+@attrs.frozen
+class ConsistentHash:
+    """How `balance = "consistent_hash"` spreads keys."""
+
+    method: Literal["auto", "rendezvous", "ring"] = attrs.field(
+        default="auto",
+        metadata=about(
+            Choice("auto", "rendezvous", "ring"),
+            '"rendezvous" has exact shares, "ring" is fast among many targets; "auto"'
+            " takes the ring from 33 on.",
+        ),
+    )
+    bounded_load: float = attrs.field(
+        default=0.0,
+        metadata=about(
+            Number(0.0, 100.0),
+            "A target with more than this many times its share of what is in flight is"
+            " passed over; 1.25 to 2 is useful, 0 = no bound.",
+        ),
+    )
+
+
+@attrs.frozen
+class Sticky:
+    """The cookie that binds clients, for `balance = "sticky"`."""
+
+    key: tuple[str, ...] = attrs.field(
+        repr=False,
+        metadata=about(
+            SECRETS,
+            "Secret the cookie is signed with, 16 characters or more, from the"
+            " environment. In a list the first one signs and all are accepted, so that"
+            " it can be changed.",
+        ),
+    )
+    cookie: str = attrs.field(
+        default="lolly", metadata=about(FIELD_NAME, "Name of the cookie.")
+    )
+    fallback: str = attrs.field(
+        default="round_robin",
+        metadata=about(
+            BALANCE, "The balancer that chooses for clients that are not bound."
+        ),
+    )
+    attributes: str = attrs.field(
+        default="Path=/; HttpOnly; SameSite=Lax",
+        metadata=about(
+            COOKIE_ATTRIBUTES,
+            "What follows the value; Secure is added where the client uses TLS.",
+        ),
+    )
+    expires: float = attrs.field(
+        default=0.0,
+        metadata=about(
+            Duration(0.0), "Life of the cookie (Max-Age); 0 = the browser's session."
+        ),
+    )

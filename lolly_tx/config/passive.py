@@ -1,0 +1,200 @@
+"""The settings of what real traffic tells of targets, frozen.
+
+May import: the kinds of config. Used by: pools, which `model` offers.
+"""
+
+from __future__ import annotations
+
+import attrs
+
+from lolly_tx.config.kinds import FLAG, PART, Count, Duration, Number
+from lolly_tx.config.schema import about
+from lolly_tx.config.tables import STATUS_RANGES, Table
+
+
+@attrs.frozen
+class FailureShare:
+    """Ejection by the share of recent exchanges that failed."""
+
+    share: float = attrs.field(
+        default=0.5,
+        metadata=about(Number(0.01, 1.0), "Share of the exchanges that failed."),
+    )
+    window: float = attrs.field(
+        default=10.0, metadata=about(Duration(0.1), "Time they are counted over.")
+    )
+    at_least: int = attrs.field(
+        default=20,
+        metadata=about(Count(1, 10**6), "Exchanges without which it says nothing."),
+    )
+
+
+@attrs.frozen
+class SlowShare:
+    """Ejection by the share of recent answers that took too long."""
+
+    over: float = attrs.field(
+        default=2.0,
+        metadata=about(Duration(0.001), "An answer is slow when it takes longer."),
+    )
+    share: float = attrs.field(
+        default=0.5, metadata=about(Number(0.01, 1.0), "Share of the slow ones.")
+    )
+    window: float = attrs.field(
+        default=10.0, metadata=about(Duration(0.1), "Time they are counted over.")
+    )
+    at_least: int = attrs.field(
+        default=20,
+        metadata=about(Count(1, 10**6), "Exchanges without which it says nothing."),
+    )
+
+
+@attrs.frozen
+class Passive:
+    """The record real traffic leaves."""
+
+    max_fails: int = attrs.field(
+        default=3,
+        metadata=about(
+            Count(0, 1000000),
+            "Failures in a row that take a target down; 0 turns the record off.",
+        ),
+    )
+    fail_timeout: float = attrs.field(
+        default=60.0,
+        metadata=about(
+            Duration(0.001),
+            "How long it stays down, and how long a failure is remembered.",
+        ),
+    )
+    min_rises: int = attrs.field(
+        default=2,
+        metadata=about(
+            Count(1, 1000000), "Successes in a row that clear the record again."
+        ),
+    )
+    statuses: tuple[str, ...] = attrs.field(
+        default=(),
+        metadata=about(
+            STATUS_RANGES,
+            'Answers that count as failures, such as "500-599". Those of `retry.on` from'
+            " 500 on count as well.",
+        ),
+    )
+    gateway_errors: int = attrs.field(
+        default=0,
+        metadata=about(
+            Count(0, 1000000),
+            "So many failures or answers 502, 503, 504 in a row take a target down too;"
+            " 0 = off.",
+        ),
+    )
+    rate: FailureShare | None = attrs.field(
+        default=None,
+        metadata=about(
+            Table(FailureShare), "Ejection by the share of failures; off without it."
+        ),
+    )
+    latency: SlowShare | None = attrs.field(
+        default=None,
+        metadata=about(
+            Table(SlowShare), "Ejection by the share of slow answers; off without it."
+        ),
+    )
+    ejection_max: float = attrs.field(
+        default=300.0,
+        metadata=about(
+            Duration(0.0),
+            "Each further time in a row a target stays down longer by the first time, up"
+            " to this, while others serve; 0 = always as long.",
+        ),
+    )
+    ejection_decay: float = attrs.field(
+        default=0.0,
+        metadata=about(
+            Duration(0.0),
+            "Good service that takes one step of that growth back; 0 = as long as the"
+            " first time down.",
+        ),
+    )
+    ejection_share: float = attrs.field(
+        default=1.0,
+        metadata=about(
+            PART, "Largest part of the pool ejected at once; one target always may be."
+        ),
+    )
+    keep_last: bool = attrs.field(
+        default=True,
+        metadata=about(
+            FLAG,
+            "The last available target is never ejected. Not for a pool of one, which"
+            " refuses at once instead of waiting.",
+        ),
+    )
+    shadow: bool = attrs.field(
+        default=False,
+        metadata=about(FLAG, "Only report what would have been ejected."),
+    )
+    retry_after: tuple[str, ...] = attrs.field(
+        default=("503",),
+        metadata=about(
+            STATUS_RANGES,
+            "Answers of these statuses with Retry-After keep new exchanges from the"
+            " target for that time, at most 5m, and never from more than half of them.",
+        ),
+    )
+
+
+@attrs.frozen
+class Outlier:
+    """Comparing each target with its peers."""
+
+    window: float = attrs.field(
+        default=10.0,
+        metadata=about(Duration(0.1), "Time over which exchanges are counted."),
+    )
+    interval: float = attrs.field(
+        default=1.0, metadata=about(Duration(0.01), "From one comparison to the next.")
+    )
+    ejection: float = attrs.field(
+        default=30.0, metadata=about(Duration(0.001), "How long the first one takes.")
+    )
+    requests: int = attrs.field(
+        default=5,
+        metadata=about(Count(1, 10**6), "Exchanges without which nobody stands out."),
+    )
+    false_rate: float = attrs.field(
+        default=1e-8,
+        metadata=about(
+            Number(1e-15, 0.1),
+            "Odds of standing out by chance, for one target in one comparison.",
+        ),
+    )
+    at_least_rate: float = attrs.field(
+        default=0.1,
+        metadata=about(PART, "Share of server errors that is tolerated anyway."),
+    )
+    times: float = attrs.field(
+        default=2.0,
+        metadata=about(
+            Number(1.0, 1000.0), "How many times the share of its peers it must be."
+        ),
+    )
+    latency: bool = attrs.field(
+        default=False,
+        metadata=about(FLAG, "Whether slow targets are outliers as well."),
+    )
+    times_slower: float = attrs.field(
+        default=3.0,
+        metadata=about(Number(1.0, 1000.0), "How many times slower than its peers."),
+    )
+    deviations: float = attrs.field(
+        default=5.0,
+        metadata=about(
+            Number(0.0, 1000.0), "And how many of their median deviations above them."
+        ),
+    )
+    shadow: bool = attrs.field(
+        default=False,
+        metadata=about(FLAG, "Only report what would have been ejected."),
+    )
