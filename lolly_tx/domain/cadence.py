@@ -21,13 +21,8 @@ State = Literal["steady", "suspect", "down", "idle"]
 class Traffic:
     """The counters of a node's real traffic at one moment; `bad`: failures and 5xx answers together."""
 
-    requests: int = 0
     good: int = 0
     bad: int = 0
-
-    def idle_since(self, then: Traffic) -> bool:
-        """No exchange began after `then`."""
-        return self.requests == then.requests
 
     def well_since(self, then: Traffic) -> bool:
         """Exchanges ended well after `then`, and none badly."""

@@ -52,18 +52,18 @@ class DeferTests(SynchronousTestCase):
     cadence = Cadence(10.0, 10.0, 10.0, 10.0, defer=2)
 
     def may(self, now: Traffic, health: Health = STEADY, deferred: int = 0) -> bool:
-        return self.cadence.may_defer(health, now, Traffic(5, 5, 1), deferred)
+        return self.cadence.may_defer(health, now, Traffic(5, 1), deferred)
 
     def test_fresh_successes(self) -> None:
         """Successes since the last look replace a check, as long as nothing failed."""
-        self.assertTrue(self.may(Traffic(6, 6, 1)))
-        self.assertFalse(self.may(Traffic(5, 5, 1)))
-        self.assertFalse(self.may(Traffic(7, 6, 2)))
+        self.assertTrue(self.may(Traffic(6, 1)))
+        self.assertFalse(self.may(Traffic(5, 1)))
+        self.assertFalse(self.may(Traffic(6, 2)))
 
     def test_only_when_steady(self) -> None:
         """A target that is down, suspect or unchecked is checked whatever its traffic says."""
         for health in (DOWN, Health(), Health(against=1, checked=1.0)):
-            self.assertFalse(self.may(Traffic(9, 9, 1), health))
+            self.assertFalse(self.may(Traffic(9, 1), health))
 
     @given(st.integers(0, 5), st.integers(1, 30))
     def test_bounded(self, most: int, rounds: int) -> None:
@@ -71,15 +71,10 @@ class DeferTests(SynchronousTestCase):
         cadence = Cadence(10.0, 10.0, 10.0, 10.0, defer=most)
         deferred = longest = 0
         for count in range(rounds):
-            then, now = Traffic(count, count), Traffic(count + 1, count + 1)
+            then, now = Traffic(count), Traffic(count + 1)
             if cadence.may_defer(STEADY, now, then, deferred):
                 deferred += 1
             else:
                 deferred = 0
             longest = max(longest, deferred)
         self.assertEqual(longest, min(most, rounds))
-
-    def test_idle(self) -> None:
-        """Idle means no exchange began."""
-        self.assertTrue(Traffic(5, 5).idle_since(Traffic(5, 4)))
-        self.assertFalse(Traffic(6, 5).idle_since(Traffic(5, 5)))

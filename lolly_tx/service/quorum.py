@@ -1,0 +1,81 @@
+"""The ballot of a pool with several checks: takes in what each finds, tells the pool what they say together.
+
+May import: domain, config settings. Used by: service.pools. The counting is `domain.quorum`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from lolly_tx.config.checks import Check
+from lolly_tx.domain.health import Health, Observation
+from lolly_tx.domain.pool import Pool
+from lolly_tx.domain.quorum import Member, Opinion, verdict
+
+
+def members_of(checks: Sequence[Check]) -> list[Member]:
+    """The checks as members of a ballot."""
+    return [
+        Member(one.name, one.thresholds, one.initial, one.advisory) for one in checks
+    ]
+
+
+class Ballot:
+    """The opinions of all checks about all nodes of `pool`; `quorum` 0: all have to be up."""
+
+    def __init__(self, pool: Pool, members: Sequence[Member], quorum: int) -> None:
+        self.pool = pool
+        self.quorum = quorum
+        self._members = list(members)
+        self._opinions: dict[str, list[Opinion]] = {}
+
+    def of(self, node_id: str) -> list[Opinion]:
+        """What each check thinks of a node, in the order of the settings."""
+        known = self._opinions.get(node_id)
+        if known is None:
+            known = [Opinion.first(one) for one in self._members]
+        return known
+
+    def take(
+        self, index: int, node_id: str, observation: Observation, now: float
+    ) -> None:
+        """Check number `index` found something; the pool hears the new verdict."""
+        node = self.pool.nodes.get(node_id)
+        if node is None:
+            self._opinions.pop(node_id, None)
+            return
+        opinions = list(self.of(node_id))
+        old = opinions[index]
+        opinions[index], flipped = old.after(observation, now)
+        if len(self._opinions) > len(self.pool.nodes):
+            self._forget_who_left()
+        self._opinions[node_id] = opinions
+        member = old.member
+        if flipped:
+            new = opinions[index].health.word
+            vote = " (advisory)" if member.advisory else ""
+            cause = f"{member.name}{vote}: {observation.cause}"
+            self.pool.record(node, "check", old.health.word, new, cause, now)
+        if not member.advisory:
+            self.pool.observe(node_id, verdict(opinions, self.quorum), now)
+
+    def _forget_who_left(self) -> None:
+        members = self.pool.nodes
+        for node_id in [one for one in self._opinions if one not in members]:
+            del self._opinions[node_id]
+
+
+class BallotJudge:
+    """What one of several checks reports to (`service.checker.Judge`)."""
+
+    def __init__(self, ballot: Ballot, index: int) -> None:
+        self._ballot = ballot
+        self._index = index
+
+    def observe(self, node_id: str, observation: Observation, now: float) -> None:
+        """A result of this check."""
+        self._ballot.take(self._index, node_id, observation, now)
+
+    def state(self, node_id: str) -> Health:
+        """What this check thinks of a node."""
+        return self._ballot.of(node_id)[self._index].health
