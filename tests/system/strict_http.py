@@ -7,6 +7,7 @@ the proxy's mistakes. Used by: strict_origin, corpus_judge, fuzz.
 from __future__ import annotations
 
 import re
+from collections.abc import Callable
 
 import attrs
 
@@ -155,11 +156,12 @@ def read_request(data: bytes) -> tuple[Message, int] | None:
 
 
 def read_responses(
-    data: bytes, methods: list[str], ended: bool
+    data: bytes, methods: list[str] | Callable[[Message], str], ended: bool
 ) -> tuple[list[Message], bytes]:
     """The final responses in `data` and what is behind them.
 
-    `methods`: of the requests, GET where it is shorter. `ended`: the connection is closed.
+    `methods`: of the requests, GET where it is shorter; or what tells the method that a
+    response belongs to. `ended`: the connection is closed.
     """
     found: list[Message] = []
     interim: list[int] = []
@@ -180,7 +182,10 @@ def read_responses(
             continue
         message.interim, interim = interim, []
         found.append(message)
-        method = methods[len(found) - 1] if len(found) <= len(methods) else "GET"
+        if callable(methods):
+            method = methods(message)
+        else:
+            method = methods[len(found) - 1] if len(found) <= len(methods) else "GET"
         if message.status == 101:
             message.body, message.complete = data[at:], True
             return found, b""
