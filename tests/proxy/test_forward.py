@@ -1,0 +1,147 @@
+"""Tests of what the exchanges of a pool share, and of the head that is sent."""
+
+from __future__ import annotations
+
+from lolly_tx.domain.target import Target
+from tests.proxy.world import GET, OK, WorldTestCase, answer, get, post
+
+
+class RenderTests(WorldTestCase):
+    def sent(self, request: bytes, **settings) -> bytes:
+        """What a backend gets for `request`."""
+        world = self.world(**settings)
+        client = world.client()
+        client.send(request)
+        self.backend = world.accept(next(iter(world.pool.nodes)))
+        return self.backend.take()
+
+    def test_plain(self):
+        """The client's fields go first and untouched, ours last."""
+        self.assertEqual(
+            self.sent(get("/a%20b?c=d", "accept:x \r\nX-Two: 1\r\nX-Two: 2\r\n")),
+            b"GET /a%20b?c=d HTTP/1.1\r\nHost: x\r\naccept:x \r\n"
+            b"X-Two: 1\r\nX-Two: 2\r\n"
+            b"X-Forwarded-For: 192.0.2.1\r\nX-Forwarded-Proto: http\r\n"
+            b"X-Forwarded-Host: x\r\nForwarded: for=192.0.2.1;proto=http;host=x\r\n"
+            b"\r\n",
+        )
+
+    def test_hop_by_hop(self):
+        """Fields of the connection are not passed on, nor those it names."""
+        sent = self.sent(
+            get(
+                "/",
+                "Connection: close, X-Private\r\nX-Private: 1\r\nKeep-Alive: 5\r\n"
+                "TE: trailers\r\nProxy-Connection: x\r\nProxy-Authorization: s\r\n"
+                "Upgrade: h2c\r\nHTTP2-Settings: x\r\nProxy: evil\r\n",
+            )
+        )
+        head = sent.lower().partition(b"x-forwarded")[0]
+        self.assertEqual(head, b"get / http/1.1\r\nhost: x\r\n")
+
+    def test_forwarded_by_a_stranger(self):
+        """A stranger's forwarding fields are replaced."""
+        sent = self.sent(
+            get("/", "X-Forwarded-For: 1.2.3.4\r\nForwarded: for=6\r\nX-Real-IP: 7\r\n")
+        )
+        self.assertNotIn(b"1.2.3.4", sent)
+        self.assertNotIn(b"for=6", sent)
+        self.assertNotIn(b"Real", sent)
+        self.assertEqual(sent.count(b"X-Forwarded-For: 192.0.2.1\r\n"), 1)
+
+    def test_same_host_again(self):
+        """Another host on the same connection changes the forwarding fields."""
+        world = self.world()
+        client = world.client()
+        client.send(GET)
+        backend = world.accept()
+        backend.send(OK)
+        backend.take()
+        client.send(GET.replace(b"Host: x", b"Host: y"))
+        self.assertIn(b"X-Forwarded-Host: y\r\n", backend.take())
+
+    def test_framing(self):
+        """Content-Length goes on as it is; an odd spelling of it is replaced."""
+        self.assertIn(b"\r\nContent-Length: 2\r\n", self.sent(post(2, b"ab")))
+        odd = post(2, b"ab").replace(b"Content-Length: 2", b"Content-Length: 002")
+        sent = self.sent(odd)
+        self.assertEqual(sent.lower().count(b"content-length"), 1)
+        self.assertIn(b"Content-Length: 2\r\n", sent)
+
+    def test_host(self):
+        """The Host sent is the client's, the target's or a literal, as configured."""
+        node = Target(id="a", address="u", host="b.example", port=8080)
+        self.assertIn(b"\r\nHost: x\r\n", self.sent(GET, nodes=(node,)))
+        for host, expected in (
+            ("target", b"b.example:8080"),
+            ("www.example", b"www.example"),
+        ):
+            sent = self.sent(GET, nodes=(node,), host=host)
+            self.assertEqual(sent.count(b"\r\nHost: "), 1)
+            self.assertIn(b"\r\nHost: %b\r\n" % expected, sent)
+            self.assertIn(b"X-Forwarded-Host: x\r\n", sent)
+        without = b"GET / HTTP/1.0\r\n\r\n"
+        sent = self.sent(without, nodes=(node,))
+        self.assertIn(b"GET / HTTP/1.1\r\nHost: b.example:8080\r\n", sent)
+
+    def world(self, *, nodes=(), **settings):
+        return super().world(*nodes, **settings)
+
+
+class DateTests(WorldTestCase):
+    def test_added(self):
+        """An answer without a Date gets one, right to the second."""
+        world = self.world()
+        client = world.client()
+        dates = []
+        for _ in range(3):
+            client.send(GET)
+            if world.connects():
+                backend = world.accept()
+            backend.send(b"HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n")
+            dates.append(client.take().partition(b"Date: ")[2][:29])
+            world.pass_time(0.6)
+        self.assertEqual(dates[0], b"Thu, 01 Jan 1970 00:00:00 GMT")
+        self.assertEqual(dates[1], dates[0])
+        self.assertEqual(dates[2], b"Thu, 01 Jan 1970 00:00:01 GMT")
+
+    def test_kept(self):
+        """A backend's own stays alone."""
+        world = self.world()
+        client = world.client()
+        client.send(GET)
+        world.accept().send(OK)
+        self.assertEqual(client.take().count(b"Date"), 1)
+
+
+class CountTests(WorldTestCase):
+    def test_counters(self):
+        """Answered, failed and left exchanges are told apart."""
+        world = self.world()
+        clients = [world.client() for _ in range(3)]
+        for client in clients:
+            client.send(GET)
+        self.assertEqual(world.forwarder.in_flight, 3)
+        world.accept().send(answer(b"abc"))
+        world.refuse()
+        clients[2].reset()
+        counters = world.forwarder.counters
+        self.assertEqual(counters.exchanges, 3)
+        self.assertEqual((counters.failed, counters.gone), (1, 1))
+        self.assertEqual(world.forwarder.in_flight, 0)
+
+    def test_members_that_left(self):
+        """The idle connections of a node that left its pool are closed."""
+        world = self.world("a", "b")
+        client = world.client()
+        client.send(GET)
+        left = world.accept("a")
+        left.send(OK)
+        client.send(GET)
+        stays = world.accept("b")
+        stays.send(OK)
+        targets = [n.target for n in world.pool.nodes.values() if n.id == "b"]
+        world.pool.replace(targets, world.clock.seconds())
+        world.forwarder.forget_missing()
+        self.assertTrue(left.closed)
+        self.assertFalse(stays.disconnecting)

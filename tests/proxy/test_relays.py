@@ -1,0 +1,431 @@
+"""Tests of long bodies and tunnels that the kernel moves, with sockets of this process."""
+
+from __future__ import annotations
+
+import socket
+
+from lolly_tx.net.acceptor import ClientTimeouts
+from lolly_tx.net.transports import PlainServer
+from lolly_tx.net.upstream import UpstreamLimits
+from lolly_tx.proxy.delivery import RELAY_BYTES
+from tests.net.fakes import SteppingTestCase, reset
+from tests.net.test_tunnel import AGREED, ASK
+from tests.proxy.world import GET, OK, World, answer, post
+
+BIG = 1 << 20
+BODY = bytes(range(256)) * (BIG // 256)
+
+
+class NoisyTransport(PlainServer):
+    """Counts what passes through Python."""
+
+    copied = 0
+
+    def write(self, data):
+        self.copied += len(data)
+        super().write(data)
+
+
+class RelayTestCase(SteppingTestCase):
+    def setUp(self):
+        super().setUp()
+        self.world = World(
+            upstream=UpstreamLimits(read=5.0, write=5.0),
+            timeouts=ClientTimeouts(body=5.0, write=5.0),
+        )
+        self.addCleanup(self._check)
+
+    def _check(self):
+        for client in list(self.world.acceptor.doors):
+            client.transport.abortConnection()
+        self.rounds()
+        self.assertEqual(self.world.in_flight, {})
+        self.assertEqual(self.world.forwarder.in_flight, 0)
+        self.assertEqual(len(self.world.ended), len(set(map(id, self.world.ended))))
+        self.world.deadlines.stop()
+
+    def client(self, send_buffer: int | None = None) -> socket.socket:
+        door = self.world.acceptor.buildProtocol(None)
+        self.near, _, far = self.accepted(door, NoisyTransport, send_buffer)
+        return far
+
+    def backend(self) -> socket.socket:
+        """Accept the connect that is waiting."""
+        self.spin(self.world.connects, "a connect")
+        attempt = self.world.connects()[0]
+        attempt.protocol = attempt.factory.buildProtocol(None)
+        self.far, _, sock = self.accepted(attempt.protocol, NoisyTransport)
+        attempt.result.callback(attempt.protocol)
+        return sock
+
+    def opened(self, request: bytes = GET, **settings):
+        """A request has reached the backend: the peers' sockets."""
+        client = self.client(**settings)
+        client.sendall(request)
+        return client, self.backend()
+
+    def head(self, sock: socket.socket) -> bytes:
+        """Read up to the end of a head."""
+        sock.setblocking(False)
+        got = bytearray()
+
+        def step() -> bool:
+            try:
+                while not got.endswith(b"\r\n\r\n"):
+                    got.extend(sock.recv(1))
+            except BlockingIOError:
+                return False
+            return True
+
+        self.spin(step, "a head")
+        return bytes(got)
+
+    def push(self, sock: socket.socket, data: bytes, until=None) -> int:
+        """Send all of `data`, or until it is so; how much was sent."""
+        sock.setblocking(False)
+        view = memoryview(data)
+        sent = 0
+
+        def step() -> bool:
+            nonlocal sent
+            try:
+                while sent < len(view):
+                    sent += sock.send(view[sent:])
+            except BlockingIOError:
+                return bool(until and until())
+            except OSError:
+                return True
+            return True
+
+        self.spin(step, "the other end to take bytes")
+        return sent
+
+    def ended(self, count: int = 1):
+        self.spin(lambda: len(self.world.ended) >= count, "the end of an exchange")
+        return self.world.ended[-1]
+
+    def relaying(self, which: str = "_relay_down"):
+        """Wait until an exchange relays."""
+        door = next(iter(self.world.acceptor.doors))
+        self.spin(lambda: getattr(door.exchange, which, None), "a relay")
+        return getattr(door.exchange, which)
+
+    def stall(self, seconds: float = 5.4) -> None:
+        for _ in range(int(seconds / 0.1)):
+            self.world.clock.advance(0.1)
+            self.reactor.iterate(0)
+
+
+class DownTests(RelayTestCase):
+    def both(self, head: bytes, **settings):
+        client, backend = self.opened(**settings)
+        self.head(backend)
+        backend.sendall(head)
+        self.head(client)
+        return client, backend
+
+    def answered(self, **settings):
+        return self.both(
+            b"HTTP/1.1 200 OK\r\nContent-Length: %d\r\n\r\n" % BIG, **settings
+        )
+
+    def test_length(self):
+        """A long body arrives whole, hardly a byte of it seen by Python."""
+        client, backend = self.answered()
+        relay = self.relaying()
+        backend.setblocking(False)
+        sent = 0
+        got = bytearray()
+        client.setblocking(False)
+
+        def step() -> bool:
+            nonlocal sent
+            try:
+                sent += backend.send(BODY[sent:])
+            except BlockingIOError:
+                pass
+            try:
+                got.extend(client.recv(1 << 18))
+            except BlockingIOError:
+                pass
+            return len(got) == BIG
+
+        self.spin(step, "the body")
+        self.assertEqual(bytes(got), BODY)
+        exchange = self.ended()
+        self.assertEqual(exchange.bytes_out, BIG)
+        self.assertEqual(relay.moved, BIG)
+        self.assertLess(self.near.copied, 1000)
+        self.assertEqual(self.world.upstreams["a"].idle, 1)
+        # Both connections serve on.
+        client.sendall(GET)
+        self.head(backend)
+        backend.sendall(OK)
+        self.assertEqual(self.drain(client, len(OK)), OK)
+
+    def test_until_close(self):
+        """So does one that ends with the connection."""
+        client, backend = self.both(b"HTTP/1.1 200 OK\r\n\r\n")
+        self.relaying()
+        backend.sendall(BODY[:100000])
+        backend.close()
+        self.assertEqual(self.drain(client), BODY[:100000])
+        self.assertIsNone(self.ended().error)
+
+    def test_short(self):
+        """A short body is not worth it."""
+        client, backend = self.both(
+            b"HTTP/1.1 200 OK\r\nContent-Length: %d\r\n\r\n" % (RELAY_BYTES - 1)
+        )
+        self.assertIsNone(next(iter(self.world.acceptor.doors)).exchange._relay_down)
+
+    def test_chunked(self):
+        """Chunks are read by us."""
+        client, backend = self.both(
+            b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n"
+        )
+        backend.sendall(b"3\r\nabc\r\n0\r\n\r\n")
+        self.assertEqual(self.drain(client, 13), b"3\r\nabc\r\n0\r\n\r\n")
+
+    def test_cut_short(self):
+        """A backend that ends too early makes the client see a reset."""
+        client, backend = self.answered()
+        self.relaying()
+        backend.sendall(BODY[:5000])
+        backend.close()
+        exchange = self.ended()
+        self.assertEqual(exchange.bytes_out, 5000)
+        self.assertEqual(exchange.error.token, "connection_terminated")
+        with self.assertRaises(ConnectionResetError):
+            self.drain(client)
+        self.assertEqual(self.world.pool.nodes["a"].stats.failures, 1)
+
+    def test_backend_resets(self):
+        """A reset of the backend's does, too."""
+        client, backend = self.answered()
+        self.relaying()
+        reset(backend)
+        self.ended()
+        with self.assertRaises(ConnectionResetError):
+            self.drain(client)
+        self.assertEqual(self.world.pool.nodes["a"].stats.failures, 1)
+
+    def test_client_resets(self):
+        """A client that is gone ends the backend's work, and nobody is blamed."""
+        client, backend = self.answered()
+        self.relaying()
+        backend.sendall(BODY[:5000])
+        self.drain(client, 5000)
+        reset(client)
+        exchange = self.ended()
+        self.assertEqual(exchange.status, 200)
+        self.assertEqual(exchange.bytes_out, 5000)
+        self.assertEqual(self.world.pool.nodes["a"].stats.failures, 0)
+        with self.assertRaises(ConnectionResetError):
+            self.drain(backend)
+
+    def test_backend_stalls(self):
+        """A backend that stops sending is given up after the read time."""
+        client, backend = self.answered()
+        self.relaying()
+        backend.sendall(BODY[:5000])
+        self.drain(client, 5000)
+        self.stall(4.0)
+        backend.sendall(BODY[:5000])
+        self.drain(client, 5000)
+        self.stall(4.0)
+        self.assertEqual(self.world.ended, [])
+        self.stall(7.0)
+        self.assertEqual(self.ended().error.token, "connection_read_timeout")
+
+    def test_client_stalls(self):
+        """A client that stops reading loses its connection; nobody is blamed."""
+        client, backend = self.answered(send_buffer=4096)
+        relay = self.relaying()
+        self.push(backend, BODY, until=lambda: relay.waiting_for == "sink")
+        self.stall(11.0)
+        exchange = self.ended()
+        self.assertEqual(exchange.error.source, "downstream")
+        self.assertEqual(self.world.pool.nodes["a"].stats.failures, 0)
+
+    def test_shutdown(self):
+        """The end of the proxy's patience ends a relay."""
+        client, backend = self.answered()
+        self.relaying()
+        for door in list(self.world.acceptor.doors):
+            door.shut()
+        self.assertEqual(self.ended().error.source, "internal")
+
+
+class UpTests(RelayTestCase):
+    def upload(self, size: int = BIG):
+        client, backend = self.opened(post(size, b"x"))
+        self.head(backend)
+        self.assertEqual(self.drain(backend, 1), b"x")
+        return client, backend
+
+    def test_upload(self):
+        """A long body is moved by the kernel, and the connections serve on."""
+        client, backend = self.upload()
+        self.relaying("_relay_up")
+        client.setblocking(False)
+        backend.setblocking(False)
+        sent = 1
+        got = bytearray()
+
+        def step() -> bool:
+            nonlocal sent
+            try:
+                sent += client.send(BODY[sent:])
+            except BlockingIOError:
+                pass
+            try:
+                got.extend(backend.recv(1 << 18))
+            except BlockingIOError:
+                pass
+            return len(got) == BIG - 1
+
+        self.spin(step, "the body")
+        self.assertEqual(bytes(got), BODY[1:])
+        self.assertLess(self.far.copied, 1000)
+        backend.sendall(OK)
+        self.assertEqual(self.drain(client, len(OK)), OK)
+        self.assertEqual(self.ended().bytes_in, BIG)
+        client.sendall(GET)
+        self.assertIn(b"GET", self.head(backend))
+        backend.sendall(OK)
+        self.assertEqual(self.drain(client, len(OK)), OK)
+
+    def test_early_answer(self):
+        """An answer within the upload is passed on, and the connection closed."""
+        client, backend = self.upload()
+        self.relaying("_relay_up")
+        client.sendall(b"x" * 1000)
+        backend.sendall(answer(b"no", 413))
+        self.assertTrue(self.drain(client).endswith(b"no"))
+        exchange = self.ended()
+        self.assertEqual((exchange.status, exchange.error), (413, None))
+        # What the client goes on sending is swallowed, within limits.
+        client.sendall(b"x" * 1000)
+        client.close()
+        self.spin(lambda: not self.world.acceptor.doors, "the client's end")
+
+    def test_refused_with_a_reset(self):
+        """So is one from a backend that then closes with the upload unread."""
+        client, backend = self.upload()
+        self.relaying("_relay_up")
+        backend.sendall(answer(b"no", 413))
+        backend.close()  # whatever comes now is answered with a reset
+        self.push(client, BODY, until=lambda: self.world.ended)
+        self.assertEqual(self.ended().status, 413)
+        self.assertEqual(self.world.pool.nodes["a"].stats.failures, 0)
+
+    def test_client_resets(self):
+        """A client that is gone ends the upload; nobody is blamed."""
+        client, backend = self.upload()
+        self.relaying("_relay_up")
+        client.sendall(b"x" * 1000)
+        self.drain(backend, 1000)
+        reset(client)
+        exchange = self.ended()
+        self.assertEqual(exchange.status, 499)
+        self.assertEqual(exchange.bytes_in, 1001)
+        with self.assertRaises(ConnectionResetError):
+            self.drain(backend)
+        self.assertEqual(self.world.pool.nodes["a"].stats.failures, 0)
+
+    def test_client_ends(self):
+        """So does one that sends less than it said."""
+        client, backend = self.upload()
+        self.relaying("_relay_up")
+        client.shutdown(socket.SHUT_WR)
+        self.assertEqual(self.ended().status, 499)
+        with self.assertRaises(ConnectionResetError):
+            self.drain(backend)
+
+    def test_backend_resets(self):
+        """A backend that breaks off within an upload: 502."""
+        client, backend = self.upload()
+        self.relaying("_relay_up")
+        reset(backend)
+        self.assertEqual(self.ended().status, 502)
+        self.assertIn(b"HTTP/1.1 502 ", self.head(client))
+
+    def test_client_stalls(self):
+        """A client that stops sending is told 408."""
+        client, backend = self.upload()
+        self.relaying("_relay_up")
+        self.stall(11.0)
+        self.assertEqual(self.ended().status, 408)
+        self.assertIn(b"HTTP/1.1 408 ", self.head(client))
+
+    def test_backend_stalls(self):
+        """A backend that stops reading is given up."""
+        client, backend = self.upload(64 * BIG)
+        relay = self.relaying("_relay_up")
+        self.push(client, BODY * 30, until=lambda: relay.waiting_for == "sink")
+        self.stall(12.0)
+        self.assertEqual(self.ended().error.token, "connection_write_timeout")
+        self.assertIn(b"HTTP/1.1 504 ", self.head(client))
+
+
+class TunnelRelayTests(RelayTestCase):
+    def tunnel(self):
+        client, backend = self.opened(ASK)
+        self.head(backend)
+        backend.sendall(AGREED)
+        self.head(client)
+        return client, backend
+
+    def test_both_ways(self):
+        """A tunnel between plain sockets is moved by the kernel, either way."""
+        client, backend = self.tunnel()
+        for one, other in ((client, backend), (backend, client)):
+            one.sendall(b"x" * 50000)
+            self.assertEqual(self.drain(other, 50000), b"x" * 50000)
+        self.assertLess(self.near.copied + self.far.copied, 1000)
+        client.shutdown(socket.SHUT_WR)
+        self.assertEqual(self.drain(backend), b"")
+        backend.sendall(b"bye")
+        backend.close()
+        self.assertEqual(self.drain(client), b"bye")
+        exchange = self.ended()
+        self.assertEqual((exchange.bytes_in, exchange.bytes_out), (50000, 50003))
+
+    def test_backend_ends_first(self):
+        """A half-close of the backend leaves the other direction open."""
+        client, backend = self.tunnel()
+        backend.shutdown(socket.SHUT_WR)
+        self.assertEqual(self.drain(client), b"")
+        client.setblocking(True)
+        client.sendall(b"more")
+        self.assertEqual(self.drain(backend, 4), b"more")
+        client.close()
+        self.assertEqual(self.ended().bytes_in, 4)
+
+    def test_resets(self):
+        """A reset of either side is a reset of the other."""
+        client, backend = self.tunnel()
+        client.sendall(b"abc")
+        self.drain(backend, 3)
+        reset(client)
+        self.assertEqual(self.ended().bytes_in, 3)
+        with self.assertRaises(ConnectionResetError):
+            self.drain(backend)
+
+    def test_backend_resets(self):
+        """Of the backend as well."""
+        client, backend = self.tunnel()
+        reset(backend)
+        self.ended()
+        with self.assertRaises(ConnectionResetError):
+            self.drain(client)
+
+    def test_shutdown(self):
+        """The end of the proxy's patience ends it and records its bytes."""
+        client, backend = self.tunnel()
+        client.sendall(b"abc")
+        self.drain(backend, 3)
+        for door in list(self.world.acceptor.doors):
+            door.shut()
+        self.assertEqual(self.ended().bytes_in, 3)
