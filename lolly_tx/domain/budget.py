@@ -72,6 +72,11 @@ class RetryBudget:
         self._now_spent += 1
         return True
 
+    def give_back(self) -> None:
+        """The attempt just granted is not made after all: there was no node for it."""
+        self.spent -= 1
+        self._now_spent -= 1
+
     def balance(self, now: float) -> float:
         """Extra attempts left at `now`."""
         if now >= self._from + 1.0:

@@ -17,11 +17,16 @@ if TYPE_CHECKING:  # pragma: no cover
     from lolly_tx.domain.node import Ejection, EjectionKind, Node
 
 
+SOFT_SHARE = 0.5
+"""The largest part of a pool that soft ejections may bring out of service."""
+
+
 @attrs.frozen
 class EjectionLimits:
     """How far ejections may go. The defaults are the seed's: no growth, no cap on the share.
 
-    `max_seconds`: the longest ejection; > 0 turns growth on (the k-th ejection in a row lasts k times the first).
+    `max_seconds`: the longest ejection; > 0 turns growth on (the k-th ejection in a row lasts k times the first)
+    while another node serves: an outage is not to last longer because of it.
     `decay`: seconds of good service that take one step of the growth back; 0: the ejection's own base length.
     `max_share`: the largest part of the pool that may be ejected at once, 0..1; one node always may.
     `keep_last`: never eject the last available node. `shadow`: only report what would have been ejected.
@@ -95,7 +100,7 @@ class Ejections:
             node.trial_lease = None
             return False
         if node.ejection == "up":
-            if not self._has_share(members):
+            if not self._has_share(members, limits.max_share):
                 return False
             if limits.shadow:
                 self.report(node, cause, now)
@@ -105,7 +110,8 @@ class Ejections:
             node.kind = kind
         node.streak += 1
         node.penalty = seconds
-        node.ejected_until = now + grown(seconds, node.streak, limits.max_seconds)
+        longest = limits.max_seconds if others else 0.0
+        node.ejected_until = now + grown(seconds, node.streak, longest)
         self._out(node, cause, now)
         return True
 
@@ -121,9 +127,11 @@ class Ejections:
     ) -> bool:
         """Leave `node` alone for `seconds` because it asked for it: no growth, no trial, no bad record.
 
-        Never the last one: that would be an outage made of one answer.
+        Never the last one, and never most of them: one bad page that answers like this everywhere must not
+        send all traffic to one node.
         """
-        if node.ejection != "up" or not others or not self._has_share(members):
+        share = min(self.limits.max_share, SOFT_SHARE)
+        if node.ejection != "up" or not others or not self._has_share(members, share):
             return False
         node.kind = "soft"
         node.ejected_until = now + seconds
@@ -135,8 +143,8 @@ class Ejections:
         self.shadowed += 1
         self._recorder.record(node, "shadow", "up", "ejected", cause, now)
 
-    def _has_share(self, members: int) -> bool:
-        if self.count < max(1, int(self.limits.max_share * members)):
+    def _has_share(self, members: int, share: float) -> bool:
+        if self.count < max(1, int(share * members)):
             return True
         self.refused += 1
         return False

@@ -71,23 +71,25 @@ class WaitingLine(Generic[T]):
         self._count += 1
         return ticket, pushed
 
-    def take(self, now: float) -> Ticket[T] | None:
-        """The next one whose time is not over, or None."""
+    def next(self, now: float) -> Ticket[T] | None:
+        """The next one whose time is not over, or None. It stays in the line: `cancel` takes it out."""
         while self._heap:
             _, _, ticket = self._heap[0]
             if ticket.waiting and ticket.deadline <= now:
                 # Left in place: `expire` is what tells its owner.
                 later = [e for e in self._heap if e[2].waiting and e[2].deadline > now]
-                if not later:
-                    return None
-                ticket = min(later)[2]
-                self.cancel(ticket)
+                return min(later)[2] if later else None
+            if ticket.waiting:
                 return ticket
             heappop(self._heap)
-            if ticket.waiting:
-                self.cancel(ticket)
-                return ticket
         return None
+
+    def take(self, now: float) -> Ticket[T] | None:
+        """The same, and it is out of the line."""
+        ticket = self.next(now)
+        if ticket is not None:
+            self.cancel(ticket)
+        return ticket
 
     def cancel(self, ticket: Ticket[T]) -> None:
         """`ticket` waits no more (the client went away). Repeating it does nothing."""

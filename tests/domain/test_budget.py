@@ -36,6 +36,15 @@ class RetryBudgetTests(SynchronousTestCase):
         self.assertEqual(budget.amplification, 1.0)
         self.assertRaises(ValueError, RetryBudget, -0.1)
 
+    def test_give_back(self) -> None:
+        """An attempt that was granted and not made counts for nothing."""
+        budget = RetryBudget(0.0, 0.1)
+        self.assertTrue(budget.withdraw(0.0))
+        budget.give_back()
+        self.assertEqual((budget.spent, budget.balance(0.0)), (0, 1.0 + 1e-9))
+        self.assertTrue(budget.withdraw(0.0))
+        self.assertFalse(budget.withdraw(0.0))
+
     def test_balance_and_repr(self) -> None:
         """What is left can be read, and the budget says what it is."""
         budget = RetryBudget(0.5, 0.0)

@@ -432,16 +432,25 @@ class EjectionLimitsTests(SynchronousTestCase):
 
     def test_growth_in_a_pool(self) -> None:
         """A target that fails its trial is left alone for longer, and for less again after good service."""
-        pool = pool_of("a", ejections=EjectionLimits(max_seconds=150.0, decay=10.0))
-        node = pool.nodes["a"]
-        fail(pool, 0.0, 3)
-        fail(pool, 60.0)
+        limits = EjectionLimits(max_seconds=150.0, decay=10.0)
+        pool = pool_of("a", "b", ejections=limits)
+        node, other = pool.nodes.values()
+        fail(pool, 0.0, 3, tried=[other])
+        fail(pool, 60.0, tried=[other])
         self.assertEqual(node.ejected_until, 180.0)
-        fail(pool, 180.0)
+        fail(pool, 180.0, tried=[other])
         self.assertEqual(node.ejected_until, 330.0)
-        succeed(pool, 330.0)
-        fail(pool, 350.0, 3)
+        succeed(pool, 330.0, tried=[other])
+        fail(pool, 350.0, 3, tried=[other])
         self.assertEqual(node.ejected_until, 470.0)
+
+    def test_no_growth_without_others(self) -> None:
+        """While nobody else serves, a target is tried as often as ever: growth must not prolong an outage."""
+        pool = pool_of("a", ejections=EjectionLimits(max_seconds=300.0))
+        fail(pool, 0.0, 3)
+        for trial in (60.0, 120.0, 180.0):
+            fail(pool, trial)
+            self.assertEqual(pool.nodes["a"].ejected_until, trial + 60.0)
 
     def test_share(self) -> None:
         """No more than the given share is out at once, those on trial included, but one always may be."""

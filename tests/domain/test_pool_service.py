@@ -365,6 +365,14 @@ class SoftEjectionTests(SynchronousTestCase):
         self.assertFalse(first.soft_eject(7.0, "again", 0.0))
         self.assertFalse(second.soft_eject(0.0, "no time", 0.0))
 
+    def test_never_most(self) -> None:
+        """One bad page that asks for time everywhere takes out half of the targets, no more."""
+        pool = pool_of(*"abcd")
+        asked = [pool.acquire(0.0).soft_eject(60.0, "busy", 0.0) for _ in range(8)]
+        self.assertEqual(sum(asked), 2)
+        self.assertEqual(len(pool.available(0.0)), 2)
+        self.assertEqual(pool.ejections.refused, 6)
+
     def test_checks_leave_it(self) -> None:
         """Good checks do not end a soft ejection early."""
         pool = pool_of("a", "b")

@@ -18,6 +18,19 @@ class WaitingLineTests(SynchronousTestCase):
         self.assertEqual([line.take(1.0).item for _ in "abc"], list("abc"))  # type: ignore[union-attr]
         self.assertIsNone(line.take(1.0))
 
+    def test_next(self) -> None:
+        """Whose turn it is can be seen without losing that one's place."""
+        line: WaitingLine[str] = WaitingLine(5, 10.0)
+        self.assertIsNone(line.next(0.0))
+        line.offer("a", 0.0)
+        line.offer("b", 5.0)
+        first = line.next(1.0)
+        assert first is not None
+        self.assertEqual((first.item, len(line)), ("a", 2))
+        later = line.next(11.0)
+        assert later is not None
+        self.assertEqual((later.item, line.next(16.0)), ("b", None))
+
     def test_priority(self) -> None:
         """A lower priority number goes first."""
         line: WaitingLine[str] = WaitingLine(5, 10.0)

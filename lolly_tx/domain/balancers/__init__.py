@@ -6,6 +6,7 @@ May import: domain. Used by: service.build (makes a pool's balancer), config (to
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
 from lolly_tx.domain.balancers.consistent_hash import ConsistentHash
@@ -21,6 +22,7 @@ if TYPE_CHECKING:  # pragma: no cover
     from random import Random
 
 Factory = Callable[..., IBalancer]
+NO_SETTINGS: Mapping[str, Any] = MappingProxyType({})
 
 
 class UnknownBalancer(LookupError):
@@ -66,9 +68,14 @@ class Balancers:
         return factory(random=random, **settings)
 
     def _sticky(
-        self, random: Random, fallback: str = "round_robin", **settings: Any
+        self,
+        random: Random,
+        fallback: str = "round_robin",
+        fallback_settings: Mapping[str, Any] = NO_SETTINGS,
+        **settings: Any,
     ) -> IBalancer:
         """Sticky over any other, given by its name."""
         if fallback == "sticky":
             raise ValueError("sticky cannot fall back to sticky")
-        return Sticky(random, fallback=self.make(fallback, {}, random), **settings)
+        made = self.make(fallback, fallback_settings, random)
+        return Sticky(random, fallback=made, **settings)
