@@ -31,6 +31,7 @@ from lolly_tx.domain.interfaces import (
     IEventSink,
     IOutcomeAccrual,
     IOutcomeListener,
+    IPreviewBalancer,
     IRankingBalancer,
     IReleaseListener,
 )
@@ -117,6 +118,7 @@ class BalancerContract(_Base):
             "released": IReleaseListener,
             "finished": IOutcomeListener,
             "bound": IBindingBalancer,
+            "preview": IPreviewBalancer,
         }
         for name, interface in further.items():
             if interface.providedBy(balancer):
@@ -181,6 +183,24 @@ class BalancerContract(_Base):
         self.assertEqual(len({lease.node for lease in leases}), 12)
         tried = [lease.node for lease in leases]
         self.assertRaises(AllTried, pool.acquire, 0.0, b"key", tried)
+
+    def test_contract_preview(self) -> None:
+        """A preview is the next pick, however often it is asked for, and whatever else happens before."""
+        pool = self._pool(
+            *"abc", fake_target("d", weight=5), fake_target("e", weight=7)
+        )
+        preview = getattr(pool.balancer, "preview", None)
+        if preview is None:
+            return
+        candidates = pool.available(0.0)
+        for i, key in enumerate(self._keys(200)):
+            said = [preview(candidates, key) for _ in range(i % 3 + 1)]
+            if said[0] is None:
+                continue
+            lease = pool.acquire(0.0, key)
+            self.assertEqual(said, [lease.node] * len(said))
+            if i % 4:
+                lease.release(0.0)
 
     def test_contract_backups(self) -> None:
         """Backups wait until no primary is available."""

@@ -28,26 +28,26 @@ class _Penalty:
         self.seconds = seconds
         self.min_rises = min_rises
         self.penalised = False
-        self._rises = 0
+        self.rises = 0
 
     def reset(self) -> None:
         """Forget everything."""
         self.penalised = False
-        self._rises = 0
+        self.rises = 0
 
     def succeeded(self, now: float) -> bool:
         """A good probe, or a trial that went well."""
         if not self.penalised:
             return False
-        self._rises += 1
-        if self._rises < self.min_rises:
+        self.rises += 1
+        if self.rises < self.min_rises:
             return False
         self.reset()
         return True
 
     def failed(self, now: float) -> float | None:
         """A bad probe, or a trial that failed."""
-        self._rises = 0
+        self.rises = 0
         return self.seconds if self.penalised else None
 
     def heard(self, outcome: Outcome, now: float) -> float | None:
@@ -56,7 +56,7 @@ class _Penalty:
 
     def _eject(self) -> float:
         self.penalised = True
-        self._rises = 0
+        self.rises = 0
         return self.seconds
 
 

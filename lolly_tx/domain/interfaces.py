@@ -40,6 +40,13 @@ class IRankingBalancer(IBalancer):
         """All of `candidates` in order of preference."""
 
 
+class IPreviewBalancer(IBalancer):
+    """A balancer that can say whom it would choose without doing so."""
+
+    def preview(candidates: Sequence[Node], key: bytes | None) -> Node | None:
+        """What `pick` would answer now, leaving the next answer of `pick` as it is; None when chance decides."""
+
+
 class IReleaseListener(Interface):
     """A balancer that wants to know when an exchange ends."""
 
@@ -132,4 +139,20 @@ class IPluginFactory(Interface):
     settings = Attribute("An attrs class: the accepted keys with their defaults.")
 
     def build(settings: Any, deps: Any) -> Any:
-        """Build from validated `settings`; `deps` has `clock`, `random` and `log`."""
+        """Build from validated `settings`, an instance of the class above. `deps`: see `service.registry.Deps`."""
+
+
+class IBalancerFactory(IPluginFactory):
+    """Builds an `IBalancer`, one for each tier of a pool."""
+
+
+class IHealthCheckFactory(IPluginFactory):
+    """Builds an `IHealthCheck`, for `health.type` and its `health.settings`."""
+
+
+class IAccrualFactory(IPluginFactory):
+    """Builds an `IAccrual`, one for each target."""
+
+
+class IEventSinkFactory(IPluginFactory):
+    """Builds an `IEventSink`."""

@@ -18,6 +18,7 @@ from lolly_tx.domain.balancers.least_conn import LeastConn
 from lolly_tx.domain.concurrency import AdaptiveLimit
 from lolly_tx.domain.ejection import EjectionLimits
 from lolly_tx.domain.errors import AllDown, AllFull, AllTried
+from lolly_tx.domain.foresight import Foresight, foresee
 from lolly_tx.domain.health import Initial, Thresholds
 from lolly_tx.domain.interfaces import IAccrual, IBalancer, IEventSink
 from lolly_tx.domain.lease import Lease
@@ -371,3 +372,11 @@ class Pool(Roster):
         self._settle(now)
         node = self._bound_node(bond, ()) if bond and self._bound else None
         return explain(self._order, self.nodes.values(), key, node)
+
+    def foresee(
+        self, now: float, key: bytes | None = None, bond: bytes | None = None
+    ) -> Foresight:
+        """Whom an exchange of that key would get now; takes no turn away."""
+        self._settle(now)
+        node = self._bound_node(bond, ()) if bond and self._bound else None
+        return foresee(self._order, key, node, self.panic_odds)

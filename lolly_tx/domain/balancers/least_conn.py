@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING
 
 from zope.interface import implementer
 
-from lolly_tx.domain.interfaces import IBalancer, IReleaseListener
+from lolly_tx.domain.interfaces import IPreviewBalancer, IReleaseListener
 from lolly_tx.domain.node import Node
 
 if TYPE_CHECKING:  # pragma: no cover
@@ -27,7 +27,7 @@ _FEW = 8
 _HEAVIER = float("inf")
 
 
-@implementer(IBalancer, IReleaseListener)
+@implementer(IPreviewBalancer, IReleaseListener)
 class LeastConn:
     """The least (in flight + 1) / weight; ties in turn."""
 
@@ -63,6 +63,14 @@ class LeastConn:
             valid[node] = turn
             heapreplace(heap, (actual, turn, node))
         return candidates[0]
+
+    def preview(self, candidates: Sequence[Node], key: bytes | None) -> Node:
+        """The least loaded, and the next of equal ones stays the next."""
+        turn = self._turn
+        node = self.pick(candidates, key)
+        if len(candidates) <= _FEW:
+            self._turn = turn
+        return node
 
     def released(self, node: Node) -> None:
         """`node` has one exchange less."""

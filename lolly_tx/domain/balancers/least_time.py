@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING
 
 from zope.interface import implementer
 
-from lolly_tx.domain.interfaces import IBalancer, IOutcomeListener
+from lolly_tx.domain.interfaces import IOutcomeListener, IPreviewBalancer
 from lolly_tx.domain.node import NO_COST, Node
 
 if TYPE_CHECKING:  # pragma: no cover
@@ -34,7 +34,7 @@ _FASTEST = 1e-5
 _UNMEASURED_BUSY = 1e9
 
 
-@implementer(IBalancer, IOutcomeListener)
+@implementer(IOutcomeListener, IPreviewBalancer)
 class LeastTime:
     """The balancer by latency.
 
@@ -69,6 +69,15 @@ class LeastTime:
             if load < least:
                 best, least = node, load
         return best
+
+    def preview(self, candidates: Sequence[Node], key: bytes | None) -> Node | None:
+        """The least loaded; None when two are drawn."""
+        if len(candidates) > _FEW:
+            return None
+        turn = self._turn
+        node = self.pick(candidates, key)
+        self._turn = turn
+        return node
 
     def finished(self, node: Node, seconds: float, ok: bool, now: float) -> None:
         """An exchange took `seconds`."""

@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING
 
 from zope.interface import implementer
 
-from lolly_tx.domain.interfaces import IBalancer
+from lolly_tx.domain.interfaces import IPreviewBalancer
 from lolly_tx.domain.node import Node
 
 if TYPE_CHECKING:  # pragma: no cover
@@ -48,7 +48,7 @@ def smooth(weights: Sequence[int]) -> list[int]:
     return turns
 
 
-@implementer(IBalancer)
+@implementer(IPreviewBalancer)
 class RoundRobin:
     """Each in turn, as often as its weight says."""
 
@@ -56,12 +56,25 @@ class RoundRobin:
         self._candidates: Sequence[Node] = ()
         self._turns: Iterator[Node] = iter(())
         self._deadlines: dict[str, float] = {}
+        self._order: list[Node] = []
 
     def pick(self, candidates: Sequence[Node], key: bytes | None) -> Node:
         """The next in turn."""
         if candidates is not self._candidates:
             self._prepare(candidates)
         return next(self._turns)
+
+    def preview(self, candidates: Sequence[Node], key: bytes | None) -> Node:
+        """The next in turn, who keeps the turn."""
+        if candidates is not self._candidates:
+            self._prepare(candidates)
+        if not self._order:
+            deadlines = self._deadlines
+            return min(candidates, key=lambda node: deadlines[node.id])
+        # All around once, to where it was.
+        self._order = list(islice(self._turns, len(self._order)))
+        self._turns = cycle(self._order)
+        return self._order[0]
 
     def _prepare(self, candidates: Sequence[Node]) -> None:
         """New candidates: go on with the node whose turn it is, so that a change favours nobody."""
@@ -82,6 +95,7 @@ class RoundRobin:
             whole = _whole(weights)
             turns = sum(whole)
             if not 0 < turns <= _LONGEST_CYCLE:
+                self._order = []
                 self._turns = self._by_deadline(candidates)
                 return
             if turns * len(whole) <= _SMOOTH_WORK:
@@ -91,6 +105,7 @@ class RoundRobin:
         if first is not None:
             at = order.index(first)
             order = order[at:] + order[:at]
+        self._order = order
         self._turns = cycle(order)
 
     def _by_deadline(self, candidates: Sequence[Node]) -> Iterator[Node]:
@@ -105,12 +120,19 @@ class RoundRobin:
         ]
         heapify(heap)
         self._deadlines = deadlines = {n.id: at for at, _, n in heap}
-        while True:
-            at, i, node = heap[0]
-            at += 1 / node.weight
-            deadlines[node.id] = at
-            heapreplace(heap, (at, i, node))
-            yield node
+        return _in_line(heap, deadlines)
+
+
+def _in_line(
+    heap: list[tuple[float, int, Node]], deadlines: dict[str, float]
+) -> Iterator[Node]:
+    """Always the one of the earliest deadline; `deadlines` are kept as those of the next turn."""
+    while True:
+        at, i, node = heap[0]
+        at += 1 / node.weight
+        deadlines[node.id] = at
+        heapreplace(heap, (at, i, node))
+        yield node
 
 
 def _whole(weights: Sequence[float]) -> list[int]:

@@ -6,7 +6,8 @@ from collections import Counter
 
 from twisted.trial.unittest import SynchronousTestCase
 
-from lolly_tx.domain.balancers.round_robin import smooth
+from lolly_tx.domain.balancers.round_robin import RoundRobin, smooth
+from lolly_tx.testing import fake_pool
 from tests.domain.pools import picks, pool_of, target
 
 
@@ -86,3 +87,13 @@ class RoundRobinTests(SynchronousTestCase):
         """One cycle gives each index its weight in turns."""
         turns = smooth([4, 3, 9])
         self.assertEqual([turns.count(i) for i in range(3)], [4, 3, 9])
+
+    def test_preview_of_odd_weights(self) -> None:
+        """Also with weights that make no cycle the next turn can be seen without taking it."""
+        pool = fake_pool("abc", RoundRobin())
+        nodes = tuple(pool.nodes.values())
+        nodes[0].weight = 0.3
+        balancer = RoundRobin()
+        for _ in range(20):
+            said = balancer.preview(nodes, None), balancer.preview(nodes, None)
+            self.assertEqual(said, (balancer.pick(nodes, None),) * 2)

@@ -1,0 +1,165 @@
+"""Why a target is in the state it is in, with the evidence, and what would bring it back.
+
+May import: domain values. Used by: the admin API (`/api/explain/POOL/TARGET`), and through it `lolly explain`.
+
+    summary     one sentence
+    facts       the operator's word, the checks, the traffic, the room: each with its state, since when, and why
+    back        obstacles that all have to go, each with the ways it may go
+    evidence    the last checks and the last failures of traffic
+    history     the events, oldest first
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from lolly_tx.domain.evidence import Sighting
+from lolly_tx.domain.health import Thresholds
+from lolly_tx.domain.node import UNLIMITED, Node
+from lolly_tx.domain.snapshot import describe, event_dict
+
+_BY_OTHERS = {
+    "enabled": ("enabled",),
+    "health": ("health", "drain", "agent"),
+    "ejection": ("ejection",),
+}
+"""The facts of events that explain each fact of availability."""
+
+
+def account(
+    node: Node, thresholds: Thresholds, now: float, next_check: float | None = None
+) -> dict[str, Any]:
+    """Everything about `node` at `now`. `next_check`: when it is checked next (monotonic), None when it is not."""
+    obstacles = ways_back(node, thresholds, now, next_check)
+    evidence = node.evidence
+    return {
+        "pool": node.pool.name,
+        "id": node.id,
+        "address": node.target.address,
+        "available": node.available and not node.full,
+        "why_not": node.why_not(),
+        "summary": summary(node, obstacles),
+        "facts": facts(node, thresholds, now),
+        "back": obstacles,
+        "next_check_in_seconds": (
+            None if next_check is None else round(max(0.0, next_check - now), 3)
+        ),
+        "evidence": {
+            "checks": [_seen(one, now) for one in evidence.checks],
+            "failures": [_seen(one, now) for one in evidence.failures],
+        },
+        "history": [event_dict(event, now) for event in node.history],
+        "state": describe(node, thresholds, now),
+    }
+
+
+def facts(node: Node, thresholds: Thresholds, now: float) -> list[dict[str, Any]]:
+    """The facts of availability in the order they are asked, and after them the room."""
+    health = node.health
+    missing = health.missing(thresholds)
+    kind = "good" if not health.up else "bad"
+    if node.health.checked is None:
+        checks = "never checked"
+    else:
+        checks = (
+            f"{missing} more {kind} check{'s' if missing > 1 else ''} would flip it"
+        )
+    traffic = repr(node.accrual) if node.accrual is not None else "not watched"
+    room = "no limit" if node.room == UNLIMITED else f"room for {node.room}"
+    return [
+        _fact(node, "enabled", node.enabled, node.enabled == "up", "", now),
+        _fact(node, "health", health.word, node.well and not node.lame, checks, now),
+        _fact(
+            node,
+            "ejection",
+            node.ejection,
+            node.ejection != "ejected",
+            f"{traffic}, {node.streak} in a row" if node.streak else traffic,
+            now,
+        ),
+        {
+            "fact": "room",
+            "state": "full" if node.full else "free",
+            "good": not node.full,
+            "detail": f"{node.in_flight} in flight, {room}",
+            "since_seconds": None,
+            "cause": "",
+        },
+    ]
+
+
+def _fact(
+    node: Node, fact: str, state: str, good: bool, detail: str, now: float
+) -> dict[str, Any]:
+    names = _BY_OTHERS[fact]
+    last = next((e for e in reversed(node.history) if e.fact in names), None)
+    return {
+        "fact": fact,
+        "state": state,
+        "good": good,
+        "detail": detail,
+        "since_seconds": None if last is None else round(max(0.0, now - last.at), 3),
+        "cause": "" if last is None else last.cause,
+    }
+
+
+def ways_back(
+    node: Node, thresholds: Thresholds, now: float, next_check: float | None
+) -> list[list[str]]:
+    """What keeps new exchanges away: for each obstacle the ways it may go, any of which is enough."""
+    obstacles: list[list[str]] = []
+    if node.enabled != "up":
+        obstacles.append(["when the operator enables it"])
+    if node.agent.word != "up":
+        word = "ready" if node.agent.admin != "up" else "a weight above 0"
+        obstacles.append([f"when its agent says {word}"])
+    if node.lame:
+        obstacles.append(["after a good check that is no 404"])
+    if not node.health.up:
+        obstacles.append([_checks(node.health.missing(thresholds), now, next_check)])
+    if not node.agent.up:
+        obstacles.append(["when its agent says up"])
+    if node.ejection == "ejected":
+        obstacles.append(_out_of_ejection(node, now, next_check))
+    if not obstacles and node.full:
+        trial = node.ejection == "trial"
+        obstacles.append(
+            ["when the trial in flight ends well" if trial else "when an exchange ends"]
+        )
+    return obstacles
+
+
+def _out_of_ejection(node: Node, now: float, next_check: float | None) -> list[str]:
+    left = max(0.0, node.ejected_until - now)
+    then = "" if node.kind == "soft" else ", for one trial request"
+    ways = [f"in {left:.1f} s{then}"]
+    needed = getattr(node.accrual, "min_rises", None)
+    if node.kind == "passive" and needed is not None and next_check is not None:
+        missing = max(1, needed - getattr(node.accrual, "rises", 0))
+        ways.append(_checks(missing, now, next_check))
+    return ways
+
+
+def _checks(count: int, now: float, next_check: float | None) -> str:
+    text = f"after {count} more good check{'s in a row' if count > 1 else ''}"
+    if next_check is None:
+        return f"{text} (none is planned)"
+    return f"{text} (the next in {max(0.0, next_check - now):.1f} s)"
+
+
+def summary(node: Node, obstacles: list[list[str]]) -> str:
+    """One sentence: what it is, and how it comes back."""
+    if not obstacles:
+        trial = node.ejection == "trial"
+        return "waits for one trial request" if trial else "takes new exchanges"
+    ways = "; and ".join(", or ".join(one) for one in obstacles)
+    return f"{node.why_not() or 'out'}: back {ways}"
+
+
+def _seen(one: Sighting, now: float) -> dict[str, Any]:
+    return {
+        "seconds_ago": round(max(0.0, now - one.at), 3),
+        "ok": one.ok,
+        "cause": one.cause,
+        "took_seconds": None if one.seconds is None else round(one.seconds, 6),
+    }
