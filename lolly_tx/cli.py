@@ -88,6 +88,56 @@ class CheckCommand(Command):
         return 0
 
 
+class SimulateCommand(Command):
+    """`lolly simulate`: how a configuration does when things go wrong."""
+
+    synopsis = "[options] CONFIG SCENARIO"
+    longdesc = (
+        "Run a pool of a configuration under a virtual clock against the targets and"
+        " the clients that a scenario describes, and report what happens. The pool, its"
+        " checks and its retries are the real ones. The same seed gives the same output."
+    )
+    optParameters: ClassVar = [
+        ["pool", "p", "", "The pool, in place of the scenario's."],
+        ["seed", "s", 0, "What chance begins with.", int],
+        ["diff", "d", "", "Another configuration, to be set beside the first one."],
+    ]
+    optFlags: ClassVar = [["json", "j", "Print everything, as JSON."]]
+
+    def parseArgs(self, config: str = "", scenario: str = "") -> None:
+        """Take the names of the files."""
+        self["config"], self["scenario"] = config, scenario
+
+    def postOptions(self) -> None:
+        """Both files are needed."""
+        if not self["scenario"]:
+            raise usage.UsageError("needs a CONFIG and a SCENARIO")
+
+    def run(self, out: TextIO, err: TextIO) -> int:
+        """Print the report, the comparison, or the errors of the files."""
+        # Only this command needs all that a running proxy needs.
+        from lolly_tx.simulate.command import simulation
+
+        try:
+            text = simulation(
+                self["config"],
+                self["scenario"],
+                environ=os.environ,
+                names=installed_names(),
+                pool=self["pool"],
+                seed=self["seed"],
+                other=self["diff"],
+                as_json=bool(self["json"]),
+            )
+        except ConfigErrors as errors:
+            out.write(f"{errors}\n")
+            count = len(errors.problems)
+            err.write(f"{count} error{'' if count == 1 else 's'}\n")
+            return 1
+        out.write(text)
+        return 0
+
+
 class LollyOptions(usage.Options):
     """`lolly`: what comes before the subcommand."""
 
@@ -99,6 +149,12 @@ class LollyOptions(usage.Options):
             None,
             CheckCommand,
             "Validate a configuration, print what it implies.",
+        ],
+        [
+            "simulate",
+            None,
+            SimulateCommand,
+            "Try a configuration against modelled outages.",
         ],
     ]
 

@@ -1,0 +1,83 @@
+"""Active checks against modelled targets.
+
+The checker is the production one; only the probe itself, which would need a network, asks
+the model here.
+
+May import: net.expectation, config, domain, simulate. Used by: simulate.world.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+
+from twisted.internet.defer import Deferred
+from zope.interface import implementer
+
+from lolly_tx.config.pools import Health
+from lolly_tx.domain.health import Observation
+from lolly_tx.domain.interfaces import IHealthCheck
+from lolly_tx.domain.target import Target
+from lolly_tx.net.expectation import accepted_statuses
+from lolly_tx.simulate.targets import Answer, ModelledTarget
+
+Schedule = Callable[[float, Callable[..., None], object, object], None]
+
+_SAYS = {
+    "refused": "connection refused",
+    "unreachable": "no connection in {:g} s",
+    "silent": "no answer in {:g} s",
+    "reset": "connection closed without an answer",
+}
+
+
+@implementer(IHealthCheck)
+class ModelledCheck:
+    """Probes the model of a target; what it sees is what the traffic would see.
+
+    `schedule(at, call, a, b)`: puts `call(at, a, b)` on the event queue. Header fields
+    and bodies are not modelled: they match whenever the status does.
+    """
+
+    def __init__(
+        self,
+        models: Mapping[str, ModelledTarget],
+        settings: Health,
+        now: Callable[[], float],
+        schedule: Schedule,
+    ) -> None:
+        self.probes = 0
+        self._models = models
+        self._settings = settings
+        self._good = accepted_statuses(settings.match.status)
+        self._now = now
+        self._schedule = schedule
+
+    def check(self, target: Target) -> Deferred[Observation]:
+        """Probe once; see `IHealthCheck`."""
+        self.probes += 1
+        now = self._now()
+        answer = self._models[target.id].answer(now, probe=True)
+        seconds = min(answer[0], self._settings.timeout)
+        done: Deferred[Observation] = Deferred()
+        self._schedule(now + seconds, self._over, done, self._verdict(answer))
+        return done
+
+    def _verdict(self, answer: Answer) -> Observation:
+        seconds, status, trouble = answer
+        limit = self._settings.timeout
+        if not trouble and seconds > limit:
+            trouble = "silent"
+        if trouble:
+            return Observation(False, _SAYS[trouble].format(limit))
+        if self._settings.type == "tcp":
+            return Observation(True, "connected", seconds)
+        path = self._settings.path
+        return Observation(
+            status in self._good, f"{status} from {path}", seconds, status
+        )
+
+    def _over(
+        self, now: float, done: Deferred[Observation], verdict: Observation
+    ) -> None:
+        if not done.called:
+            done.callback(verdict)

@@ -1,0 +1,203 @@
+"""The simulated world: one clock, one queue of events, and the production pool in it.
+
+    arrivals --+                     +--> Journey --> pool, retry, budget
+               +--> queue of events -+
+    answers ---+    and Clock timers +--> HealthChecker, deadlines
+
+Requests live on the queue and cost no Deferred and no timer. Production code that needs
+a reactor (the checker, the waiting room) gets a `task.Clock`, which is only moved when one
+of its timers is due or an event happens.
+
+May import: service, net, config, domain, simulate. Used by: cli (through `simulate`), tests.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from heapq import heappop, heappush
+from random import Random
+from typing import Any
+
+import attrs
+from twisted.internet.task import Clock
+
+from lolly_tx.config.model import Config, PoolSettings
+from lolly_tx.domain.balancers import Balancers
+from lolly_tx.domain.forwarding import TrustedPeers
+from lolly_tx.domain.lease import Lease
+from lolly_tx.net.deadlines import Deadlines
+from lolly_tx.service.pools import Deps, run_pool
+from lolly_tx.simulate.faults import NEVER, Window, Windows
+from lolly_tx.simulate.journey import Journey
+from lolly_tx.simulate.load import Client, arrivals
+from lolly_tx.simulate.probes import ModelledCheck
+from lolly_tx.simulate.recording import Recording
+from lolly_tx.simulate.scenario import Scenario, TargetModel, Word, chosen
+from lolly_tx.simulate.targets import ModelledTarget
+from lolly_tx.wire.http1 import HeadLimits
+
+_Event = tuple[float, int, Callable[..., None], Any, Any]
+
+
+class World:
+    """Everything of one run. `seed`: the same one gives the same run, to the byte."""
+
+    def __init__(
+        self, config: Config, settings: PoolSettings, scenario: Scenario, seed: int = 0
+    ) -> None:
+        self.config = config
+        self.settings = settings
+        self.scenario = scenario
+        self.seed = seed
+        self.clock = Clock()
+        self.now: Callable[[], float] = self.clock.seconds
+        self.recording = Recording(scenario.duration)
+        self.open = 0
+        """Requests that are not over."""
+        self.patience = scenario.load.patience
+        self.read_timeout = settings.timeout.read
+        self.connect_timeout = settings.timeout.connect
+        self._queue: list[_Event] = []
+        self._number = 0
+        self._deadlines = Deadlines(self.clock, self.now)
+        self.models, self.windows = self._targets()
+        self._running = run_pool(settings, self._deps(), None)
+        self.pool = pool = self._running.pool
+        self.forwarder = self._running.forwarder
+        # A journey has what these two ask of an exchange.
+        self.acquire: Callable[[Any, float], Lease] = self.forwarder.acquire
+        self.room: Any = self.forwarder.room
+        self.recording.nodes = lambda: pool.nodes
+        self.check: ModelledCheck | None = None
+        checker = self._running.checker
+        if checker is not None and settings.health is not None:
+            self.check = ModelledCheck(
+                self.models, settings.health, self.now, self.schedule
+            )
+            checker.check = self.check
+        self._clients = [Client(number) for number in range(scenario.load.clients)]
+        self._whose = self._random("clients")
+        self._arrivals: Iterator[float] = arrivals(
+            scenario.load, scenario.duration, self._random("arrivals")
+        )
+
+    def _random(self, purpose: str) -> Random:
+        """Chance of its own for each purpose, so that one does not disturb the other."""
+        return Random(f"{self.seed}/{purpose}")
+
+    def _deps(self) -> Deps:
+        limits = self.config.limits
+        return Deps(
+            reactor=self.clock,
+            now=self.now,
+            wall=self.now,
+            random=self._random("pool"),
+            events=self.recording,
+            deadlines=self._deadlines,
+            balancers=Balancers(),
+            trusted=TrustedPeers(self.config.trusted_proxies),
+            response_limits=HeadLimits(
+                head_bytes=limits.response_head_size,
+                fields=limits.response_fields,
+                line_bytes=limits.response_head_size,
+            ),
+            interim=limits.interim_responses,
+        )
+
+    def _targets(self) -> tuple[dict[str, ModelledTarget], list[Window]]:
+        """The model of each target, and everything that will be wrong with it."""
+        scenario, targets = self.scenario, self.settings.targets
+        end = scenario.duration
+        windows = [(Windows(f, end), chosen(f.on, targets)) for f in scenario.faults]
+        models = {}
+        for target in targets:
+            model = TargetModel()
+            for one in scenario.targets:
+                if target in chosen(one.on, targets):
+                    model = one
+            models[target.id] = ModelledTarget(
+                model,
+                [w for w, struck in windows if target in struck],
+                self._random(f"target {target.id}"),
+                self._random(f"probes of {target.id}"),
+            )
+        found = [
+            Window(target.id, start, stop, one)
+            for one, struck in windows
+            for target in struck
+            for start, stop in one.all(end)
+        ]
+        return models, found
+
+    # -- events
+
+    def schedule(
+        self, at: float, call: Callable[..., None], a: Any = None, b: Any = None
+    ) -> None:
+        """Have `call(at, a, b)` called at that time."""
+        self._number = number = self._number + 1
+        heappush(self._queue, (at, number, call, a, b))
+
+    def run(self) -> Recording:
+        """From the beginning until the last request is over."""
+        self._running.start()
+        if self.room is not None:
+            self._deadlines.start()
+        for word in self.scenario.operator:
+            self.schedule(word.at, self._say, word)
+        self._next_arrival()
+        clock, queue = self.clock, self._queue
+        end = self.scenario.duration
+        while True:
+            calls = clock.calls
+            timer = calls[0].getTime() if calls else NEVER
+            if queue and queue[0][0] < timer:
+                event = heappop(queue)
+                at = event[0]
+                if at > end and not self.open:
+                    break
+                clock.rightNow = at
+                event[2](at, event[3], event[4])
+            elif timer > end and not self.open:
+                break
+            else:
+                clock.rightNow = timer
+                clock.advance(0)
+        self._running.stop()
+        self._deadlines.stop()
+        self.recording.close()
+        return self.recording
+
+    def _next_arrival(self) -> None:
+        at = next(self._arrivals, None)
+        if at is not None:
+            self.schedule(at, self._arrive)
+
+    def _arrive(self, now: float, _: object, __: object) -> None:
+        load = self.scenario.load
+        chance = self._whose.random
+        client = self._clients[int(chance() * len(self._clients))]
+        post = bool(load.posts) and chance() < load.posts
+        self.open += 1
+        Journey(self, client, post, now).begin(now)
+        self._next_arrival()
+
+    def _say(self, now: float, word: Word, _: object) -> None:
+        for target in chosen(word.on, self.settings.targets):
+            self.pool.set_enabled(target.id, word.word, "operator", now)
+
+
+@attrs.frozen
+class Run:
+    """A finished simulation."""
+
+    world: World
+    recording: Recording
+
+
+def simulate(
+    config: Config, settings: PoolSettings, scenario: Scenario, seed: int = 0
+) -> Run:
+    """Run `scenario` on the pool `settings` of `config`."""
+    world = World(config, settings, scenario, seed)
+    return Run(world, world.run())
