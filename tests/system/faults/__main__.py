@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import asyncio
 import importlib.util
+import logging
 import resource
 import subprocess
 import sys
@@ -34,6 +35,8 @@ def main(arguments: list[str]) -> int:
         parser.error(f"no such test: {', '.join(sorted(unknown))}; there are {known}")
     _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
+    # It says so when one writes to a connection that was just reset, which is the point.
+    logging.getLogger("asyncio").setLevel(logging.ERROR)
     size = Size(LONG if given.long else SHORT, given.seed)
     all_found = []
     for name in given.names or sorted({*SCENARIOS, "L19"}):

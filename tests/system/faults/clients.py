@@ -238,11 +238,77 @@ async def l08(found: Findings, size: Size) -> None:
     found.most("RSS", grown, 100, " MB")
 
 
+@scenario("L08b", "bodies that trickle below the least rate")
+async def trickle(found: Findings, size: Size) -> None:
+    """A body that comes too slowly ends after the grace, one just fast enough goes on."""
+    count = size.pick(20, 300, 600)
+    grace = 10.0
+    rest = '[limits]\nbody_rate = 1000\n[timeouts]\nbody = "5s"\n'
+    post = b"POST /post/x HTTP/1.1\r\nHost: t\r\nContent-Length: 99999\r\n\r\nx"
+    with running_origins(1) as origins:
+        async with watched_proxy(found, pool_config(origins, rest=rest)) as proxy:
+            async with (
+                held_many(count, proxy.port, post) as slow,
+                held_many(count, proxy.port, post) as fast,
+            ):
+                until = time.monotonic() + grace + 2
+                while time.monotonic() < until:
+                    await asyncio.sleep(0.5)
+                    for each in slow:
+                        if each.closed is None:
+                            each.transport.write(b"x" * 10)
+                    for each in fast:
+                        if each.closed is None:
+                            each.transport.write(b"x" * 800)
+                told = sum(b" 408 " in each.received for each in slow)
+                going = sum(each.closed is None for each in fast)
+    found.note("bodies", 2 * count)
+    found.equal("too slow: told so (408)", told, count)
+    found.equal("fast enough: still going", going, count)
+
+
+@scenario("LCAP", "more connections than the cap, most of them idle")
+async def cap(found: Findings, size: Size) -> None:
+    """At the cap idle connections make room; busy ones are never closed for it."""
+    most = size.pick(100, 1000, 4000)
+    rest = f"[limits]\nconnections = {most}\n"
+    tally = Tally()
+    with running_origins(1) as origins:
+        async with watched_proxy(found, pool_config(origins, rest=rest)) as proxy:
+            busy = b"GET /wait/4/busy HTTP/1.1\r\nHost: t\r\n\r\n"
+            half = most // 2
+            async with (
+                held_many(half, proxy.port, busy) as working,
+                held_many(most - half, proxy.port, GET, answered=True) as idle,
+            ):
+                async with held_many(half // 2, proxy.port, GET, answered=True) as new:
+                    served = sum(b" 200 " in each.received for each in new)
+                    shed = sum(each.closed is not None for each in idle)
+                await full_load(
+                    proxy.port, tally, numbered("c", 50), requests=50, connections=5
+                )
+                for each in working:
+                    await asyncio.wait_for(each.heard.wait(), 8)
+                right = sum(b" 200 " in each.received for each in working)
+            # Busy ones only: nothing can be shed, and who comes is told so.
+            async with held_many(most, proxy.port, busy):
+                await asyncio.sleep(0.3)
+                refused = HttpClient(proxy.port)
+                answer = await refused.ask("/body/1/x")
+                refused.close()
+    found.equal("new ones served at the cap", served, half // 2)
+    found.least("idle ones shed", shed, half // 2)
+    found.most("idle ones shed at most", shed, half // 2 + most // 8 + 2)
+    found.equal("busy ones answered", right, half)
+    found.equal("failed", tally.why() or 0, 0)
+    found.equal("all busy: status", answer.status, 503)
+
+
 async def _drip(group: list[Held]) -> None:
     while True:
         await asyncio.sleep(0.5)
         for each in group:
-            if each.closed is None:
+            if each.closed is None and not each.transport.is_closing():
                 each.transport.write(b"x")
 
 
@@ -447,4 +513,4 @@ async def burst(found: Findings, size: Size) -> None:
     found.most("slowest of all", max(took), 2.0, " s")
 
 
-SCENARIOS = (l05, l07, l08, l16, l17, l23, l31, burst)
+SCENARIOS = (l05, l07, l08, trickle, cap, l16, l17, l23, l31, burst)
