@@ -104,7 +104,7 @@ def main() -> int:
     from lolly_tx.domain.health import Thresholds
     from lolly_tx.domain.pool import Pool
     from lolly_tx.domain.target import Target
-    from lolly_tx.net.checks import health_check
+    from lolly_tx.net.check_kinds import health_check
     from lolly_tx.service.checker import HealthChecker
 
     class Silence:

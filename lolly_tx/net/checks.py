@@ -6,14 +6,13 @@ long as the target. The probe itself is a small protocol (`net.probes`), because
 of them a second must be cheap (`benchmarks/probes.py`).
 
 May import: domain, config settings, wire, net.endpoints, net.probes, Twisted. Used by:
-service.checker, service.build.
+net.check_kinds, net.scripts.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable
-from functools import partial
-from typing import Any, ClassVar
+from typing import ClassVar
 from weakref import WeakKeyDictionary
 
 import attrs
@@ -24,35 +23,19 @@ from twisted.internet.interfaces import (
 )
 from zope.interface import implementer
 
-from lolly_tx.config.pools import Health, UpstreamTLS
+from lolly_tx.config.checks import Health
 from lolly_tx.domain.health import Observation
 from lolly_tx.domain.interfaces import IHealthCheck
 from lolly_tx.domain.target import Target
-from lolly_tx.net.endpoints import BadEndpoint, client_endpoint
+from lolly_tx.net.endpoints import BadEndpoint
 from lolly_tx.net.expectation import Expectation, expectation
-from lolly_tx.net.probes import HTTPProbe, Plan, Probe, TCPProbe
+from lolly_tx.net.probes import HTTPProbe, Plan, Probe, TCPProbe, TLSProbe
 from lolly_tx.wire.http1 import ResponseReader, render_fields
 
 USER_AGENT = "Lolly-HealthChecker/1.0"
 
 ConnectTo = Callable[[Target], IStreamClientEndpoint]
-
-
-def health_check(
-    reactor: Any,
-    settings: Health,
-    tls: UpstreamTLS | None = None,
-    *,
-    now: Callable[[], float],
-) -> HTTPCheck | TCPCheck:
-    """Make the check that `settings` describe, over the targets' own endpoints.
-
-    Raises `expectation.BadExpectation` or ValueError for settings that cannot be meant.
-    """
-    # No limit of the endpoint's own: the probe's covers the whole.
-    connect_to = partial(client_endpoint, reactor, tls=tls, timeout=None)
-    kind = TCPCheck if settings.type == "tcp" else HTTPCheck
-    return kind(settings, connect_to, clock=reactor, now=now)
+Now = Callable[[], float]
 
 
 @implementer(IHealthCheck)
@@ -71,7 +54,7 @@ class TCPCheck:
         connect_to: ConnectTo,
         *,
         clock: IReactorTime,
-        now: Callable[[], float],
+        now: Now,
     ) -> None:
         self.settings = settings
         self.clock = clock
@@ -101,18 +84,36 @@ class TCPCheck:
         return probe.done
 
     def _plan(self, target: Target) -> Plan:
-        probed = target
-        if self.settings.port:
-            if target.endpoint:
-                raise BadEndpoint(
-                    f'"{target.endpoint}" is an endpoint string: health.port has no '
-                    "meaning for it"
-                )
-            probed = attrs.evolve(target, port=self.settings.port)
+        probed = self._probed(target, self.settings.port)
         return Plan(self._connect_to(probed), self._request(probed))
+
+    def _probed(self, target: Target, port: int) -> Target:
+        """`target` as it is probed: on `port`, if there is one. Raises `BadEndpoint`."""
+        if not port:
+            return target
+        if target.endpoint:
+            raise BadEndpoint(
+                f'"{target.endpoint}" is an endpoint string: health.port has no '
+                "meaning for it"
+            )
+        return attrs.evolve(target, port=port)
 
     def _request(self, target: Target) -> bytes:
         return b""
+
+
+class TLSCheck(TCPCheck):
+    """A target that does a TLS handshake is up, verified as the pool's traffic would be.
+
+    So is one whose traffic is plain: what is asked about may be another `port`. The
+    parameters are TCPCheck's.
+    """
+
+    probe = TLSProbe
+
+    def _probed(self, target: Target, port: int) -> Target:
+        probed = super()._probed(target, port)
+        return probed if probed.endpoint else attrs.evolve(probed, scheme="https")
 
 
 class HTTPCheck(TCPCheck):
@@ -126,11 +127,12 @@ class HTTPCheck(TCPCheck):
         connect_to: ConnectTo,
         *,
         clock: IReactorTime,
-        now: Callable[[], float],
+        now: Now,
     ) -> None:
         super().__init__(settings, connect_to, clock=clock, now=now)
         match = settings.match
         self.expects: Expectation = expectation(match.status, match.body, match.headers)
+        self.drains = settings.drain_on_404 and 404 not in self.expects.statuses
         self.reader = ResponseReader()
         self._start, self._fields = _request_parts(settings)
 

@@ -7,7 +7,8 @@ r"""The protocols of active checks: one object is one probe on one connection.
 Whatever happens, `done` fires once, and then the timer and the connection are gone. Plain callbacks on few attributes,
 no coroutine and no client library: a thousand of these run every second.
 
-May import: domain, wire, net.expectation, net.failures, Twisted. Used by: net.checks.
+May import: domain, wire, net.expectation, net.failures, Twisted. Used by: net.checks, net.scripts,
+net.agent_channel.
 """
 
 from __future__ import annotations
@@ -19,6 +20,7 @@ from twisted.internet.defer import Deferred
 from twisted.internet.interfaces import (
     IAddress,
     IProtocolFactory,
+    ISSLTransport,
     IStreamClientEndpoint,
 )
 from twisted.internet.protocol import Protocol, connectionDone
@@ -58,14 +60,16 @@ class Probe(Protocol):
         self._timer: Any = None
         self._connecting: Deferred[Any] | None = None
         self._started = 0.0
+        self._limit = 0.0
         self.done: Deferred[Observation] = Deferred(self._cancelled)
 
-    def start(self, plan: Plan) -> None:
-        """Connect, and let things happen."""
+    def start(self, plan: Plan, limit: float | None = None) -> None:
+        """Connect, and let things happen. `limit`: seconds, in place of the check's own."""
         check = self._check
         self._request = plan.request
         self._started = check.now()
-        self._timer = check.clock.callLater(check.timeout, self._expired)
+        self._limit = check.timeout if limit is None else limit
+        self._timer = check.clock.callLater(self._limit, self._expired)
         self._connecting = plan.endpoint.connect(self)
         self._connecting.addErrback(self._eb_connect)
 
@@ -81,7 +85,9 @@ class Probe(Protocol):
             return None
         return self
 
-    def finish(self, ok: bool, cause: str, status: int | None = None) -> None:
+    def finish(
+        self, ok: bool, cause: str, status: int | None = None, drain: bool = False
+    ) -> None:
         """End the probe with a verdict."""
         if self._over:
             return
@@ -89,7 +95,7 @@ class Probe(Protocol):
         if ok or status is not None:
             latency = max(0.0, self._check.now() - self._started)
         self._end()
-        self.done.callback(Observation(ok, cause, latency, status))
+        self.done.callback(Observation(ok, cause, latency, status, drain))
 
     def _end(self) -> None:
         self._over = True
@@ -106,7 +112,7 @@ class Probe(Protocol):
 
     def _expired(self) -> None:
         what = "connection" if self.transport is None else "answer"
-        self.finish(False, f"no {what} in {self._check.timeout:g} s")
+        self.finish(False, f"no {what} in {self._limit:g} s")
 
     def _eb_connect(self, failure: Failure) -> None:
         if self._over:
@@ -133,6 +139,17 @@ class TCPProbe(Probe):
     def connectionMade(self) -> None:
         """That is all there is to know."""
         self.finish(True, "connected")
+
+
+class TLSProbe(Probe):
+    """Satisfied by a TLS handshake, which the endpoint has done by the time there is a connection."""
+
+    def connectionMade(self) -> None:
+        """See that there was one: an endpoint string may well connect without."""
+        if ISSLTransport.providedBy(self.transport):
+            self.finish(True, "TLS handshake complete")
+        else:
+            self.finish(False, "the target's endpoint does no TLS")
 
 
 class HTTPProbe(Probe):
@@ -174,6 +191,10 @@ class HTTPProbe(Probe):
                 self._buffer = rest
                 continue
             expects = check.expects
+            if status == 404 and check.drains:
+                cause = f"404 from {check.settings.path}: no new clients"
+                self.finish(False, cause, status, drain=True)
+                return
             if status not in expects.statuses:
                 self._answered(False, f"{status} from {check.settings.path}", head)
                 return

@@ -16,18 +16,16 @@ from lolly_tx.domain.accrual import ConsecutiveFailures
 from lolly_tx.domain.balancers import Balancers
 from lolly_tx.domain.budget import RetryBudget
 from lolly_tx.domain.forwarding import TrustedPeers, original_client
-from lolly_tx.domain.health import Thresholds
 from lolly_tx.domain.interfaces import IEventSink
 from lolly_tx.domain.pool import Pool
 from lolly_tx.domain.retry import RetryPolicy
 from lolly_tx.domain.target import Target
-from lolly_tx.net.checks import health_check
 from lolly_tx.net.deadlines import Deadlines
 from lolly_tx.net.endpoints import client_endpoint
 from lolly_tx.net.upstream import Upstream, UpstreamLimits
 from lolly_tx.proxy.exchange import Exchange
 from lolly_tx.proxy.forward import Attempts, Forwarder, Key, no_key
-from lolly_tx.service.checker import HealthChecker
+from lolly_tx.service.probing import Probing, ProbingDeps, first_state, probing
 from lolly_tx.wire.http1 import HeadLimits, ResponseReader
 
 
@@ -45,25 +43,29 @@ class Deps:
     trusted: TrustedPeers
     response_limits: HeadLimits
     interim: int
+    probing: ProbingDeps = attrs.field(
+        default=attrs.Factory(
+            lambda self: ProbingDeps(self.reactor, self.now, self.random),
+            takes_self=True,
+        )
+    )
 
 
 @attrs.frozen
 class RunningPool:
-    """The three parts of a pool; `checker` is None when nothing is probed."""
+    """The three parts of a pool."""
 
     pool: Pool
     forwarder: Forwarder
-    checker: HealthChecker | None
+    probing: Probing
 
     def start(self) -> None:
         """Begin to probe."""
-        if self.checker is not None:
-            self.checker.start()
+        self.probing.start()
 
     def stop(self) -> None:
         """Stop probing and close idle connections."""
-        if self.checker is not None:
-            self.checker.stop()
+        self.probing.stop()
         self.forwarder.close()
 
 
@@ -104,18 +106,7 @@ def run_pool(
         key=_key(settings, deps.trusted),
         on_end=on_end,
     )
-    checker = None
-    if settings.health is not None:
-        check = health_check(deps.reactor, settings.health, settings.tls, now=deps.now)
-        checker = HealthChecker(
-            pool,
-            check,
-            settings.health,
-            clock=deps.reactor,
-            now=deps.now,
-            random=deps.random,
-        )
-    return RunningPool(pool, forwarder, checker)
+    return RunningPool(pool, forwarder, probing(settings, pool, deps.probing))
 
 
 def _attempts(settings: PoolSettings) -> Attempts:
@@ -128,7 +119,8 @@ def _attempts(settings: PoolSettings) -> Attempts:
 
 def make_pool(settings: PoolSettings, deps: Deps) -> Pool:
     """The domain object alone."""
-    passive, health = settings.passive, settings.health
+    passive = settings.passive
+    thresholds, initial = first_state(settings)
 
     def accrual() -> ConsecutiveFailures:
         return ConsecutiveFailures(
@@ -142,14 +134,12 @@ def make_pool(settings: PoolSettings, deps: Deps) -> Pool:
         settings.targets,
         balancer=deps.balancers.make(settings.balance, {}, deps.random),
         accrual=accrual if passive.max_fails else None,
-        thresholds=(
-            Thresholds(rise=health.rise, fall=health.fall) if health else Thresholds()
-        ),
+        thresholds=thresholds,
         now=deps.now(),
         events=deps.events,
         random=deps.random,
         all_down=settings.all_down,
-        initial=health.initial if health else "up",
+        initial=initial,
     )
 
 

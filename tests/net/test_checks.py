@@ -23,7 +23,8 @@ from lolly_tx.domain.errors import ProxyError
 from lolly_tx.domain.health import Observation
 from lolly_tx.domain.interfaces import IHealthCheck
 from lolly_tx.domain.target import Target
-from lolly_tx.net.checks import HTTPCheck, TCPCheck, health_check
+from lolly_tx.net.check_kinds import health_check
+from lolly_tx.net.checks import HTTPCheck, TCPCheck
 from lolly_tx.net.endpoints import BadEndpoint
 from lolly_tx.net.expectation import BODY_BYTES, BadExpectation
 from tests.net.connects import Attempt, FakeEndpoint

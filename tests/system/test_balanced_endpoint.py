@@ -24,7 +24,7 @@ from lolly_tx.domain.errors import AllDown, ConnectFailed
 from lolly_tx.domain.target import Target
 from lolly_tx.net.agent import BalancedAgent
 from lolly_tx.net.balanced import BalancedEndpoint, BalancedEndpointFactory
-from lolly_tx.net.checks import health_check
+from lolly_tx.net.check_kinds import health_check
 from lolly_tx.net.directory import RUNNING
 from lolly_tx.net.endpoints import TargetEndpoints
 from lolly_tx.service.checker import HealthChecker

@@ -14,7 +14,7 @@ from twisted.internet.ssl import DefaultOpenSSLContextFactory
 from lolly_tx.config.pools import Health, UpstreamTLS
 from lolly_tx.domain.health import Observation
 from lolly_tx.domain.target import Target
-from lolly_tx.net.checks import health_check
+from lolly_tx.net.check_kinds import health_check
 from tests.net.fakes import SteppingTestCase, open_descriptors
 
 

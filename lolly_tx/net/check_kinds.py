@@ -1,0 +1,151 @@
+"""The types of active checks by name; built-in ones and those of plugins come in through the same door.
+
+May import: domain, config settings, net. Used by: service.pools, and whoever registers a plugin's type.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from functools import partial
+from random import Random
+from typing import Any
+
+import attrs
+from twisted.internet.interfaces import IReactorTime
+from twisted.logger import Logger
+from zope.interface import implementer
+
+from lolly_tx.config.checks import Health
+from lolly_tx.config.pools import UpstreamTLS
+from lolly_tx.domain.interfaces import IHealthCheck, IPluginFactory
+from lolly_tx.net.checks import ConnectTo, HTTPCheck, Now, TCPCheck, TLSCheck
+from lolly_tx.net.datagrams import UDPCheck
+from lolly_tx.net.endpoints import client_endpoint
+from lolly_tx.net.scripts import ScriptCheck
+
+
+class UnknownCheck(LookupError):
+    """No check of that type is registered."""
+
+
+class BadCheckSettings(ValueError):
+    """The settings of a check cannot be meant. The text names the check and the reason."""
+
+
+@attrs.frozen
+class CheckDeps:
+    """What the factory of a check may use.
+
+    `reactor`: sockets, time, resolver. `clock`: for limits. `now`: seconds, monotonic. `random`: seeded in tests.
+    `health`: the whole table, for `timeout`, `port` and the like. `tls`: of the pool. `connect_to`: the endpoint of a
+    target with the pool's TLS, without a limit of its own.
+    """
+
+    reactor: Any
+    clock: IReactorTime
+    now: Now
+    random: Random
+    log: Logger
+    health: Health
+    tls: UpstreamTLS | None
+    connect_to: ConnectTo
+
+
+@implementer(IPluginFactory)
+@attrs.frozen
+class BuiltIn:
+    """A type of check whose settings are the whole `health` table."""
+
+    name: str
+    build: Callable[[Health, CheckDeps], IHealthCheck]
+    settings: type = Health
+
+
+def _over_a_connection(kind: type[TCPCheck]) -> Callable[[Health, CheckDeps], Any]:
+    def build(settings: Health, deps: CheckDeps) -> IHealthCheck:
+        return kind(settings, deps.connect_to, clock=deps.clock, now=deps.now)
+
+    return build
+
+
+def _over_datagrams(settings: Health, deps: CheckDeps) -> Any:
+    return UDPCheck(settings, reactor=deps.reactor, now=deps.now)
+
+
+BUILT_IN = (
+    BuiltIn("http", _over_a_connection(HTTPCheck)),
+    BuiltIn("tcp", _over_a_connection(TCPCheck)),
+    BuiltIn("tls", _over_a_connection(TLSCheck)),
+    BuiltIn("script", _over_a_connection(ScriptCheck)),
+    BuiltIn("udp", _over_datagrams),
+)
+
+
+class CheckKinds:
+    """A registry of factories (`IPluginFactory`) of checks (`IHealthCheck`), by the name in `health.type`."""
+
+    def __init__(self, factories: Iterable[Any] = BUILT_IN) -> None:
+        self._factories: dict[str, Any] = {}
+        for factory in factories:
+            self.register(factory)
+
+    def names(self) -> list[str]:
+        """All names, sorted."""
+        return sorted(self._factories)
+
+    def register(self, factory: Any) -> None:
+        """Add a factory under its name. ValueError when the name is taken."""
+        if factory.name in self._factories:
+            raise ValueError(f"there is already a check {factory.name!r}")
+        self._factories[factory.name] = factory
+
+    def make(
+        self,
+        reactor: Any,
+        health: Health,
+        tls: UpstreamTLS | None = None,
+        *,
+        now: Now,
+        random: Random,
+    ) -> IHealthCheck:
+        """The check that `health` describes, over the targets' own endpoints.
+
+        Raises `UnknownCheck`, or `BadCheckSettings` for settings the factory refuses.
+        """
+        try:
+            factory = self._factories[health.type]
+        except KeyError:
+            known = ", ".join(self.names())
+            raise UnknownCheck(
+                f"no check {health.type!r}; there are: {known}"
+            ) from None
+        deps = CheckDeps(
+            reactor=reactor,
+            clock=reactor,
+            now=now,
+            random=random,
+            log=Logger(f"lolly_tx.check.{health.type}"),
+            health=health,
+            tls=tls,
+            # No limit of the endpoint's own: the probe's covers the whole.
+            connect_to=partial(client_endpoint, reactor, tls=tls, timeout=None),
+        )
+        try:
+            settings = health
+            if factory.settings is not Health:
+                settings = factory.settings(**health.settings)
+            check: IHealthCheck = factory.build(settings, deps)
+        except (TypeError, ValueError) as e:
+            raise BadCheckSettings(f'check of type "{health.type}": {e}') from e
+        return check
+
+
+def health_check(
+    reactor: Any,
+    settings: Health,
+    tls: UpstreamTLS | None = None,
+    *,
+    now: Now,
+) -> IHealthCheck:
+    """Make the check of a built-in type that `settings` describe; see `CheckKinds.make`."""
+    return CheckKinds().make(reactor, settings, tls, now=now, random=Random())

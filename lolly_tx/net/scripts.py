@@ -1,0 +1,257 @@
+"""Scripted probes: send and expect, step by step, on one connection or several.
+
+What an earlier step has matched is taken away; what came after it is kept for the next, so that answers may arrive
+together. Steps need not match everything in between. A regular expression is not searched at every byte that trickles
+in: after some looks only when there is a quarter more to see, and at the end, so that a target that dribbles costs
+no more than one that answers (256 KiB are read in all).
+
+May import: domain, config settings, net.checks, net.probes, Twisted. Used by: net.check_kinds, net.datagrams.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from typing import ClassVar
+from weakref import WeakKeyDictionary
+
+import attrs
+from twisted.internet.defer import Deferred
+from twisted.internet.interfaces import IReactorTime, IStreamClientEndpoint
+from twisted.internet.protocol import connectionDone
+from twisted.python.failure import Failure
+
+from lolly_tx.config.checks import Health, Step
+from lolly_tx.domain.health import Observation
+from lolly_tx.domain.target import Target
+from lolly_tx.net.checks import ConnectTo, Now, TCPCheck
+from lolly_tx.net.endpoints import BadEndpoint
+from lolly_tx.net.expectation import BODY_BYTES
+from lolly_tx.net.failures import translate
+from lolly_tx.net.probes import Plan, Probe
+
+_FREE_LOOKS = 64
+_LONGEST_SHOWN = 40
+
+
+@attrs.frozen
+class Expected:
+    """What one step waits for: bytes as they are, or a pattern. `shown`: for a person."""
+
+    literal: bytes
+    pattern: re.Pattern[bytes] | None
+    shown: str
+
+    def end_in(self, data: bytes | bytearray, start: int = 0) -> int:
+        """Where the first match in `data` ends, -1 for none. `start`: bytes that cannot be part of a literal one."""
+        if self.pattern is not None:
+            match = self.pattern.search(data)
+            return match.end() if match is not None else -1
+        at = data.find(self.literal, max(0, start - len(self.literal) + 1))
+        return at + len(self.literal) if at >= 0 else -1
+
+
+@attrs.frozen
+class Line:
+    """One step, compiled. `number`: as in the settings, from 1."""
+
+    number: int
+    sent: bytes
+    expected: Expected | None
+
+
+@attrs.frozen
+class Segment:
+    """Steps on one connection. `port`: of the target; 0 = its own."""
+
+    port: int
+    lines: tuple[Line, ...]
+
+
+def compile_steps(steps: Sequence[Step], port: int = 0) -> tuple[Segment, ...]:
+    """The steps in segments, a new one where they ask for a connection. Raises ValueError."""
+    segments: list[Segment] = []
+    lines: list[Line] = []
+    for number, step in enumerate(steps, 1):
+        if (step.port or step.connect) and lines:
+            segments.append(Segment(port, tuple(lines)))
+            lines = []
+        port = step.port or port
+        sent = step.send.encode() or bytes.fromhex(step.send_hex)
+        lines.append(Line(number, sent, _expected(step)))
+    if lines:
+        segments.append(Segment(port, tuple(lines)))
+    if not segments:
+        raise ValueError("a script needs steps")
+    return tuple(segments)
+
+
+def _expected(step: Step) -> Expected | None:
+    if step.expect_regex:
+        try:
+            pattern = re.compile(step.expect_regex.encode())
+        except re.error as e:
+            raise ValueError(f'"{step.expect_regex}": {e}') from e
+        return Expected(b"", pattern, _shown(step.expect_regex))
+    literal = step.expect.encode() or bytes.fromhex(step.expect_hex)
+    return (
+        Expected(literal, None, _shown(step.expect or step.expect_hex))
+        if literal
+        else None
+    )
+
+
+def _shown(text: str) -> str:
+    clean = "".join(char if char.isprintable() else "." for char in text)
+    if len(clean) > _LONGEST_SHOWN:
+        clean = clean[: _LONGEST_SHOWN - 3] + "..."
+    return f'"{clean}"'
+
+
+@attrs.frozen
+class ScriptPlan(Plan):
+    """A plan with the steps of its connection."""
+
+    lines: tuple[Line, ...] = ()
+
+
+class ScriptProbe(Probe):
+    """Goes through the steps of one connection."""
+
+    def start(self, plan: Plan, limit: float | None = None) -> None:
+        """Connect, and let things happen."""
+        assert isinstance(plan, ScriptPlan)
+        self._lines = list(plan.lines)
+        self._buffer = bytearray()
+        self._read = 0
+        self._read = 0
+        self._looks = 0
+        self._looked_at = 0
+        super().start(plan, limit)
+
+    def connectionMade(self) -> None:
+        """Begin with the first step."""
+        self._go_on()
+
+    def dataReceived(self, data: bytes) -> None:
+        """See whether that is what was waited for."""
+        if self._over:
+            return
+        self._read += len(data)
+        self._buffer += data
+        if not self._done_after_look() and self._read > BODY_BYTES:
+            self._fault(f"not in the first {BODY_BYTES >> 10} KiB")
+
+    def _look(self, last: bool) -> None:
+        """Take as many steps as what came allows. `last`: nothing more will come."""
+        while self._lines and not self._over:
+            expected = self._lines[0].expected
+            assert expected is not None  # `_go_on` stops only where something is
+            size = len(self._buffer)
+            if expected.pattern is not None and not last:
+                enough = size >= self._looked_at + self._looked_at // 4
+                if self._looks >= _FREE_LOOKS and not enough:
+                    return
+                self._looks += 1
+            end = expected.end_in(self._buffer, self._looked_at)
+            self._looked_at = size
+            if end < 0:
+                return
+            del self._buffer[:end]
+            self._looked_at = 0
+            del self._lines[0]
+            self._go_on()
+
+    def _done_after_look(self, last: bool = False) -> bool:
+        """Look, and say whether the probe is over."""
+        self._look(last)
+        return self._over
+
+    def _go_on(self) -> None:
+        """Send until there is something to wait for, or nothing left."""
+        while self._lines:
+            line = self._lines[0]
+            if line.sent:
+                self.transport.write(line.sent)  # type: ignore[union-attr]  # connected
+            if line.expected is not None:
+                return
+            del self._lines[0]
+        self.finish(True, "every step went well")
+
+    def _fault(self, why: str) -> None:
+        line = self._lines[0]
+        shown = line.expected.shown if line.expected is not None else ""
+        self.finish(False, f"step {line.number}: {shown} {why}")
+
+    def _expired(self) -> None:
+        if self.transport is not None:
+            if not self._done_after_look(last=True):
+                self._fault(f"did not come in {self._limit:g} s")
+            return
+        super()._expired()
+
+    def connectionLost(self, reason: Failure = connectionDone) -> None:
+        """The target hung up; what it sent before that counts."""
+        if self._over:
+            return
+        if self._done_after_look(last=True):
+            return
+        self.transport = None
+        self._fault(f"did not come: {translate(reason, connecting=False).detail}")
+
+
+class ScriptCheck(TCPCheck):
+    """A target with which every step goes well is up. The parameters are TCPCheck's."""
+
+    probe: ClassVar[type[Probe]] = ScriptProbe
+
+    def __init__(
+        self,
+        settings: Health,
+        connect_to: ConnectTo,
+        *,
+        clock: IReactorTime,
+        now: Now,
+    ) -> None:
+        super().__init__(settings, connect_to, clock=clock, now=now)
+        self._segments = compile_steps(settings.steps, settings.port)
+        self._endpoints: WeakKeyDictionary[Target, dict[int, IStreamClientEndpoint]] = (
+            WeakKeyDictionary()
+        )
+
+    def check(self, target: Target) -> Deferred[Observation]:
+        """Probe `target` once, over as many connections as the steps ask for."""
+        return Deferred.fromCoroutine(self._check(target))
+
+    async def _check(self, target: Target) -> Observation:
+        started = self.now()
+        left = self.timeout
+        for segment in self._segments:
+            probe = self.probe(self)
+            try:
+                plan = self._plan_of(target, segment)
+            except BadEndpoint as e:
+                return Observation(False, str(e))
+            probe.start(plan, left)
+            found = await probe.done
+            if not found.ok:
+                return found
+            # A probe ends within its limit, so there is some left unless it just ran out.
+            left = max(0.001, self.timeout - (self.now() - started))
+        return Observation(True, "every step went well", max(0.0, self.now() - started))
+
+    def _plan_of(self, target: Target, segment: Segment) -> ScriptPlan:
+        endpoints = self._endpoints.setdefault(target, {})
+        endpoint = endpoints.get(segment.port)
+        if endpoint is None:
+            endpoint = self._connect_to(self._probed(target, segment.port))
+            endpoints[segment.port] = endpoint
+        return ScriptPlan(endpoint, b"", segment.lines)
+
+
+def steps_of(settings: Health) -> tuple[Line, ...]:
+    """The steps of a check that has no connections. Raises ValueError."""
+    lines: list[Line] = []
+    for segment in compile_steps(settings.steps):
+        lines += segment.lines
+    return tuple(lines)

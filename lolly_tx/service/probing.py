@@ -1,0 +1,160 @@
+"""Everything that asks a pool's targets how they are: one check or several with a ballot, and their agents.
+
+    [pool.x.health]      one HealthChecker, whose results are the pool's
+    [[pool.x.checks]]    a HealthChecker each, whose results go to the ballot, and its verdict to the pool
+    [pool.x.agent]       AgentRounds
+
+May import: domain, config settings, net, service.checker, service.quorum, service.agents, service.shared_checks.
+Used by: service.pools.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from functools import partial
+from random import Random
+from typing import Any
+
+import attrs
+
+from lolly_tx.config.checks import Health
+from lolly_tx.config.pools import PoolSettings
+from lolly_tx.domain.health import Initial, Thresholds
+from lolly_tx.domain.node import Node
+from lolly_tx.domain.pool import Pool
+from lolly_tx.domain.quorum import Opinion, verdict
+from lolly_tx.net.agent_channel import AgentChannel
+from lolly_tx.net.check_kinds import CheckKinds
+from lolly_tx.net.endpoints import client_endpoint
+from lolly_tx.service.agents import AgentRounds
+from lolly_tx.service.checker import HealthChecker, Judge
+from lolly_tx.service.quorum import Ballot, BallotJudge, members_of
+from lolly_tx.service.shared_checks import SharedChecks
+
+
+@attrs.frozen
+class ProbingDeps:
+    """What probing needs from outside. `shared`: one for all pools of a process. `now`: monotonic."""
+
+    reactor: Any
+    now: Callable[[], float]
+    random: Random
+    kinds: CheckKinds = attrs.field(factory=CheckKinds)
+    shared: SharedChecks = attrs.field(factory=SharedChecks)
+
+
+def first_state(settings: PoolSettings) -> tuple[Thresholds, Initial]:
+    """The thresholds and the initial health that the domain's pool is to be made with.
+
+    With several checks each has thresholds of its own; what they say together counts at once.
+    """
+    if settings.health is not None:
+        return settings.health.thresholds, settings.health.initial
+    if not settings.checks:
+        return Thresholds(), "up"
+    opinions = [Opinion.first(member) for member in members_of(settings.checks)]
+    up = verdict(opinions, settings.quorum).ok
+    return Thresholds(), "up" if up else "down"
+
+
+class Probing:
+    """What probes one pool. `checkers`: one for each active check. `ballot`: None when there is one check at most."""
+
+    def __init__(
+        self,
+        pool: Pool,
+        checkers: Sequence[HealthChecker] = (),
+        ballot: Ballot | None = None,
+        agents: AgentRounds | None = None,
+    ) -> None:
+        self.pool = pool
+        self.checkers = tuple(checkers)
+        self.ballot = ballot
+        self.agents = agents
+
+    def __repr__(self) -> str:
+        return f"<Probing of {self.pool.name}: {self.checkers!r}, {self.agents!r}>"
+
+    def start(self) -> None:
+        """Begin to probe. Does nothing when running."""
+        if self.checkers:
+            self.pool.suspect = self._suspect
+        for checker in self.checkers:
+            checker.start()
+        if self.agents is not None:
+            self.agents.start()
+
+    def stop(self) -> None:
+        """Cancel all that is in flight. Does nothing when stopped."""
+        if self.pool.suspect == self._suspect:
+            self.pool.suspect = None
+        for checker in self.checkers:
+            checker.stop()
+        if self.agents is not None:
+            self.agents.stop()
+
+    def _suspect(self, node: Node, now: float) -> None:
+        """Real traffic failed at `node`: whichever check cares looks at once."""
+        for checker in self.checkers:
+            checker.suspect(node, now)
+
+
+def probing(settings: PoolSettings, pool: Pool, deps: ProbingDeps) -> Probing:
+    """What `settings` want of `pool`; nothing is started yet.
+
+    Raises `net.check_kinds.UnknownCheck` and `BadCheckSettings`.
+    """
+    if settings.health is not None:
+        checkers = [_checker(settings.health, settings, pool, deps, None)]
+        ballot = None
+    else:
+        members = members_of(settings.checks)
+        ballot = Ballot(pool, members, settings.quorum) if members else None
+        checkers = [
+            _checker(one, settings, pool, deps, BallotJudge(ballot, index))
+            for index, one in enumerate(settings.checks)
+            if ballot is not None
+        ]
+    agents = None
+    if settings.agent is not None:
+        channel = AgentChannel(
+            settings.agent,
+            partial(client_endpoint, deps.reactor, timeout=None),
+            clock=deps.reactor,
+            now=deps.now,
+        )
+        agents = AgentRounds(
+            pool,
+            channel,
+            settings.agent,
+            clock=deps.reactor,
+            now=deps.now,
+            random=deps.random,
+        )
+    return Probing(pool, checkers, ballot, agents)
+
+
+def _checker(
+    health: Health,
+    settings: PoolSettings,
+    pool: Pool,
+    deps: ProbingDeps,
+    judge: Judge | None,
+) -> HealthChecker:
+    make = partial(
+        deps.kinds.make,
+        deps.reactor,
+        health,
+        settings.tls,
+        now=deps.now,
+        random=deps.random,
+    )
+    return HealthChecker(
+        pool,
+        deps.shared.seat(health, settings.tls, make),
+        health,
+        clock=deps.reactor,
+        now=deps.now,
+        random=deps.random,
+        judge=judge,
+    )
