@@ -55,6 +55,7 @@ def makeService(options: Options) -> IService:
     from lolly_tx.net.tls_contexts import TLSSettingsError
     from lolly_tx.service.build import build
     from lolly_tx.service.demo import Demo
+    from lolly_tx.service.signals import end_well_at_sigterm
 
     path = options["config"]
     whole = _Whole()
@@ -66,6 +67,7 @@ def makeService(options: Options) -> IService:
     except (ConfigErrors, BadEndpoint, TLSSettingsError, OSError) as error:
         raise SystemExit(str(error)) from None
     part.setServiceParent(whole)
+    end_well_at_sigterm(reactor)
     return whole
 
 
@@ -79,6 +81,9 @@ class _Whole(MultiService):
         try:
             super().privilegedStartService()
         except CannotListen as error:
+            # twistd has made sys.stderr a part of its log by now.
+            if sys.__stderr__ is not None and sys.stderr is not sys.__stderr__:
+                print(f"lolly: {error}", file=sys.__stderr__, flush=True)
             raise SystemExit(f"lolly: {error}") from None
 
     def stopService(self) -> Deferred[list[None]]:

@@ -151,9 +151,12 @@ class LollyService(Service):
 
         def look() -> None:
             doors = [d for a in self.acceptors.values() for d in a.doors]
-            if not doors or self._deadlines.now() >= until:
+            now = self._deadlines.now()
+            if now >= until:
                 for door in doors:
-                    door.abort()
+                    door.shut()
+            # Those are gone, and what they did is recorded, in the reactor's next round.
+            if not doors or now >= until + 1.0:
                 loop.stop()
                 done.callback(None)
 

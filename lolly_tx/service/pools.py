@@ -106,6 +106,9 @@ def run_pool(
         key=_key(settings, deps.trusted),
         on_end=on_end,
     )
+    for node in pool.nodes.values():
+        # An address that cannot be meant is an error now, not at the first request.
+        forwarder.upstream(node)
     return RunningPool(pool, forwarder, probing(settings, pool, deps.probing))
 
 

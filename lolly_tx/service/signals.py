@@ -18,6 +18,22 @@ from typing import Any
 STOPPING_SIGNALS = (signal.SIGTERM, signal.SIGINT)
 
 
+def end_well_at_sigterm(reactor: Any) -> None:
+    """From its start on, SIGTERM stops `reactor` and the process ends with status 0.
+
+    twistd would end by the signal itself, as if the stop had not been in good order.
+    """
+
+    def stop() -> None:
+        if reactor.running:
+            reactor.stop()
+
+    def asked(number: int, frame: FrameType | None) -> None:
+        reactor.callFromThread(stop)
+
+    reactor.callWhenRunning(signal.signal, signal.SIGTERM, asked)
+
+
 def end_at_next_signal(
     *,
     install: Callable[[int, Callable[[int, FrameType | None], None]], Any] = (
