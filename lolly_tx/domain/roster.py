@@ -71,6 +71,8 @@ class Roster(Recorder):
         self.slow_start = slow_start or SlowStart()
         self.suspect: Callable[[Node, float], None] | None = None
         """Called when a failure is held against a node: a reason to check it at once."""
+        self.on_room: Callable[[float], None] | None = None
+        """Called when a lease ends where there was a limit: somebody may be waiting for room."""
         self._another_balancer = another_balancer
         self._accrual = accrual
         self._events = events
@@ -162,6 +164,8 @@ class Roster(Recorder):
         self._tune(node)
         if node.tier.released is not None:
             node.tier.released(node)
+        if self.on_room is not None:
+            self.on_room(now)
 
     # -- ejections
 

@@ -86,6 +86,9 @@ class Delivery:
     def _cancel(self) -> None:
         raise NotImplementedError
 
+    def _end_relays(self) -> None:
+        raise NotImplementedError
+
     # -- ResponseSink: what the door out tells us
 
     def response_interim(self, head: ResponseHead) -> None:
@@ -136,7 +139,7 @@ class Delivery:
         self.door.flush()
 
     def relay_response(self, source: Any, left: int | None) -> Relay | None:
-        """May a relay move the rest of the body?"""
+        """Let a relay move the rest of the body, if one may."""
         if left is not None and left < RELAY_BYTES:
             return None
         sink = self.door.response_sink()

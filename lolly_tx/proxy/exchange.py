@@ -49,6 +49,7 @@ from lolly_tx.wire.http1 import RequestHead, ResponseHead
 
 if TYPE_CHECKING:  # pragma: no cover
     from lolly_tx.proxy.forward import Forwarder
+    from lolly_tx.proxy.room import WaitingRoom
 
 REPLAY_BYTES = 65536
 """Of a request body, kept for another attempt."""
@@ -71,7 +72,6 @@ class Exchange(Delivery):
         "_replay",
         "_replay_bytes",
         "_trailers",
-        "_try_until",
         "_until",
         "attempts",
         "deadline",
@@ -113,63 +113,73 @@ class Exchange(Delivery):
         forwarder = self.forwarder
         if forwarder.timed:
             self._until = self.started + (forwarder.total_timeout or NEVER)
-            self._try_until = NEVER
             self.deadline = self._until
             forwarder.deadlines.add(self)
-        self.take_turn(self.started)
-
-    def take_turn(self, now: float) -> None:
-        """Make the first attempt, unless every node is full and there is room to wait."""
-        forwarder = self.forwarder
-        try:
-            lease = forwarder.acquire(self, now)
-        except NoTarget as error:
-            room = forwarder.room
-            if not (
-                room is not None
-                and isinstance(error, AllFull)
-                and room.enter(self, now)
-            ):
-                # Its traceback leads to this frame and so to us: a cycle per refusal.
-                self._give_up(error.with_traceback(None))
+        room = forwarder.room
+        if room is not None and room.occupied:
+            self._wait(room, self.started)
             return
-        self._attempt(lease)
+        try:
+            lease = forwarder.acquire(self, self.started)
+        except NoTarget as error:
+            if room is not None and isinstance(error, AllFull):
+                self._wait(room, self.started)
+            else:
+                self.refused(error)
+            return
+        self.attempt(lease)
+
+    def _wait(self, room: WaitingRoom, now: float) -> None:
+        if not room.enter(self, now):
+            self._give_up(AllFull("every target and the waiting room are full"))
+
+    def refused(self, error: NoTarget) -> None:
+        """There is no node for the first attempt."""
+        # Its traceback leads to the caller's frame and so to us: a cycle per refusal.
+        self._give_up(error.with_traceback(None))
 
     def turned_away(self) -> None:
         """Waited for room in vain."""
         self._give_up(AllFull("every target stayed full"))
 
-    def _attempt(self, lease: Lease) -> None:
+    def attempt(self, lease: Lease) -> None:
+        """Make one attempt."""
         self.lease = lease
         self.node = node = lease.node
         self.attempts += 1
         forwarder = self.forwarder
-        if forwarder.timed and forwarder.try_timeout:
-            self._try_until = forwarder.now() + forwarder.try_timeout
-            self.deadline = min(self._until, self._try_until)
+        if forwarder.try_timeout:
+            self._set_try_deadline()
+        if forwarder.hedging is not None and self.attempts == 1 and self._complete:
+            self._hedge = forwarder.hedging.consider(self)
         upstream = forwarder.upstream(node)
         client = upstream.take(self.head.method not in IDEMPOTENT)
         if client is not None:
             self._send(client)
         else:
-            self._connect(upstream)
+            self._connect(upstream, lease)
 
-    def _connect(self, upstream: Any) -> None:
+    def _connect(self, upstream: Any, lease: Lease) -> None:
         self._connecting = connecting = upstream.connect()
-        connecting.addCallbacks(self._cb_connected, self._eb_connect)
+        connecting.addCallbacks(
+            self._cb_connected,
+            self._eb_connect,
+            callbackArgs=(lease,),
+            errbackArgs=(lease,),
+        )
         connecting.addErrback(self._eb_bug)
 
-    def _cb_connected(self, client: Http1Client) -> None:
-        self._connecting = None
-        if self.lease is None:  # given up in the meantime, yet it connected
+    def _cb_connected(self, client: Http1Client, lease: Lease) -> None:
+        if self.lease is not lease:  # given up in the meantime, yet it connected
             client.cancel()
         else:
+            self._connecting = None
             self._send(client)
 
-    def _eb_connect(self, failure: Failure) -> None:
-        self._connecting = None
-        if self.lease is None:
+    def _eb_connect(self, failure: Failure, lease: Lease) -> None:
+        if self.lease is not lease:  # given up; what connects now is another attempt's
             return
+        self._connecting = None
         error = failure.value
         if not isinstance(error, ProxyError):
             error = translate(failure, connecting=True)
@@ -198,8 +208,6 @@ class Exchange(Delivery):
                 self._door_paused = False
                 self.door.resume_request()
             self._relay_request(client)
-        elif self.forwarder.hedging is not None and self.attempts == 1:
-            self._hedge = self.forwarder.hedging.consider(self)
 
     def request_bytes(self, node: Node) -> bytes:
         """The head for `node` with what there is of the body, framed."""
@@ -216,13 +224,13 @@ class Exchange(Delivery):
         return data
 
     def _attempt_failed(self, error: ProxyError) -> None:
-        """This attempt is over; make another, or tell the client."""
+        """An attempt is over; make another, or tell the client."""
         lease = self.lease
         assert lease is not None
         if isinstance(error, StaleConnection) and self.repeatable:
             # The node is not to blame, and a new connection cannot be stale.
             self.client = None
-            self._connect(self.forwarder.upstream(lease.node))
+            self._connect(self.forwarder.upstream(lease.node), lease)
             return
         now = self.forwarder.now()
         lease.failed(now, error)
@@ -258,23 +266,29 @@ class Exchange(Delivery):
         try:
             lease = forwarder.acquire(self, now)
         except NoTarget:
+            if budget is not None:
+                budget.give_back()
             return None
         forwarder.retries += 1
         return lease
 
     def _resume(self, lease: Lease) -> None:
         """Make the next attempt: the first other node at once, later ones after a wait."""
-        self._hedge = None
+        if self._hedge is not None:
+            self._hedge.cancel()
+            self._hedge = None
         delay = self.forwarder.pause_before(self.attempts)
         if not delay:
-            self._attempt(lease)
+            self.attempt(lease)
             return
         self.lease = lease
+        if self.forwarder.timed:  # the time of a try does not run before it
+            self.deadline = self._until
         self._pause = self.forwarder.clock.callLater(delay, self._after_pause, lease)
 
     def _after_pause(self, lease: Lease) -> None:
         self._pause = None
-        self._attempt(lease)
+        self.attempt(lease)
 
     def _drop_attempt(self, now: float | None = None) -> None:
         """Let go of the lease and the connection of an attempt."""
@@ -350,6 +364,9 @@ class Exchange(Delivery):
         error = ResponseTimedOut("no answer in the time allowed")
         whole = now >= self._until
         self.deadline = NEVER if whole else self._until
+        if not (whole or self._complete):
+            return  # it is the client who takes its time
+        self._end_relays()
         client, self.client = self.client, None
         connecting, self._connecting = self._connecting, None
         lease = self.lease
@@ -359,7 +376,7 @@ class Exchange(Delivery):
             if self._hedge is not None:
                 self._hedge.cancel()
                 self._hedge = None
-            if lease is not None and not self.forwarder.try_timeout:
+            if lease is not None and self._could_have_answered:
                 lease.failed(now, error)
             self._stop_waiting()
             self._drop_attempt(now)
@@ -368,6 +385,22 @@ class Exchange(Delivery):
             self._attempt_failed(error)
         if connecting is not None:
             connecting.cancel()
+
+    @property
+    def _could_have_answered(self) -> bool:
+        """Not one that was cut short before its own limit, or waits, or for the client."""
+        return not self.forwarder.try_timeout and self._pause is None and self._complete
+
+    def _request_complete(self) -> None:
+        """Only now does the time of a try run."""
+        self._complete = True
+        forwarder = self.forwarder
+        if forwarder.try_timeout and self.lease is not None and self._pause is None:
+            self._set_try_deadline()
+
+    def _set_try_deadline(self) -> None:
+        forwarder = self.forwarder
+        self.deadline = min(self._until, forwarder.now() + forwarder.try_timeout)
 
     def _stop_waiting(self) -> None:
         pause, self._pause = self._pause, None
@@ -397,7 +430,7 @@ class Exchange(Delivery):
 
     def request_end(self, trailers: bytes) -> None:
         """The body is complete."""
-        self._complete = True
+        self._request_complete()
         self._trailers = trailers
         if self.client is not None:
             self.client.finish(last_chunk(trailers) if self.head.block.chunked else b"")
@@ -524,12 +557,16 @@ class Exchange(Delivery):
         loser, self.client = self.client, None
         connecting, self._connecting = self._connecting, None
         beaten = self.lease
+        now = self.forwarder.now()
+        if beaten is not None and self.forwarder.hedging is not None:
+            # It would have taken at least that long: left out, the percentile would sink.
+            self.forwarder.hedging.note(now - beaten.started)
         self.client, self.lease, self.node = client, lease, lease.node
         client.exchange = self
         if loser is not None:
             loser.cancel()
         if beaten is not None:
-            beaten.release(self.forwarder.now())
+            beaten.release(now)
         if connecting is not None:
             connecting.cancel()
         self.response_head(head, framing)
@@ -560,7 +597,7 @@ class Exchange(Delivery):
     # -- a relay for the request's body
 
     def _relay_request(self, client: Http1Client) -> None:
-        """May a relay move the rest of the request's body?"""
+        """Let a relay move the rest of the request's body, if one may."""
         source = self.door.request_source()
         if source is None or source[1] < RELAY_BYTES:
             return
@@ -586,7 +623,7 @@ class Exchange(Delivery):
 
     def _request_relayed(self) -> None:
         self._end_relay_up()
-        self._complete = True
+        self._request_complete()
         self.door.request_relayed()
         if self.client is not None:
             self.client.finish()

@@ -7,7 +7,7 @@ pool).
 from __future__ import annotations
 
 from collections.abc import Callable
-from email.utils import formatdate
+from email.utils import formatdate, parsedate_to_datetime
 from random import Random
 
 import attrs
@@ -123,6 +123,8 @@ class Forwarder:
         self._date = b""
         self._date_until = 0.0
         self._open = 0
+        if self.room is not None:
+            pool.on_room = self.room.admit
 
     def open_exchange(
         self,
@@ -165,9 +167,21 @@ class Forwarder:
     def soft_eject(self, node: Node, head: ResponseHead) -> None:
         """A node answered that it wants to be left alone for a while."""
         value = head.block.get(b"retry-after")
-        if value is not None and value.isdigit() and len(value) < 6:
-            cause = f"status {head.status} with Retry-After: {int(value)}"
-            self.pool.soft_eject(node, float(value), cause, self.now())
+        seconds = 0.0 if value is None else self._retry_after(value)
+        if seconds > 0:
+            cause = f"status {head.status} with Retry-After: {seconds:.0f} s"
+            self.pool.soft_eject(node, seconds, cause, self.now())
+
+    def _retry_after(self, value: bytes) -> float:
+        """The seconds of a Retry-After, a number or a date (RFC 9110 section 10.2.3)."""
+        if value.isdigit():
+            return float(value[:9])
+        try:
+            return (
+                parsedate_to_datetime(value.decode("ascii")).timestamp() - self._wall()
+            )
+        except (ValueError, OverflowError):
+            return 0.0
 
     def render(self, exchange: Exchange, node: Node) -> bytes:
         """The request head to send to `node`."""
@@ -220,8 +234,6 @@ class Forwarder:
                 counters.gone += 1
             else:
                 counters.failed += 1
-        if self.room is not None:
-            self.room.admit(self.now())
         if self._on_end is not None:
             self._on_end(exchange)
 

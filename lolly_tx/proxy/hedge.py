@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 from twisted.internet.defer import Deferred
 from twisted.internet.interfaces import IDelayedCall, IReactorTime
+from twisted.logger import Logger
 from twisted.python.failure import Failure
 
 from lolly_tx.domain.errors import NoTarget, ProxyError
@@ -59,6 +60,8 @@ class Hedging:
 class Hedge:
     """One second attempt: a `ResponseSink` until its answer begins."""
 
+    _log = Logger()
+
     def __init__(self, hedging: Hedging, exchange: Exchange, delay: float) -> None:
         self._hedging = hedging
         self._exchange = exchange
@@ -93,13 +96,17 @@ class Hedge:
         forwarder = exchange.forwarder
         now = forwarder.now()
         budget = forwarder.budget
-        if exchange.lease is None or (budget and not budget.withdraw(now)):
+        if exchange.lease is None:
+            return
+        if budget is not None and not budget.withdraw(now):
             return
         tried = exchange.tried
         exchange.tried = (*tried, exchange.lease.node)
         try:
             self._lease = forwarder.acquire(exchange, now)
         except NoTarget:
+            if budget is not None:
+                budget.give_back()
             return
         finally:
             exchange.tried = tried
@@ -109,8 +116,9 @@ class Hedge:
         if client is not None:
             self._send(client)
         else:
-            self._connecting = upstream.connect()
-            self._connecting.addCallbacks(self._cb_connected, self._eb_connect)
+            self._connecting = connecting = upstream.connect()
+            connecting.addCallbacks(self._cb_connected, self._eb_connect)
+            connecting.addErrback(self._eb_bug)
 
     def _cb_connected(self, client: Http1Client) -> None:
         self._connecting = None
@@ -125,6 +133,10 @@ class Hedge:
         if not isinstance(error, ProxyError):
             error = translate(failure, connecting=True)
         self.upstream_failed(error)
+
+    def _eb_bug(self, failure: Failure) -> None:
+        self._log.failure("A hedge failed", failure=failure)
+        self.upstream_failed(ProxyError("internal"))
 
     def _send(self, client: Http1Client) -> None:
         assert self._lease is not None
@@ -144,7 +156,7 @@ class Hedge:
         """Not passed on: the first attempt may have sent one already."""
 
     def response_head(self, head: ResponseHead, framing: int) -> None:
-        """This one was faster."""
+        """It was faster."""
         client, self._client = self._client, None
         lease, self._lease = self._lease, None
         if client is not None and lease is not None:
@@ -152,7 +164,7 @@ class Hedge:
             self._exchange.hedge_answered(client, lease, head, framing)
 
     def upstream_failed(self, error: ProxyError) -> None:
-        """This attempt is over."""
+        """It has failed."""
         self._client = None
         lease, self._lease = self._lease, None
         if lease is not None:

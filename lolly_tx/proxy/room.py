@@ -1,6 +1,13 @@
 """Where exchanges wait when every node is full.
 
-May import: domain.queue, net.deadlines. Used by: proxy.exchange, proxy.forward.
+    exchange --- all full ---> line --- a lease ends ---> its turn
+                                |
+                                +--- waited too long ---> 503
+
+Those who wait go before those who come: while the line is not empty a newcomer joins it. The
+one whose turn it is keeps its place until it really gets a node.
+
+May import: domain, net.deadlines. Used by: proxy.exchange, proxy.forward.
 """
 
 from __future__ import annotations
@@ -8,8 +15,9 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 
+from lolly_tx.domain.errors import AllFull, NoTarget
 from lolly_tx.domain.queue import Ticket, WaitingLine
-from lolly_tx.net.deadlines import NEVER, Deadlines
+from lolly_tx.net.deadlines import NEVER, PERIOD, Deadlines
 
 if TYPE_CHECKING:  # pragma: no cover
     from lolly_tx.proxy.exchange import Exchange
@@ -29,22 +37,30 @@ class WaitingRoom:
     ) -> None:
         self.line = line
         self.deadline = NEVER
+        self._deadlines = deadlines
         self._priority = priority
         self._tickets: dict[Exchange, Ticket[Exchange]] = {}
-        deadlines.add(self)
+        self._admitting = False
+
+    @property
+    def occupied(self) -> bool:
+        """Somebody waits."""
+        return bool(self._tickets)
 
     def enter(self, exchange: Exchange, now: float) -> bool:
         """Let `exchange` wait; False when there is no place."""
         ticket, pushed = self.line.offer(
             exchange, now, priority=self._priority(exchange)
         )
-        if pushed is not None:
-            self._tickets.pop(pushed.item, None)
-            pushed.item.turned_away()
         if ticket is None:
             return False
         self._tickets[exchange] = ticket
-        self._set_deadline()
+        if self.deadline == NEVER:
+            self.deadline = now + PERIOD
+            self._deadlines.add(self)
+        if pushed is not None:
+            self._tickets.pop(pushed.item, None)
+            pushed.item.turned_away()
         return True
 
     def leave(self, exchange: Exchange) -> None:
@@ -52,23 +68,47 @@ class WaitingRoom:
         ticket = self._tickets.pop(exchange, None)
         if ticket is not None:
             self.line.cancel(ticket)
+            self._rest()
 
     def admit(self, now: float) -> None:
-        """Somebody has left a node: the next one's turn."""
-        ticket = self.line.take(now)
-        if ticket is not None:
-            self._tickets.pop(ticket.item, None)
-            ticket.item.take_turn(now)
+        """A lease has ended, or time has passed: as many as find a node have their turn."""
+        if self._admitting:  # a turn has ended at once, and the loop below goes on
+            return
+        self._admitting = True
+        try:
+            while self._tickets:
+                ticket = self.line.next(now)
+                if ticket is None or not self._admit(ticket.item, now):
+                    break
+        finally:
+            self._admitting = False
+
+    def _admit(self, exchange: Exchange, now: float) -> bool:
+        try:
+            lease = exchange.forwarder.acquire(exchange, now)
+        except AllFull:
+            return False
+        except NoTarget as error:
+            self.leave(exchange)
+            exchange.refused(error)
+        else:
+            self.leave(exchange)
+            exchange.attempt(lease)
+        return True
 
     def expired(self, now: float) -> None:
-        """Turn away those who have waited long enough, and let others try.
+        """Turn away those who have waited long enough, and let the others try.
 
-        A node may have become available without an exchange ending (a good check, the end of an ejection).
+        A node may have room without a lease having ended: it is well again, or ramps up.
         """
+        self.deadline = now + PERIOD
         for ticket in self.line.expire(now):
             self._tickets.pop(ticket.item, None)
             ticket.item.turned_away()
-        self._set_deadline()
+        self.admit(now)
+        self._rest()
 
-    def _set_deadline(self) -> None:
-        self.deadline = self.line.next_deadline() or NEVER
+    def _rest(self) -> None:
+        if not self._tickets:
+            self._deadlines.discard(self)
+            self.deadline = NEVER

@@ -438,3 +438,16 @@ class WatchTests(SynchronousTestCase):
                     lease.succeeded(now + 0.01)
                 lease.release(now)
             self.assertEqual(pool.in_flight, 0)
+
+
+class RoomTests(SynchronousTestCase):
+    def test_on_room(self) -> None:
+        """Who waits for room is told of the end of each lease that was under a limit."""
+        pool = pool_of(target("a", max_conns=1), "b")
+        told: list[float] = []
+        pool.on_room = told.append
+        one, two = pool.acquire(0.0), pool.acquire(0.0)
+        two.release(1.0)
+        self.assertEqual(told, [])
+        one.release(2.0)
+        self.assertEqual((told, pool.nodes["a"].in_flight), ([2.0], 0))
