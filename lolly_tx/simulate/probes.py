@@ -9,14 +9,16 @@ May import: net.expectation, config, domain, simulate. Used by: simulate.world.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from typing import Any
 
 from twisted.internet.defer import Deferred
 from zope.interface import implementer
 
-from lolly_tx.config.pools import Health
+from lolly_tx.config.checks import Health
 from lolly_tx.domain.health import Observation
 from lolly_tx.domain.interfaces import IHealthCheck
 from lolly_tx.domain.target import Target
+from lolly_tx.net.check_kinds import CheckKinds
 from lolly_tx.net.expectation import accepted_statuses
 from lolly_tx.simulate.targets import Answer, ModelledTarget
 
@@ -30,12 +32,34 @@ _SAYS = {
 }
 
 
+class ModelledKinds(CheckKinds):
+    """Every kind of check, asking the models in place of the network. `made`: by now."""
+
+    def __init__(
+        self,
+        models: Mapping[str, ModelledTarget],
+        now: Callable[[], float],
+        schedule: Schedule,
+    ) -> None:
+        super().__init__()
+        self.made: list[ModelledCheck] = []
+        self._models = models
+        self._now = now
+        self._schedule = schedule
+
+    def make(self, reactor: Any, settings: Health, *_: Any, **__: Any) -> ModelledCheck:
+        """The check that `settings` describe."""
+        check = ModelledCheck(self._models, settings, self._now, self._schedule)
+        self.made.append(check)
+        return check
+
+
 @implementer(IHealthCheck)
 class ModelledCheck:
     """Probes the model of a target; what it sees is what the traffic would see.
 
-    `schedule(at, call, a, b)`: puts `call(at, a, b)` on the event queue. Header fields
-    and bodies are not modelled: they match whenever the status does.
+    `schedule(at, call, a, b)`: puts `call(at, a, b)` on the event queue. Header fields,
+    bodies and dialogues are not modelled: they match whenever the status does.
     """
 
     def __init__(
@@ -69,8 +93,8 @@ class ModelledCheck:
             trouble = "silent"
         if trouble:
             return Observation(False, _SAYS[trouble].format(limit))
-        if self._settings.type == "tcp":
-            return Observation(True, "connected", seconds)
+        if self._settings.type != "http":
+            return Observation(True, f"{self._settings.type} check passed", seconds)
         path = self._settings.path
         return Observation(
             status in self._good, f"{status} from {path}", seconds, status

@@ -27,10 +27,11 @@ from lolly_tx.domain.forwarding import TrustedPeers
 from lolly_tx.domain.lease import Lease
 from lolly_tx.net.deadlines import Deadlines
 from lolly_tx.service.pools import Deps, run_pool
+from lolly_tx.service.probing import ProbingDeps
 from lolly_tx.simulate.faults import NEVER, Window, Windows
 from lolly_tx.simulate.journey import Journey
 from lolly_tx.simulate.load import Client, arrivals
-from lolly_tx.simulate.probes import ModelledCheck
+from lolly_tx.simulate.probes import ModelledKinds
 from lolly_tx.simulate.recording import Recording
 from lolly_tx.simulate.scenario import Scenario, TargetModel, Word, chosen
 from lolly_tx.simulate.targets import ModelledTarget
@@ -61,20 +62,16 @@ class World:
         self._number = 0
         self._deadlines = Deadlines(self.clock, self.now)
         self.models, self.windows = self._targets()
-        self._running = run_pool(settings, self._deps(), None)
+        self.kinds = ModelledKinds(self.models, self.now, self.schedule)
+        # What an agent would say is not modelled.
+        silent = attrs.evolve(settings, agent=None)
+        self._running = run_pool(silent, self._deps(), None)
         self.pool = pool = self._running.pool
         self.forwarder = self._running.forwarder
         # A journey has what these two ask of an exchange.
         self.acquire: Callable[[Any, float], Lease] = self.forwarder.acquire
         self.room: Any = self.forwarder.room
         self.recording.nodes = lambda: pool.nodes
-        self.check: ModelledCheck | None = None
-        checker = self._running.checker
-        if checker is not None and settings.health is not None:
-            self.check = ModelledCheck(
-                self.models, settings.health, self.now, self.schedule
-            )
-            checker.check = self.check
         self._clients = [Client(number) for number in range(scenario.load.clients)]
         self._whose = self._random("clients")
         self._arrivals: Iterator[float] = arrivals(
@@ -102,6 +99,9 @@ class World:
                 line_bytes=limits.response_head_size,
             ),
             interim=limits.interim_responses,
+            probing=ProbingDeps(
+                self.clock, self.now, self._random("probing"), self.kinds
+            ),
         )
 
     def _targets(self) -> tuple[dict[str, ModelledTarget], list[Window]]:
