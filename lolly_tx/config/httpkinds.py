@@ -173,6 +173,20 @@ class _Secret(Word):
         return text
 
 
+class _OptionalToken(_Secret):
+    """The same in visible characters, as it stands in a header field; "" for none."""
+
+    word = "secret"
+
+    def read(self, raw: Any, place: Place) -> str:
+        if raw == "":
+            return ""
+        text = super().read(raw, place)
+        if not all("!" <= char <= "~" for char in text):
+            raise Rejected("must be visible ASCII characters without blanks")
+        return text
+
+
 class _HashKey(Word):
     """What an exchange is hashed by."""
 
@@ -230,6 +244,7 @@ HEADERS = _Headers()
 HASH_KEY = _HashKey()
 FIELD_NAME = _FieldName()
 OPTIONAL_FIELD_NAME = _OptionalFieldName()
+OPTIONAL_TOKEN = _OptionalToken()
 COOKIE_ATTRIBUTES = _CookieAttributes()
 SECRET = _Secret()
 STATUS_RANGE = _StatusRange()

@@ -13,13 +13,15 @@ from __future__ import annotations
 from collections.abc import Mapping
 from ipaddress import IPv4Network, IPv6Network
 from types import MappingProxyType
-from typing import Literal
+from typing import Any, Literal
 
 import attrs
 
 from lolly_tx.config.addresses import FILE, LISTEN, LOG_PATH, OPTIONAL_FILE
+from lolly_tx.config.extensions import NO_PLUGINS, PluginTables
 from lolly_tx.config.httpkinds import ROUTE_PATH
 from lolly_tx.config.kinds import TEXT, Choice, Count, Duration, Size
+from lolly_tx.config.operating import Admin, Explain
 from lolly_tx.config.pools import (
     Adaptive,
     Agent,
@@ -59,6 +61,7 @@ __all__ = [
     "Check",
     "Config",
     "Connections",
+    "Explain",
     "ConsistentHash",
     "FailureShare",
     "Health",
@@ -85,19 +88,6 @@ __all__ = [
 Network = IPv4Network | IPv6Network
 NO_LISTENERS: Mapping[str, Listener] = MappingProxyType({})
 NO_POOLS: Mapping[str, PoolSettings] = MappingProxyType({})
-
-
-@attrs.frozen
-class Admin:
-    """The admin side: API, health of the proxy itself, metrics."""
-
-    endpoint: str = attrs.field(
-        metadata=about(
-            LISTEN,
-            "Where the admin side listens: any Twisted server endpoint string. Keep it"
-            " on loopback or a unix socket; it has no password.",
-        )
-    )
 
 
 @attrs.frozen
@@ -303,6 +293,18 @@ class Config:
     admin: Admin | None = attrs.field(
         default=None,
         metadata=about(Table(Admin), "The admin side; off without this table."),
+    )
+    explain: Explain = attrs.field(
+        default=Explain(),
+        metadata=about(Table(Explain), "Traces of single exchanges; off."),
+    )
+    events: Mapping[str, Mapping[str, Any]] = attrs.field(
+        default=NO_PLUGINS,
+        metadata=about(
+            PluginTables("sink"),
+            "Where changes of availability go beside the log: sinks by name, each with"
+            ' its settings, such as `events.file = { path = "events.jsonl" }`.',
+        ),
     )
     listeners: Mapping[str, Listener] = attrs.field(
         default=NO_LISTENERS,

@@ -5,8 +5,12 @@ May import: the kinds of config. Used by: pools, which `model` offers.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from typing import Any
+
 import attrs
 
+from lolly_tx.config.extensions import NO_PLUGINS, PluginTables
 from lolly_tx.config.kinds import FLAG, PART, Count, Duration, Number
 from lolly_tx.config.schema import about
 from lolly_tx.config.tables import STATUS_RANGES, Table
@@ -99,6 +103,13 @@ class Passive:
         default=None,
         metadata=about(
             Table(SlowShare), "Ejection by the share of slow answers; off without it."
+        ),
+    )
+    policies: Mapping[str, Mapping[str, Any]] = attrs.field(
+        default=NO_PLUGINS,
+        metadata=about(
+            PluginTables("accrual"),
+            "More policies, by name, each with its settings: those a plugin brings.",
         ),
     )
     ejection_max: float = attrs.field(

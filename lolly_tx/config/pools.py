@@ -7,13 +7,15 @@ May import: domain values, the kinds of config. Used by: model.
 
 from __future__ import annotations
 
-from typing import Literal
+from collections.abc import Mapping
+from typing import Any, Literal
 
 import attrs
 
 from lolly_tx.config.addresses import OPTIONAL_FILE, SENT_HOST
 from lolly_tx.config.balancing import ConsistentHash, Sticky
-from lolly_tx.config.checks import Agent, Check, Health, Match, Step
+from lolly_tx.config.checkkinds import FREE
+from lolly_tx.config.checks import NO_SETTINGS, Agent, Check, Health, Match, Step
 from lolly_tx.config.httpkinds import HASH_KEY
 from lolly_tx.config.kinds import (
     BALANCE,
@@ -123,6 +125,10 @@ class PoolSettings:
             ' two), "least_time", "first", "ip_hash", "consistent_hash", "sticky", or'
             " the name a plugin brings. See docs/balancing.md.",
         ),
+    )
+    balance_settings: Mapping[str, Any] = attrs.field(
+        default=NO_SETTINGS,
+        metadata=about(FREE, "The settings of a balancer that a plugin brings."),
     )
     hash_key: str = attrs.field(
         default="",

@@ -26,6 +26,7 @@ _LONGEST_VALUE = 60
 _SYNTAX = re.compile(
     r"(.*) \(at (?:line (\d+), column \d+|end of document)\)", re.DOTALL
 )
+_SECRET_KEYS = frozenset({"headers", "password", "secret", "token"})
 _PASSWORD = re.compile(r"//[^/@\s]*@")
 
 
@@ -33,19 +34,26 @@ _PASSWORD = re.compile(r"//[^/@\s]*@")
 class Names:
     """The names a configuration may use; None: any goes.
 
-    `balance`: balancers. `check`: types of active checks. `server`, `client`: the types of endpoint strings.
+    `balance`: balancers. `check`: types of active checks. `accrual`: passive policies. `sink`: event sinks.
+    `server`, `client`: the types of endpoint strings. `settings`: the attrs class of a plugin's settings, by kind
+    (the words above) and name.
     """
 
     balance: frozenset[str] | None = BUILT_IN_BALANCERS
     server: frozenset[str] | None = None
     client: frozenset[str] | None = None
     check: frozenset[str] | None = BUILT_IN_CHECKS
+    accrual: frozenset[str] | None = None
+    sink: frozenset[str] | None = None
+    settings: Mapping[tuple[str, str], type] = {}
 
     def of(self, what: str) -> frozenset[str] | None:
-        """The names for "balance", "check", "server" or "client"."""
+        """The names of one kind."""
         names: dict[str, frozenset[str] | None] = {
             "balance": self.balance,
             "check": self.check,
+            "accrual": self.accrual,
+            "sink": self.sink,
             "server": self.server,
             "client": self.client,
         }
@@ -104,9 +112,7 @@ class SourcePlace:
     def wrong(self, message: str) -> None:
         """Record a problem with what stands here, or with what it is missing from."""
         path, value = self._reached()
-        # Both may hold secrets, and a misspelt key does not make them less so.
-        hidden = "headers" in path or path[2:3] == ("sticky",)
-        shown = "" if hidden else _shown(value)
+        shown = "" if _is_secret(path) else _shown(value)
         self.source.add(self._line(), _key_path(path), message, shown)
 
     @property
@@ -128,8 +134,12 @@ class SourcePlace:
         return self.source.file_exists(path)
 
     def known(self, names: str) -> frozenset[str] | None:
-        """The names known for "balance", "check", "client" or "server"."""
+        """The names of one kind; see `Names`."""
         return self.source.names.of(names)
+
+    def settings_class(self, kind: str, name: str) -> type | None:
+        """The class of a plugin's settings, if it is known."""
+        return self.source.names.settings.get((kind, name))
 
     def _line(self) -> int:
         path = self.path
@@ -151,6 +161,13 @@ class SourcePlace:
             else:
                 return self.path[: depth + 1], None
         return self.path, value
+
+
+def _is_secret(path: Path) -> bool:
+    """Whether a value there may be secret. A misspelt key beside a secret does not make it less so."""
+    if path[2:3] == ("sticky",) or not _SECRET_KEYS.isdisjoint(path):
+        return True
+    return path[:1] == ("admin",) and path[1:2] not in (("endpoint",), ("hosts",))
 
 
 def _key_path(path: Path) -> str:

@@ -16,6 +16,7 @@ import attrs
 from lolly_tx.config.addresses import endpoint_parts
 from lolly_tx.config.balancerules import balancing_rules
 from lolly_tx.config.checkrules import check_rules
+from lolly_tx.config.extensionrules import extension_rules
 from lolly_tx.config.kinds import nearest
 from lolly_tx.config.model import Config, Listener, PoolSettings, Route
 from lolly_tx.config.schema import Place
@@ -52,9 +53,11 @@ def check(config: Config, parts: Parts, main: Place) -> None:
     _same_endpoints(config, parts, main)
     if config.admin is not None and not is_local(config.admin.endpoint):
         main.at("admin").at("endpoint").wrong(
-            "must be on loopback or a unix socket, for it has no password;"
+            "must be on loopback or a unix socket, for reading needs no password;"
             " add :interface=127.0.0.1"
         )
+    if config.explain.header and (config.admin is None or not config.admin.token):
+        main.at("explain").at("header").wrong("needs admin.token, which it carries")
     for listener, place in parts.listeners.values():
         _listener(listener, place)
     for pool, place in parts.pools.values():
@@ -147,3 +150,4 @@ def _listener(listener: Listener, place: Place) -> None:
 def _pool(pool: PoolSettings, place: Place) -> None:
     balancing_rules(pool, place)
     check_rules(pool, place)
+    extension_rules(pool, place)

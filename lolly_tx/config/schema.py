@@ -40,7 +40,10 @@ class Place(Protocol):
         """Whether there is a file of that absolute path."""
 
     def known(self, names: str) -> frozenset[str] | None:
-        """The names known for "balance", "check", "client" or "server"; None: any goes."""
+        """The names known for "balance", "check", "accrual", "sink", "client" or "server"; None: any goes."""
+
+    def settings_class(self, kind: str, name: str) -> type | None:
+        """The attrs class of a plugin's settings; None: none is known. `kind`: as above, without the endpoints."""
 
 
 class Kind(Protocol):

@@ -59,7 +59,7 @@ class Table:
         """An instance from `raw` and the fields that are no settings."""
         if not isinstance(raw, dict):
             raise Rejected(f"must be a table, not {type_word(raw)}")
-        settings = {setting.key: setting for setting in settings_of(self.cls)}
+        settings = self.settings()
         values = dict(given)
         complete = True
         for key, value in raw.items():
@@ -77,6 +77,14 @@ class Table:
                 complete = False
         if not complete:
             raise Rejected()
+        return self.make(values)
+
+    def settings(self) -> Mapping[str, Setting]:
+        """What may be set, by key."""
+        return {setting.key: setting for setting in settings_of(self.cls)}
+
+    def make(self, values: Mapping[str, Any]) -> Any:
+        """The instance of the class."""
         return self.cls(**values)
 
     def _unknown(self, key: str, settings: Mapping[str, Setting]) -> str:

@@ -1,0 +1,161 @@
+"""Settings of plugins: read against the attrs class that the plugin names, with errors as for our own.
+
+A field may declare its kind and explanation with `schema.about`, as ours do; without, the kind follows from the
+type of its annotation: `bool`, `int`, `float`, `str`, or a tuple of texts. Validators of the class are heard too.
+
+May import: problems, schema, the kinds, tables, pools. Used by: pools and model (the kinds), rules, and
+service.registry, which makes the settings of a plugin that is built.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from types import MappingProxyType
+from typing import Any
+
+import attrs
+
+from lolly_tx.config.checkkinds import FREE
+from lolly_tx.config.kinds import FLAG, TEXT, Count, Number, nearest, quoted, type_word
+from lolly_tx.config.problems import Rejected
+from lolly_tx.config.schema import Kind, Place, Setting, settings_of
+from lolly_tx.config.tables import ListOf, Table
+
+NO_PLUGINS: Mapping[str, Mapping[str, Any]] = MappingProxyType({})
+
+_LARGEST = 1 << 62
+
+
+class _Anything:
+    """A value that the plugin looks at itself."""
+
+    word = "value"
+
+    def read(self, raw: Any, place: Place) -> Any:
+        return raw
+
+
+_KINDS: Mapping[Any, Kind] = {
+    bool: FLAG,
+    int: Count(-_LARGEST, _LARGEST),
+    float: Number(-1e300, 1e300),
+    str: TEXT,
+    tuple[str, ...]: ListOf(TEXT, "texts", single=True),
+}
+
+
+def plugin_settings_of(cls: type) -> tuple[Setting, ...]:
+    """The settings of a plugin's attrs class, in order of declaration."""
+    attrs.resolve_types(cls)
+    declared = {setting.field: setting for setting in settings_of(cls)}
+    return tuple(
+        declared.get(field.name)
+        or Setting(
+            key=field.name,
+            field=field.name,
+            kind=_KINDS.get(field.type, _Anything()),
+            doc="",
+            default=field.default,
+        )
+        for field in attrs.fields(cls)
+        if field.init
+    )
+
+
+class PluginTable(Table):
+    """A table that is read into the settings of a plugin."""
+
+    def settings(self) -> Mapping[str, Setting]:
+        """Those of the class, by key."""
+        return {setting.key: setting for setting in plugin_settings_of(self.cls)}
+
+    def make(self, values: Mapping[str, Any]) -> Any:
+        """The instance; what the class itself has against the values is a problem of the table."""
+        try:
+            return self.cls(**values)
+        except (TypeError, ValueError) as error:
+            raise Rejected(str(error.args[0] if error.args else error)) from None
+
+
+class PluginTables:
+    """Plugins by name, each with the table of its settings. `kind`: "accrual" or "sink"."""
+
+    word = "tables by name"
+
+    def __init__(self, kind: str) -> None:
+        self.kind = kind
+
+    def read(self, raw: Any, place: Place) -> Mapping[str, Mapping[str, Any]]:
+        """See `schema.Kind`."""
+        if not isinstance(raw, dict):
+            raise Rejected(f"must be a table of tables, not {type_word(raw)}")
+        known = place.known(self.kind)
+        out = {}
+        for name, table in raw.items():
+            here = place.at(name)
+            if known is not None and name not in known:
+                here.wrong("no plugin has this name" + nearest(name, known))
+                continue
+            try:
+                out[name] = FREE.read(table, here)
+            except Rejected as rejected:
+                here.wrong(rejected.message)
+                continue
+            check_settings(self.kind, name, table, here)
+        return MappingProxyType(out)
+
+    def show(self, value: Mapping[str, Mapping[str, Any]]) -> str:
+        """See `schema.ShownKind`."""
+        inner = (f"{quoted(name)} = {FREE.show(v)}" for name, v in value.items())
+        pairs = ", ".join(inner)
+        return f"{{ {pairs} }}" if pairs else "{}"
+
+
+def check_settings(kind: str, name: str, raw: Mapping[str, Any], place: Place) -> None:
+    """Record what is wrong with the settings of the plugin `name`, as far as its class is known."""
+    cls = place.settings_class(kind, name)
+    if cls is None:
+        return
+    try:
+        PluginTable(cls).read(dict(raw), place)
+    except Rejected as rejected:
+        if rejected.message:
+            place.wrong(rejected.message)
+
+
+class _Nowhere:
+    """A place for settings that were read before, or come from a program."""
+
+    def __init__(self, path: str = "") -> None:
+        self._path = path
+
+    def at(self, part: str | int) -> _Nowhere:
+        return _Nowhere(f"{self._path}.{part}" if self._path else str(part))
+
+    def wrong(self, message: str) -> None:
+        raise Rejected(f"{self._path}: {message}" if self._path else message)
+
+    @property
+    def where(self) -> str:
+        return self._path
+
+    @property
+    def written(self) -> bool:
+        return True
+
+    def absolute(self, path: str) -> str:
+        return path
+
+    def exists(self, path: str) -> bool:
+        return True
+
+    def known(self, names: str) -> frozenset[str] | None:
+        return None
+
+    def settings_class(self, kind: str, name: str) -> type | None:
+        return None
+
+
+def settings_from(cls: type, raw: Mapping[str, Any]) -> Any:
+    """The settings of a plugin from a table. Raises `Rejected` for the first thing wrong with it."""
+    return PluginTable(cls).read(dict(raw), _Nowhere())

@@ -1,0 +1,66 @@
+"""What concerns those who run the proxy: the admin side, and how much is explained. Frozen.
+
+May import: the kinds of config. Used by: model, which offers these under its own name too.
+"""
+
+from __future__ import annotations
+
+import attrs
+
+from lolly_tx.config.addresses import LISTEN
+from lolly_tx.config.httpkinds import OPTIONAL_FIELD_NAME, OPTIONAL_TOKEN
+from lolly_tx.config.kinds import PART, Count
+from lolly_tx.config.schema import about
+from lolly_tx.config.tables import NAME_LIST
+
+
+@attrs.frozen
+class Admin:
+    """The admin side: API, health of the proxy itself, metrics."""
+
+    endpoint: str = attrs.field(
+        metadata=about(
+            LISTEN,
+            "Where the admin side listens: any Twisted server endpoint string. Keep it"
+            " on loopback or a unix socket: reading needs no password.",
+        )
+    )
+    token: str = attrs.field(
+        default="",
+        repr=False,
+        metadata=about(
+            OPTIONAL_TOKEN,
+            "What a client has to send to change anything (`lolly drain`), 16 characters"
+            ' or more, from the environment: "${LOLLY_TOKEN}"; "" = nothing can be'
+            " changed.",
+        ),
+    )
+    hosts: tuple[str, ...] = attrs.field(
+        default=(),
+        metadata=about(
+            NAME_LIST,
+            "Names, beside IP addresses and localhost, that the Host of a request to the"
+            " admin side may have.",
+        ),
+    )
+
+
+@attrs.frozen
+class Explain:
+    """Traces of single exchanges, kept in memory for `/api/traces`."""
+
+    sample: float = attrs.field(
+        default=0.0,
+        metadata=about(PART, "Share of the exchanges that leave a trace; 0 = none."),
+    )
+    header: str = attrs.field(
+        default="",
+        metadata=about(
+            OPTIONAL_FIELD_NAME,
+            "Header field that asks for a trace: one that carries `admin.token` gets it,"
+            ' and does not reach the target; "" = none does.',
+        ),
+    )
+    keep: int = attrs.field(
+        default=100, metadata=about(Count(1, 10000), "Traces kept, the latest.")
+    )
