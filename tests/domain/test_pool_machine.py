@@ -173,6 +173,28 @@ class PoolMachine(RuleBasedStateMachine):
     def tick(self, seconds: float) -> None:
         self.now += seconds
 
+    @rule()
+    def wait_for_trial(self) -> None:
+        """To the end of the next ejection, and one exchange with whoever comes back."""
+        ends = [
+            node.ejected_until
+            for node in self.pool.nodes.values()
+            if node.ejection == "ejected"
+        ]
+        if ends:
+            self.now = max(self.now, min(ends))
+            on_trial = [
+                node
+                for node in self.pool.available(self.now)
+                if node.ejection == "trial" and not node.trial
+            ]
+            if on_trial and not on_trial[0].target.max_conns:
+                others = [n for n in self.pool.nodes.values() if n is not on_trial[0]]
+                lease = self.pool.acquire(self.now, None, others)
+                assert lease.node.trial
+                assert lease.node.full
+                self.leases.append(lease)
+
     @rule(name=NAMES, good=st.booleans())
     def observe(self, name: str, good: bool) -> None:
         self.pool.observe(name, GOOD if good else BAD, self.now)
