@@ -11,6 +11,8 @@ from typing import Any
 from twisted.internet import error
 
 from lolly_tx.net.splice import (
+    CROWD,
+    CROWDED_BYTES,
     SINK,
     SINK_LOST,
     SOURCE,
@@ -283,6 +285,29 @@ class RelayTests(RelayTestCase):
         self.rounds()
         self.assertNotIn(self.source, self.reactor.getReaders())
         self.assertIn("waiting for sink", repr(relay))
+
+
+class CrowdTests(RelayTestCase):
+    """Many relays in one round of the reactor."""
+
+    def test_less_at_a_time(self) -> None:
+        """One of a crowd moves less at a time, so that others are served in between."""
+        self.pipes.relays = CROWD
+        self.relay(len(MUCH))
+        self.assertEqual(self.pump(MUCH), MUCH)
+        self.assertLessEqual(max(self.progress), CROWDED_BYTES)
+
+    def test_counted_while_at_work(self) -> None:
+        """A relay counts from its start to its end, however it ends."""
+        self.relay(3)
+        self.assertEqual(self.pipes.relays, 1)
+        self.pump(b"abc")
+        self.spin(lambda: self.ended)
+        self.assertEqual(self.pipes.relays, 0)
+        relay = self.relay(3)
+        relay.cancel()
+        relay.cancel()
+        self.assertEqual(self.pipes.relays, 0)
 
 
 class CancelTests(RelayTestCase):
