@@ -60,10 +60,22 @@ class Held(asyncio.Protocol):
         self.heard.set()
 
 
-async def hold(port: int, say: bytes = b"", **options: Any) -> Held:
-    """Connect, say something, and hold on."""
+async def hold(
+    port: int, say: bytes = b"", *, receive_bytes: int = 0, **options: Any
+) -> Held:
+    """Connect, say something, and hold on.
+
+    `receive_bytes`: the kernel's buffer for what comes, 0 = as large as it likes.
+    """
     loop = asyncio.get_running_loop()
-    _, held = await loop.create_connection(Held, "127.0.0.1", port, **options)
+    if receive_bytes:
+        sock = socket.socket()
+        sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, receive_bytes)
+        sock.setblocking(False)
+        await loop.sock_connect(sock, ("127.0.0.1", port))
+        _, held = await loop.create_connection(Held, sock=sock)
+    else:
+        _, held = await loop.create_connection(Held, "127.0.0.1", port, **options)
     if say:
         held.transport.write(say)
     return held
@@ -200,11 +212,12 @@ async def l08(found: Findings, size: Size) -> None:
             base = proxy.reading().rss_kib
             third = count // 3
             post = b"POST /post/x HTTP/1.1\r\nHost: t\r\nContent-Length: 99999\r\n\r\nx"
-            big = b"GET /big/50000000 HTTP/1.1\r\nHost: t\r\n\r\n"
+            # More than the kernel's buffers on the way, and not gigabytes in all.
+            big = b"GET /big/5000000 HTTP/1.1\r\nHost: t\r\n\r\n"
             async with (
                 held_many(third, proxy.port, b"GET / HTTP/1.1\r\nHost:") as heads,
                 held_many(third, proxy.port, post) as bodies,
-                held_many(third, proxy.port, big) as readers,
+                held_many(third, proxy.port, big, receive_bytes=4096) as readers,
             ):
                 for each in readers:
                     each.transport.pause_reading()
