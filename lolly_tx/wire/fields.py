@@ -136,7 +136,8 @@ class FieldBlock:
 class RequestBlock(FieldBlock):
     """The fields of a request.
 
-    `host`: the Host value, valid, or b"" when there is none or it is empty (`has_host`).
+    `host`: the Host value, valid and lower case, or b"" when there is none or it is empty
+    (`has_host`).
     `expect`: the client waits for a 100. `forwarded`: the forwarding fields as (lower-case
     name, value), none of which is kept.
     """
@@ -151,7 +152,7 @@ class RequestBlock(FieldBlock):
         low = raw.lower()
         found = _REQUEST_SPECIAL.findall(low)
         if len(found) == 1 and found[0][0] == b"host":
-            # Nothing to cut: nearly every request. The case of a host means nothing.
+            # Nothing to cut: nearly every request.
             self._take_host(found[0][1])
         else:
             self._inspect(low)
@@ -176,7 +177,7 @@ class RequestBlock(FieldBlock):
             if name == b"host":
                 if self.has_host:
                     raise BadMessage("more than one Host field")
-                self._take_host(raw[slice(*match.span(2))])
+                self._take_host(value)
                 continue
             value = value.rstrip(b"\t ")
             if name == b"connection":

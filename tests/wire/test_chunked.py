@@ -1,0 +1,236 @@
+"""The chunked coding, both ways: right bodies, wrong ones, limits, and cuts anywhere."""
+
+from __future__ import annotations
+
+import h11
+from hypothesis import given
+from hypothesis import strategies as st
+from twisted.trial.unittest import SynchronousTestCase
+
+from lolly_tx.wire import chunked
+from lolly_tx.wire.chunked import ChunkDecoder, encode_chunk, last_chunk
+from lolly_tx.wire.errors import BadMessage
+from tests.wire.strategies import QUICK, chunked_bodies, cuts
+
+
+def decode(*pieces: bytes) -> tuple[bytes, bytes, bytes, bool]:
+    """Body, trailers, rest and whether it is complete."""
+    decoder = ChunkDecoder()
+    body = b"".join([decoder.feed(piece) for piece in pieces if not decoder.done])
+    return body, decoder.trailers, decoder.rest, decoder.done
+
+
+def bytewise(data: bytes) -> list[bytes]:
+    return [data[n : n + 1] for n in range(len(data))]
+
+
+class DecoderTests(SynchronousTestCase):
+    def test_body(self) -> None:
+        """Chunks are joined, and what follows the last one is left."""
+        data = b"5\r\nhello\r\n6\r\n world\r\n0\r\n\r\nGET"
+        self.assertEqual((b"hello world", b"", b"GET", True), decode(data))
+
+    def test_size_forms(self) -> None:
+        """Sizes are hexadecimal in either case, with up to 16 digits."""
+        data = b"A\r\n0123456789\r\n000000000000000a\r\n0123456789\r\n0\r\n\r\n"
+        self.assertEqual(b"0123456789" * 2, decode(data)[0])
+
+    def test_extensions_are_dropped(self) -> None:
+        """Valid extensions, quoted strings and bad white space included, leave no trace."""
+        data = b'5;a;b=c;d="e\\"f;\xff" ; g = h\r\nhello\r\n0;z\r\n\r\n'
+        self.assertEqual((b"hello", b"", b"", True), decode(data))
+
+    def test_trailers(self) -> None:
+        """The trailer section is kept as it is."""
+        data = b"0\r\nX-A: 1\r\nx-b:\r\n\r\nrest"
+        self.assertEqual((b"", b"X-A: 1\r\nx-b:\r\n", b"rest", True), decode(data))
+
+    def test_refused(self) -> None:
+        """What is not exactly a chunked body is refused, whole or byte by byte (S06 to S10)."""
+        for data in (
+            b"+5\r\nhello",
+            b"-5\r\nhello",
+            b"0x5\r\nhello",
+            b" 5\r\nhello",
+            b"5 \r\nhello",
+            b"5_0\r\nhello",
+            b"\r\nhello",
+            b"g\r\n",
+            b"5,5\r\nhello",
+            b"00000000000000005\r\nhello",
+            b"8000000000000000\r\n",
+            b"5\nhello\r\n",
+            b"5\rhello\r\n",
+            b"5\r\r\nhello",
+            b"5;\r\nhello",
+            b"5;;a\r\nhello",
+            b"5;a=\r\nhello",
+            b"5;=b\r\nhello",
+            b"5;a b\r\nhello",
+            b'5;a="b\r\nhello',
+            b"5;a\nb\r\nhello",
+            b"5;a\rb\r\nhello",
+            b"5;a\x00\r\nhello",
+            b"5;a \r\nhello",
+            b"5\r\nhello0\r\n",
+            b"5\r\nhello\n0\r\n",
+            b"5\r\nhello\rX",
+            b"0\r\nno colon\r\n\r\n",
+            b"0\r\nX : 1\r\n\r\n",
+            b"0\r\n: 1\r\n\r\n",
+            b"0\r\n X: 1\r\n\r\n",
+            b"0\r\nX: 1\r\n\t2\r\n\r\n",
+            b"0\r\nX: 1\n\r\n",
+            b"0\r\nX: \x00\r\n\r\n",
+            b"0\r\n\n",
+            b"0\r\n\rX",
+        ):
+            with self.assertRaises(BadMessage, msg=repr(data)):
+                decode(data)
+            with self.assertRaises(BadMessage, msg=repr(data)):
+                decode(*bytewise(data))
+
+    def test_refused_at_once(self) -> None:
+        """A byte that can never become right is refused before its line is complete."""
+        for data in (b"x", b"5x", b"0" * 17, b"5;\x00", b"0\r\nX\x01", b"0\r\n\x00"):
+            with self.assertRaises(BadMessage, msg=repr(data)):
+                decode(data)
+
+    def test_line_limit(self) -> None:
+        """A size line may have 4 KiB, complete or not, and not a byte more (S07)."""
+        line = b"1;a=" + b"x" * (chunked.MAX_LINE_BYTES - 6) + b"\r\n"
+        self.assertEqual(chunked.MAX_LINE_BYTES, len(line))
+        self.assertEqual(b"y", decode(line + b"y")[0])
+        for data in (line[:4] + b"x" + line[4:], line[:-2] + b"xxx"):
+            with self.assertRaises(BadMessage) as caught:
+                decode(data)
+            self.assertEqual("chunk size line too long", caught.exception.reason)
+
+    def test_extension_limit(self) -> None:
+        """All extensions of a body together may have 64 KiB (S07)."""
+        chunk = b"1;" + b"x" * 1023 + b"\r\ny\r\n"
+        decoder = ChunkDecoder()
+        for _ in range(64):
+            decoder.feed(chunk)
+        with self.assertRaises(BadMessage) as caught:
+            decoder.feed(b"1;x\r\n")
+        self.assertEqual("too many chunk extensions", caught.exception.reason)
+
+    def test_trailer_limit(self) -> None:
+        """Trailers may have 16 KiB, in whatever pieces they come (S08)."""
+        line = b"X: " + b"y" * 123 + b"\r\n"
+        most = line * (chunked.MAX_TRAILER_BYTES // len(line))
+        self.assertEqual(most, decode(b"0\r\n" + most + b"\r\n")[1])
+        for pieces in (
+            [b"0\r\n" + most + line + b"\r\n"],
+            [b"0\r\n", *[line] * 129],
+            [b"0\r\n", most, b"X: y"],
+        ):
+            with self.assertRaises(BadMessage) as caught:
+                decode(*pieces)
+            self.assertEqual("trailers too large", caught.exception.reason)
+
+    def test_largest_chunk(self) -> None:
+        """The largest size is that of a signed 64-bit counter."""
+        self.assertEqual(b"x", decode(b"7fffffffffffffff\r\nx")[0])
+
+    @QUICK
+    @given(st.data(), chunked_bodies())
+    def test_split_anywhere(
+        self, data: st.DataObject, body: tuple[bytes, bytes, bytes]
+    ) -> None:
+        """A body reads the same however it is cut into pieces."""
+        raw, expected, trailers = body
+        pieces = data.draw(cuts(raw))
+        self.assertEqual((expected, trailers, b"", True), decode(*pieces))
+        self.assertEqual((expected, trailers, b"", True), decode(*bytewise(raw)))
+
+    @QUICK
+    @given(st.data(), st.binary(max_size=60), chunked_bodies())
+    def test_mutants_split_anywhere(
+        self, data: st.DataObject, noise: bytes, body: tuple[bytes, bytes, bytes]
+    ) -> None:
+        """Nonsense gets the same verdict, and the same body, however it is cut."""
+        raw = body[0]
+        at = data.draw(st.integers(0, len(raw)))
+        mutant = raw[:at] + noise + raw[at + len(noise) // 2 :]
+
+        def outcome(pieces: list[bytes]) -> object:
+            try:
+                return decode(*pieces)
+            except BadMessage:
+                return BadMessage
+
+        whole = outcome([mutant])
+        if whole is not BadMessage and isinstance(whole, tuple) and whole[3]:
+            mutant = mutant[
+                : len(mutant) - len(whole[2])
+            ]  # the rest stays in its piece
+            whole = (whole[0], whole[1], b"", True)
+        self.assertEqual(whole, outcome(bytewise(mutant)))
+        self.assertEqual(whole, outcome(data.draw(cuts(mutant))))
+
+    @QUICK
+    @given(st.lists(st.binary(min_size=1, max_size=50)))
+    def test_round_trip(self, pieces: list[bytes]) -> None:
+        """What is encoded decodes to itself."""
+        raw = b"".join(encode_chunk(piece) for piece in pieces) + last_chunk()
+        self.assertEqual((b"".join(pieces), b"", b"", True), decode(raw))
+
+    @QUICK
+    @given(chunked_bodies(bad_spaces=False))
+    def test_h11_agrees(self, body: tuple[bytes, bytes, bytes]) -> None:
+        """What we accept, h11 accepts, with the same data; but for bad white space."""
+        raw, expected, _ = body
+        reader = h11.Connection(h11.SERVER)
+        reader.receive_data(
+            b"POST / HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n" + raw
+        )
+        self.assertIsInstance(reader.next_event(), h11.Request)
+        data = b""
+        while isinstance(event := reader.next_event(), h11.Data):
+            data += event.data
+        self.assertIsInstance(event, h11.EndOfMessage)
+        self.assertEqual(expected, data)
+
+
+class LastChunkTests(SynchronousTestCase):
+    def test_plain(self) -> None:
+        """Without trailers the end is five bytes."""
+        self.assertEqual(b"0\r\n\r\n", last_chunk())
+
+    def test_trailers_pass(self) -> None:
+        """Trailers that may be passed on are, in order."""
+        lines = b"grpc-status: 0\r\nX-Sum: a\r\nx-sum: b\r\n"
+        self.assertEqual(b"0\r\n" + lines + b"\r\n", last_chunk(lines))
+
+    def test_dangerous_trailers_are_dropped(self) -> None:
+        """Framing, routing, authentication and forwarding names never pass (S08)."""
+        for name in (
+            b"Content-Length",
+            b"Transfer-Encoding",
+            b"HOST",
+            b"Connection",
+            b"Cookie",
+            b"Set-Cookie",
+            b"Authorization",
+            b"Proxy-Authorization",
+            b"X-Forwarded-For",
+            b"Forwarded",
+            b"X_Forwarded_For",
+            b"Via",
+            b"Location",
+        ):
+            line = name + b": 1\r\n"
+            kept = last_chunk(b"A: 1\r\n" + line + b"B: 2\r\n")
+            self.assertEqual(b"0\r\nA: 1\r\nB: 2\r\n\r\n", kept, name)
+
+    @QUICK
+    @given(chunked_bodies())
+    def test_dropping_is_idempotent(self, body: tuple[bytes, bytes, bytes]) -> None:
+        """What is left of the trailers is a valid end with nothing left to drop."""
+        once = last_chunk(body[2])
+        _, trailers, rest, done = decode(once)
+        self.assertTrue(done)
+        self.assertEqual(b"", rest)
+        self.assertEqual(once, last_chunk(trailers))

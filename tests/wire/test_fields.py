@@ -1,0 +1,266 @@
+"""Field blocks: framing, hop-by-hop fields, Host, and what is written."""
+
+from __future__ import annotations
+
+from twisted.trial.unittest import SynchronousTestCase
+
+from lolly_tx.wire.errors import BadMessage
+from lolly_tx.wire.fields import RequestBlock, ResponseBlock, render_fields
+
+
+def block(*lines: bytes) -> RequestBlock:
+    return RequestBlock(
+        b"".join(b"\r\n" + line for line in (b"Host: a", *lines)) + b"\r\n"
+    )
+
+
+def answer(*lines: bytes) -> ResponseBlock:
+    return ResponseBlock(b"".join(b"\r\n" + line for line in lines) + b"\r\n")
+
+
+class FramingTests(SynchronousTestCase):
+    def test_length(self) -> None:
+        """Content-Length is plain decimal, spaces around it aside (S03)."""
+        for value, length in (
+            (b"0", 0),
+            (b" 12\t", 12),
+            (b"9223372036854775807", 2**63 - 1),
+        ):
+            each = block(b"Content-Length:" + value)
+            self.assertEqual(length, each.length)
+            self.assertTrue(each.length_kept)
+            self.assertIn(b"Content-Length", each.kept)
+
+    def test_leading_zeros_are_not_passed_on(self) -> None:
+        """A length with leading zeros is read as decimal and written anew."""
+        for each in (block(b"Content-Length: 007"), answer(b"Content-Length: 007")):
+            self.assertEqual(7, each.length)
+            self.assertFalse(each.length_kept)
+            self.assertNotIn(b"Content-Length", each.kept)
+
+    def test_bad_lengths(self) -> None:
+        """Every other form of a length is refused, on both sides (S02, S03)."""
+        for value in (
+            b"",
+            b"+5",
+            b"-0",
+            b"0x5",
+            b"5,5",
+            b"5 5",
+            b"1_0",
+            b"5.0",
+            b"\xb2",
+            b"9223372036854775808",
+            b"9" * 20,
+        ):
+            for kind in (block, answer):
+                with self.assertRaises(BadMessage, msg=repr(value)):
+                    kind(b"Content-Length: " + value)
+
+    def test_two_lengths(self) -> None:
+        """A second Content-Length is refused even when it says the same (S02)."""
+        for kind in (block, answer):
+            with self.assertRaises(BadMessage):
+                kind(b"Content-Length: 5", b"content-length: 5")
+
+    def test_chunked(self) -> None:
+        """Exactly one "chunked", in any case, is understood (S04)."""
+        for value in (b"chunked", b" CHUNKED\t"):
+            self.assertTrue(block(b"Transfer-Encoding:" + value).chunked)
+            self.assertTrue(answer(b"transfer-encoding:" + value).chunked)
+
+    def test_other_codings(self) -> None:
+        """Any other coding, or chunked twice, is refused (S04)."""
+        for lines in (
+            [b"gzip"],
+            [b"gzip, chunked"],
+            [b"chunked, chunked"],
+            [b"chunked;a=b"],
+            [b"identity"],
+            [b""],
+            [b'"chunked"'],
+            [b"\xa0chunked"],
+            [b"chunked", b"chunked"],
+            [b"chunked", b"identity"],
+        ):
+            for kind in (block, answer):
+                with self.assertRaises(BadMessage, msg=repr(lines)):
+                    kind(*(b"Transfer-Encoding: " + line for line in lines))
+        with self.assertRaises(BadMessage) as caught:
+            block(b"Transfer-Encoding: gzip")
+        self.assertEqual(501, caught.exception.status)
+
+    def test_both(self) -> None:
+        """Content-Length beside Transfer-Encoding is refused (S01)."""
+        for kind in (block, answer):
+            with self.assertRaises(BadMessage):
+                kind(b"Content-Length: 0", b"Transfer-Encoding: chunked")
+
+    def test_date_and_length(self) -> None:
+        """The commonest response is read the short way, with the same result."""
+        for lines in (
+            [b"Date: x", b"Content-Length: 5"],
+            [b"Content-Length: 5", b"Date: x"],
+            [b"Date: x", b"Content-Length: 05"],
+            [b"Date: x", b"TE: 5"],
+            [b"Date: x", b"Date: y"],
+        ):
+            each = answer(*lines)
+            self.assertTrue(each.date)
+            self.assertEqual(5 if b"Length" in b"".join(lines) else None, each.length)
+        self.assertFalse(answer(b"Content-Length: 05", b"Date: x").length_kept)
+
+    def test_without_length(self) -> None:
+        """For 204 and 1xx the length is taken out, and nothing else."""
+        each = answer(b"X: 1", b"content-length: 5", b"Y: 2")
+        self.assertEqual(b"\r\nX: 1\r\nY: 2\r\n", each.without_length())
+        plain = answer(b"X: 1")
+        self.assertIs(plain.kept, plain.without_length())
+
+
+class HopByHopTests(SynchronousTestCase):
+    def test_named_fields_go(self) -> None:
+        """Every field that Connection names is cut, in any case and place (S18)."""
+        each = block(b"x-a: 1", b"Connection: X-A , x-b", b"X-C: 3", b"X-B:", b"X-A: 4")
+        self.assertEqual(b"\r\nHost: a\r\nX-C: 3\r\n", each.kept)
+
+    def test_several_connection_lines(self) -> None:
+        """All Connection lines count, empty members do not."""
+        each = block(
+            b"Connection: x-a,,", b"connection:", b"Connection: close", b"X-A: 1"
+        )
+        self.assertEqual(b"\r\nHost: a\r\n", each.kept)
+        self.assertEqual((b"x-a", b"close"), each.connection)
+
+    def test_protected_fields_stay(self) -> None:
+        """Framing, Host and what we set ourselves cannot be deleted (S18, S19)."""
+        names = b"Host, Content-Length, Transfer-Encoding, X-Forwarded-For, Forwarded"
+        each = block(b"Connection: " + names, b"Content-Length: 5")
+        self.assertEqual(b"\r\nHost: a\r\nContent-Length: 5\r\n", each.kept)
+        self.assertEqual(5, each.length)
+
+    def test_always_cut(self) -> None:
+        """Fields that mean one hop never go further (S21)."""
+        for name in (
+            b"TE",
+            b"Trailer",
+            b"Keep-Alive",
+            b"Proxy-Connection",
+            b"Proxy-Authorization",
+            b"Proxy",
+            b"HTTP2-Settings",
+            b"Upgrade",
+            b"Expect",
+        ):
+            self.assertEqual(b"\r\nHost: a\r\n", block(name + b": x").kept, name)
+        for name in (b"TE", b"Keep-Alive", b"Upgrade", b"Proxy-Connection"):
+            self.assertEqual(b"\r\n", answer(name + b": x").kept, name)
+
+    def test_similar_names_stay(self) -> None:
+        """Names that only begin like a hop-by-hop field are ordinary ones."""
+        lines = [
+            b"TEX: 1",
+            b"Upgrade-Insecure-Requests: 1",
+            b"Hostess: 1",
+            b"Proxying: 1",
+        ]
+        each = block(*lines)
+        self.assertEqual(b"\r\nHost: a\r\n" + b"\r\n".join(lines) + b"\r\n", each.kept)
+
+    def test_forwarding_fields(self) -> None:
+        """Forwarding fields are set aside, with their values as sent (S19)."""
+        each = block(
+            b"X-Forwarded-For: A", b"FORWARDED: for=B ", b"X-Real-IP: C", b"X-A: 1"
+        )
+        self.assertEqual(
+            (
+                (b"x-forwarded-for", b"A"),
+                (b"forwarded", b"for=B"),
+                (b"x-real-ip", b"C"),
+            ),
+            each.forwarded,
+        )
+        self.assertEqual(b"\r\nHost: a\r\nX-A: 1\r\n", each.kept)
+        self.assertEqual(b"\r\nHost: a\r\n", block(b"X-Forwarded-For2: x").kept)
+
+    def test_upgrade(self) -> None:
+        """An upgrade counts only when Connection vouches for it (S22)."""
+        vouched = block(b"Connection: Upgrade", b"Upgrade: WebSocket", b"Upgrade: h2c")
+        self.assertEqual(b"websocket,h2c", vouched.upgrade)
+        self.assertEqual(b"", vouched.without_upgrade().upgrade)
+        self.assertEqual(vouched.kept, vouched.without_upgrade().kept)
+        plain = block(b"Upgrade: websocket")
+        self.assertEqual(b"", plain.upgrade)
+        self.assertIs(plain, plain.without_upgrade())
+        both = answer(
+            b"Upgrade: a", b"Upgrade: b", b"Connection: x", b"Connection: upgrade"
+        )
+        self.assertEqual(b"a,b", both.upgrade)
+
+    def test_expect(self) -> None:
+        """100-continue counts when there is a body to hold back (S26)."""
+        self.assertTrue(block(b"Expect: 100-Continue", b"Content-Length: 5").expect)
+        self.assertTrue(
+            block(b"Expect: 100-continue", b"Transfer-Encoding: chunked").expect
+        )
+        self.assertFalse(block(b"Expect: 100-continue").expect)
+        self.assertFalse(block(b"Expect: 100-continue", b"Content-Length: 0").expect)
+        self.assertFalse(block(b"Expect: other", b"Content-Length: 5").expect)
+
+    def test_max_forwards(self) -> None:
+        """Max-Forwards can be counted down."""
+        each = block(b"max-forwards:7", b"X: 1").with_max_forwards(6)
+        self.assertEqual(b"\r\nHost: a\r\nMax-Forwards: 6\r\nX: 1\r\n", each.kept)
+
+
+class HostTests(SynchronousTestCase):
+    def test_host(self) -> None:
+        """The Host value is known, and can be taken out."""
+        each = block(b"X: 1")
+        self.assertEqual((b"a", True), (each.host, each.has_host))
+        self.assertEqual(b"\r\nX: 1\r\n", each.rest)
+        none = RequestBlock(b"\r\nX: 1\r\n")
+        self.assertEqual((b"", False), (none.host, none.has_host))
+        self.assertEqual(b"\r\nX: 1\r\n", none.rest)
+        empty = RequestBlock(b"\r\nHost: \t\r\n")
+        self.assertEqual((b"", True), (empty.host, empty.has_host))
+
+    def test_bad_host(self) -> None:
+        """A Host that is no host is refused, however many other fields there are (S14)."""
+        for lines in (
+            [b"Host: a b"],
+            [b"Host: a@b", b"TE: x"],
+            [b"TE: x", b"Host: a,b"],
+        ):
+            with self.assertRaises(BadMessage) as caught:
+                RequestBlock(b"".join(b"\r\n" + line for line in lines) + b"\r\n")
+            self.assertEqual(400, caught.exception.status)
+
+
+class AccessTests(SynchronousTestCase):
+    def test_get(self) -> None:
+        """Fields can be asked for by name, first or all."""
+        each = block(b"X-A: 1", b"x-a:2 ")
+        self.assertEqual([b"1", b"2"], each.get_all(b"x-a"))
+        self.assertEqual(b"1", each.get(b"x-a"))
+        self.assertIsNone(each.get(b"x-b"))
+
+
+class RenderTests(SynchronousTestCase):
+    def test_lines(self) -> None:
+        """Pairs become lines."""
+        self.assertEqual(b"A: 1\r\nb: \r\n", render_fields([(b"A", b"1"), (b"b", b"")]))
+
+    def test_no_injection(self) -> None:
+        """Nothing that would not be one valid line can be written (S35)."""
+        for pair in (
+            (b"A", b"1\r\nB: 2"),
+            (b"A", b"1\n"),
+            (b"A", b"\x00"),
+            (b"A:", b"1"),
+            (b"A ", b"1"),
+            (b"", b"1"),
+            (b"A\r\nB", b"1"),
+        ):
+            with self.assertRaises(ValueError, msg=repr(pair)):
+                render_fields([pair])

@@ -1,0 +1,408 @@
+"""Heads: what is read, what is refused, the limits, and other readers' opinion."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import h11
+import httptools
+from hypothesis import assume, given
+from hypothesis import strategies as st
+from twisted.trial.unittest import SynchronousTestCase
+
+from lolly_tx.wire import http1
+from lolly_tx.wire.errors import BadMessage
+from lolly_tx.wire.http1 import (
+    HeadLimits,
+    RequestHead,
+    RequestReader,
+    ResponseReader,
+    parse_request,
+    parse_response,
+)
+from tests.wire.strategies import (
+    QUICK,
+    cuts,
+    messy_bytes,
+    messy_heads,
+    request_heads,
+    response_heads,
+)
+
+GET = b"GET / HTTP/1.1\r\nHost: a\r\n"
+
+
+def request(*lines: bytes, start: bytes = b"GET / HTTP/1.1") -> RequestHead:
+    head = parse_request(b"\r\n".join([start, *lines]) + b"\r\n\r\n")
+    assert head is not None
+    return head
+
+
+def facts(head: Any) -> object:
+    """What a head says, comparable."""
+    if head is None:
+        return None
+    block = head.block
+    start = (
+        (head.method, head.target)
+        if isinstance(head, RequestHead)
+        else (head.status, head.reason)
+    )
+    return (
+        *start,
+        head.version,
+        block.fields(),
+        block.kept,
+        block.length,
+        block.chunked,
+        block.upgrade,
+        head.keep_alive,
+        head.end,
+    )
+
+
+def growing(reader: Any, pieces: list[bytes]) -> object:
+    """Read as a connection does: what has come so far, and how much of it is known."""
+    data = b""
+    for piece in pieces:
+        seen, data = len(data), data + piece
+        head = reader.read(data, seen)
+        if head is not None:
+            return facts(head)
+    return None
+
+
+class RequestReaderTests(SynchronousTestCase):
+    def test_head(self) -> None:
+        """Start line and fields are read, and where the body begins."""
+        data = b"POST /a?b HTTP/1.1\r\nHost: a\r\nX-A:\t1 \r\nx-a:\r\n\r\nbody"
+        head = parse_request(data)
+        assert head is not None
+        self.assertEqual(
+            (b"POST", b"/a?b", 1), (head.method, head.target, head.version)
+        )
+        self.assertEqual(b"body", data[head.end :])
+        self.assertEqual(
+            [(b"Host", b"a"), (b"X-A", b"1"), (b"x-a", b"")], head.block.fields()
+        )
+
+    def test_incomplete(self) -> None:
+        """A head that is not complete is not an error."""
+        data = GET + b"\r\n"
+        for size in range(len(data)):
+            self.assertIsNone(parse_request(data[:size]), data[:size])
+
+    def test_known_blocks_are_remembered(self) -> None:
+        """The same fields again are the same block; blocks too large are not kept."""
+        reader = RequestReader()
+        one, two = (reader.read(GET + b"\r\n") for _ in range(2))
+        assert one is not None and two is not None
+        self.assertIs(one.block, two.block)
+        large = GET + b"X: " + b"x" * http1._REMEMBERED_BYTES + b"\r\n\r\n"
+        one, two = (reader.read(large) for _ in range(2))
+        assert one is not None and two is not None
+        self.assertIsNot(one.block, two.block)
+
+    def test_memory_is_bounded(self) -> None:
+        """A client that never repeats itself does not make the reader grow."""
+        reader = RequestReader()
+        for n in range(http1._REMEMBERED_BLOCKS + 5):
+            reader.read(GET + b"X: %d\r\n\r\n" % n)
+        self.assertLessEqual(len(reader._blocks), http1._REMEMBERED_BLOCKS)
+
+    def test_keep_alive(self) -> None:
+        """HTTP/1.1 goes on unless told to close, HTTP/1.0 the other way round."""
+        for start, connection, keep in (
+            (b"GET / HTTP/1.1", b"", True),
+            (b"GET / HTTP/1.1", b"x, Close", False),
+            (b"GET / HTTP/1.1", b"keep-alive, close", False),
+            (b"GET / HTTP/1.0", b"", False),
+            (b"GET / HTTP/1.0", b"Keep-Alive", True),
+            (b"GET / HTTP/1.0", b"keep-alive, close", False),
+            (b"GET / HTTP/1.0", b"x", False),
+        ):
+            lines = [b"Host: a"] + [b"Connection: " + connection] * bool(connection)
+            self.assertEqual(keep, request(*lines, start=start).keep_alive, lines)
+
+    def test_host_is_required(self) -> None:
+        """HTTP/1.1 has exactly one Host that is not empty; HTTP/1.0 may have none (S14)."""
+        for lines in ([], [b"Host:"], [b"Host: \t"], [b"Host: a", b"host: a"]):
+            with self.assertRaises(BadMessage, msg=repr(lines)):
+                request(*lines)
+        self.assertEqual(b"", request(start=b"GET / HTTP/1.0").block.host)
+        with self.assertRaises(BadMessage):
+            request(b"Host: a", b"Host: b", start=b"GET / HTTP/1.0")
+
+    def test_coding_needs_11(self) -> None:
+        """Chunked and HTTP/1.0 do not go together (S05)."""
+        with self.assertRaises(BadMessage):
+            request(b"Transfer-Encoding: chunked", start=b"POST / HTTP/1.0")
+
+    def test_asterisk_is_for_options(self) -> None:
+        """Only OPTIONS has the target "*"."""
+        self.assertEqual(b"*", request(b"Host: a", start=b"OPTIONS * HTTP/1.1").target)
+        with self.assertRaises(BadMessage):
+            request(b"Host: a", start=b"GET * HTTP/1.1")
+
+    @QUICK
+    @given(st.data(), request_heads())
+    def test_split_anywhere(self, data: st.DataObject, raw: bytes) -> None:
+        """A head reads the same however it arrives."""
+        whole = facts(parse_request(raw))
+        self.assertIsNotNone(whole)
+        self.assertEqual(whole, growing(RequestReader(), data.draw(cuts(raw))))
+        self.assertEqual(
+            whole, growing(RequestReader(), [raw[n : n + 1] for n in range(len(raw))])
+        )
+
+    @QUICK
+    @given(st.data(), messy_bytes() | request_heads().map(lambda raw: raw[3:]))
+    def test_nonsense_split_anywhere(self, data: st.DataObject, raw: bytes) -> None:
+        """Nonsense gets the same verdict however it arrives, if its end does."""
+
+        def verdict(pieces: list[bytes]) -> object:
+            try:
+                return growing(RequestReader(), pieces)
+            except BadMessage:
+                return BadMessage
+
+        self.assertEqual(
+            verdict([raw]), verdict(data.draw(cuts(raw)) if raw else [raw])
+        )
+
+    @QUICK
+    @given(request_heads())
+    def test_stripping_is_idempotent(self, raw: bytes) -> None:
+        """What is kept is a valid head in which there is nothing left to cut."""
+        head = parse_request(raw)
+        assert head is not None
+        again = parse_request(b"GET / HTTP/1.1" + head.block.kept + b"\r\n")
+        assert again is not None
+        self.assertEqual(head.block.kept, again.block.kept)
+        self.assertEqual((), again.block.connection)
+        self.assertEqual((), again.block.forwarded)
+        self.assertEqual(head.block.host, again.block.host)
+
+    @QUICK
+    @given(request_heads())
+    def test_h11_agrees(self, raw: bytes) -> None:
+        """What we accept, h11 accepts, with the same method, target, fields and framing."""
+        head = parse_request(raw)
+        assert head is not None
+        reader = h11.Connection(h11.SERVER)
+        reader.receive_data(raw)
+        event = reader.next_event()
+        assert isinstance(event, h11.Request)
+        self.assertEqual((head.method, head.target), (event.method, event.target))
+        ours = [(name.lower(), value) for name, value in head.block.fields()]
+        theirs = [(name.lower(), value) for name, value in event.headers]
+        self.assertEqual(
+            [each for each in ours if each[0] != b"transfer-encoding"],
+            [each for each in theirs if each[0] != b"transfer-encoding"],
+        )
+
+    @QUICK
+    @given(request_heads())
+    def test_httptools_agrees(self, raw: bytes) -> None:
+        """What we accept, llhttp accepts, where it knows the method."""
+        head = parse_request(raw)
+        assert head is not None
+        assume(head.method in (b"GET", b"HEAD", b"POST", b"PUT", b"DELETE"))
+        assume(not head.block.length and not head.block.chunked)
+        seen = _Seen()
+        parser = httptools.HttpRequestParser(seen)
+        parser.feed_data(raw)
+        self.assertTrue(seen.complete)
+        self.assertEqual(head.method, parser.get_method())
+        self.assertEqual(head.target, seen.url)
+        self.assertEqual(
+            [(n, v) for n, v in head.block.fields()],
+            [(n, v.rstrip(b"\t ")) for n, v in seen.fields],
+        )
+
+    @QUICK
+    @given(messy_heads())
+    def test_h11_agrees_on_nonsense(self, raw: bytes) -> None:
+        """Whatever mess we accept as it stands, h11 accepts as the same request."""
+        try:
+            head = parse_request(raw)
+        except BadMessage:
+            head = None
+        assume(head is not None)
+        assert head is not None
+        # A name with "_" is dropped on purpose.
+        assume(b"X_A" not in raw)
+        reader = h11.Connection(h11.SERVER)
+        reader.receive_data(raw)
+        event = reader.next_event()
+        assert isinstance(event, h11.Request)
+        self.assertEqual((head.method, head.target), (event.method, event.target))
+        self.assertEqual(len(head.block.fields()), len(list(event.headers)))
+
+
+class _Seen:
+    """Callbacks of httptools."""
+
+    def __init__(self) -> None:
+        self.url = b""
+        self.fields: list[tuple[bytes, bytes]] = []
+        self.complete = False
+
+    def on_url(self, url: bytes) -> None:
+        self.url += url
+
+    def on_header(self, name: bytes, value: bytes) -> None:
+        self.fields.append((name, value))
+
+    def on_message_complete(self) -> None:
+        self.complete = True
+
+
+class LimitTests(SynchronousTestCase):
+    """At the limit all is well, one past it the error has its status (S37)."""
+
+    limits = HeadLimits(head_bytes=300, fields=5, line_bytes=100)
+
+    def status(self, data: bytes, limits: HeadLimits | None = None) -> int:
+        """200 for a head, 0 for an incomplete one, else the status of the error."""
+        try:
+            head = RequestReader(limits or self.limits).read(data)
+        except BadMessage as error:
+            return error.status
+        return 200 if head else 0
+
+    def test_start_line(self) -> None:
+        """A start line one byte too long is 414, complete or not."""
+        start = b"GET /" + b"a" * (100 - 14) + b" HTTP/1.1"
+        self.assertEqual(100, len(start))
+        rest = b"\r\nHost: a\r\n\r\n"
+        self.assertEqual(200, self.status(start + rest))
+        self.assertEqual(414, self.status(b"GET /a" + start[5:] + rest))
+        self.assertEqual(0, self.status(b"GET /" + b"a" * 95))
+        self.assertEqual(414, self.status(b"GET /" + b"a" * 96))
+
+    def test_field_line(self) -> None:
+        """A field line one byte too long is 431, complete or not."""
+        line = b"X: " + b"x" * 97
+        self.assertEqual(200, self.status(GET + line + b"\r\n\r\n"))
+        self.assertEqual(431, self.status(GET + line + b"x\r\n\r\n"))
+        self.assertEqual(0, self.status(GET + line))
+        self.assertEqual(431, self.status(GET + line + b"x"))
+
+    def test_fields(self) -> None:
+        """One field too many is 431, complete or not."""
+        self.assertEqual(200, self.status(GET + b"X:\r\n" * 4 + b"\r\n"))
+        self.assertEqual(431, self.status(GET + b"X:\r\n" * 5 + b"\r\n"))
+        self.assertEqual(0, self.status(GET + b"X:\r\n" * 4))
+        self.assertEqual(431, self.status(GET + b"X:\r\n" * 5))
+
+    def test_head(self) -> None:
+        """One byte too many in all is 431, complete or not."""
+        base = GET + b"X: " + b"x" * 90 + b"\r\nY: " + b"y" * 90 + b"\r\n"
+        last = b"Z: " + b"z" * (300 - len(base) - 7)
+        self.assertEqual(300, len(base + last + b"\r\n\r\n"))
+        self.assertEqual(200, self.status(base + last + b"\r\n\r\n"))
+        self.assertEqual(431, self.status(base + last + b"z\r\n\r\n"))
+        self.assertEqual(0, self.status(base + last + b"zzzz"))
+        self.assertEqual(431, self.status(base + last + b"zzzzz"))
+
+    def test_known_fields_do_not_hide_a_long_line(self) -> None:
+        """The head limit holds also when the fields have been seen before."""
+        reader = RequestReader(HeadLimits(head_bytes=120, fields=5, line_bytes=100))
+        fields = b" HTTP/1.1\r\nHost: a\r\nX: " + b"x" * 40 + b"\r\n\r\n"
+        self.assertIsNotNone(reader.read(b"GET /" + fields))
+        with self.assertRaises(BadMessage) as caught:
+            reader.read(b"GET /" + b"a" * 60 + fields)
+        self.assertEqual(431, caught.exception.status)
+
+    def test_defaults(self) -> None:
+        """The defaults are 32 KiB, 200 fields and lines of 8 KiB."""
+        self.assertEqual(
+            200, self.status(GET + b"X:\r\n" * 199 + b"\r\n", http1.REQUEST_LIMITS)
+        )
+        self.assertEqual(
+            431, self.status(GET + b"X:\r\n" * 200 + b"\r\n", http1.REQUEST_LIMITS)
+        )
+
+    def test_responses(self) -> None:
+        """The same limits hold for what a backend sends (S33)."""
+        reader = ResponseReader(self.limits)
+        ok = b"HTTP/1.1 200 OK\r\n"
+        self.assertIsNotNone(reader.read(ok + b"X:\r\n" * 5 + b"\r\n"))
+        for data in (
+            ok + b"X:\r\n" * 6 + b"\r\n",
+            ok + b"X:\r\n" * 6,
+            ok + b"X: " + b"x" * 98 + b"\r\n\r\n",
+            b"HTTP/1.1 200 " + b"x" * 90,
+            ok + (b"X: " + b"x" * 90 + b"\r\n") * 3 + b"\r\n",
+            ok + (b"X: " + b"x" * 90 + b"\r\n") * 3,
+        ):
+            with self.assertRaises(BadMessage, msg=repr(data)):
+                reader.read(data)
+
+
+class ResponseReaderTests(SynchronousTestCase):
+    def test_head(self) -> None:
+        """Status, reason, fields and the body's framing are read."""
+        data = b"HTTP/1.1 404 Not There\r\nContent-Length: 3\r\nX-A: 1\r\n\r\nabc"
+        head = parse_response(data)
+        assert head is not None
+        self.assertEqual(
+            (404, b"Not There", 1), (head.status, head.reason, head.version)
+        )
+        self.assertEqual((3, False), (head.length, head.chunked))
+        self.assertEqual([(b"Content-Length", b"3"), (b"X-A", b"1")], head.fields())
+        self.assertEqual(b"abc", data[head.end :])
+        self.assertTrue(head.keep_alive)
+
+    def test_no_reason(self) -> None:
+        """The reason may be missing, with or without its space."""
+        for line in (b"HTTP/1.1 200", b"HTTP/1.1 200 "):
+            head = parse_response(line + b"\r\n\r\n")
+            assert head is not None
+            self.assertEqual(b"", head.reason)
+
+    def test_old_backend(self) -> None:
+        """HTTP/1.0 closes, and its Transfer-Encoding is refused (S32)."""
+        head = parse_response(b"HTTP/1.0 200 OK\r\n\r\n")
+        assert head is not None
+        self.assertFalse(head.keep_alive)
+        with self.assertRaises(BadMessage):
+            parse_response(b"HTTP/1.0 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n")
+
+    @QUICK
+    @given(st.data(), response_heads())
+    def test_split_anywhere(self, data: st.DataObject, raw: bytes) -> None:
+        """A head reads the same however it arrives."""
+        whole = facts(parse_response(raw))
+        self.assertIsNotNone(whole)
+        self.assertEqual(whole, growing(ResponseReader(), data.draw(cuts(raw))))
+        self.assertEqual(
+            whole, growing(ResponseReader(), [raw[n : n + 1] for n in range(len(raw))])
+        )
+
+    @QUICK
+    @given(response_heads())
+    def test_h11_agrees(self, raw: bytes) -> None:
+        """What we accept, h11 accepts, with the same status, reason and fields."""
+        head = parse_response(raw)
+        assert head is not None
+        reader = h11.Connection(h11.CLIENT)
+        reader.send(h11.Request(method="GET", target="/", headers=[("Host", "a")]))
+        reader.receive_data(raw)
+        assume(head.status != 101)
+        event = reader.next_event()
+        assert isinstance(event, h11.Response | h11.InformationalResponse)
+        self.assertEqual((head.status, head.reason), (event.status_code, event.reason))
+        self.assertEqual(len(head.fields()), len(list(event.headers)))
+
+    @QUICK
+    @given(response_heads())
+    def test_stripping_is_idempotent(self, raw: bytes) -> None:
+        """What is kept is a valid head in which there is nothing left to cut."""
+        head = parse_response(raw)
+        assert head is not None
+        again = parse_response(b"HTTP/1.1 200 OK" + head.block.kept + b"\r\n")
+        assert again is not None
+        self.assertEqual(head.block.kept, again.block.kept)
+        self.assertEqual((), again.block.connection)
