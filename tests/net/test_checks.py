@@ -12,10 +12,11 @@ from twisted.internet.error import (
     ConnectionRefusedError,
     DNSLookupError,
 )
-from twisted.internet.interfaces import IProtocolFactory
+from twisted.internet.interfaces import IProtocolFactory, ISSLTransport
 from twisted.internet.task import Clock
 from twisted.internet.testing import MemoryReactorClock, StringTransport
 from twisted.trial.unittest import SynchronousTestCase
+from zope.interface import implementer
 from zope.interface.verify import verifyObject
 
 from lolly_tx.config.pools import Health, Match
@@ -24,7 +25,7 @@ from lolly_tx.domain.health import Observation
 from lolly_tx.domain.interfaces import IHealthCheck
 from lolly_tx.domain.target import Target
 from lolly_tx.net.check_kinds import health_check
-from lolly_tx.net.checks import HTTPCheck, TCPCheck
+from lolly_tx.net.checks import HTTPCheck, TCPCheck, TLSCheck
 from lolly_tx.net.endpoints import BadEndpoint
 from lolly_tx.net.expectation import BODY_BYTES, BadExpectation
 from tests.net.connects import Attempt, FakeEndpoint
@@ -149,7 +150,7 @@ class ConnectionMixin:
         """A target's endpoint is made once, not for every probe."""
         self.check()
         self.made.check(TARGET)
-        self.assertEqual(self.asked, [TARGET])
+        self.assertEqual([one.id for one in self.asked], [TARGET.id])
         self.assertEqual(len(self.endpoint.attempts), 2)
 
     def test_another_port(self: Any) -> None:
@@ -187,6 +188,28 @@ class TCPCheckTests(ConnectionMixin, Case):
         self.assertEqual(observation.latency, 0.25)
         self.assertEqual(self.transport.value(), b"")
         self.attempt.lose()
+
+
+@implementer(ISSLTransport)
+class SecureTransport(StringTransport):
+    """Looks like one that has done its handshake."""
+
+
+class TLSCheckTests(ConnectionMixin, Case):
+    kind = TLSCheck
+
+    def test_handshake(self) -> None:
+        """A target that does the handshake is up, also when its traffic is plain."""
+        checking = self.check()
+        self.attempt.accept(SecureTransport())  # type: ignore[no-untyped-call]
+        self.assertVerdict(checking, True, "TLS handshake complete")
+        self.assertEqual(self.asked[0].scheme, "https")
+
+    def test_endpoint_string_without_tls(self) -> None:
+        """An endpoint string that connects without TLS is down."""
+        checking = self.check(Target("t", "unix:/x", endpoint="unix:/x"))
+        self.attempt.accept()
+        self.assertVerdict(checking, False, "the target's endpoint does no TLS")
 
 
 class RequestTests(Case):
@@ -266,6 +289,21 @@ class AnswerTests(ConnectionMixin, Case):
             )
             self.assertEqual(observation.status, int(status))
             self.assertIsNotNone(observation.latency)
+
+    def test_drain_on_404(self) -> None:
+        """A 404 asks for no new clients, if the settings say so and it is no good answer anyway."""
+        head = b"HTTP/1.1 404 X\r\n\r\n"
+        observation = self.assertVerdict(
+            self.answer(head, drain_on_404=True),
+            False,
+            "404 from /health: no new clients",
+        )
+        self.assertEqual((observation.drain, observation.status), (True, 404))
+        observation = self.successResultOf(
+            self.answer(head, drain_on_404=True, status=("404",))
+        )
+        self.assertEqual((observation.ok, observation.drain), (True, False))
+        self.assertFalse(self.successResultOf(self.answer(head)).drain)
 
     def test_other_statuses_may_be_good(self) -> None:
         """The accepted statuses are a setting."""
@@ -422,7 +460,7 @@ class HealthCheckTests(SynchronousTestCase):
         """The type in the settings decides."""
         reactor = MemoryReactorClock()
         for kind, wanted in (("http", HTTPCheck), ("tcp", TCPCheck)):
-            settings: Any = Health(type=kind)  # type: ignore[arg-type]
+            settings: Any = Health(type=kind)
             made = health_check(reactor, settings, now=reactor.seconds)
             self.assertIs(type(made), wanted)
             checking = made.check(TARGET)
