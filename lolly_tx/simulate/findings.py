@@ -177,7 +177,7 @@ def _fault(run: Run, windows: Sequence[Window]) -> Values:
 def _noticed(window: Window, outages: Sequence[Outage]) -> tuple[float, str] | None:
     """Seconds until the target was out of service, and why; None: it never was."""
     for outage in outages:
-        if outage.start <= window.start and (outage.end or window.end) > window.start:
+        if outage.start < window.start < (outage.end or window.end):
             return 0.0, "out already"
         if window.start <= outage.start <= window.end:
             return outage.start - window.start, outage.cause

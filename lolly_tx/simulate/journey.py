@@ -1,6 +1,6 @@
 """A simulated exchange: the decisions of `proxy.exchange`, in its order, without bytes.
 
-    take_turn -> acquire a lease -> ask the model -> its answer, later
+    begin -> acquire a lease -> ask the model -> its answer, later
        |             ^                                  |
        |             +-- another node <- may be retried <+--> the client has its answer
        +-- all full: the waiting room
@@ -54,6 +54,7 @@ class Journey:
     __slots__ = (
         "attempts",
         "door",
+        "forwarder",
         "head",
         "hedge",
         "held",
@@ -67,6 +68,7 @@ class Journey:
 
     def __init__(self, world: World, client: Client, post: bool, now: float) -> None:
         self.world = world
+        self.forwarder = world.forwarder
         self.door = client
         self.head = client.post if post else client.head
         self.started = now
@@ -88,20 +90,34 @@ class Journey:
             self.world.schedule(self.until, self._timed_out)
         if self.world.patience:
             self.world.schedule(now + self.world.patience, self._hung_up)
-        self.take_turn(now)
-
-    def take_turn(self, now: float) -> None:
-        """Make the first attempt, unless every node is full and there is room to wait."""
-        world = self.world
+        room = self.world.room
+        if room is not None and room.occupied:
+            self._wait(room, now)
+            return
         try:
-            lease = world.acquire(self, now)
+            lease = self.world.acquire(self, now)
         except NoTarget as error:
-            room = world.room
-            full = room is not None and isinstance(error, AllFull)
-            if not (full and room.enter(self, now)):
-                self._give_up(error.with_traceback(None), now)
+            if room is not None and isinstance(error, AllFull):
+                self._wait(room, now)
+            else:
+                self.refused(error)
             return
         self._attempt(lease, now)
+
+    def _wait(self, room: Any, now: float) -> None:
+        if not room.enter(self, now):
+            error = AllFull("every target and the waiting room are full")
+            self._give_up(error, now)
+
+    # -- what the waiting room tells
+
+    def attempt(self, lease: Lease) -> None:
+        """There is room now."""
+        self._attempt(lease, self.world.now())
+
+    def refused(self, error: NoTarget) -> None:
+        """There is no node for the first attempt."""
+        self._give_up(error.with_traceback(None), self.world.now())
 
     def turned_away(self) -> None:
         """Waited for room in vain."""
@@ -178,7 +194,7 @@ class Journey:
         lease.release(now)
         forwarder = self.world.forwarder
         if forwarder.sticky is not None:
-            line = forwarder.sticky.set_cookie(self.head, lease.node)
+            line = forwarder.sticky.set_cookie(self.head, lease.node, False)
             if line:
                 self.door.take_cookie(line)
         self._over(status, now)
@@ -234,6 +250,8 @@ class Journey:
         try:
             lease = self.world.acquire(self, now)
         except NoTarget:
+            if budget is not None:
+                budget.give_back()
             return None
         forwarder.retries += 1
         self.world.recording.retried(now)
@@ -274,6 +292,8 @@ class Journey:
         try:
             self.hedge = self.world.acquire(self, now)
         except NoTarget:
+            if budget is not None:
+                budget.give_back()
             return
         finally:
             self.tried = tried
@@ -350,5 +370,3 @@ class Journey:
         world = self.world
         world.open -= 1
         world.recording.finished(self, status, error, now)
-        if world.room is not None:
-            world.room.admit(now)

@@ -9,12 +9,14 @@ May import: net.expectation, config, domain, simulate. Used by: simulate.world.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from random import Random
 from typing import Any
 
 from twisted.internet.defer import Deferred
 from zope.interface import implementer
 
 from lolly_tx.config.checks import Health
+from lolly_tx.config.pools import UpstreamTLS
 from lolly_tx.domain.health import Observation
 from lolly_tx.domain.interfaces import IHealthCheck
 from lolly_tx.domain.target import Target
@@ -38,18 +40,24 @@ class ModelledKinds(CheckKinds):
     def __init__(
         self,
         models: Mapping[str, ModelledTarget],
-        now: Callable[[], float],
         schedule: Schedule,
     ) -> None:
         super().__init__()
         self.made: list[ModelledCheck] = []
         self._models = models
-        self._now = now
         self._schedule = schedule
 
-    def make(self, reactor: Any, settings: Health, *_: Any, **__: Any) -> ModelledCheck:
-        """The check that `settings` describe."""
-        check = ModelledCheck(self._models, settings, self._now, self._schedule)
+    def make(
+        self,
+        reactor: Any,
+        health: Health,
+        tls: UpstreamTLS | None = None,
+        *,
+        now: Callable[[], float],
+        random: Random,
+    ) -> ModelledCheck:
+        """The check that `health` describes."""
+        check = ModelledCheck(self._models, health, now, self._schedule)
         self.made.append(check)
         return check
 

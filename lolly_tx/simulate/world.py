@@ -62,7 +62,7 @@ class World:
         self._number = 0
         self._deadlines = Deadlines(self.clock, self.now)
         self.models, self.windows = self._targets()
-        self.kinds = ModelledKinds(self.models, self.now, self.schedule)
+        self.kinds = ModelledKinds(self.models, self.schedule)
         # What an agent would say is not modelled.
         silent = attrs.evolve(settings, agent=None)
         self._running = run_pool(silent, self._deps(), None)
