@@ -6,7 +6,7 @@ pool).
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from email.utils import formatdate, parsedate_to_datetime
 from random import Random
 
@@ -150,6 +150,15 @@ class Forwarder:
             return self.pool.acquire(now, key, exchange.tried)
         bond = self.sticky.read(exchange.head)
         return self.pool.acquire(now, key, exchange.tried, bond)
+
+    def key_of(self, exchange: Exchange) -> bytes | None:
+        """What `exchange` is hashed by."""
+        return None if self._key is None else self._key(exchange)
+
+    @property
+    def upstreams(self) -> Mapping[Node, Upstream]:
+        """The connections there are, by node."""
+        return self._upstreams
 
     def upstream(self, node: Node) -> Upstream:
         """The connections to `node`."""

@@ -27,7 +27,7 @@ from typing import Any, NamedTuple
 
 import attrs
 from twisted.internet.defer import Deferred
-from twisted.internet.interfaces import IReactorTime
+from twisted.internet.interfaces import IDelayedCall, IReactorTime
 from twisted.internet.task import LoopingCall
 from twisted.logger import Logger
 from twisted.python.failure import Failure
@@ -111,6 +111,7 @@ class Rounds:
         self._random = random
         self._tick_seconds = tick_of(shortest)
         self._loop: LoopingCall | None = None
+        self._soon: IDelayedCall | None = None
         self._heap: list[_Due] = []
         self._waiting: dict[str, _Due] = {}
         self._in_flight: dict[str, _Asked] = {}
@@ -182,16 +183,32 @@ class Rounds:
         if loop is None:
             return
         loop.stop()
+        if self._soon is not None:
+            self._soon.cancel()
+            self._soon = None
         self._heap.clear()
         self._waiting.clear()
         for node_id in list(self._in_flight):
             self._abandon(node_id)
 
+    def due(self, node_id: str) -> float | None:
+        """When `node_id` is asked next; None while a question is open, or when nothing runs."""
+        due = self._waiting.get(node_id)
+        return None if due is None else due.at
+
     def hurry(self, node_id: str, at: float) -> None:
         """Ask `node_id` at `at` if it would be asked later; not while a question is open."""
         due = self._waiting.get(node_id)
-        if due is not None and due.at > at:
-            self._schedule(node_id, at, at)
+        if due is None or due.at <= at:
+            return
+        self._schedule(node_id, at, at)
+        if at <= self._now() and self._soon is None:
+            # Not from within whatever the caller is doing: an answer may come at once.
+            self._soon = self._clock.callLater(0, self._hurried)
+
+    def _hurried(self) -> None:
+        self._soon = None
+        self._tick()
 
     def delay(self, node_id: str, now: float) -> None:
         """What would have been asked was learned elsewhere just now: start afresh from here."""
