@@ -16,7 +16,7 @@ from twisted.internet.interfaces import IProtocolFactory, ISSLTransport
 from twisted.internet.task import Clock
 from twisted.internet.testing import MemoryReactorClock, StringTransport
 from twisted.trial.unittest import SynchronousTestCase
-from zope.interface import implementer
+from zope.interface import directlyProvides
 from zope.interface.verify import verifyObject
 
 from lolly_tx.config.pools import Health, Match
@@ -190,9 +190,11 @@ class TCPCheckTests(ConnectionMixin, Case):
         self.attempt.lose()
 
 
-@implementer(ISSLTransport)
-class SecureTransport(StringTransport):
+def secure_transport() -> StringTransport:
     """Looks like one that has done its handshake."""
+    transport = StringTransport()
+    directlyProvides(transport, ISSLTransport)
+    return transport
 
 
 class TLSCheckTests(ConnectionMixin, Case):
@@ -201,7 +203,7 @@ class TLSCheckTests(ConnectionMixin, Case):
     def test_handshake(self) -> None:
         """A target that does the handshake is up, also when its traffic is plain."""
         checking = self.check()
-        self.attempt.accept(SecureTransport())  # type: ignore[no-untyped-call]
+        self.attempt.accept(secure_transport())
         self.assertVerdict(checking, True, "TLS handshake complete")
         self.assertEqual(self.asked[0].scheme, "https")
 
