@@ -77,7 +77,7 @@ async def l13(found: Findings, size: Size) -> None:
     found.note("taken by slow readers MiB", f"{sum(moved[:each_way]) / MIB:.1f}")
     found.most("RSS per transfer", grown / (2 * each_way), 1, " MiB")
     found.equal("others failed", tally.why() or 0, 0)
-    found.most("others p99", tally.at(0.99), 100, " ms")
+    found.soon("others p99", tally.at(0.99), 100, " ms")
 
 
 @scenario("L14", "large bodies both ways")

@@ -138,7 +138,7 @@ async def l05(found: Findings, size: Size) -> None:
         await behind.stop()
     found.note("descriptors with peers", most)
     found.most("descriptors after", fds - base, 2)
-    found.most("reclaimed after", after, 1.5 + 2 + 1, " s")
+    found.soon("reclaimed after", after, 1.5 + 2 + 1, " s")
 
 
 async def _idle(found: Findings, size: Size, count: int, kib: float, tls: bool) -> None:
@@ -186,7 +186,7 @@ async def _idle(found: Findings, size: Size, count: int, kib: float, tls: bool) 
     found.most(f"{word}idle CPU", 100 * idle, 3, " %")
     if not tls:
         found.equal("failed", tally.why() or 0, 0)
-        found.most("new requests p99", tally.at(0.99), 50, " ms")
+        found.soon("new requests p99", tally.at(0.99), 50, " ms")
 
 
 @scenario("L07", "idle keep-alive connections")
@@ -207,8 +207,14 @@ async def l08(found: Findings, size: Size) -> None:
         f'keepalive = "60s"\n'
     )
     tally = Tally()
-    with running_origins(1) as origins:
-        async with watched_proxy(found, pool_config(origins, rest=rest)) as proxy:
+    with running_origins(2) as origins:
+        # The origin of the large bodies has a lot to do at first; the other is idle.
+        rest += (
+            '[[route]]\npath = "/big/"\npool = "q"\n'
+            f'[pool.q]\ntargets = ["http://127.0.0.1:{origins[1].port}"]\n'
+        )
+        config = pool_config(origins[:1], rest=rest)
+        async with watched_proxy(found, config) as proxy:
             base = proxy.reading().rss_kib
             third = count // 3
             post = b"POST /post/x HTTP/1.1\r\nHost: t\r\nContent-Length: 99999\r\n\r\nx"
@@ -237,7 +243,7 @@ async def l08(found: Findings, size: Size) -> None:
                 await asyncio.sleep(0.5)
     found.note("slow clients", 3 * third)
     found.equal("good failed", tally.why() or 0, 0)
-    found.most("good p99", tally.at(0.99), 200, " ms")
+    found.soon("good p99", tally.at(0.99), 200, " ms")
     for word, group in (("heads", heads), ("bodies", bodies)):
         ages = [each.closed - each.opened for each in group if each.closed is not None]
         found.equal(f"slow {word} closed", len(ages), third)
@@ -473,7 +479,7 @@ async def l23(found: Findings, size: Size) -> None:
             await full_load(
                 proxy.port, tally, numbered("u", 500), requests=count, connections=16
             )
-    found.most("cancelled upstream after", slowest, 1, " s")
+    found.soon("cancelled upstream after", slowest, 1, " s")
     found.equal("failed afterwards", tally.why() or 0, 0)
     found.equal("wrong afterwards", tally.wrong, 0)
 
@@ -523,7 +529,7 @@ async def burst(found: Findings, size: Size) -> None:
                 return time.monotonic() - started
 
             took = await asyncio.gather(*(one(n) for n in range(count)))
-    found.most("slowest of all", max(took), 2.0, " s")
+    found.soon("slowest of all", max(took), 2.0, " s")
 
 
 SCENARIOS = (l05, l07, l08, trickle, cap, l16, l17, l23, l31, burst)

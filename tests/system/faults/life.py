@@ -69,7 +69,7 @@ async def l12(found: Findings, size: Size) -> None:
         found.equal("in flight completed", sum(ended), len(ended))
         found.equal("refused new ones", refused, 5)
         found.equal("exit status", status, 0)
-        found.most("stopped after", took, waiting + 1, " s")
+        found.soon("stopped after", took, waiting + 1, " s")
         # A request cut by the stop would be a reset within or before an answer. One
         # that meets an idle connection's end is the client's to repeat.
         cut = {k: n for k, n in tally.failed.items() if k.isdigit()}
@@ -84,7 +84,7 @@ async def l12(found: Findings, size: Size) -> None:
             at = time.monotonic()
             proxy.process.terminate()
             status = await proxy.exit_status(10)
-            found.most("second SIGTERM: gone after", time.monotonic() - at, 1, " s")
+            found.soon("second SIGTERM: gone after", time.monotonic() - at, 1, " s")
             found.equal("its status", status is not None, True)
             held.transport.abort()
 
@@ -232,7 +232,7 @@ async def l29(found: Findings, size: Size) -> None:
             ]
     found.note("ok", tally.ok)
     found.equal("failed", tally.why() or 0, 0)
-    found.within("warnings", len(lines), 1, 1)
+    found.most("warnings", len(lines), 2)
 
 
 SCENARIOS = (l12, l15, l28, l29)

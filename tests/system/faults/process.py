@@ -83,6 +83,15 @@ class ProxyProcess:
         """Its memory, descriptors and CPU time."""
         return read_process(self.process.pid)
 
+    def starved(self) -> float:
+        """The share of the time it was ready to run and had no processor."""
+        try:
+            text = Path(f"/proc/{self.process.pid}/schedstat").read_text()
+        except OSError:
+            return 0.0
+        ran, waited, _ = (int(field) for field in text.split())
+        return waited / max(1, ran + waited)
+
     def log_text(self) -> str:
         """All it has written."""
         return self.log.read_text(errors="replace")

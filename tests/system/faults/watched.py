@@ -23,6 +23,9 @@ async def watched_proxy(
         bad, held = proxy.bad_lines(), proxy.longest_hold()
         if bad:
             found.equal("log", bad[0], "clean")
-        if held >= LONGEST_HOLD:
-            found.most("loop held", held, LONGEST_HOLD, " s")
+        starved = proxy.starved()
+        if starved > 0.1:
+            found.note("time without a processor", f"{100 * starved:.0f} %")
+        if held >= LONGEST_HOLD * found.slack:
+            found.soon("loop held", held, LONGEST_HOLD, " s")
             found.note("by", proxy.stall_lines()[0].rpartition(", in ")[2])
