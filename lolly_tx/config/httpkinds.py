@@ -149,12 +149,9 @@ class _CookieAttributes(Word):
         names = [part.partition("=")[0].strip().lower() for part in text.split(";")]
         if "" in names and text:
             raise Rejected('must be attributes with "; " between them')
-        for name in ("secure", "max-age", "expires"):
+        for name in ("max-age", "expires"):
             if name in names:
-                other = (
-                    "is added by itself" if name == "secure" else "is set by expires"
-                )
-                raise Rejected(f"must not have {name.title()}, which {other}")
+                raise Rejected(f"must not have {name.title()}, which is set by expires")
         return text
 
 

@@ -110,7 +110,7 @@ class Delivery:
             fields += self.forwarder.date_line()
         sticky = self.forwarder.sticky
         if sticky is not None and self.node is not None:
-            fields += sticky.set_cookie(self.head, self.node)
+            fields += sticky.set_cookie(self.head, self.node, self.door.secure)
         self.door.start(status, head.reason, fields, framing)
 
     def response_data(self, data: bytes) -> None:

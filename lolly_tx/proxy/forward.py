@@ -25,15 +25,10 @@ from lolly_tx.net.doors import DoorIn
 from lolly_tx.net.upstream import Upstream
 from lolly_tx.proxy.exchange import Exchange
 from lolly_tx.proxy.hedge import Hedging
+from lolly_tx.proxy.keys import Key, no_key
 from lolly_tx.proxy.room import WaitingRoom
 from lolly_tx.proxy.sticky import StickyCookie
 from lolly_tx.wire.http1 import RequestHead, ResponseHead
-
-Key = Callable[[Exchange], bytes | None]
-
-
-def no_key(exchange: Exchange) -> None:
-    """Balancers that hash nothing."""
 
 
 @attrs.define
@@ -135,8 +130,11 @@ class Forwarder:
         complete: bool,
     ) -> Exchange:
         """Begin an exchange. `body`: what came with the head; `complete`: all of it."""
-        exchange = Exchange(self, door, head, body, trailers, complete)
-        door.exchange = exchange
+        return self.begin(Exchange(self, door, head, body, trailers, complete))
+
+    def begin(self, exchange: Exchange) -> Exchange:
+        """Let `exchange` begin."""
+        exchange.door.exchange = exchange
         self._open += 1
         if self.budget is not None:
             self.budget.request(exchange.started)

@@ -30,6 +30,7 @@ from lolly_tx.domain.pool import Pool
 from lolly_tx.domain.routes import Pattern, RouteTable
 from lolly_tx.net.acceptor import Acceptor, Census, ClientTimeouts
 from lolly_tx.net.deadlines import Deadlines
+from lolly_tx.net.directory import RUNNING
 from lolly_tx.net.doors import DoorIn
 from lolly_tx.net.tls import secure, server_context
 from lolly_tx.net.transports import eager
@@ -237,6 +238,7 @@ def build(
             line_bytes=limits.response_head_size,
         ),
         interim=limits.interim_responses,
+        directory=RUNNING,
     )
     log_file, access_log = None, None
     if config.access_log is not None:

@@ -7,24 +7,36 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from random import Random
-from typing import Any
+from typing import Any, cast
 
 import attrs
 
 from lolly_tx.config.model import PoolSettings
-from lolly_tx.domain.accrual import ConsecutiveFailures
 from lolly_tx.domain.balancers import Balancers
-from lolly_tx.domain.budget import RetryBudget
-from lolly_tx.domain.forwarding import TrustedPeers, original_client
-from lolly_tx.domain.interfaces import IEventSink
+from lolly_tx.domain.forwarding import TrustedPeers
+from lolly_tx.domain.interfaces import IBalancer, IEventSink
 from lolly_tx.domain.pool import Pool
-from lolly_tx.domain.retry import RetryPolicy
 from lolly_tx.domain.target import Target
+from lolly_tx.net.balanced import BalancedEndpoint
 from lolly_tx.net.deadlines import Deadlines
-from lolly_tx.net.endpoints import client_endpoint
+from lolly_tx.net.directory import PoolDirectory
+from lolly_tx.net.endpoints import TargetEndpoints, client_endpoint
 from lolly_tx.net.upstream import Upstream, UpstreamLimits
 from lolly_tx.proxy.exchange import Exchange
-from lolly_tx.proxy.forward import Attempts, Forwarder, Key, no_key
+from lolly_tx.proxy.forward import Forwarder
+from lolly_tx.proxy.sticky import Bonds
+from lolly_tx.service.policies import (
+    accrual_of,
+    adaptive_of,
+    attempts_of,
+    ejections_of,
+    failure_statuses,
+    key_of,
+    make_balancer,
+    outliers_of,
+    slow_start_of,
+    sticky_cookie,
+)
 from lolly_tx.service.probing import Probing, ProbingDeps, first_state, probing
 from lolly_tx.wire.http1 import HeadLimits, ResponseReader
 
@@ -43,6 +55,7 @@ class Deps:
     trusted: TrustedPeers
     response_limits: HeadLimits
     interim: int
+    directory: PoolDirectory = attrs.field(factory=PoolDirectory)
     probing: ProbingDeps = attrs.field(
         default=attrs.Factory(
             lambda self: ProbingDeps(self.reactor, self.now, self.random),
@@ -53,18 +66,22 @@ class Deps:
 
 @attrs.frozen
 class RunningPool:
-    """The three parts of a pool."""
+    """The parts of a pool. `endpoint`: what `lolly:pool=NAME` connects through."""
 
     pool: Pool
     forwarder: Forwarder
     probing: Probing
+    endpoint: BalancedEndpoint
+    directory: PoolDirectory
 
     def start(self) -> None:
-        """Begin to probe."""
+        """Begin to probe, and be found by name."""
         self.probing.start()
+        self.directory.publish(self.endpoint)
 
     def stop(self) -> None:
-        """Stop probing and close idle connections."""
+        """Stop probing and close idle connections; nobody finds it any more."""
+        self.directory.withdraw(self.endpoint)
         self.probing.stop()
         self.forwarder.close()
 
@@ -97,65 +114,60 @@ def run_pool(
     forwarder = Forwarder(
         pool,
         connect_to=connect_to,
-        attempts=_attempts(settings),
+        attempts=attempts_of(settings, deps.reactor, deps.deadlines, deps.trusted),
         deadlines=deps.deadlines,
         clock=deps.reactor,
         wall=deps.wall,
         random=deps.random,
         host=settings.host,
-        key=_key(settings, deps.trusted),
+        key=key_of(settings, deps.trusted),
+        sticky=sticky_cookie(settings, cast(Bonds, pool.balancer)),
         on_end=on_end,
     )
     for node in pool.nodes.values():
         # An address that cannot be meant is an error now, not at the first request.
         forwarder.upstream(node)
-    return RunningPool(pool, forwarder, probing(settings, pool, deps.probing))
-
-
-def _attempts(settings: PoolSettings) -> Attempts:
-    """How often and when an exchange tries."""
-    retry = settings.retry
-    return Attempts(
-        retry=RetryPolicy(tries=retry.tries, on=retry.on), budget=RetryBudget()
+    endpoint = BalancedEndpoint(
+        pool,
+        TargetEndpoints(deps.reactor, tls=settings.tls, timeout=None),
+        deps.reactor,
+        deps.now,
+        timeout=timeout.connect,
+    )
+    return RunningPool(
+        pool,
+        forwarder,
+        probing(settings, pool, deps.probing),
+        endpoint,
+        deps.directory,
     )
 
 
 def make_pool(settings: PoolSettings, deps: Deps) -> Pool:
     """The domain object alone."""
-    passive = settings.passive
     thresholds, initial = first_state(settings)
 
-    def accrual() -> ConsecutiveFailures:
-        return ConsecutiveFailures(
-            max_fails=passive.max_fails,
-            fail_timeout=passive.fail_timeout,
-            min_rises=passive.min_rises,
-        )
+    def balancer() -> IBalancer:
+        return make_balancer(settings, deps.balancers, deps.random)
 
     return Pool(
         settings.name,
         settings.targets,
-        balancer=deps.balancers.make(settings.balance, {}, deps.random),
-        accrual=accrual if passive.max_fails else None,
+        balancer=balancer(),
+        another_balancer=balancer,
+        accrual=accrual_of(settings),
         thresholds=thresholds,
         now=deps.now(),
         events=deps.events,
         random=deps.random,
         all_down=settings.all_down,
+        panic_draws=settings.panic_draws,
         initial=initial,
+        ejections=ejections_of(settings),
+        outliers=outliers_of(settings),
+        slow_start=slow_start_of(settings),
+        failure_statuses=failure_statuses(settings),
+        max_conns=settings.max_conns,
+        max_retries=settings.max_retries,
+        adaptive=adaptive_of(settings),
     )
-
-
-def _key(settings: PoolSettings, trusted: TrustedPeers) -> Key:
-    """What exchanges are hashed by."""
-    if settings.balance != "ip_hash":
-        return no_key
-
-    def by_client(exchange: Exchange) -> bytes | None:
-        client = exchange.door.client
-        received = exchange.head.block.forwarded
-        if received:
-            client = original_client(client, received, trusted)
-        return client.encode()
-
-    return by_client

@@ -99,7 +99,6 @@ class StickyTests(SynchronousTestCase):
         for line, message in (
             ('cookie = "a b"', "name without blanks"),
             ('attributes = "Path=/;; HttpOnly"', "between them"),
-            ('attributes = "Path=/; Secure"', "added by itself"),
             ('attributes = "Max-Age=3"', "set by expires"),
             ('attributes = "Path=/\\r\\nX: y"', "control characters"),
         ):

@@ -1,0 +1,95 @@
+"""What exchanges are told apart by: the key of a hash, a cookie, a priority.
+
+May import: domain, wire, proxy. Used by: proxy.sticky, service.policies.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable
+from typing import TYPE_CHECKING
+
+from lolly_tx.domain.forwarding import TrustedPeers, original_client
+from lolly_tx.wire.http1 import RequestHead
+
+if TYPE_CHECKING:  # pragma: no cover
+    from lolly_tx.proxy.exchange import Exchange
+
+Key = Callable[["Exchange"], bytes | None]
+"""The bytes an exchange is hashed by; None: it takes its turn."""
+
+WORST_PRIORITY = 2047
+_NUMBER = re.compile(rb"-?[0-9]{1,4}")
+
+
+def no_key(exchange: Exchange) -> None:
+    """Balancers that hash nothing."""
+
+
+def by_client(trusted: TrustedPeers) -> Key:
+    """The address of the client, believing trusted proxies only."""
+
+    def key(exchange: Exchange) -> bytes | None:
+        client = exchange.door.client
+        received = exchange.head.block.forwarded
+        if received:
+            client = original_client(client, received, trusted)
+        return client.encode() or None
+
+    return key
+
+
+def by_uri(exchange: Exchange) -> bytes:
+    """Path and query."""
+    return exchange.head.target
+
+
+def by_header(name: str) -> Key:
+    """The value of a request header; the first line of several."""
+    lowered = name.lower().encode("ascii")
+
+    def key(exchange: Exchange) -> bytes | None:
+        return exchange.head.block.get(lowered) or None
+
+    return key
+
+
+def by_cookie(name: str) -> Key:
+    """The value of a cookie."""
+    read = cookie_reader(name)
+
+    def key(exchange: Exchange) -> bytes | None:
+        return read(exchange.head) or None
+
+    return key
+
+
+def cookie_reader(name: str) -> Callable[[RequestHead], bytes | None]:
+    """Reads the cookie `name` of a request; the first one, if there are several."""
+    find = re.compile(
+        rb"(?:^|;)[ \t]*%b=([^;, \t]*)" % re.escape(name.encode("ascii"))
+    ).search
+
+    def read(head: RequestHead) -> bytes | None:
+        for cookies in head.block.get_all(b"cookie"):
+            match = find(cookies)
+            if match is not None:
+                return match[1]
+        return None
+
+    return read
+
+
+def by_priority_header(name: str, trusted: TrustedPeers) -> Callable[[Exchange], int]:
+    """The number in a header that a trusted proxy sent, else 0; lower goes first."""
+    lowered = name.lower().encode("ascii")
+
+    def priority(exchange: Exchange) -> int:
+        if not name or exchange.door.client not in trusted:
+            return 0
+        value = exchange.head.block.get(lowered) or b""
+        if _NUMBER.fullmatch(value) is None:
+            return 0
+        return max(-WORST_PRIORITY, min(WORST_PRIORITY, int(value)))
+
+    return priority
