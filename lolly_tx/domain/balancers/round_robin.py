@@ -101,7 +101,10 @@ class RoundRobin:
             if turns * len(whole) <= _SMOOTH_WORK:
                 order = [candidates[i] for i in smooth(whole)]
             else:
-                order = list(islice(self._by_deadline(candidates), turns))
+                # From an empty line, or who is far back in it would have no turn in the cycle.
+                line = [(1 / n.weight, i, n) for i, n in enumerate(candidates)]
+                heapify(line)
+                order = list(islice(_in_line(line, {}), turns))
         if first is not None:
             at = order.index(first)
             order = order[at:] + order[:at]

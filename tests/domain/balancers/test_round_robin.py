@@ -83,6 +83,16 @@ class RoundRobinTests(SynchronousTestCase):
         self.assertApproximates(turns.count("c"), 100, 4)
         self.assertNotIn("cc", turns)
 
+    def test_cycle_after_a_line(self) -> None:
+        """When weights change from odd ones to those of a cycle, everybody has a turn in it."""
+        pool = pool_of(target("a", weight=7919), target("b", weight=15839), "c")
+        picks(pool, 50)
+        names = {"a": 4000, "b": 4000, "c": 3}
+        pool.replace([target(n, weight=w) for n, w in names.items()], 1.0)
+        self.assertEqual(picks(pool, 8003, 1.0).count("c"), 3)
+        pool.replace([target(n, weight=w) for n, w in {**names, "c": 4}.items()], 2.0)
+        self.assertEqual(picks(pool, 2001, 2.0).count("c"), 1)
+
     def test_smooth_sum(self) -> None:
         """One cycle gives each index its weight in turns."""
         turns = smooth([4, 3, 9])
