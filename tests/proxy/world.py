@@ -12,6 +12,7 @@ Time is `world.clock`. Nothing happens by itself but what the test advances.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from random import Random
 from typing import Any
 
@@ -49,7 +50,9 @@ def get(path: str = "/", extra: str = "", version: str = "1.1") -> bytes:
     return f"GET {path} HTTP/{version}\r\nHost: x\r\n{extra}\r\n".encode()
 
 
-def post(length: int, body: bytes = b"", method: str = "POST", extra: str = "") -> bytes:
+def post(
+    length: int, body: bytes = b"", method: str = "POST", extra: str = ""
+) -> bytes:
     """A request that promises `length` bytes of body, and begins with `body`."""
     head = f"{method} / HTTP/1.1\r\nHost: x\r\nContent-Length: {length}\r\n{extra}\r\n"
     return head.encode() + body
@@ -64,8 +67,7 @@ def chunked(*chunks: bytes, method: str = "POST", end: bytes = b"") -> bytes:
 def answer(body: bytes = b"ok", status: int = 200, extra: str = "") -> bytes:
     """A response with a length."""
     return (
-        f"HTTP/1.1 {status} R\r\nDate: d\r\n{extra}"
-        f"Content-Length: {len(body)}\r\n\r\n"
+        f"HTTP/1.1 {status} R\r\nDate: d\r\n{extra}Content-Length: {len(body)}\r\n\r\n"
     ).encode() + body
 
 
@@ -202,7 +204,7 @@ class Line(MemoryTransport):
 
 
 class World:
-    """See the module. `nodes`: ids of the backends."""
+    """See the module. `nodes`: ids of the backends. `make`: makes another forwarder."""
 
     def __init__(
         self,
@@ -217,6 +219,8 @@ class World:
         trusted: Any = (),
         host: str = "preserve",
         attempts: dict[str, Any] | None = None,
+        make: Callable[[World], Forwarder] | None = None,
+        secure: bool = False,
         **acceptor: Any,
     ) -> None:
         self.clock = Clock()
@@ -228,18 +232,24 @@ class World:
         self.endpoints: dict[str, FakeEndpoint] = {}
         self.upstreams: dict[str, Upstream] = {}
         self.upstream_limits = upstream
-        self.pool = pool_of(*(nodes or ("a",)))
-        self.forwarder = Forwarder(
-            self.pool,
-            connect_to=self._connect_to,
-            attempts=Attempts(retry=RetryPolicy(tries=tries, on=on), **attempts or {}),
-            deadlines=self.deadlines,
-            clock=self.clock,
-            wall=self.clock.seconds,
-            random=Random(1),
-            host=host,
-            on_end=self.ended.append,
+        self.forwarder = (
+            make(self)
+            if make
+            else Forwarder(
+                pool_of(*(nodes or ("a",))),
+                connect_to=self.connect_to,
+                attempts=Attempts(
+                    retry=RetryPolicy(tries=tries, on=on), **attempts or {}
+                ),
+                deadlines=self.deadlines,
+                clock=self.clock,
+                wall=self.clock.seconds,
+                random=Random(1),
+                host=host,
+                on_end=self.ended.append,
+            )
         )
+        self.pool = self.forwarder.pool
         self.proxy = Proxy(
             RouteTable([Pattern((), path, self.forwarder)]),
             TrustedPeers(trusted),
@@ -250,7 +260,7 @@ class World:
         self.acceptor = Acceptor(
             "web",
             self.proxy,
-            secure=False,
+            secure=secure,
             deadlines=self.deadlines,
             census=census or Census(0, 0),
             timeouts=timeouts,
@@ -258,7 +268,7 @@ class World:
             **acceptor,
         )
 
-    def _connect_to(self, target: Any) -> Upstream:
+    def connect_to(self, target: Any) -> Upstream:
         endpoint = self.endpoints.setdefault(target.id, FakeEndpoint())
         upstream = Upstream(
             endpoint,

@@ -1,0 +1,78 @@
+"""A world whose pool is what a configuration says.
+
+    world = configured(self, '[pool.app.retry]\ntries = 3\n')
+
+The pool "app" has the targets a, b, c unless told otherwise. Everything but the sockets
+is what the service builds from the same settings.
+"""
+
+from __future__ import annotations
+
+from random import Random
+from typing import Any
+
+from lolly_tx.config.model import PoolSettings
+from lolly_tx.domain.balancers import Balancers
+from lolly_tx.domain.forwarding import TrustedPeers
+from lolly_tx.proxy.forward import Forwarder
+from lolly_tx.service.policies import attempts_of, key_of, sticky_cookie
+from lolly_tx.service.pools import Deps, make_pool
+from lolly_tx.wire.http1 import HeadLimits
+from tests.config.texts import ROUTE, WEB, read
+from tests.domain.pools import Diary
+from tests.proxy.world import World, WorldTestCase
+
+ABC = "abc"
+
+
+def settings_of(text: str, targets: str = ABC, **each: Any) -> PoolSettings:
+    """The settings of a pool; `each`: settings of every target."""
+    more = "".join(f", {key} = {value}" for key, value in each.items())
+    listed = ", ".join(
+        f'{{ url = "http://{name}.example:80", id = "{name}"{more} }}'
+        for name in targets
+    )
+    return read(f"{WEB}{ROUTE}[pool.app]\ntargets = [{listed}]\n{text}").pools["app"]
+
+
+def configured(
+    case: WorldTestCase,
+    text: str = "",
+    targets: str = ABC,
+    *,
+    trusted: Any = (),
+    secure: bool = False,
+    each: dict[str, Any] | None = None,
+) -> World:
+    """A world of `case` with the pool of `settings_of`."""
+    settings = settings_of(text, targets, **(each or {}))
+
+    def make(world: World) -> Forwarder:
+        now, peers = world.clock.seconds, TrustedPeers(trusted)
+        deps = Deps(
+            reactor=world.clock,
+            now=now,
+            wall=now,
+            random=Random(1),
+            events=Diary(),
+            deadlines=world.deadlines,
+            balancers=Balancers(),
+            trusted=peers,
+            response_limits=HeadLimits(),
+            interim=16,
+        )
+        pool = make_pool(settings, deps)
+        return Forwarder(
+            pool,
+            connect_to=world.connect_to,
+            attempts=attempts_of(settings, world.clock, world.deadlines, peers),
+            deadlines=world.deadlines,
+            clock=world.clock,
+            wall=now,
+            random=Random(1),
+            key=key_of(settings, peers),
+            sticky=sticky_cookie(settings, pool.balancer),  # type: ignore[arg-type]  # a sticky one, if it is asked
+            on_end=world.ended.append,
+        )
+
+    return case.world(make=make, trusted=trusted, secure=secure)
