@@ -60,6 +60,7 @@ class Journey:
         "held",
         "lease",
         "over",
+        "pausing",
         "started",
         "tried",
         "until",
@@ -79,6 +80,7 @@ class Journey:
         self.held: tuple[Lease, int] | None = None
         self.until = NEVER
         self.over = False
+        self.pausing = False
 
     def begin(self, now: float) -> None:
         """Arrive."""
@@ -259,15 +261,20 @@ class Journey:
 
     def _resume(self, lease: Lease, now: float) -> None:
         """Make the next attempt: the first other node at once, later ones after a wait."""
+        if self.hedge is not None:
+            self.hedge.release(now)
+            self.hedge = None
         delay = self.world.forwarder.pause_before(self.attempts)
         if not delay:
             self._attempt(lease, now)
             return
         self.lease = lease
+        self.pausing = True
         self.world.schedule(now + delay, self._paused, lease)
 
     def _paused(self, now: float, lease: Lease, _: object) -> None:
         if lease is self.lease:
+            self.pausing = False
             self._attempt(lease, now)
 
     # -- hedging
@@ -285,7 +292,9 @@ class Journey:
     def _start_hedge(self, now: float, lease: Lease, _: object) -> None:
         forwarder = self.world.forwarder
         budget = forwarder.budget
-        if lease is not self.lease or (budget and not budget.withdraw(now)):
+        if lease is not self.lease:
+            return
+        if budget is not None and not budget.withdraw(now):
             return
         tried = self.tried
         self.tried = (*tried, lease.node)
@@ -305,6 +314,9 @@ class Journey:
         self.hedge = None
         beaten, self.lease = self.lease, lease
         if beaten is not None:
+            hedging = self.world.forwarder.hedging
+            if hedging is not None:
+                hedging.note(now - beaten.started)
             beaten.release(now)
         self._answered(lease, status, now)
 
@@ -328,7 +340,8 @@ class Journey:
         if self.over:
             return
         error = ResponseTimedOut("no answer in the time allowed")
-        if self.lease is not None and not self.world.forwarder.try_timeout:
+        could_have = not (self.world.forwarder.try_timeout or self.pausing)
+        if self.lease is not None and could_have:
             self.lease.failed(now, error)
         self._cancel(now)
         self._give_up(error, now)
