@@ -9,6 +9,8 @@ May import: domain, config settings, net.checks, net.scripts, net.failures, Twis
 
 from __future__ import annotations
 
+from errno import ECONNREFUSED
+from socket import SO_ERROR, SOL_SOCKET
 from typing import Any
 
 from twisted.internet.abstract import isIPAddress, isIPv6Address
@@ -153,6 +155,18 @@ class _Exchange(DatagramProtocol):
     def connectionRefused(self) -> None:
         """The target's machine says that nobody listens there."""
         self.finish(False, "connection refused")
+
+    def stopProtocol(self) -> None:
+        """The socket is gone.
+
+        Reactors that poll see a refusal as the end of the socket and never call `connectionRefused`.
+        """
+        port, self._port = self._port, None
+        if self._over or port is None:
+            return
+        number = port.socket.getsockopt(SOL_SOCKET, SO_ERROR)
+        error = OSError(number or ECONNREFUSED, "")
+        self.finish(False, translate(error, connecting=True).detail)
 
     def _expired(self) -> None:
         self.finish(False, f"no answer in {self._check.timeout:g} s")

@@ -34,6 +34,8 @@ class FakePort:
         self.closed = False
         self.fault: Exception | None = None
         self.ends: Any = None
+        self.error = 0
+        self.socket = self
 
     def connect(self, host: str, port: int) -> None:
         self.peer = (host, port)
@@ -42,6 +44,9 @@ class FakePort:
         if self.fault is not None:
             raise self.fault
         self.sent.append(data)
+
+    def getsockopt(self, level: int, option: int) -> int:
+        return self.error
 
     def stopListening(self) -> Any:
         self.closed = True
@@ -141,6 +146,19 @@ class UDPCheckTests(SynchronousTestCase):
         checking = self.check()
         self.port.proto.connectionRefused()
         self.assertVerdict(checking, False, "connection refused")
+
+    def test_end_of_the_socket(self) -> None:
+        """Where the reactor ends the socket because of an error, the error is the verdict."""
+        for number, cause in (
+            (0, "connection refused"),
+            (errno.EHOSTUNREACH, "no route to host"),
+        ):
+            checking = self.check()
+            self.port.error = number
+            self.port.proto.stopProtocol()
+            observation = self.successResultOf(checking)
+            self.assertEqual((observation.ok, observation.cause), (False, cause))
+            self.port.proto.stopProtocol()
 
     def test_unreachable(self) -> None:
         """A network that cannot be reached is down, in words."""

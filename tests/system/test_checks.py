@@ -4,17 +4,21 @@ from __future__ import annotations
 
 import os
 import time
+from functools import partial
 from typing import Any
 
 import trustme
 from twisted.internet.endpoints import serverFromString, wrapServerTLS
-from twisted.internet.protocol import Factory, Protocol
+from twisted.internet.protocol import DatagramProtocol, Factory, Protocol
 from twisted.internet.ssl import DefaultOpenSSLContextFactory
 
-from lolly_tx.config.pools import Health, UpstreamTLS
+from lolly_tx.config.checks import Agent, Health, Step
+from lolly_tx.config.pools import UpstreamTLS
 from lolly_tx.domain.health import Observation
 from lolly_tx.domain.target import Target
+from lolly_tx.net.agent_channel import AgentChannel
 from lolly_tx.net.check_kinds import health_check
+from lolly_tx.net.endpoints import client_endpoint
 from tests.net.fakes import SteppingTestCase, open_descriptors
 
 
@@ -27,7 +31,7 @@ class Healthy(Protocol):
         )
 
 
-class ProbeTests(SteppingTestCase):
+class Case(SteppingTestCase):
     def listen(self, text: str) -> Any:
         listening = serverFromString(self.reactor, text).listen(
             Factory.forProtocol(Healthy)
@@ -50,6 +54,8 @@ class ProbeTests(SteppingTestCase):
     def url(self, scheme: Any, port: int) -> Target:
         return Target("t", f"{scheme}://127.0.0.1:{port}", scheme, "127.0.0.1", port)
 
+
+class ProbeTests(Case):
     def test_plain(self) -> None:
         """Hundreds of probes leave no descriptor behind."""
         target = self.url("http", self.listen("tcp:0:interface=127.0.0.1").port)
@@ -108,3 +114,145 @@ class ProbeTests(SteppingTestCase):
         observation = self.probe(plain)
         self.assertFalse(observation.ok)
         self.assertIn("TLS", observation.cause)
+
+
+class Talker(Protocol):
+    """A small line server: PING, and a greeting when `greeting` is set."""
+
+    greeting = b""
+
+    def connectionMade(self) -> None:
+        self.transport.write(self.greeting)  # type: ignore[union-attr]  # connected
+
+    def dataReceived(self, data: bytes) -> None:
+        if data == b"PING\r\n":
+            self.transport.write(b"+PO")  # type: ignore[union-attr]
+            self.transport.write(b"NG\r\n")  # type: ignore[union-attr]
+
+
+class Greeter(Talker):
+    greeting = b"220 ready\r\n"
+
+
+class Echo(DatagramProtocol):
+    """Answers "ask" with "answer", and nothing else."""
+
+    def datagramReceived(self, datagram: bytes, addr: Any) -> None:
+        if datagram == b"ask":
+            self.transport.write(b"the answer", addr)  # type: ignore[union-attr]
+
+
+class OtherTypesTests(Case):
+    """Scripts, TLS, UDP and agents over loopback."""
+
+    def serve(self, protocol: type[Protocol]) -> int:
+        """A TCP server of that protocol; its port."""
+        endpoint = serverFromString(self.reactor, "tcp:0:interface=127.0.0.1")
+        port = self.successResultOf(endpoint.listen(Factory.forProtocol(protocol)))
+        self.addCleanup(port.stopListening)
+        host: Any = port.getHost()
+        number: int = host.port
+        return number
+
+    def test_script(self) -> None:
+        """Steps are gone through on two ports of one target, and leave nothing behind."""
+        first, second = self.serve(Talker), self.serve(Greeter)
+        steps = (
+            Step(send="PING\r\n", expect="+PONG\r\n"),
+            Step(port=second, expect_regex=r"^220 [a-z]+\r\n"),
+        )
+        target = self.url("http", first)
+        observation = self.probe(target, type="script", steps=steps)
+        self.assertEqual(
+            (observation.ok, observation.cause), (True, "every step went well")
+        )
+        self.rounds()
+        before = open_descriptors()
+        for _ in range(30):
+            self.assertTrue(self.probe(target, type="script", steps=steps).ok)
+        self.rounds()
+        self.assertEqual(open_descriptors(), before)
+        wrong = (Step(send="PONG\r\n", expect="+PING"),)
+        observation = self.probe(target, type="script", steps=wrong, timeout=0.2)
+        self.assertEqual(
+            observation.cause, 'step 1: "+PING" did not come in 0.2 s', observation
+        )
+
+    def test_udp(self) -> None:
+        """A UDP service is asked and answers; one that is not there is refused, or silent."""
+        port = self.reactor.listenUDP(0, Echo(), interface="127.0.0.1")
+        self.addCleanup(port.stopListening)
+        target = self.url("http", port.getHost().port)
+        good = (Step(send="ask", expect="answer"),)
+        observation = self.probe(target, type="udp", steps=good)
+        self.assertEqual(
+            (observation.ok, observation.cause), (True, "answered as expected")
+        )
+        self.rounds()
+        before = open_descriptors()
+        for _ in range(30):
+            self.assertTrue(self.probe(target, type="udp", steps=good).ok)
+        self.rounds()
+        self.assertEqual(open_descriptors(), before)
+        silent = (Step(send="what", expect="answer"),)
+        observation = self.probe(target, type="udp", steps=silent, timeout=0.2)
+        self.assertEqual(observation.cause, "no answer in 0.2 s")
+        observation = self.probe(self.url("http", 1), type="udp", steps=good)
+        self.assertEqual(observation.cause, "connection refused")
+
+    def test_udp_by_name(self) -> None:
+        """A UDP target may have a name."""
+        port = self.reactor.listenUDP(0, Echo(), interface="127.0.0.1")
+        self.addCleanup(port.stopListening)
+        number = port.getHost().port
+        target = Target("t", f"http://localhost:{number}", "http", "localhost", number)
+        steps = (Step(send="ask", expect="answer"),)
+        self.reactor.running = True  # or its threads do not start
+        self.reactor._initThreadPool()
+        self.reactor.threadpool.start()
+        self.addCleanup(self.reactor.threadpool.stop)
+        self.assertTrue(self.probe(target, type="udp", steps=steps).ok)
+
+    def test_tls_port_of_a_plain_target(self) -> None:
+        """The TLS side of a target whose traffic is plain is verified with the pool's settings."""
+        authority, ca, site = trustme.CA(), self.mktemp(), self.mktemp()
+        authority.cert_pem.write_to_path(ca)
+        certificate = authority.issue_cert("127.0.0.1")
+        certificate.private_key_and_cert_chain_pem.write_to_path(site)
+        options: Any = DefaultOpenSSLContextFactory(site, site)
+        listening = wrapServerTLS(
+            options,
+            serverFromString(self.reactor, "tcp:0:interface=127.0.0.1"),
+            self.reactor,
+        ).listen(Factory.forProtocol(Healthy))
+        port = self.successResultOf(listening)
+        self.addCleanup(port.stopListening)
+        host: Any = port.getHost()
+        plain = self.url("http", self.serve(Talker))
+        observation = self.probe(plain, UpstreamTLS(ca=ca), type="tls", port=host.port)
+        self.assertEqual(
+            (observation.ok, observation.cause), (True, "TLS handshake complete")
+        )
+        observation = self.probe(plain, type="tls", port=host.port)
+        self.assertIn("certificate verify failed", observation.cause)
+        observation = self.probe(plain, UpstreamTLS(ca=ca), type="tls", timeout=0.5)
+        self.assertFalse(observation.ok)
+
+    def test_agent(self) -> None:
+        """An agent on a port of its own is asked for its line."""
+
+        class Speaker(Protocol):
+            def connectionMade(self) -> None:
+                self.transport.write(b"up 75% # fine\n")  # type: ignore[union-attr]
+                self.transport.loseConnection()  # type: ignore[union-attr]
+
+        channel = AgentChannel(
+            Agent(self.serve(Speaker)),
+            partial(client_endpoint, self.reactor, timeout=None),
+            clock=self.reactor,
+            now=time.monotonic,
+        )
+        got: list[Any] = []
+        channel.ask(self.url("http", 1)).addBoth(got.append)
+        self.spin(lambda: got, "the agent")
+        self.assertEqual((got[0].share, got[0].reason), (0.75, "fine"))
