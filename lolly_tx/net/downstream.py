@@ -29,8 +29,8 @@ from zope.interface import implementer
 from lolly_tx.domain.errors import DownstreamError, DownstreamGone, Shutdown
 from lolly_tx.net.deadlines import NEVER
 from lolly_tx.net.doors import CLOSE, STREAM, RequestSink
-from lolly_tx.net.splice import SOURCE, Relay
-from lolly_tx.net.transports import pending_bytes
+from lolly_tx.net.splice import SINK, SOURCE, Relay
+from lolly_tx.net.transports import has_hung_up, pending_bytes
 from lolly_tx.wire.chunked import ChunkDecoder, encode_chunk, last_chunk
 from lolly_tx.wire.errors import BadMessage
 from lolly_tx.wire.http1 import RequestHead
@@ -49,6 +49,10 @@ LINGER_BYTES = 65536
 """Unread request bytes swallowed after an early answer (RELIABILITY S29)."""
 LINGER_SECONDS = 2.0
 """How long we do that, so that the answer is not lost to a reset."""
+
+LOOK_SECONDS = 2.0
+"""While the backend takes no more of a body, the client is not read, and the reactor does
+not tell when it is gone. So often we look."""
 
 BODY_GRACE = 10.0
 """Seconds before the average rate of a request's body counts."""
@@ -245,6 +249,9 @@ class Http1Server:
         if self._relay is not None:
             self._watch_relay(self._relay, now)
             return
+        if self._reading_stopped and state == _BODY and has_hung_up(self.transport):
+            self._abort()
+            return
         waiting = self._waiting()
         if waiting and waiting != self._stalled_at:
             # Slow, but it does take bytes. A stall is no progress for the whole time.
@@ -256,6 +263,8 @@ class Http1Server:
             self._abort()
         elif state == _HEAD:
             self._refuse(BadMessage("request head took too long", 408))
+        elif state == _BODY and self._reading_stopped:
+            self.deadline = now + LOOK_SECONDS
         elif state == _BODY:
             self._refuse(BadMessage("request body took too long", 408))
         else:
@@ -263,13 +272,19 @@ class Http1Server:
 
     def _watch_relay(self, relay: Relay, now: float) -> None:
         """The body goes upstream through a relay: is it moving?"""
-        if relay.moved != self._stalled_at:
-            self._body_bytes += relay.moved - max(self._stalled_at, 0)
+        timeout = self.acceptor.timeouts.body
+        if relay.waiting_for == SINK and has_hung_up(self.transport):
+            self._abort()
+        elif relay.moved != self._stalled_at:
+            self._body_bytes += max(0, relay.moved - max(self._stalled_at, 0))
             self._stalled_at = relay.moved
+            self._paused_at = now
             if relay.waiting_for == SOURCE and now >= self._rate_due():
                 self._refuse(BadMessage("request body took too long", 408))
             else:
-                self.deadline = now + self.acceptor.timeouts.body
+                self.deadline = now + min(timeout, LOOK_SECONDS)
+        elif now < self._paused_at + timeout:
+            self.deadline = min(self._paused_at + timeout, now + LOOK_SECONDS)
         elif relay.waiting_for == SOURCE or self.exchange is None:
             self._refuse(BadMessage("request body took too long", 408))
         else:
@@ -520,8 +535,8 @@ class Http1Server:
     def pause_request(self) -> None:
         """Read no more of the body."""
         if self._state == _BODY:
-            self.deadline = NEVER
             self._paused_at = self.acceptor.now()
+            self.deadline = self._paused_at + LOOK_SECONDS
             self._stop_reading()
 
     def resume_request(self) -> None:
@@ -562,8 +577,9 @@ class Http1Server:
         """A relay moves the rest of the body from now on."""
         self._relay = relay
         self._reading_stopped = False
-        self._stalled_at = -1
-        self.deadline = self.acceptor.now() + self.acceptor.timeouts.body
+        self._stalled_at = relay.moved
+        self._paused_at = now = self.acceptor.now()
+        self.deadline = now + min(self.acceptor.timeouts.body, LOOK_SECONDS)
 
     def request_relayed(self) -> None:
         """The relay has moved all of it."""

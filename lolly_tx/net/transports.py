@@ -18,6 +18,7 @@ net.downstream, net.upstream, service.listener.
 
 from __future__ import annotations
 
+import select
 import socket
 from collections.abc import Iterable
 from typing import Any, Protocol
@@ -39,6 +40,7 @@ __all__ = [
     "PlainUNIXServer",
     "SocketTransport",
     "eager",
+    "has_hung_up",
     "is_secure",
     "missing_names",
     "pending_bytes",
@@ -429,6 +431,20 @@ def pending_bytes(transport: Any) -> int:
     """Bytes queued in user space by any transport; 0 for one that cannot tell."""
     count = getattr(transport, "pending_bytes", None)
     return 0 if count is None else count()
+
+
+def has_hung_up(transport: Any) -> bool:
+    """Whether the connection is dead both ways, found out without reading from it.
+
+    A transport that is neither read nor written is out of the reactor's sight. False for
+    one that has no descriptor of its own.
+    """
+    descriptor = getattr(transport, "fileno", int)()
+    if descriptor <= 0:
+        return False
+    watch = select.poll()
+    watch.register(descriptor, 0)  # errors and hang-ups are always reported
+    return bool(watch.poll(0))
 
 
 def is_secure(transport: Any) -> bool:

@@ -1,0 +1,115 @@
+"""Tests of clients that leave while nobody reads from them."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from lolly_tx.net import downstream
+from lolly_tx.net.downstream import LOOK_SECONDS
+from lolly_tx.net.splice import SINK, SOURCE
+from lolly_tx.net.transports import has_hung_up
+from tests.net.fakes import MemoryTransport, SteppingTestCase, reset
+from tests.proxy.world import Line, World, WorldTestCase, post
+
+
+class HasHungUpTests(SteppingTestCase):
+    """On real sockets."""
+
+    def test_reset(self) -> None:
+        """A reset is seen without reading, also behind bytes that are not yet read."""
+        transport, _, peer = self.accepted()
+        peer.sendall(b"unread")
+        transport.stopReading()
+        self.assertFalse(has_hung_up(transport))
+        reset(peer)
+        self.assertTrue(has_hung_up(transport))
+
+    def test_half_close(self) -> None:
+        """A client that has sent its last byte may still read: it is there."""
+        transport, _, peer = self.accepted()
+        transport.stopReading()
+        peer.shutdown(1)
+        self.assertFalse(has_hung_up(transport))
+
+    def test_without_a_descriptor(self) -> None:
+        """Of what has no socket, or no longer, nothing can be said."""
+        self.assertFalse(has_hung_up(MemoryTransport()))
+        self.assertFalse(has_hung_up(object()))
+
+
+class FakeRelay:
+    """A relay of a request's body. `waiting_for`: whom."""
+
+    def __init__(self) -> None:
+        self.moved = 0
+        self.waiting_for = SINK
+
+    def cancel(self) -> int:
+        """Nothing to undo."""
+        return 0
+
+
+class PausedUploadTests(WorldTestCase):
+    """The backend takes no more of a body, so the client is not read."""
+
+    def setUp(self) -> None:
+        self.gone = False
+        self.patch(downstream, "has_hung_up", lambda transport: self.gone)
+
+    def upload(self) -> tuple[World, Line, Line]:
+        """A body under way."""
+        world = self.world()
+        client = world.client()
+        client.send(post(10**6, b"x" * 100))
+        return world, client, world.accept()
+
+    def test_client_leaves(self) -> None:
+        """The work upstream ends soon after the client has gone."""
+        world, client, backend = self.upload()
+        backend.protocol.pauseProducing()
+        self.assertTrue(client.paused)
+        world.pass_time(LOOK_SECONDS + 0.2)
+        self.assertFalse(client.disconnecting)
+        self.gone = True
+        world.pass_time(LOOK_SECONDS + 0.2)
+        self.assertTrue(client.lost)
+        self.assertTrue(backend.lost)
+
+    def test_client_stays(self) -> None:
+        """A client that waits is not to blame, however long it takes."""
+        world, client, backend = self.upload()
+        backend.protocol.pauseProducing()
+        for _ in range(5):
+            world.pass_time(LOOK_SECONDS)
+        self.assertFalse(client.disconnecting)
+        backend.protocol.resumeProducing()
+        self.assertFalse(client.paused)
+
+    def relayed(self) -> tuple[World, Line, Any]:
+        """The same with a relay that moves the body."""
+        world, client, _ = self.upload()
+        relay = FakeRelay()
+        client.protocol.request_relaying(relay)
+        return world, client, relay
+
+    def test_client_leaves_a_relay(self) -> None:
+        """The same when the kernel moves the body, even while it still moves."""
+        world, client, relay = self.relayed()
+        for _ in range(3):
+            relay.moved += 100_000
+            world.pass_time(LOOK_SECONDS + 0.1)
+        self.assertFalse(client.disconnecting)
+        self.gone = True
+        relay.moved += 1
+        world.pass_time(LOOK_SECONDS + 0.1)
+        self.assertTrue(client.lost)
+
+    def test_relay_waits_for_the_client(self) -> None:
+        """A relay that waits for the client for the whole time ends with 408."""
+        world, client, relay = self.relayed()
+        relay.waiting_for = SOURCE
+        self.gone = True  # then the reactor itself sees it
+        world.pass_time(29.0)
+        self.assertEqual(client.take(), b"")
+        world.pass_time(1.2)
+        self.assertIn(b" 408 ", client.take())
