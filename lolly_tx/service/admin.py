@@ -1,6 +1,6 @@
-"""The admin endpoint: is it alive, is it ready, what do the pools look like.
+"""The admin endpoint: is it alive, is it ready, what do the pools look like, and why.
 
-May import: domain, twisted.web. Used by: service.build, which listens on
+May import: domain, twisted.web, service.answers. Used by: service.build, which listens on
 `[admin] endpoint` with `admin_site(...)`.
 
     GET  /healthz                               200 while the process answers at all
@@ -8,6 +8,13 @@ May import: domain, twisted.web. Used by: service.build, which listens on
     GET  /api/pools                             every pool with its targets
     GET  /api/pools/POOL                        one pool
     POST /api/pools/POOL/TARGET/enable          the operator's word; also drain, disable
+    GET  /api/explain/POOL                      the account of every target of a pool
+    GET  /api/explain/POOL/TARGET               of one: facts, evidence, ways back, history
+    GET  /api/explain-request?host=&path=...    what would become of a request (or POST)
+    GET  /api/events?after=N&limit=N            the latest changes of availability
+    GET  /api/traces                            exchanges that were traced (`[explain]`)
+    GET  /api/stats                             all counters
+    GET  /api/watchdog                          how the event loop has been
 
 Ready means: the listeners are up, the proxy is not draining, and every pool has at least
 one available target. All bodies are JSON. Reading needs no credentials, so the endpoint
@@ -23,7 +30,7 @@ import hmac
 import json
 from collections.abc import Callable, Collection, Mapping, Sequence
 from ipaddress import ip_address
-from typing import Any, Protocol
+from typing import Any
 
 import attrs
 from twisted.internet.interfaces import IReactorTime
@@ -34,6 +41,16 @@ from twisted.web.server import Request, Site
 
 from lolly_tx.domain.node import Enabled
 from lolly_tx.domain.pool import Pool, UnknownNode
+from lolly_tx.service.answers import (
+    MOST_EVENTS,
+    Serving,
+    events_shown,
+    pool_explained,
+    pool_shown,
+    target_explained,
+    watchdog_shown,
+)
+from lolly_tx.service.dryrun import CannotExplain, Question
 
 # An honest request to this endpoint has no body and ends within seconds.
 _IDLE_SECONDS = 30
@@ -46,23 +63,14 @@ _PATHS = (
     "/api/pools",
     "/api/pools/POOL",
     *(f"/api/pools/POOL/TARGET/{action}" for action in _WORDS),
+    "/api/explain/POOL",
+    "/api/explain/POOL/TARGET",
+    "/api/explain-request",
+    "/api/events",
+    "/api/traces",
+    "/api/stats",
+    "/api/watchdog",
 )
-
-
-class Serving(Protocol):
-    """The running proxy, as far as this endpoint shows it."""
-
-    @property
-    def pools(self) -> Mapping[str, Pool]:
-        """The pools by name."""
-
-    @property
-    def listening(self) -> bool:
-        """Every configured listener accepts connections."""
-
-    @property
-    def draining(self) -> bool:
-        """A stop was asked for; exchanges in flight are being finished."""
 
 
 def admin_site(
@@ -177,20 +185,59 @@ class AdminResource(Resource):
             case ["readyz"]:
                 _allow(request, *_READS)
                 return self._readiness()
-            case ["api", "pools"]:
-                _allow(request, *_READS)
-                pools = self._serving.pools
-                return _Answer(
-                    200, {"pools": [self._shown(pool) for pool in pools.values()]}
-                )
-            case ["api", "pools", name]:
-                _allow(request, *_READS)
-                return _Answer(200, self._shown(self._pool(name)))
+            case ["api", "explain-request"]:
+                _allow(request, *_READS, b"POST")
+                return self._dry_run(request)
             case ["api", "pools", name, target, action] if action in _WORDS:
                 _allow(request, b"POST")
                 self._authorize(request)
                 return self._say(self._pool(name), target, _WORDS[action])
+            case ["api", *words]:
+                body = self._read(request, words)
+                if body is not None:
+                    _allow(request, *_READS)
+                    return _Answer(200, body)
         raise _Refused(404, "no such path; / lists those there are")
+
+    def _read(self, request: Request, words: Sequence[str]) -> dict[str, Any] | None:
+        """What is below /api/ and only read; None when there is no such path."""
+        serving, now = self._serving, self._now()
+        match words:
+            case ["pools"]:
+                pools = serving.pools.values()
+                return {"pools": [pool_shown(pool, now) for pool in pools]}
+            case ["pools", name]:
+                return pool_shown(self._pool(name), now)
+            case ["explain", name]:
+                return pool_explained(serving, self._pool(name), now)
+            case ["explain", name, target]:
+                try:
+                    return target_explained(serving, self._pool(name), target, now)
+                except UnknownNode as unknown:
+                    raise _Refused(404, str(unknown)) from None
+            case ["events"]:
+                after = _number(request, b"after", 0)
+                limit = _number(request, b"limit", MOST_EVENTS)
+                return events_shown(serving.journal, now, after=after, limit=limit)
+            case ["traces"]:
+                return {"traces": serving.traced()}
+            case ["stats"]:
+                return serving.statistics()
+            case ["watchdog"]:
+                return watchdog_shown(serving.watched(), now)
+        return None
+
+    def _dry_run(self, request: Request) -> _Answer:
+        query = {
+            name.decode("utf-8", "replace"): [
+                v.decode("utf-8", "replace") for v in each
+            ]
+            for name, each in request.args.items()
+        }
+        try:
+            return _Answer(200, self._serving.dry_run(Question.from_query(query)))
+        except CannotExplain as error:
+            raise _Refused(error.status, str(error)) from None
 
     def _may_be_asked_for(self, hosts: Sequence[bytes] | None) -> bool:
         """Whether a Host field names this endpoint and not some page's own site."""
@@ -230,15 +277,6 @@ class AdminResource(Resource):
             return _Answer(503, {"ready": False, "reasons": reasons})
         return _Answer(200, {"ready": True})
 
-    def _shown(self, pool: Pool) -> dict[str, Any]:
-        now = self._now()
-        return {
-            "name": pool.name,
-            "available": len(pool.available(now)),
-            "refusals": pool.refusals,
-            "targets": pool.snapshot(now),
-        }
-
     def _pool(self, name: str) -> Pool:
         try:
             return self._serving.pools[name]
@@ -267,6 +305,14 @@ class AdminResource(Resource):
             raise _Refused(404, str(unknown)) from None
         shown = next(node for node in pool.snapshot(now) if node["id"] == target)
         return _Answer(200, shown)
+
+
+def _number(request: Request, name: bytes, default: int) -> int:
+    """A whole number from the query."""
+    [text] = request.args.get(name, [b"%d" % default])[:1]
+    if not (text.isascii() and text.isdigit() and len(text) < 16):
+        raise _Refused(400, f"{name.decode()} has to be a whole number")
+    return int(text)
 
 
 def _allow(request: Request, *methods: bytes) -> None:

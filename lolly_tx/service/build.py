@@ -39,11 +39,15 @@ from lolly_tx.proxy.exchange import Exchange
 from lolly_tx.proxy.proxy import Proxy, RouteEnd
 from lolly_tx.proxy.record import exchange_entry, refusal_entry
 from lolly_tx.proxy.resource import ReverseProxyResource
+from lolly_tx.proxy.trace import Traces
 from lolly_tx.service.admin import admin_site
+from lolly_tx.service.dryrun import Question, dry_run
 from lolly_tx.service.events import EventLog
+from lolly_tx.service.journal import EverySink, Journal
 from lolly_tx.service.logfile import LogFile
 from lolly_tx.service.pools import Deps, RunningPool, run_pool
-from lolly_tx.service.watchdog import Watchdog
+from lolly_tx.service.statistics import listener_statistics, pool_statistics
+from lolly_tx.service.watchdog import Watchdog, WatchdogSnapshot
 from lolly_tx.wire.http1 import HeadLimits, RequestHead
 
 
@@ -52,7 +56,7 @@ class CannotListen(Exception):
 
 
 class LollyService(Service):
-    """The running proxy (`service.admin.Serving`).
+    """The running proxy (`service.answers.Serving`).
 
     `resources`: each listener's proxy as a `twisted.web` resource, to mount elsewhere.
     """
@@ -70,6 +74,8 @@ class LollyService(Service):
         resources: Mapping[str, ReverseProxyResource],
         access_log: AccessLog | None,
         log_file: LogFile | None,
+        journal: Journal,
+        traces: Traces | None,
     ) -> None:
         self.config = config
         self.pools: dict[str, Pool] = {n: r.pool for n, r in running.items()}
@@ -79,6 +85,8 @@ class LollyService(Service):
         self.listening = False
         self.acceptors = {name: acceptor for name, (_, acceptor) in listeners.items()}
         self.access_log = access_log
+        self.journal = journal
+        self.traces = traces
         self._log_file = log_file
         self._reactor = reactor
         self._deadlines = deadlines
@@ -101,7 +109,13 @@ class LollyService(Service):
         admin = self.config.admin
         if admin is not None:
             endpoint = serverFromString(self._reactor, admin.endpoint)
-            site = admin_site(self, now=self._deadlines.now, reactor=self._reactor)
+            site = admin_site(
+                self,
+                now=self._deadlines.now,
+                token=admin.token or None,
+                hosts=admin.hosts,
+                reactor=self._reactor,
+            )
             endpoints.append((admin.endpoint, endpoint, site))  # type: ignore[arg-type]
         for text, endpoint, factory in endpoints:
             try:
@@ -186,6 +200,48 @@ class LollyService(Service):
         if self._log_file is not None:
             self._log_file.reopen()
 
+    # -- what the admin endpoint shows (`service.answers.Serving`)
+
+    def watched(self) -> WatchdogSnapshot:
+        """How the event loop has been."""
+        return self.watchdog.snapshot()
+
+    def statistics(self) -> dict[str, Any]:
+        """All counters."""
+        now = self._deadlines.now()
+        return {
+            "listeners": {
+                name: {
+                    **listener_statistics(acceptor),
+                    "refused": self.resources[name].proxy.refusals,
+                }
+                for name, acceptor in self.acceptors.items()
+            },
+            "pools": {
+                name: pool_statistics(running.forwarder, now)
+                for name, running in self.running_pools.items()
+            },
+        }
+
+    def next_check(self, pool: str, target: str) -> float | None:
+        """When a target is checked next; with several checks, by the first of them."""
+        checkers = self.running_pools[pool].probing.checkers
+        times = [checker.due(target) for checker in checkers]
+        return min((at for at in times if at is not None), default=None)
+
+    def dry_run(self, question: Question) -> dict[str, Any]:
+        """What would become of a request. Raises `dryrun.CannotExplain`."""
+        return dry_run(
+            question,
+            {name: resource.proxy for name, resource in self.resources.items()},
+            {name: each.forwarder for name, each in self.running_pools.items()},
+            self._deadlines.now(),
+        )
+
+    def traced(self) -> list[dict[str, Any]]:
+        """The traces that are kept, oldest first."""
+        return self.traces.latest() if self.traces is not None else []
+
 
 def _stop(_: None, port: IListeningPort) -> Any:
     return port.stopListening()
@@ -222,13 +278,16 @@ def build(
     """
     deadlines = Deadlines(reactor, now)
     limits = config.limits
+    random = random or Random()
+    journal = Journal()
+    traces = _traces(config, random, wall)
     trusted = TrustedPeers(config.trusted_proxies)
     deps = Deps(
         reactor=reactor,
         now=now,
         wall=wall,
-        random=random or Random(),
-        events=events or EventLog(),
+        random=random,
+        events=EverySink((journal, events or EventLog())),
         deadlines=deadlines,
         balancers=balancers or Balancers(),
         trusted=trusted,
@@ -239,6 +298,7 @@ def build(
         ),
         interim=limits.interim_responses,
         directory=RUNNING,
+        traces=traces,
     )
     log_file, access_log = None, None
     if config.access_log is not None:
@@ -299,7 +359,23 @@ def build(
         resources=resources,
         access_log=access_log,
         log_file=log_file,
+        journal=journal,
+        traces=traces,
     )
+
+
+def _traces(config: Config, random: Random, wall: Callable[[], float]) -> Traces | None:
+    """Where traces are kept; None when no exchange is to leave one."""
+    explain = config.explain
+    traces = Traces(
+        sample=explain.sample,
+        header=explain.header,
+        token=config.admin.token if config.admin is not None else "",
+        keep=explain.keep,
+        random=random,
+        wall=wall,
+    )
+    return traces if traces.on else None
 
 
 def _endpoint(reactor: Any, listener: Listener) -> Any:

@@ -25,6 +25,7 @@ from lolly_tx.net.upstream import Upstream, UpstreamLimits
 from lolly_tx.proxy.exchange import Exchange
 from lolly_tx.proxy.forward import Forwarder
 from lolly_tx.proxy.sticky import Bonds
+from lolly_tx.proxy.trace import Traces, TracingForwarder
 from lolly_tx.service.policies import (
     accrual_of,
     adaptive_of,
@@ -43,7 +44,7 @@ from lolly_tx.wire.http1 import HeadLimits, ResponseReader
 
 @attrs.frozen
 class Deps:
-    """What building needs from outside. `now`: monotonic, `wall`: epoch, seconds."""
+    """What building needs from outside. `now`: monotonic, `wall`: epoch, seconds. `traces`: None = no exchange."""
 
     reactor: Any
     now: Callable[[], float]
@@ -55,6 +56,7 @@ class Deps:
     trusted: TrustedPeers
     response_limits: HeadLimits
     interim: int
+    traces: Traces | None = None
     directory: PoolDirectory = attrs.field(factory=PoolDirectory)
     probing: ProbingDeps = attrs.field(
         default=attrs.Factory(
@@ -111,7 +113,7 @@ def run_pool(
             endpoint, deadlines=deps.deadlines, reader=reader, limits=limits
         )
 
-    forwarder = Forwarder(
+    forwarder = (TracingForwarder if deps.traces else Forwarder)(
         pool,
         connect_to=connect_to,
         attempts=attempts_of(settings, deps.reactor, deps.deadlines, deps.trusted),
@@ -124,6 +126,8 @@ def run_pool(
         sticky=sticky_cookie(settings, cast(Bonds, pool.balancer)),
         on_end=on_end,
     )
+    if isinstance(forwarder, TracingForwarder) and deps.traces is not None:
+        forwarder.traces = deps.traces
     for node in pool.nodes.values():
         # An address that cannot be meant is an error now, not at the first request.
         forwarder.upstream(node)

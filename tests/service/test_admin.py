@@ -11,10 +11,14 @@ from twisted.internet.testing import StringTransport
 from twisted.trial.unittest import SynchronousTestCase
 
 from lolly_tx.domain.balancers.round_robin import RoundRobin
+from lolly_tx.domain.events import Event
 from lolly_tx.domain.health import Observation, Thresholds
 from lolly_tx.domain.pool import Pool
 from lolly_tx.domain.target import Target
 from lolly_tx.service.admin import AdminResource, admin_site
+from lolly_tx.service.dryrun import CannotExplain, Question
+from lolly_tx.service.journal import Journal
+from lolly_tx.service.watchdog import Stall, WatchdogSnapshot
 
 
 class Silent:
@@ -38,13 +42,35 @@ def make_pool(name, *ids):
     )
 
 
-@attrs.define
+@attrs.define(slots=False)
 class Running:
     """A proxy as far as the endpoint looks at it."""
 
     pools: dict[str, Pool] = attrs.field(factory=dict)
     listening: bool = True
     draining: bool = False
+    journal: Journal = attrs.field(factory=Journal)
+    asked: list[Question] = attrs.field(factory=list)
+
+    def watched(self):
+        stall = Stall(40.0, 0.5, 0.2, ("a.py:1 f",))
+        lateness = ((0.001, 7), (float("inf"), 1))
+        return WatchdogSnapshot(8, 1, 0.5, 0.3, stall, lateness)
+
+    def statistics(self):
+        return {"listeners": {}, "pools": {}}
+
+    def next_check(self, pool, target):
+        return 52.5
+
+    def dry_run(self, question):
+        if question.pool == "nowhere":
+            raise CannotExplain("no such pool", 404)
+        self.asked.append(question)
+        return {"choice": "a"}
+
+    def traced(self):
+        return [{"number": 1}]
 
 
 class AdminTestCase(SynchronousTestCase):
@@ -132,6 +158,67 @@ class ReadingTests(AdminTestCase):
     def test_one_pool(self):
         """/api/pools/NAME shows one pool."""
         self.assertEqual(self.assertStatus(200, "/api/pools/api")["name"], "api")
+
+    def test_explain_target(self):
+        """/api/explain/POOL/TARGET gives the account of a target, with the time of its next check."""
+        self.web.observe("b", Observation(False, "503 from /health"), 20.0)
+        body = self.assertStatus(200, "/api/explain/web/b")
+        self.assertEqual(
+            body["summary"],
+            "unhealthy: back after 1 more good check (the next in 2.5 s)",
+        )
+        self.assertEqual(body["history"][0]["seconds_ago"], 30.0)
+        self.assertEqual(len(self.assertStatus(200, "/api/explain/web")["targets"]), 2)
+
+    def test_explain_unknown(self):
+        """An unknown target is a 404 that names those there are."""
+        self.assertIn(
+            "it has: a, b", self.assertStatus(404, "/api/explain/web/x")["error"]
+        )
+        self.assertStatus(404, "/api/explain/x/a")
+
+    def test_explain_request(self):
+        """/api/explain-request asks for a dry run with the parameters of the query."""
+        path = "/api/explain-request?host=x&path=/a%3Fb&cookie=c%3D1"
+        self.assertEqual(self.assertStatus(200, path), {"choice": "a"})
+        self.assertEqual(
+            self.running.asked, [Question(host="x", path="/a?b", cookie="c=1")]
+        )
+        self.assertEqual(self.assertStatus(200, path, "POST"), {"choice": "a"})
+        self.assertStatus(404, "/api/explain-request?pool=nowhere")
+        self.assertStatus(400, "/api/explain-request?pol=web")
+
+    def test_events(self):
+        """/api/events shows the latest changes; one can ask for those after a number."""
+        for at in range(3):
+            self.running.journal.emit(
+                Event(float(at), "web", "a", "health", "up", "down", "x")
+            )
+        body = self.assertStatus(200, "/api/events?after=1&limit=1")
+        self.assertEqual(body["latest"], 3)
+        [event] = body["events"]
+        self.assertEqual(
+            (event["number"], event["target"], event["seconds_ago"]), (3, "a", 48.0)
+        )
+        self.assertEqual(self.assertStatus(200, "/api/events?limit=0")["events"], [])
+        self.assertStatus(400, "/api/events?after=x")
+
+    def test_watchdog(self):
+        """/api/watchdog shows the stalls of the event loop, as valid JSON."""
+        body = self.assertStatus(200, "/api/watchdog")
+        self.assertEqual((body["stalls"], body["last"]["seconds_ago"]), (1, 10.0))
+        self.assertEqual(body["lateness"][1], {"at_most_seconds": None, "beats": 1})
+        self.running.watched = lambda: attrs.evolve(
+            Running.watched(self.running), last=None
+        )
+        self.assertEqual(self.assertStatus(200, "/api/watchdog")["last"], None)
+
+    def test_others(self):
+        """/api/stats and /api/traces show what the proxy has."""
+        self.assertIn("pools", self.assertStatus(200, "/api/stats"))
+        self.assertEqual(
+            self.assertStatus(200, "/api/traces"), {"traces": [{"number": 1}]}
+        )
 
     def test_unknown_pool(self):
         """A pool that does not exist is a 404."""

@@ -1,0 +1,179 @@
+"""What would become of a request, without sending it: its route, its pool, the candidates, the choice.
+
+    query (host, path, client, cookie ...) --> a head, read as a client's would be
+        --> the listener's routes --> the pool --> excluded and candidates --> the choice
+
+Nothing is changed by it: no turn is taken, no lease, no budget.
+
+May import: domain, wire, proxy. Used by: service.build, for the admin API (`/api/explain-request`).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, cast
+
+import attrs
+
+from lolly_tx.domain.hosts import BadHost
+from lolly_tx.proxy.exchange import Exchange
+from lolly_tx.proxy.forward import Forwarder
+from lolly_tx.proxy.proxy import Proxy
+from lolly_tx.wire.errors import BadMessage
+from lolly_tx.wire.http1 import RequestHead, parse_request
+
+
+class CannotExplain(Exception):
+    """The question makes no sense. The text is for the client; `status`: of the answer."""
+
+    def __init__(self, message: str, status: int = 400) -> None:
+        super().__init__(message)
+        self.status = status
+
+
+@attrs.frozen
+class Question:
+    """A request that nobody has sent.
+
+    `pool`: skip the routes. `listener`: whose routes; "" = the first that has one. `headers`: more field lines,
+    "Name: value" each.
+    """
+
+    pool: str = ""
+    listener: str = ""
+    method: str = "GET"
+    host: str = ""
+    path: str = "/"
+    client: str = "127.0.0.1"
+    cookie: str = ""
+    headers: tuple[str, ...] = ()
+
+    @classmethod
+    def from_query(cls, query: Mapping[str, list[str]]) -> Question:
+        """From the parameters of a query. Raises CannotExplain for unknown or repeated ones."""
+        names = {field.name for field in attrs.fields(cls)} - {"headers"} | {"header"}
+        values: dict[str, Any] = {}
+        for name, given in query.items():
+            if name not in names:
+                known = ", ".join(sorted(names))
+                raise CannotExplain(f"unknown parameter {name!r}; known: {known}")
+            if name == "header":
+                values["headers"] = tuple(given)
+            elif len(given) > 1:
+                raise CannotExplain(f"parameter {name!r} is there more than once")
+            else:
+                values[name] = given[0]
+        return cls(**values)
+
+    def head(self) -> RequestHead:
+        """Its head, read as strictly as a client's. Raises CannotExplain."""
+        # HTTP/1.0 is the one that needs no Host.
+        lines = [f"{self.method} {self.path} HTTP/1.{1 if self.host else 0}"]
+        if self.host:
+            lines.append(f"Host: {self.host}")
+        if self.cookie:
+            lines.append(f"Cookie: {self.cookie}")
+        lines += self.headers
+        if any("\r" in line or "\n" in line for line in lines):
+            raise CannotExplain("line ends have no place in a request's fields")
+        try:
+            data = "\r\n".join([*lines, "", ""]).encode("latin-1")
+            head = parse_request(data)
+        except UnicodeEncodeError:
+            raise CannotExplain("only Latin-1 characters can be sent") from None
+        except BadMessage as error:
+            raise CannotExplain(f"such a request is refused: {error.reason}") from None
+        if head is None:
+            raise CannotExplain("that is no whole request")
+        return head
+
+
+@attrs.frozen
+class _Door:
+    """As much of a client's side as keys and routes look at."""
+
+    client: str
+    listener: str
+    secure: bool = False
+    can_tunnel: bool = False
+
+
+@attrs.frozen
+class _Imagined:
+    """As much of an exchange as the key of a pool looks at."""
+
+    head: RequestHead
+    door: _Door
+
+
+def dry_run(
+    question: Question,
+    proxies: Mapping[str, Proxy],
+    pools: Mapping[str, Forwarder],
+    now: float,
+) -> dict[str, Any]:
+    """The whole answer to `question`. `proxies`: by listener. Raises CannotExplain."""
+    head = question.head()
+    listener, forwarder = _routed(question, head, proxies, pools)
+    if forwarder is None:
+        return {
+            "listener": listener,
+            "pool": None,
+            "choice": None,
+            "why": "no route: 404",
+            "candidates": [],
+        }
+    door = _Door(question.client, listener)
+    return {"listener": listener, **explain_choice(forwarder, head, door, now)}
+
+
+def _routed(
+    question: Question,
+    head: RequestHead,
+    proxies: Mapping[str, Proxy],
+    pools: Mapping[str, Forwarder],
+) -> tuple[str, Forwarder | None]:
+    if question.pool:
+        if question.pool not in pools:
+            raise CannotExplain("no such pool; /api/pools lists them", 404)
+        return question.listener, pools[question.pool]
+    if question.listener and question.listener not in proxies:
+        known = ", ".join(proxies)
+        raise CannotExplain(f"no such listener; there are: {known}", 404)
+    for name, proxy in proxies.items():
+        if question.listener in ("", name):
+            try:
+                end = proxy.table.find(head.block.host, head.target)
+            except BadHost as error:
+                raise CannotExplain(f"bad host: {error}") from None
+            if isinstance(end, Forwarder):
+                return name, end
+    return question.listener, None
+
+
+def explain_choice(
+    forwarder: Forwarder, head: RequestHead, door: Any, now: float
+) -> dict[str, Any]:
+    """Candidates, what excludes the others, and the choice, for a request with `head` from `door`."""
+    pool = forwarder.pool
+    key = forwarder.key_of(cast(Exchange, _Imagined(head, door)))
+    bond = forwarder.sticky.read(head) if forwarder.sticky is not None else None
+    seen = pool.foresee(now, key, bond)
+    rows = pool.explain(now, key, bond)
+    for row in rows:
+        row["load"] = round((row["in_flight"] + 1) / max(row["weight"], 1e-9), 3)
+    budget = forwarder.budget
+    return {
+        "pool": pool.name,
+        "balancer": type(pool.balancer).__name__,
+        "key": key.decode("latin-1") if key is not None else None,
+        "bound": bond is not None,
+        "choice": seen.node.id if seen.node is not None else None,
+        "why": seen.why,
+        "candidates": rows,
+        "tries": {
+            "at_most": forwarder.retry.tries,
+            "on": sorted(forwarder.retry.on),
+            "budget_left": None if budget is None else round(budget.balance(now), 2),
+        },
+    }

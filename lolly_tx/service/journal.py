@@ -1,0 +1,61 @@
+"""The latest events of all pools in one place, and one sink that stands for several.
+
+May import: domain. Used by: service.build (makes them), the admin API (`/api/events`).
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Iterable, Iterator
+
+from twisted.logger import Logger
+from zope.interface import implementer
+
+from lolly_tx.domain.events import Event
+from lolly_tx.domain.interfaces import IEventSink
+
+KEPT = 1000
+"""Events: some hours of a flapping target, a quarter of a megabyte."""
+
+
+@implementer(IEventSink)
+class Journal:
+    """Keeps the last `limit` events, each under a number that only grows."""
+
+    def __init__(self, limit: int = KEPT) -> None:
+        self.count = 0
+        """Events since the start: the number of the latest."""
+        self._events: deque[Event] = deque(maxlen=limit)
+
+    def __repr__(self) -> str:
+        return f"<Journal {len(self._events)} of {self.count} events>"
+
+    def emit(self, event: Event) -> None:
+        """Keep it."""
+        self.count += 1
+        self._events.append(event)
+
+    def after(self, number: int) -> Iterator[tuple[int, Event]]:
+        """The events with larger numbers, oldest first, as far as they are kept."""
+        first = self.count - len(self._events) + 1
+        for at, event in enumerate(self._events, first):
+            if at > number:
+                yield at, event
+
+
+@implementer(IEventSink)
+class EverySink:
+    """Hands each event to all `sinks`; one that fails is logged and hinders no other."""
+
+    log = Logger()
+
+    def __init__(self, sinks: Iterable[IEventSink]) -> None:
+        self._sinks = tuple(sinks)
+
+    def emit(self, event: Event) -> None:
+        """Hand it on."""
+        for sink in self._sinks:
+            try:
+                sink.emit(event)
+            except Exception:
+                self.log.failure("An event sink failed: {sink}", sink=sink)

@@ -1,0 +1,83 @@
+"""The counters of a running proxy as JSON-able values: per listener, per pool, per connection pool.
+
+May import: domain, net, proxy. Used by: service.build, for the admin API (`/api/stats`).
+Everything here is read when somebody asks; the counters themselves are plain attributes.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from lolly_tx.net.acceptor import Acceptor
+from lolly_tx.proxy.forward import Forwarder
+
+
+def listener_statistics(acceptor: Acceptor) -> dict[str, Any]:
+    """Connections of one listener, in numbers."""
+    return {
+        "accepted": acceptor.accepted,
+        "open": len(acceptor.doors),
+        "turned_away": acceptor.turned_away,
+        "shed": acceptor.shed,
+        "draining": acceptor.draining,
+    }
+
+
+def pool_statistics(forwarder: Forwarder, now: float) -> dict[str, Any]:
+    """One pool: its exchanges, its extra attempts, its limits and its connections."""
+    pool, counters = forwarder.pool, forwarder.counters
+    budget, hedging, room = forwarder.budget, forwarder.hedging, forwarder.room
+    return {
+        "available": len(pool.available(now)),
+        "targets": len(pool.nodes),
+        "exchanges": counters.exchanges,
+        "in_flight": forwarder.in_flight,
+        "bytes_in": counters.bytes_in,
+        "bytes_out": counters.bytes_out,
+        "failed": counters.failed,
+        "gone": counters.gone,
+        "refused": {"in_all": pool.refusals, "by_caps": pool.capped},
+        "retries": forwarder.retries,
+        "budget": None
+        if budget is None
+        else {
+            "requests": budget.requests,
+            "spent": budget.spent,
+            "refused": budget.refused,
+            "left": round(budget.balance(now), 2),
+            "amplification": round(budget.amplification, 4),
+        },
+        "hedges": None
+        if hedging is None
+        else {"started": hedging.started, "won": hedging.won},
+        "queue": None
+        if room is None
+        else {
+            "waiting": len(room.line),
+            "refused": room.line.refused,
+            "expired": room.line.expired,
+        },
+        "panic": {"odds": round(pool.panic_odds, 6), "leases": pool.panics},
+        "ejections": {
+            "now": pool.ejections.count,
+            "refused": pool.ejections.refused,
+            "shadowed": pool.ejections.shadowed,
+        },
+        "connections": _connections(forwarder),
+    }
+
+
+def _connections(forwarder: Forwarder) -> dict[str, Any]:
+    each = {
+        node.id: {
+            "open": upstream.open,
+            "idle": upstream.idle,
+            "connects": upstream.connects,
+        }
+        for node, upstream in forwarder.upstreams.items()
+    }
+    total = {
+        word: sum(one[word] for one in each.values())
+        for word in ("open", "idle", "connects")
+    }
+    return {**total, "targets": each}

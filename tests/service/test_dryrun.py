@@ -1,0 +1,170 @@
+"""Tests of dry runs, and of the counters, on the proxy that a configuration describes."""
+
+from random import Random
+
+from twisted.internet.testing import MemoryReactorClock
+from twisted.trial.unittest import SynchronousTestCase
+
+from lolly_tx.domain.health import Observation
+from lolly_tx.service.build import build
+from lolly_tx.service.dryrun import CannotExplain, Question
+from tests.config.texts import read
+
+CONFIG = """\
+[listener.web]
+endpoint = "tcp:8080"
+[listener.other]
+endpoint = "tcp:8090"
+[[route]]
+host = "x.example"
+path = "/api/"
+pool = "api"
+[[route]]
+listener = "other"
+pool = "bound"
+[pool.api]
+balance = "consistent_hash"
+hash_key = "header:X-User"
+targets = ["http://10.0.0.1:80", "http://10.0.0.2:80", "http://10.0.0.3:80"]
+[pool.bound]
+balance = "sticky"
+sticky.key = "0123456789abcdef"
+queue = {}
+hedge = {}
+targets = ["http://10.0.1.1:80", "http://10.0.1.2:80"]
+health.path = "/health"
+"""
+
+
+class DryRunTestCase(SynchronousTestCase):
+    def setUp(self):
+        self.now = 1.0
+        self.service = build(
+            MemoryReactorClock(), read(CONFIG), now=lambda: self.now, random=Random(1)
+        )
+
+    def ask(self, **question):
+        return self.service.dry_run(Question(**question))
+
+
+class DryRunTests(DryRunTestCase):
+    def test_by_route(self):
+        """The route is found as for a real request, and the choice is the one it would get."""
+        said = self.ask(host="x.example", path="/api/v1", headers=("X-User: ann",))
+        self.assertEqual(
+            (said["listener"], said["pool"], said["key"]), ("web", "api", "ann")
+        )
+        pool = self.service.pools["api"]
+        self.assertEqual(pool.acquire(1.0, b"ann").node.id, said["choice"])
+        self.assertEqual(len(said["candidates"]), 3)
+        self.assertEqual(said["tries"]["at_most"], 2)
+
+    def test_excluded(self):
+        """A target that is out has its reason, and the key goes to the next one."""
+        first = self.ask(pool="api", headers=("X-User: ann",))["choice"]
+        self.service.pools["api"].observe(first, Observation(False, "503"), 1.0)
+        said = self.ask(pool="api", headers=("X-User: ann",))
+        self.assertNotEqual(said["choice"], first)
+        rows = {row["id"]: row for row in said["candidates"]}
+        self.assertEqual(rows[first]["excluded"], "unhealthy")
+        self.assertEqual(rows[said["choice"]]["preference"], 1)
+
+    def test_no_turn_taken(self):
+        """Asking changes nothing: the answer stays the same, and no lease is out."""
+        said = [self.ask(pool="bound")["choice"] for _ in range(3)]
+        self.assertEqual(len(set(said)), 1)
+        pool = self.service.pools["bound"]
+        self.assertEqual(pool.in_flight, 0)
+        self.assertEqual(pool.acquire(1.0).node.id, said[0])
+
+    def test_cookie(self):
+        """A client with the cookie of a sticky pool goes to its target."""
+        pool = self.service.pools["bound"]
+        bond = pool.balancer.bond("http-10-0-1-2-80").decode()
+        said = self.ask(pool="bound", cookie=f"lolly={bond}")
+        self.assertEqual(
+            (said["choice"], said["why"], said["bound"]),
+            ("http-10-0-1-2-80", "the client is bound to it", True),
+        )
+
+    def test_no_route(self):
+        """A request without a route gets a 404, and the dry run says so."""
+        said = self.ask(listener="web", host="y.example")
+        self.assertEqual((said["pool"], said["why"]), (None, "no route: 404"))
+
+    def test_bad_questions(self):
+        """What could be no request, and names that do not exist, are refused with a reason."""
+        for question, message, status in (
+            ({"path": "no slash"}, "refused", 400),
+            ({"path": "/a\r\nX: y"}, "line ends", 400),
+            ({"host": "\u20ac"}, "Latin-1", 400),
+            ({"host": "a b"}, "refused", 400),
+            ({"pool": "x"}, "no such pool", 404),
+            ({"listener": "x"}, "there are: web, other", 404),
+        ):
+            with self.assertRaises(CannotExplain) as caught:
+                self.ask(**question)
+            self.assertIn(message, str(caught.exception))
+            self.assertEqual(caught.exception.status, status, question)
+
+    def test_query(self):
+        """A question comes from a query; unknown and repeated parameters are refused."""
+        query = {"pool": ["api"], "header": ["A: 1", "B: 2"]}
+        self.assertEqual(
+            Question.from_query(query), Question(pool="api", headers=("A: 1", "B: 2"))
+        )
+        for wrong, message in (
+            ({"pol": ["x"]}, "known: client, cookie"),
+            ({"pool": ["x", "y"]}, "more than once"),
+        ):
+            with self.assertRaises(CannotExplain) as caught:
+                Question.from_query(wrong)
+            self.assertIn(message, str(caught.exception))
+
+
+class StatisticsTests(DryRunTestCase):
+    def test_counters(self):
+        """Each listener and pool has its counters, with nothing where nothing is configured."""
+        said = self.service.statistics()
+        self.assertEqual(
+            said["listeners"]["web"],
+            {
+                "accepted": 0,
+                "open": 0,
+                "turned_away": 0,
+                "shed": 0,
+                "draining": False,
+                "refused": 0,
+            },
+        )
+        bound, api = said["pools"]["bound"], said["pools"]["api"]
+        self.assertEqual(
+            (api["available"], api["targets"], api["exchanges"]), (3, 3, 0)
+        )
+        self.assertEqual(api["budget"]["amplification"], 1.0)
+        self.assertEqual((api["queue"], api["hedges"]), (None, None))
+        self.assertEqual(bound["queue"], {"waiting": 0, "refused": 0, "expired": 0})
+        self.assertEqual(bound["hedges"], {"started": 0, "won": 0})
+        self.assertEqual(api["connections"]["open"], 0)
+        self.assertEqual(len(api["connections"]["targets"]), 3)
+
+    def test_events(self):
+        """What happens to any target is in the journal."""
+        self.service.pools["api"].observe(
+            "http-10-0-0-1-80", Observation(False, "503"), 1.0
+        )
+        [(number, event)] = self.service.journal.after(0)
+        self.assertEqual((number, event.pool, event.cause), (1, "api", "check: 503"))
+
+    def test_next_check(self):
+        """The time of the next check is known once checks run, and only where there are any."""
+        self.assertEqual(self.service.next_check("bound", "http-10-0-1-1-80"), None)
+        self.assertEqual(self.service.next_check("api", "http-10-0-0-1-80"), None)
+
+    def test_traces_off(self):
+        """Without [explain] there are no traces."""
+        self.assertEqual(self.service.traced(), [])
+
+    def test_watched(self):
+        """The event loop's record is there from the beginning."""
+        self.assertEqual(self.service.watched().stalls, 0)
