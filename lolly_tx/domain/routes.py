@@ -33,6 +33,7 @@ _ODD = re.compile(rb"[%\\]|//|/\.")
 _ESCAPE = re.compile(rb"%([0-9A-Fa-f]{2})")
 
 _REMEMBERED_HOSTS = 1024
+_REMEMBERED_BYTES = 261  # of each: the longest name DNS has, and a port
 
 
 def normal_path(target: bytes) -> bytes:
@@ -122,7 +123,7 @@ class _Paths(Generic[End]):
 class RouteTable(Generic[End]):
     """The routes of one listener. `find` answers for a request.
 
-    Answers for hosts are remembered, at most `_REMEMBERED_HOSTS` of them.
+    Answers for hosts are remembered, at most `_REMEMBERED_HOSTS` of them, none of them long.
     """
 
     def __init__(self, patterns: Iterable[Pattern[End]]) -> None:
@@ -167,7 +168,8 @@ class RouteTable(Generic[End]):
         if "" in self._hosts:
             levels.append(self._hosts[""])
         known = (levels[0].only if levels else None, tuple(levels))
-        if len(self._known) >= _REMEMBERED_HOSTS:
-            self._known.clear()
-        self._known[host] = known
+        if len(host) <= _REMEMBERED_BYTES:
+            if len(self._known) >= _REMEMBERED_HOSTS:
+                self._known.clear()
+            self._known[host] = known
         return known

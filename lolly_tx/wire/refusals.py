@@ -29,7 +29,7 @@ _STATUS_START = re.compile(rb"HTTP/1\.[01] ")
 _NAME = re.compile(rb"[!#$%&'*+\-.^_`|~0-9A-Za-z]+")
 
 _EMPTY_LINES = re.compile(rb"(?:\r\n)*+")
-_MOST_EMPTY_BYTES = 128
+MAX_EMPTY_BYTES = 128
 """Of empty lines before a request; RFC 9112 section 2.2 asks for one to be borne."""
 
 
@@ -64,7 +64,7 @@ def examine_request(
     """
     empty = _EMPTY_LINES.match(data)
     start = empty.end() if empty else 0
-    if start > _MOST_EMPTY_BYTES:
+    if start > MAX_EMPTY_BYTES:
         raise BadMessage("too many empty lines before a request")
     end = data.find(b"\r\n\r\n", start)
     if end < 0:

@@ -105,6 +105,9 @@ class HostTests(SynchronousTestCase):
         for n in range(routes._REMEMBERED_HOSTS + 5):
             routes_.find(b"h%d" % n, b"/")
         self.assertLessEqual(len(routes_._known), routes._REMEMBERED_HOSTS)
+        before = len(routes_._known)
+        self.assertEqual("0", routes_.find(b"h" * 4000, b"/"))
+        self.assertEqual(before, len(routes_._known))
 
 
 class PathTests(SynchronousTestCase):
