@@ -62,7 +62,9 @@ class AcceptorTests(WorldTestCase):
         self.assertTrue(self.turned_away(world.client("192.0.2.1")))
         two = self.busy(world, "192.0.2.2")
         self.assertFalse(two.disconnecting)
-        self.assertEqual(world.acceptor.census.clients, {"192.0.2.1": 1, "192.0.2.2": 1})
+        self.assertEqual(
+            world.acceptor.census.clients, {"192.0.2.1": 1, "192.0.2.2": 1}
+        )
         one.lose()
         two.lose()
         self.assertEqual(world.acceptor.census.clients, {})

@@ -66,9 +66,7 @@ class OrderTests(WorldTestCase):
         """A request behind a body, of either framing, is found."""
         world = self.world()
         client = world.client()
-        client.send(
-            post(3, b"abc") + chunked(b"de", end=b"0\r\n\r\n") + get("/3")
-        )
+        client.send(post(3, b"abc") + chunked(b"de", end=b"0\r\n\r\n") + get("/3"))
         backend = world.accept()
         self.assertTrue(backend.take().endswith(b"abc"))
         backend.send(OK)
@@ -281,16 +279,12 @@ class VersionTests(WorldTestCase):
 
     def test_old_client_no_interim(self):
         """An HTTP/1.0 client gets no 1xx."""
-        _, client, _ = self.ask(
-            get(version="1.0"), b"HTTP/1.1 103 Hints\r\n\r\n" + OK
-        )
+        _, client, _ = self.ask(get(version="1.0"), b"HTTP/1.1 103 Hints\r\n\r\n" + OK)
         self.assertEqual(statuses(client.take()), [200])
 
     def test_until_close(self):
         """A body that ends with the connection is passed on in the same way."""
-        world, client, backend = self.ask(
-            GET, b"HTTP/1.1 200 OK\r\nDate: d\r\n\r\nabc"
-        )
+        world, client, backend = self.ask(GET, b"HTTP/1.1 200 OK\r\nDate: d\r\n\r\nabc")
         backend.send(b"def")
         self.assertFalse(client.disconnecting)
         backend.end()

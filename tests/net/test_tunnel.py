@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from tests.proxy.world import WorldTestCase, answer, get
 
-ASK = get("/ws", "Connection: Upgrade\r\nUpgrade: websocket\r\nSec-WebSocket-Key: k\r\n")
+ASK = get(
+    "/ws", "Connection: Upgrade\r\nUpgrade: websocket\r\nSec-WebSocket-Key: k\r\n"
+)
 AGREED = (
     b"HTTP/1.1 101 Switching Protocols\r\nConnection: Upgrade\r\n"
     b"Upgrade: websocket\r\nSec-WebSocket-Accept: a\r\n\r\n"

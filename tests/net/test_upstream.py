@@ -9,7 +9,7 @@ from zope.interface.verify import verifyObject
 
 from lolly_tx.net.acceptor import ClientTimeouts
 from lolly_tx.net.upstream import UpstreamLimits
-from tests.proxy.world import GET, OK, WorldTestCase, answer, chunked, get, post
+from tests.proxy.world import GET, OK, WorldTestCase, answer, chunked, post
 
 
 class UpstreamTestCase(WorldTestCase):
@@ -260,9 +260,7 @@ class StaleTests(UpstreamTestCase):
         client.send(GET)
         backend.end()
         world.accept().end()
-        self.assert_failed(
-            world, client, 502, "connection closed before the response"
-        )
+        self.assert_failed(world, client, 502, "connection closed before the response")
 
     def test_not_repeated(self):
         """A POST is not sent twice."""
@@ -512,7 +510,9 @@ class TimeTests(UpstreamTestCase):
     def test_slow_upload_is_not_to_blame_on_the_backend(self):
         """While the request is still coming, the backend need not answer."""
         world, client, backend = self.ask(
-            post(5, b"a"), timeouts=ClientTimeouts(body_rate=0), **self.limited(read=5.0)
+            post(5, b"a"),
+            timeouts=ClientTimeouts(body_rate=0),
+            **self.limited(read=5.0),
         )
         for _ in range(3):
             world.pass_time(6.0)
@@ -524,9 +524,7 @@ class TimeTests(UpstreamTestCase):
 
     def test_write_stall(self):
         """A backend that takes nothing for the write time is given up."""
-        world, client, backend = self.ask(
-            post(200000, b"x"), **self.limited(write=5.0)
-        )
+        world, client, backend = self.ask(post(200000, b"x"), **self.limited(write=5.0))
         backend.stop_reading()
         client.send(b"x" * 70000)
         self.assertTrue(client.paused)

@@ -428,9 +428,7 @@ class ContinueTests(WorldTestCase):
         """HTTP/1.0 knows no such thing."""
         world = self.world()
         client = world.client()
-        client.send(
-            post(2, b"ab", extra=EXPECT).replace(b"HTTP/1.1", b"HTTP/1.0")
-        )
+        client.send(post(2, b"ab", extra=EXPECT).replace(b"HTTP/1.1", b"HTTP/1.0"))
         backend = world.accept()
         self.assertNotIn(b"xpect", backend.take())
         backend.send(OK)
@@ -504,7 +502,11 @@ class GoneTests(WorldTestCase):
 
     def test_within_the_answer(self):
         """Within the answer, framed in any way."""
-        for framing in (b"Content-Length: 9\r\n", b"Transfer-Encoding: chunked\r\n", b""):
+        for framing in (
+            b"Content-Length: 9\r\n",
+            b"Transfer-Encoding: chunked\r\n",
+            b"",
+        ):
             world = self.world()
             client = world.client()
             client.send(GET)

@@ -73,9 +73,7 @@ class ProxyTests(WorldTestCase):
         client.send(get("/", "X-Forwarded-For: 198.51.100.7\r\n"))
         exchange = client.protocol.exchange
         backend = world.accept()
-        self.assertIn(
-            b"X-Forwarded-For: 198.51.100.7, 192.0.2.1\r\n", backend.take()
-        )
+        self.assertIn(b"X-Forwarded-For: 198.51.100.7, 192.0.2.1\r\n", backend.take())
         self.assertEqual(
             world.proxy.client_of(exchange.door, exchange.head), "198.51.100.7"
         )

@@ -81,5 +81,7 @@ class RecordTests(WorldTestCase):
         """What is no request has no words of its own."""
         client = self.world().client()
         entry = refusal_entry(client.protocol, None, 400, 14, "web", 7.0)
-        self.assertEqual((entry.method, entry.target, entry.version), (b"-", b"-", b"-"))
+        self.assertEqual(
+            (entry.method, entry.target, entry.version), (b"-", b"-", b"-")
+        )
         self.assertEqual(entry.error, "http_request_error")

@@ -51,11 +51,15 @@ class ReplyTests(SynchronousTestCase):
         door = Door()
         size = reply(door, 502, token="connection_refused", extra=b"X: y\r\n")
         (status, reason, fields, framing), body, end = door.calls
-        self.assertEqual((status, reason, framing, end), (502, b"Bad Gateway", LENGTH, "finish"))
+        self.assertEqual(
+            (status, reason, framing, end), (502, b"Bad Gateway", LENGTH, "finish")
+        )
         self.assertEqual(size, len(body))
         self.assertTrue(fields.startswith(b"\r\nContent-Type: text/plain"))
         self.assertIn(b"\r\nContent-Length: %d\r\n" % size, fields)
-        self.assertIn(b"\r\nProxy-Status: lolly_tx; error=connection_refused\r\n", fields)
+        self.assertIn(
+            b"\r\nProxy-Status: lolly_tx; error=connection_refused\r\n", fields
+        )
         self.assertTrue(fields.endswith(b"X: y\r\n"))
 
     def test_head(self):

@@ -60,7 +60,9 @@ class Reactor(MemoryReactorClock):
         return made
 
 
-class BuildTests(SynchronousTestCase):
+class BuildTestCase(SynchronousTestCase):
+    """Builds services from text, and plays their clients and backends."""
+
     def setUp(self):
         folder = tempfile.TemporaryDirectory()
         self.addCleanup(folder.cleanup)
@@ -85,10 +87,10 @@ class BuildTests(SynchronousTestCase):
         line.protocol.makeConnection(line)
         return line
 
-    def backend(self):
+    def backend(self, port=9001):
         """Accept the proxy's last connect."""
-        host, port, factory, *_ = self.reactor.tcpClients.pop()
-        self.assertEqual((host, port), ("127.0.0.1", 9001))
+        host, asked, factory, *_ = self.reactor.tcpClients.pop()
+        self.assertEqual((host, asked), ("127.0.0.1", port))
         line = Line(self.reactor)
         line.protocol = factory.buildProtocol(None)
         line.protocol.makeConnection(line)
@@ -98,6 +100,8 @@ class BuildTests(SynchronousTestCase):
         for _ in range(int(seconds / 0.05)):
             self.reactor.advance(0.05)
 
+
+class BuildTests(BuildTestCase):
     def test_serves(self):
         """It listens where it should and forwards what comes."""
         service = self.started(CONFIG + ADMIN)
@@ -173,7 +177,10 @@ class BuildTests(SynchronousTestCase):
             'endpoint = "tcp:8080"\ntls.certificate = "empty.pem"',
         )
         self.assertRaises(TLSSettingsError, self.build, tls)
-        target = CONFIG.replace('"http://127.0.0.1:9001"', '{ endpoint = "ssl:x:1:certKey=/no/a:privateKey=/no/b" }')
+        target = CONFIG.replace(
+            '"http://127.0.0.1:9001"',
+            '{ endpoint = "ssl:x:1:certKey=/no/a:privateKey=/no/b" }',
+        )
         self.assertRaises(BadEndpoint, self.build, target)
         log = CONFIG + '[access_log]\npath = "no/such/folder/access.log"\n'
         self.assertRaises(OSError, self.build, log)
@@ -292,7 +299,8 @@ class BuildTests(SynchronousTestCase):
     def test_limits(self):
         """The limits of the configuration are those of the listeners."""
         service = self.started(
-            CONFIG + '[limits]\nconnections = 1\nbody_size = 10\nhead_size = 300\nline_size = 200\n'
+            CONFIG
+            + "[limits]\nconnections = 1\nbody_size = 10\nhead_size = 300\nline_size = 200\n"
         )
         client = self.client()
         client.send(get("/app/", "X: " + "x" * 400 + "\r\n"))

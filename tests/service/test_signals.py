@@ -7,7 +7,43 @@ from typing import Any
 
 from twisted.trial.unittest import SynchronousTestCase
 
-from lolly_tx.service.signals import end_at_next_signal
+from lolly_tx.service.signals import end_at_next_signal, end_well_at_sigterm
+
+
+class Reactor:
+    """Runs and stops, as far as a signal is concerned."""
+
+    running = True
+
+    def __init__(self) -> None:
+        self.started: list[Any] = []
+        self.asked: list[Any] = []
+        self.stops = 0
+
+    def callWhenRunning(self, *call: Any) -> None:
+        self.started.append(call)
+
+    def callFromThread(self, call: Any) -> None:
+        self.asked.append(call)
+
+    def stop(self) -> None:
+        self.stops += 1
+        self.running = False
+
+
+class FirstSignalTests(SynchronousTestCase):
+    def test_stops(self) -> None:
+        """SIGTERM stops the reactor once, from its own thread, when it runs."""
+        reactor = Reactor()
+        end_well_at_sigterm(reactor)
+        [(install, number, asked)] = reactor.started
+        self.assertEqual((install, number), (signal.signal, signal.SIGTERM))
+        asked(number, None)
+        asked(number, None)
+        self.assertEqual(reactor.stops, 0)
+        for call in reactor.asked:
+            call()
+        self.assertEqual(reactor.stops, 1)
 
 
 class SecondSignalTests(SynchronousTestCase):

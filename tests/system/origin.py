@@ -106,7 +106,9 @@ async def exchange(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -
     if what == "slow":
         await asyncio.sleep(float(size))
     text = f"{length} {digest.hexdigest()}" if what == "sum" else f"hello {os.getpid()}"
-    writer.write(f"HTTP/1.1 200 OK\r\nContent-Length: {len(text)}\r\n\r\n{text}".encode())
+    writer.write(
+        f"HTTP/1.1 200 OK\r\nContent-Length: {len(text)}\r\n\r\n{text}".encode()
+    )
     return True
 
 

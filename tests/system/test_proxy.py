@@ -402,7 +402,7 @@ class LifeTests(SystemTestCase):
         return process, port
 
     def test_kill_one_of_three(self):
-        """kill -9 of one of three backends under load costs no request."""
+        """Kill -9 of one of three backends under load costs no request."""
         origins = [self.origin() for _ in range(3)]
         process, port = self.start(*(port for _, port in origins))
         answers: list[tuple[int, bytes]] = []
@@ -484,7 +484,9 @@ class LifeTests(SystemTestCase):
         self.assertLess(time.monotonic() - began, 5.0)
         thread.join(PATIENCE)
         self.assertIsInstance(results[0], Exception)
-        self.assertIn('"GET /p/slow/30 HTTP/1.1" 503 ', (self.folder / "cut.log").read_text())
+        self.assertIn(
+            '"GET /p/slow/30 HTTP/1.1" 503 ', (self.folder / "cut.log").read_text()
+        )
 
     def refused(self, config: str, name: str) -> str:
         """What a proxy that cannot start says before it ends with status 1."""
@@ -512,7 +514,9 @@ class LifeTests(SystemTestCase):
         """All errors of a configuration are told, status 1, nothing listens."""
         free = free_port()
         config = THREE.format(web=free, targets="3")
-        said = self.refused(config + "[listner.x]\n[pool.app.retry]\ntries = 0\n", "w.toml")
+        said = self.refused(
+            config + "[listner.x]\n[pool.app.retry]\ntries = 0\n", "w.toml"
+        )
         for word in ("listner", "pool.app.targets", "pool.app.retry.tries"):
             self.assertIn(word, said)
         self.assertNotIn("Traceback", said)
