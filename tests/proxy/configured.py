@@ -1,4 +1,4 @@
-"""A world whose pool is what a configuration says.
+r"""A world whose pool is what a configuration says.
 
     world = configured(self, '[pool.app.retry]\ntries = 3\n')
 
@@ -20,7 +20,7 @@ from lolly_tx.service.pools import Deps, make_pool
 from lolly_tx.wire.http1 import HeadLimits
 from tests.config.texts import ROUTE, WEB, read
 from tests.domain.pools import Diary
-from tests.proxy.world import World, WorldTestCase
+from tests.proxy.world import GET, OK, Line, World, WorldTestCase
 
 ABC = "abc"
 
@@ -76,3 +76,23 @@ def configured(
         )
 
     return case.world(make=make, trusted=trusted, secure=secure)
+
+
+def backend_of(world: World, client: Line) -> Line:
+    """The backend's end of the attempt that runs for `client`; accepts its connect."""
+    exchange: Any = client.protocol.exchange
+    if exchange.client is None:
+        world.accept(exchange.node.id)
+    line: Line = exchange.client.transport
+    return line
+
+
+def ask(
+    world: World, request: bytes = GET, reply: bytes = OK, client: Line | None = None
+) -> tuple[str, bytes]:
+    """One exchange: the node it went to, and what the client got."""
+    line = client or world.client()
+    line.send(request)
+    node: str = line.protocol.exchange.node.id
+    backend_of(world, line).send(reply)
+    return node, line.take()
