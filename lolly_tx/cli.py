@@ -6,6 +6,7 @@ May import: everything; the reactor only inside a command that needs it, so that
 
 from __future__ import annotations
 
+import getopt
 import os
 import sys
 from collections.abc import Sequence
@@ -103,6 +104,19 @@ class SimulateCommand(Command):
         ["diff", "d", "", "Another configuration, to be set beside the first one."],
     ]
     optFlags: ClassVar = [["json", "j", "Print everything, as JSON."]]
+
+    def parseOptions(self, options: Sequence[str] | None = None) -> None:
+        """Take options after the names of the files as well as before them."""
+        words = list(options or ())
+        try:
+            found, files = getopt.gnu_getopt(words, self.shortOpt, self.longOpt)
+        except getopt.error as error:
+            raise usage.UsageError(str(error)) from error
+        ordered = [
+            f"{name}={value}" if value and name.startswith("--") else name + value
+            for name, value in found
+        ]
+        super().parseOptions([*ordered, "--", *files])
 
     def parseArgs(self, config: str = "", scenario: str = "") -> None:
         """Take the names of the files."""

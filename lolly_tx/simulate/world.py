@@ -16,7 +16,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from heapq import heappop, heappush
 from random import Random
-from typing import Any
+from typing import Any, NoReturn, cast
 
 import attrs
 from twisted.internet.task import Clock
@@ -25,9 +25,13 @@ from lolly_tx.config.model import Config, PoolSettings
 from lolly_tx.domain.balancers import Balancers
 from lolly_tx.domain.forwarding import TrustedPeers
 from lolly_tx.domain.lease import Lease
+from lolly_tx.domain.target import Target
 from lolly_tx.net.deadlines import Deadlines
-from lolly_tx.service.pools import Deps, run_pool
-from lolly_tx.service.probing import ProbingDeps
+from lolly_tx.proxy.forward import Forwarder
+from lolly_tx.proxy.sticky import Bonds
+from lolly_tx.service.policies import attempts_of, key_of, sticky_cookie
+from lolly_tx.service.pools import Deps, make_pool
+from lolly_tx.service.probing import ProbingDeps, probing
 from lolly_tx.simulate.faults import NEVER, Window, Windows
 from lolly_tx.simulate.journey import Journey
 from lolly_tx.simulate.load import Client, arrivals
@@ -38,6 +42,10 @@ from lolly_tx.simulate.targets import ModelledTarget
 from lolly_tx.wire.http1 import HeadLimits
 
 _Event = tuple[float, int, Callable[..., None], Any, Any]
+
+
+def _no_network(target: Target) -> NoReturn:
+    raise AssertionError(f"a simulation connects to nobody, not to {target.id} either")
 
 
 class World:
@@ -63,11 +71,12 @@ class World:
         self._deadlines = Deadlines(self.clock, self.now)
         self.models, self.windows = self._targets()
         self.kinds = ModelledKinds(self.models, self.schedule)
+        deps = self._deps()
+        self.pool = pool = make_pool(settings, deps)
+        self.forwarder = self._forwarder(deps)
         # What an agent would say is not modelled.
         silent = attrs.evolve(settings, agent=None)
-        self._running = run_pool(silent, self._deps(), None)
-        self.pool = pool = self._running.pool
-        self.forwarder = self._running.forwarder
+        self._probing = probing(silent, pool, deps.probing)
         # A journey has what these two ask of an exchange.
         self.acquire: Callable[[Any, float], Lease] = self.forwarder.acquire
         self.room: Any = self.forwarder.room
@@ -102,6 +111,21 @@ class World:
             probing=ProbingDeps(
                 self.clock, self.now, self._random("probing"), self.kinds
             ),
+        )
+
+    def _forwarder(self, deps: Deps) -> Forwarder:
+        """The one who decides over attempts; it never gets to connect."""
+        settings, pool = self.settings, self.pool
+        return Forwarder(
+            pool,
+            connect_to=_no_network,
+            attempts=attempts_of(settings, self.clock, self._deadlines, deps.trusted),
+            deadlines=self._deadlines,
+            clock=self.clock,
+            wall=deps.wall,
+            random=deps.random,
+            key=key_of(settings, deps.trusted),
+            sticky=sticky_cookie(settings, cast(Bonds, pool.balancer)),
         )
 
     def _targets(self) -> tuple[dict[str, ModelledTarget], list[Window]]:
@@ -140,7 +164,7 @@ class World:
 
     def run(self) -> Recording:
         """From the beginning until the last request is over."""
-        self._running.start()
+        self._probing.start()
         if self.room is not None:
             self._deadlines.start()
         for word in self.scenario.operator:
@@ -163,7 +187,7 @@ class World:
             else:
                 clock.rightNow = timer
                 clock.advance(0)
-        self._running.stop()
+        self._probing.stop()
         self._deadlines.stop()
         self.recording.close()
         return self.recording
