@@ -143,6 +143,9 @@ class Http1Server:
         self.deadline = acceptor.now() + acceptor.timeouts.head
         acceptor.connected(self)
 
+    def connectionMade(self) -> None:
+        """Nothing: makeConnection has done it."""
+
     def connectionLost(self, reason: Failure) -> None:
         """The connection is over, whoever ended it."""
         self._state = _CLOSED

@@ -134,6 +134,9 @@ class Http1Client:
         self.upstream.deadlines.add(self)
         self.upstream.open += 1
 
+    def connectionMade(self) -> None:
+        """Nothing: makeConnection has done it."""
+
     def connectionLost(self, reason: Failure) -> None:
         """The connection is over, whoever ended it."""
         state = self._state
@@ -630,7 +633,8 @@ class Upstream:
     def connect(self) -> Deferred[Http1Client]:
         """Open a connection. Errbacks with a `ProxyError`, or the cancellation."""
         self.connects += 1
-        return self.endpoint.connect(self)
+        connecting: Deferred[Any] = self.endpoint.connect(self)
+        return connecting
 
     def give_back(self, client: Http1Client) -> None:
         """Keep `client` for another exchange, unless it is old or one too many."""

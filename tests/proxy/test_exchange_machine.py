@@ -14,7 +14,7 @@ from lolly_tx.net.acceptor import ClientTimeouts
 from lolly_tx.net.upstream import UpstreamLimits
 from tests.net.test_tunnel import AGREED
 from tests.net.test_tunnel import ASK as UPGRADE
-from tests.proxy.world import GET, OK, World, answer, chunked, get, post
+from tests.proxy.world import GET, OK, Line, World, answer, chunked, get, post
 
 REQUESTS = (
     GET,
@@ -94,9 +94,9 @@ class Script:
             self.begun += 1
             return begin(*args)
 
-        self.world.forwarder.open_exchange = counted
+        setattr(self.world.forwarder, "open_exchange", counted)  # noqa: B010  # for mypy
         self.clients = [self.world.client()]
-        self.backends = []
+        self.backends: list[Line] = []
 
     def line(self, clients: bool, number: int):
         lines = self.clients if clients else self.backends

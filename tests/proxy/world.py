@@ -41,6 +41,10 @@ from tests.domain.pools import pool_of
 from tests.net.connects import Attempt, FakeEndpoint
 from tests.net.fakes import MemoryTransport
 
+UPSTREAM_LIMITS = UpstreamLimits()
+CLIENT_TIMEOUTS = ClientTimeouts()
+HEAD_LIMITS = HeadLimits()
+
 GET = b"GET / HTTP/1.1\r\nHost: x\r\n\r\n"
 OK = b"HTTP/1.1 200 OK\r\nDate: d\r\nContent-Length: 2\r\n\r\nok"
 
@@ -211,13 +215,14 @@ class World:
         *nodes: Any,
         tries: int = 2,
         on: tuple[str, ...] = ("connect", "timeout", "reset"),
-        upstream: UpstreamLimits = UpstreamLimits(),
-        timeouts: ClientTimeouts = ClientTimeouts(),
-        limits: HeadLimits = HeadLimits(),
+        upstream: UpstreamLimits = UPSTREAM_LIMITS,
+        timeouts: ClientTimeouts = CLIENT_TIMEOUTS,
+        limits: HeadLimits = HEAD_LIMITS,
         census: Census | None = None,
         path: str = "/",
         trusted: Any = (),
         host: str = "preserve",
+        via: str = "",
         attempts: dict[str, Any] | None = None,
         make: Callable[[World], Forwarder] | None = None,
         secure: bool = False,
@@ -246,6 +251,7 @@ class World:
                 wall=self.clock.seconds,
                 random=Random(1),
                 host=host,
+                via=via,
                 on_end=self.ended.append,
             )
         )

@@ -1,8 +1,9 @@
 """An origin for tests: `python -m tests.system.origin [--unix PATH] [--pem FILE]`.
 
-Prints its port when it listens. GET hello, big/BYTES, chunks/BYTES, slow/SECONDS and ws
-(a WebSocket that echoes); PUT or POST sum (length and SHA-256 of the body) and mirror
-(the body itself, chunk by chunk). The first segment of a path says how one came here.
+Prints its port when it listens. GET hello, big/BYTES, chunks/BYTES, rest/BYTES (ends with
+the connection), slow/SECONDS and ws (a WebSocket that echoes); PUT or POST sum (length and
+SHA-256 of the body) and mirror (the body itself, chunk by chunk). The first segment of a
+path says how one came here.
 """
 
 from __future__ import annotations
@@ -103,6 +104,12 @@ async def exchange(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -
             await writer.drain()
         writer.write(b"0\r\n\r\n" if chunked else b"")
         return True
+    if what == "rest":
+        writer.write(b"HTTP/1.1 200 OK\r\n\r\n")
+        async for data in pieces(int(size)):
+            writer.write(data)
+            await writer.drain()
+        return False
     if what == "slow":
         await asyncio.sleep(float(size))
     text = f"{length} {digest.hexdigest()}" if what == "sum" else f"hello {os.getpid()}"
@@ -123,8 +130,10 @@ async def websocket(
         for event in ws.events():
             if isinstance(event, Request):
                 writer.write(ws.send(AcceptConnection()))
-            elif isinstance(event, (TextMessage, BytesMessage)):
-                writer.write(ws.send(type(event)(data=event.data)))
+            elif isinstance(event, TextMessage):
+                writer.write(ws.send(TextMessage(data=event.data)))
+            elif isinstance(event, BytesMessage):
+                writer.write(ws.send(BytesMessage(data=event.data)))
             elif isinstance(event, Ping):
                 writer.write(ws.send(event.response()))
             elif isinstance(event, CloseConnection):

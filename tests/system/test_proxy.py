@@ -262,6 +262,13 @@ class Smoke:
             self.assertEqual(length, self.size, path)
             self.assertEqual(digest.hexdigest(), self.hash_of(self.size), path)
 
+    def test_until_close(self):
+        """A body that ends with the connection, plain or TLS, ends well."""
+        for path in ("/p/rest", "/s/rest"):
+            status, text = self.ask(self.connection(), "GET", f"{path}/1000000")
+            self.assertEqual(status, 200)
+            self.assertEqual(hashlib.sha256(text).hexdigest(), self.hash_of(1000000))
+
     def constant_memory(self):
         return MemoryWatch(self, self.running.pid)
 
