@@ -19,7 +19,7 @@ import attrs
 
 from lolly_tx.config.addresses import FILE, LISTEN, LOG_PATH, OPTIONAL_FILE
 from lolly_tx.config.extensions import NO_PLUGINS, PluginTables
-from lolly_tx.config.httpkinds import ROUTE_PATH
+from lolly_tx.config.httpkinds import OPTIONAL_FIELD_NAME, ROUTE_PATH
 from lolly_tx.config.kinds import TEXT, Choice, Count, Duration, Size
 from lolly_tx.config.operating import Admin, Explain
 from lolly_tx.config.pools import (
@@ -334,6 +334,13 @@ class Config:
         default=None,
         metadata=about(
             Table(AccessLog), "One line per exchange; off without this table."
+        ),
+    )
+    via: str = attrs.field(
+        default="",
+        metadata=about(
+            OPTIONAL_FIELD_NAME,
+            'Our name in the Via field of requests and answers; "" = no such field.',
         ),
     )
     limits: Limits = attrs.field(

@@ -108,6 +108,9 @@ class Delivery:
             fields += b"Content-Length: %d\r\n" % (block.length or 0)
         if not block.date:
             fields += self.forwarder.date_line()
+        via = self.forwarder.via
+        if via:
+            fields += via[head.version]
         sticky = self.forwarder.sticky
         if sticky is not None and self.node is not None:
             fields += sticky.set_cookie(self.head, self.node, self.door.secure)

@@ -69,7 +69,8 @@ class Forwarder:
 
     `connect_to`: makes the connections of a target. `host`: "preserve", "target", or the
     literal Host to send. `key`: what an exchange is hashed by. `wall`: seconds since the
-    epoch, for the Date of answers without one. `on_end`: told of each finished exchange.
+    epoch, for the Date of answers without one. `via`: our name in Via, "" = no such field.
+    `on_end`: told of each finished exchange.
     """
 
     def __init__(
@@ -85,6 +86,7 @@ class Forwarder:
         host: str = "preserve",
         key: Key = no_key,
         sticky: StickyCookie | None = None,
+        via: str = "",
         on_end: Callable[[Exchange], None] | None = None,
     ) -> None:
         self.pool = pool
@@ -102,6 +104,10 @@ class Forwarder:
         self.room = attempts.room
         self.soft_statuses = attempts.soft_statuses
         self.sticky = sticky
+        # By the minor version in which a message was received (RFC 9110 section 7.6.3).
+        self.via = [b"Via: 1.%d %b\r\n" % (n, via.encode("ascii")) for n in (0, 1)]
+        if not via:
+            self.via = []
         self.deadlines = deadlines
         self.now = deadlines.now
         self.clock = clock
@@ -215,6 +221,8 @@ class Forwarder:
             data += b"Content-Length: %d\r\n" % block.length
         if block.expect and head.version:
             data += b"Expect: 100-continue\r\n"
+        if self.via:
+            data += self.via[head.version]
         if block.upgrade:
             data += b"Connection: Upgrade\r\nUpgrade: websocket\r\n"
         return data + b"\r\n"

@@ -297,6 +297,7 @@ def build(
             line_bytes=limits.response_head_size,
         ),
         interim=limits.interim_responses,
+        via=config.via,
         directory=RUNNING,
         traces=traces,
     )

@@ -56,6 +56,7 @@ class Deps:
     trusted: TrustedPeers
     response_limits: HeadLimits
     interim: int
+    via: str = ""
     traces: Traces | None = None
     directory: PoolDirectory = attrs.field(factory=PoolDirectory)
     probing: ProbingDeps = attrs.field(
@@ -124,6 +125,7 @@ def run_pool(
         host=settings.host,
         key=key_of(settings, deps.trusted),
         sticky=sticky_cookie(settings, cast(Bonds, pool.balancer)),
+        via=deps.via,
         on_end=on_end,
     )
     if isinstance(forwarder, TracingForwarder) and deps.traces is not None:

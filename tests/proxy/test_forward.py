@@ -39,6 +39,18 @@ class RenderTests(WorldTestCase):
         head = sent.lower().partition(b"x-forwarded")[0]
         self.assertEqual(head, b"get / http/1.1\r\nhost: x\r\n")
 
+    def test_via(self):
+        """With a name for it, both directions say what they came through."""
+        world = self.world(via="edge")
+        client = world.client()
+        client.send(get(extra="Via: 1.1 first\r\n", version="1.0"))
+        backend = world.accept()
+        sent = backend.take()
+        self.assertIn(b"Via: 1.1 first\r\n", sent)
+        self.assertIn(b"Via: 1.0 edge\r\n", sent)
+        backend.send(OK)
+        self.assertIn(b"Via: 1.1 edge\r\n", client.take())
+
     def test_forwarded_by_a_stranger(self):
         """A stranger's forwarding fields are replaced."""
         sent = self.sent(
