@@ -90,7 +90,7 @@ def main() -> int:
     parser.add_argument("--interval", type=float, default=1.0)
     parser.add_argument("--seconds", type=float, default=10.0)
     parser.add_argument("--reactor", default="lolly", choices=("lolly", "epoll"))
-    parser.add_argument("--type", default="http", choices=("http", "tcp"))
+    parser.add_argument("--type", default="http", choices=("http", "tcp", "script"))
     asked = parser.parse_args()
 
     if asked.reactor == "lolly":
@@ -99,13 +99,15 @@ def main() -> int:
         install()
     from twisted.internet import reactor
 
-    from lolly_tx.config.pools import Health
+    from lolly_tx.config.checks import Health, Step
+    from lolly_tx.config.pools import UpstreamTLS
     from lolly_tx.domain.balancers.round_robin import RoundRobin
     from lolly_tx.domain.health import Thresholds
     from lolly_tx.domain.pool import Pool
     from lolly_tx.domain.target import Target
     from lolly_tx.net.check_kinds import health_check
     from lolly_tx.service.checker import HealthChecker
+    from lolly_tx.service.shared_checks import SharedChecks
 
     class Silence:
         def emit(self, event: object) -> None:
@@ -115,7 +117,13 @@ def main() -> int:
     with tempfile.TemporaryDirectory() as folder:
         origin, kind = start_origin(port, folder)
         try:
-            settings = Health(interval=asked.interval, type=asked.type, concurrency=256)
+            steps = (Step(send="GET / HTTP/1.0\r\n\r\n", expect=" 200 "),)
+            settings = Health(
+                interval=asked.interval,
+                type=asked.type,
+                concurrency=256,
+                steps=steps if asked.type == "script" else (),
+            )
             pool = Pool(
                 "bench",
                 [
@@ -133,7 +141,11 @@ def main() -> int:
             )
             checker = HealthChecker(
                 pool,
-                health_check(reactor, settings, now=time.monotonic),
+                SharedChecks().seat(
+                    settings,
+                    UpstreamTLS(),
+                    lambda: health_check(reactor, settings, now=time.monotonic),
+                ),
                 settings,
                 clock=reactor,
                 now=time.monotonic,

@@ -51,6 +51,7 @@ def makeService(options: Options) -> IService:
 
     from lolly_tx.cli import installed_names
     from lolly_tx.config import ConfigErrors, load
+    from lolly_tx.net.check_kinds import BadCheckSettings, UnknownCheck
     from lolly_tx.net.endpoints import BadEndpoint
     from lolly_tx.net.tls_contexts import TLSSettingsError
     from lolly_tx.service.build import build
@@ -64,7 +65,14 @@ def makeService(options: Options) -> IService:
             part: IService = Demo(reactor, build)
         else:
             part = build(reactor, load(path, os.environ, names=installed_names()))
-    except (ConfigErrors, BadEndpoint, TLSSettingsError, OSError) as error:
+    except (
+        ConfigErrors,
+        BadCheckSettings,
+        BadEndpoint,
+        TLSSettingsError,
+        UnknownCheck,
+        OSError,
+    ) as error:
         raise SystemExit(str(error)) from None
     part.setServiceParent(whole)
     end_well_at_sigterm(reactor)

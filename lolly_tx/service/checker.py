@@ -121,7 +121,7 @@ class HealthChecker(Rounds):
         if self.is_running:
             return
         if self._observes and self.pool.suspect is None:
-            self.pool.suspect = self.suspect
+            self.pool.suspect = self.suspect  # else whoever is there passes it on
         if self._listen is not None:
             self._listen(self._heard_elsewhere)
         super().start()

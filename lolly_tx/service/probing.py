@@ -24,7 +24,7 @@ from lolly_tx.domain.node import Node
 from lolly_tx.domain.pool import Pool
 from lolly_tx.domain.quorum import Opinion, verdict
 from lolly_tx.net.agent_channel import AgentChannel
-from lolly_tx.net.check_kinds import CheckKinds
+from lolly_tx.net.check_kinds import BadCheckSettings, CheckKinds, UnknownCheck
 from lolly_tx.net.endpoints import client_endpoint
 from lolly_tx.service.agents import AgentRounds
 from lolly_tx.service.checker import HealthChecker, Judge
@@ -149,9 +149,13 @@ def _checker(
         now=deps.now,
         random=deps.random,
     )
+    try:
+        seat = deps.shared.seat(health, settings.tls, make)
+    except (BadCheckSettings, UnknownCheck) as e:
+        raise type(e)(f"pool {settings.name}: {e}") from e
     return HealthChecker(
         pool,
-        deps.shared.seat(health, settings.tls, make),
+        seat,
         health,
         clock=deps.reactor,
         now=deps.now,

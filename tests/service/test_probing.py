@@ -14,7 +14,12 @@ from lolly_tx.config.pools import PoolSettings
 from lolly_tx.domain.health import Observation, Thresholds
 from lolly_tx.domain.interfaces import IPluginFactory
 from lolly_tx.domain.pool import Pool
-from lolly_tx.net.check_kinds import CheckKinds
+from lolly_tx.net.check_kinds import (
+    BUILT_IN,
+    BadCheckSettings,
+    CheckKinds,
+    UnknownCheck,
+)
 from lolly_tx.service.probing import Probing, ProbingDeps, first_state, probing
 from tests.domain.pools import BAD, GOOD, Diary, fail, pool_of, target
 from tests.service.test_checker import FakeCheck
@@ -96,6 +101,24 @@ class ProbingTests(Case):
         self.assertEqual(self.up(), [True, True])
         self.run_for(10)
         self.assertEqual(self.up(), [False, False])
+
+    def test_two_pools_share(self) -> None:
+        """Pools of one process that ask the same of the same targets share the probes."""
+        self.start(health=Health(type="one"))
+        self.start(health=Health(type="one"))
+        asked = self.fakes["one"].made.asked
+        asked.clear()
+        self.run_for(50)
+        self.assertIn(len(asked), (9, 10, 11))
+
+    def test_settings_a_check_refuses(self) -> None:
+        """A check that cannot be made is told with the name of its pool."""
+        error = self.assertRaises(UnknownCheck, self.start, health=Health(type="x"))
+        self.assertIn("pool p: no check 'x'; there are: one, three, two", str(error))
+        self.deps.kinds.register(BUILT_IN[3])
+        bad = Health(type="script")
+        error = self.assertRaises(BadCheckSettings, self.start, health=bad)
+        self.assertIn('pool p: check of type "script": a script needs', str(error))
 
     def test_agent(self) -> None:
         """Agents are asked over connections of their own."""

@@ -1,0 +1,1 @@
+Health checks can be scripts, UDP, TLS or a plugin's, pace themselves by the state of a target and its traffic (`interval_suspect`, `interval_down`, `interval_idle`, `observe`, `defer`), drain on a 404, vote (`[[pool.x.checks]]`, `quorum`) and are shared between pools; an agent (`[pool.x.agent]`) lets a target set its own weight, limit, drain or maintenance.
