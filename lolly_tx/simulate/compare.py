@@ -21,6 +21,7 @@ _TOTALS: tuple[tuple[str, str, _Reading], ...] = (
     ("attempts per request", "{:.3f}", lambda found: found["totals"]["amplification"]),
     ("changes of state", "{:.0f}", lambda found: _changes(found)),
     ("false ejections", "{:.0f}", lambda found: found["totals"]["false_ejections"]),
+    ("false flips to down", "{:.0f}", lambda found: found["totals"]["false_downs"]),
     ("p50", "{:.4f}s", lambda found: found["totals"]["latency"]["p50"]),
     ("p99", "{:.4f}s", lambda found: found["totals"]["latency"]["p99"]),
     ("p999", "{:.4f}s", lambda found: found["totals"]["latency"]["p999"]),

@@ -32,6 +32,7 @@ def findings(run: Run) -> Values:
     world, recording = run.world, run.recording
     attempts = sum(node.stats.requests for node in world.pool.nodes.values())
     requests = recording.requests
+    targets = [_target(run, number) for number in range(len(world.models))]
     budget = world.forwarder.budget
     return {
         "scenario": world.scenario.file,
@@ -55,12 +56,10 @@ def findings(run: Run) -> Values:
             "amplification_bound": amplification(world.settings),
             "latency": _latencies(recording),
             "panics": world.pool.panics,
-            "false_ejections": sum(
-                len(_unprovoked(world.windows, recording, node_id, world.settings))
-                for node_id in world.models
-            ),
+            "false_ejections": sum(target["false_ejections"] for target in targets),
+            "false_downs": sum(target["false_downs"] for target in targets),
         },
-        "targets": [_target(run, number) for number in range(len(world.models))],
+        "targets": targets,
         "faults": [_fault(run, windows) for windows in _by_fault(world.windows)],
         "course": _course(recording),
         "timeline": timeline(run),
@@ -105,7 +104,8 @@ def _target(run: Run, index: int) -> Values:
         "out_seconds": _seconds(
             sum(min(o.end or end, end) - min(o.start, end) for o in outages)
         ),
-        "false_ejections": len(unprovoked),
+        "false_ejections": sum(outage.fact == "ejection" for outage in unprovoked),
+        "false_downs": sum(outage.fact == "health" for outage in unprovoked),
     }
 
 

@@ -43,10 +43,14 @@ class Slice:
 
 @attrs.frozen
 class Outage:
-    """A target out of service from `start` to `end` (None: to the last)."""
+    """A target out of service from `start` to `end` (None: to the last).
+
+    `fact`: what took it out, "health" or "ejection".
+    """
 
     start: float
     end: float | None
+    fact: str
     cause: str
 
 
@@ -76,7 +80,7 @@ class Recording:
         self.slices = [Slice() for _ in range(SLICES)]
         self.events: list[Event] = []
         self.outages: dict[str, list[Outage]] = {}
-        self._out: dict[str, tuple[float, str]] = {}
+        self._out: dict[str, tuple[float, str, str]] = {}
         self._per_second = SLICES / duration if duration else 0.0
 
     def _slice(self, now: float) -> Slice:
@@ -114,16 +118,16 @@ class Recording:
             return
         serves = node.well and node.ejection == "up"
         if not serves and event.node not in self._out:
-            self._out[event.node] = (event.at, event.cause)
+            self._out[event.node] = (event.at, event.fact, event.cause)
         elif serves and event.node in self._out:
-            start, cause = self._out.pop(event.node)
-            outage = Outage(start, event.at, cause)
+            start, fact, cause = self._out.pop(event.node)
+            outage = Outage(start, event.at, fact, cause)
             self.outages.setdefault(event.node, []).append(outage)
 
     def close(self) -> None:
         """The time is over: whoever is out stays so."""
-        for node_id, (start, cause) in self._out.items():
-            outage = Outage(start, None, cause)
+        for node_id, (start, fact, cause) in self._out.items():
+            outage = Outage(start, None, fact, cause)
             self.outages.setdefault(node_id, []).append(outage)
         self._out.clear()
 

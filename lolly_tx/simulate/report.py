@@ -127,13 +127,14 @@ def _targets(rows: list[Values]) -> Iterator[str]:
         f"{'5xx':>8}{'out':>8}{'false':>7}"
     )
     for row in rows:
+        false = row["false_ejections"] + row["false_downs"]
         address = row["address"]
         if len(address) > 26:
             address = "..." + address[-22:]
         yield (
             f"  {row['number']:>3} {address:<26}{row['attempts']:>9}"
             f"{row['share']:>7.1%}{row['failures']:>8}{row['errors']:>8}"
-            f"{row['out_seconds']:>7.0f}s{row['false_ejections']:>7}"
+            f"{row['out_seconds']:>7.0f}s{false:>7}"
         )
 
 
@@ -163,7 +164,8 @@ def _totals(totals: Values) -> Iterator[str]:
         f" the budget, {totals['hedges']} hedges",
         f"amplification    {totals['amplification']:.3f} attempts per request (at most"
         f" {totals['amplification_bound']})",
-        f"false ejections  {totals['false_ejections']}",
+        f"false            {totals['false_ejections']} ejections and"
+        f" {totals['false_downs']} flips to down while nothing was wrong",
         "latency          "
         + ", ".join(f"{name} {v * 1000:.1f}ms" for name, v in latency.items()),
     ]

@@ -120,6 +120,9 @@ class TargetModel:
         default=0.0,
         metadata=about(_PART, "Share of requests answered 500, at all times."),
     )
+    probes: bool = attrs.field(
+        default=True, metadata=about(FLAG, "Whether active checks get such 500s too.")
+    )
 
 
 @attrs.frozen

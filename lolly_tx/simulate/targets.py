@@ -87,8 +87,9 @@ class ModelledTarget:
                     return NEVER, 0, "silent"
                 else:
                     return self._draw(random) * factor, 0, "reset"
-        if self._errors and random.random() < self._errors:
-            status = 500
+        if self._errors and (not probe or self.model.probes):
+            if random.random() < self._errors:
+                status = 500
         seconds = self._draw(random) * factor
         if self.model.capacity:
             waited = self._wait(now, seconds)

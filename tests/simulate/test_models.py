@@ -130,6 +130,12 @@ class TargetTests(SynchronousTestCase):
         bad = sum(one.answer(1.0)[1] == 500 for _ in range(4000))
         self.assertApproximates(bad, 400, 80)
 
+    def test_errors_of_probes(self):
+        """Probes may be spared these errors."""
+        self.assertEqual(target(errors=1.0).answer(0.0, probe=True)[1], 500)
+        spared = target(errors=1.0, probes=False)
+        self.assertEqual(spared.answer(0.0, probe=True)[1], 200)
+
     def test_cut(self):
         """A process that dies cuts what it was working on."""
         one = target([Fault(kind="refuse", at=10, lasts=5)])

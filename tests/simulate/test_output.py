@@ -64,8 +64,9 @@ class FindingsTests(SynchronousTestCase):
         """A target that is out while nothing is wrong with it was ejected by mistake."""
         scenario = CALM + "[[target]]\non = 1\nerrors = 1.0\n"
         found = findings(run(CHECKED, scenario))
-        self.assertEqual(found["totals"]["false_ejections"], 1)
-        self.assertEqual(found["targets"][0]["false_ejections"], 1)
+        self.assertEqual(found["totals"]["false_downs"], 1)
+        self.assertEqual(found["targets"][0]["false_downs"], 1)
+        self.assertEqual(found["totals"]["false_ejections"], 0)
 
     def test_course(self):
         """The course of things adds up to the totals."""
@@ -104,7 +105,7 @@ class ReportTests(SynchronousTestCase):
             "health up -> down: check: connection refused",
             "[10.50s]",
             "3 http://10.0.0.3:80",
-            "false ejections  0",
+            "0 ejections and 0 flips to down",
         ):
             self.assertIn(words, text)
 

@@ -1,0 +1,81 @@
+"""The scenarios that ship in etc/scenarios, each run for a part of its time."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import attrs
+from twisted.trial.unittest import SynchronousTestCase
+
+from lolly_tx.config import load
+from lolly_tx.config.model import Config
+from lolly_tx.simulate.findings import Values, findings
+from lolly_tx.simulate.report import report
+from lolly_tx.simulate.scenario import load_scenario
+from lolly_tx.simulate.world import simulate
+
+FOLDER = Path(__file__).resolve().parents[2] / "etc" / "scenarios"
+
+
+def config(name: str) -> Config:
+    return load(str(FOLDER / "config" / f"{name}.toml"), {})
+
+
+def played(name: str, with_config: str = "plain", minutes: float = 3) -> Values:
+    loaded = config(with_config)
+    scenario, settings = load_scenario(str(FOLDER / f"{name}.toml"), loaded)
+    duration = min(scenario.duration, minutes * 60)
+    scenario = attrs.evolve(scenario, duration=duration)
+    return findings(simulate(loaded, settings, scenario))
+
+
+class SampleTests(SynchronousTestCase):
+    def test_all(self):
+        """Each says what it shows, runs, and makes a report."""
+        names = sorted(path.stem for path in FOLDER.glob("*.toml"))
+        self.assertGreater(len(names), 10)
+        for name in names:
+            found = played(name, minutes=0.5)
+            self.assertTrue(found["shows"], name)
+            self.assertTrue(report(found))
+
+    def test_dead(self):
+        """A dead backend is out within a second, and no client notices."""
+        found = played("dead-backend")
+        self.assertEqual(found["totals"]["errors"], 0)
+        self.assertLess(found["faults"][0]["out_after"], 1)
+
+    def test_flapping(self):
+        """With 503 in `retry.on` no client sees one of a flapping target's 503s."""
+        self.assertGreater(played("flapping")["totals"]["errors"], 100)
+        self.assertEqual(played("flapping", "tuned", 5)["totals"]["errors"], 0)
+
+    def test_half_500(self):
+        """Outlier detection ejects who answers 500 to half, and then nobody sees one."""
+        found = played("half-500", "outlier", 5)
+        (fault,) = found["faults"]
+        self.assertIn("outlier", fault["out_by"])
+        self.assertLess(fault["out_after"], 10)
+        without = played("half-500", "plain", 5)
+        self.assertLess(found["totals"]["errors"], without["totals"]["errors"] / 10)
+
+    def test_total_outage(self):
+        """After a total outage all targets are back within the computed time."""
+        for fault in played("total-outage", minutes=5)["faults"]:
+            self.assertLessEqual(fault["back_after"], fault["back_bound"] + 0.1)
+
+    def test_rolling_deploy(self):
+        """Who drains a target before its restart loses no request."""
+        found = played("rolling-deploy-drained", minutes=3)
+        self.assertEqual(found["totals"]["errors"], 0)
+
+    def test_retry_storm(self):
+        """Under overload the budget keeps further attempts within their share."""
+        found = played("retry-storm", minutes=3)
+        self.assertLess(found["totals"]["amplification"], 1.25)
+
+    def test_healthy(self):
+        """Two hours with 1 % of errors on all targets eject nobody."""
+        for name in ("plain", "outlier", "tuned"):
+            found = played("healthy-day-20", name, 120)
+            self.assertEqual(found["totals"]["false_ejections"], 0, name)
