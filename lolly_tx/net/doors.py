@@ -88,7 +88,7 @@ class DoorIn(Protocol):
         """The relay has moved them all."""
 
     def tunnel_end(self) -> TunnelEnd | None:
-        """This connection as an end of a tunnel, or None when it cannot be one."""
+        """The connection as an end of a tunnel, or None when it cannot be one."""
 
 
 class RequestSink(Protocol):
@@ -141,7 +141,7 @@ class ResponseSink(Protocol):
         """A 101 that was asked for."""
 
     def upstream_failed(self, error: ProxyError) -> None:
-        """This attempt is over without a complete response."""
+        """The attempt is over without a complete response."""
 
     def pause_request(self) -> None:
         """The backend takes no more for now."""

@@ -274,7 +274,7 @@ class Http1Server:
             self.deadline = NEVER
 
     def _watch_relay(self, relay: Relay, now: float) -> None:
-        """The body goes upstream through a relay: is it moving?"""
+        """Find out whether the body that a relay takes upstream is moving."""
         timeout = self.acceptor.timeouts.body
         if relay.waiting_for == SINK and has_hung_up(self.transport):
             self._abort()
@@ -592,7 +592,7 @@ class Http1Server:
         self.deadline = NEVER
 
     def tunnel_end(self) -> Http1Server:
-        """This connection, for a tunnel."""
+        """The connection itself, for a tunnel."""
         self.flush()
         return self
 

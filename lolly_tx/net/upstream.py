@@ -281,7 +281,7 @@ class Http1Client:
             )
 
     def _watch_relay(self, relay: Relay, now: float) -> None:
-        """The body goes to the client through a relay: is it moving?"""
+        """Find out whether the body that a relay takes to the client is moving."""
         if relay.moved != self._stalled_at:
             self._stalled_at = relay.moved
             self.deadline = now + self.upstream.limits.read

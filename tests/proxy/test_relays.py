@@ -320,6 +320,17 @@ class UpTests(RelayTestCase):
         self.assertEqual(self.ended().status, 413)
         self.assertEqual(self.world.pool.nodes["a"].stats.failures, 0)
 
+    def test_short_and_refused_with_a_reset(self):
+        """The same with a body that is copied."""
+        client, backend = self.upload(100000)
+        client.sendall(b"x" * 1000)
+        self.rounds()
+        backend.sendall(answer(b"no", 413))
+        backend.close()
+        self.push(client, BODY[: 100000 - 1001], until=lambda: self.world.ended)
+        self.assertEqual(self.ended().status, 413)
+        self.assertEqual(self.world.pool.nodes["a"].stats.failures, 0)
+
     def test_client_resets(self):
         """A client that is gone ends the upload; nobody is blamed."""
         client, backend = self.upload()
