@@ -6,9 +6,11 @@ May import: domain, config settings. Used by: service.pools. The counting is `do
 from __future__ import annotations
 
 from collections.abc import Sequence
+from weakref import WeakKeyDictionary
 
 from lolly_tx.config.checks import Check
 from lolly_tx.domain.health import Health, Observation
+from lolly_tx.domain.node import Node
 from lolly_tx.domain.pool import Pool
 from lolly_tx.domain.quorum import Member, Opinion, verdict
 
@@ -27,14 +29,14 @@ class Ballot:
         self.pool = pool
         self.quorum = quorum
         self._members = list(members)
-        self._opinions: dict[str, list[Opinion]] = {}
+        # By node and not by its id: one that left and came back is another.
+        self._opinions: WeakKeyDictionary[Node, list[Opinion]] = WeakKeyDictionary()
 
     def of(self, node_id: str) -> list[Opinion]:
         """What each check thinks of a node, in the order of the settings."""
-        known = self._opinions.get(node_id)
-        if known is None:
-            known = [Opinion.first(one) for one in self._members]
-        return known
+        node = self.pool.nodes.get(node_id)
+        known = self._opinions.get(node) if node is not None else None
+        return known or [Opinion.first(one) for one in self._members]
 
     def take(
         self, index: int, node_id: str, observation: Observation, now: float
@@ -42,14 +44,11 @@ class Ballot:
         """Check number `index` found something; the pool hears the new verdict."""
         node = self.pool.nodes.get(node_id)
         if node is None:
-            self._opinions.pop(node_id, None)
             return
         opinions = list(self.of(node_id))
         old = opinions[index]
         opinions[index], flipped = old.after(observation, now)
-        if len(self._opinions) > len(self.pool.nodes):
-            self._forget_who_left()
-        self._opinions[node_id] = opinions
+        self._opinions[node] = opinions
         member = old.member
         if flipped:
             new = opinions[index].health.word
@@ -58,11 +57,6 @@ class Ballot:
             self.pool.record(node, "check", old.health.word, new, cause, now)
         if not member.advisory:
             self.pool.observe(node_id, verdict(opinions, self.quorum), now)
-
-    def _forget_who_left(self) -> None:
-        members = self.pool.nodes
-        for node_id in [one for one in self._opinions if one not in members]:
-            del self._opinions[node_id]
 
 
 class BallotJudge:

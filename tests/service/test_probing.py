@@ -236,10 +236,15 @@ class BallotTests(Case):
         self.assertFalse(self.pool.nodes["a"].lame)
 
     def test_who_left(self) -> None:
-        """Opinions about a target that left are forgotten."""
+        """Opinions about a target that left are forgotten, also when it comes back."""
         made = self.start(checks=self.checks)
         assert made.ballot is not None
-        self.pool.replace([target("c", host="c", port=80)], self.reactor.seconds())
+        self.answers(one=BAD)
+        self.run_for(10)
+        both = [node.target for node in self.pool.nodes.values()]
+        self.pool.replace(both[1:], self.reactor.seconds())
         made.ballot.take(0, "a", BAD, self.reactor.seconds())
-        self.run_for(30)
-        self.assertEqual(set(made.ballot._opinions), {"c"})
+        self.assertTrue(made.ballot.of("a")[0].health.up)
+        self.pool.replace(both, self.reactor.seconds())
+        self.assertTrue(made.ballot.of("a")[0].health.up)
+        self.assertFalse(made.ballot.of("b")[0].health.up)
