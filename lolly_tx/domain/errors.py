@@ -149,5 +149,11 @@ class DownstreamGone(DownstreamError):
     """The client hung up."""
 
 
+class OutOfResources(ProxyError):
+    """No descriptor, port or memory is left here for the attempt; its target has done nothing."""
+
+    token = "connection_limit_reached"
+
+
 class Shutdown(ProxyError):
     """The proxy is stopping; never held against a target."""

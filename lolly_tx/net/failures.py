@@ -38,6 +38,7 @@ from lolly_tx.domain.errors import (
     ConnectTimedOut,
     DownstreamGone,
     NameNotResolved,
+    OutOfResources,
     ProxyError,
     ResponseTimedOut,
     TLSFailed,
@@ -193,6 +194,8 @@ def _translate_one(cause: BaseException, connecting: bool) -> ProxyError | None:
     if isinstance(cause, _TLS):
         return TLSFailed(f"TLS: {_tls_words(cause)}", nothing_sent=connecting)
     if isinstance(cause, error.ConnectBindError):
+        if _errno(cause) in _LOCAL:
+            return _connect_error(cause)
         return ProxyError(_os_words(cause, "cannot bind"), nothing_sent=True)
     if isinstance(cause, error.ConnectError):
         return _connect_error(cause)
@@ -202,7 +205,7 @@ def _translate_one(cause: BaseException, connecting: bool) -> ProxyError | None:
         if connecting:
             return _connect_error(cause)
         if cause.errno in _LOCAL:
-            return ProxyError(_os_words(cause, "system error"))
+            return OutOfResources(_os_words(cause, "system error"))
         return ConnectionReset(_os_words(cause, "connection lost"))
     return None
 
@@ -211,7 +214,7 @@ def _connect_error(cause: BaseException) -> ProxyError:
     """For a connection that did not come about."""
     words = _os_words(cause, "connection failed")
     if _errno(cause) in _LOCAL:
-        return ProxyError(words, nothing_sent=True)
+        return OutOfResources(words, nothing_sent=True)
     return ConnectFailed(words)
 
 

@@ -14,6 +14,7 @@ from http import HTTPStatus
 from lolly_tx.domain.errors import (
     DownstreamError,
     NoTarget,
+    OutOfResources,
     ProxyError,
     Shutdown,
     UpstreamError,
@@ -37,7 +38,7 @@ def status_of(error: ProxyError) -> int:
         return 504 if error.kind == "timeout" else 502
     if isinstance(error, DownstreamError):
         return error.status
-    if isinstance(error, Shutdown):
+    if isinstance(error, (OutOfResources, Shutdown)):
         return 503
     return 500
 

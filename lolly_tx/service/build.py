@@ -41,6 +41,7 @@ from lolly_tx.proxy.record import exchange_entry, refusal_entry
 from lolly_tx.proxy.resource import ReverseProxyResource
 from lolly_tx.proxy.trace import Traces
 from lolly_tx.service.admin import admin_site
+from lolly_tx.service.descriptors import affordable_connections, descriptor_limit
 from lolly_tx.service.dryrun import Question, dry_run
 from lolly_tx.service.events import EventLog
 from lolly_tx.service.journal import EverySink, Journal
@@ -315,7 +316,7 @@ def build(
         name: run_pool(settings, deps, recorder)
         for name, settings in config.pools.items()
     }
-    census = Census(limits.connections, limits.connections_per_client)
+    census = Census(_connection_cap(limits.connections), limits.connections_per_client)
     timeouts = config.timeouts
     listeners = {}
     resources = {}
@@ -377,6 +378,20 @@ def _traces(config: Config, random: Random, wall: Callable[[], float]) -> Traces
         wall=wall,
     )
     return traces if traces.on else None
+
+
+def _connection_cap(wanted: int) -> int:
+    descriptors = descriptor_limit()
+    most = affordable_connections(wanted, descriptors)
+    if most != wanted:
+        LollyService.log.warn(
+            "At most {most} client connections in place of limits.connections ="
+            " {wanted}: the process may have {descriptors} descriptors (ulimit -n)",
+            most=most,
+            wanted=wanted,
+            descriptors=descriptors,
+        )
+    return most
 
 
 def _endpoint(reactor: Any, listener: Listener) -> Any:

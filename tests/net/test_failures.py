@@ -147,10 +147,11 @@ class TranslateTests(SynchronousTestCase):
             error.ConnectError(errno.EADDRNOTAVAIL),
             OSError(errno.ENOBUFS, "x"),
         ):
-            got = self.check(reason, errors.ProxyError, connecting=True)
+            got = self.check(reason, errors.OutOfResources, connecting=True)
             self.assertFalse(got.blames)
             self.assertEqual((got.kind, got.source), ("", "internal"))
-        self.check(OSError(errno.ENOMEM, "x"), errors.ProxyError, "no memory left")
+        self.check(OSError(errno.ENOMEM, "x"), errors.OutOfResources, "no memory left")
+        self.check(error.ConnectBindError(errno.EACCES, "x"), errors.ProxyError)
 
     def test_bad_messages(self) -> None:
         """Bytes that are no response are the target's fault and never tried again."""

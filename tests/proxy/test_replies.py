@@ -40,6 +40,7 @@ class ReplyTests(SynchronousTestCase):
             (errors.AllFull(), 503),
             (errors.AllTried(), 503),
             (errors.Shutdown(), 503),
+            (errors.OutOfResources(), 503),
             (errors.DownstreamError(), 400),
             (errors.DownstreamError("too large", 413), 413),
             (errors.ProxyError(), 500),

@@ -54,12 +54,12 @@ def main(arguments: list[str]) -> int:
 
 def run(registered: Registered, size: Size) -> Findings:
     """One scenario; its own failure is a finding as well."""
+    found = Findings(registered.name, registered.title)
     try:
-        return asyncio.run(registered.findings(size))
+        asyncio.run(registered.run(found, size))
     except Exception as error:
-        found = Findings(registered.name, registered.title)
         found.equal("ended with", f"{type(error).__name__}: {error}", "figures")
-        return found
+    return found
 
 
 def fuzz(size: Size) -> Findings:

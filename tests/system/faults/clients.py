@@ -441,6 +441,7 @@ async def l17(found: Findings, size: Size) -> None:
             await asyncio.sleep(0.5)
             cpu = await proxy.idle_cpu(seconds)
             answered = sum(h is not None and b" 200 " in h.received for h in held)
+            told = sum(h is not None and b" 503 " in h.received for h in held)
             for each in held:
                 if each is not None:
                     each.transport.abort()
@@ -450,7 +451,9 @@ async def l17(found: Findings, size: Size) -> None:
                 proxy.port, tally, numbered("f", 100), requests=400, connections=50
             )
             alive = proxy.process.poll() is None
-    found.note("answered meanwhile", answered)
+    found.note("told 503", told)
+    found.least("answered 200 meanwhile", answered, 192)
+    found.least("told anything", told + answered, 900)
     found.most("CPU while full", 100 * cpu, 20, " %")
     found.equal("failed afterwards", tally.why() or 0, 0)
     found.equal("still runs", alive, True)

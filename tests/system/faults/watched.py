@@ -19,7 +19,13 @@ async def watched_proxy(
 ) -> AsyncIterator[ProxyProcess]:
     """`running_proxy`; afterwards tracebacks in its log and stalls are misses."""
     async with running_proxy(config, **options) as proxy:
-        yield proxy
+        try:
+            yield proxy
+        finally:
+            status = proxy.process.poll()
+            if status not in (None, 0) and status != 128 + 15:
+                found.equal("the proxy ended with", status, "nothing")
+                found.note("its last words", proxy.log_text()[-1500:])
         bad, held = proxy.bad_lines(), proxy.longest_hold()
         if bad:
             found.equal("log", bad[0], "clean")

@@ -1,0 +1,33 @@
+"""How many client connections the process's descriptors allow for.
+
+Each connection takes a descriptor, and a busy one another towards its backend. When
+clients may take all of them, none is left to connect to a backend, or to accept somebody
+and say 503: with 256 descriptors and 1,000 idle clients nobody would get an answer. So
+clients get half of them, and at that cap idle ones make room as at `limits.connections`.
+
+May import: the standard library. Used by: service.build.
+"""
+
+from __future__ import annotations
+
+import resource
+
+KEPT_BACK = 64
+"""Descriptors for listeners, logs, checks, and idle connections to backends."""
+
+
+def descriptor_limit() -> int:
+    """How many descriptors this process may have open; 0 = as many as it likes."""
+    soft, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
+    return 0 if soft == resource.RLIM_INFINITY else soft
+
+
+def affordable_connections(wanted: int, limit: int) -> int:
+    """The cap on client connections: `wanted`, or less when `limit` does not allow it.
+
+    `wanted`, `limit`: 0 = no limit.
+    """
+    if not limit:
+        return wanted
+    most = max(1, (limit - KEPT_BACK) // 2)
+    return min(wanted, most) if wanted else most
