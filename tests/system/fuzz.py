@@ -24,13 +24,14 @@ from __future__ import annotations
 
 import argparse
 import asyncio
+import contextlib
 import ipaddress
 import itertools
 import multiprocessing
 import re
 import sys
 from collections import Counter
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from pathlib import Path
 from random import Random
 from typing import Any
@@ -40,9 +41,9 @@ import attrs
 from tests.system.canary import canary
 from tests.system.corpus_judge import Case, load
 from tests.system.faults.process import ProxyProcess, running_proxy
-from tests.system.mutation import mutate
+from tests.system.mutation import flat, prepare
 from tests.system.strict_http import Broken, Message, read_request, read_responses
-from tests.system.strict_origin import digest, raw_bytes
+from tests.system.strict_origin import digest
 
 CONFIG = """
 [listener.web]
@@ -64,8 +65,6 @@ targets = ["http://127.0.0.1:@canary@"]
 
 AT_ONCE = 24
 BATCH = 240
-LARGEST_BYTES = 40000
-"""Larger cases of the corpus are left out: they cost the fuzzer more than the proxy."""
 CLIENT_SECONDS = 6.0
 CPU_SECONDS = 0.05
 CANARY_MS = 100.0
@@ -411,30 +410,20 @@ async def soak(
     fuzzer.origin.methods.clear()
 
 
-def flat(raw: Any) -> bytes:
-    """A raw message of a case without its pauses."""
-    return b"".join(
-        raw_bytes(each) for each in ([raw] if isinstance(raw, str) else raw)
-    )
-
-
 # -- a run
 
 
-def prepare(
-    random: Random, count: int, cases: list[Case], share_as_is: float = 0.05
-) -> list[tuple[bytes, str]]:
-    """`count` mutated inputs, each with what the origin does after it (responses)."""
-    raws = [(flat(case["raw"]), case.get("after", "")) for case in cases]
-    raws = [each for each in raws if 0 < len(each[0]) <= LARGEST_BYTES]
-    short = [raw for raw, _ in raws if len(raw) < 2000]
-    inputs = []
-    for _ in range(count):
-        raw, after = random.choice(raws)
-        if random.random() >= share_as_is:
-            raw = mutate(random, raw, short)
-        inputs.append((raw, after))
-    return inputs
+@contextlib.asynccontextmanager
+async def _its_death_explained(proxy: ProxyProcess) -> AsyncIterator[None]:
+    """When the proxy has ended, say how, and what it said last."""
+    try:
+        yield
+    except Exception as error:
+        status = await proxy.exit_status(0.5)
+        if status is None:
+            raise
+        tail = proxy.log_text()[-3000:]
+        raise RuntimeError(f"the proxy ended with {status}:\n{tail}") from error
 
 
 async def fuzz(
@@ -454,7 +443,7 @@ async def fuzz(
     requests, responses = load("requests"), load("responses")
     # A stall costs the fuzzer half a second; bytes that come late can hit anyone.
     responses = [c for c in responses if c["after"] != "stall" and not c.get("alone")]
-    async with running_proxy(config) as proxy:
+    async with running_proxy(config) as proxy, _its_death_explained(proxy):
         pipe.send(proxy.port)
         fuzzer = Fuzzer(proxy, origin, report, random)
         from_clients = prepare(random, inputs * 7 // 10, requests)

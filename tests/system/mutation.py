@@ -1,6 +1,6 @@
 """Raw messages made slightly, or badly, wrong.
 
-May import: nothing of ours. Used by: fuzz.
+May import: tests.system. Used by: fuzz.
 """
 
 from __future__ import annotations
@@ -8,6 +8,13 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Sequence
 from random import Random
+from typing import Any
+
+from tests.system.corpus_judge import Case
+from tests.system.strict_origin import raw_bytes
+
+LARGEST_BYTES = 40000
+"""Larger cases of the corpus are left out: they cost the fuzzer more than the proxy."""
 
 _BYTES = [
     bytes((n,)) for n in b"\r\n\0 \t:;,=\"'/\\#?%@_-+0159afAFxX\x0b\x0c\x7f\x80\xa0\xff"
@@ -151,3 +158,26 @@ def mutate(random: Random, data: bytes, others: Sequence[bytes]) -> bytes:
     for _ in range(random.choice((0, 1, 1, 1, 2, 2, 3, 4))):
         data = random.choice(_MUTATIONS)(random, data, others) or b"\r\n"
     return data
+
+
+def flat(raw: Any) -> bytes:
+    """A raw message of a case without its pauses."""
+    return b"".join(
+        raw_bytes(each) for each in ([raw] if isinstance(raw, str) else raw)
+    )
+
+
+def prepare(
+    random: Random, count: int, cases: list[Case], share_as_is: float = 0.05
+) -> list[tuple[bytes, str]]:
+    """`count` mutated inputs, each with what the origin does after it (responses)."""
+    raws = [(flat(case["raw"]), case.get("after", "")) for case in cases]
+    raws = [each for each in raws if 0 < len(each[0]) <= LARGEST_BYTES]
+    short = [raw for raw, _ in raws if len(raw) < 2000]
+    inputs = []
+    for _ in range(count):
+        raw, after = random.choice(raws)
+        if random.random() >= share_as_is:
+            raw = mutate(random, raw, short)
+        inputs.append((raw, after))
+    return inputs
