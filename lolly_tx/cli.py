@@ -20,6 +20,11 @@ from twisted.plugin import getPlugins
 from twisted.python import usage
 
 from lolly_tx import __version__
+from lolly_tx.commands.base import Command
+from lolly_tx.commands.explain import ExplainCommand
+from lolly_tx.commands.operate import DisableCommand, DrainCommand, EnableCommand
+from lolly_tx.commands.run import RunCommand
+from lolly_tx.commands.status import EventsCommand, StatusCommand
 from lolly_tx.config import ConfigErrors, Names, load
 from lolly_tx.config.consequences import consequences
 from lolly_tx.config.reading import BUILT_IN_BALANCERS
@@ -38,14 +43,6 @@ def installed_names() -> Names:
         server=_BUILT_IN_ENDPOINTS | {str(plugin.prefix) for plugin in servers},
         client=_BUILT_IN_ENDPOINTS | {str(plugin.prefix).lower() for plugin in clients},
     )
-
-
-class Command(usage.Options):
-    """A subcommand: options that can be run."""
-
-    def run(self, out: TextIO, err: TextIO) -> int:
-        """Do it; the exit status. `out` and `err`: where to print."""
-        raise NotImplementedError
 
 
 class CheckCommand(Command):
@@ -158,12 +155,19 @@ class LollyOptions(usage.Options):
     synopsis = "Usage: lolly [options] COMMAND"
     longdesc = "A reverse proxy and load balancer on Twisted."
     subCommands: ClassVar = [
+        ["run", None, RunCommand, "Run the proxy that a configuration describes."],
         [
             "check",
             None,
             CheckCommand,
             "Validate a configuration, print what it implies.",
         ],
+        ["status", None, StatusCommand, "Show what the running proxy is doing."],
+        ["explain", None, ExplainCommand, "Tell why a target is in or out, or chosen."],
+        ["events", None, EventsCommand, "Show the latest changes of availability."],
+        ["drain", None, DrainCommand, "Send a target no new exchanges."],
+        ["disable", None, DisableCommand, "Send a target no exchanges at all."],
+        ["enable", None, EnableCommand, "Take drain or disable back."],
         [
             "simulate",
             None,

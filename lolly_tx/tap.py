@@ -56,6 +56,7 @@ def makeService(options: Options) -> IService:
     from lolly_tx.net.tls_contexts import TLSSettingsError
     from lolly_tx.service.build import build
     from lolly_tx.service.demo import Demo
+    from lolly_tx.service.process import hear_signals, settle_memory
     from lolly_tx.service.signals import end_well_at_sigterm
 
     path = options["config"]
@@ -76,6 +77,8 @@ def makeService(options: Options) -> IService:
         raise SystemExit(str(error)) from None
     part.setServiceParent(whole)
     end_well_at_sigterm(reactor)
+    hear_signals(reactor, getattr(part, "reopen_logs", lambda: None))
+    reactor.callWhenRunning(settle_memory)
     return whole
 
 

@@ -1,0 +1,1 @@
+"""The subcommands of `lolly`; `lolly_tx.cli` lists them."""

@@ -1,0 +1,144 @@
+"""What every subcommand is, and what those that ask a running proxy share.
+
+May import: config, lolly_tx.commands.client. Used by: lolly_tx.cli and the other commands.
+"""
+
+from __future__ import annotations
+
+import getopt
+import json
+import os
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any, ClassVar, TextIO
+
+from twisted.python import usage
+
+from lolly_tx._version import __version__
+from lolly_tx.commands.client import AdminClient, CannotAsk, admin_url
+from lolly_tx.config import ConfigErrors, Names, load
+
+DEFAULT_ADMIN = "http://127.0.0.1:8081"
+
+
+class Command(usage.Options):
+    """A subcommand: options that can be run."""
+
+    def parseOptions(self, options: Sequence[str] | None = None) -> None:
+        """Parse; options may also follow the words, as in `lolly drain app a --json`."""
+        words = list(options or ())
+        try:
+            found, rest = getopt.gnu_getopt(words, self.shortOpt, self.longOpt)
+        except getopt.GetoptError:
+            super().parseOptions(words)  # says the same in its own way
+            return
+        sorted_out = []
+        for name, value in found:
+            takes_value = f"{name[2:]}=" in self.longOpt
+            sorted_out += [f"{name}={value}" if takes_value else f"{name}{value}"]
+        super().parseOptions([*sorted_out, "--", *rest])
+
+    def opt_version(self) -> None:
+        """Print the version and exit."""
+        print(f"lolly_tx {__version__}")
+        raise SystemExit(0)
+
+    def run(self, out: TextIO, err: TextIO) -> int:
+        """Do it; the exit status. `out` and `err`: where to print."""
+        raise NotImplementedError
+
+
+class AskingCommand(Command):
+    """A subcommand that asks the admin endpoint of a running proxy.
+
+    Exits 1 with one line when nothing answers, or the answer is a refusal.
+    """
+
+    optParameters: ClassVar[list[list[Any]]] = [
+        [
+            "admin",
+            "a",
+            None,
+            f"The admin endpoint: http://HOST:PORT or unix:PATH; {DEFAULT_ADMIN} when"
+            " it is not given.",
+        ],
+        ["config", "c", None, "Take the admin endpoint from this configuration."],
+        ["token-file", "t", None, "File with the token; else LOLLY_TOKEN is used."],
+    ]
+    optFlags: ClassVar[list[list[Any]]] = [
+        ["json", "j", "Print the answer as JSON, for programs."]
+    ]
+
+    def postOptions(self) -> None:
+        """One way to say where."""
+        if self["admin"] and self["config"]:
+            raise usage.UsageError("give --admin or --config, not both")
+
+    def run(self, out: TextIO, err: TextIO) -> int:
+        """Ask, and print the answer."""
+        try:
+            answer = self.ask(self.client())
+        except CannotAsk as error:
+            err.write(f"lolly: {error}\n")
+            return 1
+        if self["json"]:
+            out.write(json.dumps(answer, indent=2) + "\n")
+        else:
+            out.write("".join(f"{line}\n" for line in self.lines(answer)))
+        return 0
+
+    def client(self) -> AdminClient:
+        """The client that the options describe. Raises CannotAsk."""
+        url = self["admin"] or DEFAULT_ADMIN
+        token = os.environ.get("LOLLY_TOKEN", "")
+        if self["config"]:
+            url, configured = _from_config(self["config"])
+            token = token or configured
+        if self["token-file"]:
+            try:
+                token = Path(self["token-file"]).read_text("ascii").strip()
+            except (OSError, UnicodeDecodeError) as error:
+                raise CannotAsk(f"cannot read the token: {error}") from None
+        return AdminClient(url, token)
+
+    def ask(self, client: AdminClient) -> Any:
+        """The answer, as JSON-able values. Raises CannotAsk."""
+        raise NotImplementedError
+
+    def lines(self, answer: Any) -> list[str]:
+        """The answer, for people."""
+        raise NotImplementedError
+
+
+def _from_config(file: str) -> tuple[str, str]:
+    """The URL and the token of the admin endpoint in a configuration."""
+    anything = Names(balance=None, check=None)
+    try:
+        admin = load(file, os.environ, names=anything).admin
+    except ConfigErrors as errors:
+        first, *more = errors.problems
+        others = f" (and {len(more)} more; see lolly check)" if more else ""
+        raise CannotAsk(f"{first}{others}") from None
+    if admin is None:
+        raise CannotAsk(f"{file} has no [admin] table")
+    return admin_url(admin.endpoint), admin.token
+
+
+def table(rows: list[list[str]], indent: str = "") -> list[str]:
+    """Rows as lines, in columns; the last one is not padded."""
+    widths = [max(len(row[i]) for row in rows) for i in range(len(rows[0]))]
+    return [
+        indent
+        + "  ".join(cell.ljust(w) for cell, w in zip(row, widths, strict=True)).rstrip()
+        for row in rows
+    ]
+
+
+def ago(seconds: float | None) -> str:
+    """An age for people: "4.2 s ago", "3 min ago"."""
+    if seconds is None:
+        return "-"
+    for size, word in ((86400, "d"), (3600, "h"), (60, "min")):
+        if seconds >= 2 * size:
+            return f"{seconds / size:.0f} {word} ago"
+    return f"{seconds:.1f} s ago"

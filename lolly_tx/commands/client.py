@@ -1,0 +1,125 @@
+"""A client of the admin endpoint: one question, one answer, no event loop.
+
+May import: the standard library, config.addresses. Used by: the commands that ask a running proxy.
+"""
+
+from __future__ import annotations
+
+import http.client
+import json
+import socket
+from typing import Any
+from urllib.parse import quote, urlencode, urlsplit
+
+from lolly_tx.config.addresses import endpoint_parts
+
+TIMEOUT_SECONDS = 10.0
+_LARGEST_ANSWER = 64 << 20
+
+
+class CannotAsk(Exception):
+    """There is no answer, or it is a refusal. The text is one line for a person."""
+
+
+def admin_url(endpoint: str) -> str:
+    """What to ask when `endpoint`, a Twisted server endpoint string, is listened on. Raises CannotAsk."""
+    plain, named = endpoint_parts(endpoint)
+    if plain[0] == "unix":
+        return f"unix:{named.get('address') or plain[1]}"
+    if plain[0] not in ("tcp", "tcp6"):
+        raise CannotAsk(f"cannot ask an endpoint of type {plain[0]}; use --admin")
+    port = named.get("port") or plain[1]
+    host = named.get("interface") or "127.0.0.1"
+    host = {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(host, host)
+    return f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
+
+
+def path_of(*segments: str, **query: Any) -> str:
+    """A path of the API, with every segment quoted; parameters that are empty are left out."""
+    path = "/" + "/".join(quote(segment, safe="") for segment in segments)
+    asked = {name: value for name, value in query.items() if value}
+    return f"{path}?{urlencode(asked, doseq=True)}" if asked else path
+
+
+class _UnixConnection(http.client.HTTPConnection):
+    """HTTP over a UNIX socket."""
+
+    def __init__(self, path: str) -> None:
+        super().__init__("localhost", timeout=TIMEOUT_SECONDS)
+        self._path = path
+
+    def connect(self) -> None:
+        """Connect to the socket."""
+        self.sock = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+        self.sock.settimeout(self.timeout)
+        self.sock.connect(self._path)
+
+
+class AdminClient:
+    """Asks at `url`: http://HOST:PORT or unix:PATH. `token`: for changes, "" without. Raises CannotAsk."""
+
+    def __init__(self, url: str, token: str = "") -> None:
+        self.url = url
+        self._token = token
+        self._unix = url.removeprefix("unix:") if url.startswith("unix:") else ""
+        self._host, self._port = "", 0
+        if not self._unix:
+            try:
+                parts = urlsplit(url)
+                self._host, self._port = parts.hostname or "", parts.port or 80
+            except ValueError:
+                self._host = ""
+            if not self._host or parts.scheme != "http" or parts.path not in ("", "/"):
+                raise CannotAsk(f"{url} is neither http://HOST:PORT nor unix:PATH")
+
+    def __repr__(self) -> str:
+        return f"<AdminClient {self.url}>"
+
+    def get(self, path: str) -> Any:
+        """The answer to a question."""
+        return self._ask("GET", path)
+
+    def get_even_if_unready(self, path: str) -> Any:
+        """The same, where a 503 is an answer like any other."""
+        return self._ask("GET", path, also=503)
+
+    def post(self, path: str) -> Any:
+        """The answer to a change."""
+        return self._ask("POST", path)
+
+    def _ask(self, method: str, path: str, also: int = 200) -> Any:
+        connection = (
+            _UnixConnection(self._unix)
+            if self._unix
+            else http.client.HTTPConnection(
+                self._host, self._port, timeout=TIMEOUT_SECONDS
+            )
+        )
+        headers = {"Authorization": f"Bearer {self._token}"} if self._token else {}
+        try:
+            connection.request(method, path, headers=headers)
+            response = connection.getresponse()
+            body = response.read(_LARGEST_ANSWER)
+        except ValueError:
+            raise CannotAsk("the token has characters no header may have") from None
+        except (OSError, http.client.HTTPException) as error:
+            reason = getattr(error, "strerror", None) or str(error) or repr(error)
+            raise CannotAsk(
+                f"nothing answers at {self.url}: {reason.lower()}"
+            ) from None
+        finally:
+            connection.close()
+        try:
+            answer = json.loads(body)
+        except ValueError:
+            raise CannotAsk(
+                f"what answers at {self.url} is no lolly admin endpoint"
+            ) from None
+        if response.status not in (200, also):
+            said = answer.get("error") if isinstance(answer, dict) else None
+            hint = _HINTS.get(response.status, "")
+            raise CannotAsk(f"{said or f'status {response.status}'}{hint}")
+        return answer
+
+
+_HINTS = {401: " (set LOLLY_TOKEN or give --token-file)"}

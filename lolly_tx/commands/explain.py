@@ -1,0 +1,147 @@
+"""`lolly explain`: why a target is in the state it is in, or where a request would go.
+
+May import: lolly_tx.commands. Used by: lolly_tx.cli.
+"""
+
+from __future__ import annotations
+
+from typing import Any, ClassVar
+
+from twisted.python import usage
+
+from lolly_tx.commands.base import AskingCommand, ago, table
+from lolly_tx.commands.client import AdminClient, path_of
+
+_REQUEST = ("host", "path", "client", "cookie", "listener", "method")
+
+
+class ExplainCommand(AskingCommand):
+    """`lolly explain POOL [TARGET]`, or `lolly explain [POOL] --path /x --host y`."""
+
+    synopsis = "POOL [TARGET] | [POOL] --path PATH [--host HOST] [--client ADDRESS] ..."
+    longdesc = (
+        "With a pool: why each of its targets is in or out of service, on what evidence,"
+        " and what would bring it back. With --path or --host: which target such a"
+        " request would get, and why not the others; nothing is sent."
+    )
+    optParameters: ClassVar[list[list[Any]]] = [
+        ["host", None, "", "Host of the request."],
+        ["path", None, "", "Its path, with the query."],
+        ["method", None, "", "Its method."],
+        ["client", None, "", "The client's address."],
+        ["cookie", None, "", "Its Cookie field."],
+        ["listener", None, "", "The listener it comes in by."],
+    ]
+
+    def __init__(self) -> None:
+        super().__init__()
+        self["header"] = []
+
+    def opt_header(self, line: str) -> None:
+        """One more field of the request, "Name: value"; may be repeated."""
+        self["header"].append(line)
+
+    def parseArgs(self, pool: str = "", target: str = "") -> None:
+        """Take the names."""
+        self["pool"], self["target"] = pool, target
+
+    def postOptions(self) -> None:
+        """A pool or a request; not a target and a request."""
+        super().postOptions()
+        self["request"] = bool(self["header"] or any(self[word] for word in _REQUEST))
+        if not self["pool"] and not self["request"]:
+            raise usage.UsageError("needs a POOL, or a request: --path PATH")
+        if self["target"] and self["request"]:
+            raise usage.UsageError("a TARGET has no meaning with a request")
+
+    def ask(self, client: AdminClient) -> Any:
+        """One question."""
+        if self["request"]:
+            query = {word: self[word] for word in (*_REQUEST, "pool", "header")}
+            return client.get(path_of("api", "explain-request", **query))
+        names = [self["pool"], *([self["target"]] if self["target"] else [])]
+        return client.get(path_of("api", "explain", *names))
+
+    def lines(self, answer: dict[str, Any]) -> list[str]:
+        """The answer, for people."""
+        if self["request"]:
+            return _request_lines(answer)
+        if self["target"]:
+            return _target_lines(answer)
+        out = [f"pool {answer['pool']}: {answer['available']} available"]
+        if answer["panic_odds"]:
+            out.append(f"  panic: {answer['panic_odds']:.2%} of the exchanges")
+        for one in answer["targets"]:
+            out.append(f"  {one['id']}  {one['summary']}")
+        return out
+
+
+def _target_lines(one: dict[str, Any]) -> list[str]:
+    out = [f"{one['pool']}/{one['id']} ({one['address']})", f"  {one['summary']}", ""]
+    rows = []
+    for fact in one["facts"]:
+        since = fact["since_seconds"]
+        cause = f"{ago(since)}: {fact['cause']}" if since is not None else ""
+        mark = "ok" if fact["good"] else "NO"
+        rows.append([mark, fact["fact"], fact["state"], fact["detail"], cause])
+    out += table(rows, "  ")
+    for title, key in (("last checks", "checks"), ("last failures", "failures")):
+        seen = one["evidence"][key]
+        out += ["", f"  {title}:" if seen else f"  {title}: none"]
+        if seen:
+            out += table([_seen(each) for each in seen], "    ")
+    history = one["history"]
+    out += ["", "  history:" if history else "  history: nothing has happened"]
+    if history:
+        events = [
+            [
+                ago(event["seconds_ago"]),
+                event["fact"],
+                f"{event['old'] or '-'} -> {event['new'] or '-'}",
+                event["cause"],
+            ]
+            for event in history
+        ]
+        out += table(events, "    ")
+    return out
+
+
+def _seen(one: dict[str, Any]) -> list[str]:
+    took = one["took_seconds"]
+    return [
+        ago(one["seconds_ago"]),
+        "good" if one["ok"] else "bad",
+        "-" if took is None else f"{took * 1000:.1f} ms",
+        one["cause"],
+    ]
+
+
+def _request_lines(answer: dict[str, Any]) -> list[str]:
+    if answer["pool"] is None:
+        return [answer["why"]]
+    choice = answer["choice"] or "not known in advance"
+    out = [
+        f"pool {answer['pool']}, balancer {answer['balancer']}"
+        + (f", key {answer['key']!r}" if answer["key"] is not None else ""),
+        f"choice: {choice} ({answer['why']})",
+    ]
+    rows = [["TARGET", "EXCLUDED", "TIER", "PREFERENCE", "IN FLIGHT", "WEIGHT"]]
+    rows += [
+        [
+            ("* " if row["id"] == answer["choice"] else "  ") + row["id"],
+            row["excluded"] or "-",
+            f"{row['tier']} ({row['tier_load_percent']} %)",
+            str(row["preference"] or "-"),
+            str(row["in_flight"]),
+            f"{row['weight']:g}",
+        ]
+        for row in answer["candidates"]
+    ]
+    tries = answer["tries"]
+    left = tries["budget_left"]
+    out += table(rows, "  ")
+    out.append(
+        f"at most {tries['at_most']} tries, after: {', '.join(tries['on']) or 'nothing'}"
+        + (f"; the budget has {left:g} left" if left is not None else "")
+    )
+    return out

@@ -1,0 +1,42 @@
+"""`lolly run FILE`: the proxy in the foreground, on the fast reactor.
+
+The same as `twistd --nodaemon --reactor=lolly lolly --config FILE`, without a pid file.
+
+May import: twisted.scripts, inside the command. Used by: lolly_tx.cli.
+"""
+
+from __future__ import annotations
+
+import sys
+from typing import TextIO
+
+from lolly_tx.commands.base import Command
+
+
+class RunCommand(Command):
+    """`lolly run`."""
+
+    synopsis = "FILE"
+    longdesc = (
+        "Runs the proxy that FILE describes, in the foreground, until SIGTERM or SIGINT:"
+        " exchanges in flight may end, a second signal ends it at once. SIGUSR1 opens"
+        " the log files anew."
+    )
+
+    def parseArgs(self, file: str) -> None:  # type: ignore[override]  # a command has words of its own
+        """Take the file's name."""
+        self["file"] = file
+
+    def run(self, out: TextIO, err: TextIO) -> int:
+        """Run until a signal comes."""
+        # twistd chooses the reactor from its options, so it has to come before any other import of one.
+        from twisted.scripts import twistd
+
+        sys.argv = ["lolly", *twistd_arguments(self["file"])]
+        twistd.run()
+        return 0
+
+
+def twistd_arguments(file: str) -> list[str]:
+    """What twistd is told to run `file`."""
+    return ["--nodaemon", "--pidfile=", "--reactor=lolly", "lolly", "--config", file]

@@ -1,0 +1,106 @@
+"""`lolly status` and `lolly events`: what a running proxy is doing, and what has happened.
+
+May import: lolly_tx.commands. Used by: lolly_tx.cli.
+"""
+
+from __future__ import annotations
+
+from typing import Any, ClassVar
+
+from twisted.python import usage
+
+from lolly_tx.commands.base import AskingCommand, ago, table
+from lolly_tx.commands.client import AdminClient, path_of
+
+
+class StatusCommand(AskingCommand):
+    """`lolly status`: readiness, listeners, pools and targets."""
+
+    synopsis = "[--json]"
+    longdesc = "Shows the listeners, pools and targets of the running proxy."
+
+    def ask(self, client: AdminClient) -> dict[str, Any]:
+        """Three questions."""
+        return {
+            "readiness": client.get_even_if_unready("/readyz"),
+            "stats": client.get("/api/stats"),
+            "pools": client.get("/api/pools")["pools"],
+        }
+
+    def lines(self, answer: dict[str, Any]) -> list[str]:
+        """A line of readiness, one for each listener, a table for each pool."""
+        ready, stats = answer["readiness"], answer["stats"]
+        out = ["ready" if ready["ready"] else "NOT READY"]
+        out += [f"  {reason}" for reason in ready.get("reasons", ())]
+        for name, one in stats["listeners"].items():
+            out.append(
+                f"listener {name}: {one['open']} open, {one['accepted']} accepted,"
+                f" {one['turned_away']} turned away, {one['shed']} shed"
+            )
+        for pool in answer["pools"]:
+            out += ["", *_pool_lines(pool, stats["pools"].get(pool["name"], {}))]
+        return out
+
+
+def _pool_lines(pool: dict[str, Any], stats: dict[str, Any]) -> list[str]:
+    targets = pool["targets"]
+    said = f"pool {pool['name']}: {pool['available']} of {len(targets)} available"
+    if stats:
+        said += (
+            f", {stats['exchanges']} exchanges, {stats['in_flight']} in flight,"
+            f" {stats['failed']} failed, {stats['retries']} retries"
+        )
+        connections = stats["connections"]
+        said += f", {connections['open']} connections ({connections['idle']} idle)"
+    rows = [["TARGET", "STATE", "IN FLIGHT", "REQUESTS", "FAILURES", "LAST CHANGE"]]
+    for one in targets:
+        last = one["last_change"]
+        rows.append(
+            [
+                one["id"],
+                one["why_not"] or "available",
+                str(one["in_flight"]),
+                str(one["counters"]["requests"]),
+                str(one["counters"]["failures"]),
+                "-" if last is None else f"{ago(last['seconds_ago'])}: {last['cause']}",
+            ]
+        )
+    return [said, *table(rows, "  ")]
+
+
+class EventsCommand(AskingCommand):
+    """`lolly events`: the latest changes of availability."""
+
+    synopsis = "[--limit N] [--json]"
+    longdesc = "Shows the latest changes of any target's availability, oldest first."
+    optParameters: ClassVar[list[list[Any]]] = [
+        ["limit", "n", 20, "How many.", int],
+        ["after", None, 0, "Only those with a larger number.", int],
+    ]
+
+    def postOptions(self) -> None:
+        """Numbers from 0 on."""
+        super().postOptions()
+        if self["limit"] < 0 or self["after"] < 0:
+            raise usage.UsageError("--limit and --after are numbers from 0 on")
+
+    def ask(self, client: AdminClient) -> Any:
+        """One question."""
+        return client.get(
+            path_of("api", "events", limit=str(self["limit"]), after=self["after"])
+        )
+
+    def lines(self, answer: dict[str, Any]) -> list[str]:
+        """One line for each event."""
+        rows = [
+            [
+                str(one["number"]),
+                ago(one["seconds_ago"]),
+                f"{one['pool']}/{one['target'] or '*'}",
+                one["fact"],
+                f"{one['old'] or '-'} -> {one['new'] or '-'}",
+                one["cause"],
+            ]
+            for one in answer["events"]
+        ]
+        return table(rows) if rows else ["nothing has happened"]

@@ -1,0 +1,302 @@
+"""The commands that ask a running proxy, with the admin endpoint's own answers."""
+
+from __future__ import annotations
+
+import io
+import json
+import os
+import sys
+import tempfile
+from pathlib import Path
+from random import Random
+from unittest.mock import patch
+
+from treq.testing import StubTreq
+from twisted.internet.testing import MemoryReactorClock
+from twisted.trial.unittest import SynchronousTestCase
+
+from lolly_tx import __version__, cli
+from lolly_tx.commands import base
+from lolly_tx.commands.base import AskingCommand, ago
+from lolly_tx.commands.client import AdminClient, CannotAsk, admin_url, path_of
+from lolly_tx.domain.errors import ConnectFailed
+from lolly_tx.domain.health import Observation
+from lolly_tx.service.admin import AdminResource
+from lolly_tx.service.build import build
+from tests.config.texts import read
+
+CONFIG = """\
+[admin]
+endpoint = "unix:/run/lolly/admin.sock"
+token = "0123456789abcdef"
+[listener.web]
+endpoint = "tcp:8080"
+[[route]]
+pool = "app"
+[pool.app]
+all_down = "least_bad"
+targets = [{ url = "http://10.0.0.1:80", id = "a" }, { url = "http://10.0.0.2:80", id = "b" }]
+"""
+
+
+class StubClient:
+    """Asks the resource itself. `token`: as the commands read it."""
+
+    def __init__(self, service, now):
+        resource = AdminResource(service, now=now, token="0123456789abcdef")
+        self.treq = StubTreq(resource)
+        self.token = ""
+
+    def __call__(self, url, token=""):
+        self.url, self.token = url, token
+        return self
+
+    def ask(self, method, path):
+        fields = {"Authorization": f"Bearer {self.token}"}
+        got = []
+        answer = self.treq.request(method, f"http://127.0.0.1{path}", headers=fields)
+        answer.addCallback(self.treq.json_content).addCallback(got.append)
+        if "error" in got[0]:
+            raise CannotAsk(got[0]["error"])
+        return got[0]
+
+    def get(self, path):
+        return self.ask("GET", path)
+
+    get_even_if_unready = get
+
+    def post(self, path):
+        return self.ask("POST", path)
+
+
+class AskingTests(SynchronousTestCase):
+    def setUp(self):
+        self.time = 1.0
+        self.service = build(
+            MemoryReactorClock(), read(CONFIG), now=lambda: self.time, random=Random(1)
+        )
+        self.pool = self.service.pools["app"]
+        self.client = StubClient(self.service, lambda: self.time)
+        self.patch(base, "AdminClient", self.client)
+        self.patch(os, "environ", {"LOLLY_TOKEN": "0123456789abcdef"})
+
+    def lolly(self, *argv):
+        out, err = io.StringIO(), io.StringIO()
+        with patch.object(sys, "stdout", out), patch.object(sys, "stderr", err):
+            status = cli.main(argv)
+        return status, out.getvalue(), err.getvalue()
+
+    def told(self, *argv):
+        status, out, err = self.lolly(*argv)
+        self.assertEqual((status, err), (0, ""))
+        return out
+
+    def refused(self, *argv):
+        status, out, err = self.lolly(*argv)
+        self.assertEqual((status, out), (1, ""))
+        self.assertEqual(err.count("\n"), 1)
+        return err
+
+    def test_status(self):
+        """`lolly status` tells whether it is ready, and of each target the state and the last cause."""
+        self.service.listening = True
+        self.pool.observe("b", Observation(False, "503 from /health"), 1.0)
+        self.time = 5.0
+        lines = self.told("status").splitlines()
+        self.assertEqual(lines[0], "ready")
+        self.assertIn("listener web: 0 open, 0 accepted", lines[1])
+        self.assertIn("pool app: 1 of 2 available, 0 exchanges", lines[3])
+        self.assertRegex(lines[5], r"^  a +available +0 +0 +0 +-$")
+        self.assertRegex(
+            lines[6], r"b +unhealthy .* 4\.0 s ago: check: 503 from /health"
+        )
+
+    def test_not_ready(self):
+        """A proxy that is not ready says why."""
+        lines = self.told("status").splitlines()
+        self.assertEqual(lines[:2], ["NOT READY", "  not every listener is up"])
+
+    def test_json(self):
+        """With --json the same is there for programs."""
+        said = json.loads(self.told("status", "--json"))
+        self.assertEqual(said["pools"][0]["name"], "app")
+        self.assertEqual(json.loads(self.told("events", "-j"))["latest"], 0)
+
+    def test_explain_pool(self):
+        """`lolly explain POOL` has a sentence for each target, and the odds of panic."""
+        self.pool.set_enabled("b", "drain", "test", 1.0)
+        out = self.told("explain", "app")
+        self.assertIn("  a  takes new exchanges\n", out)
+        self.assertIn("  b  draining: back when the operator enables it\n", out)
+        self.pool.observe("a", Observation(False, "503"), 1.0)
+        self.assertIn("panic: 100.00%", self.told("explain", "app"))
+
+    def test_explain_target(self):
+        """`lolly explain POOL TARGET` shows facts, evidence and history."""
+        self.pool.observe("a", Observation(False, "503 from /health", 0.01), 1.0)
+        lease = self.pool.acquire(1.0)
+        lease.failed(1.0, ConnectFailed("connection refused"))
+        lease.release(1.0)
+        self.time = 301.0
+        out = self.told("explain", "app", "a")
+        self.assertIn("NO  health    down", out)
+        self.assertRegex(out, r"5 min ago +bad +10\.0 ms +503 from /health")
+        self.assertRegex(out, r"5 min ago +health +up -> down +check: 503 from /health")
+        out = self.told("explain", "app", "b")
+        self.assertRegex(
+            out, r"last checks: none\n\n  last failures:\n +5 min ago +bad"
+        )
+        self.assertIn("history: nothing has happened", out)
+
+    def test_explain_request(self):
+        """`lolly explain --path` tells the choice and what excludes the others."""
+        self.pool.observe("b", Observation(False, "503"), 1.0)
+        out = self.told("explain", "--path", "/x", "--header", "A: 1")
+        self.assertIn("choice: a (RoundRobin: the next choice; 0.39% of", out)
+        self.assertRegex(out, r"\* a +- +0 \(100 %\)")
+        self.assertRegex(out, r"  b +unhealthy")
+        self.assertIn("at most 2 tries, after: connect, reset, timeout", out)
+        self.assertIn("pool app", self.told("explain", "app", "--client", "10.9.9.9"))
+
+    def test_no_route(self):
+        """A request that no route takes is told as such."""
+        config = read(CONFIG.replace("[[route]]\n", '[[route]]\nhost = "z"\n'))
+        service = build(MemoryReactorClock(), config, now=lambda: 1.0)
+        self.patch(base, "AdminClient", StubClient(service, lambda: 1.0))
+        self.assertEqual(self.told("explain", "--host", "y"), "no route: 404\n")
+
+    def test_events(self):
+        """`lolly events` has a line for each change."""
+        self.assertEqual(self.told("events"), "nothing has happened\n")
+        self.pool.observe("a", Observation(False, "503"), 1.0)
+        self.pool.set_enabled("b", "down", "test", 1.0)
+        out = self.told("events", "--limit", "1")
+        self.assertRegex(out, r"^3 +0\.0 s ago +app/b +enabled +up -> down +test\n$")
+
+    def test_words(self):
+        """`lolly drain`, `disable` and `enable` reach the target."""
+        for command, word, said in (
+            ("drain", "drain", "draining"),
+            ("disable", "down", "disabled"),
+            ("enable", "up", "available"),
+        ):
+            out = self.told(command, "app", "a")
+            self.assertEqual(out, f"app/a: {said}, 0 exchanges in flight\n")
+            self.assertEqual(self.pool.nodes["a"].enabled, word)
+
+    def test_refusals(self):
+        """A wrong token, or a target that does not exist, is one line and status 1."""
+        self.assertIn("it has: a, b", self.refused("drain", "app", "x"))
+        self.patch(os, "environ", {})
+        self.assertIn("a valid token is needed", self.refused("drain", "app", "a"))
+        self.assertEqual(self.pool.nodes["a"].enabled, "up")
+
+    def test_where(self):
+        """The endpoint is the default, the one of --admin, or that of the configuration with its token."""
+        self.told("events")
+        self.assertEqual(self.client.url, "http://127.0.0.1:8081")
+        self.told("events", "--admin", "http://10.0.0.1:9")
+        self.assertEqual(self.client.url, "http://10.0.0.1:9")
+        with tempfile.TemporaryDirectory() as folder:
+            file = Path(folder, "t.toml")
+            file.write_text(CONFIG)
+            token = Path(folder, "token")
+            token.write_text("0123456789abcdef\n")
+            self.patch(os, "environ", {})
+            self.told("drain", "app", "a", "--config", str(file))
+            self.assertEqual(self.client.url, "unix:/run/lolly/admin.sock")
+            self.client.token = ""
+            self.told("enable", "app", "a", "-t", str(token))
+            self.assertIn("token", self.refused("events", "-t", folder))
+            file.write_text(CONFIG + "x = 1\ny = 2\n")
+            self.assertIn(
+                "(and 1 more; see lolly check)", self.refused("events", "-c", str(file))
+            )
+            file.write_text(
+                CONFIG.replace("[admin]", "[limits]").split("endpoint", 1)[0]
+                + CONFIG[CONFIG.index("[listener") :]
+            )
+            self.assertIn(
+                "has no [admin] table", self.refused("events", "-c", str(file))
+            )
+
+    def test_misuse(self):
+        """Misuse exits 2."""
+        for argv in (
+            ("explain",),
+            ("explain", "app", "a", "--path", "/"),
+            ("events", "--limit", "-1"),
+            ("events", "--limit", "x"),
+            ("events", "-a", "x", "-c", "y"),
+            ("drain", "app"),
+            ("run",),
+        ):
+            self.assertEqual(self.lolly(*argv)[0], 2, argv)
+
+    def test_version(self):
+        """--version after a command is ours as well."""
+        with (
+            self.assertRaises(SystemExit),
+            patch.object(sys, "stdout", io.StringIO()) as out,
+        ):
+            cli.main(["status", "--version"])
+        self.assertEqual(out.getvalue(), f"lolly_tx {__version__}\n")
+
+    def test_base(self):
+        """A command that says neither what to ask nor how to show it is a mistake of ours."""
+        for method in (AskingCommand().ask, AskingCommand().lines):
+            with self.assertRaises(NotImplementedError):
+                method(None)
+
+
+class ClientTests(SynchronousTestCase):
+    def test_urls(self):
+        """An endpoint of the configuration is asked where it listens."""
+        for endpoint, url in (
+            ("tcp:8081:interface=127.0.0.1", "http://127.0.0.1:8081"),
+            ("tcp:8081", "http://127.0.0.1:8081"),
+            ("tcp:port=8081:interface=0.0.0.0", "http://127.0.0.1:8081"),
+            (r"tcp:8081:interface=\:\:1", "http://[::1]:8081"),
+            ("unix:/run/x.sock:mode=600", "unix:/run/x.sock"),
+        ):
+            self.assertEqual(admin_url(endpoint), url)
+        with self.assertRaisesRegex(CannotAsk, "type systemd; use --admin"):
+            admin_url("systemd:domain=INET:index=0")
+
+    def test_bad_urls(self):
+        """What is no URL of an admin endpoint is refused."""
+        for url in (
+            "127.0.0.1:8081",
+            "https://x",
+            "http://",
+            "http://x/y",
+            "http://x:y",
+        ):
+            with self.assertRaisesRegex(CannotAsk, "is neither"):
+                AdminClient(url)
+        self.assertEqual(
+            repr(AdminClient("http://x", "secret")), "<AdminClient http://x>"
+        )
+
+    def test_paths(self):
+        """Names are quoted, so that none can be another path."""
+        self.assertEqual(
+            path_of("api", "a/b", path="/x?y", host="", header=["A: 1", "B: 2"]),
+            "/api/a%2Fb?path=%2Fx%3Fy&header=A%3A+1&header=B%3A+2",
+        )
+
+    def test_nothing_answers(self):
+        """When nothing answers, the error says where and why."""
+        with self.assertRaisesRegex(
+            CannotAsk, "nothing answers at unix:/no/such: no such"
+        ):
+            AdminClient("unix:/no/such").get("/healthz")
+        with self.assertRaisesRegex(CannotAsk, "characters no header may have"):
+            AdminClient("unix:/no/such", "a\nb").get("/healthz")
+
+    def test_ages(self):
+        """Ages are told as people tell them."""
+        said = [ago(s) for s in (None, 4.24, 119, 120, 7200, 200_000)]
+        self.assertEqual(
+            said, ["-", "4.2 s ago", "119.0 s ago", "2 min ago", "2 h ago", "2 d ago"]
+        )

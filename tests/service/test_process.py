@@ -1,0 +1,66 @@
+"""Tests of what a process of our own does with itself."""
+
+import gc
+import signal
+
+from twisted.internet.testing import MemoryReactorClock
+from twisted.trial.unittest import SynchronousTestCase
+
+from lolly_tx.service.process import YOUNG_OBJECTS, hear_signals, settle_memory
+
+
+class MemoryTests(SynchronousTestCase):
+    def test_settled(self):
+        """What is there at the start is left out of later collections."""
+        self.addCleanup(gc.set_threshold, *gc.get_threshold())
+        self.addCleanup(gc.unfreeze)
+        settle_memory()
+        self.assertGreater(gc.get_freeze_count(), 1000)
+        self.assertEqual(gc.get_threshold()[0], YOUNG_OBJECTS)
+
+
+class Reactor(MemoryReactorClock):
+    """Runs at once what another thread or a signal hands over."""
+
+    def callFromThread(self, call, *args):
+        call(*args)
+
+    def callWhenRunning(self, call, *args):
+        call(*args)
+
+
+class SignalTests(SynchronousTestCase):
+    def setUp(self):
+        self.installed = {}
+        self.opened = []
+        before = signal.getsignal(signal.SIGUSR1)
+        self.addCleanup(signal.signal, signal.SIGUSR1, before)
+
+    def hear(self, reopen):
+        hear_signals(Reactor(), reopen, install=self.installed.__setitem__)
+
+    def test_usr1(self):
+        """SIGUSR1 opens the logs anew, after whatever the signal did before."""
+        signal.signal(
+            signal.SIGUSR1, lambda number, frame: self.opened.append("before")
+        )
+        self.hear(lambda: self.opened.append("ours"))
+        self.installed[signal.SIGUSR1](signal.SIGUSR1, None)
+        self.assertEqual(self.opened, ["before", "ours"])
+
+    def test_usr1_fails(self):
+        """A log that cannot be opened is reported, and the process goes on."""
+        signal.signal(signal.SIGUSR1, signal.SIG_DFL)
+
+        def reopen():
+            self.opened.append(1)
+            raise PermissionError(13, "denied")
+
+        self.hear(reopen)
+        self.installed[signal.SIGUSR1](signal.SIGUSR1, None)
+        self.assertEqual(self.opened, [1])
+
+    def test_hup(self):
+        """SIGHUP ends nothing."""
+        self.hear(lambda: None)
+        self.installed[signal.SIGHUP](signal.SIGHUP, None)
