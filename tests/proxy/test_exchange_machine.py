@@ -14,6 +14,7 @@ from lolly_tx.net.acceptor import ClientTimeouts
 from lolly_tx.net.upstream import UpstreamLimits
 from tests.net.test_tunnel import AGREED
 from tests.net.test_tunnel import ASK as UPGRADE
+from tests.proxy.configured import configured
 from tests.proxy.world import GET, OK, Line, World, answer, chunked, get, post
 
 REQUESTS = (
@@ -76,17 +77,52 @@ def events(random: Random, count: int) -> Iterator[tuple[Any, ...]]:
         )
 
 
+SEVERAL = """[pool.app.retry]
+tries = 3
+on = ["connect", "timeout", "reset", "503"]
+backoff = "300ms"
+[pool.app.timeout]
+try = "800ms"
+total = "4s"
+[pool.app.hedge]
+percentile = 0.5
+least = "100ms"
+[pool.app.queue]
+size = 2
+timeout = "1s"
+"""
+"""A pool with all that can happen to an exchange."""
+
+
+class Plain:
+    """Makes worlds whose times are short."""
+
+    def world(self, *nodes: str, **more: Any) -> World:
+        more.setdefault("on", ("connect", "timeout", "reset", "503"))
+        return World(
+            *nodes,
+            upstream=UpstreamLimits(read=2.0, write=2.0, idle_timeout=5.0),
+            timeouts=ClientTimeouts(head=2.0, body=2.0, keepalive=5.0, write=2.0),
+            **more,
+        )
+
+
+PLAIN: Any = Plain()
+
+
 class Script:
     """Carries events out on a world."""
 
-    def __init__(self) -> None:
-        self.world = World(
-            "a",
-            "b",
-            on=("connect", "timeout", "reset", "503"),
-            upstream=UpstreamLimits(read=2.0, write=2.0, idle_timeout=5.0),
-            timeouts=ClientTimeouts(head=2.0, body=2.0, keepalive=5.0, write=2.0),
+    def __init__(self, text: str = "") -> None:
+        self.world = (
+            configured(PLAIN, text, "ab", each={"max_conns": 2})
+            if text
+            else PLAIN.world("a", "b")
         )
+        hedging = self.world.forwarder.hedging
+        if hedging is not None:
+            for _ in range(100):
+                hedging.note(0.05)
         self.begun = 0
         begin = self.world.forwarder.open_exchange
 
@@ -186,14 +222,19 @@ class MachineTests(SynchronousTestCase):
     def test_any_script(self):
         """Whatever happens in whatever order, all is accounted for once."""
         seen = set()
-        for seed in range(400):
+        for seed in range(150):
             seen |= self.run_script(seed)
         # The scripts are worth something.
         self.assertLessEqual({101, 200, 204, 499, 502, 503, 504}, seen)
 
-    def run_script(self, seed: int) -> set[int]:
+    def test_any_script_and_every_policy(self):
+        """The same in a pool that retries, hedges, waits and has limits of all kinds."""
+        for seed in range(150):
+            self.run_script(seed, SEVERAL)
+
+    def run_script(self, seed: int, text: str = "") -> set[int]:
         """Run one; the statuses that came of it."""
-        script = Script()
+        script = Script(text)
         world = script.world
         for name, *arguments in events(Random(seed), 40):
             getattr(script, name)(*arguments)
