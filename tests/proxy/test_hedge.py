@@ -287,7 +287,7 @@ class HedgeTests(WorldTestCase):
         """A connection that comes about although its hedge is over is closed."""
         world, client, first = self.slow()
         attempt = world.connects("b")[0]
-        attempt.result._canceller = None  # type: ignore[assignment]  # an endpoint that cannot cancel
+        attempt.result._canceller = None  # an endpoint that cannot cancel
         hedge = client.protocol.exchange._hedge
         first.send(OK)
         self.assertEqual(client.take(), OK)
