@@ -141,7 +141,7 @@ class Acceptor:
         self.now: Callable[[], float] = deadlines.now
         self.census = census
         self.timeouts = timeouts
-        self.reader = RequestReader(limits)
+        self.reader = RequestReader(limits, secure)
         self.body_bytes = body_bytes
         self.requests_per_connection = requests_per_connection
         self.most = most

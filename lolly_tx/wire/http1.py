@@ -155,12 +155,18 @@ class _HeadReader(Generic[_Block]):
 
 
 class RequestReader(_HeadReader[RequestBlock]):
-    """Reads request heads; one per listener, shared by its connections."""
+    """Reads request heads; one per listener, shared by its connections.
 
-    __slots__ = ()
+    `secure`: the listener speaks TLS, so absolute-form targets are https ones.
+    """
 
-    def __init__(self, limits: HeadLimits = REQUEST_LIMITS) -> None:
+    __slots__ = ("_scheme",)
+
+    def __init__(
+        self, limits: HeadLimits = REQUEST_LIMITS, secure: bool = False
+    ) -> None:
         super().__init__(limits)
+        self._scheme = b"https" if secure else b"http"
 
     def read(self, data: bytes, seen: int = 0) -> RequestHead | None:
         """Read the request head at the start of `data`.
@@ -197,7 +203,7 @@ class RequestReader(_HeadReader[RequestBlock]):
         return self._mend(data, seen)
 
     def _mend(self, data: bytes, seen: int = 0) -> RequestHead | None:
-        mended = examine_request(data, self.limits, seen)
+        mended = examine_request(data, self.limits, seen, self._scheme)
         if mended is None:
             return None
         head = self.read(mended[0])

@@ -23,7 +23,7 @@ _REQUEST_LINE = re.compile(
     rb"([!#$%&'*+\-.^_`|~0-9A-Za-z]+) ([!-~]+) HTTP/([0-9])\.([0-9])"
 )
 _ORIGIN_FORM = re.compile(TARGET)
-_ABSOLUTE_FORM = re.compile(rb"(?i:http)://([^/?]*)([/?].*)?")
+_ABSOLUTE_FORM = re.compile(rb"([A-Za-z]+)://([^/?]*)([/?].*)?")
 _STATUS_LINE = re.compile(rb"HTTP/1\.[01] [1-5][0-9][0-9](?: [\t -~\x80-\xff]*)?")
 _STATUS_START = re.compile(rb"HTTP/1\.[01] ")
 _NAME = re.compile(rb"[!#$%&'*+\-.^_`|~0-9A-Za-z]+")
@@ -54,11 +54,12 @@ def _check_line(line: bytes, number: int, limits: HeadLimits, kind: str) -> None
 
 
 def examine_request(
-    data: bytes, limits: HeadLimits, seen: int = 0
+    data: bytes, limits: HeadLimits, seen: int = 0, scheme: bytes = b"http"
 ) -> tuple[bytes, int] | None:
     """Explain why `data` does not start with an acceptable request head.
 
     `seen` bytes at its start have been examined before and were found incomplete.
+    `scheme`: of the listener, "http" or "https"; a target of another one is not for us.
     Returns None when it may still become one, or (mended head, offset of the first body byte in `data`).
     Raises `BadMessage`.
     """
@@ -68,17 +69,18 @@ def examine_request(
         raise BadMessage("too many empty lines before a request")
     end = data.find(b"\r\n\r\n", start)
     if end < 0:
-        _examine_prefix(data[start:], limits, "request", max(0, seen - start))
+        seen = max(0, seen - start)
+        _examine_prefix(data[start:], limits, "request", seen, scheme)
         return None
     head = data[start : end + 4]
     check_limits(head, limits, "request")
     if _ILLEGAL.search(head):
         raise BadMessage("control byte or bare CR or LF")
     lines = head[:-4].split(b"\r\n")
-    method, target = _examine_request_line(lines[0])
+    method, target = _examine_request_line(lines[0], scheme)
     fields = [line for line in lines[1:] if b"_" not in _examine_field(line)]
     if not target.startswith(b"/") and target != b"*":
-        authority, target = _take_apart(target, method)
+        authority, target = _take_apart(target, method, scheme)
         fields = [
             b"Host: " + authority,
             *_without_host(fields, required=lines[0].endswith(b"1")),
@@ -103,7 +105,9 @@ def examine_response(data: bytes, limits: HeadLimits, seen: int = 0) -> None:
     raise BadMessage("malformed response")
 
 
-def _examine_prefix(data: bytes, limits: HeadLimits, kind: str, seen: int) -> None:
+def _examine_prefix(
+    data: bytes, limits: HeadLimits, kind: str, seen: int, scheme: bytes = b""
+) -> None:
     """Raise `BadMessage` for what more bytes cannot make right.
 
     The lines that ended within the first `seen` bytes are known to be right.
@@ -121,7 +125,7 @@ def _examine_prefix(data: bytes, limits: HeadLimits, kind: str, seen: int) -> No
     if _ILLEGAL.search(data, at):
         raise BadMessage("control byte or bare CR or LF")
     if not at:
-        _examine_start(lines[0], len(lines) > 1, kind)
+        _examine_start(lines[0], len(lines) > 1, kind, scheme)
         lines = lines[1:]
     for line in lines[:-1]:
         if line:
@@ -130,10 +134,10 @@ def _examine_prefix(data: bytes, limits: HeadLimits, kind: str, seen: int) -> No
         raise BadMessage("folded field line")
 
 
-def _examine_start(line: bytes, complete: bool, kind: str) -> None:
+def _examine_start(line: bytes, complete: bool, kind: str, scheme: bytes) -> None:
     if kind == "request":
         if complete:
-            _examine_request_line(line)
+            _examine_request_line(line, scheme)
     elif complete:
         if not _STATUS_LINE.fullmatch(line):
             raise BadMessage("malformed status line")
@@ -142,7 +146,7 @@ def _examine_start(line: bytes, complete: bool, kind: str) -> None:
             raise BadMessage("not HTTP/1")
 
 
-def _examine_request_line(line: bytes) -> tuple[bytes, bytes]:
+def _examine_request_line(line: bytes, scheme: bytes) -> tuple[bytes, bytes]:
     match = _REQUEST_LINE.fullmatch(line)
     if match is None:
         raise BadMessage("malformed request line")
@@ -155,16 +159,16 @@ def _examine_request_line(line: bytes) -> tuple[bytes, bytes]:
         if not _ORIGIN_FORM.fullmatch(target):
             raise BadMessage("malformed request target")
     elif target != b"*":
-        _take_apart(target, method)
+        _take_apart(target, method, scheme)
     return method, target
 
 
-def _take_apart(target: bytes, method: bytes) -> tuple[bytes, bytes]:
+def _take_apart(target: bytes, method: bytes, scheme: bytes) -> tuple[bytes, bytes]:
     """An absolute-form target as (authority, origin-form or "*")."""
     match = _ABSOLUTE_FORM.fullmatch(target)
-    if match is None:
+    if match is None or match[1].lower() != scheme:
         raise BadMessage("malformed request target")
-    authority, rest = match[1], match[2] or b""
+    authority, rest = match[2], match[3] or b""
     try:
         host_name(authority)
     except BadHost:

@@ -66,6 +66,15 @@ class MendedTests(Case):
         """HTTP/1.0 needs no Host beside it."""
         self.assertEqual(b"b", read(b"GET http://b/ HTTP/1.0\r\n\r\n").block.host)
 
+    def test_absolute_form_over_tls(self) -> None:
+        """On a TLS listener an absolute-form target is an https one, and only that."""
+        reader = RequestReader(secure=True)
+        head = reader.read(b"GET https://b/x HTTP/1.1" + REST)
+        assert head is not None
+        self.assertEqual((b"/x", b"b"), (head.target, head.block.host))
+        self.assertRaises(BadMessage, reader.read, b"GET http://b/x HTTP/1.1" + REST)
+        self.assertRaises(BadMessage, reader.read, b"GET http://b/x HTTP/1.1\r\n")
+
     def test_absolute_form_refused(self) -> None:
         """Userinfo, no host, other schemes, fragments and nonsense are refused (S15)."""
         for target in (
