@@ -61,12 +61,14 @@ pages-soft); a quarter of it leaves room for the relays at work and for others."
 EVENT_BYTES = 1 << 20
 """The most one relay moves before the reactor may serve other connections."""
 
-CROWD = 64
-"""Relays at work from which on each moves less at a time. All of them may be ready in one
-round of the reactor: 600 times 1 MiB held everybody else for 0.2 s."""
+ROUND_BYTES = 128 << 20
+"""What all relays together may move in one round of the reactor, about 30 ms. When there
+are so many that EVENT_BYTES each would be more, each has a share of it: 600 times 1 MiB
+held everybody else for 0.2 s."""
 
-CROWDED_BYTES = 1 << 18
-"""What one of a crowd moves before the reactor may serve other connections."""
+LEAST_SHARE_BYTES = 1 << 18
+"""The smallest share; less costs twice the CPU for each byte, and a round has 512 events
+at most."""
 
 WORTH_ANOTHER_BYTES = 65536
 """A read of less has most likely emptied the source: another would only say so."""
@@ -281,7 +283,8 @@ class Relay:
 
     def _move(self) -> str:
         """Both splices in turn until one side has had enough: "" or how it ended."""
-        budget = EVENT_BYTES if self._pipes.relays <= CROWD else CROWDED_BYTES
+        share = max(ROUND_BYTES // self._pipes.relays, LEAST_SHARE_BYTES)
+        budget = min(share, EVENT_BYTES)
         while True:
             pipe = self._pipe
             if pipe is not None and pipe.held:

@@ -11,8 +11,9 @@ from typing import Any
 from twisted.internet import error
 
 from lolly_tx.net.splice import (
-    CROWD,
-    CROWDED_BYTES,
+    EVENT_BYTES,
+    LEAST_SHARE_BYTES,
+    ROUND_BYTES,
     SINK,
     SINK_LOST,
     SOURCE,
@@ -292,10 +293,17 @@ class CrowdTests(RelayTestCase):
 
     def test_less_at_a_time(self) -> None:
         """One of a crowd moves less at a time, so that others are served in between."""
-        self.pipes.relays = CROWD
+        self.pipes.relays = 2 * ROUND_BYTES // EVENT_BYTES - 1
         self.relay(len(MUCH))
         self.assertEqual(self.pump(MUCH), MUCH)
-        self.assertLessEqual(max(self.progress), CROWDED_BYTES)
+        self.assertLessEqual(max(self.progress), EVENT_BYTES // 2)
+
+    def test_least_share(self) -> None:
+        """However many there are, each moves enough to be worth its event."""
+        self.pipes.relays = 10**6
+        self.relay(len(MUCH))
+        self.assertEqual(self.pump(MUCH), MUCH)
+        self.assertLessEqual(max(self.progress), LEAST_SHARE_BYTES)
 
     def test_counted_while_at_work(self) -> None:
         """A relay counts from its start to its end, however it ends."""
