@@ -72,9 +72,7 @@ class Census:
 
     def has_enough(self, client: str) -> bool:
         """Whether `client` is at its own limit."""
-        return bool(
-            self.per_client and self.clients.get(client, 0) >= self.per_client
-        )
+        return bool(self.per_client and self.clients.get(client, 0) >= self.per_client)
 
     def enter(self, client: str) -> None:
         """One more."""

@@ -16,8 +16,10 @@ from twisted.logger import Logger
 from zope.interface import implementer
 
 from lolly_tx.config.checks import Health
+from lolly_tx.config.extensions import settings_from
 from lolly_tx.config.pools import UpstreamTLS
-from lolly_tx.domain.interfaces import IHealthCheck, IPluginFactory
+from lolly_tx.config.problems import Rejected
+from lolly_tx.domain.interfaces import IHealthCheck, IHealthCheckFactory
 from lolly_tx.net.checks import ConnectTo, HTTPCheck, Now, TCPCheck, TLSCheck
 from lolly_tx.net.datagrams import UDPCheck
 from lolly_tx.net.endpoints import client_endpoint
@@ -51,7 +53,7 @@ class CheckDeps:
     connect_to: ConnectTo
 
 
-@implementer(IPluginFactory)
+@implementer(IHealthCheckFactory)
 @attrs.frozen
 class BuiltIn:
     """A type of check whose settings are the whole `health` table."""
@@ -82,7 +84,7 @@ BUILT_IN = (
 
 
 class CheckKinds:
-    """A registry of factories (`IPluginFactory`) of checks (`IHealthCheck`), by the name in `health.type`."""
+    """A registry of factories (`IHealthCheckFactory`) of checks (`IHealthCheck`), by the name in `health.type`."""
 
     def __init__(self, factories: Iterable[Any] = BUILT_IN) -> None:
         self._factories: dict[str, Any] = {}
@@ -133,9 +135,9 @@ class CheckKinds:
         try:
             settings = health
             if factory.settings is not Health:
-                settings = factory.settings(**health.settings)
+                settings = settings_from(factory.settings, health.settings)
             check: IHealthCheck = factory.build(settings, deps)
-        except (TypeError, ValueError) as e:
+        except (Rejected, TypeError, ValueError) as e:
             raise BadCheckSettings(f'check of type "{health.type}": {e}') from e
         return check
 

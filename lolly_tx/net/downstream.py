@@ -15,7 +15,7 @@ them as `DoorIn`).
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from twisted.internet.interfaces import (
     IAddress,
@@ -26,30 +26,28 @@ from twisted.internet.interfaces import (
 from twisted.python.failure import Failure
 from zope.interface import implementer
 
-from lolly_tx.domain.errors import DownstreamError, DownstreamGone, Shutdown
+from lolly_tx.domain.errors import DownstreamError, DownstreamGone
+from lolly_tx.net.answering import (
+    ANSWER,
+    BODY,
+    CLOSED,
+    HEAD,
+    IDLE,
+    LINGER,
+    TUNNEL,
+    AnsweringDoor,
+)
 from lolly_tx.net.deadlines import NEVER
-from lolly_tx.net.doors import CLOSE, STREAM, RequestSink
 from lolly_tx.net.splice import SINK, SOURCE, Relay
 from lolly_tx.net.transports import has_hung_up, pending_bytes
-from lolly_tx.wire.chunked import ChunkDecoder, encode_chunk, last_chunk
+from lolly_tx.wire.chunked import ChunkDecoder
 from lolly_tx.wire.errors import BadMessage
 from lolly_tx.wire.http1 import RequestHead
-
-if TYPE_CHECKING:  # pragma: no cover
-    from lolly_tx.net.acceptor import Acceptor
-    from lolly_tx.net.tunnel import Tunnel
-
-_IDLE, _HEAD, _BODY, _ANSWER, _LINGER, _TUNNEL, _CLOSED = range(7)
 
 PIPELINE_BYTES = 65536
 """Bytes of later requests kept while one is answered; then we stop reading."""
 EXAMINE_BYTES = 1024
 """An incomplete head is looked at again when a line ends, or after this many bytes."""
-LINGER_BYTES = 65536
-"""Unread request bytes swallowed after an early answer (RELIABILITY S29)."""
-LINGER_SECONDS = 2.0
-"""How long we do that, so that the answer is not lost to a reset."""
-
 LOOK_SECONDS = 2.0
 """While the backend takes no more of a body, the client is not read, and the reactor does
 not tell when it is gone. So often we look."""
@@ -59,79 +57,10 @@ BODY_GRACE = 10.0
 
 
 @implementer(IProtocol, IHalfCloseableProtocol, IPushProducer)
-class Http1Server:
+class Http1Server(AnsweringDoor):
     """One client connection (`DoorIn`)."""
 
-    __slots__ = (
-        "__weakref__",
-        "_body_bytes",
-        "_body_from",
-        "_chunking",
-        "_decoded",
-        "_decoder",
-        "_examined",
-        "_forwarding",
-        "_forwarding_host",
-        "_full",
-        "_keep",
-        "_left",
-        "_no_more",
-        "_out",
-        "_parsing",
-        "_paused_at",
-        "_pending",
-        "_reading_stopped",
-        "_relay",
-        "_stalled_at",
-        "_started",
-        "_state",
-        "_tunnel",
-        "_version",
-        "acceptor",
-        "client",
-        "deadline",
-        "exchange",
-        "factory",
-        "listener",
-        "requests",
-        "secure",
-        "transport",
-    )
-
-    can_tunnel = True
-
-    def __init__(self, acceptor: Acceptor, client: str) -> None:
-        self.factory: Any = None
-        self.transport: Any = None
-        self.acceptor = acceptor
-        self.client = client
-        self.listener = acceptor.name
-        self.secure = acceptor.secure
-        self.deadline = NEVER
-        self.exchange: RequestSink | None = None
-        self.requests = 0
-        self._state = _IDLE
-        self._pending = b""
-        self._examined = 0
-        self._decoder: ChunkDecoder | None = None
-        self._left = 0
-        self._body_bytes = 0
-        self._body_from = self._paused_at = 0.0
-        self._decoded = 0
-        self._keep = False
-        self._version = 1
-        self._started = False
-        self._chunking = False
-        self._out = b""
-        self._no_more = False
-        self._reading_stopped = False
-        self._parsing = False
-        self._full = False
-        self._stalled_at = -1
-        self._tunnel: Tunnel | None = None
-        self._relay: Relay | None = None
-        self._forwarding_host: bytes | None = None
-        self._forwarding = b""
+    __slots__ = ()
 
     # -- IProtocol
 
@@ -148,7 +77,7 @@ class Http1Server:
 
     def connectionLost(self, reason: Failure) -> None:
         """The connection is over, whoever ended it."""
-        self._state = _CLOSED
+        self._state = CLOSED
         self.deadline = NEVER
         self.acceptor.lost(self)
         tunnel, self._tunnel = self._tunnel, None
@@ -161,7 +90,7 @@ class Http1Server:
     def dataReceived(self, data: bytes) -> None:
         """Bytes from the client."""
         state = self._state
-        if state <= _HEAD:
+        if state <= HEAD:
             if self._pending:
                 line_ended = b"\n" in data
                 data = self._pending + data
@@ -172,18 +101,18 @@ class Http1Server:
                 self._read_heads(data, self._examined)
             else:
                 self._read_heads(data)
-        elif state == _BODY:
+        elif state == BODY:
             self._read_body(data)
-        elif state == _ANSWER:
+        elif state == ANSWER:
             self._pending += data
             if len(self._pending) > PIPELINE_BYTES:
                 self._stop_reading()
-        elif state == _TUNNEL:
+        elif state == TUNNEL:
             if self._tunnel is not None:
                 self._tunnel.received(self, data)
             else:
                 self._pending += data
-        elif state == _LINGER:
+        elif state == LINGER:
             self._left -= len(data)
             if self._left < 0:
                 self._abort()
@@ -192,16 +121,16 @@ class Http1Server:
         """The client has sent its last byte; it may still read."""
         self._no_more = True
         state = self._state
-        if state == _ANSWER:
+        if state == ANSWER:
             # A client such as `nc` shuts its side down after its requests.
             if not self._pending:
                 self._keep = False
-        elif state == _BODY:
+        elif state == BODY:
             exchange, self.exchange = self.exchange, None
             self._abort()
             if exchange is not None:
                 exchange.downstream_failed(DownstreamGone("request body cut short"))
-        elif state == _TUNNEL:
+        elif state == TUNNEL:
             if self._tunnel is not None:
                 self._tunnel.ended(self)
         else:
@@ -226,15 +155,15 @@ class Http1Server:
         """What we wrote has left."""
         self._full = False
         self._stalled_at = -1
-        if self._state == _BODY:
+        if self._state == BODY:
             self._await_body(0)
-        elif self._state in (_ANSWER, _TUNNEL):
+        elif self._state in (ANSWER, TUNNEL):
             self.deadline = NEVER
         if self._tunnel is not None:
             self._tunnel.resume(self)
         elif self.exchange is not None:
             self.exchange.resume_response()
-        elif self._state == _ANSWER:
+        elif self._state == ANSWER:
             self.finish()  # which had to wait for this
 
     def stopProducing(self) -> None:
@@ -252,7 +181,7 @@ class Http1Server:
         if self._relay is not None:
             self._watch_relay(self._relay, now)
             return
-        if self._reading_stopped and state == _BODY and has_hung_up(self.transport):
+        if self._reading_stopped and state == BODY and has_hung_up(self.transport):
             self._abort()
             return
         waiting = self._waiting()
@@ -260,15 +189,15 @@ class Http1Server:
             # Slow, but it does take bytes. A stall is no progress for the whole time.
             self._stalled_at = waiting
             self.deadline = now + self.acceptor.timeouts.write
-        elif state == _IDLE and not waiting:
+        elif state == IDLE and not waiting:
             self._close()
-        elif waiting or state in (_LINGER, _CLOSED):
+        elif waiting or state in (LINGER, CLOSED):
             self._abort()
-        elif state == _HEAD:
+        elif state == HEAD:
             self._refuse(BadMessage("request head took too long", 408))
-        elif state == _BODY and self._reading_stopped:
+        elif state == BODY and self._reading_stopped:
             self.deadline = now + LOOK_SECONDS
-        elif state == _BODY:
+        elif state == BODY:
             self._refuse(BadMessage("request body took too long", 408))
         else:
             self.deadline = NEVER
@@ -315,13 +244,13 @@ class Http1Server:
                     break
                 self._pending = data
                 self._examined = len(data)
-                if self._state == _IDLE:
-                    self._state = _HEAD
+                if self._state == IDLE:
+                    self._state = HEAD
                     self.deadline = acceptor.now() + acceptor.timeouts.head
                 break
             rest = data[head.end :] if head.end != len(data) else b""
             self._begin(head, rest)
-            if self._state != _IDLE:
+            if self._state != IDLE:
                 break
             # Answered on the spot. Go on with what came behind it.
             data = self._pending
@@ -343,12 +272,12 @@ class Http1Server:
         self._chunking = False
         block = head.block
         if not block.chunked and not block.length:
-            self._state = _ANSWER
+            self._state = ANSWER
             self.deadline = NEVER
             self._pending = rest
             acceptor.open_exchange(self, head, b"", b"", True)
             return
-        self._state = _BODY
+        self._state = BODY
         self._body_from = acceptor.now()
         self._body_bytes = self._decoded = 0
         self._await_body(0)
@@ -376,7 +305,7 @@ class Http1Server:
             return
         if complete:
             self._decoder = None
-            self._state = _ANSWER
+            self._state = ANSWER
             self.deadline = NEVER
             self._pending = rest
         elif self._no_more:
@@ -411,7 +340,7 @@ class Http1Server:
             self._pending = decoder.rest
             self._decoder = None
             trailers = decoder.trailers
-        self._state = _ANSWER
+        self._state = ANSWER
         self.deadline = NEVER
         if exchange is not None:
             if body:
@@ -449,102 +378,26 @@ class Http1Server:
         exchange, self.exchange = self.exchange, None
         if exchange is not None:
             exchange.downstream_failed(DownstreamError(error.reason, error.status))
-        if self._started and self._state >= _BODY:
+        if self._started and self._state >= BODY:
             self._abort()
             return
-        unfinished = self._state == _BODY
+        unfinished = self._state == BODY
         self._keep = False
         self._chunking = False
-        self._state = _BODY if unfinished else _ANSWER
+        self._state = BODY if unfinished else ANSWER
         self._pending = b"?"  # whatever follows is not looked at, only swallowed
         self.acceptor.refused(self, error, exchange is not None)
 
-    # -- DoorIn: the response
-
-    def last(self) -> None:
-        """No further request is read after this answer."""
-        self._keep = False
-
-    def start(self, status: int, reason: bytes, fields: bytes, framing: int) -> None:
-        """Begin the response; it leaves with the first body bytes, or at the end."""
-        self._started = True
-        keep = self._keep and self._state == _ANSWER
-        if framing >= STREAM:
-            if self._version == 0 or framing == CLOSE:
-                keep = False
-            else:
-                self._chunking = True
-                fields += b"Transfer-Encoding: chunked\r\n"
-        self._keep = keep
-        if not keep:
-            fields += b"Connection: close\r\n"
-        elif self._version == 0:
-            fields += b"Connection: keep-alive\r\n"
-        self._out = b"HTTP/1.1 %d %b%b\r\n" % (status, reason, fields)
-
-    def interim(self, status: int, reason: bytes, fields: bytes) -> None:
-        """Pass on a 1xx response, unless the client is too old to know them."""
-        if self._version == 1 and not self._started:
-            self.transport.write(
-                b"HTTP/1.1 %d %b%b\r\n" % (status, reason, fields)
-            )
-
-    def write(self, data: bytes) -> None:
-        """Body bytes, not empty."""
-        if self._chunking:
-            data = encode_chunk(data)
-        if self._out:
-            data = self._out + data
-            self._out = b""
-        self.transport.write(data)
-
-    def flush(self) -> None:
-        """Send the head now: the body may be long in coming."""
-        if self._out:
-            self.transport.write(self._out)
-            self._out = b""
-
-    def finish(self, trailers: bytes = b"") -> None:
-        """The response is complete."""
-        out = self._out
-        if self._chunking:
-            out += last_chunk(trailers)
-        if out:
-            self.transport.write(out)
-            self._out = b""
-        self.exchange = None
-        if not self._keep or (self._no_more and not self._pending):
-            self._close()
-            return
-        if self._full:
-            # The next request waits until the client has taken this answer, or who
-            # reads nothing could make us keep any number of them: resumeProducing.
-            self._chunking = False
-            return
-        self._state = _IDLE
-        acceptor = self.acceptor
-        self.deadline = acceptor.now() + acceptor.timeouts.keepalive
-        if self._reading_stopped:
-            self._reading_stopped = False
-            self.transport.resumeProducing()
-        if self._pending and not self._parsing:
-            self._read_heads(self._pending)
-
-    def abort(self) -> None:
-        """The response cannot be completed: let the client see that."""
-        self.exchange = None
-        self._abort()
-
     def pause_request(self) -> None:
         """Read no more of the body."""
-        if self._state == _BODY:
+        if self._state == BODY:
             self._paused_at = self.acceptor.now()
             self.deadline = self._paused_at + LOOK_SECONDS
             self._stop_reading()
 
     def resume_request(self) -> None:
         """Read on."""
-        if self._reading_stopped and self._state == _BODY:
+        if self._reading_stopped and self._state == BODY:
             self._reading_stopped = False
             # The time it was not allowed to send does not count.
             self._body_from += self.acceptor.now() - self._paused_at
@@ -561,18 +414,9 @@ class Http1Server:
             self._forwarding = self.acceptor.forwarding(self.client, self.secure, head)
         return self._forwarding
 
-    # -- DoorIn: relays and tunnels
-
-    def response_sink(self) -> Any | None:
-        """The transport, when response bytes may go to it directly."""
-        if self._chunking or self._tunnel is not None:
-            return None
-        self.flush()
-        return self.transport
-
     def request_source(self) -> tuple[Any, int] | None:
         """The transport and the body bytes it still brings, when they need no decoding."""
-        if self._state != _BODY or self._decoder is not None or self._no_more:
+        if self._state != BODY or self._decoder is not None or self._no_more:
             return None
         return self.transport, self._left
 
@@ -588,85 +432,8 @@ class Http1Server:
         """The relay has moved all of it."""
         self._relay = None
         self._left = 0
-        self._state = _ANSWER
+        self._state = ANSWER
         self.deadline = NEVER
-
-    def tunnel_end(self) -> Http1Server:
-        """The connection itself, for a tunnel."""
-        self.flush()
-        return self
-
-    def open_tunnel(self, tunnel: Tunnel) -> bytes:
-        """From now on this connection is one end of `tunnel`. Bytes already read."""
-        self._state = _TUNNEL
-        self._tunnel = tunnel
-        self.exchange = None
-        self.deadline = NEVER
-        early, self._pending = self._pending, b""
-        if self._reading_stopped:
-            self._reading_stopped = False
-            self.transport.resumeProducing()
-        return early
-
-    @property
-    def input_ended(self) -> bool:
-        """The client has sent its last byte."""
-        return self._no_more
-
-    # -- the end
-
-    def _stop_reading(self) -> None:
-        if not self._reading_stopped:
-            self._reading_stopped = True
-            self.transport.pauseProducing()
-
-    def _close(self) -> None:
-        """Close after what was written has left."""
-        self._relay = None
-        unread = bool(self._pending) or self._state == _BODY
-        self._pending = b""
-        self.deadline = self.acceptor.now() + LINGER_SECONDS
-        if unread and not self._no_more:
-            # Closing with unread bytes makes the kernel send a reset, which can destroy
-            # the answer on its way (RFC 9112 section 9.6).
-            self._state = _LINGER
-            self._left = LINGER_BYTES
-            if not self.secure:
-                # TLS has no half-close that every client understands.
-                self.transport.loseWriteConnection()
-            self._reading_stopped = False
-            self.transport.resumeProducing()  # a relay may have stopped it, too
-            return
-        self._state = _CLOSED
-        self.transport.unregisterProducer()
-        self.transport.loseConnection()
-
-    def _abort(self) -> None:
-        self._state = _CLOSED
-        self.deadline = NEVER
-        self.transport.abortConnection()
-
-    @property
-    def idle(self) -> bool:
-        """Kept alive, and nothing of a next request has come."""
-        return self._state == _IDLE and self.requests > 0
-
-    def shed(self) -> None:
-        """Close an idle connection at once, to make room."""
-        self._abort()
-
-    def shut(self) -> None:
-        """The proxy stops now: whatever is going on is cut."""
-        exchange, self.exchange = self.exchange, None
-        self._abort()
-        if exchange is not None:
-            exchange.downstream_failed(Shutdown("the proxy stopped"))
-
-    def drain(self) -> None:
-        """The proxy is stopping: end now if idle, else after the current answer."""
-        self._keep = False
-        if self._state == _IDLE or (self._state == _HEAD and not self._pending):
-            self._close()
 
 
 def address_text(address: IAddress | Any) -> str:

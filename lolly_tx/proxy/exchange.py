@@ -6,10 +6,9 @@
       +-- all full: the waiting room
 
 It stands between a door in and a door out (`net.doors`) and is the only mutable thing of
-a request. Between them are plain calls; a Deferred exists only while connecting.
-
-The first `REPLAY_BYTES` of a request body are kept until the response begins, so that
-another attempt can send them again; a longer body cannot be replayed.
+a request. Between them are plain calls; a Deferred exists only while connecting. Three
+classes, one concern each: `Delivery` passes the response on, `Intake` the request, and
+`Exchange` makes the attempts.
 
 May import: domain, wire, net, proxy. Used by: proxy.forward.
 """
@@ -35,43 +34,33 @@ from lolly_tx.domain.errors import (
 from lolly_tx.domain.lease import Lease
 from lolly_tx.domain.node import Node
 from lolly_tx.domain.retry import IDEMPOTENT
+from lolly_tx.net.client import Http1Client
 from lolly_tx.net.deadlines import NEVER
 from lolly_tx.net.doors import DoorIn
 from lolly_tx.net.failures import translate
-from lolly_tx.net.splice import SINK_LOST, Relay, can_splice
-from lolly_tx.net.upstream import Http1Client
-from lolly_tx.proxy.delivery import RELAY_BYTES, Delivery
 from lolly_tx.proxy.hedge import Hedge
 from lolly_tx.proxy.held import Held
+from lolly_tx.proxy.intake import Intake
 from lolly_tx.proxy.replies import reply, status_of
-from lolly_tx.wire.chunked import encode_chunk, last_chunk
 from lolly_tx.wire.http1 import RequestHead, ResponseHead
 
 if TYPE_CHECKING:  # pragma: no cover
     from lolly_tx.proxy.forward import Forwarder
     from lolly_tx.proxy.room import WaitingRoom
 
-REPLAY_BYTES = 65536
-"""Of a request body, kept for another attempt."""
 
-
-class Exchange(Delivery):
+class Exchange(Intake):
     """One request, from its head to the end of its response.
 
     `tried`: nodes whose attempt has failed. `attempts`: made so far, hedges not counted.
     """
 
     __slots__ = (
-        "_complete",
         "_connecting",
         "_continued",
-        "_door_paused",
         "_hedge",
         "_held",
         "_pause",
-        "_replay",
-        "_replay_bytes",
-        "_trailers",
         "_until",
         "attempts",
         "deadline",
@@ -90,19 +79,14 @@ class Exchange(Delivery):
         trailers: bytes,
         complete: bool,
     ) -> None:
-        super().__init__(forwarder, door, head)
+        super().__init__(forwarder, door, head, body, trailers, complete)
         self.tried: tuple[Node, ...] = ()
         self.attempts = 0
-        self.bytes_in = self._replay_bytes = len(body)
         self.deadline = NEVER
-        self._complete = complete
-        self._trailers = trailers
-        self._replay: list[bytes] | None = [body] if body else []
         self._connecting: Deferred[Any] | None = None
         self._held: Held | None = None
         self._hedge: Hedge | None = None
         self._pause: IDelayedCall | None = None
-        self._door_paused = False
         self._continued = False
         self.started = forwarder.now()
 
@@ -209,20 +193,6 @@ class Exchange(Delivery):
                 self.door.resume_request()
             self._relay_request(client)
 
-    def request_bytes(self, node: Node) -> bytes:
-        """The head for `node` with what there is of the body, framed."""
-        data = self.forwarder.render(self, node)
-        chunked = self.head.block.chunked
-        replay = self._replay
-        if replay:
-            body = b"".join(replay)
-            data += encode_chunk(body) if chunked else body
-            if self._replay_bytes > REPLAY_BYTES:
-                self._replay = None
-        if self._complete and chunked:
-            data += last_chunk(self._trailers)
-        return data
-
     def _attempt_failed(self, error: ProxyError) -> None:
         """An attempt is over; make another, or tell the client."""
         lease = self.lease
@@ -300,26 +270,6 @@ class Exchange(Delivery):
             self.upstream_seconds = now - lease.started
             lease.release(now)
 
-    @property
-    def repeatable(self) -> bool:
-        """The whole request may be sent once more (RFC 9110 section 9.2.2)."""
-        return (
-            self._replay is not None
-            and not self._response_started
-            and (self.head.method in IDEMPOTENT or self._has_idempotency_key())
-        )
-
-    @property
-    def complete(self) -> bool:
-        """The client has sent all of the request."""
-        return self._complete
-
-    def _has_idempotency_key(self) -> bool:
-        return (
-            self.head.method not in IDEMPOTENT
-            and self.head.block.get(b"idempotency-key") is not None
-        )
-
     def _give_up(self, error: ProxyError) -> None:
         """No further attempt: pass on the last real answer, or answer ourselves."""
         self.error = error
@@ -393,7 +343,7 @@ class Exchange(Delivery):
 
     def _request_complete(self) -> None:
         """Only now does the time of a try run."""
-        self._complete = True
+        super()._request_complete()
         forwarder = self.forwarder
         if forwarder.try_timeout and self.lease is not None and self._pause is None:
             self._set_try_deadline()
@@ -410,30 +360,6 @@ class Exchange(Delivery):
             self.forwarder.room.leave(self)
 
     # -- RequestSink: what the door in tells us
-
-    def request_data(self, data: bytes) -> None:
-        """Body bytes from the client."""
-        self.bytes_in += len(data)
-        client = self.client
-        replay = self._replay
-        if replay is not None:
-            self._replay_bytes += len(data)
-            if client is None or self._replay_bytes <= REPLAY_BYTES:
-                replay.append(data)
-            else:
-                self._replay = None
-        if client is not None:
-            client.write(encode_chunk(data) if self.head.block.chunked else data)
-        elif self._replay_bytes > REPLAY_BYTES and not self._door_paused:
-            self._door_paused = True
-            self.door.pause_request()
-
-    def request_end(self, trailers: bytes) -> None:
-        """The body is complete."""
-        self._request_complete()
-        self._trailers = trailers
-        if self.client is not None:
-            self.client.finish(last_chunk(trailers) if self.head.block.chunked else b"")
 
     def downstream_failed(self, error: ProxyError) -> None:
         """The client is gone: stop the work done for it. Nobody is blamed."""
@@ -460,30 +386,12 @@ class Exchange(Delivery):
             self.upstream_seconds = now - lease.started
             lease.release(now)
 
-    def _end_relays(self) -> None:
-        """Stop those at work, and count what they have moved."""
-        self._end_relay_up()
-        relay, self._relay_down = self._relay_down, None
-        if relay is not None:
-            relay.cancel()
-            self.bytes_out += relay.moved
-
     def request_stalled(self) -> None:
         """The backend takes nothing of the body."""
         client = self.client
         if client is not None:
             client.cancel()
             self.upstream_failed(WriteTimedOut("took no more of the request"))
-
-    def pause_response(self) -> None:
-        """The client reads slower than the backend sends."""
-        if self.client is not None:
-            self.client.pause()
-
-    def resume_response(self) -> None:
-        """The client reads on."""
-        if self.client is not None:
-            self.client.resume()
 
     # -- ResponseSink: what the door out tells us, as far as attempts are concerned
 
@@ -583,57 +491,3 @@ class Exchange(Delivery):
         self.client = None
         if self.lease is not None:
             self._attempt_failed(error)
-
-    def pause_request(self) -> None:
-        """The backend reads slower than the client sends."""
-        if not self._complete and self._relay_up is None:
-            self.door.pause_request()
-
-    def resume_request(self) -> None:
-        """The backend reads on."""
-        if not self._complete and self._relay_up is None:
-            self.door.resume_request()
-
-    # -- a relay for the request's body
-
-    def _relay_request(self, client: Http1Client) -> None:
-        """Let a relay move the rest of the request's body, if one may."""
-        source = self.door.request_source()
-        if source is None or source[1] < RELAY_BYTES:
-            return
-        transport, left = source
-        if not can_splice(transport, client.transport):
-            return
-        self._replay = None
-        self._relay_up = Relay(
-            transport,
-            client.transport,
-            left,
-            on_done=self._request_relayed,
-            on_error=self._request_relay_failed,
-        )
-        self.door.request_relaying(self._relay_up)
-
-    def _end_relay_up(self) -> None:
-        relay, self._relay_up = self._relay_up, None
-        if relay is not None:
-            relay.cancel()
-            self.bytes_in += relay.moved
-            self._replay = None
-
-    def _request_relayed(self) -> None:
-        self._end_relay_up()
-        self._request_complete()
-        self.door.request_relayed()
-        if self.client is not None:
-            self.client.finish()
-
-    def _request_relay_failed(self, reason: str) -> None:
-        self._end_relay_up()
-        if reason == SINK_LOST:
-            # The backend's connection reports its loss itself, but not what came before.
-            if self.client is not None:
-                self.client.last_words()
-            return
-        self.downstream_failed(DownstreamGone("request body cut short"))
-        self.door.abort()

@@ -23,6 +23,7 @@ from lolly_tx.domain.target import Target
 from lolly_tx.net.deadlines import Deadlines
 from lolly_tx.net.doors import DoorIn
 from lolly_tx.net.upstream import Upstream
+from lolly_tx.proxy.delivery import Delivery
 from lolly_tx.proxy.exchange import Exchange
 from lolly_tx.proxy.hedge import Hedging
 from lolly_tx.proxy.keys import Key, no_key
@@ -196,7 +197,7 @@ class Forwarder:
         except (ValueError, OverflowError):
             return 0.0
 
-    def render(self, exchange: Exchange, node: Node) -> bytes:
+    def render(self, exchange: Delivery, node: Node) -> bytes:
         """The request head to send to `node`."""
         head = exchange.head
         block = head.block

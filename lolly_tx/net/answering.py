@@ -1,0 +1,267 @@
+"""The answering side of a client's connection: responses, tunnels, and the end of it.
+
+What is read from the client is `net.downstream`'s part.
+
+May import: wire, domain.errors, net. Used by: net.downstream.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from lolly_tx.domain.errors import Shutdown
+from lolly_tx.net.deadlines import NEVER
+from lolly_tx.net.doors import CLOSE, STREAM, RequestSink
+from lolly_tx.net.splice import Relay
+from lolly_tx.wire.chunked import ChunkDecoder, encode_chunk, last_chunk
+
+if TYPE_CHECKING:  # pragma: no cover
+    from lolly_tx.net.acceptor import Acceptor
+    from lolly_tx.net.tunnel import Tunnel, TunnelEnd
+
+IDLE, HEAD, BODY, ANSWER, LINGER, TUNNEL, CLOSED = range(7)
+"""The states of a client's connection; `net.downstream` shows how they follow."""
+
+LINGER_BYTES = 65536
+"""Unread request bytes swallowed after an early answer (RELIABILITY S29)."""
+LINGER_SECONDS = 2.0
+"""How long we do that, so that the answer is not lost to a reset."""
+
+
+class AnsweringDoor:
+    """Writes responses to one client (half of a `DoorIn`)."""
+
+    __slots__ = (
+        "__weakref__",
+        "_body_bytes",
+        "_body_from",
+        "_chunking",
+        "_decoded",
+        "_decoder",
+        "_examined",
+        "_forwarding",
+        "_forwarding_host",
+        "_full",
+        "_keep",
+        "_left",
+        "_no_more",
+        "_out",
+        "_parsing",
+        "_paused_at",
+        "_pending",
+        "_reading_stopped",
+        "_relay",
+        "_stalled_at",
+        "_started",
+        "_state",
+        "_tunnel",
+        "_version",
+        "acceptor",
+        "client",
+        "deadline",
+        "exchange",
+        "factory",
+        "listener",
+        "requests",
+        "secure",
+        "transport",
+    )
+
+    can_tunnel = True
+
+    def __init__(self, acceptor: Acceptor, client: str) -> None:
+        self.factory: Any = None
+        self.transport: Any = None
+        self.acceptor = acceptor
+        self.client = client
+        self.listener = acceptor.name
+        self.secure = acceptor.secure
+        self.deadline = NEVER
+        self.exchange: RequestSink | None = None
+        self.requests = 0
+        self._state = IDLE
+        self._pending = b""
+        self._examined = 0
+        self._decoder: ChunkDecoder | None = None
+        self._left = 0
+        self._body_bytes = 0
+        self._body_from = self._paused_at = 0.0
+        self._decoded = 0
+        self._keep = False
+        self._version = 1
+        self._started = False
+        self._chunking = False
+        self._out = b""
+        self._no_more = False
+        self._reading_stopped = False
+        self._parsing = False
+        self._full = False
+        self._stalled_at = -1
+        self._tunnel: Tunnel | None = None
+        self._relay: Relay | None = None
+        self._forwarding_host: bytes | None = None
+        self._forwarding = b""
+
+    def _read_heads(self, data: bytes, seen: int = 0) -> None:
+        """Take requests from `data`: the reading side's."""
+        raise NotImplementedError
+
+    # -- DoorIn: the response
+
+    def last(self) -> None:
+        """No further request is read after this answer."""
+        self._keep = False
+
+    def start(self, status: int, reason: bytes, fields: bytes, framing: int) -> None:
+        """Begin the response; it leaves with the first body bytes, or at the end."""
+        self._started = True
+        keep = self._keep and self._state == ANSWER
+        if framing >= STREAM:
+            if self._version == 0 or framing == CLOSE:
+                keep = False
+            else:
+                self._chunking = True
+                fields += b"Transfer-Encoding: chunked\r\n"
+        self._keep = keep
+        if not keep:
+            fields += b"Connection: close\r\n"
+        elif self._version == 0:
+            fields += b"Connection: keep-alive\r\n"
+        self._out = b"HTTP/1.1 %d %b%b\r\n" % (status, reason, fields)
+
+    def interim(self, status: int, reason: bytes, fields: bytes) -> None:
+        """Pass on a 1xx response, unless the client is too old to know them."""
+        if self._version == 1 and not self._started:
+            self.transport.write(b"HTTP/1.1 %d %b%b\r\n" % (status, reason, fields))
+
+    def write(self, data: bytes) -> None:
+        """Body bytes, not empty."""
+        if self._chunking:
+            data = encode_chunk(data)
+        if self._out:
+            data = self._out + data
+            self._out = b""
+        self.transport.write(data)
+
+    def flush(self) -> None:
+        """Send the head now: the body may be long in coming."""
+        if self._out:
+            self.transport.write(self._out)
+            self._out = b""
+
+    def finish(self, trailers: bytes = b"") -> None:
+        """The response is complete."""
+        out = self._out
+        if self._chunking:
+            out += last_chunk(trailers)
+        if out:
+            self.transport.write(out)
+            self._out = b""
+        self.exchange = None
+        if not self._keep or (self._no_more and not self._pending):
+            self._close()
+            return
+        if self._full:
+            # The next request waits until the client has taken this answer, or who
+            # reads nothing could make us keep any number of them: resumeProducing.
+            self._chunking = False
+            return
+        self._state = IDLE
+        acceptor = self.acceptor
+        self.deadline = acceptor.now() + acceptor.timeouts.keepalive
+        if self._reading_stopped:
+            self._reading_stopped = False
+            self.transport.resumeProducing()
+        if self._pending and not self._parsing:
+            self._read_heads(self._pending)
+
+    def abort(self) -> None:
+        """The response cannot be completed: let the client see that."""
+        self.exchange = None
+        self._abort()
+
+    # -- DoorIn: relays and tunnels
+
+    def response_sink(self) -> Any | None:
+        """The transport, when response bytes may go to it directly."""
+        if self._chunking or self._tunnel is not None:
+            return None
+        self.flush()
+        return self.transport
+
+    def tunnel_end(self) -> TunnelEnd:
+        """The connection itself, for a tunnel."""
+        self.flush()
+        return self
+
+    def open_tunnel(self, tunnel: Tunnel) -> bytes:
+        """From now on this connection is one end of `tunnel`. Bytes already read."""
+        self._state = TUNNEL
+        self._tunnel = tunnel
+        self.exchange = None
+        self.deadline = NEVER
+        early, self._pending = self._pending, b""
+        if self._reading_stopped:
+            self._reading_stopped = False
+            self.transport.resumeProducing()
+        return early
+
+    @property
+    def input_ended(self) -> bool:
+        """The client has sent its last byte."""
+        return self._no_more
+
+    # -- the end
+
+    def _stop_reading(self) -> None:
+        if not self._reading_stopped:
+            self._reading_stopped = True
+            self.transport.pauseProducing()
+
+    def _close(self) -> None:
+        """Close after what was written has left."""
+        self._relay = None
+        unread = bool(self._pending) or self._state == BODY
+        self._pending = b""
+        self.deadline = self.acceptor.now() + LINGER_SECONDS
+        if unread and not self._no_more:
+            # Closing with unread bytes makes the kernel send a reset, which can destroy
+            # the answer on its way (RFC 9112 section 9.6).
+            self._state = LINGER
+            self._left = LINGER_BYTES
+            if not self.secure:
+                # TLS has no half-close that every client understands.
+                self.transport.loseWriteConnection()
+            self._reading_stopped = False
+            self.transport.resumeProducing()  # a relay may have stopped it, too
+            return
+        self._state = CLOSED
+        self.transport.unregisterProducer()
+        self.transport.loseConnection()
+
+    def _abort(self) -> None:
+        self._state = CLOSED
+        self.deadline = NEVER
+        self.transport.abortConnection()
+
+    @property
+    def idle(self) -> bool:
+        """Kept alive, and nothing of a next request has come."""
+        return self._state == IDLE and self.requests > 0
+
+    def shed(self) -> None:
+        """Close an idle connection at once, to make room."""
+        self._abort()
+
+    def shut(self) -> None:
+        """The proxy stops now: whatever is going on is cut."""
+        exchange, self.exchange = self.exchange, None
+        self._abort()
+        if exchange is not None:
+            exchange.downstream_failed(Shutdown("the proxy stopped"))
+
+    def drain(self) -> None:
+        """The proxy is stopping: end now if idle, else after the current answer."""
+        self._keep = False
+        if self._state == IDLE or (self._state == HEAD and not self._pending):
+            self._close()
