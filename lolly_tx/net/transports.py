@@ -44,6 +44,7 @@ __all__ = [
     "is_secure",
     "missing_names",
     "pending_bytes",
+    "probe_when_idle",
 ]
 
 RECEIVE_BYTES = 65536
@@ -52,6 +53,9 @@ RECEIVE_BYTES = 65536
 LEAST_BACKLOG = 1024
 """Queue of connections not yet accepted. Twisted's 50 overflows in one burst, and then
 clients wait a second for their SYN to be repeated; the kernel caps it at somaxconn."""
+
+PROBES = (("TCP_KEEPIDLE", 60), ("TCP_KEEPINTVL", 15), ("TCP_KEEPCNT", 4))
+"""Of an idle connection: seconds until the first, between two, and how many may be lost."""
 
 _log = Logger()
 
@@ -445,6 +449,21 @@ def has_hung_up(transport: Any) -> bool:
     watch = select.poll()
     watch.register(descriptor, 0)  # errors and hang-ups are always reported
     return bool(watch.poll(0))
+
+
+def probe_when_idle(transport: Any) -> None:
+    """Have the kernel ask an idle peer whether it is there (TCP keep-alive).
+
+    One that has vanished without a word is then lost after two minutes. Does nothing
+    for what is no TCP connection.
+    """
+    sock = getattr(transport, "socket", None)
+    if isinstance(sock, socket.socket) and sock.family != socket.AF_UNIX:
+        sock.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
+        for name, value in PROBES:
+            option = getattr(socket, name, None)  # not every system has them
+            if option is not None:
+                sock.setsockopt(socket.IPPROTO_TCP, option, value)
 
 
 def is_secure(transport: Any) -> bool:

@@ -16,7 +16,7 @@ from twisted.internet.error import ConnectionDone
 from twisted.python.failure import Failure
 
 from lolly_tx.net.splice import SOURCE_EOF, Relay, can_splice
-from lolly_tx.net.transports import is_secure
+from lolly_tx.net.transports import is_secure, probe_when_idle
 
 
 class TunnelEnd(Protocol):
@@ -53,6 +53,9 @@ class Tunnel:
         self._ended: set[TunnelEnd] = set()
         self._relays: dict[TunnelEnd, Relay] = {}
         self._open = True
+        for end in self._ends:
+            # A tunnel may be idle for ever: there is no timeout that a ping would meet.
+            probe_when_idle(end.transport)
         # Both first: what is written to one may make it ask for a pause of the other.
         early = [(end, end.open_tunnel(self)) for end in (downstream, upstream)]
         for source, data in early:

@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
+import socket
 from typing import Any
 
-from lolly_tx.net import downstream
+from lolly_tx.net import downstream, tunnel
 from lolly_tx.net.downstream import LOOK_SECONDS
 from lolly_tx.net.splice import SINK, SOURCE
-from lolly_tx.net.transports import has_hung_up
+from lolly_tx.net.transports import has_hung_up, probe_when_idle
 from tests.net.fakes import MemoryTransport, SteppingTestCase, reset
-from tests.proxy.world import Line, World, WorldTestCase, post
+from tests.proxy.world import Line, World, WorldTestCase, get, post
 
 
 class HasHungUpTests(SteppingTestCase):
@@ -35,6 +36,48 @@ class HasHungUpTests(SteppingTestCase):
         """Of what has no socket, or no longer, nothing can be said."""
         self.assertFalse(has_hung_up(MemoryTransport()))
         self.assertFalse(has_hung_up(object()))
+
+
+class ProbeTests(SteppingTestCase):
+    """TCP keep-alive."""
+
+    def test_tcp(self) -> None:
+        """The kernel asks a peer that says nothing whether it is there."""
+        transport, _, _ = self.accepted()
+        probe_when_idle(transport)
+        get = transport.socket.getsockopt
+        self.assertTrue(get(socket.SOL_SOCKET, socket.SO_KEEPALIVE))
+        self.assertEqual(get(socket.IPPROTO_TCP, socket.TCP_KEEPIDLE), 60)
+
+    def test_others(self) -> None:
+        """UNIX sockets need no such thing, and a wrapped transport has no socket."""
+        ours, theirs = socket.socketpair()
+        self.addCleanup(ours.close)
+        self.addCleanup(theirs.close)
+        transport: Any = MemoryTransport()
+        transport.socket = ours
+        probe_when_idle(transport)
+        self.assertFalse(ours.getsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE))
+        probe_when_idle(object())
+
+
+class TunnelProbeTests(WorldTestCase):
+    """Tunnels have no timeout of their own."""
+
+    def test_both_ends(self) -> None:
+        """Both ends of a tunnel are probed."""
+        probed: list[Any] = []
+        self.patch(tunnel, "probe_when_idle", probed.append)
+        world = self.world()
+        client = world.client()
+        client.send(get("/ws", "Connection: Upgrade\r\nUpgrade: websocket\r\n"))
+        backend = world.accept()
+        backend.send(
+            b"HTTP/1.1 101 Switching Protocols\r\nConnection: Upgrade\r\n"
+            b"Upgrade: websocket\r\n\r\n"
+        )
+        self.assertEqual(probed, [client, backend])
+        client.reset()
 
 
 class FakeRelay:
