@@ -31,7 +31,8 @@ class Case(SynchronousTestCase):
         return done
 
     def totals(self, config_text: str, scenario: str) -> dict[str, Any]:
-        return findings(self.played(config_text, scenario))["totals"]
+        totals: dict[str, Any] = findings(self.played(config_text, scenario))["totals"]
+        return totals
 
 
 class TimeoutTests(Case):

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
+from typing import Any
 
 from twisted.trial.unittest import SynchronousTestCase
 
@@ -92,7 +93,9 @@ class RepeatTests(SynchronousTestCase):
 class DetectionTests(SynchronousTestCase):
     """With the passive record off, only checks take targets out."""
 
-    def fault(self, config_text: str, kind: str, at: float, **more: str) -> dict:
+    def fault(
+        self, config_text: str, kind: str, at: float, **more: str
+    ) -> dict[str, Any]:
         scenario = (
             'duration = "4m"\n[load]\nrate = 1\n'
             '[[target]]\nlatency = "1ms"\n'
@@ -100,7 +103,8 @@ class DetectionTests(SynchronousTestCase):
         ) + "".join(f"{key} = {value}\n" for key, value in more.items())
         done = run(config_text, scenario)
         self.health = done.world.settings.health
-        return findings(done)["faults"][0]
+        found: dict[str, Any] = findings(done)["faults"][0]
+        return found
 
     def test_refusal(self):
         """A target that refuses is out within the computed time, which is nearly reached."""
@@ -157,11 +161,12 @@ class DetectionTests(SynchronousTestCase):
 
 
 class JourneyTests(SynchronousTestCase):
-    def totals(self, config_text: str, scenario: str) -> dict:
+    def totals(self, config_text: str, scenario: str) -> dict[str, Any]:
         done = run(config_text, scenario)
         self.assertEqual(done.world.pool.in_flight, 0)
         self.assertEqual(done.world.open, 0)
-        return findings(done)["totals"]
+        totals: dict[str, Any] = findings(done)["totals"]
+        return totals
 
     def test_failover(self):
         """What a dead target refuses goes to another one: no client sees it."""
