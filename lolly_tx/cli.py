@@ -19,7 +19,7 @@ from twisted.internet.interfaces import (
 from twisted.plugin import getPlugins
 from twisted.python import usage
 
-from lolly_tx import __version__
+from lolly_tx import __version__, plugins
 from lolly_tx.commands.base import Command
 from lolly_tx.commands.explain import ExplainCommand
 from lolly_tx.commands.operate import DisableCommand, DrainCommand, EnableCommand
@@ -27,19 +27,26 @@ from lolly_tx.commands.run import RunCommand
 from lolly_tx.commands.status import EventsCommand, StatusCommand
 from lolly_tx.config import ConfigErrors, Names, load
 from lolly_tx.config.consequences import consequences
-from lolly_tx.config.reading import BUILT_IN_BALANCERS
 from lolly_tx.config.reference import defaults_toml, reference_page
+from lolly_tx.service.registry import Registry
 
 # Twisted has these in the code, not as plugins.
 _BUILT_IN_ENDPOINTS = frozenset({"tcp", "ssl", "unix"})
 
 
-def installed_names() -> Names:
-    """The balancers and the types of endpoint strings this installation has."""
+def installed_registry() -> Registry:
+    """The plugins this installation has."""
+    registry = Registry()
+    registry.discover(plugins)
+    return registry
+
+
+def installed_names(registry: Registry | None = None) -> Names:
+    """The plugins and the types of endpoint strings this installation has."""
+    registry = registry or installed_registry()
     servers = getPlugins(IStreamServerEndpointStringParser)
     clients = getPlugins(IStreamClientEndpointStringParserWithReactor)
-    return Names(
-        balance=BUILT_IN_BALANCERS,
+    return registry.known_names(
         server=_BUILT_IN_ENDPOINTS | {str(plugin.prefix) for plugin in servers},
         client=_BUILT_IN_ENDPOINTS | {str(plugin.prefix).lower() for plugin in clients},
     )

@@ -49,7 +49,7 @@ def makeService(options: Options) -> IService:
     # Imported here: the reactor is installed by now, and `twistd --help` stays quick.
     from twisted.internet import reactor
 
-    from lolly_tx.cli import installed_names
+    from lolly_tx.cli import installed_names, installed_registry
     from lolly_tx.config import ConfigErrors, load
     from lolly_tx.net.check_kinds import BadCheckSettings, UnknownCheck
     from lolly_tx.net.endpoints import BadEndpoint
@@ -65,7 +65,9 @@ def makeService(options: Options) -> IService:
         if path is None:
             part: IService = Demo(reactor, build)
         else:
-            part = build(reactor, load(path, os.environ, names=installed_names()))
+            registry = installed_registry()
+            config = load(path, os.environ, names=installed_names(registry))
+            part = build(reactor, config, registry=registry)
     except (
         ConfigErrors,
         BadCheckSettings,

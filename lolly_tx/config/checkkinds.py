@@ -30,7 +30,8 @@ class _CheckType(Word):
         text = plain_text(raw)
         known = place.known("check")
         if known is not None and text not in known:
-            raise Rejected("no check has this type" + nearest(text, known))
+            near = nearest(text, known)
+            raise Rejected(f"no check has this type{near}{place.hint}")
         return text
 
 

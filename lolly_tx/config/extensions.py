@@ -16,12 +16,12 @@ from typing import Any
 import attrs
 
 from lolly_tx.config.checkkinds import FREE
-from lolly_tx.config.kinds import FLAG, TEXT, Count, Number, nearest, quoted, type_word
+from lolly_tx.config.kinds import FLAG, TEXT, Count, Number, nearest, type_word
 from lolly_tx.config.problems import Rejected
 from lolly_tx.config.schema import Kind, Place, Setting, settings_of
 from lolly_tx.config.tables import ListOf, Table
 
-NO_PLUGINS: Mapping[str, Mapping[str, Any]] = MappingProxyType({})
+NO_PLUGINS: Mapping[str, Any] = MappingProxyType({})
 
 _LARGEST = 1 << 62
 
@@ -78,14 +78,17 @@ class PluginTable(Table):
 
 
 class PluginTables:
-    """Plugins by name, each with the table of its settings. `kind`: "accrual" or "sink"."""
+    """Plugins by name, each with its settings: an instance of their class, or the table where that is not known.
+
+    `kind`: "accrual" or "sink".
+    """
 
     word = "tables by name"
 
     def __init__(self, kind: str) -> None:
         self.kind = kind
 
-    def read(self, raw: Any, place: Place) -> Mapping[str, Mapping[str, Any]]:
+    def read(self, raw: Any, place: Place) -> Mapping[str, Any]:
         """See `schema.Kind`."""
         if not isinstance(raw, dict):
             raise Rejected(f"must be a table of tables, not {type_word(raw)}")
@@ -94,21 +97,22 @@ class PluginTables:
         for name, table in raw.items():
             here = place.at(name)
             if known is not None and name not in known:
-                here.wrong("no plugin has this name" + nearest(name, known))
+                near = nearest(name, known)
+                here.wrong(f"no plugin has this name{near}{place.hint}")
                 continue
+            cls = place.settings_class(self.kind, name)
+            kind = FREE if cls is None else PluginTable(cls)
             try:
-                out[name] = FREE.read(table, here)
+                out[name] = kind.read(table, here)
             except Rejected as rejected:
-                here.wrong(rejected.message)
-                continue
-            check_settings(self.kind, name, table, here)
+                if rejected.message:
+                    here.wrong(rejected.message)
         return MappingProxyType(out)
 
-    def show(self, value: Mapping[str, Mapping[str, Any]]) -> str:
+    def show(self, value: Mapping[str, Any]) -> str:
         """See `schema.ShownKind`."""
-        inner = (f"{quoted(name)} = {FREE.show(v)}" for name, v in value.items())
-        pairs = ", ".join(inner)
-        return f"{{ {pairs} }}" if pairs else "{}"
+        # Only the default, which is none, is ever shown.
+        return "{}"
 
 
 def check_settings(kind: str, name: str, raw: Mapping[str, Any], place: Place) -> None:
@@ -152,10 +156,14 @@ class _Nowhere:
     def known(self, names: str) -> frozenset[str] | None:
         return None
 
+    hint = ""
+
     def settings_class(self, kind: str, name: str) -> type | None:
         return None
 
 
-def settings_from(cls: type, raw: Mapping[str, Any]) -> Any:
-    """The settings of a plugin from a table. Raises `Rejected` for the first thing wrong with it."""
+def settings_from(cls: type, raw: Any) -> Any:
+    """The settings of a plugin from a table, or as they are. Raises `Rejected` for the first thing wrong with it."""
+    if isinstance(raw, cls):
+        return raw
     return PluginTable(cls).read(dict(raw), _Nowhere())

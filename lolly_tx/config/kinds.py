@@ -298,7 +298,8 @@ class _Balance(Word):
         text = plain_text(raw)
         known = place.known("balance")
         if known is not None and text not in known:
-            raise Rejected("no balancer has this name" + nearest(text, known))
+            near = nearest(text, known)
+            raise Rejected(f"no balancer has this name{near}{place.hint}")
         return text
 
 

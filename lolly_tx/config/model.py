@@ -298,7 +298,7 @@ class Config:
         default=Explain(),
         metadata=about(Table(Explain), "Traces of single exchanges; off."),
     )
-    events: Mapping[str, Mapping[str, Any]] = attrs.field(
+    events: Mapping[str, Any] = attrs.field(
         default=NO_PLUGINS,
         metadata=about(
             PluginTables("sink"),

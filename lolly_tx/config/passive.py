@@ -105,7 +105,7 @@ class Passive:
             Table(SlowShare), "Ejection by the share of slow answers; off without it."
         ),
     )
-    policies: Mapping[str, Mapping[str, Any]] = attrs.field(
+    policies: Mapping[str, Any] = attrs.field(
         default=NO_PLUGINS,
         metadata=about(
             PluginTables("accrual"),

@@ -36,7 +36,7 @@ class Names:
 
     `balance`: balancers. `check`: types of active checks. `accrual`: passive policies. `sink`: event sinks.
     `server`, `client`: the types of endpoint strings. `settings`: the attrs class of a plugin's settings, by kind
-    (the words above) and name.
+    (the words above) and name. `hint`: what to add to an error about a name that is not known.
     """
 
     balance: frozenset[str] | None = BUILT_IN_BALANCERS
@@ -46,6 +46,7 @@ class Names:
     accrual: frozenset[str] | None = None
     sink: frozenset[str] | None = None
     settings: Mapping[tuple[str, str], type] = {}
+    hint: str = ""
 
     def of(self, what: str) -> frozenset[str] | None:
         """The names of one kind."""
@@ -136,6 +137,11 @@ class SourcePlace:
     def known(self, names: str) -> frozenset[str] | None:
         """The names of one kind; see `Names`."""
         return self.source.names.of(names)
+
+    @property
+    def hint(self) -> str:
+        """What to add to an error about an unknown name."""
+        return self.source.names.hint
 
     def settings_class(self, kind: str, name: str) -> type | None:
         """The class of a plugin's settings, if it is known."""

@@ -42,6 +42,10 @@ class Place(Protocol):
     def known(self, names: str) -> frozenset[str] | None:
         """The names known for "balance", "check", "accrual", "sink", "client" or "server"; None: any goes."""
 
+    @property
+    def hint(self) -> str:
+        """What to add to an error about an unknown name of a plugin."""
+
     def settings_class(self, kind: str, name: str) -> type | None:
         """The attrs class of a plugin's settings; None: none is known. `kind`: as above, without the endpoints."""
 

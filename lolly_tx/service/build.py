@@ -10,7 +10,7 @@ none does.
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from random import Random
 from typing import Any
 
@@ -47,6 +47,8 @@ from lolly_tx.service.events import EventLog
 from lolly_tx.service.journal import EverySink, Journal
 from lolly_tx.service.logfile import LogFile
 from lolly_tx.service.pools import Deps, RunningPool, run_pool
+from lolly_tx.service.probing import ProbingDeps
+from lolly_tx.service.registry import PluginDeps, Registry
 from lolly_tx.service.statistics import listener_statistics, pool_statistics
 from lolly_tx.service.watchdog import Watchdog, WatchdogSnapshot
 from lolly_tx.wire.http1 import HeadLimits, RequestHead
@@ -77,6 +79,7 @@ class LollyService(Service):
         log_file: LogFile | None,
         journal: Journal,
         traces: Traces | None,
+        sinks: Sequence[IEventSink] = (),
     ) -> None:
         self.config = config
         self.pools: dict[str, Pool] = {n: r.pool for n, r in running.items()}
@@ -89,6 +92,7 @@ class LollyService(Service):
         self.journal = journal
         self.traces = traces
         self._log_file = log_file
+        self._sinks = sinks
         self._reactor = reactor
         self._deadlines = deadlines
         self._listeners = listeners
@@ -200,6 +204,10 @@ class LollyService(Service):
         """After the log file was renamed: go on in a new one."""
         if self._log_file is not None:
             self._log_file.reopen()
+        for sink in self._sinks:
+            reopen = getattr(sink, "reopen", None)
+            if reopen is not None:
+                reopen()
 
     # -- what the admin endpoint shows (`service.answers.Serving`)
 
@@ -270,9 +278,11 @@ def build(
     random: Random | None = None,
     events: IEventSink | None = None,
     balancers: Balancers | None = None,
+    registry: Registry | None = None,
 ) -> LollyService:
     """Build the service that `config` describes.
 
+    `registry`: the plugins there are; only what is built in, when it is not given.
     `reactor`: any that has TCP. `now`: monotonic clock; `wall`: seconds since the epoch.
     Raises `net.tls.TLSSettingsError`, `net.endpoints.BadEndpoint` and OSError for files
     and addresses that cannot be used.
@@ -283,14 +293,17 @@ def build(
     journal = Journal()
     traces = _traces(config, random, wall)
     trusted = TrustedPeers(config.trusted_proxies)
+    registry = registry or Registry()
+    plugin_deps = PluginDeps(reactor, reactor, now, random, Logger("lolly_tx.plugin"))
+    sinks = registry.sinks(config.events, plugin_deps)
     deps = Deps(
         reactor=reactor,
         now=now,
         wall=wall,
         random=random,
-        events=EverySink((journal, events or EventLog())),
+        events=EverySink((journal, events or EventLog(), *sinks)),
         deadlines=deadlines,
-        balancers=balancers or Balancers(),
+        balancers=balancers or registry.balancers(plugin_deps),
         trusted=trusted,
         response_limits=HeadLimits(
             head_bytes=limits.response_head_size,
@@ -301,6 +314,8 @@ def build(
         via=config.via,
         directory=RUNNING,
         traces=traces,
+        policies=lambda named: registry.accruals(named, plugin_deps),
+        probing=ProbingDeps(reactor, now, random, kinds=registry.check_kinds()),
     )
     log_file, access_log = None, None
     if config.access_log is not None:
@@ -363,6 +378,7 @@ def build(
         log_file=log_file,
         journal=journal,
         traces=traces,
+        sinks=sinks,
     )
 
 

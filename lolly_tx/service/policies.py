@@ -5,7 +5,7 @@ May import: domain, config, net, proxy. Used by: service.pools.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from random import Random
 from typing import Any
 
@@ -55,7 +55,8 @@ def make_balancer(
     if settings.balance == "consistent_hash":
         return balancers.make("consistent_hash", hashing, random)
     if settings.balance != "sticky" or settings.sticky is None:
-        return balancers.make(settings.balance, {}, random)
+        # Only a plugin's balancer has any of these.
+        return balancers.make(settings.balance, settings.balance_settings, random)
     sticky = settings.sticky
     asked = {
         "keys": [key.encode() for key in sticky.key],
@@ -95,8 +96,10 @@ def key_of(settings: PoolSettings, trusted: TrustedPeers) -> Key:
     return no_key
 
 
-def accrual_of(settings: PoolSettings) -> Callable[[], IAccrual] | None:
-    """Makes the passive policy of one node; None when everything is off."""
+def accrual_of(
+    settings: PoolSettings, more: Sequence[Callable[[], IAccrual]] = ()
+) -> Callable[[], IAccrual] | None:
+    """Makes the passive policy of one node; None when everything is off. `more`: policies of plugins."""
     passive = settings.passive
     seconds, rises = passive.fail_timeout, passive.min_rises
     parts: list[Callable[[], IAccrual]] = []
@@ -116,6 +119,7 @@ def accrual_of(settings: PoolSettings) -> Callable[[], IAccrual] | None:
                 slow.over, slow.share, slow.window, slow.at_least, seconds, rises
             )
         )
+    parts += more
     if len(parts) > 1:
         return lambda: AnyOf([make() for make in parts])
     return parts[0] if parts else None

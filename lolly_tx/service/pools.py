@@ -5,7 +5,7 @@ May import: domain, config, net, proxy. Used by: service.build.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from random import Random
 from typing import Any, cast
 
@@ -14,7 +14,7 @@ import attrs
 from lolly_tx.config.model import PoolSettings
 from lolly_tx.domain.balancers import Balancers
 from lolly_tx.domain.forwarding import TrustedPeers
-from lolly_tx.domain.interfaces import IBalancer, IEventSink
+from lolly_tx.domain.interfaces import IAccrual, IBalancer, IEventSink
 from lolly_tx.domain.pool import Pool
 from lolly_tx.domain.target import Target
 from lolly_tx.net.balanced import BalancedEndpoint
@@ -44,7 +44,10 @@ from lolly_tx.wire.http1 import HeadLimits, ResponseReader
 
 @attrs.frozen
 class Deps:
-    """What building needs from outside. `now`: monotonic, `wall`: epoch, seconds. `traces`: None = no exchange."""
+    """What building needs from outside. `now`: monotonic, `wall`: epoch, seconds. `traces`: None = no exchange.
+
+    `policies`: makes the accruals of plugins that a pool names.
+    """
 
     reactor: Any
     now: Callable[[], float]
@@ -58,6 +61,9 @@ class Deps:
     interim: int
     via: str = ""
     traces: Traces | None = None
+    policies: Callable[[Mapping[str, Any]], Sequence[Callable[[], IAccrual]]] = (
+        lambda named: ()
+    )
     directory: PoolDirectory = attrs.field(factory=PoolDirectory)
     probing: ProbingDeps = attrs.field(
         default=attrs.Factory(
@@ -161,7 +167,7 @@ def make_pool(settings: PoolSettings, deps: Deps) -> Pool:
         settings.targets,
         balancer=balancer(),
         another_balancer=balancer,
-        accrual=accrual_of(settings),
+        accrual=accrual_of(settings, deps.policies(settings.passive.policies)),
         thresholds=thresholds,
         now=deps.now(),
         events=deps.events,

@@ -20,7 +20,7 @@ from typing import Any
 from twisted.logger import Logger
 
 YOUNG_OBJECTS = 10_000
-"""Allocations between two collections of the young: one takes a third of a millisecond, and there are few."""
+"""Allocations between two collections of the young; one of so many takes about a millisecond."""
 
 _log = Logger(namespace="lolly_tx.service.process")
 

@@ -1,0 +1,39 @@
+"""For those who write plugins: fakes, and one contract per interface to mix into a test case.
+
+A balancer's tests begin so:
+
+    class MyBalancerTests(BalancerContract, SynchronousTestCase):
+        def make_balancer(self, random):
+            return MyBalancer(random)
+
+A contract tests what a pool relies on, with seeded chance, and says in each test's name what failed.
+
+May import: domain, Twisted; needs `twisted.trial`. Used by: tests, ours and those of third parties.
+"""
+
+from lolly_tx.testing.accruals import AccrualContract
+from lolly_tx.testing.balancers import BalancerContract
+from lolly_tx.testing.checks import EventSinkContract, HealthCheckContract
+from lolly_tx.testing.fakes import (
+    BAD_CHECK,
+    GOOD_CHECK,
+    RecordedEvents,
+    ScriptedCheck,
+    ScriptedTraffic,
+    fake_pool,
+    fake_target,
+)
+
+__all__ = [
+    "BAD_CHECK",
+    "GOOD_CHECK",
+    "AccrualContract",
+    "BalancerContract",
+    "EventSinkContract",
+    "HealthCheckContract",
+    "RecordedEvents",
+    "ScriptedCheck",
+    "ScriptedTraffic",
+    "fake_pool",
+    "fake_target",
+]

@@ -1,0 +1,66 @@
+"""Every built-in check over connections keeps the contract of health checks."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from twisted.internet.error import ConnectionRefusedError
+from twisted.trial.unittest import SynchronousTestCase
+
+from lolly_tx.config.checks import Health, Step
+from lolly_tx.net.checks import HTTPCheck, TCPCheck
+from lolly_tx.net.scripts import ScriptCheck
+from lolly_tx.testing import HealthCheckContract
+from tests.net.connects import FakeEndpoint
+
+
+class OverConnections(HealthCheckContract):
+    kind: Any = TCPCheck
+    settings = Health()
+
+    def make_check(self) -> Any:
+        self.endpoint = FakeEndpoint()
+        return self.kind(
+            self.settings,
+            lambda target: self.endpoint,
+            clock=self.clock,
+            now=self.clock.seconds,
+        )
+
+    def answer(self) -> None:
+        """Let the target say what makes it good."""
+
+    def good(self, start: Any) -> Any:
+        result = start()
+        self.endpoint.last.accept()
+        self.answer()
+        return result
+
+    def bad(self, start: Any) -> Any:
+        result = start()
+        self.endpoint.last.refuse(ConnectionRefusedError())
+        return result
+
+    def silent(self, start: Any) -> Any:
+        return start()
+
+
+class TCPContractTests(OverConnections, SynchronousTestCase):
+    pass
+
+
+class HTTPContractTests(OverConnections, SynchronousTestCase):
+    kind = HTTPCheck
+
+    def answer(self) -> None:
+        self.endpoint.last.protocol.dataReceived(
+            b"HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n"
+        )
+
+
+class ScriptContractTests(OverConnections, SynchronousTestCase):
+    kind = ScriptCheck
+    settings = Health(type="script", steps=(Step(send="PING\r\n", expect="+PONG"),))
+
+    def answer(self) -> None:
+        self.endpoint.last.protocol.dataReceived(b"+PONG\r\n")
