@@ -1,11 +1,9 @@
 """What a configuration implies, computed: times, loads, bounds, and what looks wrong.
 
-The theory (that of active checks is told by `probetimes`):
+The theory of active checks is told by `probetimes`, that of ejecting, retrying and waiting
+by `balancefacts`.
 
-- Passive: `max_fails` failed attempts in a row, each as long as its timeouts allow.
-- One request makes at most `tries` attempts, never two at one target.
-
-May import: model, kinds, addresses, probetimes. Used by: cli (`lolly check`), tests.
+May import: model, kinds, addresses, probetimes, balancefacts. Used by: cli (`lolly check`), tests.
 """
 
 from __future__ import annotations
@@ -16,6 +14,12 @@ from collections.abc import Iterator
 import attrs
 
 from lolly_tx.config.addresses import endpoint_parts
+from lolly_tx.config.balancefacts import (
+    balancing_doubts,
+    balancing_facts,
+    judges_traffic,
+    usable_targets,
+)
 from lolly_tx.config.kinds import duration_text
 from lolly_tx.config.model import Check, Config, Health, PoolSettings
 from lolly_tx.config.probetimes import (
@@ -60,17 +64,7 @@ def consequences(config: Config) -> tuple[Consequence, ...]:
     return tuple(found)
 
 
-def amplification(pool: PoolSettings) -> int:
-    """The most attempts one request can make."""
-    return max(1, min(pool.retry.tries if pool.retry.on else 1, len(_usable(pool))))
-
-
-def _usable(pool: PoolSettings) -> list[Target]:
-    return [target for target in pool.targets if not target.down]
-
-
 def _facts(pool: PoolSettings) -> Iterator[str]:
-    passive = pool.passive
     if checks_of(pool):
         yield from _check_facts(pool)
     if pool.agent is not None:
@@ -81,16 +75,7 @@ def _facts(pool: PoolSettings) -> Iterator[str]:
         )
     if each_rate(pool):
         yield _load(pool)
-    if passive.max_fails:
-        longest = duration_text(pool.timeout.connect + pool.timeout.read)
-        yield (
-            f"passive record: down after {passive.max_fails} failed in a row (each takes at"
-            f" most {longest} without a byte), for {duration_text(passive.fail_timeout)}, then"
-            " one trial"
-        )
-    yield _retries(pool)
-    if pool.slow_start:
-        yield f"slow start: the full share {duration_text(pool.slow_start)} after recovery"
+    yield from balancing_facts(pool)
 
 
 def _check_facts(pool: PoolSettings) -> Iterator[str]:
@@ -125,29 +110,17 @@ def _load(pool: PoolSettings) -> str:
     )
 
 
-def _retries(pool: PoolSettings) -> str:
-    most = amplification(pool)
-    waits = most if "timeout" in pool.retry.on else 1
-    longest = duration_text(waits * (pool.timeout.connect + pool.timeout.read))
-    start = f"the first byte of an answer, or an error, within {longest}"
-    if most == 1:
-        return f"retries: none; {start}"
-    return (
-        f"retries: at most {most} attempts per request, so at most {most} times the"
-        f" requests reach the targets; {start}"
-    )
-
-
 def _doubts(pool: PoolSettings, config: Config) -> Iterator[str]:
     yield from _target_doubts(pool, config)
     yield from _check_doubts(pool)
     yield from _time_doubts(pool, config)
+    yield from balancing_doubts(pool, config)
     if not any(route.pool == pool.name for route in config.routes):
         yield "no route leads to it"
 
 
 def _target_doubts(pool: PoolSettings, config: Config) -> Iterator[str]:
-    usable = _usable(pool)
+    usable = usable_targets(pool)
     if not usable:
         yield "every target has down = true: all requests get 503"
     elif all(target.backup for target in usable):
@@ -175,7 +148,7 @@ def _target_doubts(pool: PoolSettings, config: Config) -> Iterator[str]:
 
 def _check_doubts(pool: PoolSettings) -> Iterator[str]:
     passive = pool.passive
-    if not voters_of(pool) and not passive.max_fails:
+    if not voters_of(pool) and not judges_traffic(pool):
         yield "neither active checks nor a passive record: a dead target keeps its share"
     for health in checks_of(pool):
         name = f"checks.{health.name}" if isinstance(health, Check) else "health"
@@ -186,7 +159,10 @@ def _check_doubts(pool: PoolSettings) -> Iterator[str]:
             f" agent.interval ({duration_text(pool.agent.interval)}): agents that hang"
             " stretch the interval"
         )
-    slowest = max(pool.timeout.connect, pool.timeout.read)
+    slowest = min(
+        max(pool.timeout.connect, pool.timeout.read),
+        pool.timeout.attempt or math.inf,
+    )
     if passive.max_fails > 1 and passive.fail_timeout <= slowest:
         yield (
             f"the passive record may never trip on a hanging target: a failure takes up to"

@@ -48,7 +48,7 @@ class Retry:
         default=0.025,
         metadata=about(
             Duration(0.0),
-            "Wait before the second and later retries: random, up to 3, 7, 15 ... times"
+            "Wait before the second and later retries: random, up to 1, 3, 7 ... times"
             " this. The first goes to another target at once. 0 = no wait.",
         ),
     )

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from typing import Any
 
-from lolly_tx.config.consequences import amplification
+from lolly_tx.config.balancefacts import amplification, false_ejections
 from lolly_tx.config.pools import PoolSettings
 from lolly_tx.config.probetimes import (
     checks_of,
@@ -57,6 +57,7 @@ def findings(run: Run) -> Values:
             "latency": _latencies(recording),
             "panics": world.pool.panics,
             "false_ejections": sum(target["false_ejections"] for target in targets),
+            "false_ejections_bound": _false_bound(run),
             "false_downs": sum(target["false_downs"] for target in targets),
         },
         "targets": targets,
@@ -68,6 +69,14 @@ def findings(run: Run) -> Values:
 
 def _share(part: float, whole: float) -> float:
     return round(part / whole, 6) if whole else 0.0
+
+
+def _false_bound(run: Run) -> float | None:
+    """How often outlier detection alone may be wrong in this time, as computed."""
+    settings = run.world.settings
+    if settings.outlier is None:
+        return None
+    return round(false_ejections(settings) * run.world.scenario.duration / 86400, 9)
 
 
 def _seconds(value: float | None) -> float | None:
@@ -158,6 +167,7 @@ def _fault(run: Run, windows: Sequence[Window]) -> Values:
                 back.append(later)
     settings = run.world.settings
     slowest = max(out, default=(None, ""))
+    bound = out_bound(settings, first.windows)
     return {
         "target": _number(run, first.node_id),
         "does": first.says,
@@ -167,9 +177,9 @@ def _fault(run: Run, windows: Sequence[Window]) -> Values:
         "noticed": len(out),
         "out_after": _seconds(slowest[0]),
         "out_by": slowest[1],
-        "out_bound": _seconds(out_bound(settings, first.windows)),
+        "out_bound": _seconds(bound),
         "back_after": _seconds(max(back, default=None)),
-        "back_bound": _seconds(back_bound(settings)) if out else None,
+        "back_bound": _seconds(back_bound(settings)) if bound else None,
         "not_back": missing,
     }
 

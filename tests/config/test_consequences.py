@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from twisted.trial.unittest import SynchronousTestCase
 
+from lolly_tx.config.balancefacts import amplification
 from lolly_tx.config.consequences import (
     Consequence,
-    amplification,
     consequences,
     host_of,
 )
@@ -61,10 +61,11 @@ class LinesTests(SynchronousTestCase):
                 " after it refuses; up at most 10.5s after it answers again",
                 "pool app: probe load: 0.1/s per target, 0.2/s in all, at most 2 at once",
                 "pool app: passive record: down after 3 failed in a row (each takes at"
-                " most 35s without a byte), for 1m, then one trial",
-                "pool app: retries: at most 2 attempts per request, so at most 2 times the"
-                " requests reach the targets; the first byte of an answer, or an error,"
-                " within 1m10s",
+                " most 35s without a byte), for 1m, then one trial; up to 5m for one that"
+                " fails its trials while others serve; never the last one",
+                "pool app: retries: at most 2 attempts per request; over ten seconds at most"
+                " 1.2 attempts per request and 3/s besides; the first byte of an answer, or"
+                " an error, within 1m10s",
                 "pool app: slow start: the full share 30s after recovery",
                 "probe load of all pools: 0.2/s",
             ],
