@@ -156,6 +156,7 @@ def _totals(totals: Values) -> Iterator[str]:
     by_status = ", ".join(f"{n} x {s}" for s, n in totals["statuses"].items())
     own = ", ".join(f"{n} {token}" for token, n in totals["own_answers"].items())
     latency = totals["latency"]
+    bound = totals["false_ejections_bound"]
     lines = [
         f"requests         {totals['requests']} ({by_status})",
         f"errors           {totals['errors']} ({totals['error_share']:.3%})"
@@ -165,7 +166,8 @@ def _totals(totals: Values) -> Iterator[str]:
         f"amplification    {totals['amplification']:.3f} attempts per request (at most"
         f" {totals['amplification_bound']})",
         f"false            {totals['false_ejections']} ejections and"
-        f" {totals['false_downs']} flips to down while nothing was wrong",
+        f" {totals['false_downs']} flips to down while nothing was wrong"
+        + (f" (outliers by chance: at most {bound:.2g})" if bound is not None else ""),
         "latency          "
         + ", ".join(f"{name} {v * 1000:.1f}ms" for name, v in latency.items()),
     ]
