@@ -136,12 +136,14 @@ class SimulateCommand(Command):
         # Only this command needs all that a running proxy needs.
         from lolly_tx.simulate.command import simulation
 
+        registry = installed_registry()
         try:
             text = simulation(
                 self["config"],
                 self["scenario"],
                 environ=os.environ,
-                names=installed_names(),
+                names=installed_names(registry),
+                registry=registry,
                 pool=self["pool"],
                 seed=self["seed"],
                 other=self["diff"],

@@ -9,6 +9,7 @@ import json
 from collections.abc import Mapping
 
 from lolly_tx.config import ConfigErrors, Names, load
+from lolly_tx.service.registry import Registry
 from lolly_tx.simulate.compare import comparison, differences
 from lolly_tx.simulate.findings import Values, findings
 from lolly_tx.simulate.report import report
@@ -26,11 +27,12 @@ def simulation(
     seed: int = 0,
     other: str = "",
     as_json: bool = False,
+    registry: Registry | None = None,
 ) -> str:
     """Run `scenario` on `config`, and on `other` if given; what to print.
 
-    `pool`: in place of the scenario's own. Raises `ConfigErrors` with every problem of
-    every file.
+    `pool`: in place of the scenario's own. `registry`: the plugins there are.
+    Raises `ConfigErrors` with every problem of every file.
     """
     found: list[Values] = []
     problems = []
@@ -44,7 +46,7 @@ def simulation(
     if problems:
         raise ConfigErrors(problems)
     for loaded, read, settings in runs:
-        found.append(findings(simulate(loaded, settings, read, seed)))
+        found.append(findings(simulate(loaded, settings, read, seed, registry)))
     if as_json:
         return _json(found)
     return comparison(*found) if other else report(found[0])

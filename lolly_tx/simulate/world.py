@@ -20,9 +20,9 @@ from typing import Any, NoReturn, cast
 
 import attrs
 from twisted.internet.task import Clock
+from twisted.logger import Logger
 
 from lolly_tx.config.model import Config, PoolSettings
-from lolly_tx.domain.balancers import Balancers
 from lolly_tx.domain.forwarding import TrustedPeers
 from lolly_tx.domain.lease import Lease
 from lolly_tx.domain.target import Target
@@ -32,6 +32,7 @@ from lolly_tx.proxy.sticky import Bonds
 from lolly_tx.service.policies import attempts_of, key_of, sticky_cookie
 from lolly_tx.service.pools import Deps, make_pool
 from lolly_tx.service.probing import ProbingDeps, probing
+from lolly_tx.service.registry import PluginDeps, Registry
 from lolly_tx.simulate.faults import NEVER, Window, Windows
 from lolly_tx.simulate.journey import Journey
 from lolly_tx.simulate.load import Client, arrivals
@@ -49,10 +50,18 @@ def _no_network(target: Target) -> NoReturn:
 
 
 class World:
-    """Everything of one run. `seed`: the same one gives the same run, to the byte."""
+    """Everything of one run. `seed`: the same one gives the same run, to the byte.
+
+    `registry`: the plugins there are; only what is built in, when it is not given.
+    """
 
     def __init__(
-        self, config: Config, settings: PoolSettings, scenario: Scenario, seed: int = 0
+        self,
+        config: Config,
+        settings: PoolSettings,
+        scenario: Scenario,
+        seed: int = 0,
+        registry: Registry | None = None,
     ) -> None:
         self.config = config
         self.settings = settings
@@ -71,7 +80,7 @@ class World:
         self._deadlines = Deadlines(self.clock, self.now)
         self.models, self.windows = self._targets()
         self.kinds = ModelledKinds(self.models, self.schedule)
-        deps = self._deps()
+        deps = self._deps(registry or Registry())
         self.pool = pool = make_pool(settings, deps)
         self.forwarder = self._forwarder(deps)
         # What an agent would say is not modelled.
@@ -91,16 +100,20 @@ class World:
         """Chance of its own for each purpose, so that one does not disturb the other."""
         return Random(f"{self.seed}/{purpose}")
 
-    def _deps(self) -> Deps:
+    def _deps(self, registry: Registry) -> Deps:
         limits = self.config.limits
+        random = self._random("pool")
+        log = Logger("lolly_tx.plugin")
+        plugin_deps = PluginDeps(self.clock, self.clock, self.now, random, log)
         return Deps(
             reactor=self.clock,
             now=self.now,
             wall=self.now,
-            random=self._random("pool"),
+            random=random,
             events=self.recording,
             deadlines=self._deadlines,
-            balancers=Balancers(),
+            balancers=registry.balancers(plugin_deps),
+            policies=lambda named: registry.accruals(named, plugin_deps),
             trusted=TrustedPeers(self.config.trusted_proxies),
             response_limits=HeadLimits(
                 head_bytes=limits.response_head_size,
@@ -220,8 +233,12 @@ class Run:
 
 
 def simulate(
-    config: Config, settings: PoolSettings, scenario: Scenario, seed: int = 0
+    config: Config,
+    settings: PoolSettings,
+    scenario: Scenario,
+    seed: int = 0,
+    registry: Registry | None = None,
 ) -> Run:
-    """Run `scenario` on the pool `settings` of `config`."""
-    world = World(config, settings, scenario, seed)
+    """Run `scenario` on the pool `settings` of `config`. `registry`: the plugins there are."""
+    world = World(config, settings, scenario, seed, registry)
     return Run(world, world.run())

@@ -4,17 +4,40 @@ from __future__ import annotations
 
 from typing import Any
 
+import attrs
+from twisted.plugin import IPlugin
 from twisted.trial.unittest import SynchronousTestCase
+from zope.interface import implementer
 
+from lolly_tx.config import parse
+from lolly_tx.domain.balancers.first import First
+from lolly_tx.domain.interfaces import IPluginFactory
+from lolly_tx.service.registry import Registry
 from lolly_tx.simulate.findings import findings
-from lolly_tx.simulate.world import Run
+from lolly_tx.simulate.scenario import parse_scenario
+from lolly_tx.simulate.world import Run, simulate
 from tests.simulate.texts import CALM, ROUTE, THREE, run
 
 UNBLAMED = "[pool.site.passive]\nmax_fails = 0\n"
 
+
+@attrs.frozen
+class NoSettings:
+    pass
+
+
 ONE = ROUTE + '\n[pool.site]\ntargets = ["http://10.0.0.1:80"]\n'
 
 FIXED = CALM + '[[target]]\nlatency = "100ms"\n'
+
+
+@implementer(IPlugin, IPluginFactory)
+class AlwaysFirst:
+    name = "always_first"
+    settings = NoSettings
+
+    def build(self, settings: Any, deps: Any) -> First:
+        return First()
 
 
 def fault(kind: str, on: str = "2", **more: str) -> str:
@@ -211,6 +234,16 @@ class MoreTests(Case):
             t["attempts"] for t in findings(self.played(text, scenario))["targets"]
         ]
         self.assertEqual(sorted(attempts)[:2], [0, 0])
+
+    def test_plugin(self):
+        """A balancer that a plugin brings is used like any other."""
+        registry = Registry()
+        registry.add("balance", AlwaysFirst())
+        text = THREE + 'balance = "always_first"\n'
+        loaded = parse(text, "t.toml", names=registry.known_names())
+        scenario, settings = parse_scenario(FIXED, "s.toml", loaded)
+        found = findings(simulate(loaded, settings, scenario, 0, registry))
+        self.assertEqual(found["targets"][0]["share"], 1.0)
 
     def test_checks_by_quorum(self):
         """Several checks decide together."""
