@@ -37,6 +37,8 @@ GET = b"GET /body/10/i HTTP/1.1\r\nHost: t\r\n\r\n"
 class Held(asyncio.Protocol):
     """A connection that is held open: what came, and when it was closed."""
 
+    reads = True
+
     def __init__(self) -> None:
         self.opened = time.monotonic()
         self.closed: float | None = None
@@ -47,6 +49,8 @@ class Held(asyncio.Protocol):
     def connection_made(self, transport: Any) -> None:
         """Connected."""
         self.transport = transport
+        if not self.reads:
+            transport.pause_reading()
 
     def data_received(self, data: bytes) -> None:
         """Remember the beginning of it."""
@@ -60,12 +64,18 @@ class Held(asyncio.Protocol):
         self.heard.set()
 
 
+class Deaf(Held):
+    """One that reads nothing."""
+
+    reads = False
+
+
 async def hold(
     port: int, say: bytes = b"", *, receive_bytes: int = 0, **options: Any
 ) -> Held:
     """Connect, say something, and hold on.
 
-    `receive_bytes`: the kernel's buffer for what comes, 0 = as large as it likes.
+    `receive_bytes`: with a kernel's buffer so small, and reading nothing at first.
     """
     loop = asyncio.get_running_loop()
     if receive_bytes:
@@ -73,7 +83,7 @@ async def hold(
         sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, receive_bytes)
         sock.setblocking(False)
         await loop.sock_connect(sock, ("127.0.0.1", port))
-        _, held = await loop.create_connection(Held, sock=sock)
+        _, held = await loop.create_connection(Deaf, sock=sock)
     else:
         _, held = await loop.create_connection(Held, "127.0.0.1", port, **options)
     if say:
@@ -83,11 +93,22 @@ async def hold(
 
 @contextlib.asynccontextmanager
 async def held_many(
-    count: int, port: int, say: bytes = b"", *, answered: bool = False, **options: Any
+    count: int,
+    port: int,
+    say: bytes = b"",
+    *,
+    answered: bool = False,
+    rate: float = 0.0,
+    **options: Any,
 ) -> AsyncIterator[list[Held]]:
-    """`count` of them; `answered`: each has heard something."""
+    """`count` of them; `answered`: each has heard something.
+
+    `rate`: how many are opened in a second, 0 = as fast as can be.
+    """
 
     async def one(number: int) -> Held:
+        if rate:
+            await asyncio.sleep(number % 200 / rate)
         held = await hold(port, say, **options)
         if answered:
             await asyncio.wait_for(held.heard.wait(), 20)
@@ -217,25 +238,30 @@ async def l08(found: Findings, size: Size) -> None:
         async with watched_proxy(found, config) as proxy:
             base = proxy.reading().rss_kib
             third = count // 3
+            rate = 600.0
+            head = b"GET / HTTP/1.1\r\nHost:"
             post = b"POST /post/x HTTP/1.1\r\nHost: t\r\nContent-Length: 99999\r\n\r\nx"
             # More than the kernel's buffers on the way, and not gigabytes in all.
-            big = b"GET /big/5000000 HTTP/1.1\r\nHost: t\r\n\r\n"
-            async with (
-                held_many(third, proxy.port, b"GET / HTTP/1.1\r\nHost:") as heads,
-                held_many(third, proxy.port, post) as bodies,
-                held_many(third, proxy.port, big, receive_bytes=4096) as readers,
-            ):
-                for each in readers:
-                    each.transport.pause_reading()
-                dripping = asyncio.create_task(_drip(heads))
-                await steady_load(
+            big = b"GET /big/2000000 HTTP/1.1\r\nHost: t\r\n\r\n"
+            load = asyncio.create_task(
+                steady_load(
                     proxy.port,
                     tally,
                     numbered("g", 200),
                     rate=50,
-                    seconds=limit + 2.5,
+                    seconds=limit + 2.5 + count / rate,
                     connections=5,
                 )
+            )
+            async with (
+                held_many(third, proxy.port, head, rate=rate) as heads,
+                held_many(third, proxy.port, post, rate=rate) as bodies,
+                held_many(
+                    third, proxy.port, big, rate=rate, receive_bytes=4096
+                ) as readers,
+            ):
+                dripping = asyncio.create_task(_drip(heads))
+                await load
                 grown = (proxy.reading().rss_kib - base) / 1024
                 dripping.cancel()
                 for each in readers:
@@ -249,7 +275,6 @@ async def l08(found: Findings, size: Size) -> None:
         found.equal(f"slow {word} closed", len(ages), third)
         if ages:
             worst = max(ages, key=lambda age: abs(age - limit))
-            # Accepting them all takes the client a moment, counted to their age.
             found.within(f"slow {word} worst age", worst, limit, 1.0, " s")
     found.equal(
         "slow readers closed", sum(r.closed is not None for r in readers), third
