@@ -30,7 +30,10 @@ def _hashing(pool: PoolSettings, place: Place) -> None:
     fallback = pool.sticky.fallback if pool.sticky is not None else ""
     hashes = "consistent_hash" in (pool.balance, fallback)
     # The balancer of a plugin is given the key, whatever it does with it.
-    plugin = place.settings_class("balance", pool.balance) is not None
+    plugin = (
+        place.settings_class("balance", pool.balance) is not None
+        or place.known("balance") is None
+    )
     if pool.hash_key and not hashes and not plugin:
         place.at("hash_key").wrong('has no meaning without balance = "consistent_hash"')
     elif hashes and not pool.hash_key and not place.at("hash_key").written:

@@ -16,7 +16,7 @@ def extension_rules(pool: PoolSettings, place: Place) -> None:
     here = place.at("balance_settings")
     if place.settings_class("balance", pool.balance) is not None:
         check_settings("balance", pool.balance, pool.balance_settings, here)
-    elif pool.balance_settings:
+    elif pool.balance_settings and place.known("balance") is not None:
         here.wrong(f'has no meaning with balance = "{pool.balance}"')
     if pool.health is not None:
         _check(pool.health, place.at("health"))

@@ -108,6 +108,8 @@ class PluginSettingsTests(SynchronousTestCase):
 
     def test_unknown_classes(self) -> None:
         """Where the plugins are not known, any settings go."""
+        text = 'balance = "x"\nbalance_settings = { a = 1 }\nhash_key = "uri"\n'
+        self.assertEqual(faults(WHOLE + text, names=Names(balance=None)), [])
         config = read(WHOLE + '[events]\nother = { a = "x" }\n')
         self.assertEqual(config.events["other"], {"a": "x"})
         self.assertEqual(PluginTables("sink").show({}), "{}")

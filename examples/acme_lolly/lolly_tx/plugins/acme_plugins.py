@@ -1,0 +1,41 @@
+"""What lolly_tx finds of acme_lolly: a factory for each plugin.
+
+Imported whenever lolly_tx looks for plugins, so keep it quick.
+"""
+
+from typing import Any
+
+from acme_lolly.balancer import FirstLetter, FirstLetterSettings
+from acme_lolly.check import FileCheck, FileCheckSettings
+from twisted.plugin import IPlugin
+from zope.interface import implementer
+
+from lolly_tx.domain.interfaces import IBalancerFactory, IHealthCheckFactory
+
+
+@implementer(IPlugin, IBalancerFactory)
+class FirstLetterFactory:
+    """Builds the balancer."""
+
+    name = "acme_first_letter"
+    settings = FirstLetterSettings
+
+    def build(self, settings: FirstLetterSettings, deps: Any) -> FirstLetter:
+        """Build it. `deps` has `clock`, `now`, `random` and `log`; this one needs none of them."""
+        return FirstLetter(settings)
+
+
+@implementer(IPlugin, IHealthCheckFactory)
+class FileCheckFactory:
+    """Builds the check."""
+
+    name = "acme_file"
+    settings = FileCheckSettings
+
+    def build(self, settings: FileCheckSettings, deps: Any) -> FileCheck:
+        """Build it."""
+        return FileCheck(settings)
+
+
+firstLetter = FirstLetterFactory()
+fileCheck = FileCheckFactory()

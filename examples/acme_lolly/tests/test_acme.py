@@ -1,0 +1,48 @@
+"""Tests of acme_lolly: the contracts that lolly_tx publishes, and what is special here."""
+
+import tempfile
+from pathlib import Path
+
+from acme_lolly.balancer import FirstLetter, FirstLetterSettings
+from acme_lolly.check import FileCheck, FileCheckSettings
+from twisted.trial.unittest import SynchronousTestCase
+
+from lolly_tx.testing import (
+    BalancerContract,
+    HealthCheckContract,
+    fake_pool,
+    fake_target,
+)
+
+
+class FirstLetterContractTests(BalancerContract, SynchronousTestCase):
+    # The keys of the contract all begin with a digit.
+    shares_evenly = False
+
+    def make_balancer(self, random):
+        return FirstLetter(FirstLetterSettings())
+
+
+class FileCheckContractTests(HealthCheckContract, SynchronousTestCase):
+    def make_check(self):
+        folder = tempfile.TemporaryDirectory()
+        self.addCleanup(folder.cleanup)
+        self.file = Path(folder.name, "t")
+        return FileCheck(FileCheckSettings(folder.name))
+
+    def good(self, start):
+        self.file.touch()
+        return start()
+
+    def bad(self, start):
+        self.file.unlink(missing_ok=True)
+        return start()
+
+
+class FirstLetterTests(SynchronousTestCase):
+    def test_alphabet(self):
+        """The alphabet is shared out in order; who is full leaves its letters to the next."""
+        targets = [fake_target("one", max_conns=1), fake_target("two")]
+        pool = fake_pool(targets, FirstLetter(FirstLetterSettings()))
+        for key, name in ((b"Ann", "one"), (b"bob", "two"), (b"zoe", "two")):
+            self.assertEqual(pool.acquire(0.0, key).node.id, name)
