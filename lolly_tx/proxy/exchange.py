@@ -95,23 +95,30 @@ class Exchange(Intake):
     def begin(self) -> None:
         """Make the first attempt, or wait for room."""
         forwarder = self.forwarder
-        if forwarder.timed:
-            self._until = self.started + (forwarder.total_timeout or NEVER)
-            self.deadline = self._until
-            forwarder.deadlines.add(self)
-        room = forwarder.room
-        if room is not None and room.occupied:
-            self._wait(room, self.started)
+        if not forwarder.plain and self._must_wait(forwarder):
             return
         try:
             lease = forwarder.acquire(self, self.started)
         except NoTarget as error:
+            room = forwarder.room
             if room is not None and isinstance(error, AllFull):
                 self._wait(room, self.started)
             else:
                 self.refused(error)
             return
         self.attempt(lease)
+
+    def _must_wait(self, forwarder: Forwarder) -> bool:
+        """Let the clock run, where there is one; others may be waiting already."""
+        if forwarder.timed:
+            self._until = self.started + (forwarder.total_timeout or NEVER)
+            self.deadline = self._until
+            forwarder.deadlines.add(self)
+        room = forwarder.room
+        if room is None or not room.occupied:
+            return False
+        self._wait(room, self.started)
+        return True
 
     def _wait(self, room: WaitingRoom, now: float) -> None:
         if not room.enter(self, now):
@@ -132,10 +139,11 @@ class Exchange(Intake):
         self.node = node = lease.node
         self.attempts += 1
         forwarder = self.forwarder
-        if forwarder.try_timeout:
-            self._set_try_deadline()
-        if forwarder.hedging is not None and self.attempts == 1 and self._complete:
-            self._hedge = forwarder.hedging.consider(self)
+        if not forwarder.plain:
+            if forwarder.try_timeout:
+                self._set_try_deadline()
+            if forwarder.hedging is not None and self.attempts == 1 and self._complete:
+                self._hedge = forwarder.hedging.consider(self)
         upstream = forwarder.upstream(node)
         client = upstream.take(self.head.method not in IDEMPOTENT)
         if client is not None:
@@ -244,9 +252,7 @@ class Exchange(Intake):
 
     def _resume(self, lease: Lease) -> None:
         """Make the next attempt: the first other node at once, later ones after a wait."""
-        if self._hedge is not None:
-            self._hedge.cancel()
-            self._hedge = None
+        self._cancel_hedge()
         delay = self.forwarder.pause_before(self.attempts)
         if not delay:
             self.attempt(lease)
@@ -296,13 +302,16 @@ class Exchange(Intake):
         if self._held is not None:
             self._held.discard()
             self._held = None
-        if self._hedge is not None:
-            self._hedge.cancel()
-            self._hedge = None
         forwarder = self.forwarder
-        if forwarder.timed:
+        if not forwarder.plain:
+            self._cancel_hedge()
             forwarder.deadlines.discard(self)
         forwarder.record(self)
+
+    def _cancel_hedge(self) -> None:
+        hedge, self._hedge = self._hedge, None
+        if hedge is not None:
+            hedge.cancel()
 
     # -- deadlines, where the pool has them
 
@@ -323,9 +332,7 @@ class Exchange(Intake):
         if client is not None:
             client.cancel()
         if whole:
-            if self._hedge is not None:
-                self._hedge.cancel()
-                self._hedge = None
+            self._cancel_hedge()
             if lease is not None and self._could_have_answered:
                 lease.failed(now, error)
             self._stop_waiting()
@@ -409,20 +416,16 @@ class Exchange(Intake):
         forwarder = self.forwarder
         status = head.status
         self.upstream_status = status
-        if self._hedge is not None:
-            self._hedge.cancel()
-            self._hedge = None
-        if forwarder.hedging is not None and self.lease is not None:
-            forwarder.hedging.note(forwarder.now() - self.lease.started)
-        if status >= 429 and self.lease is not None:
-            if status in forwarder.soft_statuses:
+        if not forwarder.plain:
+            self._cancel_hedge()
+            if forwarder.hedging is not None and self.lease is not None:
+                forwarder.hedging.note(forwarder.now() - self.lease.started)
+        if status in forwarder.notable_statuses:
+            if status in forwarder.soft_statuses and self.lease is not None:
                 forwarder.soft_eject(self.lease.node, head)
             if status in forwarder.retry_statuses:
                 if self._try_for_better(head, framing):
                     return
-        elif status in forwarder.retry_statuses:
-            if self._try_for_better(head, framing):
-                return
         if self._held is not None:
             self._held.discard()
             self._held = None

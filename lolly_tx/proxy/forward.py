@@ -104,6 +104,9 @@ class Forwarder:
         self.hedging = attempts.hedging
         self.room = attempts.room
         self.soft_statuses = attempts.soft_statuses
+        self.notable_statuses = self.retry_statuses | self.soft_statuses
+        self.plain = not (self.timed or self.hedging or self.room)
+        """No exchange has to be timed, hedged or to wait."""
         self.sticky = sticky
         # By the minor version in which a message was received (RFC 9110 section 7.6.3).
         self.via = [b"Via: 1.%d %b\r\n" % (n, via.encode("ascii")) for n in (0, 1)]
