@@ -78,6 +78,7 @@ async def hold(
     `receive_bytes`: with a kernel's buffer so small, and reading nothing at first.
     """
     loop = asyncio.get_running_loop()
+    held: Held
     if receive_bytes:
         sock = socket.socket()
         sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, receive_bytes)
