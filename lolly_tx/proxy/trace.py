@@ -99,8 +99,11 @@ class TracedExchange(Exchange):
         self.notes: list[dict[str, Any]] = []
 
     def _attempt_failed(self, error: ProxyError) -> None:
-        if self.notes:
-            self.notes[-1]["failed"] = error.detail or type(error).__name__
+        node = self.node.id if self.node is not None else ""
+        for note in self.notes:
+            # No node is tried twice, and a hedge has a note of its own.
+            if note["choice"] == node:
+                note["failed"] = error.detail or type(error).__name__
         super()._attempt_failed(error)
 
 

@@ -4,13 +4,17 @@ from __future__ import annotations
 
 import os
 import signal
+import socket
 import subprocess
 import sys
 import tempfile
+import threading
 import time
 from pathlib import Path
 
 from twisted.trial.unittest import TestCase
+
+from lolly_tx.commands.client import AdminClient, CannotAsk
 
 DEADLINE = 20.0
 TOKEN = "0123456789abcdef"
@@ -106,3 +110,55 @@ class RunTests(TestCase):
         status, out, err = self.lolly("status")
         self.assertEqual((status, out), (1, ""))
         self.assertRegex(err, r"^lolly: nothing answers at unix:.*: no such file.*\n$")
+
+
+class AnswerTests(TestCase):
+    """Answers that are none, over a socket."""
+
+    timeout = 30
+
+    def ask(self, answer: bytes, token: str = "") -> object:
+        """What a client makes of `answer`."""
+        with tempfile.TemporaryDirectory() as folder:
+            path = f"{folder}/s"
+            with socket.socket(socket.AF_UNIX) as listening:
+                listening.bind(path)
+                listening.listen()
+
+                def serve() -> None:
+                    connection, _ = listening.accept()
+                    with connection:
+                        self.asked = connection.recv(65536)
+                        connection.sendall(answer)
+
+                thread = threading.Thread(target=serve)
+                thread.start()
+                try:
+                    return AdminClient(f"unix:{path}", token).get("/x")
+                finally:
+                    thread.join(DEADLINE)
+
+    def response(self, status: int, body: bytes) -> bytes:
+        return b"HTTP/1.1 %d R\r\nContent-Length: %d\r\n\r\n%b" % (
+            status,
+            len(body),
+            body,
+        )
+
+    def test_good(self) -> None:
+        """A good answer is what it says, and the token goes with the question."""
+        self.assertEqual(self.ask(self.response(200, b'{"a": 1}'), TOKEN), {"a": 1})
+        self.assertIn(b"Authorization: Bearer " + TOKEN.encode(), self.asked)
+
+    def test_refusals(self) -> None:
+        """A refusal is told in the words of the endpoint, with a hint where one helps."""
+        for answer, message in (
+            (self.response(404, b'{"error": "no such pool"}'), "no such pool"),
+            (self.response(401, b'{"error": "a token"}'), r"a token \(set LOLLY_TOKEN"),
+            (self.response(500, b"[]"), "status 500"),
+            (self.response(200, b"<html>"), "is no lolly admin endpoint"),
+            (b"SSH-2.0-x\r\n", "nothing answers at"),
+            (b"", "nothing answers at"),
+        ):
+            with self.assertRaisesRegex(CannotAsk, message):
+                self.ask(answer)
