@@ -56,7 +56,8 @@ def check(config: Config, parts: Parts, main: Place) -> None:
             "must be on loopback or a unix socket, for reading needs no password;"
             " add :interface=127.0.0.1"
         )
-    if config.explain.header and (config.admin is None or not config.admin.token):
+    token = main.at("admin").at("token")
+    if config.explain.header and not token.written:
         main.at("explain").at("header").wrong("needs admin.token, which it carries")
     for listener, place in parts.listeners.values():
         _listener(listener, place)

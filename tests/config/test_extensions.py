@@ -166,5 +166,7 @@ class AdminTests(SynchronousTestCase):
         explain = '[explain]\nheader = "X-Trace"\n'
         [found] = faults(self.ADMIN + explain)
         self.assertIn("explain.header: needs admin.token", found)
+        # One that is wrong is a problem already.
+        self.assertEqual(len(faults(self.ADMIN + 'token = "x"\n' + explain)), 1)
         token = 'token = "0123456789abcdef"\n'
         self.assertEqual(faults(self.ADMIN + token + explain), [])
