@@ -1,17 +1,22 @@
-"""Every built-in check over connections keeps the contract of health checks."""
+"""Every built-in check keeps the contract of health checks."""
 
 from __future__ import annotations
 
 from typing import Any
 
 from twisted.internet.error import ConnectionRefusedError
+from twisted.internet.interfaces import ISSLTransport
+from twisted.internet.testing import StringTransport
 from twisted.trial.unittest import SynchronousTestCase
+from zope.interface import directlyProvides
 
 from lolly_tx.config.checks import Health, Step
-from lolly_tx.net.checks import HTTPCheck, TCPCheck
+from lolly_tx.net.checks import HTTPCheck, TCPCheck, TLSCheck
+from lolly_tx.net.datagrams import UDPCheck
 from lolly_tx.net.scripts import ScriptCheck
 from lolly_tx.testing import HealthCheckContract
 from tests.net.connects import FakeEndpoint
+from tests.net.test_datagrams import FakeReactor
 
 
 class OverConnections(HealthCheckContract):
@@ -64,3 +69,38 @@ class ScriptContractTests(OverConnections, SynchronousTestCase):
 
     def answer(self) -> None:
         self.endpoint.last.protocol.dataReceived(b"+PONG\r\n")
+
+
+class TLSContractTests(OverConnections, SynchronousTestCase):
+    kind = TLSCheck
+
+    def good(self, start: Any) -> Any:
+        result = start()
+        transport = StringTransport()
+        directlyProvides(transport, ISSLTransport)
+        self.endpoint.last.accept(transport)
+        return result
+
+
+class UDPContractTests(HealthCheckContract, SynchronousTestCase):
+    def setUp(self) -> None:
+        super().setUp()
+        self.clock = self.reactor = FakeReactor()
+
+    def make_check(self) -> Any:
+        settings = Health(type="udp", steps=(Step(send="ping", expect="pong"),))
+        return UDPCheck(settings, reactor=self.reactor, now=self.reactor.seconds)
+
+    def good(self, start: Any) -> Any:
+        result = start()
+        port = self.reactor.ports[-1]
+        port.proto.datagramReceived(b"pong", port.peer)
+        return result
+
+    def bad(self, start: Any) -> Any:
+        result = start()
+        self.reactor.ports[-1].proto.connectionRefused()
+        return result
+
+    def silent(self, start: Any) -> Any:
+        return start()
