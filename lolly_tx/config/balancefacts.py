@@ -91,6 +91,13 @@ def balancing_facts(pool: PoolSettings) -> Iterator[str]:
             f"queue: {queue.size} more wait up to {duration_text(queue.timeout)} when all"
             " targets are full"
         )
+    admission = pool.admission
+    if admission is not None:
+        yield (
+            f"admission: up to {100 * admission.most:g} % of the requests are refused while"
+            f" less than {100 * admission.threshold:g} % of those in"
+            f" {duration_text(admission.window)} succeed"
+        )
     if pool.slow_start:
         yield f"slow start: the full share {duration_text(pool.slow_start)} after recovery"
 

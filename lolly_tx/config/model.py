@@ -24,6 +24,7 @@ from lolly_tx.config.kinds import TEXT, Choice, Count, Duration, Size
 from lolly_tx.config.operating import Admin, Explain
 from lolly_tx.config.pools import (
     Adaptive,
+    Admission,
     Agent,
     Check,
     Connections,
@@ -56,6 +57,7 @@ from lolly_tx.config.tables import (
 __all__ = [
     "AccessLog",
     "Adaptive",
+    "Admission",
     "Admin",
     "Agent",
     "Check",

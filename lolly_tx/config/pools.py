@@ -28,7 +28,14 @@ from lolly_tx.config.kinds import (
     Number,
 )
 from lolly_tx.config.passive import FailureShare, Outlier, Passive, SlowShare
-from lolly_tx.config.retrying import Adaptive, Hedge, PoolTimeout, Queue, Retry
+from lolly_tx.config.retrying import (
+    Adaptive,
+    Admission,
+    Hedge,
+    PoolTimeout,
+    Queue,
+    Retry,
+)
 from lolly_tx.config.schema import about
 from lolly_tx.config.tables import ListOf, Table
 from lolly_tx.config.targets import TARGETS
@@ -36,6 +43,7 @@ from lolly_tx.domain.target import Target
 
 __all__ = [
     "Adaptive",
+    "Admission",
     "Agent",
     "Check",
     "Connections",
@@ -265,6 +273,14 @@ class PoolSettings:
             Table(Adaptive),
             "A limit of exchanges at once that follows the latency; its presence turns"
             " it on.",
+        ),
+    )
+    admission: Admission | None = attrs.field(
+        default=None,
+        metadata=about(
+            Table(Admission),
+            "Refuses a part of the requests with 503 while too few succeed; its presence"
+            " turns it on.",
         ),
     )
     timeout: PoolTimeout = attrs.field(

@@ -154,3 +154,35 @@ class Adaptive:
     window: float = attrs.field(
         default=1.0, metadata=about(Duration(0.05), "From one adjustment to the next.")
     )
+
+
+@attrs.frozen
+class Admission:
+    """Refusing a part of the requests when too few of them succeed."""
+
+    window: float = attrs.field(
+        default=120.0,
+        metadata=about(Duration(1.0), "Time over which successes are counted."),
+    )
+    threshold: float = attrs.field(
+        default=0.95,
+        metadata=about(
+            Number(0.01, 1.0), "Share of successes below which some are refused."
+        ),
+    )
+    aggression: float = attrs.field(
+        default=1.0,
+        metadata=about(Number(0.1, 100.0), "With more, more are refused sooner."),
+    )
+    at_least: float = attrs.field(
+        default=1.0,
+        metadata=about(
+            Number(0.0, 1e6), "Requests per second below which nobody is refused."
+        ),
+    )
+    most: float = attrs.field(
+        default=0.8,
+        metadata=about(
+            Number(0.0, 0.99), "Largest share refused; the others show a recovery."
+        ),
+    )

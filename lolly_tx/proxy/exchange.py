@@ -95,7 +95,7 @@ class Exchange(Intake):
     def begin(self) -> None:
         """Make the first attempt, or wait for room."""
         forwarder = self.forwarder
-        if not forwarder.plain and self._must_wait(forwarder):
+        if not forwarder.plain and not self._may_begin(forwarder):
             return
         try:
             lease = forwarder.acquire(self, self.started)
@@ -108,17 +108,20 @@ class Exchange(Intake):
             return
         self.attempt(lease)
 
-    def _must_wait(self, forwarder: Forwarder) -> bool:
-        """Let the clock run, where there is one; others may be waiting already."""
+    def _may_begin(self, forwarder: Forwarder) -> bool:
+        """Let the clock run, where there is one; False: refused, or behind others."""
         if forwarder.timed:
             self._until = self.started + (forwarder.total_timeout or NEVER)
             self.deadline = self._until
             forwarder.deadlines.add(self)
+        if not forwarder.admits(self.started):
+            self._give_up(NoTarget("too few requests succeed"))
+            return False
         room = forwarder.room
         if room is None or not room.occupied:
-            return False
+            return True
         self._wait(room, self.started)
-        return True
+        return False
 
     def _wait(self, room: WaitingRoom, now: float) -> None:
         if not room.enter(self, now):

@@ -13,6 +13,7 @@ from random import Random
 import attrs
 from twisted.internet.interfaces import IReactorTime
 
+from lolly_tx.domain.admission import Admission
 from lolly_tx.domain.backoff import Backoff
 from lolly_tx.domain.budget import RetryBudget
 from lolly_tx.domain.lease import Lease
@@ -63,6 +64,7 @@ class Attempts:
     hedging: Hedging | None = None
     room: WaitingRoom | None = None
     soft_statuses: frozenset[int] = frozenset()
+    admission: Admission | None = None
 
 
 class Forwarder:
@@ -105,8 +107,9 @@ class Forwarder:
         self.room = attempts.room
         self.soft_statuses = attempts.soft_statuses
         self.notable_statuses = self.retry_statuses | self.soft_statuses
-        self.plain = not (self.timed or self.hedging or self.room)
-        """No exchange has to be timed, hedged or to wait."""
+        self.admission = admission = attempts.admission
+        self.plain = not (self.timed or self.hedging or self.room or admission)
+        """No exchange has to be timed, hedged, refused by chance or to wait."""
         self.sticky = sticky
         # By the minor version in which a message was received (RFC 9110 section 7.6.3).
         self.via = [b"Via: 1.%d %b\r\n" % (n, via.encode("ascii")) for n in (0, 1)]
@@ -174,6 +177,10 @@ class Forwarder:
         if upstream is None:
             upstream = self._upstreams[node] = self._connect_to(node.target)
         return upstream
+
+    def admits(self, now: float) -> bool:
+        """Whether an exchange may go on, where a part of them is refused."""
+        return self.admission is None or self.admission.admit(now, self._random)
 
     def pause_before(self, attempts: int) -> float:
         """Seconds to wait before another attempt after so many."""
@@ -253,6 +260,11 @@ class Forwarder:
                 counters.gone += 1
             else:
                 counters.failed += 1
+        if self.admission is not None and exchange.attempts:
+            # What the client did, and who was refused, says nothing about the targets.
+            if error is None or error.source != "downstream":
+                ok = error is None and exchange.status < 500
+                self.admission.finished(ok, self.now())
         if self._on_end is not None:
             self._on_end(exchange)
 

@@ -14,6 +14,7 @@ from twisted.internet.interfaces import IReactorTime
 from lolly_tx.config.model import PoolSettings
 from lolly_tx.domain.accrual import ConsecutiveFailures
 from lolly_tx.domain.accruals import AnyOf, FailureRate, GatewayErrors, SlowAnswers
+from lolly_tx.domain.admission import Admission
 from lolly_tx.domain.backoff import Backoff
 from lolly_tx.domain.balancers import Balancers
 from lolly_tx.domain.budget import RetryBudget
@@ -221,6 +222,20 @@ def attempts_of(
         hedging=hedging,
         room=_room(settings, deadlines, trusted),
         soft_statuses=statuses_of(settings.passive.retry_after),
+        admission=_admission(settings),
+    )
+
+
+def _admission(settings: PoolSettings) -> Admission | None:
+    admission = settings.admission
+    if admission is None:
+        return None
+    return Admission(
+        window=admission.window,
+        threshold=admission.threshold,
+        aggression=admission.aggression,
+        at_least=admission.at_least,
+        most=admission.most,
     )
 
 

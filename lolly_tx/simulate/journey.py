@@ -92,6 +92,9 @@ class Journey:
             self.world.schedule(self.until, self._timed_out)
         if self.world.patience:
             self.world.schedule(now + self.world.patience, self._hung_up)
+        if not forwarder.admits(now):
+            self.refused(NoTarget("too few requests succeed"))
+            return
         room = self.world.room
         if room is not None and room.occupied:
             self._wait(room, now)
@@ -383,3 +386,6 @@ class Journey:
         world = self.world
         world.open -= 1
         world.recording.finished(self, status, error, now)
+        admission = world.forwarder.admission
+        if admission is not None and self.attempts and status != GONE:
+            admission.finished(error is None and status < 500, now)

@@ -88,6 +88,7 @@ class LineTests(SynchronousTestCase):
                 "compared every 1s; healthy targets are ejected at most",
             ),
             ("hedge = {}\n", "hedges: what takes longer than 95 %"),
+            ("admission = {}\n", "up to 80 % of the requests are refused while less"),
             ("max_conns = 7\n", "limit: at most 7 exchanges at once"),
             ("max_conns = 7\nqueue = {}\n", "queue: 1000 more wait up to 5s"),
             ("passive.keep_last = false\n", "while others serve"),

@@ -12,6 +12,7 @@ from lolly_tx.config import load, parse
 from lolly_tx.config.model import AccessLog, Config, Health, PoolSettings
 from lolly_tx.config.pools import (
     Adaptive,
+    Admission,
     ConsistentHash,
     FailureShare,
     Hedge,
@@ -65,6 +66,7 @@ class DefaultsTests(SynchronousTestCase):
         pool = config.pools["NAME"]
         self.assertEqual((pool.queue, pool.hedge), (Queue(), Hedge()))
         self.assertEqual((pool.outlier, pool.adaptive), (Outlier(), Adaptive()))
+        self.assertEqual(pool.admission, Admission())
         self.assertEqual(pool.consistent_hash, ConsistentHash())
         self.assertEqual(
             pool.passive, Passive(rate=FailureShare(), latency=SlowShare())

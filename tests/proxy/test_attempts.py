@@ -486,3 +486,42 @@ class TierTests(WorldTestCase):
         backend_of(world, client).send(OK)
         self.assertEqual(client.take(), OK)
         self.assertEqual(world.pool.nodes["a"].stats.connect_failures, 1)
+
+
+class AdmissionTests(WorldTestCase):
+    TEXT = '[pool.app.admission]\nwindow = "12s"\nat_least = 0\nmost = 0.5\n'
+
+    def refused(self, world: World, times: int, reply: bytes) -> int:
+        """How many of so many exchanges are refused before any attempt."""
+        refused = 0
+        for _ in range(times):
+            client = world.client()
+            client.send(GET)
+            if client.protocol.exchange is None:
+                self.assertIn(b"HTTP/1.1 503 ", client.take())
+                refused += 1
+            else:
+                backend_of(world, client).send(reply)
+        return refused
+
+    def test_too_few_succeed(self) -> None:
+        """While most answers are server errors a part of the requests is refused at once."""
+        world = configured(self, self.TEXT)
+        self.assertEqual(self.refused(world, 40, OK), 0)
+        self.refused(world, 200, answer(b"oops", 500))
+        refused = self.refused(world, 100, answer(b"oops", 500))
+        self.assertTrue(35 <= refused <= 65, refused)
+        admission = world.forwarder.admission
+        assert admission is not None
+        self.assertGreater(admission.refused, refused)
+        world.pass_time(13.0)
+        self.assertEqual(self.refused(world, 40, OK), 0)
+
+    def test_clients_do_not_count(self) -> None:
+        """Clients that hang up, and their own errors, refuse nobody."""
+        world = configured(self, self.TEXT)
+        for _ in range(40):
+            client = world.client()
+            client.send(GET)
+            client.reset()
+        self.assertEqual(self.refused(world, 60, answer(b"no", 404)), 0)

@@ -173,9 +173,14 @@ class PolicyTests(SynchronousTestCase):
             '[pool.app.hedge]\npercentile = 0.9\nleast = "20ms"\n'
             '[pool.app.queue]\nsize = 7\ntimeout = "8s"\n'
             "[pool.app.passive]\nretry_after = []\n"
+            '[pool.app.admission]\nwindow = "60s"\nthreshold = 0.9\naggression = 2\n'
+            "at_least = 3\nmost = 0.7\n"
         )
         full = attempts(text)
-        assert full.budget and full.hedging and full.room
+        assert full.budget and full.hedging and full.room and full.admission
+        self.assertEqual((full.admission.window, full.admission.threshold), (60.0, 0.9))
+        self.assertEqual((full.admission.aggression, full.admission.at_least), (2, 3))
+        self.assertEqual(full.admission.most, 0.7)
         self.assertEqual((full.retry.tries, full.retry.on), (4, ("reset",)))
         self.assertEqual((full.budget.share, full.budget.floor), (0.1, 1.0))
         self.assertEqual((full.backoff.base, full.backoff.longest), (0.01, 0.05))

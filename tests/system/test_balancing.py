@@ -139,7 +139,7 @@ class BalancingTests(SteppingTestCase):
             client.connect(Factory.forProtocol(Asker)).addBoth(found.append)
         self.spin(lambda: len(found) == count, "connections")
         for one in found:
-            self.addCleanup(lambda one=one: one.transport.abortConnection())
+            self.addCleanup(one.transport.abortConnection)
         return found
 
     def watch(self, askers: list[Asker], until: float) -> list[tuple[float, int, str]]:
