@@ -64,7 +64,7 @@ def facts(node: Node, thresholds: Thresholds, now: float) -> list[dict[str, Any]
         checks = (
             f"{missing} more {kind} check{'s' if missing > 1 else ''} would flip it"
         )
-    traffic = repr(node.accrual) if node.accrual is not None else "not watched"
+    traffic = str(node.accrual) if node.accrual is not None else "not watched"
     room = "no limit" if node.room == UNLIMITED else f"room for {node.room}"
     return [
         _fact(node, "enabled", node.enabled, node.enabled == "up", "", now),

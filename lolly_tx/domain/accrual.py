@@ -49,6 +49,12 @@ class ConsecutiveFailures:
             f"{self.rises}/{self.min_rises} rises>"
         )
 
+    def __str__(self) -> str:
+        """For a person, in the cause of an ejection."""
+        if self.penalised and self.rises:
+            return f"{self.rises} of {self.min_rises} successes since"
+        return f"{self.falls} of {self.max_fails} failures in a row"
+
     def reset(self) -> None:
         """Forget everything."""
         self.falls = 0

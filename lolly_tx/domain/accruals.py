@@ -78,6 +78,10 @@ class GatewayErrors(_Penalty):
     def __repr__(self) -> str:
         return f"<GatewayErrors {self._run}/{self.limit} in a row>"
 
+    def __str__(self) -> str:
+        """For a person, in the cause of an ejection."""
+        return f"{self._run} of {self.limit} gateway errors in a row"
+
     def reset(self) -> None:
         """Forget everything."""
         super().reset()
@@ -94,6 +98,9 @@ class GatewayErrors(_Penalty):
 
 class FailureRate(_Penalty):
     """When at least `share` of the exchanges of the last `window` seconds failed, and they were `at_least`, eject."""
+
+    word = "failed"
+    """What it counts, for a person."""
 
     def __init__(
         self,
@@ -114,6 +121,11 @@ class FailureRate(_Penalty):
     def __repr__(self) -> str:
         failures, total = self._sums()
         return f"<{type(self).__name__} {failures} of {total} in {self.window:g} s>"
+
+    def __str__(self) -> str:
+        """For a person, in the cause of an ejection."""
+        failures, total = self._sums()
+        return f"{failures} of {total} {self.word} in {self.window:g} s"
 
     def reset(self) -> None:
         """Forget everything."""
@@ -148,6 +160,8 @@ class FailureRate(_Penalty):
 class SlowAnswers(FailureRate):
     """The same for answers that took longer than `over` seconds; errors that took as long count, quick ones do not."""
 
+    word = "slow"
+
     def __init__(
         self,
         over: float = 2.0,
@@ -181,6 +195,10 @@ class NginxFailures(_Penalty):
     def __repr__(self) -> str:
         return f"<NginxFailures {self._fails}/{self.max_fails}>"
 
+    def __str__(self) -> str:
+        """For a person, in the cause of an ejection."""
+        return f"{self._fails} of {self.max_fails} failures"
+
     def reset(self) -> None:
         """Forget everything."""
         super().reset()
@@ -211,6 +229,11 @@ class AnyOf:
     def __repr__(self) -> str:
         asking = [part for part in self.parts if part in self._asking]
         return " or ".join(repr(part) for part in asking or self.parts)
+
+    def __str__(self) -> str:
+        """For a person, in the cause of an ejection."""
+        asking = [part for part in self.parts if part in self._asking]
+        return " or ".join(str(part) for part in asking or self.parts)
 
     @property
     def clean(self) -> bool:

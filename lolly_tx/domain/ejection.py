@@ -17,6 +17,10 @@ if TYPE_CHECKING:  # pragma: no cover
     from lolly_tx.domain.node import Ejection, EjectionKind, Node
 
 
+OUTLIER_SHARE = 0.5
+"""The largest part of a pool that may be out for standing out: who is worse than the others
+says little when few others are left, and under overload everybody stands out in turn."""
+
 SOFT_SHARE = 0.5
 """The largest part of a pool that soft ejections may bring out of service."""
 
@@ -100,7 +104,10 @@ class Ejections:
             node.trial_lease = None
             return False
         if node.ejection == "up":
-            if not self._has_share(members, limits.max_share):
+            share = limits.max_share
+            if kind == "outlier":
+                share = min(share, OUTLIER_SHARE)
+            if not self._has_share(members, share):
                 return False
             if limits.shadow:
                 self.report(node, cause, now)
@@ -161,6 +168,9 @@ class Ejections:
         """`node` is back; its record starts afresh."""
         if node.ejection != "up":
             self.count -= 1
+            if now < node.ejected_until and node.streak:
+                # Good checks have cut it short: the next one is not to be longer for it.
+                node.streak -= 1
         node.ejected_until = now
         node.trial_lease = None
         if node.accrual is not None:

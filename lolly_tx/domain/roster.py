@@ -148,8 +148,10 @@ class Roster(Recorder):
             else:
                 asked = accrual.failed(now)
             if asked:
-                cause = f"passive: {accrual!r}, last: {outcome.what}"
-                self._eject(lease.node, asked, cause, now)
+                cause = f"passive: {accrual}, last: {outcome.what}"
+                if not self._eject(lease.node, asked, cause, now):
+                    # It stays, so its record begins anew: else one more would do.
+                    accrual.reset()
         if node_is_up or not outcome.ok or lease.node.ejection != "ejected":
             return
         # Only exchanges of the last resort, begun after the ejection, say something about now.

@@ -43,7 +43,7 @@ def describe(node: Node, thresholds: Thresholds, now: float) -> dict[str, Any]:
             "kind": node.kind if node.ejection != "up" else "",
             "trial_in_flight": node.trial,
             "in_a_row": node.streak,
-            "evidence": repr(node.accrual) if node.accrual is not None else "",
+            "evidence": str(node.accrual) if node.accrual is not None else "",
         },
         "in_flight": node.in_flight,
         "room": None if node.room == UNLIMITED else node.room,

@@ -460,11 +460,13 @@ class EjectionLimitsTests(SynchronousTestCase):
         fail(pool, 0.0, 3, tried=[b, c])
         fail(pool, 0.0, 9, tried=[a, c])
         self.assertEqual(ids(pool, 0.0), ["b", "c"])
-        self.assertEqual(pool.ejections.refused, 7)
+        self.assertEqual(pool.ejections.refused, 3)
         pool.available(60.0)
         fail(pool, 60.0, tried=[a, c])
         self.assertEqual(b.ejection, "up")
         succeed(pool, 61.0, tried=[b, c])
+        fail(pool, 61.0, tried=[a, c])
+        self.assertEqual(b.ejection, "up")  # a refused ejection begins the count anew
         fail(pool, 61.0, tried=[a, c])
         self.assertEqual(b.ejection, "ejected")
 
@@ -603,3 +605,25 @@ class SnapshotTests(SynchronousTestCase):
             [n["why_not"] for n in pool.snapshot(0.0)], ["disabled", "unhealthy"]
         )
         self.assertEqual(pool.snapshot(0.0)[1]["back"], ["1 good check in a row"])
+
+
+class EarlyReturnTests(SynchronousTestCase):
+    def test_streak(self) -> None:
+        """An ejection that good checks cut short does not make the next one longer."""
+        limits = EjectionLimits(max_seconds=600.0, decay=1000.0)
+        pool = pool_of("a", "b", ejections=limits)
+        a, b = pool.nodes.values()
+        for at in (0.0, 10.0, 20.0):
+            fail(pool, at, 3, tried=[b])
+            self.assertEqual(a.ejected_until, at + 60.0)
+            for _ in range(2):
+                pool.observe("a", GOOD, at + 1.0)
+            self.assertEqual(a.ejection, "up")
+
+    def test_cause(self) -> None:
+        """The cause of an ejection is in words."""
+        pool = pool_of("a", "b")
+        fail(pool, 0.0, 3, tried=[pool.nodes["b"]])
+        change = pool.nodes["a"].last_change
+        assert change is not None
+        self.assertIn("3 of 3 failures in a row", change.cause)
