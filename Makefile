@@ -6,13 +6,16 @@ VENV ?= .venv
 BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet
 
-.PHONY: help demo test dev bench clean
+.PHONY: help demo test dev bench faults soak fuzz clean
 
 help:
 	@echo "make demo    watch the proxy balance three small origins"
 	@echo "make test    run the tests"
 	@echo "make dev     install everything a developer needs into $(VENV)"
 	@echo "make bench   run benchmarks/*.py, or those that BENCH names"
+	@echo "make faults  break the running proxy in every way we know, in minutes"
+	@echo "make soak    the same in full size"
+	@echo "make fuzz    100,000 mutated inputs with a canary beside them"
 	@echo "make clean   remove what the above made"
 
 demo: $(VENV)/.installed
@@ -27,6 +30,15 @@ bench: $(VENV)/.installed
 	@for script in $(or $(BENCH),benchmarks/*.py); do \
 	    echo "== $$script"; $(BIN)/python $$script || exit 1; \
 	done
+
+faults: $(VENV)/.installed-test
+	$(BIN)/python -m tests.system.faults
+
+soak: $(VENV)/.installed-test
+	$(BIN)/python -m tests.system.faults --long
+
+fuzz: $(VENV)/.installed-test
+	$(BIN)/python -m tests.system.fuzz --inputs 100000
 
 $(BIN)/python:
 	$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "lolly_tx needs Python 3.11 or newer")'
