@@ -72,6 +72,13 @@ class Lease:
         """The node asked to be left alone for `seconds` (Retry-After with 429 or 503); whether it will be."""
         return self.node.pool.soft_eject(self.node, seconds, cause, now)
 
+    def beaten(self, now: float) -> None:
+        """Another attempt of the same exchange was faster. No verdict, but it would have taken at least this long."""
+        finished = self.node.tier.finished
+        if finished is not None and not self._judged:
+            finished(self.node, max(0.0, now - self.started), True, now)
+        self.release(now)
+
     def release(self, now: float) -> None:
         """Give the node back: at the end of the body, on an error, or on a cancel. Repeating it does nothing."""
         if self._open:

@@ -480,7 +480,7 @@ class Exchange(Intake):
         if loser is not None:
             loser.cancel()
         if beaten is not None:
-            beaten.release(now)
+            beaten.beaten(now)
         if connecting is not None:
             connecting.cancel()
         self.response_head(head, framing)

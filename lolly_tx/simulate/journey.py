@@ -320,7 +320,7 @@ class Journey:
             hedging = self.world.forwarder.hedging
             if hedging is not None:
                 hedging.note(now - beaten.started)
-            beaten.release(now)
+            beaten.beaten(now)
         self._answered(lease, status, now)
 
     def _hedge_failed(self, lease: Lease, error: ProxyError, now: float) -> None:

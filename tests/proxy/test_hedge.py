@@ -274,6 +274,20 @@ class HedgeTests(WorldTestCase):
         assert slowest is not None
         self.assertGreater(slowest, 0.25)
 
+    def test_least_time_hears_of_it(self) -> None:
+        """A node that hangs becomes expensive, although hedges always save the day."""
+        world = self.hedged('balance = "least_time"\n', "ab")
+        client = world.client()
+        client.send(GET)
+        slow = client.protocol.exchange.node
+        backend_of(world, client)
+        world.pass_time(0.06)
+        (fast,) = (n for n in world.pool.nodes.values() if n is not slow)
+        world.accept(fast.id).send(OK)
+        self.assertEqual(client.take(), OK)
+        self.assertGreater(slow.cost, fast.cost)
+        self.assertEqual((slow.in_flight, slow.stats.failures), (0, 0))
+
     def test_whole_time_over(self) -> None:
         """The end of the whole time ends both."""
         world, client, first = self.slow('[pool.app.timeout]\ntotal = "1s"\n')

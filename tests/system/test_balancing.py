@@ -7,7 +7,11 @@ from collections import Counter
 from collections.abc import Callable
 from typing import Any
 
-from twisted.internet.endpoints import TCP4ClientEndpoint, TCP4ServerEndpoint
+from twisted.internet.endpoints import (
+    TCP4ClientEndpoint,
+    TCP4ServerEndpoint,
+    clientFromString,
+)
 from twisted.internet.protocol import Factory, Protocol, connectionDone
 from twisted.python.failure import Failure
 
@@ -226,6 +230,23 @@ class BalancingTests(SteppingTestCase):
         got = self.asked(asker, 3000)
         for name, share in zip("abc", (1500, 1000, 500), strict=True):
             self.assertAlmostEqual(got[name], share, delta=30)
+
+    def test_by_name(self) -> None:
+        """Any client of this process may connect through the pool of the running proxy."""
+        self.start("")
+        got: list[Any] = []
+        for _ in range(3):
+            endpoint = clientFromString(self.reactor, "lolly:pool=app")
+            endpoint.connect(Factory.forProtocol(Asker)).addBoth(got.append)
+        self.spin(lambda: len(got) == 3, "connections")
+        for one in got:
+            self.addCleanup(one.transport.abortConnection)
+            one.ask()
+        self.spin(lambda: all(one.answers for one in got), "answers")
+        self.assertEqual(sorted(one.answers[0][2] for one in got), ["a", "b", "c"])
+        for one in got:
+            one.transport.abortConnection()
+        self.rounds()
 
     def test_least_time(self) -> None:
         """Of 60 sequential requests the one that takes 1 ms gets 55, the one with 50 ms few."""
