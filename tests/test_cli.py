@@ -11,6 +11,7 @@ from pathlib import Path
 from twisted.trial.unittest import SynchronousTestCase
 
 from lolly_tx import __version__, cli
+from lolly_tx.commands.base import Command
 from lolly_tx.config.reference import defaults_toml, reference_page
 from tests.config.texts import WHOLE
 
@@ -93,4 +94,4 @@ class CheckTests(SynchronousTestCase):
     def test_commands_must_run(self) -> None:
         """A command without a run of its own is a mistake of ours."""
         with self.assertRaises(NotImplementedError):
-            cli.Command().run(sys.stdout, sys.stderr)
+            Command().run(sys.stdout, sys.stderr)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from twisted.internet.interfaces import IHalfCloseableProtocol, IPushProducer
 from zope.interface.verify import verifyObject
 
@@ -243,7 +245,7 @@ class OrderTests(WorldTestCase):
 
 
 class VersionTests(WorldTestCase):
-    def ask(self, request: bytes, response: bytes, **settings) -> tuple:
+    def ask(self, request: bytes, response: bytes, **settings) -> tuple[Any, ...]:
         world = self.world(**settings)
         client = world.client()
         client.send(request)

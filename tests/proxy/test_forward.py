@@ -13,7 +13,8 @@ class RenderTests(WorldTestCase):
         client = world.client()
         client.send(request)
         self.backend = world.accept(next(iter(world.pool.nodes)))
-        return self.backend.take()
+        taken: bytes = self.backend.take()
+        return taken
 
     def test_plain(self):
         """The client's fields go first and untouched, ours last."""

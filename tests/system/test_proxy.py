@@ -118,7 +118,7 @@ def resident(pid: int, name: str = "VmHWM") -> int:
 class SystemTestCase(SynchronousTestCase):
     """Starts processes, and ends them."""
 
-    processes: list[subprocess.Popen]
+    processes: list[subprocess.Popen[str]]
     folder: Path
 
     @classmethod
@@ -135,7 +135,7 @@ class SystemTestCase(SynchronousTestCase):
         cls._folder.cleanup()
 
     @classmethod
-    def origin(cls, *words: str) -> tuple[subprocess.Popen, int]:
+    def origin(cls, *words: str) -> tuple[subprocess.Popen[str], int]:
         process = subprocess.Popen(
             [sys.executable, "-m", "tests.system.origin", *words],
             cwd=ROOT,
@@ -143,6 +143,7 @@ class SystemTestCase(SynchronousTestCase):
             text=True,
         )
         cls.processes.append(process)
+        assert process.stdout is not None
         return process, int(process.stdout.readline())
 
     @classmethod
@@ -197,7 +198,7 @@ class Smoke:
         )
         wait_for(lambda: listening(cls.ports["web"]), "the proxy")
 
-    def connection(self) -> http.client.HTTPConnection:
+    def connection(self):
         connection = http.client.HTTPConnection(
             "127.0.0.1", self.ports["web"], timeout=PATIENCE
         )
@@ -502,7 +503,7 @@ class LifeTests(SystemTestCase):
         )
         _, said = process.communicate(timeout=PATIENCE)
         self.assertEqual(process.returncode, 1)
-        return said
+        return str(said)
 
     def test_port_in_use(self):
         """A port that somebody has: one line, status 1, nothing half-started."""
