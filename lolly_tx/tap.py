@@ -56,11 +56,13 @@ def makeService(options: Options) -> IService:
     from lolly_tx.net.tls_contexts import TLSSettingsError
     from lolly_tx.service.build import build
     from lolly_tx.service.demo import Demo
+    from lolly_tx.service.descriptors import raise_descriptor_limit
     from lolly_tx.service.process import hear_signals, settle_memory
     from lolly_tx.service.signals import end_well_at_sigterm
 
     path = options["config"]
     whole = _Whole()
+    raise_descriptor_limit()
     try:
         if path is None:
             part: IService = Demo(reactor, build)

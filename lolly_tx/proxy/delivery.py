@@ -54,22 +54,22 @@ class Delivery:
         "upstream_status",
     )
 
-    def __init__(self, forwarder: Forwarder, door: DoorIn, head: RequestHead) -> None:
-        self.forwarder = forwarder
-        self.door = door
-        self.head = head
-        self.client: Http1Client | None = None
-        self.lease: Lease | None = None
-        self.node: Node | None = None
-        self.status = 0
-        self.upstream_status = 0
-        self.upstream_seconds = 0.0
-        self.bytes_in = 0
-        self.bytes_out = 0
-        self.error: ProxyError | None = None
-        self._relay_up: Relay | None = None
-        self._relay_down: Relay | None = None
-        self._response_started = False
+    # Set by `proxy.exchange` in one go: a chain of constructors costs as much as a route.
+    forwarder: Forwarder
+    door: DoorIn
+    head: RequestHead
+    client: Http1Client | None
+    lease: Lease | None
+    node: Node | None
+    status: int
+    upstream_status: int
+    upstream_seconds: float
+    bytes_in: int
+    bytes_out: int
+    error: ProxyError | None
+    _relay_up: Relay | None
+    _relay_down: Relay | None
+    _response_started: bool
 
     # -- what the attempts decide
 

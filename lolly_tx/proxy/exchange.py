@@ -79,7 +79,18 @@ class Exchange(Intake):
         trailers: bytes,
         complete: bool,
     ) -> None:
-        super().__init__(forwarder, door, head, body, trailers, complete)
+        self.forwarder = forwarder
+        self.door = door
+        self.head = head
+        self.client = self.lease = self.node = self.error = None
+        self.status = self.upstream_status = self.bytes_out = 0
+        self.upstream_seconds = 0.0
+        self._relay_up = self._relay_down = None
+        self._response_started = self._door_paused = False
+        self.bytes_in = self._replay_bytes = len(body)
+        self._complete = complete
+        self._trailers = trailers
+        self._replay = [body] if body else []
         self.tried: tuple[Node, ...] = ()
         self.attempts = 0
         self.deadline = NEVER
@@ -348,8 +359,13 @@ class Exchange(Intake):
 
     @property
     def _could_have_answered(self) -> bool:
-        """Not one that was cut short before its own limit, or waits, or for the client."""
-        return not self.forwarder.try_timeout and self._pause is None and self._complete
+        """The attempt had most of the time, and it was the node that took it."""
+        lease, forwarder = self.lease, self.forwarder
+        if lease is None or forwarder.try_timeout or self._pause is not None:
+            return False
+        # What went before, such as waiting for room, is not this node's doing.
+        late = lease.started - self.started > forwarder.total_timeout / 2
+        return self._complete and not late
 
     def _request_complete(self) -> None:
         """Only now does the time of a try run."""

@@ -18,14 +18,12 @@ from lolly_tx.domain.errors import DownstreamGone
 from lolly_tx.domain.node import Node
 from lolly_tx.domain.retry import IDEMPOTENT
 from lolly_tx.net.client import Http1Client
-from lolly_tx.net.doors import DoorIn
 from lolly_tx.net.splice import SINK_LOST, Relay, can_splice
 from lolly_tx.proxy.delivery import RELAY_BYTES, Delivery
 from lolly_tx.wire.chunked import encode_chunk, last_chunk
-from lolly_tx.wire.http1 import RequestHead
 
 if TYPE_CHECKING:  # pragma: no cover
-    from lolly_tx.proxy.forward import Forwarder
+    pass
 
 REPLAY_BYTES = 65536
 """Of a request body, kept for another attempt."""
@@ -42,21 +40,11 @@ class Intake(Delivery):
         "_trailers",
     )
 
-    def __init__(
-        self,
-        forwarder: Forwarder,
-        door: DoorIn,
-        head: RequestHead,
-        body: bytes,
-        trailers: bytes,
-        complete: bool,
-    ) -> None:
-        super().__init__(forwarder, door, head)
-        self.bytes_in = self._replay_bytes = len(body)
-        self._complete = complete
-        self._trailers = trailers
-        self._replay: list[bytes] | None = [body] if body else []
-        self._door_paused = False
+    _complete: bool
+    _door_paused: bool
+    _replay: list[bytes] | None
+    _replay_bytes: int
+    _trailers: bytes
 
     def _request_complete(self) -> None:
         """The client has sent all of the request."""

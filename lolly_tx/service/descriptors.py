@@ -5,7 +5,7 @@ clients may take all of them, none is left to connect to a backend, or to accept
 and say 503: with 256 descriptors and 1,000 idle clients nobody would get an answer. So
 clients get half of them, and at that cap idle ones make room as at `limits.connections`.
 
-May import: the standard library. Used by: service.build.
+May import: the standard library. Used by: service.build, tap.
 """
 
 from __future__ import annotations
@@ -20,6 +20,18 @@ def descriptor_limit() -> int:
     """How many descriptors this process may have open; 0 = as many as it likes."""
     soft, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
     return 0 if soft == resource.RLIM_INFINITY else soft
+
+
+def raise_descriptor_limit() -> None:
+    """Raise the soft limit to the hard one, as a proxy of its own process may.
+
+    Systems start with 1,024 for the sake of programs that use select(2); we do not.
+    """
+    _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    try:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
+    except (OSError, ValueError):
+        pass  # what there is will do, and the start says how many connections that is
 
 
 def affordable_connections(wanted: int, limit: int) -> int:

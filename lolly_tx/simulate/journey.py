@@ -343,8 +343,13 @@ class Journey:
         if self.over:
             return
         error = ResponseTimedOut("no answer in the time allowed")
-        could_have = not (self.world.forwarder.try_timeout or self.pausing)
-        if self.lease is not None and could_have:
+        forwarder = self.world.forwarder
+        could_have = not (forwarder.try_timeout or self.pausing)
+        if (
+            self.lease is not None
+            and could_have
+            and self.lease.started - self.started <= forwarder.total_timeout / 2
+        ):
             self.lease.failed(now, error)
         self._cancel(now)
         self._give_up(error, now)

@@ -45,6 +45,17 @@ class RoomTests(WorldTestCase):
         self.assertIn(b"HTTP/1.1 503 ", other.take())
         backend.send(OK)
 
+    def test_wait_is_no_fault(self) -> None:
+        """Who spent the whole time waiting for room is told 504, and no node is blamed."""
+        world, client, backend = self.full(QUEUE + '[pool.app.timeout]\ntotal = "1s"\n')
+        other = self.wait(world, "/1")
+        world.pass_time(0.9)
+        backend.send(OK)
+        self.assertEqual(client.take(), OK)
+        world.pass_time(0.3)
+        self.assertIn(b"HTTP/1.1 504 ", other.take())
+        self.assertEqual(world.pool.nodes["a"].stats.timeouts, 0)
+
     def test_turns(self) -> None:
         """Those who wait are served in the order they came, as soon as there is room."""
         world, client, backend = self.full()

@@ -7,7 +7,11 @@ from unittest.mock import patch
 
 from twisted.trial.unittest import SynchronousTestCase
 
-from lolly_tx.service.descriptors import affordable_connections, descriptor_limit
+from lolly_tx.service.descriptors import (
+    affordable_connections,
+    descriptor_limit,
+    raise_descriptor_limit,
+)
 
 
 class DescriptorTests(SynchronousTestCase):
@@ -33,3 +37,13 @@ class DescriptorTests(SynchronousTestCase):
         unlimited = (resource.RLIM_INFINITY, resource.RLIM_INFINITY)
         with patch.object(resource, "getrlimit", return_value=unlimited):
             self.assertEqual(descriptor_limit(), 0)
+
+
+class RaiseTests(SynchronousTestCase):
+    def test_soft_to_hard(self) -> None:
+        """A process of our own may open as many files as the system lets it."""
+        soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+        self.addCleanup(resource.setrlimit, resource.RLIMIT_NOFILE, (soft, hard))
+        resource.setrlimit(resource.RLIMIT_NOFILE, (min(soft, 512), hard))
+        raise_descriptor_limit()
+        self.assertEqual(resource.getrlimit(resource.RLIMIT_NOFILE), (hard, hard))

@@ -67,7 +67,9 @@ def read_process(pid: int) -> Reading:
 def _limits(descriptors: int) -> None:
     """In the child: its limit of open files; 0 = as many as allowed."""
     _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
-    resource.setrlimit(resource.RLIMIT_NOFILE, (descriptors or hard, hard))
+    # The hard limit too: the proxy raises its soft one as far as it may.
+    most = descriptors or hard
+    resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))
 
 
 @attrs.define
