@@ -57,12 +57,20 @@ def makeService(options: Options) -> IService:
     from lolly_tx.service.build import build
     from lolly_tx.service.demo import Demo
     from lolly_tx.service.descriptors import raise_descriptor_limit
-    from lolly_tx.service.process import hear_signals, settle_memory
+    from lolly_tx.service.process import (
+        hear_signals,
+        leave_no_core,
+        require_versions,
+        settle_memory,
+    )
     from lolly_tx.service.signals import end_well_at_sigterm
 
     path = options["config"]
     whole = _Whole()
+    if problem := require_versions():
+        raise SystemExit(f"lolly: {problem}")
     raise_descriptor_limit()
+    leave_no_core()
     try:
         if path is None:
             part: IService = Demo(reactor, build)

@@ -29,6 +29,7 @@ from __future__ import annotations
 import hmac
 import json
 from collections.abc import Callable, Collection, Mapping, Sequence
+from hashlib import sha256
 from ipaddress import ip_address
 from typing import Any
 
@@ -51,6 +52,7 @@ from lolly_tx.service.answers import (
     watchdog_shown,
 )
 from lolly_tx.service.dryrun import CannotExplain, Question
+from lolly_tx.service.lockout import Lockout
 
 # An honest request to this endpoint has no body and ends within seconds.
 _IDLE_SECONDS = 30
@@ -138,6 +140,7 @@ class AdminResource(Resource):
         hosts: Collection[str] = (),
     ) -> None:
         super().__init__()
+        self._lockout = Lockout()
         if token == "":
             raise ValueError("an empty token would let everybody write")
         self._serving = serving
@@ -288,11 +291,23 @@ class AdminResource(Resource):
             raise _Refused(
                 403, "read-only: the settings of the admin endpoint have no token"
             )
+        now = self._now()
+        address = getattr(request.getClientAddress(), "host", "")
+        wait = self._lockout.wait(address, now)
+        if wait:
+            raise _Refused(
+                429,
+                "too many wrong tokens from this address",
+                {b"retry-after": b"%d" % (wait + 1)},
+            )
         given = request.requestHeaders.getRawHeaders(b"authorization") or [b""]
         scheme, _, credentials = given[0].partition(b" ")
-        if scheme.lower() != b"bearer" or not hmac.compare_digest(
-            credentials.strip(), self._token.encode()
-        ):
+        # Digests, so that not even the length can be told from the time it takes.
+        right = hmac.compare_digest(
+            sha256(credentials.strip()).digest(), sha256(self._token.encode()).digest()
+        )
+        if scheme.lower() != b"bearer" or not right:
+            self._lockout.failed(address, now)
             raise _Refused(
                 401, "a valid token is needed", {b"www-authenticate": b"Bearer"}
             )

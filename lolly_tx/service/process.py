@@ -12,15 +12,21 @@ May import: the standard library, Twisted's logger. Used by: tap, and so by `lol
 from __future__ import annotations
 
 import gc
+import resource
 import signal
 from collections.abc import Callable
 from types import FrameType
 from typing import Any
 
+from incremental import Version
+from twisted._version import __version__ as installed_twisted
 from twisted.logger import Logger
 
 YOUNG_OBJECTS = 10_000
 """Allocations between two collections of the young; one of so many takes a third of a millisecond."""
+
+OLDEST_TWISTED = Version("Twisted", 26, 10, 0)
+"""Older ones let requests be smuggled, run out of order, or floods through."""
 
 _log = Logger(namespace="lolly_tx.service.process")
 
@@ -34,6 +40,24 @@ def settle_memory() -> None:
     gc.collect()
     gc.freeze()
     gc.set_threshold(YOUNG_OBJECTS, 10, 10)
+
+
+def leave_no_core() -> None:
+    """No memory image after a crash: it would hold keys, tokens and cookies (RELIABILITY S66)."""
+    try:
+        resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
+    except (
+        OSError,
+        ValueError,
+    ) as error:  # pragma: no cover  # lowering is always allowed
+        _log.warn("Core dumps stay on: {error}", error=error)
+
+
+def require_versions(installed: Version = installed_twisted) -> str:
+    """Why the Twisted that is installed will not do, "" if it does (RELIABILITY S70)."""
+    if installed < OLDEST_TWISTED:
+        return f"Twisted {installed.short()} has known holes; {OLDEST_TWISTED.short()} or newer is needed"
+    return ""
 
 
 def hear_signals(

@@ -37,7 +37,7 @@ class AcceptorTests(WorldTestCase):
         acceptor.doStop()
 
     def test_total(self):
-        """Over the limit of all connections a client gets 503 and a close."""
+        """Over the limit of all connections a client gets 503 and a close (S39)."""
         world = self.world(census=Census(2, 0))
         clients = [self.busy(world) for _ in range(2)]
         more = world.client()
@@ -56,7 +56,7 @@ class AcceptorTests(WorldTestCase):
         self.assertFalse(self.turned_away(world.client()))
 
     def test_per_client(self):
-        """Over the limit of one client only that client is turned away."""
+        """Over the limit of one client only that client is turned away (S39)."""
         world = self.world(census=Census(0, 1))
         one = self.busy(world, "192.0.2.1")
         self.assertTrue(self.turned_away(world.client("192.0.2.1")))
@@ -86,7 +86,7 @@ class AcceptorTests(WorldTestCase):
             self.assertFalse(world.client().disconnecting)
 
     def test_idle_make_room(self):
-        """At the cap the connection that has been idle longest makes room."""
+        """At the cap the connection that has been idle longest makes room (S68)."""
         world = self.world(census=Census(3, 0))
         old = self.idle(world)
         world.pass_time(1.0)

@@ -418,7 +418,7 @@ class BodyTests(WorldTestCase):
             self.assertEqual(client.take(), OK)
 
     def test_early_answer(self):
-        """An answer before the body's end is passed on, then 64 KiB more are swallowed."""
+        """An answer before the body's end is passed on, then 64 KiB more are swallowed (S29)."""
         world = self.world()
         client = world.client()
         client.send(post(1 << 20, b"x" * 1000))
@@ -700,7 +700,7 @@ class DeadlineTests(WorldTestCase):
         self.assertEqual(client.take(), OK)
 
     def test_write_stall(self):
-        """A client that takes nothing for the write time loses its connection."""
+        """A client that takes nothing for the write time loses its connection (S38)."""
         world = self.world(timeouts=ClientTimeouts(write=5.0))
         client = world.client()
         client.stop_reading()
@@ -820,7 +820,7 @@ class BodyRateTests(WorldTestCase):
         return statuses(client.take())
 
     def test_drip(self):
-        """A client that sends a byte every second is answered 408 after the grace."""
+        """A client that sends a byte every second is answered 408 after the grace (S38)."""
         self.assertEqual(self.upload(b"x", 1.0), [408])
 
     def test_fast_enough(self):

@@ -79,7 +79,7 @@ class CombinedTests(SynchronousTestCase):
         )
 
     def test_escaping_in_quotes(self):
-        """Line breaks, escape sequences, quotes and raw bytes appear as hexadecimal."""
+        """Line breaks, escape sequences, quotes and raw bytes appear as hexadecimal (S62)."""
         for field in ("method", "target", "version", "referer", "user_agent"):
             line = lines_of(ENTRY._replace(**{field: b"a " + NASTY + b" b"}))
             self.assertIn(b"a " + NASTY_ESCAPED + b" b", line, field)
@@ -173,7 +173,7 @@ class JSONTests(SynchronousTestCase):
 
 class SecretTests(SynchronousTestCase):
     def test_masked(self):
-        """The values of parameters with a secret's name are not logged."""
+        """The values of parameters with a secret's name are not logged (S62)."""
         for name in (
             b"token access_token Access-Token accessToken id_token password passwd pwd "
             b"secret client_secret api_key apikey api-key apiKey key x-key signature sig "
@@ -281,7 +281,7 @@ class BatchTests(SynchronousTestCase):
         self.assertEqual(len(self.batches), 2)
 
     def test_full_disk(self):
-        """A write error reaches nobody; the lines are dropped and counted."""
+        """A write error reaches nobody; the lines are dropped and counted (S62)."""
         self.broken = True
         for _ in range(3):
             self.log.record(ENTRY)

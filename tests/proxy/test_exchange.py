@@ -288,7 +288,7 @@ class BodyTests(WorldTestCase):
         self.assertEqual(client.take(), OK)
 
     def test_upstream_slow(self):
-        """A backend that does not read pauses the client, and only for so long."""
+        """A backend that does not read pauses the client, and only for so long (S68)."""
         world = self.world()
         client = world.client()
         client.send(post(300000, b"x"))

@@ -48,7 +48,7 @@ class ReplyTests(SynchronousTestCase):
             self.assertEqual(status_of(error), status, error)
 
     def test_page(self):
-        """A small page with the reason for machines in a field."""
+        """A small page with the reason for machines in a field (S36)."""
         door = Door()
         size = reply(door, 502, token="connection_refused", extra=b"X: y\r\n")
         (status, reason, fields, framing), body, end = door.calls

@@ -331,6 +331,17 @@ class WritingTests(AdminTestCase):
             )
         self.assertEqual(self.web.nodes["a"].enabled, "up")
 
+    def test_guessing(self):
+        """After ten wrong tokens an address is not listened to for a while (S58)."""
+        path = "/api/pools/web/a/drain"
+        for guess in range(10):
+            response, _ = self.say(path, Authorization=f"Bearer {guess}")
+            self.assertEqual(response.code, 401)
+        response, _ = self.say(path)
+        self.assertEqual(response.code, 429)
+        self.assertTrue(response.headers.getRawHeaders("retry-after"))
+        self.assertEqual(self.web.nodes["a"].enabled, "up")
+
     def test_no_credentials(self):
         """A request without credentials changes nothing."""
         self.assertStatus(401, "/api/pools/web/a/drain", "POST")

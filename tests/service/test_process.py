@@ -1,12 +1,20 @@
 """Tests of what a process of our own does with itself."""
 
 import gc
+import resource
 import signal
 
+from incremental import Version
 from twisted.internet.testing import MemoryReactorClock
 from twisted.trial.unittest import SynchronousTestCase
 
-from lolly_tx.service.process import YOUNG_OBJECTS, hear_signals, settle_memory
+from lolly_tx.service.process import (
+    YOUNG_OBJECTS,
+    hear_signals,
+    leave_no_core,
+    require_versions,
+    settle_memory,
+)
 
 
 class MemoryTests(SynchronousTestCase):
@@ -64,3 +72,15 @@ class SignalTests(SynchronousTestCase):
         """SIGHUP ends nothing."""
         self.hear(lambda: None)
         self.installed[signal.SIGHUP](signal.SIGHUP, None)
+
+
+class SafetyTests(SynchronousTestCase):
+    def test_no_core(self):
+        """A crash leaves no image of the memory behind (S66)."""
+        leave_no_core()
+        self.assertEqual(resource.getrlimit(resource.RLIMIT_CORE), (0, 0))
+
+    def test_old_twisted(self):
+        """A Twisted with known holes is refused by name (S70)."""
+        self.assertEqual(require_versions(), "")
+        self.assertIn("26.4.0", require_versions(Version("Twisted", 26, 4, 0)))
