@@ -186,6 +186,7 @@ class Ejections:
         if node.ejection == "up":
             self.count += 1
         node.trial_lease = None
+        node.trials = 0
         node.ejected_at = now
         node.stats.ejections += 1
         self._set(node, "ejected", cause, now)

@@ -39,6 +39,11 @@ class Lease:
         """Not yet released."""
         return self._open
 
+    @property
+    def on_trial(self) -> bool:
+        """It is the one exchange that is to show whether its node is well again."""
+        return self.node.trial_lease is self
+
     def succeeded(
         self, now: float, status: int = 200, seconds: float | None = None
     ) -> None:

@@ -88,8 +88,8 @@ class Node:
     `in_flight`: leases not yet released. `room`: how many it may have at once. `weight`: the effective share
     (slow start lowers it). `ejected_until`: when the last ejection ends or ended (seconds, monotonic).
     `streak`: ejections in a row, for growth. `penalty`: the length proposed for the last one. `soft`: it asked
-    for it. `agent`: what it says of itself. `lame`: its check asked for no new clients. `listening`: someone wants
-    to hear of successes. `attentive`: someone wants to hear of releases.
+    for it. `trials`: good ones since then. `agent`: what it says of itself. `lame`: its check asked for no new
+    clients. `listening`: someone wants to hear of successes. `attentive`: someone wants to hear of releases.
     """
 
     __slots__ = (
@@ -108,6 +108,7 @@ class Node:
         "kind",
         "streak",
         "trial_lease",
+        "trials",
         "in_flight",
         "room",
         "weight",
@@ -141,6 +142,7 @@ class Node:
         self.ejected_until = 0.0
         self.penalty = 0.0
         self.kind: EjectionKind = "passive"
+        self.trials = 0
         self.streak = 0
         self.trial_lease: Lease | None = None
         self.in_flight = 0

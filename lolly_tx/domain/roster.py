@@ -37,6 +37,11 @@ LONGEST_SOFT_EJECTION = 300.0
 """Seconds; a Retry-After of a day would take a target out long after its reason is gone."""
 
 
+OUTLIER_TRIALS = 10
+"""Good trials in a row that bring an outlier back. One says nothing about a node that fails
+every other request; ten in a row come from it once in a thousand times."""
+
+
 class UnknownNode(LookupError):
     """The pool has no node of that id."""
 
@@ -129,7 +134,10 @@ class Roster(Recorder):
         # A node that came out for its server errors does not come back by one more of them.
         bad = node.kind == "outlier" and outcome.server_error
         if outcome.ok and not bad:
-            self.ejections.lift(node, "trial: succeeded", now)
+            node.trials += 1
+            needed = OUTLIER_TRIALS if node.kind == "outlier" else 1
+            if node.trials >= needed:
+                self.ejections.lift(node, "trial: succeeded", now)
             return
         asked = node.accrual.failed(now) if node.accrual is not None else None
         seconds = node.penalty if bad or not asked else asked

@@ -24,6 +24,7 @@ from twisted.python.failure import Failure
 
 from lolly_tx.domain.errors import (
     AllFull,
+    ConnectionReset,
     DownstreamGone,
     NoTarget,
     ProxyError,
@@ -439,18 +440,32 @@ class Exchange(Intake):
             self._cancel_hedge()
             if forwarder.hedging is not None and self.lease is not None:
                 forwarder.hedging.note(forwarder.now() - self.lease.started)
-        if status in forwarder.notable_statuses:
-            if status in forwarder.soft_statuses and self.lease is not None:
-                forwarder.soft_eject(self.lease.node, head)
-            if status in forwarder.retry_statuses:
-                if self._try_for_better(head, framing):
-                    return
+        if status >= 500 or status in forwarder.notable_statuses:
+            if self._unwelcome(head, framing):
+                return
         if self._held is not None:
             self._held.discard()
             self._held = None
         self._pass_on(head, framing)
 
-    def _try_for_better(self, head: ResponseHead, framing: int) -> bool:
+    def _unwelcome(self, head: ResponseHead, framing: int) -> bool:
+        """Whether another node is asked because of this answer's status."""
+        forwarder, lease = self.forwarder, self.lease
+        status = head.status
+        if lease is None:
+            return False
+        if status in forwarder.soft_statuses:
+            forwarder.soft_eject(lease.node, head)
+        if status in forwarder.retry_statuses:
+            return self._try_for_better(head, framing, status)
+        if status >= 500 and lease.on_trial:
+            # A trial is to harm nobody: its failure counts as a lost connection does.
+            return self._try_for_better(head, framing, ConnectionReset("failed trial"))
+        return False
+
+    def _try_for_better(
+        self, head: ResponseHead, framing: int, failure: ProxyError | int
+    ) -> bool:
         """Hold this answer back and ask another node; False: there is no other."""
         lease, client = self.lease, self.client
         if lease is None or client is None:
@@ -458,7 +473,7 @@ class Exchange(Intake):
         now = self.forwarder.now()
         tried = self.tried
         self.tried = (*tried, lease.node)
-        another = self._another(head.status, now)
+        another = self._another(failure, now)
         if another is None:
             self.tried = tried
             return False

@@ -185,9 +185,12 @@ class Journey:
             seconds = self.world.models[lease.node.id].retry_after(now)
             head: Any = _Head(status, seconds)
             forwarder.soft_eject(lease.node, head)
-        if status in forwarder.retry_statuses and self._try_for_better(
-            lease, status, now
-        ):
+        failure: ProxyError | int | None = None
+        if status in forwarder.retry_statuses:
+            failure = status
+        elif status >= 500 and lease.on_trial:
+            failure = ConnectionReset("failed trial")
+        if failure and self._try_for_better(lease, status, failure, now):
             return
         self._discard_held(now)
         self._deliver(lease, status, now)
@@ -204,11 +207,13 @@ class Journey:
                 self.door.take_cookie(line)
         self._over(status, now)
 
-    def _try_for_better(self, lease: Lease, status: int, now: float) -> bool:
+    def _try_for_better(
+        self, lease: Lease, status: int, failure: ProxyError | int, now: float
+    ) -> bool:
         """Hold this answer back and ask another node; False: there is no other."""
         tried = self.tried
         self.tried = (*tried, lease.node)
-        another = self._another(status, now)
+        another = self._another(failure, now)
         if another is None:
             self.tried = tried
             return False

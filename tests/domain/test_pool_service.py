@@ -221,6 +221,23 @@ class OutlierTests(SynchronousTestCase):
         lease.succeeded(until, 500)
         lease.release(until)
         self.assertEqual((b.ejection, b.ejected_until), ("ejected", until + 30.0))
+
+    def test_lucky_trial(self) -> None:
+        """Nor does one lucky trial bring it back: it takes ten good ones in a row."""
+        pool = pool_of(*"abc", outliers=OutlierLimits(), accrual=None)
+        self.run_traffic(pool, "b", 6, 0.0)
+        b = pool.nodes["b"]
+        others = [pool.nodes["a"], pool.nodes["c"]]
+        until = b.ejected_until
+        succeed(pool, until, 9, tried=others)
+        self.assertEqual(b.ejection, "trial")
+        lease = pool.acquire(until, tried=others)
+        self.assertTrue(lease.on_trial)
+        lease.succeeded(until, 500)
+        lease.release(until)
+        self.assertEqual(b.ejection, "ejected")
+        succeed(pool, until + 30.0, 9, tried=others)
+        self.assertEqual(b.ejection, "trial")
         succeed(pool, until + 30.0, tried=others)
         self.assertEqual(b.ejection, "up")
 

@@ -6,6 +6,7 @@ from email.utils import formatdate
 
 from twisted.internet.error import ConnectionRefusedError
 
+from lolly_tx.domain.errors import ConnectFailed
 from tests.proxy.configured import ABC, ask, backend_of, configured
 from tests.proxy.world import GET, OK, Line, World, WorldTestCase, answer, get, post
 
@@ -525,3 +526,25 @@ class AdmissionTests(WorldTestCase):
             client.send(GET)
             client.reset()
         self.assertEqual(self.refused(world, 60, answer(b"no", 404)), 0)
+
+
+class TrialTests(WorldTestCase):
+    def test_costs_nothing(self) -> None:
+        """A 500 of a node on trial goes to nobody: another node is asked."""
+        world = configured(self, "", "ab")
+        a, b = world.pool.nodes.values()
+        for _ in range(3):
+            lease = world.pool.acquire(0.0, tried=[b])
+            lease.failed(0.0, ConnectFailed("connection refused"))
+            lease.release(0.0)
+        world.pass_time(60.1)
+        self.assertEqual(a.ejection, "ejected")
+        b.room = 0  # the next one is for the trial
+        client = world.client()
+        client.send(GET)
+        backend = world.accept("a")
+        self.assertEqual(a.ejection, "trial")
+        b.room = 10
+        backend.send(answer(b"ill", 500))
+        world.accept("b").send(OK)
+        self.assertEqual(client.take(), OK)
