@@ -399,7 +399,9 @@ class Http1Client:
         block = head.block
         end = head.end
         status = head.status
-        self._keep = self._sent_all and head.keep_alive
+        self._keep = self._sent_all and bool(
+            head.keep_alive if block.connection else head.version
+        )
         if self._is_head or status == 204 or status == 304:
             self._state = _LENGTH
             self._left = 0

@@ -263,8 +263,9 @@ class Http1Server(AnsweringDoor):
         acceptor = self.acceptor
         self.requests += 1
         self._version = head.version
+        # Most requests have no Connection field: then the version alone says it.
         self._keep = (
-            head.keep_alive
+            bool(head.keep_alive if head.block.connection else head.version)
             and not acceptor.draining
             and self.requests != acceptor.requests_per_connection
         )

@@ -83,7 +83,7 @@ class TLSTransport(SocketTransport):
         self._ssl = SSL.Connection(server.tls_context, sock)
         self._ssl.set_accept_state()
         # The class mixed into is a stock Server, whose arguments these are.
-        super().__init__(sock, protocol, client, server, *rest)  # type: ignore[call-arg]
+        super().__init__(sock, protocol, client, server, *rest)
 
     def getHandle(self) -> Any:
         """The OpenSSL connection."""

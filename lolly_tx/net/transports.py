@@ -118,6 +118,13 @@ class SocketTransport(tcp.Connection):
     _reads_to: Diversion | None = None
     _writes_to: Diversion | None = None
 
+    def __init__(self, *args: Any, **named: Any) -> None:
+        # What `write` looks at, on the instance: there it is found three times as fast.
+        self.disconnecting = self._writeDisconnecting = self._aborting = False
+        self.TLS = False
+        self.dataBuffer = b""
+        super().__init__(*args, **named)
+
     # -- writing
 
     def write(self, data: bytes) -> None:

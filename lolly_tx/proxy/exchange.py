@@ -203,9 +203,13 @@ class Exchange(Intake):
         head = self.head
         node = self.node
         assert node is not None
+        if self._replay or head.block.chunked:
+            data = self.request_bytes(node)
+        else:
+            data = self.forwarder.render(self, node)
         client.send(
             self,
-            self.request_bytes(node),
+            data,
             complete=self._complete,
             is_head=head.method == b"HEAD",
             upgrade=bool(head.block.upgrade),
