@@ -8,6 +8,9 @@ One exchange at a time. A connection goes back to the idle ones of its `Upstream
 the response was complete, both sides mean to keep it, and no byte came that nobody asked
 for.
 
+Longer than most modules, because the states above belong to one connection: what is sent,
+read, relayed and timed all decides whether it may be used again.
+
 May import: wire, domain.errors, net. Used by: net.upstream (makes them), proxy.
 """
 

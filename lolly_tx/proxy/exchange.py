@@ -10,6 +10,9 @@ a request. Between them are plain calls; a Deferred exists only while connecting
 classes, one concern each: `Delivery` passes the response on, `Intake` the request, and
 `Exchange` makes the attempts.
 
+Longer than most modules, because every way an attempt can end (refused, late, reset,
+beaten, unwelcome, given up by the client) is a step of the one machine above.
+
 May import: domain, wire, net, proxy. Used by: proxy.forward.
 """
 
