@@ -8,6 +8,7 @@ import time
 
 from tests.system.faults.client import HttpClient, Tally, numbered, steady_load
 from tests.system.faults.figures import Findings, Size, scenario
+from tests.system.faults.front import Front, tls_front
 from tests.system.faults.origin import BIG_PIECE
 from tests.system.faults.process import pool_config, running_origins
 from tests.system.faults.watched import watched_proxy
@@ -18,18 +19,24 @@ MIB = 1 << 20
 @scenario("L13", "slow readers on both sides")
 async def l13(found: Findings, size: Size) -> None:
     """A slow side slows the fast one; nothing piles up, and others do not notice."""
+    await _slow_sides(found, size, Front())
+    await _slow_sides(found, size, tls_front())
+
+
+async def _slow_sides(found: Findings, size: Size, front: Front) -> None:
     seconds = size.pick(2.0, 8.0, 30.0)
     each_way = size.pick(5, 20, 20)
     tally = Tally()
     with running_origins(1) as origins:
         # What is in the kernel's buffers keeps slow uploads going at the end.
         config = pool_config(origins, rest='[timeouts]\nshutdown = "1s"\n')
-        async with watched_proxy(found, config) as proxy:
+        config = front.in_config(config)
+        async with watched_proxy(found, config, files=front.files) as proxy:
             until = time.monotonic() + seconds + 1
 
             async def down() -> int:
                 reader, writer = await asyncio.open_connection(
-                    "127.0.0.1", proxy.port, limit=8192
+                    "127.0.0.1", proxy.port, limit=8192, **front.options
                 )
                 writer.write(b"GET /big/%d HTTP/1.1\r\nHost: t\r\n\r\n" % (1 << 30))
                 taken = 0
@@ -40,7 +47,9 @@ async def l13(found: Findings, size: Size) -> None:
                 return taken
 
             async def up() -> int:
-                _, writer = await asyncio.open_connection("127.0.0.1", proxy.port)
+                _, writer = await asyncio.open_connection(
+                    "127.0.0.1", proxy.port, **front.options
+                )
                 writer.write(
                     b"POST /slow/102400 HTTP/1.1\r\nHost: t\r\n"
                     b"Content-Length: %d\r\n\r\n" % (1 << 30)
@@ -71,13 +80,16 @@ async def l13(found: Findings, size: Size) -> None:
                 rate=50,
                 seconds=seconds,
                 connections=4,
+                options=front.options,
             )
             grown = (proxy.reading().rss_kib - base) / 1024
             moved = await asyncio.gather(*transfers)
-    found.note("taken by slow readers MiB", f"{sum(moved[:each_way]) / MIB:.1f}")
-    found.most("RSS per transfer", grown / (2 * each_way), 1, " MiB")
-    found.equal("others failed", tally.why() or 0, 0)
-    found.soon("others p99", tally.at(0.99), 100, " ms")
+    found.note(
+        f"{front.word}taken by slow readers MiB", f"{sum(moved[:each_way]) / MIB:.1f}"
+    )
+    found.most(f"{front.word}RSS per transfer", grown / (2 * each_way), 1, " MiB")
+    found.equal(f"{front.word}others failed", tally.why() or 0, 0)
+    found.soon(f"{front.word}others p99", tally.at(0.99), 100, " ms")
 
 
 @scenario("L14", "large bodies both ways")

@@ -6,7 +6,8 @@ import asyncio
 import collections
 import random
 import time
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping
+from types import MappingProxyType
 from typing import Any
 
 import attrs
@@ -16,6 +17,9 @@ from tests.system.faults.origin import body_of
 
 LATE_SECONDS = 2.0
 """An answer that takes longer is a failure."""
+
+NO_OPTIONS: Mapping[str, Any] = MappingProxyType({})
+"""Of `loop.create_connection`, for a plain connection."""
 
 _FAILURES = (OSError, EOFError, ValueError, TimeoutError, asyncio.LimitOverrunError)
 
@@ -59,16 +63,19 @@ class Response:
 class HttpClient:
     """One connection at a time to `port`; opened again when it was closed."""
 
-    def __init__(self, port: int, limit: int = 1 << 20) -> None:
+    def __init__(
+        self, port: int, limit: int = 1 << 20, options: Mapping[str, Any] = NO_OPTIONS
+    ) -> None:
         self.port = port
         self.reader: asyncio.StreamReader | None = None
         self.writer: asyncio.StreamWriter | None = None
         self._limit = limit
+        self._options = options
 
     async def open(self) -> None:
         """Connect."""
         self.reader, self.writer = await asyncio.open_connection(
-            "127.0.0.1", self.port, limit=self._limit
+            "127.0.0.1", self.port, limit=self._limit, **self._options
         )
 
     def close(self) -> None:
@@ -166,13 +173,14 @@ async def steady_load(
     seconds: float,
     connections: int,
     until: asyncio.Event | None = None,
+    options: Mapping[str, Any] = NO_OPTIONS,
 ) -> None:
     """`rate` requests a second over keep-alive connections, each answer checked."""
     started = time.monotonic()
     numbers = iter(range(1 << 30))
 
     async def work(which: int) -> None:
-        client = HttpClient(port)
+        client = HttpClient(port, options=options)
         due = started + which / rate
         step = connections / rate
         while due < started + seconds and not (until and until.is_set()):

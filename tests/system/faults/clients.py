@@ -6,12 +6,9 @@ import asyncio
 import contextlib
 import random
 import socket
-import ssl
 import time
 from collections.abc import AsyncIterator
 from typing import Any
-
-import trustme
 
 from tests.system.faults.backends import origin_stats
 from tests.system.faults.client import (
@@ -23,6 +20,7 @@ from tests.system.faults.client import (
     steady_load,
 )
 from tests.system.faults.figures import Findings, Size, scenario
+from tests.system.faults.front import Front, tls_front
 from tests.system.faults.process import (
     ProxyProcess,
     pool_config,
@@ -163,36 +161,24 @@ async def l05(found: Findings, size: Size) -> None:
     found.soon("reclaimed after", after, 1.5 + 2 + 1, " s")
 
 
-async def _idle(found: Findings, size: Size, count: int, kib: float, tls: bool) -> None:
-    word = "TLS " if tls else ""
-    options: dict[str, Any] = {}
-    files = {}
-    listener = ""
-    if tls:
-        authority = trustme.CA()
-        issued = authority.issue_cert("localhost")
-        files["site.pem"] = issued.private_key_and_cert_chain_pem.bytes()
-        context = ssl.create_default_context()
-        authority.configure_trust(context)
-        options = {"ssl": context, "server_hostname": "localhost"}
-        listener = 'tls.certificate = "site.pem"\n'
+async def _idle(
+    found: Findings, size: Size, count: int, kib: float, front: Front
+) -> None:
     rest = '[limits]\nconnections = 20000\n[timeouts]\nkeepalive = "120s"\n'
     with running_origins(1) as origins:
-        config = pool_config(origins, rest=rest).replace(
-            "[[route]]", f"{listener}[[route]]"
-        )
-        async with watched_proxy(found, config, files=files) as proxy:
-            async with held_many(20, proxy.port, GET, answered=True, **options):
+        config = front.in_config(pool_config(origins, rest=rest))
+        async with watched_proxy(found, config, files=front.files) as proxy:
+            async with held_many(20, proxy.port, GET, answered=True, **front.options):
                 await asyncio.sleep(0.5)
             base = proxy.reading().rss_kib
             async with held_many(
-                count, proxy.port, GET, answered=True, **options
+                count, proxy.port, GET, answered=True, **front.options
             ) as held:
                 await asyncio.sleep(0.5)
                 grown = proxy.reading().rss_kib - base
                 idle = await proxy.idle_cpu(3)
                 tally = Tally()
-                if not tls:
+                if not front.options:
                     await steady_load(
                         proxy.port,
                         tally,
@@ -202,11 +188,11 @@ async def _idle(found: Findings, size: Size, count: int, kib: float, tls: bool) 
                         connections=8,
                     )
                 lost = sum(each.closed is not None for each in held)
-    found.note(f"{word}connections", count)
-    found.equal(f"{word}closed", lost, 0)
-    found.most(f"{word}RSS each", grown / count, kib, " KiB")
-    found.most(f"{word}idle CPU", 100 * idle, 3, " %")
-    if not tls:
+    found.note(f"{front.word}connections", count)
+    found.equal(f"{front.word}closed", lost, 0)
+    found.most(f"{front.word}RSS each", grown / count, kib, " KiB")
+    found.most(f"{front.word}idle CPU", 100 * idle, 3, " %")
+    if not front.options:
         found.equal("failed", tally.why() or 0, 0)
         found.soon("new requests p99", tally.at(0.99), 50, " ms")
 
@@ -214,9 +200,9 @@ async def _idle(found: Findings, size: Size, count: int, kib: float, tls: bool) 
 @scenario("L07", "idle keep-alive connections")
 async def l07(found: Findings, size: Size) -> None:
     """An idle connection costs little memory and no CPU."""
-    await _idle(found, size, size.pick(300, 9500, 9500), 20, False)
+    await _idle(found, size, size.pick(300, 9950, 9950), 20, Front())
     if size.level:
-        await _idle(found, size, size.pick(50, 1000, 3000), 90, True)
+        await _idle(found, size, size.pick(50, 1000, 3000), 90, tls_front())
 
 
 @scenario("L08", "slow heads, slow bodies and slow readers")
@@ -406,20 +392,18 @@ async def _abort_at(
 async def l16(found: Findings, size: Size) -> None:
     """Nothing of an aborted exchange stays."""
     each_stage = size.pick(20, 300, 10000)
-    authority = trustme.CA()
-    issued = authority.issue_cert("localhost")
-    files = {"site.pem": issued.private_key_and_cert_chain_pem.bytes()}
+    front = tls_front()
     with socket.socket() as sock:
         sock.bind(("127.0.0.1", 0))
         tls_port = sock.getsockname()[1]
     rest = (
         f'[listener.tls]\nendpoint = "tcp:{tls_port}:interface=127.0.0.1"\n'
-        'tls.certificate = "site.pem"\n'
+        f"{front.listener}"
     )
     chance = random.Random(size.seed)
     with running_origins(1) as origins:
         config = pool_config(origins, rest=rest)
-        async with watched_proxy(found, config, files=files) as proxy:
+        async with watched_proxy(found, config, files=front.files) as proxy:
             await full_load(
                 proxy.port, Tally(), numbered("w", 10), requests=200, connections=32
             )
