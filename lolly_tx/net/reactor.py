@@ -17,9 +17,9 @@ May import: nothing of ours. Used by: twisted/plugins (the `lolly` reactor), lol
 from __future__ import annotations
 
 import errno
-import sys
 import time
 from types import FrameType
+from typing import Any
 
 from twisted.internet.epollreactor import EPOLLIN, EPOLLOUT, EPollReactor
 from twisted.internet.main import installReactor
@@ -33,7 +33,6 @@ EVENTS_AT_ONCE = 512
 Twisted asks for one per connection: with 10,000 idle ones that is 120 KB a round. What
 does not fit is first in the next round."""
 
-_READ = EPOLLIN
 _BOTH = EPOLLIN | EPOLLOUT
 
 
@@ -62,28 +61,39 @@ class LollyReactor(EPollReactor):
             selectable = selectables.get(fd)
             if selectable is None:
                 continue
-            if event & ~_BOTH:
-                callWithLogger(selectable, self._doReadOrWrite, selectable, fd, event)
-                continue
-            reading = False
-            why = None
-            try:
-                if event & _READ:
-                    reading = True
+            if event == EPOLLIN:
+                try:
                     why = selectable.doRead()
-                if event != _READ and not why:
-                    reading = False
-                    why = selectable.doWrite()
-            except BaseException:
-                # As in Twisted, even SystemExit only ends the connection it came from.
-                why = sys.exc_info()[1]
-                self._log.failure(
-                    "{selectable} failed; disconnecting it", selectable=selectable
-                )
-            if why:
-                self._disconnectSelectable(selectable, why, reading)
+                except BaseException as error:
+                    why = self._failed(selectable, error)
+                if why:
+                    self._disconnectSelectable(selectable, why, True)
+            elif event & ~_BOTH:
+                callWithLogger(selectable, self._doReadOrWrite, selectable, fd, event)
+            else:
+                self._write(selectable, event)
 
     doIteration = doPoll
+
+    def _write(self, selectable: Any, event: int) -> None:
+        """Serve one that is writable, and perhaps readable as well."""
+        reading = bool(event & EPOLLIN)
+        try:
+            why = selectable.doRead() if reading else None
+            if not why:
+                reading = False
+                why = selectable.doWrite()
+        except BaseException as error:
+            why = self._failed(selectable, error)
+        if why:
+            self._disconnectSelectable(selectable, why, reading)
+
+    def _failed(self, selectable: Any, error: BaseException) -> BaseException:
+        """As in Twisted, even SystemExit only ends the connection it came from."""
+        self._log.failure(
+            "{selectable} failed; disconnecting it", selectable=selectable
+        )
+        return error
 
     def sigTerm(self, number: int, frame: FrameType | None = None) -> None:
         """Stop in good order. The process then exits with 0.
