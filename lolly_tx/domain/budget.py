@@ -23,7 +23,7 @@ class RetryBudget:
 
     __slots__ = (
         "_earned",
-        "_from",
+        "_until",
         "_now_requests",
         "_now_spent",
         "_slots",
@@ -49,7 +49,7 @@ class RetryBudget:
         self._slots: deque[tuple[float, int, int]] = deque()
         self._earned = self._spent = 0
         self._now_requests = self._now_spent = 0
-        self._from = float("-inf")
+        self._until = float("-inf")
 
     def __repr__(self) -> str:
         return f"<RetryBudget {self.share:g} + {self.floor:g}/s, {self.spent} spent>"
@@ -57,13 +57,13 @@ class RetryBudget:
     def request(self, now: float) -> None:
         """A request came in (its first attempt is free)."""
         self.requests += 1
-        if now >= self._from + 1.0:
+        if now >= self._until:
             self._turn(now)
         self._now_requests += 1
 
     def withdraw(self, now: float) -> bool:
         """One extra attempt, if the budget has it."""
-        if now >= self._from + 1.0:
+        if now >= self._until:
             self._turn(now)
         if self._spent + self._now_spent + 1 > self._allowed():
             self.refused += 1
@@ -79,7 +79,7 @@ class RetryBudget:
 
     def balance(self, now: float) -> float:
         """Extra attempts left at `now`."""
-        if now >= self._from + 1.0:
+        if now >= self._until:
             self._turn(now)
         return max(0.0, self._allowed() - self._spent - self._now_spent)
 
@@ -97,12 +97,12 @@ class RetryBudget:
         """Close the slot of the last second and drop those older than the span."""
         slots = self._slots
         if self._now_requests or self._now_spent:
-            slots.append((self._from, self._now_requests, self._now_spent))
+            slots.append((self._until, self._now_requests, self._now_spent))
             self._earned += self._now_requests
             self._spent += self._now_spent
             self._now_requests = self._now_spent = 0
-        while slots and slots[0][0] <= now - SPAN:
+        while slots and slots[0][0] <= now - SPAN + 1.0:
             _, requests, spent = slots.popleft()
             self._earned -= requests
             self._spent -= spent
-        self._from = now
+        self._until = now + 1.0

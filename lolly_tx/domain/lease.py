@@ -65,6 +65,22 @@ class Lease:
         if node.listening:
             node.pool.lease_succeeded(self, status, seconds, now)
 
+    def ended(self, now: float, status: int) -> None:
+        """`succeeded` and `release` in one: the whole answer came at `now`."""
+        node = self.node
+        if self._judged or node.listening or node.attentive:
+            self.succeeded(now, status)
+            self.release(now)
+            return
+        self._judged = True
+        self._open = False
+        stats = node.stats
+        if status >= 500:
+            stats.errors += 1
+        stats.successes += 1
+        stats.latency_sum += now - self.started
+        node.in_flight -= 1
+
     def failed(self, now: float, error: ProxyError) -> None:
         """The attempt ended with `error`; it is held against the node only if `error.blames`."""
         if self._judged:

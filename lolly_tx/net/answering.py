@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from lolly_tx.domain.errors import Shutdown
 from lolly_tx.net.deadlines import NEVER
-from lolly_tx.net.doors import CLOSE, STREAM, RequestSink
+from lolly_tx.net.doors import CLOSE, LENGTH, STREAM, RequestSink
 from lolly_tx.net.splice import Relay
 from lolly_tx.wire.chunked import ChunkDecoder, encode_chunk, last_chunk
 
@@ -129,6 +129,17 @@ class AnsweringDoor:
             fields += b"Connection: keep-alive\r\n"
         self._out = b"HTTP/1.1 %d %b%b\r\n" % (status, reason, fields)
 
+    def answer(self, status: int, reason: bytes, fields: bytes, body: bytes) -> None:
+        """The whole response, whose end the fields tell."""
+        if not self._keep or not self._version or self._state != ANSWER:
+            self.start(status, reason, fields, LENGTH)
+            if body:
+                self.write(body)
+            self.finish()
+            return
+        self.transport.write(b"HTTP/1.1 %d %b%b\r\n%b" % (status, reason, fields, body))
+        self._answered()
+
     def interim(self, status: int, reason: bytes, fields: bytes) -> None:
         """Pass on a 1xx response, unless the client is too old to know them."""
         if self._version == 1 and not self._started:
@@ -157,6 +168,10 @@ class AnsweringDoor:
         if out:
             self.transport.write(out)
             self._out = b""
+        self._answered()
+
+    def _answered(self) -> None:
+        """All of the response is written: close, or go on with the next request."""
         self.exchange = None
         if not self._keep or (self._no_more and not self._pending):
             self._close()

@@ -44,7 +44,7 @@ from lolly_tx.net.transports import pending_bytes
 from lolly_tx.net.tunnel import Tunnel
 from lolly_tx.wire.chunked import ChunkDecoder
 from lolly_tx.wire.errors import BadMessage
-from lolly_tx.wire.http1 import ResponseHead
+from lolly_tx.wire.http1 import RequestHead, ResponseHead
 
 if TYPE_CHECKING:  # pragma: no cover
     from lolly_tx.net.upstream import Upstream
@@ -179,15 +179,14 @@ class Http1Client:
         """Bytes from the backend."""
         upstream = self.upstream
         state = self._state
-        if state == _LENGTH:
-            self.deadline = upstream.now() + upstream.limits.read
-            self._read_length(data)
-        elif state == _HEAD:
-            self.deadline = upstream.now() + upstream.limits.read
+        if state == _HEAD:
             if self._pending:
                 self._read_head(self._pending + data, len(self._pending))
             else:
                 self._read_head(data)
+        elif state == _LENGTH:
+            self.deadline = upstream.now() + upstream.limits.read
+            self._read_length(data)
         elif state == _CHUNKED:
             self.deadline = upstream.now() + upstream.limits.read
             self._read_chunks(data)
@@ -275,26 +274,23 @@ class Http1Client:
     def send(
         self,
         exchange: ResponseSink,
+        head: RequestHead,
         data: bytes,
-        *,
         complete: bool,
-        is_head: bool,
-        upgrade: bool,
+        now: float,
     ) -> None:
-        """Send a request's head, with as much of its body as is at hand.
+        """Send a request: `data` is `head`, rendered, and what there is of its body.
 
-        `complete`: that is all of it. `is_head`: the response has no body. `upgrade`: a
-        101 is a proper answer.
+        `complete`: that is all of it.
         """
-        upstream = self.upstream
         self.exchange = exchange
         self.served += 1
         self._state = _HEAD
-        self._is_head = is_head
-        self._upgrade = upgrade
+        self._is_head = head.method == b"HEAD"
+        self._upgrade = not head.plain and bool(head.block.upgrade)
         self._interim = 0
         self._sent_all = complete
-        self.deadline = upstream.now() + upstream.limits.read if complete else NEVER
+        self.deadline = now + self.upstream.limits.read if complete else NEVER
         self.transport.write(data)
 
     def write(self, data: bytes) -> None:
@@ -363,6 +359,7 @@ class Http1Client:
     def _read_head(self, data: bytes, seen: int = 0) -> None:
         """Read heads from `data`; `seen` bytes of it have been looked at before."""
         upstream = self.upstream
+        now = upstream.now()
         while True:
             try:
                 head = upstream.reader.read(data, seen)
@@ -372,7 +369,13 @@ class Http1Client:
                 return
             if head is None:
                 self._pending = data
+                self.deadline = now + upstream.limits.read
                 return
+            if len(data) == head.whole and self._sent_all and not self._is_head:
+                exchange = self.exchange
+                body = data[head.end :]
+                if exchange is not None and exchange.response_whole(head, body, now):
+                    return
             if head.status >= 200:
                 break
             data = data[head.end :]
@@ -393,6 +396,7 @@ class Http1Client:
             if self.exchange is not exchange:
                 return
         self._pending = b""
+        self.deadline = now + upstream.limits.read
         self._begin_body(head, data)
 
     def _begin_body(self, head: ResponseHead, data: bytes) -> None:
@@ -492,11 +496,21 @@ class Http1Client:
                 self._paused = False
                 self.transport.resumeProducing()
             self._state = _IDLE
-            self.upstream.give_back(self)
+            self.upstream.give_back(self, self.upstream.now())
         else:
             self._close()
         if exchange is not None:
             exchange.response_end(trailers)
+
+    def answered(self, now: float) -> None:
+        """The exchange has taken a whole response: the connection is free."""
+        self.exchange = None
+        self._pending = b""
+        if self._paused:
+            self._paused = False
+            self.transport.resumeProducing()
+        self._state = _IDLE
+        self.upstream.give_back(self, now)
 
     def _switch(self, head: ResponseHead, data: bytes) -> None:
         exchange = self.exchange

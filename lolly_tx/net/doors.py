@@ -5,6 +5,9 @@
     exchange --- send, write, finish, cancel ------------------>  door out
     exchange <-- response_head, response_data, response_end, upstream_failed --  door out
 
+What comes in one piece takes one call: `response_whole` from the door out, `answer` to the
+door in.
+
 Both ways there are plain calls, never a Deferred. `pause_*` and `resume_*` carry
 back-pressure: who cannot take more pauses the other side's reading.
 
@@ -50,6 +53,9 @@ class DoorIn(Protocol):
 
     def start(self, status: int, reason: bytes, fields: bytes, framing: int) -> None:
         """Begin the response. `fields`: CRLF, then lines that each end with CRLF."""
+
+    def answer(self, status: int, reason: bytes, fields: bytes, body: bytes) -> None:
+        """The whole response, whose end the fields tell: `start`, `write` and `finish` in one."""
 
     def interim(self, status: int, reason: bytes, fields: bytes) -> None:
         """Pass on a 1xx response."""
@@ -118,6 +124,13 @@ class ResponseSink(Protocol):
 
     def response_interim(self, head: ResponseHead) -> None:
         """A 1xx other than 101."""
+
+    def response_whole(self, head: ResponseHead, body: bytes, now: float) -> bool:
+        """A plain response (`head.whole`) has come in one piece.
+
+        Taken: the sink has called `answered` on the door out. False: nothing was done, and
+        the response is delivered step by step.
+        """
 
     def response_head(self, head: ResponseHead, framing: int) -> None:
         """The final head."""

@@ -248,8 +248,7 @@ class Http1Server(AnsweringDoor):
                     self._state = HEAD
                     self.deadline = acceptor.now() + acceptor.timeouts.head
                 break
-            rest = data[head.end :] if head.end != len(data) else b""
-            self._begin(head, rest)
+            self._begin(head, data[head.end :] if head.end != len(data) else b"")
             if self._state != IDLE:
                 break
             # Answered on the spot. Go on with what came behind it.
@@ -263,16 +262,15 @@ class Http1Server(AnsweringDoor):
         acceptor = self.acceptor
         self.requests += 1
         self._version = head.version
-        # Most requests have no Connection field: then the version alone says it.
+        self._started = self._chunking = False
+        block = head.block
+        plain = head.plain
         self._keep = (
-            bool(head.keep_alive if head.block.connection else head.version)
+            (plain or head.keep_alive)
             and not acceptor.draining
             and self.requests != acceptor.requests_per_connection
         )
-        self._started = False
-        self._chunking = False
-        block = head.block
-        if not block.chunked and not block.length:
+        if plain or (not block.chunked and not block.length):
             self._state = ANSWER
             self.deadline = NEVER
             self._pending = rest
@@ -408,7 +406,7 @@ class Http1Server(AnsweringDoor):
     def forwarding(self, head: RequestHead) -> bytes:
         """The forwarding lines; the same as last time unless the host differs."""
         block = head.block
-        if block.forwarded:
+        if not head.plain and block.forwarded:
             return self.acceptor.forwarding(self.client, self.secure, head)
         if block.host != self._forwarding_host:
             self._forwarding_host = block.host

@@ -74,7 +74,9 @@ class Upstream:
         self.open = 0
         self.connects = 0
         self._idle: deque[Http1Client] = deque()
-        self._closed = False
+        self._room = limits.idle
+        self._idle_seconds = limits.idle_timeout or NEVER
+        self._ageing = bool(limits.requests or limits.lifetime)
 
     def doStart(self) -> None:
         """Nothing to do."""
@@ -106,20 +108,20 @@ class Upstream:
         connecting: Deferred[Any] = self.endpoint.connect(self)
         return connecting
 
-    def give_back(self, client: Http1Client) -> None:
+    def give_back(self, client: Http1Client, now: float) -> None:
         """Keep `client` for another exchange, unless it is old or one too many."""
-        limits = self.limits
-        now = self.now()
-        if (
-            self._closed
-            or len(self._idle) >= limits.idle
-            or (limits.requests and client.served >= limits.requests)
-            or (limits.lifetime and now - client.born >= limits.lifetime)
-        ):
+        idle = self._idle
+        if len(idle) >= self._room or (self._ageing and self._is_old(client, now)):
             client.retire()
             return
-        client.deadline = now + limits.idle_timeout if limits.idle_timeout else NEVER
-        self._idle.append(client)
+        client.deadline = now + self._idle_seconds
+        idle.append(client)
+
+    def _is_old(self, client: Http1Client, now: float) -> bool:
+        limits = self.limits
+        return bool(limits.requests and client.served >= limits.requests) or bool(
+            limits.lifetime and now - client.born >= limits.lifetime
+        )
 
     def forget(self, client: Http1Client) -> None:
         """An idle connection is closing."""
@@ -135,6 +137,6 @@ class Upstream:
 
     def close(self) -> None:
         """Close the idle connections, and keep none from now on."""
-        self._closed = True
+        self._room = 0
         while self._idle:
             self._idle.pop().retire()

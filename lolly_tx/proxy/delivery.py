@@ -108,13 +108,20 @@ class Delivery:
             fields += b"Content-Length: %d\r\n" % (block.length or 0)
         if not block.date:
             fields += self.forwarder.date_line()
+        if self.forwarder.marking:
+            fields += self._marks(head)
+        self.door.start(status, head.reason, fields, framing)
+
+    def _marks(self, head: ResponseHead) -> bytes:
+        """The lines we add: Via, and the cookie that binds a client."""
+        marks = b""
         via = self.forwarder.via
         if via:
-            fields += via[head.version]
+            marks = via[head.version]
         sticky = self.forwarder.sticky
         if sticky is not None and self.node is not None:
-            fields += sticky.set_cookie(self.head, self.node, self.door.secure)
-        self.door.start(status, head.reason, fields, framing)
+            marks += sticky.set_cookie(self.head, self.node, self.door.secure)
+        return marks
 
     def response_data(self, data: bytes) -> None:
         """Body bytes from the backend."""

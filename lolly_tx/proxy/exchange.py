@@ -110,18 +110,26 @@ class Exchange(Intake):
     def begin(self) -> None:
         """Make the first attempt, or wait for room."""
         forwarder = self.forwarder
+        started = self.started
+        self.door.exchange = self
+        forwarder.in_flight += 1
+        if forwarder.budget is not None:
+            forwarder.budget.request(started)
         if not forwarder.plain and not self._may_begin(forwarder):
             return
         try:
-            lease = forwarder.acquire(self, self.started)
+            if forwarder.keyless:
+                lease = forwarder.pool.acquire(started)
+            else:
+                lease = forwarder.acquire(self, started)
         except NoTarget as error:
             room = forwarder.room
             if room is not None and isinstance(error, AllFull):
-                self._wait(room, self.started)
+                self._wait(room, started)
             else:
                 self.refused(error)
             return
-        self.attempt(lease)
+        self.attempt(lease, started)
 
     def _may_begin(self, forwarder: Forwarder) -> bool:
         """Let the clock run, where there is one; False: refused, or behind others."""
@@ -151,7 +159,7 @@ class Exchange(Intake):
         """Waited for room in vain."""
         self._give_up(AllFull("every target stayed full"))
 
-    def attempt(self, lease: Lease) -> None:
+    def attempt(self, lease: Lease, now: float) -> None:
         """Make one attempt."""
         self.lease = lease
         self.node = node = lease.node
@@ -162,10 +170,10 @@ class Exchange(Intake):
                 self._set_try_deadline()
             if forwarder.hedging is not None and self.attempts == 1 and self._complete:
                 self._hedge = forwarder.hedging.consider(self)
-        upstream = forwarder.upstream(node)
+        upstream = forwarder.upstreams.get(node) or forwarder.upstream(node)
         client = upstream.take(self.head.method not in IDEMPOTENT)
         if client is not None:
-            self._send(client)
+            self._send(client, now)
         else:
             self._connect(upstream, lease)
 
@@ -184,7 +192,7 @@ class Exchange(Intake):
             client.cancel()
         else:
             self._connecting = None
-            self._send(client)
+            self._send(client, self.forwarder.now())
 
     def _eb_connect(self, failure: Failure, lease: Lease) -> None:
         if self.lease is not lease:  # given up; what connects now is another attempt's
@@ -200,23 +208,17 @@ class Exchange(Intake):
         self._cancel()
         self._give_up(ProxyError("internal"))
 
-    def _send(self, client: Http1Client) -> None:
+    def _send(self, client: Http1Client, now: float) -> None:
         """Send the head and what there is of the body."""
         self.client = client
         head = self.head
         node = self.node
         assert node is not None
-        if self._replay or head.block.chunked:
-            data = self.request_bytes(node)
-        else:
+        if head.plain:
             data = self.forwarder.render(self, node)
-        client.send(
-            self,
-            data,
-            complete=self._complete,
-            is_head=head.method == b"HEAD",
-            upgrade=bool(head.block.upgrade),
-        )
+        else:
+            data = self.request_bytes(node)
+        client.send(self, head, data, self._complete, now)
         if not self._complete:
             if self._door_paused:
                 self._door_paused = False
@@ -244,7 +246,7 @@ class Exchange(Intake):
         if another is None:
             self._give_up(error)
         else:
-            self._resume(another)
+            self._resume(another, now)
 
     def _another(self, failure: ProxyError | int, now: float) -> Lease | None:
         """The lease for another attempt after `failure`, if one may be made."""
@@ -272,12 +274,12 @@ class Exchange(Intake):
         forwarder.retries += 1
         return lease
 
-    def _resume(self, lease: Lease) -> None:
+    def _resume(self, lease: Lease, now: float) -> None:
         """Make the next attempt: the first other node at once, later ones after a wait."""
         self._cancel_hedge()
         delay = self.forwarder.pause_before(self.attempts)
         if not delay:
-            self.attempt(lease)
+            self.attempt(lease, now)
             return
         self.lease = lease
         if self.forwarder.timed:  # the time of a try does not run before it
@@ -286,7 +288,7 @@ class Exchange(Intake):
 
     def _after_pause(self, lease: Lease) -> None:
         self._pause = None
-        self.attempt(lease)
+        self.attempt(lease, self.forwarder.now())
 
     def _drop_attempt(self, now: float | None = None) -> None:
         """Let go of the lease and the connection of an attempt."""
@@ -438,6 +440,30 @@ class Exchange(Intake):
             self._continued = True
         super().response_interim(head)
 
+    def response_whole(self, head: ResponseHead, body: bytes, now: float) -> bool:
+        """The answer in one piece: the common end of an exchange, in one go."""
+        forwarder, lease, client = self.forwarder, self.lease, self.client
+        status = head.status
+        if (
+            status not in forwarder.easy_statuses
+            or self.attempts != 1  # there may be an answer held back
+            or lease is None
+            or client is None
+        ):
+            return False
+        self.client = self.lease = None
+        client.answered(now)
+        lease.ended(now, status)
+        self.status = self.upstream_status = status
+        self.upstream_seconds = now - lease.started
+        self.bytes_out = len(body)
+        fields = head.block.kept
+        if forwarder.marking:
+            fields += self._marks(head)
+        self.door.answer(status, head.reason, fields, body)
+        forwarder.record(self)
+        return True
+
     def response_head(self, head: ResponseHead, framing: int) -> None:
         """The final head: pass it on, unless its status asks for another attempt."""
         forwarder = self.forwarder
@@ -489,7 +515,7 @@ class Exchange(Intake):
             self._held.discard()
         self._held = Held(client, lease, head, framing, now)
         self.lease = self.client = None
-        self._resume(another)
+        self._resume(another, now)
         return True
 
     def take_back(

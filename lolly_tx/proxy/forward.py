@@ -6,7 +6,7 @@ pool).
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from email.utils import formatdate, parsedate_to_datetime
 from random import Random
 
@@ -110,11 +110,20 @@ class Forwarder:
         self.admission = admission = attempts.admission
         self.plain = not (self.timed or self.hedging or self.room or admission)
         """No exchange has to be timed, hedged, refused by chance or to wait."""
+        self.easy_statuses = frozenset(
+            set(range(200, 500)) - self.notable_statuses if self.plain else ()
+        )
+        """Of first answers that are passed on without a thought."""
         self.sticky = sticky
+        self.keyless = key is no_key and sticky is None
+        """Nothing about an exchange matters for who gets it."""
         # By the minor version in which a message was received (RFC 9110 section 7.6.3).
         self.via = [b"Via: 1.%d %b\r\n" % (n, via.encode("ascii")) for n in (0, 1)]
         if not via:
             self.via = []
+        self.marking = bool(via or sticky)
+        """Lines of ours are added to answers."""
+        self._end_of_head = (self.via[1] if via else b"") + b"\r\n"
         self.deadlines = deadlines
         self.now = deadlines.now
         self.clock = clock
@@ -124,13 +133,15 @@ class Forwarder:
         self._random = random
         self._key = None if key is no_key else key
         self._connect_to = connect_to
-        self._upstreams: dict[Node, Upstream] = {}
+        self.upstreams: dict[Node, Upstream] = {}
+        """The connections there are, by node."""
         self._host = host
         self._wall = wall
         self._on_end = on_end
         self._date = b""
         self._date_until = 0.0
-        self._open = 0
+        self.in_flight = 0
+        """Exchanges that are not over."""
         if self.room is not None:
             pool.on_room = self.room.admit
 
@@ -143,14 +154,7 @@ class Forwarder:
         complete: bool,
     ) -> Exchange:
         """Begin an exchange. `body`: what came with the head; `complete`: all of it."""
-        return self.begin(Exchange(self, door, head, body, trailers, complete))
-
-    def begin(self, exchange: Exchange) -> Exchange:
-        """Let `exchange` begin."""
-        exchange.door.exchange = exchange
-        self._open += 1
-        if self.budget is not None:
-            self.budget.request(exchange.started)
+        exchange = Exchange(self, door, head, body, trailers, complete)
         exchange.begin()
         return exchange
 
@@ -166,16 +170,11 @@ class Forwarder:
         """What `exchange` is hashed by."""
         return None if self._key is None else self._key(exchange)
 
-    @property
-    def upstreams(self) -> Mapping[Node, Upstream]:
-        """The connections there are, by node."""
-        return self._upstreams
-
     def upstream(self, node: Node) -> Upstream:
         """The connections to `node`."""
-        upstream = self._upstreams.get(node)
+        upstream = self.upstreams.get(node)
         if upstream is None:
-            upstream = self._upstreams[node] = self._connect_to(node.target)
+            upstream = self.upstreams[node] = self._connect_to(node.target)
         return upstream
 
     def admits(self, now: float) -> bool:
@@ -212,6 +211,14 @@ class Forwarder:
         head = exchange.head
         block = head.block
         policy = self._host
+        if head.plain and policy == "preserve":
+            return b"%b %b HTTP/1.1%b%b%b" % (
+                head.method,
+                head.target,
+                block.kept,
+                exchange.door.forwarding(head),
+                self._end_of_head,
+            )
         if policy == "preserve" and block.host:
             lines = block.kept
         else:
@@ -249,7 +256,7 @@ class Forwarder:
 
     def record(self, exchange: Exchange) -> None:
         """An exchange is over."""
-        self._open -= 1
+        self.in_flight -= 1
         counters = self.counters
         counters.exchanges += 1
         counters.bytes_in += exchange.bytes_in
@@ -268,18 +275,13 @@ class Forwarder:
         if self._on_end is not None:
             self._on_end(exchange)
 
-    @property
-    def in_flight(self) -> int:
-        """Exchanges that are not over."""
-        return self._open
-
     def forget_missing(self) -> None:
         """Close the connections of nodes that have left the pool."""
         staying = set(self.pool.nodes.values())
-        for node in [n for n in self._upstreams if n not in staying]:
-            self._upstreams.pop(node).close()
+        for node in [n for n in self.upstreams if n not in staying]:
+            self.upstreams.pop(node).close()
 
     def close(self) -> None:
         """Close idle connections, and keep none from now on."""
-        for upstream in self._upstreams.values():
+        for upstream in self.upstreams.values():
             upstream.close()

@@ -144,16 +144,20 @@ class Hedge:
         exchange = self._exchange
         client.send(
             self,
+            exchange.head,
             exchange.request_bytes(self._lease.node),
-            complete=True,
-            is_head=exchange.head.method == b"HEAD",
-            upgrade=False,
+            True,
+            exchange.forwarder.now(),
         )
 
     # -- ResponseSink
 
     def response_interim(self, head: ResponseHead) -> None:
         """Not passed on: the first attempt may have sent one already."""
+
+    def response_whole(self, head: ResponseHead, body: bytes, now: float) -> bool:
+        """The exchange is to have it, once it knows of this connection."""
+        return False
 
     def response_head(self, head: ResponseHead, framing: int) -> None:
         """It was faster."""

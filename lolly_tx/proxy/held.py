@@ -82,6 +82,10 @@ class Held:
     def response_interim(self, head: ResponseHead) -> None:
         """Cannot come after the final head."""
 
+    def response_whole(self, head: ResponseHead, body: bytes, now: float) -> bool:
+        """Cannot come after the head."""
+        return False
+
     def response_head(self, head: ResponseHead, framing: int) -> None:
         """Cannot come twice."""
 

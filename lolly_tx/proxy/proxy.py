@@ -72,36 +72,40 @@ class Proxy:
         if end is None:
             self._refuse(door, head, 404, "no route")
             return
-        if head.method in _LOCAL_METHODS and self._answer_locally(door, head):
-            return
-        upgrade = head.block.upgrade
-        if upgrade:
-            block = head.block
-            if (
-                b"websocket" not in upgrade.replace(b" ", b"").split(b",")
-                or not head.version
-            ):
-                head.block = block.without_upgrade()
-            elif block.chunked or block.length:
-                self._refuse(door, head, 400, "upgrade with a body")
-                return
-            elif head.method != b"GET" or not door.can_tunnel:
-                head.block = block.without_upgrade()
-        end.open_exchange(door, head, body, trailers, complete)
+        accepted: RequestHead | None = head
+        if head.method in _LOCAL_METHODS:
+            accepted = self._one_hop_less(door, head)
+        if accepted is not None and not head.plain and head.block.upgrade:
+            accepted = self._upgrade(door, accepted)
+        if accepted is not None:
+            end.open_exchange(door, accepted, body, trailers, complete)
 
-    def _answer_locally(self, door: DoorIn, head: RequestHead) -> bool:
+    def _one_hop_less(self, door: DoorIn, head: RequestHead) -> RequestHead | None:
+        """What is forwarded of a method that may end here; None: it has been answered."""
         if head.method != b"OPTIONS":
             self._refuse(door, head, 405, "method not served", b"Allow: GET, HEAD\r\n")
-            return True
+            return None
         # RFC 9110 section 7.6.2.
         hops = head.block.get(b"max-forwards")
         if hops is None or _HOPS.fullmatch(hops) is None:
-            return False
+            return head
         if not int(hops):  # we are the final recipient
             self._refuse(door, head, 200, "", b"Allow: GET, HEAD, OPTIONS\r\n")
-            return True
-        head.block = head.block.with_max_forwards(int(hops) - 1)
-        return False
+            return None
+        return head.with_block(head.block.with_max_forwards(int(hops) - 1))
+
+    def _upgrade(self, door: DoorIn, head: RequestHead) -> RequestHead | None:
+        """What is forwarded of a wish to upgrade; None: it has been refused."""
+        block = head.block
+        protocols = block.upgrade.replace(b" ", b"").split(b",")
+        if b"websocket" not in protocols or not head.version:
+            return head.with_block(block.without_upgrade())
+        if block.chunked or block.length:
+            self._refuse(door, head, 400, "upgrade with a body")
+            return None
+        if head.method != b"GET" or not door.can_tunnel:
+            return head.with_block(block.without_upgrade())
+        return head
 
     def refused(self, door: DoorIn, error: BadMessage, begun: bool) -> None:
         """A client sent what is no request."""

@@ -19,7 +19,7 @@ from lolly_tx.domain.errors import (
     Shutdown,
     UpstreamError,
 )
-from lolly_tx.net.doors import LENGTH, NO_BODY, DoorIn
+from lolly_tx.net.doors import DoorIn
 
 PROXY_NAME = b"lolly_tx"
 
@@ -73,8 +73,6 @@ def reply(
     )
     if token:
         fields += b"Proxy-Status: %b; error=%b\r\n" % (PROXY_NAME, token.encode())
-    door.start(status, reason, fields + extra, NO_BODY if is_head else LENGTH)
-    if not is_head:
-        door.write(body)
-    door.finish()
-    return 0 if is_head else len(body)
+    sent = b"" if is_head else body
+    door.answer(status, reason, fields + extra, sent)
+    return len(sent)

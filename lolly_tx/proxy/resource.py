@@ -29,7 +29,7 @@ from twisted.web.server import NOT_DONE_YET, Request
 from zope.interface import implementer
 
 from lolly_tx.domain.errors import DownstreamGone
-from lolly_tx.net.doors import RequestSink
+from lolly_tx.net.doors import LENGTH, RequestSink
 from lolly_tx.net.downstream import address_text
 from lolly_tx.net.splice import Relay
 from lolly_tx.net.tunnel import TunnelEnd
@@ -85,6 +85,13 @@ class SiteDoor:
             if colon:
                 headers.addRawHeader(name, value.strip(b"\t "))
         request.registerProducer(self, True)
+
+    def answer(self, status: int, reason: bytes, fields: bytes, body: bytes) -> None:
+        """The whole response."""
+        self.start(status, reason, fields, LENGTH)
+        if body:
+            self.write(body)
+        self.finish()
 
     def interim(self, status: int, reason: bytes, fields: bytes) -> None:
         """A site has no way to send one."""

@@ -93,7 +93,7 @@ class WaitingRoom:
             exchange.refused(error)
         else:
             self.leave(exchange)
-            exchange.attempt(lease)
+            exchange.attempt(lease, now)
         return True
 
     def expired(self, now: float) -> None:

@@ -60,17 +60,16 @@ class Traces:
         return bool(self.sample or self.header)
 
     def wants(self, head: RequestHead) -> str:
-        """Why `head` is traced: "header", "sample", or "" when it is not. The token is taken out of it."""
+        """Why `head` is traced: "header", "sample", or "" when it is not."""
         if self.header:
             given = head.block.get(self.header)
             if given is not None and hmac.compare_digest(given, self._token):
-                head.block = self._without_header(head.block)
                 return "header"
         if self.sample and self._random.random() < self.sample:
             return "sample"
         return ""
 
-    def _without_header(self, block: RequestBlock) -> RequestBlock:
+    def without_header(self, block: RequestBlock) -> RequestBlock:
         """The same fields without the token, which no target may see."""
         changed = copy(block)
         changed.raw = self._line.sub(b"", block.raw)
@@ -112,6 +111,10 @@ class TracingForwarder(Forwarder):
 
     traces: Traces
 
+    def __init__(self, *args: Any, **named: Any) -> None:
+        super().__init__(*args, **named)
+        self.keyless = False  # or acquisitions would pass us by
+
     def open_exchange(
         self,
         door: DoorIn,
@@ -124,8 +127,11 @@ class TracingForwarder(Forwarder):
         why = self.traces.wants(head)
         if not why:
             return super().open_exchange(door, head, body, trailers, complete)
+        if why == "header":
+            head = head.with_block(self.traces.without_header(head.block))
         exchange = TracedExchange(why, self, door, head, body, trailers, complete)
-        return self.begin(exchange)
+        exchange.begin()
+        return exchange
 
     def acquire(self, exchange: Exchange, now: float) -> Lease:
         """A lease, after a note of who could have been chosen."""

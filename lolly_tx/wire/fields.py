@@ -53,6 +53,9 @@ _PROTECTED = frozenset(
     )
 )
 
+# What Connection may say in HTTP/1.1 without changing anything.
+_STAYING = frozenset(((), (b"keep-alive",)))
+
 
 class FieldBlock:
     """A validated field block, and what a proxy needs to know of it. Never changed.
@@ -61,7 +64,8 @@ class FieldBlock:
     that are not passed on. `length`: Content-Length, or None. `length_kept`: its line is in
     `kept`. `chunked`: Transfer-Encoding is exactly "chunked". `connection`: the
     lower-cased tokens of Connection. `upgrade`: the lower-cased Upgrade value, b"" unless
-    Connection vouches for it.
+    Connection vouches for it. `plain`: of an ordinary message, see the subclasses; an
+    exchange looks at this first, and at the rest only when it is False.
     """
 
     # Defaults on the class: most blocks differ from them in little, and making the object
@@ -73,6 +77,7 @@ class FieldBlock:
     chunked = False
     connection: tuple[bytes, ...] = ()
     upgrade = b""
+    plain = False
 
     def fields(self) -> list[tuple[bytes, bytes]]:
         """All field lines as (name, value), in order, values without outer spaces."""
@@ -136,6 +141,7 @@ class FieldBlock:
 class RequestBlock(FieldBlock):
     """The fields of a request.
 
+    Plain: a Host, no body, and nothing asked for but to keep the connection.
     `host`: the Host value, valid and lower case, or b"" when there is none or it is empty
     (`has_host`).
     `expect`: the client waits for a 100. `forwarded`: the forwarding fields as (lower-case
@@ -154,6 +160,7 @@ class RequestBlock(FieldBlock):
         if len(found) == 1 and found[0][0] == b"host":
             # Nothing to cut: nearly every request.
             self._take_host(found[0][1])
+            self.plain = bool(self.host)
         else:
             self._inspect(low)
 
@@ -203,6 +210,12 @@ class RequestBlock(FieldBlock):
         if not self.chunked and not self.length:
             self.expect = False  # nothing to hold back
         self._finish(cuts, connection, upgrade, low)
+        self.plain = (
+            bool(self.host)
+            and not (self.chunked or self.upgrade or self.forwarded)
+            and self.length is None
+            and self.connection in _STAYING
+        )
 
     @property
     def rest(self) -> bytes:
@@ -228,6 +241,7 @@ class RequestBlock(FieldBlock):
 class ResponseBlock(FieldBlock):
     """The fields of a response. `date`: there is a Date field.
 
+    Plain: a Date, a Content-Length, and nothing said but that the connection is kept.
     Framing fields are read here; that HEAD, 1xx, 204 and 304 have no body whatever they say
     (RFC 9112 section 6.3) is for the reader of the message to know.
     """
@@ -246,7 +260,7 @@ class ResponseBlock(FieldBlock):
                 # Nothing to cut: many responses.
                 length = length.rstrip(b"\t ")
                 if self._take_length(length):
-                    self.date = self.length_kept = True
+                    self.date = self.length_kept = self.plain = True
                     return
                 self.length = None
         self._inspect(low)
@@ -277,6 +291,12 @@ class ResponseBlock(FieldBlock):
         if self.chunked and self.length is not None:
             raise BadMessage("both Content-Length and Transfer-Encoding")
         self._finish(cuts, connection, upgrade, low)
+        self.plain = (
+            self.date
+            and self.length_kept
+            and not self.upgrade
+            and self.connection in _STAYING
+        )
 
     def without_length(self) -> bytes:
         """`kept` without Content-Length, for 1xx and 204 (RFC 9110 section 8.6)."""

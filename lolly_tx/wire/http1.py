@@ -7,9 +7,10 @@ is both the recogniser and the validation: token characters in names, no control
 values, CRLF only. What they refuse goes to `wire.refusals`, which says precisely why (and
 mends a few harmless forms).
 
-Clients on a persistent connection repeat their fields from request to request, so a
-reader remembers the blocks it has validated (HPACK's idea without its wire format): a
-known block costs one dictionary lookup. What it remembers is bounded and small.
+Clients on a persistent connection repeat their fields from request to request, and often
+the whole head, so a reader remembers what it has validated (HPACK's idea without its wire
+format): a known head costs one dictionary lookup, a known block under another start line
+one more. What it remembers is bounded and small, and shared: heads never change.
 """
 
 from __future__ import annotations
@@ -55,20 +56,20 @@ _STATUS_LINE = re.compile(
 )
 _RESPONSE_BLOCK = re.compile(rb"\r\n(?:%b:%b\r\n)*+" % (TOKEN, VALUE))
 
-# A reader remembers this many blocks of at most this size: 1 MiB at the worst.
-_REMEMBERED_BLOCKS = 512
+# A reader remembers this many heads, and blocks, of at most this size: 2 MiB at the worst.
+_REMEMBERED = 512
 _REMEMBERED_BYTES = 2048
 
 
 class RequestHead:
-    """A request's head (RFC 9112 section 3).
+    """A request's head (RFC 9112 section 3). Never changed: others may have it, too.
 
     `method`, `target`: as received; `target` is in origin-form or "*" (absolute-form has
     been taken apart). `version`: the minor one, 0 or 1. `end`: offset of the first body byte
-    in the data that was read.
+    in the data that was read. `plain`: HTTP/1.1, and `block` is plain.
     """
 
-    __slots__ = ("block", "end", "method", "target", "version")
+    __slots__ = ("block", "end", "method", "plain", "target", "version")
 
     def __init__(
         self, method: bytes, target: bytes, version: int, block: RequestBlock, end: int
@@ -78,17 +79,26 @@ class RequestHead:
         self.version = version
         self.block = block
         self.end = end
+        self.plain = version == 1 and block.plain
 
     @property
     def keep_alive(self) -> bool:
         """The client wants the connection kept (RFC 9112 section 9.3)."""
         return _keep_alive(self.version, self.block.connection)
 
+    def with_block(self, block: RequestBlock) -> RequestHead:
+        """The same with other fields."""
+        return RequestHead(self.method, self.target, self.version, block, self.end)
+
 
 class ResponseHead:
-    """A response's head (RFC 9112 section 4). `status`: 100-599; `reason`: may be empty."""
+    """A response's head (RFC 9112 section 4). Never changed: others may have it, too.
 
-    __slots__ = ("block", "end", "reason", "status", "version")
+    `status`: 100-599; `reason`: may be empty. `whole`: the size of head and body together
+    if the block is plain and the version and the status take nothing away from that; else 0.
+    """
+
+    __slots__ = ("block", "end", "reason", "status", "version", "whole")
 
     def __init__(
         self, status: int, reason: bytes, version: int, block: ResponseBlock, end: int
@@ -98,6 +108,9 @@ class ResponseHead:
         self.version = version
         self.block = block
         self.end = end
+        self.whole = 0
+        if block.plain and version and status >= 200 and status not in (204, 304):
+            self.whole = end + (block.length or 0)
 
     @property
     def keep_alive(self) -> bool:
@@ -126,24 +139,33 @@ def _keep_alive(version: int, connection: tuple[bytes, ...]) -> bool:
 
 
 _Block = TypeVar("_Block", RequestBlock, ResponseBlock)
+_Head = TypeVar("_Head", RequestHead, ResponseHead)
 
 
-class _HeadReader(Generic[_Block]):
-    """What the readers share: the limits, and the blocks they remember."""
+class _HeadReader(Generic[_Head, _Block]):
+    """What the readers share: the limits, and what they remember."""
 
-    __slots__ = ("_blocks", "_line_bytes", "_most", "limits")
+    __slots__ = ("_blocks", "_heads", "_line_bytes", "_most", "limits")
 
     def __init__(self, limits: HeadLimits) -> None:
         self.limits = limits
         self._line_bytes = limits.line_bytes
         self._most = limits.head_bytes - 4  # without the CRLFs that end a head
+        self._heads: dict[bytes, _Head] = {}
         self._blocks: dict[bytes, _Block] = {}
 
-    def _remember(self, raw: bytes, block: _Block) -> None:
+    def _remember_block(self, raw: bytes, block: _Block) -> None:
         if len(raw) <= _REMEMBERED_BYTES:
-            if len(self._blocks) >= _REMEMBERED_BLOCKS:
+            if len(self._blocks) >= _REMEMBERED:
                 self._blocks.clear()
             self._blocks[raw] = block
+
+    def _remember_head(self, raw: bytes, head: _Head) -> None:
+        """One whose block was known: the others are hardly ever seen again."""
+        if len(raw) <= _REMEMBERED_BYTES:
+            if len(self._heads) >= _REMEMBERED:
+                self._heads.clear()
+            self._heads[raw] = head
 
     def _within_limits(self, line_bytes: int, raw: bytes) -> bool:
         """Whether the sizes alone show that no limit is exceeded."""
@@ -154,7 +176,7 @@ class _HeadReader(Generic[_Block]):
         )
 
 
-class RequestReader(_HeadReader[RequestBlock]):
+class RequestReader(_HeadReader[RequestHead, RequestBlock]):
     """Reads request heads; one per listener, shared by its connections.
 
     `secure`: the listener speaks TLS, so absolute-form targets are https ones.
@@ -175,20 +197,26 @@ class RequestReader(_HeadReader[RequestBlock]):
         bytes at its start are known from that call. Raises `BadMessage` (400, 405, 414, 431,
         501, 505).
         """
+        # Most requests come one at a time and without a body: all of `data` is the head.
+        if len(data) <= _REMEMBERED_BYTES:
+            head = self._heads.get(data)
+            if head is not None:
+                return head
         match = _REQUEST_LINE.match(data)
         if match is not None:
             at = match.end()
-            end = data.find(b"\r\n\r\n", at)
-            if 0 <= end <= self._most and at <= self._line_bytes:
-                raw = data[at : end + 2]
-                block = self._blocks.get(raw)
+            end = data.find(b"\r\n\r\n", at) + 4
+            if at < end <= self._most + 4 and at <= self._line_bytes:
+                fields = data[at : end - 2]
+                block = self._blocks.get(fields)
+                known = block is not None
                 if block is None:
-                    if _REQUEST_BLOCK.fullmatch(raw) is None:
+                    if _REQUEST_BLOCK.fullmatch(fields) is None:
                         return self._mend(data)
-                    if not self._within_limits(at, raw):
-                        check_limits(data[: end + 4], self.limits, "request")
-                    block = RequestBlock(raw)
-                    self._remember(raw, block)
+                    if not self._within_limits(at, fields):
+                        check_limits(data[:end], self.limits, "request")
+                    block = RequestBlock(fields)
+                    self._remember_block(fields, block)
                 method, target, version = match.groups()
                 if version == b"1":
                     if not block.host:
@@ -199,7 +227,10 @@ class RequestReader(_HeadReader[RequestBlock]):
                     raise BadMessage("Transfer-Encoding in HTTP/1.0")
                 if target == b"*" and method != b"OPTIONS":
                     raise BadMessage("asterisk target for a method other than OPTIONS")
-                return RequestHead(method, target, version == b"1", block, end + 4)
+                head = RequestHead(method, target, version == b"1", block, end)
+                if known and end == len(data):
+                    self._remember_head(data, head)
+                return head
         return self._mend(data, seen)
 
     def _mend(self, data: bytes, seen: int = 0) -> RequestHead | None:
@@ -208,11 +239,12 @@ class RequestReader(_HeadReader[RequestBlock]):
             return None
         head = self.read(mended[0])
         assert head is not None
-        head.end = mended[1]
-        return head
+        return RequestHead(
+            head.method, head.target, head.version, head.block, mended[1]
+        )
 
 
-class ResponseReader(_HeadReader[ResponseBlock]):
+class ResponseReader(_HeadReader[ResponseHead, ResponseBlock]):
     """Reads response heads; one per pool, shared by its connections."""
 
     __slots__ = ()
@@ -226,26 +258,34 @@ class ResponseReader(_HeadReader[ResponseBlock]):
         Returns None when `data` ends within the head. Then call again with more; `seen`
         bytes at its start are known from that call. Raises `BadMessage`.
         """
+        end = data.find(b"\r\n\r\n") + 4
+        raw = data if end == len(data) else data[:end]
+        head = self._heads.get(raw)
+        if head is not None:
+            return head
         match = _STATUS_LINE.match(data)
         if match is not None:
             at = match.end()
-            end = data.find(b"\r\n\r\n", at)
-            if 0 <= end <= self._most and at <= self._line_bytes:
-                raw = data[at : end + 2]
-                block = self._blocks.get(raw)
+            if at < end <= self._most + 4 and at <= self._line_bytes:
+                fields = raw[at:-2]
+                block = self._blocks.get(fields)
+                known = block is not None
                 if block is None:
-                    if _RESPONSE_BLOCK.fullmatch(raw) is None:
+                    if _RESPONSE_BLOCK.fullmatch(fields) is None:
                         examine_response(data, self.limits)
-                    if not self._within_limits(at, raw):
-                        check_limits(data[: end + 4], self.limits, "response")
-                    block = ResponseBlock(raw)
-                    self._remember(raw, block)
+                    if not self._within_limits(at, fields):
+                        check_limits(raw, self.limits, "response")
+                    block = ResponseBlock(fields)
+                    self._remember_block(fields, block)
                 version, status, reason = match.groups()
-                if version == b"1":
-                    return ResponseHead(int(status), reason or b"", 1, block, end + 4)
-                if block.chunked:
+                if version == b"0" and block.chunked:
                     raise BadMessage("Transfer-Encoding in HTTP/1.0")
-                return ResponseHead(int(status), reason or b"", 0, block, end + 4)
+                head = ResponseHead(
+                    int(status), reason or b"", int(version), block, end
+                )
+                if known:
+                    self._remember_head(raw, head)
+                return head
         examine_response(data, self.limits, seen)
         return None
 

@@ -202,6 +202,89 @@ class AttemptTests(WorldTestCase):
             gc.enable()
 
 
+class WholeTests(WorldTestCase):
+    """An answer that comes in one piece takes another way than one in several."""
+
+    def tell(self, size, request=GET, response=OK, **settings):
+        """Everything that can be seen of an exchange whose answer comes in pieces of `size`."""
+        world = self.world("a", "b", **settings)
+        client = world.client()
+        client.send(request)
+        backend = world.accept("a")
+        asked = backend.take()
+        backend.send(response, size)
+        if world.connects("b"):
+            world.refuse("b")
+        world.pass_time()
+        node = world.pool.nodes["a"]
+        [ended] = world.ended
+        return (
+            asked,
+            client.take(),
+            (client.closed, client.aborted, backend.closed, backend.aborted),
+            (ended.status, ended.upstream_status, ended.bytes_out, ended.attempts),
+            (ended.node.id, ended.error is None, node.stats.as_dict(), node.in_flight),
+            (world.upstreams["a"].idle, world.forwarder.counters),
+        )
+
+    def test_same(self):
+        """In one piece, in two, byte by byte: the same for all that can be seen."""
+        cases = {
+            "plain": {},
+            "empty": {"response": answer(b"")},
+            "not found": {"response": answer(status=404)},
+            "error": {"response": answer(status=500)},
+            "retried in vain": {"response": answer(status=503), "on": ("503",)},
+            "via": {"via": "us"},
+            "timed": {"attempts": {"try_timeout": 5.0, "total_timeout": 9.0}},
+            "old client": {"request": get(version="1.0")},
+            "closing client": {"request": get(extra="Connection: close\r\n")},
+            "closing backend": {"response": answer(extra="Connection: close\r\n")},
+            "keep-alive": {"response": answer(extra="Connection: keep-alive\r\n")},
+            "hop by hop": {"response": answer(extra="Connection: X\r\nX: 1\r\n")},
+            "head": {
+                "request": b"HEAD" + GET[3:],
+                "response": OK[: -len(b"ok")],
+            },
+            "no content": {"response": b"HTTP/1.1 204 No\r\nDate: d\r\n\r\n"},
+            "after a hint": {"response": b"HTTP/1.1 103 Hi\r\n\r\n" + OK},
+            "early": {"request": post(9, b"abc")},
+        }
+        for name, case in cases.items():
+            whole = self.tell(None, **case)
+            split = case.get("response", OK).index(b"\r\n\r\n") + 4
+            for size in (split, 1):
+                self.assertEqual(whole, self.tell(size, **case), (name, size))
+
+    def test_pipelined(self):
+        """The connection to the backend is free before the next request needs one."""
+        world = self.world()
+        client = world.client()
+        client.send(GET * 3)
+        backend = world.accept()
+        for _ in range(3):
+            self.assertTrue(backend.take().startswith(b"GET / "))
+            backend.send(OK)
+        self.assertEqual(client.take().count(b"HTTP/1.1 200 OK"), 3)
+        self.assertEqual(world.connects(), [])
+
+    def test_slow_reader(self):
+        """Who does not take the answer does not get the next one."""
+        world = self.world()
+        client = world.client()
+        client.send(get("/1"))
+        backend = world.accept()
+        client.stop_reading()
+        backend.send(answer(b"x" * 100_000))
+        backend.take()
+        client.send(get("/2"))
+        self.assertEqual(backend.take(), b"")
+        client.read_on()
+        self.assertIn(b"GET /2", backend.take())
+        backend.send(OK)
+        self.assertTrue(client.take().endswith(b"ok"))
+
+
 class BodyTests(WorldTestCase):
     def test_waits_for_the_connection(self):
         """What comes while connecting is sent when connected."""

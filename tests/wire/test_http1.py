@@ -103,12 +103,80 @@ class RequestReaderTests(SynchronousTestCase):
         assert one is not None and two is not None
         self.assertIsNot(one.block, two.block)
 
+    def test_known_heads_are_remembered(self) -> None:
+        """From the third time on, the same bytes are the same head; not with a body."""
+        reader = RequestReader()
+        known = [reader.read(GET + b"\r\n") for _ in range(4)]
+        self.assertIs(known[2], known[3])
+        other = reader.read(b"PUT /b HTTP/1.1\r\nHost: a\r\n\r\n")
+        assert other is not None
+        self.assertEqual((b"PUT", b"/b"), (other.method, other.target))
+        both = reader.read(GET + b"\r\n" + GET + b"\r\n")
+        self.assertEqual(facts(known[0]), facts(both))
+
+    def test_mended_heads_leave_no_trace(self) -> None:
+        """What is mended ends elsewhere than the head it becomes, every time."""
+        reader = RequestReader()
+        for data in (
+            b"\r\n" + GET + b"\r\n",
+            GET + b"A_B: c\r\n\r\n",
+            b"GET http://a/ HTTP/1.1\r\nHost: a\r\n\r\n",
+            GET + b"\r\n",
+        ) * 4:
+            head = reader.read(data)
+            assert head is not None
+            self.assertEqual(len(data), head.end, data)
+            self.assertEqual(b"\r\nHost: a\r\n", head.block.kept)
+
     def test_memory_is_bounded(self) -> None:
         """A client that never repeats itself does not make the reader grow."""
         reader = RequestReader()
-        for n in range(http1._REMEMBERED_BLOCKS + 5):
+        for n in range(http1._REMEMBERED + 5):
             reader.read(GET + b"X: %d\r\n\r\n" % n)
-        self.assertLessEqual(len(reader._blocks), http1._REMEMBERED_BLOCKS)
+            reader.read(b"GET /%d HTTP/1.1\r\nHost: a\r\n\r\n" % n)
+        self.assertLessEqual(len(reader._blocks), http1._REMEMBERED)
+        self.assertTrue(0 < len(reader._heads) <= http1._REMEMBERED)
+
+    @QUICK
+    @given(st.lists(request_heads(), min_size=1, max_size=4), st.randoms())
+    def test_memory_changes_nothing(self, raws: list[bytes], random: Any) -> None:
+        """A reader that has read before says the same as a new one."""
+        reader = RequestReader()
+        for raw in random.choices(raws, k=12):
+            try:
+                fresh = facts(parse_request(raw))
+            except BadMessage as error:
+                with self.assertRaises(BadMessage) as caught:
+                    reader.read(raw)
+                self.assertEqual(str(error), str(caught.exception))
+            else:
+                self.assertEqual(fresh, facts(reader.read(raw)))
+
+    def test_plain(self) -> None:
+        """Plain is a Host, no body, and nothing asked for but to keep the connection."""
+        host = b"Host: a"
+        for line, plain in (
+            (b"Accept: */*", True),
+            (b"Connection: keep-alive", True),
+            (b"TE: trailers", True),
+            (b"Proxy-Connection: x", True),
+            (b"Expect: 100-continue", True),  # of no body: ignored
+            (b"Connection: close", False),
+            (b"Connection: keep-alive, x", False),
+            (b"Connection: Upgrade\r\nUpgrade: websocket", False),
+            (b"Content-Length: 0", False),
+            (b"Content-Length: 3", False),
+            (b"Transfer-Encoding: chunked", False),
+            (b"X-Forwarded-For: 192.0.2.1", False),
+            (b"Forwarded: for=192.0.2.1", False),
+        ):
+            head = request(host, line)
+            self.assertEqual(plain, head.plain, line)
+            self.assertEqual(plain, head.with_block(head.block).plain)
+            if plain:
+                self.assertTrue(head.keep_alive)
+        self.assertFalse(request(host, start=b"GET / HTTP/1.0").plain)
+        self.assertFalse(request(start=b"GET / HTTP/1.0").plain)
 
     def test_keep_alive(self) -> None:
         """HTTP/1.1 goes on unless told to close, HTTP/1.0 the other way round."""
@@ -354,6 +422,46 @@ class ResponseReaderTests(SynchronousTestCase):
         self.assertEqual([(b"Content-Length", b"3"), (b"X-A", b"1")], head.fields())
         self.assertEqual(b"abc", data[head.end :])
         self.assertTrue(head.keep_alive)
+
+    def test_known_heads_are_remembered(self) -> None:
+        """The same bytes are the same head, whatever the body is."""
+        reader = ResponseReader()
+        start = b"HTTP/1.1 200 OK\r\nDate: d\r\nContent-Length: 2\r\n\r\n"
+        one, two, three = (reader.read(start + b) for b in (b"aa", b"bb", b"cc"))
+        self.assertIs(two, three)
+        self.assertEqual(facts(one), facts(two))
+        other = reader.read(start.replace(b"200", b"404"))
+        assert other is not None
+        self.assertEqual(404, other.status)
+
+    def test_whole(self) -> None:
+        """The size of an ordinary message is known from its head."""
+        for start, lines, whole in (
+            (b"HTTP/1.1 200 OK", b"Date: d\r\nContent-Length: 2\r\n", True),
+            (b"HTTP/1.1 404 No", b"Content-Length: 0\r\nDate: d\r\n", True),
+            (
+                b"HTTP/1.1 200 OK",
+                b"Date: d\r\nContent-Length: 2\r\nConnection: keep-alive\r\n",
+                True,
+            ),
+            (
+                b"HTTP/1.1 200 OK",
+                b"Date: d\r\nContent-Length: 2\r\nConnection: close\r\n",
+                False,
+            ),
+            (b"HTTP/1.1 200 OK", b"Content-Length: 2\r\n", False),
+            (b"HTTP/1.1 200 OK", b"Date: d\r\nContent-Length: 02\r\n", False),
+            (b"HTTP/1.1 200 OK", b"Date: d\r\nTransfer-Encoding: chunked\r\n", False),
+            (b"HTTP/1.1 200 OK", b"Date: d\r\n", False),
+            (b"HTTP/1.1 204 No", b"Date: d\r\nContent-Length: 2\r\n", False),
+            (b"HTTP/1.1 304 No", b"Date: d\r\nContent-Length: 2\r\n", False),
+            (b"HTTP/1.1 103 Hi", b"Date: d\r\nContent-Length: 2\r\n", False),
+            (b"HTTP/1.0 200 OK", b"Date: d\r\nContent-Length: 2\r\n", False),
+        ):
+            head = parse_response(b"%b\r\n%b\r\n" % (start, lines))
+            assert head is not None
+            expected = head.end + (head.length or 0) if whole else 0
+            self.assertEqual(expected, head.whole, (start, lines))
 
     def test_no_reason(self) -> None:
         """The reason may be missing, with or without its space."""
