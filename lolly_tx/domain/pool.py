@@ -147,7 +147,8 @@ class Pool(Roster):
             self._settle(now)
         if tried or self._odd:
             return self._acquire_among(now, key, tried, bond)
-        node = self._pick(self._ready, key)
+        pick = self._pick
+        node = pick(self._ready, key)
         taken = node.in_flight + 1
         if taken >= node.room:
             if taken == node.room:

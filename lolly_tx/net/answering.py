@@ -183,7 +183,8 @@ class AnsweringDoor:
             return
         self._state = IDLE
         acceptor = self.acceptor
-        self.deadline = acceptor.now() + acceptor.timeouts.keepalive
+        now = acceptor.now
+        self.deadline = now() + acceptor.timeouts.keepalive
         if self._reading_stopped:
             self._reading_stopped = False
             self.transport.resumeProducing()

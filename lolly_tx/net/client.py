@@ -61,9 +61,9 @@ class Http1Client:
 
     __slots__ = (
         "__weakref__",
+        "_asked",
         "_decoder",
         "_interim",
-        "_is_head",
         "_keep",
         "_left",
         "_paused",
@@ -73,7 +73,6 @@ class Http1Client:
         "_stalled_at",
         "_state",
         "_tunnel",
-        "_upgrade",
         "born",
         "deadline",
         "exchange",
@@ -82,6 +81,9 @@ class Http1Client:
         "transport",
         "upstream",
     )
+
+    _asked: RequestHead
+    """The head of the current request, once there is one."""
 
     def __init__(self, upstream: Upstream) -> None:
         self.factory: Any = None
@@ -95,8 +97,6 @@ class Http1Client:
         self._pending = b""
         self._left = 0
         self._decoder: ChunkDecoder | None = None
-        self._is_head = False
-        self._upgrade = False
         self._interim = 0
         self._sent_all = True
         self._keep = False
@@ -177,14 +177,15 @@ class Http1Client:
 
     def dataReceived(self, data: bytes) -> None:
         """Bytes from the backend."""
-        upstream = self.upstream
         state = self._state
         if state == _HEAD:
             if self._pending:
                 self._read_head(self._pending + data, len(self._pending))
             else:
                 self._read_head(data)
-        elif state == _LENGTH:
+            return
+        upstream = self.upstream
+        if state == _LENGTH:
             self.deadline = upstream.now() + upstream.limits.read
             self._read_length(data)
         elif state == _CHUNKED:
@@ -286,8 +287,7 @@ class Http1Client:
         self.exchange = exchange
         self.served += 1
         self._state = _HEAD
-        self._is_head = head.method == b"HEAD"
-        self._upgrade = not head.plain and bool(head.block.upgrade)
+        self._asked = head
         self._interim = 0
         self._sent_all = complete
         self.deadline = now + self.upstream.limits.read if complete else NEVER
@@ -359,7 +359,8 @@ class Http1Client:
     def _read_head(self, data: bytes, seen: int = 0) -> None:
         """Read heads from `data`; `seen` bytes of it have been looked at before."""
         upstream = self.upstream
-        now = upstream.now()
+        clock = upstream.now
+        now = clock()
         while True:
             try:
                 head = upstream.reader.read(data, seen)
@@ -371,7 +372,7 @@ class Http1Client:
                 self._pending = data
                 self.deadline = now + upstream.limits.read
                 return
-            if len(data) == head.whole and self._sent_all and not self._is_head:
+            if len(data) == head.whole and self._sent_all and not self._asked.is_head:
                 exchange = self.exchange
                 body = data[head.end :]
                 if exchange is not None and exchange.response_whole(head, body, now):
@@ -409,7 +410,7 @@ class Http1Client:
         self._keep = self._sent_all and bool(
             head.keep_alive if block.connection else head.version
         )
-        if self._is_head or status == 204 or status == 304:
+        if self._asked.is_head or status == 204 or status == 304:
             self._state = _LENGTH
             self._left = 0
             exchange.response_head(head, NO_BODY)
@@ -514,7 +515,7 @@ class Http1Client:
 
     def _switch(self, head: ResponseHead, data: bytes) -> None:
         exchange = self.exchange
-        if not self._upgrade or exchange is None:
+        if not self._asked.block.upgrade or exchange is None:
             self._abort()
             self._fail(BadResponse("101 that was not asked for"))
             return

@@ -274,7 +274,8 @@ class Http1Server(AnsweringDoor):
             self._state = ANSWER
             self.deadline = NEVER
             self._pending = rest
-            acceptor.open_exchange(self, head, b"", b"", True)
+            open_exchange = acceptor.open_exchange
+            open_exchange(self, head, b"", b"", True)
             return
         self._state = BODY
         self._body_from = acceptor.now()

@@ -21,6 +21,8 @@ from __future__ import annotations
 import select
 import socket
 from collections.abc import Iterable
+from functools import update_wrapper
+from types import FunctionType
 from typing import Any, Protocol
 
 from twisted.internet import abstract, tcp, unix
@@ -117,6 +119,24 @@ class SocketTransport(tcp.Connection):
     _broken = False
     _reads_to: Diversion | None = None
     _writes_to: Diversion | None = None
+
+    def __init_subclass__(cls, **named: Any) -> None:
+        """Give each class bytecode of its own for what every message passes through.
+
+        CPython fits bytecode to the types that it meets. Shared by the two ends of a
+        proxy it would fit neither, which costs 2 % of a small request.
+        """
+        super().__init_subclass__(**named)
+        for name in ("write", "doRead"):
+            shared: FunctionType = getattr(cls, name)
+            own = FunctionType(
+                shared.__code__.replace(),
+                shared.__globals__,
+                name,
+                shared.__defaults__,
+                shared.__closure__,
+            )
+            setattr(cls, name, update_wrapper(own, shared))
 
     def __init__(self, *args: Any, **named: Any) -> None:
         # What `write` looks at, on the instance: there it is found three times as fast.

@@ -103,7 +103,8 @@ class Exchange(Intake):
         self._hedge: Hedge | None = None
         self._pause: IDelayedCall | None = None
         self._continued = False
-        self.started = forwarder.now()
+        now = forwarder.now
+        self.started = now()
 
     # -- attempts
 

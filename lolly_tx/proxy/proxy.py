@@ -72,13 +72,21 @@ class Proxy:
         if end is None:
             self._refuse(door, head, 404, "no route")
             return
-        accepted: RequestHead | None = head
+        if not head.plain or head.method in _LOCAL_METHODS:
+            looked_at = self._look_at(door, head)
+            if looked_at is None:
+                return
+            head = looked_at
+        end.open_exchange(door, head, body, trailers, complete)
+
+    def _look_at(self, door: DoorIn, head: RequestHead) -> RequestHead | None:
+        """What is forwarded of an unusual request; None: it has been answered."""
+        looked_at: RequestHead | None = head
         if head.method in _LOCAL_METHODS:
-            accepted = self._one_hop_less(door, head)
-        if accepted is not None and not head.plain and head.block.upgrade:
-            accepted = self._upgrade(door, accepted)
-        if accepted is not None:
-            end.open_exchange(door, accepted, body, trailers, complete)
+            looked_at = self._one_hop_less(door, head)
+        if looked_at is not None and head.block.upgrade:
+            looked_at = self._upgrade(door, looked_at)
+        return looked_at
 
     def _one_hop_less(self, door: DoorIn, head: RequestHead) -> RequestHead | None:
         """What is forwarded of a method that may end here; None: it has been answered."""

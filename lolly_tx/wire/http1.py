@@ -66,10 +66,11 @@ class RequestHead:
 
     `method`, `target`: as received; `target` is in origin-form or "*" (absolute-form has
     been taken apart). `version`: the minor one, 0 or 1. `end`: offset of the first body byte
-    in the data that was read. `plain`: HTTP/1.1, and `block` is plain.
+    in the data that was read. `plain`: HTTP/1.1, and `block` is plain. `is_head`: the
+    method is HEAD, so the response has no body.
     """
 
-    __slots__ = ("block", "end", "method", "plain", "target", "version")
+    __slots__ = ("block", "end", "is_head", "method", "plain", "target", "version")
 
     def __init__(
         self, method: bytes, target: bytes, version: int, block: RequestBlock, end: int
@@ -80,6 +81,7 @@ class RequestHead:
         self.block = block
         self.end = end
         self.plain = version == 1 and block.plain
+        self.is_head = method == b"HEAD"
 
     @property
     def keep_alive(self) -> bool:
