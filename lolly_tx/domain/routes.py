@@ -138,6 +138,10 @@ class RouteTable(Generic[End]):
             reverse=True,
         )
         self._known: dict[bytes, tuple[End | None, tuple[_Paths[End], ...]]] = {}
+        self.only: End | None = None
+        """Whom `find` names whatever it is asked, if there is but one route."""
+        if list(self._hosts) == [""]:
+            self.only = self._hosts[""].only
 
     def find(self, host: bytes, target: bytes) -> End | None:
         """Who serves `target` ("*" counts as "/") on `host`. Raises `BadHost`.

@@ -140,6 +140,7 @@ class Acceptor:
         self.census = census
         self.timeouts = timeouts
         self.reader = RequestReader(limits, secure)
+        self.known_heads = self.reader.known
         self.body_bytes = body_bytes
         self.requests_per_connection = requests_per_connection
         self.most = most

@@ -138,7 +138,14 @@ class AnsweringDoor:
             self.finish()
             return
         self.transport.write(b"HTTP/1.1 %d %b%b\r\n%b" % (status, reason, fields, body))
-        self._answered()
+        if self._full or self._no_more or self._reading_stopped or self._pending:
+            self._answered()
+            return
+        self.exchange = None
+        self._state = IDLE
+        acceptor = self.acceptor
+        now = acceptor.now
+        self.deadline = now() + acceptor.timeouts.keepalive
 
     def interim(self, status: int, reason: bytes, fields: bytes) -> None:
         """Pass on a 1xx response, unless the client is too old to know them."""

@@ -42,7 +42,7 @@ from lolly_tx.net.splice import SINK, SOURCE, Relay
 from lolly_tx.net.transports import has_hung_up, pending_bytes
 from lolly_tx.wire.chunked import ChunkDecoder
 from lolly_tx.wire.errors import BadMessage
-from lolly_tx.wire.http1 import RequestHead
+from lolly_tx.wire.http1 import REMEMBERED_BYTES, RequestHead
 
 PIPELINE_BYTES = 65536
 """Bytes of later requests kept while one is answered; then we stop reading."""
@@ -90,7 +90,15 @@ class Http1Server(AnsweringDoor):
     def dataReceived(self, data: bytes) -> None:
         """Bytes from the client."""
         state = self._state
-        if state <= HEAD:
+        if state == IDLE:
+            head = None
+            if len(data) <= REMEMBERED_BYTES:
+                head = self.acceptor.known_heads.get(data)
+            if head is None:
+                self._read_heads(data)
+            else:
+                self._begin(head, b"")
+        elif state == HEAD:
             if self._pending:
                 line_ended = b"\n" in data
                 data = self._pending + data

@@ -68,7 +68,8 @@ class Proxy:
         complete: bool,
     ) -> None:
         """Find who serves `head` and let it begin."""
-        end = self.table.find(head.block.host, head.target)
+        table = self.table
+        end = table.only or table.find(head.block.host, head.target)
         if end is None:
             self._refuse(door, head, 404, "no route")
             return

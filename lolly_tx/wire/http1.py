@@ -16,6 +16,7 @@ one more. What it remembers is bounded and small, and shared: heads never change
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping
 from typing import Generic, TypeVar
 
 from lolly_tx.wire.errors import BadMessage
@@ -56,9 +57,9 @@ _STATUS_LINE = re.compile(
 )
 _RESPONSE_BLOCK = re.compile(rb"\r\n(?:%b:%b\r\n)*+" % (TOKEN, VALUE))
 
-# A reader remembers this many heads, and blocks, of at most this size: 2 MiB at the worst.
-_REMEMBERED = 512
-_REMEMBERED_BYTES = 2048
+REMEMBERED_BYTES = 2048
+"""The largest head, and the largest block, that a reader remembers."""
+_REMEMBERED = 512  # of each: 2 MiB at the worst
 
 
 class RequestHead:
@@ -157,14 +158,14 @@ class _HeadReader(Generic[_Head, _Block]):
         self._blocks: dict[bytes, _Block] = {}
 
     def _remember_block(self, raw: bytes, block: _Block) -> None:
-        if len(raw) <= _REMEMBERED_BYTES:
+        if len(raw) <= REMEMBERED_BYTES:
             if len(self._blocks) >= _REMEMBERED:
                 self._blocks.clear()
             self._blocks[raw] = block
 
     def _remember_head(self, raw: bytes, head: _Head) -> None:
         """One whose block was known: the others are hardly ever seen again."""
-        if len(raw) <= _REMEMBERED_BYTES:
+        if len(raw) <= REMEMBERED_BYTES:
             if len(self._heads) >= _REMEMBERED:
                 self._heads.clear()
             self._heads[raw] = head
@@ -181,16 +182,18 @@ class _HeadReader(Generic[_Head, _Block]):
 class RequestReader(_HeadReader[RequestHead, RequestBlock]):
     """Reads request heads; one per listener, shared by its connections.
 
-    `secure`: the listener speaks TLS, so absolute-form targets are https ones.
+    `secure`: the listener speaks TLS, so absolute-form targets are https ones. `known`:
+    heads that came alone, as most do, by all their bytes; they need not be read again.
     """
 
-    __slots__ = ("_scheme",)
+    __slots__ = ("_scheme", "known")
 
     def __init__(
         self, limits: HeadLimits = REQUEST_LIMITS, secure: bool = False
     ) -> None:
         super().__init__(limits)
         self._scheme = b"https" if secure else b"http"
+        self.known: Mapping[bytes, RequestHead] = self._heads
 
     def read(self, data: bytes, seen: int = 0) -> RequestHead | None:
         """Read the request head at the start of `data`.
@@ -199,11 +202,6 @@ class RequestReader(_HeadReader[RequestHead, RequestBlock]):
         bytes at its start are known from that call. Raises `BadMessage` (400, 405, 414, 431,
         501, 505).
         """
-        # Most requests come one at a time and without a body: all of `data` is the head.
-        if len(data) <= _REMEMBERED_BYTES:
-            head = self._heads.get(data)
-            if head is not None:
-                return head
         match = _REQUEST_LINE.match(data)
         if match is not None:
             at = match.end()
