@@ -171,12 +171,16 @@ class Exchange(Intake):
                 self._set_try_deadline()
             if forwarder.hedging is not None and self.attempts == 1 and self._complete:
                 self._hedge = forwarder.hedging.consider(self)
+        head = self.head
         upstream = forwarder.upstreams.get(node) or forwarder.upstream(node)
-        client = upstream.take(self.head.method not in IDEMPOTENT)
-        if client is not None:
-            self._send(client, now)
-        else:
+        client = upstream.take(head.method not in IDEMPOTENT)
+        if client is None:
             self._connect(upstream, lease)
+        elif head.plain:
+            self.client = client
+            client.send(self, head, forwarder.render(self, node), True, now)
+        else:
+            self._send(client, now)
 
     def _connect(self, upstream: Any, lease: Lease) -> None:
         self._connecting = connecting = upstream.connect()
@@ -215,11 +219,7 @@ class Exchange(Intake):
         head = self.head
         node = self.node
         assert node is not None
-        if head.plain:
-            data = self.forwarder.render(self, node)
-        else:
-            data = self.request_bytes(node)
-        client.send(self, head, data, self._complete, now)
+        client.send(self, head, self.request_bytes(node), self._complete, now)
         if not self._complete:
             if self._door_paused:
                 self._door_paused = False
