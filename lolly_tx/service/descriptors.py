@@ -3,7 +3,8 @@
 Each connection takes a descriptor, and a busy one another towards its backend. When
 clients may take all of them, none is left to connect to a backend, or to accept somebody
 and say 503: with 256 descriptors and 1,000 idle clients nobody would get an answer. So
-clients get half of them, and at that cap idle ones make room as at `limits.connections`.
+clients get three fifths of them: at any time some are idle and need no backend, so two are
+left for three. At that cap idle ones make room as at `limits.connections`.
 
 May import: the standard library. Used by: service.build, tap.
 """
@@ -41,5 +42,5 @@ def affordable_connections(wanted: int, limit: int) -> int:
     """
     if not limit:
         return wanted
-    most = max(1, (limit - KEPT_BACK) // 2)
+    most = max(1, (limit - KEPT_BACK) * 3 // 5)
     return min(wanted, most) if wanted else most

@@ -44,7 +44,8 @@ STACK_FRAMES = 12
 """The innermost calls that are kept; the outer ones are always the reactor's."""
 
 LATENESS_BOUNDS = (0.001, 0.005, 0.01, 0.02, 0.05, 0.1)
-"""Seconds: marks are counted by how late they came, up to each of these and beyond."""
+"""Seconds: marks are counted by how late they came through our own doing (`Stall.held`),
+up to each of these and beyond."""
 
 
 @attrs.frozen
@@ -72,8 +73,8 @@ class WatchdogSnapshot:
     """What has been seen since the start.
 
     `longest`, `longest_held`: seconds, of a stall and of one's own part (`Stall.held`).
-    `lateness`: pairs (seconds, count): marks that came at most so late, the last bound
-    is infinity.
+    `lateness`: pairs (seconds, count): marks that came at most so late, the time without
+    a processor left out; the last bound is infinity.
     """
 
     beats: int
@@ -164,10 +165,11 @@ class Watchdog:
         now = self._now()
         late = now - self._beat_at - BEAT
         self._beats += 1
-        self._late[bisect_left(LATENESS_BOUNDS, late)] += 1
         waited = self._processor.seconds()
+        waiting = waited - self._waited
+        self._late[bisect_left(LATENESS_BOUNDS, late - waiting)] += 1
         if late >= STALL:
-            self._record(now, late, waited - self._waited)
+            self._record(now, late, waiting)
         self._waited = waited
         self._beat_at = now
         self._timer = self._clock.callLater(BEAT, self._beat)

@@ -17,14 +17,14 @@ from lolly_tx.service.descriptors import (
 class DescriptorTests(SynchronousTestCase):
     def test_enough(self) -> None:
         """With descriptors to spare the setting is the cap."""
-        self.assertEqual(affordable_connections(10000, 20064), 10000)
+        self.assertEqual(affordable_connections(10000, 16731), 10000)
         self.assertEqual(affordable_connections(10000, 0), 10000)
         self.assertEqual(affordable_connections(0, 0), 0)
 
     def test_too_few(self) -> None:
-        """Each client may need another one for its backend, and some are kept back."""
-        self.assertEqual(affordable_connections(10000, 1024), 480)
-        self.assertEqual(affordable_connections(0, 1024), 480)
+        """Clients may need others for their backends, and some are kept back."""
+        self.assertEqual(affordable_connections(10000, 1024), 576)
+        self.assertEqual(affordable_connections(0, 1024), 576)
 
     def test_hardly_any(self) -> None:
         """There is always one: no cap at all would be the opposite."""

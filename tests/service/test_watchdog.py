@@ -98,6 +98,7 @@ class WatchdogTests(SynchronousTestCase):
         assert seen.last is not None
         self.assertAlmostEqual(seen.last.waiting, 0.25)
         self.assertAlmostEqual(seen.longest_held, 0.05)
+        self.assertEqual(seen.lateness[-1], (float("inf"), 0))
 
     def test_stack_of_what_held_it(self) -> None:
         """The stack of a stall names the function that did not come back."""

@@ -12,7 +12,14 @@ import sys
 import time
 
 from tests.system.faults import backends, bodies, clients, life
-from tests.system.faults.figures import LONG, SHORT, Findings, Registered, Size
+from tests.system.faults.figures import (
+    LONG,
+    SHORT,
+    Findings,
+    Registered,
+    Size,
+    percentile_of,
+)
 
 SCENARIOS = {
     each.name: each
@@ -48,6 +55,7 @@ def main(arguments: list[str]) -> int:
         took = time.monotonic() - started
         print(f"{found.line()} ({took:.1f} s)", flush=True)
         all_found.append(found)
+    all_found.append(event_loop(all_found))
     table(all_found)
     return 0 if all(found.good for found in all_found) else 1
 
@@ -59,6 +67,19 @@ def run(registered: Registered, size: Size) -> Findings:
         asyncio.run(registered.run(found, size))
     except Exception as error:
         found.equal("ended with", f"{type(error).__name__}: {error}", "figures")
+    return found
+
+
+def event_loop(all_found: list[Findings]) -> Findings:
+    """L32: the event loops of all proxies that have been under test."""
+    found = Findings("L32", "the event loop is never held")
+    for each in all_found:
+        found.beats.update(each.beats)
+    found.note("beats", found.beats.total())
+    found.most("p99.9 held", 1000 * percentile_of(found.beats, 0.999), 20, " ms")
+    longest = max((b for b, n in found.beats.items() if n), default=0.0)
+    found.most("longest held", 1000 * longest, 100, " ms")
+    print(found.line(), flush=True)
     return found
 
 

@@ -200,7 +200,7 @@ async def _idle(
 @scenario("L07", "idle keep-alive connections")
 async def l07(found: Findings, size: Size) -> None:
     """An idle connection costs little memory and no CPU."""
-    await _idle(found, size, size.pick(300, 9950, 9950), 20, Front())
+    await _idle(found, size, size.pick(300, 10000, 10000), 20, Front())
     if size.level:
         await _idle(found, size, size.pick(50, 1000, 3000), 90, tls_front())
 
@@ -208,7 +208,7 @@ async def l07(found: Findings, size: Size) -> None:
 @scenario("L08", "slow heads, slow bodies and slow readers")
 async def l08(found: Findings, size: Size) -> None:
     """Slow clients end at their limits; good ones do not notice them."""
-    count = size.pick(150, 1998, 1998)
+    count = size.pick(150, 2001, 2001)
     limit = size.pick(1.5, 5.0, 10.0)
     rest = (
         f'[timeouts]\nhead = "{limit}s"\nbody = "{limit}s"\nwrite = "{limit}s"\n'

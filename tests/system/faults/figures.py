@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable, Coroutine
 from typing import Any
 
@@ -44,6 +45,8 @@ class Findings:
     title: str
     slack: float = 1.0
     figures: list[Figure] = attrs.Factory(list)
+    beats: Counter[float] = attrs.Factory(Counter)
+    """Of the event loops, by how late they came at most, in seconds."""
 
     def note(self, name: str, value: object) -> None:
         """A figure without a goal."""
@@ -125,6 +128,16 @@ def scenario(name: str, title: str) -> Callable[[Scenario], Registered]:
         return Registered(name, title, run)
 
     return mark
+
+
+def percentile_of(counts: Counter[float], share: float) -> float:
+    """The bound that `share` of what was counted do not exceed; 0.0 for nothing."""
+    left = share * counts.total()
+    for bound in sorted(counts):
+        left -= counts[bound]
+        if left <= 0:
+            return bound
+    return 0.0
 
 
 def percentile(values: list[float], share: float) -> float:

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import json
 import os
 import re
 import resource
@@ -18,6 +19,7 @@ import subprocess
 import sys
 import tempfile
 import time
+import urllib.request
 from collections.abc import AsyncIterator, Iterator, Sequence
 from pathlib import Path
 from typing import IO, Any
@@ -108,6 +110,24 @@ class ProxyProcess:
         return max(
             (float(all_) - float(waited) for all_, waited in stalls), default=0.0
         )
+
+    def beats(self) -> dict[float, int]:
+        """How late its event loop's beats came at most, in seconds, and how many did.
+
+        Nothing when it does not answer any more.
+        """
+        url = f"http://127.0.0.1:{self.admin}/api/watchdog"
+        try:
+            with urllib.request.urlopen(url, timeout=2) as answer:
+                seen = json.load(answer)["lateness"]
+        except (OSError, ValueError):
+            return {}
+        return {
+            float("inf")
+            if each["at_most_seconds"] is None
+            else each["at_most_seconds"]: (each["beats"])
+            for each in seen
+        }
 
     def stall_lines(self) -> list[str]:
         """The watchdog's lines about stalls of its own doing."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
 from collections.abc import AsyncIterator
 from typing import Any
@@ -21,6 +22,7 @@ async def watched_proxy(
     async with running_proxy(config, **options) as proxy:
         try:
             yield proxy
+            found.beats.update(await asyncio.to_thread(proxy.beats))
         finally:
             status = proxy.process.poll()
             if status not in (None, 0) and status != 128 + 15:
