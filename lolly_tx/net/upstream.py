@@ -25,6 +25,7 @@ from zope.interface import implementer
 
 from lolly_tx.net.client import Http1Client
 from lolly_tx.net.deadlines import NEVER, Deadlines
+from lolly_tx.net.receiving import ReceivingClient
 from lolly_tx.wire.http1 import ResponseReader
 
 MAX_INTERIM = 16
@@ -73,7 +74,7 @@ class Upstream:
         self.limits = limits
         self.open = 0
         self.connects = 0
-        self._idle: deque[Http1Client] = deque()
+        self._idle: deque[Any] = deque()  # Http1Clients, given back as their base class
         self._room = limits.idle
         self._idle_seconds = limits.idle_timeout or NEVER
         self._ageing = bool(limits.requests or limits.lifetime)
@@ -96,7 +97,7 @@ class Upstream:
         """
         idle = self._idle
         while idle:
-            client = idle.pop()
+            client: Http1Client = idle.pop()
             if not careful or client.is_quiet():
                 return client
             client.retire()
@@ -108,7 +109,7 @@ class Upstream:
         connecting: Deferred[Any] = self.endpoint.connect(self)
         return connecting
 
-    def give_back(self, client: Http1Client, now: float) -> None:
+    def give_back(self, client: ReceivingClient, now: float) -> None:
         """Keep `client` for another exchange, unless it is old or one too many."""
         idle = self._idle
         if len(idle) >= self._room or (self._ageing and self._is_old(client, now)):
@@ -117,7 +118,7 @@ class Upstream:
         client.deadline = now + self._idle_seconds
         idle.append(client)
 
-    def _is_old(self, client: Http1Client, now: float) -> bool:
+    def _is_old(self, client: ReceivingClient, now: float) -> bool:
         limits = self.limits
         return bool(limits.requests and client.served >= limits.requests) or bool(
             limits.lifetime and now - client.born >= limits.lifetime
