@@ -6,12 +6,9 @@
       +-- all full: the waiting room
 
 It stands between a door in and a door out (`net.doors`) and is the only mutable thing of
-a request. Between them are plain calls; a Deferred exists only while connecting. Three
-classes, one concern each: `Delivery` passes the response on, `Intake` the request, and
-`Exchange` makes the attempts.
-
-Longer than most modules, because every way an attempt can end (refused, late, reset,
-beaten, unwelcome, given up by the client) is a step of the one machine above.
+a request. Between them are plain calls; a Deferred exists only while connecting. Four
+classes, one concern each: `Delivery` passes the response on, `Intake` the request,
+`Appraisal` judges what backends answer, and `Exchange` makes the attempts.
 
 May import: domain, wire, net, proxy. Used by: proxy.forward.
 """
@@ -20,14 +17,12 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from twisted.internet.defer import Deferred
 from twisted.internet.interfaces import IDelayedCall
 from twisted.logger import Logger
 from twisted.python.failure import Failure
 
 from lolly_tx.domain.errors import (
     AllFull,
-    ConnectionReset,
     DownstreamGone,
     NoTarget,
     ProxyError,
@@ -36,15 +31,12 @@ from lolly_tx.domain.errors import (
     WriteTimedOut,
 )
 from lolly_tx.domain.lease import Lease
-from lolly_tx.domain.node import Node
 from lolly_tx.domain.retry import IDEMPOTENT
 from lolly_tx.net.client import Http1Client
 from lolly_tx.net.deadlines import NEVER
 from lolly_tx.net.doors import DoorIn
 from lolly_tx.net.failures import translate
-from lolly_tx.proxy.hedge import Hedge
-from lolly_tx.proxy.held import Held
-from lolly_tx.proxy.intake import Intake
+from lolly_tx.proxy.appraisal import Appraisal
 from lolly_tx.proxy.replies import reply, status_of
 from lolly_tx.wire.http1 import RequestHead, ResponseHead
 
@@ -53,24 +45,10 @@ if TYPE_CHECKING:  # pragma: no cover
     from lolly_tx.proxy.room import WaitingRoom
 
 
-class Exchange(Intake):
-    """One request, from its head to the end of its response.
+class Exchange(Appraisal):
+    """One request, from its head to the end of its response."""
 
-    `tried`: nodes whose attempt has failed. `attempts`: made so far, hedges not counted.
-    """
-
-    __slots__ = (
-        "_connecting",
-        "_continued",
-        "_hedge",
-        "_held",
-        "_pause",
-        "_until",
-        "attempts",
-        "deadline",
-        "started",
-        "tried",
-    )
+    __slots__ = ("_pause", "_until", "deadline", "started")
 
     _log = Logger()
 
@@ -95,12 +73,12 @@ class Exchange(Intake):
         self._complete = complete
         self._trailers = trailers
         self._replay = [body] if body else []
-        self.tried: tuple[Node, ...] = ()
+        self.tried = ()
         self.attempts = 0
         self.deadline = NEVER
-        self._connecting: Deferred[Any] | None = None
-        self._held: Held | None = None
-        self._hedge: Hedge | None = None
+        self._connecting = None
+        self._held = None
+        self._hedge = None
         self._pause: IDelayedCall | None = None
         self._continued = False
         now = forwarder.now
@@ -430,16 +408,7 @@ class Exchange(Intake):
             client.cancel()
             self.upstream_failed(WriteTimedOut("took no more of the request"))
 
-    # -- ResponseSink: what the door out tells us, as far as attempts are concerned
-
-    def response_interim(self, head: ResponseHead) -> None:
-        """A 1xx: passed on, but a 100 only once and to a client that waits for it."""
-        if head.status == 100:
-            # Another attempt's, or one that comes when the body does, is no news.
-            if self._continued or self._replay_bytes or not self.head.block.expect:
-                return
-            self._continued = True
-        super().response_interim(head)
+    # -- ResponseSink: what the door out tells us of the end of an attempt
 
     def response_whole(self, head: ResponseHead, body: bytes, now: float) -> bool:
         """The answer in one piece: the common end of an exchange, in one go."""
@@ -464,91 +433,6 @@ class Exchange(Intake):
         self.door.answer(status, head.reason, fields, body)
         forwarder.record(self)
         return True
-
-    def response_head(self, head: ResponseHead, framing: int) -> None:
-        """The final head: pass it on, unless its status asks for another attempt."""
-        forwarder = self.forwarder
-        status = head.status
-        self.upstream_status = status
-        if not forwarder.plain:
-            self._cancel_hedge()
-            if forwarder.hedging is not None and self.lease is not None:
-                forwarder.hedging.note(forwarder.now() - self.lease.started)
-        if status >= 500 or status in forwarder.notable_statuses:
-            if self._unwelcome(head, framing):
-                return
-        if self._held is not None:
-            self._held.discard()
-            self._held = None
-        self._pass_on(head, framing)
-
-    def _unwelcome(self, head: ResponseHead, framing: int) -> bool:
-        """Whether another node is asked because of this answer's status."""
-        forwarder, lease = self.forwarder, self.lease
-        status = head.status
-        if lease is None:
-            return False
-        if status in forwarder.soft_statuses:
-            forwarder.soft_eject(lease.node, head)
-        if status in forwarder.retry_statuses:
-            return self._try_for_better(head, framing, status)
-        if status >= 500 and lease.on_trial:
-            # A trial is to harm nobody: its failure counts as a lost connection does.
-            return self._try_for_better(head, framing, ConnectionReset("failed trial"))
-        return False
-
-    def _try_for_better(
-        self, head: ResponseHead, framing: int, failure: ProxyError | int
-    ) -> bool:
-        """Hold this answer back and ask another node; False: there is no other."""
-        lease, client = self.lease, self.client
-        if lease is None or client is None:
-            return False
-        now = self.forwarder.now()
-        tried = self.tried
-        self.tried = (*tried, lease.node)
-        another = self._another(failure, now)
-        if another is None:
-            self.tried = tried
-            return False
-        lease.succeeded(now, head.status)
-        if self._held is not None:
-            self._held.discard()
-        self._held = Held(client, lease, head, framing, now)
-        self.lease = self.client = None
-        self._resume(another, now)
-        return True
-
-    def take_back(
-        self, client: Http1Client | None, lease: Lease, head: ResponseHead, framing: int
-    ) -> None:
-        """Deliver an answer that was held: it is the best there is."""
-        self.client = client
-        self.lease = lease
-        self.node = lease.node
-        self._pass_on(head, framing)
-
-    def hedge_answered(
-        self, client: Http1Client, lease: Lease, head: ResponseHead, framing: int
-    ) -> None:
-        """The hedge was faster: the first attempt is cancelled, and nobody blamed."""
-        self._hedge = None
-        loser, self.client = self.client, None
-        connecting, self._connecting = self._connecting, None
-        beaten = self.lease
-        now = self.forwarder.now()
-        if beaten is not None and self.forwarder.hedging is not None:
-            # It would have taken at least that long: left out, the percentile would sink.
-            self.forwarder.hedging.note(now - beaten.started)
-        self.client, self.lease, self.node = client, lease, lease.node
-        client.exchange = self
-        if loser is not None:
-            loser.cancel()
-        if beaten is not None:
-            beaten.beaten(now)
-        if connecting is not None:
-            connecting.cancel()
-        self.response_head(head, framing)
 
     def hedge_failed(self, error: ProxyError) -> None:
         """The hedge brought nothing."""
