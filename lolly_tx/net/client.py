@@ -52,6 +52,9 @@ from lolly_tx.net.transports import pending_bytes
 from lolly_tx.net.tunnel import Tunnel
 from lolly_tx.wire.http1 import RequestHead
 
+GOODBYES = (b"HTTP/1.1 408 ", b"HTTP/1.0 408 ")
+"""What some servers say when they close a connection that was idle for long."""
+
 
 @implementer(IProtocol, IHalfCloseableProtocol, IPushProducer)
 class Http1Client(ReceivingClient):
@@ -158,6 +161,8 @@ class Http1Client(ReceivingClient):
             # Nobody asked. Whatever it is, it must not become somebody's response.
             upstream.forget(self)
             self._abort()
+            if not data.startswith(GOODBYES):
+                upstream.distrust()
 
     # -- IPushProducer: the transport's word on whether the backend takes our bytes
 

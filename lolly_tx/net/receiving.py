@@ -215,6 +215,8 @@ class ReceivingClient:
         if self._state == OVER:
             return
         exchange, self.exchange = self.exchange, None
+        if extra:
+            self.upstream.distrust()
         if self._keep and not extra and self._sent_all:
             if self._paused:  # by a client that has not read the end of it
                 self._paused = False
@@ -276,3 +278,7 @@ class ReceivingClient:
     def retire(self) -> None:
         """Close an idle connection."""
         self._close()
+
+    def discard(self) -> None:
+        """Close an idle connection at once: it leaves no port behind that waits (TIME-WAIT)."""
+        self._abort()

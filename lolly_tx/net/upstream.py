@@ -3,7 +3,10 @@
     Upstream (one per node)          idle connections, the one used last first
       +-- net.client.Http1Client     one connection, one exchange at a time
 
-An idle connection on which anything arrives is closed.
+An idle connection on which anything arrives is closed. And as such bytes could just as
+well have come after the next request had been sent, where nothing tells them from its
+response, a target that sends any is not trusted with a second request on any connection
+for a while.
 
 May import: wire, net. Used by: proxy.forward, service.pools.
 """
@@ -21,6 +24,7 @@ from twisted.internet.interfaces import (
     IProtocolFactory,
     IStreamClientEndpoint,
 )
+from twisted.logger import Logger
 from zope.interface import implementer
 
 from lolly_tx.net.client import Http1Client
@@ -30,6 +34,10 @@ from lolly_tx.wire.http1 import ResponseReader
 
 MAX_INTERIM = 16
 """1xx responses to one request (RELIABILITY S33)."""
+
+DISTRUST_SECONDS = 60.0
+"""How long connections are not used twice after their target has sent bytes nobody asked
+for."""
 
 
 @attrs.frozen
@@ -54,10 +62,12 @@ class UpstreamLimits:
 class Upstream:
     """The connections to one target.
 
-    `endpoint`: connects to it, within its own limit. `open`: connections that are up.
+    `endpoint`: connects to it, within its own limit. `name`: for the log. `open`:
+    connections that are up. `unsolicited`: how often bytes came that nobody had asked for.
     """
 
     noisy = False
+    log = Logger()
 
     def __init__(
         self,
@@ -66,6 +76,7 @@ class Upstream:
         deadlines: Deadlines,
         reader: ResponseReader,
         limits: UpstreamLimits,
+        name: str = "a target",
     ) -> None:
         self.endpoint = endpoint
         self.deadlines = deadlines
@@ -74,8 +85,12 @@ class Upstream:
         self.limits = limits
         self.open = 0
         self.connects = 0
+        self.name = name
+        self.unsolicited = 0
         self._idle: deque[Any] = deque()  # Http1Clients, given back as their base class
         self._room = limits.idle
+        self._trusted_at = NEVER
+        self._closed = False
         self._idle_seconds = limits.idle_timeout or NEVER
         self._ageing = bool(limits.requests or limits.lifetime)
 
@@ -112,11 +127,25 @@ class Upstream:
     def give_back(self, client: ReceivingClient, now: float) -> None:
         """Keep `client` for another exchange, unless it is old or one too many."""
         idle = self._idle
-        if len(idle) >= self._room or (self._ageing and self._is_old(client, now)):
+        if len(idle) >= self._room and not self._trusts_again(client, now):
+            return
+        if self._ageing and self._is_old(client, now):
             client.retire()
             return
         client.deadline = now + self._idle_seconds
         idle.append(client)
+
+    def _trusts_again(self, client: ReceivingClient, now: float) -> bool:
+        """Whether there is room for `client` after all, because trust is back; else close it."""
+        if self._trusted_at == NEVER:
+            client.retire()
+            return False
+        if now < self._trusted_at:
+            client.discard()
+            return False
+        self._trusted_at = NEVER
+        self._room = self.limits.idle
+        return True
 
     def _is_old(self, client: ReceivingClient, now: float) -> bool:
         limits = self.limits
@@ -131,6 +160,23 @@ class Upstream:
         except ValueError:
             pass
 
+    def distrust(self) -> None:
+        """Bytes came that nobody had asked for: use no connection twice for a while."""
+        self.unsolicited += 1
+        if self._closed or not self.limits.idle:
+            return
+        if self._room:
+            self.log.warn(
+                "{name} sent bytes nobody had asked for: for {seconds:g} s no connection"
+                " to it is used twice",
+                name=self.name,
+                seconds=DISTRUST_SECONDS,
+            )
+        self._trusted_at = self.now() + DISTRUST_SECONDS
+        self._room = 0
+        while self._idle:
+            self._idle.pop().discard()
+
     @property
     def idle(self) -> int:
         """Idle connections."""
@@ -138,6 +184,8 @@ class Upstream:
 
     def close(self) -> None:
         """Close the idle connections, and keep none from now on."""
+        self._closed = True
+        self._trusted_at = NEVER
         self._room = 0
         while self._idle:
             self._idle.pop().retire()

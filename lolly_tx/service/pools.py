@@ -117,7 +117,11 @@ def run_pool(
             deps.reactor, target, tls=settings.tls, timeout=timeout.connect
         )
         return Upstream(
-            endpoint, deadlines=deps.deadlines, reader=reader, limits=limits
+            endpoint,
+            deadlines=deps.deadlines,
+            reader=reader,
+            limits=limits,
+            name=f"{pool.name}/{target.id}",
         )
 
     forwarder = (TracingForwarder if deps.traces else Forwarder)(

@@ -73,11 +73,12 @@ def _connections(forwarder: Forwarder) -> dict[str, Any]:
             "open": upstream.open,
             "idle": upstream.idle,
             "connects": upstream.connects,
+            "unsolicited": upstream.unsolicited,
         }
         for node, upstream in forwarder.upstreams.items()
     }
     total = {
         word: sum(one[word] for one in each.values())
-        for word in ("open", "idle", "connects")
+        for word in ("open", "idle", "connects", "unsolicited")
     }
     return {**total, "targets": each}

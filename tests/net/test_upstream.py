@@ -8,7 +8,7 @@ from twisted.trial.unittest import SynchronousTestCase
 from zope.interface.verify import verifyObject
 
 from lolly_tx.net.acceptor import ClientTimeouts
-from lolly_tx.net.upstream import UpstreamLimits
+from lolly_tx.net.upstream import DISTRUST_SECONDS, UpstreamLimits
 from tests.proxy.world import GET, OK, WorldTestCase, answer, chunked, post
 
 
@@ -104,6 +104,78 @@ class ReuseTests(UpstreamTestCase):
         self.assertTrue(backend.aborted)
         self.assertEqual(world.upstreams["a"].idle, 0)
         self.assertEqual(client.take(), b"")
+
+    def test_distrust(self):
+        """After that no connection to the target is used twice for a minute."""
+        for caught_while in ("idle", "answering"):
+            world, client, backend = self.served()
+            upstream = world.upstreams["a"]
+            other = world.client()
+            other.send(GET)
+            client.send(GET)
+            second = world.accept()
+            if caught_while == "idle":
+                second.send(OK)
+                self.assertEqual(upstream.idle, 1)
+                second.send(b"?")
+            else:
+                second.send(OK + b"?")
+            self.assertEqual((upstream.unsolicited, upstream.idle), (1, 0))
+            backend.send(OK)
+            self.assertTrue(backend.aborted)
+            world.pass_time(DISTRUST_SECONDS - 1)
+            client.send(GET)
+            world.accept().send(OK)
+            self.assertEqual(upstream.idle, 0)
+            world.pass_time(1.1)
+            for _ in range(2):
+                client.send(GET)
+                if world.connects():
+                    last = world.accept()
+                last.send(OK)
+            self.assertEqual(upstream.idle, 1)
+            self.assertEqual(client.take(), OK * 4)
+
+    def test_distrust_ends_idle_ones(self):
+        """The other idle connections of the target go at once."""
+        world = self.world()
+        clients = [world.client() for _ in range(3)]
+        for client in clients:
+            client.send(GET)
+        backends = [world.accept() for _ in clients]
+        for backend in backends:
+            backend.send(OK)
+        backends[0].send(b"?")
+        self.assertTrue(all(backend.aborted for backend in backends))
+        self.assertEqual(world.upstreams["a"].idle, 0)
+
+    def test_goodbye(self):
+        """A 408 to nobody is how some servers end an idle connection: no offence."""
+        world, client, backend = self.served()
+        backend.send(b"HTTP/1.1 408 Request Timeout\r\nConnection: close\r\n\r\n")
+        self.assertEqual(world.upstreams["a"].unsolicited, 0)
+        for _ in range(2):
+            client.send(GET)
+            if world.connects():
+                backend = world.accept()
+            backend.send(OK)
+        self.assertEqual(client.take(), OK * 2)
+
+    def test_distrust_of_the_closed(self):
+        """It does not open what the proxy's end has closed, nor what is never kept."""
+        for limits in ({}, {"idle": 0}):
+            world = self.world(**self.limited(**limits))
+            client = world.client()
+            client.send(GET)
+            backend = world.accept()
+            if not limits:
+                world.upstreams["a"].close()
+            backend.send(OK + b"?")
+            world.pass_time(DISTRUST_SECONDS + 1)
+            world.client().send(GET)
+            world.accept().send(OK)
+            self.assertEqual(world.upstreams["a"].idle, 0)
+            self.assertEqual(world.upstreams["a"].unsolicited, 1)
 
     def test_closed_while_idle(self):
         """An idle connection the backend closes is forgotten at once."""
