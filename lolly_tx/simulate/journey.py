@@ -107,7 +107,7 @@ class Journey:
             else:
                 self.refused(error)
             return
-        self._attempt(lease, now)
+        self.attempt(lease, now)
 
     def _wait(self, room: Any, now: float) -> None:
         if not room.enter(self, now):
@@ -115,10 +115,6 @@ class Journey:
             self._give_up(error, now)
 
     # -- what the waiting room tells
-
-    def attempt(self, lease: Lease) -> None:
-        """There is room now."""
-        self._attempt(lease, self.world.now())
 
     def refused(self, error: NoTarget) -> None:
         """There is no node for the first attempt."""
@@ -130,7 +126,8 @@ class Journey:
 
     # -- attempts
 
-    def _attempt(self, lease: Lease, now: float) -> None:
+    def attempt(self, lease: Lease, now: float) -> None:
+        """Make one attempt."""
         self.lease = lease
         self.attempts += 1
         world = self.world
@@ -274,7 +271,7 @@ class Journey:
             self.hedge = None
         delay = self.world.forwarder.pause_before(self.attempts)
         if not delay:
-            self._attempt(lease, now)
+            self.attempt(lease, now)
             return
         self.lease = lease
         self.pausing = True
@@ -283,7 +280,7 @@ class Journey:
     def _paused(self, now: float, lease: Lease, _: object) -> None:
         if lease is self.lease:
             self.pausing = False
-            self._attempt(lease, now)
+            self.attempt(lease, now)
 
     # -- hedging
 

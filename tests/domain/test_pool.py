@@ -126,6 +126,34 @@ class LeaseTests(SynchronousTestCase):
         self.assertEqual((stats.successes, stats.failures), (1, 0))
         self.assertEqual(stats.latency_sum, 2.0)
 
+    def test_ended(self) -> None:
+        """`ended` is a success and the release in one, with and without listeners."""
+        for status, failures in ((200, ()), (503, ()), (503, (503,))):
+            one, two = (pool_of("a", failure_statuses=failures) for _ in "12")
+            lease = one.acquire(0.0)
+            lease.ended(2.0, status)
+            lease.ended(9.0, status)
+            lease.failed(9.0, ConnectFailed())
+            other = two.acquire(0.0)
+            other.succeeded(2.0, status)
+            other.release(2.0)
+            for pool, it in ((one, lease), (two, other)):
+                node = pool.nodes["a"]
+                self.assertEqual((node.in_flight, it.open), (0, False))
+            self.assertEqual(
+                one.nodes["a"].stats.as_dict(), two.nodes["a"].stats.as_dict()
+            )
+
+    def test_ended_after_a_verdict(self) -> None:
+        """The first verdict stays; the lease is released all the same."""
+        pool = pool_of("a")
+        lease = pool.acquire(0.0)
+        lease.failed(1.0, ConnectFailed())
+        lease.ended(2.0, 200)
+        stats = pool.nodes["a"].stats
+        self.assertEqual((stats.successes, stats.failures), (0, 1))
+        self.assertFalse(lease.open)
+
     def test_client_gone(self) -> None:
         """A client that hangs up is never held against the target."""
         pool = pool_of("a")

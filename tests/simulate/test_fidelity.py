@@ -106,6 +106,10 @@ class FidelityTests(WorldTestCase):
                 log.append(("succeeded", lease.node.id, *map(str, args)))
             succeeded(lease, now, *args)
 
+        def has_ended(lease: Lease, now: float, status: int) -> None:
+            has_succeeded(lease, now, status)
+            released(lease, now)
+
         def has_failed(lease: Lease, now: float, error: Any) -> None:
             if not lease._judged:
                 log.append(("failed", lease.node.id, error.kind))
@@ -122,6 +126,7 @@ class FidelityTests(WorldTestCase):
             return granted
 
         self.patch(Lease, "succeeded", has_succeeded)
+        self.patch(Lease, "ended", has_ended)
         self.patch(Lease, "failed", has_failed)
         self.patch(Lease, "release", released)
         self.patch(RetryBudget, "withdraw", withdrawn)
