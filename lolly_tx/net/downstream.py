@@ -99,16 +99,13 @@ class Http1Server(AnsweringDoor):
             else:
                 self._begin(head, b"")
         elif state == HEAD:
-            if self._pending:
-                line_ended = b"\n" in data
-                data = self._pending + data
-                if not line_ended and len(data) < self._examined + EXAMINE_BYTES:
-                    # Byte by byte, a head must not be looked at again for each byte.
-                    self._pending = data
-                    return
-                self._read_heads(data, self._examined)
+            line_ended = b"\n" in data
+            data = self._pending + data
+            if not line_ended and len(data) < self._examined + EXAMINE_BYTES:
+                # Byte by byte, a head must not be looked at again for each byte.
+                self._pending = data
             else:
-                self._read_heads(data)
+                self._read_heads(data, self._examined)
         elif state == BODY:
             self._read_body(data)
         elif state == ANSWER:

@@ -1,0 +1,294 @@
+"""What a request costs beside other proxies: the CPU of each, interleaved in one run.
+
+    python benchmarks/peers.py [--rounds N] [--seconds S] [--browser] [--path /1m]
+                               [--against CHECKOUT]
+
+All run on the first core, the load (wrk) and the origin (nginx) on the second. nginx is
+the measure; HAProxy and Caddy take part where they are installed, and so does another
+checkout of this project with `--against`, which shows what a change costs. Prints user and
+system microseconds per request, medians over the rounds, and ratios to nginx; fails
+nothing. Ratios within one run mean something, the microseconds only on this machine.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import re
+import shutil
+import signal
+import socket
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+
+import attrs
+
+ROOT = Path(__file__).parents[1]
+TICKS = os.sysconf("SC_CLK_TCK")
+
+BROWSER = {
+    "User-Agent": "Mozilla/5.0 (X11; Linux x86_64; rv:128.0) Gecko/20100101 Firefox/128",
+    "Accept": "text/html,application/xhtml+xml,application/xml;q=0.9,*/*;q=0.8",
+    "Accept-Language": "en-US,en;q=0.5",
+    "Accept-Encoding": "gzip, deflate, br, zstd",
+    "Cookie": "session=abcdef0123456789; theme=dark",
+    "Sec-Fetch-Dest": "document",
+    "Sec-Fetch-Mode": "navigate",
+    "Sec-Fetch-Site": "none",
+    "Priority": "u=0, i",
+}
+
+NGINX = """
+daemon off; master_process off; pid {folder}/{name}.pid; error_log {folder}/{name}.log;
+events {{ worker_connections 4096; }}
+http {{ access_log off; keepalive_requests 100000000; sendfile on; {rest} }}
+"""
+ORIGIN = """
+server {{ listen 127.0.0.1:{a} backlog=4096; listen 127.0.0.1:{b} backlog=4096;
+  location / {{ return 200 "hello world!\\n"; }}
+  location = /1m {{ root {folder}; }} location = /100m {{ root {folder}; }} }}
+"""
+BALANCED = """
+upstream pool {{ server 127.0.0.1:{a}; server 127.0.0.1:{b};
+  keepalive 256; keepalive_requests 100000000; }}
+server {{ listen 127.0.0.1:{port} backlog=4096;
+  location / {{ proxy_pass http://pool; proxy_http_version 1.1;
+    proxy_set_header Connection "";
+    proxy_set_header X-Forwarded-For $proxy_add_x_forwarded_for; }} }}
+"""
+HAPROXY = """
+global
+  nbthread 1
+defaults
+  mode http
+  timeout connect 5s
+  timeout client 60s
+  timeout server 60s
+  option forwardfor
+frontend web
+  bind 127.0.0.1:{port}
+  default_backend pool
+backend pool
+  http-reuse always
+  server a 127.0.0.1:{a}
+  server b 127.0.0.1:{b}
+"""
+CADDY = """
+{{
+ admin off
+ auto_https off
+}}
+http://127.0.0.1:{port} {{
+ reverse_proxy 127.0.0.1:{a} 127.0.0.1:{b} {{
+  lb_policy round_robin
+ }}
+}}
+"""
+LOLLY = """
+[listener.web]
+endpoint = "tcp:{port}:interface=127.0.0.1"
+[[route]]
+pool = "pool"
+[pool.pool]
+targets = ["http://127.0.0.1:{a}", "http://127.0.0.1:{b}"]
+[pool.pool.health]
+path = "/"
+"""
+
+
+@attrs.define
+class Peer:
+    """A proxy that runs, and what its rounds have cost: (user, system), microseconds."""
+
+    name: str
+    port: int
+    process: subprocess.Popen[bytes]
+    costs: list[tuple[float, float]] = attrs.Factory(list)
+    rates: list[float] = attrs.Factory(list)
+
+    def cpu(self) -> tuple[float, float]:
+        """Seconds it has spent so far, of its own and in the kernel."""
+        stat = Path(f"/proc/{self.process.pid}/stat").read_text().rpartition(")")[2]
+        fields = stat.split()
+        return int(fields[11]) / TICKS, int(fields[12]) / TICKS
+
+
+class Field:
+    """All processes of a run, and their folder."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self.processes: list[subprocess.Popen[bytes]] = []
+        self.a, self.b, *self._ports = _free_ports(16)
+        for name, size in (("1m", 1 << 20), ("100m", 100 << 20)):
+            with (folder / name).open("wb") as file:
+                file.truncate(size)
+        rest = ORIGIN.format(a=self.a, b=self.b, folder=folder)
+        self.start("origin", self.a, self._nginx("origin", rest), 1)
+
+    def write(self, name: str, template: str, port: int) -> Path:
+        """A configuration file."""
+        path = self.folder / name
+        path.write_text(template.format(port=port, a=self.a, b=self.b))
+        return path
+
+    def _nginx(self, name: str, rest: str) -> list[str]:
+        path = self.folder / f"{name}.conf"
+        path.write_text(NGINX.format(folder=self.folder, name=name, rest=rest))
+        return ["nginx", "-c", str(path), "-p", str(self.folder)]
+
+    def start(
+        self, name: str, port: int, command: list[str], core: int = 0, **env: str
+    ) -> subprocess.Popen[bytes]:
+        """Start a process on `core` and wait until it listens on `port`."""
+        with (self.folder / f"{name}.out").open("wb") as output:
+            process = subprocess.Popen(
+                ["taskset", "-c", str(core), *command],
+                stdin=subprocess.DEVNULL,
+                stdout=output,
+                stderr=output,
+                env={**os.environ, **env},
+            )
+        self.processes.append(process)
+        until = time.monotonic() + 20
+        while time.monotonic() < until:
+            try:
+                socket.create_connection(("127.0.0.1", port), 1).close()
+            except OSError:
+                time.sleep(0.05)
+            else:
+                return process
+        said = (self.folder / f"{name}.out").read_text(errors="replace")
+        raise SystemExit(f"{name} did not start: {said[-1000:]}")
+
+    def peers(self, against: list[str]) -> list[Peer]:
+        """nginx, ourselves, and whoever else there is."""
+        found = []
+
+        def add(name: str, command: list[str], **env: str) -> None:
+            found.append(Peer(name, port, self.start(name, port, command, **env)))
+
+        port = self._ports.pop()
+        rest = BALANCED.format(port=port, a=self.a, b=self.b)
+        add("nginx", self._nginx("nginx", rest))
+        if shutil.which("haproxy"):
+            port = self._ports.pop()
+            path = self.write("haproxy.cfg", HAPROXY, port)
+            add("haproxy", ["haproxy", "-f", str(path), "-db"])
+        if shutil.which("caddy"):
+            port = self._ports.pop()
+            path = self.write("Caddyfile", CADDY, port)
+            command = ["caddy", "run", "--adapter", "caddyfile", "--config", str(path)]
+            add("caddy", command, GOMAXPROCS="1", HOME=str(self.folder))
+        others = [(f"against{n}", each) for n, each in enumerate(against, 1)]
+        for name, checkout in [("lolly", str(ROOT)), *others]:
+            port = self._ports.pop()
+            path = self.write(f"{name}.toml", LOLLY, port)
+            run = "from twisted.scripts.twistd import run; run()"
+            options = ["--nodaemon", "--pidfile=", "--reactor=lolly"]
+            command = [sys.executable, "-c", run, *options, "lolly", "--config"]
+            add(name, [*command, str(path)], PYTHONPATH=checkout)
+        return found
+
+    def stop(self) -> None:
+        """End them all."""
+        for process in self.processes:
+            process.send_signal(signal.SIGTERM)
+        for process in self.processes:
+            try:
+                process.wait(5)
+            except subprocess.TimeoutExpired:
+                process.kill()
+
+
+def _free_ports(count: int) -> list[int]:
+    sockets = [socket.create_server(("127.0.0.1", 0)) for _ in range(count)]
+    ports = [each.getsockname()[1] for each in sockets]
+    for each in sockets:
+        each.close()
+    return ports
+
+
+def measure(peer: Peer, options: argparse.Namespace) -> None:
+    """One round: load for some seconds, and what it has cost."""
+    fields = [
+        word
+        for name, value in (BROWSER if options.browser else {}).items()
+        for word in ("-H", f"{name}: {value}")
+    ]
+    before = peer.cpu()
+    said = subprocess.run(
+        ["taskset", "-c", "1", "wrk", "-t1", f"-c{options.connections}"]
+        + [f"-d{options.seconds}s", *fields]
+        + [f"http://127.0.0.1:{peer.port}{options.path}"],
+        capture_output=True,
+        text=True,
+        check=True,
+    ).stdout
+    after = peer.cpu()
+    requests = re.search(r"(\d+) requests in", said)
+    if "Non-2xx" in said or requests is None or not int(requests[1]):
+        raise SystemExit(f"{peer.name} did not answer as it should:\n{said}")
+    count = int(requests[1])
+    user, system = ((b - a) / count * 1e6 for a, b in zip(before, after, strict=True))
+    peer.costs.append((user, system))
+    peer.rates.append(count / options.seconds)
+
+
+def main() -> None:
+    """Run it and print the table."""
+    parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
+    parser.add_argument("--rounds", type=int, default=5)
+    parser.add_argument("--seconds", type=int, default=3)
+    parser.add_argument("--connections", type=int, default=32)
+    parser.add_argument("--path", default="/", help="/ (13 bytes), /1m or /100m")
+    parser.add_argument("--browser", action="store_true", help="a browser's fields")
+    parser.add_argument(
+        "--against", action="append", default=[], help="another checkout of the project"
+    )
+    options = parser.parse_args()
+    missing = [each for each in ("wrk", "nginx", "taskset") if not shutil.which(each)]
+    if missing:
+        print(f"skipped, not installed: {', '.join(missing)}")
+        return
+    with tempfile.TemporaryDirectory(prefix="peers") as name:
+        folder = Path(name)
+        folder.chmod(0o755)  # nginx reads the files as somebody else
+        field = Field(folder)
+        try:
+            peers = field.peers(options.against)
+            for number in range(options.rounds + 1):
+                for peer in peers:
+                    measure(peer, options)
+                    if not number:  # to warm up
+                        peer.costs.clear()
+                        peer.rates.clear()
+        finally:
+            field.stop()
+    report(peers)
+
+
+def report(peers: list[Peer]) -> None:
+    """The table; the first peer is the measure."""
+    print(
+        f"{'proxy':10} {'user us':>9} {'system us':>9} {'CPU us':>9} {'ratio':>6} req/s"
+    )
+    first = 0.0
+    for peer in peers:
+        user = statistics.median(each[0] for each in peer.costs)
+        system = statistics.median(each[1] for each in peer.costs)
+        both = statistics.median(sum(each) for each in peer.costs)
+        first = first or both
+        rate = statistics.median(peer.rates)
+        print(
+            f"{peer.name:10} {user:9.2f} {system:9.2f} {both:9.2f} {both / first:6.2f}"
+            f" {rate:8.0f}"
+        )
+
+
+if __name__ == "__main__":
+    main()
