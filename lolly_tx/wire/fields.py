@@ -33,6 +33,7 @@ _RESPONSE_SPECIAL = re.compile(
     rb"\n(connection|content-length|transfer-encoding|te|trailer|upgrade|keep-alive"
     rb"|proxy-connection|proxy-authenticate|date):[\t ]*+([^\r]*+)\r"
 )
+_FORWARDING = re.compile(rb"forwarded|x-forwarded-.++|x-real-ip")
 _HOST_LINE = re.compile(rb"(?i)\nhost:[^\r]*+\r\n")
 _LENGTH_LINE = re.compile(rb"(?i)\ncontent-length:[^\r]*+\r\n")
 _MAX_FORWARDS = re.compile(rb"(?i)\nmax-forwards:[^\r]*+\r")
@@ -52,6 +53,9 @@ _PROTECTED = frozenset(
         b"upgrade",
     )
 )
+
+# What Connection mostly says: names no field.
+_HARMLESS = frozenset((b"keep-alive", b"close"))
 
 # What Connection may say in HTTP/1.1 without changing anything.
 _STAYING = frozenset(((), (b"keep-alive",)))
@@ -106,36 +110,46 @@ class FieldBlock:
         return b"%d" % self.length == value
 
     def _finish(
-        self, cuts: list[tuple[int, int]], connection: bytes, upgrade: bytes, low: bytes
+        self, cut: list[bytes], connection: bytes, upgrade: bytes, low: bytes
     ) -> None:
-        """Act on Connection (RFC 9110 section 7.6.1) and take the `cuts` out."""
-        if connection:
+        """Act on Connection (RFC 9110 section 7.6.1) and take the fields in `cut` out."""
+        if connection in _HARMLESS:
+            self.connection = (connection,)
+        elif connection:
             self.connection = tokens = tuple(
                 [t for t in (p.strip(b"\t ") for p in connection.split(b",")) if t]
             )
             if b"upgrade" in tokens:
                 self.upgrade = upgrade
-            named = {
+            cut += [
                 t
                 for t in tokens
                 if t not in _PROTECTED and not t.startswith(b"x-forwarded-")
-            }
-            if named:
-                found = {
-                    (match.start() + 1, match.end() + 1)
-                    for match in _FIELD.finditer(low)
-                    if match[1] in named
-                }
-                cuts = sorted(found.union(cuts))
-        if cuts:
-            raw = self.raw
-            pieces = []
-            at = 0
-            for start, end in cuts:
-                pieces.append(raw[at:start])
-                at = end
-            pieces.append(raw[at:])
-            self.kept = b"".join(pieces)
+            ]
+        if cut:
+            self.kept = _without(self.raw, low, cut)
+
+
+def _without(raw: bytes, low: bytes, names: list[bytes]) -> bytes:
+    """The block `raw` without the fields called `names`; `low`: itself in lower case."""
+    cuts = set()
+    for name in names:
+        line = b"\n" + name + b":"
+        at = low.find(line)
+        while at >= 0:
+            end = low.index(b"\n", at + 1)
+            cuts.add((at, end))
+            at = low.find(line, end)
+    if len(cuts) == 1:
+        [(at, end)] = cuts
+        return raw[:at] + raw[end:]
+    pieces = []
+    begin = 0
+    for at, end in sorted(cuts):
+        pieces.append(raw[begin:at])
+        begin = end
+    pieces.append(raw[begin:])
+    return b"".join(pieces)
 
 
 class RequestBlock(FieldBlock):
@@ -162,7 +176,7 @@ class RequestBlock(FieldBlock):
             self._take_host(found[0][1])
             self.plain = bool(self.host)
         else:
-            self._inspect(low)
+            self._inspect(found, low)
 
     def _take_host(self, value: bytes) -> None:
         self.has_host = True
@@ -173,14 +187,11 @@ class RequestBlock(FieldBlock):
             except BadHost as error:
                 raise BadMessage(error.detail) from None
 
-    def _inspect(self, low: bytes) -> None:
+    def _inspect(self, found: list[tuple[bytes, bytes]], low: bytes) -> None:
         """Look at each special field, in order."""
-        cuts = []
+        cut = []
         connection = upgrade = b""
-        raw = self.raw
-        for match in _REQUEST_SPECIAL.finditer(low):
-            name, value = match.groups()
-            line = (match.start() + 1, match.end() + 1)
+        for name, value in found:
             if name == b"host":
                 if self.has_host:
                     raise BadMessage("more than one Host field")
@@ -202,19 +213,26 @@ class RequestBlock(FieldBlock):
             elif name == b"upgrade":
                 upgrade = upgrade + b"," + value if upgrade else value
             elif name == b"forwarded" or name.startswith(b"x-"):
-                value = raw[slice(*match.span(2))].rstrip(b"\t ")
-                self.forwarded += ((name, value),)
-            cuts.append(line)
+                if not self.forwarded:
+                    self.forwarded = self._forwarding_fields()
+            cut.append(name)
         if self.chunked and self.length is not None:
             raise BadMessage("both Content-Length and Transfer-Encoding")
         if not self.chunked and not self.length:
             self.expect = False  # nothing to hold back
-        self._finish(cuts, connection, upgrade, low)
+        self._finish(cut, connection, upgrade, low)
         self.plain = (
             bool(self.host)
             and not (self.chunked or self.upgrade or self.forwarded)
             and self.length is None
             and self.connection in _STAYING
+        )
+
+    def _forwarding_fields(self) -> tuple[tuple[bytes, bytes], ...]:
+        """Those that say who the client is, their values as received."""
+        lines = [(name.lower(), value) for name, value in _FIELD.findall(self.raw)]
+        return tuple(
+            [(n, v.rstrip(b"\t ")) for n, v in lines if _FORWARDING.fullmatch(n)]
         )
 
     @property
@@ -263,14 +281,13 @@ class ResponseBlock(FieldBlock):
                     self.date = self.length_kept = self.plain = True
                     return
                 self.length = None
-        self._inspect(low)
+        self._inspect(found, low)
 
-    def _inspect(self, low: bytes) -> None:
+    def _inspect(self, found: list[tuple[bytes, bytes]], low: bytes) -> None:
         """Look at each special field, in order."""
-        cuts = []
+        cut = []
         connection = upgrade = b""
-        for match in _RESPONSE_SPECIAL.finditer(low):
-            name, value = match.groups()
+        for name, value in found:
             if name == b"date":
                 self.date = True
                 continue
@@ -287,10 +304,10 @@ class ResponseBlock(FieldBlock):
                 self.chunked = True
             elif name == b"upgrade":
                 upgrade = upgrade + b"," + value if upgrade else value
-            cuts.append((match.start() + 1, match.end() + 1))
+            cut.append(name)
         if self.chunked and self.length is not None:
             raise BadMessage("both Content-Length and Transfer-Encoding")
-        self._finish(cuts, connection, upgrade, low)
+        self._finish(cut, connection, upgrade, low)
         self.plain = (
             self.date
             and self.length_kept
