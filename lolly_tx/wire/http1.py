@@ -57,9 +57,10 @@ _STATUS_LINE = re.compile(
 )
 _RESPONSE_BLOCK = re.compile(rb"\r\n(?:%b:%b\r\n)*+" % (TOKEN, VALUE))
 
+REMEMBERED = 512
+"""Heads, and field blocks, that a reader knows again; then it begins anew."""
 REMEMBERED_BYTES = 2048
-"""The largest head, and the largest block, that a reader remembers."""
-_REMEMBERED = 512  # of each: 2 MiB at the worst
+"""The largest of them: 2 MiB of both at the worst."""
 
 
 class RequestHead:
@@ -159,14 +160,14 @@ class _HeadReader(Generic[_Head, _Block]):
 
     def _remember_block(self, raw: bytes, block: _Block) -> None:
         if len(raw) <= REMEMBERED_BYTES:
-            if len(self._blocks) >= _REMEMBERED:
+            if len(self._blocks) >= REMEMBERED:
                 self._blocks.clear()
             self._blocks[raw] = block
 
     def _remember_head(self, raw: bytes, head: _Head) -> None:
         """One whose block was known: the others are hardly ever seen again."""
         if len(raw) <= REMEMBERED_BYTES:
-            if len(self._heads) >= _REMEMBERED:
+            if len(self._heads) >= REMEMBERED:
                 self._heads.clear()
             self._heads[raw] = head
 

@@ -133,11 +133,11 @@ class RequestReaderTests(SynchronousTestCase):
     def test_memory_is_bounded(self) -> None:
         """A client that never repeats itself does not make the reader grow."""
         reader = RequestReader()
-        for n in range(http1._REMEMBERED + 5):
+        for n in range(http1.REMEMBERED + 5):
             reader.read(GET + b"X: %d\r\n\r\n" % n)
             reader.read(b"GET /%d HTTP/1.1\r\nHost: a\r\n\r\n" % n)
-        self.assertLessEqual(len(reader._blocks), http1._REMEMBERED)
-        self.assertTrue(0 < len(reader._heads) <= http1._REMEMBERED)
+        self.assertLessEqual(len(reader._blocks), http1.REMEMBERED)
+        self.assertTrue(0 < len(reader._heads) <= http1.REMEMBERED)
 
     @QUICK
     @given(st.lists(request_heads(), min_size=1, max_size=4), st.randoms())
