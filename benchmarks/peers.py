@@ -151,6 +151,7 @@ class Field:
                 stdin=subprocess.DEVNULL,
                 stdout=output,
                 stderr=output,
+                cwd=self.folder,  # or `python -c` would take us for every checkout
                 env={**os.environ, **env},
             )
         self.processes.append(process)
