@@ -167,11 +167,15 @@ class AnsweringDoor:
             self.transport.write(self._out)
             self._out = b""
 
-    def finish(self, trailers: bytes = b"") -> None:
-        """The response is complete."""
+    def finish(self, trailers: bytes = b"", last: bytes = b"") -> None:
+        """The response is complete with `last`."""
         out = self._out
         if self._chunking:
+            if last:
+                out += encode_chunk(last)
             out += last_chunk(trailers)
+        else:
+            out += last
         if out:
             self.transport.write(out)
             self._out = b""

@@ -66,8 +66,8 @@ class DoorIn(Protocol):
     def flush(self) -> None:
         """Let the head leave now: the body may be long in coming."""
 
-    def finish(self, trailers: bytes = b"") -> None:
-        """End the response; the exchange is over for the door."""
+    def finish(self, trailers: bytes = b"", last: bytes = b"") -> None:
+        """End the response, with `last` body bytes; the exchange is over for the door."""
 
     def abort(self) -> None:
         """End the response so that the client sees it is not complete."""
@@ -138,8 +138,8 @@ class ResponseSink(Protocol):
     def response_data(self, data: bytes) -> None:
         """Body bytes, not empty."""
 
-    def response_end(self, trailers: bytes) -> None:
-        """The body is complete; the door out has taken its connection back."""
+    def response_end(self, trailers: bytes, last: bytes = b"") -> None:
+        """The body is complete with `last`; the door out has taken its connection back."""
 
     def response_waits(self) -> None:
         """All body bytes that have come are delivered, and more are to come."""

@@ -186,13 +186,14 @@ class ReceivingClient:
             self._abort()
             self._fail(BadResponse(error.reason))
             return
+        if decoder.done:
+            # With its end the last of the body costs the client's side one write, not two.
+            self._decoder = None
+            self._complete(decoder.rest, decoder.trailers, body)
+            return
         if body and self.exchange is not None:
             self.exchange.response_data(body)
-        if decoder.done:
-            self._decoder = None
-            self._complete(decoder.rest, decoder.trailers)
-        else:
-            self._wait_for_more()
+        self._wait_for_more()
 
     def _wait_for_more(self) -> None:
         """All that has come is delivered. The rest need not pass through here."""
@@ -210,7 +211,7 @@ class ReceivingClient:
             self._stalled_at = relay.moved
             self.deadline = self.upstream.now() + self.upstream.limits.read
 
-    def _complete(self, extra: bytes, trailers: bytes = b"") -> None:
+    def _complete(self, extra: bytes, trailers: bytes = b"", last: bytes = b"") -> None:
         """The response is complete: give the connection back, or close it."""
         if self._state == OVER:
             return
@@ -226,7 +227,7 @@ class ReceivingClient:
         else:
             self._close()
         if exchange is not None:
-            exchange.response_end(trailers)
+            exchange.response_end(trailers, last)
 
     def answered(self, now: float) -> None:
         """The exchange has taken a whole response: the connection is free."""

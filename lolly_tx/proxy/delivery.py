@@ -128,9 +128,10 @@ class Delivery:
         self.bytes_out += len(data)
         self.door.write(data)
 
-    def response_end(self, trailers: bytes) -> None:
-        """The response is complete."""
+    def response_end(self, trailers: bytes, last: bytes = b"") -> None:
+        """The response is complete with `last`."""
         self.client = None
+        self.bytes_out += len(last)
         lease, self.lease = self.lease, None
         if lease is not None:
             now = self.forwarder.now()
@@ -139,7 +140,7 @@ class Delivery:
             self.upstream_seconds = now - lease.started
         if self._relay_up is not None:
             self._end_relays()
-        self.door.finish(trailers)
+        self.door.finish(trailers, last)
         self._over()
 
     # -- relays: long bodies stay in the kernel

@@ -181,7 +181,7 @@ class Hedge:
     def response_data(self, data: bytes) -> None:
         """After the head it is the exchange that is told."""
 
-    def response_end(self, trailers: bytes) -> None:
+    def response_end(self, trailers: bytes, last: bytes = b"") -> None:
         """As above."""
 
     def response_waits(self) -> None:

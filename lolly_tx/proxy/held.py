@@ -93,8 +93,10 @@ class Held:
         """What came in the same read as the head."""
         self._data.append(data)
 
-    def response_end(self, trailers: bytes) -> None:
+    def response_end(self, trailers: bytes, last: bytes = b"") -> None:
         """The answer was short: the connection is free already."""
+        if last:
+            self._data.append(last)
         self._ended = True
         self._trailers = trailers
         self._client = None

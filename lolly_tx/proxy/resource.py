@@ -105,11 +105,13 @@ class SiteDoor:
         if not self._over:
             self._request.write(b"")
 
-    def finish(self, trailers: bytes = b"") -> None:
-        """The response is complete."""
+    def finish(self, trailers: bytes = b"", last: bytes = b"") -> None:
+        """The response is complete with `last`."""
         self.exchange = None
         if not self._over:
             self._over = True
+            if last:
+                self._request.write(last)
             self._request.unregisterProducer()
             self._request.finish()
 

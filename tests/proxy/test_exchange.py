@@ -256,6 +256,25 @@ class WholeTests(WorldTestCase):
             for size in (split, 1):
                 self.assertEqual(whole, self.tell(size, **case), (name, size))
 
+    def test_chunks(self):
+        """A short answer in chunks leaves in one write, its end and trailers included."""
+        head = b"HTTP/1.1 200 OK\r\nDate: d\r\nTransfer-Encoding: chunked\r\n\r\n"
+        for version, body in (("1.1", b"2\r\nok\r\n0\r\nA: b\r\n\r\n"), ("1.0", b"ok")):
+            world = self.world()
+            client = world.client()
+            client.send(get(version=version))
+            writes = []
+
+            def noted(data, write=client.write, writes=writes):
+                writes.append(data)
+                write(data)
+
+            client.write = noted
+            world.accept().send(head + b"2\r\nok\r\n0\r\nA: b\r\n\r\n")
+            [sent] = writes
+            self.assertTrue(sent.endswith(b"\r\n\r\n" + body), sent)
+            self.assertEqual(world.ended[0].bytes_out, 2)
+
     def test_pipelined(self):
         """The connection to the backend is free before the next request needs one."""
         world = self.world()
