@@ -25,8 +25,8 @@ from lolly_tx.domain.health import Thresholds
 from lolly_tx.domain.pool import Pool
 from lolly_tx.domain.routes import Pattern, RouteTable
 from lolly_tx.domain.target import Target
-from lolly_tx.net.acceptor import Acceptor, Census, ClientTimeouts
 from lolly_tx.net.deadlines import Deadlines
+from lolly_tx.net.sockets.acceptor import Acceptor, Census, ClientTimeouts
 from lolly_tx.net.upstream import Upstream, UpstreamLimits
 from lolly_tx.proxy.forward import Attempts, Forwarder
 from lolly_tx.proxy.proxy import Proxy

@@ -94,7 +94,7 @@ def main() -> int:
     asked = parser.parse_args()
 
     if asked.reactor == "lolly":
-        from lolly_tx.net.reactor import install
+        from lolly_tx.net.sockets.reactor import install
 
         install()
     from twisted.internet import reactor
@@ -105,7 +105,7 @@ def main() -> int:
     from lolly_tx.domain.health import Thresholds
     from lolly_tx.domain.pool import Pool
     from lolly_tx.domain.target import Target
-    from lolly_tx.net.check_kinds import health_check
+    from lolly_tx.net.checks.kinds import health_check
     from lolly_tx.service.checker import HealthChecker
     from lolly_tx.service.shared_checks import SharedChecks
 

@@ -24,7 +24,7 @@ sys.path.insert(0, str(Path(__file__).parents[1]))
 GIGABYTE = 1 << 30
 CHUNK = os.urandom(1 << 18)
 REACTORS = {
-    "lolly": "lolly_tx.net.reactor",
+    "lolly": "lolly_tx.net.sockets.reactor",
     "epoll": "twisted.internet.epollreactor",
     "asyncio": "twisted.internet.asyncioreactor",
 }
@@ -46,8 +46,8 @@ def relay(kind: str, reactor_name: str, upstream: int, size: int, told: Any) -> 
     from twisted.internet import protocol, reactor
     from twisted.internet.endpoints import TCP4ClientEndpoint, TCP4ServerEndpoint
 
-    from lolly_tx.net.splice import Relay
-    from lolly_tx.net.transports import eager
+    from lolly_tx.net.sockets.splice import Relay
+    from lolly_tx.net.sockets.transports import eager
 
     chosen: Any = reactor
     view = chosen if kind == "stock" else eager(chosen)

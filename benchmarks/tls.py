@@ -28,8 +28,8 @@ RESPONSE = b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok"
 KINDS = ("stock", "ours", "plain")
 REACTORS = {
     "stock": "twisted.internet.epollreactor",
-    "ours": "lolly_tx.net.reactor",
-    "plain": "lolly_tx.net.reactor",
+    "ours": "lolly_tx.net.sockets.reactor",
+    "plain": "lolly_tx.net.sockets.reactor",
 }
 
 
@@ -39,8 +39,8 @@ def serve(kind: str, folder: Path, told: Any) -> None:
     from twisted.internet import protocol, reactor
     from twisted.internet import ssl as twisted_ssl
 
-    from lolly_tx.net.tls import listen_tls, server_context
-    from lolly_tx.net.transports import eager
+    from lolly_tx.net.sockets.tls import listen_tls, server_context
+    from lolly_tx.net.sockets.transports import eager
 
     chosen: Any = reactor
 

@@ -51,9 +51,9 @@ def makeService(options: Options) -> IService:
 
     from lolly_tx.cli import installed_names, installed_registry
     from lolly_tx.config import ConfigErrors, load
-    from lolly_tx.net.check_kinds import BadCheckSettings, UnknownCheck
-    from lolly_tx.net.endpoints import BadEndpoint
-    from lolly_tx.net.tls_contexts import TLSSettingsError
+    from lolly_tx.net.checks.kinds import BadCheckSettings, UnknownCheck
+    from lolly_tx.net.sockets.endpoints import BadEndpoint
+    from lolly_tx.net.sockets.tls_contexts import TLSSettingsError
     from lolly_tx.service.build import build
     from lolly_tx.service.demo import Demo
     from lolly_tx.service.descriptors import raise_descriptor_limit

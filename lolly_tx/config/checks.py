@@ -2,7 +2,7 @@
 
 See `model`, which offers all of these under its own name too. Durations are seconds.
 
-May import: domain values, the kinds of config. Used by: pools, net.checks, service.checker.
+May import: domain values, the kinds of config. Used by: pools, net.checks.http, service.checker.
 """
 
 from __future__ import annotations

@@ -1,6 +1,7 @@
 """A pool: which of its nodes are available, and the lease of one of them.
 
-May import: domain. Used by: proxy.forward (acquires), service (observes, drains, replaces, shows), net.balanced.
+May import: domain. Used by: proxy.forward (acquires), service (observes, drains, replaces, shows),
+net.library.balanced.
 
 `acquire` is the hot path. The available nodes are kept as a tuple that is rebuilt only after a change of a
 fact, or when `now` passes the next timed change (the end of an ejection, a step of slow start, a sweep for

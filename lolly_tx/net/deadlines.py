@@ -5,7 +5,7 @@ attribute `deadline` (seconds on the monotonic clock, or infinity); changing it 
 store. Ten times a second all watched connections are looked at: 10,000 of them cost less
 than one per cent of a core, and a deadline is met within `PERIOD`.
 
-May import: Twisted. Used by: net.downstream, net.upstream, service (starts and stops it).
+May import: Twisted. Used by: net.http1.server, net.upstream, service (starts and stops it).
 """
 
 from __future__ import annotations

@@ -11,7 +11,7 @@ door in.
 Both ways there are plain calls, never a Deferred. `pause_*` and `resume_*` carry
 back-pressure: who cannot take more pauses the other side's reading.
 
-May import: wire, domain.errors. Used by: net.downstream, net.upstream, proxy.
+May import: wire, domain.errors. Used by: net.http1.server, net.upstream, proxy.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from __future__ import annotations
 from typing import Any, Protocol
 
 from lolly_tx.domain.errors import ProxyError
-from lolly_tx.net.splice import Relay
+from lolly_tx.net.sockets.splice import Relay
 from lolly_tx.net.tunnel import TunnelEnd
 from lolly_tx.wire.http1 import RequestHead, ResponseHead
 

@@ -3,7 +3,7 @@
 Where one Deferred waits. The many connections of the data plane share the coarse scan of
 `net.deadlines` instead.
 
-May import: domain errors, Twisted. Used by: net.endpoints, net.agent.
+May import: domain errors, Twisted. Used by: net.sockets.endpoints, net.library.agent.
 """
 
 from __future__ import annotations

@@ -2,7 +2,7 @@
 
 Each direction ends by itself: an end of file on one side becomes a half-close of the
 other (RELIABILITY S24), and when both have ended both are closed. Between plain sockets
-the kernel moves the bytes (`net.splice`), else they are copied with back-pressure.
+the kernel moves the bytes (`net.sockets.splice`), else they are copied with back-pressure.
 
 May import: net. Used by: proxy.exchange (WebSocket and other upgrades).
 """
@@ -15,8 +15,8 @@ from typing import Any, Protocol
 from twisted.internet.error import ConnectionDone
 from twisted.python.failure import Failure
 
-from lolly_tx.net.splice import SOURCE_EOF, Relay, can_splice
-from lolly_tx.net.transports import is_secure, probe_when_idle
+from lolly_tx.net.sockets.splice import SOURCE_EOF, Relay, can_splice
+from lolly_tx.net.sockets.transports import is_secure, probe_when_idle
 
 
 class TunnelEnd(Protocol):

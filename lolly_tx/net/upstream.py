@@ -1,7 +1,7 @@
 """The connections to one target, and their reuse.
 
     Upstream (one per node)          idle connections, the one used last first
-      +-- net.client.Http1Client     one connection, one exchange at a time
+      +-- net.http1.client.Http1Client     one connection, one exchange at a time
 
 An idle connection on which anything arrives is closed. And as such bytes could just as
 well have come after the next request had been sent, where nothing tells them from its
@@ -27,9 +27,9 @@ from twisted.internet.interfaces import (
 from twisted.logger import Logger
 from zope.interface import implementer
 
-from lolly_tx.net.client import Http1Client
 from lolly_tx.net.deadlines import NEVER, Deadlines
-from lolly_tx.net.receiving import ReceivingClient
+from lolly_tx.net.http1.client import Http1Client
+from lolly_tx.net.http1.receiving import ReceivingClient
 from lolly_tx.wire.http1 import ResponseReader
 
 MAX_INTERIM = 16

@@ -15,7 +15,7 @@ from twisted.internet.defer import Deferred
 from lolly_tx.domain.errors import ConnectionReset, ProxyError
 from lolly_tx.domain.lease import Lease
 from lolly_tx.domain.node import Node
-from lolly_tx.net.client import Http1Client
+from lolly_tx.net.http1.client import Http1Client
 from lolly_tx.proxy.hedge import Hedge
 from lolly_tx.proxy.held import Held
 from lolly_tx.proxy.intake import Intake

@@ -15,9 +15,9 @@ from typing import TYPE_CHECKING, Any
 from lolly_tx.domain.errors import BadResponse, DownstreamGone, ProxyError
 from lolly_tx.domain.lease import Lease
 from lolly_tx.domain.node import Node
-from lolly_tx.net.client import Http1Client
 from lolly_tx.net.doors import LENGTH, DoorIn
-from lolly_tx.net.splice import SINK_LOST, SOURCE_RESET, Relay, can_splice
+from lolly_tx.net.http1.client import Http1Client
+from lolly_tx.net.sockets.splice import SINK_LOST, SOURCE_RESET, Relay, can_splice
 from lolly_tx.net.tunnel import Tunnel
 from lolly_tx.wire.http1 import RequestHead, ResponseHead
 

@@ -32,10 +32,10 @@ from lolly_tx.domain.errors import (
 )
 from lolly_tx.domain.lease import Lease
 from lolly_tx.domain.retry import IDEMPOTENT
-from lolly_tx.net.client import Http1Client
 from lolly_tx.net.deadlines import NEVER
 from lolly_tx.net.doors import DoorIn
 from lolly_tx.net.failures import translate
+from lolly_tx.net.http1.client import Http1Client
 from lolly_tx.proxy.appraisal import Appraisal
 from lolly_tx.proxy.replies import reply, status_of
 from lolly_tx.wire.http1 import RequestHead, ResponseHead

@@ -19,9 +19,9 @@ from twisted.python.failure import Failure
 from lolly_tx.domain.errors import NoTarget, ProxyError
 from lolly_tx.domain.lease import Lease
 from lolly_tx.domain.percentile import Percentile
-from lolly_tx.net.client import Http1Client
 from lolly_tx.net.failures import translate
-from lolly_tx.net.splice import Relay
+from lolly_tx.net.http1.client import Http1Client
+from lolly_tx.net.sockets.splice import Relay
 from lolly_tx.wire.http1 import ResponseHead
 
 if TYPE_CHECKING:  # pragma: no cover

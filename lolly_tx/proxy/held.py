@@ -13,8 +13,8 @@ from typing import TYPE_CHECKING, Any
 
 from lolly_tx.domain.errors import ProxyError
 from lolly_tx.domain.lease import Lease
-from lolly_tx.net.client import Http1Client
-from lolly_tx.net.splice import Relay
+from lolly_tx.net.http1.client import Http1Client
+from lolly_tx.net.sockets.splice import Relay
 from lolly_tx.wire.http1 import ResponseHead
 
 if TYPE_CHECKING:  # pragma: no cover

@@ -17,8 +17,8 @@ from typing import TYPE_CHECKING
 from lolly_tx.domain.errors import DownstreamGone
 from lolly_tx.domain.node import Node
 from lolly_tx.domain.retry import IDEMPOTENT
-from lolly_tx.net.client import Http1Client
-from lolly_tx.net.splice import SINK_LOST, Relay, can_splice
+from lolly_tx.net.http1.client import Http1Client
+from lolly_tx.net.sockets.splice import SINK_LOST, Relay, can_splice
 from lolly_tx.proxy.delivery import RELAY_BYTES, Delivery
 from lolly_tx.wire.chunked import encode_chunk, last_chunk
 

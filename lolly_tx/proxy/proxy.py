@@ -1,6 +1,6 @@
 """The proxy of one listener: from a request to its forwarder, and what is said instead.
 
-May import: domain, wire, net, proxy. Used by: net.acceptor (as its Site),
+May import: domain, wire, net, proxy. Used by: net.sockets.acceptor (as its Site),
 proxy.resource, service.build (makes one per listener).
 """
 

@@ -30,8 +30,8 @@ from zope.interface import implementer
 
 from lolly_tx.domain.errors import DownstreamGone
 from lolly_tx.net.doors import LENGTH, RequestSink
-from lolly_tx.net.downstream import address_text
-from lolly_tx.net.splice import Relay
+from lolly_tx.net.http1.server import address_text
+from lolly_tx.net.sockets.splice import Relay
 from lolly_tx.net.tunnel import TunnelEnd
 from lolly_tx.proxy.proxy import Proxy
 from lolly_tx.wire.errors import BadMessage

@@ -3,7 +3,7 @@
 An agent that cannot be reached, or says nothing that means something, changes nothing: what it said last stays. That
 is told once for each target, and again when it changes.
 
-May import: domain, config settings, net.agent_channel, service.rounds. Used by: service.probing.
+May import: domain, config settings, net.checks.agent_channel, service.rounds. Used by: service.probing.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ from lolly_tx.service.rounds import Rounds
 
 
 class Channel(Protocol):
-    """Asks one agent (`net.agent_channel.AgentChannel`)."""
+    """Asks one agent (`net.checks.agent_channel.AgentChannel`)."""
 
     def ask(self, target: Target) -> Deferred[AgentReport]:
         """What the agent of `target` says; errbacks with a `ProxyError` when it says nothing."""

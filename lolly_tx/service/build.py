@@ -28,12 +28,12 @@ from lolly_tx.domain.forwarding import TrustedPeers, original_client
 from lolly_tx.domain.interfaces import IEventSink
 from lolly_tx.domain.pool import Pool
 from lolly_tx.domain.routes import Pattern, RouteTable
-from lolly_tx.net.acceptor import Acceptor, Census, ClientTimeouts
 from lolly_tx.net.deadlines import Deadlines
-from lolly_tx.net.directory import RUNNING
 from lolly_tx.net.doors import DoorIn
-from lolly_tx.net.tls import secure, server_context
-from lolly_tx.net.transports import eager
+from lolly_tx.net.library.directory import RUNNING
+from lolly_tx.net.sockets.acceptor import Acceptor, Census, ClientTimeouts
+from lolly_tx.net.sockets.tls import secure, server_context
+from lolly_tx.net.sockets.transports import eager
 from lolly_tx.proxy.accesslog import AccessLog
 from lolly_tx.proxy.exchange import Exchange
 from lolly_tx.proxy.proxy import Proxy, RouteEnd
@@ -284,7 +284,7 @@ def build(
 
     `registry`: the plugins there are; only what is built in, when it is not given.
     `reactor`: any that has TCP. `now`: monotonic clock; `wall`: seconds since the epoch.
-    Raises `net.tls.TLSSettingsError`, `net.endpoints.BadEndpoint` and OSError for files
+    Raises `net.sockets.tls.TLSSettingsError`, `net.sockets.endpoints.BadEndpoint` and OSError for files
     and addresses that cannot be used.
     """
     deadlines = Deadlines(reactor, now)

@@ -27,8 +27,8 @@ from lolly_tx.domain.percentile import Percentile
 from lolly_tx.domain.queue import WaitingLine
 from lolly_tx.domain.retry import RetryPolicy
 from lolly_tx.domain.slow_start import SlowStart
+from lolly_tx.net.checks.expectation import accepted_statuses
 from lolly_tx.net.deadlines import Deadlines
-from lolly_tx.net.expectation import accepted_statuses
 from lolly_tx.proxy.exchange import Exchange
 from lolly_tx.proxy.forward import Attempts
 from lolly_tx.proxy.hedge import Hedging

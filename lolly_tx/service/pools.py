@@ -17,10 +17,10 @@ from lolly_tx.domain.forwarding import TrustedPeers
 from lolly_tx.domain.interfaces import IAccrual, IBalancer, IEventSink
 from lolly_tx.domain.pool import Pool
 from lolly_tx.domain.target import Target
-from lolly_tx.net.balanced import BalancedEndpoint
 from lolly_tx.net.deadlines import Deadlines
-from lolly_tx.net.directory import PoolDirectory
-from lolly_tx.net.endpoints import TargetEndpoints, client_endpoint
+from lolly_tx.net.library.balanced import BalancedEndpoint
+from lolly_tx.net.library.directory import PoolDirectory
+from lolly_tx.net.sockets.endpoints import TargetEndpoints, client_endpoint
 from lolly_tx.net.upstream import Upstream, UpstreamLimits
 from lolly_tx.proxy.exchange import Exchange
 from lolly_tx.proxy.forward import Forwarder

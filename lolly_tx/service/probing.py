@@ -23,9 +23,9 @@ from lolly_tx.domain.health import Initial, Thresholds
 from lolly_tx.domain.node import Node
 from lolly_tx.domain.pool import Pool
 from lolly_tx.domain.quorum import Opinion, verdict
-from lolly_tx.net.agent_channel import AgentChannel
-from lolly_tx.net.check_kinds import BadCheckSettings, CheckKinds, UnknownCheck
-from lolly_tx.net.endpoints import client_endpoint
+from lolly_tx.net.checks.agent_channel import AgentChannel
+from lolly_tx.net.checks.kinds import BadCheckSettings, CheckKinds, UnknownCheck
+from lolly_tx.net.sockets.endpoints import client_endpoint
 from lolly_tx.service.agents import AgentRounds
 from lolly_tx.service.checker import HealthChecker, Judge
 from lolly_tx.service.quorum import Ballot, BallotJudge, members_of
@@ -102,7 +102,7 @@ class Probing:
 def probing(settings: PoolSettings, pool: Pool, deps: ProbingDeps) -> Probing:
     """What `settings` want of `pool`; nothing is started yet.
 
-    Raises `net.check_kinds.UnknownCheck` and `BadCheckSettings`.
+    Raises `net.checks.kinds.UnknownCheck` and `BadCheckSettings`.
     """
     if settings.health is not None:
         checkers = [_checker(settings.health, settings, pool, deps, None)]

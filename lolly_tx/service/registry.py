@@ -40,8 +40,8 @@ from lolly_tx.domain.interfaces import (
     IEventSinkFactory,
     IHealthCheckFactory,
 )
-from lolly_tx.net.check_kinds import BUILT_IN as BUILT_IN_CHECKS
-from lolly_tx.net.check_kinds import CheckKinds
+from lolly_tx.net.checks.kinds import BUILT_IN as BUILT_IN_CHECKS
+from lolly_tx.net.checks.kinds import CheckKinds
 from lolly_tx.service.sinks import BUILT_IN_SINKS
 
 KINDS: Mapping[str, Any] = MappingProxyType(
@@ -60,7 +60,7 @@ class UnknownPlugin(LookupError):
 
 @attrs.frozen
 class PluginDeps:
-    """What a factory may use. Checks get more: `net.check_kinds.CheckDeps`.
+    """What a factory may use. Checks get more: `net.checks.kinds.CheckDeps`.
 
     `reactor`: sockets, time. `clock`: `IReactorTime`. `now`: seconds, monotonic. `random`: seeded in tests. `log`: a
     logger of the plugin's own.

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from lolly_tx.net.acceptor import Acceptor
+from lolly_tx.net.sockets.acceptor import Acceptor
 from lolly_tx.proxy.forward import Forwarder
 
 

@@ -19,7 +19,7 @@ from lolly_tx.config.probetimes import (
     recovery_seconds,
     refusal_seconds,
 )
-from lolly_tx.net.expectation import accepted_statuses
+from lolly_tx.net.checks.expectation import accepted_statuses
 from lolly_tx.simulate.faults import Window, Windows
 from lolly_tx.simulate.recording import Outage, Recording, percentile
 from lolly_tx.simulate.world import Run

@@ -3,7 +3,7 @@
 The checker is the production one; only the probe itself, which would need a network, asks
 the model here.
 
-May import: net.expectation, config, domain, simulate. Used by: simulate.world.
+May import: net.checks.expectation, config, domain, simulate. Used by: simulate.world.
 """
 
 from __future__ import annotations
@@ -20,8 +20,8 @@ from lolly_tx.config.pools import UpstreamTLS
 from lolly_tx.domain.health import Observation
 from lolly_tx.domain.interfaces import IHealthCheck
 from lolly_tx.domain.target import Target
-from lolly_tx.net.check_kinds import CheckKinds
-from lolly_tx.net.expectation import accepted_statuses
+from lolly_tx.net.checks.expectation import accepted_statuses
+from lolly_tx.net.checks.kinds import CheckKinds
 from lolly_tx.simulate.targets import Answer, ModelledTarget
 
 Schedule = Callable[[float, Callable[..., None], object, object], None]

@@ -1,6 +1,6 @@
 """The chunked transfer coding (RFC 9112 section 7.1), strictly.
 
-May import: wire.errors. Used by: net.downstream and net.upstream (bodies), net.checks.
+May import: wire.errors. Used by: net.http1.server and net.upstream (bodies), net.checks.http.
 
 A decoder is fed whatever the socket gave and returns the data in it; it keeps at most one partial line, and the
 trailers. Chunk extensions are validated and dropped, trailers are validated and kept in `trailers`. What cannot become

@@ -20,8 +20,8 @@ from twisted.python.failure import Failure
 from twisted.trial.unittest import SynchronousTestCase
 from zope.interface import implementer
 
-from lolly_tx.net.reactor import LollyReactor
-from lolly_tx.net.transports import PlainServer
+from lolly_tx.net.sockets.reactor import LollyReactor
+from lolly_tx.net.sockets.transports import PlainServer
 
 PATIENCE_SECONDS = 10
 """How long a test goes round before it gives up."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 from twisted.internet.interfaces import IProtocolFactory
 from zope.interface.verify import verifyObject
 
-from lolly_tx.net.acceptor import SHED_PART, Census
+from lolly_tx.net.sockets.acceptor import SHED_PART, Census
 from tests.proxy.world import GET, OK, WorldTestCase, get
 
 

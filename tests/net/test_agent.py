@@ -1,4 +1,4 @@
-"""Tests of lolly_tx.net.agent: a pool as an Agent, balanced per request."""
+"""Tests of lolly_tx.net.library.agent: a pool as an Agent, balanced per request."""
 
 from __future__ import annotations
 
@@ -26,8 +26,8 @@ from lolly_tx.domain.errors import (
     ResponseTimedOut,
 )
 from lolly_tx.domain.retry import RetryPolicy
-from lolly_tx.net.agent import BalancedAgent, _Attempt
-from lolly_tx.net.balanced import BalancedEndpoint, UnknownPool
+from lolly_tx.net.library.agent import BalancedAgent, _Attempt
+from lolly_tx.net.library.balanced import BalancedEndpoint, UnknownPool
 from tests.domain.pools import BAD, pool_of
 from tests.net.connects import Attempt, FakeNetwork
 from tests.net.fakes import Recorder

@@ -1,4 +1,4 @@
-"""Tests of lolly_tx.net.agent_channel: one line of one agent."""
+"""Tests of lolly_tx.net.checks.agent_channel: one line of one agent."""
 
 from __future__ import annotations
 
@@ -13,8 +13,8 @@ from lolly_tx.config.checks import Agent
 from lolly_tx.domain.agent import AgentReport
 from lolly_tx.domain.errors import ProxyError
 from lolly_tx.domain.target import Target
-from lolly_tx.net.agent_channel import LONGEST_LINE, AgentChannel
-from lolly_tx.net.endpoints import BadEndpoint
+from lolly_tx.net.checks.agent_channel import LONGEST_LINE, AgentChannel
+from lolly_tx.net.sockets.endpoints import BadEndpoint
 from tests.net.connects import FakeEndpoint
 
 TARGET = Target("t", "https://10.0.0.1:443", "https", "10.0.0.1", 443)

@@ -1,4 +1,4 @@
-"""Tests of lolly_tx.net.balanced: a pool as an endpoint."""
+"""Tests of lolly_tx.net.library.balanced: a pool as an endpoint."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ from lolly_tx.domain.errors import (
     TargetDown,
 )
 from lolly_tx.domain.pool import Pool
-from lolly_tx.net.balanced import (
+from lolly_tx.net.library.balanced import (
     BalancedEndpoint,
     BalancedEndpointFactory,
     UnknownPool,

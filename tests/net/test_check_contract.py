@@ -11,9 +11,9 @@ from twisted.trial.unittest import SynchronousTestCase
 from zope.interface import directlyProvides
 
 from lolly_tx.config.checks import Health, Step
-from lolly_tx.net.checks import HTTPCheck, TCPCheck, TLSCheck
-from lolly_tx.net.datagrams import UDPCheck
-from lolly_tx.net.scripts import ScriptCheck
+from lolly_tx.net.checks.datagrams import UDPCheck
+from lolly_tx.net.checks.http import HTTPCheck, TCPCheck, TLSCheck
+from lolly_tx.net.checks.scripts import ScriptCheck
 from lolly_tx.testing import HealthCheckContract
 from tests.net.connects import FakeEndpoint
 from tests.net.test_datagrams import FakeReactor

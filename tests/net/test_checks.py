@@ -1,4 +1,4 @@
-"""Tests of lolly_tx.net.checks and lolly_tx.net.probes: one probe of one target."""
+"""Tests of lolly_tx.net.checks.http and lolly_tx.net.checks.probes: one probe of one target."""
 
 from __future__ import annotations
 
@@ -24,10 +24,10 @@ from lolly_tx.domain.errors import ProxyError
 from lolly_tx.domain.health import Observation
 from lolly_tx.domain.interfaces import IHealthCheck
 from lolly_tx.domain.target import Target
-from lolly_tx.net.check_kinds import health_check
-from lolly_tx.net.checks import HTTPCheck, TCPCheck, TLSCheck
-from lolly_tx.net.endpoints import BadEndpoint
-from lolly_tx.net.expectation import BODY_BYTES, BadExpectation
+from lolly_tx.net.checks.expectation import BODY_BYTES, BadExpectation
+from lolly_tx.net.checks.http import HTTPCheck, TCPCheck, TLSCheck
+from lolly_tx.net.checks.kinds import health_check
+from lolly_tx.net.sockets.endpoints import BadEndpoint
 from tests.net.connects import Attempt, FakeEndpoint
 
 TARGET = Target("t", "http://10.0.0.1:8080", "http", "10.0.0.1", 8080)

@@ -1,4 +1,4 @@
-"""Tests of lolly_tx.net.datagrams: a datagram out, a datagram back."""
+"""Tests of lolly_tx.net.checks.datagrams: a datagram out, a datagram back."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from lolly_tx.domain.errors import ProxyError
 from lolly_tx.domain.health import Observation
 from lolly_tx.domain.interfaces import IHealthCheck
 from lolly_tx.domain.target import Target
-from lolly_tx.net.datagrams import UDPCheck
+from lolly_tx.net.checks.datagrams import UDPCheck
 
 TARGET = Target("t", "http://10.0.0.1:53", "http", "10.0.0.1", 53)
 ASK = Step(send="ask", expect="answer")

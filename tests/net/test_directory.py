@@ -1,4 +1,4 @@
-"""Tests of lolly_tx.net.directory and the endpoint string `lolly:`."""
+"""Tests of lolly_tx.net.library.directory and the endpoint string `lolly:`."""
 
 from __future__ import annotations
 
@@ -15,8 +15,8 @@ from twisted.plugin import getPlugins
 from twisted.trial.unittest import SynchronousTestCase
 from zope.interface.verify import verifyObject
 
-from lolly_tx.net.balanced import BalancedEndpoint, UnknownPool
-from lolly_tx.net.directory import (
+from lolly_tx.net.library.balanced import BalancedEndpoint, UnknownPool
+from lolly_tx.net.library.directory import (
     RUNNING,
     NamedPoolEndpoint,
     PoolDirectory,

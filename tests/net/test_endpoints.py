@@ -1,4 +1,4 @@
-"""Tests of lolly_tx.net.endpoints: addresses as endpoints, and what connecting means."""
+"""Tests of lolly_tx.net.sockets.endpoints: addresses as endpoints, and what connecting means."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ from lolly_tx.domain.errors import (
     TLSFailed,
 )
 from lolly_tx.domain.target import Target
-from lolly_tx.net.endpoints import (
+from lolly_tx.net.sockets.endpoints import (
     BadEndpoint,
     TargetEndpoint,
     TargetEndpoints,

@@ -1,10 +1,10 @@
-"""Tests of lolly_tx.net.expectation: what a good answer looks like."""
+"""Tests of lolly_tx.net.checks.expectation: what a good answer looks like."""
 
 from __future__ import annotations
 
 from twisted.trial.unittest import SynchronousTestCase
 
-from lolly_tx.net.expectation import (
+from lolly_tx.net.checks.expectation import (
     BODY_BYTES,
     BadExpectation,
     accepted_statuses,

@@ -1,4 +1,4 @@
-"""Tests of lolly_tx.net.handover."""
+"""Tests of lolly_tx.net.sockets.handover."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from twisted.python.failure import Failure
 from twisted.trial.unittest import SynchronousTestCase
 from zope.interface.verify import verifyObject
 
-from lolly_tx.net.handover import Handover, WrappedFactory
+from lolly_tx.net.sockets.handover import Handover, WrappedFactory
 from tests.net.connects import ADDRESS, RecorderFactory
 from tests.net.fakes import HalfCloseRecorder, Recorder
 

@@ -5,10 +5,11 @@ from __future__ import annotations
 import socket
 from typing import Any
 
-from lolly_tx.net import downstream, tunnel
-from lolly_tx.net.downstream import LOOK_SECONDS
-from lolly_tx.net.splice import SINK, SOURCE
-from lolly_tx.net.transports import has_hung_up, probe_when_idle
+from lolly_tx.net import tunnel
+from lolly_tx.net.http1 import server as downstream
+from lolly_tx.net.http1.server import LOOK_SECONDS
+from lolly_tx.net.sockets.splice import SINK, SOURCE
+from lolly_tx.net.sockets.transports import has_hung_up, probe_when_idle
 from tests.net.fakes import MemoryTransport, SteppingTestCase, reset
 from tests.proxy.world import Line, World, WorldTestCase, get, post
 

@@ -1,4 +1,4 @@
-"""Tests of lolly_tx.net.reactor: the stock reactor's behaviour, kept, and its clock."""
+"""Tests of lolly_tx.net.sockets.reactor: the stock reactor's behaviour, kept, and its clock."""
 
 from __future__ import annotations
 
@@ -12,8 +12,8 @@ from twisted.internet.epollreactor import EPOLLIN, EPollReactor
 from twisted.internet.task import LoopingCall
 from twisted.python.failure import Failure
 
-from lolly_tx.net import reactor as lolly
-from lolly_tx.net.reactor import LollyReactor
+from lolly_tx.net.sockets import reactor as lolly
+from lolly_tx.net.sockets.reactor import LollyReactor
 from tests.net.fakes import (
     HalfCloseRecorder,
     RecordingProducer,

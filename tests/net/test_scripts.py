@@ -1,4 +1,4 @@
-"""Tests of lolly_tx.net.scripts: send and expect, step by step."""
+"""Tests of lolly_tx.net.checks.scripts: send and expect, step by step."""
 
 from __future__ import annotations
 
@@ -15,8 +15,8 @@ from lolly_tx.config.checks import Health, Step
 from lolly_tx.domain.health import Observation
 from lolly_tx.domain.interfaces import IHealthCheck
 from lolly_tx.domain.target import Target
-from lolly_tx.net.expectation import BODY_BYTES
-from lolly_tx.net.scripts import ScriptCheck, compile_steps, steps_of
+from lolly_tx.net.checks.expectation import BODY_BYTES
+from lolly_tx.net.checks.scripts import ScriptCheck, compile_steps, steps_of
 from tests.net.connects import Attempt, FakeEndpoint
 
 TARGET = Target("t", "http://10.0.0.1:6379", "http", "10.0.0.1", 6379)

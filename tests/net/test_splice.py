@@ -1,4 +1,4 @@
-"""Tests of lolly_tx.net.splice: bytes moved inside the kernel, and every way it ends."""
+"""Tests of lolly_tx.net.sockets.splice: bytes moved inside the kernel, and every way it ends."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from typing import Any
 
 from twisted.internet import error
 
-from lolly_tx.net.splice import (
+from lolly_tx.net.sockets.splice import (
     EVENT_BYTES,
     LEAST_SHARE_BYTES,
     ROUND_BYTES,
@@ -24,7 +24,7 @@ from lolly_tx.net.splice import (
     Relay,
     can_splice,
 )
-from lolly_tx.net.transports import PlainUNIXServer
+from lolly_tx.net.sockets.transports import PlainUNIXServer
 from tests.net.fakes import (
     HalfCloseRecorder,
     MemoryTransport,

@@ -1,4 +1,4 @@
-"""Tests of lolly_tx.net.tls and tls_contexts: the handshake, records and their ends."""
+"""Tests of lolly_tx.net.sockets.tls and tls_contexts: the handshake, records and their ends."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ from twisted.protocols.tls import TLSMemoryBIOFactory
 from twisted.trial.unittest import SynchronousTestCase
 from zope.interface.verify import verifyObject
 
-from lolly_tx.net.tls import (
+from lolly_tx.net.sockets.tls import (
     RECORD_BYTES,
     TLSServer,
     TLSServerEndpoint,
@@ -49,7 +49,7 @@ from lolly_tx.net.tls import (
     secure,
     server_context,
 )
-from lolly_tx.net.transports import PlainClient, eager, is_secure
+from lolly_tx.net.sockets.transports import PlainClient, eager, is_secure
 from tests.net.fakes import (
     HalfCloseRecorder,
     Recorder,

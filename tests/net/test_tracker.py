@@ -1,4 +1,4 @@
-"""Tests of lolly_tx.net.tracker: one verdict at most, one release."""
+"""Tests of lolly_tx.net.library.tracker: one verdict at most, one release."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from lolly_tx.domain.errors import (
     DownstreamGone,
     ResponseTimedOut,
 )
-from lolly_tx.net.tracker import Tracker
+from lolly_tx.net.library.tracker import Tracker
 from tests.domain.pools import pool_of
 
 

@@ -1,4 +1,4 @@
-"""Tests of lolly_tx.net.transports: the stock rules, kept, and the eager write."""
+"""Tests of lolly_tx.net.sockets.transports: the stock rules, kept, and the eager write."""
 
 from __future__ import annotations
 
@@ -18,8 +18,8 @@ from twisted.internet.testing import MemoryReactorClock
 from twisted.protocols.tls import TLSMemoryBIOFactory
 from twisted.trial.unittest import SynchronousTestCase
 
-from lolly_tx.net import transports
-from lolly_tx.net.transports import (
+from lolly_tx.net.sockets import transports
+from lolly_tx.net.sockets.transports import (
     PlainClient,
     PlainServer,
     PlainUNIXClient,

@@ -7,7 +7,7 @@ from twisted.internet.interfaces import IHalfCloseableProtocol, IProtocolFactory
 from twisted.trial.unittest import SynchronousTestCase
 from zope.interface.verify import verifyObject
 
-from lolly_tx.net.acceptor import ClientTimeouts
+from lolly_tx.net.sockets.acceptor import ClientTimeouts
 from lolly_tx.net.upstream import DISTRUST_SECONDS, UpstreamLimits
 from tests.proxy.world import GET, OK, WorldTestCase, answer, chunked, post
 

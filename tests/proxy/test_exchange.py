@@ -7,7 +7,7 @@ import gc
 from twisted.internet.error import ConnectionRefusedError, TimeoutError
 
 from lolly_tx.domain.errors import ConnectTimedOut, DownstreamGone
-from lolly_tx.net.acceptor import ClientTimeouts
+from lolly_tx.net.sockets.acceptor import ClientTimeouts
 from lolly_tx.proxy.exchange import Exchange
 from lolly_tx.proxy.intake import REPLAY_BYTES
 from tests.proxy.world import GET, OK, WorldTestCase, answer, chunked, get, post

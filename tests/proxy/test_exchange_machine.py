@@ -10,7 +10,7 @@ from twisted.internet.error import ConnectionRefusedError, TimeoutError
 from twisted.internet.main import CONNECTION_LOST
 from twisted.trial.unittest import SynchronousTestCase
 
-from lolly_tx.net.acceptor import ClientTimeouts
+from lolly_tx.net.sockets.acceptor import ClientTimeouts
 from lolly_tx.net.upstream import UpstreamLimits
 from tests.net.test_tunnel import AGREED
 from tests.net.test_tunnel import ASK as UPGRADE

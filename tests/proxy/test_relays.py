@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import socket
 
-from lolly_tx.net.acceptor import ClientTimeouts
-from lolly_tx.net.transports import PlainServer
+from lolly_tx.net.sockets.acceptor import ClientTimeouts
+from lolly_tx.net.sockets.transports import PlainServer
 from lolly_tx.net.upstream import UpstreamLimits
 from lolly_tx.proxy.delivery import RELAY_BYTES
 from tests.net.fakes import SteppingTestCase, reset

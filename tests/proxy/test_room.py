@@ -9,7 +9,7 @@ from twisted.internet.error import ConnectionRefusedError
 from twisted.internet.protocol import Factory, Protocol
 
 from lolly_tx.domain.health import Observation
-from lolly_tx.net.balanced import BalancedEndpoint
+from lolly_tx.net.library.balanced import BalancedEndpoint
 from tests.net.connects import FakeNetwork
 from tests.proxy.configured import backend_of, configured
 from tests.proxy.world import GET, OK, Line, World, WorldTestCase, answer, get

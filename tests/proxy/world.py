@@ -30,8 +30,8 @@ from twisted.trial.unittest import SynchronousTestCase
 from lolly_tx.domain.forwarding import TrustedPeers
 from lolly_tx.domain.retry import RetryPolicy
 from lolly_tx.domain.routes import Pattern, RouteTable
-from lolly_tx.net.acceptor import Acceptor, Census, ClientTimeouts
 from lolly_tx.net.deadlines import Deadlines
+from lolly_tx.net.sockets.acceptor import Acceptor, Census, ClientTimeouts
 from lolly_tx.net.upstream import Upstream, UpstreamLimits
 from lolly_tx.proxy.exchange import Exchange
 from lolly_tx.proxy.forward import Attempts, Forwarder

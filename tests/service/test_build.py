@@ -15,8 +15,8 @@ from twisted.trial.unittest import SynchronousTestCase
 from zope.interface import implementer
 
 from lolly_tx.config.load import parse
-from lolly_tx.net.endpoints import BadEndpoint
-from lolly_tx.net.tls_contexts import TLSSettingsError
+from lolly_tx.net.sockets.endpoints import BadEndpoint
+from lolly_tx.net.sockets.tls_contexts import TLSSettingsError
 from lolly_tx.service import build as module
 from lolly_tx.service.build import CannotListen, build
 from tests.proxy.world import GET, OK, Line, get

@@ -21,9 +21,9 @@ from lolly_tx.domain.balancers.sticky import Sticky
 from lolly_tx.domain.ejection import EjectionLimits
 from lolly_tx.domain.forwarding import TrustedPeers
 from lolly_tx.domain.slow_start import SlowStart
-from lolly_tx.net.balanced import UnknownPool
 from lolly_tx.net.deadlines import Deadlines
-from lolly_tx.net.directory import NamedPoolEndpoint, PoolDirectory
+from lolly_tx.net.library.balanced import UnknownPool
+from lolly_tx.net.library.directory import NamedPoolEndpoint, PoolDirectory
 from lolly_tx.proxy.forward import Attempts
 from lolly_tx.service.policies import (
     accrual_of,

@@ -14,7 +14,7 @@ from lolly_tx.config.pools import PoolSettings
 from lolly_tx.domain.health import Observation, Thresholds
 from lolly_tx.domain.interfaces import IPluginFactory
 from lolly_tx.domain.pool import Pool
-from lolly_tx.net.check_kinds import (
+from lolly_tx.net.checks.kinds import (
     BUILT_IN,
     BadCheckSettings,
     CheckKinds,

@@ -22,11 +22,11 @@ from twisted.web.client import Agent
 from lolly_tx.config.pools import Health
 from lolly_tx.domain.errors import AllDown, ConnectFailed
 from lolly_tx.domain.target import Target
-from lolly_tx.net.agent import BalancedAgent
-from lolly_tx.net.balanced import BalancedEndpoint, BalancedEndpointFactory
-from lolly_tx.net.check_kinds import health_check
-from lolly_tx.net.directory import RUNNING
-from lolly_tx.net.endpoints import TargetEndpoints
+from lolly_tx.net.checks.kinds import health_check
+from lolly_tx.net.library.agent import BalancedAgent
+from lolly_tx.net.library.balanced import BalancedEndpoint, BalancedEndpointFactory
+from lolly_tx.net.library.directory import RUNNING
+from lolly_tx.net.sockets.endpoints import TargetEndpoints
 from lolly_tx.service.checker import HealthChecker
 from tests.domain.pools import Diary, pool_of
 from tests.net.connects import RecorderFactory

@@ -16,9 +16,9 @@ from lolly_tx.config.checks import Agent, Health, Step
 from lolly_tx.config.pools import UpstreamTLS
 from lolly_tx.domain.health import Observation
 from lolly_tx.domain.target import Target
-from lolly_tx.net.agent_channel import AgentChannel
-from lolly_tx.net.check_kinds import health_check
-from lolly_tx.net.endpoints import client_endpoint
+from lolly_tx.net.checks.agent_channel import AgentChannel
+from lolly_tx.net.checks.kinds import health_check
+from lolly_tx.net.sockets.endpoints import client_endpoint
 from tests.net.fakes import SteppingTestCase, open_descriptors
 
 

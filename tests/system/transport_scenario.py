@@ -19,7 +19,7 @@ from pathlib import Path
 from typing import Any
 
 REACTORS = {
-    "lolly": "lolly_tx.net.reactor",
+    "lolly": "lolly_tx.net.sockets.reactor",
     "epoll": "twisted.internet.epollreactor",
     "asyncio": "twisted.internet.asyncioreactor",
 }
@@ -73,9 +73,9 @@ async def scenario(reactor: Any, folder: Path) -> dict[str, Any]:
     from twisted.internet.task import deferLater
     from twisted.internet.threads import deferToThread
 
-    from lolly_tx.net.splice import Relay, can_splice
-    from lolly_tx.net.tls import listen_tls, server_context
-    from lolly_tx.net.transports import eager
+    from lolly_tx.net.sockets.splice import Relay, can_splice
+    from lolly_tx.net.sockets.tls import listen_tls, server_context
+    from lolly_tx.net.sockets.transports import eager
 
     found: dict[str, Any] = {"reactor": type(reactor).__name__}
     view = eager(reactor)

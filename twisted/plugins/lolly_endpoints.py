@@ -11,13 +11,13 @@ from zope.interface import implementer
 
 @implementer(IPlugin, IStreamClientEndpointStringParserWithReactor)
 class PoolEndpointParser:
-    """Parses `lolly:...`; see `lolly_tx.net.directory.parse_pool_endpoint`."""
+    """Parses `lolly:...`; see `lolly_tx.net.library.directory.parse_pool_endpoint`."""
 
     prefix = "lolly"
 
     def parseStreamClient(self, reactor, *args, **kwargs):  # type: ignore[no-untyped-def]  # as in the interface
         """Make the endpoint. Raises ValueError for a string that cannot be meant."""
-        from lolly_tx.net.directory import parse_pool_endpoint
+        from lolly_tx.net.library.directory import parse_pool_endpoint
 
         return parse_pool_endpoint(*args, **kwargs)
 

@@ -15,6 +15,6 @@ lolly = ServiceMaker(
 
 lollyReactor = Reactor(
     "lolly",
-    "lolly_tx.net.reactor",
+    "lolly_tx.net.sockets.reactor",
     "The epoll reactor with a lean poll loop, for lolly.",
 )

@@ -1,9 +1,9 @@
 """The receiving side of a connection to a target: responses, however they end.
 
-What is sent, how long anything may take and how the connection is lost is `net.client`'s
+What is sent, how long anything may take and how the connection is lost is `net.http1.client`'s
 part, which also shows how the states follow each other.
 
-May import: wire, domain.errors, net. Used by: net.client.
+May import: wire, domain.errors, net. Used by: net.http1.client.
 """
 
 from __future__ import annotations
@@ -13,8 +13,8 @@ from typing import TYPE_CHECKING, Any
 from lolly_tx.domain.errors import BadResponse, ProxyError
 from lolly_tx.net.deadlines import NEVER
 from lolly_tx.net.doors import CLOSE, LENGTH, NO_BODY, STREAM, ResponseSink
-from lolly_tx.net.splice import Relay
-from lolly_tx.net.transports import pending_bytes
+from lolly_tx.net.sockets.splice import Relay
+from lolly_tx.net.sockets.transports import pending_bytes
 from lolly_tx.net.tunnel import Tunnel
 from lolly_tx.wire.chunked import ChunkDecoder
 from lolly_tx.wire.errors import BadMessage

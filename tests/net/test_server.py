@@ -7,9 +7,9 @@ from typing import Any
 from twisted.internet.interfaces import IHalfCloseableProtocol, IPushProducer
 from zope.interface.verify import verifyObject
 
-from lolly_tx.net.acceptor import ClientTimeouts
-from lolly_tx.net.answering import LINGER_BYTES
-from lolly_tx.net.downstream import PIPELINE_BYTES, address_text
+from lolly_tx.net.http1.answering import LINGER_BYTES
+from lolly_tx.net.http1.server import PIPELINE_BYTES, address_text
+from lolly_tx.net.sockets.acceptor import ClientTimeouts
 from lolly_tx.wire.http1 import HeadLimits
 from tests.proxy.world import GET, OK, WorldTestCase, answer, chunked, get, post
 

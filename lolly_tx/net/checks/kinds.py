@@ -20,10 +20,10 @@ from lolly_tx.config.extensions import settings_from
 from lolly_tx.config.pools import UpstreamTLS
 from lolly_tx.config.problems import Rejected
 from lolly_tx.domain.interfaces import IHealthCheck, IHealthCheckFactory
-from lolly_tx.net.checks import ConnectTo, HTTPCheck, Now, TCPCheck, TLSCheck
-from lolly_tx.net.datagrams import UDPCheck
-from lolly_tx.net.endpoints import client_endpoint
-from lolly_tx.net.scripts import ScriptCheck
+from lolly_tx.net.checks.datagrams import UDPCheck
+from lolly_tx.net.checks.http import ConnectTo, HTTPCheck, Now, TCPCheck, TLSCheck
+from lolly_tx.net.checks.scripts import ScriptCheck
+from lolly_tx.net.sockets.endpoints import client_endpoint
 
 
 class UnknownCheck(LookupError):

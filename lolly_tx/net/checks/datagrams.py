@@ -4,7 +4,8 @@ The socket is connected, so only the target is heard, and a port nobody listens 
 says so. A step with an expectation waits for one datagram and fails when it does not match; a datagram that is lost is
 a failed probe, which is what `fall` is for.
 
-May import: domain, config settings, net.checks, net.scripts, net.failures, Twisted. Used by: net.check_kinds.
+May import: domain, config settings, net.checks.http, net.checks.scripts, net.failures, Twisted. Used by:
+net.checks.kinds.
 """
 
 from __future__ import annotations
@@ -27,10 +28,10 @@ from lolly_tx.domain.errors import ProxyError
 from lolly_tx.domain.health import Observation
 from lolly_tx.domain.interfaces import IHealthCheck
 from lolly_tx.domain.target import Target
-from lolly_tx.net.checks import Now
-from lolly_tx.net.expectation import BODY_BYTES
+from lolly_tx.net.checks.expectation import BODY_BYTES
+from lolly_tx.net.checks.http import Now
+from lolly_tx.net.checks.scripts import steps_of
 from lolly_tx.net.failures import translate
-from lolly_tx.net.scripts import steps_of
 
 
 @implementer(IHealthCheck)
@@ -48,7 +49,7 @@ class UDPCheck:
         self.lines = steps_of(settings)
 
     def check(self, target: Target) -> Deferred[Observation]:
-        """Probe `target` once; see `net.checks.TCPCheck.check`."""
+        """Probe `target` once; see `net.checks.http.TCPCheck.check`."""
         probe = _Exchange(self)
         if not target.host:
             probe.finish(

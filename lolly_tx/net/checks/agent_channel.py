@@ -2,7 +2,7 @@
 
     connect --> (send) --> first line, or what came until the end --> AgentReport
 
-May import: domain, config settings, net.endpoints, net.probes, Twisted. Used by: service.agents.
+May import: domain, config settings, net.sockets.endpoints, net.checks.probes, Twisted. Used by: service.agents.
 """
 
 from __future__ import annotations
@@ -19,15 +19,15 @@ from lolly_tx.config.checks import Agent
 from lolly_tx.domain.agent import AgentReport, BadAgentLine, parse_line
 from lolly_tx.domain.errors import ProxyError
 from lolly_tx.domain.target import Target
-from lolly_tx.net.checks import ConnectTo, Now
-from lolly_tx.net.endpoints import BadEndpoint
-from lolly_tx.net.probes import Plan, Probe
+from lolly_tx.net.checks.http import ConnectTo, Now
+from lolly_tx.net.checks.probes import Plan, Probe
+from lolly_tx.net.sockets.endpoints import BadEndpoint
 
 LONGEST_LINE = 1024
 
 
 class AgentChannel:
-    """Asks the agents of targets; the parameters are those of `net.checks.TCPCheck`."""
+    """Asks the agents of targets; the parameters are those of `net.checks.http.TCPCheck`."""
 
     def __init__(
         self,

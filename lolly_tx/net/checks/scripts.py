@@ -5,7 +5,8 @@ together. Steps need not match everything in between. A regular expression is no
 in: after some looks only when there is a quarter more to see, and at the end, so that a target that dribbles costs
 no more than one that answers (256 KiB are read in all).
 
-May import: domain, config settings, net.checks, net.probes, Twisted. Used by: net.check_kinds, net.datagrams.
+May import: domain, config settings, net.checks.http, net.checks.probes, Twisted. Used by: net.checks.kinds,
+net.checks.datagrams.
 """
 
 from __future__ import annotations
@@ -24,11 +25,11 @@ from twisted.python.failure import Failure
 from lolly_tx.config.checks import Health, Step
 from lolly_tx.domain.health import Observation
 from lolly_tx.domain.target import Target
-from lolly_tx.net.checks import ConnectTo, Now, TCPCheck
-from lolly_tx.net.endpoints import BadEndpoint
-from lolly_tx.net.expectation import BODY_BYTES
+from lolly_tx.net.checks.expectation import BODY_BYTES
+from lolly_tx.net.checks.http import ConnectTo, Now, TCPCheck
+from lolly_tx.net.checks.probes import Plan, Probe
 from lolly_tx.net.failures import translate
-from lolly_tx.net.probes import Plan, Probe
+from lolly_tx.net.sockets.endpoints import BadEndpoint
 
 _FREE_LOOKS = 64
 _LONGEST_SHOWN = 40

@@ -2,11 +2,11 @@
 
 A probe goes the way the traffic goes: the target's own endpoint and TLS. What all probes
 of a target share, its endpoint and the bytes of the request, is made once and kept as
-long as the target. The probe itself is a small protocol (`net.probes`), because a thousand
+long as the target. The probe itself is a small protocol (`net.checks.probes`), because a thousand
 of them a second must be cheap (`benchmarks/probes.py`).
 
-May import: domain, config settings, wire, net.endpoints, net.probes, Twisted. Used by:
-net.check_kinds, net.scripts.
+May import: domain, config settings, wire, net.sockets.endpoints, net.checks.probes, Twisted. Used by:
+net.checks.kinds, net.checks.scripts.
 """
 
 from __future__ import annotations
@@ -27,9 +27,9 @@ from lolly_tx.config.checks import Health
 from lolly_tx.domain.health import Observation
 from lolly_tx.domain.interfaces import IHealthCheck
 from lolly_tx.domain.target import Target
-from lolly_tx.net.endpoints import BadEndpoint
-from lolly_tx.net.expectation import Expectation, expectation
-from lolly_tx.net.probes import HTTPProbe, Plan, Probe, TCPProbe, TLSProbe
+from lolly_tx.net.checks.expectation import Expectation, expectation
+from lolly_tx.net.checks.probes import HTTPProbe, Plan, Probe, TCPProbe, TLSProbe
+from lolly_tx.net.sockets.endpoints import BadEndpoint
 from lolly_tx.wire.http1 import ResponseReader, render_fields
 
 USER_AGENT = "Lolly-HealthChecker/1.0"

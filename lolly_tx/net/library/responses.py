@@ -1,6 +1,6 @@
 """Responses of the `twisted.web` client whose lease ends with their body.
 
-May import: net.tracker, Twisted. Used by: net.agent.
+May import: net.library.tracker, Twisted. Used by: net.library.agent.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from twisted.web.client import ResponseDone, ResponseFailed
 from twisted.web.http import PotentialDataLoss
 from twisted.web.iweb import IResponse
 
-from lolly_tx.net.tracker import Tracker
+from lolly_tx.net.library.tracker import Tracker
 
 
 class TrackedResponse(proxyForInterface(IResponse, "original")):  # type: ignore[misc]  # made at run time

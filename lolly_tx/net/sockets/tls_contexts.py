@@ -1,6 +1,6 @@
 """TLS settings turned into OpenSSL contexts, with errors that name the file.
 
-May import: nothing of ours. Used by: net.tls (and through it service.listener),
+May import: nothing of ours. Used by: net.sockets.tls (and through it service.listener),
 net.upstream, service.build.
 """
 

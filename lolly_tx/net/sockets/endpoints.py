@@ -9,8 +9,8 @@ What comes out connects in one sense everywhere: the Deferred fires when the con
 can carry data, TLS handshake and verification included, and fails with a `ProxyError`,
 or with the cancellation if the caller cancelled.
 
-May import: domain, config settings, net.failures, net.transports, net.tls, Twisted.
-Used by: net.balanced, net.agent, net.checks, service.build, proxy.
+May import: domain, config settings, net.failures, net.sockets.transports, net.sockets.tls, Twisted.
+Used by: net.library.balanced, net.library.agent, net.checks.http, service.build, proxy.
 """
 
 from __future__ import annotations
@@ -46,10 +46,10 @@ from lolly_tx.config.pools import UpstreamTLS
 from lolly_tx.domain.errors import ConnectTimedOut
 from lolly_tx.domain.target import Target
 from lolly_tx.net.failures import is_cancellation, translate
-from lolly_tx.net.handover import Handover, WrappedFactory
+from lolly_tx.net.sockets.handover import Handover, WrappedFactory
+from lolly_tx.net.sockets.tls_contexts import client_options
+from lolly_tx.net.sockets.transports import eager
 from lolly_tx.net.timeout import within
-from lolly_tx.net.tls_contexts import client_options
-from lolly_tx.net.transports import eager
 
 CONNECT_TIMEOUT = 5.0
 """The default of `timeout.connect`, in seconds: a SYN is repeated after 1 s and 3 s."""

@@ -16,7 +16,7 @@ from twisted.internet.protocol import Protocol as BareProtocol
 from zope.interface import implementer
 
 from lolly_tx.net.deadlines import Deadlines
-from lolly_tx.net.downstream import Http1Server, address_text
+from lolly_tx.net.http1.server import Http1Server, address_text
 from lolly_tx.wire.errors import BadMessage
 from lolly_tx.wire.http1 import HeadLimits, RequestHead, RequestReader
 

@@ -11,10 +11,10 @@
 `BalancedEndpointFactory` lets `twisted.web.client.Agent` and treq use it, one choice per
 *connection*. An Agent that keeps connections asks its factory for every request and uses
 the answer only for new ones, so with a persistent pool requests stick to one target:
-`net.agent.BalancedAgent` chooses per request.
+`net.library.agent.BalancedAgent` chooses per request.
 
-May import: domain, net.endpoints, net.tracker, Twisted. Used by: service.build,
-net.agent, net.directory, and programs that use lolly_tx as a library.
+May import: domain, net.sockets.endpoints, net.library.tracker, Twisted. Used by: service.build,
+net.library.agent, net.library.directory, and programs that use lolly_tx as a library.
 """
 
 from __future__ import annotations
@@ -47,11 +47,11 @@ from lolly_tx.domain.errors import (
 from lolly_tx.domain.node import Node
 from lolly_tx.domain.pool import Lease, Pool
 from lolly_tx.domain.target import Target
-from lolly_tx.net.endpoints import CONNECT_TIMEOUT
 from lolly_tx.net.failures import is_cancellation
-from lolly_tx.net.handover import Handover, WrappedFactory
+from lolly_tx.net.library.tracker import Tracker
+from lolly_tx.net.sockets.endpoints import CONNECT_TIMEOUT
+from lolly_tx.net.sockets.handover import Handover, WrappedFactory
 from lolly_tx.net.timeout import within
-from lolly_tx.net.tracker import Tracker
 
 ConnectTo = Callable[[Target], IStreamClientEndpoint]
 
@@ -65,7 +65,7 @@ class BalancedEndpoint:
     """Connects to one of the pool's targets.
 
     `connect_to`: the endpoint of a target; called for every connection, so it should
-    keep what it makes, as `net.endpoints.TargetEndpoints` does, with no timeout of its own.
+    keep what it makes, as `net.sockets.endpoints.TargetEndpoints` does, with no timeout of its own.
     `clock`: for `timeout`, the seconds one attempt may take; None = no limit.
     `now`: seconds, monotonic. `key`: what a hashing balancer chooses by.
     """

@@ -9,11 +9,11 @@ aborts, the order of callbacks) by leaving those cases to the stock code.
     (a view that                                       |
      proxies the rest)                       PlainServer / PlainClient
                                                        |
-                    divert_reads / divert_writes: a `net.splice.Relay` moves bytes
+                    divert_reads / divert_writes: a `net.sockets.splice.Relay` moves bytes
                     itself, called back in place of doRead / after the queue drained
 
-May import: nothing of ours. Used by: net.tls (the same rules for TLS), net.splice,
-net.downstream, net.upstream, service.listener.
+May import: nothing of ours. Used by: net.sockets.tls (the same rules for TLS), net.sockets.splice,
+net.http1.server, net.upstream, service.listener.
 """
 
 from __future__ import annotations

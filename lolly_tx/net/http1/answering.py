@@ -1,8 +1,8 @@
 """The answering side of a client's connection: responses, tunnels, and the end of it.
 
-What is read from the client is `net.downstream`'s part.
+What is read from the client is `net.http1.server`'s part.
 
-May import: wire, domain.errors, net. Used by: net.downstream.
+May import: wire, domain.errors, net. Used by: net.http1.server.
 """
 
 from __future__ import annotations
@@ -12,15 +12,15 @@ from typing import TYPE_CHECKING, Any
 from lolly_tx.domain.errors import Shutdown
 from lolly_tx.net.deadlines import NEVER
 from lolly_tx.net.doors import CLOSE, LENGTH, STREAM, RequestSink
-from lolly_tx.net.splice import Relay
+from lolly_tx.net.sockets.splice import Relay
 from lolly_tx.wire.chunked import ChunkDecoder, encode_chunk, last_chunk
 
 if TYPE_CHECKING:  # pragma: no cover
-    from lolly_tx.net.acceptor import Acceptor
+    from lolly_tx.net.sockets.acceptor import Acceptor
     from lolly_tx.net.tunnel import Tunnel, TunnelEnd
 
 IDLE, HEAD, BODY, ANSWER, LINGER, TUNNEL, CLOSED = range(7)
-"""The states of a client's connection; `net.downstream` shows how they follow."""
+"""The states of a client's connection; `net.http1.server` shows how they follow."""
 
 LINGER_BYTES = 65536
 """Unread request bytes swallowed after an early answer (RELIABILITY S29)."""

@@ -1,4 +1,4 @@
-"""Tests of lolly_tx.net.check_kinds: checks by name, built in or brought by a plugin."""
+"""Tests of lolly_tx.net.checks.kinds: checks by name, built in or brought by a plugin."""
 
 from __future__ import annotations
 
@@ -18,16 +18,16 @@ from lolly_tx.config.pools import UpstreamTLS
 from lolly_tx.domain.health import Observation
 from lolly_tx.domain.interfaces import IHealthCheck, IPluginFactory
 from lolly_tx.domain.target import Target
-from lolly_tx.net.check_kinds import (
+from lolly_tx.net.checks.datagrams import UDPCheck
+from lolly_tx.net.checks.http import HTTPCheck, TCPCheck, TLSCheck
+from lolly_tx.net.checks.kinds import (
     BUILT_IN,
     BadCheckSettings,
     CheckDeps,
     CheckKinds,
     UnknownCheck,
 )
-from lolly_tx.net.checks import HTTPCheck, TCPCheck, TLSCheck
-from lolly_tx.net.datagrams import UDPCheck
-from lolly_tx.net.scripts import ScriptCheck
+from lolly_tx.net.checks.scripts import ScriptCheck
 
 
 @attrs.frozen

@@ -9,7 +9,7 @@
 One request at a time: bytes of the next ones wait until the answer is complete, so that
 answers keep their order. A refused request ends the connection.
 
-May import: wire, domain.errors, net. Used by: net.acceptor (makes them), proxy (talks to
+May import: wire, domain.errors, net. Used by: net.sockets.acceptor (makes them), proxy (talks to
 them as `DoorIn`).
 """
 
@@ -27,7 +27,8 @@ from twisted.python.failure import Failure
 from zope.interface import implementer
 
 from lolly_tx.domain.errors import DownstreamError, DownstreamGone
-from lolly_tx.net.answering import (
+from lolly_tx.net.deadlines import NEVER
+from lolly_tx.net.http1.answering import (
     ANSWER,
     BODY,
     CLOSED,
@@ -37,9 +38,8 @@ from lolly_tx.net.answering import (
     TUNNEL,
     AnsweringDoor,
 )
-from lolly_tx.net.deadlines import NEVER
-from lolly_tx.net.splice import SINK, SOURCE, Relay
-from lolly_tx.net.transports import has_hung_up, pending_bytes
+from lolly_tx.net.sockets.splice import SINK, SOURCE, Relay
+from lolly_tx.net.sockets.transports import has_hung_up, pending_bytes
 from lolly_tx.wire.chunked import ChunkDecoder
 from lolly_tx.wire.errors import BadMessage
 from lolly_tx.wire.http1 import REMEMBERED_BYTES, RequestHead

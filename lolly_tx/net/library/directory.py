@@ -1,6 +1,6 @@
 """The pools of the running services by name, for the endpoint string `lolly:pool=NAME`.
 
-May import: net.balanced, Twisted. Used by: the string parser in twisted/plugins, and the
+May import: net.library.balanced, Twisted. Used by: the string parser in twisted/plugins, and the
 service, which publishes its pools when it starts and withdraws them when it stops.
 """
 
@@ -12,7 +12,7 @@ from twisted.internet.defer import Deferred, fail
 from twisted.internet.interfaces import IProtocolFactory, IStreamClientEndpoint
 from zope.interface import implementer
 
-from lolly_tx.net.balanced import BalancedEndpoint, UnknownPool
+from lolly_tx.net.library.balanced import BalancedEndpoint, UnknownPool
 
 
 class PoolDirectory:

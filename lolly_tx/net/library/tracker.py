@@ -11,7 +11,8 @@ node and exactly one release of the lease:
 The lease is released when the attempt is over: at the end of the body, not at its head; when the connection closes,
 not when it opens. A verdict may come long before that.
 
-May import: domain errors, net.failures, Twisted. Used by: net.balanced, net.agent; made for every door out.
+May import: domain errors, net.failures, Twisted. Used by: net.library.balanced, net.library.agent; made for every
+door out.
 """
 
 from __future__ import annotations

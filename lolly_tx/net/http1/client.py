@@ -8,7 +8,7 @@ One exchange at a time. A connection goes back to the idle ones of its `Upstream
 the response was complete, both sides mean to keep it, and no byte came that nobody asked
 for.
 
-What is read from the backend is `net.receiving`'s part.
+What is read from the backend is `net.http1.receiving`'s part.
 
 May import: wire, domain.errors, net. Used by: net.upstream (makes them), proxy.
 """
@@ -37,7 +37,7 @@ from lolly_tx.domain.errors import (
 from lolly_tx.net.deadlines import NEVER
 from lolly_tx.net.doors import ResponseSink
 from lolly_tx.net.failures import translate
-from lolly_tx.net.receiving import (
+from lolly_tx.net.http1.receiving import (
     CHUNKED,
     COUNTED,
     HEAD,
@@ -47,8 +47,8 @@ from lolly_tx.net.receiving import (
     UNTIL_CLOSE,
     ReceivingClient,
 )
-from lolly_tx.net.splice import SINK, Relay
-from lolly_tx.net.transports import pending_bytes
+from lolly_tx.net.sockets.splice import SINK, Relay
+from lolly_tx.net.sockets.transports import pending_bytes
 from lolly_tx.net.tunnel import Tunnel
 from lolly_tx.wire.http1 import RequestHead
 

@@ -4,7 +4,7 @@ Pure: bytes in, verdict out. All parts must hold: the status, then the header fi
 the body. The body is looked at only when an expression for it is given, and only its
 first `BODY_BYTES`.
 
-May import: nothing of ours. Used by: net.checks.
+May import: nothing of ours. Used by: net.checks.http.
 """
 
 from __future__ import annotations

@@ -14,7 +14,7 @@ The source is read only while the pipe is empty, so EAGAIN from it can mean but 
 thing. A relay holds a pipe only while bytes are in it: a thousand idle tunnels hold
 none.
 
-May import: net.transports. Used by: proxy.exchange (long bodies), net.tunnels.
+May import: net.sockets.transports. Used by: proxy.exchange (long bodies), net.tunnels.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ from typing import Any
 from twisted.internet.main import CONNECTION_LOST
 from twisted.python.failure import Failure
 
-from lolly_tx.net.transports import SocketTransport
+from lolly_tx.net.sockets.transports import SocketTransport
 
 __all__ = [
     "SINK",

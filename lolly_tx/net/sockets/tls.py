@@ -13,7 +13,7 @@ OpenSSL may need to write before it can read, and the reverse: `_reads_blocked` 
 no more than the record at hand (no read-ahead) and a record fits one `recv`, so that
 nothing is left inside it that the reactor could not see.
 
-May import: net.transports, net.tls_contexts. Used by: service.listener.
+May import: net.sockets.transports, net.sockets.tls_contexts. Used by: service.listener.
 """
 
 from __future__ import annotations
@@ -33,13 +33,13 @@ from twisted.protocols.tls import TLSMemoryBIOFactory
 from twisted.python.failure import Failure
 from zope.interface import directlyProvides, implementer, providedBy
 
-from lolly_tx.net.tls_contexts import (
+from lolly_tx.net.sockets.tls_contexts import (
     TLSSettingsError,
     clear_errors,
     client_options,
     server_context,
 )
-from lolly_tx.net.transports import (
+from lolly_tx.net.sockets.transports import (
     EagerReactor,
     PlainPort,
     PlainUNIXPort,

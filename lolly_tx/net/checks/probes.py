@@ -7,8 +7,8 @@ r"""The protocols of active checks: one object is one probe on one connection.
 Whatever happens, `done` fires once, and then the timer and the connection are gone. Plain callbacks on few attributes,
 no coroutine and no client library: a thousand of these run every second.
 
-May import: domain, wire, net.expectation, net.failures, Twisted. Used by: net.checks, net.scripts,
-net.agent_channel.
+May import: domain, wire, net.checks.expectation, net.failures, Twisted. Used by: net.checks.http, net.checks.scripts,
+net.checks.agent_channel.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ from twisted.python.failure import Failure
 from zope.interface import implementer
 
 from lolly_tx.domain.health import Observation
-from lolly_tx.net.expectation import BODY_BYTES
+from lolly_tx.net.checks.expectation import BODY_BYTES
 from lolly_tx.net.failures import is_cancellation, translate
 from lolly_tx.wire.chunked import ChunkDecoder
 from lolly_tx.wire.errors import BadMessage

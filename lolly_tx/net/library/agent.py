@@ -12,7 +12,7 @@ node are held against it, a cancel by the caller is not. A failed attempt goes t
 node where the retry policy allows it. A kept connection that dies under a request was
 closed while it was idle: the node is not blamed, and the request is sent again if it can be.
 
-May import: domain, net.balanced, net.tracker, Twisted. Used by: programs that use
+May import: domain, net.library.balanced, net.library.tracker, Twisted. Used by: programs that use
 lolly_tx as a library, service.
 """
 
@@ -40,11 +40,11 @@ from lolly_tx.domain.errors import (
 )
 from lolly_tx.domain.node import Node
 from lolly_tx.domain.retry import IDEMPOTENT, RetryPolicy
-from lolly_tx.net.balanced import BalancedEndpoint, balanced_endpoint
 from lolly_tx.net.failures import is_cancellation
-from lolly_tx.net.responses import TrackedResponse
+from lolly_tx.net.library.balanced import BalancedEndpoint, balanced_endpoint
+from lolly_tx.net.library.responses import TrackedResponse
+from lolly_tx.net.library.tracker import Tracker
 from lolly_tx.net.timeout import within
-from lolly_tx.net.tracker import Tracker
 
 IDLE_PER_TARGET = 32
 """Connections kept per target; the default of `connections.idle`."""

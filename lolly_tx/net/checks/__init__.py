@@ -1,0 +1,1 @@
+"""Active checks: one probe of one target, of every built-in type."""

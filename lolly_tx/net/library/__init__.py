@@ -1,0 +1,1 @@
+"""Pools for programs that are no proxy: agents and endpoints that balance."""

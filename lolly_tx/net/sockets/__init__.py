@@ -1,0 +1,1 @@
+"""Bytes in and out of this process: transports, TLS, splice, endpoints, the acceptor."""
