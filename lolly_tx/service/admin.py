@@ -21,7 +21,8 @@ one available target. All bodies are JSON. Reading needs no credentials, so the 
 belongs on loopback or a unix socket; a page in the operator's browser cannot get at it
 by DNS rebinding, because the Host of a request has to be an IP address, `localhost` or a
 name that was listed. Writing needs `Authorization: Bearer TOKEN`, which another site's
-page cannot send; without a configured token nothing can be written.
+page cannot send; without a configured token nothing can be written. What such a page
+sends all the same is refused first, and a request without a token is no guess at it.
 """
 
 from __future__ import annotations
@@ -36,12 +37,12 @@ from typing import Any
 import attrs
 from twisted.internet.interfaces import IReactorTime
 from twisted.logger import Logger
-from twisted.web import http
 from twisted.web.resource import Resource
 from twisted.web.server import Request, Site
 
 from lolly_tx.domain.node import Enabled
 from lolly_tx.domain.pool import Pool, UnknownNode
+from lolly_tx.service.adminsite import REQUEST_SECONDS, AdminSite
 from lolly_tx.service.answers import (
     MOST_EVENTS,
     Serving,
@@ -53,9 +54,7 @@ from lolly_tx.service.answers import (
 )
 from lolly_tx.service.dryrun import CannotExplain, Question
 from lolly_tx.service.lockout import Lockout
-
-# An honest request to this endpoint has no body and ends within seconds.
-_IDLE_SECONDS = 30
+from lolly_tx.service.strangers import client_name, from_foreign_page
 
 _READS = (b"GET", b"HEAD")
 _WORDS: Mapping[str, Enabled] = {"enable": "up", "drain": "drain", "disable": "down"}
@@ -89,21 +88,12 @@ def admin_site(
     can be written. `hosts`: more names that a Host field may have.
     """
     resource = AdminResource(serving, now=now, token=token, hosts=hosts)
-    return QuietSite(
+    return AdminSite(
         resource,
         parsePOSTFormSubmission=False,
         reactor=reactor,
-        timeout=_IDLE_SECONDS,
+        timeout=REQUEST_SECONDS,
     )
-
-
-class QuietSite(Site):
-    """A Site without a line in the log for each probe, and for its start and stop."""
-
-    noisy = False
-
-    def log(self, request: http.Request) -> None:
-        """Say nothing."""
 
 
 @attrs.frozen
@@ -287,30 +277,35 @@ class AdminResource(Resource):
             raise _Refused(404, "no such pool; /api/pools lists them") from None
 
     def _authorize(self, request: Request) -> None:
+        """Let the holder of the token change something, and nobody's page."""
+        fields = request.requestHeaders
+        if from_foreign_page(fields):
+            raise _Refused(403, "a page of another site cannot change anything here")
         if self._token is None:
             raise _Refused(
                 403, "read-only: the settings of the admin endpoint have no token"
             )
-        now = self._now()
-        address = getattr(request.getClientAddress(), "host", "")
-        wait = self._lockout.wait(address, now)
+        given = fields.getRawHeaders(b"authorization") or [b""]
+        scheme, _, credentials = given[0].partition(b" ")
+        credentials = credentials.strip()
+        needed = _Refused(
+            401, "a valid token is needed", {b"www-authenticate": b"Bearer"}
+        )
+        if scheme.lower() != b"bearer" or not credentials:
+            raise needed  # nothing was guessed
+        now, client = self._now(), client_name(request)
+        wait = self._lockout.wait(client, now)
         if wait:
             raise _Refused(
                 429,
                 "too many wrong tokens from this address",
                 {b"retry-after": b"%d" % (wait + 1)},
             )
-        given = request.requestHeaders.getRawHeaders(b"authorization") or [b""]
-        scheme, _, credentials = given[0].partition(b" ")
         # Digests, so that not even the length can be told from the time it takes.
-        right = hmac.compare_digest(
-            sha256(credentials.strip()).digest(), sha256(self._token.encode()).digest()
-        )
-        if scheme.lower() != b"bearer" or not right:
-            self._lockout.failed(address, now)
-            raise _Refused(
-                401, "a valid token is needed", {b"www-authenticate": b"Bearer"}
-            )
+        right = sha256(self._token.encode()).digest()
+        if not hmac.compare_digest(sha256(credentials).digest(), right):
+            self._lockout.failed(client, now)
+            raise needed
 
     def _say(self, pool: Pool, target: str, word: Enabled) -> _Answer:
         now = self._now()

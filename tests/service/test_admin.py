@@ -1,5 +1,6 @@
 """Tests of the admin endpoint."""
 
+import json
 from io import StringIO
 from random import Random
 
@@ -346,6 +347,40 @@ class WritingTests(AdminTestCase):
         """A request without credentials changes nothing."""
         self.assertStatus(401, "/api/pools/web/a/drain", "POST")
 
+    def test_a_page_locks_nobody_out(self):
+        """Posts without a token, as any web page can send them, are no guesses: the operator goes on."""
+        path = "/api/pools/web/a/drain"
+        for fields in (
+            {},
+            {"Authorization": "Basic eDp5"},
+            {"Authorization": "Bearer "},
+        ):
+            for _ in range(11):
+                self.assertStatus(401, path, "POST", fields)
+        response, _ = self.say(path)
+        self.assertEqual(response.code, 200)
+
+    def test_foreign_pages(self):
+        """What a page of another site or port sends is refused before its token is looked at."""
+        path = "/api/pools/web/a/drain"
+        for name, value in (
+            ("Sec-Fetch-Site", "cross-site"),
+            ("Sec-Fetch-Site", "same-site"),
+            ("Origin", "http://127.0.0.1:3000"),
+            ("Origin", "http://evil.example"),
+            ("Origin", "null"),
+        ):
+            for _ in range(11):
+                response, body = self.say(path, **{name: value})
+                self.assertEqual(response.code, 403, value)
+                self.assertIn("another site", body["error"])
+        for fields in (
+            {"Sec-Fetch-Site": "same-origin", "Origin": "http://127.0.0.1:8081"},
+            {"Sec-Fetch-Site": "none"},
+        ):
+            response, _ = self.say(path, **fields)
+            self.assertEqual(response.code, 200)
+
     def test_reading_needs_none(self):
         """Reading stays open to whoever can connect."""
         self.assertStatus(200, "/api/pools")
@@ -358,15 +393,27 @@ class WritingTests(AdminTestCase):
 
 class SiteTests(SynchronousTestCase):
     def setUp(self):
-        self.site = admin_site(Running(), now=lambda: 0.0, reactor=Clock())
+        self.clock = Clock()
+        self.site = admin_site(Running(), now=lambda: 0.0, reactor=self.clock)
         self.site.doStart()
         self.addCleanup(self.site.doStop)
 
-    def send(self, request):
-        """The head and body that the site sends when it gets these bytes."""
+    def connect(self):
+        """A connection to the site, and what the client gets."""
         transport = StringTransport()
+        transport.aborting = False
+
+        def abort():
+            transport.aborting = True
+
+        transport.abortConnection = abort
         protocol = self.site.buildProtocol(IPv4Address("TCP", "127.0.0.1", 1))
         protocol.makeConnection(transport)
+        return protocol, transport
+
+    def send(self, request):
+        """The head and body that the site sends when it gets these bytes."""
+        protocol, transport = self.connect()
         protocol.dataReceived(request)
         head, _, body = transport.value().partition(b"\r\n\r\n")
         return head.lower(), body
@@ -385,6 +432,56 @@ class SiteTests(SynchronousTestCase):
         head, body = self.send(b"GET /api/pools HTTP/1.1\r\n" + hosts + b"\r\n")
         self.assertRegex(head, rb"^http/1.1 40[03] ")
         self.assertNotIn(b"pools", body)
+
+    def test_long_bodies(self):
+        """A body that is too long is refused at its head, whatever the path, and never kept."""
+        for path in (b"/healthz", b"/nothing", b"/api/pools/web/a/drain"):
+            for rest in (
+                b"Content-Length: 10000000\r\nExpect: 100-continue\r\n\r\n",
+                b"Content-Length: 99999999\r\n\r\nxxx",
+                b"Transfer-Encoding: chunked\r\n\r\n20000\r\n" + b"x" * 0x20000,
+            ):
+                head, body = self.send(
+                    b"POST " + path + b" HTTP/1.1\r\nHost: x\r\n" + rest
+                )
+                self.assertTrue(head.startswith(b"http/1.1 413 "), head)
+                self.assertIn(b"connection: close", head)
+                self.assertEqual(json.loads(body), {"error": "the body is too long"})
+
+    def test_refused_body_is_thrown_away(self):
+        """The rest of a refused body is read and forgotten, for two seconds; then the connection ends."""
+        protocol, transport = self.connect()
+        protocol.dataReceived(b"POST / HTTP/1.1\r\nContent-Length: 200000\r\n\r\n")
+        for _ in range(19):
+            protocol.dataReceived(b"x" * 10000)
+        self.assertFalse(transport.disconnecting)
+        protocol.dataReceived(b"x" * 10000)
+        self.assertTrue(transport.disconnecting)
+        self.assertEqual(transport.value().count(b"HTTP/1.1"), 1)
+        protocol, transport = self.connect()
+        protocol.dataReceived(b"POST / HTTP/1.1\r\nContent-Length: 200000\r\n\r\n")
+        self.clock.advance(2)
+        self.assertTrue(transport.aborting)
+
+    def test_slow_bodies(self):
+        """A request that drips in is cut off after half a minute, however steadily it drips."""
+        protocol, transport = self.connect()
+        protocol.dataReceived(b"POST / HTTP/1.1\r\nContent-Length: 100\r\n\r\n")
+        for _ in range(29):
+            self.clock.advance(1)
+            protocol.dataReceived(b"x")
+        self.assertFalse(transport.aborting)
+        self.clock.advance(1)
+        self.assertTrue(transport.aborting)
+        self.assertEqual(transport.value(), b"")
+
+    def test_short_bodies(self):
+        """A short body is looked at like none, and the connection serves the next request."""
+        protocol, transport = self.connect()
+        request = b"POST / HTTP/1.1\r\nHost: 127.0.0.1\r\nContent-Length: 3\r\n\r\nabc"
+        protocol.dataReceived(request)
+        protocol.dataReceived(request)
+        self.assertEqual(transport.value().count(b"HTTP/1.1 405 "), 2)
 
     def test_silent(self):
         """A probe leaves no line in the log."""

@@ -23,7 +23,7 @@ from twisted.web.iweb import IAgent
 
 from lolly_tx.config import parse
 from lolly_tx.config.model import Config
-from lolly_tx.service.admin import QuietSite
+from lolly_tx.service.adminsite import QuietSite
 from lolly_tx.service.demo.origins import LOOPBACK, Origin, Switches
 from lolly_tx.service.demo.visitor import Visitor
 

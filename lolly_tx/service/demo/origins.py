@@ -15,7 +15,7 @@ from twisted.protocols.policies import WrappingFactory
 from twisted.web.resource import Resource
 from twisted.web.server import Request
 
-from lolly_tx.service.admin import QuietSite
+from lolly_tx.service.adminsite import QuietSite
 
 LOOPBACK = "127.0.0.1"
 
