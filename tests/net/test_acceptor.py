@@ -2,10 +2,15 @@
 
 from __future__ import annotations
 
-from twisted.internet.interfaces import IProtocolFactory
+from twisted.internet.interfaces import IHalfCloseableProtocol, IProtocolFactory
 from zope.interface.verify import verifyObject
 
 from lolly_tx.net.sockets.acceptor import SHED_PART, Census
+from lolly_tx.net.sockets.parting import (
+    TURNED_AWAY_MOST,
+    TURNED_AWAY_SECONDS,
+    TurnedAway,
+)
 from tests.proxy.world import GET, OK, WorldTestCase, get
 
 
@@ -27,12 +32,14 @@ class AcceptorTests(WorldTestCase):
         return client
 
     def turned_away(self, client):
-        return client.take().startswith(b"HTTP/1.1 503") and client.closed
+        return client.take().startswith(b"HTTP/1.1 503") and client.half_closed
 
     def test_interface(self):
         """It is a protocol factory, silent when started and stopped."""
         acceptor = self.world().acceptor
         verifyObject(IProtocolFactory, acceptor)
+        away = TurnedAway(acceptor.deadlines, lambda gone: None)
+        verifyObject(IHalfCloseableProtocol, away)
         acceptor.doStart()
         acceptor.doStop()
 
@@ -46,6 +53,27 @@ class AcceptorTests(WorldTestCase):
         self.assertEqual(world.acceptor.accepted, 2)
         clients[0].lose()
         self.assertFalse(self.turned_away(world.client()))
+
+    def test_turned_away_in_good_order(self):
+        """Who is turned away may send its request first, and has the 503 when it reads."""
+        world = self.world(most=1)
+        self.busy(world)
+        more = world.client()
+        more.send(get("/unread"))
+        self.assertFalse(more.disconnecting)
+        self.assertTrue(self.turned_away(more))
+        more.end()
+        self.assertTrue(more.closed)
+
+    def test_turned_away_and_silent(self):
+        """Who is turned away and does not go is cut, and so few at a time that it costs little."""
+        world = self.world(most=1)
+        self.busy(world)
+        away = [world.client() for _ in range(TURNED_AWAY_MOST)]
+        self.assertIsNone(world.acceptor.buildProtocol(None))
+        world.pass_time(TURNED_AWAY_SECONDS + 0.2)
+        self.assertTrue(all(client.aborted for client in away))
+        self.assertTrue(self.turned_away(world.client()))
 
     def test_per_listener(self):
         """So it does over the listener's limit."""

@@ -7,9 +7,9 @@ from typing import Any
 from twisted.internet.interfaces import IHalfCloseableProtocol, IPushProducer
 from zope.interface.verify import verifyObject
 
-from lolly_tx.net.http1.answering import LINGER_BYTES
 from lolly_tx.net.http1.server import PIPELINE_BYTES, address_text
 from lolly_tx.net.sockets.acceptor import ClientTimeouts
+from lolly_tx.net.sockets.parting import LINGER_IDLE_SECONDS, LINGER_SECONDS
 from lolly_tx.wire.http1 import HeadLimits
 from tests.proxy.world import GET, OK, WorldTestCase, answer, chunked, get, post
 
@@ -418,10 +418,10 @@ class BodyTests(WorldTestCase):
             self.assertEqual(client.take(), OK)
 
     def test_early_answer(self):
-        """An answer before the body's end is passed on, then 64 KiB more are swallowed (S29)."""
+        """An answer before the body's end reaches a client that goes on sending, however much."""
         world = self.world()
         client = world.client()
-        client.send(post(1 << 20, b"x" * 1000))
+        client.send(post(1 << 30, b"x" * 1000))
         backend = world.accept()
         backend.send(answer(b"no", 413))
         got = client.take()
@@ -430,10 +430,12 @@ class BodyTests(WorldTestCase):
         self.assertTrue(got.endswith(b"no"))
         self.assertTrue(client.half_closed)
         self.assertTrue(backend.disconnecting)
-        client.send(b"x" * LINGER_BYTES)
-        self.assertFalse(client.aborted)
-        client.send(b"x")
-        self.assertTrue(client.aborted)
+        for _ in range(20):
+            client.send(b"x" * 100_000)
+            world.pass_time(1.0)
+            self.assertFalse(client.disconnecting)
+        client.end()
+        self.assertTrue(client.closed)
         self.assertEqual(world.upstreams["a"].idle, 0)
 
     def test_early_answer_client_closes(self):
@@ -445,28 +447,73 @@ class BodyTests(WorldTestCase):
         client.end()
         self.assertTrue(client.closed)
 
-    def test_early_answer_time(self):
-        """Lingering after an early answer takes two seconds at most."""
+    def test_early_answer_silence(self):
+        """A client that neither sends on nor closes after an early answer is not waited for."""
         world = self.world()
         client = world.client()
         client.send(post(100, b"x"))
         world.accept().send(answer(b"no", 413))
-        world.pass_time(1.9)
-        self.assertFalse(client.aborted)
+        world.pass_time(LINGER_IDLE_SECONDS - 0.1)
+        self.assertFalse(client.disconnecting)
         world.pass_time(0.3)
+        self.assertTrue(client.closed)
+
+    def test_early_answer_time(self):
+        """A client that sends without end after an early answer is cut in the end."""
+        world = self.world()
+        client = world.client()
+        client.send(post(1 << 30, b"x"))
+        world.accept().send(answer(b"no", 413))
+        for _ in range(int(LINGER_SECONDS) - 1):
+            world.pass_time(1.0)
+            client.send(b"x")
+            self.assertFalse(client.disconnecting)
+        world.pass_time(1.2)
+        self.assertTrue(client.closed)
+
+    def test_early_answer_slow_reader(self):
+        """An early answer that the client takes slowly has the time of any other answer."""
+        world = self.world()
+        client = world.client()
+        client.stop_reading()
+        client.send(post(1 << 30, b"x"))
+        world.accept().send(answer(b"x" * 200_000, 413))
+        for _ in range(5):
+            world.pass_time(LINGER_IDLE_SECONDS + 4)
+            client.read_some(10)
+            client.send(b"x")
+            self.assertFalse(client.disconnecting)
+        world.pass_time(61.0)
         self.assertTrue(client.aborted)
 
-    def test_early_answer_with_encryption(self):
-        """An encrypted connection lingers without a half-close."""
-        world = self.world()
+    def test_early_answers_of_ours(self):
+        """Our own early answers linger as well: no route, too large, a backend that is gone."""
+        for status, settings in (
+            (404, {"path": "/nowhere"}),
+            (413, {"body_bytes": 10}),
+            (502, {"tries": 1}),
+        ):
+            world = self.world(**settings)
+            client = world.client()
+            client.send(post(1 << 30, b"x"))
+            if status == 502:
+                world.refuse()
+            self.assertEqual(statuses(client.take()), [status])
+            self.assertTrue(client.half_closed)
+            client.send(b"x" * 1_000_000)
+            self.assertFalse(client.disconnecting)
+            client.end()
+            self.assertTrue(client.closed)
+
+    def test_early_answer_makes_room(self):
+        """At the cap, a client that has its answer and sends on gives way to others."""
+        world = self.world(most=1)
         client = world.client()
-        client.protocol.secure = True
         client.send(post(100, b"x"))
         world.accept().send(answer(b"no", 413))
-        self.assertFalse(client.half_closed)
-        self.assertFalse(client.disconnecting)
-        client.end()
+        world.client()
         self.assertTrue(client.closed)
+        self.assertEqual(world.acceptor.turned_away, 0)
 
     def test_body_ends_while_answered(self):
         """An answer that begins early and ends late is complete, and ends keep-alive."""

@@ -442,8 +442,7 @@ class ScriptedSSL:
         return self._play("send")
 
     def shutdown(self) -> Any:
-        self.calls.append("shutdown")
-        raise SSL.WantWriteError
+        return self._play("shutdown") if "shutdown" in self.script else False
 
 
 class CrossedInterestTests(TLSTestCase):
@@ -526,15 +525,32 @@ class CrossedInterestTests(TLSTestCase):
         self.assertIs(proto.reason, error.ConnectionLost)
 
     def test_no_room_for_close_notify(self) -> None:
-        """A close_notify for which there is no room is not waited for."""
+        """A close_notify for which there is no room leaves when there is, then we close."""
         transport, proto, played, _peer = self.scripted(
-            do_handshake=[None], recv=[SSL.WantReadError]
+            do_handshake=[None],
+            recv=[SSL.WantReadError],
+            shutdown=[SSL.WantWriteError, SSL.WantWriteError, False],
         )
         transport.doRead()
         transport.loseConnection()
         self.spin_until_lost(proto)
         self.assertIs(proto.reason, error.ConnectionDone)
-        self.assertEqual(played.calls.count("shutdown"), 1)
+        self.assertEqual(played.calls.count("shutdown"), 3)
+
+    def test_no_room_for_close_notify_in_half_close(self) -> None:
+        """The same when it ends our direction only."""
+        transport, proto, played, _peer = self.scripted(
+            do_handshake=[None],
+            recv=[SSL.WantReadError],
+            shutdown=[SSL.WantWriteError, False],
+        )
+        halves = HalfCloseRecorder()
+        transport.protocol = halves
+        transport.doRead()
+        transport.loseWriteConnection()
+        self.spin(lambda: halves.halves == ["write"])
+        self.assertEqual(played.calls.count("shutdown"), 2)
+        self.assertIsNone(proto.reason)
 
 
 class ListenerTests(TLSTestCase):

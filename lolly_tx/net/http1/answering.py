@@ -12,6 +12,12 @@ from typing import TYPE_CHECKING, Any
 from lolly_tx.domain.errors import Shutdown
 from lolly_tx.net.deadlines import NEVER
 from lolly_tx.net.doors import CLOSE, LENGTH, STREAM, RequestSink
+from lolly_tx.net.sockets.parting import (
+    CLOSE_SECONDS,
+    LINGER_IDLE_SECONDS,
+    LINGER_SECONDS,
+    end_writing,
+)
 from lolly_tx.net.sockets.splice import Relay
 from lolly_tx.wire.chunked import ChunkDecoder, encode_chunk, last_chunk
 
@@ -21,11 +27,6 @@ if TYPE_CHECKING:  # pragma: no cover
 
 IDLE, HEAD, BODY, ANSWER, LINGER, TUNNEL, CLOSED = range(7)
 """The states of a client's connection; `net.http1.server` shows how they follow."""
-
-LINGER_BYTES = 65536
-"""Unread request bytes swallowed after an early answer (RELIABILITY S29)."""
-LINGER_SECONDS = 2.0
-"""How long we do that, so that the answer is not lost to a reset."""
 
 
 class AnsweringDoor:
@@ -55,6 +56,7 @@ class AnsweringDoor:
         "_started",
         "_state",
         "_tunnel",
+        "_until",
         "_version",
         "acceptor",
         "client",
@@ -85,7 +87,7 @@ class AnsweringDoor:
         self._decoder: ChunkDecoder | None = None
         self._left = 0
         self._body_bytes = 0
-        self._body_from = self._paused_at = 0.0
+        self._body_from = self._paused_at = self._until = 0.0
         self._decoded = 0
         self._keep = False
         self._version = 1
@@ -104,6 +106,10 @@ class AnsweringDoor:
 
     def _read_heads(self, data: bytes, seen: int = 0) -> None:
         """Take requests from `data`: the reading side's."""
+        raise NotImplementedError
+
+    def _waiting(self) -> int:
+        """How many bytes the client has yet to take: the reading side's."""
         raise NotImplementedError
 
     # -- DoorIn: the response
@@ -246,23 +252,31 @@ class AnsweringDoor:
             self.transport.pauseProducing()
 
     def _close(self) -> None:
-        """Close after what was written has left."""
+        """Close after what was written has left, in a way that does not destroy it."""
         self._relay = None
         unread = bool(self._pending) or self._state == BODY
         self._pending = b""
-        self.deadline = self.acceptor.now() + LINGER_SECONDS
-        if unread and not self._no_more:
-            # Closing with unread bytes makes the kernel send a reset, which can destroy
-            # the answer on its way (RFC 9112 section 9.6).
-            self._state = LINGER
-            self._left = LINGER_BYTES
-            if not self.secure:
-                # TLS has no half-close that every client understands.
-                self.transport.loseWriteConnection()
-            self._reading_stopped = False
-            self.transport.resumeProducing()  # a relay may have stopped it, too
+        if not unread or self._no_more:
+            self._hang_up()
             return
+        self._state = LINGER
+        now = self.acceptor.now()
+        self._until = now + LINGER_SECONDS
+        self._linger(now)
+        end_writing(self.transport)
+        self._full = False  # nobody tells any more; the transport knows what is queued
+        self._stalled_at = -1
+        self._reading_stopped = False
+        self.transport.resumeProducing()  # a relay may have stopped it, too
+
+    def _linger(self, now: float) -> None:
+        """All is said, and the client sends on: it may, for a while."""
+        self.deadline = min(now + LINGER_IDLE_SECONDS, self._until)
+
+    def _hang_up(self) -> None:
+        """Close in good order: nobody has anything to say any more."""
         self._state = CLOSED
+        self.deadline = self.acceptor.now() + CLOSE_SECONDS
         self.transport.unregisterProducer()
         self.transport.loseConnection()
 
@@ -273,12 +287,15 @@ class AnsweringDoor:
 
     @property
     def idle(self) -> bool:
-        """Kept alive, and nothing of a next request has come."""
-        return self._state == IDLE and self.requests > 0
+        """Has been answered, and nothing of a next request has come that counts."""
+        return self.requests > 0 and self._state in (IDLE, LINGER)
 
     def shed(self) -> None:
         """Close an idle connection at once, to make room."""
-        self._abort()
+        if self._waiting():
+            self._abort()
+        else:
+            self._hang_up()
 
     def shut(self) -> None:
         """The proxy stops now: whatever is going on is cut."""

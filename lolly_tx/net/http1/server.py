@@ -117,10 +117,8 @@ class Http1Server(AnsweringDoor):
                 self._tunnel.received(self, data)
             else:
                 self._pending += data
-        elif state == LINGER:
-            self._left -= len(data)
-            if self._left < 0:
-                self._abort()
+        elif state == LINGER and not self._waiting():
+            self._linger(self.acceptor.now())
 
     def readConnectionLost(self) -> None:
         """The client has sent its last byte; it may still read."""
@@ -196,7 +194,9 @@ class Http1Server(AnsweringDoor):
             self.deadline = now + self.acceptor.timeouts.write
         elif state == IDLE and not waiting:
             self._close()
-        elif waiting or state in (LINGER, CLOSED):
+        elif state == LINGER and not waiting:
+            self._hang_up()
+        elif waiting or state == CLOSED:
             self._abort()
         elif state == HEAD:
             self._refuse(BadMessage("request head took too long", 408))

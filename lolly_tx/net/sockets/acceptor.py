@@ -11,12 +11,12 @@ from operator import attrgetter
 from typing import Protocol
 
 import attrs
-from twisted.internet.interfaces import IAddress, IProtocolFactory
-from twisted.internet.protocol import Protocol as BareProtocol
+from twisted.internet.interfaces import IAddress, IProtocol, IProtocolFactory
 from zope.interface import implementer
 
 from lolly_tx.net.deadlines import Deadlines
 from lolly_tx.net.http1.server import Http1Server, address_text
+from lolly_tx.net.sockets.parting import TURNED_AWAY_MOST, TurnedAway
 from lolly_tx.wire.errors import BadMessage
 from lolly_tx.wire.http1 import HeadLimits, RequestHead, RequestReader
 
@@ -91,23 +91,8 @@ class Census:
                 self.clients.pop(client, None)
 
 
-OVERLOADED = (
-    b"HTTP/1.1 503 Service Unavailable\r\nContent-Length: 0\r\n"
-    b"Retry-After: 1\r\nConnection: close\r\n\r\n"
-)
-
-
 SHED_PART = 32
 """At the cap, one in so many of the idle connections is closed to make room."""
-
-
-class _TurnedAway(BareProtocol):
-    """A connection over the limit: told so, and closed."""
-
-    def connectionMade(self) -> None:
-        assert self.transport is not None
-        self.transport.write(OVERLOADED)
-        self.transport.loseConnection()
 
 
 @implementer(IProtocolFactory)
@@ -146,6 +131,7 @@ class Acceptor:
         self.most = most
         self.draining = False
         self.doors: set[Http1Server] = set()
+        self._parting: set[TurnedAway] = set()
         self.accepted = 0
         self.turned_away = 0
         self.shed = 0
@@ -159,14 +145,18 @@ class Acceptor:
     def doStop(self) -> None:
         """Listening has ended."""
 
-    def buildProtocol(self, addr: IAddress | None) -> Http1Server | BareProtocol:
-        """A door for a client at `addr`."""
+    def buildProtocol(self, addr: IAddress | None) -> IProtocol | None:
+        """A door for a client at `addr`; None closes the connection at once."""
         client = address_text(addr)
         if not self._has_room(client) and not (
             self._make_room(client) and self._has_room(client)
         ):
             self.turned_away += 1
-            return _TurnedAway()
+            if len(self._parting) >= TURNED_AWAY_MOST:
+                return None
+            away = TurnedAway(self.deadlines, self._parting.discard)
+            self._parting.add(away)
+            return away
         self.accepted += 1
         return Http1Server(self, client)
 

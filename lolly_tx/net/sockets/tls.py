@@ -244,26 +244,35 @@ class TLSTransport(SocketTransport):
             self._writes_blocked = self._reads_blocked = False
         super().loseConnection()
 
-    def _say_goodbye(self) -> None:
-        """Send close_notify if that can be done now; nobody waits for the answer.
+    def _say_goodbye(self) -> bool:
+        """Send close_notify, once; nobody waits for the answer. False: there is no room yet.
 
         Not when bytes are left unsent: the peer is to see that something is missing.
         """
         if self._handshaking or self._broken or self._goodbye or self.pending_bytes():
-            return
-        self._goodbye = True
+            return True
         try:
             self._ssl.shutdown()
+        except SSL.WantWriteError:
+            return False
         except SSL.Error:
             clear_errors()
+        self._goodbye = True
+        return True
 
     def _postLoseConnection(self) -> Any:
-        self._say_goodbye()
-        return super()._postLoseConnection()
+        return super()._postLoseConnection() if self._said_goodbye() else None
 
     def _closeWriteConnection(self) -> None:
-        self._say_goodbye()
-        super()._closeWriteConnection()
+        if self._said_goodbye():
+            super()._closeWriteConnection()
+
+    def _said_goodbye(self) -> bool:
+        """Whether close_notify has left; if not, doWrite asks again when there is room."""
+        said = self._say_goodbye()
+        if not said:
+            super().startWriting()
+        return said
 
     def connectionLost(self, reason: Failure) -> None:
         """Close, tell the protocol, and let OpenSSL's half go."""

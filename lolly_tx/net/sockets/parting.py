@@ -1,0 +1,101 @@
+"""The end of a client's connection: what is still read when all has been said.
+
+Closing a socket with unread bytes makes the kernel send a reset, and who is still sending
+when it comes never reads the answer (RFC 9112 section 9.6). So we end our direction only,
+and read and discard until the client has ended its own, within the bounds below.
+
+May import: net.sockets. Used by: net.http1.answering, net.sockets.acceptor, net.tunnel.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+from twisted.internet.interfaces import IHalfCloseableProtocol, IProtocol
+from twisted.protocols.tls import TLSMemoryBIOProtocol
+from twisted.python.failure import Failure
+from zope.interface import implementer
+
+from lolly_tx.net.deadlines import NEVER, Deadlines
+
+LINGER_SECONDS = 30.0
+"""How long a client may go on sending after our last byte: who sends first and reads then
+finds the answer if it is done by then. As nginx's `lingering_time`."""
+LINGER_IDLE_SECONDS = 5.0
+"""The longest gap in that. As nginx's `lingering_timeout`."""
+CLOSE_SECONDS = 2.0
+"""How long an orderly close may take, once there is nothing left to say or to read."""
+
+TURNED_AWAY_MOST = 128
+"""Of each listener, at once. More are closed without a word: turning away a TLS client costs a
+handshake, which is too much to give to any number of strangers."""
+TURNED_AWAY_SECONDS = 5.0
+"""How long each of them may take, handshake included."""
+
+OVERLOADED = (
+    b"HTTP/1.1 503 Service Unavailable\r\nContent-Length: 0\r\n"
+    b"Retry-After: 1\r\nConnection: close\r\n\r\n"
+)
+
+
+def end_writing(transport: Any) -> None:
+    """Send no more when what is queued has left; reading goes on.
+
+    Over TLS this is a close_notify, which ends one direction (RFC 8446 section 6.1).
+    """
+    # With a producer that it has paused a transport would not end.
+    transport.unregisterProducer()
+    if isinstance(transport, TLSMemoryBIOProtocol):
+        # Its half-close would be that of the socket below it, without a close_notify. Its
+        # close delivers what comes until the peer has closed as well.
+        transport.loseConnection()
+    else:
+        transport.loseWriteConnection()
+
+
+@implementer(IProtocol, IHalfCloseableProtocol)
+class TurnedAway:
+    """A connection over the limit: told so, and closed in good order.
+
+    `on_lost(self)`: called when it is gone.
+    """
+
+    def __init__(
+        self, deadlines: Deadlines, on_lost: Callable[[TurnedAway], None]
+    ) -> None:
+        self.deadline = NEVER
+        self.transport: Any = None
+        self._deadlines = deadlines
+        self._on_lost = on_lost
+
+    def makeConnection(self, transport: Any) -> None:
+        """Say it. With TLS it leaves after the handshake."""
+        self.transport = transport
+        self.deadline = self._deadlines.now() + TURNED_AWAY_SECONDS
+        self._deadlines.add(self)
+        transport.write(OVERLOADED)
+        end_writing(transport)
+
+    def connectionMade(self) -> None:
+        """Nothing: makeConnection has done it."""
+
+    def dataReceived(self, data: bytes) -> None:
+        """A request: nobody looks at it."""
+
+    def readConnectionLost(self) -> None:
+        """The client has done with it as well."""
+        self.transport.loseConnection()
+
+    def writeConnectionLost(self) -> None:
+        """It has been told."""
+
+    def expired(self, now: float) -> None:
+        """It takes too long."""
+        self.deadline = NEVER
+        self.transport.abortConnection()
+
+    def connectionLost(self, reason: Failure) -> None:
+        """It is gone."""
+        self._deadlines.discard(self)
+        self._on_lost(self)

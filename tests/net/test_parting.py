@@ -1,0 +1,118 @@
+"""Tests of how a client's connection ends when it is still sending: TLS, with real sockets.
+
+Without encryption the same rules are tested in `test_server` and `test_acceptor`.
+"""
+
+from __future__ import annotations
+
+import ssl
+from collections.abc import Callable
+from typing import Any
+
+from twisted.internet.task import Clock
+from twisted.internet.testing import MemoryReactorClock, StringTransport
+
+from lolly_tx.net.deadlines import Deadlines
+from lolly_tx.net.sockets.acceptor import Acceptor, Census, ClientTimeouts
+from lolly_tx.net.sockets.parting import OVERLOADED, end_writing
+from lolly_tx.net.sockets.tls import secure
+from lolly_tx.wire.http1 import HeadLimits
+from tests.net.fakes import MemoryTransport, RecordingFactory, RecordingProducer
+from tests.net.test_tls import MUCH, NAME, TLSTestCase
+
+
+class PartingTests(TLSTestCase):
+    """Answers to clients that are still sending, and the ends that follow them."""
+
+    def door(self, most: int = 0) -> Any:
+        """A door that answers any request with 413 before its end; with `most` = 1, a full listener."""
+        clock = Clock()
+
+        class Full:
+            """Refuses everybody."""
+
+            def open_exchange(
+                self, door: Any, head: Any, body: bytes, trailers: bytes, complete: bool
+            ) -> None:
+                door.answer(413, b"No", b"\r\nContent-Length: 2\r\n\r\n", b"no")
+
+            refused = forwarding = open_exchange
+
+        acceptor = Acceptor(
+            "web",
+            Full(),  # type: ignore[arg-type]  # a Site as far as it is used
+            secure=True,
+            deadlines=Deadlines(clock, clock.seconds),
+            census=Census(0, 0),
+            timeouts=ClientTimeouts(),
+            limits=HeadLimits(),
+            most=most,
+        )
+        if most:
+            taken: Any = acceptor.buildProtocol(None)
+            taken.makeConnection(MemoryTransport())
+        return acceptor.buildProtocol(None)
+
+    def test_early_answer(self) -> None:
+        """A TLS client that sends all before it reads finds the answer, and a close_notify."""
+        for version in (ssl.TLSVersion.TLSv1_2, ssl.TLSVersion.TLSv1_3):
+            self.early_answer(version)
+
+    def early_answer(self, version: ssl.TLSVersion) -> None:
+        """One client, with this version of TLS at most."""
+        _, door, client = self.tls_pair(self.door(), maximum_version=version)
+        head = b"POST / HTTP/1.1\r\nHost: x\r\nContent-Length: 3145728\r\n\r\n"
+        self.send_all(client, head)
+        self.send_all(client, MUCH)
+        got = self.attempt(lambda: client.recv(1 << 18))
+        self.assertIn(b"HTTP/1.1 413", got)
+        self.assertTrue(got.endswith(b"no"))
+        self.assertEqual(self.attempt(lambda: client.recv(1)), b"")
+        self.attempt(client.unwrap)
+        self.spin(lambda: not door.acceptor.doors)
+
+    def test_turned_away(self) -> None:
+        """At the cap a TLS client gets its handshake, the 503 and a close_notify."""
+        transport, _, client = self.tls_pair(self.door(most=1), shake=False)
+        self.attempt(client.do_handshake)
+        self.send_all(client, b"GET / HTTP/1.1\r\nHost: x\r\n\r\n")
+        got = self.receive(client, len(OVERLOADED))
+        self.assertEqual(got, OVERLOADED)
+        self.assertEqual(self.attempt(lambda: client.recv(1)), b"")
+        self.attempt(client.unwrap)
+        self.spin(lambda: not transport.connected)
+
+    def test_foreign_tls(self) -> None:
+        """Twisted's own TLS says goodbye as well, and reads on: a half-close would bypass it."""
+        reactor = MemoryReactorClock()
+        factory = RecordingFactory()
+        secure(reactor, self.context).listenTCP(8443, factory)
+        wire = StringTransport()
+        listener: Any = reactor.tcpServers[0][1]
+        server = listener.buildProtocol(None)
+        server.makeConnection(wire)
+        incoming, outgoing = ssl.MemoryBIO(), ssl.MemoryBIO()
+        context = ssl.create_default_context(cafile=str(self.folder / "ca.pem"))
+        client = context.wrap_bio(incoming, outgoing, server_hostname=NAME)
+
+        def pump(call: Callable[[], Any]) -> Any:
+            """The result of a call of the client, once the bytes it needs have gone round."""
+            for _ in range(5):
+                try:
+                    return call()
+                except ssl.SSLWantReadError:
+                    server.dataReceived(outgoing.read())
+                    incoming.write(wire.value())
+                    wire.clear()
+            return self.fail("waited in vain")
+
+        pump(client.do_handshake)
+        client.write(b"early")
+        server.dataReceived(outgoing.read())
+        server.registerProducer(RecordingProducer(), True)
+        server.write(b"answer")
+        end_writing(server)
+        client.write(b"late")
+        self.assertEqual(pump(lambda: client.read(100)), b"answer")
+        self.assertEqual(pump(lambda: client.read(100)), b"")
+        self.assertEqual(factory.served[0].received, b"earlylate")
