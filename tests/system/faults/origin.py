@@ -10,6 +10,7 @@ It prints its port, then serves until it is killed. What it serves is in the pat
     GET  /big/BYTES              BYTES zeros, as fast as they are taken
     POST /post/ID                notes ID in RECORD, then answers with the body's SHA-256
     POST /slow/BYTES_PER_SECOND  reads slowly, then answers
+    POST /early/BYTES            answers 413 once BYTES of the body are here, and closes
     GET  /health
     GET  /stats                  counters, as JSON
     GET  /ws with Upgrade        101, then every byte comes back
@@ -73,6 +74,7 @@ class OriginConnection(asyncio.Protocol):
         self.digest: Any = None
         self.path: list[str] = []
         self.slow = 0
+        self.early = 0
         self.transport: Any = None
         self.work: asyncio.Task[None] | None = None
 
@@ -131,6 +133,8 @@ class OriginConnection(asyncio.Protocol):
         self.chunked = _CHUNKED.search(head) is not None
         if self.left or self.chunked:
             self.digest = hashlib.sha256()
+            if self.path[0] == "early":
+                self.early = max(1, int(self.path[1]))
             if self.path[0] == "slow":
                 self.slow = int(self.path[1])
             return
@@ -138,6 +142,16 @@ class OriginConnection(asyncio.Protocol):
 
     def take_body(self) -> bool:
         """Take what is here of a body; whether to go on."""
+        if self.early:
+            self.early -= len(self.data)
+            self.data = b""
+            if self.early <= 0:
+                self.transport.write(
+                    b"HTTP/1.1 413 No\r\nContent-Length: 3\r\n"
+                    b"Connection: close\r\n\r\nbig"
+                )
+                self.transport.close()
+            return False
         if self.chunked:
             size_line, mark, rest = self.data.partition(b"\r\n")
             size = int(size_line, 16) if mark else 0

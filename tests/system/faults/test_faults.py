@@ -12,7 +12,7 @@ from typing import Any
 
 from twisted.trial.unittest import SynchronousTestCase
 
-from tests.system.faults import backends, bodies, clients, life
+from tests.system.faults import backends, bodies, clients, ends, life
 from tests.system.faults.figures import CI, Findings, Registered, Size
 
 LIMIT_SECONDS = 60.0
@@ -80,3 +80,7 @@ class FaultTests(SynchronousTestCase):
     def test_l29_disk_full(self) -> None:
         """A full disk stops the access log, not the traffic."""
         self.meets_goals(life.l29)
+
+    def test_l40_early_answers(self) -> None:
+        """Clients that send all before they read get the answer that came early."""
+        self.meets_goals(ends.l40)

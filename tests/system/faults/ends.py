@@ -1,0 +1,114 @@
+"""How connections end: early answers, restarts, tunnels."""
+
+from __future__ import annotations
+
+import asyncio
+import http.client
+import shutil
+import ssl
+import subprocess
+
+from tests.system.faults.figures import Findings, Size, scenario
+from tests.system.faults.front import Front, tls_front
+from tests.system.faults.process import free_ports, pool_config, running_origins
+from tests.system.faults.watched import watched_proxy
+
+MIB = 1 << 20
+
+NODE = """
+const [port, path, mib, secure] = process.argv.slice(1);
+const lib = require(secure === "1" ? "https" : "http");
+const request = lib.request({port, path, method: "POST", host: "127.0.0.1",
+    rejectUnauthorized: false, headers: {"Content-Length": mib * 1048576}}, (response) => {
+  response.resume();
+  response.on("end", () => { console.log(response.statusCode); process.exit(0); });
+});
+request.on("error", (error) => { console.log(error.code); process.exit(0); });
+const piece = Buffer.alloc(1048576);
+let left = mib;
+(function more() {
+  while (left > 0) { left--; if (!request.write(piece)) { request.once("drain", more); return; } }
+  request.end();
+})();
+"""
+"""A client that sends all of a body, whatever it hears meanwhile, and prints the status."""
+
+
+def upload(port: int, path: str, mib: int, front: Front) -> str:
+    """The status that `http.client` gets, which reads nothing before it has sent everything."""
+    connection: http.client.HTTPConnection
+    if front.options:
+        context = ssl.create_default_context()
+        context.check_hostname, context.verify_mode = False, ssl.CERT_NONE
+        connection = http.client.HTTPSConnection(
+            "127.0.0.1", port, timeout=30, context=context
+        )
+    else:
+        connection = http.client.HTTPConnection("127.0.0.1", port, timeout=30)
+    try:
+        connection.request("POST", path, body=bytes(mib * MIB))
+        response = connection.getresponse()
+        response.read()
+        return str(response.status)
+    except (OSError, http.client.HTTPException) as error:
+        return type(error).__name__
+    finally:
+        connection.close()
+
+
+def upload_with_node(port: int, path: str, mib: int, front: Front) -> str:
+    """The same with Node's client."""
+    ran = subprocess.run(
+        ["node", "-e", NODE, str(port), path, str(mib), str(int(bool(front.options)))],
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+    return ran.stdout.strip() or ran.stderr[-200:]
+
+
+@scenario("L40", "answers to clients that are still sending")
+async def l40(found: Findings, size: Size) -> None:
+    """Whoever answers before the end of a request, and however it comes in, is heard."""
+    await _early_answers(found, size, Front())
+    await _early_answers(found, size, tls_front())
+
+
+async def _early_answers(found: Findings, size: Size, front: Front) -> None:
+    mib = size.pick(8, 16, 64)
+    [closed] = free_ports(1)
+    with running_origins(1) as origins:
+        config = front.in_config(
+            pool_config(
+                origins,
+                rest=f'[limits]\nbody_size = "{mib}M"\n',
+                pool="[pool.p.passive]\nmax_fails = 0\n",
+            )
+        ).replace("[[route]]", '[[route]]\npath = "/early/"', 1)
+        config += (
+            '[[route]]\npath = "/dead"\npool = "dead"\n'
+            f'[pool.dead]\ntargets = ["http://127.0.0.1:{closed}"]\n'
+            "[pool.dead.passive]\nmax_fails = 0\n"
+        )
+        cases = (
+            ("limit", "/early/1", mib + 8, "413"),
+            ("no route", "/nowhere", mib, "404"),
+            ("dead pool", "/dead", mib, "502"),
+            ("target at once", "/early/1", mib, "413"),
+            ("target later", f"/early/{3 * MIB}", mib, "413"),
+        )
+        clients = {"http.client": upload}
+        if shutil.which("node"):
+            clients["node"] = upload_with_node
+        async with watched_proxy(found, config, files=front.files) as proxy:
+            for name, send in clients.items():
+                for what, path, much, status in cases:
+                    got = {
+                        await asyncio.to_thread(send, proxy.port, path, much, front)
+                        for _ in range(size.pick(1, 3, 20))
+                    }
+                    found.equal(f"{front.word}{name}, {what}", got, {status})
+
+
+SCENARIOS = (l40,)
