@@ -3,9 +3,10 @@
 A timer per request costs more than the request's parsing. Here a connection has a plain
 attribute `deadline` (seconds on the monotonic clock, or infinity); changing it is one
 store. Ten times a second all watched connections are looked at: 10,000 of them cost less
-than one per cent of a core, and a deadline is met within `PERIOD`.
+than one per cent of a core, and a deadline is met within `PERIOD`. After a standstill of
+the process the sockets are read first (`net.alarm`).
 
-May import: Twisted. Used by: net.http1.server, net.upstream, service (starts and stops it).
+May import: net.alarm, Twisted. Used by: net.http1.server, net.upstream, service (starts and stops it).
 """
 
 from __future__ import annotations
@@ -17,6 +18,8 @@ from twisted.internet.defer import Deferred
 from twisted.internet.interfaces import IReactorTime
 from twisted.internet.task import LoopingCall
 from twisted.logger import Logger
+
+from lolly_tx.net.alarm import Patience
 
 PERIOD = 0.1
 """Seconds between two looks: the most a deadline is missed by."""
@@ -48,6 +51,7 @@ class Deadlines:
         self.discard = self._watched.discard
         self._loop = LoopingCall(self._look)
         self._loop.clock = clock
+        self._patience = Patience(PERIOD)
         self._done: Deferred[LoopingCall] | None = None
 
     def __len__(self) -> int:
@@ -56,6 +60,7 @@ class Deadlines:
     def start(self) -> None:
         """Begin to look; does nothing when already begun."""
         if not self._loop.running:
+            self._patience.begin(self.now())
             self._done = self._loop.start(PERIOD, now=False)
 
     def stop(self) -> None:
@@ -65,6 +70,8 @@ class Deadlines:
 
     def _look(self) -> None:
         now = self.now()
+        if not self._patience.allows(now):
+            return
         for each in [each for each in self._watched if each.deadline <= now]:
             if each.deadline > now:
                 continue  # one that expired before it has changed that

@@ -3,7 +3,7 @@
 Where one Deferred waits. The many connections of the data plane share the coarse scan of
 `net.deadlines` instead.
 
-May import: domain errors, Twisted. Used by: net.sockets.endpoints, net.library.agent.
+May import: domain errors, net.alarm, Twisted. Used by: net.sockets.endpoints, net.library.agent.
 """
 
 from __future__ import annotations
@@ -16,6 +16,7 @@ from twisted.internet.interfaces import IReactorTime
 from twisted.python.failure import Failure
 
 from lolly_tx.domain.errors import ProxyError
+from lolly_tx.net.alarm import Alarm
 
 T = TypeVar("T")
 
@@ -39,11 +40,10 @@ def within(
         expired = True
         attempt.cancel()
 
-    timer = clock.callLater(seconds, expire)
+    alarm = Alarm(clock, seconds, expire)
 
     def finish(result: T | Failure) -> T | Failure:
-        if timer.active():
-            timer.cancel()
+        alarm.cancel()
         if expired and isinstance(result, Failure):
             error = late()
             error.__cause__ = result.value

@@ -12,13 +12,14 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from twisted.internet.defer import Deferred
-from twisted.internet.interfaces import IDelayedCall, IReactorTime
+from twisted.internet.interfaces import IReactorTime
 from twisted.logger import Logger
 from twisted.python.failure import Failure
 
 from lolly_tx.domain.errors import NoTarget, ProxyError
 from lolly_tx.domain.lease import Lease
 from lolly_tx.domain.percentile import Percentile
+from lolly_tx.net.alarm import Alarm
 from lolly_tx.net.failures import translate
 from lolly_tx.net.http1.client import Http1Client
 from lolly_tx.net.sockets.splice import Relay
@@ -65,7 +66,7 @@ class Hedge:
     def __init__(self, hedging: Hedging, exchange: Exchange, delay: float) -> None:
         self._hedging = hedging
         self._exchange = exchange
-        self._timer: IDelayedCall | None = hedging.clock.callLater(delay, self._start)
+        self._timer: Alarm | None = Alarm(hedging.clock, delay, self._start)
         self._lease: Lease | None = None
         self._client: Http1Client | None = None
         self._connecting: Deferred[Any] | None = None

@@ -8,14 +8,14 @@ One `LoopingCall` ticks for the whole pool and starts what is due, instead of on
 each target: then a thousand targets cost one timer, the cap on questions in flight is a
 queue that is there already (the heap of due times), a question that is still open simply
 is not in the heap, so those of one target cannot overlap, and a late tick, after a clock
-jump or a pause of the machine, asks each target once. The price is that one starts up to
-half a tick (1/40 of the shortest interval) early or late.
+jump or a pause of the machine, asks each target once and gives up on nobody (`net.alarm`).
+The price is that one starts up to half a tick (1/40 of the shortest interval) early or late.
 
 The first questions start at once, as many as may be in flight. From then on the targets
 are spread evenly over the interval. A due time can be moved: the newest entry of a target
 counts, and older ones in the heap are passed over.
 
-May import: domain, Twisted. Used by: service.checker, service.agents.
+May import: domain, net.alarm, Twisted. Used by: service.checker, service.agents.
 """
 
 from __future__ import annotations
@@ -35,6 +35,7 @@ from twisted.python.failure import Failure
 from lolly_tx.domain.errors import ProxyError
 from lolly_tx.domain.node import Node
 from lolly_tx.domain.pool import Pool
+from lolly_tx.net.alarm import Patience
 
 TICKS_PER_INTERVAL = 20
 _SHORTEST_TICK = 0.02
@@ -110,6 +111,7 @@ class Rounds:
         self._now = now
         self._random = random
         self._tick_seconds = tick_of(shortest)
+        self._patience = Patience(self._tick_seconds)
         self._loop: LoopingCall | None = None
         self._soon: IDelayedCall | None = None
         self._heap: list[_Due] = []
@@ -170,6 +172,7 @@ class Rounds:
         nodes = self.pool.nodes
         for number, node_id in enumerate(nodes):
             self._schedule(node_id, now, now - self.interval * number / len(nodes))
+        self._patience.begin(now)
         self._loop = loop = LoopingCall(self._tick)
         loop.clock = self._clock
         loop.start(self._tick_seconds, now=True).addErrback(self._eb_bug)
@@ -223,7 +226,8 @@ class Rounds:
         try:
             now = self._now()
             self._follow_membership(now)
-            self._give_up_on_overdue(now)
+            if self._patience.allows(now):
+                self._give_up_on_overdue(now)
             self._start_due(now)
         except Exception:
             self.log.failure(

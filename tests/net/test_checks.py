@@ -367,6 +367,16 @@ class AnswerTests(ConnectionMixin, Case):
             self.clock.advance(5)
             self.assertVerdict(checking, False, "no answer in 5 s")
 
+    def test_standstill(self) -> None:
+        """An answer that came while the process stood still is read before the verdict."""
+        checking = self.check(timeout=2.0)
+        self.attempt.accept()
+        self.clock.advance(3.5)
+        self.assertNoResult(checking)
+        self.attempt.protocol.dataReceived(b"HTTP/1.1 200 OK\r\n\r\n")
+        self.assertTrue(self.successResultOf(checking).ok)
+        self.assertEqual(self.clock.getDelayedCalls(), [])
+
     def test_hung_up(self) -> None:
         """A target that hangs up before it has answered is down."""
         for reason, cause in (

@@ -5,6 +5,7 @@ from __future__ import annotations
 from twisted.internet.task import Clock
 from twisted.trial.unittest import SynchronousTestCase
 
+from lolly_tx.net.alarm import CATCH_UP
 from lolly_tx.net.deadlines import NEVER, PERIOD, Deadlines
 
 
@@ -73,6 +74,41 @@ class DeadlinesTests(SynchronousTestCase):
         pair += [self.watch(0.1, disarm), self.watch(0.1, disarm)]
         self.clock.pump([PERIOD] * 3)
         self.assertEqual(sum(len(thing.times) for thing in pair), 1)
+
+    def test_standstill(self):
+        """After a late look nobody expires before the sockets have been read for a while."""
+        waiting, answered = self.watch(1.0), self.watch(1.0)
+        self.clock.pump([PERIOD] * 5)
+        self.clock.advance(3.5)
+        self.assertEqual(waiting.times + answered.times, [])
+        answered.deadline = NEVER  # its bytes had been there all the time
+        self.clock.pump([PERIOD] * round(CATCH_UP / PERIOD + 1))
+        self.assertEqual(answered.times, [])
+        [at] = waiting.times
+        self.assertLess(abs(at - 4.0 - CATCH_UP), PERIOD + 0.01)
+
+    def test_short_standstill(self):
+        """The respite is as long as the standstill was, at most."""
+        waiting = self.watch(0.3)
+        self.clock.pump([PERIOD, 0.5, 0.25])
+        self.assertEqual(waiting.times, [])
+        self.clock.pump([PERIOD] * 2)
+        self.assertEqual(len(waiting.times), 1)
+
+    def test_every_look_late(self):
+        """Where every look is late, deadlines hold all the same."""
+        waiting = self.watch(0.3)
+        self.clock.pump([5 * PERIOD] * 4)
+        self.assertEqual(len(waiting.times), 1)
+
+    def test_start_after_a_while(self):
+        """The time before the start is no standstill."""
+        self.deadlines.stop()
+        self.clock.advance(100)
+        self.deadlines.start()
+        waiting = self.watch(100.1)
+        self.clock.pump([PERIOD] * 2)
+        self.assertEqual(len(waiting.times), 1)
 
     def test_start_and_stop(self):
         """Both can be repeated, and begin again."""

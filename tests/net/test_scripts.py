@@ -214,6 +214,17 @@ class ScriptTests(SynchronousTestCase):
         self.assertVerdict(checking, False, 'step 3: "b" did not come in 2 s')
         self.assertEqual(self.asked, [6379, 7000])
 
+    def test_standstill(self) -> None:
+        """A standstill of the process in one step does not eat up the time of the next."""
+        checking = self.check(PING, Step(send="x", expect="y", port=7), timeout=2.0)
+        self.attempt.accept()
+        self.clock.advance(3.5)
+        self.say(b"+PONG\r\n")
+        self.clock.advance(1.9)
+        self.attempt.accept()
+        self.say(b"y")
+        self.assertVerdict(checking, True, "every step went well")
+
     def test_connections_are_closed_in_turn(self) -> None:
         """Each connection is gone before the next one, and after a cancel none is left."""
         checking = self.check(Step(send="A"), Step(connect=True, expect="b"))

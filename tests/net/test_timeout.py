@@ -46,6 +46,23 @@ class WithinTests(SynchronousTestCase):
         failure = self.failureResultOf(limited, ResponseTimedOut)
         self.assertIsInstance(failure.value.__cause__, CancelledError)
 
+    def test_standstill(self) -> None:
+        """What had come by the end of a standstill is read before anything is cancelled."""
+        attempt: Deferred[Any] = Deferred()
+        limited = self.limited(attempt)
+        self.clock.advance(3.5)
+        self.assertNoResult(limited)
+        attempt.callback("connected long ago")
+        self.assertEqual(self.successResultOf(limited), "connected long ago")
+        self.assertEqual(self.clock.getDelayedCalls(), [])
+
+    def test_standstill_and_nothing_came(self) -> None:
+        """After a standstill the limit holds a little later."""
+        limited = self.limited(Deferred())
+        self.clock.pump([3.5, 0.6])
+        self.failureResultOf(limited, ResponseTimedOut)
+        self.assertEqual(self.clock.getDelayedCalls(), [])
+
     def test_cancelled_by_the_caller(self) -> None:
         """A cancel by the caller stays one."""
         limited = self.limited(Deferred())

@@ -220,6 +220,17 @@ class FlightTests(Case):
         self.checker(pool, concurrency=1).start()
         self.assertEqual(len(self.check.asked), 1000)
 
+    def test_standstill(self) -> None:
+        """After a standstill the probes in flight are read before anybody is given up."""
+        self.checker(timeout=2.0).start()
+        self.run_for(1)
+        self.clock.advance(3.5)
+        self.assertEqual(self.check.cancelled, [])
+        for name in self.names:
+            self.check.finish(name)
+        self.run_for(1)
+        self.assertTrue(all(node.health.up for node in self.pool.nodes.values()))
+
     def test_a_check_without_a_limit_of_its_own(self) -> None:
         """A probe that never ends is given up, and the target is down."""
         self.checker(pool_of("a"), timeout=5.0).start()

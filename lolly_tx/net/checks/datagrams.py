@@ -4,7 +4,7 @@ The socket is connected, so only the target is heard, and a port nobody listens 
 says so. A step with an expectation waits for one datagram and fails when it does not match; a datagram that is lost is
 a failed probe, which is what `fall` is for.
 
-May import: domain, config settings, net.checks.http, net.checks.scripts, net.failures, Twisted. Used by:
+May import: domain, config settings, net.alarm, net.checks.http, net.checks.scripts, net.failures, Twisted. Used by:
 net.checks.kinds.
 """
 
@@ -28,6 +28,7 @@ from lolly_tx.domain.errors import ProxyError
 from lolly_tx.domain.health import Observation
 from lolly_tx.domain.interfaces import IHealthCheck
 from lolly_tx.domain.target import Target
+from lolly_tx.net.alarm import Alarm
 from lolly_tx.net.checks.expectation import BODY_BYTES
 from lolly_tx.net.checks.http import Now
 from lolly_tx.net.checks.scripts import steps_of
@@ -91,7 +92,7 @@ class _Exchange(DatagramProtocol):
         self._check = check
         self._lines = list(check.lines)
         self._over = False
-        self._timer: Any = None
+        self._alarm: Alarm | None = None
         self._port: Any = None
         self._started = 0.0
         self.done: Deferred[Observation] = Deferred(lambda _: self._end())
@@ -100,7 +101,7 @@ class _Exchange(DatagramProtocol):
         """Find the address, and let things happen."""
         check = self._check
         self._started = check.now()
-        self._timer = check.reactor.callLater(check.timeout, self._expired)
+        self._alarm = Alarm(check.reactor, check.timeout, self._expired)
         if isIPAddress(host) or isIPv6Address(host):
             self._open(host, port)
             return
@@ -182,8 +183,8 @@ class _Exchange(DatagramProtocol):
 
     def _end(self) -> None:
         self._over = True
-        if self._timer is not None and self._timer.active():
-            self._timer.cancel()
+        if self._alarm is not None:
+            self._alarm.cancel()
         port, self._port = self._port, None
         if port is not None:
             maybeDeferred(port.stopListening).addErrback(

@@ -7,8 +7,8 @@ r"""The protocols of active checks: one object is one probe on one connection.
 Whatever happens, `done` fires once, and then the timer and the connection are gone. Plain callbacks on few attributes,
 no coroutine and no client library: a thousand of these run every second.
 
-May import: domain, wire, net.checks.expectation, net.failures, Twisted. Used by: net.checks.http, net.checks.scripts,
-net.checks.agent_channel.
+May import: domain, wire, net.alarm, net.checks.expectation, net.failures, Twisted. Used by: net.checks.http,
+net.checks.scripts, net.checks.agent_channel.
 """
 
 from __future__ import annotations
@@ -28,6 +28,7 @@ from twisted.python.failure import Failure
 from zope.interface import implementer
 
 from lolly_tx.domain.health import Observation
+from lolly_tx.net.alarm import Alarm
 from lolly_tx.net.checks.expectation import BODY_BYTES
 from lolly_tx.net.failures import is_cancellation, translate
 from lolly_tx.wire.chunked import ChunkDecoder
@@ -57,7 +58,7 @@ class Probe(Protocol):
     def __init__(self, check: Any) -> None:
         self._check = check
         self._over = False
-        self._timer: Any = None
+        self._alarm: Alarm | None = None
         self._connecting: Deferred[Any] | None = None
         self._started = 0.0
         self._limit = 0.0
@@ -69,7 +70,7 @@ class Probe(Protocol):
         self._request = plan.request
         self._started = check.now()
         self._limit = check.timeout if limit is None else limit
-        self._timer = check.clock.callLater(self._limit, self._expired)
+        self._alarm = Alarm(check.clock, self._limit, self._expired)
         self._connecting = plan.endpoint.connect(self)
         self._connecting.addErrback(self._eb_connect)
 
@@ -99,8 +100,8 @@ class Probe(Protocol):
 
     def _end(self) -> None:
         self._over = True
-        if self._timer is not None and self._timer.active():
-            self._timer.cancel()
+        if self._alarm is not None:
+            self._alarm.cancel()
         if self.transport is not None:
             # Unlike a close, this needs no consent of the peer.
             self.transport.abortConnection()  # type: ignore[attr-defined]  # ITCPTransport

@@ -237,8 +237,10 @@ class ScriptCheck(TCPCheck):
             found = await probe.done
             if not found.ok:
                 return found
-            # A probe ends within its limit, so there is some left unless it just ran out.
-            left = max(0.001, self.timeout - (self.now() - started))
+            left = self.timeout - (self.now() - started)
+            if left <= 0:
+                # A probe ends within its limit, unless we stood still: that is not the target's time.
+                left = self.timeout
         return Observation(True, "every step went well", max(0.0, self.now() - started))
 
     def _plan_of(self, target: Target, segment: Segment) -> ScriptPlan:

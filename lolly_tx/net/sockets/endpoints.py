@@ -81,7 +81,7 @@ def client_endpoint(
         return TargetEndpoint(
             _from_string(fast, target), reactor, timeout, may_be_tls=True
         )
-    inner = _tcp(fast, target, timeout)
+    inner = _tcp(fast, target)
     secure = target.scheme == "https"
     if secure:
         tls = tls or UpstreamTLS()
@@ -130,24 +130,23 @@ class TargetEndpoints:
         return endpoint
 
 
-def _tcp(reactor: Any, target: Target, timeout: float | None) -> IStreamClientEndpoint:
+def _tcp(reactor: Any, target: Target) -> IStreamClientEndpoint:
     """Connect to a host and port."""
     host, port = target.host, target.port
     if not 1 <= port <= 65535:
         raise BadEndpoint(f'"{target.address}": {port} is no port')
-    # The limit on the whole is ours; this one only keeps a single address of several
-    # from taking longer than that.
+    # The limit on the whole is ours: Twisted's would not read first after a standstill.
     if isIPAddress(host):
-        return TCP4ClientEndpoint(reactor, host, port, timeout=timeout)  # type: ignore[arg-type]  # None: no limit
+        return TCP4ClientEndpoint(reactor, host, port, timeout=None)  # type: ignore[arg-type]  # no limit
     if isIPv6Address(host):
-        return TCP6ClientEndpoint(reactor, host, port, timeout=timeout)
+        return TCP6ClientEndpoint(reactor, host, port, timeout=None)
     try:
         known = bool(host.encode("idna"))
     except UnicodeError:
         known = False
     if not known:
         raise BadEndpoint(f'"{target.address}": "{host}" is no host name')
-    return HostnameEndpoint(reactor, host, port, timeout=timeout or 30)
+    return HostnameEndpoint(reactor, host, port, timeout=None)  # type: ignore[arg-type]  # as above
 
 
 def _from_string(reactor: Any, target: Target) -> IStreamClientEndpoint:

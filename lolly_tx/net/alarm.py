@@ -1,0 +1,84 @@
+"""Timers that do not judge before what has come was read.
+
+A process that stood still (SIGSTOP, a long collection, a machine that was suspended) finds
+its timers run out while the bytes they waited for lie in its sockets, and a reactor runs
+timers first. So a timer that is late by itself lets the sockets be read before it rings.
+
+May import: Twisted. Used by: net.deadlines, net.timeout, net.checks, proxy.hedge, service.rounds.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from twisted.internet.interfaces import IReactorTime
+
+LATE = 0.1
+"""Seconds a timer may be late on a machine that is merely busy."""
+
+CATCH_UP = 2.0
+"""Seconds: the longest we read before we judge. Ten thousand connections are read in one."""
+
+
+def respite(late: float) -> float:
+    """Seconds in which to read before judging, for a timer that is `late` seconds late."""
+    return min(late, CATCH_UP) if late > LATE else 0.0
+
+
+class Alarm:
+    """Calls `ring` once, after `seconds`; after a standstill a respite later than that."""
+
+    __slots__ = ("_clock", "_due", "_ring", "_timer")
+
+    def __init__(
+        self, clock: IReactorTime, seconds: float, ring: Callable[[], object]
+    ) -> None:
+        self._clock = clock
+        self._ring = ring
+        self._due = clock.seconds() + seconds
+        self._timer = clock.callLater(seconds, self._fired)
+
+    def _fired(self) -> None:
+        rest = respite(self._clock.seconds() - self._due)
+        if rest:
+            self._timer = self._clock.callLater(rest, self._ring)
+        else:
+            self._ring()
+
+    def cancel(self) -> None:
+        """Do not ring; does nothing once it has rung."""
+        if self._timer.active():
+            self._timer.cancel()
+
+
+class Patience:
+    """Whether a loop that looks every `period` seconds may judge what it sees.
+
+    Not while it catches up after a standstill. Of two late looks in a row the second
+    judges: under a load that makes all of them late, limits hold all the same.
+    """
+
+    __slots__ = ("_due", "_period", "_rested", "_until")
+
+    def __init__(self, period: float) -> None:
+        self._period = period
+        self._due = self._until = 0.0
+        self._rested = False
+
+    def begin(self, now: float) -> None:
+        """The loop begins."""
+        self._due = now + self._period
+        self._until = now
+        self._rested = False
+
+    def allows(self, now: float) -> bool:
+        """One look: whether it may judge."""
+        rest = respite(now - self._due)
+        self._due = now + self._period
+        if rest and not self._rested:
+            self._until = now + rest
+            self._rested = True
+        if now < self._until:
+            return False
+        self._rested = False
+        return True
