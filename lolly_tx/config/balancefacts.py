@@ -133,7 +133,7 @@ def _growth(pool: PoolSettings) -> str:
         longest = duration_text(passive.ejection_max)
         out = f"; up to {longest} for one that fails its trials while others serve"
     if passive.keep_last and len(pool.targets) > 1:
-        out += "; never the last one"
+        out += "; never the last one that takes connections"
     return out
 
 

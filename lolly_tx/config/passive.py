@@ -138,8 +138,8 @@ class Passive:
         default=True,
         metadata=about(
             FLAG,
-            "The last available target is never ejected. Not for a pool of one, which"
-            " refuses at once instead of waiting.",
+            "The last available target is only ejected when it cannot be connected to."
+            " Not for a pool of one, which refuses at once instead of waiting.",
         ),
     )
     shadow: bool = attrs.field(

@@ -15,7 +15,7 @@ from typing import Any
 
 from lolly_tx.domain.evidence import Sighting
 from lolly_tx.domain.health import Thresholds
-from lolly_tx.domain.node import UNLIMITED, Node
+from lolly_tx.domain.node import OWN_RECORD, UNLIMITED, Node
 from lolly_tx.domain.snapshot import describe, event_dict
 
 _BY_OTHERS = {
@@ -134,7 +134,7 @@ def _out_of_ejection(node: Node, now: float, next_check: float | None) -> list[s
     then = "" if node.kind == "soft" else ", for one trial request"
     ways = [f"in {left:.1f} s{then}"]
     needed = getattr(node.accrual, "min_rises", None)
-    if node.kind == "passive" and needed is not None and next_check is not None:
+    if node.kind in OWN_RECORD and needed is not None and next_check is not None:
         missing = max(1, needed - getattr(node.accrual, "rises", 0))
         ways.append(_checks(missing, now, next_check))
     return ways

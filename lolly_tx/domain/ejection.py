@@ -33,7 +33,8 @@ class EjectionLimits:
     while another node serves: an outage is not to last longer because of it.
     `decay`: seconds of good service that take one step of the growth back; 0: the ejection's own base length.
     `max_share`: the largest part of the pool that may be ejected at once, 0..1; one node always may.
-    `keep_last`: never eject the last available node. `shadow`: only report what would have been ejected.
+    `keep_last`: never eject the last available node, except when it cannot be connected to. `shadow`: only
+    report what would have been ejected.
     """
 
     max_seconds: float = attrs.field(default=0.0, validator=attrs.validators.ge(0))
@@ -96,10 +97,11 @@ class Ejections:
         """Eject `node` for about `seconds` if the limits allow it; whether they did.
 
         `members`: nodes in the pool. `others`: another node is available and not on trial itself. The share is not
-        asked about after a failed trial: that node is already counted.
+        asked about after a failed trial: that node is already counted. Nobody is served by the last node either
+        when it takes no connections; keeping it would only make its clients wait.
         """
         limits = self.limits
-        if limits.keep_last and not others:
+        if limits.keep_last and not others and kind != "connect":
             self.refused += 1
             node.trial_lease = None
             return False
@@ -114,6 +116,7 @@ class Ejections:
                 return False
             good_for = now - node.ejected_until
             node.streak = decayed(node.streak, good_for, limits.decay or seconds)
+        if node.ejection == "up" or node.kind != "outlier":
             node.kind = kind
         node.streak += 1
         node.penalty = seconds

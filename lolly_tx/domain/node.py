@@ -31,7 +31,12 @@ if TYPE_CHECKING:  # pragma: no cover
 Enabled = Literal["up", "drain", "down"]
 Ejection = Literal["up", "ejected", "trial"]
 
-EjectionKind = Literal["passive", "outlier", "soft"]
+EjectionKind = Literal["passive", "connect", "outlier", "soft"]
+"""What tipped the scales: "connect" when no connection came about, "passive" for all else its own record shows,
+"outlier" next to its peers, "soft" by its own wish."""
+
+OWN_RECORD: tuple[EjectionKind, ...] = ("passive", "connect")
+"""Those that good checks in a row lift."""
 
 HISTORY = 64
 """Events kept per node: enough for a day of trouble, bounded for a flapping one."""

@@ -14,13 +14,13 @@ from collections.abc import Callable, Collection, Iterable
 
 from lolly_tx.domain.agent import AgentReport, follow
 from lolly_tx.domain.ejection import EjectionLimits, Ejections, Recorder
-from lolly_tx.domain.errors import ProxyError
+from lolly_tx.domain.errors import ConnectFailed, ProxyError
 from lolly_tx.domain.events import Event
 from lolly_tx.domain.evidence import Sighting
 from lolly_tx.domain.health import Health, Initial, Observation, Thresholds, observe
 from lolly_tx.domain.interfaces import IAccrual, IBalancer, IEventSink
 from lolly_tx.domain.lease import Lease
-from lolly_tx.domain.node import UNLIMITED, EjectionKind, Enabled, Node
+from lolly_tx.domain.node import OWN_RECORD, UNLIMITED, EjectionKind, Enabled, Node
 from lolly_tx.domain.outcomes import Outcome
 from lolly_tx.domain.outlier import OutlierDetector, OutlierLimits
 from lolly_tx.domain.slow_start import SlowStart
@@ -141,7 +141,8 @@ class Roster(Recorder):
             return
         asked = node.accrual.failed(now) if node.accrual is not None else None
         seconds = node.penalty if bad or not asked else asked
-        self._eject(node, seconds, f"trial: failed: {outcome.what}", now)
+        cause = f"trial: failed: {outcome.what}"
+        self._eject(node, seconds, cause, now, _kind_of(outcome))
 
     def _count(
         self, lease: Lease, accrual: IAccrual, outcome: Outcome, now: float
@@ -157,7 +158,7 @@ class Roster(Recorder):
                 asked = accrual.failed(now)
             if asked:
                 cause = f"passive: {accrual}, last: {outcome.what}"
-                if not self._eject(lease.node, asked, cause, now):
+                if not self._eject(lease.node, asked, cause, now, _kind_of(outcome)):
                     # It stays, so its record begins anew: else one more would do.
                     accrual.reset()
         if node_is_up or not outcome.ok or lease.node.ejection != "ejected":
@@ -249,7 +250,7 @@ class Roster(Recorder):
         self._hear_drain(node, observation, cause, now)
         if flipped:
             self._flip(node, old, cause, now)
-        elif node.ejection == "ejected" and node.kind == "passive":
+        elif node.ejection == "ejected" and node.kind in OWN_RECORD:
             # Checks speak for the node's own record only: an outlier may well answer them.
             self._count_check(node, ok, cause, now)
         self._tune(node)
@@ -478,3 +479,8 @@ class Roster(Recorder):
         node.attentive = (
             self._counts_leases or room != UNLIMITED or tier.released is not None
         )
+
+
+def _kind_of(outcome: Outcome) -> EjectionKind:
+    """As what a failure ejects."""
+    return "connect" if isinstance(outcome.error, ConnectFailed) else "passive"

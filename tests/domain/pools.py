@@ -9,7 +9,7 @@ from zope.interface import implementer
 
 from lolly_tx.domain.accrual import ConsecutiveFailures
 from lolly_tx.domain.balancers import Balancers
-from lolly_tx.domain.errors import ConnectFailed
+from lolly_tx.domain.errors import ConnectFailed, ProxyError
 from lolly_tx.domain.events import Event
 from lolly_tx.domain.health import Observation, Thresholds
 from lolly_tx.domain.interfaces import IEventSink
@@ -68,11 +68,17 @@ def pool_of(
     )
 
 
-def fail(pool: Pool, now: float, times: int = 1, **how: Any) -> Lease:
-    """Exchanges that fail to connect; the last lease."""
+def fail(
+    pool: Pool,
+    now: float,
+    times: int = 1,
+    error: ProxyError | None = None,
+    **how: Any,
+) -> Lease:
+    """Exchanges that fail, to connect unless another `error` is given; the last lease."""
     for _ in range(times):
         lease = pool.acquire(now, **how)
-        lease.failed(now, ConnectFailed("connection refused"))
+        lease.failed(now, error or ConnectFailed("connection refused"))
         lease.release(now)
     return lease
 

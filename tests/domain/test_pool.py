@@ -14,6 +14,7 @@ from lolly_tx.domain.errors import (
     AllTried,
     ConnectFailed,
     ConnectionReset,
+    ConnectTimedOut,
     DownstreamGone,
     ResponseTimedOut,
 )
@@ -502,13 +503,23 @@ class EjectionLimitsTests(SynchronousTestCase):
         """With keep_last the last available target is never ejected, nor its predecessor's trial the end of both."""
         pool = pool_of("a", "b", ejections=EjectionLimits(keep_last=True))
         a, b = pool.nodes.values()
-        fail(pool, 0.0, 3, tried=[b])
-        fail(pool, 0.0, 9)
+        silent = ResponseTimedOut("no byte in 30 s")
+        fail(pool, 0.0, 3, error=silent, tried=[b])
+        fail(pool, 0.0, 9, error=silent)
         self.assertEqual(ids(pool, 0.0), ["b"])
         pool.observe("b", BAD, 60.0)
-        fail(pool, 60.0, 5)
+        fail(pool, 60.0, 5, error=silent)
         self.assertEqual((ids(pool, 60.0), a.ejection), (["a"], "trial"))
         self.assertEqual(pool.acquire(60.0).node, a)
+
+    def test_dead_last_target_is_ejected(self) -> None:
+        """Refused and black-holed connects eject the last available target: keeping it would only make clients wait."""
+        for error in (ConnectFailed("connection refused"), ConnectTimedOut("late")):
+            pool = pool_of("a", "b", ejections=EjectionLimits(keep_last=True))
+            fail(pool, 0.0, 6, error=error)
+            self.assertEqual(ids(pool, 0.0), [])
+            self.assertRaises(AllDown, pool.acquire, 0.0)
+            self.assertEqual([n.kind for n in pool.nodes.values()], ["connect"] * 2)
 
     def test_shadow(self) -> None:
         """In shadow mode an ejection is only reported."""

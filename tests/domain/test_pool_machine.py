@@ -241,7 +241,9 @@ class PoolMachine(RuleBasedStateMachine):
             if event.old == "up" and event is self.diary.events[-1]:
                 share = max(1, int(self.limits.max_share * len(nodes)))
                 assert self.pool.ejections.count <= share
-            if self.limits.keep_last and event is self.diary.events[-1]:
+            dead = self.pool.nodes[event.node].kind == "connect"
+            last_event = event is self.diary.events[-1]
+            if self.limits.keep_last and last_event and not dead:
                 assert any(n.available for n in nodes)
 
     @invariant()

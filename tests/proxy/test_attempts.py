@@ -356,12 +356,10 @@ class EjectionTests(WorldTestCase):
         self.assertEqual(got, OK)
 
     def test_last_of_several(self) -> None:
-        """Of several targets that all fail, one is always asked: no outage of our own making."""
+        """Of several targets that refuse even the last is left alone: clients are told at once, without a connect."""
         world = configured(self, targets="abc")
-        fails(world, 20)
-        self.assertEqual(len(world.pool.available(world.clock.seconds())), 1)
-        node, got = ask(world)
-        self.assertEqual(got, OK)
+        self.assertIn(b"HTTP/1.1 503 ", fails(world, 20))
+        self.assertEqual(world.pool.available(world.clock.seconds()), ())
 
     def test_keep_last_off(self) -> None:
         """With keep_last = false all may be out, and clients are refused at once."""
