@@ -171,15 +171,17 @@ def _is_address(host: str) -> bool:
     return bool(re.fullmatch(r"[0-9.]+|\[.*|.*:.*", host))
 
 
-class _NetworkRange:
-    """An address or a network in CIDR form."""
+class _Peers:
+    """An address, a network in CIDR form, or "unix" for those who come by a UNIX socket."""
 
     word = "network"
 
     def read(
         self, raw: Any, place: Place
-    ) -> ipaddress.IPv4Network | ipaddress.IPv6Network:
+    ) -> ipaddress.IPv4Network | ipaddress.IPv6Network | str:
         text = plain_text(raw)
+        if text == "unix":
+            return text
         try:
             return ipaddress.ip_network(text)
         except ValueError:
@@ -188,7 +190,7 @@ class _NetworkRange:
             wider = ipaddress.ip_network(text, strict=False)
         except ValueError:
             raise Rejected(
-                'must be an address or a network such as "10.0.0.0/8"'
+                'must be an address, a network such as "10.0.0.0/8", or "unix"'
             ) from None
         raise Rejected(f'has bits beyond its prefix; did you mean "{wider}"?')
 
@@ -203,4 +205,4 @@ LISTEN = _Endpoint("server")
 CONNECT = _Endpoint("client")
 SENT_HOST = _SentHost()
 HOST_PATTERN = _HostPattern()
-NETWORK = _NetworkRange()
+NETWORK = _Peers()

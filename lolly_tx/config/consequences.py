@@ -245,6 +245,6 @@ def _whole(config: Config) -> Iterator[Consequence]:
             )
             yield Consequence("limits", text, True)
     for network in config.trusted_proxies:
-        if network.prefixlen == 0:
+        if not isinstance(network, str) and network.prefixlen == 0:
             text = f"{network} believes everybody's X-Forwarded-For"
             yield Consequence("trusted_proxies", text, True)

@@ -46,6 +46,7 @@ from lolly_tx.config.pools import (
 )
 from lolly_tx.config.schema import about
 from lolly_tx.config.tables import (
+    FORWARDED_FORMS,
     HOST_PATTERNS,
     NAME_LIST,
     NETWORKS,
@@ -53,6 +54,7 @@ from lolly_tx.config.tables import (
     Named,
     Table,
 )
+from lolly_tx.domain.forwarding import SENT
 
 __all__ = [
     "AccessLog",
@@ -324,12 +326,23 @@ class Config:
         default=NO_POOLS,
         metadata=about(Named(PoolSettings), "One table per pool, by name.", key="pool"),
     )
-    trusted_proxies: tuple[Network, ...] = attrs.field(
+    trusted_proxies: tuple[Network | str, ...] = attrs.field(
         default=(),
         metadata=about(
             NETWORKS,
-            'Addresses or networks ("10.0.0.0/8") of proxies in front of this one:'
-            " their X-Forwarded-* and Forwarded are believed and continued.",
+            'Addresses or networks ("10.0.0.0/8") of proxies in front of this one, "unix"'
+            " for whoever connects by a UNIX socket: their X-Forwarded-*, X-Real-IP and"
+            " Forwarded are believed and continued.",
+        ),
+    )
+    forwarded: tuple[str, ...] = attrs.field(
+        default=SENT,
+        metadata=about(
+            FORWARDED_FORMS,
+            'What targets are told about the client: "x-forwarded" (X-Forwarded-For,'
+            ' -Proto, -Host), "forwarded" (RFC 7239), "x-real-ip". What trusted proxies'
+            " send beside these passes: X-Real-IP, and with"
+            ' "x-forwarded" every other X-Forwarded-*.',
         ),
     )
     access_log: AccessLog | None = attrs.field(

@@ -17,9 +17,10 @@ import attrs
 
 from lolly_tx.config.addresses import HOST_PATTERN, NETWORK
 from lolly_tx.config.httpkinds import RETRY_CAUSE, SECRET, STATUS_RANGE
-from lolly_tx.config.kinds import TEXT, Unfilled, nearest, type_word
+from lolly_tx.config.kinds import TEXT, Choice, Unfilled, nearest, type_word
 from lolly_tx.config.problems import Rejected
 from lolly_tx.config.schema import Kind, Place, Setting, ShownKind, settings_of
+from lolly_tx.domain.forwarding import FORWARDED, X_FORWARDED, X_REAL_IP
 
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]{0,63}")
 
@@ -172,6 +173,7 @@ STATUS_RANGES = ListOf(STATUS_RANGE, "statuses")
 RETRY_ON = ListOf(RETRY_CAUSE, "causes")
 SECRETS = ListOf(SECRET, "secrets", single=True)
 NETWORKS = ListOf(NETWORK, "networks")
+FORWARDED_FORMS = ListOf(Choice(X_FORWARDED, FORWARDED, X_REAL_IP), "forms")
 
 # Read by `load` before anything else, so it is no field of the model.
 INCLUDE = Setting(

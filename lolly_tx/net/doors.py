@@ -38,7 +38,7 @@ class DoorIn(Protocol):
     """The client's side of an exchange."""
 
     client: str
-    """The peer's address, "" for a UNIX socket."""
+    """The peer's address in its one spelling, "unix:" for a UNIX socket, "" if unknown."""
     listener: str
     """The name of the listener it came in by."""
     secure: bool

@@ -252,7 +252,7 @@ def _combined_line(at: bytes, entry: Entry) -> bytes:
         _error,
     ) = entry
     fields = (
-        client.encode(),
+        client.encode() or b"-",
         at,
         method,
         mask_secrets(target),

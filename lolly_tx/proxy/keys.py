@@ -9,7 +9,7 @@ import re
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 
-from lolly_tx.domain.forwarding import TrustedPeers, original_client
+from lolly_tx.domain.forwarding import UNIX, TrustedPeers, original_client
 from lolly_tx.wire.http1 import RequestHead
 
 if TYPE_CHECKING:  # pragma: no cover
@@ -27,14 +27,14 @@ def no_key(exchange: Exchange) -> None:
 
 
 def by_client(trusted: TrustedPeers) -> Key:
-    """The address of the client, believing trusted proxies only."""
+    """The address of the client, believing trusted proxies only; None where it has none."""
 
     def key(exchange: Exchange) -> bytes | None:
         client = exchange.door.client
         received = exchange.head.block.forwarded
         if received:
             client = original_client(client, received, trusted)
-        return client.encode() or None
+        return None if client == UNIX else client.encode() or None
 
     return key
 

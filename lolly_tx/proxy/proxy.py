@@ -7,11 +7,17 @@ proxy.resource, service.build (makes one per listener).
 from __future__ import annotations
 
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Protocol
 
 from lolly_tx.domain.errors import DownstreamError
-from lolly_tx.domain.forwarding import TrustedPeers, forwarding_lines, original_client
+from lolly_tx.domain.forwarding import (
+    SENT,
+    X_REAL_IP,
+    TrustedPeers,
+    forwarding_lines,
+    original_client,
+)
 from lolly_tx.domain.routes import RouteTable
 from lolly_tx.net.doors import DoorIn
 from lolly_tx.proxy.replies import reply
@@ -45,7 +51,7 @@ class Proxy:
     """Routes requests by `table`.
 
     `on_refusal(door, head, status, size, why)`: told of each request that no route end has
-    seen (for the access log).
+    seen (for the access log). `sent`: the forwarding fields that targets get.
     """
 
     def __init__(
@@ -53,9 +59,12 @@ class Proxy:
         table: RouteTable[RouteEnd],
         trusted: TrustedPeers,
         on_refusal: OnRefusal | None = None,
+        sent: Sequence[str] = SENT,
     ) -> None:
         self.table = table
         self.trusted = trusted
+        self._sent = sent
+        self._sends_client = X_REAL_IP in sent
         self._on_refusal = on_refusal
         self.refusals = 0
 
@@ -145,8 +154,18 @@ class Proxy:
     def forwarding(self, client: str, secure: bool, head: RequestHead) -> bytes:
         """The forwarding lines for a request from `client`."""
         block = head.block
+        received = block.forwarded
+        first = ""
+        if self._sends_client and received:
+            first = original_client(client, received, self.trusted)
         return forwarding_lines(
-            client, secure, block.host, block.forwarded, client in self.trusted
+            client,
+            secure,
+            block.host,
+            received,
+            client in self.trusted,
+            client=first,
+            sent=self._sent,
         )
 
     def client_of(self, door: DoorIn, head: RequestHead) -> str:

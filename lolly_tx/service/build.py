@@ -339,7 +339,8 @@ def build(
         proxy = Proxy(
             _table(config, name, running),
             trusted,
-            _refusal_recorder(access_log, name, wall),
+            _refusal_recorder(access_log, trusted, name, wall),
+            config.forwarded,
         )
         resources[name] = resource = ReverseProxyResource(proxy, name)
         endpoint = _endpoint(reactor, listener)
@@ -459,7 +460,10 @@ def _recorder(
 
 
 def _refusal_recorder(
-    log: AccessLog | None, listener: str, wall: Callable[[], float]
+    log: AccessLog | None,
+    trusted: TrustedPeers,
+    listener: str,
+    wall: Callable[[], float],
 ) -> Callable[[DoorIn, RequestHead | None, int, int, str], None] | None:
     if log is None:
         return None
@@ -467,6 +471,10 @@ def _refusal_recorder(
     def record(
         door: DoorIn, head: RequestHead | None, status: int, size: int, why: str
     ) -> None:
-        log.record(refusal_entry(door, head, status, size, listener, wall()))
+        entry = refusal_entry(door, head, status, size, listener, wall())
+        if head is not None and head.block.forwarded:
+            client = original_client(door.client, head.block.forwarded, trusted)
+            entry = entry._replace(client=client)
+        log.record(entry)
 
     return record

@@ -144,4 +144,5 @@ class AddressesTests(SynchronousTestCase):
         self.assertEqual(str(NETWORK.read("::1", PLACE)), "::1/128")
         self.assertIn('"10.0.0.0/8"?', self.message(NETWORK, "10.1.0.0/8"))
         self.assertIn("must be an address", self.message(NETWORK, "ten"))
+        self.assertEqual(NETWORK.read("unix", PLACE), "unix")
         self.assertEqual(NETWORK.show(NETWORK.read("::1", PLACE)), '"::1/128"')

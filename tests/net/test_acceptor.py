@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
-from twisted.internet.interfaces import IHalfCloseableProtocol, IProtocolFactory
+from twisted.internet.interfaces import (
+    IHalfCloseableProtocol,
+    IProtocolFactory,
+    IProtocolNegotiationFactory,
+)
 from zope.interface.verify import verifyObject
 
 from lolly_tx.net.sockets.acceptor import SHED_PART, Census
@@ -38,6 +42,8 @@ class AcceptorTests(WorldTestCase):
         """It is a protocol factory, silent when started and stopped."""
         acceptor = self.world().acceptor
         verifyObject(IProtocolFactory, acceptor)
+        verifyObject(IProtocolNegotiationFactory, acceptor)
+        self.assertEqual(acceptor.acceptableProtocols(), [b"http/1.1"])
         away = TurnedAway(acceptor.deadlines, lambda gone: None)
         verifyObject(IHalfCloseableProtocol, away)
         acceptor.doStart()
@@ -106,6 +112,14 @@ class AcceptorTests(WorldTestCase):
         census.leave("a")
         self.assertTrue(census.admit("a"))
         self.assertEqual((census.open, census.clients), (1, {"a": 1}))
+
+    def test_unix_sockets_are_no_client(self):
+        """Who comes by a UNIX socket has no address, so no limit of its own."""
+        census = Census(3, 1)
+        for _ in range(3):
+            self.assertTrue(census.admit("unix:"))
+            census.enter("unix:")
+        self.assertFalse(census.admit("unix:"))
 
     def test_no_limits(self):
         """Without limits nobody is turned away."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from twisted.internet.address import IPv6Address, UNIXAddress
 from twisted.internet.interfaces import IHalfCloseableProtocol, IPushProducer
 from zope.interface.verify import verifyObject
 
@@ -845,10 +846,22 @@ class DeadlineTests(WorldTestCase):
 
 class AddressTests(WorldTestCase):
     def test_text(self):
-        """The peer's address is its host; sockets in the file system have none."""
+        """The peer's address is its host, in its one spelling."""
         world = self.world()
         self.assertEqual(world.client("192.0.2.7").protocol.client, "192.0.2.7")
         self.assertEqual(address_text(None), "")
+        for host, text in (
+            ("::ffff:192.0.2.7", "192.0.2.7"),
+            ("2001:db8::7", "2001:db8::7"),
+            ("::1", "::1"),
+        ):
+            address = IPv6Address("TCP", host, 4000)
+            self.assertEqual(address_text(address), text)
+
+    def test_unix(self):
+        """The peer of a UNIX socket is called so, whatever its path."""
+        for path in (b"", "", None, "/run/x.sock"):
+            self.assertEqual(address_text(UNIXAddress(path)), "unix:")
         self.assertEqual(address_text(type("A", (), {"host": b"x"})()), "")
 
 

@@ -32,6 +32,7 @@ from twisted.internet.interfaces import (
     ISSLTransport,
     IStreamServerEndpoint,
 )
+from twisted.internet.ssl import PrivateCertificate
 from twisted.internet.testing import MemoryReactorClock
 from twisted.logger import LogLevel, globalLogPublisher
 from twisted.protocols.tls import TLSMemoryBIOFactory
@@ -58,6 +59,7 @@ from tests.net.fakes import (
     SteppingTestCase,
     reset,
 )
+from tests.proxy.world import World
 
 MUCH = os.urandom(3 << 20)
 NAME = "site.test"
@@ -625,6 +627,42 @@ class ListenerTests(TLSTestCase):
         )
         self.ask(port, self.trusting(server_name=NAME))
         self.assertEqual(self.served[0].received, b"ask")
+
+    def agreed(self, port: Any, offered: list[str]) -> str | None:
+        """What a client that offers this in ALPN agrees on."""
+        context = ssl.create_default_context(cafile=str(self.folder / "ca.pem"))
+        context.set_alpn_protocols(offered)
+        raw = socket.create_connection(("127.0.0.1", port.getHost().port))
+        raw.setblocking(False)
+        client = context.wrap_socket(
+            raw, server_hostname=NAME, do_handshake_on_connect=False
+        )
+        self.addCleanup(client.close)
+        self.attempt(client.do_handshake)
+        return client.selected_alpn_protocol()
+
+    def test_alpn_of_endpoint_strings(self) -> None:
+        """An "ssl:" string takes clients that offer ALPN, whether or not they offer HTTP/1.1."""
+        pem = str(self.folder / "site.pem")
+        for before in ("", "haproxy:"):
+            text = f"{before}ssl:0:privateKey={pem}:certKey={pem}:interface=127.0.0.1"
+            listening = serverFromString(eager(self.reactor), text)
+            port = self.successResultOf(listening.listen(self.factory))
+            self.addCleanup(self.stop, port)
+            self.assertEqual("http/1.1", self.agreed(port, ["h2", "http/1.1"]))
+            self.assertIsNone(self.agreed(port, ["h2"]))
+
+    def test_alpn_of_other_tls(self) -> None:
+        """TLS that is not ours asks the listener what it speaks, as plugins' endpoints do."""
+        text = (self.folder / "site.pem").read_bytes()
+        options = PrivateCertificate.loadPEM(text).options()
+        world = World()
+        wrapped = TLSMemoryBIOFactory(options, False, world.acceptor, self.reactor)
+        port = self.reactor.listenTCP(0, wrapped, interface="127.0.0.1")
+        self.addCleanup(self.stop, port)
+        self.assertEqual("http/1.1", self.agreed(port, ["h2", "http/1.1"]))
+        [door] = world.acceptor.doors
+        self.assertTrue(door.secure)
 
     def test_unix(self) -> None:
         """A "unix:" string on a secure view speaks TLS too, never plain text."""

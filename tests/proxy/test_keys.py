@@ -58,6 +58,16 @@ class KeyTests(WorldTestCase):
             world = configured(self, text, trusted=[ip_network("192.0.2.0/24")])
             self.assertEqual(set(self.nodes(world, *lies)), set("abc"))
 
+    def test_client_without_address(self) -> None:
+        """Clients of a UNIX socket are not one client: their requests take turns."""
+        world = configured(self, HASH % "ip")
+        nodes = []
+        for _ in range(3):
+            client = world.client(address="unix:")
+            client.send(get("/"))
+            nodes.append(client.protocol.exchange.node.id)
+        self.assertEqual(set(nodes), set("abc"))
+
     def test_bounded_load(self) -> None:
         """A key whose node has more than its share goes on to its next node."""
         text = HASH % "uri" + "[pool.app.consistent_hash]\nbounded_load = 1.25\n"

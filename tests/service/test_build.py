@@ -7,7 +7,7 @@ from pathlib import Path
 from random import Random
 
 from twisted.internet import interfaces
-from twisted.internet.address import IPv4Address
+from twisted.internet.address import IPv4Address, UNIXAddress
 from twisted.internet.defer import Deferred
 from twisted.internet.error import CannotListenError
 from twisted.internet.testing import MemoryReactorClock
@@ -223,6 +223,61 @@ class BuildTests(BuildTestCase):
         self.pass_time(1.2)
         [line] = self.logged()
         self.assertTrue(line.startswith("198.51.100.9 "))
+
+    def test_original_client_of_a_refused_request(self):
+        """So it does when the request is refused."""
+        self.with_log('trusted_proxies = ["192.0.2.0/24"]\n')
+        self.client().send(get("/none", "X-Forwarded-For: 198.51.100.9:44\r\n"))
+        self.pass_time(1.2)
+        [line] = self.logged()
+        self.assertTrue(line.startswith("198.51.100.9 - - "))
+
+    def unix_client(self):
+        """One that came by a UNIX socket."""
+        line = Line(self.reactor)
+        line.protocol = self.reactor.ports[8080].buildProtocol(UNIXAddress(None))
+        line.protocol.makeConnection(line)
+        return line
+
+    def test_unix(self):
+        """The client of a UNIX socket has a name in the log and in the fields."""
+        self.with_log('forwarded = ["x-forwarded", "x-real-ip"]\n')
+        self.unix_client().send(get("/app/"))
+        backend = self.backend()
+        sent = backend.take()
+        self.assertIn(b"X-Forwarded-For: unix:\r\n", sent)
+        self.assertIn(b"X-Real-IP: unix:\r\n", sent)
+        self.assertNotIn(b"\r\nForwarded:", sent)
+        backend.send(OK)
+        self.pass_time(1.2)
+        [line] = self.logged()
+        self.assertTrue(line.startswith("unix: - - "), line)
+
+    def test_trusted_unix(self):
+        """A proxy that comes by a UNIX socket can be trusted like any other."""
+        self.with_log(
+            'trusted_proxies = ["unix"]\nforwarded = ["x-forwarded", "x-real-ip"]\n'
+        )
+        self.unix_client().send(get("/app/", "X-Forwarded-For: 198.51.100.9\r\n"))
+        backend = self.backend()
+        sent = backend.take()
+        self.assertIn(b"X-Forwarded-For: 198.51.100.9, unix:\r\n", sent)
+        self.assertIn(b"X-Real-IP: 198.51.100.9\r\n", sent)
+        backend.send(OK)
+        self.pass_time(1.2)
+        [line] = self.logged()
+        self.assertTrue(line.startswith("198.51.100.9 - - "), line)
+
+    def test_no_address(self):
+        """A client whose address nobody can tell does not shift the words of its line."""
+        self.with_log()
+        line = Line(self.reactor)
+        line.protocol = self.reactor.ports[8080].buildProtocol(None)
+        line.protocol.makeConnection(line)
+        line.send(get("/none"))
+        self.pass_time(1.2)
+        [line] = self.logged()
+        self.assertTrue(line.startswith("- - - "), line)
 
     def test_reopen(self):
         """After a rotation the log goes on in a new file."""

@@ -17,6 +17,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from twisted.internet.address import UNIXAddress
 from twisted.internet.interfaces import (
     IAddress,
     IHalfCloseableProtocol,
@@ -27,6 +28,7 @@ from twisted.python.failure import Failure
 from zope.interface import implementer
 
 from lolly_tx.domain.errors import DownstreamError, DownstreamGone
+from lolly_tx.domain.forwarding import UNIX, canonical
 from lolly_tx.net.deadlines import NEVER
 from lolly_tx.net.http1.answering import (
     ANSWER,
@@ -39,7 +41,7 @@ from lolly_tx.net.http1.answering import (
     AnsweringDoor,
 )
 from lolly_tx.net.sockets.splice import SINK, SOURCE, Relay
-from lolly_tx.net.sockets.transports import has_hung_up, pending_bytes
+from lolly_tx.net.sockets.transports import has_hung_up, is_secure, pending_bytes
 from lolly_tx.wire.chunked import ChunkDecoder
 from lolly_tx.wire.errors import BadMessage
 from lolly_tx.wire.http1 import REMEMBERED_BYTES, RequestHead
@@ -69,6 +71,8 @@ class Http1Server(AnsweringDoor):
         self.transport = transport
         transport.registerProducer(self, True)
         acceptor = self.acceptor
+        # An endpoint string may do TLS without its name saying so.
+        self.secure = acceptor.secure or is_secure(transport)
         self.deadline = acceptor.now() + acceptor.timeouts.head
         acceptor.connected(self)
 
@@ -442,6 +446,11 @@ class Http1Server(AnsweringDoor):
 
 
 def address_text(address: IAddress | Any) -> str:
-    """The peer's IP address as text, "" for peers without one (UNIX sockets)."""
+    """The peer's address in its one spelling: "unix:" for UNIX sockets, "" where nobody can tell."""
+    if isinstance(address, UNIXAddress):
+        return UNIX
     host = getattr(address, "host", "")
-    return host if isinstance(host, str) else ""
+    if not isinstance(host, str):
+        return ""
+    # An IPv4 client of an IPv6 socket.
+    return canonical(host) if host.startswith("::") else host

@@ -11,12 +11,19 @@ from operator import attrgetter
 from typing import Protocol
 
 import attrs
-from twisted.internet.interfaces import IAddress, IProtocol, IProtocolFactory
+from twisted.internet.interfaces import (
+    IAddress,
+    IProtocol,
+    IProtocolFactory,
+    IProtocolNegotiationFactory,
+)
 from zope.interface import implementer
 
+from lolly_tx.domain.forwarding import UNIX
 from lolly_tx.net.deadlines import Deadlines
 from lolly_tx.net.http1.server import Http1Server, address_text
 from lolly_tx.net.sockets.parting import TURNED_AWAY_MOST, TurnedAway
+from lolly_tx.net.sockets.tls_contexts import ALPN_HTTP1
 from lolly_tx.wire.errors import BadMessage
 from lolly_tx.wire.http1 import HeadLimits, RequestHead, RequestReader
 
@@ -72,7 +79,12 @@ class Census:
 
     def has_enough(self, client: str) -> bool:
         """Whether `client` is at its own limit."""
-        return bool(self.per_client and self.clients.get(client, 0) >= self.per_client)
+        # Who comes by a UNIX socket has no address that could tell it from others.
+        return bool(
+            self.per_client
+            and client != UNIX
+            and self.clients.get(client, 0) >= self.per_client
+        )
 
     def enter(self, client: str) -> None:
         """One more."""
@@ -95,7 +107,7 @@ SHED_PART = 32
 """At the cap, one in so many of the idle connections is closed to make room."""
 
 
-@implementer(IProtocolFactory)
+@implementer(IProtocolFactory, IProtocolNegotiationFactory)
 class Acceptor:
     """Makes the doors of one listener.
 
@@ -144,6 +156,10 @@ class Acceptor:
 
     def doStop(self) -> None:
         """Listening has ended."""
+
+    def acceptableProtocols(self) -> list[bytes]:
+        """For the TLS of endpoint strings, which asks here what ALPN may agree on."""
+        return [ALPN_HTTP1]
 
     def buildProtocol(self, addr: IAddress | None) -> IProtocol | None:
         """A door for a client at `addr`; None closes the connection at once."""

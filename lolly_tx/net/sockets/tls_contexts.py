@@ -1,7 +1,7 @@
 """TLS settings turned into OpenSSL contexts, with errors that name the file.
 
-May import: nothing of ours. Used by: net.sockets.tls (and through it service.listener),
-net.upstream, service.build.
+May import: nothing of ours. Used by: net.sockets.tls, net.sockets.transports,
+net.sockets.acceptor, net.sockets.endpoints, service.build.
 """
 
 from __future__ import annotations
@@ -18,7 +18,17 @@ from twisted.internet.abstract import isIPAddress, isIPv6Address
 from twisted.internet.interfaces import IOpenSSLClientConnectionCreator
 from zope.interface import implementer
 
-__all__ = ["TLSSettingsError", "clear_errors", "client_options", "server_context"]
+__all__ = [
+    "ALPN_HTTP1",
+    "TLSSettingsError",
+    "alpn_chooser",
+    "clear_errors",
+    "client_options",
+    "server_context",
+]
+
+ALPN_HTTP1 = b"http/1.1"
+"""What we are called in ALPN (RFC 7301)."""
 
 # TLS 1.2 suites with forward secrecy and authenticated encryption. Those of TLS 1.3 are
 # good as they come.
@@ -47,7 +57,7 @@ def server_context(
     certificate_path: str | Path,
     key_path: str | Path | None = None,
     *,
-    alpn: tuple[bytes, ...] = (b"http/1.1",),
+    alpn: tuple[bytes, ...] = (ALPN_HTTP1,),
 ) -> SSL.Context:
     """The context of a TLS listener: TLS 1.2 and 1.3, no renegotiation.
 
@@ -88,7 +98,7 @@ def server_context(
             key_path,
             f"is not the private key of {certificate_path} ({_reasons(error)})",
         ) from error
-    context.set_alpn_select_callback(_chooser(alpn))
+    context.set_alpn_select_callback(alpn_chooser(alpn))
     return context
 
 
@@ -116,7 +126,9 @@ def _reasons(error: SSL.Error) -> str:
     return ", ".join(str(entry[-1]) for entry in error.args[0])
 
 
-def _chooser(offered: tuple[bytes, ...]) -> Any:
+def alpn_chooser(offered: tuple[bytes, ...] = (ALPN_HTTP1,)) -> Any:
+    """A callback that agrees on the first of `offered` a client has, or goes on without."""
+
     def choose(connection: SSL.Connection, theirs: list[bytes]) -> Any:
         for name in offered:
             if name in theirs:

@@ -12,7 +12,7 @@ aborts, the order of callbacks) by leaving those cases to the stock code.
                     divert_reads / divert_writes: a `net.sockets.splice.Relay` moves bytes
                     itself, called back in place of doRead / after the queue drained
 
-May import: nothing of ours. Used by: net.sockets.tls (the same rules for TLS), net.sockets.splice,
+May import: net.sockets.tls_contexts. Used by: net.sockets.tls (the same rules for TLS), net.sockets.splice,
 net.http1.server, net.upstream, service.listener.
 """
 
@@ -29,10 +29,13 @@ from twisted.internet import abstract, tcp, unix
 from twisted.internet.interfaces import ISSLTransport
 from twisted.internet.main import CONNECTION_DONE, CONNECTION_LOST
 from twisted.internet.posixbase import PosixReactorBase
+from twisted.internet.ssl import CertificateOptions
 from twisted.logger import Logger
 from twisted.protocols.tls import TLSMemoryBIOFactory
 from twisted.python.failure import Failure
 from zope.interface import directlyProvides, providedBy
+
+from lolly_tx.net.sockets.tls_contexts import alpn_chooser
 
 __all__ = [
     "PlainClient",
@@ -395,6 +398,9 @@ class EagerReactor:
         interface: str = "",
     ) -> tcp.Port:
         """As IReactorSSL.listenSSL: Twisted's TLS over our plain transport."""
+        if isinstance(contextFactory, CertificateOptions):
+            # Its own choice ends the handshake when there is nothing in common.
+            contextFactory.getContext().set_alpn_select_callback(alpn_chooser())
         wrapped = TLSMemoryBIOFactory(contextFactory, False, factory, self._reactor)
         listening = PlainPort(port, wrapped, backlog, interface, self._reactor)
         listening._type = "TLS"  # only the word in Twisted's log lines
