@@ -11,14 +11,20 @@ one line:
 
 The time of day is UTC; BYTES are those of the response body; UPSTREAM is the target's
 address as configured; SECONDS is the whole exchange and UPSTREAM_SECONDS its last
-attempt, with three decimals. What is not known is "-". Every byte outside printable
+attempt, with three decimals. A request that took several attempts has all of them in
+these three words, in the order they ended and in quotes: "a, b" "-, 200" 1.003
+"1.000, 0.003"; the last one gave the answer, if any did. Of a request that was refused
+there is as much as was read. What is not known is "-". Every byte outside printable
 ASCII, and `"` and `\`, appears as \xHH, so that a line stays one line of the same shape
 whatever the client sent.
 
 Format "json" is one object per line with the fields of `Entry` under their names and in
-their order, except that `when_wall` is `time`, an ISO 8601 string in UTC. What is not
-known is null. Control bytes, bytes beyond ASCII and `\` appear as \xHH inside the
-decoded strings too: a tool that prints them raw must not drive its reader's terminal.
+their order, except that `when_wall` is `time`, an ISO 8601 string in UTC, and that
+`tries`, the number of attempts, comes last. With more than one, `upstream` names them all
+("a, b") and `attempts` has each with its upstream, status and seconds; status and seconds
+beside `upstream` stay those of the last, so that their types never change. What is not
+known is null. Control bytes, bytes beyond ASCII and `\` appear as \xHH inside the decoded
+strings too: a tool that prints them raw must not drive its reader's terminal.
 
 Credentials: Authorization and Cookie are not in an `Entry` at all. In TARGET and REFERER
 the values of parameters with a secret's name become `***`, and so does `user:password@`.
@@ -30,7 +36,7 @@ import re
 import time
 from collections.abc import Callable
 from functools import lru_cache
-from typing import Literal, NamedTuple
+from typing import Any, Literal, NamedTuple
 from urllib.parse import unquote_to_bytes
 
 from twisted.logger import Logger
@@ -51,7 +57,7 @@ _JSON = (
     b'{"time":"%b.%03dZ","client":%b,"method":%b,"target":%b,"version":%b,'
     b'"status":%d,"bytes_sent":%d,"referer":%b,"user_agent":%b,"upstream":%b,'
     b'"upstream_status":%b,"seconds":%.6f,"upstream_seconds":%b,"listener":%b,'
-    b'"route":%b,"host":%b,"error":%b}\n'
+    b'"route":%b,"host":%b,"error":%b,"tries":%b}\n'
 )
 
 _PLAIN = bytes(byte for byte in range(0x20, 0x7F) if byte not in b'"\\')
@@ -79,7 +85,8 @@ class Entry(NamedTuple):
     `when_wall`: seconds since the epoch at the end of the exchange. `bytes_sent`: body
     bytes sent downstream. `seconds`, `upstream_seconds`: durations. Bytes are as
     received; None is "not known" or "there was none". `error`: the token of RFC 9209 when
-    the answer is our own.
+    the answer is our own. `past`: the attempts before the last, each with its upstream,
+    status and seconds.
     """
 
     when_wall: float
@@ -99,6 +106,7 @@ class Entry(NamedTuple):
     route: str = ""
     host: bytes | None = None
     error: str | None = None
+    past: tuple[tuple[str, int | None, float], ...] = ()
 
 
 def mask_secrets(url: bytes) -> bytes:
@@ -250,6 +258,7 @@ def _combined_line(at: bytes, entry: Entry) -> bytes:
         _route,
         _host,
         _error,
+        past,
     ) = entry
     fields = (
         client.encode() or b"-",
@@ -266,6 +275,8 @@ def _combined_line(at: bytes, entry: Entry) -> bytes:
         seconds,
         b"-" if upstream_seconds is None else b"%.3f" % upstream_seconds,
     )
+    if past:
+        return _combined_attempts(fields, entry)
     line = _COMBINED % fields
     # One look at the whole line instead of one at each field: nearly every line is
     # clean, and then there is nothing more to do.
@@ -275,7 +286,11 @@ def _combined_line(at: bytes, entry: Entry) -> bytes:
         and (upstream is None or " " not in upstream)
     ):
         return line
-    return _COMBINED % tuple(
+    return _COMBINED % _escaped(fields)
+
+
+def _escaped(fields: tuple[Any, ...]) -> tuple[Any, ...]:
+    return tuple(
         (_NOT_IN_WORD if place in (_CLIENT, _UPSTREAM) else _NOT_IN_QUOTES).sub(
             _hex, field
         )
@@ -283,6 +298,26 @@ def _combined_line(at: bytes, entry: Entry) -> bytes:
         else field
         for place, field in enumerate(fields)
     )
+
+
+def _combined_attempts(fields: tuple[Any, ...], entry: Entry) -> bytes:
+    """The line of a request that took several attempts."""
+    attempts = _attempts(entry)
+    shown = list(_escaped(fields))
+    words = [_NOT_IN_WORD.sub(_hex, (name or "-").encode()) for name, _, _ in attempts]
+    shown[_UPSTREAM] = b'"%b"' % b", ".join(words)
+    shown[_UPSTREAM + 1] = b'"%b"' % b", ".join(
+        b"%d" % status if status else b"-" for _, status, _ in attempts
+    )
+    shown[_UPSTREAM + 3] = b'"%b"' % b", ".join(
+        b"-" if seconds is None else b"%.3f" % seconds for _, _, seconds in attempts
+    )
+    return _COMBINED % tuple(shown)
+
+
+def _attempts(entry: Entry) -> list[tuple[str | None, int | None, float | None]]:
+    last = (entry.upstream, entry.upstream_status, entry.upstream_seconds)
+    return [*entry.past, last]
 
 
 def _json_line(at: bytes, entry: Entry) -> bytes:
@@ -304,7 +339,16 @@ def _json_line(at: bytes, entry: Entry) -> bytes:
         route,
         host,
         error,
+        past,
     ) = entry
+    tries = b"1" if upstream is not None else b"0"
+    if past:
+        attempts = _attempts(entry)
+        upstream = ", ".join(name or "-" for name, _, _ in attempts)
+        tries = b'%d,"attempts":[%b]' % (
+            len(attempts),
+            b",".join(map(_json_attempt, attempts)),
+        )
     return _JSON % (
         at,
         when_wall % 1 * 1000,
@@ -324,4 +368,14 @@ def _json_line(at: bytes, entry: Entry) -> bytes:
         _quoted(route.encode()),
         _quoted(host),
         _quoted(error.encode() if error is not None else None),
+        tries,
+    )
+
+
+def _json_attempt(one: tuple[str | None, int | None, float | None]) -> bytes:
+    name, status, seconds = one
+    return b'{"upstream":%b,"status":%b,"seconds":%b}' % (
+        _quoted(name.encode() if name is not None else None),
+        b"%d" % status if status else b"null",
+        b"null" if seconds is None else b"%.6f" % seconds,
     )

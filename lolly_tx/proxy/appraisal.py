@@ -57,6 +57,25 @@ class Appraisal(Intake):
         """The connection of this attempt is gone."""
         raise NotImplementedError
 
+    # -- what the record is told of attempts that are over
+
+    def _put_past(self) -> None:
+        """The attempt so far is over, and another node's turn."""
+        node = self.node
+        assert node is not None
+        self.past += ((node, self.upstream_status, self.upstream_seconds),)
+        self.upstream_status = 0
+        self.upstream_seconds = 0.0
+
+    def hedge_over(self, node: Node, seconds: float) -> None:
+        """A hedge that asked `node` has ended without an answer."""
+        if self.lease is not None:
+            self.past += ((node, 0, seconds),)
+        else:  # the first attempt was over before
+            self._put_past()
+            self.node = node
+            self.upstream_seconds = seconds
+
     # -- ResponseSink: what the door out tells us
 
     def response_interim(self, head: ResponseHead) -> None:
@@ -115,6 +134,7 @@ class Appraisal(Intake):
             self.tried = tried
             return False
         lease.succeeded(now, head.status)
+        self.upstream_seconds = now - lease.started
         if self._held is not None:
             self._held.discard()
         self._held = Held(client, lease, head, framing, now)
@@ -128,6 +148,9 @@ class Appraisal(Intake):
         """Deliver an answer that was held: it is the best there is."""
         self.client = client
         self.lease = lease
+        if self.node is not lease.node:
+            self._put_past()
+            self.past = tuple(one for one in self.past if one[0] is not lease.node)
         self.node = lease.node
         self._pass_on(head, framing)
 
@@ -143,6 +166,9 @@ class Appraisal(Intake):
         if beaten is not None and self.forwarder.hedging is not None:
             # It would have taken at least that long: left out, the percentile would sink.
             self.forwarder.hedging.note(now - beaten.started)
+        if beaten is not None:
+            self.upstream_seconds = now - beaten.started
+        self._put_past()
         self.client, self.lease, self.node = client, lease, lease.node
         client.exchange = self
         if loser is not None:

@@ -28,12 +28,16 @@ RELAY_BYTES = 131072
 """A body with less than this to come is copied: a pipe is not worth its system calls."""
 
 
+Attempted = tuple[Node, int, float]
+"""An attempt that is over: whom it asked, the status of the answer (0: none), and how many seconds it took."""
+
+
 class Delivery:
     """Passes one response on.
 
     `bytes_in`, `bytes_out`: body bytes from and to the client. `status`: sent to the
     client; `upstream_status`: what the last node answered. `upstream_seconds`: the last
-    attempt's.
+    attempt's. `past`: the attempts before it (`Attempted`), in the order they ended.
     """
 
     __slots__ = (
@@ -49,6 +53,7 @@ class Delivery:
         "head",
         "lease",
         "node",
+        "past",
         "status",
         "upstream_seconds",
         "upstream_status",
@@ -64,6 +69,7 @@ class Delivery:
     status: int
     upstream_status: int
     upstream_seconds: float
+    past: tuple[Attempted, ...]
     bytes_in: int
     bytes_out: int
     error: ProxyError | None

@@ -73,7 +73,7 @@ class Exchange(Appraisal):
         self._complete = complete
         self._trailers = trailers
         self._replay = [body] if body else []
-        self.tried = ()
+        self.tried = self.past = ()
         self.attempts = 0
         self.deadline = NEVER
         self._connecting = None
@@ -140,6 +140,8 @@ class Exchange(Appraisal):
 
     def attempt(self, lease: Lease, now: float) -> None:
         """Make one attempt."""
+        if self.attempts:
+            self._put_past()
         self.lease = lease
         self.node = node = lease.node
         self.attempts += 1

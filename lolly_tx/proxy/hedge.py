@@ -89,7 +89,9 @@ class Hedge:
         if connecting is not None:
             connecting.cancel()
         if lease is not None:
-            lease.release(self._exchange.forwarder.now())
+            now = self._exchange.forwarder.now()
+            lease.release(now)
+            self._exchange.hedge_over(lease.node, now - lease.started)
 
     def _start(self) -> None:
         self._timer = None
@@ -177,6 +179,7 @@ class Hedge:
             lease.failed(now, error)
             lease.release(now)
             self._exchange.tried += (lease.node,)
+            self._exchange.hedge_over(lease.node, now - lease.started)
             self._exchange.hedge_failed(error)
 
     def response_data(self, data: bytes) -> None:

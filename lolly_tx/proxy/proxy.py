@@ -44,14 +44,15 @@ _LOCAL_METHODS = frozenset((b"CONNECT", b"TRACE", b"TRACK", b"OPTIONS"))
 
 _HOPS = re.compile(rb"[0-9]{1,9}")
 
-OnRefusal = Callable[[DoorIn, "RequestHead | None", int, int, str], None]
+OnRefusal = Callable[[DoorIn, "RequestHead | bytes", int, int, str], None]
 
 
 class Proxy:
     """Routes requests by `table`.
 
     `on_refusal(door, head, status, size, why)`: told of each request that no route end has
-    seen (for the access log). `sent`: the forwarding fields that targets get.
+    seen (for the access log). `head` is the line it began with, as far as it was read,
+    where it is none. `sent`: the forwarding fields that targets get.
     """
 
     def __init__(
@@ -130,7 +131,7 @@ class Proxy:
         size = reply(door, error.status, token="http_request_error")
         self.refusals += 1
         if self._on_refusal is not None and not begun:
-            self._on_refusal(door, None, error.status, size, error.reason)
+            self._on_refusal(door, error.line, error.status, size, error.reason)
 
     def _refuse(
         self,

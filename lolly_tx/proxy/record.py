@@ -5,12 +5,16 @@ May import: proxy. Used by: service.build.
 
 from __future__ import annotations
 
+import re
+
 from lolly_tx.net.doors import DoorIn
 from lolly_tx.proxy.accesslog import Entry
+from lolly_tx.proxy.delivery import Attempted
 from lolly_tx.proxy.exchange import Exchange
 from lolly_tx.wire.http1 import RequestHead
 
 _VERSIONS = (b"HTTP/1.0", b"HTTP/1.1")
+_METHOD = re.compile(rb"[A-Za-z-]{1,32}")
 
 
 def exchange_entry(
@@ -39,35 +43,62 @@ def exchange_entry(
         route,
         block.host,
         error.token if error is not None else None,
+        tuple(map(_attempted, exchange.past)) if exchange.past else (),
     )
+
+
+def _attempted(one: Attempted) -> tuple[str, int | None, float]:
+    node, status, seconds = one
+    return node.target.address, status or None, seconds
 
 
 def refusal_entry(
     door: DoorIn,
-    head: RequestHead | None,
+    head: RequestHead | bytes,
     status: int,
     size: int,
     listener: str,
     wall: float,
 ) -> Entry:
-    """The entry of a request that was answered without asking a backend."""
-    block = head.block if head is not None else None
+    """The entry of a request that was answered without asking a backend.
+
+    `head`: where it is none, the line that the client began with, as far as it was read.
+    """
+    if isinstance(head, bytes):
+        method, target, version = _words(head)
+        referer = agent = host = None
+    else:
+        block = head.block
+        method, target, version = head.method, head.target, _VERSIONS[head.version]
+        referer, agent = block.get(b"referer"), block.get(b"user-agent")
+        host = block.host
     return Entry(
         wall,
         door.client,
-        head.method if head is not None else b"-",
-        head.target if head is not None else b"-",
-        _VERSIONS[head.version] if head is not None else b"-",
+        method,
+        target,
+        version,
         status,
         size,
-        block.get(b"referer") if block is not None else None,
-        block.get(b"user-agent") if block is not None else None,
+        referer,
+        agent,
         None,
         None,
         0.0,
         None,
         listener,
         "",
-        block.host if block is not None else None,
-        "http_request_error" if status >= 400 and head is None else None,
+        host,
+        "http_request_error" if status >= 400 and isinstance(head, bytes) else None,
     )
+
+
+def _words(line: bytes) -> tuple[bytes, bytes, bytes]:
+    """Method, target and version of a request line, as far as it has them; the target has what is none of them."""
+    method, _, rest = line.partition(b" ")
+    if not _METHOD.fullmatch(method):
+        return b"-", line or b"-", b"-"
+    target, _, version = rest.rpartition(b" ")
+    if not version.startswith(b"HTTP/"):
+        target, version = rest, b"-"
+    return method, target or b"-", version

@@ -464,15 +464,15 @@ def _refusal_recorder(
     trusted: TrustedPeers,
     listener: str,
     wall: Callable[[], float],
-) -> Callable[[DoorIn, RequestHead | None, int, int, str], None] | None:
+) -> Callable[[DoorIn, RequestHead | bytes, int, int, str], None] | None:
     if log is None:
         return None
 
     def record(
-        door: DoorIn, head: RequestHead | None, status: int, size: int, why: str
+        door: DoorIn, head: RequestHead | bytes, status: int, size: int, why: str
     ) -> None:
         entry = refusal_entry(door, head, status, size, listener, wall())
-        if head is not None and head.block.forwarded:
+        if isinstance(head, RequestHead) and head.block.forwarded:
             client = original_client(door.client, head.block.forwarded, trusted)
             entry = entry._replace(client=client)
         log.record(entry)

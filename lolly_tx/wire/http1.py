@@ -86,6 +86,11 @@ class RequestHead:
         self.is_head = method == b"HEAD"
 
     @property
+    def start_line(self) -> bytes:
+        """The request line."""
+        return b"%b %b HTTP/1.%d" % (self.method, self.target, self.version)
+
+    @property
     def keep_alive(self) -> bool:
         """The client wants the connection kept (RFC 9112 section 9.3)."""
         return _keep_alive(self.version, self.block.connection)

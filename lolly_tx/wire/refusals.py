@@ -32,6 +32,18 @@ _EMPTY_LINES = re.compile(rb"(?:\r\n)*+")
 MAX_EMPTY_BYTES = 128
 """Of empty lines before a request; RFC 9112 section 2.2 asks for one to be borne."""
 
+SHOWN_BYTES = 1024
+"""Of the line a refused request began with, in the access log."""
+
+
+def start_line(data: bytes) -> bytes:
+    """The line that `data`, which may be anything, begins with; at most `SHOWN_BYTES` of it."""
+    return (
+        data[: SHOWN_BYTES + MAX_EMPTY_BYTES]
+        .lstrip(b"\r\n")
+        .partition(b"\r")[0][:SHOWN_BYTES]
+    )
+
 
 def check_limits(head: bytes, limits: HeadLimits, kind: str) -> None:
     """Raise `BadMessage` (414, 431) when the complete `head` is larger than allowed."""

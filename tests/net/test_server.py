@@ -171,7 +171,7 @@ class OrderTests(WorldTestCase):
         self.assertTrue(client.half_closed)
         self.assertEqual(world.connects(), [])
         [(head, status, why)] = world.refusals
-        self.assertIsNone(head)
+        self.assertEqual(head, b"GET / HTTP/1.1")
         self.assertEqual((status, why), (400, "malformed field line"))
 
     def test_error_behind_a_good_one(self):

@@ -34,6 +34,10 @@ ENTRY = Entry(
     host=b"example.com",
 )
 
+THREE = ENTRY._replace(
+    past=(("http://10.0.0.1:80", None, 1.0), ("http://10.0.0.2:80", 503, 0.5))
+)
+
 NOTHING = Entry(0.0, "::1", b"-", b"-", b"-", 400, 0, None, None, None, None, 0.0, None)
 
 NASTY = b'\r\n\x1b[2J\x00"\\\x7f\x80\xff'
@@ -58,6 +62,19 @@ class CombinedTests(SynchronousTestCase):
             b'192.0.2.7 - - [21/Nov/2026:20:41:00 +0000] "GET /a?page=3 HTTP/1.1" 200 '
             b'1234 "-" "curl/8.0 (x86)" http://127.0.0.1:9001 200 0.012 0.011\n',
         )
+
+    def test_attempts(self):
+        """Several attempts are listed as nginx lists them, and the line keeps its words."""
+        for entry in (THREE, THREE._replace(client="a b", user_agent=b'"')):
+            line = lines_of(entry)
+            self.assertTrue(
+                line.endswith(
+                    b' "http://10.0.0.1:80, http://10.0.0.2:80, http://127.0.0.1:9001"'
+                    b' "-, 503, 200" 0.012 "1.000, 0.500, 0.011"\n'
+                ),
+                line,
+            )
+        self.assertTrue(line.startswith(rb"a\x20b "))
 
     def test_unknown(self):
         """What is not known is a hyphen."""
@@ -137,8 +154,33 @@ class JSONTests(SynchronousTestCase):
                 ("route", "api"),
                 ("host", "example.com"),
                 ("error", "connection_refused"),
+                ("tries", 1),
             ],
         )
+
+    def test_attempts(self):
+        """Several attempts: how many, and each with its target, status and time; types stay as they are."""
+        value = json.loads(lines_of(THREE, format="json"))
+        self.assertEqual(
+            value["upstream"],
+            "http://10.0.0.1:80, http://10.0.0.2:80, http://127.0.0.1:9001",
+        )
+        self.assertEqual(
+            (value["upstream_status"], value["upstream_seconds"]), (200, 0.011)
+        )
+        self.assertEqual(value["tries"], 3)
+        self.assertEqual(
+            value["attempts"],
+            [
+                {"upstream": "http://10.0.0.1:80", "status": None, "seconds": 1.0},
+                {"upstream": "http://10.0.0.2:80", "status": 503, "seconds": 0.5},
+                {"upstream": "http://127.0.0.1:9001", "status": 200, "seconds": 0.011},
+            ],
+        )
+
+    def test_no_attempt(self):
+        """A request that nobody was asked for took no tries."""
+        self.assertEqual(json.loads(lines_of(NOTHING, format="json"))["tries"], 0)
 
     def test_unknown(self):
         """What is not known is null."""

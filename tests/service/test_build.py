@@ -209,7 +209,7 @@ class BuildTests(BuildTestCase):
             [
                 ["GET /app/1 HTTP/1.1", "200"],
                 ["GET /none HTTP/1.1", "404"],
-                ["- - -", "400"],
+                ["nonsense - -", "400"],
                 ["GET /app/2 HTTP/1.1", "499"],
             ],
         )

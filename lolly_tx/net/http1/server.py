@@ -45,6 +45,7 @@ from lolly_tx.net.sockets.transports import has_hung_up, is_secure, pending_byte
 from lolly_tx.wire.chunked import ChunkDecoder
 from lolly_tx.wire.errors import BadMessage
 from lolly_tx.wire.http1 import REMEMBERED_BYTES, RequestHead
+from lolly_tx.wire.refusals import start_line
 
 PIPELINE_BYTES = 65536
 """Bytes of later requests kept while one is answered; then we stop reading."""
@@ -203,7 +204,9 @@ class Http1Server(AnsweringDoor):
         elif waiting or state == CLOSED:
             self._abort()
         elif state == HEAD:
-            self._refuse(BadMessage("request head took too long", 408))
+            error = BadMessage("request head took too long", 408)
+            error.line = start_line(self._pending)
+            self._refuse(error)
         elif state == BODY and self._reading_stopped:
             self.deadline = now + LOOK_SECONDS
         elif state == BODY:
@@ -245,6 +248,7 @@ class Http1Server(AnsweringDoor):
             try:
                 head = acceptor.reader.read(data, seen)
             except BadMessage as error:
+                error.line = start_line(data)
                 self._refuse(error)
                 break
             if head is None:
@@ -310,6 +314,7 @@ class Http1Server(AnsweringDoor):
                 rest = decoder.rest
                 trailers = decoder.trailers
         except BadMessage as error:
+            error.line = head.start_line
             self._refuse(error)
             return
         if complete:
