@@ -26,7 +26,7 @@ if TYPE_CHECKING:  # pragma: no cover
     from random import Random
 
 _FEW = 8
-"""Up to here all are compared; beyond, the better of two drawn."""
+"""Up to here all are compared; beyond, the better of two different ones drawn."""
 
 _FASTEST = 1e-5
 """Seconds; the logarithm needs more than 0, and no proxy tells 10 us apart."""
@@ -57,8 +57,10 @@ class LeastTime:
         n = len(candidates)
         if n > _FEW:
             draw = self._draw
-            one = candidates[int(draw() * n)]
-            other = candidates[int(draw() * n)]
+            i = int(draw() * n)
+            j = int(draw() * (n - 1))
+            one = candidates[i]
+            other = candidates[j if j < i else j + 1]
             return other if _load(other) < _load(one) else one
         self._turn = turn = self._turn + 1
         best = candidates[turn % n]

@@ -1,9 +1,10 @@
-"""Random: the less loaded of two drawn by weight.
+"""Random: the less loaded of two different ones drawn by weight.
 
 May import: domain values. Used by: domain.pool, through `domain.balancers`.
 
 Two draws are enough to avoid the crowd that one makes and the herd that "the least loaded of all" makes when
-several proxies share the targets. Ties go to the first draw, so an idle pool is shared by weight.
+several proxies share the targets. They are drawn without replacement: else the loaded one of two would be drawn
+twice every fourth time. Ties go to the first draw, so an idle pool is shared by weight.
 """
 
 from __future__ import annotations
@@ -36,15 +37,26 @@ class TwoChoices:
         if candidates is not self._candidates:
             self._prepare(candidates)
         draw, sums = self._draw, self._sums
+        last = len(candidates) - 1
+        if not last:
+            return candidates[0]
         if sums is None:
-            n = len(candidates)
-            first = candidates[int(draw() * n)]
-            second = candidates[int(draw() * n)]
+            i = int(draw() * (last + 1))
+            j = int(draw() * last)
+            first = candidates[i]
+            second = candidates[j if j < i else j + 1]
             return second if second.in_flight < first.in_flight else first
         total = sums[-1]
-        last = len(sums) - 1
-        first = candidates[bisect(sums, draw() * total, 0, last)]
-        second = candidates[bisect(sums, draw() * total, 0, last)]
+        i = bisect(sums, draw() * total, 0, last)
+        # The second from what is left of the line without the stretch of the first.
+        begin = sums[i - 1] if i else 0.0
+        stretch = sums[i] - begin
+        point = draw() * (total - stretch)
+        if i == last or point < begin:
+            j = bisect(sums, point, 0, i - 1)
+        else:
+            j = bisect(sums, point + stretch, i + 1, last)
+        first, second = candidates[i], candidates[j]
         if second.in_flight * first.weight < first.in_flight * second.weight:
             return second
         return first

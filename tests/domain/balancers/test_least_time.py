@@ -93,6 +93,16 @@ class LeastTimeTests(SynchronousTestCase):
         fast = sum(counts[name] for name in names[:10])
         self.assertGreater(fast, 1400)
 
+    def test_many_two_different(self) -> None:
+        """Among many the slowest is never chosen: it is always compared with another one."""
+        names = [f"t{i}" for i in range(9)]
+        pool = pool_of(*names, balance="least_time")
+        for node in pool.nodes.values():
+            node.cost = 1.0
+        pool.nodes["t4"].cost = 9.0
+        counts = Counter(pool.acquire(0.0).node.id for _ in range(400))
+        self.assertNotIn("t4", counts)
+
     def test_no_time_at_all(self) -> None:
         """Answers that take no measurable time break nothing."""
         counts, _ = sequence(

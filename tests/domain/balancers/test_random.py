@@ -31,6 +31,32 @@ class TwoChoicesTests(SynchronousTestCase):
             loads = [n.in_flight / n.weight for n in pool.nodes.values()]
             self.assertLess(max(loads), 1.25 * sum(loads) / len(loads))
 
+    def test_two_different(self) -> None:
+        """Of two targets with 0 and 100 in flight the loaded one gets nothing, with and without weights."""
+        for weight in (1, 3):
+            pool = pool_of(target("idle", weight=weight), "loaded", balance="random")
+            pool.nodes["loaded"].in_flight = 100
+            self.assertNotIn("loaded", picks(pool, 400))
+
+    def test_never_the_most_loaded(self) -> None:
+        """Whichever of several is the most loaded for its weight is never chosen, as it always meets another."""
+        for weights in ((1, 1, 1, 1), (1, 2, 3, 4), (9, 1, 1, 1), (1, 1, 1, 9)):
+            targets = [
+                target(n, weight=w) for n, w in zip("abcd", weights, strict=True)
+            ]
+            for busy in "abcd":
+                pool = pool_of(*targets, balance="random")
+                pool.nodes[busy].in_flight = 1000
+                self.assertEqual(set(picks(pool, 400)), set("abcd") - {busy})
+
+    def test_second_draw_goes_by_weight(self) -> None:
+        """With the first drawn out of the way, the others are drawn in proportion to their weights."""
+        targets = (target("a", weight=2), target("b", weight=3), target("c", weight=1))
+        pool = pool_of(*targets, balance="random")
+        pool.nodes["b"].in_flight = 1000
+        # First a: 1/3. First c: 1/6. First b: 1/2, and then a twice as often as c.
+        self.assertApproximates(picks(pool, 9000).count("a"), 6000, 250)
+
     def test_one(self) -> None:
         """A single target gets everything."""
         self.assertEqual(picks(pool_of("a", balance="random"), 3), "aaa")
