@@ -30,7 +30,7 @@ def foresee(
     bound: Node | None,
     panic_odds: float,
 ) -> Foresight:
-    """The choice among `order`, the tiers as they are asked. `bound`: the node the client is bound to."""
+    """The choice among `order`, the tiers as that key asks them. `bound`: the node the client is bound to."""
     if bound is not None:
         return Foresight(bound, "the client is bound to it")
     if panic_odds >= 1:
@@ -45,7 +45,7 @@ def foresee(
     if not free:
         return Foresight(None, "every available target is full")
     tier = free[0]
-    if 0 < tier.load < 100:
+    if key is None and 0 < tier.load < 100:
         return Foresight(None, "chance, by the load of each tier" + maybe)
     node, why = _in_tier(tier, key)
     return Foresight(node, why + maybe)

@@ -31,7 +31,7 @@ from lolly_tx.domain.roster import Roster, UnknownNode
 from lolly_tx.domain.slow_start import SlowStart
 from lolly_tx.domain.snapshot import describe, explain
 from lolly_tx.domain.target import Target
-from lolly_tx.domain.tier import BACKUP, Tier
+from lolly_tx.domain.tier import BACKUP, Tier, by_load, by_load_of_key
 
 if TYPE_CHECKING:  # pragma: no cover
     from random import Random
@@ -176,7 +176,7 @@ class Pool(Roster):
                 node = self._choose(self._last_resort, self._enabled(), key, tried)
                 self.panics += node is not None
         if node is None:
-            for tier in self._tiers_by_load():
+            for tier in by_load(self._order, key, self._random):
                 node = self._choose(tier.balancer, tier.nodes, key, tried, tier)
                 if node is not None:
                     break
@@ -204,18 +204,6 @@ class Pool(Roster):
         if not node.well or node.ejection == "ejected" or node.full:
             return None
         return node
-
-    def _tiers_by_load(self) -> list[Tier]:
-        """All tiers, the one that takes this exchange first."""
-        order = self._order
-        if not order or order[0].load in (0, 100):
-            return order
-        draw = self._random.random() * 100
-        for tier in order:
-            draw -= tier.load
-            if draw < 0:
-                break
-        return [tier, *(t for t in order if t is not tier)]
 
     def _choose(
         self,
@@ -373,7 +361,8 @@ class Pool(Roster):
         """Every node with the reason why an exchange of that key would or would not go there; takes no turn away."""
         self._settle(now)
         node = self._bound_node(bond, ()) if bond and self._bound else None
-        return explain(self._order, self.nodes.values(), key, node)
+        order = by_load_of_key(self._order, key)
+        return explain(order, self.nodes.values(), key, node)
 
     def foresee(
         self, now: float, key: bytes | None = None, bond: bytes | None = None
@@ -381,4 +370,5 @@ class Pool(Roster):
         """Whom an exchange of that key would get now; takes no turn away."""
         self._settle(now)
         node = self._bound_node(bond, ()) if bond and self._bound else None
-        return foresee(self._order, key, node, self.panic_odds)
+        order = by_load_of_key(self._order, key)
+        return foresee(order, key, node, self.panic_odds)

@@ -2,6 +2,9 @@
 
 May import: domain values. Used by: domain.roster, domain.pool. Each tier has its own balancer where the pool
 can make more than one, because balancers remember their candidates; backups are the last tier.
+
+Where tiers share the traffic, chance decides who takes an exchange, or its key if it has one: a key stays with
+its tier, and a change of the shares moves only as many keys as change sides.
 """
 
 from __future__ import annotations
@@ -9,9 +12,12 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Sequence
 from typing import TYPE_CHECKING
 
+from lolly_tx.domain.balancers.hashing import hash64
 from lolly_tx.domain.interfaces import IBalancer
 
 if TYPE_CHECKING:  # pragma: no cover
+    from random import Random
+
     from lolly_tx.domain.node import Node
 
 BACKUP = 1 << 30
@@ -63,3 +69,29 @@ class Tier:
     def __repr__(self) -> str:
         name = "backups" if self.rank == BACKUP else f"priority {self.rank}"
         return f"<Tier {name}: {len(self.nodes)} of {self.enabled}, {self.load} %>"
+
+
+def by_load(order: Sequence[Tier], key: bytes | None, random: Random) -> Sequence[Tier]:
+    """The tiers of `order`, the one that takes the exchange of `key` first."""
+    if not order or order[0].load in (0, 100):
+        return order
+    if key is not None:
+        return by_load_of_key(order, key)
+    return _first_at(order, random.random() * 100)
+
+
+def by_load_of_key(order: Sequence[Tier], key: bytes | None) -> Sequence[Tier]:
+    """The same without chance: as they are when there is no key."""
+    if key is None or not order or order[0].load in (0, 100):
+        return order
+    # Not the number the balancers go by: a tier would see a part of its range only.
+    return _first_at(order, hash64(b"tier:" + key) * (100 * 2.0**-64))
+
+
+def _first_at(order: Sequence[Tier], point: float) -> Sequence[Tier]:
+    """`point`: 0..100, on the line of the loads."""
+    for tier in order:
+        point -= tier.load
+        if point < 0:
+            break
+    return [tier, *(t for t in order if t is not tier)]

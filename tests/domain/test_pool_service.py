@@ -10,6 +10,7 @@ from typing import Any
 from twisted.trial.unittest import SynchronousTestCase
 
 from lolly_tx.domain.balancers import Balancers
+from lolly_tx.domain.balancers.consistent_hash import ConsistentHash
 from lolly_tx.domain.balancers.round_robin import RoundRobin
 from lolly_tx.domain.concurrency import AdaptiveLimit
 from lolly_tx.domain.ejection import EjectionLimits
@@ -54,6 +55,60 @@ class TierTests(SynchronousTestCase):
         self.assertApproximates(counts["b0"], counts["b3"], 1)
         self.assertEqual(counts["z"], 0)
         self.assertEqual(len(pool.available(0.0)), 6)
+
+    def test_key_stays_with_its_tier(self) -> None:
+        """Where tiers share the load a key always gets the same target, as foreseen, and all keys together the shares."""
+        pool = pool_of(
+            *(target(f"a{i}") for i in range(4)),
+            *(target(f"b{i}", priority=1) for i in range(4)),
+            balancer=ConsistentHash(),
+            another_balancer=ConsistentHash,
+        )
+        for name in ("a0", "a1"):
+            pool.observe(name, BAD, 0.0)
+        counts: Counter[str] = Counter()
+        for i in range(2000):
+            key = b"key %d" % i
+            node = succeed(pool, 0.0, key=key).node
+            counts[node.id] += 1
+            self.assertIs(succeed(pool, 0.0, key=key).node, node)
+            self.assertIs(pool.foresee(0.0, key).node, node)
+            rows = pool.explain(0.0, key)
+            self.assertEqual([r["id"] for r in rows if r["preference"] == 1], [node.id])
+        best = counts["a2"] + counts["a3"]
+        self.assertApproximates(best, 1400, 90)
+        # The choice of the tier says nothing about the choice within it.
+        self.assertApproximates(counts["a2"], 700, 90)
+        for name in ("b0", "b1", "b2", "b3"):
+            self.assertApproximates(counts[name], 150, 50)
+
+    def test_a_change_of_shares_moves_few_keys(self) -> None:
+        """When the best tier gets worse only the keys it cannot take any longer move."""
+        pool = self.tiers()
+        keys = [b"key %d" % i for i in range(1000)]
+
+        def in_best() -> set[bytes]:
+            return {k for k in keys if succeed(pool, 0.0, key=k).node.id[0] == "a"}
+
+        before = in_best()
+        pool.observe("a0", BAD, 0.0)
+        pool.observe("a1", BAD, 0.0)
+        half = in_best()
+        pool.observe("a2", BAD, 0.0)
+        quarter = in_best()
+        self.assertEqual(len(before), 1000)
+        self.assertApproximates(len(half), 700, 50)
+        self.assertApproximates(len(quarter), 350, 50)
+        self.assertLess(quarter, half)
+
+    def test_no_key_no_forecast(self) -> None:
+        """Without a key chance decides between tiers, and the forecast says so."""
+        pool = self.tiers()
+        pool.observe("a0", BAD, 0.0)
+        pool.observe("a1", BAD, 0.0)
+        said = pool.foresee(0.0)
+        self.assertIsNone(said.node)
+        self.assertIn("chance", said.why)
 
     def test_all_gone(self) -> None:
         """When the best tier is gone the next takes all, and after that the backups."""
