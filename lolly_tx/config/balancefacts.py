@@ -132,8 +132,8 @@ def _growth(pool: PoolSettings) -> str:
     if passive.ejection_max > passive.fail_timeout:
         longest = duration_text(passive.ejection_max)
         out = f"; up to {longest} for one that fails its trials while others serve"
-    if passive.keep_last and len(pool.targets) > 1:
-        out += "; never the last one that takes connections"
+    if passive.keep_last:
+        out += "; the last one only when it cannot be connected to"
     return out
 
 

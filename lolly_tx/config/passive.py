@@ -138,8 +138,8 @@ class Passive:
         default=True,
         metadata=about(
             FLAG,
-            "The last available target is only ejected when it cannot be connected to."
-            " Not for a pool of one, which refuses at once instead of waiting.",
+            "The last available target is ejected only when it cannot be connected to,"
+            " never for what it answers or how long that takes.",
         ),
     )
     shadow: bool = attrs.field(

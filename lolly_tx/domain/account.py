@@ -64,7 +64,6 @@ def facts(node: Node, thresholds: Thresholds, now: float) -> list[dict[str, Any]
         checks = (
             f"{missing} more {kind} check{'s' if missing > 1 else ''} would flip it"
         )
-    traffic = str(node.accrual) if node.accrual is not None else "not watched"
     room = "no limit" if node.room == UNLIMITED else f"room for {node.room}"
     return [
         _fact(node, "enabled", node.enabled, node.enabled == "up", "", now),
@@ -74,7 +73,7 @@ def facts(node: Node, thresholds: Thresholds, now: float) -> list[dict[str, Any]
             "ejection",
             node.ejection,
             node.ejection != "ejected",
-            f"{traffic}, {node.streak} in a row" if node.streak else traffic,
+            _traffic(node, now),
             now,
         ),
         {
@@ -101,6 +100,16 @@ def _fact(
         "since_seconds": None if last is None else round(max(0.0, now - last.at), 3),
         "cause": "" if last is None else last.cause,
     }
+
+
+def _traffic(node: Node, now: float) -> str:
+    text = str(node.accrual) if node.accrual is not None else "not watched"
+    if node.streak:
+        text += f", {node.streak} in a row"
+    if node.spared is not None:
+        ago = max(0.0, now - node.spared.at)
+        text += f"; {ago:.1f} s ago not ejected: {node.spared.cause}"
+    return text
 
 
 def ways_back(

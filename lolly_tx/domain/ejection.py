@@ -13,6 +13,8 @@ from typing import TYPE_CHECKING
 
 import attrs
 
+from lolly_tx.domain.evidence import Sighting
+
 if TYPE_CHECKING:  # pragma: no cover
     from lolly_tx.domain.node import Ejection, EjectionKind, Node
 
@@ -33,8 +35,8 @@ class EjectionLimits:
     while another node serves: an outage is not to last longer because of it.
     `decay`: seconds of good service that take one step of the growth back; 0: the ejection's own base length.
     `max_share`: the largest part of the pool that may be ejected at once, 0..1; one node always may.
-    `keep_last`: never eject the last available node, except when it cannot be connected to. `shadow`: only
-    report what would have been ejected.
+    `keep_last`: the last available node is only ejected when it cannot be reached. `shadow`: only report what
+    would have been ejected.
     """
 
     max_seconds: float = attrs.field(default=0.0, validator=attrs.validators.ge(0))
@@ -42,7 +44,7 @@ class EjectionLimits:
     max_share: float = attrs.field(
         default=1.0, validator=[attrs.validators.ge(0), attrs.validators.le(1)]
     )
-    keep_last: bool = False
+    keep_last: bool = True
     shadow: bool = False
 
 
@@ -102,14 +104,14 @@ class Ejections:
         """
         limits = self.limits
         if limits.keep_last and not others and kind != "connect":
-            self.refused += 1
-            node.trial_lease = None
+            self._spare(node, "the last available target stays", cause, now)
             return False
         if node.ejection == "up":
             share = limits.max_share
             if kind == "outlier":
                 share = min(share, OUTLIER_SHARE)
             if not self._has_share(members, share):
+                self._spare(node, "enough targets are ejected", cause, now)
                 return False
             if limits.shadow:
                 self.report(node, cause, now)
@@ -141,7 +143,10 @@ class Ejections:
         send all traffic to one node.
         """
         share = min(self.limits.max_share, SOFT_SHARE)
-        if node.ejection != "up" or not others or not self._has_share(members, share):
+        if node.ejection != "up":
+            return False
+        if not others or not self._has_share(members, share):
+            self.refused += 1
             return False
         node.kind = "soft"
         node.ejected_until = now + seconds
@@ -153,11 +158,12 @@ class Ejections:
         self.shadowed += 1
         self._recorder.record(node, "shadow", "up", "ejected", cause, now)
 
-    def _has_share(self, members: int, share: float) -> bool:
-        if self.count < max(1, int(share * members)):
-            return True
+    def _spare(self, node: Node, why: str, cause: str, now: float) -> None:
         self.refused += 1
-        return False
+        node.spared = Sighting(now, False, f"{why}; {cause}")
+
+    def _has_share(self, members: int, share: float) -> bool:
+        return self.count < max(1, int(share * members))
 
     def expire(self, node: Node) -> None:
         """The ejection's time is over: one trial, or straight back after a soft one."""

@@ -16,6 +16,7 @@ class ProxyError(Exception):
     `token`: the error token of RFC 9209 section 2.3, for the Proxy-Status field.
     `nothing_sent`: no byte of the request reached the upstream, so any method may be tried elsewhere.
     `blames`: the failure counts against the node's passive record.
+    `unreachable`: there was no connection, as with a target that is gone; the only thing that ejects a last one.
     `kind`: the word used in `retry.on` settings: "connect", "timeout", "reset", or "" (never retried).
     """
 
@@ -23,6 +24,7 @@ class ProxyError(Exception):
     token: ClassVar[str] = "proxy_internal_error"
     kind: ClassVar[str] = ""
     blames: ClassVar[bool] = False
+    unreachable: ClassVar[bool] = False
 
     def __init__(self, detail: str = "", *, nothing_sent: bool = False) -> None:
         super().__init__(detail)
@@ -42,6 +44,7 @@ class ConnectFailed(UpstreamError):
 
     token = "connection_refused"
     kind = "connect"
+    unreachable = True
 
     def __init__(self, detail: str = "", *, nothing_sent: bool = True) -> None:
         super().__init__(detail, nothing_sent=nothing_sent)
@@ -51,12 +54,14 @@ class NameNotResolved(ConnectFailed):
     """The target's host name has no address."""
 
     token = "dns_error"
+    unreachable = False
 
 
 class TLSFailed(ConnectFailed):
     """The TLS handshake with the backend failed, or its certificate is not the one asked for."""
 
     token = "tls_protocol_error"
+    unreachable = False
 
 
 class ConnectTimedOut(ConnectFailed):
@@ -130,6 +135,7 @@ class TargetDown(ConnectFailed):
 
     token = "destination_unavailable"
     blames = False
+    unreachable = False
 
 
 class DownstreamError(ProxyError):

@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Literal
 
 from lolly_tx.domain.agent import SILENT, AgentState
 from lolly_tx.domain.events import Event
-from lolly_tx.domain.evidence import Evidence
+from lolly_tx.domain.evidence import Evidence, Sighting
 from lolly_tx.domain.health import Health
 from lolly_tx.domain.target import Target
 
@@ -92,9 +92,10 @@ class Node:
 
     `in_flight`: leases not yet released. `room`: how many it may have at once. `weight`: the effective share
     (slow start lowers it). `ejected_until`: when the last ejection ends or ended (seconds, monotonic).
-    `streak`: ejections in a row, for growth. `penalty`: the length proposed for the last one. `soft`: it asked
-    for it. `trials`: good ones since then. `agent`: what it says of itself. `lame`: its check asked for no new
-    clients. `listening`: someone wants to hear of successes. `attentive`: someone wants to hear of releases.
+    `streak`: ejections in a row, for growth. `penalty`: the length proposed for the last one. `kind`: why.
+    `trials`: good ones since then. `spared`: the last ejection that was refused, and why. `unreached`: failed connects
+    in a row. `agent`: what it says of itself. `lame`: its check asked for no new clients.
+    `listening`: someone wants to hear of successes. `attentive`: someone wants to hear of releases.
     """
 
     __slots__ = (
@@ -112,6 +113,8 @@ class Node:
         "penalty",
         "kind",
         "streak",
+        "spared",
+        "unreached",
         "trial_lease",
         "trials",
         "in_flight",
@@ -149,6 +152,8 @@ class Node:
         self.kind: EjectionKind = "passive"
         self.trials = 0
         self.streak = 0
+        self.spared: Sighting | None = None
+        self.unreached = 0
         self.trial_lease: Lease | None = None
         self.in_flight = 0
         self.room = UNLIMITED

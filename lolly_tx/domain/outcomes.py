@@ -34,6 +34,11 @@ class Outcome:
         return self.status >= 500 and self.status not in _HARMLESS_5XX
 
     @property
+    def unreachable(self) -> bool:
+        """There was no connection."""
+        return self.error is not None and self.error.unreachable
+
+    @property
     def what(self) -> str:
         """A few words for a person."""
         if self.error is not None:

@@ -14,7 +14,7 @@ from collections.abc import Callable, Collection, Iterable
 
 from lolly_tx.domain.agent import AgentReport, follow
 from lolly_tx.domain.ejection import EjectionLimits, Ejections, Recorder
-from lolly_tx.domain.errors import ConnectFailed, ProxyError
+from lolly_tx.domain.errors import ProxyError
 from lolly_tx.domain.events import Event
 from lolly_tx.domain.evidence import Sighting
 from lolly_tx.domain.health import Health, Initial, Observation, Thresholds, observe
@@ -36,6 +36,9 @@ DEPARTED = 64
 LONGEST_SOFT_EJECTION = 300.0
 """Seconds; a Retry-After of a day would take a target out long after its reason is gone."""
 
+
+UNREACHED = 3
+"""Failed connects in a row that eject even the last target, under policies without `max_fails`."""
 
 OUTLIER_TRIALS = 10
 """Good trials in a row that bring an outlier back. One says nothing about a node that fails
@@ -114,6 +117,7 @@ class Roster(Recorder):
         node = lease.node
         if self.nodes.get(node.id) is not node:
             return
+        node.unreached = node.unreached + 1 if outcome.unreachable else 0
         finished = node.tier.finished
         if finished is not None:
             finished(node, outcome.seconds, not outcome.server_error, now)
@@ -142,7 +146,8 @@ class Roster(Recorder):
         asked = node.accrual.failed(now) if node.accrual is not None else None
         seconds = node.penalty if bad or not asked else asked
         cause = f"trial: failed: {outcome.what}"
-        self._eject(node, seconds, cause, now, _kind_of(outcome))
+        if not self._eject(node, seconds, cause, now, _kind_of(outcome)):
+            self.ejections.lift(node, f"{cause}, but the last target stays", now)
 
     def _count(
         self, lease: Lease, accrual: IAccrual, outcome: Outcome, now: float
@@ -158,7 +163,8 @@ class Roster(Recorder):
                 asked = accrual.failed(now)
             if asked:
                 cause = f"passive: {accrual}, last: {outcome.what}"
-                if not self._eject(lease.node, asked, cause, now, _kind_of(outcome)):
+                kind = self._kind_of(lease.node, accrual, outcome)
+                if not self._eject(lease.node, asked, cause, now, kind):
                     # It stays, so its record begins anew: else one more would do.
                     accrual.reset()
         if node_is_up or not outcome.ok or lease.node.ejection != "ejected":
@@ -177,6 +183,13 @@ class Roster(Recorder):
             node.tier.released(node)
         if self.on_room is not None:
             self.on_room(now)
+
+    def _kind_of(self, node: Node, accrual: IAccrual, outcome: Outcome) -> EjectionKind:
+        """As what a failure ejects; the last node needs as many failed connects in a row as it takes failures."""
+        enough = getattr(accrual, "max_fails", 0) or UNREACHED
+        if node.unreached < enough and not self._others(node):
+            return "passive"
+        return _kind_of(outcome)
 
     # -- ejections
 
@@ -422,6 +435,8 @@ class Roster(Recorder):
     def _advance(self, now: float) -> float:
         """Carry out the timed changes up to `now`; when the next one is due."""
         self.sweep(now)
+        if self.ejections.limits.keep_last:
+            self._keep_somebody(now)
         due = self.outliers.next_sweep if self.outliers is not None else NEVER
         for node in self.nodes.values():
             if node.ejection == "ejected":
@@ -433,6 +448,15 @@ class Roster(Recorder):
             if step is not None:
                 due = min(due, step)
         return due
+
+    def _keep_somebody(self, now: float) -> None:
+        """With nobody else left, those serve again that were ejected for anything but failed connects."""
+        if any(n.available and n.ejection == "up" for n in self.nodes.values()):
+            return
+        for node in self.nodes.values():
+            if node.ejection != "up" and node.kind != "connect":
+                if node.willing and node.well:
+                    self.ejections.lift(node, "no other target is available", now)
 
     def _ramp(self, node: Node, now: float) -> float | None:
         """Slow start of one node; when it takes its next step, if it is on its way."""
@@ -483,4 +507,4 @@ class Roster(Recorder):
 
 def _kind_of(outcome: Outcome) -> EjectionKind:
     """As what a failure ejects."""
-    return "connect" if isinstance(outcome.error, ConnectFailed) else "passive"
+    return "connect" if outcome.unreachable else "passive"

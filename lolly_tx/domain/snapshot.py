@@ -43,6 +43,7 @@ def describe(node: Node, thresholds: Thresholds, now: float) -> dict[str, Any]:
             "kind": node.kind if node.ejection != "up" else "",
             "trial_in_flight": node.trial,
             "in_a_row": node.streak,
+            "refused": None if node.spared is None else node.spared.cause,
             "evidence": str(node.accrual) if node.accrual is not None else "",
         },
         "in_flight": node.in_flight,

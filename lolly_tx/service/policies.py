@@ -143,17 +143,13 @@ def statuses_of(ranges: tuple[str, ...]) -> frozenset[int]:
 
 
 def ejections_of(settings: PoolSettings) -> EjectionLimits:
-    """How far ejections may go.
-
-    A pool of one target has nobody to fail over to, so that keeping its last one would only
-    make its clients wait for what will not answer.
-    """
+    """How far ejections may go."""
     passive = settings.passive
     return EjectionLimits(
         max_seconds=passive.ejection_max,
         decay=passive.ejection_decay,
         max_share=passive.ejection_share,
-        keep_last=passive.keep_last and len(settings.targets) > 1,
+        keep_last=passive.keep_last,
         shadow=passive.shadow,
     )
 

@@ -98,7 +98,7 @@ class LineTests(SynchronousTestCase):
         self.assertNotIn("passive record", "\n".join(lines(WHOLE + off)))
         flat = "passive = { ejection_max = 0, keep_last = false }\n"
         self.says(flat, "for 1m, then one trial")
-        self.assertNotIn("never the last", "\n".join(lines(WHOLE + flat)))
+        self.assertNotIn("the last one", "\n".join(lines(WHOLE + flat)))
 
     def test_doubts(self) -> None:
         """What contradicts itself or can never happen is pointed out."""

@@ -62,7 +62,7 @@ class LinesTests(SynchronousTestCase):
                 "pool app: probe load: 0.1/s per target, 0.2/s in all, at most 2 at once",
                 "pool app: passive record: down after 3 failed in a row (each takes at"
                 " most 35s without a byte), for 1m, then one trial; up to 5m for one that"
-                " fails its trials while others serve; never the last one that takes connections",
+                " fails its trials while others serve; the last one only when it cannot be connected to",
                 "pool app: retries: at most 2 attempts per request; over ten seconds at most"
                 " 1.2 attempts per request and 3/s besides; the first byte of an answer, or"
                 " an error, within 1m10s",

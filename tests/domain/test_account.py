@@ -9,7 +9,7 @@ from lolly_tx.domain.accrual import ConsecutiveFailures
 from lolly_tx.domain.agent import AgentReport
 from lolly_tx.domain.balancers import Balancers
 from lolly_tx.domain.balancers.round_robin import RoundRobin
-from lolly_tx.domain.errors import ConnectFailed
+from lolly_tx.domain.errors import ConnectFailed, ResponseTimedOut
 from lolly_tx.domain.health import Observation, Thresholds
 from lolly_tx.domain.target import Target
 from lolly_tx.testing import BAD_CHECK, GOOD_CHECK, fake_pool, fake_target
@@ -60,6 +60,22 @@ class AccountTests(SynchronousTestCase):
             " check (the next in 2.3 s)",
         )
         self.assertEqual(self.summary(pool, 71.0), "waits for one trial request")
+
+    def test_spared(self):
+        """Of an ejection that was refused it says when, why, and what for; the record has begun anew."""
+        pool = make_pool("a")
+        for at in (1.0, 2.0, 3.0):
+            lease = pool.acquire(at)
+            lease.failed(at, ResponseTimedOut("nothing in 30 s"))
+            lease.release(at)
+        said = told(pool, 8.0)
+        self.assertEqual(said["summary"], "takes new exchanges")
+        self.assertEqual(
+            said["facts"][2]["detail"],
+            "0 of 3 failures in a row; 5.0 s ago not ejected: the last available target"
+            " stays; passive: 3 of 3 failures in a row, last: nothing in 30 s",
+        )
+        self.assertIn("the last available", said["state"]["ejection"]["refused"])
 
     def test_trial(self):
         """While the trial runs, its verdict is what counts."""

@@ -12,6 +12,7 @@ from lolly_tx.domain.accruals import (
     NginxFailures,
     SlowAnswers,
 )
+from lolly_tx.domain.ejection import EjectionLimits
 from lolly_tx.domain.errors import ConnectFailed
 from lolly_tx.domain.interfaces import IAccrual, IOutcomeAccrual
 from lolly_tx.domain.outcomes import Outcome
@@ -54,9 +55,10 @@ class GatewayErrorsTests(AccrualContract, SynchronousTestCase):
 
     def test_in_a_pool(self) -> None:
         """Answers of a pool's targets reach the policy with their status."""
-        pool = pool_of("a", accrual=lambda: GatewayErrors(limit=2))
+        pool = pool_of("a", "b", accrual=lambda: GatewayErrors(limit=2))
+        b = pool.nodes["b"]
         for _ in range(2):
-            lease = pool.acquire(0.0)
+            lease = pool.acquire(0.0, tried=[b])
             lease.succeeded(0.5, 503)
             lease.release(0.5)
         self.assertEqual(pool.nodes["a"].ejection, "ejected")
@@ -103,9 +105,9 @@ class SlowAnswersTests(AccrualContract, SynchronousTestCase):
 
     def test_in_a_pool(self) -> None:
         """Latency is what the lease says it was."""
-        pool = pool_of("a", accrual=lambda: SlowAnswers(over=1.0, at_least=2))
+        pool = pool_of("a", "b", accrual=lambda: SlowAnswers(over=1.0, at_least=2))
         for _ in range(2):
-            lease = pool.acquire(0.0)
+            lease = pool.acquire(0.0, tried=[pool.nodes["b"]])
             lease.succeeded(99.0, 200, 3.0)
             lease.release(99.0)
         self.assertEqual(pool.nodes["a"].ejection, "ejected")
@@ -117,7 +119,11 @@ class NginxFailuresTests(AccrualContract, SynchronousTestCase):
 
     def test_golden(self) -> None:
         """Max_fails 3, fail_timeout 8, an error each 5 s and successes between: out after t=10, trial at t=19."""
-        pool = pool_of("a", accrual=lambda: NginxFailures(3, 8.0))
+        pool = pool_of(
+            "a",
+            accrual=lambda: NginxFailures(3, 8.0),
+            ejections=EjectionLimits(keep_last=False),
+        )
         node = pool.nodes["a"]
         for t in range(11):
             lease = pool.acquire(float(t))

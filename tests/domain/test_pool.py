@@ -7,16 +7,21 @@ import json
 from twisted.trial.unittest import SynchronousTestCase
 
 from lolly_tx.domain.accrual import ConsecutiveFailures
+from lolly_tx.domain.accruals import GatewayErrors
 from lolly_tx.domain.ejection import EjectionLimits, decayed, grown
 from lolly_tx.domain.errors import (
     AllDown,
     AllFull,
     AllTried,
+    BadResponse,
     ConnectFailed,
     ConnectionReset,
     ConnectTimedOut,
     DownstreamGone,
+    NameNotResolved,
     ResponseTimedOut,
+    TLSFailed,
+    WriteTimedOut,
 )
 from lolly_tx.domain.node import HISTORY, Node
 from lolly_tx.domain.pool import Pool, UnknownNode
@@ -192,12 +197,12 @@ class LeaseTests(SynchronousTestCase):
 
     def test_failure_statuses(self) -> None:
         """Statuses named as failures count against the target as errors do."""
-        pool = pool_of("a", failure_statuses=[500])
+        pool = pool_of("a", "b", failure_statuses=[500])
         for _ in range(3):
-            lease = pool.acquire(0.0)
+            lease = pool.acquire(0.0, tried=[pool.nodes["b"]])
             lease.succeeded(0.0, 500)
             lease.release(0.0)
-        self.assertRaises(AllDown, pool.acquire, 0.0)
+        self.assertEqual(ids(pool, 0.0), ["b"])
         self.assertIn("status 500", pool.nodes["a"].history[-1].cause)
 
     def test_statuses_without_accrual(self) -> None:
@@ -500,17 +505,101 @@ class EjectionLimitsTests(SynchronousTestCase):
         self.assertEqual(b.ejection, "ejected")
 
     def test_keep_last(self) -> None:
-        """With keep_last the last available target is never ejected, nor its predecessor's trial the end of both."""
-        pool = pool_of("a", "b", ejections=EjectionLimits(keep_last=True))
-        a, b = pool.nodes.values()
-        silent = ResponseTimedOut("no byte in 30 s")
-        fail(pool, 0.0, 3, error=silent, tried=[b])
-        fail(pool, 0.0, 9, error=silent)
-        self.assertEqual(ids(pool, 0.0), ["b"])
-        pool.observe("b", BAD, 60.0)
-        fail(pool, 60.0, 5, error=silent)
-        self.assertEqual((ids(pool, 60.0), a.ejection), (["a"], "trial"))
-        self.assertEqual(pool.acquire(60.0).node, a)
+        """Slow and bad answers never eject the last available target, a pool of one included; each is counted."""
+        for error in (ResponseTimedOut, WriteTimedOut, ConnectionReset, BadResponse):
+            for names in ("a", "ab"):
+                pool = pool_of(*names)
+                if "b" in names:
+                    fail(pool, 0.0, 3, tried=[pool.nodes["a"]])
+                fail(pool, 0.0, 9, error())
+                self.assertEqual(ids(pool, 0.0), ["a"])
+                self.assertEqual(pool.ejections.refused, 3)
+
+    def test_statuses_keep_last(self) -> None:
+        """Nor do statuses that count as failures, nor names and certificates."""
+        pool = pool_of("a", failure_statuses=[500])
+        for _ in range(9):
+            lease = pool.acquire(0.0)
+            lease.succeeded(0.0, 500)
+            lease.release(0.0)
+        fail(pool, 0.0, 9, NameNotResolved())
+        fail(pool, 0.0, 9, TLSFailed())
+        self.assertEqual(ids(pool, 0.0), ["a"])
+
+    def test_connects_eject_the_last(self) -> None:
+        """Refused connects and those that take too long eject the last one, and its failed trial again."""
+        for error in (ConnectFailed, ConnectTimedOut):
+            pool = pool_of("a")
+            fail(pool, 0.0, 3, error())
+            self.assertEqual(pool.nodes["a"].kind, "connect")
+            self.assertRaises(AllDown, pool.acquire, 59.0)
+            fail(pool, 60.0, 1, error())
+            self.assertRaises(AllDown, pool.acquire, 119.0)
+
+    def test_connects_in_a_row_eject_the_last(self) -> None:
+        """One failed connect after slow answers is not enough, under any policy; three in a row are."""
+        for accrual, needed in (
+            (ConsecutiveFailures, 4),  # the record begins anew after the refusal
+            (lambda: GatewayErrors(limit=1), 3),
+        ):
+            pool = pool_of("a", accrual=accrual)
+            fail(pool, 0.0, 2, ResponseTimedOut())
+            fail(pool, 0.0, needed - 1)
+            self.assertEqual(ids(pool, 0.0), ["a"])
+            fail(pool, 0.0, 1)
+            self.assertEqual(ids(pool, 0.0), [])
+
+    def test_record_after_a_refusal(self) -> None:
+        """A refused ejection begins the record anew: with another target there, three more failures are needed."""
+        pool = pool_of("a")
+        fail(pool, 0.0, 3, ResponseTimedOut())
+        pool.replace([target("a"), target("b")], 1.0)
+        others = [pool.nodes["b"]]
+        fail(pool, 1.0, 2, ResponseTimedOut(), tried=others)
+        self.assertEqual(ids(pool, 1.0), ["a", "b"])
+        fail(pool, 1.0, 1, ResponseTimedOut(), tried=others)
+        self.assertEqual(ids(pool, 1.0), ["b"])
+
+    def test_trial_of_the_last(self) -> None:
+        """A trial that connects and is slow ends the ejection of the last target: it is there."""
+        pool = pool_of("a")
+        fail(pool, 0.0, 3)
+        fail(pool, 60.0, 1, ResponseTimedOut())
+        self.assertEqual(pool.nodes["a"].ejection, "up")
+        self.assertIn("the last target stays", pool.nodes["a"].history[-1].cause)
+        self.assertEqual([pool.acquire(60.0).node.id for _ in "12"], ["a", "a"])
+
+    def test_trial_of_one_of_several(self) -> None:
+        """The same trial leaves a target ejected while another one serves."""
+        pool = pool_of("a", "b")
+        others = [pool.nodes["b"]]
+        fail(pool, 0.0, 3, tried=others)
+        fail(pool, 60.0, 1, ResponseTimedOut(), tried=others)
+        self.assertEqual(pool.nodes["a"].ejection, "ejected")
+        self.assertEqual(pool.nodes["a"].kind, "passive")
+
+    def test_ejected_serve_when_nobody_else_is_left(self) -> None:
+        """When the others go down, those ejected for their answers serve again, those without connection do not."""
+        for state in ("ejected", "trial"):
+            pool = pool_of("slow", "gone", "well")
+            slow, gone, well = pool.nodes.values()
+            fail(pool, 0.0, 3, ResponseTimedOut(), tried=[gone, well])
+            fail(pool, 0.0, 3, tried=[slow, well])
+            now = 1.0 if state == "ejected" else 60.0
+            pool.available(now)
+            self.assertEqual(slow.ejection, state)
+            pool.observe("well", BAD, now)
+            self.assertEqual(slow.ejection, state)
+            pool.available(now)
+            self.assertEqual(slow.ejection, "up")
+            self.assertEqual(gone.ejection, state)
+            self.assertIn("no other target", slow.history[-1].cause)
+
+    def test_not_keeping_the_last(self) -> None:
+        """Without keep_last slow answers eject the last one as anybody else."""
+        pool = pool_of("a", ejections=EjectionLimits(keep_last=False))
+        fail(pool, 0.0, 3, ResponseTimedOut())
+        self.assertRaises(AllDown, pool.acquire, 1.0)
 
     def test_dead_last_target_is_ejected(self) -> None:
         """Refused and black-holed connects eject the last available target: keeping it would only make clients wait."""

@@ -129,6 +129,9 @@ class PoolMachine(RuleBasedStateMachine):
         assert all(n.full or n in used for n in usable)
         if isinstance(error, AllDown):
             assert not usable
+            if self.limits.keep_last:
+                ready = [n for n in nodes if n.willing and n.well]
+                assert all(n.kind == "connect" for n in ready)
         elif isinstance(error, AllTried):
             assert usable
             assert all(n in used for n in usable)

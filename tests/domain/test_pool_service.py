@@ -57,7 +57,7 @@ class TierTests(SynchronousTestCase):
         self.assertEqual(len(pool.available(0.0)), 6)
 
     def test_key_stays_with_its_tier(self) -> None:
-        """Where tiers share the load a key always gets the same target, as foreseen, and all keys together the shares."""
+        """Where tiers share the load a key always gets the same target, as foreseen, and all keys the shares."""
         pool = pool_of(
             *(target(f"a{i}") for i in range(4)),
             *(target(f"b{i}", priority=1) for i in range(4)),

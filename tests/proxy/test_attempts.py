@@ -356,10 +356,31 @@ class EjectionTests(WorldTestCase):
         self.assertEqual(got, OK)
 
     def test_last_of_several(self) -> None:
-        """Of several targets that refuse even the last is left alone: clients are told at once, without a connect."""
+        """When none of several can be connected to, clients are refused at once, the last one's too."""
         world = configured(self, targets="abc")
         self.assertIn(b"HTTP/1.1 503 ", fails(world, 20))
         self.assertEqual(world.pool.available(world.clock.seconds()), ())
+
+    def test_slow_pages_keep_the_last(self) -> None:
+        """Pages that take longer than timeout.read are a 504 each, and the others of an only target go on."""
+        for targets in ("a", "ab"):
+            world = configured(self, targets=targets)
+            if targets == "ab":
+                world.pool.set_enabled("b", "drain", "for the test", 0.0)
+            for _ in range(9):
+                client = world.client()
+                client.send(GET)
+                backend_of(world, client)
+                world.pass_time(30.6)
+                self.assertIn(b"HTTP/1.1 504 ", client.take())
+            self.assertEqual(ask(world), ("a", OK))
+
+    def test_junk_keeps_the_last(self) -> None:
+        """Answers that are no HTTP are a 502 each, and what the only target says next is passed on."""
+        world = configured(self, targets="a")
+        for _ in range(9):
+            self.assertIn(b"HTTP/1.1 502 ", ask(world, reply=b"220 mail\r\n")[1])
+        self.assertEqual(ask(world), ("a", OK))
 
     def test_keep_last_off(self) -> None:
         """With keep_last = false all may be out, and clients are refused at once."""

@@ -88,10 +88,10 @@ class PolicyTests(SynchronousTestCase):
         self.assertIsNone(accrual_of(off))
 
     def test_ejections(self) -> None:
-        """Growth and the last target's protection by default; not for a pool of one."""
+        """Growth and the last target's protection by default, for a pool of one too."""
         limits = ejections_of(settings_of(""))
         self.assertEqual(limits, EjectionLimits(max_seconds=300.0, keep_last=True))
-        self.assertFalse(ejections_of(settings_of("", "a")).keep_last)
+        self.assertTrue(ejections_of(settings_of("", "a")).keep_last)
         text = (
             '[pool.app.passive]\nejection_max = "2m"\nejection_decay = "7s"\n'
             "ejection_share = 0.4\nkeep_last = false\nshadow = true\n"
