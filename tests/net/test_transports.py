@@ -7,6 +7,7 @@ import os
 import shutil
 import socket
 import tempfile
+import time
 from types import SimpleNamespace
 from typing import Any
 
@@ -15,6 +16,7 @@ from twisted.internet.endpoints import clientFromString, serverFromString
 from twisted.internet.interfaces import IReactorFDSet, IReactorTCP
 from twisted.internet.ssl import CertificateOptions
 from twisted.internet.testing import MemoryReactorClock
+from twisted.protocols.policies import ProtocolWrapper, WrappingFactory
 from twisted.protocols.tls import TLSMemoryBIOFactory
 from twisted.trial.unittest import SynchronousTestCase
 
@@ -27,8 +29,10 @@ from lolly_tx.net.sockets.transports import (
     eager,
     is_secure,
     pending_bytes,
+    untaken_bytes,
 )
 from tests.net.fakes import (
+    PATIENCE_SECONDS,
     HalfCloseRecorder,
     MemoryTransport,
     Recorder,
@@ -247,6 +251,51 @@ class PlainServerTests(StockRulesMixin, SteppingTestCase):
         self.assertEqual(transport.pending_bytes(), queued + 1)
         self.assertEqual(self.drain(peer, len(MUCH) + 1), MUCH + b"z")
         self.assertEqual(transport.pending_bytes(), 0)
+
+    def test_untaken_bytes(self) -> None:
+        """What leaves the kernel's queue shows, also while nothing leaves our own."""
+        transport, _, peer = self.connected()
+        self.assertEqual(untaken_bytes(transport), 0)
+        transport.write(MUCH)
+        queued, untaken = transport.pending_bytes(), untaken_bytes(transport)
+        self.assertGreater(untaken, queued)
+        peer.setblocking(False)
+
+        def take() -> bool:
+            try:
+                peer.recv(1 << 14)
+            except BlockingIOError:
+                pass
+            return untaken_bytes(transport) < untaken
+
+        deadline = time.monotonic() + PATIENCE_SECONDS
+        while (
+            not take()
+        ):  # the reactor does not run: nothing refills the kernel's queue
+            self.assertLess(time.monotonic(), deadline)
+        self.assertEqual(transport.pending_bytes(), queued)
+
+    def test_untaken_bytes_of_a_unix_socket(self) -> None:
+        """The kernel tells of UNIX sockets as well."""
+        ours, theirs = socket.socketpair()
+        self.addCleanup(theirs.close)
+        ours.setblocking(False)
+        port = SimpleNamespace(_realPortNumber=0)
+        transport = PlainUNIXServer(ours, Recorder(), "", port, 0, self.reactor)
+        transport.write(b"x" * 1000)
+        self.assertEqual(transport.pending_bytes(), 0)
+        self.assertGreater(untaken_bytes(transport), 0)
+        theirs.recv(1000)
+        self.assertEqual(untaken_bytes(transport), 0)
+        transport.abortConnection()
+        self.rounds()
+
+    def test_untaken_bytes_at_the_end(self) -> None:
+        """Of a connection that is over there is nothing to ask."""
+        transport, proto, _ = self.connected()
+        transport.abortConnection()
+        self.spin_until_lost(proto)
+        self.assertEqual(untaken_bytes(transport), 0)
 
     def test_full_kernel_buffer(self) -> None:
         """A write that the kernel takes nothing of is queued whole."""
@@ -563,6 +612,19 @@ class FallBackTests(SynchronousTestCase):
         """Any transport can be asked for its queue; a strange one has none."""
         self.assertEqual(pending_bytes(MemoryTransport(queued=7)), 7)
         self.assertEqual(pending_bytes(object()), 0)
+
+    def test_untaken_bytes(self) -> None:
+        """Without a word on the kernel's queue it is what waits in our own."""
+        self.assertEqual(untaken_bytes(MemoryTransport(queued=7)), 7)
+        self.assertEqual(untaken_bytes(object()), 0)
+
+    def test_untaken_bytes_below_tls(self) -> None:
+        """Through Twisted's TLS the socket below it is asked."""
+        below = MemoryTransport(queued=7)
+        factory = WrappingFactory(RecordingFactory())
+        wrapped = ProtocolWrapper(factory, Recorder())
+        wrapped.transport = below
+        self.assertEqual(untaken_bytes(wrapped), 7)
 
     def test_is_secure(self) -> None:
         """Any transport can be asked whether it is encrypted."""

@@ -79,7 +79,8 @@ class Line(MemoryTransport):
     """One connection in memory, as the proxy's transport and as the peer sees it.
 
     What the peer sends waits while the proxy does not read. `queued`: bytes that the
-    proxy wrote and the peer has not taken (see `stop_reading`).
+    proxy wrote and the peer has not taken (see `stop_reading`). `in_kernel`: what has left
+    that queue and not yet arrived.
     """
 
     def __init__(self, clock: Clock, client: str = "") -> None:
@@ -89,6 +90,7 @@ class Line(MemoryTransport):
         self.aborted = False
         self.lost = False
         self.stuck = False
+        self.in_kernel = 0
         self.inbox: list[bytes | None] = []
         self.peerAddr = IPv4Address("TCP", client or "192.0.2.1", 4000)
         self.delivering = False
@@ -105,6 +107,10 @@ class Line(MemoryTransport):
             self.queued += len(data)
             if self.queued > 65536 and self.producer is not None:
                 self.producer.pauseProducing()
+
+    def untaken_bytes(self) -> int:
+        """What waits here, and what the test says the kernel has."""
+        return self.queued + self.in_kernel
 
     def loseConnection(self) -> None:
         """Close when all is sent."""

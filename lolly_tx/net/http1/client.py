@@ -34,7 +34,7 @@ from lolly_tx.domain.errors import (
     StaleConnection,
     WriteTimedOut,
 )
-from lolly_tx.net.deadlines import NEVER
+from lolly_tx.net.deadlines import NEVER, PERIOD
 from lolly_tx.net.doors import ResponseSink
 from lolly_tx.net.failures import translate
 from lolly_tx.net.http1.receiving import (
@@ -48,9 +48,16 @@ from lolly_tx.net.http1.receiving import (
     ReceivingClient,
 )
 from lolly_tx.net.sockets.splice import SINK, Relay
-from lolly_tx.net.sockets.transports import pending_bytes
+from lolly_tx.net.sockets.transports import pending_bytes, untaken_bytes
 from lolly_tx.net.tunnel import Tunnel
 from lolly_tx.wire.http1 import RequestHead
+
+LOOK_SECONDS = 2.0
+"""After so long without an answer we look how much of a request's body is not yet taken."""
+UNMEASURED = -2
+"""How much that is will be looked at."""
+AT_ONCE = -1
+"""Nobody looks: what was sent in one piece is in the backend's kernel."""
 
 GOODBYES = (b"HTTP/1.1 408 ", b"HTTP/1.0 408 ")
 """What some servers say when they close a connection that was idle for long."""
@@ -168,8 +175,10 @@ class Http1Client(ReceivingClient):
 
     def pauseProducing(self) -> None:
         """The backend reads slower than we write."""
-        self._stalled_at = pending_bytes(self.transport)
-        self.deadline = self.upstream.now() + self.upstream.limits.write
+        self._stalled_at = UNMEASURED
+        # Most pauses are over within a period, and cost no look at the kernel's queue.
+        soon = PERIOD if pending_bytes(self.transport) else self.upstream.limits.write
+        self.deadline = self.upstream.now() + soon
         if self._tunnel is not None:
             self._tunnel.pause(self)
         elif self.exchange is not None:
@@ -193,8 +202,13 @@ class Http1Client(ReceivingClient):
         if self._paused or self._state == TUNNEL or not self._sent_all:
             # A slow client's body, or a slow reader: not the backend's fault.
             self.deadline = NEVER
-        else:
-            self.deadline = self.upstream.now() + self.upstream.limits.read
+            return
+        seconds = self.upstream.limits.read
+        if self._state == HEAD:
+            # The kernel may have taken most of the body, and the backend little of it.
+            self._stalled_at = UNMEASURED
+            seconds = min(seconds, LOOK_SECONDS)
+        self.deadline = self.upstream.now() + seconds
 
     def expired(self, now: float) -> None:
         """The time allowed in this state is over."""
@@ -203,9 +217,7 @@ class Http1Client(ReceivingClient):
             self._watch_relay(self._relay, now)
             return
         waiting = pending_bytes(self.transport)
-        if waiting and waiting != self._stalled_at:
-            self._stalled_at = waiting
-            self.deadline = now + upstream.limits.write
+        if self._takes_more(waiting, now):
             return
         if self._state == IDLE:
             upstream.forget(self)
@@ -216,6 +228,22 @@ class Http1Client(ReceivingClient):
         else:
             self._abort()
             self._fail(ResponseTimedOut(f"no byte for {upstream.limits.read:g} s"))
+
+    def _takes_more(self, waiting: int, now: float) -> bool:
+        """Whether the backend takes more of the request, however slowly, or may yet do so.
+
+        `waiting`: bytes of it that are still here; others are in the kernel's queue.
+        """
+        before = self._stalled_at
+        if not waiting and (before == AT_ONCE or self._state != HEAD):
+            return False
+        untaken = self._stalled_at = untaken_bytes(self.transport)
+        limits = self.upstream.limits
+        if not waiting and before == UNMEASURED:
+            self.deadline = now + max(0.0, limits.read - LOOK_SECONDS)
+            return True
+        self.deadline = now + (limits.write if untaken else limits.read)
+        return untaken != before
 
     def _watch_relay(self, relay: Relay, now: float) -> None:
         """Find out whether the body that a relay takes to the client is moving."""
@@ -249,6 +277,7 @@ class Http1Client(ReceivingClient):
         self._asked = head
         self._interim = 0
         self._sent_all = complete
+        self._stalled_at = AT_ONCE
         self.deadline = now + self.upstream.limits.read if complete else NEVER
         self.transport.write(data)
 

@@ -29,7 +29,7 @@ from zope.interface import implementer
 
 from lolly_tx.domain.errors import DownstreamError, DownstreamGone
 from lolly_tx.domain.forwarding import UNIX, canonical
-from lolly_tx.net.deadlines import NEVER
+from lolly_tx.net.deadlines import NEVER, PERIOD
 from lolly_tx.net.http1.answering import (
     ANSWER,
     BODY,
@@ -41,7 +41,12 @@ from lolly_tx.net.http1.answering import (
     AnsweringDoor,
 )
 from lolly_tx.net.sockets.splice import SINK, SOURCE, Relay
-from lolly_tx.net.sockets.transports import has_hung_up, is_secure, pending_bytes
+from lolly_tx.net.sockets.transports import (
+    has_hung_up,
+    is_secure,
+    pending_bytes,
+    untaken_bytes,
+)
 from lolly_tx.wire.chunked import ChunkDecoder
 from lolly_tx.wire.errors import BadMessage
 from lolly_tx.wire.http1 import REMEMBERED_BYTES, RequestHead
@@ -152,8 +157,9 @@ class Http1Server(AnsweringDoor):
     def pauseProducing(self) -> None:
         """The client reads slower than we write."""
         self._full = True
-        self._stalled_at = self._waiting()
-        self.deadline = self.acceptor.now() + self.acceptor.timeouts.write
+        self._stalled_at = -1
+        # Most pauses are over by then, and cost no look at the kernel's queue.
+        self.deadline = self.acceptor.now() + PERIOD
         if self._tunnel is not None:
             self._tunnel.pause(self)
         elif self.exchange is not None:
@@ -180,7 +186,7 @@ class Http1Server(AnsweringDoor):
     # -- deadlines
 
     def _waiting(self) -> int:
-        """How many bytes the client has yet to take; 1 for a transport that cannot tell."""
+        """How many bytes wait for the client here; 1 for a transport that cannot tell."""
         return pending_bytes(self.transport) or int(self._full)
 
     def expired(self, now: float) -> None:
@@ -193,9 +199,10 @@ class Http1Server(AnsweringDoor):
             self._abort()
             return
         waiting = self._waiting()
-        if waiting and waiting != self._stalled_at:
+        untaken = untaken_bytes(self.transport) if waiting else 0
+        if waiting and untaken != self._stalled_at:
             # Slow, but it does take bytes. A stall is no progress for the whole time.
-            self._stalled_at = waiting
+            self._stalled_at = untaken
             self.deadline = now + self.acceptor.timeouts.write
         elif state == IDLE and not waiting:
             self._close()

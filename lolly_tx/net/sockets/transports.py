@@ -18,8 +18,11 @@ net.http1.server, net.upstream, service.listener.
 
 from __future__ import annotations
 
+import fcntl
 import select
 import socket
+import struct
+import termios
 from collections.abc import Iterable
 from functools import update_wrapper
 from types import FunctionType
@@ -50,6 +53,7 @@ __all__ = [
     "missing_names",
     "pending_bytes",
     "probe_when_idle",
+    "untaken_bytes",
 ]
 
 RECEIVE_BYTES = 65536
@@ -62,6 +66,7 @@ clients wait a second for their SYN to be repeated; the kernel caps it at somaxc
 PROBES = (("TCP_KEEPIDLE", 60), ("TCP_KEEPINTVL", 15), ("TCP_KEEPCNT", 4))
 """Of an idle connection: seconds until the first, between two, and how many may be lost."""
 
+_INT = struct.Struct("i")
 _log = Logger()
 
 
@@ -198,6 +203,16 @@ class SocketTransport(tcp.Connection):
     def pending_bytes(self) -> int:
         """How many bytes are queued in user space."""
         return len(self.dataBuffer) - self.offset + self._tempDataLen
+
+    def untaken_bytes(self) -> int:
+        """Those, and what the kernel has and the peer's kernel has not confirmed (SIOCOUTQ)."""
+        queued = self.pending_bytes()
+        try:
+            answer = fcntl.ioctl(self.fileno(), termios.TIOCOUTQ, _INT.pack(0))
+        except (OSError, ValueError):  # a system that does not say; no socket any more
+            return queued
+        unconfirmed: int = _INT.unpack(answer)[0]
+        return queued + unconfirmed
 
     # -- reading
 
@@ -468,6 +483,17 @@ def pending_bytes(transport: Any) -> int:
     """Bytes queued in user space by any transport; 0 for one that cannot tell."""
     count = getattr(transport, "pending_bytes", None)
     return 0 if count is None else count()
+
+
+def untaken_bytes(transport: Any) -> int:
+    """What was written and the peer has not taken; any change is progress of the peer.
+
+    The kernel keeps megabytes for a slow reader, and takes no more of ours until a third
+    of them has left. One system call: for when a deadline is looked at, not for every
+    write. As `pending_bytes` for a transport that cannot tell.
+    """
+    count = getattr(transport, "untaken_bytes", None)
+    return pending_bytes(transport) if count is None else count()
 
 
 def has_hung_up(transport: Any) -> bool:
