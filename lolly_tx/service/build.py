@@ -113,7 +113,7 @@ class LollyService(Service):
         ]
         admin = self.config.admin
         if admin is not None:
-            endpoint = serverFromString(self._reactor, admin.endpoint)
+            endpoint = serverFromString(eager(self._reactor), admin.endpoint)
             site = admin_site(
                 self,
                 now=self._deadlines.now,
@@ -159,14 +159,12 @@ class LollyService(Service):
             acceptor.drain()
         for each in self.running_pools.values():
             each.stop()
-        drained = self._wait_for_doors(
-            self._deadlines.now() + self.config.timeouts.shutdown
-        )
-        both: list[Deferred[Any]] = [stopped, drained]
-        done: Deferred[Any] = DeferredList(both, consumeErrors=True)
-        return done.addCallback(self._cb_drained)
+        until = self._deadlines.now() + self.config.timeouts.shutdown
+        # Ports accept who waits in their queues before they close: those doors count.
+        stopped.addCallback(self._wait_for_doors, until)
+        return stopped.addCallback(self._cb_drained)
 
-    def _wait_for_doors(self, until: float) -> Deferred[None]:
+    def _wait_for_doors(self, _: object, until: float) -> Deferred[None]:
         done: Deferred[None] = Deferred()
 
         def look() -> None:

@@ -10,7 +10,11 @@ from zope.interface.verify import verifyObject
 
 from lolly_tx.net.http1.server import PIPELINE_BYTES, address_text
 from lolly_tx.net.sockets.acceptor import ClientTimeouts
-from lolly_tx.net.sockets.parting import LINGER_IDLE_SECONDS, LINGER_SECONDS
+from lolly_tx.net.sockets.parting import (
+    DRAIN_SECONDS,
+    LINGER_IDLE_SECONDS,
+    LINGER_SECONDS,
+)
 from lolly_tx.wire.http1 import HeadLimits
 from tests.proxy.world import GET, OK, WorldTestCase, answer, chunked, get, post
 
@@ -622,24 +626,58 @@ class EndTests(WorldTestCase):
         self.assertTrue(client.closed)
 
     def test_drain(self):
-        """Draining closes idle connections and lets answers end."""
+        """Draining lets answers end, and says `Connection: close` with every next one."""
         world = self.world()
-        idle, busy, begun, fresh = (world.client() for _ in range(4))
+        idle, busy, begun, fresh = clients = [world.client() for _ in range(4)]
         idle.send(GET)
         backend = world.accept()
         backend.send(OK)
+        idle.take()
         busy.send(GET)
         begun.send(GET[:10])
         world.acceptor.drain()
-        self.assertTrue(idle.closed)
-        self.assertTrue(fresh.closed)
-        self.assertFalse(busy.disconnecting)
+        world.pass_time(DRAIN_SECONDS - 0.2)
+        self.assertEqual([client.disconnecting for client in clients], [False] * 4)
         backend.send(OK)
-        self.assertTrue(busy.closed)
         begun.send(GET[10:])
         backend.send(OK)
-        self.assertIn(b"Connection: close", begun.take())
-        self.assertTrue(begun.closed)
+        for client in (idle, fresh):
+            client.send(GET)
+            backend.send(OK)
+        for client in clients:
+            self.assertIn(b"Connection: close", client.take())
+            self.assertTrue(client.closed)
+
+    def test_drain_idle(self):
+        """Whoever asks for nothing while we drain is closed after a grace."""
+        world = self.world()
+        idle, fresh = world.client(), world.client()
+        idle.send(GET)
+        world.accept().send(OK)
+        world.acceptor.drain()
+        late = world.client()
+        world.pass_time(DRAIN_SECONDS - 0.2)
+        self.assertFalse(
+            idle.disconnecting or fresh.disconnecting or late.disconnecting
+        )
+        world.pass_time(0.4)
+        self.assertTrue(idle.closed and fresh.closed and late.closed)
+
+    def test_drain_within_an_answer(self):
+        """An answer whose head promised another is followed by that other one."""
+        world = self.world()
+        client = world.client()
+        client.send(GET)
+        backend = world.accept()
+        backend.send(b"HTTP/1.1 200 OK\r\nContent-Length: 4\r\n\r\nab")
+        self.assertNotIn(b"Connection: close", client.take())
+        world.acceptor.drain()
+        backend.send(b"cd")
+        self.assertFalse(client.disconnecting)
+        client.send(GET)
+        backend.send(OK)
+        self.assertIn(b"Connection: close", client.take())
+        self.assertTrue(client.closed)
 
     def test_drain_slow_reader(self):
         """Draining waits for who has not yet read all of the last answer."""
@@ -650,6 +688,15 @@ class EndTests(WorldTestCase):
         world.accept().send(answer(b"x" * 70000))
         world.acceptor.drain()
         client.read_on()
+        self.assertFalse(client.disconnecting)
+        world.pass_time(DRAIN_SECONDS + 0.2)
+        self.assertTrue(client.closed)
+
+    def test_shut_idle(self):
+        """At the end of the patience an idle connection ends in good order."""
+        world = self.world()
+        client = world.client()
+        client.protocol.shut()
         self.assertTrue(client.closed)
 
     def test_shut(self):

@@ -6,6 +6,7 @@ import errno
 import os
 import shutil
 import socket
+import stat
 import tempfile
 import time
 from types import SimpleNamespace
@@ -518,6 +519,40 @@ class EagerTests(SteppingTestCase):
             self.spin(lambda: self.served)
             self.assertFalse(self.served.pop().transport.secure)
             peer.close()
+
+    def test_adopted_unix_port_is_its_owners(self) -> None:
+        """A UNIX socket passed in keeps its mode while we listen and its path when we stop."""
+        path = self.socket_path()
+        with socket.socket(socket.AF_UNIX) as passed:
+            passed.bind(path)
+            os.chmod(path, 0o600)
+            passed.listen(5)
+            passed.setblocking(False)
+            port = self.view.adoptStreamPort(
+                passed.fileno(), socket.AF_UNIX, self.factory
+            )
+            self.assertEqual(stat.S_IMODE(os.stat(path).st_mode), 0o600)
+            self.stop(port)
+            with socket.socket(socket.AF_UNIX) as next_client:
+                next_client.connect(path)
+        self.assertEqual(self.served, [])
+
+    def test_last_call(self) -> None:
+        """Who waits to be accepted when a port stops is accepted first, not reset."""
+        for listen in (
+            lambda: self.view.listenTCP(0, self.factory, interface="127.0.0.1"),
+            lambda: self.view.listenUNIX(self.socket_path(), self.factory),
+        ):
+            port = listen()
+            where = port.socket.getsockname()
+            with socket.socket(port.addressFamily) as peer:
+                peer.connect(where)
+                self.stop(port)
+                self.assertEqual(len(self.served), 1)
+                peer.sendall(b"x")
+                self.spin(lambda: self.served[-1].received == b"x")
+            self.spin(lambda: self.served[-1].reason)
+            self.served.clear()
 
     def test_adopted_port_of_strange_family(self) -> None:
         """Another kind of socket is refused as the real reactor does."""

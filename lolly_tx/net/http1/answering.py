@@ -151,7 +151,7 @@ class AnsweringDoor:
         self._state = IDLE
         acceptor = self.acceptor
         now = acceptor.now
-        self.deadline = now() + acceptor.timeouts.keepalive
+        self.deadline = now() + acceptor.idle_seconds
 
     def interim(self, status: int, reason: bytes, fields: bytes) -> None:
         """Pass on a 1xx response, unless the client is too old to know them."""
@@ -201,7 +201,7 @@ class AnsweringDoor:
         self._state = IDLE
         acceptor = self.acceptor
         now = acceptor.now
-        self.deadline = now() + acceptor.timeouts.keepalive
+        self.deadline = now() + acceptor.idle_seconds
         if self._reading_stopped:
             self._reading_stopped = False
             self.transport.resumeProducing()
@@ -299,13 +299,17 @@ class AnsweringDoor:
 
     def shut(self) -> None:
         """The proxy stops now: whatever is going on is cut."""
+        if self._state == IDLE and not self._waiting():
+            self._hang_up()
+            return
         exchange, self.exchange = self.exchange, None
         self._abort()
         if exchange is not None:
             exchange.downstream_failed(Shutdown("the proxy stopped"))
 
-    def drain(self) -> None:
-        """The proxy is stopping: end now if idle, else after the current answer."""
-        self._keep = False
-        if self._state == IDLE or (self._state == HEAD and not self._pending):
-            self._close()
+    def drain(self, until: float) -> None:
+        """The proxy is stopping: the next head says so. With no request, close then."""
+        if self._state == IDLE:
+            self.deadline = min(self.deadline, until)
+        elif self.exchange is not None and not self._started:
+            self._keep = False

@@ -79,7 +79,10 @@ class Http1Server(AnsweringDoor):
         acceptor = self.acceptor
         # An endpoint string may do TLS without its name saying so.
         self.secure = acceptor.secure or is_secure(transport)
-        self.deadline = acceptor.now() + acceptor.timeouts.head
+        first = acceptor.timeouts.head
+        if acceptor.draining:
+            first = min(first, acceptor.idle_seconds)
+        self.deadline = acceptor.now() + first
         acceptor.connected(self)
 
     def connectionMade(self) -> None:

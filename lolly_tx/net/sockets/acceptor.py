@@ -22,7 +22,7 @@ from zope.interface import implementer
 from lolly_tx.domain.forwarding import UNIX
 from lolly_tx.net.deadlines import Deadlines
 from lolly_tx.net.http1.server import Http1Server, address_text
-from lolly_tx.net.sockets.parting import TURNED_AWAY_MOST, TurnedAway
+from lolly_tx.net.sockets.parting import DRAIN_SECONDS, TURNED_AWAY_MOST, TurnedAway
 from lolly_tx.net.sockets.tls_contexts import ALPN_HTTP1
 from lolly_tx.wire.errors import BadMessage
 from lolly_tx.wire.http1 import HeadLimits, RequestHead, RequestReader
@@ -111,7 +111,8 @@ SHED_PART = 32
 class Acceptor:
     """Makes the doors of one listener.
 
-    `draining`: no keep-alive any more. `most`: connections of this listener, 0 = no limit.
+    `draining`: no keep-alive any more. `idle_seconds`: what a connection has for its next
+    request. `most`: connections of this listener, 0 = no limit.
     """
 
     noisy = False
@@ -136,6 +137,7 @@ class Acceptor:
         self.now: Callable[[], float] = deadlines.now
         self.census = census
         self.timeouts = timeouts
+        self.idle_seconds = timeouts.keepalive
         self.reader = RequestReader(limits, secure)
         self.known_heads = self.reader.known
         self.body_bytes = body_bytes
@@ -210,7 +212,9 @@ class Acceptor:
             self.deadlines.discard(door)
 
     def drain(self) -> None:
-        """Let the doors close: idle ones now, busy ones after their answer."""
+        """Let the doors close: each after its next answer, or when none is asked for in time."""
         self.draining = True
-        for door in list(self.doors):
-            door.drain()
+        self.idle_seconds = min(self.idle_seconds, DRAIN_SECONDS)
+        until = self.now() + self.idle_seconds
+        for door in self.doors:
+            door.drain(until)

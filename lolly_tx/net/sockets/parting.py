@@ -27,6 +27,10 @@ LINGER_IDLE_SECONDS = 5.0
 CLOSE_SECONDS = 2.0
 """How long an orderly close may take, once there is nothing left to say or to read."""
 
+DRAIN_SECONDS = 2.0
+"""When the proxy stops: how long a client that is kept alive may take to send one more
+request, whose answer says `Connection: close`. It would meet a close otherwise."""
+
 TURNED_AWAY_MOST = 128
 """Of each listener, at once. More are closed without a word: turning away a TLS client costs a
 handshake, which is too much to give to any number of strangers."""

@@ -12,8 +12,8 @@ aborts, the order of callbacks) by leaving those cases to the stock code.
                     divert_reads / divert_writes: a `net.sockets.splice.Relay` moves bytes
                     itself, called back in place of doRead / after the queue drained
 
-May import: net.sockets.tls_contexts. Used by: net.sockets.tls (the same rules for TLS), net.sockets.splice,
-net.http1.server, net.upstream, service.listener.
+May import: net.sockets.ports, net.sockets.tls_contexts. Used by: net.sockets.tls (the same rules for TLS),
+net.sockets.splice, net.http1.server, net.upstream, service.listener.
 """
 
 from __future__ import annotations
@@ -38,6 +38,7 @@ from twisted.protocols.tls import TLSMemoryBIOFactory
 from twisted.python.failure import Failure
 from zope.interface import directlyProvides, providedBy
 
+from lolly_tx.net.sockets.ports import LastCall, LastCallUNIX
 from lolly_tx.net.sockets.tls_contexts import alpn_chooser
 
 __all__ = [
@@ -95,6 +96,7 @@ def missing_names() -> list[str]:
         (blank, "_postLoseConnection bufferSize disconnecting connected"),
         (tcp.Connection, "_aborting TLS _closeWriteConnection writeSomeData"),
         (tcp.Port, "transport createInternetSocket _fromListeningDescriptor"),
+        (tcp.Port, "_closeSocket _shouldShutdown doRead"),
         (tcp.Connector, "_makeTransport"),
         (unix.Connector, "_makeTransport"),
         (unix.Port, "transport _fromListeningDescriptor"),
@@ -319,7 +321,7 @@ class PlainUNIXClient(UNIXTransport, unix.Client):
     """A UNIX connection we opened."""
 
 
-class PlainPort(tcp.Port):
+class PlainPort(LastCall, tcp.Port):
     """A listening TCP socket that makes `PlainServer`s."""
 
     transport: Any = PlainServer  # the stock Port names its own class
@@ -342,7 +344,7 @@ class PlainPort(tcp.Port):
         self.socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, True)
 
 
-class PlainUNIXPort(unix.Port):
+class PlainUNIXPort(LastCallUNIX, unix.Port):
     """A listening UNIX socket that makes `PlainUNIXServer`s."""
 
     transport: Any = PlainUNIXServer

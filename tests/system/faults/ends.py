@@ -8,6 +8,7 @@ import shutil
 import ssl
 import subprocess
 
+from tests.system.faults.client import HttpClient, Tally, numbered, steady_load
 from tests.system.faults.figures import Findings, Size, scenario
 from tests.system.faults.front import Front, tls_front
 from tests.system.faults.process import free_ports, pool_config, running_origins
@@ -111,4 +112,64 @@ async def _early_answers(found: Findings, size: Size, front: Front) -> None:
                     found.equal(f"{front.word}{name}, {what}", got, {status})
 
 
-SCENARIOS = (l40,)
+@scenario("L41", "a restart under keep-alive load")
+async def l41(found: Findings, size: Size) -> None:
+    """Each connection ends with an answer that says so; nobody is cut or reset."""
+    await _restart(found, size, Front())
+    await _restart(found, size, tls_front())
+
+
+async def _restart(found: Findings, size: Size, front: Front) -> None:
+    tally = Tally()
+    with running_origins(1) as origins:
+        config = front.in_config(pool_config(origins))
+        for _ in range(size.pick(1, 3, 20)):
+            async with watched_proxy(found, config, files=front.files) as proxy:
+                stopped = asyncio.Event()
+                load = asyncio.create_task(
+                    steady_load(
+                        proxy.port,
+                        tally,
+                        numbered("r", 2000),
+                        rate=400,
+                        seconds=20,
+                        connections=50,
+                        until=stopped,
+                        options=front.options,
+                    )
+                )
+                await asyncio.sleep(0.7)
+                arriving = [
+                    asyncio.create_task(_one_shot(proxy.port, front)) for _ in range(50)
+                ]
+                await asyncio.sleep(0)
+                proxy.process.terminate()
+                status = await proxy.exit_status(10)
+                stopped.set()
+                await load
+                found.equal(f"{front.word}exit status", status, 0)
+                results = await asyncio.gather(*arriving)
+                odd = {each for each in results if each not in ("200", "refused")}
+                found.equal(f"{front.word}cut on arrival", odd or 0, 0)
+    refused = tally.failed.pop("ConnectionRefusedError", 0)
+    found.note(f"{front.word}answered, then refused", f"{tally.ok}, {refused}")
+    found.equal(f"{front.word}cut", tally.why() or 0, 0)
+    found.equal(f"{front.word}wrong", tally.wrong, 0)
+
+
+async def _one_shot(port: int, front: Front) -> str:
+    """The status a client gets that connects now; "refused" when nobody listens."""
+    client = HttpClient(port, options=front.options)
+    try:
+        await client.open()
+    except ConnectionRefusedError:
+        return "refused"
+    try:
+        return str((await client.ask("/body/10/x")).status)
+    except Exception as error:
+        return f"{type(error).__name__}: {error}"
+    finally:
+        client.close()
+
+
+SCENARIOS = (l40, l41)

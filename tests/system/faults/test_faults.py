@@ -84,3 +84,7 @@ class FaultTests(SynchronousTestCase):
     def test_l40_early_answers(self) -> None:
         """Clients that send all before they read get the answer that came early."""
         self.meets_goals(ends.l40)
+
+    def test_l41_restart(self) -> None:
+        """A restart under keep-alive load cuts nobody."""
+        self.meets_goals(ends.l41)
