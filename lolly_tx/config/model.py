@@ -261,6 +261,14 @@ class Limits:
             "Requests after which a client connection is closed; 0 = no limit.",
         ),
     )
+    half_close: Literal["cancel", "answer"] = attrs.field(
+        default="cancel",
+        metadata=about(
+            Choice("cancel", "answer"),
+            'A client that has sent its last byte and has no answer after 1 s: "cancel"'
+            ' its request as that of one who is gone (499), or "answer" it in any case.',
+        ),
+    )
 
 
 @attrs.frozen

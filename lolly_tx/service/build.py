@@ -28,8 +28,9 @@ from lolly_tx.domain.forwarding import TrustedPeers, original_client
 from lolly_tx.domain.interfaces import IEventSink
 from lolly_tx.domain.pool import Pool
 from lolly_tx.domain.routes import Pattern, RouteTable
-from lolly_tx.net.deadlines import Deadlines
+from lolly_tx.net.deadlines import NEVER, Deadlines
 from lolly_tx.net.doors import DoorIn
+from lolly_tx.net.http1.server import HALF_CLOSE_SECONDS
 from lolly_tx.net.library.directory import RUNNING
 from lolly_tx.net.sockets.acceptor import Acceptor, Census, ClientTimeouts
 from lolly_tx.net.sockets.tls import secure, server_context
@@ -355,6 +356,7 @@ def build(
                 keepalive=timeouts.keepalive,
                 write=timeouts.write,
                 body_rate=limits.body_rate,
+                gone=HALF_CLOSE_SECONDS if limits.half_close == "cancel" else NEVER,
             ),
             limits=HeadLimits(
                 head_bytes=limits.head_size,

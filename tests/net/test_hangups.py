@@ -7,11 +7,11 @@ from typing import Any
 
 from lolly_tx.net import tunnel
 from lolly_tx.net.http1 import server as downstream
-from lolly_tx.net.http1.server import LOOK_SECONDS
+from lolly_tx.net.http1.server import LOOK_SECONDS, PIPELINE_BYTES
 from lolly_tx.net.sockets.splice import SINK, SOURCE
 from lolly_tx.net.sockets.transports import has_hung_up, probe_when_idle
 from tests.net.fakes import MemoryTransport, SteppingTestCase, reset
-from tests.proxy.world import Line, World, WorldTestCase, get, post
+from tests.proxy.world import GET, OK, Line, World, WorldTestCase, get, post
 
 
 class HasHungUpTests(SteppingTestCase):
@@ -91,6 +91,59 @@ class FakeRelay:
     def cancel(self) -> int:
         """Nothing to undo."""
         return 0
+
+
+class UnreadClientTests(WorldTestCase):
+    """A client that is not read any more while its answer is awaited."""
+
+    def setUp(self) -> None:
+        self.gone = False
+        self.patch(downstream, "has_hung_up", lambda transport: self.gone)
+
+    def far_ahead(self) -> tuple[World, Line, Line]:
+        """A client that has sent more requests than are kept."""
+        world = self.world()
+        client = world.client()
+        client.send(GET)
+        client.send(GET * (PIPELINE_BYTES // len(GET) + 1))
+        self.assertTrue(client.paused)
+        return world, client, world.accept()
+
+    def test_reset_behind_many_requests(self) -> None:
+        """A reset behind requests that nobody reads ends the exchange soon."""
+        world, client, backend = self.far_ahead()
+        world.pass_time(3 * LOOK_SECONDS)
+        self.assertFalse(client.disconnecting)
+        self.gone = True
+        world.pass_time(LOOK_SECONDS + 0.2)
+        self.assertTrue(client.lost)
+        self.assertTrue(backend.aborted)
+        self.assertEqual([e.status for e in world.ended], [499])
+        self.assert_nobody_blamed(world)
+
+    def test_reset_after_a_pause_of_the_answer(self) -> None:
+        """Neither does a pause of the client hide it."""
+        world, client, backend = self.far_ahead()
+        client.protocol.pauseProducing()
+        client.protocol.resumeProducing()
+        self.gone = True
+        world.pass_time(LOOK_SECONDS + 0.2)
+        self.assertTrue(backend.aborted)
+
+    def test_reset_after_the_end(self) -> None:
+        """A client that has closed its side may be reset later on, within its answer."""
+        world = self.world()
+        client = world.client()
+        client.send(GET)
+        backend = world.accept()
+        client.end()
+        backend.send(OK[:-1])
+        world.pass_time(3 * LOOK_SECONDS)
+        self.assertFalse(client.disconnecting)
+        self.gone = True
+        world.pass_time(LOOK_SECONDS + 0.2)
+        self.assertTrue(client.lost)
+        self.assertTrue(backend.aborted)
 
 
 class PausedUploadTests(WorldTestCase):

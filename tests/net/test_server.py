@@ -8,7 +8,12 @@ from twisted.internet.address import IPv6Address, UNIXAddress
 from twisted.internet.interfaces import IHalfCloseableProtocol, IPushProducer
 from zope.interface.verify import verifyObject
 
-from lolly_tx.net.http1.server import PIPELINE_BYTES, address_text
+from lolly_tx.net.deadlines import NEVER
+from lolly_tx.net.http1.server import (
+    HALF_CLOSE_SECONDS,
+    PIPELINE_BYTES,
+    address_text,
+)
 from lolly_tx.net.sockets.acceptor import ClientTimeouts
 from lolly_tx.net.sockets.parting import (
     DRAIN_SECONDS,
@@ -548,6 +553,72 @@ class EndTests(WorldTestCase):
         self.assertTrue(client.take().endswith(b"ok"))
         self.assertTrue(client.closed)
         self.assertIsNone(world.ended[0].error)
+
+    def test_half_close_and_no_answer(self):
+        """Who has closed his side and has no answer within a second counts as gone."""
+        world = self.world()
+        client = world.client()
+        client.send(GET)
+        backend = world.accept()
+        client.end()
+        world.pass_time(HALF_CLOSE_SECONDS - 0.1)
+        self.assertFalse(client.disconnecting)
+        world.pass_time(0.3)
+        self.assertTrue(client.closed)
+        self.assertTrue(backend.aborted)
+        self.assertEqual(client.take(), b"")
+        self.assertEqual([e.status for e in world.ended], [499])
+        self.assert_nobody_blamed(world)
+
+    def test_half_close_and_an_answer_in_time(self):
+        """An answer that has begun within a second may take as long as it does."""
+        world = self.world()
+        client = world.client()
+        client.send(GET)
+        backend = world.accept()
+        client.end()
+        world.pass_time(0.8)
+        backend.send(OK[:-1])
+        world.pass_time(20)
+        backend.send(OK[-1:])
+        self.assertTrue(client.take().endswith(b"ok"))
+        self.assertEqual([e.status for e in world.ended], [200])
+
+    def test_half_close_to_be_answered(self):
+        """As the settings have it, who has closed his side is answered however late."""
+        world = self.world(timeouts=ClientTimeouts(gone=NEVER))
+        client = world.client()
+        client.send(GET)
+        backend = world.accept()
+        client.end()
+        world.pass_time(20)
+        backend.send(OK)
+        self.assertTrue(client.take().endswith(b"ok"))
+        self.assertEqual([e.status for e in world.ended], [200])
+
+    def test_half_close_before_there_is_a_connection(self):
+        """One whose request waits for a connection is let go as well, and so is the connect."""
+        world = self.world()
+        client = world.client()
+        client.send(GET)
+        client.end()
+        world.pass_time(HALF_CLOSE_SECONDS + 0.2)
+        self.assertEqual([e.status for e in world.ended], [499])
+
+    def test_half_close_with_requests_that_wait(self):
+        """Each of the requests that came before the end has a second of its own."""
+        world = self.world()
+        client = world.client()
+        client.send(get("/1") + get("/2") + get("/3"))
+        client.end()
+        backend = world.accept()
+        for _ in range(2):
+            world.pass_time(0.8)
+            backend.send(OK)
+        world.pass_time(HALF_CLOSE_SECONDS + 0.2)
+        self.assertEqual(client.take().count(b"ok"), 2)
+        self.assertTrue(client.closed)
+        self.assertEqual([e.status for e in world.ended], [200, 200, 499])
 
     def test_half_close_after_many(self):
         """So does who pipelined several requests before."""

@@ -15,6 +15,8 @@ from twisted.trial.unittest import SynchronousTestCase
 from zope.interface import implementer
 
 from lolly_tx.config.load import parse
+from lolly_tx.net.deadlines import NEVER
+from lolly_tx.net.http1.server import HALF_CLOSE_SECONDS
 from lolly_tx.net.sockets.endpoints import BadEndpoint
 from lolly_tx.net.sockets.tls_contexts import TLSSettingsError
 from lolly_tx.service import build as module
@@ -363,3 +365,11 @@ class BuildTests(BuildTestCase):
         more = self.client(8081)
         self.assertIn(b"HTTP/1.1 503 ", more.take())
         self.assertEqual(service.acceptors["other"].turned_away, 1)
+
+    def test_half_close(self):
+        """Who has closed his side counts as gone after a while, or is answered in any case."""
+        service = self.started(CONFIG)
+        self.assertEqual(service.acceptors["web"].timeouts.gone, HALF_CLOSE_SECONDS)
+        self.stop(service)
+        service = self.started(CONFIG + '[limits]\nhalf_close = "answer"\n')
+        self.assertEqual(service.acceptors["web"].timeouts.gone, NEVER)

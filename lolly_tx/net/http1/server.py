@@ -57,8 +57,11 @@ PIPELINE_BYTES = 65536
 EXAMINE_BYTES = 1024
 """An incomplete head is looked at again when a line ends, or after this many bytes."""
 LOOK_SECONDS = 2.0
-"""While the backend takes no more of a body, the client is not read, and the reactor does
-not tell when it is gone. So often we look."""
+"""While the client is not read (the backend takes no more of a body, too many requests wait,
+or it has sent its last byte), the reactor does not tell when it is gone. So often we look."""
+HALF_CLOSE_SECONDS = 1.0
+"""How long an answer may take to begin once the client has sent its last byte; see
+`limits.half_close`. A reset after its end is seen, but most clients that go send none."""
 
 BODY_GRACE = 10.0
 """Seconds before the average rate of a request's body counts."""
@@ -125,6 +128,7 @@ class Http1Server(AnsweringDoor):
             self._pending += data
             if len(self._pending) > PIPELINE_BYTES:
                 self._stop_reading()
+                self._watch_client()
         elif state == TUNNEL:
             if self._tunnel is not None:
                 self._tunnel.received(self, data)
@@ -141,6 +145,7 @@ class Http1Server(AnsweringDoor):
             # A client such as `nc` shuts its side down after its requests.
             if not self._pending:
                 self._keep = False
+            self._watch_client()
         elif state == BODY:
             exchange, self.exchange = self.exchange, None
             self._abort()
@@ -176,6 +181,7 @@ class Http1Server(AnsweringDoor):
             self._await_body(0)
         elif self._state in (ANSWER, TUNNEL):
             self.deadline = NEVER
+            self._watch_client()
         if self._tunnel is not None:
             self._tunnel.resume(self)
         elif self.exchange is not None:
@@ -198,7 +204,8 @@ class Http1Server(AnsweringDoor):
         if self._relay is not None:
             self._watch_relay(self._relay, now)
             return
-        if self._reading_stopped and state == BODY and has_hung_up(self.transport):
+        unread = self._reading_stopped or self._no_more
+        if unread and state in (BODY, ANSWER) and has_hung_up(self.transport):
             self._abort()
             return
         waiting = self._waiting()
@@ -221,8 +228,31 @@ class Http1Server(AnsweringDoor):
             self.deadline = now + LOOK_SECONDS
         elif state == BODY:
             self._refuse(BadMessage("request body took too long", 408))
+        elif state == ANSWER and self._patience() != NEVER:
+            self._let_go()
         else:
             self.deadline = NEVER
+            self._watch_client()
+
+    def _patience(self) -> float:
+        """Seconds until a client that says nothing more, and has no answer, counts as gone."""
+        awaits = self._no_more and not self._started and self.exchange is not None
+        return self.acceptor.timeouts.gone if awaits else NEVER
+
+    def _watch_client(self) -> None:
+        """Look after a client that is not read while it is answered."""
+        if self._state == ANSWER and (self._reading_stopped or self._no_more):
+            patience = self._patience()
+            soon = LOOK_SECONDS if patience == NEVER else patience
+            self.deadline = self.acceptor.now() + soon
+
+    def _let_go(self) -> None:
+        """Nobody is there any more for an answer that has not begun."""
+        exchange, self.exchange = self.exchange, None
+        self._hang_up()
+        if exchange is not None:
+            error = DownstreamGone("client closed its side and there was no answer yet")
+            exchange.downstream_failed(error)
 
     def _watch_relay(self, relay: Relay, now: float) -> None:
         """Find out whether the body that a relay takes upstream is moving."""
@@ -279,6 +309,8 @@ class Http1Server(AnsweringDoor):
             self._pending = b""
             seen = 0
         self._parsing = False
+        if self._no_more:
+            self._watch_client()
 
     def _begin(self, head: RequestHead, rest: bytes) -> None:
         """Start the exchange for `head`; `rest` follows it."""

@@ -21,7 +21,11 @@ from zope.interface import implementer
 
 from lolly_tx.domain.forwarding import UNIX
 from lolly_tx.net.deadlines import Deadlines
-from lolly_tx.net.http1.server import Http1Server, address_text
+from lolly_tx.net.http1.server import (
+    HALF_CLOSE_SECONDS,
+    Http1Server,
+    address_text,
+)
 from lolly_tx.net.sockets.parting import DRAIN_SECONDS, TURNED_AWAY_MOST, TurnedAway
 from lolly_tx.net.sockets.tls_contexts import ALPN_HTTP1
 from lolly_tx.wire.errors import BadMessage
@@ -32,7 +36,8 @@ from lolly_tx.wire.http1 import HeadLimits, RequestHead, RequestReader
 class ClientTimeouts:
     """Seconds: `head` to its end, gap in a `body`, `keepalive` idle, `write` stalled.
 
-    `body_rate`: bytes per second a body must average after a grace, 0 = none.
+    `body_rate`: bytes per second a body must average after a grace, 0 = none. `gone`: until
+    an answer begins, after the client's last byte; NEVER = it may always be there.
     """
 
     head: float = 10.0
@@ -40,6 +45,7 @@ class ClientTimeouts:
     keepalive: float = 60.0
     write: float = 30.0
     body_rate: int = 240
+    gone: float = HALF_CLOSE_SECONDS
 
 
 class Site(Protocol):
