@@ -149,6 +149,28 @@ class Count:
 
 
 @attrs.frozen
+class CountOrAuto(Count):
+    """The same, or "auto"."""
+
+    @property
+    def word(self) -> str:
+        """What the reference calls it."""
+        return f'"auto" or {super().word}'
+
+    def read(self, raw: Any, place: Place) -> Any:
+        """See `schema.Kind`."""
+        if raw == "auto":
+            return str(raw)
+        if isinstance(raw, str) and not isinstance(raw, FromEnvironment):
+            raise Rejected('must be "auto" or a whole number')
+        return super().read(raw, place)
+
+    def show(self, value: Any) -> str:
+        """See `schema.Kind`."""
+        return quoted(value) if value == "auto" else super().show(value)
+
+
+@attrs.frozen
 class Fraction:
     """A number within bounds, not necessarily whole."""
 

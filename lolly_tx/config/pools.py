@@ -24,6 +24,7 @@ from lolly_tx.config.kinds import (
     TEXT,
     Choice,
     Count,
+    CountOrAuto,
     Duration,
     Number,
 )
@@ -69,9 +70,13 @@ __all__ = [
 class Connections:
     """Connections to targets kept for the next request."""
 
-    idle: int = attrs.field(
-        default=32,
-        metadata=about(Count(0, 100000), "Idle ones kept per target; 0 = none."),
+    idle: int | Literal["auto"] = attrs.field(
+        default="auto",
+        metadata=about(
+            CountOrAuto(0, 100000),
+            'Idle ones kept per target: "auto" = as many as were in use of late, 32 of them'
+            " for `idle_timeout`, those beyond for 10 s; 0 = none.",
+        ),
     )
     idle_timeout: float = attrs.field(
         default=60.0,

@@ -13,7 +13,7 @@ May import: wire, net. Used by: proxy.forward, service.pools.
 
 from __future__ import annotations
 
-from collections import deque
+import sys
 from collections.abc import Callable
 from typing import Any
 
@@ -40,16 +40,26 @@ DISTRUST_SECONDS = 60.0
 for."""
 
 
+AS_USED = -1
+"""For `UpstreamLimits.idle`: as many as were in use of late."""
+
+STEADY_IDLE = 32
+"""So many of them are kept for the whole `idle_timeout`."""
+
+SURPLUS_SECONDS = 10.0
+"""Those beyond are kept while each of them is used at least so often."""
+
+
 @attrs.frozen
 class UpstreamLimits:
     """Of the connections to one target.
 
-    `idle`: kept open unused. `idle_timeout`, `lifetime`: seconds, 0 = no limit.
+    `idle`: kept open unused, or `AS_USED`. `idle_timeout`, `lifetime`: seconds, 0 = no limit.
     `requests`: exchanges on one connection, 0 = no limit. `read`, `write`: seconds
     without a byte in that direction. `interim`: 1xx responses to one request.
     """
 
-    idle: int = 32
+    idle: int = AS_USED
     idle_timeout: float = 60.0
     lifetime: float = 0.0
     requests: int = 0
@@ -87,11 +97,17 @@ class Upstream:
         self.connects = 0
         self.name = name
         self.unsolicited = 0
-        self._idle: deque[Any] = deque()  # Http1Clients, given back as their base class
-        self._room = limits.idle
+        # Http1Clients, given back as their base class, the one used last at the end. A
+        # dictionary, because any of thousands may close.
+        self._idle: dict[Any, None] = {}
+        automatic = limits.idle == AS_USED
+        self._most = sys.maxsize if automatic else limits.idle
+        self._room = self._most
         self._trusted_at = NEVER
         self._closed = False
         self._idle_seconds = limits.idle_timeout or NEVER
+        self._steady = STEADY_IDLE if automatic else limits.idle
+        self._surplus_seconds = min(self._idle_seconds, SURPLUS_SECONDS)
         self._ageing = bool(limits.requests or limits.lifetime)
 
     def doStart(self) -> None:
@@ -112,7 +128,7 @@ class Upstream:
         """
         idle = self._idle
         while idle:
-            client: Http1Client = idle.pop()
+            client: Http1Client = idle.popitem()[0]
             if not careful or client.is_quiet():
                 return client
             client.retire()
@@ -127,13 +143,17 @@ class Upstream:
     def give_back(self, client: ReceivingClient, now: float) -> None:
         """Keep `client` for another exchange, unless it is old or one too many."""
         idle = self._idle
-        if len(idle) >= self._room and not self._trusts_again(client, now):
+        others = len(idle)
+        if others >= self._room and not self._trusts_again(client, now):
             return
         if self._ageing and self._is_old(client, now):
             client.retire()
             return
-        client.deadline = now + self._idle_seconds
-        idle.append(client)
+        if others < self._steady:
+            client.deadline = now + self._idle_seconds
+        else:
+            client.deadline = now + self._surplus_seconds
+        idle[client] = None
 
     def _trusts_again(self, client: ReceivingClient, now: float) -> bool:
         """Whether there is room for `client` after all, because trust is back; else close it."""
@@ -144,7 +164,7 @@ class Upstream:
             client.discard()
             return False
         self._trusted_at = NEVER
-        self._room = self.limits.idle
+        self._room = self._most
         return True
 
     def _is_old(self, client: ReceivingClient, now: float) -> bool:
@@ -155,10 +175,7 @@ class Upstream:
 
     def forget(self, client: Http1Client) -> None:
         """An idle connection is closing."""
-        try:
-            self._idle.remove(client)
-        except ValueError:
-            pass
+        self._idle.pop(client, None)
 
     def distrust(self) -> None:
         """Bytes came that nobody had asked for: use no connection twice for a while."""
@@ -175,7 +192,7 @@ class Upstream:
         self._trusted_at = self.now() + DISTRUST_SECONDS
         self._room = 0
         while self._idle:
-            self._idle.pop().discard()
+            self._idle.popitem()[0].discard()
 
     @property
     def idle(self) -> int:
@@ -188,4 +205,4 @@ class Upstream:
         self._trusted_at = NEVER
         self._room = 0
         while self._idle:
-            self._idle.pop().retire()
+            self._idle.popitem()[0].retire()

@@ -21,7 +21,7 @@ from lolly_tx.net.deadlines import Deadlines
 from lolly_tx.net.library.balanced import BalancedEndpoint
 from lolly_tx.net.library.directory import PoolDirectory
 from lolly_tx.net.sockets.endpoints import TargetEndpoints, client_endpoint
-from lolly_tx.net.upstream import Upstream, UpstreamLimits
+from lolly_tx.net.upstream import AS_USED, Upstream, UpstreamLimits
 from lolly_tx.proxy.exchange import Exchange
 from lolly_tx.proxy.forward import Forwarder
 from lolly_tx.proxy.sticky import Bonds
@@ -103,7 +103,7 @@ def run_pool(
     reader = ResponseReader(deps.response_limits)
     timeout, keep = settings.timeout, settings.connections
     limits = UpstreamLimits(
-        idle=keep.idle,
+        idle=AS_USED if keep.idle == "auto" else keep.idle,
         idle_timeout=keep.idle_timeout,
         lifetime=keep.lifetime,
         requests=keep.requests,

@@ -8,7 +8,13 @@ from twisted.trial.unittest import SynchronousTestCase
 from zope.interface.verify import verifyObject
 
 from lolly_tx.net.sockets.acceptor import ClientTimeouts
-from lolly_tx.net.upstream import DISTRUST_SECONDS, UpstreamLimits
+from lolly_tx.net.upstream import (
+    AS_USED,
+    DISTRUST_SECONDS,
+    STEADY_IDLE,
+    SURPLUS_SECONDS,
+    UpstreamLimits,
+)
 from tests.proxy.world import GET, OK, WorldTestCase, answer, chunked, post
 
 
@@ -199,6 +205,37 @@ class ReuseTests(UpstreamTestCase):
             backend.send(OK)
         self.assertEqual(world.upstreams["a"].idle, 1)
         self.assertTrue(backends[1].closed)
+
+    def burst(self, world, clients: int):
+        """So many clients ask at once; their lines, and those of the backends that answered."""
+        lines = [world.client() for _ in range(clients)]
+        for line in lines:
+            line.send(GET)
+        backends = [world.accept() for _ in world.connects()]
+        for backend in backends:
+            backend.send(OK)
+        return lines, backends
+
+    def test_idle_follows_use(self):
+        """By default as many connections are kept as were in use, so that nobody connects again."""
+        world = self.world()
+        clients, backends = self.burst(world, 3 * STEADY_IDLE)
+        for client in clients:
+            client.send(GET)
+        self.assertEqual(world.connects(), [])
+        self.assertFalse([line for line in backends if line.disconnecting])
+
+    def test_idle_decays(self):
+        """What is not used for ten seconds is closed, down to 32, and these after their timeout."""
+        world = self.world(**self.limited(idle_timeout=30.0))
+        self.burst(world, STEADY_IDLE + 3)
+        upstream = world.upstreams["a"]
+        world.pass_time(SURPLUS_SECONDS - 0.2)
+        self.assertEqual(upstream.idle, STEADY_IDLE + 3)
+        world.pass_time(0.5)
+        self.assertEqual(upstream.idle, STEADY_IDLE)
+        world.pass_time(30.0 - SURPLUS_SECONDS)
+        self.assertEqual(upstream.idle, 0)
 
     def test_requests_limit(self):
         """A connection carries no more than so many requests."""
@@ -679,5 +716,7 @@ class LimitsTests(SynchronousTestCase):
     def test_defaults(self):
         """The defaults are those of the configuration."""
         limits = UpstreamLimits()
-        self.assertEqual((limits.idle, limits.read, limits.interim), (32, 30.0, 16))
+        self.assertEqual(
+            (limits.idle, limits.read, limits.interim), (AS_USED, 30.0, 16)
+        )
         self.assertIsInstance(ConnectionLost(), Exception)

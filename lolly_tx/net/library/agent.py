@@ -47,7 +47,7 @@ from lolly_tx.net.library.tracker import Tracker
 from lolly_tx.net.timeout import within
 
 IDLE_PER_TARGET = 32
-"""Connections kept per target; the default of `connections.idle`."""
+"""Connections kept per target."""
 IDLE_SECONDS = 60.0
 READ_TIMEOUT = 30.0
 """The default of `timeout.read`, in seconds."""
