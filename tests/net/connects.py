@@ -65,6 +65,11 @@ class Attempt:
         """It does not."""
         self.result.errback(Failure(exception))
 
+    def part(self) -> None:
+        """The target agrees to the end of the connection, if that is still open."""
+        if self.protocol is not None and self.protocol.transport is not None:
+            self.protocol.connectionLost(Failure(CONNECTION_DONE))
+
     def lose(self, reason: BaseException = CONNECTION_DONE) -> None:
         """It ends."""
         self.protocol.connectionLost(Failure(reason))

@@ -45,6 +45,8 @@ class AgentChannelTests(SynchronousTestCase):
             self.endpoint.last.protocol.dataReceived(part)
 
     def refusal(self, asking: Deferred[AgentReport]) -> str:
+        if self.endpoint.attempts:
+            self.endpoint.last.part()
         self.assertEqual(self.clock.getDelayedCalls(), [])
         detail: str = self.failureResultOf(asking, ProxyError).value.detail
         return detail
@@ -56,10 +58,10 @@ class AgentChannelTests(SynchronousTestCase):
         report = self.successResultOf(asking)
         self.assertEqual((report.up, report.share), (True, 0.75))
         self.assertEqual(self.asked, [("http", "10.0.0.1", 8099)])
-        self.assertTrue(self.endpoint.last.transport.disconnected)
-        self.assertEqual(self.clock.getDelayedCalls(), [])
+        self.assertTrue(self.endpoint.last.transport.disconnecting)
         self.endpoint.last.protocol.dataReceived(b"late")
         self.endpoint.last.lose()
+        self.assertEqual(self.clock.getDelayedCalls(), [])
 
     def test_line_without_an_end(self) -> None:
         """The end of the connection ends the line too."""

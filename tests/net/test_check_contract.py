@@ -39,6 +39,7 @@ class OverConnections(HealthCheckContract):
         result = start()
         self.endpoint.last.accept()
         self.answer()
+        self.endpoint.last.part()
         return result
 
     def bad(self, start: Any) -> Any:
@@ -79,6 +80,7 @@ class TLSContractTests(OverConnections, SynchronousTestCase):
         transport = StringTransport()
         directlyProvides(transport, ISSLTransport)
         self.endpoint.last.accept(transport)
+        self.endpoint.last.part()
         return result
 
 

@@ -27,6 +27,7 @@ from lolly_tx.domain.target import Target
 from lolly_tx.net.checks.expectation import BODY_BYTES, BadExpectation
 from lolly_tx.net.checks.http import HTTPCheck, TCPCheck, TLSCheck
 from lolly_tx.net.checks.kinds import health_check
+from lolly_tx.net.checks.probes import PARTING_BYTES, PARTING_SECONDS
 from lolly_tx.net.sockets.endpoints import BadEndpoint
 from tests.net.connects import Attempt, FakeEndpoint
 
@@ -83,6 +84,8 @@ class Case(SynchronousTestCase):
         """The verdict is in, and nothing of the probe is left."""
         observation = self.successResultOf(checking)
         self.assertEqual((observation.ok, observation.cause), (ok, cause))
+        if self.endpoint.attempts:
+            self.attempt.part()
         self.assertEqual(self.clock.getDelayedCalls(), [])
         if self.endpoint.attempts and self.attempt.protocol is not None:
             self.assertTrue(
@@ -375,6 +378,7 @@ class AnswerTests(ConnectionMixin, Case):
         self.assertNoResult(checking)
         self.attempt.protocol.dataReceived(b"HTTP/1.1 200 OK\r\n\r\n")
         self.assertTrue(self.successResultOf(checking).ok)
+        self.attempt.part()
         self.assertEqual(self.clock.getDelayedCalls(), [])
 
     def test_hung_up(self) -> None:
@@ -395,6 +399,98 @@ class AnswerTests(ConnectionMixin, Case):
         self.assertTrue(self.transport.disconnected)
         self.assertEqual(self.clock.getDelayedCalls(), [])
         self.attempt.lose()
+
+
+class PartingTests(Case):
+    """How a connection ends when all is known: small servers take a reset for an error."""
+
+    HEAD = b"HTTP/1.1 200 OK\r\nContent-Length: 10\r\n\r\n"
+
+    def assertParting(self, closing: bool) -> None:
+        """The connection is there; whether it is closing, in good order."""
+        self.assertEqual(self.transport.disconnecting, closing)
+        self.assertFalse(self.transport.disconnected)
+
+    def test_whole_answer(self) -> None:
+        """After a whole answer the connection is closed, not reset."""
+        checking = self.answer(OK)
+        self.assertTrue(self.successResultOf(checking).ok)
+        self.assertParting(True)
+        self.attempt.part()
+        self.assertEqual(self.clock.getDelayedCalls(), [])
+
+    def test_rest_of_the_answer(self) -> None:
+        """The verdict is told at once; the connection is closed when the answer has come."""
+        for status in (b"200", b"500", b"404"):
+            head = self.HEAD.replace(b"200", status)
+            checking = self.answer(head, drain_on_404=True)
+            self.assertEqual(self.successResultOf(checking).ok, status == b"200")
+            self.assertParting(False)
+            self.attempt.protocol.dataReceived(b"12345")
+            self.assertParting(False)
+            self.attempt.protocol.dataReceived(b"67890")
+            self.assertParting(True)
+            self.attempt.part()
+            self.assertEqual(self.clock.getDelayedCalls(), [])
+
+    def test_until_close(self) -> None:
+        """An answer without a length ends with the connection, as the target was asked to end it."""
+        checking = self.answer(b"HTTP/1.1 200 OK\r\n\r\n", b"more")
+        self.assertTrue(self.successResultOf(checking).ok)
+        self.assertParting(False)
+        self.attempt.lose()
+        self.assertEqual(self.clock.getDelayedCalls(), [])
+
+    def test_body_that_was_judged(self) -> None:
+        """A body that was looked at has been read; chunks end with their last."""
+        for framed in (
+            b"Content-Length: 2\r\n\r\nok",
+            b"Transfer-Encoding: chunked\r\n\r\n2\r\nok\r\n0\r\n\r\n",
+        ):
+            checking = self.answer(b"HTTP/1.1 200 OK\r\n" + framed, body="ok")
+            self.assertTrue(self.successResultOf(checking).ok)
+            self.assertParting(True)
+            self.attempt.part()
+
+    def test_no_body(self) -> None:
+        """What has no body ends with its head."""
+        head = self.answer(self.HEAD, method="HEAD")
+        self.assertTrue(self.successResultOf(head).ok)
+        self.assertParting(True)
+        self.attempt.part()
+
+    def test_endless(self) -> None:
+        """Who goes on and on, or does not close, is reset after a while."""
+        self.answer(b"HTTP/1.1 200 OK\r\n\r\n")
+        self.attempt.protocol.dataReceived(b"x" * PARTING_BYTES)
+        self.assertParting(False)
+        self.attempt.protocol.dataReceived(b"x")
+        self.assertTrue(self.transport.disconnected)
+        self.assertEqual(self.clock.getDelayedCalls(), [])
+        self.answer(self.HEAD)
+        self.clock.advance(PARTING_SECONDS - 0.1)
+        self.assertParting(False)
+        self.clock.advance(0.2)
+        self.assertTrue(self.transport.disconnected)
+        self.assertEqual(self.clock.getDelayedCalls(), [])
+
+    def test_no_answer_in_time(self) -> None:
+        """Who did not answer in time is reset: there is no good order to wait for."""
+        checking = self.answer(timeout=2.0)
+        self.clock.pump([0.05] * 41)
+        self.assertFalse(self.successResultOf(checking).ok)
+        self.assertTrue(self.transport.disconnected)
+
+
+class TCPPartingTests(Case):
+    kind = TCPCheck
+
+    def test_closed(self) -> None:
+        """A connection that was all there is to know is closed, not reset."""
+        checking = self.answer()
+        self.assertTrue(self.successResultOf(checking).ok)
+        self.assertTrue(self.transport.disconnecting)
+        self.assertFalse(self.transport.disconnected)
 
 
 class BodyTests(Case):

@@ -61,6 +61,14 @@ class ScriptTests(SynchronousTestCase):
     ) -> Observation:
         observation = self.successResultOf(checking)
         self.assertEqual((observation.ok, observation.cause), (ok, cause))
+        self.assertTrue(
+            self.attempt.transport is None
+            or self.attempt.transport.disconnecting
+            or self.attempt.transport.disconnected
+            or self.attempt.protocol.transport is None
+        )
+        for attempt in self.endpoint.attempts:
+            attempt.part()
         self.assertEqual(self.clock.getDelayedCalls(), [])
         return observation
 
@@ -75,7 +83,8 @@ class ScriptTests(SynchronousTestCase):
         self.say(b"+PONG\r\n")
         observation = self.assertVerdict(checking, True, "every step went well")
         self.assertEqual(observation.latency, 0.25)
-        self.assertTrue(self.attempt.transport.disconnected)
+        self.assertTrue(self.attempt.transport.disconnecting)
+        self.assertFalse(self.attempt.transport.disconnected)
         self.say(b"late")
 
     def test_several_steps(self) -> None:
@@ -226,11 +235,12 @@ class ScriptTests(SynchronousTestCase):
         self.assertVerdict(checking, True, "every step went well")
 
     def test_connections_are_closed_in_turn(self) -> None:
-        """Each connection is gone before the next one, and after a cancel none is left."""
+        """Each connection is closed before the next one, and after a cancel none is left."""
         checking = self.check(Step(send="A"), Step(connect=True, expect="b"))
         first = self.attempt
         first.accept()
-        self.assertTrue(first.transport.disconnected)
+        self.assertTrue(first.transport.disconnecting)
+        first.part()
         self.assertIsNot(self.attempt, first)
         self.attempt.accept()
         checking.cancel()

@@ -3,8 +3,13 @@
 from __future__ import annotations
 
 import os
+import sys
+import tempfile
+import threading
 import time
 from functools import partial
+from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
 from typing import Any
 
 import trustme
@@ -67,6 +72,33 @@ class ProbeTests(Case):
                 self.assertTrue(self.probe(target, type=kind).ok)
         self.rounds()
         self.assertEqual(open_descriptors(), before)
+
+    def test_small_server(self) -> None:
+        """Python's own server sees probes end in good order: it has no error to print."""
+        with tempfile.TemporaryDirectory() as folder:
+            Path(folder, "health").write_text("x" * 40_000)
+            errors: list[Any] = []
+
+            class Server(ThreadingHTTPServer):
+                def handle_error(self, request: Any, client_address: Any) -> None:
+                    errors.append(sys.exc_info()[1])
+
+            class Handler(SimpleHTTPRequestHandler):
+                def log_message(self, format: str, *args: Any) -> None:
+                    """Say nothing."""
+
+            server = Server(("127.0.0.1", 0), partial(Handler, directory=folder))
+            thread = threading.Thread(target=server.serve_forever, args=(0.01,))
+            thread.start()
+            target = self.url("http", server.server_port)
+            for kind in ("http", "tcp"):
+                for _ in range(20):
+                    self.assertTrue(self.probe(target, type=kind).ok)
+            self.rounds()
+            server.shutdown()
+            server.server_close()
+            thread.join()
+        self.assertEqual(errors, [])
 
     def test_nobody_listens(self) -> None:
         """A port nobody listens on refuses."""

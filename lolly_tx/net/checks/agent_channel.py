@@ -93,6 +93,7 @@ class _Question(Probe):
     def dataReceived(self, data: bytes) -> None:
         """Read on, to the end of the line."""
         if self._over:
+            self._swallow(data)
             return
         self._buffer += data
         line, end, _ = self._buffer.partition(b"\n")
@@ -102,6 +103,7 @@ class _Question(Probe):
     def connectionLost(self, reason: Failure = connectionDone) -> None:
         """An agent may leave the end of the line to the end of the connection."""
         if self._over:
+            super().connectionLost(reason)
             return
         if self._buffer:
             self.transport = None
@@ -115,7 +117,7 @@ class _Question(Probe):
         except BadAgentLine as e:
             self.finish(False, str(e))
             return
-        self._end()
+        self._part()
         self.said.callback(report)
 
     def finish(
@@ -123,7 +125,7 @@ class _Question(Probe):
     ) -> None:
         """Nothing was learned."""
         if not self._over:
-            self._end()
+            self._part()
             self.said.errback(ProxyError(cause))
 
     def _eb_silent(self, failure: Failure) -> None:

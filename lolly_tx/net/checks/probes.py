@@ -1,11 +1,12 @@
 r"""The protocols of active checks: one object is one probe on one connection.
 
-    start --> connect --> (request --> head --> body) --> finish
+    start --> connect --> (request --> head --> body) --> finish --> the rest, then our FIN
        \_____ refused, timed out, closed, nonsense _____/
        cancel: no verdict
 
-Whatever happens, `done` fires once, and then the timer and the connection are gone. Plain callbacks on few attributes,
-no coroutine and no client library: a thousand of these run every second.
+Whatever happens, `done` fires once. A target that has answered sees an end in good order, for small servers take a
+reset for an error worth a traceback. It takes `PARTING_SECONDS` at most after the verdict; who did not answer in time
+is reset. Plain callbacks on few attributes, no coroutine and no client library: a thousand of these run every second.
 
 May import: domain, wire, net.alarm, net.checks.expectation, net.failures, Twisted. Used by: net.checks.http,
 net.checks.scripts, net.checks.agent_channel.
@@ -39,6 +40,12 @@ MAX_INTERIM = 16
 """1xx answers before the real one (RELIABILITY S33)."""
 
 
+PARTING_SECONDS = 1.0
+"""How long a connection may take to end after its verdict."""
+PARTING_BYTES = 65536
+"""Of an answer that is not needed any more, read until its end."""
+
+
 @attrs.frozen
 class Plan:
     """How to probe one target: where, and with which bytes."""
@@ -51,14 +58,18 @@ class Plan:
 class Probe(Protocol):
     """One probe: its protocol, and the factory that builds it (itself, once).
 
-    `done` fires exactly once; with it the timer, the connection or the attempt at one
-    are gone.
+    `done` fires exactly once; with it the timer and the attempt at a connection are gone,
+    and a connection ends within `PARTING_SECONDS`.
     """
+
+    _timely = True
+    _swallowed = 0
 
     def __init__(self, check: Any) -> None:
         self._check = check
         self._over = False
         self._alarm: Alarm | None = None
+        self._parting: Any = None
         self._connecting: Deferred[Any] | None = None
         self._started = 0.0
         self._limit = 0.0
@@ -70,7 +81,7 @@ class Probe(Protocol):
         self._request = plan.request
         self._started = check.now()
         self._limit = check.timeout if limit is None else limit
-        self._alarm = Alarm(check.clock, self._limit, self._expired)
+        self._alarm = Alarm(check.clock, self._limit, self._rang)
         self._connecting = plan.endpoint.connect(self)
         self._connecting.addErrback(self._eb_connect)
 
@@ -95,13 +106,39 @@ class Probe(Protocol):
         latency = None
         if ok or status is not None:
             latency = max(0.0, self._check.now() - self._started)
-        self._end()
+        self._part()
         self.done.callback(Observation(ok, cause, latency, status, drain))
 
-    def _end(self) -> None:
+    def _part(self) -> None:
+        """All is known: end the connection in good order."""
+        if self.transport is None or not self._timely:
+            self._end()
+            return
         self._over = True
         if self._alarm is not None:
             self._alarm.cancel()
+        self._parting = self._check.clock.callLater(PARTING_SECONDS, self._end)
+        if not self._owed():
+            self.transport.loseConnection()
+
+    def _owed(self) -> bool:
+        """Whether the target has more to say: closing now would reset it."""
+        return False
+
+    def _swallow(self, data: bytes) -> None:
+        """What comes after the verdict."""
+        self._swallowed += len(data)
+        if self._swallowed > PARTING_BYTES:
+            self._end()
+
+    def _end(self) -> None:
+        """End it at once."""
+        self._over = True
+        if self._alarm is not None:
+            self._alarm.cancel()
+        parting, self._parting = self._parting, None
+        if parting is not None and parting.active():
+            parting.cancel()
         if self.transport is not None:
             # Unlike a close, this needs no consent of the peer.
             self.transport.abortConnection()  # type: ignore[attr-defined]  # ITCPTransport
@@ -110,6 +147,10 @@ class Probe(Protocol):
 
     def _cancelled(self, _: Deferred[Observation]) -> None:
         self._end()
+
+    def _rang(self) -> None:
+        self._timely = False
+        self._expired()
 
     def _expired(self) -> None:
         what = "connection" if self.transport is None else "answer"
@@ -126,10 +167,11 @@ class Probe(Protocol):
         self.done.errback(error)
 
     def connectionLost(self, reason: Failure = connectionDone) -> None:
-        """The target hung up before the verdict."""
-        if self._over:
-            return
+        """The target hung up, before the verdict or as was due."""
         self.transport = None
+        if self._over:
+            self._end()
+            return
         how = translate(reason, connecting=False).detail
         self.finish(False, f"{how} before an answer")
 
@@ -158,6 +200,7 @@ class HTTPProbe(Probe):
 
     _buffer = b""
     _head: ResponseHead | None = None
+    _left: int | None = 0
     _interim = 0
     _chunks: ChunkDecoder | None = None
 
@@ -169,12 +212,14 @@ class HTTPProbe(Probe):
     def dataReceived(self, data: bytes) -> None:
         """Read on; a verdict as soon as there is one."""
         if self._over:
+            self._swallow(data)
             return
         try:
             if self._head is None:
                 self._buffer = self._buffer + data if self._buffer else data
                 self._read_head()
             else:
+                self._count(len(data))
                 self._read_body(self._head, data)
         except BadMessage as e:
             self.finish(False, f"invalid response: {e.reason}")
@@ -191,6 +236,8 @@ class HTTPProbe(Probe):
                     raise BadMessage("too many interim responses")
                 self._buffer = rest
                 continue
+            self._left = self._length(head)
+            self._count(len(rest))
             expects = check.expects
             if status == 404 and check.drains:
                 cause = f"404 from {check.settings.path}: no new clients"
@@ -214,10 +261,31 @@ class HTTPProbe(Probe):
             self._read_body(head, rest)
             return
 
+    def _length(self, head: ResponseHead) -> int | None:
+        """How long the body is; None: until the target closes, as it was asked to."""
+        if head.status in (204, 304) or self._check.settings.method == "HEAD":
+            return 0
+        return None if head.block.chunked else head.block.length
+
+    def _count(self, size: int) -> None:
+        if self._left is not None:
+            self._left -= size
+
+    def _owed(self) -> bool:
+        return self._left is None or self._left > 0
+
+    def _swallow(self, data: bytes) -> None:
+        super()._swallow(data)
+        self._count(len(data))
+        if not self._owed() and self.transport is not None:
+            self.transport.loseConnection()
+
     def _read_body(self, head: ResponseHead, data: bytes) -> None:
         """Gather the first `BODY_BYTES` of the body, then judge."""
         if self._chunks is not None:
             data = self._chunks.feed(data)
+            if self._chunks.done:
+                self._left = 0
         self._buffer += data[: BODY_BYTES - len(self._buffer)]
         got = len(self._buffer)
         if got >= BODY_BYTES or self._is_whole(head, got):

@@ -137,6 +137,7 @@ class ScriptProbe(Probe):
     def dataReceived(self, data: bytes) -> None:
         """See whether that is what was waited for."""
         if self._over:
+            self._swallow(data)
             return
         self._read += len(data)
         self._buffer += data
@@ -194,6 +195,7 @@ class ScriptProbe(Probe):
     def connectionLost(self, reason: Failure = connectionDone) -> None:
         """The target hung up; what it sent before that counts."""
         if self._over:
+            super().connectionLost(reason)
             return
         if self._done_after_look(last=True):
             return
