@@ -114,6 +114,8 @@ class Delivery:
             fields += b"Content-Length: %d\r\n" % (block.length or 0)
         if not block.date:
             fields += self.forwarder.date_line()
+        if status == 426:
+            fields += block.offer()
         if self.forwarder.marking:
             fields += self._marks(head)
         self.door.start(status, head.reason, fields, framing)

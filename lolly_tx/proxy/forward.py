@@ -243,6 +243,9 @@ class Forwarder:
             data += self.via[head.version]
         if block.upgrade:
             data += b"Connection: Upgrade\r\nUpgrade: websocket\r\n"
+        elif block.wants_trailers and head.version:
+            # Trailers of the answer are passed on (RFC 9110 section 6.5.1).
+            data += b"Connection: TE\r\nTE: trailers\r\n"
         return data + b"\r\n"
 
     def date_line(self) -> bytes:

@@ -37,8 +37,10 @@ from lolly_tx.proxy.proxy import Proxy
 from lolly_tx.wire.errors import BadMessage
 from lolly_tx.wire.http1 import REQUEST_LIMITS, RequestHead, RequestReader
 
-# Said by the site about the bytes it received; ours are said about those we send.
-_OF_THE_SITE = frozenset((b"transfer-encoding", b"content-length", b"expect"))
+# Said about the bytes the site received, or sends (no trailers); ours are said about
+# those we send.
+_LENGTH = frozenset((b"transfer-encoding", b"content-length"))
+_OF_THE_SITE = _LENGTH | {b"expect", b"te"}
 
 
 @implementer(IPushProducer)
@@ -205,7 +207,7 @@ class ReverseProxyResource(Resource):
         for name, values in request.requestHeaders.getAllRawHeaders():
             lower = name.lower()
             if lower in _OF_THE_SITE:
-                had_body = had_body or lower != b"expect"
+                had_body = had_body or lower in _LENGTH
                 continue
             lines += [b"%b: %b" % (name, value) for value in values]
         if had_body or length:

@@ -33,6 +33,7 @@ _RESPONSE_SPECIAL = re.compile(
     rb"\n(connection|content-length|transfer-encoding|te|trailer|upgrade|keep-alive"
     rb"|proxy-connection|proxy-authenticate|date):[\t ]*+([^\r]*+)\r"
 )
+_LINE = re.compile(rb"\n([^:]++):[^\n]*+")
 _FORWARDING = re.compile(rb"forwarded|x-forwarded-.++|x-real-ip")
 _HOST_LINE = re.compile(rb"(?i)\nhost:[^\r]*+\r\n")
 _LENGTH_LINE = re.compile(rb"(?i)\ncontent-length:[^\r]*+\r\n")
@@ -53,6 +54,11 @@ _PROTECTED = frozenset(
         b"upgrade",
     )
 )
+
+MAX_OPTIONS = 64
+"""Different names in the Connection fields of one message."""
+_FEW = 4
+# So many names are looked for one by one, faster than by going through all lines.
 
 # What Connection mostly says: names no field.
 _HARMLESS = frozenset((b"keep-alive", b"close"))
@@ -110,36 +116,55 @@ class FieldBlock:
         return b"%d" % self.length == value
 
     def _finish(
-        self, cut: list[bytes], connection: bytes, upgrade: bytes, low: bytes
+        self,
+        cut: list[bytes],
+        connection: list[bytes],
+        upgrade: list[bytes],
+        low: bytes,
     ) -> None:
-        """Act on Connection (RFC 9110 section 7.6.1) and take the fields in `cut` out."""
-        if connection in _HARMLESS:
-            self.connection = (connection,)
+        """Act on Connection (RFC 9110 section 7.6.1) and take the fields in `cut` out.
+
+        `connection`, `upgrade`: the values of these fields. `low`: the block in lower case.
+        """
+        if len(connection) == 1 and connection[0] in _HARMLESS:
+            self.connection = (connection[0],)
         elif connection:
-            self.connection = tokens = tuple(
-                [t for t in (p.strip(b"\t ") for p in connection.split(b",")) if t]
-            )
-            if b"upgrade" in tokens:
-                self.upgrade = upgrade
+            self.connection = options = _options(connection)
+            if b"upgrade" in options:
+                self.upgrade = b",".join(upgrade)
             cut += [
-                t
-                for t in tokens
-                if t not in _PROTECTED and not t.startswith(b"x-forwarded-")
+                option
+                for option in options
+                if option not in _PROTECTED and not option.startswith(b"x-forwarded-")
             ]
         if cut:
-            self.kept = _without(self.raw, low, cut)
+            self.kept = _without(self.raw, low, set(cut))
 
 
-def _without(raw: bytes, low: bytes, names: list[bytes]) -> bytes:
+def _options(values: list[bytes]) -> tuple[bytes, ...]:
+    """What the Connection fields with `values` name, each once, in order."""
+    # Equal pieces are dropped before any is stripped: a field may have thousands.
+    pieces = dict.fromkeys(b",".join(values).split(b","))
+    options = dict.fromkeys([piece.strip(b"\t ") for piece in pieces])
+    options.pop(b"", None)
+    if len(options) > MAX_OPTIONS:
+        raise BadMessage("too many names in Connection", 431)
+    return tuple(options)
+
+
+def _without(raw: bytes, low: bytes, names: set[bytes]) -> bytes:
     """The block `raw` without the fields called `names`; `low`: itself in lower case."""
-    cuts = set()
-    for name in names:
-        line = b"\n" + name + b":"
-        at = low.find(line)
-        while at >= 0:
-            end = low.index(b"\n", at + 1)
-            cuts.add((at, end))
-            at = low.find(line, end)
+    cuts = []
+    if len(names) > _FEW:
+        cuts = [match.span() for match in _LINE.finditer(low) if match[1] in names]
+    else:
+        for name in names:
+            line = b"\n" + name + b":"
+            at = low.find(line)
+            while at >= 0:
+                end = low.index(b"\n", at + 1)
+                cuts.append((at, end))
+                at = low.find(line, end)
     if len(cuts) == 1:
         [(at, end)] = cuts
         return raw[:at] + raw[end:]
@@ -158,11 +183,13 @@ class RequestBlock(FieldBlock):
     Plain: a Host, no body, and nothing asked for but to keep the connection.
     `host`: the Host value, valid and lower case, or b"" when there is none or it is empty
     (`has_host`).
-    `expect`: the client waits for a 100. `forwarded`: the forwarding fields as (lower-case
+    `expect`: the client waits for a 100. `wants_trailers`: it takes trailers, too.
+    `forwarded`: the forwarding fields as (lower-case
     name, value), none of which is kept.
     """
 
     expect = False
+    wants_trailers = False
     forwarded: tuple[tuple[bytes, bytes], ...] = ()
     host = b""
     has_host = False
@@ -189,8 +216,10 @@ class RequestBlock(FieldBlock):
 
     def _inspect(self, found: list[tuple[bytes, bytes]], low: bytes) -> None:
         """Look at each special field, in order."""
-        cut = []
-        connection = upgrade = b""
+        cut: list[bytes] = []
+        connection: list[bytes] = []
+        upgrade: list[bytes] = []
+        announced = False
         for name, value in found:
             if name == b"host":
                 if self.has_host:
@@ -199,7 +228,7 @@ class RequestBlock(FieldBlock):
                 continue
             value = value.rstrip(b"\t ")
             if name == b"connection":
-                connection = connection + b"," + value if connection else value
+                connection.append(value)
             elif name == b"content-length":
                 if self._take_length(value):
                     self.length_kept = True
@@ -211,7 +240,13 @@ class RequestBlock(FieldBlock):
             elif name == b"expect":
                 self.expect = value == b"100-continue"
             elif name == b"upgrade":
-                upgrade = upgrade + b"," + value if upgrade else value
+                upgrade.append(value)
+            elif name == b"trailer":
+                announced = True
+                continue
+            elif name == b"te":
+                if b"trailers" in [part.strip(b"\t ") for part in value.split(b",")]:
+                    self.wants_trailers = True
             elif name == b"forwarded" or name.startswith(b"x-"):
                 if not self.forwarded:
                     self.forwarded = self._forwarding_fields()
@@ -220,10 +255,13 @@ class RequestBlock(FieldBlock):
             raise BadMessage("both Content-Length and Transfer-Encoding")
         if not self.chunked and not self.length:
             self.expect = False  # nothing to hold back
+        if announced and not self.chunked:
+            cut.append(b"trailer")  # nowhere to put them
         self._finish(cut, connection, upgrade, low)
         self.plain = (
             bool(self.host)
             and not (self.chunked or self.upgrade or self.forwarded)
+            and not self.wants_trailers
             and self.length is None
             and self.connection in _STAYING
         )
@@ -285,8 +323,10 @@ class ResponseBlock(FieldBlock):
 
     def _inspect(self, found: list[tuple[bytes, bytes]], low: bytes) -> None:
         """Look at each special field, in order."""
-        cut = []
-        connection = upgrade = b""
+        cut: list[bytes] = []
+        connection: list[bytes] = []
+        upgrade: list[bytes] = []
+        announced = False
         for name, value in found:
             if name == b"date":
                 self.date = True
@@ -297,23 +337,37 @@ class ResponseBlock(FieldBlock):
                     self.length_kept = True
                     continue
             elif name == b"connection":
-                connection = connection + b"," + value if connection else value
+                connection.append(value)
             elif name == b"transfer-encoding":
                 if self.chunked or value != b"chunked":
                     raise BadMessage("unsupported Transfer-Encoding")
                 self.chunked = True
             elif name == b"upgrade":
-                upgrade = upgrade + b"," + value if upgrade else value
+                upgrade.append(value)
+            elif name == b"trailer":
+                announced = True
+                continue
             cut.append(name)
         if self.chunked and self.length is not None:
             raise BadMessage("both Content-Length and Transfer-Encoding")
+        if announced and not self.chunked:
+            cut.append(b"trailer")  # nowhere to put them
         self._finish(cut, connection, upgrade, low)
+        if b"date" in self.connection:
+            self.date = False  # it has been taken out
         self.plain = (
             self.date
             and self.length_kept
-            and not self.upgrade
+            and not upgrade
             and self.connection in _STAYING
         )
+
+    def offer(self) -> bytes:
+        """The lines by which a 426 says what to upgrade to (RFC 9110 section 15.5.22)."""
+        protocols = b", ".join(self.get_all(b"upgrade"))
+        if not protocols:
+            return b""
+        return b"Connection: Upgrade\r\nUpgrade: %b\r\n" % protocols
 
     def without_length(self) -> bytes:
         """`kept` without Content-Length, for 1xx and 204 (RFC 9110 section 8.6)."""

@@ -20,10 +20,12 @@ they confuse CGI-like backends, so they are dropped there (RELIABILITY S13)."""
 VALUE = rb"[\t -~\x80-\xff]*+"
 """Field values: no control byte but the tab."""
 
-TARGET = rb"/(?:[!$&-;=?-\[\]^-~]++|%[0-9A-Fa-f]{2})*+"
-"""Request targets in origin-form: visible ASCII without " < > \\ # (never valid in a
-URI), "%" only as an escape. RFC 3986 would also refuse [ ] ^ ` { | }, which browsers send
-unescaped in queries."""
+TARGET = rb"/(?:[!$&-;=@-\[\]^-~]++|%(?!00)[0-9A-Fa-f]{2})*+(?:\?[!\"$-~\x80-\xff]*+)?+"
+"""Request targets in origin-form. The path, by which routes go: visible ASCII without
+" < > \\ # (never valid in a URI; RFC 3986 would also refuse [ ] ^ ` { | }), "%" only as
+an escape, and not of NUL, where C programs end a text. The query is the backend's: what
+clients write there passes byte for byte (`?q=100%`), but for blanks, control bytes and
+the "#" of a fragment."""
 
 MAX_LENGTH = 2**63 - 1
 """Largest Content-Length accepted (RELIABILITY S03): a signed 64-bit counter's."""
@@ -33,8 +35,7 @@ MAX_LENGTH = 2**63 - 1
 class HeadLimits:
     """How large a head may be.
 
-    `head_bytes` in all, `fields` field lines, `line_bytes` for the start line and for
-    each field line.
+    `head_bytes` in all, `fields` field lines, `line_bytes` for the start line.
     """
 
     head_bytes: int = 32768

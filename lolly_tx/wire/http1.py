@@ -30,7 +30,7 @@ from lolly_tx.wire.grammar import (
     VALUE,
     HeadLimits,
 )
-from lolly_tx.wire.refusals import check_limits, examine_request, examine_response
+from lolly_tx.wire.refusals import examine_request, examine_response, worth_a_look
 
 __all__ = [
     "REQUEST_LIMITS",
@@ -176,13 +176,12 @@ class _HeadReader(Generic[_Head, _Block]):
                 self._heads.clear()
             self._heads[raw] = head
 
-    def _within_limits(self, line_bytes: int, raw: bytes) -> bool:
-        """Whether the sizes alone show that no limit is exceeded."""
-        return (
-            line_bytes + len(raw) <= self.limits.line_bytes
-            and len(raw) <= 4 * self.limits.fields  # a field line has at least 4 bytes
-            and line_bytes + len(raw) <= self.limits.head_bytes
-        )
+    def _check_fields(self, raw: bytes) -> None:
+        """Raise `BadMessage` when the block `raw` has too many lines."""
+        most = self.limits.fields
+        # A field line has at least 4 bytes.
+        if len(raw) > 4 * most and raw.count(b"\n") - 1 > most:
+            raise BadMessage("too many fields", 431)
 
 
 class RequestReader(_HeadReader[RequestHead, RequestBlock]):
@@ -208,6 +207,8 @@ class RequestReader(_HeadReader[RequestHead, RequestBlock]):
         bytes at its start are known from that call. Raises `BadMessage` (400, 405, 414, 431,
         501, 505).
         """
+        if seen and not worth_a_look(data, seen):
+            return None
         match = _REQUEST_LINE.match(data)
         if match is not None:
             at = match.end()
@@ -219,8 +220,7 @@ class RequestReader(_HeadReader[RequestHead, RequestBlock]):
                 if block is None:
                     if _REQUEST_BLOCK.fullmatch(fields) is None:
                         return self._mend(data)
-                    if not self._within_limits(at, fields):
-                        check_limits(data[:end], self.limits, "request")
+                    self._check_fields(fields)
                     block = RequestBlock(fields)
                     self._remember_block(fields, block)
                 method, target, version = match.groups()
@@ -264,6 +264,8 @@ class ResponseReader(_HeadReader[ResponseHead, ResponseBlock]):
         Returns None when `data` ends within the head. Then call again with more; `seen`
         bytes at its start are known from that call. Raises `BadMessage`.
         """
+        if seen and not worth_a_look(data, seen):
+            return None
         end = data.find(b"\r\n\r\n") + 4
         raw = data if end == len(data) else data[:end]
         head = self._heads.get(raw)
@@ -278,9 +280,8 @@ class ResponseReader(_HeadReader[ResponseHead, ResponseBlock]):
                 known = block is not None
                 if block is None:
                     if _RESPONSE_BLOCK.fullmatch(fields) is None:
-                        examine_response(data, self.limits)
-                    if not self._within_limits(at, fields):
-                        check_limits(raw, self.limits, "response")
+                        return self._mend(data)
+                    self._check_fields(fields)
                     block = ResponseBlock(fields)
                     self._remember_block(fields, block)
                 version, status, reason = match.groups()
@@ -292,8 +293,17 @@ class ResponseReader(_HeadReader[ResponseHead, ResponseBlock]):
                 if known:
                     self._remember_head(raw, head)
                 return head
-        examine_response(data, self.limits, seen)
-        return None
+        return self._mend(data, seen)
+
+    def _mend(self, data: bytes, seen: int = 0) -> ResponseHead | None:
+        mended = examine_response(data, self.limits, seen)
+        if mended is None:
+            return None
+        head = self.read(mended[0])
+        assert head is not None
+        return ResponseHead(
+            head.status, head.reason, head.version, head.block, mended[1]
+        )
 
 
 def parse_request(

@@ -4,9 +4,11 @@ May import: domain.hosts, wire.errors, wire.grammar. Used by: wire.http1, only w
 recogniser says no, so nothing here is on the way of an ordinary request.
 
 Mended: empty lines before a request line (RFC 9112 section 2.2), absolute-form targets (section 3.2.2: the authority
-replaces Host), request fields with "_" in their name (dropped: RELIABILITY S13). Everything else is an error with the
+replaces Host), request fields with "_" in their name (dropped: RELIABILITY S13), blanks between the name of a response
+field and its colon (section 5.1; not of a field that says where the body ends). Everything else is an error with the
 status a client should see, as soon as the line it is in has arrived. Lines of an incomplete head that were examined
-before are not examined again, so that a head which comes byte by byte costs no more than its bytes.
+before are not examined again, and a long head not with every piece (`worth_a_look`), so that a head which comes byte
+by byte costs no more than its bytes.
 """
 
 from __future__ import annotations
@@ -20,12 +22,14 @@ from lolly_tx.wire.grammar import TARGET, HeadLimits
 # A control byte, a CR without LF (a CR at the very end may still get its LF), an LF without CR.
 _ILLEGAL = re.compile(rb"[\x00-\x08\x0b\x0c\x0e-\x1f\x7f]|\r(?!\n|\Z)|(?<!\r)\n")
 _REQUEST_LINE = re.compile(
-    rb"([!#$%&'*+\-.^_`|~0-9A-Za-z]+) ([!-~]+) HTTP/([0-9])\.([0-9])"
+    rb"([!#$%&'*+\-.^_`|~0-9A-Za-z]+) ([!-~\x80-\xff]+) HTTP/([0-9])\.([0-9])"
 )
 _ORIGIN_FORM = re.compile(TARGET)
 _ABSOLUTE_FORM = re.compile(rb"([A-Za-z]+)://([^/?]*)([/?].*)?")
 _STATUS_LINE = re.compile(rb"HTTP/1\.[01] [1-5][0-9][0-9](?: [\t -~\x80-\xff]*)?")
 _STATUS_START = re.compile(rb"HTTP/1\.[01] ")
+_BLANK_BEFORE_COLON = re.compile(rb"(\r\n[!#$%&'*+\-.^_`|~0-9A-Za-z]++)[\t ]++:")
+_FRAMING = (b"content-length", b"transfer-encoding")
 _NAME = re.compile(rb"[!#$%&'*+\-.^_`|~0-9A-Za-z]+")
 
 _EMPTY_LINES = re.compile(rb"(?:\r\n)*+")
@@ -45,23 +49,34 @@ def start_line(data: bytes) -> bytes:
     )
 
 
-def check_limits(head: bytes, limits: HeadLimits, kind: str) -> None:
+OFTEN_BYTES = 4096
+"""An incomplete head of so many bytes is looked at whenever a line ends; a longer one,
+and one within a line, when another `SELDOM_BYTES` have come."""
+SELDOM_BYTES = 1024
+
+
+def worth_a_look(data: bytes, seen: int) -> bool:
+    """Whether to examine an incomplete head again, of which `seen` bytes were examined."""
+    if len(data) // SELDOM_BYTES != seen // SELDOM_BYTES:
+        return True
+    if len(data) <= OFTEN_BYTES:
+        return data.find(b"\n", seen) >= 0
+    return data.find(b"\n\r\n", max(0, seen - 2)) >= 0  # it is complete
+
+
+def _check_limits(head: bytes, limits: HeadLimits, kind: str) -> None:
     """Raise `BadMessage` (414, 431) when the complete `head` is larger than allowed."""
+    _check_start(head.find(b"\r\n"), limits, kind)
     if len(head) > limits.head_bytes:
-        _check_line(head.partition(b"\r\n")[0], 0, limits, kind)
         raise BadMessage("head too large", 431)
-    lines = head.split(b"\r\n")
-    # Start line, and the two empty strings after the last CRLFs of a complete head.
-    if len(lines) - 3 > limits.fields:
+    # But for the start line and the empty one at the end.
+    if head.count(b"\r\n") - 2 > limits.fields:
         raise BadMessage("too many fields", 431)
-    for number, line in enumerate(lines):
-        _check_line(line, number, limits, kind)
 
 
-def _check_line(line: bytes, number: int, limits: HeadLimits, kind: str) -> None:
-    if len(line) > limits.line_bytes:
-        if number:
-            raise BadMessage("field line too long", 431)
+def _check_start(size: int, limits: HeadLimits, kind: str) -> None:
+    """`size`: of the start line."""
+    if size > limits.line_bytes:
         raise BadMessage("start line too long", 414 if kind == "request" else 400)
 
 
@@ -85,7 +100,7 @@ def examine_request(
         _examine_prefix(data[start:], limits, "request", seen, scheme)
         return None
     head = data[start : end + 4]
-    check_limits(head, limits, "request")
+    _check_limits(head, limits, "request")
     if _ILLEGAL.search(head):
         raise BadMessage("control byte or bare CR or LF")
     lines = head[:-4].split(b"\r\n")
@@ -102,19 +117,24 @@ def examine_request(
     return mended + b"\r\n\r\n", end + 4
 
 
-def examine_response(data: bytes, limits: HeadLimits, seen: int = 0) -> None:
-    """Raise `BadMessage` unless `data` may still become a response head.
+def examine_response(
+    data: bytes, limits: HeadLimits, seen: int = 0
+) -> tuple[bytes, int] | None:
+    """Explain why `data` does not start with an acceptable response head.
 
-    `seen`: as for requests.
+    Parameters and result: as for requests.
     """
     end = data.find(b"\r\n\r\n")
     if end < 0:
         _examine_prefix(data, limits, "response", seen)
-        return
+        return None
     head = data[: end + 4]
-    check_limits(head, limits, "response")
+    _check_limits(head, limits, "response")
     _examine_prefix(head, limits, "response", 0)
-    raise BadMessage("malformed response")
+    mended = _BLANK_BEFORE_COLON.sub(rb"\1:", head)
+    if mended == head:
+        raise BadMessage("malformed response")
+    return mended, end + 4
 
 
 def _examine_prefix(
@@ -124,12 +144,14 @@ def _examine_prefix(
 
     The lines that ended within the first `seen` bytes are known to be right.
     """
+    if seen > OFTEN_BYTES:
+        seen -= seen % SELDOM_BYTES  # what came since then was not worth a look
     at = data.rfind(b"\r\n", 0, seen) + 2 if seen else 0
     if at == 1:
         at = 0
     lines = data[at:].split(b"\r\n")
-    for number, line in enumerate(lines, bool(at)):
-        _check_line(line, number, limits, kind)
+    if not at:
+        _check_start(len(lines[0]), limits, kind)
     if len(data) > limits.head_bytes:
         raise BadMessage("head too large", 431)
     if data.count(b"\r\n") - 1 > limits.fields:
@@ -141,7 +163,7 @@ def _examine_prefix(
         lines = lines[1:]
     for line in lines[:-1]:
         if line:
-            _examine_field(line)
+            _examine_field(line, blanks=kind == "response")
     if lines and lines[-1][:1] in (b" ", b"\t"):
         raise BadMessage("folded field line")
 
@@ -207,11 +229,18 @@ def _without_host(fields: list[bytes], required: bool) -> list[bytes]:
     return [f for f in fields if f[:5].lower() != b"host:"]
 
 
-def _examine_field(line: bytes) -> bytes:
-    """The field's name; raises `BadMessage` for what is no field line."""
+def _examine_field(line: bytes, blanks: bool = False) -> bytes:
+    """The field's name; raises `BadMessage` for what is no field line.
+
+    `blanks`: there may be some before the colon, but not of a field of the framing.
+    """
     if line[:1] in (b" ", b"\t"):
         raise BadMessage("folded field line")
     name, colon, _ = line.partition(b":")
+    if blanks and name.endswith((b" ", b"\t")):
+        name = name.rstrip(b"\t ")
+        if name.lower() in _FRAMING:
+            raise BadMessage("blanks in a framing field")
     if not colon or not _NAME.fullmatch(name):
         raise BadMessage("malformed field line")
     return name

@@ -478,7 +478,8 @@ class FailureTests(UpstreamTestCase):
             b"HTTP/1.1 200 OK\r\nContent-Length: 1\r\nContent-Length: 2\r\n\r\n",
             b"HTTP/1.1 200 OK\r\nContent-Length: 1\r\nTransfer-Encoding: chunked\r\n"
             b"\r\n",
-            b"HTTP/1.1 200 OK\r\nBad : x\r\n\r\n",
+            b"HTTP/1.1 200 OK\r\nBad x: y\r\n\r\n",
+            b"HTTP/1.1 200 OK\r\nContent-Length : 1\r\n\r\n",
             b"HTTP/1.1 101 Switching\r\nUpgrade: websocket\r\n\r\n",
         ):
             world, client, backend = self.ask()

@@ -33,12 +33,67 @@ class RenderTests(WorldTestCase):
             get(
                 "/",
                 "Connection: close, X-Private\r\nX-Private: 1\r\nKeep-Alive: 5\r\n"
-                "TE: trailers\r\nProxy-Connection: x\r\nProxy-Authorization: s\r\n"
+                "TE: gzip\r\nProxy-Connection: x\r\nProxy-Authorization: s\r\n"
                 "Upgrade: h2c\r\nHTTP2-Settings: x\r\nProxy: evil\r\n",
             )
         )
         head = sent.lower().partition(b"x-forwarded")[0]
         self.assertEqual(head, b"get / http/1.1\r\nhost: x\r\n")
+
+    def test_trailers_are_asked_for(self):
+        """A client that takes trailers gets those of the backend, which is told so."""
+        sent = self.sent(get("/", "TE: trailers\r\nConnection: TE\r\n"))
+        self.assertIn(b"\r\nConnection: TE\r\nTE: trailers\r\n", sent)
+        self.assertEqual(2, sent.lower().count(b"\r\nte:") + sent.count(b"Connection"))
+        sent = self.sent(get("/", "TE: trailers\r\n", version="1.0"))
+        self.assertNotIn(b"\r\nTE:", sent)
+
+    def test_upgrade_required(self):
+        """A 426 says what to upgrade to, which belongs to our connection no less."""
+        world = self.world()
+        client = world.client()
+        client.send(GET)
+        backend = world.accept()
+        backend.send(
+            b"HTTP/1.1 426 Upgrade Required\r\nDate: x\r\nContent-Length: 0\r\n"
+            b"Upgrade: TLS/1.0, HTTP/2.0\r\nConnection: Upgrade\r\n\r\n"
+        )
+        got = client.take()
+        self.assertTrue(got.startswith(b"HTTP/1.1 426 "), got)
+        self.assertIn(b"Connection: Upgrade\r\nUpgrade: TLS/1.0, HTTP/2.0\r\n", got)
+
+    def test_announced_trailers(self):
+        """The names of trailers go before them, both ways."""
+        world = self.world()
+        client = world.client()
+        client.send(
+            b"POST / HTTP/1.1\r\nHost: x\r\nTrailer: X-Sum\r\n"
+            b"Transfer-Encoding: chunked\r\n\r\n1\r\na\r\n0\r\nX-Sum: 1\r\n\r\n"
+        )
+        backend = world.accept()
+        sent = backend.take()
+        self.assertIn(b"\r\nTrailer: X-Sum\r\n", sent)
+        self.assertIn(b"\r\nX-Sum: 1\r\n", sent)
+        backend.send(
+            b"HTTP/1.1 200 OK\r\nTrailer: X-End\r\nTransfer-Encoding: chunked\r\n\r\n"
+            b"0\r\nX-End: 1\r\n\r\n"
+        )
+        got = client.take()
+        self.assertIn(b"\r\nTrailer: X-End\r\n", got)
+        self.assertIn(b"\r\nX-End: 1\r\n", got)
+
+    def test_date_that_was_for_us_alone(self):
+        """An answer whose Date was one connection's gets one of ours."""
+        world = self.world()
+        client = world.client()
+        client.send(GET)
+        world.accept().send(
+            b"HTTP/1.1 200 OK\r\nDate: theirs\r\nConnection: date\r\n"
+            b"Content-Length: 0\r\n\r\n"
+        )
+        got = client.take()
+        self.assertNotIn(b"theirs", got)
+        self.assertEqual(1, got.count(b"\r\nDate: "))
 
     def test_via(self):
         """With a name for it, both directions say what they came through."""

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from time import process_time
+
 from twisted.trial.unittest import SynchronousTestCase
 
 from lolly_tx.wire.errors import BadMessage
-from lolly_tx.wire.fields import RequestBlock, ResponseBlock, render_fields
+from lolly_tx.wire.fields import MAX_OPTIONS, RequestBlock, ResponseBlock, render_fields
 
 
 def block(*lines: bytes) -> RequestBlock:
@@ -155,6 +157,65 @@ class HopByHopTests(SynchronousTestCase):
             self.assertEqual(b"\r\nHost: a\r\n", block(name + b": x").kept, name)
         for name in (b"TE", b"Keep-Alive", b"Upgrade", b"Proxy-Connection"):
             self.assertEqual(b"\r\n", answer(name + b": x").kept, name)
+
+    def test_many_names_cost_no_more_than_their_bytes(self) -> None:
+        """Thousands of options, fields and repeats are read in a time like any block."""
+        tokens = b",".join([b"t%d" % (n % 60) for n in range(12000)])
+        lines = [b"Host: a", b"a:"] * 500 + [b"te: x"] * 990
+        value = answer(b"Connection: " + tokens, *lines, b"t59: 1", b"a: 2")
+        begun = process_time()
+        value = answer(b"Connection: " + tokens, *lines, b"t59: 1", b"a: 2")
+        self.assertLess(process_time() - begun, 0.1)  # it took 12 s
+        self.assertEqual(60, len(value.connection))
+        self.assertEqual(b"\r\nHost: a\r\na:" * 500 + b"\r\na: 2\r\n", value.kept)
+
+    def test_connection_names_a_few(self) -> None:
+        """So many different names are fields of their own, and one more is too many."""
+        most = [b"x%d" % n for n in range(MAX_OPTIONS)]
+        again = b",".join([*most, b"", b" x0 ", *most])
+        self.assertEqual(tuple(most), block(b"Connection: " + again).connection)
+        for kind in (block, answer):
+            with self.assertRaises(BadMessage) as caught:
+                kind(b"Connection: " + b",".join(most), b"Connection: close")
+            self.assertEqual(431, caught.exception.status)
+
+    def test_few_and_many_are_cut_alike(self) -> None:
+        """Lines go by their whole name, however many names there are."""
+        lines = [b"A: 1", b"AB: 1", b"X-A: A:", b"b:", b"C:c", b"d: \t", b"E: x", b"a:"]
+        for names, kept in (
+            (b"a, c", [b"AB: 1", b"X-A: A:", b"b:", b"d: \t", b"E: x"]),
+            (b"a, b, c, d, e, f", [b"AB: 1", b"X-A: A:"]),
+        ):
+            self.assertEqual(
+                answer(*kept).raw, answer(b"Connection: " + names, *lines).kept
+            )
+
+    def test_trailers(self) -> None:
+        """Trailers stay announced where they are passed on, and the wish for them is seen."""
+        chunked = b"Transfer-Encoding: chunked"
+        for kind in (block, answer):
+            self.assertIn(b"Trailer: x", kind(b"Trailer: x", chunked).kept)
+            self.assertNotIn(b"Trailer", kind(b"Trailer: x").kept)
+            named = kind(b"Connection: trailer", b"Trailer: x", chunked)
+            self.assertNotIn(b"Trailer", named.kept)
+        self.assertTrue(block(b"TE: gzip, Trailers").wants_trailers)
+        self.assertFalse(block(b"TE: trailers2").wants_trailers)
+
+    def test_date_that_is_cut(self) -> None:
+        """A Date that Connection names is gone, so there has to be another."""
+        lines = [b"Date: x", b"Content-Length: 0", b"Connection: date"]
+        self.assertFalse(answer(*lines).date)
+
+    def test_offer(self) -> None:
+        """What a 426 offers is written anew, as it was spelt."""
+        offer = answer(b"Upgrade: TLS/1.0", b"upgrade: HTTP/3.0")
+        self.assertEqual(
+            b"Connection: Upgrade\r\nUpgrade: TLS/1.0, HTTP/3.0\r\n", offer.offer()
+        )
+        self.assertEqual(b"", answer(b"X: 1").offer())
+        for line in (b"Upgrade: h2c", b"upgrade: h2c\r\nConnection: close"):
+            each = answer(b"Date: x", b"Content-Length: 0", line)
+            self.assertFalse(each.plain, line)
 
     def test_similar_names_stay(self) -> None:
         """Names that only begin like a hop-by-hop field are ordinary ones."""

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 from twisted.trial.unittest import SynchronousTestCase
 
+from lolly_tx.wire import refusals
 from lolly_tx.wire.errors import BadMessage
-from lolly_tx.wire.grammar import RESPONSE_LIMITS
+from lolly_tx.wire.grammar import RESPONSE_LIMITS, HeadLimits
 from lolly_tx.wire.http1 import (
     RequestHead,
     RequestReader,
+    ResponseReader,
     parse_request,
     parse_response,
 )
@@ -138,6 +140,9 @@ class RefusedTests(Case):
             b"GET /\\ HTTP/1.1",
             b"GET /% HTTP/1.1",
             b"GET /%4g HTTP/1.1",
+            b"GET /a%00b HTTP/1.1",
+            b"GET /?a#b HTTP/1.1",
+            b"GET /?a b HTTP/1.1",
             b"GET a HTTP/1.1",
             b"GET ?a HTTP/1.1",
             b"GET a:80 HTTP/1.1",
@@ -151,6 +156,28 @@ class RefusedTests(Case):
             self.refused(line + REST)
             if not line.startswith(b" "):
                 self.refused(line + b"\r\n")
+
+    def test_queries_pass_as_they_are(self) -> None:
+        """What browsers and curl write into a query is for the backend to judge."""
+        for query in (
+            b"q=100%",
+            b"q=%zz",
+            b"q=%u00e9",
+            b"q=%00",
+            b"f=C:\\x",
+            b'q="a"',
+            b"q=<b>",
+            b"a|b^c{d}`e",
+            b"q=caf\xc3\xa9",
+            b"q=\xff",
+            b"a?b?c",
+            b"",
+        ):
+            target = b"/p?" + query
+            head = read(b"GET " + target + b" HTTP/1.1" + REST)
+            self.assertEqual(target, head.target)
+            absolute = b"GET http://b" + target + b" HTTP/1.1" + REST
+            self.assertEqual(target, read(absolute).target)
 
     def test_versions(self) -> None:
         """Other versions of HTTP are told so (S28)."""
@@ -229,6 +256,21 @@ class RefusedTests(Case):
         with self.assertRaises(BadMessage):
             reader.read(known + b"Y : 2\r\n", len(known))
 
+    def test_long_heads_are_seldom_looked_at(self) -> None:
+        """A head that comes in tiny lines is examined now and then, and when complete."""
+        for reader, start in (
+            (RequestReader(HeadLimits(fields=10**6)), b"GET / HTTP/1.1\r\nHost: a\r\n"),
+            (ResponseReader(), b"HTTP/1.1 200 OK\r\n"),
+        ):
+            good = start + b"X: " + b"x" * refusals.OFTEN_BYTES + b"\r\n"
+            self.assertIsNone(reader.read(good))
+            bad = good + b"\x00:\r\nY: 1\r\n"
+            self.assertIsNone(reader.read(bad, len(good)))
+            with self.assertRaises(BadMessage):
+                reader.read(bad + b"x" * refusals.SELDOM_BYTES, len(bad))
+            with self.assertRaises(BadMessage):
+                reader.read(bad + b"\r\n", len(bad) + 1)
+
     def test_seen_within_a_line_end(self) -> None:
         """The known part may end between CR and LF, or within the first line."""
         reader = RequestReader()
@@ -282,16 +324,39 @@ class ResponseTests(SynchronousTestCase):
     def test_field_lines(self) -> None:
         """Bad field lines are refused, complete or not (S09 to S12)."""
         for line in (
-            b"X : 1",
             b" X: 1",
+            b" : 1",
             b": 1",
             b"X",
+            b"X Y: 1",
+            b"X Y : 1",
             b"X\x00: 1",
             b"X: \r1",
             b"X: 1\n",
             b"X: 1\r\n 2",
         ):
             self.refused(b"HTTP/1.1 200 OK\r\n" + line + b"\r\n\r\n")
+            self.refused(b"HTTP/1.1 200 OK\r\n" + line + b"\r\n")
+
+    def test_blanks_before_the_colon_are_removed(self) -> None:
+        """A field is passed on without blanks before its colon (RFC 9112 section 5.1)."""
+        raw = b"HTTP/1.1 200 OK\r\nX : 1 : 2\r\nDate\t : x\r\nA: b :c\r\n"
+        raw += b"Content-Length: 2\r\n\r\nok"
+        for seen in (0, 3, 20, len(raw) - 4):
+            head = ResponseReader().read(raw, seen)
+            assert head is not None
+            self.assertEqual(
+                b"\r\nX: 1 : 2\r\nDate: x\r\nA: b :c\r\nContent-Length: 2\r\n",
+                head.block.kept,
+            )
+            self.assertEqual(b"ok", raw[head.end :])
+            self.assertEqual(len(raw), head.whole)
+        self.assertIsNone(parse_response(raw[:30]))
+
+    def test_blanks_in_framing_fields_are_refused(self) -> None:
+        """Where a body ends must be beyond doubt for whoever has read it before us."""
+        for line in (b"Content-Length : 2", b"TRANSFER-ENCODING\t: chunked"):
+            self.refused(b"HTTP/1.1 200 OK\r\nX : 1\r\n" + line + b"\r\n\r\n")
             self.refused(b"HTTP/1.1 200 OK\r\n" + line + b"\r\n")
 
     def test_underscores_pass(self) -> None:
