@@ -4,7 +4,11 @@ May import: wire.errors. Used by: net.http1.server and net.upstream (bodies), ne
 
 A decoder is fed whatever the socket gave and returns the data in it; it keeps at most one partial line, and the
 trailers. Chunk extensions are validated and dropped, trailers are validated and kept in `trailers`. What cannot become
-right any more is refused at once, not when its line ends.
+right any more is refused at once, not when its line ends (in a long line: within `SELDOM_BYTES`).
+
+Chunks of a few bytes cost a multiple of what their bytes do, whoever reads them. Runs of them are therefore found and
+taken apart by one regular expression each, and `appetite` says how much to read at once, so that nobody's chunks hold
+up the others for long.
 """
 
 from __future__ import annotations
@@ -19,6 +23,20 @@ _SIZE_LINE = re.compile(
     rb"([0-9A-Fa-f]{1,16})"
     rb"(?:[\t ]*;[\t ]*%b(?:[\t ]*=[\t ]*(?:%b|%b))?)*+\r\n" % (_TOKEN, _TOKEN, _QUOTED)
 )
+
+
+def _small_chunks() -> bytes:
+    """A chunk of 1 to 15 bytes, without extensions; its data is the group."""
+    digits = b"123456789abcdef"
+    data = [
+        rb"(?<=[%b%b]\r\n)[\x00-\xff]{%d}" % (digit, digit.upper(), size)
+        for size, digit in enumerate((digits[n : n + 1] for n in range(15)), 1)
+    ]
+    return rb"0{0,15}+[1-9a-fA-F]\r\n(%b)\r\n" % b"|".join(data)
+
+
+_SMALL_CHUNK = re.compile(_small_chunks())
+_SMALL_CHUNKS = re.compile(rb"(?:%b)++" % _small_chunks())
 # What may still become a size line.
 _SIZE_START = re.compile(rb"[0-9A-Fa-f]{1,16}(?:[\t ]*+(?:;[\t -~\x80-\xff]*+)?\r?)?")
 _TRAILER_LINES = re.compile(
@@ -36,6 +54,14 @@ MAX_EXTENSION_BYTES = 65536
 MAX_TRAILER_BYTES = 16384
 """RELIABILITY S08."""
 MAX_CHUNK = 2**63 - 1
+SELDOM_BYTES = 256
+"""A line that is longer is looked at again when it ends, or so many bytes later."""
+LARGE_MEAL = 65536
+"""How much to read of a body at once."""
+SMALL_MEAL = 8192
+"""The same of one whose chunks are tiny."""
+TINY_BYTES = 64
+"""So small are they then, on average."""
 
 # Fields that mean nothing, or something dangerous, after the body (RFC 9110 section 6.5.1; RELIABILITY S08).
 _NOT_IN_TRAILERS = re.compile(
@@ -51,7 +77,8 @@ class ChunkDecoder:
     """Decodes one body.
 
     `done`: the last chunk and the trailer section have been read. `rest`: the bytes after them, set with `done`.
-    `trailers`: the trailer section's field lines, b"" when there are none.
+    `trailers`: the trailer section's field lines, b"" when there are none. `appetite`: how many bytes to feed next, at
+    most, going by the chunks of the last time.
     """
 
     __slots__ = (
@@ -59,6 +86,7 @@ class ChunkDecoder:
         "_left",
         "_partial",
         "_state",
+        "appetite",
         "done",
         "rest",
         "trailers",
@@ -68,6 +96,7 @@ class ChunkDecoder:
         self.done = False
         self.rest = b""
         self.trailers = b""
+        self.appetite = LARGE_MEAL
         self._extensions = 0
         self._left = 0
         self._partial = b""
@@ -76,7 +105,11 @@ class ChunkDecoder:
     def feed(self, data: bytes) -> bytes:
         """The body bytes in `data`, which continues what was fed before. Raises `BadMessage`."""
         if self._partial:
+            partial = len(self._partial)
             data = self._partial + data
+            if partial > SELDOM_BYTES and self._not_worth_a_look(data, partial):
+                self._partial = data
+                return b""
             self._partial = b""
         pieces: list[bytes] = []
         at = 0
@@ -108,8 +141,14 @@ class ChunkDecoder:
                     raise BadMessage("chunk size line too long")
                 if self._extensions > MAX_EXTENSION_BYTES:
                     raise BadMessage("too many chunk extensions")
-                at = match.end()
                 self._left = int(digits, 16)
+                if 0 < self._left < 16:
+                    run = _SMALL_CHUNKS.match(data, at)
+                    if run is not None:
+                        at = run.end()
+                        pieces += _SMALL_CHUNK.findall(data, run.start(), at)
+                        continue
+                at = match.end()
                 if self._left > MAX_CHUNK:
                     raise BadMessage("chunk size out of range")
                 self._state = _DATA if self._left else _TRAILER
@@ -127,7 +166,19 @@ class ChunkDecoder:
                 else:
                     self._keep_trailer(data[at:])
                 break
-        return pieces[0] if len(pieces) == 1 else b"".join(pieces)
+        if len(pieces) == 1:
+            self.appetite = LARGE_MEAL
+            return pieces[0]
+        tiny = len(pieces) * TINY_BYTES > size
+        self.appetite = SMALL_MEAL if tiny else LARGE_MEAL
+        return b"".join(pieces)
+
+    def _not_worth_a_look(self, data: bytes, seen: int) -> bool:
+        """Whether `data` just continues a long line, of which `seen` bytes are known."""
+        return (
+            data.find(b"\n", seen) < 0
+            and len(data) // SELDOM_BYTES == seen // SELDOM_BYTES
+        )
 
     def _keep_line(self, partial: bytes) -> None:
         if len(partial) > MAX_LINE_BYTES:

@@ -325,6 +325,14 @@ class PlainServerTests(StockRulesMixin, SteppingTestCase):
         self.assertIsInstance(transport.doRead(), error.ConnectionLost)
         self.assertEqual(proto.received, b"")
 
+    def test_receive_bytes(self) -> None:
+        """A protocol may have less read at a time, so that others have their turn."""
+        transport, proto, peer = self.connected()
+        transport.receive_bytes = 3
+        peer.sendall(b"abcdef")
+        transport.doRead()
+        self.assertEqual(proto.received, b"abc")
+
     def test_started_tls(self) -> None:
         """After startTLS, writes go to Twisted's TLS protocol."""
         transport, _, _peer = self.connected()

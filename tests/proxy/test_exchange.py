@@ -10,6 +10,7 @@ from lolly_tx.domain.errors import ConnectTimedOut, DownstreamGone
 from lolly_tx.net.sockets.acceptor import ClientTimeouts
 from lolly_tx.proxy.exchange import Exchange
 from lolly_tx.proxy.intake import REPLAY_BYTES
+from lolly_tx.wire.chunked import LARGE_MEAL, SMALL_MEAL
 from tests.proxy.world import GET, OK, WorldTestCase, answer, chunked, get, post
 
 CONTINUE = b"HTTP/1.1 100 Continue\r\n\r\n"
@@ -274,6 +275,22 @@ class WholeTests(WorldTestCase):
             [sent] = writes
             self.assertTrue(sent.endswith(b"\r\n\r\n" + body), sent)
             self.assertEqual(world.ended[0].bytes_out, 2)
+
+    def test_tiny_chunks(self):
+        """Whoever sends a body in tiny chunks is read in smaller pieces, either side."""
+        world = self.world()
+        client = world.client()
+        client.send(chunked() + b"1\r\nx\r\n" * 9)
+        client.send(b"1\r\nx\r\n" * 9)
+        self.assertEqual(SMALL_MEAL, client.receive_bytes)
+        client.send(b"0\r\n\r\n")
+        self.assertEqual(LARGE_MEAL, client.receive_bytes)
+        backend = world.accept()
+        backend.send(b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n")
+        backend.send(b"1\r\nx\r\n" * 9)
+        self.assertEqual(SMALL_MEAL, backend.receive_bytes)
+        backend.send(b"0\r\n\r\n")
+        self.assertEqual(LARGE_MEAL, backend.receive_bytes)
 
     def test_pipelined(self):
         """The connection to the backend is free before the next request needs one."""

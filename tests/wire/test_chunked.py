@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from time import process_time
+
 import h11
 from hypothesis import given
 from hypothesis import strategies as st
 from twisted.trial.unittest import SynchronousTestCase
 
+from lolly_tx.net.sockets.transports import RECEIVE_BYTES
 from lolly_tx.wire import chunked
 from lolly_tx.wire.chunked import ChunkDecoder, encode_chunk, last_chunk
 from lolly_tx.wire.errors import BadMessage
@@ -133,6 +136,57 @@ class DecoderTests(SynchronousTestCase):
     def test_largest_chunk(self) -> None:
         """The largest size is that of a signed 64-bit counter."""
         self.assertEqual(b"x", decode(b"7fffffffffffffff\r\nx")[0])
+
+    def test_tiny_chunks(self) -> None:
+        """Runs of chunks of a few bytes are read like all others, whatever is in them."""
+        data, body = b"", b""
+        for size in (*range(1, 18), 1, 15, 2, 16, 3):
+            for piece in (b"\r\n1\r\nx\r\n0\r\n\r\nabc" * 2, b"\xff" * 20):
+                piece = piece[:size]
+                for form in (b"%x", b"%X", b"0%x", b"%x;a"):
+                    data += form % size + b"\r\n" + piece + b"\r\n"
+                    body += piece
+        data += b"0\r\n\r\nrest"
+        self.assertEqual((body, b"", b"rest", True), decode(data))
+        self.assertEqual(body, decode(*bytewise(data[:-4]))[0])
+        for bad in (b"2\r\nx\r\n", b"1\r\nxy\r\n", b"1\r\nx\n", b"1\nx\r\n"):
+            with self.assertRaises(BadMessage):
+                decode(b"1\r\nx\r\n" * 3 + bad + b"1\r\nx\r\n" * 3)
+
+    def test_tiny_chunks_cost_little(self) -> None:
+        """A read full of one-byte chunks takes a few milliseconds at most."""
+        data = b"1\r\nx\r\n" * (65536 // 6)
+        seconds = []
+        for _ in range(3):
+            begun = process_time()
+            decoder = ChunkDecoder()
+            decoder.feed(data)
+            seconds.append(process_time() - begun)
+        self.assertLess(min(seconds), 0.02)  # it took 55 ms
+
+    def test_appetite(self) -> None:
+        """Of bodies in tiny chunks less is read at a time, while they are."""
+        decoder = ChunkDecoder()
+        self.assertEqual(RECEIVE_BYTES, decoder.appetite)
+        for data, appetite in (
+            (b"1\r\nx\r\n" * 3, chunked.SMALL_MEAL),
+            (b"1\r\nx\r\n", chunked.LARGE_MEAL),
+            (b"10\r\n" + b"x" * 16 + b"\r\n", chunked.LARGE_MEAL),
+            ((b"10\r\n" + b"x" * 16 + b"\r\n") * 2, chunked.SMALL_MEAL),
+            ((b"100\r\n" + b"x" * 256 + b"\r\n") * 9, chunked.LARGE_MEAL),
+        ):
+            decoder.feed(data)
+            self.assertEqual(appetite, decoder.appetite, data)
+
+    def test_long_lines_are_seldom_looked_at(self) -> None:
+        """What is wrong in a long line is seen a little later, and at its end."""
+        start = b"1;a=" + b"x" * chunked.SELDOM_BYTES
+        for more in (b"x" * chunked.SELDOM_BYTES, b"\r\n"):
+            decoder = ChunkDecoder()
+            self.assertEqual(b"", decoder.feed(start))
+            self.assertEqual(b"", decoder.feed(b"\x00"))
+            with self.assertRaises(BadMessage):
+                decoder.feed(more)
 
     @QUICK
     @given(st.data(), chunked_bodies())

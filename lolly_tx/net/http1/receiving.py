@@ -186,6 +186,7 @@ class ReceivingClient:
             self._abort()
             self._fail(BadResponse(error.reason))
             return
+        self.transport.receive_bytes = decoder.appetite
         if decoder.done:
             # With its end the last of the body costs the client's side one write, not two.
             self._decoder = None

@@ -385,6 +385,7 @@ class Http1Server(AnsweringDoor):
         else:
             try:
                 body = decoder.feed(data)
+                self.transport.receive_bytes = decoder.appetite
                 self._count_body(len(body))
             except BadMessage as error:
                 self._refuse(error)

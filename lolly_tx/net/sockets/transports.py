@@ -122,10 +122,11 @@ class SocketTransport(tcp.Connection):
     """What our transports add to Twisted's: eager writes, diversions, `pending_bytes`.
 
     Mixed in before a stock class. `secure`: the bytes on the wire are encrypted by this
-    transport.
+    transport. `receive_bytes`: how much the next `recv` asks for; its protocol may change it.
     """
 
     secure = False
+    receive_bytes = RECEIVE_BYTES
     _broken = False
     _reads_to: Diversion | None = None
     _writes_to: Diversion | None = None
@@ -221,7 +222,7 @@ class SocketTransport(tcp.Connection):
     def doRead(self) -> Exception | None:  # type: ignore[override]  # a mixin's lambda
         """Hand one `recv` to the protocol."""
         try:
-            data = self.socket.recv(RECEIVE_BYTES)
+            data = self.socket.recv(self.receive_bytes)
         except BlockingIOError:
             return None
         except OSError:
