@@ -69,6 +69,8 @@ class Sticky:
     expires: float = attrs.field(
         default=0.0,
         metadata=about(
-            Duration(0.0), "Life of the cookie (Max-Age); 0 = the browser's session."
+            Duration(0.0),
+            "How long it binds: told to the browser (Max-Age), signed, and kept to here;"
+            " 0 = without end, for the browser's session.",
         ),
     )

@@ -67,8 +67,8 @@ class IBindingBalancer(IBalancer):
     def bound(bond: bytes, ids: Collection[str]) -> str | None:
         """The one of the target `ids` that `bond` stands for, or None when it is none of ours."""
 
-    def bond(target_id: str) -> bytes:
-        """The value that binds a client to that target."""
+    def bond(target_id: str, until: int = 0) -> bytes:
+        """The value that binds a client to that target, until then (seconds since the epoch) if that is not 0."""
 
 
 class IAccrual(Interface):

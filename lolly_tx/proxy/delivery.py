@@ -128,7 +128,8 @@ class Delivery:
             marks = via[head.version]
         sticky = self.forwarder.sticky
         if sticky is not None and self.node is not None:
-            marks += sticky.set_cookie(self.head, self.node, self.door.secure)
+            ids = self.forwarder.pool.nodes
+            marks += sticky.set_cookie(self.head, self.node, ids, self.door.secure)
         return marks
 
     def response_data(self, data: bytes) -> None:
@@ -204,12 +205,11 @@ class Delivery:
             return
         self.status = self.upstream_status = 101
         self._response_started = True
-        self.door.interim(
-            101,
-            head.reason,
-            head.block.without_length()
-            + b"Connection: Upgrade\r\nUpgrade: %b\r\n" % head.block.upgrade,
-        )
+        fields = head.block.without_length()
+        fields += b"Connection: Upgrade\r\nUpgrade: %b\r\n" % head.block.upgrade
+        if self.forwarder.marking:
+            fields += self._marks(head)
+        self.door.interim(101, head.reason, fields)
         lease.succeeded(self.forwarder.now(), 101)
         self.client = None
         Tunnel(end, client, self._tunnel_closed)

@@ -163,7 +163,7 @@ class Forwarder:
         key = None if self._key is None else self._key(exchange)
         if self.sticky is None:
             return self.pool.acquire(now, key, exchange.tried)
-        bond = self.sticky.read(exchange.head)
+        bond = self.sticky.read(exchange.head, self.pool.nodes)
         return self.pool.acquire(now, key, exchange.tried, bond)
 
     def key_of(self, exchange: Exchange) -> bytes | None:

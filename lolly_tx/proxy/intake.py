@@ -29,6 +29,10 @@ REPLAY_BYTES = 65536
 """Of a request body, kept for another attempt."""
 
 
+_NO_KEY = (None, b"", b'""')
+"""Of Idempotency-Key: none, or an empty one as it is, and as a structured field's string."""
+
+
 class Intake(Delivery):
     """Takes one request in."""
 
@@ -79,10 +83,13 @@ class Intake(Delivery):
         return self._complete
 
     def _has_idempotency_key(self) -> bool:
-        return (
-            self.head.method not in IDEMPOTENT
-            and self.head.block.get(b"idempotency-key") is not None
-        )
+        """Whether the backend can tell a repeat by it: one that says something, and that is passed on."""
+        head = self.head
+        if head.method in IDEMPOTENT:
+            return False
+        block = head.block
+        key = block.get(b"idempotency-key")
+        return key not in _NO_KEY and b"idempotency-key" not in block.connection
 
     def request_data(self, data: bytes) -> None:
         """Body bytes from the client."""

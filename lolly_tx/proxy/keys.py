@@ -55,27 +55,25 @@ def by_header(name: str) -> Key:
 
 
 def by_cookie(name: str) -> Key:
-    """The value of a cookie."""
+    """The value of a cookie; the first one of several."""
     read = cookie_reader(name)
 
     def key(exchange: Exchange) -> bytes | None:
-        return read(exchange.head) or None
+        values = read(exchange.head)
+        return values[0] or None if values else None
 
     return key
 
 
-def cookie_reader(name: str) -> Callable[[RequestHead], bytes | None]:
-    """Reads the cookie `name` of a request; the first one, if there are several."""
+def cookie_reader(name: str) -> Callable[[RequestHead], list[bytes]]:
+    """Reads the values of the cookie `name` of a request, in order: there is one for each path and domain."""
     find = re.compile(
         rb"(?:^|;)[ \t]*%b=([^;, \t]*)" % re.escape(name.encode("ascii"))
-    ).search
+    ).findall
 
-    def read(head: RequestHead) -> bytes | None:
-        for cookies in head.block.get_all(b"cookie"):
-            match = find(cookies)
-            if match is not None:
-                return match[1]
-        return None
+    def read(head: RequestHead) -> list[bytes]:
+        lines = head.block.get_all(b"cookie")
+        return [value for cookies in lines for value in find(cookies)]
 
     return read
 
@@ -87,7 +85,10 @@ def by_priority_header(name: str, trusted: TrustedPeers) -> Callable[[Exchange],
     def priority(exchange: Exchange) -> int:
         if not name or exchange.door.client not in trusted:
             return 0
-        value = exchange.head.block.get(lowered) or b""
+        block = exchange.head.block
+        value = block.get(lowered) or b""
+        if lowered in block.connection:
+            return 0  # meant for the hop before us
         if _NUMBER.fullmatch(value) is None:
             return 0
         return max(-WORST_PRIORITY, min(WORST_PRIORITY, int(value)))

@@ -138,7 +138,8 @@ class TracingForwarder(Forwarder):
         if not isinstance(exchange, TracedExchange):
             return super().acquire(exchange, now)
         key = self.key_of(exchange)
-        bond = self.sticky.read(exchange.head) if self.sticky is not None else None
+        sticky, nodes = self.sticky, self.pool.nodes
+        bond = sticky.read(exchange.head, nodes) if sticky is not None else None
         note: dict[str, Any] = {
             "after_ms": round((now - exchange.started) * 1000, 3),
             "candidates": self.pool.explain(now, key, bond),

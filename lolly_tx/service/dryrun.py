@@ -157,7 +157,8 @@ def explain_choice(
     """Candidates, what excludes the others, and the choice, for a request with `head` from `door`."""
     pool = forwarder.pool
     key = forwarder.key_of(cast(Exchange, _Imagined(head, door)))
-    bond = forwarder.sticky.read(head) if forwarder.sticky is not None else None
+    sticky = forwarder.sticky
+    bond = sticky.read(head, pool.nodes) if sticky is not None else None
     seen = pool.foresee(now, key, bond)
     rows = pool.explain(now, key, bond)
     for row in rows:

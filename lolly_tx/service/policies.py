@@ -67,15 +67,20 @@ def make_balancer(
     return balancers.make("sticky", asked, random)
 
 
-def sticky_cookie(settings: PoolSettings, bonds: Bonds) -> StickyCookie | None:
-    """The cookie of a sticky pool. `bonds`: its balancer."""
+def sticky_cookie(
+    settings: PoolSettings, bonds: Bonds, wall: Callable[[], float]
+) -> StickyCookie | None:
+    """The cookie of a sticky pool. `bonds`: its balancer. `wall`: seconds since the epoch."""
     sticky = settings.sticky
     if sticky is None:
         return None
-    attributes = [sticky.attributes] if sticky.attributes else []
-    if sticky.expires:
-        attributes.append(f"Max-Age={max(1, round(sticky.expires))}")
-    return StickyCookie(bonds, sticky.cookie, "; ".join(attributes))
+    return StickyCookie(
+        bonds,
+        sticky.cookie,
+        sticky.attributes,
+        expires=sticky.expires,
+        wall=wall,
+    )
 
 
 def key_of(settings: PoolSettings, trusted: TrustedPeers) -> Key:

@@ -134,7 +134,7 @@ def run_pool(
         random=deps.random,
         host=settings.host,
         key=key_of(settings, deps.trusted),
-        sticky=sticky_cookie(settings, cast(Bonds, pool.balancer)),
+        sticky=sticky_cookie(settings, cast(Bonds, pool.balancer), deps.wall),
         via=deps.via,
         on_end=on_end,
     )

@@ -199,7 +199,9 @@ class Journey:
         lease.release(now)
         forwarder = self.world.forwarder
         if forwarder.sticky is not None:
-            line = forwarder.sticky.set_cookie(self.head, lease.node, False)
+            line = forwarder.sticky.set_cookie(
+                self.head, lease.node, forwarder.pool.nodes, False
+            )
             if line:
                 self.door.take_cookie(line)
         self._over(status, now)

@@ -138,7 +138,7 @@ class World:
             wall=deps.wall,
             random=deps.random,
             key=key_of(settings, deps.trusted),
-            sticky=sticky_cookie(settings, cast(Bonds, pool.balancer)),
+            sticky=sticky_cookie(settings, cast(Bonds, pool.balancer), deps.wall),
         )
 
     def _targets(self) -> tuple[dict[str, ModelledTarget], list[Window]]:

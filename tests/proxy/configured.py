@@ -9,12 +9,13 @@ is what the service builds from the same settings.
 from __future__ import annotations
 
 from random import Random
-from typing import Any
+from typing import Any, cast
 
 from lolly_tx.config.model import PoolSettings
 from lolly_tx.domain.balancers import Balancers
 from lolly_tx.domain.forwarding import TrustedPeers
 from lolly_tx.proxy.forward import Forwarder
+from lolly_tx.proxy.sticky import Bonds
 from lolly_tx.service.policies import attempts_of, key_of, sticky_cookie
 from lolly_tx.service.pools import Deps, make_pool
 from lolly_tx.wire.http1 import HeadLimits
@@ -71,7 +72,7 @@ def configured(
             wall=now,
             random=Random(1),
             key=key_of(settings, peers),
-            sticky=sticky_cookie(settings, pool.balancer),  # type: ignore[arg-type]  # a sticky one, if it is asked
+            sticky=sticky_cookie(settings, cast(Bonds, pool.balancer), now),
             on_end=world.ended.append,
         )
 

@@ -34,6 +34,26 @@ class AttemptTests(WorldTestCase):
         self.assertEqual(world.pool.nodes["a"].stats.connect_failures, 1)
         self.assertEqual(world.forwarder.retries, 1)
 
+    def test_idempotency_key(self):
+        """A POST is repeated with an Idempotency-Key that is passed on and says something."""
+        for extra, repeated in (
+            ("Idempotency-Key: 7\r\n", True),
+            ('Idempotency-Key: "7"\r\n', True),
+            ("Idempotency-Key:\r\n", False),
+            ("Idempotency-Key:  \t\r\n", False),
+            ('Idempotency-Key: ""\r\n', False),
+            ("Idempotency-Key: 7\r\nConnection: idempotency-key\r\n", False),
+            ("Connection: close, Idempotency-KEY\r\nIdempotency-Key: 7\r\n", False),
+        ):
+            world = self.world("a", "b")
+            client = world.client()
+            head = f"POST / HTTP/1.1\r\nHost: h.example\r\nContent-Length: 1\r\n{extra}"
+            client.send(head.encode() + b"\r\nx")
+            world.accept("a").reset()
+            got = client.take()
+            self.assertEqual((extra, not got), (extra, repeated))
+            self.assertEqual(len(world.connects("b")), int(repeated))
+
     def test_post_refused(self):
         """Even a POST does: nothing of it was sent."""
         world = self.world("a", "b")

@@ -141,6 +141,22 @@ class RoomTests(WorldTestCase):
         for line in (client, best, sooner, usual):
             self.assertEqual(line.take(), OK)
 
+    def test_priority_for_the_hop_before(self) -> None:
+        """A number that Connection says is not to be passed on is none of ours either."""
+        text = QUEUE + 'priority_header = "X-Priority"\n'
+        world, client, backend = self.full(text, trusted=[ip_network("10.0.0.0/8")])
+        one = self.wait(world, "/1")
+        lines = "X-Priority: -5\r\nConnection: x-priority\r\n"
+        two = self.wait(world, "/2", lines)
+        backend.take()
+        backend.send(OK)
+        self.assertIn(b"GET /1 ", backend.take())
+        backend.send(OK)
+        self.assertIn(b"GET /2 ", backend.take())
+        backend.send(OK)
+        for line in (client, one, two):
+            self.assertEqual(line.take(), OK)
+
     def test_priority_of_strangers(self) -> None:
         """Who is no trusted proxy cannot make itself more important."""
         text = QUEUE + 'priority_header = "X-Priority"\n'

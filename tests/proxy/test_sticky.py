@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import re
 
+from lolly_tx.domain.balancers.sticky import Sticky
 from tests.proxy.configured import ask, backend_of, configured
 from tests.proxy.world import GET, World, WorldTestCase, answer, get
 
@@ -128,6 +129,73 @@ class StickyTests(WorldTestCase):
         cookie = cookie_of(ask(configured(self, text))[1])
         assert cookie is not None
         self.assertEqual(cookie[2], b"")
+
+    def test_websocket_first(self) -> None:
+        """A client whose first request is a WebSocket gets the cookie with the 101, and only once."""
+        world = configured(self, STICKY)
+        agreed = (
+            b"HTTP/1.1 101 Switching Protocols\r\nConnection: Upgrade\r\n"
+            b"Upgrade: websocket\r\n\r\n"
+        )
+        upgrade = "Connection: Upgrade\r\nUpgrade: websocket\r\n"
+        node, got = ask(world, get("/ws", upgrade), agreed)
+        self.assertTrue(got.startswith(b"HTTP/1.1 101 "))
+        value = self.value(got)
+        self.assertEqual(self.bound(world, value), {node})
+        again, got = ask(world, get("/", f"Cookie: lolly={value}\r\n{upgrade}"), agreed)
+        self.assertEqual((again, cookie_of(got)), (node, None))
+
+    def test_several_cookies(self) -> None:
+        """Of several cookies of the name the first that binds counts: forged, ended and departed ones hide nothing."""
+        world = configured(self, STICKY)
+        node, got = ask(world)
+        value = self.value(got)
+        departed = Sticky(keys=[KEY.encode()]).bond("gone").decode()
+        ended = Sticky(keys=[KEY.encode()]).bond("b", 1).decode()
+        world.pass_time(2.0)
+        for before in (f"{departed}; lolly=", f"{ended}; lolly=", "; lolly=x; lolly="):
+            self.assertEqual(self.bound(world, before + value), {node})
+        other = next(n for n in "abc" if n != node)
+        second = Sticky(keys=[KEY.encode()]).bond(other).decode()
+        self.assertEqual(self.bound(world, f"{value}; lolly={second}"), {node})
+        lines = get("/", f"Cookie: lolly=stale\r\nCookie: lolly={value}\r\n")
+        self.assertEqual({ask(world, lines)[0] for _ in range(3)}, {node})
+
+    def test_many_cookies(self) -> None:
+        """No more than a few cookies of the name are looked at."""
+        world = configured(self, STICKY)
+        node, got = ask(world)
+        many = "; lolly=".join(["A" * 32] * 50 + [self.value(got)])
+        request = get("/", f"Cookie: lolly={many}\r\n")
+        self.assertEqual({ask(world, request)[0] for _ in range(3)}, set("abc"))
+
+    def test_expires_is_kept_to(self) -> None:
+        """A client that brings its cookie back after `expires` is bound no longer, and gets a new one."""
+        world = configured(self, STICKY + 'expires = "1h"\n')
+        node, got = ask(world)
+        value = self.value(got)
+        self.assertEqual(self.bound(world, value), {node})
+        world.clock.advance(3599.0)
+        self.assertEqual(self.bound(world, value), {node})
+        world.clock.advance(2.0)
+        request = get("/", f"Cookie: lolly={value}\r\n")
+        nodes = set()
+        for _ in range(3):
+            another, got = ask(world, request)
+            nodes.add(another)
+            self.assertEqual(self.bound(world, self.value(got)), {another})
+        self.assertEqual(nodes, set("abc"))
+
+    def test_values_of_before(self) -> None:
+        """A value without an end binds and is replaced by one that has one; and the other way about."""
+        node, got = ask(configured(self, STICKY))
+        world = configured(self, STICKY + 'expires = "1h"\n')
+        again, got = ask(world, get("/", f"Cookie: lolly={self.value(got)}\r\n"))
+        value = self.value(got)
+        self.assertEqual((again, len(value)), (node, 40))
+        world = configured(self, STICKY)
+        again, got = ask(world, get("/", f"Cookie: lolly={value}\r\n"))
+        self.assertEqual((again, len(self.value(got))), (node, 32))
 
     def test_change_of_keys(self) -> None:
         """With a new key in front, old cookies are honoured and replaced."""

@@ -156,7 +156,7 @@ class PolicyTests(SynchronousTestCase):
         self.assertIsInstance(made._fallback, LeastConn)
         text = f'hash_key = "uri"\n{sticky}fallback = "consistent_hash"\n{table}'
         self.assertEqual(balancer(text)._fallback.balance_factor, 1.5)
-        self.assertIsNone(sticky_cookie(settings_of(""), made))
+        self.assertIsNone(sticky_cookie(settings_of(""), made, float))
 
     def test_attempts(self) -> None:
         """Retries, budget, deadlines, hedges and the room."""

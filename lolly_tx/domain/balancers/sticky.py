@@ -2,10 +2,13 @@
 
 May import: domain values. Used by: domain.pool, through `domain.balancers`; proxy.forward carries the cookie.
 
-The cookie's value is a name for the target and a signature, both made with a secret key: it shows no address,
-it cannot be made up, and it needs no table. Who may be bound is decided by the pool: a draining node still
-serves its clients, a node that is down, unhealthy, ejected or full does not, and then the client gets another
-node and the value of that one.
+    name 9 bytes, signature 15 bytes                   when it binds without end
+    name 9 bytes, its end 4 bytes, signature 17 bytes  seconds since the epoch
+
+The cookie's value is a name for the target, its end if it has one, and a signature, made with a secret key: it
+shows no address, it cannot be made up or prolonged, and it needs no table. Who may be bound is decided by the
+pool: a draining node still serves its clients, a node that is down, unhealthy, ejected or full does not, and then
+the client gets another node and the value of that one.
 """
 
 from __future__ import annotations
@@ -27,8 +30,13 @@ if TYPE_CHECKING:  # pragma: no cover
     from random import Random
 
 _NAME = 9
+_END = 4
 _SIGNATURE = 15
-_LENGTH = (_NAME + _SIGNATURE) * 4 // 3
+_LONG_SIGNATURE = 17
+_LENGTHS = ((_NAME + _SIGNATURE) * 4 // 3, (_NAME + _END + _LONG_SIGNATURE) * 4 // 3)
+
+LATEST = (1 << 8 * _END) - 1
+"""Seconds since the epoch: the last end a value has room for, in the year 2106."""
 
 SHORTEST_KEY = 16
 """Bytes; shorter keys can be guessed."""
@@ -65,23 +73,43 @@ class Sticky:
         """The fallback's choice, for a client that is not bound."""
         return self._fallback.pick(candidates, key)
 
-    def bond(self, target_id: str) -> bytes:
-        """The cookie value that binds a client to that target; the same for all its clients."""
-        name = _mac(self._keys[0], b"name", target_id.encode(), _NAME)
-        signature = _mac(self._keys[0], b"sign", name, _SIGNATURE)
-        return urlsafe_b64encode(name + signature)
+    def bond(self, target_id: str, until: int = 0) -> bytes:
+        """The cookie value that binds a client to that target; the same for all its clients.
+
+        `until`: when it ends, seconds since the epoch; 0: it does not.
+        """
+        key = self._keys[0]
+        signed = _mac(key, b"name", target_id.encode(), _NAME)
+        if until:
+            signed += until.to_bytes(_END, "big")
+        return urlsafe_b64encode(signed + _signature(key, signed))
+
+    def until(self, bond: bytes) -> int:
+        """The end that `bond` claims, as in the making; 0: none. To be believed if `bound` knows it."""
+        if len(bond) != _LENGTHS[1]:
+            return 0
+        try:
+            raw = urlsafe_b64decode(bond)
+        except (NotBase64, ValueError):
+            return 0
+        return int.from_bytes(raw[_NAME : _NAME + _END], "big")
 
     def bound(self, bond: bytes, ids: Collection[str]) -> str | None:
-        """The one of `ids` that `bond` names, or None when it is forged, spoilt, or of a target that has left."""
-        if len(bond) != _LENGTH:
+        """The one of `ids` that `bond` names, or None when it is forged, spoilt, or of a target that has left.
+
+        Whether it has ended is for those to know who have a calendar.
+        """
+        if len(bond) not in _LENGTHS:
             return None
         try:
             raw = urlsafe_b64decode(bond)
         except (NotBase64, ValueError):
             return None
-        name, signature = raw[:_NAME], raw[_NAME:]
+        name = raw[:_NAME]
+        signed = name if len(bond) == _LENGTHS[0] else raw[: _NAME + _END]
+        signature = raw[len(signed) :]
         for key in self._keys:
-            if compare_digest(signature, _mac(key, b"sign", name, _SIGNATURE)):
+            if compare_digest(signature, _signature(key, signed)):
                 break
         else:
             return None
@@ -95,6 +123,11 @@ class Sticky:
             }
             target_id = self._names.get(name)
         return target_id
+
+
+def _signature(key: bytes, signed: bytes) -> bytes:
+    size = _SIGNATURE if len(signed) == _NAME else _LONG_SIGNATURE
+    return _mac(key, b"sign", signed, size)
 
 
 def _mac(key: bytes, purpose: bytes, data: bytes, size: int) -> bytes:

@@ -54,13 +54,24 @@ class StickyTests(SynchronousTestCase):
         """A value somebody made up binds to nobody."""
         self.assertIsNone(Sticky(keys=[KEY]).bound(bond, ["a", "b"]))
 
-    @given(st.integers(0, 31), st.integers(1, 255))
-    def test_changed(self, at: int, change: int) -> None:
-        """A value of which any character was changed binds to nobody."""
+    @given(st.integers(0, 31), st.integers(1, 255), st.sampled_from([0, 1 << 31]))
+    def test_changed(self, at: int, change: int, until: int) -> None:
+        """A value of which any character was changed, its end included, binds to nobody."""
         balancer = Sticky(keys=[KEY])
-        bond = bytearray(balancer.bond("a"))
+        bond = bytearray(balancer.bond("a", until))
         bond[at] ^= change
         self.assertIsNone(balancer.bound(bytes(bond), ["a", "b"]))
+
+    def test_end(self) -> None:
+        """The end of a value is read back, signed with it, and none where there is none."""
+        balancer = Sticky(keys=[KEY])
+        bond = balancer.bond("a", 1_800_000_000)
+        self.assertEqual(balancer.until(bond), 1_800_000_000)
+        self.assertEqual(balancer.bound(bond, "ab"), "a")
+        self.assertIsNone(Sticky(keys=[OTHER]).bound(bond, "ab"))
+        for other in (balancer.bond("a"), b"x", b"\xff" * 40):
+            self.assertEqual(balancer.until(other), 0)
+        self.assertRegex(bond.decode(), r"\A[A-Za-z0-9_-]{40}\Z")
 
     def test_change_of_keys(self) -> None:
         """Values made with the old key still bind after a change of keys; new ones are made with the new."""
