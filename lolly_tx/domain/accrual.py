@@ -20,7 +20,7 @@ class ConsecutiveFailures:
 
     A failure zeroes the rises and a success zeroes the falls. A record is as old as its last failure. While the
     penalty runs, `min_rises` successes in a row (good probes) lift it, and a failed trial renews it at once.
-    `max_fails` 0: never.
+    `max_fails` 0: never. Raises ValueError for numbers that make no sense.
     """
 
     __slots__ = (
@@ -37,6 +37,10 @@ class ConsecutiveFailures:
     def __init__(
         self, max_fails: int = 3, fail_timeout: float = 60.0, min_rises: int = 2
     ) -> None:
+        if max_fails < 0 or fail_timeout <= 0 or min_rises < 1:
+            raise ValueError(
+                "max_fails is at least 0, fail_timeout more than 0 s, min_rises at least 1"
+            )
         self.max_fails = max_fails
         self.fail_timeout = fail_timeout
         self.min_rises = min_rises

@@ -25,6 +25,8 @@ class _Penalty:
     clean = False
 
     def __init__(self, seconds: float, min_rises: int) -> None:
+        if seconds <= 0 or min_rises < 1:
+            raise ValueError("seconds is more than 0, min_rises at least 1")
         self.seconds = seconds
         self.min_rises = min_rises
         self.penalised = False
@@ -71,6 +73,8 @@ class GatewayErrors(_Penalty):
         min_rises: int = 2,
     ) -> None:
         super().__init__(seconds, min_rises)
+        if limit < 1:
+            raise ValueError("the limit of gateway errors is at least 1")
         self.limit = limit
         self.statuses = frozenset(statuses)
         self._run = 0
@@ -113,6 +117,8 @@ class FailureRate(_Penalty):
         super().__init__(seconds, min_rises)
         if not 0 < share <= 1:
             raise ValueError("the share of failures is more than 0 and at most 1")
+        if window <= 0 or at_least < 1:
+            raise ValueError("the window is more than 0 s, at_least at least 1")
         self.share = share
         self.window = window
         self.at_least = at_least

@@ -247,6 +247,17 @@ class Roster(Recorder):
 
     # -- the three facts
 
+    def go_by(self, thresholds: Thresholds, initial: Initial) -> None:
+        """Count checks by `thresholds` from now on; targets nobody has checked yet begin as `initial`."""
+        if (thresholds, initial) == (self.thresholds, self.initial):
+            return
+        self.thresholds, self.initial = thresholds, initial
+        for node in self.nodes.values():
+            if node.health.checked is None and node.health.since is None:
+                node.health = Health.initial(initial, thresholds)
+                self._tune(node)
+        self._due = AT_ONCE
+
     def observe(self, node_id: str, observation: Observation, now: float) -> None:
         """Take in the result of one active check. A node that left in the meantime is ignored."""
         node = self.nodes.get(node_id)

@@ -30,6 +30,7 @@ class Target:
     `weight`: share of the traffic, >= 1. `max_conns`: exchanges at once, 0 = no limit.
     `backup`: used only when no primary is available. `down`: never used until enabled by the operator.
     `priority`: the tier, 0 is the best; traffic spills to the next when a tier is not well enough.
+    Raises ValueError for numbers below the least.
     """
 
     id: str
@@ -38,11 +39,11 @@ class Target:
     host: str = ""
     port: int = 0
     endpoint: str = ""
-    weight: int = 1
-    max_conns: int = 0
+    weight: int = attrs.field(default=1, validator=attrs.validators.ge(1))
+    max_conns: int = attrs.field(default=0, validator=attrs.validators.ge(0))
     backup: bool = False
     down: bool = False
-    priority: int = 0
+    priority: int = attrs.field(default=0, validator=attrs.validators.ge(0))
 
     @property
     def authority(self) -> str:

@@ -59,8 +59,8 @@ class HealthChecker(Rounds):
     """Probes every target of `pool` each `interval` and tells the pool what it saw.
 
     `check`: probes one target. `settings`: the pool's `health` table, or one of its
-    `checks`. `judge`: who takes in the results; None = the pool. The rest is that of
-    `Rounds`.
+    `checks`. `judge`: who takes in the results; None = the pool, which then goes by the
+    settings' `rise`, `fall` and `initial`. The rest is that of `Rounds`.
 
     A probe that was cancelled, by a stop or because its target left, is never held against
     the target; neither is one that could not be made because this machine ran out of
@@ -92,6 +92,8 @@ class HealthChecker(Rounds):
             now=now,
             random=random,
         )
+        if judge is None:
+            pool.go_by(settings.thresholds, settings.initial)
         self.check = check
         self.path = settings.path
         self.deferred = 0

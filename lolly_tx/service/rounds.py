@@ -77,7 +77,7 @@ class Rounds:
 
     `what`: for the log, "health check". `shortest`: the shortest interval there can be.
     `timeout`: seconds after which a question without an answer is given up. `concurrency`:
-    questions in flight at once. `clock`: drives the loop. `now`: seconds, monotonic; what
+    questions in flight at once, all of them more than 0. `clock`: drives the loop. `now`: seconds, monotonic; what
     due times are compared with. `random`: for the jitter.
 
     A question that was cancelled, by a stop or because its target left, has no answer;
@@ -100,6 +100,10 @@ class Rounds:
         now: Callable[[], float],
         random: Random,
     ) -> None:
+        if min(interval, shortest, timeout, concurrency) <= 0:
+            raise ValueError(
+                f"{self.what}: interval, timeout and concurrency are more than 0"
+            )
         self.pool = pool
         self.interval = interval
         self.timeout = timeout

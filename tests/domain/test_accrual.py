@@ -8,6 +8,7 @@ from twisted.trial.unittest import SynchronousTestCase
 from zope.interface.verify import verifyObject
 
 from lolly_tx.domain.accrual import ConsecutiveFailures
+from lolly_tx.domain.accruals import FailureRate, GatewayErrors, SlowAnswers
 from lolly_tx.domain.interfaces import IAccrual
 
 
@@ -21,6 +22,22 @@ def play(accrual: ConsecutiveFailures, word: str, step: float = 1.0) -> str:
         else:
             out.append("u" if accrual.succeeded(now) else ".")
     return "".join(out)
+
+
+class SettingsTests(SynchronousTestCase):
+    def test_numbers(self) -> None:
+        """Numbers that make no sense are refused when a policy is made, not when it is asked."""
+        for make in (
+            lambda: ConsecutiveFailures(max_fails=-1),
+            lambda: ConsecutiveFailures(fail_timeout=0),
+            lambda: ConsecutiveFailures(min_rises=0),
+            lambda: GatewayErrors(0),
+            lambda: GatewayErrors(seconds=0),
+            lambda: FailureRate(window=0),
+            lambda: SlowAnswers(at_least=0),
+        ):
+            with self.assertRaises(ValueError):
+                make()
 
 
 class ConsecutiveFailuresTests(SynchronousTestCase):

@@ -21,6 +21,12 @@ class TargetTests(SynchronousTestCase):
         """Whatever the address, its id has only safe characters."""
         self.assertRegex(target_id(address), r"\A[a-z0-9]([a-z0-9-]*[a-z0-9])?\Z")
 
+    def test_numbers(self) -> None:
+        """A weight below 1, and limits and priorities below 0, are refused when the target is made."""
+        for wrong in ({"weight": 0}, {"max_conns": -1}, {"priority": -1}):
+            with self.assertRaises(ValueError):
+                Target(id="a", address="http://a", **wrong)  # type: ignore[arg-type]
+
     def test_authority(self) -> None:
         """The Host of a target leaves out the usual port and brackets IPv6 addresses."""
         usual = {

@@ -106,6 +106,31 @@ class RequestTests(Case):
         self.assertEqual(self.node().stats.requests, 3)
         self.assertIdle()
 
+    def test_keyed(self) -> None:
+        """Over a keyed endpoint all requests go to the node of its key, and other keys to others."""
+        self.pool = pool_of(*"abcdefgh", balance="ip_hash")
+        plain = BalancedEndpoint(
+            self.pool, self.network, self.reactor, self.reactor.seconds
+        )
+        nodes = set()
+        for i in range(8):
+            self.balanced = plain.keyed(b"10.1.2.%d" % i)
+            self.make_agent()
+            self.network.asked.clear()
+            for _ in range(3):
+                self.request()
+                self.accept()
+            self.assertEqual(len(self.network.asked), 3)
+            self.assertEqual(len(set(self.network.asked)), 1)
+            nodes.update(self.network.asked)
+        self.assertGreater(len(nodes), 3)
+
+    def test_no_time_at_all(self) -> None:
+        """A timeout that is not more than 0 is refused when the agent is made."""
+        for timeout in (0, -1.0):
+            with self.assertRaises(ValueError):
+                self.make_agent(timeout=timeout)
+
     def test_host_is_the_callers(self) -> None:
         """The target sees the name the caller used, or the Host it set."""
         self.request(uri=b"http://api:8080/x?y")

@@ -207,6 +207,13 @@ class ConnectTests(Case):
         coroutine.close()
         self.assertEqual(self.in_flight(), {})
 
+    def test_no_time_at_all(self) -> None:
+        """A timeout that is not more than 0 is refused when the endpoint is made; None is no limit."""
+        for timeout in (0, -1.0):
+            with self.assertRaises(ValueError):
+                self.endpoint_of(self.pool, timeout=timeout)
+        self.assertIsNone(self.endpoint_of(self.pool, timeout=None)._timeout)
+
     def test_keyed(self) -> None:
         """Connections of one key go to one node."""
         self.pool = pool_of(*self.names, balance="ip_hash")

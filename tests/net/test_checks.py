@@ -182,6 +182,12 @@ class ConnectionMixin:
 class TCPCheckTests(ConnectionMixin, Case):
     kind = TCPCheck
 
+    def test_no_time_at_all(self) -> None:
+        """A timeout that is not more than 0 is refused when the check is made."""
+        for timeout in (0.0, -1.0):
+            with self.assertRaises(ValueError):
+                self.check(timeout=timeout)
+
     def test_connected(self) -> None:
         """A target that accepts is up; the connection is closed at once."""
         checking = self.check()

@@ -16,7 +16,7 @@ from lolly_tx.domain.health import Observation
 from lolly_tx.domain.interfaces import IHealthCheck
 from lolly_tx.domain.pool import Pool, UnknownNode
 from lolly_tx.domain.target import Target
-from lolly_tx.service.checker import HealthChecker
+from lolly_tx.service.checker import HealthChecker, PoolJudge
 from tests.domain.pools import BAD, GOOD, Diary, pool_of, target
 
 
@@ -274,6 +274,66 @@ class VerdictTests(Case):
         checker.mark_unhealthy("a")
         checker.start()
         self.assertTrue(self.pool.nodes["a"].health.up)
+
+    def test_thresholds_of_its_settings(self) -> None:
+        """The pool goes by `rise` and `fall` of the checker's settings."""
+        pool = pool_of("a")
+        checker = self.checker(pool, interval=1.0, rise=2, fall=3)
+        checker.start()
+        node = pool.nodes["a"]
+        self.check.answer = BAD
+        words = []
+        for _ in range(4):
+            self.run_for(1)
+            words.append(node.health.word)
+        self.assertEqual(words[:2], ["up", "up"])
+        self.assertEqual(words[-1], "down")
+        self.check.answer = GOOD
+        self.run_for(1)
+        self.assertEqual(node.health.word, "down")
+        self.run_for(1)
+        self.assertEqual(node.health.word, "up")
+
+    def test_initial_of_its_settings(self) -> None:
+        """Targets that nobody has checked begin as `initial` says, those that join later as well."""
+        pool = pool_of("a", "b")
+        pool.mark("b", True, "by hand", 0.0)
+        pool.observe("b", GOOD, 0.0)
+        self.checker(pool, initial="down", rise=2)
+        self.assertEqual([n.id for n in pool.available(0.0)], ["b"])
+        pool.replace([target("a"), target("b"), target("c")], 1.0)
+        self.assertFalse(pool.nodes["c"].health.up)
+        pool = pool_of("a")
+        self.checker(pool, initial="probation", rise=3)
+        pool.observe("a", GOOD, 0.0)
+        self.assertTrue(pool.nodes["a"].health.up)
+
+    def test_a_judge_has_thresholds_of_its_own(self) -> None:
+        """A checker that reports to somebody else leaves the pool's thresholds alone."""
+        pool = pool_of("a")
+        HealthChecker(
+            pool,
+            self.check,
+            Health(rise=2, fall=3, initial="down"),
+            clock=self.clock,
+            now=self.clock.seconds,
+            random=Random(1),
+            judge=PoolJudge(pool),
+        )
+        self.assertEqual((pool.thresholds.fall, pool.initial), (1, "up"))
+
+    def test_times_of_nothing(self) -> None:
+        """Intervals, timeouts and counts of 0 are refused when the checker is made."""
+        for wrong in (
+            {"interval": 0.0},
+            {"timeout": 0.0},
+            {"timeout": -1.0},
+            {"concurrency": 0},
+            {"rise": 0},
+            {"fall": 0},
+        ):
+            with self.assertRaises(ValueError):
+                self.checker(**wrong)
 
     def test_settings_are_readable(self) -> None:
         """Interval, timeout and path can be asked for."""

@@ -16,7 +16,7 @@ from lolly_tx.domain.errors import ProxyError
 from lolly_tx.domain.health import Observation
 from lolly_tx.domain.interfaces import IHealthCheck
 from lolly_tx.domain.pool import Pool
-from lolly_tx.service.checker import HealthChecker, place_of
+from lolly_tx.service.checker import HealthChecker, PoolJudge, place_of
 from lolly_tx.service.shared_checks import Seat, SharedChecks
 from tests.domain.pools import BAD, pool_of, target
 from tests.service.test_checker import FakeCheck
@@ -158,6 +158,7 @@ class PoolsTests(SynchronousTestCase):
             clock=self.clock,
             now=self.clock.seconds,
             random=Random(1),
+            judge=PoolJudge(pool),
         )
         self.addCleanup(made.stop)
         return made

@@ -57,6 +57,8 @@ class TCPCheck:
         now: Now,
     ) -> None:
         self.settings = settings
+        if settings.timeout <= 0:
+            raise ValueError("a check's timeout is more than 0")
         self.clock = clock
         self.now = now
         self.timeout = settings.timeout

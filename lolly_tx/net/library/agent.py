@@ -59,9 +59,11 @@ _MAX_STALE = 3
 class BalancedAgent:
     """Sends each request to a target that the pool picks for it.
 
-    `endpoints`: by the names that URIs use as host; as for BalancedEndpointFactory.
+    `endpoints`: by the names that URIs use as host; as for BalancedEndpointFactory. A keyed
+    one sends all its requests by its key.
     `retry`: when another node is tried. `timeout`: seconds until the response head, or
-    None; running out of it is held against the node.
+    None; running out of it is held against the node. Raises ValueError for a timeout that
+    is not more than 0.
     """
 
     def __init__(
@@ -72,6 +74,8 @@ class BalancedAgent:
         retry: RetryPolicy | None = None,
         timeout: float | None = READ_TIMEOUT,
     ) -> None:
+        if timeout is not None and timeout <= 0:
+            raise ValueError(f"a timeout of {timeout:g} s; None is no limit")
         self._reactor = reactor
         self._endpoints = endpoints
         self._retry = retry or RetryPolicy()
@@ -121,7 +125,7 @@ class BalancedAgent:
         last: ProxyError | None = None
         while True:
             try:
-                lease = endpoint.pool.acquire(endpoint.now(), None, tried)
+                lease = endpoint.pool.acquire(endpoint.now(), endpoint.key, tried)
             except NoTarget as nobody:
                 if last is not None:
                     raise last from nobody

@@ -68,6 +68,7 @@ class BalancedEndpoint:
     keep what it makes, as `net.sockets.endpoints.TargetEndpoints` does, with no timeout of its own.
     `clock`: for `timeout`, the seconds one attempt may take; None = no limit.
     `now`: seconds, monotonic. `key`: what a hashing balancer chooses by.
+    Raises ValueError for a timeout that is not more than 0.
     """
 
     def __init__(
@@ -80,12 +81,14 @@ class BalancedEndpoint:
         timeout: float | None = CONNECT_TIMEOUT,
         key: bytes | None = None,
     ) -> None:
+        if timeout is not None and timeout <= 0:
+            raise ValueError(f"a timeout of {timeout:g} s; None is no limit")
         self.pool = pool
         self.clock = clock
         self.now = now
+        self.key = key
         self._connect_to = connect_to
         self._timeout = timeout
-        self._key = key
 
     def __repr__(self) -> str:
         return f"<BalancedEndpoint {self.pool.name}>"
@@ -118,7 +121,7 @@ class BalancedEndpoint:
         last: ProxyError | None = None
         while True:
             try:
-                lease = self.pool.acquire(self.now(), self._key, tried)
+                lease = self.pool.acquire(self.now(), self.key, tried)
             except NoTarget as nobody:
                 if last is not None:
                     raise last from nobody
