@@ -138,6 +138,16 @@ class TargetDown(ConnectFailed):
     unreachable = False
 
 
+class AddressDown(TargetDown):
+    """Every address of the target is known to be down, from this pool's connects or another's: refused at once too.
+
+    That is as good as a refusal by the target itself, and counts like one.
+    """
+
+    blames = True
+    unreachable = True
+
+
 class DownstreamError(ProxyError):
     """The client's doing; never held against a target. `status`: what it is told."""
 

@@ -17,6 +17,7 @@ from lolly_tx.domain.errors import (
     OutOfResources,
     ProxyError,
     Shutdown,
+    TargetDown,
     UpstreamError,
 )
 from lolly_tx.net.doors import DoorIn
@@ -32,7 +33,7 @@ _SAYS: Mapping[int, bytes] = {
 
 def status_of(error: ProxyError) -> int:
     """The HTTP status that tells a client about `error`."""
-    if isinstance(error, NoTarget):
+    if isinstance(error, (NoTarget, TargetDown)):
         return 503
     if isinstance(error, UpstreamError):
         return 504 if error.kind == "timeout" else 502

@@ -14,6 +14,7 @@ from twisted.internet.interfaces import IReactorTime
 from lolly_tx.config.model import PoolSettings
 from lolly_tx.domain.accrual import ConsecutiveFailures
 from lolly_tx.domain.accruals import AnyOf, FailureRate, GatewayErrors, SlowAnswers
+from lolly_tx.domain.addresses import ConnectLimits
 from lolly_tx.domain.admission import Admission
 from lolly_tx.domain.backoff import Backoff
 from lolly_tx.domain.balancers import Balancers
@@ -157,6 +158,12 @@ def ejections_of(settings: PoolSettings) -> EjectionLimits:
         keep_last=passive.keep_last,
         shadow=passive.shadow,
     )
+
+
+def connect_limits_of(settings: PoolSettings) -> ConnectLimits:
+    """When the pool takes an address for down: as its targets, by their connects alone."""
+    passive = settings.passive
+    return ConnectLimits(passive.max_fails, passive.fail_timeout, passive.min_rises)
 
 
 def outliers_of(settings: PoolSettings) -> OutlierLimits | None:

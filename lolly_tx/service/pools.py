@@ -21,6 +21,7 @@ from lolly_tx.net.deadlines import Deadlines
 from lolly_tx.net.library.balanced import BalancedEndpoint
 from lolly_tx.net.library.directory import PoolDirectory
 from lolly_tx.net.sockets.endpoints import TargetEndpoints, client_endpoint
+from lolly_tx.net.sockets.resolver import Lane
 from lolly_tx.net.upstream import AS_USED, Upstream, UpstreamLimits
 from lolly_tx.proxy.exchange import Exchange
 from lolly_tx.proxy.forward import Forwarder
@@ -30,6 +31,7 @@ from lolly_tx.service.policies import (
     accrual_of,
     adaptive_of,
     attempts_of,
+    connect_limits_of,
     ejections_of,
     failure_statuses,
     key_of,
@@ -102,6 +104,7 @@ def run_pool(
     pool = make_pool(settings, deps)
     reader = ResponseReader(deps.response_limits)
     timeout, keep = settings.timeout, settings.connections
+    dialer = deps.probing.health_map.dialer(connect_limits_of(settings), Lane())
     limits = UpstreamLimits(
         idle=AS_USED if keep.idle == "auto" else keep.idle,
         idle_timeout=keep.idle_timeout,
@@ -114,7 +117,11 @@ def run_pool(
 
     def connect_to(target: Target) -> Upstream:
         endpoint = client_endpoint(
-            deps.reactor, target, tls=settings.tls, timeout=timeout.connect
+            deps.reactor,
+            target,
+            tls=settings.tls,
+            timeout=timeout.connect,
+            dialer=dialer,
         )
         return Upstream(
             endpoint,
@@ -145,7 +152,13 @@ def run_pool(
         forwarder.upstream(node)
     endpoint = BalancedEndpoint(
         pool,
-        TargetEndpoints(deps.reactor, tls=settings.tls, timeout=None),
+        TargetEndpoints(
+            deps.reactor,
+            tls=settings.tls,
+            timeout=None,
+            patience=timeout.connect,
+            dialer=dialer,
+        ),
         deps.reactor,
         deps.now,
         timeout=timeout.connect,

@@ -19,6 +19,7 @@ import attrs
 
 from lolly_tx.config.checks import Health
 from lolly_tx.config.pools import PoolSettings
+from lolly_tx.domain.addresses import DOWN
 from lolly_tx.domain.health import Initial, Thresholds
 from lolly_tx.domain.node import Node
 from lolly_tx.domain.pool import Pool
@@ -26,6 +27,8 @@ from lolly_tx.domain.quorum import Opinion, verdict
 from lolly_tx.net.checks.agent_channel import AgentChannel
 from lolly_tx.net.checks.kinds import BadCheckSettings, CheckKinds, UnknownCheck
 from lolly_tx.net.sockets.endpoints import client_endpoint
+from lolly_tx.net.sockets.health_map import HealthMap
+from lolly_tx.net.sockets.resolver import Lane
 from lolly_tx.service.agents import AgentRounds
 from lolly_tx.service.checker import HealthChecker, Judge
 from lolly_tx.service.quorum import Ballot, BallotJudge, members_of
@@ -34,12 +37,17 @@ from lolly_tx.service.shared_checks import SharedChecks
 
 @attrs.frozen
 class ProbingDeps:
-    """What probing needs from outside. `shared`: one for all pools of a process. `now`: monotonic."""
+    """What probing needs from outside. `shared`, `health_map`: one for all pools of a process. `now`: monotonic."""
 
     reactor: Any
     now: Callable[[], float]
     random: Random
     kinds: CheckKinds = attrs.field(factory=CheckKinds)
+    health_map: HealthMap = attrs.field(
+        default=attrs.Factory(
+            lambda self: HealthMap(self.reactor, now=self.now), takes_self=True
+        )
+    )
     shared: SharedChecks = attrs.field(factory=SharedChecks)
 
 
@@ -119,7 +127,13 @@ def probing(settings: PoolSettings, pool: Pool, deps: ProbingDeps) -> Probing:
     if settings.agent is not None:
         channel = AgentChannel(
             settings.agent,
-            partial(client_endpoint, deps.reactor, timeout=None),
+            partial(
+                client_endpoint,
+                deps.reactor,
+                timeout=None,
+                patience=settings.agent.timeout,
+                dialer=deps.health_map.dialer(lane=Lane(), worst=DOWN),
+            ),
             clock=deps.reactor,
             now=deps.now,
         )
@@ -148,6 +162,7 @@ def _checker(
         settings.tls,
         now=deps.now,
         random=deps.random,
+        dialer=deps.health_map.dialer(worst=DOWN),
     )
     try:
         seat = deps.shared.seat(health, settings.tls, make)

@@ -55,6 +55,7 @@ class ModelledKinds(CheckKinds):
         *,
         now: Callable[[], float],
         random: Random,
+        dialer: object = None,
     ) -> ModelledCheck:
         """The check that `health` describes."""
         check = ModelledCheck(self._models, health, now, self._schedule)

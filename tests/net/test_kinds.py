@@ -96,7 +96,7 @@ class CheckKindsTests(SynchronousTestCase):
         self.kinds.register(LoadFactory())
         made = self.make(type="load", settings={"most": 2.5}, timeout=3.0)
         self.assertEqual(made.settings, LoadSettings(2.5))
-        self.assertIs(made.deps.reactor, self.reactor)
+        self.assertIs(made.deps.reactor.getDelayedCalls.__self__, self.reactor)
         self.assertEqual(made.deps.health.timeout, 3.0)
         self.assertEqual(made.deps.tls, UpstreamTLS())
         target = Target("t", "http://10.0.0.1:80", "http", "10.0.0.1", 80)

@@ -48,6 +48,33 @@ class PoolTests(BuildTestCase):
         self.pass_time(0.4)
         self.assertIn(b"HTTP/1.1 504 ", client.take())
 
+    def test_known_addresses(self):
+        """What one pool finds out about an address all pools know: refused at once, without a connect, by name."""
+        self.service = self.started(
+            CONFIG.format(targets='"http://127.0.0.1:9001"', settings="")
+            + '[[route]]\npath = "/b/"\npool = "b"\n[[route]]\npath = "/c/"\npool = "c"\n'
+            '[pool.b]\ntargets = ["http://127.0.0.1:9001"]\n'
+            '[pool.c]\ntargets = ["http://127.0.0.1:9001"]\npassive = { max_fails = 0 }\n'
+        )
+        for _ in range(3):
+            client = self.ask()
+            self.refuse()
+            self.assertIn(b"HTTP/1.1 502 ", client.take())
+        self.assertIn(b"HTTP/1.1 503 ", self.ask().take())
+        for _ in range(3):
+            got = self.ask(get("/b/")).take()
+            self.assertIn(b"HTTP/1.1 503 ", got)
+            self.assertIn(b"error=destination_unavailable", got)
+        self.assertEqual(self.reactor.tcpClients, [])
+        # It is as good as a refusal to this pool.
+        self.assertEqual(
+            [n.ejection for n in self.service.pools["b"].nodes.values()], ["ejected"]
+        )
+        # A pool that keeps no record asks whatever the others think.
+        client = self.ask(get("/c/"))
+        self.backend().send(OK)
+        self.assertEqual(client.take(), OK)
+
     def test_connect_timeout(self):
         """So is that for connecting."""
         self.pool('[pool.app.timeout]\nconnect = "2s"\n[pool.app.retry]\ntries = 1\n')

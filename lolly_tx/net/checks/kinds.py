@@ -19,11 +19,13 @@ from lolly_tx.config.checks import Health
 from lolly_tx.config.extensions import settings_from
 from lolly_tx.config.pools import UpstreamTLS
 from lolly_tx.config.problems import Rejected
+from lolly_tx.domain.addresses import DOWN
 from lolly_tx.domain.interfaces import IHealthCheck, IHealthCheckFactory
 from lolly_tx.net.checks.datagrams import UDPCheck
 from lolly_tx.net.checks.http import ConnectTo, HTTPCheck, Now, TCPCheck, TLSCheck
 from lolly_tx.net.checks.scripts import ScriptCheck
 from lolly_tx.net.sockets.endpoints import client_endpoint
+from lolly_tx.net.sockets.health_map import Dialer, HealthMap
 
 
 class UnknownCheck(LookupError):
@@ -109,8 +111,11 @@ class CheckKinds:
         *,
         now: Now,
         random: Random,
+        dialer: Dialer | None = None,
     ) -> IHealthCheck:
         """The check that `health` describes, over the targets' own endpoints.
+
+        `dialer`: what is known of names and addresses; it should ask all the same, those that are down included.
 
         Raises `UnknownCheck`, or `BadCheckSettings` for settings the factory refuses.
         """
@@ -121,16 +126,24 @@ class CheckKinds:
             raise UnknownCheck(
                 f"no check {health.type!r}; there are: {known}"
             ) from None
+        dialer = dialer or HealthMap(reactor).dialer(worst=DOWN)
         deps = CheckDeps(
-            reactor=reactor,
+            reactor=dialer.map.reactor,
             clock=reactor,
             now=now,
             random=random,
             log=Logger(f"lolly_tx.check.{health.type}"),
             health=health,
             tls=tls,
-            # No limit of the endpoint's own: the probe's covers the whole.
-            connect_to=partial(client_endpoint, reactor, tls=tls, timeout=None),
+            # The probe's limit covers the whole.
+            connect_to=partial(
+                client_endpoint,
+                reactor,
+                tls=tls,
+                timeout=None,
+                patience=health.timeout,
+                dialer=dialer,
+            ),
         )
         try:
             settings = health

@@ -1,9 +1,9 @@
 """A target's address as a Twisted endpoint.
 
     http://127.0.0.1:9001     plain TCP
-    http://name:9001          HostnameEndpoint: every resolved address is tried in turn
+    http://name:9001          the addresses of the name that are not down, in turn (`net.sockets.health_map`)
     https://...               the same, wrapped in TLS: verified, with SNI, unless told otherwise
-    any endpoint string       whatever its parser makes, plug-ins included
+    tcp:..., ssl:...          the same; all other endpoint strings are what their parsers make, plug-ins included
 
 What comes out connects in one sense everywhere: the Deferred fires when the connection
 can carry data, TLS handshake and verification included, and fails with a `ProxyError`,
@@ -18,12 +18,10 @@ from __future__ import annotations
 from typing import Any
 from weakref import WeakKeyDictionary
 
-from twisted.internet.abstract import isIPAddress, isIPv6Address
 from twisted.internet.defer import Deferred
 from twisted.internet.endpoints import (
-    HostnameEndpoint,
+    SSL4ClientEndpoint,
     TCP4ClientEndpoint,
-    TCP6ClientEndpoint,
     clientFromString,
     wrapClientTLS,
 )
@@ -47,12 +45,23 @@ from lolly_tx.domain.errors import ConnectTimedOut
 from lolly_tx.domain.target import Target
 from lolly_tx.net.failures import is_cancellation, translate
 from lolly_tx.net.sockets.handover import Handover, WrappedFactory
+from lolly_tx.net.sockets.health_map import (
+    CONNECT_TIMEOUT,
+    Dialer,
+    HealthMap,
+    HostEndpoint,
+    is_literal,
+)
 from lolly_tx.net.sockets.tls_contexts import client_options
-from lolly_tx.net.sockets.transports import eager
 from lolly_tx.net.timeout import within
 
-CONNECT_TIMEOUT = 5.0
-"""The default of `timeout.connect`, in seconds: a SYN is repeated after 1 s and 3 s."""
+__all__ = [
+    "CONNECT_TIMEOUT",
+    "BadEndpoint",
+    "TargetEndpoint",
+    "TargetEndpoints",
+    "client_endpoint",
+]
 
 _BUILT_IN = ("ssl", "tcp", "unix")
 
@@ -67,23 +76,29 @@ def client_endpoint(
     *,
     tls: UpstreamTLS | None = None,
     timeout: float | None = CONNECT_TIMEOUT,
+    patience: float | None = None,
+    dialer: Dialer | None = None,
 ) -> IStreamClientEndpoint:
     """Make the endpoint that connects to `target`.
 
     `tls`: how an https target is verified; None = the defaults, which verify.
     `timeout`: seconds until connected, name lookup and TLS handshake included; None when
-    the caller has a limit of its own.
+    the caller has a limit of its own, of `patience` seconds until there is a connection.
+    `dialer`: what is known of names and addresses; None: nothing is yet, and nobody else learns it.
 
     Raises `BadEndpoint` for an address that cannot be meant.
     """
-    fast = eager(reactor)
+    dialer = dialer or HealthMap(reactor).dialer()
+    timed = timeout is not None
+    limit = timeout if timed else patience
     if target.endpoint:
-        return TargetEndpoint(
-            _from_string(fast, target), reactor, timeout, may_be_tls=True
-        )
-    inner = _tcp(fast, target)
+        inner = _from_string(dialer, reactor, target, limit, timed)
+        return TargetEndpoint(inner, reactor, timeout, may_be_tls=True)
+    inner = _tcp(dialer, target, limit, timed)
     secure = target.scheme == "https"
-    if secure:
+    if not secure:
+        timeout = None  # it keeps to the limit itself
+    else:
         tls = tls or UpstreamTLS()
         try:
             options = client_options(
@@ -103,6 +118,7 @@ class TargetEndpoints:
 
     A TLS context and a string parser are too expensive to make for every connection. An
     endpoint is kept as long as its target exists. The parameters are `client_endpoint`'s.
+    All endpoints share what is known of addresses; with a `dialer` others do, too.
     """
 
     def __init__(
@@ -111,8 +127,12 @@ class TargetEndpoints:
         *,
         tls: UpstreamTLS | None = None,
         timeout: float | None = CONNECT_TIMEOUT,
+        patience: float | None = None,
+        dialer: Dialer | None = None,
     ) -> None:
         self._reactor = reactor
+        self._dialer = dialer or HealthMap(reactor).dialer()
+        self._patience = patience
         self._tls = tls
         self._timeout = timeout
         self._made: WeakKeyDictionary[Target, IStreamClientEndpoint] = (
@@ -124,38 +144,42 @@ class TargetEndpoints:
         endpoint = self._made.get(target)
         if endpoint is None:
             endpoint = client_endpoint(
-                self._reactor, target, tls=self._tls, timeout=self._timeout
+                self._reactor,
+                target,
+                tls=self._tls,
+                timeout=self._timeout,
+                patience=self._patience,
+                dialer=self._dialer,
             )
             self._made[target] = endpoint
         return endpoint
 
 
-def _tcp(reactor: Any, target: Target) -> IStreamClientEndpoint:
+def _tcp(
+    dialer: Dialer, target: Target, limit: float | None, timed: bool
+) -> IStreamClientEndpoint:
     """Connect to a host and port."""
     host, port = target.host, target.port
     if not 1 <= port <= 65535:
         raise BadEndpoint(f'"{target.address}": {port} is no port')
-    # The limit on the whole is ours: Twisted's would not read first after a standstill.
-    if isIPAddress(host):
-        return TCP4ClientEndpoint(reactor, host, port, timeout=None)  # type: ignore[arg-type]  # no limit
-    if isIPv6Address(host):
-        return TCP6ClientEndpoint(reactor, host, port, timeout=None)
-    try:
-        known = bool(host.encode("idna"))
-    except UnicodeError:
-        known = False
-    if not known:
-        raise BadEndpoint(f'"{target.address}": "{host}" is no host name')
-    return HostnameEndpoint(reactor, host, port, timeout=None)  # type: ignore[arg-type]  # as above
+    if not is_literal(host):
+        try:
+            known = bool(host.encode("idna"))
+        except UnicodeError:
+            known = False
+        if not known:
+            raise BadEndpoint(f'"{target.address}": "{host}" is no host name')
+    return HostEndpoint(dialer, host, port, limit, timed)
 
 
-def _from_string(reactor: Any, target: Target) -> IStreamClientEndpoint:
-    """Let the string's own parser make the endpoint."""
+def _from_string(
+    dialer: Dialer, reactor: Any, target: Target, limit: float | None, timed: bool
+) -> IStreamClientEndpoint:
+    """Let the string's own parser make the endpoint; those to a plain host and port become ours."""
     text = target.endpoint
     kind = text.partition(":")[0]
     try:
-        endpoint: IStreamClientEndpoint = clientFromString(reactor, text)
-        return endpoint
+        endpoint: Any = clientFromString(dialer.map.reactor, text)
     except Exception as e:
         # Parsers raise whatever their argument handling raises: ValueError, TypeError,
         # KeyError, OSError for a missing certificate.
@@ -167,6 +191,19 @@ def _from_string(reactor: Any, target: Target) -> IStreamClientEndpoint:
         raise BadEndpoint(
             f'"{text}" is no client endpoint: {type(e).__name__}: {e}'
         ) from e
+    if not isinstance(endpoint, (TCP4ClientEndpoint, SSL4ClientEndpoint)):
+        return endpoint  # type: ignore[no-any-return]  # what the parser made
+    host = HostEndpoint(
+        dialer,
+        endpoint._host,
+        endpoint._port,
+        min(endpoint._timeout, limit or endpoint._timeout),
+        timed,
+        endpoint._bindAddress,
+    )
+    if isinstance(endpoint, TCP4ClientEndpoint):
+        return host
+    return wrapClientTLS(endpoint._sslContextFactory, host, reactor)
 
 
 def _is_known(kind: str) -> bool:
