@@ -142,6 +142,14 @@ class Passive:
             " never for what it answers or how long that takes.",
         ),
     )
+    abandon: bool = attrs.field(
+        default=True,
+        metadata=about(
+            FLAG,
+            "When checks take a target down, requests that wait there for an answer and"
+            " may be repeated go to another one at once, as `retry` allows.",
+        ),
+    )
     shadow: bool = attrs.field(
         default=False,
         metadata=about(FLAG, "Only report what would have been ejected."),

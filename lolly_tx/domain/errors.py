@@ -85,6 +85,14 @@ class WriteTimedOut(UpstreamError):
     kind = "timeout"
 
 
+class Abandoned(UpstreamError):
+    """Checks took the target down while it owed an answer; they have counted that already."""
+
+    token = "destination_unavailable"
+    kind = "timeout"
+    blames = False
+
+
 class ConnectionReset(UpstreamError):
     """The backend closed before a complete response."""
 

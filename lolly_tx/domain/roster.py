@@ -79,6 +79,8 @@ class Roster(Recorder):
         self.slow_start = slow_start or SlowStart()
         self.suspect: Callable[[Node, float], None] | None = None
         """Called when a failure is held against a node: a reason to check it at once."""
+        self.on_down: Callable[[Node, float], None] | None = None
+        """Called when the health of a node becomes "down": who waits there may wait in vain."""
         self.on_room: Callable[[float], None] | None = None
         """Called when a lease ends where there was a limit: somebody may be waiting for room."""
         self._another_balancer = another_balancer
@@ -327,8 +329,9 @@ class Roster(Recorder):
         """Health flipped. A node that checks saw down and then up again starts with a clean passive record."""
         self.record(node, "health", old.word, node.health.word, cause, now)
         if not node.health.up:
-            return
-        if node.ejection != "up":
+            if self.on_down is not None:
+                self.on_down(node, now)
+        elif node.ejection != "up":
             self.ejections.lift(node, cause, now)
         elif node.accrual is not None:
             node.accrual.reset()

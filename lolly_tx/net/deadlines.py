@@ -11,7 +11,7 @@ May import: net.alarm, Twisted. Used by: net.http1.server, net.upstream, service
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Protocol
 
 from twisted.internet.defer import Deferred
@@ -56,6 +56,10 @@ class Deadlines:
 
     def __len__(self) -> int:
         return len(self._watched)
+
+    def __iter__(self) -> Iterator[Watched]:
+        """All that are watched, in no order; for what is rare and concerns many."""
+        return iter(self._watched)
 
     def start(self) -> None:
         """Begin to look; does nothing when already begun."""

@@ -22,6 +22,7 @@ from twisted.logger import Logger
 from twisted.python.failure import Failure
 
 from lolly_tx.domain.errors import (
+    Abandoned,
     AllFull,
     DownstreamGone,
     NoTarget,
@@ -31,6 +32,7 @@ from lolly_tx.domain.errors import (
     WriteTimedOut,
 )
 from lolly_tx.domain.lease import Lease
+from lolly_tx.domain.node import Node
 from lolly_tx.domain.retry import IDEMPOTENT
 from lolly_tx.net.deadlines import NEVER
 from lolly_tx.net.doors import DoorIn
@@ -270,6 +272,39 @@ class Exchange(Appraisal):
     def _after_pause(self, lease: Lease) -> None:
         self._pause = None
         self.attempt(lease, self.forwarder.now())
+
+    def waits_at(self, node: Node) -> bool:
+        """Its answer is to come from `node`, and has not begun."""
+        lease = self.lease
+        return lease is not None and lease.node is node and not self._response_started
+
+    def abandon(self, node: Node, now: float) -> None:
+        """`node` has gone down: wait there no longer, if another one may be asked at once."""
+        if not self.waits_at(node):
+            return
+        if self._hedge is not None and self._hedge.running:
+            return  # another one has been asked already
+        error = Abandoned("taken down by its checks", nothing_sent=self.client is None)
+        tried, self.tried = self.tried, (*self.tried, node)
+        another = self._another(error, now)
+        self.tried = tried
+        if another is not None:
+            self._leave(error, another, now)
+
+    def _leave(self, error: ProxyError, another: Lease, now: float) -> None:
+        """Give the attempt up for another one."""
+        pause, self._pause = self._pause, None
+        client, connecting = self.client, self._connecting
+        self._connecting = None
+        self._end_relays()
+        self._drop_attempt(now)
+        if pause is not None:
+            pause.cancel()
+        if client is not None:
+            client.cancel()
+        self._resume(another, now)
+        if connecting is not None:
+            connecting.cancel()
 
     def _drop_attempt(self, now: float | None = None) -> None:
         """Let go of the lease and the connection of an attempt."""

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from email.utils import formatdate, parsedate_to_datetime
+from operator import attrgetter
 from random import Random
 
 import attrs
@@ -53,7 +54,8 @@ class Attempts:
     `budget`: shared with hedges; None = no limit but `retry`. `backoff`: before the second
     and later retries. `try_timeout`, `total_timeout`: seconds until the response begins,
     for one attempt and for all with their waits; 0 = no limit. `soft_statuses`: statuses
-    whose Retry-After keeps new exchanges from the node for that time.
+    whose Retry-After keeps new exchanges from the node for that time. `abandon`: what
+    waits at a node that checks take down goes to another one.
     """
 
     retry: RetryPolicy = RetryPolicy()
@@ -65,6 +67,11 @@ class Attempts:
     room: WaitingRoom | None = None
     soft_statuses: frozenset[int] = frozenset()
     admission: Admission | None = None
+    abandon: bool = True
+
+
+ABANDONED_AT_ONCE = 64
+"""Exchanges that leave a node in one turn of the event loop, some 10 ms; others follow."""
 
 
 class Forwarder:
@@ -144,6 +151,8 @@ class Forwarder:
         """Exchanges that are not over."""
         if self.room is not None:
             pool.on_room = self.room.admit
+        if attempts.abandon:
+            pool.on_down = self._node_down
 
     def open_exchange(
         self,
@@ -205,6 +214,21 @@ class Forwarder:
             )
         except (ValueError, OverflowError):
             return 0.0
+
+    def _node_down(self, node: Node, now: float) -> None:
+        """Checks took `node` down: what waits there for an answer may have it elsewhere."""
+        # Connections are watched anyway, so that no list has to be kept for this.
+        doors = (getattr(each, "exchange", None) for each in self.deadlines)
+        waiting = {e for e in doors if isinstance(e, Exchange) and e.waits_at(node)}
+        self._abandon(node, sorted(waiting, key=attrgetter("started")))
+
+    def _abandon(self, node: Node, waiting: list[Exchange]) -> None:
+        now = self.now()
+        for exchange in waiting[:ABANDONED_AT_ONCE]:
+            exchange.abandon(node, now)
+        rest = waiting[ABANDONED_AT_ONCE:]
+        if rest:
+            self.clock.callLater(0, self._abandon, node, rest)
 
     def render(self, exchange: Delivery, node: Node) -> bytes:
         """The request head to send to `node`."""

@@ -98,12 +98,19 @@ class TracedExchange(Exchange):
         self.notes: list[dict[str, Any]] = []
 
     def _attempt_failed(self, error: ProxyError) -> None:
+        self._note(error)
+        super()._attempt_failed(error)
+
+    def _leave(self, error: ProxyError, another: Lease, now: float) -> None:
+        self._note(error)
+        super()._leave(error, another, now)
+
+    def _note(self, error: ProxyError) -> None:
         node = self.node.id if self.node is not None else ""
         for note in self.notes:
             # No node is tried twice, and a hedge has a note of its own.
             if note["choice"] == node:
                 note["failed"] = error.detail or type(error).__name__
-        super()._attempt_failed(error)
 
 
 class TracingForwarder(Forwarder):

@@ -231,6 +231,7 @@ def attempts_of(
         room=_room(settings, deadlines, trusted),
         soft_statuses=statuses_of(settings.passive.retry_after),
         admission=_admission(settings),
+        abandon=settings.passive.abandon,
     )
 
 

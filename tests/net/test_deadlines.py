@@ -43,6 +43,7 @@ class DeadlinesTests(SynchronousTestCase):
         self.assertLess(at, 0.25 + PERIOD)
         self.assertEqual(later.times + never.times, [])
         self.assertEqual(len(self.deadlines), 3)
+        self.assertEqual(set(self.deadlines), {soon, later, never})
 
     def test_discard(self):
         """What is discarded does not expire; discarding it again does nothing."""

@@ -5,7 +5,7 @@ from random import Random
 from lolly_tx.domain.retry import RetryPolicy
 from lolly_tx.proxy.forward import Attempts
 from lolly_tx.proxy.trace import Traces, TracingForwarder
-from tests.domain.pools import pool_of
+from tests.domain.pools import BAD, pool_of
 from tests.proxy.world import OK, WorldTestCase, get
 
 TOKEN = "0123456789abcdef"
@@ -85,6 +85,20 @@ class TraceTests(WorldTestCase):
         self.assertNotIn("failed", two)
         self.assertEqual({row["id"] for row in one["candidates"]}, {"a", "b"})
         self.assertEqual(trace["because"], "sample")
+
+    def test_abandoned(self):
+        """A try that ended because checks took its target down says so."""
+        world = self.traced("a", "b", sample=1.0)
+        world.client().send(get())
+        [first] = [n for n in "ab" if world.connects(n)]
+        world.accept(first)
+        world.pool.observe(first, BAD, world.clock.seconds())
+        [second] = [n for n in "ab" if world.connects(n)]
+        world.accept(second).send(OK)
+        [trace] = self.traces.latest()
+        one, two = trace["tries"]
+        self.assertEqual((one["choice"], two["choice"]), (first, second))
+        self.assertIn("its checks", one["failed"])
 
     def test_refused(self):
         """When no target may be chosen, the trace says why."""
