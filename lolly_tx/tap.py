@@ -8,16 +8,20 @@ from __future__ import annotations
 
 import os
 import sys
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from twisted.application.service import MultiService
+from twisted.logger import ILogObserver
 from twisted.python import usage
+from twisted.python.components import Componentized
 
 from lolly_tx._version import __version__
 
 if TYPE_CHECKING:
     from twisted.application.service import IService
     from twisted.internet.defer import Deferred
+
+    from lolly_tx.service.processlog import ProcessLog
 
 
 class Options(usage.Options):
@@ -51,6 +55,7 @@ def makeService(options: Options) -> IService:
 
     from lolly_tx.cli import installed_names, installed_registry
     from lolly_tx.config import ConfigErrors, load
+    from lolly_tx.config.operating import Log
     from lolly_tx.net.checks.kinds import BadCheckSettings, UnknownCheck
     from lolly_tx.net.sockets.endpoints import BadEndpoint
     from lolly_tx.net.sockets.tls_contexts import TLSSettingsError
@@ -63,21 +68,24 @@ def makeService(options: Options) -> IService:
         require_versions,
         settle_memory,
     )
+    from lolly_tx.service.processlog import twistd_log
     from lolly_tx.service.signals import end_well_at_sigterm
 
     path = options["config"]
-    whole = _Whole()
+    twistd = getattr(options, "parent", None) or {"nodaemon": True}
     if problem := require_versions():
         raise SystemExit(f"lolly: {problem}")
     raise_descriptor_limit()
     leave_no_core()
     try:
         if path is None:
+            log = twistd_log(twistd, Log(), reactor)
             part: IService = Demo(reactor, build)
         else:
             registry = installed_registry()
             config = load(path, os.environ, names=installed_names(registry))
-            part = build(reactor, config, registry=registry)
+            log = twistd_log(twistd, config.log, reactor)
+            part = build(reactor, config, registry=registry, stdout=log.stdout)
     except (
         ConfigErrors,
         BadCheckSettings,
@@ -87,15 +95,30 @@ def makeService(options: Options) -> IService:
         OSError,
     ) as error:
         raise SystemExit(str(error)) from None
+    whole = _Whole(log)
     part.setServiceParent(whole)
     end_well_at_sigterm(reactor)
-    hear_signals(reactor, getattr(part, "reopen_logs", lambda: None))
+    hear_signals(reactor, log.reopen, getattr(part, "reopen_logs", lambda: None))
+    reactor.addSystemEventTrigger("after", "shutdown", log.end)
     reactor.callWhenRunning(settle_memory)
     return whole
 
 
 class _Whole(MultiService):
-    """The service as twistd sees it: when it cannot listen, one line says why."""
+    """The service as twistd sees it: when it cannot listen, one line says why.
+
+    `log`: where twistd is to log, unless it was told so with `--logger`.
+    """
+
+    def __init__(self, log: ProcessLog) -> None:
+        super().__init__()
+        self._log = log
+
+    def setServiceParent(self, parent: Any) -> None:
+        """Join the application, and give it the log before twistd begins to log."""
+        if isinstance(parent, Componentized):
+            parent.setComponent(ILogObserver, self._log.observer)
+        super().setServiceParent(parent)
 
     def privilegedStartService(self) -> None:
         """Start listening, or end the process with status 1."""

@@ -21,7 +21,7 @@ from lolly_tx.config.addresses import FILE, LISTEN, LOG_PATH, OPTIONAL_FILE
 from lolly_tx.config.extensions import NO_PLUGINS, PluginTables
 from lolly_tx.config.httpkinds import OPTIONAL_FIELD_NAME, ROUTE_PATH
 from lolly_tx.config.kinds import TEXT, Choice, Count, Duration, Size
-from lolly_tx.config.operating import Admin, Explain
+from lolly_tx.config.operating import Admin, Explain, Log
 from lolly_tx.config.pools import (
     Adaptive,
     Admission,
@@ -73,6 +73,7 @@ __all__ = [
     "Limits",
     "Listener",
     "ListenerTLS",
+    "Log",
     "Match",
     "Network",
     "Outlier",
@@ -358,6 +359,10 @@ class Config:
         metadata=about(
             Table(AccessLog), "One line per exchange; off without this table."
         ),
+    )
+    log: Log = attrs.field(
+        default=Log(),
+        metadata=about(Table(Log), "What the process says of itself."),
     )
     via: str = attrs.field(
         default="",

@@ -5,11 +5,13 @@ May import: the kinds of config. Used by: model, which offers these under its ow
 
 from __future__ import annotations
 
+from typing import Literal
+
 import attrs
 
 from lolly_tx.config.addresses import LISTEN
 from lolly_tx.config.httpkinds import OPTIONAL_FIELD_NAME, OPTIONAL_TOKEN
-from lolly_tx.config.kinds import PART, Count
+from lolly_tx.config.kinds import PART, Choice, Count
 from lolly_tx.config.schema import about
 from lolly_tx.config.tables import NAME_LIST
 
@@ -63,4 +65,25 @@ class Explain:
     )
     keep: int = attrs.field(
         default=100, metadata=about(Count(1, 10000), "Traces kept, the latest.")
+    )
+
+
+@attrs.frozen
+class Log:
+    """What the process says of itself, where twistd puts it: standard output, `--logfile`, `--syslog`."""
+
+    level: Literal["debug", "info", "warn", "error", "critical"] = attrs.field(
+        default="info",
+        metadata=about(
+            Choice("debug", "info", "warn", "error", "critical"),
+            "The least that is said. A line that repeats one of the last 5 s is counted"
+            " and summed up.",
+        ),
+    )
+    format: Literal["text", "json"] = attrs.field(
+        default="text",
+        metadata=about(
+            Choice("text", "json"),
+            "Lines for people, or one JSON object each; syslog has its own form.",
+        ),
     )

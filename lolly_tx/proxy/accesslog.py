@@ -224,8 +224,10 @@ class AccessLog:
             self._warn(error)
         else:
             self.written += len(lines)
+            if self.dropped != self._dropped_at_warning:
+                self._warn("it is written again")
 
-    def _warn(self, error: Exception) -> None:
+    def _warn(self, error: Exception | str) -> None:
         now = self._now()
         if self._warned_at is not None and now - self._warned_at < WARNING_INTERVAL:
             return
@@ -233,7 +235,7 @@ class AccessLog:
         lost = self.dropped - self._dropped_at_warning
         self._dropped_at_warning = self.dropped
         self.log.warn(
-            "access log cannot be written, {lost} lines dropped: {error}",
+            "access log: {lost} lines dropped: {error}",
             lost=lost,
             error=error,
         )

@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from random import Random
 from typing import Any
 
@@ -22,6 +23,7 @@ from twisted.internet.task import LoopingCall
 from twisted.logger import Logger
 from twisted.python.failure import Failure
 
+from lolly_tx._version import __version__
 from lolly_tx.config.model import Config, Listener
 from lolly_tx.domain.balancers import Balancers
 from lolly_tx.domain.forwarding import TrustedPeers, original_client
@@ -46,7 +48,7 @@ from lolly_tx.service.descriptors import affordable_connections, descriptor_limi
 from lolly_tx.service.dryrun import Question, dry_run
 from lolly_tx.service.events import EventLog
 from lolly_tx.service.journal import EverySink, Journal
-from lolly_tx.service.logfile import LogFile
+from lolly_tx.service.logfile import LAST_SECONDS, LogFile
 from lolly_tx.service.pools import Deps, RunningPool, run_pool
 from lolly_tx.service.probing import ProbingDeps
 from lolly_tx.service.registry import PluginDeps, Registry
@@ -78,6 +80,7 @@ class LollyService(Service):
         resources: Mapping[str, ReverseProxyResource],
         access_log: AccessLog | None,
         log_file: LogFile | None,
+        log_shared: bool,
         journal: Journal,
         traces: Traces | None,
         sinks: Sequence[IEventSink] = (),
@@ -93,6 +96,7 @@ class LollyService(Service):
         self.journal = journal
         self.traces = traces
         self._log_file = log_file
+        self._log_shared = log_shared
         self._sinks = sinks
         self._reactor = reactor
         self._deadlines = deadlines
@@ -140,10 +144,28 @@ class LollyService(Service):
         for each in self.running_pools.values():
             each.start()
         if self.access_log is not None and self.config.access_log is not None:
-            self._flush = LoopingCall(self.access_log.flush)
+            self._flush = LoopingCall(self._flush_log)
             self._flush.clock = self._reactor
             self._flush.start(self.config.access_log.flush, now=False)
         self.listening = True
+        self.log.info(
+            "lolly_tx {version} serves {file}: pools {pools}; listeners {listeners}",
+            version=__version__,
+            file=self.config.file,
+            pools=", ".join(self.config.pools) or "none",
+            listeners=", ".join(
+                f"{one.name} ({one.endpoint})" for one in self.config.listeners.values()
+            )
+            or "none",
+        )
+
+    def _flush_log(self) -> None:
+        """Write what is collected, and what a reader did not take before."""
+        log, file = self.access_log, self._log_file
+        if log is not None and file is not None:
+            log.flush()
+            with suppress(OSError):  # said when a line meets the same
+                file.flush()
 
     # -- stopping
 
@@ -189,9 +211,9 @@ class LollyService(Service):
         self.watchdog.stop()
         if self._flush is not None and self._flush.running:
             self._flush.stop()
-        if self.access_log is not None:
-            self.access_log.flush()
-        if self._log_file is not None:
+        self._flush_log()
+        if self._log_file is not None and not self._log_shared:
+            self._log_file.drain(LAST_SECONDS)
             self._log_file.close()
 
     def _stop_listening(self) -> Deferred[Any]:
@@ -278,10 +300,12 @@ def build(
     events: IEventSink | None = None,
     balancers: Balancers | None = None,
     registry: Registry | None = None,
+    stdout: LogFile | None = None,
 ) -> LollyService:
     """Build the service that `config` describes.
 
     `registry`: the plugins there are; only what is built in, when it is not given.
+    `stdout`: what an access log "-" goes to, shared with others so that no lines mix.
     `reactor`: any that has TCP. `now`: monotonic clock; `wall`: seconds since the epoch.
     Raises `net.sockets.tls.TLSSettingsError`, `net.sockets.endpoints.BadEndpoint` and OSError for files
     and addresses that cannot be used.
@@ -316,9 +340,11 @@ def build(
         policies=lambda named: registry.accruals(named, plugin_deps),
         probing=ProbingDeps(reactor, now, random, kinds=registry.check_kinds()),
     )
-    log_file, access_log = None, None
+    log_file, access_log, log_shared = None, None, False
     if config.access_log is not None:
-        log_file = LogFile(config.access_log.path)
+        shared = stdout if config.access_log.path == "-" else None
+        log_shared = shared is not None
+        log_file = shared or LogFile(config.access_log.path)
         access_log = AccessLog(
             log_file.write,
             config.access_log.format,
@@ -377,6 +403,7 @@ def build(
         resources=resources,
         access_log=access_log,
         log_file=log_file,
+        log_shared=log_shared,
         journal=journal,
         traces=traces,
         sinks=sinks,

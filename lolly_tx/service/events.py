@@ -31,4 +31,5 @@ class EventLog:
             old=event.old,
             new=event.new,
             cause=event.cause,
+            every=True,
         )

@@ -1,18 +1,28 @@
 """A file that lines are appended to: a path, or standard output.
 
-May import: the standard library. Used by: service.build (the access log's file).
+May import: the standard library. Used by: service.build (the access log's file), service.processlog.
 
-Writing never waits. A regular file takes what it is given; a pipe or a terminal is asked
-first, because a reader that stopped (`twistd -n ... | less`) would otherwise hold the
-whole proxy. Standard output is not switched to non-blocking mode: the mode belongs to
-everybody who shares it, such as the shell.
+Writing never waits. A regular file takes what it is given; a pipe, a socket or a terminal may have a reader that
+stopped (`twistd -n ... | less`), which would otherwise hold the whole proxy. What it does not take at once is kept, up
+to a bound. Standard output is not switched to non-blocking mode: the mode belongs to everybody who shares it, such as
+the shell. Instead it is opened once more for ourselves, a socket is asked not to wait with each write, and where
+neither can be, a write is only made when poll(2) says that it will not block.
 """
 
 from __future__ import annotations
 
 import os
 import select
+import socket
 import stat
+import time
+from collections import deque
+
+BACKLOG_BYTES = 1 << 20
+"""Kept of what a reader does not take; some 5,000 lines."""
+
+LAST_SECONDS = 1.0
+"""What a reader that is behind gets at the end of the process."""
 
 # A write of up to this many bytes to a pipe that poll(2) calls writable does not block.
 _PIPE_WRITE_BYTES = select.PIPE_BUF
@@ -22,49 +32,115 @@ class LogFile:
     """Appends bytes to `path`, or to standard output when it is "-".
 
     Raises `OSError` when the file cannot be opened. `stdout`: the descriptor that "-"
-    stands for.
+    stands for; it is looked at when the first line is written. `backlog_bytes`: the most
+    that is kept for a reader.
     """
 
-    def __init__(self, path: str, *, stdout: int = 1) -> None:
+    def __init__(
+        self, path: str, *, stdout: int = 1, backlog_bytes: int = BACKLOG_BYTES
+    ) -> None:
         self.path = path
         self._owned = path != "-"
-        self._fd = self._open() if self._owned else stdout
-        self._look()
+        self._stdout = stdout
+        self._backlog_bytes = backlog_bytes
+        self._waiting: deque[bytes] = deque()
+        self._waiting_bytes = 0
+        self._closed = False
+        self._fd = -1
+        if self._owned:
+            self._use(self._open())
+
+    @property
+    def waiting(self) -> bool:
+        """A reader has not taken all yet."""
+        return bool(self._waiting)
 
     def _open(self) -> int:
         # Non-blocking, so that opening a named pipe nobody reads fails at once.
         flags = os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC | os.O_NONBLOCK
         return os.open(self.path, flags, 0o640)
 
-    def _look(self) -> None:
-        """Learn what kind of file this is and begin at the start of a line."""
+    def _use(self, fd: int) -> None:
+        """Write to `fd` from now on, and learn what kind of file it is."""
+        self._fd = fd
         self._poll: select.poll | None = None
-        if not stat.S_ISREG(os.fstat(self._fd).st_mode):
-            self._poll = select.poll()
-            self._poll.register(self._fd, select.POLLOUT)
-        self._rest = b""
+        self._socket: socket.socket | None = None
+        mode = os.fstat(fd).st_mode
+        if stat.S_ISSOCK(mode):
+            self._socket = socket.socket(fileno=os.dup(fd))
+        elif not self._owned and not stat.S_ISREG(mode):
+            # Another description of the same pipe or terminal has a mode of its own.
+            again = os.O_WRONLY | os.O_NONBLOCK | os.O_NOCTTY | os.O_CLOEXEC
+            try:
+                self._fd = os.open(f"/proc/self/fd/{fd}", again)
+            except OSError:
+                self._poll = select.poll()
+                self._poll.register(fd, select.POLLOUT)
 
     def write(self, data: bytes) -> None:
         """Append `data`, whole lines.
 
-        Raises `BlockingIOError` when the reader has not yet taken what it was given
-        before, and `OSError` when the disk is full or the reader is gone. A line that
-        was written in part is completed by a later call, so that no two lines mix.
+        Raises `BlockingIOError` when the reader is too far behind, and `OSError` when the
+        disk is full or the reader is gone. A line that was written in part is completed
+        by a later call, so that no two lines mix.
         """
-        if self._fd < 0:
+        if self._closed:
             raise ValueError("the log file is closed")
-        if self._rest:
-            self._rest = self._push(self._rest)
-            if self._rest:
+        if self._fd < 0:
+            self._use(self._stdout)
+        self.flush()
+        if self._waiting:
+            if self._waiting_bytes + len(data) > self._backlog_bytes:
                 raise BlockingIOError("the reader of the log is behind")
-        self._rest = self._push(data)
+            self._keep(data)
+            return
+        done, error = self._push(data)
+        if error is None:
+            self._keep(data[done:])
+        else:
+            if done and data[done - 1 : done] != b"\n":
+                self._keep(data[done:].partition(b"\n")[0] + b"\n")
+            raise error
 
-    def _push(self, data: bytes) -> bytes:
-        """Write what can be written without waiting; return what is left of `data`."""
+    def flush(self) -> None:
+        """Let the reader have what it did not take before, as far as it takes it now. Raises as `write` does."""
+        waiting = self._waiting
+        while waiting:
+            data = waiting[0]
+            done, error = self._push(data)
+            self._waiting_bytes -= done
+            if done < len(data):
+                waiting[0] = data[done:]
+                if error is not None:
+                    raise error
+                return
+            waiting.popleft()
+
+    def _keep(self, data: bytes) -> None:
+        if data:
+            self._waiting.append(data)
+            self._waiting_bytes += len(data)
+
+    def drain(self, seconds: float) -> None:
+        """Wait so long at most for a reader that is behind; for the end, when nobody is served any more."""
+        end = time.monotonic() + seconds
+        try:
+            while self._waiting and (left := end - time.monotonic()) > 0:
+                poll = select.poll()
+                poll.register(self._fd, select.POLLOUT)
+                poll.poll(left * 1000)
+                self.flush()
+        except OSError:
+            return
+
+    def _push(self, data: bytes) -> tuple[int, OSError | None]:
+        """Write what can be written without waiting: how many bytes it was, and what went wrong after them."""
         done = 0
         try:
             while done < len(data):
-                if self._poll is None:
+                if self._socket is not None:
+                    done += self._socket.send(data[done:], socket.MSG_DONTWAIT)
+                elif self._poll is None:
                     done += os.write(self._fd, data[done:])
                 elif self._poll.poll(0):
                     done += os.write(self._fd, data[done : done + _PIPE_WRITE_BYTES])
@@ -72,13 +148,9 @@ class LogFile:
                     break
         except BlockingIOError:
             pass
-        except OSError:
-            if done:
-                whole = data[done - 1 : done] == b"\n"
-                torn = data[done:].partition(b"\n")[0] + b"\n"
-                self._rest = b"" if whole else torn
-            raise
-        return data[done:]
+        except OSError as error:
+            return done, error
+        return done, None
 
     def reopen(self) -> None:
         """Open the path anew, after a rotation moved the file away.
@@ -89,12 +161,20 @@ class LogFile:
         if not self._owned:
             return
         fresh = self._open()
-        os.close(self._fd)
-        self._fd = fresh
-        self._look()
+        self._let_go()
+        self._waiting.clear()  # what is left of a line belongs to the old file
+        self._waiting_bytes = 0
+        self._use(fresh)
 
     def close(self) -> None:
         """Let go of the file; standard output stays open. Safe to call twice."""
-        if self._owned and self._fd >= 0:
-            os.close(self._fd)
+        self._let_go()
+        self._closed = True
+
+    def _let_go(self) -> None:
+        if self._fd >= 0:
+            if self._socket is not None:
+                self._socket.close()
+            if self._fd != self._stdout or self._owned:
+                os.close(self._fd)
         self._fd = -1

@@ -63,15 +63,15 @@ def require_versions(installed: Version = installed_twisted) -> str:
 
 def hear_signals(
     reactor: Any,
-    reopen: Callable[[], None],
-    *,
+    *reopen: Callable[[], None],
     install: Callable[[int, Any], Any] = signal.signal,
 ) -> None:
-    """From the start of `reactor` on, act on SIGUSR1 and SIGHUP. `reopen`: opens the logs anew, may raise OSError."""
+    """From the start of `reactor` on, act on SIGUSR1 and SIGHUP. `reopen`: open the logs anew, may raise OSError."""
 
     def logs() -> None:
         try:
-            reopen()
+            for each in reopen:
+                each()
         except OSError as error:
             _log.error("The log stays as it is: {error}", error=error)
         else:

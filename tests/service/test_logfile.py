@@ -1,9 +1,9 @@
 """Tests of the file that the access log is appended to."""
 
-import contextlib
 import errno
 import fcntl
 import os
+import socket
 import tempfile
 from pathlib import Path
 from unittest.mock import patch
@@ -130,23 +130,58 @@ class PipeTests(SynchronousTestCase):
         os.close(self.reader)
 
     def test_a_stopped_reader_does_not_stop_us(self):
-        """When nobody reads, writing returns; what was begun is completed later."""
-        log = LogFile("-", stdout=self.writer)
+        """When nobody reads, writing returns; what was not taken is completed later, and what was too much is lost."""
+        log = LogFile("-", stdout=self.writer, backlog_bytes=5000)
         line = b"x" * 999 + b"\n"
-        batch = line * (self.size // 1000 + 100)
+        batch = line * (self.size // 1000 + 2)
         log.write(batch)
+        log.write(line)
+        self.assertTrue(log.waiting)
         with self.assertRaises(BlockingIOError):
-            log.write(b"lost\n")
+            log.write(line * 4)
         got = b""
         while not got.endswith(b"\nafter\n"):
             got += os.read(self.reader, self.size)
-            if len(got) < len(batch):
-                with contextlib.suppress(BlockingIOError):
-                    log.write(b"")
-            else:
+            log.flush()
+            if len(got) == len(batch + line):
                 log.write(b"after\n")
-        self.assertEqual(got, batch + b"after\n")
+        self.assertEqual(got, batch + line + b"after\n")
+        self.assertFalse(log.waiting)
         os.close(self.reader)
+
+    def test_the_mode_is_not_changed(self):
+        """Whoever shares standard output still has it as it was: blocking."""
+        log = LogFile("-", stdout=self.writer)
+        log.write(b"one\n")
+        self.assertTrue(os.get_blocking(self.writer))
+        log.close()
+        os.close(self.reader)
+
+    def test_without_proc(self):
+        """Where standard output cannot be opened once more, it is asked before each write."""
+        with patch("os.open", side_effect=FileNotFoundError):
+            log = LogFile("-", stdout=self.writer)
+            log.write(b"x" * (self.size + 1000))
+        self.assertTrue(log.waiting)
+        self.assertEqual(len(os.read(self.reader, self.size)), self.size)
+        log.drain(0.0)
+        log.flush()
+        self.assertFalse(log.waiting)
+        os.close(self.reader)
+
+    def test_drain(self):
+        """At the end a reader that is slow gets a little time, one that left none."""
+        log = LogFile("-", stdout=self.writer)
+        log.write(b"x" * (self.size + 1000))
+        log.drain(0.01)
+        self.assertTrue(log.waiting)
+        os.read(self.reader, self.size)
+        log.drain(10.0)
+        self.assertFalse(log.waiting)
+        log.write(b"x" * (self.size + 1000))
+        os.close(self.reader)
+        log.drain(10.0)
+        self.assertTrue(log.waiting)
 
     def test_another_writer_was_faster(self):
         """When somebody else fills the pipe meanwhile, the lines wait their turn."""
@@ -163,6 +198,29 @@ class PipeTests(SynchronousTestCase):
         os.close(self.reader)
         with self.assertRaises(BrokenPipeError):
             log.write(b"one\n")
+
+
+class SocketTests(SynchronousTestCase):
+    def test_a_stopped_reader_does_not_stop_us(self):
+        """Standard output may be a socket, as systemd has it: it is not waited for either."""
+        ours, theirs = socket.socketpair()
+        self.addCleanup(theirs.close)
+        self.addCleanup(ours.close)
+        log = LogFile("-", stdout=ours.fileno(), backlog_bytes=100)
+        big = b"x" * 4_000_000 + b"\n"
+        log.write(big)
+        self.assertTrue(log.waiting)
+        with self.assertRaises(BlockingIOError):
+            log.write(b"lost\n")
+        self.assertTrue(os.get_blocking(ours.fileno()))
+        got = 0
+        while got < len(big):
+            got += len(theirs.recv(1 << 20))
+            log.flush()
+        log.write(b"after\n")
+        self.assertEqual(theirs.recv(100), b"after\n")
+        log.close()
+        ours.send(b"still open")
 
 
 class NamedPipeTests(SynchronousTestCase):

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
+import json
 import os
+import re
 import signal
 import socket
 import subprocess
@@ -12,6 +15,7 @@ import threading
 import time
 from pathlib import Path
 
+import trustme
 from twisted.trial.unittest import TestCase
 
 from lolly_tx.commands.client import AdminClient, CannotAsk
@@ -32,8 +36,10 @@ targets = [{{ url = "http://127.0.0.1:9", id = "a" }}]
 """
 
 
-class RunTests(TestCase):
-    timeout = 60
+class ProcessTestCase(TestCase):
+    """A folder with a configuration, the proxy as a process, and commands that ask it."""
+
+    timeout = 120
 
     def setUp(self) -> None:
         folder = tempfile.TemporaryDirectory()
@@ -79,6 +85,8 @@ class RunTests(TestCase):
         )
         return said.returncode, said.stdout, said.stderr
 
+
+class RunTests(ProcessTestCase):
     def test_life(self) -> None:
         """It runs, answers the commands, reopens its log at SIGUSR1, survives SIGHUP, and ends in good order."""
         process = self.start()
@@ -110,6 +118,94 @@ class RunTests(TestCase):
         status, out, err = self.lolly("status")
         self.assertEqual((status, out), (1, ""))
         self.assertRegex(err, r"^lolly: nothing answers at unix:.*: no such file.*\n$")
+
+
+class LogTests(ProcessTestCase):
+    """The log of a process, whoever starts it and whoever reads it."""
+
+    def configure(self, more: str) -> int:
+        """Add to the configuration; a port that is free for its listener."""
+        with socket.create_server(("127.0.0.1", 0)) as free:
+            port: int = free.getsockname()[1]
+        text = CONFIG.format(folder=self.folder)
+        text = text.replace(
+            'access_log = { path = "access.log", flush = "10ms" }',
+            'access_log = { path = "-", flush = "10ms" }',
+        )
+        pem = self.folder / "site.pem"
+        trustme.CA().issue_cert("x").private_key_and_cert_chain_pem.write_to_path(pem)
+        self.config.write_text(
+            f'{text}{more}[listener.secure]\ntls.certificate = "{pem}"\n'
+            f'endpoint = "tcp:{port}:interface=127.0.0.1"\n'
+        )
+        return port
+
+    def test_a_reader_that_stopped(self) -> None:
+        """With a full pipe as standard output everybody is served: bad handshakes, requests, and the stop."""
+        port = self.configure('[log]\nlevel = "debug"\n')
+        process = self.start()
+        for number in range(150):
+            with socket.create_connection(("127.0.0.1", port), DEADLINE) as client:
+                client.sendall(b"GET /%d HTTP/1.1\r\n\r\n" % number)
+                with contextlib.suppress(ConnectionError):
+                    client.recv(100)
+        path = "x" * 7000
+        for _ in range(60):
+            with socket.socket(socket.AF_UNIX) as client:
+                client.settimeout(DEADLINE)
+                client.connect(f"{self.folder}/web.sock")
+                client.sendall(f"GET /{path} HTTP/1.1\r\nHost: x\r\n\r\n".encode())
+                self.assertIn(b"HTTP/1.1 50", client.recv(1000))
+        self.assertEqual(self.lolly("status")[0], 0)
+        process.send_signal(signal.SIGTERM)
+        out, _ = process.communicate(timeout=DEADLINE)
+        self.assertEqual(process.returncode, 0)
+        self.assertLess(out.count("TLS handshake failed"), 15)
+        repeated = re.findall(r"handshake failed.* \.\.\. repeated ([0-9]+) time", out)
+        first = out.count("TLS handshake failed") - len(repeated)
+        self.assertEqual(first + sum(map(int, repeated)), 150)
+        self.assertEqual(out.count(path), 60)
+
+    def test_levels_under_twistd(self) -> None:
+        """The level and the form hold under `twistd -n`, to a file and to standard output; the start is one line."""
+        for more, where in ((["--logfile", "t.log"], "t.log"), ([], "")):
+            for level, there in (("info", True), ("warn", False)):
+                self.configure(f'[log]\nlevel = "{level}"\nformat = "json"\n')
+                (self.folder / "t.log").unlink(missing_ok=True)
+                process = subprocess.Popen(
+                    [
+                        sys.executable,
+                        "-c",
+                        "from twisted.scripts.twistd import run; run()",
+                        "-n",
+                        "--pidfile=",
+                        *more,
+                        "lolly",
+                        "--config",
+                        str(self.config),
+                    ],
+                    env=self.environ,
+                    cwd=self.folder,
+                    stdout=subprocess.PIPE,
+                    stderr=subprocess.STDOUT,
+                    text=True,
+                )
+                self.addCleanup(self.end, process)
+                self.until(lambda: self.lolly("status")[0] == 0)
+                process.send_signal(signal.SIGTERM)
+                out, _ = process.communicate(timeout=DEADLINE)
+                text = (self.folder / where).read_text() if where else out
+                lines = [json.loads(line) for line in text.splitlines()]
+                starts = [line for line in lines if "serves" in line["message"]]
+                self.assertEqual(len(starts), there, text)
+                levels = [line["level"] for line in lines]
+                self.assertEqual("info" in levels, there, text)
+                if starts:
+                    self.assertRegex(
+                        starts[0]["message"],
+                        r"^lolly_tx [0-9.]+ serves .*lolly\.toml: pools app;"
+                        r" listeners web \(unix:.*\), secure \(tcp:",
+                    )
 
 
 class AnswerTests(TestCase):

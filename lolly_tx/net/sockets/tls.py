@@ -112,7 +112,7 @@ class TLSTransport(SocketTransport):
             # Scanners, plain HTTP, old versions: no fault of ours and no news.
             self._log.debug(
                 "TLS handshake failed ({peer}): {error!r}",
-                peer=self.logstr,
+                peer=getattr(self.getPeer(), "host", "unix:"),
                 error=error,
             )
             return self._end()

@@ -1,0 +1,279 @@
+r"""What the process says of itself: which levels, in which form, and never so that it waits for a reader.
+
+    Logger -> Sieve (levels, repetitions) -> LineLog -> LogFile        standard output
+                                          \-> Twisted's file, syslog   `twistd --logfile`, `--syslog`
+
+`twistd_log` puts together what the options of twistd and the `[log]` table ask for. A regular file and syslog(3) take
+lines as they come; standard output may be a pipe that nobody reads, so lines are kept for it up to a bound, and those
+beyond are counted and spoken of when it is read again.
+
+May import: service.logfile, Twisted's logger. Used by: tap.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+import time
+from collections import OrderedDict
+from collections.abc import Callable, Mapping
+from datetime import UTC, datetime
+from typing import Any
+
+from twisted.internet.interfaces import IDelayedCall, IReactorTime
+from twisted.logger import (
+    FileLogObserver,
+    ILogObserver,
+    LegacyLogObserverWrapper,
+    LogEvent,
+    LogLevel,
+    eventAsText,
+    formatEvent,
+    formatEventAsClassicLogText,
+    formatTime,
+)
+from twisted.python.logfile import LogFile as TwistedLogFile
+from zope.interface import implementer
+
+from lolly_tx.config.operating import Log
+from lolly_tx.service.logfile import LAST_SECONDS, LogFile
+
+REPEAT_SECONDS = 5.0
+"""A line that was written so lately is counted, not written again."""
+REMEMBERED_LINES = 256
+"""Of those counted at a time."""
+RETRY_SECONDS = 0.5
+"""How often a reader that is behind is asked again."""
+
+_CONTROLS = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f]")
+_NAMESPACE = "lolly_tx.log"
+# Of Twisted's old events; the new ones say the same under other names.
+_LEGACY = frozenset(("message", "isError", "time", "system", "format", "printed"))
+
+
+def _shown(text: str) -> str:
+    """`text` without what would drive its reader's terminal."""
+    return _CONTROLS.sub(lambda byte: f"\\x{ord(byte[0]):02X}", text)
+
+
+def _said(event: LogEvent) -> str:
+    """What an event says in one line."""
+    failure = event.get("log_failure")
+    return formatEvent(event) or ("" if failure is None else str(failure.value))
+
+
+def _iso(when: float | None) -> str | None:
+    """Seconds since the epoch as in the access log: UTC, with milliseconds."""
+    if when is None:
+        return None
+    at = datetime.fromtimestamp(when, UTC)
+    return at.isoformat(timespec="milliseconds").replace("+00:00", "Z")
+
+
+def text_line(event: LogEvent) -> str | None:
+    """One event as Twisted writes it, for people."""
+    text = formatEventAsClassicLogText(event, formatTime=formatTime)
+    return None if text is None else _shown(text)
+
+
+def json_line(event: LogEvent) -> str | None:
+    """One event as one JSON object: time, level, logger, message, perhaps a traceback, and its plain fields."""
+    message = _said(event)
+    if not message:
+        return None
+    failure = event.get("log_failure")
+    line: dict[str, Any] = {
+        "time": _iso(event.get("log_time")),
+        "level": getattr(event.get("log_level"), "name", "info"),
+        "logger": event.get("log_namespace") or "-",
+        "message": _shown(message),
+    }
+    if failure is not None:
+        line["traceback"] = eventAsText(
+            event, includeTimestamp=False, includeSystem=False
+        )
+    for name, value in event.items():
+        if name.startswith("log_") or name in _LEGACY or name in line:
+            continue
+        if isinstance(value, str | int | float | bool | None):
+            line[name] = value
+    return json.dumps(line) + "\n"
+
+
+FORMATS: Mapping[str, Callable[[LogEvent], str | None]] = {
+    "text": text_line,
+    "json": json_line,
+}
+
+
+@implementer(ILogObserver)
+class LineLog:
+    """Writes each event as a line to a file that may have a reader who is behind."""
+
+    def __init__(
+        self,
+        file: LogFile,
+        form: Callable[[LogEvent], str | None],
+        clock: IReactorTime,
+    ) -> None:
+        self._file = file
+        self._form = form
+        self._clock = clock
+        self._retry: IDelayedCall | None = None
+        self.dropped = 0
+        """Lines that were lost and not yet spoken of."""
+
+    def __call__(self, event: LogEvent) -> None:
+        """Write it, keep it, or count it as lost."""
+        line = self._form(event)
+        if line:
+            self._write(line)
+
+    def _write(self, line: str) -> None:
+        said = self._confession() if self.dropped else ""
+        try:
+            self._file.write((said + line).encode("utf-8", "backslashreplace"))
+        except OSError:
+            self.dropped += bool(line)
+        else:
+            self.dropped = 0
+        if (self.dropped or self._file.waiting) and self._retry is None:
+            self._retry = self._clock.callLater(RETRY_SECONDS, self._try_again)
+
+    def _confession(self) -> str:
+        event = {
+            "log_format": "{lines} lines of this log were lost: its reader was behind",
+            "lines": self.dropped,
+            "log_level": LogLevel.warn,
+            "log_namespace": _NAMESPACE,
+            "log_time": time.time(),
+        }
+        return self._form(event) or ""
+
+    def _try_again(self) -> None:
+        self._retry = None
+        self._write("")
+
+    def end(self) -> None:
+        """Give the reader a last chance; nobody is served any more."""
+        self._file.drain(LAST_SECONDS)
+        if self._retry is not None:
+            self._retry.cancel()
+            self._retry = None
+
+
+@implementer(ILogObserver)
+class Sieve:
+    """Lets events of `level` and above through to `observer`, and sums up those that only repeat one.
+
+    An event with `every=True` is written however often it comes: a change of state that says the same as one before
+    is news all the same.
+    """
+
+    def __init__(self, observer: ILogObserver, level: str, clock: IReactorTime) -> None:
+        self._observer = observer
+        order = [each.name for each in LogLevel.iterconstants()]
+        self._levels = frozenset(order[order.index(level) :])
+        self._clock = clock
+        self._lines: OrderedDict[tuple[object, ...], list[Any]] = OrderedDict()
+        self._timer: IDelayedCall | None = None
+
+    def __call__(self, event: LogEvent) -> None:
+        """Pass it on, count it, or forget it."""
+        level = event.get("log_level", LogLevel.info)
+        if level.name not in self._levels:
+            return
+        if not event.get("every"):
+            failure = event.get("log_failure")
+            key = (
+                event.get("log_namespace"),
+                formatEvent(event),
+                failure and (failure.type, str(failure.value)),
+            )
+            seen = self._lines.get(key)
+            if seen is not None:
+                seen[0] += 1
+                return
+            if len(self._lines) >= REMEMBERED_LINES:
+                self._sum_up(*self._lines.popitem(last=False)[1])
+            self._lines[key] = [0, event]
+            if self._timer is None:
+                self._timer = self._clock.callLater(REPEAT_SECONDS, self.sum_up)
+        self._observer(event)
+
+    def sum_up(self) -> None:
+        """Say how often each line came again. One that did goes on being counted."""
+        self._timer = None
+        lines, self._lines = self._lines, OrderedDict()
+        for key, (count, event) in lines.items():
+            self._sum_up(count, event)
+            if count:
+                self._lines[key] = [0, event]
+        if self._lines:
+            self._timer = self._clock.callLater(REPEAT_SECONDS, self.sum_up)
+
+    def _sum_up(self, count: int, event: LogEvent) -> None:
+        if count:
+            self._observer(
+                {
+                    "log_format": "{text} ... repeated {count} time{plural}",
+                    "text": _said(event),
+                    "count": count,
+                    "plural": "" if count == 1 else "s",
+                    "log_level": event.get("log_level", LogLevel.info),
+                    "log_namespace": event.get("log_namespace", "-"),
+                    "log_time": time.time(),
+                }
+            )
+
+    def end(self) -> None:
+        """Say what is left to be said."""
+        timer, self._timer = self._timer, None
+        if timer is not None:
+            timer.cancel()
+        lines, self._lines = self._lines, OrderedDict()
+        for count, event in lines.values():
+            self._sum_up(count, event)
+
+
+class ProcessLog:
+    """The log of a process. `observer`: for Twisted; `stdout`: what "-" stands for, for the access log to share."""
+
+    def __init__(
+        self, observer: Sieve, sink: LineLog | TwistedLogFile | None, stdout: LogFile
+    ) -> None:
+        self.observer = observer
+        self.stdout = stdout
+        self._sink = sink
+
+    def reopen(self) -> None:
+        """After the file of `twistd --logfile` was renamed: go on in a new one. May raise OSError."""
+        if isinstance(self._sink, TwistedLogFile):
+            self._sink.reopen()
+
+    def end(self) -> None:
+        """Call when nobody is served any more."""
+        self.observer.end()
+        if isinstance(self._sink, LineLog):
+            self._sink.end()
+
+
+def twistd_log(
+    twistd: Mapping[str, Any], settings: Log, clock: IReactorTime
+) -> ProcessLog:
+    """The log of a process that twistd runs with the options `twistd`. Raises OSError for its file."""
+    form = FORMATS[settings.format]
+    stdout = LogFile("-")
+    sink: LineLog | TwistedLogFile | None = None
+    name = twistd.get("logfile") or ""
+    if twistd.get("syslog"):
+        from twisted.python.syslog import SyslogObserver  # not on every platform
+
+        emit: Any = SyslogObserver(twistd.get("prefix", "")).emit
+        out: ILogObserver = LegacyLogObserverWrapper(emit)
+    elif name == "-" or (not name and twistd.get("nodaemon")):
+        out = sink = LineLog(stdout, form, clock)
+    else:
+        file: Any = TwistedLogFile.fromFullPath(name or "twistd.log")
+        sink, out = file, FileLogObserver(file, form)
+    return ProcessLog(Sieve(out, settings.level, clock), sink, stdout)
