@@ -121,7 +121,7 @@ def _from_config(file: str) -> tuple[str, str]:
         raise CannotAsk(f"{first}{others}") from None
     if admin is None:
         raise CannotAsk(f"{file} has no [admin] table")
-    return admin_url(admin.endpoint), admin.token
+    return admin_url(admin.endpoint), admin.token or admin.read_token
 
 
 def table(rows: list[list[str]], indent: str = "") -> list[str]:

@@ -3,7 +3,7 @@
 The theory of active checks is told by `probetimes`, that of ejecting, retrying and waiting
 by `balancefacts`.
 
-May import: model, kinds, addresses, probetimes, balancefacts. Used by: cli (`lolly check`), tests.
+May import: model, kinds, addresses, rules, probetimes, balancefacts. Used by: cli (`lolly check`), tests.
 """
 
 from __future__ import annotations
@@ -37,6 +37,7 @@ from lolly_tx.config.probetimes import (
     voters_of,
     worst_rate,
 )
+from lolly_tx.config.rules import is_local
 from lolly_tx.domain.target import Target
 
 
@@ -226,6 +227,23 @@ def host_of(target: Target) -> str:
     return ""
 
 
+def _listening(config: Config) -> Iterator[Consequence]:
+    """What the admin endpoint shows to whom, and what listeners hide."""
+    admin = config.admin
+    if admin is not None and not is_local(admin.endpoint):
+        if endpoint_parts(admin.endpoint)[0][0] != "ssl":
+            text = "other machines can reach it, and tokens pass in the clear: use ssl:"
+            yield Consequence("admin", text, True)
+    for name, listener in config.listeners.items():
+        for route in config.routes if listener.health else ():
+            if name not in (route.listeners or (name,)):
+                continue
+            path = route.path.removeprefix("=").removeprefix("^~")
+            if path in ("/healthz", "/readyz"):
+                text = f"health = true hides the route {route.path}"
+                yield Consequence(f"listener {name}", text, True)
+
+
 def _whole(config: Config) -> Iterator[Consequence]:
     rate = shared_rate(config.pools.values())
     if rate:
@@ -236,6 +254,7 @@ def _whole(config: Config) -> Iterator[Consequence]:
         if not any(name in (route.listeners or (name,)) for route in config.routes):
             text = "no route holds for it: every request gets 404"
             yield Consequence(f"listener {name}", text, True)
+    yield from _listening(config)
     limits = config.limits
     for key in ("connections_per_listener", "connections_per_client"):
         value = getattr(limits, key)

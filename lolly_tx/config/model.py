@@ -20,7 +20,7 @@ import attrs
 from lolly_tx.config.addresses import FILE, LISTEN, LOG_PATH, OPTIONAL_FILE
 from lolly_tx.config.extensions import NO_PLUGINS, PluginTables
 from lolly_tx.config.httpkinds import OPTIONAL_FIELD_NAME, ROUTE_PATH
-from lolly_tx.config.kinds import TEXT, Choice, Count, Duration, Size
+from lolly_tx.config.kinds import FLAG, TEXT, Choice, Count, Duration, Size
 from lolly_tx.config.operating import Admin, Explain, Log
 from lolly_tx.config.pools import (
     Adaptive,
@@ -130,6 +130,14 @@ class Listener:
     tls: ListenerTLS | None = attrs.field(
         default=None,
         metadata=about(Table(ListenerTLS), "Its presence turns TLS on."),
+    )
+    health: bool = attrs.field(
+        default=False,
+        metadata=about(
+            FLAG,
+            "Whether it answers /healthz and /readyz itself, before any route and for any"
+            " Host, as the admin side does but without reasons.",
+        ),
     )
 
 

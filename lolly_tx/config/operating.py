@@ -23,8 +23,8 @@ class Admin:
     endpoint: str = attrs.field(
         metadata=about(
             LISTEN,
-            "Where the admin side listens: any Twisted server endpoint string. Keep it"
-            " on loopback or a unix socket: reading needs no password.",
+            "Where the admin side listens: any Twisted server endpoint string. On loopback"
+            " or a unix socket, unless there is a `read_token`: reading needs no password.",
         )
     )
     token: str = attrs.field(
@@ -35,6 +35,15 @@ class Admin:
             "What a client has to send to change anything (`lolly drain`), 16 characters"
             ' or more, from the environment: "${LOLLY_TOKEN}"; "" = nothing can be'
             " changed.",
+        ),
+    )
+    read_token: str = attrs.field(
+        default="",
+        repr=False,
+        metadata=about(
+            OPTIONAL_TOKEN,
+            "What a client has to send to read anything but /healthz and /readyz, this or"
+            ' `token`; "" = nothing, and the endpoint has to be a local one.',
         ),
     )
     hosts: tuple[str, ...] = attrs.field(

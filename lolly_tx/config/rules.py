@@ -18,7 +18,7 @@ from lolly_tx.config.balancerules import balancing_rules
 from lolly_tx.config.checkrules import check_rules
 from lolly_tx.config.extensionrules import extension_rules
 from lolly_tx.config.kinds import nearest
-from lolly_tx.config.model import Config, Listener, PoolSettings, Route
+from lolly_tx.config.model import Admin, Config, Listener, PoolSettings, Route
 from lolly_tx.config.schema import Place
 
 
@@ -51,11 +51,8 @@ def check(config: Config, parts: Parts, main: Place) -> None:
         _references(route, place, parts)
     _same_routes(parts.whole_routes)
     _same_endpoints(config, parts, main)
-    if config.admin is not None and not is_local(config.admin.endpoint):
-        main.at("admin").at("endpoint").wrong(
-            "must be on loopback or a unix socket, for reading needs no password;"
-            " add :interface=127.0.0.1"
-        )
+    if config.admin is not None:
+        _admin(config.admin, main.at("admin"))
     token = main.at("admin").at("token")
     if config.explain.header and not token.written:
         main.at("explain").at("header").wrong("needs admin.token, which it carries")
@@ -65,6 +62,18 @@ def check(config: Config, parts: Parts, main: Place) -> None:
         _pool(pool, place)
     if config.limits.line_size > config.limits.head_size:
         main.at("limits").at("line_size").wrong("must not be above head_size")
+
+
+def _admin(admin: Admin, place: Place) -> None:
+    if not is_local(admin.endpoint) and not admin.read_token:
+        place.at("endpoint").wrong(
+            "must be on loopback or a unix socket, for reading needs no password;"
+            " add :interface=127.0.0.1, or set admin.read_token"
+        )
+    if admin.read_token and admin.read_token == admin.token:
+        place.at("read_token").wrong(
+            "must not be the same as token: who may read could change things"
+        )
 
 
 def is_local(endpoint: str) -> bool:

@@ -18,7 +18,8 @@ May import: domain, twisted.web, service.answers. Used by: service.build, which 
 
 Ready means: the listeners are up, the proxy is not draining, and every pool has at least
 one available target. All bodies are JSON. Reading needs no credentials, so the endpoint
-belongs on loopback or a unix socket; a page in the operator's browser cannot get at it
+belongs on loopback or a unix socket, unless there is a token for reading: then everything
+but /healthz and /readyz needs it. A page in the operator's browser cannot get at it
 by DNS rebinding, because the Host of a request has to be an IP address, `localhost` or a
 name that was listed. Writing needs `Authorization: Bearer TOKEN`, which another site's
 page cannot send; without a configured token nothing can be written. What such a page
@@ -50,6 +51,7 @@ from lolly_tx.service.answers import (
     pool_explained,
     pool_shown,
     target_explained,
+    unready,
     watchdog_shown,
 )
 from lolly_tx.service.dryrun import CannotExplain, Question
@@ -79,15 +81,19 @@ def admin_site(
     *,
     now: Callable[[], float],
     token: str | None = None,
+    read_token: str | None = None,
     hosts: Collection[str] = (),
     reactor: IReactorTime | None = None,
 ) -> Site:
     """The factory to listen with.
 
     `now`: the monotonic clock of the pools. `token`: what writing needs; None = nothing
-    can be written. `hosts`: more names that a Host field may have.
+    can be written. `read_token`: what reading needs, unless `token` is given; None = nothing.
+    `hosts`: more names that a Host field may have.
     """
-    resource = AdminResource(serving, now=now, token=token, hosts=hosts)
+    resource = AdminResource(
+        serving, now=now, token=token, read_token=read_token, hosts=hosts
+    )
     return AdminSite(
         resource,
         parsePOSTFormSubmission=False,
@@ -127,15 +133,17 @@ class AdminResource(Resource):
         *,
         now: Callable[[], float],
         token: str | None = None,
+        read_token: str | None = None,
         hosts: Collection[str] = (),
     ) -> None:
         super().__init__()
         self._lockout = Lockout()
-        if token == "":
-            raise ValueError("an empty token would let everybody write")
+        if "" in (token, read_token):
+            raise ValueError("an empty token would let everybody in")
         self._serving = serving
         self._now = now
         self._token = token
+        self._read_token = read_token
         self._hosts = frozenset(name.lower() for name in hosts)
 
     def render(self, request: Request) -> bytes:
@@ -166,9 +174,12 @@ class AdminResource(Resource):
                 "the Host of a request to the admin endpoint has to be an IP address,"
                 " localhost or a configured name",
             )
-        match [
+        path = [
             segment.decode("utf-8", "replace") for segment in request.postpath or ()
-        ]:
+        ]
+        if self._read_token is not None and path not in (["healthz"], ["readyz"]):
+            self._ask_for(request, self._token, self._read_token)
+        match path:
             case [""]:
                 _allow(request, *_READS)
                 return _Answer(200, {"paths": _PATHS})
@@ -255,17 +266,7 @@ class AdminResource(Resource):
         return True
 
     def _readiness(self) -> _Answer:
-        serving, now = self._serving, self._now()
-        reasons = []
-        if not serving.listening:
-            reasons.append("not every listener is up")
-        if serving.draining:
-            reasons.append("draining")
-        reasons += [
-            f"pool {name}: no target is available"
-            for name, pool in serving.pools.items()
-            if not pool.available(now)
-        ]
+        reasons = unready(self._serving, self._now())
         if reasons:
             return _Answer(503, {"ready": False, "reasons": reasons})
         return _Answer(200, {"ready": True})
@@ -285,6 +286,11 @@ class AdminResource(Resource):
             raise _Refused(
                 403, "read-only: the settings of the admin endpoint have no token"
             )
+        self._ask_for(request, self._token)
+
+    def _ask_for(self, request: Request, *tokens: str | None) -> None:
+        """Refuse who does not have one of `tokens`."""
+        fields = request.requestHeaders
         given = fields.getRawHeaders(b"authorization") or [b""]
         scheme, _, credentials = given[0].partition(b" ")
         credentials = credentials.strip()
@@ -302,8 +308,13 @@ class AdminResource(Resource):
                 {b"retry-after": b"%d" % (wait + 1)},
             )
         # Digests, so that not even the length can be told from the time it takes.
-        right = sha256(self._token.encode()).digest()
-        if not hmac.compare_digest(sha256(credentials).digest(), right):
+        digest = sha256(credentials).digest()
+        right = [
+            hmac.compare_digest(digest, sha256(token.encode()).digest())
+            for token in tokens
+            if token is not None
+        ]
+        if not any(right):
             self._lockout.failed(client, now)
             raise needed
 

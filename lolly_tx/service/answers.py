@@ -56,6 +56,20 @@ class Serving(Protocol):
         """The traces that are kept, oldest first."""
 
 
+def unready(serving: Serving, now: float) -> list[str]:
+    """Why new requests are better sent elsewhere; empty when all is well."""
+    reasons = []
+    if not serving.listening:
+        reasons.append("not every listener is up")
+    if serving.draining:
+        reasons.append("draining")
+    return reasons + [
+        f"pool {name}: no target is available"
+        for name, pool in serving.pools.items()
+        if not pool.available(now)
+    ]
+
+
 def pool_shown(pool: Pool, now: float) -> dict[str, Any]:
     """One pool with its targets."""
     return {

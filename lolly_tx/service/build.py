@@ -39,11 +39,13 @@ from lolly_tx.net.sockets.tls import secure, server_context
 from lolly_tx.net.sockets.transports import eager
 from lolly_tx.proxy.accesslog import AccessLog
 from lolly_tx.proxy.exchange import Exchange
+from lolly_tx.proxy.health import HealthProxy
 from lolly_tx.proxy.proxy import Proxy, RouteEnd
 from lolly_tx.proxy.record import exchange_entry, refusal_entry
 from lolly_tx.proxy.resource import ReverseProxyResource
 from lolly_tx.proxy.trace import Traces
 from lolly_tx.service.admin import admin_site
+from lolly_tx.service.answers import unready
 from lolly_tx.service.descriptors import affordable_connections, descriptor_limit
 from lolly_tx.service.dryrun import Question, dry_run
 from lolly_tx.service.events import EventLog
@@ -123,6 +125,7 @@ class LollyService(Service):
                 self,
                 now=self._deadlines.now,
                 token=admin.token or None,
+                read_token=admin.read_token or None,
                 hosts=admin.hosts,
                 reactor=self._reactor,
             )
@@ -360,12 +363,19 @@ def build(
     timeouts = config.timeouts
     listeners = {}
     resources = {}
+
+    def ready() -> bool:
+        return not unready(service, now())
+
     for name, listener in config.listeners.items():
-        proxy = Proxy(
+        proxied = (
             _table(config, name, running),
             trusted,
             _refusal_recorder(access_log, trusted, name, wall),
             config.forwarded,
+        )
+        proxy = (
+            HealthProxy(*proxied, ready=ready) if listener.health else Proxy(*proxied)
         )
         resources[name] = resource = ReverseProxyResource(proxy, name)
         endpoint = _endpoint(reactor, listener)
@@ -394,7 +404,7 @@ def build(
             most=limits.connections_per_listener,
         )
         listeners[name] = (endpoint, acceptor)
-    return LollyService(
+    service = LollyService(
         reactor,
         config,
         deadlines=deadlines,
@@ -408,6 +418,7 @@ def build(
         traces=traces,
         sinks=sinks,
     )
+    return service
 
 
 def _traces(config: Config, random: Random, wall: Callable[[], float]) -> Traces | None:

@@ -188,6 +188,30 @@ class LinesTests(SynchronousTestCase):
         self.warns(WHOLE + limits, "connections_per_client = 10 can never trip")
         self.warns("trusted_proxies = ['0.0.0.0/0']\n" + WHOLE, "believes everybody")
 
+    def test_admin_in_the_open(self) -> None:
+        """An admin side for other machines has its tokens in the clear, unless it does TLS."""
+        admin = "[admin]\nendpoint = '%s'\nread_token = 'sixteen-or-more!'\n"
+        self.warns(WHOLE + admin % "tcp:9999", "tokens pass in the clear")
+        for endpoint in ("ssl:9999", "tcp:9999:interface=127.0.0.1", "unix:/x"):
+            lines = "\n".join(self.lines(WHOLE + admin % endpoint))
+            self.assertNotIn("in the clear", lines)
+
+    def test_health_hides_routes(self) -> None:
+        """A route for a path that the listener answers itself is pointed out."""
+        web = "[listener.web]\n"
+        self.assertIn(web, WHOLE)
+        text = WHOLE.replace(web, web + "health = true\n")
+        for path in ("=/readyz", "/healthz"):
+            route = f"[[route]]\npath = '{path}'\npool = 'app'\n"
+            self.warns(text + route, f"health = true hides the route {path}")
+        other = "[[route]]\npath = '/health'\npool = 'app'\n"
+        self.assertNotIn("hides", "\n".join(self.lines(text + other)))
+        elsewhere = (
+            "[listener.two]\nendpoint = 'unix:/y'\n[[route]]\npath = '/healthz'\n"
+        )
+        elsewhere += "listener = 'two'\npool = 'app'\n"
+        self.assertNotIn("hides", "\n".join(self.lines(text + elsewhere)))
+
     def test_no_limits(self) -> None:
         """Without a limit in all, no other limit is called unreachable."""
         text = WHOLE.replace(

@@ -101,6 +101,16 @@ class RulesTests(SynchronousTestCase):
             found = faults(WHOLE + f"[admin]\nendpoint = '{endpoint}'\n")
             self.assertEqual(not found, ok, found)
 
+    def test_admin_with_read_token(self) -> None:
+        """It may listen anywhere when reading needs a token that allows nothing else."""
+        admin = "[admin]\nendpoint = 'tcp:81'\n"
+        secret = "'sixteen-or-more!'\n"
+        self.assertEqual(faults(WHOLE + admin + f"read_token = {secret}"), [])
+        found = faults(WHOLE + admin + "read_token = ''\n")
+        self.assertIn("set admin.read_token", found[0])
+        both = f"read_token = {secret}token = {secret}"
+        self.assertIn("same as token", faults(WHOLE + admin + both)[0])
+
     def test_tls_twice(self) -> None:
         """TLS settings on an endpoint that does TLS itself are refused."""
         text = "[listener.web]\nendpoint = 'ssl:443'\ntls.certificate = '/a'\n"

@@ -76,13 +76,18 @@ class Running:
 
 class AdminTestCase(SynchronousTestCase):
     token: str | None = None
+    read_token: str | None = None
     hosts: tuple[str, ...] = ()
 
     def setUp(self):
         self.web = make_pool("web", "a", "b")
         self.running = Running({"web": self.web, "api": make_pool("api", "c")})
         self.resource = AdminResource(
-            self.running, now=lambda: 50.0, token=self.token, hosts=self.hosts
+            self.running,
+            now=lambda: 50.0,
+            token=self.token,
+            read_token=self.read_token,
+            hosts=self.hosts,
         )
         self.treq = StubTreq(self.resource)
 
@@ -98,6 +103,49 @@ class AdminTestCase(SynchronousTestCase):
         response, body = self.ask(*args, **kwargs)
         self.assertEqual(response.code, status, body)
         return body
+
+
+class ReadTokenTests(AdminTestCase):
+    """An endpoint that other machines can reach asks who wants to read."""
+
+    token = "writer"
+    read_token = "reader"
+
+    def bearer(self, token):
+        return {"authorization": f"Bearer {token}"}
+
+    def test_health_for_all(self):
+        """Whether the proxy is alive and ready is told to everybody."""
+        self.assertStatus(200, "/healthz")
+        self.assertStatus(200, "/readyz")
+
+    def test_the_rest(self):
+        """Everything else needs one of the two tokens, to read."""
+        for path in ("/", "/api/pools", "/api/explain/web", "/api/stats", "/none"):
+            self.assertStatus(401, path)
+            self.assertStatus(401, path, headers=self.bearer("guess"))
+        for token in ("reader", "writer"):
+            self.assertStatus(200, "/api/pools", headers=self.bearer(token))
+
+    def test_writing(self):
+        """Who may read may not change anything."""
+        path = "/api/pools/web/a/drain"
+        self.assertStatus(401, path, "POST", self.bearer("reader"))
+        self.assertStatus(200, path, "POST", self.bearer("writer"))
+
+    def test_guesses(self):
+        """Wrong tokens for reading are counted like others."""
+        for _ in range(10):
+            self.assertStatus(401, "/api/pools", headers=self.bearer("guess"))
+        self.assertStatus(429, "/api/pools", headers=self.bearer("reader"))
+
+    def test_reading_only(self):
+        """Without a token for changes, the one for reading changes nothing."""
+        self.token = None
+        self.setUp()
+        self.assertStatus(200, "/api/pools", headers=self.bearer("reader"))
+        path = "/api/pools/web/a/drain"
+        self.assertStatus(403, path, "POST", self.bearer("reader"))
 
 
 class ReadingTests(AdminTestCase):

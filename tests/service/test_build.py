@@ -226,6 +226,34 @@ class BuildTests(BuildTestCase):
         [line] = self.logged()
         self.assertTrue(line.startswith("198.51.100.9 "))
 
+    def test_health_on_a_listener(self):
+        """A listener may tell whether the proxy is well, before any route and for any Host."""
+        text = CONFIG.replace("[listener.web]\n", "[listener.web]\nhealth = true\n")
+        service = self.started(text)
+        for path, status, body in (
+            ("/healthz", b"200 OK", b'{"alive": true}\n'),
+            ("/readyz?x=1", b"200 OK", b'{"ready": true}\n'),
+        ):
+            client = self.client()
+            client.send(get(path))
+            got = client.take()
+            self.assertTrue(got.startswith(b"HTTP/1.1 " + status), got)
+            self.assertTrue(got.endswith(b"\r\n\r\n" + body), got)
+            self.assertFalse(client.disconnecting)
+        service.pools["app"].set_enabled("http-127-0-0-1-9001", "down", "test", 0.0)
+        for method, body in (("GET", b'{"ready": false}\n'), ("HEAD", b"")):
+            client = self.client()
+            client.send(get("/readyz").replace(b"GET", method.encode()))
+            got = client.take()
+            self.assertTrue(got.startswith(b"HTTP/1.1 503 "), got)
+            self.assertTrue(got.endswith(b"\r\n\r\n" + body), got)
+        client = self.client()
+        client.send(get("/healthz").replace(b"GET", b"PUT"))
+        self.assertTrue(client.take().startswith(b"HTTP/1.1 404 "))
+        client = self.client(8081)
+        client.send(get("/healthz"))
+        self.assertTrue(client.take().startswith(b"HTTP/1.1 404 "))
+
     def test_original_client_of_a_refused_request(self):
         """So it does when the request is refused."""
         self.with_log('trusted_proxies = ["192.0.2.0/24"]\n')
