@@ -300,6 +300,22 @@ class Timeouts:
         default=30.0,
         metadata=about(Duration(0.001), "Until it takes more of the answer."),
     )
+    half_closed: float = attrs.field(
+        default=60.0,
+        metadata=about(
+            Duration(0.001),
+            "Without a byte, after one side of a tunnel (WebSocket) has ended and the"
+            " other has not.",
+        ),
+    )
+    lame_duck: float = attrs.field(
+        default=0.0,
+        metadata=about(
+            Duration(0.0),
+            "At a stop: how long `/readyz` says 503 while clients are still served as"
+            " ever, so that whoever sends them here can stop.",
+        ),
+    )
     shutdown: float = attrs.field(
         default=30.0,
         metadata=about(Duration(0.0), "What exchanges in flight get at a stop."),

@@ -1,10 +1,16 @@
-"""Two connections joined byte for byte, after an upgrade.
+"""Two connections joined byte for byte, after an upgrade to WebSocket.
 
-Each direction ends by itself: an end of file on one side becomes a half-close of the
-other (RELIABILITY S24), and when both have ended both are closed. Between plain sockets
-the kernel moves the bytes (`net.sockets.splice`), else they are copied with back-pressure.
+    both open --one side ends--> half closed --the other ends, or nothing moves--> closed
+        |                                                                            ^
+        +-- the proxy stops: Close 1001 to the client, at the end of a frame --------+
 
-May import: net. Used by: proxy.exchange (WebSocket and other upgrades).
+Each direction ends by itself: an end of file, or a close_notify, on one side ends the
+writing to the other, and when both have ended both are closed. Between plain sockets the
+kernel moves the bytes (`net.sockets.splice`), else they are copied with back-pressure. What
+the server sends is copied in any case, but for the payload of long frames: to put a frame of
+ours between two of its own, we have to know where they end.
+
+May import: wire, net. Used by: proxy.exchange.
 """
 
 from __future__ import annotations
@@ -15,8 +21,20 @@ from typing import Any, Protocol
 from twisted.internet.error import ConnectionDone
 from twisted.python.failure import Failure
 
+from lolly_tx.net.deadlines import NEVER, Deadlines
 from lolly_tx.net.sockets.splice import SOURCE_EOF, Relay, can_splice
-from lolly_tx.net.sockets.transports import is_secure, probe_when_idle
+from lolly_tx.net.sockets.transports import has_hung_up, probe_when_idle
+from lolly_tx.wire.websocket import GOING_AWAY, Frames
+
+LOOK_SECONDS = 2.0
+"""How often a half-closed tunnel is looked at. A side that has ended is not read, and the
+reactor does not tell when it is gone."""
+
+GOODBYE_SECONDS = 5.0
+"""What a client has to answer our Close before its connection is closed."""
+
+LONG_FRAME_BYTES = 131072
+"""A payload with less than this to come is copied: a pipe is not worth its system calls."""
 
 
 class TunnelEnd(Protocol):
@@ -28,13 +46,24 @@ class TunnelEnd(Protocol):
     def input_ended(self) -> bool:
         """Its peer has sent its last byte."""
 
+    @property
+    def leaving(self) -> bool:
+        """It is about to be closed, because the proxy stops."""
+
     def open_tunnel(self, tunnel: Tunnel) -> bytes:
         """Deliver all events to `tunnel` from now on. Returns bytes already read."""
+
+    def end_tunnel_writing(self) -> None:
+        """Send its peer no more once what is queued has left; reading goes on."""
+
+    def close_tunnel(self) -> None:
+        """Close in good order; nothing more is delivered."""
 
 
 class Tunnel:
     """Joins `downstream` and `upstream` until both have ended.
 
+    `half_closed`: seconds without a byte after which a tunnel ends of which one side has.
     `on_closed(sent, received)`: called once, with the bytes that went up and down.
     """
 
@@ -43,77 +72,122 @@ class Tunnel:
         downstream: TunnelEnd,
         upstream: TunnelEnd,
         on_closed: Callable[[int, int], None],
+        *,
+        deadlines: Deadlines,
+        half_closed: float,
     ) -> None:
-        self._ends: dict[TunnelEnd, TunnelEnd] = {
-            downstream: upstream,
-            upstream: downstream,
-        }
+        self.deadline = NEVER
+        self._downstream = downstream
+        self._upstream = upstream
         self._on_closed = on_closed
+        self._deadlines = deadlines
+        self._half_closed = half_closed
         self._moved = {downstream: 0, upstream: 0}
         self._ended: set[TunnelEnd] = set()
         self._relays: dict[TunnelEnd, Relay] = {}
+        self._frames = Frames()
+        self._leaving = self._said_goodbye = False
+        self._moved_before = 0
+        self._moved_at = 0.0
         self._open = True
-        for end in self._ends:
+        for end in (downstream, upstream):
             # A tunnel may be idle for ever: there is no timeout that a ping would meet.
             probe_when_idle(end.transport)
         # Both first: what is written to one may make it ask for a pause of the other.
         early = [(end, end.open_tunnel(self)) for end in (downstream, upstream)]
+        self._splices = can_splice(downstream.transport, upstream.transport)
         for source, data in early:
             if data:
                 self.received(source, data)
-        if can_splice(downstream.transport, upstream.transport):
-            for source, sink in ((downstream, upstream), (upstream, downstream)):
-                self._start_relay(source, sink)
+        if self._splices and self._open:
+            self._start_relay(downstream, None)
         if self._open and downstream.input_ended:
             self.ended(downstream)
+        if downstream.leaving:
+            self.going_away()
 
-    def _start_relay(self, source: TunnelEnd, sink: TunnelEnd) -> None:
+    def _other(self, end: TunnelEnd) -> TunnelEnd:
+        return self._upstream if end is self._downstream else self._downstream
+
+    def _start_relay(self, source: TunnelEnd, remaining: int | None) -> None:
         def error(reason: str) -> None:
-            relay = self._relays.pop(source)
-            self._moved[source] += relay.moved
+            self._end_relay(source)
             if reason == SOURCE_EOF:
                 self.ended(source)
             else:
                 self._abort()
 
         def done() -> None:
-            relay = self._relays.pop(source)
-            self._moved[source] += relay.moved
-            self.ended(source)
+            self._end_relay(source)
+            if remaining is None:
+                self.ended(source)
+            else:
+                self._frames.skip(remaining)
+                self._say_goodbye()
 
         self._relays[source] = Relay(
-            source.transport, sink.transport, None, on_done=done, on_error=error
+            source.transport,
+            self._other(source).transport,
+            remaining,
+            on_done=done,
+            on_error=error,
         )
+
+    def _end_relay(self, source: TunnelEnd) -> None:
+        self._moved[source] += self._relays.pop(source).moved
 
     # -- what the ends report
 
     def received(self, end: TunnelEnd, data: bytes) -> None:
         """Bytes came from `end`."""
-        self._moved[end] += len(data)
-        self._ends[end].transport.write(data)
+        if end is self._downstream:
+            self._moved[end] += len(data)
+            self._upstream.transport.write(data)
+        elif not self._said_goodbye:  # after it, nothing the server says is to follow
+            self._pass_frames(data)
+
+    def _pass_frames(self, data: bytes) -> None:
+        """Bytes came from the server."""
+        frames = self._frames
+        if self._leaving and not frames.at_boundary:
+            data = data[: frames.end_of_frame(data)]
+        else:
+            frames.feed(data)
+        self._moved[self._upstream] += len(data)
+        self._downstream.transport.write(data)
+        if self._leaving and frames.at_boundary:
+            self._say_goodbye()
+        elif self._splices and self._open:
+            if frames.unknown:
+                self._start_relay(self._upstream, None)
+            elif frames.left >= LONG_FRAME_BYTES:
+                self._start_relay(self._upstream, frames.left)
 
     def ended(self, end: TunnelEnd) -> None:
         """`end` has sent its last byte."""
         if not self._open or end in self._ended:
             return
         self._ended.add(end)
-        other = self._ends[end]
-        half_close = getattr(other.transport, "loseWriteConnection", None)
-        if other in self._ended or half_close is None or is_secure(other.transport):
-            # TLS has no half-close that both sides agree on.
+        other = self._other(end)
+        if other in self._ended or self._said_goodbye:
             self._finish()
-        else:
-            half_close()
+            return
+        now = self._deadlines.now()
+        self._moved_before, self._moved_at = self._total(), now
+        self._look_again(now)
+        other.end_tunnel_writing()
 
     def pause(self, end: TunnelEnd) -> None:
         """`end` takes no more: stop reading the other."""
-        if self._open and not self._relays:
-            self._ends[end].transport.pauseProducing()
+        source = self._other(end)
+        if self._open and source not in self._relays:
+            source.transport.pauseProducing()
 
     def resume(self, end: TunnelEnd) -> None:
         """`end` takes more."""
-        if self._open and not self._relays:
-            self._ends[end].transport.resumeProducing()
+        source = self._other(end)
+        if self._open and source not in self._relays:
+            source.transport.resumeProducing()
 
     def lost(self, end: TunnelEnd, reason: Failure) -> None:
         """The connection of `end` is gone."""
@@ -122,27 +196,85 @@ class Tunnel:
         else:
             self._abort()
 
+    # -- the end
+
+    def expired(self, now: float) -> None:
+        """Look at what is half closed, or has been told to go."""
+        if self._said_goodbye:
+            self._finish()
+            return
+        moved = self._total()
+        if moved != self._moved_before:
+            self._moved_before, self._moved_at = moved, now
+        gone = any(has_hung_up(end.transport) for end in self._ended)
+        if gone or now >= self._moved_at + self._half_closed:
+            self._finish()
+        else:
+            self._look_again(now)
+
+    def _look_again(self, now: float) -> None:
+        self.deadline = min(now + LOOK_SECONDS, self._moved_at + self._half_closed)
+        self._deadlines.add(self)
+
+    def _total(self) -> int:
+        relayed = sum(relay.moved for relay in self._relays.values())
+        return relayed + sum(self._moved.values())
+
+    def going_away(self) -> None:
+        """The proxy stops: tell the client so, as soon as a frame of the server ends."""
+        self._leaving = True
+        if self._frames.at_boundary:
+            self._say_goodbye()
+
+    def _say_goodbye(self) -> None:
+        """Send our Close, if it is time for it. The client's own then goes to the server."""
+        if (
+            self._leaving
+            and self._open
+            and not self._frames.closing
+            and self._upstream not in self._ended
+        ):
+            self._said_goodbye = True
+            self._downstream.transport.write(GOING_AWAY)
+            self.deadline = self._deadlines.now() + GOODBYE_SECONDS
+            self._deadlines.add(self)
+
+    def shut(self) -> None:
+        """The proxy stops now."""
+        self._finish()
+
     def _finish(self) -> None:
         """Close both after what is queued has left."""
-        if self._open:
-            self._open = False
-            for each in self._ends:
-                each.transport.unregisterProducer()
-                each.transport.loseConnection()
-            self._report()
+        if not self._open:
+            return
+        self._open = False
+        if self._cancel_relays():
+            self._abort_both()
+        else:
+            self._downstream.close_tunnel()
+            self._upstream.close_tunnel()
+        self._report()
 
     def _abort(self) -> None:
         if not self._open:
             return
         self._open = False
-        for source, relay in list(self._relays.items()):
-            relay.cancel()
-            self._moved[source] += relay.moved
-        self._relays.clear()
-        for each in self._ends:
-            each.transport.abortConnection()
+        self._cancel_relays()
+        self._abort_both()
         self._report()
 
+    def _cancel_relays(self) -> int:
+        """Stop those at work; how many bytes are lost with them."""
+        lost = 0
+        for source, relay in list(self._relays.items()):
+            lost += relay.cancel()
+            self._end_relay(source)
+        return lost
+
+    def _abort_both(self) -> None:
+        for end in (self._downstream, self._upstream):
+            end.transport.abortConnection()
+
     def _report(self) -> None:
-        downstream, upstream = self._ends
-        self._on_closed(self._moved[downstream], self._moved[upstream])
+        self._deadlines.discard(self)
+        self._on_closed(self._moved[self._downstream], self._moved[self._upstream])

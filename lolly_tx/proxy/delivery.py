@@ -212,7 +212,13 @@ class Delivery:
         self.door.interim(101, head.reason, fields)
         lease.succeeded(self.forwarder.now(), 101)
         self.client = None
-        Tunnel(end, client, self._tunnel_closed)
+        Tunnel(
+            end,
+            client,
+            self._tunnel_closed,
+            deadlines=self.forwarder.deadlines,
+            half_closed=self.forwarder.half_closed,
+        )
 
     def _tunnel_closed(self, sent: int, received: int) -> None:
         self.bytes_in += sent

@@ -80,6 +80,7 @@ class Forwarder:
     `connect_to`: makes the connections of a target. `host`: "preserve", "target", or the
     literal Host to send. `key`: what an exchange is hashed by. `wall`: seconds since the
     epoch, for the Date of answers without one. `via`: our name in Via, "" = no such field.
+    `half_closed`: seconds a tunnel may be silent of which one side has ended.
     `on_end`: told of each finished exchange.
     """
 
@@ -97,6 +98,7 @@ class Forwarder:
         key: Key = no_key,
         sticky: StickyCookie | None = None,
         via: str = "",
+        half_closed: float = 60.0,
         on_end: Callable[[Exchange], None] | None = None,
     ) -> None:
         self.pool = pool
@@ -128,6 +130,7 @@ class Forwarder:
         self.via = [b"Via: 1.%d %b\r\n" % (n, via.encode("ascii")) for n in (0, 1)]
         if not via:
             self.via = []
+        self.half_closed = half_closed
         self.marking = bool(via or sticky)
         """Lines of ours are added to answers."""
         self._end_of_head = (self.via[1] if via else b"") + b"\r\n"

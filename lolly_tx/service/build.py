@@ -19,7 +19,7 @@ from twisted.application.service import Service
 from twisted.internet.defer import Deferred, DeferredList, succeed
 from twisted.internet.endpoints import serverFromString
 from twisted.internet.interfaces import IListeningPort, IReactorThreads
-from twisted.internet.task import LoopingCall
+from twisted.internet.task import LoopingCall, deferLater
 from twisted.logger import Logger
 from twisted.python.failure import Failure
 
@@ -173,12 +173,18 @@ class LollyService(Service):
     # -- stopping
 
     def stopService(self) -> Deferred[None]:
-        """Accept nothing more, let exchanges in flight end, then stop.
+        """Say that we are not ready, then accept nothing more, let exchanges end, and stop.
 
-        Fires at the latest after `timeouts.shutdown`.
+        Fires at the latest after `timeouts.lame_duck` and `timeouts.shutdown`.
         """
         super().stopService()
         self.draining = True
+        lame_duck = self.config.timeouts.lame_duck
+        if lame_duck and self.listening:
+            return deferLater(self._reactor, lame_duck, self._drain)
+        return self._drain()
+
+    def _drain(self) -> Deferred[None]:
         self.listening = False
         stopped = self._stop_listening()
         for acceptor in self.acceptors.values():
@@ -338,6 +344,7 @@ def build(
         ),
         interim=limits.interim_responses,
         via=config.via,
+        half_closed=config.timeouts.half_closed,
         directory=RUNNING,
         traces=traces,
         policies=lambda named: registry.accruals(named, plugin_deps),

@@ -62,6 +62,7 @@ class Deps:
     response_limits: HeadLimits
     interim: int
     via: str = ""
+    half_closed: float = 60.0
     traces: Traces | None = None
     policies: Callable[[Mapping[str, Any]], Sequence[Callable[[], IAccrual]]] = (
         lambda named: ()
@@ -143,6 +144,7 @@ def run_pool(
         key=key_of(settings, deps.trusted),
         sticky=sticky_cookie(settings, cast(Bonds, pool.balancer), deps.wall),
         via=deps.via,
+        half_closed=deps.half_closed,
         on_end=on_end,
     )
     if isinstance(forwarder, TracingForwarder) and deps.traces is not None:

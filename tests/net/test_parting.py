@@ -17,8 +17,11 @@ from lolly_tx.net.sockets.acceptor import Acceptor, Census, ClientTimeouts
 from lolly_tx.net.sockets.parting import OVERLOADED, end_writing
 from lolly_tx.net.sockets.tls import secure
 from lolly_tx.wire.http1 import HeadLimits
+from lolly_tx.wire.websocket import GOING_AWAY
 from tests.net.fakes import MemoryTransport, RecordingFactory, RecordingProducer
 from tests.net.test_tls import MUCH, NAME, TLSTestCase
+from tests.net.test_tunnel import AGREED, ASK
+from tests.proxy.world import World
 
 
 class PartingTests(TLSTestCase):
@@ -81,6 +84,44 @@ class PartingTests(TLSTestCase):
         self.assertEqual(self.attempt(lambda: client.recv(1)), b"")
         self.attempt(client.unwrap)
         self.spin(lambda: not transport.connected)
+
+    def test_half_closed_tunnel(self) -> None:
+        """A backend's end is a close_notify for the client, which may go on sending."""
+        world = World(secure=True)
+        _, door, client = self.tls_pair(world.acceptor.buildProtocol(None))
+        self.send_all(client, ASK)
+        self.spin(world.connects)
+        backend = world.accept()
+        backend.send(AGREED)
+        self.assertIn(b" 101 ", self.attempt(lambda: client.recv(1 << 16)))
+        backend.take()
+        backend.end()
+        self.assertEqual(self.attempt(lambda: client.recv(1)), b"")
+        self.send_all(client, b"more")
+        self.spin(lambda: backend.value() == b"more")
+        self.assertEqual(world.ended, [])
+        self.attempt(client.unwrap)
+        self.spin(lambda: not world.acceptor.doors)
+        self.assertEqual([e.bytes_in for e in world.ended], [4])
+        self.assertTrue(backend.closed)
+        world.deadlines.stop()
+
+    def test_going_away(self) -> None:
+        """At a stop a client with TLS gets the Close, and after its own a close_notify."""
+        world = World(secure=True)
+        _, _, client = self.tls_pair(world.acceptor.buildProtocol(None))
+        self.send_all(client, ASK)
+        self.spin(world.connects)
+        backend = world.accept()
+        backend.send(AGREED)
+        self.attempt(lambda: client.recv(1 << 16))
+        world.acceptor.drain()
+        self.assertEqual(self.receive(client, len(GOING_AWAY)), GOING_AWAY)
+        backend.end()
+        self.assertEqual(self.attempt(lambda: client.recv(1)), b"")
+        self.attempt(client.unwrap)
+        self.spin(lambda: not world.acceptor.doors)
+        world.deadlines.stop()
 
     def test_foreign_tls(self) -> None:
         """Twisted's own TLS says goodbye as well, and reads on: a half-close would bypass it."""

@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+from lolly_tx.net import tunnel
+from lolly_tx.net.sockets.parting import LINGER_IDLE_SECONDS
+from lolly_tx.net.tunnel import GOODBYE_SECONDS
+from lolly_tx.wire.websocket import GOING_AWAY
 from tests.proxy.world import WorldTestCase, answer, get
 
 ASK = get(
@@ -13,7 +17,7 @@ AGREED = (
 )
 
 
-class TunnelTests(WorldTestCase):
+class TunnelTestCase(WorldTestCase):
     def opened(self, **settings):
         """A tunnel: (world, client, backend)."""
         world = self.world(**settings)
@@ -33,6 +37,8 @@ class TunnelTests(WorldTestCase):
         self.assertEqual(world.in_flight, {})
         self.assert_nobody_blamed(world)
 
+
+class TunnelTests(TunnelTestCase):
     def test_handshake(self):
         """The handshake's fields go through, Connection and Upgrade are ours."""
         world = self.world()
@@ -145,14 +151,84 @@ class TunnelTests(WorldTestCase):
         client.protocol.readConnectionLost()
         self.assertFalse(client.disconnecting)
 
-    def test_encrypted_side(self):
-        """TLS has no half-close: the end of one direction ends both."""
-        world, client, backend = self.opened()
+    def test_encrypted_client(self):
+        """A backend that ends its direction leaves a TLS client's open (RFC 8446 section 6.1)."""
+        world, client, backend = self.opened(secure=True)
         client.secure = True
         backend.end()
-        self.assertTrue(client.closed)
+        self.assertTrue(client.half_closed)
+        client.send(b"more")
+        self.assertEqual(backend.take(), b"more")
+        client.end()
+        self.assertTrue(client.closed and backend.closed)
+        self.assert_over(world, 4, 0)
+
+    def test_backend_ends_client_idles(self):
+        """A client that says nothing after the backend's end keeps its lease for a while only."""
+        world, client, backend = self.opened()
+        backend.end()
+        world.pass_time(59.5)
+        self.assertEqual(world.in_flight, {"a": 1})
+        world.pass_time(1.0)
         self.assertTrue(backend.closed)
         self.assert_over(world, 0, 0)
+        world.pass_time(LINGER_IDLE_SECONDS + 0.2)
+        self.assertTrue(client.closed)
+
+    def test_client_ends_backend_idles(self):
+        """The same the other way round."""
+        world, client, backend = self.opened()
+        client.end()
+        world.pass_time(61.0)
+        self.assertTrue(client.closed and backend.closed)
+        self.assert_over(world, 0, 0)
+
+    def test_half_closed_and_busy(self):
+        """A half-closed tunnel in which bytes still move stays open."""
+        world, client, backend = self.opened()
+        client.end()
+        for _ in range(5):
+            world.pass_time(50.0)
+            backend.send(b"x")
+        self.assertFalse(client.disconnecting)
+        world.pass_time(61.0)
+        self.assert_over(world, 0, 5)
+
+    def test_half_closed_and_gone(self):
+        """A side that has ended is not read; that it is gone altogether is seen all the same."""
+        world, client, backend = self.opened()
+        gone = []
+        self.patch(tunnel, "has_hung_up", lambda transport: transport in gone)
+        client.end()
+        world.pass_time(5.0)
+        self.assertEqual(world.ended, [])
+        gone.append(backend)  # it is read: the reactor would tell
+        world.pass_time(5.0)
+        self.assertEqual(world.ended, [])
+        gone.append(client)
+        world.pass_time(2.2)
+        self.assertTrue(backend.closed)
+        self.assert_over(world, 0, 0)
+
+    def test_half_closed_with_bytes_queued(self):
+        """What a slow side has yet to take when the other ends is not lost."""
+        for name in ("client", "backend"):
+            world, client, backend = self.opened()
+            reader, writer = (
+                (client, backend) if name == "client" else (backend, client)
+            )
+            reader.stop_reading()
+            writer.send(b"x" * 70000)
+            writer.end()
+            for _ in range(3):
+                world.pass_time(20.0)
+                reader.read_some(10)
+                reader.send(b"y")
+            self.assertFalse(reader.disconnecting)
+            reader.read_on()
+            world.pass_time(100.0)
+            self.assertFalse(reader.aborted)
+            self.assertEqual(len(world.ended), 1)
 
     def test_client_resets(self):
         """A client that is gone ends the backend's connection at once."""
@@ -171,10 +247,20 @@ class TunnelTests(WorldTestCase):
     def test_closed_in_good_order(self):
         """A connection that closes altogether closes the other after what is queued."""
         world, client, backend = self.opened()
-        backend.lose()
-        self.assertTrue(client.closed)
         client.lose()
+        self.assertTrue(backend.closed)
         self.assert_over(world, 0, 0)
+
+    def test_backend_closes_client_sends(self):
+        """A client that is still sending then is not reset: it reads the end first."""
+        world, client, backend = self.opened()
+        backend.lose()
+        self.assert_over(world, 0, 0)
+        self.assertTrue(client.half_closed)
+        client.send(b"x" * 100_000)
+        self.assertFalse(client.disconnecting)
+        client.end()
+        self.assertTrue(client.closed)
 
     def test_back_pressure(self):
         """Whoever does not read pauses the other, for as long as that lasts."""
@@ -216,15 +302,81 @@ class TunnelTests(WorldTestCase):
             tunnel.ended(end)
         self.assert_over(world, 0, 0)
 
-    def test_drain_and_shut(self):
-        """Draining leaves a tunnel open; the end of patience does not."""
+    def test_unknown_bytes_and_a_stop(self):
+        """Where frames end is not known: the tunnel stays open until the end of the patience."""
         world, client, backend = self.opened()
+        backend.send(b"no frame")
         world.acceptor.drain()
+        self.assertEqual(client.take(), b"no frame")
+        world.pass_time(20.0)
         self.assertFalse(client.disconnecting)
         client.protocol.shut()
-        world.pass_time()
-        self.assertTrue(backend.aborted)
+        self.assertTrue(backend.closed)
+        self.assertTrue(client.half_closed)
+        client.protocol.shut()
+        self.assertTrue(client.closed)
+        self.assert_over(world, 0, 8)
+
+
+class GoingAwayTests(TunnelTestCase):
+    """At a stop, a WebSocket client gets a Close with 1001."""
+
+    def test_between_frames(self):
+        """At once when no frame of the server is under way; then nothing of it follows."""
+        world, client, backend = self.opened()
+        backend.send(b"\x81\x02hi")
+        world.acceptor.drain()
+        self.assertEqual(client.take(), b"\x81\x02hi" + GOING_AWAY)
+        backend.send(b"\x81\x02ho")
+        self.assertEqual(client.take(), b"")
+        client.send(b"\x88\x82....")
+        self.assertEqual(backend.take(), b"\x88\x82....")
+        backend.end()
+        self.assertTrue(client.half_closed)
+        self.assert_over(world, 6, 4)
+
+    def test_within_a_frame(self):
+        """Within a frame, as soon as it is complete."""
+        world, client, backend = self.opened()
+        backend.send(b"\x81\x04ab")
+        world.acceptor.drain()
+        self.assertEqual(client.take(), b"\x81\x04ab")
+        backend.send(b"cd\x81\x02no")
+        self.assertEqual(client.take(), b"cd" + GOING_AWAY)
+        client.reset()
+        self.assert_over(world, 0, 6)
+
+    def test_client_does_not_answer(self):
+        """A client that ignores it is closed before long."""
+        world, client, backend = self.opened()
+        world.acceptor.drain()
+        world.pass_time(GOODBYE_SECONDS - 0.2)
+        self.assertFalse(backend.disconnecting)
+        world.pass_time(0.4)
+        self.assertTrue(backend.closed)
+        self.assertTrue(client.half_closed)
         self.assert_over(world, 0, 0)
+
+    def test_server_has_closed(self):
+        """After the server's own Close no other is sent, nor after its end."""
+        for end in (b"\x88\x02\x03\xe8", None):
+            world, client, backend = self.opened()
+            backend.end() if end is None else backend.send(end)
+            world.acceptor.drain()
+            self.assertEqual(client.take(), end or b"")
+            client.lose()
+            self.assertEqual(len(world.ended), 1)
+
+    def test_opened_late(self):
+        """A WebSocket that opens while the proxy stops is told so at once."""
+        world = self.world()
+        client = world.client()
+        client.send(ASK)
+        backend = world.accept()
+        world.acceptor.drain()
+        backend.send(AGREED)
+        self.assertTrue(client.take().endswith(b"\r\n\r\n" + GOING_AWAY))
+        client.reset()
 
 
 class RefusalTests(WorldTestCase):

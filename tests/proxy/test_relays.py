@@ -3,17 +3,20 @@
 from __future__ import annotations
 
 import socket
+import threading
 
 from lolly_tx.net.sockets.acceptor import ClientTimeouts
 from lolly_tx.net.sockets.transports import PlainServer
 from lolly_tx.net.upstream import UpstreamLimits
 from lolly_tx.proxy.delivery import RELAY_BYTES
+from lolly_tx.wire.websocket import GOING_AWAY
 from tests.net.fakes import SteppingTestCase, reset
 from tests.net.test_tunnel import AGREED, ASK
 from tests.proxy.world import GET, OK, World, answer, post
 
 BIG = 1 << 20
 BODY = bytes(range(256)) * (BIG // 256)
+LONG = 1 << 20
 
 
 class NoisyTransport(PlainServer):
@@ -391,7 +394,10 @@ class TunnelRelayTests(RelayTestCase):
     def test_both_ways(self):
         """A tunnel between plain sockets is moved by the kernel, either way."""
         client, backend = self.tunnel()
+        backend.sendall(b"no frame")
+        self.assertEqual(self.drain(client, 8), b"no frame")
         for one, other in ((client, backend), (backend, client)):
+            one.setblocking(True)
             one.sendall(b"x" * 50000)
             self.assertEqual(self.drain(other, 50000), b"x" * 50000)
         self.assertLess(self.near.copied + self.far.copied, 1000)
@@ -401,7 +407,40 @@ class TunnelRelayTests(RelayTestCase):
         backend.close()
         self.assertEqual(self.drain(client), b"bye")
         exchange = self.ended()
-        self.assertEqual((exchange.bytes_in, exchange.bytes_out), (50000, 50003))
+        self.assertEqual((exchange.bytes_in, exchange.bytes_out), (50000, 50011))
+
+    def test_long_frames(self):
+        """The kernel moves the payload of a server's long frames; what is between is copied."""
+        client, backend = self.tunnel()
+        long = b"\x82\x7f" + LONG.to_bytes(8) + b"x" * LONG
+        data = long + b"\x81\x02hi" + long
+        sender = threading.Thread(target=backend.sendall, args=(data,))
+        backend.setblocking(True)
+        sender.start()
+        self.assertEqual(self.drain(client, len(data)), data)
+        sender.join()
+        self.assertLess(self.near.copied, 400_000)
+        for door in list(self.world.acceptor.doors):
+            door.drain(0.0)
+        self.assertEqual(self.drain(client, 4), GOING_AWAY)
+        client.close()
+        self.assertEqual(self.ended().bytes_out, len(data))
+
+    def test_stop_within_a_long_frame(self):
+        """A stop waits for the end of a frame that the kernel is moving."""
+        client, backend = self.tunnel()
+        backend.setblocking(True)
+        backend.sendall(b"\x82\x7f" + LONG.to_bytes(8) + b"x" * 100)
+        self.drain(client, 110)
+        for door in list(self.world.acceptor.doors):
+            door.drain(0.0)
+        sender = threading.Thread(target=backend.sendall, args=(b"x" * LONG,))
+        sender.start()
+        got = self.drain(client, LONG - 100 + 4)
+        sender.join()
+        self.assertTrue(got.endswith(b"x" + GOING_AWAY))
+        client.close()
+        self.ended()
 
     def test_backend_ends_first(self):
         """A half-close of the backend leaves the other direction open."""

@@ -344,6 +344,29 @@ class BuildTests(BuildTestCase):
         self.assertEqual(len(self.logged()), 1)
         self.assertEqual(self.reactor.getDelayedCalls(), [])
 
+    def test_lame_duck(self):
+        """For a while a stop only says so: clients are served as ever, new ones too."""
+        service = self.started(
+            CONFIG.replace("[timeouts]", "[timeouts]\nlame_duck = '3s'")
+        )
+        kept = self.client()
+        done = self.stop(service)
+        self.assertTrue(service.draining)
+        self.pass_time(2.9)
+        self.assertTrue(self.reactor.ports)
+        fresh = self.client()
+        for client in (kept, fresh):
+            client.send(get("/app/"))
+        for _ in range(2):
+            self.backend().send(OK)
+        for client in (kept, fresh):
+            self.assertNotIn(b"Connection: close", client.take())
+        self.pass_time(0.2)
+        self.assertEqual(self.reactor.ports, {})
+        self.assertEqual(done, [])
+        self.pass_time(3.0)
+        self.assertEqual(done, [None])
+
     def test_stop_takes_too_long(self):
         """What has not ended in time is cut, and logged before the log is closed."""
         service = self.with_log()

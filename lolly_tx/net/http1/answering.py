@@ -244,6 +244,21 @@ class AnsweringDoor:
         """The client has sent its last byte."""
         return self._no_more
 
+    @property
+    def leaving(self) -> bool:
+        """The proxy stops."""
+        return self.acceptor.draining
+
+    def end_tunnel_writing(self) -> None:
+        """The backend has sent its last byte."""
+        end_writing(self.transport)
+        self._full = False  # nobody tells any more; the transport knows what is queued
+
+    def close_tunnel(self) -> None:
+        """The tunnel is over."""
+        self._tunnel = None
+        self._close()
+
     # -- the end
 
     def _stop_reading(self) -> None:
@@ -254,7 +269,7 @@ class AnsweringDoor:
     def _close(self) -> None:
         """Close after what was written has left, in a way that does not destroy it."""
         self._relay = None
-        unread = bool(self._pending) or self._state == BODY
+        unread = bool(self._pending) or self._state in (BODY, TUNNEL)
         self._pending = b""
         if not unread or self._no_more:
             self._hang_up()
@@ -298,8 +313,11 @@ class AnsweringDoor:
             self._hang_up()
 
     def shut(self) -> None:
-        """The proxy stops now: whatever is going on is cut."""
-        if self._state == IDLE and not self._waiting():
+        """The proxy stops now: exchanges that are going on are cut."""
+        if self._tunnel is not None:
+            self._tunnel.shut()
+            return
+        if self._state in (IDLE, LINGER) and not self._waiting():
             self._hang_up()
             return
         exchange, self.exchange = self.exchange, None
@@ -313,3 +331,5 @@ class AnsweringDoor:
             self.deadline = min(self.deadline, until)
         elif self.exchange is not None and not self._started:
             self._keep = False
+        elif self._tunnel is not None:
+            self._tunnel.going_away()

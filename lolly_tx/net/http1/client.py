@@ -47,6 +47,7 @@ from lolly_tx.net.http1.receiving import (
     UNTIL_CLOSE,
     ReceivingClient,
 )
+from lolly_tx.net.sockets.parting import CLOSE_SECONDS, end_writing
 from lolly_tx.net.sockets.splice import SINK, Relay
 from lolly_tx.net.sockets.transports import pending_bytes, untaken_bytes
 from lolly_tx.net.tunnel import Tunnel
@@ -225,6 +226,8 @@ class Http1Client(ReceivingClient):
         elif waiting:
             self._abort()
             self._fail(WriteTimedOut(f"took no byte for {upstream.limits.write:g} s"))
+        elif self._state == TUNNEL:
+            self.deadline = NEVER  # what it was slow to take has left
         else:
             self._abort()
             self._fail(ResponseTimedOut(f"no byte for {upstream.limits.read:g} s"))
@@ -341,6 +344,27 @@ class Http1Client(ReceivingClient):
     def input_ended(self) -> bool:
         """The backend has sent its last byte: never so while a tunnel opens."""
         return False
+
+    @property
+    def leaving(self) -> bool:
+        """Never: it is the client who is told to go elsewhere."""
+        return False
+
+    def end_tunnel_writing(self) -> None:
+        """The client has sent its last byte."""
+        end_writing(self.transport)
+
+    def close_tunnel(self) -> None:
+        """The tunnel is over."""
+        self._tunnel = None
+        self._state = OVER
+        limits = self.upstream.limits
+        unsent = pending_bytes(self.transport)
+        self.deadline = self.upstream.now() + (
+            limits.write if unsent else CLOSE_SECONDS
+        )
+        self.transport.unregisterProducer()
+        self.transport.loseConnection()
 
     # -- the end
 

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 from lolly_tx.domain.errors import BadResponse, ProxyError
 from lolly_tx.net.deadlines import NEVER
 from lolly_tx.net.doors import CLOSE, LENGTH, NO_BODY, STREAM, ResponseSink
+from lolly_tx.net.sockets.parting import CLOSE_SECONDS
 from lolly_tx.net.sockets.splice import Relay
 from lolly_tx.net.sockets.transports import pending_bytes
 from lolly_tx.net.tunnel import Tunnel
@@ -25,9 +26,6 @@ if TYPE_CHECKING:  # pragma: no cover
 
 IDLE, HEAD, COUNTED, CHUNKED, UNTIL_CLOSE, TUNNEL, OVER = range(7)
 """The states of a connection to a target."""
-
-CLOSE_SECONDS = 2.0
-"""How long an orderly close may take."""
 
 
 class ReceivingClient:

@@ -50,12 +50,13 @@ def end_writing(transport: Any) -> None:
     """
     # With a producer that it has paused a transport would not end.
     transport.unregisterProducer()
-    if isinstance(transport, TLSMemoryBIOProtocol):
-        # Its half-close would be that of the socket below it, without a close_notify. Its
-        # close delivers what comes until the peer has closed as well.
+    half_close = getattr(transport, "loseWriteConnection", None)
+    if half_close is None or isinstance(transport, TLSMemoryBIOProtocol):
+        # The half-close of Twisted's TLS would be that of the socket below it, without a
+        # close_notify. Its close delivers what comes until the peer has closed as well.
         transport.loseConnection()
     else:
-        transport.loseWriteConnection()
+        half_close()
 
 
 @implementer(IProtocol, IHalfCloseableProtocol)
