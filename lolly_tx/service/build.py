@@ -181,10 +181,11 @@ class LollyService(Service):
         self.draining = True
         lame_duck = self.config.timeouts.lame_duck
         if lame_duck and self.listening:
-            return deferLater(self._reactor, lame_duck, self._drain)
+            waited: Deferred[Any] = deferLater(self._reactor, lame_duck)
+            return waited.addCallback(self._drain)
         return self._drain()
 
-    def _drain(self) -> Deferred[None]:
+    def _drain(self, _: object = None) -> Deferred[None]:
         self.listening = False
         stopped = self._stop_listening()
         for acceptor in self.acceptors.values():

@@ -3,16 +3,29 @@
 from __future__ import annotations
 
 import asyncio
+import collections
+import contextlib
 import http.client
 import shutil
 import ssl
 import subprocess
+import time
+
+from wsproto import ConnectionType, WSConnection
+from wsproto.events import (
+    AcceptConnection,
+    BytesMessage,
+    CloseConnection,
+    Request,
+)
+from wsproto.utilities import LocalProtocolError, RemoteProtocolError
 
 from tests.system.faults.client import HttpClient, Tally, numbered, steady_load
 from tests.system.faults.figures import Findings, Size, scenario
 from tests.system.faults.front import Front, tls_front
 from tests.system.faults.process import free_ports, pool_config, running_origins
 from tests.system.faults.watched import watched_proxy
+from tests.system.websocket_cases import EchoServer
 
 MIB = 1 << 20
 
@@ -172,4 +185,66 @@ async def _one_shot(port: int, front: Front) -> str:
         client.close()
 
 
-SCENARIOS = (l40, l41)
+@scenario("L42", "WebSockets at a stop")
+async def l42(found: Findings, size: Size) -> None:
+    """Each gets a Close with 1001 between two frames, and the stop does not wait for them."""
+    await _websockets(found, size, Front())
+    await _websockets(found, size, tls_front())
+
+
+async def _websockets(found: Findings, size: Size, front: Front) -> None:
+    count = size.pick(20, 100, 1000)
+    server = await asyncio.get_running_loop().create_server(
+        EchoServer, "127.0.0.1", 0, backlog=1024
+    )
+    port = server.sockets[0].getsockname()[1]
+    rest = '[timeouts]\nshutdown = "20s"\n'
+    config = front.in_config(pool_config([port], rest=rest))
+    codes: collections.Counter[object] = collections.Counter()
+    async with watched_proxy(found, config, files=front.files) as proxy:
+        talking = [
+            asyncio.create_task(_talk(proxy.port, front, 200 * (n % 3) ** 11))
+            for n in range(count)
+        ]
+        await asyncio.sleep(1.0)
+        proxy.process.terminate()
+        at = time.monotonic()
+        codes.update(await asyncio.gather(*talking))
+        status = await proxy.exit_status(20)
+        found.soon(f"{front.word}stopped after", time.monotonic() - at, 3, " s")
+        found.equal(f"{front.word}exit status", status, 0)
+    server.close()
+    found.equal(f"{front.word}codes", dict(codes), {1001: count})
+
+
+async def _talk(port: int, front: Front, length: int) -> object:
+    """Send messages of `length` bytes for as long as they come back: the code at the end."""
+    ws = WSConnection(ConnectionType.CLIENT)
+    reader, writer = await asyncio.open_connection("127.0.0.1", port, **front.options)
+    writer.write(ws.send(Request(host="t", target="/ws")))
+    message, back = bytes(length), 0
+    try:
+        while True:
+            ws.receive_data(await reader.read(1 << 16) or None)
+            for event in ws.events():
+                match event:
+                    case AcceptConnection():
+                        writer.write(ws.send(BytesMessage(message)))
+                    case BytesMessage(data=data, message_finished=finished):
+                        back += len(data)
+                        if finished and back != length:
+                            return f"{back} bytes of {length}"
+                        if finished:
+                            back = 0
+                            writer.write(ws.send(BytesMessage(message)))
+                    case CloseConnection(code=code):
+                        with contextlib.suppress(LocalProtocolError):
+                            writer.write(ws.send(event.response()))
+                        return code
+    except (OSError, RemoteProtocolError) as error:
+        return type(error).__name__
+    finally:
+        writer.close()
+
+
+SCENARIOS = (l40, l41, l42)

@@ -88,3 +88,7 @@ class FaultTests(SynchronousTestCase):
     def test_l41_restart(self) -> None:
         """A restart under keep-alive load cuts nobody."""
         self.meets_goals(ends.l41)
+
+    def test_l42_websockets_at_a_stop(self) -> None:
+        """WebSockets are told that the proxy goes away, between two frames."""
+        self.meets_goals(ends.l42)
