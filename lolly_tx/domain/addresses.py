@@ -70,7 +70,7 @@ class AddressHealth:
         return record is not None and record.down
 
     def rank(self, address: Hashable, now: float) -> int:
-        """How soon to try `address`: FINE, DOUBTFUL (failed or slow lately), RISING (down, but reached since), DOWN."""
+        """How soon to try `address`: FINE, DOUBTFUL (failed or slow lately), RISING (down, but well since), DOWN."""
         record = self._record(address, now)
         if record is None:
             return FINE
@@ -99,6 +99,12 @@ class AddressHealth:
         record.last = now
         if not record.down or record.rises >= self.limits.min_rises:
             del self._records[address]
+
+    def reprieve(self, address: Hashable, now: float) -> None:
+        """There is reason to ask `address` again although it is down: its next connect decides."""
+        record = self._record(address, now)
+        if record is not None and record.down:
+            record.rises = max(1, record.rises)
 
     def beaten(self, address: Hashable, now: float) -> None:
         """Another address was faster although it was tried later: no failure, but a reason to begin there."""

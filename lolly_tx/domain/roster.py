@@ -81,6 +81,8 @@ class Roster(Recorder):
         """Called when a failure is held against a node: a reason to check it at once."""
         self.on_down: Callable[[Node, float], None] | None = None
         """Called when the health of a node becomes "down": who waits there may wait in vain."""
+        self.on_back: Callable[[Node], None] | None = None
+        """Called when a node has come back, or is to be tried."""
         self.on_room: Callable[[float], None] | None = None
         """Called when a lease ends where there was a limit: somebody may be waiting for room."""
         self._another_balancer = another_balancer
@@ -355,6 +357,8 @@ class Roster(Recorder):
         if node is not None:
             node.history.append(event)
             node.last_change = event
+            if self.on_back is not None and new in ("up", "trial"):
+                self.on_back(node)
             if self.outliers is not None and fact not in ("shadow", "check"):
                 self.outliers.forget(node.id)
             self._tune(node)

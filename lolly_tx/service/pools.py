@@ -15,12 +15,17 @@ from lolly_tx.config.model import PoolSettings
 from lolly_tx.domain.balancers import Balancers
 from lolly_tx.domain.forwarding import TrustedPeers
 from lolly_tx.domain.interfaces import IAccrual, IBalancer, IEventSink
+from lolly_tx.domain.node import Node
 from lolly_tx.domain.pool import Pool
 from lolly_tx.domain.target import Target
 from lolly_tx.net.deadlines import Deadlines
 from lolly_tx.net.library.balanced import BalancedEndpoint
 from lolly_tx.net.library.directory import PoolDirectory
-from lolly_tx.net.sockets.endpoints import TargetEndpoints, client_endpoint
+from lolly_tx.net.sockets.endpoints import (
+    TargetEndpoint,
+    TargetEndpoints,
+    client_endpoint,
+)
 from lolly_tx.net.sockets.resolver import Lane
 from lolly_tx.net.upstream import AS_USED, Upstream, UpstreamLimits
 from lolly_tx.proxy.exchange import Exchange
@@ -132,6 +137,12 @@ def run_pool(
             name=f"{pool.name}/{target.id}",
         )
 
+    def ask_again(node: Node) -> None:
+        upstream = forwarder.upstreams.get(node)
+        if upstream is not None and isinstance(upstream.endpoint, TargetEndpoint):
+            upstream.endpoint.ask_again()
+
+    pool.on_back = ask_again
     forwarder = (TracingForwarder if deps.traces else Forwarder)(
         pool,
         connect_to=connect_to,

@@ -66,6 +66,16 @@ class AddressHealthTests(SynchronousTestCase):
         self.assertEqual(play(health, "B" * 9), "d" * 9)
         self.assertEqual(health.rank(A, 99.0), FINE)
 
+    def test_reprieve(self) -> None:
+        """With reason to ask again, the next connect decides about an address that is down."""
+        for word, ranks in (("S", "f"), ("F", "D")):
+            health = AddressHealth()
+            play(health, "FFF")
+            health.reprieve(A, 3.0)
+            health.reprieve(B, 3.0)
+            self.assertEqual((health.rank(A, 3.0), health.rank(B, 3.0)), (RISING, FINE))
+            self.assertEqual(play(health, word, 4), ranks)
+
     def test_never(self) -> None:
         """With max_fails 0 no address is ever down."""
         health = AddressHealth(ConnectLimits(max_fails=0))

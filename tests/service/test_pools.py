@@ -75,6 +75,20 @@ class PoolTests(BuildTestCase):
         self.backend().send(OK)
         self.assertEqual(client.take(), OK)
 
+    def test_check_of_another_port(self):
+        """A target that its check has seen come back is asked, whatever its addresses were known for."""
+        self.pool('[pool.app.health]\nport = 9009\ninterval = "1s"\ntype = "tcp"\n')
+        self.backend(9009)
+        for _ in range(3):
+            self.ask()
+            self.refuse()
+        pool = self.service.pools["app"]
+        pool.mark("http-127-0-0-1-9001", False, "test", 0.0)
+        pool.mark("http-127-0-0-1-9001", True, "test", 0.0)
+        client = self.ask()
+        self.backend(9001).send(OK)
+        self.assertEqual(client.take(), OK)
+
     def test_connect_timeout(self):
         """So is that for connecting."""
         self.pool('[pool.app.timeout]\nconnect = "2s"\n[pool.app.retry]\ntries = 1\n')

@@ -41,6 +41,7 @@ from twisted.python.failure import Failure
 from zope.interface import implementer
 
 from lolly_tx.config.pools import UpstreamTLS
+from lolly_tx.domain.addresses import DOWN
 from lolly_tx.domain.errors import ConnectTimedOut
 from lolly_tx.domain.target import Target
 from lolly_tx.net.failures import is_cancellation, translate
@@ -78,23 +79,24 @@ def client_endpoint(
     timeout: float | None = CONNECT_TIMEOUT,
     patience: float | None = None,
     dialer: Dialer | None = None,
-) -> IStreamClientEndpoint:
+) -> TargetEndpoint:
     """Make the endpoint that connects to `target`.
 
     `tls`: how an https target is verified; None = the defaults, which verify.
     `timeout`: seconds until connected, name lookup and TLS handshake included; None when
     the caller has a limit of its own, of `patience` seconds until there is a connection.
-    `dialer`: what is known of names and addresses; None: nothing is yet, and nobody else learns it.
+    `dialer`: what is known of names and addresses; None: nothing is yet, nobody else learns it, and nothing is refused
+    because of it.
 
     Raises `BadEndpoint` for an address that cannot be meant.
     """
-    dialer = dialer or HealthMap(reactor).dialer()
+    dialer = dialer or HealthMap(reactor).dialer(worst=DOWN)
     timed = timeout is not None
     limit = timeout if timed else patience
     if target.endpoint:
-        inner = _from_string(dialer, reactor, target, limit, timed)
-        return TargetEndpoint(inner, reactor, timeout, may_be_tls=True)
-    inner = _tcp(dialer, target, limit, timed)
+        inner, place = _from_string(dialer, reactor, target, limit, timed)
+        return TargetEndpoint(inner, reactor, timeout, may_be_tls=True, place=place)
+    inner = place = _tcp(dialer, target, limit, timed)
     secure = target.scheme == "https"
     if not secure:
         timeout = None  # it keeps to the limit itself
@@ -110,7 +112,7 @@ def client_endpoint(
         except Exception as e:  # TLSSettingsError, and what the TLS library refuses
             raise BadEndpoint(f'"{target.address}": {e}') from e
         inner = wrapClientTLS(options, inner, reactor)
-    return TargetEndpoint(inner, reactor, timeout, may_be_tls=secure)
+    return TargetEndpoint(inner, reactor, timeout, may_be_tls=secure, place=place)
 
 
 class TargetEndpoints:
@@ -131,7 +133,7 @@ class TargetEndpoints:
         dialer: Dialer | None = None,
     ) -> None:
         self._reactor = reactor
-        self._dialer = dialer or HealthMap(reactor).dialer()
+        self._dialer = dialer or HealthMap(reactor).dialer(worst=DOWN)
         self._patience = patience
         self._tls = tls
         self._timeout = timeout
@@ -157,7 +159,7 @@ class TargetEndpoints:
 
 def _tcp(
     dialer: Dialer, target: Target, limit: float | None, timed: bool
-) -> IStreamClientEndpoint:
+) -> HostEndpoint:
     """Connect to a host and port."""
     host, port = target.host, target.port
     if not 1 <= port <= 65535:
@@ -174,8 +176,8 @@ def _tcp(
 
 def _from_string(
     dialer: Dialer, reactor: Any, target: Target, limit: float | None, timed: bool
-) -> IStreamClientEndpoint:
-    """Let the string's own parser make the endpoint; those to a plain host and port become ours."""
+) -> tuple[IStreamClientEndpoint, HostEndpoint | None]:
+    """Let the string's own parser make the endpoint; those to a plain host and port become ours: the second value."""
     text = target.endpoint
     kind = text.partition(":")[0]
     try:
@@ -192,7 +194,7 @@ def _from_string(
             f'"{text}" is no client endpoint: {type(e).__name__}: {e}'
         ) from e
     if not isinstance(endpoint, (TCP4ClientEndpoint, SSL4ClientEndpoint)):
-        return endpoint  # type: ignore[no-any-return]  # what the parser made
+        return endpoint, None
     host = HostEndpoint(
         dialer,
         endpoint._host,
@@ -202,8 +204,8 @@ def _from_string(
         endpoint._bindAddress,
     )
     if isinstance(endpoint, TCP4ClientEndpoint):
-        return host
-    return wrapClientTLS(endpoint._sslContextFactory, host, reactor)
+        return host, host
+    return wrapClientTLS(endpoint._sslContextFactory, host, reactor), host
 
 
 def _is_known(kind: str) -> bool:
@@ -221,7 +223,8 @@ def _plugin_kinds() -> list[str]:
 class TargetEndpoint:
     """Another endpoint, with the promises of this module's docstring.
 
-    `clock`: for the limit. `may_be_tls`: wait for a handshake if there is one.
+    `clock`: for the limit. `may_be_tls`: wait for a handshake if there is one. `place`: the part of it that
+    knows of addresses, if there is one.
     """
 
     def __init__(
@@ -230,14 +233,21 @@ class TargetEndpoint:
         clock: IReactorTime,
         timeout: float | None,
         may_be_tls: bool,
+        place: HostEndpoint | None = None,
     ) -> None:
         self._inner = inner
         self._clock = clock
         self._timeout = timeout
         self._may_be_tls = may_be_tls
+        self._place = place
 
     def __repr__(self) -> str:
         return f"<TargetEndpoint {self._inner!r}>"
+
+    def ask_again(self) -> None:
+        """There is reason to believe that the target is back: its next connect is to find out."""
+        if self._place is not None:
+            self._place.ask_again()
 
     def connect(self, protocolFactory: IProtocolFactory) -> Deferred[Any]:
         """Connect.

@@ -223,6 +223,13 @@ class HostEndpoint:
         )
         return endpoint.connect(factory)
 
+    def ask_again(self) -> None:
+        """Whoever knows more has reason to try: let the next connect decide about addresses that are down."""
+        dialer = self.dialer
+        known = (self.host,) if self.literal else dialer.resolver.known(self.host)
+        for address in known:
+            dialer.judge.reprieve((address, self.port), dialer.map.now())
+
     def all_down(self) -> AddressDown:
         """There is nobody to try."""
         which = "" if self.literal else "every address of "

@@ -120,6 +120,11 @@ class Resolver:
         self._ask(entry)
         return waiter
 
+    def known(self, name: str) -> Addresses:
+        """The addresses that were found last; none when there are none yet."""
+        entry = self._names.get(name)
+        return () if entry is None else entry.addresses
+
     def _name(self, name: str) -> _Name:
         entry = self._names.get(name)
         if entry is None:
