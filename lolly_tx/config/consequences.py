@@ -263,6 +263,15 @@ def _whole(config: Config) -> Iterator[Consequence]:
                 f"{key} = {value} can never trip: connections is {limits.connections}"
             )
             yield Consequence("limits", text, True)
+    asked = config.admin is not None or any(
+        listener.health for listener in config.listeners.values()
+    )
+    if config.timeouts.lame_duck and not asked:
+        text = (
+            f"lame_duck ({duration_text(config.timeouts.lame_duck)}) only makes a stop"
+            " longer: nobody can ask /readyz, without [admin] or a listener's health"
+        )
+        yield Consequence("timeouts", text, True)
     for network in config.trusted_proxies:
         if not isinstance(network, str) and network.prefixlen == 0:
             text = f"{network} believes everybody's X-Forwarded-For"

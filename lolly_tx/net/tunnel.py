@@ -22,13 +22,20 @@ from twisted.internet.error import ConnectionDone
 from twisted.python.failure import Failure
 
 from lolly_tx.net.deadlines import NEVER, Deadlines
-from lolly_tx.net.sockets.splice import SOURCE_EOF, Relay, can_splice
-from lolly_tx.net.sockets.transports import has_hung_up, probe_when_idle
+from lolly_tx.net.sockets.splice import SINK, SOURCE_EOF, Relay, can_splice
+from lolly_tx.net.sockets.transports import (
+    has_hung_up,
+    probe_when_idle,
+    untaken_bytes,
+)
 from lolly_tx.wire.websocket import GOING_AWAY, Frames
 
 LOOK_SECONDS = 2.0
 """How often a half-closed tunnel is looked at. A side that has ended is not read, and the
 reactor does not tell when it is gone."""
+
+WATCH_SECONDS = 10.0
+"""The same for relays that wait for a side that takes no more: nothing pauses them."""
 
 GOODBYE_SECONDS = 5.0
 """What a client has to answer our Close before its connection is closed."""
@@ -41,6 +48,10 @@ class TunnelEnd(Protocol):
     """A protocol that lets go of its connection for a tunnel."""
 
     transport: Any
+
+    @property
+    def write_limit(self) -> float:
+        """Seconds within which its peer has to take more of what is sent."""
 
     @property
     def input_ended(self) -> bool:
@@ -89,6 +100,7 @@ class Tunnel:
         self._leaving = self._said_goodbye = False
         self._moved_before = 0
         self._moved_at = 0.0
+        self._standing: dict[TunnelEnd, tuple[int, float]] = {}
         self._open = True
         for end in (downstream, upstream):
             # A tunnel may be idle for ever: there is no timeout that a ping would meet.
@@ -101,6 +113,8 @@ class Tunnel:
                 self.received(source, data)
         if self._splices and self._open:
             self._start_relay(downstream, None)
+            self.deadline = deadlines.now() + WATCH_SECONDS
+            deadlines.add(self)
         if self._open and downstream.input_ended:
             self.ended(downstream)
         if downstream.leaving:
@@ -135,6 +149,7 @@ class Tunnel:
 
     def _end_relay(self, source: TunnelEnd) -> None:
         self._moved[source] += self._relays.pop(source).moved
+        self._standing.pop(source, None)
 
     # -- what the ends report
 
@@ -199,9 +214,15 @@ class Tunnel:
     # -- the end
 
     def expired(self, now: float) -> None:
-        """Look at what is half closed, or has been told to go."""
+        """Look at what stands still, is half closed, or has been told to go."""
         if self._said_goodbye:
             self._finish()
+            return
+        if any(self._stands_still(source, now) for source in self._relays):
+            self._abort()
+            return
+        if not self._ended:
+            self.deadline = now + WATCH_SECONDS
             return
         moved = self._total()
         if moved != self._moved_before:
@@ -211,6 +232,18 @@ class Tunnel:
             self._finish()
         else:
             self._look_again(now)
+
+    def _stands_still(self, source: TunnelEnd, now: float) -> bool:
+        """Whether the relay from `source` waits for the other side, and has waited too long."""
+        relay, sink = self._relays[source], self._other(source)
+        if relay.waiting_for != SINK:
+            self._standing.pop(source, None)
+            return False
+        taken = relay.moved - untaken_bytes(sink.transport)
+        before, since = self._standing.get(source, (-1, now))
+        if taken != before:
+            self._standing[source] = (taken, now)
+        return taken == before and now - since >= sink.write_limit
 
     def _look_again(self, now: float) -> None:
         self.deadline = min(now + LOOK_SECONDS, self._moved_at + self._half_closed)

@@ -172,6 +172,13 @@ class LinesTests(SynchronousTestCase):
         kept = "connections.lifetime = '10s'\n"
         self.warns(WHOLE + kept, "idle_timeout (1m) is never reached")
         self.warns(WHOLE + "[timeouts]\nshutdown = '5s'\n", "a stop may cut answers")
+        lame = "[timeouts]\nlame_duck = '5s'\n"
+        self.warns(WHOLE + lame, "lame_duck (5s) only makes a stop longer")
+        for asked in (
+            WHOLE + lame + '[admin]\nendpoint = "tcp:8081:interface=127.0.0.1"\n',
+            WHOLE.replace('8080"\n', '8080"\nhealth = true\n') + lame,
+        ):
+            self.assertNotIn("lame_duck", "".join(self.lines(asked)))
 
     def test_parts_nobody_uses(self) -> None:
         """Pools and listeners without a route are pointed out."""

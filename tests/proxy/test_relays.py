@@ -7,6 +7,7 @@ import threading
 
 from lolly_tx.net.sockets.acceptor import ClientTimeouts
 from lolly_tx.net.sockets.transports import PlainServer
+from lolly_tx.net.tunnel import WATCH_SECONDS
 from lolly_tx.net.upstream import UpstreamLimits
 from lolly_tx.proxy.delivery import RELAY_BYTES
 from lolly_tx.wire.websocket import GOING_AWAY
@@ -425,6 +426,42 @@ class TunnelRelayTests(RelayTestCase):
         self.assertEqual(self.drain(client, 4), GOING_AWAY)
         client.close()
         self.assertEqual(self.ended().bytes_out, len(data))
+
+    def test_stalled(self):
+        """A side that takes nothing for the write time loses the tunnel; a slow one does not."""
+        for name in ("client", "backend"):
+            client, backend = self.tunnel()
+            backend.sendall(b"no frame")
+            self.drain(client, 8)
+            reader, writer = (
+                (client, backend) if name == "client" else (backend, client)
+            )
+            writer.setblocking(False)
+            reader.setblocking(False)
+            self.fill(writer)
+            for _ in range(4):
+                self.world.pass_time(WATCH_SECONDS)
+                while True:
+                    try:
+                        reader.recv(1 << 20)
+                    except BlockingIOError:
+                        break
+                self.fill(writer)
+            self.assertEqual(self.world.ended, [])
+            self.world.pass_time(2 * WATCH_SECONDS + 1)
+            self.ended()
+            self.world.forget()
+
+    def fill(self, writer):
+        """Send until nothing more is taken for some rounds."""
+        quiet = 0
+        while quiet < 20:
+            try:
+                writer.send(bytes(1 << 20))
+                quiet = 0
+            except BlockingIOError:
+                quiet += 1
+            self.rounds()
 
     def test_stop_within_a_long_frame(self):
         """A stop waits for the end of a frame that the kernel is moving."""

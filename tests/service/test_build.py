@@ -346,14 +346,15 @@ class BuildTests(BuildTestCase):
 
     def test_lame_duck(self):
         """For a while a stop only says so: clients are served as ever, new ones too."""
-        service = self.started(
-            CONFIG.replace("[timeouts]", "[timeouts]\nlame_duck = '3s'")
-        )
+        text = CONFIG.replace("[timeouts]", "[timeouts]\nlame_duck = '3s'")
+        service = self.started(text.replace('8080"\n', '8080"\nhealth = true\n'))
         kept = self.client()
         done = self.stop(service)
         self.assertTrue(service.draining)
         self.pass_time(2.9)
-        self.assertTrue(self.reactor.ports)
+        asking = self.client()
+        asking.send(get("/readyz"))
+        self.assertIn(b"HTTP/1.1 503 ", asking.take())
         fresh = self.client()
         for client in (kept, fresh):
             client.send(get("/app/"))

@@ -249,6 +249,11 @@ class AnsweringDoor:
         """The proxy stops."""
         return self.acceptor.draining
 
+    @property
+    def write_limit(self) -> float:
+        """As for answers."""
+        return self.acceptor.timeouts.write
+
     def end_tunnel_writing(self) -> None:
         """The backend has sent its last byte."""
         end_writing(self.transport)

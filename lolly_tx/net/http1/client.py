@@ -350,6 +350,11 @@ class Http1Client(ReceivingClient):
         """Never: it is the client who is told to go elsewhere."""
         return False
 
+    @property
+    def write_limit(self) -> float:
+        """As for requests."""
+        return self.upstream.limits.write
+
     def end_tunnel_writing(self) -> None:
         """The client has sent its last byte."""
         end_writing(self.transport)
