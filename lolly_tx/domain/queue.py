@@ -71,22 +71,22 @@ class WaitingLine(Generic[T]):
         self._count += 1
         return ticket, pushed
 
-    def next(self, now: float) -> Ticket[T] | None:
-        """The next one whose time is not over, or None. It stays in the line: `cancel` takes it out."""
+    def next(self) -> Ticket[T] | None:
+        """The next one, or None. It stays in the line: `cancel` takes it out.
+
+        Who has waited too long and has not been told so by `expire` may still be served:
+        after a standstill of the process that would be everybody else.
+        """
         while self._heap:
             _, _, ticket = self._heap[0]
-            if ticket.waiting and ticket.deadline <= now:
-                # Left in place: `expire` is what tells its owner.
-                later = [e for e in self._heap if e[2].waiting and e[2].deadline > now]
-                return min(later)[2] if later else None
             if ticket.waiting:
                 return ticket
             heappop(self._heap)
         return None
 
-    def take(self, now: float) -> Ticket[T] | None:
+    def take(self) -> Ticket[T] | None:
         """The same, and it is out of the line."""
-        ticket = self.next(now)
+        ticket = self.next()
         if ticket is not None:
             self.cancel(ticket)
         return ticket

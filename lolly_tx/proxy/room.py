@@ -77,7 +77,7 @@ class WaitingRoom:
         self._admitting = True
         try:
             while self._tickets:
-                ticket = self.line.next(now)
+                ticket = self.line.next()
                 if ticket is None or not self._admit(ticket.item, now):
                     break
         finally:

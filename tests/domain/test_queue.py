@@ -15,28 +15,35 @@ class WaitingLineTests(SynchronousTestCase):
         line: WaitingLine[str] = WaitingLine(5, 10.0)
         for item in "abc":
             line.offer(item, 0.0)
-        self.assertEqual([line.take(1.0).item for _ in "abc"], list("abc"))  # type: ignore[union-attr]
-        self.assertIsNone(line.take(1.0))
+        self.assertEqual([line.take().item for _ in "abc"], list("abc"))  # type: ignore[union-attr]
+        self.assertIsNone(line.take())
 
     def test_next(self) -> None:
         """Whose turn it is can be seen without losing that one's place."""
         line: WaitingLine[str] = WaitingLine(5, 10.0)
-        self.assertIsNone(line.next(0.0))
+        self.assertIsNone(line.next())
         line.offer("a", 0.0)
         line.offer("b", 5.0)
-        first = line.next(1.0)
+        first = line.next()
         assert first is not None
         self.assertEqual((first.item, len(line)), ("a", 2))
-        later = line.next(11.0)
-        assert later is not None
-        self.assertEqual((later.item, line.next(16.0)), ("b", None))
+
+    def test_late_and_not_told_so(self) -> None:
+        """Who has waited too long is served as long as nobody has been told that it is over."""
+        line: WaitingLine[str] = WaitingLine(5, 10.0)
+        line.offer("a", 0.0)
+        first = line.next()
+        assert first is not None
+        self.assertEqual(first.item, "a")
+        line.expire(10.0)
+        self.assertIsNone(line.next())
 
     def test_priority(self) -> None:
         """A lower priority number goes first."""
         line: WaitingLine[str] = WaitingLine(5, 10.0)
         line.offer("later", 0.0, priority=5)
         line.offer("sooner", 0.0, priority=-5)
-        ticket = line.take(0.0)
+        ticket = line.take()
         assert ticket is not None
         self.assertEqual(ticket.item, "sooner")
 
@@ -54,7 +61,7 @@ class WaitingLineTests(SynchronousTestCase):
         self.assertEqual(empty.offer("x", 0.0), (None, None))
 
     def test_timeout(self) -> None:
-        """Those whose time is over are named once, and never served."""
+        """Those whose time is over are named once, and not served after that."""
         line: WaitingLine[str] = WaitingLine(5, 10.0)
         line.offer("a", 0.0)
         line.offer("b", 0.0, timeout=3.0)
@@ -62,11 +69,11 @@ class WaitingLineTests(SynchronousTestCase):
         self.assertEqual(line.next_deadline(), 3.0)
         self.assertEqual([t.item for t in line.expire(3.0)], ["b"])
         self.assertEqual(line.expire(3.0), [])
-        ticket = line.take(12.0)
+        self.assertEqual([t.item for t in line.expire(12.0)], ["a"])
+        ticket = line.take()
         assert ticket is not None
         self.assertEqual(ticket.item, "c")
-        self.assertIsNone(line.take(12.0))
-        self.assertEqual([t.item for t in line.expire(12.0)], ["a"])
+        self.assertIsNone(line.take())
         self.assertEqual((len(line), line.expired), (0, 2))
         self.assertIsNone(line.next_deadline())
 
@@ -77,7 +84,7 @@ class WaitingLineTests(SynchronousTestCase):
         assert ticket is not None
         line.cancel(ticket)
         line.cancel(ticket)
-        self.assertEqual((len(line), line.take(0.0)), (0, None))
+        self.assertEqual((len(line), line.take()), (0, None))
         self.assertIsNone(line.next_deadline())
         self.assertEqual(line.expire(99.0), [])
         self.assertIn("done", repr(ticket))
@@ -94,12 +101,10 @@ class WaitingLineTests(SynchronousTestCase):
                 inside -= {pushed}
                 inside |= {ticket} if ticket else set()
             elif what == "t":
-                ticket = line.take(now)
+                ticket = line.take()
                 if ticket is not None:
                     self.assertIn(ticket, inside)
-                    self.assertGreater(ticket.deadline, now)
-                    ready = [t for t in inside if t.deadline > now]
-                    self.assertEqual(ticket.priority, min(t.priority for t in ready))
+                    self.assertEqual(ticket.priority, min(t.priority for t in inside))
                     inside.remove(ticket)
             elif what == "x":
                 for ticket in line.expire(now):

@@ -56,6 +56,17 @@ class RoomTests(WorldTestCase):
         self.assertIn(b"HTTP/1.1 504 ", other.take())
         self.assertEqual(world.pool.nodes["a"].stats.timeouts, 0)
 
+    def test_standstill(self) -> None:
+        """After a standstill of the process who waits is served before anybody is turned away."""
+        world, client, backend = self.full()
+        waiting = self.wait(world, "/1")
+        world.clock.advance(3.5)
+        self.assertEqual(waiting.take(), b"")
+        backend.send(OK)  # which had come long ago
+        self.assertEqual(client.take(), OK)
+        backend.send(OK)
+        self.assertEqual(waiting.take(), OK)
+
     def test_turns(self) -> None:
         """Those who wait are served in the order they came, as soon as there is room."""
         world, client, backend = self.full()

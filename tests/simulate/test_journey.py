@@ -180,9 +180,9 @@ class RoomTests(Case):
     def test_too_long(self):
         """And a time after which one is turned away."""
         totals = self.totals(
-            self.config('[pool.site.queue]\nsize = 50\ntimeout = "450ms"\n'), self.burst
+            self.config('[pool.site.queue]\nsize = 50\ntimeout = "350ms"\n'), self.burst
         )
-        self.assertEqual(totals["statuses"], {"200": 5, "503": 5})
+        self.assertEqual(totals["statuses"], {"200": 4, "503": 6})
 
     def test_leaving(self):
         """Those whose client or time is gone leave the room."""
