@@ -12,6 +12,7 @@ from lolly_tx.config.schema import Place
 def balancing_rules(pool: PoolSettings, place: Place) -> None:
     """Apply every rule to one pool."""
     _hashing(pool, place)
+    _least_time(pool, place)
     _sticky(pool, place)
     adaptive = pool.adaptive
     if adaptive is not None:
@@ -46,6 +47,12 @@ def _hashing(pool: PoolSettings, place: Place) -> None:
         here.wrong('has no meaning without balance = "consistent_hash"')
     if 0 < table.bounded_load <= 1:
         here.at("bounded_load").wrong("must be above 1, or 0 for no bound")
+
+
+def _least_time(pool: PoolSettings, place: Place) -> None:
+    fallback = pool.sticky.fallback if pool.sticky is not None else ""
+    if pool.least_time is not None and "least_time" not in (pool.balance, fallback):
+        place.at("least_time").wrong('has no meaning without balance = "least_time"')
 
 
 def _sticky(pool: PoolSettings, place: Place) -> None:

@@ -38,6 +38,20 @@ class ConsistentHash:
 
 
 @attrs.frozen
+class LeastTime:
+    """What `balance = "least_time"` goes by."""
+
+    metric: Literal["header", "last_byte"] = attrs.field(
+        default="header",
+        metadata=about(
+            Choice("header", "last_byte"),
+            'The time of an answer: until its "header", or until its "last_byte",'
+            " which has its size in it and how fast the client reads.",
+        ),
+    )
+
+
+@attrs.frozen
 class Sticky:
     """The cookie that binds clients, for `balance = "sticky"`."""
 

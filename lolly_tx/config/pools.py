@@ -13,7 +13,7 @@ from typing import Any, Literal
 import attrs
 
 from lolly_tx.config.addresses import OPTIONAL_FILE, SENT_HOST
-from lolly_tx.config.balancing import ConsistentHash, Sticky
+from lolly_tx.config.balancing import ConsistentHash, LeastTime, Sticky
 from lolly_tx.config.checkkinds import FREE
 from lolly_tx.config.checks import NO_SETTINGS, Agent, Check, Health, Match, Step
 from lolly_tx.config.httpkinds import HASH_KEY
@@ -52,6 +52,7 @@ __all__ = [
     "FailureShare",
     "Health",
     "Hedge",
+    "LeastTime",
     "Match",
     "Outlier",
     "Passive",
@@ -246,6 +247,10 @@ class PoolSettings:
     consistent_hash: ConsistentHash | None = attrs.field(
         default=None,
         metadata=about(Table(ConsistentHash), 'For `balance = "consistent_hash"`.'),
+    )
+    least_time: LeastTime | None = attrs.field(
+        default=None,
+        metadata=about(Table(LeastTime), 'For `balance = "least_time"`.'),
     )
     sticky: Sticky | None = attrs.field(
         default=None,

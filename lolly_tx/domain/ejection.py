@@ -16,12 +16,20 @@ import attrs
 from lolly_tx.domain.evidence import Sighting
 
 if TYPE_CHECKING:  # pragma: no cover
+    from lolly_tx.domain.lease import Lease
     from lolly_tx.domain.node import Ejection, EjectionKind, Node
 
 
 OUTLIER_SHARE = 0.5
 """The largest part of a pool that may be out for standing out: who is worse than the others
 says little when few others are left, and under overload everybody stands out in turn."""
+
+TRIAL_SECONDS = 10.0
+"""A trial without a verdict for so long makes room for the next one, which may know sooner. Its own
+verdict still counts."""
+
+UPLOAD_TRIAL_SECONDS = 1.0
+"""The same while its client has not sent all of the request: the target owes no answer yet."""
 
 SOFT_SHARE = 0.5
 """The largest part of a pool that soft ejections may bring out of service."""
@@ -164,6 +172,12 @@ class Ejections:
 
     def _has_share(self, members: int, share: float) -> bool:
         return self.count < max(1, int(share * members))
+
+    @staticmethod
+    def trial_due(lease: Lease, now: float) -> float:
+        """Until when the trial `lease` keeps others away from its node, as far as is known at `now`."""
+        wait = UPLOAD_TRIAL_SECONDS if lease.asked > now else TRIAL_SECONDS
+        return lease.started + wait
 
     def expire(self, node: Node) -> None:
         """The ejection's time is over: one trial, or straight back after a soft one."""

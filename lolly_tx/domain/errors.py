@@ -111,6 +111,19 @@ class StaleConnection(ConnectionReset):
     blames = False
 
 
+CLIENT_SECONDS = 1.0
+"""How long a client may make a backend wait until a hang-up counts as `HungUpOnClient`."""
+
+
+class HungUpOnClient(ConnectionReset):
+    """The backend closed while it was waiting for the client, who had taken its time.
+
+    It has a limit of its own for that, which says nothing about the node.
+    """
+
+    blames = False
+
+
 class BadResponse(UpstreamError):
     """What the backend sent is no valid HTTP response. Never retried: the request was executed."""
 

@@ -55,10 +55,16 @@ class IReleaseListener(Interface):
 
 
 class IOutcomeListener(Interface):
-    """A balancer that goes by how exchanges ended."""
+    """A balancer that goes by how exchanges ended.
+
+    It may have an attribute `whole`, a `bool`: true to be told at the end of answers, not at their heads.
+    """
 
     def finished(node: Node, seconds: float, ok: bool, now: float) -> None:
-        """An exchange with `node` took `seconds`; `ok` is false for errors and server errors."""
+        """`node` took `seconds` from having the whole request; `ok` is false for errors and server errors.
+
+        An answer that breaks off after its head is told a second time, as an error.
+        """
 
 
 class IBindingBalancer(IBalancer):

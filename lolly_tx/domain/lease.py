@@ -1,32 +1,53 @@
 """A lease: one use of a node, with one verdict at most and exactly one release.
 
+    asked ----------> answered ----------> ended, failed, or released
+      the node's time    the head             the rest of the answer
+
+The node's time runs from the moment it has the whole request to the head of its answer; what is before and after
+goes at the pace of the client. So latency is what lies between, and a trial is decided by the head. Failures
+are counted to the end: an answer that breaks off is one.
+
 May import: domain values. Used by: domain.pool (hands them out), proxy.forward (judges and releases them).
 
-The happy path, `succeeded` then `release`, is a few attribute operations: whatever else wants to know is behind
-the flags `Node.listening` and `Node.attentive`, which the pool keeps.
+The happy path, `ended`, is a few attribute operations: whatever else wants to know is behind the flags
+`Node.listening` and `Node.attentive`, which the pool keeps.
 """
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from lolly_tx.domain.outcomes import is_server_error
+
 if TYPE_CHECKING:  # pragma: no cover
     from lolly_tx.domain.errors import ProxyError
     from lolly_tx.domain.node import Node
 
 
+WAITING = float("inf")
+"""`Lease.asked` while it is the client who has to move."""
+
+
 class Lease:
     """One use of `node` from `started` (seconds, monotonic) until `release`.
 
+    `asked`: since when the node owes an answer, `started` unless somebody says otherwise; `WAITING` while it has
+    not got the whole request. `status`: of the answer, 0 before its head. `seconds`: from `asked` to the head,
+    0 for an answer that came before the node was asked all.
+
     At most one verdict (`succeeded` or `failed`) counts, and only before the release. A lease released without
-    one, because the client went away or the proxy stops, says nothing about the node.
+    one is a success when its answer had begun; else, because the client went away or the proxy stops, it says
+    nothing about the node.
     """
 
-    __slots__ = ("_judged", "_open", "node", "started")
+    __slots__ = ("_judged", "_open", "asked", "node", "seconds", "started", "status")
+
+    seconds: float
 
     def __init__(self, node: Node, started: float) -> None:
         self.node = node
-        self.started = started
+        self.started = self.asked = started
+        self.status = 0
         self._judged = False
         self._open = True
 
@@ -41,35 +62,47 @@ class Lease:
 
     @property
     def on_trial(self) -> bool:
-        """It is the one exchange that is to show whether its node is well again."""
-        return self.node.trial_lease is self
+        """It is to show whether its node is well again."""
+        node = self.node
+        return node.ejection == "trial" and self.started >= node.ejected_until
 
-    def succeeded(
-        self, now: float, status: int = 200, seconds: float | None = None
-    ) -> None:
-        """The node answered with `status`. Statuses the pool's settings call failures are counted as such.
+    def answered(self, now: float, status: int) -> None:
+        """The head of an answer with `status` has come; the rest may take as long as the client likes.
 
-        `seconds`: how long the answer took, when that is not the time since the start of the lease.
+        Statuses the pool's settings call failures are counted as such, at once. Repeating it does nothing.
         """
+        if self.status or self._judged:
+            return
+        self.status = status
+        self.seconds = max(0.0, now - self.asked)
+        node = self.node
+        if node.listening:
+            node.pool.lease_answered(self, now)
+
+    def succeeded(self, now: float, status: int = 200) -> None:
+        """The node did its part, and answered with `status` if its head was not `answered` before."""
+        self.answered(now, status)
         if self._judged:
             return
         self._judged = True
         node = self.node
         stats = node.stats
-        if status >= 500:
+        if self.status >= 500:
             stats.errors += 1
         stats.successes += 1
-        if seconds is None:
-            seconds = now - self.started
-        stats.latency_sum += seconds
+        stats.latency_sum += self.seconds
         if node.listening:
-            node.pool.lease_succeeded(self, status, seconds, now)
+            node.pool.lease_succeeded(self, now)
 
     def ended(self, now: float, status: int) -> None:
-        """`succeeded` and `release` in one: the whole answer came at `now`."""
+        """The whole answer has come: `succeeded` and `release` in one."""
         node = self.node
-        if self._judged or node.listening or node.attentive:
+        if self.status or self._judged or node.listening or node.attentive:
             self.succeeded(now, status)
+            completed = node.tier.completed
+            if completed is not None and self._open:
+                seconds = max(0.0, now - self.asked)
+                completed(node, seconds, not is_server_error(status), now)
             self.release(now)
             return
         self._judged = True
@@ -78,16 +111,15 @@ class Lease:
         if status >= 500:
             stats.errors += 1
         stats.successes += 1
-        stats.latency_sum += now - self.started
+        stats.latency_sum += now - self.asked
         node.in_flight -= 1
 
     def failed(self, now: float, error: ProxyError) -> None:
         """The attempt ended with `error`; it is held against the node only if `error.blames`."""
-        if self._judged:
+        if self._judged or not error.blames:
             return
         self._judged = True
-        if error.blames:
-            self.node.pool.lease_failed(self, error, now)
+        self.node.pool.lease_failed(self, error, now)
 
     def soft_eject(self, seconds: float, cause: str, now: float) -> bool:
         """The node asked to be left alone for `seconds` (Retry-After with 429 or 503); whether it will be."""
@@ -95,14 +127,16 @@ class Lease:
 
     def beaten(self, now: float) -> None:
         """Another attempt of the same exchange was faster. No verdict, but it would have taken at least this long."""
-        finished = self.node.tier.finished
-        if finished is not None and not self._judged:
-            finished(self.node, max(0.0, now - self.started), True, now)
+        tell = self.node.tier.tell
+        if tell is not None and not self._judged:
+            tell(self.node, max(0.0, now - self.asked), True, now)
         self.release(now)
 
     def release(self, now: float) -> None:
         """Give the node back: at the end of the body, on an error, or on a cancel. Repeating it does nothing."""
         if self._open:
+            if self.status and not self._judged:
+                self.succeeded(now)
             self._open = False
             self._judged = True
             node = self.node

@@ -80,7 +80,7 @@ class NodeStats:
         """Leases that were a second or later attempt of their exchange."""
         self.ejections = 0
         self.latency_sum = 0.0
-        """Seconds from lease to success, summed over `successes`."""
+        """Seconds from the whole request to the head of its answer, summed over `successes`."""
 
     def as_dict(self) -> dict[str, int | float]:
         """All counters by name."""

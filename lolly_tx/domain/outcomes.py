@@ -1,6 +1,6 @@
 """How one lease ended, for those who want to know more than good or bad.
 
-May import: domain.errors. Used by: domain.roster (makes them), domain.accruals, domain.outlier.
+May import: domain.errors. Used by: domain.roster (makes them), domain.lease, domain.accruals, domain.outlier.
 """
 
 from __future__ import annotations
@@ -13,12 +13,18 @@ _HARMLESS_5XX = frozenset((501, 505))
 """Server errors that speak about the request: not implemented, HTTP version not supported."""
 
 
+def is_server_error(status: int) -> bool:
+    """The answer says that the server failed."""
+    return status >= 500 and status not in _HARMLESS_5XX
+
+
 @attrs.frozen
 class Outcome:
     """One ended lease.
 
     `ok`: nothing in it is held against the node by the pool's settings. `error`: what ended it, or None when
-    there was an answer. `status`: the answer's, or 0. `seconds`: how long it took.
+    there was an answer. `status`: the answer's, or 0. `seconds`: from the whole request to the head of the answer,
+    or to the error where there was none.
     """
 
     ok: bool
@@ -31,7 +37,7 @@ class Outcome:
         """It failed, or the answer says the server failed; 501 and 505 say something about the request instead."""
         if self.error is not None:
             return True
-        return self.status >= 500 and self.status not in _HARMLESS_5XX
+        return is_server_error(self.status)
 
     @property
     def unreachable(self) -> bool:

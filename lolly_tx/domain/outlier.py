@@ -176,15 +176,17 @@ class OutlierDetector:
         self._turn_at = now + limits.window
         self._windows: dict[str, _Window] = {}
 
-    def record(self, node_id: str, failed: bool, seconds: float) -> None:
-        """One exchange ended."""
+    def record(
+        self, node_id: str, failed: bool, seconds: float, timed: bool = True
+    ) -> None:
+        """One exchange ended; `timed`: its `seconds` say how long the node took."""
         window = self._windows.get(node_id)
         if window is None:
             window = self._windows[node_id] = _Window()
         window.requests += 1
         if failed:
             window.failures += 1
-        else:
+        elif timed:
             window.latencies.append(seconds)
 
     def forget(self, node_id: str) -> None:

@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from lolly_tx.domain.balancers.least_conn import LeastConn
 from lolly_tx.domain.concurrency import AdaptiveLimit
-from lolly_tx.domain.ejection import EjectionLimits
+from lolly_tx.domain.ejection import UPLOAD_TRIAL_SECONDS, EjectionLimits
 from lolly_tx.domain.errors import AllDown, AllFull, AllTried
 from lolly_tx.domain.foresight import Foresight, foresee
 from lolly_tx.domain.health import Initial, Thresholds
@@ -255,6 +255,7 @@ class Pool(Roster):
         if node.ejection == "trial":
             node.trial_lease = lease
             node.room = 0
+            self._due = min(self._due, now + UPLOAD_TRIAL_SECONDS)
         if node.in_flight >= node.room:
             self._full.add(node)
         if self._counts_leases:
@@ -263,13 +264,11 @@ class Pool(Roster):
                 self._retries.add(lease)
         return lease
 
-    def lease_succeeded(
-        self, lease: Lease, status: int, seconds: float, now: float
-    ) -> None:
-        """A lease ended with an answer and someone listens."""
-        if self.adaptive is not None:
-            self.adaptive.sample(seconds, len(self._leases), now)
-        super().lease_succeeded(lease, status, seconds, now)
+    def lease_answered(self, lease: Lease, now: float) -> None:
+        """The head of an answer has come and someone listens."""
+        if self.adaptive is not None and lease.asked <= now:
+            self.adaptive.sample(lease.seconds, len(self._leases), now)
+        super().lease_answered(lease, now)
 
     def lease_released(self, lease: Lease, now: float) -> None:
         """A lease is over and someone wanted to know."""

@@ -97,16 +97,34 @@ class Roster(Recorder):
 
     # -- how leases ended
 
-    def lease_succeeded(
-        self, lease: Lease, status: int, seconds: float, now: float
-    ) -> None:
+    def lease_answered(self, lease: Lease, now: float) -> None:
+        """The head of an answer has come and someone listens: latency and trials are judged by it."""
+        node, status = lease.node, lease.status
+        if self.nodes.get(node.id) is not node:
+            return
+        node.unreached = 0
+        outcome = Outcome(
+            status not in self.failure_statuses, None, status, lease.seconds
+        )
+        finished = node.tier.finished
+        if finished is not None and lease.asked <= now:
+            finished(node, outcome.seconds, not outcome.server_error, now)
+        if lease.on_trial:
+            self._judge_trial(lease, outcome, now)
+            self._tune(node)
+        if not outcome.ok:
+            lease.succeeded(now, status)
+
+    def lease_succeeded(self, lease: Lease, now: float) -> None:
         """A lease ended with an answer and someone listens."""
+        status = lease.status
         ok = status not in self.failure_statuses
-        self._ended(lease, Outcome(ok, None, status, seconds), now)
+        self._ended(lease, Outcome(ok, None, status, lease.seconds), now)
 
     def lease_failed(self, lease: Lease, error: ProxyError, now: float) -> None:
         """A lease ended by the node's fault."""
-        stats = lease.node.stats
+        node = lease.node
+        stats = node.stats
         stats.failures += 1
         if error.kind == "connect":
             stats.connect_failures += 1
@@ -114,21 +132,27 @@ class Roster(Recorder):
             stats.timeouts += 1
         elif error.kind == "reset":
             stats.resets += 1
-        seconds = max(0.0, now - lease.started)
+        # After the head it is the client who may have taken its time.
+        seconds = lease.seconds if lease.status else max(0.0, now - lease.asked)
+        if node.tier.tell is not None and self.nodes.get(node.id) is node:
+            node.tier.tell(node, seconds, False, now)
         self._ended(lease, Outcome(False, error, 0, seconds), now)
 
     def _ended(self, lease: Lease, outcome: Outcome, now: float) -> None:
         node = lease.node
         if self.nodes.get(node.id) is not node:
             return
-        node.unreached = node.unreached + 1 if outcome.unreachable else 0
-        finished = node.tier.finished
-        if finished is not None:
-            finished(node, outcome.seconds, not outcome.server_error, now)
+        if outcome.unreachable:
+            node.unreached += 1
+        elif not lease.status:
+            node.unreached = 0
         if self.outliers is not None and node.ejection == "up":
-            self.outliers.record(node.id, outcome.server_error, outcome.seconds)
-        if node.trial_lease is lease:
-            self._judge_trial(node, outcome, now)
+            self.outliers.record(
+                node.id, outcome.server_error, outcome.seconds, lease.asked <= now
+            )
+        # An answer is judged by its head; what breaks off after it is judged once more.
+        if lease.on_trial and not (lease.status and outcome.ok):
+            self._judge_trial(lease, outcome, now)
         elif node.accrual is not None:
             self._count(lease, node.accrual, outcome, now)
         if not outcome.ok:
@@ -138,7 +162,10 @@ class Roster(Recorder):
                 self.suspect(node, now)
         self._tune(node)
 
-    def _judge_trial(self, node: Node, outcome: Outcome, now: float) -> None:
+    def _judge_trial(self, lease: Lease, outcome: Outcome, now: float) -> None:
+        node = lease.node
+        if node.trial_lease is lease:
+            node.trial_lease = None
         # A node that came out for its server errors does not come back by one more of them.
         bad = node.kind == "outlier" and outcome.server_error
         if outcome.ok and not bad:
@@ -462,6 +489,8 @@ class Roster(Recorder):
                     self.ejections.expire(node)
                 else:
                     due = min(due, node.ejected_until)
+            elif node.trial_lease is not None:
+                due = min(due, self._watch_trial(node, node.trial_lease, now))
             step = self._ramp(node, now)
             if step is not None:
                 due = min(due, step)
@@ -475,6 +504,15 @@ class Roster(Recorder):
             if node.ejection != "up" and node.kind != "connect":
                 if node.willing and node.well:
                     self.ejections.lift(node, "no other target is available", now)
+
+    def _watch_trial(self, node: Node, lease: Lease, now: float) -> float:
+        """Let a trial that goes on without a verdict no longer stand in the way; when that will be, else."""
+        due = self.ejections.trial_due(lease, now)
+        if due > now:
+            return due
+        node.trial_lease = None
+        self._tune(node)
+        return NEVER
 
     def _ramp(self, node: Node, now: float) -> float | None:
         """Slow start of one node; when it takes its next step, if it is on its way."""
@@ -515,7 +553,7 @@ class Roster(Recorder):
         node.listening = (
             self._hears_all
             or node.ejection != "up"
-            or tier.finished is not None
+            or tier.tell is not None
             or (accrual is not None and not accrual.clean)
         )
         node.attentive = (

@@ -29,6 +29,7 @@ class Tier:
 
     __slots__ = (
         "balancer",
+        "completed",
         "enabled",
         "finished",
         "load",
@@ -37,6 +38,7 @@ class Tier:
         "rank",
         "ranked",
         "released",
+        "tell",
         "weights",
     )
 
@@ -55,9 +57,14 @@ class Tier:
         self.released: Callable[[Node], None] | None = getattr(
             balancer, "released", None
         )
-        self.finished: Callable[[Node, float, bool, float], None] | None = getattr(
+        self.tell: Callable[[Node, float, bool, float], None] | None = getattr(
             balancer, "finished", None
         )
+        whole = getattr(balancer, "whole", False)
+        self.finished = None if whole else self.tell
+        """To be called at the head of an answer."""
+        self.completed = self.tell if whole else None
+        """To be called at its end."""
 
     def update(self, nodes: list[Node]) -> None:
         """The available nodes are these. Only a change makes a new tuple, because balancers go by its identity."""

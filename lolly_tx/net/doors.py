@@ -48,6 +48,10 @@ class DoorIn(Protocol):
     exchange: RequestSink | None
     """Where the rest of the request goes; None when the answer is complete."""
 
+    @property
+    def write_seconds(self) -> float:
+        """How long the client may take no byte of an answer."""
+
     def last(self) -> None:
         """Let the connection end with this answer: what follows is not to be believed."""
 

@@ -28,13 +28,12 @@ class Appraisal(Intake):
     `tried`: nodes whose attempt has failed. `attempts`: made so far, hedges not counted.
     """
 
-    __slots__ = ("_connecting", "_continued", "_hedge", "_held", "attempts", "tried")
+    __slots__ = ("_connecting", "_hedge", "_held", "attempts", "tried")
 
     # Set by `proxy.exchange`.
     attempts: int
     tried: tuple[Node, ...]
     _connecting: Deferred[Any] | None
-    _continued: bool
     _hedge: Hedge | None
     _held: Held | None
 
@@ -85,6 +84,12 @@ class Appraisal(Intake):
             if self._continued or self._replay_bytes or not self.head.block.expect:
                 return
             self._continued = True
+            super().response_interim(head)
+            client = self.client
+            if client is not None and not self._complete:
+                self._client_moves(client)
+                self._relay_request(client)
+            return
         super().response_interim(head)
 
     def response_head(self, head: ResponseHead, framing: int) -> None:
@@ -95,7 +100,7 @@ class Appraisal(Intake):
         if not forwarder.plain:
             self._cancel_hedge()
             if forwarder.hedging is not None and self.lease is not None:
-                forwarder.hedging.note(forwarder.now() - self.lease.started)
+                forwarder.hedging.note_answer(self.lease, forwarder.now())
         if status >= 500 or status in forwarder.notable_statuses:
             if self._unwelcome(head, framing):
                 return
@@ -133,7 +138,7 @@ class Appraisal(Intake):
         if another is None:
             self.tried = tried
             return False
-        lease.succeeded(now, head.status)
+        lease.answered(now, head.status)
         self.upstream_seconds = now - lease.started
         if self._held is not None:
             self._held.discard()
@@ -165,7 +170,7 @@ class Appraisal(Intake):
         now = self.forwarder.now()
         if beaten is not None and self.forwarder.hedging is not None:
             # It would have taken at least that long: left out, the percentile would sink.
-            self.forwarder.hedging.note(now - beaten.started)
+            self.forwarder.hedging.note_answer(beaten, now)
         if beaten is not None:
             self.upstream_seconds = now - beaten.started
         self._put_past()

@@ -107,6 +107,8 @@ class Delivery:
         status = head.status
         self.status = self.upstream_status = status
         self._response_started = True
+        if self.lease is not None:
+            self.lease.answered(self.forwarder.now(), status)
         fields = block.kept
         if status == 204:
             fields = block.without_length()
@@ -144,8 +146,7 @@ class Delivery:
         lease, self.lease = self.lease, None
         if lease is not None:
             now = self.forwarder.now()
-            lease.succeeded(now, self.upstream_status)
-            lease.release(now)
+            lease.ended(now, self.upstream_status)
             self.upstream_seconds = now - lease.started
         if self._relay_up is not None:
             self._end_relays()
@@ -171,6 +172,7 @@ class Delivery:
             left,
             on_done=self._response_relayed,
             on_error=self._response_relay_failed,
+            patience=self.door.write_seconds,
         )
         return self._relay_down
 

@@ -206,7 +206,11 @@ class Exchange(Appraisal):
             if self._door_paused:
                 self._door_paused = False
                 self.door.resume_request()
-            self._relay_request(client)
+            if self._awaits_word:
+                client.await_answer(now)
+            else:
+                self._client_moves(client)
+                self._relay_request(client)
 
     def _attempt_failed(self, error: ProxyError) -> None:
         """An attempt is over; make another, or tell the client."""
@@ -271,7 +275,9 @@ class Exchange(Appraisal):
 
     def _after_pause(self, lease: Lease) -> None:
         self._pause = None
-        self.attempt(lease, self.forwarder.now())
+        now = self.forwarder.now()
+        lease.asked = now  # the wait was ours
+        self.attempt(lease, now)
 
     def waits_at(self, node: Node) -> bool:
         """Its answer is to come from `node`, and has not begun."""
@@ -389,9 +395,9 @@ class Exchange(Appraisal):
         lease, forwarder = self.lease, self.forwarder
         if lease is None or forwarder.try_timeout or self._pause is not None:
             return False
-        # What went before, such as waiting for room, is not this node's doing.
-        late = lease.started - self.started > forwarder.total_timeout / 2
-        return self._complete and not late
+        # What went before, such as waiting for room or for the client to send, is not this
+        # node's doing.
+        return lease.asked - self.started <= forwarder.total_timeout / 2
 
     def _request_complete(self) -> None:
         """Only now does the time of a try run."""
@@ -433,8 +439,6 @@ class Exchange(Appraisal):
             connecting.cancel()
         if lease is not None:
             now = self.forwarder.now()
-            if self._response_started:
-                lease.succeeded(now, self.upstream_status)
             self.upstream_seconds = now - lease.started
             lease.release(now)
 

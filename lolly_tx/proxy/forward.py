@@ -264,7 +264,7 @@ class Forwarder:
             data += b"Transfer-Encoding: chunked\r\n"
         elif block.length is not None and not block.length_kept:
             data += b"Content-Length: %d\r\n" % block.length
-        if block.expect and head.version:
+        if head.awaits_continue:
             data += b"Expect: 100-continue\r\n"
         if self.via:
             data += self.via[head.version]

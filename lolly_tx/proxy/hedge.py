@@ -50,6 +50,11 @@ class Hedging:
         """An attempt took `seconds` to its first byte."""
         self.percentile.add(seconds)
 
+    def note_answer(self, lease: Lease, now: float) -> None:
+        """The answer of `lease` begins; an early one says nothing about how long they take."""
+        if lease.asked <= now:
+            self.percentile.add(now - lease.asked)
+
     def consider(self, exchange: Exchange) -> Hedge | None:
         """The hedge of `exchange`, waiting for its time, if it may have one."""
         delay = self.percentile.value()

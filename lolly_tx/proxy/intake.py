@@ -15,6 +15,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from lolly_tx.domain.errors import DownstreamGone
+from lolly_tx.domain.lease import WAITING
 from lolly_tx.domain.node import Node
 from lolly_tx.domain.retry import IDEMPOTENT
 from lolly_tx.net.http1.client import Http1Client
@@ -38,6 +39,7 @@ class Intake(Delivery):
 
     __slots__ = (
         "_complete",
+        "_continued",
         "_door_paused",
         "_replay",
         "_replay_bytes",
@@ -45,14 +47,31 @@ class Intake(Delivery):
     )
 
     _complete: bool
+    _continued: bool
     _door_paused: bool
     _replay: list[bytes] | None
     _replay_bytes: int
     _trailers: bytes
 
     def _request_complete(self) -> None:
-        """The client has sent all of the request."""
+        """The client has sent all of the request: from now on the target owes an answer."""
         self._complete = True
+        if self.lease is not None:
+            self.lease.asked = self.forwarder.now()
+
+    @property
+    def _awaits_word(self) -> bool:
+        """The client sends its body when the target has agreed (RFC 9110 section 10.1.1)."""
+        head = self.head
+        return head.awaits_continue and not (
+            self._complete or self._continued or self.bytes_in
+        )
+
+    def _client_moves(self, client: Http1Client) -> None:
+        """More of the request has to come before the target owes anything."""
+        client.await_request(self.forwarder.now())
+        if self.lease is not None:
+            self.lease.asked = WAITING
 
     def request_bytes(self, node: Node) -> bytes:
         """The head for `node` with what there is of the body, framed."""
@@ -93,6 +112,7 @@ class Intake(Delivery):
 
     def request_data(self, data: bytes) -> None:
         """Body bytes from the client."""
+        awaited = not self.bytes_in and self._awaits_word
         self.bytes_in += len(data)
         client = self.client
         replay = self._replay
@@ -103,7 +123,11 @@ class Intake(Delivery):
             else:
                 self._replay = None
         if client is not None:
+            if awaited:
+                self._client_moves(client)
             client.write(encode_chunk(data) if self.head.block.chunked else data)
+            if awaited:
+                self._relay_request(client)
         elif self._replay_bytes > REPLAY_BYTES and not self._door_paused:
             self._door_paused = True
             self.door.pause_request()
@@ -152,6 +176,7 @@ class Intake(Delivery):
             left,
             on_done=self._request_relayed,
             on_error=self._request_relay_failed,
+            patience=client.upstream.limits.write,
         )
         self.door.request_relaying(self._relay_up)
 

@@ -29,6 +29,7 @@ from twisted.web.server import NOT_DONE_YET, Request
 from zope.interface import implementer
 
 from lolly_tx.domain.errors import DownstreamGone
+from lolly_tx.net.deadlines import NEVER
 from lolly_tx.net.doors import LENGTH, RequestSink
 from lolly_tx.net.http1.server import address_text
 from lolly_tx.net.sockets.splice import Relay
@@ -48,6 +49,7 @@ class SiteDoor:
     """One request of a site (`net.doors.DoorIn`)."""
 
     can_tunnel = False
+    write_seconds = NEVER  # the site's own affair
 
     def __init__(self, request: Request, proxy: Proxy, listener: str) -> None:
         self.client = address_text(request.getClientAddress())

@@ -5,7 +5,7 @@ May import: domain, config, net, proxy. Used by: service.pools.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from random import Random
 from typing import Any
 
@@ -54,16 +54,18 @@ def make_balancer(
     if settings.consistent_hash is not None:
         hashing["method"] = settings.consistent_hash.method
         hashing["balance_factor"] = settings.consistent_hash.bounded_load
-    if settings.balance == "consistent_hash":
-        return balancers.make("consistent_hash", hashing, random)
+    asked: Mapping[str, Any]
+    own: dict[str, dict[str, Any]] = {"consistent_hash": hashing}
+    if settings.least_time is not None:
+        own["least_time"] = {"metric": settings.least_time.metric}
     if settings.balance != "sticky" or settings.sticky is None:
-        # Only a plugin's balancer has any of these.
-        return balancers.make(settings.balance, settings.balance_settings, random)
+        asked = own.get(settings.balance, settings.balance_settings)
+        return balancers.make(settings.balance, asked, random)
     sticky = settings.sticky
     asked = {
         "keys": [key.encode() for key in sticky.key],
         "fallback": sticky.fallback,
-        "fallback_settings": hashing if sticky.fallback == "consistent_hash" else {},
+        "fallback_settings": own.get(sticky.fallback, {}),
     }
     return balancers.make("sticky", asked, random)
 

@@ -177,7 +177,7 @@ class Journey:
             self.hedge.release(now)
             self.hedge = None
         if forwarder.hedging is not None:
-            forwarder.hedging.note(now - lease.started)
+            forwarder.hedging.note_answer(lease, now)
         if status >= 429 and status in forwarder.soft_statuses:
             seconds = self.world.models[lease.node.id].retry_after(now)
             head: Any = _Head(status, seconds)
@@ -195,8 +195,7 @@ class Journey:
     def _deliver(self, lease: Lease, status: int, now: float) -> None:
         """The client has its answer."""
         self.lease = None
-        lease.succeeded(now, status)
-        lease.release(now)
+        lease.ended(now, status)
         forwarder = self.world.forwarder
         if forwarder.sticky is not None:
             line = forwarder.sticky.set_cookie(
@@ -216,7 +215,7 @@ class Journey:
         if another is None:
             self.tried = tried
             return False
-        lease.succeeded(now, status)
+        lease.answered(now, status)
         self._discard_held(now)
         self.held = (lease, status)
         self._resume(another, now)
@@ -282,6 +281,7 @@ class Journey:
     def _paused(self, now: float, lease: Lease, _: object) -> None:
         if lease is self.lease:
             self.pausing = False
+            lease.asked = now
             self.attempt(lease, now)
 
     # -- hedging
@@ -323,7 +323,7 @@ class Journey:
         if beaten is not None:
             hedging = self.world.forwarder.hedging
             if hedging is not None:
-                hedging.note(now - beaten.started)
+                hedging.note_answer(beaten, now)
             beaten.beaten(now)
         self._answered(lease, status, now)
 
@@ -352,7 +352,7 @@ class Journey:
         if (
             self.lease is not None
             and could_have
-            and self.lease.started - self.started <= forwarder.total_timeout / 2
+            and self.lease.asked - self.started <= forwarder.total_timeout / 2
         ):
             self.lease.failed(now, error)
         self._cancel(now)

@@ -95,6 +95,11 @@ class RequestHead:
         """The client wants the connection kept (RFC 9112 section 9.3)."""
         return _keep_alive(self.version, self.block.connection)
 
+    @property
+    def awaits_continue(self) -> bool:
+        """The body is sent when the server has agreed (RFC 9110 section 10.1.1)."""
+        return self.version == 1 and self.block.expect
+
     def with_block(self, block: RequestBlock) -> RequestHead:
         """The same with other fields."""
         return RequestHead(self.method, self.target, self.version, block, self.end)

@@ -37,6 +37,22 @@ class HashTests(SynchronousTestCase):
         )
 
 
+class LeastTimeTests(SynchronousTestCase):
+    def test_table(self) -> None:
+        """What counts as the time of an answer, for that balancer alone."""
+        head = 'balance = "least_time"\n'
+        table = "[pool.app.least_time]\n"
+        got = pool(head + table + 'metric = "last_byte"\n')
+        assert got.least_time is not None
+        self.assertEqual(got.least_time.metric, "last_byte")
+        self.assertIsNone(pool(head).least_time)
+        self.assertIn("no meaning", pool_fault(table))
+        self.assertIn("header", pool_fault(head + table + 'metric = "body"\n'))
+        self.assertIsNotNone(
+            pool(STICKY + 'fallback = "least_time"\n' + table).least_time
+        )
+
+
 class StickyTests(SynchronousTestCase):
     def test_defaults(self) -> None:
         """A key is enough: the cookie is not readable by scripts nor sent across sites."""

@@ -405,7 +405,8 @@ class CapTests(SynchronousTestCase):
         for i in range(60):
             held[0].release(i / 10)
             held = [*held[1:], pool.acquire(i / 10)]
-            held[0].succeeded(i / 10, 200, 0.01)
+            held[0].asked = i / 10 - 0.01
+            held[0].succeeded(i / 10)
         self.assertGreater(limit.limit, 4)
 
 

@@ -15,7 +15,14 @@ from twisted.internet.testing import MemoryReactorClock, StringTransport
 from twisted.trial.unittest import SynchronousTestCase
 from twisted.web.client import FileBodyProducer, ResponseDone, readBody
 from twisted.web.http_headers import Headers
-from twisted.web.iweb import IAgent, IAgentEndpointFactory, IResponse
+from twisted.web.iweb import (
+    UNKNOWN_LENGTH,
+    IAgent,
+    IAgentEndpointFactory,
+    IBodyProducer,
+    IResponse,
+)
+from zope.interface import implementer
 from zope.interface.verify import verifyObject
 
 from lolly_tx.domain.errors import (
@@ -28,7 +35,9 @@ from lolly_tx.domain.errors import (
 from lolly_tx.domain.retry import RetryPolicy
 from lolly_tx.net.library.agent import BalancedAgent, _Attempt
 from lolly_tx.net.library.balanced import BalancedEndpoint, UnknownPool
-from tests.domain.pools import BAD, pool_of
+from lolly_tx.net.library.bodies import TrackedBody
+from lolly_tx.net.library.tracker import Tracker
+from tests.domain.pools import BAD, fail, pool_of
 from tests.net.connects import Attempt, FakeNetwork
 from tests.net.fakes import Recorder
 
@@ -340,6 +349,115 @@ class RetryTests(Case):
         self.request()
         self.accept()
         self.assertEqual(self.reactor.getDelayedCalls(), [])
+
+
+class SlowBodyTests(Case):
+    """A body whose producer takes its time."""
+
+    def setUp(self) -> None:
+        super().setUp()
+        self.make_agent(timeout=3.0)
+        self.producer = SlowProducer()
+        self.requesting = self.request(b"POST", bodyProducer=self.producer)
+        self.attempt = self.accept()
+
+    def drip(self, seconds: int) -> None:
+        """One byte a second."""
+        for _ in range(seconds):
+            self.reactor.advance(1)
+            self.producer.consumer.write(b"x")
+
+    def test_interface(self) -> None:
+        """It can be sent by any Agent."""
+        tracker = Tracker(self.pool.acquire(0.0), self.reactor.seconds)
+        body = TrackedBody(SlowProducer(), tracker)
+        verifyObject(IBodyProducer, body)
+        tracker.ended()
+        self.drip(1)
+
+    def test_longer_than_the_timeout(self) -> None:
+        """The time of the answer runs from its end on."""
+        self.drip(9)
+        self.producer.done.callback(None)
+        self.reactor.advance(2)
+        self.attempt.protocol.dataReceived(OK)
+        self.body(self.successResultOf(self.requesting))
+        stats = self.node().stats
+        self.assertEqual((stats.failures, stats.latency_sum), (0, 2.0))
+        self.assertIdle()
+
+    def test_no_answer_after_it(self) -> None:
+        """Then the node is out of time as after any request."""
+        self.drip(9)
+        self.producer.done.callback(None)
+        self.reactor.advance(3)
+        self.attempt.lose(ConnectionAborted())
+        self.failureResultOf(self.requesting, ResponseTimedOut)
+        self.assertEqual(self.node().stats.timeouts, 1)
+
+    def test_node_takes_no_more(self) -> None:
+        """A node that takes nothing of it is out of time, too; one that goes on is not."""
+        transport_side: Any = self.attempt.transport.producer
+        transport_side.pauseProducing()
+        self.assertTrue(self.producer.paused)
+        self.reactor.advance(2)
+        transport_side.resumeProducing()
+        self.assertFalse(self.producer.paused)
+        self.drip(9)
+        transport_side.pauseProducing()
+        self.reactor.advance(3)
+        self.assertTrue(self.producer.done.called, "it goes on")
+        self.attempt.lose(ConnectionAborted())
+        self.failureResultOf(self.requesting, ResponseTimedOut)
+        self.assertEqual(self.node().stats.timeouts, 1)
+
+    def test_node_hangs_up(self) -> None:
+        """A node that hangs up on it is blamed if it did not wait, and not if it did."""
+        self.drip(2)
+        self.attempt.lose(ConnectionLost())
+        self.failureResultOf(self.requesting, ConnectionReset)
+        self.assertEqual(self.node("a").stats.failures, 0)
+        requesting = self.request(b"POST", bodyProducer=SlowProducer())
+        self.accept().lose(ConnectionLost())
+        self.failureResultOf(requesting, ConnectionReset)
+        self.assertEqual(self.node("b").stats.failures, 1)
+
+    def test_trial(self) -> None:
+        """An answer that never ends brings a node back with its head."""
+        fail(self.pool, 0.0, 6)
+        self.reactor.advance(60)
+        node = self.node()
+        self.make_agent()
+        requesting = self.request()
+        endless = b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n"
+        self.accept().protocol.dataReceived(endless)
+        self.successResultOf(requesting)
+        self.assertIn("up", {node.ejection, self.node("b").ejection})
+
+
+@implementer(IBodyProducer)
+class SlowProducer:
+    """A producer that does what the test says."""
+
+    length = UNKNOWN_LENGTH
+    paused = stopped = False
+
+    def __init__(self) -> None:
+        self.done: Deferred[None] = Deferred()
+        self.consumer: Any = None
+
+    def startProducing(self, consumer: Any) -> Deferred[None]:
+        self.consumer = consumer
+        return self.done
+
+    def pauseProducing(self) -> None:
+        self.paused = True
+
+    def resumeProducing(self) -> None:
+        self.paused = False
+
+    def stopProducing(self) -> None:
+        self.stopped = True
 
 
 class StaleTests(Case):

@@ -87,6 +87,8 @@ class FakeRelay:
     def __init__(self) -> None:
         self.moved = 0
         self.waiting_for = SINK
+        self.patience = 30.0
+        self.untaken = 0
 
     def cancel(self) -> int:
         """Nothing to undo."""
@@ -206,6 +208,7 @@ class PausedUploadTests(WorldTestCase):
         world, client, relay = self.relayed()
         relay.waiting_for = SOURCE
         self.gone = True  # then the reactor itself sees it
+        world.pass_time(LOOK_SECONDS)  # so late may be seen whose turn it is
         world.pass_time(29.0)
         self.assertEqual(client.take(), b"")
         world.pass_time(1.2)

@@ -33,11 +33,15 @@ class NoisyTransport(PlainServer):
 class RelayTestCase(SteppingTestCase):
     def setUp(self):
         super().setUp()
-        self.world = World(
-            upstream=UpstreamLimits(read=5.0, write=5.0),
-            timeouts=ClientTimeouts(body=5.0, write=5.0),
-        )
         self.addCleanup(self._check)
+        self.limit()
+
+    def limit(self, read=5.0, pool_write=5.0, body=5.0, write=5.0):
+        """A fresh world: `pool.timeout.read` and `write`, `timeouts.body` and `write`."""
+        self.world = World(
+            upstream=UpstreamLimits(read=read, write=pool_write),
+            timeouts=ClientTimeouts(body=body, write=write, body_rate=0),
+        )
 
     def _check(self):
         for client in list(self.world.acceptor.doors):
@@ -382,6 +386,139 @@ class UpTests(RelayTestCase):
         self.stall(12.0)
         self.assertEqual(self.ended().error.token, "connection_write_timeout")
         self.assertIn(b"HTTP/1.1 504 ", self.head(client))
+
+    def steady(self, early: bytes = b""):
+        """An upload that never pauses and takes 20 s, with `early` in its midst: the peers' sockets."""
+        client, backend = self.upload(20 * 50000 + 1)
+        self.relaying("_relay_up")
+        for i in range(20):
+            client.sendall(BODY[:50000])
+            self.drain(backend, 50000)
+            if i == 3 and early:
+                backend.sendall(early)
+                self.head(client)
+            self.stall(1.0)
+        return client, backend
+
+    def test_longer_than_the_read_time(self):
+        """Such an upload may take longer than `timeout.read`."""
+        client, backend = self.steady()
+        self.stall(3.5)
+        backend.sendall(OK)
+        self.assertEqual(self.drain(client, len(OK)), OK)
+        self.assertEqual(self.world.pool.nodes["a"].stats.failures, 0)
+
+    def test_longer_than_the_read_time_after_an_early_head(self):
+        """After a final head as well, be the answer short or long enough for a relay of its own."""
+        for size in (2, BIG):
+            self.limit()
+            head = b"HTTP/1.1 200 OK\r\nContent-Length: %d\r\n\r\n" % size
+            client, backend = self.steady(head)
+            self.stall(3.5)
+            self.assertEqual(self.world.ended, [])
+            backend.sendall(BODY[:size] if size == 2 else BODY[:5000])
+            self.drain(client, min(size, 5000))
+            self.assertEqual(self.world.pool.nodes["a"].stats.failures, 0)
+
+    def test_the_rest_of_an_early_answer(self):
+        """From the request's end on the rest of it is due, in a relay, too."""
+        head = b"HTTP/1.1 200 OK\r\nContent-Length: %d\r\n\r\n" % BIG
+        self.steady(head)
+        self.stall(8.0)
+        self.assertEqual(self.ended().error.token, "connection_read_timeout")
+
+    def test_asked_before(self):
+        """A body the client holds back is moved by the kernel once the target wants it."""
+        client, backend = self.opened(post(BIG, extra="Expect: 100-continue\r\n"))
+        self.head(backend)
+        self.rounds()
+        backend.sendall(b"HTTP/1.1 100 Continue\r\n\r\n")
+        self.head(client)
+        self.relaying("_relay_up")
+        client.sendall(BODY[:5000])
+        self.assertEqual(self.drain(backend, 5000), BODY[:5000])
+
+    def test_not_waited_for(self):
+        """So is one that the client does not hold back for long."""
+        client, backend = self.opened(post(BIG, extra="Expect: 100-continue\r\n"))
+        self.head(backend)
+        client.sendall(BODY[:5000])
+        self.assertEqual(self.drain(backend, 5000), BODY[:5000])
+        self.relaying("_relay_up")
+        client.sendall(BODY[:5000])
+        self.assertEqual(self.drain(backend, 5000), BODY[:5000])
+
+    def test_hung_up_on(self):
+        """A backend that hangs up on a client that stands still is not to blame."""
+        self.limit(body=60.0)
+        _, backend = self.upload()
+        self.relaying("_relay_up")
+        self.stall(3.0)
+        reset(backend)
+        self.assertEqual(self.ended().status, 502)
+        self.assertEqual(self.world.pool.nodes["a"].stats.failures, 0)
+
+
+class WhoseLimitTests(RelayTestCase):
+    """Whoever holds a relay up is cut by the limit that is his, and by no other."""
+
+    def outcome(self, seconds: float):
+        """Nothing moves for `seconds`; the error that was made of it, if any."""
+        self.stall(seconds)
+        return self.world.ended[-1].error if self.world.ended else None
+
+    def long_but(self, **limit: float):
+        self.limit(**{"read": 60, "pool_write": 60, "body": 60, "write": 60, **limit})
+
+    def down(self):
+        """A download is under way: the peers' sockets and the relay."""
+        client, backend = self.opened(send_buffer=4096)
+        self.head(backend)
+        backend.sendall(b"HTTP/1.1 200 OK\r\nContent-Length: %d\r\n\r\n" % BIG)
+        self.head(client)
+        return client, backend, self.relaying()
+
+    def up(self):
+        """An upload is."""
+        client, backend = self.opened(post(64 * BIG, b"x"))
+        self.head(backend)
+        return client, backend, self.relaying("_relay_up")
+
+    def test_reader(self):
+        """A client that takes nothing of an answer: `timeouts.write`."""
+        for mine in (True, False):
+            self.long_but(**{"write" if mine else "read": 3.0})
+            _, backend, relay = self.down()
+            self.push(backend, BODY, until=lambda r=relay: r.waiting_for == "sink")
+            error = self.outcome(8.0)
+            self.assertEqual(
+                error.source if error else None, "downstream" if mine else None
+            )
+
+    def test_sender_of_an_answer(self):
+        """A backend that sends no more of it: `pool.timeout.read`."""
+        for mine in (True, False):
+            self.long_but(**{"read" if mine else "write": 3.0})
+            self.down()
+            token = "connection_read_timeout" if mine else None
+            self.assertEqual(getattr(self.outcome(8.0), "token", None), token)
+
+    def test_uploader(self):
+        """A client that sends no more of a request: `timeouts.body`."""
+        for mine in (True, False):
+            self.long_but(**{"body" if mine else "pool_write": 3.0})
+            self.up()
+            error = self.outcome(8.0)
+            self.assertEqual(getattr(error, "status", None), 408 if mine else None)
+
+    def test_receiver_of_a_request(self):
+        """A backend that takes no more of it: `pool.timeout.write`."""
+        for mine in (True, False):
+            self.long_but(**{"pool_write" if mine else "body": 3.0})
+            client, _, relay = self.up()
+            self.push(client, BODY * 30, until=lambda r=relay: r.waiting_for == "sink")
+            token = "connection_write_timeout" if mine else None
+            self.assertEqual(getattr(self.outcome(8.0), "token", None), token)
 
 
 class TunnelRelayTests(RelayTestCase):

@@ -157,6 +157,13 @@ class PolicyTests(SynchronousTestCase):
         text = f'hash_key = "uri"\n{sticky}fallback = "consistent_hash"\n{table}'
         self.assertEqual(balancer(text)._fallback.balance_factor, 1.5)
         self.assertIsNone(sticky_cookie(settings_of(""), made, float))
+        table = '[pool.app.least_time]\nmetric = "last_byte"\n'
+        plain = 'balance = "least_time"\n'
+        self.assertEqual(
+            [balancer(plain).whole, balancer(plain + table).whole], [False, True]
+        )
+        text = f'{sticky}fallback = "least_time"\n{table}'
+        self.assertTrue(balancer(text).whole)
 
     def test_attempts(self) -> None:
         """Retries, budget, deadlines, hedges and the room."""

@@ -89,6 +89,7 @@ class FidelityTests(WorldTestCase):
         """Every decision from now on."""
         log: list[tuple[str, ...]] = []
         succeeded, failed, release = Lease.succeeded, Lease.failed, Lease.release
+        answered = Lease.answered
         acquire = world.pool.acquire
         withdraw = RetryBudget.withdraw
 
@@ -101,9 +102,15 @@ class FidelityTests(WorldTestCase):
             log.append(("acquire", lease.node.id))
             return lease
 
+        def has_answered(lease: Lease, now: float, status: int) -> None:
+            if not (lease.status or lease._judged):
+                log.append(("answered", lease.node.id, str(status)))
+            answered(lease, now, status)
+
         def has_succeeded(lease: Lease, now: float, *args: Any) -> None:
+            has_answered(lease, now, *args or (200,))
             if not lease._judged:
-                log.append(("succeeded", lease.node.id, *map(str, args)))
+                log.append(("succeeded", lease.node.id))
             succeeded(lease, now, *args)
 
         def has_ended(lease: Lease, now: float, status: int) -> None:
@@ -125,6 +132,7 @@ class FidelityTests(WorldTestCase):
             log.append(("budget", str(granted)))
             return granted
 
+        self.patch(Lease, "answered", has_answered)
         self.patch(Lease, "succeeded", has_succeeded)
         self.patch(Lease, "ended", has_ended)
         self.patch(Lease, "failed", has_failed)

@@ -39,14 +39,23 @@ class LeastTime:
     """The balancer by latency.
 
     `half_life`: seconds in which what is known of a node fades by half. `error`: seconds an error counts as, at
-    least.
+    least. `metric`: what counts as the time of an answer, until its "header" or its "last_byte"; the latter has the
+    size of answers in it and how fast clients read them.
     """
 
     def __init__(
-        self, random: Random, *, half_life: float = 7.0, error: float = 1.0
+        self,
+        random: Random,
+        *,
+        half_life: float = 7.0,
+        error: float = 1.0,
+        metric: str = "header",
     ) -> None:
         if half_life <= 0 or error <= 0:
             raise ValueError("half_life and error are more than 0 seconds")
+        if metric not in ("header", "last_byte"):
+            raise ValueError(f'metric is "header" or "last_byte", not {metric!r}')
+        self.whole = metric == "last_byte"
         self._draw = random.random
         self._tau = half_life / log(2)
         self._error = error
@@ -82,7 +91,7 @@ class LeastTime:
         return node
 
     def finished(self, node: Node, seconds: float, ok: bool, now: float) -> None:
-        """An exchange took `seconds`."""
+        """An answer took `seconds`."""
         if not ok:
             seconds = max(seconds, self._error)
         cost = log(max(seconds, _FASTEST)) + now / self._tau

@@ -18,7 +18,7 @@ from lolly_tx.net.sockets.parting import (
     LINGER_SECONDS,
     end_writing,
 )
-from lolly_tx.net.sockets.splice import Relay
+from lolly_tx.net.sockets.standstill import Standstill
 from lolly_tx.wire.chunked import ChunkDecoder, encode_chunk, last_chunk
 
 if TYPE_CHECKING:  # pragma: no cover
@@ -100,7 +100,7 @@ class AnsweringDoor:
         self._full = False
         self._stalled_at = -1
         self._tunnel: Tunnel | None = None
-        self._relay: Relay | None = None
+        self._relay: Standstill | None = None
         self._forwarding_host: bytes | None = None
         self._forwarding = b""
 
@@ -113,6 +113,11 @@ class AnsweringDoor:
         raise NotImplementedError
 
     # -- DoorIn: the response
+
+    @property
+    def write_seconds(self) -> float:
+        """How long the client may take no byte of an answer."""
+        return self.acceptor.timeouts.write
 
     def last(self) -> None:
         """No further request is read after this answer."""

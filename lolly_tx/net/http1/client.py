@@ -28,7 +28,9 @@ from twisted.python.failure import Failure
 from zope.interface import implementer
 
 from lolly_tx.domain.errors import (
+    CLIENT_SECONDS,
     ConnectionReset,
+    HungUpOnClient,
     ProxyError,
     ResponseTimedOut,
     StaleConnection,
@@ -48,7 +50,7 @@ from lolly_tx.net.http1.receiving import (
     ReceivingClient,
 )
 from lolly_tx.net.sockets.parting import CLOSE_SECONDS, end_writing
-from lolly_tx.net.sockets.splice import SINK, Relay
+from lolly_tx.net.sockets.standstill import Standstill
 from lolly_tx.net.sockets.transports import pending_bytes, untaken_bytes
 from lolly_tx.net.tunnel import Tunnel
 from lolly_tx.wire.http1 import RequestHead
@@ -100,7 +102,7 @@ class Http1Client(ReceivingClient):
             # TLS has no half-close: its close_notify is the end of the body.
             exchange.response_end(b"")
         else:
-            exchange.upstream_failed(self._why_lost(reason, state))
+            exchange.upstream_failed(self._excused(self._why_lost(reason, state)))
 
     def readConnectionLost(self) -> None:
         """The backend has sent its last byte."""
@@ -116,12 +118,19 @@ class Http1Client(ReceivingClient):
             if state == IDLE:
                 self.upstream.forget(self)
             else:
-                self._fail(self._cut_short(state))
+                self._fail(self._excused(self._cut_short(state)))
         else:
             self.transport.abortConnection()
 
     def writeConnectionLost(self) -> None:
         """Our own half-close is done."""
+
+    def _excused(self, error: ProxyError) -> ProxyError:
+        """`error`, or that the backend would not wait for the client any longer."""
+        waited = max(self._held, self.upstream.now() - self._client_from)
+        if waited < CLIENT_SECONDS or not isinstance(error, ConnectionReset):
+            return error
+        return HungUpOnClient(error.detail)
 
     def _cut_short(self, state: int) -> ProxyError:
         if state != HEAD or self._pending or self._interim:
@@ -151,13 +160,16 @@ class Http1Client(ReceivingClient):
             return
         upstream = self.upstream
         if state == COUNTED:
-            self.deadline = upstream.now() + upstream.limits.read
+            if self._sent_all:
+                self.deadline = upstream.now() + upstream.limits.read
             self._read_length(data)
         elif state == CHUNKED:
-            self.deadline = upstream.now() + upstream.limits.read
+            if self._sent_all:
+                self.deadline = upstream.now() + upstream.limits.read
             self._read_chunks(data)
         elif state == UNTIL_CLOSE:
-            self.deadline = upstream.now() + upstream.limits.read
+            if self._sent_all:
+                self.deadline = upstream.now() + upstream.limits.read
             if self.exchange is not None:
                 self.exchange.response_data(data)
         elif state == TUNNEL:
@@ -176,6 +188,7 @@ class Http1Client(ReceivingClient):
 
     def pauseProducing(self) -> None:
         """The backend reads slower than we write."""
+        self._client_from = NEVER
         self._stalled_at = UNMEASURED
         # Most pauses are over within a period, and cost no look at the kernel's queue.
         soon = PERIOD if pending_bytes(self.transport) else self.upstream.limits.write
@@ -187,6 +200,8 @@ class Http1Client(ReceivingClient):
 
     def resumeProducing(self) -> None:
         """What we wrote has left."""
+        if not self._sent_all:
+            self._client_from = self.upstream.now()
         self._set_deadline()
         if self._tunnel is not None:
             self._tunnel.resume(self)
@@ -200,7 +215,8 @@ class Http1Client(ReceivingClient):
 
     def _set_deadline(self) -> None:
         """After a change of who is waited for."""
-        if self._paused or self._state == TUNNEL or not self._sent_all:
+        owes = self._sent_all or self._owing
+        if self._paused or self._state == TUNNEL or not owes:
             # A slow client's body, or a slow reader: not the backend's fault.
             self.deadline = NEVER
             return
@@ -248,15 +264,18 @@ class Http1Client(ReceivingClient):
         self.deadline = now + (limits.write if untaken else limits.read)
         return untaken != before
 
-    def _watch_relay(self, relay: Relay, now: float) -> None:
+    def _watch_relay(self, watch: Standstill, now: float) -> None:
         """Find out whether the body that a relay takes to the client is moving."""
-        if relay.moved != self._stalled_at:
-            self._stalled_at = relay.moved
-            self.deadline = now + self.upstream.limits.read
-        elif relay.waiting_for == SINK and self.exchange is not None:
+        if watch.left(now) > 0:
+            self.deadline = watch.next_look(now)
+        elif not watch.by_source and self.exchange is not None:
             self.exchange.response_stalled()
+        elif not self._sent_all:
+            # It answers while it is still being asked: the client has to move.
+            watch.restart(now)
+            self.deadline = watch.next_look(now)
         else:
-            relay.cancel()
+            watch.relay.cancel()
             self._abort()
             self._fail(ResponseTimedOut(f"no byte for {self.upstream.limits.read:g} s"))
 
@@ -279,6 +298,7 @@ class Http1Client(ReceivingClient):
         self._state = HEAD
         self._asked = head
         self._interim = 0
+        self._held = 0.0
         self._sent_all = complete
         self._stalled_at = AT_ONCE
         self.deadline = now + self.upstream.limits.read if complete else NEVER
@@ -291,6 +311,12 @@ class Http1Client(ReceivingClient):
     def finish(self, data: bytes = b"") -> None:
         """The request is complete."""
         self._sent_all = True
+        self._client_from = NEVER
+        if self._owing:
+            self._owing = False
+            self.deadline = NEVER
+        if self._relay is not None:
+            self._relay.restart(self.upstream.now())
         if data:
             self.transport.write(data)
         if self.deadline == NEVER and self._state not in (IDLE, OVER):
@@ -300,6 +326,7 @@ class Http1Client(ReceivingClient):
         """Read no more of the response for now."""
         if not self._paused and self._state != OVER:
             self._paused = True
+            self._client_from = self.upstream.now()
             self.deadline = NEVER
             self.transport.pauseProducing()
 
@@ -307,6 +334,8 @@ class Http1Client(ReceivingClient):
         """Read on."""
         if self._paused:
             self._paused = False
+            self._held += self.upstream.now() - self._client_from
+            self._client_from = NEVER
             if self._state != OVER:
                 self._set_deadline()
                 self.transport.resumeProducing()
@@ -318,15 +347,17 @@ class Http1Client(ReceivingClient):
 
     def relay_failed(self, reset: bool) -> None:
         """The relay has ended early. After a `reset` connectionLost follows."""
-        self._relay = None
+        watch, self._relay = self._relay, None
+        if watch is not None:
+            self._held += watch.sink_seconds
         if not reset:
             self._abort()
-            self._fail(ConnectionReset("connection closed within the response"))
+            error = ConnectionReset("connection closed within the response")
+            self._fail(self._excused(error))
 
     def response_relayed(self) -> None:
         """The relay has moved the rest of the body."""
         self._relay = None
-        self._stalled_at = -1
         self._left = 0
         if self._state == UNTIL_CLOSE:
             self._keep = False

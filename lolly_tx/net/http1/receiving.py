@@ -14,7 +14,7 @@ from lolly_tx.domain.errors import BadResponse, ProxyError
 from lolly_tx.net.deadlines import NEVER
 from lolly_tx.net.doors import CLOSE, LENGTH, NO_BODY, STREAM, ResponseSink
 from lolly_tx.net.sockets.parting import CLOSE_SECONDS
-from lolly_tx.net.sockets.splice import Relay
+from lolly_tx.net.sockets.standstill import Standstill
 from lolly_tx.net.sockets.transports import pending_bytes
 from lolly_tx.net.tunnel import Tunnel
 from lolly_tx.wire.chunked import ChunkDecoder
@@ -34,10 +34,13 @@ class ReceivingClient:
     __slots__ = (
         "__weakref__",
         "_asked",
+        "_client_from",
         "_decoder",
+        "_held",
         "_interim",
         "_keep",
         "_left",
+        "_owing",
         "_paused",
         "_pending",
         "_relay",
@@ -71,11 +74,14 @@ class ReceivingClient:
         self._decoder: ChunkDecoder | None = None
         self._interim = 0
         self._sent_all = True
+        self._owing = False
+        self._client_from = NEVER
+        self._held = 0.0
         self._keep = False
         self._paused = False
         self._stalled_at = -1
         self._tunnel: Tunnel | None = None
-        self._relay: Relay | None = None
+        self._relay: Standstill | None = None
 
     def _read_head(self, data: bytes, seen: int = 0) -> None:
         """Read heads from `data`; `seen` bytes of it have been looked at before."""
@@ -91,7 +97,8 @@ class ReceivingClient:
                 return
             if head is None:
                 self._pending = data
-                self.deadline = now + upstream.limits.read
+                if self._sent_all or self._owing:
+                    self.deadline = now + upstream.limits.read
                 return
             if len(data) == head.whole and self._sent_all and not self._asked.is_head:
                 exchange = self.exchange
@@ -118,7 +125,10 @@ class ReceivingClient:
             if self.exchange is not exchange:
                 return
         self._pending = b""
-        self.deadline = now + upstream.limits.read
+        if self._sent_all:
+            self.deadline = now + upstream.limits.read
+        elif self._owing:
+            self.await_request(now)
         self._begin_body(head, data)
 
     def _begin_body(self, head: ResponseHead, data: bytes) -> None:
@@ -205,10 +215,10 @@ class ReceivingClient:
         left = self._left if self._state == COUNTED else None
         relay = exchange.relay_response(self.transport, left)
         if relay is not None:
-            self._relay = relay
+            now = self.upstream.now()
+            self._relay = watch = Standstill(relay, self.upstream.limits.read, now)
             self._paused = False
-            self._stalled_at = relay.moved
-            self.deadline = self.upstream.now() + self.upstream.limits.read
+            self.deadline = watch.next_look(now)
 
     def _complete(self, extra: bytes, trailers: bytes = b"", last: bytes = b"") -> None:
         """The response is complete: give the connection back, or close it."""
@@ -252,6 +262,18 @@ class ReceivingClient:
         self._pending = data
         self.deadline = NEVER
         exchange.upgraded(head)
+
+    def await_answer(self, now: float) -> None:
+        """The target has been asked whether it wants the body, and owes that answer."""
+        self._owing = True
+        self.deadline = now + self.upstream.limits.read
+
+    def await_request(self, now: float) -> None:
+        """The client has to send before the target owes anything."""
+        self._client_from = now
+        if self._owing:
+            self._owing = False
+            self.deadline = NEVER
 
     # -- the end
 

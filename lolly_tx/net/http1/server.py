@@ -40,7 +40,8 @@ from lolly_tx.net.http1.answering import (
     TUNNEL,
     AnsweringDoor,
 )
-from lolly_tx.net.sockets.splice import SINK, SOURCE, Relay
+from lolly_tx.net.sockets.splice import Relay
+from lolly_tx.net.sockets.standstill import Standstill
 from lolly_tx.net.sockets.transports import (
     has_hung_up,
     is_secure,
@@ -254,25 +255,28 @@ class Http1Server(AnsweringDoor):
             error = DownstreamGone("client closed its side and there was no answer yet")
             exchange.downstream_failed(error)
 
-    def _watch_relay(self, relay: Relay, now: float) -> None:
+    def _watch_relay(self, watch: Standstill, now: float) -> None:
         """Find out whether the body that a relay takes upstream is moving."""
-        timeout = self.acceptor.timeouts.body
-        if relay.waiting_for == SINK and has_hung_up(self.transport):
+        moved, mine = watch.relay.moved, watch.by_source
+        if not mine and has_hung_up(self.transport):
             self._abort()
-        elif relay.moved != self._stalled_at:
-            self._body_bytes += max(0, relay.moved - max(self._stalled_at, 0))
-            self._stalled_at = relay.moved
-            self._paused_at = now
-            if relay.waiting_for == SOURCE and now >= self._rate_due():
-                self._refuse(BadMessage("request body took too long", 408))
-            else:
-                self.deadline = now + min(timeout, LOOK_SECONDS)
-        elif now < self._paused_at + timeout:
-            self.deadline = min(self._paused_at + timeout, now + LOOK_SECONDS)
-        elif relay.waiting_for == SOURCE or self.exchange is None:
+            return
+        left = watch.left(now)
+        if not mine:
+            # The time it was not allowed to send does not count.
+            self._body_from += now - self._paused_at
+        self._paused_at = now
+        more, self._stalled_at = moved - self._stalled_at, moved
+        self._body_bytes += more
+        slow = more and now >= self._rate_due()
+        if mine and (left <= 0 or slow):
             self._refuse(BadMessage("request body took too long", 408))
-        else:
+        elif left > 0:
+            self.deadline = watch.next_look(now)
+        elif self.exchange is not None:
             self.exchange.request_stalled()
+        else:
+            self._abort()
 
     # -- requests
 
@@ -359,6 +363,9 @@ class Http1Server(AnsweringDoor):
             error.line = head.start_line
             self._refuse(error)
             return
+        if head.awaits_continue and not body:
+            # It is the backend who has to say something first, within its own limit.
+            self.deadline = NEVER
         if complete:
             self._decoder = None
             self._state = ANSWER
@@ -445,6 +452,13 @@ class Http1Server(AnsweringDoor):
         self._pending = b"?"  # whatever follows is not looked at, only swallowed
         self.acceptor.refused(self, error, exchange is not None)
 
+    def interim(self, status: int, reason: bytes, fields: bytes) -> None:
+        """Pass on a 1xx response; after a 100 it is the client who has to move."""
+        super().interim(status, reason, fields)
+        if status == 100 and self._state == BODY:
+            self._body_from = self.acceptor.now()
+            self._await_body(0)
+
     def pause_request(self) -> None:
         """Read no more of the body."""
         if self._state == BODY:
@@ -479,11 +493,11 @@ class Http1Server(AnsweringDoor):
 
     def request_relaying(self, relay: Relay) -> None:
         """A relay moves the rest of the body from now on."""
-        self._relay = relay
+        self._paused_at = now = self.acceptor.now()
+        self._relay = Standstill(relay, self.acceptor.timeouts.body, now)
         self._reading_stopped = False
         self._stalled_at = relay.moved
-        self._paused_at = now = self.acceptor.now()
-        self.deadline = now + min(self.acceptor.timeouts.body, LOOK_SECONDS)
+        self.deadline = self._relay.next_look(now)
 
     def request_relayed(self) -> None:
         """The relay has moved all of it."""

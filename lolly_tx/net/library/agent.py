@@ -42,9 +42,10 @@ from lolly_tx.domain.node import Node
 from lolly_tx.domain.retry import IDEMPOTENT, RetryPolicy
 from lolly_tx.net.failures import is_cancellation
 from lolly_tx.net.library.balanced import BalancedEndpoint, balanced_endpoint
+from lolly_tx.net.library.bodies import TrackedBody
 from lolly_tx.net.library.responses import TrackedResponse
 from lolly_tx.net.library.tracker import Tracker
-from lolly_tx.net.timeout import within
+from lolly_tx.net.timeout import Limit
 
 IDLE_PER_TARGET = 32
 """Connections kept per target."""
@@ -62,8 +63,8 @@ class BalancedAgent:
     `endpoints`: by the names that URIs use as host; as for BalancedEndpointFactory. A keyed
     one sends all its requests by its key.
     `retry`: when another node is tried. `timeout`: seconds until the response head, or
-    None; running out of it is held against the node. Raises ValueError for a timeout that
-    is not more than 0.
+    None; running out of it is held against the node. It does not run while a body producer
+    takes its time. Raises ValueError for a timeout that is not more than 0.
     """
 
     def __init__(
@@ -172,20 +173,25 @@ class BalancedAgent:
             agent = Agent.usingEndpointFactory(
                 self._reactor, attempt, self._connections
             )
+            tracked = None if body is None else TrackedBody(body, tracker)
             answering: Deferred[IResponse] = agent.request(
                 method,
                 b"http://%b%b" % (self._authority(attempt), target),
                 headers,
-                body,
+                tracked,
             )
             if self._timeout is not None:
                 seconds = self._timeout
-                within(
+                limit = Limit(
                     answering,
                     seconds,
                     attempt.balanced.clock,
                     lambda: ResponseTimedOut(f"no answer in {seconds:g} s"),
                 )
+                if tracked is None:
+                    limit.run()
+                else:
+                    tracked.limited_by(limit)
             response = await answering
         except Exception as e:
             if is_cancellation(e):
@@ -202,9 +208,9 @@ class BalancedAgent:
             tracker.ended()
             raise
         if response.length == 0:
-            tracker.succeeded(response.code)
-            tracker.ended()
+            tracker.completed(response.code)
             return response
+        tracker.answered(response.code)
         return TrackedResponse(response, tracker)
 
     def _authority(self, attempt: _Attempt) -> bytes:

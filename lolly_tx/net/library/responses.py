@@ -63,8 +63,7 @@ class _TrackedBody(Protocol):
             return
         self._over = True
         if reason.check(ResponseDone, PotentialDataLoss):
-            self._tracker.succeeded(self._status)
-            self._tracker.ended()
+            self._tracker.completed(self._status)
         else:
             self._tracker.failed(reason, connecting=False)
         self._inner.connectionLost(reason)

@@ -3,13 +3,16 @@
 One `Tracker` belongs to one lease. It turns the end of an attempt, however it comes, into at most one verdict on the
 node and exactly one release of the lease:
 
-    answered, or connected        succeeded(status)       counts for the node
+    connected                     succeeded()             counts for the node
+    the head of an answer         answered(status)        decides a trial, and how long the node took
+    the end of the answer         completed(status)       counts for the node, and ends the lease
     the node's failure            failed(failure)         counts against it
     our own limit ran out         failed(failure), with `because` recorded first: counts against it
     client gone, shutdown         ended(), or a cancel without a blaming reason: counts neither way
 
 The lease is released when the attempt is over: at the end of the body, not at its head; when the connection closes,
-not when it opens. A verdict may come long before that.
+not when it opens. A verdict may come long before that. While the program has not sent all of its request the node owes
+nothing: `awaited` and `asked` say when that is.
 
 May import: domain errors, net.failures, Twisted. Used by: net.library.balanced, net.library.agent; made for every
 door out.
@@ -23,7 +26,14 @@ from typing import TYPE_CHECKING, TypeVar
 from twisted.internet.defer import Deferred
 from twisted.python.failure import Failure
 
-from lolly_tx.domain.errors import ConnectionReset, ProxyError
+from lolly_tx.domain.errors import (
+    CLIENT_SECONDS,
+    ConnectionReset,
+    HungUpOnClient,
+    ProxyError,
+)
+from lolly_tx.domain.lease import WAITING
+from lolly_tx.net.deadlines import NEVER
 from lolly_tx.net.failures import translate
 
 if TYPE_CHECKING:
@@ -39,11 +49,12 @@ class Tracker:
     hung up are the same.
     """
 
-    __slots__ = ("_now", "because", "lease")
+    __slots__ = ("_client_from", "_now", "because", "lease")
 
     def __init__(self, lease: Lease, now: Callable[[], float]) -> None:
         self.lease = lease
         self._now = now
+        self._client_from = NEVER
         self.because: ProxyError | None = None
 
     def __repr__(self) -> str:
@@ -53,12 +64,35 @@ class Tracker:
         """The node did its part. The lease stays: `ended` releases it."""
         self.lease.succeeded(self._now(), status)
 
+    def awaited(self) -> None:
+        """The node waits for the rest of the request."""
+        self.lease.asked = WAITING
+        self._client_from = self._now()
+
+    def asked(self) -> None:
+        """The node has the whole request, or does not take it."""
+        self.lease.asked = self._now()
+        self._client_from = NEVER
+
+    def answered(self, status: int) -> None:
+        """The head of the answer has come."""
+        self.lease.answered(self._now(), status)
+
+    def completed(self, status: int) -> None:
+        """The whole answer has come: the attempt is over."""
+        self.lease.ended(self._now(), status)
+
     def failed(
         self, reason: Failure | BaseException, *, connecting: bool
     ) -> ProxyError:
         """The attempt is over and went wrong: judge, release, and say why."""
         error = translate(reason, connecting=connecting, because=self.because)
         now = self._now()
+        if (
+            isinstance(error, ConnectionReset)
+            and now - self._client_from >= CLIENT_SECONDS
+        ):
+            error = HungUpOnClient(error.detail)
         self.lease.failed(now, error)
         self.lease.release(now)
         return error

@@ -164,7 +164,8 @@ class Relay:
     `on_error(reason)`: it ends here, with one of SOURCE_EOF, SOURCE_RESET, SINK_LOST.
     The transport that failed is then lost by the reactor in the ordinary way; the
     other one is given back. After SOURCE_EOF the source is not read, as above.
-    `on_progress(count)`: bytes were delivered; at most once for an event.
+    `on_progress(count)`: bytes were delivered; at most once for an event. `patience`:
+    seconds the sink may take nothing, for whoever watches the relay.
 
     One of `on_done` and `on_error` is called once, never from the constructor, and
     nothing after `cancel()`. Attributes: `moved`, bytes delivered to the sink;
@@ -184,6 +185,7 @@ class Relay:
         "_source_fd",
         "active",
         "moved",
+        "patience",
         "waiting_for",
     )
 
@@ -196,6 +198,7 @@ class Relay:
         on_done: Callable[[], object],
         on_error: Callable[[str], object],
         on_progress: Callable[[int], object] | None = None,
+        patience: float = float("inf"),
         pipes: PipePool | None = None,
     ) -> None:
         if remaining is not None and remaining <= 0:
@@ -211,6 +214,7 @@ class Relay:
         self._pipes = _SHARED if pipes is None else pipes
         self._pipes.relays += 1
         self._pipe: Pipe | None = None
+        self.patience = patience
         self.moved = 0
         self.active = True
         self.waiting_for = ""
@@ -226,6 +230,11 @@ class Relay:
         return (
             f"<Relay {self._source!r} -> {self._sink!r}, {self.moved} moved, {state}>"
         )
+
+    @property
+    def untaken(self) -> int:
+        """Bytes that the sink's kernel has and its peer has not confirmed."""
+        return self._sink.untaken_bytes()
 
     # -- what the transports call
 
