@@ -6,8 +6,10 @@ and that inside `makeService`. Used by: twistd, through `twisted/plugins/lolly_p
 
 from __future__ import annotations
 
+import atexit
 import os
 import sys
+from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 from twisted.application.service import MultiService
@@ -21,6 +23,8 @@ if TYPE_CHECKING:
     from twisted.application.service import IService
     from twisted.internet.defer import Deferred
 
+    from lolly_tx.service.build import LollyService
+    from lolly_tx.service.demo import Demo
     from lolly_tx.service.processlog import ProcessLog
 
 
@@ -47,7 +51,8 @@ class Options(usage.Options):
 def makeService(options: Options) -> IService:
     """Make the service that twistd runs.
 
-    Nothing listens yet when this returns. What is wrong with the configuration, or with
+    Nothing listens yet when this returns, but for plain TCP ports when twistd is about to
+    make a daemon of the process, which can say less of what is wrong. What is wrong with the configuration, or with
     a file or an address in it, ends the process with status 1 and is all that is said.
     """
     # Imported here: the reactor is installed by now, and `twistd --help` stays quick.
@@ -59,7 +64,8 @@ def makeService(options: Options) -> IService:
     from lolly_tx.net.checks.kinds import BadCheckSettings, UnknownCheck
     from lolly_tx.net.sockets.endpoints import BadEndpoint
     from lolly_tx.net.sockets.tls_contexts import TLSSettingsError
-    from lolly_tx.service.build import build
+    from lolly_tx.service.build import CannotListen, build, log_files
+    from lolly_tx.service.daemon import StartReport, create_logs, is_daemon
     from lolly_tx.service.demo import Demo
     from lolly_tx.service.descriptors import raise_descriptor_limit
     from lolly_tx.service.process import (
@@ -68,24 +74,34 @@ def makeService(options: Options) -> IService:
         require_versions,
         settle_memory,
     )
-    from lolly_tx.service.processlog import twistd_log
+    from lolly_tx.service.processlog import log_path, twistd_log
     from lolly_tx.service.signals import end_well_at_sigterm
 
     path = options["config"]
     twistd = getattr(options, "parent", None) or {"nodaemon": True}
     if problem := require_versions():
         raise SystemExit(f"lolly: {problem}")
+    daemon = is_daemon(twistd)
+    if daemon and twistd.get("logfile") == "-":
+        raise SystemExit("lolly: a daemon has no standard output to log to")
     raise_descriptor_limit()
     leave_no_core()
+    part: Demo | LollyService
     try:
         if path is None:
+            create_logs(log_path(twistd), twistd)
             log = twistd_log(twistd, Log(), reactor)
-            part: IService = Demo(reactor, build)
+            part = Demo(reactor, build)
         else:
             registry = installed_registry()
             config = load(path, os.environ, names=installed_names(registry))
+            create_logs((*log_path(twistd), *log_files(config)), twistd)
             log = twistd_log(twistd, config.log, reactor)
             part = build(reactor, config, registry=registry, stdout=log.stdout)
+        if daemon:
+            part.listen_early()
+    except CannotListen as error:
+        raise SystemExit(f"lolly: {error}") from None
     except (
         ConfigErrors,
         BadCheckSettings,
@@ -95,7 +111,10 @@ def makeService(options: Options) -> IService:
         OSError,
     ) as error:
         raise SystemExit(str(error)) from None
-    whole = _Whole(log)
+    report = StartReport(twistd)
+    if daemon:
+        atexit.register(report.report)
+    whole = _Whole(log, report.started, daemon)
     part.setServiceParent(whole)
     end_well_at_sigterm(reactor)
     hear_signals(reactor, log.reopen, getattr(part, "reopen_logs", lambda: None))
@@ -107,12 +126,18 @@ def makeService(options: Options) -> IService:
 class _Whole(MultiService):
     """The service as twistd sees it: when it cannot listen, one line says why.
 
-    `log`: where twistd is to log, unless it was told so with `--logger`.
+    `log`: where twistd is to log, unless it was told so with `--logger`. `started`: told
+    when it serves. `daemon`: twistd passes errors on to the command, which has no more
+    than a hundred bytes for them.
     """
 
-    def __init__(self, log: ProcessLog) -> None:
+    def __init__(
+        self, log: ProcessLog, started: Callable[[], None], daemon: bool
+    ) -> None:
         super().__init__()
         self._log = log
+        self._started = started
+        self._daemon = daemon
 
     def setServiceParent(self, parent: Any) -> None:
         """Join the application, and give it the log before twistd begins to log."""
@@ -127,10 +152,17 @@ class _Whole(MultiService):
         try:
             super().privilegedStartService()
         except CannotListen as error:
+            if self._daemon:
+                raise OSError(str(error)) from None
             # twistd has made sys.stderr a part of its log by now.
             if sys.__stderr__ is not None and sys.stderr is not sys.__stderr__:
                 print(f"lolly: {error}", file=sys.__stderr__, flush=True)
             raise SystemExit(f"lolly: {error}") from None
+
+    def startService(self) -> None:
+        """Serve."""
+        super().startService()
+        self._started()
 
     def stopService(self) -> Deferred[list[None]]:
         """Let exchanges end. Another signal does not wait for them."""

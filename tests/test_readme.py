@@ -47,6 +47,13 @@ class READMETests(SynchronousTestCase):
         answer.cancel()
         self.failureResultOf(answer)
 
+    def test_pages(self):
+        """Every page and folder that it leads to exists; what it does not do is among them."""
+        names = re.findall(r"\]\(([^)#:]+)\)", README)
+        self.assertIn("docs/limitations.md", names)
+        for name in names:
+            self.assertTrue((ROOT / name).exists(), name)
+
     def test_commands(self):
         """The make targets, commands and options that it names exist."""
         makefile = (ROOT / "Makefile").read_text()

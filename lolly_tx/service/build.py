@@ -10,18 +10,17 @@ none does.
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from random import Random
 from typing import Any
 
 from twisted.application.service import Service
-from twisted.internet.defer import Deferred, DeferredList, succeed
+from twisted.internet.defer import Deferred
 from twisted.internet.endpoints import serverFromString
-from twisted.internet.interfaces import IListeningPort, IReactorThreads
+from twisted.internet.interfaces import IReactorThreads
 from twisted.internet.task import LoopingCall, deferLater
 from twisted.logger import Logger
-from twisted.python.failure import Failure
 
 from lolly_tx._version import __version__
 from lolly_tx.config.model import Config, Listener
@@ -50,6 +49,7 @@ from lolly_tx.service.descriptors import affordable_connections, descriptor_limi
 from lolly_tx.service.dryrun import Question, dry_run
 from lolly_tx.service.events import EventLog
 from lolly_tx.service.journal import EverySink, Journal
+from lolly_tx.service.listening import CannotListen, Listening
 from lolly_tx.service.logfile import LAST_SECONDS, LogFile
 from lolly_tx.service.pools import Deps, RunningPool, run_pool
 from lolly_tx.service.probing import ProbingDeps
@@ -58,9 +58,7 @@ from lolly_tx.service.statistics import listener_statistics, pool_statistics
 from lolly_tx.service.watchdog import Watchdog, WatchdogSnapshot
 from lolly_tx.wire.http1 import HeadLimits, RequestHead
 
-
-class CannotListen(Exception):
-    """An endpoint of the configuration cannot be listened on."""
+__all__ = ["CannotListen", "LollyService", "build", "log_files"]
 
 
 class LollyService(Service):
@@ -103,7 +101,7 @@ class LollyService(Service):
         self._reactor = reactor
         self._deadlines = deadlines
         self._listeners = listeners
-        self._ports: list[IListeningPort] = []
+        self._ports = Listening(self._endpoints())
         self._flush: LoopingCall | None = None
         self.watchdog = Watchdog(
             reactor, deadlines.now, sampling=IReactorThreads.providedBy(reactor)
@@ -114,10 +112,16 @@ class LollyService(Service):
     def privilegedStartService(self) -> None:
         """Listen everywhere, or raise `CannotListen` and listen nowhere."""
         super().privilegedStartService()
-        endpoints = [
-            (listener.endpoint, *self._listeners[name])
-            for name, listener in self.config.listeners.items()
-        ]
+        self._ports.listen()
+
+    def listen_early(self) -> None:
+        """Listen on plain TCP ports now, before the process becomes a daemon. Raises `CannotListen`."""
+        self._ports.listen_early()
+
+    def _endpoints(self) -> Iterator[tuple[str, Any, Any]]:
+        """What to listen on, with its string and its factory."""
+        for name, listener in self.config.listeners.items():
+            yield listener.endpoint, *self._listeners[name]
         admin = self.config.admin
         if admin is not None:
             endpoint = serverFromString(eager(self._reactor), admin.endpoint)
@@ -129,17 +133,11 @@ class LollyService(Service):
                 hosts=admin.hosts,
                 reactor=self._reactor,
             )
-            endpoints.append((admin.endpoint, endpoint, site))  # type: ignore[arg-type]
-        for text, endpoint, factory in endpoints:
-            try:
-                self._ports.append(_now(endpoint.listen(factory)))
-            except Exception as error:
-                self._stop_listening()
-                raise CannotListen(f"cannot listen on {text}: {error}") from error
+            yield admin.endpoint, endpoint, site
 
     def startService(self) -> None:
         """Begin to serve."""
-        if not self._ports:
+        if not self._ports.complete:
             self.privilegedStartService()
         super().startService()
         self._deadlines.start()
@@ -187,7 +185,7 @@ class LollyService(Service):
 
     def _drain(self, _: object = None) -> Deferred[None]:
         self.listening = False
-        stopped = self._stop_listening()
+        stopped = self._ports.stop()
         for acceptor in self.acceptors.values():
             acceptor.drain()
         for each in self.running_pools.values():
@@ -225,11 +223,6 @@ class LollyService(Service):
         if self._log_file is not None and not self._log_shared:
             self._log_file.drain(LAST_SECONDS)
             self._log_file.close()
-
-    def _stop_listening(self) -> Deferred[Any]:
-        ports, self._ports = self._ports, []
-        stopping = [succeed(None).addCallback(_stop, port) for port in ports]
-        return DeferredList(stopping, consumeErrors=True)
 
     def reopen_logs(self) -> None:
         """After the log file was renamed: go on in a new one."""
@@ -283,21 +276,13 @@ class LollyService(Service):
         return self.traces.latest() if self.traces is not None else []
 
 
-def _stop(_: None, port: IListeningPort) -> Any:
-    return port.stopListening()
-
-
-def _now(listening: Deferred[IListeningPort]) -> IListeningPort:
-    """The port of an endpoint that listens at once, as all of Twisted's do."""
-    results: list[IListeningPort | Failure] = []
-    listening.addBoth(results.append)
-    if not results:
-        listening.cancel()
-        raise CannotListen("the endpoint does not listen at once")
-    result = results[0]
-    if isinstance(result, Failure):
-        result.raiseException()
-    return result
+def log_files(config: Config) -> Iterator[str]:
+    """The files that lines of the proxy are appended to."""
+    events = config.events.get("file")
+    for owner in (config.access_log, events):
+        path = getattr(owner, "path", "-")
+        if path != "-":
+            yield path
 
 
 def build(

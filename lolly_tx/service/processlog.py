@@ -258,6 +258,14 @@ class ProcessLog:
             self._sink.end()
 
 
+def log_path(twistd: Mapping[str, Any]) -> tuple[str, ...]:
+    """The file that twistd is to log to with the options `twistd`, if it is one."""
+    name = twistd.get("logfile") or ""
+    if twistd.get("syslog") or name == "-" or (not name and twistd.get("nodaemon")):
+        return ()
+    return (name or "twistd.log",)
+
+
 def twistd_log(
     twistd: Mapping[str, Any], settings: Log, clock: IReactorTime
 ) -> ProcessLog:
@@ -265,15 +273,15 @@ def twistd_log(
     form = FORMATS[settings.format]
     stdout = LogFile("-")
     sink: LineLog | TwistedLogFile | None = None
-    name = twistd.get("logfile") or ""
+    path = log_path(twistd)
     if twistd.get("syslog"):
         from twisted.python.syslog import SyslogObserver  # not on every platform
 
         emit: Any = SyslogObserver(twistd.get("prefix", "")).emit
         out: ILogObserver = LegacyLogObserverWrapper(emit)
-    elif name == "-" or (not name and twistd.get("nodaemon")):
+    elif not path:
         out = sink = LineLog(stdout, form, clock)
     else:
-        file: Any = TwistedLogFile.fromFullPath(name or "twistd.log")
+        file: Any = TwistedLogFile.fromFullPath(*path)
         sink, out = file, FileLogObserver(file, form)
     return ProcessLog(Sieve(out, settings.level, clock), sink, stdout)

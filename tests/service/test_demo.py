@@ -297,6 +297,16 @@ class DemoTests(LogTestCase):
         """Making the demonstration does not listen."""
         self.assertEqual((self.reactor.listening, self.configs), ({}, []))
 
+    def test_daemon(self):
+        """Before it becomes a daemon everything listens, and once only."""
+        early = []
+        self.proxy.listen_early = lambda: early.append(len(self.reactor.listening))
+        self.demo.listen_early()
+        self.start()
+        self.assertEqual(early, [len(self.reactor.listening)])
+        self.assertEqual(len(self.configs), 1)
+        self.assertTrue(self.proxy.running)
+
     def test_configuration(self):
         """The proxy gets the three origins at the ports they have."""
         self.start()

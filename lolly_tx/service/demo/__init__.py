@@ -99,6 +99,7 @@ class Demo(MultiService):
         self._admin_port = admin_port
         self._switch_port = switch_port
         self._switches: Any = None
+        self._proxy: Any = None
         self.origins = {
             name: Origin(name, reactor, flaky=name == FLAKY) for name in NAMES
         }
@@ -110,8 +111,19 @@ class Demo(MultiService):
             reactor,
         )
 
+    def listen_early(self) -> None:
+        """Have everything listen before the process becomes a daemon. Raises `CannotListen`."""
+        self._prepare()
+        self._proxy.listen_early()
+
     def privilegedStartService(self) -> None:
         """Start the origins, then the proxy for the ports that they got."""
+        self._prepare()
+        super().privilegedStartService()
+
+    def _prepare(self) -> None:
+        if self._proxy is not None:
+            return
         for origin in self.origins.values():
             origin.start()
         site = QuietSite(Switches(self.origins), reactor=self._reactor)
@@ -125,8 +137,8 @@ class Demo(MultiService):
             ),
         )
         config = parse(self.config_text, "<demo>", {})
-        self.addService(self._build(self._reactor, config))
-        super().privilegedStartService()
+        self._proxy = self._build(self._reactor, config)
+        self.addService(self._proxy)
 
     def _listen(self, port: int, site: QuietSite) -> Any:
         """Listen on `port`, or on any when somebody else has it: the guide says which."""
