@@ -110,11 +110,14 @@ def client() -> Any:
         clock=clock,
         wall=time.time,
         random=Random(1),
+        hop=b"0123456789abcdef",
     )
     trusted = TrustedPeers(())
     acceptor = Acceptor(
         "web",
-        Proxy(RouteTable([Pattern((), "/", forwarder)]), trusted),
+        Proxy(
+            RouteTable([Pattern((), "/", forwarder)]), trusted, hop=b"0123456789abcdef"
+        ),
         secure=False,
         deadlines=deadlines,
         census=Census(0, 0),

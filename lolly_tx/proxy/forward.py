@@ -31,6 +31,7 @@ from lolly_tx.proxy.hedge import Hedging
 from lolly_tx.proxy.keys import Key, no_key
 from lolly_tx.proxy.room import WaitingRoom
 from lolly_tx.proxy.sticky import StickyCookie
+from lolly_tx.wire.fields import hop_line
 from lolly_tx.wire.http1 import RequestHead, ResponseHead
 
 
@@ -81,6 +82,7 @@ class Forwarder:
     literal Host to send. `key`: what an exchange is hashed by. `wall`: seconds since the
     epoch, for the Date of answers without one. `via`: our name in Via, "" = no such field.
     `half_closed`: seconds a tunnel may be silent of which one side has ended.
+    `hop`: what we know our own requests by, b"" = nothing is said.
     `on_end`: told of each finished exchange.
     """
 
@@ -99,6 +101,7 @@ class Forwarder:
         sticky: StickyCookie | None = None,
         via: str = "",
         half_closed: float = 60.0,
+        hop: bytes = b"",
         on_end: Callable[[Exchange], None] | None = None,
     ) -> None:
         self.pool = pool
@@ -133,7 +136,8 @@ class Forwarder:
         self.half_closed = half_closed
         self.marking = bool(via or sticky)
         """Lines of ours are added to answers."""
-        self._end_of_head = (self.via[1] if via else b"") + b"\r\n"
+        self._last_lines = (hop_line(hop) if hop else b"") + b"\r\n"
+        self._end_of_head = (self.via[1] if via else b"") + self._last_lines
         self.deadlines = deadlines
         self.now = deadlines.now
         self.clock = clock
@@ -273,7 +277,7 @@ class Forwarder:
         elif block.wants_trailers and head.version:
             # Trailers of the answer are passed on (RFC 9110 section 6.5.1).
             data += b"Connection: TE\r\nTE: trailers\r\n"
-        return data + b"\r\n"
+        return data + self._last_lines
 
     def date_line(self) -> bytes:
         """A Date field line for answers without one (RFC 9110 section 6.6.1)."""

@@ -39,10 +39,11 @@ class HealthProxy(Proxy):
         trusted: TrustedPeers,
         on_refusal: OnRefusal | None = None,
         sent: Sequence[str] = SENT,
+        hop: bytes = b"",
         *,
         ready: Callable[[], bool],
     ) -> None:
-        super().__init__(table, trusted, on_refusal, sent)
+        super().__init__(table, trusted, on_refusal, sent, hop)
         self._ready = ready
 
     def open_exchange(

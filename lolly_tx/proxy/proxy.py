@@ -52,7 +52,8 @@ class Proxy:
 
     `on_refusal(door, head, status, size, why)`: told of each request that no route end has
     seen (for the access log). `head` is the line it began with, as far as it was read,
-    where it is none. `sent`: the forwarding fields that targets get.
+    where it is none. `sent`: the forwarding fields that targets get. `hop`: the name that
+    our own requests carry, b"" = they do not; one that comes back is refused.
     """
 
     def __init__(
@@ -61,12 +62,14 @@ class Proxy:
         trusted: TrustedPeers,
         on_refusal: OnRefusal | None = None,
         sent: Sequence[str] = SENT,
+        hop: bytes = b"",
     ) -> None:
         self.table = table
         self.trusted = trusted
         self._sent = sent
         self._sends_client = X_REAL_IP in sent
         self._on_refusal = on_refusal
+        self._hop = hop
         self.refusals = 0
 
     def open_exchange(
@@ -92,6 +95,9 @@ class Proxy:
 
     def _look_at(self, door: DoorIn, head: RequestHead) -> RequestHead | None:
         """What is forwarded of an unusual request; None: it has been answered."""
+        if self._hop and self._hop in head.block.hops:
+            self._refuse(door, head, 508, "came back from a target")
+            return None
         looked_at: RequestHead | None = head
         if head.method in _LOCAL_METHODS:
             looked_at = self._one_hop_less(door, head)
@@ -141,7 +147,7 @@ class Proxy:
         why: str,
         extra: bytes = b"",
     ) -> None:
-        token = ""
+        token = "proxy_loop_detected" if status == 508 else ""
         if status == 400:
             token = DownstreamError.token
             door.last()

@@ -28,6 +28,7 @@ _SAYS: Mapping[int, bytes] = {
     502: b"The backend did not give a valid answer.",
     503: b"No backend is available for this request now.",
     504: b"The backend did not answer in time.",
+    508: b"This request has come through here before: its backend leads back here.",
 }
 
 

@@ -13,6 +13,7 @@ import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from random import Random
+from secrets import token_hex
 from typing import Any
 
 from twisted.application.service import Service
@@ -308,6 +309,8 @@ def build(
     deadlines = Deadlines(reactor, now)
     limits = config.limits
     random = random or Random()
+    # Of this process, so that proxies like us in a row tell their own requests from others.
+    hop = token_hex(8).encode("ascii")
     journal = Journal()
     traces = _traces(config, random, wall)
     trusted = TrustedPeers(config.trusted_proxies)
@@ -331,6 +334,7 @@ def build(
         interim=limits.interim_responses,
         via=config.via,
         half_closed=config.timeouts.half_closed,
+        hop=hop,
         directory=RUNNING,
         traces=traces,
         policies=lambda named: registry.accruals(named, plugin_deps),
@@ -366,6 +370,7 @@ def build(
             trusted,
             _refusal_recorder(access_log, trusted, name, wall),
             config.forwarded,
+            hop,
         )
         proxy = (
             HealthProxy(*proxied, ready=ready) if listener.health else Proxy(*proxied)

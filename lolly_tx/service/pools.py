@@ -68,6 +68,7 @@ class Deps:
     interim: int
     via: str = ""
     half_closed: float = 60.0
+    hop: bytes = b""
     traces: Traces | None = None
     policies: Callable[[Mapping[str, Any]], Sequence[Callable[[], IAccrual]]] = (
         lambda named: ()
@@ -156,6 +157,7 @@ def run_pool(
         sticky=sticky_cookie(settings, cast(Bonds, pool.balancer), deps.wall),
         via=deps.via,
         half_closed=deps.half_closed,
+        hop=deps.hop,
         on_end=on_end,
     )
     if isinstance(forwarder, TracingForwarder) and deps.traces is not None:

@@ -27,7 +27,7 @@ _FIELD = re.compile(rb"\n(%b):[\t ]*+(%b)\r" % (TOKEN, VALUE))
 _REQUEST_SPECIAL = re.compile(
     rb"\n(host|connection|content-length|transfer-encoding|te|trailer|upgrade|expect"
     rb"|keep-alive|forwarded|x-forwarded-[^:]++|x-real-ip|proxy(?:-[^:]++)?"
-    rb"|http2-settings):[\t ]*+([^\r]*+)\r"
+    rb"|http2-settings|lolly-hop):[\t ]*+([^\r]*+)\r"
 )
 _RESPONSE_SPECIAL = re.compile(
     rb"\n(connection|content-length|transfer-encoding|te|trailer|upgrade|keep-alive"
@@ -185,12 +185,13 @@ class RequestBlock(FieldBlock):
     (`has_host`).
     `expect`: the client waits for a 100. `wants_trailers`: it takes trailers, too.
     `forwarded`: the forwarding fields as (lower-case
-    name, value), none of which is kept.
+    name, value), none of which is kept. `hops`: the proxies like us that it came through.
     """
 
     expect = False
     wants_trailers = False
     forwarded: tuple[tuple[bytes, bytes], ...] = ()
+    hops: tuple[bytes, ...] = ()
     host = b""
     has_host = False
 
@@ -220,6 +221,7 @@ class RequestBlock(FieldBlock):
         connection: list[bytes] = []
         upgrade: list[bytes] = []
         announced = False
+        hops: list[bytes] = []
         for name, value in found:
             if name == b"host":
                 if self.has_host:
@@ -244,6 +246,9 @@ class RequestBlock(FieldBlock):
             elif name == b"trailer":
                 announced = True
                 continue
+            elif name == b"lolly-hop":
+                hops.append(value)
+                continue
             elif name == b"te":
                 if b"trailers" in [part.strip(b"\t ") for part in value.split(b",")]:
                     self.wants_trailers = True
@@ -257,10 +262,12 @@ class RequestBlock(FieldBlock):
             self.expect = False  # nothing to hold back
         if announced and not self.chunked:
             cut.append(b"trailer")  # nowhere to put them
+        if hops:
+            self.hops = tuple(hops)
         self._finish(cut, connection, upgrade, low)
         self.plain = (
             bool(self.host)
-            and not (self.chunked or self.upgrade or self.forwarded)
+            and not (self.chunked or self.upgrade or self.forwarded or hops)
             and not self.wants_trailers
             and self.length is None
             and self.connection in _STAYING
@@ -378,6 +385,11 @@ class ResponseBlock(FieldBlock):
 
 _VALID_NAME = re.compile(TOKEN)
 _VALID_VALUE = re.compile(VALUE)
+
+
+def hop_line(name: bytes) -> bytes:
+    """The line by which the proxy `name` (lower case) knows its own requests again."""
+    return b"Lolly-Hop: %b\r\n" % name
 
 
 def render_fields(pairs: Iterable[tuple[bytes, bytes]]) -> bytes:

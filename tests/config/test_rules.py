@@ -55,6 +55,45 @@ class RulesTests(SynchronousTestCase):
         broken = '[[route]]\npool = "app"\npath = "x"\n'
         self.assertIn("must begin with a slash", self.one(WHOLE + broken))
 
+    def test_targets_that_are_the_proxy(self) -> None:
+        """A target that is a listener of the same file is refused, with its name; neighbours of it are not."""
+        for listener, target, itself in (
+            ("tcp:8080", "http://127.0.0.1:8080", True),
+            ("tcp:8080", "http://localhost:8080", True),
+            ("tcp:8080", "http://127.1.2.3:8080", True),
+            ("tcp:port=8080:interface=0.0.0.0", "http://127.0.0.1:8080", True),
+            ("tcp:80", "http://localhost", True),
+            ("tcp:8080:interface=127.0.0.1", "http://127.0.0.1:8080", True),
+            ("tcp:8080:interface=127.0.0.1", "http://localhost:8080", True),
+            ("tcp:8080:interface=\\\\:\\\\:1", "http://[::1]:8080", True),
+            ("tcp:8080:interface=\\\\:\\\\:", "http://127.0.0.1:8080", True),
+            ("tcp:8080", "http://[::1]:8080", False),
+            ("tcp:8080", "http://127.0.0.1:8081", False),
+            ("tcp:8080", "http://10.0.0.1:8080", False),
+            ("tcp:8080:interface=10.0.0.1", "http://127.0.0.1:8080", False),
+            ("tcp:8080:interface=10.0.0.1", "http://10.0.0.1:8080", True),
+            ("tcp:8080", "tcp:127.0.0.1:8080", True),
+            ("tcp:8080", "tcp:host=localhost:port=8080", True),
+            ("tcp:8080", "unix:/run/a", False),
+            ("unix:/run/a", "unix:/run/a", True),
+            ("unix:/run/a", "unix:/run/b", False),
+            ("unix:/run/a", "http://127.0.0.1:80", False),
+            ("systemd:domain=INET:index=0", "http://127.0.0.1:80", False),
+        ):
+            written = f'"{target}"'
+            if not target.startswith("http"):
+                written = f'{{ endpoint = "{target}" }}'
+            text = (
+                f'[listener.web]\nendpoint = "{listener}"\n{ROUTE}'
+                f'[pool.app]\ntargets = ["http://10.9.9.9:1", {written}]\n'
+            )
+            found = [f for f in faults(text) if 'is the listener "web" itself' in f]
+            self.assertEqual(
+                (listener, target, bool(found)), (listener, target, itself)
+            )
+            if itself:
+                self.assertIn("pool.app.targets[1]", found[0])
+
     def test_same_endpoints(self) -> None:
         """Two listeners, or a listener and the admin side, cannot share an address."""
         for other, collides in (

@@ -107,6 +107,47 @@ class RenderTests(WorldTestCase):
         backend.send(OK)
         self.assertIn(b"Via: 1.1 edge\r\n", client.take())
 
+    def test_hop(self):
+        """Each request carries our mark, whatever it is and with `via` or without; one that comes back is a 508."""
+        upgrade = "Connection: Upgrade\r\nUpgrade: websocket\r\n"
+        for via in ("", "edge"):
+            for request in (GET, get("/", "TE: trailers\r\n"), post(1, b"x")) + (
+                get("/ws", upgrade),
+            ):
+                world = self.world(via=via, hop=b"ab12")
+                client = world.client()
+                client.send(request)
+                sent = world.accept().take()
+                self.assertEqual(sent.count(b"\r\nLolly-Hop: ab12\r\n"), 1)
+                again = world.client()
+                again.send(sent)
+                got = again.take()
+                self.assertTrue(got.startswith(b"HTTP/1.1 508 Loop Detected\r\n"), got)
+                self.assertIn(b"error=proxy_loop_detected", got)
+                self.assertEqual(world.connects(), [])
+                self.assertEqual(world.refusals[-1][1], 508)
+
+    def test_hops_of_others(self):
+        """Of two of us in a row each passes the other's mark on and adds its own; a ring of them is found."""
+        sent = GET
+        for hop in (b"edge", b"inner"):
+            world = self.world(hop=hop)
+            client = world.client()
+            client.send(sent)
+            sent = world.accept().take()
+        self.assertIn(b"\r\nLolly-Hop: edge\r\n", sent)
+        self.assertIn(b"\r\nLolly-Hop: inner\r\n", sent)
+        world = self.world(hop=b"edge")
+        client = world.client()
+        client.send(sent)
+        self.assertIn(b"HTTP/1.1 508 ", client.take())
+
+    def test_no_mark_without_a_name(self):
+        """A proxy without a name for it sends no mark and refuses none, an empty one neither."""
+        self.assertNotIn(b"Lolly-Hop", self.sent(GET))
+        sent = self.sent(get("/", "Lolly-Hop:\r\n"))
+        self.assertEqual(sent.count(b"Lolly-Hop"), 1)
+
     def test_forwarded_by_a_stranger(self):
         """A stranger's forwarding fields are replaced."""
         sent = self.sent(

@@ -229,6 +229,7 @@ class World:
         trusted: Any = (),
         host: str = "preserve",
         via: str = "",
+        hop: bytes = b"",
         attempts: dict[str, Any] | None = None,
         make: Callable[[World], Forwarder] | None = None,
         secure: bool = False,
@@ -258,6 +259,7 @@ class World:
                 random=Random(1),
                 host=host,
                 via=via,
+                hop=hop,
                 on_end=self.ended.append,
             )
         )
@@ -268,6 +270,7 @@ class World:
             lambda door, head, status, size, why: self.refusals.append(
                 (head, status, why)
             ),
+            hop=hop,
         )
         self.acceptor = Acceptor(
             "web",

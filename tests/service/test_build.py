@@ -117,6 +117,21 @@ class BuildTests(BuildTestCase):
         self.assertEqual(client.take(), OK)
         self.assertEqual(service.pools["app"].nodes.popitem()[1].stats.requests, 1)
 
+    def test_loop(self):
+        """What comes back to any listener is refused at once, what comes from another process is not."""
+        self.started()
+        self.client().send(get("/app/x"))
+        sent = self.backend().take()
+        for port in (8080, 8081):
+            again = self.client(port)
+            again.send(sent)
+            self.assertIn(b"HTTP/1.1 508 ", again.take())
+        self.assertEqual(self.reactor.tcpClients, [])
+        self.setUp()
+        self.started()
+        self.client().send(sent)
+        self.assertEqual(self.backend().take().count(b"\r\nLolly-Hop: "), 2)
+
     def test_routes_of_listeners(self):
         """A route with a listener holds for that one only."""
         self.started()

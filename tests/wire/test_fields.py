@@ -7,7 +7,13 @@ from time import process_time
 from twisted.trial.unittest import SynchronousTestCase
 
 from lolly_tx.wire.errors import BadMessage
-from lolly_tx.wire.fields import MAX_OPTIONS, RequestBlock, ResponseBlock, render_fields
+from lolly_tx.wire.fields import (
+    MAX_OPTIONS,
+    RequestBlock,
+    ResponseBlock,
+    hop_line,
+    render_fields,
+)
 
 
 def block(*lines: bytes) -> RequestBlock:
@@ -18,6 +24,18 @@ def block(*lines: bytes) -> RequestBlock:
 
 def answer(*lines: bytes) -> ResponseBlock:
     return ResponseBlock(b"".join(b"\r\n" + line for line in lines) + b"\r\n")
+
+
+class HopTests(SynchronousTestCase):
+    def test_hops(self) -> None:
+        """The proxies a request came through are found, kept for those behind us, and make a request not plain."""
+        raw = b"\r\nHost: a\r\nLolly-Hop: Aa1\r\nlolly-hop:b2 \r\n"
+        block = RequestBlock(raw)
+        self.assertEqual(block.hops, (b"aa1", b"b2"))
+        self.assertEqual(block.kept, raw)
+        self.assertFalse(block.plain)
+        self.assertEqual(hop_line(b"b2"), b"Lolly-Hop: b2\r\n")
+        self.assertEqual(RequestBlock(b"\r\nHost: a\r\n").hops, ())
 
 
 class FramingTests(SynchronousTestCase):
