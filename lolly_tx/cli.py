@@ -8,8 +8,13 @@ from __future__ import annotations
 
 import getopt
 import os
+import select
 import sys
+import traceback
 from collections.abc import Sequence
+from contextlib import suppress
+from io import TextIOWrapper
+from pathlib import Path
 from typing import ClassVar, TextIO
 
 from twisted.internet.interfaces import (
@@ -197,15 +202,74 @@ class LollyOptions(usage.Options):
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Run the command line; the exit status: 0, 1 for a failure, 2 for misuse."""
+    """Run the command line; the exit status: 0, 1 for a failure, 2 for misuse, 130 for Ctrl-C.
+
+    Whatever bytes it is given, it ends with a line, not with a traceback; that a reader such as `head` has enough is no
+    failure.
+    """
+    out, err = _writable(sys.stdout), _writable(sys.stderr)
+    try:
+        try:
+            return _run(sys.argv[1:] if argv is None else argv, out, err)
+        finally:
+            out.flush()
+    except BrokenPipeError:
+        status = 0 if _is_broken(out) else 1
+    except KeyboardInterrupt:
+        status = 130
+    except Exception as error:
+        status = 1
+        with suppress(OSError):
+            err.write(f"lolly: {_one_line(error)}\n")
+    _forget(out)
+    return status
+
+
+def _run(argv: Sequence[str], out: TextIO, err: TextIO) -> int:
     options = LollyOptions()
     try:
-        options.parseOptions(list(sys.argv[1:] if argv is None else argv))
+        options.parseOptions(list(argv))
     except usage.UsageError as error:
-        sys.stderr.write(f"{options}\nlolly: {error}\n")
+        err.write(f"{options}\nlolly: {error}\n")
         return 2
     command: Command = options.subOptions
-    return command.run(sys.stdout, sys.stderr)
+    return command.run(out, err)
+
+
+def _writable(stream: TextIO | None) -> TextIO:
+    """`stream` so that every text can be written to it, or a hole when it is closed."""
+    if stream is None:
+        return open(os.devnull, "w")
+    if isinstance(stream, TextIOWrapper):
+        stream.reconfigure(errors="backslashreplace")
+    return stream
+
+
+def _is_broken(stream: TextIO) -> bool:
+    """Whether it is `stream` whose reader is gone."""
+    poll = select.poll()
+    try:
+        poll.register(stream.fileno(), 0)
+    except (OSError, ValueError):
+        return False
+    return bool(poll.poll(0))
+
+
+def _one_line(error: Exception) -> str:
+    """What went wrong; of a mistake of ours also where."""
+    if isinstance(error, OSError):
+        return str(error)
+    *_, last = traceback.extract_tb(error.__traceback__)
+    where = f"{Path(last.filename).name}:{last.lineno}"
+    return f"this is a mistake in lolly: {type(error).__name__}: {error} ({where})"
+
+
+def _forget(stream: TextIO) -> None:
+    """Nobody reads `stream`: leave nothing for the interpreter to write there at its end."""
+    with suppress(OSError, ValueError):
+        hole = os.open(os.devnull, os.O_WRONLY)
+        os.dup2(hole, stream.fileno())
+        os.close(hole)
 
 
 if __name__ == "__main__":

@@ -95,3 +95,41 @@ class CheckTests(SynchronousTestCase):
         """A command without a run of its own is a mistake of ours."""
         with self.assertRaises(NotImplementedError):
             Command().run(sys.stdout, sys.stderr)
+
+
+class EndTests(SynchronousTestCase):
+    """How `lolly` ends when something is wrong that no command expects."""
+
+    def end(self, error: BaseException) -> tuple[int, str]:
+        """Status and standard error when a command raises `error`."""
+        err = io.StringIO()
+        self.patch(cli.CheckCommand, "run", lambda *_: _raise(error))
+        self.patch(sys, "stdout", io.StringIO())
+        self.patch(sys, "stderr", err)
+        return cli.main(["check", "x"]), err.getvalue()
+
+    def test_interrupt(self) -> None:
+        """Ctrl-C is no news."""
+        self.assertEqual(self.end(KeyboardInterrupt()), (130, ""))
+
+    def test_our_own_mistake(self) -> None:
+        """A mistake of ours is one line that says where it is."""
+        status, said = self.end(RuntimeError("why"))
+        self.assertEqual(status, 1)
+        self.assertRegex(
+            said, r"^lolly: this is a mistake in lolly: RuntimeError: why \(.*:\d+\)\n$"
+        )
+
+    def test_system(self) -> None:
+        """What the system refuses is told in its words."""
+        status, said = self.end(OSError(28, "No space left on device"))
+        self.assertEqual((status, said.count("\n")), (1, 1))
+        self.assertIn("No space left", said)
+
+    def test_errors_that_nobody_reads(self) -> None:
+        """When it is standard error that nobody reads, the failure stays one."""
+        self.assertEqual(self.end(BrokenPipeError()), (1, ""))
+
+
+def _raise(error: BaseException) -> None:
+    raise error

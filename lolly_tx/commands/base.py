@@ -8,6 +8,7 @@ from __future__ import annotations
 import getopt
 import json
 import os
+import re
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, ClassVar, TextIO
@@ -19,6 +20,9 @@ from lolly_tx.commands.client import AdminClient, CannotAsk, admin_url
 from lolly_tx.config import ConfigErrors, Names, load
 
 DEFAULT_ADMIN = "http://127.0.0.1:8081"
+_NOT_AS_EXPECTED = (ArithmeticError, AttributeError, LookupError, TypeError, ValueError)
+"""What reading an answer of another shape ends in."""
+_CONTROLS = re.compile("[\x00-\x1f\x7f-\x9f]")
 
 
 class Command(usage.Options):
@@ -59,8 +63,8 @@ class AskingCommand(Command):
             "admin",
             "a",
             None,
-            f"The admin endpoint: http://HOST:PORT or unix:PATH; {DEFAULT_ADMIN} when"
-            " it is not given.",
+            "The admin endpoint: http://HOST:PORT or unix:PATH; else LOLLY_ADMIN is used,"
+            f" else {DEFAULT_ADMIN}.",
         ],
         ["config", "c", None, "Take the admin endpoint from this configuration."],
         ["token-file", "t", None, "File with the token; else LOLLY_TOKEN is used."],
@@ -77,19 +81,26 @@ class AskingCommand(Command):
     def run(self, out: TextIO, err: TextIO) -> int:
         """Ask, and print the answer."""
         try:
-            answer = self.ask(self.client())
+            client = self.client()
+            try:
+                answer = self.ask(client)
+                lines = [] if self["json"] else self.lines(answer)
+            except _NOT_AS_EXPECTED:
+                raise CannotAsk(
+                    f"what answers at {client.url} is no lolly admin endpoint of this"
+                    " version"
+                ) from None
         except CannotAsk as error:
-            err.write(f"lolly: {error}\n")
+            err.write(f"lolly: {shown(str(error))}\n")
             return 1
         if self["json"]:
             out.write(json.dumps(answer, indent=2) + "\n")
-        else:
-            out.write("".join(f"{line}\n" for line in self.lines(answer)))
+        out.write("".join(f"{shown(line)}\n" for line in lines))
         return 0
 
     def client(self) -> AdminClient:
         """The client that the options describe. Raises CannotAsk."""
-        url = self["admin"] or DEFAULT_ADMIN
+        url = self["admin"] or os.environ.get("LOLLY_ADMIN") or DEFAULT_ADMIN
         token = os.environ.get("LOLLY_TOKEN", "")
         if self["config"]:
             url, configured = _from_config(self["config"])
@@ -122,6 +133,11 @@ def _from_config(file: str) -> tuple[str, str]:
     if admin is None:
         raise CannotAsk(f"{file} has no [admin] table")
     return admin_url(admin.endpoint), admin.token or admin.read_token
+
+
+def shown(text: str) -> str:
+    """`text` without what would drive a terminal: answers may quote what strangers sent."""
+    return _CONTROLS.sub(lambda one: f"\\x{ord(one[0]):02x}", text)
 
 
 def table(rows: list[list[str]], indent: str = "") -> list[str]:

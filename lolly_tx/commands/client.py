@@ -36,9 +36,13 @@ def admin_url(endpoint: str) -> str:
 
 def path_of(*segments: str, **query: Any) -> str:
     """A path of the API, with every segment quoted; parameters that are empty are left out."""
-    path = "/" + "/".join(quote(segment, safe="") for segment in segments)
+    # Arguments that were no UTF-8 go out as the bytes they were.
+    as_given = "surrogateescape"
+    path = "".join("/" + quote(each, safe="", errors=as_given) for each in segments)
     asked = {name: value for name, value in query.items() if value}
-    return f"{path}?{urlencode(asked, doseq=True)}" if asked else path
+    if not asked:
+        return path
+    return f"{path}?{urlencode(asked, doseq=True, errors=as_given)}"
 
 
 class _UnixConnection(http.client.HTTPConnection):
@@ -96,13 +100,13 @@ class AdminClient:
             )
         )
         headers = {"Authorization": f"Bearer {self._token}"} if self._token else {}
+        if not (self._token.isascii() and self._token.isprintable()):
+            raise CannotAsk("the token has characters no header may have")
         try:
             connection.request(method, path, headers=headers)
             response = connection.getresponse()
             body = response.read(_LARGEST_ANSWER)
-        except ValueError:
-            raise CannotAsk("the token has characters no header may have") from None
-        except (OSError, http.client.HTTPException) as error:
+        except (OSError, ValueError, http.client.HTTPException) as error:
             reason = getattr(error, "strerror", None) or str(error) or repr(error)
             raise CannotAsk(
                 f"nothing answers at {self.url}: {reason.lower()}"
@@ -111,7 +115,7 @@ class AdminClient:
             connection.close()
         try:
             answer = json.loads(body)
-        except ValueError:
+        except (ValueError, RecursionError):
             raise CannotAsk(
                 f"what answers at {self.url} is no lolly admin endpoint"
             ) from None

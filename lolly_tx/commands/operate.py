@@ -5,17 +5,26 @@ May import: lolly_tx.commands. Used by: lolly_tx.cli.
 
 from __future__ import annotations
 
-from typing import Any
+import math
+import time
+from typing import Any, ClassVar
+
+from twisted.python import usage
 
 from lolly_tx.commands.base import AskingCommand
-from lolly_tx.commands.client import AdminClient, path_of
+from lolly_tx.commands.client import AdminClient, CannotAsk, path_of
+
+POLL_SECONDS = 0.5
+"""Between two looks at a target that is being drained."""
 
 
 class WordCommand(AskingCommand):
-    """Says one word about a target, and shows what has become of it."""
+    """Says one word about a target, named by its id or its address, and shows what has become of it."""
 
     word = ""
     synopsis = "POOL TARGET"
+    now = staticmethod(time.monotonic)
+    sleep = staticmethod(time.sleep)
 
     def parseArgs(self, pool: str, target: str) -> None:  # type: ignore[override]  # a command has words of its own
         """Take the names."""
@@ -40,7 +49,47 @@ class DrainCommand(WordCommand):
     """`lolly drain`: no new exchanges; those that run, and bound clients, go on."""
 
     word = "drain"
-    longdesc = "Sends a target no new exchanges; clients bound to it still get there."
+    synopsis = "[--wait [--timeout SECONDS]] POOL TARGET"
+    longdesc = (
+        "Sends a target no new exchanges; clients bound to it still get there. With"
+        " --wait it returns when none is in flight there any more."
+    )
+    optFlags: ClassVar[list[list[Any]]] = [
+        ["wait", "w", "Wait until no exchange is in flight there."]
+    ]
+    optParameters: ClassVar[list[list[Any]]] = [
+        ["timeout", None, 0.0, "Wait so many seconds at most, then exit 1.", float]
+    ]
+
+    def postOptions(self) -> None:
+        """A time that can pass."""
+        super().postOptions()
+        if not 0 <= self["timeout"] < math.inf:
+            raise usage.UsageError("--timeout is a number of seconds from 0 on")
+
+    def ask(self, client: AdminClient) -> Any:
+        """One change, and then questions until nobody is there any more."""
+        answer = super().ask(client)
+        began = self.now()
+        while self["wait"] and answer["in_flight"]:
+            if self["timeout"] and self.now() - began >= self["timeout"]:
+                raise CannotAsk(
+                    f"{answer['in_flight']} exchanges are still in flight at"
+                    f" {answer['id']} after {self['timeout']:g} s; it stays drained"
+                )
+            self.sleep(POLL_SECONDS)
+            answer = self._look(client, answer["id"])
+        return answer
+
+    def _look(self, client: AdminClient, target: str) -> Any:
+        """The target as it is now; CannotAsk when it is not being drained any more."""
+        pool = client.get(path_of("api", "pools", self["pool"]))
+        for one in pool["targets"]:
+            if one["id"] == target:
+                if one["enabled"] == "up":
+                    raise CannotAsk(f"{target} was enabled again meanwhile")
+                return one
+        raise CannotAsk(f"pool {self['pool']} has no target {target} any more")
 
 
 class EnableCommand(WordCommand):

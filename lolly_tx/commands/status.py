@@ -69,7 +69,7 @@ def _pool_lines(pool: dict[str, Any], stats: dict[str, Any]) -> list[str]:
 
 
 class EventsCommand(AskingCommand):
-    """`lolly events`: the latest changes of availability."""
+    """`lolly events`: the latest changes of availability, in the order they happened."""
 
     synopsis = "[--limit N] [--json]"
     longdesc = "Shows the latest changes of any target's availability, oldest first."
@@ -95,6 +95,7 @@ class EventsCommand(AskingCommand):
         rows = [
             [
                 str(one["number"]),
+                one["time"],
                 ago(one["seconds_ago"]),
                 f"{one['pool']}/{one['target'] or '*'}",
                 one["fact"],

@@ -11,12 +11,15 @@ May import: domain values. Used by: the admin API (`/api/explain/POOL/TARGET`), 
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, Literal
 
 from lolly_tx.domain.evidence import Sighting
 from lolly_tx.domain.health import Thresholds
 from lolly_tx.domain.node import OWN_RECORD, UNLIMITED, Node
 from lolly_tx.domain.snapshot import describe, event_dict
+
+NextCheck = float | Literal["in progress"] | None
+"""When a target is checked next (monotonic); None: it is not."""
 
 _BY_OTHERS = {
     "enabled": ("enabled",),
@@ -27,9 +30,9 @@ _BY_OTHERS = {
 
 
 def account(
-    node: Node, thresholds: Thresholds, now: float, next_check: float | None = None
+    node: Node, thresholds: Thresholds, now: float, next_check: NextCheck = None
 ) -> dict[str, Any]:
-    """Everything about `node` at `now`. `next_check`: when it is checked next (monotonic), None when it is not."""
+    """Everything about `node` at `now`."""
     obstacles = ways_back(node, thresholds, now, next_check)
     evidence = node.evidence
     return {
@@ -39,11 +42,14 @@ def account(
         "available": node.available and not node.full,
         "why_not": node.why_not(),
         "summary": summary(node, obstacles),
-        "facts": facts(node, thresholds, now),
+        "facts": facts(node, thresholds, now, next_check),
         "back": obstacles,
         "next_check_in_seconds": (
-            None if next_check is None else round(max(0.0, next_check - now), 3)
+            round(max(0.0, next_check - now), 3)
+            if isinstance(next_check, float)
+            else None
         ),
+        "check_in_progress": next_check == "in progress",
         "evidence": {
             "checks": [_seen(one, now) for one in evidence.checks],
             "failures": [_seen(one, now) for one in evidence.failures],
@@ -53,13 +59,16 @@ def account(
     }
 
 
-def facts(node: Node, thresholds: Thresholds, now: float) -> list[dict[str, Any]]:
+def facts(
+    node: Node, thresholds: Thresholds, now: float, next_check: NextCheck = None
+) -> list[dict[str, Any]]:
     """The facts of availability in the order they are asked, and after them the room."""
     health = node.health
     missing = health.missing(thresholds)
     kind = "good" if not health.up else "bad"
     if node.health.checked is None:
-        checks = "never checked"
+        checking = next_check == "in progress"
+        checks = "first check in progress" if checking else "never checked"
     else:
         checks = (
             f"{missing} more {kind} check{'s' if missing > 1 else ''} would flip it"
@@ -105,15 +114,21 @@ def _fact(
 def _traffic(node: Node, now: float) -> str:
     text = str(node.accrual) if node.accrual is not None else "not watched"
     if node.streak:
-        text += f", {node.streak} in a row"
+        text += f", {_ordinal(node.streak)} ejection"
     if node.spared is not None:
         ago = max(0.0, now - node.spared.at)
         text += f"; {ago:.1f} s ago not ejected: {node.spared.cause}"
     return text
 
 
+def _ordinal(number: int) -> str:
+    teen = number % 100 in (11, 12, 13)
+    ending = "th" if teen else {1: "st", 2: "nd", 3: "rd"}.get(number % 10, "th")
+    return f"{number}{ending}"
+
+
 def ways_back(
-    node: Node, thresholds: Thresholds, now: float, next_check: float | None
+    node: Node, thresholds: Thresholds, now: float, next_check: NextCheck
 ) -> list[list[str]]:
     """What keeps new exchanges away: for each obstacle the ways it may go, any of which is enough."""
     obstacles: list[list[str]] = []
@@ -138,7 +153,7 @@ def ways_back(
     return obstacles
 
 
-def _out_of_ejection(node: Node, now: float, next_check: float | None) -> list[str]:
+def _out_of_ejection(node: Node, now: float, next_check: NextCheck) -> list[str]:
     left = max(0.0, node.ejected_until - now)
     then = "" if node.kind == "soft" else ", for one trial request"
     ways = [f"in {left:.1f} s{then}"]
@@ -149,10 +164,12 @@ def _out_of_ejection(node: Node, now: float, next_check: float | None) -> list[s
     return ways
 
 
-def _checks(count: int, now: float, next_check: float | None) -> str:
+def _checks(count: int, now: float, next_check: NextCheck) -> str:
     text = f"after {count} more good check{'s in a row' if count > 1 else ''}"
     if next_check is None:
         return f"{text} (none is planned)"
+    if next_check == "in progress":
+        return f"{text} (one is in progress)"
     return f"{text} (the next in {max(0.0, next_check - now):.1f} s)"
 
 

@@ -30,6 +30,7 @@ from __future__ import annotations
 
 import hmac
 import json
+import time
 from collections.abc import Callable, Collection, Mapping, Sequence
 from hashlib import sha256
 from ipaddress import ip_address
@@ -48,6 +49,7 @@ from lolly_tx.service.answers import (
     MOST_EVENTS,
     Serving,
     events_shown,
+    id_of,
     pool_explained,
     pool_shown,
     target_explained,
@@ -135,6 +137,7 @@ class AdminResource(Resource):
         token: str | None = None,
         read_token: str | None = None,
         hosts: Collection[str] = (),
+        wall: Callable[[], float] = time.time,
     ) -> None:
         super().__init__()
         self._lockout = Lockout()
@@ -142,6 +145,7 @@ class AdminResource(Resource):
             raise ValueError("an empty token would let everybody in")
         self._serving = serving
         self._now = now
+        self._wall = wall
         self._token = token
         self._read_token = read_token
         self._hosts = frozenset(name.lower() for name in hosts)
@@ -222,7 +226,9 @@ class AdminResource(Resource):
             case ["events"]:
                 after = _number(request, b"after", 0)
                 limit = _number(request, b"limit", MOST_EVENTS)
-                return events_shown(serving.journal, now, after=after, limit=limit)
+                return events_shown(
+                    serving, now, self._wall(), after=after, limit=limit
+                )
             case ["traces"]:
                 return {"traces": serving.traced()}
             case ["stats"]:
@@ -320,6 +326,7 @@ class AdminResource(Resource):
 
     def _say(self, pool: Pool, target: str, word: Enabled) -> _Answer:
         now = self._now()
+        target = id_of(pool, target)
         try:
             pool.set_enabled(target, word, "operator: admin API", now)
         except UnknownNode as unknown:

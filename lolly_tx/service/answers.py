@@ -11,10 +11,12 @@ from typing import Any, Protocol
 
 import attrs
 
-from lolly_tx.domain.account import account
+from lolly_tx.domain.account import NextCheck, account
 from lolly_tx.domain.pool import Pool
 from lolly_tx.domain.snapshot import event_dict
+from lolly_tx.domain.target import Target
 from lolly_tx.service.dryrun import Question
+from lolly_tx.service.isotime import iso_time
 from lolly_tx.service.journal import Journal
 from lolly_tx.service.watchdog import WatchdogSnapshot
 
@@ -46,8 +48,8 @@ class Serving(Protocol):
     def statistics(self) -> dict[str, Any]:
         """All counters."""
 
-    def next_check(self, pool: str, target: str) -> float | None:
-        """When a target is checked next (monotonic), None when it is not or a check is running."""
+    def next_check(self, pool: str, target: str) -> NextCheck:
+        """When a target is checked next."""
 
     def dry_run(self, question: Question) -> dict[str, Any]:
         """What would become of a request. Raises `dryrun.CannotExplain`."""
@@ -80,6 +82,31 @@ def pool_shown(pool: Pool, now: float) -> dict[str, Any]:
     }
 
 
+def id_of(pool: Pool, text: str) -> str:
+    """The id of the target that `text` names: by its id, or by its address, with or without the scheme."""
+    if text in pool.nodes:
+        return text
+    wanted = _address(text)
+    found = [
+        node.id
+        for node in pool.nodes.values()
+        if wanted in (_address(node.target.address), _place(node.target))
+    ]
+    return found[0] if len(found) == 1 else text
+
+
+def _address(text: str) -> str:
+    return text.lower().rstrip("/")
+
+
+def _place(target: Target) -> str:
+    """HOST:PORT as people write it, "" for an endpoint string."""
+    if not target.host:
+        return ""
+    host = f"[{target.host}]" if ":" in target.host else target.host
+    return f"{host}:{target.port}".lower()
+
+
 def pool_explained(serving: Serving, pool: Pool, now: float) -> dict[str, Any]:
     """Every target of a pool with its account."""
     targets = [target_explained(serving, pool, name, now) for name in pool.nodes]
@@ -96,21 +123,35 @@ def target_explained(
 ) -> dict[str, Any]:
     """The account of one target. Raises `UnknownNode`."""
     pool.available(now)  # what time has brought is to be told as well
-    node = pool.node(target)
+    node = pool.node(id_of(pool, target))
     due = serving.next_check(pool.name, target)
     return account(node, pool.thresholds, now, due)
 
 
 def events_shown(
-    journal: Journal, now: float, *, after: int = 0, limit: int = MOST_EVENTS
+    serving: Serving,
+    now: float,
+    wall: float,
+    *,
+    after: int = 0,
+    limit: int = MOST_EVENTS,
 ) -> dict[str, Any]:
-    """The latest `limit` events with a number above `after`, oldest first."""
+    """The latest `limit` events with a number above `after`, in the order they happened.
+
+    `wall`: seconds since the epoch at `now`. The end of an ejection is noticed when somebody looks, so numbers, which
+    say when an event was noticed, need not be in that order.
+    """
+    for pool in serving.pools.values():
+        pool.available(now)  # what time has brought is to be told as well
+    journal = serving.journal
     chosen = list(journal.after(after))[-limit:] if limit else []
+    chosen.sort(key=lambda one: one[1].at)
     return {
         "latest": journal.count,
         "events": [
             {
                 "number": number,
+                "time": iso_time(wall - max(0.0, now - event.at)),
                 "pool": event.pool,
                 "target": event.node,
                 **(event_dict(event, now) or {}),

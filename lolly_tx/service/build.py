@@ -25,6 +25,7 @@ from twisted.logger import Logger
 
 from lolly_tx._version import __version__
 from lolly_tx.config.model import Config, Listener
+from lolly_tx.domain.account import NextCheck
 from lolly_tx.domain.balancers import Balancers
 from lolly_tx.domain.forwarding import TrustedPeers, original_client
 from lolly_tx.domain.interfaces import IEventSink
@@ -257,9 +258,11 @@ class LollyService(Service):
             },
         }
 
-    def next_check(self, pool: str, target: str) -> float | None:
+    def next_check(self, pool: str, target: str) -> NextCheck:
         """When a target is checked next; with several checks, by the first of them."""
         checkers = self.running_pools[pool].probing.checkers
+        if any(checker.asking(target) for checker in checkers):
+            return "in progress"
         times = [checker.due(target) for checker in checkers]
         return min((at for at in times if at is not None), default=None)
 

@@ -17,7 +17,6 @@ import re
 import time
 from collections import OrderedDict
 from collections.abc import Callable, Mapping
-from datetime import UTC, datetime
 from typing import Any
 
 from twisted.internet.interfaces import IDelayedCall, IReactorTime
@@ -36,6 +35,7 @@ from twisted.python.logfile import LogFile as TwistedLogFile
 from zope.interface import implementer
 
 from lolly_tx.config.operating import Log
+from lolly_tx.service.isotime import iso_time
 from lolly_tx.service.logfile import LAST_SECONDS, LogFile
 
 REPEAT_SECONDS = 5.0
@@ -62,14 +62,6 @@ def _said(event: LogEvent) -> str:
     return formatEvent(event) or ("" if failure is None else str(failure.value))
 
 
-def _iso(when: float | None) -> str | None:
-    """Seconds since the epoch as in the access log: UTC, with milliseconds."""
-    if when is None:
-        return None
-    at = datetime.fromtimestamp(when, UTC)
-    return at.isoformat(timespec="milliseconds").replace("+00:00", "Z")
-
-
 def text_line(event: LogEvent) -> str | None:
     """One event as Twisted writes it, for people."""
     text = formatEventAsClassicLogText(event, formatTime=formatTime)
@@ -81,9 +73,9 @@ def json_line(event: LogEvent) -> str | None:
     message = _said(event)
     if not message:
         return None
-    failure = event.get("log_failure")
+    failure, when = event.get("log_failure"), event.get("log_time")
     line: dict[str, Any] = {
-        "time": _iso(event.get("log_time")),
+        "time": None if when is None else iso_time(when),
         "level": getattr(event.get("log_level"), "name", "info"),
         "logger": event.get("log_namespace") or "-",
         "message": _shown(message),

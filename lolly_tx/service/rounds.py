@@ -203,6 +203,10 @@ class Rounds:
         due = self._waiting.get(node_id)
         return None if due is None else due.at
 
+    def asking(self, node_id: str) -> bool:
+        """Whether a question to `node_id` is open."""
+        return node_id in self._in_flight
+
     def hurry(self, node_id: str, at: float) -> None:
         """Ask `node_id` at `at` if it would be asked later; not while a question is open."""
         due = self._waiting.get(node_id)

@@ -19,6 +19,7 @@ from lolly_tx import __version__, cli
 from lolly_tx.commands import base
 from lolly_tx.commands.base import AskingCommand, ago
 from lolly_tx.commands.client import AdminClient, CannotAsk, admin_url, path_of
+from lolly_tx.commands.operate import DrainCommand
 from lolly_tx.domain.errors import ConnectFailed
 from lolly_tx.domain.health import Observation
 from lolly_tx.service.admin import AdminResource
@@ -171,7 +172,164 @@ class AskingTests(SynchronousTestCase):
         self.pool.observe("a", Observation(False, "503"), 1.0)
         self.pool.set_enabled("b", "down", "test", 1.0)
         out = self.told("events", "--limit", "1")
-        self.assertRegex(out, r"^3 +0\.0 s ago +app/b +enabled +up -> down +test\n$")
+        self.assertRegex(
+            out,
+            r"^3 +20[0-9-]+T[0-9:.]+Z +0\.0 s ago +app/b +enabled +up -> down +test\n$",
+        )
+
+    def test_events_in_order(self):
+        """Events stand in the order they happened, whenever somebody noticed them."""
+        for _ in range(6):
+            lease = self.pool.acquire(1.0)
+            if lease.node.id == "a":
+                lease.failed(1.0, ConnectFailed("connection refused"))
+            lease.release(1.0)
+        self.assertEqual(self.pool.nodes["a"].ejection, "ejected")
+        self.pool.set_enabled("b", "drain", "test", 2.0)
+        self.time = 400.0
+        self.pool.set_enabled("b", "up", "test", 300.0)
+        self.time = 500.0
+        events = json.loads(self.told("events", "-j"))["events"]
+        ages = [event["seconds_ago"] for event in events]
+        self.assertEqual(ages, sorted(ages, reverse=True))
+        # Noticed only now, the end of the ejection stands where it belongs.
+        self.assertEqual(
+            [
+                f"{event['target']} {event['new']}"
+                for event in events
+                if event["target"]
+            ],
+            ["a ejected", "b drain", "a trial", "b up"],
+        )
+
+    def test_check_in_progress(self):
+        """While a check is in flight, the account says so in place of a time."""
+        self.pool.observe("a", Observation(False, "503"), 1.0)
+        self.assertIn("(none is planned)", self.told("explain", "app"))
+        self.service.next_check = lambda pool, target: "in progress"
+        self.assertIn(
+            "after 1 more good check (one is in progress)",
+            self.told("explain", "app"),
+        )
+        self.assertIn("first check in progress", self.told("explain", "app", "b"))
+
+    def test_how_often_ejected(self):
+        """An ejection is counted as the first, the second, and so on."""
+        node = self.pool.nodes["a"]
+        for streak, said in (
+            (1, "1st"),
+            (2, "2nd"),
+            (3, "3rd"),
+            (11, "11th"),
+            (22, "22nd"),
+        ):
+            node.streak = streak
+            self.assertIn(f", {said} ejection", self.told("explain", "app", "a"))
+
+    def test_targets_by_address(self):
+        """A target may be named by its address, as it is written or as people write it."""
+        for name in ("b", "10.0.0.2:80", "http://10.0.0.2:80", "HTTP://10.0.0.2:80/"):
+            out = self.told("drain", "app", name)
+            self.assertEqual(out, "app/b: draining, 0 exchanges in flight\n")
+            self.assertIn(
+                "app/b (http://10.0.0.2:80)", self.told("explain", "app", name)
+            )
+            self.told("enable", "app", name)
+        self.assertIn("it has: a, b", self.refused("drain", "app", "10.0.0.2:81"))
+
+    def test_drain_and_wait(self):
+        """`lolly drain --wait` returns when the last exchange has ended."""
+        lease = self.pool.acquire(1.0)
+        self.assertEqual(lease.node.id, "a")
+        waits = []
+
+        def sleep(seconds):
+            waits.append(seconds)
+            if len(waits) == 3:
+                lease.release(2.0)
+
+        self.patch(DrainCommand, "sleep", staticmethod(sleep))
+        out = self.told("drain", "--wait", "app", "10.0.0.1:80")
+        self.assertEqual(out, "app/a: draining, 0 exchanges in flight\n")
+        self.assertEqual(len(waits), 3)
+        self.assertEqual(self.told("drain", "-w", "app", "a"), out)
+
+    def test_drain_in_vain(self):
+        """It gives up after --timeout, and when somebody enables the target or takes it away."""
+        lease = self.pool.acquire(1.0)
+        self.addCleanup(lease.release, 1.0)
+        clock = [0.0]
+
+        def sleep(seconds):
+            clock[0] += seconds
+
+        self.patch(DrainCommand, "now", staticmethod(lambda: clock[0]))
+        self.patch(DrainCommand, "sleep", staticmethod(sleep))
+        said = self.refused("drain", "--wait", "--timeout", "5", "app", "a")
+        self.assertIn("1 exchanges are still in flight at a after 5 s", said)
+        self.assertEqual(self.pool.nodes["a"].enabled, "drain")
+
+        def enable(seconds):
+            self.pool.set_enabled("a", "up", "test", 1.0)
+
+        self.patch(DrainCommand, "sleep", staticmethod(enable))
+        self.assertIn("was enabled again", self.refused("drain", "-w", "app", "a"))
+        others = [self.pool.nodes["b"].target]
+
+        def remove(seconds):
+            self.pool.replace(others, 1.0)
+
+        self.patch(DrainCommand, "sleep", staticmethod(remove))
+        self.assertIn("no target a any more", self.refused("drain", "-w", "app", "a"))
+        self.assertEqual(self.lolly("drain", "--timeout", "-1", "app", "a")[0], 2)
+        self.assertEqual(self.lolly("drain", "--timeout", "inf", "app", "a")[0], 2)
+
+    def test_admin_from_the_environment(self):
+        """LOLLY_ADMIN says where, unless an option does."""
+        self.patch(os, "environ", {"LOLLY_ADMIN": "unix:/run/a.sock"})
+        self.told("events")
+        self.assertEqual(self.client.url, "unix:/run/a.sock")
+        self.told("events", "--admin", "http://10.0.0.1:9")
+        self.assertEqual(self.client.url, "http://10.0.0.1:9")
+
+    def test_any_bytes(self):
+        """Arguments that are no UTF-8 are names like others."""
+        for word in ("\udcff\udcfe", "\x1b[2J", "\U0001f41a", "../..", "%2f", ""):
+            self.assertNotIn("mistake", self.refused("drain", "app", word or "\udcff"))
+            _, _, err = self.lolly("explain", "--path", "/", "--header", f"A: {word}")
+            self.assertNotIn("mistake", err)
+
+    def test_answers_of_another_kind(self):
+        """An answer that is JSON but not ours is one line."""
+        for answer in (
+            {},
+            [],
+            None,
+            3,
+            "x",
+            {"pools": 1},
+            {"events": [{}]},
+            {"ready": []},
+        ):
+            for argv in (
+                ("status",),
+                ("events",),
+                ("explain", "app"),
+                ("explain", "app", "a"),
+                ("explain", "--path", "/"),
+                ("drain", "app", "a"),
+                ("drain", "-w", "app", "a"),
+            ):
+                self.patch(self.client, "ask", lambda *_, answer=answer: answer)
+                status, out, err = self.lolly(*argv)
+                self.assertEqual((status, out), (1, ""), (argv, answer))
+                self.assertEqual(err.count("\n"), 1)
+                self.assertNotIn("mistake", err)
+
+    def test_terminals(self):
+        """What a stranger got into an answer does not drive the operator's terminal."""
+        self.pool.observe("a", Observation(False, "\x1b[2J\nx"), 1.0)
+        self.assertIn(r"\x1b[2J\x0ax", self.told("events"))
 
     def test_words(self):
         """`lolly drain`, `disable` and `enable` reach the target."""

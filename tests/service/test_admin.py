@@ -88,6 +88,7 @@ class AdminTestCase(SynchronousTestCase):
             token=self.token,
             read_token=self.read_token,
             hosts=self.hosts,
+            wall=lambda: 1795293660.25,
         )
         self.treq = StubTreq(self.resource)
 
@@ -249,6 +250,7 @@ class ReadingTests(AdminTestCase):
         self.assertEqual(
             (event["number"], event["target"], event["seconds_ago"]), (3, "a", 48.0)
         )
+        self.assertEqual(event["time"], "2026-11-21T20:40:12.250Z")
         self.assertEqual(self.assertStatus(200, "/api/events?limit=0")["events"], [])
         self.assertStatus(400, "/api/events?after=x")
 

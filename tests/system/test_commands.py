@@ -14,6 +14,7 @@ import tempfile
 import threading
 import time
 from pathlib import Path
+from typing import Any
 
 import trustme
 from twisted.trial.unittest import TestCase
@@ -64,7 +65,7 @@ class ProcessTestCase(TestCase):
         self.until(lambda: (self.folder / "admin.sock").exists())
         return process
 
-    def end(self, process: subprocess.Popen[str]) -> None:
+    def end(self, process: subprocess.Popen[Any]) -> None:
         if process.poll() is None:
             process.kill()
         process.communicate(timeout=DEADLINE)
@@ -118,6 +119,90 @@ class RunTests(ProcessTestCase):
         status, out, err = self.lolly("status")
         self.assertEqual((status, out), (1, ""))
         self.assertRegex(err, r"^lolly: nothing answers at unix:.*: no such file.*\n$")
+
+
+class StreamTests(ProcessTestCase):
+    """Commands never end in a traceback, whatever becomes of their standard streams."""
+
+    def ends(self, *argv: str | bytes, **streams: Any) -> tuple[int, str]:
+        """Status and standard error of a command."""
+        streams.setdefault("stdout", subprocess.DEVNULL)
+        process = subprocess.Popen(
+            [*self.command, *argv], env=self.environ, stderr=subprocess.PIPE, **streams
+        )
+        _, err = process.communicate(timeout=DEADLINE)
+        self.assertNotIn(b"Traceback", err)
+        self.assertNotIn(b"Exception ignored", err)
+        return process.returncode, err.decode()
+
+    def test_reader_that_left(self) -> None:
+        """A reader that has enough, as `head` has, is no failure."""
+        reader, writer = os.pipe()
+        os.close(reader)
+        self.addCleanup(os.close, writer)
+        for argv in (["check", "--reference"], ["--help"], ["check", str(self.config)]):
+            self.assertEqual(self.ends(*argv, stdout=writer), (0, ""), argv)
+
+    def test_full_disk(self) -> None:
+        """Output that cannot be written is a failure, in one line."""
+        with open("/dev/full", "w") as full:
+            status, err = self.ends("check", "--reference", stdout=full)
+        self.assertEqual(status, 1)
+        self.assertRegex(err, r"^lolly: .*No space left on device\n$")
+
+    def test_closed_streams(self) -> None:
+        """Without a standard output there is nothing to say."""
+        code = "import os, sys; os.close(1); os.execv(sys.executable, sys.argv[1:])"
+        argv = [sys.executable, "-c", code, *self.command, "check", "--defaults"]
+        said = subprocess.run(
+            argv, env=self.environ, stderr=subprocess.PIPE, timeout=DEADLINE
+        )
+        self.assertEqual((said.returncode, said.stderr), (0, b""))
+
+    def test_bytes(self) -> None:
+        """File names, targets and addresses of any bytes are told about in one line."""
+        odd = b"\xff\xfe\x1b[2J\n\xe2\x80"
+        (Path(os.fsdecode(os.fsencode(self.folder) + b"/" + odd))).write_bytes(odd)
+        for argv, expected in (
+            ((b"check", odd), 1),
+            ((b"check", os.fsencode(self.folder) + b"/" + odd), 1),
+            ((b"check", os.fsencode(self.folder)), 1),
+            ((b"drain", odd, odd, b"-a", b"unix:" + odd), 1),
+            ((b"explain", odd, b"--path", odd, b"--host", odd, b"-c", odd), 1),
+            ((b"status", b"-a", b"http://" + odd), 1),
+            ((b"status", b"-a", b"http://" + b"a" * 70 + b".b:80"), 1),
+            ((b"status", b"-t", odd), 1),
+            ((b"simulate", odd, odd), 1),
+            ((b"run", odd), 1),
+            ((odd,), 2),
+            ((b"events", b"-n", odd), 2),
+        ):
+            status, _ = self.ends(*argv)
+            self.assertEqual(status, expected, argv)
+        self.environ |= {"LC_ALL": "C", "PYTHONUTF8": "0", "LOLLY_TOKEN": "\udcff"}
+        self.assertEqual(self.ends(b"check", odd)[0], 1)
+        self.assertEqual(self.ends(b"drain", odd, odd)[0], 1)
+
+    def test_interrupt(self) -> None:
+        """Ctrl-C while a command waits ends it without a word."""
+        with socket.create_server(("127.0.0.1", 0)) as silent:
+            process = subprocess.Popen(
+                [
+                    *self.command,
+                    "status",
+                    "-a",
+                    f"http://127.0.0.1:{silent.getsockname()[1]}",
+                ],
+                env=self.environ,
+                stderr=subprocess.PIPE,
+            )
+            self.addCleanup(self.end, process)
+            silent.settimeout(DEADLINE)
+            connection, _ = silent.accept()
+            with connection:
+                process.send_signal(signal.SIGINT)
+                _, err = process.communicate(timeout=DEADLINE)
+        self.assertEqual((process.returncode, err), (130, b""))
 
 
 class LogTests(ProcessTestCase):
