@@ -16,6 +16,7 @@ from lolly_tx.config.kinds import duration_text
 from lolly_tx.config.model import Config, PoolSettings
 from lolly_tx.config.passive import Passive
 from lolly_tx.domain.backoff import Backoff
+from lolly_tx.domain.recheck import RecheckDelays
 from lolly_tx.domain.target import Target
 
 _DAY = 86400.0
@@ -54,6 +55,12 @@ def judges_traffic(pool: PoolSettings) -> bool:
     passive = pool.passive
     policies = (passive.gateway_errors, passive.rate, passive.latency, pool.outlier)
     return bool(passive.max_fails or passive.policies or any(policies))
+
+
+def recheck_seconds(pool: PoolSettings) -> float:
+    """The longest until connects of our own bring a target back that takes connections again."""
+    passive = pool.passive
+    return RecheckDelays(passive.recheck).longest(passive.min_rises)
 
 
 def false_ejections(pool: PoolSettings) -> float:
@@ -110,6 +117,13 @@ def _ejection_facts(pool: PoolSettings) -> Iterator[str]:
         yield (
             f"passive record: down after {passive.max_fails} failed in a row (each takes at"
             f" most {longest} without a byte), for {seconds}, then one trial{_growth(pool)}"
+        )
+    if judges_traffic(pool) and passive.recheck and not (pool.health or pool.checks):
+        back = recheck_seconds(pool)
+        yield (
+            f"a target that takes no connections is asked every"
+            f" {duration_text(passive.recheck)}, and is back {duration_text(back)} after"
+            " it takes them again"
         )
     if passive.gateway_errors:
         yield f"or after {passive.gateway_errors} failures or 502, 503, 504 in a row"

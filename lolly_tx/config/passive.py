@@ -112,6 +112,14 @@ class Passive:
             "More policies, by name, each with its settings: those a plugin brings.",
         ),
     )
+    recheck: float = attrs.field(
+        default=1.0,
+        metadata=about(
+            Duration(0.0),
+            "From one connect of our own to the next that asks a target which is out because it took no connections;"
+            " `min_rises` of them in a row bring it back. 0 = off, and with active checks they ask.",
+        ),
+    )
     ejection_max: float = attrs.field(
         default=300.0,
         metadata=about(

@@ -30,10 +30,14 @@ _BY_OTHERS = {
 
 
 def account(
-    node: Node, thresholds: Thresholds, now: float, next_check: NextCheck = None
+    node: Node,
+    thresholds: Thresholds,
+    now: float,
+    next_check: NextCheck = None,
+    next_recheck: NextCheck = None,
 ) -> dict[str, Any]:
-    """Everything about `node` at `now`."""
-    obstacles = ways_back(node, thresholds, now, next_check)
+    """Everything about `node` at `now`. `next_recheck`: of the connects of our own that ask an unreachable one."""
+    obstacles = ways_back(node, thresholds, now, next_check, next_recheck)
     evidence = node.evidence
     return {
         "pool": node.pool.name,
@@ -128,7 +132,11 @@ def _ordinal(number: int) -> str:
 
 
 def ways_back(
-    node: Node, thresholds: Thresholds, now: float, next_check: NextCheck
+    node: Node,
+    thresholds: Thresholds,
+    now: float,
+    next_check: NextCheck,
+    next_recheck: NextCheck = None,
 ) -> list[list[str]]:
     """What keeps new exchanges away: for each obstacle the ways it may go, any of which is enough."""
     obstacles: list[list[str]] = []
@@ -144,7 +152,7 @@ def ways_back(
     if not node.agent.up:
         obstacles.append(["when its agent says up"])
     if node.ejection == "ejected":
-        obstacles.append(_out_of_ejection(node, now, next_check))
+        obstacles.append(_out_of_ejection(node, now, next_check, next_recheck))
     if not obstacles and node.full:
         trial = node.ejection == "trial"
         obstacles.append(
@@ -153,19 +161,33 @@ def ways_back(
     return obstacles
 
 
-def _out_of_ejection(node: Node, now: float, next_check: NextCheck) -> list[str]:
+def _out_of_ejection(
+    node: Node, now: float, next_check: NextCheck, next_recheck: NextCheck
+) -> list[str]:
     left = max(0.0, node.ejected_until - now)
     then = "" if node.kind == "soft" else ", for one trial request"
     ways = [f"in {left:.1f} s{then}"]
     needed = getattr(node.accrual, "min_rises", None)
-    if node.kind in OWN_RECORD and needed is not None and next_check is not None:
-        missing = max(1, needed - getattr(node.accrual, "rises", 0))
+    if node.kind not in OWN_RECORD or needed is None:
+        return ways
+    missing = max(1, needed - getattr(node.accrual, "rises", 0))
+    if next_check is not None:
         ways.append(_checks(missing, now, next_check))
+    elif next_recheck is not None and node.unreachable:
+        words = ("connect of our own", "connects of our own")
+        ways.append(_checks(missing, now, next_recheck, *words))
     return ways
 
 
-def _checks(count: int, now: float, next_check: NextCheck) -> str:
-    text = f"after {count} more good check{'s in a row' if count > 1 else ''}"
+def _checks(
+    count: int,
+    now: float,
+    next_check: NextCheck,
+    one: str = "good check",
+    many: str = "good checks",
+) -> str:
+    what = f"{many} in a row" if count > 1 else one
+    text = f"after {count} more {what}"
     if next_check is None:
         return f"{text} (none is planned)"
     if next_check == "in progress":

@@ -187,6 +187,10 @@ class Ejections:
             return
         self._set(node, "trial", "ejection over: one trial", at)
 
+    def renew(self, node: Node, now: float) -> None:
+        """What ejected `node` was seen again just now, so no client is to be its trial for as long again."""
+        node.ejected_until = max(node.ejected_until, now + node.penalty)
+
     def lift(self, node: Node, cause: str, now: float) -> None:
         """`node` is back; its record starts afresh."""
         if node.ejection != "up":

@@ -61,6 +61,7 @@ class NodeStats:
         "errors",
         "retries",
         "ejections",
+        "rechecks",
         "latency_sum",
     )
 
@@ -79,6 +80,8 @@ class NodeStats:
         self.retries = 0
         """Leases that were a second or later attempt of their exchange."""
         self.ejections = 0
+        self.rechecks = 0
+        """Connects of our own while it was ejected because there were none."""
         self.latency_sum = 0.0
         """Seconds from the whole request to the head of its answer, summed over `successes`."""
 
@@ -196,6 +199,11 @@ class Node:
     def well(self) -> bool:
         """It can do its work, say the checks and, if it has one, its agent."""
         return self.health.up and self.agent.up
+
+    @property
+    def unreachable(self) -> bool:
+        """It is ejected because there were no connections, and the first one that there is will be news."""
+        return self.ejection == "ejected" and self.kind == "connect"
 
     @property
     def trial(self) -> bool:

@@ -81,6 +81,8 @@ class Roster(Recorder):
         """Called when a failure is held against a node: a reason to check it at once."""
         self.on_down: Callable[[Node, float], None] | None = None
         """Called when the health of a node becomes "down": who waits there may wait in vain."""
+        self.on_unreachable: Callable[[Node, float], None] | None = None
+        """Called when a node is ejected because there were no connections: a reason to ask it by one of our own."""
         self.on_back: Callable[[Node], None] | None = None
         """Called when a node has come back, or is to be tried."""
         self.on_room: Callable[[float], None] | None = None
@@ -183,6 +185,8 @@ class Roster(Recorder):
     def _count(
         self, lease: Lease, accrual: IAccrual, outcome: Outcome, now: float
     ) -> None:
+        if not outcome.ok and lease.started < lease.node.ejected_until:
+            return  # begun before it came back, it says how things were
         if node_is_up := lease.node.ejection == "up":
             heard = getattr(accrual, "heard", None)
             if heard is not None:
@@ -232,7 +236,7 @@ class Roster(Recorder):
         now: float,
         kind: EjectionKind = "passive",
     ) -> bool:
-        return self.ejections.eject(
+        out = self.ejections.eject(
             node,
             seconds,
             cause,
@@ -241,6 +245,9 @@ class Roster(Recorder):
             others=self._others(node),
             kind=kind,
         )
+        if out and self.on_unreachable is not None and node.unreachable:
+            self.on_unreachable(node, now)
+        return out
 
     def _others(self, node: Node) -> bool:
         return any(
@@ -308,6 +315,22 @@ class Roster(Recorder):
         elif node.ejection == "ejected" and node.kind in OWN_RECORD:
             # Checks speak for the node's own record only: an outlier may well answer them.
             self._count_check(node, ok, cause, now)
+        self._tune(node)
+
+    def reached(self, node_id: str, observation: Observation, now: float) -> None:
+        """Take in a connect of our own to a node that is ejected because there were none."""
+        node = self.nodes.get(node_id)
+        if node is None:
+            return
+        self._settle(now)
+        if not node.unreachable:
+            return
+        node.stats.rechecks += 1
+        ok, cause = observation.ok, f"recheck: {observation.cause}"
+        node.evidence.checks.append(Sighting(now, ok, cause, observation.latency))
+        self._count_check(node, ok, cause, now)
+        if not ok:
+            self.ejections.renew(node, now)
         self._tune(node)
 
     def _hear_drain(

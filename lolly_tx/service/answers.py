@@ -51,6 +51,9 @@ class Serving(Protocol):
     def next_check(self, pool: str, target: str) -> NextCheck:
         """When a target is checked next."""
 
+    def next_recheck(self, pool: str, target: str) -> NextCheck:
+        """When a target that takes no connections is asked by one of our own (monotonic); None when it is not."""
+
     def dry_run(self, question: Question) -> dict[str, Any]:
         """What would become of a request. Raises `dryrun.CannotExplain`."""
 
@@ -125,7 +128,8 @@ def target_explained(
     pool.available(now)  # what time has brought is to be told as well
     node = pool.node(id_of(pool, target))
     due = serving.next_check(pool.name, target)
-    return account(node, pool.thresholds, now, due)
+    recheck = serving.next_recheck(pool.name, target)
+    return account(node, pool.thresholds, now, due, recheck)
 
 
 def events_shown(

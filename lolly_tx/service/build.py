@@ -266,6 +266,11 @@ class LollyService(Service):
         times = [checker.due(target) for checker in checkers]
         return min((at for at in times if at is not None), default=None)
 
+    def next_recheck(self, pool: str, target: str) -> NextCheck:
+        """When a target that takes no connections is asked by one of our own."""
+        rechecker = self.running_pools[pool].probing.rechecker
+        return None if rechecker is None else rechecker.due(target)
+
     def dry_run(self, question: Question) -> dict[str, Any]:
         """What would become of a request. Raises `dryrun.CannotExplain`."""
         return dry_run(

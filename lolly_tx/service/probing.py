@@ -3,8 +3,10 @@
     [pool.x.health]      one HealthChecker, whose results are the pool's
     [[pool.x.checks]]    a HealthChecker each, whose results go to the ballot, and its verdict to the pool
     [pool.x.agent]       AgentRounds
+    neither of the first two: a Rechecker, for targets that take no connections
 
-May import: domain, config settings, net, service.checker, service.quorum, service.agents, service.shared_checks.
+May import: domain, config settings, net, service.checker, service.quorum, service.agents, service.rechecks,
+service.shared_checks.
 Used by: service.pools.
 """
 
@@ -24,6 +26,7 @@ from lolly_tx.domain.health import Initial, Thresholds
 from lolly_tx.domain.node import Node
 from lolly_tx.domain.pool import Pool
 from lolly_tx.domain.quorum import Opinion, verdict
+from lolly_tx.domain.recheck import RecheckDelays
 from lolly_tx.net.checks.agent_channel import AgentChannel
 from lolly_tx.net.checks.kinds import BadCheckSettings, CheckKinds, UnknownCheck
 from lolly_tx.net.sockets.endpoints import client_endpoint
@@ -32,6 +35,7 @@ from lolly_tx.net.sockets.resolver import Lane
 from lolly_tx.service.agents import AgentRounds
 from lolly_tx.service.checker import HealthChecker, Judge
 from lolly_tx.service.quorum import Ballot, BallotJudge, members_of
+from lolly_tx.service.rechecks import Rechecker
 from lolly_tx.service.shared_checks import SharedChecks
 
 
@@ -74,11 +78,13 @@ class Probing:
         checkers: Sequence[HealthChecker] = (),
         ballot: Ballot | None = None,
         agents: AgentRounds | None = None,
+        rechecker: Rechecker | None = None,
     ) -> None:
         self.pool = pool
         self.checkers = tuple(checkers)
         self.ballot = ballot
         self.agents = agents
+        self.rechecker = rechecker
 
     def __repr__(self) -> str:
         return f"<Probing of {self.pool.name}: {self.checkers!r}, {self.agents!r}>"
@@ -91,6 +97,8 @@ class Probing:
             checker.start()
         if self.agents is not None:
             self.agents.start()
+        if self.rechecker is not None:
+            self.rechecker.start()
 
     def stop(self) -> None:
         """Cancel all that is in flight. Does nothing when stopped."""
@@ -100,6 +108,8 @@ class Probing:
             checker.stop()
         if self.agents is not None:
             self.agents.stop()
+        if self.rechecker is not None:
+            self.rechecker.stop()
 
     def _suspect(self, node: Node, now: float) -> None:
         """Real traffic failed at `node`: whichever check cares looks at once."""
@@ -145,7 +155,24 @@ def probing(settings: PoolSettings, pool: Pool, deps: ProbingDeps) -> Probing:
             now=deps.now,
             random=deps.random,
         )
-    return Probing(pool, checkers, ballot, agents)
+    rechecker = None
+    if not checkers and settings.passive.recheck:
+        rechecker = _rechecker(settings, pool, deps)
+    return Probing(pool, checkers, ballot, agents, rechecker)
+
+
+def _rechecker(settings: PoolSettings, pool: Pool, deps: ProbingDeps) -> Rechecker:
+    delays = RecheckDelays(settings.passive.recheck)
+    make = partial(
+        deps.kinds.reach,
+        deps.reactor,
+        min(settings.timeout.connect, delays.patience),
+        now=deps.now,
+        dialer=deps.health_map.dialer(worst=DOWN),
+    )
+    return Rechecker(
+        pool, make, delays, clock=deps.reactor, now=deps.now, random=deps.random
+    )
 
 
 def _checker(

@@ -22,7 +22,7 @@ from lolly_tx.domain.interfaces import IHealthCheck
 from lolly_tx.domain.target import Target
 from lolly_tx.net.checks.expectation import accepted_statuses
 from lolly_tx.net.checks.kinds import CheckKinds
-from lolly_tx.simulate.targets import Answer, ModelledTarget
+from lolly_tx.simulate.targets import REFUSAL_SECONDS, Answer, ModelledTarget
 
 Schedule = Callable[[float, Callable[..., None], object, object], None]
 
@@ -62,6 +62,51 @@ class ModelledKinds(CheckKinds):
         self.made.append(check)
         return check
 
+    def reach(
+        self,
+        reactor: Any,
+        timeout: float,
+        *,
+        now: Callable[[], float],
+        dialer: object = None,
+    ) -> ModelledReach:
+        """What only connects."""
+        return ModelledReach(self._models, timeout, now, self._schedule)
+
+
+@implementer(IHealthCheck)
+class ModelledReach:
+    """Connects to the model of a target; see `ModelledCheck`. `timeout`: of those that are not answered, seconds."""
+
+    def __init__(
+        self,
+        models: Mapping[str, ModelledTarget],
+        timeout: float,
+        now: Callable[[], float],
+        schedule: Schedule,
+    ) -> None:
+        self._models = models
+        self._timeout = timeout
+        self._now = now
+        self._schedule = schedule
+
+    def check(self, target: Target) -> Deferred[Observation]:
+        """Connect once; see `IHealthCheck`."""
+        now = self._now()
+        lost = self._models[target.id].connect_fault(now)
+        seconds, found = REFUSAL_SECONDS, Observation(True, "connected", 0.0)
+        if lost:
+            found = Observation(False, _SAYS[lost].format(self._timeout))
+            seconds = self._timeout if lost == "unreachable" else REFUSAL_SECONDS
+        done: Deferred[Observation] = Deferred()
+        self._schedule(now + seconds, _over, done, found)
+        return done
+
+
+def _over(now: float, done: Deferred[Observation], verdict: Observation) -> None:
+    if not done.called:
+        done.callback(verdict)
+
 
 @implementer(IHealthCheck)
 class ModelledCheck:
@@ -92,7 +137,7 @@ class ModelledCheck:
         answer = self._models[target.id].answer(now, probe=True)
         seconds = min(answer[0], self._settings.timeout)
         done: Deferred[Observation] = Deferred()
-        self._schedule(now + seconds, self._over, done, self._verdict(answer))
+        self._schedule(now + seconds, _over, done, self._verdict(answer))
         return done
 
     def _verdict(self, answer: Answer) -> Observation:
@@ -108,9 +153,3 @@ class ModelledCheck:
         return Observation(
             status in self._good, f"{status} from {path}", seconds, status
         )
-
-    def _over(
-        self, now: float, done: Deferred[Observation], verdict: Observation
-    ) -> None:
-        if not done.called:
-            done.callback(verdict)

@@ -106,6 +106,15 @@ class ModelledTarget:
                 return cut - now, 0, "reset"
         return seconds, status, ""
 
+    def connect_fault(self, now: float) -> Literal["", "refused", "unreachable"]:
+        """What keeps a connect from it at `now`, if anything does; nothing else is asked of it."""
+        for fault in self.faults:
+            if fault.kind in ("refuse", "unreachable") and fault.strikes(now):
+                if fault.share < 1 and self._probe_random.random() >= fault.share:
+                    continue
+                return "refused" if fault.kind == "refuse" else "unreachable"
+        return ""
+
     def retry_after(self, now: float) -> int:
         """The Retry-After that its answers carry at `now`, seconds; 0: none."""
         for fault in self.faults:

@@ -82,6 +82,10 @@ class LineTests(SynchronousTestCase):
                 "passive.rate = {}\n",
                 "or when 50 % of at least 20 exchanges in 10s failed",
             ),
+            (
+                'passive.recheck = "2s"\n',
+                "asked every 2s, and is back 2.5s after it takes them again",
+            ),
             ("passive.latency = {}\n", "in 10s were slow"),
             (
                 "outlier = {}\n",
@@ -96,6 +100,8 @@ class LineTests(SynchronousTestCase):
             self.says(text, part)
         off = "passive = { max_fails = 0, ejection_max = 0 }\noutlier = {}\n"
         self.assertNotIn("passive record", "\n".join(lines(WHOLE + off)))
+        for text in ("passive.recheck = 0\n", "health = {}\n"):
+            self.assertNotIn("is asked every", "\n".join(lines(WHOLE + text)))
         flat = "passive = { ejection_max = 0, keep_last = false }\n"
         self.says(flat, "for 1m, then one trial")
         self.assertNotIn("the last one", "\n".join(lines(WHOLE + flat)))

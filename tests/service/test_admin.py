@@ -64,6 +64,9 @@ class Running:
     def next_check(self, pool, target):
         return 52.5
 
+    def next_recheck(self, pool, target):
+        return None
+
     def dry_run(self, question):
         if question.pool == "nowhere":
             raise CannotExplain("no such pool", 404)

@@ -75,6 +75,35 @@ class PoolTests(BuildTestCase):
         self.backend().send(OK)
         self.assertEqual(client.take(), OK)
 
+    def test_lone_backend_restarted(self):
+        """A lone target that refuses is asked by connects of our own, and is back about a second after it accepts."""
+        pool = self.pool()
+        for _ in range(3):
+            self.ask()
+            self.refuse()
+        self.assertIn(b"HTTP/1.1 503 ", self.ask().take())
+        self.assertIsNotNone(self.service.next_recheck("app", "http-127-0-0-1-9001"))
+        for _ in range(2):
+            self.pass_time(1.1)
+            self.refuse()
+        self.pass_time(1.1)
+        self.backend(9001)
+        self.assertEqual(pool.available(self.reactor.seconds()), ())
+        self.pass_time(0.4)
+        self.backend(9001)
+        client = self.ask()
+        self.backend(9001).send(OK)
+        self.assertEqual(client.take(), OK)
+        self.assertIsNone(self.service.next_recheck("app", "http-127-0-0-1-9001"))
+        (node,) = pool.nodes.values()
+        self.assertEqual(node.stats.rechecks, 4)
+
+    def test_recheck_off(self):
+        """With recheck = 0, or with checks, there are no such connects."""
+        for settings in ('recheck = "0s"\n', "[pool.app.health]\n"):
+            self.pool(f"[pool.app.passive]\n{settings}")
+            self.assertIsNone(self.service.running_pools["app"].probing.rechecker)
+
     def test_check_of_another_port(self):
         """A target that its check has seen come back is asked, whatever its addresses were known for."""
         self.pool('[pool.app.health]\nport = 9009\ninterval = "1s"\ntype = "tcp"\n')

@@ -160,6 +160,38 @@ class DetectionTests(SynchronousTestCase):
         self.assertIsNone(self.fault(THREE, "refuse", 30)["out_bound"])
 
 
+class RecheckTests(SynchronousTestCase):
+    """A lone target without checks that is restarted: the production rechecker brings it back."""
+
+    ONE = THREE.replace(', "http://10.0.0.2:80", "http://10.0.0.3:80"', "")
+    RESTART = CALM + '[[fault]]\nkind = "{}"\nat = "10s"\nfor = "5s"\n'
+
+    def errors(self, more="", kind="refuse"):
+        done = run(self.ONE + more, self.RESTART.format(kind), 1)
+        return findings(done)["totals"]["errors"], done
+
+    def test_about_a_second(self):
+        """The outage is the target's own, and little more than a second."""
+        for kind in ("refuse", "unreachable"):
+            errors, done = self.errors(kind=kind)
+            self.assertLess(errors, 20 * (5 + 2.5))
+            self.assertGreater(errors, 20 * 4)
+            (node,) = done.world.pool.nodes.values()
+            self.assertGreaterEqual(node.stats.rechecks, 2)
+            self.assertEqual(node.ejection, "up")
+
+    def test_off(self):
+        """Without it the outage lasts until a client's request is the trial."""
+        errors, _ = self.errors('[pool.site.passive]\nrecheck = "0s"\n')
+        self.assertGreater(errors, 20 * 30)
+
+    def test_not_for_what_connects(self):
+        """A target that accepts and then fails is not asked by a connect."""
+        _, done = self.errors(kind="reset")
+        (node,) = done.world.pool.nodes.values()
+        self.assertEqual(node.stats.rechecks, 0)
+
+
 class JourneyTests(SynchronousTestCase):
     def totals(self, config_text: str, scenario: str) -> dict[str, Any]:
         done = run(config_text, scenario)

@@ -104,6 +104,13 @@ class TCPCheck:
         return b""
 
 
+class ReachCheck(TCPCheck):
+    """A target that can be connected to is reached; there is no handshake. The parameters are TCPCheck's."""
+
+    def _probed(self, target: Target, port: int) -> Target:
+        return target if target.endpoint else attrs.evolve(target, scheme="http")
+
+
 class TLSCheck(TCPCheck):
     """A target that does a TLS handshake is up, verified as the pool's traffic would be.
 

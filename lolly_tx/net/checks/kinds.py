@@ -22,7 +22,14 @@ from lolly_tx.config.problems import Rejected
 from lolly_tx.domain.addresses import DOWN
 from lolly_tx.domain.interfaces import IHealthCheck, IHealthCheckFactory
 from lolly_tx.net.checks.datagrams import UDPCheck
-from lolly_tx.net.checks.http import ConnectTo, HTTPCheck, Now, TCPCheck, TLSCheck
+from lolly_tx.net.checks.http import (
+    ConnectTo,
+    HTTPCheck,
+    Now,
+    ReachCheck,
+    TCPCheck,
+    TLSCheck,
+)
 from lolly_tx.net.checks.scripts import ScriptCheck
 from lolly_tx.net.sockets.endpoints import client_endpoint
 from lolly_tx.net.sockets.health_map import Dialer, HealthMap
@@ -153,6 +160,25 @@ class CheckKinds:
         except (Rejected, TypeError, ValueError) as e:
             raise BadCheckSettings(f'check of type "{health.type}": {e}') from e
         return check
+
+    def reach(
+        self,
+        reactor: Any,
+        timeout: float,
+        *,
+        now: Now,
+        dialer: Dialer | None = None,
+    ) -> IHealthCheck:
+        """A check that only connects, whatever is registered; `timeout`: in seconds."""
+        connect_to = partial(
+            client_endpoint,
+            reactor,
+            timeout=None,
+            patience=timeout,
+            dialer=dialer or HealthMap(reactor).dialer(worst=DOWN),
+        )
+        settings = Health(type="tcp", timeout=timeout)
+        return ReachCheck(settings, connect_to, clock=reactor, now=now)
 
 
 def health_check(
