@@ -284,7 +284,11 @@ class FactoryTests(Case):
     def test_pool(self) -> None:
         """A pool's name balances, in any case of letters, whatever scheme and port."""
         for uri in (b"http://Api/x", b"http://api:99/", b"https://API/"):
-            self.assertIs(self.endpoint_for(uri), self.endpoint)
+            endpoint = self.endpoint_for(uri)
+            verifyObject(IStreamClientEndpoint, endpoint)
+            endpoint.connect(self.factory)
+        self.assertIn("BalancedEndpoint p", repr(endpoint))
+        self.assertEqual(self.network.asked, ["a", "b", "c"])
 
     def test_target(self) -> None:
         """A target's id connects to that target."""

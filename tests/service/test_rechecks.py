@@ -24,9 +24,10 @@ class Connects(FakeCheck):
     """The same, whose answer may be a failure."""
 
     def check(self, target: Any) -> Any:
-        if isinstance(self.answer, Exception):
+        answer: Any = self.answer
+        if isinstance(answer, Exception):
             self.asked.append(target.id)
-            return fail_with(self.answer)
+            return fail_with(answer)
         return super().check(target)
 
 

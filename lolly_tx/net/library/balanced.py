@@ -9,11 +9,12 @@
     nobody left: the last failure; nobody available at all: AllDown, at once, without a SYN
 
 `BalancedEndpointFactory` lets `twisted.web.client.Agent` and treq use it, one choice per
-*connection*. An Agent that keeps connections asks its factory for every request and uses
-the answer only for new ones, so with a persistent pool requests stick to one target:
-`net.library.agent.BalancedAgent` chooses per request.
+*connection*. A target that was reached has not answered yet, so there the verdict waits for
+the answer to the first request (`net.library.holders`). An Agent that keeps connections asks
+its factory for every request and uses the answer only for new ones, so with a persistent
+pool requests stick to one target: `net.library.agent.BalancedAgent` chooses per request.
 
-May import: domain, net.sockets.endpoints, net.library.tracker, Twisted. Used by: service.build,
+May import: domain, net.sockets.endpoints, net.library.holders, net.library.tracker, Twisted. Used by: service.build,
 net.library.agent, net.library.directory, and programs that use lolly_tx as a library.
 """
 
@@ -24,14 +25,11 @@ from typing import Any
 
 from twisted.internet.defer import Deferred, fail
 from twisted.internet.interfaces import (
-    IAddress,
     IProtocol,
     IProtocolFactory,
     IReactorTime,
     IStreamClientEndpoint,
 )
-from twisted.internet.protocol import Protocol, connectionDone
-from twisted.python.failure import Failure
 from twisted.web.client import URI
 from twisted.web.iweb import IAgentEndpointFactory
 from zope.interface import implementer
@@ -48,10 +46,13 @@ from lolly_tx.domain.node import Node
 from lolly_tx.domain.pool import Lease, Pool
 from lolly_tx.domain.target import Target
 from lolly_tx.net.failures import is_cancellation
+from lolly_tx.net.library.holders import AnswerFactory, LeaseFactory
 from lolly_tx.net.library.tracker import Tracker
 from lolly_tx.net.sockets.endpoints import CONNECT_TIMEOUT
-from lolly_tx.net.sockets.handover import Handover, WrappedFactory
 from lolly_tx.net.timeout import within
+
+ANSWER_TIMEOUT = 30.0
+"""The default of `timeout.read`, in seconds."""
 
 ConnectTo = Callable[[Target], IStreamClientEndpoint]
 
@@ -104,9 +105,14 @@ class BalancedEndpoint:
             key=key,
         )
 
-    def exactly(self, node_id: str) -> IStreamClientEndpoint:
-        """An endpoint for one target of the pool, refusing with TargetDown while it is down."""
-        return _ExactEndpoint(self, node_id)
+    def exactly(
+        self, node_id: str, seconds: float | None = None, *, asking: bool = False
+    ) -> IStreamClientEndpoint:
+        """An endpoint for one target of the pool, refusing with TargetDown while it is down.
+
+        `asking`: connects as `connect_for_answer` does, with its `seconds`.
+        """
+        return _ExactEndpoint(self, node_id, seconds, asking)
 
     def connect(self, protocolFactory: IProtocolFactory) -> Deferred[Any]:
         """Connect to whoever the pool picks.
@@ -115,6 +121,18 @@ class BalancedEndpoint:
         of the last attempt when none is left to try, or the cancellation.
         """
         return Deferred.fromCoroutine(self._connect(protocolFactory))
+
+    def connect_for_answer(
+        self, protocolFactory: IProtocolFactory, seconds: float | None
+    ) -> Deferred[Any]:
+        """Connect for a request that is sent at once: only its answer counts for the node.
+
+        `seconds`: without a byte of it after the request; then the connection is aborted, and that is held against
+        the node. None: no limit.
+        """
+        return Deferred.fromCoroutine(
+            self._connect(AnswerFactory(protocolFactory, self.clock, seconds))
+        )
 
     async def _connect(self, factory: IProtocolFactory) -> IProtocol:
         tried: list[Node] = []
@@ -139,7 +157,7 @@ class BalancedEndpoint:
         """
         tracker = Tracker(lease, self.now)
         try:
-            holder = await self.open(lease.node.target, _LeaseFactory(factory, tracker))
+            holder = await self.open(lease.node.target, LeaseFactory(factory, tracker))
         except Exception as e:
             error = tracker.failed(e, connecting=True)
             if error is e or is_cancellation(e):
@@ -148,8 +166,9 @@ class BalancedEndpoint:
         except BaseException:  # the coroutine itself was closed
             tracker.ended()
             raise
-        tracker.succeeded()
-        return holder.inner  # type: ignore[no-any-return]  # what _LeaseFactory built
+        if not isinstance(factory, AnswerFactory):
+            tracker.succeeded()
+        return holder.inner  # type: ignore[no-any-return]  # what LeaseFactory built
 
     def open(self, target: Target, factory: IProtocolFactory) -> Deferred[Any]:
         """Connect to `target` within the limit, with no lease and no verdict."""
@@ -185,15 +204,26 @@ class _AllBut(Collection[Node]):
 class _ExactEndpoint:
     """Connects to one node of the pool of `balanced`."""
 
-    def __init__(self, balanced: BalancedEndpoint, node_id: str) -> None:
+    def __init__(
+        self,
+        balanced: BalancedEndpoint,
+        node_id: str,
+        seconds: float | None,
+        asking: bool,
+    ) -> None:
         self._balanced = balanced
         self._node_id = node_id
+        self._seconds = seconds
+        self._asking = asking
 
     def __repr__(self) -> str:
         return f"<Endpoint of target {self._node_id} of {self._balanced.pool.name}>"
 
     def connect(self, protocolFactory: IProtocolFactory) -> Deferred[Any]:
         """Connect, unless the node is down: then TargetDown, at once, without a SYN."""
+        if self._asking:
+            clock = self._balanced.clock
+            protocolFactory = AnswerFactory(protocolFactory, clock, self._seconds)
         return Deferred.fromCoroutine(self._connect(protocolFactory))
 
     async def _connect(self, factory: IProtocolFactory) -> IProtocol:
@@ -212,34 +242,6 @@ class _ExactEndpoint:
         return await balanced.connect_lease(lease, factory)
 
 
-class _LeaseFactory(WrappedFactory):
-    """Builds the protocol that holds the lease in front of the user's."""
-
-    def __init__(self, inner: IProtocolFactory, tracker: Tracker) -> None:
-        super().__init__(inner)
-        self._tracker = tracker
-
-    def buildProtocol(self, addr: IAddress | None) -> Protocol:
-        return _LeaseHolder(self.build_inner(addr), self._tracker)
-
-
-class _LeaseHolder(Handover):
-    """Ends a lease with the connection."""
-
-    def __init__(self, inner: IProtocol, tracker: Tracker) -> None:
-        self._wanted = inner
-        self._tracker = tracker
-
-    def connectionMade(self) -> None:
-        """Hand over at once."""
-        self.hand_over(self._wanted)
-
-    def connectionLost(self, reason: Failure = connectionDone) -> None:
-        """The connection is over, and with it the lease."""
-        self._tracker.ended()
-        super().connectionLost(reason)
-
-
 @implementer(IStreamClientEndpoint)
 class _NoEndpoint:
     """Stands for a name nobody knows: an Agent cannot take an exception for it."""
@@ -251,26 +253,53 @@ class _NoEndpoint:
         return fail(self._error)
 
 
+@implementer(IStreamClientEndpoint)
+class _AskingEndpoint:
+    """Connects to `balanced` for an Agent, which sends its request at once."""
+
+    def __init__(self, balanced: BalancedEndpoint, seconds: float | None) -> None:
+        self._balanced = balanced
+        self._seconds = seconds
+
+    def __repr__(self) -> str:
+        return f"<{self._balanced!r} for requests>"
+
+    def connect(self, protocolFactory: IProtocolFactory) -> Deferred[Any]:
+        """As BalancedEndpoint.connect."""
+        return self._balanced.connect_for_answer(protocolFactory, self._seconds)
+
+
 @implementer(IAgentEndpointFactory)
 class BalancedEndpointFactory:
     """Reads the host of a URI as the name of a pool, or else as the id of a target.
 
     A pool's name balances; a target's id connects to that one. Whether TLS is spoken is
     the target's affair: the scheme of the URI is not looked at, nor is its port.
+
+    `timeout`: seconds from a request to the first byte of its answer, for the first one on each connection; then the
+    connection is aborted and its target blamed. None: no limit. A program's own time-outs look like a user who hangs
+    up, and blame nobody: let them be longer than this one.
     """
 
-    def __init__(self, endpoints: Mapping[str, BalancedEndpoint]) -> None:
+    def __init__(
+        self,
+        endpoints: Mapping[str, BalancedEndpoint],
+        *,
+        timeout: float | None = ANSWER_TIMEOUT,
+    ) -> None:
         self._endpoints = endpoints
+        self._timeout = timeout
 
     def endpointForURI(self, uri: URI) -> IStreamClientEndpoint:
         """The endpoint for `uri`. An unknown host errbacks with UnknownPool on connect."""
         host = uri.host.decode("latin-1")
         try:
-            return balanced_endpoint(self._endpoints, host)
+            balanced = balanced_endpoint(self._endpoints, host)
+            return _AskingEndpoint(balanced, self._timeout)
         except UnknownPool as unknown:
             for endpoint in self._endpoints.values():
                 if host in endpoint.pool.nodes:
-                    return endpoint.exactly(host)
+                    return endpoint.exactly(host, self._timeout, asking=True)
             return _NoEndpoint(unknown)
 
 
