@@ -13,7 +13,7 @@ May import: wire, net. Used by: proxy.forward, service.pools.
 
 from __future__ import annotations
 
-import sys
+from collections import deque
 from collections.abc import Callable
 from typing import Any
 
@@ -97,16 +97,13 @@ class Upstream:
         self.connects = 0
         self.name = name
         self.unsolicited = 0
-        # Http1Clients, given back as their base class, the one used last at the end. A
-        # dictionary, because any of thousands may close.
-        self._idle: dict[Any, None] = {}
-        automatic = limits.idle == AS_USED
-        self._most = sys.maxsize if automatic else limits.idle
-        self._room = self._most
+        self._idle: deque[Any] = deque()  # Http1Clients, given back as their base class
+        self._as_used = limits.idle == AS_USED
+        self._steady = STEADY_IDLE if self._as_used else limits.idle
+        self._room = self._steady
         self._trusted_at = NEVER
         self._closed = False
         self._idle_seconds = limits.idle_timeout or NEVER
-        self._steady = STEADY_IDLE if automatic else limits.idle
         self._surplus_seconds = min(self._idle_seconds, SURPLUS_SECONDS)
         self._ageing = bool(limits.requests or limits.lifetime)
 
@@ -128,7 +125,7 @@ class Upstream:
         """
         idle = self._idle
         while idle:
-            client: Http1Client = idle.popitem()[0]
+            client: Http1Client = idle.pop()
             if not careful or client.is_quiet():
                 return client
             client.retire()
@@ -143,29 +140,31 @@ class Upstream:
     def give_back(self, client: ReceivingClient, now: float) -> None:
         """Keep `client` for another exchange, unless it is old or one too many."""
         idle = self._idle
-        others = len(idle)
-        if others >= self._room and not self._trusts_again(client, now):
+        if len(idle) >= self._room and self._has_been_seen_to(client, now):
             return
         if self._ageing and self._is_old(client, now):
             client.retire()
             return
-        if others < self._steady:
-            client.deadline = now + self._idle_seconds
-        else:
-            client.deadline = now + self._surplus_seconds
-        idle[client] = None
+        client.deadline = now + self._idle_seconds
+        idle.append(client)
 
-    def _trusts_again(self, client: ReceivingClient, now: float) -> bool:
-        """Whether there is room for `client` after all, because trust is back; else close it."""
+    def _has_been_seen_to(self, client: ReceivingClient, now: float) -> bool:
+        """Keep `client` for less long or close it, where the room is taken; False: there is room again."""
         if self._trusted_at == NEVER:
-            client.retire()
-            return False
+            old = self._ageing and self._is_old(client, now)
+            if old or self._closed or not self._as_used:
+                client.retire()
+            else:
+                # The oldest of these are found first, whether they expire or are closed.
+                client.deadline = now + self._surplus_seconds
+                self._idle.append(client)
+            return True
         if now < self._trusted_at:
             client.discard()
-            return False
+            return True
         self._trusted_at = NEVER
-        self._room = self._most
-        return True
+        self._room = self._steady
+        return False
 
     def _is_old(self, client: ReceivingClient, now: float) -> bool:
         limits = self.limits
@@ -175,7 +174,10 @@ class Upstream:
 
     def forget(self, client: Http1Client) -> None:
         """An idle connection is closing."""
-        self._idle.pop(client, None)
+        try:
+            self._idle.remove(client)
+        except ValueError:
+            pass
 
     def distrust(self) -> None:
         """Bytes came that nobody had asked for: use no connection twice for a while."""
@@ -192,7 +194,7 @@ class Upstream:
         self._trusted_at = self.now() + DISTRUST_SECONDS
         self._room = 0
         while self._idle:
-            self._idle.popitem()[0].discard()
+            self._idle.pop().discard()
 
     @property
     def idle(self) -> int:
@@ -205,4 +207,4 @@ class Upstream:
         self._trusted_at = NEVER
         self._room = 0
         while self._idle:
-            self._idle.popitem()[0].retire()
+            self._idle.pop().retire()
