@@ -11,6 +11,7 @@ from zope.interface.verify import verifyObject
 
 from lolly_tx.net.sockets.acceptor import SHED_PART, Census
 from lolly_tx.net.sockets.parting import (
+    CLOSE_SECONDS,
     TURNED_AWAY_MOST,
     TURNED_AWAY_SECONDS,
     TurnedAway,
@@ -141,6 +142,16 @@ class AcceptorTests(WorldTestCase):
         self.assertFalse(busy.disconnecting)
         self.assertEqual(world.acceptor.shed, 1)
         self.assertEqual(world.acceptor.census.open, 3)
+
+    def test_idle_that_does_not_go(self):
+        """One that makes room is closed in good order, and cut when that takes too long."""
+        world = self.world(most=1)
+        old = self.idle(world)
+        old.loseConnection = lambda: None
+        self.assertFalse(self.turned_away(self.busy(world)))
+        self.assertFalse(old.aborted)
+        world.pass_time(CLOSE_SECONDS + 0.2)
+        self.assertTrue(old.aborted)
 
     def test_many_idle_make_room(self):
         """Of many idle connections several make room at a time."""

@@ -517,13 +517,14 @@ class BodyTests(WorldTestCase):
 
     def test_early_answer_makes_room(self):
         """At the cap, a client that has its answer and sends on gives way to others."""
-        world = self.world(most=1)
-        client = world.client()
-        client.send(post(100, b"x"))
-        world.accept().send(answer(b"no", 413))
-        world.client()
-        self.assertTrue(client.closed)
-        self.assertEqual(world.acceptor.turned_away, 0)
+        for request in (post(1 << 30, b"x"), b"no request\r\n\r\n"):
+            world = self.world(most=1, body_bytes=10)
+            client = world.client()
+            client.send(request)
+            self.assertTrue(client.half_closed)
+            world.client()
+            self.assertTrue(client.closed)
+            self.assertEqual(world.acceptor.turned_away, 0)
 
     def test_body_ends_while_answered(self):
         """An answer that begins early and ends late is complete, and ends keep-alive."""

@@ -313,7 +313,7 @@ class AnsweringDoor:
     @property
     def idle(self) -> bool:
         """Has been answered, and nothing of a next request has come that counts."""
-        return self.requests > 0 and self._state in (IDLE, LINGER)
+        return self._state == LINGER or (self._state == IDLE and self.requests > 0)
 
     def shed(self) -> None:
         """Close an idle connection at once, to make room."""

@@ -199,8 +199,8 @@ class Acceptor:
         shed = nsmallest(len(idle) // SHED_PART + 1, idle, attrgetter("deadline"))
         for door in shed:
             door.shed()
-            # The reactor reports the loss in its next round; the room is there now.
-            self.lost(door)
+            # The room is there now; its deadline sees to it that it really goes.
+            self._strike_off(door)
         self.shed += len(shed)
         return len(shed)
 
@@ -211,11 +211,15 @@ class Acceptor:
         self.deadlines.add(door)
 
     def lost(self, door: Http1Server) -> None:
-        """A door is closed, or about to be."""
+        """A door is closed."""
+        self._strike_off(door)
+        self.deadlines.discard(door)
+
+    def _strike_off(self, door: Http1Server) -> None:
+        """Count a door no more."""
         if door in self.doors:
             self.doors.remove(door)
             self.census.leave(door.client)
-            self.deadlines.discard(door)
 
     def drain(self) -> None:
         """Let the doors close: each after its next answer, or when none is asked for in time."""
