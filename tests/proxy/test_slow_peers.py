@@ -135,6 +135,19 @@ class SlowTakerTests(WorldTestCase):
             self.assertIn(b" 200 ", client.take())
             self.assert_nobody_blamed(world)
 
+    def test_takes_the_rest_in_gulps(self) -> None:
+        """A kernel confirms much at a time, and so seldom: nearly the whole limit may lie between."""
+        self.LIMITS = UpstreamLimits(read=3.0, write=3.0)
+        world, client, backend = self.taking(post(50_000))
+        backend.stuck = False
+        client.send(b"x" * 50_000)
+        for _ in range(5):
+            world.pass_time(2.7)
+            backend.in_kernel -= 80_000
+        world.pass_time(2.7)
+        backend.send(OK)
+        self.assertIn(b" 200 ", client.take())
+
     def test_has_it_all(self) -> None:
         """With the whole request taken, an answer is due within `timeout.read`."""
         world, client, backend = self.taking(post(50_000))

@@ -55,8 +55,6 @@ from lolly_tx.net.sockets.transports import pending_bytes, untaken_bytes
 from lolly_tx.net.tunnel import Tunnel
 from lolly_tx.wire.http1 import RequestHead
 
-LOOK_SECONDS = 2.0
-"""After so long without an answer we look how much of a request's body is not yet taken."""
 UNMEASURED = -2
 """How much that is will be looked at."""
 AT_ONCE = -1
@@ -224,7 +222,7 @@ class Http1Client(ReceivingClient):
         if self._state == HEAD:
             # The kernel may have taken most of the body, and the backend little of it.
             self._stalled_at = UNMEASURED
-            seconds = min(seconds, LOOK_SECONDS)
+            seconds = min(seconds, PERIOD)
         self.deadline = self.upstream.now() + seconds
 
     def expired(self, now: float) -> None:
@@ -259,7 +257,7 @@ class Http1Client(ReceivingClient):
         untaken = self._stalled_at = untaken_bytes(self.transport)
         limits = self.upstream.limits
         if not waiting and before == UNMEASURED:
-            self.deadline = now + max(0.0, limits.read - LOOK_SECONDS)
+            self.deadline = now + max(0.0, limits.read - PERIOD)
             return True
         self.deadline = now + (limits.write if untaken else limits.read)
         return untaken != before
