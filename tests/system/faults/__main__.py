@@ -11,7 +11,7 @@ import subprocess
 import sys
 import time
 
-from tests.system.faults import backends, bodies, clients, ends, life
+from tests.system.faults import backends, bodies, clients, ends, life, standstills
 from tests.system.faults.figures import (
     LONG,
     SHORT,
@@ -23,7 +23,7 @@ from tests.system.faults.figures import (
 
 SCENARIOS = {
     each.name: each
-    for module in (backends, bodies, clients, ends, life)
+    for module in (backends, bodies, clients, ends, life, standstills)
     for each in module.SCENARIOS
 }
 FUZZ = "tests.system.fuzz"

@@ -12,7 +12,7 @@ from typing import Any
 
 from twisted.trial.unittest import SynchronousTestCase
 
-from tests.system.faults import backends, bodies, clients, ends, life
+from tests.system.faults import backends, bodies, clients, ends, life, standstills
 from tests.system.faults.figures import CI, Findings, Registered, Size
 
 LIMIT_SECONDS = 60.0
@@ -92,3 +92,15 @@ class FaultTests(SynchronousTestCase):
     def test_l42_websockets_at_a_stop(self) -> None:
         """WebSockets are told that the proxy goes away, between two frames."""
         self.meets_goals(ends.l42)
+
+    def test_l50_steady_readers(self) -> None:
+        """Who takes bytes steadily is not cut, a client nor an origin."""
+        self.meets_goals(standstills.l50)
+
+    def test_l51_frozen_proxy(self) -> None:
+        """A proxy that stood still reads first and judges then."""
+        self.meets_goals(standstills.l51)
+
+    def test_l52_frozen_target(self) -> None:
+        """What waits at a frozen target is answered by another."""
+        self.meets_goals(standstills.l52)
