@@ -1,6 +1,6 @@
 """The kinds of values that name a place: endpoints, hosts, networks, files.
 
-May import: problems, schema, kinds. Used by: tables, targets, rules, model.
+May import: problems, schema, kinds, domain.hosts. Used by: tables, targets, rules, model.
 """
 
 from __future__ import annotations
@@ -13,6 +13,7 @@ from typing import Any
 from lolly_tx.config.kinds import TEXT, Word, nearest, plain_text, quoted
 from lolly_tx.config.problems import Rejected
 from lolly_tx.config.schema import Place
+from lolly_tx.domain.hosts import BadHost, host_name
 
 _LABEL = r"[a-z0-9_](?:[a-z0-9_-]{0,61}[a-z0-9_])?"
 _HOST_NAME = re.compile(rf"(?:{_LABEL}\.)*{_LABEL}\.?")
@@ -160,11 +161,19 @@ class _HostPattern(Word):
         if ":" in name and not name.startswith("[") and valid_host(name):
             raise Rejected(f'needs brackets; did you mean "[{name}]"?')
         if valid_host(rest) and (rest is name or not _is_address(rest)):
-            return name
+            return _one_form(name) if name.startswith("[") else name
         match = _HOST_PORT.fullmatch(name)
         if match is not None and match[2] and valid_host(match[1]):
             raise Rejected(f'takes no port; did you mean "{match[1]}"?')
         raise Rejected('must be a host name, or "*." and the rest of one')
+
+
+def _one_form(literal: str) -> str:
+    """An address in brackets in the form that requests are compared in."""
+    try:
+        return host_name(literal.encode())
+    except BadHost:
+        raise Rejected("must be an IPv6 address in the brackets") from None
 
 
 def _is_address(host: str) -> bool:

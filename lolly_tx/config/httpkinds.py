@@ -1,6 +1,6 @@
 """The kinds of values HTTP has: paths, patterns, methods, header fields, statuses.
 
-May import: problems, schema, kinds, regexes, domain.routes. Used by: tables, model.
+May import: problems, schema, kinds, domain.routes, domain.expressions. Used by: tables, model.
 """
 
 from __future__ import annotations
@@ -12,9 +12,9 @@ from typing import Any
 
 from lolly_tx.config.kinds import TEXT, Word, nearest, plain_text, quoted, type_word
 from lolly_tx.config.problems import Rejected
-from lolly_tx.config.regexes import refusal
 from lolly_tx.config.schema import Place
-from lolly_tx.domain.routes import normal_path
+from lolly_tx.domain.expressions import BadExpression, expression
+from lolly_tx.domain.routes import BadPath, normal_path, path_expression
 
 _TOKEN = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")
 _FIELD_VALUE = re.compile(r"[\t\x20-\x7e\x80-\xff]*")
@@ -30,10 +30,10 @@ class _RoutePath(Word):
     def read(self, raw: Any, place: Place) -> str:
         text = TEXT.read(raw, place)
         if text.startswith("~"):
-            pattern = text[2:] if text.startswith("~*") else text[1:]
-            reason = refusal(pattern, caseless=text.startswith("~*"))
-            if reason:
-                raise Rejected(reason)
+            try:
+                path_expression(text)
+            except BadExpression as error:
+                raise Rejected(str(error)) from None
             return text
         sign = "=" if text.startswith("=") else "^~" if text.startswith("^~") else ""
         path = text[len(sign) :]
@@ -41,11 +41,14 @@ class _RoutePath(Word):
             raise Rejected(f'must begin with a slash; did you mean "{sign}/{path}"?')
         if "?" in path or "#" in path:
             raise Rejected("must be a path without query and fragment")
-        normal = normal_path(path.encode()).decode("utf-8", "backslashreplace")
+        try:
+            normal = normal_path(path.encode()).decode("utf-8", "backslashreplace")
+        except BadPath:
+            raise Rejected("must not have dots with ;parameters") from None
         if normal != path:
             raise Rejected(
-                "would match nothing, for paths are compared decoded and without //, . and"
-                f' ..; did you mean "{sign}{normal}"?'
+                "would match nothing, for paths are compared decoded and without //, ., .."
+                f' and ;parameters; did you mean "{sign}{normal}"?'
             )
         return text
 
@@ -71,9 +74,10 @@ class _BodyRegex(Word):
 
     def read(self, raw: Any, place: Place) -> str:
         text = plain_text(raw)
-        reason = refusal(text)
-        if reason:
-            raise Rejected(reason)
+        try:
+            expression(text)
+        except BadExpression as error:
+            raise Rejected(str(error)) from None
         return text
 
 

@@ -172,7 +172,8 @@ class Route:
             ROUTE_PATH,
             '"/api/" is a prefix, "=/x" this path only, "~^/v[0-9]+/" a regular'
             ' expression, "~*" the same without regard to case, "^~/x" a prefix that'
-            " is preferred to regular expressions.",
+            " is preferred to regular expressions. Compared with the path decoded, without"
+            ' //, ., .. and the ";parameters" of segments.',
         ),
     )
 

@@ -44,9 +44,11 @@ imply.
 - `${VAR}` in a text is replaced by the environment variable, `${VAR:-default}` has
   a default for one that is unset or empty, and `$${` is a plain `${`. A variable that
   is not set and has no default is an error.
-- Regular expressions that could take very long on hostile input (a repeat inside
-  a repeat, three open repeats that can take the same text) are errors. Possessive
-  repeats such as `[^/]++` are always fine.
+- Regular expressions take a time linear in what they are matched with, whatever that
+  is. They have Python's syntax but for look-around (`(?!...)`), references to groups
+  and possessive repeats (`a++`), which are errors; so is one that would need a table of
+  more than 5,000 states (many bounded repeats such as `.{80}`). In paths `.` is any
+  character and `$` the end; in bodies `$` is also before a final line end.
 - Unknown keys, duplicate names and wrong values are errors, and nothing starts.
 """
 

@@ -15,6 +15,11 @@ from ipaddress import IPv6Address
 from lolly_tx.domain.errors import DownstreamError
 
 _NAME = re.compile(rb"([A-Za-z0-9_~-]++(?:\.[A-Za-z0-9_~-]++)*+)\.?(?::([0-9]{0,5}))?")
+REMEMBERED = 1024
+"""Hosts whose names are known again: the same few come all the time."""
+REMEMBERED_BYTES = 261
+"""The longest of them: the longest name DNS has, and a port."""
+
 _LITERAL = re.compile(rb"(\[[0-9A-Fa-f:.]{2,45}\])(?::([0-9]{0,5}))?")
 
 
@@ -22,19 +27,27 @@ class BadHost(DownstreamError):
     """The Host value is no host (RFC 9110 section 7.2)."""
 
 
-@lru_cache(maxsize=1024)
 def host_name(value: bytes) -> str:
     """The name in a Host value: lower case, without port and final dot.
 
-    Raises `BadHost`. Answers are remembered: the same few hosts come all the time.
+    An IPv6 address is in the form of RFC 5952, whatever form it came in. Raises `BadHost`.
     """
+    return _known_name(value) if len(value) <= REMEMBERED_BYTES else _name_in(value)
+
+
+def _name_in(value: bytes) -> str:
     match = _NAME.fullmatch(value) or _LITERAL.fullmatch(value)
     if match is None or (match[2] and int(match[2]) > 65535):
         raise BadHost("malformed Host")
     name = match[1].decode("ascii").lower()
     if name.startswith("["):
         try:
-            IPv6Address(name[1:-1])
+            address = IPv6Address(name[1:-1])
         except ValueError:
             raise BadHost("malformed Host") from None
+        mapped = address.ipv4_mapped
+        return f"[::ffff:{mapped}]" if mapped else f"[{address.compressed}]"
     return name
+
+
+_known_name = lru_cache(REMEMBERED)(_name_in)

@@ -1,6 +1,6 @@
 r"""From Host and request target to whatever serves them.
 
-May import: domain.hosts. Used by: proxy.proxy (one table per listener), config (the
+May import: domain.hosts, domain.expressions. Used by: proxy.proxy (one table per listener), config (the
 normal form).
 
 First the most specific host: an exact name, then the longest "*.suffix", then routes for
@@ -10,8 +10,10 @@ no path of a host matches, the next less specific host is asked.
 
 Paths are compared in one normal form, which nobody else sees: percent-escapes decoded
 once, "\" read as "/", empty and "." segments dropped, ".." resolved (RFC 3986 section
-5.2.4). So no spelling of a path gets past a route that covers it (RELIABILITY S17). The
-target itself goes upstream byte for byte.
+5.2.4), and without the ";parameters" of segments, which Java servers do not count to the
+path: "/admin;x" is "/admin". So no spelling of a path gets past a route that covers it
+(RELIABILITY S17). The target itself goes upstream byte for byte. Dots with parameters
+("/..;x/") are ".." to some backends and a name to others, so they are refused.
 
 A prefix without a final "/" matches whole segments: "/api" covers "/api" and "/api/x",
 not "/apix".
@@ -25,22 +27,34 @@ from typing import Generic, TypeVar
 
 import attrs
 
-from lolly_tx.domain.hosts import host_name
+from lolly_tx.domain.errors import DownstreamError
+from lolly_tx.domain.expressions import Expression, expression
+from lolly_tx.domain.hosts import REMEMBERED, REMEMBERED_BYTES, host_name
 
 End = TypeVar("End")
 
-_ODD = re.compile(rb"[%\\]|//|/\.")
+_ODD = re.compile(rb"[%\\;]|//|/\.")
+_PARAMETERS = re.compile(rb";[^/]*+")
+_DOTS_WITH_PARAMETERS = re.compile(rb"(?i)(?:/|%2f|%5c)(?:\.|%2e){1,2};")
 _ESCAPE = re.compile(rb"%([0-9A-Fa-f]{2})")
 
-_REMEMBERED_HOSTS = 1024
-_REMEMBERED_BYTES = 261  # of each: the longest name DNS has, and a port
+
+class BadPath(DownstreamError):
+    """The path is one to some backends and another to others."""
 
 
 def normal_path(target: bytes) -> bytes:
-    """The path of an origin-form target in its normal form, without the query."""
+    """The path of an origin-form target in its normal form, without the query.
+
+    Raises `BadPath`.
+    """
     path = target.partition(b"?")[0]
     if not _ODD.search(path):
         return path
+    if b";" in path:
+        if _DOTS_WITH_PARAMETERS.search(path):
+            raise BadPath("dots with parameters in the path")
+        path = _PARAMETERS.sub(b"", path)
     path = _ESCAPE.sub(lambda m: bytes((int(m[1], 16),)), path).replace(b"\\", b"/")
     segments: list[bytes] = []
     for segment in path.split(b"/"):
@@ -52,6 +66,12 @@ def normal_path(target: bytes) -> bytes:
     if path.endswith((b"/", b"/.", b"/..")) and segments:
         normal += b"/"
     return normal
+
+
+def path_expression(path: str) -> Expression:
+    """The expression of a pattern that begins with "~" or "~*". Raises `BadExpression`."""
+    caseless = path.startswith("~*")
+    return expression(path[2:] if caseless else path[1:], caseless, line=True)
 
 
 @attrs.frozen
@@ -68,17 +88,14 @@ class _Paths(Generic[End]):
 
     def __init__(self, patterns: Iterable[Pattern[End]]) -> None:
         self.exact: dict[bytes, End] = {}
-        self.regexes: list[tuple[re.Pattern[bytes], End]] = []
+        self.regexes: list[tuple[Expression, End]] = []
         prefixes: dict[bytes, tuple[End, bool]] = {}
         for pattern in patterns:
             path = pattern.path
             if path.startswith("="):
                 self.exact.setdefault(path[1:].encode(), pattern.end)
-            elif path.startswith("~*"):
-                regex = re.compile(path[2:].encode(), re.IGNORECASE)
-                self.regexes.append((regex, pattern.end))
             elif path.startswith("~"):
-                self.regexes.append((re.compile(path[1:].encode()), pattern.end))
+                self.regexes.append((path_expression(path), pattern.end))
             elif path.startswith("^~"):
                 prefixes.setdefault(path[2:].encode(), (pattern.end, True))
             else:
@@ -107,7 +124,7 @@ class _Paths(Generic[End]):
                 longest = end
                 break
         for regex, end in self.regexes:
-            if regex.search(path):
+            if regex.matches(path):
                 return end
         return longest
 
@@ -123,7 +140,7 @@ class _Paths(Generic[End]):
 class RouteTable(Generic[End]):
     """The routes of one listener. `find` answers for a request.
 
-    Answers for hosts are remembered, at most `_REMEMBERED_HOSTS` of them, none of them long.
+    Answers for hosts are remembered, at most `hosts.REMEMBERED` of them, none of them long.
     """
 
     def __init__(self, patterns: Iterable[Pattern[End]]) -> None:
@@ -144,7 +161,7 @@ class RouteTable(Generic[End]):
             self.only = self._hosts[""].only
 
     def find(self, host: bytes, target: bytes) -> End | None:
-        """Who serves `target` ("*" counts as "/") on `host`. Raises `BadHost`.
+        """Who serves `target` ("*" counts as "/") on `host`. Raises `BadHost`, `BadPath`.
 
         `host`: a Host value, b"" for an HTTP/1.0 request without one.
         """
@@ -172,8 +189,8 @@ class RouteTable(Generic[End]):
         if "" in self._hosts:
             levels.append(self._hosts[""])
         known = (levels[0].only if levels else None, tuple(levels))
-        if len(host) <= _REMEMBERED_BYTES:
-            if len(self._known) >= _REMEMBERED_HOSTS:
+        if len(host) <= REMEMBERED_BYTES:
+            if len(self._known) >= REMEMBERED:
                 self._known.clear()
             self._known[host] = known
         return known

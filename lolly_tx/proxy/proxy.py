@@ -82,7 +82,11 @@ class Proxy:
     ) -> None:
         """Find who serves `head` and let it begin."""
         table = self.table
-        end = table.only or table.find(head.block.host, head.target)
+        try:
+            end = table.only or table.find(head.block.host, head.target)
+        except DownstreamError as error:
+            self._refuse(door, head, 400, error.detail)
+            return
         if end is None:
             self._refuse(door, head, 404, "no route")
             return

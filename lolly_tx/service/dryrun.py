@@ -15,7 +15,7 @@ from typing import Any, cast
 
 import attrs
 
-from lolly_tx.domain.hosts import BadHost
+from lolly_tx.domain.errors import DownstreamError
 from lolly_tx.proxy.exchange import Exchange
 from lolly_tx.proxy.forward import Forwarder
 from lolly_tx.proxy.proxy import Proxy
@@ -144,8 +144,8 @@ def _routed(
         if question.listener in ("", name):
             try:
                 end = proxy.table.find(head.block.host, head.target)
-            except BadHost as error:
-                raise CannotExplain(f"bad host: {error}") from None
+            except DownstreamError as error:
+                raise CannotExplain(f"bad request: {error}") from None
             if isinstance(end, Forwarder):
                 return name, end
     return question.listener, None

@@ -120,6 +120,7 @@ class AddressesTests(SynchronousTestCase):
             ("*.example.org", "*.example.org"),
             ("example.com.", "example.com"),
             ("[::1]", "[::1]"),
+            ("[0:0:0:0:0:0:0:1]", "[::1]"),
             ("10.0.0.1", "10.0.0.1"),
         ):
             self.assertEqual(HOST_PATTERN.read(text, PLACE), pattern)
@@ -128,6 +129,7 @@ class AddressesTests(SynchronousTestCase):
         """Ports, other alphabets and misplaced stars get a useful answer."""
         for text, part in (
             ("example.com:80", 'takes no port; did you mean "example.com"?'),
+            ("[10.0.0.1]", "an IPv6 address"),
             ("::1", 'did you mean "[::1]"?'),
             ("bücher.example", 'did you mean "xn--bcher-kva.example"?'),
             ("ü" * 70, "in ASCII"),

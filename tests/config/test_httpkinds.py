@@ -37,14 +37,18 @@ class HttpKindsTests(SynchronousTestCase):
             ("/a//b", "/a/b"),
             ("=/a/../b", "=/b"),
             ("/a%20b", "/a b"),
+            ("/a;b/c", "/a/c"),
         ):
             self.assertIn(f'did you mean "{fix}"?', self.path_fault(path))
         self.assertIn("without query", self.path_fault("/a?b=1"))
+        self.assertIn("must not have dots", self.path_fault("/..;/a"))
 
     def test_route_regex_is_guarded(self) -> None:
-        """A regular expression that hostile paths could stall is refused (S60)."""
-        self.assertIn("very long", self.path_fault("~(a+)+$"))
+        """A regular expression that cannot be matched in linear time is refused (S60)."""
+        self.assertIn("look-ahead", self.path_fault("~^/(?!x)"))
         self.assertIn("no valid", self.path_fault("~*("))
+        text = WEB + "[[route]]\npool = 'app'\npath = '~(a+)+$'\n" + POOL
+        self.assertEqual(read(text).routes[0].path, "~(a+)+$")
 
     def test_probe_path(self) -> None:
         """The path of a probe begins with a slash and is ready to be sent."""
@@ -66,6 +70,7 @@ class HttpKindsTests(SynchronousTestCase):
         """The body's expression is compiled when the file is read."""
         health = "[pool.app.health]\n"
         self.assertIn("no valid", pool_fault(health + 'match.body = "["'))
+        self.assertIn("possessive", pool_fault(health + 'match.body = "a++"'))
 
     def test_headers(self) -> None:
         """Header fields have valid names, one spelling each, and clean values."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from twisted.trial.unittest import SynchronousTestCase
 
+from lolly_tx.domain import hosts
 from lolly_tx.domain.hosts import BadHost, host_name
 
 
@@ -21,8 +22,20 @@ class HostNameTests(SynchronousTestCase):
             (b"[::1]", "[::1]"),
             (b"[2001:DB8::7]:443", "[2001:db8::7]"),
             (b"[::ffff:1.2.3.4]", "[::ffff:1.2.3.4]"),
+            (b"[::FFFF:102:304]", "[::ffff:1.2.3.4]"),
+            (b"[0:0:0:0:0:0:0:1]:80", "[::1]"),
+            (b"[2001:DB8:0:0:1:0:0:0007]", "[2001:db8::1:0:0:7]"),
         ):
             self.assertEqual(name, host_name(value), value)
+
+    def test_memory_is_bounded(self) -> None:
+        """Long values are read anew: what is remembered is bounded by bytes."""
+        before = hosts._known_name.cache_info()
+        for n in range(5):
+            long = b"h%d." % n + b"x" * hosts.REMEMBERED_BYTES
+            self.assertEqual(long.decode(), host_name(long))
+        self.assertEqual(before, hosts._known_name.cache_info())
+        self.assertEqual(hosts.REMEMBERED, before.maxsize)
 
     def test_refused(self) -> None:
         """Everything that is not one host and perhaps a port is refused (S14)."""

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+from time import process_time
+
 from hypothesis import given
 from hypothesis import strategies as st
 from twisted.trial.unittest import SynchronousTestCase
 
-from lolly_tx.domain import routes
-from lolly_tx.domain.hosts import BadHost
-from lolly_tx.domain.routes import Pattern, RouteTable, normal_path
+from lolly_tx.domain.hosts import REMEMBERED, BadHost
+from lolly_tx.domain.routes import BadPath, Pattern, RouteTable, normal_path
 
 
 def table(*patterns: tuple[str, str]) -> RouteTable[str]:
@@ -43,8 +44,24 @@ class NormalPathTests(SynchronousTestCase):
             (b"/.a", b"/.a"),
             (b"/a..", b"/a.."),
             (b"/a%20b", b"/a b"),
+            (b"/a;b", b"/a"),
+            (b"/a;b/c;d=e;f", b"/a/c"),
+            (b"/;x/a", b"/a"),
+            (b"/a;b/", b"/a/"),
+            (b"/;", b"/"),
+            (b"/a;b%2Fc", b"/a"),
+            (b"/a%3Bb", b"/a;b"),
+            (b"/a?;b", b"/a"),
+            (b"/...;x", b"/..."),
         ):
             self.assertEqual(path, normal_path(target), target)
+
+    def test_dots_with_parameters(self) -> None:
+        """What is ".." for some backends and a name for others is no path."""
+        for path in (b"/a/..;/b", b"/.;x", b"/%2e.;", b"/a%2F..;x", b"/a%5c%2E;"):
+            with self.assertRaises(BadPath, msg=path):
+                normal_path(path)
+        self.assertEqual(b"/a", normal_path(b"/a?/..;/"))
 
     @given(
         st.lists(st.sampled_from(["a", "b", ".", "..", "", "%2e", "%2F", "\\", "c?"]))
@@ -102,9 +119,9 @@ class HostTests(SynchronousTestCase):
     def test_memory_is_bounded(self) -> None:
         """Hosts without end do not make the table grow."""
         routes_ = table(("", "/"))
-        for n in range(routes._REMEMBERED_HOSTS + 5):
+        for n in range(REMEMBERED + 5):
             routes_.find(b"h%d" % n, b"/")
-        self.assertLessEqual(len(routes_._known), routes._REMEMBERED_HOSTS)
+        self.assertLessEqual(len(routes_._known), REMEMBERED)
         before = len(routes_._known)
         self.assertEqual("0", routes_.find(b"h" * 4000, b"/"))
         self.assertEqual(before, len(routes_._known))
@@ -136,7 +153,7 @@ class PathTests(SynchronousTestCase):
     def test_whole_segments(self) -> None:
         """A prefix without a final "/" covers whole segments only."""
         routes_ = table(("", "/api"))
-        for target in (b"/api", b"/api/", b"/api/x", b"/api?x"):
+        for target in (b"/api", b"/api/", b"/api/x", b"/api?x", b"/api;x"):
             self.assertEqual("0", routes_.find(b"h", target), target)
         for target in (b"/apix", b"/ap", b"/", b"/x/api"):
             self.assertIsNone(routes_.find(b"h", target), target)
@@ -154,10 +171,35 @@ class PathTests(SynchronousTestCase):
             b"/%61dmin/x",
             b"/admin%2fx",
             b"/\\admin\\x",
+            b"/admin;x/y",
+            b"/;x/admin/",
+            b"/admin;/..%3b",
         ):
             self.assertEqual("1", routes_.find(b"h", target), target)
         for target in (b"/admin/../x", b"/admin/..%2fx", b"/adminx"):
             self.assertEqual("0", routes_.find(b"h", target), target)
+
+    def test_expressions_see_the_whole_path(self) -> None:
+        """An expression is not ended or interrupted by an encoded line end."""
+        routes_ = table(("", "~^/a/[0-9]+$"), ("", "~^/b/.*x$"), ("", "/"))
+        for target, end in (
+            (b"/a/7", "0"),
+            (b"/a/7%0a", "2"),
+            (b"/a/7%0ax", "2"),
+            (b"/b/%0ax", "1"),
+            (b"/b/x%0a", "2"),
+        ):
+            self.assertEqual(end, routes_.find(b"h", target), target)
+
+    def test_hostile_paths_cost_their_bytes(self) -> None:
+        """No path makes an expression take longer than its bytes."""
+        routes_ = table(
+            ("", "~.*\\.(jpg|png)$"), ("", "~[a-z]+.{0,15}[0-9]"), ("", "~(x+x+)+y")
+        )
+        begun = process_time()
+        for char in (b"a", b".", b"x", b"/."):
+            self.assertIsNone(routes_.find(b"h", b"/" + char * 8000))
+        self.assertLess(process_time() - begun, 0.5)  # it took minutes
 
     def test_first_of_equals(self) -> None:
         """Of two routes for the same path the first wins."""

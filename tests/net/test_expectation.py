@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from time import process_time
+
 from twisted.trial.unittest import SynchronousTestCase
 
 from lolly_tx.net.checks.expectation import (
@@ -58,6 +60,20 @@ class BodyTests(SynchronousTestCase):
         expects = expectation(body='"status":\\s*"ok"')
         self.assertIsNone(expects.body_fault(b'{"status":  "ok"}'))
         self.assertEqual(expects.body_fault(b"{}"), "body does not match")
+
+    def test_hostile_body(self) -> None:
+        """A body costs its bytes, whatever expression and body are."""
+        for body in ("status.*ok", "(s+t?)+!"):
+            expects = expectation(body=body)
+            begun = process_time()
+            fault = expects.body_fault(b"status" * (BODY_BYTES // 6))
+            self.assertEqual(fault, "body does not match")
+            self.assertLess(process_time() - begun, 0.5)  # it took 3 s and for ever
+
+    def test_end_of_the_last_line(self) -> None:
+        """A final line end does not hide the end of the text before it."""
+        self.assertIsNone(expectation(body="^ok$").body_fault(b"ok\n"))
+        self.assertIsNotNone(expectation(body="^ok$").body_fault(b"ok\n\n"))
         self.assertIsNone(expectation().body_fault(b"anything"))
 
     def test_only_the_beginning_is_searched(self) -> None:

@@ -24,6 +24,16 @@ class ProxyTests(WorldTestCase):
         [(head, status, why)] = self.made.refusals
         self.assertEqual((head.target, status, why), (b"/", 404, "no route"))
 
+    def test_path_of_two_meanings(self):
+        """A path that backends read differently is refused, and nothing follows it."""
+        request = get("/app/..;/admin") + GET
+        got = self.answered(request, path="/app/")
+        self.assertTrue(got.startswith(b"HTTP/1.1 400 Bad Request\r\n"))
+        self.assertIn(b"Connection: close", got)
+        self.assertEqual(1, got.count(b"HTTP/1.1 "))
+        [(head, status, why)] = self.made.refusals
+        self.assertEqual((status, why), (400, "dots with parameters in the path"))
+
     def test_methods(self):
         """CONNECT, TRACE and TRACK are not served."""
         for method in (b"TRACE", b"TRACK"):

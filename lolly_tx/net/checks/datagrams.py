@@ -146,7 +146,7 @@ class _Exchange(DatagramProtocol):
             return
         line = self._lines[0]
         assert line.expected is not None  # `_go_on` stops only there
-        if line.expected.end_in(datagram[:BODY_BYTES]) < 0:
+        if line.expected.search().end_in(datagram[:BODY_BYTES]) < 0:
             self.finish(
                 False, f"step {line.number}: the answer is not {line.expected.shown}"
             )

@@ -4,7 +4,7 @@ Pure: bytes in, verdict out. All parts must hold: the status, then the header fi
 the body. The body is looked at only when an expression for it is given, and only its
 first `BODY_BYTES`.
 
-May import: nothing of ours. Used by: net.checks.http.
+May import: domain.expressions. Used by: net.checks.http.
 """
 
 from __future__ import annotations
@@ -13,6 +13,8 @@ import re
 from collections.abc import Iterable, Mapping, Sequence
 
 import attrs
+
+from lolly_tx.domain.expressions import BadExpression, Expression, expression
 
 BODY_BYTES = 256 * 1024
 """How much of a body is searched: what nginx Plus reads, and enough for any health page."""
@@ -34,7 +36,7 @@ class Expectation:
 
     statuses: frozenset[int]
     headers: tuple[tuple[bytes, bytes], ...] = ()
-    body: re.Pattern[bytes] | None = None
+    body: Expression | None = None
 
     def header_fault(self, fields: Iterable[tuple[bytes, bytes]]) -> str | None:
         """What is wrong with the header fields, for a person; None when nothing is.
@@ -52,7 +54,7 @@ class Expectation:
 
     def body_fault(self, body: bytes) -> str | None:
         """What is wrong with the first `BODY_BYTES` of the body, or None."""
-        if self.body is None or self.body.search(body[:BODY_BYTES]):
+        if self.body is None or self.body.scan().feed(body[:BODY_BYTES]) >= 0:
             return None
         return "body does not match"
 
@@ -101,11 +103,9 @@ def expectation(
     pattern = None
     if body:
         try:
-            pattern = re.compile(body.encode())
-        except re.error as e:
-            raise BadExpectation(
-                f'"{body}" is no regular expression for bytes: {e}'
-            ) from e
+            pattern = expression(body)
+        except BadExpression as e:
+            raise BadExpectation(f'"{body}" {e}') from e
     return Expectation(
         statuses=accepted_statuses(statuses),
         headers=tuple(

@@ -199,6 +199,7 @@ class HTTPProbe(Probe):
     """Asks, and reads as much of the answer as the verdict needs."""
 
     _buffer = b""
+    _body: bytearray
     _head: ResponseHead | None = None
     _left: int | None = 0
     _interim = 0
@@ -216,17 +217,19 @@ class HTTPProbe(Probe):
             return
         try:
             if self._head is None:
-                self._buffer = self._buffer + data if self._buffer else data
-                self._read_head()
+                seen = len(self._buffer)
+                self._buffer = self._buffer + data if seen else data
+                self._read_head(seen)
             else:
                 self._count(len(data))
                 self._read_body(self._head, data)
         except BadMessage as e:
             self.finish(False, f"invalid response: {e.reason}")
 
-    def _read_head(self) -> None:
+    def _read_head(self, seen: int) -> None:
         check = self._check
-        while (head := check.reader.read(self._buffer)) is not None:
+        while (head := check.reader.read(self._buffer, seen)) is not None:
+            seen = 0
             rest = self._buffer[head.end :]
             status = head.status
             # A 101 was not asked for: it is as final as any other wrong status.
@@ -255,7 +258,7 @@ class HTTPProbe(Probe):
                 self._answered(True, f"{status} from {check.settings.path}", head)
                 return
             self._head = head
-            self._buffer = b""
+            self._body = bytearray()
             if head.block.chunked:
                 self._chunks = ChunkDecoder()
             self._read_body(head, rest)
@@ -286,8 +289,8 @@ class HTTPProbe(Probe):
             data = self._chunks.feed(data)
             if self._chunks.done:
                 self._left = 0
-        self._buffer += data[: BODY_BYTES - len(self._buffer)]
-        got = len(self._buffer)
+        self._body += data[: BODY_BYTES - len(self._body)]
+        got = len(self._body)
         if got >= BODY_BYTES or self._is_whole(head, got):
             self._judge_body(head)
 
@@ -299,7 +302,7 @@ class HTTPProbe(Probe):
         return head.block.length is not None and got >= head.block.length
 
     def _judge_body(self, head: ResponseHead) -> None:
-        body = self._buffer
+        body = bytes(self._body)
         if head.block.length is not None and not head.block.chunked:
             body = body[: head.block.length]
         fault = self._check.expects.body_fault(body)

@@ -1,9 +1,8 @@
 """Scripted probes: send and expect, step by step, on one connection or several.
 
 What an earlier step has matched is taken away; what came after it is kept for the next, so that answers may arrive
-together. Steps need not match everything in between. A regular expression is not searched at every byte that trickles
-in: after some looks only when there is a quarter more to see, and at the end, so that a target that dribbles costs
-no more than one that answers (256 KiB are read in all).
+together; of a regular expression that is the shortest match. Steps need not match everything in between. Every byte is
+looked at once, so that a target that dribbles costs no more than one that answers (256 KiB are read in all).
 
 May import: domain, config settings, net.checks.http, net.checks.probes, Twisted. Used by: net.checks.kinds,
 net.checks.datagrams.
@@ -11,7 +10,6 @@ net.checks.datagrams.
 
 from __future__ import annotations
 
-import re
 from collections.abc import Sequence
 from typing import ClassVar
 from weakref import WeakKeyDictionary
@@ -23,6 +21,7 @@ from twisted.internet.protocol import connectionDone
 from twisted.python.failure import Failure
 
 from lolly_tx.config.checks import Health, Step
+from lolly_tx.domain.expressions import BadExpression, Expression, expression
 from lolly_tx.domain.health import Observation
 from lolly_tx.domain.target import Target
 from lolly_tx.net.checks.expectation import BODY_BYTES
@@ -31,7 +30,6 @@ from lolly_tx.net.checks.probes import Plan, Probe
 from lolly_tx.net.failures import translate
 from lolly_tx.net.sockets.endpoints import BadEndpoint
 
-_FREE_LOOKS = 64
 _LONGEST_SHOWN = 40
 
 
@@ -40,16 +38,30 @@ class Expected:
     """What one step waits for: bytes as they are, or a pattern. `shown`: for a person."""
 
     literal: bytes
-    pattern: re.Pattern[bytes] | None
+    pattern: Expression | None
     shown: str
 
-    def end_in(self, data: bytes | bytearray, start: int = 0) -> int:
-        """Where the first match in `data` ends, -1 for none. `start`: bytes that cannot be part of a literal one."""
-        if self.pattern is not None:
-            match = self.pattern.search(data)
-            return match.end() if match is not None else -1
-        at = data.find(self.literal, max(0, start - len(self.literal) + 1))
-        return at + len(self.literal) if at >= 0 else -1
+    def search(self) -> Search:
+        """Look for it in a text of its own."""
+        return Search(self)
+
+
+class Search:
+    """Looks for what is expected in a text that comes in pieces."""
+
+    def __init__(self, expected: Expected) -> None:
+        self._literal = expected.literal
+        pattern = expected.pattern
+        self._scan = None if pattern is None else pattern.scan()
+        self._seen = 0
+
+    def end_in(self, data: bytes | bytearray) -> int:
+        """Where the first match in `data` ends, -1 for none yet. `data`: that of the last call, and more."""
+        seen, self._seen = self._seen, len(data)
+        if self._scan is not None:
+            return self._scan.feed(bytes(data[seen:]))
+        at = data.find(self._literal, max(0, seen - len(self._literal) + 1))
+        return at + len(self._literal) if at >= 0 else -1
 
 
 @attrs.frozen
@@ -90,8 +102,8 @@ def compile_steps(steps: Sequence[Step], port: int = 0) -> tuple[Segment, ...]:
 def _expected(step: Step) -> Expected | None:
     if step.expect_regex:
         try:
-            pattern = re.compile(step.expect_regex.encode())
-        except re.error as e:
+            pattern = expression(step.expect_regex)
+        except BadExpression as e:
             raise ValueError(f'"{step.expect_regex}": {e}') from e
         return Expected(b"", pattern, _shown(step.expect_regex))
     literal = step.expect.encode() or bytes.fromhex(step.expect_hex)
@@ -125,9 +137,7 @@ class ScriptProbe(Probe):
         self._lines = list(plan.lines)
         self._buffer = bytearray()
         self._read = 0
-        self._read = 0
-        self._looks = 0
-        self._looked_at = 0
+        self._search: Search | None = None
         super().start(plan, limit)
 
     def connectionMade(self) -> None:
@@ -141,33 +151,24 @@ class ScriptProbe(Probe):
             return
         self._read += len(data)
         self._buffer += data
-        if not self._done_after_look() and self._read > BODY_BYTES:
+        self._look()
+        if not self._over and self._read > BODY_BYTES:
             self._fault(f"not in the first {BODY_BYTES >> 10} KiB")
 
-    def _look(self, last: bool) -> None:
-        """Take as many steps as what came allows. `last`: nothing more will come."""
+    def _look(self) -> None:
+        """Take as many steps as what came allows."""
         while self._lines and not self._over:
-            expected = self._lines[0].expected
-            assert expected is not None  # `_go_on` stops only where something is
-            size = len(self._buffer)
-            if expected.pattern is not None and not last:
-                enough = size >= self._looked_at + self._looked_at // 4
-                if self._looks >= _FREE_LOOKS and not enough:
-                    return
-                self._looks += 1
-            end = expected.end_in(self._buffer, self._looked_at)
-            self._looked_at = size
+            if self._search is None:
+                expected = self._lines[0].expected
+                assert expected is not None  # `_go_on` stops only where something is
+                self._search = expected.search()
+            end = self._search.end_in(self._buffer)
             if end < 0:
                 return
             del self._buffer[:end]
-            self._looked_at = 0
+            self._search = None
             del self._lines[0]
             self._go_on()
-
-    def _done_after_look(self, last: bool = False) -> bool:
-        """Look, and say whether the probe is over."""
-        self._look(last)
-        return self._over
 
     def _go_on(self) -> None:
         """Send until there is something to wait for, or nothing left."""
@@ -187,8 +188,7 @@ class ScriptProbe(Probe):
 
     def _expired(self) -> None:
         if self.transport is not None:
-            if not self._done_after_look(last=True):
-                self._fault(f"did not come in {self._limit:g} s")
+            self._fault(f"did not come in {self._limit:g} s")
             return
         super()._expired()
 
@@ -196,8 +196,6 @@ class ScriptProbe(Probe):
         """The target hung up; what it sent before that counts."""
         if self._over:
             super().connectionLost(reason)
-            return
-        if self._done_after_look(last=True):
             return
         self.transport = None
         self._fault(f"did not come: {translate(reason, connecting=False).detail}")
