@@ -34,9 +34,15 @@ class Unfilled(str):
     """Text whose environment variable is missing: already a recorded problem."""
 
 
+_MOST_COMPARED = 100
+
+
 def nearest(word: str, known: Iterable[str]) -> str:
     """A "did you mean" sentence for a wrong word, or the known ones, or nothing."""
-    words = sorted(known)
+    words = list(known)
+    if len(words) > _MOST_COMPARED:  # of thousands of names a few will do
+        words = [one for one in words if one[:1] == word[:1]][:_MOST_COMPARED]
+    words.sort()
     close = difflib.get_close_matches(word, words, n=1, cutoff=0.6)
     if close:
         return f'; did you mean "{close[0]}"?'

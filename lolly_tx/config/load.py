@@ -213,14 +213,16 @@ class _Loader:
             place.wrong("must be written as [[route]], a table per route")
             return
         parts.any_route = parts.any_route or bool(raw)
+        problems = place.source.problems
+        faulty = {problem.key.partition(".")[0] for problem in problems}
         for index, one in enumerate(raw):
             here = place.at(index)
+            before = len(problems)
             route = read_or_none(_ROUTE, one, here)
             if route is None:
                 continue
             parts.routes.append((route, here))
-            inside = f"route[{index}]."
-            if not any(p.key.startswith(inside) for p in place.source.problems):
+            if f"route[{index}]" not in faulty and len(problems) == before:
                 parts.whole_routes.append((route, here))
 
     def _claim(self, raw: Any, place: SourcePlace, names: dict[str, str]) -> None:

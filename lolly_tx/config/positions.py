@@ -5,6 +5,9 @@ every table, key and list element begins. It relies on the text being valid: `to
 has read it before. A path is a tuple of keys and list indices, as in
 `("pool", "api", "targets", 1, "weight")`.
 
+What is nested deeply costs `tomllib` the square of its depth, and more stack than there is.
+So `too_deep` looks at a text before it does, valid or not.
+
 May import: nothing of ours. Used by: reading.
 """
 
@@ -18,12 +21,26 @@ import attrs
 
 Path = tuple[str | int, ...]
 
-_SPACE = re.compile(r"(?:[ \t\r\n]|#[^\n]*)*")
+MOST_PARTS = 32
+"""Of a dotted key, or of a table's name."""
+MOST_NESTED = 32
+"""Lists and inline tables within each other."""
+
+_SPACE = re.compile(r"(?:[ \t\r\n]++|#[^\n]*+)*+")
+_BASIC = r'"""(?:[^"\\]++|\\.|"(?!""))*+'
+_LITERAL = r"'''(?:[^']++|'(?!''))*+"
 _STRING = re.compile(
-    r'"""(?:\\.|(?!""").)*"{3,5}'
-    r"|'''(?:(?!''').)*'{3,5}"
-    r'|"(?:\\.|[^"\\])*"'
-    r"|'[^']*'",
+    rf"""{_BASIC}"{{3,5}}|{_LITERAL}'{{3,5}}"""
+    r'|"(?:\\.|[^"\\])*+"'
+    r"|'[^']*+'",
+    re.DOTALL,
+)
+# In a text that may be no TOML: what is not closed ends with its line, or with the text.
+_PART = r"""(?:[A-Za-z0-9_-]++|"(?:[^"\\\n]|\\[^\n])*+"?|'[^'\n]*+'?)"""
+_PARTS = re.compile(_PART)
+_PIECE = re.compile(
+    rf"""#[^\n]*+|{_BASIC}"{{0,5}}|{_LITERAL}'{{0,5}}"""
+    rf"|({_PART}(?:[ \t]*+\.[ \t]*+{_PART})*+)|([\[{{])|([\]}}])",
     re.DOTALL,
 )
 _BARE_KEY = re.compile(r"[A-Za-z0-9_-]+")
@@ -36,6 +53,28 @@ def line_index(text: str) -> dict[Path, int]:
     walk = _Walk(text)
     walk.document()
     return walk.lines
+
+
+def too_deep(text: str) -> tuple[int, str] | None:
+    """The line where `text` is nested too deeply, and what is; None when it nowhere is."""
+    nested = 0
+    for piece in _PIECE.finditer(text):
+        key, opening, closing = piece.groups()
+        if key is not None:
+            # A part and its dot have two characters at least.
+            if len(key) < 2 * MOST_PARTS or len(_PARTS.findall(key)) <= MOST_PARTS:
+                continue
+            what = f"a key has at most {MOST_PARTS} parts"
+        elif opening:
+            nested += 1
+            if nested <= MOST_NESTED:
+                continue
+            what = f"values are at most {MOST_NESTED} deep"
+        else:
+            nested -= bool(closing and nested)
+            continue
+        return text.count("\n", 0, piece.start()) + 1, what
+    return None
 
 
 @attrs.define

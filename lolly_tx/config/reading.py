@@ -16,7 +16,7 @@ import attrs
 from lolly_tx.config.checkkinds import BUILT_IN_CHECKS
 from lolly_tx.config.environment import filled_tree
 from lolly_tx.config.kinds import quoted
-from lolly_tx.config.positions import Path, line_index
+from lolly_tx.config.positions import Path, line_index, too_deep
 from lolly_tx.config.problems import Problem
 from lolly_tx.domain.balancers import Balancers
 
@@ -75,12 +75,13 @@ class Source:
 
     def parse(self, text: str) -> bool:
         """Take the text in; False after recording why it is no TOML."""
+        deep = too_deep(text)
+        if deep is not None:
+            self.add(deep[0], "", f"is nested too deeply: {deep[1]}")
+            return False
         try:
             self.tree = tomllib.loads(text)
             self.lines = line_index(text)
-        except RecursionError:
-            self.add(0, "", "is nested too deeply")
-            return False
         except ValueError as error:  # TOMLDecodeError, and numbers beyond all limits
             found = _SYNTAX.fullmatch(str(error))
             last = text.count("\n") + (not text.endswith("\n"))

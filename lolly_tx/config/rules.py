@@ -120,35 +120,33 @@ def _same_endpoints(config: Config, parts: Parts, main: Place) -> None:
     ]
     if config.admin is not None:
         places.append((config.admin.endpoint, main.at("admin").at("endpoint")))
-    for index, (endpoint, place) in enumerate(places):
-        for other, other_place in places[:index]:
-            if _collide(endpoint, other):
-                place.wrong(f"listens where {other_place.where} does")
-                break
+    taken: dict[str, dict[str, Place]] = {}
+    for endpoint, place in places:
+        port, interface = _address(endpoint)
+        there = taken.setdefault(port, {})
+        other = there.get(interface)
+        if other is None and port.isdigit() and ":" not in interface:
+            # No interface means all those of IPv4.
+            if interface:
+                other = there.get("")
+            else:
+                other = next((there[i] for i in there if ":" not in i), None)
+        if other is not None and port != "0":
+            place.wrong(f"listens where {other.where} does")
+        there.setdefault(interface, place)
 
 
-def _collide(one: str, two: str) -> bool:
-    """Whether two server endpoints ask for the same address.
+def _address(endpoint: str) -> tuple[str, str]:
+    """The port a server endpoint asks for, and the interface, where its type has them.
 
-    Known for the types that name a port and an interface; port 0 is any free port, and
-    no interface means all IPv4 ones.
+    Of other types, itself. Port 0 is any free port.
     """
-    addresses = []
-    for endpoint in (one, two):
-        plain, named = endpoint_parts(endpoint)
-        if plain[0] not in ("tcp", "ssl"):
-            return one == two
-        port = named.get("port") or (plain[1] if len(plain) > 1 else "")
-        interface = named.get("interface", "")
-        addresses.append((port, "" if interface == "0.0.0.0" else interface))
-    (port, interface), (other_port, other_interface) = addresses
-    if port != other_port or port == "0":
-        return False
-    if interface == other_interface:
-        return True
-    return (
-        not (interface and other_interface) and ":" not in interface + other_interface
-    )
+    plain, named = endpoint_parts(endpoint)
+    if plain[0] not in ("tcp", "ssl"):
+        return endpoint, ""
+    port = named.get("port") or (plain[1] if len(plain) > 1 else "")
+    interface = named.get("interface", "")
+    return port, "" if interface == "0.0.0.0" else interface
 
 
 def _loops(parts: Parts) -> None:

@@ -149,16 +149,17 @@ class ListOf:
         return tuple(self._elements(raw, place))
 
     def _elements(self, raw: list[Any], place: Place) -> Iterator[Any]:
-        seen = []
+        seen = set()
         for index, value in enumerate(raw):
             here = place.at(index)
             read = read_or_none(self.element, value, here)
             if read is None:
                 continue
-            if not isinstance(self.element, Table) and read in seen:
-                here.wrong("is in the list twice")
-                continue
-            seen.append(read)
+            if not isinstance(self.element, Table):
+                if read in seen:
+                    here.wrong("is in the list twice")
+                    continue
+                seen.add(read)
             yield read
 
     def show(self, value: Any) -> str:

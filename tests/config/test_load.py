@@ -132,7 +132,12 @@ class ParseTests(SynchronousTestCase):
             ("a = [1,\n2", "2: is no valid TOML: Unclosed array"),
             ("[x]\n[x]\n", "2: is no valid TOML: Cannot declare"),
             ("a = " + "9" * 5000, "is no valid TOML"),
-            ("a = " + "[" * 5000, "is nested too deeply"),
+            ("a = " + "[" * 5000, "is nested too deeply: values are at most 32 deep"),
+            (
+                "a." * 20000 + "a = 1",
+                "is nested too deeply: a key has at most 32 parts",
+            ),
+            (f"[{'a.' * 5000}a]", "is nested too deeply: a key has at most 32 parts"),
         ):
             (found,) = faults(text)
             self.assertIn(part, found)

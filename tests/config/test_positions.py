@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import tomllib
+from time import process_time
 from typing import Any
 
 from hypothesis import given
@@ -10,7 +11,13 @@ from hypothesis import strategies as st
 from twisted.trial.unittest import SynchronousTestCase
 
 from lolly_tx.config.kinds import quoted
-from lolly_tx.config.positions import Path, line_index
+from lolly_tx.config.positions import (
+    MOST_NESTED,
+    MOST_PARTS,
+    Path,
+    line_index,
+    too_deep,
+)
 
 TEXT = '''# comment
 top = 1 # more
@@ -117,3 +124,49 @@ def _paths(path: Path, value: Any) -> list[Path]:
         else ()
     )
     return [path, *(p for key, one in inner for p in _paths((*path, key), one))]
+
+
+class DepthTests(SynchronousTestCase):
+    def test_parts(self) -> None:
+        """Keys and names of tables have so many parts at most, however they are written."""
+        for part in ("a", '"b.c"', "'d'", '"\\""', "a-1"):
+            for dot in (".", " . ", "\t."):
+                most = dot.join([part] * MOST_PARTS)
+                for key in ("{} = 1", "[{}]", "[[ {} ]]", "x = {{ {} = 1 }}"):
+                    self.assertIsNone(too_deep("# x\n" + key.format(most)))
+                    deep = key.format(most + dot + part)
+                    found = too_deep("# x\n" + deep)
+                    self.assertEqual(
+                        (2, f"a key has at most {MOST_PARTS} parts"), found
+                    )
+
+    def test_nested(self) -> None:
+        """So are values, which a text need not even close."""
+        most = "x = " + "[" * MOST_NESTED
+        self.assertIsNone(too_deep(most + "]" * MOST_NESTED + "\n" + most))
+        self.assertEqual(
+            (1, f"values are at most {MOST_NESTED} deep"), too_deep(most + "{")
+        )
+        self.assertIsNone(too_deep("[[a]]\n" * 100 + "x = [{}, {}, []]\n" * 100))
+
+    def test_not_in_texts(self) -> None:
+        """What strings and comments say is nobody's key."""
+        many = "a." * 40 + "a" + "[" * 40
+        for text in (
+            f"# {many}\nx = 1",
+            f'x = "{many}\\" {many}"',
+            f"x = '{many}'",
+            f'x = """\n{many} \\""" {many}"""""',
+            f"x = '''\n{many}''{many}'''''",
+        ):
+            self.assertIsNone(too_deep(text), text)
+            tomllib.loads(text)
+
+    def test_cost(self) -> None:
+        """No text costs more than its bytes, valid or not."""
+        for piece in ('\\"', '"""', "'''", '\\"""', "a.", '"a".', "[", "'", "# "):
+            for begin in ("", "x = ", 'x = """', "x = '''"):
+                text = begin + piece * 20000
+                begun = process_time()
+                too_deep(text)
+                self.assertLess(process_time() - begun, 0.5, (begin, piece))
