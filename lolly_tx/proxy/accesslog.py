@@ -50,6 +50,11 @@ WARNING_INTERVAL = 60.0
 # each of thousands would let a client buy a lot of our time with one request.
 MAX_PARAMETERS = 100
 
+REMEMBERED_NAMES = 1024
+"""Names of parameters about which is remembered whether they carry a secret."""
+REMEMBERED_NAME_BYTES = 64
+"""The longest of them."""
+
 _MONTHS = "Jan Feb Mar Apr May Jun Jul Aug Sep Oct Nov Dec".split()
 _COMBINED = b'%b - - [%b] "%b %b %b" %d %d "%b" "%b" %b %b %.3f %b\n'
 _CLIENT, _UPSTREAM = 0, 9  # the fields of _COMBINED that are words without quotes
@@ -63,13 +68,15 @@ _JSON = (
 _PLAIN = bytes(byte for byte in range(0x20, 0x7F) if byte not in b'"\\')
 # What is left of a combined line when everything plain is taken out of it.
 _REST_OF_COMBINED = _COMBINED.translate(None, _PLAIN)
-_NOT_IN_QUOTES = re.compile(rb"[^ !#-\[\]-~]")
-_NOT_IN_WORD = re.compile(rb"[^!#-\[\]-~]")
-_NOT_IN_JSON = re.compile(rb"[^ -\[\]-~]")
+# What each byte is written as.
+_IN_QUOTES = [chr(byte) if byte in _PLAIN else f"\\x{byte:02X}" for byte in range(256)]
+_IN_WORD = ["\\x20" if form == " " else form for form in _IN_QUOTES]
+_IN_JSON = [form.replace("\\", "\\\\") for form in _IN_QUOTES]
+_IN_JSON[34] = '\\"'
 
-_PARAMETER = re.compile(rb"(?<=[?&;])([^=&;#]*)=([^&;#]*)")
-_NAMES = re.compile(rb"[?&;]([^=&;#]*)=")
-_USER_INFO = re.compile(rb"(?<=//)[^/?#]*@")
+_PARAMETER = re.compile(rb"(?<=[?&;])([^=&;#?]*+)=([^&;#]*+)")
+_NAMES = re.compile(rb"[?&;]([^=&;#?]*+)=")
+_USER_INFO = re.compile(rb"(?<=//)[^/?#@]*+@(?:[^/?#@]*+@)*+")
 _SECRET_INSIDE = re.compile(
     rb"token|secret|passw|passphrase|pwd|apikey|accesskey|signature|credential"
     rb"|sessionid|jwt|authorization"
@@ -121,9 +128,14 @@ def mask_secrets(url: bytes) -> bytes:
     return url
 
 
-@lru_cache(maxsize=1024)
 def _names_secret(name: bytes) -> bool:
     """Whether a parameter called `name` is likely to carry a credential."""
+    if len(name) > REMEMBERED_NAME_BYTES:
+        return _looks_secret(name)
+    return _known_secret(name)
+
+
+def _looks_secret(name: bytes) -> bool:
     words = re.split(rb"[^a-z0-9]+", unquote_to_bytes(name).lower())
     return (
         not _SECRET_WORDS.isdisjoint(words)
@@ -131,13 +143,18 @@ def _names_secret(name: bytes) -> bool:
     )
 
 
+_known_secret = lru_cache(REMEMBERED_NAMES)(_looks_secret)
+
+
 def _without_secret(parameter: re.Match[bytes]) -> bytes:
     name = parameter[1]
     return name + b"=***" if _names_secret(name) else parameter[0]
 
 
-def _hex(unsafe: re.Match[bytes]) -> bytes:
-    return b"\\x%02X" % unsafe[0][0]
+def _written(raw: bytes, forms: list[str]) -> bytes:
+    """`raw` with each byte in the form it has in `forms`."""
+    # Seven times as fast as a regular expression that calls us for each byte.
+    return raw.decode("latin-1").translate(forms).encode("ascii")
 
 
 def _quoted(raw: bytes | None) -> bytes:
@@ -145,7 +162,7 @@ def _quoted(raw: bytes | None) -> bytes:
     if raw is None:
         return b"null"
     if raw.translate(None, _PLAIN):
-        raw = _NOT_IN_JSON.sub(_hex, raw).replace(b"\\", b"\\\\").replace(b'"', b'\\"')
+        raw = _written(raw, _IN_JSON)
     return b'"' + raw + b'"'
 
 
@@ -293,9 +310,7 @@ def _combined_line(at: bytes, entry: Entry) -> bytes:
 
 def _escaped(fields: tuple[Any, ...]) -> tuple[Any, ...]:
     return tuple(
-        (_NOT_IN_WORD if place in (_CLIENT, _UPSTREAM) else _NOT_IN_QUOTES).sub(
-            _hex, field
-        )
+        _written(field, _IN_WORD if place in (_CLIENT, _UPSTREAM) else _IN_QUOTES)
         if isinstance(field, bytes)
         else field
         for place, field in enumerate(fields)
@@ -306,7 +321,7 @@ def _combined_attempts(fields: tuple[Any, ...], entry: Entry) -> bytes:
     """The line of a request that took several attempts."""
     attempts = _attempts(entry)
     shown = list(_escaped(fields))
-    words = [_NOT_IN_WORD.sub(_hex, (name or "-").encode()) for name, _, _ in attempts]
+    words = [_written((name or "-").encode(), _IN_WORD) for name, _, _ in attempts]
     shown[_UPSTREAM] = b'"%b"' % b", ".join(words)
     shown[_UPSTREAM + 1] = b'"%b"' % b", ".join(
         b"%d" % status if status else b"-" for _, status, _ in attempts

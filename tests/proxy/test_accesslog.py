@@ -1,12 +1,14 @@
 """Tests of the access log."""
 
 import json
+from time import process_time
 
 from hypothesis import given
 from hypothesis import strategies as st
 from twisted.logger import globalLogPublisher
 from twisted.trial.unittest import SynchronousTestCase
 
+from lolly_tx.proxy import accesslog
 from lolly_tx.proxy.accesslog import (
     BATCH_BYTES,
     MAX_PARAMETERS,
@@ -259,6 +261,35 @@ class SecretTests(SynchronousTestCase):
             line = lines_of(entry, format=format)
             self.assertNotIn(b"hunter2", line)
             self.assertIn(b"reset_token=***", line)
+
+    def test_many_question_marks(self):
+        """A name ends at another question mark, so that thousands cost no more than that."""
+        begun = process_time()
+        self.assertEqual(mask_secrets(b"/" + b"?" * 32000), b"/" + b"?" * 32000)
+        self.assertEqual(mask_secrets(b"/p??token=x"), b"/p??token=***")
+        self.assertLess(process_time() - begun, 0.5)  # it took 8 s
+
+    def test_long_names_are_not_remembered(self):
+        """What is remembered of names is bounded by bytes."""
+        before = accesslog._known_secret.cache_info()
+        name = b"x" * accesslog.REMEMBERED_NAME_BYTES + b"token"
+        self.assertEqual(mask_secrets(b"/?" + name + b"=1"), b"/?" + name + b"=***")
+        self.assertEqual(before, accesslog._known_secret.cache_info())
+
+    def test_every_byte(self):
+        """Whatever is not plain is written in hexadecimal, in both formats."""
+        entry = ENTRY._replace(user_agent=bytes(range(256)))
+        line = lines_of(entry, format="json")
+        shown = json.loads(line)["user_agent"]
+        self.assertEqual(
+            shown,
+            "".join(
+                chr(n) if 32 <= n < 127 and n != 92 else f"\\x{n:02X}"
+                for n in range(256)
+            ),
+        )
+        quoted = shown.replace('"', "\\x22")
+        self.assertIn(f'"{quoted}"'.encode(), lines_of(entry, format="combined"))
 
     def test_at_the_limit_of_parameters(self):
         """A query with as many parameters as allowed is logged."""
