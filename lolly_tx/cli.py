@@ -10,6 +10,7 @@ import getopt
 import os
 import select
 import sys
+import time
 import traceback
 from collections.abc import Sequence
 from contextlib import suppress
@@ -32,6 +33,7 @@ from lolly_tx.commands.run import RunCommand
 from lolly_tx.commands.status import EventsCommand, StatusCommand
 from lolly_tx.config import ConfigErrors, Names, load
 from lolly_tx.config.consequences import consequences
+from lolly_tx.config.problems import Problem
 from lolly_tx.config.reference import defaults_toml, reference_page
 from lolly_tx.service.registry import Registry
 
@@ -62,8 +64,9 @@ class CheckCommand(Command):
 
     synopsis = "FILE | --defaults | --reference"
     longdesc = (
-        "Report every error of a configuration and of the files it includes, or print"
-        " what its settings imply. Exits 0 when the configuration is right, else 1."
+        "Report every error of a configuration, of the files it includes and of the"
+        " certificates, keys and endpoints it names, or print what its settings imply."
+        " Exits 0 when all of it is right, else 1."
     )
     optFlags: ClassVar = [
         ["defaults", None, "Print every setting with its default, as TOML."],
@@ -88,14 +91,31 @@ class CheckCommand(Command):
         try:
             config = load(self["file"], os.environ, names=installed_names())
         except ConfigErrors as errors:
-            out.write(f"{errors}\n")
-            count = len(errors.problems)
-            err.write(f"{count} error{'' if count == 1 else 's'}\n")
-            return 1
+            return _errors(errors.problems, out, err)
         for one in consequences(config):
             out.write(f"{one}\n")
+        # Only this command needs both all that a start needs and none of its effects.
+        from lolly_tx.service.materials import findings, problem_of
+
+        wrong = []
+        for found in findings(config, time.time()):
+            problem = problem_of(found, config.file)
+            if found.warning:
+                out.write(f"warning: {problem}\n")
+            else:
+                wrong.append(problem)
+        if wrong:
+            return _errors(wrong, out, err)
         out.write(f"{config.file}: valid\n")
         return 0
+
+
+def _errors(problems: Sequence[Problem], out: TextIO, err: TextIO) -> int:
+    """Print what is wrong, one a line, and how many it are; the exit status."""
+    out.write("".join(f"{problem}\n" for problem in problems))
+    count = len(problems)
+    err.write(f"{count} error{'' if count == 1 else 's'}\n")
+    return 1
 
 
 class SimulateCommand(Command):
@@ -155,10 +175,7 @@ class SimulateCommand(Command):
                 as_json=bool(self["json"]),
             )
         except ConfigErrors as errors:
-            out.write(f"{errors}\n")
-            count = len(errors.problems)
-            err.write(f"{count} error{'' if count == 1 else 's'}\n")
-            return 1
+            return _errors(errors.problems, out, err)
         out.write(text)
         return 0
 

@@ -250,6 +250,8 @@ def _whole(config: Config) -> Iterator[Consequence]:
         each = sum(probe_rate(pool) for pool in config.pools.values())
         saved = f" ({each - rate:.3g}/s less by sharing)" if each - rate > 1e-9 else ""
         yield Consequence("", f"probe load of all pools: {rate:.3g}/s{saved}")
+    if not config.listeners:
+        yield Consequence("", "there is no listener: no client can connect", True)
     for name in config.listeners:
         if not any(name in (route.listeners or (name,)) for route in config.routes):
             text = "no route holds for it: every request gets 404"

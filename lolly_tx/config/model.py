@@ -194,7 +194,8 @@ class AccessLog:
         default="combined",
         metadata=about(
             Choice("combined", "json"),
-            '"combined" plus target, its status and times, or one JSON object.',
+            '"combined" plus the target, its status and times, of every attempt: with more'
+            ' than one, lists in quotes ("a, b"); or one JSON object.',
         ),
     )
     buffer_size: int = attrs.field(

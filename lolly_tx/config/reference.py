@@ -36,7 +36,9 @@ _INTRO = """\
 This page is generated from the declarations in `lolly_tx/config/model.py`
 (`lolly check --reference` prints it). A configuration is one TOML file, with others it
 includes. `lolly check FILE` reports every error at once and prints what the settings
-imply.
+imply. It opens the certificates, keys and authorities that are named: one that does not
+fit, is encrypted, is not PEM or has expired is an error, one that expires within 14 days
+a warning.
 
 - Durations are `"10s"`, `"1m30s"`, `"250ms"` or a number of seconds; sizes are `"16k"`,
   `"10M"` (powers of 1024) or a number of bytes.

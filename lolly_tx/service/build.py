@@ -36,6 +36,7 @@ from lolly_tx.net.doors import DoorIn
 from lolly_tx.net.http1.server import HALF_CLOSE_SECONDS
 from lolly_tx.net.library.directory import RUNNING
 from lolly_tx.net.sockets.acceptor import Acceptor, Census, ClientTimeouts
+from lolly_tx.net.sockets.endpoints import BadEndpoint
 from lolly_tx.net.sockets.tls import secure, server_context
 from lolly_tx.net.sockets.transports import eager
 from lolly_tx.proxy.accesslog import AccessLog
@@ -126,7 +127,7 @@ class LollyService(Service):
             yield listener.endpoint, *self._listeners[name]
         admin = self.config.admin
         if admin is not None:
-            endpoint = serverFromString(eager(self._reactor), admin.endpoint)
+            endpoint = _server(eager(self._reactor), admin.endpoint, "admin.endpoint")
             site = admin_site(
                 self,
                 now=self._deadlines.now,
@@ -456,12 +457,22 @@ def _connection_cap(wanted: int) -> int:
 
 
 def _endpoint(reactor: Any, listener: Listener) -> Any:
+    key = f"listener.{listener.name}.endpoint"
     if listener.tls is None:
-        return serverFromString(eager(reactor), listener.endpoint)
+        return _server(eager(reactor), listener.endpoint, key)
     context = server_context(
         listener.tls.certificate, listener.tls.key or listener.tls.certificate
     )
-    return serverFromString(secure(reactor, context), listener.endpoint)
+    return _server(secure(reactor, context), listener.endpoint, key)
+
+
+def _server(reactor: Any, text: str, key: str) -> Any:
+    """The endpoint that a string means. Raises `BadEndpoint`, whatever its parser raises: it may be a plugin's."""
+    try:
+        return serverFromString(reactor, text)
+    except Exception as error:
+        said = f"{type(error).__name__}: {error}"
+        raise BadEndpoint(f'{key}: "{text}" cannot be used: {said}') from error
 
 
 def _table(

@@ -1,0 +1,161 @@
+"""What a configuration names outside of itself, tried before a start would: certificates, keys, authorities, endpoints.
+
+May import: config, net.sockets. Used by: cli (`lolly check`).
+
+Files are read and endpoint strings are parsed as at a start, so that what would end it is an error here, with the key
+in the configuration and its value; nothing listens and nothing connects. A certificate that has expired would start,
+and serve nobody: that is an error, too. One that is about to is a warning.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from datetime import UTC, datetime
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import attrs
+from cryptography import x509
+from twisted.internet.endpoints import serverFromString
+from twisted.internet.testing import MemoryReactorClock
+
+from lolly_tx.config.addresses import endpoint_parts
+from lolly_tx.config.kinds import duration_text
+from lolly_tx.config.model import Config, ListenerTLS, PoolSettings
+from lolly_tx.config.positions import line_index
+from lolly_tx.config.problems import Problem
+from lolly_tx.net.sockets.endpoints import BadEndpoint, client_endpoint
+from lolly_tx.net.sockets.tls_contexts import (
+    TLSSettingsError,
+    client_options,
+    server_context,
+)
+
+SOON_SECONDS = 14 * 86400.0
+"""Before the end of a certificate, when it is time to think of the next one."""
+
+_ELSEWHERE = frozenset(("systemd",))
+"""Types of endpoints that mean something only to the process they are for."""
+
+
+@attrs.frozen
+class Finding:
+    """One thing that was found. `key`: its path in the configuration; `value`: as it stands there."""
+
+    key: tuple[str | int, ...]
+    value: str
+    message: str
+    warning: bool = False
+
+
+def findings(config: Config, wall: float) -> Iterator[Finding]:
+    """Everything that is wrong, or soon will be. `wall`: seconds since the epoch."""
+    reactor = MemoryReactorClock()
+    for name, listener in config.listeners.items():
+        key: tuple[str | int, ...] = ("listener", name)
+        if listener.tls is not None:
+            yield from _listener_tls(listener.tls, (*key, "tls"), wall)
+        yield from _server((*key, "endpoint"), listener.endpoint, reactor)
+    if config.admin is not None:
+        yield from _server(("admin", "endpoint"), config.admin.endpoint, reactor)
+    for pool in config.pools.values():
+        yield from _pool(pool, reactor, wall)
+
+
+def problem_of(finding: Finding, file: str) -> Problem:
+    """`finding` as the errors of `file` are shown, with its line as far as the file itself has the key."""
+    try:
+        lines = line_index(Path(file).read_text("utf-8-sig"))
+    except (OSError, ValueError):
+        lines = {}
+    return Problem(
+        file,
+        lines.get(finding.key, 0),
+        _shown(finding.key),
+        finding.message,
+        f'"{finding.value}"',
+    )
+
+
+def _shown(key: tuple[str | int, ...]) -> str:
+    parts = (f"[{part}]" if isinstance(part, int) else f".{part}" for part in key)
+    return "".join(parts).removeprefix(".")
+
+
+def _listener_tls(
+    tls: ListenerTLS, key: tuple[str | int, ...], wall: float
+) -> Iterator[Finding]:
+    try:
+        server_context(tls.certificate, tls.key or tls.certificate)
+    except TLSSettingsError as error:
+        of_key = tls.key and error.path == tls.key
+        last, value = ("key", tls.key) if of_key else ("certificate", tls.certificate)
+        yield Finding((*key, last), value, error.reason)
+    yield from _dates((*key, "certificate"), tls.certificate, wall)
+
+
+def _pool(pool: PoolSettings, reactor: Any, wall: float) -> Iterator[Finding]:
+    key: tuple[str | int, ...] = ("pool", pool.name)
+    tls = pool.tls
+    if tls.ca:
+        place = (*key, "tls", "ca")
+        try:
+            client_options("localhost", ca=tls.ca)
+        except TLSSettingsError as error:
+            yield Finding(place, tls.ca, error.reason)
+            tls = attrs.evolve(tls, ca="")  # said once is enough
+        else:
+            yield from _dates(place, tls.ca, wall)
+    for index, target in enumerate(pool.targets):
+        make = partial(client_endpoint, reactor, target, tls=tls)
+        yield from _tried((*key, "targets", index), target.address, make)
+
+
+def _server(key: tuple[str | int, ...], text: str, reactor: Any) -> Iterator[Finding]:
+    yield from _tried(key, text, partial(serverFromString, reactor, text))
+
+
+def _tried(
+    key: tuple[str | int, ...], text: str, make: Callable[[], object]
+) -> Iterator[Finding]:
+    try:
+        make()
+    except Exception as error:  # an endpoint may be a plugin's, and raise anything
+        elsewhere = endpoint_parts(text)[0][0].lower() in _ELSEWHERE
+        said = str(error).replace("\n", " ") or "no reason given"
+        message = f"cannot be used: {type(error).__name__}: {said}"
+        if isinstance(error, BadEndpoint):
+            message = said
+        if elsewhere:
+            message = f"cannot be tried here ({said})"
+        yield Finding(key, text, message, warning=elsewhere)
+
+
+def _dates(key: tuple[str | int, ...], path: str, wall: float) -> Iterator[Finding]:
+    """What time has done to the certificates in a file, or will soon."""
+    try:
+        certificates = x509.load_pem_x509_certificates(Path(path).read_bytes())
+    except (OSError, ValueError):
+        return  # said before
+    now = datetime.fromtimestamp(wall, UTC)
+    for certificate in certificates:
+        begin, end = certificate.not_valid_before_utc, certificate.not_valid_after_utc
+        whose = certificate.subject.rfc4514_string() or "it"
+        left = (end - now).total_seconds()
+        if now < begin:
+            yield Finding(
+                key, path, f"{whose} is not valid before {begin:%Y-%m-%d %H:%M} UTC"
+            )
+        elif left <= 0:
+            yield Finding(
+                key, path, f"{whose} has expired on {end:%Y-%m-%d %H:%M} UTC; renew it"
+            )
+        elif left < SOON_SECONDS:
+            days = duration_text(float(round(left)))
+            yield Finding(
+                key,
+                path,
+                f"{whose} expires on {end:%Y-%m-%d %H:%M} UTC, in {days}; renew it",
+                warning=True,
+            )
