@@ -11,7 +11,15 @@ import subprocess
 import sys
 import time
 
-from tests.system.faults import backends, bodies, clients, ends, life, standstills
+from tests.system.faults import (
+    backends,
+    bodies,
+    clients,
+    ends,
+    life,
+    reach,
+    standstills,
+)
 from tests.system.faults.figures import (
     LONG,
     SHORT,
@@ -23,7 +31,7 @@ from tests.system.faults.figures import (
 
 SCENARIOS = {
     each.name: each
-    for module in (backends, bodies, clients, ends, life, standstills)
+    for module in (backends, bodies, clients, ends, life, reach, standstills)
     for each in module.SCENARIOS
 }
 FUZZ = "tests.system.fuzz"

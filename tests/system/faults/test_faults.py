@@ -12,7 +12,15 @@ from typing import Any
 
 from twisted.trial.unittest import SynchronousTestCase
 
-from tests.system.faults import backends, bodies, clients, ends, life, standstills
+from tests.system.faults import (
+    backends,
+    bodies,
+    clients,
+    ends,
+    life,
+    reach,
+    standstills,
+)
 from tests.system.faults.figures import CI, Findings, Registered, Size
 
 LIMIT_SECONDS = 60.0
@@ -92,6 +100,14 @@ class FaultTests(SynchronousTestCase):
     def test_l42_websockets_at_a_stop(self) -> None:
         """WebSockets are told that the proxy goes away, between two frames."""
         self.meets_goals(ends.l42)
+
+    def test_l43_names_that_hang(self) -> None:
+        """Names that hang harm no other pool."""
+        self.meets_goals(reach.l43)
+
+    def test_l44_lone_backend_restarted(self) -> None:
+        """A lone backend that is restarted is back about a second after it listens."""
+        self.meets_goals(reach.l44)
 
     def test_l50_steady_readers(self) -> None:
         """Who takes bytes steadily is not cut, a client nor an origin."""
