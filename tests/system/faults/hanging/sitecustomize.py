@@ -6,7 +6,7 @@ import time
 _system = socket.getaddrinfo
 
 
-def getaddrinfo(host, *rest, **named):  # type: ignore[no-untyped-def]  # as the system's
+def getaddrinfo(host, *rest, **named):
     """What the system's resolver would do with such names, without one."""
     text = host.decode() if isinstance(host, bytes) else str(host)
     if text.endswith(".hang.test"):
