@@ -163,11 +163,12 @@ class Passive:
         metadata=about(FLAG, "Only report what would have been ejected."),
     )
     retry_after: tuple[str, ...] = attrs.field(
-        default=("503",),
+        default=(),
         metadata=about(
             STATUS_RANGES,
-            "Answers of these statuses with Retry-After keep new exchanges from the"
-            " target for that time, at most 5m, and never from more than half of them.",
+            'Answers of these statuses ("503") with Retry-After keep requests for the'
+            " same path (without its query) from the target for that time, at most 5m,"
+            " while another target takes them; nothing else is kept from it.",
         ),
     )
 

@@ -165,8 +165,7 @@ def _out_of_ejection(
     node: Node, now: float, next_check: NextCheck, next_recheck: NextCheck
 ) -> list[str]:
     left = max(0.0, node.ejected_until - now)
-    then = "" if node.kind == "soft" else ", for one trial request"
-    ways = [f"in {left:.1f} s{then}"]
+    ways = [f"in {left:.1f} s, for one trial request"]
     needed = getattr(node.accrual, "min_rises", None)
     if node.kind not in OWN_RECORD or needed is None:
         return ways

@@ -4,7 +4,7 @@ May import: domain values. Used by: domain.pool.
 
 A policy (an accrual) proposes seconds; here they are grown, capped, refused or only reported, and every change
 is recorded. Whoever is ejected comes back through one half-open trial, through good probes, by the operator's
-hand, or, for a soft ejection, when the time it asked for is over.
+hand.
 """
 
 from __future__ import annotations
@@ -30,9 +30,6 @@ verdict still counts."""
 
 UPLOAD_TRIAL_SECONDS = 1.0
 """The same while its client has not sent all of the request: the target owes no answer yet."""
-
-SOFT_SHARE = 0.5
-"""The largest part of a pool that soft ejections may bring out of service."""
 
 
 @attrs.frozen
@@ -135,32 +132,6 @@ class Ejections:
         self._out(node, cause, now)
         return True
 
-    def soften(
-        self,
-        node: Node,
-        seconds: float,
-        cause: str,
-        now: float,
-        *,
-        members: int,
-        others: bool,
-    ) -> bool:
-        """Leave `node` alone for `seconds` because it asked for it: no growth, no trial, no bad record.
-
-        Never the last one, and never most of them: one bad page that answers like this everywhere must not
-        send all traffic to one node.
-        """
-        share = min(self.limits.max_share, SOFT_SHARE)
-        if node.ejection != "up":
-            return False
-        if not others or not self._has_share(members, share):
-            self.refused += 1
-            return False
-        node.kind = "soft"
-        node.ejected_until = now + seconds
-        self._out(node, cause, now)
-        return True
-
     def report(self, node: Node, cause: str, now: float) -> None:
         """Shadow mode: say what would have been done."""
         self.shadowed += 1
@@ -180,11 +151,8 @@ class Ejections:
         return lease.started + wait
 
     def expire(self, node: Node) -> None:
-        """The ejection's time is over: one trial, or straight back after a soft one."""
+        """The ejection's time is over: one trial."""
         at = node.ejected_until
-        if node.kind == "soft":
-            self.lift(node, "the time it asked for is over", at)
-            return
         self._set(node, "trial", "ejection over: one trial", at)
 
     def renew(self, node: Node, now: float) -> None:

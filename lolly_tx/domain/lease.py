@@ -121,10 +121,6 @@ class Lease:
         self._judged = True
         self.node.pool.lease_failed(self, error, now)
 
-    def soft_eject(self, seconds: float, cause: str, now: float) -> bool:
-        """The node asked to be left alone for `seconds` (Retry-After with 429 or 503); whether it will be."""
-        return self.node.pool.soft_eject(self.node, seconds, cause, now)
-
     def beaten(self, now: float) -> None:
         """Another attempt of the same exchange was faster. No verdict, but it would have taken at least this long."""
         tell = self.node.tier.tell

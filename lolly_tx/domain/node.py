@@ -31,9 +31,9 @@ if TYPE_CHECKING:  # pragma: no cover
 Enabled = Literal["up", "drain", "down"]
 Ejection = Literal["up", "ejected", "trial"]
 
-EjectionKind = Literal["passive", "connect", "outlier", "soft"]
+EjectionKind = Literal["passive", "connect", "outlier"]
 """What tipped the scales: "connect" when no connection came about, "passive" for all else its own record shows,
-"outlier" next to its peers, "soft" by its own wish."""
+"outlier" next to its peers."""
 
 OWN_RECORD: tuple[EjectionKind, ...] = ("passive", "connect")
 """Those that good checks in a row lift."""

@@ -138,16 +138,18 @@ class Pool(Roster):
         key: bytes | None = None,
         tried: Collection[Node] = (),
         bond: bytes | None = None,
+        avoid: Collection[Node] = (),
     ) -> Lease:
         """Lease a node for one attempt.
 
         `key`: what the exchange is hashed by. `tried`: nodes this exchange has used up. `bond`: what the client
-        brought back from a sticky pool. Raises AllDown, AllFull or AllTried.
+        brought back from a sticky pool. `avoid`: nodes to pass over while others have room. Raises AllDown,
+        AllFull or AllTried.
         """
         if now >= self._due:
             self._settle(now)
-        if tried or self._odd:
-            return self._acquire_among(now, key, tried, bond)
+        if tried or avoid or self._odd:
+            return self._acquire_among(now, key, tried, bond, avoid)
         pick = self._pick
         node = pick(self._ready, key)
         taken = node.in_flight + 1
@@ -167,6 +169,7 @@ class Pool(Roster):
         key: bytes | None,
         tried: Collection[Node],
         bond: bytes | None,
+        avoid: Collection[Node] = (),
     ) -> Lease:
         """Pick past full and tried nodes; by load among the tiers, then the others in order, backups last."""
         self._check_caps(bool(tried))
@@ -176,11 +179,12 @@ class Pool(Roster):
                 node = self._choose(self._last_resort, self._enabled(), key, tried)
                 self.panics += node is not None
         if node is None:
-            for tier in by_load(self._order, key, self._random):
-                node = self._choose(tier.balancer, tier.nodes, key, tried, tier)
-                if node is not None:
-                    break
-            else:
+            tiers = by_load(self._order, key, self._random)
+            if avoid:
+                node = self._choose_in(tiers, key, (*tried, *avoid))
+            if node is None:
+                node = self._choose_in(tiers, key, tried)
+            if node is None:
                 raise self._refusal(tried)
         return self._grant(node, now, retry=bool(tried))
 
@@ -204,6 +208,16 @@ class Pool(Roster):
         if not node.well or node.ejection == "ejected" or node.full:
             return None
         return node
+
+    def _choose_in(
+        self, tiers: Iterable[Tier], key: bytes | None, tried: Collection[Node]
+    ) -> Node | None:
+        """The choice of the first of `tiers` that has one."""
+        for tier in tiers:
+            node = self._choose(tier.balancer, tier.nodes, key, tried, tier)
+            if node is not None:
+                return node
+        return None
 
     def _choose(
         self,

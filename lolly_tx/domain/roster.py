@@ -33,10 +33,6 @@ NEVER = float("inf")
 DEPARTED = 64
 """Targets that left, whose history is kept in case they come back."""
 
-LONGEST_SOFT_EJECTION = 300.0
-"""Seconds; a Retry-After of a day would take a target out long after its reason is gone."""
-
-
 UNREACHED = 3
 """Failed connects in a row that eject even the last target, under policies without `max_fails`."""
 
@@ -253,19 +249,6 @@ class Roster(Recorder):
         return any(
             n is not node and n.available and n.ejection == "up"
             for n in self.nodes.values()
-        )
-
-    def soft_eject(self, node: Node, seconds: float, cause: str, now: float) -> bool:
-        """Leave `node` alone for `seconds` because it asked for it; not the last one, at most five minutes."""
-        if seconds <= 0 or self.nodes.get(node.id) is not node:
-            return False
-        return self.ejections.soften(
-            node,
-            min(seconds, LONGEST_SOFT_EJECTION),
-            cause,
-            now,
-            members=len(self.nodes),
-            others=self._others(node),
         )
 
     def sweep(self, now: float) -> None:

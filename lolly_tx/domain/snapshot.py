@@ -120,8 +120,7 @@ def comes_back(node: Node, thresholds: Thresholds, now: float) -> list[str]:
         needs.append("its agent says up")
     if node.ejection == "ejected":
         left = max(0.0, node.ejected_until - now)
-        then = "" if node.kind == "soft" else ", then one trial"
-        needs.append(f"{left:.1f} s of ejection{then}")
+        needs.append(f"{left:.1f} s of ejection, then one trial")
     if not needs and node.full:
         trial = node.ejection == "trial"
         needs.append("the trial's verdict" if trial else "a running exchange ends")

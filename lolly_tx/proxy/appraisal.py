@@ -116,7 +116,7 @@ class Appraisal(Intake):
         if lease is None:
             return False
         if status in forwarder.soft_statuses:
-            forwarder.soft_eject(lease.node, head)
+            forwarder.grant_respite(lease.node, self.head.target, head)
         if status in forwarder.retry_statuses:
             return self._try_for_better(head, framing, status)
         if status >= 500 and lease.on_trial:

@@ -20,6 +20,7 @@ from lolly_tx.domain.budget import RetryBudget
 from lolly_tx.domain.lease import Lease
 from lolly_tx.domain.node import Node
 from lolly_tx.domain.pool import Pool
+from lolly_tx.domain.respite import Respites
 from lolly_tx.domain.retry import RetryPolicy
 from lolly_tx.domain.target import Target
 from lolly_tx.net.deadlines import Deadlines
@@ -55,7 +56,8 @@ class Attempts:
     `budget`: shared with hedges; None = no limit but `retry`. `backoff`: before the second
     and later retries. `try_timeout`, `total_timeout`: seconds until the response begins,
     for one attempt and for all with their waits; 0 = no limit. `soft_statuses`: statuses
-    whose Retry-After keeps new exchanges from the node for that time. `abandon`: what
+    whose Retry-After keeps requests
+    for that path from the node for that time. `abandon`: what
     waits at a node that checks take down goes to another one.
     """
 
@@ -127,7 +129,8 @@ class Forwarder:
         )
         """Of first answers that are passed on without a thought."""
         self.sticky = sticky
-        self.keyless = key is no_key and sticky is None
+        self.respites = Respites() if self.soft_statuses else None
+        self.keyless = key is no_key and sticky is None and self.respites is None
         """Nothing about an exchange matters for who gets it."""
         # By the minor version in which a message was received (RFC 9110 section 7.6.3).
         self.via = [b"Via: 1.%d %b\r\n" % (n, via.encode("ascii")) for n in (0, 1)]
@@ -177,10 +180,15 @@ class Forwarder:
     def acquire(self, exchange: Exchange, now: float) -> Lease:
         """A lease for the next attempt of `exchange`. Raises `NoTarget`."""
         key = None if self._key is None else self._key(exchange)
-        if self.sticky is None:
-            return self.pool.acquire(now, key, exchange.tried)
-        bond = self.sticky.read(exchange.head, self.pool.nodes)
-        return self.pool.acquire(now, key, exchange.tried, bond)
+        head, nodes = exchange.head, self.pool.nodes
+        bond = self.sticky.read(head, nodes) if self.sticky is not None else None
+        avoid = self.resting(head.target, now) if self.respites else ()
+        return self.pool.acquire(now, key, exchange.tried, bond, avoid)
+
+    def resting(self, target: bytes, now: float) -> tuple[Node, ...]:
+        """The nodes that asked to be left alone with the path of `target`."""
+        respites = self.respites
+        return () if respites is None else respites.resting(_path_of(target), now)
 
     def key_of(self, exchange: Exchange) -> bytes | None:
         """What `exchange` is hashed by."""
@@ -203,13 +211,12 @@ class Forwarder:
             return 0.0
         return self._backoff.delay(attempts - 1, self._random)
 
-    def soft_eject(self, node: Node, head: ResponseHead) -> None:
-        """A node answered that it wants to be left alone for a while."""
+    def grant_respite(self, node: Node, target: bytes, head: ResponseHead) -> None:
+        """A node answered `target` with the wish to be left alone with it for a while."""
         value = head.block.get(b"retry-after")
-        seconds = 0.0 if value is None else self._retry_after(value)
-        if seconds > 0:
-            cause = f"status {head.status} with Retry-After: {seconds:.0f} s"
-            self.pool.soft_eject(node, seconds, cause, self.now())
+        if value is not None and self.respites is not None:
+            seconds = self._retry_after(value)
+            self.respites.grant(node, _path_of(target), seconds, self.now())
 
     def _retry_after(self, value: bytes) -> float:
         """The seconds of a Retry-After, a number or a date (RFC 9110 section 10.2.3)."""
@@ -319,3 +326,8 @@ class Forwarder:
         """Close idle connections, and keep none from now on."""
         for upstream in self.upstreams.values():
             upstream.close()
+
+
+def _path_of(target: bytes) -> bytes:
+    """A request target without its query."""
+    return target.partition(b"?")[0]

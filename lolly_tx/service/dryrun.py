@@ -88,6 +88,9 @@ class Question:
         return head
 
 
+_RESTING = "; targets that asked for a rest on this path come last (Retry-After)"
+
+
 @attrs.frozen
 class _Door:
     """As much of a client's side as keys and routes look at."""
@@ -161,7 +164,9 @@ def explain_choice(
     bond = sticky.read(head, pool.nodes) if sticky is not None else None
     seen = pool.foresee(now, key, bond)
     rows = pool.explain(now, key, bond)
+    resting = {node.id for node in forwarder.resting(head.target, now)}
     for row in rows:
+        row["resting"] = row["id"] in resting
         row["load"] = round((row["in_flight"] + 1) / max(row["weight"], 1e-9), 3)
     budget = forwarder.budget
     return {
@@ -170,7 +175,7 @@ def explain_choice(
         "key": key.decode("latin-1") if key is not None else None,
         "bound": bond is not None,
         "choice": seen.node.id if seen.node is not None else None,
-        "why": seen.why,
+        "why": seen.why + (_RESTING if resting else ""),
         "candidates": rows,
         "tries": {
             "at_most": forwarder.retry.tries,

@@ -36,7 +36,7 @@ if TYPE_CHECKING:  # pragma: no cover
 
 
 class _Head:
-    """Of a response, as far as `Forwarder.soft_eject` looks at it."""
+    """Of a response, as far as `Forwarder.grant_respite` looks at it."""
 
     __slots__ = ("block", "status")
 
@@ -181,7 +181,7 @@ class Journey:
         if status >= 429 and status in forwarder.soft_statuses:
             seconds = self.world.models[lease.node.id].retry_after(now)
             head: Any = _Head(status, seconds)
-            forwarder.soft_eject(lease.node, head)
+            forwarder.grant_respite(lease.node, self.head.target, head)
         failure: ProxyError | int | None = None
         if status in forwarder.retry_statuses:
             failure = status

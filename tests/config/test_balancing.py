@@ -157,7 +157,7 @@ class PassiveTests(SynchronousTestCase):
             (passive.max_fails, passive.fail_timeout, passive.min_rises), (3, 60.0, 2)
         )
         self.assertEqual((passive.ejection_max, passive.keep_last), (300.0, True))
-        self.assertEqual((passive.retry_after, passive.statuses), (("503",), ()))
+        self.assertEqual((passive.retry_after, passive.statuses), ((), ()))
 
     def test_parts(self) -> None:
         """Further policies are tables of their own."""

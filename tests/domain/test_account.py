@@ -88,12 +88,6 @@ class AccountTests(SynchronousTestCase):
         )
         self.assertFalse(said["available"])
 
-    def test_soft(self):
-        """A target that asked to be left alone comes back when that time is over."""
-        pool = make_pool()
-        pool.soft_eject(pool.nodes["a"], 9.0, "status 503 with Retry-After: 9", 1.0)
-        self.assertEqual(self.summary(pool, 2.0, 3.0), "ejected: back in 8.0 s")
-
     def test_unhealthy(self):
         """A target that checks took down needs good checks, and the next one's time is known."""
         pool = make_pool()

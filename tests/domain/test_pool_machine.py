@@ -162,16 +162,6 @@ class PoolMachine(RuleBasedStateMachine):
             lease.failed(self.now, data.draw(strategies.errors()))
             lease.release(self.now)
 
-    @precondition(lambda self: self.leases)
-    @rule(data=st.data(), seconds=st.sampled_from([0.0, 3.0, 1e9]))
-    def ask_for_time(self, data: st.DataObject, seconds: float) -> None:
-        lease = data.draw(st.sampled_from(self.leases))
-        ejection = lease.node.ejection
-        done = lease.soft_eject(seconds, "Retry-After", self.now)
-        assert done is (ejection != lease.node.ejection)
-        if done:
-            assert any(n.available for n in self.pool.nodes.values())
-
     @rule(seconds=st.sampled_from([0.1, 3.0, 5.0, 30.0, 60.0, 1000.0]))
     def tick(self, seconds: float) -> None:
         self.now += seconds
@@ -271,7 +261,7 @@ class PoolMachine(RuleBasedStateMachine):
         assert self.pool.ejections.count == len(out)
         assert all(n.trial_lease is None or n.ejection == "trial" for n in nodes)
         if self.limits.shadow:
-            assert all(n.kind == "soft" for n in out)
+            assert not out
 
     @invariant()
     def a_snapshot_can_always_be_made(self) -> None:

@@ -1,4 +1,4 @@
-"""Tests of what a pool does beyond choosing: tiers, slow start, outliers, panic, caps, soft ejections, explanations."""
+"""Tests of what a pool does beyond choosing: tiers, slow start, outliers, panic, caps, explanations."""
 
 from __future__ import annotations
 
@@ -410,56 +410,18 @@ class CapTests(SynchronousTestCase):
         self.assertGreater(limit.limit, 4)
 
 
-class SoftEjectionTests(SynchronousTestCase):
-    def test_retry_after(self) -> None:
-        """A target that asks for time gets it, and comes back without a trial or a bad record."""
-        diary = Diary()
-        pool = pool_of("a", "b", events=diary)
-        lease = pool.acquire(0.0)
-        self.assertTrue(lease.soft_eject(7.0, "429 with Retry-After: 7", 0.0))
-        lease.succeeded(0.0, 429)
-        lease.release(0.0)
-        self.assertEqual(picks(pool, 3, 6.9), "bbb")
-        self.assertIn("7.0 s of ejection", pool.snapshot(0.0)[0]["back"][0])
-        self.assertEqual(sorted(picks(pool, 2, 7.0)), ["a", "b"])
-        self.assertEqual(
-            diary.words("ejection"), ["a: up -> ejected", "a: ejected -> up"]
-        )
-        fail(pool, 8.0, 2, tried=[pool.nodes["b"]])
-        self.assertEqual(pool.nodes["a"].ejection, "up")
-
-    def test_never_the_last(self) -> None:
-        """The last target is not left alone, whatever it asks for, and nobody for longer than five minutes."""
-        pool = pool_of("a", "b")
-        first, second = pool.acquire(0.0), pool.acquire(0.0)
-        self.assertTrue(first.soft_eject(1e9, "a day", 0.0))
-        self.assertEqual(pool.nodes["a"].ejected_until, 300.0)
-        self.assertFalse(second.soft_eject(7.0, "busy", 0.0))
-        self.assertFalse(first.soft_eject(7.0, "again", 0.0))
-        self.assertFalse(second.soft_eject(0.0, "no time", 0.0))
-
-    def test_never_most(self) -> None:
-        """One bad page that asks for time everywhere takes out half of the targets, no more."""
-        pool = pool_of(*"abcd")
-        asked = [pool.acquire(0.0).soft_eject(60.0, "busy", 0.0) for _ in range(8)]
-        self.assertEqual(sum(asked), 2)
-        self.assertEqual(len(pool.available(0.0)), 2)
-        self.assertEqual(pool.ejections.refused, 6)
-
-    def test_checks_leave_it(self) -> None:
-        """Good checks do not end a soft ejection early."""
-        pool = pool_of("a", "b")
-        pool.acquire(0.0).soft_eject(60.0, "busy", 0.0)
-        for i in range(5):
-            pool.observe("a", GOOD, float(i))
-        self.assertEqual([n.id for n in pool.available(5.0)], ["b"])
-
-    def test_left(self) -> None:
-        """A target that has left is past caring."""
-        pool = pool_of("a", "b")
-        lease = pool.acquire(0.0)
-        pool.replace([target("b")], 1.0)
-        self.assertFalse(lease.soft_eject(7.0, "busy", 1.0))
+class AvoidTests(SynchronousTestCase):
+    def test_avoid(self) -> None:
+        """Nodes to be avoided are passed over while others have room, and not counted as tried."""
+        pool = pool_of("a", target("b", max_conns=1))
+        a, b = pool.nodes.values()
+        self.assertEqual({pool.acquire(0.0, avoid=[b]).node.id for _ in "1234"}, {"a"})
+        first = pool.acquire(0.0, avoid=[a])
+        self.assertIs(first.node, b)
+        self.assertIs(pool.acquire(0.0, avoid=[a]).node, a)
+        self.assertIn(pool.acquire(0.0, avoid=[a, b]).node, (a,))
+        self.assertRaises(AllFull, pool.acquire, 0.0, None, [a], None, [b])
+        self.assertEqual((a.stats.retries, b.stats.retries), (0, 0))
 
 
 class WatchTests(SynchronousTestCase):

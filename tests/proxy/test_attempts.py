@@ -388,7 +388,7 @@ class EjectionTests(WorldTestCase):
         self.assertIn(b"HTTP/1.1 503 ", fails(world, 20))
 
     def test_retry_after(self) -> None:
-        """A 503 with Retry-After keeps new clients away for that time; without it, not."""
+        """With retry_after a 503 with Retry-After keeps requests for its path away for that time, no others."""
         for value, seconds in (
             ("3", 3.0),
             (formatdate(5.0, usegmt=True), 5.0),
@@ -397,36 +397,41 @@ class EjectionTests(WorldTestCase):
             ("-5", 0.0),
             ("99999999999999", 300.0),
         ):
-            world = configured(self)
+            world = configured(self, '[pool.app.passive]\nretry_after = ["503"]\n')
             reply = answer(b"busy", 503, f"Retry-After: {value}\r\n")
-            node, got = ask(world, reply=reply)
+            node, got = ask(world, get("/busy?x=1"), reply)
             self.assertTrue(got.endswith(b"busy"))
-            until = world.pool.nodes[node].ejected_until
-            self.assertEqual((value, until), (value, seconds))
-            if 0 < seconds < 9:
-                self.assertNotIn(node, {ask(world)[0] for _ in range(4)})
-                world.pass_time(seconds + 0.1)
-                self.assertIn(node, {ask(world)[0] for _ in range(3)})
-            ask(world, reply=answer(b"busy", 503))
-            word = world.pool.nodes[node].ejection
-            self.assertEqual(word, "ejected" if seconds > 9 else "up")
+            self.assertEqual(world.pool.nodes[node].ejection, "up")
+            self.assertIn(node, {ask(world, get("/busy/x"))[0] for _ in range(3)})
+            for left in (seconds, seconds and 0.2):
+                world.clock.advance(max(0.0, seconds - left - 0.1))
+                seen = {ask(world, get("/busy?x=2"))[0] for _ in range(4)}
+                self.assertEqual((value, node in seen), (value, not seconds))
+                seconds = left
+            world.clock.advance(0.5)
+            self.assertIn(node, {ask(world, get("/busy"))[0] for _ in range(3)})
 
     def test_retry_after_of_others(self) -> None:
-        """A 429 speaks of one client: it keeps nobody away unless it is listed."""
-        slow_down = answer(b"slow", 429, "Retry-After: 9\r\n")
-        world = configured(self)
-        node, _ = ask(world, reply=slow_down)
-        self.assertEqual(world.pool.nodes[node].ejection, "up")
-        world = configured(self, '[pool.app.passive]\nretry_after = ["429"]\n')
-        node, _ = ask(world, reply=slow_down)
-        self.assertEqual(world.pool.nodes[node].ejection, "ejected")
+        """Without the setting, for other statuses and without the field, nobody is kept away."""
+        off = configured(self)
+        only = configured(self, '[pool.app.passive]\nretry_after = ["429"]\n')
+        for world, status, extra in (
+            (off, 503, "Retry-After: 9\r\n"),
+            (only, 503, "Retry-After: 9\r\n"),
+            (only, 429, ""),
+        ):
+            node, _ = ask(world, reply=answer(b"busy", status, extra))
+            self.assertIn(node, {ask(world)[0] for _ in range(3)})
+        node, _ = ask(only, reply=answer(b"slow", 429, "Retry-After: 9\r\n"))
+        self.assertNotIn(node, {ask(only)[0] for _ in range(3)})
 
     def test_one_bad_page(self) -> None:
-        """A page that answers so on every target takes half of them out at most."""
-        world = configured(self, targets="abcd")
-        for _ in range(8):
-            ask(world, reply=answer(b"busy", 503, "Retry-After: 60\r\n"))
-        self.assertEqual(len(world.pool.available(world.clock.seconds())), 2)
+        """A page that answers so on every target is asked for all the same, in turn."""
+        world = configured(self, '[pool.app.passive]\nretry_after = ["503"]\n')
+        busy = answer(b"busy", 503, "Retry-After: 60\r\n")
+        first = [ask(world, reply=busy)[0] for _ in range(3)]
+        self.assertEqual(set(first), set("abc"))
+        self.assertEqual({ask(world)[0] for _ in range(3)}, set("abc"))
 
     def outlier(self, text: str) -> World:
         """Node a answers 500 to every second request, the others are well."""

@@ -172,14 +172,14 @@ class PolicyTests(SynchronousTestCase):
         self.assertEqual((plain.budget.share, plain.budget.floor), (0.2, 3.0))
         self.assertEqual((plain.hedging, plain.room), (None, None))
         self.assertEqual((plain.try_timeout, plain.total_timeout), (0.0, 0.0))
-        self.assertEqual(plain.soft_statuses, {503})
+        self.assertEqual(plain.soft_statuses, frozenset())
         text = (
             '[pool.app.retry]\ntries = 4\non = ["reset"]\nbudget = 0.1\nbudget_floor = 1\n'
             'backoff = "10ms"\nbackoff_max = "50ms"\n'
             '[pool.app.timeout]\ntry = "2s"\ntotal = "3s"\n'
             '[pool.app.hedge]\npercentile = 0.9\nleast = "20ms"\n'
             '[pool.app.queue]\nsize = 7\ntimeout = "8s"\n'
-            "[pool.app.passive]\nretry_after = []\n"
+            '[pool.app.passive]\nretry_after = ["503"]\n'
             '[pool.app.admission]\nwindow = "60s"\nthreshold = 0.9\naggression = 2\n'
             "at_least = 3\nmost = 0.7\n"
         )
@@ -195,7 +195,7 @@ class PolicyTests(SynchronousTestCase):
         hedging = full.hedging
         self.assertEqual((hedging.percentile.share, hedging.least), (0.9, 0.02))
         self.assertEqual((full.room.line.limit, full.room.line.timeout), (7, 8.0))
-        self.assertEqual(full.soft_statuses, frozenset())
+        self.assertEqual(full.soft_statuses, {503})
 
     def test_budget_of_hedges(self) -> None:
         """Hedges have a budget even where nothing is retried; otherwise none is kept."""

@@ -207,11 +207,16 @@ class RoomTests(Case):
 
 class MoreTests(Case):
     def test_retry_after(self):
-        """A 503 with Retry-After keeps requests away for the time it names."""
-        scenario = FIXED + fault("status", retry_after="20", **{"for": "1"})
-        found = findings(self.played(THREE, scenario))
-        causes = [row["cause"] for row in found["timeline"]]
-        self.assertIn("status 503 with Retry-After: 20 s", causes)
+        """A 503 with Retry-After keeps requests for its path away for the time it names, if the pool says so."""
+        # Each client asks for a path of its own.
+        scenario = FIXED.replace("rate = 20", "rate = 20\nclients = 1")
+        scenario += fault("status", retry_after="20", **{"for": "1"})
+        said = []
+        for text in (THREE, THREE + '[pool.site.passive]\nretry_after = ["503"]\n'):
+            totals = findings(self.played(text, scenario))["totals"]
+            said.append(totals["statuses"].get("503", 0))
+        self.assertGreater(said[0], said[1])
+        self.assertGreater(said[1], 0)
 
     def test_sticky(self):
         """Clients with a cookie stay with their target."""
