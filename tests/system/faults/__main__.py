@@ -19,6 +19,7 @@ from tests.system.faults import (
     life,
     reach,
     standstills,
+    uploads,
 )
 from tests.system.faults.figures import (
     LONG,
@@ -31,7 +32,7 @@ from tests.system.faults.figures import (
 
 SCENARIOS = {
     each.name: each
-    for module in (backends, bodies, clients, ends, life, reach, standstills)
+    for module in (backends, bodies, clients, ends, life, reach, standstills, uploads)
     for each in module.SCENARIOS
 }
 FUZZ = "tests.system.fuzz"

@@ -10,6 +10,8 @@ It prints its port, then serves until it is killed. What it serves is in the pat
     GET  /big/BYTES              BYTES zeros, as fast as they are taken
     POST /post/ID                notes ID in RECORD, then answers with the body's SHA-256
     POST /slow/BYTES_PER_SECOND  reads slowly, then answers
+    POST /begun/ID               as /post, with the head of the answer before the body
+    POST /strict/SECONDS         hangs up on a body that takes longer
     POST /early/BYTES            answers 413 once BYTES of the body are here, and closes
     GET  /health
     GET  /stats                  counters, as JSON
@@ -135,8 +137,16 @@ class OriginConnection(asyncio.Protocol):
             self.digest = hashlib.sha256()
             if self.path[0] == "early":
                 self.early = max(1, int(self.path[1]))
+            if b"\r\nexpect: 100-continue" in head.lower():
+                self.transport.write(b"HTTP/1.1 100 Continue\r\n\r\n")
             if self.path[0] == "slow":
                 self.slow = int(self.path[1])
+            elif self.path[0] == "begun":
+                self.transport.write(b"HTTP/1.1 200 OK\r\nContent-Length: 64\r\n\r\n")
+            elif self.path[0] == "strict":
+                asyncio.get_running_loop().call_later(
+                    float(self.path[1]), self.hang_up, self.digest
+                )
             return
         self.answer(method == "HEAD")
 
@@ -175,6 +185,11 @@ class OriginConnection(asyncio.Protocol):
         self.answer(False)
         return True
 
+    def hang_up(self, digest: Any) -> None:
+        """The body it belongs to has taken too long, if it is not over."""
+        if self.digest is digest:
+            self.transport.abort()
+
     def read_on(self) -> None:
         """End of a pause."""
         if not self.transport.is_closing():
@@ -203,7 +218,9 @@ class OriginConnection(asyncio.Protocol):
         elif kind == "post":
             os.write(self.record, rest[0].encode() + b"\n")
             self.respond(digest.hexdigest().encode() if digest else b"")
-        elif kind == "slow":
+        elif kind == "begun":
+            self.transport.write(digest.hexdigest().encode() if digest else b"")
+        elif kind in ("slow", "strict"):
             self.respond(b"taken")
         elif kind == "stats":
             self.respond(json.dumps(vars(self.counters)).encode())

@@ -20,6 +20,7 @@ from tests.system.faults import (
     life,
     reach,
     standstills,
+    uploads,
 )
 from tests.system.faults.figures import CI, Findings, Registered, Size
 
@@ -120,3 +121,7 @@ class FaultTests(SynchronousTestCase):
     def test_l52_frozen_target(self) -> None:
         """What waits at a frozen target is answered by another."""
         self.meets_goals(standstills.l52)
+
+    def test_l53_slow_uploads(self) -> None:
+        """Uploads may take longer than the time to answer, and stalled ones eject nobody."""
+        self.meets_goals(uploads.l53)
