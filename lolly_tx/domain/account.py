@@ -156,7 +156,11 @@ def ways_back(
     if not obstacles and node.full:
         trial = node.ejection == "trial"
         obstacles.append(
-            ["when the trial in flight ends well" if trial else "when an exchange ends"]
+            [
+                "when the trial in flight is answered well"
+                if trial
+                else "when an exchange ends"
+            ]
         )
     return obstacles
 

@@ -57,7 +57,7 @@ class Pool(Roster):
     check. `ejections`: how far passive ejection may go. `outliers`: compare nodes with their peers.
     `slow_start`: the way back into service. `failure_statuses`: statuses of answers that count as failures for
     the accrual. `max_conns`: leases of the whole pool at once. `max_retries`: those of them that are further
-    attempts. 0: no limit. `adaptive`: a moving limit in place of `max_conns`.
+    attempts. 0: no limit. `adaptive`: a moving limit in place of `max_conns`, of the leases whose node owes an answer.
     """
 
     def __init__(
@@ -172,7 +172,7 @@ class Pool(Roster):
         avoid: Collection[Node] = (),
     ) -> Lease:
         """Pick past full and tried nodes; by load among the tiers, then the others in order, backups last."""
-        self._check_caps(bool(tried))
+        self._check_caps(now, bool(tried))
         node = self._bound_node(bond, tried) if bond and self._bound else None
         if node is None and self.panic_odds > _NEGLIGIBLE:
             if self._random.random() < self.panic_odds:
@@ -188,9 +188,9 @@ class Pool(Roster):
                 raise self._refusal(tried)
         return self._grant(node, now, retry=bool(tried))
 
-    def _check_caps(self, retry: bool) -> None:
+    def _check_caps(self, now: float, retry: bool) -> None:
         limit = self.adaptive.limit if self.adaptive is not None else self.max_conns
-        if limit and len(self._leases) >= limit:
+        if limit and len(self._leases) >= limit and self._running(now) >= limit:
             self.refusals += 1
             self.capped += 1
             raise AllFull(f"pool {self.name}: {limit} exchanges are running")
@@ -198,6 +198,12 @@ class Pool(Roster):
             self.refusals += 1
             self.capped += 1
             raise AllFull(f"pool {self.name}: {self.max_retries} retries are running")
+
+    def _running(self, now: float) -> int:
+        """How many leases count for the cap; slow clients are no reason to have an adaptive one refuse others."""
+        if self.adaptive is None:
+            return len(self._leases)
+        return sum(lease.asked <= now for lease in self._leases)
 
     def _bound_node(self, bond: bytes, tried: Collection[Node]) -> Node | None:
         """The node a client is bound to; draining does not break the bond, everything else does."""
@@ -280,9 +286,14 @@ class Pool(Roster):
 
     def lease_answered(self, lease: Lease, now: float) -> None:
         """The head of an answer has come and someone listens."""
-        if self.adaptive is not None and lease.asked <= now:
-            self.adaptive.sample(lease.seconds, len(self._leases), now)
+        adaptive = self.adaptive
+        if adaptive is not None:
+            if lease.asked <= now:
+                adaptive.sample(lease.seconds, len(self._leases), now)
+            self._leases.discard(lease)
         super().lease_answered(lease, now)
+        if adaptive is not None and self.on_room is not None:
+            self.on_room(now)
 
     def lease_released(self, lease: Lease, now: float) -> None:
         """A lease is over and someone wanted to know."""

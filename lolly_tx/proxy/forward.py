@@ -17,6 +17,7 @@ from twisted.internet.interfaces import IReactorTime
 from lolly_tx.domain.admission import Admission
 from lolly_tx.domain.backoff import Backoff
 from lolly_tx.domain.budget import RetryBudget
+from lolly_tx.domain.errors import HungUpOnClient
 from lolly_tx.domain.lease import Lease
 from lolly_tx.domain.node import Node
 from lolly_tx.domain.pool import Pool
@@ -310,7 +311,9 @@ class Forwarder:
                 counters.failed += 1
         if self.admission is not None and exchange.attempts:
             # What the client did, and who was refused, says nothing about the targets.
-            if error is None or error.source != "downstream":
+            # A target that would wait for a client no longer has not failed either.
+            theirs = isinstance(error, HungUpOnClient)
+            if error is None or not (theirs or error.source == "downstream"):
                 ok = error is None and exchange.status < 500
                 self.admission.finished(ok, self.now())
         if self._on_end is not None:

@@ -84,7 +84,8 @@ class AccountTests(SynchronousTestCase):
         pool.acquire(70.0)
         said = told(pool, 71.0)
         self.assertEqual(
-            said["summary"], "trial in flight: back when the trial in flight ends well"
+            said["summary"],
+            "trial in flight: back when the trial in flight is answered well",
         )
         self.assertFalse(said["available"])
 

@@ -55,6 +55,25 @@ class LatencyTests(SynchronousTestCase):
             upload(pool, now, now + 5.0, now + 5.01, now + 20.0)
         self.assertGreaterEqual(limit.limit, 10)
 
+    def test_adaptive_room(self) -> None:
+        """Nor do readers and writers take the room that others need for their answers."""
+        limit = AdaptiveLimit(initial=10, floor=2)
+        pool = pool_of("a", adaptive=limit)
+        told: list[float] = []
+        pool.on_room = told.append
+        slow = [pool.acquire(0.0) for _ in range(10)]
+        self.assertRaises(AllFull, pool.acquire, 0.0)
+        for lease in slow[:5]:
+            lease.answered(0.1, 200)
+        for lease in slow[5:]:
+            lease.asked = WAITING
+        self.assertEqual(told, [0.1] * 5)
+        quick = [pool.acquire(0.2) for _ in range(10)]
+        self.assertRaises(AllFull, pool.acquire, 0.2)
+        for lease in slow + quick:
+            lease.release(9.0)
+        self.assertEqual((pool.in_flight, pool._leases), (0, set()))
+
     def test_early_answer_is_no_sample(self) -> None:
         """An answer before the request's end says nothing about how long answers take."""
         limit = AdaptiveLimit(initial=10, floor=2)

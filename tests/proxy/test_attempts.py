@@ -549,6 +549,12 @@ class AdmissionTests(WorldTestCase):
             client = world.client()
             client.send(GET)
             client.reset()
+        for _ in range(40):
+            client = world.client()
+            client.send(post(8, b"x"))
+            backend = backend_of(world, client)
+            world.pass_time(1.1)
+            backend.reset()  # it would not wait any longer
         self.assertEqual(self.refused(world, 60, answer(b"no", 404)), 0)
 
 
