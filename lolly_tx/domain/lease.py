@@ -79,6 +79,11 @@ class Lease:
         if node.listening:
             node.pool.lease_answered(self, now)
 
+    def forgive(self, seconds: float, now: float) -> None:
+        """The proxy stood still: so much of the time since `asked` is not the node's."""
+        if self.asked < now:
+            self.asked = min(self.asked + seconds, now)
+
     def succeeded(self, now: float, status: int = 200) -> None:
         """The node did its part, and answered with `status` if its head was not `answered` before."""
         self.answered(now, status)

@@ -56,13 +56,14 @@ class Patience:
 
     Not while it catches up after a standstill. Of two late looks in a row the second
     judges: under a load that makes all of them late, limits hold all the same.
+    `lost`: how many seconds late the last look was, 0 when it was in time.
     """
 
-    __slots__ = ("_due", "_period", "_rested", "_until")
+    __slots__ = ("_due", "_period", "_rested", "_until", "lost")
 
     def __init__(self, period: float) -> None:
         self._period = period
-        self._due = self._until = 0.0
+        self._due = self._until = self.lost = 0.0
         self._rested = False
 
     def begin(self, now: float) -> None:
@@ -73,7 +74,9 @@ class Patience:
 
     def allows(self, now: float) -> bool:
         """One look: whether it may judge."""
-        rest = respite(now - self._due)
+        late = now - self._due
+        rest = respite(late)
+        self.lost = late if rest else 0.0
         self._due = now + self._period
         if rest and not self._rested:
             self._until = now + rest

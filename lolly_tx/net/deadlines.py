@@ -28,7 +28,11 @@ NEVER = float("inf")
 
 
 class Watched(Protocol):
-    """Something with a deadline."""
+    """Something with a deadline.
+
+    Whoever measures how long others take has a method `stood_still(seconds, now)` as well:
+    the process has done nothing for so long.
+    """
 
     deadline: float
 
@@ -74,7 +78,10 @@ class Deadlines:
 
     def _look(self) -> None:
         now = self.now()
-        if not self._patience.allows(now):
+        judging = self._patience.allows(now)
+        if self._patience.lost:
+            self._tell(self._patience.lost, now)
+        if not judging:
             return
         for each in [each for each in self._watched if each.deadline <= now]:
             if each.deadline > now:
@@ -83,3 +90,10 @@ class Deadlines:
                 each.expired(now)
             except Exception:
                 self._log.failure("A connection failed at its deadline")
+
+    def _tell(self, seconds: float, now: float) -> None:
+        """The process stood still."""
+        for each in self._watched:
+            stood_still = getattr(each, "stood_still", None)
+            if stood_still is not None:
+                stood_still(seconds, now)

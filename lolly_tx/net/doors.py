@@ -151,6 +151,9 @@ class ResponseSink(Protocol):
     def relay_response(self, source: Any, left: int | None) -> Relay | None:
         """Let a relay move the next `left` bytes (None: until it closes), or decline."""
 
+    def stood_still(self, seconds: float, now: float) -> None:
+        """The process did; no answer could be heard in that time."""
+
     def response_stalled(self) -> None:
         """The relay of the body waits for the client, and has waited too long."""
 

@@ -190,6 +190,11 @@ class Delivery:
             # The door learns of its own connection's loss by itself.
             self.client.relay_failed(reset=reason == SOURCE_RESET)
 
+    def stood_still(self, seconds: float, now: float) -> None:
+        """The process did: the node is not slow for that."""
+        if self.lease is not None:
+            self.lease.forgive(seconds, now)
+
     def response_stalled(self) -> None:
         """The client takes nothing of the body."""
         self.downstream_failed(DownstreamGone("client took no more of the response"))

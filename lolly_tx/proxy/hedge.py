@@ -200,6 +200,11 @@ class Hedge:
         """As above."""
         return None
 
+    def stood_still(self, seconds: float, now: float) -> None:
+        """The process did: the node is not slow for that."""
+        if self._lease is not None:
+            self._lease.forgive(seconds, now)
+
     def response_stalled(self) -> None:
         """As above."""
 

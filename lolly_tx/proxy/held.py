@@ -115,6 +115,9 @@ class Held:
         """Not while it is held."""
         return None
 
+    def stood_still(self, seconds: float, now: float) -> None:
+        """It has answered."""
+
     def response_stalled(self) -> None:
         """There is no relay to stall."""
 

@@ -88,6 +88,16 @@ class DeadlinesTests(SynchronousTestCase):
         [at] = waiting.times
         self.assertLess(abs(at - 4.0 - CATCH_UP), PERIOD + 0.01)
 
+    def test_standstill_is_told(self):
+        """Whoever measures others hears how long the process did nothing, once."""
+        thing = self.watch(NEVER)
+        told = []
+        thing.stood_still = lambda seconds, now: told.append((seconds, now))
+        self.clock.pump([PERIOD, 3.5, PERIOD, PERIOD])
+        [(seconds, now)] = told
+        self.assertLess(abs(seconds - 3.4), 1e-6)
+        self.assertLess(abs(now - 3.6), 1e-6)
+
     def test_short_standstill(self):
         """The respite is as long as the standstill was, at most."""
         waiting = self.watch(0.3)

@@ -246,6 +246,11 @@ class Http1Client(ReceivingClient):
             self._abort()
             self._fail(ResponseTimedOut(f"no byte for {upstream.limits.read:g} s"))
 
+    def stood_still(self, seconds: float, now: float) -> None:
+        """The process did."""
+        if self.exchange is not None:
+            self.exchange.stood_still(seconds, now)
+
     def _takes_more(self, waiting: int, now: float) -> bool:
         """Whether the backend takes more of the request, however slowly, or may yet do so.
 
