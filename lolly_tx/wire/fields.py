@@ -138,7 +138,7 @@ class FieldBlock:
                 if option not in _PROTECTED and not option.startswith(b"x-forwarded-")
             ]
         if cut:
-            self.kept = _without(self.raw, low, set(cut))
+            self.kept = _without(self.raw, low, cut)
 
 
 def _options(values: list[bytes]) -> tuple[bytes, ...]:
@@ -152,9 +152,10 @@ def _options(values: list[bytes]) -> tuple[bytes, ...]:
     return tuple(options)
 
 
-def _without(raw: bytes, low: bytes, names: set[bytes]) -> bytes:
-    """The block `raw` without the fields called `names`; `low`: itself in lower case."""
+def _without(raw: bytes, low: bytes, cut: list[bytes]) -> bytes:
+    """The block `raw` without the fields named in `cut`; `low`: itself in lower case."""
     cuts = []
+    names = cut if len(cut) == 1 else set(cut)
     if len(names) > _FEW:
         cuts = [match.span() for match in _LINE.finditer(low) if match[1] in names]
     else:
