@@ -141,6 +141,8 @@ class Dialer:
 
     def order(self, addresses: Sequence[str], port: int) -> list[Place]:
         """Those of `addresses` worth a try, best first."""
+        if len(addresses) == 1 and not len(self.judge):
+            return [(addresses[0], port)]
         now = self.map.now()
         ranked = [
             (self.judge.rank((one, port), now), (one, port))
@@ -242,6 +244,22 @@ class HostEndpoint:
 
 class _Race:
     """One connect: the lookup if there is a name, then the attempts at its addresses."""
+
+    __slots__ = (
+        "_alarm",
+        "_clock",
+        "_delay",
+        "_dialer",
+        "_endpoint",
+        "_factory",
+        "_left",
+        "_looking",
+        "_next",
+        "_over",
+        "_result",
+        "_running",
+        "_started",
+    )
 
     def __init__(self, endpoint: HostEndpoint, factory: IProtocolFactory) -> None:
         self._endpoint = endpoint
