@@ -25,25 +25,29 @@ def exchange_entry(
     block = head.block
     node = exchange.node
     error = exchange.error
-    return Entry(
-        wall,
-        client,
-        head.method,
-        head.target,
-        _VERSIONS[head.version],
-        exchange.status,
-        exchange.bytes_out,
-        block.get(b"referer"),
-        block.get(b"user-agent"),
-        node.target.address if node is not None else None,
-        exchange.upstream_status or None,
-        now - exchange.started,
-        exchange.upstream_seconds if node is not None else None,
-        listener,
-        route,
-        block.host,
-        error.token if error is not None else None,
-        tuple(map(_attempted, exchange.past)) if exchange.past else (),
+    # Past the constructor of a named tuple, which takes its values one by one.
+    return tuple.__new__(
+        Entry,
+        (
+            wall,
+            client,
+            head.method,
+            head.target,
+            _VERSIONS[head.version],
+            exchange.status,
+            exchange.bytes_out,
+            block.get(b"referer"),
+            block.get(b"user-agent"),
+            node.target.address if node is not None else None,
+            exchange.upstream_status or None,
+            now - exchange.started,
+            exchange.upstream_seconds if node is not None else None,
+            listener,
+            route,
+            block.host,
+            error.token if error is not None else None,
+            tuple(map(_attempted, exchange.past)) if exchange.past else (),
+        ),
     )
 
 
