@@ -22,13 +22,15 @@ from lolly_tx.domain.balancers.round_robin import RoundRobin
 from lolly_tx.domain.budget import RetryBudget
 from lolly_tx.domain.forwarding import TrustedPeers
 from lolly_tx.domain.health import Thresholds
+from lolly_tx.domain.policy import Policy
 from lolly_tx.domain.pool import Pool
 from lolly_tx.domain.routes import Pattern, RouteTable
 from lolly_tx.domain.target import Target
 from lolly_tx.net.deadlines import Deadlines
 from lolly_tx.net.sockets.acceptor import Acceptor, Census, ClientTimeouts
-from lolly_tx.net.upstream import Upstream, UpstreamLimits
-from lolly_tx.proxy.forward import Attempts, Forwarder
+from lolly_tx.net.upstream import Upstream, UpstreamLimits, Upstreams
+from lolly_tx.proxy.forward import Forwarder
+from lolly_tx.proxy.introduction import Introduction
 from lolly_tx.proxy.proxy import Proxy
 from lolly_tx.wire.http1 import HeadLimits, ResponseReader
 
@@ -104,20 +106,17 @@ def client() -> Any:
 
     forwarder = Forwarder(
         pool,
-        connect_to=connect_to,
-        attempts=Attempts(budget=RetryBudget()),
+        upstreams=Upstreams(connect_to),
+        policy=Policy(budget=RetryBudget()),
         deadlines=deadlines,
         clock=clock,
         wall=time.time,
         random=Random(1),
-        hop=b"0123456789abcdef",
     )
-    trusted = TrustedPeers(())
+    introduction = Introduction(TrustedPeers(()), hop=b"0123456789abcdef")
     acceptor = Acceptor(
         "web",
-        Proxy(
-            RouteTable([Pattern((), "/", forwarder)]), trusted, hop=b"0123456789abcdef"
-        ),
+        Proxy(RouteTable([Pattern((), "/", forwarder)]), introduction),
         secure=False,
         deadlines=deadlines,
         census=Census(0, 0),

@@ -292,8 +292,9 @@ class Pool(Roster):
                 adaptive.sample(lease.seconds, len(self._leases), now)
             self._leases.discard(lease)
         super().lease_answered(lease, now)
-        if adaptive is not None and self.on_room is not None:
-            self.on_room(now)
+        if adaptive is not None:
+            for tell in self.on_room:
+                tell(now)
 
     def lease_released(self, lease: Lease, now: float) -> None:
         """A lease is over and someone wanted to know."""

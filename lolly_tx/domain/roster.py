@@ -75,13 +75,13 @@ class Roster(Recorder):
         self.slow_start = slow_start or SlowStart()
         self.suspect: Callable[[Node, float], None] | None = None
         """Called when a failure is held against a node: a reason to check it at once."""
-        self.on_down: Callable[[Node, float], None] | None = None
+        self.on_down: list[Callable[[Node, float], None]] = []
         """Called when the health of a node becomes "down": who waits there may wait in vain."""
-        self.on_unreachable: Callable[[Node, float], None] | None = None
+        self.on_unreachable: list[Callable[[Node, float], None]] = []
         """Called when a node is ejected because there were no connections: a reason to ask it by one of our own."""
-        self.on_back: Callable[[Node], None] | None = None
+        self.on_back: list[Callable[[Node], None]] = []
         """Called when a node has come back, or is to be tried."""
-        self.on_room: Callable[[float], None] | None = None
+        self.on_room: list[Callable[[float], None]] = []
         """Called when a lease ends where there was a limit: somebody may be waiting for room."""
         self._another_balancer = another_balancer
         self._accrual = accrual
@@ -212,8 +212,8 @@ class Roster(Recorder):
         self._tune(node)
         if node.tier.released is not None:
             node.tier.released(node)
-        if self.on_room is not None:
-            self.on_room(now)
+        for tell in self.on_room:
+            tell(now)
 
     def _kind_of(self, node: Node, accrual: IAccrual, outcome: Outcome) -> EjectionKind:
         """As what a failure ejects; the last node needs as many failed connects in a row as it takes failures."""
@@ -241,8 +241,9 @@ class Roster(Recorder):
             others=self._others(node),
             kind=kind,
         )
-        if out and self.on_unreachable is not None and node.unreachable:
-            self.on_unreachable(node, now)
+        if out and node.unreachable:
+            for tell in self.on_unreachable:
+                tell(node, now)
         return out
 
     def _others(self, node: Node) -> bool:
@@ -364,8 +365,8 @@ class Roster(Recorder):
         """Health flipped. A node that checks saw down and then up again starts with a clean passive record."""
         self.record(node, "health", old.word, node.health.word, cause, now)
         if not node.health.up:
-            if self.on_down is not None:
-                self.on_down(node, now)
+            for tell in self.on_down:
+                tell(node, now)
         elif node.ejection != "up":
             self.ejections.lift(node, cause, now)
         elif node.accrual is not None:
@@ -390,8 +391,9 @@ class Roster(Recorder):
         if node is not None:
             node.history.append(event)
             node.last_change = event
-            if self.on_back is not None and new in ("up", "trial"):
-                self.on_back(node)
+            if new in ("up", "trial"):
+                for tell in self.on_back:
+                    tell(node)
             if self.outliers is not None and fact not in ("shadow", "check"):
                 self.outliers.forget(node.id)
             self._tune(node)

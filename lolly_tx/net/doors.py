@@ -2,7 +2,7 @@
 
     door in  --- request_data, request_end, downstream_failed --->  exchange
     door in  <-- start, write, finish, abort, interim -------------  exchange
-    exchange --- send, write, finish, cancel ------------------>  door out
+    exchange --- send, write, finish, cancel ------------------->  door out
     exchange <-- response_head, response_data, response_end, upstream_failed --  door out
 
 What comes in one piece takes one call: `response_whole` from the door out, `answer` to the
@@ -16,6 +16,7 @@ May import: wire, domain.errors. Used by: net.http1.server, net.upstream, proxy.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any, Protocol
 
 from lolly_tx.domain.errors import ProxyError
@@ -34,47 +35,90 @@ CLOSE = 3
 """With the connection. Cheapest for the kernel to relay, ends keep-alive."""
 
 
-class DoorIn(Protocol):
-    """The client's side of an exchange."""
+class Peer:
+    """Who is on the other end of a client's connection.
 
-    client: str
-    """The peer's address in its one spelling, "unix:" for a UNIX socket, "" if unknown."""
-    listener: str
-    """The name of the listener it came in by."""
-    secure: bool
-    """The client's connection is encrypted."""
+    `address`: in its one spelling, "unix:" for a UNIX socket, "" if unknown. `listener`: the name of the one it came
+    in by. `secure`: its connection is encrypted. `introduce(peer, head)`: the lines that
+    tell a backend of it, for one request.
+    """
+
+    __slots__ = ("_host", "_introduce", "_lines", "address", "listener", "secure")
+
+    def __init__(
+        self,
+        address: str,
+        listener: str,
+        secure: bool,
+        introduce: Callable[[Peer, RequestHead], bytes],
+    ) -> None:
+        self.address = address
+        self.listener = listener
+        self.secure = secure
+        self._introduce = introduce
+        self._host: bytes | None = None
+        self._lines = b""
+
+    def lines(self, head: RequestHead) -> bytes:
+        """The lines to send upstream; the same as last time unless the host differs."""
+        block = head.block
+        if not head.plain and (block.forwarded or not head.version):
+            return self._introduce(self, head)
+        if block.host != self._host:
+            self._host = block.host
+            self._lines = self._introduce(self, head)
+        return self._lines
+
+
+class DoorIn:
+    """The client's side of an exchange.
+
+    `peer`: who it is. `exchange`: where the rest of the request goes; None when the answer
+    is complete. `can_tunnel`: `tunnel_end` has something to give.
+    """
+
+    __slots__ = ("exchange", "peer")
+
+    peer: Peer
     can_tunnel: bool
-    """`tunnel_end` has something to give."""
     exchange: RequestSink | None
-    """Where the rest of the request goes; None when the answer is complete."""
 
     @property
     def write_seconds(self) -> float:
         """How long the client may take no byte of an answer."""
+        raise NotImplementedError
 
     def last(self) -> None:
         """Let the connection end with this answer: what follows is not to be believed."""
 
     def start(self, status: int, reason: bytes, fields: bytes, framing: int) -> None:
         """Begin the response. `fields`: CRLF, then lines that each end with CRLF."""
+        raise NotImplementedError
 
     def answer(self, status: int, reason: bytes, fields: bytes, body: bytes) -> None:
-        """The whole response, whose end the fields tell: `start`, `write` and `finish` in one."""
+        """The whole response, whose end the fields tell: `start`, `write` and `finish`."""
+        self.start(status, reason, fields, LENGTH)
+        if body:
+            self.write(body)
+        self.finish()
 
     def interim(self, status: int, reason: bytes, fields: bytes) -> None:
         """Pass on a 1xx response."""
 
     def write(self, data: bytes) -> None:
         """Pass on body bytes, not empty."""
+        raise NotImplementedError
 
     def flush(self) -> None:
         """Let the head leave now: the body may be long in coming."""
 
     def finish(self, trailers: bytes = b"", last: bytes = b"") -> None:
         """End the response, with `last` body bytes; the exchange is over for the door."""
+        raise NotImplementedError
 
     def abort(self) -> None:
         """End the response so that the client sees it is not complete."""
+        raise NotImplementedError
 
     def pause_request(self) -> None:
         """Read no more of the request's body for now."""
@@ -82,14 +126,13 @@ class DoorIn(Protocol):
     def resume_request(self) -> None:
         """Read on."""
 
-    def forwarding(self, head: RequestHead) -> bytes:
-        """The X-Forwarded-* and Forwarded lines to send upstream."""
-
     def response_sink(self) -> Any | None:
         """The transport for a relay of response bytes, or None when copying is due."""
+        return None
 
     def request_source(self) -> tuple[Any, int] | None:
         """The transport and how many body bytes it still brings, for a relay."""
+        return None
 
     def request_relaying(self, relay: Relay) -> None:
         """`relay` moves them from now on; whoever makes no progress is the door's to find out."""
@@ -99,6 +142,74 @@ class DoorIn(Protocol):
 
     def tunnel_end(self) -> TunnelEnd | None:
         """The connection as an end of a tunnel, or None when it cannot be one."""
+        return None
+
+
+class DoorOut(Protocol):
+    """A backend's side of an exchange, for one request at a time.
+
+    `exchange`: where its answer goes; may be exchanged for another sink on the way.
+    """
+
+    exchange: ResponseSink | None
+
+    @property
+    def write_seconds(self) -> float:
+        """How long the target may take no byte of a request."""
+
+    def send(
+        self,
+        sink: ResponseSink,
+        head: RequestHead,
+        host: bytes,
+        lines: bytes,
+        body: bytes,
+        complete: bool,
+        now: float,
+    ) -> None:
+        """Send a request: `head` with the Host `host` (b"" = its own) and our `lines`.
+
+        `body`: what there is of it; `complete`: that is all.
+        """
+
+    def await_answer(self, now: float) -> None:
+        """The target has been asked whether it wants the body, and owes that answer."""
+
+    def await_request(self, now: float) -> None:
+        """The client has to send before the target owes anything."""
+
+    def write(self, data: bytes) -> None:
+        """More of the request's body, not empty."""
+
+    def finish(self, trailers: bytes = b"") -> None:
+        """The request is complete."""
+
+    def answered(self, now: float) -> None:
+        """The sink has taken a whole response (`response_whole`)."""
+
+    def pause(self) -> None:
+        """Read no more of the response for now."""
+
+    def resume(self) -> None:
+        """Read on."""
+
+    def cancel(self) -> None:
+        """Give the request up; nothing more is delivered."""
+
+    def request_sink(self) -> Any | None:
+        """The transport for a relay of request bytes, or None when they need framing."""
+
+    def response_relayed(self) -> None:
+        """The relay has moved the rest of the response."""
+
+    def relay_failed(self, reset: bool) -> None:
+        """It has ended early; after a `reset` the loss of the connection is reported."""
+
+    def last_words(self) -> None:
+        """Writing has failed: take the answer that may have come before that."""
+
+    def raw(self) -> TunnelEnd:
+        """The connection itself, after an upgrade."""
 
 
 class RequestSink(Protocol):
@@ -123,8 +234,10 @@ class RequestSink(Protocol):
         """The client takes more."""
 
 
-class ResponseSink(Protocol):
-    """Where a door out delivers a response: the exchange."""
+class ResponseSink:
+    """Where a door out delivers a response: the exchange. By default all of it is ignored."""
+
+    __slots__ = ()
 
     def response_interim(self, head: ResponseHead) -> None:
         """A 1xx other than 101."""
@@ -135,6 +248,7 @@ class ResponseSink(Protocol):
         Taken: the sink has called `answered` on the door out. False: nothing was done, and
         the response is delivered step by step.
         """
+        return False
 
     def response_head(self, head: ResponseHead, framing: int) -> None:
         """The final head."""
@@ -150,6 +264,7 @@ class ResponseSink(Protocol):
 
     def relay_response(self, source: Any, left: int | None) -> Relay | None:
         """Let a relay move the next `left` bytes (None: until it closes), or decline."""
+        return None
 
     def stood_still(self, seconds: float, now: float) -> None:
         """The process did; no answer could be heard in that time."""

@@ -50,7 +50,7 @@ class TunnelEnd(Protocol):
     transport: Any
 
     @property
-    def write_limit(self) -> float:
+    def write_seconds(self) -> float:
         """Seconds within which its peer has to take more of what is sent."""
 
     @property
@@ -243,7 +243,7 @@ class Tunnel:
         before, since = self._standing.get(source, (-1, now))
         if taken != before:
             self._standing[source] = (taken, now)
-        return taken == before and now - since >= sink.write_limit
+        return taken == before and now - since >= sink.write_seconds
 
     def _look_again(self, now: float) -> None:
         self.deadline = min(now + LOOK_SECONDS, self._moved_at + self._half_closed)

@@ -14,7 +14,7 @@ May import: wire, net. Used by: proxy.forward, service.pools.
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Collection, Iterator
 from typing import Any
 
 import attrs
@@ -27,6 +27,8 @@ from twisted.internet.interfaces import (
 from twisted.logger import Logger
 from zope.interface import implementer
 
+from lolly_tx.domain.node import Node
+from lolly_tx.domain.target import Target
 from lolly_tx.net.deadlines import NEVER, Deadlines
 from lolly_tx.net.http1.client import Http1Client
 from lolly_tx.net.http1.receiving import ReceivingClient
@@ -208,3 +210,36 @@ class Upstream:
         self._room = 0
         while self._idle:
             self._idle.pop().retire()
+
+
+class Upstreams:
+    """The connections of a pool by node; `connect_to` makes those to one target."""
+
+    def __init__(self, connect_to: Callable[[Target], Upstream]) -> None:
+        self._connect_to = connect_to
+        self._known: dict[Node, tuple[Target, Upstream]] = {}
+
+    def of(self, node: Node) -> Upstream:
+        """The connections to the address that `node` has now."""
+        known = self._known.get(node)
+        if known is not None and known[0] is node.target:
+            return known[1]
+        if known is not None:
+            known[1].close()
+        upstream = self._connect_to(node.target)
+        self._known[node] = (node.target, upstream)
+        return upstream
+
+    def __iter__(self) -> Iterator[tuple[Node, Upstream]]:
+        """Those there are."""
+        return iter([(node, upstream) for node, (_, upstream) in self._known.items()])
+
+    def keep(self, nodes: Collection[Node]) -> None:
+        """Close the connections of all others: they have left the pool."""
+        for node in [node for node in self._known if node not in nodes]:
+            self._known.pop(node)[1].close()
+
+    def close(self) -> None:
+        """Close idle connections, and keep none from now on."""
+        for _, upstream in self._known.values():
+            upstream.close()

@@ -1,14 +1,12 @@
-"""An exchange: one request with its response, through as many attempts as it takes.
+"""An exchange: one request with its response, between a door in and a door out.
 
-    begin -> acquire a lease -> idle connection, or connect -> send
-      |         ^                                               |
-      |         +-- another node <- may be retried <- failed <--+--> response
-      +-- all full: the waiting room
+    door in --request_data--> Upload --write--> door out
+    door in <----write------- Exchange <--response_data-- door out
 
-It stands between a door in and a door out (`net.doors`) and is the only mutable thing of
-a request. Between them are plain calls; a Deferred exists only while connecting. Four
-classes, one concern each: `Delivery` passes the response on, `Intake` the request,
-`Appraisal` judges what backends answer, and `Exchange` makes the attempts.
+It performs what `domain.attempts` decides: sends attempts, holds answers, passes the
+client's on. A body has an `proxy.upload.Upload`, a held answer a `proxy.held.Held`, a
+second attempt a `proxy.hedge.HedgeLine`; most exchanges have none of them. Between the
+doors are plain calls; a Deferred exists only while connecting.
 
 May import: domain, wire, net, proxy. Used by: proxy.forward.
 """
@@ -18,41 +16,74 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from twisted.internet.interfaces import IDelayedCall
-from twisted.logger import Logger
-from twisted.python.failure import Failure
 
+from lolly_tx.domain.attempts import NEVER, Attempts
 from lolly_tx.domain.errors import (
-    Abandoned,
-    AllFull,
+    BadResponse,
     DownstreamGone,
-    NoTarget,
     ProxyError,
-    ResponseTimedOut,
     StaleConnection,
     WriteTimedOut,
 )
 from lolly_tx.domain.lease import Lease
 from lolly_tx.domain.node import Node
 from lolly_tx.domain.retry import IDEMPOTENT
-from lolly_tx.net.deadlines import NEVER
-from lolly_tx.net.doors import DoorIn
-from lolly_tx.net.failures import translate
-from lolly_tx.net.http1.client import Http1Client
-from lolly_tx.proxy.appraisal import Appraisal
+from lolly_tx.net.doors import LENGTH, DoorIn, DoorOut, Peer, ResponseSink
+from lolly_tx.net.sockets.splice import Relay
+from lolly_tx.net.tunnel import Tunnel
+from lolly_tx.net.upstream import Upstream
+from lolly_tx.proxy.connecting import Connecting
+from lolly_tx.proxy.download import Download, download
+from lolly_tx.proxy.hedge import HedgeLine
+from lolly_tx.proxy.held import Held
 from lolly_tx.proxy.replies import reply, status_of
+from lolly_tx.proxy.upload import Upload
 from lolly_tx.wire.http1 import RequestHead, ResponseHead
 
 if TYPE_CHECKING:  # pragma: no cover
     from lolly_tx.proxy.forward import Forwarder
-    from lolly_tx.proxy.room import WaitingRoom
+    from lolly_tx.proxy.trace import Trace
 
 
-class Exchange(Appraisal):
-    """One request, from its head to the end of its response."""
+NO_KEY = (None, b"", b'""')
+"""Of Idempotency-Key: none, or an empty one as it is, and as a structured field's string."""
 
-    __slots__ = ("_pause", "_until", "deadline", "started")
+Attempted = tuple[Node, int, float]
+"""An attempt that is over: whom it asked, the status of the answer (0: none), and how many seconds it took."""
 
-    _log = Logger()
+
+class Exchange(Attempts, ResponseSink):
+    """One request, from its head to the end of its response.
+
+    `status`: sent to the client; `upstream_status`: what the last node answered.
+    `bytes_in`, `bytes_out`: body bytes from and to the client. `upstream_seconds`: the
+    last attempt's. `past`: the attempts before it, in the order they ended. `client`: the
+    door out of the current attempt.
+    """
+
+    __slots__ = (
+        "_connecting",
+        "_hedge",
+        "_held",
+        "_pause",
+        "answering",
+        "bytes_in",
+        "bytes_out",
+        "client",
+        "door",
+        "download",
+        "error",
+        "head",
+        "past",
+        "status",
+        "trace",
+        "upload",
+        "upstream_seconds",
+        "upstream_status",
+    )
+
+    forwarder: Forwarder
+    answering: bool
 
     def __init__(
         self,
@@ -66,390 +97,250 @@ class Exchange(Appraisal):
         self.forwarder = forwarder
         self.door = door
         self.head = head
-        self.client = self.lease = self.node = self.error = None
+        self.client: DoorOut | None = None
+        self.lease = self.node = self.hedge = None
+        self.error: ProxyError | None = None
         self.status = self.upstream_status = self.bytes_out = 0
         self.upstream_seconds = 0.0
-        self._relay_up = self._relay_down = None
-        self._response_started = self._door_paused = False
-        self.bytes_in = self._replay_bytes = len(body)
-        self._complete = complete
-        self._trailers = trailers
-        self._replay = [body] if body else []
-        self.tried = self.past = ()
+        self.bytes_in = len(body)
+        self.upload: Upload | None = None
+        if body or not complete:
+            self.upload = Upload(self, body, trailers, complete)
+        self.trace: Trace | None = None
+        self.tried = ()
+        self.past: tuple[Attempted, ...] = ()
         self.attempts = 0
-        self.deadline = NEVER
-        self._connecting = None
-        self._held = None
-        self._hedge = None
+        self.deadline = self._until = NEVER
+        self.answering = self.pausing = False
+        self.download: Download | None = None
+        self._connecting: Connecting | None = None
+        self._held: Held | None = None
+        self._hedge: HedgeLine | None = None
         self._pause: IDelayedCall | None = None
-        self._continued = False
-        now = forwarder.now
-        self.started = now()
+        self.started = forwarder.now()
+
+    def start(self) -> None:
+        """Begin, and be the door's exchange from now on."""
+        self.door.exchange = self
+        forwarder = self.forwarder
+        forwarder.in_flight += 1
+        if forwarder.policy.timed:
+            forwarder.deadlines.add(self)
+        self.begin()
+
+    # -- what domain.attempts and the forwarder ask
+
+    @property
+    def peer(self) -> Peer:
+        """Who sent the request."""
+        return self.door.peer
+
+    @property
+    def method(self) -> bytes:
+        """The request's."""
+        return self.head.method
+
+    @property
+    def complete(self) -> bool:
+        """The client has sent all of the request."""
+        upload = self.upload
+        return upload is None or upload.complete
+
+    @property
+    def replayable(self) -> bool:
+        """All of the request is there to be sent once more."""
+        upload = self.upload
+        return upload is None or upload.replayable
+
+    @property
+    def idempotent(self) -> bool:
+        """Done twice it does no more than once, or the origin tells it apart."""
+        head = self.head
+        if head.method in IDEMPOTENT:
+            return True
+        block = head.block
+        key = block.get(b"idempotency-key")
+        return key not in NO_KEY and b"idempotency-key" not in block.connection
+
+    @property
+    def sent(self) -> bool:
+        """A byte of the current attempt may have reached its node."""
+        return self.client is not None
 
     # -- attempts
 
-    def begin(self) -> None:
-        """Make the first attempt, or wait for room."""
+    def send(self, lease: Lease, now: float) -> None:
+        """Ask the node of `lease`, on an idle connection or a new one."""
         forwarder = self.forwarder
-        started = self.started
-        self.door.exchange = self
-        forwarder.in_flight += 1
-        if forwarder.budget is not None:
-            forwarder.budget.request(started)
-        if not forwarder.plain and not self._may_begin(forwarder):
-            return
-        try:
-            if forwarder.keyless:
-                lease = forwarder.pool.acquire(started)
-            else:
-                lease = forwarder.acquire(self, started)
-        except NoTarget as error:
-            room = forwarder.room
-            if room is not None and isinstance(error, AllFull):
-                self._wait(room, started)
-            else:
-                self.refused(error)
-            return
-        self.attempt(lease, started)
-
-    def _may_begin(self, forwarder: Forwarder) -> bool:
-        """Let the clock run, where there is one; False: refused, or behind others."""
-        if forwarder.timed:
-            self._until = self.started + (forwarder.total_timeout or NEVER)
-            self.deadline = self._until
-            forwarder.deadlines.add(self)
-        if not forwarder.admits(self.started):
-            self._give_up(NoTarget("too few requests succeed"))
-            return False
-        room = forwarder.room
-        if room is None or not room.occupied:
-            return True
-        self._wait(room, self.started)
-        return False
-
-    def _wait(self, room: WaitingRoom, now: float) -> None:
-        if not room.enter(self, now):
-            self._give_up(AllFull("every target and the waiting room are full"))
-
-    def refused(self, error: NoTarget) -> None:
-        """There is no node for the first attempt."""
-        # Its traceback leads to the caller's frame and so to us: a cycle per refusal.
-        self._give_up(error.with_traceback(None))
-
-    def turned_away(self) -> None:
-        """Waited for room in vain."""
-        self._give_up(AllFull("every target stayed full"))
-
-    def attempt(self, lease: Lease, now: float) -> None:
-        """Make one attempt."""
-        if self.attempts:
-            self._put_past()
-        self.lease = lease
-        self.node = node = lease.node
-        self.attempts += 1
-        forwarder = self.forwarder
-        if not forwarder.plain:
-            if forwarder.try_timeout:
-                self._set_try_deadline()
-            if forwarder.hedging is not None and self.attempts == 1 and self._complete:
-                self._hedge = forwarder.hedging.consider(self)
         head = self.head
-        upstream = forwarder.upstreams.get(node) or forwarder.upstream(node)
+        node = lease.node
+        upstream = forwarder.upstreams.of(node)
         client = upstream.take(head.method not in IDEMPOTENT)
         if client is None:
-            self._connect(upstream, lease)
+            self._connect(upstream)
         elif head.plain:
             self.client = client
-            client.send(self, head, forwarder.render(self, node), True, now)
+            lines = self.door.peer.lines(head)
+            host = forwarder.host_for(head, node)
+            client.send(self, head, host, lines, b"", True, now)
         else:
             self._send(client, now)
 
-    def _connect(self, upstream: Any, lease: Lease) -> None:
-        self._connecting = connecting = upstream.connect()
-        connecting.addCallbacks(
-            self._cb_connected,
-            self._eb_connect,
-            callbackArgs=(lease,),
-            errbackArgs=(lease,),
-        )
-        connecting.addErrback(self._eb_bug)
+    def _connect(self, upstream: Upstream) -> None:
+        self._connecting = Connecting(upstream, self._connected, self._unconnected)
 
-    def _cb_connected(self, client: Http1Client, lease: Lease) -> None:
-        if self.lease is not lease:  # given up in the meantime, yet it connected
-            client.cancel()
-        else:
-            self._connecting = None
-            self._send(client, self.forwarder.now())
-
-    def _eb_connect(self, failure: Failure, lease: Lease) -> None:
-        if self.lease is not lease:  # given up; what connects now is another attempt's
-            return
+    def _connected(self, client: DoorOut) -> None:
         self._connecting = None
-        error = failure.value
-        if not isinstance(error, ProxyError):
-            error = translate(failure, connecting=True)
-        self._attempt_failed(error)
+        self._send(client, self.forwarder.now())
 
-    def _eb_bug(self, failure: Failure) -> None:
-        self._log.failure("An exchange failed", failure=failure)
-        self._cancel()
-        self._give_up(ProxyError("internal"))
+    def _unconnected(self, error: ProxyError) -> None:
+        self._connecting = None
+        self.withdraw()
+        self.failed(error, self.forwarder.now())
 
-    def _send(self, client: Http1Client, now: float) -> None:
+    def _send(self, client: DoorOut, now: float) -> None:
         """Send the head and what there is of the body."""
         self.client = client
-        head = self.head
-        node = self.node
-        assert node is not None
-        client.send(self, head, self.request_bytes(node), self._complete, now)
-        if not self._complete:
-            if self._door_paused:
-                self._door_paused = False
-                self.door.resume_request()
-            if self._awaits_word:
-                client.await_answer(now)
-            else:
-                self._client_moves(client)
-                self._relay_request(client)
+        assert self.node is not None
+        self.send_on(client, self, self.node, now)
+        if self.upload is not None:
+            self.upload.begin(client, now)
 
-    def _attempt_failed(self, error: ProxyError) -> None:
-        """An attempt is over; make another, or tell the client."""
-        lease = self.lease
-        assert lease is not None
-        if isinstance(error, StaleConnection) and self.repeatable:
-            # The node is not to blame, and a new connection cannot be stale.
-            self.client = None
-            self._connect(self.forwarder.upstream(lease.node), lease)
-            return
-        now = self.forwarder.now()
-        lease.failed(now, error)
-        self._drop_attempt(now)
-        if self._hedge is not None and self._hedge.running:
-            return  # it may still bring the answer
-        self._try_again(error, now)
-
-    def _try_again(self, error: ProxyError, now: float) -> None:
-        another = self._another(error, now)
-        if another is None:
-            self._give_up(error)
+    def send_on(
+        self, client: DoorOut, sink: ResponseSink, node: Node, now: float
+    ) -> None:
+        """Send the request to `node` on `client`, as far as it is there."""
+        head, upload = self.head, self.upload
+        host = self.forwarder.host_for(head, node)
+        lines = self.door.peer.lines(head)
+        if upload is None:
+            client.send(sink, head, host, lines, b"", True, now)
         else:
-            self._resume(another, now)
+            body, complete, trailers = upload.so_far()
+            client.send(sink, head, host, lines, body, complete, now)
+            if trailers:
+                client.finish(trailers)
 
-    def _another(self, failure: ProxyError | int, now: float) -> Lease | None:
-        """The lease for another attempt after `failure`, if one may be made."""
-        forwarder = self.forwarder
-        if not forwarder.retry.decide(
-            failure,
-            attempts=self.attempts,
-            method=self.head.method,
-            replayable=self._replay is not None,
-            response_started=self._response_started,
-            idempotency_key=self._has_idempotency_key(),
-        ):
-            return None
-        if now >= self.deadline and now >= self._until:
-            return None
-        budget = forwarder.budget
-        if budget is not None and not budget.withdraw(now):
-            return None
-        try:
-            lease = forwarder.acquire(self, now)
-        except NoTarget:
-            if budget is not None:
-                budget.give_back()
-            return None
-        forwarder.retries += 1
-        return lease
-
-    def _resume(self, lease: Lease, now: float) -> None:
-        """Make the next attempt: the first other node at once, later ones after a wait."""
-        self._cancel_hedge()
-        delay = self.forwarder.pause_before(self.attempts)
-        if not delay:
-            self.attempt(lease, now)
-            return
-        self.lease = lease
-        if self.forwarder.timed:  # the time of a try does not run before it
-            self.deadline = self._until
-        self._pause = self.forwarder.clock.callLater(delay, self._after_pause, lease)
-
-    def _after_pause(self, lease: Lease) -> None:
-        self._pause = None
-        now = self.forwarder.now()
-        lease.asked = now  # the wait was ours
-        self.attempt(lease, now)
-
-    def waits_at(self, node: Node) -> bool:
-        """Its answer is to come from `node`, and has not begun."""
-        lease = self.lease
-        return lease is not None and lease.node is node and not self._response_started
-
-    def abandon(self, node: Node, now: float) -> None:
-        """`node` has gone down: wait there no longer, if another one may be asked at once."""
-        if not self.waits_at(node):
-            return
-        if self._hedge is not None and self._hedge.running:
-            return  # another one has been asked already
-        error = Abandoned("taken down by its checks", nothing_sent=self.client is None)
-        tried, self.tried = self.tried, (*self.tried, node)
-        another = self._another(error, now)
-        self.tried = tried
-        if another is not None:
-            self._leave(error, another, now)
-
-    def _leave(self, error: ProxyError, another: Lease, now: float) -> None:
-        """Give the attempt up for another one."""
+    def withdraw(self) -> None:
+        """The current attempt is given up."""
+        client, self.client = self.client, None
+        connecting, self._connecting = self._connecting, None
         pause, self._pause = self._pause, None
-        client, connecting = self.client, self._connecting
-        self._connecting = None
         self._end_relays()
-        self._drop_attempt(now)
         if pause is not None:
             pause.cancel()
         if client is not None:
             client.cancel()
-        self._resume(another, now)
         if connecting is not None:
             connecting.cancel()
 
-    def _drop_attempt(self, now: float | None = None) -> None:
-        """Let go of the lease and the connection of an attempt."""
-        lease, self.lease = self.lease, None
-        self.client = None
-        if lease is not None:
-            now = self.forwarder.now() if now is None else now
-            self.tried += (lease.node,)
-            self.upstream_seconds = now - lease.started
-            lease.release(now)
+    def limit(self, at: float) -> None:
+        """Have `expired` called at that time."""
+        self.deadline = at
 
-    def _give_up(self, error: ProxyError) -> None:
-        """No further attempt: pass on the last real answer, or answer ourselves."""
-        self.error = error
-        if self._response_started:
-            self.door.abort()
-            self._over()
-            return
-        held = self._held
-        if held is not None:
-            self._held = self.error = None
-            held.deliver(self)
-            return
-        self.status = status_of(error)
-        self.bytes_out = reply(
-            self.door,
-            self.status,
-            token=error.token,
-            is_head=self.head.method == b"HEAD",
-        )
-        self._over()
+    def pause(self, seconds: float, lease: Lease) -> None:
+        """Make the attempt with `lease` then."""
+        self._pause = self.forwarder.clock.callLater(seconds, self._paused, lease)
 
-    def _over(self) -> None:
-        """The exchange is over: count it, log it, forget the others."""
-        if self._held is not None:
-            self._held.discard()
-            self._held = None
-        forwarder = self.forwarder
-        if not forwarder.plain:
-            self._cancel_hedge()
-            forwarder.deadlines.discard(self)
-        forwarder.record(self)
+    def _paused(self, lease: Lease) -> None:
+        self._pause = None
+        self.resumed(lease, self.forwarder.now())
 
-    def _cancel_hedge(self) -> None:
+    # -- what becomes of attempts, for the record
+
+    def turned_over(self) -> None:
+        """An attempt is over, and another node's turn begins."""
+        node = self.node
+        assert node is not None
+        self.past += ((node, self.upstream_status, self.upstream_seconds),)
+        self.upstream_status = 0
+        self.upstream_seconds = 0.0
+
+    def dropped(self, lease: Lease, error: ProxyError, now: float) -> None:
+        """The attempt of `lease` has ended in `error`."""
+        self.upstream_seconds = now - lease.started
+        if self.trace is not None:
+            self.trace.failed(lease.node, error)
+
+    def hedge_over(self, lease: Lease, now: float) -> None:
+        """A hedge has ended without an answer."""
+        seconds = now - lease.started
+        if self.lease is not None:
+            self.past += ((lease.node, 0, seconds),)
+        else:  # the first attempt was over before
+            self.turned_over()
+            self.node = lease.node
+            self.upstream_seconds = seconds
+
+    # -- hedges
+
+    def hedge_after(self, seconds: float, lease: Lease) -> None:
+        """A second attempt may be due then."""
+        if not self.head.block.upgrade:
+            self._hedge = HedgeLine(self, seconds, lease)
+
+    def send_hedge(self, lease: Lease, now: float) -> None:
+        """Make it."""
+        if self._hedge is not None:
+            self._hedge.send(lease, now)
+
+    def withdraw_hedge(self) -> None:
+        """It is given up, or not waited for any more."""
         hedge, self._hedge = self._hedge, None
         if hedge is not None:
             hedge.cancel()
 
-    # -- deadlines, where the pool has them
+    def hedge_brought(self, client: DoorOut, head: ResponseHead, framing: int) -> None:
+        """The hedge has the head of an answer, on `client`."""
+        self._hedge = None
+        now = self.forwarder.now()
+        if self.lease is not None:
+            self.upstream_seconds = now - self.lease.started
+        self.hedge_answered(now)
+        self.client = client
+        client.exchange = self
+        self.response_head(head, framing)
 
-    def expired(self, now: float) -> None:
-        """The time for this try, or for all of them, is over."""
-        if self._response_started:
-            self.deadline = NEVER
+    # -- answers that are held back
+
+    def hold(self, lease: Lease, answer: tuple[ResponseHead, int], now: float) -> None:
+        """Keep the answer that has just come on `client`."""
+        client, self.client = self.client, None
+        assert client is not None
+        self.drop_held()
+        self.upstream_seconds = now - lease.started
+        self._held = Held(client, lease, *answer, now)
+
+    def heed(self, lease: Lease, answer: tuple[ResponseHead, int], now: float) -> None:
+        """It may ask to be left alone for a while."""
+        seconds = self.forwarder.retry_after(answer[0])
+        self.forwarder.grant_respite(lease.node, self.head.target, seconds, now)
+
+    def drop_held(self) -> None:
+        """A better answer has come."""
+        held, self._held = self._held, None
+        if held is not None:
+            held.discard()
+
+    def deliver_held(self) -> bool:
+        """Nothing better has come: pass on the answer that is kept."""
+        held, self._held = self._held, None
+        if held is not None:
+            self.error = None
+            held.deliver(self)
+        return held is not None
+
+    # -- ResponseSink: what the door out tells us
+
+    def response_interim(self, head: ResponseHead) -> None:
+        """A 1xx: passed on, but a 100 only once and to a client that waits for it."""
+        upload = self.upload
+        # Another attempt's, or one that comes when the body does, is no news.
+        if head.status == 100 and (upload is None or not upload.continued()):
             return
-        error = ResponseTimedOut("no answer in the time allowed")
-        whole = now >= self._until
-        self.deadline = NEVER if whole else self._until
-        if not (whole or self._complete):
-            return  # it is the client who takes its time
-        self._end_relays()
-        client, self.client = self.client, None
-        connecting, self._connecting = self._connecting, None
-        lease = self.lease
-        if client is not None:
-            client.cancel()
-        if whole:
-            self._cancel_hedge()
-            if lease is not None and self._could_have_answered:
-                lease.failed(now, error)
-            self._stop_waiting()
-            self._drop_attempt(now)
-            self._give_up(error)
-        elif lease is not None:
-            self._attempt_failed(error)
-        if connecting is not None:
-            connecting.cancel()
-
-    @property
-    def _could_have_answered(self) -> bool:
-        """The attempt had most of the time, and it was the node that took it."""
-        lease, forwarder = self.lease, self.forwarder
-        if lease is None or forwarder.try_timeout or self._pause is not None:
-            return False
-        # What went before, such as waiting for room or for the client to send, is not this
-        # node's doing.
-        return lease.asked - self.started <= forwarder.total_timeout / 2
-
-    def _request_complete(self) -> None:
-        """Only now does the time of a try run."""
-        super()._request_complete()
-        forwarder = self.forwarder
-        if forwarder.try_timeout and self.lease is not None and self._pause is None:
-            self._set_try_deadline()
-
-    def _set_try_deadline(self) -> None:
-        forwarder = self.forwarder
-        self.deadline = min(self._until, forwarder.now() + forwarder.try_timeout)
-
-    def _stop_waiting(self) -> None:
-        pause, self._pause = self._pause, None
-        if pause is not None:
-            pause.cancel()
-        if self.lease is None and self.forwarder.room is not None:
-            self.forwarder.room.leave(self)
-
-    # -- RequestSink: what the door in tells us
-
-    def downstream_failed(self, error: ProxyError) -> None:
-        """The client is gone: stop the work done for it. Nobody is blamed."""
-        self.error = error
-        self._cancel()
-        if not self.status:
-            self.status = 499 if isinstance(error, DownstreamGone) else status_of(error)
-        self._over()
-
-    def _cancel(self) -> None:
-        self._stop_waiting()
-        client, self.client = self.client, None
-        lease, self.lease = self.lease, None
-        self._end_relays()
-        if client is not None:
-            client.cancel()
-        connecting, self._connecting = self._connecting, None
-        if connecting is not None:
-            connecting.cancel()
-        if lease is not None:
-            now = self.forwarder.now()
-            self.upstream_seconds = now - lease.started
-            lease.release(now)
-
-    def request_stalled(self) -> None:
-        """The backend takes nothing of the body."""
-        client = self.client
-        if client is not None:
-            client.cancel()
-            self.upstream_failed(WriteTimedOut("took no more of the request"))
-
-    # -- ResponseSink: what the door out tells us of the end of an attempt
+        self.door.interim(head.status, head.reason, head.block.without_length())
+        if head.status == 100 and upload is not None:
+            upload.go_on()
 
     def response_whole(self, head: ResponseHead, body: bytes, now: float) -> bool:
         """The answer in one piece: the common end of an exchange, in one go."""
@@ -470,20 +361,206 @@ class Exchange(Appraisal):
         self.bytes_out = len(body)
         fields = head.block.kept
         if forwarder.marking:
-            fields += self._marks(head)
+            fields += forwarder.marks(self, head)
         self.door.answer(status, head.reason, fields, body)
         forwarder.record(self)
         return True
 
-    def hedge_failed(self, error: ProxyError) -> None:
-        """The hedge brought nothing."""
-        self._hedge = None
-        if self.lease is None:  # the first attempt has failed before
-            self._try_again(error, self.forwarder.now())
+    def response_head(self, head: ResponseHead, framing: int) -> None:
+        """The final head: pass it on, unless its status asks for another attempt."""
+        self.upstream_status = status = head.status
+        if self.answered(status, (head, framing), self.forwarder.now()):
+            self.pass_on(head, framing)
+
+    def pass_on(self, head: ResponseHead, framing: int) -> None:
+        """Begin the client's response with `head`."""
+        block = head.block
+        status = head.status
+        self.status = self.upstream_status = status
+        self.answering = True
+        fields = block.kept
+        if status == 204:
+            fields = block.without_length()
+        elif framing == LENGTH and not block.length_kept:
+            fields += b"Content-Length: %d\r\n" % (block.length or 0)
+        forwarder = self.forwarder
+        if not block.date:
+            fields += forwarder.date.at(forwarder.now())
+        if status == 426:
+            fields += block.offer()
+        if forwarder.marking:
+            fields += forwarder.marks(self, head)
+        self.door.start(status, head.reason, fields, framing)
+
+    def response_data(self, data: bytes) -> None:
+        """Body bytes from the backend."""
+        self.bytes_out += len(data)
+        self.door.write(data)
+
+    def response_end(self, trailers: bytes, last: bytes = b"") -> None:
+        """The response is complete with `last`."""
+        self.client = None
+        self.bytes_out += len(last)
+        self._leave(self.lease)
+        self._end_relays()
+        self.door.finish(trailers, last)
+        self._over()
 
     def upstream_failed(self, error: ProxyError) -> None:
         """The connection of this attempt is gone."""
         self._end_relays()
         self.client = None
+        lease = self.lease
+        if lease is None:
+            return
+        if isinstance(error, StaleConnection) and self.repeatable:
+            # The node is not to blame, and a new connection cannot be stale.
+            self._connect(self.forwarder.upstreams.of(lease.node))
+        else:
+            self.failed(error, self.forwarder.now())
+
+    def pause_request(self) -> None:
+        """The backend reads slower than the client sends."""
+        if self.upload is not None:
+            self.upload.pause()
+
+    def resume_request(self) -> None:
+        """The backend reads on."""
+        if self.upload is not None:
+            self.upload.resume()
+
+    # -- RequestSink: what the door in tells us
+
+    def request_data(self, data: bytes) -> None:
+        """Body bytes from the client."""
+        assert self.upload is not None
+        self.upload.data(data)
+
+    def request_end(self, trailers: bytes) -> None:
+        """The body is complete."""
+        assert self.upload is not None
+        self.upload.end(trailers)
+
+    def request_stalled(self) -> None:
+        """The backend takes nothing of the body."""
+        client = self.client
+        if client is not None:
+            client.cancel()
+            self.upstream_failed(WriteTimedOut("took no more of the request"))
+
+    def pause_response(self) -> None:
+        """The client reads slower than the backend sends."""
+        if self.client is not None:
+            self.client.pause()
+
+    def resume_response(self) -> None:
+        """The client reads on."""
+        if self.client is not None:
+            self.client.resume()
+
+    def downstream_failed(self, error: ProxyError) -> None:
+        """The client is gone: stop the work done for it. Nobody is blamed."""
+        self.error = error
+        self._cancel()
+        if not self.status:
+            self.status = 499 if isinstance(error, DownstreamGone) else status_of(error)
+        self._over()
+
+    # -- relays: long bodies stay in the kernel
+
+    def response_waits(self) -> None:
+        """More is to come: let the client have what there is."""
+        self.door.flush()
+
+    def relay_response(self, source: Any, left: int | None) -> Relay | None:
+        """Let a relay move the rest of the body, if one may."""
+        return download(self, source, left)
+
+    def _end_relays(self) -> None:
+        """Stop those at work, and count what they have moved."""
+        if self.download is not None:
+            self.download.end()
+        if self.upload is not None:
+            self.upload.end_relay()
+
+    def response_stalled(self) -> None:
+        """The client takes nothing of the body."""
+        self.downstream_failed(DownstreamGone("client took no more of the response"))
+        self.door.abort()
+
+    # -- upgrades
+
+    def upgraded(self, head: ResponseHead) -> None:
+        """The backend has agreed: join the two connections."""
+        client, lease = self.client, self.lease
+        end = self.door.tunnel_end()
+        if client is None or lease is None or end is None:
+            self._cancel()
+            self.give_up(BadResponse("upgrade that cannot be served"))
+            return
+        self.status = self.upstream_status = 101
+        self.answering = True
+        forwarder = self.forwarder
+        fields = head.block.without_length()
+        fields += b"Connection: Upgrade\r\nUpgrade: %b\r\n" % head.block.upgrade
+        if forwarder.marking:
+            fields += forwarder.marks(self, head)
+        self.door.interim(101, head.reason, fields)
+        lease.succeeded(forwarder.now(), 101)
+        self.client = None
+        Tunnel(
+            end,
+            client.raw(),
+            self._tunnel_closed,
+            deadlines=forwarder.deadlines,
+            half_closed=forwarder.half_closed,
+        )
+
+    def _tunnel_closed(self, sent: int, received: int) -> None:
+        self.bytes_in += sent
+        self.bytes_out += received
+        self._leave(self.lease)
+        self._over()
+
+    def stood_still(self, seconds: float, now: float) -> None:
+        """The process did: the node is not slow for that."""
         if self.lease is not None:
-            self._attempt_failed(error)
+            self.lease.forgive(seconds, now)
+
+    # -- the end
+
+    def _leave(self, lease: Lease | None) -> None:
+        """The current attempt has ended well."""
+        self.lease = None
+        if lease is not None:
+            now = self.forwarder.now()
+            lease.ended(now, self.upstream_status)
+            self.upstream_seconds = now - lease.started
+
+    def _cancel(self) -> None:
+        lease, now = self.lease, self.forwarder.now()
+        if lease is not None:
+            self.upstream_seconds = now - lease.started
+        self.stop(now)
+
+    def refuse(self, error: ProxyError) -> None:
+        """No attempt is left: tell the client."""
+        self.error = error
+        if self.answering:
+            self.door.abort()
+        else:
+            self.status = status_of(error)
+            is_head = self.head.is_head
+            self.bytes_out = reply(
+                self.door, self.status, token=error.token, is_head=is_head
+            )
+        self._over()
+
+    def _over(self) -> None:
+        """The exchange is over: count it, log it, forget the others."""
+        self.drop_held()
+        forwarder = self.forwarder
+        if not forwarder.policy.plain:
+            self.withdraw_hedge()
+            forwarder.deadlines.discard(self)
+        forwarder.record(self)

@@ -11,11 +11,11 @@ May import: wire, net, proxy. Used by: service.build (for listeners with `health
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 
-from lolly_tx.domain.forwarding import SENT, TrustedPeers
 from lolly_tx.domain.routes import RouteTable
 from lolly_tx.net.doors import DoorIn
+from lolly_tx.proxy.introduction import Introduction
 from lolly_tx.proxy.proxy import OnRefusal, Proxy, RouteEnd
 from lolly_tx.proxy.replies import reason_of
 from lolly_tx.wire.http1 import RequestHead
@@ -36,14 +36,12 @@ class HealthProxy(Proxy):
     def __init__(
         self,
         table: RouteTable[RouteEnd],
-        trusted: TrustedPeers,
+        introduction: Introduction,
         on_refusal: OnRefusal | None = None,
-        sent: Sequence[str] = SENT,
-        hop: bytes = b"",
         *,
         ready: Callable[[], bool],
     ) -> None:
-        super().__init__(table, trusted, on_refusal, sent, hop)
+        super().__init__(table, introduction, on_refusal)
         self._ready = ready
 
     def open_exchange(

@@ -9,20 +9,19 @@ May import: domain, wire, net. Used by: proxy.exchange.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from lolly_tx.domain.errors import ProxyError
 from lolly_tx.domain.lease import Lease
-from lolly_tx.net.http1.client import Http1Client
-from lolly_tx.net.sockets.splice import Relay
+from lolly_tx.net.doors import DoorOut, ResponseSink
 from lolly_tx.wire.http1 import ResponseHead
 
 if TYPE_CHECKING:  # pragma: no cover
     from lolly_tx.proxy.exchange import Exchange
 
 
-class Held:
-    """The `ResponseSink` of a connection whose answer is held back."""
+class Held(ResponseSink):
+    """The sink of a connection whose answer is held back."""
 
     __slots__ = (
         "_client",
@@ -38,13 +37,13 @@ class Held:
 
     def __init__(
         self,
-        client: Http1Client,
+        client: DoorOut,
         lease: Lease,
         head: ResponseHead,
         framing: int,
         now: float,
     ) -> None:
-        self._client: Http1Client | None = client
+        self._client: DoorOut | None = client
         self._lease = lease
         self._head = head
         self._framing = framing
@@ -67,7 +66,14 @@ class Held:
         client, self._client = self._client, None
         if client is not None:
             client.exchange = exchange
-        exchange.take_back(client, self._lease, self._head, self._framing)
+        exchange.client = client
+        exchange.lease = lease = self._lease
+        if exchange.node is not lease.node:
+            exchange.turned_over()
+            past = exchange.past
+            exchange.past = tuple([one for one in past if one[0] is not lease.node])
+        exchange.node = lease.node
+        exchange.pass_on(self._head, self._framing)
         for data in self._data:
             exchange.response_data(data)
         if self._ended:
@@ -78,16 +84,6 @@ class Held:
             client.resume()
 
     # -- ResponseSink
-
-    def response_interim(self, head: ResponseHead) -> None:
-        """Cannot come after the final head."""
-
-    def response_whole(self, head: ResponseHead, body: bytes, now: float) -> bool:
-        """Cannot come after the head."""
-        return False
-
-    def response_head(self, head: ResponseHead, framing: int) -> None:
-        """Cannot come twice."""
 
     def response_data(self, data: bytes) -> None:
         """What came in the same read as the head."""
@@ -110,22 +106,3 @@ class Held:
         """It is not short: read no more of it for now."""
         if self._client is not None:
             self._client.pause()
-
-    def relay_response(self, source: Any, left: int | None) -> Relay | None:
-        """Not while it is held."""
-        return None
-
-    def stood_still(self, seconds: float, now: float) -> None:
-        """It has answered."""
-
-    def response_stalled(self) -> None:
-        """There is no relay to stall."""
-
-    def upgraded(self, head: ResponseHead) -> None:
-        """Cannot come after a final head."""
-
-    def pause_request(self) -> None:
-        """The request has been answered: no more of it is sent."""
-
-    def resume_request(self) -> None:
-        """As above."""

@@ -7,31 +7,28 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable
-from typing import TYPE_CHECKING
 
 from lolly_tx.domain.forwarding import UNIX, TrustedPeers, original_client
+from lolly_tx.net.doors import Peer
 from lolly_tx.wire.http1 import RequestHead
 
-if TYPE_CHECKING:  # pragma: no cover
-    from lolly_tx.proxy.exchange import Exchange
-
-Key = Callable[["Exchange"], bytes | None]
+Key = Callable[[RequestHead, Peer], bytes | None]
 """The bytes an exchange is hashed by; None: it takes its turn."""
 
 WORST_PRIORITY = 2047
 _NUMBER = re.compile(rb"-?[0-9]{1,4}")
 
 
-def no_key(exchange: Exchange) -> None:
+def no_key(head: RequestHead, peer: Peer) -> None:
     """Balancers that hash nothing."""
 
 
 def by_client(trusted: TrustedPeers) -> Key:
     """The address of the client, believing trusted proxies only; None where it has none."""
 
-    def key(exchange: Exchange) -> bytes | None:
-        client = exchange.door.client
-        received = exchange.head.block.forwarded
+    def key(head: RequestHead, peer: Peer) -> bytes | None:
+        client = peer.address
+        received = head.block.forwarded
         if received:
             client = original_client(client, received, trusted)
         return None if client == UNIX else client.encode() or None
@@ -39,17 +36,17 @@ def by_client(trusted: TrustedPeers) -> Key:
     return key
 
 
-def by_uri(exchange: Exchange) -> bytes:
+def by_uri(head: RequestHead, peer: Peer) -> bytes:
     """Path and query."""
-    return exchange.head.target
+    return head.target
 
 
 def by_header(name: str) -> Key:
     """The value of a request header; the first line of several."""
     lowered = name.lower().encode("ascii")
 
-    def key(exchange: Exchange) -> bytes | None:
-        return exchange.head.block.get(lowered) or None
+    def key(head: RequestHead, peer: Peer) -> bytes | None:
+        return head.block.get(lowered) or None
 
     return key
 
@@ -58,8 +55,8 @@ def by_cookie(name: str) -> Key:
     """The value of a cookie; the first one of several."""
     read = cookie_reader(name)
 
-    def key(exchange: Exchange) -> bytes | None:
-        values = read(exchange.head)
+    def key(head: RequestHead, peer: Peer) -> bytes | None:
+        values = read(head)
         return values[0] or None if values else None
 
     return key
@@ -78,14 +75,16 @@ def cookie_reader(name: str) -> Callable[[RequestHead], list[bytes]]:
     return read
 
 
-def by_priority_header(name: str, trusted: TrustedPeers) -> Callable[[Exchange], int]:
+def by_priority_header(
+    name: str, trusted: TrustedPeers
+) -> Callable[[RequestHead, Peer], int]:
     """The number in a header that a trusted proxy sent, else 0; lower goes first."""
     lowered = name.lower().encode("ascii")
 
-    def priority(exchange: Exchange) -> int:
-        if not name or exchange.door.client not in trusted:
+    def priority(head: RequestHead, peer: Peer) -> int:
+        if not name or peer.address not in trusted:
             return 0
-        block = exchange.head.block
+        block = head.block
         value = block.get(lowered) or b""
         if lowered in block.connection:
             return 0  # meant for the hop before us

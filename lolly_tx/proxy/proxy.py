@@ -7,19 +7,13 @@ proxy.resource, service.build (makes one per listener).
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from typing import Protocol
 
 from lolly_tx.domain.errors import DownstreamError
-from lolly_tx.domain.forwarding import (
-    SENT,
-    X_REAL_IP,
-    TrustedPeers,
-    forwarding_lines,
-    original_client,
-)
 from lolly_tx.domain.routes import RouteTable
 from lolly_tx.net.doors import DoorIn
+from lolly_tx.proxy.introduction import Introduction
 from lolly_tx.proxy.replies import reply
 from lolly_tx.wire.errors import BadMessage
 from lolly_tx.wire.http1 import RequestHead
@@ -52,24 +46,20 @@ class Proxy:
 
     `on_refusal(door, head, status, size, why)`: told of each request that no route end has
     seen (for the access log). `head` is the line it began with, as far as it was read,
-    where it is none. `sent`: the forwarding fields that targets get. `hop`: the name that
-    our own requests carry, b"" = they do not; one that comes back is refused.
+    where it is none. A request of our own that comes back is refused.
     """
 
     def __init__(
         self,
         table: RouteTable[RouteEnd],
-        trusted: TrustedPeers,
+        introduction: Introduction,
         on_refusal: OnRefusal | None = None,
-        sent: Sequence[str] = SENT,
-        hop: bytes = b"",
     ) -> None:
         self.table = table
-        self.trusted = trusted
-        self._sent = sent
-        self._sends_client = X_REAL_IP in sent
+        self.introduction = introduction
+        self.introduce = introduction.lines
         self._on_refusal = on_refusal
-        self._hop = hop
+        self._hop = introduction.hop
         self.refusals = 0
 
     def open_exchange(
@@ -161,24 +151,3 @@ class Proxy:
         self.refusals += 1
         if self._on_refusal is not None:
             self._on_refusal(door, head, status, size, why)
-
-    def forwarding(self, client: str, secure: bool, head: RequestHead) -> bytes:
-        """The forwarding lines for a request from `client`."""
-        block = head.block
-        received = block.forwarded
-        first = ""
-        if self._sends_client and received:
-            first = original_client(client, received, self.trusted)
-        return forwarding_lines(
-            client,
-            secure,
-            block.host,
-            received,
-            client in self.trusted,
-            client=first,
-            sent=self._sent,
-        )
-
-    def client_of(self, door: DoorIn, head: RequestHead) -> str:
-        """The address of the client, believing trusted proxies only."""
-        return original_client(door.client, head.block.forwarded, self.trusted)

@@ -7,19 +7,15 @@ from __future__ import annotations
 
 import re
 
-from lolly_tx.net.doors import DoorIn
 from lolly_tx.proxy.accesslog import Entry
-from lolly_tx.proxy.delivery import Attempted
-from lolly_tx.proxy.exchange import Exchange
+from lolly_tx.proxy.exchange import Attempted, Exchange
 from lolly_tx.wire.http1 import RequestHead
 
 _VERSIONS = (b"HTTP/1.0", b"HTTP/1.1")
 _METHOD = re.compile(rb"[A-Za-z-]{1,32}")
 
 
-def exchange_entry(
-    exchange: Exchange, client: str, listener: str, route: str, wall: float, now: float
-) -> Entry:
+def exchange_entry(exchange: Exchange, client: str, wall: float, now: float) -> Entry:
     """The entry of `exchange`. `client`: its address as far as it can be believed."""
     head = exchange.head
     block = head.block
@@ -42,8 +38,8 @@ def exchange_entry(
             exchange.upstream_status or None,
             now - exchange.started,
             exchange.upstream_seconds if node is not None else None,
-            listener,
-            route,
+            exchange.peer.listener,
+            exchange.forwarder.pool.name,
             block.host,
             error.token if error is not None else None,
             tuple(map(_attempted, exchange.past)) if exchange.past else (),
@@ -57,8 +53,8 @@ def _attempted(one: Attempted) -> tuple[str, int | None, float]:
 
 
 def refusal_entry(
-    door: DoorIn,
     head: RequestHead | bytes,
+    client: str,
     status: int,
     size: int,
     listener: str,
@@ -78,7 +74,7 @@ def refusal_entry(
         host = block.host
     return Entry(
         wall,
-        door.client,
+        client,
         method,
         target,
         version,

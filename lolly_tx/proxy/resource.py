@@ -20,8 +20,6 @@ listener), and whoever mounts it.
 
 from __future__ import annotations
 
-from typing import Any
-
 from twisted.internet.interfaces import IPushProducer
 from twisted.python.failure import Failure
 from twisted.web.resource import IResource, Resource
@@ -30,10 +28,8 @@ from zope.interface import implementer
 
 from lolly_tx.domain.errors import DownstreamGone
 from lolly_tx.net.deadlines import NEVER
-from lolly_tx.net.doors import LENGTH, RequestSink
+from lolly_tx.net.doors import DoorIn, Peer, RequestSink
 from lolly_tx.net.http1.server import address_text
-from lolly_tx.net.sockets.splice import Relay
-from lolly_tx.net.tunnel import TunnelEnd
 from lolly_tx.proxy.proxy import Proxy
 from lolly_tx.wire.errors import BadMessage
 from lolly_tx.wire.http1 import REQUEST_LIMITS, RequestHead, RequestReader
@@ -45,16 +41,15 @@ _OF_THE_SITE = _LENGTH | {b"expect", b"te"}
 
 
 @implementer(IPushProducer)
-class SiteDoor:
-    """One request of a site (`net.doors.DoorIn`)."""
+class SiteDoor(DoorIn):
+    """One request of a site. It reads it whole, and frames the answer itself."""
 
     can_tunnel = False
     write_seconds = NEVER  # the site's own affair
 
     def __init__(self, request: Request, proxy: Proxy, listener: str) -> None:
-        self.client = address_text(request.getClientAddress())
-        self.listener = listener
-        self.secure = bool(request.isSecure())
+        client = address_text(request.getClientAddress())
+        self.peer = Peer(client, listener, bool(request.isSecure()), proxy.introduce)
         self.exchange: RequestSink | None = None
         self._request = request
         self._proxy = proxy
@@ -89,13 +84,6 @@ class SiteDoor:
             if colon:
                 headers.addRawHeader(name, value.strip(b"\t "))
         request.registerProducer(self, True)
-
-    def answer(self, status: int, reason: bytes, fields: bytes, body: bytes) -> None:
-        """The whole response."""
-        self.start(status, reason, fields, LENGTH)
-        if body:
-            self.write(body)
-        self.finish()
 
     def interim(self, status: int, reason: bytes, fields: bytes) -> None:
         """A site has no way to send one."""
@@ -133,28 +121,6 @@ class SiteDoor:
 
     def resume_request(self) -> None:
         """As above."""
-
-    def forwarding(self, head: RequestHead) -> bytes:
-        """The forwarding lines."""
-        return self._proxy.forwarding(self.client, self.secure, head)
-
-    def response_sink(self) -> Any | None:
-        """The site frames and counts the bytes."""
-        return None
-
-    def request_source(self) -> tuple[Any, int] | None:
-        """Nothing is left to read."""
-        return None
-
-    def request_relaying(self, relay: Relay) -> None:
-        """Not asked for: there is no source."""
-
-    def request_relayed(self) -> None:
-        """As above."""
-
-    def tunnel_end(self) -> TunnelEnd | None:
-        """The connection stays the site's."""
-        return None
 
     # -- IPushProducer: whether the client takes our bytes
 

@@ -7,39 +7,39 @@
 Those who wait go before those who come: while the line is not empty a newcomer joins it. The
 one whose turn it is keeps its place until it really gets a node.
 
-May import: domain, net.deadlines. Used by: proxy.exchange, proxy.forward.
+May import: domain, net.deadlines. Used by: proxy.attempts, proxy.forward.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from lolly_tx.domain.errors import AllFull, NoTarget
 from lolly_tx.domain.queue import Ticket, WaitingLine
 from lolly_tx.net.deadlines import NEVER, PERIOD, Deadlines
 
 if TYPE_CHECKING:  # pragma: no cover
-    from lolly_tx.proxy.exchange import Exchange
+    from lolly_tx.domain.attempts import Attempts
 
 
 class WaitingRoom:
     """The waiting line of one pool, with its clock (a `net.deadlines.Watched`).
 
-    `priority`: of an exchange, lower goes first.
+    `priority`: of an attempts, lower goes first.
     """
 
     def __init__(
         self,
-        line: WaitingLine[Exchange],
+        line: WaitingLine[Attempts],
         deadlines: Deadlines,
-        priority: Callable[[Exchange], int],
+        priority: Callable[[Any, Any], int],
     ) -> None:
         self.line = line
         self.deadline = NEVER
         self._deadlines = deadlines
         self._priority = priority
-        self._tickets: dict[Exchange, Ticket[Exchange]] = {}
+        self._tickets: dict[Attempts, Ticket[Attempts]] = {}
         self._admitting = False
 
     @property
@@ -47,14 +47,14 @@ class WaitingRoom:
         """Somebody waits."""
         return bool(self._tickets)
 
-    def enter(self, exchange: Exchange, now: float) -> bool:
-        """Let `exchange` wait; False when there is no place."""
+    def enter(self, attempts: Any, now: float) -> bool:
+        """Let `attempts` wait; False when there is no place."""
         ticket, pushed = self.line.offer(
-            exchange, now, priority=self._priority(exchange)
+            attempts, now, priority=self._priority(attempts.head, attempts.peer)
         )
         if ticket is None:
             return False
-        self._tickets[exchange] = ticket
+        self._tickets[attempts] = ticket
         if self.deadline == NEVER:
             self.deadline = now + PERIOD
             self._deadlines.add(self)
@@ -63,9 +63,9 @@ class WaitingRoom:
             pushed.item.turned_away()
         return True
 
-    def leave(self, exchange: Exchange) -> None:
-        """`exchange` waits no more; does nothing if it does not."""
-        ticket = self._tickets.pop(exchange, None)
+    def leave(self, attempts: Attempts) -> None:
+        """`attempts` waits no more; does nothing if it does not."""
+        ticket = self._tickets.pop(attempts, None)
         if ticket is not None:
             self.line.cancel(ticket)
             self._rest()
@@ -83,17 +83,17 @@ class WaitingRoom:
         finally:
             self._admitting = False
 
-    def _admit(self, exchange: Exchange, now: float) -> bool:
+    def _admit(self, attempts: Attempts, now: float) -> bool:
         try:
-            lease = exchange.forwarder.acquire(exchange, now)
+            lease = attempts.forwarder.acquire(attempts, now)
         except AllFull:
             return False
         except NoTarget as error:
-            self.leave(exchange)
-            exchange.refused(error)
+            self.leave(attempts)
+            attempts.refused(error)
         else:
-            self.leave(exchange)
-            exchange.attempt(lease, now)
+            self.leave(attempts)
+            attempts.attempt(lease, now)
         return True
 
     def expired(self, now: float) -> None:

@@ -1,9 +1,9 @@
 """Traces: what became of single exchanges, each try with its candidates, kept in memory.
 
-A pool whose exchanges may be traced has a `TracingForwarder` in place of the plain one; that is decided when the
-configuration is loaded, so that without traces nothing is asked on the way of a request.
+An exchange that is traced has a `Trace`, which its forwarder gives it before it begins. Where the configuration asks
+for no traces there is nobody to ask, and the way of a request is the short one.
 
-May import: domain, wire, proxy. Used by: service.pools, the admin API (`/api/traces`).
+May import: domain, wire. Used by: proxy.forward, service, the admin API (`/api/traces`).
 """
 
 from __future__ import annotations
@@ -14,14 +14,16 @@ from collections import deque
 from collections.abc import Callable
 from copy import copy
 from random import Random
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from lolly_tx.domain.errors import NoTarget, ProxyError
 from lolly_tx.domain.lease import Lease
-from lolly_tx.net.doors import DoorIn
-from lolly_tx.proxy.exchange import Exchange
-from lolly_tx.proxy.forward import Forwarder
+from lolly_tx.domain.node import Node
+from lolly_tx.domain.pool import Pool
 from lolly_tx.wire.http1 import RequestBlock, RequestHead
+
+if TYPE_CHECKING:  # pragma: no cover
+    from lolly_tx.proxy.exchange import Exchange
 
 
 class Traces:
@@ -76,115 +78,82 @@ class Traces:
         changed.kept = self._line.sub(b"", block.kept)
         return changed
 
-    def add(self, trace: dict[str, Any]) -> None:
-        """Keep one, under the next number."""
+    def consider(self, exchange: Exchange) -> None:
+        """Give `exchange` a trace if it is to have one, before it begins."""
+        why = self.wants(exchange.head)
+        if why:
+            exchange.trace = Trace(why, exchange.started)
+        if why == "header":
+            head = exchange.head
+            exchange.head = head.with_block(self.without_header(head.block))
+
+    def add(self, exchange: Exchange, trace: Trace) -> None:
+        """`exchange` is over: keep its trace, under the next number."""
         self.count += 1
-        trace["number"] = self.count
-        self._kept.append(trace)
+        head, error, forwarder = exchange.head, exchange.error, exchange.forwarder
+        self._kept.append(
+            {
+                "number": self.count,
+                "at": round(self.wall(), 3),
+                "because": trace.why,
+                "pool": forwarder.pool.name,
+                "listener": exchange.peer.listener,
+                "client": exchange.peer.address,
+                "method": head.method.decode("latin-1"),
+                "host": head.block.host.decode("latin-1"),
+                # The query may hold secrets.
+                "path": head.target.partition(b"?")[0].decode("latin-1"),
+                "status": exchange.status,
+                "target": exchange.node.id if exchange.node is not None else None,
+                "took_ms": round((forwarder.now() - exchange.started) * 1000, 3),
+                "bytes_in": exchange.bytes_in,
+                "bytes_out": exchange.bytes_out,
+                "error": None if error is None else error.token,
+                "tries": trace.tries,
+            }
+        )
 
     def latest(self) -> list[dict[str, Any]]:
         """Those that are kept, oldest first."""
         return list(self._kept)
 
 
-class TracedExchange(Exchange):
-    """An exchange that notes what happens to it. `notes`: its tries so far."""
+class Trace:
+    """What happens to one exchange. `why`: it is traced. `tries`: one note each, so far."""
 
-    __slots__ = ("notes", "why")
-
-    def __init__(self, why: str, *args: Any) -> None:
-        super().__init__(*args)
+    def __init__(self, why: str, started: float) -> None:
         self.why = why
-        self.notes: list[dict[str, Any]] = []
+        self.tries: list[dict[str, Any]] = []
+        self._started = started
 
-    def _attempt_failed(self, error: ProxyError) -> None:
-        self._note(error)
-        super()._attempt_failed(error)
-
-    def _leave(self, error: ProxyError, another: Lease, now: float) -> None:
-        self._note(error)
-        super()._leave(error, another, now)
-
-    def _note(self, error: ProxyError) -> None:
-        node = self.node.id if self.node is not None else ""
-        for note in self.notes:
-            # No node is tried twice, and a hedge has a note of its own.
-            if note["choice"] == node:
-                note["failed"] = error.detail or type(error).__name__
-
-
-class TracingForwarder(Forwarder):
-    """A forwarder some of whose exchanges are traced; set `traces` before the first of them."""
-
-    traces: Traces
-
-    def __init__(self, *args: Any, **named: Any) -> None:
-        super().__init__(*args, **named)
-        self.keyless = False  # or acquisitions would pass us by
-
-    def open_exchange(
+    def acquire(
         self,
-        door: DoorIn,
-        head: RequestHead,
-        body: bytes,
-        trailers: bytes,
-        complete: bool,
-    ) -> Exchange:
-        """Begin an exchange, and note its way if it is to be traced."""
-        why = self.traces.wants(head)
-        if not why:
-            return super().open_exchange(door, head, body, trailers, complete)
-        if why == "header":
-            head = head.with_block(self.traces.without_header(head.block))
-        exchange = TracedExchange(why, self, door, head, body, trailers, complete)
-        exchange.begin()
-        return exchange
-
-    def acquire(self, exchange: Exchange, now: float) -> Lease:
-        """A lease, after a note of who could have been chosen."""
-        if not isinstance(exchange, TracedExchange):
-            return super().acquire(exchange, now)
-        key = self.key_of(exchange)
-        sticky, nodes = self.sticky, self.pool.nodes
-        bond = sticky.read(exchange.head, nodes) if sticky is not None else None
+        pool: Pool,
+        now: float,
+        key: bytes | None,
+        tried: tuple[Node, ...],
+        bond: bytes | None,
+        avoid: tuple[Node, ...],
+    ) -> Lease:
+        """As `Pool.acquire`, after a note of who could have been chosen."""
         note: dict[str, Any] = {
-            "after_ms": round((now - exchange.started) * 1000, 3),
-            "candidates": self.pool.explain(now, key, bond),
-            "tried": [node.id for node in exchange.tried],
+            "after_ms": round((now - self._started) * 1000, 3),
+            "candidates": pool.explain(now, key, bond),
+            "tried": [node.id for node in tried],
             "choice": None,
         }
-        exchange.notes.append(note)
+        self.tries.append(note)
         try:
-            lease = super().acquire(exchange, now)
+            lease = pool.acquire(now, key, tried, bond, avoid)
         except NoTarget as error:
             note["refused"] = error.detail or type(error).__name__
             raise
         note["choice"] = lease.node.id
         return lease
 
-    def record(self, exchange: Exchange) -> None:
-        """An exchange is over."""
-        super().record(exchange)
-        if isinstance(exchange, TracedExchange):
-            self.traces.add(self._trace(exchange))
-
-    def _trace(self, exchange: TracedExchange) -> dict[str, Any]:
-        head, error = exchange.head, exchange.error
-        return {
-            "at": round(self.traces.wall(), 3),
-            "because": exchange.why,
-            "pool": self.pool.name,
-            "listener": exchange.door.listener,
-            "client": exchange.door.client,
-            "method": head.method.decode("latin-1"),
-            "host": head.block.host.decode("latin-1"),
-            # The query may hold secrets.
-            "path": head.target.partition(b"?")[0].decode("latin-1"),
-            "status": exchange.status,
-            "target": exchange.node.id if exchange.node is not None else None,
-            "took_ms": round((self.now() - exchange.started) * 1000, 3),
-            "bytes_in": exchange.bytes_in,
-            "bytes_out": exchange.bytes_out,
-            "error": None if error is None else error.token,
-            "tries": exchange.notes,
-        }
+    def failed(self, node: Node, error: ProxyError) -> None:
+        """The attempt at `node` has failed."""
+        for note in self.tries:
+            # No node is tried twice, and a hedge has a note of its own.
+            if note["choice"] == node.id:
+                note["failed"] = error.detail or type(error).__name__

@@ -27,12 +27,11 @@ from lolly_tx._version import __version__
 from lolly_tx.config.model import Config, Listener
 from lolly_tx.domain.account import NextCheck
 from lolly_tx.domain.balancers import Balancers
-from lolly_tx.domain.forwarding import TrustedPeers, original_client
+from lolly_tx.domain.forwarding import TrustedPeers
 from lolly_tx.domain.interfaces import IEventSink
 from lolly_tx.domain.pool import Pool
 from lolly_tx.domain.routes import Pattern, RouteTable
 from lolly_tx.net.deadlines import NEVER, Deadlines
-from lolly_tx.net.doors import DoorIn
 from lolly_tx.net.http1.server import HALF_CLOSE_SECONDS
 from lolly_tx.net.library.directory import RUNNING
 from lolly_tx.net.sockets.acceptor import Acceptor, Census, ClientTimeouts
@@ -40,10 +39,9 @@ from lolly_tx.net.sockets.endpoints import BadEndpoint
 from lolly_tx.net.sockets.tls import secure, server_context
 from lolly_tx.net.sockets.transports import eager
 from lolly_tx.proxy.accesslog import AccessLog
-from lolly_tx.proxy.exchange import Exchange
 from lolly_tx.proxy.health import HealthProxy
+from lolly_tx.proxy.introduction import Introduction
 from lolly_tx.proxy.proxy import Proxy, RouteEnd
-from lolly_tx.proxy.record import exchange_entry, refusal_entry
 from lolly_tx.proxy.resource import ReverseProxyResource
 from lolly_tx.proxy.trace import Traces
 from lolly_tx.service.admin import admin_site
@@ -56,10 +54,11 @@ from lolly_tx.service.listening import CannotListen, Listening
 from lolly_tx.service.logfile import LAST_SECONDS, LogFile
 from lolly_tx.service.pools import Deps, RunningPool, run_pool
 from lolly_tx.service.probing import ProbingDeps
+from lolly_tx.service.recording import Recorder
 from lolly_tx.service.registry import PluginDeps, Registry
 from lolly_tx.service.statistics import listener_statistics, pool_statistics
 from lolly_tx.service.watchdog import Watchdog, WatchdogSnapshot
-from lolly_tx.wire.http1 import HeadLimits, RequestHead
+from lolly_tx.wire.http1 import HeadLimits
 
 __all__ = ["CannotListen", "LollyService", "build", "log_files"]
 
@@ -343,7 +342,6 @@ def build(
         interim=limits.interim_responses,
         via=config.via,
         half_closed=config.timeouts.half_closed,
-        hop=hop,
         directory=RUNNING,
         traces=traces,
         policies=lambda named: registry.accruals(named, plugin_deps),
@@ -360,9 +358,12 @@ def build(
             now=now,
             batch_bytes=config.access_log.buffer_size,
         )
-    recorder = _recorder(access_log, trusted, wall, now)
+    introduction = Introduction(trusted, config.forwarded, config.via, hop)
+    recorder = None
+    if access_log is not None:
+        recorder = Recorder(access_log, introduction, wall, now)
     running = {
-        name: run_pool(settings, deps, recorder)
+        name: run_pool(settings, deps, recorder.finished if recorder else None)
         for name, settings in config.pools.items()
     }
     census = Census(_connection_cap(limits.connections), limits.connections_per_client)
@@ -376,10 +377,8 @@ def build(
     for name, listener in config.listeners.items():
         proxied = (
             _table(config, name, running),
-            trusted,
-            _refusal_recorder(access_log, trusted, name, wall),
-            config.forwarded,
-            hop,
+            introduction,
+            recorder.refused if recorder else None,
         )
         proxy = (
             HealthProxy(*proxied, ready=ready) if listener.health else Proxy(*proxied)
@@ -483,53 +482,3 @@ def _table(
         for route in config.routes
         if not route.listeners or listener in route.listeners
     )
-
-
-def _recorder(
-    log: AccessLog | None,
-    trusted: TrustedPeers,
-    wall: Callable[[], float],
-    now: Callable[[], float],
-) -> Callable[[Exchange], None] | None:
-    if log is None:
-        return None
-
-    def record(exchange: Exchange) -> None:
-        door = exchange.door
-        received = exchange.head.block.forwarded
-        client = (
-            original_client(door.client, received, trusted) if received else door.client
-        )
-        log.record(
-            exchange_entry(
-                exchange,
-                client,
-                door.listener,
-                exchange.forwarder.pool.name,
-                wall(),
-                now(),
-            )
-        )
-
-    return record
-
-
-def _refusal_recorder(
-    log: AccessLog | None,
-    trusted: TrustedPeers,
-    listener: str,
-    wall: Callable[[], float],
-) -> Callable[[DoorIn, RequestHead | bytes, int, int, str], None] | None:
-    if log is None:
-        return None
-
-    def record(
-        door: DoorIn, head: RequestHead | bytes, status: int, size: int, why: str
-    ) -> None:
-        entry = refusal_entry(door, head, status, size, listener, wall())
-        if isinstance(head, RequestHead) and head.block.forwarded:
-            client = original_client(door.client, head.block.forwarded, trusted)
-            entry = entry._replace(client=client)
-        log.record(entry)
-
-    return record

@@ -11,12 +11,12 @@ May import: domain, wire, proxy. Used by: service.build, for the admin API (`/ap
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any, cast
+from typing import Any
 
 import attrs
 
 from lolly_tx.domain.errors import DownstreamError
-from lolly_tx.proxy.exchange import Exchange
+from lolly_tx.net.doors import Peer
 from lolly_tx.proxy.forward import Forwarder
 from lolly_tx.proxy.proxy import Proxy
 from lolly_tx.wire.errors import BadMessage
@@ -91,22 +91,8 @@ class Question:
 _RESTING = "; targets that asked for a rest on this path come last (Retry-After)"
 
 
-@attrs.frozen
-class _Door:
-    """As much of a client's side as keys and routes look at."""
-
-    client: str
-    listener: str
-    secure: bool = False
-    can_tunnel: bool = False
-
-
-@attrs.frozen
-class _Imagined:
-    """As much of an exchange as the key of a pool looks at."""
-
-    head: RequestHead
-    door: _Door
+def _unsaid(peer: Peer, head: RequestHead) -> bytes:
+    return b""  # nobody is sent anything
 
 
 def dry_run(
@@ -126,8 +112,8 @@ def dry_run(
             "why": "no route: 404",
             "candidates": [],
         }
-    door = _Door(question.client, listener)
-    return {"listener": listener, **explain_choice(forwarder, head, door, now)}
+    peer = Peer(question.client, listener, False, _unsaid)
+    return {"listener": listener, **explain_choice(forwarder, head, peer, now)}
 
 
 def _routed(
@@ -155,11 +141,11 @@ def _routed(
 
 
 def explain_choice(
-    forwarder: Forwarder, head: RequestHead, door: Any, now: float
+    forwarder: Forwarder, head: RequestHead, peer: Peer, now: float
 ) -> dict[str, Any]:
-    """Candidates, what excludes the others, and the choice, for a request with `head` from `door`."""
+    """Candidates, what excludes the others, and the choice, for a request with `head` from `peer`."""
     pool = forwarder.pool
-    key = forwarder.key_of(cast(Exchange, _Imagined(head, door)))
+    key = forwarder.key_of(head, peer)
     sticky = forwarder.sticky
     bond = sticky.read(head, pool.nodes) if sticky is not None else None
     seen = pool.foresee(now, key, bond)
@@ -168,7 +154,7 @@ def explain_choice(
     for row in rows:
         row["resting"] = row["id"] in resting
         row["load"] = round((row["in_flight"] + 1) / max(row["weight"], 1e-9), 3)
-    budget = forwarder.budget
+    budget = forwarder.policy.budget
     return {
         "pool": pool.name,
         "balancer": type(pool.balancer).__name__,
@@ -178,8 +164,8 @@ def explain_choice(
         "why": seen.why + (_RESTING if resting else ""),
         "candidates": rows,
         "tries": {
-            "at_most": forwarder.retry.tries,
-            "on": sorted(forwarder.retry.on),
+            "at_most": forwarder.policy.retry.tries,
+            "on": sorted(forwarder.policy.retry.on),
             "budget_left": None if budget is None else round(budget.balance(now), 2),
         },
     }

@@ -9,13 +9,12 @@ from collections.abc import Callable, Mapping, Sequence
 from random import Random
 from typing import Any
 
-from twisted.internet.interfaces import IReactorTime
-
 from lolly_tx.config.model import PoolSettings
 from lolly_tx.domain.accrual import ConsecutiveFailures
 from lolly_tx.domain.accruals import AnyOf, FailureRate, GatewayErrors, SlowAnswers
 from lolly_tx.domain.addresses import ConnectLimits
 from lolly_tx.domain.admission import Admission
+from lolly_tx.domain.attempts import Attempts
 from lolly_tx.domain.backoff import Backoff
 from lolly_tx.domain.balancers import Balancers
 from lolly_tx.domain.budget import RetryBudget
@@ -25,14 +24,12 @@ from lolly_tx.domain.forwarding import TrustedPeers
 from lolly_tx.domain.interfaces import IAccrual, IBalancer
 from lolly_tx.domain.outlier import OutlierLimits
 from lolly_tx.domain.percentile import Percentile
+from lolly_tx.domain.policy import Hedging, Policy
 from lolly_tx.domain.queue import WaitingLine
 from lolly_tx.domain.retry import RetryPolicy
 from lolly_tx.domain.slow_start import SlowStart
 from lolly_tx.net.checks.expectation import accepted_statuses
 from lolly_tx.net.deadlines import Deadlines
-from lolly_tx.proxy.exchange import Exchange
-from lolly_tx.proxy.forward import Attempts
-from lolly_tx.proxy.hedge import Hedging
 from lolly_tx.proxy.keys import (
     Key,
     by_client,
@@ -211,19 +208,16 @@ def adaptive_of(settings: PoolSettings) -> AdaptiveLimit | None:
     )
 
 
-def attempts_of(
-    settings: PoolSettings,
-    clock: IReactorTime,
-    deadlines: Deadlines,
-    trusted: TrustedPeers,
-) -> Attempts:
-    """How many attempts an exchange makes, when, and where it waits."""
+def policy_of(
+    settings: PoolSettings, deadlines: Deadlines, trusted: TrustedPeers
+) -> Policy:
+    """How many attempts a request may have, when, and where it waits."""
     retry, hedge = settings.retry, settings.hedge
     further = retry.tries > 1 or hedge is not None
     hedging = None
     if hedge is not None:
-        hedging = Hedging(Percentile(hedge.percentile), hedge.least, clock)
-    return Attempts(
+        hedging = Hedging(Percentile(hedge.percentile), hedge.least)
+    return Policy(
         retry=RetryPolicy(tries=retry.tries, on=retry.on),
         budget=RetryBudget(retry.budget, retry.budget_floor) if further else None,
         backoff=Backoff(retry.backoff, retry.backoff_max),
@@ -256,6 +250,6 @@ def _room(
     queue = settings.queue
     if queue is None:
         return None
-    line: WaitingLine[Exchange] = WaitingLine(queue.size, queue.timeout)
+    line: WaitingLine[Attempts] = WaitingLine(queue.size, queue.timeout)
     priority = by_priority_header(queue.priority_header, trusted)
     return WaitingRoom(line, deadlines, priority)

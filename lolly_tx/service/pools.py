@@ -27,21 +27,21 @@ from lolly_tx.net.sockets.endpoints import (
     client_endpoint,
 )
 from lolly_tx.net.sockets.resolver import Lane
-from lolly_tx.net.upstream import AS_USED, Upstream, UpstreamLimits
+from lolly_tx.net.upstream import AS_USED, Upstream, UpstreamLimits, Upstreams
 from lolly_tx.proxy.exchange import Exchange
 from lolly_tx.proxy.forward import Forwarder
 from lolly_tx.proxy.sticky import Bonds
-from lolly_tx.proxy.trace import Traces, TracingForwarder
+from lolly_tx.proxy.trace import Traces
 from lolly_tx.service.policies import (
     accrual_of,
     adaptive_of,
-    attempts_of,
     connect_limits_of,
     ejections_of,
     failure_statuses,
     key_of,
     make_balancer,
     outliers_of,
+    policy_of,
     slow_start_of,
     sticky_cookie,
 )
@@ -68,7 +68,6 @@ class Deps:
     interim: int
     via: str = ""
     half_closed: float = 60.0
-    hop: bytes = b""
     traces: Traces | None = None
     policies: Callable[[Mapping[str, Any]], Sequence[Callable[[], IAccrual]]] = (
         lambda named: ()
@@ -138,16 +137,18 @@ def run_pool(
             name=f"{pool.name}/{target.id}",
         )
 
-    def ask_again(node: Node) -> None:
-        upstream = forwarder.upstreams.get(node)
-        if upstream is not None and isinstance(upstream.endpoint, TargetEndpoint):
-            upstream.endpoint.ask_again()
+    upstreams = Upstreams(connect_to)
 
-    pool.on_back = ask_again
-    forwarder = (TracingForwarder if deps.traces else Forwarder)(
+    def ask_again(node: Node) -> None:
+        endpoint = upstreams.of(node).endpoint
+        if isinstance(endpoint, TargetEndpoint):
+            endpoint.ask_again()
+
+    pool.on_back.append(ask_again)
+    forwarder = Forwarder(
         pool,
-        connect_to=connect_to,
-        attempts=attempts_of(settings, deps.reactor, deps.deadlines, deps.trusted),
+        upstreams=upstreams,
+        policy=policy_of(settings, deps.deadlines, deps.trusted),
         deadlines=deps.deadlines,
         clock=deps.reactor,
         wall=deps.wall,
@@ -157,14 +158,12 @@ def run_pool(
         sticky=sticky_cookie(settings, cast(Bonds, pool.balancer), deps.wall),
         via=deps.via,
         half_closed=deps.half_closed,
-        hop=deps.hop,
+        traces=deps.traces,
         on_end=on_end,
     )
-    if isinstance(forwarder, TracingForwarder) and deps.traces is not None:
-        forwarder.traces = deps.traces
     for node in pool.nodes.values():
         # An address that cannot be meant is an error now, not at the first request.
-        forwarder.upstream(node)
+        upstreams.of(node)
     endpoint = BalancedEndpoint(
         pool,
         TargetEndpoints(

@@ -74,7 +74,7 @@ class Rechecker:
         if self._running:
             return
         self._running = True
-        self.pool.on_unreachable = self.wanted
+        self.pool.on_unreachable.append(self.wanted)
         now = self._now()
         for node in self.pool.nodes.values():
             if node.unreachable:
@@ -85,7 +85,7 @@ class Rechecker:
         if not self._running:
             return
         self._running = False
-        self.pool.on_unreachable = None
+        self.pool.on_unreachable.remove(self.wanted)
         self._due.clear()
         self._rest()
         in_flight, self._in_flight = self._in_flight, {}

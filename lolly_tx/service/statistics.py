@@ -26,7 +26,11 @@ def listener_statistics(acceptor: Acceptor) -> dict[str, Any]:
 def pool_statistics(forwarder: Forwarder, now: float) -> dict[str, Any]:
     """One pool: its exchanges, its extra attempts, its limits and its connections."""
     pool, counters = forwarder.pool, forwarder.counters
-    budget, hedging, room = forwarder.budget, forwarder.hedging, forwarder.room
+    budget, hedging, room = (
+        forwarder.policy.budget,
+        forwarder.policy.hedging,
+        forwarder.policy.room,
+    )
     return {
         "available": len(pool.available(now)),
         "targets": len(pool.nodes),
@@ -75,7 +79,7 @@ def _connections(forwarder: Forwarder) -> dict[str, Any]:
             "connects": upstream.connects,
             "unsolicited": upstream.unsolicited,
         }
-        for node, upstream in forwarder.upstreams.items()
+        for node, upstream in forwarder.upstreams
     }
     total = {
         word: sum(one[word] for one in each.values())

@@ -33,7 +33,7 @@ def findings(run: Run) -> Values:
     attempts = sum(node.stats.requests for node in world.pool.nodes.values())
     requests = recording.requests
     targets = [_target(run, number) for number in range(len(world.models))]
-    budget = world.forwarder.budget
+    budget = world.forwarder.policy.budget
     return {
         "scenario": world.scenario.file,
         "shows": world.scenario.shows,

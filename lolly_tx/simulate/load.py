@@ -16,18 +16,18 @@ _NEVER = float("inf")
 
 
 class Client:
-    """A client, standing in for the door its requests come through.
+    """A client, standing in for the `Peer` its requests come from.
 
-    `client`: its address. `head`, `post`: the heads of its requests, real ones, because
+    `address`: its own. `head`, `post`: the heads of its requests, real ones, because
     the pool's hash key and sticky cookie are read from them.
     """
 
-    __slots__ = ("client", "cookie", "head", "number", "post")
+    __slots__ = ("address", "cookie", "head", "number", "post")
 
     def __init__(self, number: int) -> None:
         self.number = number
         high, low = divmod(number, 250)
-        self.client = f"10.{high // 250}.{high % 250}.{low + 1}"
+        self.address = f"10.{high // 250}.{high % 250}.{low + 1}"
         self.cookie = b""
         self._render()
 

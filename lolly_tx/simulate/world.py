@@ -24,12 +24,12 @@ from twisted.logger import Logger
 
 from lolly_tx.config.model import Config, PoolSettings
 from lolly_tx.domain.forwarding import TrustedPeers
-from lolly_tx.domain.lease import Lease
 from lolly_tx.domain.target import Target
 from lolly_tx.net.deadlines import Deadlines
+from lolly_tx.net.upstream import Upstreams
 from lolly_tx.proxy.forward import Forwarder
 from lolly_tx.proxy.sticky import Bonds
-from lolly_tx.service.policies import attempts_of, key_of, sticky_cookie
+from lolly_tx.service.policies import key_of, policy_of, sticky_cookie
 from lolly_tx.service.pools import Deps, make_pool
 from lolly_tx.service.probing import ProbingDeps, probing
 from lolly_tx.service.registry import PluginDeps, Registry
@@ -86,9 +86,6 @@ class World:
         # What an agent would say is not modelled.
         silent = attrs.evolve(settings, agent=None)
         self._probing = probing(silent, pool, deps.probing)
-        # A journey has what these two ask of an exchange.
-        self.acquire: Callable[[Any, float], Lease] = self.forwarder.acquire
-        self.room: Any = self.forwarder.room
         self.recording.nodes = lambda: pool.nodes
         self._clients = [Client(number) for number in range(scenario.load.clients)]
         self._whose = self._random("clients")
@@ -131,8 +128,8 @@ class World:
         settings, pool = self.settings, self.pool
         return Forwarder(
             pool,
-            connect_to=_no_network,
-            attempts=attempts_of(settings, self.clock, self._deadlines, deps.trusted),
+            upstreams=Upstreams(_no_network),
+            policy=policy_of(settings, self._deadlines, deps.trusted),
             deadlines=self._deadlines,
             clock=self.clock,
             wall=deps.wall,
@@ -178,7 +175,7 @@ class World:
     def run(self) -> Recording:
         """From the beginning until the last request is over."""
         self._probing.start()
-        if self.room is not None:
+        if self.forwarder.policy.room is not None:
             self._deadlines.start()
         for word in self.scenario.operator:
             self.schedule(word.at, self._say, word)
@@ -216,7 +213,7 @@ class World:
         client = self._clients[int(chance() * len(self._clients))]
         post = bool(load.posts) and chance() < load.posts
         self.open += 1
-        Journey(self, client, post, now).begin(now)
+        Journey(self, client, post, now).arrive()
         self._next_arrival()
 
     def _say(self, now: float, word: Word, _: object) -> None:

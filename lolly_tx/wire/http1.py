@@ -44,6 +44,8 @@ __all__ = [
     "ResponseReader",
     "parse_request",
     "parse_response",
+    "render_request",
+    "via_lines",
     "render_fields",
 ]
 
@@ -309,6 +311,39 @@ class ResponseReader(_HeadReader[ResponseHead, ResponseBlock]):
         return ResponseHead(
             head.status, head.reason, head.version, head.block, mended[1]
         )
+
+
+def via_lines(name: str) -> tuple[bytes, bytes]:
+    """Our Via line, by the minor version in which a message came (RFC 9110 section 7.6.3).
+
+    Both empty for no `name`.
+    """
+    if not name:
+        return b"", b""
+    return b"Via: 1.0 %b\r\n" % name.encode(), b"Via: 1.1 %b\r\n" % name.encode()
+
+
+def render_request(head: RequestHead, host: bytes, lines: bytes) -> bytes:
+    """The head to send to a backend in HTTP/1.1, whatever the client spoke.
+
+    `host`: the Host value; b"" = the client's own line stays. `lines`: ours, each ends
+    with CRLF.
+    """
+    block = head.block
+    kept = b"\r\nHost: %b%b" % (host, block.rest) if host else block.kept
+    data = b"%b %b HTTP/1.1%b%b" % (head.method, head.target, kept, lines)
+    if block.chunked:
+        data += b"Transfer-Encoding: chunked\r\n"
+    elif block.length is not None and not block.length_kept:
+        data += b"Content-Length: %d\r\n" % block.length
+    if head.awaits_continue:
+        data += b"Expect: 100-continue\r\n"
+    if block.upgrade:
+        data += b"Connection: Upgrade\r\nUpgrade: websocket\r\n"
+    elif block.wants_trailers and head.version:
+        # Trailers of the answer are passed on (RFC 9110 section 6.5.1).
+        data += b"Connection: TE\r\nTE: trailers\r\n"
+    return data + b"\r\n"
 
 
 def parse_request(

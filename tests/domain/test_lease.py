@@ -60,7 +60,7 @@ class LatencyTests(SynchronousTestCase):
         limit = AdaptiveLimit(initial=10, floor=2)
         pool = pool_of("a", adaptive=limit)
         told: list[float] = []
-        pool.on_room = told.append
+        pool.on_room.append(told.append)
         slow = [pool.acquire(0.0) for _ in range(10)]
         self.assertRaises(AllFull, pool.acquire, 0.0)
         for lease in slow[:5]:

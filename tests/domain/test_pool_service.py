@@ -480,7 +480,7 @@ class RoomTests(SynchronousTestCase):
         """Who waits for room is told of the end of each lease that was under a limit."""
         pool = pool_of(target("a", max_conns=1), "b")
         told: list[float] = []
-        pool.on_room = told.append
+        pool.on_room.append(told.append)
         one, two = pool.acquire(0.0), pool.acquire(0.0)
         two.release(1.0)
         self.assertEqual(told, [])

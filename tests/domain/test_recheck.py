@@ -39,7 +39,7 @@ class ReachedTests(SynchronousTestCase):
     def setUp(self) -> None:
         self.told: list[tuple[Node, float]] = []
         self.pool = pool_of("a")
-        self.pool.on_unreachable = lambda node, now: self.told.append((node, now))
+        self.pool.on_unreachable.append(lambda node, now: self.told.append((node, now)))
         self.node = self.pool.nodes["a"]
 
     def test_told(self) -> None:
@@ -52,7 +52,7 @@ class ReachedTests(SynchronousTestCase):
     def test_not_for_other_failures(self) -> None:
         """A target that takes connections and does not answer is not asked by one."""
         pool = pool_of("a", "b")
-        pool.on_unreachable = lambda node, now: self.told.append((node, now))
+        pool.on_unreachable.append(lambda node, now: self.told.append((node, now)))
         fail(pool, 0.0, 3, error=ResponseTimedOut("late"), tried=[pool.nodes["b"]])
         self.assertEqual(pool.nodes["a"].ejection, "ejected")
         self.assertEqual(self.told, [])

@@ -39,7 +39,7 @@ class PartingTests(TLSTestCase):
             ) -> None:
                 door.answer(413, b"No", b"\r\nContent-Length: 2\r\n\r\n", b"no")
 
-            refused = forwarding = open_exchange
+            refused = introduce = open_exchange
 
         acceptor = Acceptor(
             "web",

@@ -967,7 +967,7 @@ class AddressTests(WorldTestCase):
     def test_text(self):
         """The peer's address is its host, in its one spelling."""
         world = self.world()
-        self.assertEqual(world.client("192.0.2.7").protocol.client, "192.0.2.7")
+        self.assertEqual(world.client("192.0.2.7").protocol.peer.address, "192.0.2.7")
         self.assertEqual(address_text(None), "")
         for host, text in (
             ("::ffff:192.0.2.7", "192.0.2.7"),

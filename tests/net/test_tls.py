@@ -662,7 +662,7 @@ class ListenerTests(TLSTestCase):
         self.addCleanup(self.stop, port)
         self.assertEqual("http/1.1", self.agreed(port, ["h2", "http/1.1"]))
         [door] = world.acceptor.doors
-        self.assertTrue(door.secure)
+        self.assertTrue(door.peer.secure)
 
     def test_unix(self) -> None:
         """A "unix:" string on a secure view speaks TLS too, never plain text."""

@@ -14,9 +14,10 @@ from typing import Any, cast
 from lolly_tx.config.model import PoolSettings
 from lolly_tx.domain.balancers import Balancers
 from lolly_tx.domain.forwarding import TrustedPeers
+from lolly_tx.net.upstream import Upstreams
 from lolly_tx.proxy.forward import Forwarder
 from lolly_tx.proxy.sticky import Bonds
-from lolly_tx.service.policies import attempts_of, key_of, sticky_cookie
+from lolly_tx.service.policies import key_of, policy_of, sticky_cookie
 from lolly_tx.service.pools import Deps, make_pool
 from lolly_tx.wire.http1 import HeadLimits
 from tests.config.texts import ROUTE, WEB, read
@@ -65,8 +66,8 @@ def configured(
         pool = make_pool(settings, deps)
         return Forwarder(
             pool,
-            connect_to=world.connect_to,
-            attempts=attempts_of(settings, world.clock, world.deadlines, peers),
+            upstreams=Upstreams(world.connect_to),
+            policy=policy_of(settings, world.deadlines, peers),
             deadlines=world.deadlines,
             clock=world.clock,
             wall=now,

@@ -45,7 +45,7 @@ class BudgetTests(WorldTestCase):
         fails(world, 4)
         made = sum(len(e.attempts) for e in world.endpoints.values())
         self.assertEqual((made, world.forwarder.retries), (6, 2))
-        budget = world.forwarder.budget
+        budget = world.forwarder.policy.budget
         assert budget is not None
         self.assertEqual((budget.spent, budget.refused), (2, 2))
         self.assertEqual(budget.amplification, 1.5)
@@ -62,14 +62,14 @@ class BudgetTests(WorldTestCase):
         """A retry that finds no other node costs no budget."""
         world = configured(self, targets="a")
         fails(world)
-        budget = world.forwarder.budget
+        budget = world.forwarder.policy.budget
         assert budget is not None
         self.assertEqual((budget.spent, world.forwarder.retries), (0, 0))
 
     def test_none_needed(self) -> None:
         """A pool that never tries twice keeps no account."""
         world = configured(self, "[pool.app.retry]\ntries = 1\n")
-        self.assertIsNone(world.forwarder.budget)
+        self.assertIsNone(world.forwarder.policy.budget)
         fails(world)
 
     def test_max_retries(self) -> None:
@@ -536,7 +536,7 @@ class AdmissionTests(WorldTestCase):
         self.refused(world, 200, answer(b"oops", 500))
         refused = self.refused(world, 100, answer(b"oops", 500))
         self.assertTrue(35 <= refused <= 65, refused)
-        admission = world.forwarder.admission
+        admission = world.forwarder.policy.admission
         assert admission is not None
         self.assertGreater(admission.refused, refused)
         world.pass_time(13.0)

@@ -9,7 +9,7 @@ from twisted.internet.error import ConnectionRefusedError, TimeoutError
 from lolly_tx.domain.errors import ConnectTimedOut, DownstreamGone
 from lolly_tx.net.sockets.acceptor import ClientTimeouts
 from lolly_tx.proxy.exchange import Exchange
-from lolly_tx.proxy.intake import REPLAY_BYTES
+from lolly_tx.proxy.upload import REPLAY_BYTES
 from lolly_tx.wire.chunked import LARGE_MEAL, SMALL_MEAL
 from tests.proxy.world import GET, OK, WorldTestCase, answer, chunked, get, post
 
@@ -158,7 +158,7 @@ class AttemptTests(WorldTestCase):
         def fail(*args):
             raise ZeroDivisionError
 
-        world.forwarder.render = fail
+        world.forwarder.host_for = fail
         backend = world.accept()
         self.assertEqual(len(self.flushLoggedErrors(ZeroDivisionError)), 1)
         self.assertIn(b"HTTP/1.1 500 ", client.take())
@@ -603,11 +603,9 @@ class GoneTests(WorldTestCase):
         client = world.client()
         client.send(GET)
         attempt = world.endpoints["a"].last
-        attempt.result._canceller = lambda d: None
-        exchange = client.protocol.exchange
-        exchange._connecting.cancel = lambda: None
+        attempt.result._canceller = lambda d: world.accept()
         client.reset()
-        backend = world.accept()
+        backend = world.lines[-1]
         self.assertTrue(backend.aborted)
         self.assertEqual(backend.take(), b"")
 

@@ -119,10 +119,10 @@ class Script:
             if text
             else PLAIN.world("a", "b")
         )
-        hedging = self.world.forwarder.hedging
+        hedging = self.world.forwarder.policy.hedging
         if hedging is not None:
             for _ in range(100):
-                hedging.note(0.05)
+                hedging.percentile.add(0.05)
         self.begun = 0
         begin = self.world.forwarder.open_exchange
 

@@ -251,6 +251,6 @@ class CountTests(WorldTestCase):
         stays.send(OK)
         targets = [n.target for n in world.pool.nodes.values() if n.id == "b"]
         world.pool.replace(targets, world.clock.seconds())
-        world.forwarder.forget_missing()
+        world.forwarder.upstreams.keep(world.pool.nodes.values())
         self.assertTrue(left.closed)
         self.assertFalse(stays.disconnecting)

@@ -14,10 +14,10 @@ class HedgeTests(WorldTestCase):
     def hedged(self, text: str = "", targets: str = ABC) -> World:
         """A world that knows what is slow: everything over 50 ms."""
         world = configured(self, text + HEDGE, targets)
-        hedging = world.forwarder.hedging
+        hedging = world.forwarder.policy.hedging
         assert hedging is not None
         for _ in range(20):
-            hedging.note(0.001)
+            hedging.percentile.add(0.001)
         return world
 
     def slow(
@@ -33,7 +33,7 @@ class HedgeTests(WorldTestCase):
 
     def figures(self, world: World) -> tuple[int, int, int]:
         """Hedges started, hedges won, and what the budget has spent."""
-        hedging, budget = world.forwarder.hedging, world.forwarder.budget
+        hedging, budget = world.forwarder.policy.hedging, world.forwarder.policy.budget
         assert hedging is not None and budget is not None
         return hedging.started, hedging.won, budget.spent
 
@@ -50,8 +50,8 @@ class HedgeTests(WorldTestCase):
         self.assert_nobody_blamed(world)
         self.assertEqual(self.figures(world), (1, 1, 1))
         self.assertEqual(world.ended[0].node.id, "b")  # type: ignore[union-attr]  # it had one
-        assert world.forwarder.budget is not None
-        self.assertEqual(world.forwarder.budget.amplification, 2.0)
+        assert world.forwarder.policy.budget is not None
+        self.assertEqual(world.forwarder.policy.budget.amplification, 2.0)
 
     def test_not_needed(self) -> None:
         """An answer in time starts no second attempt."""
@@ -267,7 +267,7 @@ class HedgeTests(WorldTestCase):
         world.pass_time(0.2)
         second.send(OK)
         self.assertEqual(client.take(), OK)
-        hedging = world.forwarder.hedging
+        hedging = world.forwarder.policy.hedging
         assert hedging is not None
         hedging.percentile.share = 0.999
         slowest = hedging.percentile.value()
@@ -301,15 +301,12 @@ class HedgeTests(WorldTestCase):
         """A connection that comes about although its hedge is over is closed."""
         world, client, first = self.slow()
         attempt = world.connects("b")[0]
-        attempt.result._canceller = None  # an endpoint that cannot cancel
-        hedge = client.protocol.exchange._hedge
+        arrived: list[Line] = []
+        # An endpoint that connects in spite of the cancel.
+        attempt.result._canceller = lambda d: arrived.append(world.accept("b"))
         first.send(OK)
         self.assertEqual(client.take(), OK)
-        late = Line(world.clock)
-        world.lines.append(late)
-        late.protocol = attempt.factory.buildProtocol(None)
-        late.protocol.makeConnection(late)
-        hedge._cb_connected(late.protocol)
+        [late] = arrived
         world.pass_time()
         self.assertTrue(late.lost)
 

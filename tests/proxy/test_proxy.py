@@ -85,7 +85,8 @@ class ProxyTests(WorldTestCase):
         backend = world.accept()
         self.assertIn(b"X-Forwarded-For: 198.51.100.7, 192.0.2.1\r\n", backend.take())
         self.assertEqual(
-            world.proxy.client_of(exchange.door, exchange.head), "198.51.100.7"
+            world.proxy.introduction.client_of(exchange.peer, exchange.head),
+            "198.51.100.7",
         )
         backend.send(OK)
 

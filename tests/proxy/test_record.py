@@ -9,7 +9,7 @@ from tests.proxy.world import GET, OK, WorldTestCase, answer, get
 
 class RecordTests(WorldTestCase):
     def entry(self, exchange):
-        return exchange_entry(exchange, "192.0.2.1", "web", "p", 1000.0, 5.0)
+        return exchange_entry(exchange, "192.0.2.1", 1000.0, 5.0)
 
     def test_answered(self):
         """An answered request, with its node, its sizes and its times."""
@@ -73,7 +73,7 @@ class RecordTests(WorldTestCase):
         client = world.client()
         client.send(get("/x", "User-Agent: ua\r\n"))
         [(head, status, _)] = world.refusals
-        entry = refusal_entry(client.protocol, head, status, 14, "web", 7.0)
+        entry = refusal_entry(head, "192.0.2.1", status, 14, "web", 7.0)
         self.assertEqual(entry[1:7], ("192.0.2.1", b"GET", b"/x", b"HTTP/1.1", 404, 14))
         self.assertEqual(entry.user_agent, b"ua")
         self.assertIsNone(entry.error)
@@ -96,7 +96,7 @@ class RecordTests(WorldTestCase):
             client = world.client()
             client.send(sent)
             [(line, status, _)] = world.refusals
-            entry = refusal_entry(client.protocol, line, status, 14, "web", 7.0)
+            entry = refusal_entry(line, "192.0.2.1", status, 14, "web", 7.0)
             self.assertEqual((entry.method, entry.target, entry.version), words)
             self.assertEqual(entry.error, "http_request_error")
 
@@ -110,8 +110,7 @@ class RecordTests(WorldTestCase):
 
     def test_nothing(self):
         """A client that said nothing said nothing."""
-        client = self.world().client()
-        entry = refusal_entry(client.protocol, b"", 408, 14, "web", 7.0)
+        entry = refusal_entry(b"", "192.0.2.1", 408, 14, "web", 7.0)
         self.assertEqual((entry.method, entry.target, entry.version), (b"-",) * 3)
 
 
@@ -121,7 +120,7 @@ class AttemptsTests(WorldTestCase):
     def attempts(self, world):
         """Target, status and time of each."""
         [exchange] = world.ended
-        entry = exchange_entry(exchange, "192.0.2.1", "web", "p", 1000.0, 5.0)
+        entry = exchange_entry(exchange, "192.0.2.1", 1000.0, 5.0)
         last = (entry.upstream, entry.upstream_status, entry.upstream_seconds)
         return [
             (target[7], status, round(seconds, 3))
@@ -177,7 +176,7 @@ class AttemptsTests(WorldTestCase):
         """Node a is slow, and b is asked as well."""
         world = configured(self, '[pool.app.hedge]\nleast = "50ms"\n', ABC)
         for _ in range(20):
-            world.forwarder.hedging.note(0.001)
+            world.forwarder.policy.hedging.percentile.add(0.001)
         client = world.client()
         client.send(GET)
         first = world.accept("a")

@@ -9,7 +9,7 @@ from lolly_tx.net.sockets.acceptor import ClientTimeouts
 from lolly_tx.net.sockets.transports import PlainServer
 from lolly_tx.net.tunnel import WATCH_SECONDS
 from lolly_tx.net.upstream import UpstreamLimits
-from lolly_tx.proxy.delivery import RELAY_BYTES
+from lolly_tx.proxy.upload import RELAY_BYTES
 from lolly_tx.wire.websocket import GOING_AWAY
 from tests.net.fakes import SteppingTestCase, reset
 from tests.net.test_tunnel import AGREED, ASK
@@ -112,11 +112,14 @@ class RelayTestCase(SteppingTestCase):
         self.spin(lambda: len(self.world.ended) >= count, "the end of an exchange")
         return self.world.ended[-1]
 
-    def relaying(self, which: str = "_relay_down"):
+    def relaying(self, which: str = "download"):
         """Wait until an exchange relays."""
         door = next(iter(self.world.acceptor.doors))
-        self.spin(lambda: getattr(door.exchange, which, None), "a relay")
-        return getattr(door.exchange, which)
+        self.spin(
+            lambda: getattr(getattr(door.exchange, which, None), "relay", None),
+            "a relay",
+        )
+        return getattr(door.exchange, which).relay
 
     def stall(self, seconds: float = 5.4) -> None:
         for _ in range(int(seconds / 0.1)):
@@ -185,7 +188,7 @@ class DownTests(RelayTestCase):
         client, backend = self.both(
             b"HTTP/1.1 200 OK\r\nContent-Length: %d\r\n\r\n" % (RELAY_BYTES - 1)
         )
-        self.assertIsNone(next(iter(self.world.acceptor.doors)).exchange._relay_down)
+        self.assertIsNone(next(iter(self.world.acceptor.doors)).exchange.download)
 
     def test_chunked(self):
         """Chunks are read by us."""
@@ -275,7 +278,7 @@ class UpTests(RelayTestCase):
     def test_upload(self):
         """A long body is moved by the kernel, and the connections serve on."""
         client, backend = self.upload()
-        self.relaying("_relay_up")
+        self.relaying("upload")
         client.setblocking(False)
         backend.setblocking(False)
         sent = 1
@@ -307,7 +310,7 @@ class UpTests(RelayTestCase):
     def test_early_answer(self):
         """An answer within the upload is passed on, and the connection closed."""
         client, backend = self.upload()
-        self.relaying("_relay_up")
+        self.relaying("upload")
         client.sendall(b"x" * 1000)
         backend.sendall(answer(b"no", 413))
         self.assertTrue(self.drain(client).endswith(b"no"))
@@ -321,7 +324,7 @@ class UpTests(RelayTestCase):
     def test_refused_with_a_reset(self):
         """So is one from a backend that then closes with the upload unread."""
         client, backend = self.upload()
-        self.relaying("_relay_up")
+        self.relaying("upload")
         backend.sendall(answer(b"no", 413))
         backend.close()  # whatever comes now is answered with a reset
         self.push(client, BODY, until=lambda: self.world.ended)
@@ -342,7 +345,7 @@ class UpTests(RelayTestCase):
     def test_client_resets(self):
         """A client that is gone ends the upload; nobody is blamed."""
         client, backend = self.upload()
-        self.relaying("_relay_up")
+        self.relaying("upload")
         client.sendall(b"x" * 1000)
         self.drain(backend, 1000)
         reset(client)
@@ -356,7 +359,7 @@ class UpTests(RelayTestCase):
     def test_client_ends(self):
         """So does one that sends less than it said."""
         client, backend = self.upload()
-        self.relaying("_relay_up")
+        self.relaying("upload")
         client.shutdown(socket.SHUT_WR)
         self.assertEqual(self.ended().status, 499)
         with self.assertRaises(ConnectionResetError):
@@ -365,7 +368,7 @@ class UpTests(RelayTestCase):
     def test_backend_resets(self):
         """A backend that breaks off within an upload: 502."""
         client, backend = self.upload()
-        self.relaying("_relay_up")
+        self.relaying("upload")
         reset(backend)
         self.assertEqual(self.ended().status, 502)
         self.assertIn(b"HTTP/1.1 502 ", self.head(client))
@@ -373,7 +376,7 @@ class UpTests(RelayTestCase):
     def test_client_stalls(self):
         """A client that stops sending is told 408."""
         client, backend = self.upload()
-        self.relaying("_relay_up")
+        self.relaying("upload")
         self.stall(11.0)
         self.assertEqual(self.ended().status, 408)
         self.assertIn(b"HTTP/1.1 408 ", self.head(client))
@@ -381,7 +384,7 @@ class UpTests(RelayTestCase):
     def test_backend_stalls(self):
         """A backend that stops reading is given up."""
         client, backend = self.upload(64 * BIG)
-        relay = self.relaying("_relay_up")
+        relay = self.relaying("upload")
         self.push(client, BODY * 30, until=lambda: relay.waiting_for == "sink")
         self.stall(12.0)
         self.assertEqual(self.ended().error.token, "connection_write_timeout")
@@ -390,7 +393,7 @@ class UpTests(RelayTestCase):
     def steady(self, early: bytes = b""):
         """An upload that never pauses and takes 20 s, with `early` in its midst: the peers' sockets."""
         client, backend = self.upload(20 * 50000 + 1)
-        self.relaying("_relay_up")
+        self.relaying("upload")
         for i in range(20):
             client.sendall(BODY[:50000])
             self.drain(backend, 50000)
@@ -434,7 +437,7 @@ class UpTests(RelayTestCase):
         self.rounds()
         backend.sendall(b"HTTP/1.1 100 Continue\r\n\r\n")
         self.head(client)
-        self.relaying("_relay_up")
+        self.relaying("upload")
         client.sendall(BODY[:5000])
         self.assertEqual(self.drain(backend, 5000), BODY[:5000])
 
@@ -444,7 +447,7 @@ class UpTests(RelayTestCase):
         self.head(backend)
         client.sendall(BODY[:5000])
         self.assertEqual(self.drain(backend, 5000), BODY[:5000])
-        self.relaying("_relay_up")
+        self.relaying("upload")
         client.sendall(BODY[:5000])
         self.assertEqual(self.drain(backend, 5000), BODY[:5000])
 
@@ -452,7 +455,7 @@ class UpTests(RelayTestCase):
         """A backend that hangs up on a client that stands still is not to blame."""
         self.limit(body=60.0)
         _, backend = self.upload()
-        self.relaying("_relay_up")
+        self.relaying("upload")
         self.stall(3.0)
         reset(backend)
         self.assertEqual(self.ended().status, 502)
@@ -482,7 +485,7 @@ class WhoseLimitTests(RelayTestCase):
         """An upload is."""
         client, backend = self.opened(post(64 * BIG, b"x"))
         self.head(backend)
-        return client, backend, self.relaying("_relay_up")
+        return client, backend, self.relaying("upload")
 
     def test_reader(self):
         """A client that takes nothing of an answer: `timeouts.write`."""

@@ -78,8 +78,8 @@ class RoomTests(WorldTestCase):
             self.assertIn(b"GET %b " % path, backend.take())
             backend.send(answer(path))
             self.assertTrue(one.take().endswith(path))
-        self.assertEqual(world.forwarder.room.line.refused, 0)  # type: ignore[union-attr]  # it has one
-        self.assertFalse(world.forwarder.room.occupied)  # type: ignore[union-attr]  # as above
+        self.assertEqual(world.forwarder.policy.room.line.refused, 0)  # type: ignore[union-attr]  # it has one
+        self.assertFalse(world.forwarder.policy.room.occupied)  # type: ignore[union-attr]  # as above
 
     def test_too_long(self) -> None:
         """Who has waited for the whole timeout gets 503; the target is not blamed."""
@@ -213,7 +213,7 @@ class RoomTests(WorldTestCase):
         waiting = self.wait(world, "/1")
         world.pass_time(1.2)
         self.assertIn(b"HTTP/1.1 504 ", waiting.take())
-        self.assertFalse(world.forwarder.room.occupied)  # type: ignore[union-attr]  # it has one
+        self.assertFalse(world.forwarder.policy.room.occupied)  # type: ignore[union-attr]  # it has one
 
     def test_turns_that_end_at_once(self) -> None:
         """Hundreds whose turn ends at once do not fill the stack."""

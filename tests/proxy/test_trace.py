@@ -2,9 +2,11 @@
 
 from random import Random
 
+from lolly_tx.domain.policy import Policy
 from lolly_tx.domain.retry import RetryPolicy
-from lolly_tx.proxy.forward import Attempts
-from lolly_tx.proxy.trace import Traces, TracingForwarder
+from lolly_tx.net.upstream import Upstreams
+from lolly_tx.proxy.forward import Forwarder
+from lolly_tx.proxy.trace import Traces
 from tests.domain.pools import BAD, pool_of
 from tests.proxy.world import OK, WorldTestCase, get
 
@@ -25,17 +27,17 @@ class TraceTests(WorldTestCase):
         )
 
         def make(world):
-            forwarder = TracingForwarder(
+            forwarder = Forwarder(
                 pool_of(*nodes),
-                connect_to=world.connect_to,
-                attempts=Attempts(RetryPolicy(tries=tries)),
+                upstreams=Upstreams(world.connect_to),
+                policy=Policy(RetryPolicy(tries=tries)),
                 deadlines=world.deadlines,
                 clock=world.clock,
                 wall=world.clock.seconds,
                 random=Random(1),
+                traces=self.traces,
                 on_end=world.ended.append,
             )
-            forwarder.traces = self.traces
             return forwarder
 
         return self.world(make=make)

@@ -345,7 +345,7 @@ class VerdictTests(WorldTestCase):
     def test_hedging_knows_the_targets_time(self) -> None:
         """Slow uploads do not teach hedging that answers take long."""
         world = configured(self, '[pool.app.hedge]\nleast = "10ms"\n', "ab")
-        hedging = world.forwarder.hedging
+        hedging = world.forwarder.policy.hedging
         assert hedging is not None
         for _ in range(30):
             client = world.client()

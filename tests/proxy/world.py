@@ -28,13 +28,15 @@ from twisted.python.failure import Failure
 from twisted.trial.unittest import SynchronousTestCase
 
 from lolly_tx.domain.forwarding import TrustedPeers
+from lolly_tx.domain.policy import Policy
 from lolly_tx.domain.retry import RetryPolicy
 from lolly_tx.domain.routes import Pattern, RouteTable
 from lolly_tx.net.deadlines import Deadlines
 from lolly_tx.net.sockets.acceptor import Acceptor, Census, ClientTimeouts
-from lolly_tx.net.upstream import Upstream, UpstreamLimits
+from lolly_tx.net.upstream import Upstream, UpstreamLimits, Upstreams
 from lolly_tx.proxy.exchange import Exchange
-from lolly_tx.proxy.forward import Attempts, Forwarder
+from lolly_tx.proxy.forward import Forwarder
+from lolly_tx.proxy.introduction import Introduction
 from lolly_tx.proxy.proxy import Proxy
 from lolly_tx.wire.http1 import HeadLimits, ResponseReader
 from tests.domain.pools import pool_of
@@ -249,28 +251,24 @@ class World:
             if make
             else Forwarder(
                 pool_of(*(nodes or ("a",))),
-                connect_to=self.connect_to,
-                attempts=Attempts(
-                    retry=RetryPolicy(tries=tries, on=on), **attempts or {}
-                ),
+                upstreams=Upstreams(self.connect_to),
+                policy=Policy(retry=RetryPolicy(tries=tries, on=on), **attempts or {}),
                 deadlines=self.deadlines,
                 clock=self.clock,
                 wall=self.clock.seconds,
                 random=Random(1),
                 host=host,
                 via=via,
-                hop=hop,
                 on_end=self.ended.append,
             )
         )
         self.pool = self.forwarder.pool
         self.proxy = Proxy(
             RouteTable([Pattern((), path, self.forwarder)]),
-            TrustedPeers(trusted),
+            Introduction(TrustedPeers(trusted), via=via, hop=hop),
             lambda door, head, status, size, why: self.refusals.append(
                 (head, status, why)
             ),
-            hop=hop,
         )
         self.acceptor = Acceptor(
             "web",

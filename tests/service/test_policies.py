@@ -20,19 +20,19 @@ from lolly_tx.domain.balancers.least_conn import LeastConn
 from lolly_tx.domain.balancers.sticky import Sticky
 from lolly_tx.domain.ejection import EjectionLimits
 from lolly_tx.domain.forwarding import TrustedPeers
+from lolly_tx.domain.policy import Policy
 from lolly_tx.domain.slow_start import SlowStart
 from lolly_tx.net.deadlines import Deadlines
 from lolly_tx.net.library.balanced import UnknownPool
 from lolly_tx.net.library.directory import NamedPoolEndpoint, PoolDirectory
-from lolly_tx.proxy.forward import Attempts
 from lolly_tx.service.policies import (
     accrual_of,
     adaptive_of,
-    attempts_of,
     ejections_of,
     failure_statuses,
     make_balancer,
     outliers_of,
+    policy_of,
     slow_start_of,
     statuses_of,
     sticky_cookie,
@@ -45,11 +45,11 @@ from tests.proxy.configured import settings_of
 NOBODY = TrustedPeers(())
 
 
-def attempts(text: str = "") -> Attempts:
+def attempts(text: str = "") -> Policy:
     """The attempts of a pool."""
     clock = Clock()
     deadlines = Deadlines(clock, clock.seconds)
-    return attempts_of(settings_of(text), clock, deadlines, NOBODY)
+    return policy_of(settings_of(text), deadlines, NOBODY)
 
 
 def balancer(text: str) -> Any:

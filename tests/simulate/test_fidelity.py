@@ -173,7 +173,7 @@ class FidelityTests(WorldTestCase):
         world = self.fresh(**settings)
         log = self.watch(world)
         stub: Any = StubWorld(world, outcomes)
-        Journey(stub, Client(1), is_post, 0.0).begin(0.0)
+        Journey(stub, Client(1), is_post, 0.0).arrive()
         stub.run()
         return stub.recording.statuses[0], list(log)
 

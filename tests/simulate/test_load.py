@@ -87,7 +87,7 @@ class ClientTests(SynchronousTestCase):
     def test_heads(self):
         """Each client has an address, a URI and cookies of its own."""
         one, other = Client(1), Client(1000)
-        self.assertNotEqual(one.client, other.client)
+        self.assertNotEqual(one.address, other.address)
         self.assertNotEqual(one.head.target, other.head.target)
         self.assertEqual((one.head.method, one.post.method), (b"GET", b"POST"))
         self.assertEqual(one.head.block.get(b"cookie"), b"client=1")

@@ -294,6 +294,6 @@ class BalancingTests(SteppingTestCase):
         self.assertEqual({status for _, status, _ in answers}, {200})
         late = Counter(name for at, _, name in answers if at > hang + 1.5)
         self.assertGreater(late["a"], 0)
-        hedging = service.running_pools["app"].forwarder.hedging
+        hedging = service.running_pools["app"].forwarder.policy.hedging
         assert hedging is not None
         self.assertGreater(hedging.won, 0)

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from lolly_tx.domain.errors import Shutdown
 from lolly_tx.net.deadlines import NEVER
-from lolly_tx.net.doors import CLOSE, LENGTH, STREAM, RequestSink
+from lolly_tx.net.doors import CLOSE, LENGTH, STREAM, DoorIn, Peer, RequestSink
 from lolly_tx.net.sockets.parting import (
     CLOSE_SECONDS,
     LINGER_IDLE_SECONDS,
@@ -29,7 +29,7 @@ IDLE, HEAD, BODY, ANSWER, LINGER, TUNNEL, CLOSED = range(7)
 """The states of a client's connection; `net.http1.server` shows how they follow."""
 
 
-class AnsweringDoor:
+class AnsweringDoor(DoorIn):
     """Writes responses to one client (half of a `DoorIn`)."""
 
     __slots__ = (
@@ -40,8 +40,6 @@ class AnsweringDoor:
         "_decoded",
         "_decoder",
         "_examined",
-        "_forwarding",
-        "_forwarding_host",
         "_full",
         "_keep",
         "_left",
@@ -59,13 +57,9 @@ class AnsweringDoor:
         "_until",
         "_version",
         "acceptor",
-        "client",
         "deadline",
-        "exchange",
         "factory",
-        "listener",
         "requests",
-        "secure",
         "transport",
     )
 
@@ -75,9 +69,7 @@ class AnsweringDoor:
         self.factory: Any = None
         self.transport: Any = None
         self.acceptor = acceptor
-        self.client = client
-        self.listener = acceptor.name
-        self.secure = acceptor.secure
+        self.peer = Peer(client, acceptor.name, acceptor.secure, acceptor.introduce)
         self.deadline = NEVER
         self.exchange: RequestSink | None = None
         self.requests = 0
@@ -101,8 +93,6 @@ class AnsweringDoor:
         self._stalled_at = -1
         self._tunnel: Tunnel | None = None
         self._relay: Standstill | None = None
-        self._forwarding_host: bytes | None = None
-        self._forwarding = b""
 
     def _read_heads(self, data: bytes, seen: int = 0) -> None:
         """Take requests from `data`: the reading side's."""
@@ -253,11 +243,6 @@ class AnsweringDoor:
     def leaving(self) -> bool:
         """The proxy stops."""
         return self.acceptor.draining
-
-    @property
-    def write_limit(self) -> float:
-        """As for answers."""
-        return self.acceptor.timeouts.write
 
     def end_tunnel_writing(self) -> None:
         """The backend has sent its last byte."""

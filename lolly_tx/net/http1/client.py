@@ -53,7 +53,8 @@ from lolly_tx.net.sockets.parting import CLOSE_SECONDS, end_writing
 from lolly_tx.net.sockets.standstill import Standstill
 from lolly_tx.net.sockets.transports import pending_bytes, untaken_bytes
 from lolly_tx.net.tunnel import Tunnel
-from lolly_tx.wire.http1 import RequestHead
+from lolly_tx.wire.chunked import encode_chunk, last_chunk
+from lolly_tx.wire.http1 import RequestHead, render_request
 
 UNMEASURED = -2
 """How much that is will be looked at."""
@@ -286,17 +287,16 @@ class Http1Client(ReceivingClient):
 
     def send(
         self,
-        exchange: ResponseSink,
+        sink: ResponseSink,
         head: RequestHead,
-        data: bytes,
+        host: bytes,
+        lines: bytes,
+        body: bytes,
         complete: bool,
         now: float,
     ) -> None:
-        """Send a request: `data` is `head`, rendered, and what there is of its body.
-
-        `complete`: that is all of it.
-        """
-        self.exchange = exchange
+        """Send a request (`net.doors.DoorOut`)."""
+        self.exchange = sink
         self.served += 1
         self._state = HEAD
         self._asked = head
@@ -305,13 +305,35 @@ class Http1Client(ReceivingClient):
         self._sent_all = complete
         self._stalled_at = AT_ONCE
         self.deadline = now + self.upstream.limits.read if complete else NEVER
+        if head.plain and not host:
+            self.transport.write(
+                b"%b %b HTTP/1.1%b%b\r\n"
+                % (head.method, head.target, head.block.kept, lines)
+            )
+            return
+        data = render_request(head, host, lines)
+        if head.block.chunked:
+            if body:
+                data += encode_chunk(body)
+            if complete:
+                data += last_chunk(b"")
+        else:
+            data += body
         self.transport.write(data)
 
     def write(self, data: bytes) -> None:
-        """More of the request's body, framed."""
-        self.transport.write(data)
+        """More of the request's body."""
+        self.transport.write(encode_chunk(data) if self._asked.block.chunked else data)
 
-    def finish(self, data: bytes = b"") -> None:
+    def request_sink(self) -> Any | None:
+        """The transport, when body bytes may go to it directly."""
+        return None if self._asked.block.chunked else self.transport
+
+    def raw(self) -> Http1Client:
+        """The connection itself, for a tunnel."""
+        return self
+
+    def finish(self, trailers: bytes = b"") -> None:
         """The request is complete."""
         self._sent_all = True
         self._client_from = NEVER
@@ -320,8 +342,8 @@ class Http1Client(ReceivingClient):
             self.deadline = NEVER
         if self._relay is not None:
             self._relay.restart(self.upstream.now())
-        if data:
-            self.transport.write(data)
+        if self._asked.block.chunked:
+            self.transport.write(last_chunk(trailers))
         if self.deadline == NEVER and self._state not in (IDLE, OVER):
             self._set_deadline()
 
@@ -385,7 +407,7 @@ class Http1Client(ReceivingClient):
         return False
 
     @property
-    def write_limit(self) -> float:
+    def write_seconds(self) -> float:
         """As for requests."""
         return self.upstream.limits.write
 

@@ -82,7 +82,7 @@ class Http1Server(AnsweringDoor):
         transport.registerProducer(self, True)
         acceptor = self.acceptor
         # An endpoint string may do TLS without its name saying so.
-        self.secure = acceptor.secure or is_secure(transport)
+        self.peer.secure = acceptor.secure or is_secure(transport)
         first = acceptor.timeouts.head
         if acceptor.draining:
             first = min(first, acceptor.idle_seconds)
@@ -474,16 +474,6 @@ class Http1Server(AnsweringDoor):
             self._body_from += self.acceptor.now() - self._paused_at
             self._await_body(0)
             self.transport.resumeProducing()
-
-    def forwarding(self, head: RequestHead) -> bytes:
-        """The forwarding lines; the same as last time unless the host differs."""
-        block = head.block
-        if not head.plain and block.forwarded:
-            return self.acceptor.forwarding(self.client, self.secure, head)
-        if block.host != self._forwarding_host:
-            self._forwarding_host = block.host
-            self._forwarding = self.acceptor.forwarding(self.client, self.secure, head)
-        return self._forwarding
 
     def request_source(self) -> tuple[Any, int] | None:
         """The transport and the body bytes it still brings, when they need no decoding."""

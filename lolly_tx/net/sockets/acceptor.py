@@ -21,6 +21,7 @@ from zope.interface import implementer
 
 from lolly_tx.domain.forwarding import UNIX
 from lolly_tx.net.deadlines import Deadlines
+from lolly_tx.net.doors import Peer
 from lolly_tx.net.http1.server import (
     HALF_CLOSE_SECONDS,
     Http1Server,
@@ -64,8 +65,8 @@ class Site(Protocol):
     def refused(self, door: Http1Server, error: BadMessage, begun: bool) -> None:
         """Answer a request that is none. `begun`: its exchange has been recorded."""
 
-    def forwarding(self, client: str, secure: bool, head: RequestHead) -> bytes:
-        """The forwarding lines for a request from `client`."""
+    def introduce(self, peer: Peer, head: RequestHead) -> bytes:
+        """The lines that tell a backend who sends `head`."""
 
 
 class Census:
@@ -157,7 +158,7 @@ class Acceptor:
         self.shed = 0
         self.open_exchange = site.open_exchange
         self.refused = site.refused
-        self.forwarding = site.forwarding
+        self.introduce = site.introduce
 
     def doStart(self) -> None:
         """Listening has begun."""
@@ -195,7 +196,9 @@ class Acceptor:
         limit gives up connections of his own only.
         """
         alone = self.census.has_enough(client)
-        idle = [d for d in self.doors if d.idle and (not alone or d.client == client)]
+        idle = [
+            d for d in self.doors if d.idle and (not alone or d.peer.address == client)
+        ]
         shed = nsmallest(len(idle) // SHED_PART + 1, idle, attrgetter("deadline"))
         for door in shed:
             door.shed()
@@ -207,7 +210,7 @@ class Acceptor:
     def connected(self, door: Http1Server) -> None:
         """A door has its transport."""
         self.doors.add(door)
-        self.census.enter(door.client)
+        self.census.enter(door.peer.address)
         self.deadlines.add(door)
 
     def lost(self, door: Http1Server) -> None:
@@ -219,7 +222,7 @@ class Acceptor:
         """Count a door no more."""
         if door in self.doors:
             self.doors.remove(door)
-            self.census.leave(door.client)
+            self.census.leave(door.peer.address)
 
     def drain(self) -> None:
         """Let the doors close: each after its next answer, or when none is asked for in time."""

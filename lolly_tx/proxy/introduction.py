@@ -1,0 +1,66 @@
+"""What backends are told of a client and of ourselves: the lines added to every request.
+
+May import: domain, wire, net. Used by: proxy.proxy, proxy.resource, service.build.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from lolly_tx.domain.forwarding import (
+    SENT,
+    X_REAL_IP,
+    TrustedPeers,
+    forwarding_lines,
+    original_client,
+)
+from lolly_tx.net.doors import Peer
+from lolly_tx.wire.fields import hop_line
+from lolly_tx.wire.http1 import RequestHead, via_lines
+
+
+class Introduction:
+    """Says who sends a request.
+
+    `trusted`: peers whose word on the client is taken. `sent`: the forwarding fields that
+    targets get. `via`: our name in Via, "" = no such field. `hop`: the name that our own
+    requests are known by when they come back, b"" = none.
+    """
+
+    def __init__(
+        self,
+        trusted: TrustedPeers,
+        sent: Sequence[str] = SENT,
+        via: str = "",
+        hop: bytes = b"",
+    ) -> None:
+        self.trusted = trusted
+        self.hop = hop
+        self._sent = sent
+        self._sends_client = X_REAL_IP in sent
+        mark = hop_line(hop) if hop else b""
+        # By the minor version in which the request came.
+        self._last = [line + mark for line in via_lines(via)]
+
+    def lines(self, peer: Peer, head: RequestHead) -> bytes:
+        """The lines for `head`, each with its CRLF."""
+        address, block = peer.address, head.block
+        received = block.forwarded
+        first = self.client_of(peer, head) if self._sends_client and received else ""
+        lines = forwarding_lines(
+            address,
+            peer.secure,
+            block.host,
+            received,
+            address in self.trusted,
+            client=first,
+            sent=self._sent,
+        )
+        return lines + self._last[head.version]
+
+    def client_of(self, peer: Peer, head: RequestHead) -> str:
+        """The address of the client, believing trusted proxies only."""
+        received = head.block.forwarded
+        if not received:
+            return peer.address
+        return original_client(peer.address, received, self.trusted)
