@@ -58,7 +58,7 @@ def makeService(options: Options) -> IService:
     # Imported here: the reactor is installed by now, and `twistd --help` stays quick.
     from twisted.internet import reactor
 
-    from lolly_tx.cli import installed_names, installed_registry
+    from lolly_tx.commands.installed import installed_names, installed_registry
     from lolly_tx.config import ConfigErrors, load
     from lolly_tx.config.operating import Log
     from lolly_tx.net.checks.kinds import BadCheckSettings, UnknownCheck

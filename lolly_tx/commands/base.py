@@ -18,6 +18,7 @@ from twisted.python import usage
 from lolly_tx._version import __version__
 from lolly_tx.commands.client import AdminClient, CannotAsk, admin_url
 from lolly_tx.config import ConfigErrors, Names, load
+from lolly_tx.config.problems import Problem
 
 DEFAULT_ADMIN = "http://127.0.0.1:8081"
 _NOT_AS_EXPECTED = (ArithmeticError, AttributeError, LookupError, TypeError, ValueError)
@@ -119,6 +120,14 @@ class AskingCommand(Command):
     def lines(self, answer: Any) -> list[str]:
         """The answer, for people."""
         raise NotImplementedError
+
+
+def print_errors(problems: Sequence[Problem], out: TextIO, err: TextIO) -> int:
+    """Print what is wrong, one a line, and how many it are; the exit status."""
+    out.write("".join(f"{problem}\n" for problem in problems))
+    count = len(problems)
+    err.write(f"{count} error{'' if count == 1 else 's'}\n")
+    return 1
 
 
 def _from_config(file: str) -> tuple[str, str]:
