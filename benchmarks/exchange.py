@@ -17,7 +17,7 @@ from twisted.internet.address import IPv4Address
 from twisted.internet.defer import Deferred, succeed
 from twisted.internet.task import Clock
 
-from lolly_tx.domain.accrual import ConsecutiveFailures
+from lolly_tx.domain.accruals.consecutive import ConsecutiveFailures
 from lolly_tx.domain.balancers.round_robin import RoundRobin
 from lolly_tx.domain.budget import RetryBudget
 from lolly_tx.domain.forwarding import TrustedPeers

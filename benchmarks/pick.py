@@ -9,7 +9,7 @@ import sys
 import time
 from random import Random
 
-from lolly_tx.domain.accrual import ConsecutiveFailures
+from lolly_tx.domain.accruals.consecutive import ConsecutiveFailures
 from lolly_tx.domain.balancers import Balancers
 from lolly_tx.domain.events import Event
 from lolly_tx.domain.health import Thresholds

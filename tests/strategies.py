@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from hypothesis import strategies as st
 
-from lolly_tx.domain.accrual import ConsecutiveFailures
+from lolly_tx.domain.accruals.consecutive import ConsecutiveFailures
 from lolly_tx.domain.ejection import EjectionLimits
 from lolly_tx.domain.errors import (
     BadResponse,

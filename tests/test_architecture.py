@@ -15,6 +15,7 @@ PAGE = ROOT / "docs" / "architecture.md"
 BEGIN, END = "<!-- modules -->\n", "<!-- end of modules -->\n"
 PACKAGES = (
     "domain",
+    "domain/accruals",
     "domain/balancers",
     "config",
     "wire",

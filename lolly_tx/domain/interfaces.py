@@ -11,11 +11,13 @@ from typing import TYPE_CHECKING, Any
 
 from zope.interface import Attribute, Interface
 
+from lolly_tx.domain.accruals.interfaces import IAccrual as IAccrual
+from lolly_tx.domain.accruals.interfaces import IOutcomeAccrual as IOutcomeAccrual
+
 if TYPE_CHECKING:  # pragma: no cover
     from lolly_tx.domain.errors import ProxyError
     from lolly_tx.domain.events import Event
     from lolly_tx.domain.node import Node
-    from lolly_tx.domain.outcomes import Outcome
 
 
 class IBalancer(Interface):
@@ -75,38 +77,6 @@ class IBindingBalancer(IBalancer):
 
     def bond(target_id: str, until: int = 0) -> bytes:
         """The value that binds a client to that target, until then (seconds since the epoch) if that is not 0."""
-
-
-class IAccrual(Interface):
-    """Counts the outcomes of real traffic to one node and says when it is to be left alone."""
-
-    def succeeded(now: float) -> bool:
-        """An exchange or a probe went well. True: a running penalty is lifted."""
-
-    def failed(now: float) -> float | None:
-        """An attempt failed by the node's fault. Seconds to leave the node alone, or None.
-
-        The pool may refuse, and asks again at the next failure. After a failed half-open trial the node is
-        ejected again whatever the answer. While the node is ejected, bad probes come in here too, and the
-        answer is ignored.
-        """
-
-    def reset() -> None:
-        """The node starts afresh (the penalty was lifted): forget everything."""
-
-    clean = Attribute(
-        "`bool`: a success would change nothing, so the pool may spare the call. False is always right."
-    )
-
-
-class IOutcomeAccrual(IAccrual):
-    """An accrual that goes by more than success and failure.
-
-    For real traffic `heard` is called in place of `succeeded` and `failed`; these remain for probes and trials.
-    """
-
-    def heard(outcome: Outcome, now: float) -> float | None:
-        """An exchange ended. Seconds to leave the node alone, or None."""
 
 
 class IEventSink(Interface):

@@ -10,8 +10,10 @@ from random import Random
 from typing import Any
 
 from lolly_tx.config.model import PoolSettings
-from lolly_tx.domain.accrual import ConsecutiveFailures
-from lolly_tx.domain.accruals import AnyOf, FailureRate, GatewayErrors, SlowAnswers
+from lolly_tx.domain.accruals.consecutive import ConsecutiveFailures
+from lolly_tx.domain.accruals.gateway import GatewayErrors
+from lolly_tx.domain.accruals.rate import FailureRate, SlowAnswers
+from lolly_tx.domain.accruals.several import AnyOf
 from lolly_tx.domain.addresses import ConnectLimits
 from lolly_tx.domain.admission import Admission
 from lolly_tx.domain.attempts import Attempts

@@ -5,7 +5,7 @@ from random import Random
 from twisted.trial.unittest import SynchronousTestCase
 
 from lolly_tx.domain.account import account
-from lolly_tx.domain.accrual import ConsecutiveFailures
+from lolly_tx.domain.accruals.consecutive import ConsecutiveFailures
 from lolly_tx.domain.agent import AgentReport
 from lolly_tx.domain.balancers import Balancers
 from lolly_tx.domain.balancers.round_robin import RoundRobin

@@ -4,7 +4,7 @@ from random import Random
 
 from twisted.trial.unittest import SynchronousTestCase
 
-from lolly_tx.domain.accrual import ConsecutiveFailures
+from lolly_tx.domain.accruals.consecutive import ConsecutiveFailures
 from lolly_tx.domain.balancers.round_robin import RoundRobin
 from lolly_tx.domain.errors import ConnectFailed
 from lolly_tx.domain.evidence import KEPT

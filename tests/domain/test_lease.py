@@ -7,7 +7,7 @@ from typing import Any
 
 from twisted.trial.unittest import SynchronousTestCase
 
-from lolly_tx.domain.accruals import SlowAnswers
+from lolly_tx.domain.accruals.rate import SlowAnswers
 from lolly_tx.domain.balancers.least_time import LeastTime
 from lolly_tx.domain.concurrency import AdaptiveLimit
 from lolly_tx.domain.ejection import TRIAL_SECONDS, UPLOAD_TRIAL_SECONDS

@@ -6,8 +6,8 @@ import json
 
 from twisted.trial.unittest import SynchronousTestCase
 
-from lolly_tx.domain.accrual import ConsecutiveFailures
-from lolly_tx.domain.accruals import GatewayErrors
+from lolly_tx.domain.accruals.consecutive import ConsecutiveFailures
+from lolly_tx.domain.accruals.gateway import GatewayErrors
 from lolly_tx.domain.ejection import EjectionLimits, decayed, grown
 from lolly_tx.domain.errors import (
     AllDown,

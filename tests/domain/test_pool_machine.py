@@ -15,7 +15,7 @@ from hypothesis.stateful import (
     rule,
 )
 
-from lolly_tx.domain.accrual import ConsecutiveFailures
+from lolly_tx.domain.accruals.consecutive import ConsecutiveFailures
 from lolly_tx.domain.balancers import Balancers
 from lolly_tx.domain.errors import AllDown, AllFull, AllTried, NoTarget, ProxyError
 from lolly_tx.domain.events import Event

@@ -11,8 +11,10 @@ from twisted.internet.testing import MemoryReactorClock
 from twisted.trial.unittest import SynchronousTestCase
 
 from lolly_tx.config.model import PoolSettings
-from lolly_tx.domain.accrual import ConsecutiveFailures
-from lolly_tx.domain.accruals import AnyOf, FailureRate, GatewayErrors, SlowAnswers
+from lolly_tx.domain.accruals.consecutive import ConsecutiveFailures
+from lolly_tx.domain.accruals.gateway import GatewayErrors
+from lolly_tx.domain.accruals.rate import FailureRate, SlowAnswers
+from lolly_tx.domain.accruals.several import AnyOf
 from lolly_tx.domain.balancers import Balancers
 from lolly_tx.domain.balancers.consistent_hash import ConsistentHash
 from lolly_tx.domain.balancers.first import First

@@ -18,8 +18,8 @@ from twisted.trial.unittest import SynchronousTestCase
 from zope.interface import implementer
 
 from lolly_tx.config import ConfigErrors, parse
-from lolly_tx.domain.accrual import ConsecutiveFailures
-from lolly_tx.domain.accruals import AnyOf
+from lolly_tx.domain.accruals.consecutive import ConsecutiveFailures
+from lolly_tx.domain.accruals.several import AnyOf
 from lolly_tx.domain.balancers.first import First
 from lolly_tx.domain.events import Event
 from lolly_tx.domain.health import Observation

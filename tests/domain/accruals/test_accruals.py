@@ -4,14 +4,11 @@ from __future__ import annotations
 
 from twisted.trial.unittest import SynchronousTestCase
 
-from lolly_tx.domain.accrual import ConsecutiveFailures
-from lolly_tx.domain.accruals import (
-    AnyOf,
-    FailureRate,
-    GatewayErrors,
-    NginxFailures,
-    SlowAnswers,
-)
+from lolly_tx.domain.accruals.consecutive import ConsecutiveFailures
+from lolly_tx.domain.accruals.gateway import GatewayErrors
+from lolly_tx.domain.accruals.nginx import NginxFailures
+from lolly_tx.domain.accruals.rate import FailureRate, SlowAnswers
+from lolly_tx.domain.accruals.several import AnyOf
 from lolly_tx.domain.ejection import EjectionLimits
 from lolly_tx.domain.errors import ConnectFailed
 from lolly_tx.domain.interfaces import IAccrual, IOutcomeAccrual

@@ -1,17 +1,13 @@
 """The passive policy of the house: consecutive failures of real traffic, with the seed's rules.
 
-May import: domain.interfaces. Used by: domain.pool (one instance per node). Other policies are in
-`domain.accruals`.
-
-An accrual only counts. It owns no timer and does not know whether the pool followed its advice: the pool keeps
-the end of the ejection, admits one trial afterwards, and calls `reset` when the node is back.
+May import: domain. Used by: service.
 """
 
 from __future__ import annotations
 
 from zope.interface import implementer
 
-from lolly_tx.domain.interfaces import IAccrual
+from lolly_tx.domain.accruals.interfaces import IAccrual
 
 
 @implementer(IAccrual)

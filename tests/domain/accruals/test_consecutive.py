@@ -1,4 +1,4 @@
-"""Tests of `lolly_tx.domain.accrual`."""
+"""Tests of `lolly_tx.domain.accruals.consecutive`."""
 
 from __future__ import annotations
 
@@ -7,8 +7,9 @@ from hypothesis import strategies as st
 from twisted.trial.unittest import SynchronousTestCase
 from zope.interface.verify import verifyObject
 
-from lolly_tx.domain.accrual import ConsecutiveFailures
-from lolly_tx.domain.accruals import FailureRate, GatewayErrors, SlowAnswers
+from lolly_tx.domain.accruals.consecutive import ConsecutiveFailures
+from lolly_tx.domain.accruals.gateway import GatewayErrors
+from lolly_tx.domain.accruals.rate import FailureRate, SlowAnswers
 from lolly_tx.domain.interfaces import IAccrual
 
 
