@@ -84,6 +84,16 @@ class Exchange(Attempts, ResponseSink):
 
     forwarder: Forwarder
     answering: bool
+    client: DoorOut | None
+    error: ProxyError | None
+    upload: Upload | None
+    download: Download | None
+    trace: Trace | None
+    past: tuple[Attempted, ...]
+    _connecting: Connecting | None
+    _held: Held | None
+    _hedge: HedgeLine | None
+    _pause: IDelayedCall | None
 
     def __init__(
         self,
@@ -97,35 +107,25 @@ class Exchange(Attempts, ResponseSink):
         self.forwarder = forwarder
         self.door = door
         self.head = head
-        self.client: DoorOut | None = None
-        self.lease = self.node = self.hedge = None
-        self.error: ProxyError | None = None
-        self.status = self.upstream_status = self.bytes_out = 0
+        # In one go: an exchange is made for each request.
+        self.client = self.lease = self.node = self.hedge = self.error = None
+        self.upload = self.download = self.trace = None
+        self._connecting = self._held = self._hedge = self._pause = None
+        self.status = self.upstream_status = self.attempts = 0
+        self.bytes_in = self.bytes_out = 0
         self.upstream_seconds = 0.0
-        self.bytes_in = len(body)
-        self.upload: Upload | None = None
-        if body or not complete:
-            self.upload = Upload(self, body, trailers, complete)
-        self.trace: Trace | None = None
-        self.tried = ()
-        self.past: tuple[Attempted, ...] = ()
-        self.attempts = 0
+        self.tried = self.past = ()
         self.deadline = self._until = NEVER
         self.answering = self.pausing = False
-        self.download: Download | None = None
-        self._connecting: Connecting | None = None
-        self._held: Held | None = None
-        self._hedge: HedgeLine | None = None
-        self._pause: IDelayedCall | None = None
+        if body or not complete:
+            self.bytes_in = len(body)
+            self.upload = Upload(self, body, trailers, complete)
         self.started = forwarder.now()
 
     def start(self) -> None:
         """Begin, and be the door's exchange from now on."""
         self.door.exchange = self
-        forwarder = self.forwarder
-        forwarder.in_flight += 1
-        if forwarder.policy.timed:
-            forwarder.deadlines.add(self)
+        self.forwarder.in_flight += 1
         self.begin()
 
     # -- what domain.attempts and the forwarder ask
@@ -180,8 +180,8 @@ class Exchange(Attempts, ResponseSink):
             self._connect(upstream)
         elif head.plain:
             self.client = client
+            host = b"" if forwarder.keeps_host else forwarder.host_for(head, node)
             lines = self.door.peer.lines(head)
-            host = forwarder.host_for(head, node)
             client.send(self, head, host, lines, b"", True, now)
         else:
             self._send(client, now)
@@ -236,6 +236,8 @@ class Exchange(Attempts, ResponseSink):
 
     def limit(self, at: float) -> None:
         """Have `expired` called at that time."""
+        if self.deadline == NEVER:
+            self.forwarder.deadlines.add(self)
         self.deadline = at
 
     def pause(self, seconds: float, lease: Lease) -> None:

@@ -112,10 +112,13 @@ class Forwarder:
         self.counters = Counters()
         self.in_flight = 0
         """Exchanges that are not over."""
+        self._admission = policy.admission
         self._random = random
         self._key = None if key is no_key else key
         self._host = b"" if host in ("preserve", "target") else host.encode("ascii")
         self._to_target = host == "target"
+        self.keeps_host = host == "preserve"
+        """A client's Host, if there is one, is the one to send."""
         self._wall = wall
         self._on_end = on_end
 
@@ -233,7 +236,7 @@ class Forwarder:
                 counters.gone += 1
             else:
                 counters.failed += 1
-        admission = self.policy.admission
+        admission = self._admission
         if admission is not None and exchange.attempts:
             # What the client did, and who was refused, says nothing about the targets.
             # A target that would wait for a client no longer has not failed either.
@@ -241,7 +244,7 @@ class Forwarder:
             if error is None or not (theirs or error.source == "downstream"):
                 ok = error is None and exchange.status < 500
                 admission.finished(ok, self.now())
-        if exchange.trace is not None and self.traces is not None:
+        if self.traces is not None and exchange.trace is not None:
             self.traces.add(exchange, exchange.trace)
         if self._on_end is not None:
             self._on_end(exchange)
