@@ -29,9 +29,10 @@ from lolly_tx.domain.target import Target
 from lolly_tx.net.deadlines import Deadlines
 from lolly_tx.net.sockets.acceptor import Acceptor, Census, ClientTimeouts
 from lolly_tx.net.upstream import Upstream, UpstreamLimits, Upstreams
-from lolly_tx.proxy.forward import Forwarder
+from lolly_tx.proxy.forwarding import Forwarder
 from lolly_tx.proxy.introduction import Introduction
 from lolly_tx.proxy.proxy import Proxy
+from lolly_tx.proxy.route import ToPool
 from lolly_tx.wire.http1 import HeadLimits, ResponseReader
 
 ROUNDS, EXCHANGES = 7, 10000
@@ -116,7 +117,7 @@ def client() -> Any:
     introduction = Introduction(TrustedPeers(()), hop=b"0123456789abcdef")
     acceptor = Acceptor(
         "web",
-        Proxy(RouteTable([Pattern((), "/", forwarder)]), introduction),
+        Proxy(RouteTable([Pattern((), "/", ToPool(forwarder))]), introduction),
         secure=False,
         deadlines=deadlines,
         census=Census(0, 0),

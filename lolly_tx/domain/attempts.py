@@ -245,8 +245,6 @@ class Attempts(ABC):
 
     def attempt(self, lease: Lease, now: float) -> None:
         """Make one attempt."""
-        if self.attempts:
-            self.turned_over()
         self.lease = lease
         self.node = lease.node
         self.attempts += 1
@@ -353,6 +351,7 @@ class Attempts(ABC):
         self._end_hedge(now)
         delay = self.forwarder.pause_before(self.attempts)
         if not delay:
+            self.turned_over()
             self.attempt(lease, now)
             return
         self.lease = lease
@@ -364,6 +363,7 @@ class Attempts(ABC):
     def resumed(self, lease: Lease, now: float) -> None:
         """The wait is over."""
         lease.asked = now  # the wait was ours
+        self.turned_over()
         self.attempt(lease, now)
 
     # -- answers

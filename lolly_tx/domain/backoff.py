@@ -1,6 +1,6 @@
 """How long to wait before the next attempt.
 
-May import: nothing of ours. Used by: proxy.forward.
+May import: nothing of ours. Used by: proxy.forwarding.
 """
 
 from __future__ import annotations

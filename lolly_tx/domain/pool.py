@@ -1,6 +1,6 @@
 """A pool: which of its nodes are available, and the lease of one of them.
 
-May import: domain. Used by: proxy.forward (acquires), service (observes, drains, replaces, shows),
+May import: domain. Used by: proxy.forwarding (acquires), service (observes, drains, replaces, shows),
 net.library.balanced.
 
 `acquire` is the hot path. The available nodes are kept as a tuple that is rebuilt only after a change of a

@@ -1,6 +1,6 @@
 """Whether another attempt is made.
 
-May import: domain.errors. Used by: proxy.forward, after each failed attempt.
+May import: domain.errors. Used by: proxy.forwarding, after each failed attempt.
 """
 
 from __future__ import annotations

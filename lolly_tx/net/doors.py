@@ -40,10 +40,11 @@ class Peer:
 
     `address`: in its one spelling, "unix:" for a UNIX socket, "" if unknown. `listener`: the name of the one it came
     in by. `secure`: its connection is encrypted. `introduce(peer, head)`: the lines that
-    tell a backend of it, for one request.
+    tell a backend of it, for one request. `last`: those of the last plain request, whose
+    Host was `host`.
     """
 
-    __slots__ = ("_host", "_introduce", "_lines", "address", "listener", "secure")
+    __slots__ = ("_introduce", "address", "host", "last", "listener", "secure")
 
     def __init__(
         self,
@@ -56,18 +57,18 @@ class Peer:
         self.listener = listener
         self.secure = secure
         self._introduce = introduce
-        self._host: bytes | None = None
-        self._lines = b""
+        self.host: bytes | None = None
+        self.last = b""
 
     def lines(self, head: RequestHead) -> bytes:
         """The lines to send upstream; the same as last time unless the host differs."""
         block = head.block
         if not head.plain and (block.forwarded or not head.version):
             return self._introduce(self, head)
-        if block.host != self._host:
-            self._host = block.host
-            self._lines = self._introduce(self, head)
-        return self._lines
+        if block.host != self.host:
+            self.host = block.host
+            self.last = self._introduce(self, head)
+        return self.last
 
 
 class DoorIn:

@@ -8,7 +8,7 @@ well have come after the next request had been sent, where nothing tells them fr
 response, a target that sends any is not trusted with a second request on any connection
 for a while.
 
-May import: wire, net. Used by: proxy.forward, service.pools.
+May import: wire, net. Used by: proxy.forwarding, service.pools.
 """
 
 from __future__ import annotations

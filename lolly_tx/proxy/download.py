@@ -5,14 +5,12 @@ May import: domain.errors, net. Used by: proxy.exchange.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from lolly_tx.net.doors import DoorOut
 from lolly_tx.net.sockets.splice import SINK_LOST, SOURCE_RESET, Relay, can_splice
+from lolly_tx.proxy.owner import Owner
 from lolly_tx.proxy.upload import RELAY_BYTES
-
-if TYPE_CHECKING:  # pragma: no cover
-    from lolly_tx.proxy.exchange import Exchange
 
 
 class Download:
@@ -22,7 +20,7 @@ class Download:
 
     def __init__(
         self,
-        exchange: Exchange,
+        exchange: Owner,
         client: DoorOut,
         source: Any,
         sink: Any,
@@ -59,7 +57,7 @@ class Download:
             self._client.relay_failed(reset=reason == SOURCE_RESET)
 
 
-def download(exchange: Exchange, source: Any, left: int | None) -> Relay | None:
+def download(exchange: Owner, source: Any, left: int | None) -> Relay | None:
     """Begin one, if the body is long enough and both connections are plain."""
     client = exchange.client
     if client is None or (left is not None and left < RELAY_BYTES):
@@ -67,5 +65,6 @@ def download(exchange: Exchange, source: Any, left: int | None) -> Relay | None:
     sink = exchange.door.response_sink()
     if sink is None or not can_splice(source, sink):
         return None
-    exchange.download = Download(exchange, client, source, sink, left)
-    return exchange.download.relay
+    begun = Download(exchange, client, source, sink, left)
+    exchange.download = begun
+    return begun.relay

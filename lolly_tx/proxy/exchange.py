@@ -8,12 +8,12 @@ client's on. A body has an `proxy.upload.Upload`, a held answer a `proxy.held.He
 second attempt a `proxy.hedge.HedgeLine`; most exchanges have none of them. Between the
 doors are plain calls; a Deferred exists only while connecting.
 
-May import: domain, wire, net, proxy. Used by: proxy.forward.
+May import: domain, wire, net, proxy. Used by: proxy.forwarding.
 """
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from twisted.internet.interfaces import IDelayedCall
 
@@ -34,16 +34,14 @@ from lolly_tx.net.tunnel import Tunnel
 from lolly_tx.net.upstream import Upstream
 from lolly_tx.proxy.connecting import Connecting
 from lolly_tx.proxy.download import Download, download
+from lolly_tx.proxy.forwarding import Forwarder
 from lolly_tx.proxy.hedge import HedgeLine
 from lolly_tx.proxy.held import Held
+from lolly_tx.proxy.owner import Supplies
 from lolly_tx.proxy.replies import reply, status_of
+from lolly_tx.proxy.trace import Trace
 from lolly_tx.proxy.upload import Upload
 from lolly_tx.wire.http1 import RequestHead, ResponseHead
-
-if TYPE_CHECKING:  # pragma: no cover
-    from lolly_tx.proxy.forward import Forwarder
-    from lolly_tx.proxy.trace import Trace
-
 
 NO_KEY = (None, b"", b'""')
 """Of Idempotency-Key: none, or an empty one as it is, and as a structured field's string."""
@@ -128,7 +126,12 @@ class Exchange(Attempts, ResponseSink):
         self.forwarder.in_flight += 1
         self.begin()
 
-    # -- what domain.attempts and the forwarder ask
+    # -- what domain.attempts, the forwarder and the parts ask
+
+    @property
+    def supplies(self) -> Supplies:
+        """Clock and connections."""
+        return self.forwarder
 
     @property
     def peer(self) -> Peer:
@@ -181,7 +184,8 @@ class Exchange(Attempts, ResponseSink):
         elif head.plain:
             self.client = client
             host = b"" if forwarder.keeps_host else forwarder.host_for(head, node)
-            lines = self.door.peer.lines(head)
+            peer = self.door.peer
+            lines = peer.last if head.block.host == peer.host else peer.lines(head)
             client.send(self, head, host, lines, b"", True, now)
         else:
             self._send(client, now)
@@ -327,10 +331,18 @@ class Exchange(Attempts, ResponseSink):
     def deliver_held(self) -> bool:
         """Nothing better has come: pass on the answer that is kept."""
         held, self._held = self._held, None
-        if held is not None:
-            self.error = None
-            held.deliver(self)
-        return held is not None
+        if held is None:
+            return False
+        self.error = None
+        self.lease = lease = held.lease
+        if self.node is not lease.node:
+            self.turned_over()
+            self.past = tuple([one for one in self.past if one[0] is not lease.node])
+        self.node = lease.node
+        self.client = held.client
+        self.pass_on(held.head, held.framing)
+        held.replay(self)
+        return True
 
     # -- ResponseSink: what the door out tells us
 

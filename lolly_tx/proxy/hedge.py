@@ -8,17 +8,13 @@ May import: domain, wire, net, proxy. Used by: proxy.exchange.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
 from lolly_tx.domain.errors import ProxyError
 from lolly_tx.domain.lease import Lease
 from lolly_tx.net.alarm import Alarm
 from lolly_tx.net.doors import DoorOut, ResponseSink
 from lolly_tx.proxy.connecting import Connecting
+from lolly_tx.proxy.owner import Owner
 from lolly_tx.wire.http1 import ResponseHead
-
-if TYPE_CHECKING:  # pragma: no cover
-    from lolly_tx.proxy.exchange import Exchange
 
 
 class HedgeLine(ResponseSink):
@@ -27,11 +23,11 @@ class HedgeLine(ResponseSink):
     `lease`: of the first attempt. The request is complete and can be sent again.
     """
 
-    def __init__(self, exchange: Exchange, seconds: float, lease: Lease) -> None:
+    def __init__(self, exchange: Owner, seconds: float, lease: Lease) -> None:
         self._exchange = exchange
         self._client: DoorOut | None = None
         self._connecting: Connecting | None = None
-        clock = exchange.forwarder.clock
+        clock = exchange.supplies.clock
         self._timer: Alarm | None = Alarm(clock, seconds, self._due)
         self._first = lease
 
@@ -49,11 +45,11 @@ class HedgeLine(ResponseSink):
 
     def _due(self) -> None:
         self._timer = None
-        self._exchange.hedge_due(self._first, self._exchange.forwarder.now())
+        self._exchange.hedge_due(self._first, self._exchange.supplies.now())
 
     def send(self, lease: Lease, now: float) -> None:
         """Make the attempt."""
-        upstream = self._exchange.forwarder.upstreams.of(lease.node)
+        upstream = self._exchange.supplies.upstreams.of(lease.node)
         client = upstream.take()
         if client is not None:
             self._send(client, now)
@@ -64,7 +60,7 @@ class HedgeLine(ResponseSink):
 
     def _connected(self, client: DoorOut) -> None:
         self._connecting = None
-        self._send(client, self._exchange.forwarder.now())
+        self._send(client, self._exchange.supplies.now())
 
     def _send(self, client: DoorOut, now: float) -> None:
         self._client = client
@@ -90,4 +86,4 @@ class HedgeLine(ResponseSink):
         self._client = self._connecting = None
         exchange = self._exchange
         if exchange.hedge is not None:
-            exchange.hedge_failed(error, exchange.forwarder.now())
+            exchange.hedge_failed(error, exchange.supplies.now())

@@ -9,30 +9,25 @@ May import: domain, wire, net. Used by: proxy.exchange.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
 from lolly_tx.domain.errors import ProxyError
 from lolly_tx.domain.lease import Lease
 from lolly_tx.net.doors import DoorOut, ResponseSink
 from lolly_tx.wire.http1 import ResponseHead
 
-if TYPE_CHECKING:  # pragma: no cover
-    from lolly_tx.proxy.exchange import Exchange
-
 
 class Held(ResponseSink):
-    """The sink of a connection whose answer is held back."""
+    """The sink of `client`, None when its answer is complete or lost. `lease`: of the attempt."""
 
     __slots__ = (
-        "_client",
         "_data",
         "_ended",
         "_failed",
-        "_framing",
-        "_head",
-        "_lease",
         "_since",
         "_trailers",
+        "client",
+        "framing",
+        "head",
+        "lease",
     )
 
     def __init__(
@@ -43,10 +38,10 @@ class Held(ResponseSink):
         framing: int,
         now: float,
     ) -> None:
-        self._client: DoorOut | None = client
-        self._lease = lease
-        self._head = head
-        self._framing = framing
+        self.client: DoorOut | None = client
+        self.lease = lease
+        self.head = head
+        self.framing = framing
         self._since = now
         self._data: list[bytes] = []
         self._trailers = b""
@@ -56,30 +51,22 @@ class Held(ResponseSink):
 
     def discard(self) -> None:
         """A better answer has come."""
-        if self._client is not None:
-            self._client.cancel()
-            self._client = None
-        self._lease.release(self._since)
+        if self.client is not None:
+            self.client.cancel()
+            self.client = None
+        self.lease.release(self._since)
 
-    def deliver(self, exchange: Exchange) -> None:
-        """Nothing better has come: `exchange` passes this answer on."""
-        client, self._client = self._client, None
+    def replay(self, sink: ResponseSink) -> None:
+        """Nothing better has come, and `sink` has begun with the head: let it have the rest."""
+        client, self.client = self.client, None
         if client is not None:
-            client.exchange = exchange
-        exchange.client = client
-        exchange.lease = lease = self._lease
-        if exchange.node is not lease.node:
-            exchange.turned_over()
-            past = exchange.past
-            exchange.past = tuple([one for one in past if one[0] is not lease.node])
-        exchange.node = lease.node
-        exchange.pass_on(self._head, self._framing)
+            client.exchange = sink
         for data in self._data:
-            exchange.response_data(data)
+            sink.response_data(data)
         if self._ended:
-            exchange.response_end(self._trailers)
+            sink.response_end(self._trailers)
         elif self._failed is not None:
-            exchange.upstream_failed(self._failed)
+            sink.upstream_failed(self._failed)
         elif client is not None:
             client.resume()
 
@@ -95,14 +82,14 @@ class Held(ResponseSink):
             self._data.append(last)
         self._ended = True
         self._trailers = trailers
-        self._client = None
+        self.client = None
 
     def upstream_failed(self, error: ProxyError) -> None:
         """The rest of the answer is lost."""
         self._failed = error
-        self._client = None
+        self.client = None
 
     def response_waits(self) -> None:
         """It is not short: read no more of it for now."""
-        if self._client is not None:
-            self._client.pause()
+        if self.client is not None:
+            self.client.pause()

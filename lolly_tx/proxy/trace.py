@@ -3,7 +3,7 @@
 An exchange that is traced has a `Trace`, which its forwarder gives it before it begins. Where the configuration asks
 for no traces there is nobody to ask, and the way of a request is the short one.
 
-May import: domain, wire. Used by: proxy.forward, service, the admin API (`/api/traces`).
+May import: domain, wire. Used by: proxy.forwarding, service, the admin API (`/api/traces`).
 """
 
 from __future__ import annotations
@@ -14,16 +14,30 @@ from collections import deque
 from collections.abc import Callable
 from copy import copy
 from random import Random
-from typing import TYPE_CHECKING, Any
+from typing import Any, Protocol
 
 from lolly_tx.domain.errors import NoTarget, ProxyError
 from lolly_tx.domain.lease import Lease
 from lolly_tx.domain.node import Node
 from lolly_tx.domain.pool import Pool
+from lolly_tx.net.doors import Peer
 from lolly_tx.wire.http1 import RequestBlock, RequestHead
 
-if TYPE_CHECKING:  # pragma: no cover
-    from lolly_tx.proxy.exchange import Exchange
+
+class Traced(Protocol):
+    """What a trace tells of an exchange."""
+
+    head: RequestHead
+    started: float
+    status: int
+    bytes_in: int
+    bytes_out: int
+    error: ProxyError | None
+    node: Node | None
+
+    @property
+    def peer(self) -> Peer:
+        """Who sent it."""
 
 
 class Traces:
@@ -78,25 +92,27 @@ class Traces:
         changed.kept = self._line.sub(b"", block.kept)
         return changed
 
-    def consider(self, exchange: Exchange) -> None:
-        """Give `exchange` a trace if it is to have one, before it begins."""
-        why = self.wants(exchange.head)
-        if why:
-            exchange.trace = Trace(why, exchange.started)
+    def consider(
+        self, head: RequestHead, now: float
+    ) -> tuple[RequestHead, Trace | None]:
+        """`head` as it is to be sent, and its trace if it is to have one."""
+        why = self.wants(head)
+        if not why:
+            return head, None
         if why == "header":
-            head = exchange.head
-            exchange.head = head.with_block(self.without_header(head.block))
+            head = head.with_block(self.without_header(head.block))
+        return head, Trace(why, now)
 
-    def add(self, exchange: Exchange, trace: Trace) -> None:
-        """`exchange` is over: keep its trace, under the next number."""
+    def add(self, exchange: Traced, trace: Trace, pool: str, now: float) -> None:
+        """`exchange` of `pool` is over: keep its trace, under the next number."""
         self.count += 1
-        head, error, forwarder = exchange.head, exchange.error, exchange.forwarder
+        head, error = exchange.head, exchange.error
         self._kept.append(
             {
                 "number": self.count,
                 "at": round(self.wall(), 3),
                 "because": trace.why,
-                "pool": forwarder.pool.name,
+                "pool": pool,
                 "listener": exchange.peer.listener,
                 "client": exchange.peer.address,
                 "method": head.method.decode("latin-1"),
@@ -105,7 +121,7 @@ class Traces:
                 "path": head.target.partition(b"?")[0].decode("latin-1"),
                 "status": exchange.status,
                 "target": exchange.node.id if exchange.node is not None else None,
-                "took_ms": round((forwarder.now() - exchange.started) * 1000, 3),
+                "took_ms": round((now - exchange.started) * 1000, 3),
                 "bytes_in": exchange.bytes_in,
                 "bytes_out": exchange.bytes_out,
                 "error": None if error is None else error.token,

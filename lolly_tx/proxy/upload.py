@@ -12,15 +12,11 @@ May import: domain, net. Used by: proxy.exchange.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
 from lolly_tx.domain.errors import DownstreamGone
 from lolly_tx.domain.lease import WAITING
 from lolly_tx.net.doors import DoorOut
 from lolly_tx.net.sockets.splice import SINK_LOST, Relay, can_splice
-
-if TYPE_CHECKING:  # pragma: no cover
-    from lolly_tx.proxy.exchange import Exchange
+from lolly_tx.proxy.owner import Owner
 
 REPLAY_BYTES = 65536
 """Of a request body, kept for another attempt."""
@@ -47,7 +43,7 @@ class Upload:
     )
 
     def __init__(
-        self, exchange: Exchange, body: bytes, trailers: bytes, complete: bool
+        self, exchange: Owner, body: bytes, trailers: bytes, complete: bool
     ) -> None:
         self._exchange = exchange
         self._kept: list[bytes] | None = [body] if body else []
@@ -110,7 +106,7 @@ class Upload:
     def _client_moves(self, client: DoorOut) -> None:
         """More of the request has to come before the target owes anything."""
         exchange = self._exchange
-        client.await_request(exchange.forwarder.now())
+        client.await_request(exchange.supplies.now())
         if exchange.lease is not None:
             exchange.lease.asked = WAITING
 
@@ -143,7 +139,7 @@ class Upload:
         self.trailers = trailers
         if exchange.client is not None:
             exchange.client.finish(trailers)
-        exchange.request_complete(exchange.forwarder.now())
+        exchange.request_complete(exchange.supplies.now())
 
     def pause(self) -> None:
         """The backend takes no more."""

@@ -43,6 +43,7 @@ from lolly_tx.proxy.health import HealthProxy
 from lolly_tx.proxy.introduction import Introduction
 from lolly_tx.proxy.proxy import Proxy, RouteEnd
 from lolly_tx.proxy.resource import ReverseProxyResource
+from lolly_tx.proxy.route import ToPool
 from lolly_tx.proxy.trace import Traces
 from lolly_tx.service.admin import admin_site
 from lolly_tx.service.answers import unready
@@ -478,7 +479,7 @@ def _table(
     config: Config, listener: str, running: Mapping[str, RunningPool]
 ) -> RouteTable[RouteEnd]:
     return RouteTable(
-        Pattern(route.hosts, route.path, running[route.pool].forwarder)
+        Pattern(route.hosts, route.path, ToPool(running[route.pool].forwarder))
         for route in config.routes
         if not route.listeners or listener in route.listeners
     )

@@ -17,8 +17,9 @@ import attrs
 
 from lolly_tx.domain.errors import DownstreamError
 from lolly_tx.net.doors import Peer
-from lolly_tx.proxy.forward import Forwarder
+from lolly_tx.proxy.forwarding import Forwarder
 from lolly_tx.proxy.proxy import Proxy
+from lolly_tx.proxy.route import ToPool
 from lolly_tx.wire.errors import BadMessage
 from lolly_tx.wire.http1 import RequestHead, parse_request
 
@@ -135,8 +136,8 @@ def _routed(
                 end = proxy.table.find(head.block.host, head.target)
             except DownstreamError as error:
                 raise CannotExplain(f"bad request: {error}") from None
-            if isinstance(end, Forwarder):
-                return name, end
+            if isinstance(end, ToPool):
+                return name, end.forwarder
     return question.listener, None
 
 

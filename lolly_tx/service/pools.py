@@ -29,7 +29,7 @@ from lolly_tx.net.sockets.endpoints import (
 from lolly_tx.net.sockets.resolver import Lane
 from lolly_tx.net.upstream import AS_USED, Upstream, UpstreamLimits, Upstreams
 from lolly_tx.proxy.exchange import Exchange
-from lolly_tx.proxy.forward import Forwarder
+from lolly_tx.proxy.forwarding import Forwarder
 from lolly_tx.proxy.sticky import Bonds
 from lolly_tx.proxy.trace import Traces
 from lolly_tx.service.policies import (

@@ -27,7 +27,7 @@ from lolly_tx.domain.forwarding import TrustedPeers
 from lolly_tx.domain.target import Target
 from lolly_tx.net.deadlines import Deadlines
 from lolly_tx.net.upstream import Upstreams
-from lolly_tx.proxy.forward import Forwarder
+from lolly_tx.proxy.forwarding import Forwarder
 from lolly_tx.proxy.sticky import Bonds
 from lolly_tx.service.policies import key_of, policy_of, sticky_cookie
 from lolly_tx.service.pools import Deps, make_pool

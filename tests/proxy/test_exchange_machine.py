@@ -124,13 +124,14 @@ class Script:
             for _ in range(100):
                 hedging.percentile.add(0.05)
         self.begun = 0
-        begin = self.world.forwarder.open_exchange
+        site: Any = self.world.acceptor
+        begin = site.open_exchange
 
         def counted(*args):
             self.begun += 1
             return begin(*args)
 
-        setattr(self.world.forwarder, "open_exchange", counted)  # noqa: B010  # for mypy
+        site.open_exchange = counted
         self.clients = [self.world.client()]
         self.backends: list[Line] = []
 

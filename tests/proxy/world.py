@@ -35,9 +35,10 @@ from lolly_tx.net.deadlines import Deadlines
 from lolly_tx.net.sockets.acceptor import Acceptor, Census, ClientTimeouts
 from lolly_tx.net.upstream import Upstream, UpstreamLimits, Upstreams
 from lolly_tx.proxy.exchange import Exchange
-from lolly_tx.proxy.forward import Forwarder
+from lolly_tx.proxy.forwarding import Forwarder
 from lolly_tx.proxy.introduction import Introduction
 from lolly_tx.proxy.proxy import Proxy
+from lolly_tx.proxy.route import ToPool
 from lolly_tx.wire.http1 import HeadLimits, ResponseReader
 from tests.domain.pools import pool_of
 from tests.net.connects import Attempt, FakeEndpoint
@@ -264,7 +265,7 @@ class World:
         )
         self.pool = self.forwarder.pool
         self.proxy = Proxy(
-            RouteTable([Pattern((), path, self.forwarder)]),
+            RouteTable([Pattern((), path, ToPool(self.forwarder))]),
             Introduction(TrustedPeers(trusted), via=via, hop=hop),
             lambda door, head, status, size, why: self.refusals.append(
                 (head, status, why)

@@ -1,7 +1,7 @@
 """A pool's side of the exchanges: what they share.
 
-May import: domain, wire, net, proxy. Used by: proxy.proxy, service.pools (makes one per
-pool), simulate.world.
+May import: domain, wire, net, proxy. Used by: proxy.exchange, proxy.route, service.pools
+(makes one per pool), simulate.world.
 """
 
 from __future__ import annotations
@@ -9,11 +9,12 @@ from __future__ import annotations
 from collections.abc import Callable
 from operator import attrgetter
 from random import Random
-from typing import TYPE_CHECKING, Protocol
+from typing import Any, Protocol
 
 import attrs
 from twisted.internet.interfaces import IReactorTime
 
+from lolly_tx.domain.attempts import Attempts
 from lolly_tx.domain.errors import HungUpOnClient
 from lolly_tx.domain.lease import Lease
 from lolly_tx.domain.node import Node
@@ -21,16 +22,13 @@ from lolly_tx.domain.policy import Policy
 from lolly_tx.domain.pool import Pool
 from lolly_tx.domain.respite import Respites
 from lolly_tx.net.deadlines import Deadlines
-from lolly_tx.net.doors import DoorIn, Peer
+from lolly_tx.net.doors import Peer
 from lolly_tx.net.upstream import Upstreams
-from lolly_tx.proxy.exchange import Exchange
 from lolly_tx.proxy.keys import Key, no_key
 from lolly_tx.proxy.sticky import StickyCookie
+from lolly_tx.proxy.trace import Trace, Traced, Traces
 from lolly_tx.wire.dates import DateLine, retry_after
 from lolly_tx.wire.http1 import RequestHead, ResponseHead, via_lines
-
-if TYPE_CHECKING:  # pragma: no cover
-    from lolly_tx.proxy.trace import Trace, Traces
 
 
 @attrs.define
@@ -62,6 +60,13 @@ class Request(Protocol):
         """Who sent it."""
 
 
+class Finished(Traced, Protocol):
+    """An exchange that is over."""
+
+    attempts: int
+    trace: Trace | None
+
+
 class Forwarder:
     """Sends exchanges to the nodes of `pool`.
 
@@ -88,7 +93,7 @@ class Forwarder:
         via: str = "",
         half_closed: float = 60.0,
         traces: Traces | None = None,
-        on_end: Callable[[Exchange], None] | None = None,
+        on_end: Callable[[Any], None] | None = None,
     ) -> None:
         self.pool = pool
         self.policy = policy
@@ -134,21 +139,6 @@ class Forwarder:
             self.pool.on_room.remove(self.policy.room.admit)
         if self.policy.abandon:
             self.pool.on_down.remove(self._node_down)
-
-    def open_exchange(
-        self,
-        door: DoorIn,
-        head: RequestHead,
-        body: bytes,
-        trailers: bytes,
-        complete: bool,
-    ) -> Exchange:
-        """Begin an exchange. `body`: what came with the head; `complete`: all of it."""
-        exchange = Exchange(self, door, head, body, trailers, complete)
-        if self.traces is not None:
-            self.traces.consider(exchange)
-        exchange.start()
-        return exchange
 
     def acquire(self, request: Request, now: float) -> Lease:
         """A lease for the next attempt of `request`. Raises `NoTarget`."""
@@ -199,7 +189,7 @@ class Forwarder:
             return node.target.authority.encode("ascii")
         return self._host
 
-    def marks(self, exchange: Exchange, head: ResponseHead) -> bytes:
+    def marks(self, exchange: Finished, head: ResponseHead) -> bytes:
         """The lines we add to an answer: Via, and the cookie that binds a client."""
         marks = self._via[head.version]
         if self.sticky is not None and exchange.node is not None:
@@ -212,10 +202,10 @@ class Forwarder:
         """Checks took `node` down: what waits there for an answer may have it elsewhere."""
         # Connections are watched anyway, so that no list has to be kept for this.
         doors = (getattr(each, "exchange", None) for each in self.deadlines)
-        waiting = {e for e in doors if isinstance(e, Exchange) and e.waits_at(node)}
+        waiting = {e for e in doors if isinstance(e, Attempts) and e.waits_at(node)}
         self._abandon(node, sorted(waiting, key=attrgetter("started")))
 
-    def _abandon(self, node: Node, waiting: list[Exchange]) -> None:
+    def _abandon(self, node: Node, waiting: list[Attempts]) -> None:
         now = self.now()
         for exchange in waiting[:ABANDONED_AT_ONCE]:
             exchange.abandon(node, now)
@@ -223,7 +213,7 @@ class Forwarder:
         if rest:
             self.clock.callLater(0, self._abandon, node, rest)
 
-    def record(self, exchange: Exchange) -> None:
+    def record(self, exchange: Finished) -> None:
         """An exchange is over."""
         self.in_flight -= 1
         counters = self.counters
@@ -245,7 +235,7 @@ class Forwarder:
                 ok = error is None and exchange.status < 500
                 admission.finished(ok, self.now())
         if self.traces is not None and exchange.trace is not None:
-            self.traces.add(exchange, exchange.trace)
+            self.traces.add(exchange, exchange.trace, self.pool.name, self.now())
         if self._on_end is not None:
             self._on_end(exchange)
 

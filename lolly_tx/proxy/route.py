@@ -1,0 +1,41 @@
+"""What a route leads to.
+
+For now always a pool, and straight: exchanges begin at once.
+
+May import: domain, wire, net, proxy. Used by: service.build (makes the ends of routes), service.dryrun.
+"""
+
+from __future__ import annotations
+
+from lolly_tx.net.doors import DoorIn
+from lolly_tx.proxy.exchange import Exchange
+from lolly_tx.proxy.forwarding import Forwarder
+from lolly_tx.wire.http1 import RequestHead
+
+
+class ToPool:
+    """Requests go to the pool of `forwarder` (`proxy.proxy.RouteEnd`)."""
+
+    __slots__ = ("_traces", "forwarder")
+
+    def __init__(self, forwarder: Forwarder) -> None:
+        self.forwarder = forwarder
+        self._traces = forwarder.traces
+
+    def open_exchange(
+        self,
+        door: DoorIn,
+        head: RequestHead,
+        body: bytes,
+        trailers: bytes,
+        complete: bool,
+    ) -> None:
+        """Begin an exchange. `body`: what came with the head; `complete`: all of it."""
+        forwarder = self.forwarder
+        if self._traces is None:
+            Exchange(forwarder, door, head, body, trailers, complete).start()
+            return
+        head, trace = self._traces.consider(head, forwarder.now())
+        exchange = Exchange(forwarder, door, head, body, trailers, complete)
+        exchange.trace = trace
+        exchange.start()
