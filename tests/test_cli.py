@@ -11,6 +11,7 @@ from pathlib import Path
 from twisted.trial.unittest import SynchronousTestCase
 
 from lolly_tx import __version__, cli
+from lolly_tx.commands import check
 from lolly_tx.commands.base import Command
 from lolly_tx.config.reference import defaults_toml, reference_page
 from tests.config.texts import WHOLE
@@ -103,7 +104,7 @@ class EndTests(SynchronousTestCase):
     def end(self, error: BaseException) -> tuple[int, str]:
         """Status and standard error when a command raises `error`."""
         err = io.StringIO()
-        self.patch(cli.CheckCommand, "run", lambda *_: _raise(error))
+        self.patch(check.CheckCommand, "run", lambda *_: _raise(error))
         self.patch(sys, "stdout", io.StringIO())
         self.patch(sys, "stderr", err)
         return cli.main(["check", "x"]), err.getvalue()

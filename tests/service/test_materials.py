@@ -18,7 +18,7 @@ from cryptography.hazmat.primitives.serialization import (
 from twisted.internet.testing import MemoryReactorClock
 from twisted.trial.unittest import SynchronousTestCase
 
-from lolly_tx import cli
+from lolly_tx.commands import check
 from lolly_tx.config import load
 from lolly_tx.net.sockets.endpoints import BadEndpoint
 from lolly_tx.service import build as building
@@ -58,7 +58,7 @@ class MaterialsTestCase(SynchronousTestCase):
         file = self.folder / "t.toml"
         file.write_text(text.replace("{endpoint}", endpoint))
         out, err = StringIO(), StringIO()
-        command = cli.CheckCommand()
+        command = check.CheckCommand()
         command["file"] = str(file)
         status = command.run(out, err)
         said = out.getvalue().replace(f"{self.folder}/", "")
@@ -234,7 +234,7 @@ class ListenerTests(MaterialsTestCase):
         file = self.folder / "t.toml"
         file.write_text('[pool.app]\ntargets = ["http://10.0.0.1:80"]\n')
         out = StringIO()
-        command = cli.CheckCommand()
+        command = check.CheckCommand()
         command["file"] = str(file)
         self.assertEqual(command.run(out, StringIO()), 0)
         self.assertIn("warning: there is no listener", out.getvalue())
