@@ -60,6 +60,7 @@ class Journey(Attempts):
     def arrive(self) -> None:
         """Begin, and be patient for as long as clients are."""
         world = self.world
+        world.under_way.add(self)
         if world.patience:
             world.schedule(self.started + world.patience, self._hung_up)
         self.begin()
@@ -204,7 +205,7 @@ class Journey(Attempts):
     def _over(self, status: int, now: float, error: ProxyError | None = None) -> None:
         self.over = True
         world = self.world
-        world.open -= 1
+        world.under_way.discard(self)
         world.recording.finished(self, status, error, now)
         admission = self.forwarder.policy.admission
         if admission is not None and self.attempts and status != GONE:

@@ -15,6 +15,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from heapq import heappop, heappush
+from operator import attrgetter
 from random import Random
 from typing import Any, NoReturn, cast
 
@@ -24,6 +25,7 @@ from twisted.logger import Logger
 
 from lolly_tx.config.model import Config, PoolSettings
 from lolly_tx.domain.forwarding import TrustedPeers
+from lolly_tx.domain.node import Node
 from lolly_tx.domain.target import Target
 from lolly_tx.net.deadlines import Deadlines
 from lolly_tx.net.upstream import Upstreams
@@ -70,7 +72,7 @@ class World:
         self.clock = Clock()
         self.now: Callable[[], float] = self.clock.seconds
         self.recording = Recording(scenario.duration)
-        self.open = 0
+        self.under_way: set[Journey] = set()
         """Requests that are not over."""
         self.patience = scenario.load.patience
         self.read_timeout = settings.timeout.read
@@ -87,6 +89,8 @@ class World:
         silent = attrs.evolve(settings, agent=None)
         self._probing = probing(silent, pool, deps.probing)
         self.recording.nodes = lambda: pool.nodes
+        if self.forwarder.policy.abandon:
+            pool.on_down.append(self._node_down)
         self._clients = [Client(number) for number in range(scenario.load.clients)]
         self._whose = self._random("clients")
         self._arrivals: Iterator[float] = arrivals(
@@ -188,11 +192,11 @@ class World:
             if queue and queue[0][0] < timer:
                 event = heappop(queue)
                 at = event[0]
-                if at > end and not self.open:
+                if at > end and not self.under_way:
                     break
                 clock.rightNow = at
                 event[2](at, event[3], event[4])
-            elif timer > end and not self.open:
+            elif timer > end and not self.under_way:
                 break
             else:
                 clock.rightNow = timer
@@ -212,9 +216,14 @@ class World:
         chance = self._whose.random
         client = self._clients[int(chance() * len(self._clients))]
         post = bool(load.posts) and chance() < load.posts
-        self.open += 1
         Journey(self, client, post, now).arrive()
         self._next_arrival()
+
+    def _node_down(self, node: Node, now: float) -> None:
+        """Checks took `node` down: what waits there for an answer may have it elsewhere."""
+        waiting = [each for each in self.under_way if each.waits_at(node)]
+        for journey in sorted(waiting, key=attrgetter("started")):
+            journey.abandon(node, now)
 
     def _say(self, now: float, word: Word, _: object) -> None:
         for target in chosen(word.on, self.settings.targets):

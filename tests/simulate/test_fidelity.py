@@ -1,7 +1,7 @@
 """A simulated request takes the decisions of a real exchange, in the same order.
 
-`simulate.journey` writes the order of `proxy.exchange` down a second time. Here both go
-through the same outcomes, and every call that decides something is compared.
+Both are `domain.attempts`; what they perform differs. Here both go through the same
+outcomes, and every call that decides something is compared.
 """
 
 from __future__ import annotations
@@ -58,7 +58,7 @@ class StubWorld:
         self.now = world.clock.seconds
         self.recording = StubRecording()
         self.models = {node_id: StubModel(outcomes[node_id]) for node_id in outcomes}
-        self.open = 1
+        self.under_way: set[Any] = set()
         self.queue: list[tuple[float, Callable[..., None], Any, Any]] = []
 
     def schedule(self, at: float, call: Any, a: Any = None, b: Any = None) -> None:

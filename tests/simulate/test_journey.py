@@ -14,6 +14,7 @@ from lolly_tx.domain.balancers.first import First
 from lolly_tx.domain.interfaces import IPluginFactory
 from lolly_tx.service.registry import Registry
 from lolly_tx.simulate.findings import findings
+from lolly_tx.simulate.recording import percentile
 from lolly_tx.simulate.scenario import parse_scenario
 from lolly_tx.simulate.world import Run, simulate
 from tests.simulate.texts import CALM, ROUTE, THREE, run
@@ -50,7 +51,7 @@ class Case(SynchronousTestCase):
         done = run(config_text, scenario)
         # Whatever happens, every lease comes back and every request ends.
         self.assertEqual(done.world.pool.in_flight, 0)
-        self.assertEqual(done.world.open, 0)
+        self.assertEqual(len(done.world.under_way), 0)
         return done
 
     def totals(self, config_text: str, scenario: str) -> dict[str, Any]:
@@ -83,6 +84,18 @@ class TimeoutTests(Case):
         done = self.played(text, scenario)
         self.assertEqual(set(done.recording.statuses), {504})
         self.assertEqual(done.recording.outages, {})
+
+    def test_abandoned(self):
+        """What waits at a target that its checks take down has its answer elsewhere."""
+        text = THREE + '[pool.site.health]\ninterval = "1s"\ntimeout = "1s"\n'
+        scenario = FIXED + fault("hang").replace("at = 0", "at = 5")
+        slowest = []
+        for abandon in ("true", "false"):
+            more = f"[pool.site.passive]\nabandon = {abandon}\n"
+            done = self.played(text + more, scenario)
+            slowest.append(percentile(done.recording.latency, 1.0))
+        self.assertLess(slowest[0], 3.0)
+        self.assertGreater(slowest[1], 29.0)
 
     def test_backoff(self):
         """The second and later retries wait; the total timeout may end the wait."""

@@ -37,7 +37,7 @@ class CalmTests(SynchronousTestCase):
         for target in found["targets"]:
             self.assertApproximates(target["share"], 1 / 3, 0.001)
         self.assertEqual(done.world.pool.in_flight, 0)
-        self.assertEqual(done.world.open, 0)
+        self.assertEqual(len(done.world.under_way), 0)
 
     def test_weights(self):
         """Weights are kept to."""
@@ -196,7 +196,7 @@ class JourneyTests(SynchronousTestCase):
     def totals(self, config_text: str, scenario: str) -> dict[str, Any]:
         done = run(config_text, scenario)
         self.assertEqual(done.world.pool.in_flight, 0)
-        self.assertEqual(done.world.open, 0)
+        self.assertEqual(len(done.world.under_way), 0)
         totals: dict[str, Any] = findings(done)["totals"]
         return totals
 
