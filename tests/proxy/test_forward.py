@@ -2,7 +2,15 @@
 
 from __future__ import annotations
 
+from random import Random
+
+from lolly_tx.domain.policy import Policy
+from lolly_tx.domain.queue import WaitingLine
+from lolly_tx.domain.retry import RetryPolicy
 from lolly_tx.domain.target import Target
+from lolly_tx.net.upstream import Upstreams
+from lolly_tx.proxy.forwarding import Forwarder
+from lolly_tx.proxy.room import WaitingRoom
 from tests.proxy.world import GET, OK, WorldTestCase, answer, get, post
 
 
@@ -254,3 +262,34 @@ class CountTests(WorldTestCase):
         world.forwarder.upstreams.keep(world.pool.nodes.values())
         self.assertTrue(left.closed)
         self.assertFalse(stays.disconnecting)
+
+
+class SharedPoolTests(WorldTestCase):
+    """A second forwarder of the same pool, as new settings bring one."""
+
+    def test_hooks(self) -> None:
+        """It hears of room and of nodes going down beside the first, and takes only its own leave."""
+        world = self.world("a")
+        pool = world.pool
+        made, before = [], list(pool.on_down)
+        for _ in range(2):
+            room = WaitingRoom(
+                WaitingLine(4, 5.0), world.deadlines, lambda head, peer: 0
+            )
+            forwarder = Forwarder(
+                pool,
+                upstreams=Upstreams(world.connect_to),
+                policy=Policy(retry=RetryPolicy(), room=room, abandon=True),
+                deadlines=world.deadlines,
+                clock=world.clock,
+                wall=world.clock.seconds,
+                random=Random(1),
+            )
+            made.append((forwarder, room.admit))
+        (first, admit_first), (second, admit_second) = made
+        self.assertEqual(pool.on_room, [admit_first, admit_second])
+        self.assertEqual(len(pool.on_down), len(before) + 2)
+        second.close()
+        self.assertEqual(pool.on_room, [admit_first])
+        first.close()
+        self.assertEqual((pool.on_room, pool.on_down), ([], before))
