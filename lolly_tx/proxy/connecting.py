@@ -1,6 +1,9 @@
 """One connect under way: the only Deferred of an exchange.
 
-May import: domain.errors, net. Used by: proxy.exchange, proxy.hedge.
+    Deferred --errback--> Tracker: held against the node, its lease released --> on_failed(error)
+       +------callback--> on_connected(door): the lease goes on, the answer is to decide
+
+May import: domain, net. Used by: proxy.exchange, proxy.hedge.
 """
 
 from __future__ import annotations
@@ -13,24 +16,27 @@ from twisted.logger import Logger
 from twisted.python.failure import Failure
 
 from lolly_tx.domain.errors import ProxyError
+from lolly_tx.domain.lease import Lease
 from lolly_tx.net.doors import DoorOut
-from lolly_tx.net.failures import translate
+from lolly_tx.net.library.tracker import Tracker
 from lolly_tx.net.upstream import Upstream
 
 
 class Connecting:
-    """Opens a connection of `upstream`: `on_connected(door)` or `on_failed(error)`.
+    """Opens a connection of `upstream` for `lease`: `on_connected(door)` or `on_failed(error)`.
 
-    Neither is called after `cancel`; a connection that comes all the same is closed.
+    Before `on_failed` the failure is held against the node and the lease is released. After
+    `cancel` neither is called and nobody blamed; a connection that comes all the same is closed.
     """
 
-    __slots__ = ("_deferred", "_on_connected", "_on_failed", "_wanted")
+    __slots__ = ("_deferred", "_on_connected", "_on_failed", "_tracker", "_wanted")
 
     _log: ClassVar[Logger] = Logger()
 
     def __init__(
         self,
         upstream: Upstream,
+        lease: Lease,
         on_connected: Callable[[DoorOut], None],
         on_failed: Callable[[ProxyError], None],
     ) -> None:
@@ -38,14 +44,17 @@ class Connecting:
         self._on_failed = on_failed
         self._deferred: Deferred[Any] | None = None
         self._wanted = True
+        self._tracker = tracker = Tracker(lease, upstream.now)
         connecting = upstream.connect()
         self._deferred = connecting
+        tracker.track(connecting, connecting=True)
         connecting.addCallbacks(self._cb_connected, self._eb_failed)
         connecting.addErrback(self._eb_bug)
 
     def cancel(self) -> None:
-        """Nobody waits for it any more."""
+        """Nobody waits for it any more. Whoever has the lease ends it."""
         self._wanted = False
+        self._tracker.give_up()
         if self._deferred is not None:
             self._deferred.cancel()
 
@@ -60,8 +69,7 @@ class Connecting:
         self._deferred = None
         if self._wanted:
             error = failure.value
-            if not isinstance(error, ProxyError):
-                error = translate(failure, connecting=True)
+            assert isinstance(error, ProxyError)  # the tracker's
             self._on_failed(error)
 
     def _eb_bug(self, failure: Failure) -> None:

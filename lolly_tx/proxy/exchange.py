@@ -191,7 +191,11 @@ class Exchange(Attempts, ResponseSink):
             self._send(client, now)
 
     def _connect(self, upstream: Upstream) -> None:
-        self._connecting = Connecting(upstream, self._connected, self._unconnected)
+        lease = self.lease
+        assert lease is not None
+        self._connecting = Connecting(
+            upstream, lease, self._connected, self._unconnected
+        )
 
     def _connected(self, client: DoorOut) -> None:
         self._connecting = None

@@ -55,7 +55,7 @@ class HedgeLine(ResponseSink):
             self._send(client, now)
         else:
             self._connecting = Connecting(
-                upstream, self._connected, self.upstream_failed
+                upstream, lease, self._connected, self.upstream_failed
             )
 
     def _connected(self, client: DoorOut) -> None:

@@ -14,8 +14,8 @@ The lease is released when the attempt is over: at the end of the body, not at i
 not when it opens. A verdict may come long before that. While the program has not sent all of its request the node owes
 nothing: `awaited` and `asked` say when that is.
 
-May import: domain errors, net.failures, Twisted. Used by: net.library.balanced, net.library.agent; made for every
-door out.
+May import: domain errors, net.failures, Twisted. Used by: net.library.balanced, net.library.agent, proxy.connecting
+(for each new connection of the proxy).
 """
 
 from __future__ import annotations
@@ -49,12 +49,13 @@ class Tracker:
     hung up are the same.
     """
 
-    __slots__ = ("_client_from", "_now", "because", "lease")
+    __slots__ = ("_client_from", "_given_up", "_now", "because", "lease")
 
     def __init__(self, lease: Lease, now: Callable[[], float]) -> None:
         self.lease = lease
         self._now = now
         self._client_from = NEVER
+        self._given_up = False
         self.because: ProxyError | None = None
 
     def __repr__(self) -> str:
@@ -113,14 +114,20 @@ class Tracker:
         """The attempt is over. Without a verdict before, nothing is held against the node."""
         self.lease.release(self._now())
 
+    def give_up(self) -> None:
+        """The attempt is about to be cancelled by who has the lease, and says and does with it what is due."""
+        self._given_up = True
+
     def track(self, attempt: Deferred[T], *, connecting: bool) -> Deferred[T]:
-        """Let `attempt` end the lease if it fails.
+        """Let `attempt` end the lease if it fails, unless it is given up before.
 
         The failure becomes a `ProxyError`, chained to its cause. A result passes through and leaves the lease open,
         with no verdict: whoever gets the result knows when it is over.
         """
 
         def eb_failed(failure: Failure) -> Failure:
+            if self._given_up:
+                return failure
             error = self.failed(failure, connecting=connecting)
             if error is failure.value:
                 return failure
