@@ -9,6 +9,8 @@ Decisions only, the same ones for real exchanges (`proxy.exchange`) and for simu
 (`simulate.journey`). These two are its only subclasses: they perform what is decided (the
 abstract methods) and report what has come of it.
 
+It is long because a subclass has to see at one place what it is told and what it is asked.
+
 May import: domain. Used by: proxy.exchange, simulate.journey.
 """
 

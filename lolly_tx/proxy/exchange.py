@@ -8,6 +8,9 @@ client's on. A body has an `proxy.upload.Upload`, a held answer a `proxy.held.He
 second attempt a `proxy.hedge.HedgeLine`; most exchanges have none of them. Between the
 doors are plain calls; a Deferred exists only while connecting.
 
+This module is long because an exchange is one thing: whatever only some of them have stands
+apart already, and what is left changes together.
+
 May import: domain, wire, net, proxy. Used by: proxy.forwarding.
 """
 
