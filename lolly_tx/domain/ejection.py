@@ -9,16 +9,12 @@ hand.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import Protocol
 
 import attrs
 
 from lolly_tx.domain.evidence import Sighting
-
-if TYPE_CHECKING:  # pragma: no cover
-    from lolly_tx.domain.lease import Lease
-    from lolly_tx.domain.node import Ejection, EjectionKind, Node
-
+from lolly_tx.domain.node import Ejection, EjectionKind, Node, Use
 
 OUTLIER_SHARE = 0.5
 """The largest part of a pool that may be out for standing out: who is worse than the others
@@ -67,22 +63,21 @@ def decayed(streak: int, good_for: float, decay: float) -> int:
     return max(0, streak - int(max(0.0, good_for) // decay))
 
 
-class Recorder:
-    """Where changes of a node's facts go; the pool is one."""
+class Record(Protocol):
+    """Takes note of one change of a node's facts."""
 
-    def record(
-        self, node: Node, fact: str, old: str, new: str, cause: str, now: float
+    def __call__(
+        self, node: Node, fact: str, old: str, new: str, cause: str, now: float, /
     ) -> None:
-        """Take note of one change."""
-        raise NotImplementedError
+        """`fact` went from `old` to `new` at `now`, because of `cause`."""
 
 
 class Ejections:
     """The ejection fact of all nodes of one pool."""
 
-    def __init__(self, limits: EjectionLimits, recorder: Recorder) -> None:
+    def __init__(self, limits: EjectionLimits, record: Record) -> None:
         self.limits = limits
-        self._recorder = recorder
+        self._record = record
         self.count = 0
         """Nodes that are ejected or on trial now."""
         self.refused = 0
@@ -135,7 +130,7 @@ class Ejections:
     def report(self, node: Node, cause: str, now: float) -> None:
         """Shadow mode: say what would have been done."""
         self.shadowed += 1
-        self._recorder.record(node, "shadow", "up", "ejected", cause, now)
+        self._record(node, "shadow", "up", "ejected", cause, now)
 
     def _spare(self, node: Node, why: str, cause: str, now: float) -> None:
         self.refused += 1
@@ -145,7 +140,7 @@ class Ejections:
         return self.count < max(1, int(share * members))
 
     @staticmethod
-    def trial_due(lease: Lease, now: float) -> float:
+    def trial_due(lease: Use, now: float) -> float:
         """Until when the trial `lease` keeps others away from its node, as far as is known at `now`."""
         wait = UPLOAD_TRIAL_SECONDS if lease.asked > now else TRIAL_SECONDS
         return lease.started + wait
@@ -188,4 +183,4 @@ class Ejections:
 
     def _set(self, node: Node, new: Ejection, cause: str, now: float) -> None:
         old, node.ejection = node.ejection, new
-        self._recorder.record(node, "ejection", old, new, cause, now)
+        self._record(node, "ejection", old, new, cause, now)

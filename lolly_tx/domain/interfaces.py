@@ -7,17 +7,15 @@ factory has `name`, `settings` and `build(settings, deps)`.
 from __future__ import annotations
 
 from collections.abc import Collection, Iterator, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from zope.interface import Attribute, Interface
 
 from lolly_tx.domain.accruals.interfaces import IAccrual as IAccrual
 from lolly_tx.domain.accruals.interfaces import IOutcomeAccrual as IOutcomeAccrual
-
-if TYPE_CHECKING:  # pragma: no cover
-    from lolly_tx.domain.errors import ProxyError
-    from lolly_tx.domain.events import Event
-    from lolly_tx.domain.node import Node
+from lolly_tx.domain.errors import ProxyError
+from lolly_tx.domain.events import Event
+from lolly_tx.domain.node import Node
 
 
 class IBalancer(Interface):

@@ -15,14 +15,9 @@ The happy path, `ended`, is a few attribute operations: whatever else wants to k
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
+from lolly_tx.domain.errors import ProxyError
+from lolly_tx.domain.node import Node
 from lolly_tx.domain.outcomes import is_server_error
-
-if TYPE_CHECKING:  # pragma: no cover
-    from lolly_tx.domain.errors import ProxyError
-    from lolly_tx.domain.node import Node
-
 
 WAITING = float("inf")
 """`Lease.asked` while it is the client who has to move."""

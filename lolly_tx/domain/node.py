@@ -14,19 +14,16 @@ Three facts make a node available, and they are never merged into one flag: `ena
 from __future__ import annotations
 
 from collections import deque
-from typing import TYPE_CHECKING, Literal
+from collections.abc import Callable
+from typing import Literal, Protocol
 
+from lolly_tx.domain.accruals.interfaces import IAccrual
 from lolly_tx.domain.agent import SILENT, AgentState
+from lolly_tx.domain.errors import ProxyError
 from lolly_tx.domain.events import Event
 from lolly_tx.domain.evidence import Evidence, Sighting
 from lolly_tx.domain.health import Health
 from lolly_tx.domain.target import Target
-
-if TYPE_CHECKING:  # pragma: no cover
-    from lolly_tx.domain.interfaces import IAccrual
-    from lolly_tx.domain.lease import Lease
-    from lolly_tx.domain.roster import Roster
-    from lolly_tx.domain.tier import Tier
 
 Enabled = Literal["up", "drain", "down"]
 Ejection = Literal["up", "ejected", "trial"]
@@ -46,6 +43,58 @@ UNLIMITED = 1 << 60
 
 NO_COST = float("-inf")
 """The `cost` of a node nobody has measured."""
+
+
+Told = Callable[["Node", float, bool, float], None]
+"""A balancer that wants to know how exchanges end; see `domain.interfaces.IOutcomeListener`."""
+
+
+class HomeTier(Protocol):
+    """What is asked of the tier a node is in; see `domain.tier.Tier`."""
+
+    rank: int
+    released: Callable[[Node], None] | None
+    tell: Told | None
+    finished: Told | None
+    completed: Told | None
+
+
+class Use(Protocol):
+    """One use of a node, as its pool judges it; see `domain.lease.Lease`."""
+
+    node: Node
+    started: float
+    asked: float
+    status: int
+    seconds: float
+
+    @property
+    def on_trial(self) -> bool:
+        """It is to show whether its node is well again."""
+
+    def succeeded(self, now: float, status: int = 200) -> None:
+        """The node did its part."""
+
+
+class Owner(Protocol):
+    """What is asked of the pool a node is in; see `domain.pool.Pool`."""
+
+    name: str
+
+    def changed(self) -> None:
+        """A fact has changed."""
+
+    def lease_answered(self, lease: Use, now: float) -> None:
+        """The head of an answer has come and someone listens."""
+
+    def lease_succeeded(self, lease: Use, now: float) -> None:
+        """A lease ended with an answer and someone listens."""
+
+    def lease_failed(self, lease: Use, error: ProxyError, now: float) -> None:
+        """A lease ended by the node's fault."""
+
+    def lease_released(self, lease: Use, now: float) -> None:
+        """A lease is over and someone wanted to know."""
 
 
 class NodeStats:
@@ -138,7 +187,12 @@ class Node:
     )
 
     def __init__(
-        self, target: Target, pool: Roster, health: Health, accrual: IAccrual | None
+        self,
+        target: Target,
+        pool: Owner,
+        health: Health,
+        accrual: IAccrual | None,
+        tier: HomeTier,
     ) -> None:
         self.target = target
         self.id = target.id
@@ -157,7 +211,7 @@ class Node:
         self.streak = 0
         self.spared: Sighting | None = None
         self.unreached = 0
-        self.trial_lease: Lease | None = None
+        self.trial_lease: Use | None = None
         self.in_flight = 0
         self.room = UNLIMITED
         self.base_weight = float(target.weight)
@@ -165,7 +219,7 @@ class Node:
         self.ramp: float | None = None
         self.served: bool | None = None
         self.cost = NO_COST
-        self.tier: Tier = pool.tier_for(target)
+        self.tier = tier
         self.stats = NodeStats()
         self.history: deque[Event] = deque(maxlen=HISTORY)
         self.evidence = Evidence()

@@ -14,11 +14,11 @@ from typing import TYPE_CHECKING
 
 from lolly_tx.domain.balancers.hashing import hash64
 from lolly_tx.domain.interfaces import IBalancer
+from lolly_tx.domain.node import Node, Told
 
 if TYPE_CHECKING:  # pragma: no cover
     from random import Random
 
-    from lolly_tx.domain.node import Node
 
 BACKUP = 1 << 30
 """The rank of the backups: after every priority."""
@@ -57,9 +57,7 @@ class Tier:
         self.released: Callable[[Node], None] | None = getattr(
             balancer, "released", None
         )
-        self.tell: Callable[[Node, float, bool, float], None] | None = getattr(
-            balancer, "finished", None
-        )
+        self.tell: Told | None = getattr(balancer, "finished", None)
         whole = getattr(balancer, "whole", False)
         self.finished = None if whole else self.tell
         """To be called at the head of an answer."""

@@ -54,7 +54,7 @@ class Ballot:
             new = opinions[index].health.word
             vote = " (advisory)" if member.advisory else ""
             cause = f"{member.name}{vote}: {observation.cause}"
-            self.pool.record(node, "check", old.health.word, new, cause, now)
+            self.pool.roster.record(node, "check", old.health.word, new, cause, now)
         if not member.advisory:
             self.pool.observe(node_id, verdict(opinions, self.quorum), now)
 

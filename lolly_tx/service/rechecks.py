@@ -3,7 +3,7 @@
     pool --a node is ejected for its connects--> due --tick--> connect --> what came of it, to the pool
 
 So no client has to be the one who finds out, and a restart costs about a second. Nothing runs while no target is out
-for that. When to ask is `domain.recheck`'s to say; what it means, the pool's (`Roster.reached`). A pool with active
+for that. When to ask is `domain.recheck`'s to say; what it means, the pool's (`Pool.reached`). A pool with active
 checks has none of this: they ask.
 
 May import: domain, Twisted. Used by: service.probing.

@@ -92,7 +92,7 @@ class AccountTests(SynchronousTestCase):
     def test_unhealthy(self):
         """A target that checks took down needs good checks, and the next one's time is known."""
         pool = make_pool()
-        pool.thresholds = Thresholds(rise=3, fall=1)
+        pool.go_by(Thresholds(rise=3, fall=1), "up")
         pool.observe("a", BAD_CHECK, 1.0)
         pool.observe("a", GOOD_CHECK, 2.0)
         self.assertEqual(

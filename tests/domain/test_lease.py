@@ -13,7 +13,7 @@ from lolly_tx.domain.concurrency import AdaptiveLimit
 from lolly_tx.domain.ejection import TRIAL_SECONDS, UPLOAD_TRIAL_SECONDS
 from lolly_tx.domain.errors import AllFull, ConnectionReset, StaleConnection
 from lolly_tx.domain.lease import WAITING, Lease
-from lolly_tx.domain.outlier import OutlierDetector, OutlierLimits
+from lolly_tx.domain.outlier import OutlierLimits
 from lolly_tx.domain.pool import Pool
 from tests.domain.pools import fail, pool_of, succeed
 
@@ -72,7 +72,7 @@ class LatencyTests(SynchronousTestCase):
         self.assertRaises(AllFull, pool.acquire, 0.2)
         for lease in slow + quick:
             lease.release(9.0)
-        self.assertEqual((pool.in_flight, pool._leases), (0, set()))
+        self.assertEqual((pool.in_flight, pool.caps.leases), (0, set()))
 
     def test_early_answer_is_no_sample(self) -> None:
         """An answer before the request's end says nothing about how long answers take."""
@@ -88,17 +88,13 @@ class LatencyTests(SynchronousTestCase):
 
     def test_outliers(self) -> None:
         """A target is not slower than its peers because its clients are."""
-        detector = OutlierDetector(OutlierLimits(latency=True), 0.0)
-        pool = pool_of("a", "b", "c")
-        pool.outliers = detector
-        pool._hears_all = True
-        for node in pool.nodes.values():
-            pool._tune(node)
+        pool = pool_of("a", "b", "c", outliers=OutlierLimits(latency=True))
         for i in range(60):
             slow = 10.0 if i % 3 == 0 else 0.0  # all of one target's
             now = i / 100
             upload(pool, now, now + slow, now + slow + 0.02, now + slow + 20.0)
-        self.assertEqual(detector.sweep(61.0), [])
+        pool.acquire(61.0).release(61.0)
+        self.assertEqual([n.ejection for n in pool.nodes.values()], ["up"] * 3)
 
     def test_statistics(self) -> None:
         """The mean latency that is shown is that of the target."""

@@ -684,6 +684,17 @@ class ReplaceTests(SynchronousTestCase):
         pool.replace([target("a", max_conns=3)], 2.0)
         pool.acquire(2.0)
 
+    def test_nobody_looks_meanwhile(self) -> None:
+        """Half a replacement is never judged: no panic while the other targets are still to come."""
+        events = Diary()
+        pool = pool_of("a", "b", "c", all_down="least_bad", events=events)
+        pool.observe("a", BAD, 1.0)
+        pool.available(1.0)
+        pool.replace([target("a", weight=2, down=True), target("b"), target("c")], 2.0)
+        pool.available(2.0)
+        self.assertEqual(events.words("enabled"), ["a: up -> down"])
+        self.assertEqual(events.words("panic"), [])
+
 
 class SnapshotTests(SynchronousTestCase):
     def test_shape(self) -> None:

@@ -24,6 +24,7 @@ from lolly_tx.domain.ejection import EjectionLimits
 from lolly_tx.domain.forwarding import TrustedPeers
 from lolly_tx.domain.policy import Policy
 from lolly_tx.domain.slow_start import SlowStart
+from lolly_tx.domain.tier import BACKUP
 from lolly_tx.net.deadlines import Deadlines
 from lolly_tx.net.library.balanced import UnknownPool
 from lolly_tx.net.library.directory import NamedPoolEndpoint, PoolDirectory
@@ -236,17 +237,17 @@ class PoolTests(SynchronousTestCase):
         )
         running = self.running(settings_of(text, priority=1))
         pool = running.pool
-        self.assertEqual((pool.all_down, pool.panic_draws), ("least_bad", 2))
-        self.assertEqual((pool.max_conns, pool.max_retries), (9, 3))
+        self.assertEqual((pool.all_down, pool.choice.panic_draws), ("least_bad", 2))
+        self.assertEqual((pool.caps.max_conns, pool.caps.max_retries), (9, 3))
         self.assertEqual({n.tier.rank for n in pool.nodes.values()}, {1})
 
     def test_tiers_have_balancers_of_their_own(self) -> None:
         """Each tier chooses by itself."""
-        running = self.running(settings_of(""))
-        target = running.pool.nodes["a"].target
+        pool = self.running(settings_of("")).pool
+        target = pool.nodes["a"].target
         backup = type(target)("z", "http://z", host="z", port=80, backup=True)
-        tier = running.pool.tier_for(backup)
-        self.assertIsNot(tier.balancer, running.pool.balancer)
+        pool.replace([target, backup], 0.0)
+        self.assertIsNot(pool.roster.tiers[BACKUP].balancer, pool.balancer)
 
     def test_found_by_name(self) -> None:
         """From start to stop, `lolly:pool=NAME` connects through the pool."""

@@ -8,12 +8,9 @@ the end of the ejection, admits one trial afterwards, and calls `reset` when the
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
 from zope.interface import Attribute, Interface
 
-if TYPE_CHECKING:  # pragma: no cover
-    from lolly_tx.domain.outcomes import Outcome
+from lolly_tx.domain.outcomes import Outcome
 
 
 class IAccrual(Interface):

@@ -131,7 +131,7 @@ class StickyTests(SynchronousTestCase):
             pool = pool_of(
                 "a", "b", balancer=Balancers().make("sticky", settings, Random(1))
             )
-            tier = pool.nodes["a"].tier
+            tier = pool.roster.tiers[0]
             hooks = (tier.released, tier.finished, tier.ranked)
             self.assertEqual(sum(hook is not None for hook in hooks), 1)
             self.assertIn(one(pool, None), "ab")
