@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
+from functools import partial
 from random import Random
 from typing import Any
 
@@ -27,8 +28,9 @@ from lolly_tx.domain.pool import Pool
 from lolly_tx.domain.routes import Pattern, RouteTable
 from lolly_tx.domain.target import Target
 from lolly_tx.net.deadlines import Deadlines
+from lolly_tx.net.http1.client import Http1Client
 from lolly_tx.net.sockets.acceptor import Acceptor, Census, ClientTimeouts
-from lolly_tx.net.upstream import Upstream, UpstreamLimits, Upstreams
+from lolly_tx.net.upstreams import Upstream, UpstreamLimits, Upstreams
 from lolly_tx.proxy.forwarding import Forwarder
 from lolly_tx.proxy.introduction import Introduction
 from lolly_tx.proxy.proxy import Proxy
@@ -95,13 +97,13 @@ def client() -> Any:
         events=NoEvents(),
         random=Random(1),
     )
-    reader = ResponseReader()
+    make = partial(Http1Client, ResponseReader())
 
     def connect_to(target: Target) -> Upstream:
         return Upstream(
             Loopback(),
+            make,
             deadlines=deadlines,
-            reader=reader,
             limits=UpstreamLimits(),
         )
 

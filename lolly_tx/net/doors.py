@@ -11,7 +11,7 @@ door in.
 Both ways there are plain calls, never a Deferred. `pause_*` and `resume_*` carry
 back-pressure: who cannot take more pauses the other side's reading.
 
-May import: wire, domain.errors. Used by: net.http1.server, net.upstream, proxy.
+May import: wire, domain.errors. Used by: net.http1.server, net.upstreams, proxy.
 """
 
 from __future__ import annotations
@@ -149,10 +149,10 @@ class DoorIn:
 class DoorOut(Protocol):
     """A backend's side of an exchange, for one request at a time.
 
-    `exchange`: where its answer goes; may be exchanged for another sink on the way.
+    `sink`: where its answer goes; another one may take its place on the way.
     """
 
-    exchange: ResponseSink | None
+    sink: ResponseSink | None
 
     @property
     def write_seconds(self) -> float:

@@ -19,7 +19,7 @@ from lolly_tx.domain.errors import ProxyError
 from lolly_tx.domain.lease import Lease
 from lolly_tx.net.doors import DoorOut
 from lolly_tx.net.library.tracker import Tracker
-from lolly_tx.net.upstream import Upstream
+from lolly_tx.net.upstreams import Upstream
 
 
 class Connecting:

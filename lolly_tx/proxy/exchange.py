@@ -34,7 +34,7 @@ from lolly_tx.domain.retry import IDEMPOTENT
 from lolly_tx.net.doors import LENGTH, DoorIn, DoorOut, Peer, ResponseSink
 from lolly_tx.net.sockets.splice import Relay
 from lolly_tx.net.tunnel import Tunnel
-from lolly_tx.net.upstream import Upstream
+from lolly_tx.net.upstreams import Upstream
 from lolly_tx.proxy.connecting import Connecting
 from lolly_tx.proxy.download import Download, download
 from lolly_tx.proxy.forwarding import Forwarder
@@ -311,7 +311,7 @@ class Exchange(Attempts, ResponseSink):
             self.upstream_seconds = now - self.lease.started
         self.hedge_answered(now)
         self.client = client
-        client.exchange = self
+        client.sink = self
         self.response_head(head, framing)
 
     # -- answers that are held back

@@ -23,7 +23,7 @@ from lolly_tx.domain.pool import Pool
 from lolly_tx.domain.respite import Respites
 from lolly_tx.net.deadlines import Deadlines
 from lolly_tx.net.doors import Peer
-from lolly_tx.net.upstream import Upstreams
+from lolly_tx.net.upstreams import Upstreams
 from lolly_tx.proxy.keys import Key, no_key
 from lolly_tx.proxy.sticky import StickyCookie
 from lolly_tx.proxy.trace import Trace, Traced, Traces

@@ -14,7 +14,7 @@ from lolly_tx.domain.errors import ProxyError
 from lolly_tx.domain.lease import Lease
 from lolly_tx.domain.node import Node
 from lolly_tx.net.doors import DoorIn, DoorOut, ResponseSink
-from lolly_tx.net.upstream import Upstreams
+from lolly_tx.net.upstreams import Upstreams
 from lolly_tx.wire.http1 import RequestHead, ResponseHead
 
 

@@ -6,6 +6,7 @@ May import: domain, config, net, proxy. Used by: service.build.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 from random import Random
 from typing import Any, cast
 
@@ -19,6 +20,7 @@ from lolly_tx.domain.node import Node
 from lolly_tx.domain.pool import Pool
 from lolly_tx.domain.target import Target
 from lolly_tx.net.deadlines import Deadlines
+from lolly_tx.net.http1.client import Http1Client
 from lolly_tx.net.library.balanced import BalancedEndpoint
 from lolly_tx.net.library.directory import PoolDirectory
 from lolly_tx.net.sockets.endpoints import (
@@ -27,7 +29,7 @@ from lolly_tx.net.sockets.endpoints import (
     client_endpoint,
 )
 from lolly_tx.net.sockets.resolver import Lane
-from lolly_tx.net.upstream import AS_USED, Upstream, UpstreamLimits, Upstreams
+from lolly_tx.net.upstreams import AS_USED, Upstream, UpstreamLimits, Upstreams
 from lolly_tx.proxy.exchange import Exchange
 from lolly_tx.proxy.forwarding import Forwarder
 from lolly_tx.proxy.sticky import Bonds
@@ -108,7 +110,7 @@ def run_pool(
 ) -> RunningPool:
     """Build what `settings` say; nothing is started yet."""
     pool = make_pool(settings, deps)
-    reader = ResponseReader(deps.response_limits)
+    make = partial(Http1Client, ResponseReader(deps.response_limits))
     timeout, keep = settings.timeout, settings.connections
     dialer = deps.probing.health_map.dialer(connect_limits_of(settings), Lane())
     limits = UpstreamLimits(
@@ -131,8 +133,8 @@ def run_pool(
         )
         return Upstream(
             endpoint,
+            make,
             deadlines=deps.deadlines,
-            reader=reader,
             limits=limits,
             name=f"{pool.name}/{target.id}",
         )

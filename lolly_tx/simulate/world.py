@@ -28,7 +28,7 @@ from lolly_tx.domain.forwarding import TrustedPeers
 from lolly_tx.domain.node import Node
 from lolly_tx.domain.target import Target
 from lolly_tx.net.deadlines import Deadlines
-from lolly_tx.net.upstream import Upstreams
+from lolly_tx.net.upstreams import Upstreams
 from lolly_tx.proxy.forwarding import Forwarder
 from lolly_tx.proxy.sticky import Bonds
 from lolly_tx.service.policies import key_of, policy_of, sticky_cookie

@@ -1,6 +1,6 @@
 """The chunked transfer coding (RFC 9112 section 7.1), strictly.
 
-May import: wire.errors. Used by: net.http1.server and net.upstream (bodies), net.checks.http.
+May import: wire.errors. Used by: wire.bodies, net.http1, net.checks.http.
 
 A decoder is fed whatever the socket gave and returns the data in it; it keeps at most one partial line, and the
 trailers. Chunk extensions are validated and dropped, trailers are validated and kept in `trailers`. What cannot become
@@ -78,7 +78,7 @@ class ChunkDecoder:
 
     `done`: the last chunk and the trailer section have been read. `rest`: the bytes after them, set with `done`.
     `trailers`: the trailer section's field lines, b"" when there are none. `appetite`: how many bytes to feed next, at
-    most, going by the chunks of the last time.
+    most, going by the chunks of the last time. `verbatim`, `left`: see `wire.bodies`.
     """
 
     __slots__ = (
@@ -91,6 +91,9 @@ class ChunkDecoder:
         "rest",
         "trailers",
     )
+
+    verbatim = False
+    left = None
 
     def __init__(self) -> None:
         self.done = False

@@ -1,6 +1,6 @@
 r"""HTTP/1.x message heads: bytes to values, strictly (RFC 9112).
 
-May import: wire. Used by: net.http1.server, net.upstream, net.checks.http, proxy.resource.
+May import: wire. Used by: net.http1.server, net.upstreams, net.checks.http, proxy.resource.
 
 A head is a start line and a field block (`wire.fields`). One regular expression for each
 is both the recogniser and the validation: token characters in names, no control byte in

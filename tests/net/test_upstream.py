@@ -8,7 +8,7 @@ from twisted.trial.unittest import SynchronousTestCase
 from zope.interface.verify import verifyObject
 
 from lolly_tx.net.sockets.acceptor import ClientTimeouts
-from lolly_tx.net.upstream import (
+from lolly_tx.net.upstreams import (
     AS_USED,
     DISTRUST_SECONDS,
     STEADY_IDLE,
@@ -556,7 +556,7 @@ class InterimTests(UpstreamTestCase):
     def test_client_leaves_at_an_interim(self):
         """A client that leaves at a 1xx ends the exchange there."""
         world, client, backend = self.ask()
-        exchange = backend.protocol.exchange
+        exchange = backend.protocol.sink
         pass_on = exchange.door.transport.write
         exchange.door.transport.write = lambda data: (pass_on(data), client.reset())
         backend.send(b"HTTP/1.1 103 H\r\n\r\n" + OK)

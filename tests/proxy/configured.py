@@ -14,7 +14,7 @@ from typing import Any, cast
 from lolly_tx.config.model import PoolSettings
 from lolly_tx.domain.balancers import Balancers
 from lolly_tx.domain.forwarding import TrustedPeers
-from lolly_tx.net.upstream import Upstreams
+from lolly_tx.net.upstreams import Upstreams
 from lolly_tx.proxy.forwarding import Forwarder
 from lolly_tx.proxy.sticky import Bonds
 from lolly_tx.service.policies import key_of, policy_of, sticky_cookie

@@ -779,7 +779,7 @@ class RecordTests(WorldTestCase):
         client.send(get())
         backend = world.accept()
         backend.send(HEAD_9)
-        backend.protocol.exchange.response_stalled()
+        backend.protocol.sink.response_stalled()
         self.assertTrue(client.aborted)
         self.assertTrue(backend.aborted)
         self.assert_nobody_blamed(world)

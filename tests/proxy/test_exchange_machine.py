@@ -11,7 +11,7 @@ from twisted.internet.main import CONNECTION_LOST
 from twisted.trial.unittest import SynchronousTestCase
 
 from lolly_tx.net.sockets.acceptor import ClientTimeouts
-from lolly_tx.net.upstream import UpstreamLimits
+from lolly_tx.net.upstreams import UpstreamLimits
 from tests.net.test_tunnel import AGREED
 from tests.net.test_tunnel import ASK as UPGRADE
 from tests.proxy.configured import configured
@@ -158,7 +158,7 @@ class Script:
 
     def say(self, number, data, cut):
         """A response, where one is waited for if anywhere."""
-        busy = [b for b in self.backends if b.protocol.exchange is not None]
+        busy = [b for b in self.backends if b.protocol.sink is not None]
         line = busy[number % len(busy)] if busy else self.line(False, number)
         self.send(line, data, cut)
 

@@ -145,7 +145,7 @@ class HeldTests(WorldTestCase):
         world, client, first = self.held(
             response=b"HTTP/1.1 503 S\r\nDate: d\r\nContent-Length: 9\r\n\r\nabc"
         )
-        held = first.protocol.exchange
+        held = first.protocol.sink
         held.response_interim(None)
         held.response_head(None, 0)
         held.response_stalled()

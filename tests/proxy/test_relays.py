@@ -8,7 +8,7 @@ import threading
 from lolly_tx.net.sockets.acceptor import ClientTimeouts
 from lolly_tx.net.sockets.transports import PlainServer
 from lolly_tx.net.tunnel import WATCH_SECONDS
-from lolly_tx.net.upstream import UpstreamLimits
+from lolly_tx.net.upstreams import UpstreamLimits
 from lolly_tx.proxy.upload import RELAY_BYTES
 from lolly_tx.wire.websocket import GOING_AWAY
 from tests.net.fakes import SteppingTestCase, reset

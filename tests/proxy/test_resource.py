@@ -199,7 +199,7 @@ class TroubleTests(SiteTestCase):
         world, client = self.site()
         client.send(GET)
         backend = world.accept()
-        door = backend.protocol.exchange.door
+        door = backend.protocol.sink.door
         client.reset()
         door.flush()
         door.finish()

@@ -13,6 +13,7 @@ Time is `world.clock`. Nothing happens by itself but what the test advances.
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import partial
 from random import Random
 from typing import Any
 
@@ -32,8 +33,9 @@ from lolly_tx.domain.policy import Policy
 from lolly_tx.domain.retry import RetryPolicy
 from lolly_tx.domain.routes import Pattern, RouteTable
 from lolly_tx.net.deadlines import Deadlines
+from lolly_tx.net.http1.client import Http1Client
 from lolly_tx.net.sockets.acceptor import Acceptor, Census, ClientTimeouts
-from lolly_tx.net.upstream import Upstream, UpstreamLimits, Upstreams
+from lolly_tx.net.upstreams import Upstream, UpstreamLimits, Upstreams
 from lolly_tx.proxy.exchange import Exchange
 from lolly_tx.proxy.forwarding import Forwarder
 from lolly_tx.proxy.introduction import Introduction
@@ -286,8 +288,8 @@ class World:
         endpoint = self.endpoints.setdefault(target.id, FakeEndpoint())
         upstream = Upstream(
             endpoint,
+            partial(Http1Client, ResponseReader()),
             deadlines=self.deadlines,
-            reader=ResponseReader(),
             limits=self.upstream_limits,
         )
         self.upstreams[target.id] = upstream

@@ -1,16 +1,15 @@
 """The HTTP/1.1 client side of one connection to a target: a door out.
 
-    IDLE --send--> HEAD --final head--> COUNTED | CHUNKED | UNTIL_CLOSE --complete--> IDLE
-                     |                                                   |
-                     +-- 101 asked for --> TUNNEL                        +--> closed
+    IDLE --send--> HEAD --final head--> BODY --complete--> IDLE
+                     |                    |
+                     |                    +--> closed
+                     +-- 101 asked for --> TUNNEL
 
 One exchange at a time. A connection goes back to the idle ones of its `Upstream` only when
 the response was complete, both sides mean to keep it, and no byte came that nobody asked
-for.
+for. A common response, which comes in one piece, never gets to BODY (`response_whole`).
 
-What is read from the backend is `net.http1.receiving`'s part.
-
-May import: wire, domain.errors, net. Used by: net.upstream (makes them), proxy.
+May import: wire, domain.errors, net. Used by: service.pools (makes them, by way of `net.upstreams`).
 """
 
 from __future__ import annotations
@@ -28,33 +27,31 @@ from twisted.python.failure import Failure
 from zope.interface import implementer
 
 from lolly_tx.domain.errors import (
-    CLIENT_SECONDS,
+    BadResponse,
     ConnectionReset,
-    HungUpOnClient,
     ProxyError,
     ResponseTimedOut,
-    StaleConnection,
     WriteTimedOut,
 )
 from lolly_tx.net.deadlines import NEVER, PERIOD
-from lolly_tx.net.doors import ResponseSink
-from lolly_tx.net.failures import translate
-from lolly_tx.net.http1.receiving import (
-    CHUNKED,
-    COUNTED,
-    HEAD,
-    IDLE,
-    OVER,
-    TUNNEL,
-    UNTIL_CLOSE,
-    ReceivingClient,
-)
-from lolly_tx.net.sockets.parting import CLOSE_SECONDS, end_writing
+from lolly_tx.net.doors import CLOSE, LENGTH, NO_BODY, STREAM, ResponseSink
+from lolly_tx.net.http1 import losses
+from lolly_tx.net.http1.upgraded import Upgraded
+from lolly_tx.net.sockets.parting import CLOSE_SECONDS
 from lolly_tx.net.sockets.standstill import Standstill
 from lolly_tx.net.sockets.transports import pending_bytes, untaken_bytes
-from lolly_tx.net.tunnel import Tunnel
-from lolly_tx.wire.chunked import encode_chunk, last_chunk
-from lolly_tx.wire.http1 import RequestHead, render_request
+from lolly_tx.net.upstreams import Upstream
+from lolly_tx.wire.bodies import UNTIL_CLOSE, BodyReader, Counted
+from lolly_tx.wire.chunked import ChunkDecoder, encode_chunk, last_chunk
+from lolly_tx.wire.errors import BadMessage
+from lolly_tx.wire.http1 import (
+    RequestHead,
+    ResponseHead,
+    ResponseReader,
+    render_request,
+)
+
+IDLE, HEAD, BODY, TUNNEL, OVER = range(5)
 
 UNMEASURED = -2
 """How much that is will be looked at."""
@@ -66,10 +63,60 @@ GOODBYES = (b"HTTP/1.1 408 ", b"HTTP/1.0 408 ")
 
 
 @implementer(IProtocol, IHalfCloseableProtocol, IPushProducer)
-class Http1Client(ReceivingClient):
-    """One connection to a target (a door out)."""
+class Http1Client:
+    """One connection to a target (`DoorOut`, `net.upstreams.Connection`). `reader`: shared with others."""
 
-    __slots__ = ()
+    __slots__ = (
+        "__weakref__",
+        "_asked",
+        "_body",
+        "_client_from",
+        "_end",
+        "_held",
+        "_interim",
+        "_keep",
+        "_owing",
+        "_paused",
+        "_pending",
+        "_reader",
+        "_relay",
+        "_sent_all",
+        "_stalled_at",
+        "_state",
+        "born",
+        "deadline",
+        "factory",
+        "served",
+        "sink",
+        "transport",
+        "upstream",
+    )
+
+    _asked: RequestHead
+    """The head of the current request, once there is one."""
+
+    def __init__(self, reader: ResponseReader, upstream: Upstream) -> None:
+        self.factory: Any = None
+        self.transport: Any = None
+        self.upstream = upstream
+        self.deadline = NEVER
+        self.sink: ResponseSink | None = None
+        self.served = 0
+        self.born = upstream.now()
+        self._reader = reader
+        self._state = IDLE
+        self._pending = b""
+        self._body: BodyReader | None = None
+        self._interim = 0
+        self._sent_all = True
+        self._owing = False
+        self._client_from = NEVER
+        self._held = 0.0
+        self._keep = False
+        self._paused = False
+        self._stalled_at = -1
+        self._end: Upgraded | None = None
+        self._relay: Standstill | None = None
 
     # -- IProtocol
 
@@ -91,62 +138,52 @@ class Http1Client(ReceivingClient):
         upstream = self.upstream
         upstream.deadlines.discard(self)
         upstream.open -= 1
-        tunnel, self._tunnel = self._tunnel, None
-        if tunnel is not None:
-            tunnel.lost(self, reason)
-        exchange, self.exchange = self.exchange, None
+        if self._end is not None:
+            self._end.lost(reason)
+        exchange, self.sink = self.sink, None
         if exchange is None:
             upstream.forget(self)
-        elif state == UNTIL_CLOSE and reason.check(ConnectionDone):
+        elif self._ends_with_it(state) and reason.check(ConnectionDone):
             # TLS has no half-close: its close_notify is the end of the body.
             exchange.response_end(b"")
         else:
-            exchange.upstream_failed(self._excused(self._why_lost(reason, state)))
+            error = losses.lost(reason, *self._circumstances(state))
+            exchange.upstream_failed(self._excused(error))
 
     def readConnectionLost(self) -> None:
         """The backend has sent its last byte."""
         state = self._state
-        if state == UNTIL_CLOSE:
-            self._keep = False
-            self._complete(b"")
+        if self._ends_with_it(state):
+            self._complete()
         elif state == TUNNEL:
-            if self._tunnel is not None:
-                self._tunnel.ended(self)
+            assert self._end is not None
+            self._end.ended()
         elif state != OVER:
             self._abort()
             if state == IDLE:
                 self.upstream.forget(self)
             else:
-                self._fail(self._excused(self._cut_short(state)))
+                error = losses.cut_short(*self._circumstances(state))
+                self._fail(self._excused(error))
         else:
             self.transport.abortConnection()
 
     def writeConnectionLost(self) -> None:
         """Our own half-close is done."""
 
+    def _ends_with_it(self, state: int) -> bool:
+        """The end of the connection is that of the body."""
+        return state == BODY and self._body is UNTIL_CLOSE
+
+    def _circumstances(self, state: int) -> tuple[bool, bool]:
+        """Whether an answer has begun, and whether the connection had served before."""
+        begun = state != HEAD or bool(self._pending or self._interim)
+        return begun, self.served > 1
+
     def _excused(self, error: ProxyError) -> ProxyError:
-        """`error`, or that the backend would not wait for the client any longer."""
+        """`error`, unless the backend had to wait for the client for too long."""
         waited = max(self._held, self.upstream.now() - self._client_from)
-        if waited < CLIENT_SECONDS or not isinstance(error, ConnectionReset):
-            return error
-        return HungUpOnClient(error.detail)
-
-    def _cut_short(self, state: int) -> ProxyError:
-        if state != HEAD or self._pending or self._interim:
-            return ConnectionReset("connection closed within the response")
-        if self.served > 1:
-            return StaleConnection("reused connection closed before the response")
-        return ConnectionReset("connection closed before the response")
-
-    def _why_lost(self, reason: Failure, state: int) -> ProxyError:
-        error = self._cut_short(state)
-        if isinstance(error, StaleConnection):
-            return error
-        error = translate(reason, connecting=False)
-        if not error.blames:
-            # Nobody of ours cancelled (the exchange would be gone): the peer did it.
-            return ConnectionReset(error.detail)
-        return error
+        return losses.excused(error, waited)
 
     def dataReceived(self, data: bytes) -> None:
         """Bytes from the backend."""
@@ -158,24 +195,13 @@ class Http1Client(ReceivingClient):
                 self._read_head(data)
             return
         upstream = self.upstream
-        if state == COUNTED:
+        if state == BODY:
             if self._sent_all:
                 self.deadline = upstream.now() + upstream.limits.read
-            self._read_length(data)
-        elif state == CHUNKED:
-            if self._sent_all:
-                self.deadline = upstream.now() + upstream.limits.read
-            self._read_chunks(data)
-        elif state == UNTIL_CLOSE:
-            if self._sent_all:
-                self.deadline = upstream.now() + upstream.limits.read
-            if self.exchange is not None:
-                self.exchange.response_data(data)
+            self._read_body(data)
         elif state == TUNNEL:
-            if self._tunnel is not None:
-                self._tunnel.received(self, data)
-            else:
-                self._pending += data
+            assert self._end is not None
+            self._end.received(data)
         elif state == IDLE:
             # Nobody asked. Whatever it is, it must not become somebody's response.
             upstream.forget(self)
@@ -192,20 +218,22 @@ class Http1Client(ReceivingClient):
         # Most pauses are over within a period, and cost no look at the kernel's queue.
         soon = PERIOD if pending_bytes(self.transport) else self.upstream.limits.write
         self.deadline = self.upstream.now() + soon
-        if self._tunnel is not None:
-            self._tunnel.pause(self)
-        elif self.exchange is not None:
-            self.exchange.pause_request()
+        if self._state == TUNNEL:
+            assert self._end is not None
+            self._end.pause()
+        elif self.sink is not None:
+            self.sink.pause_request()
 
     def resumeProducing(self) -> None:
         """What we wrote has left."""
         if not self._sent_all:
             self._client_from = self.upstream.now()
         self._set_deadline()
-        if self._tunnel is not None:
-            self._tunnel.resume(self)
-        elif self.exchange is not None:
-            self.exchange.resume_request()
+        if self._state == TUNNEL:
+            assert self._end is not None
+            self._end.resume()
+        elif self.sink is not None:
+            self.sink.resume_request()
 
     def stopProducing(self) -> None:
         """The transport is going; connectionLost follows."""
@@ -249,8 +277,8 @@ class Http1Client(ReceivingClient):
 
     def stood_still(self, seconds: float, now: float) -> None:
         """The process did."""
-        if self.exchange is not None:
-            self.exchange.stood_still(seconds, now)
+        if self.sink is not None:
+            self.sink.stood_still(seconds, now)
 
     def _takes_more(self, waiting: int, now: float) -> bool:
         """Whether the backend takes more of the request, however slowly, or may yet do so.
@@ -272,8 +300,8 @@ class Http1Client(ReceivingClient):
         """Find out whether the body that a relay takes to the client is moving."""
         if watch.left(now) > 0:
             self.deadline = watch.next_look(now)
-        elif not watch.by_source and self.exchange is not None:
-            self.exchange.response_stalled()
+        elif not watch.by_source and self.sink is not None:
+            self.sink.response_stalled()
         elif not self._sent_all:
             # It answers while it is still being asked: the client has to move.
             watch.restart(now)
@@ -296,7 +324,7 @@ class Http1Client(ReceivingClient):
         now: float,
     ) -> None:
         """Send a request (`net.doors.DoorOut`)."""
-        self.exchange = sink
+        self.sink = sink
         self.served += 1
         self._state = HEAD
         self._asked = head
@@ -329,9 +357,10 @@ class Http1Client(ReceivingClient):
         """The transport, when body bytes may go to it directly."""
         return None if self._asked.block.chunked else self.transport
 
-    def raw(self) -> Http1Client:
+    def raw(self) -> Upgraded:
         """The connection itself, for a tunnel."""
-        return self
+        assert self._end is not None
+        return self._end
 
     def finish(self, trailers: bytes = b"") -> None:
         """The request is complete."""
@@ -367,7 +396,7 @@ class Http1Client(ReceivingClient):
 
     def cancel(self) -> None:
         """Give the exchange up; nothing more is delivered to it."""
-        self.exchange = None
+        self.sink = None
         self._abort()
 
     def relay_failed(self, reset: bool) -> None:
@@ -383,15 +412,13 @@ class Http1Client(ReceivingClient):
     def response_relayed(self) -> None:
         """The relay has moved the rest of the body."""
         self._relay = None
-        self._left = 0
-        if self._state == UNTIL_CLOSE:
-            self._keep = False
-        self._complete(b"")
+        self._complete()
 
-    def open_tunnel(self, tunnel: Tunnel) -> bytes:
-        """From now on this connection is one end of `tunnel`. Bytes already read."""
-        self._tunnel = tunnel
-        self.exchange = None
+    # -- upgrades: what the end of the tunnel asks
+
+    def hand_over(self) -> bytes:
+        """All that comes is the tunnel's from now on. Returns what came before."""
+        self.sink = None
         self.deadline = NEVER
         early, self._pending = self._pending, b""
         return early
@@ -411,13 +438,11 @@ class Http1Client(ReceivingClient):
         """As for requests."""
         return self.upstream.limits.write
 
-    def end_tunnel_writing(self) -> None:
+    def writing_ended(self) -> None:
         """The client has sent its last byte."""
-        end_writing(self.transport)
 
-    def close_tunnel(self) -> None:
-        """The tunnel is over."""
-        self._tunnel = None
+    def tunnel_over(self) -> None:
+        """Close once what is queued has left."""
         self._state = OVER
         limits = self.upstream.limits
         unsent = pending_bytes(self.transport)
@@ -427,7 +452,204 @@ class Http1Client(ReceivingClient):
         self.transport.unregisterProducer()
         self.transport.loseConnection()
 
+    # -- responses
+
+    def _read_head(self, data: bytes, seen: int = 0) -> None:
+        """Read heads from `data`; `seen` bytes of it have been looked at before."""
+        upstream, reader = self.upstream, self._reader
+        clock = upstream.now
+        now = clock()
+        while True:
+            try:
+                head = reader.read(data, seen)
+            except BadMessage as error:
+                self._abort()
+                self._fail(BadResponse(error.reason))
+                return
+            if head is None:
+                self._pending = data
+                if self._sent_all or self._owing:
+                    self.deadline = now + upstream.limits.read
+                return
+            if len(data) == head.whole and self._sent_all and not self._asked.is_head:
+                exchange = self.sink
+                body = data[head.end :]
+                if exchange is not None and exchange.response_whole(head, body, now):
+                    return
+            if head.status >= 200:
+                break
+            data = data[head.end :]
+            seen = 0
+            if head.status == 101:
+                self._switch(head, data)
+                return
+            self._interim += 1
+            if self._interim > upstream.limits.interim:
+                self._abort()
+                self._fail(BadResponse("too many 1xx responses"))
+                return
+            self._pending = b""
+            exchange = self.sink
+            if exchange is None:
+                return
+            exchange.response_interim(head)
+            if self.sink is not exchange:
+                return
+        self._pending = b""
+        if self._sent_all:
+            self.deadline = now + upstream.limits.read
+        elif self._owing:
+            self.await_request(now)
+        self._begin_body(head, data)
+
+    def _begin_body(self, head: ResponseHead, data: bytes) -> None:
+        """Decide how the body ends (RFC 9112 section 6.3), and deliver what is here."""
+        exchange = self.sink
+        assert exchange is not None
+        block = head.block
+        end = head.end
+        status = head.status
+        self._keep = self._sent_all and bool(
+            head.keep_alive if block.connection else head.version
+        )
+        reader: BodyReader
+        if self._asked.is_head or status == 204 or status == 304:
+            reader, framing = Counted(0), NO_BODY
+        elif block.length is not None:
+            reader, framing = Counted(block.length), LENGTH
+        elif block.chunked:
+            reader, framing = ChunkDecoder(), STREAM
+        else:
+            reader, framing = UNTIL_CLOSE, CLOSE
+            self._keep = False
+        self._state = BODY
+        self._body = reader
+        exchange.response_head(head, framing)
+        if self._state != OVER:  # the exchange may have given it up
+            self._read_body(data[end:] if end != len(data) else b"")
+
+    def _read_body(self, data: bytes) -> None:
+        """Deliver the part of the body that `data` brings."""
+        reader = self._body
+        assert reader is not None
+        try:
+            body = reader.feed(data)
+        except BadMessage as error:
+            self._abort()
+            self._fail(BadResponse(error.reason))
+            return
+        if not reader.verbatim:
+            self.transport.receive_bytes = reader.appetite
+        if reader.done:
+            # With its end the last of the body costs the client's side one write, not two.
+            self._complete(reader.rest, reader.trailers, body)
+            return
+        if body and self.sink is not None:
+            self.sink.response_data(body)
+        self._wait_for_more()
+
+    def _wait_for_more(self) -> None:
+        """All that has come is delivered. The rest need not pass through here."""
+        exchange = self.sink
+        if exchange is None or self._state == OVER:
+            return
+        exchange.response_waits()
+        reader = self._body
+        if reader is None or not reader.verbatim or self.sink is not exchange:
+            return
+        relay = exchange.relay_response(self.transport, reader.left)
+        if relay is not None:
+            now = self.upstream.now()
+            self._relay = watch = Standstill(relay, self.upstream.limits.read, now)
+            self._paused = False
+            self.deadline = watch.next_look(now)
+
+    def _complete(
+        self, extra: bytes = b"", trailers: bytes = b"", last: bytes = b""
+    ) -> None:
+        """The response is complete with `last`: give the connection back, or close it."""
+        self._body = None
+        exchange, self.sink = self.sink, None
+        if extra:
+            self.upstream.distrust()
+        if self._keep and not extra and self._sent_all:
+            if self._paused:  # by a client that has not read the end of it
+                self._paused = False
+                self.transport.resumeProducing()
+            self._state = IDLE
+            self.upstream.give_back(self, self.upstream.now())
+        else:
+            self._close()
+        if exchange is not None:
+            exchange.response_end(trailers, last)
+
+    def answered(self, now: float) -> None:
+        """The exchange has taken a whole response: the connection is free."""
+        self.sink = None
+        self._pending = b""
+        if self._paused:
+            self._paused = False
+            self.transport.resumeProducing()
+        self._state = IDLE
+        self.upstream.give_back(self, now)
+
+    def _switch(self, head: ResponseHead, data: bytes) -> None:
+        exchange = self.sink
+        if not self._asked.block.upgrade or exchange is None:
+            self._abort()
+            self._fail(BadResponse("101 that was not asked for"))
+            return
+        if head.block.upgrade != b"websocket":
+            self._abort()
+            self._fail(BadResponse("101 for another protocol"))
+            return
+        self._state = TUNNEL
+        self._end = Upgraded(self)
+        self._pending = data
+        self.deadline = NEVER
+        exchange.upgraded(head)
+
+    def await_answer(self, now: float) -> None:
+        """The target has been asked whether it wants the body, and owes that answer."""
+        self._owing = True
+        self.deadline = now + self.upstream.limits.read
+
+    def await_request(self, now: float) -> None:
+        """The client has to send before the target owes anything."""
+        self._client_from = now
+        if self._owing:
+            self._owing = False
+            self.deadline = NEVER
+
     # -- the end
+
+    def _fail(self, error: ProxyError) -> None:
+        exchange, self.sink = self.sink, None
+        if exchange is not None:
+            exchange.upstream_failed(error)
+
+    def _abort(self) -> None:
+        self._state = OVER
+        self.deadline = NEVER
+        self.transport.abortConnection()
+
+    def _close(self) -> None:
+        self._state = OVER
+        # TLS waits for the other side's goodbye, which may never come.
+        self.deadline = self.upstream.now() + CLOSE_SECONDS
+        self.transport.unregisterProducer()
+        self.transport.loseConnection()
+        if pending_bytes(self.transport):
+            # The rest of a request nobody reads any more must not hold the socket.
+            self.transport.abortConnection()
+
+    def retire(self) -> None:
+        """Close an idle connection."""
+        self._close()
+
+    def discard(self) -> None:
+        """Close an idle connection at once: it leaves no port behind that waits (TIME-WAIT)."""
+        self._abort()
 
     def is_quiet(self) -> bool:
         """Nothing has arrived on this idle connection, no end of file either."""

@@ -13,7 +13,7 @@ aborts, the order of callbacks) by leaving those cases to the stock code.
                     itself, called back in place of doRead / after the queue drained
 
 May import: net.sockets.ports, net.sockets.tls_contexts. Used by: net.sockets.tls (the same rules for TLS),
-net.sockets.splice, net.http1.server, net.upstream, service.listener.
+net.sockets.splice, net.http1.server, net.upstreams, service.listener.
 """
 
 from __future__ import annotations

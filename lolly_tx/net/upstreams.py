@@ -1,21 +1,22 @@
 """The connections to one target, and their reuse.
 
-    Upstream (one per node)          idle connections, the one used last first
-      +-- net.http1.client.Http1Client     one connection, one exchange at a time
+    Upstreams (one per pool)         by node; follows a node to another address
+      +-- Upstream (one per node)    idle connections, the one used last first
+            +-- Connection           one exchange at a time: net.http1.client.Http1Client
 
 An idle connection on which anything arrives is closed. And as such bytes could just as
 well have come after the next request had been sent, where nothing tells them from its
 response, a target that sends any is not trusted with a second request on any connection
 for a while.
 
-May import: wire, net. Used by: proxy.forwarding, service.pools.
+May import: domain, net. Used by: net.http1.client, proxy, service.pools, simulate.world.
 """
 
 from __future__ import annotations
 
 from collections import deque
 from collections.abc import Callable, Collection, Iterator
-from typing import Any
+from typing import Any, Protocol
 
 import attrs
 from twisted.internet.defer import Deferred
@@ -30,9 +31,7 @@ from zope.interface import implementer
 from lolly_tx.domain.node import Node
 from lolly_tx.domain.target import Target
 from lolly_tx.net.deadlines import NEVER, Deadlines
-from lolly_tx.net.http1.client import Http1Client
-from lolly_tx.net.http1.receiving import ReceivingClient
-from lolly_tx.wire.http1 import ResponseReader
+from lolly_tx.net.doors import DoorOut
 
 MAX_INTERIM = 16
 """1xx responses to one request (RELIABILITY S33)."""
@@ -70,11 +69,32 @@ class UpstreamLimits:
     interim: int = MAX_INTERIM
 
 
+class Connection(DoorOut, Protocol):
+    """A connection to a target, as its owner sees it.
+
+    `deadline`: when it `expired`, if idle. `served`: exchanges so far. `born`: when it was made.
+    """
+
+    deadline: float
+    served: int
+    born: float
+
+    def is_quiet(self) -> bool:
+        """Nothing has arrived on it while it was idle, no end of file either."""
+
+    def retire(self) -> None:
+        """Close it, idle, in good order."""
+
+    def discard(self) -> None:
+        """Close it, idle, at once."""
+
+
 @implementer(IProtocolFactory)
 class Upstream:
     """The connections to one target.
 
-    `endpoint`: connects to it, within its own limit. `name`: for the log. `open`:
+    `endpoint`: connects to it, within its own limit. `make(upstream)`: a `Connection` that is a protocol,
+    before it has its transport; it tells `upstream` of its coming and going. `name`: for the log. `open`:
     connections that are up. `unsolicited`: how often bytes came that nobody had asked for.
     """
 
@@ -84,22 +104,22 @@ class Upstream:
     def __init__(
         self,
         endpoint: IStreamClientEndpoint,
+        make: Callable[[Upstream], Connection],
         *,
         deadlines: Deadlines,
-        reader: ResponseReader,
         limits: UpstreamLimits,
         name: str = "a target",
     ) -> None:
         self.endpoint = endpoint
+        self._make = make
         self.deadlines = deadlines
         self.now: Callable[[], float] = deadlines.now
-        self.reader = reader
         self.limits = limits
         self.open = 0
         self.connects = 0
         self.name = name
         self.unsolicited = 0
-        self._idle: deque[Any] = deque()  # Http1Clients, given back as their base class
+        self._idle: deque[Connection] = deque()
         self._as_used = limits.idle == AS_USED
         self._steady = STEADY_IDLE if self._as_used else limits.idle
         self._room = self._steady
@@ -115,11 +135,12 @@ class Upstream:
     def doStop(self) -> None:
         """Nothing to do."""
 
-    def buildProtocol(self, addr: IAddress | None) -> Http1Client:
+    def buildProtocol(self, addr: IAddress | None) -> Any:
         """A connection."""
-        return Http1Client(self)
+        make = self._make
+        return make(self)
 
-    def take(self, careful: bool = False) -> Http1Client | None:
+    def take(self, careful: bool = False) -> Connection | None:
         """The idle connection used last, or None.
 
         `careful`: the request cannot be repeated, so look whether the backend has closed
@@ -127,19 +148,19 @@ class Upstream:
         """
         idle = self._idle
         while idle:
-            client: Http1Client = idle.pop()
+            client = idle.pop()
             if not careful or client.is_quiet():
                 return client
             client.retire()
         return None
 
-    def connect(self) -> Deferred[Http1Client]:
+    def connect(self) -> Deferred[Connection]:
         """Open a connection. Errbacks with a `ProxyError`, or the cancellation."""
         self.connects += 1
         connecting: Deferred[Any] = self.endpoint.connect(self)
         return connecting
 
-    def give_back(self, client: ReceivingClient, now: float) -> None:
+    def give_back(self, client: Connection, now: float) -> None:
         """Keep `client` for another exchange, unless it is old or one too many."""
         idle = self._idle
         if len(idle) >= self._room and self._has_been_seen_to(client, now):
@@ -150,7 +171,7 @@ class Upstream:
         client.deadline = now + self._idle_seconds
         idle.append(client)
 
-    def _has_been_seen_to(self, client: ReceivingClient, now: float) -> bool:
+    def _has_been_seen_to(self, client: Connection, now: float) -> bool:
         """Keep `client` for less long or close it, where the room is taken; False: there is room again."""
         if self._trusted_at == NEVER:
             old = self._ageing and self._is_old(client, now)
@@ -168,13 +189,13 @@ class Upstream:
         self._room = self._steady
         return False
 
-    def _is_old(self, client: ReceivingClient, now: float) -> bool:
+    def _is_old(self, client: Connection, now: float) -> bool:
         limits = self.limits
         return bool(limits.requests and client.served >= limits.requests) or bool(
             limits.lifetime and now - client.born >= limits.lifetime
         )
 
-    def forget(self, client: Http1Client) -> None:
+    def forget(self, client: Connection) -> None:
         """An idle connection is closing."""
         try:
             self._idle.remove(client)
@@ -212,8 +233,16 @@ class Upstream:
             self._idle.pop().retire()
 
 
+def _place(target: Target) -> tuple[str, str, int, str]:
+    """What of a target says where its connections lead."""
+    return target.scheme, target.host, target.port, target.endpoint
+
+
 class Upstreams:
-    """The connections of a pool by node; `connect_to` makes those to one target."""
+    """The connections of a pool by node; `connect_to` makes those to one target.
+
+    They outlive a change of settings: who serves the same node by other ones shares them.
+    """
 
     def __init__(self, connect_to: Callable[[Target], Upstream]) -> None:
         self._connect_to = connect_to
@@ -225,7 +254,11 @@ class Upstreams:
         if known is not None and known[0] is node.target:
             return known[1]
         if known is not None:
-            known[1].close()
+            upstream = known[1]
+            if _place(known[0]) == _place(node.target):
+                self._known[node] = (node.target, upstream)
+                return upstream
+            upstream.close()
         upstream = self._connect_to(node.target)
         self._known[node] = (node.target, upstream)
         return upstream
