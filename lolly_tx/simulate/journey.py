@@ -10,7 +10,8 @@ May import: domain, proxy, simulate. Used by: simulate.world.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from collections.abc import Callable
+from typing import Any, Protocol
 
 from lolly_tx.domain.attempts import NEVER, Attempts
 from lolly_tx.domain.errors import (
@@ -25,10 +26,26 @@ from lolly_tx.domain.retry import IDEMPOTENT
 from lolly_tx.proxy.forwarding import Forwarder
 from lolly_tx.proxy.replies import status_of
 from lolly_tx.simulate.load import Client
-from lolly_tx.simulate.recording import GONE
+from lolly_tx.simulate.recording import GONE, Recording
+from lolly_tx.simulate.targets import ModelledTarget
 
-if TYPE_CHECKING:  # pragma: no cover
-    from lolly_tx.simulate.world import World
+
+class Surroundings(Protocol):
+    """What a journey needs of the world it is in. `under_way`: who is not over. Times are seconds."""
+
+    forwarder: Forwarder
+    recording: Recording
+    models: dict[str, ModelledTarget]
+    now: Callable[[], float]
+    under_way: set[Journey]
+    patience: float
+    read_timeout: float
+    connect_timeout: float
+
+    def schedule(
+        self, at: float, call: Callable[..., None], a: Any = None, b: Any = None
+    ) -> None:
+        """Have `call(at, a, b)` called at that time."""
 
 
 class Journey(Attempts):
@@ -44,7 +61,9 @@ class Journey(Attempts):
     sent = True
     trace = None
 
-    def __init__(self, world: World, client: Client, post: bool, now: float) -> None:
+    def __init__(
+        self, world: Surroundings, client: Client, post: bool, now: float
+    ) -> None:
         self.world = world
         self.forwarder = world.forwarder
         self.peer = client
@@ -206,7 +225,7 @@ class Journey(Attempts):
         self.over = True
         world = self.world
         world.under_way.discard(self)
-        world.recording.finished(self, status, error, now)
+        world.recording.finished(self.started, status, error, now)
         admission = self.forwarder.policy.admission
         if admission is not None and self.attempts and status != GONE:
             admission.finished(error is None and status < 500, now)

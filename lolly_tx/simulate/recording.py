@@ -8,7 +8,6 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Callable, Mapping
 from math import exp, log
-from typing import TYPE_CHECKING
 
 import attrs
 from zope.interface import implementer
@@ -17,9 +16,6 @@ from lolly_tx.domain.errors import ProxyError
 from lolly_tx.domain.events import Event
 from lolly_tx.domain.interfaces import IEventSink
 from lolly_tx.domain.node import Node
-
-if TYPE_CHECKING:  # pragma: no cover
-    from lolly_tx.simulate.journey import Journey
 
 SLICES = 12
 """Parts of the whole time that the report shows the course of things in."""
@@ -87,9 +83,9 @@ class Recording:
         return self.slices[min(SLICES - 1, int(now * self._per_second))]
 
     def finished(
-        self, journey: Journey, status: int, error: ProxyError | None, now: float
+        self, started: float, status: int, error: ProxyError | None, now: float
     ) -> None:
-        """A request is over, with the status its client got."""
+        """A request that came at `started` is over, with the status its client got."""
         self.statuses[status] += 1
         if error is not None:
             self.own[error.token] += 1
@@ -98,7 +94,7 @@ class Recording:
         if status >= 500:
             part.errors += 1
         else:
-            seconds = now - journey.started
+            seconds = now - started
             part.latency[int(log(seconds) * _FINE) if seconds > 1e-6 else -1400] += 1
 
     def retried(self, now: float) -> None:
