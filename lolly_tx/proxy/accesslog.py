@@ -62,7 +62,7 @@ _JSON = (
     b'{"time":"%b.%03dZ","client":%b,"method":%b,"target":%b,"version":%b,'
     b'"status":%d,"bytes_sent":%d,"referer":%b,"user_agent":%b,"upstream":%b,'
     b'"upstream_status":%b,"seconds":%.6f,"upstream_seconds":%b,"listener":%b,'
-    b'"route":%b,"host":%b,"error":%b,"tries":%b}\n'
+    b'"pool":%b,"host":%b,"error":%b,"tries":%b}\n'
 )
 
 _PLAIN = bytes(byte for byte in range(0x20, 0x7F) if byte not in b'"\\')
@@ -110,7 +110,7 @@ class Entry(NamedTuple):
     seconds: float
     upstream_seconds: float | None
     listener: str = ""
-    route: str = ""
+    pool: str = ""
     host: bytes | None = None
     error: str | None = None
     past: tuple[tuple[str, int | None, float], ...] = ()
@@ -274,7 +274,7 @@ def _combined_line(at: bytes, entry: Entry) -> bytes:
         seconds,
         upstream_seconds,
         _listener,
-        _route,
+        _pool,
         _host,
         _error,
         past,
@@ -353,7 +353,7 @@ def _json_line(at: bytes, entry: Entry) -> bytes:
         seconds,
         upstream_seconds,
         listener,
-        route,
+        pool,
         host,
         error,
         past,
@@ -382,7 +382,7 @@ def _json_line(at: bytes, entry: Entry) -> bytes:
         seconds,
         b"null" if upstream_seconds is None else b"%.6f" % upstream_seconds,
         _quoted(listener.encode()),
-        _quoted(route.encode()),
+        _quoted(pool.encode()),
         _quoted(host),
         _quoted(error.encode() if error is not None else None),
         tries,

@@ -32,7 +32,7 @@ ENTRY = Entry(
     seconds=0.0123,
     upstream_seconds=0.011,
     listener="web",
-    route="api",
+    pool="api",
     host=b"example.com",
 )
 
@@ -153,7 +153,7 @@ class JSONTests(SynchronousTestCase):
                 ("seconds", 0.0123),
                 ("upstream_seconds", 0.011),
                 ("listener", "web"),
-                ("route", "api"),
+                ("pool", "api"),
                 ("host", "example.com"),
                 ("error", "connection_refused"),
                 ("tries", 1),
