@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from lolly_tx.config.checkkinds import BUILT_IN_CHECKS
-from lolly_tx.config.checks import Agent, Health, Step
+from lolly_tx.config.checks import Health, Step, TargetAgent
 from lolly_tx.config.pools import PoolSettings
 from lolly_tx.config.schema import Place, settings_of
 
@@ -108,6 +108,6 @@ def _steps(health: Health, strings: bool, place: Place) -> None:
 _EXPECTS = ("expect", "expect_hex", "expect_regex")
 
 
-def _agent(agent: Agent, pool: PoolSettings, place: Place) -> None:
+def _agent(agent: TargetAgent, pool: PoolSettings, place: Place) -> None:
     if not agent.host and any(target.endpoint for target in pool.targets):
         place.at("host").wrong("is needed for targets that are endpoint strings")

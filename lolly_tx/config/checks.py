@@ -252,7 +252,7 @@ class Check(Health):
 
 
 @attrs.frozen
-class Agent:
+class TargetAgent:
     """What each target says of itself, one line per connection."""
 
     port: int = attrs.field(

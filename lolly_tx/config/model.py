@@ -25,7 +25,6 @@ from lolly_tx.config.operating import Admin, Explain, Log
 from lolly_tx.config.pools import (
     Adaptive,
     Admission,
-    Agent,
     Check,
     Connections,
     ConsistentHash,
@@ -43,6 +42,7 @@ from lolly_tx.config.pools import (
     SlowShare,
     Step,
     Sticky,
+    TargetAgent,
     UpstreamTLS,
 )
 from lolly_tx.config.schema import about
@@ -62,7 +62,7 @@ __all__ = [
     "Adaptive",
     "Admission",
     "Admin",
-    "Agent",
+    "TargetAgent",
     "Check",
     "Config",
     "Connections",

@@ -15,7 +15,7 @@ import attrs
 from lolly_tx.config.addresses import OPTIONAL_FILE, SENT_HOST
 from lolly_tx.config.balancing import ConsistentHash, LeastTime, Sticky
 from lolly_tx.config.checkkinds import FREE
-from lolly_tx.config.checks import NO_SETTINGS, Agent, Check, Health, Match, Step
+from lolly_tx.config.checks import NO_SETTINGS, Check, Health, Match, Step, TargetAgent
 from lolly_tx.config.httpkinds import HASH_KEY
 from lolly_tx.config.kinds import (
     BALANCE,
@@ -45,7 +45,7 @@ from lolly_tx.domain.target import Target
 __all__ = [
     "Adaptive",
     "Admission",
-    "Agent",
+    "TargetAgent",
     "Check",
     "Connections",
     "ConsistentHash",
@@ -227,10 +227,11 @@ class PoolSettings:
             " are not advisory.",
         ),
     )
-    agent: Agent | None = attrs.field(
+    agent: TargetAgent | None = attrs.field(
         default=None,
         metadata=about(
-            Table(Agent), "Asks each target what it says of itself; off without it."
+            Table(TargetAgent),
+            "Asks each target what it says of itself; off without it.",
         ),
     )
     passive: Passive = attrs.field(

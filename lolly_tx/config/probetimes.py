@@ -19,7 +19,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterable
 
-from lolly_tx.config.checks import Agent, Check, Health
+from lolly_tx.config.checks import Check, Health, TargetAgent
 from lolly_tx.config.pools import PoolSettings
 from lolly_tx.domain.target import Target
 
@@ -109,7 +109,7 @@ def worst_rate(pool: PoolSettings) -> float:
     return sum(1 / one.cadence.shortest for one in checks_of(pool)) + agents
 
 
-def agent_seconds(agent: Agent) -> float:
+def agent_seconds(agent: TargetAgent) -> float:
     """The longest time until what an agent says takes effect."""
     tick = min(max(agent.interval / 20, 0.02), 1.0)
     return agent.interval + tick + agent.timeout

@@ -18,12 +18,12 @@ from collections.abc import Callable
 from typing import Literal, Protocol
 
 from lolly_tx.domain.accruals.interfaces import IAccrual
-from lolly_tx.domain.agent import SILENT, AgentState
 from lolly_tx.domain.errors import ProxyError
 from lolly_tx.domain.events import Event
 from lolly_tx.domain.evidence import Evidence, Sighting
 from lolly_tx.domain.health import Health
 from lolly_tx.domain.target import Target
+from lolly_tx.domain.target_agent import SILENT, AgentState
 
 Enabled = Literal["up", "drain", "down"]
 Ejection = Literal["up", "ejected", "trial"]

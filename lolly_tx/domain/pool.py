@@ -20,7 +20,6 @@ from collections.abc import Callable, Collection, Iterable
 from typing import TYPE_CHECKING, Any
 
 from lolly_tx.domain.accruals.interfaces import IAccrual
-from lolly_tx.domain.agent import AgentReport
 from lolly_tx.domain.caps import Caps
 from lolly_tx.domain.choice import AllDownPolicy, Choice
 from lolly_tx.domain.concurrency import AdaptiveLimit
@@ -38,6 +37,7 @@ from lolly_tx.domain.roster import Roster, UnknownNode
 from lolly_tx.domain.slow_start import SlowStart
 from lolly_tx.domain.snapshot import describe, explain
 from lolly_tx.domain.target import Target
+from lolly_tx.domain.target_agent import AgentReport
 from lolly_tx.domain.tier import by_load_of_key
 from lolly_tx.domain.timetable import Timetable
 from lolly_tx.domain.verdicts import Verdicts

@@ -7,12 +7,12 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from lolly_tx.domain.agent import AgentReport, follow
 from lolly_tx.domain.ejection import Ejections
 from lolly_tx.domain.evidence import Sighting
 from lolly_tx.domain.health import Health, Initial, Observation, Thresholds, observe
 from lolly_tx.domain.node import OWN_RECORD, Node
 from lolly_tx.domain.roster import Roster
+from lolly_tx.domain.target_agent import AgentReport, follow
 
 
 class Reports:

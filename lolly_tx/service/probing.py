@@ -2,10 +2,10 @@
 
     [pool.x.health]      one HealthChecker, whose results are the pool's
     [[pool.x.checks]]    a HealthChecker each, whose results go to the ballot, and its verdict to the pool
-    [pool.x.agent]       AgentRounds
+    [pool.x.agent]       TargetAgentRounds
     neither of the first two: a Rechecker, for targets that take no connections
 
-May import: domain, config settings, net, service.checker, service.quorum, service.agents, service.rechecks,
+May import: domain, config settings, net, service.checker, service.quorum, service.target_agents, service.rechecks,
 service.shared_checks.
 Used by: service.pools.
 """
@@ -32,11 +32,11 @@ from lolly_tx.net.checks.kinds import BadCheckSettings, CheckKinds, UnknownCheck
 from lolly_tx.net.sockets.endpoints import client_endpoint
 from lolly_tx.net.sockets.health_map import HealthMap
 from lolly_tx.net.sockets.resolver import Lane
-from lolly_tx.service.agents import AgentRounds
 from lolly_tx.service.checker import HealthChecker, Judge
 from lolly_tx.service.quorum import Ballot, BallotJudge, members_of
 from lolly_tx.service.rechecks import Rechecker
 from lolly_tx.service.shared_checks import SharedChecks
+from lolly_tx.service.target_agents import TargetAgentRounds
 
 
 @attrs.frozen
@@ -77,7 +77,7 @@ class Probing:
         pool: Pool,
         checkers: Sequence[HealthChecker] = (),
         ballot: Ballot | None = None,
-        agents: AgentRounds | None = None,
+        agents: TargetAgentRounds | None = None,
         rechecker: Rechecker | None = None,
     ) -> None:
         self.pool = pool
@@ -147,7 +147,7 @@ def probing(settings: PoolSettings, pool: Pool, deps: ProbingDeps) -> Probing:
             clock=deps.reactor,
             now=deps.now,
         )
-        agents = AgentRounds(
+        agents = TargetAgentRounds(
             pool,
             channel,
             settings.agent,

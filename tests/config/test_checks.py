@@ -5,7 +5,7 @@ from __future__ import annotations
 from twisted.trial.unittest import SynchronousTestCase
 
 from lolly_tx.config import Names
-from lolly_tx.config.checks import Agent, Check, Health, Step
+from lolly_tx.config.checks import Check, Health, Step, TargetAgent
 from lolly_tx.domain.cadence import Cadence
 from lolly_tx.domain.health import Thresholds
 from tests.config.texts import WHOLE, faults, pool_fault, read
@@ -163,5 +163,5 @@ class SeveralTests(SynchronousTestCase):
         agent = (
             read(WHOLE + "agent = { port = 8099, send = 'x\\n' }\n").pools["app"].agent
         )
-        self.assertEqual(agent, Agent(8099, send="x\\n"))
+        self.assertEqual(agent, TargetAgent(8099, send="x\\n"))
         self.assertIn('"port" is missing', pool_fault("agent = {}\n"))

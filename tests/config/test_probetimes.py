@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from twisted.trial.unittest import SynchronousTestCase
 
-from lolly_tx.config.model import Agent, Check, Health, PoolSettings
+from lolly_tx.config.model import Check, Health, PoolSettings, TargetAgent
 from lolly_tx.config.probetimes import (
     agent_seconds,
     checks_of,
@@ -67,7 +67,7 @@ class TimesTests(SynchronousTestCase):
 
     def test_agent(self) -> None:
         """What an agent says takes effect with the next question."""
-        self.assertAlmostEqual(agent_seconds(Agent(1)), 3.1)
+        self.assertAlmostEqual(agent_seconds(TargetAgent(1)), 3.1)
 
 
 class SeveralTests(SynchronousTestCase):
@@ -100,7 +100,9 @@ class SeveralTests(SynchronousTestCase):
         self.assertEqual(probe_rate(PoolSettings("p", TWO, health=Health())), 0.2)
         self.assertEqual(probe_rate(PoolSettings("p", TWO)), 0)
         self.assertAlmostEqual(each_rate(self.pool()), 0.1 + 0.05 + 0.025 + 0.2)
-        pool = PoolSettings("p", TWO, health=Health(interval_down=1.0), agent=Agent(1))
+        pool = PoolSettings(
+            "p", TWO, health=Health(interval_down=1.0), agent=TargetAgent(1)
+        )
         self.assertEqual((each_rate(pool), worst_rate(pool)), (0.6, 1.5))
 
     def test_shared(self) -> None:

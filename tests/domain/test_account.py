@@ -6,12 +6,12 @@ from twisted.trial.unittest import SynchronousTestCase
 
 from lolly_tx.domain.account import account
 from lolly_tx.domain.accruals.consecutive import ConsecutiveFailures
-from lolly_tx.domain.agent import AgentReport
 from lolly_tx.domain.balancers import Balancers
 from lolly_tx.domain.balancers.round_robin import RoundRobin
 from lolly_tx.domain.errors import ConnectFailed, ResponseTimedOut
 from lolly_tx.domain.health import Observation, Thresholds
 from lolly_tx.domain.target import Target
+from lolly_tx.domain.target_agent import AgentReport
 from lolly_tx.testing import BAD_CHECK, GOOD_CHECK, fake_pool, fake_target
 
 

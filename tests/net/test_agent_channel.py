@@ -9,10 +9,10 @@ from twisted.internet.error import ConnectBindError, ConnectionRefusedError
 from twisted.internet.task import Clock
 from twisted.trial.unittest import SynchronousTestCase
 
-from lolly_tx.config.checks import Agent
-from lolly_tx.domain.agent import AgentReport
+from lolly_tx.config.checks import TargetAgent
 from lolly_tx.domain.errors import ProxyError
 from lolly_tx.domain.target import Target
+from lolly_tx.domain.target_agent import AgentReport
 from lolly_tx.net.checks.agent_channel import LONGEST_LINE, AgentChannel
 from lolly_tx.net.sockets.endpoints import BadEndpoint
 from tests.net.connects import FakeEndpoint
@@ -32,7 +32,7 @@ class AgentChannelTests(SynchronousTestCase):
 
     def ask(self, target: Target = TARGET, **settings: Any) -> Deferred[AgentReport]:
         self.channel = AgentChannel(
-            Agent(8099, **settings),
+            TargetAgent(8099, **settings),
             self.connect_to,
             clock=self.clock,
             now=self.clock.seconds,

@@ -9,7 +9,7 @@ from twisted.internet.testing import MemoryReactorClock
 from twisted.trial.unittest import SynchronousTestCase
 from zope.interface import implementer
 
-from lolly_tx.config.checks import Agent, Check, Health
+from lolly_tx.config.checks import Check, Health, TargetAgent
 from lolly_tx.config.pools import PoolSettings
 from lolly_tx.domain.health import Observation, Thresholds
 from lolly_tx.domain.interfaces import IPluginFactory
@@ -122,7 +122,7 @@ class ProbingTests(Case):
 
     def test_agent(self) -> None:
         """Agents are asked over connections of their own."""
-        self.start(agent=Agent(8099))
+        self.start(agent=TargetAgent(8099))
         ports = [client[1] for client in self.reactor.tcpClients]
         self.assertEqual(ports, [8099, 8099])
         self.assertTrue(self.reactor.getDelayedCalls())
@@ -131,7 +131,7 @@ class ProbingTests(Case):
         """Starting twice starts once; after a stop nothing is left, and it can be started again."""
         made = self.start(
             checks=(Check(name="x", type="one"), Check(name="y", type="two")),
-            agent=Agent(8099, host="127.0.0.1"),
+            agent=TargetAgent(8099, host="127.0.0.1"),
         )
         calls = len(self.reactor.getDelayedCalls())
         made.start()

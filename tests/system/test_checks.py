@@ -17,7 +17,7 @@ from twisted.internet.endpoints import serverFromString, wrapServerTLS
 from twisted.internet.protocol import DatagramProtocol, Factory, Protocol
 from twisted.internet.ssl import DefaultOpenSSLContextFactory
 
-from lolly_tx.config.checks import Agent, Health, Step
+from lolly_tx.config.checks import Health, Step, TargetAgent
 from lolly_tx.config.pools import UpstreamTLS
 from lolly_tx.domain.health import Observation
 from lolly_tx.domain.target import Target
@@ -279,7 +279,7 @@ class OtherTypesTests(Case):
                 self.transport.loseConnection()  # type: ignore[union-attr]
 
         channel = AgentChannel(
-            Agent(self.serve(Speaker)),
+            TargetAgent(self.serve(Speaker)),
             partial(client_endpoint, self.reactor, timeout=None),
             clock=self.reactor,
             now=time.monotonic,

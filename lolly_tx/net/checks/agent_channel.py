@@ -2,7 +2,7 @@
 
     connect --> (send) --> first line, or what came until the end --> AgentReport
 
-May import: domain, config settings, net.sockets.endpoints, net.checks.probes, Twisted. Used by: service.agents.
+May import: domain, config settings, net.sockets.endpoints, net.checks.probes, Twisted. Used by: service.target_agents.
 """
 
 from __future__ import annotations
@@ -15,10 +15,10 @@ from twisted.internet.interfaces import IReactorTime
 from twisted.internet.protocol import connectionDone
 from twisted.python.failure import Failure
 
-from lolly_tx.config.checks import Agent
-from lolly_tx.domain.agent import AgentReport, BadAgentLine, parse_line
+from lolly_tx.config.checks import TargetAgent
 from lolly_tx.domain.errors import ProxyError
 from lolly_tx.domain.target import Target
+from lolly_tx.domain.target_agent import AgentReport, BadAgentLine, parse_line
 from lolly_tx.net.checks.http import ConnectTo, Now
 from lolly_tx.net.checks.probes import Plan, Probe
 from lolly_tx.net.sockets.endpoints import BadEndpoint
@@ -31,7 +31,7 @@ class AgentChannel:
 
     def __init__(
         self,
-        settings: Agent,
+        settings: TargetAgent,
         connect_to: ConnectTo,
         *,
         clock: IReactorTime,

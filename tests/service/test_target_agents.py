@@ -1,4 +1,4 @@
-"""Tests of lolly_tx.service.agents: asking targets what they say of themselves."""
+"""Tests of lolly_tx.service.target_agents: asking targets what they say of themselves."""
 
 from __future__ import annotations
 
@@ -9,11 +9,11 @@ from twisted.internet.defer import Deferred, fail, succeed
 from twisted.internet.task import Clock
 from twisted.trial.unittest import SynchronousTestCase
 
-from lolly_tx.config.checks import Agent
-from lolly_tx.domain.agent import AgentReport, parse_line
+from lolly_tx.config.checks import TargetAgent
 from lolly_tx.domain.errors import ProxyError
 from lolly_tx.domain.target import Target
-from lolly_tx.service.agents import AgentRounds
+from lolly_tx.domain.target_agent import AgentReport, parse_line
+from lolly_tx.service.target_agents import TargetAgentRounds
 from tests.domain.pools import Diary, pool_of, target
 
 
@@ -45,10 +45,10 @@ class AgentRoundsTests(SynchronousTestCase):
         self.diary = Diary()
         self.pool = pool_of("a", "b", events=self.diary)
         self.said: list[tuple[str, str]] = []
-        self.rounds = AgentRounds(
+        self.rounds = TargetAgentRounds(
             self.pool,
             self.channel,
-            Agent(1, interval=2.0),
+            TargetAgent(1, interval=2.0),
             clock=self.clock,
             now=self.clock.seconds,
             random=Random(1),

@@ -15,11 +15,11 @@ from typing import Any, Protocol
 from twisted.internet.defer import Deferred
 from twisted.internet.interfaces import IReactorTime
 
-from lolly_tx.config.checks import Agent
-from lolly_tx.domain.agent import AgentReport
+from lolly_tx.config.checks import TargetAgent
 from lolly_tx.domain.node import Node
 from lolly_tx.domain.pool import Pool
 from lolly_tx.domain.target import Target
+from lolly_tx.domain.target_agent import AgentReport
 from lolly_tx.service.rounds import Rounds
 
 
@@ -30,7 +30,7 @@ class Channel(Protocol):
         """What the agent of `target` says; errbacks with a `ProxyError` when it says nothing."""
 
 
-class AgentRounds(Rounds):
+class TargetAgentRounds(Rounds):
     """Asks the agent of every target of `pool` each `interval`. `channel`: asks one; the rest is that of `Rounds`."""
 
     what = "agent"
@@ -39,7 +39,7 @@ class AgentRounds(Rounds):
         self,
         pool: Pool,
         channel: Channel,
-        settings: Agent,
+        settings: TargetAgent,
         *,
         clock: IReactorTime,
         now: Callable[[], float],

@@ -1,4 +1,4 @@
-"""Tests of `lolly_tx.domain.agent`, and of what a pool does with what an agent says."""
+"""Tests of `lolly_tx.domain.target_agent`, and of what a pool does with what an agent says."""
 
 from __future__ import annotations
 
@@ -6,7 +6,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 from twisted.trial.unittest import SynchronousTestCase
 
-from lolly_tx.domain.agent import (
+from lolly_tx.domain.errors import AllDown
+from lolly_tx.domain.pool import Pool
+from lolly_tx.domain.target_agent import (
     LONGEST_REASON,
     SILENT,
     AgentReport,
@@ -15,8 +17,6 @@ from lolly_tx.domain.agent import (
     follow,
     parse_line,
 )
-from lolly_tx.domain.errors import AllDown
-from lolly_tx.domain.pool import Pool
 from tests.domain.pools import BAD, GOOD, Diary, picks, pool_of, target
 
 
