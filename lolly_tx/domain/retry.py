@@ -1,6 +1,7 @@
 """Whether another attempt is made.
 
-May import: domain.errors. Used by: proxy.forwarding, after each failed attempt.
+May import: domain.errors, domain.interfaces. Used by: domain.attempts and domain.tries, after each failed attempt;
+domain.policy, net.library (as settings).
 """
 
 from __future__ import annotations

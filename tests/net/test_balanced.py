@@ -17,6 +17,7 @@ from twisted.web.client import URI
 from twisted.web.iweb import IAgentEndpointFactory
 from zope.interface.verify import verifyObject
 
+from lolly_tx.domain.budget import RetryBudget
 from lolly_tx.domain.errors import (
     AllDown,
     AllFull,
@@ -222,6 +223,20 @@ class ConnectTests(Case):
             endpoint.connect(self.factory)
             self.network.last.accept().connectionLost()
         self.assertEqual(len(set(self.network.asked)), 1)
+
+    def test_budget(self) -> None:
+        """With a budget, further nodes are tried only while it lasts; connects for a key share it."""
+        budget = RetryBudget(share=0.5, floor=0.0)
+        endpoint = self.endpoint_of(self.pool, budget=budget)
+        self.assertIs(endpoint.keyed(b"k").budget, budget)
+        for attempts in (1, 2):
+            asked = len(self.network.asked)
+            connecting = endpoint.connect(self.factory)
+            for _ in range(attempts):
+                self.network.last.refuse(ConnectionRefusedError())
+            self.failureResultOf(connecting, ConnectFailed)
+            self.assertEqual(len(self.network.asked) - asked, attempts)
+        self.assertEqual((budget.requests, budget.spent), (2, 1))
 
 
 class ExactTests(Case):

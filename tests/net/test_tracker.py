@@ -14,6 +14,7 @@ from lolly_tx.domain.errors import (
     ConnectionReset,
     DownstreamGone,
     ResponseTimedOut,
+    StaleConnection,
 )
 from lolly_tx.net.library.tracker import Tracker
 from tests.domain.pools import pool_of
@@ -95,7 +96,7 @@ class TrackerTests(SynchronousTestCase):
     def test_forgiven(self) -> None:
         """A kept connection found dead is not the node's failure; a timeout on it is."""
         error = self.tracker.forgiven(ConnectionDone())
-        self.assertIsInstance(error, ConnectionReset)
+        self.assertIsInstance(error, StaleConnection)
         self.assertEnded(0, 0)
         other = Tracker(self.pool.acquire(1.0), lambda: 2.0)
         other.forgiven(ResponseTimedOut("late"))

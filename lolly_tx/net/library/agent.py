@@ -32,14 +32,10 @@ from twisted.web.http_headers import Headers
 from twisted.web.iweb import IAgent, IAgentEndpointFactory, IBodyProducer, IResponse
 from zope.interface import implementer
 
-from lolly_tx.domain.errors import (
-    ConnectionReset,
-    NoTarget,
-    ProxyError,
-    ResponseTimedOut,
-)
+from lolly_tx.domain.errors import ResponseTimedOut
+from lolly_tx.domain.lease import Lease
 from lolly_tx.domain.node import Node
-from lolly_tx.domain.retry import IDEMPOTENT, RetryPolicy
+from lolly_tx.domain.retry import RetryPolicy
 from lolly_tx.net.failures import is_cancellation
 from lolly_tx.net.library.balanced import BalancedEndpoint, balanced_endpoint
 from lolly_tx.net.library.bodies import TrackedBody
@@ -52,8 +48,6 @@ IDLE_PER_TARGET = 32
 IDLE_SECONDS = 60.0
 READ_TIMEOUT = 30.0
 """The default of `timeout.read`, in seconds."""
-_MAX_STALE = 3
-"""Kept connections found dead, one after another, before that counts as an attempt."""
 
 
 @implementer(IAgent)
@@ -111,53 +105,25 @@ class BalancedAgent:
         self,
         method: bytes,
         uri: bytes,
-        headers: Headers | None,
+        own_headers: Headers | None,
         body: IBodyProducer | None,
     ) -> IResponse:
         parsed = URI.fromBytes(uri)
         host = parsed.host.decode("latin-1")
         endpoint = balanced_endpoint(self._endpoints, host)
-        headers = Headers() if headers is None else headers.copy()
+        headers = Headers() if own_headers is None else own_headers.copy()
         if not headers.hasHeader(b"host"):
             headers.setRawHeaders(b"host", [parsed.netloc])
-        replayable = body is None
-        tried: list[Node] = []
-        attempts = stale = 0
-        last: ProxyError | None = None
-        while True:
-            try:
-                lease = endpoint.pool.acquire(endpoint.now(), endpoint.key, tried)
-            except NoTarget as nobody:
-                if last is not None:
-                    raise last from nobody
-                raise
-            attempt = _Attempt(endpoint, lease.node)
+        target = parsed.originForm
+
+        async def attempt(lease: Lease) -> IResponse:
             tracker = Tracker(lease, endpoint.now)
-            try:
-                return await self._send(
-                    attempt, tracker, method, parsed.originForm, headers, body
-                )
-            except ProxyError as e:
-                last = e
-            if (
-                attempt.reused
-                and isinstance(last, ConnectionReset)
-                and stale < _MAX_STALE
-            ):
-                if not (replayable and method in IDEMPOTENT):
-                    raise last
-                stale += 1
-                continue
-            attempts += 1
-            tried.append(lease.node)
-            if not self._retry.decide(
-                last,
-                attempts=attempts,
-                method=method,
-                replayable=replayable,
-                response_started=False,
-            ):
-                raise last
+            going = _Attempt(endpoint, lease.node)
+            return await self._send(going, tracker, method, target, headers, body)
+
+        return await endpoint.tries(self._retry).make(
+            attempt, method=method, replayable=body is None
+        )
 
     async def _send(
         self,

@@ -20,7 +20,8 @@ net.library.agent, net.library.directory, and programs that use lolly_tx as a li
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Iterator, Mapping
+import sys
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from typing import Any
 
 from twisted.internet.defer import Deferred, fail
@@ -34,9 +35,9 @@ from twisted.web.client import URI
 from twisted.web.iweb import IAgentEndpointFactory
 from zope.interface import implementer
 
+from lolly_tx.domain.budget import RetryBudget
 from lolly_tx.domain.errors import (
     AllFull,
-    ConnectFailed,
     ConnectTimedOut,
     NoTarget,
     ProxyError,
@@ -44,7 +45,9 @@ from lolly_tx.domain.errors import (
 )
 from lolly_tx.domain.node import Node
 from lolly_tx.domain.pool import Lease, Pool
+from lolly_tx.domain.retry import RetryPolicy
 from lolly_tx.domain.target import Target
+from lolly_tx.domain.tries import Tries
 from lolly_tx.net.failures import is_cancellation
 from lolly_tx.net.library.holders import AnswerFactory, LeaseFactory
 from lolly_tx.net.library.tracker import Tracker
@@ -53,6 +56,9 @@ from lolly_tx.net.timeout import within
 
 ANSWER_TIMEOUT = 30.0
 """The default of `timeout.read`, in seconds."""
+
+EVERY_NODE = RetryPolicy(tries=sys.maxsize)
+"""A connect that failed has sent nothing, so it goes on while there is a node that was not tried."""
 
 ConnectTo = Callable[[Target], IStreamClientEndpoint]
 
@@ -68,7 +74,9 @@ class BalancedEndpoint:
     `connect_to`: the endpoint of a target; called for every connection, so it should
     keep what it makes, as `net.sockets.endpoints.TargetEndpoints` does, with no timeout of its own.
     `clock`: for `timeout`, the seconds one attempt may take; None = no limit.
-    `now`: seconds, monotonic. `key`: what a hashing balancer chooses by.
+    `now`: seconds, monotonic. `key`: what a hashing balancer chooses by. `budget`: how many connects, and requests of
+    a `net.library.agent.BalancedAgent`, may be tried at further nodes; None: each as often as there are nodes, or as
+    the agent's retry policy says.
     Raises ValueError for a timeout that is not more than 0.
     """
 
@@ -81,6 +89,7 @@ class BalancedEndpoint:
         *,
         timeout: float | None = CONNECT_TIMEOUT,
         key: bytes | None = None,
+        budget: RetryBudget | None = None,
     ) -> None:
         if timeout is not None and timeout <= 0:
             raise ValueError(f"a timeout of {timeout:g} s; None is no limit")
@@ -88,6 +97,7 @@ class BalancedEndpoint:
         self.clock = clock
         self.now = now
         self.key = key
+        self.budget = budget
         self._connect_to = connect_to
         self._timeout = timeout
 
@@ -103,6 +113,7 @@ class BalancedEndpoint:
             self.now,
             timeout=self._timeout,
             key=key,
+            budget=self.budget,
         )
 
     def exactly(
@@ -134,21 +145,17 @@ class BalancedEndpoint:
             self._connect(AnswerFactory(protocolFactory, self.clock, seconds))
         )
 
+    def tries(self, retry: RetryPolicy) -> Tries:
+        """The tries of one call at nodes of the pool, as `retry` and the budget allow."""
+        return Tries(self._choose, self.now, retry, self.budget)
+
+    def _choose(self, now: float, tried: Sequence[Node]) -> Lease:
+        return self.pool.acquire(now, self.key, tried)
+
     async def _connect(self, factory: IProtocolFactory) -> IProtocol:
-        tried: list[Node] = []
-        last: ProxyError | None = None
-        while True:
-            try:
-                lease = self.pool.acquire(self.now(), self.key, tried)
-            except NoTarget as nobody:
-                if last is not None:
-                    raise last from nobody
-                raise
-            tried.append(lease.node)
-            try:
-                return await self.connect_lease(lease, factory)
-            except ConnectFailed as e:
-                last = e
+        return await self.tries(EVERY_NODE).make(
+            lambda lease: self.connect_lease(lease, factory)
+        )
 
     async def connect_lease(self, lease: Lease, factory: IProtocolFactory) -> IProtocol:
         """Connect to the leased node; the connection, or its failure, ends the lease.

@@ -31,6 +31,7 @@ from lolly_tx.domain.errors import (
     ConnectionReset,
     HungUpOnClient,
     ProxyError,
+    StaleConnection,
 )
 from lolly_tx.domain.lease import WAITING
 from lolly_tx.net.deadlines import NEVER
@@ -101,12 +102,14 @@ class Tracker:
     def forgiven(self, reason: Failure | BaseException) -> ProxyError:
         """The attempt is over and went wrong, but that proves nothing about the node.
 
-        For a kept connection that was closed while it was idle. A timeout is still held against the node.
+        For a kept connection that was closed while it was idle: `StaleConnection`. A timeout is still held against the
+        node.
         """
         error = translate(reason, connecting=False, because=self.because)
         now = self._now()
-        if not isinstance(error, ConnectionReset):
-            self.lease.failed(now, error)
+        if isinstance(error, ConnectionReset):
+            error = StaleConnection(error.detail)
+        self.lease.failed(now, error)
         self.lease.release(now)
         return error
 
