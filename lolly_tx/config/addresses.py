@@ -13,10 +13,8 @@ from typing import Any
 from lolly_tx.config.kinds import TEXT, Word, nearest, plain_text, quoted
 from lolly_tx.config.problems import Rejected
 from lolly_tx.config.schema import Place
-from lolly_tx.domain.hosts import BadHost, host_name
+from lolly_tx.domain.hosts import BadHost, host_name, valid_host
 
-_LABEL = r"[a-z0-9_](?:[a-z0-9_-]{0,61}[a-z0-9_])?"
-_HOST_NAME = re.compile(rf"(?:{_LABEL}\.)*{_LABEL}\.?")
 _HOST_PORT = re.compile(r"(\[[0-9A-Fa-f:.]+\]|[^:\[\]]+)(?::([0-9]{1,5}))?")
 _ENDPOINT = re.compile(r"([A-Za-z][A-Za-z0-9_.+-]*)(?::.*)?", re.DOTALL)
 
@@ -129,18 +127,6 @@ class _SentHost(Word):
         if close:
             raise Rejected(f'did you mean "{close[0]}"?')
         return text
-
-
-def valid_host(host: str) -> bool:
-    """Whether `host` is a DNS name or an IP address, IPv6 with or without brackets."""
-    bare = host[1:-1] if host.startswith("[") and host.endswith("]") else host
-    if ":" in bare or bare != host or re.fullmatch(r"[0-9.]+", bare):
-        try:
-            ipaddress.ip_address(bare)
-        except ValueError:
-            return False
-        return True
-    return len(host) <= 253 and bool(_HOST_NAME.fullmatch(host.lower()))
 
 
 class _HostPattern(Word):

@@ -12,20 +12,19 @@ from zlib import crc32
 
 import attrs
 
-from lolly_tx.config.addresses import CONNECT, valid_host
+from lolly_tx.config.addresses import CONNECT
 from lolly_tx.config.kinds import FLAG, Count, Word, plain_text, quoted, type_word
 from lolly_tx.config.problems import Rejected
 from lolly_tx.config.schema import Place, about
 from lolly_tx.config.tables import Table, read_or_none
-from lolly_tx.domain.target import Target, target_id
-
-_URL = re.compile(
-    r"(?P<scheme>[A-Za-z][A-Za-z0-9+.-]*)://"
-    r"(?P<authority>[^/?#]*)(?P<rest>.*)",
-    re.DOTALL,
+from lolly_tx.domain.target import (
+    Target,
+    host_and_port,
+    is_url,
+    read_url,
+    target_id,
+    valid_id,
 )
-_AUTHORITY = re.compile(r"(\[[0-9A-Fa-f:.]+\]|[^:\[\]@]+)(?::([0-9]{1,5}))?")
-_ID = re.compile(r"[a-z0-9]([a-z0-9-]{0,62}[a-z0-9])?")
 
 
 @attrs.frozen
@@ -45,32 +44,22 @@ class _Url(Word):
 
     def read(self, raw: Any, place: Place) -> _Address:
         text = plain_text(raw)
-        match = _URL.fullmatch(text)
-        if match is None:
+        if not is_url(text):
             raise Rejected(self._no_url(text))
-        scheme = match["scheme"].lower()
-        if scheme not in ("http", "https"):
-            raise Rejected('must begin with "http://" or "https://"')
-        if "@" in match["authority"]:
-            raise Rejected("must have no user and password")
-        if match["rest"] not in ("", "/"):
-            raise Rejected("must be scheme, host and port only, without a path")
-        parts = _AUTHORITY.fullmatch(match["authority"])
-        if parts is None or not valid_host(parts[1]):
-            raise Rejected("has no valid host")
-        port = int(parts[2] or (443 if scheme == "https" else 80))
-        if not 1 <= port <= 65535:
-            raise Rejected("has a port that is not between 1 and 65535")
+        try:
+            scheme, host, port = read_url(text)
+        except ValueError as e:
+            raise Rejected(str(e)) from None
         return _Address(
             url=text,
             scheme="https" if scheme == "https" else "http",
-            host=parts[1].strip("[]").lower(),
+            host=host,
             port=port,
         )
 
     def _no_url(self, text: str) -> str:
-        parts = _AUTHORITY.fullmatch(text)
-        if parts is not None and parts[2] and valid_host(parts[1]):
+        place = host_and_port(text)
+        if place is not None and place[1] is not None:
             return f'must be a URL; did you mean "http://{text}"?'
         if re.match(r"[a-z][a-z0-9-]*:", text):
             return f"must be a URL; did you mean {{ endpoint = {quoted(text)} }}?"
@@ -84,7 +73,7 @@ class _Id(Word):
 
     def read(self, raw: Any, place: Place) -> str:
         text = plain_text(raw)
-        if not _ID.fullmatch(text):
+        if not valid_id(text):
             raise Rejected("must be small letters, digits and -, at most 64 of them")
         return text
 

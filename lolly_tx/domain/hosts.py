@@ -1,16 +1,17 @@
-"""What a Host value may look like, in one place.
+"""What a Host value and the host of an address may look like, in one place.
 
 `uri-host [ ":" port ]` (RFC 9110 section 7.2), without the forms that only serve to confuse whoever reads it next:
 percent-escapes, sub-delimiters, empty labels, zone identifiers.
 
-May import: domain.errors, ipaddress. Used by: wire.http1 (no other Host gets in), domain.routes.
+May import: domain.errors, ipaddress. Used by: wire.http1 (no other Host gets in), domain.routes,
+domain.forwarding, domain.target, config.addresses.
 """
 
 from __future__ import annotations
 
 import re
 from functools import lru_cache
-from ipaddress import IPv6Address
+from ipaddress import IPv6Address, ip_address
 
 from lolly_tx.domain.errors import DownstreamError
 
@@ -20,6 +21,8 @@ REMEMBERED = 1024
 REMEMBERED_BYTES = 261
 """The longest of them: the longest name DNS has, and a port."""
 
+_LABEL = r"[a-z0-9_](?:[a-z0-9_-]{0,61}[a-z0-9_])?"
+_DNS_NAME = re.compile(rf"(?:{_LABEL}\.)*{_LABEL}\.?")
 _LITERAL = re.compile(rb"(\[[0-9A-Fa-f:.]{2,45}\])(?::([0-9]{0,5}))?")
 
 
@@ -51,3 +54,15 @@ def _name_in(value: bytes) -> str:
 
 
 _known_name = lru_cache(REMEMBERED)(_name_in)
+
+
+def valid_host(host: str) -> bool:
+    """Whether `host` is a DNS name or an IP address, IPv6 with or without brackets."""
+    bare = host[1:-1] if host.startswith("[") and host.endswith("]") else host
+    if ":" in bare or bare != host or re.fullmatch(r"[0-9.]+", bare):
+        try:
+            ip_address(bare)
+        except ValueError:
+            return False
+        return True
+    return len(host) <= 253 and bool(_DNS_NAME.fullmatch(host.lower()))

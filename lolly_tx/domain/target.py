@@ -1,21 +1,85 @@
 """A target: an address to send traffic to, frozen.
 
-May import: nothing of ours. Used by: config (builds them), domain.node (their live state), net (connects to them).
+May import: domain.hosts. Used by: config (builds them), domain.node (their live state), net (connects to them), and
+programs that use lolly_tx as a library.
 """
 
 from __future__ import annotations
 
 import re
-from typing import Literal
+from collections.abc import Collection
+from typing import Any, Literal
 
 import attrs
 
+from lolly_tx.domain.hosts import valid_host
+
 _UNSAFE = re.compile(r"[^a-z0-9]+")
+
+
+_URL = re.compile(
+    r"(?P<scheme>[A-Za-z][A-Za-z0-9+.-]*)://"
+    r"(?P<authority>[^/?#]*)(?P<rest>.*)",
+    re.DOTALL,
+)
+_AUTHORITY = re.compile(r"(\[[0-9A-Fa-f:.]+\]|[^:\[\]@]+)(?::([0-9]{1,5}))?")
+_SECRET = re.compile(r"//.*@", re.DOTALL)
+_PORTS = {"http": 80, "https": 443}
+
+_ID = re.compile(r"[a-z0-9]([a-z0-9-]{0,62}[a-z0-9])?")
+_SETTINGS = ("weight", "max_conns", "backup", "down", "priority")
+
+HTTP = ("http", "https")
+"""The schemes of targets that speak HTTP."""
 
 
 def target_id(address: str) -> str:
     """A host-safe name (`[a-z0-9-]+`) for an address: "http://10.0.0.1:80" -> "http-10-0-0-1-80"."""
     return _UNSAFE.sub("-", address.lower()).strip("-") or "target"
+
+
+def valid_id(text: str) -> bool:
+    """Whether `text` can be the id of a target: small letters, digits and -, at most 64."""
+    return _ID.fullmatch(text) is not None
+
+
+def is_url(text: str) -> bool:
+    """Whether `text` has the form of a URL, whatever is wrong with it."""
+    return _URL.fullmatch(text) is not None
+
+
+def host_and_port(text: str) -> tuple[str, int | None] | None:
+    """What "HOST:PORT" or "HOST" says; None for anything else."""
+    parts = _AUTHORITY.fullmatch(text)
+    if parts is None or not valid_host(parts[1]):
+        return None
+    return parts[1].strip("[]").lower(), int(parts[2]) if parts[2] else None
+
+
+def read_url(text: str, schemes: Collection[str] = HTTP) -> tuple[str, str, int]:
+    """The scheme, host and port of a target's URL, which has nothing more. Raises ValueError: what it must be."""
+    match = _URL.fullmatch(text)
+    if match is None:
+        raise ValueError('must be a URL such as "http://127.0.0.1:9001"')
+    scheme = match["scheme"].lower()
+    if scheme not in schemes:
+        known = " or ".join(f'"{one}://"' for one in schemes)
+        raise ValueError(f"must begin with {known}")
+    if "@" in match["authority"]:
+        raise ValueError("must have no user and password")
+    if match["rest"] not in ("", "/"):
+        raise ValueError("must be scheme, host and port only, without a path")
+    place = host_and_port(match["authority"])
+    if place is None:
+        raise ValueError("has no valid host")
+    host, port = place
+    if port is None:
+        port = _PORTS.get(scheme)
+    if port is None:
+        raise ValueError("must have a port")
+    if not 1 <= port <= 65535:
+        raise ValueError("has a port that is not between 1 and 65535")
+    return scheme, host, port
 
 
 @attrs.frozen
@@ -44,6 +108,33 @@ class Target:
     backup: bool = False
     down: bool = False
     priority: int = attrs.field(default=0, validator=attrs.validators.ge(0))
+
+    @classmethod
+    def from_url(cls, url: str, *, id: str = "", **settings: Any) -> Target:
+        """The target at `url`: "http://HOST:PORT", "https://HOST:PORT", or "tcp://HOST:PORT" for any other protocol.
+
+        `id`: made from the URL without it. `settings`: `weight`, `max_conns`, `backup`, `down`, `priority`.
+        Raises ValueError for what is no such URL and for numbers below the least, TypeError for other settings.
+        """
+        for name in settings:
+            if name not in _SETTINGS:
+                known = ", ".join(_SETTINGS)
+                raise TypeError(f"a target has no setting {name!r}; known: {known}")
+        try:
+            scheme, host, port = read_url(url, (*HTTP, "tcp"))
+        except ValueError as e:
+            shown = _SECRET.sub("//...@", url)
+            raise ValueError(f'the target "{shown}" {e}') from None
+        if id and not valid_id(id):
+            raise ValueError(f"the id {id!r} must be small letters, digits and -")
+        return cls(
+            id=id or target_id(url),
+            address=url,
+            scheme="https" if scheme == "https" else "http",
+            host=host,
+            port=port,
+            **settings,
+        )
 
     @property
     def authority(self) -> str:

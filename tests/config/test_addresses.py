@@ -16,7 +16,6 @@ from lolly_tx.config.addresses import (
     OPTIONAL_FILE,
     SENT_HOST,
     endpoint_parts,
-    valid_host,
 )
 from lolly_tx.config.problems import Rejected
 from lolly_tx.config.reading import Names, Source, SourcePlace
@@ -96,22 +95,6 @@ class AddressesTests(SynchronousTestCase):
         for text in ("", "a b", "x:99999", "a/b", "1.2.3"):
             self.assertIn("must be", self.message(SENT_HOST, text))
         self.assertIn('"preserve"', self.message(SENT_HOST, "preserved"))
-
-    def test_valid_host(self) -> None:
-        """Names and addresses are hosts, broken addresses are not."""
-        for host in ("localhost", "a-b.c_d", "10.0.0.1", "[::1]", "::1", "x."):
-            self.assertTrue(valid_host(host), host)
-        for host in (
-            "",
-            "-a",
-            "1.2.3.4.5",
-            "[::g]",
-            "[a]",
-            "a..b",
-            "x" * 64,
-            "a.b" * 99,
-        ):
-            self.assertFalse(valid_host(host), host)
 
     def test_host_patterns(self) -> None:
         """Host patterns are folded to the form hosts are compared in."""

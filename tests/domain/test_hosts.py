@@ -5,7 +5,7 @@ from __future__ import annotations
 from twisted.trial.unittest import SynchronousTestCase
 
 from lolly_tx.domain import hosts
-from lolly_tx.domain.hosts import BadHost, host_name
+from lolly_tx.domain.hosts import BadHost, host_name, valid_host
 
 
 class HostNameTests(SynchronousTestCase):
@@ -84,3 +84,19 @@ class HostNameTests(SynchronousTestCase):
         ):
             with self.assertRaises(BadHost, msg=repr(value)):
                 host_name(value)
+
+    def test_valid_host(self) -> None:
+        """Names and addresses are hosts, broken addresses are not."""
+        for host in ("localhost", "a-b.c_d", "10.0.0.1", "[::1]", "::1", "x."):
+            self.assertTrue(valid_host(host), host)
+        for host in (
+            "",
+            "-a",
+            "1.2.3.4.5",
+            "[::g]",
+            "[a]",
+            "a..b",
+            "x" * 64,
+            "a.b" * 99,
+        ):
+            self.assertFalse(valid_host(host), host)

@@ -39,3 +39,46 @@ class TargetTests(SynchronousTestCase):
         for (scheme, host, port), authority in usual.items():
             target = Target("t", "x", scheme, host, port)  # type: ignore[arg-type]
             self.assertEqual(target.authority, authority)
+
+    def test_from_url(self) -> None:
+        """A URL says where a target is; its settings may be given with it."""
+        target = Target.from_url("http://10.0.0.1:8080", weight=3, max_conns=100)
+        self.assertEqual(
+            target,
+            Target(
+                "http-10-0-0-1-8080",
+                "http://10.0.0.1:8080",
+                host="10.0.0.1",
+                port=8080,
+                weight=3,
+                max_conns=100,
+            ),
+        )
+        for url, place in {
+            "https://App.example": ("https", "app.example", 443),
+            "http://[::1]/": ("http", "::1", 80),
+            "tcp://db.example:5432": ("http", "db.example", 5432),
+        }.items():
+            target = Target.from_url(url, id="one")
+            self.assertEqual((target.scheme, target.host, target.port), place)
+            self.assertEqual((target.id, target.address), ("one", url))
+
+    def test_no_url(self) -> None:
+        """What is no URL of a target is refused with the URL and the reason."""
+        for url, reason in {
+            "10.0.0.1:80": "must be a URL",
+            "ftp://a": 'must begin with "http://"',
+            "http://u:p@a": "no user",
+            "http://a/x": "without a path",
+            "http://-": "no valid host",
+            "http://a:0": "between 1 and 65535",
+            "http://a:65536": "between 1 and 65535",
+            "tcp://a": "must have a port",
+        }.items():
+            error = self.assertRaises(ValueError, Target.from_url, url)
+            self.assertIn(reason, str(error))
+            self.assertIn(f'"{url.replace("u:p", "...")}"', str(error))
+        self.assertRaises(ValueError, Target.from_url, "http://a", id="A b")
+        self.assertRaises(ValueError, Target.from_url, "http://a", weight=0)
+        error = self.assertRaises(TypeError, Target.from_url, "http://a", port=1)
+        self.assertIn("weight", str(error))
