@@ -7,7 +7,7 @@ from twisted.trial.unittest import SynchronousTestCase
 from lolly_tx.domain.accruals.consecutive import ConsecutiveFailures
 from lolly_tx.domain.balancers.round_robin import RoundRobin
 from lolly_tx.domain.errors import ConnectFailed
-from lolly_tx.service.events import EventLog
+from lolly_tx.net.library.eventlog import EventLog
 from lolly_tx.service.journal import EverySink, Journal
 from lolly_tx.testing import (
     BAD_CHECK,

@@ -34,6 +34,7 @@ from lolly_tx.domain.routes import Pattern, RouteTable
 from lolly_tx.net.deadlines import NEVER, Deadlines
 from lolly_tx.net.http1.server import HALF_CLOSE_SECONDS
 from lolly_tx.net.library.directory import RUNNING
+from lolly_tx.net.library.eventlog import EventLog
 from lolly_tx.net.sockets.acceptor import Acceptor, Census, ClientTimeouts
 from lolly_tx.net.sockets.endpoints import BadEndpoint
 from lolly_tx.net.sockets.tls import secure, server_context
@@ -49,7 +50,6 @@ from lolly_tx.service.admin import admin_site
 from lolly_tx.service.answers import unready
 from lolly_tx.service.descriptors import affordable_connections, descriptor_limit
 from lolly_tx.service.dryrun import Question, dry_run
-from lolly_tx.service.events import EventLog
 from lolly_tx.service.journal import EverySink, Journal
 from lolly_tx.service.listening import CannotListen, Listening
 from lolly_tx.service.logfile import LAST_SECONDS, LogFile

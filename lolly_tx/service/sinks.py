@@ -3,7 +3,7 @@
     [events.file]        one JSON object a line, for programs that follow the file
     path = "events.jsonl"
 
-The log of the process gets every event in any case (`service.events`).
+The log of the process gets every event in any case (`net.library.eventlog`).
 
 May import: config, domain, service.logfile. Used by: service.registry.
 """

@@ -5,6 +5,11 @@ from __future__ import annotations
 from typing import Any
 
 from twisted.internet.defer import CancelledError, Deferred, fail, succeed
+from twisted.internet.endpoints import (
+    HostnameEndpoint,
+    TCP4ClientEndpoint,
+    TCP6ClientEndpoint,
+)
 from twisted.internet.error import (
     ConnectBindError,
     ConnectingCancelledError,
@@ -25,13 +30,9 @@ from lolly_tx.domain.errors import (
     OutOfResources,
     TargetDown,
 )
-from lolly_tx.net.sockets.health_map import (
-    ATTEMPT_DELAY,
-    HealthMap,
-    HostEndpoint,
-    interleaved,
-)
-from tests.net.connects import ADDRESS, RecorderFactory
+from lolly_tx.net.sockets.dialing import ATTEMPT_DELAY, HostEndpoint, interleaved
+from lolly_tx.net.sockets.health_map import HealthMap
+from tests.net.connects import ADDRESS, FakeEndpoint, RecorderFactory
 
 
 class Case(SynchronousTestCase):
@@ -40,7 +41,11 @@ class Case(SynchronousTestCase):
     def setUp(self) -> None:
         self.reactor: Any = MemoryReactorClock()
         self.answer: Any = lambda name: succeed(self.addresses)
-        self.map = HealthMap(self.reactor, lookup=lambda name: self.answer(name))
+        self.map = HealthMap(
+            self.reactor,
+            now=self.reactor.seconds,
+            lookup=lambda name: self.answer(name),
+        )
         self.factory = RecorderFactory()
 
     def connect(
@@ -273,19 +278,102 @@ class LibraryTests(Case):
     def test_the_articles_connect(self) -> None:
         """Every resolved address is tried in turn, and one that is down is refused at once until two successes."""
         for _ in range(3):
-            connecting = self.map.connect("app.example", 80, self.factory)
+            connecting = self.map.connect(("app.example", 80), self.factory)
             for _ in self.addresses:
                 self.refuse()
             self.failureResultOf(connecting, ConnectFailed)
         self.assertEqual(len(self.asked), 9)
         for rises in range(2):
-            refused = self.map.connect("app.example", 80, self.factory)
+            refused = self.map.connect(("app.example", 80), self.factory)
             self.failureResultOf(refused, AddressDown)
             self.map.records.succeeded(("10.0.0.2", 80), float(rises))
-        connecting = self.map.connect("app.example", 80, self.factory)
+        connecting = self.map.connect(("app.example", 80), self.factory)
         self.accept()
         self.successResultOf(connecting)
         self.assertEqual(self.asked[9:], ["2"])
+
+    def test_defaults(self) -> None:
+        """A reactor is all it needs."""
+        factory = RecorderFactory()
+        connecting = HealthMap(self.reactor).connect(("10.0.0.1", 80), factory)
+        self.accept()
+        [protocol] = self.reactor.tcpClients[0][2]._wrappedFactory.built
+        self.assertIs(self.successResultOf(connecting), protocol)
+
+    def test_endpoints_of_twisted(self) -> None:
+        """An endpoint for a host and port is known by its address, however it is written."""
+        self.take_down("10.0.0.1")
+        for where in (
+            ("10.0.0.1", 80),
+            "tcp:10.0.0.1:80",
+            "tcp:host=10.0.0.1:port=80:timeout=3",
+            TCP4ClientEndpoint(self.reactor, "10.0.0.1", 80),
+            HostnameEndpoint(self.reactor, "10.0.0.1", 80),
+        ):
+            refused = self.map.connect(where, self.factory)
+            self.failureResultOf(refused, AddressDown)
+        self.assertEqual(self.asked, [])
+        self.take_down("::1")
+        sixth = TCP6ClientEndpoint(self.reactor, "::1", 80)
+        self.failureResultOf(self.map.connect(sixth, self.factory), AddressDown)
+
+    def test_shorter_timeout(self) -> None:
+        """Of an endpoint's own limit and ours the shorter one counts."""
+        for text, seconds in (("3", 3.0), ("30", 5.0)):
+            where = f"tcp:10.0.0.1:80:timeout={text}"
+            connecting = self.map.connect(where, self.factory)
+            self.reactor.pump([0.1] * round(10 * seconds - 1))
+            self.assertNoResult(connecting)
+            self.reactor.pump([0.1] * 4)
+            self.failureResultOf(connecting, ConnectTimedOut)
+
+    def test_any_endpoint(self) -> None:
+        """Any other endpoint is remembered as well: unknown is up, down is refused at once, and it comes back."""
+        where = FakeEndpoint()
+        for _ in range(3):
+            connecting = self.map.connect(where, self.factory)
+            where.last.refuse(ConnectionRefusedError())
+            self.failureResultOf(connecting, ConnectFailed)
+        failure = self.failureResultOf(
+            self.map.connect(where, self.factory), AddressDown
+        )
+        self.assertIn("is known to be down", str(failure.value))
+        self.assertEqual(len(where.attempts), 3)
+        self.reactor.advance(61.0)
+        connecting = self.map.connect(where, self.factory)
+        where.last.accept()
+        self.successResultOf(connecting)
+        another = FakeEndpoint()
+        self.map.connect(another, self.factory)
+        self.assertEqual(len(another.attempts), 1)
+        self.assertIn("Fake", repr(self.map.endpoint(another)))
+
+    def test_silent_endpoint(self) -> None:
+        """Silence is a failure after the time allowed; a cancel is none."""
+        where = FakeEndpoint()
+        limits = ConnectLimits(max_fails=1)
+        connecting = self.map.connect(where, self.factory, limits=limits)
+        connecting.cancel()
+        self.failureResultOf(connecting, ConnectingCancelledError)
+        connecting = self.map.connect(where, self.factory, timeout=2.0, limits=limits)
+        self.reactor.pump([2.1, 0.1])
+        self.failureResultOf(connecting, ConnectTimedOut)
+        refused = self.map.connect(where, self.factory, limits=limits)
+        self.failureResultOf(refused, AddressDown)
+        untimed = self.map.connect(FakeEndpoint(), self.factory, timeout=None)
+        self.assertEqual(self.reactor.getDelayedCalls(), [])
+        untimed.cancel()
+        self.failureResultOf(untimed, ConnectingCancelledError)
+
+    def test_remembered_by_text(self) -> None:
+        """An endpoint string is remembered by its text; what is none is a ValueError at once."""
+        where = "unix:/nowhere/there.sock"
+        self.map.records.failed(where, 0.0)
+        self.map.records.failed(where, 0.0)
+        self.map.records.failed(where, 0.0)
+        refused = self.map.connect(where, self.factory)
+        self.failureResultOf(refused, AddressDown)
+        self.assertRaises(ValueError, self.map.connect, "nonsense:1", self.factory)
 
     def test_limits_of_ones_own(self) -> None:
         """Other limits see the same events."""
@@ -294,16 +382,16 @@ class LibraryTests(Case):
         connecting = self.connect("10.0.0.1")
         self.refuse()
         self.failureResultOf(connecting, ConnectionRefusedError)
-        refused = self.map.connect("10.0.0.1", 80, self.factory, limits=limits)
+        refused = self.map.connect(("10.0.0.1", 80), self.factory, limits=limits)
         self.failureResultOf(refused, AddressDown)
         self.assertEqual(self.rank("10.0.0.1"), "d")
 
     def test_errors_of_ours(self) -> None:
         """What goes wrong is told in our words; a cancel stays one."""
-        connecting = self.map.connect("10.0.0.1", 80, self.factory)
+        connecting = self.map.connect(("10.0.0.1", 80), self.factory)
         self.refuse(error=ConnectBindError(24))
         self.failureResultOf(connecting, OutOfResources)
-        connecting = self.map.connect("10.0.0.1", 80, self.factory)
+        connecting = self.map.connect(("10.0.0.1", 80), self.factory)
         connecting.cancel()
         self.failureResultOf(connecting, CancelledError)
 

@@ -17,7 +17,7 @@ from twisted.trial.unittest import SynchronousTestCase
 
 from lolly_tx.config.operating import Log
 from lolly_tx.domain.events import Event
-from lolly_tx.service.events import EventLog
+from lolly_tx.net.library.eventlog import EventLog
 from lolly_tx.service.logfile import LogFile
 from lolly_tx.service.processlog import (
     REMEMBERED_LINES,

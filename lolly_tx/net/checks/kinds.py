@@ -31,8 +31,9 @@ from lolly_tx.net.checks.http import (
     TLSCheck,
 )
 from lolly_tx.net.checks.scripts import ScriptCheck
+from lolly_tx.net.sockets.dialing import Dialer
 from lolly_tx.net.sockets.endpoints import client_endpoint
-from lolly_tx.net.sockets.health_map import Dialer, HealthMap
+from lolly_tx.net.sockets.health_map import HealthMap
 
 
 class UnknownCheck(LookupError):

@@ -45,14 +45,9 @@ from lolly_tx.domain.addresses import DOWN
 from lolly_tx.domain.errors import ConnectTimedOut
 from lolly_tx.domain.target import Target
 from lolly_tx.net.failures import is_cancellation, translate
+from lolly_tx.net.sockets.dialing import Dialer, HostEndpoint, is_literal
 from lolly_tx.net.sockets.handover import Handover, WrappedFactory
-from lolly_tx.net.sockets.health_map import (
-    CONNECT_TIMEOUT,
-    Dialer,
-    HealthMap,
-    HostEndpoint,
-    is_literal,
-)
+from lolly_tx.net.sockets.health_map import CONNECT_TIMEOUT, HealthMap
 from lolly_tx.net.sockets.tls_contexts import client_options
 from lolly_tx.net.timeout import within
 

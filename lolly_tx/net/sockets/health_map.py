@@ -1,53 +1,40 @@
 """Connecting to names and addresses, knowing which of them are down.
 
     HealthMap      of a process: its resolver, and the record of connects by address (`domain.addresses`)
-      +-- Dialer   of a pool, or of its checks: the map seen with their limits
+      +-- Dialer   of a pool, or of its checks: the map seen with their limits (`net.sockets.dialing`)
             +-- HostEndpoint     to one name or address, and port: an IStreamClientEndpoint
 
-The addresses of a name are tried as RFC 8305 has it (happy eyeballs): both families in turn, the next one after
-`ATTEMPT_DELAY` without a connection, at once after a failure. Those known to fail or to be slow come last, those that
-are down not at all; when all are, the connect fails at once, without a SYN. So a dead address costs the first few
-connections a moment, and the others nothing.
-
-What counts is told by the network: refused, unreachable, no answer for at least half of the time allowed. A cancel
-before that time is over counts for nothing.
-
-May import: domain, net.alarm, net.failures, net.sockets.resolver, net.sockets.transports, Twisted. Used by:
-net.sockets.endpoints, service, and programs that use lolly_tx as a library.
+May import: domain, net.failures, net.timeout, net.sockets.dialing, net.sockets.resolver, net.sockets.transports,
+Twisted. Used by: net.sockets.endpoints, net.checks.kinds, net.library, service, and programs that use lolly_tx as a
+library.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from itertools import zip_longest
+import time
+from collections.abc import Callable, Hashable
 from typing import Any
 
-from twisted.internet.abstract import isIPAddress, isIPv6Address
-from twisted.internet.defer import Deferred
-from twisted.internet.endpoints import TCP4ClientEndpoint, TCP6ClientEndpoint
-from twisted.internet.interfaces import (
-    IDelayedCall,
-    IProtocolFactory,
-    IStreamClientEndpoint,
+from twisted.internet.defer import Deferred, fail
+from twisted.internet.endpoints import (
+    HostnameEndpoint,
+    TCP4ClientEndpoint,
+    TCP6ClientEndpoint,
+    clientFromString,
 )
+from twisted.internet.interfaces import IProtocolFactory, IStreamClientEndpoint
 from twisted.python.failure import Failure
 from zope.interface import directlyProvides, implementer, providedBy
 
 from lolly_tx.domain.addresses import (
     DOUBTFUL,
     RISING,
-    AddressHealth,
     AddressRecords,
     ConnectLimits,
 )
-from lolly_tx.domain.errors import (
-    AddressDown,
-    ConnectTimedOut,
-    NameNotResolved,
-    ProxyError,
-)
-from lolly_tx.net.alarm import Alarm
+from lolly_tx.domain.errors import AddressDown, ConnectTimedOut
 from lolly_tx.net.failures import is_cancellation, translate
+from lolly_tx.net.sockets.dialing import Dialer, HostEndpoint, Place
 from lolly_tx.net.sockets.resolver import (
     Lane,
     Lookup,
@@ -56,24 +43,19 @@ from lolly_tx.net.sockets.resolver import (
     system_lookup,
 )
 from lolly_tx.net.sockets.transports import eager
-
-ATTEMPT_DELAY = 0.25
-"""Seconds without a connection after which the next address is tried as well (RFC 8305 section 8)."""
-
-ALMOST = 0.95
-"""The part of its time after which a cancel by whoever connects is the end of that time, and no hang-up."""
+from lolly_tx.net.timeout import within
 
 CONNECT_TIMEOUT = 5.0
 """The default of `timeout.connect`, in seconds: a SYN is repeated after 1 s and 3 s."""
 
-Place = tuple[str, int]
-"""An address: IP and port."""
+Where = Place | str | IStreamClientEndpoint
+"""A host (name or address) and port, a Twisted endpoint string, or an endpoint."""
 
 
 class HealthMap:
     """Which addresses of all can be connected to. One for all pools of a process.
 
-    `now`: seconds, monotonic; the reactor's clock if there is none. `lookup`: asks for the addresses of a name; the
+    `now`: seconds, monotonic. `lookup`: asks for the addresses of a name; the
     system, or the reactor's own resolver, if there is none.
     """
 
@@ -81,11 +63,11 @@ class HealthMap:
         self,
         reactor: Any,
         *,
-        now: Callable[[], float] | None = None,
+        now: Callable[[], float] = time.monotonic,
         lookup: Lookup | None = None,
     ) -> None:
         self.records = AddressRecords()
-        self.now: Callable[[], float] = now or reactor.seconds
+        self.now = now
         self.resolver = Resolver(lookup or system_lookup(reactor), self.now)
         self.sockets = eager(reactor)
         self.reactor = _Naming(self.sockets, NameResolver(self.resolver))
@@ -106,286 +88,101 @@ class HealthMap:
         judge = self.records.under(limits or ConnectLimits())
         return Dialer(self, judge, lane, worst)
 
+    def endpoint(
+        self,
+        where: Where,
+        *,
+        timeout: float | None = CONNECT_TIMEOUT,
+        limits: ConnectLimits | None = None,
+    ) -> IStreamClientEndpoint:
+        """What connects to `where` and remembers how that went. Raises ValueError for a string that is no endpoint.
+
+        A host and port, and Twisted's endpoints for these, are remembered by the addresses, whoever connects there. A
+        string for anything else is remembered by its text, another endpoint as the object that it is, so keep it.
+        """
+        dialer = self.dialer(limits, worst=DOUBTFUL)
+        if isinstance(where, tuple):
+            return HostEndpoint(dialer, *where, timeout)
+        key: Hashable = where
+        endpoint: Any = where
+        if isinstance(where, str):
+            endpoint = clientFromString(self.reactor, where)
+        bind = getattr(endpoint, "_bindAddress", None)
+        if isinstance(endpoint, (TCP4ClientEndpoint, TCP6ClientEndpoint)):
+            limit = min(timeout or endpoint._timeout, endpoint._timeout)
+            place = endpoint._host, endpoint._port
+            return HostEndpoint(dialer, *place, limit, bind=bind)
+        if isinstance(endpoint, HostnameEndpoint):
+            limit = min(timeout or endpoint._timeout, endpoint._timeout)
+            place = endpoint._hostText, endpoint._port
+            return HostEndpoint(dialer, *place, limit, bind=bind)
+        return RememberedEndpoint(dialer, endpoint, key, timeout)
+
     def connect(
         self,
-        host: str,
-        port: int,
+        where: Where,
         factory: IProtocolFactory,
         *,
         timeout: float | None = CONNECT_TIMEOUT,
         limits: ConnectLimits | None = None,
     ) -> Deferred[Any]:
-        """Connect to the first address of `host` that is up and accepts.
+        """Connect to the first address of `where` that is up and accepts; the parameters are those of `endpoint`.
 
         Fires with the protocol. Errbacks with AddressDown at once, without a SYN, when every address is down; with
-        another `ProxyError`; or with the cancellation.
+        another `ProxyError`; or with the cancellation. Raises ValueError for a string that is no endpoint.
         """
-        endpoint = HostEndpoint(
-            self.dialer(limits, worst=DOUBTFUL), host, port, timeout
-        )
+        endpoint = self.endpoint(where, timeout=timeout, limits=limits)
         return endpoint.connect(factory).addErrback(_eb_translate)
 
 
-class Dialer:
-    """A `HealthMap` as one pool or its checks see it. The parameters are those of `HealthMap.dialer`."""
-
-    def __init__(
-        self, health_map: HealthMap, judge: AddressHealth, lane: Lane | None, worst: int
-    ) -> None:
-        self.map = health_map
-        self.records = health_map.records
-        self.resolver = health_map.resolver
-        self.judge = judge
-        self.lane = lane
-        self.worst = worst
-
-    def order(self, addresses: Sequence[str], port: int) -> list[Place]:
-        """Those of `addresses` worth a try, best first."""
-        if len(addresses) == 1 and not len(self.judge):
-            return [(addresses[0], port)]
-        now = self.map.now()
-        ranked = [
-            (self.judge.rank((one, port), now), (one, port))
-            for one in interleaved(addresses)
-        ]
-        ranked.sort(key=lambda pair: pair[0])
-        return [place for rank, place in ranked if rank <= self.worst]
-
-    def succeeded(self, place: Place) -> None:
-        """A connect came about."""
-        self.records.succeeded(place, self.map.now())
-
-    def failed(self, place: Place, error: ProxyError) -> None:
-        """A connect failed; held against the address if it is to blame."""
-        if error.blames:
-            self.records.failed(place, self.map.now())
-
-    def beaten(self, place: Place) -> None:
-        """A connect was overtaken by one that was begun later."""
-        self.records.beaten(place, self.map.now())
-
-
-def interleaved(addresses: Sequence[str]) -> list[str]:
-    """The families in turn, each in its order, beginning with that of the first address (RFC 8305 section 4)."""
-    if not addresses:
-        return []
-    first = ":" in addresses[0]
-    mine = [one for one in addresses if (":" in one) is first]
-    others = [one for one in addresses if (":" in one) is not first]
-    return [
-        one for pair in zip_longest(mine, others) for one in pair if one is not None
-    ]
-
-
-def is_literal(host: str) -> bool:
-    """Whether `host` is an address and no name."""
-    return isIPAddress(host) or isIPv6Address(host)
-
-
 @implementer(IStreamClientEndpoint)
-class HostEndpoint:
-    """Connects to `port` of `host`, a name or an address.
+class RememberedEndpoint:
+    """Another endpoint, refused at once while it is known to be down.
 
-    `limit`: seconds until there is a TCP connection, the lookup included; None: no limit. `timed`: kept to here, and
-    not by a cancel of whoever connects. `bind`: the local address, as for Twisted's endpoints.
+    `key`: what it is remembered by. `timeout`: seconds until there is a connection; None: no limit but its own.
     """
 
     def __init__(
         self,
         dialer: Dialer,
-        host: str,
-        port: int,
-        limit: float | None,
-        timed: bool = True,
-        bind: Any = None,
+        inner: IStreamClientEndpoint,
+        key: Hashable,
+        timeout: float | None,
     ) -> None:
-        self.dialer = dialer
-        self.host = host
-        self.port = port
-        self.limit = limit
-        self.timed = timed
-        self._bind = bind
-        self.literal = is_literal(host)
-        if not self.literal and dialer.lane is not None:
-            dialer.resolver.claim(host, dialer.lane)
+        self._dialer = dialer
+        self._inner = inner
+        self._key = key
+        self._timeout = timeout
 
     def __repr__(self) -> str:
-        return f"<HostEndpoint {self.host}:{self.port}>"
+        return f"<RememberedEndpoint {self._key!r}>"
 
     def connect(self, protocolFactory: IProtocolFactory) -> Deferred[Any]:
-        """Connect. Errbacks with AddressDown or NameNotResolved, with what Twisted's endpoints say, or cancelled."""
-        return _Race(self, protocolFactory).start()
+        """Connect. Errbacks with AddressDown, with what the endpoint says, or cancelled."""
+        dialer = self._dialer
+        if dialer.judge.is_down(self._key, dialer.map.now()):
+            return fail(AddressDown(f"{self._key} is known to be down"))
+        connecting = self._inner.connect(protocolFactory)
+        if self._timeout is not None:
+            seconds = self._timeout
+            within(
+                connecting,
+                seconds,
+                dialer.map.sockets,
+                lambda: ConnectTimedOut(f"no connection in {seconds:g} s"),
+            )
+        return connecting.addCallbacks(self._cb_connected, self._eb_failed)
 
-    def attempt(self, place: Place, factory: IProtocolFactory) -> Deferred[Any]:
-        """Connect to one address."""
-        kind: Any = TCP6ClientEndpoint if ":" in place[0] else TCP4ClientEndpoint
-        # Twisted's own limit would not read first after a standstill.
-        endpoint: IStreamClientEndpoint = kind(
-            self.dialer.map.sockets, *place, timeout=None, bindAddress=self._bind
-        )
-        return endpoint.connect(factory)
+    def _cb_connected(self, protocol: Any) -> Any:
+        dialer = self._dialer
+        dialer.records.succeeded(self._key, dialer.map.now())
+        return protocol
 
-    def ask_again(self) -> None:
-        """Whoever knows more has reason to try: let the next connect decide about addresses that are down."""
-        dialer = self.dialer
-        known = (self.host,) if self.literal else dialer.resolver.known(self.host)
-        for address in known:
-            dialer.judge.reprieve((address, self.port), dialer.map.now())
-
-    def all_down(self) -> AddressDown:
-        """There is nobody to try."""
-        which = "" if self.literal else "every address of "
-        return AddressDown(f"{which}{self.host}:{self.port} is known to be down")
-
-    def late(self) -> ConnectTimedOut:
-        """Nobody has answered."""
-        return ConnectTimedOut(f"no connection in {self.limit:g} s")
-
-
-class _Race:
-    """One connect: the lookup if there is a name, then the attempts at its addresses."""
-
-    __slots__ = (
-        "_alarm",
-        "_clock",
-        "_delay",
-        "_dialer",
-        "_endpoint",
-        "_factory",
-        "_left",
-        "_looking",
-        "_next",
-        "_over",
-        "_result",
-        "_running",
-        "_started",
-    )
-
-    def __init__(self, endpoint: HostEndpoint, factory: IProtocolFactory) -> None:
-        self._endpoint = endpoint
-        self._factory = factory
-        self._dialer = endpoint.dialer
-        self._clock = endpoint.dialer.map.sockets
-        self._result: Deferred[Any] = Deferred(lambda _: self._cancelled())
-        self._over = False
-        self._looking: Deferred[Any] | None = None
-        self._left: list[Place] = []
-        self._running: dict[Place, tuple[Deferred[Any], float]] = {}
-        self._alarm: Alarm | None = None
-        self._started = endpoint.dialer.map.now()
-        self._next: IDelayedCall | None = None
-        self._delay = ATTEMPT_DELAY
-
-    def start(self) -> Deferred[Any]:
-        """Begin; the result is the connect's."""
-        endpoint = self._endpoint
-        if endpoint.literal:
-            self._cb_resolved((endpoint.host,))
-        else:
-            self._looking = looking = self._dialer.resolver.resolve(endpoint.host)
-            looking.addCallbacks(self._cb_resolved, self._eb_not_resolved)
-            looking.addErrback(self._eb_not_resolved)
-        if endpoint.limit is not None and endpoint.timed and not self._over:
-            self._alarm = Alarm(self._clock, endpoint.limit, self._expired)
-        return self._result
-
-    def _cb_resolved(self, addresses: Sequence[str]) -> None:
-        self._looking = None
-        endpoint = self._endpoint
-        self._left = self._dialer.order(addresses, endpoint.port)
-        if not self._left:
-            self._fail(Failure(endpoint.all_down()))
-            return
-        if endpoint.limit is not None and len(self._left) > 1:
-            # Even a short limit is to leave the last address its part.
-            share = endpoint.limit / (len(self._left) + 1)
-            self._delay = min(ATTEMPT_DELAY, share)
-        self._try_next()
-
-    def _eb_not_resolved(self, failure: Failure) -> None:
-        self._looking = None
-        if not self._over:
-            self._fail(failure)
-
-    def _try_next(self) -> None:
-        waiting, self._next = self._next, None
-        if waiting is not None and waiting.active():
-            waiting.cancel()
-        place = self._left.pop(0)
-        attempt = self._endpoint.attempt(place, self._factory)
-        self._running[place] = (attempt, self._dialer.map.now())
-        if self._left:
-            self._next = self._clock.callLater(self._delay, self._try_next)
-        attempt.addCallbacks(
-            self._cb_connected,
-            self._eb_attempt,
-            callbackArgs=(place,),
-            errbackArgs=(place,),
-        )
-
-    def _cb_connected(self, protocol: Any, place: Place) -> None:
-        if self._over:
-            return
-        self._dialer.succeeded(place)
-        for earlier in self._running:
-            if earlier == place:
-                break
-            self._dialer.beaten(earlier)
-        del self._running[place]
-        self._end()
-        self._result.callback(protocol)
-
-    def _eb_attempt(self, failure: Failure, place: Place) -> None:
-        if self._over:
-            return
-        del self._running[place]
-        error = translate(failure, connecting=True)
-        self._dialer.failed(place, error)
-        if self._left:
-            self._try_next()
-        elif not self._running:
-            self._fail(failure)
-
-    def _expired(self) -> None:
-        endpoint = self._endpoint
-        if self._looking is not None:
-            late = NameNotResolved(f"name not resolved in {endpoint.limit:g} s")
-            self._fail(Failure(late))
-            return
-        self._blame_silent()
-        self._fail(Failure(endpoint.late()))
-
-    def _cancelled(self) -> None:
-        limit = self._endpoint.limit
-        if limit is not None and not self._endpoint.timed:
-            if self._dialer.map.now() - self._started >= ALMOST * limit:
-                self._blame_silent()
-        self._end()
-
-    def _blame_silent(self) -> None:
-        """The time is over. One that had little of it is not shown to be dead."""
-        since = self._dialer.map.now() - (self._endpoint.limit or 0.0) / 2
-        for place, (_, started) in self._running.items():
-            if started <= since:
-                self._dialer.failed(place, self._endpoint.late())
-
-    def _fail(self, failure: Failure) -> None:
-        self._end()
-        self._result.errback(failure)
-
-    def _end(self) -> None:
-        """Leave nothing behind: no timer, no attempt."""
-        self._over = True
-        if self._alarm is not None:
-            self._alarm.cancel()
-        if self._next is not None and self._next.active():
-            self._next.cancel()
-        looking, self._looking = self._looking, None
-        if looking is not None:
-            looking.cancel()
-        running, self._running = self._running, {}
-        for attempt, _ in running.values():
-            attempt.cancel()
+    def _eb_failed(self, failure: Failure) -> Failure:
+        dialer = self._dialer
+        if translate(failure, connecting=True).blames:
+            dialer.records.failed(self._key, dialer.map.now())
+        return failure
 
 
 class _Naming:

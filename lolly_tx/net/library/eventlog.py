@@ -1,9 +1,11 @@
-"""Where changes of availability go: one structured log event each.
+"""Where changes of availability go: one structured log event each, or a function of whoever wants to know.
 
-May import: domain. Used by: service.build.
+May import: domain, Twisted. Used by: service.build, net.library.front.
 """
 
 from __future__ import annotations
+
+from collections.abc import Callable
 
 from twisted.logger import Logger, LogLevel
 from zope.interface import implementer
@@ -33,3 +35,22 @@ class EventLog:
             cause=event.cause,
             every=True,
         )
+
+
+@implementer(IEventSink)
+class EventCallback:
+    """Logs each event and calls `heard` with it; an exception of `heard` is logged and hinders nobody."""
+
+    log = Logger()
+
+    def __init__(self, heard: Callable[[Event], object]) -> None:
+        self._heard = heard
+        self._log = EventLog()
+
+    def emit(self, event: Event) -> None:
+        """Log `event` and pass it on."""
+        self._log.emit(event)
+        try:
+            self._heard(event)
+        except Exception:
+            self.log.failure("A listener to events failed: {heard}", heard=self._heard)

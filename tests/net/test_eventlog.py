@@ -8,7 +8,7 @@ from zope.interface.verify import verifyObject
 
 from lolly_tx.domain.events import Event
 from lolly_tx.domain.interfaces import IEventSink
-from lolly_tx.service.events import EventLog
+from lolly_tx.net.library.eventlog import EventCallback, EventLog
 
 
 class EventLogTests(SynchronousTestCase):
@@ -36,3 +36,22 @@ class EventLogTests(SynchronousTestCase):
         entry = self.logged(Event(1.0, "p", "", "panic", "on", "off", "a is back"))
         self.assertEqual(entry["log_level"], LogLevel.info)
         self.assertEqual(formatEvent(entry), "p/*: panic on -> off: a is back")
+
+    def test_callback(self):
+        """A function hears each event, which is logged as well; if it fails, that is logged and nothing more."""
+        heard = []
+
+        def hear(event):
+            heard.append(event)
+            raise KeyError("a bug")
+
+        seen = []
+        globalLogPublisher.addObserver(seen.append)
+        self.addCleanup(globalLogPublisher.removeObserver, seen.append)
+        sink = EventCallback(hear)
+        verifyObject(IEventSink, sink)
+        event = Event(1.0, "p", "a", "health", "up", "down", "no answer")
+        sink.emit(event)
+        self.assertEqual(heard, [event])
+        self.assertEqual(len([each for each in seen if "fact" in each]), 1)
+        self.assertEqual(len(self.flushLoggedErrors(KeyError)), 1)
