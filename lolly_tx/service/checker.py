@@ -6,11 +6,15 @@ brings the next probe forward, a result of another pool's probe of the same addr
 as one's own (`service.shared_checks`), and one of several checks reports to the ballot
 (`service.quorum`) instead of to the pool.
 
-May import: domain, config settings, service.rounds, Twisted. Used by: service.pools.
+`HealthChecker.of` makes one for a program that has no configuration.
+
+May import: domain, config settings, net, service.rounds, Twisted. Used by: service.probing, and programs that use
+lolly_tx as a library.
 """
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable
 from random import Random
 from typing import Any, Protocol
@@ -26,6 +30,10 @@ from lolly_tx.domain.interfaces import IHealthCheck
 from lolly_tx.domain.node import Node
 from lolly_tx.domain.pool import Pool
 from lolly_tx.domain.target import Target
+from lolly_tx.net.checks.kinds import CheckKinds
+from lolly_tx.net.library.balanced import BalancedEndpoint
+from lolly_tx.net.library.pools import Events, Targets, balanced
+from lolly_tx.net.sockets.endpoints import TargetEndpoints
 from lolly_tx.service.rounds import Rounds
 
 OBSERVE_SPACING = 1.0
@@ -110,6 +118,50 @@ class HealthChecker(Rounds):
         self._probed: dict[str, float] = {}
         self._listen: Callable[[Any], None] | None = getattr(check, "listen", None)
         self._by_place: dict[str, str] | None = None
+
+    @classmethod
+    def of(
+        cls,
+        reactor: Any,
+        where: BalancedEndpoint | Pool | Targets,
+        *,
+        path: str = "/health",
+        interval: float = 10.0,
+        check: IHealthCheck | None = None,
+        events: Events | None = None,
+        now: Callable[[], float] | None = None,
+        random: Random | None = None,
+        **settings: Any,
+    ) -> HealthChecker:
+        """A checker of a pool, of an endpoint that balances, or of targets: `net.library.pools.balanced` takes these.
+
+        `path`: what each target is asked for every `interval` seconds. `check`: what is done in place of that.
+        `settings`: more of `config.checks.Health`: `type`, `timeout` (seconds), `rise`, `fall`, `headers`, ...
+        `events`: as for `balanced`, when `where` is targets; a pool has been told already who hears of it. `now`:
+        seconds, monotonic; that of the endpoint, when there is one.
+
+        Raises ValueError and TypeError for settings that cannot be meant, and what `balanced` raises.
+        """
+        random = random or Random()
+        if not isinstance(where, (BalancedEndpoint, Pool)):
+            where = balanced(reactor, where, events=events, now=now, random=random)
+        elif events is not None:
+            raise ValueError("events: the pool has been told who hears of it")
+        health = Health(path=path, interval=interval, **settings)
+        tls = dialer = None
+        if isinstance(where, BalancedEndpoint):
+            pool, now = where.pool, now or where.now
+            endpoints: Any = where.connect_to
+            if isinstance(endpoints, TargetEndpoints):
+                tls = endpoints.tls
+                dialer = endpoints.dialer.for_checks()
+        else:
+            pool, now = where, now or time.monotonic
+        if check is None:
+            check = CheckKinds().make(
+                reactor, health, tls, now=now, random=random, dialer=dialer
+            )
+        return cls(pool, check, health, clock=reactor, now=now, random=random)
 
     @property
     def probes(self) -> int:

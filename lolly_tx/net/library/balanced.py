@@ -98,7 +98,7 @@ class BalancedEndpoint:
         self.now = now
         self.key = key
         self.budget = budget
-        self._connect_to = connect_to
+        self.connect_to = connect_to
         self._timeout = timeout
 
     def __repr__(self) -> str:
@@ -108,13 +108,24 @@ class BalancedEndpoint:
         """The same for a client, a session, a shard: hashing balancers go by `key`."""
         return BalancedEndpoint(
             self.pool,
-            self._connect_to,
+            self.connect_to,
             self.clock,
             self.now,
             timeout=self._timeout,
             key=key,
             budget=self.budget,
         )
+
+    def lease(self, tried: Sequence[Node] = ()) -> Lease:
+        """A lease of whoever the pool picks, none of `tried`, for what is no connect of ours (`Tracker`).
+
+        Raises AllDown, AllFull or AllTried.
+        """
+        return self._choose(self.now(), tried)
+
+    def to(self, target: Target) -> IStreamClientEndpoint:
+        """An endpoint for `target` within our limit, with no lease and no verdict: whoever connects has these."""
+        return _TargetEndpoint(self, target)
 
     def exactly(
         self, node_id: str, seconds: float | None = None, *, asking: bool = False
@@ -179,7 +190,7 @@ class BalancedEndpoint:
 
     def open(self, target: Target, factory: IProtocolFactory) -> Deferred[Any]:
         """Connect to `target` within the limit, with no lease and no verdict."""
-        connecting = self._connect_to(target).connect(factory)
+        connecting = self.connect_to(target).connect(factory)
         if self._timeout is not None:
             seconds = self._timeout
             within(
@@ -189,6 +200,22 @@ class BalancedEndpoint:
                 lambda: ConnectTimedOut(f"no connection in {seconds:g} s"),
             )
         return connecting
+
+
+@implementer(IStreamClientEndpoint)
+class _TargetEndpoint:
+    """Connects to one target, whatever is known of it."""
+
+    def __init__(self, balanced: BalancedEndpoint, target: Target) -> None:
+        self._balanced = balanced
+        self._target = target
+
+    def __repr__(self) -> str:
+        return f"<Endpoint of {self._target.address}>"
+
+    def connect(self, protocolFactory: IProtocolFactory) -> Deferred[Any]:
+        """Connect. Errbacks with a `ProxyError`, or the cancellation."""
+        return self._balanced.open(self._target, protocolFactory)
 
 
 class _AllBut(Collection[Node]):

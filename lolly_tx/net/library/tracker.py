@@ -20,6 +20,7 @@ May import: domain errors, net.failures, Twisted. Used by: net.library.balanced,
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable
 from typing import TYPE_CHECKING, TypeVar
 
@@ -46,13 +47,13 @@ T = TypeVar("T")
 class Tracker:
     """Ends `lease`: one verdict at most, one release.
 
-    `because`: why we are about to cancel. Set it before cancelling; the exceptions of a timeout and of a client that
-    hung up are the same.
+    `now`: seconds, on the monotonic clock that the pool goes by. `because`: why we are about to cancel. Set it before
+    cancelling; the exceptions of a timeout and of a client that hung up are the same.
     """
 
     __slots__ = ("_client_from", "_given_up", "_now", "because", "lease")
 
-    def __init__(self, lease: Lease, now: Callable[[], float]) -> None:
+    def __init__(self, lease: Lease, now: Callable[[], float] = time.monotonic) -> None:
         self.lease = lease
         self._now = now
         self._client_from = NEVER

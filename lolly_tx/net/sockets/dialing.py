@@ -29,7 +29,7 @@ from twisted.internet.interfaces import (
 from twisted.python.failure import Failure
 from zope.interface import implementer
 
-from lolly_tx.domain.addresses import AddressHealth, AddressRecords
+from lolly_tx.domain.addresses import DOWN, AddressHealth, AddressRecords
 from lolly_tx.domain.errors import (
     AddressDown,
     ConnectTimedOut,
@@ -78,6 +78,10 @@ class Dialer:
         self.judge = judge
         self.lane = lane
         self.worst = worst
+
+    def for_checks(self) -> Dialer:
+        """The same as checks see it: they are there to ask those that are down as well."""
+        return Dialer(self.map, self.judge, None, DOWN)
 
     def order(self, addresses: Sequence[str], port: int) -> list[Place]:
         """Those of `addresses` worth a try, best first."""

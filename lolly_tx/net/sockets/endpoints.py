@@ -127,26 +127,24 @@ class TargetEndpoints:
         patience: float | None = None,
         dialer: Dialer | None = None,
     ) -> None:
+        self.dialer = dialer or HealthMap(reactor).dialer(worst=DOWN)
+        self.tls = tls
         self._reactor = reactor
-        self._dialer = dialer or HealthMap(reactor).dialer(worst=DOWN)
         self._patience = patience
-        self._tls = tls
         self._timeout = timeout
-        self._made: WeakKeyDictionary[Target, IStreamClientEndpoint] = (
-            WeakKeyDictionary()
-        )
+        self._made: WeakKeyDictionary[Target, TargetEndpoint] = WeakKeyDictionary()
 
-    def __call__(self, target: Target) -> IStreamClientEndpoint:
+    def __call__(self, target: Target) -> TargetEndpoint:
         """The endpoint of `target`. Raises `BadEndpoint`."""
         endpoint = self._made.get(target)
         if endpoint is None:
             endpoint = client_endpoint(
                 self._reactor,
                 target,
-                tls=self._tls,
+                tls=self.tls,
                 timeout=self._timeout,
                 patience=self._patience,
-                dialer=self._dialer,
+                dialer=self.dialer,
             )
             self._made[target] = endpoint
         return endpoint
