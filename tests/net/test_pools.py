@@ -8,6 +8,7 @@ from treq.client import HTTPClient
 from twisted.internet.error import ConnectionRefusedError
 from twisted.internet.interfaces import IStreamClientEndpoint
 from twisted.internet.testing import MemoryReactorClock, StringTransport
+from twisted.logger import globalLogPublisher
 from twisted.python.failure import Failure
 from twisted.trial.unittest import SynchronousTestCase
 from zope.interface.verify import verifyObject
@@ -19,7 +20,6 @@ from lolly_tx.domain.errors import AddressDown, AllDown, ConnectFailed
 from lolly_tx.domain.events import Event
 from lolly_tx.domain.target import Target
 from lolly_tx.net.library.client import client
-from lolly_tx.net.library.eventlog import EventLog
 from lolly_tx.net.library.pools import balanced
 from lolly_tx.net.sockets.health_map import HealthMap
 from tests.domain.pools import BAD, GOOD, Diary
@@ -148,8 +148,12 @@ class BalancedTests(Case):
         endpoint = self.balanced(events=diary)
         endpoint.pool.mark("http-127-0-0-1-9001", False, "gone", 0.0)
         self.assertEqual(diary.words("health"), ["http-127-0-0-1-9001: up -> down"])
+        seen: list[Any] = []
+        globalLogPublisher.addObserver(seen.append)
+        self.addCleanup(globalLogPublisher.removeObserver, seen.append)
         endpoint = self.balanced(events=None)
-        self.assertIsInstance(endpoint.pool._events, EventLog)
+        endpoint.pool.mark("http-127-0-0-1-9001", False, "gone", 0.0)
+        self.assertEqual([e["cause"] for e in seen if "fact" in e], ["gone"])
 
     def test_shared_map(self) -> None:
         """Pools that share a map know what the others found out; good news lets an address be tried again."""
