@@ -139,7 +139,7 @@ class ServiceTests(SynchronousTestCase):
         self.assertIn(empty.name, end.exception.code)
 
     def test_wrong_configuration(self):
-        """A wrong configuration ends the process with all its errors and status 1 (S61)."""
+        """A wrong configuration ends the process with all its errors and status 1."""
         with tempfile.TemporaryDirectory() as folder:
             path = os.path.join(folder, "wrong.toml")
             Path(path).write_text("[listner.web]\n[pool.api]\ntargets = 3\n")

@@ -11,8 +11,8 @@ no path of a host matches, the next less specific host is asked.
 Paths are compared in one normal form, which nobody else sees: percent-escapes decoded
 once, "\" read as "/", empty and "." segments dropped, ".." resolved (RFC 3986 section
 5.2.4), and without the ";parameters" of segments, which Java servers do not count to the
-path: "/admin;x" is "/admin". So no spelling of a path gets past a route that covers it
-(RELIABILITY S17). The target itself goes upstream byte for byte. Dots with parameters
+path: "/admin;x" is "/admin". So no spelling of a path gets past a route that covers
+it. The target itself goes upstream byte for byte. Dots with parameters
 ("/..;x/") are ".." to some backends and a name to others, so they are refused.
 
 A prefix without a final "/" matches whole segments: "/api" covers "/api" and "/api/x",

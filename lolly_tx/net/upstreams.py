@@ -34,7 +34,7 @@ from lolly_tx.net.deadlines import NEVER, Deadlines
 from lolly_tx.net.doors import DoorOut
 
 MAX_INTERIM = 16
-"""1xx responses to one request (RELIABILITY S33)."""
+"""1xx responses to one request: some are usual, a flood of them is an attack."""
 
 DISTRUST_SECONDS = 60.0
 """How long connections are not used twice after their target has sent bytes nobody asked

@@ -2,7 +2,7 @@
 
 May import: nothing of ours. Used by: service.admin.
 
-Ten failures a minute from one address (RELIABILITY S58): guessing a token becomes pointless,
+Ten failures a minute from one address: guessing a token becomes pointless,
 and a person who mistypes does not notice. Addresses are remembered up to a bound; beyond it
 the one that failed longest ago is forgotten.
 """

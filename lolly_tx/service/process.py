@@ -44,7 +44,7 @@ def settle_memory() -> None:
 
 
 def leave_no_core() -> None:
-    """No memory image after a crash: it would hold keys, tokens and cookies (RELIABILITY S66)."""
+    """No memory image after a crash: it would hold keys, tokens and cookies."""
     try:
         resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
     except (
@@ -55,7 +55,7 @@ def leave_no_core() -> None:
 
 
 def require_versions(installed: Version = installed_twisted) -> str:
-    """Why the Twisted that is installed will not do, "" if it does (RELIABILITY S70)."""
+    """Why the Twisted that is installed will not do, "" if it does."""
     if installed < OLDEST_TWISTED:
         return f"Twisted {installed.short()} has known holes; {OLDEST_TWISTED.short()} or newer is needed"
     return ""

@@ -4,7 +4,7 @@
     thread:         look   look   look, the beat is late: note the loop's stack
 
 Everything of this process happens in one thread, so one call that takes 300 ms makes
-every client wait that long (RELIABILITY S69, L32). A timer marks time in the event loop.
+every client wait that long. A timer marks time in the event loop.
 A thread looks whether the mark is fresh, and when it is not, takes a sample of what the
 event loop's thread is doing. On a machine with little to spare the loop can also be late
 because it got no processor; the kernel counts that, and a stall says how much of it was

@@ -48,11 +48,11 @@ _TRAILER_START = re.compile(
 )
 
 MAX_LINE_BYTES = 4096
-"""One size line with its extensions (RELIABILITY S07)."""
+"""One size line with its extensions, which nobody needs and some parsers read without end."""
 MAX_EXTENSION_BYTES = 65536
-"""All extensions of a message together (RELIABILITY S07)."""
+"""All extensions of a message together: else tiny chunks make a small body a large one."""
 MAX_TRAILER_BYTES = 16384
-"""RELIABILITY S08."""
+"""All trailers of a message: they stay in memory until the last has come."""
 MAX_CHUNK = 2**63 - 1
 SELDOM_BYTES = 256
 """A line that is longer is looked at again when it ends, or so many bytes later."""
@@ -63,7 +63,7 @@ SMALL_MEAL = 8192
 TINY_BYTES = 64
 """So small are they then, on average."""
 
-# Fields that mean nothing, or something dangerous, after the body (RFC 9110 section 6.5.1; RELIABILITY S08).
+# Fields that mean nothing, or something dangerous, after the body (RFC 9110 section 6.5.1).
 _NOT_IN_TRAILERS = re.compile(
     rb"(?i)(?:connection|content-.*|transfer-encoding|te|trailer|upgrade|expect|keep-alive|host|via|cookie|set-cookie"
     rb"|authorization|www-authenticate|proxy.*|forwarded|x-forwarded-.*|x-real-ip|cache-control|max-forwards|range"

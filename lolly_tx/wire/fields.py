@@ -396,7 +396,7 @@ def hop_line(name: bytes) -> bytes:
 def render_fields(pairs: Iterable[tuple[bytes, bytes]]) -> bytes:
     """Field lines for `pairs`, each ended by CRLF.
 
-    Raises ValueError for what would not be a valid line (RELIABILITY S35).
+    Raises ValueError for what would not be a valid line: it would be one more field to the receiver.
     """
     lines = []
     for name, value in pairs:

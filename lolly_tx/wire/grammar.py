@@ -15,7 +15,7 @@ TOKEN = rb"[!#$%&'*+\-.^_`|~0-9A-Za-z]++"
 
 NAME_NO_UNDERSCORE = rb"[!#$%&'*+\-.^`|~0-9A-Za-z]++"
 """Field names of ordinary requests. Those with "_" go the slow way: beside their "-" twin
-they confuse CGI-like backends, so they are dropped there (RELIABILITY S13)."""
+they confuse CGI-like backends, so they are dropped there."""
 
 VALUE = rb"[\t -~\x80-\xff]*+"
 """Field values: no control byte but the tab."""
@@ -28,7 +28,7 @@ clients write there passes byte for byte (`?q=100%`), but for blanks, control by
 the "#" of a fragment."""
 
 MAX_LENGTH = 2**63 - 1
-"""Largest Content-Length accepted (RELIABILITY S03): a signed 64-bit counter's."""
+"""Largest Content-Length accepted: a signed 64-bit counter's."""
 
 
 @attrs.frozen

@@ -4,7 +4,7 @@ May import: domain.hosts, wire.errors, wire.grammar. Used by: wire.http1, only w
 recogniser says no, so nothing here is on the way of an ordinary request.
 
 Mended: empty lines before a request line (RFC 9112 section 2.2), absolute-form targets (section 3.2.2: the authority
-replaces Host), request fields with "_" in their name (dropped: RELIABILITY S13), blanks between the name of a response
+replaces Host), request fields with "_" in their name (dropped), blanks between the name of a response
 field and its colon (section 5.1; not of a field that says where the body ends). Everything else is an error with the
 status a client should see, as soon as the line it is in has arrived. Lines of an incomplete head that were examined
 before are not examined again, and a long head not with every piece (`worth_a_look`), so that a head which comes byte

@@ -44,7 +44,7 @@ class HttpKindsTests(SynchronousTestCase):
         self.assertIn("must not have dots", self.path_fault("/..;/a"))
 
     def test_route_regex_is_guarded(self) -> None:
-        """A regular expression that cannot be matched in linear time is refused (S60)."""
+        """A regular expression that cannot be matched in linear time is refused."""
         self.assertIn("look-ahead", self.path_fault("~^/(?!x)"))
         self.assertIn("no valid", self.path_fault("~*("))
         text = WEB + "[[route]]\npool = 'app'\npath = '~(a+)+$'\n" + POOL

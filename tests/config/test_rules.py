@@ -127,7 +127,7 @@ class RulesTests(SynchronousTestCase):
             self.assertEqual(bool(faults(text + ROUTE + POOL)), collides, (one, two))
 
     def test_admin_is_local(self) -> None:
-        """The admin side listens on loopback or a unix socket (S63)."""
+        """The admin side listens on loopback or a unix socket."""
         for endpoint, ok in (
             ("tcp:81:interface=127.0.0.1", True),
             ("tcp:81:interface=localhost", True),

@@ -62,7 +62,7 @@ class TrustedPeersTests(SynchronousTestCase):
 
 class OriginalClientTests(SynchronousTestCase):
     def test_walk(self) -> None:
-        """Hops are believed from the right as long as trusted ones set them (S20)."""
+        """Hops are believed from the right as long as trusted ones set them."""
         for peer, values, client in (
             ("1.1.1.1", [b"2.2.2.2"], "1.1.1.1"),
             ("10.0.0.1", [], "10.0.0.1"),
@@ -166,7 +166,7 @@ class OriginalClientTests(SynchronousTestCase):
 
 class LinesTests(SynchronousTestCase):
     def test_replaced(self) -> None:
-        """What an untrusted peer says about itself is not passed on (S19)."""
+        """What an untrusted peer says about itself is not passed on."""
         received = [
             *xff(b"6.6.6.6"),
             (b"x-forwarded-proto", b"https"),

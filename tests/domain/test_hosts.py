@@ -38,7 +38,7 @@ class HostNameTests(SynchronousTestCase):
         self.assertEqual(hosts.REMEMBERED, before.maxsize)
 
     def test_refused(self) -> None:
-        """Everything that is not one host and perhaps a port is refused (S14)."""
+        """Everything that is not one host and perhaps a port is refused."""
         for value in (
             b"",
             b" ",

@@ -22,7 +22,7 @@ def table(*patterns: tuple[str, str]) -> RouteTable[str]:
 
 class NormalPathTests(SynchronousTestCase):
     def test_forms(self) -> None:
-        """Escapes, dots, empty segments and backslashes have one meaning (S17)."""
+        """Escapes, dots, empty segments and backslashes have one meaning."""
         for target, path in (
             (b"/", b"/"),
             (b"/a/b?c=/../d", b"/a/b"),
@@ -159,7 +159,7 @@ class PathTests(SynchronousTestCase):
             self.assertIsNone(routes_.find(b"h", target), target)
 
     def test_no_way_around_a_route(self) -> None:
-        """No spelling of a path escapes the route that covers it (S17)."""
+        """No spelling of a path escapes the route that covers it."""
         routes_ = table(("", "/"), ("", "/admin/"))
         for target in (
             b"/admin/x",

@@ -51,7 +51,7 @@ class AcceptorTests(WorldTestCase):
         acceptor.doStop()
 
     def test_total(self):
-        """Over the limit of all connections a client gets 503 and a close (S39)."""
+        """Over the limit of all connections a client gets 503 and a close."""
         world = self.world(census=Census(2, 0))
         clients = [self.busy(world) for _ in range(2)]
         more = world.client()
@@ -91,7 +91,7 @@ class AcceptorTests(WorldTestCase):
         self.assertFalse(self.turned_away(world.client()))
 
     def test_per_client(self):
-        """Over the limit of one client only that client is turned away (S39)."""
+        """Over the limit of one client only that client is turned away."""
         world = self.world(census=Census(0, 1))
         one = self.busy(world, "192.0.2.1")
         self.assertTrue(self.turned_away(world.client("192.0.2.1")))
@@ -129,7 +129,7 @@ class AcceptorTests(WorldTestCase):
             self.assertFalse(world.client().disconnecting)
 
     def test_idle_make_room(self):
-        """At the cap the connection that has been idle longest makes room (S68)."""
+        """At the cap the connection that has been idle longest makes room."""
         world = self.world(census=Census(3, 0))
         old = self.idle(world)
         world.pass_time(1.0)

@@ -361,7 +361,7 @@ class HandshakeTests(SynchronousTestCase):
         self.successResultOf(connecting)
 
     def test_plain_bytes_end_the_connection(self) -> None:
-        """A server that does not speak TLS is a failed connect (S50)."""
+        """A server that does not speak TLS is a failed connect."""
         connecting = self.connect()
         server: Any = Recorder()
         server.on_data = lambda data: server.transport.write(b"HTTP/1.1 400\r\n\r\n")

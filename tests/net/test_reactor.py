@@ -26,7 +26,7 @@ class DispatchMixin:
     """What a reactor owes its descriptors; run on Twisted's and on ours."""
 
     def test_exception_in_a_protocol(self: Any) -> None:
-        """An exception in dataReceived is logged and ends that connection alone (S69)."""
+        """An exception in dataReceived is logged and ends that connection alone."""
         _, bad, bad_peer = self.accepted()
         _, good, good_peer = self.accepted()
         bad.on_data = lambda data: 1 / 0

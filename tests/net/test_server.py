@@ -867,7 +867,7 @@ class DeadlineTests(WorldTestCase):
         self.assertEqual(client.take(), OK)
 
     def test_write_stall(self):
-        """A client that takes nothing for the write time loses its connection (S38)."""
+        """A client that takes nothing for the write time loses its connection."""
         world = self.world(timeouts=ClientTimeouts(write=5.0))
         client = world.client()
         client.stop_reading()
@@ -999,7 +999,7 @@ class BodyRateTests(WorldTestCase):
         return statuses(client.take())
 
     def test_drip(self):
-        """A client that sends a byte every second is answered 408 after the grace (S38)."""
+        """A client that sends a byte every second is answered 408 after the grace."""
         self.assertEqual(self.upload(b"x", 1.0), [408])
 
     def test_fast_enough(self):

@@ -98,7 +98,7 @@ class CombinedTests(SynchronousTestCase):
         )
 
     def test_escaping_in_quotes(self):
-        """Line breaks, escape sequences, quotes and raw bytes appear as hexadecimal (S62)."""
+        """Line breaks, escape sequences, quotes and raw bytes appear as hexadecimal."""
         for field in ("method", "target", "version", "referer", "user_agent"):
             line = lines_of(ENTRY._replace(**{field: b"a " + NASTY + b" b"}))
             self.assertIn(b"a " + NASTY_ESCAPED + b" b", line, field)
@@ -217,7 +217,7 @@ class JSONTests(SynchronousTestCase):
 
 class SecretTests(SynchronousTestCase):
     def test_masked(self):
-        """The values of parameters with a secret's name are not logged (S62)."""
+        """The values of parameters with a secret's name are not logged."""
         for name in (
             b"token access_token Access-Token accessToken id_token password passwd pwd "
             b"secret client_secret api_key apikey api-key apiKey key x-key signature sig "
@@ -354,7 +354,7 @@ class BatchTests(SynchronousTestCase):
         self.assertEqual(len(self.batches), 2)
 
     def test_full_disk(self):
-        """A write error reaches nobody; the lines are dropped and counted (S62)."""
+        """A write error reaches nobody; the lines are dropped and counted."""
         self.broken = True
         for _ in range(3):
             self.log.record(ENTRY)

@@ -427,7 +427,7 @@ class BodyTests(WorldTestCase):
         self.assertEqual(client.take(), OK)
 
     def test_upstream_slow(self):
-        """A backend that does not read pauses the client, and only for so long (S68)."""
+        """A backend that does not read pauses the client, and only for so long."""
         world = self.world()
         client = world.client()
         client.send(post(300000, b"x"))

@@ -41,7 +41,7 @@ class ReplyTests(SynchronousTestCase):
             self.assertEqual(status_of(error), status, error)
 
     def test_page(self):
-        """A small page with the reason for machines in a field (S36)."""
+        """A small page with the reason for machines in a field."""
         door = Door()
         size = reply(door, 502, token="connection_refused", extra=b"X: y\r\n")
         [(status, reason, fields, body)] = door.calls

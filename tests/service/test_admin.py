@@ -386,7 +386,7 @@ class WritingTests(AdminTestCase):
         self.assertEqual(self.web.nodes["a"].enabled, "up")
 
     def test_guessing(self):
-        """After ten wrong tokens an address is not listened to for a while (S58)."""
+        """After ten wrong tokens an address is not listened to for a while."""
         path = "/api/pools/web/a/drain"
         for guess in range(10):
             response, _ = self.say(path, Authorization=f"Bearer {guess}")

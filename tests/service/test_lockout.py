@@ -9,7 +9,7 @@ from lolly_tx.service.lockout import ADDRESSES, FAILURES, SECONDS, Lockout
 
 class LockoutTests(SynchronousTestCase):
     def test_too_often(self) -> None:
-        """Ten wrong tokens within a minute, and the address has to wait (S58)."""
+        """Ten wrong tokens within a minute, and the address has to wait."""
         lockout = Lockout()
         for second in range(FAILURES):
             self.assertEqual(lockout.wait("a", second), 0.0)

@@ -76,11 +76,11 @@ class SignalTests(SynchronousTestCase):
 
 class SafetyTests(SynchronousTestCase):
     def test_no_core(self):
-        """A crash leaves no image of the memory behind (S66)."""
+        """A crash leaves no image of the memory behind."""
         leave_no_core()
         self.assertEqual(resource.getrlimit(resource.RLIMIT_CORE), (0, 0))
 
     def test_old_twisted(self):
-        """A Twisted with known holes is refused by name (S70)."""
+        """A Twisted with known holes is refused by name."""
         self.assertEqual(require_versions(), "")
         self.assertIn("26.4.0", require_versions(Version("Twisted", 26, 4, 0)))

@@ -11,7 +11,7 @@ notices, whatever the mutation has done to the rest. What must hold:
 - the origin sees valid requests only, and the client valid responses only
 - an answer of the origin reaches the one who asked, once, in order
 - the canary always gets its answer, 99 of 100 within 100 ms
-- the proxy's log has no traceback, and no input costs 50 ms of CPU (RELIABILITY L19)
+- the proxy's log has no traceback, and no input costs 50 ms of CPU (L19 of tests.system.faults)
 - among ordinary requests, cases of the corpus never change an answer (L24)
 
 `python -m tests.system.fuzz [--inputs N] [--seed N]` prints the figures; the last line

@@ -14,7 +14,7 @@ REQUEST = b"POST /a HTTP/1.1\r\nHost: a\r\n%b\r\n\r\n"
 
 class CorpusTests(SynchronousTestCase):
     def test_corpus(self) -> None:
-        """No raw request or response gets through that must not, and all others do (S01 to S37)."""
+        """No raw request or response gets through that must not, and all others do."""
         requests, responses = load("requests"), load("responses")
         self.assertEqual({}, asyncio.run(judge_all(requests, responses)))
 

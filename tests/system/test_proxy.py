@@ -519,7 +519,7 @@ class LifeTests(SystemTestCase):
         self.assertFalse(listening(free))
 
     def test_wrong_configuration(self):
-        """All errors of a configuration are told, status 1, nothing listens (S61)."""
+        """All errors of a configuration are told, status 1, nothing listens."""
         free = free_port()
         config = THREE.format(web=free, targets="3")
         said = self.refused(

@@ -49,7 +49,7 @@ class DecoderTests(SynchronousTestCase):
         self.assertEqual((b"", b"X-A: 1\r\nx-b:\r\n", b"rest", True), decode(data))
 
     def test_refused(self) -> None:
-        """What is not exactly a chunked body is refused, whole or byte by byte (S06 to S10)."""
+        """What is not exactly a chunked body is refused, whole or byte by byte."""
         for data in (
             b"+5\r\nhello",
             b"-5\r\nhello",
@@ -100,7 +100,7 @@ class DecoderTests(SynchronousTestCase):
                 decode(data)
 
     def test_line_limit(self) -> None:
-        """A size line may have 4 KiB, complete or not, and not a byte more (S07)."""
+        """A size line may have 4 KiB, complete or not, and not a byte more."""
         line = b"1;a=" + b"x" * (chunked.MAX_LINE_BYTES - 6) + b"\r\n"
         self.assertEqual(chunked.MAX_LINE_BYTES, len(line))
         self.assertEqual(b"y", decode(line + b"y")[0])
@@ -110,7 +110,7 @@ class DecoderTests(SynchronousTestCase):
             self.assertEqual("chunk size line too long", caught.exception.reason)
 
     def test_extension_limit(self) -> None:
-        """All extensions of a body together may have 64 KiB (S07)."""
+        """All extensions of a body together may have 64 KiB."""
         chunk = b"1;" + b"x" * 1023 + b"\r\ny\r\n"
         decoder = ChunkDecoder()
         for _ in range(64):
@@ -120,7 +120,7 @@ class DecoderTests(SynchronousTestCase):
         self.assertEqual("too many chunk extensions", caught.exception.reason)
 
     def test_trailer_limit(self) -> None:
-        """Trailers may have 16 KiB, in whatever pieces they come (S08)."""
+        """Trailers may have 16 KiB, in whatever pieces they come."""
         line = b"X: " + b"y" * 123 + b"\r\n"
         most = line * (chunked.MAX_TRAILER_BYTES // len(line))
         self.assertEqual(most, decode(b"0\r\n" + most + b"\r\n")[1])
@@ -259,7 +259,7 @@ class LastChunkTests(SynchronousTestCase):
         self.assertEqual(b"0\r\n" + lines + b"\r\n", last_chunk(lines))
 
     def test_dangerous_trailers_are_dropped(self) -> None:
-        """Framing, routing, authentication and forwarding names never pass (S08)."""
+        """Framing, routing, authentication and forwarding names never pass."""
         for name in (
             b"Content-Length",
             b"Transfer-Encoding",

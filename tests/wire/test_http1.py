@@ -196,7 +196,7 @@ class RequestReaderTests(SynchronousTestCase):
             self.assertEqual(keep, request(*lines, start=start).keep_alive, lines)
 
     def test_host_is_required(self) -> None:
-        """HTTP/1.1 has exactly one Host that is not empty; HTTP/1.0 may have none (S14)."""
+        """HTTP/1.1 has exactly one Host that is not empty; HTTP/1.0 may have none."""
         for lines in ([], [b"Host:"], [b"Host: \t"], [b"Host: a", b"host: a"]):
             with self.assertRaises(BadMessage, msg=repr(lines)):
                 request(*lines)
@@ -205,7 +205,7 @@ class RequestReaderTests(SynchronousTestCase):
             request(b"Host: a", b"Host: b", start=b"GET / HTTP/1.0")
 
     def test_coding_needs_11(self) -> None:
-        """Chunked and HTTP/1.0 do not go together (S05)."""
+        """Chunked and HTTP/1.0 do not go together."""
         with self.assertRaises(BadMessage):
             request(b"Transfer-Encoding: chunked", start=b"POST / HTTP/1.0")
 
@@ -331,7 +331,7 @@ class _Seen:
 
 
 class LimitTests(SynchronousTestCase):
-    """At the limit all is well, one past it the error has its status (S37)."""
+    """At the limit all is well, one past it the error has its status."""
 
     limits = HeadLimits(head_bytes=300, fields=5, line_bytes=100)
 
@@ -397,7 +397,7 @@ class LimitTests(SynchronousTestCase):
         )
 
     def test_responses(self) -> None:
-        """The same limits hold for what a backend sends (S33)."""
+        """The same limits hold for what a backend sends."""
         reader = ResponseReader(self.limits)
         ok = b"HTTP/1.1 200 OK\r\n"
         self.assertIsNotNone(reader.read(ok + b"X:\r\n" * 5 + b"\r\n"))
@@ -474,7 +474,7 @@ class ResponseReaderTests(SynchronousTestCase):
             self.assertEqual(b"", head.reason)
 
     def test_old_backend(self) -> None:
-        """HTTP/1.0 closes, and its Transfer-Encoding is refused (S32)."""
+        """HTTP/1.0 closes, and its Transfer-Encoding is refused."""
         head = parse_response(b"HTTP/1.0 200 OK\r\n\r\n")
         assert head is not None
         self.assertFalse(head.keep_alive)

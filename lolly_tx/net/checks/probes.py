@@ -37,7 +37,7 @@ from lolly_tx.wire.errors import BadMessage
 from lolly_tx.wire.http1 import ResponseHead
 
 MAX_INTERIM = 16
-"""1xx answers before the real one (RELIABILITY S33)."""
+"""1xx answers before the real one: some are usual, a flood of them is an attack."""
 
 
 PARTING_SECONDS = 1.0

@@ -1,4 +1,7 @@
-"""Load and fault tests of the real process (RELIABILITY.md section 4, L01 to L34).
+"""Load and fault tests of the real process.
+
+Each scenario has a number that stays its name, such as L01; what it is stands beside it, in
+the code and in what is printed.
 
 `python -m tests.system.faults [NAMES] [--long]` runs them and prints each one's figures
 beside its goals. `test_faults.py` runs the shortest versions of the most important ones.

@@ -108,7 +108,7 @@ Scenario = Callable[[Findings, Size], Coroutine[Any, Any, None]]
 
 @attrs.frozen
 class Registered:
-    """A scenario by its name in RELIABILITY.md."""
+    """A scenario by its name, such as L01."""
 
     name: str
     title: str

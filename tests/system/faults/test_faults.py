@@ -47,7 +47,7 @@ class FaultTests(SynchronousTestCase):
         self.meets_goals(backends.l01)
 
     def test_l02_no_post_twice(self) -> None:
-        """A POST is executed once or visibly failed while origins are killed (S67)."""
+        """A POST is executed once or visibly failed while origins are killed."""
         self.meets_goals(backends.l02)
 
     def test_l03_stopped_origin(self) -> None:
