@@ -77,7 +77,7 @@ def facts(
         checks = (
             f"{missing} more {kind} check{'s' if missing > 1 else ''} would flip it"
         )
-    room = "no limit" if node.room == UNLIMITED else f"room for {node.room}"
+    room = "no limit" if node.capacity == UNLIMITED else f"room for {node.capacity}"
     return [
         _fact(node, "enabled", node.enabled, node.enabled == "up", "", now),
         _fact(node, "health", health.word, node.well and not node.lame, checks, now),

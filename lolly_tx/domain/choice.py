@@ -126,12 +126,12 @@ class Choice:
             return None
         if tier is not None and tier.ranked is not None:
             for node in tier.ranked(candidates, key):
-                if node.in_flight < node.room and node not in tried:
+                if node.in_flight < node.capacity and node not in tried:
                     return node
             return None
         for _ in range(min(_REDRAWS, 2 * len(candidates))):
             node = balancer.pick(candidates, key)
-            if node.in_flight < node.room and node not in tried:
+            if node.in_flight < node.capacity and node not in tried:
                 return node
         rest = tuple(n for n in candidates if not n.full and n not in tried)
         return balancer.pick(rest, key) if rest else None

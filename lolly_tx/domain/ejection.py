@@ -30,7 +30,7 @@ UPLOAD_TRIAL_SECONDS = 1.0
 
 @attrs.frozen
 class EjectionLimits:
-    """How far ejections may go. The defaults are the seed's: no growth, no cap on the share.
+    """How far ejections may go. By default: no growth, no cap on the share.
 
     `max_seconds`: the longest ejection; > 0 turns growth on (the k-th ejection in a row lasts k times the first)
     while another node serves: an outage is not to last longer because of it.

@@ -61,7 +61,7 @@ class Health:
     def initial(cls, word: Initial, thresholds: Thresholds) -> Health:
         """The state before the first check.
 
-        "up": traffic at once, as the seed does. "down": `rise` good checks first. "probation": no traffic until the
+        "up": traffic at once. "down": `rise` good checks first. "probation": no traffic until the
         first check, and if that is good it is enough.
         """
         if word == "up":

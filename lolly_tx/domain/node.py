@@ -4,7 +4,7 @@ May import: domain values. Used by: domain.pool (the only writer), domain.balanc
 
 Three facts make a node available, and they are never merged into one flag: `enabled` (the operator's word),
 `health` (active checks), `ejection` (passive accrual). "Full" is asked last, and is not a fact but a number:
-`in_flight` against `room`.
+`in_flight` against `capacity`.
 
     ejection:   up --- failures ---> ejected --- time is over ---> trial --- good ---> up
                                         ^                            |
@@ -39,7 +39,7 @@ HISTORY = 64
 """Events kept per node: enough for a day of trouble, bounded for a flapping one."""
 
 UNLIMITED = 1 << 60
-"""The `room` of a node without max_conns; an int, because comparing it costs less than asking for None."""
+"""The `capacity` of a node without max_conns; an int, because comparing it costs less than asking for None."""
 
 NO_COST = float("-inf")
 """The `cost` of a node nobody has measured."""
@@ -142,7 +142,7 @@ class NodeStats:
 class Node:
     """One target's live state. Written by its pool only.
 
-    `in_flight`: leases not yet released. `room`: how many it may have at once. `weight`: the effective share
+    `in_flight`: leases not yet released. `capacity`: how many it may have at once. `weight`: the effective share
     (slow start lowers it). `ejected_until`: when the last ejection ends or ended (seconds, monotonic).
     `streak`: ejections in a row, for growth. `penalty`: the length proposed for the last one. `kind`: why.
     `trials`: good ones since then. `spared`: the last ejection that was refused, and why. `unreached`: failed connects
@@ -170,7 +170,7 @@ class Node:
         "trial_lease",
         "trials",
         "in_flight",
-        "room",
+        "capacity",
         "weight",
         "base_weight",
         "ramp",
@@ -213,7 +213,7 @@ class Node:
         self.unreached = 0
         self.trial_lease: Use | None = None
         self.in_flight = 0
-        self.room = UNLIMITED
+        self.capacity = UNLIMITED
         self.base_weight = float(target.weight)
         self.weight = self.base_weight
         self.ramp: float | None = None
@@ -267,7 +267,7 @@ class Node:
     @property
     def full(self) -> bool:
         """No room for another exchange."""
-        return self.in_flight >= self.room
+        return self.in_flight >= self.capacity
 
     def follow_agent(self, state: AgentState) -> None:
         """Take over what the agent says; its weight replaces the configured one, slow start included."""

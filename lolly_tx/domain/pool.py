@@ -154,8 +154,8 @@ class Pool:
         pick = self._pick
         node = pick(self._ready, key)
         taken = node.in_flight + 1
-        if taken >= node.room:
-            if taken == node.room:
+        if taken >= node.capacity:
+            if taken == node.capacity:
                 return self._grant(node, now)
             return self._acquire_among(now, key, tried, bond)
         node.in_flight = taken
@@ -190,9 +190,9 @@ class Pool:
             stats.retries += 1
         if node.ejection == "trial":
             node.trial_lease = lease
-            node.room = 0
+            node.capacity = 0
             self._due = min(self._due, now + UPLOAD_TRIAL_SECONDS)
-        if node.in_flight >= node.room:
+        if node.in_flight >= node.capacity:
             self.roster.full.add(node)
         if self.caps.there:
             self.caps.granted(lease, retry)
@@ -202,9 +202,9 @@ class Pool:
 
     def lease_answered(self, lease: Use, now: float) -> None:
         """The head of an answer has come and someone listens."""
-        room = self.caps.answered(lease, now)
+        makes_room = self.caps.answered(lease, now)
         self.verdicts.answered(lease, now)
-        if room:
+        if makes_room:
             self._tell_of_room(now)
 
     def lease_succeeded(self, lease: Use, now: float) -> None:

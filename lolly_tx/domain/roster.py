@@ -113,13 +113,13 @@ class Roster:
 
     def tune(self, node: Node) -> None:
         """Bring the derived numbers and flags of `node` up to date after something happened to it."""
-        room = node.max_conns or UNLIMITED
-        if node.ramp is not None and room != UNLIMITED:
-            room = max(1, int(room * node.weight / node.base_weight))
+        capacity = node.max_conns or UNLIMITED
+        if node.ramp is not None and capacity != UNLIMITED:
+            capacity = max(1, int(capacity * node.weight / node.base_weight))
         if node.ejection == "trial":
-            room = 0 if node.trial_lease is not None else node.in_flight + 1
-        node.room = room
-        if self.nodes.get(node.id) is node and node.in_flight >= room:
+            capacity = 0 if node.trial_lease is not None else node.in_flight + 1
+        node.capacity = capacity
+        if self.nodes.get(node.id) is node and node.in_flight >= capacity:
             self.full.add(node)
         else:
             self.full.discard(node)
@@ -132,7 +132,7 @@ class Roster:
             or (accrual is not None and not accrual.clean)
         )
         node.attentive = (
-            self._counts_leases or room != UNLIMITED or tier.released is not None
+            self._counts_leases or capacity != UNLIMITED or tier.released is not None
         )
 
     # -- membership

@@ -47,7 +47,7 @@ def describe(node: Node, thresholds: Thresholds, now: float) -> dict[str, Any]:
             "evidence": str(node.accrual) if node.accrual is not None else "",
         },
         "in_flight": node.in_flight,
-        "room": None if node.room == UNLIMITED else node.room,
+        "room": None if node.capacity == UNLIMITED else node.capacity,
         "last_change": event_dict(node.last_change, now),
         "back": comes_back(node, thresholds, now),
         "counters": node.stats.as_dict(),

@@ -207,11 +207,11 @@ class SlowStartTests(SynchronousTestCase):
         pool.observe("b", BAD, 10.0)
         pool.observe("b", GOOD, 20.0)
         pool.available(20.0)
-        self.assertEqual(pool.nodes["b"].room, 2)
+        self.assertEqual(pool.nodes["b"].capacity, 2)
         pool.available(30.0)
-        self.assertEqual(pool.nodes["b"].room, 10)
+        self.assertEqual(pool.nodes["b"].capacity, 10)
         pool.available(40.0)
-        self.assertEqual(pool.nodes["b"].room, 20)
+        self.assertEqual(pool.nodes["b"].capacity, 20)
 
     def test_joining(self) -> None:
         """A target that joins later starts slowly, as does one that comes back from its drain or ejection."""

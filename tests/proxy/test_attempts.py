@@ -569,12 +569,12 @@ class TrialTests(WorldTestCase):
             lease.release(0.0)
         world.pass_time(60.1)
         self.assertEqual(a.ejection, "ejected")
-        b.room = 0  # the next one is for the trial
+        b.capacity = 0  # the next one is for the trial
         client = world.client()
         client.send(GET)
         backend = world.accept("a")
         self.assertEqual(a.ejection, "trial")
-        b.room = 10
+        b.capacity = 10
         backend.send(answer(b"ill", 500))
         world.accept("b").send(OK)
         self.assertEqual(client.take(), OK)

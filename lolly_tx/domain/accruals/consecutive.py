@@ -1,4 +1,4 @@
-"""The passive policy of the house: consecutive failures of real traffic, with the seed's rules.
+"""The passive policy of the house: consecutive failures of real traffic.
 
 May import: domain. Used by: service.
 """

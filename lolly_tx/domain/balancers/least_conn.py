@@ -52,7 +52,7 @@ class LeastConn:
                 heappop(heap)
                 continue
             in_flight = node.in_flight
-            if in_flight >= node.room:
+            if in_flight >= node.capacity:
                 heappop(heap)
                 del valid[node]
                 continue
@@ -92,7 +92,7 @@ class LeastConn:
             node = candidates[i % n]
             in_flight = node.in_flight
             load = (in_flight + 1) / node.weight
-            if load < least and in_flight < node.room:
+            if load < least and in_flight < node.capacity:
                 best, least = node, load
         return best
 
