@@ -20,7 +20,8 @@ import attrs
 from lolly_tx.config.addresses import FILE, LISTEN, LOG_PATH, OPTIONAL_FILE
 from lolly_tx.config.extensions import NO_PLUGINS, PluginTables
 from lolly_tx.config.httpkinds import OPTIONAL_FIELD_NAME, ROUTE_PATH
-from lolly_tx.config.kinds import FLAG, TEXT, Choice, Count, Duration, Size
+from lolly_tx.config.kinds import FLAG, TEXT, Choice, Duration, Size
+from lolly_tx.config.limits import Limits, Timeouts
 from lolly_tx.config.operating import Admin, Explain, Log
 from lolly_tx.config.pools import (
     Adaptive,
@@ -207,122 +208,6 @@ class AccessLog:
     flush: float = attrs.field(
         default=1.0,
         metadata=about(Duration(0.01), "The longest a line waits to be written."),
-    )
-
-
-@attrs.frozen
-class Limits:
-    """What one client, one message and the process may take."""
-
-    head_size: int = attrs.field(
-        default=32 << 10,
-        metadata=about(Size(256, 16 << 20), "Head of a request; 431 beyond."),
-    )
-    fields: int = attrs.field(
-        default=200,
-        metadata=about(Count(1, 100000), "Header fields of a request; 431 beyond."),
-    )
-    line_size: int = attrs.field(
-        default=8 << 10,
-        metadata=about(Size(64, 16 << 20), "Request line; 414 beyond."),
-    )
-    body_size: int = attrs.field(
-        default=0,
-        metadata=about(
-            Size(0, 1 << 62), "Body of a request; 413 beyond; 0 = no limit."
-        ),
-    )
-    body_rate: int = attrs.field(
-        default=240,
-        metadata=about(
-            Size(0, 1 << 30),
-            "Bytes per second a body must average after 10 s; 408 below; 0 = none.",
-        ),
-    )
-    response_head_size: int = attrs.field(
-        default=64 << 10,
-        metadata=about(Size(256, 16 << 20), "Head of an answer; 502 beyond."),
-    )
-    response_fields: int = attrs.field(
-        default=1000,
-        metadata=about(Count(1, 100000), "Header fields of an answer; 502 beyond."),
-    )
-    interim_responses: int = attrs.field(
-        default=16,
-        metadata=about(Count(0, 1000), "1xx answers to one request; 502 beyond."),
-    )
-    connections: int = attrs.field(
-        default=10000,
-        metadata=about(
-            Count(0, 10**7), "Client connections in all; 503 beyond; 0 = no limit."
-        ),
-    )
-    connections_per_listener: int = attrs.field(
-        default=0,
-        metadata=about(Count(0, 10**7), "The same for each listener; 0 = no limit."),
-    )
-    connections_per_client: int = attrs.field(
-        default=0,
-        metadata=about(
-            Count(0, 10**7), "The same for each client address; 0 = no limit."
-        ),
-    )
-    requests_per_connection: int = attrs.field(
-        default=0,
-        metadata=about(
-            Count(0, 10**9),
-            "Requests after which a client connection is closed; 0 = no limit.",
-        ),
-    )
-    half_close: Literal["cancel", "answer"] = attrs.field(
-        default="cancel",
-        metadata=about(
-            Choice("cancel", "answer"),
-            'A client that has sent its last byte and has no answer after 1 s: "cancel"'
-            ' its request as that of one who is gone (499), or "answer" it in any case.',
-        ),
-    )
-
-
-@attrs.frozen
-class Timeouts:
-    """How long a client may take."""
-
-    head: float = attrs.field(
-        default=10.0,
-        metadata=about(Duration(0.001), "From the first byte of a head to its end."),
-    )
-    body: float = attrs.field(
-        default=30.0,
-        metadata=about(Duration(0.001), "Until more of the request's body comes."),
-    )
-    keepalive: float = attrs.field(
-        default=60.0,
-        metadata=about(Duration(0.001), "Until the next request begins."),
-    )
-    write: float = attrs.field(
-        default=30.0,
-        metadata=about(Duration(0.001), "Until it takes more of the answer."),
-    )
-    half_closed: float = attrs.field(
-        default=60.0,
-        metadata=about(
-            Duration(0.001),
-            "Without a byte, after one side of a tunnel (WebSocket) has ended and the"
-            " other has not.",
-        ),
-    )
-    lame_duck: float = attrs.field(
-        default=0.0,
-        metadata=about(
-            Duration(0.0),
-            "At a stop: how long `/readyz` says 503 while clients are still served as"
-            " ever, so that whoever sends them here can stop.",
-        ),
-    )
-    shutdown: float = attrs.field(
-        default=30.0,
-        metadata=about(Duration(0.0), "What exchanges in flight get at a stop."),
     )
 
 
