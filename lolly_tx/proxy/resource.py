@@ -20,6 +20,8 @@ listener), and whoever mounts it.
 
 from __future__ import annotations
 
+from typing import Any
+
 from twisted.internet.interfaces import IPushProducer
 from twisted.python.failure import Failure
 from twisted.web.resource import IResource, Resource
@@ -30,6 +32,8 @@ from lolly_tx.domain.errors import DownstreamGone
 from lolly_tx.net.deadlines import NEVER
 from lolly_tx.net.doors import DoorIn, Peer, RequestSink
 from lolly_tx.net.http1.server import address_text
+from lolly_tx.net.library.balanced import BalancedEndpointFactory
+from lolly_tx.net.sockets.acceptor import Acceptor
 from lolly_tx.proxy.proxy import Proxy
 from lolly_tx.wire.errors import BadMessage
 from lolly_tx.wire.http1 import REQUEST_LIMITS, RequestHead, RequestReader
@@ -143,16 +147,27 @@ class ReverseProxyResource(Resource):
     """Every request below its place in a site goes to the pools of `proxy`.
 
     The request target goes upstream as the client sent it, with the path segments that
-    led here. `listener`: the name that the access log shows.
+    led here. `listener`: the name that the access log shows. `endpoints`: the pools behind it as
+    endpoints, for an Agent of one's own: the same targets, with the same record of each.
     """
 
     isLeaf = True
 
-    def __init__(self, proxy: Proxy, listener: str = "site") -> None:
+    def __init__(
+        self,
+        proxy: Proxy,
+        listener: str = "site",
+        endpoints: BalancedEndpointFactory | None = None,
+    ) -> None:
         super().__init__()
         self.proxy = proxy
         self.listener = listener
+        self.endpoints = endpoints
         self._reader = RequestReader(REQUEST_LIMITS)
+
+    def site(self, **settings: Any) -> Acceptor:
+        """The fast door to the same: to be listened for in place of a Site. `settings`: Acceptor's other parameters."""
+        return Acceptor(self.listener, self.proxy, **settings)
 
     def render(self, request: Request) -> int:
         """Begin the exchange; it answers in its own time."""

@@ -5,7 +5,7 @@
 
 Nothing is changed by it: no turn is taken, no lease, no budget.
 
-May import: domain, wire, proxy. Used by: service.build, for the admin API (`/api/explain-request`).
+May import: domain, wire, proxy. Used by: service.service, for the admin API (`/api/explain-request`).
 """
 
 from __future__ import annotations

@@ -1,24 +1,25 @@
-"""The listening ports of a service: all of them or none.
+"""One place that is listened on.
 
-    listen_early()   what is plain TCP, before a daemon leaves its command; that can still say what is wrong
-    listen()         the rest, or everything
-
-May import: Twisted. Used by: service.build, tap (for its error).
+May import: net.sockets.acceptor, net.sockets.endpoints, Twisted. Used by: service.listeners, service.service, tap (for
+its error).
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable
 from typing import Any
 
-from twisted.internet.defer import Deferred, DeferredList, succeed
+from twisted.internet.defer import Deferred, succeed
 from twisted.internet.endpoints import (
     SSL4ServerEndpoint,
     TCP4ServerEndpoint,
     TCP6ServerEndpoint,
+    serverFromString,
 )
 from twisted.internet.interfaces import IListeningPort
 from twisted.python.failure import Failure
+
+from lolly_tx.net.sockets.acceptor import Acceptor
+from lolly_tx.net.sockets.endpoints import BadEndpoint
 
 _EARLY = (TCP4ServerEndpoint, TCP6ServerEndpoint, SSL4ServerEndpoint)
 """Others depend on what a daemon changes: the lock of a UNIX socket has the process's id, its path a root."""
@@ -28,46 +29,60 @@ class CannotListen(Exception):
     """An endpoint of the configuration cannot be listened on."""
 
 
-class Listening:
-    """Listens on `wanted`: for each its string, for messages, its endpoint and its factory.
+class Place:
+    """Where `factory` is to be listened for. `text`: the endpoint's string, for messages. `port`: while it is open."""
 
-    `ports`: those that are open.
-    """
-
-    def __init__(self, wanted: Iterable[tuple[str, Any, Any]]) -> None:
-        self._all = list(wanted)
-        self._wanted = list(self._all)
-        self.ports: list[IListeningPort] = []
+    def __init__(self, text: str, endpoint: Any, factory: Any) -> None:
+        self.text = text
+        self.port: IListeningPort | None = None
+        self._endpoint = endpoint
+        self._factory = factory
 
     @property
-    def complete(self) -> bool:
-        """Nothing is left to listen on."""
-        return not self._wanted
+    def acceptor(self) -> Acceptor | None:
+        """What makes doors for clients there; None where others are served, such as the admin."""
+        return self._factory if isinstance(self._factory, Acceptor) else None
 
-    def listen_early(self) -> None:
-        """Listen on what can be listened on before the process becomes a daemon. Raises `CannotListen`."""
-        self._listen([each for each in self._wanted if isinstance(each[1], _EARLY)])
+    @property
+    def early(self) -> bool:
+        """It can be listened on before the process becomes a daemon."""
+        return isinstance(self._endpoint, _EARLY)
 
-    def listen(self) -> None:
-        """Listen on everything that is left, or raise `CannotListen` and listen nowhere."""
-        self._listen(list(self._wanted))
-
-    def _listen(self, chosen: list[tuple[str, Any, Any]]) -> None:
-        for each in chosen:
-            text, endpoint, factory = each
+    def open(self) -> None:
+        """Listen. Does nothing when it does already. Raises `CannotListen`."""
+        if self.port is None:
             try:
-                self.ports.append(_now(endpoint.listen(factory)))
+                self.port = _now(self._endpoint.listen(self._factory))
             except Exception as error:
-                self.stop()
-                raise CannotListen(f"cannot listen on {text}: {error}") from error
-            self._wanted.remove(each)
+                said = f"cannot listen on {self.text}: {error}"
+                raise CannotListen(said) from error
 
-    def stop(self) -> Deferred[Any]:
-        """Close the ports; fires when they are."""
-        self._wanted = list(self._all)
-        ports, self.ports = self.ports, []
-        stopping = [succeed(None).addCallback(_stop, port) for port in ports]
-        return DeferredList(stopping, consumeErrors=True)
+    def close(self) -> Deferred[Any]:
+        """Listen no more; fires when that is so."""
+        port, self.port = self.port, None
+        closing: Deferred[Any] = succeed(None)
+        if port is not None:
+            closing.addCallback(_stop, port)
+        return closing
+
+    def drain(self) -> Deferred[Any]:
+        """The same, and let the connections end, each after its next answer."""
+        closed = self.close()
+        if self.acceptor is not None:
+            self.acceptor.drain()
+        return closed
+
+
+def server_endpoint(reactor: Any, text: str, key: str) -> Any:
+    """The endpoint that a string means. Raises `BadEndpoint`, whatever its parser raises: it may be a plugin's.
+
+    `key`: of the setting, for messages.
+    """
+    try:
+        return serverFromString(reactor, text)
+    except Exception as error:
+        said = f"{type(error).__name__}: {error}"
+        raise BadEndpoint(f'{key}: "{text}" cannot be used: {said}') from error
 
 
 def _stop(_: None, port: IListeningPort) -> Any:

@@ -1,6 +1,6 @@
 """From the settings of a pool to the policies of its domain object and its attempts.
 
-May import: domain, config, net, proxy. Used by: service.pools.
+May import: domain, config, net, proxy. Used by: service.pools, simulate.world.
 """
 
 from __future__ import annotations

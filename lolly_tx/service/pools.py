@@ -1,39 +1,37 @@
 """A pool at work: its domain object, its connections and its checks, built from settings.
 
-May import: domain, config, net, proxy. Used by: service.build.
+    BalancedEndpoint.connect_to(target)   the one place where the endpoint of a target is made, once
+      +-- Upstream       the proxy's connections to it
+      +-- connect()      those of programs (`lolly:pool=NAME`, a treq client)
+
+May import: domain, config, net, proxy, service.commons, service.policies, service.probing. Used by: service.build,
+simulate.world.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable
 from functools import partial
-from random import Random
 from typing import Any, cast
 
 import attrs
 
-from lolly_tx.config.model import PoolSettings
-from lolly_tx.domain.balancers import Balancers
+from lolly_tx.config.model import Config, PoolSettings
 from lolly_tx.domain.forwarding import TrustedPeers
-from lolly_tx.domain.interfaces import IAccrual, IBalancer, IEventSink
+from lolly_tx.domain.interfaces import IBalancer
 from lolly_tx.domain.node import Node
 from lolly_tx.domain.pool import Pool
 from lolly_tx.domain.target import Target
-from lolly_tx.net.deadlines import Deadlines
 from lolly_tx.net.http1.client import Http1Client
 from lolly_tx.net.library.balanced import BalancedEndpoint
 from lolly_tx.net.library.directory import PoolDirectory
-from lolly_tx.net.sockets.endpoints import (
-    TargetEndpoint,
-    TargetEndpoints,
-    client_endpoint,
-)
+from lolly_tx.net.sockets.endpoints import TargetEndpoint, TargetEndpoints
 from lolly_tx.net.sockets.resolver import Lane
 from lolly_tx.net.upstreams import AS_USED, Upstream, UpstreamLimits, Upstreams
-from lolly_tx.proxy.exchange import Exchange
 from lolly_tx.proxy.forwarding import Forwarder
 from lolly_tx.proxy.sticky import Bonds
 from lolly_tx.proxy.trace import Traces
+from lolly_tx.service.commons import Commons
 from lolly_tx.service.policies import (
     accrual_of,
     adaptive_of,
@@ -47,40 +45,8 @@ from lolly_tx.service.policies import (
     slow_start_of,
     sticky_cookie,
 )
-from lolly_tx.service.probing import Probing, ProbingDeps, first_state, probing
+from lolly_tx.service.probing import Probing, first_state, probing
 from lolly_tx.wire.http1 import HeadLimits, ResponseReader
-
-
-@attrs.frozen
-class Deps:
-    """What building needs from outside. `now`: monotonic, `wall`: epoch, seconds. `traces`: None = no exchange.
-
-    `policies`: makes the accruals of plugins that a pool names.
-    """
-
-    reactor: Any
-    now: Callable[[], float]
-    wall: Callable[[], float]
-    random: Random
-    events: IEventSink
-    deadlines: Deadlines
-    balancers: Balancers
-    trusted: TrustedPeers
-    response_limits: HeadLimits
-    interim: int
-    via: str = ""
-    half_closed: float = 60.0
-    traces: Traces | None = None
-    policies: Callable[[Mapping[str, Any]], Sequence[Callable[[], IAccrual]]] = (
-        lambda named: ()
-    )
-    directory: PoolDirectory = attrs.field(factory=PoolDirectory)
-    probing: ProbingDeps = attrs.field(
-        default=attrs.Factory(
-            lambda self: ProbingDeps(self.reactor, self.now, self.random),
-            takes_self=True,
-        )
-    )
 
 
 @attrs.frozen
@@ -106,13 +72,80 @@ class RunningPool:
 
 
 def run_pool(
-    settings: PoolSettings, deps: Deps, on_end: Callable[[Exchange], None] | None
+    settings: PoolSettings,
+    config: Config,
+    commons: Commons,
+    *,
+    trusted: TrustedPeers,
+    traces: Traces | None = None,
+    on_end: Callable[[Any], None] | None = None,
 ) -> RunningPool:
-    """Build what `settings` say; nothing is started yet."""
-    pool = make_pool(settings, deps)
-    make = partial(Http1Client, ResponseReader(deps.response_limits))
-    timeout, keep = settings.timeout, settings.connections
-    dialer = deps.probing.health_map.dialer(connect_limits_of(settings), Lane())
+    """Build what `settings`, one of the pools of `config`, say; nothing is started yet.
+
+    `trusted`: the proxies in front of us. `traces`: where exchanges leave one; None: none does. `on_end`: told of each
+    finished exchange.
+    """
+    around, timeout = commons.surroundings, settings.timeout
+    pool = make_pool(settings, commons)
+    balanced = BalancedEndpoint(
+        pool,
+        TargetEndpoints(
+            around.reactor,
+            tls=settings.tls,
+            timeout=timeout.connect,
+            dialer=commons.health_map.dialer(connect_limits_of(settings), Lane()),
+        ),
+        around.reactor,
+        around.now,
+        timeout=None,  # the endpoints have it
+    )
+
+    def ask_again(node: Node) -> None:
+        endpoint = balanced.connect_to(node.target)
+        if isinstance(endpoint, TargetEndpoint):
+            endpoint.ask_again()
+
+    pool.on_back.append(ask_again)
+    upstreams = _upstreams(settings, config, commons, balanced)
+    forwarder = Forwarder(
+        pool,
+        upstreams=upstreams,
+        policy=policy_of(settings, commons.deadlines, trusted),
+        deadlines=commons.deadlines,
+        clock=around.reactor,
+        wall=around.wall,
+        random=around.random,
+        host=settings.host,
+        key=key_of(settings, trusted),
+        sticky=sticky_cookie(settings, cast(Bonds, pool.balancer), around.wall),
+        via=config.via,
+        half_closed=config.timeouts.half_closed,
+        traces=traces,
+        on_end=on_end,
+    )
+    for node in pool.nodes.values():
+        # An address that cannot be meant is an error now, not at the first request.
+        upstreams.of(node)
+    checks = probing(settings, pool, commons)
+    return RunningPool(pool, forwarder, checks, balanced, commons.directory)
+
+
+def _upstreams(
+    settings: PoolSettings,
+    config: Config,
+    commons: Commons,
+    balanced: BalancedEndpoint,
+) -> Upstreams:
+    """The connections by node; `balanced` says through which endpoint."""
+    keep, timeout, heads = settings.connections, settings.timeout, config.limits
+    reader = ResponseReader(
+        HeadLimits(
+            head_bytes=heads.response_head_size,
+            fields=heads.response_fields,
+            line_bytes=heads.response_head_size,
+        )
+    )
+    make = partial(Http1Client, reader)
     limits = UpstreamLimits(
         idle=AS_USED if keep.idle == "auto" else keep.idle,
         idle_timeout=keep.idle_timeout,
@@ -120,91 +153,40 @@ def run_pool(
         requests=keep.requests,
         read=timeout.read,
         write=timeout.write,
-        interim=deps.interim,
+        interim=heads.interim_responses,
     )
 
     def connect_to(target: Target) -> Upstream:
-        endpoint = client_endpoint(
-            deps.reactor,
-            target,
-            tls=settings.tls,
-            timeout=timeout.connect,
-            dialer=dialer,
-        )
         return Upstream(
-            endpoint,
+            balanced.connect_to(target),
             make,
-            deadlines=deps.deadlines,
+            deadlines=commons.deadlines,
             limits=limits,
-            name=f"{pool.name}/{target.id}",
+            name=f"{settings.name}/{target.id}",
         )
 
-    upstreams = Upstreams(connect_to)
-
-    def ask_again(node: Node) -> None:
-        endpoint = upstreams.of(node).endpoint
-        if isinstance(endpoint, TargetEndpoint):
-            endpoint.ask_again()
-
-    pool.on_back.append(ask_again)
-    forwarder = Forwarder(
-        pool,
-        upstreams=upstreams,
-        policy=policy_of(settings, deps.deadlines, deps.trusted),
-        deadlines=deps.deadlines,
-        clock=deps.reactor,
-        wall=deps.wall,
-        random=deps.random,
-        host=settings.host,
-        key=key_of(settings, deps.trusted),
-        sticky=sticky_cookie(settings, cast(Bonds, pool.balancer), deps.wall),
-        via=deps.via,
-        half_closed=deps.half_closed,
-        traces=deps.traces,
-        on_end=on_end,
-    )
-    for node in pool.nodes.values():
-        # An address that cannot be meant is an error now, not at the first request.
-        upstreams.of(node)
-    endpoint = BalancedEndpoint(
-        pool,
-        TargetEndpoints(
-            deps.reactor,
-            tls=settings.tls,
-            timeout=None,
-            patience=timeout.connect,
-            dialer=dialer,
-        ),
-        deps.reactor,
-        deps.now,
-        timeout=timeout.connect,
-    )
-    return RunningPool(
-        pool,
-        forwarder,
-        probing(settings, pool, deps.probing),
-        endpoint,
-        deps.directory,
-    )
+    return Upstreams(connect_to)
 
 
-def make_pool(settings: PoolSettings, deps: Deps) -> Pool:
+def make_pool(settings: PoolSettings, commons: Commons) -> Pool:
     """The domain object alone."""
+    around = commons.surroundings
     thresholds, initial = first_state(settings)
+    policies = commons.registry.accruals(settings.passive.policies, around)
 
     def balancer() -> IBalancer:
-        return make_balancer(settings, deps.balancers, deps.random)
+        return make_balancer(settings, commons.balancers, around.random)
 
     return Pool(
         settings.name,
         settings.targets,
         balancer=balancer(),
         another_balancer=balancer,
-        accrual=accrual_of(settings, deps.policies(settings.passive.policies)),
+        accrual=accrual_of(settings, policies),
         thresholds=thresholds,
-        now=deps.now(),
-        events=deps.events,
-        random=deps.random,
+        now=around.now(),
+        events=commons.events,
+        random=around.random,
         all_down=settings.all_down,
         panic_draws=settings.panic_draws,
         initial=initial,

@@ -5,19 +5,15 @@
     [pool.x.agent]       TargetAgentRounds
     neither of the first two: a Rechecker, for targets that take no connections
 
-May import: domain, config settings, net, service.checker, service.quorum, service.target_agents, service.rechecks,
-service.shared_checks.
+May import: domain, config settings, net, service.checker, service.commons, service.quorum, service.rechecks,
+service.target_agents.
 Used by: service.pools.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from functools import partial
-from random import Random
-from typing import Any
-
-import attrs
 
 from lolly_tx.config.checks import Health
 from lolly_tx.config.pools import PoolSettings
@@ -28,31 +24,14 @@ from lolly_tx.domain.pool import Pool
 from lolly_tx.domain.quorum import Opinion, verdict
 from lolly_tx.domain.recheck import RecheckDelays
 from lolly_tx.net.checks.agent_channel import AgentChannel
-from lolly_tx.net.checks.kinds import BadCheckSettings, CheckKinds, UnknownCheck
+from lolly_tx.net.checks.kinds import BadCheckSettings, UnknownCheck
 from lolly_tx.net.sockets.endpoints import client_endpoint
-from lolly_tx.net.sockets.health_map import HealthMap
 from lolly_tx.net.sockets.resolver import Lane
 from lolly_tx.service.checker import HealthChecker, Judge
+from lolly_tx.service.commons import Commons
 from lolly_tx.service.quorum import Ballot, BallotJudge, members_of
 from lolly_tx.service.rechecks import Rechecker
-from lolly_tx.service.shared_checks import SharedChecks
 from lolly_tx.service.target_agents import TargetAgentRounds
-
-
-@attrs.frozen
-class ProbingDeps:
-    """What probing needs from outside. `shared`, `health_map`: one for all pools of a process. `now`: monotonic."""
-
-    reactor: Any
-    now: Callable[[], float]
-    random: Random
-    kinds: CheckKinds = attrs.field(factory=CheckKinds)
-    health_map: HealthMap = attrs.field(
-        default=attrs.Factory(
-            lambda self: HealthMap(self.reactor, now=self.now), takes_self=True
-        )
-    )
-    shared: SharedChecks = attrs.field(factory=SharedChecks)
 
 
 def first_state(settings: PoolSettings) -> tuple[Thresholds, Initial]:
@@ -117,61 +96,63 @@ class Probing:
             checker.suspect(node, now)
 
 
-def probing(settings: PoolSettings, pool: Pool, deps: ProbingDeps) -> Probing:
+def probing(settings: PoolSettings, pool: Pool, commons: Commons) -> Probing:
     """What `settings` want of `pool`; nothing is started yet.
 
     Raises `net.checks.kinds.UnknownCheck` and `BadCheckSettings`.
     """
     if settings.health is not None:
-        checkers = [_checker(settings.health, settings, pool, deps, None)]
+        checkers = [_checker(settings.health, settings, pool, commons, None)]
         ballot = None
     else:
         members = members_of(settings.checks)
         ballot = Ballot(pool, members, settings.quorum) if members else None
         checkers = [
-            _checker(one, settings, pool, deps, BallotJudge(ballot, index))
+            _checker(one, settings, pool, commons, BallotJudge(ballot, index))
             for index, one in enumerate(settings.checks)
             if ballot is not None
         ]
+    around = commons.surroundings
     agents = None
     if settings.agent is not None:
         channel = AgentChannel(
             settings.agent,
             partial(
                 client_endpoint,
-                deps.reactor,
+                around.reactor,
                 timeout=None,
                 patience=settings.agent.timeout,
-                dialer=deps.health_map.dialer(lane=Lane(), worst=DOWN),
+                dialer=commons.health_map.dialer(lane=Lane(), worst=DOWN),
             ),
-            clock=deps.reactor,
-            now=deps.now,
+            clock=around.reactor,
+            now=around.now,
         )
         agents = TargetAgentRounds(
             pool,
             channel,
             settings.agent,
-            clock=deps.reactor,
-            now=deps.now,
-            random=deps.random,
+            clock=around.reactor,
+            now=around.now,
+            random=around.random,
         )
     rechecker = None
     if not checkers and settings.passive.recheck:
-        rechecker = _rechecker(settings, pool, deps)
+        rechecker = _rechecker(settings, pool, commons)
     return Probing(pool, checkers, ballot, agents, rechecker)
 
 
-def _rechecker(settings: PoolSettings, pool: Pool, deps: ProbingDeps) -> Rechecker:
+def _rechecker(settings: PoolSettings, pool: Pool, commons: Commons) -> Rechecker:
+    around = commons.surroundings
     delays = RecheckDelays(settings.passive.recheck)
     make = partial(
-        deps.kinds.reach,
-        deps.reactor,
+        commons.kinds.reach,
+        around.reactor,
         min(settings.timeout.connect, delays.patience),
-        now=deps.now,
-        dialer=deps.health_map.dialer(worst=DOWN),
+        now=around.now,
+        dialer=commons.health_map.dialer(worst=DOWN),
     )
     return Rechecker(
-        pool, make, delays, clock=deps.reactor, now=deps.now, random=deps.random
+        pool, make, delays, clock=around.reactor, now=around.now, random=around.random
     )
 
 
@@ -179,28 +160,29 @@ def _checker(
     health: Health,
     settings: PoolSettings,
     pool: Pool,
-    deps: ProbingDeps,
+    commons: Commons,
     judge: Judge | None,
 ) -> HealthChecker:
+    around = commons.surroundings
     make = partial(
-        deps.kinds.make,
-        deps.reactor,
+        commons.kinds.make,
+        around.reactor,
         health,
         settings.tls,
-        now=deps.now,
-        random=deps.random,
-        dialer=deps.health_map.dialer(worst=DOWN),
+        now=around.now,
+        random=around.random,
+        dialer=commons.health_map.dialer(worst=DOWN),
     )
     try:
-        seat = deps.shared.seat(health, settings.tls, make)
+        seat = commons.shared_checks.seat(health, settings.tls, make)
     except (BadCheckSettings, UnknownCheck) as e:
         raise type(e)(f"pool {settings.name}: {e}") from e
     return HealthChecker(
         pool,
         seat,
         health,
-        clock=deps.reactor,
-        now=deps.now,
-        random=deps.random,
+        clock=around.reactor,
+        now=around.now,
+        random=around.random,
         judge=judge,
     )

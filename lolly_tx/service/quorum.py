@@ -1,6 +1,6 @@
 """The ballot of a pool with several checks: takes in what each finds, tells the pool what they say together.
 
-May import: domain, config settings. Used by: service.pools. The counting is `domain.quorum`.
+May import: domain, config settings. Used by: service.probing. The counting is `domain.quorum`.
 """
 
 from __future__ import annotations

@@ -1,17 +1,23 @@
-"""What the access log is told: of each finished exchange, and of each refused request.
+"""The access log at work: what it is told of each exchange, and the file it is written to.
 
-May import: proxy. Used by: service.build.
+May import: config, net, proxy, service.logfile, service.surroundings. Used by: service.build, service.service.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable
+from contextlib import suppress
 
+from twisted.internet.task import LoopingCall
+
+from lolly_tx.config import model
 from lolly_tx.net.doors import DoorIn
 from lolly_tx.proxy.accesslog import AccessLog
 from lolly_tx.proxy.exchange import Exchange
 from lolly_tx.proxy.introduction import Introduction
 from lolly_tx.proxy.record import exchange_entry, refusal_entry
+from lolly_tx.service.logfile import LAST_SECONDS, LogFile
+from lolly_tx.service.surroundings import Surroundings
 from lolly_tx.wire.http1 import RequestHead
 
 
@@ -55,3 +61,48 @@ class Recorder:
         self._log.record(
             refusal_entry(head, client, status, size, listener, self._wall())
         )
+
+
+class LogWriting:
+    """Writes `log` to its file in batches, and what is left at the end. Raises OSError when there can be no such file.
+
+    A file that the surroundings share stays open: others write there to the last.
+    """
+
+    def __init__(self, settings: model.AccessLog, surroundings: Surroundings) -> None:
+        shared = surroundings.stdout if settings.path == "-" else None
+        self._shared = shared is not None
+        self._file = shared or LogFile(settings.path)
+        self._seconds = settings.flush
+        self.log = AccessLog(
+            self._file.write,
+            settings.format,
+            now=surroundings.now,
+            batch_bytes=settings.buffer_size,
+        )
+        self._flushing = LoopingCall(self._flush)
+        self._flushing.clock = surroundings.reactor
+
+    def start(self) -> None:
+        """Write what is collected every `flush` seconds."""
+        if not self._flushing.running:
+            self._flushing.start(self._seconds, now=False)
+
+    def _flush(self) -> None:
+        """Write what is collected, and what a reader did not take before."""
+        self.log.flush()
+        with suppress(OSError):  # said when a line meets the same
+            self._file.flush()
+
+    def stop(self) -> None:
+        """Write the rest."""
+        if self._flushing.running:
+            self._flushing.stop()
+        self._flush()
+        if not self._shared:
+            self._file.drain(LAST_SECONDS)
+            self._file.close()
+
+    def reopen(self) -> None:
+        """After the file was renamed: go on in a new one."""
+        self._file.reopen()

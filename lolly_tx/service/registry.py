@@ -11,7 +11,8 @@ A factory has `name`, `settings` (an attrs class) and `build(settings, deps)`. T
 `twisted.plugin.getPlugins` does, but without its cache, which needs a folder that can be written, and with the errors
 of modules that cannot be imported kept for whoever asks for what is in them.
 
-May import: config, domain, net, Twisted. Used by: service.build; the shell makes it with `lolly_tx.plugins`.
+May import: config, domain, net, service.sinks, service.surroundings, Twisted. Used by: service.commons, service.build;
+the shell makes it with `lolly_tx.plugins`.
 """
 
 from __future__ import annotations
@@ -43,6 +44,7 @@ from lolly_tx.domain.interfaces import (
 from lolly_tx.net.checks.kinds import BUILT_IN as BUILT_IN_CHECKS
 from lolly_tx.net.checks.kinds import CheckKinds
 from lolly_tx.service.sinks import BUILT_IN_SINKS
+from lolly_tx.service.surroundings import Surroundings
 
 KINDS: Mapping[str, Any] = MappingProxyType(
     {
@@ -170,23 +172,23 @@ class Registry:
 
     # -- what is built from it
 
-    def balancers(self, deps: PluginDeps) -> Balancers:
+    def balancers(self, surroundings: Surroundings) -> Balancers:
         """The balancers, those of plugins among them."""
         balancers = Balancers()
         for kind, name in self._added():
             if kind == "balance":
-                balancers.register(name, self._balancer_of(name, deps))
+                balancers.register(name, self._balancer_of(name, surroundings))
         return balancers
 
-    def _balancer_of(self, name: str, deps: PluginDeps) -> Callable[..., IBalancer]:
+    def _balancer_of(
+        self, name: str, surroundings: Surroundings
+    ) -> Callable[..., IBalancer]:
         factory = self._factories["balance", name]
 
         def make(random: Random, **raw: Any) -> IBalancer:
             settings = settings_from(factory.settings, raw)
-            balancer: IBalancer = factory.build(
-                settings,
-                attrs.evolve(deps, random=random, log=_logger("balance", name)),
-            )
+            here = _deps(attrs.evolve(surroundings, random=random), "balance", name)
+            balancer: IBalancer = factory.build(settings, here)
             return balancer
 
         return make
@@ -198,30 +200,33 @@ class Registry:
         )
 
     def accruals(
-        self, policies: Mapping[str, Any], deps: PluginDeps
+        self, policies: Mapping[str, Any], surroundings: Surroundings
     ) -> list[Callable[[], IAccrual]]:
         """What makes the policies that a pool's settings name. Raises UnknownPlugin."""
         made: list[Callable[[], IAccrual]] = []
         for name, raw in policies.items():
             factory = self.find("accrual", name)
             settings = settings_from(factory.settings, raw)
-            here = attrs.evolve(deps, log=_logger("accrual", name))
+            here = _deps(surroundings, "accrual", name)
             made.append(partial(factory.build, settings, here))
         return made
 
-    def sinks(self, wanted: Mapping[str, Any], deps: PluginDeps) -> list[IEventSink]:
+    def sinks(
+        self, wanted: Mapping[str, Any], surroundings: Surroundings
+    ) -> list[IEventSink]:
         """The event sinks that the settings name. Raises UnknownPlugin, and OSError for files."""
         made: list[IEventSink] = []
         for name, raw in wanted.items():
             factory = self.find("sink", name)
             settings = settings_from(factory.settings, raw)
-            here = attrs.evolve(deps, log=_logger("sink", name))
-            made.append(factory.build(settings, here))
+            made.append(factory.build(settings, _deps(surroundings, "sink", name)))
         return made
 
     def _added(self) -> Iterable[tuple[str, str]]:
         return sorted(set(self._factories) - self._built_in)
 
 
-def _logger(kind: str, name: str) -> Logger:
-    return Logger(f"lolly_tx.{kind}.{name}")
+def _deps(surroundings: Surroundings, kind: str, name: str) -> PluginDeps:
+    reactor = surroundings.reactor
+    log = Logger(f"lolly_tx.{kind}.{name}")
+    return PluginDeps(reactor, reactor, surroundings.now, surroundings.random, log)

@@ -1,6 +1,6 @@
 """The counters of a running proxy as JSON-able values: per listener, per pool, per connection pool.
 
-May import: domain, net, proxy. Used by: service.build, for the admin API (`/api/stats`).
+May import: domain, net, proxy. Used by: service.service, for the admin API (`/api/stats`).
 Everything here is read when somebody asks; the counters themselves are plain attributes.
 """
 

@@ -21,7 +21,6 @@ from typing import Any, NoReturn, cast
 
 import attrs
 from twisted.internet.task import Clock
-from twisted.logger import Logger
 
 from lolly_tx.config.model import Config, PoolSettings
 from lolly_tx.domain.forwarding import TrustedPeers
@@ -31,10 +30,12 @@ from lolly_tx.net.deadlines import Deadlines
 from lolly_tx.net.upstreams import Upstreams
 from lolly_tx.proxy.forwarding import Forwarder
 from lolly_tx.proxy.sticky import Bonds
+from lolly_tx.service.commons import Commons
 from lolly_tx.service.policies import key_of, policy_of, sticky_cookie
-from lolly_tx.service.pools import Deps, make_pool
-from lolly_tx.service.probing import ProbingDeps, probing
-from lolly_tx.service.registry import PluginDeps, Registry
+from lolly_tx.service.pools import make_pool
+from lolly_tx.service.probing import probing
+from lolly_tx.service.registry import Registry
+from lolly_tx.service.surroundings import Surroundings
 from lolly_tx.simulate.faults import NEVER, Window, Windows
 from lolly_tx.simulate.journey import Journey
 from lolly_tx.simulate.load import Client, arrivals
@@ -42,7 +43,6 @@ from lolly_tx.simulate.probes import ModelledKinds
 from lolly_tx.simulate.recording import Recording
 from lolly_tx.simulate.scenario import Scenario, TargetModel, Word, chosen
 from lolly_tx.simulate.targets import ModelledTarget
-from lolly_tx.wire.http1 import HeadLimits
 
 _Event = tuple[float, int, Callable[..., None], Any, Any]
 
@@ -82,12 +82,24 @@ class World:
         self._deadlines = Deadlines(self.clock, self.now)
         self.models, self.windows = self._targets()
         self.kinds = ModelledKinds(self.models, self.schedule)
-        deps = self._deps(registry or Registry())
-        self.pool = pool = make_pool(settings, deps)
-        self.forwarder = self._forwarder(deps)
+        around = Surroundings(
+            self.clock, self.now, wall=self.now, random=self._random("pool")
+        )
+        commons = Commons(
+            around,
+            self._deadlines,
+            self.recording,
+            registry=registry or Registry(),
+            kinds=self.kinds,
+        )
+        self.pool = pool = make_pool(settings, commons)
+        self.forwarder = self._forwarder(around)
         # What an agent would say is not modelled.
         silent = attrs.evolve(settings, agent=None)
-        self._probing = probing(silent, pool, deps.probing)
+        chance = attrs.evolve(around, random=self._random("probing"))
+        self._probing = probing(
+            silent, pool, attrs.evolve(commons, surroundings=chance)
+        )
         self.recording.nodes = lambda: pool.nodes
         if self.forwarder.policy.abandon:
             pool.on_down.append(self._node_down)
@@ -101,45 +113,20 @@ class World:
         """Chance of its own for each purpose, so that one does not disturb the other."""
         return Random(f"{self.seed}/{purpose}")
 
-    def _deps(self, registry: Registry) -> Deps:
-        limits = self.config.limits
-        random = self._random("pool")
-        log = Logger("lolly_tx.plugin")
-        plugin_deps = PluginDeps(self.clock, self.clock, self.now, random, log)
-        return Deps(
-            reactor=self.clock,
-            now=self.now,
-            wall=self.now,
-            random=random,
-            events=self.recording,
-            deadlines=self._deadlines,
-            balancers=registry.balancers(plugin_deps),
-            policies=lambda named: registry.accruals(named, plugin_deps),
-            trusted=TrustedPeers(self.config.trusted_proxies),
-            response_limits=HeadLimits(
-                head_bytes=limits.response_head_size,
-                fields=limits.response_fields,
-                line_bytes=limits.response_head_size,
-            ),
-            interim=limits.interim_responses,
-            probing=ProbingDeps(
-                self.clock, self.now, self._random("probing"), self.kinds
-            ),
-        )
-
-    def _forwarder(self, deps: Deps) -> Forwarder:
+    def _forwarder(self, around: Surroundings) -> Forwarder:
         """The one who decides over attempts; it never gets to connect."""
         settings, pool = self.settings, self.pool
+        trusted = TrustedPeers(self.config.trusted_proxies)
         return Forwarder(
             pool,
             upstreams=Upstreams(_no_network),
-            policy=policy_of(settings, self._deadlines, deps.trusted),
+            policy=policy_of(settings, self._deadlines, trusted),
             deadlines=self._deadlines,
             clock=self.clock,
-            wall=deps.wall,
-            random=deps.random,
-            key=key_of(settings, deps.trusted),
-            sticky=sticky_cookie(settings, cast(Bonds, pool.balancer), deps.wall),
+            wall=around.wall,
+            random=around.random,
+            key=key_of(settings, trusted),
+            sticky=sticky_cookie(settings, cast(Bonds, pool.balancer), around.wall),
         )
 
     def _targets(self) -> tuple[dict[str, ModelledTarget], list[Window]]:

@@ -12,14 +12,14 @@ from random import Random
 from typing import Any, cast
 
 from lolly_tx.config.model import PoolSettings
-from lolly_tx.domain.balancers import Balancers
 from lolly_tx.domain.forwarding import TrustedPeers
 from lolly_tx.net.upstreams import Upstreams
 from lolly_tx.proxy.forwarding import Forwarder
 from lolly_tx.proxy.sticky import Bonds
+from lolly_tx.service.commons import Commons
 from lolly_tx.service.policies import key_of, policy_of, sticky_cookie
-from lolly_tx.service.pools import Deps, make_pool
-from lolly_tx.wire.http1 import HeadLimits
+from lolly_tx.service.pools import make_pool
+from lolly_tx.service.surroundings import Surroundings
 from tests.config.texts import ROUTE, WEB, read
 from tests.domain.pools import Diary
 from tests.proxy.world import GET, OK, Line, World, WorldTestCase
@@ -51,19 +51,8 @@ def configured(
 
     def make(world: World) -> Forwarder:
         now, peers = world.clock.seconds, TrustedPeers(trusted)
-        deps = Deps(
-            reactor=world.clock,
-            now=now,
-            wall=now,
-            random=Random(1),
-            events=Diary(),
-            deadlines=world.deadlines,
-            balancers=Balancers(),
-            trusted=peers,
-            response_limits=HeadLimits(),
-            interim=16,
-        )
-        pool = make_pool(settings, deps)
+        around = Surroundings(world.clock, now, now, Random(1))
+        pool = make_pool(settings, Commons(around, world.deadlines, Diary()))
         return Forwarder(
             pool,
             upstreams=Upstreams(world.connect_to),

@@ -19,7 +19,7 @@ from lolly_tx.net.deadlines import NEVER
 from lolly_tx.net.http1.server import HALF_CLOSE_SECONDS
 from lolly_tx.net.sockets.endpoints import BadEndpoint
 from lolly_tx.net.sockets.tls_contexts import TLSSettingsError
-from lolly_tx.service import build as module
+from lolly_tx.service import listening
 from lolly_tx.service.build import CannotListen, build
 from tests.proxy.world import GET, OK, Line, get
 
@@ -180,7 +180,7 @@ class BuildTests(BuildTestCase):
                 return self.waiting
 
         slow = Slow()
-        self.patch(module, "serverFromString", lambda reactor, text: slow)
+        self.patch(listening, "serverFromString", lambda reactor, text: slow)
         service = self.build()
         error = self.assertRaises(CannotListen, service.privilegedStartService)
         self.assertIn("at once", str(error))

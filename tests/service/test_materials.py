@@ -21,8 +21,8 @@ from twisted.trial.unittest import SynchronousTestCase
 from lolly_tx.commands import check
 from lolly_tx.config import load
 from lolly_tx.net.sockets.endpoints import BadEndpoint
-from lolly_tx.service import build as building
-from lolly_tx.service import materials
+from lolly_tx.service import listening, materials
+from lolly_tx.service.build import build
 
 CONFIG = """\
 [listener.web]
@@ -199,12 +199,12 @@ class EndpointTests(MaterialsTestCase):
         """At a start it is the same line, for listeners and for the admin endpoint."""
         self.check()
         config = load(str(self.folder / "t.toml"), {})
-        self.patch(building, "serverFromString", self.broken)
+        self.patch(listening, "serverFromString", self.broken)
         with self.assertRaisesRegex(
             BadEndpoint,
             'listener.web.endpoint: "tcp:8080" cannot be used: RuntimeError',
         ):
-            building.build(MemoryReactorClock(), config)
+            build(MemoryReactorClock(), config)
 
     def test_elsewhere(self) -> None:
         """What only means something to the service itself is no error."""

@@ -10,7 +10,7 @@ from twisted.internet.task import Clock
 from twisted.internet.testing import MemoryReactorClock
 from twisted.trial.unittest import SynchronousTestCase
 
-from lolly_tx.config.model import PoolSettings
+from lolly_tx.config.model import Config, PoolSettings
 from lolly_tx.domain.accruals.consecutive import ConsecutiveFailures
 from lolly_tx.domain.accruals.gateway import GatewayErrors
 from lolly_tx.domain.accruals.rate import FailureRate, SlowAnswers
@@ -28,6 +28,7 @@ from lolly_tx.domain.tier import BACKUP
 from lolly_tx.net.deadlines import Deadlines
 from lolly_tx.net.library.balanced import UnknownPool
 from lolly_tx.net.library.directory import NamedPoolEndpoint, PoolDirectory
+from lolly_tx.service.commons import Commons
 from lolly_tx.service.policies import (
     accrual_of,
     adaptive_of,
@@ -40,8 +41,8 @@ from lolly_tx.service.policies import (
     statuses_of,
     sticky_cookie,
 )
-from lolly_tx.service.pools import Deps, RunningPool, run_pool
-from lolly_tx.wire.http1 import HeadLimits
+from lolly_tx.service.pools import RunningPool, run_pool
+from lolly_tx.service.surroundings import Surroundings
 from tests.domain.pools import Diary
 from tests.proxy.configured import settings_of
 
@@ -215,20 +216,14 @@ class PoolTests(SynchronousTestCase):
     def running(self, settings: PoolSettings) -> RunningPool:
         """The pool at work, not started."""
         now = self.reactor.seconds
-        deps = Deps(
-            reactor=self.reactor,
-            now=now,
-            wall=now,
-            random=Random(1),
-            events=Diary(),
-            deadlines=Deadlines(self.reactor, now),
-            balancers=Balancers(),
-            trusted=NOBODY,
-            response_limits=HeadLimits(),
-            interim=16,
+        commons = Commons(
+            Surroundings(self.reactor, now, now, Random(1)),
+            Deadlines(self.reactor, now),
+            Diary(),
             directory=self.directory,
         )
-        return run_pool(settings, deps, None)
+        config = Config("lolly.toml")
+        return run_pool(settings, config, commons, trusted=NOBODY)
 
     def test_settings_of_the_pool(self) -> None:
         """Caps, tiers and what to do when all are down arrive in the pool."""

@@ -20,7 +20,10 @@ from lolly_tx.net.checks.kinds import (
     CheckKinds,
     UnknownCheck,
 )
-from lolly_tx.service.probing import Probing, ProbingDeps, first_state, probing
+from lolly_tx.net.deadlines import Deadlines
+from lolly_tx.service.commons import Commons
+from lolly_tx.service.probing import Probing, first_state, probing
+from lolly_tx.service.surroundings import Surroundings
 from tests.domain.pools import BAD, GOOD, Diary, fail, pool_of, target
 from tests.service.test_checker import FakeCheck
 
@@ -46,10 +49,11 @@ class Case(SynchronousTestCase):
         self.reactor = MemoryReactorClock()
         self.fakes = {name: FakeFactory(name) for name in ("one", "two", "three")}
         self.diary = Diary()
-        self.deps = ProbingDeps(
-            self.reactor,
-            self.reactor.seconds,
-            Random(1),
+        now = self.reactor.seconds
+        self.commons = Commons(
+            Surroundings(self.reactor, now, now, Random(1)),
+            Deadlines(self.reactor, now),
+            self.diary,
             kinds=CheckKinds([*self.fakes.values()]),
         )
 
@@ -64,7 +68,7 @@ class Case(SynchronousTestCase):
             rise=thresholds.rise,
             fall=thresholds.fall,
         )
-        made = probing(self.settings, self.pool, self.deps)
+        made = probing(self.settings, self.pool, self.commons)
         made.start()
         self.addCleanup(made.stop)
         return made
@@ -115,7 +119,7 @@ class ProbingTests(Case):
         """A check that cannot be made is told with the name of its pool."""
         error = self.assertRaises(UnknownCheck, self.start, health=Health(type="x"))
         self.assertIn("pool p: no check 'x'; there are: one, three, two", str(error))
-        self.deps.kinds.register(BUILT_IN[3])
+        self.commons.kinds.register(BUILT_IN[3])
         bad = Health(type="script")
         error = self.assertRaises(BadCheckSettings, self.start, health=bad)
         self.assertIn('pool p: check of type "script": a script needs', str(error))

@@ -12,7 +12,6 @@ from types import ModuleType
 import attrs
 from twisted.internet.task import Clock
 from twisted.internet.testing import MemoryReactorClock
-from twisted.logger import Logger
 from twisted.plugin import IPlugin
 from twisted.trial.unittest import SynchronousTestCase
 from zope.interface import implementer
@@ -27,6 +26,7 @@ from lolly_tx.domain.interfaces import IAccrualFactory, IBalancerFactory
 from lolly_tx.service.build import build
 from lolly_tx.service.registry import PluginDeps, Registry, UnknownPlugin
 from lolly_tx.service.sinks import EventFile
+from lolly_tx.service.surroundings import Surroundings
 from lolly_tx.testing import EventSinkContract
 from tests.config.texts import WHOLE, FakeFiles
 
@@ -78,9 +78,9 @@ class AccrualFactory:
         return ConsecutiveFailures(1, 7.0)
 
 
-def deps():
+def surroundings():
     clock = Clock()
-    return PluginDeps(clock, clock, clock.seconds, Random(1), Logger())
+    return Surroundings(clock, clock.seconds, random=Random(1))
 
 
 class RegistryTests(SynchronousTestCase):
@@ -122,7 +122,7 @@ class RegistryTests(SynchronousTestCase):
         names = registry.known_names()
         self.assertEqual(names.settings["balance", "found"].__name__, "Settings")
         self.assertIsInstance(
-            registry.balancers(deps()).make("found", {}, Random(1)), First
+            registry.balancers(surroundings()).make("found", {}, Random(1)), First
         )
 
     def test_broken_module(self):
@@ -183,6 +183,7 @@ class BuildTests(SynchronousTestCase):
             pool = service.pools["app"]
             settings, given = balancer.built
             self.assertEqual(settings, Settings("z"))
+            self.assertIsInstance(given, PluginDeps)
             self.assertEqual(given.now(), 1.0)
             self.assertEqual(given.log.namespace, "lolly_tx.balance.acme")
             self.assertIsInstance(pool.balancer, First)

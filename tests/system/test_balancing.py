@@ -136,7 +136,7 @@ class BalancingTests(SteppingTestCase):
 
     def askers(self, service: LollyService, count: int) -> list[Asker]:
         """So many connected clients."""
-        port: Any = service._ports.ports[0].getHost()
+        port: Any = next(service.listeners.ports()).getHost()
         found: list[Any] = []
         for _ in range(count):
             client = TCP4ClientEndpoint(self.reactor, "127.0.0.1", port.port)

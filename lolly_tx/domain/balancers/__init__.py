@@ -1,6 +1,6 @@
 """The balancers by name.
 
-May import: domain. Used by: service.build (makes a pool's balancer), config (to name them in errors).
+May import: domain. Used by: service.policies (makes a pool's balancer), config (to name them in errors).
 """
 
 from __future__ import annotations

@@ -1,6 +1,7 @@
 """The types of active checks by name; built-in ones and those of plugins come in through the same door.
 
-May import: domain, config settings, net. Used by: service.pools, and whoever registers a plugin's type.
+May import: domain, config settings, net. Used by: service.commons, service.probing, and who
+registers a plugin's type.
 """
 
 from __future__ import annotations

@@ -1,6 +1,6 @@
 """The factory behind a listener: makes a door for each client, within the limits.
 
-May import: wire, net. Used by: service.listener.
+May import: wire, net. Used by: proxy.resource (makes one for each listener), service.listeners.
 """
 
 from __future__ import annotations

@@ -10,7 +10,7 @@ can carry data, TLS handshake and verification included, and fails with a `Proxy
 or with the cancellation if the caller cancelled.
 
 May import: domain, config settings, net.failures, net.sockets.transports, net.sockets.tls, Twisted.
-Used by: net.library.balanced, net.library.agent, net.checks.http, service.build, proxy.
+Used by: net.library.balanced, net.library.agent, net.checks.kinds, service.pools, service.probing.
 """
 
 from __future__ import annotations

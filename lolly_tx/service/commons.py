@@ -1,0 +1,49 @@
+"""What all pools of a service have in common, whatever their settings and however often these change.
+
+May import: domain, net, service.registry, service.shared_checks, service.surroundings. Used by: service.build,
+service.pools, service.probing, simulate.world.
+"""
+
+from __future__ import annotations
+
+import attrs
+
+from lolly_tx.domain.balancers import Balancers
+from lolly_tx.domain.interfaces import IEventSink
+from lolly_tx.net.checks.kinds import CheckKinds
+from lolly_tx.net.deadlines import Deadlines
+from lolly_tx.net.library.directory import PoolDirectory
+from lolly_tx.net.sockets.health_map import HealthMap
+from lolly_tx.service.registry import Registry
+from lolly_tx.service.shared_checks import SharedChecks
+from lolly_tx.service.surroundings import Surroundings
+
+
+@attrs.frozen
+class Commons:
+    """`events`: the one sink. `registry`: the plugins there are. `directory`: where pools are found by name.
+
+    `health_map`: what is known of addresses. `shared_checks`: one probe for all that ask the same.
+    """
+
+    surroundings: Surroundings
+    deadlines: Deadlines
+    events: IEventSink
+    registry: Registry = attrs.field(factory=Registry)
+    directory: PoolDirectory = attrs.field(factory=PoolDirectory)
+    shared_checks: SharedChecks = attrs.field(factory=SharedChecks)
+    kinds: CheckKinds = attrs.field()
+    balancers: Balancers = attrs.field()
+    health_map: HealthMap = attrs.field()
+
+    @kinds.default
+    def _kinds(self) -> CheckKinds:
+        return self.registry.check_kinds()
+
+    @balancers.default
+    def _balancers(self) -> Balancers:
+        return self.registry.balancers(self.surroundings)
+
+    @health_map.default
+    def _health_map(self) -> HealthMap:
+        return HealthMap(self.surroundings.reactor, now=self.surroundings.now)

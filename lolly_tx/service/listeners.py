@@ -1,0 +1,148 @@
+"""The listeners of a service by name, each of which can be added, changed or removed without the others.
+
+    prepare(name, place)   it is to be listened on there; nothing happens yet
+    commit()               everything prepared is listened on, or nothing of it; who had a name before drains
+    drain(name)            listen there no more, and let the connections end
+
+What is served there is `proxy.resource.ReverseProxyResource`: `place_of` makes the place of one from its settings.
+
+May import: config, domain, net, proxy, service.listening. Used by: service.build, service.service.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from typing import Any
+
+from twisted.internet.defer import Deferred, DeferredList
+
+from lolly_tx.config.model import Config, Listener
+from lolly_tx.net.deadlines import NEVER, Deadlines
+from lolly_tx.net.http1.server import HALF_CLOSE_SECONDS, Http1Server
+from lolly_tx.net.sockets.acceptor import Acceptor, Census, ClientTimeouts
+from lolly_tx.net.sockets.tls import secure, server_context
+from lolly_tx.net.sockets.transports import eager
+from lolly_tx.proxy.resource import ReverseProxyResource
+from lolly_tx.service.listening import Place, server_endpoint
+from lolly_tx.wire.http1 import HeadLimits
+
+
+class Listeners:
+    """See the module."""
+
+    def __init__(self) -> None:
+        self._places: dict[str, Place] = {}
+        self._prepared: dict[str, Place] = {}
+        self._leaving: list[Acceptor] = []
+
+    @property
+    def complete(self) -> bool:
+        """Nothing is prepared that is not listened on."""
+        return not self._prepared
+
+    @property
+    def places(self) -> dict[str, Place]:
+        """Those that are listened on, and those that are prepared under other names."""
+        return {**self._prepared, **self._places}
+
+    @property
+    def acceptors(self) -> dict[str, Acceptor]:
+        """Those of the places where clients are served."""
+        found = {name: place.acceptor for name, place in self.places.items()}
+        return {name: one for name, one in found.items() if one is not None}
+
+    @property
+    def doors(self) -> list[Http1Server]:
+        """The connections of clients, those of listeners that were removed included."""
+        self._leaving = [each for each in self._leaving if each.doors]
+        acceptors = (*self.acceptors.values(), *self._leaving)
+        return [door for each in acceptors for door in each.doors]
+
+    def prepare(self, name: str, place: Place) -> None:
+        """Have `commit` listen there. Where the name is taken already, at another address, it takes over."""
+        self._prepared[name] = place
+
+    def commit_early(self) -> None:
+        """Listen on what can be listened on before the process becomes a daemon. Raises `CannotListen`."""
+        self._open(place for place in self._prepared.values() if place.early)
+
+    def commit(self) -> None:
+        """Listen on all that is prepared, or raise `CannotListen`; then what was before goes on, and nothing else."""
+        self._open(self._prepared.values())
+        prepared, self._prepared = self._prepared, {}
+        for name in prepared:
+            if name in self._places:
+                self.drain(name)
+        self._places.update(prepared)
+
+    def _open(self, places: Iterable[Place]) -> None:
+        try:
+            for place in places:
+                place.open()
+        except Exception:
+            for place in self._prepared.values():
+                place.close()
+            raise
+
+    def drain(self, name: str) -> Deferred[Any]:
+        """Remove one: listen there no more, and let its connections end. Fires when nothing listens."""
+        place = self._places.pop(name)
+        if place.acceptor is not None:
+            self._leaving.append(place.acceptor)
+        return place.drain()
+
+    def stop(self) -> Deferred[Any]:
+        """Drain all of them; another `commit` would listen there again. Fires when nothing listens."""
+        self._prepared, self._places = self.places, {}
+        draining = [place.drain() for place in self._prepared.values()]
+        return DeferredList(draining, consumeErrors=True)
+
+    def ports(self) -> Iterator[Any]:
+        """The ports that are open."""
+        return (p.port for p in self.places.values() if p.port is not None)
+
+
+def place_of(
+    listener: Listener,
+    config: Config,
+    resource: ReverseProxyResource,
+    *,
+    reactor: Any,
+    deadlines: Deadlines,
+    census: Census,
+) -> Place:
+    """Where `listener`, one of `config`, is to serve `resource`. Raises `BadEndpoint` and `TLSSettingsError`."""
+    timeouts, limits = config.timeouts, config.limits
+    tls = listener.tls is not None or listener.endpoint.startswith(("ssl:", "tls:"))
+    acceptor = resource.site(
+        secure=tls,
+        deadlines=deadlines,
+        census=census,
+        timeouts=ClientTimeouts(
+            head=timeouts.head,
+            body=timeouts.body,
+            keepalive=timeouts.keepalive,
+            write=timeouts.write,
+            body_rate=limits.body_rate,
+            gone=HALF_CLOSE_SECONDS if limits.half_close == "cancel" else NEVER,
+        ),
+        limits=HeadLimits(
+            head_bytes=limits.head_size,
+            fields=limits.fields,
+            line_bytes=limits.line_size,
+        ),
+        body_bytes=limits.body_size,
+        requests_per_connection=limits.requests_per_connection,
+        most=limits.connections_per_listener,
+    )
+    return Place(listener.endpoint, _endpoint(reactor, listener), acceptor)
+
+
+def _endpoint(reactor: Any, listener: Listener) -> Any:
+    key = f"listener.{listener.name}.endpoint"
+    if listener.tls is None:
+        return server_endpoint(eager(reactor), listener.endpoint, key)
+    context = server_context(
+        listener.tls.certificate, listener.tls.key or listener.tls.certificate
+    )
+    return server_endpoint(secure(reactor, context), listener.endpoint, key)
