@@ -29,13 +29,15 @@ from lolly_tx.domain.routes import Pattern, RouteTable
 from lolly_tx.domain.target import Target
 from lolly_tx.net.deadlines import Deadlines
 from lolly_tx.net.http1.client import Http1Client
-from lolly_tx.net.sockets.acceptor import Acceptor, Census, ClientTimeouts
+from lolly_tx.net.http1.listening import http1_acceptor
+from lolly_tx.net.http1.shared import Http1Settings
+from lolly_tx.net.sockets.acceptor import Census
 from lolly_tx.net.upstreams import Upstream, UpstreamLimits, Upstreams
 from lolly_tx.proxy.forwarding import Forwarder
 from lolly_tx.proxy.introduction import Introduction
 from lolly_tx.proxy.proxy import Proxy
 from lolly_tx.proxy.route import ToPool
-from lolly_tx.wire.http1 import HeadLimits, ResponseReader
+from lolly_tx.wire.http1 import ResponseReader
 
 ROUNDS, EXCHANGES = 7, 10000
 
@@ -117,14 +119,13 @@ def client() -> Any:
         random=Random(1),
     )
     introduction = Introduction(TrustedPeers(()), hop=b"0123456789abcdef")
-    acceptor = Acceptor(
+    acceptor = http1_acceptor(
         "web",
         Proxy(RouteTable([Pattern((), "/", ToPool(forwarder))]), introduction),
         secure=False,
         deadlines=deadlines,
         census=Census(0, 0),
-        timeouts=ClientTimeouts(),
-        limits=HeadLimits(),
+        settings=Http1Settings(),
     )
     door = acceptor.buildProtocol(IPv4Address("TCP", "127.0.0.1", 40000))
     door.makeConnection(Nowhere())

@@ -31,9 +31,9 @@ from zope.interface import implementer
 from lolly_tx.domain.errors import DownstreamGone
 from lolly_tx.net.deadlines import NEVER
 from lolly_tx.net.doors import DoorIn, Peer, RequestSink
-from lolly_tx.net.http1.server import address_text
+from lolly_tx.net.http1.listening import http1_acceptor
 from lolly_tx.net.library.balanced import BalancedEndpointFactory
-from lolly_tx.net.sockets.acceptor import Acceptor
+from lolly_tx.net.sockets.acceptor import Acceptor, address_text
 from lolly_tx.proxy.proxy import Proxy
 from lolly_tx.wire.errors import BadMessage
 from lolly_tx.wire.http1 import REQUEST_LIMITS, RequestHead, RequestReader
@@ -166,8 +166,8 @@ class ReverseProxyResource(Resource):
         self._reader = RequestReader(REQUEST_LIMITS)
 
     def site(self, **settings: Any) -> Acceptor:
-        """The fast door to the same: to be listened for in place of a Site. `settings`: Acceptor's other parameters."""
-        return Acceptor(self.listener, self.proxy, **settings)
+        """The fast door to the same: to be listened for in place of a Site. `settings`: `http1_acceptor`'s others."""
+        return http1_acceptor(self.listener, self.proxy, **settings)
 
     def render(self, request: Request) -> int:
         """Begin the exchange; it answers in its own time."""

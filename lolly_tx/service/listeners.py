@@ -18,8 +18,8 @@ from twisted.internet.defer import Deferred, DeferredList
 
 from lolly_tx.config.model import Config, Listener
 from lolly_tx.net.deadlines import NEVER, Deadlines
-from lolly_tx.net.http1.server import HALF_CLOSE_SECONDS, Http1Server
-from lolly_tx.net.sockets.acceptor import Acceptor, Census, ClientTimeouts
+from lolly_tx.net.http1.shared import HALF_CLOSE_SECONDS, ClientTimeouts, Http1Settings
+from lolly_tx.net.sockets.acceptor import Acceptor, Census, Door
 from lolly_tx.net.sockets.tls import secure, server_context
 from lolly_tx.net.sockets.transports import eager
 from lolly_tx.proxy.resource import ReverseProxyResource
@@ -52,7 +52,7 @@ class Listeners:
         return {name: one for name, one in found.items() if one is not None}
 
     @property
-    def doors(self) -> list[Http1Server]:
+    def doors(self) -> list[Door]:
         """The connections of clients, those of listeners that were removed included."""
         self._leaving = [each for each in self._leaving if each.doors]
         acceptors = (*self.acceptors.values(), *self._leaving)
@@ -118,21 +118,23 @@ def place_of(
         secure=tls,
         deadlines=deadlines,
         census=census,
-        timeouts=ClientTimeouts(
-            head=timeouts.head,
-            body=timeouts.body,
-            keepalive=timeouts.keepalive,
-            write=timeouts.write,
-            body_rate=limits.body_rate,
-            gone=HALF_CLOSE_SECONDS if limits.half_close == "cancel" else NEVER,
+        settings=Http1Settings(
+            timeouts=ClientTimeouts(
+                head=timeouts.head,
+                body=timeouts.body,
+                keepalive=timeouts.keepalive,
+                write=timeouts.write,
+                body_rate=limits.body_rate,
+                gone=HALF_CLOSE_SECONDS if limits.half_close == "cancel" else NEVER,
+            ),
+            limits=HeadLimits(
+                head_bytes=limits.head_size,
+                fields=limits.fields,
+                line_bytes=limits.line_size,
+            ),
+            body_bytes=limits.body_size,
+            requests=limits.requests_per_connection,
         ),
-        limits=HeadLimits(
-            head_bytes=limits.head_size,
-            fields=limits.fields,
-            line_bytes=limits.line_size,
-        ),
-        body_bytes=limits.body_size,
-        requests_per_connection=limits.requests_per_connection,
         most=limits.connections_per_listener,
     )
     return Place(listener.endpoint, _endpoint(reactor, listener), acceptor)

@@ -45,7 +45,7 @@ class AcceptorTests(WorldTestCase):
         verifyObject(IProtocolFactory, acceptor)
         verifyObject(IProtocolNegotiationFactory, acceptor)
         self.assertEqual(acceptor.acceptableProtocols(), [b"http/1.1"])
-        away = TurnedAway(acceptor.deadlines, lambda gone: None)
+        away = TurnedAway(b"no", acceptor.deadlines, lambda gone: None)
         verifyObject(IHalfCloseableProtocol, away)
         acceptor.doStart()
         acceptor.doStop()

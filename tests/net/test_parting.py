@@ -13,10 +13,11 @@ from twisted.internet.task import Clock
 from twisted.internet.testing import MemoryReactorClock, StringTransport
 
 from lolly_tx.net.deadlines import Deadlines
-from lolly_tx.net.sockets.acceptor import Acceptor, Census, ClientTimeouts
-from lolly_tx.net.sockets.parting import OVERLOADED, end_writing
+from lolly_tx.net.http1.listening import OVERLOADED, http1_acceptor
+from lolly_tx.net.http1.shared import Http1Settings
+from lolly_tx.net.sockets.acceptor import Census
+from lolly_tx.net.sockets.parting import end_writing
 from lolly_tx.net.sockets.tls import secure
-from lolly_tx.wire.http1 import HeadLimits
 from lolly_tx.wire.websocket import GOING_AWAY
 from tests.net.fakes import MemoryTransport, RecordingFactory, RecordingProducer
 from tests.net.test_tls import MUCH, NAME, TLSTestCase
@@ -41,14 +42,13 @@ class PartingTests(TLSTestCase):
 
             refused = introduce = open_exchange
 
-        acceptor = Acceptor(
+        acceptor = http1_acceptor(
             "web",
             Full(),  # type: ignore[arg-type]  # a Site as far as it is used
             secure=True,
             deadlines=Deadlines(clock, clock.seconds),
             census=Census(0, 0),
-            timeouts=ClientTimeouts(),
-            limits=HeadLimits(),
+            settings=Http1Settings(),
             most=most,
         )
         if most:

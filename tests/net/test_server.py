@@ -9,12 +9,9 @@ from twisted.internet.interfaces import IHalfCloseableProtocol, IPushProducer
 from zope.interface.verify import verifyObject
 
 from lolly_tx.net.deadlines import NEVER
-from lolly_tx.net.http1.server import (
-    HALF_CLOSE_SECONDS,
-    PIPELINE_BYTES,
-    address_text,
-)
-from lolly_tx.net.sockets.acceptor import ClientTimeouts
+from lolly_tx.net.http1.server import PIPELINE_BYTES
+from lolly_tx.net.http1.shared import HALF_CLOSE_SECONDS, ClientTimeouts
+from lolly_tx.net.sockets.acceptor import address_text
 from lolly_tx.net.sockets.parting import (
     DRAIN_SECONDS,
     LINGER_IDLE_SECONDS,
@@ -37,8 +34,9 @@ class OrderTests(WorldTestCase):
         verifyObject(IPushProducer, door)
         door.stopProducing()
         door.writeConnectionLost()
-        self.assertIs(door.tunnel_end(), door)
-        self.assertFalse(door.input_ended)
+        end = door.tunnel_end()
+        self.assertIs(end.transport, door.transport)
+        self.assertFalse(end.input_ended)
 
     def test_keep_alive(self):
         """A second request may follow on the same connection."""
@@ -193,7 +191,7 @@ class OrderTests(WorldTestCase):
 
     def test_requests_per_connection(self):
         """The last request a connection may carry is answered with a close."""
-        world = self.world(requests_per_connection=2)
+        world = self.world(requests=2)
         client = world.client()
         client.send(GET + GET + GET)
         backend = world.accept()

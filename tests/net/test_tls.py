@@ -10,7 +10,7 @@ import ssl
 import tempfile
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import Any, ClassVar, cast
 
 import trustme
 import twisted.protocols.tls
@@ -661,7 +661,7 @@ class ListenerTests(TLSTestCase):
         port = self.reactor.listenTCP(0, wrapped, interface="127.0.0.1")
         self.addCleanup(self.stop, port)
         self.assertEqual("http/1.1", self.agreed(port, ["h2", "http/1.1"]))
-        [door] = world.acceptor.doors
+        [door] = cast(Any, world.acceptor.doors)
         self.assertTrue(door.peer.secure)
 
     def test_unix(self) -> None:

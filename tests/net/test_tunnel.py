@@ -294,9 +294,10 @@ class TunnelTests(TunnelTestCase):
     def test_pause_after_the_end(self):
         """Back-pressure of a tunnel that is over is nobody's."""
         world, client, backend = self.opened()
-        tunnel = client.protocol._tunnel
+        ends = [line.protocol._end for line in (client, backend)]
+        tunnel = ends[0]._tunnel
         client.reset()
-        for end in (client.protocol, backend.protocol):
+        for end in ends:
             tunnel.pause(end)
             tunnel.resume(end)
             tunnel.ended(end)

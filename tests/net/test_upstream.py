@@ -7,7 +7,7 @@ from twisted.internet.interfaces import IHalfCloseableProtocol, IProtocolFactory
 from twisted.trial.unittest import SynchronousTestCase
 from zope.interface.verify import verifyObject
 
-from lolly_tx.net.sockets.acceptor import ClientTimeouts
+from lolly_tx.net.http1.shared import ClientTimeouts
 from lolly_tx.net.upstreams import (
     AS_USED,
     DISTRUST_SECONDS,

@@ -7,7 +7,7 @@ import gc
 from twisted.internet.error import ConnectionRefusedError, TimeoutError
 
 from lolly_tx.domain.errors import ConnectTimedOut, DownstreamGone
-from lolly_tx.net.sockets.acceptor import ClientTimeouts
+from lolly_tx.net.http1.shared import ClientTimeouts
 from lolly_tx.proxy.exchange import Exchange
 from lolly_tx.proxy.upload import REPLAY_BYTES
 from lolly_tx.wire.chunked import LARGE_MEAL, SMALL_MEAL

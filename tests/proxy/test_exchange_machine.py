@@ -10,7 +10,7 @@ from twisted.internet.error import ConnectionRefusedError, TimeoutError
 from twisted.internet.main import CONNECTION_LOST
 from twisted.trial.unittest import SynchronousTestCase
 
-from lolly_tx.net.sockets.acceptor import ClientTimeouts
+from lolly_tx.net.http1.shared import ClientTimeouts
 from lolly_tx.net.upstreams import UpstreamLimits
 from tests.net.test_tunnel import AGREED
 from tests.net.test_tunnel import ASK as UPGRADE
@@ -124,7 +124,8 @@ class Script:
             for _ in range(100):
                 hedging.percentile.add(0.05)
         self.begun = 0
-        site: Any = self.world.acceptor
+        site: Any = self.world.acceptor.buildProtocol(None)
+        site = site.shared
         begin = site.open_exchange
 
         def counted(*args):

@@ -5,7 +5,7 @@ from __future__ import annotations
 import socket
 import threading
 
-from lolly_tx.net.sockets.acceptor import ClientTimeouts
+from lolly_tx.net.http1.shared import ClientTimeouts
 from lolly_tx.net.sockets.transports import PlainServer
 from lolly_tx.net.tunnel import WATCH_SECONDS
 from lolly_tx.net.upstreams import UpstreamLimits

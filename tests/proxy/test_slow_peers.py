@@ -6,7 +6,7 @@ has left, so that what waits here says nothing of progress for a long time.
 
 from __future__ import annotations
 
-from lolly_tx.net.sockets.acceptor import ClientTimeouts
+from lolly_tx.net.http1.shared import ClientTimeouts
 from lolly_tx.net.upstreams import UpstreamLimits
 from tests.proxy.world import GET, OK, Line, World, WorldTestCase, chunked, post
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from twisted.internet.error import ConnectionLost
 
-from lolly_tx.net.sockets.acceptor import ClientTimeouts
+from lolly_tx.net.http1.shared import ClientTimeouts
 from lolly_tx.net.upstreams import UpstreamLimits
 from tests.proxy.configured import backend_of, configured
 from tests.proxy.world import GET, OK, Line, World, WorldTestCase, answer, chunked, post

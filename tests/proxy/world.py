@@ -34,7 +34,9 @@ from lolly_tx.domain.retry import RetryPolicy
 from lolly_tx.domain.routes import Pattern, RouteTable
 from lolly_tx.net.deadlines import Deadlines
 from lolly_tx.net.http1.client import Http1Client
-from lolly_tx.net.sockets.acceptor import Acceptor, Census, ClientTimeouts
+from lolly_tx.net.http1.listening import http1_acceptor
+from lolly_tx.net.http1.shared import ClientTimeouts, Http1Settings
+from lolly_tx.net.sockets.acceptor import Census
 from lolly_tx.net.upstreams import Upstream, UpstreamLimits, Upstreams
 from lolly_tx.proxy.exchange import Exchange
 from lolly_tx.proxy.forwarding import Forwarder
@@ -238,6 +240,7 @@ class World:
         attempts: dict[str, Any] | None = None,
         make: Callable[[World], Forwarder] | None = None,
         secure: bool = False,
+        most: int = 0,
         **acceptor: Any,
     ) -> None:
         self.clock = Clock()
@@ -273,15 +276,14 @@ class World:
                 (head, status, why)
             ),
         )
-        self.acceptor = Acceptor(
+        self.acceptor = http1_acceptor(
             "web",
             self.proxy,
             secure=secure,
             deadlines=self.deadlines,
             census=census or Census(0, 0),
-            timeouts=timeouts,
-            limits=limits,
-            **acceptor,
+            settings=Http1Settings(timeouts, limits, **acceptor),
+            most=most,
         )
 
     def connect_to(self, target: Any) -> Upstream:

@@ -16,7 +16,7 @@ from zope.interface import implementer
 
 from lolly_tx.config.load import parse
 from lolly_tx.net.deadlines import NEVER
-from lolly_tx.net.http1.server import HALF_CLOSE_SECONDS
+from lolly_tx.net.http1.shared import HALF_CLOSE_SECONDS
 from lolly_tx.net.sockets.endpoints import BadEndpoint
 from lolly_tx.net.sockets.tls_contexts import TLSSettingsError
 from lolly_tx.service import listening
@@ -433,10 +433,14 @@ class BuildTests(BuildTestCase):
         self.assertIn(b"HTTP/1.1 503 ", more.take())
         self.assertEqual(service.acceptors["other"].turned_away, 1)
 
+    def patience(self, service):
+        """What a client of the listener "web" has, after its last byte."""
+        return service.acceptors["web"].buildProtocol(None).shared.timeouts.gone
+
     def test_half_close(self):
         """Who has closed his side counts as gone after a while, or is answered in any case."""
         service = self.started(CONFIG)
-        self.assertEqual(service.acceptors["web"].timeouts.gone, HALF_CLOSE_SECONDS)
+        self.assertEqual(self.patience(service), HALF_CLOSE_SECONDS)
         self.stop(service)
         service = self.started(CONFIG + '[limits]\nhalf_close = "answer"\n')
-        self.assertEqual(service.acceptors["web"].timeouts.gone, NEVER)
+        self.assertEqual(self.patience(service), NEVER)

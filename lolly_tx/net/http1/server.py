@@ -9,7 +9,7 @@
 One request at a time: bytes of the next ones wait until the answer is complete, so that
 answers keep their order. A refused request ends the connection.
 
-May import: wire, domain.errors, net. Used by: net.sockets.acceptor (makes them), proxy (talks to
+May import: wire, domain.errors, net. Used by: net.http1.listening (makes them), proxy (talks to
 them as `DoorIn`).
 """
 
@@ -17,9 +17,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from twisted.internet.address import UNIXAddress
 from twisted.internet.interfaces import (
-    IAddress,
     IHalfCloseableProtocol,
     IProtocol,
     IPushProducer,
@@ -27,52 +25,95 @@ from twisted.internet.interfaces import (
 from twisted.python.failure import Failure
 from zope.interface import implementer
 
-from lolly_tx.domain.errors import DownstreamError, DownstreamGone
-from lolly_tx.domain.forwarding import UNIX, canonical
+from lolly_tx.domain.errors import DownstreamError, DownstreamGone, Shutdown
 from lolly_tx.net.deadlines import NEVER, PERIOD
-from lolly_tx.net.http1.answering import (
-    ANSWER,
-    BODY,
-    CLOSED,
-    HEAD,
-    IDLE,
-    LINGER,
-    TUNNEL,
-    AnsweringDoor,
+from lolly_tx.net.doors import CLOSE, LENGTH, STREAM, DoorIn, Peer, RequestSink
+from lolly_tx.net.http1.request_body import GOING, TOO_SLOW, RequestBody
+from lolly_tx.net.http1.shared import Shared
+from lolly_tx.net.http1.upgraded import Upgraded
+from lolly_tx.net.sockets.acceptor import Acceptor
+from lolly_tx.net.sockets.parting import (
+    CLOSE_SECONDS,
+    LINGER_IDLE_SECONDS,
+    LINGER_SECONDS,
+    end_writing,
 )
 from lolly_tx.net.sockets.splice import Relay
-from lolly_tx.net.sockets.standstill import Standstill
 from lolly_tx.net.sockets.transports import (
     has_hung_up,
     is_secure,
     pending_bytes,
     untaken_bytes,
 )
-from lolly_tx.wire.chunked import ChunkDecoder
+from lolly_tx.wire.chunked import encode_chunk, last_chunk
 from lolly_tx.wire.errors import BadMessage
 from lolly_tx.wire.http1 import REMEMBERED_BYTES, RequestHead
 from lolly_tx.wire.refusals import start_line
 
+IDLE, HEAD, BODY, ANSWER, LINGER, TUNNEL, CLOSED = range(7)
+
 PIPELINE_BYTES = 65536
 """Bytes of later requests kept while one is answered; then we stop reading."""
-EXAMINE_BYTES = 1024
-"""An incomplete head is looked at again when a line ends, or after this many bytes."""
 LOOK_SECONDS = 2.0
 """While the client is not read (the backend takes no more of a body, too many requests wait,
 or it has sent its last byte), the reactor does not tell when it is gone. So often we look."""
-HALF_CLOSE_SECONDS = 1.0
-"""How long an answer may take to begin once the client has sent its last byte; see
-`limits.half_close`. A reset after its end is seen, but most clients that go send none."""
-
-BODY_GRACE = 10.0
-"""Seconds before the average rate of a request's body counts."""
 
 
 @implementer(IProtocol, IHalfCloseableProtocol, IPushProducer)
-class Http1Server(AnsweringDoor):
-    """One client connection (`DoorIn`)."""
+class Http1Server(DoorIn):
+    """One client connection. `shared`: what it has in common with its listener's others."""
 
-    __slots__ = ()
+    __slots__ = (
+        "__weakref__",
+        "_body",
+        "_chunking",
+        "_end",
+        "_full",
+        "_keep",
+        "_no_more",
+        "_out",
+        "_parsing",
+        "_pending",
+        "_reading_stopped",
+        "_stalled_at",
+        "_started",
+        "_state",
+        "_until",
+        "_version",
+        "acceptor",
+        "deadline",
+        "factory",
+        "requests",
+        "shared",
+        "transport",
+    )
+
+    can_tunnel = True
+
+    def __init__(self, shared: Shared, acceptor: Acceptor, client: str) -> None:
+        self.factory: Any = None
+        self.transport: Any = None
+        self.acceptor = acceptor
+        self.peer = Peer(client, acceptor.name, shared.secure, shared.introduce)
+        self.deadline = NEVER
+        self.exchange: RequestSink | None = None
+        self.requests = 0
+        self.shared = shared
+        self._state = IDLE
+        self._pending = b""
+        self._body: RequestBody | None = None
+        self._until = 0.0
+        self._keep = False
+        self._version = 1
+        self._started = False
+        self._chunking = False
+        self._out = b""
+        self._no_more = False
+        self._reading_stopped = False
+        self._parsing = False
+        self._full = False
+        self._stalled_at = -1
+        self._end: Upgraded | None = None
 
     # -- IProtocol
 
@@ -82,8 +123,8 @@ class Http1Server(AnsweringDoor):
         transport.registerProducer(self, True)
         acceptor = self.acceptor
         # An endpoint string may do TLS without its name saying so.
-        self.peer.secure = acceptor.secure or is_secure(transport)
-        first = acceptor.timeouts.head
+        self.peer.secure = self.shared.secure or is_secure(transport)
+        first = self.shared.timeouts.head
         if acceptor.draining:
             first = min(first, acceptor.idle_seconds)
         self.deadline = acceptor.now() + first
@@ -95,11 +136,11 @@ class Http1Server(AnsweringDoor):
     def connectionLost(self, reason: Failure) -> None:
         """The connection is over, whoever ended it."""
         self._state = CLOSED
+        self._body = None
         self.deadline = NEVER
         self.acceptor.lost(self)
-        tunnel, self._tunnel = self._tunnel, None
-        if tunnel is not None:
-            tunnel.lost(self, reason)
+        if self._end is not None:
+            self._end.lost(reason)
         exchange, self.exchange = self.exchange, None
         if exchange is not None:
             exchange.downstream_failed(DownstreamGone("client closed the connection"))
@@ -110,19 +151,13 @@ class Http1Server(AnsweringDoor):
         if state == IDLE:
             head = None
             if len(data) <= REMEMBERED_BYTES:
-                head = self.acceptor.known_heads.get(data)
+                head = self.shared.known_heads.get(data)
             if head is None:
                 self._read_heads(data)
             else:
                 self._begin(head, b"")
         elif state == HEAD:
-            line_ended = b"\n" in data
-            data = self._pending + data
-            if not line_ended and len(data) < self._examined + EXAMINE_BYTES:
-                # Byte by byte, a head must not be looked at again for each byte.
-                self._pending = data
-            else:
-                self._read_heads(data, self._examined)
+            self._read_heads(self._pending + data, len(self._pending))
         elif state == BODY:
             self._read_body(data)
         elif state == ANSWER:
@@ -131,10 +166,8 @@ class Http1Server(AnsweringDoor):
                 self._stop_reading()
                 self._watch_client()
         elif state == TUNNEL:
-            if self._tunnel is not None:
-                self._tunnel.received(self, data)
-            else:
-                self._pending += data
+            assert self._end is not None
+            self._end.received(data)
         elif state == LINGER and not self._waiting():
             self._linger(self.acceptor.now())
 
@@ -153,8 +186,8 @@ class Http1Server(AnsweringDoor):
             if exchange is not None:
                 exchange.downstream_failed(DownstreamGone("request body cut short"))
         elif state == TUNNEL:
-            if self._tunnel is not None:
-                self._tunnel.ended(self)
+            assert self._end is not None
+            self._end.ended()
         else:
             self._close()
 
@@ -169,8 +202,9 @@ class Http1Server(AnsweringDoor):
         self._stalled_at = -1
         # Most pauses are over by then, and cost no look at the kernel's queue.
         self.deadline = self.acceptor.now() + PERIOD
-        if self._tunnel is not None:
-            self._tunnel.pause(self)
+        if self._state == TUNNEL:
+            assert self._end is not None
+            self._end.pause()
         elif self.exchange is not None:
             self.exchange.pause_response()
 
@@ -179,12 +213,13 @@ class Http1Server(AnsweringDoor):
         self._full = False
         self._stalled_at = -1
         if self._state == BODY:
-            self._await_body(0)
+            self._await_body()
         elif self._state in (ANSWER, TUNNEL):
             self.deadline = NEVER
             self._watch_client()
-        if self._tunnel is not None:
-            self._tunnel.resume(self)
+        if self._state == TUNNEL:
+            assert self._end is not None
+            self._end.resume()
         elif self.exchange is not None:
             self.exchange.resume_response()
         elif self._state == ANSWER:
@@ -202,8 +237,9 @@ class Http1Server(AnsweringDoor):
     def expired(self, now: float) -> None:
         """The time allowed in this state is over."""
         state = self._state
-        if self._relay is not None:
-            self._watch_relay(self._relay, now)
+        body = self._body
+        if body is not None and body.relay is not None:
+            self._watch_relay(body, now)
             return
         unread = self._reading_stopped or self._no_more
         if unread and state in (BODY, ANSWER) and has_hung_up(self.transport):
@@ -214,7 +250,7 @@ class Http1Server(AnsweringDoor):
         if waiting and untaken != self._stalled_at:
             # Slow, but it does take bytes. A stall is no progress for the whole time.
             self._stalled_at = untaken
-            self.deadline = now + self.acceptor.timeouts.write
+            self.deadline = now + self.shared.timeouts.write
         elif state == IDLE and not waiting:
             self._close()
         elif state == LINGER and not waiting:
@@ -238,7 +274,7 @@ class Http1Server(AnsweringDoor):
     def _patience(self) -> float:
         """Seconds until a client that says nothing more, and has no answer, counts as gone."""
         awaits = self._no_more and not self._started and self.exchange is not None
-        return self.acceptor.timeouts.gone if awaits else NEVER
+        return self.shared.timeouts.gone if awaits else NEVER
 
     def _watch_client(self) -> None:
         """Look after a client that is not read while it is answered."""
@@ -255,24 +291,18 @@ class Http1Server(AnsweringDoor):
             error = DownstreamGone("client closed its side and there was no answer yet")
             exchange.downstream_failed(error)
 
-    def _watch_relay(self, watch: Standstill, now: float) -> None:
+    def _watch_relay(self, body: RequestBody, now: float) -> None:
         """Find out whether the body that a relay takes upstream is moving."""
-        moved, mine = watch.relay.moved, watch.by_source
-        if not mine and has_hung_up(self.transport):
+        watch = body.relay
+        assert watch is not None
+        if not watch.by_source and has_hung_up(self.transport):
             self._abort()
             return
-        left = watch.left(now)
-        if not mine:
-            # The time it was not allowed to send does not count.
-            self._body_from += now - self._paused_at
-        self._paused_at = now
-        more, self._stalled_at = moved - self._stalled_at, moved
-        self._body_bytes += more
-        slow = more and now >= self._rate_due()
-        if mine and (left <= 0 or slow):
-            self._refuse(BadMessage("request body took too long", 408))
-        elif left > 0:
+        found = body.look(now)
+        if found == GOING:
             self.deadline = watch.next_look(now)
+        elif found == TOO_SLOW:
+            self._refuse(BadMessage("request body took too long", 408))
         elif self.exchange is not None:
             self.exchange.request_stalled()
         else:
@@ -285,12 +315,12 @@ class Http1Server(AnsweringDoor):
 
         `seen` bytes at its start have been looked at before.
         """
-        acceptor = self.acceptor
+        shared = self.shared
         self._parsing = True
         self._pending = b""
         while data:
             try:
-                head = acceptor.reader.read(data, seen)
+                head = shared.reader.read(data, seen)
             except BadMessage as error:
                 error.line = start_line(data)
                 self._refuse(error)
@@ -300,10 +330,9 @@ class Http1Server(AnsweringDoor):
                     self._close()
                     break
                 self._pending = data
-                self._examined = len(data)
                 if self._state == IDLE:
                     self._state = HEAD
-                    self.deadline = acceptor.now() + acceptor.timeouts.head
+                    self.deadline = self.acceptor.now() + shared.timeouts.head
                 break
             self._begin(head, data[head.end :] if head.end != len(data) else b"")
             if self._state != IDLE:
@@ -318,7 +347,7 @@ class Http1Server(AnsweringDoor):
 
     def _begin(self, head: RequestHead, rest: bytes) -> None:
         """Start the exchange for `head`; `rest` follows it."""
-        acceptor = self.acceptor
+        shared = self.shared
         self.requests += 1
         self._version = head.version
         self._started = self._chunking = False
@@ -326,116 +355,71 @@ class Http1Server(AnsweringDoor):
         plain = head.plain
         self._keep = (
             (plain or head.keep_alive)
-            and not acceptor.draining
-            and self.requests != acceptor.requests_per_connection
+            and not self.acceptor.draining
+            and self.requests != shared.requests
         )
         if plain or (not block.chunked and not block.length):
             self._state = ANSWER
             self.deadline = NEVER
             self._pending = rest
-            open_exchange = acceptor.open_exchange
+            open_exchange = shared.open_exchange
             open_exchange(self, head, b"", b"", True)
             return
         self._state = BODY
-        self._body_from = acceptor.now()
-        self._body_bytes = self._decoded = 0
-        self._await_body(0)
-        limit = acceptor.body_bytes
-        trailers = b""
+        now = self.acceptor.now()
+        self._body = body = RequestBody(block, shared, now)
+        self.deadline = body.due(now)
         try:
-            if block.length:
-                if limit and block.length > limit:
-                    raise BadMessage("request body too large", 413)
-                self._decoder = None
-                self._left = block.length
-                body = rest[: self._left]
-                self._left -= len(body)
-                complete = not self._left
-                rest = rest[len(body) :]
-            else:
-                self._decoder = decoder = ChunkDecoder()
-                body = decoder.feed(rest) if rest else b""
-                self._count_body(len(body))
-                complete = decoder.done
-                rest = decoder.rest
-                trailers = decoder.trailers
+            data = body.feed(rest)
         except BadMessage as error:
             error.line = head.start_line
             self._refuse(error)
             return
-        if head.awaits_continue and not body:
+        if head.awaits_continue and not data:
             # It is the backend who has to say something first, within its own limit.
             self.deadline = NEVER
-        if complete:
-            self._decoder = None
-            self._state = ANSWER
-            self.deadline = NEVER
-            self._pending = rest
+        reader = body.reader
+        if reader.done:
+            self._body_is_complete(reader.rest)
         elif self._no_more:
             self._abort()
             return
-        acceptor.open_exchange(self, head, body, trailers, complete)
+        open_exchange = shared.open_exchange
+        open_exchange(self, head, data, reader.trailers, reader.done)
 
     def _read_body(self, data: bytes) -> None:
-        exchange = self.exchange
-        decoder = self._decoder
-        self._await_body(len(data))
-        if decoder is None:
-            if len(data) < self._left:
-                self._left -= len(data)
-                if exchange is not None:
-                    exchange.request_data(data)
-                return
-            body, self._pending = data[: self._left], data[self._left :]
-            self._left = 0
-            trailers = b""
-        else:
-            try:
-                body = decoder.feed(data)
-                self.transport.receive_bytes = decoder.appetite
-                self._count_body(len(body))
-            except BadMessage as error:
-                self._refuse(error)
-                return
-            if not decoder.done:
-                if body and exchange is not None:
-                    exchange.request_data(body)
-                return
-            self._pending = decoder.rest
-            self._decoder = None
-            trailers = decoder.trailers
+        """Deliver the part of the body that `data` brings."""
+        exchange, body = self.exchange, self._body
+        assert body is not None
+        self.deadline = body.due(self.acceptor.now(), len(data))
+        try:
+            data = body.feed(data)
+        except BadMessage as error:
+            self._refuse(error)
+            return
+        reader = body.reader
+        if not reader.verbatim:
+            self.transport.receive_bytes = reader.appetite
+        if reader.done:
+            self._body_is_complete(reader.rest)
+        if exchange is None:
+            return
+        if data:
+            exchange.request_data(data)
+        if reader.done and self.exchange is exchange:
+            exchange.request_end(reader.trailers)
+
+    def _body_is_complete(self, rest: bytes) -> None:
+        """`rest` follows it."""
+        self._body = None
         self._state = ANSWER
         self.deadline = NEVER
-        if exchange is not None:
-            if body:
-                exchange.request_data(body)
-            if self.exchange is exchange:
-                exchange.request_end(trailers)
+        self._pending = rest
 
-    def _count_body(self, more: int) -> None:
-        """Decoded bytes of a chunked body."""
-        self._decoded += more
-        limit = self.acceptor.body_bytes
-        if limit and self._decoded > limit:
-            raise BadMessage("request body too large", 413)
-
-    def _await_body(self, more: int) -> None:
-        """Until when the body has to go on, `more` bytes of it having come.
-
-        Not only must some byte come within `timeouts.body`: after a grace the whole must
-        average `timeouts.body_rate`, or a few bytes a minute would hold a connection.
-        """
-        self._body_bytes += more
-        acceptor = self.acceptor
-        gap_due = acceptor.now() + acceptor.timeouts.body
-        self.deadline = min(gap_due, self._rate_due())
-
-    def _rate_due(self) -> float:
-        """Until when the bytes that have come are enough."""
-        rate = self.acceptor.timeouts.body_rate
-        if not rate:
-            return NEVER
-        return self._body_from + BODY_GRACE + self._body_bytes / rate
+    def _await_body(self) -> None:
+        """It is the client who has to go on with the body."""
+        if self._body is not None:
+            self.deadline = self._body.due(self.acceptor.now())
 
     def _refuse(self, error: BadMessage) -> None:
         """End a request that breaks the rules, with an answer if none has begun."""
@@ -450,59 +434,280 @@ class Http1Server(AnsweringDoor):
         self._chunking = False
         self._state = BODY if unfinished else ANSWER
         self._pending = b"?"  # whatever follows is not looked at, only swallowed
-        self.acceptor.refused(self, error, exchange is not None)
+        self.shared.refused(self, error, exchange is not None)
 
-    def interim(self, status: int, reason: bytes, fields: bytes) -> None:
-        """Pass on a 1xx response; after a 100 it is the client who has to move."""
-        super().interim(status, reason, fields)
-        if status == 100 and self._state == BODY:
-            self._body_from = self.acceptor.now()
-            self._await_body(0)
+    # -- DoorIn: the request
 
     def pause_request(self) -> None:
         """Read no more of the body."""
-        if self._state == BODY:
-            self._paused_at = self.acceptor.now()
-            self.deadline = self._paused_at + LOOK_SECONDS
+        if self._body is not None:
+            now = self.acceptor.now()
+            self._body.pause(now)
+            self.deadline = now + LOOK_SECONDS
             self._stop_reading()
 
     def resume_request(self) -> None:
         """Read on."""
-        if self._reading_stopped and self._state == BODY:
+        if self._reading_stopped and self._body is not None:
             self._reading_stopped = False
-            # The time it was not allowed to send does not count.
-            self._body_from += self.acceptor.now() - self._paused_at
-            self._await_body(0)
+            self._body.resume(self.acceptor.now())
+            self._await_body()
             self.transport.resumeProducing()
 
     def request_source(self) -> tuple[Any, int] | None:
         """The transport and the body bytes it still brings, when they need no decoding."""
-        if self._state != BODY or self._decoder is not None or self._no_more:
+        body = self._body
+        if body is None or body.reader.left is None or self._no_more:
             return None
-        return self.transport, self._left
+        return self.transport, body.reader.left
 
     def request_relaying(self, relay: Relay) -> None:
         """A relay moves the rest of the body from now on."""
-        self._paused_at = now = self.acceptor.now()
-        self._relay = Standstill(relay, self.acceptor.timeouts.body, now)
+        assert self._body is not None
         self._reading_stopped = False
-        self._stalled_at = relay.moved
-        self.deadline = self._relay.next_look(now)
+        self.deadline = self._body.watch(relay, self.acceptor.now())
 
     def request_relayed(self) -> None:
         """The relay has moved all of it."""
-        self._relay = None
-        self._left = 0
-        self._state = ANSWER
+        self._body_is_complete(b"")
+
+    # -- DoorIn: the response
+
+    @property
+    def write_seconds(self) -> float:
+        """How long the client may take no byte of an answer."""
+        return self.shared.timeouts.write
+
+    def last(self) -> None:
+        """No further request is read after this answer."""
+        self._keep = False
+
+    def start(self, status: int, reason: bytes, fields: bytes, framing: int) -> None:
+        """Begin the response; it leaves with the first body bytes, or at the end."""
+        self._started = True
+        keep = self._keep and self._state == ANSWER
+        if framing >= STREAM:
+            if self._version == 0 or framing == CLOSE:
+                keep = False
+            else:
+                self._chunking = True
+                fields += b"Transfer-Encoding: chunked\r\n"
+        self._keep = keep
+        if not keep:
+            fields += b"Connection: close\r\n"
+        elif self._version == 0:
+            fields += b"Connection: keep-alive\r\n"
+        self._out = b"HTTP/1.1 %d %b%b\r\n" % (status, reason, fields)
+
+    def answer(self, status: int, reason: bytes, fields: bytes, body: bytes) -> None:
+        """The whole response, whose end the fields tell."""
+        if not self._keep or not self._version or self._state != ANSWER:
+            self.start(status, reason, fields, LENGTH)
+            if body:
+                self.write(body)
+            self.finish()
+            return
+        self.transport.write(b"HTTP/1.1 %d %b%b\r\n%b" % (status, reason, fields, body))
+        if self._full or self._no_more or self._reading_stopped or self._pending:
+            self._answered()
+            return
+        self.exchange = None
+        self._state = IDLE
+        acceptor = self.acceptor
+        now = acceptor.now
+        self.deadline = now() + acceptor.idle_seconds
+
+    def interim(self, status: int, reason: bytes, fields: bytes) -> None:
+        """Pass on a 1xx response, unless the client is too old to know them."""
+        if self._version == 1 and not self._started:
+            self.transport.write(b"HTTP/1.1 %d %b%b\r\n" % (status, reason, fields))
+        if status == 100 and self._body is not None:
+            # After it, it is the client who has to move.
+            self._body.restart(self.acceptor.now())
+            self._await_body()
+
+    def write(self, data: bytes) -> None:
+        """Body bytes, not empty."""
+        if self._chunking:
+            data = encode_chunk(data)
+        if self._out:
+            data = self._out + data
+            self._out = b""
+        self.transport.write(data)
+
+    def flush(self) -> None:
+        """Send the head now: the body may be long in coming."""
+        if self._out:
+            self.transport.write(self._out)
+            self._out = b""
+
+    def finish(self, trailers: bytes = b"", last: bytes = b"") -> None:
+        """The response is complete with `last`."""
+        out = self._out
+        if self._chunking:
+            if last:
+                out += encode_chunk(last)
+            out += last_chunk(trailers)
+        else:
+            out += last
+        if out:
+            self.transport.write(out)
+            self._out = b""
+        self._answered()
+
+    def _answered(self) -> None:
+        """All of the response is written: close, or go on with the next request."""
+        self.exchange = None
+        if not self._keep or (self._no_more and not self._pending):
+            self._close()
+            return
+        if self._full:
+            # The next request waits until the client has taken this answer, or who
+            # reads nothing could make us keep any number of them: resumeProducing.
+            self._chunking = False
+            return
+        self._state = IDLE
+        acceptor = self.acceptor
+        now = acceptor.now
+        self.deadline = now() + acceptor.idle_seconds
+        if self._reading_stopped:
+            self._reading_stopped = False
+            self.transport.resumeProducing()
+        if self._pending and not self._parsing:
+            self._read_heads(self._pending)
+
+    def abort(self) -> None:
+        """The response cannot be completed: let the client see that."""
+        self.exchange = None
+        self._abort()
+
+    # -- DoorIn: relays and tunnels
+
+    def response_sink(self) -> Any | None:
+        """The transport, when response bytes may go to it directly."""
+        if self._chunking or self._state == TUNNEL:
+            return None
+        self.flush()
+        return self.transport
+
+    def tunnel_end(self) -> Upgraded:
+        """The connection itself, for a tunnel."""
+        self.flush()
+        self._end = Upgraded(self)
+        return self._end
+
+    # -- upgrades: what the end of the tunnel asks
+
+    def hand_over(self) -> bytes:
+        """All that comes is the tunnel's from now on. Returns what came before."""
+        self._state = TUNNEL
+        self.exchange = None
         self.deadline = NEVER
+        early, self._pending = self._pending, b""
+        if self._reading_stopped:
+            self._reading_stopped = False
+            self.transport.resumeProducing()
+        return early
 
+    @property
+    def input_ended(self) -> bool:
+        """The client has sent its last byte."""
+        return self._no_more
 
-def address_text(address: IAddress | Any) -> str:
-    """The peer's address in its one spelling: "unix:" for UNIX sockets, "" where nobody can tell."""
-    if isinstance(address, UNIXAddress):
-        return UNIX
-    host = getattr(address, "host", "")
-    if not isinstance(host, str):
-        return ""
-    # An IPv4 client of an IPv6 socket.
-    return canonical(host) if host.startswith("::") else host
+    @property
+    def leaving(self) -> bool:
+        """The proxy stops."""
+        return self.acceptor.draining
+
+    def writing_ended(self) -> None:
+        """The backend has sent its last byte."""
+        self._full = False  # nobody tells any more; the transport knows what is queued
+
+    def tunnel_over(self) -> None:
+        """Close, in a way that does not destroy what was written."""
+        self._close()
+
+    # -- the end
+
+    def _stop_reading(self) -> None:
+        if not self._reading_stopped:
+            self._reading_stopped = True
+            self.transport.pauseProducing()
+
+    def _close(self) -> None:
+        """Close after what was written has left, in a way that does not destroy it."""
+        self._body = None
+        unread = bool(self._pending) or self._state in (BODY, TUNNEL)
+        self._pending = b""
+        if not unread or self._no_more:
+            self._hang_up()
+            return
+        self._state = LINGER
+        now = self.acceptor.now()
+        self._until = now + LINGER_SECONDS
+        self._linger(now)
+        end_writing(self.transport)
+        self._full = False  # nobody tells any more; the transport knows what is queued
+        self._stalled_at = -1
+        self._reading_stopped = False
+        self.transport.resumeProducing()  # a relay may have stopped it, too
+
+    def _linger(self, now: float) -> None:
+        """All is said, and the client sends on: it may, for a while."""
+        self.deadline = min(now + LINGER_IDLE_SECONDS, self._until)
+
+    def _hang_up(self) -> None:
+        """Close in good order: nobody has anything to say any more."""
+        self._state = CLOSED
+        self.deadline = self.acceptor.now() + CLOSE_SECONDS
+        self.transport.unregisterProducer()
+        self.transport.loseConnection()
+
+    def _abort(self) -> None:
+        self._state = CLOSED
+        self._body = None
+        self.deadline = NEVER
+        self.transport.abortConnection()
+
+    # -- what the acceptor asks
+
+    @property
+    def address(self) -> str:
+        """The client's."""
+        return self.peer.address
+
+    @property
+    def idle(self) -> bool:
+        """Has been answered, and nothing of a next request has come that counts."""
+        return self._state == LINGER or (self._state == IDLE and self.requests > 0)
+
+    def shed(self) -> None:
+        """Close an idle connection at once, to make room."""
+        if self._waiting():
+            self._abort()
+        else:
+            self._hang_up()
+
+    def shut(self) -> None:
+        """The proxy stops now: exchanges that are going on are cut."""
+        if self._state == TUNNEL:
+            assert self._end is not None
+            self._end.shut()
+            return
+        if self._state in (IDLE, LINGER) and not self._waiting():
+            self._hang_up()
+            return
+        exchange, self.exchange = self.exchange, None
+        self._abort()
+        if exchange is not None:
+            exchange.downstream_failed(Shutdown("the proxy stopped"))
+
+    def drain(self, until: float) -> None:
+        """The proxy is stopping: the next head says so. With no request, close then."""
+        if self._state == IDLE:
+            self.deadline = min(self.deadline, until)
+        elif self.exchange is not None and not self._started:
+            self._keep = False
+        elif self._state == TUNNEL:
+            assert self._end is not None
+            self._end.going_away()

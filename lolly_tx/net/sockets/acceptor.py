@@ -1,16 +1,18 @@
 """The factory behind a listener: makes a door for each client, within the limits.
 
-May import: wire, net. Used by: proxy.resource (makes one for each listener), service.listeners.
+What is spoken on a connection is no matter here: `net.http1.listening` says it for HTTP/1.1.
+
+May import: domain.forwarding, net. Used by: net.http1, proxy.resource, service.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from heapq import nsmallest
 from operator import attrgetter
-from typing import Protocol
+from typing import Any, Protocol
 
-import attrs
+from twisted.internet.address import UNIXAddress
 from twisted.internet.interfaces import (
     IAddress,
     IProtocol,
@@ -19,54 +21,38 @@ from twisted.internet.interfaces import (
 )
 from zope.interface import implementer
 
-from lolly_tx.domain.forwarding import UNIX
+from lolly_tx.domain.forwarding import UNIX, canonical
 from lolly_tx.net.deadlines import Deadlines
-from lolly_tx.net.doors import Peer
-from lolly_tx.net.http1.server import (
-    HALF_CLOSE_SECONDS,
-    Http1Server,
-    address_text,
-)
 from lolly_tx.net.sockets.parting import DRAIN_SECONDS, TURNED_AWAY_MOST, TurnedAway
-from lolly_tx.net.sockets.tls_contexts import ALPN_HTTP1
-from lolly_tx.wire.errors import BadMessage
-from lolly_tx.wire.http1 import HeadLimits, RequestHead, RequestReader
 
 
-@attrs.frozen
-class ClientTimeouts:
-    """Seconds: `head` to its end, gap in a `body`, `keepalive` idle, `write` stalled.
+class Door(Protocol):
+    """A client's connection, as who made it sees it.
 
-    `body_rate`: bytes per second a body must average after a grace, 0 = none. `gone`: until
-    an answer begins, after the client's last byte; NEVER = it may always be there.
+    `address`: the client's. `idle`: it is waited for, and nothing is owed to it.
     """
 
-    head: float = 10.0
-    body: float = 30.0
-    keepalive: float = 60.0
-    write: float = 30.0
-    body_rate: int = 240
-    gone: float = HALF_CLOSE_SECONDS
+    deadline: float
 
+    @property
+    def address(self) -> str:
+        """The client's, in its one spelling."""
 
-class Site(Protocol):
-    """What a listener serves: the proxy."""
+    @property
+    def idle(self) -> bool:
+        """Nothing is owed to the client, and nothing of it is under way."""
 
-    def open_exchange(
-        self,
-        door: Http1Server,
-        head: RequestHead,
-        body: bytes,
-        trailers: bytes,
-        complete: bool,
-    ) -> None:
-        """Begin an exchange. `body`: what came with the head; `complete`: is all."""
+    def expired(self, now: float) -> None:
+        """Its deadline has passed."""
 
-    def refused(self, door: Http1Server, error: BadMessage, begun: bool) -> None:
-        """Answer a request that is none. `begun`: its exchange has been recorded."""
+    def shed(self) -> None:
+        """Close it, idle, at once, to make room."""
 
-    def introduce(self, peer: Peer, head: RequestHead) -> bytes:
-        """The lines that tell a backend who sends `head`."""
+    def shut(self) -> None:
+        """The proxy stops now: what is going on is cut."""
+
+    def drain(self, until: float) -> None:
+        """The proxy stops: close when what is going on is done, or nothing was until then."""
 
 
 class Census:
@@ -118,6 +104,8 @@ SHED_PART = 32
 class Acceptor:
     """Makes the doors of one listener.
 
+    `make(acceptor, address)`: a `Door` that is a protocol, before it has its transport; it tells of itself by
+    `connected` and `lost`. `alpn`: what it speaks. `overloaded`: what clients beyond the limits are told.
     `draining`: no keep-alive any more. `idle_seconds`: what a connection has for its next
     request. `most`: connections of this listener, 0 = no limit.
     """
@@ -127,38 +115,30 @@ class Acceptor:
     def __init__(
         self,
         name: str,
-        site: Site,
+        make: Callable[[Acceptor, str], IProtocol],
         *,
-        secure: bool,
+        alpn: Sequence[bytes],
+        overloaded: bytes,
+        idle_seconds: float,
         deadlines: Deadlines,
         census: Census,
-        timeouts: ClientTimeouts,
-        limits: HeadLimits,
-        body_bytes: int = 0,
-        requests_per_connection: int = 0,
         most: int = 0,
     ) -> None:
         self.name = name
-        self.secure = secure
         self.deadlines = deadlines
         self.now: Callable[[], float] = deadlines.now
         self.census = census
-        self.timeouts = timeouts
-        self.idle_seconds = timeouts.keepalive
-        self.reader = RequestReader(limits, secure)
-        self.known_heads = self.reader.known
-        self.body_bytes = body_bytes
-        self.requests_per_connection = requests_per_connection
+        self.idle_seconds = idle_seconds
         self.most = most
         self.draining = False
-        self.doors: set[Http1Server] = set()
-        self._parting: set[TurnedAway] = set()
+        self.doors: set[Door] = set()
         self.accepted = 0
         self.turned_away = 0
         self.shed = 0
-        self.open_exchange = site.open_exchange
-        self.refused = site.refused
-        self.introduce = site.introduce
+        self._make = make
+        self._alpn = list(alpn)
+        self._overloaded = overloaded
+        self._parting: set[TurnedAway] = set()
 
     def doStart(self) -> None:
         """Listening has begun."""
@@ -168,7 +148,7 @@ class Acceptor:
 
     def acceptableProtocols(self) -> list[bytes]:
         """For the TLS of endpoint strings, which asks here what ALPN may agree on."""
-        return [ALPN_HTTP1]
+        return self._alpn
 
     def buildProtocol(self, addr: IAddress | None) -> IProtocol | None:
         """A door for a client at `addr`; None closes the connection at once."""
@@ -179,11 +159,12 @@ class Acceptor:
             self.turned_away += 1
             if len(self._parting) >= TURNED_AWAY_MOST:
                 return None
-            away = TurnedAway(self.deadlines, self._parting.discard)
+            away = TurnedAway(self._overloaded, self.deadlines, self._parting.discard)
             self._parting.add(away)
             return away
         self.accepted += 1
-        return Http1Server(self, client)
+        make = self._make
+        return make(self, client)
 
     def _has_room(self, client: str) -> bool:
         full = self.most and len(self.doors) >= self.most
@@ -196,9 +177,7 @@ class Acceptor:
         limit gives up connections of his own only.
         """
         alone = self.census.has_enough(client)
-        idle = [
-            d for d in self.doors if d.idle and (not alone or d.peer.address == client)
-        ]
+        idle = [d for d in self.doors if d.idle and (not alone or d.address == client)]
         shed = nsmallest(len(idle) // SHED_PART + 1, idle, attrgetter("deadline"))
         for door in shed:
             door.shed()
@@ -207,22 +186,22 @@ class Acceptor:
         self.shed += len(shed)
         return len(shed)
 
-    def connected(self, door: Http1Server) -> None:
+    def connected(self, door: Door) -> None:
         """A door has its transport."""
         self.doors.add(door)
-        self.census.enter(door.peer.address)
+        self.census.enter(door.address)
         self.deadlines.add(door)
 
-    def lost(self, door: Http1Server) -> None:
+    def lost(self, door: Door) -> None:
         """A door is closed."""
         self._strike_off(door)
         self.deadlines.discard(door)
 
-    def _strike_off(self, door: Http1Server) -> None:
+    def _strike_off(self, door: Door) -> None:
         """Count a door no more."""
         if door in self.doors:
             self.doors.remove(door)
-            self.census.leave(door.peer.address)
+            self.census.leave(door.address)
 
     def drain(self) -> None:
         """Let the doors close: each after its next answer, or when none is asked for in time."""
@@ -231,3 +210,14 @@ class Acceptor:
         until = self.now() + self.idle_seconds
         for door in self.doors:
             door.drain(until)
+
+
+def address_text(address: IAddress | Any) -> str:
+    """The peer's address in its one spelling: "unix:" for UNIX sockets, "" where nobody can tell."""
+    if isinstance(address, UNIXAddress):
+        return UNIX
+    host = getattr(address, "host", "")
+    if not isinstance(host, str):
+        return ""
+    # An IPv4 client of an IPv6 socket.
+    return canonical(host) if host.startswith("::") else host

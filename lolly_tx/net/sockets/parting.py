@@ -4,7 +4,7 @@ Closing a socket with unread bytes makes the kernel send a reset, and who is sti
 when it comes never reads the answer (RFC 9112 section 9.6). So we end our direction only,
 and read and discard until the client has ended its own, within the bounds below.
 
-May import: net.sockets. Used by: net.http1.answering, net.sockets.acceptor, net.tunnel.
+May import: net.sockets. Used by: net.http1, net.sockets.acceptor.
 """
 
 from __future__ import annotations
@@ -37,11 +37,6 @@ handshake, which is too much to give to any number of strangers."""
 TURNED_AWAY_SECONDS = 5.0
 """How long each of them may take, handshake included."""
 
-OVERLOADED = (
-    b"HTTP/1.1 503 Service Unavailable\r\nContent-Length: 0\r\n"
-    b"Retry-After: 1\r\nConnection: close\r\n\r\n"
-)
-
 
 def end_writing(transport: Any) -> None:
     """Send no more when what is queued has left; reading goes on.
@@ -61,16 +56,20 @@ def end_writing(transport: Any) -> None:
 
 @implementer(IProtocol, IHalfCloseableProtocol)
 class TurnedAway:
-    """A connection over the limit: told so, and closed in good order.
+    """A connection over the limit: told so, in `words`, and closed in good order.
 
     `on_lost(self)`: called when it is gone.
     """
 
     def __init__(
-        self, deadlines: Deadlines, on_lost: Callable[[TurnedAway], None]
+        self,
+        words: bytes,
+        deadlines: Deadlines,
+        on_lost: Callable[[TurnedAway], None],
     ) -> None:
         self.deadline = NEVER
         self.transport: Any = None
+        self._words = words
         self._deadlines = deadlines
         self._on_lost = on_lost
 
@@ -79,7 +78,7 @@ class TurnedAway:
         self.transport = transport
         self.deadline = self._deadlines.now() + TURNED_AWAY_SECONDS
         self._deadlines.add(self)
-        transport.write(OVERLOADED)
+        transport.write(self._words)
         end_writing(transport)
 
     def connectionMade(self) -> None:

@@ -1,0 +1,45 @@
+"""Listening for HTTP/1.1: the acceptor of a listener whose clients speak it.
+
+May import: net. Used by: service.build.
+"""
+
+from __future__ import annotations
+
+from functools import partial
+
+from lolly_tx.net.deadlines import Deadlines
+from lolly_tx.net.http1.server import Http1Server
+from lolly_tx.net.http1.shared import Http1Settings, Shared, Site
+from lolly_tx.net.sockets.acceptor import Acceptor, Census
+from lolly_tx.net.sockets.tls_contexts import ALPN_HTTP1
+
+OVERLOADED = (
+    b"HTTP/1.1 503 Service Unavailable\r\nContent-Length: 0\r\n"
+    b"Retry-After: 1\r\nConnection: close\r\n\r\n"
+)
+
+
+def http1_acceptor(
+    name: str,
+    site: Site,
+    *,
+    secure: bool,
+    deadlines: Deadlines,
+    census: Census,
+    settings: Http1Settings,
+    most: int = 0,
+) -> Acceptor:
+    """The factory behind the listener `name`, which serves `site`.
+
+    `secure`: it speaks TLS. `most`: connections of this listener, 0 = no limit.
+    """
+    return Acceptor(
+        name,
+        partial(Http1Server, Shared(site, settings, secure)),
+        alpn=[ALPN_HTTP1],
+        overloaded=OVERLOADED,
+        idle_seconds=settings.timeouts.keepalive,
+        deadlines=deadlines,
+        census=census,
+        most=most,
+    )
