@@ -160,7 +160,7 @@ class CardTests(BuildTestCase):
         """A LoopingCall asks every target each second, and what they answer takes them out and back in."""
         self.plugin(HEALTH)
         [checker] = self.service.running_pools["app"].probing.checkers
-        loop = checker._loop
+        loop: Any = checker._loop
         self.assertIsInstance(loop, LoopingCall)
         self.assertTrue(loop.running)
         self.assertIs(loop.clock, self.reactor)
