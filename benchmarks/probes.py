@@ -115,7 +115,9 @@ def treq_check(reactor: Any, connect_to: Any, timeout: float) -> Any:
         def check(self, target: Target) -> Any:
             endpoints.target = target  # asked for before `get` returns
             began = time.monotonic()
-            asked = client.get(target.address + "/health", headers={"User-Agent": "bench"})
+            asked = client.get(
+                target.address + "/health", headers={"User-Agent": "bench"}
+            )
 
             async def observed() -> Observation:
                 response = await asked
