@@ -2,8 +2,8 @@
 
 What this module exports is promised to stay (docs/library.md); it is imported when it is asked for.
 
-May import: everything, for the type checker; nothing when it is imported. Used by: programs that use lolly_tx as a
-library.
+Imports: _version, config, domain, net.library, net.sockets, proxy, service. Used by:
+cli.
 """
 
 from __future__ import annotations

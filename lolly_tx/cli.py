@@ -1,7 +1,6 @@
 """The `lolly` command: finds the subcommand that is asked for and runs it.
 
-May import: lolly_tx.commands; the reactor only inside a command that needs it, so that
-`lolly check` works where no reactor can. Used by: the console script `lolly`.
+Imports: commands, lolly_tx, Twisted. Used by: programs.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
 """`twistd lolly`: the options, and the service they ask for.
 
-May import: everything; the only module besides `cli` that touches the global reactor,
-and that inside `makeService`. Used by: twistd, through `twisted/plugins/lolly_plugin.py`.
+Imports: _version, commands, config, net.checks, net.sockets, service, service.demo,
+Twisted. Used by: twisted.plugins.
 """
 
 from __future__ import annotations

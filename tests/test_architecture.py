@@ -1,14 +1,17 @@
-"""The map in docs/architecture.md says of each module what the module says of itself.
+"""Each module says truly what it imports and who uses it, and docs/architecture.md says of it what it says itself.
 
-`python -m tests.test_architecture` writes it anew.
+`python -m tests.test_architecture` writes both anew.
 """
 
 from __future__ import annotations
 
 import ast
+import re
 from pathlib import Path
 
 from twisted.trial.unittest import SynchronousTestCase
+
+from tests.imports import is_due, rewrite, says, sources, statements
 
 ROOT = Path(__file__).parent.parent
 PAGE = ROOT / "docs" / "architecture.md"
@@ -63,6 +66,40 @@ class MapTests(SynchronousTestCase):
         self.assertEqual(there - set(PACKAGES), {".", "plugins"})
 
 
+class StatementTests(SynchronousTestCase):
+    def test_imports_and_users(self) -> None:
+        """Every module names the packages that it imports, and who imports it."""
+        said = statements()
+        wrong = [
+            f"{module}: {said[module]}"
+            for module, path in sources().items()
+            if is_due(path) and said[module] not in says(path)
+        ]
+        self.assertEqual(wrong, [], "python -m tests.test_architecture")
+
+
+class WhereTests(SynchronousTestCase):
+    """The table for strangers: "Where is..."."""
+
+    def setUp(self) -> None:
+        section = PAGE.read_text().partition("## Where is...")[2].partition("\n## ")[0]
+        lines = [line for line in section.splitlines() if line.startswith("| ")]
+        self.rows = [line.strip("| ").split(" | ") for line in lines[1:]]
+
+    def test_files(self) -> None:
+        """Each answer is a file that is there, and what to look for stands in it."""
+        self.assertGreaterEqual(len(self.rows), 12)
+        for question, answers in self.rows:
+            for file, name in re.findall(r"`([\w/]+\.py)` \(`(\w+)`", answers):
+                text = (ROOT / "lolly_tx" / file).read_text()
+                self.assertIn(name, text, question)
+            self.assertRegex(answers, r"^`[\w/]+\.py` \(`")
+
+
 if __name__ == "__main__":
+    said = statements()
+    for module, path in sources().items():
+        if is_due(path) and said[module] not in says(path):
+            rewrite(path, said[module])
     before, begin, rest = PAGE.read_text().partition(BEGIN)
     PAGE.write_text(before + begin + module_map() + END + rest.partition(END)[2])

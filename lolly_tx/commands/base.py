@@ -1,6 +1,6 @@
 """What every subcommand is, and what those that ask a running proxy share.
 
-May import: config, lolly_tx.commands.client. Used by: lolly_tx.cli and the other commands.
+Imports: _version, commands, config, Twisted. Used by: cli, commands.
 """
 
 from __future__ import annotations

@@ -1,6 +1,6 @@
 """`lolly check`: validate a configuration, or print what there is to set.
 
-May import: config, lolly_tx.commands; service.materials inside the command. Used by: lolly_tx.cli.
+Imports: commands, config, service, Twisted. Used by: cli.
 """
 
 from __future__ import annotations

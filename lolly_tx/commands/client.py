@@ -1,6 +1,7 @@
 """A client of the admin endpoint: one question, one answer, no event loop.
 
-May import: the standard library, config.addresses. Used by: the commands that ask a running proxy.
+Imports: config. Used by: commands.base, commands.explain, commands.operate,
+commands.status.
 """
 
 from __future__ import annotations

@@ -1,6 +1,6 @@
 """`lolly explain`: why a target is in the state it is in, or where a request would go.
 
-May import: lolly_tx.commands. Used by: lolly_tx.cli.
+Imports: commands, Twisted. Used by: cli.
 """
 
 from __future__ import annotations

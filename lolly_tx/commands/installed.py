@@ -1,7 +1,7 @@
 """The plugins and the types of endpoint strings that this installation has.
 
-May import: service.registry, lolly_tx.plugins, Twisted's plugin lookup. Used by: lolly_tx.tap and the commands that
-read a whole configuration.
+Imports: config, plugins, service, Twisted. Used by: commands.check, commands.simulate,
+tap.
 """
 
 from __future__ import annotations

@@ -1,6 +1,6 @@
 """`lolly drain`, `lolly enable` and `lolly disable`: the operator's word about a target.
 
-May import: lolly_tx.commands. Used by: lolly_tx.cli.
+Imports: commands, Twisted. Used by: cli.
 """
 
 from __future__ import annotations

@@ -2,7 +2,7 @@
 
 The same as `twistd --nodaemon --reactor=lolly lolly --config FILE`, without a pid file.
 
-May import: twisted.scripts, inside the command. Used by: lolly_tx.cli.
+Imports: commands, Twisted. Used by: cli.
 """
 
 from __future__ import annotations

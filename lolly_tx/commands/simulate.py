@@ -1,6 +1,6 @@
 """`lolly simulate`: how a configuration does when things go wrong.
 
-May import: config, lolly_tx.commands; simulate inside the command. Used by: lolly_tx.cli.
+Imports: commands, config, simulate, Twisted. Used by: cli.
 """
 
 from __future__ import annotations

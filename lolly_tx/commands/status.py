@@ -1,6 +1,6 @@
 """`lolly status` and `lolly events`: what a running proxy is doing, and what has happened.
 
-May import: lolly_tx.commands. Used by: lolly_tx.cli.
+Imports: commands, Twisted. Used by: cli.
 """
 
 from __future__ import annotations

@@ -2,6 +2,8 @@
 
 `load` reads a file (`parse` a text) into a `model.Config`, or raises `ConfigErrors` with
 everything that is wrong.
+
+Imports: config. Used by: commands, service.demo, simulate, tap.
 """
 
 from lolly_tx.config.load import load, parse

@@ -1,6 +1,6 @@
 """The kinds of values that name a place: endpoints, hosts, networks, files.
 
-May import: problems, schema, kinds, domain.hosts. Used by: tables, targets, rules, model.
+Imports: config, domain. Used by: commands, config, service.
 """
 
 from __future__ import annotations

@@ -1,6 +1,6 @@
 """What must hold between the settings of balancing, ejecting, retrying and waiting.
 
-May import: pools, schema. Used by: rules.
+Imports: config. Used by: config.rules.
 """
 
 from __future__ import annotations

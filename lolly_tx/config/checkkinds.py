@@ -1,6 +1,6 @@
 """The kinds of values active checks have: their types, names, bytes to send, settings of plugins.
 
-May import: problems, schema, kinds. Used by: checks.
+Imports: config. Used by: config.
 """
 
 from __future__ import annotations

@@ -1,6 +1,6 @@
 """What must hold between the settings of active checks and of agents.
 
-May import: checks, pools, kinds, schema. Used by: rules.
+Imports: config. Used by: config.rules.
 """
 
 from __future__ import annotations

@@ -2,7 +2,8 @@
 
 See `model`, which offers all of these under its own name too. Durations are seconds.
 
-May import: domain values, the kinds of config. Used by: pools, net.checks.http, service.checker.
+Imports: config, domain. Used by: config.checkrules, config.extensionrules,
+config.pools, config.probetimes, net.checks, service, simulate.
 """
 
 from __future__ import annotations

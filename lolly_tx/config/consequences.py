@@ -3,7 +3,7 @@
 The theory of active checks is told by `probetimes`, that of ejecting, retrying and waiting
 by `balancefacts`.
 
-May import: model, kinds, addresses, rules, probetimes, balancefacts. Used by: cli (`lolly check`), tests.
+Imports: config, domain. Used by: commands.
 """
 
 from __future__ import annotations

@@ -4,7 +4,7 @@ Only string values are filled in, after the TOML was read, so that no value can 
 structure of a file. A variable that is not set and has no default is a problem; with
 a default, an empty variable counts as not set, as in a shell.
 
-May import: problems, schema, kinds. Used by: reading.
+Imports: config. Used by: config.reading.
 """
 
 from __future__ import annotations

@@ -1,6 +1,6 @@
 """What must hold between the name of a plugin and the table of its settings, where these are two keys.
 
-May import: pools, extensions, schema. Used by: rules.
+Imports: config. Used by: config.rules.
 """
 
 from __future__ import annotations

@@ -3,8 +3,8 @@
 A field may declare its kind and explanation with `schema.about`, as ours do; without, the kind follows from the
 type of its annotation: `bool`, `int`, `float`, `str`, or a tuple of texts. Validators of the class are heard too.
 
-May import: problems, schema, the kinds, tables, pools. Used by: pools and model (the kinds), rules, and
-service.registry, which makes the settings of a plugin that is built.
+Imports: config. Used by: config.extensionrules, config.model, config.passive,
+net.checks, service.
 """
 
 from __future__ import annotations

@@ -1,6 +1,6 @@
 """The kinds of values HTTP has: paths, patterns, methods, header fields, statuses.
 
-May import: problems, schema, kinds, domain.routes, domain.expressions. Used by: tables, model.
+Imports: config, domain. Used by: config.
 """
 
 from __future__ import annotations

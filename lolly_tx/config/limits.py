@@ -1,6 +1,6 @@
 """The settings of what one client, one message and the process may take, in bytes, numbers and seconds.
 
-May import: the kinds of config. Used by: config.
+Imports: config. Used by: config.model.
 """
 
 from __future__ import annotations

@@ -2,7 +2,7 @@
 
 The only module of config that touches the disk, through `Files`, which tests replace.
 
-May import: all of config. Used by: cli, service, tests.
+Imports: config. Used by: commands, config, simulate, tap.
 """
 
 from __future__ import annotations

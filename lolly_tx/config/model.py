@@ -4,8 +4,7 @@ Each field declares its kind and its explanation once; reading, `lolly check --d
 and the reference page (docs/configuration.md) follow the declaration. Durations are
 seconds, sizes are bytes. Nothing in here is live: no sockets, timers or counters.
 
-May import: domain values, the kinds of config. Used by: service (builds from it),
-consequences, and whoever wants to know a setting.
+Imports: config, domain. Used by: config, service, service.demo, simulate.
 """
 
 from __future__ import annotations

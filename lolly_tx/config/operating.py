@@ -1,6 +1,6 @@
 """What concerns those who run the proxy: the admin side, and how much is explained. Frozen.
 
-May import: the kinds of config. Used by: model, which offers these under its own name too.
+Imports: config. Used by: config.model, service, tap.
 """
 
 from __future__ import annotations

@@ -1,6 +1,6 @@
 """The settings of what real traffic tells of targets, frozen.
 
-May import: the kinds of config. Used by: pools, which `model` offers.
+Imports: config. Used by: config.balancefacts, config.pools.
 """
 
 from __future__ import annotations

@@ -2,7 +2,8 @@
 
 See `model`, which offers all of these under its own name too. Durations are seconds.
 
-May import: domain values, the kinds of config. Used by: model.
+Imports: config, domain. Used by: config, lolly_tx, net.checks, net.library,
+net.sockets, service, simulate.
 """
 
 from __future__ import annotations

@@ -1,7 +1,6 @@
 """What is wrong with a configuration, as values.
 
-May import: nothing of ours. Used by: every module of config, and by whoever prints the
-errors of a file.
+Imports: nothing of ours. Used by: commands, config, net.checks, service, simulate.
 """
 
 from __future__ import annotations

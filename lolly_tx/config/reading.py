@@ -1,6 +1,6 @@
 """One file being read: its tree, its lines, and the places in it.
 
-May import: problems, schema, kinds, positions, environment, domain.balancers. Used by: load.
+Imports: config, domain.balancers. Used by: config, config.load, service, simulate.
 """
 
 from __future__ import annotations

@@ -2,7 +2,7 @@
 
 Both come from the declarations in `model`, so neither can drift from what is read.
 
-May import: all of config but load. Used by: cli, docs, tests.
+Imports: config. Used by: commands.
 """
 
 from __future__ import annotations

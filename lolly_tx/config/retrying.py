@@ -1,6 +1,6 @@
 """The settings of attempts, waiting and limits, frozen.
 
-May import: the kinds of config. Used by: pools, which `model` offers.
+Imports: config. Used by: config.pools.
 """
 
 from __future__ import annotations

@@ -3,8 +3,7 @@
 Each rule looks at settings that are right one by one and records what is wrong with them
 together. What is legal but perhaps not meant is told by `consequences` instead.
 
-May import: model, problems, schema, kinds, addresses, balancerules,
-checkrules. Used by: load.
+Imports: config, domain. Used by: config.consequences, config.load.
 """
 
 from __future__ import annotations

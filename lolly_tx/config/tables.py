@@ -3,7 +3,7 @@
 A table reads every key it can and records every problem, so that all errors of a file
 come out at once.
 
-May import: problems, schema, the kinds. Used by: model (declares with these), load.
+Imports: config, domain. Used by: config, simulate.
 """
 
 from __future__ import annotations

@@ -1,6 +1,6 @@
 """The targets of a pool: URLs or tables, read into `domain.target.Target`.
 
-May import: domain.target, the kinds of config. Used by: model.
+Imports: config, domain. Used by: config.pools, config.reference.
 """
 
 from __future__ import annotations

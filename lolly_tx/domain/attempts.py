@@ -11,7 +11,7 @@ abstract methods) and report what has come of it.
 
 It is long because a subclass has to see at one place what it is told and what it is asked.
 
-May import: domain. Used by: proxy.exchange, simulate.journey.
+Imports: domain. Used by: proxy, service, simulate.
 """
 
 from __future__ import annotations

@@ -5,7 +5,7 @@
 A row has an entry for each symbol, which is the next row, and then its facts. Symbols are
 what the bytes are to the expression: all that it cannot tell apart are one.
 
-May import: nothing of ours. Used by: domain.expressions.
+Imports: nothing of ours. Used by: domain.expressions.
 """
 
 from __future__ import annotations

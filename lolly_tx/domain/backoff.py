@@ -1,6 +1,6 @@
 """How long to wait before the next attempt.
 
-May import: nothing of ours. Used by: proxy.forwarding.
+Imports: nothing of ours. Used by: config, domain.policy, service.
 """
 
 from __future__ import annotations

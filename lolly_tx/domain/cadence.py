@@ -1,6 +1,6 @@
 """When a target is checked next: how long to wait in which state, and when real traffic makes a check needless.
 
-May import: domain.health. Used by: service.checker, config.consequences (the same arithmetic, at its worst).
+Imports: domain. Used by: config, service.
 
 Four states: steady (up, and the last check agreed), suspect (never checked, or the counter is on its way between
 the ends), down (and the last check agreed), idle (steady, and no exchange since the last check).

@@ -1,6 +1,6 @@
 """The caps of a whole pool: leases at once, and those of them that are further attempts.
 
-May import: domain. Used by: domain.pool.
+Imports: domain. Used by: domain.pool.
 """
 
 from __future__ import annotations

@@ -1,6 +1,6 @@
 """The choice: which nodes of a pool take exchanges, by tiers and their loads, and who takes the next one.
 
-May import: domain. Used by: domain.pool.
+Imports: domain, domain.balancers. Used by: domain.pool.
 
 The available nodes are rebuilt only after a change. Full nodes stay among them; whoever picks one is led past it
 here, so that being full costs nobody else anything. `odd` says that not all takes the plain way: tiers that

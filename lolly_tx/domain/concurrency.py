@@ -1,6 +1,6 @@
 """An adaptive limit of exchanges at once, from what latency says.
 
-May import: nothing of ours. Used by: domain.pool as a moving max_conns of the pool.
+Imports: nothing of ours. Used by: domain.caps, domain.pool, service.
 
 The gradient method: while answers take as long as they do on an idle backend, the limit grows by about its
 root; when they take longer, the limit shrinks in proportion. The latency of the idle backend is the least

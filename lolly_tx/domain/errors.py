@@ -1,7 +1,10 @@
 """The failures of an exchange, as values with the facts a retry needs.
 
-May import: nothing of ours. Used by: every layer. Foreign exceptions (sockets, TLS, DNS) are translated into
-these in `net.failures` only; HTTP statuses are derived from these in `proxy.replies` only.
+Imports: nothing of ours. Used by: domain, lolly_tx, net, net.checks, net.http1,
+net.library, net.sockets, proxy, service, simulate, testing.
+
+Foreign exceptions (sockets, TLS, DNS) are translated into these in `net.failures` only; HTTP statuses are derived
+from these in `proxy.replies` only.
 """
 
 from __future__ import annotations

@@ -1,6 +1,8 @@
 """What happened to a node or a pool, as a value.
 
-May import: nothing of ours. Used by: domain.pool (makes them), service (logs, keeps and shows them).
+Imports: nothing of ours. Used by: domain.interfaces, domain.node, domain.roster,
+domain.snapshot, net.library, service, simulate, testing.
+
 Every change of one of the three facts of availability is exactly one `Event`.
 """
 

@@ -1,6 +1,6 @@
 """What was seen of a target lately: the last checks and the last failures of its traffic, each a few.
 
-May import: nothing of ours. Used by: domain.node (keeps it), domain.roster (writes it), domain.account (shows it).
+Imports: nothing of ours. Used by: domain.
 """
 
 from __future__ import annotations

@@ -1,6 +1,6 @@
 """Whom an exchange would get now, and what decides it; takes no turn away.
 
-May import: domain. Used by: domain.pool, for the admin API (`/api/explain-request`).
+Imports: domain. Used by: domain.pool.
 """
 
 from __future__ import annotations

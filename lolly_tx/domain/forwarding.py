@@ -12,7 +12,7 @@ An address has one spelling everywhere, in fields, logs and keys: IPv4 for an IP
 came mapped into IPv6, IPv6 compressed and in lower case, never a port; "unix:" for the peer of
 a UNIX socket.
 
-May import: ipaddress, domain.hosts. Used by: proxy.proxy, proxy.keys, net.http1.server, service.
+Imports: domain. Used by: config, net.sockets, proxy, service, simulate.
 """
 
 from __future__ import annotations

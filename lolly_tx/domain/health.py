@@ -1,7 +1,7 @@
 """What active checks know of a target, as a value, and the one transition it has.
 
-May import: nothing of ours. Used by: domain.node, domain.pool, net.checks.http and service.checker (which probe and
-call `observe`; they count nothing themselves).
+Imports: nothing of ours. Used by: config, domain, net.checks, net.library, service,
+simulate, testing.
 
 The counting is HAProxy's single counter in another dress. Only observations *against* the present state are
 counted, and one that agrees with it forgets them all, so thresholds are consecutive by construction:

@@ -3,8 +3,7 @@
 `uri-host [ ":" port ]` (RFC 9110 section 7.2), without the forms that only serve to confuse whoever reads it next:
 percent-escapes, sub-delimiters, empty labels, zone identifiers.
 
-May import: domain.errors, ipaddress. Used by: wire.http1 (no other Host gets in), domain.routes,
-domain.forwarding, domain.target, config.addresses.
+Imports: domain. Used by: config, domain.forwarding, domain.routes, domain.target, wire.
 """
 
 from __future__ import annotations

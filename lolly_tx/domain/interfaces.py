@@ -1,7 +1,9 @@
 """The extension points: what a third party can supply and a test may fake.
 
-May import: domain values. Used by: domain.pool, net, service, plugins. Each interface has 1-4 methods; a plugin
-factory has `name`, `settings` and `build(settings, deps)`.
+Imports: domain, domain.accruals. Used by: domain, domain.balancers, net.checks,
+net.library, service, simulate, testing.
+
+Each interface has 1-4 methods; a plugin factory has `name`, `settings` and `build(settings, deps)`.
 """
 
 from __future__ import annotations

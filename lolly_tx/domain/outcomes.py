@@ -1,6 +1,6 @@
 """How one lease ended, for those who want to know more than good or bad.
 
-May import: domain.errors. Used by: domain.roster (makes them), domain.lease, domain.accruals, domain.outlier.
+Imports: domain. Used by: domain.accruals, domain.lease, domain.verdicts, testing.
 """
 
 from __future__ import annotations

@@ -1,6 +1,6 @@
 """Outliers: a node that does worse than its peers, found among as few as two.
 
-May import: nothing of ours. Used by: domain.roster, which feeds it and ejects whom it names.
+Imports: nothing of ours. Used by: domain.pool, domain.roster, service.
 
 Errors. All nodes share a rate of errors: that is the hypothesis. What the peers of a node did, k of n failed,
 makes our belief about that rate a Beta(k + 1/2, n - k + 1/2). Under it the node's own failures are

@@ -1,6 +1,6 @@
 """Panic: how often availability is ignored when most nodes are unavailable.
 
-May import: nothing of ours. Used by: domain.pool when `all_down` is "least_bad".
+Imports: nothing of ours. Used by: domain.choice, domain.pool.
 
 The few that are left may be too few for the load, and checks may be wrong about the others. A hard threshold
 makes a cliff; here the odds rise smoothly. They are those of drawing two nodes `draws` times and meeting an

@@ -1,6 +1,6 @@
 """What a pool is set to do about attempts: how many, when, and which answers ask for another.
 
-May import: domain. Used by: domain.attempts, service.policies (makes it), proxy.forwarding.
+Imports: domain. Used by: domain.attempts, proxy, service.
 """
 
 from __future__ import annotations

@@ -1,6 +1,6 @@
 """Priority tiers: how much of the traffic each takes when the better ones are not well.
 
-May import: nothing of ours. Used by: domain.pool.
+Imports: nothing of ours. Used by: domain.choice.
 
 Envoy's arithmetic. A tier's health is the available part of it times 1.4, capped at 100, so a tier keeps all
 its traffic until more than 28 % of it are gone; what it cannot take spills to the next. Health is truncated to

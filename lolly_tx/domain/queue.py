@@ -1,7 +1,6 @@
 """A waiting line for exchanges that found every node full.
 
-May import: nothing of ours. Used by: proxy.forwarding, which offers an exchange when the pool says AllFull, takes
-one whenever an exchange ends, and lets `expire` name those that waited too long.
+Imports: nothing of ours. Used by: domain.policy, proxy, service.
 """
 
 from __future__ import annotations

@@ -1,6 +1,6 @@
 """When a target that takes no connections is asked by a connect of our own.
 
-May import: nothing of ours. Used by: service.rechecks (asks), config.balancefacts (says how long it takes).
+Imports: nothing of ours. Used by: config, service.
 """
 
 from __future__ import annotations

@@ -1,6 +1,6 @@
 """Reports: what checks, agents and the operator's hand say of a node, and what follows for its facts.
 
-May import: domain. Used by: domain.pool.
+Imports: domain. Used by: domain.pool.
 """
 
 from __future__ import annotations

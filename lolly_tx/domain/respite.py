@@ -1,6 +1,6 @@
 """Respites: a node that was asked for a path, and asked in turn to be left alone with it for a while.
 
-May import: domain values. Used by: proxy.forwarding.
+Imports: domain, domain.balancers. Used by: proxy.
 
 A Retry-After speaks of what was asked for, not of its server: one overloaded page is no reason to keep the others
 away. So it holds for one path of one node, and nobody else is any the wiser.

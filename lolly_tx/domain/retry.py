@@ -1,7 +1,7 @@
 """Whether another attempt is made.
 
-May import: domain.errors, domain.interfaces. Used by: domain.attempts and domain.tries, after each failed attempt;
-domain.policy, net.library (as settings).
+Imports: domain. Used by: domain.policy, domain.tries, net.library, proxy, service,
+simulate.
 """
 
 from __future__ import annotations

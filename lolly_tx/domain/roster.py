@@ -1,6 +1,6 @@
 """A roster: the nodes of a pool, who joins and leaves, and the one place where a change of a fact is noted.
 
-May import: domain. Used by: domain.pool and its parts, which all write here.
+Imports: domain, domain.accruals. Used by: domain.
 
 A change leaves an event for whoever listens, and is reason to make the choice afresh, which the owner is told.
 """

@@ -1,7 +1,6 @@
 r"""From Host and request target to whatever serves them.
 
-May import: domain.hosts, domain.expressions. Used by: proxy.proxy (one table per listener), config (the
-normal form).
+Imports: domain. Used by: config, proxy, service.
 
 First the most specific host: an exact name, then the longest "*.suffix", then routes for
 any host. Within a host, as nginx does: an exact path, then the longest prefix if it is

@@ -1,8 +1,8 @@
 """Slow start: a node that joins or recovers takes its share bit by bit.
 
-May import: nothing of ours. Used by: domain.pool, for every balancer: the effective weight and max_conns of the
-node are what grows, so nobody else has to know. Only the way back into service starts a ramp; further good
-checks do not restart it.
+Imports: nothing of ours. Used by: domain.pool, domain.timetable, service.
+
+Only the way back into service starts a ramp; further good checks do not restart it.
 """
 
 from __future__ import annotations

@@ -1,6 +1,6 @@
 """What a person or a program may know of a node, as JSON-able values.
 
-May import: domain values. Used by: domain.pool, and through it the API and the command line.
+Imports: domain. Used by: domain.account, domain.pool, service.
 """
 
 from __future__ import annotations

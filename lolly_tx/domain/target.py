@@ -1,7 +1,7 @@
 """A target: an address to send traffic to, frozen.
 
-May import: domain.hosts. Used by: config (builds them), domain.node (their live state), net (connects to them), and
-programs that use lolly_tx as a library.
+Imports: domain. Used by: config, domain.node, domain.pool, domain.roster, lolly_tx,
+net, net.checks, net.library, net.sockets, service, simulate, testing.
 """
 
 from __future__ import annotations

@@ -1,7 +1,9 @@
 """A tier: the nodes of one priority in a pool, and the balancer that chooses among them.
 
-May import: domain values. Used by: domain.roster, domain.pool. Each tier has its own balancer where the pool
-can make more than one, because balancers remember their candidates; backups are the last tier.
+Imports: domain, domain.balancers. Used by: domain.
+
+Each tier has its own balancer where the pool can make more than one, because balancers remember their candidates;
+backups are the last tier.
 
 Where tiers share the traffic, chance decides who takes an exchange, or its key if it has one: a key stays with
 its tier, and a change of the shares moves only as many keys as change sides.

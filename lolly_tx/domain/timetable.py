@@ -1,6 +1,6 @@
 """A timetable: what time alone changes in a pool, and when it does so next.
 
-May import: domain. Used by: domain.pool.
+Imports: domain. Used by: domain.pool.
 
 Ejections and trials end, slow start takes its steps, outliers are looked for. Nothing here has a timer: the pool
 asks when somebody wants to choose.

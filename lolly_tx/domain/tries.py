@@ -8,7 +8,7 @@
 
 The requests of a proxy have more to decide (hedges, answers held back, room to wait in): see `domain.attempts`.
 
-May import: domain. Used by: net.library.balanced, net.library.agent.
+Imports: domain. Used by: net.library.
 """
 
 from __future__ import annotations

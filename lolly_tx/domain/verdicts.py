@@ -1,6 +1,6 @@
 """Verdicts: what the ends of leases mean for their nodes.
 
-May import: domain. Used by: domain.pool, which passes on what its leases say.
+Imports: domain, domain.accruals. Used by: domain.pool, domain.timetable.
 
 Each end is told to the node's accrual and its balancer, is a trial's verdict, and may eject. Whoever stands out
 among its peers is ejected here too.

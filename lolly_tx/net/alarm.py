@@ -4,7 +4,8 @@ A process that stood still (SIGSTOP, a long collection, a machine that was suspe
 its timers run out while the bytes they waited for lie in its sockets, and a reactor runs
 timers first. So a timer that is late by itself lets the sockets be read before it rings.
 
-May import: Twisted. Used by: net.deadlines, net.timeout, net.checks, proxy.hedge, service.rounds.
+Imports: Twisted. Used by: net.checks, net.deadlines, net.library, net.sockets,
+net.timeout, proxy, service.
 """
 
 from __future__ import annotations

@@ -6,7 +6,8 @@ store. Ten times a second all watched connections are looked at: 10,000 of them 
 than one per cent of a core, and a deadline is met within `PERIOD`. After a standstill of
 the process the sockets are read first (`net.alarm`).
 
-May import: net.alarm, Twisted. Used by: net.http1.server, net.upstreams, service (starts and stops it).
+Imports: net, Twisted. Used by: net.http1, net.library, net.sockets, net.tunnel,
+net.upstreams, proxy, service, simulate.
 """
 
 from __future__ import annotations

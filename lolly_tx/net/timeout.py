@@ -3,7 +3,7 @@
 Where one Deferred waits. The many connections of the data plane share the coarse scan of
 `net.deadlines` instead.
 
-May import: domain errors, net.alarm, Twisted. Used by: net.sockets.endpoints, net.library.agent.
+Imports: domain, net, Twisted. Used by: net.library, net.sockets.
 """
 
 from __future__ import annotations

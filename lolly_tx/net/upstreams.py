@@ -9,7 +9,7 @@ well have come after the next request had been sent, where nothing tells them fr
 response, a target that sends any is not trusted with a second request on any connection
 for a while.
 
-May import: domain, net. Used by: net.http1.client, proxy, service.pools, simulate.world.
+Imports: domain, net, Twisted. Used by: net.http1, proxy, service, simulate.
 """
 
 from __future__ import annotations

@@ -1,7 +1,6 @@
 r"""The access log: one line per exchange, formatted at once, written in batches.
 
-May import: the standard library and twisted.logger. Used by: proxy.exchange (records),
-service.recording (gives it a file and calls `flush` every second).
+Imports: Twisted. Used by: proxy.record, service.
 
 Format "combined" is the Combined Log Format of Apache and nginx plus four words, all on
 one line:

@@ -3,7 +3,7 @@
     Deferred --errback--> Tracker: held against the node, its lease released --> on_failed(error)
        +------callback--> on_connected(door): the lease goes on, the answer is to decide
 
-May import: domain, net. Used by: proxy.exchange, proxy.hedge.
+Imports: domain, net, net.library, Twisted. Used by: proxy.exchange, proxy.hedge.
 """
 
 from __future__ import annotations

@@ -1,6 +1,6 @@
 """The relay of a long response body: from the backend to the client inside the kernel.
 
-May import: domain.errors, net. Used by: proxy.exchange.
+Imports: net, net.sockets, proxy. Used by: proxy.exchange.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
 """A pool's side of the exchanges: what they share.
 
-May import: domain, wire, net, proxy. Used by: proxy.exchange, proxy.route, service.pools
-(makes one per pool), simulate.world.
+Imports: domain, net, proxy, wire, Twisted. Used by: proxy.exchange, proxy.route,
+service, simulate.
 """
 
 from __future__ import annotations

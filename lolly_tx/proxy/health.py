@@ -6,7 +6,7 @@
 For balancers and orchestrators that cannot reach the admin endpoint, which also tells the reasons.
 Chosen when the configuration is loaded, so that other listeners never look for these paths.
 
-May import: wire, net, proxy. Used by: service.build (for listeners with `health = true`).
+Imports: domain, net, proxy, wire. Used by: service.
 """
 
 from __future__ import annotations

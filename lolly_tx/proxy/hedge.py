@@ -3,7 +3,7 @@
 When and whether is `domain.attempts`'s to say, with the percentile of `domain.policy`.
 The slower of the two is cancelled.
 
-May import: domain, wire, net, proxy. Used by: proxy.exchange.
+Imports: domain, net, proxy, wire. Used by: proxy.exchange.
 """
 
 from __future__ import annotations

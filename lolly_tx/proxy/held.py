@@ -4,7 +4,7 @@ With "503" in `retry.on`, a 503 is not passed on at once; but if nobody else has
 client gets that very 503, not one of ours. The connection is paused meanwhile, so at
 most what one read brought is kept.
 
-May import: domain, wire, net. Used by: proxy.exchange.
+Imports: domain, net, wire. Used by: proxy.exchange.
 """
 
 from __future__ import annotations

@@ -1,6 +1,6 @@
 """What backends are told of a client and of ourselves: the lines added to every request.
 
-May import: domain, wire, net. Used by: proxy.proxy, proxy.resource, service.build.
+Imports: domain, net, wire. Used by: proxy.health, proxy.proxy, service.
 """
 
 from __future__ import annotations

@@ -1,6 +1,6 @@
 """What exchanges are told apart by: the key of a hash, a cookie, a priority.
 
-May import: domain, wire, proxy. Used by: proxy.sticky, service.policies.
+Imports: domain, net, wire. Used by: proxy.forwarding, proxy.sticky, service.
 """
 
 from __future__ import annotations

@@ -1,6 +1,7 @@
 """What the parts of an exchange know of the whole: `proxy.exchange.Exchange`, from below.
 
-May import: domain, wire, net. Used by: proxy.upload, proxy.download, proxy.hedge.
+Imports: domain, net, wire, Twisted. Used by: proxy.download, proxy.exchange,
+proxy.hedge, proxy.upload.
 """
 
 from __future__ import annotations

@@ -1,7 +1,6 @@
 """The proxy of one listener: from a request to its forwarder, and what is said instead.
 
-May import: domain, wire, net, proxy. Used by: net.sockets.acceptor (as its Site),
-proxy.resource, service.build (makes one per listener).
+Imports: domain, net, proxy, wire. Used by: proxy.health, proxy.resource, service.
 """
 
 from __future__ import annotations

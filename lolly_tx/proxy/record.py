@@ -1,6 +1,6 @@
 """A finished exchange, or a refused request, as an entry of the access log.
 
-May import: proxy. Used by: service.recording.
+Imports: proxy, wire. Used by: service.
 """
 
 from __future__ import annotations

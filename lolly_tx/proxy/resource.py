@@ -14,8 +14,8 @@ decides before a resource is asked:
   upgrades are not possible, HTTP/1.0 clients are not kept alive;
 - it frames the answer itself: a body without a length is sent in chunks.
 
-May import: domain, wire, net, proxy, twisted.web. Used by: service.build (one for each
-listener), and whoever mounts it.
+Imports: domain, net, net.http1, net.library, net.sockets, proxy, wire, Twisted. Used
+by: lolly_tx, service.
 """
 
 from __future__ import annotations

@@ -7,7 +7,7 @@
 Those who wait go before those who come: while the line is not empty a newcomer joins it. The
 one whose turn it is keeps its place until it really gets a node.
 
-May import: domain, net.deadlines. Used by: proxy.attempts, proxy.forwarding.
+Imports: domain, net. Used by: service.
 """
 
 from __future__ import annotations

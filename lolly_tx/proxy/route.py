@@ -2,7 +2,7 @@
 
 For now always a pool, and straight: exchanges begin at once.
 
-May import: domain, wire, net, proxy. Used by: service.build (makes the ends of routes), service.dryrun.
+Imports: net, proxy, wire. Used by: service.
 """
 
 from __future__ import annotations

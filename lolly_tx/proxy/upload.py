@@ -7,7 +7,7 @@ r"""The body of a request on its way to the backend; made only where there is on
 The first `REPLAY_BYTES` are kept until the response begins, so that another attempt can
 send them again; a longer body cannot be replayed.
 
-May import: domain, net. Used by: proxy.exchange.
+Imports: domain, net, net.sockets, proxy. Used by: proxy.download, proxy.exchange.
 """
 
 from __future__ import annotations

@@ -1,7 +1,6 @@
 """The admin endpoint: is it alive, is it ready, what do the pools look like, and why.
 
-May import: domain, twisted.web, service.answers. Used by: service.service, which listens on
-`[admin] endpoint` with `admin_site(...)`.
+Imports: domain, service, Twisted. Used by: service.service.
 
     GET  /healthz                               200 while the process answers at all
     GET  /readyz                                200, or 503 with the reasons

@@ -1,6 +1,6 @@
 """The site of the admin endpoint: what a connection may send, and how long it may take, before anything is looked at.
 
-May import: twisted.web. Used by: service.admin.
+Imports: Twisted. Used by: service.admin, service.demo.
 
 twisted.web keeps a body of any size, on disk from 100 kB on, before it asks a resource, and lets a client take for
 ever as long as it sends something. Here a body is bounded whatever the path, a longer one gets 413, and a request has

@@ -1,6 +1,6 @@
 """What the admin API answers, as JSON-able values: pools, targets, events, traces, the watchdog.
 
-May import: domain, service.journal, service.watchdog. Used by: service.admin.
+Imports: domain, service. Used by: service.admin, service.build.
 """
 
 from __future__ import annotations

@@ -2,7 +2,8 @@
 
     build(reactor, config) -> LollyService
 
-May import: everything below. Used by: tap, service.demo, and whoever embeds the proxy.
+Imports: config, domain, net, net.library, net.sockets, proxy, service, Twisted. Used
+by: tap.
 """
 
 from __future__ import annotations

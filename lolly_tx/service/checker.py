@@ -8,8 +8,8 @@ as one's own (`service.shared_checks`), and one of several checks reports to the
 
 `HealthChecker.of` makes one for a program that has no configuration.
 
-May import: domain, config settings, net, service.rounds, Twisted. Used by: service.probing, and programs that use
-lolly_tx as a library.
+Imports: config, domain, net.checks, net.library, net.sockets, service, Twisted. Used
+by: lolly_tx, service.probing, service.shared_checks.
 """
 
 from __future__ import annotations

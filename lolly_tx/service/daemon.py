@@ -8,7 +8,7 @@ twistd's command waits for the daemon to say that it has started. twistd says so
 ordinary exception; when it ends in another way, such as without the right to become another user, the
 command would wait for ever, and the file with the process's number would stay.
 
-May import: the standard library. Used by: tap.
+Imports: nothing of ours. Used by: tap.
 """
 
 from __future__ import annotations

@@ -5,7 +5,8 @@
 
 Nothing is changed by it: no turn is taken, no lease, no budget.
 
-May import: domain, wire, proxy. Used by: service.service, for the admin API (`/api/explain-request`).
+Imports: domain, net, proxy, wire. Used by: service.admin, service.answers,
+service.service.
 """
 
 from __future__ import annotations

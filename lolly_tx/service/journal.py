@@ -1,6 +1,6 @@
 """The latest events of all pools in one place, and one sink that stands for several.
 
-May import: domain. Used by: service.build (makes them), the admin API (`/api/events`).
+Imports: domain, Twisted. Used by: service.answers, service.build, service.service.
 """
 
 from __future__ import annotations

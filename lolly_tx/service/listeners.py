@@ -6,7 +6,8 @@
 
 What is served there is `proxy.resource.ReverseProxyResource`: `place_of` makes the place of one from its settings.
 
-May import: config, domain, net, proxy, service.listening. Used by: service.build, service.service.
+Imports: config, net, net.http1, net.sockets, proxy, service, wire, Twisted. Used by:
+service.build, service.service.
 """
 
 from __future__ import annotations

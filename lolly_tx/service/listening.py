@@ -1,7 +1,7 @@
 """One place that is listened on.
 
-May import: net.sockets.acceptor, net.sockets.endpoints, Twisted. Used by: service.listeners, service.service, tap (for
-its error).
+Imports: net.sockets, Twisted. Used by: service.build, service.listeners,
+service.service.
 """
 
 from __future__ import annotations

@@ -1,6 +1,6 @@
 """A file that lines are appended to: a path, or standard output.
 
-May import: the standard library. Used by: service.recording (the access log), service.processlog.
+Imports: nothing of ours. Used by: service.
 
 Writing never waits. A regular file takes what it is given; a pipe, a socket or a terminal may have a reader that
 stopped (`twistd -n ... | less`), which would otherwise hold the whole proxy. What it does not take at once is kept, up

@@ -1,6 +1,6 @@
 """What a configuration names outside of itself, tried before a start would: certificates, keys, authorities, endpoints.
 
-May import: config, net.sockets. Used by: cli (`lolly check`).
+Imports: config, net.sockets, Twisted. Used by: commands.
 
 Files are read and endpoint strings are parsed as at a start, so that what would end it is an error here, with the key
 in the configuration and its value; nothing listens and nothing connects. A certificate that has expired would start,

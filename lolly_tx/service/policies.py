@@ -1,6 +1,7 @@
 """From the settings of a pool to the policies of its domain object and its attempts.
 
-May import: domain, config, net, proxy. Used by: service.pools, simulate.world.
+Imports: config, domain, domain.accruals, domain.balancers, net, net.checks, proxy. Used
+by: service.pools, simulate.
 """
 
 from __future__ import annotations

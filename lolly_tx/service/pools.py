@@ -4,8 +4,8 @@
       +-- Upstream       the proxy's connections to it
       +-- connect()      those of programs (`lolly:pool=NAME`, a treq client)
 
-May import: domain, config, net, proxy, service.commons, service.policies, service.probing. Used by: service.build,
-simulate.world.
+Imports: config, domain, net, net.http1, net.library, net.sockets, proxy, service, wire.
+Used by: service.build, service.service, simulate.
 """
 
 from __future__ import annotations

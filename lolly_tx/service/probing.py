@@ -5,9 +5,8 @@
     [pool.x.agent]       TargetAgentRounds
     neither of the first two: a Rechecker, for targets that take no connections
 
-May import: domain, config settings, net, service.checker, service.commons, service.quorum, service.rechecks,
-service.target_agents.
-Used by: service.pools.
+Imports: config, domain, net.checks, net.sockets, service. Used by: service.pools,
+simulate.
 """
 
 from __future__ import annotations

@@ -6,7 +6,7 @@
 Stopping is `service.signals`. An application that embeds the proxy has its own ideas of all this, so `build` does
 none of it.
 
-May import: the standard library, Twisted's logger. Used by: tap, and so by `lolly run`.
+Imports: Twisted. Used by: tap.
 """
 
 from __future__ import annotations

@@ -1,6 +1,8 @@
 """The ballot of a pool with several checks: takes in what each finds, tells the pool what they say together.
 
-May import: domain, config settings. Used by: service.probing. The counting is `domain.quorum`.
+Imports: config, domain. Used by: service.probing.
+
+The counting is `domain.quorum`.
 """
 
 from __future__ import annotations

@@ -6,7 +6,7 @@ So no client has to be the one who finds out, and a restart costs about a second
 for that. When to ask is `domain.recheck`'s to say; what it means, the pool's (`Pool.reached`). A pool with active
 checks has none of this: they ask.
 
-May import: domain, Twisted. Used by: service.probing.
+Imports: domain, service, Twisted. Used by: service.probing.
 """
 
 from __future__ import annotations

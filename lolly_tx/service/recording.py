@@ -1,6 +1,7 @@
 """The access log at work: what it is told of each exchange, and the file it is written to.
 
-May import: config, net, proxy, service.logfile, service.surroundings. Used by: service.build, service.service.
+Imports: config, net, proxy, service, wire, Twisted. Used by: service.build,
+service.service.
 """
 
 from __future__ import annotations

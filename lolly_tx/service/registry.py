@@ -11,8 +11,8 @@ A factory has `name`, `settings` (an attrs class) and `build(settings, deps)`. T
 `twisted.plugin.getPlugins` does, but without its cache, which needs a folder that can be written, and with the errors
 of modules that cannot be imported kept for whoever asks for what is in them.
 
-May import: config, domain, net, service.sinks, service.surroundings, Twisted. Used by: service.commons, service.build;
-the shell makes it with `lolly_tx.plugins`.
+Imports: config, domain, domain.balancers, net.checks, service, Twisted. Used by:
+commands, service.build, service.commons, simulate.
 """
 
 from __future__ import annotations

@@ -15,7 +15,8 @@ The first questions start at once, as many as may be in flight. From then on the
 are spread evenly over the interval. A due time can be moved: the newest entry of a target
 counts, and older ones in the heap are passed over.
 
-May import: domain, net.alarm, Twisted. Used by: service.checker, service.target_agents.
+Imports: domain, net, Twisted. Used by: service.checker, service.rechecks,
+service.target_agents.
 """
 
 from __future__ import annotations

@@ -2,7 +2,8 @@
 
 Nothing listens before `privilegedStartService`; if one listener cannot listen, none does. `service.build` makes it.
 
-May import: config, domain, net, proxy, service. Used by: service.build, tap.
+Imports: _version, config, domain, net.sockets, proxy, service, Twisted. Used by:
+service.build.
 """
 
 from __future__ import annotations

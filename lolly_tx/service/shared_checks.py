@@ -9,7 +9,7 @@ for while one of the same address is in flight joins it; what a probe finds goes
 other seats, which then put off their own. So each address is probed as often as one pool alone would. What the pools
 make of it stays theirs: nothing but the `Observation` is shared.
 
-May import: domain, config settings, Twisted. Used by: service.commons.
+Imports: config, domain, service, Twisted. Used by: service.commons.
 """
 
 from __future__ import annotations

@@ -3,8 +3,7 @@
 The first SIGTERM or SIGINT lets exchanges in flight end, which may take as long as
 `timeouts.shutdown`. Who sends another does not want to wait.
 
-May import: the standard library. Used by: tap (a process of its own; a library must leave
-signals alone).
+Imports: nothing of ours. Used by: tap.
 """
 
 from __future__ import annotations

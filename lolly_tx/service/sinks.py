@@ -5,7 +5,7 @@
 
 The log of the process gets every event in any case (`net.library.eventlog`).
 
-May import: config, domain, service.logfile. Used by: service.registry.
+Imports: config, domain, service, Twisted. Used by: service.registry.
 """
 
 from __future__ import annotations

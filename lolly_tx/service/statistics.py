@@ -1,6 +1,7 @@
 """The counters of a running proxy as JSON-able values: per listener, per pool, per connection pool.
 
-May import: domain, net, proxy. Used by: service.service, for the admin API (`/api/stats`).
+Imports: net.sockets, proxy. Used by: service.service.
+
 Everything here is read when somebody asks; the counters themselves are plain attributes.
 """
 

@@ -1,6 +1,7 @@
 """What a service gets from outside, as one value: sockets and timers, the time, chance, standard output.
 
-May import: service.logfile. Used by: everything in service that builds, and simulate.
+Imports: service. Used by: service.build, service.commons, service.recording,
+service.registry, simulate.
 """
 
 from __future__ import annotations

@@ -3,7 +3,7 @@
 An agent that cannot be reached, or says nothing that means something, changes nothing: what it said last stays. That
 is told once for each target, and again when it changes.
 
-May import: domain, config settings, net.checks.agent_channel, service.rounds. Used by: service.probing.
+Imports: config, domain, service, Twisted. Used by: service.probing.
 """
 
 from __future__ import annotations

@@ -13,7 +13,7 @@ that. When a stall has no stack, the thread did not run either: the process was 
 Costs 20 wake-ups a second in each of both threads: some tenths of one per cent of a core
 in a process that idles, and less where the loop is awake anyway.
 
-May import: Twisted. Used by: service.service (starts and stops it), the admin endpoint.
+Imports: Twisted. Used by: service.answers, service.service.
 """
 
 from __future__ import annotations

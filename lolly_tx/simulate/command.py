@@ -1,6 +1,6 @@
 """What `lolly simulate` does, from file names to text.
 
-May import: config, simulate. Used by: cli.
+Imports: config, service, simulate. Used by: commands.
 """
 
 from __future__ import annotations

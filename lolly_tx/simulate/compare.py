@@ -1,6 +1,6 @@
 """Two configurations under the same scenario, side by side.
 
-May import: simulate.findings, simulate.report. Used by: cli (`lolly simulate --diff`).
+Imports: config, simulate. Used by: simulate.command.
 """
 
 from __future__ import annotations

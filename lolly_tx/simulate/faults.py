@@ -1,6 +1,6 @@
 """When a fault strikes.
 
-May import: simulate.scenario. Used by: simulate.targets, simulate.recording.
+Imports: simulate. Used by: simulate.findings, simulate.targets, simulate.world.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
 """What a finished simulation says, as plain values: the JSON form, and what reports print.
 
-May import: config.probetimes, config, domain, simulate. Used by: simulate.report,
-simulate.compare, cli.
+Imports: config, net.checks, simulate. Used by: simulate.command, simulate.compare,
+simulate.report.
 """
 
 from __future__ import annotations

@@ -1,6 +1,6 @@
 """The kinds of values only scenarios have: which targets, and how long they take.
 
-May import: config's kinds, simulate.latency. Used by: simulate.scenario.
+Imports: config, simulate. Used by: simulate.scenario.
 """
 
 from __future__ import annotations

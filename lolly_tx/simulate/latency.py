@@ -1,6 +1,6 @@
 """How long a modelled target takes: distributions, as values.
 
-May import: nothing of ours. Used by: simulate.scenario (reads them), simulate.targets (draws).
+Imports: nothing of ours. Used by: simulate.kinds, simulate.scenario.
 """
 
 from __future__ import annotations

@@ -1,6 +1,6 @@
 """The modelled clients: when their requests come, and what they look like to the pool.
 
-May import: wire, simulate.scenario. Used by: simulate.world.
+Imports: simulate, wire. Used by: simulate.journey, simulate.world.
 """
 
 from __future__ import annotations

@@ -3,7 +3,7 @@
 The checker is the production one; only the probe itself, which would need a network, asks
 the model here.
 
-May import: net.checks.expectation, config, domain, simulate. Used by: simulate.world.
+Imports: config, domain, net.checks, simulate, Twisted. Used by: simulate.world.
 """
 
 from __future__ import annotations

@@ -1,6 +1,6 @@
 """What happened in a simulation: counts, and the changes of every target in order.
 
-May import: domain, simulate. Used by: simulate.world (writes), simulate.findings (reads).
+Imports: domain. Used by: simulate.findings, simulate.journey, simulate.world.
 """
 
 from __future__ import annotations

@@ -1,6 +1,6 @@
 """Findings for people: plain text, at most 80 columns wide.
 
-May import: config.kinds, simulate.findings. Used by: cli.
+Imports: config, simulate. Used by: simulate.command.
 """
 
 from __future__ import annotations

@@ -3,7 +3,7 @@
 Declared and read like the configuration (`config.schema`), so that errors name the file,
 the line, the key, the value and the nearest right one, all at once.
 
-May import: config, simulate.kinds, simulate.latency. Used by: simulate.world, cli.
+Imports: config, domain, simulate. Used by: simulate.
 """
 
 from __future__ import annotations

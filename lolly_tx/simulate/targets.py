@@ -4,7 +4,7 @@ An answer is fixed when the request arrives: what it will be, and after how long
 target works on as many requests as it has capacity for, first come, first served, and goes
 on working when nobody waits for the answer any more.
 
-May import: simulate. Used by: simulate.journey (traffic), simulate.probes (checks).
+Imports: simulate. Used by: simulate.journey, simulate.probes, simulate.world.
 """
 
 from __future__ import annotations

@@ -8,7 +8,8 @@ Requests live on the queue and cost no Deferred and no timer. Production code th
 a reactor (the checker, the waiting room) gets a `task.Clock`, which is only moved when one
 of its timers is due or an event happens.
 
-May import: service, net, config, domain, simulate. Used by: cli (through `simulate`), tests.
+Imports: config, domain, net, proxy, service, simulate, Twisted. Used by:
+simulate.command, simulate.findings.
 """
 
 from __future__ import annotations

@@ -8,7 +8,7 @@ A balancer's tests begin so:
 
 A contract tests what a pool relies on, with seeded chance, and says in each test's name what failed.
 
-May import: domain, Twisted; needs `twisted.trial`. Used by: tests, ours and those of third parties.
+Imports: testing. Used by: programs.
 """
 
 from lolly_tx.testing.accruals import AccrualContract

@@ -1,6 +1,6 @@
 """What a pool relies on in a passive policy.
 
-May import: domain, lolly_tx.testing.fakes. Used by: tests, ours and those of third parties.
+Imports: domain, testing, Twisted. Used by: testing.
 """
 
 from __future__ import annotations

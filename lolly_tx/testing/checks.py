@@ -1,6 +1,6 @@
 """What the checker relies on in a health check, and a pool in an event sink.
 
-May import: domain, lolly_tx.testing.fakes. Used by: tests, ours and those of third parties.
+Imports: domain, Twisted. Used by: testing.
 """
 
 from __future__ import annotations

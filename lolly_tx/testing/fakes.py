@@ -1,6 +1,6 @@
 """Fakes: targets, pools, checks, traffic, and a sink that remembers.
 
-May import: domain, Twisted. Used by: the contracts, and tests, ours and those of third parties.
+Imports: domain, Twisted. Used by: testing, testing.accruals, testing.balancers.
 """
 
 from __future__ import annotations

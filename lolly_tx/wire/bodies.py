@@ -8,7 +8,7 @@ All have, beside `feed`:
 - `verbatim`: its bytes are those of the wire, so that a relay may take the reader's place; `left`: how many of them
   are to come then, None where only the sender knows.
 
-May import: wire.chunked. Used by: net.http1.
+Imports: wire. Used by: net.http1.
 """
 
 from __future__ import annotations

@@ -1,6 +1,6 @@
 """Dates in fields, written and read (RFC 9110 section 5.6.7).
 
-May import: nothing of ours. Used by: proxy.
+Imports: nothing of ours. Used by: proxy.
 """
 
 from __future__ import annotations

@@ -1,6 +1,7 @@
 """What is wrong with a message, as values.
 
-May import: nothing of ours. Used by: wire and everything that reads messages.
+Imports: nothing of ours. Used by: net, net.checks, net.http1, proxy, service,
+wire.chunked, wire.fields, wire.http1, wire.refusals.
 """
 
 from __future__ import annotations

@@ -7,7 +7,7 @@ A block is not turned into a list of pairs. One search finds the few fields a pr
 look at or drop, everything between is copied through in slices (`FieldBlock.kept`).
 Whoever wants the list asks for `FieldBlock.fields()`.
 
-May import: wire.grammar, wire.errors, domain.hosts. Used by: wire.http1.
+Imports: domain, wire. Used by: net.http1, proxy, wire.http1.
 """
 
 from __future__ import annotations

@@ -1,7 +1,6 @@
 """What heads are made of, as pieces of regular expressions, and how large they may be.
 
-May import: nothing of ours. Used by: wire.fields, wire.http1, wire.refusals,
-wire.chunked.
+Imports: nothing of ours. Used by: wire.fields, wire.http1, wire.refusals.
 
 All repeats are possessive, so that no pattern keeps backtracking state.
 """

@@ -1,6 +1,6 @@
 r"""HTTP/1.x message heads: bytes to values, strictly (RFC 9112).
 
-May import: wire. Used by: net.http1.server, net.upstreams, net.checks.http, proxy.resource.
+Imports: wire. Used by: net, net.checks, net.http1, proxy, service, simulate.
 
 A head is a start line and a field block (`wire.fields`). One regular expression for each
 is both the recogniser and the validation: token characters in names, no control byte in

@@ -1,7 +1,6 @@
 """Why a head was refused, and the few forms that are mended instead.
 
-May import: domain.hosts, wire.errors, wire.grammar. Used by: wire.http1, only when its one-expression
-recogniser says no, so nothing here is on the way of an ordinary request.
+Imports: domain, wire. Used by: net.http1, wire.http1.
 
 Mended: empty lines before a request line (RFC 9112 section 2.2), absolute-form targets (section 3.2.2: the authority
 replaces Host), request fields with "_" in their name (dropped), blanks between the name of a response

@@ -7,7 +7,7 @@ looks at nothing but the heads:
     1 byte    mask bit, length: itself up to 125, or 126 and 127 for the 2 or 8 bytes that follow
     payload
 
-May import: nothing. Used by: net.tunnel.
+Imports: nothing of ours. Used by: net.
 """
 
 from __future__ import annotations

@@ -1,6 +1,6 @@
 """The passive policy of the house: consecutive failures of real traffic.
 
-May import: domain. Used by: service.
+Imports: domain.accruals. Used by: net.library, service.
 """
 
 from __future__ import annotations

@@ -1,6 +1,6 @@
 """A passive policy: gateway errors in a row.
 
-May import: domain. Used by: service.
+Imports: domain, domain.accruals. Used by: service.
 """
 
 from __future__ import annotations

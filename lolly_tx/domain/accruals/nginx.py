@@ -1,6 +1,6 @@
 """The passive policy of nginx, for configurations that come from there.
 
-May import: domain. Used by: nobody of ours.
+Imports: domain, domain.accruals. Used by: programs.
 """
 
 from __future__ import annotations

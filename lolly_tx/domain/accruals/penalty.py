@@ -1,6 +1,7 @@
 """What policies that hear whole outcomes share: a penalty, and the good probes that lift it.
 
-May import: nothing of ours. Used by: domain.accruals.
+Imports: nothing of ours. Used by: domain.accruals.gateway, domain.accruals.nginx,
+domain.accruals.rate.
 """
 
 from __future__ import annotations

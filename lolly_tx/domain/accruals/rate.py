@@ -1,6 +1,6 @@
 """Two passive policies: the rate of failures in a window, and the rate of slow answers.
 
-May import: domain. Used by: service.
+Imports: domain, domain.accruals. Used by: service.
 """
 
 from __future__ import annotations

@@ -1,6 +1,6 @@
 """Several passive policies of one node at once.
 
-May import: domain. Used by: service.
+Imports: domain, domain.accruals. Used by: service.
 """
 
 from __future__ import annotations

@@ -1,6 +1,6 @@
 """The balancers by name.
 
-May import: domain. Used by: service.policies (makes a pool's balancer), config (to name them in errors).
+Imports: domain, domain.balancers. Used by: config, net.library, service.
 """
 
 from __future__ import annotations

@@ -1,7 +1,8 @@
 """Consistent hashing: the same key goes to the same node, and a change of nodes moves as few keys as can be.
 
-May import: domain values. Used by: domain.balancers (`consistent_hash`, `ip_hash`). The key is bytes the caller
-prepares from what `hash_key` names; exchanges without one take turns.
+Imports: domain, domain.balancers. Used by: domain.balancers.
+
+The key is bytes the caller prepares from what `hash_key` names; exchanges without one take turns.
 
 Among few nodes each scores the key (rendezvous: exact shares, O(n)); among many there is a ring (O(log n)). A
 pool that grows past the border moves its keys once; `method` pins either. With a `balance_factor` no node takes

@@ -1,7 +1,8 @@
 """First: the first node of the list that has room.
 
-May import: domain values. Used by: domain.pool, through `domain.balancers`. It packs the traffic on as few
-nodes as its `max_conns` allow, so that the others may sleep or be switched off.
+Imports: domain. Used by: domain.balancers.
+
+It packs the traffic on as few nodes as its `max_conns` allow, so that the others may sleep or be switched off.
 """
 
 from __future__ import annotations

@@ -1,7 +1,9 @@
 """Stable hashes for the balancers that go by a key.
 
-May import: nothing of ours. Used by: domain.balancers. Python's own `hash` is salted per process, and would
-send every client elsewhere after a restart.
+Imports: nothing of ours. Used by: domain, domain.balancers.consistent_hash,
+domain.balancers.rendezvous.
+
+Python's own `hash` is salted per process, and would send every client elsewhere after a restart.
 """
 
 from __future__ import annotations

@@ -1,6 +1,6 @@
 """Rendezvous hashing: each node scores the key, the highest score wins.
 
-May import: domain values. Used by: domain.balancers.consistent_hash, for few nodes.
+Imports: domain, domain.balancers. Used by: domain.balancers.consistent_hash.
 
 A node that leaves moves only its own keys, one that joins takes only what becomes its own, and weights are
 exact: with u uniform in (0, 1), the odds that -weight / ln(u) is the largest are proportional to the weight.

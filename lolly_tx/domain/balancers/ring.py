@@ -1,6 +1,6 @@
 """A hash ring: each node owns the stretches before its points; a key goes to the next point.
 
-May import: domain.balancers.hashing. Used by: domain.balancers.consistent_hash, for many nodes.
+Imports: domain. Used by: domain.balancers.consistent_hash.
 
 The ring holds every node it has met, available or not, and a walk skips those that are not there now: that is
 the same as a ring without them, so nothing is rebuilt when a node goes down and returns. A node whose weight is

@@ -1,6 +1,6 @@
 """Sticky: a client stays with the node it first got.
 
-May import: domain values. Used by: domain.pool, through `domain.balancers`; proxy.forwarding carries the cookie.
+Imports: domain, domain.balancers. Used by: domain.balancers, proxy.
 
     name 9 bytes, signature 15 bytes                   when it binds without end
     name 9 bytes, its end 4 bytes, signature 17 bytes  seconds since the epoch

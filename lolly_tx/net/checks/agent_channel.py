@@ -2,7 +2,7 @@
 
     connect --> (send) --> first line, or what came until the end --> AgentReport
 
-May import: domain, config settings, net.sockets.endpoints, net.checks.probes, Twisted. Used by: service.target_agents.
+Imports: config, domain, net.checks, net.sockets, Twisted. Used by: service.
 """
 
 from __future__ import annotations

@@ -4,8 +4,7 @@ The socket is connected, so only the target is heard, and a port nobody listens 
 says so. A step with an expectation waits for one datagram and fails when it does not match; a datagram that is lost is
 a failed probe, which is what `fall` is for.
 
-May import: domain, config settings, net.alarm, net.checks.http, net.checks.scripts, net.failures, Twisted. Used by:
-net.checks.kinds.
+Imports: config, domain, net, net.checks, Twisted. Used by: net.checks.kinds.
 """
 
 from __future__ import annotations

@@ -4,7 +4,8 @@ Pure: bytes in, verdict out. All parts must hold: the status, then the header fi
 the body. The body is looked at only when an expression for it is given, and only its
 first `BODY_BYTES`.
 
-May import: domain.expressions. Used by: net.checks.http.
+Imports: domain. Used by: net.checks.datagrams, net.checks.http, net.checks.probes,
+net.checks.scripts, service, simulate.
 """
 
 from __future__ import annotations

@@ -5,8 +5,8 @@ of a target share, its endpoint and the bytes of the request, is made once and k
 long as the target. The probe itself is a small protocol (`net.checks.probes`), because a thousand
 of them a second must be cheap (`benchmarks/probes.py`).
 
-May import: domain, config settings, wire, net.sockets.endpoints, net.checks.probes, Twisted. Used by:
-net.checks.kinds, net.checks.scripts.
+Imports: config, domain, net.checks, net.sockets, wire, Twisted. Used by:
+net.checks.agent_channel, net.checks.datagrams, net.checks.kinds, net.checks.scripts.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
 """The types of active checks by name; built-in ones and those of plugins come in through the same door.
 
-May import: domain, config settings, net. Used by: service.commons, service.probing, and who
-registers a plugin's type.
+Imports: config, domain, net.checks, net.sockets, Twisted. Used by: service, simulate,
+tap.
 """
 
 from __future__ import annotations

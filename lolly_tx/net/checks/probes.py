@@ -8,8 +8,8 @@ Whatever happens, `done` fires once. A target that has answered sees an end in g
 reset for an error worth a traceback. It takes `PARTING_SECONDS` at most after the verdict; who did not answer in time
 is reset. Plain callbacks on few attributes, no coroutine and no client library: a thousand of these run every second.
 
-May import: domain, wire, net.alarm, net.checks.expectation, net.failures, Twisted. Used by: net.checks.http,
-net.checks.scripts, net.checks.agent_channel.
+Imports: domain, net, net.checks, wire, Twisted. Used by: net.checks.agent_channel,
+net.checks.http, net.checks.scripts.
 """
 
 from __future__ import annotations

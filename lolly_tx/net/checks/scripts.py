@@ -4,8 +4,8 @@ What an earlier step has matched is taken away; what came after it is kept for t
 together; of a regular expression that is the shortest match. Steps need not match everything in between. Every byte is
 looked at once, so that a target that dribbles costs no more than one that answers (256 KiB are read in all).
 
-May import: domain, config settings, net.checks.http, net.checks.probes, Twisted. Used by: net.checks.kinds,
-net.checks.datagrams.
+Imports: config, domain, net, net.checks, net.sockets, Twisted. Used by:
+net.checks.datagrams, net.checks.kinds.
 """
 
 from __future__ import annotations

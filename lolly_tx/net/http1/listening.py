@@ -1,6 +1,6 @@
 """Listening for HTTP/1.1: the acceptor of a listener whose clients speak it.
 
-May import: net. Used by: service.build.
+Imports: net, net.http1, net.sockets. Used by: proxy.
 """
 
 from __future__ import annotations

@@ -3,7 +3,7 @@
 Not only must some byte come within `timeouts.body`: after a grace the whole must average `timeouts.body_rate`, or a few
 bytes a minute would hold a connection. The time a client was not allowed to send does not count.
 
-May import: wire, net. Used by: net.http1.server, which makes one only where there is a body.
+Imports: net, net.http1, net.sockets, wire. Used by: net.http1.server.
 """
 
 from __future__ import annotations

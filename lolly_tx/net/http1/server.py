@@ -9,8 +9,8 @@
 One request at a time: bytes of the next ones wait until the answer is complete, so that
 answers keep their order. A refused request ends the connection.
 
-May import: wire, domain.errors, net. Used by: net.http1.listening (makes them), proxy (talks to
-them as `DoorIn`).
+Imports: domain, net, net.http1, net.sockets, wire, Twisted. Used by:
+net.http1.listening.
 """
 
 from __future__ import annotations

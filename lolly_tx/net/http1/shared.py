@@ -1,6 +1,7 @@
 """What the HTTP/1.1 connections of one listener share: settings, what they have read before, whom they serve.
 
-May import: wire, net. Used by: net.http1.server, net.http1.listening, service.build (the settings).
+Imports: net, wire. Used by: net.http1.listening, net.http1.request_body,
+net.http1.server, service.
 """
 
 from __future__ import annotations

@@ -1,6 +1,6 @@
 """A connection after its upgrade: the end of a tunnel, made only where there is one.
 
-May import: net. Used by: net.http1.server, net.http1.client.
+Imports: net, net.sockets, Twisted. Used by: net.http1.client, net.http1.server.
 """
 
 from __future__ import annotations

@@ -12,8 +12,7 @@ node are held against it, a cancel by the caller is not. A failed attempt goes t
 node where the retry policy allows it. A kept connection that dies under a request was
 closed while it was idle: the node is not blamed, and the request is sent again if it can be.
 
-May import: domain, net.library.balanced, net.library.tracker, Twisted. Used by: programs that use
-lolly_tx as a library, service.
+Imports: domain, net, net.library, Twisted. Used by: lolly_tx, net.library.client.
 """
 
 from __future__ import annotations

@@ -14,8 +14,9 @@ the answer to the first request (`net.library.holders`). An Agent that keeps con
 its factory for every request and uses the answer only for new ones, so with a persistent
 pool requests stick to one target: `net.library.agent.BalancedAgent` chooses per request.
 
-May import: domain, net.sockets.endpoints, net.library.holders, net.library.tracker, Twisted. Used by: service.build,
-net.library.agent, net.library.directory, and programs that use lolly_tx as a library.
+Imports: domain, net, net.library, net.sockets, Twisted. Used by: lolly_tx,
+net.library.agent, net.library.client, net.library.directory, net.library.pools, proxy,
+service.
 """
 
 from __future__ import annotations

@@ -1,6 +1,6 @@
 """Bodies of requests of the `twisted.web` client, and whose turn it is while they are sent.
 
-May import: net.timeout, net.library.tracker, Twisted. Used by: net.library.agent.
+Imports: net, net.library, Twisted. Used by: net.library.agent.
 """
 
 from __future__ import annotations

@@ -1,6 +1,6 @@
 """treq over pools: each request goes to the target that its pool picks.
 
-May import: net.library, Twisted, treq. Used by: programs that use lolly_tx as a library.
+Imports: domain, net.library, treq. Used by: lolly_tx.
 """
 
 from __future__ import annotations

@@ -1,7 +1,6 @@
 """The pools of the running services by name, for the endpoint string `lolly:pool=NAME`.
 
-May import: net.library.balanced, Twisted. Used by: the string parser in twisted/plugins, and the
-service, which publishes its pools when it starts and withdraws them when it stops.
+Imports: net.library, Twisted. Used by: service, twisted.plugins.
 """
 
 from __future__ import annotations

@@ -1,6 +1,6 @@
 """Where changes of availability go: one structured log event each, or a function of whoever wants to know.
 
-May import: domain, Twisted. Used by: service.build, net.library.front.
+Imports: domain, Twisted. Used by: net.library.pools, service.
 """
 
 from __future__ import annotations

@@ -6,8 +6,7 @@
 A target that accepts and stays silent is blamed by a limit of ours, counted from the moment it has all of the request.
 That the user closes the connection before, by a time-out or a cancel, tells nothing: both look the same from here.
 
-May import: domain errors, net.alarm, net.failures, net.library.tracker, net.sockets.handover, Twisted. Used by:
-net.library.balanced.
+Imports: domain, net, net.library, net.sockets, Twisted. Used by: net.library.balanced.
 """
 
 from __future__ import annotations

@@ -2,8 +2,8 @@
 
     balanced(reactor, ["http://10.0.0.1:8080", "http://10.0.0.2:8080"])
 
-May import: domain, config settings, net.library.balanced, net.library.eventlog, net.sockets. Used by:
-net.library.client, proxy.standalone, service.checker, and programs that use lolly_tx as a library.
+Imports: config, domain, domain.accruals, domain.balancers, net.library, net.sockets.
+Used by: lolly_tx, net.library.client, service.
 """
 
 from __future__ import annotations

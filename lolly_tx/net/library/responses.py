@@ -1,6 +1,6 @@
 """Responses of the `twisted.web` client whose lease ends with their body.
 
-May import: net.library.tracker, Twisted. Used by: net.library.agent.
+Imports: net.library, Twisted. Used by: net.library.agent.
 """
 
 from __future__ import annotations

@@ -14,8 +14,7 @@ The lease is released when the attempt is over: at the end of the body, not at i
 not when it opens. A verdict may come long before that. While the program has not sent all of its request the node owes
 nothing: `awaited` and `asked` say when that is.
 
-May import: domain errors, net.failures, Twisted. Used by: net.library.balanced, net.library.agent, proxy.connecting
-(for each new connection of the proxy).
+Imports: domain, net, Twisted. Used by: lolly_tx, net.library, proxy.
 """
 
 from __future__ import annotations

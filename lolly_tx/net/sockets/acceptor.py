@@ -2,7 +2,7 @@
 
 What is spoken on a connection is no matter here: `net.http1.listening` says it for HTTP/1.1.
 
-May import: domain.forwarding, net. Used by: net.http1, proxy.resource, service.
+Imports: domain, net, net.sockets, Twisted. Used by: net.http1, proxy, service.
 """
 
 from __future__ import annotations

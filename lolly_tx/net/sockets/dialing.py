@@ -8,8 +8,8 @@ connections a moment, and the others nothing.
 What counts is told by the network: refused, unreachable, no answer for at least half of the time allowed. A cancel
 before that time is over counts for nothing.
 
-May import: domain, net.alarm, net.failures, net.sockets.resolver, Twisted. Used by: net.sockets.health_map,
-net.sockets.endpoints, net.checks.kinds.
+Imports: domain, net, net.sockets, Twisted. Used by: net.checks, net.sockets.endpoints,
+net.sockets.health_map.
 """
 
 from __future__ import annotations

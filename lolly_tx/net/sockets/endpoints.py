@@ -9,8 +9,8 @@ What comes out connects in one sense everywhere: the Deferred fires when the con
 can carry data, TLS handshake and verification included, and fails with a `ProxyError`,
 or with the cancellation if the caller cancelled.
 
-May import: domain, config settings, net.failures, net.sockets.transports, net.sockets.tls, Twisted.
-Used by: net.library.balanced, net.library.agent, net.checks.kinds, service.pools, service.probing.
+Imports: config, domain, net, net.sockets, Twisted. Used by: net.checks, net.library,
+service, tap.
 """
 
 from __future__ import annotations

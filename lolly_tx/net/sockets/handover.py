@@ -2,7 +2,7 @@
 
 They hand the connection itself over: the other protocol gets the real transport, and data goes to it directly.
 
-May import: Twisted. Used by: net.sockets.endpoints (TLS handshakes), net.library.balanced (leases).
+Imports: Twisted. Used by: net.library, net.sockets.endpoints.
 """
 
 from __future__ import annotations

@@ -4,9 +4,8 @@
       +-- Dialer   of a pool, or of its checks: the map seen with their limits (`net.sockets.dialing`)
             +-- HostEndpoint     to one name or address, and port: an IStreamClientEndpoint
 
-May import: domain, net.failures, net.timeout, net.sockets.dialing, net.sockets.resolver, net.sockets.transports,
-Twisted. Used by: net.sockets.endpoints, net.checks.kinds, net.library, service, and programs that use lolly_tx as a
-library.
+Imports: domain, net, net.sockets, Twisted. Used by: lolly_tx, net.checks, net.library,
+net.sockets.endpoints, service.
 """
 
 from __future__ import annotations

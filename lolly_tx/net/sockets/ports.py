@@ -1,6 +1,8 @@
 """What listening sockets do at their end.
 
-Mixed in before Twisted's ports. May import: Twisted. Used by: net.sockets.transports.
+Mixed in before Twisted's ports.
+
+Imports: Twisted. Used by: net.sockets.transports.
 """
 
 from __future__ import annotations

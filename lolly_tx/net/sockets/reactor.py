@@ -11,7 +11,7 @@ own reactors. Three differences from `EPollReactor`:
   and would print 1970; ours does).
 - SIGTERM ends the process with status 0 once it has stopped.
 
-May import: nothing of ours. Used by: twisted/plugins (the `lolly` reactor), commands.run (through twistd).
+Imports: Twisted. Used by: twisted.plugins.
 """
 
 from __future__ import annotations

@@ -12,7 +12,8 @@
 
 A reactor that has been given another resolver (twisted.names) is asked in place of `getaddrinfo`.
 
-May import: domain errors, net.failures, Twisted. Used by: net.sockets.health_map.
+Imports: domain, net, Twisted. Used by: net.library, net.sockets.dialing,
+net.sockets.health_map, service.
 """
 
 from __future__ import annotations

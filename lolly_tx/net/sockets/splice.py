@@ -14,7 +14,7 @@ The source is read only while the pipe is empty, so EAGAIN from it can mean but 
 thing. A relay holds a pipe only while bytes are in it: a thousand idle tunnels hold
 none.
 
-May import: net.sockets.transports. Used by: proxy.exchange (long bodies), net.tunnels.
+Imports: net.sockets, Twisted. Used by: net, net.http1, net.sockets.standstill, proxy.
 """
 
 from __future__ import annotations

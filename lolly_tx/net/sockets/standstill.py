@@ -4,7 +4,7 @@ A relay waits for its source or for its sink, and each has a limit of its own. W
 every `LOOK_SECONDS` at the latest: what moved, or a change of turns, starts the time anew. Bytes that leave the
 kernel's queue for the sink's peer have moved, although the kernel may take no more of ours for long.
 
-May import: net.sockets.splice. Used by: net.http1.client, net.http1.server.
+Imports: net.sockets. Used by: net.http1.
 """
 
 from __future__ import annotations

@@ -13,7 +13,7 @@ OpenSSL may need to write before it can read, and the reverse: `_reads_blocked` 
 no more than the record at hand (no read-ahead) and a record fits one `recv`, so that
 nothing is left inside it that the reactor could not see.
 
-May import: net.sockets.transports, net.sockets.tls_contexts. Used by: service.listeners.
+Imports: net.sockets, Twisted, pyOpenSSL. Used by: service.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
 """TLS settings turned into OpenSSL contexts, with errors that name the file.
 
-May import: nothing of ours. Used by: net.sockets.tls, net.sockets.transports,
-net.sockets.acceptor, net.sockets.endpoints, service.build.
+Imports: Twisted, pyOpenSSL. Used by: net.http1, net.sockets.endpoints, net.sockets.tls,
+net.sockets.transports, service, tap.
 """
 
 from __future__ import annotations

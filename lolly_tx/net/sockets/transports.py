@@ -12,8 +12,8 @@ aborts, the order of callbacks) by leaving those cases to the stock code.
                     divert_reads / divert_writes: a `net.sockets.splice.Relay` moves bytes
                     itself, called back in place of doRead / after the queue drained
 
-May import: net.sockets.ports, net.sockets.tls_contexts. Used by: net.sockets.tls (the same rules for TLS),
-net.sockets.splice, net.http1.server, net.upstreams, service.listener.
+Imports: net.sockets, Twisted. Used by: net, net.http1, net.sockets.health_map,
+net.sockets.splice, net.sockets.tls, service.
 """
 
 from __future__ import annotations

@@ -5,7 +5,7 @@ endpoint on 127.0.0.1:8081, a switch for each origin on 127.0.0.1:8082, and a cl
 its own that asks all the time and says what it got. It has no way of its own into the
 proxy: it writes a configuration as a user would and hands it to `build`.
 
-May import: config, treq, twisted.web. Used by: tap, which gives it `build`.
+Imports: config, service, service.demo, Twisted. Used by: tap.
 """
 
 from __future__ import annotations

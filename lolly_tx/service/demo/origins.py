@@ -1,6 +1,6 @@
 """The origins of the demonstration, and the switches that turn them off and on.
 
-May import: twisted.web, service.admin (its Site). Used by: service.demo.
+Imports: service, Twisted. Used by: service.demo.
 """
 
 from __future__ import annotations

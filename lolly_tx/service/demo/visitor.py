@@ -1,6 +1,6 @@
 """The demonstration's own client.
 
-May import: treq. Used by: service.demo.
+Imports: Twisted, treq. Used by: service.demo.
 """
 
 from __future__ import annotations
