@@ -147,6 +147,15 @@ class ProbingTests(Case):
         made.start()
         self.assertEqual(len(self.fakes["one"].made.asked), 4)
 
+    def test_taken_over(self) -> None:
+        """Other checks of the same pool hear of failed traffic, also once the checks before them have stopped."""
+        before = self.start(checks=(Check(name="x", type="one"),))
+        after = probing(self.settings, self.pool, self.commons)
+        after.start()
+        self.addCleanup(after.stop)
+        before.stop()
+        self.assertEqual(self.pool.suspect, after._suspect)
+
     def test_suspicion_reaches_every_check(self) -> None:
         """A failed request has those checks look that observe."""
         self.start(
