@@ -4,6 +4,7 @@ import ast
 import re
 from pathlib import Path
 
+from twisted.internet.defer import Deferred
 from twisted.internet.testing import MemoryReactorClock
 from twisted.trial.unittest import SynchronousTestCase
 
@@ -40,7 +41,8 @@ class READMETests(SynchronousTestCase):
         names = {"__name__": "example"}
         exec(compile(source, "README.md", "exec"), names)
         reactor = MemoryReactorClock()
-        answer = names["client"](reactor, [9001, 9002]).get("http://app/")
+        urls = ("http://127.0.0.1:9001", "http://127.0.0.1:9002")
+        answer = Deferred.fromCoroutine(names["main"](reactor, *urls))
         [(host, port, *_)] = reactor.tcpClients
         self.assertEqual(host, "127.0.0.1")
         self.assertIn(port, (9001, 9002))

@@ -1,7 +1,7 @@
 """A pool's side of the exchanges: what they share.
 
 Imports: domain, net, proxy, wire, Twisted. Used by: proxy.exchange, proxy.route,
-service, simulate.
+proxy.standalone, service, simulate.
 """
 
 from __future__ import annotations

@@ -1,6 +1,7 @@
 """The proxy of one listener: from a request to its forwarder, and what is said instead.
 
-Imports: domain, net, proxy, wire. Used by: proxy.health, proxy.resource, service.
+Imports: domain, net, proxy, wire. Used by: proxy.health, proxy.resource,
+proxy.standalone, service.
 """
 
 from __future__ import annotations

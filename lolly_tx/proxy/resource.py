@@ -1,8 +1,9 @@
 """The proxy as a `twisted.web` resource: the same exchanges through another door.
 
-    site = twisted.web.server.Site(ReverseProxyResource(proxy))
+    resource = ReverseProxyResource.to(reactor, ["http://127.0.0.1:9001", ...])
+    root.putChild(b"api", resource)
 
-mounts it in any site or klein app. Everything from routing to retries, health and
+mounts it in any site or klein app, with no listener of its own. Everything from routing to retries, health and
 back-pressure of responses is the very code behind our own listeners. What the site
 decides before a resource is asked:
 
@@ -13,6 +14,9 @@ decides before a resource is asked:
 - 1xx answers of the backend and request trailers are dropped, WebSocket and other
   upgrades are not possible, HTTP/1.0 clients are not kept alive;
 - it frames the answer itself: a body without a length is sent in chunks.
+
+What targets say of their own paths, in Location, cookies and pages, is passed on as it is:
+with `strip_prefix` they have to know where they are mounted.
 
 Imports: domain, net, net.http1, net.library, net.sockets, proxy, wire, Twisted. Used
 by: lolly_tx, service.
@@ -29,12 +33,15 @@ from twisted.web.server import NOT_DONE_YET, Request
 from zope.interface import implementer
 
 from lolly_tx.domain.errors import DownstreamGone
+from lolly_tx.domain.routes import BadPath, normal_path
 from lolly_tx.net.deadlines import NEVER
 from lolly_tx.net.doors import DoorIn, Peer, RequestSink
 from lolly_tx.net.http1.listening import http1_acceptor
-from lolly_tx.net.library.balanced import BalancedEndpointFactory
+from lolly_tx.net.library.balanced import BalancedEndpoint, BalancedEndpointFactory
+from lolly_tx.net.library.pools import Events, Targets, balanced
 from lolly_tx.net.sockets.acceptor import Acceptor, address_text
 from lolly_tx.proxy.proxy import Proxy
+from lolly_tx.proxy.standalone import Standalone
 from lolly_tx.wire.errors import BadMessage
 from lolly_tx.wire.http1 import REQUEST_LIMITS, RequestHead, RequestReader
 
@@ -146,9 +153,11 @@ class SiteDoor(DoorIn):
 class ReverseProxyResource(Resource):
     """Every request below its place in a site goes to the pools of `proxy`.
 
-    The request target goes upstream as the client sent it, with the path segments that
-    led here. `listener`: the name that the access log shows. `endpoints`: the pools behind it as
-    endpoints, for an Agent of one's own: the same targets, with the same record of each.
+    The request target goes upstream byte for byte as the client sent it, with the path segments
+    that led here, or without them: `strip_prefix`. A target whose dots lead out of them is
+    refused where they are kept. `listener`: the name that the access log shows. `endpoints`: the
+    pools behind it as endpoints, for an Agent of one's own: the same targets, with the same
+    record of each.
     """
 
     isLeaf = True
@@ -158,12 +167,50 @@ class ReverseProxyResource(Resource):
         proxy: Proxy,
         listener: str = "site",
         endpoints: BalancedEndpointFactory | None = None,
+        *,
+        strip_prefix: bool = False,
     ) -> None:
         super().__init__()
         self.proxy = proxy
         self.listener = listener
         self.endpoints = endpoints
+        self.strip_prefix = strip_prefix
         self._reader = RequestReader(REQUEST_LIMITS)
+        self._standalone: Standalone | None = None
+
+    @classmethod
+    def to(
+        cls,
+        reactor: Any,
+        where: BalancedEndpoint | Targets,
+        *,
+        strip_prefix: bool = False,
+        events: Events | None = None,
+        **settings: Any,
+    ) -> ReverseProxyResource:
+        """A resource that needs nothing else. `close` it when it is not wanted any more.
+
+        `where`: what `net.library.pools.balanced` takes as targets, with `events`, or the endpoint that it makes.
+        `strip_prefix`: targets get "/x" for a request to "/api/x", where the resource is mounted at "/api".
+        `settings`: `host`, `retry`, `read`, `trusted`, `random`, those of `proxy.standalone.Standalone`.
+
+        Raises ValueError and TypeError for what cannot be meant.
+        """
+        if not isinstance(where, BalancedEndpoint):
+            where = balanced(reactor, where, events=events)
+        elif events is not None:
+            raise ValueError("events: the pool has been told who hears of it")
+        standalone = Standalone(reactor, where, **settings)
+        endpoints = BalancedEndpointFactory({where.pool.name: where})
+        resource = cls(standalone.proxy, endpoints=endpoints, strip_prefix=strip_prefix)
+        resource._standalone = standalone
+        return resource
+
+    def close(self) -> None:
+        """Close what `to` has opened: idle connections and the timer. Repeated, or without `to`, it does nothing."""
+        standalone, self._standalone = self._standalone, None
+        if standalone is not None:
+            standalone.close()
 
     def site(self, **settings: Any) -> Acceptor:
         """The fast door to the same: to be listened for in place of a Site. `settings`: `http1_acceptor`'s others."""
@@ -185,7 +232,8 @@ class ReverseProxyResource(Resource):
 
     def _head(self, request: Request, length: int) -> RequestHead:
         """What the client sent, as our own reader sees it. Raises `BadMessage`."""
-        lines = [b"%b %b %b" % (request.method, request.uri, request.clientproto)]
+        target = self._target(request)
+        lines = [b"%b %b %b" % (request.method, target, request.clientproto)]
         had_body = False
         for name, values in request.requestHeaders.getAllRawHeaders():
             lower = name.lower()
@@ -199,3 +247,26 @@ class ReverseProxyResource(Resource):
         if head is None:
             raise BadMessage("malformed request")
         return head
+
+    def _target(self, request: Request) -> bytes:
+        """The request target as it goes upstream. Raises `BadMessage`."""
+        uri: bytes = request.uri
+        if not uri.startswith(b"/"):
+            return uri
+        path, mark, query = uri.partition(b"?")
+        # The site has decoded its segments; their number is that of the encoded ones.
+        segments = path.split(b"/")
+        at = max(1, len(segments) - len(request.postpath or ()))
+        if self.strip_prefix:
+            return b"/" + b"/".join(segments[at:]) + mark + query
+        if at > 1 and not _is_below(path, b"/".join(segments[:at])):
+            raise BadMessage("the path leads out of where it was mounted")
+        return uri
+
+
+def _is_below(path: bytes, prefix: bytes) -> bool:
+    """Whether `path` leads to `prefix`, or below it, for whoever resolves its dots."""
+    try:
+        return (normal_path(path) + b"/").startswith(normal_path(prefix) + b"/")
+    except BadPath:
+        return False

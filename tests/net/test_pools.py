@@ -149,8 +149,9 @@ class BalancedTests(Case):
         endpoint.pool.mark("http-127-0-0-1-9001", False, "gone", 0.0)
         self.assertEqual(diary.words("health"), ["http-127-0-0-1-9001: up -> down"])
         seen: list[Any] = []
-        globalLogPublisher.addObserver(seen.append)
-        self.addCleanup(globalLogPublisher.removeObserver, seen.append)
+        keep: Any = seen.append
+        globalLogPublisher.addObserver(keep)
+        self.addCleanup(globalLogPublisher.removeObserver, keep)
         endpoint = self.balanced(events=None)
         endpoint.pool.mark("http-127-0-0-1-9001", False, "gone", 0.0)
         self.assertEqual([e["cause"] for e in seen if "fact" in e], ["gone"])

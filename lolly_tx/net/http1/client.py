@@ -9,7 +9,7 @@ One exchange at a time. A connection goes back to the idle ones of its `Upstream
 the response was complete, both sides mean to keep it, and no byte came that nobody asked
 for. A common response, which comes in one piece, never gets to BODY (`response_whole`).
 
-Imports: domain, net, net.http1, net.sockets, wire, Twisted. Used by: service.
+Imports: domain, net, net.http1, net.sockets, wire, Twisted. Used by: proxy, service.
 """
 
 from __future__ import annotations
