@@ -11,6 +11,7 @@ import re
 import textwrap
 from collections import defaultdict
 from collections.abc import Iterator, Mapping
+from functools import cache
 from pathlib import Path
 
 ROOT = Path(__file__).parent.parent
@@ -24,6 +25,11 @@ LINE = re.compile(
 )
 
 
+@cache
+def _parsed(text: str) -> ast.Module:
+    return ast.parse(text)
+
+
 def _module(path: Path) -> str:
     parts = path.relative_to(ROOT).with_suffix("").parts
     return ".".join(parts[:-1] if parts[-1] == "__init__" else parts)
@@ -32,6 +38,19 @@ def _module(path: Path) -> str:
 def sources() -> dict[str, Path]:
     """The files of the package, by module."""
     return {_module(path): path for path in sorted(PACKAGE.rglob("*.py"))}
+
+
+def graph() -> dict[str, set[str]]:
+    """For each module those that it imports, for the type checker too."""
+    modules = sources()
+    return {
+        name: {
+            one
+            for one in _imported(_parsed(path.read_text()), modules)
+            if one in modules
+        }
+        for name, path in modules.items()
+    }
 
 
 def _imported(tree: ast.Module, modules: Mapping[str, Path]) -> Iterator[str]:
@@ -74,7 +93,7 @@ def statements() -> dict[str, str]:
     plugins = (ROOT / "twisted" / "plugins").glob("*.py")
     for name, path in [*modules.items(), *((None, path) for path in plugins)]:
         text = path.read_text()
-        for one in _imported(ast.parse(text), modules):
+        for one in _imported(_parsed(text), modules):
             if one in modules:
                 if name is not None:
                     imports[name].add(room_of(one, modules))
@@ -96,19 +115,19 @@ def statements() -> dict[str, str]:
 
 def is_due(path: Path) -> bool:
     """Whether the module has to say it: packages that are no more than a name need not."""
-    tree = ast.parse(path.read_text())
+    tree = _parsed(path.read_text())
     return len(tree.body) > 1 and path.name != "_version.py"
 
 
 def says(path: Path) -> str:
     """What a module says of itself, as one line."""
-    return " ".join((ast.get_docstring(ast.parse(path.read_text())) or "").split())
+    return " ".join((ast.get_docstring(_parsed(path.read_text())) or "").split())
 
 
 def rewrite(path: Path, statement: str) -> None:
     """Have the module at `path` say `statement`."""
     text = path.read_text()
-    first = ast.parse(text).body[0]
+    first = _parsed(text).body[0]
     lines = text.splitlines(keepends=True)
     doc = "".join(lines[first.lineno - 1 : first.end_lineno]).rstrip()
     prefix, _, inside = doc[:-3].partition('"""')

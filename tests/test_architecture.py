@@ -7,11 +7,12 @@ from __future__ import annotations
 
 import ast
 import re
+from graphlib import CycleError, TopologicalSorter
 from pathlib import Path
 
 from twisted.trial.unittest import SynchronousTestCase
 
-from tests.imports import is_due, rewrite, says, sources, statements
+from tests.imports import graph, is_due, rewrite, says, sources, statements
 
 ROOT = Path(__file__).parent.parent
 PAGE = ROOT / "docs" / "architecture.md"
@@ -76,6 +77,21 @@ class StatementTests(SynchronousTestCase):
             if is_due(path) and said[module] not in says(path)
         ]
         self.assertEqual(wrong, [], "python -m tests.test_architecture")
+
+
+class ShapeTests(SynchronousTestCase):
+    def test_no_circles(self) -> None:
+        """No module imports itself by way of others, not even for the type checker."""
+        try:
+            TopologicalSorter(graph()).prepare()
+        except CycleError as error:
+            self.fail(" <- ".join(error.args[1]))
+
+    def test_circles_are_seen(self) -> None:
+        """One more import would be noticed."""
+        tangled = graph()
+        tangled["lolly_tx.domain.node"].add("lolly_tx.domain.pool")
+        self.assertRaises(CycleError, TopologicalSorter(tangled).prepare)
 
 
 class WhereTests(SynchronousTestCase):
