@@ -23,7 +23,7 @@ from typing import Any, Protocol
 from lolly_tx.domain.errors import ProxyError
 from lolly_tx.net.sockets.splice import Relay
 from lolly_tx.net.tunnel import TunnelEnd
-from lolly_tx.wire.http1 import RequestHead, ResponseHead
+from lolly_tx.wire.message import RequestHead, ResponseHead
 
 # How the body of a response ends.
 NO_BODY = 0
@@ -64,7 +64,7 @@ class Peer:
     def lines(self, head: RequestHead) -> bytes:
         """The lines to send upstream; the same as last time unless the host differs."""
         block = head.block
-        if not head.plain and (block.forwarded or not head.version):
+        if not head.plain and (block.forwarded or head.old):
             return self._introduce(self, head)
         if block.host != self.host:
             self.host = block.host

@@ -45,7 +45,7 @@ from lolly_tx.proxy.owner import Supplies
 from lolly_tx.proxy.replies import reply, status_of
 from lolly_tx.proxy.trace import Trace
 from lolly_tx.proxy.upload import Upload
-from lolly_tx.wire.http1 import RequestHead, ResponseHead
+from lolly_tx.wire.message import RequestHead, ResponseHead
 
 NO_KEY = (None, b"", b'""')
 """Of Idempotency-Key: none, or an empty one as it is, and as a structured field's string."""

@@ -28,7 +28,8 @@ from lolly_tx.proxy.keys import Key, no_key
 from lolly_tx.proxy.sticky import StickyCookie
 from lolly_tx.proxy.trace import Trace, Traced, Traces
 from lolly_tx.wire.dates import DateLine, retry_after
-from lolly_tx.wire.http1 import RequestHead, ResponseHead, via_lines
+from lolly_tx.wire.http1 import via_lines
+from lolly_tx.wire.message import RequestHead, ResponseHead
 
 
 @attrs.define

@@ -18,7 +18,7 @@ from lolly_tx.net.doors import DoorIn
 from lolly_tx.proxy.introduction import Introduction
 from lolly_tx.proxy.proxy import OnRefusal, Proxy, RouteEnd
 from lolly_tx.proxy.replies import reason_of
-from lolly_tx.wire.http1 import RequestHead
+from lolly_tx.wire.message import RequestHead
 
 HEALTH_PATHS = (b"/healthz", b"/readyz")
 _FIELDS = (

@@ -14,7 +14,7 @@ from lolly_tx.net.alarm import Alarm
 from lolly_tx.net.doors import DoorOut, ResponseSink
 from lolly_tx.proxy.connecting import Connecting
 from lolly_tx.proxy.owner import Owner
-from lolly_tx.wire.http1 import ResponseHead
+from lolly_tx.wire.message import ResponseHead
 
 
 class HedgeLine(ResponseSink):

@@ -12,7 +12,7 @@ from __future__ import annotations
 from lolly_tx.domain.errors import ProxyError
 from lolly_tx.domain.lease import Lease
 from lolly_tx.net.doors import DoorOut, ResponseSink
-from lolly_tx.wire.http1 import ResponseHead
+from lolly_tx.wire.message import ResponseHead
 
 
 class Held(ResponseSink):

@@ -16,8 +16,8 @@ from lolly_tx.domain.forwarding import (
     original_client,
 )
 from lolly_tx.net.doors import Peer
-from lolly_tx.wire.fields import hop_line
-from lolly_tx.wire.http1 import RequestHead, via_lines
+from lolly_tx.wire.http1 import hop_line, via_lines
+from lolly_tx.wire.message import RequestHead
 
 
 class Introduction:
@@ -40,8 +40,8 @@ class Introduction:
         self._sent = sent
         self._sends_client = X_REAL_IP in sent
         mark = hop_line(hop) if hop else b""
-        # By the minor version in which the request came.
-        self._last = [line + mark for line in via_lines(via)]
+        # By the version in which the request came.
+        self._last = {v: line + mark for v, line in via_lines(via).items()}
 
     def lines(self, peer: Peer, head: RequestHead) -> bytes:
         """The lines for `head`, each with its CRLF."""

@@ -10,7 +10,7 @@ from collections.abc import Callable
 
 from lolly_tx.domain.forwarding import UNIX, TrustedPeers, original_client
 from lolly_tx.net.doors import Peer
-from lolly_tx.wire.http1 import RequestHead
+from lolly_tx.wire.message import RequestHead
 
 Key = Callable[[RequestHead, Peer], bytes | None]
 """The bytes an exchange is hashed by; None: it takes its turn."""

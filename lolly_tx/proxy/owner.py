@@ -16,7 +16,7 @@ from lolly_tx.domain.lease import Lease
 from lolly_tx.domain.node import Node
 from lolly_tx.net.doors import DoorIn, DoorOut, ResponseSink
 from lolly_tx.net.upstreams import Upstreams
-from lolly_tx.wire.http1 import RequestHead, ResponseHead
+from lolly_tx.wire.message import RequestHead, ResponseHead
 
 
 class Supplies(Protocol):

@@ -16,7 +16,7 @@ from lolly_tx.net.doors import DoorIn
 from lolly_tx.proxy.introduction import Introduction
 from lolly_tx.proxy.replies import reply
 from lolly_tx.wire.errors import BadMessage
-from lolly_tx.wire.http1 import RequestHead
+from lolly_tx.wire.message import RequestHead
 
 
 class RouteEnd(Protocol):
@@ -117,7 +117,7 @@ class Proxy:
         """What is forwarded of a wish to upgrade; None: it has been refused."""
         block = head.block
         protocols = block.upgrade.replace(b" ", b"").split(b",")
-        if b"websocket" not in protocols or not head.version:
+        if b"websocket" not in protocols or head.old:
             return head.with_block(block.without_upgrade())
         if block.chunked or block.length:
             self._refuse(door, head, 400, "upgrade with a body")

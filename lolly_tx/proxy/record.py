@@ -9,9 +9,8 @@ import re
 
 from lolly_tx.proxy.accesslog import Entry
 from lolly_tx.proxy.exchange import Attempted, Exchange
-from lolly_tx.wire.http1 import RequestHead
+from lolly_tx.wire.message import RequestHead
 
-_VERSIONS = (b"HTTP/1.0", b"HTTP/1.1")
 _METHOD = re.compile(rb"[A-Za-z-]{1,32}")
 
 
@@ -29,7 +28,7 @@ def exchange_entry(exchange: Exchange, client: str, wall: float, now: float) -> 
             client,
             head.method,
             head.target,
-            _VERSIONS[head.version],
+            head.version,
             exchange.status,
             exchange.bytes_out,
             block.get(b"referer"),
@@ -69,7 +68,7 @@ def refusal_entry(
         referer = agent = host = None
     else:
         block = head.block
-        method, target, version = head.method, head.target, _VERSIONS[head.version]
+        method, target, version = head.method, head.target, head.version
         referer, agent = block.get(b"referer"), block.get(b"user-agent")
         host = block.host
     return Entry(

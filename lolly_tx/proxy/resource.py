@@ -43,7 +43,9 @@ from lolly_tx.net.sockets.acceptor import Acceptor, address_text
 from lolly_tx.proxy.proxy import Proxy
 from lolly_tx.proxy.standalone import Standalone
 from lolly_tx.wire.errors import BadMessage
-from lolly_tx.wire.http1 import REQUEST_LIMITS, RequestHead, RequestReader
+from lolly_tx.wire.grammar import REQUEST_LIMITS
+from lolly_tx.wire.http1 import RequestReader
+from lolly_tx.wire.message import RequestHead
 
 # Said about the bytes the site received, or sends (no trailers); ours are said about
 # those we send.

@@ -10,7 +10,7 @@ from __future__ import annotations
 from lolly_tx.net.doors import DoorIn
 from lolly_tx.proxy.exchange import Exchange
 from lolly_tx.proxy.forwarding import Forwarder
-from lolly_tx.wire.http1 import RequestHead
+from lolly_tx.wire.message import RequestHead
 
 
 class ToPool:

@@ -18,7 +18,7 @@ from typing import Protocol
 from lolly_tx.domain.balancers.sticky import LATEST
 from lolly_tx.domain.node import Node
 from lolly_tx.proxy.keys import cookie_reader
-from lolly_tx.wire.http1 import RequestHead
+from lolly_tx.wire.message import RequestHead
 
 _LOOKED_AT = 8
 """Cookies of the name; a browser has one for each path and domain that fits."""

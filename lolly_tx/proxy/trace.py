@@ -21,7 +21,8 @@ from lolly_tx.domain.lease import Lease
 from lolly_tx.domain.node import Node
 from lolly_tx.domain.pool import Pool
 from lolly_tx.net.doors import Peer
-from lolly_tx.wire.http1 import RequestBlock, RequestHead
+from lolly_tx.wire.fields import RequestBlock
+from lolly_tx.wire.message import RequestHead
 
 
 class Traced(Protocol):

@@ -22,7 +22,8 @@ from lolly_tx.proxy.forwarding import Forwarder
 from lolly_tx.proxy.proxy import Proxy
 from lolly_tx.proxy.route import ToPool
 from lolly_tx.wire.errors import BadMessage
-from lolly_tx.wire.http1 import RequestHead, parse_request
+from lolly_tx.wire.http1 import parse_request
+from lolly_tx.wire.message import RequestHead
 
 
 class CannotExplain(Exception):

@@ -25,7 +25,7 @@ from lolly_tx.net.sockets.tls import secure, server_context
 from lolly_tx.net.sockets.transports import eager
 from lolly_tx.proxy.resource import ReverseProxyResource
 from lolly_tx.service.listening import Place, server_endpoint
-from lolly_tx.wire.http1 import HeadLimits
+from lolly_tx.wire.grammar import HeadLimits
 
 
 class Listeners:

@@ -46,7 +46,8 @@ from lolly_tx.service.policies import (
     sticky_cookie,
 )
 from lolly_tx.service.probing import Probing, first_state, probing
-from lolly_tx.wire.http1 import HeadLimits, ResponseReader
+from lolly_tx.wire.grammar import HeadLimits
+from lolly_tx.wire.http1 import ResponseReader
 
 
 @attrs.frozen

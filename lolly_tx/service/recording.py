@@ -19,7 +19,7 @@ from lolly_tx.proxy.introduction import Introduction
 from lolly_tx.proxy.record import exchange_entry, refusal_entry
 from lolly_tx.service.logfile import LAST_SECONDS, LogFile
 from lolly_tx.service.surroundings import Surroundings
-from lolly_tx.wire.http1 import RequestHead
+from lolly_tx.wire.message import RequestHead
 
 
 class Recorder:

@@ -10,7 +10,8 @@ from heapq import merge
 from random import Random
 
 from lolly_tx.simulate.scenario import Burst, Load
-from lolly_tx.wire.http1 import RequestHead, parse_request
+from lolly_tx.wire.http1 import parse_request
+from lolly_tx.wire.message import RequestHead
 
 _NEVER = float("inf")
 

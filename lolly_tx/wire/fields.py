@@ -5,9 +5,9 @@ r"""Field blocks of HTTP/1.x heads: validated bytes, and what a proxy must know 
 
 A block is not turned into a list of pairs. One search finds the few fields a proxy must
 look at or drop, everything between is copied through in slices (`FieldBlock.kept`).
-Whoever wants the list asks for `FieldBlock.fields()`.
+Whoever wants the list asks for `FieldBlock.pairs`, and who has one makes a block of it (`from_pairs`).
 
-Imports: domain, wire. Used by: net.http1, proxy, wire.http1.
+Imports: domain, wire. Used by: net.checks, net.http1, proxy, wire.http1, wire.message.
 """
 
 from __future__ import annotations
@@ -15,10 +15,12 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable
 from copy import copy
+from typing import Self
 
 from lolly_tx.domain.hosts import BadHost, host_name
 from lolly_tx.wire.errors import BadMessage
 from lolly_tx.wire.grammar import MAX_LENGTH, TOKEN, VALUE
+from lolly_tx.wire.hops import HARMLESS, deletable, options, without
 
 _FIELD = re.compile(rb"\n(%b):[\t ]*+(%b)\r" % (TOKEN, VALUE))
 
@@ -33,35 +35,11 @@ _RESPONSE_SPECIAL = re.compile(
     rb"\n(connection|content-length|transfer-encoding|te|trailer|upgrade|keep-alive"
     rb"|proxy-connection|proxy-authenticate|date):[\t ]*+([^\r]*+)\r"
 )
-_LINE = re.compile(rb"\n([^:]++):[^\n]*+")
 _FORWARDING = re.compile(rb"forwarded|x-forwarded-.++|x-real-ip")
 _HOST_LINE = re.compile(rb"(?i)\nhost:[^\r]*+\r\n")
 _LENGTH_LINE = re.compile(rb"(?i)\ncontent-length:[^\r]*+\r\n")
 _MAX_FORWARDS = re.compile(rb"(?i)\nmax-forwards:[^\r]*+\r")
 _LENGTH = re.compile(rb"[0-9]{1,19}")
-
-# Names a Connection field must not be able to delete: framing, routing, and what we set
-# ourselves.
-_PROTECTED = frozenset(
-    (
-        b"host",
-        b"content-length",
-        b"transfer-encoding",
-        b"forwarded",
-        b"x-real-ip",
-        b"close",
-        b"keep-alive",
-        b"upgrade",
-    )
-)
-
-MAX_OPTIONS = 64
-"""Different names in the Connection fields of one message."""
-_FEW = 4
-# So many names are looked for one by one, faster than by going through all lines.
-
-# What Connection mostly says: names no field.
-_HARMLESS = frozenset((b"keep-alive", b"close"))
 
 # What Connection may say in HTTP/1.1 without changing anything.
 _STAYING = frozenset(((), (b"keep-alive",)))
@@ -89,7 +67,19 @@ class FieldBlock:
     upgrade = b""
     plain = False
 
-    def fields(self) -> list[tuple[bytes, bytes]]:
+    def __init__(self, raw: bytes) -> None:
+        self.raw = self.kept = raw
+
+    @classmethod
+    def from_pairs(cls, pairs: Iterable[tuple[bytes, bytes]]) -> Self:
+        """The block of the fields `pairs`; raises `BadMessage` as a reader does for their lines."""
+        try:
+            return cls(b"\r\n" + render_fields(pairs))
+        except ValueError:
+            raise BadMessage("malformed field") from None
+
+    @property
+    def pairs(self) -> list[tuple[bytes, bytes]]:
         """All field lines as (name, value), in order, values without outer spaces."""
         return [
             (name, value.rstrip(b"\t ")) for name, value in _FIELD.findall(self.raw)
@@ -97,7 +87,7 @@ class FieldBlock:
 
     def get_all(self, name: bytes) -> list[bytes]:
         """The values of all fields called `name` (lower case), in order."""
-        return [value for key, value in self.fields() if key.lower() == name]
+        return [value for key, value in self.pairs if key.lower() == name]
 
     def get(self, name: bytes) -> bytes | None:
         """The value of the first field called `name` (lower case), or None."""
@@ -126,56 +116,15 @@ class FieldBlock:
 
         `connection`, `upgrade`: the values of these fields. `low`: the block in lower case.
         """
-        if len(connection) == 1 and connection[0] in _HARMLESS:
+        if len(connection) == 1 and connection[0] in HARMLESS:
             self.connection = (connection[0],)
         elif connection:
-            self.connection = options = _options(connection)
-            if b"upgrade" in options:
+            self.connection = named = options(connection)
+            if b"upgrade" in named:
                 self.upgrade = b",".join(upgrade)
-            cut += [
-                option
-                for option in options
-                if option not in _PROTECTED and not option.startswith(b"x-forwarded-")
-            ]
+            cut += deletable(named)
         if cut:
-            self.kept = _without(self.raw, low, cut)
-
-
-def _options(values: list[bytes]) -> tuple[bytes, ...]:
-    """What the Connection fields with `values` name, each once, in order."""
-    # Equal pieces are dropped before any is stripped: a field may have thousands.
-    pieces = dict.fromkeys(b",".join(values).split(b","))
-    options = dict.fromkeys([piece.strip(b"\t ") for piece in pieces])
-    options.pop(b"", None)
-    if len(options) > MAX_OPTIONS:
-        raise BadMessage("too many names in Connection", 431)
-    return tuple(options)
-
-
-def _without(raw: bytes, low: bytes, cut: list[bytes]) -> bytes:
-    """The block `raw` without the fields named in `cut`; `low`: itself in lower case."""
-    cuts = []
-    names = cut if len(cut) == 1 else set(cut)
-    if len(names) > _FEW:
-        cuts = [match.span() for match in _LINE.finditer(low) if match[1] in names]
-    else:
-        for name in names:
-            line = b"\n" + name + b":"
-            at = low.find(line)
-            while at >= 0:
-                end = low.index(b"\n", at + 1)
-                cuts.append((at, end))
-                at = low.find(line, end)
-    if len(cuts) == 1:
-        [(at, end)] = cuts
-        return raw[:at] + raw[end:]
-    pieces = []
-    begin = 0
-    for at, end in sorted(cuts):
-        pieces.append(raw[begin:at])
-        begin = end
-    pieces.append(raw[begin:])
-    return b"".join(pieces)
+            self.kept = without(self.raw, low, cut)
 
 
 class RequestBlock(FieldBlock):
@@ -386,11 +335,6 @@ class ResponseBlock(FieldBlock):
 
 _VALID_NAME = re.compile(TOKEN)
 _VALID_VALUE = re.compile(VALUE)
-
-
-def hop_line(name: bytes) -> bytes:
-    """The line by which the proxy `name` (lower case) knows its own requests again."""
-    return b"Lolly-Hop: %b\r\n" % name
 
 
 def render_fields(pairs: Iterable[tuple[bytes, bytes]]) -> bytes:

@@ -1,6 +1,6 @@
-r"""HTTP/1.x message heads: bytes to values, strictly (RFC 9112).
+r"""HTTP/1.x message heads: bytes to values, strictly (RFC 9112), and back.
 
-Imports: wire. Used by: net, net.checks, net.http1, proxy, service, simulate.
+Imports: wire. Used by: net.checks, net.http1, proxy, service, simulate.
 
 A head is a start line and a field block (`wire.fields`). One regular expression for each
 is both the recogniser and the validation: token characters in names, no control byte in
@@ -20,7 +20,7 @@ from collections.abc import Mapping
 from typing import Generic, TypeVar
 
 from lolly_tx.wire.errors import BadMessage
-from lolly_tx.wire.fields import RequestBlock, ResponseBlock, render_fields
+from lolly_tx.wire.fields import RequestBlock, ResponseBlock
 from lolly_tx.wire.grammar import (
     NAME_NO_UNDERSCORE,
     REQUEST_LIMITS,
@@ -30,24 +30,8 @@ from lolly_tx.wire.grammar import (
     VALUE,
     HeadLimits,
 )
+from lolly_tx.wire.message import HTTP_1_0, HTTP_1_1, RequestHead, ResponseHead
 from lolly_tx.wire.refusals import examine_request, examine_response, worth_a_look
-
-__all__ = [
-    "REQUEST_LIMITS",
-    "RESPONSE_LIMITS",
-    "HeadLimits",
-    "RequestBlock",
-    "RequestHead",
-    "RequestReader",
-    "ResponseBlock",
-    "ResponseHead",
-    "ResponseReader",
-    "parse_request",
-    "parse_response",
-    "render_request",
-    "via_lines",
-    "render_fields",
-]
 
 _REQUEST_LINE = re.compile(
     # CONNECT is for wire.refusals: what follows it is not ours to read.
@@ -63,95 +47,6 @@ REMEMBERED = 512
 """Heads, and field blocks, that a reader knows again; then it begins anew."""
 REMEMBERED_BYTES = 2048
 """The largest of them: 2 MiB of both at the worst."""
-
-
-class RequestHead:
-    """A request's head (RFC 9112 section 3). Never changed: others may have it, too.
-
-    `method`, `target`: as received; `target` is in origin-form or "*" (absolute-form has
-    been taken apart). `version`: the minor one, 0 or 1. `end`: offset of the first body byte
-    in the data that was read. `plain`: HTTP/1.1, and `block` is plain. `is_head`: the
-    method is HEAD, so the response has no body.
-    """
-
-    __slots__ = ("block", "end", "is_head", "method", "plain", "target", "version")
-
-    def __init__(
-        self, method: bytes, target: bytes, version: int, block: RequestBlock, end: int
-    ) -> None:
-        self.method = method
-        self.target = target
-        self.version = version
-        self.block = block
-        self.end = end
-        self.plain = version == 1 and block.plain
-        self.is_head = method == b"HEAD"
-
-    @property
-    def start_line(self) -> bytes:
-        """The request line."""
-        return b"%b %b HTTP/1.%d" % (self.method, self.target, self.version)
-
-    @property
-    def keep_alive(self) -> bool:
-        """The client wants the connection kept (RFC 9112 section 9.3)."""
-        return _keep_alive(self.version, self.block.connection)
-
-    @property
-    def awaits_continue(self) -> bool:
-        """The body is sent when the server has agreed (RFC 9110 section 10.1.1)."""
-        return self.version == 1 and self.block.expect
-
-    def with_block(self, block: RequestBlock) -> RequestHead:
-        """The same with other fields."""
-        return RequestHead(self.method, self.target, self.version, block, self.end)
-
-
-class ResponseHead:
-    """A response's head (RFC 9112 section 4). Never changed: others may have it, too.
-
-    `status`: 100-599; `reason`: may be empty. `whole`: the size of head and body together
-    if the block is plain and the version and the status take nothing away from that; else 0.
-    """
-
-    __slots__ = ("block", "end", "reason", "status", "version", "whole")
-
-    def __init__(
-        self, status: int, reason: bytes, version: int, block: ResponseBlock, end: int
-    ) -> None:
-        self.status = status
-        self.reason = reason
-        self.version = version
-        self.block = block
-        self.end = end
-        self.whole = 0
-        if block.plain and version and status >= 200 and status not in (204, 304):
-            self.whole = end + (block.length or 0)
-
-    @property
-    def keep_alive(self) -> bool:
-        """The backend keeps the connection open (RFC 9112 section 9.3)."""
-        return _keep_alive(self.version, self.block.connection)
-
-    @property
-    def length(self) -> int | None:
-        """Content-Length, or None."""
-        return self.block.length
-
-    @property
-    def chunked(self) -> bool:
-        """The body is in the chunked coding."""
-        return self.block.chunked
-
-    def fields(self) -> list[tuple[bytes, bytes]]:
-        """All field lines as (name, value), in order."""
-        return self.block.fields()
-
-
-def _keep_alive(version: int, connection: tuple[bytes, ...]) -> bool:
-    if not connection:
-        return version == 1
-    return b"close" not in connection and (version == 1 or b"keep-alive" in connection)
 
 
 _Block = TypeVar("_Block", RequestBlock, ResponseBlock)
@@ -230,17 +125,11 @@ class RequestReader(_HeadReader[RequestHead, RequestBlock]):
                     self._check_fields(fields)
                     block = RequestBlock(fields)
                     self._remember_block(fields, block)
-                method, target, version = match.groups()
-                if version == b"1":
-                    if not block.host:
-                        raise BadMessage(
-                            "empty Host" if block.has_host else "no Host field"
-                        )
-                elif block.chunked:
-                    raise BadMessage("Transfer-Encoding in HTTP/1.0")
-                if target == b"*" and method != b"OPTIONS":
-                    raise BadMessage("asterisk target for a method other than OPTIONS")
-                head = RequestHead(method, target, version == b"1", block, end)
+                method, target, minor = match.groups()
+                version = HTTP_1_1 if minor == b"1" else HTTP_1_0
+                head = RequestHead(method, target, version, block, end)
+                if not head.plain or target == b"*":
+                    head.check()
                 if known and end == len(data):
                     self._remember_head(data, head)
                 return head
@@ -291,12 +180,11 @@ class ResponseReader(_HeadReader[ResponseHead, ResponseBlock]):
                     self._check_fields(fields)
                     block = ResponseBlock(fields)
                     self._remember_block(fields, block)
-                version, status, reason = match.groups()
-                if version == b"0" and block.chunked:
+                minor, status, reason = match.groups()
+                version = HTTP_1_1 if minor == b"1" else HTTP_1_0
+                head = ResponseHead(int(status), reason or b"", version, block, end)
+                if head.old and block.chunked:
                     raise BadMessage("Transfer-Encoding in HTTP/1.0")
-                head = ResponseHead(
-                    int(status), reason or b"", int(version), block, end
-                )
                 if known:
                     self._remember_head(raw, head)
                 return head
@@ -313,14 +201,28 @@ class ResponseReader(_HeadReader[ResponseHead, ResponseBlock]):
         )
 
 
-def via_lines(name: str) -> tuple[bytes, bytes]:
-    """Our Via line, by the minor version in which a message came (RFC 9110 section 7.6.3).
+def via_lines(name: str) -> dict[bytes, bytes]:
+    """Our Via line by the version in which a message came (RFC 9110 section 7.6.3); empty for no `name`."""
+    return {
+        version: b"Via: %b %b\r\n" % (version[5:], name.encode()) if name else b""
+        for version in (HTTP_1_0, HTTP_1_1)
+    }
 
-    Both empty for no `name`.
-    """
-    if not name:
-        return b"", b""
-    return b"Via: 1.0 %b\r\n" % name.encode(), b"Via: 1.1 %b\r\n" % name.encode()
+
+def hop_line(name: bytes) -> bytes:
+    """The line by which the proxy `name` (lower case) knows its own requests again."""
+    return b"Lolly-Hop: %b\r\n" % name
+
+
+WHOLE_RESPONSE = b"HTTP/1.1 %d %b%b\r\n%b"
+"""`render_response` and a body, as a form: for status, reason, fields and body."""
+PLAIN_REQUEST = b"%b %b HTTP/1.1%b%b\r\n"
+"""`render_request` of a plain head, as a form: for method, target, kept fields and our lines."""
+
+
+def render_response(status: int, reason: bytes, fields: bytes) -> bytes:
+    """The head to send to a client. `fields`: CRLF, then lines that each end with CRLF."""
+    return b"HTTP/1.1 %d %b%b\r\n" % (status, reason, fields)
 
 
 def render_request(head: RequestHead, host: bytes, lines: bytes) -> bytes:
@@ -340,7 +242,7 @@ def render_request(head: RequestHead, host: bytes, lines: bytes) -> bytes:
         data += b"Expect: 100-continue\r\n"
     if block.upgrade:
         data += b"Connection: Upgrade\r\nUpgrade: websocket\r\n"
-    elif block.wants_trailers and head.version:
+    elif block.wants_trailers and not head.old:
         # Trailers of the answer are passed on (RFC 9110 section 6.5.1).
         data += b"Connection: TE\r\nTE: trailers\r\n"
     return data + b"\r\n"

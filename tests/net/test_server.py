@@ -17,7 +17,7 @@ from lolly_tx.net.sockets.parting import (
     LINGER_IDLE_SECONDS,
     LINGER_SECONDS,
 )
-from lolly_tx.wire.http1 import HeadLimits
+from lolly_tx.wire.grammar import HeadLimits
 from tests.proxy.world import GET, OK, WorldTestCase, answer, chunked, get, post
 
 

@@ -43,7 +43,8 @@ from lolly_tx.proxy.forwarding import Forwarder
 from lolly_tx.proxy.introduction import Introduction
 from lolly_tx.proxy.proxy import Proxy
 from lolly_tx.proxy.route import ToPool
-from lolly_tx.wire.http1 import HeadLimits, ResponseReader
+from lolly_tx.wire.grammar import HeadLimits
+from lolly_tx.wire.http1 import ResponseReader
 from tests.domain.pools import pool_of
 from tests.net.connects import Attempt, FakeEndpoint
 from tests.net.fakes import MemoryTransport

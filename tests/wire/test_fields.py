@@ -7,13 +7,9 @@ from time import process_time
 from twisted.trial.unittest import SynchronousTestCase
 
 from lolly_tx.wire.errors import BadMessage
-from lolly_tx.wire.fields import (
-    MAX_OPTIONS,
-    RequestBlock,
-    ResponseBlock,
-    hop_line,
-    render_fields,
-)
+from lolly_tx.wire.fields import RequestBlock, ResponseBlock, render_fields
+from lolly_tx.wire.hops import MAX_OPTIONS
+from lolly_tx.wire.http1 import hop_line
 
 
 def block(*lines: bytes) -> RequestBlock:

@@ -10,16 +10,16 @@ from hypothesis import assume, given
 from hypothesis import strategies as st
 from twisted.trial.unittest import SynchronousTestCase
 
-from lolly_tx.wire import http1
+from lolly_tx.wire import grammar, http1
 from lolly_tx.wire.errors import BadMessage
+from lolly_tx.wire.grammar import HeadLimits
 from lolly_tx.wire.http1 import (
-    HeadLimits,
-    RequestHead,
     RequestReader,
     ResponseReader,
     parse_request,
     parse_response,
 )
+from lolly_tx.wire.message import HTTP_1_1, RequestHead
 from tests.wire.strategies import (
     QUICK,
     cuts,
@@ -51,7 +51,7 @@ def facts(head: Any) -> object:
     return (
         *start,
         head.version,
-        block.fields(),
+        block.pairs,
         block.kept,
         block.length,
         block.chunked,
@@ -79,11 +79,11 @@ class RequestReaderTests(SynchronousTestCase):
         head = parse_request(data)
         assert head is not None
         self.assertEqual(
-            (b"POST", b"/a?b", 1), (head.method, head.target, head.version)
+            (b"POST", b"/a?b", HTTP_1_1), (head.method, head.target, head.version)
         )
         self.assertEqual(b"body", data[head.end :])
         self.assertEqual(
-            [(b"Host", b"a"), (b"X-A", b"1"), (b"x-a", b"")], head.block.fields()
+            [(b"Host", b"a"), (b"X-A", b"1"), (b"x-a", b"")], head.block.pairs
         )
 
     def test_incomplete(self) -> None:
@@ -266,7 +266,7 @@ class RequestReaderTests(SynchronousTestCase):
         event = reader.next_event()
         assert isinstance(event, h11.Request)
         self.assertEqual((head.method, head.target), (event.method, event.target))
-        ours = [(name.lower(), value) for name, value in head.block.fields()]
+        ours = [(name.lower(), value) for name, value in head.block.pairs]
         theirs = [(name.lower(), value) for name, value in event.headers]
         self.assertEqual(
             [each for each in ours if each[0] != b"transfer-encoding"],
@@ -288,7 +288,7 @@ class RequestReaderTests(SynchronousTestCase):
         self.assertEqual(head.method, parser.get_method())
         self.assertEqual(head.target, seen.url)
         self.assertEqual(
-            [(n, v) for n, v in head.block.fields()],
+            [(n, v) for n, v in head.block.pairs],
             [(n, v.rstrip(b"\t ")) for n, v in seen.fields],
         )
 
@@ -309,7 +309,7 @@ class RequestReaderTests(SynchronousTestCase):
         event = reader.next_event()
         assert isinstance(event, h11.Request)
         self.assertEqual((head.method, head.target), (event.method, event.target))
-        self.assertEqual(len(head.block.fields()), len(list(event.headers)))
+        self.assertEqual(len(head.block.pairs), len(list(event.headers)))
 
 
 class _Seen:
@@ -359,7 +359,7 @@ class LimitTests(SynchronousTestCase):
         self.assertEqual(200, self.status(GET + line + b"\r\n\r\n"))
         self.assertEqual(0, self.status(GET + line))
         cookie = GET + b"Cookie: " + b"x" * 9000 + b"\r\n\r\n"
-        self.assertEqual(200, self.status(cookie, http1.REQUEST_LIMITS))
+        self.assertEqual(200, self.status(cookie, grammar.REQUEST_LIMITS))
 
     def test_fields(self) -> None:
         """One field too many is 431, complete or not."""
@@ -390,10 +390,10 @@ class LimitTests(SynchronousTestCase):
     def test_defaults(self) -> None:
         """The defaults are 32 KiB, 200 fields and lines of 8 KiB."""
         self.assertEqual(
-            200, self.status(GET + b"X:\r\n" * 199 + b"\r\n", http1.REQUEST_LIMITS)
+            200, self.status(GET + b"X:\r\n" * 199 + b"\r\n", grammar.REQUEST_LIMITS)
         )
         self.assertEqual(
-            431, self.status(GET + b"X:\r\n" * 200 + b"\r\n", http1.REQUEST_LIMITS)
+            431, self.status(GET + b"X:\r\n" * 200 + b"\r\n", grammar.REQUEST_LIMITS)
         )
 
     def test_responses(self) -> None:
@@ -419,10 +419,10 @@ class ResponseReaderTests(SynchronousTestCase):
         head = parse_response(data)
         assert head is not None
         self.assertEqual(
-            (404, b"Not There", 1), (head.status, head.reason, head.version)
+            (404, b"Not There", HTTP_1_1), (head.status, head.reason, head.version)
         )
         self.assertEqual((3, False), (head.length, head.chunked))
-        self.assertEqual([(b"Content-Length", b"3"), (b"X-A", b"1")], head.fields())
+        self.assertEqual([(b"Content-Length", b"3"), (b"X-A", b"1")], head.pairs)
         self.assertEqual(b"abc", data[head.end :])
         self.assertTrue(head.keep_alive)
 
@@ -505,7 +505,7 @@ class ResponseReaderTests(SynchronousTestCase):
         event = reader.next_event()
         assert isinstance(event, h11.Response | h11.InformationalResponse)
         self.assertEqual((head.status, head.reason), (event.status_code, event.reason))
-        self.assertEqual(len(head.fields()), len(list(event.headers)))
+        self.assertEqual(len(head.pairs), len(list(event.headers)))
 
     @QUICK
     @given(response_heads())

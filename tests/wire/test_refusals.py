@@ -8,12 +8,12 @@ from lolly_tx.wire import refusals
 from lolly_tx.wire.errors import BadMessage
 from lolly_tx.wire.grammar import RESPONSE_LIMITS, HeadLimits
 from lolly_tx.wire.http1 import (
-    RequestHead,
     RequestReader,
     ResponseReader,
     parse_request,
     parse_response,
 )
+from lolly_tx.wire.message import RequestHead
 from lolly_tx.wire.refusals import examine_response
 
 REST = b"\r\nHost: a\r\n\r\n"
@@ -363,7 +363,7 @@ class ResponseTests(SynchronousTestCase):
         """A backend may use "_" in its names."""
         head = parse_response(b"HTTP/1.1 200 OK\r\nX_Y: 1\r\n\r\n")
         assert head is not None
-        self.assertEqual([(b"X_Y", b"1")], head.fields())
+        self.assertEqual([(b"X_Y", b"1")], head.pairs)
 
     def test_complete_head_is_always_explained(self) -> None:
         """Asked about a complete head, the answer is never silence."""

@@ -30,7 +30,8 @@ from lolly_tx.domain.target import Target
 from lolly_tx.net.checks.expectation import Expectation, expectation
 from lolly_tx.net.checks.probes import HTTPProbe, Plan, Probe, TCPProbe, TLSProbe
 from lolly_tx.net.sockets.endpoints import BadEndpoint
-from lolly_tx.wire.http1 import ResponseReader, render_fields
+from lolly_tx.wire.fields import render_fields
+from lolly_tx.wire.http1 import ResponseReader
 
 USER_AGENT = "Lolly-HealthChecker/1.0"
 

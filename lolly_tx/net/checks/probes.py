@@ -34,7 +34,7 @@ from lolly_tx.net.checks.expectation import BODY_BYTES
 from lolly_tx.net.failures import is_cancellation, translate
 from lolly_tx.wire.chunked import ChunkDecoder
 from lolly_tx.wire.errors import BadMessage
-from lolly_tx.wire.http1 import ResponseHead
+from lolly_tx.wire.message import ResponseHead
 
 MAX_INTERIM = 16
 """1xx answers before the real one: some are usual, a flood of them is an attack."""
@@ -250,7 +250,7 @@ class HTTPProbe(Probe):
                 self._answered(False, f"{status} from {check.settings.path}", head)
                 return
             if expects.headers:
-                fault = expects.header_fault(head.block.fields())
+                fault = expects.header_fault(head.block.pairs)
                 if fault is not None:
                     self._answered(False, fault, head)
                     return

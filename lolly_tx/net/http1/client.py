@@ -44,12 +44,8 @@ from lolly_tx.net.upstreams import Upstream
 from lolly_tx.wire.bodies import UNTIL_CLOSE, BodyReader, Counted
 from lolly_tx.wire.chunked import ChunkDecoder, encode_chunk, last_chunk
 from lolly_tx.wire.errors import BadMessage
-from lolly_tx.wire.http1 import (
-    RequestHead,
-    ResponseHead,
-    ResponseReader,
-    render_request,
-)
+from lolly_tx.wire.http1 import PLAIN_REQUEST, ResponseReader, render_request
+from lolly_tx.wire.message import RequestHead, ResponseHead
 
 IDLE, HEAD, BODY, TUNNEL, OVER = range(5)
 
@@ -335,8 +331,7 @@ class Http1Client:
         self.deadline = now + self.upstream.limits.read if complete else NEVER
         if head.plain and not host:
             self.transport.write(
-                b"%b %b HTTP/1.1%b%b\r\n"
-                % (head.method, head.target, head.block.kept, lines)
+                PLAIN_REQUEST % (head.method, head.target, head.block.kept, lines)
             )
             return
         data = render_request(head, host, lines)
@@ -510,7 +505,7 @@ class Http1Client:
         end = head.end
         status = head.status
         self._keep = self._sent_all and bool(
-            head.keep_alive if block.connection else head.version
+            head.keep_alive if block.connection else not head.old
         )
         reader: BodyReader
         if self._asked.is_head or status == 204 or status == 304:

@@ -47,7 +47,8 @@ from lolly_tx.net.sockets.transports import (
 )
 from lolly_tx.wire.chunked import encode_chunk, last_chunk
 from lolly_tx.wire.errors import BadMessage
-from lolly_tx.wire.http1 import REMEMBERED_BYTES, RequestHead
+from lolly_tx.wire.http1 import REMEMBERED_BYTES, WHOLE_RESPONSE, render_response
+from lolly_tx.wire.message import RequestHead
 from lolly_tx.wire.refusals import start_line
 
 IDLE, HEAD, BODY, ANSWER, LINGER, TUNNEL, CLOSED = range(7)
@@ -79,7 +80,7 @@ class Http1Server(DoorIn):
         "_started",
         "_state",
         "_until",
-        "_version",
+        "_old",
         "acceptor",
         "deadline",
         "factory",
@@ -104,7 +105,7 @@ class Http1Server(DoorIn):
         self._body: RequestBody | None = None
         self._until = 0.0
         self._keep = False
-        self._version = 1
+        self._old = False
         self._started = False
         self._chunking = False
         self._out = b""
@@ -349,7 +350,7 @@ class Http1Server(DoorIn):
         """Start the exchange for `head`; `rest` follows it."""
         shared = self.shared
         self.requests += 1
-        self._version = head.version
+        self._old = head.old
         self._started = self._chunking = False
         block = head.block
         plain = head.plain
@@ -487,7 +488,7 @@ class Http1Server(DoorIn):
         self._started = True
         keep = self._keep and self._state == ANSWER
         if framing >= STREAM:
-            if self._version == 0 or framing == CLOSE:
+            if self._old or framing == CLOSE:
                 keep = False
             else:
                 self._chunking = True
@@ -495,19 +496,19 @@ class Http1Server(DoorIn):
         self._keep = keep
         if not keep:
             fields += b"Connection: close\r\n"
-        elif self._version == 0:
+        elif self._old:
             fields += b"Connection: keep-alive\r\n"
-        self._out = b"HTTP/1.1 %d %b%b\r\n" % (status, reason, fields)
+        self._out = render_response(status, reason, fields)
 
     def answer(self, status: int, reason: bytes, fields: bytes, body: bytes) -> None:
         """The whole response, whose end the fields tell."""
-        if not self._keep or not self._version or self._state != ANSWER:
+        if not self._keep or self._old or self._state != ANSWER:
             self.start(status, reason, fields, LENGTH)
             if body:
                 self.write(body)
             self.finish()
             return
-        self.transport.write(b"HTTP/1.1 %d %b%b\r\n%b" % (status, reason, fields, body))
+        self.transport.write(WHOLE_RESPONSE % (status, reason, fields, body))
         if self._full or self._no_more or self._reading_stopped or self._pending:
             self._answered()
             return
@@ -519,8 +520,8 @@ class Http1Server(DoorIn):
 
     def interim(self, status: int, reason: bytes, fields: bytes) -> None:
         """Pass on a 1xx response, unless the client is too old to know them."""
-        if self._version == 1 and not self._started:
-            self.transport.write(b"HTTP/1.1 %d %b%b\r\n" % (status, reason, fields))
+        if not self._old and not self._started:
+            self.transport.write(render_response(status, reason, fields))
         if status == 100 and self._body is not None:
             # After it, it is the client who has to move.
             self._body.restart(self.acceptor.now())

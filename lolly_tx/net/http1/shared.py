@@ -12,7 +12,9 @@ import attrs
 
 from lolly_tx.net.doors import DoorIn, Peer
 from lolly_tx.wire.errors import BadMessage
-from lolly_tx.wire.http1 import HeadLimits, RequestHead, RequestReader
+from lolly_tx.wire.grammar import HeadLimits
+from lolly_tx.wire.http1 import RequestReader
+from lolly_tx.wire.message import RequestHead
 
 HALF_CLOSE_SECONDS = 1.0
 """How long an answer may take to begin once the client has sent its last byte; see
