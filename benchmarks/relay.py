@@ -46,8 +46,8 @@ def relay(kind: str, reactor_name: str, upstream: int, size: int, told: Any) -> 
     from twisted.internet import protocol, reactor
     from twisted.internet.endpoints import TCP4ClientEndpoint, TCP4ServerEndpoint
 
+    from lolly_tx.net.sockets.eager import eager
     from lolly_tx.net.sockets.splice import Relay
-    from lolly_tx.net.sockets.transports import eager
 
     chosen: Any = reactor
     view = chosen if kind == "stock" else eager(chosen)

@@ -39,8 +39,8 @@ def serve(kind: str, folder: Path, told: Any) -> None:
     from twisted.internet import protocol, reactor
     from twisted.internet import ssl as twisted_ssl
 
+    from lolly_tx.net.sockets.eager import eager
     from lolly_tx.net.sockets.tls import listen_tls, server_context
-    from lolly_tx.net.sockets.transports import eager
 
     chosen: Any = reactor
 

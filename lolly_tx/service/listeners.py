@@ -21,8 +21,8 @@ from lolly_tx.config.model import Config, Listener
 from lolly_tx.net.deadlines import NEVER, Deadlines
 from lolly_tx.net.http1.shared import HALF_CLOSE_SECONDS, ClientTimeouts, Http1Settings
 from lolly_tx.net.sockets.acceptor import Acceptor, Census, Door
+from lolly_tx.net.sockets.eager import eager
 from lolly_tx.net.sockets.tls import secure, server_context
-from lolly_tx.net.sockets.transports import eager
 from lolly_tx.proxy.resource import ReverseProxyResource
 from lolly_tx.service.listening import Place, server_endpoint
 from lolly_tx.wire.grammar import HeadLimits

@@ -23,7 +23,7 @@ from lolly_tx.domain.account import NextCheck
 from lolly_tx.domain.interfaces import IEventSink
 from lolly_tx.domain.pool import Pool
 from lolly_tx.net.sockets.acceptor import Acceptor
-from lolly_tx.net.sockets.transports import eager
+from lolly_tx.net.sockets.eager import eager
 from lolly_tx.proxy.resource import ReverseProxyResource
 from lolly_tx.proxy.trace import Traces
 from lolly_tx.service.admin import admin_site

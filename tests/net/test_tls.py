@@ -39,6 +39,7 @@ from twisted.protocols.tls import TLSMemoryBIOFactory
 from twisted.trial.unittest import SynchronousTestCase
 from zope.interface.verify import verifyObject
 
+from lolly_tx.net.sockets.eager import eager
 from lolly_tx.net.sockets.tls import (
     RECORD_BYTES,
     TLSServer,
@@ -50,7 +51,7 @@ from lolly_tx.net.sockets.tls import (
     secure,
     server_context,
 )
-from lolly_tx.net.sockets.transports import PlainClient, eager, is_secure
+from lolly_tx.net.sockets.transports import PlainClient, is_secure
 from tests.net.fakes import (
     HalfCloseRecorder,
     Recorder,

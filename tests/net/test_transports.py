@@ -21,13 +21,13 @@ from twisted.protocols.policies import ProtocolWrapper, WrappingFactory
 from twisted.protocols.tls import TLSMemoryBIOFactory
 from twisted.trial.unittest import SynchronousTestCase
 
-from lolly_tx.net.sockets import transports
+from lolly_tx.net.sockets import eager as eager_module
+from lolly_tx.net.sockets.eager import eager
 from lolly_tx.net.sockets.transports import (
     PlainClient,
     PlainServer,
     PlainUNIXClient,
     PlainUNIXServer,
-    eager,
     is_secure,
     pending_bytes,
     untaken_bytes,
@@ -638,18 +638,18 @@ class FallBackTests(SynchronousTestCase):
 
     def test_missing_name(self) -> None:
         """With a name of Twisted missing, the reactor is returned as it is."""
-        self.patch(transports, "_MISSING", ["Port.transport"])
+        self.patch(eager_module, "_MISSING", ["Port.transport"])
         reactor = object()
         self.assertIs(eager(reactor), reactor)
 
     def test_missing_name_is_found(self) -> None:
         """The check names what is missing, and nothing with today's Twisted."""
-        self.assertEqual(transports.missing_names(), [])
+        self.assertEqual(eager_module.missing_names(), [])
         changed = SimpleNamespace(
             Connection=tcp.Connection, Port=tcp.Port, Connector=object
         )
-        self.patch(transports, "tcp", changed)
-        self.assertEqual(transports.missing_names(), ["object._makeTransport"])
+        self.patch(eager_module, "tcp", changed)
+        self.assertEqual(eager_module.missing_names(), ["object._makeTransport"])
 
     def test_pending_bytes(self) -> None:
         """Any transport can be asked for its queue; a strange one has none."""

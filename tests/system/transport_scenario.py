@@ -73,9 +73,9 @@ async def scenario(reactor: Any, folder: Path) -> dict[str, Any]:
     from twisted.internet.task import deferLater
     from twisted.internet.threads import deferToThread
 
+    from lolly_tx.net.sockets.eager import eager
     from lolly_tx.net.sockets.splice import Relay, can_splice
     from lolly_tx.net.sockets.tls import listen_tls, server_context
-    from lolly_tx.net.sockets.transports import eager
 
     found: dict[str, Any] = {"reactor": type(reactor).__name__}
     view = eager(reactor)

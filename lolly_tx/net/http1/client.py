@@ -9,6 +9,10 @@ One exchange at a time. A connection goes back to the idle ones of its `Upstream
 the response was complete, both sides mean to keep it, and no byte came that nobody asked
 for. A common response, which comes in one piece, never gets to BODY (`response_whole`).
 
+One class in one long file: what is sent, what is read and whose turn it is change the same state, and a common exchange
+goes through them without a call more. What few exchanges have is a part: `wire.bodies`, `net.http1.upgraded`,
+`net.http1.losses`, `net.sockets.standstill`.
+
 Imports: domain, net, net.http1, net.sockets, wire, Twisted. Used by: proxy, service.
 """
 
@@ -134,8 +138,9 @@ class Http1Client:
         upstream = self.upstream
         upstream.deadlines.discard(self)
         upstream.open -= 1
-        if self._end is not None:
-            self._end.lost(reason)
+        end, self._end = self._end, None
+        if end is not None:
+            end.lost(reason)
         exchange, self.sink = self.sink, None
         if exchange is None:
             upstream.forget(self)

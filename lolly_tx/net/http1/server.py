@@ -9,6 +9,10 @@
 One request at a time: bytes of the next ones wait until the answer is complete, so that
 answers keep their order. A refused request ends the connection.
 
+One class in one long file: reading, answering and the end of a connection change the same state, and a common exchange
+goes through them without a call more. What few exchanges have is a part: `net.http1.request_body`,
+`net.http1.upgraded`; what the connections of a listener have in common is `net.http1.shared`.
+
 Imports: domain, net, net.http1, net.sockets, wire, Twisted. Used by:
 net.http1.listening.
 """
@@ -140,8 +144,9 @@ class Http1Server(DoorIn):
         self._body = None
         self.deadline = NEVER
         self.acceptor.lost(self)
-        if self._end is not None:
-            self._end.lost(reason)
+        end, self._end = self._end, None
+        if end is not None:
+            end.lost(reason)
         exchange, self.exchange = self.exchange, None
         if exchange is not None:
             exchange.downstream_failed(DownstreamGone("client closed the connection"))

@@ -34,6 +34,7 @@ from lolly_tx.domain.addresses import (
 from lolly_tx.domain.errors import AddressDown, ConnectTimedOut
 from lolly_tx.net.failures import is_cancellation, translate
 from lolly_tx.net.sockets.dialing import Dialer, HostEndpoint, Place
+from lolly_tx.net.sockets.eager import eager
 from lolly_tx.net.sockets.resolver import (
     Lane,
     Lookup,
@@ -41,7 +42,6 @@ from lolly_tx.net.sockets.resolver import (
     Resolver,
     system_lookup,
 )
-from lolly_tx.net.sockets.transports import eager
 from lolly_tx.net.timeout import within
 
 CONNECT_TIMEOUT = 5.0

@@ -2,7 +2,7 @@
 
 Mixed in before Twisted's ports.
 
-Imports: Twisted. Used by: net.sockets.transports.
+Imports: Twisted. Used by: net.sockets.eager.
 """
 
 from __future__ import annotations

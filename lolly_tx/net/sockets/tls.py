@@ -33,19 +33,14 @@ from twisted.protocols.tls import TLSMemoryBIOFactory
 from twisted.python.failure import Failure
 from zope.interface import directlyProvides, implementer, providedBy
 
+from lolly_tx.net.sockets.eager import EagerReactor, PlainPort, PlainUNIXPort, eager
 from lolly_tx.net.sockets.tls_contexts import (
     TLSSettingsError,
     clear_errors,
     client_options,
     server_context,
 )
-from lolly_tx.net.sockets.transports import (
-    EagerReactor,
-    PlainPort,
-    PlainUNIXPort,
-    SocketTransport,
-    eager,
-)
+from lolly_tx.net.sockets.transports import SocketTransport
 
 __all__ = [
     "TLSPort",

@@ -1,7 +1,7 @@
 """TLS settings turned into OpenSSL contexts, with errors that name the file.
 
-Imports: Twisted, pyOpenSSL. Used by: net.http1, net.sockets.endpoints, net.sockets.tls,
-net.sockets.transports, service, tap.
+Imports: Twisted, pyOpenSSL. Used by: net.http1, net.sockets.eager,
+net.sockets.endpoints, net.sockets.tls, service, tap.
 """
 
 from __future__ import annotations

@@ -5,15 +5,13 @@ Twisted's transports queue every write, arm the poller and send on the next roun
 queued, and keep every other rule of the stock transports (half-close, producers,
 aborts, the order of callbacks) by leaving those cases to the stock code.
 
-    eager(reactor) ---- listenTCP/connectTCP ---> PlainPort / PlainConnector
-    (a view that                                       |
-     proxies the rest)                       PlainServer / PlainClient
-                                                       |
-                    divert_reads / divert_writes: a `net.sockets.splice.Relay` moves bytes
-                    itself, called back in place of doRead / after the queue drained
+    divert_reads / divert_writes: a `net.sockets.splice.Relay` moves bytes itself,
+    called back in place of doRead / after the queue drained
 
-Imports: net.sockets, Twisted. Used by: net, net.http1, net.sockets.health_map,
-net.sockets.splice, net.sockets.tls, service.
+`net.sockets.eager` has a reactor make these. At the end are questions that any transport can be asked.
+
+Imports: Twisted. Used by: net, net.http1, net.sockets.eager, net.sockets.splice,
+net.sockets.tls.
 """
 
 from __future__ import annotations
@@ -31,44 +29,15 @@ from typing import Any, Protocol
 from twisted.internet import abstract, tcp, unix
 from twisted.internet.interfaces import ISSLTransport
 from twisted.internet.main import CONNECTION_DONE, CONNECTION_LOST
-from twisted.internet.posixbase import PosixReactorBase
-from twisted.internet.ssl import CertificateOptions
-from twisted.logger import Logger
-from twisted.protocols.tls import TLSMemoryBIOFactory
 from twisted.python.failure import Failure
-from zope.interface import directlyProvides, providedBy
-
-from lolly_tx.net.sockets.ports import LastCall, LastCallUNIX
-from lolly_tx.net.sockets.tls_contexts import alpn_chooser
-
-__all__ = [
-    "PlainClient",
-    "PlainPort",
-    "PlainServer",
-    "PlainUNIXClient",
-    "PlainUNIXServer",
-    "SocketTransport",
-    "eager",
-    "has_hung_up",
-    "is_secure",
-    "missing_names",
-    "pending_bytes",
-    "probe_when_idle",
-    "untaken_bytes",
-]
 
 RECEIVE_BYTES = 65536
 """How much one `recv` asks for: the stock transport's bufferSize."""
-
-LEAST_BACKLOG = 1024
-"""Queue of connections not yet accepted. Twisted's 50 overflows in one burst, and then
-clients wait a second for their SYN to be repeated; the kernel caps it at somaxconn."""
 
 PROBES = (("TCP_KEEPIDLE", 60), ("TCP_KEEPINTVL", 15), ("TCP_KEEPCNT", 4))
 """Of an idle connection: seconds until the first, between two, and how many may be lost."""
 
 _INT = struct.Struct("i")
-_log = Logger()
 
 
 class Diversion(Protocol):
@@ -82,40 +51,6 @@ class Diversion(Protocol):
 
     def transport_lost(self, transport: SocketTransport, reason: Failure) -> None:
         """`transport` is about to close; its descriptor is still valid."""
-
-
-def missing_names() -> list[str]:
-    """The private names of Twisted this module leans on which are not there.
-
-    Empty with every release this was tested with. Otherwise `eager` changes nothing.
-    """
-    blank = abstract.FileDescriptor(reactor=object())  # type: ignore[arg-type]  # unused
-    needed = (
-        (blank, "_tempDataBuffer _tempDataLen dataBuffer offset"),
-        (blank, "_writeDisconnecting _writeDisconnected _maybePauseProducer"),
-        (blank, "_postLoseConnection bufferSize disconnecting connected"),
-        (tcp.Connection, "_aborting TLS _closeWriteConnection writeSomeData"),
-        (tcp.Port, "transport createInternetSocket _fromListeningDescriptor"),
-        (tcp.Port, "_closeSocket _shouldShutdown doRead"),
-        (tcp.Connector, "_makeTransport"),
-        (unix.Connector, "_makeTransport"),
-        (unix.Port, "transport _fromListeningDescriptor"),
-    )
-    return [
-        f"{getattr(owner, '__name__', type(owner).__name__)}.{name}"
-        for owner, names in needed
-        for name in names.split()
-        if not hasattr(owner, name)
-    ]
-
-
-_MISSING = missing_names()
-if _MISSING:  # pragma: no cover  # only with a Twisted that does not exist yet
-    _log.warn(
-        "This Twisted lacks {names}: connections are served by its own transports, "
-        "correctly but slower",
-        names=", ".join(_MISSING),
-    )
 
 
 class SocketTransport(tcp.Connection):
@@ -320,166 +255,6 @@ class PlainUNIXServer(UNIXTransport, unix.Server):
 
 class PlainUNIXClient(UNIXTransport, unix.Client):
     """A UNIX connection we opened."""
-
-
-class PlainPort(LastCall, tcp.Port):
-    """A listening TCP socket that makes `PlainServer`s."""
-
-    transport: Any = PlainServer  # the stock Port names its own class
-
-    def __init__(
-        self,
-        port: int,
-        factory: Any,
-        backlog: int = LEAST_BACKLOG,
-        interface: str = "",
-        reactor: Any = None,
-    ) -> None:
-        # An adopted socket (no port number) is listening already and passes None.
-        backlog = max(backlog or 0, LEAST_BACKLOG)
-        super().__init__(port, factory, backlog, interface, reactor)
-
-    def startListening(self) -> None:
-        """Listen. Accepted sockets inherit TCP_NODELAY, one system call less each."""
-        super().startListening()
-        self.socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, True)
-
-
-class PlainUNIXPort(LastCallUNIX, unix.Port):
-    """A listening UNIX socket that makes `PlainUNIXServer`s."""
-
-    transport: Any = PlainUNIXServer
-
-
-class PlainConnector(tcp.Connector):
-    """Opens `PlainClient`s."""
-
-    def _makeTransport(self) -> PlainClient:
-        return PlainClient(self.host, self.port, self.bindAddress, self, self.reactor)
-
-
-class PlainUNIXConnector(unix.Connector):
-    """Opens `PlainUNIXClient`s."""
-
-    def _makeTransport(self) -> Any:  # the base class names tcp.Client
-        return PlainUNIXClient(self.address, self, self.reactor, self.checkPID)
-
-
-class EagerReactor:
-    """A reactor whose stream connections are ours; all else is the real one's.
-
-    Not a reactor itself: a view to give to endpoints and to string parsers.
-    """
-
-    _port: type[tcp.Port] = PlainPort
-    _unix_port: type[unix.Port] = PlainUNIXPort
-
-    def __init__(self, reactor: PosixReactorBase) -> None:
-        self._reactor = reactor
-        directlyProvides(self, providedBy(reactor))
-
-    def __getattr__(self, name: str) -> Any:
-        return getattr(self._reactor, name)
-
-    def _listen(self, port: Any) -> Any:
-        port.startListening()
-        return port
-
-    def listenTCP(
-        self, port: int, factory: Any, backlog: int = 50, interface: str = ""
-    ) -> tcp.Port:
-        """As IReactorTCP.listenTCP."""
-        made = self._port(port, factory, backlog, interface, self._reactor)
-        return self._listen(made)  # type: ignore[no-any-return]  # what went in
-
-    def connectTCP(
-        self,
-        host: str,
-        port: int,
-        factory: Any,
-        timeout: float = 30.0,
-        bindAddress: Any = None,
-    ) -> tcp.Connector:
-        """As IReactorTCP.connectTCP."""
-        connector = PlainConnector(
-            host, port, factory, timeout, bindAddress, self._reactor
-        )
-        connector.connect()
-        return connector
-
-    def listenSSL(
-        self,
-        port: int,
-        factory: Any,
-        contextFactory: Any,
-        backlog: int = 50,
-        interface: str = "",
-    ) -> tcp.Port:
-        """As IReactorSSL.listenSSL: Twisted's TLS over our plain transport."""
-        if isinstance(contextFactory, CertificateOptions):
-            # Its own choice ends the handshake when there is nothing in common.
-            contextFactory.getContext().set_alpn_select_callback(alpn_chooser())
-        wrapped = TLSMemoryBIOFactory(contextFactory, False, factory, self._reactor)
-        listening = PlainPort(port, wrapped, backlog, interface, self._reactor)
-        listening._type = "TLS"  # only the word in Twisted's log lines
-        return self._listen(listening)  # type: ignore[no-any-return]  # as above
-
-    def listenUNIX(
-        self,
-        address: Any,
-        factory: Any,
-        backlog: int = 50,
-        mode: int = 0o666,
-        wantPID: int = 0,
-    ) -> unix.Port:
-        """As IReactorUNIX.listenUNIX."""
-        made = self._unix_port(
-            address,
-            factory,
-            max(backlog, LEAST_BACKLOG),
-            mode,
-            self._reactor,
-            wantPID,
-        )
-        return self._listen(made)  # type: ignore[no-any-return]  # as above
-
-    def connectUNIX(
-        self, address: Any, factory: Any, timeout: float = 30, checkPID: int = 0
-    ) -> unix.Connector:
-        """As IReactorUNIX.connectUNIX."""
-        connector = PlainUNIXConnector(
-            address, factory, timeout, self._reactor, checkPID
-        )
-        connector.connect()
-        return connector
-
-    def adoptStreamPort(
-        self, fileDescriptor: int, addressFamily: int, factory: Any
-    ) -> Any:
-        """As IReactorSocket.adoptStreamPort: listeners passed by a supervisor."""
-        if addressFamily == socket.AF_UNIX:
-            made: Any = self._unix_port._fromListeningDescriptor(
-                self._reactor, fileDescriptor, factory
-            )
-        elif addressFamily in (socket.AF_INET, socket.AF_INET6):
-            made = self._port._fromListeningDescriptor(
-                self._reactor, fileDescriptor, addressFamily, factory
-            )
-        else:
-            return self._reactor.adoptStreamPort(fileDescriptor, addressFamily, factory)
-        return self._listen(made)
-
-
-def eager(reactor: Any) -> Any:
-    """A view of `reactor` whose TCP and UNIX streams use the transports above.
-
-    `reactor` itself where that cannot be: one not made of file descriptors (a test's
-    MemoryReactor), or a Twisted that lacks a name we need. Applied twice, it is the
-    same view.
-    """
-    if _MISSING or not isinstance(reactor, PosixReactorBase):
-        return reactor
-    return EagerReactor(reactor)
 
 
 def pending_bytes(transport: Any) -> int:
