@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import ast
 import re
+from collections.abc import Mapping
 from graphlib import CycleError, TopologicalSorter
 from pathlib import Path
 
@@ -92,6 +93,32 @@ class ShapeTests(SynchronousTestCase):
         tangled = graph()
         tangled["lolly_tx.domain.node"].add("lolly_tx.domain.pool")
         self.assertRaises(CycleError, TopologicalSorter(tangled).prepare)
+
+
+class NamesTests(SynchronousTestCase):
+    def test_names_in_texts(self) -> None:
+        """What pages, comments and docstrings call a module, or something of it, is there."""
+        modules = sources()
+        tops = "|".join({name.split(".")[1] for name in modules if "." in name})
+        named = re.compile(rf"`(?:lolly_tx\.)?((?:{tops})\.[A-Za-z_.]*[A-Za-z_])`")
+        pages = [ROOT / "README.md", ROOT / "SECURITY.md", *PAGE.parent.glob("*.md")]
+        found = {
+            f"{path.relative_to(ROOT)}: {name}": is_there(name, modules)
+            for path in [*pages, *modules.values()]
+            for name in named.findall(path.read_text())
+        }
+        self.assertGreater(len(found), 100)
+        self.assertEqual([name for name, there in found.items() if not there], [])
+
+
+def is_there(name: str, modules: Mapping[str, Path]) -> bool:
+    """Whether `name` is a module, or the words after that of a module stand in it."""
+    module, rest = f"lolly_tx.{name}", []
+    while module not in modules:
+        module, _, last = module.rpartition(".")
+        rest.append(last)
+    text = modules[module].read_text()
+    return (module != "lolly_tx" or not rest) and all(word in text for word in rest)
 
 
 class WhereTests(SynchronousTestCase):
