@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from twisted.internet.address import IPv4Address
 from twisted.internet.defer import CancelledError, Deferred, fail, succeed
 from twisted.internet.endpoints import (
     HostnameEndpoint,
@@ -305,6 +306,7 @@ class LibraryTests(Case):
         self.take_down("10.0.0.1")
         for where in (
             ("10.0.0.1", 80),
+            IPv4Address("TCP", "10.0.0.1", 80),
             "tcp:10.0.0.1:80",
             "tcp:host=10.0.0.1:port=80:timeout=3",
             TCP4ClientEndpoint(self.reactor, "10.0.0.1", 80),
@@ -373,7 +375,13 @@ class LibraryTests(Case):
         self.map.records.failed(where, 0.0)
         refused = self.map.connect(where, self.factory)
         self.failureResultOf(refused, AddressDown)
-        self.assertRaises(ValueError, self.map.connect, "nonsense:1", self.factory)
+        for wrong, hint in (
+            ("nonsense:x", "nonsense"),
+            ("tcp:a:b", "tcp:a:b"),
+            ("10.0.0.1:80", "did you mean ('10.0.0.1', 80)"),
+        ):
+            error = self.assertRaises(ValueError, self.map.connect, wrong, self.factory)
+            self.assertIn(hint, str(error))
 
     def test_limits_of_ones_own(self) -> None:
         """Other limits see the same events."""

@@ -135,6 +135,16 @@ class SiteTests(Case):
         root = mounted(self.to(strip_prefix=True), b"api")
         self.assertEqual(self.sent(root, get("/api/../x")).split()[1], b"/../x")
 
+    def test_absolute_form(self) -> None:
+        """A target with scheme and host reaches the root of a site, and is none of a mounted path."""
+        for strip in (True, False):
+            root = self.to(strip_prefix=strip)
+            sent = self.sent(root, get("http://x/a%2Fb?c"))
+            self.assertEqual(sent.split()[1], b"/a%2Fb?c")
+        client = self.client(mounted(self.to(), b"api"))
+        client.protocol.dataReceived(get("http://x/api/a"))
+        self.assertTrue(client.value().startswith(b"HTTP/1.1 404 "))
+
     def test_location_and_body(self) -> None:
         """A body arrives whole; a Location comes back as it is."""
         root = mounted(self.to(strip_prefix=True), b"api")

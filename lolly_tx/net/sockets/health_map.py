@@ -14,6 +14,7 @@ import time
 from collections.abc import Callable, Hashable
 from typing import Any
 
+from twisted.internet.address import IPv4Address, IPv6Address
 from twisted.internet.defer import Deferred, fail
 from twisted.internet.endpoints import (
     HostnameEndpoint,
@@ -32,6 +33,7 @@ from lolly_tx.domain.addresses import (
     ConnectLimits,
 )
 from lolly_tx.domain.errors import AddressDown, ConnectTimedOut
+from lolly_tx.domain.target import host_and_port
 from lolly_tx.net.failures import is_cancellation, translate
 from lolly_tx.net.sockets.dialing import Dialer, HostEndpoint, Place
 from lolly_tx.net.sockets.eager import eager
@@ -47,8 +49,8 @@ from lolly_tx.net.timeout import within
 CONNECT_TIMEOUT = 5.0
 """The default of `timeout.connect`, in seconds: a SYN is repeated after 1 s and 3 s."""
 
-Where = Place | str | IStreamClientEndpoint
-"""A host (name or address) and port, a Twisted endpoint string, or an endpoint."""
+Where = Place | IPv4Address | IPv6Address | str | IStreamClientEndpoint
+"""A host (name or address) and port, an address of Twisted's, an endpoint string, or an endpoint."""
 
 
 class HealthMap:
@@ -100,12 +102,14 @@ class HealthMap:
         string for anything else is remembered by its text, another endpoint as the object that it is, so keep it.
         """
         dialer = self.dialer(limits, worst=DOUBTFUL)
+        if isinstance(where, (IPv4Address, IPv6Address)):
+            where = where.host, where.port
         if isinstance(where, tuple):
             return HostEndpoint(dialer, *where, timeout)
         key: Hashable = where
         endpoint: Any = where
         if isinstance(where, str):
-            endpoint = clientFromString(self.reactor, where)
+            endpoint = _from_string(self.reactor, where)
         bind = getattr(endpoint, "_bindAddress", None)
         if isinstance(endpoint, (TCP4ClientEndpoint, TCP6ClientEndpoint)):
             limit = min(timeout or endpoint._timeout, endpoint._timeout)
@@ -182,6 +186,16 @@ class RememberedEndpoint:
         if translate(failure, connecting=True).blames:
             dialer.records.failed(self._key, dialer.map.now())
         return failure
+
+
+def _from_string(reactor: Any, text: str) -> Any:
+    """The endpoint that a string means. Raises ValueError, whatever its parser raises."""
+    try:
+        return clientFromString(reactor, text)
+    except Exception as e:
+        place = host_and_port(text)
+        hint = f"; did you mean {place}?" if place and place[1] else ""
+        raise ValueError(f'"{text}" is no client endpoint: {e}{hint}') from e
 
 
 class _Naming:
