@@ -19,6 +19,7 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from typing import TYPE_CHECKING, Any, Protocol
 
+from lolly_tx.domain.budget import extra_lease
 from lolly_tx.domain.errors import (
     Abandoned,
     AllFull,
@@ -338,14 +339,12 @@ class Attempts(ABC):
 
     def _extra(self, now: float) -> Lease | None:
         """A lease for an attempt beyond the first, if the budget and the pool have it."""
-        budget = self.forwarder.policy.budget
-        if budget is not None and not budget.withdraw(now):
-            return None
+        forwarder = self.forwarder
         try:
-            return self.forwarder.acquire(self, now)
+            return extra_lease(
+                forwarder.policy.budget, lambda: forwarder.acquire(self, now), now
+            )
         except NoTarget:
-            if budget is not None:
-                budget.give_back()
             return None
 
     def _resume(self, lease: Lease, now: float) -> None:

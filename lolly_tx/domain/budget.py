@@ -1,7 +1,7 @@
 """The budget of extra attempts, shared by retries and hedges.
 
-Imports: nothing of ours. Used by: domain.policy, domain.tries, net.library, proxy,
-service.
+Imports: domain. Used by: domain.attempts, domain.policy, domain.tries, net.library,
+proxy, service.
 
 Retries help against a failure here and there and finish off a backend that is overloaded. So they may be a
 share of the requests of the last ten seconds, plus a small floor for pools with little traffic; what is spent
@@ -11,6 +11,13 @@ counts as long as what was earned.
 from __future__ import annotations
 
 from collections import deque
+from collections.abc import Callable
+from typing import TYPE_CHECKING
+
+from lolly_tx.domain.errors import NoTarget
+
+if TYPE_CHECKING:  # pragma: no cover
+    from lolly_tx.domain.lease import Lease
 
 SPAN = 10
 """Seconds over which requests and attempts are set against each other, one slot per second."""
@@ -107,3 +114,25 @@ class RetryBudget:
             self._earned -= requests
             self._spent -= spent
         self._until = now + 1.0
+
+
+class BudgetSpent(NoTarget):
+    """The pool may have somebody, but no extra attempt is left to send there."""
+
+
+def extra_lease(
+    budget: RetryBudget | None, choose: Callable[[], Lease], now: float
+) -> Lease:
+    """A lease for an attempt beyond the first. Raises BudgetSpent, and what `choose` raises: `NoTarget`.
+
+    An attempt that nobody was found for costs the budget nothing.
+    """
+    if budget is None:
+        return choose()
+    if not budget.withdraw(now):
+        raise BudgetSpent("the budget of extra attempts is spent")
+    try:
+        return choose()
+    except NoTarget:
+        budget.give_back()
+        raise

@@ -16,6 +16,7 @@ from __future__ import annotations
 from collections.abc import Awaitable, Callable, Sequence
 from typing import TYPE_CHECKING, TypeVar
 
+from lolly_tx.domain.budget import extra_lease
 from lolly_tx.domain.errors import NoTarget, ProxyError, StaleConnection
 from lolly_tx.domain.retry import IDEMPOTENT, RetryPolicy
 
@@ -100,11 +101,7 @@ class Tries:
     ) -> Lease:
         """The next lease. Raises `failure` when the budget or the pool has none."""
         now = self._now()
-        if budget is not None and not budget.withdraw(now):
-            raise failure
         try:
-            return self._choose(now, tried)
+            return extra_lease(budget, lambda: self._choose(now, tried), now)
         except NoTarget as nobody:
-            if budget is not None:
-                budget.give_back()
             raise failure from nobody

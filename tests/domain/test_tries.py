@@ -7,7 +7,7 @@ from typing import Any
 
 from twisted.trial.unittest import SynchronousTestCase
 
-from lolly_tx.domain.budget import RetryBudget
+from lolly_tx.domain.budget import BudgetSpent, RetryBudget
 from lolly_tx.domain.errors import (
     AllDown,
     AllTried,
@@ -136,6 +136,7 @@ class TriesTests(SynchronousTestCase):
             budget=RetryBudget(share=1.0, floor=0.0),
         )
         self.assertIs(error, failure)
+        self.assertIsInstance(error.__cause__, BudgetSpent)
 
     def test_budget_given_back(self) -> None:
         """What was granted is given back when there is no node for it."""
