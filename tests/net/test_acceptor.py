@@ -2,21 +2,95 @@
 
 from __future__ import annotations
 
+from typing import Any
+
+from twisted.internet.address import IPv4Address
 from twisted.internet.interfaces import (
     IHalfCloseableProtocol,
     IProtocolFactory,
     IProtocolNegotiationFactory,
 )
+from twisted.internet.protocol import Protocol
+from twisted.internet.task import Clock
+from twisted.trial.unittest import SynchronousTestCase
 from zope.interface.verify import verifyObject
 
-from lolly_tx.net.sockets.acceptor import SHED_PART, Census
+from lolly_tx.net.deadlines import NEVER, Deadlines
+from lolly_tx.net.sockets.acceptor import SHED_PART, Acceptor, Census
 from lolly_tx.net.sockets.parting import (
     CLOSE_SECONDS,
     TURNED_AWAY_MOST,
     TURNED_AWAY_SECONDS,
     TurnedAway,
 )
-from tests.proxy.world import GET, OK, WorldTestCase, get
+from tests.proxy.world import GET, OK, Line, WorldTestCase, get
+
+
+class Stream(Protocol):
+    """A door of a protocol that has no requests."""
+
+    deadline = NEVER
+    idle = False
+
+    def __init__(self, acceptor: Acceptor, address: str) -> None:
+        self.acceptor = acceptor
+        self.address = address
+        self.told: list[str] = []
+
+    def connectionMade(self) -> None:
+        self.acceptor.connected(self)
+
+    def expired(self, now: float) -> None:
+        self.told.append("expired")
+
+    def shed(self) -> None:
+        self.told.append("shed")
+
+    def shut(self) -> None:
+        self.told.append("shut")
+
+    def drain(self, until: float) -> None:
+        self.told.append(f"drain until {until:g}")
+
+
+class OtherProtocolTests(SynchronousTestCase):
+    def setUp(self) -> None:
+        """A listener for two streams, at second 0."""
+        self.clock = clock = Clock()
+        self.acceptor = Acceptor(
+            "raw",
+            Stream,
+            alpn=[b"raw"],
+            overloaded=b"full\n",
+            idle_seconds=60.0,
+            deadlines=Deadlines(clock, clock.seconds),
+            census=Census(0, 0),
+            most=2,
+        )
+
+    def arrive(self) -> tuple[Any, Line]:
+        """A client connects."""
+        door: Any = self.acceptor.buildProtocol(IPv4Address("TCP", "192.0.2.1", 4000))
+        line = Line(self.clock)
+        door.makeConnection(line)
+        return door, line
+
+    def test_limits(self) -> None:
+        """Who is behind it is no matter to the limits: idle ones make room, others are told in its own words."""
+        one, _ = self.arrive()
+        two, _ = self.arrive()
+        self.assertEqual(one.address, "192.0.2.1")
+        self.assertEqual(self.arrive()[1].take(), b"full\n")
+        two.idle = True
+        self.assertIsInstance(self.arrive()[0], Stream)
+        self.assertEqual((one.told, two.told), ([], ["shed"]))
+        self.assertEqual(self.acceptor.acceptableProtocols(), [b"raw"])
+
+    def test_drain(self) -> None:
+        """At a stop each is told until when it may be idle."""
+        door, _ = self.arrive()
+        self.acceptor.drain()
+        self.assertEqual(door.told, ["drain until 2"])
 
 
 class AcceptorTests(WorldTestCase):
