@@ -9,8 +9,7 @@ from typing import Any
 
 from lolly_tx.net.doors import DoorOut
 from lolly_tx.net.sockets.splice import SINK_LOST, SOURCE_RESET, Relay, can_splice
-from lolly_tx.proxy.owner import Owner
-from lolly_tx.proxy.upload import RELAY_BYTES
+from lolly_tx.proxy.owner import RELAY_BYTES, Owner
 
 
 class Download:

@@ -1,6 +1,6 @@
 """What exchanges are told apart by: the key of a hash, a cookie, a priority.
 
-Imports: domain, net, wire. Used by: proxy.forwarding, proxy.sticky, service.
+Imports: domain, net, wire. Used by: proxy.forwarding, service.
 """
 
 from __future__ import annotations
@@ -10,6 +10,7 @@ from collections.abc import Callable
 
 from lolly_tx.domain.forwarding import UNIX, TrustedPeers, original_client
 from lolly_tx.net.doors import Peer
+from lolly_tx.wire.cookies import cookie_reader
 from lolly_tx.wire.message import RequestHead
 
 Key = Callable[[RequestHead, Peer], bytes | None]
@@ -60,19 +61,6 @@ def by_cookie(name: str) -> Key:
         return values[0] or None if values else None
 
     return key
-
-
-def cookie_reader(name: str) -> Callable[[RequestHead], list[bytes]]:
-    """Reads the values of the cookie `name` of a request, in order: there is one for each path and domain."""
-    find = re.compile(
-        rb"(?:^|;)[ \t]*%b=([^;, \t]*)" % re.escape(name.encode("ascii"))
-    ).findall
-
-    def read(head: RequestHead) -> list[bytes]:
-        lines = head.block.get_all(b"cookie")
-        return [value for cookies in lines for value in find(cookies)]
-
-    return read
 
 
 def by_priority_header(

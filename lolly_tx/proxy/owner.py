@@ -18,6 +18,9 @@ from lolly_tx.net.doors import DoorIn, DoorOut, ResponseSink
 from lolly_tx.net.upstreams import Upstreams
 from lolly_tx.wire.message import RequestHead, ResponseHead
 
+RELAY_BYTES = 131072
+"""A body with less than this to come is copied: a pipe is not worth its system calls."""
+
 
 class Supplies(Protocol):
     """What exchanges of one pool share, as far as their parts use it."""

@@ -5,8 +5,7 @@ node's address in it. A browser may send several of one name, such as one of ano
 that nobody renews; the first that binds to anybody counts. When a value has an end we
 keep to it, whatever the client does with the age it was told.
 
-Imports: domain, domain.balancers, proxy, wire. Used by: proxy.forwarding, service,
-simulate.
+Imports: domain, domain.balancers, wire. Used by: proxy.forwarding, service, simulate.
 """
 
 from __future__ import annotations
@@ -17,7 +16,7 @@ from typing import Protocol
 
 from lolly_tx.domain.balancers.sticky import LATEST
 from lolly_tx.domain.node import Node
-from lolly_tx.proxy.keys import cookie_reader
+from lolly_tx.wire.cookies import cookie_reader
 from lolly_tx.wire.message import RequestHead
 
 _LOOKED_AT = 8

@@ -7,7 +7,7 @@ r"""The body of a request on its way to the backend; made only where there is on
 The first `REPLAY_BYTES` are kept until the response begins, so that another attempt can
 send them again; a longer body cannot be replayed.
 
-Imports: domain, net, net.sockets, proxy. Used by: proxy.download, proxy.exchange.
+Imports: domain, net, net.sockets, proxy. Used by: proxy.exchange.
 """
 
 from __future__ import annotations
@@ -16,13 +16,10 @@ from lolly_tx.domain.errors import DownstreamGone
 from lolly_tx.domain.lease import WAITING
 from lolly_tx.net.doors import DoorOut
 from lolly_tx.net.sockets.splice import SINK_LOST, Relay, can_splice
-from lolly_tx.proxy.owner import Owner
+from lolly_tx.proxy.owner import RELAY_BYTES, Owner
 
 REPLAY_BYTES = 65536
 """Of a request body, kept for another attempt."""
-
-RELAY_BYTES = 131072
-"""A body with less than this to come is copied: a pipe is not worth its system calls."""
 
 
 class Upload:

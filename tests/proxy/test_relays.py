@@ -9,7 +9,7 @@ from lolly_tx.net.http1.shared import ClientTimeouts
 from lolly_tx.net.sockets.transports import PlainServer
 from lolly_tx.net.tunnel import WATCH_SECONDS
 from lolly_tx.net.upstreams import UpstreamLimits
-from lolly_tx.proxy.upload import RELAY_BYTES
+from lolly_tx.proxy.owner import RELAY_BYTES
 from lolly_tx.wire.websocket import GOING_AWAY
 from tests.net.fakes import SteppingTestCase, reset
 from tests.net.test_tunnel import AGREED, ASK
