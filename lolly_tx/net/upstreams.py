@@ -242,37 +242,39 @@ class Upstreams:
     """The connections of a pool by node; `connect_to` makes those to one target.
 
     They outlive a change of settings: who serves the same node by other ones shares them.
+    `known`: those there are, with the address they lead to; whoever asks for each request
+    looks there first, and asks `of` when there is none or the node has another address.
     """
 
     def __init__(self, connect_to: Callable[[Target], Upstream]) -> None:
         self._connect_to = connect_to
-        self._known: dict[Node, tuple[Target, Upstream]] = {}
+        self.known: dict[Node, tuple[Target, Upstream]] = {}
 
     def of(self, node: Node) -> Upstream:
         """The connections to the address that `node` has now."""
-        known = self._known.get(node)
+        known = self.known.get(node)
         if known is not None and known[0] is node.target:
             return known[1]
         if known is not None:
             upstream = known[1]
             if _place(known[0]) == _place(node.target):
-                self._known[node] = (node.target, upstream)
+                self.known[node] = (node.target, upstream)
                 return upstream
             upstream.close()
         upstream = self._connect_to(node.target)
-        self._known[node] = (node.target, upstream)
+        self.known[node] = (node.target, upstream)
         return upstream
 
     def __iter__(self) -> Iterator[tuple[Node, Upstream]]:
         """Those there are."""
-        return iter([(node, upstream) for node, (_, upstream) in self._known.items()])
+        return iter([(node, upstream) for node, (_, upstream) in self.known.items()])
 
     def keep(self, nodes: Collection[Node]) -> None:
         """Close the connections of all others: they have left the pool."""
-        for node in [node for node in self._known if node not in nodes]:
-            self._known.pop(node)[1].close()
+        for node in [node for node in self.known if node not in nodes]:
+            self.known.pop(node)[1].close()
 
     def close(self) -> None:
         """Close idle connections, and keep none from now on."""
-        for _, upstream in self._known.values():
+        for _, upstream in self.known.values():
             upstream.close()

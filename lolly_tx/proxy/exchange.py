@@ -181,7 +181,12 @@ class Exchange(Attempts, ResponseSink):
         forwarder = self.forwarder
         head = self.head
         node = lease.node
-        upstream = forwarder.upstreams.of(node)
+        upstreams = forwarder.upstreams
+        known = upstreams.known.get(node)
+        if known is None or known[0] is not node.target:
+            upstream = upstreams.of(node)
+        else:
+            upstream = known[1]
         client = upstream.take(head.method not in IDEMPOTENT)
         if client is None:
             self._connect(upstream)
