@@ -202,7 +202,7 @@ class Attempts(ABC):
         now = self.started
         if policy.budget is not None:
             policy.budget.request(now)
-        if not policy.plain and not self._may_begin(policy, now):
+        if not policy.direct and not self._may_begin(policy, now):
             return
         try:
             if forwarder.keyless:
@@ -251,7 +251,7 @@ class Attempts(ABC):
         self.lease = lease
         self.node = lease.node
         self.attempts += 1
-        if not self.forwarder.policy.plain:
+        if not self.forwarder.policy.direct:
             self._watch(lease, now)
         self.send(lease, now)
 
@@ -275,7 +275,7 @@ class Attempts(ABC):
         """The client has sent all of the request: from now on the node owes an answer."""
         if self.lease is not None:
             self.lease.asked = now
-        if not self.forwarder.policy.plain:
+        if not self.forwarder.policy.direct:
             self.limit_try(now)
 
     def failed(self, error: ProxyError, now: float) -> None:
@@ -375,7 +375,7 @@ class Attempts(ABC):
         Else it is held back, and another attempt is made.
         """
         policy, lease = self.forwarder.policy, self.lease
-        if not policy.plain:
+        if not policy.direct:
             self._end_hedge(now)
             if policy.hedging is not None and lease is not None:
                 policy.hedging.note_answer(lease, now)
@@ -493,7 +493,7 @@ class Attempts(ABC):
     def stop(self, now: float) -> None:
         """No attempt goes on, and nobody is blamed: the client has gone, or time is up."""
         policy = self.forwarder.policy
-        if not policy.plain:
+        if not policy.direct:
             self.pausing = False
             self._end_hedge(now)
             if self.lease is None and policy.room is not None:

@@ -90,7 +90,7 @@ class Policy:
     notable_statuses: frozenset[int] = attrs.field(init=False)
     """That anything is done about."""
     timed: bool = attrs.field(init=False)
-    plain: bool = attrs.field(init=False)
+    direct: bool = attrs.field(init=False)
     """No request has to be timed, hedged, refused by chance or to wait."""
     easy_statuses: frozenset[int] = attrs.field(init=False)
     """Of first answers that are passed on without a thought."""
@@ -112,12 +112,12 @@ class Policy:
     def _timed(self) -> bool:
         return bool(self.try_timeout or self.total_timeout)
 
-    @plain.default
-    def _plain(self) -> bool:
+    @direct.default
+    def _direct(self) -> bool:
         return not (self.timed or self.hedging or self.room or self.admission)
 
     @easy_statuses.default
     def _easy_statuses(self) -> frozenset[int]:
-        if not self.plain:
+        if not self.direct:
             return frozenset()
         return frozenset(range(200, 500)) - self.notable_statuses

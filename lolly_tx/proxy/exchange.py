@@ -587,7 +587,7 @@ class Exchange(Attempts, ResponseSink):
         """The exchange is over: count it, log it, forget the others."""
         self.drop_held()
         forwarder = self.forwarder
-        if not forwarder.policy.plain:
+        if not forwarder.policy.direct:
             self.withdraw_hedge()
             forwarder.deadlines.discard(self)
         forwarder.record(self)
