@@ -21,7 +21,7 @@ from twisted.internet.task import Clock
 from lolly_tx.domain.accruals.consecutive import ConsecutiveFailures
 from lolly_tx.domain.balancers.round_robin import RoundRobin
 from lolly_tx.domain.budget import RetryBudget
-from lolly_tx.domain.forwarding import TrustedPeers
+from lolly_tx.domain.forwarded import TrustedPeers
 from lolly_tx.domain.health import Thresholds
 from lolly_tx.domain.policy import Policy
 from lolly_tx.domain.pool import Pool
@@ -33,7 +33,7 @@ from lolly_tx.net.http1.listening import http1_acceptor
 from lolly_tx.net.http1.shared import Http1Settings
 from lolly_tx.net.sockets.acceptor import Census
 from lolly_tx.net.upstreams import Upstream, UpstreamLimits, Upstreams
-from lolly_tx.proxy.forwarding import Forwarder
+from lolly_tx.proxy.forwarder import Forwarder
 from lolly_tx.proxy.introduction import Introduction
 from lolly_tx.proxy.proxy import Proxy
 from lolly_tx.proxy.route import ToPool

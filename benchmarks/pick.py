@@ -10,7 +10,7 @@ import time
 from random import Random
 
 from lolly_tx.domain.accruals.consecutive import ConsecutiveFailures
-from lolly_tx.domain.balancers import Balancers
+from lolly_tx.domain.balancers.by_name import Balancers
 from lolly_tx.domain.events import Event
 from lolly_tx.domain.health import Thresholds
 from lolly_tx.domain.pool import Pool

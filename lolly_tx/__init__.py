@@ -31,6 +31,7 @@ if TYPE_CHECKING:
     from lolly_tx.net.sockets.health_map import HealthMap
     from lolly_tx.proxy.resource import ReverseProxyResource
     from lolly_tx.service.checker import HealthChecker
+    from lolly_tx.service.standalone import reverse_proxy
 
 __all__ = [
     "AddressDown",
@@ -49,6 +50,7 @@ __all__ = [
     "__version__",
     "balanced",
     "client",
+    "reverse_proxy",
 ]
 
 _HOMES = {
@@ -67,6 +69,7 @@ _HOMES = {
     "UpstreamTLS": "config.pools",
     "balanced": "net.library.pools",
     "client": "net.library.client",
+    "reverse_proxy": "service.standalone",
 }
 
 

@@ -55,7 +55,7 @@ from lolly_tx.config.tables import (
     Named,
     Table,
 )
-from lolly_tx.domain.forwarding import SENT
+from lolly_tx.domain.forwarded import SENT
 
 __all__ = [
     "AccessLog",

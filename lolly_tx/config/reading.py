@@ -18,7 +18,7 @@ from lolly_tx.config.environment import filled_tree
 from lolly_tx.config.kinds import quoted
 from lolly_tx.config.positions import Path, line_index, too_deep
 from lolly_tx.config.problems import Problem
-from lolly_tx.domain.balancers import Balancers
+from lolly_tx.domain.balancers.by_name import Balancers
 
 BUILT_IN_BALANCERS = frozenset(Balancers().names())
 

@@ -20,7 +20,7 @@ from lolly_tx.config.httpkinds import RETRY_CAUSE, SECRET, STATUS_RANGE
 from lolly_tx.config.kinds import TEXT, Choice, Unfilled, nearest, type_word
 from lolly_tx.config.problems import Rejected
 from lolly_tx.config.schema import Kind, Place, Setting, ShownKind, settings_of
-from lolly_tx.domain.forwarding import FORWARDED, X_FORWARDED, X_REAL_IP
+from lolly_tx.domain.forwarded import FORWARDED, X_FORWARDED, X_REAL_IP
 
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]{0,63}")
 

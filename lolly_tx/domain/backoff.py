@@ -1,6 +1,6 @@
 """How long to wait before the next attempt.
 
-Imports: nothing of ours. Used by: config, domain.policy, proxy, service.
+Imports: nothing of ours. Used by: config, domain.policy, service.
 """
 
 from __future__ import annotations

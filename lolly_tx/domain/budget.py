@@ -1,7 +1,7 @@
 """The budget of extra attempts, shared by retries and hedges.
 
 Imports: domain. Used by: domain.attempts, domain.policy, domain.tries, net.library,
-proxy, service.
+service.
 
 Retries help against a failure here and there and finish off a backend that is overloaded. So they may be a
 share of the requests of the last ten seconds, plus a small floor for pools with little traffic; what is spent

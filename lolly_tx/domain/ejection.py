@@ -1,7 +1,7 @@
 """Ejections: who is left alone because of its real traffic, for how long, and how it comes back.
 
-Imports: domain. Used by: domain.pool, domain.reports, domain.timetable,
-domain.verdicts, service.
+Imports: domain. Used by: domain.lease_verdicts, domain.pool, domain.reports,
+domain.timetable, service.
 
 A policy (an accrual) proposes seconds; here they are grown, capped, refused or only reported, and every change
 is recorded. Whoever is ejected comes back through one half-open trial, through good probes, by the operator's

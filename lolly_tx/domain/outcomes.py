@@ -1,6 +1,6 @@
 """How one lease ended, for those who want to know more than good or bad.
 
-Imports: domain. Used by: domain.accruals, domain.lease, domain.verdicts, testing.
+Imports: domain. Used by: domain.accruals, domain.lease, domain.lease_verdicts, testing.
 """
 
 from __future__ import annotations

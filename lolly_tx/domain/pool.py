@@ -29,6 +29,7 @@ from lolly_tx.domain.foresight import Foresight, foresee
 from lolly_tx.domain.health import Initial, Observation, Thresholds
 from lolly_tx.domain.interfaces import IBalancer, IEventSink
 from lolly_tx.domain.lease import Lease
+from lolly_tx.domain.lease_verdicts import Verdicts
 from lolly_tx.domain.node import Enabled, Node, Use
 from lolly_tx.domain.outlier import OutlierDetector, OutlierLimits
 from lolly_tx.domain.panic import DRAWS
@@ -40,7 +41,6 @@ from lolly_tx.domain.target import Target
 from lolly_tx.domain.target_agent import AgentReport
 from lolly_tx.domain.tier import by_load_of_key
 from lolly_tx.domain.timetable import Timetable
-from lolly_tx.domain.verdicts import Verdicts
 
 if TYPE_CHECKING:  # pragma: no cover
     from random import Random

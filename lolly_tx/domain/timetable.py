@@ -9,10 +9,10 @@ asks when somebody wants to choose.
 from __future__ import annotations
 
 from lolly_tx.domain.ejection import Ejections
+from lolly_tx.domain.lease_verdicts import Verdicts
 from lolly_tx.domain.node import Node, Use
 from lolly_tx.domain.roster import Roster
 from lolly_tx.domain.slow_start import SlowStart
-from lolly_tx.domain.verdicts import Verdicts
 
 NEVER = float("inf")
 

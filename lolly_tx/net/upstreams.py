@@ -4,10 +4,10 @@
       +-- Upstream (one per node)    idle connections, the one used last first
             +-- Connection           one exchange at a time: net.http1.client.Http1Client
 
-An idle connection on which anything arrives is closed. And as such bytes could just as
-well have come after the next request had been sent, where nothing tells them from its
-response, a target that sends any is not trusted with a second request on any connection
-for a while.
+One that is idle for too long closes itself (`Http1Client.expired`). An idle connection on
+which anything arrives is closed. And as such bytes could just as well have come after the
+next request had been sent, where nothing tells them from its response, a target that sends
+any is not trusted with a second request on any connection for a while.
 
 Imports: domain, net, Twisted. Used by: net.http1, proxy, service, simulate.
 """

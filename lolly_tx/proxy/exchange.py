@@ -32,13 +32,13 @@ from lolly_tx.domain.errors import (
 from lolly_tx.domain.lease import Lease
 from lolly_tx.domain.node import Node
 from lolly_tx.domain.retry import IDEMPOTENT
-from lolly_tx.net.doors import LENGTH, DoorIn, DoorOut, Peer, ResponseSink
+from lolly_tx.net.doors import DoorIn, DoorOut, Peer, ResponseSink
 from lolly_tx.net.sockets.splice import Relay
 from lolly_tx.net.tunnel import Tunnel
 from lolly_tx.net.upstreams import Upstream
 from lolly_tx.proxy.connecting import Connecting
 from lolly_tx.proxy.download import Download, download
-from lolly_tx.proxy.forwarding import Forwarder
+from lolly_tx.proxy.forwarder import Forwarder
 from lolly_tx.proxy.hedge import HedgeLine
 from lolly_tx.proxy.held import Held
 from lolly_tx.proxy.owner import Supplies
@@ -388,7 +388,7 @@ class Exchange(Attempts, ResponseSink):
         self.bytes_out = len(body)
         fields = head.block.kept
         if forwarder.marking:
-            fields += forwarder.marks(self, head)
+            fields += forwarder.fields.marks(head, self)
         self.door.answer(status, head.reason, fields, body)
         forwarder.record(self)
         return True
@@ -401,22 +401,9 @@ class Exchange(Attempts, ResponseSink):
 
     def pass_on(self, head: ResponseHead, framing: int) -> None:
         """Begin the client's response with `head`."""
-        block = head.block
-        status = head.status
-        self.status = self.upstream_status = status
+        self.status = self.upstream_status = status = head.status
         self.answering = True
-        fields = block.kept
-        if status == 204:
-            fields = block.without_length()
-        elif framing == LENGTH and not block.length_kept:
-            fields += b"Content-Length: %d\r\n" % (block.length or 0)
-        forwarder = self.forwarder
-        if not block.date:
-            fields += forwarder.date.at(forwarder.now())
-        if status == 426:
-            fields += block.offer()
-        if forwarder.marking:
-            fields += forwarder.marks(self, head)
+        fields = self.forwarder.fields.of(head, framing, self)
         self.door.start(status, head.reason, fields, framing)
 
     def response_data(self, data: bytes) -> None:
@@ -528,10 +515,7 @@ class Exchange(Attempts, ResponseSink):
         self.status = self.upstream_status = 101
         self.answering = True
         forwarder = self.forwarder
-        fields = head.block.without_length()
-        fields += b"Connection: Upgrade\r\nUpgrade: %b\r\n" % head.block.upgrade
-        if forwarder.marking:
-            fields += forwarder.marks(self, head)
+        fields = forwarder.fields.of_upgrade(head, self)
         self.door.interim(101, head.reason, fields)
         lease.succeeded(forwarder.now(), 101)
         self.client = None

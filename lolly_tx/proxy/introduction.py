@@ -1,14 +1,13 @@
 """What backends are told of a client and of ourselves: the lines added to every request.
 
-Imports: domain, net, wire. Used by: proxy.health, proxy.proxy, proxy.standalone,
-service.
+Imports: domain, net, wire. Used by: proxy.health, proxy.proxy, service.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 
-from lolly_tx.domain.forwarding import (
+from lolly_tx.domain.forwarded import (
     SENT,
     X_REAL_IP,
     TrustedPeers,

@@ -1,6 +1,6 @@
 """What exchanges are told apart by: the key of a hash, a cookie, a priority.
 
-Imports: domain, net, wire. Used by: proxy.forwarding, service.
+Imports: domain, net, wire. Used by: proxy.forwarder, service.
 """
 
 from __future__ import annotations
@@ -8,7 +8,7 @@ from __future__ import annotations
 import re
 from collections.abc import Callable
 
-from lolly_tx.domain.forwarding import UNIX, TrustedPeers, original_client
+from lolly_tx.domain.forwarded import UNIX, TrustedPeers, original_client
 from lolly_tx.net.doors import Peer
 from lolly_tx.wire.cookies import cookie_reader
 from lolly_tx.wire.message import RequestHead

@@ -1,7 +1,6 @@
 """The proxy of one listener: from a request to its forwarder, and what is said instead.
 
-Imports: domain, net, proxy, wire. Used by: proxy.health, proxy.resource,
-proxy.standalone, service.
+Imports: domain, net, proxy, wire. Used by: proxy.health, proxy.resource, service.
 """
 
 from __future__ import annotations

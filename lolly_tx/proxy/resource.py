@@ -24,6 +24,7 @@ by: lolly_tx, service.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 from twisted.internet.interfaces import IPushProducer
@@ -37,11 +38,9 @@ from lolly_tx.domain.routes import BadPath, normal_path
 from lolly_tx.net.deadlines import NEVER
 from lolly_tx.net.doors import DoorIn, Peer, RequestSink
 from lolly_tx.net.http1.listening import http1_acceptor
-from lolly_tx.net.library.balanced import BalancedEndpoint, BalancedEndpointFactory
-from lolly_tx.net.library.pools import Events, Targets, balanced
+from lolly_tx.net.library.balanced import BalancedEndpointFactory
 from lolly_tx.net.sockets.acceptor import Acceptor, address_text
 from lolly_tx.proxy.proxy import Proxy
-from lolly_tx.proxy.standalone import Standalone
 from lolly_tx.wire.errors import BadMessage
 from lolly_tx.wire.grammar import REQUEST_LIMITS
 from lolly_tx.wire.http1 import RequestReader
@@ -178,41 +177,14 @@ class ReverseProxyResource(Resource):
         self.endpoints = endpoints
         self.strip_prefix = strip_prefix
         self._reader = RequestReader(REQUEST_LIMITS)
-        self._standalone: Standalone | None = None
-
-    @classmethod
-    def to(
-        cls,
-        reactor: Any,
-        where: BalancedEndpoint | Targets,
-        *,
-        strip_prefix: bool = False,
-        events: Events | None = None,
-        **settings: Any,
-    ) -> ReverseProxyResource:
-        """A resource that needs nothing else. `close` it when it is not wanted any more.
-
-        `where`: what `net.library.pools.balanced` takes as targets, with `events`, or the endpoint that it makes.
-        `strip_prefix`: targets get "/x" for a request to "/api/x", where the resource is mounted at "/api".
-        `settings`: `host`, `retry`, `read`, `trusted`, `random`, those of `proxy.standalone.Standalone`.
-
-        Raises ValueError and TypeError for what cannot be meant.
-        """
-        if not isinstance(where, BalancedEndpoint):
-            where = balanced(reactor, where, events=events)
-        elif events is not None:
-            raise ValueError("events: the pool has been told who hears of it")
-        standalone = Standalone(reactor, where, **settings)
-        endpoints = BalancedEndpointFactory({where.pool.name: where})
-        resource = cls(standalone.proxy, endpoints=endpoints, strip_prefix=strip_prefix)
-        resource._standalone = standalone
-        return resource
+        self.ending: Callable[[], None] | None = None
+        """What `close` is to do."""
 
     def close(self) -> None:
-        """Close what `to` has opened: idle connections and the timer. Repeated, or without `to`, it does nothing."""
-        standalone, self._standalone = self._standalone, None
-        if standalone is not None:
-            standalone.close()
+        """End what was made for this resource alone. Repeated, or with nothing to end, it does nothing."""
+        ending, self.ending = self.ending, None
+        if ending is not None:
+            ending()
 
     def site(self, **settings: Any) -> Acceptor:
         """The fast door to the same: to be listened for in place of a Site. `settings`: `http1_acceptor`'s others."""

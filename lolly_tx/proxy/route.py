@@ -2,14 +2,14 @@
 
 For now always a pool, and straight: exchanges begin at once.
 
-Imports: net, proxy, wire. Used by: proxy.standalone, service.
+Imports: net, proxy, wire. Used by: service.
 """
 
 from __future__ import annotations
 
 from lolly_tx.net.doors import DoorIn
 from lolly_tx.proxy.exchange import Exchange
-from lolly_tx.proxy.forwarding import Forwarder
+from lolly_tx.proxy.forwarder import Forwarder
 from lolly_tx.wire.message import RequestHead
 
 

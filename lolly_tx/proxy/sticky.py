@@ -5,7 +5,7 @@ node's address in it. A browser may send several of one name, such as one of ano
 that nobody renews; the first that binds to anybody counts. When a value has an end we
 keep to it, whatever the client does with the age it was told.
 
-Imports: domain, domain.balancers, wire. Used by: proxy.forwarding, service, simulate.
+Imports: domain, domain.balancers, wire. Used by: proxy.forwarder, service, simulate.
 """
 
 from __future__ import annotations

@@ -17,7 +17,7 @@ from typing import Any
 from twisted.logger import Logger
 
 from lolly_tx.config.model import Config
-from lolly_tx.domain.forwarding import TrustedPeers
+from lolly_tx.domain.forwarded import TrustedPeers
 from lolly_tx.domain.interfaces import IEventSink
 from lolly_tx.domain.routes import Pattern, RouteTable
 from lolly_tx.net.deadlines import Deadlines

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import attrs
 
-from lolly_tx.domain.balancers import Balancers
+from lolly_tx.domain.balancers.by_name import Balancers
 from lolly_tx.domain.interfaces import IEventSink
 from lolly_tx.net.checks.kinds import CheckKinds
 from lolly_tx.net.deadlines import Deadlines

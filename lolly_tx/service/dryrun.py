@@ -18,7 +18,7 @@ import attrs
 
 from lolly_tx.domain.errors import DownstreamError
 from lolly_tx.net.doors import Peer
-from lolly_tx.proxy.forwarding import Forwarder
+from lolly_tx.proxy.forwarder import Forwarder
 from lolly_tx.proxy.proxy import Proxy
 from lolly_tx.proxy.route import ToPool
 from lolly_tx.wire.errors import BadMessage

@@ -19,11 +19,11 @@ from lolly_tx.domain.addresses import ConnectLimits
 from lolly_tx.domain.admission import Admission
 from lolly_tx.domain.attempts import Attempts
 from lolly_tx.domain.backoff import Backoff
-from lolly_tx.domain.balancers import Balancers
+from lolly_tx.domain.balancers.by_name import Balancers
 from lolly_tx.domain.budget import RetryBudget
 from lolly_tx.domain.concurrency import AdaptiveLimit
 from lolly_tx.domain.ejection import EjectionLimits
-from lolly_tx.domain.forwarding import TrustedPeers
+from lolly_tx.domain.forwarded import TrustedPeers
 from lolly_tx.domain.interfaces import IAccrual, IBalancer
 from lolly_tx.domain.outlier import OutlierLimits
 from lolly_tx.domain.percentile import Percentile

@@ -17,7 +17,7 @@ from typing import Any, cast
 import attrs
 
 from lolly_tx.config.model import Config, PoolSettings
-from lolly_tx.domain.forwarding import TrustedPeers
+from lolly_tx.domain.forwarded import TrustedPeers
 from lolly_tx.domain.interfaces import IBalancer
 from lolly_tx.domain.node import Node
 from lolly_tx.domain.pool import Pool
@@ -28,7 +28,7 @@ from lolly_tx.net.library.directory import PoolDirectory
 from lolly_tx.net.sockets.endpoints import TargetEndpoint, TargetEndpoints
 from lolly_tx.net.sockets.resolver import Lane
 from lolly_tx.net.upstreams import AS_USED, Upstream, UpstreamLimits, Upstreams
-from lolly_tx.proxy.forwarding import Forwarder
+from lolly_tx.proxy.forwarder import Forwarder
 from lolly_tx.proxy.sticky import Bonds
 from lolly_tx.proxy.trace import Traces
 from lolly_tx.service.commons import Commons

@@ -31,7 +31,7 @@ from twisted.plugin import IPlugin
 
 from lolly_tx.config.extensions import settings_from
 from lolly_tx.config.reading import Names
-from lolly_tx.domain.balancers import Balancers
+from lolly_tx.domain.balancers.by_name import Balancers
 from lolly_tx.domain.interfaces import (
     IAccrual,
     IAccrualFactory,

@@ -10,7 +10,7 @@ from __future__ import annotations
 from typing import Any
 
 from lolly_tx.net.sockets.acceptor import Acceptor
-from lolly_tx.proxy.forwarding import Forwarder
+from lolly_tx.proxy.forwarder import Forwarder
 
 
 def listener_statistics(acceptor: Acceptor) -> dict[str, Any]:

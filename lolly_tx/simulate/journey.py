@@ -23,7 +23,7 @@ from lolly_tx.domain.errors import (
 )
 from lolly_tx.domain.lease import Lease
 from lolly_tx.domain.retry import IDEMPOTENT
-from lolly_tx.proxy.forwarding import Forwarder
+from lolly_tx.proxy.forwarder import Forwarder
 from lolly_tx.proxy.replies import status_of
 from lolly_tx.simulate.load import Client
 from lolly_tx.simulate.recording import GONE, Recording

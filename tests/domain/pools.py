@@ -8,7 +8,7 @@ from typing import Any
 from zope.interface import implementer
 
 from lolly_tx.domain.accruals.consecutive import ConsecutiveFailures
-from lolly_tx.domain.balancers import Balancers
+from lolly_tx.domain.balancers.by_name import Balancers
 from lolly_tx.domain.errors import ConnectFailed, ProxyError
 from lolly_tx.domain.events import Event
 from lolly_tx.domain.health import Observation, Thresholds

@@ -6,7 +6,7 @@ from twisted.trial.unittest import SynchronousTestCase
 
 from lolly_tx.domain.account import account
 from lolly_tx.domain.accruals.consecutive import ConsecutiveFailures
-from lolly_tx.domain.balancers import Balancers
+from lolly_tx.domain.balancers.by_name import Balancers
 from lolly_tx.domain.balancers.round_robin import RoundRobin
 from lolly_tx.domain.errors import ConnectFailed, ResponseTimedOut
 from lolly_tx.domain.health import Observation, Thresholds

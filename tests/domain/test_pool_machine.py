@@ -16,7 +16,7 @@ from hypothesis.stateful import (
 )
 
 from lolly_tx.domain.accruals.consecutive import ConsecutiveFailures
-from lolly_tx.domain.balancers import Balancers
+from lolly_tx.domain.balancers.by_name import Balancers
 from lolly_tx.domain.errors import AllDown, AllFull, AllTried, NoTarget, ProxyError
 from lolly_tx.domain.events import Event
 from lolly_tx.domain.interfaces import IBalancer

@@ -9,7 +9,7 @@ from typing import Any
 
 from twisted.trial.unittest import SynchronousTestCase
 
-from lolly_tx.domain.balancers import Balancers
+from lolly_tx.domain.balancers.by_name import Balancers
 from lolly_tx.domain.balancers.consistent_hash import ConsistentHash
 from lolly_tx.domain.balancers.round_robin import RoundRobin
 from lolly_tx.domain.concurrency import AdaptiveLimit

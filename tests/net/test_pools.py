@@ -13,7 +13,7 @@ from twisted.python.failure import Failure
 from twisted.trial.unittest import SynchronousTestCase
 from zope.interface.verify import verifyObject
 
-from lolly_tx.domain.balancers import UnknownBalancer
+from lolly_tx.domain.balancers.by_name import UnknownBalancer
 from lolly_tx.domain.balancers.least_conn import LeastConn
 from lolly_tx.domain.budget import RetryBudget
 from lolly_tx.domain.errors import AddressDown, AllDown, ConnectFailed

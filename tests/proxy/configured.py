@@ -12,9 +12,9 @@ from random import Random
 from typing import Any, cast
 
 from lolly_tx.config.model import PoolSettings
-from lolly_tx.domain.forwarding import TrustedPeers
+from lolly_tx.domain.forwarded import TrustedPeers
 from lolly_tx.net.upstreams import Upstreams
-from lolly_tx.proxy.forwarding import Forwarder
+from lolly_tx.proxy.forwarder import Forwarder
 from lolly_tx.proxy.sticky import Bonds
 from lolly_tx.service.commons import Commons
 from lolly_tx.service.policies import key_of, policy_of, sticky_cookie

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from lolly_tx.proxy.forwarding import ABANDONED_AT_ONCE
+from lolly_tx.proxy.forwarder import ABANDONED_AT_ONCE
 from tests.domain.pools import BAD, GOOD
 from tests.proxy.configured import configured
 from tests.proxy.world import (

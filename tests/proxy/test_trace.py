@@ -5,7 +5,7 @@ from random import Random
 from lolly_tx.domain.policy import Policy
 from lolly_tx.domain.retry import RetryPolicy
 from lolly_tx.net.upstreams import Upstreams
-from lolly_tx.proxy.forwarding import Forwarder
+from lolly_tx.proxy.forwarder import Forwarder
 from lolly_tx.proxy.trace import Traces
 from tests.domain.pools import BAD, pool_of
 from tests.proxy.world import OK, WorldTestCase, get

@@ -28,7 +28,7 @@ from twisted.internet.task import Clock
 from twisted.python.failure import Failure
 from twisted.trial.unittest import SynchronousTestCase
 
-from lolly_tx.domain.forwarding import TrustedPeers
+from lolly_tx.domain.forwarded import TrustedPeers
 from lolly_tx.domain.policy import Policy
 from lolly_tx.domain.retry import RetryPolicy
 from lolly_tx.domain.routes import Pattern, RouteTable
@@ -39,7 +39,7 @@ from lolly_tx.net.http1.shared import ClientTimeouts, Http1Settings
 from lolly_tx.net.sockets.acceptor import Census
 from lolly_tx.net.upstreams import Upstream, UpstreamLimits, Upstreams
 from lolly_tx.proxy.exchange import Exchange
-from lolly_tx.proxy.forwarding import Forwarder
+from lolly_tx.proxy.forwarder import Forwarder
 from lolly_tx.proxy.introduction import Introduction
 from lolly_tx.proxy.proxy import Proxy
 from lolly_tx.proxy.route import ToPool

@@ -15,13 +15,13 @@ from lolly_tx.domain.accruals.consecutive import ConsecutiveFailures
 from lolly_tx.domain.accruals.gateway import GatewayErrors
 from lolly_tx.domain.accruals.rate import FailureRate, SlowAnswers
 from lolly_tx.domain.accruals.several import AnyOf
-from lolly_tx.domain.balancers import Balancers
+from lolly_tx.domain.balancers.by_name import Balancers
 from lolly_tx.domain.balancers.consistent_hash import ConsistentHash
 from lolly_tx.domain.balancers.first import First
 from lolly_tx.domain.balancers.least_conn import LeastConn
 from lolly_tx.domain.balancers.sticky import Sticky
 from lolly_tx.domain.ejection import EjectionLimits
-from lolly_tx.domain.forwarding import TrustedPeers
+from lolly_tx.domain.forwarded import TrustedPeers
 from lolly_tx.domain.policy import Policy
 from lolly_tx.domain.slow_start import SlowStart
 from lolly_tx.domain.tier import BACKUP

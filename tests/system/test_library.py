@@ -14,9 +14,9 @@ from lolly_tx import (
     AllDown,
     HealthChecker,
     HealthMap,
-    ReverseProxyResource,
     balanced,
     client,
+    reverse_proxy,
 )
 from lolly_tx.domain.events import Event
 from tests.net.fakes import Recorder, SteppingTestCase
@@ -70,9 +70,7 @@ class TogetherTests(SteppingTestCase):
         """Checks take it out, nobody sees an error, and it comes back; with nobody left it is a 503."""
         checker = HealthChecker.of(self.reactor, self.endpoint, interval=0.1)
         self.addCleanup(checker.stop)
-        resource = ReverseProxyResource.to(
-            self.reactor, self.endpoint, strip_prefix=True
-        )
+        resource = reverse_proxy(self.reactor, self.endpoint, strip_prefix=True)
         self.addCleanup(resource.close)
         port = self.serve(resource)
         checker.start()

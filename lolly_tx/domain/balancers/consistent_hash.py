@@ -1,6 +1,6 @@
 """Consistent hashing: the same key goes to the same node, and a change of nodes moves as few keys as can be.
 
-Imports: domain, domain.balancers. Used by: domain.balancers.
+Imports: domain, domain.balancers. Used by: domain.balancers.by_name.
 
 The key is bytes the caller prepares from what `hash_key` names; exchanges without one take turns.
 

@@ -1,6 +1,6 @@
 """Least connections: the node with the fewest exchanges in flight for its weight.
 
-Imports: domain. Used by: domain, domain.balancers.
+Imports: domain. Used by: domain, domain.balancers.by_name.
 
 Among few nodes it simply looks at all. Among many it keeps a heap of (load, turn, node), where the turn makes
 ties go round: entries are corrected when they come up, and each release puts in a fresh one (`released`), which

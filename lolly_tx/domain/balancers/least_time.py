@@ -1,6 +1,6 @@
 """Least time: the node that answers fastest, counting those who already wait there.
 
-Imports: domain. Used by: domain.balancers.
+Imports: domain. Used by: domain.balancers.by_name.
 
 Peak EWMA: a node's cost is its worst recent latency, and it fades by half every `half_life` seconds, so one
 slow answer is felt at once, a node that nobody asks becomes cheap again and is asked once more, and none

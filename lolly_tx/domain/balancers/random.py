@@ -1,6 +1,6 @@
 """Random: the less loaded of two different ones drawn by weight.
 
-Imports: domain. Used by: domain.balancers.
+Imports: domain. Used by: domain.balancers.by_name.
 
 Two draws are enough to avoid the crowd that one makes and the herd that "the least loaded of all" makes when
 several proxies share the targets. They are drawn without replacement: else the loaded one of two would be drawn

@@ -1,6 +1,6 @@
 """Sticky: a client stays with the node it first got.
 
-Imports: domain, domain.balancers. Used by: domain.balancers, proxy.
+Imports: domain, domain.balancers. Used by: domain.balancers.by_name, proxy.
 
     name 9 bytes, signature 15 bytes                   when it binds without end
     name 9 bytes, its end 4 bytes, signature 17 bytes  seconds since the epoch

@@ -3,7 +3,7 @@
     balanced(reactor, ["http://10.0.0.1:8080", "http://10.0.0.2:8080"])
 
 Imports: config, domain, domain.accruals, domain.balancers, net.library, net.sockets.
-Used by: lolly_tx, net.library.client, proxy, service.
+Used by: lolly_tx, net.library.client, service.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from typing import Any, cast
 from lolly_tx.config.pools import UpstreamTLS
 from lolly_tx.domain.accruals.consecutive import ConsecutiveFailures
 from lolly_tx.domain.addresses import ConnectLimits
-from lolly_tx.domain.balancers import Balancers
+from lolly_tx.domain.balancers.by_name import Balancers
 from lolly_tx.domain.budget import RetryBudget
 from lolly_tx.domain.events import Event
 from lolly_tx.domain.health import Thresholds

@@ -21,7 +21,7 @@ from twisted.internet.interfaces import (
 )
 from zope.interface import implementer
 
-from lolly_tx.domain.forwarding import UNIX, canonical
+from lolly_tx.domain.forwarded import UNIX, canonical
 from lolly_tx.net.deadlines import Deadlines
 from lolly_tx.net.sockets.parting import DRAIN_SECONDS, TURNED_AWAY_MOST, TurnedAway
 

@@ -6,7 +6,7 @@ from random import Random
 
 from twisted.trial.unittest import SynchronousTestCase
 
-from lolly_tx.domain.balancers import Balancers
+from lolly_tx.domain.balancers.by_name import Balancers
 from lolly_tx.domain.balancers.consistent_hash import ConsistentHash
 from lolly_tx.domain.interfaces import IBalancer
 from lolly_tx.testing import BalancerContract

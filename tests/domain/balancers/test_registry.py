@@ -6,7 +6,7 @@ from random import Random
 
 from twisted.trial.unittest import SynchronousTestCase
 
-from lolly_tx.domain.balancers import Balancers, UnknownBalancer
+from lolly_tx.domain.balancers.by_name import Balancers, UnknownBalancer
 from lolly_tx.domain.balancers.round_robin import RoundRobin
 
 

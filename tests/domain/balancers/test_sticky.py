@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from twisted.trial.unittest import SynchronousTestCase
 
-from lolly_tx.domain.balancers import Balancers
+from lolly_tx.domain.balancers.by_name import Balancers
 from lolly_tx.domain.balancers.sticky import Sticky
 from lolly_tx.domain.pool import Pool
 from tests.domain.pools import BAD, fail, pool_of, target

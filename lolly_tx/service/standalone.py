@@ -1,6 +1,6 @@
 """A proxy to one pool, with no configuration, listener or service around it.
 
-Imports: domain, net, net.http1, net.library, proxy, wire. Used by: proxy.resource.
+Imports: domain, net, net.http1, net.library, proxy, wire. Used by: lolly_tx.
 """
 
 from __future__ import annotations
@@ -15,18 +15,20 @@ from typing import Any
 
 from lolly_tx.domain.backoff import Backoff
 from lolly_tx.domain.budget import RetryBudget
-from lolly_tx.domain.forwarding import UNIX, Network, TrustedPeers
+from lolly_tx.domain.forwarded import UNIX, Network, TrustedPeers
 from lolly_tx.domain.policy import Policy
 from lolly_tx.domain.retry import RetryPolicy
 from lolly_tx.domain.routes import Pattern, RouteTable
 from lolly_tx.domain.target import Target
 from lolly_tx.net.deadlines import Deadlines
 from lolly_tx.net.http1.client import Http1Client
-from lolly_tx.net.library.balanced import BalancedEndpoint
+from lolly_tx.net.library.balanced import BalancedEndpoint, BalancedEndpointFactory
+from lolly_tx.net.library.pools import Events, Targets, balanced
 from lolly_tx.net.upstreams import Upstream, UpstreamLimits, Upstreams
-from lolly_tx.proxy.forwarding import Forwarder
+from lolly_tx.proxy.forwarder import Forwarder
 from lolly_tx.proxy.introduction import Introduction
 from lolly_tx.proxy.proxy import Proxy
+from lolly_tx.proxy.resource import ReverseProxyResource
 from lolly_tx.proxy.route import ToPool
 from lolly_tx.wire.http1 import ResponseReader
 
@@ -102,3 +104,32 @@ def _network(text: str) -> Network | str:
         return ip_network(text)
     except ValueError as e:
         raise ValueError(f"trusted: {e}; write 10.0.0.0/8, ::1 or unix") from None
+
+
+def reverse_proxy(
+    reactor: Any,
+    where: BalancedEndpoint | Targets,
+    *,
+    strip_prefix: bool = False,
+    events: Events | None = None,
+    **settings: Any,
+) -> ReverseProxyResource:
+    """A resource that needs nothing else. `close` it when it is not wanted any more.
+
+    `where`: what `net.library.pools.balanced` takes as targets, with `events`, or the endpoint that it makes.
+    `strip_prefix`: targets get "/x" for a request to "/api/x", where the resource is mounted at "/api".
+    `settings`: `host`, `retry`, `read`, `trusted`, `random`, those of `Standalone`.
+
+    Raises ValueError and TypeError for what cannot be meant.
+    """
+    if not isinstance(where, BalancedEndpoint):
+        where = balanced(reactor, where, events=events)
+    elif events is not None:
+        raise ValueError("events: the pool has been told who hears of it")
+    standalone = Standalone(reactor, where, **settings)
+    endpoints = BalancedEndpointFactory({where.pool.name: where})
+    resource = ReverseProxyResource(
+        standalone.proxy, endpoints=endpoints, strip_prefix=strip_prefix
+    )
+    resource.ending = standalone.close
+    return resource

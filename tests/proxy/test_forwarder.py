@@ -9,7 +9,7 @@ from lolly_tx.domain.queue import WaitingLine
 from lolly_tx.domain.retry import RetryPolicy
 from lolly_tx.domain.target import Target
 from lolly_tx.net.upstreams import Upstreams
-from lolly_tx.proxy.forwarding import Forwarder
+from lolly_tx.proxy.forwarder import Forwarder
 from lolly_tx.proxy.room import WaitingRoom
 from tests.proxy.world import GET, OK, WorldTestCase, answer, get, post
 

@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from twisted.trial.unittest import SynchronousTestCase
 
-from lolly_tx.domain.forwarding import (
+from lolly_tx.domain.forwarded import (
     MAX_HOPS,
     TrustedPeers,
     forwarding_lines,

@@ -1,4 +1,4 @@
-"""Tests of ReverseProxyResource.to: mounted in a Site or a klein app, with nothing else around it."""
+"""Tests of reverse_proxy: mounted in a Site or a klein app, with nothing else around it."""
 
 from __future__ import annotations
 
@@ -17,6 +17,7 @@ from twisted.web.server import Site
 from lolly_tx.domain.events import Event
 from lolly_tx.net.library.pools import balanced
 from lolly_tx.proxy.resource import ReverseProxyResource
+from lolly_tx.service.standalone import reverse_proxy
 from tests.net.fakes import MemoryTransport
 from tests.proxy.world import OK, get, post
 
@@ -41,7 +42,7 @@ class Case(SynchronousTestCase):
             each.close()
 
     def to(self, *where: Any, **settings: Any) -> ReverseProxyResource:
-        made = ReverseProxyResource.to(self.reactor, *(where or (URLS,)), **settings)
+        made = reverse_proxy(self.reactor, *(where or (URLS,)), **settings)
         self.made.append(made)
         return made
 
@@ -219,11 +220,9 @@ class SiteTests(Case):
             (endpoint, {"events": print}),
         ):
             self.assertRaises(
-                ValueError, ReverseProxyResource.to, self.reactor, where, **settings
+                ValueError, reverse_proxy, self.reactor, where, **settings
             )
-        self.assertRaises(
-            TypeError, ReverseProxyResource.to, self.reactor, URLS, hosts=1
-        )
+        self.assertRaises(TypeError, reverse_proxy, self.reactor, URLS, hosts=1)
 
     def test_close(self) -> None:
         """Closed, it leaves no timer and no idle connection; closing a proxy of others does nothing."""

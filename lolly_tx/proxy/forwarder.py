@@ -1,7 +1,7 @@
 """A pool's side of the exchanges: what they share.
 
 Imports: domain, net, proxy, wire, Twisted. Used by: proxy.exchange, proxy.route,
-proxy.standalone, service, simulate.
+service, simulate.
 """
 
 from __future__ import annotations
@@ -25,10 +25,10 @@ from lolly_tx.net.deadlines import Deadlines
 from lolly_tx.net.doors import Peer
 from lolly_tx.net.upstreams import Upstreams
 from lolly_tx.proxy.keys import Key, no_key
+from lolly_tx.proxy.response_fields import ResponseFields
 from lolly_tx.proxy.sticky import StickyCookie
 from lolly_tx.proxy.trace import Trace, Traced, Traces
-from lolly_tx.wire.dates import DateLine, retry_after
-from lolly_tx.wire.http1 import via_lines
+from lolly_tx.wire.dates import retry_after
 from lolly_tx.wire.message import RequestHead, ResponseHead
 
 
@@ -106,14 +106,14 @@ class Forwarder:
         looks = (sticky, traces, self.respites)
         self.keyless = key is no_key and all(each is None for each in looks)
         """Nothing about an exchange matters for who gets it, and nobody takes notes."""
-        self._via = via_lines(via)
-        self.marking = bool(via or sticky)
-        """Lines of ours are added to answers."""
         self.half_closed = half_closed
         self.deadlines = deadlines
         self.now = deadlines.now
         self.clock = clock
-        self.date = DateLine(wall)
+        self.fields = ResponseFields(
+            now=deadlines.now, wall=wall, via=via, sticky=sticky, ids=pool.nodes
+        )
+        self.marking = self.fields.marking
         self.retries = 0
         self.counters = Counters()
         self.in_flight = 0
@@ -189,15 +189,6 @@ class Forwarder:
         if self._to_target or not (self._host or head.block.host):
             return node.target.authority.encode("ascii")
         return self._host
-
-    def marks(self, exchange: Finished, head: ResponseHead) -> bytes:
-        """The lines we add to an answer: Via, and the cookie that binds a client."""
-        marks = self._via[head.version]
-        if self.sticky is not None and exchange.node is not None:
-            marks += self.sticky.set_cookie(
-                exchange.head, exchange.node, self.pool.nodes, exchange.peer.secure
-            )
-        return marks
 
     def _node_down(self, node: Node, now: float) -> None:
         """Checks took `node` down: what waits there for an answer may have it elsewhere."""

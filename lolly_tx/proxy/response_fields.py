@@ -1,0 +1,95 @@
+"""The fields of an answer as the client gets it: the backend's that are passed on, and what we add.
+
+Imports: domain, net, wire. Used by: proxy.forwarder.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Collection
+from typing import Protocol
+
+from lolly_tx.domain.node import Node
+from lolly_tx.net.doors import LENGTH, Peer
+from lolly_tx.wire.dates import DateLine
+from lolly_tx.wire.http1 import via_lines
+from lolly_tx.wire.message import RequestHead, ResponseHead
+
+
+class Answered(Protocol):
+    """Who gets an answer, and from whom."""
+
+    head: RequestHead
+    node: Node | None
+
+    @property
+    def peer(self) -> Peer:
+        """Who sent the request."""
+
+
+class Binding(Protocol):
+    """Binds a client to the node that has answered it (`proxy.sticky`)."""
+
+    def set_cookie(
+        self, head: RequestHead, node: Node, ids: Collection[str], secure: bool
+    ) -> bytes:
+        """The line that does, b"" if the client has it."""
+
+
+class ResponseFields:
+    """Makes them for the answers of one pool.
+
+    `now`: seconds, monotonic. `wall`: seconds since the epoch, for the Date of answers
+    without one. `via`: our name in Via, "" = no such field. `sticky`: the cookie that binds
+    clients to the nodes among `ids`. `marking`: lines of ours are added to every answer.
+    """
+
+    def __init__(
+        self,
+        *,
+        now: Callable[[], float],
+        wall: Callable[[], float],
+        via: str,
+        sticky: Binding | None,
+        ids: Collection[str],
+    ) -> None:
+        self._now = now
+        self._date = DateLine(wall)
+        self._via = via_lines(via)
+        self._sticky = sticky
+        self._ids = ids
+        self.marking = bool(via or sticky)
+
+    def of(self, head: ResponseHead, framing: int, exchange: Answered) -> bytes:
+        """Those of the final `head`: CRLF, then lines that each end with CRLF."""
+        block = head.block
+        status = head.status
+        fields = block.kept
+        if status == 204:
+            fields = block.without_length()
+        elif framing == LENGTH and not block.length_kept:
+            fields += b"Content-Length: %d\r\n" % (block.length or 0)
+        if not block.date:
+            fields += self._date.at(self._now())
+        if status == 426:
+            fields += block.offer()
+        if self.marking:
+            fields += self.marks(head, exchange)
+        return fields
+
+    def of_upgrade(self, head: ResponseHead, exchange: Answered) -> bytes:
+        """Those of a 101."""
+        block = head.block
+        fields = block.without_length()
+        fields += b"Connection: Upgrade\r\nUpgrade: %b\r\n" % block.upgrade
+        if self.marking:
+            fields += self.marks(head, exchange)
+        return fields
+
+    def marks(self, head: ResponseHead, exchange: Answered) -> bytes:
+        """The lines we add to every answer: Via, and the cookie that binds a client."""
+        marks = self._via[head.version]
+        node = exchange.node
+        if self._sticky is not None and node is not None:
+            secure = exchange.peer.secure
+            marks += self._sticky.set_cookie(exchange.head, node, self._ids, secure)
+        return marks
