@@ -193,8 +193,13 @@ class Forwarder:
     def _node_down(self, node: Node, now: float) -> None:
         """Checks took `node` down: what waits there for an answer may have it elsewhere."""
         # Connections are watched anyway, so that no list has to be kept for this.
-        doors = (getattr(each, "exchange", None) for each in self.deadlines)
-        waiting = {e for e in doors if isinstance(e, Attempts) and e.waits_at(node)}
+        # A site's own connections are not, so look at both ends.
+        ends = [
+            getattr(each, end, None)
+            for each in self.deadlines
+            for end in ("exchange", "sink")
+        ]
+        waiting = {e for e in ends if isinstance(e, Attempts) and e.waits_at(node)}
         self._abandon(node, sorted(waiting, key=attrgetter("started")))
 
     def _abandon(self, node: Node, waiting: list[Attempts]) -> None:

@@ -10,7 +10,8 @@ from twisted.web.server import Site
 from zope.interface.verify import verifyObject
 
 from lolly_tx.proxy.resource import ReverseProxyResource, SiteDoor
-from tests.proxy.world import GET, Line, World, WorldTestCase, answer, get, post
+from tests.domain.pools import BAD
+from tests.proxy.world import GET, OK, Line, World, WorldTestCase, answer, get, post
 
 
 class SiteTestCase(WorldTestCase):
@@ -161,6 +162,16 @@ class OwnAnswerTests(SiteTestCase):
 
 
 class TroubleTests(SiteTestCase):
+    def test_target_goes_down(self):
+        """What waits at a target that checks take down has its answer from another one."""
+        world, line = self.site("a", "b")
+        line.send(GET)
+        silent = world.accept("a")
+        world.pool.observe("a", BAD, world.clock.seconds())
+        self.assertTrue(silent.aborted)
+        world.accept("b").send(OK)
+        self.assertTrue(line.take().endswith(b"ok"))
+
     def test_truncated(self):
         """An answer cut short ends the client's connection, not in good order."""
         world, client = self.site()
