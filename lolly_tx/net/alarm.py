@@ -18,7 +18,14 @@ LATE = 0.1
 """Seconds a timer may be late on a machine that is merely busy."""
 
 CATCH_UP = 2.0
-"""Seconds: the longest we read before we judge. Ten thousand connections are read in one."""
+"""Seconds: the longest we read before we judge. Ten thousand connections are read in one,
+so a longer gap is a standstill and not the work of an overloaded process."""
+
+CATCH_UP_MOST = 10.0
+"""Seconds: the longest we read where one standstill follows another before we judge."""
+
+LOOK = 0.1
+"""Seconds between the looks of an alarm that reads before it rings."""
 
 
 def respite(late: float) -> float:
@@ -29,7 +36,7 @@ def respite(late: float) -> float:
 class Alarm:
     """Calls `ring` once, after `seconds`; after a standstill a respite later than that."""
 
-    __slots__ = ("_clock", "_due", "_ring", "_timer")
+    __slots__ = ("_clock", "_due", "_patience", "_ring", "_timer")
 
     def __init__(
         self, clock: IReactorTime, seconds: float, ring: Callable[[], object]
@@ -37,14 +44,22 @@ class Alarm:
         self._clock = clock
         self._ring = ring
         self._due = clock.seconds() + seconds
+        self._patience: Patience | None = None
         self._timer = clock.callLater(seconds, self._fired)
 
     def _fired(self) -> None:
-        rest = respite(self._clock.seconds() - self._due)
-        if rest:
-            self._timer = self._clock.callLater(rest, self._ring)
-        else:
+        now = self._clock.seconds()
+        patience = self._patience
+        if patience is None:
+            if not respite(now - self._due):
+                self._ring()
+                return
+            patience = self._patience = Patience(LOOK)
+            patience.begin(self._due - LOOK)
+        if patience.allows(now):
             self._ring()
+        else:
+            self._timer = self._clock.callLater(LOOK, self._fired)
 
     def cancel(self) -> None:
         """Do not ring; does nothing once it has rung."""
@@ -55,22 +70,27 @@ class Alarm:
 class Patience:
     """Whether a loop that looks every `period` seconds may judge what it sees.
 
-    Not while it catches up after a standstill. Of two late looks in a row the second
-    judges: under a load that makes all of them late, limits hold all the same.
+    Not while it catches up after a standstill, and each standstill is caught up with: a
+    look that is late after one in time, or later than any reading would make it. Of looks
+    that are late one after the other every second judges: under a load that makes all of
+    them late, limits hold all the same. So they do where one standstill follows another
+    before it was caught up with, once `CATCH_UP_MOST` seconds were for reading.
     `lost`: how many seconds late the last look was, 0 when it was in time.
     """
 
-    __slots__ = ("_due", "_period", "_rested", "_until", "lost")
+    __slots__ = ("_due", "_period", "_reading", "_rested", "_until", "lost")
 
     def __init__(self, period: float) -> None:
         self._period = period
         self._due = self._until = self.lost = 0.0
-        self._rested = False
+        self._reading = 0.0  # seconds since the last look that judged
+        self._rested = False  # the last look was late and did not judge
 
     def begin(self, now: float) -> None:
         """The loop begins."""
         self._due = now + self._period
         self._until = now
+        self._reading = 0.0
         self._rested = False
 
     def allows(self, now: float) -> bool:
@@ -79,10 +99,18 @@ class Patience:
         rest = respite(late)
         self.lost = late if rest else 0.0
         self._due = now + self._period
-        if rest and not self._rested:
+        spent = self._reading >= CATCH_UP_MOST
+        if rest and (not self._rested or (late > CATCH_UP and not spent)):
+            # In direct succession the looks tell nothing of how long it read.
+            self._reading += rest if self._rested else 0.0
             self._until = now + rest
             self._rested = True
-        if now < self._until:
             return False
+        if now < self._until and (rest or not spent):
+            self._reading += self._period
+            self._rested = bool(rest)
+            return False
+        self._until = now
+        self._reading = 0.0
         self._rested = False
         return True

@@ -5,7 +5,18 @@ from __future__ import annotations
 from twisted.internet.task import Clock
 from twisted.trial.unittest import SynchronousTestCase
 
-from lolly_tx.net.alarm import CATCH_UP, LATE, Alarm, Patience, respite
+from lolly_tx.net.alarm import (
+    CATCH_UP,
+    CATCH_UP_MOST,
+    LATE,
+    LOOK,
+    Alarm,
+    Patience,
+    respite,
+)
+
+FROZEN = 3.5
+"""Seconds of a standstill."""
 
 
 class AlarmTests(SynchronousTestCase):
@@ -25,12 +36,36 @@ class AlarmTests(SynchronousTestCase):
         self.assertEqual(self.rung, [1.0 + LATE / 2])
 
     def test_standstill(self) -> None:
-        """Late by a standstill, it rings once, after as long again, however late that is."""
+        """Late by a standstill, it rings once, after as long again."""
         self.alarm(1.0)
         self.clock.advance(1.5)
+        self.clock.pump([LOOK] * 4)
         self.assertEqual(self.rung, [])
-        self.clock.pump([5.0, 5.0])
-        self.assertEqual(self.rung, [6.5])
+        self.clock.pump([LOOK] * 30)
+        [at] = self.rung
+        self.assertLessEqual(abs(at - 2.0), LOOK + 1e-6)
+
+    def test_standstill_in_the_respite(self) -> None:
+        """Another standstill while it catches up is caught up with as well."""
+        for gap in (0.0, 0.5, 1.0, 1.5):
+            self.rung.clear()
+            alarm = self.alarm(1.0)
+            self.clock.advance(FROZEN)
+            self.clock.pump([LOOK] * round(gap / LOOK))
+            self.clock.advance(FROZEN)
+            resumed = self.clock.seconds()
+            self.clock.pump([LOOK] * (round(CATCH_UP / LOOK) - 1))
+            self.assertEqual(self.rung, [], f"{gap} s apart")
+            self.clock.pump([LOOK] * 30)
+            [at] = self.rung
+            self.assertLess(abs(at - resumed - CATCH_UP), LOOK + 1e-6)
+            alarm.cancel()
+
+    def test_overload(self) -> None:
+        """Where every timer is late by a little, it rings all the same."""
+        self.alarm(0.75)
+        self.clock.pump([0.5] * 6)
+        self.assertEqual(self.rung, [1.5])
 
     def test_cancel(self) -> None:
         """Cancelled before its time, in its respite or after it has rung: nothing follows."""
@@ -65,3 +100,54 @@ class PatienceTests(SynchronousTestCase):
         patience.begin(0.0)
         judged = [now for now in (1.0, 2.0, 3.0, 4.0) if patience.allows(now)]
         self.assertEqual(judged, [2.0, 4.0])
+
+    def after(self, *steps: float) -> tuple[Patience, float]:
+        """Looks so many seconds apart, none of which may judge; where that leads to."""
+        patience = Patience(LOOK)
+        patience.begin(0.0)
+        now = 0.0
+        for step in steps:
+            now += step
+            self.assertFalse(patience.allows(now), f"at {now:.1f} s")
+        return patience, now
+
+    def test_each_standstill_has_its_respite(self) -> None:
+        """However soon one follows another, what has come is read before anybody is judged."""
+        for gap in (0.0, 0.5, 1.0, 1.9):
+            steps = [FROZEN, *[LOOK] * round(gap / LOOK)] * 4
+            patience, now = self.after(*steps, FROZEN, *[LOOK] * 19)
+            judged = [patience.allows(now + LOOK * n) for n in (1, 2, 3, 4)]
+            self.assertEqual(judged[1:], [True] * 3, f"{gap} s apart")
+
+    def test_respite_after_a_judgement(self) -> None:
+        """Standstills that are far apart are caught up with, and judged by in between."""
+        for gap in (2.5, 3.0):
+            patience, now = self.after(FROZEN, *[LOOK] * 19)
+            looks = round(gap / LOOK) - 19
+            judged = [patience.allows(now + LOOK * n) for n in range(1, looks)]
+            self.assertIn(True, judged)
+            now += LOOK * looks + FROZEN
+            looked = [patience.allows(now + LOOK * n) for n in range(20)]
+            self.assertEqual(looked, [False] * 20)
+
+    def test_catching_up_while_overloaded(self) -> None:
+        """A standstill while all looks are late is told from them by its length."""
+        patience, now = self.after(FROZEN, 0.3, 0.3, FROZEN, 0.3, 0.3)
+        self.assertFalse(patience.allows(now + 1.2))
+        self.assertTrue(patience.allows(now + 1.5))
+
+    def test_always_behind(self) -> None:
+        """Who stands still for most of the time judges at times, at a look that is in time or at last."""
+        for late, in_time in ((0.6, 1), (FROZEN, 5), (FROZEN, 0)):
+            patience = Patience(LOOK)
+            patience.begin(0.0)
+            now, judged, looks = 0.0, [], 0
+            while now < 100 * FROZEN:
+                for step in (late, *[LOOK] * in_time):
+                    now += step
+                    looks += 1
+                    if patience.allows(now):
+                        judged.append(step)
+            self.assertGreater(len(judged), 3)
+            self.assertLessEqual(looks, (len(judged) + 1) * 2.1 * CATCH_UP_MOST / LOOK)
+            self.assertEqual(set(judged), {LOOK if in_time else late})

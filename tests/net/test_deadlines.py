@@ -88,6 +88,21 @@ class DeadlinesTests(SynchronousTestCase):
         [at] = waiting.times
         self.assertLess(abs(at - 4.0 - CATCH_UP), PERIOD + 0.01)
 
+    def test_standstills_close_together(self):
+        """An answer that came during the second of two standstills is read before its time is up."""
+        for gap in (0.5, 1.0, 2.0, 3.0):
+            self.setUp()
+            first = self.watch(1.0)
+            self.clock.advance(3.5)
+            first.deadline = NEVER  # its answer is read
+            self.clock.pump([PERIOD] * round(gap / PERIOD))
+            second = self.watch(self.clock.seconds() + 0.5)
+            self.clock.advance(3.5)
+            self.clock.pump([PERIOD] * 18)
+            self.assertEqual(first.times + second.times, [], f"{gap} s apart")
+            self.clock.pump([PERIOD] * 5)
+            self.assertEqual(len(second.times), 1)
+
     def test_standstill_is_told(self):
         """Whoever measures others hears how long the process did nothing, once."""
         thing = self.watch(NEVER)

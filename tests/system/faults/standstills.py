@@ -183,12 +183,13 @@ async def l51(found: Findings, size: Size) -> None:
                 _ask_often(
                     proxy.port,
                     "/wait/0.5/x",
-                    size.pick(2.0, 4.0, 30.0) + frozen,
+                    size.pick(2.0, 4.0, 30.0) + 2 * frozen,
                     size.pick(30, 200, 500),
                     took,
                 )
             )
-            for _ in range(size.pick(1, 1, 5)):
+            # The second comes before the first is caught up with.
+            for _ in range(size.pick(2, 2, 6)):
                 await asyncio.sleep(1.0)
                 proxy.process.send_signal(signal.SIGSTOP)
                 await asyncio.sleep(frozen)
