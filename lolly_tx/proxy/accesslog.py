@@ -45,6 +45,9 @@ Format = Literal["combined", "json"]
 # Some 300 lines: one write(2) for all of them.
 BATCH_BYTES = 64 * 1024
 WARNING_INTERVAL = 60.0
+"""Seconds between two warnings while lines are lost."""
+CALM_SECONDS = 2.0
+"""None was lost for so long: then it is said how many were."""
 # More parameters than any honest URL has: the whole query is hidden, because looking at
 # each of thousands would let a client buy a lot of our time with one request.
 MAX_PARAMETERS = 100
@@ -210,7 +213,9 @@ class AccessLog:
         self._second = -1
         self._at = b""
         self._warned_at: float | None = None
+        self._dropped_at = 0.0
         self._dropped_at_warning = 0
+        self._error: Exception | None = None  # of the last write
         self.written = 0
         self.dropped = 0
 
@@ -236,24 +241,44 @@ class AccessLog:
         try:
             self._write(b"".join(lines))
         except Exception as error:
+            self._error = error
             self.dropped += len(lines)
-            self._warn(error)
+            self._dropped_at = now = self._now()
+            if self._warned_at is None or now - self._warned_at >= WARNING_INTERVAL:
+                self._warned_at = now
+                self._tell(error)
         else:
+            self._error = None
             self.written += len(lines)
-            if self.dropped != self._dropped_at_warning:
-                self._warn("it is written again")
 
-    def _warn(self, error: Exception | str) -> None:
-        now = self._now()
-        if self._warned_at is not None and now - self._warned_at < WARNING_INTERVAL:
+    def settle(self, *, drained: bool) -> None:
+        """Say how many lines were lost, once none is lost any more. The service calls this every second.
+
+        `drained`: nothing waits for a reader, so that one who was behind is not any more.
+        """
+        if self.dropped == self._dropped_at_warning:
             return
-        self._warned_at = now
+        if drained and isinstance(self._error, BlockingIOError):
+            self._error = None
+        calm = self._now() - self._dropped_at >= CALM_SECONDS
+        if calm and self._error is None:
+            self._tell("it is written again")
+
+    def end(self, unread: int) -> None:
+        """Say what was lost and not spoken of; `unread`: lines that were kept for a reader in vain."""
+        self.dropped += unread
+        self.written -= unread
+        if self.dropped != self._dropped_at_warning:
+            self._tell("it ends here")
+
+    def _tell(self, why: Exception | str) -> None:
         lost = self.dropped - self._dropped_at_warning
         self._dropped_at_warning = self.dropped
         self.log.warn(
-            "access log: {lost} lines dropped: {error}",
+            "access log: {lost} lines dropped, {total} in all: {error}",
             lost=lost,
-            error=error,
+            total=self.dropped,
+            error=why,
         )
 
 

@@ -17,6 +17,7 @@ import socket
 import stat
 import time
 from collections import deque
+from contextlib import suppress
 
 BACKLOG_BYTES = 1 << 20
 """Kept of what a reader does not take; some 5,000 lines."""
@@ -45,6 +46,7 @@ class LogFile:
         self._backlog_bytes = backlog_bytes
         self._waiting: deque[bytes] = deque()
         self._waiting_bytes = 0
+        self._cut = False  # what was written last is the beginning of a line
         self._closed = False
         self._fd = -1
         if self._owned:
@@ -52,13 +54,35 @@ class LogFile:
 
     @property
     def waiting(self) -> bool:
-        """A reader has not taken all yet."""
+        """A reader has not taken all yet, or a full disk."""
         return bool(self._waiting)
 
+    @property
+    def waiting_bytes(self) -> int:
+        """How much that is."""
+        return self._waiting_bytes
+
+    @property
+    def waiting_lines(self) -> int:
+        """How many lines, one that was begun included."""
+        return sum(data.count(b"\n") for data in self._waiting)
+
     def _open(self) -> int:
+        """Open the file; one that has to be made can be read by whoever can read the one in use."""
         # Non-blocking, so that opening a named pipe nobody reads fails at once.
         flags = os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC | os.O_NONBLOCK
-        return os.open(self.path, flags, 0o640)
+        try:
+            made = os.open(self.path, flags | os.O_EXCL, 0o640)
+        except FileExistsError:
+            return os.open(self.path, flags, 0o640)
+        if self._fd >= 0:
+            # A daemon has another umask than who made the first file.
+            old = os.fstat(self._fd)
+            with suppress(OSError):
+                os.fchown(made, -1, old.st_gid)
+            with suppress(OSError):
+                os.fchmod(made, stat.S_IMODE(old.st_mode))
+        return made
 
     def _use(self, fd: int) -> None:
         """Write to `fd` from now on, and learn what kind of file it is."""
@@ -77,12 +101,13 @@ class LogFile:
                 self._poll = select.poll()
                 self._poll.register(fd, select.POLLOUT)
 
-    def write(self, data: bytes) -> None:
-        """Append `data`, whole lines.
+    def write(self, data: bytes, *, extra_bytes: int = 0) -> None:
+        """Append `data`, whole lines: all of them, or none when it raises.
 
         Raises `BlockingIOError` when the reader is too far behind, and `OSError` when the
-        disk is full or the reader is gone. A line that was written in part is completed
-        by a later call, so that no two lines mix.
+        disk is full or the reader is gone. What was written in part is completed by a
+        later call, so that no two lines mix. `extra_bytes`: kept for a reader beyond the
+        bound, of who has more to say than the others that write here.
         """
         if self._closed:
             raise ValueError("the log file is closed")
@@ -90,17 +115,15 @@ class LogFile:
             self._use(self._stdout)
         self.flush()
         if self._waiting:
-            if self._waiting_bytes + len(data) > self._backlog_bytes:
+            if self._waiting_bytes + len(data) > self._backlog_bytes + extra_bytes:
                 raise BlockingIOError("the reader of the log is behind")
             self._keep(data)
             return
         done, error = self._push(data)
-        if error is None:
-            self._keep(data[done:])
-        else:
-            if done and data[done - 1 : done] != b"\n":
-                self._keep(data[done:].partition(b"\n")[0] + b"\n")
+        if error is not None and not done:
             raise error
+        self._cut = data[done - 1 : done] != b"\n" if done else False
+        self._keep(data[done:])
 
     def flush(self) -> None:
         """Let the reader have what it did not take before, as far as it takes it now. Raises as `write` does."""
@@ -109,6 +132,8 @@ class LogFile:
             data = waiting[0]
             done, error = self._push(data)
             self._waiting_bytes -= done
+            if done:
+                self._cut = data[done - 1 : done] != b"\n"
             if done < len(data):
                 waiting[0] = data[done:]
                 if error is not None:
@@ -155,15 +180,21 @@ class LogFile:
     def reopen(self) -> None:
         """Open the path anew, after a rotation moved the file away.
 
-        When that fails, `OSError` is raised and the old file stays in use. Standard
+        The new file has the mode and the group of the old one, unless somebody made it
+        already. Lines that wait go to the new file, but for the rest of one that was begun in
+        another. When that fails, `OSError` is raised and the old file stays in use. Standard
         output stays as it is.
         """
         if not self._owned:
             return
         fresh = self._open()
+        if self._cut and not os.path.sameopenfile(fresh, self._fd):
+            left = b"".join(self._waiting).partition(b"\n")[2]
+            self._waiting.clear()
+            self._waiting_bytes = 0
+            self._keep(left)
+            self._cut = False
         self._let_go()
-        self._waiting.clear()  # what is left of a line belongs to the old file
-        self._waiting_bytes = 0
         self._use(fresh)
 
     def close(self) -> None:

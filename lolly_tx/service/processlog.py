@@ -13,10 +13,13 @@ Imports: config, service, Twisted. Used by: tap.
 from __future__ import annotations
 
 import json
+import os
 import re
+import stat
 import time
 from collections import OrderedDict
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from typing import Any
 
 from twisted.internet.interfaces import IDelayedCall, IReactorTime
@@ -35,15 +38,16 @@ from twisted.python.logfile import LogFile as TwistedLogFile
 from zope.interface import implementer
 
 from lolly_tx.config.operating import Log
+from lolly_tx.service.draining import Draining
 from lolly_tx.service.isotime import iso_time
 from lolly_tx.service.logfile import LAST_SECONDS, LogFile
 
 REPEAT_SECONDS = 5.0
 """A line that was written so lately is counted, not written again."""
+OWN_BACKLOG_BYTES = 1 << 16
+"""Kept of this log for a reader beyond what is kept of any log, so that an access log leaves room for it."""
 REMEMBERED_LINES = 256
 """Of those counted at a time."""
-RETRY_SECONDS = 0.5
-"""How often a reader that is behind is asked again."""
 
 _CONTROLS = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f]")
 _NAMESPACE = "lolly_tx.log"
@@ -110,8 +114,7 @@ class LineLog:
     ) -> None:
         self._file = file
         self._form = form
-        self._clock = clock
-        self._retry: IDelayedCall | None = None
+        self._draining = Draining(file, clock, self._try_again)
         self.dropped = 0
         """Lines that were lost and not yet spoken of."""
 
@@ -124,13 +127,16 @@ class LineLog:
     def _write(self, line: str) -> None:
         said = self._confession() if self.dropped else ""
         try:
-            self._file.write((said + line).encode("utf-8", "backslashreplace"))
+            self._file.write(
+                (said + line).encode("utf-8", "backslashreplace"),
+                extra_bytes=OWN_BACKLOG_BYTES,
+            )
         except OSError:
             self.dropped += bool(line)
         else:
             self.dropped = 0
-        if (self.dropped or self._file.waiting) and self._retry is None:
-            self._retry = self._clock.callLater(RETRY_SECONDS, self._try_again)
+        if self.dropped or self._file.waiting:
+            self._draining.begin()
 
     def _confession(self) -> str:
         event = {
@@ -142,16 +148,20 @@ class LineLog:
         }
         return self._form(event) or ""
 
-    def _try_again(self) -> None:
-        self._retry = None
-        self._write("")
+    def _try_again(self) -> bool:
+        if self.dropped:
+            self._write("")
+        else:
+            with suppress(OSError):  # said when a line meets the same
+                self._file.flush()
+        return bool(self.dropped or self._file.waiting)
 
     def end(self) -> None:
         """Give the reader a last chance; nobody is served any more."""
         self._file.drain(LAST_SECONDS)
-        if self._retry is not None:
-            self._retry.cancel()
-            self._retry = None
+        if self.dropped and not self._file.waiting:
+            self._write("")
+        self._draining.end()
 
 
 @implementer(ILogObserver)
@@ -275,5 +285,7 @@ def twistd_log(
         out = sink = LineLog(stdout, form, clock)
     else:
         file: Any = TwistedLogFile.fromFullPath(*path)
+        # Files after a rotation are made under the umask of a daemon.
+        file.defaultMode = stat.S_IMODE(os.stat(*path).st_mode)
         sink, out = file, FileLogObserver(file, form)
     return ProcessLog(Sieve(out, settings.level, clock), sink, stdout)

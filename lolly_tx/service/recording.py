@@ -17,6 +17,7 @@ from lolly_tx.proxy.accesslog import AccessLog
 from lolly_tx.proxy.exchange import Exchange
 from lolly_tx.proxy.introduction import Introduction
 from lolly_tx.proxy.record import exchange_entry, refusal_entry
+from lolly_tx.service.draining import Draining
 from lolly_tx.service.logfile import LAST_SECONDS, LogFile
 from lolly_tx.service.surroundings import Surroundings
 from lolly_tx.wire.message import RequestHead
@@ -75,8 +76,9 @@ class LogWriting:
         self._shared = shared is not None
         self._file = shared or LogFile(settings.path)
         self._seconds = settings.flush
+        self._draining = Draining(self._file, surroundings.reactor, self._drain)
         self.log = AccessLog(
-            self._file.write,
+            self._write,
             settings.format,
             now=surroundings.now,
             batch_bytes=settings.buffer_size,
@@ -89,19 +91,35 @@ class LogWriting:
         if not self._flushing.running:
             self._flushing.start(self._seconds, now=False)
 
-    def _flush(self) -> None:
-        """Write what is collected, and what a reader did not take before."""
-        self.log.flush()
+    def _write(self, lines: bytes) -> None:
+        try:
+            self._file.write(lines)
+        finally:
+            if self._file.waiting:
+                self._draining.begin()
+
+    def _drain(self) -> bool:
+        """Write what was not taken before; whether something is left of it."""
         with suppress(OSError):  # said when a line meets the same
             self._file.flush()
+        return self._file.waiting
+
+    def _flush(self) -> None:
+        """Write what is collected, and say what was lost of it."""
+        self.log.flush()
+        self.log.settle(drained=not self._file.waiting)
 
     def stop(self) -> None:
         """Write the rest."""
         if self._flushing.running:
             self._flushing.stop()
-        self._flush()
-        if not self._shared:
+        self._draining.end()
+        self.log.flush()
+        if self._shared:
+            self.log.end(0)
+        else:
             self._file.drain(LAST_SECONDS)
+            self.log.end(self._file.waiting_lines)
             self._file.close()
 
     def reopen(self) -> None:

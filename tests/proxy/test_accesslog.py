@@ -11,6 +11,7 @@ from twisted.trial.unittest import SynchronousTestCase
 from lolly_tx.proxy import accesslog
 from lolly_tx.proxy.accesslog import (
     BATCH_BYTES,
+    CALM_SECONDS,
     MAX_PARAMETERS,
     AccessLog,
     Entry,
@@ -308,6 +309,7 @@ class BatchTests(SynchronousTestCase):
         self.batches = []
         self.seconds = 100.0
         self.broken = False
+        self.error = OSError(28, "No space left on device")
         self.log = AccessLog(self.write, now=lambda: self.seconds)
         self.warnings = []
         globalLogPublisher.addObserver(self.observe)
@@ -319,7 +321,7 @@ class BatchTests(SynchronousTestCase):
 
     def write(self, data):
         if self.broken:
-            raise OSError(28, "No space left on device")
+            raise self.error
         self.batches.append(data)
 
     def test_waits(self):
@@ -374,3 +376,57 @@ class BatchTests(SynchronousTestCase):
             self.log.flush()
         self.assertEqual([event["lost"] for event in self.warnings], [1, 3])
         self.assertIn("No space left", str(self.warnings[0]["error"]))
+
+    def lose(self, lines):
+        """So many lines, one after the other, that are not taken."""
+        for _ in range(lines):
+            self.log.record(ENTRY)
+            self.log.flush()
+
+    def told(self):
+        return [(event["lost"], event["total"]) for event in self.warnings]
+
+    def test_total_when_written_again(self):
+        """Once lines are written again for a while it is said how many were lost, exactly."""
+        self.broken = True
+        self.lose(500)
+        self.broken = False
+        self.log.record(ENTRY)
+        self.log.flush()
+        self.log.settle(drained=True)
+        self.assertEqual(self.told(), [(1, 1)])
+        self.seconds += CALM_SECONDS
+        self.log.settle(drained=True)
+        self.log.settle(drained=True)
+        self.log.end(0)
+        self.assertEqual(self.told(), [(1, 1), (499, 500)])
+
+    def test_total_when_the_disk_is_full(self):
+        """A disk that was full may still be: only a line that is written shows that it is not."""
+        self.broken = True
+        self.lose(5)
+        self.seconds += CALM_SECONDS
+        self.log.settle(drained=True)
+        self.assertEqual(self.told(), [(1, 1)])
+
+    def test_total_when_it_was_read(self):
+        """A reader that has read all is no longer behind, though no line came meanwhile."""
+        self.error = BlockingIOError("the reader of the log is behind")
+        self.broken = True
+        self.lose(5)
+        self.seconds += CALM_SECONDS
+        self.log.settle(drained=False)
+        self.assertEqual(self.told(), [(1, 1)])
+        self.log.settle(drained=True)
+        self.assertEqual(self.told(), [(1, 1), (4, 5)])
+
+    def test_total_at_the_end(self):
+        """What was lost and not spoken of is said at the end, with what nobody came to read."""
+        self.log.end(0)
+        self.assertEqual(self.told(), [])
+        self.lose(3)
+        self.broken = True
+        self.lose(4)
+        self.log.end(2)
+        self.assertEqual(self.told(), [(1, 1), (5, 6)])
+        self.assertEqual((self.log.written, self.log.dropped), (1, 6))

@@ -53,6 +53,38 @@ class RegularFileTests(SynchronousTestCase):
         self.assertEqual(moved.read_bytes(), b"one\ntwo\n")
         self.assertEqual(self.path.read_bytes(), b"three\n")
 
+    def test_readers_stay(self):
+        """After a rotation who could read the log still can, whatever the umask of a daemon."""
+        log = self.open()
+        self.path.chmod(0o644)
+        group = self.path.stat().st_gid
+        before = os.umask(0o077)
+        self.addCleanup(os.umask, before)
+        with patch("os.fchown") as given:
+            self.path.rename(self.path.with_suffix(".1"))
+            log.reopen()
+        self.assertEqual(given.call_args.args[1:], (-1, group))
+        self.assertEqual(self.path.stat().st_mode & 0o777, 0o644)
+
+    def test_readers_stay_but_for_the_group(self):
+        """A group that the process may not give is no error."""
+        log = self.open()
+        before = os.umask(0o077)
+        self.addCleanup(os.umask, before)
+        with patch("os.fchown", side_effect=PermissionError):
+            self.path.rename(self.path.with_suffix(".1"))
+            log.reopen()
+        self.assertEqual(self.path.stat().st_mode & 0o777, 0o640 & ~before)
+
+    def test_made_by_who_rotates(self):
+        """A new file that is there already keeps its mode."""
+        log = self.open()
+        self.path.rename(self.path.with_suffix(".1"))
+        self.path.touch(0o600)
+        self.path.chmod(0o600)
+        log.reopen()
+        self.assertEqual(self.path.stat().st_mode & 0o777, 0o600)
+
     def test_failed_reopen_keeps_the_file(self):
         """When the new file cannot be made, lines still go to the old one."""
         log = self.open()
@@ -72,7 +104,7 @@ class RegularFileTests(SynchronousTestCase):
             log.write(b"one\n")
 
     def test_full_disk_never_mixes_lines(self):
-        """A line that a full disk cut short is completed when there is room again."""
+        """What a full disk cut short is completed when there is room again, and nothing is lost of it."""
         log = self.open()
         write = os.write
         room = [6]
@@ -85,13 +117,36 @@ class RegularFileTests(SynchronousTestCase):
             return write(fd, part)
 
         with patch("os.write", small_disk):
-            with self.assertRaises(OSError):
-                log.write(b"one\ntwo\nthree\n")
+            log.write(b"one\ntwo\nthree\n")
             with self.assertRaises(OSError):
                 log.write(b"four\n")
+            self.assertEqual((log.waiting_bytes, log.waiting_lines), (8, 2))
             room[0] = 100
             log.write(b"five\n")
-        self.assertEqual(self.path.read_bytes(), b"one\ntwo\nfive\n")
+        self.assertEqual(self.path.read_bytes(), b"one\ntwo\nthree\nfive\n")
+
+    def test_reopen_on_a_full_disk(self):
+        """The rest of a line that was begun belongs to the old file; whole lines go to the new one."""
+        for room, old, new in (
+            (6, b"one\ntw", b"three\nfour\n"),
+            (4, b"one\n", b"two\nthree\nfour\n"),
+        ):
+            log = self.open()
+            write = os.write
+            sizes = [room, 0]
+
+            def small_disk(fd, data, sizes=sizes, write=write):
+                if not sizes[0]:
+                    raise OSError(errno.ENOSPC, "No space left on device")
+                return write(fd, data[: sizes.pop(0)])
+
+            with patch("os.write", small_disk):
+                log.write(b"one\ntwo\nthree\n")
+            moved = self.path.rename(self.path.with_suffix(".1"))
+            log.reopen()
+            log.write(b"four\n")
+            self.assertEqual((moved.read_bytes(), self.path.read_bytes()), (old, new))
+            self.path.unlink()
 
     def test_full_disk_between_lines(self):
         """A disk that fills up exactly after a line leaves nothing to complete."""
@@ -106,10 +161,12 @@ class RegularFileTests(SynchronousTestCase):
             room[0] -= len(part)
             return write(fd, part)
 
-        with patch("os.write", small_disk), self.assertRaises(OSError):
+        with patch("os.write", small_disk):
             log.write(b"one\ntwo\n")
+            with self.assertRaises(OSError):
+                log.write(b"lost\n")
         log.write(b"three\n")
-        self.assertEqual(self.path.read_bytes(), b"one\nthree\n")
+        self.assertEqual(self.path.read_bytes(), b"one\ntwo\nthree\n")
 
 
 class PipeTests(SynchronousTestCase):
@@ -139,6 +196,8 @@ class PipeTests(SynchronousTestCase):
         self.assertTrue(log.waiting)
         with self.assertRaises(BlockingIOError):
             log.write(line * 4)
+        with self.assertRaises(BlockingIOError):
+            log.write(line * 4, extra_bytes=1000)
         got = b""
         while not got.endswith(b"\nafter\n"):
             got += os.read(self.reader, self.size)
@@ -231,3 +290,20 @@ class NamedPipeTests(SynchronousTestCase):
             os.mkfifo(path)
             with self.assertRaises(OSError):
                 LogFile(path)
+
+    def test_reopen(self):
+        """Opened anew it is the same pipe: what its reader did not take yet is completed."""
+        with tempfile.TemporaryDirectory() as folder:
+            path = os.path.join(folder, "pipe")
+            os.mkfifo(path)
+            reader = os.open(path, os.O_RDONLY | os.O_NONBLOCK)
+            self.addCleanup(os.close, reader)
+            log = LogFile(path)
+            self.addCleanup(log.close)
+            size = fcntl.fcntl(reader, fcntl.F_GETPIPE_SZ)
+            line = b"x" * size + b"y\n"
+            log.write(line)
+            log.reopen()
+            got = os.read(reader, size)
+            log.write(b"after\n")
+            self.assertEqual(got + os.read(reader, size), line + b"after\n")

@@ -20,6 +20,7 @@ from lolly_tx.domain.events import Event
 from lolly_tx.net.library.eventlog import EventLog
 from lolly_tx.service.logfile import LogFile
 from lolly_tx.service.processlog import (
+    OWN_BACKLOG_BYTES,
     REMEMBERED_LINES,
     LineLog,
     Sieve,
@@ -235,8 +236,9 @@ class StoppedReaderTests(SynchronousTestCase):
     def test_next_line_says_it(self) -> None:
         """A line that comes first after the loss is preceded by its confession."""
         self.fill()
-        os.read(self.reader, self.size)
-        self.file.flush()
+        while self.file.waiting:
+            os.read(self.reader, self.size)
+            self.file.flush()
         os.read(self.reader, self.size)
         self.log({"log_format": "after"})
         self.assertEqual(
@@ -250,6 +252,30 @@ class StoppedReaderTests(SynchronousTestCase):
         self.patch(LogFile, "drain", lambda self, seconds: None)
         self.log.end()
         self.assertEqual(self.clock.getDelayedCalls(), [])
+
+    def test_lost_lines_at_the_end(self) -> None:
+        """A reader that reads at last is told what was lost."""
+        self.fill()
+
+        def read_all(file: LogFile, seconds: float) -> None:
+            while file.waiting:
+                os.read(self.reader, self.size)
+                file.flush()
+
+        self.patch(LogFile, "drain", read_all)
+        self.log.end()
+        said = os.read(self.reader, self.size).splitlines()[-1]
+        self.assertIn("1 lines of this log were lost", json.loads(said)["message"])
+
+    def test_room_of_its_own(self) -> None:
+        """What others write to the same file leaves room for what the process says."""
+        with self.assertRaises(OSError):
+            for _ in range(100_000):
+                self.file.write(b'{"message":"access"}\n')
+        self.log({"log_format": "still said"})
+        self.assertEqual(self.log.dropped, 0)
+        self.assertEqual(self.read()[-1]["message"], "still said")
+        self.assertGreater(OWN_BACKLOG_BYTES, 1000)
 
 
 class TwistdTests(SynchronousTestCase):
@@ -272,8 +298,11 @@ class TwistdTests(SynchronousTestCase):
         logger.warn("said")
         [line] = self.path.read_text().splitlines()
         self.assertEqual(json.loads(line)["message"], "said")
+        before = self.path.stat().st_mode
         self.path.rename(self.path.with_suffix(".1"))
+        self.addCleanup(os.umask, os.umask(0o077))  # as a daemon
         log.reopen()
+        self.assertEqual(self.path.stat().st_mode, before)
         logger.warn("later")
         self.assertIn("later", self.path.read_text())
         log.end()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import tempfile
 from pathlib import Path
@@ -17,6 +18,16 @@ from lolly_tx.service.recording import LogWriting
 from lolly_tx.service.surroundings import Surroundings
 
 ENTRY = refusal_entry(b"junk", "192.0.2.1", 400, 0, "web", 0.0)
+
+
+class LoggerLike:
+    """Keeps how many lines were said to be lost, and how many in all."""
+
+    def __init__(self, said: list[tuple[int, int]]) -> None:
+        self.said = said
+
+    def warn(self, _: str, *, lost: int, total: int, error: object) -> None:
+        self.said.append((lost, total))
 
 
 class LogWritingTests(SynchronousTestCase):
@@ -68,6 +79,49 @@ class LogWritingTests(SynchronousTestCase):
         writing.reopen()
         writing.stop()
         self.assertTrue(self.path.exists())
+
+    def test_a_reader_that_reads_again(self) -> None:
+        """Of a full pipe every line is read or counted, and the count is said while the service goes on."""
+        read, write = os.pipe()
+        self.addCleanup(os.close, read)
+        self.addCleanup(os.close, write)
+        os.set_blocking(read, False)
+        stdout = LogFile("-", stdout=write, backlog_bytes=100_000)
+        self.addCleanup(stdout.close)
+        writing = self.writing("-", stdout)
+        said: list[tuple[int, int]] = []
+        self.patch(writing.log, "log", LoggerLike(said))
+        for _ in range(9000):
+            writing.log.record(ENTRY)
+            writing.log.flush()
+        got = b""
+        for _ in range(500):
+            with contextlib.suppress(BlockingIOError):
+                got += os.read(read, 1 << 20)
+            self.clock.advance(0.02)
+        dropped = writing.log.dropped
+        self.assertGreater(dropped, 0)
+        self.assertEqual(got.count(b" 400 ") + dropped, 9000)
+        self.assertEqual(said, [(1, 1), (dropped - 1, dropped)])
+        writing.stop()
+        self.assertEqual(len(said), 2)
+        self.assertEqual(self.clock.getDelayedCalls(), [])
+
+    def test_nobody_reads_to_the_end(self) -> None:
+        """What was kept for a reader that never came is counted as lost at the end."""
+        os.mkfifo(self.path)
+        reader = os.open(self.path, os.O_RDONLY | os.O_NONBLOCK)
+        self.addCleanup(os.close, reader)
+        writing = self.writing()
+        said: list[tuple[int, int]] = []
+        self.patch(writing.log, "log", LoggerLike(said))
+        self.patch(LogFile, "drain", lambda file, seconds: None)
+        for _ in range(5000):
+            writing.log.record(ENTRY)
+        writing.stop()
+        got = os.read(reader, 1 << 20)
+        [(lost, total)] = said
+        self.assertEqual((lost, got.count(b"\n") + total), (total, 5000))
 
     def test_no_such_folder(self) -> None:
         """A file that cannot be opened is an error before anything is started."""
