@@ -1,9 +1,10 @@
 """Gives the reader of a log that is behind what was kept for it, as fast as it reads.
 
-A pipe takes 64 KiB at a time. While the reader takes something it is offered more at once, in the eyes of people; a
+A pipe takes 64 KiB at a time. While the reader takes something it is offered more every few moments; a
 reader that takes nothing is asked ever more seldom.
 
-Imports: service, Twisted. Used by: service.processlog, service.recording.
+Imports: service, Twisted. Used by: service.processlog, service.recording,
+service.sinks.
 """
 
 from __future__ import annotations

@@ -43,6 +43,7 @@ from lolly_tx.domain.interfaces import (
 )
 from lolly_tx.net.checks.kinds import BUILT_IN as BUILT_IN_CHECKS
 from lolly_tx.net.checks.kinds import CheckKinds
+from lolly_tx.service.logfile import LogFile
 from lolly_tx.service.sinks import BUILT_IN_SINKS
 from lolly_tx.service.surroundings import Surroundings
 
@@ -65,7 +66,7 @@ class PluginDeps:
     """What a factory may use. Checks get more: `net.checks.kinds.CheckDeps`.
 
     `reactor`: sockets, time. `clock`: `IReactorTime`. `now`: seconds, monotonic. `random`: seeded in tests. `log`: a
-    logger of the plugin's own.
+    logger of the plugin's own. `stdout`: what logs to "-" share so that no lines mix; None: nobody else writes there.
     """
 
     reactor: Any
@@ -73,6 +74,7 @@ class PluginDeps:
     now: Callable[[], float]
     random: Random
     log: Logger
+    stdout: LogFile | None = None
 
 
 class Registry:
@@ -228,5 +230,11 @@ class Registry:
 
 def _deps(surroundings: Surroundings, kind: str, name: str) -> PluginDeps:
     reactor = surroundings.reactor
-    log = Logger(f"lolly_tx.{kind}.{name}")
-    return PluginDeps(reactor, reactor, surroundings.now, surroundings.random, log)
+    return PluginDeps(
+        reactor,
+        reactor,
+        surroundings.now,
+        surroundings.random,
+        Logger(f"lolly_tx.{kind}.{name}"),
+        surroundings.stdout,
+    )

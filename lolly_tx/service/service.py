@@ -187,6 +187,10 @@ class LollyService(Service):
         self.watchdog.stop()
         if self._log_writing is not None:
             self._log_writing.stop()
+        for sink in self._sinks:
+            end = getattr(sink, "end", None)
+            if end is not None:
+                end()
 
     def reopen_logs(self) -> None:
         """After the log file was renamed: go on in a new one."""

@@ -203,7 +203,7 @@ class EventFileTests(EventSinkContract, SynchronousTestCase):
         folder = tempfile.TemporaryDirectory()
         self.addCleanup(folder.cleanup)
         self.path = Path(folder.name, "events.jsonl")
-        return EventFile(str(self.path))
+        return EventFile(str(self.path), Clock())
 
     def test_lines(self):
         """Each event is one line of JSON."""
@@ -216,7 +216,7 @@ class EventFileTests(EventSinkContract, SynchronousTestCase):
 
     def test_full_disk(self):
         """Events that cannot be written are counted, and no caller hears of it."""
-        sink = EventFile("/dev/full")
+        sink = EventFile("/dev/full", Clock())
         for _ in range(3):
             sink.emit(Event(1.0, "app", "a", "health", "up", "down", "x"))
         self.assertEqual(sink.lost, 3)
