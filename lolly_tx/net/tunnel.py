@@ -67,8 +67,11 @@ class TunnelEnd(Protocol):
     def end_tunnel_writing(self) -> None:
         """Send its peer no more once what is queued has left; reading goes on."""
 
-    def close_tunnel(self) -> None:
-        """Close in good order; nothing more is delivered."""
+    def close_tunnel(self, had_its_time: bool) -> None:
+        """Close in good order; nothing more is delivered.
+
+        `had_its_time`: its peer was waited for already, and is not once more.
+        """
 
 
 class Tunnel:
@@ -216,7 +219,7 @@ class Tunnel:
     def expired(self, now: float) -> None:
         """Look at what stands still, is half closed, or has been told to go."""
         if self._said_goodbye:
-            self._finish()
+            self._finish(had_its_time=True)
             return
         if any(self._stands_still(source, now) for source in self._relays):
             self._abort()
@@ -274,9 +277,9 @@ class Tunnel:
 
     def shut(self) -> None:
         """The proxy stops now."""
-        self._finish()
+        self._finish(had_its_time=True)
 
-    def _finish(self) -> None:
+    def _finish(self, had_its_time: bool = False) -> None:
         """Close both after what is queued has left."""
         if not self._open:
             return
@@ -284,8 +287,8 @@ class Tunnel:
         if self._cancel_relays():
             self._abort_both()
         else:
-            self._downstream.close_tunnel()
-            self._upstream.close_tunnel()
+            self._downstream.close_tunnel(had_its_time)
+            self._upstream.close_tunnel(had_its_time)
         self._report()
 
     def _abort(self) -> None:

@@ -19,6 +19,7 @@ from lolly_tx.net.deadlines import NEVER, Deadlines
 from lolly_tx.net.sockets.acceptor import SHED_PART, Acceptor, Census
 from lolly_tx.net.sockets.parting import (
     CLOSE_SECONDS,
+    LOOK_SECONDS,
     TURNED_AWAY_MOST,
     TURNED_AWAY_SECONDS,
     TurnedAway,
@@ -43,8 +44,9 @@ class Stream(Protocol):
     def expired(self, now: float) -> None:
         self.told.append("expired")
 
-    def shed(self) -> None:
+    def shed(self) -> bool:
         self.told.append("shed")
+        return True
 
     def shut(self) -> None:
         self.told.append("shut")
@@ -226,6 +228,23 @@ class AcceptorTests(WorldTestCase):
         self.assertFalse(old.aborted)
         world.pass_time(CLOSE_SECONDS + 0.2)
         self.assertTrue(old.aborted)
+
+    def test_untaken_answer_makes_no_room(self):
+        """Who has yet to take its answer is not idle: the next one makes room, or nobody does."""
+        world = self.world(census=Census(2, 0))
+        slow = self.idle(world)
+        slow.in_kernel = 400_000
+        world.pass_time(1.0)
+        young = self.idle(world)
+        self.assertFalse(self.turned_away(self.busy(world)))
+        self.assertTrue(young.disconnecting)
+        self.assertTrue(self.turned_away(world.client()))
+        self.assertFalse(slow.disconnecting)
+        slow.in_kernel = 0
+        world.pass_time(LOOK_SECONDS + 0.2)
+        self.assertFalse(self.turned_away(world.client()))
+        self.assertTrue(slow.disconnecting)
+        self.assertFalse(slow.aborted)
 
     def test_many_idle_make_room(self):
         """Of many idle connections several make room at a time."""

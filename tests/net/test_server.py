@@ -825,8 +825,10 @@ class DeadlineTests(WorldTestCase):
         client.send(get("/", "Connection: close\r\n"))
         client.stop_reading()
         world.accept().send(OK)
-        self.assertTrue(client.closed)
-        world.pass_time(40.0)
+        self.assertTrue(client.half_closed)
+        world.pass_time(29.0)
+        self.assertFalse(client.aborted)
+        world.pass_time(1.2)
         self.assertTrue(client.aborted)
 
     def test_body(self):

@@ -3,8 +3,13 @@
 from __future__ import annotations
 
 from lolly_tx.net import tunnel
-from lolly_tx.net.sockets.parting import LINGER_IDLE_SECONDS
+from lolly_tx.net.sockets.parting import (
+    CLOSE_SECONDS,
+    LINGER_IDLE_SECONDS,
+    LOOK_SECONDS,
+)
 from lolly_tx.net.tunnel import GOODBYE_SECONDS
+from lolly_tx.net.upstreams import UpstreamLimits
 from lolly_tx.wire.websocket import GOING_AWAY
 from tests.proxy.world import WorldTestCase, answer, get
 
@@ -313,10 +318,51 @@ class TunnelTests(TunnelTestCase):
         self.assertFalse(client.disconnecting)
         client.protocol.shut()
         self.assertTrue(backend.closed)
-        self.assertTrue(client.half_closed)
-        client.protocol.shut()
         self.assertTrue(client.closed)
         self.assert_over(world, 0, 8)
+
+
+class SlowEndTests(TunnelTestCase):
+    """Tunnels that are over while much of what went through them is in a kernel's queue."""
+
+    def test_client_is_slow(self):
+        """A client has the time to take it all that it has for an answer."""
+        world, client, backend = self.opened()
+        client.in_kernel = 400_000
+        backend.lose()
+        self.assertTrue(client.half_closed)
+        for _ in range(20):
+            world.pass_time(1.0)
+            client.in_kernel -= 20_000
+        self.assertFalse(client.disconnecting)
+        client.end()
+        self.assertTrue(client.closed)
+
+    def backend_is_slow(self):
+        """A tunnel whose backend has 400,000 bytes to take when the client leaves."""
+        world, client, backend = self.opened(upstream=UpstreamLimits(write=3.0))
+        backend.loseConnection = lambda: None  # the kernel is full
+        backend.in_kernel = 400_000
+        client.lose()
+        return world, backend
+
+    def test_backend_is_slow(self):
+        """So has a backend, by its own limit."""
+        world, backend = self.backend_is_slow()
+        for _ in range(20):
+            world.pass_time(1.0)
+            backend.in_kernel -= 20_000
+        self.assertFalse(backend.aborted)
+        world.pass_time(LOOK_SECONDS + CLOSE_SECONDS + 0.3)
+        self.assertTrue(backend.aborted)
+
+    def test_backend_takes_none(self):
+        """One that takes none is cut."""
+        world, backend = self.backend_is_slow()
+        world.pass_time(CLOSE_SECONDS + 2.9)
+        self.assertFalse(backend.aborted)
+        world.pass_time(0.4)
+        self.assertTrue(backend.aborted)
 
 
 class GoingAwayTests(TunnelTestCase):
@@ -348,15 +394,28 @@ class GoingAwayTests(TunnelTestCase):
         self.assert_over(world, 0, 6)
 
     def test_client_does_not_answer(self):
-        """A client that ignores it is closed before long."""
+        """A client that ignores it is closed then, and not waited for once more."""
         world, client, backend = self.opened()
         world.acceptor.drain()
         world.pass_time(GOODBYE_SECONDS - 0.2)
         self.assertFalse(backend.disconnecting)
         world.pass_time(0.4)
         self.assertTrue(backend.closed)
-        self.assertTrue(client.half_closed)
+        self.assertTrue(client.closed)
         self.assert_over(world, 0, 0)
+
+    def test_client_is_slow(self):
+        """Nor is one reset that has yet to take what the server has said before."""
+        world, client, _ = self.opened()
+        client.loseConnection = lambda: None  # the kernel is full
+        client.in_kernel = 400_000
+        world.acceptor.drain()
+        for _ in range(20):
+            world.pass_time(1.0)
+            client.in_kernel -= 20_000
+        self.assertFalse(client.aborted)
+        world.pass_time(LOOK_SECONDS + CLOSE_SECONDS + 0.3)
+        self.assertTrue(client.aborted)
 
     def test_server_has_closed(self):
         """After the server's own Close no other is sent, nor after its end."""

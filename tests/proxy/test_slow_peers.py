@@ -7,10 +7,17 @@ has left, so that what waits here says nothing of progress for a long time.
 from __future__ import annotations
 
 from lolly_tx.net.http1.shared import ClientTimeouts
+from lolly_tx.net.sockets.parting import (
+    CLOSE_SECONDS,
+    DRAIN_SECONDS,
+    LINGER_IDLE_SECONDS,
+    LOOK_SECONDS,
+)
 from lolly_tx.net.upstreams import UpstreamLimits
-from tests.proxy.world import GET, OK, Line, World, WorldTestCase, chunked, post
+from tests.proxy.world import GET, OK, Line, World, WorldTestCase, chunked, get, post
 
 WRITE = 3.0
+LAST = get(extra="Connection: close\r\n")
 STREAM = b"HTTP/1.1 200 OK\r\nDate: d\r\nTransfer-Encoding: chunked\r\n\r\n"
 
 
@@ -74,6 +81,131 @@ class SlowReaderTests(WorldTestCase):
         self.assertFalse(client.aborted)
         world.pass_time(2 * WRITE)
         self.assertTrue(client.aborted)
+
+
+class LastAnswerTests(WorldTestCase):
+    """Connections that end while all of the last answer is in the kernel's queue."""
+
+    def ending(self, request: bytes = LAST) -> tuple[World, Line]:
+        """A client with an answer that says the connection ends, 400,000 bytes of it in the kernel."""
+        world = self.world(timeouts=ClientTimeouts(write=WRITE, keepalive=5.0))
+        client = world.client()
+        client.send(request)
+        client.in_kernel = 400_000
+        world.accept().send(OK)
+        self.assertIn(b" 200 ", client.take())
+        return world, client
+
+    def take_slowly(self, world: World, client: Line) -> None:
+        """Twenty seconds, in which it takes all."""
+        for _ in range(20):
+            self.assertFalse(client.disconnecting)
+            world.pass_time(1.0)
+            client.in_kernel -= 20_000
+
+    def test_takes_bytes(self) -> None:
+        """Who takes it slowly has it all, and the time for a close begins after that."""
+        for request in (LAST, b"GET / HTTP/1.0\r\nHost: x\r\n\r\n"):
+            world, client = self.ending(request)
+            self.assertTrue(client.half_closed)
+            self.take_slowly(world, client)
+            world.pass_time(CLOSE_SECONDS - 0.1)
+            self.assertFalse(client.disconnecting)
+            world.pass_time(LOOK_SECONDS + 0.3)
+            self.assertTrue(client.closed)
+            self.assertFalse(client.aborted)
+
+    def test_has_taken_all(self) -> None:
+        """Who closes as well is gone at once."""
+        world, client = self.ending()
+        self.take_slowly(world, client)
+        client.end()
+        self.assertTrue(client.closed)
+
+    def test_takes_none(self) -> None:
+        """Who takes none of it for `timeouts.write` is reset then, and not before."""
+        world, client = self.ending()
+        world.pass_time(WRITE)
+        self.assertFalse(client.disconnecting)
+        world.pass_time(0.3)
+        self.assertTrue(client.aborted)
+
+    def test_sends_on(self) -> None:
+        """What is sent meanwhile is thrown away: closing with it unread would be a reset."""
+        world, client = self.ending()
+        client.send(GET)
+        self.take_slowly(world, client)
+        client.send(GET)
+        world.pass_time(LINGER_IDLE_SECONDS - 0.1)
+        self.assertFalse(client.disconnecting)
+        world.pass_time(LOOK_SECONDS + 0.4)
+        self.assertTrue(client.closed)
+        self.assertEqual(len(world.ended), 1)
+
+    def test_has_sent_all(self) -> None:
+        """The same after the client's last byte, where closing waits for room in the kernel."""
+        world, client = self.ended()
+        for _ in range(20):
+            world.pass_time(1.0)
+            client.in_kernel -= 20_000
+        self.assertFalse(client.aborted)
+        world.pass_time(CLOSE_SECONDS + LOOK_SECONDS + 0.3)
+        self.assertTrue(client.aborted)
+
+    def test_has_sent_all_and_takes_none(self) -> None:
+        """So is the end of who takes none."""
+        world, client = self.ended()
+        world.pass_time(CLOSE_SECONDS + WRITE)
+        self.assertFalse(client.aborted)
+        world.pass_time(0.3)
+        self.assertTrue(client.aborted)
+
+    def ended(self) -> tuple[World, Line]:
+        """As `ending`, of a client that has shut its side down."""
+        world = self.world(timeouts=ClientTimeouts(write=WRITE))
+        client = world.client()
+        client.loseConnection = lambda: None  # type: ignore[method-assign]  # a full kernel
+        client.send(LAST)
+        client.end()
+        client.in_kernel = 400_000
+        world.accept().send(OK)
+        return world, client
+
+    def test_cut_at_a_stop(self) -> None:
+        """At the end of a stop's patience a complete answer is left to the kernel, not reset."""
+        for request in (GET, LAST):
+            _, client = self.ending(request)
+            client.protocol.shut()
+            client.protocol.shut()
+            self.assertTrue(client.disconnecting)
+            self.assertFalse(client.aborted)
+
+    def test_kept_alive(self) -> None:
+        """A connection is idle from when the answer is taken."""
+        world, client = self.ending(GET)
+        self.take_slowly(world, client)
+        world.pass_time(5.0 - 0.1)
+        self.assertFalse(client.disconnecting)
+        world.pass_time(LOOK_SECONDS + 0.4)
+        self.assertTrue(client.closed)
+        self.assertFalse(client.aborted)
+
+    def test_kept_alive_and_asks_again(self) -> None:
+        """Who takes its answer asks again on the same connection."""
+        world, client = self.ending(GET)
+        self.take_slowly(world, client)
+        client.send(GET)
+        world.pass_time(8.0)
+        self.assertFalse(client.disconnecting)
+
+    def test_drain(self) -> None:
+        """A stop waits for who has yet to take its answer."""
+        world, client = self.ending(GET)
+        world.acceptor.drain()
+        self.take_slowly(world, client)
+        world.pass_time(LOOK_SECONDS + DRAIN_SECONDS + 0.4)
+        self.assertTrue(client.closed)
+        self.assertFalse(client.aborted)
 
 
 class SlowTakerTests(WorldTestCase):

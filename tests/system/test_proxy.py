@@ -468,6 +468,26 @@ class LifeTests(SystemTestCase):
             self.assertEqual([status for status, _ in results], [200] * 8)
             self.assertEqual(process.wait(PATIENCE), 0)
 
+    def test_stop_and_a_slow_reader(self):
+        """SIGTERM: an answer that the kernel still has is taken to its end, slowly, before the exit."""
+        _, target = self.origin()
+        process, port = self.start(target)
+        size, taken = 3_000_000, b""
+        with socket.socket() as client:
+            client.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 16384)
+            client.settimeout(PATIENCE)
+            client.connect(("127.0.0.1", port))
+            client.sendall(b"GET /p/big/%d HTTP/1.1\r\nHost: x\r\n\r\n" % size)
+            taken += client.recv(4096)
+            process.send_signal(signal.SIGTERM)
+            until = time.monotonic() + 5.0
+            while data := client.recv(4096):
+                taken += data
+                if time.monotonic() < until:
+                    time.sleep(0.1)
+        self.assertEqual(len(taken.partition(b"\r\n\r\n")[2]), size)
+        self.assertEqual(process.wait(PATIENCE), 0)
+
     def test_stop_takes_too_long(self):
         """Requests that take longer than the patience are cut, and logged."""
         _, target = self.origin()

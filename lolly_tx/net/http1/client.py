@@ -41,7 +41,7 @@ from lolly_tx.net.deadlines import NEVER, PERIOD
 from lolly_tx.net.doors import CLOSE, LENGTH, NO_BODY, STREAM, ResponseSink
 from lolly_tx.net.http1 import losses
 from lolly_tx.net.http1.upgraded import Upgraded
-from lolly_tx.net.sockets.parting import CLOSE_SECONDS
+from lolly_tx.net.sockets.parting import CLOSE_SECONDS, Leftover
 from lolly_tx.net.sockets.standstill import Standstill
 from lolly_tx.net.sockets.transports import pending_bytes, untaken_bytes
 from lolly_tx.net.upstreams import Upstream
@@ -80,6 +80,7 @@ class Http1Client:
         "_pending",
         "_reader",
         "_relay",
+        "_rest",
         "_sent_all",
         "_stalled_at",
         "_state",
@@ -117,6 +118,7 @@ class Http1Client:
         self._stalled_at = -1
         self._end: Upgraded | None = None
         self._relay: Standstill | None = None
+        self._rest: Leftover | None = None
 
     # -- IProtocol
 
@@ -261,6 +263,9 @@ class Http1Client:
         if self._relay is not None:
             self._watch_relay(self._relay, now)
             return
+        if self._rest is not None:
+            self._settle(self._rest, now)
+            return
         waiting = pending_bytes(self.transport)
         if self._takes_more(waiting, now):
             return
@@ -275,6 +280,17 @@ class Http1Client:
         else:
             self._abort()
             self._fail(ResponseTimedOut(f"no byte for {upstream.limits.read:g} s"))
+
+    def _settle(self, rest: Leftover, now: float) -> None:
+        """A tunnel is over: the backend has the time of any other to take what came through it."""
+        untaken = untaken_bytes(self.transport)
+        if untaken:
+            self.deadline = rest.next_look(untaken, now)
+        else:
+            self.deadline = now + CLOSE_SECONDS
+            self._rest = None
+        if self.deadline <= now:
+            self._abort()
 
     def stood_still(self, seconds: float, now: float) -> None:
         """The process did."""
@@ -441,14 +457,11 @@ class Http1Client:
     def writing_ended(self) -> None:
         """The client has sent its last byte."""
 
-    def tunnel_over(self) -> None:
+    def tunnel_over(self, had_its_time: bool) -> None:
         """Close once what is queued has left."""
         self._state = OVER
-        limits = self.upstream.limits
-        unsent = pending_bytes(self.transport)
-        self.deadline = self.upstream.now() + (
-            limits.write if unsent else CLOSE_SECONDS
-        )
+        self._rest = Leftover(self.upstream.limits.write)
+        self.deadline = self.upstream.now() + CLOSE_SECONDS
         self.transport.unregisterProducer()
         self.transport.loseConnection()
 

@@ -40,6 +40,7 @@ from lolly_tx.net.sockets.parting import (
     CLOSE_SECONDS,
     LINGER_IDLE_SECONDS,
     LINGER_SECONDS,
+    Leftover,
     end_writing,
 )
 from lolly_tx.net.sockets.splice import Relay
@@ -74,12 +75,14 @@ class Http1Server(DoorIn):
         "_chunking",
         "_end",
         "_full",
+        "_gap",
         "_keep",
         "_no_more",
         "_out",
         "_parsing",
         "_pending",
         "_reading_stopped",
+        "_rest",
         "_stalled_at",
         "_started",
         "_state",
@@ -108,6 +111,8 @@ class Http1Server(DoorIn):
         self._pending = b""
         self._body: RequestBody | None = None
         self._until = 0.0
+        self._gap = LINGER_IDLE_SECONDS
+        self._rest: Leftover | None = None
         self._keep = False
         self._old = False
         self._started = False
@@ -174,8 +179,10 @@ class Http1Server(DoorIn):
         elif state == TUNNEL:
             assert self._end is not None
             self._end.received(data)
-        elif state == LINGER and not self._waiting():
-            self._linger(self.acceptor.now())
+        elif state == LINGER:
+            self._gap = LINGER_IDLE_SECONDS
+            if self._rest is None:
+                self._linger(self.acceptor.now())
 
     def readConnectionLost(self) -> None:
         """The client has sent its last byte; it may still read."""
@@ -251,18 +258,19 @@ class Http1Server(DoorIn):
         if unread and state in (BODY, ANSWER) and has_hung_up(self.transport):
             self._abort()
             return
+        if state in (LINGER, CLOSED) or (state == IDLE and self.requests):
+            self._settle(now)
+            return
         waiting = self._waiting()
         untaken = untaken_bytes(self.transport) if waiting else 0
         if waiting and untaken != self._stalled_at:
             # Slow, but it does take bytes. A stall is no progress for the whole time.
             self._stalled_at = untaken
             self.deadline = now + self.shared.timeouts.write
-        elif state == IDLE and not waiting:
-            self._close()
-        elif state == LINGER and not waiting:
-            self._hang_up()
-        elif waiting or state == CLOSED:
+        elif waiting:
             self._abort()
+        elif state == IDLE:
+            self._close()
         elif state == HEAD:
             error = BadMessage("request head took too long", 408)
             error.line = start_line(self._pending)
@@ -276,6 +284,42 @@ class Http1Server(DoorIn):
         else:
             self.deadline = NEVER
             self._watch_client()
+
+    def _settle(self, now: float) -> None:
+        """All is said: see that the client has it. Only then the time for what follows begins."""
+        untaken = self._untaken()
+        if untaken:
+            self._wait_for_taking(untaken, now)
+            if self.deadline <= now:
+                self._abort()
+            return
+        rest, self._rest = self._rest, None
+        state = self._state
+        if state == IDLE:
+            if rest is None:
+                self._close()
+            else:
+                self.deadline = now + self.acceptor.idle_seconds
+        elif state == LINGER:
+            if rest is None:
+                self._hang_up()
+            else:
+                self._until = now + LINGER_SECONDS
+                self._linger(now)
+        elif rest is None:
+            self._abort()
+        else:
+            self.deadline = now + CLOSE_SECONDS
+
+    def _untaken(self) -> int:
+        """Bytes that the client has not taken; 1 for a transport that cannot tell."""
+        return untaken_bytes(self.transport) or int(self._full)
+
+    def _wait_for_taking(self, untaken: int, now: float) -> None:
+        """Look again in a while whether the client takes what it has been told."""
+        if self._rest is None:
+            self._rest = Leftover(self.shared.timeouts.write)
+        self.deadline = self._rest.next_look(untaken, now)
 
     def _patience(self) -> float:
         """Seconds until a client that says nothing more, and has no answer, counts as gone."""
@@ -355,6 +399,7 @@ class Http1Server(DoorIn):
         """Start the exchange for `head`; `rest` follows it."""
         shared = self.shared
         self.requests += 1
+        self._rest = None
         self._old = head.old
         self._started = self._chunking = False
         block = head.block
@@ -629,9 +674,12 @@ class Http1Server(DoorIn):
         """The backend has sent its last byte."""
         self._full = False  # nobody tells any more; the transport knows what is queued
 
-    def tunnel_over(self) -> None:
+    def tunnel_over(self, had_its_time: bool) -> None:
         """Close, in a way that does not destroy what was written."""
-        self._close()
+        if had_its_time:
+            self._hang_up()
+        else:
+            self._close()
 
     # -- the end
 
@@ -645,26 +693,33 @@ class Http1Server(DoorIn):
         self._body = None
         unread = bool(self._pending) or self._state in (BODY, TUNNEL)
         self._pending = b""
-        if not unread or self._no_more:
+        untaken = 0 if self._no_more else untaken_bytes(self.transport)
+        if self._no_more or not (unread or untaken):
             self._hang_up()
             return
         self._state = LINGER
         now = self.acceptor.now()
+        # What a client sends that has not taken its answer must not destroy it, either.
+        self._gap = LINGER_IDLE_SECONDS if unread else CLOSE_SECONDS
         self._until = now + LINGER_SECONDS
-        self._linger(now)
+        self._rest = None
+        if untaken:
+            self._wait_for_taking(untaken, now)
+        else:
+            self._linger(now)
         end_writing(self.transport)
         self._full = False  # nobody tells any more; the transport knows what is queued
-        self._stalled_at = -1
         self._reading_stopped = False
         self.transport.resumeProducing()  # a relay may have stopped it, too
 
     def _linger(self, now: float) -> None:
         """All is said, and the client sends on: it may, for a while."""
-        self.deadline = min(now + LINGER_IDLE_SECONDS, self._until)
+        self.deadline = min(now + self._gap, self._until)
 
     def _hang_up(self) -> None:
         """Close in good order: nobody has anything to say any more."""
         self._state = CLOSED
+        self._rest = None
         self.deadline = self.acceptor.now() + CLOSE_SECONDS
         self.transport.unregisterProducer()
         self.transport.loseConnection()
@@ -685,14 +740,18 @@ class Http1Server(DoorIn):
     @property
     def idle(self) -> bool:
         """Has been answered, and nothing of a next request has come that counts."""
+        if self._rest is not None:
+            return False  # it has not taken its answer
         return self._state == LINGER or (self._state == IDLE and self.requests > 0)
 
-    def shed(self) -> None:
-        """Close an idle connection at once, to make room."""
-        if self._waiting():
-            self._abort()
+    def shed(self) -> bool:
+        """Close an idle connection at once, to make room; False: it has not taken its answer."""
+        untaken = self._untaken()
+        if untaken:
+            self._wait_for_taking(untaken, self.acceptor.now())
         else:
             self._hang_up()
+        return not untaken
 
     def shut(self) -> None:
         """The proxy stops now: exchanges that are going on are cut."""
@@ -700,7 +759,8 @@ class Http1Server(DoorIn):
             assert self._end is not None
             self._end.shut()
             return
-        if self._state in (IDLE, LINGER) and not self._waiting():
+        if self._state in (IDLE, LINGER, CLOSED) and not pending_bytes(self.transport):
+            # What is in the kernel's queue it goes on sending, without us.
             self._hang_up()
             return
         exchange, self.exchange = self.exchange, None

@@ -36,8 +36,8 @@ class Upgradable(Protocol):
     def writing_ended(self) -> None:
         """No more is sent to its peer."""
 
-    def tunnel_over(self) -> None:
-        """Close in good order."""
+    def tunnel_over(self, had_its_time: bool) -> None:
+        """Close in good order; what its peer still sends is waited for, unless it `had_its_time`."""
 
 
 class Upgraded:
@@ -78,10 +78,10 @@ class Upgraded:
         end_writing(self.transport)
         self._door.writing_ended()
 
-    def close_tunnel(self) -> None:
+    def close_tunnel(self, had_its_time: bool) -> None:
         """The tunnel is over."""
         self._tunnel = None
-        self._door.tunnel_over()
+        self._door.tunnel_over(had_its_time)
 
     # -- for the door
 

@@ -8,7 +8,6 @@ Imports: domain, net, net.sockets, Twisted. Used by: net.http1, proxy, service.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from heapq import nsmallest
 from operator import attrgetter
 from typing import Any, Protocol
 
@@ -45,8 +44,8 @@ class Door(Protocol):
     def expired(self, now: float) -> None:
         """Its deadline has passed."""
 
-    def shed(self) -> None:
-        """Close it, idle, at once, to make room."""
+    def shed(self) -> bool:
+        """Close it, idle, at once, to make room; False: its client has yet to take an answer."""
 
     def shut(self) -> None:
         """The proxy stops now: what is going on is cut."""
@@ -178,13 +177,19 @@ class Acceptor:
         """
         alone = self.census.has_enough(client)
         idle = [d for d in self.doors if d.idle and (not alone or d.address == client)]
-        shed = nsmallest(len(idle) // SHED_PART + 1, idle, attrgetter("deadline"))
-        for door in shed:
-            door.shed()
-            # The room is there now; its deadline sees to it that it really goes.
-            self._strike_off(door)
-        self.shed += len(shed)
-        return len(shed)
+        wanted = len(idle) // SHED_PART + 1
+        idle.sort(key=attrgetter("deadline"))
+        shed = 0
+        for door in idle:
+            # One that says no is not idle any more: it is not asked again and again.
+            if door.shed():
+                # The room is there now; its deadline sees to it that it really goes.
+                self._strike_off(door)
+                shed += 1
+                if shed == wanted:
+                    break
+        self.shed += shed
+        return shed
 
     def connected(self, door: Door) -> None:
         """A door has its transport."""

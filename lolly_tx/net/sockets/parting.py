@@ -25,7 +25,9 @@ finds the answer if it is done by then. As nginx's `lingering_time`."""
 LINGER_IDLE_SECONDS = 5.0
 """The longest gap in that. As nginx's `lingering_timeout`."""
 CLOSE_SECONDS = 2.0
-"""How long an orderly close may take, once there is nothing left to say or to read."""
+"""How long a peer that has taken all may take to close as well, and an orderly close in general."""
+LOOK_SECONDS = 2.0
+"""How often we look whether a peer takes what was written before the end: nobody tells."""
 
 DRAIN_SECONDS = 2.0
 """When the proxy stops: how long a client that is kept alive may take to send one more
@@ -52,6 +54,28 @@ def end_writing(transport: Any) -> None:
         transport.loseConnection()
     else:
         half_close()
+
+
+class Leftover:
+    """What was written to a peer before the end, and it has not taken yet.
+
+    In user space or in the kernel's queue, megabytes of it. Closing waits for its last byte,
+    and a cut would destroy it all. `seconds`: how long the peer may take no byte of it.
+    """
+
+    __slots__ = ("_seconds", "_untaken", "_until")
+
+    def __init__(self, seconds: float) -> None:
+        self._seconds = seconds
+        self._untaken = -1
+        self._until = NEVER
+
+    def next_look(self, untaken: int, now: float) -> float:
+        """When to look again, with so many bytes `untaken`; `now` or before: the peer is gone."""
+        if untaken != self._untaken:
+            self._untaken = untaken
+            self._until = now + self._seconds
+        return min(now + LOOK_SECONDS, self._until)
 
 
 @implementer(IProtocol, IHalfCloseableProtocol)

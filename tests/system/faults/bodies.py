@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import hashlib
+import socket
 import time
 
 from tests.system.faults.client import HttpClient, Tally, numbered, steady_load
@@ -92,6 +93,57 @@ async def _slow_sides(found: Findings, size: Size, front: Front) -> None:
     found.soon(f"{front.word}others p99", tally.at(0.99), 100, " ms")
 
 
+@scenario("L13b", "slow readers of a connection's last answer")
+async def last_answers(found: Findings, size: Size) -> None:
+    """An answer after which the proxy closes arrives whole, however slowly it is taken."""
+    await _last_answers(found, size, Front())
+    await _last_answers(found, size, tls_front())
+
+
+async def _last_answers(found: Findings, size: Size, front: Front) -> None:
+    # Longer than a close may take, at a rate at which the kernel's queue stays full.
+    slowly = size.pick(3.5, 10.0, 30.0)
+    each = size.pick(3, 10, 20)
+    length = 3_000_000
+    path = b"GET /big/%d HTTP/" % length
+    requests = (
+        path + b"1.1\r\nHost: t\r\nConnection: close\r\n\r\n",
+        path + b"1.0\r\nHost: t\r\n\r\n",
+    )
+
+    async def take(port: int, request: bytes) -> str:
+        """Read slowly, then the rest; what has come."""
+        sock = socket.socket()
+        sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 16384)
+        sock.setblocking(False)
+        await asyncio.get_running_loop().sock_connect(sock, ("127.0.0.1", port))
+        reader, writer = await asyncio.open_connection(
+            sock=sock, limit=8192, **front.options
+        )
+        writer.write(request)
+        taken = b""
+        until = time.monotonic() + slowly
+        try:
+            while data := await reader.read(4096):
+                taken += data
+                if time.monotonic() < until:
+                    await asyncio.sleep(0.1)
+        except ConnectionError as error:
+            return f"{error!r} after {len(taken)}"
+        finally:
+            writer.transport.abort()
+        return "whole" if len(taken.partition(b"\r\n\r\n")[2]) == length else "cut"
+
+    with running_origins(1) as origins:
+        config = front.in_config(pool_config(origins))
+        async with watched_proxy(found, config, files=front.files) as proxy:
+            ends = await asyncio.gather(
+                *(take(proxy.port, one) for one in requests for _ in range(each))
+            )
+    found.equal(f"{front.word}whole", ends.count("whole"), len(ends))
+    found.equal(f"{front.word}others", ", ".join(sorted(set(ends) - {"whole"})) or 0, 0)
+
+
 @scenario("L14", "large bodies both ways")
 async def l14(found: Findings, size: Size) -> None:
     """A large body arrives unchanged, and the proxy does not grow."""
@@ -136,4 +188,4 @@ async def l14(found: Findings, size: Size) -> None:
     found.most("RSS", grown, 16, " MiB")
 
 
-SCENARIOS = (l13, l14)
+SCENARIOS = (l13, last_answers, l14)

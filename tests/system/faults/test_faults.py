@@ -66,6 +66,10 @@ class FaultTests(SynchronousTestCase):
         """A slow reader on either side slows the other, and nothing piles up."""
         self.meets_goals(bodies.l13)
 
+    def test_l13b_last_answers(self) -> None:
+        """A slow reader has the whole of an answer after which the proxy closes."""
+        self.meets_goals(bodies.last_answers)
+
     def test_l16_aborts_at_each_stage(self) -> None:
         """Clients that reset, at any stage, leave nothing behind."""
         self.meets_goals(clients.l16)
