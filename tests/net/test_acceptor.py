@@ -158,6 +158,15 @@ class AcceptorTests(WorldTestCase):
         self.assertTrue(all(client.aborted for client in away))
         self.assertTrue(self.turned_away(world.client()))
 
+    def test_turned_away_leave_descriptors(self):
+        """Where connections are few, so are those who are told: they take descriptors, too."""
+        world = self.world(census=Census(8, 0))
+        for _ in range(8):
+            self.busy(world)
+        for _ in range(6):
+            world.client()
+        self.assertIsNone(world.acceptor.buildProtocol(None))
+
     def test_per_listener(self):
         """So it does over the listener's limit."""
         world = self.world(most=1)

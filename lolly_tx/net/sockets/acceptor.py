@@ -63,6 +63,11 @@ class Census:
         self.open = 0
         self.clients: dict[str, int] = {}
 
+    @property
+    def parting_most(self) -> int:
+        """How many may be told that they are too many, at once: those who stay need descriptors, too."""
+        return min(TURNED_AWAY_MOST, self.total * 3 // 4 or TURNED_AWAY_MOST)
+
     def admit(self, client: str) -> bool:
         """Whether one more is allowed from `client`."""
         if self.total and self.open >= self.total:
@@ -156,7 +161,7 @@ class Acceptor:
             self._make_room(client) and self._has_room(client)
         ):
             self.turned_away += 1
-            if len(self._parting) >= TURNED_AWAY_MOST:
+            if len(self._parting) >= self.census.parting_most:
                 return None
             away = TurnedAway(self._overloaded, self.deadlines, self._parting.discard)
             self._parting.add(away)
