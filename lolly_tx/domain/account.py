@@ -11,15 +11,13 @@ Imports: domain. Used by: service.
 
 from __future__ import annotations
 
-from typing import Any, Literal
+from typing import Any
 
 from lolly_tx.domain.evidence import Sighting
 from lolly_tx.domain.health import Thresholds
-from lolly_tx.domain.node import OWN_RECORD, UNLIMITED, Node
+from lolly_tx.domain.node import UNLIMITED, Node
 from lolly_tx.domain.snapshot import describe, event_dict
-
-NextCheck = float | Literal["in progress"] | None
-"""When a target is checked next (monotonic); None: it is not."""
+from lolly_tx.domain.wayback import UNPLANNED, NextCheck, Planned, ways_back
 
 _BY_OTHERS = {
     "enabled": ("enabled",),
@@ -33,11 +31,11 @@ def account(
     node: Node,
     thresholds: Thresholds,
     now: float,
-    next_check: NextCheck = None,
-    next_recheck: NextCheck = None,
+    planned: Planned = UNPLANNED,
 ) -> dict[str, Any]:
-    """Everything about `node` at `now`. `next_recheck`: of the connects of our own that ask an unreachable one."""
-    obstacles = ways_back(node, thresholds, now, next_check, next_recheck)
+    """Everything about `node` at `now`; `planned`: who asks it next."""
+    next_check = planned.check
+    obstacles = ways_back(node, thresholds, now, planned)
     evidence = node.evidence
     return {
         "pool": node.pool.name,
@@ -59,7 +57,7 @@ def account(
             "failures": [_seen(one, now) for one in evidence.failures],
         },
         "history": [event_dict(event, now) for event in node.history],
-        "state": describe(node, thresholds, now),
+        "state": describe(node, thresholds, now, planned),
     }
 
 
@@ -129,73 +127,6 @@ def _ordinal(number: int) -> str:
     teen = number % 100 in (11, 12, 13)
     ending = "th" if teen else {1: "st", 2: "nd", 3: "rd"}.get(number % 10, "th")
     return f"{number}{ending}"
-
-
-def ways_back(
-    node: Node,
-    thresholds: Thresholds,
-    now: float,
-    next_check: NextCheck,
-    next_recheck: NextCheck = None,
-) -> list[list[str]]:
-    """What keeps new exchanges away: for each obstacle the ways it may go, any of which is enough."""
-    obstacles: list[list[str]] = []
-    if node.enabled != "up":
-        obstacles.append(["when the operator enables it"])
-    if node.agent.word != "up":
-        word = "ready" if node.agent.admin != "up" else "a weight above 0"
-        obstacles.append([f"when its agent says {word}"])
-    if node.lame:
-        obstacles.append(["after a good check that is no 404"])
-    if not node.health.up:
-        obstacles.append([_checks(node.health.missing(thresholds), now, next_check)])
-    if not node.agent.up:
-        obstacles.append(["when its agent says up"])
-    if node.ejection == "ejected":
-        obstacles.append(_out_of_ejection(node, now, next_check, next_recheck))
-    if not obstacles and node.full:
-        trial = node.ejection == "trial"
-        obstacles.append(
-            [
-                "when the trial in flight is answered well"
-                if trial
-                else "when an exchange ends"
-            ]
-        )
-    return obstacles
-
-
-def _out_of_ejection(
-    node: Node, now: float, next_check: NextCheck, next_recheck: NextCheck
-) -> list[str]:
-    left = max(0.0, node.ejected_until - now)
-    ways = [f"in {left:.1f} s, for one trial request"]
-    needed = getattr(node.accrual, "min_rises", None)
-    if node.kind not in OWN_RECORD or needed is None:
-        return ways
-    missing = max(1, needed - getattr(node.accrual, "rises", 0))
-    if next_check is not None:
-        ways.append(_checks(missing, now, next_check))
-    elif next_recheck is not None and node.unreachable:
-        words = ("connect of our own", "connects of our own")
-        ways.append(_checks(missing, now, next_recheck, *words))
-    return ways
-
-
-def _checks(
-    count: int,
-    now: float,
-    next_check: NextCheck,
-    one: str = "good check",
-    many: str = "good checks",
-) -> str:
-    what = f"{many} in a row" if count > 1 else one
-    text = f"after {count} more {what}"
-    if next_check is None:
-        return f"{text} (none is planned)"
-    if next_check == "in progress":
-        return f"{text} (one is in progress)"
-    return f"{text} (the next in {max(0.0, next_check - now):.1f} s)"
 
 
 def summary(node: Node, obstacles: list[list[str]]) -> str:

@@ -41,6 +41,7 @@ from lolly_tx.domain.target import Target
 from lolly_tx.domain.target_agent import AgentReport
 from lolly_tx.domain.tier import by_load_of_key
 from lolly_tx.domain.timetable import Timetable
+from lolly_tx.domain.wayback import UNPLANNED, Planned
 
 if TYPE_CHECKING:  # pragma: no cover
     from random import Random
@@ -337,10 +338,15 @@ class Pool:
         """Leases not yet released."""
         return sum(node.in_flight for node in self.nodes.values())
 
-    def snapshot(self, now: float) -> list[dict[str, Any]]:
-        """Every node as a JSON-able dict; see `domain.snapshot`."""
+    def snapshot(
+        self, now: float, planned: Callable[[str], Planned] = lambda node_id: UNPLANNED
+    ) -> list[dict[str, Any]]:
+        """Every node as a JSON-able dict; see `domain.snapshot`. `planned`: who asks the node of an id next."""
         self._settle(now)
-        return [describe(node, self.thresholds, now) for node in self.nodes.values()]
+        return [
+            describe(node, self.thresholds, now, planned(node.id))
+            for node in self.nodes.values()
+        ]
 
     def explain(
         self, now: float, key: bytes | None = None, bond: bytes | None = None

@@ -12,10 +12,16 @@ from lolly_tx.domain.events import Event
 from lolly_tx.domain.health import Thresholds
 from lolly_tx.domain.node import UNLIMITED, Node
 from lolly_tx.domain.tier import BACKUP, Tier
+from lolly_tx.domain.wayback import UNPLANNED, Planned, ways_back
 
 
-def describe(node: Node, thresholds: Thresholds, now: float) -> dict[str, Any]:
-    """`node` at `now`: the three facts with their evidence, the load, the counters, when it comes back."""
+def describe(
+    node: Node, thresholds: Thresholds, now: float, planned: Planned = UNPLANNED
+) -> dict[str, Any]:
+    """`node` at `now`: the three facts with their evidence, the load, the counters, when it comes back.
+
+    `back`: what has to go, all of it, until it takes new exchanges again; empty when it does.
+    """
     target = node.target
     return {
         "id": node.id,
@@ -49,7 +55,9 @@ def describe(node: Node, thresholds: Thresholds, now: float) -> dict[str, Any]:
         "in_flight": node.in_flight,
         "room": None if node.capacity == UNLIMITED else node.capacity,
         "last_change": event_dict(node.last_change, now),
-        "back": comes_back(node, thresholds, now),
+        "back": [
+            ", or ".join(ways) for ways in ways_back(node, thresholds, now, planned)
+        ],
         "counters": node.stats.as_dict(),
     }
 
@@ -101,30 +109,6 @@ def event_dict(event: Event | None, now: float) -> dict[str, Any] | None:
         "new": event.new,
         "cause": event.cause,
     }
-
-
-def comes_back(node: Node, thresholds: Thresholds, now: float) -> list[str]:
-    """What has to happen, all of it, until `node` takes new exchanges again; empty when it does."""
-    needs = []
-    if node.enabled != "up":
-        needs.append("the operator enables it")
-    if node.agent.word != "up":
-        takes = "ready" if node.agent.admin != "up" else "a weight above 0"
-        needs.append(f"its agent says {takes}")
-    if node.lame:
-        needs.append("a good check that is no 404")
-    if not node.health.up:
-        missing = node.health.missing(thresholds)
-        needs.append(f"{missing} good check{'s' if missing > 1 else ''} in a row")
-    if not node.agent.up:
-        needs.append("its agent says up")
-    if node.ejection == "ejected":
-        left = max(0.0, node.ejected_until - now)
-        needs.append(f"{left:.1f} s of ejection, then one trial")
-    if not needs and node.full:
-        trial = node.ejection == "trial"
-        needs.append("the trial's verdict" if trial else "a running exchange ends")
-    return needs
 
 
 def _age(then: float | None, now: float) -> float | None:

@@ -212,9 +212,9 @@ class AdminResource(Resource):
         match words:
             case ["pools"]:
                 pools = serving.pools.values()
-                return {"pools": [pool_shown(pool, now) for pool in pools]}
+                return {"pools": [pool_shown(serving, pool, now) for pool in pools]}
             case ["pools", name]:
-                return pool_shown(self._pool(name), now)
+                return pool_shown(serving, self._pool(name), now)
             case ["explain", name]:
                 return pool_explained(serving, self._pool(name), now)
             case ["explain", name, target]:
@@ -330,8 +330,8 @@ class AdminResource(Resource):
             pool.set_enabled(target, word, "operator: admin API", now)
         except UnknownNode as unknown:
             raise _Refused(404, str(unknown)) from None
-        shown = next(node for node in pool.snapshot(now) if node["id"] == target)
-        return _Answer(200, shown)
+        shown = pool_shown(self._serving, pool, now)["targets"]
+        return _Answer(200, next(node for node in shown if node["id"] == target))
 
 
 def _number(request: Request, name: bytes, default: int) -> int:

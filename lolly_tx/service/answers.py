@@ -7,14 +7,16 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
+from functools import partial
 from typing import Any, Protocol
 
 import attrs
 
-from lolly_tx.domain.account import NextCheck, account
+from lolly_tx.domain.account import account
 from lolly_tx.domain.pool import Pool
 from lolly_tx.domain.snapshot import event_dict
 from lolly_tx.domain.target import Target
+from lolly_tx.domain.wayback import NextCheck, Planned
 from lolly_tx.service.dryrun import Question
 from lolly_tx.service.isotime import iso_time
 from lolly_tx.service.journal import Journal
@@ -75,14 +77,21 @@ def unready(serving: Serving, now: float) -> list[str]:
     ]
 
 
-def pool_shown(pool: Pool, now: float) -> dict[str, Any]:
+def pool_shown(serving: Serving, pool: Pool, now: float) -> dict[str, Any]:
     """One pool with its targets."""
     return {
         "name": pool.name,
         "available": len(pool.available(now)),
         "refusals": pool.refusals,
-        "targets": pool.snapshot(now),
+        "targets": pool.snapshot(now, partial(_planned, serving, pool)),
     }
+
+
+def _planned(serving: Serving, pool: Pool, target: str) -> Planned:
+    """Who asks the target of that id next."""
+    return Planned(
+        serving.next_check(pool.name, target), serving.next_recheck(pool.name, target)
+    )
 
 
 def id_of(pool: Pool, text: str) -> str:
@@ -127,9 +136,7 @@ def target_explained(
     """The account of one target. Raises `UnknownNode`."""
     pool.available(now)  # what time has brought is to be told as well
     node = pool.node(id_of(pool, target))
-    due = serving.next_check(pool.name, target)
-    recheck = serving.next_recheck(pool.name, target)
-    return account(node, pool.thresholds, now, due, recheck)
+    return account(node, pool.thresholds, now, _planned(serving, pool, node.id))
 
 
 def events_shown(

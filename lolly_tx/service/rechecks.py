@@ -21,13 +21,13 @@ from twisted.internet.task import LoopingCall
 from twisted.logger import Logger
 from twisted.python.failure import Failure
 
-from lolly_tx.domain.account import NextCheck
 from lolly_tx.domain.errors import ProxyError
 from lolly_tx.domain.health import Observation
 from lolly_tx.domain.interfaces import IHealthCheck
 from lolly_tx.domain.node import Node
 from lolly_tx.domain.pool import Pool
 from lolly_tx.domain.recheck import RecheckDelays
+from lolly_tx.domain.wayback import NextCheck
 from lolly_tx.service.rounds import tick_of
 
 AT_ONCE = 64

@@ -19,9 +19,9 @@ from twisted.logger import Logger
 
 from lolly_tx._version import __version__
 from lolly_tx.config.model import Config
-from lolly_tx.domain.account import NextCheck
 from lolly_tx.domain.interfaces import IEventSink
 from lolly_tx.domain.pool import Pool
+from lolly_tx.domain.wayback import NextCheck
 from lolly_tx.net.sockets.acceptor import Acceptor
 from lolly_tx.net.sockets.eager import eager
 from lolly_tx.proxy.resource import ReverseProxyResource

@@ -12,6 +12,7 @@ from lolly_tx.domain.errors import ConnectFailed, ResponseTimedOut
 from lolly_tx.domain.health import Observation, Thresholds
 from lolly_tx.domain.target import Target
 from lolly_tx.domain.target_agent import AgentReport
+from lolly_tx.domain.wayback import Planned
 from lolly_tx.testing import BAD_CHECK, GOOD_CHECK, fake_pool, fake_target
 
 
@@ -22,7 +23,7 @@ def make_pool(*targets, **settings):
 
 def told(pool, now, next_check=None, name="a"):
     pool.available(now)
-    return account(pool.nodes[name], pool.thresholds, now, next_check)
+    return account(pool.nodes[name], pool.thresholds, now, Planned(next_check))
 
 
 def fail(pool, count, at):

@@ -35,7 +35,7 @@ class DrainTests(SynchronousTestCase):
         self.assertTrue(node.health.up)
         self.assertEqual(node.why_not(), "draining by itself")
         self.assertEqual(
-            self.pool.snapshot(1.0)[0]["back"], ["a good check that is no 404"]
+            self.pool.snapshot(1.0)[0]["back"], ["after a good check that is no 404"]
         )
         self.assertEqual(self.diary.words("health"), [])
 

@@ -718,22 +718,26 @@ class SnapshotTests(SynchronousTestCase):
         fail(pool, 0.0, 3, tried=[pool.nodes["b"]])
         (a, b) = pool.snapshot(18.0)
         self.assertEqual(a["why_not"], "ejected")
-        self.assertEqual(a["back"], ["42.0 s of ejection, then one trial"])
+        self.assertEqual(a["back"], ["in 42.0 s, for one trial request"])
         self.assertEqual(a["last_change"]["seconds_ago"], 18.0)
         pool.acquire(18.0)
-        self.assertEqual(pool.snapshot(18.0)[1]["back"], ["a running exchange ends"])
+        self.assertEqual(pool.snapshot(18.0)[1]["back"], ["when an exchange ends"])
         self.assertEqual(pool.snapshot(18.0)[1]["why_not"], "full")
         pool.observe("b", BAD, 19.0)
         pool.set_enabled("b", "drain", "deploy", 19.0)
         b = pool.snapshot(19.0)[1]
         self.assertEqual(
-            b["back"], ["the operator enables it", "2 good checks in a row"]
+            b["back"],
+            [
+                "when the operator enables it",
+                "after 2 more good checks in a row (none is planned)",
+            ],
         )
         self.assertEqual(b["why_not"], "draining")
         pool.acquire(60.0)
         a = pool.snapshot(60.0)[0]
         self.assertEqual(a["why_not"], "trial in flight")
-        self.assertEqual(a["back"], ["the trial's verdict"])
+        self.assertEqual(a["back"], ["when the trial in flight is answered well"])
 
     def test_words(self) -> None:
         """Disabled and unhealthy targets are told apart."""
@@ -743,7 +747,9 @@ class SnapshotTests(SynchronousTestCase):
         self.assertEqual(
             [n["why_not"] for n in pool.snapshot(0.0)], ["disabled", "unhealthy"]
         )
-        self.assertEqual(pool.snapshot(0.0)[1]["back"], ["1 good check in a row"])
+        self.assertEqual(
+            pool.snapshot(0.0)[1]["back"], ["after 1 more good check (none is planned)"]
+        )
 
 
 class EarlyReturnTests(SynchronousTestCase):

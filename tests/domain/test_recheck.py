@@ -11,6 +11,7 @@ from lolly_tx.domain.errors import ConnectTimedOut, ResponseTimedOut
 from lolly_tx.domain.health import Observation, Thresholds
 from lolly_tx.domain.node import Node
 from lolly_tx.domain.recheck import AFTER_GOOD, SPREAD, RecheckDelays
+from lolly_tx.domain.wayback import NextCheck, Planned
 from tests.domain.pools import fail, pool_of
 
 REACHED = Observation(True, "connected", 0.001)
@@ -103,11 +104,38 @@ class ReachedTests(SynchronousTestCase):
     def test_explained(self) -> None:
         """`explain` says what is missing, and when the next connect is."""
         fail(self.pool, 0.0, 3)
-        told = account(self.node, Thresholds(), 0.0, None, 0.4)
-        (ways,) = told["back"]
         self.assertEqual(
-            ways[1], "after 2 more connects of our own in a row (the next in 0.4 s)"
+            self.way_back(0.0, 0.4),
+            "after 2 more connects of our own in a row (the next in 0.4 s)",
         )
         self.pool.reached("a", REACHED, 0.4)
-        told = account(self.node, Thresholds(), 0.4, None, 0.65)
-        self.assertIn("after 1 more connect of our own (the next", told["summary"])
+        self.assertEqual(
+            self.way_back(0.4, 0.65),
+            "after 1 more connect of our own (the next in 0.2 s)",
+        )
+
+    def test_no_end_that_moves(self) -> None:
+        """The end of the ejection, which each connect that fails moves, is told only when it comes first."""
+        fail(self.pool, 0.0, 3)
+        for now in range(1, 100):
+            self.pool.reached("a", REFUSED, float(now))
+            for due in (now + 1.0, "in progress"):
+                self.assertNotIn("trial", self.way_back(float(now), due))
+        self.assertEqual(
+            self.way_back(158.5, 159.5),
+            "in 0.5 s, for one trial request, or after 2 more connects of our own in a row (the next in 1.0 s)",
+        )
+        self.assertEqual(self.way_back(158.5, None), "in 0.5 s, for one trial request")
+
+    def way_back(self, now: float, recheck: NextCheck) -> str:
+        """What brings it back, which all that is shown of it agrees on."""
+        planned = Planned(None, recheck)
+        said = account(self.node, Thresholds(), now, planned)
+        (row,) = self.pool.snapshot(now, lambda node_id: planned)
+        (ways,) = said["back"]
+        text: str
+        (text,) = row["back"]
+        self.assertEqual(", or ".join(ways), text)
+        self.assertEqual(said["state"]["back"], row["back"])
+        self.assertEqual(said["summary"], f"ejected: back {text}")
+        return text

@@ -11,7 +11,9 @@ from twisted.internet.task import Clock
 from twisted.internet.testing import StringTransport
 from twisted.trial.unittest import SynchronousTestCase
 
+from lolly_tx.domain.accruals.consecutive import ConsecutiveFailures
 from lolly_tx.domain.balancers.round_robin import RoundRobin
+from lolly_tx.domain.errors import ConnectFailed
 from lolly_tx.domain.events import Event
 from lolly_tx.domain.health import Observation, Thresholds
 from lolly_tx.domain.pool import Pool
@@ -20,6 +22,7 @@ from lolly_tx.service.admin import AdminResource, admin_site
 from lolly_tx.service.dryrun import CannotExplain, Question
 from lolly_tx.service.journal import Journal
 from lolly_tx.service.watchdog import Stall, WatchdogSnapshot
+from lolly_tx.testing import fake_pool
 
 
 class Silent:
@@ -48,6 +51,7 @@ class Running:
     """A proxy as far as the endpoint looks at it."""
 
     pools: dict[str, Pool] = attrs.field(factory=dict)
+    planned: dict[str, float] = attrs.field(factory=dict)
     listening: bool = True
     draining: bool = False
     journal: Journal = attrs.field(factory=Journal)
@@ -65,7 +69,7 @@ class Running:
         return 52.5
 
     def next_recheck(self, pool, target):
-        return None
+        return self.planned.get(target)
 
     def dry_run(self, question):
         if question.pool == "nowhere":
@@ -222,6 +226,32 @@ class ReadingTests(AdminTestCase):
         )
         self.assertEqual(body["history"][0]["seconds_ago"], 30.0)
         self.assertEqual(len(self.assertStatus(200, "/api/explain/web")["targets"]), 2)
+
+    def test_one_truth(self):
+        """However a target is named, and wherever it is asked about, its way back is the same."""
+        pool = fake_pool(
+            [Target(id="a", address="http://127.0.0.1:9", host="127.0.0.1", port=9)],
+            RoundRobin(random=Random(0)),
+            ConsecutiveFailures,
+        )
+        self.running.pools["lone"] = pool
+        self.running.planned["a"] = 50.4
+        self.running.next_check = lambda pool, target: None
+        for _ in range(3):
+            lease = pool.acquire(40.0)
+            lease.failed(40.0, ConnectFailed("connection refused"))
+            lease.release(40.0)
+        way = "after 2 more connects of our own in a row (the next in 0.4 s)"
+        for name in ("a", "127.0.0.1:9", "http%3A%2F%2F127.0.0.1%3A9"):
+            body = self.assertStatus(200, f"/api/explain/lone/{name}")
+            self.assertEqual(body["summary"], f"ejected: back {way}")
+            self.assertEqual((body["back"], body["state"]["back"]), ([[way]], [way]))
+        [one] = self.assertStatus(200, "/api/explain/lone")["targets"]
+        self.assertEqual(one["summary"], f"ejected: back {way}")
+        [one] = self.assertStatus(200, "/api/pools/lone")["targets"]
+        self.assertEqual(one["back"], [way])
+        (_, _, lone) = self.assertStatus(200, "/api/pools")["pools"]
+        self.assertEqual(lone["targets"][0]["back"], [way])
 
     def test_explain_unknown(self):
         """An unknown target is a 404 that names those there are."""
