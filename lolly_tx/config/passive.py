@@ -222,6 +222,13 @@ class Outlier:
             Number(0.0, 1000.0), "And how many of their median deviations above them."
         ),
     )
+    at_least_slower: float = attrs.field(
+        default=0.025,
+        metadata=about(
+            Duration(0.0),
+            "Time above its peers that is tolerated anyway: a busy moment is no slow target.",
+        ),
+    )
     shadow: bool = attrs.field(
         default=False,
         metadata=about(FLAG, "Only report what would have been ejected."),

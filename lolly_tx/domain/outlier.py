@@ -17,7 +17,8 @@ gave 0.23 to 0.77 of that bound at a false_rate of 1e-3, 1e-4 and 1e-5. With the
 
 Latency. A node is slow when the median of its answers is `times_slower` than the median of its peers' medians,
 and is further above it than `deviations` times their spread (the median of absolute deviations, taken as at
-least a tenth of the median, for among three hosts it is often nearly 0 by chance).
+least a tenth of the median, for among three hosts it is often nearly 0 by chance), and than `at_least_slower`
+seconds: where answers take a millisecond, many times as long is a busy moment.
 """
 
 from __future__ import annotations
@@ -46,6 +47,7 @@ class OutlierLimits:
     latency: bool = False
     times_slower: float = 3.0
     deviations: float = 5.0
+    at_least_slower: float = 0.025
     shadow: bool = False
 
 
@@ -136,12 +138,16 @@ def find_slow(counts: Mapping[str, Counts], limits: OutlierLimits) -> list[Outli
         usual = _median(peers)
         spread = _median([abs(m - usual) for m in peers])
         spread = max(spread, usual / 10)
-        if mine > limits.times_slower * usual:
-            if mine > usual + limits.deviations * spread:
-                cause = f"outlier: median {mine:.3f} s, {usual:.3f} s at its peers"
-                found.append((-mine, Outlier(node_id, cause)))
+        more = max(limits.deviations * spread, limits.at_least_slower)
+        if mine > limits.times_slower * usual and mine > usual + more:
+            cause = f"outlier: median {_ms(mine)}, {_ms(usual)} at its peers"
+            found.append((-mine, Outlier(node_id, cause)))
     found.sort(key=lambda pair: pair[0])
     return [outlier for _, outlier in found]
+
+
+def _ms(seconds: float) -> str:
+    return f"{seconds * 1000:.1f} ms"
 
 
 def _median(values: tuple[float, ...] | list[float]) -> float:

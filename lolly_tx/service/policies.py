@@ -184,6 +184,7 @@ def outliers_of(settings: PoolSettings) -> OutlierLimits | None:
         latency=outlier.latency,
         times_slower=outlier.times_slower,
         deviations=outlier.deviations,
+        at_least_slower=outlier.at_least_slower,
         shadow=outlier.shadow,
     )
 

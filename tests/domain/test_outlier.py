@@ -139,6 +139,17 @@ class FindSlowTests(SynchronousTestCase):
         wide = self.some(a=0.01, b=0.02, c=0.05, d=0.065)
         self.assertEqual(find_slow(wide, LIMITS), [])
 
+    def test_busy_moment(self) -> None:
+        """A difference of some milliseconds says nothing, however many times as long it is, unless so set."""
+        some = self.some(a=0.0003, b=0.013, c=0.0002)
+        self.assertEqual(find_slow(some, LIMITS), [])
+        self.assertEqual(
+            names(find_slow(some, OutlierLimits(at_least_slower=0.0))), ["b"]
+        )
+        self.assertEqual(find_slow(self.some(a=0.001, b=0.0255), LIMITS), [])
+        [slow] = find_slow(self.some(a=0.0004, b=0.026), LIMITS)
+        self.assertEqual(slow.cause, "outlier: median 26.0 ms, 0.4 ms at its peers")
+
     def test_too_few(self) -> None:
         """Few answers say nothing, and a single target has nobody to be compared with."""
         few = {"a": Counts(2, 0, (9.0, 9.0)), "b": Counts(9, 0, (0.1,) * 9)}
