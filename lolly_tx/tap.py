@@ -157,6 +157,8 @@ class _Whole(MultiService):
             # twistd has made sys.stderr a part of its log by now.
             if sys.__stderr__ is not None and sys.stderr is not sys.__stderr__:
                 print(f"lolly: {error}", file=sys.__stderr__, flush=True)
+                if self._log.reaches(sys.__stderr__):
+                    raise SystemExit(1) from None  # said once is enough
             raise SystemExit(f"lolly: {error}") from None
 
     def startService(self) -> None:

@@ -23,8 +23,8 @@ def blocks(language):
 class EveryFileExists(DiskFiles):
     """Certificates that an example names are there."""
 
-    def exists(self, path):
-        return True
+    def why_no_file(self, path):
+        return ""
 
 
 class READMETests(SynchronousTestCase):

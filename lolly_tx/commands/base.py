@@ -10,7 +10,6 @@ import json
 import os
 import re
 from collections.abc import Sequence
-from pathlib import Path
 from typing import Any, ClassVar, TextIO
 
 from twisted.python import usage
@@ -18,6 +17,7 @@ from twisted.python import usage
 from lolly_tx._version import __version__
 from lolly_tx.commands.client import AdminClient, CannotAsk, admin_url
 from lolly_tx.config import ConfigErrors, Names, load
+from lolly_tx.config.load import DISK
 from lolly_tx.config.problems import Problem
 
 DEFAULT_ADMIN = "http://127.0.0.1:8081"
@@ -107,10 +107,7 @@ class AskingCommand(Command):
             url, configured = _from_config(self["config"])
             token = token or configured
         if self["token-file"]:
-            try:
-                token = Path(self["token-file"]).read_text("ascii").strip()
-            except (OSError, UnicodeDecodeError) as error:
-                raise CannotAsk(f"cannot read the token: {error}") from None
+            token = _token_from(self["token-file"])
         return AdminClient(url, token)
 
     def ask(self, client: AdminClient) -> Any:
@@ -120,6 +117,17 @@ class AskingCommand(Command):
     def lines(self, answer: Any) -> list[str]:
         """The answer, for people."""
         raise NotImplementedError
+
+
+def _token_from(file: str) -> str:
+    """The token in a file. Raises CannotAsk."""
+    try:
+        return DISK.read(file).decode("ascii").strip()
+    except OSError as error:
+        reason = error.strerror or str(error)
+    except UnicodeDecodeError:
+        reason = "is not ASCII"
+    raise CannotAsk(f"cannot read the token from {file}: {reason}")
 
 
 def print_errors(problems: Sequence[Problem], out: TextIO, err: TextIO) -> int:

@@ -94,8 +94,8 @@ class _PathOfFile(Word):
                 return ""
             raise Rejected("must name a file")
         path = place.absolute(text)
-        if not place.exists(path):
-            raise Rejected(f"no such file: {path}")
+        if trouble := place.why_no_file(path):
+            raise Rejected(trouble)
         return path
 
 

@@ -150,8 +150,8 @@ class _Nowhere:
     def absolute(self, path: str) -> str:
         return path
 
-    def exists(self, path: str) -> bool:
-        return True
+    def why_no_file(self, path: str) -> str:
+        return ""
 
     def known(self, names: str) -> frozenset[str] | None:
         return None

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import glob
 import os
+import stat
 from collections.abc import Mapping
 from pathlib import Path
 from types import MappingProxyType
@@ -35,8 +36,8 @@ class Files(Protocol):
     def read(self, path: str) -> bytes:
         """The content; OSError when there is none."""
 
-    def exists(self, path: str) -> bool:
-        """Whether it is a file."""
+    def why_no_file(self, path: str) -> str:
+        """Why it is no file that can be read, naming it; "" when it is one."""
 
     def glob(self, folder: str, pattern: str) -> list[str]:
         """The files a pattern names, sorted."""
@@ -48,6 +49,8 @@ class DiskFiles:
     def read(self, path: str) -> bytes:
         """The content of a regular file."""
         file = Path(path)
+        if file.is_dir():
+            raise OSError(0, "is a directory")
         if file.exists() and not file.is_file():
             raise OSError(0, "not a regular file")
         with file.open("rb") as stream:
@@ -56,9 +59,18 @@ class DiskFiles:
             raise OSError(0, "larger than 8 MiB")
         return data
 
-    def exists(self, path: str) -> bool:
-        """Whether it is a file."""
-        return Path(path).is_file()
+    def why_no_file(self, path: str) -> str:
+        """Why it is no regular file."""
+        try:
+            mode = os.stat(path).st_mode
+        except (FileNotFoundError, ValueError):  # the latter: a NUL in it
+            return f"no such file: {path}"
+        except OSError as error:
+            return f"{(error.strerror or str(error)).lower()}: {path}"
+        if stat.S_ISREG(mode):
+            return ""
+        what = "a directory, not a file" if stat.S_ISDIR(mode) else "not a regular file"
+        return f"{what}: {path}"
 
     def glob(self, folder: str, pattern: str) -> list[str]:
         """The files a pattern names; hidden ones only when it says so."""
@@ -120,7 +132,7 @@ class _Loader:
         self, name: str, path: str, text: str | None, chain: tuple[str, ...]
     ) -> None:
         """Read one file, then those it includes."""
-        source = Source(name, os.path.dirname(path), self.names, self.files.exists)
+        source = Source(name, os.path.dirname(path), self.names, self.files.why_no_file)
         self.sources.append(source)
         self.seen.add(path)
         if text is None:
@@ -160,8 +172,8 @@ class _Loader:
             found = self.files.glob(folder, pattern)
         else:
             found = [place.absolute(pattern)]
-            if not self.files.exists(found[0]):
-                place.wrong(f"no such file: {found[0]}")
+            if trouble := self.files.why_no_file(found[0]):
+                place.wrong(trouble)
                 return
         for path in found:
             path = os.path.normpath(path)

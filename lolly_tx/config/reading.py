@@ -26,6 +26,7 @@ _LONGEST_VALUE = 60
 _SYNTAX = re.compile(
     r"(.*) \(at (?:line (\d+), column \d+|end of document)\)", re.DOTALL
 )
+_LONG_NUMBER = re.compile(r"[0-9](?:_?[0-9]){4300}")
 _SECRET_KEYS = frozenset({"headers", "password", "secret", "token"})
 _PASSWORD = re.compile(r"//[^/@\s]*@")
 
@@ -68,7 +69,7 @@ class Source:
     name: str
     folder: str
     names: Names
-    file_exists: Callable[[str], bool]
+    why_no_file: Callable[[str], str]
     tree: dict[str, Any] = attrs.field(factory=dict)
     lines: Mapping[Path, int] = attrs.field(factory=dict)
     problems: list[Problem] = attrs.field(factory=list)
@@ -82,11 +83,18 @@ class Source:
         try:
             self.tree = tomllib.loads(text)
             self.lines = line_index(text)
-        except ValueError as error:  # TOMLDecodeError, and numbers beyond all limits
+        except tomllib.TOMLDecodeError as error:
             found = _SYNTAX.fullmatch(str(error))
             last = text.count("\n") + (not text.endswith("\n"))
             line = int(found[2] or last) if found else 0
             self.add(line, "", f"is no valid TOML: {found[1] if found else error}")
+            return False
+        except ValueError:  # what Python will not make an integer of
+            number = _LONG_NUMBER.search(text)
+            line = text.count("\n", 0, number.start()) + 1 if number else 0
+            self.add(
+                line, "", "is no valid TOML: a number is too long; 64 bits are all"
+            )
             return False
         return True
 
@@ -131,9 +139,9 @@ class SourcePlace:
         """`path` as seen from the file's folder."""
         return posixpath.normpath(posixpath.join(self.source.folder, path))
 
-    def exists(self, path: str) -> bool:
-        """Whether there is a file of that absolute path."""
-        return self.source.file_exists(path)
+    def why_no_file(self, path: str) -> str:
+        """Why there is no file of that absolute path, naming it; "" when there is one."""
+        return self.source.why_no_file(path)
 
     def known(self, names: str) -> frozenset[str] | None:
         """The names of one kind; see `Names`."""
@@ -205,4 +213,8 @@ def _written(value: Any) -> str:
         return quoted(value)
     if isinstance(value, list):
         return "[" + ", ".join(_written(one) or "{...}" for one in value) + "]"
+    if isinstance(value, int) and value.bit_length() > 64:
+        return hex(
+            value
+        )  # Python refuses to write those that are much longer in decimal
     return str(value)

@@ -36,8 +36,8 @@ class Place(Protocol):
     def absolute(self, path: str) -> str:
         """`path` as seen from the folder of the configuration file."""
 
-    def exists(self, path: str) -> bool:
-        """Whether there is a file of that absolute path."""
+    def why_no_file(self, path: str) -> str:
+        """Why there is no file of that absolute path, naming it; "" when there is one."""
 
     def known(self, names: str) -> frozenset[str] | None:
         """The names known for "balance", "check", "accrual", "sink", "client" or "server"; None: any goes."""

@@ -6,6 +6,7 @@ service.service.
 
 from __future__ import annotations
 
+import os
 from typing import Any
 
 from twisted.internet.defer import Deferred, succeed
@@ -15,6 +16,7 @@ from twisted.internet.endpoints import (
     TCP6ServerEndpoint,
     serverFromString,
 )
+from twisted.internet.error import CannotListenError
 from twisted.internet.interfaces import IListeningPort
 from twisted.python.failure import Failure
 
@@ -54,7 +56,7 @@ class Place:
             try:
                 self.port = _now(self._endpoint.listen(self._factory))
             except Exception as error:
-                said = f"cannot listen on {self.text}: {error}"
+                said = f"cannot listen on {self.text}: {_reason(error)}"
                 raise CannotListen(said) from error
 
     def close(self) -> Deferred[Any]:
@@ -87,6 +89,16 @@ def server_endpoint(reactor: Any, text: str, key: str) -> Any:
 
 def _stop(_: None, port: IListeningPort) -> Any:
     return port.stopListening()
+
+
+def _reason(error: Exception) -> str:
+    """Why, for a person: of a UNIX socket Twisted names the link that is its lock, and shows paths as bytes."""
+    if isinstance(error, CannotListenError) and isinstance(error.port, bytes):
+        return f"{os.fsdecode(error.port)}: {error.socketError}"
+    if isinstance(error, OSError) and error.filename2 is not None:
+        path = os.fsdecode(error.filename2).removesuffix(".lock")
+        return f"{path}: {error.strerror}"
+    return str(error)
 
 
 def _now(listening: Deferred[IListeningPort]) -> IListeningPort:

@@ -42,7 +42,8 @@ class LogFile:
     ) -> None:
         self.path = path
         self._owned = path != "-"
-        self._stdout = stdout
+        self.descriptor = stdout
+        """What "-" stands for."""
         self._backlog_bytes = backlog_bytes
         self._waiting: deque[bytes] = deque()
         self._waiting_bytes = 0
@@ -112,7 +113,7 @@ class LogFile:
         if self._closed:
             raise ValueError("the log file is closed")
         if self._fd < 0:
-            self._use(self._stdout)
+            self._use(self.descriptor)
         self.flush()
         if self._waiting:
             if self._waiting_bytes + len(data) > self._backlog_bytes + extra_bytes:
@@ -206,6 +207,6 @@ class LogFile:
         if self._fd >= 0:
             if self._socket is not None:
                 self._socket.close()
-            if self._fd != self._stdout or self._owned:
+            if self._fd != self.descriptor or self._owned:
                 os.close(self._fd)
         self._fd = -1

@@ -29,6 +29,7 @@ from lolly_tx.net.sockets.endpoints import BadEndpoint, client_endpoint
 from lolly_tx.net.sockets.tls_contexts import (
     TLSSettingsError,
     client_options,
+    private_key,
     server_context,
 )
 
@@ -89,10 +90,24 @@ def _listener_tls(
     try:
         server_context(tls.certificate, tls.key or tls.certificate)
     except TLSSettingsError as error:
-        of_key = tls.key and error.path == tls.key
-        last, value = ("key", tls.key) if of_key else ("certificate", tls.certificate)
-        yield Finding((*key, last), value, error.reason)
+        if error.path == tls.key != tls.certificate:
+            yield Finding((*key, "key"), tls.key, error.reason)
+        else:
+            yield Finding((*key, "certificate"), tls.certificate, error.reason)
+            yield from _key_as_well(tls, key, error.reason)
     yield from _dates((*key, "certificate"), tls.certificate, wall)
+
+
+def _key_as_well(
+    tls: ListenerTLS, key: tuple[str | int, ...], said: str
+) -> Iterator[Finding]:
+    """What is wrong with the key of a certificate that cannot be used itself, and not `said` yet."""
+    try:
+        if tls.key:
+            private_key(tls.key)
+    except TLSSettingsError as error:
+        if error.reason != said or tls.key != tls.certificate:
+            yield Finding((*key, "key"), tls.key, error.reason)
 
 
 def _pool(pool: PoolSettings, reactor: Any, wall: float) -> Iterator[Finding]:

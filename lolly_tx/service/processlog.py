@@ -20,7 +20,7 @@ import time
 from collections import OrderedDict
 from collections.abc import Callable, Mapping
 from contextlib import suppress
-from typing import Any
+from typing import Any, TextIO
 
 from twisted.internet.interfaces import IDelayedCall, IReactorTime
 from twisted.logger import (
@@ -252,6 +252,15 @@ class ProcessLog:
         """After the file of `twistd --logfile` was renamed: go on in a new one. May raise OSError."""
         if isinstance(self._sink, TwistedLogFile):
             self._sink.reopen()
+
+    def reaches(self, stream: TextIO) -> bool:
+        """Whether lines are written where `stream` leads, as with a terminal that is both."""
+        try:
+            there = os.fstat(stream.fileno())
+            here = os.fstat(self.stdout.descriptor)
+        except (OSError, ValueError):
+            return False
+        return isinstance(self._sink, LineLog) and os.path.samestat(here, there)
 
     def end(self) -> None:
         """Call when nobody is served any more."""

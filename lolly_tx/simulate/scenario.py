@@ -225,7 +225,7 @@ def load_scenario(
         text = files.read(path).decode("utf-8-sig")
     except (OSError, UnicodeDecodeError) as error:
         reason = getattr(error, "strerror", None) or "is not UTF-8"
-        source = Source(path, "", Names(), files.exists)
+        source = Source(path, "", Names(), files.why_no_file)
         source.add(0, "", f"cannot be read: {reason}")
         raise ConfigErrors(source.problems) from error
     return parse_scenario(text, path, config, pool, files)
@@ -236,7 +236,7 @@ def parse_scenario(
 ) -> tuple[Scenario, PoolSettings]:
     """Read a scenario from a text; see `load_scenario`."""
     folder = os.path.dirname(os.path.abspath(name))
-    source = Source(name, folder, Names(), files.exists)
+    source = Source(name, folder, Names(), files.why_no_file)
     scenario = settings = None
     if source.parse(text):
         place = SourcePlace(source)

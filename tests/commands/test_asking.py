@@ -366,6 +366,20 @@ class AskingTests(SynchronousTestCase):
             self.client.token = ""
             self.told("enable", "app", "a", "-t", str(token))
             self.assertIn("token", self.refused("events", "-t", folder))
+            large, other = Path(folder, "large"), Path(folder, "other")
+            with large.open("wb") as stream:
+                stream.truncate(1 << 30)
+            other.write_text("\xe9")
+            for file, reason in (
+                ("/dev/zero", "not a regular file"),
+                (large, "larger than 8 MiB"),
+                (other, "is not ASCII"),
+                (Path(folder, "none"), "No such file or directory"),
+            ):
+                self.assertEqual(
+                    self.refused("events", "-t", str(file)),
+                    f"lolly: cannot read the token from {file}: {reason}\n",
+                )
             file.write_text(CONFIG + "x = 1\ny = 2\n")
             self.assertIn(
                 "(and 1 more; see lolly check)", self.refused("events", "-c", str(file))

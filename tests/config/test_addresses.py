@@ -23,8 +23,14 @@ from lolly_tx.config.reading import Names, Source, SourcePlace
 NAMES = Names(
     server=frozenset({"tcp", "unix", "tcp6"}), client=frozenset({"tcp", "tls", "unix"})
 )
-PLACE = SourcePlace(Source("t", "/etc", NAMES, lambda path: path == "/etc/a.pem"))
-FREE = SourcePlace(Source("t", "/etc", Names(), lambda path: False))
+
+
+def no_file(path: str) -> str:
+    return "" if path == "/etc/a.pem" else f"no such file: {path}"
+
+
+PLACE = SourcePlace(Source("t", "/etc", NAMES, no_file))
+FREE = SourcePlace(Source("t", "/etc", Names(), no_file))
 
 
 class AddressesTests(SynchronousTestCase):

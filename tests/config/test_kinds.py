@@ -27,7 +27,7 @@ from lolly_tx.config.kinds import (
 from lolly_tx.config.problems import Rejected
 from lolly_tx.config.reading import Names, Source, SourcePlace
 
-PLACE = SourcePlace(Source("t", "/", Names(), lambda path: False))
+PLACE = SourcePlace(Source("t", "/", Names(), lambda path: "no such file"))
 
 
 class KindsTests(SynchronousTestCase):
@@ -154,7 +154,7 @@ class KindsTests(SynchronousTestCase):
         """A balancer must be known, unless what is known is not known itself."""
         self.assertEqual(BALANCE.read("ip_hash", PLACE), "ip_hash")
         self.refused(BALANCE, "best")
-        anything = Source("t", "/", Names(balance=None), lambda path: False)
+        anything = Source("t", "/", Names(balance=None), lambda path: "no such file")
         self.assertEqual(BALANCE.read("best", SourcePlace(anything)), "best")
 
     def test_nearest_keeps_quiet_about_long_lists(self) -> None:

@@ -131,7 +131,10 @@ class ParseTests(SynchronousTestCase):
             ("a = 1\nb\n", "2: is no valid TOML"),
             ("a = [1,\n2", "2: is no valid TOML: Unclosed array"),
             ("[x]\n[x]\n", "2: is no valid TOML: Cannot declare"),
-            ("a = " + "9" * 5000, "is no valid TOML"),
+            (
+                "[admin]\na = " + "9" * 20000 + "\n",
+                "2: is no valid TOML: a number is too long; 64 bits are all",
+            ),
             ("a = " + "[" * 5000, "is nested too deeply: values are at most 32 deep"),
             (
                 "a." * 20000 + "a = 1",
@@ -347,11 +350,20 @@ class DiskTests(SynchronousTestCase):
         self.addCleanup(shutil.rmtree, folder)
         with open(folder / "big", "wb") as big:
             big.truncate((8 << 20) + 1)
-        for path, part in ((folder, "not a regular file"), (folder / "big", "8 MiB")):
+        for path, part in ((folder, "is a directory"), (folder / "big", "8 MiB")):
             with self.assertRaises(ConfigErrors) as caught:
                 load(str(path), {})
             self.assertIn(part, str(caught.exception))
 
     def test_disk(self) -> None:
-        """Only regular files exist for the configuration."""
-        self.assertFalse(DISK.exists("/"))
+        """Only regular files will do, and what is none is told for what it is."""
+        cases = {
+            "/": "a directory, not a file: /",
+            "/dev/null": "not a regular file: /dev/null",
+            "/no/such": "no such file: /no/such",
+            "/dev/null/x": "not a directory: /dev/null/x",
+            "/a\0b": "no such file: /a\0b",
+            __file__: "",
+        }
+        for path, said in cases.items():
+            self.assertEqual(DISK.why_no_file(path), said)

@@ -26,8 +26,8 @@ class FakeFiles:
             raise content
         return content.encode() if isinstance(content, str) else content
 
-    def exists(self, path: str) -> bool:
-        return path in self.files
+    def why_no_file(self, path: str) -> str:
+        return "" if path in self.files else f"no such file: {path}"
 
     def glob(self, folder: str, pattern: str) -> list[str]:
         return sorted(fnmatch.filter(self.files, f"{folder}/{pattern}"))

@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+import os
+import shutil
+import tempfile
+from pathlib import Path
 from typing import Any
 
-from twisted.internet.defer import Deferred, fail, succeed
+from twisted.internet.defer import Deferred, fail, maybeDeferred, succeed
 from twisted.internet.endpoints import TCP4ServerEndpoint
 from twisted.internet.protocol import Factory, Protocol
 from twisted.internet.testing import MemoryReactorClock
+from twisted.internet.unix import Port as UNIXPort
 from twisted.trial.unittest import SynchronousTestCase
 
 from lolly_tx.service.listeners import Listeners
@@ -71,6 +76,28 @@ class StartTests(SynchronousTestCase):
             self.assertFalse(one.ports[-1].open)
             self.assertFalse(made.complete)
         self.assertTrue(late.called)
+
+    def test_socket_that_cannot_be_made(self) -> None:
+        """Of a UNIX socket the path and the reason are told, not what the lock beside it is made of."""
+        folder = Path(tempfile.mkdtemp())
+        self.addCleanup(shutil.rmtree, folder)
+        (folder / "held.lock").symlink_to(str(os.getpid()))
+        cases = {
+            "no/s": "No such file or directory",
+            "x" * 120: "AF_UNIX path too long",
+            "held": "Cannot acquire lock",
+        }
+        for name, reason in cases.items():
+            path = f"{folder}/{name}"
+            port = UNIXPort(path.encode(), Factory(), wantPID=True)
+            result = maybeDeferred(port.startListening)
+            place = Place(f"unix:{path}", Endpoint(result), None)
+            with self.assertRaises(CannotListen) as caught:
+                place.open()
+            self.assertEqual(
+                str(caught.exception),
+                f"cannot listen on unix:{path}: {path}: {reason}",
+            )
 
     def test_early(self) -> None:
         """Plain TCP is listened on before the rest, which is asked for later, and once."""

@@ -94,6 +94,33 @@ class FileTests(MaterialsTestCase):
             't.toml:8: pool.app.tls.ca: holds no PEM certificate (got "ca.pem")',
         )
 
+    def test_two_that_are_junk(self) -> None:
+        """Junk for the certificate and for the key is two errors, in one file and in two."""
+        for name in ("site.pem", "site.key"):
+            (self.folder / name).write_text("junk")
+        one = CONFIG.replace("site.key", "site.pem")
+        for text, name in ((CONFIG, "site.key"), (one, "site.pem")):
+            status, said = self.check(text)
+            self.assertEqual(status, 1)
+            first, second = said.splitlines()
+            self.assertIn(
+                "t.toml:3: listener.web.tls.certificate: holds no PEM cert", first
+            )
+            self.assertEqual(
+                second,
+                "t.toml:4: listener.web.tls.key: holds no PEM private key we can use"
+                f' (got "{name}")',
+            )
+
+    def test_one_file_without_a_key(self) -> None:
+        """What is wrong once is told once."""
+        _, said = self.check(CONFIG.replace("site.key", "site.pem"))
+        self.assertEqual(
+            said,
+            "t.toml:3: listener.web.tls.certificate: holds no PEM private key we can use"
+            ' (got "site.pem")',
+        )
+
     def test_mismatch(self) -> None:
         """A key of another certificate is told with both."""
         self.issue("other", self.now + timedelta(days=60))

@@ -324,7 +324,7 @@ class TwistdTests(SynchronousTestCase):
         reader, writer = os.pipe()
         self.addCleanup(os.close, reader)
         self.addCleanup(os.close, writer)
-        log.stdout._stdout = writer
+        log.stdout.descriptor = writer
         Logger(namespace="t", observer=log.observer).info("said")
         log.stdout.write(b"access\n")
         self.assertRegex(os.read(reader, 1000), rb"\[t#info\] said\naccess\n$")

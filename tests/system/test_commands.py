@@ -114,6 +114,27 @@ class RunTests(ProcessTestCase):
         self.assertIn("opened anew", out)
         self.assertNotIn(TOKEN, out)
 
+    def test_port_in_use(self) -> None:
+        """What it cannot listen on is said once on a terminal, and to each of two readers."""
+        text = self.config.read_text()
+        with socket.create_server(("127.0.0.1", 0)) as taken:
+            endpoint = f"tcp:{taken.getsockname()[1]}:interface=127.0.0.1"
+            self.config.write_text(f'{text}[listener.taken]\nendpoint = "{endpoint}"\n')
+            command = [*self.command, "run", str(self.config)]
+            for streams in (subprocess.STDOUT, subprocess.PIPE):
+                said = subprocess.run(
+                    command,
+                    env=self.environ,
+                    stdout=subprocess.PIPE,
+                    stderr=streams,
+                    text=True,
+                    timeout=DEADLINE,
+                )
+                self.assertEqual(said.returncode, 1)
+                for out in (said.stdout, said.stderr):
+                    if out is not None:
+                        self.assertEqual(out.count(f"cannot listen on {endpoint}"), 1)
+
     def test_nothing_answers(self) -> None:
         """When nothing runs, a command says so in one line and exits 1."""
         status, out, err = self.lolly("status")

@@ -24,6 +24,7 @@ __all__ = [
     "alpn_chooser",
     "clear_errors",
     "client_options",
+    "private_key",
     "server_context",
 ]
 
@@ -88,7 +89,7 @@ def server_context(
         raise TLSSettingsError(
             certificate_path, f"holds no PEM certificate ({_reasons(error)})"
         ) from error
-    key = _private_key(key_path)
+    key = private_key(key_path)
     try:
         context.use_privatekey(key)
         context.check_privatekey()
@@ -109,7 +110,8 @@ def _read(path: str | Path) -> bytes:
         raise TLSSettingsError(path, error.strerror or "cannot be read") from error
 
 
-def _private_key(path: str | Path) -> Any:
+def private_key(path: str | Path) -> Any:
+    """The private key in a file, PEM and not encrypted. Raises TLSSettingsError."""
     # Not left to OpenSSL: it would ask for a passphrase at the terminal, and wait.
     text = _read(path)
     try:
