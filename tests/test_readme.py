@@ -2,14 +2,19 @@
 
 import ast
 import re
+import shutil
+import subprocess
+import tempfile
+import time
 from pathlib import Path
 
 from twisted.internet.defer import Deferred
 from twisted.internet.testing import MemoryReactorClock
 from twisted.trial.unittest import SynchronousTestCase
 
-from lolly_tx.config import load, parse
+from lolly_tx.config import ConfigErrors, load, parse
 from lolly_tx.config.load import DiskFiles
+from lolly_tx.service.materials import findings
 
 ROOT = Path(__file__).parents[1]
 README = (ROOT / "README.md").read_text()
@@ -55,6 +60,39 @@ class READMETests(SynchronousTestCase):
         self.assertIn("docs/limitations.md", names)
         for name in names:
             self.assertTrue((ROOT / name).exists(), name)
+
+    def test_every_page(self):
+        """It leads to each page there is, and to what is to know about security."""
+        names = set(re.findall(r"\]\(([^)#:]+)\)", README))
+        pages = {f"docs/{page.name}" for page in (ROOT / "docs").glob("*.md")}
+        self.assertEqual({*pages, "SECURITY.md"} - names, set())
+
+    def test_checked_files(self):
+        """What it checks is there, or a file that it has shown before."""
+        shown = README.index("Write `lolly.toml`")
+        for found in re.finditer(r"lolly (?:check|run) ([\w/]+\.toml)", README):
+            there = (ROOT / found[1]).exists()
+            self.assertTrue(there or found.start() > shown, found[0])
+
+    def test_certificate(self):
+        """The certificate that it makes, and etc/tls.toml as well, is what its TLS listener needs."""
+        [line] = re.findall(r"^    (openssl req .*)$", README, re.MULTILINE)
+        sample = (ROOT / "etc" / "tls.toml").read_text()
+        [told] = re.findall(r"#   (openssl req .*) \\\n# +(.*)", sample)
+        self.assertEqual(" ".join(told), line)
+        with tempfile.TemporaryDirectory() as folder:
+            subprocess.run(line.split(), cwd=folder, check=True, capture_output=True)
+            shutil.copy(f"{folder}/site.pem", f"{folder}/internal-ca.pem")
+            [text] = [block for block in blocks("toml") if "tls.certificate" in block]
+            config = parse(text, f"{folder}/lolly.toml", {})
+            self.assertEqual(list(findings(config, time.time())), [])
+
+    def test_token(self):
+        """The length it gives for the token is that which is asked for."""
+        text = '[admin]\nendpoint = "unix:/a"\ntoken = "{}"\n' + blocks("toml")[0]
+        parse(text.format("k" * 16), environ={})
+        with self.assertRaises(ConfigErrors):
+            parse(text.format("k" * 15), environ={})
 
     def test_commands(self):
         """The make targets, commands and options that it names exist."""
