@@ -68,6 +68,7 @@ class ParseTests(SynchronousTestCase):
             ("1979-05-27", "1979-05-27"),
             ("[1, {a = 2}]", "[1, {...}]"),
             ("'" + "x" * 99 + "'", '"' + "x" * 56 + "..."),
+            ("0x" + "f" * 20000, "0x" + "f" * 55 + "..."),
             ("{}", None),
         ):
             (found,) = faults(WHOLE + f"[limits]\nfields = {value}\n")
