@@ -10,6 +10,7 @@ import time
 from collections.abc import AsyncIterator
 from typing import Any
 
+from lolly_tx.net.sockets.parting import LINGER_IDLE_SECONDS
 from tests.system.faults.backends import origin_stats
 from tests.system.faults.client import (
     HttpClient,
@@ -151,14 +152,15 @@ async def l05(found: Findings, size: Size) -> None:
                     most = proxy.reading().fds
                     before.hold()
                     behind.hold()
-                    # Response at its timeout, then keep-alive; or the head's time.
-                    fds, after = await proxy.fds_fall_to(base + 2, 8)
+                    # Response at its timeout, then keep-alive; or the head's time, and
+                    # the wait for what may still come after a 408.
+                    fds, after = await proxy.fds_fall_to(base + 2, 12)
             finally:
                 await before.stop()
         await behind.stop()
     found.note("descriptors with peers", most)
     found.most("descriptors after", fds - base, 2)
-    found.soon("reclaimed after", after, 1.5 + 2 + 1, " s")
+    found.soon("reclaimed after", after, 2 + LINGER_IDLE_SECONDS + 1, " s")
 
 
 async def _idle(
