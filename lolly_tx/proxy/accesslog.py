@@ -1,6 +1,6 @@
 r"""The access log: one line per exchange, formatted at once, written in batches.
 
-Imports: Twisted. Used by: proxy.record, service.
+Imports: proxy, Twisted. Used by: proxy.record, service.
 
 Format "combined" is the Combined Log Format of Apache and nginx plus four words, all on
 one line:
@@ -31,14 +31,13 @@ the values of parameters with a secret's name become `***`, and so does `user:pa
 
 from __future__ import annotations
 
-import re
 import time
 from collections.abc import Callable
-from functools import lru_cache
 from typing import Any, Literal, NamedTuple
-from urllib.parse import unquote_to_bytes
 
 from twisted.logger import Logger
+
+from lolly_tx.proxy.masking import mask_secrets
 
 Format = Literal["combined", "json"]
 
@@ -48,14 +47,6 @@ WARNING_INTERVAL = 60.0
 """Seconds between two warnings while lines are lost."""
 CALM_SECONDS = 2.0
 """None was lost for so long: then it is said how many were."""
-# More parameters than any honest URL has: the whole query is hidden, because looking at
-# each of thousands would let a client buy a lot of our time with one request.
-MAX_PARAMETERS = 100
-
-REMEMBERED_NAMES = 1024
-"""Names of parameters about which is remembered whether they carry a secret."""
-REMEMBERED_NAME_BYTES = 64
-"""The longest of them."""
 
 _MONTHS = "Jan Feb Mar Apr May Jun Jul Aug Sep Oct Nov Dec".split()
 _COMBINED = b'%b - - [%b] "%b %b %b" %d %d "%b" "%b" %b %b %.3f %b\n'
@@ -75,15 +66,6 @@ _IN_QUOTES = [chr(byte) if byte in _PLAIN else f"\\x{byte:02X}" for byte in rang
 _IN_WORD = ["\\x20" if form == " " else form for form in _IN_QUOTES]
 _IN_JSON = [form.replace("\\", "\\\\") for form in _IN_QUOTES]
 _IN_JSON[34] = '\\"'
-
-_PARAMETER = re.compile(rb"(?<=[?&;])([^=&;#?]*+)=([^&;#]*+)")
-_NAMES = re.compile(rb"[?&;]([^=&;#?]*+)=")
-_USER_INFO = re.compile(rb"(?<=//)[^/?#@]*+@(?:[^/?#@]*+@)*+")
-_SECRET_INSIDE = re.compile(
-    rb"token|secret|passw|passphrase|pwd|apikey|accesskey|signature|credential"
-    rb"|sessionid|jwt|authorization"
-)
-_SECRET_WORDS = frozenset({b"key", b"sig", b"auth", b"session"})
 
 
 class Entry(NamedTuple):
@@ -116,41 +98,6 @@ class Entry(NamedTuple):
     host: bytes | None = None
     error: str | None = None
     past: tuple[tuple[str, int | None, float], ...] = ()
-
-
-def mask_secrets(url: bytes) -> bytes:
-    """`url` with the values of secret-looking parameters and user information hidden."""
-    if b"@" in url:
-        url = _USER_INFO.sub(b"***@", url)
-    names = _NAMES.findall(url)
-    if len(names) > MAX_PARAMETERS:
-        return url[: url.index(b"?") + 1] + b"***" if b"?" in url else b"***"
-    if any(map(_names_secret, names)):
-        return _PARAMETER.sub(_without_secret, url)
-    return url
-
-
-def _names_secret(name: bytes) -> bool:
-    """Whether a parameter called `name` is likely to carry a credential."""
-    if len(name) > REMEMBERED_NAME_BYTES:
-        return _looks_secret(name)
-    return _known_secret(name)
-
-
-def _looks_secret(name: bytes) -> bool:
-    words = re.split(rb"[^a-z0-9]+", unquote_to_bytes(name).lower())
-    return (
-        not _SECRET_WORDS.isdisjoint(words)
-        or _SECRET_INSIDE.search(b"".join(words)) is not None
-    )
-
-
-_known_secret = lru_cache(REMEMBERED_NAMES)(_looks_secret)
-
-
-def _without_secret(parameter: re.Match[bytes]) -> bytes:
-    name = parameter[1]
-    return name + b"=***" if _names_secret(name) else parameter[0]
 
 
 def _written(raw: bytes, forms: list[str]) -> bytes:

@@ -8,15 +8,14 @@ from hypothesis import strategies as st
 from twisted.logger import globalLogPublisher
 from twisted.trial.unittest import SynchronousTestCase
 
-from lolly_tx.proxy import accesslog
+from lolly_tx.proxy import masking
 from lolly_tx.proxy.accesslog import (
     BATCH_BYTES,
     CALM_SECONDS,
-    MAX_PARAMETERS,
     AccessLog,
     Entry,
-    mask_secrets,
 )
+from lolly_tx.proxy.masking import MAX_PARAMETERS, mask_secrets
 
 ENTRY = Entry(
     when_wall=1795293660.25,
@@ -272,10 +271,10 @@ class SecretTests(SynchronousTestCase):
 
     def test_long_names_are_not_remembered(self):
         """What is remembered of names is bounded by bytes."""
-        before = accesslog._known_secret.cache_info()
-        name = b"x" * accesslog.REMEMBERED_NAME_BYTES + b"token"
+        before = masking._known_secret.cache_info()
+        name = b"x" * masking.REMEMBERED_NAME_BYTES + b"token"
         self.assertEqual(mask_secrets(b"/?" + name + b"=1"), b"/?" + name + b"=***")
-        self.assertEqual(before, accesslog._known_secret.cache_info())
+        self.assertEqual(before, masking._known_secret.cache_info())
 
     def test_every_byte(self):
         """Whatever is not plain is written in hexadecimal, in both formats."""
