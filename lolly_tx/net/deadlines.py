@@ -16,7 +16,7 @@ from collections.abc import Callable, Iterator
 from typing import Protocol
 
 from twisted.internet.defer import Deferred
-from twisted.internet.interfaces import IReactorTime
+from twisted.internet.interfaces import IDelayedCall, IReactorTime
 from twisted.internet.task import LoopingCall
 from twisted.logger import Logger
 
@@ -24,6 +24,10 @@ from lolly_tx.net.alarm import Patience
 
 PERIOD = 0.1
 """Seconds between two looks: the most a deadline is missed by."""
+
+AT_ONCE = 64
+"""Expired connections that are dealt with in one turn of the event loop, some 5 ms; the others
+follow, each part behind what has come meanwhile."""
 
 NEVER = float("inf")
 
@@ -57,6 +61,8 @@ class Deadlines:
         self._loop = LoopingCall(self._look)
         self._loop.clock = clock
         self._patience = Patience(PERIOD)
+        self._clock = clock
+        self._more: IDelayedCall | None = None
         self._done: Deferred[LoopingCall] | None = None
 
     def __len__(self) -> int:
@@ -76,6 +82,9 @@ class Deadlines:
         """Stop looking; does nothing when not begun."""
         if self._loop.running:
             self._loop.stop()
+        more, self._more = self._more, None
+        if more is not None:
+            more.cancel()
 
     def _look(self) -> None:
         now = self.now()
@@ -84,13 +93,21 @@ class Deadlines:
             self._tell(self._patience.lost, now)
         if not judging:
             return
-        for each in [each for each in self._watched if each.deadline <= now]:
-            if each.deadline > now:
-                continue  # one that expired before it has changed that
+        if self._more is None:  # else those of the last look are not done yet
+            self._end([each for each in self._watched if each.deadline <= now], now)
+
+    def _end(self, expired: list[Watched], now: float) -> None:
+        self._more = None
+        for each in expired[:AT_ONCE]:
+            if each.deadline > now or each not in self._watched:
+                continue  # one that expired before it, or the time between, has changed that
             try:
                 each.expired(now)
             except Exception:
                 self._log.failure("A connection failed at its deadline")
+        rest = expired[AT_ONCE:]
+        if rest:
+            self._more = self._clock.callLater(0, self._end, rest, now)
 
     def _tell(self, seconds: float, now: float) -> None:
         """The process stood still."""

@@ -6,7 +6,9 @@ from twisted.internet.task import Clock
 from twisted.trial.unittest import SynchronousTestCase
 
 from lolly_tx.net.alarm import CATCH_UP
-from lolly_tx.net.deadlines import NEVER, PERIOD, Deadlines
+from lolly_tx.net.deadlines import AT_ONCE, NEVER, PERIOD, Deadlines
+
+TURN = 0.001
 
 
 class Thing:
@@ -28,6 +30,11 @@ class DeadlinesTests(SynchronousTestCase):
         self.clock = Clock()
         self.deadlines = Deadlines(self.clock, self.clock.seconds)
         self.deadlines.start()
+
+    def turns_take_time(self):
+        """From now on what is put off to the next turn of the loop is due a little later."""
+        later = self.clock.callLater
+        self.clock.callLater = lambda delay, *call: later(delay or TURN, *call)
 
     def watch(self, *args):
         thing = Thing(*args)
@@ -52,6 +59,28 @@ class DeadlinesTests(SynchronousTestCase):
         self.deadlines.discard(thing)
         self.clock.pump([PERIOD] * 3)
         self.assertEqual(thing.times, [])
+
+    def test_many_at_once(self):
+        """Of many that expire together a part is dealt with in each turn of the loop."""
+        self.turns_take_time()
+        things = [self.watch(0.05) for _ in range(2 * AT_ONCE + 1)]
+        self.clock.advance(PERIOD)
+        self.assertEqual(sum(len(each.times) for each in things), AT_ONCE)
+        spared, saved = [each for each in things if not each.times][:2]
+        self.deadlines.discard(spared)
+        saved.deadline = NEVER
+        self.clock.pump([TURN] * 3)
+        self.assertEqual(sum(len(each.times) for each in things), 2 * AT_ONCE - 1)
+        self.assertEqual(spared.times + saved.times, [])
+
+    def test_stopped_between(self):
+        """A stop leaves no timer behind, though some of many are not dealt with."""
+        self.turns_take_time()
+        for _ in range(AT_ONCE + 1):
+            self.watch(0.05)
+        self.clock.advance(PERIOD)
+        self.deadlines.stop()
+        self.assertEqual(self.clock.getDelayedCalls(), [])
 
     def test_failure(self):
         """One that fails is logged and keeps nobody from expiring."""
