@@ -1,4 +1,4 @@
-"""Whether another attempt is made.
+"""Whether a failure allows another attempt; time, budget and pool have their say in `domain.attempts`.
 
 Imports: domain. Used by: domain.policy, domain.tries, net.library, proxy, service,
 simulate.
