@@ -24,6 +24,7 @@ PACKAGES = (
     "domain/balancers",
     "config",
     "wire",
+    "wire/http2",
     "net",
     "net/sockets",
     "net/http1",
