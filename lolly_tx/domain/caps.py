@@ -28,6 +28,19 @@ class Caps:
         self.refused = 0
         self._retries: set[Use] = set()
 
+    def go_by(self, other: Caps, *, another_limit: bool) -> None:
+        """Have the limits of `other` from now on; `another_limit`: its moving one, too, which begins anew.
+
+        Leases from before there was any cap are not known, and do not count.
+        """
+        self.max_conns, self.max_retries = other.max_conns, other.max_retries
+        if another_limit:
+            self.adaptive = other.adaptive
+        if self.there is not other.there:
+            self.there = other.there
+            self.leases.clear()  # nobody would tell of their ends
+            self._retries.clear()
+
     def why_not(self, now: float, retry: bool) -> str:
         """What stands against one more lease, "" when nothing does; a refusal is counted."""
         limit = self.adaptive.limit if self.adaptive is not None else self.max_conns

@@ -55,14 +55,24 @@ class Choice:
         self.ready: tuple[Node, ...] = ()
         """The nodes that take new exchanges now, the best tier first; backups only when there are no others."""
         self.odd = True
-        self.pick = balancer.pick
         self._roster = roster
         self._random = random
-        self._bound: Callable[[bytes, Collection[str]], str | None] | None = getattr(
-            balancer, "bound", None
-        )
+        self._bound: Callable[[bytes, Collection[str]], str | None] | None
+        self.choose_by(balancer)
         self._last_resort: IBalancer = LeastConn()
         self._panicking = False
+
+    def go_by(self, other: Choice) -> None:
+        """Do as `other` does when few are available."""
+        self.all_down, self.panic_draws = other.all_down, other.panic_draws
+        if self.all_down != "least_bad":
+            self.panic_odds = 0.0
+            self._panicking = False
+
+    def choose_by(self, balancer: IBalancer) -> None:
+        """`balancer` is the one of the first tier, and knows whom clients are bound to."""
+        self.pick = balancer.pick
+        self._bound = getattr(balancer, "bound", None)
 
     # -- one choice
 

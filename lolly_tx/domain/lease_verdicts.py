@@ -36,7 +36,7 @@ class Verdicts:
         self.on_unreachable: list[Callable[[Node, float], None]] = []
         self._roster = roster
         self._ejections = ejections
-        self._failure_statuses = frozenset(failure_statuses)
+        self.failure_statuses = frozenset(failure_statuses)
 
     def answered(self, lease: Use, now: float) -> None:
         """The head of an answer has come and someone listens: latency and trials are judged by it."""
@@ -45,7 +45,7 @@ class Verdicts:
             return
         node.unreached = 0
         outcome = Outcome(
-            status not in self._failure_statuses, None, status, lease.seconds
+            status not in self.failure_statuses, None, status, lease.seconds
         )
         finished = node.tier.finished
         if finished is not None and lease.asked <= now:
@@ -59,7 +59,7 @@ class Verdicts:
     def succeeded(self, lease: Use, now: float) -> None:
         """A lease ended with an answer and someone listens."""
         status = lease.status
-        ok = status not in self._failure_statuses
+        ok = status not in self.failure_statuses
         self._ended(lease, Outcome(ok, None, status, lease.seconds), now)
 
     def failed(self, lease: Use, error: ProxyError, now: float) -> None:

@@ -17,7 +17,7 @@ the next entry of the timetable: `_due` is that moment. Whatever is not plain ta
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Iterable
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 from lolly_tx.domain.accruals.interfaces import IAccrual
 from lolly_tx.domain.caps import Caps
@@ -47,6 +47,9 @@ if TYPE_CHECKING:  # pragma: no cover
     from random import Random
 
 __all__ = ["AllDownPolicy", "Lease", "Pool", "UnknownNode"]
+
+PolicyWord = Literal["balance", "accrual", "outliers", "limit"]
+"""Who is chosen next, which failures count, how peers compare, the moving limit of exchanges: what has a memory."""
 
 AT_ONCE = float("-inf")
 
@@ -258,6 +261,34 @@ class Pool:
         """Count checks by `thresholds` from now on; targets nobody has checked yet begin as `initial`."""
         self._reports.go_by(thresholds, initial)
         self.changed()
+
+    def begin_health_anew(self, cause: str, now: float) -> None:
+        """What checks ask has changed: targets are as before their first check."""
+        self._settle(now)
+        self._reports.begin_anew(cause, now)
+        self.changed()
+
+    def take_settings_of(
+        self, other: Pool, anew: Collection[PolicyWord], now: float
+    ) -> None:
+        """Go by the settings of `other`, a pool without nodes and not in use; no fact of a node changes.
+
+        `anew`: the policies that are others and begin anew; all else goes on.
+        """
+        self._settle(now)
+        roster = self.roster
+        self.caps.go_by(other.caps, another_limit="limit" in anew)
+        if "outliers" in anew:
+            roster.outliers = other.roster.outliers
+        roster.go_by(other.roster, "balance" in anew, "accrual" in anew)
+        self.ejections.limits = other.ejections.limits
+        self.verdicts.failure_statuses = other.verdicts.failure_statuses
+        self._timetable.slow_start = other._timetable.slow_start
+        self.choice.go_by(other.choice)
+        if "balance" in anew:
+            self.balancer = other.balancer
+            self.choice.choose_by(other.balancer)
+        self.go_by(other.thresholds, other.initial)
 
     # -- membership
 

@@ -34,6 +34,18 @@ class Reports:
                 node.health = Health.initial(initial, thresholds)
                 self._roster.tune(node)
 
+    def begin_anew(self, cause: str, now: float) -> None:
+        """What checks ask has changed: what they have found says nothing any more."""
+        roster = self._roster
+        for node in roster.nodes.values():
+            old = node.health
+            node.health = Health.initial(roster.initial, roster.thresholds)
+            node.lame = False
+            if old.word != node.health.word:
+                words = (old.word, node.health.word)
+                roster.record(node, "health", *words, cause, now)
+            roster.tune(node)
+
     def observe(self, node_id: str, observation: Observation, now: float) -> None:
         """Take in the result of one active check. A node that left in the meantime is ignored."""
         node = self._roster.nodes.get(node_id)

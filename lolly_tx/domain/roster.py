@@ -135,6 +135,24 @@ class Roster:
             self._counts_leases or capacity != UNLIMITED or tier.released is not None
         )
 
+    def go_by(
+        self, other: Roster, another_balance: bool, another_accrual: bool
+    ) -> None:
+        """Have the policies of `other`: those that are told to be others begin anew."""
+        if another_balance:
+            self._balancer = other._balancer
+            self._another_balancer = other._another_balancer
+            self.tiers.clear()
+        if another_accrual:
+            self._accrual = other._accrual
+        self._hears_all, self._counts_leases = other._hears_all, other._counts_leases
+        for node in self.nodes.values():
+            if another_balance:
+                node.tier = self._tier_of(node.target)
+            if another_accrual:
+                node.accrual = self._accrual() if self._accrual is not None else None
+            self.tune(node)
+
     # -- membership
 
     def replace(
@@ -153,6 +171,10 @@ class Roster:
                 node = self.join(target)
                 node.served = False
                 self.record(node, "membership", "", "member", "joined", now)
+                continue
+            if known.target.place != target.place:
+                leave(known)
+                self._move(known, target, now)
                 continue
             node = self.nodes[target.id] = known
             if node.target != target:
@@ -180,6 +202,23 @@ class Roster:
         self._departed[node.id] = node.history
         if len(self._departed) > DEPARTED:
             del self._departed[next(iter(self._departed))]
+
+    def _move(self, old: Node, target: Target, now: float) -> None:
+        """The target of `old` is at another address, of which nothing is known.
+
+        The leases of the old one end as they like, and say nothing of the new one. What the operator said is about
+        the id, and so are the counters.
+        """
+        self.full.discard(old)
+        node = self.join(target)
+        node.history.extend(old.history)
+        node.stats = old.stats
+        node.served = False
+        if old.target.down is target.down:
+            node.enabled = old.enabled
+        before = f"address={old.target.address}"
+        after = f"address={target.address}"
+        self.record(node, "membership", before, after, "settings changed", now)
 
     def _change(self, node: Node, target: Target, now: float) -> None:
         """The target of `node` got other settings; only what changed is touched."""

@@ -137,6 +137,11 @@ class Target:
         )
 
     @property
+    def place(self) -> tuple[str, str, int, str]:
+        """Where its connections lead: what is known of a node holds for one place."""
+        return self.scheme, self.host, self.port, self.endpoint
+
+    @property
     def authority(self) -> str:
         """The Host to send when the pool's `host` setting is "target"."""
         if not self.host:

@@ -30,7 +30,7 @@ class Timetable:
         self._roster = roster
         self._ejections = ejections
         self._verdicts = verdicts
-        self._slow_start = slow_start
+        self.slow_start = slow_start
 
     def advance(self, now: float) -> float:
         """Carry out the timed changes up to `now`; when the next one is due."""
@@ -76,7 +76,7 @@ class Timetable:
     def _ramp(self, node: Node, now: float) -> float | None:
         """Slow start of one node; when it takes its next step, if it is on its way."""
         serves = node.available and node.ejection == "up"
-        if serves and node.served is False and self._slow_start.window:
+        if serves and node.served is False and self.slow_start.window:
             # From the change that brought it back, which may be some time before anybody looks.
             node.ramp = node.last_change.at if node.last_change else now
         elif not serves:
@@ -88,8 +88,8 @@ class Timetable:
             node.weight = node.base_weight
             return None
         age = max(0.0, now - node.ramp)
-        node.weight = node.base_weight * self._slow_start.factor(age)
-        step = self._slow_start.next_step(age)
+        node.weight = node.base_weight * self.slow_start.factor(age)
+        step = self.slow_start.next_step(age)
         if step is None:
             node.ramp = None
         self._roster.tune(node)

@@ -1,6 +1,6 @@
 """The connections to one target, and their reuse.
 
-    Upstreams (one per pool)         by node; follows a node to another address
+    Upstreams (one per pool)         by node
       +-- Upstream (one per node)    idle connections, the one used last first
             +-- Connection           one exchange at a time: net.http1.client.Http1Client
 
@@ -120,14 +120,26 @@ class Upstream:
         self.name = name
         self.unsolicited = 0
         self._idle: deque[Connection] = deque()
-        self._as_used = limits.idle == AS_USED
-        self._steady = STEADY_IDLE if self._as_used else limits.idle
-        self._room = self._steady
         self._trusted_at = NEVER
         self._closed = False
+        self._room = 0
+        self.go_by(limits)
+
+    def go_by(self, limits: UpstreamLimits) -> None:
+        """Have these limits from now on; idle connections that are too many by them are closed."""
+        self.limits = limits
+        self._as_used = limits.idle == AS_USED
+        self._steady = STEADY_IDLE if self._as_used else limits.idle
         self._idle_seconds = limits.idle_timeout or NEVER
         self._surplus_seconds = min(self._idle_seconds, SURPLUS_SECONDS)
         self._ageing = bool(limits.requests or limits.lifetime)
+        if self._closed or self._trusted_at != NEVER:
+            return  # there is no room, or will be when it is trusted again
+        self._room = self._steady
+        while not self._as_used and len(self._idle) > self._room:
+            self._idle.popleft().retire()
+        for client in self._idle:
+            client.deadline = min(client.deadline, self.now() + self._idle_seconds)
 
     def doStart(self) -> None:
         """Nothing to do."""
@@ -233,17 +245,12 @@ class Upstream:
             self._idle.pop().retire()
 
 
-def _place(target: Target) -> tuple[str, str, int, str]:
-    """What of a target says where its connections lead."""
-    return target.scheme, target.host, target.port, target.endpoint
-
-
 class Upstreams:
     """The connections of a pool by node; `connect_to` makes those to one target.
 
     They outlive a change of settings: who serves the same node by other ones shares them.
     `known`: those there are, with the address they lead to; whoever asks for each request
-    looks there first, and asks `of` when there is none or the node has another address.
+    looks there first, and asks `of` when there is none or the node has other settings.
     """
 
     def __init__(self, connect_to: Callable[[Target], Upstream]) -> None:
@@ -251,16 +258,14 @@ class Upstreams:
         self.known: dict[Node, tuple[Target, Upstream]] = {}
 
     def of(self, node: Node) -> Upstream:
-        """The connections to the address that `node` has now."""
+        """The connections to `node`."""
         known = self.known.get(node)
         if known is not None and known[0] is node.target:
             return known[1]
         if known is not None:
-            upstream = known[1]
-            if _place(known[0]) == _place(node.target):
-                self.known[node] = (node.target, upstream)
-                return upstream
-            upstream.close()
+            upstream = known[1]  # at another address it would be another node
+            self.known[node] = (node.target, upstream)
+            return upstream
         upstream = self._connect_to(node.target)
         self.known[node] = (node.target, upstream)
         return upstream
@@ -269,10 +274,22 @@ class Upstreams:
         """Those there are."""
         return iter([(node, upstream) for node, (_, upstream) in self.known.items()])
 
-    def keep(self, nodes: Collection[Node]) -> None:
-        """Close the connections of all others: they have left the pool."""
-        for node in [node for node in self.known if node not in nodes]:
-            self.known.pop(node)[1].close()
+    def keep(self, nodes: Collection[Node]) -> list[Upstream]:
+        """Close the idle connections of all others, which have left; returns those with connections in use."""
+        left = [self.known.pop(n)[1] for n in [n for n in self.known if n not in nodes]]
+        for upstream in left:
+            upstream.close()
+        return [upstream for upstream in left if upstream.open]
+
+    def go_by(self, limits: UpstreamLimits) -> None:
+        """Have other limits from now on, on the connections that there are as well."""
+        for _, upstream in self.known.values():
+            upstream.go_by(limits)
+
+    def lead(self, connect_to: Callable[[Target], Upstream]) -> list[Upstream]:
+        """Connect in another way from now on; what there is ends after what is on it. Those that are in use."""
+        self._connect_to = connect_to
+        return self.keep(())
 
     def close(self) -> None:
         """Close idle connections, and keep none from now on."""

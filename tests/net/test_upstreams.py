@@ -50,14 +50,15 @@ class UpstreamsTests(SynchronousTestCase):
         """The target's settings are others now."""
         target = attrs.evolve(self.node.target, **changes)
         self.pool.replace([target], 0.0)
-        self.assertIs(self.pool.nodes["a"], self.node)
 
     def test_another_address(self) -> None:
         """A node with a new address gets connections to it, and the old ones are closed."""
         old = self.upstreams.of(self.node)
         line = self.idle(old)
         self.change(host="192.0.2.7")
-        new = self.upstreams.of(self.node)
+        node = self.pool.nodes[self.node.id]
+        new = self.upstreams.of(node)
+        self.assertEqual(self.upstreams.keep([node]), [old])
         self.assertIsNot(new, old)
         self.assertEqual(self.places[-1], "192.0.2.7")
         self.assertEqual((old.idle, line.disconnecting), (0, True))
@@ -73,6 +74,26 @@ class UpstreamsTests(SynchronousTestCase):
         self.assertIs(self.upstreams.of(self.node), old)
         self.assertIs(self.upstreams.of(self.node), old)
         self.assertEqual((old.idle, line.disconnecting), (1, False))
+
+    def test_other_limits(self) -> None:
+        """Other limits hold for the connections that there are: too many idle ones are closed, the oldest first."""
+        old = self.upstreams.of(self.node)
+        first, second = self.idle(old), self.idle(old)
+        self.upstreams.go_by(UpstreamLimits(idle=1, idle_timeout=5.0, read=3.0))
+        self.assertEqual((first.disconnecting, second.disconnecting), (True, False))
+        self.assertEqual(old.limits.read, 3.0)
+        client = old.take()
+        assert client is not None
+        self.assertEqual(client.deadline, 5.0)
+
+    def test_another_way(self) -> None:
+        """Connections made in another way: idle ones are closed, busy ones named, and new ones are made anew."""
+        old = self.upstreams.of(self.node)
+        idle, busy = self.idle(old), self.idle(old)
+        old.take()
+        self.assertEqual(self.upstreams.lead(self.connect_to), [old])
+        self.assertEqual((idle.disconnecting, busy.disconnecting), (True, False))
+        self.assertIsNot(self.upstreams.of(self.node), old)
 
     def test_left_the_pool(self) -> None:
         """The connections of those that have left are closed, the others stay."""

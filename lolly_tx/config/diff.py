@@ -1,0 +1,169 @@
+"""What is different between two configurations, object by object: pools, their targets, listeners, routes, the rest.
+
+An object is known by its stable name, whatever its place in a file: a pool and a listener by theirs, a target by its
+pool and its id, a route by what it matches. So a change is what the user would call one, and what is not in the list is
+not touched by a reload.
+
+Imports: config, domain.
+
+Imports: config. Used by: programs.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping
+from typing import Any, Literal
+
+import attrs
+
+from lolly_tx.config.model import Config, Route
+from lolly_tx.config.schema import settings_of
+from lolly_tx.config.shown import flat, shown
+
+Action = Literal["added", "removed", "changed"]
+Kind = Literal["listener", "pool", "target", "route", "setting"]
+
+NEEDS_RESTART = frozenset(("log", "state_dir", "workers"))
+"""Keys of the main table that are looked at when the process starts, and not again."""
+
+_OBJECTS = ("listener", "pool", "route")
+
+
+@attrs.frozen
+class KeyChange:
+    """One key of an object; None: it is not there."""
+
+    key: str
+    before: str | None
+    after: str | None
+
+    def __str__(self) -> str:
+        before = "none" if self.before is None else self.before
+        after = "none" if self.after is None else self.after
+        return (
+            f"{self.key}: {before} -> {after}" if self.key else f"{before} -> {after}"
+        )
+
+
+@attrs.frozen
+class Change:
+    """What becomes of one object. `name`: of a target "POOL/ID"; of a setting its key."""
+
+    action: Action
+    kind: Kind
+    name: str
+    keys: tuple[KeyChange, ...] = ()
+
+    def __str__(self) -> str:
+        said = f"{self.action} {self.kind} {self.name}"
+        return f"{said}: {', '.join(map(str, self.keys))}" if self.keys else said
+
+    @property
+    def as_dict(self) -> dict[str, Any]:
+        """As JSON-able values."""
+        return {
+            "action": self.action,
+            "kind": self.kind,
+            "name": self.name,
+            "keys": [attrs.asdict(key) for key in self.keys],
+        }
+
+
+@attrs.frozen
+class Difference:
+    """`changes`: what a reload does. `restart`: what it leaves as it is, because only a restart can change it."""
+
+    changes: tuple[Change, ...]
+    restart: tuple[Change, ...]
+
+
+def difference(old: Config, new: Config) -> Difference:
+    """What there is to do to go from `old` to `new`; nothing for equal ones."""
+    changes: list[Change] = []
+    restart: list[Change] = []
+    for change in _settings(old, new):
+        late = change.name.partition(".")[0] in NEEDS_RESTART
+        (restart if late else changes).append(change)
+    changes += _named("listener", old.listeners, new.listeners, _keys)
+    changes += _named("pool", old.pools, new.pools, _pool_keys)
+    for name, pool in new.pools.items():
+        before = old.pools[name].targets if name in old.pools else ()
+        if before != pool.targets:
+            changes += _named(
+                "target",
+                {f"{name}/{one.id}": one for one in before},
+                {f"{name}/{one.id}": one for one in pool.targets},
+                _keys,
+            )
+    changes += _routes(old.routes, new.routes)
+    return Difference(tuple(changes), tuple(restart))
+
+
+def with_restart_left(old: Config, new: Config) -> Config:
+    """`new` as far as a reload can bring it about: the rest is as in `old`."""
+    fields = [one.field for one in settings_of(Config) if one.key in NEEDS_RESTART]
+    return attrs.evolve(new, **{name: getattr(old, name) for name in fields})
+
+
+def _settings(old: Config, new: Config) -> Iterator[Change]:
+    """What belongs to no object."""
+    for one in settings_of(Config):
+        before, after = getattr(old, one.field), getattr(new, one.field)
+        if one.key not in _OBJECTS and before != after:
+            for key in _keys(before, after):
+                name = f"{one.key}.{key.key}" if key.key else one.key
+                yield Change("changed", "setting", name, (attrs.evolve(key, key=""),))
+
+
+def _named(
+    kind: Kind,
+    old: Mapping[str, Any],
+    new: Mapping[str, Any],
+    keys: Callable[[Any, Any], tuple[KeyChange, ...]],
+) -> Iterator[Change]:
+    for name in old:
+        if name not in new:
+            yield Change("removed", kind, name)
+    for name, value in new.items():
+        before = old.get(name)
+        if before is None:
+            yield Change("added", kind, name)
+        elif before != value and (found := keys(before, value)):
+            yield Change("changed", kind, name, found)
+
+
+def _keys(old: Any, new: Any) -> tuple[KeyChange, ...]:
+    """The keys in which two values differ; secrets differ without being told."""
+    before, after = dict(flat(shown(old))), dict(flat(shown(new)))
+    keys = [*before, *(key for key in after if key not in before)]
+    found = tuple(
+        KeyChange(key, before.get(key), after.get(key))
+        for key in keys
+        if before.get(key) != after.get(key)
+    )
+    return found or (KeyChange("", "as it was", "another secret"),)
+
+
+def _pool_keys(old: Any, new: Any) -> tuple[KeyChange, ...]:
+    """Those of a pool without its targets, which are objects themselves."""
+    blank = attrs.evolve(new, targets=old.targets)
+    return _keys(old, blank) if blank != old else ()
+
+
+def _routes(old: tuple[Route, ...], new: tuple[Route, ...]) -> Iterator[Change]:
+    if old == new:
+        return
+    before = {_route_name(one): one for one in old}
+    after = {_route_name(one): one for one in new}
+    yield from _named("route", before, after, _keys)
+    stay = [name for name in before if name in after]
+    if stay != [name for name in after if name in before]:
+        order = KeyChange("order", ", ".join(stay), "as in the new file")
+        yield Change("changed", "setting", "route", (order,))
+
+
+def _route_name(route: Route) -> str:
+    """What it matches."""
+    hosts = ",".join(route.hosts) or "*"
+    listeners = f" on {','.join(route.listeners)}" if route.listeners else ""
+    return f"{hosts} {route.path}{listeners}"
