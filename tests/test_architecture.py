@@ -24,6 +24,7 @@ PACKAGES = (
     "domain/balancers",
     "config",
     "wire",
+    "wire/hpack",
     "wire/http2",
     "net",
     "net/sockets",

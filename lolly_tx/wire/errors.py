@@ -1,7 +1,7 @@
 """What is wrong with a message, as values.
 
-Imports: nothing of ours. Used by: net, net.checks, net.http1, proxy, service,
-wire.chunked, wire.fields, wire.http1, wire.refusals.
+Imports: nothing of ours. Used by: net, net.checks, net.http1, proxy, service, wire,
+wire.hpack.
 """
 
 from __future__ import annotations

@@ -1,8 +1,6 @@
 """What is wrong with HTTP/2 frames, as values, with the codes of RFC 9113 section 7.
 
-Imports: nothing of ours.
-
-Imports: nothing of ours. Used by: wire.http2.blocks, wire.http2.flow,
+Imports: nothing of ours. Used by: wire.hpack, wire.http2.blocks, wire.http2.flow,
 wire.http2.frames, wire.http2.settings.
 """
 
