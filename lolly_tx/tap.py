@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from twisted.application.service import IService
     from twisted.internet.defer import Deferred
 
+    from lolly_tx.config.model import Config
     from lolly_tx.service.build import LollyService
     from lolly_tx.service.demo import Demo
     from lolly_tx.service.processlog import ProcessLog
@@ -75,6 +76,7 @@ def makeService(options: Options) -> IService:
         settle_memory,
     )
     from lolly_tx.service.processlog import log_path, twistd_log
+    from lolly_tx.service.reload import Reloader
     from lolly_tx.service.signals import end_well_at_sigterm
 
     path = options["config"]
@@ -87,6 +89,7 @@ def makeService(options: Options) -> IService:
     raise_descriptor_limit()
     leave_no_core()
     part: Demo | LollyService
+    reload: Callable[[], None] | None = None
     try:
         if path is None:
             create_logs(log_path(twistd), twistd)
@@ -94,10 +97,17 @@ def makeService(options: Options) -> IService:
             part = Demo(reactor, build)
         else:
             registry = installed_registry()
-            config = load(path, os.environ, names=installed_names(registry))
+            names = installed_names(registry)
+
+            def read() -> Config:
+                return load(path, os.environ, names=names)
+
+            config = read()
             create_logs((*log_path(twistd), *log_files(config)), twistd)
             log = twistd_log(twistd, config.log, reactor)
             part = build(reactor, config, registry=registry, stdout=log.stdout)
+            part.reloading = reloader = Reloader(part, read)
+            reload = reloader.reload_quietly
         if daemon:
             part.listen_early()
     except CannotListen as error:
@@ -117,7 +127,12 @@ def makeService(options: Options) -> IService:
     whole = _Whole(log, report.started, daemon)
     part.setServiceParent(whole)
     end_well_at_sigterm(reactor)
-    hear_signals(reactor, log.reopen, getattr(part, "reopen_logs", lambda: None))
+    hear_signals(
+        reactor,
+        log.reopen,
+        getattr(part, "reopen_logs", lambda: None),
+        reload=reload,
+    )
     reactor.addSystemEventTrigger("after", "shutdown", log.end)
     reactor.callWhenRunning(settle_memory)
     return whole

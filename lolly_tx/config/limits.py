@@ -123,6 +123,14 @@ class Timeouts:
             " ever, so that whoever sends them here can stop.",
         ),
     )
+    drain: float = attrs.field(
+        default=300.0,
+        metadata=about(
+            Duration(0.0),
+            "What is under way at a target that a reload has removed, such as a WebSocket or a"
+            " download, gets so long to end.",
+        ),
+    )
     shutdown: float = attrs.field(
         default=30.0,
         metadata=about(Duration(0.0), "What exchanges in flight get at a stop."),

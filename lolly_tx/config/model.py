@@ -4,7 +4,7 @@ Each field declares its kind and its explanation once; reading, `lolly check --d
 and the reference page (docs/configuration.md) follow the declaration. Durations are
 seconds, sizes are bytes. Nothing in here is live: no sockets, timers or counters.
 
-Imports: config, domain. Used by: config, service, service.demo, simulate.
+Imports: config, domain. Used by: config, service, service.demo, simulate, tap.
 """
 
 from __future__ import annotations

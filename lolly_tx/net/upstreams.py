@@ -111,7 +111,7 @@ class Upstream:
         name: str = "a target",
     ) -> None:
         self.endpoint = endpoint
-        self._make = make
+        self.make = make
         self.deadlines = deadlines
         self.now: Callable[[], float] = deadlines.now
         self.limits = limits
@@ -149,7 +149,7 @@ class Upstream:
 
     def buildProtocol(self, addr: IAddress | None) -> Any:
         """A connection."""
-        make = self._make
+        make = self.make
         return make(self)
 
     def take(self, careful: bool = False) -> Connection | None:
@@ -254,7 +254,7 @@ class Upstreams:
     """
 
     def __init__(self, connect_to: Callable[[Target], Upstream]) -> None:
-        self._connect_to = connect_to
+        self.connect_to = connect_to
         self.known: dict[Node, tuple[Target, Upstream]] = {}
 
     def of(self, node: Node) -> Upstream:
@@ -266,7 +266,7 @@ class Upstreams:
             upstream = known[1]  # at another address it would be another node
             self.known[node] = (node.target, upstream)
             return upstream
-        upstream = self._connect_to(node.target)
+        upstream = self.connect_to(node.target)
         self.known[node] = (node.target, upstream)
         return upstream
 
@@ -281,14 +281,18 @@ class Upstreams:
             upstream.close()
         return [upstream for upstream in left if upstream.open]
 
-    def go_by(self, limits: UpstreamLimits) -> None:
-        """Have other limits from now on, on the connections that there are as well."""
+    def go_by(
+        self, limits: UpstreamLimits, make: Callable[[Upstream], Connection]
+    ) -> None:
+        """Have other limits from now on, on the connections that there are as well. `make`: makes new ones."""
         for _, upstream in self.known.values():
-            upstream.go_by(limits)
+            upstream.make = make
+            if upstream.limits != limits:
+                upstream.go_by(limits)
 
     def lead(self, connect_to: Callable[[Target], Upstream]) -> list[Upstream]:
         """Connect in another way from now on; what there is ends after what is on it. Those that are in use."""
-        self._connect_to = connect_to
+        self.connect_to = connect_to
         return self.keep(())
 
     def close(self) -> None:

@@ -43,6 +43,7 @@ class Counters:
     """Answered by ourselves, or cut short."""
     gone: int = 0
     """The client left before the end."""
+    retries: int = 0
 
 
 ABANDONED_AT_ONCE = 64
@@ -75,7 +76,8 @@ class Forwarder:
     to send. `key`: what an exchange is hashed by. `wall`: seconds since the epoch, for the
     Date of answers without one. `via`: our name in Via of answers, "" = no such field.
     `half_closed`: seconds a tunnel may be silent of which one side has ended. `traces`: where
-    some exchanges leave one; None = none does. `on_end`: told of each finished exchange.
+    some exchanges leave one; None = none does. `on_end`: told of each finished exchange. `counters`: those of who
+    served the pool by other settings before.
     """
 
     def __init__(
@@ -95,6 +97,7 @@ class Forwarder:
         half_closed: float = 60.0,
         traces: Traces | None = None,
         on_end: Callable[[Any], None] | None = None,
+        counters: Counters | None = None,
     ) -> None:
         self.pool = pool
         self.policy = policy
@@ -114,8 +117,7 @@ class Forwarder:
             now=deadlines.now, wall=wall, via=via, sticky=sticky, ids=pool.nodes
         )
         self.marking = self.fields.marking
-        self.retries = 0
-        self.counters = Counters()
+        self.counters = counters or Counters()
         self.in_flight = 0
         """Exchanges that are not over."""
         self._admission = policy.admission
@@ -133,9 +135,22 @@ class Forwarder:
         if policy.abandon:
             pool.on_down.append(self._node_down)
 
+    @property
+    def retries(self) -> int:
+        """Attempts after the first."""
+        return self.counters.retries
+
+    @retries.setter
+    def retries(self, count: int) -> None:
+        self.counters.retries = count
+
     def close(self) -> None:
         """Close idle connections, and keep none from now on."""
         self.upstreams.close()
+        self.retire()
+
+    def retire(self) -> None:
+        """No exchange begins here any more. Those that wait for room look for it themselves, ten times a second."""
         if self.policy.room is not None:
             self.pool.on_room.remove(self.policy.room.admit)
         if self.policy.abandon:

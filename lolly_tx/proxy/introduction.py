@@ -34,10 +34,16 @@ class Introduction:
         via: str = "",
         hop: bytes = b"",
     ) -> None:
-        self.trusted = trusted
         self.hop = hop
-        self._sent = sent
+        self.go_by(trusted, sent, via)
+
+    def go_by(self, trusted: TrustedPeers, sent: Sequence[str], via: str) -> None:
+        """Say it so from the next request on."""
+        self.trusted = trusted
+        self.sent = sent
+        self.via = via
         self._sends_client = X_REAL_IP in sent
+        hop = self.hop
         mark = hop_line(hop) if hop else b""
         # By the version in which the request came.
         self._last = {v: line + mark for v, line in via_lines(via).items()}
@@ -54,7 +60,7 @@ class Introduction:
             received,
             address in self.trusted,
             client=first,
-            sent=self._sent,
+            sent=self.sent,
         )
         return lines + self._last[head.version]
 

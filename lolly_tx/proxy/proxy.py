@@ -61,6 +61,11 @@ class Proxy:
         self._hop = introduction.hop
         self.refusals = 0
 
+    def go_by(self, table: RouteTable[RouteEnd], on_refusal: OnRefusal | None) -> None:
+        """Serve the next request, of clients that are connected as well, by another table."""
+        self.table = table
+        self._on_refusal = on_refusal
+
     def open_exchange(
         self,
         door: DoorIn,

@@ -19,6 +19,10 @@ class ToPool:
     __slots__ = ("_traces", "forwarder")
 
     def __init__(self, forwarder: Forwarder) -> None:
+        self.lead_to(forwarder)
+
+    def lead_to(self, forwarder: Forwarder) -> None:
+        """Where requests go from now on; exchanges that are under way stay where they are."""
         self.forwarder = forwarder
         self._traces = forwarder.traces
 

@@ -1,6 +1,6 @@
 """What the admin API answers, as JSON-able values: pools, targets, events, traces, the watchdog.
 
-Imports: domain, service. Used by: service.admin, service.build.
+Imports: domain, service. Used by: service.admin, service.parts.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
 """What all pools of a service have in common, whatever their settings and however often these change.
 
 Imports: domain, domain.balancers, net, net.checks, net.library, net.sockets, service.
-Used by: service.build, service.pools, service.probing, service.service, simulate.
+Used by: service, simulate.
 """
 
 from __future__ import annotations

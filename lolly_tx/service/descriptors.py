@@ -6,7 +6,7 @@ and say 503: with 256 descriptors and 1,000 idle clients nobody would get an ans
 clients get three fifths of them: at any time some are idle and need no backend, so two are
 left for three. At that cap idle ones make room as at `limits.connections`.
 
-Imports: nothing of ours. Used by: service.build, tap.
+Imports: nothing of ours. Used by: service.parts, tap.
 """
 
 from __future__ import annotations

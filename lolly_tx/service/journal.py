@@ -50,11 +50,11 @@ class EverySink:
     log = Logger()
 
     def __init__(self, sinks: Iterable[IEventSink]) -> None:
-        self._sinks = tuple(sinks)
+        self.sinks = tuple(sinks)
 
     def emit(self, event: Event) -> None:
         """Hand it on."""
-        for sink in self._sinks:
+        for sink in self.sinks:
             try:
                 sink.emit(event)
             except Exception:

@@ -7,12 +7,12 @@
 What is served there is `proxy.resource.ReverseProxyResource`: `place_of` makes the place of one from its settings.
 
 Imports: config, net, net.http1, net.sockets, proxy, service, wire, Twisted. Used by:
-service.build, service.service.
+service.parts, service.service.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from typing import Any
 
 from twisted.internet.defer import Deferred, DeferredList
@@ -67,19 +67,47 @@ class Listeners:
         """Listen on what can be listened on before the process becomes a daemon. Raises `CannotListen`."""
         self._open(place for place in self._prepared.values() if place.early)
 
-    def commit(self) -> None:
-        """Listen on all that is prepared, or raise `CannotListen`; then what was before goes on, and nothing else."""
+    def commit(self, leaving: Iterable[str] = ()) -> None:
+        """Listen on all that is prepared, or raise `CannotListen`; then what was before goes on, and nothing else.
+
+        `leaving`: the names of those that listen no more.
+        """
         self._open(self._prepared.values())
         prepared, self._prepared = self._prepared, {}
-        for name in prepared:
+        for place in prepared.values():
+            place.settle()
+        for name in leaving:
+            self.drain(name)
+        for name, place in prepared.items():
             if name in self._places:
+                before = self._places[name].acceptor
+                if before is not None and place.acceptor is not None:
+                    place.acceptor.follow(before)
                 self.drain(name)
         self._places.update(prepared)
 
-    def _open(self, places: Iterable[Place]) -> None:
+    def ready(self, leaving: Iterable[str] = ()) -> None:
+        """Listen on all that is prepared, beside what is there: then `commit` cannot fail. Raises `CannotListen`.
+
+        When it raises, or is followed by `forget`, what was there goes on and nothing else. `leaving`: the names that
+        are to be drained with the commit, whose sockets may be taken over.
+        """
+        names = dict.fromkeys((*self._prepared, *leaving))
+        self._open(
+            self._prepared.values(),
+            [self._places[name] for name in names if name in self._places],
+        )
+
+    def forget(self) -> None:
+        """What is prepared is not to be."""
+        prepared, self._prepared = self._prepared, {}
+        for place in prepared.values():
+            place.close()
+
+    def _open(self, places: Iterable[Place], leaving: Sequence[Place] = ()) -> None:
         try:
             for place in places:
-                place.open()
+                place.open(leaving)
         except Exception:
             for place in self._prepared.values():
                 place.close()
@@ -138,14 +166,17 @@ def place_of(
         ),
         most=limits.connections_per_listener,
     )
-    return Place(listener.endpoint, _endpoint(reactor, listener), acceptor)
-
-
-def _endpoint(reactor: Any, listener: Listener) -> Any:
+    view = _view(reactor, listener)
     key = f"listener.{listener.name}.endpoint"
+    endpoint = server_endpoint(view, listener.endpoint, key)
+    return Place(listener.endpoint, endpoint, acceptor, view)
+
+
+def _view(reactor: Any, listener: Listener) -> Any:
+    """What its streams are made by."""
     if listener.tls is None:
-        return server_endpoint(eager(reactor), listener.endpoint, key)
+        return eager(reactor)
     context = server_context(
         listener.tls.certificate, listener.tls.key or listener.tls.certificate
     )
-    return server_endpoint(secure(reactor, context), listener.endpoint, key)
+    return secure(reactor, context)

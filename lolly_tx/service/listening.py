@@ -7,6 +7,7 @@ service.service.
 from __future__ import annotations
 
 import os
+from collections.abc import Sequence
 from typing import Any
 
 from twisted.internet.defer import Deferred, succeed
@@ -21,7 +22,9 @@ from twisted.internet.interfaces import IListeningPort
 from twisted.python.failure import Failure
 
 from lolly_tx.net.sockets.acceptor import Acceptor
+from lolly_tx.net.sockets.eager import EagerReactor, PlainPort, share_address
 from lolly_tx.net.sockets.endpoints import BadEndpoint
+from lolly_tx.net.sockets.tls import SecureReactor
 
 _EARLY = (TCP4ServerEndpoint, TCP6ServerEndpoint, SSL4ServerEndpoint)
 """Others depend on what a daemon changes: the lock of a UNIX socket has the process's id, its path a root."""
@@ -32,32 +35,104 @@ class CannotListen(Exception):
 
 
 class Place:
-    """Where `factory` is to be listened for. `text`: the endpoint's string, for messages. `port`: while it is open."""
+    """Where `factory` is to be listened for. `text`: the endpoint's string, for messages. `port`: while it is open.
 
-    def __init__(self, text: str, endpoint: Any, factory: Any) -> None:
+    `view`: the reactor that `endpoint` listens on; without it the place cannot take over another's socket.
+    """
+
+    def __init__(
+        self, text: str, endpoint: Any, factory: Any, view: Any = None
+    ) -> None:
         self.text = text
-        self.port: IListeningPort | None = None
+        self.port: Any = None
+        self.factory = factory
         self._endpoint = endpoint
-        self._factory = factory
+        self._view = view if isinstance(view, EagerReactor) else None
+        self._from: Place | None = None
 
     @property
     def acceptor(self) -> Acceptor | None:
         """What makes doors for clients there; None where others are served, such as the admin."""
-        return self._factory if isinstance(self._factory, Acceptor) else None
+        return self.factory if isinstance(self.factory, Acceptor) else None
 
     @property
     def early(self) -> bool:
         """It can be listened on before the process becomes a daemon."""
         return isinstance(self._endpoint, _EARLY)
 
-    def open(self) -> None:
-        """Listen. Does nothing when it does already. Raises `CannotListen`."""
-        if self.port is None:
-            try:
-                self.port = _now(self._endpoint.listen(self._factory))
-            except Exception as error:
-                said = f"cannot listen on {self.text}: {_reason(error)}"
-                raise CannotListen(said) from error
+    @property
+    def secure(self) -> bool:
+        """It speaks TLS with a context of ours."""
+        return isinstance(self._view, SecureReactor)
+
+    def open(self, leaving: Sequence[Place] = ()) -> None:
+        """Listen. Does nothing when it does already. Raises `CannotListen`.
+
+        `leaving`: places that will listen no more, but still do. The socket of one at the same address is taken over;
+        beside one at an address that overlaps, such as another interface of one port, this one listens as well.
+        """
+        if self.port is not None:
+            return
+        same = [p for p in leaving if p.text == self.text and p.port is not None]
+        try:
+            if same:
+                self._take_over(same[0])
+            else:
+                self._listen(leaving)
+        except Exception as error:
+            said = f"cannot listen on {self.text}: {_reason(error)}"
+            raise CannotListen(said) from error
+
+    def _listen(self, leaving: Sequence[Place]) -> None:
+        try:
+            self.port = _now(self._endpoint.listen(self.factory))
+            return
+        except CannotListenError:
+            sockets = [p.port.socket for p in leaving if isinstance(p.port, PlainPort)]
+            if self._view is None or not sockets:
+                raise
+        # The kernel lets sockets overlap that all say so, and are of one user. It is said
+        # for this moment only: a second instance is to be told that the port is in use.
+        for each in sockets:
+            share_address(each, True)
+        self._view.beside_others = True
+        try:
+            self.port = _now(self._endpoint.listen(self.factory))
+            sockets.append(self.port.socket)
+        finally:
+            self._view.beside_others = False
+            for each in sockets:
+                share_address(each, False)
+
+    def _take_over(self, other: Place) -> None:
+        """Listen on a copy of the socket of `other`, so that nobody who waits in its queue is lost."""
+        port = other.port
+        if self._view is None or not isinstance(port, PlainPort):
+            raise OSError(
+                "what listens there cannot be changed in place;"
+                " give it another address, or restart"
+            )
+        self.port = self._view.adoptStreamPort(
+            port.fileno(), port.addressFamily, self.factory
+        )
+        self._from = other
+
+    def settle(self) -> None:
+        """The change that it was opened for is decided: a socket that was taken over is its own now."""
+        other, self._from = self._from, None
+        if other is not None and other.port is not None:
+            other.port.is_lent = True
+            self.port.is_lent = False
+
+    def go_by(self, other: Place) -> None:
+        """Serve new clients as `other`, which is not open, would: by its settings and its certificate."""
+        if self.acceptor is not None and other.acceptor is not None:
+            self.acceptor.go_by(other.acceptor)
+        elif hasattr(self.factory, "resource"):
+            self.factory.resource = other.factory.resource
+        if isinstance(self._view, SecureReactor) and other._view is not None:
+            self._view.go_by(other._view)
+            self.port.tls_context = self._view.context
 
     def close(self) -> Deferred[Any]:
         """Listen no more; fires when that is so."""

@@ -1,6 +1,6 @@
 """What a configuration names outside of itself, tried before a start would: certificates, keys, authorities, endpoints.
 
-Imports: config, net.sockets, Twisted. Used by: commands.
+Imports: config, net.sockets, Twisted. Used by: commands, service.reload.
 
 Files are read and endpoint strings are parsed as at a start, so that what would end it is an error here, with the key
 in the configuration and its value; nothing listens and nothing connects. A certificate that has expired would start,
@@ -48,6 +48,13 @@ class Finding:
     value: str
     message: str
     warning: bool = False
+    dated: bool = False
+    """Only time is against it: it can be used, if not with success."""
+
+    @property
+    def fatal(self) -> bool:
+        """Nothing can be started or reloaded with it."""
+        return not (self.warning or self.dated)
 
 
 def findings(config: Config, wall: float) -> Iterator[Finding]:
@@ -159,13 +166,11 @@ def _dates(key: tuple[str | int, ...], path: str, wall: float) -> Iterator[Findi
         whose = certificate.subject.rfc4514_string() or "it"
         left = (end - now).total_seconds()
         if now < begin:
-            yield Finding(
-                key, path, f"{whose} is not valid before {begin:%Y-%m-%d %H:%M} UTC"
-            )
+            said = f"{whose} is not valid before {begin:%Y-%m-%d %H:%M} UTC"
+            yield Finding(key, path, said, dated=True)
         elif left <= 0:
-            yield Finding(
-                key, path, f"{whose} has expired on {end:%Y-%m-%d %H:%M} UTC; renew it"
-            )
+            said = f"{whose} has expired on {end:%Y-%m-%d %H:%M} UTC; renew it"
+            yield Finding(key, path, said, dated=True)
         elif left < SOON_SECONDS:
             days = duration_text(float(round(left)))
             yield Finding(

@@ -5,12 +5,12 @@
       +-- connect()      those of programs (`lolly:pool=NAME`, a treq client)
 
 Imports: config, domain, net, net.http1, net.library, net.sockets, proxy, service, wire.
-Used by: service.build, service.service, simulate.
+Used by: service.build, service.change, service.reshaping, service.service, simulate.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from functools import partial
 from typing import Any, cast
 
@@ -20,6 +20,7 @@ from lolly_tx.config.model import Config, PoolSettings
 from lolly_tx.domain.forwarded import TrustedPeers
 from lolly_tx.domain.interfaces import IBalancer
 from lolly_tx.domain.node import Node
+from lolly_tx.domain.policy import Policy
 from lolly_tx.domain.pool import Pool
 from lolly_tx.domain.target import Target
 from lolly_tx.net.http1.client import Http1Client
@@ -28,7 +29,8 @@ from lolly_tx.net.library.directory import PoolDirectory
 from lolly_tx.net.sockets.endpoints import TargetEndpoint, TargetEndpoints
 from lolly_tx.net.sockets.resolver import Lane
 from lolly_tx.net.upstreams import AS_USED, Upstream, UpstreamLimits, Upstreams
-from lolly_tx.proxy.forwarder import Forwarder
+from lolly_tx.proxy.forwarder import Counters, Forwarder
+from lolly_tx.proxy.route import ToPool
 from lolly_tx.proxy.sticky import Bonds
 from lolly_tx.proxy.trace import Traces
 from lolly_tx.service.commons import Commons
@@ -49,16 +51,82 @@ from lolly_tx.service.probing import Probing, first_state, probing
 from lolly_tx.wire.grammar import HeadLimits
 from lolly_tx.wire.http1 import ResponseReader
 
+TARGETS_AT_ONCE = 100
+"""Endpoints made in one turn of the event loop, some 2 ms."""
+
+
+@attrs.frozen
+class Circumstances:
+    """What of the rest of a configuration the exchanges of a pool go by.
+
+    `trusted`: the proxies in front of us. `traces`: where exchanges leave one; None: none does. `on_end`: told of each
+    finished exchange.
+    """
+
+    trusted: TrustedPeers
+    via: str = ""
+    half_closed: float = 60.0
+    heads: tuple[int, int, int] = (64 << 10, 1000, 16)
+    """Of answers: bytes, fields, interim ones."""
+    traces: Traces | None = attrs.field(default=None, eq=id)
+    on_end: Callable[[Any], None] | None = None
+
+    @classmethod
+    def of(
+        cls,
+        config: Config,
+        trusted: TrustedPeers,
+        traces: Traces | None = None,
+        on_end: Callable[[Any], None] | None = None,
+    ) -> Circumstances:
+        """Those that `config` makes."""
+        heads = config.limits
+        return cls(
+            trusted,
+            config.via,
+            config.timeouts.half_closed,
+            (
+                heads.response_head_size,
+                heads.response_fields,
+                heads.interim_responses,
+            ),
+            traces,
+            on_end,
+        )
+
 
 @attrs.frozen
 class RunningPool:
-    """The parts of a pool. `endpoint`: what `lolly:pool=NAME` connects through."""
+    """The parts of a pool. `endpoint`: what `lolly:pool=NAME` connects through. `end`: what routes lead to.
 
+    `ask_again`: called when a node is back. `earlier`: who served exchanges by other settings, and may still do.
+    """
+
+    settings: PoolSettings
+    circumstances: Circumstances
     pool: Pool
     forwarder: Forwarder
     probing: Probing
     endpoint: BalancedEndpoint
     directory: PoolDirectory
+    end: ToPool
+    ask_again: Callable[[Node], None]
+    earlier: tuple[Forwarder, ...] = ()
+
+    @property
+    def in_flight(self) -> int:
+        """Exchanges that are not over."""
+        return sum(each.in_flight for each in (self.forwarder, *self.earlier))
+
+    def targets_tried(self) -> Iterator[None]:
+        """Make the endpoints of all targets, a part at each step. Raises `BadEndpoint`.
+
+        An address that cannot be meant is an error now, not at the first request.
+        """
+        for number, node in enumerate(self.pool.nodes.values(), 1):
+            self.forwarder.upstreams.of(node)
+            if not number % TARGETS_AT_ONCE:
+                yield
 
     def start(self) -> None:
         """Begin to probe, and be found by name."""
@@ -73,22 +141,37 @@ class RunningPool:
 
 
 def run_pool(
-    settings: PoolSettings,
-    config: Config,
-    commons: Commons,
-    *,
-    trusted: TrustedPeers,
-    traces: Traces | None = None,
-    on_end: Callable[[Any], None] | None = None,
+    settings: PoolSettings, commons: Commons, circumstances: Circumstances
 ) -> RunningPool:
-    """Build what `settings`, one of the pools of `config`, say; nothing is started yet.
-
-    `trusted`: the proxies in front of us. `traces`: where exchanges leave one; None: none does. `on_end`: told of each
-    finished exchange.
-    """
-    around, timeout = commons.surroundings, settings.timeout
+    """Build what `settings` say; nothing is started yet, and no endpoint made: see `targets_tried`."""
     pool = make_pool(settings, commons)
-    balanced = BalancedEndpoint(
+    balanced = balanced_endpoint(settings, commons, pool)
+    ask_again = asking(balanced)
+    pool.on_back.append(ask_again)
+    upstreams = Upstreams(connecting(settings, commons, circumstances, balanced))
+    policy = policy_of(settings, commons.deadlines, circumstances.trusted)
+    forwarder = make_forwarder(
+        settings, commons, circumstances, pool, upstreams, policy
+    )
+    return RunningPool(
+        settings,
+        circumstances,
+        pool,
+        forwarder,
+        probing(settings, pool, commons),
+        balanced,
+        commons.directory,
+        ToPool(forwarder),
+        ask_again,
+    )
+
+
+def balanced_endpoint(
+    settings: PoolSettings, commons: Commons, pool: Pool
+) -> BalancedEndpoint:
+    """What connects to the targets of `pool`."""
+    around, timeout = commons.surroundings, settings.timeout
+    return BalancedEndpoint(
         pool,
         TargetEndpoints(
             around.reactor,
@@ -101,61 +184,80 @@ def run_pool(
         timeout=None,  # the endpoints have it
     )
 
+
+def asking(balanced: BalancedEndpoint) -> Callable[[Node], None]:
+    """What is done when a node is back: its addresses are asked again."""
+
     def ask_again(node: Node) -> None:
         endpoint = balanced.connect_to(node.target)
         if isinstance(endpoint, TargetEndpoint):
             endpoint.ask_again()
 
-    pool.on_back.append(ask_again)
-    upstreams = _upstreams(settings, config, commons, balanced)
-    forwarder = Forwarder(
+    return ask_again
+
+
+def make_forwarder(
+    settings: PoolSettings,
+    commons: Commons,
+    circumstances: Circumstances,
+    pool: Pool,
+    upstreams: Upstreams,
+    policy: Policy,
+    counters: Counters | None = None,
+) -> Forwarder:
+    """What sends exchanges to the nodes of `pool`."""
+    around = commons.surroundings
+    return Forwarder(
         pool,
         upstreams=upstreams,
-        policy=policy_of(settings, commons.deadlines, trusted),
+        policy=policy,
         deadlines=commons.deadlines,
         clock=around.reactor,
         wall=around.wall,
         random=around.random,
         host=settings.host,
-        key=key_of(settings, trusted),
+        key=key_of(settings, circumstances.trusted),
         sticky=sticky_cookie(settings, cast(Bonds, pool.balancer), around.wall),
-        via=config.via,
-        half_closed=config.timeouts.half_closed,
-        traces=traces,
-        on_end=on_end,
+        via=circumstances.via,
+        half_closed=circumstances.half_closed,
+        traces=circumstances.traces,
+        on_end=circumstances.on_end,
+        counters=counters,
     )
-    for node in pool.nodes.values():
-        # An address that cannot be meant is an error now, not at the first request.
-        upstreams.of(node)
-    checks = probing(settings, pool, commons)
-    return RunningPool(pool, forwarder, checks, balanced, commons.directory)
 
 
-def _upstreams(
-    settings: PoolSettings,
-    config: Config,
-    commons: Commons,
-    balanced: BalancedEndpoint,
-) -> Upstreams:
-    """The connections by node; `balanced` says through which endpoint."""
-    keep, timeout, heads = settings.connections, settings.timeout, config.limits
-    reader = ResponseReader(
-        HeadLimits(
-            head_bytes=heads.response_head_size,
-            fields=heads.response_fields,
-            line_bytes=heads.response_head_size,
-        )
-    )
-    make = partial(Http1Client, reader)
-    limits = UpstreamLimits(
+def upstream_limits(
+    settings: PoolSettings, circumstances: Circumstances
+) -> UpstreamLimits:
+    """Of the connections to one target."""
+    keep, timeout = settings.connections, settings.timeout
+    return UpstreamLimits(
         idle=AS_USED if keep.idle == "auto" else keep.idle,
         idle_timeout=keep.idle_timeout,
         lifetime=keep.lifetime,
         requests=keep.requests,
         read=timeout.read,
         write=timeout.write,
-        interim=heads.interim_responses,
+        interim=circumstances.heads[2],
     )
+
+
+def connection_maker(circumstances: Circumstances) -> Callable[[Upstream], Any]:
+    """Makes the protocol of one connection."""
+    size, fields, _ = circumstances.heads
+    heads = HeadLimits(head_bytes=size, fields=fields, line_bytes=size)
+    return partial(Http1Client, ResponseReader(heads))
+
+
+def connecting(
+    settings: PoolSettings,
+    commons: Commons,
+    circumstances: Circumstances,
+    balanced: BalancedEndpoint,
+) -> Callable[[Target], Upstream]:
+    """Makes the connections to one target; `balanced` says through which endpoint."""
+    make = connection_maker(circumstances)
+    limits = upstream_limits(settings, circumstances)
 
     def connect_to(target: Target) -> Upstream:
         return Upstream(
@@ -166,7 +268,7 @@ def _upstreams(
             name=f"{settings.name}/{target.id}",
         )
 
-    return Upstreams(connect_to)
+    return connect_to
 
 
 def make_pool(settings: PoolSettings, commons: Commons) -> Pool:

@@ -6,12 +6,12 @@
     neither of the first two: a Rechecker, for targets that take no connections
 
 Imports: config, domain, net.checks, net.sockets, service. Used by: service.pools,
-simulate.
+service.reshaping, simulate.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from functools import partial
 
 from lolly_tx.config.checks import Health
@@ -26,7 +26,7 @@ from lolly_tx.net.checks.agent_channel import AgentChannel
 from lolly_tx.net.checks.kinds import BadCheckSettings, UnknownCheck
 from lolly_tx.net.sockets.endpoints import client_endpoint
 from lolly_tx.net.sockets.resolver import Lane
-from lolly_tx.service.checker import HealthChecker, Judge
+from lolly_tx.service.checker import HealthChecker, Judge, PoolJudge
 from lolly_tx.service.commons import Commons
 from lolly_tx.service.quorum import Ballot, BallotJudge, members_of
 from lolly_tx.service.rechecks import Rechecker
@@ -88,6 +88,12 @@ class Probing:
             self.agents.stop()
         if self.rechecker is not None:
             self.rechecker.stop()
+
+    def renew(self, node_ids: Collection[str]) -> None:
+        """Those targets are at other addresses: ask there, at once, and drop the questions to the old ones."""
+        for each in (*self.checkers, self.agents):
+            if each is not None and each.is_running:
+                each.renew(node_ids)
 
     def _suspect(self, node: Node, now: float) -> None:
         """Real traffic failed at `node`: whichever check cares looks at once."""
@@ -183,5 +189,5 @@ def _checker(
         clock=around.reactor,
         now=around.now,
         random=around.random,
-        judge=judge,
+        judge=judge or PoolJudge(pool),
     )

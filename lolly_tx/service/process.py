@@ -1,7 +1,7 @@
 """What a process that is nothing but the proxy does with itself: memory and signals.
 
     SIGUSR1   open the log files anew, after a rotation
-    SIGHUP    said not to be available yet; a terminal that closes ends nothing
+    SIGHUP    read the configuration again; a terminal that closes ends nothing
 
 Stopping is `service.signals`. An application that embeds the proxy has its own ideas of all this, so `build` does
 none of it.
@@ -64,9 +64,13 @@ def require_versions(installed: Version = installed_twisted) -> str:
 def hear_signals(
     reactor: Any,
     *reopen: Callable[[], None],
+    reload: Callable[[], None] | None = None,
     install: Callable[[int, Any], Any] = signal.signal,
 ) -> None:
-    """From the start of `reactor` on, act on SIGUSR1 and SIGHUP. `reopen`: open the logs anew, may raise OSError."""
+    """From the start of `reactor` on, act on SIGUSR1 and SIGHUP.
+
+    `reopen`: open the logs anew, may raise OSError. `reload`: reads the settings again; None: there are none to read.
+    """
 
     def logs() -> None:
         try:
@@ -77,8 +81,8 @@ def hear_signals(
         else:
             _log.info("SIGUSR1: the log files were opened anew")
 
-    def reload() -> None:
-        _log.warn("SIGHUP: reloading is not available yet; restart to load changes")
+    def nothing() -> None:
+        _log.info("SIGHUP: there is no configuration file to read again")
 
     def begin() -> None:
         # twistd rotates its own log file at this signal, if it has one.
@@ -90,7 +94,7 @@ def hear_signals(
             reactor.callFromThread(logs)
 
         def on_hup(number: int, frame: FrameType | None) -> None:
-            reactor.callFromThread(reload)
+            reactor.callFromThread(reload or nothing)
 
         install(signal.SIGUSR1, on_usr1)
         install(signal.SIGHUP, on_hup)

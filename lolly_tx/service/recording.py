@@ -1,7 +1,7 @@
 """The access log at work: what it is told of each exchange, and the file it is written to.
 
 Imports: config, net, proxy, service, wire, Twisted. Used by: service.build,
-service.service.
+service.change, service.service.
 """
 
 from __future__ import annotations
@@ -32,20 +32,23 @@ class Recorder:
 
     def __init__(
         self,
-        log: AccessLog,
+        log: AccessLog | None,
         introduction: Introduction,
         wall: Callable[[], float],
         now: Callable[[], float],
     ) -> None:
-        self._log = log
+        self.log = log
+        """None: nothing is recorded any more."""
         self._client_of = introduction.client_of
         self._wall = wall
         self._now = now
 
     def finished(self, exchange: Exchange) -> None:
         """An exchange is over."""
+        if self.log is None:
+            return
         client = self._client_of(exchange.peer, exchange.head)
-        self._log.record(exchange_entry(exchange, client, self._wall(), self._now()))
+        self.log.record(exchange_entry(exchange, client, self._wall(), self._now()))
 
     def refused(
         self,
@@ -56,11 +59,13 @@ class Recorder:
         why: str,
     ) -> None:
         """A request was answered without asking a backend (`proxy.proxy.OnRefusal`)."""
+        if self.log is None:
+            return
         client = door.peer.address
         if isinstance(head, RequestHead):
             client = self._client_of(door.peer, head)
         listener = door.peer.listener
-        self._log.record(
+        self.log.record(
             refusal_entry(head, client, status, size, listener, self._wall())
         )
 

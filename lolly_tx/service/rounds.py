@@ -21,7 +21,7 @@ service.target_agents.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from heapq import heapify, heappop, heappush
 from random import Random
 from typing import Any, NamedTuple
@@ -227,6 +227,13 @@ class Rounds:
         if node_id in self._waiting:
             at = now + self.wait(node_id)
             self._schedule(node_id, at, at)
+
+    def renew(self, node_ids: Collection[str]) -> None:
+        """Forget the questions to `node_ids`, open ones as well; they are asked like newcomers at the next tick."""
+        for node_id in node_ids:
+            self._waiting.pop(node_id, None)
+            if node_id in self._in_flight:
+                self._abandon(node_id)
 
     # -- the loop
 

@@ -3,12 +3,12 @@
 Nothing listens before `privilegedStartService`; if one listener cannot listen, none does. `service.build` makes it.
 
 Imports: _version, config, domain, net.sockets, proxy, service, Twisted. Used by:
-service.build.
+service.build, service.change, service.parts, service.reload.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from twisted.application.service import Service
@@ -18,22 +18,25 @@ from twisted.internet.task import LoopingCall, deferLater
 from twisted.logger import Logger
 
 from lolly_tx._version import __version__
-from lolly_tx.config.model import Config
+from lolly_tx.config.model import Admin, Config
 from lolly_tx.domain.interfaces import IEventSink
 from lolly_tx.domain.pool import Pool
 from lolly_tx.domain.wayback import NextCheck
-from lolly_tx.net.sockets.acceptor import Acceptor
+from lolly_tx.net.sockets.acceptor import Acceptor, Census
 from lolly_tx.net.sockets.eager import eager
+from lolly_tx.proxy.introduction import Introduction
+from lolly_tx.proxy.proxy import OnRefusal
 from lolly_tx.proxy.resource import ReverseProxyResource
 from lolly_tx.proxy.trace import Traces
 from lolly_tx.service.admin import admin_site
 from lolly_tx.service.commons import Commons
 from lolly_tx.service.dryrun import Question, dry_run
-from lolly_tx.service.journal import Journal
+from lolly_tx.service.generation import Generation, Reloading
+from lolly_tx.service.journal import EverySink, Journal
 from lolly_tx.service.listeners import Listeners
 from lolly_tx.service.listening import Place, server_endpoint
-from lolly_tx.service.pools import RunningPool
-from lolly_tx.service.recording import LogWriting
+from lolly_tx.service.pools import Circumstances, RunningPool
+from lolly_tx.service.recording import LogWriting, Recorder
 from lolly_tx.service.statistics import listener_statistics, pool_statistics
 from lolly_tx.service.watchdog import Watchdog, WatchdogSnapshot
 
@@ -56,21 +59,36 @@ class LollyService(Service):
         *,
         running: Mapping[str, RunningPool],
         journal: Journal,
-        traces: Traces | None = None,
+        every_sink: EverySink,
+        introduction: Introduction,
+        census: Census,
+        circumstances: Circumstances,
         log_writing: LogWriting | None = None,
+        recorder: Recorder | None = None,
         sinks: Sequence[IEventSink] = (),
     ) -> None:
         self.config = config
-        self.running_pools = running
+        self.commons = commons
+        self.surroundings = commons.surroundings
+        self.generation = Generation(1, self.surroundings.wall())
+        self.reloading: Reloading | None = None
+        """Who changes the settings while it runs; None: nobody."""
+        self.running_pools = dict(running)
+        self.endpoints = {name: each.endpoint for name, each in running.items()}
+        """What `lolly:pool=NAME` connects through, by pool."""
+        self.every_sink = every_sink
+        self.introduction = introduction
+        self.census = census
+        self.circumstances = circumstances
+        self.log_writing = log_writing
+        self.recorder = recorder
         self.pools: dict[str, Pool] = {n: r.pool for n, r in running.items()}
         self.listeners = Listeners()
         self.resources: dict[str, ReverseProxyResource] = {}
         self.journal = journal
-        self.traces = traces
         self.draining = False
         self.listening = False
-        self._log_writing = log_writing
-        self._sinks = sinks
+        self.sinks = tuple(sinks)
         self._deadlines = commons.deadlines
         self._reactor = reactor = commons.surroundings.reactor
         sampling = IReactorThreads.providedBy(reactor)
@@ -82,18 +100,35 @@ class LollyService(Service):
         self.listeners.prepare(name, place)
 
     @property
+    def now(self) -> Callable[[], float]:
+        """The monotonic clock, seconds."""
+        return self._deadlines.now
+
+    @property
+    def traces(self) -> Traces | None:
+        """Where exchanges leave traces; None: none does."""
+        return self.circumstances.traces
+
+    @property
+    def on_refusal(self) -> OnRefusal | None:
+        """Told of each request that no route end has seen."""
+        recorder = self.recorder
+        return None if recorder is None or recorder.log is None else recorder.refused
+
+    @property
     def acceptors(self) -> Mapping[str, Acceptor]:
         """What makes doors for clients, by listener."""
         return self.listeners.acceptors
 
     def serve_admin(self) -> None:
         """The same for the admin endpoint, if there is to be one. Raises `BadEndpoint`."""
-        admin = self.config.admin
-        if admin is None:
-            return
-        endpoint = server_endpoint(
-            eager(self._reactor), admin.endpoint, "admin.endpoint"
-        )
+        if self.config.admin is not None:
+            self.listeners.prepare(ADMIN, self.admin_place(self.config.admin))
+
+    def admin_place(self, admin: Admin) -> Place:
+        """Where the admin endpoint is to be. Raises `BadEndpoint`."""
+        view = eager(self._reactor)
+        endpoint = server_endpoint(view, admin.endpoint, "admin.endpoint")
         site = admin_site(
             self,
             now=self._deadlines.now,
@@ -102,7 +137,16 @@ class LollyService(Service):
             hosts=admin.hosts,
             reactor=self._reactor,
         )
-        self.listeners.prepare(ADMIN, Place(admin.endpoint, endpoint, site))
+        return Place(admin.endpoint, endpoint, site, view)
+
+    def settings_changed(self, running: Mapping[str, RunningPool]) -> None:
+        """The pools are these from now on."""
+        self.running_pools.clear()
+        self.running_pools.update(running)
+        self.endpoints.clear()
+        self.endpoints.update({name: each.endpoint for name, each in running.items()})
+        self.pools.clear()
+        self.pools.update({name: each.pool for name, each in running.items()})
 
     # -- starting
 
@@ -124,8 +168,8 @@ class LollyService(Service):
         self.watchdog.start()
         for each in self.running_pools.values():
             each.start()
-        if self._log_writing is not None:
-            self._log_writing.start()
+        if self.log_writing is not None:
+            self.log_writing.start()
         self.listening = True
         self.log.info(
             "lolly_tx {version} serves {file}: pools {pools}; listeners {listeners}",
@@ -147,6 +191,8 @@ class LollyService(Service):
         """
         super().stopService()
         self.draining = True
+        if self.reloading is not None:
+            self.reloading.stop()
         lame_duck = self.config.timeouts.lame_duck
         if lame_duck and self.listening:
             waited: Deferred[Any] = deferLater(self._reactor, lame_duck)
@@ -185,18 +231,18 @@ class LollyService(Service):
     def _cb_drained(self, _: object) -> None:
         self._deadlines.stop()
         self.watchdog.stop()
-        if self._log_writing is not None:
-            self._log_writing.stop()
-        for sink in self._sinks:
+        if self.log_writing is not None:
+            self.log_writing.stop()
+        for sink in self.sinks:
             end = getattr(sink, "end", None)
             if end is not None:
                 end()
 
     def reopen_logs(self) -> None:
         """After the log file was renamed: go on in a new one."""
-        if self._log_writing is not None:
-            self._log_writing.reopen()
-        for sink in self._sinks:
+        if self.log_writing is not None:
+            self.log_writing.reopen()
+        for sink in self.sinks:
             reopen = getattr(sink, "reopen", None)
             if reopen is not None:
                 reopen()
@@ -219,7 +265,7 @@ class LollyService(Service):
                 for name, acceptor in self.acceptors.items()
             },
             "pools": {
-                name: pool_statistics(running.forwarder, now)
+                name: pool_statistics(running.forwarder, running.in_flight, now)
                 for name, running in self.running_pools.items()
             },
         }

@@ -24,7 +24,7 @@ def listener_statistics(acceptor: Acceptor) -> dict[str, Any]:
     }
 
 
-def pool_statistics(forwarder: Forwarder, now: float) -> dict[str, Any]:
+def pool_statistics(forwarder: Forwarder, in_flight: int, now: float) -> dict[str, Any]:
     """One pool: its exchanges, its extra attempts, its limits and its connections."""
     pool, counters = forwarder.pool, forwarder.counters
     budget, hedging, room = (
@@ -36,7 +36,7 @@ def pool_statistics(forwarder: Forwarder, now: float) -> dict[str, Any]:
         "available": len(pool.available(now)),
         "targets": len(pool.nodes),
         "exchanges": counters.exchanges,
-        "in_flight": forwarder.in_flight,
+        "in_flight": in_flight,
         "bytes_in": counters.bytes_in,
         "bytes_out": counters.bytes_out,
         "failed": counters.failed,

@@ -1,7 +1,6 @@
 """What a service gets from outside, as one value: sockets and timers, the time, chance, standard output.
 
-Imports: service. Used by: service.build, service.commons, service.recording,
-service.registry, simulate.
+Imports: service. Used by: service, simulate.
 """
 
 from __future__ import annotations

@@ -10,7 +10,7 @@ from twisted.internet.task import Clock
 from twisted.internet.testing import MemoryReactorClock
 from twisted.trial.unittest import SynchronousTestCase
 
-from lolly_tx.config.model import Config, PoolSettings
+from lolly_tx.config.model import PoolSettings
 from lolly_tx.domain.accruals.consecutive import ConsecutiveFailures
 from lolly_tx.domain.accruals.gateway import GatewayErrors
 from lolly_tx.domain.accruals.rate import FailureRate, SlowAnswers
@@ -41,7 +41,7 @@ from lolly_tx.service.policies import (
     statuses_of,
     sticky_cookie,
 )
-from lolly_tx.service.pools import RunningPool, run_pool
+from lolly_tx.service.pools import Circumstances, RunningPool, run_pool
 from lolly_tx.service.surroundings import Surroundings
 from tests.domain.pools import Diary
 from tests.proxy.configured import settings_of
@@ -222,8 +222,7 @@ class PoolTests(SynchronousTestCase):
             Diary(),
             directory=self.directory,
         )
-        config = Config("lolly.toml")
-        return run_pool(settings, config, commons, trusted=NOBODY)
+        return run_pool(settings, commons, Circumstances(NOBODY))
 
     def test_settings_of_the_pool(self) -> None:
         """Caps, tiers and what to do when all are down arrive in the pool."""

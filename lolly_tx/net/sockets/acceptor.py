@@ -7,7 +7,8 @@ Imports: domain, net, net.sockets, Twisted. Used by: net.http1, proxy, service.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections import Counter
+from collections.abc import Callable, Iterable, Sequence
 from operator import attrgetter
 from typing import Any, Protocol
 
@@ -62,6 +63,15 @@ class Census:
         self.per_client = per_client
         self.open = 0
         self.clients: dict[str, int] = {}
+
+    def go_by(self, total: int, per_client: int, addresses: Iterable[str]) -> None:
+        """Have other limits; those who are there stay. `addresses`: theirs, one for each connection."""
+        self.total = total
+        if per_client and not self.per_client:
+            self.clients = dict(Counter(addresses))
+        elif not per_client:
+            self.clients.clear()
+        self.per_client = per_client
 
     @property
     def parting_most(self) -> int:
@@ -143,6 +153,20 @@ class Acceptor:
         self._alpn = list(alpn)
         self._overloaded = overloaded
         self._parting: set[TurnedAway] = set()
+
+    def go_by(self, other: Acceptor) -> None:
+        """Make the doors to come as `other` would; those that are open stay as they are, and all are counted on."""
+        self._make = other._make
+        self._alpn = other._alpn
+        self._overloaded = other._overloaded
+        self.idle_seconds = other.idle_seconds
+        self.most = other.most
+
+    def follow(self, other: Acceptor) -> None:
+        """Count on from where `other` is, which listened under this name before."""
+        self.accepted += other.accepted
+        self.turned_away += other.turned_away
+        self.shed += other.shed
 
     def doStart(self) -> None:
         """Listening has begun."""

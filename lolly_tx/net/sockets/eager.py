@@ -70,10 +70,17 @@ if _MISSING:  # pragma: no cover  # only with a Twisted that does not exist yet
     )
 
 
+def share_address(listening: socket.socket, on: bool) -> None:
+    """Let others with the same wish be bound to an address that overlaps that of `listening`; `on`: or no more."""
+    listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, on)
+
+
 class PlainPort(LastCall, tcp.Port):
     """A listening TCP socket that makes `PlainServer`s."""
 
     transport: Any = PlainServer  # the stock Port names its own class
+    beside_others = False
+    """It may listen where another socket of this process, which says the same, does already."""
 
     def __init__(
         self,
@@ -86,6 +93,13 @@ class PlainPort(LastCall, tcp.Port):
         # An adopted socket (no port number) is listening already and passes None.
         backlog = max(backlog or 0, LEAST_BACKLOG)
         super().__init__(port, factory, backlog, interface, reactor)
+
+    def createInternetSocket(self) -> socket.socket:
+        """The socket, before it is bound."""
+        made: socket.socket = super().createInternetSocket()
+        if self.beside_others:
+            share_address(made, True)
+        return made
 
     def startListening(self) -> None:
         """Listen. Accepted sockets inherit TCP_NODELAY, one system call less each."""
@@ -129,7 +143,11 @@ class EagerReactor:
     def __getattr__(self, name: str) -> Any:
         return getattr(self._reactor, name)
 
+    beside_others = False
+    """What listens from now on may do so beside other sockets of this process (`share_address`)."""
+
     def _listen(self, port: Any) -> Any:
+        port.beside_others = self.beside_others
         port.startListening()
         return port
 

@@ -22,6 +22,15 @@ class LastCall(tcp.Port):
     queue is left to its next owner.
     """
 
+    @property
+    def is_lent(self) -> bool:
+        """The socket is somebody else's, too: it is not shut down, nor its queue emptied, when this port is closed."""
+        return not self._shouldShutdown
+
+    @is_lent.setter
+    def is_lent(self, lent: bool) -> None:
+        self._shouldShutdown = not lent
+
     def _closeSocket(self, orderly: bool) -> None:
         if self._shouldShutdown:
             self.numberAccepts = MOST_WAITING

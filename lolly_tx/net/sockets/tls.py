@@ -311,10 +311,15 @@ class SecureReactor(EagerReactor):
 
     def __init__(self, reactor: Any, context: SSL.Context) -> None:
         super().__init__(reactor)
-        self._context = context
+        self.context = context
+
+    def go_by(self, other: EagerReactor) -> None:
+        """Have the certificate of `other`, for the listeners to come."""
+        if isinstance(other, SecureReactor):
+            self.context = other.context
 
     def _listen(self, port: Any) -> Any:
-        port.tls_context = self._context
+        port.tls_context = self.context
         return super()._listen(port)
 
 

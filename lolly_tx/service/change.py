@@ -1,0 +1,259 @@
+"""A change of the settings of a running service: prepared first, where everything may fail, then committed.
+
+    Change(service, config)
+      prepare()   step by step, the event loop has its turn between the steps; may raise, then nothing has happened
+      ready()     listens where it is new; the last thing that may raise
+      commit()    only assigns
+      forget()    in place of commit: close what was opened
+
+Imports: config, domain, net, net.library, net.sockets, proxy, service.
+
+Imports: config, domain, net, proxy, service, Twisted. Used by: service.reload.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+from twisted.logger import Logger
+
+from lolly_tx.config.model import Config, Listener
+from lolly_tx.domain.forwarded import TrustedPeers
+from lolly_tx.domain.routes import RouteTable
+from lolly_tx.net.upstreams import Upstream
+from lolly_tx.proxy.proxy import RouteEnd
+from lolly_tx.proxy.resource import ReverseProxyResource
+from lolly_tx.service.listening import Place
+from lolly_tx.service.parts import (
+    connection_cap,
+    make_place,
+    make_resource,
+    table_of,
+    traces_of,
+)
+from lolly_tx.service.pools import Circumstances, RunningPool, run_pool
+from lolly_tx.service.recording import LogWriting, Recorder
+from lolly_tx.service.reshaping import Reshape, reshape
+from lolly_tx.service.service import ADMIN, LollyService
+
+
+class Change:
+    """See the module. `config`: what is to be in force."""
+
+    log = Logger()
+
+    def __init__(self, service: LollyService, config: Config) -> None:
+        self.service = service
+        self.config = config
+        self._old = service.config
+        self._pools: dict[str, RunningPool | Reshape] = {}
+        self._resources: dict[str, ReverseProxyResource] = {}
+        self._tables: dict[str, RouteTable[RouteEnd]] = {}
+        self._in_place: dict[str, Place] = {}
+        self._sinks: Sequence[Any] | None = None
+        self._log_writing = service.log_writing
+        self._recorder = service.recorder
+        self._circumstances = service.circumstances
+
+    # -- where everything may fail
+
+    def prepare(self) -> Iterator[None]:
+        """Make all that is new. Raises what building a service raises."""
+        self._observers()
+        yield
+        yield from self._prepare_pools()
+        ends = {
+            name: one.old.end if isinstance(one, Reshape) else one.end
+            for name, one in self._pools.items()
+        }
+        for name, listener in self.config.listeners.items():
+            self._tables[name] = table_of(self.config, name, ends)
+            self._prepare_listener(name, listener, self._tables[name])
+            yield
+        self._prepare_admin()
+
+    def _observers(self) -> None:
+        """Who is told of exchanges and events."""
+        service, old, new = self.service, self._old, self.config
+        around = service.surroundings
+        if old.events != new.events:
+            self._sinks = service.commons.registry.sinks(new.events, around)
+        if old.access_log != new.access_log:
+            self._log_writing = None
+            if new.access_log is not None:
+                self._log_writing = LogWriting(new.access_log, around)
+                self._recorder = self._recorder or Recorder(
+                    None, service.introduction, around.wall, service.now
+                )
+        before = service.circumstances
+        trusted = before.trusted
+        if old.trusted_proxies != new.trusted_proxies:
+            trusted = TrustedPeers(new.trusted_proxies)
+        traces = before.traces
+        if (old.explain, _token(old)) != (new.explain, _token(new)):
+            traces = traces_of(new, around)
+        recorder = self._recorder if new.access_log is not None else None
+        on_end = recorder.finished if recorder is not None else None
+        self._circumstances = Circumstances.of(new, trusted, traces, on_end)
+
+    def _prepare_pools(self) -> Iterator[None]:
+        commons, around = self.service.commons, self._circumstances
+        for name, settings in self.config.pools.items():
+            old = self.service.running_pools.get(name)
+            if old is None:
+                self._pools[name] = old = run_pool(settings, commons, around)
+                yield from old.targets_tried()
+                continue
+            if old.settings == settings and old.circumstances == around:
+                self._pools[name] = old
+                continue
+            change = reshape(old, settings, commons, around)
+            self._pools[name] = change
+            yield from change.targets_tried()
+            yield
+
+    def _prepare_listener(
+        self, name: str, listener: Listener, table: RouteTable[RouteEnd]
+    ) -> None:
+        service, before = self.service, self._old.listeners.get(name)
+        resource = service.resources.get(name)
+        same_kind = before is not None and before.health is listener.health
+        if resource is None or not same_kind:
+            resource = make_resource(service, listener, table, self._on_refusal)
+        self._resources[name] = resource
+        if before == listener and (self._old.limits, self._old.timeouts) == (
+            self.config.limits,
+            self.config.timeouts,
+        ):
+            return
+        place = make_place(service, self.config, listener, resource)
+        there = service.listeners.places.get(name)
+        if (
+            there is not None
+            and same_kind
+            and there.text == place.text
+            and there.secure is place.secure
+        ):
+            self._in_place[name] = place
+        else:
+            service.listeners.prepare(name, place)
+
+    @property
+    def _on_refusal(self) -> Any:
+        on_end = self._circumstances.on_end
+        return (
+            None if on_end is None or self._recorder is None else self._recorder.refused
+        )
+
+    def _prepare_admin(self) -> None:
+        old, new = self._old.admin, self.config.admin
+        if new is None or old == new:
+            return
+        place = self.service.admin_place(new)
+        if old is not None and old.endpoint == new.endpoint:
+            self._in_place[ADMIN] = place
+        else:
+            self.service.listeners.prepare(ADMIN, place)
+
+    @property
+    def _leaving(self) -> list[str]:
+        """Listeners that are to be no more."""
+        admin = self._old.admin is not None and self.config.admin is None
+        gone = [
+            name for name in self._old.listeners if name not in self.config.listeners
+        ]
+        return [*gone, ADMIN] if admin else gone
+
+    def ready(self) -> None:
+        """Listen where it is new. Raises `CannotListen`; then nobody has noticed."""
+        self.service.listeners.ready(self._leaving)
+
+    def forget(self) -> None:
+        """Nothing of this is to be."""
+        self.service.listeners.forget()
+        if self._sinks is not None:
+            _end(self._sinks)
+        if self._log_writing is not self.service.log_writing and self._log_writing:
+            self._log_writing.stop()
+
+    # -- where nothing may
+
+    def commit(self) -> list[Upstream]:
+        """Let it be in force; the connections in use to targets that have left."""
+        service, new, now = self.service, self.config, self.service.now()
+        self._commit_observers()
+        limits = new.limits
+        most = service.census.total
+        if limits.connections != self._old.limits.connections:
+            most = connection_cap(limits.connections)
+        addresses = (door.address for door in service.listeners.doors)
+        service.census.go_by(most, limits.connections_per_client, addresses)
+        left = self._commit_pools(now)
+        for name, place in self._in_place.items():
+            service.listeners.places[name].go_by(place)
+        service.listeners.commit(self._leaving)
+        self._commit_resources()
+        service.circumstances = self._circumstances
+        service.config = new
+        return left
+
+    def _commit_observers(self) -> None:
+        service, new = self.service, self.config
+        service.introduction.go_by(self._circumstances.trusted, new.forwarded, new.via)
+        if self._sinks is not None:
+            gone, service.sinks = service.sinks, tuple(self._sinks)
+            stay = [one for one in service.every_sink.sinks if one not in gone]
+            service.every_sink.sinks = (*stay, *service.sinks)
+            _end(gone)
+        before, after = service.log_writing, self._log_writing
+        if before is after:
+            return
+        service.recorder, service.log_writing = self._recorder, after
+        if self._recorder is not None:
+            self._recorder.log = after.log if after is not None else None
+        if before is not None:
+            before.stop()
+        if after is not None:
+            after.start()
+
+    def _commit_pools(self, now: float) -> list[Upstream]:
+        service = self.service
+        before = dict(service.running_pools)
+        left: list[Upstream] = []
+        after: dict[str, RunningPool] = {}
+        for name, one in self._pools.items():
+            if isinstance(one, Reshape):
+                after[name], gone = one.commit(now)
+                left += gone
+                continue
+            after[name] = one
+            if name not in before:
+                one.start()
+        for name, running in before.items():
+            if name not in after:
+                running.stop()
+                left += [each for _, each in running.forwarder.upstreams if each.open]
+        service.settings_changed(after)
+        return left
+
+    def _commit_resources(self) -> None:
+        resources = self.service.resources
+        for name, table in self._tables.items():
+            # Clients of a listener that was there before keep what they are connected to.
+            for one in {resources.get(name), self._resources[name]}:
+                if one is not None:
+                    one.proxy.go_by(table, self._on_refusal)
+        resources.clear()
+        resources.update(self._resources)
+
+
+def _token(config: Config) -> str:
+    return config.admin.token if config.admin is not None else ""
+
+
+def _end(sinks: Sequence[Any]) -> None:
+    for sink in sinks:
+        end = getattr(sink, "end", None)
+        if end is not None:
+            end()

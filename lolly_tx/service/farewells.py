@@ -1,0 +1,81 @@
+"""What is under way at targets that have left: it may go on, but not for ever.
+
+    see_off(upstreams)   they have `timeouts.drain`; then their connections are ended
+
+One timer for all, and none while nobody leaves. A WebSocket or a download at a target that stays is never touched.
+
+Imports: net, Twisted.
+
+Imports: net, Twisted. Used by: service.reload.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Any
+
+from twisted.internet.interfaces import IDelayedCall, IReactorTime
+from twisted.logger import Logger
+
+from lolly_tx.net.deadlines import Deadlines
+from lolly_tx.net.upstreams import Upstream
+
+
+class Farewells:
+    """`clock`: for the timer; `deadlines`: all connections are watched there."""
+
+    log = Logger()
+
+    def __init__(self, clock: IReactorTime, deadlines: Deadlines) -> None:
+        self._clock = clock
+        self._deadlines = deadlines
+        self._leaving: dict[Upstream, float] = {}
+        self._timer: IDelayedCall | None = None
+
+    def __len__(self) -> int:
+        """Those with connections in use."""
+        return sum(1 for each in self._leaving if each.open)
+
+    def see_off(self, upstreams: Iterable[Upstream], seconds: float) -> None:
+        """End what is still open to `upstreams` after so long."""
+        self._forget_gone()
+        until = self._deadlines.now() + seconds
+        self._leaving.update({each: until for each in upstreams if each.open})
+        self._schedule()
+
+    def stop(self) -> None:
+        """No timer is left; the service ends everything now."""
+        self._leaving.clear()
+        self._schedule()
+
+    def _forget_gone(self) -> None:
+        for upstream in [each for each in self._leaving if not each.open]:
+            del self._leaving[upstream]
+
+    def _schedule(self) -> None:
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
+        if self._leaving:
+            wait = min(self._leaving.values()) - self._deadlines.now()
+            self._timer = self._clock.callLater(max(0.0, wait), self._end)
+
+    def _end(self) -> None:
+        self._timer = None
+        self._forget_gone()
+        now = self._deadlines.now()
+        due = {each for each, until in self._leaving.items() if until <= now}
+        for upstream in due:
+            del self._leaving[upstream]
+        ended = 0
+        watched: list[Any] = list(self._deadlines)
+        for each in watched:
+            if getattr(each, "upstream", None) in due:
+                each.transport.abortConnection()
+                ended += 1
+        if ended:
+            self.log.info(
+                "Ended {count} connections to targets that have left",
+                count=ended,
+            )
+        self._schedule()

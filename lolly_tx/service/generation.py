@@ -1,0 +1,51 @@
+"""Which settings are in force: a number that grows with each change, and who changes them.
+
+Imports: Twisted. Used by: service.reload, service.service.
+"""
+
+from __future__ import annotations
+
+from typing import Any, Protocol
+
+import attrs
+from twisted.internet.defer import Deferred
+
+
+@attrs.frozen
+class Generation:
+    """`number`: 1 at the start. `loaded_at`: seconds since the epoch. `reloaded`: the last try to change it succeeded.
+
+    `failures`: tries that were refused since the start.
+    """
+
+    number: int
+    loaded_at: float
+    reloaded: bool = True
+    failures: int = 0
+
+
+class Refused(Exception):
+    """The settings stay as they are. `errors`: all reasons, one line each."""
+
+    def __init__(self, errors: list[str]) -> None:
+        super().__init__("; ".join(errors))
+        self.errors = errors
+
+
+@attrs.frozen
+class Reloaded:
+    """What has become of a reload. `changes`, `restart`: as JSON-able values; the second need a restart."""
+
+    generation: int
+    changes: tuple[dict[str, Any], ...] = ()
+    restart: tuple[dict[str, Any], ...] = ()
+
+
+class Reloading(Protocol):
+    """Who changes the settings of a running service. Each Deferred errbacks with `Refused`."""
+
+    def reload(self) -> Deferred[Reloaded]:
+        """Read the file again."""
+
+    def stop(self) -> None:
+        """The service stops: nothing is changed any more, and no timer is left."""

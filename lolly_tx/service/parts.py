@@ -1,0 +1,109 @@
+"""Parts of a service that are made in the same way when it is built and when it is reloaded.
+
+Imports: config, domain, net, net.library, net.sockets, proxy, service, Twisted.
+
+Imports: config, domain, net.library, proxy, service, Twisted. Used by: service.build,
+service.change.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import TYPE_CHECKING
+
+from twisted.logger import Logger
+
+from lolly_tx.config.model import Config, Listener
+from lolly_tx.domain.routes import Pattern, RouteTable
+from lolly_tx.net.library.balanced import BalancedEndpointFactory
+from lolly_tx.proxy.health import HealthProxy
+from lolly_tx.proxy.proxy import OnRefusal, Proxy, RouteEnd
+from lolly_tx.proxy.resource import ReverseProxyResource
+from lolly_tx.proxy.trace import Traces
+from lolly_tx.service.answers import unready
+from lolly_tx.service.descriptors import affordable_connections, descriptor_limit
+from lolly_tx.service.listeners import place_of
+from lolly_tx.service.listening import Place
+from lolly_tx.service.surroundings import Surroundings
+
+if TYPE_CHECKING:  # pragma: no cover
+    from lolly_tx.service.service import LollyService
+
+_log = Logger()
+
+
+def traces_of(config: Config, surroundings: Surroundings) -> Traces | None:
+    """Where traces are kept; None when no exchange is to leave one."""
+    explain = config.explain
+    traces = Traces(
+        sample=explain.sample,
+        header=explain.header,
+        token=config.admin.token if config.admin is not None else "",
+        keep=explain.keep,
+        random=surroundings.random,
+        wall=surroundings.wall,
+    )
+    return traces if traces.on else None
+
+
+def connection_cap(wanted: int) -> int:
+    """How many client connections there may be, by the settings and by what the process may have."""
+    descriptors = descriptor_limit()
+    most = affordable_connections(wanted, descriptors)
+    if most != wanted:
+        _log.warn(
+            "At most {most} client connections in place of limits.connections ="
+            " {wanted}: the process may have {descriptors} descriptors (ulimit -n)",
+            most=most,
+            wanted=wanted,
+            descriptors=descriptors,
+        )
+    return most
+
+
+def table_of(
+    config: Config, listener: str, ends: Mapping[str, RouteEnd]
+) -> RouteTable[RouteEnd]:
+    """The routes of a listener. `ends`: by pool."""
+    return RouteTable(
+        Pattern(route.hosts, route.path, ends[route.pool])
+        for route in config.routes
+        if not route.listeners or listener in route.listeners
+    )
+
+
+def make_resource(
+    service: LollyService,
+    listener: Listener,
+    table: RouteTable[RouteEnd],
+    on_refusal: OnRefusal | None = None,
+) -> ReverseProxyResource:
+    """What serves the clients of `listener`. `on_refusal`: None: as for the listeners there are."""
+    refused = on_refusal or service.on_refusal
+    if listener.health:
+
+        def ready() -> bool:
+            return not unready(service, service.now())
+
+        proxy: Proxy = HealthProxy(table, service.introduction, refused, ready=ready)
+    else:
+        proxy = Proxy(table, service.introduction, refused)
+    endpoints = BalancedEndpointFactory(service.endpoints)
+    return ReverseProxyResource(proxy, listener.name, endpoints)
+
+
+def make_place(
+    service: LollyService,
+    config: Config,
+    listener: Listener,
+    resource: ReverseProxyResource,
+) -> Place:
+    """Where `listener`, one of `config`, is to serve `resource`. Raises as `place_of` does."""
+    return place_of(
+        listener,
+        config,
+        resource,
+        reactor=service.surroundings.reactor,
+        deadlines=service.commons.deadlines,
+        census=service.census,
+    )

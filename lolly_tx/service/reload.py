@@ -1,0 +1,199 @@
+"""Other settings for a service that runs: read, compared, prepared, and then in force all at once, or not at all.
+
+    read and try (in a thread) --> compare --> prepare, in slices --> ready --> commit
+          |                          |             |                   |
+          +--------------------------+-------------+-------------------+--> Refused: what was in force goes on
+
+Only the commit touches what serves, and it only assigns, within one turn of the event loop. So a request is served
+wholly by the old or wholly by the new settings.
+
+Imports: config, net.checks, net.sockets, service, Twisted. Used by: tap.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import attrs
+from twisted.internet.defer import Deferred, DeferredLock
+from twisted.internet.task import deferLater
+from twisted.internet.threads import deferToThreadPool
+from twisted.logger import Logger
+
+from lolly_tx.config.diff import Difference, difference, with_restart_left
+from lolly_tx.config.model import Config
+from lolly_tx.config.problems import ConfigErrors
+from lolly_tx.net.checks.kinds import BadCheckSettings, UnknownCheck
+from lolly_tx.net.sockets.endpoints import BadEndpoint
+from lolly_tx.net.sockets.tls_contexts import TLSSettingsError
+from lolly_tx.service.change import Change
+from lolly_tx.service.farewells import Farewells
+from lolly_tx.service.generation import Generation, Refused, Reloaded
+from lolly_tx.service.listening import CannotListen
+from lolly_tx.service.materials import findings, problem_of
+from lolly_tx.service.service import LollyService
+
+SHOWN = 5
+"""Changes named in the log line; the API and the plan have all."""
+
+_EXPECTED = (
+    BadCheckSettings,
+    BadEndpoint,
+    CannotListen,
+    OSError,
+    TLSSettingsError,
+    UnknownCheck,
+)
+
+InThread = Callable[[Callable[[], Config]], "Deferred[Config]"]
+Read = Callable[[], Config]
+
+
+class Reloader:
+    """Changes the settings of `service` (`service.generation.Reloading`).
+
+    `read`: reads the file, raises `ConfigErrors`. `in_thread`: runs what takes long; None: in the reactor's threads.
+    """
+
+    log = Logger()
+
+    def __init__(
+        self, service: LollyService, read: Read, *, in_thread: InThread | None = None
+    ) -> None:
+        self.service = service
+        self.read = read
+        self.farewells = Farewells(
+            service.surroundings.reactor, service.commons.deadlines
+        )
+        self._in_thread = in_thread or self._in_reactors_thread
+        self._lock = DeferredLock()
+        self._stopped = False
+
+    def reload(self) -> Deferred[Reloaded]:
+        """Read the file again and let it be in force. Errbacks with `Refused`."""
+        return self.take(self.read)
+
+    def take(self, read: Read) -> Deferred[Reloaded]:
+        """Let what `read` reads be in force, one after the other if several are asked for. Errbacks with `Refused`."""
+        return self._lock.run(lambda: Deferred.fromCoroutine(self._take(read)))
+
+    def reload_quietly(self) -> None:
+        """The same, for whom the log is answer enough."""
+        self.reload().addErrback(lambda failure: failure.trap(Refused) and None)
+
+    def stop(self) -> None:
+        """The service stops: nothing is changed any more."""
+        self._stopped = True
+        self.farewells.stop()
+
+    # -- one change
+
+    async def _take(self, read: Read) -> Reloaded:
+        try:
+            return await self._change(read)
+        except Refused as refused:
+            self._note_refusal(refused)
+            raise
+
+    async def _change(self, read: Read) -> Reloaded:
+        config = await self._tried(read)
+        service = self.service
+        found = difference(service.config, config)
+        config = with_restart_left(service.config, config)
+        if found.changes:
+            await self._commit(Change(service, config))
+            number = service.generation.number + 1
+            wall = service.surroundings.wall()
+            service.generation = attrs.evolve(
+                service.generation, number=number, loaded_at=wall, reloaded=True
+            )
+        else:
+            service.generation = attrs.evolve(service.generation, reloaded=True)
+        self._note_success(found)
+        return Reloaded(
+            service.generation.number,
+            tuple(one.as_dict for one in found.changes),
+            tuple(one.as_dict for one in found.restart),
+        )
+
+    async def _tried(self, read: Read) -> Config:
+        """The settings that are read, after what they name was tried."""
+        wall = self.service.surroundings.wall()
+
+        def read_and_try() -> Config:
+            config = read()
+            wrong = [one for one in findings(config, wall) if one.fatal]
+            if wrong:
+                raise ConfigErrors([problem_of(one, config.file) for one in wrong])
+            return config
+
+        try:
+            return await self._in_thread(read_and_try)
+        except ConfigErrors as errors:
+            raise Refused([str(one) for one in errors.problems]) from None
+        except _EXPECTED as error:
+            raise Refused([str(error)]) from error
+
+    async def _commit(self, change: Change) -> None:
+        try:
+            for _ in change.prepare():
+                await deferLater(self.service.surroundings.reactor, 0)
+            if self._stopped:
+                raise Refused(["the proxy is stopping"])
+            change.ready()
+        except Exception as error:
+            change.forget()
+            if isinstance(error, Refused):
+                raise
+            if not isinstance(error, _EXPECTED):
+                self.log.failure("A change of the settings could not be prepared")
+            raise Refused([_said(error)]) from error
+        try:
+            left = change.commit()
+        except Exception:
+            self.log.failure("Other settings are only partly in force: restart")
+            raise Refused(
+                ["internal error; a restart is needed, see the log"]
+            ) from None
+        self.farewells.see_off(left, self.service.config.timeouts.drain)
+
+    def _in_reactors_thread(self, work: Read) -> Deferred[Config]:
+        reactor = self.service.surroundings.reactor
+        return deferToThreadPool(reactor, reactor.getThreadPool(), work)
+
+    # -- what is said
+
+    def _note_success(self, found: Difference) -> None:
+        changes = [str(one) for one in found.changes]
+        more = len(changes) - SHOWN
+        shown = "; ".join(changes[:SHOWN]) or "nothing has changed"
+        self.log.info(
+            "Generation {number} of {file} is in force: {changes}{more}",
+            number=self.service.generation.number,
+            file=self.service.config.file,
+            changes=shown,
+            more=f"; and {more} more" if more > 0 else "",
+        )
+        if found.restart:
+            self.log.warn(
+                "Needs a restart, and stays as it was: {changes}",
+                changes="; ".join(map(str, found.restart)),
+            )
+
+    def _note_refusal(self, refused: Refused) -> None:
+        service = self.service
+        now: Generation = service.generation
+        service.generation = attrs.evolve(
+            now, reloaded=False, failures=now.failures + 1
+        )
+        more = len(refused.errors) - 1
+        self.log.error(
+            "Reload refused, generation {number} stays in force: {first}{more}",
+            number=now.number,
+            first=refused.errors[0],
+            more=f" (and {more} more)" if more else "",
+        )
+
+
+def _said(error: Exception) -> str:
+    return str(error) or type(error).__name__
