@@ -15,8 +15,9 @@ from twisted.trial.unittest import SynchronousTestCase
 from lolly_tx.wire.errors import BadMessage
 from lolly_tx.wire.grammar import HeadLimits
 from lolly_tx.wire.hpack import huffman
-from lolly_tx.wire.hpack.decoder import MOST_STEPS, Decoder
+from lolly_tx.wire.hpack.decoder import BlockMemory, Decoder
 from lolly_tx.wire.hpack.encoder import integer, literal, string
+from lolly_tx.wire.hpack.reading import MOST_STEPS
 from lolly_tx.wire.hpack.static import FIRST_DYNAMIC, STATIC
 from lolly_tx.wire.http2.errors import (
     COMPRESSION_ERROR,
@@ -25,13 +26,14 @@ from lolly_tx.wire.http2.errors import (
 )
 
 LIMITS = HeadLimits(head_bytes=16384, fields=100)
+LOOSE = HeadLimits(head_bytes=10**6, fields=1000)
 huffman_coded = HuffmanEncoder(REQUEST_CODES, REQUEST_CODES_LENGTH).encode
 
 Fields = list[tuple[bytes, bytes]]
 
 
 def decoder(most_table: int = 4096) -> Decoder:
-    return Decoder(LIMITS, most_table)
+    return Decoder(BlockMemory(LIMITS, most_table))
 
 
 def entries(of: Decoder) -> Fields:
@@ -371,7 +373,7 @@ def outcome(decode: Callable[[bytes], Any], block: bytes) -> Fields | None:
 def check_differential(random: Random, blocks: int) -> int:
     """Compare with the other library; how many blocks it refused."""
     most = random.choice((4096, 4096, 5000, 65536))
-    ours = Decoder(HeadLimits(head_bytes=10**6, fields=1000), most)
+    ours = Decoder(BlockMemory(LOOSE, most))
     theirs = hpack.Decoder(max_header_list_size=10**6)
     theirs.max_allowed_table_size = most
     encoder = hpack.Encoder()

@@ -8,15 +8,15 @@ import hpack
 from twisted.trial.unittest import SynchronousTestCase
 
 from lolly_tx.wire.grammar import HeadLimits
-from lolly_tx.wire.hpack.decoder import Decoder
-from lolly_tx.wire.hpack.encoder import BlockMemory, Encoder
+from lolly_tx.wire.hpack.decoder import BlockMemory, Decoder
+from lolly_tx.wire.hpack.encoder import Encoder, LineMemory
 from lolly_tx.wire.hpack.static import STATIC
 
 Fields = list[tuple[bytes, bytes]]
 
 
-def encoder(memory: BlockMemory | None = None) -> Encoder:
-    return Encoder(memory or BlockMemory())
+def encoder(memory: LineMemory | None = None) -> Encoder:
+    return Encoder(memory or LineMemory())
 
 
 def meaning(block: bytes) -> Fields:
@@ -93,7 +93,7 @@ class RequestTests(SynchronousTestCase):
 class NeverIndexedTests(SynchronousTestCase):
     def decoded(self, block: bytes) -> list[bytes]:
         """The names of fields that are never indexed."""
-        found = Decoder(HeadLimits()).decode(block)
+        found = Decoder(BlockMemory(HeadLimits())).decode(block)
         return [found.fields[at][0] for at in found.never]
 
     def test_as_received(self) -> None:
@@ -148,7 +148,7 @@ class MemoryTests(SynchronousTestCase):
     def test_same_bytes(self) -> None:
         """What is remembered, forgotten, or was never there, gives the same bytes."""
         random = Random(5)
-        memory = BlockMemory(5000)
+        memory = LineMemory(5000)
         most = 0
         for _ in range(2000):
             lines = b"\r\n" + b"".join(
@@ -163,7 +163,7 @@ class MemoryTests(SynchronousTestCase):
 
     def test_bound(self) -> None:
         """Heads that are all different take no more than that."""
-        memory = BlockMemory()
+        memory = LineMemory()
         coder = encoder(memory)
         for n in range(4000):
             coder.answer(200, b"\r\nX-A: %d\r\nX-B: %b\r\n" % (n, b"b" * 1500))
@@ -174,7 +174,7 @@ class MemoryTests(SynchronousTestCase):
 
     def test_credentials(self) -> None:
         """Nothing of theirs is remembered."""
-        memory = BlockMemory()
+        memory = LineMemory()
         for name in (b"Set-Cookie", b"cookie", b"Authorization"):
             encoder(memory).answer(200, b"\r\n%b: secret\r\n" % name)
         self.assertEqual(memory.used_bytes, 0)

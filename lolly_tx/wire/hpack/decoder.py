@@ -1,14 +1,18 @@
-"""Header blocks to fields (RFC 7541), within limits, and strictly.
+"""Header blocks to fields (RFC 7541), and remembering what they mean.
 
     decoder.decode(block) -> Decoded         and the decoder's table is the next one
 
-What breaks the coding costs the connection (`Http2Error` with COMPRESSION_ERROR), as nothing that comes later could be
-understood. A head that is too large is only a `BadMessage` (431): the block is read to its end, so that the table is
-right for the next. That is bounded as well: each representation costs about the same, a block has at most `MOST_STEPS`
-of them, and a string that is beyond the limit is not decoded where nothing depends on it. Who sends more pays with the
-connection (ENHANCE_YOUR_CALM).
+Clients say the same again and again, and so do clients of one kind. A block that is known costs a lookup, one that is
+known but for its path little more, and what the caller made of it is there as well (`made`). The connections of a
+listener, or of a pool, share a memory: they begin with the same table, and have the same one for as long as they say
+the same. What is remembered is bounded by its bytes and forgotten all at once; a connection then has just its own
+table.
 
-Imports: wire, wire.hpack, wire.http2. Used by: programs.
+A block that has a literal of a credential in it, or one that is never indexed, is not remembered, and the table that
+comes of it is only that connection's. So how long a block takes never tells anybody that somebody else has sent the
+same cookie.
+
+Imports: wire, wire.hpack. Used by: programs.
 """
 
 from __future__ import annotations
@@ -18,235 +22,187 @@ import re
 from lolly_tx.wire.errors import BadMessage
 from lolly_tx.wire.grammar import HeadLimits
 from lolly_tx.wire.hpack import huffman
-from lolly_tx.wire.hpack.static import (
-    HUFFMAN,
-    INDEXED,
-    INSERTED,
-    NEVER_INDEXED,
-    OVERHEAD_BYTES,
-    SIZE_UPDATE,
-    TABLE_BYTES,
-    Field,
-)
-from lolly_tx.wire.hpack.table import Draft, Table, empty_table
-from lolly_tx.wire.http2.errors import (
-    COMPRESSION_ERROR,
-    ENHANCE_YOUR_CALM,
-    Http2Error,
-)
+from lolly_tx.wire.hpack.reading import Reading
+from lolly_tx.wire.hpack.static import HUFFMAN, TABLE_BYTES
+from lolly_tx.wire.hpack.table import Decoded, Pattern, Table, empty_table
 
-MOST_STEPS = 2048
-"""Representations in a block: several times what a head within usual limits has, and 2 ms at the worst."""
-MOST_INTEGER_BYTES = 5
-"""Of an integer after its prefix: 32 bits and more, beyond which no index and no length is right (section 5.1)."""
+REMEMBERED_BYTES = 1 << 21
+"""What the blocks that are remembered may take, about, with what is made of them."""
+LARGEST_BYTES = 8192
+"""The largest of them, with its fields."""
+RECENT = 1024
+"""Blocks that are noticed, so that only what comes twice is remembered; then it begins anew."""
 
-_INDEXED_RUN = re.compile(rb"[\x81-\xfe]++")
-_CRUMB = b"cookie"
+_ENTRY_BYTES = 1500
+"""Of each, beside its bytes: objects, places in dictionaries, a small table."""
+_TIMES = 4
+"""How often the bytes of its fields are there: here, and in the head that is made of them."""
+
+# Indexed fields, then a path that is not indexed (and not never indexed), and the size of its string.
+_SPLIT = re.compile(rb"[\x81-\xfe]{0,16}[\x04\x05](?=.)", re.DOTALL)
+_SIZE_BITS = 0x7F
+_TAIL = re.compile(rb"[\x80-\xff]{0,2}[\x00-\x7f]")
 
 
-class Decoded:
-    """What a block says. Never changed but for `made`, others may have it, too.
-
-    `fields`: as (name, value), in order. `never`: the places in `fields` of those that came as literals that are never
-    indexed; who sends them on has to do the same (section 7.1.3). `made`: for the caller, who may keep here what it has
-    made of the fields; None at first.
-    """
-
-    __slots__ = ("fields", "made", "never")
-
-    def __init__(self, fields: tuple[Field, ...], never: tuple[int, ...] = ()) -> None:
-        self.fields = fields
-        self.never = never
-        self.made: object = None
-
-
-class Decoder:
-    """One direction of a connection.
+class BlockMemory:
+    """What decoders with the same limits remember, and what it may take.
 
     `limits`: of a head; all fields together may count `head_bytes`, each with 32 bytes beside its name and value as
     RFC 9113 section 6.5.2 says. The crumbs of a cookie are bounded by that alone, not by `fields`. `most_table`: our
-    SETTINGS_HEADER_TABLE_SIZE in bytes, `TABLE_BYTES` or more and never changed.
+    SETTINGS_HEADER_TABLE_SIZE in bytes, `TABLE_BYTES` or more and never changed. `most_bytes`: for what is remembered;
+    0: nothing. `first`: the table of a connection that begins.
     """
 
-    __slots__ = ("limits", "most_table", "table")
+    __slots__ = (
+        "_left",
+        "_recent",
+        "_tables",
+        "first",
+        "limits",
+        "most_bytes",
+        "most_table",
+    )
 
-    def __init__(self, limits: HeadLimits, most_table: int = TABLE_BYTES) -> None:
+    def __init__(
+        self,
+        limits: HeadLimits,
+        most_table: int = TABLE_BYTES,
+        most_bytes: int = REMEMBERED_BYTES,
+    ) -> None:
         self.limits = limits
         self.most_table = most_table
-        self.table = empty_table()
+        self.most_bytes = most_bytes
+        self.first = empty_table()
+        self._left = most_bytes
+        self._tables: list[Table] = []
+        self._recent: set[int] = set()
+
+    @property
+    def used_bytes(self) -> int:
+        """What it takes, about."""
+        return self.most_bytes - self._left
+
+    def again(self, block: bytes) -> bool:
+        """Whether `block` is likely to have been asked about before."""
+        recent = self._recent
+        mark = hash(block)
+        if mark in recent:
+            return True
+        if len(recent) >= RECENT:
+            recent.clear()
+        recent.add(mark)
+        return False
+
+    def room(self, table: Table, size: int, after: Table) -> bool:
+        """Whether something of `size` bytes that leads to `after` may be kept with `table`; makes room for it."""
+        if size > LARGEST_BYTES:
+            return False
+        size = size * _TIMES + _ENTRY_BYTES
+        if after is not table:
+            size += _table_bytes(after)
+        unlisted = not table.known and not table.patterns
+        if unlisted:
+            size += _table_bytes(table)
+        if size > self._left:
+            self._forget()
+            if size > self._left:
+                return False
+            unlisted = True
+        if unlisted:
+            self._tables.append(table)
+        self._left -= size
+        return True
+
+    def _forget(self) -> None:
+        for table in self._tables:
+            table.known.clear()
+            table.patterns.clear()
+        self._tables.clear()
+        self._left = self.most_bytes
+
+
+def _table_bytes(table: Table) -> int:
+    """What a table takes, with its entries."""
+    return 16 * len(table.fields) + 2 * table.size
+
+
+class Decoder:
+    """One direction of a connection. `memory`: what it shares with others. `table`: what the next block follows."""
+
+    __slots__ = ("_memory", "table")
+
+    def __init__(self, memory: BlockMemory) -> None:
+        self._memory = memory
+        self.table = memory.first
 
     def decode(self, block: bytes) -> Decoded:
-        """The fields of a whole block.
+        """What a whole block says.
 
         Raises `Http2Error`, after which nothing can be decoded any more, and `BadMessage` (431), after which the next
         block can.
         """
-        reading = Reading(block, self.table, self.limits, self.most_table)
-        reading.run()
-        self.table = reading.table()
-        return reading.result()
+        table = self.table
+        found = table.known.get(block)
+        if found is None:
+            split = _SPLIT.match(block)
+            if split is None:
+                found = self._read(block, b"", 0)
+            else:
+                found = self._apart(block, split.end())
+        self.table = found.table
+        return found
 
-
-class Reading:
-    """One block while it is read."""
-
-    __slots__ = (
-        "_at",
-        "_block",
-        "_draft",
-        "_fields",
-        "_large",
-        "_left",
-        "_limits",
-        "_most_table",
-        "_never",
-        "_table",
-    )
-
-    def __init__(
-        self, block: bytes, table: Table, limits: HeadLimits, most_table: int
-    ) -> None:
-        self._block = block
-        self._table = table
-        self._limits = limits
-        self._most_table = most_table
-        self._draft: Draft | None = None
-        self._fields: list[Field] = []
-        self._never: list[int] = []
-        self._at = 0
-        self._left = limits.head_bytes  # for literal strings
-        self._large = False
-
-    def run(self) -> None:
-        """Read the block to its end; raises `Http2Error`."""
-        block = self._block
-        size = len(block)
-        fields = self._fields
-        known: tuple[Field, ...] | list[Field] = self._table.fields
-        at = self._size_updates()
-        if self._draft is not None:
-            known = self._draft.fields
-        try:
-            while at < size:
-                first = block[at]
-                if INDEXED < first < 0xFF:
-                    run = _INDEXED_RUN.match(block, at)
-                    assert run is not None
-                    at = run.end()
-                    if len(fields) + at - run.start() > MOST_STEPS:
-                        raise Http2Error(ENHANCE_YOUR_CALM, "too many fields")
-                    fields += [known[byte & 0x7F] for byte in run[0]]
-                    continue
-                if len(fields) >= MOST_STEPS:
-                    raise Http2Error(ENHANCE_YOUR_CALM, "too many fields")
-                self._at = at
-                if first < SIZE_UPDATE:
-                    index = self._integer(0x0F)
-                    if first >= NEVER_INDEXED:
-                        self._never.append(len(fields))
-                    fields.append(self._literal(known, index))
-                elif first == 0xFF:
-                    fields.append(known[self._integer(0x7F)])
-                elif INSERTED <= first < INDEXED:
-                    index = self._integer(0x3F)
-                    draft = self._draft
-                    if draft is None:
-                        draft = self._draft = Draft(self._table)
-                        known = draft.fields
-                    field = self._literal(known, index, draft)
-                    draft.insert(field)
-                    fields.append(field)
-                elif first == INDEXED:
-                    raise Http2Error(COMPRESSION_ERROR, "index 0")
-                else:
-                    raise Http2Error(
-                        COMPRESSION_ERROR, "table size update after a field"
-                    )
-                at = self._at
-        except IndexError:
-            raise Http2Error(COMPRESSION_ERROR, "index of nothing") from None
-
-    def table(self) -> Table:
-        """The next one."""
-        return self._table if self._draft is None else self._draft.table()
-
-    def result(self) -> Decoded:
-        """What the block says; raises `BadMessage` (431)."""
-        fields, limits = self._fields, self._limits
-        if len(fields) > limits.fields:
-            crumbs = sum(name == _CRUMB for name, _ in fields)
-            if len(fields) - crumbs > limits.fields:
-                raise BadMessage("too many fields", 431)
-        counted = len(fields) * OVERHEAD_BYTES
-        for name, value in fields:
-            counted += len(name) + len(value)
-        if self._large or counted > limits.head_bytes:
+    def _apart(self, block: bytes, at: int) -> Decoded:
+        """What `block` says, of which the string of a path begins at `at`."""
+        size = block[at] & _SIZE_BITS
+        start = at + 1
+        if size == _SIZE_BITS:
+            tail = _TAIL.match(block, start)
+            if tail is None:
+                return self._read(block, b"", 0)
+            start = tail.end()
+            for shift, byte in enumerate(tail[0]):
+                size += (byte & _SIZE_BITS) << 7 * shift
+        end = start + size
+        key = block[:at] + block[end:]
+        table = self.table
+        pattern = table.patterns.get(key)
+        memory = self._memory
+        most = memory.limits.head_bytes
+        if pattern is None or end > len(block) or size > most:
+            return self._read(block, key, at - 1)
+        path = block[start:end]
+        if block[at] >= HUFFMAN:
+            path = huffman.decode(path)
+        self.table = pattern.table
+        counted = pattern.counted + len(path)
+        if counted > most:
             raise BadMessage("head too large", 431)
-        return Decoded(tuple(fields), tuple(self._never))
+        found = Decoded(None, (), pattern.table, pattern, path)
+        if memory.again(block) and memory.room(table, counted, pattern.table):
+            table.known[block] = found
+        return found
 
-    def _size_updates(self) -> int:
-        """Take those at the block's beginning (section 4.2); where it goes on."""
-        block = self._block
-        updates = 0
-        while self._at < len(block) and SIZE_UPDATE <= block[self._at] < INSERTED:
-            most = self._integer(0x1F)
-            updates += 1
-            if most > self._most_table or updates > 2:
-                # Two at most are ever of use: the least of several, and the last.
-                raise Http2Error(COMPRESSION_ERROR, "table size update out of range")
-            if self._draft is None:
-                self._draft = Draft(self._table)
-            self._draft.resize(most)
-        return self._at
-
-    def _integer(self, mask: int) -> int:
-        """The integer whose prefix has the bits `mask` (section 5.1)."""
-        block = self._block
-        at = self._at
-        value = block[at] & mask
-        at += 1
-        if value == mask:
-            shift = 0
-            while True:
-                if at >= len(block):
-                    raise Http2Error(COMPRESSION_ERROR, "block is cut off")
-                if shift >= 7 * MOST_INTEGER_BYTES:
-                    raise Http2Error(COMPRESSION_ERROR, "integer out of range")
-                byte = block[at]
-                at += 1
-                value += (byte & 0x7F) << shift
-                shift += 7
-                if byte < 0x80:
-                    break
-        self._at = at
-        return value
-
-    def _literal(
-        self,
-        known: tuple[Field, ...] | list[Field],
-        index: int,
-        draft: Draft | None = None,
-    ) -> Field:
-        """The rest of a literal whose name is that of `index`, or comes first (section 6.2)."""
-        name = known[index][0] if index else self._string(draft)
-        return (name, self._string(draft))
-
-    def _string(self, draft: Draft | None) -> bytes:
-        """A string (section 5.2). Beyond the limits it is none, unless it is for a `draft` that may depend on it."""
-        block = self._block
-        if self._at >= len(block):
-            raise Http2Error(COMPRESSION_ERROR, "block is cut off")
-        coded = block[self._at] >= HUFFMAN
-        size = self._integer(0x7F)
-        at = self._at
-        end = self._at = at + size
-        if end > len(block):
-            raise Http2Error(COMPRESSION_ERROR, "block is cut off")
-        self._left -= size
-        if self._left < 0:
-            self._large = True
-            if draft is None:
-                return b""
-            if size * 8 // huffman.LONGEST_BITS > draft.most:
-                return bytes(draft.most)  # as good as any that empties it
-        return huffman.decode(block[at:end]) if coded else block[at:end]
+    def _read(self, block: bytes, key: bytes, place: int) -> Decoded:
+        """The same, read in full. `key`: the block without its path, the field at `place`; b"" = it has none."""
+        memory = self._memory
+        table = self.table
+        reading = Reading(block, table, memory.limits, memory.most_table)
+        reading.run()
+        after = self.table = reading.table()
+        reading.check()
+        fields = tuple(reading.fields)
+        if reading.private:
+            return Decoded(fields, tuple(reading.never), after, None, b"")
+        counted = reading.counted
+        pattern, path = None, b""
+        if key and memory.again(key):
+            path = fields[place][1]
+            counted -= len(path)
+            if memory.room(table, counted, after):
+                pattern = Pattern(fields[:place], fields[place + 1 :], counted, after)
+                table.patterns[key] = pattern
+        found = Decoded(fields, (), after, pattern, path)
+        if memory.again(block) and memory.room(table, reading.counted, after):
+            table.known[block] = found
+        return found

@@ -78,7 +78,7 @@ def field(name: bytes, value: bytes) -> bytes:
 _STATUSES = [field(b":status", b"%d" % status) for status in range(600)]
 
 
-class BlockMemory:
+class LineMemory:
     """What encoders remember; one for each listener and each pool, shared by its connections.
 
     Fields with credentials in them are not remembered, nor heads that have any: how long something takes would tell
@@ -164,7 +164,7 @@ class Encoder:
 
     __slots__ = ("_memory", "_table", "_update")
 
-    def __init__(self, memory: BlockMemory) -> None:
+    def __init__(self, memory: LineMemory) -> None:
         self._memory = memory
         self._table = TABLE_BYTES
         self._update = b""

@@ -3,14 +3,12 @@ r"""Strings in the Huffman code of HPACK (RFC 7541 section 5.2 and appendix B), 
     the code is canonical: the lengths of the 257 codes say all
     a tree of 256 inner nodes, and from each a row:  byte -> (symbols that end in it, the node it leads to)
 
-The rows are made when this is imported, which takes some hundredths of a second; only who speaks HTTP/2 imports it.
-
-Imports: wire.http2. Used by: wire.hpack.decoder.
+Imports: wire.http2. Used by: wire.hpack.decoder, wire.hpack.reading.
 """
 
 from __future__ import annotations
 
-from typing import Any, Final
+from typing import Final
 
 from lolly_tx.wire.http2.errors import COMPRESSION_ERROR, Http2Error
 
@@ -24,9 +22,9 @@ LENGTHS: Final = bytes.fromhex(
 )
 """Of each symbol's code, in bits; the last is EOS, the end of a string, which no string may contain."""
 EOS: Final = 256
-
-
 LONGEST_BITS: Final = max(LENGTHS)
+
+Row = list[tuple[bytes, int]]
 
 
 def codes() -> list[int]:
@@ -39,10 +37,6 @@ def codes() -> list[int]:
         made[symbol] = code
         code += 1
     return made
-
-
-Row = list[Any]
-"""For each byte the pair (symbols, row that it leads to); last, whether a string may end here."""
 
 
 def _tree() -> list[list[int]]:
@@ -60,8 +54,8 @@ def _tree() -> list[list[int]]:
     return nodes
 
 
-def _steps(nodes: list[list[int]]) -> list[list[tuple[bytes, int]]]:
-    """For each node and each half byte, the symbols and the next node; -1 where EOS is."""
+def _half_steps(nodes: list[list[int]]) -> list[Row]:
+    """For each node and each half byte, the symbols that end in it and the node it leads to; `_DEAD` where EOS is."""
     steps = []
     for start in range(len(nodes)):
         row = []
@@ -70,43 +64,40 @@ def _steps(nodes: list[list[int]]) -> list[list[tuple[bytes, int]]]:
             for bit in (8, 4, 2, 1):
                 at = nodes[at][1 if half & bit else 0]
                 if at == ~EOS:
-                    at = -1
+                    at = _DEAD
                     break
                 if at < 0:
                     symbols += bytes((~at,))
                     at = 0
             row.append((symbols, at))
         steps.append(row)
-    return steps
+    return [*steps, [(b"", _DEAD)] * 16]
 
 
-def _rows() -> Row:
-    """The row of the root, and behind it all others."""
-    nodes = _tree()
-    steps = _steps(nodes)
-    rows: list[Row] = [[] for _ in range(len(nodes) + 1)]
-    dead = rows[-1]  # a string with EOS in it, which is found at its end
-    dead += [(b"", dead)] * 256
-    dead.append(False)
-    shared: dict[tuple[bytes, int], tuple[bytes, Row]] = {}
-    for start, row in enumerate(steps):
-        for first, middle in row:
-            for second, end in steps[middle] if middle >= 0 else [(b"", -1)] * 16:
-                key = (first + second, end)
-                if key not in shared:
-                    shared[key] = (key[0], rows[end])
-                rows[start].append(shared[key])
-    at = 0
-    for _ in range(8):  # the root, and up to seven bits of padding: the first of EOS
-        rows[at].append(True)
-        at = nodes[at][1]
-    for each in rows[:-1]:
-        if len(each) == 256:
-            each.append(False)
-    return rows[0]
+def _padded(nodes: list[list[int]]) -> frozenset[int]:
+    """Where a string may end: at the root, and after up to seven bits of padding, which are the first of EOS."""
+    ends = [0]
+    for _ in range(7):
+        ends.append(nodes[ends[-1]][1])
+    return frozenset(ends)
 
 
-_ROOT: Final = _rows()
+_TREE: Final = _tree()
+_DEAD: Final = len(_TREE)
+_HALF_STEPS: Final = _half_steps(_TREE)
+_ENDS: Final = _padded(_TREE)
+
+# Made when it is needed: a tenth of the nodes is what most strings go through.
+_ROWS: Final[list[Row]] = [[] for _ in _HALF_STEPS]
+
+
+def _make_row(node: int) -> None:
+    steps = _HALF_STEPS
+    _ROWS[node] = [
+        (first + second, end)
+        for first, middle in steps[node]
+        for second, end in steps[middle]
+    ]
 
 
 def decode(data: bytes) -> bytes:
@@ -114,11 +105,16 @@ def decode(data: bytes) -> bytes:
 
     Raises `Http2Error` for EOS in it, and for padding that is longer than seven bits or not the first bits of EOS.
     """
-    row = _ROOT
+    rows = _ROWS
+    node = 0
     pieces = []
     for byte in data:
-        symbols, row = row[byte]
+        try:
+            symbols, node = rows[node][byte]
+        except IndexError:
+            _make_row(node)
+            symbols, node = rows[node][byte]
         pieces.append(symbols)
-    if not row[256]:
+    if node not in _ENDS:
         raise Http2Error(COMPRESSION_ERROR, "malformed Huffman code")
     return b"".join(pieces)

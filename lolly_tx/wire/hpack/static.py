@@ -1,7 +1,7 @@
 """The static table of HPACK, and the kinds of representations (RFC 7541 section 6 and appendix A).
 
 Imports: nothing of ours. Used by: wire.hpack.decoder, wire.hpack.encoder,
-wire.hpack.table.
+wire.hpack.reading, wire.hpack.table.
 """
 
 from __future__ import annotations
@@ -21,6 +21,8 @@ HUFFMAN = 0x80
 
 OVERHEAD_BYTES = 32
 """What an entry is counted to take beside its name and value (section 4.1)."""
+
+PATH = b":path"
 
 TABLE_BYTES = 4096
 """The size of a dynamic table as long as nobody has said another (RFC 9113 section 6.5.2)."""
