@@ -32,7 +32,7 @@ class Table:
 
     `fields`: by index, the static ones and then the entries, newest first. `size`: of the entries, in bytes, counted as
     section 4.1 does. `most`: bytes that they may take. `known`: what blocks mean; `patterns`: what blocks without their
-    path mean, which are no blocks themselves. Both are for `wire.hpack.memory` to fill.
+    path mean, which are no blocks themselves. Both are for `wire.hpack.decoder` to fill.
     """
 
     __slots__ = ("fields", "known", "most", "patterns", "size")
