@@ -77,7 +77,10 @@ def makeService(options: Options) -> IService:
     )
     from lolly_tx.service.processlog import log_path, twistd_log
     from lolly_tx.service.reload import Reloader
-    from lolly_tx.service.signals import end_well_at_sigterm
+    from lolly_tx.service.signals import (
+        end_patiently_at_sigquit,
+        end_well_at_sigterm,
+    )
 
     path = options["config"]
     twistd = getattr(options, "parent", None) or {"nodaemon": True}
@@ -127,6 +130,12 @@ def makeService(options: Options) -> IService:
     whole = _Whole(log, report.started, daemon)
     part.setServiceParent(whole)
     end_well_at_sigterm(reactor)
+
+    def be_patient() -> None:
+        if not isinstance(part, Demo):
+            part.patient = True
+
+    end_patiently_at_sigquit(reactor, be_patient)
     hear_signals(
         reactor,
         log.reopen,

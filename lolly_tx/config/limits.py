@@ -128,7 +128,7 @@ class Timeouts:
         metadata=about(
             Duration(0.0),
             "What is under way at a target that a reload has removed, such as a WebSocket or a"
-            " download, gets so long to end.",
+            " download, gets so long to end. So does all that is under way at a stop by SIGQUIT.",
         ),
     )
     shutdown: float = attrs.field(

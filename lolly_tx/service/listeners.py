@@ -120,11 +120,19 @@ class Listeners:
             self._leaving.append(place.acceptor)
         return place.drain()
 
-    def stop(self) -> Deferred[Any]:
-        """Drain all of them; another `commit` would listen there again. Fires when nothing listens."""
+    def stop(self, patient: bool = False) -> Deferred[Any]:
+        """Drain all of them; another `commit` would listen there again. Fires when nothing listens.
+
+        `patient`: tunnels go on until `hurry`.
+        """
         self._prepared, self._places = self.places, {}
-        draining = [place.drain() for place in self._prepared.values()]
+        draining = [place.drain(patient) for place in self._prepared.values()]
         return DeferredList(draining, consumeErrors=True)
+
+    def hurry(self) -> None:
+        """Tell tunnels that it is time to end, too."""
+        for each in (*self.acceptors.values(), *self._leaving):
+            each.drain()
 
     def ports(self) -> Iterator[Any]:
         """The ports that are open."""

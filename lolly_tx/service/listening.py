@@ -142,11 +142,11 @@ class Place:
             closing.addCallback(_stop, port)
         return closing
 
-    def drain(self) -> Deferred[Any]:
-        """The same, and let the connections end, each after its next answer."""
+    def drain(self, patient: bool = False) -> Deferred[Any]:
+        """The same, and let the connections end, each after its next answer; `patient`: tunnels when they like."""
         closed = self.close()
         if self.acceptor is not None:
-            self.acceptor.drain()
+            self.acceptor.drain(patient)
         return closed
 
 

@@ -40,6 +40,9 @@ from lolly_tx.service.recording import LogWriting, Recorder
 from lolly_tx.service.statistics import listener_statistics, pool_statistics
 from lolly_tx.service.watchdog import Watchdog, WatchdogSnapshot
 
+GOODBYE_SECONDS = 2.0
+"""Before a patient stop cuts tunnels, they are told, so that WebSockets can end with a word."""
+
 ADMIN = "[admin]"
 """Its name among the listeners; no listener can be called so."""
 
@@ -87,6 +90,8 @@ class LollyService(Service):
         self.resources: dict[str, ReverseProxyResource] = {}
         self.journal = journal
         self.draining = False
+        self.patient = False
+        """A stop lets tunnels and downloads have `timeouts.drain`."""
         self.listening = False
         self.sinks = tuple(sinks)
         self._deadlines = commons.deadlines
@@ -187,7 +192,8 @@ class LollyService(Service):
     def stopService(self) -> Deferred[None]:
         """Say that we are not ready, then accept nothing more, let exchanges end, and stop.
 
-        Fires at the latest after `timeouts.lame_duck` and `timeouts.shutdown`.
+        Fires at the latest after `timeouts.lame_duck` and `timeouts.shutdown`; when `patient`, `timeouts.drain` in
+        place of that.
         """
         super().stopService()
         self.draining = True
@@ -201,10 +207,12 @@ class LollyService(Service):
 
     def _drain(self, _: object = None) -> Deferred[None]:
         self.listening = False
-        stopped = self.listeners.stop()
+        stopped = self.listeners.stop(self.patient)
         for each in self.running_pools.values():
             each.stop()
-        until = self._deadlines.now() + self.config.timeouts.shutdown
+        timeouts = self.config.timeouts
+        seconds = timeouts.drain if self.patient else timeouts.shutdown
+        until = self._deadlines.now() + seconds
         # Ports accept who waits in their queues before they close: those doors count.
         stopped.addCallback(self._wait_for_doors, until)
         return stopped.addCallback(self._cb_drained)
@@ -215,6 +223,9 @@ class LollyService(Service):
         def look() -> None:
             doors = self.listeners.doors
             now = self._deadlines.now()
+            if self.patient and now >= until - GOODBYE_SECONDS:
+                self.patient = False
+                self.listeners.hurry()
             if now >= until:
                 for door in doors:
                     door.shut()

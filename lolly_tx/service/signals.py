@@ -1,7 +1,8 @@
-"""The signal that is sent a second time.
+"""The signals that end the process, and what another one does.
 
-The first SIGTERM or SIGINT lets exchanges in flight end, which may take as long as
-`timeouts.shutdown`. Who sends another does not want to wait.
+    SIGTERM, SIGINT   exchanges in flight may end, within `timeouts.shutdown`
+    SIGQUIT           so may tunnels and downloads, within `timeouts.drain`
+    any of them again the process ends at once
 
 Imports: nothing of ours. Used by: tap.
 """
@@ -14,7 +15,7 @@ from collections.abc import Callable
 from types import FrameType
 from typing import Any
 
-STOPPING_SIGNALS = (signal.SIGTERM, signal.SIGINT)
+STOPPING_SIGNALS = (signal.SIGTERM, signal.SIGINT, signal.SIGQUIT)
 
 
 def end_well_at_sigterm(reactor: Any) -> None:
@@ -31,6 +32,20 @@ def end_well_at_sigterm(reactor: Any) -> None:
         reactor.callFromThread(stop)
 
     reactor.callWhenRunning(signal.signal, signal.SIGTERM, asked)
+
+
+def end_patiently_at_sigquit(reactor: Any, be_patient: Callable[[], None]) -> None:
+    """From its start on, SIGQUIT stops `reactor`, after a call of `be_patient`."""
+
+    def stop() -> None:
+        if reactor.running:
+            be_patient()
+            reactor.stop()
+
+    def asked(number: int, frame: FrameType | None) -> None:
+        reactor.callFromThread(stop)
+
+    reactor.callWhenRunning(signal.signal, signal.SIGQUIT, asked)
 
 
 def end_at_next_signal(

@@ -9,8 +9,8 @@ import attrs
 from lolly_tx.service.listeners import place_of
 from lolly_tx.service.listening import CannotListen
 from lolly_tx.service.service import LollyService
-from tests.proxy.world import OK, get
-from tests.service.test_build import BuildTestCase, Reactor
+from tests.proxy.world import OK, Line, get
+from tests.service.test_build import CONFIG, BuildTestCase, Reactor
 
 
 class ListenerTests(BuildTestCase):
@@ -77,6 +77,61 @@ class ListenerTests(BuildTestCase):
             census=acceptor.census,
         )
         service.serve(name, service.resources[name], place)
+
+
+UPGRADE = get(
+    "/app/",
+    "Connection: Upgrade\r\nUpgrade: websocket\r\nSec-WebSocket-Version: 13\r\n"
+    "Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n",
+)
+AGREED = (
+    b"HTTP/1.1 101 Switching Protocols\r\nConnection: Upgrade\r\n"
+    b"Upgrade: websocket\r\nSec-WebSocket-Accept: s3pPLMBiTxaQ9kYGzzhZRbK+xOo=\r\n\r\n"
+)
+FRAME = b"\x81\x02hi"
+CLOSE = b"\x88\x02\x03\xe9"
+
+
+class PatientStopTests(BuildTestCase):
+    """What SIGQUIT asks for: what takes long has the time of `timeouts.drain`."""
+
+    def stopping(self, drain: str, *, patient: bool) -> tuple[list[Any], Line, Line]:
+        """A stop while a WebSocket is open: whether it has ended, the client and the backend."""
+        service = self.started(f'{CONFIG}drain = "{drain}"\n')
+        client = self.client()
+        client.send(UPGRADE)
+        backend = self.backend()
+        backend.send(AGREED)
+        self.assertIn(b" 101 ", client.take())
+        service.patient = patient
+        done: list[Any] = []
+        service.stopService().addCallback(done.append)
+        return done, client, backend
+
+    def test_tunnels_go_on(self) -> None:
+        """A WebSocket goes on past `timeouts.shutdown`, and when it ends by itself, so does the process."""
+        done, client, backend = self.stopping("60s", patient=True)
+        self.pass_time(50.0)
+        backend.send(FRAME)
+        self.assertEqual((done, client.take()), ([], FRAME))
+        client.lose()
+        self.pass_time(0.2)
+        self.assertEqual(done, [None])
+
+    def test_not_for_ever(self) -> None:
+        """Shortly before `timeouts.drain` is over, WebSockets are told, and are cut at its end."""
+        done, client, _ = self.stopping("20s", patient=True)
+        self.pass_time(17.9)
+        self.assertEqual((client.take(), client.closed), (b"", False))
+        self.pass_time(0.2)
+        self.assertEqual((client.take(), done), (CLOSE, []))
+        self.pass_time(3.1)
+        self.assertEqual((done, client.closed), ([None], True))
+
+    def test_otherwise_at_once(self) -> None:
+        """A stop that is not patient tells WebSockets at once."""
+        _, client, _ = self.stopping("60s", patient=False)
+        self.assertEqual(client.take(), CLOSE)
 
 
 class TargetTests(BuildTestCase):

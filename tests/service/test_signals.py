@@ -7,7 +7,11 @@ from typing import Any
 
 from twisted.trial.unittest import SynchronousTestCase
 
-from lolly_tx.service.signals import end_at_next_signal, end_well_at_sigterm
+from lolly_tx.service.signals import (
+    end_at_next_signal,
+    end_patiently_at_sigquit,
+    end_well_at_sigterm,
+)
 
 
 class Reactor:
@@ -45,14 +49,29 @@ class FirstSignalTests(SynchronousTestCase):
             call()
         self.assertEqual(reactor.stops, 1)
 
+    def test_patiently(self) -> None:
+        """SIGQUIT is a stop, too, which is told to be patient before it begins."""
+        reactor = Reactor()
+        patient: list[bool] = []
+        end_patiently_at_sigquit(reactor, lambda: patient.append(reactor.running))
+        [(install, number, asked)] = reactor.started
+        self.assertEqual((install, number), (signal.signal, signal.SIGQUIT))
+        asked(number, None)
+        asked(number, None)
+        self.assertEqual(patient, [])
+        for call in reactor.asked:
+            call()
+        self.assertEqual((patient, reactor.stops), ([True], 1))
+
 
 class SecondSignalTests(SynchronousTestCase):
     def test_ends_at_once(self) -> None:
-        """SIGTERM and SIGINT end the process with the status a shell would show."""
+        """SIGTERM, SIGINT and SIGQUIT end the process with the status a shell would show."""
         installed: dict[int, Any] = {}
         left: list[int] = []
         end_at_next_signal(install=installed.__setitem__, leave=left.append)
-        self.assertEqual(set(installed), {signal.SIGTERM, signal.SIGINT})
-        for number in (signal.SIGTERM, signal.SIGINT):
+        numbers = (signal.SIGTERM, signal.SIGINT, signal.SIGQUIT)
+        self.assertEqual(set(installed), set(numbers))
+        for number in numbers:
             installed[number](number, None)
-        self.assertEqual(left, [143, 130])
+        self.assertEqual(left, [143, 130, 131])

@@ -668,7 +668,7 @@ class Http1Server(DoorIn):
     @property
     def leaving(self) -> bool:
         """The proxy stops."""
-        return self.acceptor.draining
+        return self.acceptor.draining and not self.acceptor.patient
 
     def writing_ended(self) -> None:
         """The backend has sent its last byte."""
@@ -774,6 +774,6 @@ class Http1Server(DoorIn):
             self.deadline = min(self.deadline, until)
         elif self.exchange is not None and not self._started:
             self._keep = False
-        elif self._state == TUNNEL:
+        elif self._state == TUNNEL and not self.acceptor.patient:
             assert self._end is not None
             self._end.going_away()

@@ -120,8 +120,8 @@ class Acceptor:
 
     `make(acceptor, address)`: a `Door` that is a protocol, before it has its transport; it tells of itself by
     `connected` and `lost`. `alpn`: what it speaks. `overloaded`: what clients beyond the limits are told.
-    `draining`: no keep-alive any more. `idle_seconds`: what a connection has for its next
-    request. `most`: connections of this listener, 0 = no limit.
+    `draining`: no keep-alive any more; `patient`: and tunnels are not told yet. `idle_seconds`: what a connection has
+    for its next request. `most`: connections of this listener, 0 = no limit.
     """
 
     noisy = False
@@ -145,6 +145,7 @@ class Acceptor:
         self.idle_seconds = idle_seconds
         self.most = most
         self.draining = False
+        self.patient = False
         self.doors: set[Door] = set()
         self.accepted = 0
         self.turned_away = 0
@@ -237,9 +238,13 @@ class Acceptor:
             self.doors.remove(door)
             self.census.leave(door.address)
 
-    def drain(self) -> None:
-        """Let the doors close: each after its next answer, or when none is asked for in time."""
+    def drain(self, patient: bool = False) -> None:
+        """Let the doors close: each after its next answer, or when none is asked for in time.
+
+        `patient`: tunnels go on as if nothing were, until this is asked for again without it.
+        """
         self.draining = True
+        self.patient = patient
         self.idle_seconds = min(self.idle_seconds, DRAIN_SECONDS)
         until = self.now() + self.idle_seconds
         for door in self.doors:
