@@ -22,7 +22,7 @@ import re
 from lolly_tx.wire.errors import BadMessage
 from lolly_tx.wire.grammar import HeadLimits
 from lolly_tx.wire.hpack import huffman
-from lolly_tx.wire.hpack.reading import Reading
+from lolly_tx.wire.hpack.reading import integer_at, read
 from lolly_tx.wire.hpack.static import HUFFMAN, TABLE_BYTES
 from lolly_tx.wire.hpack.table import Decoded, Pattern, Table, empty_table
 
@@ -41,7 +41,6 @@ _TIMES = 4
 # Indexed fields, then a path that is not indexed (and not never indexed), and the size of its string.
 _SPLIT = re.compile(rb"[\x81-\xfe]{0,16}[\x04\x05](?=.)", re.DOTALL)
 _SIZE_BITS = 0x7F
-_TAIL = re.compile(rb"[\x80-\xff]{0,2}[\x00-\x7f]")
 
 
 class BlockMemory:
@@ -154,15 +153,7 @@ class Decoder:
 
     def _apart(self, block: bytes, at: int) -> Decoded:
         """What `block` says, of which the string of a path begins at `at`."""
-        size = block[at] & _SIZE_BITS
-        start = at + 1
-        if size == _SIZE_BITS:
-            tail = _TAIL.match(block, start)
-            if tail is None:
-                return self._read(block, b"", 0)
-            start = tail.end()
-            for shift, byte in enumerate(tail[0]):
-                size += (byte & _SIZE_BITS) << 7 * shift
+        size, start = integer_at(block, at, _SIZE_BITS)
         end = start + size
         key = block[:at] + block[end:]
         table = self.table
@@ -187,22 +178,21 @@ class Decoder:
         """The same, read in full. `key`: the block without its path, the field at `place`; b"" = it has none."""
         memory = self._memory
         table = self.table
-        reading = Reading(block, table, memory.limits, memory.most_table)
-        reading.run()
-        after = self.table = reading.table()
-        reading.check()
+        limits = memory.limits
+        reading = read(block, table, limits, memory.most_table)
+        after = self.table = reading.table
+        reading.check(limits)
         fields = tuple(reading.fields)
         if reading.private:
             return Decoded(fields, tuple(reading.never), after, None, b"")
-        counted = reading.counted
         pattern, path = None, b""
         if key and memory.again(key):
             path = fields[place][1]
-            counted -= len(path)
+            counted = reading.counted() - len(path)
             if memory.room(table, counted, after):
                 pattern = Pattern(fields[:place], fields[place + 1 :], counted, after)
                 table.patterns[key] = pattern
         found = Decoded(fields, (), after, pattern, path)
-        if memory.again(block) and memory.room(table, reading.counted, after):
+        if memory.again(block) and memory.room(table, reading.counted(), after):
             table.known[block] = found
         return found

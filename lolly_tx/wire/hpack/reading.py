@@ -12,6 +12,8 @@ Imports: wire, wire.hpack, wire.http2. Used by: wire.hpack.decoder.
 from __future__ import annotations
 
 import re
+from collections.abc import Sequence
+from itertools import chain
 
 from lolly_tx.wire.errors import BadMessage
 from lolly_tx.wire.grammar import HeadLimits
@@ -39,181 +41,184 @@ MOST_INTEGER_BYTES = 5
 """Of an integer after its prefix: 32 bits and more, beyond which no index and no length is right (section 5.1)."""
 
 _INDEXED_RUN = re.compile(rb"[\x81-\xfe]++")
+_LONG_INDEX = 0xFF
+_STATIC_BYTES = 2 * OVERHEAD_BYTES  # no field of the static table counts more
 _CRUMB = b"cookie"
 
 
 class Reading:
-    """One block with the table that it follows.
+    """What a block says that was read to its end.
 
-    `limits`: of the head. `most_table`: bytes to which the peer may widen the table. After `run`: `fields` as (name,
-    value), `never`: the places of those that are never indexed, `counted`: bytes of all as RFC 9113 section 6.5.2
-    counts them, `private`: there are literals with credentials, or that are never indexed.
+    `fields`: as (name, value), in order. `never`: the places of those that are never indexed. `private`: there are
+    literals with credentials, or such. `large`: strings have been left out. `table`: the next one.
+    `widest`: bytes that no field counts more than.
     """
 
-    __slots__ = (
-        "_at",
-        "_block",
-        "_draft",
-        "_large",
-        "_left",
-        "_limits",
-        "_most_table",
-        "_table",
-        "counted",
-        "fields",
-        "never",
-        "private",
-    )
+    __slots__ = ("fields", "large", "never", "private", "table", "widest")
 
     def __init__(
-        self, block: bytes, table: Table, limits: HeadLimits, most_table: int
+        self,
+        fields: list[Field],
+        never: list[int],
+        private: bool,
+        large: bool,
+        table: Table,
+        widest: int,
     ) -> None:
-        self._block = block
-        self._table = table
-        self._limits = limits
-        self._most_table = most_table
-        self._draft: Draft | None = None
-        self.fields: list[Field] = []
-        self.never: list[int] = []
-        self.counted = 0
-        self.private = False
-        self._at = 0
-        self._left = limits.head_bytes  # for literal strings
-        self._large = False
+        self.fields = fields
+        self.never = never
+        self.private = private
+        self.large = large
+        self.table = table
+        self.widest = widest
 
-    def run(self) -> None:
-        """Read the block to its end; raises `Http2Error`."""
-        block = self._block
-        size = len(block)
+    def counted(self) -> int:
+        """Bytes of all fields, as RFC 9113 section 6.5.2 counts them."""
         fields = self.fields
-        known: tuple[Field, ...] | list[Field] = self._table.fields
-        at = self._size_updates()
-        if self._draft is not None:
-            known = self._draft.fields
-        try:
-            while at < size:
-                first = block[at]
-                if INDEXED < first < 0xFF:
-                    run = _INDEXED_RUN.match(block, at)
-                    assert run is not None
-                    at = run.end()
-                    if len(fields) + at - run.start() > MOST_STEPS:
-                        raise Http2Error(ENHANCE_YOUR_CALM, "too many fields")
-                    fields += [known[byte & 0x7F] for byte in run[0]]
-                    continue
-                if len(fields) >= MOST_STEPS:
-                    raise Http2Error(ENHANCE_YOUR_CALM, "too many fields")
-                self._at = at
-                if first < SIZE_UPDATE:
-                    index = self._integer(0x0F)
-                    if first >= NEVER_INDEXED:
-                        self.private = True
-                        self.never.append(len(fields))
-                    fields.append(self._literal(known, index))
-                elif first == 0xFF:
-                    fields.append(known[self._integer(0x7F)])
-                elif INSERTED <= first < INDEXED:
-                    index = self._integer(0x3F)
-                    draft = self._draft
-                    if draft is None:
-                        draft = self._draft = Draft(self._table)
-                        known = draft.fields
-                    field = self._literal(known, index, draft)
-                    draft.insert(field)
-                    fields.append(field)
-                elif first == INDEXED:
-                    raise Http2Error(COMPRESSION_ERROR, "index 0")
-                else:
-                    raise Http2Error(
-                        COMPRESSION_ERROR, "table size update after a field"
-                    )
-                at = self._at
-        except IndexError:
-            raise Http2Error(COMPRESSION_ERROR, "index of nothing") from None
+        return sum(map(len, chain.from_iterable(fields))) + len(fields) * OVERHEAD_BYTES
 
-    def table(self) -> Table:
-        """The next one."""
-        return self._table if self._draft is None else self._draft.table()
-
-    def check(self) -> None:
-        """Count the fields; raises `BadMessage` (431). The crumbs of a cookie are bounded by their bytes alone."""
-        fields, limits = self.fields, self._limits
+    def check(self, limits: HeadLimits) -> None:
+        """Raise `BadMessage` (431) beyond `limits`. The crumbs of a cookie are bounded by their bytes alone."""
+        fields = self.fields
         if len(fields) > limits.fields:
             crumbs = sum(name == _CRUMB for name, _ in fields)
             if len(fields) - crumbs > limits.fields:
                 raise BadMessage("too many fields", 431)
-        counted = len(fields) * OVERHEAD_BYTES
-        for name, value in fields:
-            counted += len(name) + len(value)
-        self.counted = counted
-        if self._large or counted > limits.head_bytes:
+        # The size of the table bounds that of its fields, which is mostly enough to know.
+        if self.large or (
+            len(fields) * self.widest > limits.head_bytes
+            and self.counted() > limits.head_bytes
+        ):
             raise BadMessage("head too large", 431)
 
-    def _size_updates(self) -> int:
-        """Take those at the block's beginning (section 4.2); where it goes on."""
-        block = self._block
-        updates = 0
-        while self._at < len(block) and SIZE_UPDATE <= block[self._at] < INSERTED:
-            most = self._integer(0x1F)
-            updates += 1
-            if most > self._most_table or updates > 2:
-                # Two at most are ever of use: the least of several, and the last.
-                raise Http2Error(COMPRESSION_ERROR, "table size update out of range")
-            if self._draft is None:
-                self._draft = Draft(self._table)
-            self._draft.resize(most)
-        return self._at
 
-    def _integer(self, mask: int) -> int:
-        """The integer whose prefix has the bits `mask` (section 5.1)."""
-        block = self._block
-        at = self._at
-        value = block[at] & mask
-        at += 1
-        if value == mask:
-            shift = 0
-            while True:
-                if at >= len(block):
-                    raise Http2Error(COMPRESSION_ERROR, "block is cut off")
-                if shift >= 7 * MOST_INTEGER_BYTES:
-                    raise Http2Error(COMPRESSION_ERROR, "integer out of range")
-                byte = block[at]
+def read(block: bytes, table: Table, limits: HeadLimits, most_table: int) -> Reading:
+    """Read a `block` that follows `table`; raises `Http2Error`.
+
+    `limits`: of the head, of which only the bytes that need not be decoded are known from here on. `most_table`:
+    bytes to which the peer may widen the table.
+    """
+    size = len(block)
+    fields: list[Field] = []
+    never: list[int] = []
+    private = large = False
+    left = limits.head_bytes  # for literal strings
+    known: Sequence[Field] = table.fields
+    draft: Draft | None = None
+    at = 0
+    if size and SIZE_UPDATE <= block[0] < INSERTED:
+        draft = Draft(table)
+        known = draft.fields
+        at = _size_updates(block, draft, most_table)
+    try:
+        while at < size:
+            first = block[at]
+            if INDEXED < first < _LONG_INDEX:
+                run = _INDEXED_RUN.match(block, at)
+                assert run is not None
+                at = run.end()
+                if len(fields) + at - run.start() > MOST_STEPS:
+                    raise Http2Error(ENHANCE_YOUR_CALM, "too many fields")
+                fields += [known[byte & 0x7F] for byte in run[0]]
+                continue
+            if len(fields) >= MOST_STEPS:
+                raise Http2Error(ENHANCE_YOUR_CALM, "too many fields")
+            if first >= INDEXED:
+                index, at = integer_at(block, at, 0x7F)
+                if not index:
+                    raise Http2Error(COMPRESSION_ERROR, "index 0")
+                fields.append(known[index])
+                continue
+            mask = 0x0F
+            if first >= INSERTED:
+                mask = 0x3F
+                if draft is None:
+                    draft = Draft(table)
+                    known = draft.fields
+            elif first >= SIZE_UPDATE:
+                raise Http2Error(COMPRESSION_ERROR, "table size update after a field")
+            elif first >= NEVER_INDEXED:
+                private = True
+                never.append(len(fields))
+            index = first & mask
+            if index == mask:
+                index, at = integer_at(block, at, mask)
+            else:
                 at += 1
-                value += (byte & 0x7F) << shift
-                shift += 7
-                if byte < 0x80:
+            name = known[index][0] if index else None
+            while True:  # the name, unless it has come by its index, and the value
+                if at >= size:
+                    raise Http2Error(COMPRESSION_ERROR, "block is cut off")
+                length = block[at] & 0x7F
+                coded = block[at] >= HUFFMAN
+                if length == 0x7F:
+                    length, at = integer_at(block, at, 0x7F)
+                else:
+                    at += 1
+                end = at + length
+                if end > size:
+                    raise Http2Error(COMPRESSION_ERROR, "block is cut off")
+                left -= length
+                if left >= 0:
+                    text = block[at:end]
+                    if coded:
+                        text = huffman.decode(text)
+                else:
+                    large = True
+                    inserted = first >= INSERTED and draft is not None
+                    text = _beyond(block[at:end], coded, draft if inserted else None)
+                at = end
+                if name is not None:
                     break
-        self._at = at
-        return value
+                name = text
+            if name in CREDENTIALS:
+                private = True
+            field = (name, text)
+            fields.append(field)
+            if draft is not None and first >= INSERTED:
+                draft.insert(field)
+    except IndexError:
+        raise Http2Error(COMPRESSION_ERROR, "index of nothing") from None
+    # Literals grow by 8/5 at the most, but for what they take of a table.
+    widest = _STATIC_BYTES + (table.size if draft is None else most_table) + 2 * size
+    after = table if draft is None else draft.table()
+    return Reading(fields, never, private, large, after, widest)
 
-    def _literal(
-        self,
-        known: tuple[Field, ...] | list[Field],
-        index: int,
-        draft: Draft | None = None,
-    ) -> Field:
-        """The rest of a literal whose name is that of `index`, or comes first (section 6.2)."""
-        name = known[index][0] if index else self._string(draft)
-        if name in CREDENTIALS:
-            self.private = True
-        return (name, self._string(draft))
 
-    def _string(self, draft: Draft | None) -> bytes:
-        """A string (section 5.2). Beyond the limits it is none, unless it is for a `draft` that may depend on it."""
-        block = self._block
-        if self._at >= len(block):
+def _beyond(text: bytes, coded: bool, draft: Draft | None) -> bytes:
+    """A string beyond the limit: none, unless it is for a `draft` whose next entries may depend on it."""
+    if draft is None:
+        return b""
+    if len(text) * 8 // huffman.LONGEST_BITS > draft.most:
+        return bytes(draft.most)  # as good as any that empties it
+    return huffman.decode(text) if coded else text
+
+
+def _size_updates(block: bytes, draft: Draft, most_table: int) -> int:
+    """Take those at the block's beginning (section 4.2); where it goes on."""
+    at = updates = 0
+    while at < len(block) and SIZE_UPDATE <= block[at] < INSERTED:
+        most, at = integer_at(block, at, 0x1F)
+        updates += 1
+        if most > most_table or updates > 2:
+            # Two at most are ever of use: the least of several, and the last.
+            raise Http2Error(COMPRESSION_ERROR, "table size update out of range")
+        draft.resize(most)
+    return at
+
+
+def integer_at(block: bytes, at: int, mask: int) -> tuple[int, int]:
+    """The integer at `at` whose prefix has the bits `mask` (section 5.1), and where it ends."""
+    value = block[at] & mask
+    at += 1
+    if value < mask:
+        return value, at
+    for shift in range(0, 7 * MOST_INTEGER_BYTES, 7):
+        if at >= len(block):
             raise Http2Error(COMPRESSION_ERROR, "block is cut off")
-        coded = block[self._at] >= HUFFMAN
-        size = self._integer(0x7F)
-        at = self._at
-        end = self._at = at + size
-        if end > len(block):
-            raise Http2Error(COMPRESSION_ERROR, "block is cut off")
-        self._left -= size
-        if self._left < 0:
-            self._large = True
-            if draft is None:
-                return b""
-            if size * 8 // huffman.LONGEST_BITS > draft.most:
-                return bytes(draft.most)  # as good as any that empties it
-        return huffman.decode(block[at:end]) if coded else block[at:end]
+        byte = block[at]
+        at += 1
+        value += (byte & 0x7F) << shift
+        if byte < 0x80:
+            return value, at
+    raise Http2Error(COMPRESSION_ERROR, "integer out of range")
