@@ -38,6 +38,7 @@ soak: $(VENV)/.installed-test
 	$(BIN)/python -m tests.system.faults --long
 
 fuzz: $(VENV)/.installed-test
+	$(BIN)/python -m tests.wire.fuzz_hpack
 	$(BIN)/python -m tests.system.fuzz --inputs 100000
 
 $(BIN)/python:

@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from random import Random
 from time import process_time
-from typing import Any
 
 import hpack
 from hpack.huffman import HuffmanEncoder
@@ -18,27 +16,19 @@ from lolly_tx.wire.hpack import huffman
 from lolly_tx.wire.hpack.decoder import BlockMemory, Decoder
 from lolly_tx.wire.hpack.encoder import integer, literal, string
 from lolly_tx.wire.hpack.reading import MOST_STEPS
-from lolly_tx.wire.hpack.static import FIRST_DYNAMIC, STATIC
 from lolly_tx.wire.http2.errors import (
     COMPRESSION_ERROR,
     ENHANCE_YOUR_CALM,
     Http2Error,
 )
+from tests.wire.fuzz_hpack import BLOCKS, Fields, differences, entries
 
 LIMITS = HeadLimits(head_bytes=16384, fields=100)
-LOOSE = HeadLimits(head_bytes=10**6, fields=1000)
 huffman_coded = HuffmanEncoder(REQUEST_CODES, REQUEST_CODES_LENGTH).encode
-
-Fields = list[tuple[bytes, bytes]]
 
 
 def decoder(most_table: int = 4096) -> Decoder:
     return Decoder(BlockMemory(LIMITS, most_table))
-
-
-def entries(of: Decoder) -> Fields:
-    """The dynamic table, newest first."""
-    return list(of.table.fields[FIRST_DYNAMIC:])
 
 
 def inserted(name: bytes, value: bytes) -> bytes:
@@ -349,65 +339,8 @@ class LimitTests(SynchronousTestCase):
             self.assertLess(process_time() - before, most)
 
 
-NAMES = [name for name, _ in STATIC[1:]] + [b"x-a", b"x-b", b"x" * 200]
-
-
-def random_fields(random: Random) -> Fields:
-    fields = []
-    for _ in range(random.randrange(12)):
-        name = random.choice(NAMES)
-        size = random.choice((0, 1, 5, 20, 60, 300))
-        value = bytes(random.choices(b"abc/=;012 XYZ\xff", k=size))
-        fields.append(random.choice(((name, value), random.choice(STATIC[1:]))))
-    return fields
-
-
-def outcome(decode: Callable[[bytes], Any], block: bytes) -> Fields | None:
-    """The fields, or None for an error of the coding."""
-    try:
-        return [(bytes(n), bytes(v)) for n, v in decode(block)]
-    except (hpack.HPACKError, Http2Error):
-        return None
-
-
-def check_differential(random: Random, blocks: int) -> int:
-    """Compare with the other library; how many blocks it refused."""
-    most = random.choice((4096, 4096, 5000, 65536))
-    ours = Decoder(BlockMemory(LOOSE, most))
-    theirs = hpack.Decoder(max_header_list_size=10**6)
-    theirs.max_allowed_table_size = most
-    encoder = hpack.Encoder()
-    for _ in range(blocks):
-        if random.random() < 0.1:
-            encoder.header_table_size = random.randrange(most + 1)
-        fields = [
-            hpack.NeverIndexedHeaderTuple(*f) if random.random() < 0.1 else f
-            for f in random_fields(random)
-        ]
-        block = encoder.encode(fields, huffman=random.random() < 0.7)
-        mutated = bytearray(block)
-        if mutated and random.random() < 0.1:
-            for _ in range(random.randrange(1, 4)):
-                at = random.randrange(len(mutated))
-                if random.random() < 0.5:
-                    mutated[at] = random.randrange(256)
-                elif len(mutated) > 1:
-                    del mutated[at]
-        block = bytes(mutated)
-        got = outcome(lambda b: ours.decode(b).fields, block)
-        wanted = outcome(lambda b: theirs.decode(b, raw=True), block)
-        if got != wanted:
-            raise AssertionError(f"{block.hex()}: {got} instead of {wanted}")
-        if wanted is None:
-            return 1
-        table = [tuple(entry) for entry in theirs.header_table.dynamic_entries]
-        if entries(ours) != table or ours.table.most != theirs.header_table_size:
-            raise AssertionError(f"{block.hex()}: tables differ")
-    return 0
-
-
 class DifferentialTests(SynchronousTestCase):
     def test_same_as_hpack(self) -> None:
         """Random blocks, table sizes and mutations mean the same to another library."""
-        refusals = sum(check_differential(Random(seed), 20) for seed in range(300))
+        refusals = sum(differences(Random(seed), BLOCKS) for seed in range(300))
         self.assertGreater(refusals, 50)

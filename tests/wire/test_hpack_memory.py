@@ -15,7 +15,8 @@ from lolly_tx.wire.hpack.decoder import BlockMemory, Decoder
 from lolly_tx.wire.hpack.encoder import literal, string
 from lolly_tx.wire.http2.errors import Http2Error
 from lolly_tx.wire.message import RequestHead
-from tests.wire.test_hpack_decoder import LOOSE, coded, inserted, random_fields
+from tests.wire.fuzz_hpack import LOOSE, random_fields
+from tests.wire.test_hpack_decoder import coded, inserted
 
 LIMITS = HeadLimits(head_bytes=4096, fields=50)
 START = b"\x82\x87\x41\x01a"  # GET, https, an authority that is put in

@@ -3,7 +3,7 @@
 "same" blocks repeat, the "path" varies, "unique" ones have a field that no other has. Blocks are made as nghttp2 and
 browsers make them: fields that repeat are put into the table, paths are not. "not remembered" is the same with a memory
 of no bytes. Then what attacks cost, and answers. Prints microseconds (least of several rounds); fails nothing.
-`python benchmarks/hpack.py`
+`python benchmarks/header_blocks.py`
 """
 
 from __future__ import annotations
