@@ -23,6 +23,13 @@ from lolly_tx.commands.check import CheckCommand
 from lolly_tx.commands.explain import ExplainCommand
 from lolly_tx.commands.operate import DisableCommand, DrainCommand, EnableCommand
 from lolly_tx.commands.run import RunCommand
+from lolly_tx.commands.settings import (
+    ApplyCommand,
+    ConfirmCommand,
+    PlanCommand,
+    ReloadCommand,
+    RollbackCommand,
+)
 from lolly_tx.commands.simulate import SimulateCommand
 from lolly_tx.commands.status import EventsCommand, StatusCommand
 
@@ -46,6 +53,11 @@ class LollyOptions(usage.Options):
         ["drain", None, DrainCommand, "Send a target no new exchanges."],
         ["disable", None, DisableCommand, "Send a target no exchanges at all."],
         ["enable", None, EnableCommand, "Take drain or disable back."],
+        ["plan", None, PlanCommand, "Show what a configuration would change."],
+        ["reload", None, ReloadCommand, "Have the proxy read its file again."],
+        ["apply", None, ApplyCommand, "Let a file be in force, for good or on trial."],
+        ["confirm", None, ConfirmCommand, "What is on trial stays."],
+        ["rollback", None, RollbackCommand, "Go back to before the last apply."],
         [
             "simulate",
             None,

@@ -9,6 +9,7 @@ from __future__ import annotations
 import atexit
 import os
 import sys
+import time
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
@@ -60,11 +61,14 @@ def makeService(options: Options) -> IService:
     from twisted.internet import reactor
 
     from lolly_tx.commands.installed import installed_names, installed_registry
-    from lolly_tx.config import ConfigErrors, load
+    from lolly_tx.config import ConfigErrors, load, parse
+    from lolly_tx.config.load import DISK
     from lolly_tx.config.operating import Log
     from lolly_tx.net.checks.kinds import BadCheckSettings, UnknownCheck
     from lolly_tx.net.sockets.endpoints import BadEndpoint
     from lolly_tx.net.sockets.tls_contexts import TLSSettingsError
+    from lolly_tx.service.appliedstate import StateFolder
+    from lolly_tx.service.applying import Applying, in_force_at_start
     from lolly_tx.service.build import CannotListen, build, log_files
     from lolly_tx.service.daemon import StartReport, create_logs, is_daemon
     from lolly_tx.service.demo import Demo
@@ -81,6 +85,7 @@ def makeService(options: Options) -> IService:
         end_patiently_at_sigquit,
         end_well_at_sigterm,
     )
+    from lolly_tx.service.watching import SeenFiles, watch
 
     path = options["config"]
     twistd = getattr(options, "parent", None) or {"nodaemon": True}
@@ -100,17 +105,29 @@ def makeService(options: Options) -> IService:
             part = Demo(reactor, build)
         else:
             registry = installed_registry()
-            names = installed_names(registry)
+            names, files = installed_names(registry), SeenFiles(DISK)
 
             def read() -> Config:
-                return load(path, os.environ, names=names)
+                return load(path, os.environ, files, names)
+
+            def read_text(text: str) -> Config:
+                return parse(text, path, os.environ, files, names)
 
             config = read()
+            folder = StateFolder(config.state_dir) if config.state_dir else None
+            config, state = in_force_at_start(
+                read, read_text, folder, path, time.time()
+            )
             create_logs((*log_path(twistd), *log_files(config)), twistd)
             log = twistd_log(twistd, config.log, reactor)
             part = build(reactor, config, registry=registry, stdout=log.stdout)
-            part.reloading = reloader = Reloader(part, read)
-            reload = reloader.reload_quietly
+            part.reloading = applying = Applying(
+                Reloader(part, read), read_text, folder
+            )
+            reload = applying.reload_quietly
+            reactor.callWhenRunning(watch, part, files, applying)
+            if state is not None:
+                reactor.callWhenRunning(applying.resume, state)
         if daemon:
             part.listen_early()
     except CannotListen as error:

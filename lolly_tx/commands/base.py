@@ -92,7 +92,8 @@ class AskingCommand(Command):
                     " version"
                 ) from None
         except CannotAsk as error:
-            err.write(f"lolly: {shown(str(error))}\n")
+            for one in error.errors:
+                err.write(f"lolly: {shown(one)}\n")
             return 1
         if self["json"]:
             out.write(json.dumps(answer, indent=2) + "\n")

@@ -9,6 +9,7 @@ from __future__ import annotations
 import http.client
 import json
 import socket
+from collections.abc import Sequence
 from typing import Any
 from urllib.parse import quote, urlencode, urlsplit
 
@@ -19,7 +20,11 @@ _LARGEST_ANSWER = 64 << 20
 
 
 class CannotAsk(Exception):
-    """There is no answer, or it is a refusal. The text is one line for a person."""
+    """There is no answer, or it is a refusal. The text is one line for a person; `errors`: all there is to say."""
+
+    def __init__(self, message: str, errors: Sequence[str] = ()) -> None:
+        super().__init__(message)
+        self.errors = tuple(errors) or (message,)
 
 
 def admin_url(endpoint: str) -> str:
@@ -49,8 +54,8 @@ def path_of(*segments: str, **query: Any) -> str:
 class _UnixConnection(http.client.HTTPConnection):
     """HTTP over a UNIX socket."""
 
-    def __init__(self, path: str) -> None:
-        super().__init__("localhost", timeout=TIMEOUT_SECONDS)
+    def __init__(self, path: str, seconds: float) -> None:
+        super().__init__("localhost", timeout=seconds)
         self._path = path
 
     def connect(self) -> None:
@@ -88,25 +93,31 @@ class AdminClient:
         """The same, where a 503 is an answer like any other."""
         return self._ask("GET", path, also=503)
 
-    def post(self, path: str) -> Any:
-        """The answer to a change."""
-        return self._ask("POST", path)
+    def post(self, path: str, body: bytes = b"", patience: float = 0.0) -> Any:
+        """The answer to a change. `patience`: seconds it may take, when that is more than usual."""
+        return self._ask("POST", path, body=body, patience=patience)
 
-    def _ask(self, method: str, path: str, also: int = 200) -> Any:
+    def _ask(
+        self,
+        method: str,
+        path: str,
+        also: int = 200,
+        body: bytes = b"",
+        patience: float = 0.0,
+    ) -> Any:
+        seconds = max(TIMEOUT_SECONDS, patience)
         connection = (
-            _UnixConnection(self._unix)
+            _UnixConnection(self._unix, seconds)
             if self._unix
-            else http.client.HTTPConnection(
-                self._host, self._port, timeout=TIMEOUT_SECONDS
-            )
+            else http.client.HTTPConnection(self._host, self._port, timeout=seconds)
         )
         headers = {"Authorization": f"Bearer {self._token}"} if self._token else {}
         if not (self._token.isascii() and self._token.isprintable()):
             raise CannotAsk("the token has characters no header may have")
         try:
-            connection.request(method, path, headers=headers)
+            connection.request(method, path, body or None, headers)
             response = connection.getresponse()
-            body = response.read(_LARGEST_ANSWER)
+            said = response.read(_LARGEST_ANSWER)
         except (OSError, ValueError, http.client.HTTPException) as error:
             reason = getattr(error, "strerror", None) or str(error) or repr(error)
             raise CannotAsk(
@@ -115,15 +126,18 @@ class AdminClient:
         finally:
             connection.close()
         try:
-            answer = json.loads(body)
+            answer = json.loads(said)
         except (ValueError, RecursionError):
             raise CannotAsk(
                 f"what answers at {self.url} is no lolly admin endpoint"
             ) from None
         if response.status not in (200, also):
-            said = answer.get("error") if isinstance(answer, dict) else None
+            found = answer if isinstance(answer, dict) else {}
             hint = _HINTS.get(response.status, "")
-            raise CannotAsk(f"{said or f'status {response.status}'}{hint}")
+            raise CannotAsk(
+                f"{found.get('error') or f'status {response.status}'}{hint}",
+                [str(one) for one in found.get("errors") or ()],
+            )
         return answer
 
 

@@ -1,7 +1,7 @@
 """The plugins and the types of endpoint strings that this installation has.
 
-Imports: config, plugins, service, Twisted. Used by: commands.check, commands.simulate,
-tap.
+Imports: config, plugins, service, Twisted. Used by: commands.check, commands.settings,
+commands.simulate, tap.
 """
 
 from __future__ import annotations

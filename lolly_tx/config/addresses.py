@@ -99,6 +99,21 @@ class _PathOfFile(Word):
         return path
 
 
+class _OptionalFolder(Word):
+    """A folder, made absolute, that may not exist yet; or none."""
+
+    word = "folder"
+
+    def read(self, raw: Any, place: Place) -> str:
+        text = TEXT.read(raw, place)
+        if not text:
+            return ""
+        path = place.absolute(text)
+        if not place.why_no_file(path):
+            raise Rejected(f"a file, not a folder: {path}")
+        return path
+
+
 class _LogPath(Word):
     """A file that may not exist yet, or "-"."""
 
@@ -195,6 +210,7 @@ class _Peers:
 
 FILE = _PathOfFile()
 OPTIONAL_FILE = _PathOfFile(optional=True)
+OPTIONAL_FOLDER = _OptionalFolder()
 LOG_PATH = _LogPath()
 LISTEN = _Endpoint("server")
 CONNECT = _Endpoint("client")

@@ -3,7 +3,7 @@
 The theory of active checks is told by `probetimes`, that of ejecting, retrying and waiting
 by `balancefacts`.
 
-Imports: config, domain. Used by: commands.
+Imports: config, domain. Used by: commands, config.plan.
 """
 
 from __future__ import annotations

@@ -162,8 +162,12 @@ class _Nowhere:
         return None
 
 
+NOWHERE = _Nowhere()
+"""For values that stand in no file."""
+
+
 def settings_from(cls: type, raw: Any) -> Any:
     """The settings of a plugin from a table, or as they are. Raises `Rejected` for the first thing wrong with it."""
     if isinstance(raw, cls):
         return raw
-    return PluginTable(cls).read(dict(raw), _Nowhere())
+    return PluginTable(cls).read(dict(raw), NOWHERE)

@@ -4,7 +4,8 @@ Each field declares its kind and its explanation once; reading, `lolly check --d
 and the reference page (docs/configuration.md) follow the declaration. Durations are
 seconds, sizes are bytes. Nothing in here is live: no sockets, timers or counters.
 
-Imports: config, domain. Used by: config, service, service.demo, simulate, tap.
+Imports: config, domain. Used by: commands, config, service, service.demo, simulate,
+tap.
 """
 
 from __future__ import annotations
@@ -16,12 +17,18 @@ from typing import Any, Literal
 
 import attrs
 
-from lolly_tx.config.addresses import FILE, LISTEN, LOG_PATH, OPTIONAL_FILE
+from lolly_tx.config.addresses import (
+    FILE,
+    LISTEN,
+    LOG_PATH,
+    OPTIONAL_FILE,
+    OPTIONAL_FOLDER,
+)
 from lolly_tx.config.extensions import NO_PLUGINS, PluginTables
 from lolly_tx.config.httpkinds import OPTIONAL_FIELD_NAME, ROUTE_PATH
 from lolly_tx.config.kinds import FLAG, TEXT, Choice, Duration, Size
 from lolly_tx.config.limits import Limits, Timeouts
-from lolly_tx.config.operating import Admin, Explain, Log
+from lolly_tx.config.operating import Admin, Explain, Guardrails, Log
 from lolly_tx.config.pools import (
     Adaptive,
     Admission,
@@ -67,6 +74,7 @@ __all__ = [
     "Config",
     "Connections",
     "Explain",
+    "Guardrails",
     "ConsistentHash",
     "FailureShare",
     "Health",
@@ -281,6 +289,28 @@ class Config:
         metadata=about(
             OPTIONAL_FIELD_NAME,
             'Our name in the Via field of requests and answers; "" = no such field.',
+        ),
+    )
+    state_dir: str = attrs.field(
+        default="",
+        metadata=about(
+            OPTIONAL_FOLDER,
+            "Folder of what outlives a restart, such as settings on trial; made when it is missing;"
+            ' "" = nothing is kept.',
+        ),
+    )
+    watch: bool = attrs.field(
+        default=False,
+        metadata=about(
+            FLAG,
+            "Whether a change of this file, or of one it includes, is a reload by itself, a second"
+            " or two later.",
+        ),
+    )
+    guardrails: Guardrails = attrs.field(
+        default=Guardrails(),
+        metadata=about(
+            Table(Guardrails), "When settings on trial are taken back by themselves."
         ),
     )
     limits: Limits = attrs.field(

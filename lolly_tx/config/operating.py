@@ -11,7 +11,7 @@ import attrs
 
 from lolly_tx.config.addresses import LISTEN
 from lolly_tx.config.httpkinds import OPTIONAL_FIELD_NAME, OPTIONAL_TOKEN
-from lolly_tx.config.kinds import PART, Choice, Count
+from lolly_tx.config.kinds import PART, Choice, Count, Duration
 from lolly_tx.config.schema import about
 from lolly_tx.config.tables import NAME_LIST
 
@@ -74,6 +74,37 @@ class Explain:
     )
     keep: int = attrs.field(
         default=100, metadata=about(Count(1, 10000), "Traces kept, the latest.")
+    )
+
+
+@attrs.frozen
+class Guardrails:
+    """What settings that were applied on trial must keep to; if they do not, those before are in force again."""
+
+    error_share: float = attrs.field(
+        default=0.1,
+        metadata=about(
+            PART,
+            "The largest share of requests that end with an error of ours or of a target (5xx, cut"
+            " short, refused for want of a route); 0 = any.",
+        ),
+    )
+    latency: float = attrs.field(
+        default=0.0,
+        metadata=about(
+            Duration(0.0),
+            "The longest average time from a whole request to the head of its answer; 0 = any.",
+        ),
+    )
+    window: float = attrs.field(
+        default=10.0,
+        metadata=about(Duration(1.0), "Over so long, the latest time."),
+    )
+    requests: int = attrs.field(
+        default=20,
+        metadata=about(
+            Count(1, 10**9), "With fewer requests in that time nothing is judged."
+        ),
     )
 
 

@@ -1,8 +1,6 @@
 """Settings as JSON-able values, and as single keys with texts, for people and programs; secrets are hidden.
 
-Imports: config, domain.
-
-Imports: config, domain. Used by: config.diff.
+Imports: config, domain. Used by: config.diff, service.
 """
 
 from __future__ import annotations

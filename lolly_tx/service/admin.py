@@ -14,6 +14,9 @@ Imports: domain, service, Twisted. Used by: service.service.
     GET  /api/traces                            exchanges that were traced (`[explain]`)
     GET  /api/stats                             all counters
     GET  /api/watchdog                          how the event loop has been
+    GET  /api/config                            the settings in force, secrets hidden, and their generation
+    GET  /api/listeners                         where is listened
+    POST /api/reload, plan, apply, ...          other settings (`service.adminsettings`)
 
 Ready means: the listeners are up, the proxy is not draining, and every pool has at least
 one available target. All bodies are JSON. Reading needs no credentials, so the endpoint
@@ -36,13 +39,16 @@ from ipaddress import ip_address
 from typing import Any
 
 import attrs
+from twisted.internet.defer import Deferred
 from twisted.internet.interfaces import IReactorTime
 from twisted.logger import Logger
+from twisted.python.failure import Failure
 from twisted.web.resource import Resource
-from twisted.web.server import Request, Site
+from twisted.web.server import NOT_DONE_YET, Request, Site
 
 from lolly_tx.domain.node import Enabled
 from lolly_tx.domain.pool import Pool, UnknownNode
+from lolly_tx.service.adminsettings import SETTINGS_WORDS, change_settings
 from lolly_tx.service.adminsite import REQUEST_SECONDS, AdminSite
 from lolly_tx.service.answers import (
     MOST_EVENTS,
@@ -74,6 +80,9 @@ _PATHS = (
     "/api/traces",
     "/api/stats",
     "/api/watchdog",
+    "/api/config",
+    "/api/listeners",
+    *(f"/api/{word}" for word in SETTINGS_WORDS),
 )
 
 
@@ -149,15 +158,33 @@ class AdminResource(Resource):
         self._read_token = read_token
         self._hosts = frozenset(name.lower() for name in hosts)
 
-    def render(self, request: Request) -> bytes:
-        """Answer any request, whatever happens."""
+    def render(self, request: Request) -> bytes | int:
+        """Answer any request, whatever happens; at once, or when what was asked for is done."""
         try:
             answer = self._answer(request)
         except _Refused as refused:
             answer = refused.answer
         except Exception:
-            self.log.failure("the admin endpoint failed")
-            answer = _Answer(500, {"error": "internal error"})
+            answer = self._failed(Failure())
+        if isinstance(answer, _Answer):
+            return self._written(request, answer)
+        gone: list[object] = []
+        request.notifyFinish().addErrback(gone.append)
+        answer.addErrback(self._failed)
+        answer.addCallback(self._cb_done, request, gone)
+        return NOT_DONE_YET
+
+    def _failed(self, failure: Failure) -> _Answer:
+        self.log.failure("the admin endpoint failed", failure)
+        return _Answer(500, {"error": "internal error"})
+
+    def _cb_done(self, answer: _Answer, request: Request, gone: list[object]) -> None:
+        if not gone:
+            request.write(self._written(request, answer))
+            request.finish()
+
+    def _written(self, request: Request, answer: _Answer) -> bytes:
+        """The body; the head is set."""
         body = json.dumps(answer.body, indent=2).encode() + b"\n"
         request.setResponseCode(answer.status)
         fields = request.responseHeaders
@@ -170,7 +197,7 @@ class AdminResource(Resource):
             fields.setRawHeaders(name, [value])
         return b"" if request.method == b"HEAD" else body
 
-    def _answer(self, request: Request) -> _Answer:
+    def _answer(self, request: Request) -> _Answer | Deferred[_Answer]:
         if not self._may_be_asked_for(request.requestHeaders.getRawHeaders(b"host")):
             raise _Refused(
                 403,
@@ -199,6 +226,10 @@ class AdminResource(Resource):
                 _allow(request, b"POST")
                 self._authorize(request)
                 return self._say(self._pool(name), target, _WORDS[action])
+            case ["api", word] if word in SETTINGS_WORDS:
+                _allow(request, b"POST")
+                self._authorize(request)
+                return self._change_settings(word, request)
             case ["api", *words]:
                 body = self._read(request, words)
                 if body is not None:
@@ -232,9 +263,22 @@ class AdminResource(Resource):
                 return {"traces": serving.traced()}
             case ["stats"]:
                 return serving.statistics()
+            case ["config"]:
+                return serving.settings()
+            case ["listeners"]:
+                return {"listeners": serving.places()}
             case ["watchdog"]:
                 return watchdog_shown(serving.watched(), now)
         return None
+
+    def _change_settings(self, word: str, request: Request) -> Deferred[_Answer]:
+        """What is asked for by `word`, when it is done."""
+        assert request.content is not None
+        asked = request.args.get(b"confirm", [b""])[0].decode("utf-8", "replace")
+        done = change_settings(
+            self._serving.reloading, word, request.content.read(), asked
+        )
+        return done.addCallback(lambda answer: _Answer(*answer))
 
     def _dry_run(self, request: Request) -> _Answer:
         query = {

@@ -17,7 +17,12 @@ from twisted.web import http
 from twisted.web.server import Request, Site
 
 LARGEST_BODY = 64 << 10
-"""Bytes. No request to this endpoint needs any."""
+"""Bytes. No other request to this endpoint needs any."""
+
+LARGEST_SETTINGS = 1 << 20
+"""Bytes of a configuration that is sent: some thousand targets."""
+
+_SETTINGS = (b"/api/apply", b"/api/plan")
 
 REQUEST_SECONDS = 30
 """From a connection, or the end of an answer, to the end of the next request."""
@@ -50,11 +55,15 @@ class AdminRequest(Request):
 
     _refused = False
     _size = 0
+    _most = LARGEST_BODY
 
     def gotLength(self, length: int | None) -> None:
         """The head is complete. `length`: of the body; None when it is chunked."""
         self.content = BytesIO()
-        if length is not None and length > LARGEST_BODY:
+        # The request's own path is set when all of it has come.
+        path = getattr(self.channel, "_path", b"").partition(b"?")[0]
+        self._most = LARGEST_SETTINGS if path in _SETTINGS else LARGEST_BODY
+        if length is not None and length > self._most:
             self._refuse()
 
     def handleContentChunk(self, data: bytes) -> None:
@@ -62,7 +71,7 @@ class AdminRequest(Request):
         if self._refused:
             return
         self._size += len(data)
-        if self._size > LARGEST_BODY:
+        if self._size > self._most:
             self._refuse()
         else:
             super().handleContentChunk(data)

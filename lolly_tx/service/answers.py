@@ -18,6 +18,7 @@ from lolly_tx.domain.snapshot import event_dict
 from lolly_tx.domain.target import Target
 from lolly_tx.domain.wayback import NextCheck, Planned
 from lolly_tx.service.dryrun import Question
+from lolly_tx.service.generation import Reloading
 from lolly_tx.service.isotime import iso_time
 from lolly_tx.service.journal import Journal
 from lolly_tx.service.watchdog import WatchdogSnapshot
@@ -43,6 +44,16 @@ class Serving(Protocol):
     @property
     def journal(self) -> Journal:
         """The latest events."""
+
+    @property
+    def reloading(self) -> Reloading | None:
+        """Who changes the settings; None: nobody."""
+
+    def settings(self) -> dict[str, Any]:
+        """The settings in force, secrets hidden, with their generation."""
+
+    def places(self) -> list[dict[str, Any]]:
+        """The listeners, and where they listen."""
 
     def watched(self) -> WatchdogSnapshot:
         """How the event loop has been."""

@@ -41,11 +41,35 @@ class Reloaded:
     restart: tuple[dict[str, Any], ...] = ()
 
 
+@attrs.frozen
+class Trial:
+    """Settings that are in force on trial. `until`: seconds since the epoch; then they are taken back."""
+
+    until: float
+    generation: int
+
+
 class Reloading(Protocol):
     """Who changes the settings of a running service. Each Deferred errbacks with `Refused`."""
 
+    @property
+    def trial(self) -> Trial | None:
+        """What waits for a confirmation."""
+
     def reload(self) -> Deferred[Reloaded]:
         """Read the file again."""
+
+    def plan(self, text: str) -> Deferred[dict[str, Any]]:
+        """What `apply` would do, with the consequences of the settings before and after, as JSON-able values."""
+
+    def apply(self, text: str, confirm: float | None = None) -> Deferred[Reloaded]:
+        """Let the settings of `text` be in force. `confirm`: seconds; without a confirmation in that time they go."""
+
+    def confirm(self) -> None:
+        """What is on trial stays. Raises `Refused` when nothing is."""
+
+    def roll_back(self, cause: str) -> Deferred[Reloaded]:
+        """What was in force before the last `apply` is again."""
 
     def stop(self) -> None:
         """The service stops: nothing is changed any more, and no timer is left."""

@@ -1,6 +1,6 @@
 """A moment as logs and the API write it.
 
-Imports: nothing of ours. Used by: service.answers, service.processlog.
+Imports: nothing of ours. Used by: service.answers, service.processlog, service.service.
 """
 
 from __future__ import annotations

@@ -139,6 +139,19 @@ class Listeners:
         return (p.port for p in self.places.values() if p.port is not None)
 
 
+def address_of(port: Any) -> str:
+    """Where an open port really listens, "HOST:PORT" or a path; "" where that cannot be told."""
+    try:
+        address = port.getHost()
+    except (AttributeError, OSError):
+        return ""
+    host = getattr(address, "host", None)
+    if host is None:
+        name = getattr(address, "name", b"") or b""
+        return name.decode("utf-8", "replace") if isinstance(name, bytes) else str(name)
+    return f"[{host}]:{address.port}" if ":" in host else f"{host}:{address.port}"
+
+
 def place_of(
     listener: Listener,
     config: Config,

@@ -7,7 +7,8 @@
 Only the commit touches what serves, and it only assigns, within one turn of the event loop. So a request is served
 wholly by the old or wholly by the new settings.
 
-Imports: config, net.checks, net.sockets, service, Twisted. Used by: tap.
+Imports: config, net.checks, net.sockets, service, Twisted. Used by: service.applying,
+tap.
 """
 
 from __future__ import annotations
@@ -50,7 +51,7 @@ Read = Callable[[], Config]
 
 
 class Reloader:
-    """Changes the settings of `service` (`service.generation.Reloading`).
+    """Changes the settings of `service`, by what it is given to read.
 
     `read`: reads the file, raises `ConfigErrors`. `in_thread`: runs what takes long; None: in the reactor's threads.
     """
@@ -76,10 +77,6 @@ class Reloader:
     def take(self, read: Read) -> Deferred[Reloaded]:
         """Let what `read` reads be in force, one after the other if several are asked for. Errbacks with `Refused`."""
         return self._lock.run(lambda: Deferred.fromCoroutine(self._take(read)))
-
-    def reload_quietly(self) -> None:
-        """The same, for whom the log is answer enough."""
-        self.reload().addErrback(lambda failure: failure.trap(Refused) and None)
 
     def stop(self) -> None:
         """The service stops: nothing is changed any more."""

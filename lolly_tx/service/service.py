@@ -19,6 +19,7 @@ from twisted.logger import Logger
 
 from lolly_tx._version import __version__
 from lolly_tx.config.model import Admin, Config
+from lolly_tx.config.shown import shown
 from lolly_tx.domain.interfaces import IEventSink
 from lolly_tx.domain.pool import Pool
 from lolly_tx.domain.wayback import NextCheck
@@ -32,8 +33,9 @@ from lolly_tx.service.admin import admin_site
 from lolly_tx.service.commons import Commons
 from lolly_tx.service.dryrun import Question, dry_run
 from lolly_tx.service.generation import Generation, Reloading
+from lolly_tx.service.isotime import iso_time
 from lolly_tx.service.journal import EverySink, Journal
-from lolly_tx.service.listeners import Listeners
+from lolly_tx.service.listeners import Listeners, address_of
 from lolly_tx.service.listening import Place, server_endpoint
 from lolly_tx.service.pools import Circumstances, RunningPool
 from lolly_tx.service.recording import LogWriting, Recorder
@@ -259,6 +261,34 @@ class LollyService(Service):
                 reopen()
 
     # -- what the admin endpoint shows (`service.answers.Serving`)
+
+    def settings(self) -> dict[str, Any]:
+        """The settings in force, secrets hidden, with their generation."""
+        now = self.generation
+        trial = self.reloading.trial if self.reloading is not None else None
+        return {
+            "file": self.config.file,
+            "generation": now.number,
+            "loaded_at": iso_time(now.loaded_at),
+            "last_reload_ok": now.reloaded,
+            "reload_failures": now.failures,
+            "unconfirmed_until": None if trial is None else iso_time(trial.until),
+            "config": shown(self.config),
+        }
+
+    def places(self) -> list[dict[str, Any]]:
+        """The listeners, and where they listen."""
+        return [
+            {
+                "name": name,
+                "endpoint": place.text,
+                "address": address_of(place.port),
+                "tls": place.secure,
+                "open": len(place.acceptor.doors) if place.acceptor else None,
+                "accepted": place.acceptor.accepted if place.acceptor else None,
+            }
+            for name, place in self.listeners.places.items()
+        ]
 
     def watched(self) -> WatchdogSnapshot:
         """How the event loop has been."""

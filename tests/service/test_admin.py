@@ -531,6 +531,14 @@ class SiteTests(SynchronousTestCase):
                 self.assertIn(b"connection: close", head)
                 self.assertEqual(json.loads(body), {"error": "the body is too long"})
 
+    def test_configurations(self):
+        """A configuration that is sent may be longer than other bodies, up to a limit of its own."""
+        post = b"POST /api/plan?x HTTP/1.1\r\nHost: x\r\nContent-Length: "
+        head, _ = self.send(post + b"100000\r\n\r\n" + b"x" * 100000)
+        self.assertNotIn(b" 413 ", head)
+        head, _ = self.send(post + b"2000000\r\n\r\n")
+        self.assertIn(b" 413 ", head)
+
     def test_refused_body_is_thrown_away(self):
         """The rest of a refused body is read and forgotten, for two seconds; then the connection ends."""
         protocol, transport = self.connect()

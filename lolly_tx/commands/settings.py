@@ -1,0 +1,187 @@
+"""`lolly reload`, `plan`, `apply`, `confirm` and `rollback`: other settings for a running proxy.
+
+Imports: commands, config, Twisted. Used by: cli.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+from typing import Any, ClassVar, TextIO
+
+from twisted.python import usage
+
+from lolly_tx.commands.base import AskingCommand, print_errors, shown
+from lolly_tx.commands.client import AdminClient, CannotAsk, path_of
+from lolly_tx.commands.installed import installed_names
+from lolly_tx.config import ConfigErrors, load
+from lolly_tx.config.load import DISK
+from lolly_tx.config.model import Config
+from lolly_tx.config.plan import planned
+
+PATIENCE_SECONDS = 60.0
+"""What a reload of a large configuration may take on a busy machine."""
+
+
+class ReloadCommand(AskingCommand):
+    """`lolly reload`: have the running proxy read its file again."""
+
+    longdesc = (
+        "Has the running proxy read its configuration again. What is wrong with it is"
+        " printed, every error, and changes nothing."
+    )
+
+    def ask(self, client: AdminClient) -> Any:
+        """One change."""
+        return client.post(path_of("api", "reload"), patience=PATIENCE_SECONDS)
+
+    def lines(self, answer: dict[str, Any]) -> list[str]:
+        """What has changed."""
+        found = [_line(one) for one in answer["changes"]]
+        late = [f"needs a restart: {_line(one)}" for one in answer["restart"]]
+        said = f"generation {answer['generation']} is in force"
+        return [said if found else f"{said}: nothing has changed", *found, *late]
+
+
+class ApplyCommand(ReloadCommand):
+    """`lolly apply FILE`: let a file be in force in the running proxy."""
+
+    synopsis = "[--confirm DURATION] FILE"
+    longdesc = (
+        "Lets the settings of FILE be in force in the running proxy, whose own file stays"
+        " as it is: they hold until that file changes or is reloaded. With --confirm they"
+        " are taken back after that time unless `lolly confirm` is said, and at once when"
+        " errors or latency leave the guardrails."
+    )
+    optParameters: ClassVar[list[list[Any]]] = [
+        [
+            "confirm",
+            None,
+            "",
+            "Take them back after so long, such as 5m, unless confirmed.",
+        ]
+    ]
+
+    def parseArgs(self, file: str) -> None:  # type: ignore[override]  # a command has words of its own
+        """Take the file's name."""
+        self["file"] = file
+
+    def ask(self, client: AdminClient) -> Any:
+        """One change."""
+        text = _content(self["file"])
+        path = path_of("api", "apply", confirm=self["confirm"])
+        return client.post(path, text, PATIENCE_SECONDS)
+
+    def lines(self, answer: dict[str, Any]) -> list[str]:
+        """What has changed, and what is to be done."""
+        found = super().lines(answer)
+        if self["confirm"]:
+            found.append(f"it goes in {self['confirm']} without `lolly confirm`")
+        return found
+
+
+class ConfirmCommand(AskingCommand):
+    """`lolly confirm`: what was applied on trial stays."""
+
+    longdesc = "What was applied with --confirm stays in force."
+
+    def ask(self, client: AdminClient) -> Any:
+        """One change."""
+        return client.post(path_of("api", "confirm"))
+
+    def lines(self, answer: dict[str, Any]) -> list[str]:
+        """That it is done."""
+        return ["confirmed"]
+
+
+class RollbackCommand(ReloadCommand):
+    """`lolly rollback`: what was in force before the last apply is again."""
+
+    longdesc = "What was in force before the last `lolly apply` is in force again."
+
+    def ask(self, client: AdminClient) -> Any:
+        """One change."""
+        return client.post(path_of("api", "rollback"), patience=PATIENCE_SECONDS)
+
+
+class PlanCommand(AskingCommand):
+    """`lolly plan FILE`: what would change, and what follows from it."""
+
+    synopsis = "[--from OLD | --admin URL] FILE"
+    longdesc = (
+        "Prints what FILE would change, object by object, and what its settings imply,"
+        " before and after: against OLD, or with --admin against what the running proxy"
+        " has in force. With neither everything is new. Nothing is changed."
+    )
+    optParameters: ClassVar[list[list[Any]]] = [
+        ["from", "f", None, "Compare with this configuration; no proxy is asked."]
+    ]
+
+    def parseArgs(self, file: str) -> None:  # type: ignore[override]  # a command has words of its own
+        """Take the file's name."""
+        self["file"] = file
+
+    def postOptions(self) -> None:
+        """One thing to compare with."""
+        super().postOptions()
+        if self["from"] and (self["admin"] or self["config"]):
+            raise usage.UsageError("give --from or a running proxy, not both")
+
+    def run(self, out: TextIO, err: TextIO) -> int:
+        """Compare here, or have it compared."""
+        if self["admin"] or self["config"]:
+            return super().run(out, err)
+        try:
+            after = load(self["file"], os.environ, names=installed_names())
+            before = Config(self["file"])
+            if self["from"]:
+                before = load(self["from"], os.environ, names=installed_names())
+        except ConfigErrors as errors:
+            return print_errors(errors.problems, out, err)
+        self._print(planned(before, after), out)
+        return 0
+
+    def ask(self, client: AdminClient) -> Any:
+        """The running proxy compares."""
+        path = path_of("api", "plan")
+        return client.post(path, _content(self["file"]), PATIENCE_SECONDS)
+
+    def _print(self, answer: dict[str, Any], out: TextIO) -> None:
+        if self["json"]:
+            out.write(json.dumps(answer, indent=2) + "\n")
+        else:
+            out.write("".join(f"{shown(line)}\n" for line in self.lines(answer)))
+
+    def lines(self, answer: dict[str, Any]) -> list[str]:
+        """The changes, then the consequences that differ."""
+        found = [_line(one) for one in answer["changes"]] or ["nothing would change"]
+        found += [f"needs a restart: {_line(one)}" for one in answer["restart"]]
+        before = answer["consequences"]["before"]
+        after = answer["consequences"]["after"]
+        found += [f"before: {one}" for one in before if one not in after]
+        found += [f"after:  {one}" for one in after if one not in before]
+        return found
+
+
+def _content(file: str) -> bytes:
+    """What stands in `file`. Raises CannotAsk."""
+    try:
+        return DISK.read(file)
+    except OSError as error:
+        reason = error.strerror or str(error)
+        raise CannotAsk(f"cannot read {file}: {reason}") from None
+
+
+_SIGNS = {"added": "+", "removed": "-", "changed": "~"}
+
+
+def _line(change: dict[str, Any]) -> str:
+    """One change: "+ target app/a", "~ pool app: max_conns: 0 -> 5"."""
+    said = f"{_SIGNS.get(change['action'], '?')} {change['kind']} {change['name']}"
+    keys = []
+    for key in change["keys"]:
+        before, after = (
+            "none" if one is None else one for one in (key["before"], key["after"])
+        )
+        keys.append(f"{key['key']}: {before} -> {after}".removeprefix(": "))
+    return f"{said}: {', '.join(keys)}" if keys else said

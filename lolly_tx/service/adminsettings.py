@@ -1,0 +1,83 @@
+"""The part of the admin API that changes the settings of the running proxy.
+
+    POST /api/reload                     reads the file again
+    POST /api/plan    (TOML body)        what would change, and what follows from it; nothing is done
+    POST /api/apply   (TOML body)        lets it be in force; with ?confirm=5m only until then, unless confirmed
+    POST /api/confirm                    what is on trial stays
+    POST /api/rollback                   what was in force before the last apply is again
+
+Whatever refuses is 422 with all errors, and changes nothing.
+
+Imports: config, service, Twisted.
+
+Imports: config, service, Twisted. Used by: service.admin.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import attrs
+from twisted.internet.defer import Deferred
+
+from lolly_tx.config.extensions import NOWHERE
+from lolly_tx.config.kinds import Duration, FromEnvironment
+from lolly_tx.config.problems import Rejected
+from lolly_tx.service.generation import Refused, Reloaded, Reloading
+
+SETTINGS_WORDS = ("reload", "plan", "apply", "confirm", "rollback")
+
+_CONFIRM = Duration(1.0)
+
+Answer = tuple[int, Mapping[str, Any]]
+
+
+def change_settings(
+    reloading: Reloading | None, word: str, body: bytes, confirm: str
+) -> Deferred[Answer]:
+    """Do what `word` says. `body`: TOML, for "plan" and "apply". `confirm`: a duration, "" without; for "apply"."""
+    return Deferred.fromCoroutine(_change(reloading, word, body, confirm))
+
+
+async def _change(
+    reloading: Reloading | None, word: str, body: bytes, confirm: str
+) -> Answer:
+    if reloading is None:
+        return 409, {"error": "these settings do not come from a file"}
+    try:
+        if word == "reload":
+            return 200, _told(await reloading.reload())
+        if word == "plan":
+            return 200, await reloading.plan(_text(body))
+        if word == "apply":
+            seconds = _seconds(confirm)
+            return 200, _told(await reloading.apply(_text(body), seconds))
+        if word == "confirm":
+            reloading.confirm()
+            return 200, {"confirmed": True}
+        return 200, _told(await reloading.roll_back("operator: admin API"))
+    except Refused as refused:
+        first, *more = refused.errors
+        others = f" (and {len(more)} more)" if more else ""
+        return 422, {"error": first + others, "errors": refused.errors}
+
+
+def _told(reloaded: Reloaded) -> dict[str, Any]:
+    return attrs.asdict(reloaded)
+
+
+def _text(body: bytes) -> str:
+    try:
+        return body.decode("utf-8-sig")
+    except UnicodeDecodeError:
+        raise Refused(["the body is not UTF-8"]) from None
+
+
+def _seconds(confirm: str) -> float | None:
+    if not confirm:
+        return None
+    try:
+        return _CONFIRM.read(FromEnvironment(confirm), NOWHERE)
+    except Rejected as error:
+        raise Refused([f'confirm: "{confirm}": {error}']) from None
