@@ -37,6 +37,10 @@ class StatusCommand(AskingCommand):
                 f"listener {name}: {one['open']} open, {one['accepted']} accepted,"
                 f" {one['turned_away']} turned away, {one['shed']} shed"
             )
+            refused = one.get("proxy_refused") or {}
+            if refused:
+                said = ", ".join(f"{n} {word}" for word, n in sorted(refused.items()))
+                out.append(f"  closed for their PROXY header: {said}")
         for pool in answer["pools"]:
             out += ["", *_pool_lines(pool, stats["pools"].get(pool["name"], {}))]
         return out

@@ -107,6 +107,13 @@ class Timeouts:
         default=30.0,
         metadata=about(Duration(0.001), "Until it takes more of the answer."),
     )
+    proxy_protocol: float = attrs.field(
+        default=3.0,
+        metadata=about(
+            Duration(0.001),
+            "Until the PROXY header of a listener's `proxy_protocol` is complete.",
+        ),
+    )
     half_closed: float = attrs.field(
         default=60.0,
         metadata=about(

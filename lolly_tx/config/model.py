@@ -141,6 +141,15 @@ class Listener:
         default=None,
         metadata=about(Table(ListenerTLS), "Its presence turns TLS on."),
     )
+    proxy_protocol: tuple[Network | str, ...] = attrs.field(
+        default=(),
+        metadata=about(
+            NETWORKS,
+            'Load balancers that have to begin with a PROXY header (v1 or v2): addresses, networks, "unix". The'
+            " client it names counts in place of theirs. Anybody else who sends one is closed. none = nobody sends"
+            " one.",
+        ),
+    )
     health: bool = attrs.field(
         default=False,
         metadata=about(

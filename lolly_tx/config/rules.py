@@ -199,6 +199,10 @@ def _listener(listener: Listener, place: Place) -> None:
         place.at("tls").wrong(
             f"the endpoint does TLS already; use tcp: in place of {kind}:"
         )
+    if listener.proxy_protocol and kind in ("ssl", "tls"):
+        place.at("proxy_protocol").wrong(
+            f"the header comes ahead of TLS, where {kind}: does not look for it; use tcp: and the tls table"
+        )
 
 
 def _pool(pool: PoolSettings, place: Place) -> None:

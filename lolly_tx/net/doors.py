@@ -24,6 +24,7 @@ from lolly_tx.domain.errors import ProxyError
 from lolly_tx.net.sockets.splice import Relay
 from lolly_tx.net.tunnel import TunnelEnd
 from lolly_tx.wire.message import RequestHead, ResponseHead
+from lolly_tx.wire.proxyline import ProxyLine
 
 # How the body of a response ends.
 NO_BODY = 0
@@ -36,16 +37,34 @@ CLOSE = 3
 """With the connection. Cheapest for the kernel to relay, ends keep-alive."""
 
 
+class Bound(Protocol):
+    """Connections to a target that only one client may use."""
+
+    def close(self) -> None:
+        """Close them when they are idle."""
+
+
 class Peer:
     """Who is on the other end of a client's connection.
 
     `address`: in its one spelling, "unix:" for a UNIX socket, "" if unknown. `listener`: the name of the one it came
     in by. `secure`: its connection is encrypted. `introduce(peer, head)`: the lines that
     tell a backend of it, for one request. `last`: those of the last plain request, whose
-    Host was `host`.
+    Host was `host`. `transport`: of its connection, None where that serves others, too. `told`: what a PROXY header
+    said of it. `bound`: connections to targets that only it may use; whoever made it says when it is `gone`.
     """
 
-    __slots__ = ("_introduce", "address", "host", "last", "listener", "secure")
+    __slots__ = (
+        "_introduce",
+        "address",
+        "bound",
+        "host",
+        "last",
+        "listener",
+        "secure",
+        "told",
+        "transport",
+    )
 
     def __init__(
         self,
@@ -60,6 +79,16 @@ class Peer:
         self._introduce = introduce
         self.host: bytes | None = None
         self.last = b""
+        self.transport: Any = None
+        self.told: ProxyLine | None = None
+        self.bound: dict[Any, Bound] | None = None
+
+    def gone(self) -> None:
+        """Its connection has ended: nobody will use those that are bound to it."""
+        bound, self.bound = self.bound, None
+        if bound is not None:
+            for each in bound.values():
+                each.close()
 
     def lines(self, head: RequestHead) -> bytes:
         """The lines to send upstream; the same as last time unless the host differs."""

@@ -6,7 +6,7 @@
 
 What is served there is `proxy.resource.ReverseProxyResource`: `place_of` makes the place of one from its settings.
 
-Imports: config, net, net.http1, net.sockets, proxy, service, wire, Twisted. Used by:
+Imports: config, domain, net, net.http1, net.sockets, proxy, service, wire, Twisted. Used by:
 service.parts, service.service.
 """
 
@@ -18,10 +18,12 @@ from typing import Any
 from twisted.internet.defer import Deferred, DeferredList
 
 from lolly_tx.config.model import Config, Listener
+from lolly_tx.domain.forwarded import TrustedPeers
 from lolly_tx.net.deadlines import NEVER, Deadlines
 from lolly_tx.net.http1.shared import HALF_CLOSE_SECONDS, ClientTimeouts, Http1Settings
 from lolly_tx.net.sockets.acceptor import Acceptor, Census, Door
 from lolly_tx.net.sockets.eager import eager
+from lolly_tx.net.sockets.proxied import Proxied
 from lolly_tx.net.sockets.tls import secure, server_context
 from lolly_tx.proxy.resource import ReverseProxyResource
 from lolly_tx.service.listening import Place, server_endpoint
@@ -186,11 +188,27 @@ def place_of(
             requests=limits.requests_per_connection,
         ),
         most=limits.connections_per_listener,
+        proxied=_proxied(listener, config, deadlines),
     )
     view = _view(reactor, listener)
     key = f"listener.{listener.name}.endpoint"
     endpoint = server_endpoint(view, listener.endpoint, key)
     return Place(listener.endpoint, endpoint, acceptor, view)
+
+
+def _proxied(
+    listener: Listener, config: Config, deadlines: Deadlines
+) -> Proxied | None:
+    """Who has to begin with a PROXY header there."""
+    if not listener.proxy_protocol:
+        return None
+    return Proxied(
+        listener.name,
+        TrustedPeers(listener.proxy_protocol),
+        seconds=config.timeouts.proxy_protocol,
+        deadlines=deadlines,
+        most=config.limits.connections,
+    )
 
 
 def _view(reactor: Any, listener: Listener) -> Any:

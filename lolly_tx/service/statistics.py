@@ -15,12 +15,14 @@ from lolly_tx.proxy.forwarder import Forwarder
 
 def listener_statistics(acceptor: Acceptor) -> dict[str, Any]:
     """Connections of one listener, in numbers."""
+    proxied = acceptor.proxied
     return {
         "accepted": acceptor.accepted,
         "open": len(acceptor.doors),
         "turned_away": acceptor.turned_away,
         "shed": acceptor.shed,
         "draining": acceptor.draining,
+        "proxy_refused": {} if proxied is None else dict(proxied.refused),
     }
 
 

@@ -6,7 +6,7 @@
 Version 1 is a line of text, version 2 is binary and may carry more (TLVs). The published text of the protocol is
 HAProxy's doc/proxy-protocol.txt; the section numbers are its own.
 
-Imports: wire. Used by: net, net.sockets, proxy.
+Imports: wire. Used by: net, net.sockets.
 """
 
 from __future__ import annotations
@@ -49,9 +49,9 @@ class ProxyLine:
     """What a header says.
 
     `source`, `destination`: the client's address and the one it connected to, as text; "" = nothing is said, and
-    those of the connection count: it is the sender's own (a check), or of a kind we do not know. The ports are
-    0 where there are none. `authority`: the name the client asked for (SNI), `alpn`: what was agreed on, `tls`: how the client's connection is
-    encrypted; None: it is not, or nobody said so.
+    those of the connection count: it is the sender's own (a check), or of a kind we do not know. The ports are 0 where
+    there are none. `authority`: the name the client asked for (SNI). `alpn`: what was agreed on. `tls`: how the
+    client's connection is encrypted; None: it is not, or nobody said so.
     """
 
     source: str = ""

@@ -158,6 +158,13 @@ class RulesTests(SynchronousTestCase):
         text = text.replace("ssl:", "tcp:")
         self.assertEqual(faults(text + ROUTE + POOL, files=FakeFiles({"/a": ""})), [])
 
+    def test_proxy_protocol_ahead_of_tls(self) -> None:
+        """A header comes ahead of TLS, so an endpoint string that does TLS cannot look for it."""
+        text = "[listener.web]\nendpoint = 'ssl:443'\nproxy_protocol = ['unix']\n"
+        said = self.one(text + ROUTE + POOL)
+        self.assertIn("listener.web.proxy_protocol", said)
+        self.assertIn("use tcp: and the tls table", said)
+
     def test_checks_without_http(self) -> None:
         """HTTP settings on a TCP check are refused, each by name."""
         health = '[pool.app.health]\ntype = "tcp"\n'

@@ -95,6 +95,14 @@ class TLSTestCase(SteppingTestCase):
         transport, proto, raw = self.accepted(
             proto, TLSServer, send_buffer=65536, tls_context=self.context
         )
+        client = self.client_on(raw, **settings)
+        if shake:
+            self.attempt(client.do_handshake)
+            self.spin(lambda: not transport._handshaking)
+        return transport, proto, client
+
+    def client_on(self, raw: socket.socket, **settings: Any) -> ssl.SSLSocket:
+        """A client in Python's own TLS on a connected socket."""
         context = ssl.create_default_context(cafile=str(self.folder / "ca.pem"))
         for name, value in settings.items():
             if callable(getattr(context, name)):
@@ -109,10 +117,7 @@ class TLSTestCase(SteppingTestCase):
             suppress_ragged_eofs=False,
         )
         self.addCleanup(client.close)
-        if shake:
-            self.attempt(client.do_handshake)
-            self.spin(lambda: not transport._handshaking)
-        return transport, proto, client
+        return client
 
     def attempt(self, call: Callable[[], Any]) -> Any:
         """The result of a non-blocking call of the client, made until it has one."""

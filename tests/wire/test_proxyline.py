@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import struct
+from typing import Any
 
 from hypothesis import given
 from hypothesis import strategies as st
@@ -113,7 +114,7 @@ class Version1Tests(ReadingTestCase):
         self.refuse(longest[:-2] + b"xx", "too_long")
 
     @given(addresses, ports, ports)
-    def test_there_and_back(self, both: tuple, port: int, other: int) -> None:
+    def test_there_and_back(self, both: tuple[Any, Any], port: int, other: int) -> None:
         """What is written is read."""
         line = ProxyLine(str(both[0]), port, str(both[1]), other)
         written = render_v1(line)
@@ -214,7 +215,7 @@ class Version2Tests(ReadingTestCase):
 
     @given(addresses, ports, ports, st.binary(max_size=255), st.booleans())
     def test_there_and_back(
-        self, both: tuple, port: int, other: int, name: bytes, encrypted: bool
+        self, both: tuple[Any, Any], port: int, other: int, name: bytes, encrypted: bool
     ) -> None:
         """What is written is read."""
         tls = Encrypted("TLSv1.2", name=name.hex()[:64]) if encrypted else None

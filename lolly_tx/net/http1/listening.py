@@ -11,6 +11,7 @@ from lolly_tx.net.deadlines import Deadlines
 from lolly_tx.net.http1.server import Http1Server
 from lolly_tx.net.http1.shared import Http1Settings, Shared, Site
 from lolly_tx.net.sockets.acceptor import Acceptor, Census
+from lolly_tx.net.sockets.proxied import Proxied
 from lolly_tx.net.sockets.tls_contexts import ALPN_HTTP1
 
 OVERLOADED = (
@@ -28,10 +29,12 @@ def http1_acceptor(
     census: Census,
     settings: Http1Settings,
     most: int = 0,
+    proxied: Proxied | None = None,
 ) -> Acceptor:
     """The factory behind the listener `name`, which serves `site`.
 
-    `secure`: it speaks TLS. `most`: connections of this listener, 0 = no limit.
+    `secure`: it speaks TLS. `most`: connections of this listener, 0 = no limit. `proxied`: who begins with a PROXY
+    header.
     """
     return Acceptor(
         name,
@@ -42,4 +45,5 @@ def http1_acceptor(
         deadlines=deadlines,
         census=census,
         most=most,
+        proxied=proxied,
     )

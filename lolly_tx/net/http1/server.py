@@ -129,7 +129,7 @@ class Http1Server(DoorIn):
 
     def makeConnection(self, transport: Any) -> None:
         """A client has connected."""
-        self.transport = transport
+        self.transport = self.peer.transport = transport
         transport.registerProducer(self, True)
         acceptor = self.acceptor
         # An endpoint string may do TLS without its name saying so.
@@ -149,6 +149,7 @@ class Http1Server(DoorIn):
         self._body = None
         self.deadline = NEVER
         self.acceptor.lost(self)
+        self.peer.gone()
         end, self._end = self._end, None
         if end is not None:
             end.lost(reason)

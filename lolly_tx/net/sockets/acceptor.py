@@ -2,7 +2,7 @@
 
 What is spoken on a connection is no matter here: `net.http1.listening` says it for HTTP/1.1.
 
-Imports: domain, net, net.sockets, Twisted. Used by: net.http1, proxy, service.
+Imports: domain, net, net.sockets, wire, Twisted. Used by: net.http1, proxy, service.
 """
 
 from __future__ import annotations
@@ -24,6 +24,8 @@ from zope.interface import implementer
 from lolly_tx.domain.forwarded import UNIX, canonical
 from lolly_tx.net.deadlines import Deadlines
 from lolly_tx.net.sockets.parting import DRAIN_SECONDS, TURNED_AWAY_MOST, TurnedAway
+from lolly_tx.net.sockets.proxied import Proxied
+from lolly_tx.wire.proxyline import ProxyLine
 
 
 class Door(Protocol):
@@ -120,6 +122,7 @@ class Acceptor:
 
     `make(acceptor, address)`: a `Door` that is a protocol, before it has its transport; it tells of itself by
     `connected` and `lost`. `alpn`: what it speaks. `overloaded`: what clients beyond the limits are told.
+    `proxied`: whose clients are spoken for by a PROXY header; None: nobody's.
     `draining`: no keep-alive any more; `patient`: and tunnels are not told yet. `idle_seconds`: what a connection has
     for its next request. `most`: connections of this listener, 0 = no limit.
     """
@@ -137,8 +140,10 @@ class Acceptor:
         deadlines: Deadlines,
         census: Census,
         most: int = 0,
+        proxied: Proxied | None = None,
     ) -> None:
         self.name = name
+        self.proxied = proxied
         self.deadlines = deadlines
         self.now: Callable[[], float] = deadlines.now
         self.census = census
@@ -162,12 +167,19 @@ class Acceptor:
         self._overloaded = other._overloaded
         self.idle_seconds = other.idle_seconds
         self.most = other.most
+        self._speak_for(other.proxied, self.proxied)
+
+    def _speak_for(self, proxied: Proxied | None, before: Proxied | None) -> None:
+        self.proxied = proxied
+        if proxied is not None and before is not None:
+            proxied.follow(before)
 
     def follow(self, other: Acceptor) -> None:
         """Count on from where `other` is, which listened under this name before."""
         self.accepted += other.accepted
         self.turned_away += other.turned_away
         self.shed += other.shed
+        self._speak_for(self.proxied, other.proxied)
 
     def doStart(self) -> None:
         """Listening has begun."""
@@ -180,8 +192,13 @@ class Acceptor:
         return self._alpn
 
     def buildProtocol(self, addr: IAddress | None) -> IProtocol | None:
-        """A door for a client at `addr`; None closes the connection at once."""
-        client = address_text(addr)
+        """A door for a client at `addr`, or what finds out whose it is; None closes the connection at once."""
+        if self.proxied is not None:
+            return self.proxied.meet(address_text(addr), self.door_for)
+        return self.door_for(address_text(addr))
+
+    def door_for(self, client: str, told: ProxyLine | None = None) -> IProtocol | None:
+        """A door for `client`; None closes the connection at once. `told`: what its PROXY header said."""
         if not self._has_room(client) and not (
             self._make_room(client) and self._has_room(client)
         ):
@@ -193,7 +210,13 @@ class Acceptor:
             return away
         self.accepted += 1
         make = self._make
-        return make(self, client)
+        door = make(self, client)
+        if told is not None:
+            # Who has no peer does not tell targets of it.
+            peer = getattr(door, "peer", None)
+            if peer is not None:
+                peer.told = told
+        return door
 
     def _has_room(self, client: str) -> bool:
         full = self.most and len(self.doors) >= self.most

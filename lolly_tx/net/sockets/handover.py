@@ -2,7 +2,7 @@
 
 They hand the connection itself over: the other protocol gets the real transport, and data goes to it directly.
 
-Imports: Twisted. Used by: net.library, net.sockets.endpoints.
+Imports: Twisted. Used by: net.library, net.sockets.endpoints, net.sockets.proxied.
 """
 
 from __future__ import annotations

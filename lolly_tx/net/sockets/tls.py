@@ -13,11 +13,13 @@ OpenSSL may need to write before it can read, and the reverse: `_reads_blocked` 
 no more than the record at hand (no read-ahead) and a record fits one `recv`, so that
 nothing is left inside it that the reactor could not see.
 
-Imports: net.sockets, Twisted, pyOpenSSL. Used by: service.
+Imports: net.sockets, wire, Twisted, pyOpenSSL. Used by: service.
 """
 
 from __future__ import annotations
 
+import socket
+from collections.abc import Callable
 from typing import Any
 
 from OpenSSL import SSL
@@ -41,6 +43,7 @@ from lolly_tx.net.sockets.tls_contexts import (
     server_context,
 )
 from lolly_tx.net.sockets.transports import SocketTransport
+from lolly_tx.wire.proxyline import V2_MOST
 
 __all__ = [
     "TLSPort",
@@ -52,6 +55,9 @@ __all__ = [
     "secure",
     "server_context",
 ]
+
+PREFACE_BYTES = V2_MOST
+"""The most that comes ahead of a handshake."""
 
 RECORD_BYTES = 16384
 """The most a TLS record carries."""
@@ -75,6 +81,9 @@ class TLSTransport(SocketTransport):
 
     def __init__(self, sock: Any, protocol: Any, client: Any, server: Any, *rest: Any):
         # Before the stock part, which begins to read.
+        self._preface: Callable[[bytes], int] | None = getattr(
+            protocol, "preface", None
+        )
         self._ssl = SSL.Connection(server.tls_context, sock)
         self._ssl.set_accept_state()
         # The class mixed into is a stock Server, whose arguments these are.
@@ -94,6 +103,27 @@ class TLSTransport(SocketTransport):
         return self._ssl.get_alpn_proto_negotiated() or None
 
     # -- the handshake
+
+    def _may_shake(self) -> bool:
+        return self._preface is None and not self._aborting
+
+    def _read_preface(self, preface: Callable[[bytes], int]) -> Exception | None:
+        """Let the protocol have what comes ahead of the handshake, and no byte more."""
+        try:
+            data = self.socket.recv(PREFACE_BYTES, socket.MSG_PEEK)
+        except BlockingIOError:
+            return None
+        except OSError:
+            return self._end()
+        if not data:
+            return CONNECTION_DONE
+        taken = preface(data)
+        if taken:
+            self.socket.recv(taken)
+        introduced: Any = self.protocol  # `net.sockets.proxied`'s
+        if introduced.inner is not None:
+            self._preface = None
+        return None
 
     def _shake(self) -> Exception | None:
         try:
@@ -140,6 +170,10 @@ class TLSTransport(SocketTransport):
     def doRead(self) -> Exception | None:  # type: ignore[override]  # a mixin's lambda
         """Hand the next record to the protocol."""
         if self._handshaking:
+            if self._preface is not None:
+                why = self._read_preface(self._preface)
+                if not self._may_shake():
+                    return why
             why = self._shake()
             if self._handshaking:
                 return why
@@ -346,6 +380,8 @@ class _MemoryView:
         return getattr(self._reactor, name)
 
     def listenTCP(self, port: int, factory: Any, *rest: Any, **named: Any) -> Any:
+        if getattr(factory, "proxied", None) is not None:
+            raise ValueError("proxy_protocol with TLS needs a reactor of POSIX sockets")
         wrapped = TLSMemoryBIOFactory(self._creator, False, factory, self._reactor)
         return self._reactor.listenTCP(port, wrapped, *rest, **named)
 
