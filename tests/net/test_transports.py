@@ -81,6 +81,25 @@ class StockRulesMixin:
         transport.write(b"last")
         self.assertEqual(self.drain(peer), MUCH + b"last")
 
+    def test_write_while_closing_with_nothing_queued_is_sent(self: Any) -> None:
+        """The same when there was nothing to flush: the close waits for what comes before it."""
+        transport, proto, peer = self.connected()
+        transport.loseConnection()
+        self.assertIsNone(proto.reason)
+        transport.write(b"last")
+        self.assertEqual(self.drain(peer), b"last")
+        self.spin_until_lost(proto)
+        self.assertIs(proto.reason, error.ConnectionDone)
+
+    def test_close_then_abort(self: Any) -> None:
+        """A close that is followed by an abort ends the connection once."""
+        transport, proto, peer = self.connected()
+        transport.loseConnection()
+        transport.abortConnection()
+        self.spin_until_lost(proto)
+        self.assertIsNotNone(proto.reason)
+        self.spin_until_lost(proto)
+
     def test_write_after_close_is_ignored(self: Any) -> None:
         """Writing to a connection that is gone does nothing."""
         transport, proto, _peer = self.connected()

@@ -8,8 +8,8 @@ Whatever happens, `done` fires once. A target that has answered sees an end in g
 reset for an error worth a traceback. It takes `PARTING_SECONDS` at most after the verdict; who did not answer in time
 is reset. Plain callbacks on few attributes, no coroutine and no client library: a thousand of these run every second.
 
-Imports: domain, net, net.checks, wire, Twisted. Used by: net.checks.agent_channel,
-net.checks.http, net.checks.scripts.
+Imports: domain, net, net.checks, net.sockets, wire, Twisted. Used by:
+net.checks.agent_channel, net.checks.http, net.checks.scripts.
 """
 
 from __future__ import annotations
@@ -32,6 +32,7 @@ from lolly_tx.domain.health import Observation
 from lolly_tx.net.alarm import Alarm
 from lolly_tx.net.checks.expectation import BODY_BYTES
 from lolly_tx.net.failures import is_cancellation, translate
+from lolly_tx.net.sockets.transports import is_secure, pending_bytes
 from lolly_tx.wire.chunked import ChunkDecoder
 from lolly_tx.wire.errors import BadMessage
 from lolly_tx.wire.message import ResponseHead
@@ -117,8 +118,10 @@ class Probe(Protocol):
         self._over = True
         if self._alarm is not None:
             self._alarm.cancel()
-        self._parting = self._check.clock.callLater(PARTING_SECONDS, self._end)
-        if not self._owed():
+        owed = self._owed()
+        if owed or is_secure(self.transport) or pending_bytes(self.transport):
+            self._parting = self._check.clock.callLater(PARTING_SECONDS, self._end)
+        if not owed:
             self.transport.loseConnection()
 
     def _owed(self) -> bool:
@@ -170,7 +173,8 @@ class Probe(Protocol):
         """The target hung up, before the verdict or as was due."""
         self.transport = None
         if self._over:
-            self._end()
+            if self._parting is not None:
+                self._end()
             return
         how = translate(reason, connecting=False).detail
         self.finish(False, f"{how} before an answer")

@@ -10,8 +10,8 @@ aborts, the order of callbacks) by leaving those cases to the stock code.
 
 `net.sockets.eager` has a reactor make these. At the end are questions that any transport can be asked.
 
-Imports: Twisted. Used by: net, net.http1, net.sockets.eager, net.sockets.splice,
-net.sockets.tls.
+Imports: Twisted. Used by: net, net.checks, net.http1, net.sockets.eager,
+net.sockets.splice, net.sockets.tls.
 """
 
 from __future__ import annotations
@@ -206,11 +206,36 @@ class SocketTransport(tcp.Connection):
 
     # -- the end
 
+    def loseConnection(self) -> None:
+        """Close when everything has left, in good order.
+
+        With nothing to wait for the kernel is not asked whether it has room: the end comes
+        with the next round.
+        """
+        if (
+            self.connected
+            and self.producer is None
+            and self._writes_to is None
+            and not (self.pending_bytes() or self.disconnecting or self._aborting)
+            and not (self._writeDisconnecting or self._writeDisconnected)
+            and not (self.secure or self.TLS)
+        ):
+            self.disconnecting = True
+            self.stopReading()
+            self.reactor.callLater(0, self._leave)  # type: ignore[attr-defined]  # IReactorTime as well
+        else:
+            super().loseConnection()
+
+    def _leave(self) -> None:
+        # What was written in between is sent first; the writer ends the connection then.
+        if not self.pending_bytes():
+            self.connectionLost(Failure(CONNECTION_DONE))
+
     def fail(self) -> None:
         """Lose the connection in the next round: a relay met its socket's error."""
         self._broken = True
         self.stopReading()
-        self.reactor.callLater(  # type: ignore[attr-defined]  # IReactorTime as well
+        self.reactor.callLater(  # type: ignore[attr-defined]  # ditto
             0, self.connectionLost, Failure(CONNECTION_LOST)
         )
 
