@@ -93,7 +93,10 @@ class Timeouts:
 
     head: float = attrs.field(
         default=10.0,
-        metadata=about(Duration(0.001), "From the first byte of a head to its end."),
+        metadata=about(
+            Duration(0.001),
+            "From the connect, or the first byte of a later head, to its end.",
+        ),
     )
     body: float = attrs.field(
         default=30.0,

@@ -77,7 +77,8 @@ class Entry(NamedTuple):
     bytes sent downstream. `seconds`, `upstream_seconds`: durations. Bytes are as
     received; None is "not known" or "there was none". `error`: the token of RFC 9209 when
     the answer is our own. `past`: the attempts before the last, each with its upstream,
-    status and seconds.
+    status and seconds. One more value goes here, into `_JSON`, into both unpackings below,
+    and into `proxy.record`, which makes the tuple without the defaults.
     """
 
     when_wall: float

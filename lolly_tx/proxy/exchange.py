@@ -4,7 +4,8 @@
     door in <----write------- Exchange <--response_data-- door out
 
 It performs what `domain.attempts` decides: sends attempts, holds answers, passes the
-client's on. A body has an `proxy.upload.Upload`, a held answer a `proxy.held.Held`, a
+client's on. Only a kept connection that turns out to be closed is made anew without
+asking: nothing was tried yet. A body has an `proxy.upload.Upload`, a held answer a `proxy.held.Held`, a
 second attempt a `proxy.hedge.HedgeLine`; most exchanges have none of them. Between the
 doors are plain calls; a Deferred exists only while connecting.
 

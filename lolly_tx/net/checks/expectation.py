@@ -1,7 +1,7 @@
-"""What an answer to an active check must look like.
+"""What an answer to an active check must look like: the criteria that a probe judges by.
 
-Pure: bytes in, verdict out. All parts must hold: the status, then the header fields, then
-the body. The body is looked at only when an expression for it is given, and only its
+Pure. All parts must hold, and `net.checks.probes` asks for them in this order: the status,
+then the header fields, then the body. The body is looked at only when an expression for it is given, and only its
 first `BODY_BYTES`.
 
 Imports: domain. Used by: net.checks.datagrams, net.checks.http, net.checks.probes,

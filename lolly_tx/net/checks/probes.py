@@ -1,4 +1,4 @@
-r"""The protocols of active checks: one object is one probe on one connection.
+r"""The protocols of active checks: one object is one probe on one connection, and judges the answer.
 
     start --> connect --> (request --> head --> body) --> finish --> the rest, then our FIN
        \_____ refused, timed out, closed, nonsense _____/

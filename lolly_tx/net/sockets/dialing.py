@@ -1,4 +1,4 @@
-"""Connecting to one name or address of a `HealthMap`: which of its addresses are tried, in which order, and when.
+"""Connecting to one name or address: which of its addresses are tried, in which order and when, and none that is down.
 
 The addresses of a name are tried as RFC 8305 has it (happy eyeballs): both families in turn, the next one after
 `ATTEMPT_DELAY` without a connection, at once after a failure. Those known to fail or to be slow come last, those that

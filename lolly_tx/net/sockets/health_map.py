@@ -1,4 +1,4 @@
-"""Connecting to names and addresses, knowing which of them are down.
+"""What a process knows of names and addresses, and the endpoints that go by it.
 
     HealthMap      of a process: its resolver, and the record of connects by address (`domain.addresses`)
       +-- Dialer   of a pool, or of its checks: the map seen with their limits (`net.sockets.dialing`)
