@@ -1,13 +1,16 @@
 """What a request costs beside other proxies: the CPU of each, interleaved in one run.
 
-    python benchmarks/peers.py [--rounds N] [--seconds S] [--browser] [--path /1m]
-                               [--against CHECKOUT]
+    python benchmarks/peers.py [--starts N] [--rounds N] [--seconds S] [--browser] [--unique]
+                               [--path /1m] [--only nginx] [--against CHECKOUT]
 
 All run on the first core, the load (wrk) and the origin (nginx) on the second. nginx is
 the measure; HAProxy and Caddy take part where they are installed, and so does another
-checkout of this project with `--against`, which shows what a change costs. Prints user and
-system microseconds per request, medians over the rounds, and ratios to nginx; fails
-nothing. Ratios within one run mean something, the microseconds only on this machine.
+checkout of this project with `--against`, which shows what a change costs. `--unique`: no two
+heads are alike, as in real traffic. `--starts`: all are started anew so many times, because
+one process differs from the next of the same code by more than most changes do. Prints user
+and system microseconds per request, medians over the rounds of all starts, and ratios to
+nginx, with the least in brackets; fails nothing. Ratios within one run mean something, the
+microseconds only on this machine.
 """
 
 from __future__ import annotations
@@ -100,6 +103,18 @@ path = "/"
 """
 
 
+UNIQUE = """
+local seed, count = tonumber(io.open("/proc/uptime"):read("*n")) * 100, 0
+function request()
+  count = count + 1
+  local mark = string.format("%x-%x", seed, count)
+  wrk.headers["X-Request-Id"] = mark
+  wrk.headers["Cookie"] = "theme=dark; session=" .. mark
+  return wrk.format("GET", "{path}?item=" .. mark)
+end
+"""
+
+
 @attrs.define
 class Peer:
     """A proxy that runs, and what its rounds have cost: (user, system), microseconds."""
@@ -166,12 +181,19 @@ class Field:
         said = (self.folder / f"{name}.out").read_text(errors="replace")
         raise SystemExit(f"{name} did not start: {said[-1000:]}")
 
-    def peers(self, against: list[str]) -> list[Peer]:
+    def peers(self, options: argparse.Namespace) -> list[Peer]:
         """nginx, ourselves, and whoever else there is."""
         found = []
+        only = options.only
 
         def add(name: str, command: list[str], **env: str) -> None:
-            found.append(Peer(name, port, self.start(name, port, command, **env)))
+            if (
+                not only
+                or name == "nginx"
+                or name in only
+                or name.startswith(("lolly", "against"))
+            ):
+                found.append(Peer(name, port, self.start(name, port, command, **env)))
 
         port = self._ports.pop()
         rest = BALANCED.format(port=port, a=self.a, b=self.b)
@@ -185,7 +207,7 @@ class Field:
             path = self.write("Caddyfile", CADDY, port)
             command = ["caddy", "run", "--adapter", "caddyfile", "--config", str(path)]
             add("caddy", command, GOMAXPROCS="1", HOME=str(self.folder))
-        others = [(f"against{n}", each) for n, each in enumerate(against, 1)]
+        others = [(f"against{n}", each) for n, each in enumerate(options.against, 1)]
         for name, checkout in [("lolly", str(ROOT)), *others]:
             port = self._ports.pop()
             path = self.write(f"{name}.toml", LOLLY, port)
@@ -221,10 +243,11 @@ def measure(peer: Peer, options: argparse.Namespace) -> None:
         for name, value in (BROWSER if options.browser else {}).items()
         for word in ("-H", f"{name}: {value}")
     ]
+    script = ["-s", options.script] if options.unique else []
     before = peer.cpu()
     said = subprocess.run(
         ["taskset", "-c", "1", "wrk", "-t1", f"-c{options.connections}"]
-        + [f"-d{options.seconds}s", *fields]
+        + [f"-d{options.seconds}s", *fields, *script]
         + [f"http://127.0.0.1:{peer.port}{options.path}"],
         capture_output=True,
         text=True,
@@ -243,11 +266,14 @@ def measure(peer: Peer, options: argparse.Namespace) -> None:
 def main() -> None:
     """Run it and print the table."""
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
+    parser.add_argument("--starts", type=int, default=1)
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--seconds", type=int, default=3)
     parser.add_argument("--connections", type=int, default=32)
     parser.add_argument("--path", default="/", help="/ (13 bytes), /1m or /100m")
     parser.add_argument("--browser", action="store_true", help="a browser's fields")
+    parser.add_argument("--unique", action="store_true", help="no two heads alike")
+    parser.add_argument("--only", action="append", default=[], help="of the others")
     parser.add_argument(
         "--against", action="append", default=[], help="another checkout of the project"
     )
@@ -256,12 +282,26 @@ def main() -> None:
     if missing:
         print(f"skipped, not installed: {', '.join(missing)}")
         return
+    all_peers: dict[str, Peer] = {}
+    for _ in range(options.starts):
+        for peer in run(options):
+            known = all_peers.setdefault(peer.name, peer)
+            if known is not peer:
+                known.costs += peer.costs
+                known.rates += peer.rates
+    report(list(all_peers.values()))
+
+
+def run(options: argparse.Namespace) -> list[Peer]:
+    """Start everything, load it in turns, end it."""
     with tempfile.TemporaryDirectory(prefix="peers") as name:
         folder = Path(name)
         folder.chmod(0o755)  # nginx reads the files as somebody else
+        options.script = str(folder / "unique.lua")
+        Path(options.script).write_text(UNIQUE.replace("{path}", options.path))
         field = Field(folder)
         try:
-            peers = field.peers(options.against)
+            peers = field.peers(options)
             for number in range(options.rounds + 1):
                 for peer in peers:
                     measure(peer, options)
@@ -270,24 +310,27 @@ def main() -> None:
                         peer.rates.clear()
         finally:
             field.stop()
-    report(peers)
+    return peers
 
 
 def report(peers: list[Peer]) -> None:
     """The table; the first peer is the measure."""
     print(
-        f"{'proxy':10} {'user us':>9} {'system us':>9} {'CPU us':>9} {'ratio':>6} req/s"
+        f"{'proxy':10} {'user us':>9} {'system us':>9} {'CPU us':>9} {'ratio':>6}"
+        f" {'(least)':>8} {'req/s':>8}"
     )
-    first = 0.0
+    first = least = 0.0
     for peer in peers:
         user = statistics.median(each[0] for each in peer.costs)
         system = statistics.median(each[1] for each in peer.costs)
         both = statistics.median(sum(each) for each in peer.costs)
         first = first or both
+        best = min(sum(each) for each in peer.costs)
+        least = least or best
         rate = statistics.median(peer.rates)
         print(
             f"{peer.name:10} {user:9.2f} {system:9.2f} {both:9.2f} {both / first:6.2f}"
-            f" {rate:8.0f}"
+            f" ({best / least:6.2f}) {rate:8.0f}"
         )
 
 
