@@ -321,22 +321,32 @@ class LimitTests(SynchronousTestCase):
             )
 
     def test_bombs(self) -> None:
-        """References to a large entry, insertions, and Huffman strings cost little."""
+        """References to a large entry, insertions, and Huffman strings cost no more than a few heads within limits."""
         first = inserted(b"a", b"b" * 4000)
+
+        def cost(block: bytes) -> float:
+            """Seconds, the least of a few times."""
+            best = 9.0
+            for _ in range(5):
+                of = decoder()
+                of.decode(first)
+                before = process_time()
+                try:
+                    of.decode(block)
+                except (Http2Error, BadMessage):
+                    pass
+                best = min(best, process_time() - before)
+            return best
+
+        usual = cost(b"\x41\x01a" * LIMITS.fields)
         for block, most in (
-            (b"\xbe" * 16000, 0.002),
-            (b"\x41\x01a" * 3000, 0.02),
-            (b"\x01" + coded(b"a" * 12800), 0.02),
-            (b"\x41\x00" * 32000, 0.02),
+            (b"\xbe" * 16000, 5),
+            (b"\x41\x01a" * 3000, 60),
+            (b"\x41\x00" * 32000, 60),
+            (b"\x01" + coded(b"a" * 12800), 20),
+            (b"\x41" + coded(b"a" * 100000), 20),
         ):
-            of = decoder()
-            of.decode(first)
-            before = process_time()
-            try:
-                of.decode(block)
-            except (Http2Error, BadMessage):
-                pass
-            self.assertLess(process_time() - before, most)
+            self.assertLess(cost(block), most * usual, (len(block), usual))
 
 
 class DifferentialTests(SynchronousTestCase):
