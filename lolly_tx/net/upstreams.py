@@ -15,7 +15,7 @@ Imports: domain, net, Twisted. Used by: net.http1, proxy, service, simulate.
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Callable, Collection, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from typing import Any, Protocol
 
 import attrs
@@ -274,8 +274,9 @@ class Upstreams:
         """Those there are."""
         return iter([(node, upstream) for node, (_, upstream) in self.known.items()])
 
-    def keep(self, nodes: Collection[Node]) -> list[Upstream]:
+    def keep(self, nodes: Iterable[Node]) -> list[Upstream]:
         """Close the idle connections of all others, which have left; returns those with connections in use."""
+        nodes = set(nodes)
         left = [self.known.pop(n)[1] for n in [n for n in self.known if n not in nodes]]
         for upstream in left:
             upstream.close()

@@ -15,7 +15,7 @@ by: lolly_tx, service.probing, service.shared_checks.
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from random import Random
 from typing import Any, Protocol
 
@@ -34,7 +34,7 @@ from lolly_tx.net.checks.kinds import CheckKinds
 from lolly_tx.net.library.balanced import BalancedEndpoint
 from lolly_tx.net.library.pools import Events, Targets, balanced
 from lolly_tx.net.sockets.endpoints import TargetEndpoints
-from lolly_tx.service.rounds import Rounds
+from lolly_tx.service.rounds import NOBODY, Rounds
 
 OBSERVE_SPACING = 1.0
 """Seconds from one probe to the next that failures of real traffic can ask for; a busy target may fail a
@@ -170,15 +170,15 @@ class HealthChecker(Rounds):
 
     # -- life
 
-    def start(self) -> None:
-        """Start probing, every target at once first. Does nothing when running."""
+    def start(self, known: Mapping[str, float] = NOBODY) -> None:
+        """Start probing, every target at once first but those that are `known`. Does nothing when running."""
         if self.is_running:
             return
         if self._observes and self.pool.suspect is None:
             self.pool.suspect = self.suspect  # else whoever is there passes it on
         if self._listen is not None:
             self._listen(self._heard_elsewhere)
-        super().start()
+        super().start(known)
 
     def stop(self) -> None:
         """Stop probing and cancel the probes in flight. Does nothing when stopped.

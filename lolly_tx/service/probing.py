@@ -78,6 +78,15 @@ class Probing:
         if self.rechecker is not None:
             self.rechecker.start()
 
+    def follow(self, before: Probing) -> None:
+        """Begin in place of `before`, which asks the same by other settings and stops."""
+        for mine, its in zip(self.checkers, before.checkers, strict=False):
+            mine.follow(its)
+        if self.agents is not None and before.agents is not None:
+            self.agents.follow(before.agents)
+        before.stop()
+        self.start()
+
     def stop(self) -> None:
         """Cancel all that is in flight. Does nothing when stopped."""
         if self.pool.suspect == self._suspect:

@@ -46,7 +46,8 @@ _EXPECTED = (
     UnknownCheck,
 )
 
-InThread = Callable[[Callable[[], Config]], "Deferred[Config]"]
+Tried = tuple[Config, Difference]
+InThread = Callable[[Callable[[], Tried]], "Deferred[Tried]"]
 Read = Callable[[], Config]
 
 
@@ -93,10 +94,8 @@ class Reloader:
             raise
 
     async def _change(self, read: Read) -> Reloaded:
-        config = await self._tried(read)
+        config, found = await self._tried(read)
         service = self.service
-        found = difference(service.config, config)
-        config = with_restart_left(service.config, config)
         if found.changes:
             await self._commit(Change(service, config))
             number = service.generation.number + 1
@@ -113,16 +112,16 @@ class Reloader:
             tuple(one.as_dict for one in found.restart),
         )
 
-    async def _tried(self, read: Read) -> Config:
-        """The settings that are read, after what they name was tried."""
-        wall = self.service.surroundings.wall()
+    async def _tried(self, read: Read) -> Tried:
+        """The settings that are read, after what they name was tried, and what is different."""
+        wall, old = self.service.surroundings.wall(), self.service.config
 
-        def read_and_try() -> Config:
+        def read_and_try() -> Tried:
             config = read()
             wrong = [one for one in findings(config, wall) if one.fatal]
             if wrong:
                 raise ConfigErrors([problem_of(one, config.file) for one in wrong])
-            return config
+            return with_restart_left(old, config), difference(old, config)
 
         try:
             return await self._in_thread(read_and_try)
@@ -145,16 +144,19 @@ class Reloader:
             if not isinstance(error, _EXPECTED):
                 self.log.failure("A change of the settings could not be prepared")
             raise Refused([_said(error)]) from error
+        every, clock = self.service.every_sink, self.service.surroundings.reactor
+        every.hold()
         try:
             left = change.commit()
         except Exception:
             self.log.failure("Other settings are only partly in force: restart")
-            raise Refused(
-                ["internal error; a restart is needed, see the log"]
-            ) from None
+            said = "internal error; a restart is needed, see the log"
+            raise Refused([said]) from None
+        finally:
+            every.release(clock)
         self.farewells.see_off(left, self.service.config.timeouts.drain)
 
-    def _in_reactors_thread(self, work: Read) -> Deferred[Config]:
+    def _in_reactors_thread(self, work: Callable[[], Tried]) -> Deferred[Tried]:
         reactor = self.service.surroundings.reactor
         return deferToThreadPool(reactor, reactor.getThreadPool(), work)
 

@@ -193,8 +193,11 @@ class Reshape:
         """Ask by the new settings. What is asked as before goes on in its phase."""
         old = self.old
         if self.probing is not old.probing:
-            old.probing.stop()
-            self.probing.start()
+            if _asked_of(old.settings) == _asked_of(self.settings):
+                self.probing.follow(old.probing)
+            else:
+                old.probing.stop()
+                self.probing.start()
         else:
             targets = (node.target for node in old.pool.nodes.values())
             self.probing.renew(

@@ -21,9 +21,10 @@ service.target_agents.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Mapping
 from heapq import heapify, heappop, heappush
 from random import Random
+from types import MappingProxyType
 from typing import Any, NamedTuple
 
 import attrs
@@ -40,6 +41,7 @@ from lolly_tx.net.alarm import Patience
 
 TICKS_PER_INTERVAL = 20
 _SHORTEST_TICK = 0.02
+NOBODY: Mapping[str, float] = MappingProxyType({})
 _LONGEST_TICK = 1.0
 _GRACE = 1.0
 """Seconds beyond the timeout that a question may take to give up by itself."""
@@ -169,18 +171,31 @@ class Rounds:
         """Questions without an answer yet."""
         return len(self._in_flight)
 
-    def start(self) -> None:
-        """Start asking, every target at once first. Does nothing when running."""
+    def start(self, known: Mapping[str, float] = NOBODY) -> None:
+        """Start asking, every target at once first. Does nothing when running.
+
+        `known`: targets that need not be asked before such a time, at the latest an interval from now.
+        """
         if self._loop is not None:
             return
         now = self._now()
         nodes = self.pool.nodes
         for number, node_id in enumerate(nodes):
-            self._schedule(node_id, now, now - self.interval * number / len(nodes))
+            if node_id in known:
+                at = min(known[node_id], now + self.interval)
+                self._schedule(node_id, at, at)
+            else:
+                self._schedule(node_id, now, now - self.interval * number / len(nodes))
         self._patience.begin(now)
         self._loop = loop = LoopingCall(self._tick)
         loop.clock = self._clock
         loop.start(self._tick_seconds, now=True).addErrback(self._eb_bug)
+
+    def follow(self, before: Rounds) -> None:
+        """Start in place of `before`, which asks the same by other times and stops; who has his time keeps it."""
+        known = {due.node_id: due.at for due in before._waiting.values()}
+        before.stop()
+        self.start(known)
 
     def stop(self) -> None:
         """Stop asking and cancel the questions in flight. Does nothing when stopped.

@@ -1,11 +1,12 @@
 """Tests of the journal of events."""
 
+from twisted.internet.task import Clock
 from twisted.trial.unittest import SynchronousTestCase
 from zope.interface.verify import verifyObject
 
 from lolly_tx.domain.events import Event
 from lolly_tx.domain.interfaces import IEventSink
-from lolly_tx.service.journal import EverySink, Journal
+from lolly_tx.service.journal import AT_ONCE, EverySink, Journal
 from lolly_tx.testing import RecordedEvents
 
 
@@ -39,3 +40,24 @@ class EverySinkTests(SynchronousTestCase):
         EverySink([Broken(), kept]).emit(event(1))
         self.assertEqual(len(kept.events), 1)
         self.assertEqual(len(self.flushLoggedErrors(RuntimeError)), 1)
+
+    def test_held(self):
+        """Events that are held come in their order and in parts, those that come meanwhile behind them."""
+        kept, clock = RecordedEvents(), Clock()
+        every = EverySink([kept])
+        every.release(clock)
+        every.hold()
+        every.hold()
+        for number in range(AT_ONCE + 10):
+            every.emit(event(number))
+        self.assertEqual(kept.events, [])
+        every.release(clock)
+        self.assertEqual(len(kept.events), AT_ONCE)
+        every.emit(event(1000))
+        clock.advance(0)
+        self.assertEqual(
+            [one.at for one in kept.events], [*map(float, range(AT_ONCE + 10)), 1000.0]
+        )
+        self.assertEqual(clock.getDelayedCalls(), [])
+        every.emit(event(1001))
+        self.assertEqual(len(kept.events), AT_ONCE + 12)

@@ -286,8 +286,13 @@ class ProbingTests(ReloadTestCase):
         """How often is asked says nothing of what was found: who is down stays down, with its counts."""
         self.start(TWO + self.CHECK)
         self.service.pools["app"].observe(A, Observation(False, "500"), 0.0)
+        for _ in range(2):
+            self.backend(self.reactor.tcpClients[-1][1]).lose()
+            self.reactor.advance(0)
         self.reload(TWO + self.CHECK.replace("10s", "3s") + "rise = 2\n")
         self.assertFalse(self.node(A).available)
+        self.assertEqual(self.reactor.tcpClients, [])
+        self.assertEqual(self.due(A), self.reactor.seconds() + 3.0)
         self.assertEqual(self.service.pools["app"].thresholds.rise, 2)
 
     def test_moved_target_is_asked_at_once(self) -> None:

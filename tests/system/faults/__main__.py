@@ -18,6 +18,7 @@ from tests.system.faults import (
     ends,
     life,
     reach,
+    reloads,
     standstills,
     uploads,
 )
@@ -32,7 +33,17 @@ from tests.system.faults.figures import (
 
 SCENARIOS = {
     each.name: each
-    for module in (backends, bodies, clients, ends, life, reach, standstills, uploads)
+    for module in (
+        backends,
+        bodies,
+        clients,
+        ends,
+        life,
+        reach,
+        reloads,
+        standstills,
+        uploads,
+    )
     for each in module.SCENARIOS
 }
 FUZZ = "tests.system.fuzz"

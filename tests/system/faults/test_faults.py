@@ -19,6 +19,7 @@ from tests.system.faults import (
     ends,
     life,
     reach,
+    reloads,
     standstills,
     uploads,
 )
@@ -57,6 +58,18 @@ class FaultTests(SynchronousTestCase):
     def test_l04_silent_and_resetting_origins(self) -> None:
         """Timeouts are exact, and stale or resetting connections cost no GET."""
         self.meets_goals(backends.l04)
+
+    def test_l09_reloads(self) -> None:
+        """Reloads drop no request, no WebSocket, no download, and nothing that is known of targets."""
+        self.meets_goals(reloads.l09)
+
+    def test_l09b_many_reloads(self) -> None:
+        """Many reloads leave no descriptor and no memory behind."""
+        self.meets_goals(reloads.l09b)
+
+    def test_l10_refused_reloads(self) -> None:
+        """Wrong settings under load are refused and change nothing."""
+        self.meets_goals(reloads.l10)
 
     def test_l12_stopping(self) -> None:
         """SIGTERM lets exchanges end and exits with 0; a second one does not wait."""
