@@ -29,6 +29,7 @@ PACKAGES = (
     "net",
     "net/sockets",
     "net/http1",
+    "net/http2",
     "net/checks",
     "net/library",
     "proxy",

@@ -77,6 +77,46 @@ class Limits:
             "Requests after which a client connection is closed; 0 = no limit.",
         ),
     )
+    streams: int = attrs.field(
+        default=128,
+        metadata=about(
+            Count(1, 100000),
+            "Requests that an HTTP/2 connection has open at once; more are refused in a"
+            " way that clients repeat them.",
+        ),
+    )
+    resets: int = attrs.field(
+        default=100,
+        metadata=about(
+            Count(0, 10**7),
+            "HTTP/2 requests that a client may give up at once; each second makes up for a"
+            " tenth of them; the connection ends beyond; 0 = no limit.",
+        ),
+    )
+    odd_frames: int = attrs.field(
+        default=1000,
+        metadata=about(
+            Count(0, 10**7),
+            "HTTP/2 frames that ask for nothing (PING, SETTINGS, WINDOW_UPDATE, PRIORITY,"
+            " empty DATA and so on), in the same way; requests and bodies make up for them,"
+            " too.",
+        ),
+    )
+    continuations: int = attrs.field(
+        default=8,
+        metadata=about(
+            Count(0, 1000),
+            "CONTINUATION frames of an HTTP/2 header block; the connection ends beyond.",
+        ),
+    )
+    connection_buffer: int = attrs.field(
+        default=1 << 20,
+        metadata=about(
+            Size(65536, 1 << 30),
+            "Bytes of bodies that wait here for an HTTP/2 connection, each way, before"
+            " nothing more is taken for it.",
+        ),
+    )
     half_close: Literal["cancel", "answer"] = attrs.field(
         default="cancel",
         metadata=about(

@@ -150,6 +150,29 @@ class Listener:
             " one.",
         ),
     )
+    http2: bool = attrs.field(
+        default=True,
+        metadata=about(
+            FLAG,
+            "Whether it speaks HTTP/2 too where it has TLS, with clients that ask for it by"
+            " ALPN.",
+        ),
+    )
+    http2_websocket: bool = attrs.field(
+        default=False,
+        metadata=about(
+            FLAG,
+            "Whether a WebSocket may come over HTTP/2, by extended CONNECT (RFC 8441).",
+        ),
+    )
+    h2c: bool = attrs.field(
+        default=False,
+        metadata=about(
+            FLAG,
+            "Whether it speaks HTTP/2 without TLS, with clients that begin with its"
+            " preface; others get HTTP/1.1 as ever.",
+        ),
+    )
     health: bool = attrs.field(
         default=False,
         metadata=about(

@@ -25,7 +25,7 @@ from lolly_tx.domain.forwarded import FORWARDED, X_FORWARDED, X_REAL_IP
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]{0,63}")
 
 # Keys that are planned, so that the answer is not a wrong guess.
-NOT_YET = frozenset({"workers", "http2"})
+NOT_YET = frozenset({"workers"})
 
 
 def read_or_none(kind: Kind, raw: Any, place: Place) -> Any:

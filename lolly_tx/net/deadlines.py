@@ -6,8 +6,8 @@ store. Ten times a second all watched connections are looked at: 10,000 of them 
 than one per cent of a core, and a deadline is met within `PERIOD`. After a standstill of
 the process the sockets are read first (`net.alarm`).
 
-Imports: net, Twisted. Used by: net.http1, net.library, net.sockets, net.tunnel,
-net.upstreams, proxy, service, simulate.
+Imports: net, Twisted. Used by: net.http1, net.http2, net.library, net.sockets,
+net.tunnel, net.upstreams, proxy, service, simulate.
 """
 
 from __future__ import annotations
@@ -61,7 +61,7 @@ class Deadlines:
         self._loop = LoopingCall(self._look)
         self._loop.clock = clock
         self._patience = Patience(PERIOD)
-        self._clock = clock
+        self.clock = clock
         self._more: IDelayedCall | None = None
         self._done: Deferred[LoopingCall] | None = None
 
@@ -107,7 +107,7 @@ class Deadlines:
                 self._log.failure("A connection failed at its deadline")
         rest = expired[AT_ONCE:]
         if rest:
-            self._more = self._clock.callLater(0, self._end, rest, now)
+            self._more = self.clock.callLater(0, self._end, rest, now)
 
     def _tell(self, seconds: float, now: float) -> None:
         """The process stood still."""

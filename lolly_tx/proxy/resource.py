@@ -20,6 +20,9 @@ with `strip_prefix` they have to know where they are mounted.
 
 Imports: domain, net, net.http1, net.library, net.sockets, proxy, wire, Twisted. Used
 by: lolly_tx, service.
+
+Imports: domain, net, net.http2, net.library, net.sockets, proxy, wire, Twisted. Used
+by: lolly_tx, service.
 """
 
 from __future__ import annotations
@@ -37,7 +40,7 @@ from lolly_tx.domain.errors import DownstreamGone
 from lolly_tx.domain.routes import BadPath, normal_path
 from lolly_tx.net.deadlines import NEVER
 from lolly_tx.net.doors import DoorIn, Peer, RequestSink
-from lolly_tx.net.http1.listening import http1_acceptor
+from lolly_tx.net.http2.listening import http_acceptor
 from lolly_tx.net.library.balanced import BalancedEndpointFactory
 from lolly_tx.net.sockets.acceptor import Acceptor, address_text
 from lolly_tx.proxy.proxy import Proxy
@@ -187,8 +190,8 @@ class ReverseProxyResource(Resource):
             ending()
 
     def site(self, **settings: Any) -> Acceptor:
-        """The fast door to the same: to be listened for in place of a Site. `settings`: `http1_acceptor`'s others."""
-        return http1_acceptor(self.listener, self.proxy, **settings)
+        """The fast door to the same: to be listened for in place of a Site. `settings`: `http_acceptor`'s others."""
+        return http_acceptor(self.listener, self.proxy, **settings)
 
     def render(self, request: Request) -> int:
         """Begin the exchange; it answers in its own time."""

@@ -6,8 +6,11 @@
 
 What is served there is `proxy.resource.ReverseProxyResource`: `place_of` makes the place of one from its settings.
 
-Imports: config, domain, net, net.http1, net.sockets, proxy, service, wire, Twisted. Used by:
-service.parts, service.service.
+Imports: config, domain, net, net.http1, net.http2, net.sockets, proxy, service, wire,
+Twisted. Used by: service.parts, service.service.
+
+Imports: config, net, net.http1, net.http2, net.sockets, proxy, service, wire, Twisted. Used by: service.parts,
+service.service.
 """
 
 from __future__ import annotations
@@ -17,14 +20,16 @@ from typing import Any
 
 from twisted.internet.defer import Deferred, DeferredList
 
-from lolly_tx.config.model import Config, Listener
+from lolly_tx.config.model import Config, Limits, Listener
 from lolly_tx.domain.forwarded import TrustedPeers
 from lolly_tx.net.deadlines import NEVER, Deadlines
 from lolly_tx.net.http1.shared import HALF_CLOSE_SECONDS, ClientTimeouts, Http1Settings
+from lolly_tx.net.http2.shared import Http2Settings
 from lolly_tx.net.sockets.acceptor import Acceptor, Census, Door
 from lolly_tx.net.sockets.eager import eager
 from lolly_tx.net.sockets.proxied import Proxied
 from lolly_tx.net.sockets.tls import secure, server_context
+from lolly_tx.net.sockets.tls_contexts import ALPN_HTTP1, ALPN_HTTP2
 from lolly_tx.proxy.resource import ReverseProxyResource
 from lolly_tx.service.listening import Place, server_endpoint
 from lolly_tx.wire.grammar import HeadLimits
@@ -189,6 +194,7 @@ def place_of(
         ),
         most=limits.connections_per_listener,
         proxied=_proxied(listener, config, deadlines),
+        http2=_http2(listener, limits) if _speaks_http2(listener, tls) else None,
     )
     view = _view(reactor, listener)
     key = f"listener.{listener.name}.endpoint"
@@ -211,11 +217,28 @@ def _proxied(
     )
 
 
+def _speaks_http2(listener: Listener, tls: bool) -> bool:
+    return listener.http2 if tls else listener.h2c
+
+
+def _http2(listener: Listener, limits: Limits) -> Http2Settings:
+    return Http2Settings(
+        websocket=listener.http2_websocket,
+        streams=limits.streams,
+        resets=limits.resets,
+        odd_frames=limits.odd_frames,
+        continuations=limits.continuations,
+        buffer_bytes=limits.connection_buffer,
+    )
+
+
 def _view(reactor: Any, listener: Listener) -> Any:
     """What its streams are made by."""
     if listener.tls is None:
         return eager(reactor)
     context = server_context(
-        listener.tls.certificate, listener.tls.key or listener.tls.certificate
+        listener.tls.certificate,
+        listener.tls.key or listener.tls.certificate,
+        alpn=(ALPN_HTTP2, ALPN_HTTP1) if listener.http2 else (ALPN_HTTP1,),
     )
     return secure(reactor, context)

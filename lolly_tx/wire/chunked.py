@@ -1,6 +1,6 @@
 """The chunked transfer coding (RFC 9112 section 7.1), strictly.
 
-Imports: wire. Used by: net.checks, net.http1, wire.bodies.
+Imports: wire. Used by: net.checks, net.http1, wire.bodies, wire.http2.
 
 A decoder is fed whatever the socket gave and returns the data in it; it keeps at most one partial line, and the
 trailers. Chunk extensions are validated and dropped, trailers are validated and kept in `trailers`. What cannot become

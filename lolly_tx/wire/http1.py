@@ -30,7 +30,7 @@ from lolly_tx.wire.grammar import (
     VALUE,
     HeadLimits,
 )
-from lolly_tx.wire.message import HTTP_1_0, HTTP_1_1, RequestHead, ResponseHead
+from lolly_tx.wire.message import HTTP_1_0, HTTP_1_1, HTTP_2, RequestHead, ResponseHead
 from lolly_tx.wire.refusals import examine_request, examine_response, worth_a_look
 
 _REQUEST_LINE = re.compile(
@@ -205,7 +205,7 @@ def via_lines(name: str) -> dict[bytes, bytes]:
     """Our Via line by the version in which a message came (RFC 9110 section 7.6.3); empty for no `name`."""
     return {
         version: b"Via: %b %b\r\n" % (version[5:], name.encode()) if name else b""
-        for version in (HTTP_1_0, HTTP_1_1)
+        for version in (HTTP_1_0, HTTP_1_1, HTTP_2)
     }
 
 

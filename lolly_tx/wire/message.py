@@ -2,8 +2,8 @@
 
 `wire.http1` reads them from bytes and renders them. A version is one of the constants here, and compared by identity.
 
-Imports: wire. Used by: net, net.checks, net.http1, proxy, service, simulate,
-wire.cookies, wire.http1.
+Imports: wire. Used by: net, net.checks, net.http1, net.http2, proxy, service, simulate,
+wire.cookies, wire.http1, wire.http2.
 """
 
 from __future__ import annotations
@@ -18,6 +18,7 @@ from lolly_tx.wire.grammar import TARGET, TOKEN
 
 HTTP_1_0 = b"HTTP/1.0"
 HTTP_1_1 = b"HTTP/1.1"
+HTTP_2 = b"HTTP/2.0"
 
 _METHOD = re.compile(TOKEN)
 _TARGET = re.compile(TARGET)
@@ -33,8 +34,8 @@ class RequestHead:
     """A request's head (RFC 9112 section 3). Never changed: others may have it, too.
 
     `method`, `target`: as received; `target` is in origin-form or "*" (absolute-form has
-    been taken apart). `version`: `HTTP_1_0` or `HTTP_1_1`; `old`: it is the former. `end`: offset
-    of the first body byte in the data that was read. `plain`: HTTP/1.1, and `block` is plain. `is_head`: the
+    been taken apart). `version`: `HTTP_1_0`, `HTTP_1_1` or `HTTP_2`; `old`: it is the first. `end`: offset
+    of the first body byte in the data that was read. `plain`: not old, and `block` is plain. `is_head`: the
     method is HEAD, so the response has no body.
     """
 

@@ -98,9 +98,6 @@ class ParseTests(SynchronousTestCase):
     def test_planned_keys(self) -> None:
         """A key that is planned says so."""
         self.assertIn("workers: not available yet", faults("workers = 2\n" + WHOLE)[0])
-        self.assertIn(
-            "not available yet", faults(WEB + "http2 = true\n" + ROUTE + POOL)[0]
-        )
 
     def test_wrong_types(self) -> None:
         """Values where tables belong, and the other way round, are explained."""

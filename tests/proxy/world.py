@@ -34,8 +34,9 @@ from lolly_tx.domain.retry import RetryPolicy
 from lolly_tx.domain.routes import Pattern, RouteTable
 from lolly_tx.net.deadlines import Deadlines
 from lolly_tx.net.http1.client import Http1Client
-from lolly_tx.net.http1.listening import http1_acceptor
 from lolly_tx.net.http1.shared import ClientTimeouts, Http1Settings
+from lolly_tx.net.http2.listening import http_acceptor
+from lolly_tx.net.http2.shared import Http2Settings
 from lolly_tx.net.sockets.acceptor import Census
 from lolly_tx.net.upstreams import Upstream, UpstreamLimits, Upstreams
 from lolly_tx.proxy.exchange import Exchange
@@ -242,6 +243,7 @@ class World:
         make: Callable[[World], Forwarder] | None = None,
         secure: bool = False,
         most: int = 0,
+        http2: Http2Settings | None = None,
         **acceptor: Any,
     ) -> None:
         self.clock = Clock()
@@ -277,7 +279,7 @@ class World:
                 (head, status, why)
             ),
         )
-        self.acceptor = http1_acceptor(
+        self.acceptor = http_acceptor(
             "web",
             self.proxy,
             secure=secure,
@@ -285,6 +287,7 @@ class World:
             census=census or Census(0, 0),
             settings=Http1Settings(timeouts, limits, **acceptor),
             most=most,
+            http2=http2,
         )
 
     def connect_to(self, target: Any) -> Upstream:

@@ -3,13 +3,13 @@
 Not only must some byte come within `timeouts.body`: after a grace the whole must average `timeouts.body_rate`, or a few
 bytes a minute would hold a connection. The time a client was not allowed to send does not count.
 
-Imports: net, net.http1, net.sockets, wire. Used by: net.http1.server.
+Imports: net, net.http1, net.sockets, wire. Used by: net.http1.server, net.http2.
 """
 
 from __future__ import annotations
 
 from lolly_tx.net.deadlines import NEVER
-from lolly_tx.net.http1.shared import Shared
+from lolly_tx.net.http1.shared import ClientTimeouts, Shared
 from lolly_tx.net.sockets.splice import Relay
 from lolly_tx.net.sockets.standstill import Standstill
 from lolly_tx.wire.bodies import BodyReader, Counted
@@ -24,47 +24,15 @@ GOING, TOO_SLOW, STALLED = range(3)
 """How a relay of a body does: well; its client is too slow; its backend takes no more."""
 
 
-class RequestBody:
-    """The body that the fields of `block` promise, from `now` on (seconds, monotonic).
+class Pace:
+    """How fast a body that began to come at `now` (seconds, monotonic) has to go on."""
 
-    `reader`: reads it; `relay`: moves the rest of it, if one does.
-    """
+    __slots__ = ("_bytes", "_from", "_paused_at", "_timeouts")
 
-    __slots__ = (
-        "_bytes",
-        "_decoded",
-        "_from",
-        "_limit",
-        "_moved",
-        "_paused_at",
-        "_promised",
-        "_timeouts",
-        "reader",
-        "relay",
-    )
-
-    def __init__(self, block: RequestBlock, shared: Shared, now: float) -> None:
-        self.reader: BodyReader = (
-            ChunkDecoder() if block.chunked else Counted(block.length or 0)
-        )
-        self.relay: Standstill | None = None
-        self._timeouts = shared.timeouts
-        self._limit = shared.body_bytes
-        self._promised = block.length or 0
+    def __init__(self, timeouts: ClientTimeouts, now: float) -> None:
+        self._timeouts = timeouts
         self._from = self._paused_at = now
-        self._bytes = self._decoded = self._moved = 0
-
-    def feed(self, data: bytes) -> bytes:
-        """The body bytes in `data`; raises `BadMessage` (400, 413)."""
-        if self._limit and self._promised > self._limit:
-            raise BadMessage("request body too large", 413)
-        reader = self.reader
-        body = reader.feed(data)
-        if not reader.verbatim:
-            self._decoded += len(body)
-            if self._limit and self._decoded > self._limit:
-                raise BadMessage("request body too large", 413)
-        return body
+        self._bytes = 0
 
     def due(self, now: float, more: int = 0) -> float:
         """Until when it has to go on, `more` bytes of it having come."""
@@ -89,6 +57,37 @@ class RequestBody:
     def resume(self, now: float) -> None:
         """It may again."""
         self._from += now - self._paused_at
+
+
+class RequestBody(Pace):
+    """The body that the fields of `block` promise, from `now` on (seconds, monotonic).
+
+    `reader`: reads it; `relay`: moves the rest of it, if one does.
+    """
+
+    __slots__ = ("_decoded", "_limit", "_moved", "_promised", "reader", "relay")
+
+    def __init__(self, block: RequestBlock, shared: Shared, now: float) -> None:
+        super().__init__(shared.timeouts, now)
+        self.reader: BodyReader = (
+            ChunkDecoder() if block.chunked else Counted(block.length or 0)
+        )
+        self.relay: Standstill | None = None
+        self._limit = shared.body_bytes
+        self._promised = block.length or 0
+        self._decoded = self._moved = 0
+
+    def feed(self, data: bytes) -> bytes:
+        """The body bytes in `data`; raises `BadMessage` (400, 413)."""
+        if self._limit and self._promised > self._limit:
+            raise BadMessage("request body too large", 413)
+        reader = self.reader
+        body = reader.feed(data)
+        if not reader.verbatim:
+            self._decoded += len(body)
+            if self._limit and self._decoded > self._limit:
+                raise BadMessage("request body too large", 413)
+        return body
 
     # -- relays
 

@@ -14,7 +14,7 @@ goes through them without a call more. What few exchanges have is a part: `net.h
 `net.http1.upgraded`; what the connections of a listener have in common is `net.http1.shared`.
 
 Imports: domain, net, net.http1, net.sockets, wire, Twisted. Used by:
-net.http1.listening.
+net.http1.listening, net.http2.
 """
 
 from __future__ import annotations

@@ -21,7 +21,7 @@ from twisted.protocols.tls import TLSMemoryBIOFactory
 from zope.interface import directlyProvides, providedBy
 
 from lolly_tx.net.sockets.ports import LastCall, LastCallUNIX
-from lolly_tx.net.sockets.tls_contexts import alpn_chooser
+from lolly_tx.net.sockets.tls_contexts import ALPN_HTTP1, alpn_chooser
 from lolly_tx.net.sockets.transports import (
     PlainClient,
     PlainServer,
@@ -184,7 +184,10 @@ class EagerReactor:
         """As IReactorSSL.listenSSL: Twisted's TLS over our plain transport."""
         if isinstance(contextFactory, CertificateOptions):
             # Its own choice ends the handshake when there is nothing in common.
-            contextFactory.getContext().set_alpn_select_callback(alpn_chooser())
+            offers = getattr(factory, "acceptableProtocols", None)
+            offered = (ALPN_HTTP1,) if offers is None else tuple(offers())
+            context = contextFactory.getContext()
+            context.set_alpn_select_callback(alpn_chooser(offered))
         wrapped = TLSMemoryBIOFactory(contextFactory, False, factory, self._reactor)
         listening = PlainPort(port, wrapped, backlog, interface, self._reactor)
         listening._type = "TLS"  # only the word in Twisted's log lines

@@ -1,6 +1,6 @@
 """TLS settings turned into OpenSSL contexts, with errors that name the file.
 
-Imports: Twisted, pyOpenSSL. Used by: net.http1, net.sockets.eager,
+Imports: Twisted, pyOpenSSL. Used by: net.http1, net.http2, net.sockets.eager,
 net.sockets.endpoints, net.sockets.tls, service, tap.
 """
 
@@ -20,6 +20,7 @@ from zope.interface import implementer
 
 __all__ = [
     "ALPN_HTTP1",
+    "ALPN_HTTP2",
     "TLSSettingsError",
     "alpn_chooser",
     "clear_errors",
@@ -29,7 +30,8 @@ __all__ = [
 ]
 
 ALPN_HTTP1 = b"http/1.1"
-"""What we are called in ALPN (RFC 7301)."""
+ALPN_HTTP2 = b"h2"
+"""What they are called in ALPN (RFC 7301, RFC 9113 section 3.1)."""
 
 # TLS 1.2 suites with forward secrecy and authenticated encryption. Those of TLS 1.3 are
 # good as they come.

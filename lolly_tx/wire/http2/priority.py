@@ -1,8 +1,6 @@
 """How urgent a stream is (RFC 9218).
 
-Imports: nothing of ours.
-
-Imports: nothing of ours. Used by: programs.
+Imports: nothing of ours. Used by: net.http2.
 """
 
 from __future__ import annotations

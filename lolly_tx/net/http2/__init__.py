@@ -1,0 +1,1 @@
+"""HTTP/2 on connections: the door in."""

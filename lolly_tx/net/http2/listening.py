@@ -1,0 +1,60 @@
+"""Listening for HTTP/1.1 and HTTP/2 on one address.
+
+Imports: net, net.http1, net.http2, net.sockets. Used by: proxy.
+"""
+
+from __future__ import annotations
+
+from functools import partial
+
+from lolly_tx.net.deadlines import Deadlines
+from lolly_tx.net.http1.listening import OVERLOADED, http1_acceptor
+from lolly_tx.net.http1.shared import Http1Settings, Site
+from lolly_tx.net.http2.choosing import Choosing
+from lolly_tx.net.http2.shared import Http2Settings, Http2Shared
+from lolly_tx.net.sockets.acceptor import Acceptor, Census
+from lolly_tx.net.sockets.proxied import Proxied
+from lolly_tx.net.sockets.tls_contexts import ALPN_HTTP1, ALPN_HTTP2
+from lolly_tx.net.turn import Turn
+
+
+def http_acceptor(
+    name: str,
+    site: Site,
+    *,
+    secure: bool,
+    deadlines: Deadlines,
+    census: Census,
+    settings: Http1Settings,
+    most: int = 0,
+    proxied: Proxied | None = None,
+    http2: Http2Settings | None = None,
+) -> Acceptor:
+    """The factory behind the listener `name`, which serves `site`.
+
+    `http2`: it speaks that as well: where it is `secure`, if ALPN agrees, else to clients that begin with its preface.
+    The others: as of `http1_acceptor`.
+    """
+    if http2 is None:
+        return http1_acceptor(
+            name,
+            site,
+            secure=secure,
+            deadlines=deadlines,
+            census=census,
+            settings=settings,
+            most=most,
+            proxied=proxied,
+        )
+    shared = Http2Shared(site, settings, secure, http2, Turn(deadlines.clock))
+    return Acceptor(
+        name,
+        partial(Choosing, shared, not secure),
+        alpn=[ALPN_HTTP2, ALPN_HTTP1],
+        overloaded=OVERLOADED,
+        idle_seconds=settings.timeouts.keepalive,
+        deadlines=deadlines,
+        census=census,
+        most=most,
+        proxied=proxied,
+    )

@@ -1,0 +1,377 @@
+"""One request of an HTTP/2 connection: a door in.
+
+    open --END_STREAM from the client--> half closed --our END_STREAM--> closed
+      +------------------our END_STREAM, then RST_STREAM NO_ERROR----------^      (section 8.1)
+
+Imports: domain, net, net.http1, net.http2, net.sockets, wire, wire.hpack, wire.http2.
+Used by: net.http2.server, net.http2.websocket.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Callable
+from typing import Protocol
+
+from lolly_tx.domain.errors import DownstreamError, ProxyError
+from lolly_tx.net.deadlines import NEVER
+from lolly_tx.net.doors import LENGTH, NO_BODY, DoorIn, Peer, RequestSink
+from lolly_tx.net.http1.request_body import Pace
+from lolly_tx.net.http2.sending import Sender
+from lolly_tx.net.http2.shared import LARGEST_STREAM_WINDOW, STREAM_WINDOW, Http2Shared
+from lolly_tx.net.sockets.acceptor import Acceptor
+from lolly_tx.wire.errors import BadMessage
+from lolly_tx.wire.hpack.encoder import Encoder
+from lolly_tx.wire.http2.errors import (
+    CANCEL,
+    INTERNAL_ERROR,
+    PROTOCOL_ERROR,
+    Http2Error,
+)
+from lolly_tx.wire.http2.flow import Allowance
+from lolly_tx.wire.http2.priority import USUAL, priority_of
+from lolly_tx.wire.http2.settings import PeerSettings
+from lolly_tx.wire.message import RequestHead
+
+
+class Connection(Protocol):
+    """What a stream asks of the connection it belongs to."""
+
+    peer: Peer
+    acceptor: Acceptor
+    shared: Http2Shared
+    encoder: Encoder
+    sender: Sender
+    peer_settings: PeerSettings
+    now: Callable[[], float]
+
+    def watch(self, due: float) -> None:
+        """Something has to have happened then."""
+
+    def hold(self, size: int) -> None:
+        """`size` bytes of a request's body wait for a target."""
+
+    def release(self, size: int) -> None:
+        """They do not any more."""
+
+    def update_window(self, number: int, more: int) -> None:
+        """Let a stream send on."""
+
+    def finished(self, stream: Stream) -> None:
+        """Its answer is complete."""
+
+    def reset(self, stream: Stream, code: int) -> None:
+        """End it at once."""
+
+    def cancel(self, stream: Stream, code: int, why: str) -> None:
+        """The same, for what its client does not do."""
+
+
+class Stream(DoorIn):
+    """See the module. `ended`: the client has sent all of the request. `started`: an answer has begun.
+
+    `deadline`: when what this stream waits for has to have happened. `malformed`: it is answered by a reset only.
+    """
+
+    __slots__ = (
+        "_allowance",
+        "_block",
+        "_pace",
+        "_promised",
+        "_received",
+        "_stopped",
+        "connection",
+        "deadline",
+        "early",
+        "ended",
+        "ending",
+        "head",
+        "held",
+        "id",
+        "incremental",
+        "malformed",
+        "over",
+        "paused",
+        "queue",
+        "queued",
+        "started",
+        "trailers",
+        "urgency",
+        "window",
+        "write_due",
+    )
+
+    can_tunnel = False
+
+    def __init__(
+        self, connection: Connection, number: int, head: RequestHead | None
+    ) -> None:
+        self.connection = connection
+        self.peer = connection.peer
+        self.exchange: RequestSink | None = None
+        self.id = number
+        self.head = head
+        self.deadline = self.write_due = NEVER
+        self.window = connection.peer_settings.window
+        self.ended = True
+        self.started = self.over = self.paused = self.malformed = False
+        self.ending: bytes | None = None
+        self.queue: deque[bytes | memoryview] = deque()
+        self.queued = 0
+        self.urgency = USUAL
+        self.incremental = True
+        self.early = self.trailers = b""
+        self._block = b""
+        self._pace: Pace | None = None
+        self._allowance: Allowance | None = None
+        self._promised: int | None = None
+        self._received = self.held = 0
+        self._stopped = False
+
+    def prioritize(self, value: bytes) -> None:
+        """What the client says of its urgency (RFC 9218)."""
+        self.urgency, self.incremental = priority_of(value)
+
+    # -- the request
+
+    def expect_body(self, length: int | None, waits: bool) -> None:
+        """There is one, of `length` bytes if that is known. `waits`: for a 100, so the client is not on the clock."""
+        connection = self.connection
+        now = connection.now()
+        self.ended = False
+        self._promised = length
+        self._allowance = Allowance(STREAM_WINDOW)
+        self._pace = Pace(connection.shared.timeouts, now)
+        if not waits:
+            self._await_body(0)
+        limit = connection.shared.body_bytes
+        if limit and (length or 0) > limit:
+            raise BadMessage("request body too large", 413)
+
+    def _await_body(self, more: int) -> None:
+        pace = self._pace
+        if pace is not None and not self.ended:
+            self.deadline = due = pace.due(self.connection.now(), more)
+            self.connection.watch(due)
+
+    def body_data(self, data: bytes, size: int) -> None:
+        """More of it, `size` bytes with padding. Raises `Http2Error` and `BadMessage` (413)."""
+        allowance = self._allowance
+        if allowance is not None:
+            allowance.take(size, self.id)
+        if self.malformed:
+            return
+        self._received += len(data)
+        if self._promised is not None and self._received > self._promised:
+            raise Http2Error(PROTOCOL_ERROR, "more than Content-Length", self.id)
+        limit = self.connection.shared.body_bytes
+        if limit and self._received > limit:
+            raise BadMessage("request body too large", 413)
+        if self._stopped:
+            self.held += size
+            self.connection.hold(size)
+        else:
+            self._await_body(len(data))
+            self._give_back(size)
+        if not data:
+            return
+        self._deliver(data)
+
+    def _deliver(self, data: bytes) -> None:
+        if self.head is not None:
+            self.early += data
+        elif self.exchange is not None:
+            self.exchange.request_data(data)
+
+    def _give_back(self, size: int) -> None:
+        """`size` bytes were taken on: the client may send as many more."""
+        allowance = self._allowance
+        if allowance is None or self.ended:
+            return
+        if self._received >= allowance.size and allowance.size < LARGEST_STREAM_WINDOW:
+            if self.exchange is not None:
+                allowance.grow(allowance.size * 2)
+        more = allowance.due(size)
+        if more:
+            self.connection.update_window(self.id, more)
+
+    def body_end(self, trailers: bytes = b"") -> None:
+        """The client has sent all. Raises `Http2Error`."""
+        self.ended = True
+        self.deadline = NEVER
+        if self._promised is not None and self._received != self._promised:
+            raise Http2Error(PROTOCOL_ERROR, "less than Content-Length", self.id)
+        self._deliver_end(trailers)
+
+    def _deliver_end(self, trailers: bytes) -> None:
+        if self.head is not None:
+            self.trailers = trailers
+        elif self.exchange is not None:
+            self.exchange.request_end(trailers)
+
+    def begin(self, head: RequestHead) -> None:
+        """Let the exchange begin, with what has come in the same read."""
+        self.head = None
+        early, self.early = self.early, b""
+        open_exchange = self.connection.shared.open_exchange
+        open_exchange(self, head, early, self.trailers, self.ended)
+
+    def fail(self, error: ProxyError) -> None:
+        """The client has given up, or broken the rules: nobody needs an answer any more."""
+        self.head = None
+        exchange, self.exchange = self.exchange, None
+        if exchange is not None:
+            exchange.downstream_failed(error)
+
+    def refuse(self, error: BadMessage) -> None:
+        """Answer a request that is not served, or not any more."""
+        self.head = None
+        exchange, self.exchange = self.exchange, None
+        if exchange is not None:
+            exchange.downstream_failed(DownstreamError(error.reason, error.status))
+        if self.started:
+            self.connection.reset(self, CANCEL)
+        else:
+            self.connection.shared.refused(self, error, exchange is not None)
+
+    def expired(self, now: float) -> None:
+        """The time for what this stream waits for is over."""
+        if self.write_due <= now:
+            # Its client has widened no window.
+            self.connection.cancel(self, CANCEL, "client took no more of the response")
+        elif self.deadline <= now:
+            self.deadline = NEVER
+            if self._stopped:
+                return
+            self.refuse(BadMessage("request body took too long", 408))
+
+    @property
+    def due(self) -> float:
+        """When to look at it."""
+        return min(self.deadline, self.write_due)
+
+    # -- DoorIn: the request
+
+    def pause_request(self) -> None:
+        """Widen its window no more; what is on its way is still taken."""
+        if not self._stopped and not self.ended:
+            self._stopped = True
+            self.deadline = NEVER
+            if self._pace is not None:
+                self._pace.pause(self.connection.now())
+
+    def resume_request(self) -> None:
+        """Widen it."""
+        if self._stopped:
+            self._stopped = False
+            if self._pace is not None:
+                self._pace.resume(self.connection.now())
+            self._await_body(0)
+            held, self.held = self.held, 0
+            self._give_back(held)
+            self.connection.release(held)
+
+    # -- DoorIn: the response
+
+    @property
+    def write_seconds(self) -> float:
+        """How long the client may take no byte of an answer."""
+        return self.connection.shared.timeouts.write
+
+    def last(self) -> None:
+        """Nothing: where a request ends is never in doubt here."""
+
+    def answer(self, status: int, reason: bytes, fields: bytes, body: bytes) -> None:
+        """The whole response."""
+        connection = self.connection
+        if self.malformed:
+            self.exchange = None
+            return
+        if body and not self.started:
+            block = connection.encoder.answer(status, fields)
+            if connection.sender.send_whole(self, block, body):
+                self.exchange = None
+                self.started = self.over = True
+                connection.finished(self)
+                return
+        self.start(status, reason, fields, LENGTH if body else NO_BODY)
+        self.finish(last=body)
+
+    def start(self, status: int, reason: bytes, fields: bytes, framing: int) -> None:
+        """Begin the response; the head leaves with the first body bytes, or at the end."""
+        self.started = True
+        self._block = self.connection.encoder.answer(status, fields)
+
+    def interim(self, status: int, reason: bytes, fields: bytes) -> None:
+        """Pass on a 1xx response."""
+        if self.started:
+            return
+        connection = self.connection
+        block = connection.encoder.answer(status, fields)
+        connection.sender.send_head(self, block, False)
+        if status == 100 and self._pace is not None:
+            self._pace.restart(connection.now())
+            self._await_body(0)
+
+    def _send_head(self, end: bool) -> None:
+        block, self._block = self._block, b""
+        self.connection.sender.send_head(self, block, end)
+
+    def write(self, data: bytes | memoryview) -> None:
+        """Body bytes, not empty."""
+        if self._block:
+            self._send_head(False)
+        if not self.connection.sender.add(self, data) and not self.paused:
+            self.paused = True
+            self._pause()
+
+    def _pause(self) -> None:
+        if self.exchange is not None:
+            self.exchange.pause_response()
+
+    def flush(self) -> None:
+        """Let the head leave."""
+        if self._block:
+            self._send_head(False)
+
+    def finish(self, trailers: bytes = b"", last: bytes = b"") -> None:
+        """The response is complete with `last`."""
+        self.exchange = None
+        if last:
+            self.write(last)
+        connection = self.connection
+        block = connection.encoder.fields(trailers) if trailers else b""
+        if self._block and not block:
+            self._send_head(True)
+            self.over = True
+            connection.finished(self)
+            return
+        if self._block:
+            self._send_head(False)
+        self.ending = block
+        connection.sender.wait(self)
+
+    def abort(self) -> None:
+        """The response cannot be completed: let the client see that."""
+        self.exchange = None
+        self.connection.reset(self, INTERNAL_ERROR)
+
+    # -- what the sender tells
+
+    def sent_all(self) -> None:
+        """The last frame has left."""
+        self.connection.finished(self)
+
+    def stalled(self, yes: bool) -> None:
+        """Whether its body waits for a window."""
+        if not yes:
+            self.write_due = NEVER
+        elif self.write_due == NEVER:
+            self.write_due = self.connection.now() + self.write_seconds
+            self.connection.watch(self.write_due)
+
+    def relieved(self) -> None:
+        """There is room for more of the body."""
+        self.paused = False
+        if self.exchange is not None:
+            self.exchange.resume_response()
