@@ -134,6 +134,7 @@ class StatisticsTests(DryRunTestCase):
                 "turned_away": 0,
                 "shed": 0,
                 "draining": False,
+                "proxy_refused": {},
                 "refused": 0,
             },
         )
