@@ -25,13 +25,15 @@ from lolly_tx.wire.hops import HARMLESS, deletable, options, without
 
 _FIELD = re.compile(rb"\n(%b):[\t ]*+(%b)\r" % (TOKEN, VALUE))
 
+_REQUEST_NAMES = (
+    rb"host|connection|content-length|transfer-encoding|te|trailer|upgrade|expect"
+    rb"|keep-alive|forwarded|x-forwarded-[^:]++|x-real-ip|proxy(?:-[^:]++)?"
+    rb"|http2-settings|lolly-hop"
+)
+_REQUEST_NAME = re.compile(_REQUEST_NAMES)
 # Found in the lower-cased block. The literal "\n" in front lets the matcher jump from
 # line to line.
-_REQUEST_SPECIAL = re.compile(
-    rb"\n(host|connection|content-length|transfer-encoding|te|trailer|upgrade|expect"
-    rb"|keep-alive|forwarded|x-forwarded-[^:]++|x-real-ip|proxy(?:-[^:]++)?"
-    rb"|http2-settings|lolly-hop):[\t ]*+([^\r]*+)\r"
-)
+_REQUEST_SPECIAL = re.compile(rb"\n(%b):[\t ]*+([^\r]*+)\r" % _REQUEST_NAMES)
 _RESPONSE_SPECIAL = re.compile(
     rb"\n(connection|content-length|transfer-encoding|te|trailer|upgrade|keep-alive"
     rb"|proxy-connection|proxy-authenticate|date):[\t ]*+([^\r]*+)\r"
@@ -44,6 +46,11 @@ _LENGTH = re.compile(rb"[0-9]{1,19}")
 
 # What Connection may say in HTTP/1.1 without changing anything.
 _STAYING = frozenset(((), (b"keep-alive",)))
+
+
+def is_special(name: bytes) -> bool:
+    """Whether a request's field called `name` (lower case) is more to a proxy than a line to pass on."""
+    return _REQUEST_NAME.fullmatch(name) is not None
 
 
 class FieldBlock:
@@ -146,8 +153,13 @@ class RequestBlock(FieldBlock):
     host = b""
     has_host = False
 
-    def __init__(self, raw: bytes) -> None:
+    def __init__(self, raw: bytes, host: bytes = b"") -> None:
+        """`host`: the Host value, of fields of which no other `is_special`."""
         self.raw = self.kept = raw
+        if host:
+            self._take_host(host.lower())
+            self.plain = bool(self.host)
+            return
         low = raw.lower()
         found = _REQUEST_SPECIAL.findall(low)
         if len(found) == 1 and found[0][0] == b"host":

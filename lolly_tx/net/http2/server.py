@@ -12,8 +12,6 @@ Used by: net.http2.choosing.
 
 from __future__ import annotations
 
-from base64 import b64encode
-from os import urandom
 from typing import Any, ClassVar
 
 from twisted.internet.interfaces import (
@@ -58,9 +56,7 @@ from lolly_tx.wire.http2.errors import (
 from lolly_tx.wire.http2.flow import Allowance, widened
 from lolly_tx.wire.http2.requests import (
     Malformed,
-    request_head,
     trailer_lines,
-    with_path,
 )
 from lolly_tx.wire.http2.settings import (
     SETTINGS_ACK,
@@ -370,35 +366,12 @@ class Http2Server:
         head = None
         if decoded is not None:
             try:
-                head = self._head_of(decoded, ended)
+                head = self.shared.heads.head_of(decoded, ended)
             except BadMessage as error:
                 problem = error
         stream = self._open(number, head, ended)
         if problem is not None:
             self._refuse(stream, problem)
-
-    def _head_of(self, decoded: Decoded, ended: bool) -> RequestHead:
-        """What the fields mean. Raises `BadMessage`."""
-        shared = self.shared
-        pattern = decoded.pattern
-        head: RequestHead
-        if ended:
-            # The same fields, and with another path, have been looked at before.
-            if decoded.made is not None:
-                head = decoded.made
-                return head
-            if pattern is not None and pattern.made is not None:
-                head = decoded.made = with_path(
-                    pattern.made, decoded.path, shared.limits
-                )
-                return head
-        key = b64encode(urandom(16)) if shared.h2.websocket and not ended else b""
-        head = request_head(decoded.fields, ended=ended, limits=shared.limits, key=key)
-        if ended:
-            decoded.made = head
-            if pattern is not None:
-                pattern.made = head
-        return head
 
     def _open(self, number: int, head: RequestHead | None, ended: bool) -> Stream:
         """A new stream; its exchange begins when this read has been looked at."""

@@ -7,6 +7,9 @@ Imports: net, net.http1, wire, wire.hpack, wire.http2. Used by: net.http2, servi
 
 from __future__ import annotations
 
+from base64 import b64encode
+from os import urandom
+
 import attrs
 
 from lolly_tx.net.http1.shared import Http1Settings, Shared, Site
@@ -16,6 +19,7 @@ from lolly_tx.wire.hpack.decoder import BlockMemory
 from lolly_tx.wire.hpack.encoder import LineMemory
 from lolly_tx.wire.http2.flow import FIRST_WINDOW
 from lolly_tx.wire.http2.frames import window_update
+from lolly_tx.wire.http2.known import RequestHeads
 from lolly_tx.wire.http2.settings import (
     ENABLE_CONNECT_PROTOCOL,
     INITIAL_WINDOW_SIZE,
@@ -51,10 +55,15 @@ class Http2Settings:
     buffer_bytes: int = 1 << 20
 
 
+def _new_key() -> bytes:
+    """A Sec-WebSocket-Key."""
+    return b64encode(urandom(16))
+
+
 class Http2Shared(Shared):
     """One for each listener. `greeting`: what our side of a connection begins with."""
 
-    __slots__ = ("greeting", "h2", "blocks", "limits", "lines", "turn")
+    __slots__ = ("greeting", "h2", "heads", "blocks", "limits", "lines", "turn")
 
     def __init__(
         self,
@@ -68,6 +77,7 @@ class Http2Shared(Shared):
         self.h2 = h2
         self.limits: HeadLimits = settings_.limits
         self.blocks = BlockMemory(settings_.limits)
+        self.heads = RequestHeads(settings_.limits, _new_key if h2.websocket else None)
         self.lines = LineMemory()
         self.turn = turn
         said = [

@@ -4,9 +4,7 @@ A request that is forwarded in HTTP/1.1 is written out as text, so nothing may b
 more than that there: all of it is checked before any of it is put together. What breaks the rules of HTTP/2 is
 malformed (section 8.1.1), a `Malformed`; what is well-formed and not served is a `BadMessage`, as of HTTP/1.1.
 
-Imports: wire, wire.http2.
-
-Imports: wire. Used by: net.http2.
+Imports: wire. Used by: net.http2, wire.http2.known.
 """
 
 from __future__ import annotations

@@ -1,0 +1,149 @@
+"""Heads of HTTP/2 requests, without making again what was made before.
+
+Checking fields and making a head of them costs more than decoding them. So a head is kept with the header block that it
+was made of (`wire.hpack.table.Decoded`), and with the same block without its path, which leaves just the path to check.
+Heads never change, and go where the block goes: they are forgotten with it, and shared where it is. What is left, heads
+of which some field is new, mostly have other fields that are known: their lines are remembered, if they are of a
+kind that a proxy only passes on. Everything else is for `wire.http2.requests`, which makes the same of all.
+
+Imports: wire, wire.hpack, wire.http2. Used by: net.http2.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable
+
+from lolly_tx.wire.errors import BadMessage
+from lolly_tx.wire.fields import RequestBlock, is_special
+from lolly_tx.wire.grammar import TARGET, HeadLimits
+from lolly_tx.wire.hpack.static import CREDENTIALS, Field
+from lolly_tx.wire.hpack.table import Decoded, Pattern
+from lolly_tx.wire.http2.requests import request_head, with_path
+from lolly_tx.wire.message import HTTP_2, RequestHead
+
+REMEMBERED_BYTES = 262144
+"""What the lines that are remembered may take, about."""
+LARGEST_BYTES = 1024
+"""The largest of them."""
+_ENTRY_BYTES = 350
+
+_TARGET = re.compile(TARGET)
+# A name in lower case, and a value without blanks around it (RFC 9113 section 8.2.1).
+_SOUND = rb"(?![\t ])[\t -~\x80-\xff]*+(?<![\t ])"
+_VALUE = re.compile(rb"(?=.)%b|" % _SOUND, re.DOTALL)
+_FIELD = re.compile(rb"[!#$%%&'*+\-.^_`|~0-9a-z]++: (?:%b|)\r\n" % _SOUND)
+_METHODS = frozenset((b"GET", b"HEAD", b"DELETE", b"OPTIONS", b"POST", b"PUT"))
+_SCHEMES = frozenset((b"https", b"http"))
+_PSEUDO = {b":method", b":scheme", b":path", b":authority"}
+_COOKIE = b"cookie"
+
+_Kept = list[RequestHead | None]
+"""The head of a request with a body, and of one without."""
+
+
+class RequestHeads:
+    """Makes the heads of a listener's requests.
+
+    `limits`: the same as of the memory of blocks. `new_key`: gives a Sec-WebSocket-Key; None: extended CONNECT is not
+    offered.
+    """
+
+    __slots__ = ("_left", "_limits", "_lines", "_new_key")
+
+    def __init__(
+        self, limits: HeadLimits, new_key: Callable[[], bytes] | None = None
+    ) -> None:
+        self._limits = limits
+        self._new_key = new_key
+        self._lines: dict[Field, bytes] = {}
+        self._left = REMEMBERED_BYTES
+
+    def head_of(self, decoded: Decoded, ended: bool) -> RequestHead:
+        """The head that a header block means. `ended`: there is no body. Raises what `request_head` does."""
+        kept: _Kept | None = decoded.made
+        if kept is not None:
+            head = kept[ended]
+            if head is not None:
+                return head
+        pattern = decoded.pattern
+        if pattern is not None:
+            kept = pattern.made
+            if kept is not None:
+                head = kept[ended]
+                if head is not None:
+                    head = with_path(head, decoded.path, self._limits)
+                    _keep(decoded, ended, head)
+                    return head
+        made = self._ordinary(decoded.fields) if ended else None
+        if made is None:
+            new_key = self._new_key
+            key = new_key() if new_key is not None and not ended else b""
+            made = request_head(
+                decoded.fields, ended=ended, limits=self._limits, key=key
+            )
+            if made.block.upgrade:
+                return made  # its key is for this request alone
+        _keep(decoded, ended, made)
+        if pattern is not None:
+            _keep(pattern, ended, made)
+        return made
+
+    def _is_target(self, path: bytes) -> bool:
+        return (
+            len(path) <= self._limits.line_bytes and _TARGET.fullmatch(path) is not None
+        )
+
+    def _ordinary(self, fields: tuple[Field, ...]) -> RequestHead | None:
+        """The head, if there is nothing about it that needs a closer look."""
+        pseudo = dict(fields[:4])
+        if pseudo.keys() != _PSEUDO or pseudo[b":scheme"] not in _SCHEMES:
+            return None
+        method, path, host = pseudo[b":method"], pseudo[b":path"], pseudo[b":authority"]
+        if method not in _METHODS or not host or not self._is_target(path):
+            return None
+        known = self._lines
+        lines = [b"\r\nhost: %b\r\n" % host]
+        crumbs = []
+        for field in fields[4:]:
+            line = known.get(field)
+            if line is None:
+                if field[0] == _COOKIE:  # section 8.2.3
+                    crumbs.append(field[1])
+                    continue
+                line = self._line(field)
+                if line is None:
+                    return None
+            lines.append(line)
+        if crumbs:
+            if not all(map(_VALUE.fullmatch, crumbs)):
+                return None
+            lines.append(b"cookie: %b\r\n" % b"; ".join(crumbs))
+        try:
+            block = RequestBlock(b"".join(lines), host)
+        except BadMessage:
+            return None
+        return RequestHead(method, path, HTTP_2, block, 0)
+
+    def _line(self, field: Field) -> bytes | None:
+        """The line of a field that is only passed on, b"" of one that is not; None: it needs a closer look."""
+        name = field[0]
+        line = b"%b: %b\r\n" % field
+        if is_special(name) or _FIELD.fullmatch(line) is None:
+            return None
+        if b"_" in name:
+            line = b""
+        if len(line) <= LARGEST_BYTES and name not in CREDENTIALS:
+            self._left -= len(line) + _ENTRY_BYTES
+            if self._left < 0:
+                self._lines.clear()
+                self._left = REMEMBERED_BYTES
+            self._lines[field] = line
+        return line
+
+
+def _keep(at: Decoded | Pattern, ended: bool, head: RequestHead) -> None:
+    kept: _Kept | None = at.made
+    if kept is None:
+        at.made = kept = [None, None]
+    kept[ended] = head
