@@ -61,11 +61,15 @@ __all__ = [
     "PoolTimeout",
     "Queue",
     "Retry",
+    "SendProxy",
     "SlowShare",
     "Step",
     "Sticky",
     "UpstreamTLS",
 ]
+
+
+SendProxy = Literal["", "v1", "v2"]
 
 
 @attrs.frozen
@@ -206,6 +210,14 @@ class PoolSettings:
             SENT_HOST,
             'Host sent to targets: "preserve" (the client\'s), "target" (the'
             " target's), or a literal name.",
+        ),
+    )
+    send_proxy: SendProxy = attrs.field(
+        default="",
+        metadata=about(
+            Choice("", "v1", "v2"),
+            'Version of the PROXY header that connections to targets begin with, "v1" or "v2"; "" = none. It tells'
+            " them of the client, so a connection is only used for the client it was opened for.",
         ),
     )
     health: Health | None = attrs.field(

@@ -11,8 +11,8 @@ door in.
 Both ways there are plain calls, never a Deferred. `pause_*` and `resume_*` carry
 back-pressure: who cannot take more pauses the other side's reading.
 
-Imports: domain, net, net.sockets, wire. Used by: net.http1, net.http2, net.upstreams,
-proxy, service.
+Imports: domain, net, net.sockets, wire. Used by: net.client_lines, net.http1,
+net.http2, net.per_client, net.upstreams, proxy, service.
 """
 
 from __future__ import annotations

@@ -9,14 +9,15 @@ which anything arrives is closed. And as such bytes could just as well have come
 next request had been sent, where nothing tells them from its response, a target that sends
 any is not trusted with a second request on any connection for a while.
 
-Imports: domain, net, Twisted. Used by: net.http1, proxy, service, simulate.
+Imports: domain, net, Twisted. Used by: net.http1, net.per_client, proxy, service,
+simulate.
 """
 
 from __future__ import annotations
 
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
-from typing import Any, Protocol
+from typing import Any, ClassVar, Protocol
 
 import attrs
 from twisted.internet.defer import Deferred
@@ -31,7 +32,7 @@ from zope.interface import implementer
 from lolly_tx.domain.node import Node
 from lolly_tx.domain.target import Target
 from lolly_tx.net.deadlines import NEVER, Deadlines
-from lolly_tx.net.doors import DoorOut
+from lolly_tx.net.doors import DoorOut, Peer
 
 MAX_INTERIM = 16
 """1xx responses to one request: some are usual, a flood of them is an attack."""
@@ -100,6 +101,8 @@ class Upstream:
 
     noisy = False
     log = Logger()
+    shared: ClassVar[bool] = True
+    """Exchanges of all clients may use its connections."""
 
     def __init__(
         self,
@@ -124,6 +127,14 @@ class Upstream:
         self._closed = False
         self._room = 0
         self.go_by(limits)
+
+    def of(self, peer: Peer | None) -> Upstream:
+        """The connections that may be used for `peer`: any client's requests go on any of these."""
+        return self
+
+    def parts(self) -> Iterator[Upstream]:
+        """Itself, and others that belong to it."""
+        yield self
 
     def go_by(self, limits: UpstreamLimits) -> None:
         """Have these limits from now on; idle connections that are too many by them are closed."""
@@ -250,43 +261,49 @@ class Upstreams:
 
     They outlive a change of settings: who serves the same node by other ones shares them.
     `known`: those there are, with the address they lead to; whoever asks for each request
-    looks there first, and asks `of` when there is none or the node has other settings.
+    looks there first, and asks `of` when there is none, the node has other settings, or clients do not share.
     """
 
     def __init__(self, connect_to: Callable[[Target], Upstream]) -> None:
         self.connect_to = connect_to
         self.known: dict[Node, tuple[Target, Upstream]] = {}
+        self._apart: dict[Node, tuple[Target, Upstream]] = {}
 
-    def of(self, node: Node) -> Upstream:
-        """The connections to `node`."""
-        known = self.known.get(node)
-        if known is not None and known[0] is node.target:
-            return known[1]
-        if known is not None:
-            upstream = known[1]  # at another address it would be another node
-            self.known[node] = (node.target, upstream)
-            return upstream
-        upstream = self.connect_to(node.target)
-        self.known[node] = (node.target, upstream)
-        return upstream
+    def of(self, node: Node, peer: Peer | None = None) -> Upstream:
+        """The connections to `node` that may be used for `peer`."""
+        found = self.known.get(node) or self._apart.get(node)
+        # At another address it would be another node.
+        upstream = self.connect_to(node.target) if found is None else found[1]
+        if found is None or found[0] is not node.target:
+            place = self.known if upstream.shared else self._apart
+            place[node] = (node.target, upstream)
+        return upstream.of(peer)
+
+    def _whole(self) -> Iterator[tuple[Node, Upstream]]:
+        for place in (self.known, self._apart):
+            for node, (_, upstream) in place.items():
+                yield node, upstream
 
     def __iter__(self) -> Iterator[tuple[Node, Upstream]]:
-        """Those there are."""
-        return iter([(node, upstream) for node, (_, upstream) in self.known.items()])
+        """Those there are; several for a node whose clients do not share."""
+        found = [(n, part) for n, whole in self._whole() for part in whole.parts()]
+        return iter(found)
 
     def keep(self, nodes: Iterable[Node]) -> list[Upstream]:
         """Close the idle connections of all others, which have left; returns those with connections in use."""
         nodes = set(nodes)
-        left = [self.known.pop(n)[1] for n in [n for n in self.known if n not in nodes]]
-        for upstream in left:
-            upstream.close()
-        return [upstream for upstream in left if upstream.open]
+        left = [(n, whole) for n, whole in self._whole() if n not in nodes]
+        for node, whole in left:
+            self.known.pop(node, None)
+            self._apart.pop(node, None)
+            whole.close()
+        return [part for _, whole in left for part in whole.parts() if part.open]
 
     def go_by(
         self, limits: UpstreamLimits, make: Callable[[Upstream], Connection]
     ) -> None:
         """Have other limits from now on, on the connections that there are as well. `make`: makes new ones."""
-        for _, upstream in self.known.values():
+        for _, upstream in self._whole():
             upstream.make = make
             if upstream.limits != limits:
                 upstream.go_by(limits)
@@ -298,5 +315,5 @@ class Upstreams:
 
     def close(self) -> None:
         """Close idle connections, and keep none from now on."""
-        for _, upstream in self.known.values():
+        for _, upstream in self._whole():
             upstream.close()

@@ -185,7 +185,7 @@ class Exchange(Attempts, ResponseSink):
         upstreams = forwarder.upstreams
         known = upstreams.known.get(node)
         if known is None or known[0] is not node.target:
-            upstream = upstreams.of(node)
+            upstream = upstreams.of(node, self.door.peer)
         else:
             upstream = known[1]
         client = upstream.take(head.method not in IDEMPOTENT)
@@ -430,7 +430,7 @@ class Exchange(Attempts, ResponseSink):
             return
         if isinstance(error, StaleConnection) and self.repeatable:
             # The node is not to blame, and a new connection cannot be stale.
-            self._connect(self.forwarder.upstreams.of(lease.node))
+            self._connect(self.forwarder.upstreams.of(lease.node, self.door.peer))
         else:
             self.failed(error, self.forwarder.now())
 

@@ -49,7 +49,8 @@ class HedgeLine(ResponseSink):
 
     def send(self, lease: Lease, now: float) -> None:
         """Make the attempt."""
-        upstream = self._exchange.supplies.upstreams.of(lease.node)
+        exchange = self._exchange
+        upstream = exchange.supplies.upstreams.of(lease.node, exchange.door.peer)
         client = upstream.take()
         if client is not None:
             self._send(client, now)

@@ -65,6 +65,8 @@ class SiteDoor(DoorIn):
     def __init__(self, request: Request, proxy: Proxy, listener: str) -> None:
         client = address_text(request.getClientAddress())
         self.peer = Peer(client, listener, bool(request.isSecure()), proxy.introduce)
+        channel = request.channel
+        self.peer.transport = getattr(channel, "transport", channel)
         self.exchange: RequestSink | None = None
         self._request = request
         self._proxy = proxy
@@ -73,6 +75,7 @@ class SiteDoor(DoorIn):
 
     def _eb_gone(self, reason: Failure) -> None:
         self._over = True
+        self.peer.gone()
         exchange, self.exchange = self.exchange, None
         if exchange is not None:
             exchange.downstream_failed(DownstreamGone("client closed the connection"))
@@ -115,6 +118,7 @@ class SiteDoor(DoorIn):
     def finish(self, trailers: bytes = b"", last: bytes = b"") -> None:
         """The response is complete with `last`."""
         self.exchange = None
+        self.peer.gone()
         if not self._over:
             self._over = True
             if last:
@@ -125,6 +129,7 @@ class SiteDoor(DoorIn):
     def abort(self) -> None:
         """Let the client see that the response is not complete."""
         self.exchange = None
+        self.peer.gone()
         if not self._over:
             self._over = True
             channel = self._request.channel

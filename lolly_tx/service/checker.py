@@ -23,6 +23,7 @@ from twisted.internet.defer import Deferred
 from twisted.internet.interfaces import IReactorTime
 
 from lolly_tx.config.checks import Health
+from lolly_tx.config.pools import SendProxy
 from lolly_tx.domain.cadence import Traffic
 from lolly_tx.domain.health import Health as HealthState
 from lolly_tx.domain.health import Observation
@@ -149,17 +150,25 @@ class HealthChecker(Rounds):
             raise ValueError("events: the pool has been told who hears of it")
         health = Health(path=path, interval=interval, **settings)
         tls = dialer = None
+        send_proxy: SendProxy = ""
         if isinstance(where, BalancedEndpoint):
             pool, now = where.pool, now or where.now
             endpoints: Any = where.connect_to
             if isinstance(endpoints, TargetEndpoints):
                 tls = endpoints.tls
+                send_proxy = endpoints.send_proxy
                 dialer = endpoints.dialer.for_checks()
         else:
             pool, now = where, now or time.monotonic
         if check is None:
             check = CheckKinds().make(
-                reactor, health, tls, now=now, random=random, dialer=dialer
+                reactor,
+                health,
+                tls,
+                now=now,
+                random=random,
+                dialer=dialer,
+                send_proxy=send_proxy,
             )
         return cls(pool, check, health, clock=reactor, now=now, random=random)
 

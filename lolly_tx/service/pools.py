@@ -23,9 +23,12 @@ from lolly_tx.domain.node import Node
 from lolly_tx.domain.policy import Policy
 from lolly_tx.domain.pool import Pool
 from lolly_tx.domain.target import Target
+from lolly_tx.net.client_lines import line_of
+from lolly_tx.net.doors import Peer
 from lolly_tx.net.http1.client import Http1Client
 from lolly_tx.net.library.balanced import BalancedEndpoint
 from lolly_tx.net.library.directory import PoolDirectory
+from lolly_tx.net.per_client import PerClient
 from lolly_tx.net.sockets.endpoints import TargetEndpoint, TargetEndpoints
 from lolly_tx.net.sockets.resolver import Lane
 from lolly_tx.net.upstreams import AS_USED, Upstream, UpstreamLimits, Upstreams
@@ -176,6 +179,7 @@ def balanced_endpoint(
         TargetEndpoints(
             around.reactor,
             tls=settings.tls,
+            send_proxy=settings.send_proxy,
             timeout=timeout.connect,
             dialer=commons.health_map.dialer(connect_limits_of(settings), Lane()),
         ),
@@ -260,8 +264,13 @@ def connecting(
     limits = upstream_limits(settings, circumstances)
 
     def connect_to(target: Target) -> Upstream:
-        return Upstream(
-            balanced.connect_to(target),
+        kind: Callable[..., Upstream] = Upstream
+        endpoint = balanced.connect_to(target)
+        if settings.send_proxy:
+            assert isinstance(endpoint, TargetEndpoint)
+            kind = partial(PerClient, introduce=_introducing(endpoint))
+        return kind(
+            endpoint,
             make,
             deadlines=commons.deadlines,
             limits=limits,
@@ -269,6 +278,10 @@ def connecting(
         )
 
     return connect_to
+
+
+def _introducing(endpoint: TargetEndpoint) -> Callable[[Peer], TargetEndpoint]:
+    return lambda peer: endpoint.told_of(line_of(peer))
 
 
 def make_pool(settings: PoolSettings, commons: Commons) -> Pool:

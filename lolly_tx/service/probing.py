@@ -186,9 +186,11 @@ def _checker(
         now=around.now,
         random=around.random,
         dialer=commons.health_map.dialer(worst=DOWN),
+        send_proxy=settings.send_proxy,
     )
     try:
-        seat = commons.shared_checks.seat(health, settings.tls, make)
+        way = (settings.tls, settings.send_proxy)
+        seat = commons.shared_checks.seat(health, way, make)
     except (BadCheckSettings, UnknownCheck) as e:
         raise type(e)(f"pool {settings.name}: {e}") from e
     return HealthChecker(

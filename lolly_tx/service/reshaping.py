@@ -58,7 +58,7 @@ _CHOSEN_BY = (
     "least_time",
     "sticky",
 )
-_PROBED_BY = ("health", "checks", "quorum", "agent", "tls")
+_PROBED_BY = ("health", "checks", "quorum", "agent", "tls", "send_proxy")
 _ASKED = (
     "type",
     "path",
@@ -221,7 +221,7 @@ def reshape(
     before = old.settings
     endpoint = old.endpoint
     if (
-        _differ(before, settings, "tls")
+        _differ(before, settings, "tls", "send_proxy")
         or _differ(before.timeout, settings.timeout, "connect")
         or connect_limits_of(before) != connect_limits_of(settings)
     ):
@@ -245,7 +245,8 @@ def reshape(
 
 def _asked_of(settings: PoolSettings) -> list[str]:
     """What the checks of a pool ask and accept; how often, and how many answers it takes, is no part of it."""
-    found = [repr((settings.tls, settings.quorum if settings.checks else 0))]
+    quorum = settings.quorum if settings.checks else 0
+    found = [repr((settings.tls, settings.send_proxy, quorum))]
     for check in (*((settings.health,) if settings.health else ()), *settings.checks):
         values = [getattr(check, name) for name in _ASKED]
         found.append(repr([dict(v) if isinstance(v, Mapping) else v for v in values]))

@@ -14,7 +14,7 @@ Imports: config, domain, service, Twisted. Used by: service.commons.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Hashable
 from typing import Any
 from weakref import WeakSet, WeakValueDictionary
 
@@ -24,7 +24,6 @@ from twisted.python.failure import Failure
 from zope.interface import implementer
 
 from lolly_tx.config.checks import Health
-from lolly_tx.config.pools import UpstreamTLS
 from lolly_tx.domain.health import Observation
 from lolly_tx.domain.interfaces import IHealthCheck
 from lolly_tx.domain.target import Target
@@ -137,11 +136,14 @@ class SharedChecks:
     def seat(
         self,
         health: Health,
-        tls: UpstreamTLS,
+        way: Hashable,
         make: Callable[[], IHealthCheck],
     ) -> Seat:
-        """A seat at the check with these settings. `make`: makes the check when there is none yet."""
-        key = (health.alike, repr(tls))
+        """A seat at the check with these settings.
+
+        `way`: what else of the pool decides how it connects. `make`: makes the check when there is none yet.
+        """
+        key = (health.alike, repr(way))
         shared = self._checks.get(key)
         if shared is None:
             shared = self._checks[key] = SharedCheck(make())

@@ -75,17 +75,11 @@ def pool_statistics(forwarder: Forwarder, in_flight: int, now: float) -> dict[st
 
 
 def _connections(forwarder: Forwarder) -> dict[str, Any]:
-    each = {
-        node.id: {
-            "open": upstream.open,
-            "idle": upstream.idle,
-            "connects": upstream.connects,
-            "unsolicited": upstream.unsolicited,
-        }
-        for node, upstream in forwarder.upstreams
-    }
-    total = {
-        word: sum(one[word] for one in each.values())
-        for word in ("open", "idle", "connects", "unsolicited")
-    }
+    words = ("open", "idle", "connects", "unsolicited")
+    each: dict[str, dict[str, int]] = {}
+    for node, upstream in forwarder.upstreams:
+        one = each.setdefault(node.id, dict.fromkeys(words, 0))
+        for word in words:
+            one[word] += getattr(upstream, word)
+    total = {word: sum(one[word] for one in each.values()) for word in words}
     return {**total, "targets": each}

@@ -56,6 +56,7 @@ class ModelledKinds(CheckKinds):
         now: Callable[[], float],
         random: Random,
         dialer: object = None,
+        send_proxy: str = "",
     ) -> ModelledCheck:
         """The check that `health` describes."""
         check = ModelledCheck(self._models, health, now, self._schedule)

@@ -13,7 +13,9 @@ from __future__ import annotations
 
 import re
 import struct
+from collections.abc import Callable, Mapping
 from ipaddress import IPv4Address, IPv6Address, ip_address
+from types import MappingProxyType
 
 import attrs
 
@@ -227,3 +229,9 @@ def render_v2(line: ProxyLine) -> bytes:
         tlvs.remove(max(tlvs, key=len))
     body = addresses + b"".join(tlvs)
     return V2_START + struct.pack("!BBH", 0x21, family, len(body)) + body
+
+
+RENDERERS: Mapping[str, Callable[[ProxyLine], bytes]] = MappingProxyType(
+    {"v1": render_v1, "v2": render_v2}
+)
+"""By the name of the version."""

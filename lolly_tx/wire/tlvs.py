@@ -1,6 +1,6 @@
 """What a PROXY protocol header of version 2 says beside the addresses: type, length, value.
 
-Imports: nothing of ours. Used by: net.sockets, wire.proxyline.
+Imports: nothing of ours. Used by: net, net.sockets, wire.proxyline.
 """
 
 from __future__ import annotations

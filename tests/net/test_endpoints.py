@@ -34,10 +34,12 @@ from lolly_tx.domain.errors import (
 from lolly_tx.domain.target import Target
 from lolly_tx.net.sockets.endpoints import (
     BadEndpoint,
+    Layers,
     TargetEndpoint,
     TargetEndpoints,
     client_endpoint,
 )
+from lolly_tx.wire.proxyline import NOBODY, RENDERERS, ProxyLine, render_v2
 from tests.net.connects import ADDRESS, FakeEndpoint, RecorderFactory
 from tests.net.fakes import HalfCloseRecorder, Recorder
 
@@ -137,6 +139,37 @@ class AddressTests(SynchronousTestCase):
         )
         self.assertIn("/nonexistent/ca.pem", str(error))
 
+    def test_header_first(self) -> None:
+        """A PROXY header leaves before anything of the protocol; of nobody, or of the client that is told of."""
+        line = ProxyLine("192.0.2.1", 1, "192.0.2.2", 2)
+        for version, local in (("v1", b"PROXY UNKNOWN\r\n"), ("v2", render_v2(NOBODY))):
+            for target in (url("10.0.0.1"), string("tcp:10.0.0.1:80")):
+                endpoint = client_endpoint(
+                    self.reactor,
+                    target,
+                    send_proxy=version,  # type: ignore[arg-type]
+                )
+                for told, said in (
+                    (endpoint, local),
+                    (endpoint.told_of(line), RENDERERS[version](line)),
+                ):
+                    connecting = told.connect(self.factory)
+                    made = self.reactor.tcpClients[-1][2].buildProtocol(ADDRESS)
+                    transport = StringTransport()
+                    made.makeConnection(transport)
+                    protocol = self.successResultOf(connecting)
+                    self.assertIs(protocol, self.factory.built[-1])
+                    protocol.transport.write(b"GET")
+                    self.assertEqual(transport.value(), said + b"GET")
+                    made.dataReceived(b"answer")
+                    self.assertEqual(protocol.received, b"answer")
+
+    def test_header_within_tls(self) -> None:
+        """An endpoint string that does TLS itself has no place for a header."""
+        with self.assertRaises(BadEndpoint) as caught:
+            client_endpoint(self.reactor, string("tls:a.example:443"), send_proxy="v2")
+        self.assertIn("send_proxy comes ahead of it", str(caught.exception))
+
     def test_no_limit_of_its_own(self) -> None:
         """With timeout None no timer runs: the caller has one, that reads first after a standstill."""
         endpoint: Any = client_endpoint(self.reactor, url("a.example"), timeout=None)
@@ -180,7 +213,8 @@ class ConnectTests(SynchronousTestCase):
     def setUp(self) -> None:
         self.clock = MemoryReactorClock()
         self.inner = FakeEndpoint()
-        self.endpoint = TargetEndpoint(self.inner, self.clock, 5.0, self.may_be_tls)
+        layers = Layers(self.inner, self.clock, None, "")
+        self.endpoint = TargetEndpoint(layers, self.clock, 5.0, self.may_be_tls)
         self.factory = RecorderFactory()
         self.connecting = self.endpoint.connect(self.factory)
 
@@ -323,6 +357,18 @@ class HandshakeTests(SynchronousTestCase):
         self.server.wrappedProtocol.transport.write(b"world")
         pump.flush()
         self.assertEqual(protocol.received, b"world")
+
+    def test_header_ahead_of_tls(self) -> None:
+        """A PROXY header leaves before the handshake, of ssl: endpoint strings as well."""
+        for target in (url("app.example", 443, "https"), string("ssl:app.example:443")):
+            endpoint = client_endpoint(self.reactor, target, send_proxy="v1")
+            endpoint.connect(self.factory)
+            client = self.reactor.tcpClients[-1][2].buildProtocol(ADDRESS)
+            transport = StringTransport()
+            client.makeConnection(transport)
+            header, hello = transport.value()[:15], transport.value()[15:]
+            self.assertEqual(header, b"PROXY UNKNOWN\r\n")
+            self.assertEqual(hello[:2], b"\x16\x03")
 
     def test_sni_is_sent(self) -> None:
         """The server is told which name is asked for."""

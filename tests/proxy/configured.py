@@ -45,6 +45,7 @@ def configured(
     trusted: Any = (),
     secure: bool = False,
     each: dict[str, Any] | None = None,
+    **more: Any,
 ) -> World:
     """A world of `case` with the pool of `settings_of`."""
     settings = settings_of(text, targets, **(each or {}))
@@ -66,7 +67,7 @@ def configured(
             on_end=world.ended.append,
         )
 
-    return case.world(make=make, trusted=trusted, secure=secure)
+    return case.world(make=make, trusted=trusted, secure=secure, **more)
 
 
 def backend_of(world: World, client: Line) -> Line:

@@ -37,6 +37,7 @@ from lolly_tx.net.http1.client import Http1Client
 from lolly_tx.net.http1.shared import ClientTimeouts, Http1Settings
 from lolly_tx.net.http2.listening import http_acceptor
 from lolly_tx.net.http2.shared import Http2Settings
+from lolly_tx.net.per_client import PerClient
 from lolly_tx.net.sockets.acceptor import Census
 from lolly_tx.net.upstreams import Upstream, UpstreamLimits, Upstreams
 from lolly_tx.proxy.exchange import Exchange
@@ -244,6 +245,7 @@ class World:
         secure: bool = False,
         most: int = 0,
         http2: Http2Settings | None = None,
+        per_client: Callable[[Any, Any], Any] | None = None,
         **acceptor: Any,
     ) -> None:
         self.clock = Clock()
@@ -255,6 +257,7 @@ class World:
         self.endpoints: dict[str, FakeEndpoint] = {}
         self.upstreams: dict[str, Upstream] = {}
         self.upstream_limits = upstream
+        self.per_client = per_client
         self.forwarder = (
             make(self)
             if make
@@ -292,7 +295,11 @@ class World:
 
     def connect_to(self, target: Any) -> Upstream:
         endpoint = self.endpoints.setdefault(target.id, FakeEndpoint())
-        upstream = Upstream(
+        kind: Callable[..., Upstream] = Upstream
+        if self.per_client is not None:
+            introduce = partial(self.per_client, endpoint)
+            kind = partial(PerClient, introduce=introduce)
+        upstream = kind(
             endpoint,
             partial(Http1Client, ResponseReader()),
             deadlines=self.deadlines,

@@ -164,6 +164,24 @@ class KeptTests(ReloadTestCase):
         client.send(get("/again"))
         self.assertEqual(self.reactor.tcpClients, [])
 
+    def test_told_of_clients(self) -> None:
+        """Targets that are told of clients from now on, or not any more, get other connections."""
+        one = TWO.replace(', "http://127.0.0.1:9002"', "")
+        self.start(one)
+        client = self.client()
+        self.served(client)
+        for text, first in (
+            (one + 'send_proxy = "v1"\n', b"PROXY TCP4 "),
+            (one + 'send_proxy = "v2"\n', b"\r\n\r\n\0\r\nQUIT\n\x21\x11"),
+            (one, b"GET "),
+        ):
+            self.assertEqual(self.changes(text), ["changed app"])
+            client.send(get("/"))
+            backend = self.backend()
+            self.assertEqual(backend.take()[: len(first)], first)
+            backend.send(OK)
+            self.assertEqual(client.take(), OK)
+
     def test_weights_and_limits_in_place(self) -> None:
         """Another weight and another limit hold at once, for the same node with what is in flight."""
         self.start()

@@ -18,7 +18,7 @@ from zope.interface import implementer
 
 from lolly_tx.config.checks import Health
 from lolly_tx.config.extensions import settings_from
-from lolly_tx.config.pools import UpstreamTLS
+from lolly_tx.config.pools import SendProxy, UpstreamTLS
 from lolly_tx.config.problems import Rejected
 from lolly_tx.domain.addresses import DOWN
 from lolly_tx.domain.interfaces import IHealthCheck, IHealthCheckFactory
@@ -121,10 +121,12 @@ class CheckKinds:
         now: Now,
         random: Random,
         dialer: Dialer | None = None,
+        send_proxy: SendProxy = "",
     ) -> IHealthCheck:
         """The check that `health` describes, over the targets' own endpoints.
 
         `dialer`: what is known of names and addresses; it should ask all the same, those that are down included.
+        `send_proxy`: of the pool; a probe's header says that it is our own.
 
         Raises `UnknownCheck`, or `BadCheckSettings` for settings the factory refuses.
         """
@@ -152,6 +154,7 @@ class CheckKinds:
                 timeout=None,
                 patience=health.timeout,
                 dialer=dialer,
+                send_proxy=send_proxy,
             ),
         )
         try:

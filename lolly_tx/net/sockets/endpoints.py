@@ -9,8 +9,8 @@ What comes out connects in one sense everywhere: the Deferred fires when the con
 can carry data, TLS handshake and verification included, and fails with a `ProxyError`,
 or with the cancellation if the caller cancelled.
 
-Imports: config, domain, net, net.sockets, Twisted. Used by: net.checks, net.library,
-service, tap.
+Imports: config, domain, net, net.sockets, wire, Twisted. Used by: net.checks,
+net.library, service, tap.
 """
 
 from __future__ import annotations
@@ -40,7 +40,7 @@ from twisted.plugin import getPlugins
 from twisted.python.failure import Failure
 from zope.interface import implementer
 
-from lolly_tx.config.pools import UpstreamTLS
+from lolly_tx.config.pools import SendProxy, UpstreamTLS
 from lolly_tx.domain.addresses import DOWN
 from lolly_tx.domain.errors import ConnectTimedOut
 from lolly_tx.domain.target import Target
@@ -48,8 +48,10 @@ from lolly_tx.net.failures import is_cancellation, translate
 from lolly_tx.net.sockets.dialing import Dialer, HostEndpoint, is_literal
 from lolly_tx.net.sockets.handover import Handover, WrappedFactory
 from lolly_tx.net.sockets.health_map import CONNECT_TIMEOUT, HealthMap
+from lolly_tx.net.sockets.preceding import Preceding
 from lolly_tx.net.sockets.tls_contexts import client_options
 from lolly_tx.net.timeout import within
+from lolly_tx.wire.proxyline import NOBODY, RENDERERS, ProxyLine
 
 __all__ = [
     "CONNECT_TIMEOUT",
@@ -74,6 +76,7 @@ def client_endpoint(
     timeout: float | None = CONNECT_TIMEOUT,
     patience: float | None = None,
     dialer: Dialer | None = None,
+    send_proxy: SendProxy = "",
 ) -> TargetEndpoint:
     """Make the endpoint that connects to `target`.
 
@@ -81,7 +84,8 @@ def client_endpoint(
     `timeout`: seconds until connected, name lookup and TLS handshake included; None when
     the caller has a limit of its own, of `patience` seconds until there is a connection.
     `dialer`: what is known of names and addresses; None: nothing is yet, nobody else learns it, and nothing is refused
-    because of it.
+    because of it. `send_proxy`: the version of a PROXY header that each connection begins with. It says nothing: see
+    `TargetEndpoint.told_of`.
 
     Raises `BadEndpoint` for an address that cannot be meant.
     """
@@ -89,9 +93,14 @@ def client_endpoint(
     timed = timeout is not None
     limit = timeout if timed else patience
     if target.endpoint:
-        inner, place = _from_string(dialer, reactor, target, limit, timed)
-        return TargetEndpoint(inner, reactor, timeout, may_be_tls=True, place=place)
+        inner, place, options = _from_string(dialer, target, limit, timed)
+        layers = Layers(inner, reactor, options, send_proxy)
+        if send_proxy and target.endpoint.lower().startswith("tls:"):
+            said = "does TLS itself, and send_proxy comes ahead of it; use https:// or ssl:"
+            raise BadEndpoint(f'"{target.endpoint}" {said}')
+        return TargetEndpoint(layers, reactor, timeout, may_be_tls=True, place=place)
     inner = place = _tcp(dialer, target, limit, timed)
+    options = None
     secure = target.scheme == "https"
     if not secure:
         timeout = None  # it keeps to the limit itself
@@ -106,8 +115,33 @@ def client_endpoint(
             )
         except Exception as e:  # TLSSettingsError, and what the TLS library refuses
             raise BadEndpoint(f'"{target.address}": {e}') from e
-        inner = wrapClientTLS(options, inner, reactor)
-    return TargetEndpoint(inner, reactor, timeout, may_be_tls=secure, place=place)
+    layers = Layers(inner, reactor, options, send_proxy)
+    return TargetEndpoint(layers, reactor, timeout, may_be_tls=secure, place=place)
+
+
+class Layers:
+    """What a connection to a target is made of, from below: `inner`, a PROXY header, TLS by `options`."""
+
+    def __init__(
+        self,
+        inner: IStreamClientEndpoint,
+        reactor: Any,
+        options: Any,
+        send_proxy: SendProxy,
+    ) -> None:
+        self._inner = inner
+        self._reactor = reactor
+        self._options = options
+        self._render = RENDERERS.get(send_proxy)
+
+    def endpoint(self, line: ProxyLine) -> IStreamClientEndpoint:
+        """All of them; `line`: for the header, if there is to be one."""
+        made = self._inner
+        if self._render is not None:
+            made = Preceding(made, self._render(line))
+        if self._options is not None:
+            made = wrapClientTLS(self._options, made, self._reactor)
+        return made
 
 
 class TargetEndpoints:
@@ -126,7 +160,9 @@ class TargetEndpoints:
         timeout: float | None = CONNECT_TIMEOUT,
         patience: float | None = None,
         dialer: Dialer | None = None,
+        send_proxy: SendProxy = "",
     ) -> None:
+        self.send_proxy: SendProxy = send_proxy
         self.dialer = dialer or HealthMap(reactor).dialer(worst=DOWN)
         self.tls = tls
         self._reactor = reactor
@@ -145,6 +181,7 @@ class TargetEndpoints:
                 timeout=self._timeout,
                 patience=self._patience,
                 dialer=self.dialer,
+                send_proxy=self.send_proxy,
             )
             self._made[target] = endpoint
         return endpoint
@@ -168,9 +205,12 @@ def _tcp(
 
 
 def _from_string(
-    dialer: Dialer, reactor: Any, target: Target, limit: float | None, timed: bool
-) -> tuple[IStreamClientEndpoint, HostEndpoint | None]:
-    """Let the string's own parser make the endpoint; those to a plain host and port become ours: the second value."""
+    dialer: Dialer, target: Target, limit: float | None, timed: bool
+) -> tuple[IStreamClientEndpoint, HostEndpoint | None, Any]:
+    """Let the string's own parser make the endpoint; those to a plain host and port become ours: the second value.
+
+    The third: the options of the TLS that is to be added.
+    """
     text = target.endpoint
     kind = text.partition(":")[0]
     try:
@@ -187,7 +227,7 @@ def _from_string(
             f'"{text}" is no client endpoint: {type(e).__name__}: {e}'
         ) from e
     if not isinstance(endpoint, (TCP4ClientEndpoint, SSL4ClientEndpoint)):
-        return endpoint, None
+        return endpoint, None, None
     host = HostEndpoint(
         dialer,
         endpoint._host,
@@ -197,8 +237,8 @@ def _from_string(
         endpoint._bindAddress,
     )
     if isinstance(endpoint, TCP4ClientEndpoint):
-        return host, host
-    return wrapClientTLS(endpoint._sslContextFactory, host, reactor), host
+        return host, host, None
+    return host, host, endpoint._sslContextFactory
 
 
 def _is_known(kind: str) -> bool:
@@ -214,21 +254,24 @@ def _plugin_kinds() -> list[str]:
 
 @implementer(IStreamClientEndpoint)
 class TargetEndpoint:
-    """Another endpoint, with the promises of this module's docstring.
+    """Those of a target, with the promises of this module's docstring.
 
+    `line`: for the header that connections begin with, if there is to be one.
     `clock`: for the limit. `may_be_tls`: wait for a handshake if there is one. `place`: the part of it that
     knows of addresses, if there is one.
     """
 
     def __init__(
         self,
-        inner: IStreamClientEndpoint,
+        layers: Layers,
         clock: IReactorTime,
         timeout: float | None,
         may_be_tls: bool,
         place: HostEndpoint | None = None,
+        line: ProxyLine = NOBODY,
     ) -> None:
-        self._inner = inner
+        self._layers = layers
+        self._inner = layers.endpoint(line)
         self._clock = clock
         self._timeout = timeout
         self._may_be_tls = may_be_tls
@@ -241,6 +284,17 @@ class TargetEndpoint:
         """There is reason to believe that the target is back: its next connect is to find out."""
         if self._place is not None:
             self._place.ask_again()
+
+    def told_of(self, line: ProxyLine) -> TargetEndpoint:
+        """The same, whose connections begin with `line`; only where there is to be a header."""
+        return TargetEndpoint(
+            self._layers,
+            self._clock,
+            self._timeout,
+            self._may_be_tls,
+            self._place,
+            line,
+        )
 
     def connect(self, protocolFactory: IProtocolFactory) -> Deferred[Any]:
         """Connect.

@@ -2,7 +2,8 @@
 
 They hand the connection itself over: the other protocol gets the real transport, and data goes to it directly.
 
-Imports: Twisted. Used by: net.library, net.sockets.endpoints, net.sockets.proxied.
+Imports: Twisted. Used by: net.library, net.sockets.endpoints, net.sockets.preceding,
+net.sockets.proxied.
 """
 
 from __future__ import annotations
@@ -57,6 +58,8 @@ class Handover(Protocol):
         self.dataReceived = inner.dataReceived  # type: ignore[method-assign]  # the point of it
         assert self.transport is not None  # connected, or nobody would call
         inner.makeConnection(self.transport)
+        # It may have handed the connection over itself, there and then.
+        self.dataReceived = inner.dataReceived  # type: ignore[method-assign]  # as above
 
     def readConnectionLost(self) -> None:
         """Half of it: for those who can live with that. Others lose the whole."""
