@@ -20,11 +20,12 @@ class StatusCommand(AskingCommand):
     longdesc = "Shows the listeners, pools and targets of the running proxy."
 
     def ask(self, client: AdminClient) -> dict[str, Any]:
-        """Three questions."""
+        """Four questions."""
         return {
             "readiness": client.get_even_if_unready("/readyz"),
             "stats": client.get("/api/stats"),
             "pools": client.get("/api/pools")["pools"],
+            "certificates": client.get("/api/certificates")["certificates"],
         }
 
     def lines(self, answer: dict[str, Any]) -> list[str]:
@@ -41,9 +42,18 @@ class StatusCommand(AskingCommand):
             if refused:
                 said = ", ".join(f"{n} {word}" for word, n in sorted(refused.items()))
                 out.append(f"  closed for their PROXY header: {said}")
+        out += map(_certificate_line, answer["certificates"])
         for pool in answer["pools"]:
             out += ["", *_pool_lines(pool, stats["pools"].get(pool["name"], {}))]
         return out
+
+
+def _certificate_line(one: dict[str, Any]) -> str:
+    days, until = one["expires_in_seconds"] // 86400, one["not_after"]
+    when = f"expires {until}, in {days} days" if days >= 0 else f"HAS EXPIRED {until}"
+    names = ", ".join(one["names"][:3]) + (", ..." if one["names"][3:] else "")
+    refused = f"; NOT TAKEN UP: {one['refused']}" if one["refused"] else ""
+    return f"certificate {one['listener']} ({names}): {when}{refused}"
 
 
 def _pool_lines(pool: dict[str, Any], stats: dict[str, Any]) -> list[str]:

@@ -114,6 +114,18 @@ class _OptionalFolder(Word):
         return path
 
 
+class _PathOfPEM(_PathOfFile):
+    """The same, or a folder."""
+
+    word = "file or folder"
+
+    def read(self, raw: Any, place: Place) -> str:
+        path = place.absolute(TEXT.read(raw, place) or ".")
+        if raw and place.why_no_file(path).startswith("a directory"):
+            return path
+        return super().read(raw, place)
+
+
 class _LogPath(Word):
     """A file that may not exist yet, or "-"."""
 
@@ -209,6 +221,7 @@ class _Peers:
 
 
 FILE = _PathOfFile()
+FILE_OR_FOLDER = _PathOfPEM()
 OPTIONAL_FILE = _PathOfFile(optional=True)
 OPTIONAL_FOLDER = _OptionalFolder()
 LOG_PATH = _LogPath()

@@ -131,6 +131,12 @@ class Limits:
 class Timeouts:
     """How long a client may take."""
 
+    handshake: float = attrs.field(
+        default=5.0,
+        metadata=about(
+            Duration(0.001), "From the connection to the end of the TLS handshake."
+        ),
+    )
     head: float = attrs.field(
         default=10.0,
         metadata=about(

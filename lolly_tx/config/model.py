@@ -17,17 +17,12 @@ from typing import Any, Literal
 
 import attrs
 
-from lolly_tx.config.addresses import (
-    FILE,
-    LISTEN,
-    LOG_PATH,
-    OPTIONAL_FILE,
-    OPTIONAL_FOLDER,
-)
+from lolly_tx.config.addresses import LOG_PATH, OPTIONAL_FOLDER
 from lolly_tx.config.extensions import NO_PLUGINS, PluginTables
 from lolly_tx.config.httpkinds import OPTIONAL_FIELD_NAME, ROUTE_PATH
 from lolly_tx.config.kinds import FLAG, TEXT, Choice, Duration, Size
 from lolly_tx.config.limits import Limits, Timeouts
+from lolly_tx.config.listening import Listener, ListenerTLS, TLSSite
 from lolly_tx.config.operating import Admin, Explain, Guardrails, Log
 from lolly_tx.config.pools import (
     Adaptive,
@@ -94,6 +89,7 @@ __all__ = [
     "Retry",
     "Route",
     "SlowShare",
+    "TLSSite",
     "Step",
     "Sticky",
     "Timeouts",
@@ -103,84 +99,6 @@ __all__ = [
 Network = IPv4Network | IPv6Network
 NO_LISTENERS: Mapping[str, Listener] = MappingProxyType({})
 NO_POOLS: Mapping[str, PoolSettings] = MappingProxyType({})
-
-
-@attrs.frozen
-class ListenerTLS:
-    """TLS of a listener."""
-
-    certificate: str = attrs.field(
-        metadata=about(
-            FILE,
-            "PEM file with the certificate chain, the site's own first. Relative to"
-            " the folder of the configuration file.",
-        )
-    )
-    key: str = attrs.field(
-        default="",
-        metadata=about(
-            OPTIONAL_FILE,
-            'PEM file with the private key; "" when `certificate` has it too.',
-        ),
-    )
-
-
-@attrs.frozen
-class Listener:
-    """An address where clients connect."""
-
-    name: str
-    endpoint: str = attrs.field(
-        metadata=about(
-            LISTEN,
-            'Any Twisted server endpoint string: "tcp:8080", "tcp:8080:interface='
-            '127.0.0.1", "unix:/run/lolly.sock", "ssl:..." and those of plugins.',
-        )
-    )
-    tls: ListenerTLS | None = attrs.field(
-        default=None,
-        metadata=about(Table(ListenerTLS), "Its presence turns TLS on."),
-    )
-    proxy_protocol: tuple[Network | str, ...] = attrs.field(
-        default=(),
-        metadata=about(
-            NETWORKS,
-            'Load balancers that have to begin with a PROXY header (v1 or v2): addresses, networks, "unix". The'
-            " client it names counts in place of theirs. Anybody else who sends one is closed. none = nobody sends"
-            " one.",
-        ),
-    )
-    http2: bool = attrs.field(
-        default=True,
-        metadata=about(
-            FLAG,
-            "Whether it speaks HTTP/2 too where it has TLS, with clients that ask for it by"
-            " ALPN.",
-        ),
-    )
-    http2_websocket: bool = attrs.field(
-        default=False,
-        metadata=about(
-            FLAG,
-            "Whether a WebSocket may come over HTTP/2, by extended CONNECT (RFC 8441).",
-        ),
-    )
-    h2c: bool = attrs.field(
-        default=False,
-        metadata=about(
-            FLAG,
-            "Whether it speaks HTTP/2 without TLS, with clients that begin with its"
-            " preface; others get HTTP/1.1 as ever.",
-        ),
-    )
-    health: bool = attrs.field(
-        default=False,
-        metadata=about(
-            FLAG,
-            "Whether it answers /healthz and /readyz itself, before any route and for any"
-            " Host, as the admin side does but without reasons.",
-        ),
-    )
 
 
 @attrs.frozen

@@ -23,6 +23,7 @@ _EXAMPLES: dict[str, str | int] = {
     "admin.endpoint": "tcp:8081:interface=127.0.0.1",
     "listener.NAME.endpoint": "tcp:8080:interface=127.0.0.1",
     "listener.NAME.tls.certificate": "site.pem",
+    "listener.NAME.tls.site.host": "admin.example.com",
     "route.pool": "NAME",
     "pool.NAME.sticky.key": "${STICKY_KEY}",
     "pool.NAME.checks.name": "web",

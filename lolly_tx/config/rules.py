@@ -19,6 +19,7 @@ from lolly_tx.config.extensionrules import extension_rules
 from lolly_tx.config.kinds import nearest
 from lolly_tx.config.model import Admin, Config, Listener, PoolSettings, Route
 from lolly_tx.config.schema import Place
+from lolly_tx.config.tlsrules import tls_rules
 from lolly_tx.domain.target import Target
 
 
@@ -203,6 +204,8 @@ def _listener(listener: Listener, place: Place) -> None:
         place.at("proxy_protocol").wrong(
             f"the header comes ahead of TLS, where {kind}: does not look for it; use tcp: and the tls table"
         )
+    if listener.tls is not None:
+        tls_rules(listener.tls, place.at("tls"))
 
 
 def _pool(pool: PoolSettings, place: Place) -> None:

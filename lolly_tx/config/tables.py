@@ -15,7 +15,7 @@ from typing import Any, cast
 
 import attrs
 
-from lolly_tx.config.addresses import HOST_PATTERN, NETWORK
+from lolly_tx.config.addresses import FILE_OR_FOLDER, HOST_PATTERN, NETWORK
 from lolly_tx.config.httpkinds import RETRY_CAUSE, SECRET, STATUS_RANGE
 from lolly_tx.config.kinds import TEXT, Choice, Unfilled, nearest, type_word
 from lolly_tx.config.problems import Rejected
@@ -168,6 +168,7 @@ class ListOf:
         return "[" + ", ".join(element.show(one) for one in value) + "]"
 
 
+CERTIFICATE_FILES = ListOf(FILE_OR_FOLDER, "files", single=True)
 NAME_LIST = ListOf(TEXT, "names", single=True)
 HOST_PATTERNS = ListOf(HOST_PATTERN, "hosts", single=True)
 STATUS_RANGES = ListOf(STATUS_RANGE, "statuses")

@@ -1,6 +1,7 @@
 """The proxy of one listener: from a request to its forwarder, and what is said instead.
 
-Imports: domain, net, proxy, wire. Used by: proxy.health, proxy.resource, service.
+Imports: domain, net, proxy, wire. Used by: proxy.health, proxy.resource, proxy.secured,
+service.
 """
 
 from __future__ import annotations
@@ -136,6 +137,10 @@ class Proxy:
         self.refusals += 1
         if self._on_refusal is not None and not begun:
             self._on_refusal(door, error.line, error.status, size, error.reason)
+
+    def misdirected(self, door: DoorIn, head: RequestHead) -> None:
+        """A request is for another site than the connection is (RFC 9110 section 15.5.20)."""
+        self._refuse(door, head, 421, "not for the site of this connection")
 
     def _refuse(
         self,

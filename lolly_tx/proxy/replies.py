@@ -25,6 +25,7 @@ from lolly_tx.net.doors import DoorIn
 PROXY_NAME = b"lolly_tx"
 
 _SAYS: Mapping[int, bytes] = {
+    421: b"This connection is not for that host.",
     502: b"The backend did not give a valid answer.",
     503: b"No backend is available for this request now.",
     504: b"The backend did not answer in time.",

@@ -23,6 +23,9 @@ by: lolly_tx, service.
 
 Imports: domain, net, net.http2, net.library, net.sockets, proxy, wire, Twisted. Used
 by: lolly_tx, service.
+
+Imports: domain, net, net.http1, net.http2, net.library, net.sockets, proxy, wire,
+Twisted. Used by: lolly_tx, service.
 """
 
 from __future__ import annotations
@@ -40,6 +43,7 @@ from lolly_tx.domain.errors import DownstreamGone
 from lolly_tx.domain.routes import BadPath, normal_path
 from lolly_tx.net.deadlines import NEVER
 from lolly_tx.net.doors import DoorIn, Peer, RequestSink
+from lolly_tx.net.http1.shared import Site
 from lolly_tx.net.http2.listening import http_acceptor
 from lolly_tx.net.library.balanced import BalancedEndpointFactory
 from lolly_tx.net.sockets.acceptor import Acceptor, address_text
@@ -194,9 +198,12 @@ class ReverseProxyResource(Resource):
         if ending is not None:
             ending()
 
-    def site(self, **settings: Any) -> Acceptor:
-        """The fast door to the same: to be listened for in place of a Site. `settings`: `http_acceptor`'s others."""
-        return http_acceptor(self.listener, self.proxy, **settings)
+    def site(self, front: Site | None = None, **settings: Any) -> Acceptor:
+        """The fast door to the same: to be listened for in place of a Site.
+
+        `front`: what stands before `proxy` there. `settings`: `http_acceptor`'s others.
+        """
+        return http_acceptor(self.listener, front or self.proxy, **settings)
 
     def render(self, request: Request) -> int:
         """Begin the exchange; it answers in its own time."""

@@ -13,6 +13,7 @@ Imports: domain, service, Twisted. Used by: service.service.
     GET  /api/events?after=N&limit=N            the latest changes of availability
     GET  /api/traces                            exchanges that were traced (`[explain]`)
     GET  /api/stats                             all counters
+    GET  /api/certificates                      those that are served, until when, and what was refused
     GET  /api/watchdog                          how the event loop has been
     GET  /api/config                            the settings in force, secrets hidden, and their generation
     GET  /api/listeners                         where is listened
@@ -79,6 +80,7 @@ _PATHS = (
     "/api/events",
     "/api/traces",
     "/api/stats",
+    "/api/certificates",
     "/api/watchdog",
     "/api/config",
     "/api/listeners",
@@ -267,6 +269,8 @@ class AdminResource(Resource):
                 return serving.settings()
             case ["listeners"]:
                 return {"listeners": serving.places()}
+            case ["certificates"]:
+                return {"certificates": serving.certificates()}
             case ["watchdog"]:
                 return watchdog_shown(serving.watched(), now)
         return None

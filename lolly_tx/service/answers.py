@@ -58,6 +58,9 @@ class Serving(Protocol):
     def watched(self) -> WatchdogSnapshot:
         """How the event loop has been."""
 
+    def certificates(self) -> list[dict[str, Any]]:
+        """Those that are served."""
+
     def statistics(self) -> dict[str, Any]:
         """All counters."""
 

@@ -1,6 +1,7 @@
 """A moment as logs and the API write it.
 
-Imports: nothing of ours. Used by: service.answers, service.processlog, service.service.
+Imports: nothing of ours. Used by: service.answers, service.certificates,
+service.processlog, service.service.
 """
 
 from __future__ import annotations

@@ -27,10 +27,13 @@ from lolly_tx.net.http1.shared import HALF_CLOSE_SECONDS, ClientTimeouts, Http1S
 from lolly_tx.net.http2.shared import Http2Settings
 from lolly_tx.net.sockets.acceptor import Acceptor, Census, Door
 from lolly_tx.net.sockets.eager import eager
+from lolly_tx.net.sockets.handshakes import Handshakes
 from lolly_tx.net.sockets.proxied import Proxied
-from lolly_tx.net.sockets.tls import secure, server_context
+from lolly_tx.net.sockets.tls import secure
 from lolly_tx.net.sockets.tls_contexts import ALPN_HTTP1, ALPN_HTTP2
 from lolly_tx.proxy.resource import ReverseProxyResource
+from lolly_tx.proxy.secured import SecuredSite
+from lolly_tx.service.certificates import ListenerCertificates
 from lolly_tx.service.listening import Place, server_endpoint
 from lolly_tx.wire.grammar import HeadLimits
 
@@ -58,6 +61,12 @@ class Listeners:
         """Those of the places where clients are served."""
         found = {name: place.acceptor for name, place in self.places.items()}
         return {name: one for name, one in found.items() if one is not None}
+
+    @property
+    def certificates(self) -> list[tuple[str, ListenerCertificates]]:
+        """Those of the places that have some of their own, each with the name of its listener."""
+        found = ((name, place.certificates) for name, place in self.places.items())
+        return [(name, one) for name, one in found if one is not None]
 
     @property
     def doors(self) -> list[Door]:
@@ -171,7 +180,19 @@ def place_of(
     """Where `listener`, one of `config`, is to serve `resource`. Raises `BadEndpoint` and `TLSSettingsError`."""
     timeouts, limits = config.timeouts, config.limits
     tls = listener.tls is not None or listener.endpoint.startswith(("ssl:", "tls:"))
+    certificates = None
+    front: SecuredSite | None = None
+    if listener.tls is not None:
+        certificates = ListenerCertificates(
+            listener.tls,
+            Handshakes(timeouts.handshake, deadlines),
+            alpn=(ALPN_HTTP2, ALPN_HTTP1) if listener.http2 else (ALPN_HTTP1,),
+        )
+        if listener.tls.sites or listener.tls.fields:
+            sites = certificates.credentials.site_of if listener.tls.sites else None
+            front = SecuredSite(resource.proxy, sites, listener.tls.fields)
     acceptor = resource.site(
+        front,
         secure=tls,
         deadlines=deadlines,
         census=census,
@@ -196,10 +217,12 @@ def place_of(
         proxied=_proxied(listener, config, deadlines),
         http2=_http2(listener, limits) if _speaks_http2(listener, tls) else None,
     )
-    view = _view(reactor, listener)
     key = f"listener.{listener.name}.endpoint"
+    view = eager(reactor)
+    if certificates is not None:
+        view = secure(reactor, certificates.credentials)
     endpoint = server_endpoint(view, listener.endpoint, key)
-    return Place(listener.endpoint, endpoint, acceptor, view)
+    return Place(listener.endpoint, endpoint, acceptor, view, certificates)
 
 
 def _proxied(
@@ -230,15 +253,3 @@ def _http2(listener: Listener, limits: Limits) -> Http2Settings:
         continuations=limits.continuations,
         buffer_bytes=limits.connection_buffer,
     )
-
-
-def _view(reactor: Any, listener: Listener) -> Any:
-    """What its streams are made by."""
-    if listener.tls is None:
-        return eager(reactor)
-    context = server_context(
-        listener.tls.certificate,
-        listener.tls.key or listener.tls.certificate,
-        alpn=(ALPN_HTTP2, ALPN_HTTP1) if listener.http2 else (ALPN_HTTP1,),
-    )
-    return secure(reactor, context)

@@ -1,7 +1,6 @@
 """One place that is listened on.
 
-Imports: net.sockets, Twisted. Used by: service.build, service.listeners,
-service.service.
+Imports: net.sockets, service, Twisted. Used by: service.
 """
 
 from __future__ import annotations
@@ -25,6 +24,7 @@ from lolly_tx.net.sockets.acceptor import Acceptor
 from lolly_tx.net.sockets.eager import EagerReactor, PlainPort, share_address
 from lolly_tx.net.sockets.endpoints import BadEndpoint
 from lolly_tx.net.sockets.tls import SecureReactor
+from lolly_tx.service.certificates import ListenerCertificates
 
 _EARLY = (TCP4ServerEndpoint, TCP6ServerEndpoint, SSL4ServerEndpoint)
 """Others depend on what a daemon changes: the lock of a UNIX socket has the process's id, its path a root."""
@@ -38,12 +38,19 @@ class Place:
     """Where `factory` is to be listened for. `text`: the endpoint's string, for messages. `port`: while it is open.
 
     `view`: the reactor that `endpoint` listens on; without it the place cannot take over another's socket.
+    `certificates`: where those of `view` come from; None: it has none, or from elsewhere.
     """
 
     def __init__(
-        self, text: str, endpoint: Any, factory: Any, view: Any = None
+        self,
+        text: str,
+        endpoint: Any,
+        factory: Any,
+        view: Any = None,
+        certificates: ListenerCertificates | None = None,
     ) -> None:
         self.text = text
+        self.certificates = certificates
         self.port: Any = None
         self.factory = factory
         self._endpoint = endpoint
@@ -132,7 +139,8 @@ class Place:
             self.factory.resource = other.factory.resource
         if isinstance(self._view, SecureReactor) and other._view is not None:
             self._view.go_by(other._view)
-            self.port.tls_context = self._view.context
+            self.certificates = other.certificates
+            self.port.credentials = self._view.credentials
 
     def close(self) -> Deferred[Any]:
         """Listen no more; fires when that is so."""

@@ -1,6 +1,7 @@
 """What a configuration names outside of itself, tried before a start would: certificates, keys, authorities, endpoints.
 
-Imports: config, net.sockets, Twisted. Used by: commands, service.reload.
+Imports: config, net.sockets, Twisted. Used by: commands, service.certificates,
+service.reload.
 
 Files are read and endpoint strings are parsed as at a start, so that what would end it is an error here, with the key
 in the configuration and its value; nothing listens and nothing connects. A certificate that has expired would start,
@@ -22,9 +23,11 @@ from twisted.internet.testing import MemoryReactorClock
 
 from lolly_tx.config.addresses import endpoint_parts
 from lolly_tx.config.kinds import duration_text
-from lolly_tx.config.model import Config, ListenerTLS, PoolSettings
+from lolly_tx.config.model import Config, ListenerTLS, PoolSettings, TLSSite
 from lolly_tx.config.positions import line_index
 from lolly_tx.config.problems import Problem
+from lolly_tx.net.sockets.certificates import files_of
+from lolly_tx.net.sockets.client_certificates import load_policy, revoked_in
 from lolly_tx.net.sockets.endpoints import BadEndpoint, client_endpoint
 from lolly_tx.net.sockets.tls_contexts import (
     TLSSettingsError,
@@ -94,15 +97,57 @@ def _shown(key: tuple[str | int, ...]) -> str:
 def _listener_tls(
     tls: ListenerTLS, key: tuple[str | int, ...], wall: float
 ) -> Iterator[Finding]:
+    for index, path in enumerate(tls.certificate):
+        place = (*key, "certificate", index)
+        if len(tls.certificate) == 1:
+            place = (*key, "certificate")
+        try:
+            files = files_of((path,))
+        except TLSSettingsError as error:
+            yield Finding(place, path, error.reason)
+            continue
+        for file in files:
+            shown = file if file == path else path
+            inside = "" if file == path else f"{Path(file).name}: "
+            yield from _certificate(tls, file, key, place, shown, inside)
+            yield from _dates(place, file, wall)
+    yield from _clients(key, tls)
+    for index, site in enumerate(tls.sites):
+        yield from _clients((*key, "site", index), site)
+
+
+def _certificate(
+    tls: ListenerTLS,
+    file: str,
+    key: tuple[str | int, ...],
+    place: tuple[str | int, ...],
+    shown: str,
+    inside: str,
+) -> Iterator[Finding]:
     try:
-        server_context(tls.certificate, tls.key or tls.certificate)
+        server_context(file, tls.key or file)
     except TLSSettingsError as error:
-        if error.path == tls.key != tls.certificate:
+        if error.path == tls.key != file:
             yield Finding((*key, "key"), tls.key, error.reason)
         else:
-            yield Finding((*key, "certificate"), tls.certificate, error.reason)
+            yield Finding(place, shown, inside + error.reason)
             yield from _key_as_well(tls, key, error.reason)
-    yield from _dates((*key, "certificate"), tls.certificate, wall)
+
+
+def _clients(
+    key: tuple[str | int, ...], one: ListenerTLS | TLSSite
+) -> Iterator[Finding]:
+    """Whom clients are to be signed by."""
+    if one.client_ca:
+        try:
+            load_policy("require", one.client_ca)
+        except TLSSettingsError as error:
+            yield Finding((*key, "client_ca"), one.client_ca, error.reason)
+    if one.client_crl:
+        try:
+            revoked_in(one.client_crl)
+        except TLSSettingsError as error:
+            yield Finding((*key, "client_crl"), one.client_crl, error.reason)
 
 
 def _key_as_well(
@@ -113,7 +158,7 @@ def _key_as_well(
         if tls.key:
             private_key(tls.key)
     except TLSSettingsError as error:
-        if error.reason != said or tls.key != tls.certificate:
+        if error.reason != said or tls.certificate != (tls.key,):
             yield Finding((*key, "key"), tls.key, error.reason)
 
 

@@ -30,6 +30,7 @@ from lolly_tx.proxy.proxy import OnRefusal
 from lolly_tx.proxy.resource import ReverseProxyResource
 from lolly_tx.proxy.trace import Traces
 from lolly_tx.service.admin import admin_site
+from lolly_tx.service.certificates import Watch
 from lolly_tx.service.commons import Commons
 from lolly_tx.service.dryrun import Question, dry_run
 from lolly_tx.service.generation import Generation, Reloading
@@ -39,7 +40,11 @@ from lolly_tx.service.listeners import Listeners, address_of
 from lolly_tx.service.listening import Place, server_endpoint
 from lolly_tx.service.pools import Circumstances, RunningPool
 from lolly_tx.service.recording import LogWriting, Recorder
-from lolly_tx.service.statistics import listener_statistics, pool_statistics
+from lolly_tx.service.statistics import (
+    listener_statistics,
+    pool_statistics,
+    tls_statistics,
+)
 from lolly_tx.service.watchdog import Watchdog, WatchdogSnapshot
 
 GOODBYE_SECONDS = 2.0
@@ -99,6 +104,12 @@ class LollyService(Service):
         self._deadlines = commons.deadlines
         self._reactor = reactor = commons.surroundings.reactor
         sampling = IReactorThreads.providedBy(reactor)
+        self._certificates = Watch(
+            reactor,
+            lambda: self.listeners.certificates,
+            self._deadlines.now,
+            self.surroundings.wall,
+        )
         self.watchdog = Watchdog(reactor, self._deadlines.now, sampling=sampling)
 
     def serve(self, name: str, resource: ReverseProxyResource, place: Place) -> None:
@@ -173,6 +184,7 @@ class LollyService(Service):
         super().startService()
         self._deadlines.start()
         self.watchdog.start()
+        self._certificates.start()
         for each in self.running_pools.values():
             each.start()
         if self.log_writing is not None:
@@ -243,6 +255,7 @@ class LollyService(Service):
 
     def _cb_drained(self, _: object) -> None:
         self._deadlines.stop()
+        self._certificates.stop()
         self.watchdog.stop()
         if self.log_writing is not None:
             self.log_writing.stop()
@@ -294,14 +307,22 @@ class LollyService(Service):
         """How the event loop has been."""
         return self.watchdog.snapshot()
 
+    def certificates(self) -> list[dict[str, Any]]:
+        """Those that are served."""
+        wall = self.surroundings.wall()
+        found = self.listeners.certificates
+        return [shown for name, one in found for shown in one.shown(name, wall)]
+
     def statistics(self) -> dict[str, Any]:
         """All counters."""
         now = self._deadlines.now()
+        files = dict(self.listeners.certificates)
         return {
             "listeners": {
                 name: {
                     **listener_statistics(acceptor),
                     "refused": self.resources[name].proxy.refusals,
+                    **({"tls": tls_statistics(files[name])} if name in files else {}),
                 }
                 for name, acceptor in self.acceptors.items()
             },

@@ -1,6 +1,6 @@
 """The counters of a running proxy as JSON-able values: per listener, per pool, per connection pool.
 
-Imports: net.sockets, proxy. Used by: service.service.
+Imports: net.sockets, proxy, service. Used by: service.service.
 
 Everything here is read when somebody asks; the counters themselves are plain attributes.
 """
@@ -11,6 +11,7 @@ from typing import Any
 
 from lolly_tx.net.sockets.acceptor import Acceptor
 from lolly_tx.proxy.forwarder import Forwarder
+from lolly_tx.service.certificates import ListenerCertificates
 
 
 def listener_statistics(acceptor: Acceptor) -> dict[str, Any]:
@@ -23,6 +24,19 @@ def listener_statistics(acceptor: Acceptor) -> dict[str, Any]:
         "shed": acceptor.shed,
         "draining": acceptor.draining,
         "proxy_refused": {} if proxied is None else dict(proxied.refused),
+    }
+
+
+def tls_statistics(certificates: ListenerCertificates) -> dict[str, Any]:
+    """Handshakes of one listener, and the files behind them."""
+    handshakes = certificates.credentials.handshakes
+    return {
+        "handshakes": handshakes.completed,
+        "failed": dict(handshakes.failures),
+        "certificates": {
+            "renewed": certificates.renewed,
+            "refused": certificates.refusals,
+        },
     }
 
 

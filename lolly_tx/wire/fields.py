@@ -21,7 +21,7 @@ from typing import Self
 from lolly_tx.domain.hosts import BadHost, host_name
 from lolly_tx.wire.errors import BadMessage
 from lolly_tx.wire.grammar import MAX_LENGTH, TOKEN, VALUE
-from lolly_tx.wire.hops import HARMLESS, deletable, options, without
+from lolly_tx.wire.hops import HARMLESS, deletable, names_in, options, without
 
 _FIELD = re.compile(rb"\n(%b):[\t ]*+(%b)\r" % (TOKEN, VALUE))
 
@@ -255,6 +255,19 @@ class RequestBlock(FieldBlock):
         plain = copy(self)
         plain.upgrade = b""
         return plain
+
+    def without_fields(self, names: frozenset[bytes]) -> RequestBlock:
+        """The same without fields of these names (lower case, "-"), also where "_" stands for "-".
+
+        CGI and what follows it (WSGI) take both for one name.
+        """
+        low = self.kept.lower()
+        cut = [name for name in names_in(low) if name.replace(b"_", b"-") in names]
+        if not cut:
+            return self
+        changed = copy(self)
+        changed.kept = without(self.kept, low, cut)
+        return changed
 
     def with_max_forwards(self, hops: int) -> RequestBlock:
         """The same with another Max-Forwards value (RFC 9110 section 7.6.2)."""

@@ -55,6 +55,11 @@ def deletable(named: tuple[bytes, ...]) -> list[bytes]:
     ]
 
 
+def names_in(low: bytes) -> list[bytes]:
+    """The names of all fields of a block in lower case."""
+    return [match[1] for match in _LINE.finditer(low)]
+
+
 def without(raw: bytes, low: bytes, cut: list[bytes]) -> bytes:
     """The block `raw` without the fields named in `cut`; `low`: itself in lower case."""
     cuts = []

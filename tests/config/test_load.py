@@ -340,7 +340,7 @@ class DiskTests(SynchronousTestCase):
         self.assertEqual(list(config.pools), ["app"])
         tls = config.listeners["web"].tls
         assert tls is not None
-        self.assertEqual((tls.certificate, tls.key), (str(folder / "site.pem"), ""))
+        self.assertEqual((tls.certificate, tls.key), ((str(folder / "site.pem"),), ""))
 
     def test_what_is_no_file(self) -> None:
         """Folders and files above 8 MiB are refused."""

@@ -128,7 +128,7 @@ class SamplesTests(SynchronousTestCase):
         config = self.sample("tls.toml")
         tls = config.listeners["secure"].tls
         assert tls is not None
-        self.assertEqual(Path(tls.certificate).name, "site.pem")
+        self.assertEqual(Path(tls.certificate[0]).name, "site.pem")
         self.assertEqual(config.pools["secure"].targets[0].scheme, "https")
 
     def test_extend(self) -> None:

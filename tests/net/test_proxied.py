@@ -17,7 +17,7 @@ from lolly_tx.net.deadlines import NEVER, Deadlines
 from lolly_tx.net.sockets.acceptor import Acceptor, Census
 from lolly_tx.net.sockets.parting import TurnedAway
 from lolly_tx.net.sockets.proxied import QUIET_SECONDS, Expected, Proxied, Screened
-from lolly_tx.net.sockets.tls import TLSServer, secure
+from lolly_tx.net.sockets.tls import OneContext, TLSServer, secure
 from lolly_tx.wire.proxyline import ProxyLine, render_v2
 from tests.net.fakes import HalfCloseRecorder
 from tests.net.test_tls import TLSTestCase
@@ -306,7 +306,7 @@ class AheadOfTLSTests(TLSTestCase):
     def raw(self, client: str) -> tuple[Any, Any, Any]:
         """A connection before its first byte."""
         proto = self.acceptor.buildProtocol(IPv4Address("TCP", client, 4000))
-        return self.accepted(proto, TLSServer, tls_context=self.context)
+        return self.accepted(proto, TLSServer, credentials=OneContext(self.context))
 
     def shaken(self, client: str, *pieces: bytes) -> Any:
         """The protocol after `pieces` have come one by one, then a handshake and a byte."""

@@ -42,6 +42,7 @@ from zope.interface.verify import verifyObject
 from lolly_tx.net.sockets.eager import eager
 from lolly_tx.net.sockets.tls import (
     RECORD_BYTES,
+    OneContext,
     TLSServer,
     TLSServerEndpoint,
     TLSSettingsError,
@@ -93,7 +94,7 @@ class TLSTestCase(SteppingTestCase):
     ) -> tuple[Any, Any, ssl.SSLSocket]:
         """A TLSServer, its protocol, and a client in Python's own TLS."""
         transport, proto, raw = self.accepted(
-            proto, TLSServer, send_buffer=65536, tls_context=self.context
+            proto, TLSServer, send_buffer=65536, credentials=OneContext(self.context)
         )
         client = self.client_on(raw, **settings)
         if shake:
@@ -343,7 +344,7 @@ class HandshakeTests(TLSTestCase):
 
     def raw_pair(self) -> tuple[Any, Any, socket.socket]:
         """A TLSServer and a peer that speaks no TLS."""
-        return self.accepted(None, TLSServer, tls_context=self.context)
+        return self.accepted(None, TLSServer, credentials=OneContext(self.context))
 
     def test_plain_bytes(self) -> None:
         """Plain HTTP on a TLS port ends the connection without a word in the log."""
@@ -459,7 +460,7 @@ class CrossedInterestTests(TLSTestCase):
     def scripted(self, **script: list[Any]) -> tuple[Any, Any, ScriptedSSL, Any]:
         """A transport on a script."""
         transport, proto, peer = self.accepted(
-            None, TLSServer, tls_context=self.context
+            None, TLSServer, credentials=OneContext(self.context)
         )
         transport._ssl = played = ScriptedSSL(**script)
         return transport, proto, played, peer

@@ -1,7 +1,7 @@
 """What the HTTP/1.1 connections of one listener share: settings, what they have read before, whom they serve.
 
 Imports: net, wire. Used by: net.http1.listening, net.http1.request_body,
-net.http1.server, net.http2, service.
+net.http1.server, net.http2, proxy, service.
 """
 
 from __future__ import annotations

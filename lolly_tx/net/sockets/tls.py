@@ -13,14 +13,15 @@ OpenSSL may need to write before it can read, and the reverse: `_reads_blocked` 
 no more than the record at hand (no read-ahead) and a record fits one `recv`, so that
 nothing is left inside it that the reactor could not see.
 
-Imports: net.sockets, wire, Twisted, pyOpenSSL. Used by: service.
+Imports: net, net.sockets, wire, Twisted, pyOpenSSL. Used by: service.
 """
 
 from __future__ import annotations
 
 import socket
 from collections.abc import Callable
-from typing import Any
+from contextlib import suppress
+from typing import Any, Protocol
 
 from OpenSSL import SSL
 from twisted.internet import defer, tcp, unix
@@ -35,9 +36,11 @@ from twisted.protocols.tls import TLSMemoryBIOFactory
 from twisted.python.failure import Failure
 from zope.interface import directlyProvides, implementer, providedBy
 
+from lolly_tx.net.deadlines import NEVER
+from lolly_tx.net.sockets.certificates import TLSSettingsError
 from lolly_tx.net.sockets.eager import EagerReactor, PlainPort, PlainUNIXPort, eager
+from lolly_tx.net.sockets.handshakes import Handshakes, reason_of
 from lolly_tx.net.sockets.tls_contexts import (
-    TLSSettingsError,
     clear_errors,
     client_options,
     server_context,
@@ -58,6 +61,10 @@ __all__ = [
 
 PREFACE_BYTES = V2_MOST
 """The most that comes ahead of a handshake."""
+BEFORE = b"before SSL initialization"
+"""OpenSSL's word for a handshake that still waits for the whole ClientHello."""
+HANDSHAKE_FAILURE = b"\x15\x03\x03\x00\x02\x02\x28"
+"""The alert, in the clear."""
 
 RECORD_BYTES = 16384
 """The most a TLS record carries."""
@@ -78,16 +85,20 @@ class TLSTransport(SocketTransport):
     _reads_blocked = False
     _writes_blocked = True
     _ssl: SSL.Connection
+    deadline = NEVER
+    """When the handshake has to be done."""
 
     def __init__(self, sock: Any, protocol: Any, client: Any, server: Any, *rest: Any):
         # Before the stock part, which begins to read.
         self._preface: Callable[[bytes], int] | None = getattr(
             protocol, "preface", None
         )
-        self._ssl = SSL.Connection(server.tls_context, sock)
+        self._credentials = server.credentials
+        self._ssl = SSL.Connection(self._credentials.context, sock)
         self._ssl.set_accept_state()
         # The class mixed into is a stock Server, whose arguments these are.
         super().__init__(sock, protocol, client, server, *rest)
+        self._credentials.handshakes.begin(self)
 
     def getHandle(self) -> Any:
         """The OpenSSL connection."""
@@ -140,10 +151,26 @@ class TLSTransport(SocketTransport):
                 peer=getattr(self.getPeer(), "host", "unix:"),
                 error=error,
             )
+            self._credentials.handshakes.failed(self, reason_of(error))
             return self._end()
+        if not self._credentials.admits(self._ssl):
+            self._credentials.handshakes.failed(self, "other_policy")
+            return self._end()
+        self._credentials.handshakes.done(self)
         self._handshaking = False
         self._unblock_writes()
         return None
+
+    # -- its time (`net.deadlines.Watched`)
+
+    def expired(self, now: float) -> None:
+        """The handshake has had its time."""
+        if self._preface is None and self._ssl.get_state_string() == BEFORE:
+            # Nothing is encrypted yet, and whoever waits is told (RFC 8446 section 6).
+            with suppress(OSError):
+                self.socket.send(HANDSHAKE_FAILURE)
+        self._credentials.handshakes.failed(self, "timeout")
+        self.abortConnection()
 
     def _end(self) -> Exception:
         self._broken = True
@@ -305,10 +332,40 @@ class TLSTransport(SocketTransport):
 
     def connectionLost(self, reason: Failure) -> None:
         """Close, tell the protocol, and let OpenSSL's half go."""
+        if self._handshaking:
+            self._credentials.handshakes.left(self)
         if self.connected and not self._aborting:
             self._say_goodbye()
         super().connectionLost(reason)
         self.__dict__.pop("_ssl", None)
+
+
+class ContextSource(Protocol):
+    """What secures the connections of a listener.
+
+    `context`: of the next one. `handshakes`: what is allowed to them, and what became of them.
+    """
+
+    handshakes: Handshakes
+
+    @property
+    def context(self) -> SSL.Context:
+        """Of the next connection."""
+
+    def admits(self, connection: SSL.Connection) -> bool:
+        """Whether a connection whose handshake is done may go on."""
+
+
+class OneContext:
+    """A context that is never another."""
+
+    def __init__(self, context: SSL.Context) -> None:
+        self.context = context
+        self.handshakes = Handshakes()
+
+    def admits(self, connection: SSL.Connection) -> bool:
+        """Always."""
+        return True
 
 
 class TLSServer(TLSTransport, tcp.Server):
@@ -319,22 +376,28 @@ class TLSUNIXServer(TLSTransport, unix.Server):
     """An accepted TLS connection over a UNIX socket."""
 
 
-class TLSPort(PlainPort):
-    """A listening TCP socket that makes `TLSServer`s.
+class _Secured:
+    """A port whose connections are secured by `credentials`; replace them for the connections to come."""
 
-    `tls_context`: of the connections to come; replace it to renew a certificate.
-    """
+    credentials: ContextSource
+
+    @property
+    def tls_context(self) -> SSL.Context:
+        """Of the next connection."""
+        return self.credentials.context
+
+
+class TLSPort(_Secured, PlainPort):
+    """A listening TCP socket that makes `TLSServer`s."""
 
     transport = TLSServer
     _type = "TLS"
-    tls_context: SSL.Context
 
 
-class TLSUNIXPort(PlainUNIXPort):
+class TLSUNIXPort(_Secured, PlainUNIXPort):
     """A listening UNIX socket that makes `TLSUNIXServer`s."""
 
     transport = TLSUNIXServer
-    tls_context: SSL.Context
 
 
 class SecureReactor(EagerReactor):
@@ -343,17 +406,18 @@ class SecureReactor(EagerReactor):
     _port = TLSPort
     _unix_port = TLSUNIXPort
 
-    def __init__(self, reactor: Any, context: SSL.Context) -> None:
+    def __init__(self, reactor: Any, credentials: ContextSource) -> None:
         super().__init__(reactor)
-        self.context = context
+        self.credentials = credentials
 
     def go_by(self, other: EagerReactor) -> None:
-        """Have the certificate of `other`, for the listeners to come."""
+        """Have the certificates of `other`, for the listeners to come."""
         if isinstance(other, SecureReactor):
-            self.context = other.context
+            other.credentials.handshakes.follow(self.credentials.handshakes)
+            self.credentials = other.credentials
 
     def _listen(self, port: Any) -> Any:
-        port.tls_context = self.context
+        port.credentials = self.credentials
         return super()._listen(port)
 
 
@@ -361,19 +425,19 @@ class SecureReactor(EagerReactor):
 class _ContextInMemory:
     """What Twisted's own TLS asks for."""
 
-    def __init__(self, context: SSL.Context) -> None:
-        self._context = context
+    def __init__(self, credentials: ContextSource) -> None:
+        self._credentials = credentials
 
     def serverConnectionForTLS(self, tlsProtocol: Any) -> SSL.Connection:
-        return SSL.Connection(self._context, None)
+        return SSL.Connection(self._credentials.context, None)
 
 
 class _MemoryView:
     """Any other reactor, whose listeners speak Twisted's TLS: slower and right."""
 
-    def __init__(self, reactor: Any, context: SSL.Context) -> None:
+    def __init__(self, reactor: Any, credentials: ContextSource) -> None:
         self._reactor = reactor
-        self._creator = _ContextInMemory(context)
+        self._creator = _ContextInMemory(credentials)
         directlyProvides(self, providedBy(reactor))
 
     def __getattr__(self, name: str) -> Any:
@@ -386,16 +450,20 @@ class _MemoryView:
         return self._reactor.listenTCP(port, wrapped, *rest, **named)
 
 
-def secure(reactor: Any, context: SSL.Context) -> Any:
+def secure(reactor: Any, credentials: ContextSource | SSL.Context) -> Any:
     """A view of `reactor` on which any "tcp:" or "unix:" listener speaks TLS.
+
+    `credentials`: `net.sockets.credentials.Credentials`, or the one context there is.
 
     `serverFromString(secure(reactor, server_context(...)), "tcp:8443")` is the whole
     use. Where our transports cannot be had it is Twisted's own TLS.
     """
+    if isinstance(credentials, SSL.Context):
+        credentials = OneContext(credentials)
     view = eager(reactor)
     if isinstance(view, EagerReactor):
-        return SecureReactor(view._reactor, context)
-    return _MemoryView(reactor, context)
+        return SecureReactor(view._reactor, credentials)
+    return _MemoryView(reactor, credentials)
 
 
 def listen_tls(

@@ -1,16 +1,16 @@
 """TLS settings turned into OpenSSL contexts, with errors that name the file.
 
-Imports: Twisted, pyOpenSSL. Used by: net.http1, net.http2, net.sockets.eager,
-net.sockets.endpoints, net.sockets.tls, service, tap.
+Imports: net.sockets, Twisted, pyOpenSSL. Used by: net.http1, net.http2,
+net.sockets.credentials, net.sockets.eager, net.sockets.endpoints, net.sockets.tls,
+service, tap.
 """
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from cryptography.exceptions import UnsupportedAlgorithm
-from cryptography.hazmat.primitives.serialization import load_pem_private_key
 from OpenSSL import SSL, crypto
 from OpenSSL._util import lib as _openssl  # ERR_clear_error has no public name
 from twisted.internet import ssl
@@ -18,13 +18,23 @@ from twisted.internet.abstract import isIPAddress, isIPv6Address
 from twisted.internet.interfaces import IOpenSSLClientConnectionCreator
 from zope.interface import implementer
 
+from lolly_tx.net.sockets.certificates import (
+    Certificate,
+    TLSSettingsError,
+    load_certificate,
+    private_key,
+    read_file,
+)
+
 __all__ = [
     "ALPN_HTTP1",
     "ALPN_HTTP2",
     "TLSSettingsError",
     "alpn_chooser",
+    "bare_context",
     "clear_errors",
     "client_options",
+    "context_of",
     "private_key",
     "server_context",
 ]
@@ -37,14 +47,7 @@ ALPN_HTTP2 = b"h2"
 # good as they come.
 _TLS12_CIPHERS = b"ECDHE+AESGCM:ECDHE+CHACHA20"
 
-
-class TLSSettingsError(ValueError):
-    """A file of TLS settings cannot be used. The text names the file and the reason."""
-
-    def __init__(self, path: str | Path, reason: str) -> None:
-        super().__init__(f"{path}: {reason}")
-        self.path = str(path)
-        self.reason = reason
+_VERSIONS = {"1.2": SSL.TLS1_2_VERSION, "1.3": SSL.TLS1_3_VERSION}
 
 
 def clear_errors() -> None:
@@ -56,23 +59,16 @@ def clear_errors() -> None:
     _openssl.ERR_clear_error()
 
 
-def server_context(
-    certificate_path: str | Path,
-    key_path: str | Path | None = None,
-    *,
-    alpn: tuple[bytes, ...] = (ALPN_HTTP1,),
+def bare_context(
+    *, alpn: Sequence[bytes] = (ALPN_HTTP1,), minimum: str = "1.2"
 ) -> SSL.Context:
-    """The context of a TLS listener: TLS 1.2 and 1.3, no renegotiation.
+    """What the contexts of listeners have in common: no renegotiation, suites with forward secrecy.
 
-    `certificate_path`: the certificate and the chain behind it, PEM. `key_path`: its
-    private key, PEM and not encrypted; None: in the same file. `alpn`: application
-    protocols in order of preference; a client that shares none goes on without.
-    Raises TLSSettingsError.
+    `alpn`: application protocols in order of preference; a client that shares none goes on
+    without. `minimum`: the oldest version of TLS, "1.2" or "1.3".
     """
-    key_path = certificate_path if key_path is None else key_path
-    _read(certificate_path)
     context = SSL.Context(SSL.TLS_SERVER_METHOD)
-    context.set_min_proto_version(SSL.TLS1_2_VERSION)
+    context.set_min_proto_version(_VERSIONS[minimum])
     context.set_options(
         SSL.OP_NO_COMPRESSION
         | SSL.OP_NO_RENEGOTIATION
@@ -84,46 +80,51 @@ def server_context(
     # Resumption goes by tickets; the cache would keep 20,000 sessions in memory.
     context.set_session_cache_mode(SSL.SESS_CACHE_OFF)
     context.set_session_id(b"lolly")
+    context.set_alpn_select_callback(alpn_chooser(tuple(alpn)))
+    return context
+
+
+def context_of(
+    certificate: Certificate,
+    *,
+    alpn: Sequence[bytes] = (ALPN_HTTP1,),
+    minimum: str = "1.2",
+) -> SSL.Context:
+    """The context that serves `certificate`. Raises TLSSettingsError, should its key be another's."""
+    context = bare_context(alpn=alpn, minimum=minimum)
     try:
-        context.use_certificate_chain_file(str(certificate_path))
+        context.use_certificate(certificate.leaf)
+        for behind in certificate.chain[1:]:
+            context.add_extra_chain_cert(behind)
     except SSL.Error as error:
         clear_errors()
         raise TLSSettingsError(
-            certificate_path, f"holds no PEM certificate ({_reasons(error)})"
+            certificate.path, f"cannot be used ({_reasons(error)})"
         ) from error
-    key = private_key(key_path)
     try:
-        context.use_privatekey(key)
+        context.use_privatekey(certificate.key)
         context.check_privatekey()
     except SSL.Error as error:
         clear_errors()
         raise TLSSettingsError(
-            key_path,
-            f"is not the private key of {certificate_path} ({_reasons(error)})",
+            certificate.key_path,
+            f"is not the private key of {certificate.path} ({_reasons(error)})",
         ) from error
-    context.set_alpn_select_callback(alpn_chooser(alpn))
     return context
 
 
-def _read(path: str | Path) -> bytes:
-    try:
-        return Path(path).read_bytes()
-    except OSError as error:
-        raise TLSSettingsError(path, error.strerror or "cannot be read") from error
+def server_context(
+    certificate_path: str | Path,
+    key_path: str | Path | None = None,
+    *,
+    alpn: tuple[bytes, ...] = (ALPN_HTTP1,),
+) -> SSL.Context:
+    """The context of a TLS listener that has one certificate and never another.
 
-
-def private_key(path: str | Path) -> Any:
-    """The private key in a file, PEM and not encrypted. Raises TLSSettingsError."""
-    # Not left to OpenSSL: it would ask for a passphrase at the terminal, and wait.
-    text = _read(path)
-    try:
-        return load_pem_private_key(text, password=None)
-    except TypeError as error:
-        raise TLSSettingsError(
-            path, "the private key is encrypted; store it without a passphrase"
-        ) from error
-    except (ValueError, UnsupportedAlgorithm) as error:
-        raise TLSSettingsError(path, "holds no PEM private key we can use") from error
+    `certificate_path`: the certificate and the chain behind it, PEM. `key_path`: its
+    private key, PEM and not encrypted; None: in the same file. Raises TLSSettingsError.
+    """
+    return context_of(load_certificate(certificate_path, key_path or ""), alpn=alpn)
 
 
 def _reasons(error: SSL.Error) -> str:
@@ -164,7 +165,7 @@ def client_options(
 
 def _authorities(path: str | Path) -> list[ssl.Certificate]:
     begin = b"-----BEGIN CERTIFICATE-----"
-    blocks = _read(path).split(begin)[1:]
+    blocks = read_file(path).split(begin)[1:]
     if not blocks:
         raise TLSSettingsError(path, "holds no PEM certificate")
     try:

@@ -1,0 +1,64 @@
+"""What TLS has agreed on with a client, and who the client has shown to be.
+
+Imports: net.sockets, pyOpenSSL. Used by: proxy.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import attrs
+from cryptography.hazmat.primitives.hashes import SHA256
+from OpenSSL import SSL
+
+from lolly_tx.net.sockets.credentials import server_name
+
+
+@attrs.frozen
+class Facts:
+    """`version`: "TLSv1.3". The rest is "" where there is none.
+
+    `subject`, `issuer`: RFC 4514. `serial`, `fingerprint` (SHA-256): hexadecimal.
+    """
+
+    version: str
+    cipher: str
+    server_name: str
+    subject: str = ""
+    issuer: str = ""
+    serial: str = ""
+    fingerprint: str = ""
+
+
+def asked_for(transport: Any) -> str:
+    """The server name that the client of a connection has asked for; "" for none, or no TLS."""
+    handle = _handle(transport)
+    return "" if handle is None else server_name(handle)
+
+
+def facts_of(transport: Any) -> Facts | None:
+    """Those of a connection whose handshake is done; None: it has no TLS."""
+    handle = _handle(transport)
+    if handle is None:
+        return None
+    said = handle.get_protocol_version_name(), handle.get_cipher_name() or ""
+    certificate = handle.get_peer_certificate(as_cryptography=True)
+    if certificate is None:
+        return Facts(*said, server_name(handle))
+    return Facts(
+        *said,
+        server_name(handle),
+        certificate.subject.rfc4514_string(),
+        certificate.issuer.rfc4514_string(),
+        f"{certificate.serial_number:x}",
+        certificate.fingerprint(SHA256()).hex(),
+    )
+
+
+def _handle(transport: Any) -> SSL.Connection | None:
+    get = getattr(transport, "getHandle", None)
+    try:
+        handle = None if get is None else get()
+    except AttributeError:  # closed
+        return None
+    return handle if isinstance(handle, SSL.Connection) else None
