@@ -1,4 +1,4 @@
-"""What header blocks of HTTP/2 cost, read and written, without frames and connections.
+"""What header blocks of HTTP/2 cost, read and written, and the heads made of them, without frames and connections.
 
 "same" blocks repeat, the "path" varies, "unique" ones have a field that no other has. Blocks are made as nghttp2 and
 browsers make them: fields that repeat are put into the table, paths are not. "not remembered" is the same with a memory
@@ -16,6 +16,7 @@ from lolly_tx.wire.grammar import HeadLimits
 from lolly_tx.wire.hpack.decoder import BlockMemory, Decoder
 from lolly_tx.wire.hpack.encoder import Encoder, LineMemory, integer, string
 from lolly_tx.wire.http2.errors import Http2Error
+from lolly_tx.wire.http2.known import RequestHeads
 
 ROUNDS, BLOCKS = 7, 4000
 LIMITS = HeadLimits()
@@ -78,8 +79,11 @@ def least(work: Callable[[], int]) -> float:
     return best * 1e6
 
 
-def reading(fields: list[tuple[bytes, bytes]], kind: str, most: int) -> float:
-    """Blocks of one connection."""
+def reading(
+    fields: list[tuple[bytes, bytes]], kind: str, most: int, made: bool
+) -> float:
+    """Blocks of one connection; `made`: and the heads that are made of them."""
+    heads = RequestHeads(LIMITS)
     memory = BlockMemory(LIMITS, most_bytes=most)
     first, blocks = talk(fields, kind)
     decoder = Decoder(memory)
@@ -88,7 +92,9 @@ def reading(fields: list[tuple[bytes, bytes]], kind: str, most: int) -> float:
     def work() -> int:
         # Equal blocks come as different objects from the wire.
         for block in [bytes(bytearray(block)) for block in blocks]:
-            decoder.decode(block)
+            decoded = decoder.decode(block)
+            if made:
+                heads.head_of(decoded, True)
         return len(blocks)
 
     copying = least(lambda: len([bytes(bytearray(block)) for block in blocks]))
@@ -132,9 +138,12 @@ def main() -> None:
         f"{'reading, us':<24}{'same':>8}{'path':>8}{'unique':>8}{'not remembered':>16}"
     )
     for name, fields in (("small", SMALL), ("browser", BROWSER)):
-        kinds = [reading(fields, kind, 1 << 21) for kind in ("same", "path", "unique")]
-        row = "".join([f"{figure:8.2f}" for figure in kinds])
-        print(f"{name:<24}{row}{reading(fields, 'path', 0):16.2f}")
+        for made in (False, True):
+            kinds = ("same", "path", "unique")
+            figures = [reading(fields, kind, 1 << 21, made) for kind in kinds]
+            row = "".join([f"{figure:8.2f}" for figure in figures])
+            title = name + ", with head" * made
+            print(f"{title:<24}{row}{reading(fields, 'path', 0, made):16.2f}")
     for kind in ("same", "unique"):
         print(f"{'writing, ' + kind:<24}{writing(kind):8.2f}")
     large = inserted(b"a", b"b" * 4000)
