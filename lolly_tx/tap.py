@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import atexit
 import os
+import signal
 import sys
 import time
 from collections.abc import Callable
@@ -85,6 +86,7 @@ def makeService(options: Options) -> IService:
         end_patiently_at_sigquit,
         end_well_at_sigterm,
     )
+    from lolly_tx.service.succession import Succession
     from lolly_tx.service.watching import SeenFiles, watch
 
     path = options["config"]
@@ -96,6 +98,7 @@ def makeService(options: Options) -> IService:
         raise SystemExit("lolly: a daemon has no standard output to log to")
     raise_descriptor_limit()
     leave_no_core()
+    succession = Succession(reactor, twistd, os.environ)
     part: Demo | LollyService
     reload: Callable[[], None] | None = None
     try:
@@ -121,13 +124,14 @@ def makeService(options: Options) -> IService:
             create_logs((*log_path(twistd), *log_files(config)), twistd)
             log = twistd_log(twistd, config.log, reactor)
             part = build(reactor, config, registry=registry, stdout=log.stdout)
-            part.reloading = applying = Applying(
-                Reloader(part, read), read_text, folder
-            )
+            reloader = Reloader(part, read)
+            reloader.on_change.append(succession.notifier.reload)
+            part.reloading = applying = Applying(reloader, read_text, folder)
             reload = applying.reload_quietly
             reactor.callWhenRunning(watch, part, files, applying)
             if state is not None:
                 reactor.callWhenRunning(applying.resume, state)
+            succession.prepare(part)
         if daemon:
             part.listen_early()
     except CannotListen as error:
@@ -144,21 +148,24 @@ def makeService(options: Options) -> IService:
     report = StartReport(twistd)
     if daemon:
         atexit.register(report.report)
-    whole = _Whole(log, report.started, daemon)
+    service = None if isinstance(part, Demo) else part
+    whole = _Whole(log, report.started, daemon, lambda: succession.stop(service))
     part.setServiceParent(whole)
     end_well_at_sigterm(reactor)
 
     def be_patient() -> None:
-        if not isinstance(part, Demo):
-            part.patient = True
+        if service is not None:
+            service.patient = True
 
     end_patiently_at_sigquit(reactor, be_patient)
     hear_signals(
         reactor,
         log.reopen,
         getattr(part, "reopen_logs", lambda: None),
+        lambda: succession.retiring.tell(signal.SIGUSR1),
         reload=reload,
     )
+    succession.serve(service)
     reactor.addSystemEventTrigger("after", "shutdown", log.end)
     reactor.callWhenRunning(settle_memory)
     return whole
@@ -169,13 +176,18 @@ class _Whole(MultiService):
 
     `log`: where twistd is to log, unless it was told so with `--logger`. `started`: told
     when it serves. `daemon`: twistd passes errors on to the command, which has no more
-    than a hundred bytes for them.
+    than a hundred bytes for them. `stopping`: told when a stop begins; it waits for that, too.
     """
 
     def __init__(
-        self, log: ProcessLog, started: Callable[[], None], daemon: bool
+        self,
+        log: ProcessLog,
+        started: Callable[[], None],
+        daemon: bool,
+        stopping: Callable[[], Deferred[None]],
     ) -> None:
         super().__init__()
+        self._stopping = stopping
         self._log = log
         self._started = started
         self._daemon = daemon
@@ -209,11 +221,6 @@ class _Whole(MultiService):
 
     def stopService(self) -> Deferred[list[None]]:
         """Let exchanges end. Another signal does not wait for them."""
-        from twisted.internet import reactor
-
-        from lolly_tx.service.signals import end_at_next_signal
-
-        if reactor.running:
-            end_at_next_signal()
+        old = self._stopping()
         stopped: Deferred[list[None]] = super().stopService()
-        return stopped
+        return stopped.addCallback(lambda done: old.addCallback(lambda _: done))

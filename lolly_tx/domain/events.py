@@ -1,7 +1,6 @@
 """What happened to a node or a pool, as a value.
 
-Imports: nothing of ours. Used by: domain.interfaces, domain.node, domain.roster,
-domain.snapshot, net.library, service, simulate, testing.
+Imports: nothing of ours. Used by: domain, net.library, service, simulate, testing.
 
 Every change of one of the three facts of availability is exactly one `Event`.
 """

@@ -28,6 +28,7 @@ from lolly_tx.net.http2.shared import Http2Settings
 from lolly_tx.net.sockets.acceptor import Acceptor, Census, Door
 from lolly_tx.net.sockets.eager import eager
 from lolly_tx.net.sockets.handshakes import Handshakes
+from lolly_tx.net.sockets.inherited import Inheritance
 from lolly_tx.net.sockets.proxied import Proxied
 from lolly_tx.net.sockets.tls import secure
 from lolly_tx.net.sockets.tls_contexts import ALPN_HTTP1, ALPN_HTTP2
@@ -78,6 +79,16 @@ class Listeners:
     def prepare(self, name: str, place: Place) -> None:
         """Have `commit` listen there. Where the name is taken already, at another address, it takes over."""
         self._prepared[name] = place
+
+    def inherit(self, inheritance: Inheritance) -> None:
+        """Have what is prepared listen on sockets that were passed to this process, where there are such."""
+        for name, place in self._prepared.items():
+            place.heirloom = inheritance.take(name, place.text)
+
+    def lend(self) -> None:
+        """Another process listens on all of it as well, from now on."""
+        for place in self.places.values():
+            place.lend()
 
     def commit_early(self) -> None:
         """Listen on what can be listened on before the process becomes a daemon. Raises `CannotListen`."""

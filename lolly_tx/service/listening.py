@@ -23,6 +23,7 @@ from twisted.python.failure import Failure
 from lolly_tx.net.sockets.acceptor import Acceptor
 from lolly_tx.net.sockets.eager import EagerReactor, PlainPort, share_address
 from lolly_tx.net.sockets.endpoints import BadEndpoint
+from lolly_tx.net.sockets.inherited import PREFIX, Heirloom, PassedEndpoint
 from lolly_tx.net.sockets.tls import SecureReactor
 from lolly_tx.service.certificates import ListenerCertificates
 
@@ -56,6 +57,8 @@ class Place:
         self._endpoint = endpoint
         self._view = view if isinstance(view, EagerReactor) else None
         self._from: Place | None = None
+        self.heirloom: Heirloom | None = None
+        """The socket to listen on, if one was passed to this process."""
 
     @property
     def acceptor(self) -> Acceptor | None:
@@ -90,7 +93,20 @@ class Place:
             said = f"cannot listen on {self.text}: {_reason(error)}"
             raise CannotListen(said) from error
 
+    @property
+    def owned(self) -> bool:
+        """The socket is ours to end."""
+        return not getattr(self.port, "is_lent", True)
+
+    def lend(self) -> None:
+        """Another process listens there as well: closing ends nothing but our part."""
+        lend = getattr(self.port, "lend", None)
+        if lend is not None:
+            lend()
+
     def _listen(self, leaving: Sequence[Place]) -> None:
+        if self._view is not None:
+            self._view.heirloom, self.heirloom = self.heirloom, None
         try:
             self.port = _now(self._endpoint.listen(self.factory))
             return
@@ -163,6 +179,8 @@ def server_endpoint(reactor: Any, text: str, key: str) -> Any:
 
     `key`: of the setting, for messages.
     """
+    if text.startswith(PREFIX):
+        return PassedEndpoint(reactor)
     try:
         return serverFromString(reactor, text)
     except Exception as error:

@@ -21,7 +21,6 @@ from cryptography import x509
 from twisted.internet.endpoints import serverFromString
 from twisted.internet.testing import MemoryReactorClock
 
-from lolly_tx.config.addresses import endpoint_parts
 from lolly_tx.config.kinds import duration_text
 from lolly_tx.config.model import Config, ListenerTLS, PoolSettings, TLSSite
 from lolly_tx.config.positions import line_index
@@ -29,6 +28,7 @@ from lolly_tx.config.problems import Problem
 from lolly_tx.net.sockets.certificates import files_of
 from lolly_tx.net.sockets.client_certificates import load_policy, revoked_in
 from lolly_tx.net.sockets.endpoints import BadEndpoint, client_endpoint
+from lolly_tx.net.sockets.inherited import PREFIX
 from lolly_tx.net.sockets.tls_contexts import (
     TLSSettingsError,
     client_options,
@@ -38,9 +38,6 @@ from lolly_tx.net.sockets.tls_contexts import (
 
 SOON_SECONDS = 14 * 86400.0
 """Before the end of a certificate, when it is time to think of the next one."""
-
-_ELSEWHERE = frozenset(("systemd",))
-"""Types of endpoints that mean something only to the process they are for."""
 
 
 @attrs.frozen
@@ -180,7 +177,11 @@ def _pool(pool: PoolSettings, reactor: Any, wall: float) -> Iterator[Finding]:
 
 
 def _server(key: tuple[str | int, ...], text: str, reactor: Any) -> Iterator[Finding]:
-    yield from _tried(key, text, partial(serverFromString, reactor, text))
+    if text.startswith(PREFIX):
+        said = "cannot be tried here: systemd passes the socket to the service only"
+        yield Finding(key, text, said, warning=True)
+    else:
+        yield from _tried(key, text, partial(serverFromString, reactor, text))
 
 
 def _tried(
@@ -189,14 +190,11 @@ def _tried(
     try:
         make()
     except Exception as error:  # an endpoint may be a plugin's, and raise anything
-        elsewhere = endpoint_parts(text)[0][0].lower() in _ELSEWHERE
         said = str(error).replace("\n", " ") or "no reason given"
         message = f"cannot be used: {type(error).__name__}: {said}"
         if isinstance(error, BadEndpoint):
             message = said
-        if elsewhere:
-            message = f"cannot be tried here ({said})"
-        yield Finding(key, text, message, warning=elsewhere)
+        yield Finding(key, text, message)
 
 
 def _dates(key: tuple[str | int, ...], path: str, wall: float) -> Iterator[Finding]:

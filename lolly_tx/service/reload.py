@@ -70,6 +70,8 @@ class Reloader:
         self._in_thread = in_thread or self._in_reactors_thread
         self._lock = DeferredLock()
         self._stopped = False
+        self.on_change: list[Callable[[bool], None]] = []
+        """Called with True when a change begins, with False when it has ended, well or not."""
 
     def reload(self) -> Deferred[Reloaded]:
         """Read the file again and let it be in force. Errbacks with `Refused`."""
@@ -87,11 +89,18 @@ class Reloader:
     # -- one change
 
     async def _take(self, read: Read) -> Reloaded:
+        self._tell(True)
         try:
             return await self._change(read)
         except Refused as refused:
             self._note_refusal(refused)
             raise
+        finally:
+            self._tell(False)
+
+    def _tell(self, begins: bool) -> None:
+        for each in self.on_change:
+            each(begins)
 
     async def _change(self, read: Read) -> Reloaded:
         config, found = await self._tried(read)

@@ -100,6 +100,7 @@ class LollyService(Service):
         self.patient = False
         """A stop lets tunnels and downloads have `timeouts.drain`."""
         self.listening = False
+        self._until = 0.0
         self.sinks = tuple(sinks)
         self._deadlines = commons.deadlines
         self._reactor = reactor = commons.surroundings.reactor
@@ -226,17 +227,24 @@ class LollyService(Service):
             each.stop()
         timeouts = self.config.timeouts
         seconds = timeouts.drain if self.patient else timeouts.shutdown
-        until = self._deadlines.now() + seconds
+        self._until = self._deadlines.now() + seconds
         # Ports accept who waits in their queues before they close: those doors count.
-        stopped.addCallback(self._wait_for_doors, until)
+        stopped.addCallback(self._wait_for_doors)
         return stopped.addCallback(self._cb_drained)
 
-    def _wait_for_doors(self, _: object, until: float) -> Deferred[None]:
+    def hurry(self) -> None:
+        """A stop that is under way has no more than `timeouts.shutdown` from now on."""
+        self.patient = False
+        until = self._deadlines.now() + self.config.timeouts.shutdown
+        self._until = min(self._until, until)
+        self.listeners.hurry()
+
+    def _wait_for_doors(self, _: object) -> Deferred[None]:
         done: Deferred[None] = Deferred()
 
         def look() -> None:
             doors = self.listeners.doors
-            now = self._deadlines.now()
+            now, until = self._deadlines.now(), self._until
             if self.patient and now >= until - GOODBYE_SECONDS:
                 self.patient = False
                 self.listeners.hurry()

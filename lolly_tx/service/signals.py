@@ -3,8 +3,9 @@
     SIGTERM, SIGINT   exchanges in flight may end, within `timeouts.shutdown`
     SIGQUIT           so may tunnels and downloads, within `timeouts.drain`
     any of them again the process ends at once
+    SIGUSR2           new code takes over (`service.upgrade`)
 
-Imports: nothing of ours. Used by: tap.
+Imports: nothing of ours. Used by: service.succession, tap.
 """
 
 from __future__ import annotations
@@ -46,6 +47,36 @@ def end_patiently_at_sigquit(reactor: Any, be_patient: Callable[[], None]) -> No
         reactor.callFromThread(stop)
 
     reactor.callWhenRunning(signal.signal, signal.SIGQUIT, asked)
+
+
+def upgrade_at_sigusr2(reactor: Any, upgrade: Callable[[], None]) -> None:
+    """From the start of `reactor` on, SIGUSR2 calls `upgrade`."""
+
+    def asked(number: int, frame: FrameType | None) -> None:
+        reactor.callFromThread(upgrade)
+
+    reactor.callWhenRunning(signal.signal, signal.SIGUSR2, asked)
+
+
+def hurry_at_next_signal(
+    reactor: Any,
+    hurry: Callable[[], None],
+    *,
+    install: Callable[[int, Callable[[int, FrameType | None], None]], Any] = (
+        signal.signal
+    ),
+) -> None:
+    """From now on such a signal calls `hurry`, and the one after it ends the process at once.
+
+    For a process that ends already, because other code has taken over.
+    """
+
+    def asked(number: int, frame: FrameType | None) -> None:
+        end_at_next_signal(install=install)
+        reactor.callFromThread(hurry)
+
+    for number in STOPPING_SIGNALS:
+        install(number, asked)
 
 
 def end_at_next_signal(

@@ -20,6 +20,7 @@ from twisted.logger import Logger
 from twisted.protocols.tls import TLSMemoryBIOFactory
 from zope.interface import directlyProvides, providedBy
 
+from lolly_tx.net.sockets.inherited import Heirloom
 from lolly_tx.net.sockets.ports import LastCall, LastCallUNIX
 from lolly_tx.net.sockets.tls_contexts import ALPN_HTTP1, alpn_chooser
 from lolly_tx.net.sockets.transports import (
@@ -145,9 +146,14 @@ class EagerReactor:
 
     beside_others = False
     """What listens from now on may do so beside other sockets of this process (`share_address`)."""
+    heirloom: Heirloom | None = None
+    """The socket for the next port, which it listens on in place of a new one."""
 
     def _listen(self, port: Any) -> Any:
         port.beside_others = self.beside_others
+        if self.heirloom is not None:
+            port.inherit(self.heirloom.socket, self.heirloom.owned)
+            self.heirloom = None
         port.startListening()
         return port
 

@@ -7,9 +7,12 @@ Imports: Twisted. Used by: net.sockets.eager.
 
 from __future__ import annotations
 
+import os
+import socket
 from typing import Any
 
 from twisted.internet import tcp
+from twisted.python.lockfile import FilesystemLock
 
 MOST_WAITING = 4096
 """Connections taken at the end: no kernel's queue is longer by default (somaxconn)."""
@@ -22,6 +25,8 @@ class LastCall(tcp.Port):
     queue is left to its next owner.
     """
 
+    _owned = False
+
     @property
     def is_lent(self) -> bool:
         """The socket is somebody else's, too: it is not shut down, nor its queue emptied, when this port is closed."""
@@ -30,6 +35,24 @@ class LastCall(tcp.Port):
     @is_lent.setter
     def is_lent(self, lent: bool) -> None:
         self._shouldShutdown = not lent
+
+    def inherit(self, listening: socket.socket, owned: bool) -> None:
+        """Let `startListening` take this socket, which listens already, in place of a new one.
+
+        `owned`: it is ours to end, as if it were new; otherwise it is somebody else's, too.
+        """
+        self._preexistingSocket = listening
+        self._owned = owned
+
+    def startListening(self) -> None:
+        """Listen."""
+        super().startListening()
+        if self._owned:
+            self.is_lent = False
+
+    def lend(self) -> None:
+        """Another process listens on the socket from now on: nothing of it is ended with this port."""
+        self.is_lent = True
 
     def _closeSocket(self, orderly: bool) -> None:
         if self._shouldShutdown:
@@ -48,6 +71,24 @@ class LastCallUNIX(LastCall):
     """The same for UNIX sockets, whose adopted ones keep path and mode: they are their owner's."""
 
     _bindPath: bytes
+    lockFile: FilesystemLock | None
+    wantPID: int
+
+    def inherit(self, listening: socket.socket, owned: bool) -> None:
+        """The same; the lock beside the path, if there is one, is that of this process already."""
+        super().inherit(listening, owned)
+        self.wantPID, locked = 0, bool(self.wantPID)
+        if not owned:
+            self._bindPath = b"\0" + self._bindPath
+        elif locked and self._bindPath[:1] != b"\0":
+            self.lockFile = FilesystemLock(os.fsdecode(self._bindPath + b".lock"))
+            self.lockFile.locked = True
+
+    def lend(self) -> None:
+        """The same; path and lock stay."""
+        super().lend()
+        self._bindPath = b"\0" + self._bindPath
+        self.lockFile = None
 
     @classmethod
     def _fromListeningDescriptor(cls, *place: Any) -> Any:

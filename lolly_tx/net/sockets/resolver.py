@@ -51,6 +51,9 @@ FAILED_SECONDS = 1.0
 LOOKUPS_AT_ONCE = 4
 """Of one pool; each holds a thread until the system gives up."""
 
+LOOKUPS = "lookup of "
+"""What the names of the threads begin with."""
+
 MOST_NAMES = 4096
 """Names whose answers are kept. Configurations name fewer; a library's user may not."""
 
@@ -223,7 +226,7 @@ def _in_thread(reactor: IReactorFromThreads, name: str) -> Deferred[Sequence[str
         reactor.callFromThread(done.callback, result)
 
     try:
-        Thread(target=run, name=f"lookup of {name}", daemon=True).start()
+        Thread(target=run, name=f"{LOOKUPS}{name}", daemon=True).start()
     except RuntimeError as e:
         return fail(OutOfResources(f"no thread left: {e}", nothing_sent=True))
     return done

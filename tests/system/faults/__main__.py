@@ -20,6 +20,7 @@ from tests.system.faults import (
     reach,
     reloads,
     standstills,
+    upgrades,
     uploads,
 )
 from tests.system.faults.figures import (
@@ -42,6 +43,7 @@ SCENARIOS = {
         reach,
         reloads,
         standstills,
+        upgrades,
         uploads,
     )
     for each in module.SCENARIOS

@@ -21,6 +21,7 @@ from tests.system.faults import (
     reach,
     reloads,
     standstills,
+    upgrades,
     uploads,
 )
 from tests.system.faults.figures import CI, Findings, Registered, Size
@@ -142,3 +143,11 @@ class FaultTests(SynchronousTestCase):
     def test_l53_slow_uploads(self) -> None:
         """Uploads may take longer than the time to answer, and stalled ones eject nobody."""
         self.meets_goals(uploads.l53)
+
+    def test_l11_upgrades(self) -> None:
+        """Upgrades under load: nobody is refused or cut, the process keeps its number, and no old one stays."""
+        self.meets_goals(upgrades.l11)
+
+    def test_l11b_refused_upgrades(self) -> None:
+        """An upgrade that refuses changes nothing, and the next one can be."""
+        self.meets_goals(upgrades.l11b)

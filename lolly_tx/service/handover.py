@@ -1,0 +1,148 @@
+"""What one image of the process leaves to the next in an upgrade: sockets by number, and what is known, as JSON.
+
+It is in an anonymous file (memfd) whose descriptor `VARIABLE` names. Keys that are unknown are ignored, and what is
+missing begins afresh, so that either side may be older.
+
+Imports: config, domain, net.sockets, service, Twisted. Used by: service.succession,
+service.upgrade.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Iterator, Mapping, MutableMapping
+from hashlib import sha256
+from typing import Any
+
+import attrs
+from twisted.logger import Logger
+
+from lolly_tx.config.pools import PoolSettings
+from lolly_tx.domain.heritage import facts_of, take_facts
+from lolly_tx.net.sockets.inherited import Heirloom, is_listening, listening_socket
+from lolly_tx.service.service import LollyService
+
+VARIABLE = "LOLLY_HANDOVER"
+VERSION = 1
+_COUNTED = ("accepted", "turned_away", "shed")
+_UNEXPECTED = (ArithmeticError, AttributeError, LookupError, TypeError, ValueError)
+
+_log = Logger(namespace="lolly_tx.service.handover")
+
+
+@attrs.frozen
+class Handover:
+    """What was left. `ready`: the descriptor to answer at; `retiring`: processes of older images.
+
+    `twistd`: options that only the first start could act on.
+    """
+
+    heirlooms: tuple[Heirloom, ...]
+    state: Mapping[str, Any]
+    ready: int
+    retiring: tuple[int, ...]
+    twistd: Mapping[str, Any]
+
+
+def write(document: Mapping[str, Any]) -> int:
+    """The descriptor of a file with `document`; children do not get it."""
+    fd = os.memfd_create("lolly-handover")
+    with open(os.dup(fd), "wb") as file:
+        file.write(json.dumps(document).encode())
+    return fd
+
+
+def received(
+    environ: MutableMapping[str, str], whom: tuple[int, ...]
+) -> Handover | None:
+    """What was left to one of the processes `whom`; None at an ordinary start. Takes the variable away."""
+    given = environ.pop(VARIABLE, "")
+    if not (given.isascii() and given.isdigit()):
+        return None
+    try:
+        with open(int(given), "rb") as file:
+            file.seek(0)
+            document = json.load(file)
+        if document["pid"] not in whom:
+            return None  # of another process that has started us
+        heirlooms = [
+            Heirloom(
+                listening_socket(one["fd"]), one["name"], one["text"], one["owned"]
+            )
+            for one in document["sockets"]
+            if is_listening(one["fd"])
+        ]
+        for one in document["sockets"]:
+            os.close(one["fd"])
+        ready = document["ready"]
+        os.set_inheritable(ready, False)
+        return Handover(
+            tuple(heirlooms),
+            document.get("state", {}),
+            ready,
+            tuple(document.get("retiring", ())),
+            document.get("twistd", {}),
+        )
+    except (OSError, *_UNEXPECTED) as error:
+        _log.error("What was left to this process cannot be used: {error}", error=error)
+        return None
+
+
+def sockets_of(service: LollyService) -> Iterator[dict[str, Any]]:
+    """The listening sockets of `service`, with the numbers of their descriptors."""
+    for name, place in service.listeners.places.items():
+        if place.port is not None:
+            yield {
+                "name": name,
+                "text": place.text,
+                "fd": place.port.fileno(),
+                "owned": place.owned,
+            }
+
+
+def state_of(service: LollyService) -> dict[str, Any]:
+    """What is known: the generation, counters, and all facts of every target."""
+    return {
+        "generation": service.generation.number,
+        "listeners": {
+            name: {each: getattr(acceptor, each) for each in _COUNTED}
+            for name, acceptor in service.acceptors.items()
+        },
+        "pools": {
+            name: {
+                "checks": _fingerprint(service.config.pools[name]),
+                "targets": {each.id: facts_of(each) for each in pool.nodes.values()},
+            }
+            for name, pool in service.pools.items()
+        },
+    }
+
+
+def restore(service: LollyService, state: Mapping[str, Any]) -> None:
+    """Let `service`, which has not started, know what `state` says; what makes no sense is logged and left out."""
+    try:
+        number = int(state["generation"])
+        service.generation = attrs.evolve(service.generation, number=number)
+        for name, acceptor in service.acceptors.items():
+            for each, value in state["listeners"].get(name, {}).items():
+                if each in _COUNTED:
+                    setattr(acceptor, each, int(value))
+    except _UNEXPECTED as error:
+        _log.warn("Counters of before begin afresh: {error!r}", error=error)
+    for name, pool in service.pools.items():
+        try:
+            left = state["pools"].get(name, {"targets": {}})
+            alike = left.get("checks") == _fingerprint(service.config.pools[name])
+            for target, facts in left["targets"].items():
+                take_facts(pool, target, facts, alike)
+        except _UNEXPECTED as error:
+            _log.warn(
+                "Targets of pool {pool} begin afresh: {error!r}", pool=name, error=error
+            )
+
+
+def _fingerprint(pool: PoolSettings) -> str:
+    """Of how targets are checked, without the secrets that may be in there."""
+    checks = repr((pool.health, pool.checks, pool.quorum))
+    return sha256(checks.encode()).hexdigest()

@@ -1,0 +1,74 @@
+"""Tests of what one image of the process leaves to the next."""
+
+from __future__ import annotations
+
+import json
+import os
+from typing import Any
+
+from lolly_tx.domain.health import Observation
+from lolly_tx.service.handover import VARIABLE, received, restore, state_of, write
+from tests.service.test_build import CONFIG, BuildTestCase
+
+CHECKED = CONFIG + '[pool.app.health]\npath = "{}"\n'
+
+
+class StateTests(BuildTestCase):
+    def down(self, text: str) -> dict[str, Any]:
+        """What is known when the target is down and was told to drain."""
+        service = self.build(text)
+        pool = service.pools["app"]
+        [name] = pool.nodes
+        pool.observe(name, Observation(False, "500"), 0.0)
+        pool.set_enabled(name, "drain", "operator: test", 0.0)
+        service.listeners.acceptors["web"].accepted = 7
+        return dict(json.loads(json.dumps(state_of(service))))
+
+    def test_kept(self) -> None:
+        """Generation, counters, health and the operator's word go over."""
+        text = CHECKED.format("/health")
+        state = {**self.down(text), "generation": 12}
+        new = self.build(text)
+        restore(new, state)
+        [node] = new.pools["app"].nodes.values()
+        self.assertEqual((node.health.up, node.enabled), (False, "drain"))
+        self.assertEqual(new.generation.number, 12)
+        self.assertEqual(new.acceptors["web"].accepted, 7)
+
+    def test_checked_otherwise(self) -> None:
+        """A verdict of another check does not hold."""
+        state = self.down(CHECKED.format("/health"))
+        new = self.build(CHECKED.format("/other"))
+        restore(new, state)
+        [node] = new.pools["app"].nodes.values()
+        self.assertEqual((node.health.up, node.enabled), (True, "drain"))
+
+    def test_of_other_code(self) -> None:
+        """What makes no sense is left out, and hinders no start."""
+        state = self.down(CHECKED.format("/health"))
+        wrong: dict[str, Any]
+        for wrong in ({}, {"pools": []}, {"pools": {"app": {"targets": {"x": 1}}}}):
+            new = self.build()
+            restore(new, {**state, "generation": "none", "pools": 1})
+            restore(new, wrong)
+            self.assertEqual(new.generation.number, 1)
+            [node] = new.pools["app"].nodes.values()
+            self.assertTrue(node.available)
+
+    def test_for_whom(self) -> None:
+        """Only the process it is for takes it, once; without it, it is an ordinary start."""
+        self.assertIsNone(received({}, (1,)))
+        document = {"pid": 1, "sockets": [], "state": {"generation": 3}, "more": 1}
+        for pid, ready in ((2, None), (1, os.dup(0))):
+            left = write({**document, "ready": ready})
+            environ = {VARIABLE: str(left)}
+            found = received(environ, (pid, 77))
+            self.assertEqual(environ, {})
+            if pid == 1:
+                assert found is not None
+                self.assertEqual(found.state, {"generation": 3})
+                os.close(found.ready)
+            else:
+                self.assertIsNone(found)
+        for text in ("x", "99999"):
+            self.assertIsNone(received({VARIABLE: text}, (1,)))
