@@ -33,13 +33,16 @@ from twisted.internet.interfaces import (
     IStreamServerEndpoint,
 )
 from twisted.internet.ssl import PrivateCertificate
+from twisted.internet.task import Clock
 from twisted.internet.testing import MemoryReactorClock
 from twisted.logger import LogLevel, globalLogPublisher
 from twisted.protocols.tls import TLSMemoryBIOFactory
 from twisted.trial.unittest import SynchronousTestCase
 from zope.interface.verify import verifyObject
 
+from lolly_tx.net.deadlines import Deadlines
 from lolly_tx.net.sockets.eager import eager
+from lolly_tx.net.sockets.handshakes import Handshakes
 from lolly_tx.net.sockets.tls import (
     RECORD_BYTES,
     OneContext,
@@ -406,6 +409,34 @@ class HandshakeTests(TLSTestCase):
         self.assertEqual([proto.reason for _, proto, _ in stalled], [None] * 3)
         self.assertIsNone(good.reason)
         self.assertEqual(self.logged, [])
+
+    def test_handshake_too_slow(self) -> None:
+        """A handshake that does not get on ends in time, with an alert, and is counted; the others are, too."""
+        clock = Clock()
+        deadlines = Deadlines(clock, clock.seconds)
+        deadlines.start()
+        self.addCleanup(deadlines.stop)
+        source = OneContext(self.context)
+        source.handshakes = Handshakes(5.0, deadlines)
+        _, proto, peer = self.accepted(None, TLSServer, credentials=source)
+        peer.sendall(b"\x16\x03\x01\x02\x00\x01")
+        self.rounds()
+        clock.pump([0.1] * 48)
+        self.assertIsNone(proto.reason)
+        clock.pump([0.1] * 3)
+        self.spin_until_lost(proto)
+        self.assertEqual(self.drain(peer), b"\x15\x03\x03\x00\x02\x02\x28")
+        _, plain, peer = self.accepted(None, TLSServer, credentials=source)
+        peer.sendall(b"GET / HTTP/1.1\r\n\r\n")
+        self.spin_until_lost(plain)
+        _, left, peer = self.accepted(None, TLSServer, credentials=source)
+        peer.close()
+        self.spin_until_lost(left)
+        self.assertEqual(
+            dict(source.handshakes.failures),
+            {"timeout": 1, "not_tls": 1, "client_left": 1},
+        )
+        self.assertEqual(len(deadlines), 0)
 
     def test_close_in_the_handshake(self) -> None:
         """LoseConnection in a stalled handshake closes at once; what was written goes."""

@@ -170,7 +170,7 @@ class TLSTransport(SocketTransport):
             with suppress(OSError):
                 self.socket.send(HANDSHAKE_FAILURE)
         self._credentials.handshakes.failed(self, "timeout")
-        self.abortConnection()
+        self.loseConnection()  # a reset would destroy the alert
 
     def _end(self) -> Exception:
         self._broken = True

@@ -1,0 +1,164 @@
+"""Certificates of a running proxy: replaced under load, chosen by name, bound to a site, in `lolly status`."""
+
+from __future__ import annotations
+
+import http.client
+import json
+import os
+import shutil
+import socket
+import ssl
+import subprocess
+import sys
+import tempfile
+import threading
+import time
+import urllib.request
+from pathlib import Path
+
+import trustme
+
+from tests.system.test_proxy import ENVIRONMENT, SystemTestCase, free_port, wait_for
+
+CONFIG = """\
+[admin]
+endpoint = "tcp:{admin}:interface=127.0.0.1"
+[listener.secure]
+endpoint = "tcp:{port}:interface=127.0.0.1"
+tls.certificate = "{folder}/d"
+tls.client_ca = "{folder}/ca.pem"
+tls.fields = {{ X-Tls-Version = "$tls_version" }}
+[[listener.secure.tls.site]]
+host = "admin.test"
+client = "require"
+[[route]]
+pool = "app"
+[pool.app]
+targets = ["http://127.0.0.1:{origin}"]
+"""
+
+
+class CertificateTests(SystemTestCase):
+    def setUp(self) -> None:
+        """A proxy with a folder of certificates."""
+        self.place = Path(tempfile.mkdtemp())
+        self.addCleanup(shutil.rmtree, self.place)
+        (self.place / "d").mkdir()
+        self.authority = trustme.CA()
+        self.authority.cert_pem.write_to_path(self.place / "ca.pem")
+        self.issue("a.pem", "a.test", "127.0.0.1")
+        self.issue("b.pem", "admin.test")
+        origin, target = self.origin()
+        self.port, self.admin = free_port(), free_port()
+        config = CONFIG.format(
+            port=self.port, admin=self.admin, folder=self.place, origin=target
+        )
+        self.process = self.proxy(config)
+        self.addCleanup(self.end, origin)
+        wait_for(lambda: self.shown() is not None, "the proxy")
+
+    def end(self, origin) -> None:
+        for each in (self.process, origin):
+            each.terminate()
+            each.wait(20)
+
+    def issue(self, file: str, *names: str) -> None:
+        """A certificate in the folder, in place at once."""
+        fresh = self.place / "fresh"
+        issued = self.authority.issue_cert(*names)
+        issued.private_key_and_cert_chain_pem.write_to_path(fresh)
+        os.replace(fresh, self.place / "d" / file)
+
+    def shown(self):
+        """What the admin side says of the certificates."""
+        try:
+            url = f"http://127.0.0.1:{self.admin}/api/certificates"
+            with urllib.request.urlopen(url, timeout=5) as answer:
+                return json.load(answer)["certificates"]
+        except OSError:
+            return None
+
+    def context(self, own: bool = False) -> ssl.SSLContext:
+        """A client's."""
+        context = ssl.create_default_context(cafile=str(self.place / "ca.pem"))
+        context.check_hostname = False
+        if own:
+            self.authority.issue_cert("client.test").configure_cert(context)
+        return context
+
+    def ask(self, context: ssl.SSLContext, name: str, host: str) -> int:
+        """The status for `host` on a connection that asked for `name`."""
+        raw = socket.create_connection(("127.0.0.1", self.port), timeout=10)
+        with context.wrap_socket(raw, server_hostname=name) as client:
+            client.sendall(
+                f"GET /hello HTTP/1.1\r\nHost: {host}\r\nConnection: close\r\n\r\n".encode()
+            )
+            answer = http.client.HTTPResponse(client)
+            answer.begin()
+            answer.read()
+            return answer.status
+
+    def test_replaced_under_load(self):
+        """A certificate that is replaced again and again is served within 2 s, and no request fails for it."""
+        times = int(os.environ.get("LOLLY_CERTIFICATES", "3"))
+        failed: list[object] = []
+        asked = [0]
+        over = threading.Event()
+        context = self.context()
+
+        def load() -> None:
+            kept = http.client.HTTPSConnection(
+                "127.0.0.1", self.port, timeout=10, context=context
+            )
+            while not over.is_set():
+                try:
+                    kept.request("GET", "/hello")
+                    answer = kept.getresponse()
+                    answer.read()
+                    if answer.status != 200 or self.ask(context, "a.test", "x") != 200:
+                        failed.append(answer.status)
+                except Exception as error:
+                    failed.append(error)
+                asked[0] += 2
+                over.wait(0.005)
+            kept.close()
+
+        threads = [threading.Thread(target=load) for _ in range(3)]
+        for one in threads:
+            one.start()
+        try:
+            for _ in range(times):
+                before = self.shown()[0]["serial"]
+                self.issue("a.pem", "a.test", "127.0.0.1")
+                begun = time.monotonic()
+                wait_for(
+                    lambda old=before: self.shown()[0]["serial"] != old,
+                    "the new certificate",
+                )
+                self.assertLess(time.monotonic() - begun, 2.0)
+        finally:
+            over.set()
+            for one in threads:
+                one.join(20)
+        self.assertEqual(failed, [])
+        self.assertGreater(asked[0], 50 * times)
+        print(f"{asked[0]} requests over {times} certificates, {len(failed)} failed")
+
+    def test_site(self):
+        """A name with a policy needs a certificate, and its host comes on its own connections only."""
+        ours, nobody = self.context(own=True), self.context()
+        self.assertEqual(self.ask(ours, "admin.test", "admin.test"), 200)
+        self.assertEqual(self.ask(nobody, "a.test", "a.test"), 200)
+        self.assertEqual(self.ask(nobody, "a.test", "admin.test"), 421)
+        self.assertEqual(self.ask(ours, "admin.test", "a.test"), 421)
+        with self.assertRaises(OSError):
+            self.ask(nobody, "admin.test", "admin.test")
+        said = subprocess.run(
+            [sys.executable, "-m", "lolly_tx.cli", "status"]
+            + ["--admin", f"http://127.0.0.1:{self.admin}"],
+            env=ENVIRONMENT,
+            capture_output=True,
+            text=True,
+            timeout=30,
+        )
+        self.assertIn("certificate secure (a.test): expires ", said.stdout)
