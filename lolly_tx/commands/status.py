@@ -45,7 +45,7 @@ class StatusCommand(AskingCommand):
         out += map(_certificate_line, answer["certificates"])
         for pool in answer["pools"]:
             out += ["", *_pool_lines(pool, stats["pools"].get(pool["name"], {}))]
-        return out
+        return [*out, "", _settings_line(stats["settings"])]
 
 
 def _certificate_line(one: dict[str, Any]) -> str:
@@ -54,6 +54,16 @@ def _certificate_line(one: dict[str, Any]) -> str:
     names = ", ".join(one["names"][:3]) + (", ..." if one["names"][3:] else "")
     refused = f"; NOT TAKEN UP: {one['refused']}" if one["refused"] else ""
     return f"certificate {one['listener']} ({names}): {when}{refused}"
+
+
+def _settings_line(settings: dict[str, Any]) -> str:
+    """Which settings are in force, and what is the matter with them."""
+    said = f"generation {settings['generation']}, since {settings['loaded_at']}"
+    if settings["unconfirmed_until"]:
+        said += f", on trial until {settings['unconfirmed_until']}"
+    if not settings["last_reload_ok"]:
+        said += "; the last reload was REFUSED, see the log"
+    return said
 
 
 def _pool_lines(pool: dict[str, Any], stats: dict[str, Any]) -> list[str]:

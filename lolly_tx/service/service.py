@@ -285,6 +285,10 @@ class LollyService(Service):
 
     def settings(self) -> dict[str, Any]:
         """The settings in force, secrets hidden, with their generation."""
+        return {**self._in_force(), "config": shown(self.config)}
+
+    def _in_force(self) -> dict[str, Any]:
+        """Which settings are in force, and since when."""
         now = self.generation
         trial = self.reloading.trial if self.reloading is not None else None
         return {
@@ -294,7 +298,6 @@ class LollyService(Service):
             "last_reload_ok": now.reloaded,
             "reload_failures": now.failures,
             "unconfirmed_until": None if trial is None else iso_time(trial.until),
-            "config": shown(self.config),
         }
 
     def places(self) -> list[dict[str, Any]]:
@@ -326,6 +329,7 @@ class LollyService(Service):
         now = self._deadlines.now()
         files = dict(self.listeners.certificates)
         return {
+            "settings": self._in_force(),
             "listeners": {
                 name: {
                     **listener_statistics(acceptor),

@@ -24,6 +24,7 @@ from lolly_tx.domain.errors import ConnectFailed
 from lolly_tx.domain.health import Observation
 from lolly_tx.service.admin import AdminResource
 from lolly_tx.service.build import build
+from lolly_tx.service.generation import Generation
 from tests.config.texts import read
 
 CONFIG = """\
@@ -111,6 +112,11 @@ class AskingTests(SynchronousTestCase):
         self.assertRegex(
             lines[6], r"b +unhealthy .* 4\.0 s ago: check: 503 from /health"
         )
+        self.assertRegex(lines[-1], r"^generation 1, since .*Z$")
+        self.service.generation = Generation(3, 0.0, reloaded=False)
+        last = self.told("status").splitlines()[-1]
+        self.assertIn("generation 3, since 1970", last)
+        self.assertIn("the last reload was REFUSED", last)
 
     def test_not_ready(self):
         """A proxy that is not ready says why."""

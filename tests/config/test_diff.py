@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import json
 
+import attrs
 from twisted.trial.unittest import SynchronousTestCase
 
 from lolly_tx.config.diff import difference, with_restart_left
+from lolly_tx.config.plan import planned
 from lolly_tx.config.shown import HIDDEN, shown
 from tests.config.texts import POOL, ROUTE, WEB, WHOLE, read
 
@@ -118,3 +120,33 @@ class DifferenceTests(SynchronousTestCase):
         )
         self.assertEqual(told["pool"]["app"]["targets"][0]["id"], "http-10-0-0-1-80")
         json.dumps(told)
+
+    def test_settings_of_plugins(self) -> None:
+        """Settings of a plugin's own class are shown by its fields, and what looks like a secret is hidden."""
+
+        @attrs.frozen
+        class Own:
+            path: str = "x"
+            api_key: str = "sesame"
+            hidden: str = attrs.field(default="sesame", repr=False)
+            words: tuple[str, ...] = ()
+
+        self.assertEqual(
+            shown({"mine": Own(), "token": "sesame", "url": "http://u:p@h"}),
+            {
+                "mine": {"path": "x", "api_key": HIDDEN, "hidden": HIDDEN, "words": []},
+                "token": HIDDEN,
+                "url": f"http://{HIDDEN}@h",
+            },
+        )
+
+    def test_plan(self) -> None:
+        """A plan has the changes and the consequences of both, as JSON-able values."""
+        old = read(WHOLE)
+        told = planned(old, read(WHOLE + "[pool.app.health]\n"))
+        self.assertEqual([one["name"] for one in told["changes"]], ["app"])
+        self.assertEqual(told["restart"], [])
+        after = told["consequences"]["after"]
+        self.assertNotEqual(after, told["consequences"]["before"])
+        json.dumps(told)
+        self.assertEqual(planned(old, old)["changes"], [])
