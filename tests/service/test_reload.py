@@ -9,6 +9,7 @@ from twisted.logger import LogLevel, globalLogPublisher
 
 from lolly_tx.config.load import parse
 from lolly_tx.domain.health import Observation
+from lolly_tx.service.applying import Applying
 from lolly_tx.service.generation import Refused
 from lolly_tx.service.reload import Reloader
 from tests.proxy.world import OK, get
@@ -43,12 +44,16 @@ class ReloadTestCase(BuildTestCase):
         self.reloader = Reloader(
             self.service, self.read, in_thread=lambda work: execute(work)
         )
-        self.service.reloading = self.reloader
+        self.service.reloading = Applying(self.reloader, self.parsed)
 
     def _stop(self) -> None:
         if self.service.running:
             self.service.stopService()
         self.pass_time(40)
+
+    def parsed(self, text: str) -> Any:
+        """What an `apply` of `text` reads."""
+        return parse(text, str(self.folder / "lolly.toml"), {})
 
     def read(self) -> Any:
         return parse(self.text, str(self.folder / "lolly.toml"), {})
