@@ -32,6 +32,7 @@ from lolly_tx.commands.settings import (
 )
 from lolly_tx.commands.simulate import SimulateCommand
 from lolly_tx.commands.status import EventsCommand, StatusCommand
+from lolly_tx.commands.upgrade import UpgradeCommand
 
 
 class LollyOptions(usage.Options):
@@ -55,6 +56,7 @@ class LollyOptions(usage.Options):
         ["enable", None, EnableCommand, "Take drain or disable back."],
         ["plan", None, PlanCommand, "Show what a configuration would change."],
         ["reload", None, ReloadCommand, "Have the proxy read its file again."],
+        ["upgrade", None, UpgradeCommand, "Have new code take over, losing nothing."],
         ["apply", None, ApplyCommand, "Let a file be in force, for good or on trial."],
         ["confirm", None, ConfirmCommand, "What is on trial stays."],
         ["rollback", None, RollbackCommand, "Go back to before the last apply."],

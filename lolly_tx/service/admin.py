@@ -17,7 +17,7 @@ Imports: domain, service, Twisted. Used by: service.service.
     GET  /api/watchdog                          how the event loop has been
     GET  /api/config                            the settings in force, secrets hidden, and their generation
     GET  /api/listeners                         where is listened
-    POST /api/reload, plan, apply, ...          other settings (`service.adminsettings`)
+    POST /api/reload, plan, apply, upgrade ...  other settings, other code (`service.adminsettings`)
 
 Ready means: the listeners are up, the proxy is not draining, and every pool has at least
 one available target. All bodies are JSON. Reading needs no credentials, so the endpoint
@@ -49,7 +49,7 @@ from twisted.web.server import NOT_DONE_YET, Request, Site
 
 from lolly_tx.domain.node import Enabled
 from lolly_tx.domain.pool import Pool, UnknownNode
-from lolly_tx.service.adminsettings import SETTINGS_WORDS, change_settings
+from lolly_tx.service.adminsettings import SETTINGS_WORDS, change_code, change_settings
 from lolly_tx.service.adminsite import REQUEST_SECONDS, AdminSite
 from lolly_tx.service.answers import (
     MOST_EVENTS,
@@ -279,9 +279,11 @@ class AdminResource(Resource):
         """What is asked for by `word`, when it is done."""
         assert request.content is not None
         asked = request.args.get(b"confirm", [b""])[0].decode("utf-8", "replace")
-        done = change_settings(
-            self._serving.reloading, word, request.content.read(), asked
-        )
+        serving, body = self._serving, request.content.read()
+        if word == "upgrade":
+            done = change_code(serving.upgrading)
+        else:
+            done = change_settings(serving.reloading, word, body, asked)
         return done.addCallback(lambda answer: _Answer(*answer))
 
     def _dry_run(self, request: Request) -> _Answer:

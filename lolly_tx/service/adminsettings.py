@@ -1,10 +1,11 @@
-"""The part of the admin API that changes the settings of the running proxy.
+"""The part of the admin API that changes the settings of the running proxy, or its code.
 
     POST /api/reload                     reads the file again
     POST /api/plan    (TOML body)        what would change, and what follows from it; nothing is done
     POST /api/apply   (TOML body)        lets it be in force; with ?confirm=5m only until then, unless confirmed
     POST /api/confirm                    what is on trial stays
     POST /api/rollback                   what was in force before the last apply is again
+    POST /api/upgrade                    new code takes over; answered by the old one, when the new one serves
 
 Whatever refuses is 422 with all errors, and changes nothing.
 
@@ -24,9 +25,9 @@ from twisted.internet.defer import Deferred
 from lolly_tx.config.extensions import NOWHERE
 from lolly_tx.config.kinds import Duration, FromEnvironment
 from lolly_tx.config.problems import Rejected
-from lolly_tx.service.generation import Refused, Reloaded, Reloading
+from lolly_tx.service.generation import Refused, Reloaded, Reloading, Upgrading
 
-SETTINGS_WORDS = ("reload", "plan", "apply", "confirm", "rollback")
+SETTINGS_WORDS = ("reload", "plan", "apply", "confirm", "rollback", "upgrade")
 
 _CONFIRM = Duration(1.0)
 
@@ -61,6 +62,21 @@ async def _change(
         first, *more = refused.errors
         others = f" (and {len(more)} more)" if more else ""
         return 422, {"error": first + others, "errors": refused.errors}
+
+
+async def _upgrade(upgrading: Upgrading | None) -> Answer:
+    if upgrading is None:
+        return 409, {"error": "the code of this process cannot be replaced"}
+    try:
+        await upgrading.upgrade()
+    except Refused as refused:
+        return 422, {"error": refused.errors[0], "errors": refused.errors}
+    return 200, {"upgraded": True}
+
+
+def change_code(upgrading: Upgrading | None) -> Deferred[Answer]:
+    """Let new code take over; it serves when this fires."""
+    return Deferred.fromCoroutine(_upgrade(upgrading))
 
 
 def _told(reloaded: Reloaded) -> dict[str, Any]:

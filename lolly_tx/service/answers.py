@@ -18,7 +18,7 @@ from lolly_tx.domain.snapshot import event_dict
 from lolly_tx.domain.target import Target
 from lolly_tx.domain.wayback import NextCheck, Planned
 from lolly_tx.service.dryrun import Question
-from lolly_tx.service.generation import Reloading
+from lolly_tx.service.generation import Reloading, Upgrading
 from lolly_tx.service.isotime import iso_time
 from lolly_tx.service.journal import Journal
 from lolly_tx.service.watchdog import WatchdogSnapshot
@@ -48,6 +48,10 @@ class Serving(Protocol):
     @property
     def reloading(self) -> Reloading | None:
         """Who changes the settings; None: nobody."""
+
+    @property
+    def upgrading(self) -> Upgrading | None:
+        """Who replaces the code; None: nobody."""
 
     def settings(self) -> dict[str, Any]:
         """The settings in force, secrets hidden, with their generation."""

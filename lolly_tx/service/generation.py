@@ -73,3 +73,10 @@ class Reloading(Protocol):
 
     def stop(self) -> None:
         """The service stops: nothing is changed any more, and no timer is left."""
+
+
+class Upgrading(Protocol):
+    """Who replaces the code of a running service."""
+
+    def upgrade(self) -> Deferred[None]:
+        """Let new code take over; fires in the old process, when the new code serves. Errbacks with `Refused`."""

@@ -33,7 +33,7 @@ from lolly_tx.service.admin import admin_site
 from lolly_tx.service.certificates import Watch
 from lolly_tx.service.commons import Commons
 from lolly_tx.service.dryrun import Question, dry_run
-from lolly_tx.service.generation import Generation, Reloading
+from lolly_tx.service.generation import Generation, Reloading, Upgrading
 from lolly_tx.service.isotime import iso_time
 from lolly_tx.service.journal import EverySink, Journal
 from lolly_tx.service.listeners import Listeners, address_of
@@ -83,6 +83,8 @@ class LollyService(Service):
         self.generation = Generation(1, self.surroundings.wall())
         self.reloading: Reloading | None = None
         """Who changes the settings while it runs; None: nobody."""
+        self.upgrading: Upgrading | None = None
+        """Who replaces the code while it runs; None: nobody."""
         self.running_pools = dict(running)
         self.endpoints = {name: each.endpoint for name, each in running.items()}
         """What `lolly:pool=NAME` connects through, by pool."""

@@ -44,6 +44,8 @@ from lolly_tx.service.upgrade import (
     image_of,
 )
 
+ANSWER_SECONDS = 0.1
+
 
 class Succession:
     """`twistd`: its options, some of which only the first image can act on. `environ`: loses what is for us only."""
@@ -90,7 +92,8 @@ class Succession:
     def serve(self, service: LollyService | None) -> None:
         """From the start of the reactor on. `service`: None for one that cannot be upgraded."""
         if service is not None:
-            upgrade_at_sigusr2(self._reactor, self._upgrader(service).upgrade_quietly)
+            service.upgrading = upgrader = self._upgrader(service)
+            upgrade_at_sigusr2(self._reactor, upgrader.upgrade_quietly)
         self._reactor.callWhenRunning(self._say_ready)
 
     def _upgrader(self, service: LollyService) -> Upgrader:
@@ -98,7 +101,8 @@ class Succession:
 
         def retire() -> None:
             service.patient, service.listening = True, False
-            self._reactor.stop()
+            # Who has asked for the upgrade is answered first.
+            self._reactor.callLater(ANSWER_SECONDS, self._reactor.stop)
 
         image = Image(
             image_of(twistd, sys.argv, sys.orig_argv),

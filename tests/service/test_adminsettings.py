@@ -5,9 +5,11 @@ from __future__ import annotations
 from typing import Any
 
 from treq.testing import StubTreq
+from twisted.internet.defer import Deferred, fail, succeed
 
 from lolly_tx.service.admin import AdminResource
 from lolly_tx.service.applying import Applying
+from lolly_tx.service.generation import Refused
 from tests.service.test_applying import OTHER
 from tests.service.test_reload import TWO, ReloadTestCase
 
@@ -98,3 +100,25 @@ class SettingsApiTests(ReloadTestCase):
         """Where settings come from no file there is nothing to change."""
         self.service.reloading = None
         self.assertEqual(self.ask("/api/reload")[0], 409)
+
+    def test_upgrade(self) -> None:
+        """An upgrade is answered when the new code serves, and its refusal is 422."""
+        self.assertEqual(self.ask("/api/upgrade")[0], 409)
+        self.service.upgrading = new = Upgrading()
+        self.assertEqual(self.ask("/api/upgrade"), (200, {"upgraded": True}))
+        new.refusal = Refused(["no module"])
+        code, told = self.ask("/api/upgrade")
+        self.assertEqual(
+            (code, told), (422, {"error": "no module", "errors": ["no module"]})
+        )
+        self.assertEqual(self.ask("/api/upgrade", token="wrong")[0], 401)
+        self.assertEqual(self.ask("/api/upgrade", method="GET")[0], 405)
+
+
+class Upgrading:
+    """Succeeds, or is refused."""
+
+    refusal: Refused | None = None
+
+    def upgrade(self) -> Deferred[None]:
+        return succeed(None) if self.refusal is None else fail(self.refusal)

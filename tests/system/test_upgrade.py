@@ -1,0 +1,136 @@
+"""An upgrade as an operator does it, and what must not be lost by one."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+from typing import Any
+
+from twisted.trial.unittest import SynchronousTestCase
+
+from lolly_tx.commands.client import AdminClient, CannotAsk
+from tests.system.test_proxy import ENVIRONMENT, ROOT, free_port
+
+SECONDS = 20.0
+TOKEN = "a-token-of-a-test"
+CONFIG = """\
+[admin]
+endpoint = "unix:{folder}/admin.sock"
+token = "{token}"
+[listener.web]
+endpoint = "tcp:{port}:interface=127.0.0.1"
+[listener.local]
+endpoint = "unix:{folder}/web.sock"
+[[route]]
+pool = "app"
+[pool.app]
+targets = ["http://127.0.0.1:9", "http://127.0.0.1:10"]
+"""
+
+
+class UpgradeTests(SynchronousTestCase):
+    def setUp(self) -> None:
+        folder = tempfile.TemporaryDirectory()
+        self.addCleanup(folder.cleanup)
+        self.folder = Path(folder.name)
+        self.port = free_port()
+        config = CONFIG.format(folder=self.folder, port=self.port, token=TOKEN)
+        self.file = self.folder / "lolly.toml"
+        self.file.write_text(config)
+        self.admin = AdminClient(f"unix:{self.folder}/admin.sock", TOKEN)
+
+    def start(self) -> subprocess.Popen[bytes]:
+        with (self.folder / "log").open("ab") as output:
+            process = subprocess.Popen(
+                [sys.executable, "-m", "lolly_tx.cli", "run", str(self.file)],
+                cwd=ROOT,
+                env=ENVIRONMENT,
+                stdin=subprocess.DEVNULL,
+                stdout=output,
+                stderr=subprocess.STDOUT,
+            )
+        self.addCleanup(process.wait)
+        self.addCleanup(process.kill)
+        return process
+
+    def pools(self) -> Any:
+        """What is known, as soon as somebody answers."""
+        until = time.monotonic() + SECONDS
+        while True:
+            try:
+                return self.admin.get("/api/pools/app")
+            except CannotAsk:
+                self.assertLess(time.monotonic(), until, "nobody answers")
+                time.sleep(0.05)
+
+    def upgrade(self) -> subprocess.CompletedProcess[str]:
+        return subprocess.run(
+            [
+                sys.executable,
+                "-m",
+                "lolly_tx.cli",
+                "upgrade",
+                "--admin",
+                self.admin.url,
+            ],
+            cwd=ROOT,
+            env={**ENVIRONMENT, "LOLLY_TOKEN": TOKEN},
+            capture_output=True,
+            text=True,
+            timeout=60,
+        )
+
+    def test_upgrade(self) -> None:
+        """The same process, sockets and paths, and the operator's word holds; a refusal exits 1 and changes nothing."""
+        process = self.start()
+        self.pools()
+        self.admin.post("/api/pools/app/127.0.0.1:10/drain")
+        names = ("admin.sock", "web.sock")
+        inodes = [os.stat(self.folder / name).st_ino for name in names]
+        done = self.upgrade()
+        self.assertEqual((done.returncode, done.stderr), (0, ""), done.stdout)
+        known = {one["id"][-2:]: one["enabled"] for one in self.pools()["targets"]}
+        self.assertEqual(known, {"-9": "up", "10": "drain"})
+        for name, inode in zip(names, inodes, strict=True):
+            self.assertEqual(os.stat(self.folder / name).st_ino, inode)
+        good = self.file.read_text()
+        self.file.write_text(good + "nonsense = 1\n")
+        refused = self.upgrade()
+        self.assertEqual((refused.returncode, refused.stdout), (1, ""))
+        self.assertIn("nonsense", refused.stderr)
+        self.assertEqual(len(self.pools()["targets"]), 2)
+        self.assertIsNone(process.poll())
+        process.send_signal(signal.SIGTERM)
+        self.assertEqual(process.wait(SECONDS), 0)
+        left = sorted(path.name for path in self.folder.iterdir())
+        self.assertEqual(left, ["log", "lolly.toml"])
+
+    def test_second_instance(self) -> None:
+        """A second instance does not silently share the port, before an upgrade or after it."""
+        self.start()
+        self.pools()
+        config = json.dumps(str(self.folder / "second"))
+        for _ in range(2):
+            second = self.folder / "second.toml"
+            second.write_text(
+                f'[listener.web]\nendpoint = "tcp:{self.port}:interface=127.0.0.1"\n'
+                '[[route]]\npool = "app"\n[pool.app]\ntargets = ["http://127.0.0.1:9"]\n'
+                f"[access_log]\npath = {config}\n"
+            )
+            tried = subprocess.run(
+                [sys.executable, "-m", "lolly_tx.cli", "run", str(second)],
+                cwd=ROOT,
+                env=ENVIRONMENT,
+                capture_output=True,
+                text=True,
+                timeout=30,
+            )
+            self.assertEqual(tried.returncode, 1)
+            self.assertIn("Address already in use", tried.stdout + tried.stderr)
+            self.assertEqual(self.upgrade().returncode, 0)
