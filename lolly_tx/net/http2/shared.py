@@ -1,7 +1,5 @@
 """What the HTTP/2 connections of one listener share: settings, and what their header blocks were before.
 
-Imports: net, net.http1, wire.hpack, wire.http2.
-
 Imports: net, net.http1, wire, wire.hpack, wire.http2. Used by: net.http2, service.
 """
 

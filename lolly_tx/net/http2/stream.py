@@ -89,6 +89,7 @@ class Stream(DoorIn):
         "held",
         "id",
         "incremental",
+        "is_head",
         "malformed",
         "over",
         "paused",
@@ -115,6 +116,7 @@ class Stream(DoorIn):
         self.window = connection.peer_settings.window
         self.ended = True
         self.started = self.over = self.paused = self.malformed = False
+        self.is_head = False
         self.ending: bytes | None = None
         self.queue: deque[bytes | memoryview] = deque()
         self.queued = 0
@@ -225,6 +227,7 @@ class Stream(DoorIn):
 
     def refuse(self, error: BadMessage) -> None:
         """Answer a request that is not served, or not any more."""
+        self.is_head = error.line.startswith(b"HEAD ")
         self.head = None
         exchange, self.exchange = self.exchange, None
         if exchange is not None:
@@ -287,6 +290,8 @@ class Stream(DoorIn):
         if self.malformed:
             self.exchange = None
             return
+        if self.is_head:
+            body = b""
         if body and not self.started:
             block = connection.encoder.answer(status, fields)
             if connection.sender.send_whole(self, block, body):
