@@ -3,8 +3,17 @@
 from __future__ import annotations
 
 import asyncio
+import json
+import os
+import signal
 import ssl
+import subprocess
+import sys
+import tempfile
+import time
+import urllib.request
 from collections.abc import Callable, Coroutine
+from pathlib import Path
 from typing import Any
 
 import trustme
@@ -12,7 +21,9 @@ from twisted.trial.unittest import SynchronousTestCase
 
 from tests.system.faults.client import HttpClient
 from tests.system.faults.process import (
+    ROOT,
     ProxyProcess,
+    free_ports,
     pool_config,
     running_origins,
     running_proxy,
@@ -148,3 +159,111 @@ class ListenersTests(SynchronousTestCase):
             self.assertIn("in use", str(caught.exception))
 
         self.run_with(act)
+
+
+class CommandsTests(SynchronousTestCase):
+    """`lolly reload`, `apply`, `confirm` and `rollback`, SIGHUP, `watch`, and a restart, on the real process."""
+
+    def setUp(self) -> None:
+        folder = tempfile.TemporaryDirectory()
+        self.addCleanup(folder.cleanup)
+        self.file = Path(folder.name) / "lolly.toml"
+        self.state = Path(folder.name) / "state"
+        [self.port, self.admin] = free_ports(2)
+        self.write(1)
+        self.process: subprocess.Popen[bytes] | None = None
+        self.addCleanup(self.stop)
+
+    def text(self, weight: int, rest: str = "") -> str:
+        return (
+            f'state_dir = "{self.state}"\nwatch = true\n{rest}'
+            f'[admin]\nendpoint = "tcp:{self.admin}:interface=127.0.0.1"\n'
+            f'token = "{TOKEN}"\n'
+            f'[listener.web]\nendpoint = "tcp:{self.port}:interface=127.0.0.1"\n'
+            '[[route]]\npool = "p"\n[pool.p]\n'
+            f'targets = [{{ url = "http://127.0.0.1:1", weight = {weight} }}]\n'
+        )
+
+    def write(self, weight: int, rest: str = "") -> None:
+        self.file.write_text(self.text(weight, rest))
+
+    def start(self) -> None:
+        self.process = subprocess.Popen(
+            [sys.executable, "-m", "lolly_tx.cli", "run", str(self.file)],
+            cwd=ROOT,
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.DEVNULL,
+        )
+        self.until(lambda: self.in_force() is not None)
+
+    def stop(self) -> None:
+        if self.process is not None:
+            self.process.kill()
+            self.process.wait()
+
+    def in_force(self) -> tuple[int, int] | None:
+        """The generation, and the weight; None: nobody answers."""
+        try:
+            url = f"http://127.0.0.1:{self.admin}/api/config"
+            with urllib.request.urlopen(url, timeout=5) as answer:
+                told = json.load(answer)
+        except OSError:
+            return None
+        weight = told["config"]["pool"]["p"]["targets"][0]["weight"]
+        return told["generation"], weight
+
+    def until(self, good: Callable[[], bool]) -> None:
+        """Wait until it is so, for a bounded time."""
+        end = time.monotonic() + LIMIT_SECONDS
+        while not good():
+            self.assertLess(time.monotonic(), end, "it did not come about")
+            time.sleep(0.05)
+
+    def lolly(self, *words: str) -> tuple[int, str, str]:
+        done = subprocess.run(
+            [
+                *(sys.executable, "-m", "lolly_tx.cli", *words),
+                *("--admin", f"http://127.0.0.1:{self.admin}"),
+            ],
+            cwd=ROOT,
+            capture_output=True,
+            env={**os.environ, "LOLLY_TOKEN": TOKEN},
+            timeout=LIMIT_SECONDS,
+            check=False,
+        )
+        return done.returncode, done.stdout.decode(), done.stderr.decode()
+
+    def test_reload_and_watch(self) -> None:
+        """The file is read by command, by SIGHUP and by itself; a wrong one is told with every error."""
+        self.start()
+        assert self.process is not None
+        self.write(2)
+        self.assertEqual(self.lolly("reload")[0], 0)
+        self.assertEqual(self.in_force(), (2, 2))
+        self.write(3)
+        self.process.send_signal(signal.SIGHUP)
+        self.until(lambda: self.in_force() == (3, 3))
+        self.write(4)
+        self.until(lambda: self.in_force() == (4, 4))
+        self.write(5, "one = 1\ntwo = 2\n")
+        status, _, said = self.lolly("reload")
+        self.assertEqual((status, said.count("unknown key")), (1, 2))
+        self.assertEqual(self.in_force(), (4, 4))
+
+    def test_trial_over_a_restart(self) -> None:
+        """What is on trial survives a restart, goes when its time is over, and stays when it is confirmed."""
+        self.start()
+        new = self.file.with_name("new.toml")
+        new.write_text(self.text(7))
+        self.assertEqual(self.lolly("apply", str(new), "--confirm", "6s")[0], 0)
+        self.stop()
+        self.start()
+        self.assertEqual(self.in_force(), (1, 7))
+        self.until(lambda: self.in_force() == (2, 1))
+        self.assertEqual(self.lolly("apply", str(new), "--confirm", "60s")[0], 0)
+        self.assertEqual(self.lolly("confirm")[0], 0)
+        self.stop()
+        self.start()
+        self.assertEqual(self.in_force(), (1, 7))
+        self.assertEqual(self.lolly("rollback")[0], 0)
+        self.assertEqual(self.in_force(), (2, 1))
