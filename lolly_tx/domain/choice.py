@@ -97,6 +97,23 @@ class Choice:
                 node = self._choose_in(tiers, key, tried)
         return node
 
+    def reserve(
+        self,
+        node: Node | None,
+        key: bytes | None,
+        tried: Collection[Node],
+        bond: bytes | None,
+        avoid: Collection[Node],
+    ) -> Node | None:
+        """`node`, or another one, that has room in all processes together."""
+        while node is not None and node.holding is not None:
+            trial = node.ejection == "trial"
+            if node.holding.reserve(node.capacity, trial):
+                break
+            tried = (*tried, node)
+            node = self.among(key, tried, bond, avoid)
+        return node
+
     def bound_node(self, bond: bytes | None, tried: Collection[Node]) -> Node | None:
         """The node a client is bound to; draining does not break the bond, everything else does."""
         if not bond or self._bound is None:

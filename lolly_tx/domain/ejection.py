@@ -163,7 +163,7 @@ class Ejections:
                 # Good checks have cut it short: the next one is not to be longer for it.
                 node.streak -= 1
         node.ejected_until = now
-        node.trial_lease = None
+        node.end_trial()
         if node.accrual is not None:
             node.accrual.reset()
         self._set(node, "up", cause, now)
@@ -176,7 +176,7 @@ class Ejections:
     def _out(self, node: Node, cause: str, now: float) -> None:
         if node.ejection == "up":
             self.count += 1
-        node.trial_lease = None
+        node.end_trial()
         node.trials = 0
         node.ejected_at = now
         node.stats.ejections += 1

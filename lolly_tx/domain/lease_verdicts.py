@@ -34,6 +34,8 @@ class Verdicts:
     ) -> None:
         self.suspect: Callable[[Node, float], None] | None = None
         self.on_unreachable: list[Callable[[Node, float], None]] = []
+        self.elsewhere: Callable[[Use, Outcome, float, bool], None] | None = None
+        """Who judges in place of this: another process hears of the leases of several. The last: only the head came."""
         self._roster = roster
         self._ejections = ejections
         self.failure_statuses = frozenset(failure_statuses)
@@ -51,8 +53,11 @@ class Verdicts:
         if finished is not None and lease.asked <= now:
             finished(node, outcome.seconds, not outcome.server_error, now)
         if lease.on_trial:
-            self._judge_trial(lease, outcome, now)
-            self._roster.tune(node)
+            if self.elsewhere is not None:
+                self.elsewhere(lease, outcome, now, True)
+            else:
+                self._judge_trial(lease, outcome, now)
+                self._roster.tune(node)
         if not outcome.ok:
             lease.succeeded(now, status)
 
@@ -60,7 +65,7 @@ class Verdicts:
         """A lease ended with an answer and someone listens."""
         status = lease.status
         ok = status not in self.failure_statuses
-        self._ended(lease, Outcome(ok, None, status, lease.seconds), now)
+        self.ended(lease, Outcome(ok, None, status, lease.seconds), now)
 
     def failed(self, lease: Use, error: ProxyError, now: float) -> None:
         """A lease ended by the node's fault."""
@@ -77,11 +82,15 @@ class Verdicts:
         seconds = lease.seconds if lease.status else max(0.0, now - lease.asked)
         if node.tier.tell is not None and self._roster.nodes.get(node.id) is node:
             node.tier.tell(node, seconds, False, now)
-        self._ended(lease, Outcome(False, error, 0, seconds), now)
+        self.ended(lease, Outcome(False, error, 0, seconds), now)
 
-    def _ended(self, lease: Use, outcome: Outcome, now: float) -> None:
+    def ended(self, lease: Use, outcome: Outcome, now: float) -> None:
+        """What `outcome` of `lease` means for its node; also of a lease that another process had."""
         node = lease.node
         if self._roster.nodes.get(node.id) is not node:
+            return
+        if self.elsewhere is not None:
+            self.elsewhere(lease, outcome, now, False)
             return
         if outcome.unreachable:
             node.unreached += 1
@@ -106,7 +115,7 @@ class Verdicts:
     def _judge_trial(self, lease: Use, outcome: Outcome, now: float) -> None:
         node = lease.node
         if node.trial_lease is lease:
-            node.trial_lease = None
+            node.end_trial()
         # A node that came out for its server errors does not come back by one more of them.
         bad = node.kind == "outlier" and outcome.server_error
         if outcome.ok and not bad:
@@ -151,7 +160,7 @@ class Verdicts:
         """A lease is over and someone wanted to know."""
         node = lease.node
         if node.trial_lease is lease:
-            node.trial_lease = None
+            node.end_trial()
         self._roster.tune(node)
         if node.tier.released is not None:
             node.tier.released(node)

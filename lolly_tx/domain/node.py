@@ -23,6 +23,7 @@ from lolly_tx.domain.errors import ProxyError
 from lolly_tx.domain.events import Event
 from lolly_tx.domain.evidence import Evidence, Sighting
 from lolly_tx.domain.health import Health
+from lolly_tx.domain.holding import Holding
 from lolly_tx.domain.target import Target
 from lolly_tx.domain.target_agent import SILENT, AgentState
 
@@ -148,6 +149,7 @@ class Node:
     `streak`: ejections in a row, for growth. `penalty`: the length proposed for the last one. `kind`: why.
     `trials`: good ones since then. `spared`: the last ejection that was refused, and why. `unreached`: failed connects
     in a row. `agent`: what it says of itself. `lame`: its check asked for no new clients.
+    `holding`: what it has of the leases in all processes of the proxy; None where there is one.
     `listening`: someone wants to hear of successes. `attentive`: someone wants to hear of releases.
     """
 
@@ -169,6 +171,7 @@ class Node:
         "spared",
         "unreached",
         "trial_lease",
+        "holding",
         "trials",
         "in_flight",
         "capacity",
@@ -213,6 +216,7 @@ class Node:
         self.spared: Sighting | None = None
         self.unreached = 0
         self.trial_lease: Use | None = None
+        self.holding: Holding | None = None
         self.in_flight = 0
         self.capacity = UNLIMITED
         self.base_weight = float(target.weight)
@@ -264,6 +268,12 @@ class Node:
     def trial(self) -> bool:
         """A half-open trial is in flight."""
         return self.trial_lease is not None
+
+    def end_trial(self) -> None:
+        """No trial is in flight any more, whatever became of the last one."""
+        self.trial_lease = None
+        if self.holding is not None:
+            self.holding.end_trial()
 
     @property
     def full(self) -> bool:

@@ -1,6 +1,7 @@
 """How one lease ended, for those who want to know more than good or bad.
 
-Imports: domain. Used by: domain.accruals, domain.lease, domain.lease_verdicts, testing.
+Imports: domain. Used by: domain.accruals, domain.lease, domain.lease_verdicts, service,
+testing.
 """
 
 from __future__ import annotations

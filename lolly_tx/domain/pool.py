@@ -1,7 +1,7 @@
 """A pool: a named group of nodes, and the lease of one of them.
 
-Imports: domain, domain.accruals. Used by: domain.attempts, domain.heritage,
-net.library, proxy, service, testing.
+Imports: domain, domain.accruals. Used by: domain.attempts, domain.facts,
+domain.together, net.library, proxy, service, testing.
 
     roster      who is in, and every change of a fact
     reports     checks, agents, the operator's hand        --> facts
@@ -159,7 +159,7 @@ class Pool:
         node = pick(self._ready, key)
         taken = node.in_flight + 1
         if taken >= node.capacity:
-            if taken == node.capacity:
+            if taken == node.capacity and node.holding is None:
                 return self._grant(node, now)
             return self._acquire_among(now, key, tried, bond)
         node.in_flight = taken
@@ -174,14 +174,16 @@ class Pool:
         bond: bytes | None,
         avoid: Collection[Node] = (),
     ) -> Lease:
-        """The slow way to a node."""
         retry = bool(tried)
         if self.caps.there and (why := self.caps.why_not(now, retry)):
             self.refusals += 1
             raise AllFull(f"pool {self.name}: {why}")
         node = self.choice.among(key, tried, bond, avoid)
+        if node is not None and node.holding is not None:
+            node = self.choice.reserve(node, key, tried, bond, avoid)
         if node is None:
             self.refusals += 1
+            self.caps.let_go(retry)
             raise self.choice.refusal(self.name, tried)
         return self._grant(node, now, retry)
 
@@ -222,6 +224,8 @@ class Pool:
     def lease_released(self, lease: Use, now: float) -> None:
         """A lease is over and someone wanted to know."""
         self.caps.released(lease)
+        if lease.node.holding is not None:
+            lease.node.holding.released()
         self.verdicts.released(lease)
         self._tell_of_room(now)
 
@@ -315,7 +319,7 @@ class Pool:
             choice.rebuild(now)
             self._ready = choice.ready
             self._pick = choice.pick
-            self._odd = choice.odd or self.caps.there
+            self._odd = choice.odd or self.caps.there or self.roster.counts_together
             self._due = due
 
     # -- what others see

@@ -13,6 +13,7 @@ from collections.abc import Callable, Iterable
 from lolly_tx.domain.accruals.interfaces import IAccrual
 from lolly_tx.domain.events import Event
 from lolly_tx.domain.health import Health, Initial, Thresholds
+from lolly_tx.domain.holding import Holding
 from lolly_tx.domain.interfaces import IBalancer, IEventSink
 from lolly_tx.domain.node import UNLIMITED, Enabled, Node, Owner
 from lolly_tx.domain.outlier import OutlierDetector
@@ -25,6 +26,11 @@ DEPARTED = 64
 
 class UnknownNode(LookupError):
     """The pool has no node of that id."""
+
+
+def _alone(node: Node) -> Holding | None:
+    """There is one process."""
+    return None
 
 
 class Roster:
@@ -55,6 +61,8 @@ class Roster:
         self.initial = initial
         self.outliers = outliers
         self.on_back: list[Callable[[Node], None]] = []
+        self.hold: Callable[[Node], Holding | None] = _alone
+        """What each node has of the leases in all processes of the proxy."""
         self._owner = owner
         self._balancer = balancer
         self._another_balancer = another_balancer
@@ -79,6 +87,14 @@ class Roster:
         return any(
             n is not node and n.available and n.ejection == "up"
             for n in self.nodes.values()
+        )
+
+    @property
+    def counts_together(self) -> bool:
+        """Leases of some node are counted over several processes."""
+        return self.hold is not _alone and any(
+            node.holding is not None and node.holding.counted
+            for node in self.nodes.values()
         )
 
     # -- changes
@@ -134,6 +150,9 @@ class Roster:
         node.attentive = (
             self._counts_leases or capacity != UNLIMITED or tier.released is not None
         )
+        if node.holding is not None:
+            node.holding.count(bool(node.max_conns), node.in_flight)
+            node.attentive = node.attentive or node.holding.counted
 
     def go_by(
         self, other: Roster, another_balance: bool, another_accrual: bool
@@ -190,6 +209,7 @@ class Roster:
         tier = self._tier_of(target)
         node = Node(target, self._owner, health, accrual, tier)
         self.nodes[target.id] = node
+        node.holding = self.hold(node)
         node.history.extend(self._departed.pop(target.id, ()))
         self.tune(node)
         return node

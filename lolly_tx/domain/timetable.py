@@ -69,7 +69,7 @@ class Timetable:
         due = self._ejections.trial_due(lease, now)
         if due > now:
             return due
-        node.trial_lease = None
+        node.end_trial()
         self._roster.tune(node)
         return NEVER
 

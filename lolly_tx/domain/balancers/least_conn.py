@@ -38,9 +38,16 @@ class LeastConn:
         self._turn = 0
         self._members: frozenset[Node] = frozenset()
         self._limit = 0
+        self._together = False
+
+    def look_together(self) -> None:
+        """From now on go by what all processes of the proxy have in flight; that means looking at every node."""
+        self._together = True
 
     def pick(self, candidates: Sequence[Node], key: bytes | None) -> Node:
         """The least loaded that has room; any, when all are full."""
+        if self._together:
+            return self._look_together(candidates)
         if len(candidates) <= _FEW:
             return self._look(candidates)
         if candidates is not self._candidates:
@@ -68,7 +75,7 @@ class LeastConn:
         """The least loaded, and the next of equal ones stays the next."""
         turn = self._turn
         node = self.pick(candidates, key)
-        if len(candidates) <= _FEW:
+        if len(candidates) <= _FEW or self._together:
             self._turn = turn
         return node
 
@@ -91,6 +98,20 @@ class LeastConn:
         for i in range(turn, turn + n):
             node = candidates[i % n]
             in_flight = node.in_flight
+            load = (in_flight + 1) / node.weight
+            if load < least and in_flight < node.capacity:
+                best, least = node, load
+        return best
+
+    def _look_together(self, candidates: Sequence[Node]) -> Node:
+        """The same by the numbers of all processes."""
+        n = len(candidates)
+        self._turn = turn = self._turn + 1
+        best, least = candidates[turn % n], _HEAVIER
+        for i in range(turn, turn + n):
+            node = candidates[i % n]
+            holding = node.holding
+            in_flight = node.in_flight if holding is None else holding.leases.total
             load = (in_flight + 1) / node.weight
             if load < least and in_flight < node.capacity:
                 best, least = node, load

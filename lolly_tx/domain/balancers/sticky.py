@@ -64,7 +64,14 @@ class Sticky:
         self._fallback: IBalancer = fallback or RoundRobin()
         self._names: dict[bytes, str] = {}
         # Whoever is picked by load needs to hear what the pool tells its balancer.
-        for hook in ("released", "finished", "whole", "ranked", "preview"):
+        for hook in (
+            "released",
+            "finished",
+            "whole",
+            "ranked",
+            "preview",
+            "look_together",
+        ):
             method = getattr(self._fallback, hook, None)
             if method is not None:
                 setattr(self, hook, method)
