@@ -4,8 +4,8 @@
     (a view that                                       |
      proxies the rest)                       PlainServer / PlainClient  (net.sockets.transports)
 
-Imports: net.sockets, Twisted. Used by: net.sockets.health_map, net.sockets.tls,
-service.
+Imports: net.sockets, Twisted. Used by: net.sockets.health_map, net.sockets.slots,
+net.sockets.tls, service.
 """
 
 from __future__ import annotations
@@ -188,16 +188,20 @@ class EagerReactor:
         interface: str = "",
     ) -> tcp.Port:
         """As IReactorSSL.listenSSL: Twisted's TLS over our plain transport."""
+        wrapped = self.wrap_tls(factory, contextFactory)
+        listening = PlainPort(port, wrapped, backlog, interface, self._reactor)
+        listening._type = "TLS"  # only the word in Twisted's log lines
+        return self._listen(listening)  # type: ignore[no-any-return]  # as above
+
+    def wrap_tls(self, factory: Any, contextFactory: Any) -> TLSMemoryBIOFactory:
+        """`factory` behind Twisted's TLS, for a port of ours."""
         if isinstance(contextFactory, CertificateOptions):
             # Its own choice ends the handshake when there is nothing in common.
             offers = getattr(factory, "acceptableProtocols", None)
             offered = (ALPN_HTTP1,) if offers is None else tuple(offers())
             context = contextFactory.getContext()
             context.set_alpn_select_callback(alpn_chooser(offered))
-        wrapped = TLSMemoryBIOFactory(contextFactory, False, factory, self._reactor)
-        listening = PlainPort(port, wrapped, backlog, interface, self._reactor)
-        listening._type = "TLS"  # only the word in Twisted's log lines
-        return self._listen(listening)  # type: ignore[no-any-return]  # as above
+        return TLSMemoryBIOFactory(contextFactory, False, factory, self._reactor)
 
     def listenUNIX(
         self,
