@@ -29,6 +29,7 @@ if TYPE_CHECKING:
     from lolly_tx.service.build import LollyService
     from lolly_tx.service.demo import Demo
     from lolly_tx.service.processlog import ProcessLog
+    from lolly_tx.service.supervisor import Supervisor
 
 
 class Options(usage.Options):
@@ -62,6 +63,7 @@ def makeService(options: Options) -> IService:
     from twisted.internet import reactor
 
     from lolly_tx.commands.installed import installed_names, installed_registry
+    from lolly_tx.commands.template import template_command
     from lolly_tx.config import ConfigErrors, load, parse
     from lolly_tx.config.load import DISK
     from lolly_tx.config.operating import Log
@@ -70,10 +72,12 @@ def makeService(options: Options) -> IService:
     from lolly_tx.net.sockets.tls_contexts import TLSSettingsError
     from lolly_tx.service.appliedstate import StateFolder
     from lolly_tx.service.applying import Applying, in_force_at_start
-    from lolly_tx.service.build import CannotListen, build, log_files
+    from lolly_tx.service.build import CannotListen, LollyService, build, log_files
     from lolly_tx.service.daemon import StartReport, create_logs, is_daemon
     from lolly_tx.service.demo import Demo
     from lolly_tx.service.descriptors import raise_descriptor_limit
+    from lolly_tx.service.division import workers_of
+    from lolly_tx.service.parcel import CannotPack
     from lolly_tx.service.process import (
         hear_signals,
         leave_no_core,
@@ -82,6 +86,7 @@ def makeService(options: Options) -> IService:
     )
     from lolly_tx.service.processlog import log_path, twistd_log
     from lolly_tx.service.reload import Reloader
+    from lolly_tx.service.several import supervise
     from lolly_tx.service.signals import (
         end_patiently_at_sigquit,
         end_well_at_sigterm,
@@ -99,7 +104,7 @@ def makeService(options: Options) -> IService:
     raise_descriptor_limit()
     leave_no_core()
     succession = Succession(reactor, twistd, os.environ)
-    part: Demo | LollyService
+    part: Demo | LollyService | Supervisor
     reload: Callable[[], None] | None = None
     try:
         if path is None:
@@ -123,15 +128,24 @@ def makeService(options: Options) -> IService:
             )
             create_logs((*log_path(twistd), *log_files(config)), twistd)
             log = twistd_log(twistd, config.log, reactor)
-            part = build(reactor, config, registry=registry, stdout=log.stdout)
-            reloader = Reloader(part, read)
-            reloader.on_change.append(succession.notifier.reload)
-            part.reloading = applying = Applying(reloader, read_text, folder)
-            reload = applying.reload_quietly
-            reactor.callWhenRunning(watch, part, files, applying)
-            if state is not None:
-                reactor.callWhenRunning(applying.resume, state)
-            succession.prepare(part)
+            if workers_of(config) == 1:
+                part = build(reactor, config, registry=registry, stdout=log.stdout)
+                reloader = Reloader(part, read)
+                reloader.on_change.append(succession.notifier.reload)
+                part.reloading = applying = Applying(reloader, read_text, folder)
+                reload = applying.reload_quietly
+                reactor.callWhenRunning(watch, part, files, applying)
+                if state is not None:
+                    reactor.callWhenRunning(applying.resume, state)
+                succession.prepare(part)
+            else:
+                part = supervise(
+                    reactor,
+                    config,
+                    registry=registry,
+                    command=template_command,
+                    stdout=log.stdout,
+                )
         if daemon:
             part.listen_early()
     except CannotListen as error:
@@ -140,6 +154,7 @@ def makeService(options: Options) -> IService:
         ConfigErrors,
         BadCheckSettings,
         BadEndpoint,
+        CannotPack,
         TLSSettingsError,
         UnknownCheck,
         OSError,
@@ -148,14 +163,15 @@ def makeService(options: Options) -> IService:
     report = StartReport(twistd)
     if daemon:
         atexit.register(report.report)
-    service = None if isinstance(part, Demo) else part
-    whole = _Whole(log, report.started, daemon, lambda: succession.stop(service))
+    service = part if isinstance(part, LollyService) else None
+    kill = getattr(part, "kill", None)
+    whole = _Whole(log, report.started, daemon, lambda: succession.stop(service, kill))
     part.setServiceParent(whole)
     end_well_at_sigterm(reactor)
 
     def be_patient() -> None:
-        if service is not None:
-            service.patient = True
+        if not isinstance(part, Demo):
+            part.patient = True
 
     end_patiently_at_sigquit(reactor, be_patient)
     hear_signals(

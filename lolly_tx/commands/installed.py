@@ -1,7 +1,7 @@
 """The plugins and the types of endpoint strings that this installation has.
 
 Imports: config, plugins, service, Twisted. Used by: commands.check, commands.settings,
-commands.simulate, tap.
+commands.simulate, commands.template, tap.
 """
 
 from __future__ import annotations

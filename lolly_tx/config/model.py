@@ -20,7 +20,7 @@ import attrs
 from lolly_tx.config.addresses import LOG_PATH, OPTIONAL_FOLDER
 from lolly_tx.config.extensions import NO_PLUGINS, PluginTables
 from lolly_tx.config.httpkinds import OPTIONAL_FIELD_NAME, ROUTE_PATH
-from lolly_tx.config.kinds import FLAG, TEXT, Choice, Duration, Size
+from lolly_tx.config.kinds import FLAG, TEXT, Choice, CountOrAuto, Duration, Size
 from lolly_tx.config.limits import Limits, Timeouts
 from lolly_tx.config.listening import Listener, ListenerTLS, TLSSite
 from lolly_tx.config.operating import Admin, Explain, Guardrails, Log
@@ -173,6 +173,14 @@ class Config:
     """A whole configuration. `file`: its main file, for messages."""
 
     file: str
+    workers: int | Literal["auto"] = attrs.field(
+        default=1,
+        metadata=about(
+            CountOrAuto(1, 256),
+            'Processes that serve, beside one that probes and watches them; "auto" = one per'
+            " core; 1 = one process does everything.",
+        ),
+    )
     admin: Admin | None = attrs.field(
         default=None,
         metadata=about(Table(Admin), "The admin side; off without this table."),

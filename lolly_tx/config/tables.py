@@ -24,9 +24,6 @@ from lolly_tx.domain.forwarded import FORWARDED, X_FORWARDED, X_REAL_IP
 
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]{0,63}")
 
-# Keys that are planned, so that the answer is not a wrong guess.
-NOT_YET = frozenset({"workers"})
-
 
 def read_or_none(kind: Kind, raw: Any, place: Place) -> Any:
     """The value, or None after the problem was recorded."""
@@ -89,8 +86,6 @@ class Table:
         return self.cls(**values)
 
     def _unknown(self, key: str, settings: Mapping[str, Setting]) -> str:
-        if key in NOT_YET:
-            return "not available yet"
         for setting in settings.values():
             if isinstance(setting.kind, Table):
                 if key in {inner.key for inner in settings_of(setting.kind.cls)}:

@@ -1,7 +1,7 @@
 """A pool: a named group of nodes, and the lease of one of them.
 
 Imports: domain, domain.accruals. Used by: domain.attempts, domain.facts,
-domain.together, net.library, proxy, service, testing.
+domain.heritage, domain.together, net.library, proxy, service, testing.
 
     roster      who is in, and every change of a fact
     reports     checks, agents, the operator's hand        --> facts

@@ -324,7 +324,11 @@ class AdminResource(Resource):
         reasons = unready(self._serving, self._now())
         if reasons:
             return _Answer(503, {"ready": False, "reasons": reasons})
-        return _Answer(200, {"ready": True})
+        body: dict[str, Any] = {"ready": True}
+        colleagues = self._serving.colleagues
+        if colleagues is not None and (ailing := colleagues.ailing()):
+            body["degraded"] = ailing
+        return _Answer(200, body)
 
     def _pool(self, name: str) -> Pool:
         try:

@@ -1,6 +1,6 @@
 """What the admin API answers, as JSON-able values: pools, targets, events, traces, the watchdog.
 
-Imports: domain, service. Used by: service.admin, service.parts.
+Imports: domain, service. Used by: service.admin, service.parts, service.service.
 """
 
 from __future__ import annotations
@@ -59,6 +59,10 @@ class Serving(Protocol):
     def places(self) -> list[dict[str, Any]]:
         """The listeners, and where they listen."""
 
+    @property
+    def colleagues(self) -> Colleagues | None:
+        """The processes that serve; None: this one does."""
+
     def watched(self) -> WatchdogSnapshot:
         """How the event loop has been."""
 
@@ -81,9 +85,26 @@ class Serving(Protocol):
         """The traces that are kept, oldest first."""
 
 
+class Colleagues(Protocol):
+    """The processes that serve, where this one does not."""
+
+    @property
+    def serving(self) -> bool:
+        """At least one of them serves."""
+
+    def ailing(self) -> list[str]:
+        """Those that do not, each with the reason."""
+
+    def statistics(self, told: dict[str, Any]) -> dict[str, Any]:
+        """Our own counters `told`, with the numbers of them all."""
+
+
 def unready(serving: Serving, now: float) -> list[str]:
     """Why new requests are better sent elsewhere; empty when all is well."""
     reasons = []
+    colleagues = serving.colleagues
+    if colleagues is not None and not colleagues.serving:
+        reasons += colleagues.ailing() or ["no worker serves yet"]
     if not serving.listening:
         reasons.append("not every listener is up")
     if serving.draining:

@@ -2,10 +2,8 @@
 
     build(reactor, config) -> LollyService
 
-Imports: config, domain, net, net.library, net.sockets, proxy, service, Twisted. Used
-by: tap.
-
-Imports: config, domain, net, net.library, net.sockets, proxy, service. Used by: tap.
+Imports: config, domain, net, net.library, net.sockets, proxy, service. Used by:
+service.several, service.worker, tap.
 """
 
 from __future__ import annotations
@@ -39,7 +37,7 @@ from lolly_tx.service.pools import Circumstances, run_pool
 from lolly_tx.service.recording import LogWriting, Recorder
 from lolly_tx.service.registry import Registry
 from lolly_tx.service.service import LollyService
-from lolly_tx.service.surroundings import Surroundings
+from lolly_tx.service.surroundings import WHOLE, Part, Surroundings
 
 __all__ = ["CannotListen", "LollyService", "build", "log_files"]
 
@@ -63,16 +61,18 @@ def build(
     events: IEventSink | None = None,
     registry: Registry | None = None,
     stdout: LogFile | None = None,
+    part: Part = WHOLE,
 ) -> LollyService:
     """Build the service that `config` describes.
 
     `registry`: the plugins there are; only what is built in, when it is not given.
     `stdout`: what an access log "-" goes to, shared with others so that no lines mix.
+    `part`: what of it this process does, where there are several.
     `reactor`: any that has TCP. `now`: monotonic clock; `wall`: seconds since the epoch.
     Raises `net.sockets.tls.TLSSettingsError`, `net.sockets.endpoints.BadEndpoint` and OSError for files
     and addresses that cannot be used.
     """
-    around = Surroundings(reactor, now, wall, random or Random(), stdout)
+    around = Surroundings(reactor, now, wall, random or Random(), stdout, part)
     registry = registry or Registry()
     journal = Journal()
     sinks = registry.sinks(config.events, around)
@@ -81,11 +81,11 @@ def build(
         around, Deadlines(reactor, now), every, registry=registry, directory=RUNNING
     )
     # Of this process, so that proxies like us in a row tell their own requests from others.
-    hop = token_hex(8).encode("ascii")
+    hop = part.hop or token_hex(8).encode("ascii")
     trusted = TrustedPeers(config.trusted_proxies)
     introduction = Introduction(trusted, config.forwarded, config.via, hop)
     log_writing = recorder = None
-    if config.access_log is not None:
+    if config.access_log is not None and part.serves:
         log_writing = LogWriting(config.access_log, around)
         recorder = Recorder(log_writing.log, introduction, wall, now)
     traces = traces_of(config, around)
@@ -117,5 +117,6 @@ def build(
     for name, listener in config.listeners.items():
         resource = make_resource(service, listener, table_of(config, name, ends))
         service.serve(name, resource, make_place(service, config, listener, resource))
-    service.serve_admin()
+    if part.admin:
+        service.serve_admin()
     return service

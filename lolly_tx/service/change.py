@@ -79,7 +79,7 @@ class Change:
         around = service.surroundings
         if old.events != new.events:
             self._sinks = service.commons.registry.sinks(new.events, around)
-        if old.access_log != new.access_log:
+        if old.access_log != new.access_log and around.part.serves:
             self._log_writing = None
             if new.access_log is not None:
                 self._log_writing = LogWriting(new.access_log, around)

@@ -1,6 +1,7 @@
 """The latest events of all pools in one place, and one sink that stands for several.
 
-Imports: domain, Twisted. Used by: service.answers, service.build, service.service.
+Imports: domain, Twisted. Used by: service.answers, service.build, service.service,
+service.several.
 """
 
 from __future__ import annotations

@@ -15,7 +15,7 @@ service.service.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import Any
 
 from twisted.internet.defer import Deferred, DeferredList
@@ -36,6 +36,7 @@ from lolly_tx.proxy.resource import ReverseProxyResource
 from lolly_tx.proxy.secured import SecuredSite
 from lolly_tx.service.certificates import ListenerCertificates
 from lolly_tx.service.listening import Place, server_endpoint
+from lolly_tx.service.surroundings import WHOLE
 from lolly_tx.wire.grammar import HeadLimits
 
 
@@ -187,6 +188,7 @@ def place_of(
     reactor: Any,
     deadlines: Deadlines,
     census: Census,
+    ports: Callable[[str, Any], Any] = WHOLE.ports,
 ) -> Place:
     """Where `listener`, one of `config`, is to serve `resource`. Raises `BadEndpoint` and `TLSSettingsError`."""
     timeouts, limits = config.timeouts, config.limits
@@ -232,7 +234,7 @@ def place_of(
     view = eager(reactor)
     if certificates is not None:
         view = secure(reactor, certificates.credentials)
-    endpoint = server_endpoint(view, listener.endpoint, key)
+    endpoint = server_endpoint(ports(listener.name, view), listener.endpoint, key)
     return Place(listener.endpoint, endpoint, acceptor, view, certificates)
 
 

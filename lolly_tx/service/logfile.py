@@ -34,17 +34,24 @@ class LogFile:
 
     Raises `OSError` when the file cannot be opened. `stdout`: the descriptor that "-"
     stands for; it is looked at when the first line is written. `backlog_bytes`: the most
-    that is kept for a reader.
+    that is kept for a reader. `whole_lines`: other processes write to the same pipe, so that each write has to be whole
+    lines, of at most as many bytes as a pipe takes in one piece; only longer lines may be mixed with theirs.
     """
 
     def __init__(
-        self, path: str, *, stdout: int = 1, backlog_bytes: int = BACKLOG_BYTES
+        self,
+        path: str,
+        *,
+        stdout: int = 1,
+        backlog_bytes: int = BACKLOG_BYTES,
+        whole_lines: bool = False,
     ) -> None:
         self.path = path
         self._owned = path != "-"
         self.descriptor = stdout
         """What "-" stands for."""
         self._backlog_bytes = backlog_bytes
+        self._whole_lines = whole_lines
         self._waiting: deque[bytes] = deque()
         self._waiting_bytes = 0
         self._cut = False  # what was written last is the beginning of a line
@@ -167,7 +174,8 @@ class LogFile:
                 if self._socket is not None:
                     done += self._socket.send(data[done:], socket.MSG_DONTWAIT)
                 elif self._poll is None:
-                    done += os.write(self._fd, data[done:])
+                    end = self._end_of_lines(data, done)
+                    done += os.write(self._fd, data[done:end])
                 elif self._poll.poll(0):
                     done += os.write(self._fd, data[done : done + _PIPE_WRITE_BYTES])
                 else:
@@ -177,6 +185,13 @@ class LogFile:
         except OSError as error:
             return done, error
         return done, None
+
+    def _end_of_lines(self, data: bytes, start: int) -> int:
+        """How far one write may go."""
+        if not self._whole_lines:
+            return len(data)
+        end = min(start + _PIPE_WRITE_BYTES, len(data))
+        return data.rfind(b"\n", start, end) + 1 or end
 
     def reopen(self) -> None:
         """Open the path anew, after a rotation moved the file away.

@@ -106,4 +106,5 @@ def make_place(
         reactor=service.surroundings.reactor,
         deadlines=service.commons.deadlines,
         census=service.census,
+        ports=service.surroundings.part.ports,
     )

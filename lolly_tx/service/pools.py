@@ -298,7 +298,7 @@ def make_pool(settings: PoolSettings, commons: Commons) -> Pool:
         settings.targets,
         balancer=balancer(),
         another_balancer=balancer,
-        accrual=accrual_of(settings, policies),
+        accrual=around.part.accrual or accrual_of(settings, policies),
         thresholds=thresholds,
         now=around.now(),
         events=commons.events,

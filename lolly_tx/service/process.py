@@ -6,7 +6,7 @@
 Stopping is `service.signals`. An application that embeds the proxy has its own ideas of all this, so `build` does
 none of it.
 
-Imports: Twisted. Used by: tap.
+Imports: Twisted. Used by: service.worker, tap.
 """
 
 from __future__ import annotations

@@ -7,7 +7,7 @@ r"""What the process says of itself: which levels, in which form, and never so t
 lines as they come; standard output may be a pipe that nobody reads, so lines are kept for it up to a bound, and those
 beyond are counted and spoken of when it is read again.
 
-Imports: config, service, Twisted. Used by: tap.
+Imports: config, service, Twisted. Used by: service.template, tap.
 """
 
 from __future__ import annotations

@@ -12,7 +12,7 @@ A factory has `name`, `settings` (an attrs class) and `build(settings, deps)`. T
 of modules that cannot be imported kept for whoever asks for what is in them.
 
 Imports: config, domain, domain.balancers, net.checks, service, Twisted. Used by:
-commands, service.build, service.commons, simulate.
+commands, service, simulate.
 """
 
 from __future__ import annotations

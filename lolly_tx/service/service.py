@@ -30,6 +30,7 @@ from lolly_tx.proxy.proxy import OnRefusal
 from lolly_tx.proxy.resource import ReverseProxyResource
 from lolly_tx.proxy.trace import Traces
 from lolly_tx.service.admin import admin_site
+from lolly_tx.service.answers import Colleagues
 from lolly_tx.service.certificates import Watch
 from lolly_tx.service.commons import Commons
 from lolly_tx.service.dryrun import Question, dry_run
@@ -104,6 +105,8 @@ class LollyService(Service):
         self.listening = False
         self._until = 0.0
         self.sinks = tuple(sinks)
+        self.colleagues: Colleagues | None = None
+        """The processes that serve; None: this one does."""
         self._deadlines = commons.deadlines
         self._reactor = reactor = commons.surroundings.reactor
         sampling = IReactorThreads.providedBy(reactor)
@@ -217,7 +220,7 @@ class LollyService(Service):
         if self.reloading is not None:
             self.reloading.stop()
         lame_duck = self.config.timeouts.lame_duck
-        if lame_duck and self.listening:
+        if lame_duck and self.listening and self.surroundings.part.serves:
             waited: Deferred[Any] = deferLater(self._reactor, lame_duck)
             return waited.addCallback(self._drain)
         return self._drain()
@@ -330,7 +333,7 @@ class LollyService(Service):
         """All counters."""
         now = self._deadlines.now()
         files = dict(self.listeners.certificates)
-        return {
+        told = {
             "settings": self._in_force(),
             "listeners": {
                 name: {
@@ -345,6 +348,7 @@ class LollyService(Service):
                 for name, running in self.running_pools.items()
             },
         }
+        return told if self.colleagues is None else self.colleagues.statistics(told)
 
     def next_check(self, pool: str, target: str) -> NextCheck:
         """When a target is checked next; with several checks, by the first of them."""

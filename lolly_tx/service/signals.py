@@ -85,10 +85,13 @@ def end_at_next_signal(
         signal.signal
     ),
     leave: Callable[[int], Any] = os._exit,
+    before: Callable[[], None] | None = None,
 ) -> None:
-    """From now on such a signal ends the process at once, with status 128 + number."""
+    """From now on such a signal ends the process at once, with status 128 + number. `before`: done then."""
 
     def end(number: int, frame: FrameType | None) -> None:
+        if before is not None:
+            before()
         leave(128 + number)
 
     for number in STOPPING_SIGNALS:

@@ -13,11 +13,12 @@ from __future__ import annotations
 import os
 import signal
 import sys
-from collections.abc import MutableMapping
+from collections.abc import Callable, MutableMapping
 from contextlib import suppress
 from typing import Any
 
 from twisted.internet.defer import Deferred, succeed
+from twisted.logger import Logger
 
 from lolly_tx.net.sockets.inherited import (
     VARIABLES,
@@ -43,6 +44,8 @@ from lolly_tx.service.upgrade import (
     Upgrader,
     image_of,
 )
+
+_log = Logger(namespace="lolly_tx.service.succession")
 
 ANSWER_SECONDS = 0.1
 
@@ -91,9 +94,11 @@ class Succession:
 
     def serve(self, service: LollyService | None) -> None:
         """From the start of the reactor on. `service`: None for one that cannot be upgraded."""
+        upgrade = _refuse
         if service is not None:
             service.upgrading = upgrader = self._upgrader(service)
-            upgrade_at_sigusr2(self._reactor, upgrader.upgrade_quietly)
+            upgrade = upgrader.upgrade_quietly
+        upgrade_at_sigusr2(self._reactor, upgrade)
         self._reactor.callWhenRunning(self._say_ready)
 
     def _upgrader(self, service: LollyService) -> Upgrader:
@@ -138,12 +143,23 @@ class Succession:
             signal.pthread_sigmask(signal.SIG_UNBLOCK, SIGNALS)
         self.notifier.ready("Serving")
 
-    def stop(self, service: LollyService | None) -> Deferred[None]:
-        """A stop has begun; fires when the processes of older images have ended."""
+    def stop(
+        self, service: LollyService | None, kill: Callable[[], None] | None = None
+    ) -> Deferred[None]:
+        """A stop has begun; fires when the processes of older images have ended.
+
+        `kill`: ends the other processes of the proxy, if it is not to wait for them.
+        """
         if self._parted and service is not None:
             hurry_at_next_signal(self._reactor, service.hurry)
             return succeed(None)
         if self._reactor.running:
-            end_at_next_signal()
+            end_at_next_signal(before=kill)
         self.notifier.stopping()
         return self.retiring.stop(service is not None and service.patient)
+
+
+def _refuse() -> None:
+    _log.warn(
+        "SIGUSR2: this proxy cannot be upgraded in place: it has workers, or no file"
+    )

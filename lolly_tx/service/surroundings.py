@@ -1,6 +1,6 @@
 """What a service gets from outside, as one value: sockets and timers, the time, chance, standard output.
 
-Imports: service. Used by: service, simulate.
+Imports: domain.accruals, service. Used by: service, simulate.
 """
 
 from __future__ import annotations
@@ -12,7 +12,33 @@ from typing import Any
 
 import attrs
 
+from lolly_tx.domain.accruals.interfaces import IAccrual
 from lolly_tx.service.logfile import LogFile
+
+
+def _as_it_is(listener: str, view: Any) -> Any:
+    """Listeners listen by themselves."""
+    return view
+
+
+@attrs.frozen
+class Part:
+    """What of a proxy of several processes this one does.
+
+    `ports(listener, view)`: the view of the reactor that a listener listens on. `hop`: the name by which the proxy
+    knows requests that went through it before. `accrual`: the passive policy of nodes; None: that of the settings.
+    `admin`: it has the admin side, if there is to be one. `serves`: clients, and so writes of them.
+    """
+
+    ports: Callable[[str, Any], Any] = _as_it_is
+    hop: bytes = b""
+    accrual: Callable[[], IAccrual] | None = None
+    admin: bool = True
+    serves: bool = True
+
+
+WHOLE = Part()
+"""Of the only process."""
 
 
 @attrs.frozen
@@ -28,3 +54,4 @@ class Surroundings:
     wall: Callable[[], float] = time.time
     random: Random = attrs.field(factory=Random)
     stdout: LogFile | None = None
+    part: Part = WHOLE

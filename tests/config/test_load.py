@@ -95,9 +95,13 @@ class ParseTests(SynchronousTestCase):
             (found,) = faults(text)
             self.assertIn(part, found)
 
-    def test_planned_keys(self) -> None:
-        """A key that is planned says so."""
-        self.assertIn("workers: not available yet", faults("workers = 2\n" + WHOLE)[0])
+    def test_workers(self) -> None:
+        """One unless it is said, a number, or one per core; nothing else."""
+        self.assertEqual(parse(WHOLE).workers, 1)
+        self.assertEqual(parse("workers = 4\n" + WHOLE).workers, 4)
+        self.assertEqual(parse('workers = "auto"\n' + WHOLE).workers, "auto")
+        for wrong in ("0", "257", '"many"', "true"):
+            self.assertIn("workers: ", faults(f"workers = {wrong}\n" + WHOLE)[0])
 
     def test_wrong_types(self) -> None:
         """Values where tables belong, and the other way round, are explained."""

@@ -3,6 +3,7 @@
 import json
 from io import StringIO
 from random import Random
+from typing import Any
 
 import attrs
 from treq.testing import StubTreq
@@ -19,6 +20,7 @@ from lolly_tx.domain.health import Observation, Thresholds
 from lolly_tx.domain.pool import Pool
 from lolly_tx.domain.target import Target
 from lolly_tx.service.admin import AdminResource, admin_site
+from lolly_tx.service.answers import Colleagues
 from lolly_tx.service.dryrun import CannotExplain, Question
 from lolly_tx.service.journal import Journal
 from lolly_tx.service.watchdog import Stall, WatchdogSnapshot
@@ -56,6 +58,7 @@ class Running:
     draining: bool = False
     journal: Journal = attrs.field(factory=Journal)
     asked: list[Question] = attrs.field(factory=list)
+    colleagues: Colleagues | None = None
 
     def watched(self):
         stall = Stall(40.0, 0.5, 0.2, ("a.py:1 f",))
@@ -156,8 +159,39 @@ class ReadTokenTests(AdminTestCase):
         self.assertStatus(403, path, "POST", self.bearer("reader"))
 
 
+class Workers:
+    """Processes that serve, or not."""
+
+    def __init__(self, serving: bool, *ailing: str) -> None:
+        self.serving = serving
+        self._ailing = list(ailing)
+
+    def ailing(self) -> list[str]:
+        return self._ailing
+
+    def statistics(self, told: dict[str, Any]) -> dict[str, Any]:
+        return told
+
+
 class ReadingTests(AdminTestCase):
     hosts = ("Proxy.Example",)
+
+    def test_worker_that_does_not_serve_is_named(self):
+        """While others do it is ready all the same; with none it is not."""
+        self.running.colleagues = Workers(True, "worker 2 does not serve: why")
+        self.assertEqual(
+            self.assertStatus(200, "/readyz"),
+            {"ready": True, "degraded": ["worker 2 does not serve: why"]},
+        )
+        self.running.colleagues = Workers(False, "worker 1 does not serve: why")
+        self.assertEqual(
+            self.assertStatus(503, "/readyz")["reasons"],
+            ["worker 1 does not serve: why"],
+        )
+        self.running.colleagues = Workers(False)
+        self.assertEqual(
+            self.assertStatus(503, "/readyz")["reasons"], ["no worker serves yet"]
+        )
 
     def test_alive(self):
         """/healthz says 200 whatever the pools are like."""

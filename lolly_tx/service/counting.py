@@ -1,0 +1,95 @@
+"""The numbers of one process by flat names, and totals put where the admin side looks for them.
+
+    worker: numbers_of(service) -> Tally.changes --(a message)--> supervisor: Totals.heard, then `show`
+
+Imports: domain, service. Used by: service.supervisor, service.worker.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+from lolly_tx.domain.tallies import Number, Totals
+from lolly_tx.service.service import LollyService
+
+GAUGES = ("open", "idle", "in_flight", "waiting", "left", "parting")
+"""What a process has now; all the rest is counted since its start."""
+
+_OWN_STATS = frozenset(("ejections", "rechecks"))
+"""Of a node, counted where it is judged."""
+
+_OWN_POOL = frozenset(("available", "targets", "ejections", "panic"))
+"""The same of a pool."""
+
+
+def numbers_of(service: LollyService) -> dict[str, Number]:
+    """All that the process of `service` counts."""
+    numbers: dict[str, Number] = {}
+    told = service.statistics()
+    for kind in ("listeners", "pools"):
+        for name, one in told[kind].items():
+            numbers.update(_flat(one, f"{kind}/{name}"))
+    for name, pool in service.pools.items():
+        numbers[f"pools/{name}/refusals"] = pool.refusals
+        for node in pool.nodes.values():
+            base = f"nodes/{name}/{node.id}"
+            numbers[f"{base}/in_flight"] = node.in_flight
+            stats = node.stats
+            for word in stats.__slots__:
+                if word not in _OWN_STATS:
+                    numbers[f"{base}/{word}"] = getattr(stats, word)
+    return numbers
+
+
+def _flat(tree: Any, base: str) -> Iterator[tuple[str, Number]]:
+    for name, value in tree.items():
+        if isinstance(value, dict):
+            if name not in _OWN_POOL:
+                yield from _flat(value, f"{base}/{name}")
+        elif isinstance(value, int | float) and not isinstance(value, bool):
+            if name not in _OWN_POOL and name != "amplification":
+                yield f"{base}/{name}", value
+
+
+def filled_in(told: dict[str, Any], totals: Totals) -> dict[str, Any]:
+    """`told`, the statistics of a process that serves nobody, with the numbers of those that do."""
+    found = dict(told)
+    for kind in ("listeners", "pools"):
+        found[kind] = {
+            name: _filled(one, totals, f"{kind}/{name}")
+            for name, one in told[kind].items()
+        }
+    return found
+
+
+def _filled(tree: dict[str, Any], totals: Totals, base: str) -> dict[str, Any]:
+    found: dict[str, Any] = {}
+    for name, value in tree.items():
+        at = f"{base}/{name}"
+        if name in _OWN_POOL:
+            found[name] = value
+        elif isinstance(value, dict):
+            found[name] = _filled(value, totals, at)
+        elif isinstance(value, bool) or not isinstance(value, int | float):
+            found[name] = value
+        elif name == "amplification":
+            requests = totals[f"{base}/requests"]
+            spent = totals[f"{base}/spent"]
+            found[name] = round(1.0 + spent / requests, 4) if requests else 1.0
+        else:
+            found[name] = totals[at]
+    return found
+
+
+def show(service: LollyService, totals: Totals) -> None:
+    """Give the nodes and pools of a process that serves nobody the numbers of those that do."""
+    for name, pool in service.pools.items():
+        pool.refusals = int(totals[f"pools/{name}/refusals"])
+        for node in pool.nodes.values():
+            base = f"nodes/{name}/{node.id}"
+            node.in_flight = int(totals[f"{base}/in_flight"])
+            stats = node.stats
+            for word in stats.__slots__:
+                if word not in _OWN_STATS:
+                    setattr(stats, word, totals[f"{base}/{word}"])

@@ -1,0 +1,371 @@
+"""The workers of a supervisor: started, told, heard, watched and replaced.
+
+    template --forks--> worker 1 .. N        a Seat for each: who is there, since when, and what it said
+
+A worker that is gone is replaced at once, later and later when it keeps failing; meanwhile a sibling accepts on its
+slot. One that is silent for `SILENT_SECONDS` is killed, and replaced like any other.
+
+Imports: service, Twisted. Used by: service.supervisor.
+"""
+
+from __future__ import annotations
+
+import os
+import signal
+import socket
+from collections.abc import Callable, Sequence
+from contextlib import suppress
+from typing import Any, ClassVar
+
+from twisted.internet import error as internet_error
+from twisted.internet.defer import Deferred
+from twisted.internet.protocol import ProcessProtocol
+from twisted.internet.task import LoopingCall
+from twisted.logger import Logger
+from twisted.python.failure import Failure
+
+from lolly_tx.service.channel import Channel, Message, attach
+from lolly_tx.service.seats import (
+    SILENT_SECONDS,
+    START_SECONDS,
+    STEADY_SECONDS,
+    Office,
+    Seat,
+    delay_after,
+)
+
+TICK_SECONDS = 0.1
+
+
+class _TemplateProcess(ProcessProtocol):
+    """The template, as the reactor sees it."""
+
+    def __init__(self, on_end: Callable[[str], None]) -> None:
+        self._on_end = on_end
+
+    def processEnded(self, reason: Failure) -> None:
+        """It is gone."""
+        self._on_end(reason.getErrorMessage())
+
+
+class Crew:
+    """See the module. `command`: what starts the template, given the number of its descriptor."""
+
+    log: ClassVar[Logger] = Logger()
+
+    def __init__(
+        self,
+        reactor: Any,
+        count: int,
+        office: Office,
+        command: Callable[[int], Sequence[str]],
+    ) -> None:
+        self.seats = [Seat(number) for number in range(1, count + 1)]
+        self._reactor = reactor
+        self._office = office
+        self._command = command
+        self._template: Channel | None = None
+        self._template_process: Any = None
+        self._template_due: float | None = None
+        self._template_failures = 0
+        self._loaded = False
+        self.template_why = ""
+        """Why no worker can be forked."""
+        self._stopping: Deferred[None] | None = None
+        self._last_tick = 0.0
+        self._ticking = LoopingCall(self._tick)
+        self._ticking.clock = reactor
+
+    @property
+    def serving(self) -> list[Seat]:
+        """Those that serve."""
+        return [seat for seat in self.seats if seat.serving]
+
+    # -- starting
+
+    def start(self) -> None:
+        """Start the template, and all workers."""
+        self._last_tick = self._reactor.seconds()
+        self._start_template()
+        self._ticking.start(TICK_SECONDS, now=False).addErrback(
+            lambda why: self.log.failure("Watching the workers", failure=why)
+        )
+
+    def _start_template(self) -> None:
+        self._template_due = None
+        self._loaded = False
+        ours, theirs = socket.socketpair()
+        channel = Channel(self._template_says, lambda: None)
+        fds = {0: os.open(os.devnull, os.O_RDONLY), 1: 1, 2: 2, 3: theirs.fileno()}
+        command = list(self._command(3))
+        try:
+            self._template_process = self._reactor.spawnProcess(
+                _TemplateProcess(self._template_ended),
+                command[0],
+                command,
+                env=None,
+                childFDs=fds,
+            )
+        finally:
+            theirs.close()
+            os.close(fds[0])
+        attach(self._reactor, ours, channel)
+        self._template = channel
+        channel.send(*self._office.settings())
+
+    def _template_ended(self, how: str) -> None:
+        channel, self._template = self._template, None
+        self._template_process = None
+        self._loaded = False
+        if channel is not None:
+            channel.close()
+        if self._stopping is not None:
+            return
+        self._template_failures += 1
+        delay = delay_after(self._template_failures)
+        self.template_why = self.template_why or f"the template ended: {how}"
+        self._template_due = self._reactor.seconds() + delay
+        self.log.error("The process that workers are forked from ended: {how}", how=how)
+
+    def _template_says(self, message: Message, descriptors: list[int]) -> None:
+        kind = message["t"]
+        if kind == "loaded":
+            self._loaded = True
+            self._template_failures = 0
+            self.template_why = ""
+            self._start_due(self._reactor.seconds())
+        elif kind == "failed":
+            self.template_why = message["why"]
+            self.log.error("Workers cannot be made: {why}", why=message["why"])
+            if self._template is not None:
+                self._template.close()
+            with suppress(internet_error.ProcessExitedAlready):
+                self._template_process.signalProcess("KILL")
+        elif kind == "forked":
+            seat = self.seats[message["number"] - 1]
+            if seat.channel is not None:
+                seat.pid = message["pid"]
+        elif kind == "ended":
+            for seat in self.seats:
+                if seat.pid == message["pid"]:
+                    seat.why = seat.why or _how(message["status"])
+
+    def _start_due(self, now: float) -> None:
+        if self._stopping is not None or not self._loaded:
+            return
+        for seat in self.seats:
+            if seat.due is not None and seat.due <= now:
+                self._start(seat, now)
+
+    def _start(self, seat: Seat, now: float) -> None:
+        seat.due = None
+        seat.pid = 0
+        seat.patience = START_SECONDS
+        seat.began = seat.heard = now
+        seat.starts += 1
+        seat.why = ""
+        ours, theirs = socket.socketpair()
+        channel: Channel | None = None
+
+        def said(message: Message, descriptors: list[int]) -> None:
+            if seat.channel is channel:
+                self._worker_says(seat, message)
+
+        def lost() -> None:
+            if seat.channel is channel:
+                self._worker_lost(seat)
+
+        channel = seat.channel = Channel(said, lost)
+        attach(self._reactor, ours, channel)
+        template = self._template
+        if template is None:  # pragma: no cover  # `_loaded` says that there is one
+            theirs.close()
+            channel.close()
+            return
+        # The descriptor has to be there until it is sent, which is not always at once.
+        template.send({"t": "fork", "number": seat.number}, [theirs.fileno()])
+        self._reactor.callLater(1.0, theirs.close)
+        channel.send(*self._office.beginning(seat.number))
+
+    # -- hearing
+
+    def _worker_says(self, seat: Seat, message: Message) -> None:
+        seat.heard = self._reactor.seconds()
+        kind = message["t"]
+        if kind == "ready":
+            seat.serving = True
+            seat.patience = SILENT_SECONDS
+            seat.pid = message["pid"]
+            self.log.info(
+                "Worker {number} serves, process {pid}",
+                number=seat.number,
+                pid=seat.pid,
+            )
+            self._relieve(seat)
+        elif kind == "failed":
+            seat.why = message["why"]
+        else:
+            self._office.heard(seat, message)
+
+    def _worker_lost(self, seat: Seat) -> None:
+        now = self._reactor.seconds()
+        served = seat.serving
+        seat.channel = None
+        seat.serving = False
+        self._office.lost(seat)
+        if seat.pid:
+            with suppress(ProcessLookupError):
+                os.kill(seat.pid, signal.SIGKILL)  # it may be without its channel only
+        for other in self.seats:
+            if other.keeper is seat:
+                other.keeper = None
+                self._cover(other)
+        if self._stopping is not None:
+            self._look_whether_stopped()
+            return
+        lasted = now - seat.began
+        seat.failures = 1 if served and lasted >= STEADY_SECONDS else seat.failures + 1
+        delay = delay_after(seat.failures)
+        seat.due = now + delay
+        seat.why = seat.why or "it ended"
+        self.log.error(
+            "Worker {number}, process {pid}, is gone ({why}): another one starts in"
+            " {delay:g} s",
+            number=seat.number,
+            pid=seat.pid,
+            why=seat.why,
+            delay=delay,
+        )
+        self._cover(seat)
+        self._start_due(now)
+
+    def _cover(self, seat: Seat) -> None:
+        """Have a sibling accept on the slot of `seat`, where nobody is."""
+        others = [one for one in self.serving if one is not seat]
+        if seat.serving or seat.keeper is not None or not others:
+            return
+        keeper = min(others, key=lambda one: sum(s.keeper is one for s in self.seats))
+        seat.keeper = keeper
+        names, descriptors = self._office.slots(seat.number)
+        self._send(
+            keeper,
+            {"t": "adopt", "slot": seat.number - 1, "listeners": names},
+            descriptors,
+        )
+
+    def _relieve(self, seat: Seat) -> None:
+        keeper, seat.keeper = seat.keeper, None
+        if keeper is not None:
+            self._send(keeper, {"t": "leave", "slot": seat.number - 1})
+        for other in self.seats:
+            if not other.serving and other is not seat:
+                self._cover(other)
+
+    def _send(
+        self, seat: Seat, message: Message, descriptors: Sequence[int] = ()
+    ) -> None:
+        if seat.channel is not None:
+            seat.channel.send(message, descriptors)
+
+    def tell(self, message: Message) -> None:
+        """Tell every worker. One that is about to begin is told all anyway, in order."""
+        for seat in self.seats:
+            self._send(seat, message)
+
+    # -- watching
+
+    def _tick(self) -> None:
+        """One look. Must not raise: a LoopingCall never runs again after that."""
+        try:
+            now = self._reactor.seconds()
+            late = now - self._last_tick > 1.0
+            self._last_tick = now
+            for seat in self.seats:
+                if late:  # it was us who stood still
+                    seat.heard = now
+                elif seat.channel is not None and now - seat.heard > seat.patience:
+                    self._end_hung(seat)
+            if self._template_due is not None and self._template_due <= now:
+                self._start_template()
+            self._start_due(now)
+        except Exception:
+            self.log.failure("Watching the workers failed")
+
+    def _end_hung(self, seat: Seat) -> None:
+        seat.why = f"it was silent for {seat.patience:g} s"
+        channel = seat.channel
+        if seat.pid:
+            with suppress(ProcessLookupError):
+                os.kill(seat.pid, signal.SIGKILL)
+        if channel is not None and channel.transport is not None:
+            transport: Any = channel.transport
+            transport.abortConnection()
+
+    def ailing(self) -> list[str]:
+        """The workers that do not serve, each with the reason."""
+        found = []
+        for seat in self.seats:
+            if not seat.serving and (seat.why or self.template_why):
+                why = self.template_why or seat.why
+                found.append(f"worker {seat.number} does not serve: {why}")
+        return found
+
+    def shown(self) -> list[dict[str, Any]]:
+        """For the admin side."""
+        now = self._reactor.seconds()
+        return [
+            {
+                "worker": seat.number,
+                "pid": seat.pid if seat.channel is not None else None,
+                "serving": seat.serving,
+                "starts": seat.starts,
+                "seconds": round(now - seat.began, 3) if seat.channel else None,
+                "why": seat.why,
+            }
+            for seat in self.seats
+        ]
+
+    # -- the end
+
+    def stop(self, seconds: float, patient: bool = False) -> Deferred[None]:
+        """Let all of them end what they do, tunnels too if `patient`. Fires when none is left.
+
+        Those that have not ended after `seconds` are killed.
+        """
+        if self._stopping is None:
+            self._stopping = Deferred()
+            for seat in self.seats:
+                seat.due = None
+            self.tell({"t": "stop", "last": True, "patient": patient})
+            killing = self._reactor.callLater(seconds, self.kill)
+            self._stopping.addBoth(self._cb_stopped, killing)
+            self._look_whether_stopped()
+        return self._stopping
+
+    def _look_whether_stopped(self) -> None:
+        stopping = self._stopping
+        if stopping is not None and not stopping.called:
+            if all(seat.channel is None for seat in self.seats):
+                stopping.callback(None)
+
+    def _cb_stopped(self, _: object, killing: Any) -> None:
+        if killing.active():
+            killing.cancel()
+        if self._ticking.running:
+            self._ticking.stop()
+        if self._template is not None:
+            self._template.close()
+
+    def kill(self) -> None:
+        """End all of them at once."""
+        for seat in self.seats:
+            if seat.channel is not None and seat.pid:
+                with suppress(ProcessLookupError):
+                    os.kill(seat.pid, signal.SIGKILL)
+
+
+def _how(status: int) -> str:
+    """How a process ended, for a person."""
+    if os.WIFSIGNALED(status):
+        return f"ended by {signal.Signals(os.WTERMSIG(status)).name}"
+    return f"ended with status {os.waitstatus_to_exitcode(status)}"

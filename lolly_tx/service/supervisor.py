@@ -1,0 +1,235 @@
+"""The process that owns the listening sockets, probes, judges and shows, while others serve.
+
+    LollyService (listens in slots, checks, admin) --facts--> workers --what they saw, numbers--> LollyService
+
+It has the pools of the settings like any other service, with their checks, agents and passive policies; what workers
+see is judged by the same code as what it would see itself. What follows for a target is told to all workers as soon as
+it is a fact, and what they count is shown by the same pools.
+
+Imports: domain, net.sockets, service, Twisted. Used by: service.several, tap.
+"""
+
+from __future__ import annotations
+
+import mmap
+import os
+from collections.abc import Callable, Sequence
+from typing import Any, ClassVar
+
+from twisted.application.service import Service
+from twisted.internet.defer import Deferred
+from twisted.internet.task import LoopingCall
+from twisted.logger import Logger, LogLevel
+
+from lolly_tx.domain.shares import CELL_BYTES, Shares
+from lolly_tx.domain.tallies import Totals
+from lolly_tx.domain.together import shared_names
+from lolly_tx.net.sockets.slots import SlotPort
+from lolly_tx.service.bulletin import Bell, Bulletin
+from lolly_tx.service.channel import Message
+from lolly_tx.service.counting import GAUGES, filled_in, show
+from lolly_tx.service.crew import Crew
+from lolly_tx.service.evidence import hear
+from lolly_tx.service.parcel import packed
+from lolly_tx.service.seats import Seat
+from lolly_tx.service.service import ADMIN, LollyService
+
+SETTLE_SECONDS = 0.05
+"""How often what time has brought to targets is carried out and told."""
+
+SPARE_ROWS = 1024
+"""Room for targets that come later."""
+
+LAST_SECONDS = 5.0
+"""What workers get beyond the times of the settings before they are killed."""
+
+
+class Supervisor(Service):
+    """See the module.
+
+    `service`: made to serve nobody, with `bell` among its sinks. `hop`: the name of the proxy towards itself. Raises
+    `CannotPack`.
+    """
+
+    log: ClassVar[Logger] = Logger()
+
+    def __init__(
+        self,
+        reactor: Any,
+        service: LollyService,
+        bell: Bell,
+        *,
+        workers: int,
+        hop: str,
+        command: Callable[[int], Sequence[str]],
+    ) -> None:
+        self.service = service
+        self.patient = False
+        """A stop lets tunnels and downloads have `timeouts.drain`."""
+        self._reactor = reactor
+        self._workers = workers
+        self._hop = hop
+        self._packed = packed(service.config)
+        self._totals = Totals(GAUGES)
+        self._fresh = False
+        names = [
+            name
+            for pool in service.pools.values()
+            for name in shared_names(pool.name, pool.nodes)
+        ]
+        self._bytes = (len(names) + SPARE_ROWS) * workers * CELL_BYTES
+        self._memory = os.memfd_create("lolly")
+        os.ftruncate(self._memory, self._bytes)
+        cells = memoryview(mmap.mmap(self._memory, self._bytes)).cast("q")
+        self._shares = Shares(cells, workers)
+        for name in names:
+            self._shares.claim(name)
+        self.crew = Crew(reactor, workers, self, command)
+        self._bulletin = Bulletin(
+            reactor,
+            service.pools,
+            lambda facts: self.crew.tell({"t": "facts", "facts": facts}),
+        )
+        bell.heard = self._bulletin.changed
+        service.colleagues = self
+        self._settling = LoopingCall(self._settle)
+        self._settling.clock = reactor
+
+    # -- a service
+
+    def listen_early(self) -> None:
+        """As `LollyService.listen_early`."""
+        self.service.listen_early()
+
+    def privilegedStartService(self) -> None:
+        """Listen everywhere, or raise `CannotListen` and listen nowhere."""
+        super().privilegedStartService()
+        self.service.privilegedStartService()
+
+    def startService(self) -> None:
+        """Begin to probe, and have workers serve."""
+        super().startService()
+        self.service.startService()
+        self.crew.start()
+        self._settling.start(SETTLE_SECONDS, now=False)
+
+    def stopService(self) -> Deferred[None]:
+        """Let the workers end what they do, and stop."""
+        super().stopService()
+        self.service.draining = True
+        times = self.service.config.timeouts
+        drain = times.drain if self.patient else times.shutdown
+        stopped = self.crew.stop(times.lame_duck + drain + LAST_SECONDS, self.patient)
+        return stopped.addCallback(self._cb_stopped)
+
+    def _cb_stopped(self, _: object) -> Deferred[None]:
+        if self._settling.running:
+            self._settling.stop()
+        self._bulletin.stop()
+        return self.service.stopService()
+
+    def reopen_logs(self) -> None:
+        """After the log files were renamed: all processes go on in new ones."""
+        self.crew.tell({"t": "reopen"})
+        self.service.reopen_logs()
+
+    def kill(self) -> None:
+        """End all workers at once: the process does not wait for them."""
+        self.crew.kill()
+
+    # -- what the crew needs
+
+    def settings(self) -> tuple[Message, Sequence[int]]:
+        """For the template."""
+        said = {
+            "t": "settings",
+            "config": self._packed,
+            "bytes": self._bytes,
+            "workers": self._workers,
+            "reactor": type(self._reactor).__module__,
+        }
+        return said, [self._memory]
+
+    def beginning(self, number: int) -> tuple[Message, Sequence[int]]:
+        """For a new worker: all that was decided so far, and its slots."""
+        names, descriptors = self.slots(number)
+        said = {
+            "t": "begin",
+            "hop": self._hop,
+            "rows": self._shares.rows,
+            "facts": self._bulletin.whole(self.service.now()),
+            "listeners": names,
+        }
+        return said, descriptors
+
+    def slots(self, number: int) -> tuple[list[str], list[int]]:
+        """One slot of each listener."""
+        ports = {
+            name: place.port
+            for name, place in self.service.listeners.places.items()
+            if name != ADMIN and isinstance(place.port, SlotPort)
+        }
+        fds = [port.sockets[number - 1].fileno() for port in ports.values()]
+        return list(ports), fds
+
+    def heard(self, seat: Seat, message: Message) -> None:
+        """What a worker says."""
+        kind = message["t"]
+        if kind == "beat":
+            if message["numbers"]:
+                self._totals.heard(seat.number, message["numbers"])
+                self._fresh = True
+        elif kind == "seen":
+            for node in hear(self.service.pools, message["entries"]):
+                self._bulletin.changed(node.pool.name, node.id)
+        elif kind == "log":
+            self._say(seat, message)
+        elif kind == "traces" and self.service.traces is not None:
+            for trace in message["traces"]:
+                self.service.traces.take(trace)
+
+    def _say(self, seat: Seat, message: Message) -> None:
+        level = LogLevel.lookupByName(message["level"])
+        Logger(namespace=message["name"]).emit(
+            level, "worker {worker}: {text}", worker=seat.number, text=message["text"]
+        )
+
+    def lost(self, seat: Seat) -> None:
+        """What a worker counted stays, what it held is free."""
+        self._totals.ended(seat.number)
+        self._fresh = True
+        self._shares.clear(seat.number - 1)
+
+    # -- what time brings
+
+    def _settle(self) -> None:
+        """One look. Must not raise: a LoopingCall never runs again after that."""
+        try:
+            now = self.service.now()
+            for name, pool in self.service.pools.items():
+                pool.available(now)
+                for node in pool.nodes.values():
+                    if node.ejection != "up":
+                        self._bulletin.changed(name, node.id)
+            if self._fresh:
+                self._fresh = False
+                show(self.service, self._totals)
+        except Exception:
+            self.log.failure("Settling failed")
+
+    # -- what the admin side asks
+
+    @property
+    def serving(self) -> bool:
+        """At least one worker serves."""
+        return bool(self.crew.serving)
+
+    def ailing(self) -> list[str]:
+        """The workers that do not serve."""
+        return self.crew.ailing()
+
+    def statistics(self, told: dict[str, Any]) -> dict[str, Any]:
+        """The counters of all workers together, and of each how it is."""
+        found = filled_in(told, self._totals)
+        found["workers"] = self.crew.shown()
+        return found

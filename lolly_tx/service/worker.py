@@ -1,0 +1,294 @@
+"""A process that serves: what it does from its fork to its end.
+
+    begin   the settings, the slots, the facts of all targets: it builds, listens and says "ready"
+    facts   what the supervisor decided of some targets
+    adopt, leave   accept on the slot of a sibling that has died, and no more
+    reopen  open the log files anew             stop   accept nothing more, let exchanges end, and end
+
+and upwards: `ready` or `failed`; `beat`, the numbers that changed, several times a second, which shows that it lives;
+`seen`, what happened at targets; `log`, its lines, so that there is one log; `traces`.
+
+When the supervisor is gone it serves on by the last it heard, for `ORPHAN_SECONDS`, and then drains.
+
+Imports: config, domain, net.sockets, service, Twisted. Used by: service.template.
+"""
+
+from __future__ import annotations
+
+import os
+import socket
+from collections.abc import Callable, Mapping, Sequence
+from functools import partial
+from typing import Any, ClassVar
+
+import attrs
+from twisted.internet.defer import Deferred
+from twisted.internet.task import LoopingCall
+from twisted.logger import (
+    ILogObserver,
+    LogEvent,
+    Logger,
+    LogLevel,
+    eventAsText,
+    formatEvent,
+)
+from zope.interface import implementer
+
+from lolly_tx.config.model import Config
+from lolly_tx.domain.events import Event
+from lolly_tx.domain.facts import Elsewhere, Facts, follow
+from lolly_tx.domain.interfaces import IEventSink
+from lolly_tx.domain.shares import Shares
+from lolly_tx.domain.tallies import Tally
+from lolly_tx.domain.together import hold_together
+from lolly_tx.net.sockets.slots import AdoptedPort, AdoptingReactor
+from lolly_tx.service.build import build
+from lolly_tx.service.channel import Channel, Message
+from lolly_tx.service.counting import numbers_of
+from lolly_tx.service.division import of_worker
+from lolly_tx.service.evidence import Outbox
+from lolly_tx.service.logfile import LogFile
+from lolly_tx.service.process import settle_memory
+from lolly_tx.service.registry import Registry
+from lolly_tx.service.service import LollyService
+from lolly_tx.service.surroundings import Part
+
+BEAT_SECONDS = 0.1
+"""From one message with numbers to the next: as much as a killed worker takes with it uncounted."""
+
+ORPHAN_SECONDS = 30.0
+"""How long a worker serves on without its supervisor before it drains."""
+
+TOGETHER_SECONDS = 0.01
+"""How often those who wait for room look whether another process has made some."""
+
+
+@implementer(IEventSink)
+class _Nobody:
+    """The supervisor tells of changes, once."""
+
+    def emit(self, event: Event) -> None:
+        """It is no news."""
+
+
+@attrs.frozen
+class Inheritance:
+    """What a worker has from the fork. `number`: 1 and up. `cells`: the memory that all workers share."""
+
+    number: int
+    workers: int
+    config: Config
+    registry: Registry
+    cells: Any
+
+
+@implementer(ILogObserver)
+class Worker:
+    """One process that serves, on `reactor`. `leave`: end the process."""
+
+    log: ClassVar[Logger] = Logger()
+
+    def __init__(
+        self, reactor: Any, inherited: Inheritance, leave: Callable[[], None]
+    ) -> None:
+        self._reactor = reactor
+        self._inherited = inherited
+        self._leave = leave
+        self.channel = Channel(self._told, self._orphaned)
+        self._service: LollyService | None = None
+        self._tally = Tally()
+        self._traced = 0
+        self._ending = False
+        self._outbox = Outbox(reactor, self._send_seen)
+        self._beating = LoopingCall(self._beat)
+        self._beating.clock = reactor
+        self._looking = LoopingCall(self._look_for_room)
+        self._looking.clock = reactor
+
+    # -- from the supervisor
+
+    def _told(self, message: Message, descriptors: list[int]) -> None:
+        kind = message["t"]
+        if kind == "begin":
+            self._begin(message, descriptors)
+        elif kind == "facts":
+            self._follow(message["facts"])
+        elif kind == "adopt":
+            self._adopt(message, descriptors)
+        elif kind == "leave":
+            for port in self._ports().values():
+                port.leave(message["slot"])
+        elif kind == "reopen":
+            self._reopen()
+        elif kind == "stop":
+            if self._service is not None:
+                self._service.patient = message["patient"]
+            self.stop(last=message["last"])
+
+    def _begin(self, message: Message, descriptors: list[int]) -> None:
+        """Build, listen, and say so; or say why not, and end."""
+        number = self._inherited.number
+        names = message["listeners"]
+        sockets = {
+            name: {number - 1: socket.socket(fileno=fd)}
+            for name, fd in zip(names, descriptors, strict=True)
+        }
+        try:
+            service = self._service = self._built(message, sockets)
+            self._follow(message["facts"])
+            service.privilegedStartService()
+            service.startService()
+        except Exception as error:
+            self.log.failure("Worker {number} cannot start", number=number)
+            why = f"{type(error).__name__}: {error}"
+            self.channel.send({"t": "failed", "why": why})
+            self.channel.close()
+            self._reactor.callLater(0.1, self._leave)
+            return
+        finally:
+            for one in sockets.values():
+                one[number - 1].close()
+        settle_memory()
+        self._beating.start(BEAT_SECONDS, now=True)
+        if any(one.forwarder.policy.room for one in service.running_pools.values()):
+            self._looking.start(TOGETHER_SECONDS, now=False)
+        self.channel.send({"t": "ready", "pid": os.getpid()})
+
+    def _built(
+        self, message: Message, sockets: Mapping[str, Mapping[int, socket.socket]]
+    ) -> LollyService:
+        inherited = self._inherited
+
+        def ports(listener: str, view: Any) -> Any:
+            return AdoptingReactor(view, sockets[listener])
+
+        service = build(
+            self._reactor,
+            of_worker(inherited.config, inherited.workers),
+            events=_Nobody(),
+            registry=inherited.registry,
+            stdout=LogFile("-", whole_lines=True),
+            part=Part(ports, message["hop"].encode(), Elsewhere, admin=False),
+        )
+        columns = inherited.workers
+        shares = Shares(inherited.cells, columns, inherited.number - 1)
+        shares.learn(message["rows"])
+        for pool in service.pools.values():
+            hold_together(pool, shares)
+            self._outbox.watch(pool)
+        return service
+
+    def _follow(self, facts: Mapping[str, Mapping[str, Any]]) -> None:
+        service = self._service
+        if service is None:
+            return
+        now = service.now()
+        for pool_name, nodes in facts.items():
+            pool = service.pools.get(pool_name)
+            if pool is None:
+                continue
+            for node_id, said in nodes.items():
+                follow(pool, node_id, Facts.from_dict(said), now)
+
+    def _ports(self) -> dict[str, AdoptedPort]:
+        service = self._service
+        if service is None:
+            return {}
+        places = service.listeners.places.items()
+        return {n: p.port for n, p in places if isinstance(p.port, AdoptedPort)}
+
+    def _adopt(self, message: Message, descriptors: Sequence[int]) -> None:
+        ports = self._ports()
+        for name, fd in zip(message["listeners"], descriptors, strict=True):
+            with socket.socket(fileno=fd) as one:
+                if name in ports and not self._ending:
+                    ports[name].adopt(message["slot"], one)
+
+    def _reopen(self) -> None:
+        if self._service is not None:
+            try:
+                self._service.reopen_logs()
+            except OSError as error:
+                self.log.error("The log stays as it is: {error}", error=error)
+
+    # -- to the supervisor
+
+    def _send_seen(self, entries: list[Any]) -> None:
+        self.channel.send({"t": "seen", "entries": entries})
+
+    def _beat(self) -> None:
+        service = self._service
+        if service is None:
+            return
+        try:
+            changes = self._tally.changes(numbers_of(service))
+        except Exception:
+            self.log.failure("Counting failed")
+            changes = {}
+        self.channel.send({"t": "beat", "numbers": changes})
+        traces = service.traces
+        if traces is not None and traces.count > self._traced:
+            fresh = traces.latest()[-(traces.count - self._traced) :]
+            self._traced = traces.count
+            self.channel.send({"t": "traces", "traces": fresh})
+
+    def __call__(self, event: LogEvent) -> None:
+        """A line of this process, for the log of all."""
+        text = formatEvent(event)
+        if event.get("log_failure") is not None:
+            text = eventAsText(event, includeTimestamp=False, includeSystem=False)
+        level = event.get("log_level", LogLevel.info).name
+        name = event.get("log_namespace", "-")
+        if self.channel.open:
+            line = {"t": "log", "level": level, "name": name, "text": text}
+            self.channel.send(line)
+        elif level != "debug":
+            os.write(2, f"worker {self._inherited.number}: {text}\n".encode())
+
+    # -- what waits for other processes
+
+    def _look_for_room(self) -> None:
+        """A lease of another process may have ended, and somebody here waits for its room."""
+        service = self._service
+        for one in service.running_pools.values() if service is not None else ():
+            room = one.forwarder.policy.room
+            if room is not None and room.occupied:
+                room.admit(one.forwarder.now())
+
+    # -- the end
+
+    def _orphaned(self) -> None:
+        if self._ending:
+            return
+        self.log.error(
+            "The supervisor is gone: serving on with what it said last for {seconds:g} s",
+            seconds=ORPHAN_SECONDS,
+        )
+        self._reactor.callLater(ORPHAN_SECONDS, self.stop, last=True)
+
+    def stop(self, *, last: bool = False) -> None:
+        """Accept nothing more and end when all is answered. `last`: nobody else will accept on the slots either."""
+        if self._ending:
+            return
+        self._ending = True
+        service = self._service
+        if service is None:
+            self._leave()
+            return
+        if last:
+            for port in self._ports().values():
+                port.call_last()
+        stopped: Deferred[Any] = service.stopService()
+        stopped.addErrback(partial(self.log.failure, "Stopping failed"))
+        stopped.addBoth(self._cb_stopped)
+
+    def _cb_stopped(self, _: object) -> None:
+        self._outbox.flush()
+        self._beat()
+        for loop in (self._beating, self._looking):
+            if loop.running:
+                loop.stop()
+        self.channel.send({"t": "stopped"})
+        self.channel.close()
+        # What was sent goes out in the next rounds of the reactor.
+        self._reactor.callLater(0.05, self._leave)

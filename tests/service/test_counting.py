@@ -1,0 +1,92 @@
+"""Tests of the numbers of several processes, put where the admin side looks for them."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from twisted.internet.testing import MemoryReactorClock
+from twisted.trial.unittest import SynchronousTestCase
+
+from lolly_tx.config.load import parse
+from lolly_tx.domain.tallies import Tally, Totals
+from lolly_tx.service.build import build
+from lolly_tx.service.counting import GAUGES, filled_in, numbers_of, show
+
+TEXT = """
+[listener.web]
+endpoint = "tcp:8080"
+[[route]]
+pool = "app"
+[pool.app]
+targets = [{ url = "http://127.0.0.1:9001", id = "a" }]
+"""
+
+
+def service() -> Any:
+    """One process of a proxy, that does not run."""
+    reactor = MemoryReactorClock()
+    return build(reactor, parse(TEXT), now=reactor.seconds)
+
+
+class CountingTests(SynchronousTestCase):
+    def setUp(self) -> None:
+        """Two that serve, and one that shows."""
+        self.workers = [service(), service()]
+        self.tallies = [Tally(), Tally()]
+        self.shown = service()
+        self.totals = Totals(GAUGES)
+
+    def beat(self) -> None:
+        """Each says what changed."""
+        for number, (worker, tally) in enumerate(
+            zip(self.workers, self.tallies, strict=True)
+        ):
+            self.totals.heard(number, tally.changes(numbers_of(worker)))
+
+    def test_sums_are_shown_in_every_place(self) -> None:
+        """Of a target, of its pool, and of the listener."""
+        for worker in self.workers:
+            pool = worker.pools["app"]
+            pool.acquire(0.0).ended(0.0, 200)
+            pool.acquire(0.0)
+            pool.refusals = 2
+            worker.running_pools["app"].forwarder.counters.exchanges = 5
+            worker.acceptors["web"].accepted = 7
+        self.beat()
+        show(self.shown, self.totals)
+        node = self.shown.pools["app"].nodes["a"]
+        self.assertEqual((node.stats.requests, node.stats.successes), (4, 2))
+        self.assertEqual((node.in_flight, self.shown.pools["app"].refusals), (2, 4))
+        told = filled_in(self.shown.statistics(), self.totals)
+        self.assertEqual(told["listeners"]["web"]["accepted"], 14)
+        self.assertEqual(told["pools"]["app"]["exchanges"], 10)
+        self.assertEqual(told["pools"]["app"]["targets"], 1)
+        self.assertIs(told["listeners"]["web"]["draining"], False)
+
+    def test_what_the_judge_counts_is_its_own(self) -> None:
+        """Ejections are counted where they are decided."""
+        node = self.shown.pools["app"].nodes["a"]
+        node.stats.ejections = 3
+        self.beat()
+        show(self.shown, self.totals)
+        self.assertEqual(node.stats.ejections, 3)
+
+    def test_ratio_is_worked_out_of_the_sums(self) -> None:
+        """Ratios of several processes are not added up."""
+        for worker, spent in zip(self.workers, (1, 0), strict=True):
+            budget = worker.running_pools["app"].forwarder.policy.budget
+            budget.requests, budget.spent = 5, spent
+        told = filled_in(self.shown.statistics(), self.totals)
+        self.assertEqual(told["pools"]["app"]["budget"]["amplification"], 1.0)
+        self.beat()
+        told = filled_in(self.shown.statistics(), self.totals)
+        self.assertEqual(told["pools"]["app"]["budget"]["amplification"], 1.1)
+
+    def test_dead_worker(self) -> None:
+        """What it had in flight is in flight no more, what it counted stays."""
+        self.workers[0].pools["app"].acquire(0.0)
+        self.beat()
+        self.totals.ended(0)
+        show(self.shown, self.totals)
+        node = self.shown.pools["app"].nodes["a"]
+        self.assertEqual((node.stats.requests, node.in_flight), (1, 0))

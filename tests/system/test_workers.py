@@ -1,0 +1,401 @@
+"""Several processes that serve: `lolly run` with `workers`."""
+
+from __future__ import annotations
+
+import contextlib
+import http.client
+import json
+import os
+import signal
+import socket
+import socketserver
+import subprocess
+import sys
+import tempfile
+import threading
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+from twisted.trial.unittest import TestCase
+
+DEADLINE = 20.0
+TOKEN = "0123456789abcdef"
+
+
+class Origin(socketserver.ThreadingTCPServer):
+    """A target in this process: answers after `seconds` with `status`, and counts who is there at once."""
+
+    daemon_threads = True
+    allow_reuse_address = True
+    request_queue_size = 256
+
+    def __init__(self) -> None:
+        super().__init__(("127.0.0.1", 0), _Client)
+        self.seconds = 0.0
+        self.status = 200
+        self.lock = threading.Lock()
+        self.now = self.peak = self.count = self.checks = 0
+        threading.Thread(target=self.serve_forever, args=(0.05,), daemon=True).start()
+
+    @property
+    def port(self) -> int:
+        """Where it listens."""
+        return self.server_address[1]
+
+    def handle_error(self, request: Any, client_address: Any) -> None:
+        """A client that left is no news."""
+
+
+class _Client(socketserver.StreamRequestHandler):
+    disable_nagle_algorithm = True
+
+    def handle(self) -> None:
+        origin: Any = self.server
+        while line := self.rfile.readline():
+            while self.rfile.readline().strip():
+                pass
+            check = line.startswith(b"GET /health ")
+            with origin.lock:
+                origin.count += not check
+                origin.checks += check
+                origin.now += not check
+                origin.peak = max(origin.peak, origin.now)
+            if not check:
+                time.sleep(origin.seconds)
+            with origin.lock:
+                origin.now -= not check
+            self.wfile.write(
+                b"HTTP/1.1 %d X\r\nContent-Length: 2\r\n\r\nok" % origin.status
+            )
+
+
+class WorkersTestCase(TestCase):
+    """The proxy as a process, with origins in this one."""
+
+    timeout = 120
+    workers = 2
+
+    def setUp(self) -> None:
+        folder = tempfile.TemporaryDirectory()
+        self.addCleanup(folder.cleanup)
+        self.folder = Path(folder.name)
+        self.origins = [self.origin()]
+        self.lines: list[str] = []
+
+    def origin(self) -> Origin:
+        """One more target."""
+        made = Origin()
+        self.addCleanup(made.server_close)
+        self.addCleanup(made.shutdown)
+        return made
+
+    def start(self, pool: str = "", top: str = "", listener: str = "") -> None:
+        """Run the proxy before the origins; returns when every worker serves."""
+        with socket.socket() as one, socket.socket() as two:
+            one.bind(("127.0.0.1", 0))
+            two.bind(("127.0.0.1", 0))
+            self.port, self.admin = one.getsockname()[1], two.getsockname()[1]
+        targets = ", ".join(
+            f'{{ url = "http://127.0.0.1:{each.port}", id = "t{n}" }}'
+            for n, each in enumerate(self.origins)
+        )
+        self.config = self.folder / "lolly.toml"
+        self.config.write_text(
+            f"""workers = {self.workers}
+{top}
+[admin]
+endpoint = "tcp:{self.admin}:interface=127.0.0.1"
+token = "{TOKEN}"
+[listener.web]
+endpoint = "tcp:{self.port}:interface=127.0.0.1"
+{listener}
+[[route]]
+pool = "app"
+[pool.app]
+targets = [{targets}]
+{pool}
+"""
+        )
+        self.process = self.run_proxy()
+        self.until(lambda: len(self.pids()) == self.workers, "every worker serves")
+
+    def run_proxy(self) -> subprocess.Popen[str]:
+        """A process with what the configuration says."""
+        root = str(Path(__file__).parents[2])
+        path = os.pathsep.join([root, os.environ.get("PYTHONPATH", "")])
+        process = subprocess.Popen(
+            [sys.executable, "-m", "lolly_tx.cli", "run", str(self.config)],
+            env=os.environ | {"PYTHONPATH": path},
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+        )
+        reader = threading.Thread(target=self.read, args=(process,), daemon=True)
+        reader.start()
+        self.addCleanup(self.end, process, reader)
+        return process
+
+    def read(self, process: subprocess.Popen[str]) -> None:
+        """Keep what it says."""
+        assert process.stdout is not None
+        for line in process.stdout:
+            self.lines.append(line)
+
+    def end(self, process: subprocess.Popen[str], reader: threading.Thread) -> None:
+        """Leave nothing running."""
+        if process.poll() is None:
+            process.terminate()
+            try:
+                process.wait(DEADLINE)
+            except subprocess.TimeoutExpired:
+                for pid in self.pids():
+                    os.kill(pid, signal.SIGKILL)
+                process.kill()
+                process.wait(DEADLINE)
+        reader.join(DEADLINE)
+        if process.stdout is not None:
+            process.stdout.close()
+
+    def until(self, there: Callable[[], object], what: str = "it") -> None:
+        """Wait for it."""
+        deadline = time.monotonic() + DEADLINE
+        while not there():
+            if time.monotonic() > deadline:
+                self.fail(f"not in time: {what}\n{''.join(self.lines[-30:])}")
+            time.sleep(0.01)
+
+    def ask(self, path: str, method: str = "GET") -> tuple[int, Any]:
+        """Ask the admin side."""
+        with contextlib.closing(
+            http.client.HTTPConnection("127.0.0.1", self.admin, timeout=DEADLINE)
+        ) as asking:
+            asking.request(method, path, headers={"Authorization": f"Bearer {TOKEN}"})
+            answer = asking.getresponse()
+            return answer.status, json.loads(answer.read())
+
+    def stats(self) -> dict[str, Any]:
+        """All counters."""
+        found: dict[str, Any] = self.ask("/api/stats")[1]
+        return found
+
+    def target(self, name: str = "t0") -> dict[str, Any]:
+        """One target as the admin side shows it."""
+        shown = self.ask("/api/pools/app")[1]["targets"]
+        found: dict[str, Any] = next(one for one in shown if one["id"] == name)
+        return found
+
+    def pids(self) -> list[int]:
+        """The workers that serve."""
+        try:
+            shown = self.stats()["workers"]
+        except OSError:
+            return []
+        return [one["pid"] for one in shown if one["serving"]]
+
+    def get(self, connection: http.client.HTTPConnection | None = None) -> int:
+        """One request; its status, 0 when there was no answer."""
+        own = connection is None
+        asking = connection or http.client.HTTPConnection(
+            "127.0.0.1", self.port, timeout=DEADLINE
+        )
+        try:
+            asking.request("GET", "/")
+            answer = asking.getresponse()
+            answer.read()
+            return answer.status
+        except (OSError, http.client.HTTPException):
+            asking.close()
+            return 0
+        finally:
+            if own:
+                asking.close()
+
+    @contextlib.contextmanager
+    def load(
+        self, clients: int, pause: float = 0.0, fresh: bool = True
+    ) -> Iterator[list[tuple[float, int]]]:
+        """Clients that ask all the time; what each request came to, and when."""
+        found: list[tuple[float, int]] = []
+        ending = threading.Event()
+
+        def run() -> None:
+            keep = http.client.HTTPConnection("127.0.0.1", self.port, timeout=DEADLINE)
+            while not ending.is_set():
+                status = self.get(None if fresh else keep)
+                found.append((time.monotonic(), status))
+                ending.wait(pause)
+            keep.close()
+
+        threads = [threading.Thread(target=run) for _ in range(clients)]
+        for one in threads:
+            one.start()
+        try:
+            yield found
+        finally:
+            ending.set()
+            for one in threads:
+                one.join(DEADLINE)
+
+
+class ServingTests(WorkersTestCase):
+    def test_all_workers_serve_and_are_counted_together(self) -> None:
+        """Each has connections of its own, and the admin side shows the sums."""
+        self.start(top='access_log = { path = "access.log", flush = "10ms" }')
+        for _ in range(60):
+            self.assertEqual(self.get(), 200)
+        self.until(lambda: self.stats()["pools"]["app"]["exchanges"] == 60)
+        stats = self.stats()
+        self.assertEqual(stats["listeners"]["web"]["accepted"], 60)
+        self.until(lambda: self.target()["counters"]["requests"] == 60)
+        status, body = self.ask("/readyz")
+        self.assertEqual((status, body), (200, {"ready": True}))
+        log = self.folder / "access.log"
+        self.until(lambda: len(log.read_text().splitlines()) == 60)
+        log.rename(self.folder / "access.log.1")
+        self.process.send_signal(signal.SIGUSR1)
+        self.until(log.exists)
+        self.process.send_signal(signal.SIGTERM)
+        self.assertEqual(self.process.wait(DEADLINE), 0)
+        self.assertEqual(self.get(), 0)
+        self.until(lambda: any("Server Shut Down" in line for line in self.lines))
+        self.assertTrue(any("worker 1: " in line for line in self.lines), self.lines)
+
+    def test_second_instance_is_refused(self) -> None:
+        """It does not silently share the port."""
+        self.start()
+        self.config.write_text(
+            self.config.read_text().replace(f"tcp:{self.admin}", "tcp:0")
+        )
+        again = self.run_proxy()
+        self.assertEqual(again.wait(DEADLINE), 1)
+        self.assertTrue(any("cannot listen on" in line for line in self.lines))
+
+    def test_killed_worker_loses_its_own_connections_only(self) -> None:
+        """Under 300 requests a second: failures are at most those in flight, and it is back within a second."""
+        self.origins[0].seconds = 0.01
+        self.start()
+        with self.load(8, pause=0.015) as found:
+            time.sleep(1.0)
+            [victim, other] = self.pids()
+            before = self.stats()["pools"]["app"]["exchanges"]
+            killed = time.monotonic()
+            os.kill(victim, signal.SIGKILL)
+            self.until(lambda: victim not in self.pids() and len(self.pids()) == 2)
+            back = time.monotonic() - killed
+            time.sleep(1.0)
+        failed = [at for at, status in found if status != 200]
+        self.assertLessEqual(len(failed), 8)
+        self.assertLess(back, 1.0)
+        self.assertIn(other, self.pids())
+        self.assertGreater(len(found), 400)
+        self.until(
+            lambda: self.stats()["pools"]["app"]["exchanges"] > before + 200,
+            "totals go on from where they were",
+        )
+
+    def test_hanging_worker_is_replaced_and_the_others_serve(self) -> None:
+        """A stopped process is noticed by its silence."""
+        self.start()
+        [victim, other] = self.pids()
+        keep = [
+            http.client.HTTPConnection("127.0.0.1", self.port, timeout=30)
+            for _ in range(16)
+        ]
+        statuses = [self.get(one) for one in keep]
+        self.assertEqual(statuses, [200] * 16)
+        os.kill(victim, signal.SIGSTOP)
+        stopped = time.monotonic()
+        self.until(lambda: victim not in self.pids())
+        self.until(lambda: len(self.pids()) == 2)
+        self.assertLess(time.monotonic() - stopped, 8.0)
+        self.assertIn(other, self.pids())
+        after = [self.get(one) for one in keep]
+        self.assertIn(200, after)
+        for one in keep:
+            one.close()
+        self.assertEqual(self.get(), 200)
+        self.assertTrue(any("was silent" in line for line in self.lines))
+
+    def test_workers_outlive_their_supervisor_for_a_while(self) -> None:
+        """They go on by what it said last, and end in good order when they are told to."""
+        self.start()
+        pids = self.pids()
+        self.process.kill()
+        self.process.wait(DEADLINE)
+        time.sleep(0.5)
+        self.assertEqual([self.get() for _ in range(8)], [200] * 8)
+        for pid in pids:
+            os.kill(pid, signal.SIGTERM)
+        self.until(lambda: not any(os.path.exists(f"/proc/{pid}") for pid in pids))
+
+
+class TogetherTests(WorkersTestCase):
+    def test_flip_of_health_is_everywhere_in_no_time(self) -> None:
+        """What one probe finds keeps every worker from the target: there is one probe, not one per worker."""
+        self.origins.append(self.origin())
+        self.start(
+            'health = { path = "/health", interval = "200ms", rise = 1, fall = 1 }\n'
+            "retry = { tries = 1 }"
+        )
+        before = self.origins[0].checks
+        time.sleep(2.0)
+        self.assertLess(self.origins[0].checks - before, 15)
+        with self.load(4) as found:
+            self.origins[0].status = 503
+            self.until(lambda: self.target("t0")["health"]["state"] == "down")
+            flipped = time.monotonic()
+            time.sleep(1.0)
+        late = [at - flipped for at, status in found if status == 503 and at > flipped]
+        self.assertLess(max(late, default=0.0), 0.1)
+
+    def test_operators_word_reaches_all(self) -> None:
+        """A target that is drained gets nothing from any worker, and a new worker knows of it."""
+        self.origins.append(self.origin())
+        self.start()
+        self.assertEqual(self.ask("/api/pools/app/t0/drain", "POST")[0], 200)
+        time.sleep(0.1)
+        count = self.origins[0].count
+        os.kill(self.pids()[0], signal.SIGKILL)
+        self.until(lambda: len(self.pids()) == 2)
+        for _ in range(20):
+            self.assertEqual(self.get(), 200)
+        self.assertEqual(self.origins[0].count, count)
+        self.ask("/api/pools/app/t0/enable", "POST")
+        self.until(lambda: self.get() == 200 and self.origins[0].count > count)
+
+    def test_failures_are_counted_over_all_workers(self) -> None:
+        """Three failures eject a target, whichever workers saw them: not three in each."""
+        self.origins.append(self.origin())
+        self.origins[0].status = 500
+        self.start(
+            'passive = { max_fails = 3, fail_timeout = "60s", statuses = ["500"] }\n'
+            "retry = { tries = 1 }"
+        )
+        for _ in range(40):
+            self.get()
+            time.sleep(0.01)
+        self.assertEqual(self.origins[0].count, 3)
+        self.assertEqual(self.target("t0")["ejection"]["state"], "ejected")
+
+
+class LimitTests(WorkersTestCase):
+    workers = 4
+
+    def test_max_conns_holds_for_all_together(self) -> None:
+        """Ten at once are ten, with four workers and a hundred clients; those who wait have their turn."""
+        self.origins[0].seconds = 0.03
+        self.start('queue = { size = 400, timeout = "10s" }', top="")
+        self.process.terminate()
+        self.process.wait(DEADLINE)
+        text = self.config.read_text().replace(
+            'id = "t0" }', 'id = "t0", max_conns = 10 }'
+        )
+        self.config.write_text(text)
+        self.process = self.run_proxy()
+        self.until(lambda: len(self.pids()) == 4)
+        with self.load(100) as found:
+            time.sleep(2.5)
+        self.assertEqual({status for _, status in found}, {200})
+        self.assertEqual(self.origins[0].peak, 10)
