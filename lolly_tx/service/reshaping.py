@@ -59,17 +59,23 @@ _CHOSEN_BY = (
     "sticky",
 )
 _PROBED_BY = ("health", "checks", "quorum", "agent", "tls", "send_proxy")
-_ASKED = (
-    "type",
-    "path",
-    "method",
-    "host",
-    "port",
-    "headers",
-    "steps",
-    "settings",
-    "match",
+_HOW_OFTEN = frozenset(
+    (
+        "interval",
+        "interval_suspect",
+        "interval_down",
+        "interval_idle",
+        "timeout",
+        "rise",
+        "fall",
+        "jitter",
+        "concurrency",
+        "defer",
+        "observe",
+        "initial",
+    )
 )
+"""What of a check says nothing of its question."""
 
 
 def _differ(old: Any, new: Any, *names: str) -> bool:
@@ -248,6 +254,7 @@ def _asked_of(settings: PoolSettings) -> list[str]:
     quorum = settings.quorum if settings.checks else 0
     found = [repr((settings.tls, settings.send_proxy, quorum))]
     for check in (*((settings.health,) if settings.health else ()), *settings.checks):
-        values = [getattr(check, name) for name in _ASKED]
+        fields = (field.name for field in attrs.fields(type(check)))
+        values = [getattr(check, name) for name in fields if name not in _HOW_OFTEN]
         found.append(repr([dict(v) if isinstance(v, Mapping) else v for v in values]))
     return found

@@ -10,7 +10,9 @@ from twisted.logger import LogLevel, globalLogPublisher
 from lolly_tx.config.load import parse
 from lolly_tx.domain.health import Observation
 from lolly_tx.service.applying import Applying
+from lolly_tx.service.change import Change
 from lolly_tx.service.generation import Refused
+from lolly_tx.service.pools import TARGETS_AT_ONCE
 from lolly_tx.service.reload import Reloader
 from tests.proxy.world import OK, get
 from tests.service.test_build import BuildTestCase
@@ -549,3 +551,32 @@ class RefusedTests(ReloadTestCase):
         self.assertEqual(self.successResultOf(first).generation, 2)
         self.assertEqual(self.service.generation.number, 3)
         self.assertIn("http-127-0-0-1-9004", self.service.pools["app"].nodes)
+
+
+class LargeTests(ReloadTestCase):
+    def test_a_part_at_a_time(self) -> None:
+        """Of a thousand targets only a part is made in one turn of the event loop."""
+        many = ", ".join(
+            f'"http://127.0.{n // 250}.{n % 250 + 1}:9001"' for n in range(1000)
+        )
+        self.start()
+        for text in (
+            TWO + f"[pool.many]\ntargets = [{many}]\n",
+            TWO.replace('"http://127.0.0.1:9001"', many),
+        ):
+            self.text = text
+            change = Change(self.service, self.read())
+            made = 0
+            for _ in change.prepare():
+                before, made = made, self.endpoints_of(change)
+                self.assertLessEqual(
+                    made - before, TARGETS_AT_ONCE + 2
+                )  # those there are
+            self.assertGreaterEqual(self.endpoints_of(change), 1000)
+            change.forget()
+        self.assertEqual(list(self.service.pools), ["app"])
+
+    def endpoints_of(self, change: Change) -> int:
+        """How many there are of targets that are not in force."""
+        ways: list[Any] = [one.endpoint.connect_to for one in change._pools.values()]
+        return sum(len(way._made) for way in ways)
