@@ -123,6 +123,25 @@ class UpstreamTLS:
             TEXT, 'Name to ask for (SNI) and to verify; "" = the target\'s host.'
         ),
     )
+    certificate: str = attrs.field(
+        default="",
+        metadata=about(
+            OPTIONAL_FILE,
+            'PEM file with our own certificate, shown to targets that ask for one, and the chain behind it; "" ='
+            " none.",
+        ),
+    )
+    key: str = attrs.field(
+        default="",
+        metadata=about(
+            OPTIONAL_FILE,
+            'PEM file with its private key; "" when `certificate` has it too.',
+        ),
+    )
+    minimum: Literal["1.2", "1.3"] = attrs.field(
+        default="1.2",
+        metadata=about(Choice("1.2", "1.3"), "The oldest version of TLS."),
+    )
 
 
 @attrs.frozen

@@ -209,6 +209,8 @@ def _listener(listener: Listener, place: Place) -> None:
 
 
 def _pool(pool: PoolSettings, place: Place) -> None:
+    if pool.tls.key and not pool.tls.certificate:
+        place.at("tls").at("key").wrong("is the key of `certificate`, which is missing")
     balancing_rules(pool, place)
     check_rules(pool, place)
     extension_rules(pool, place)

@@ -67,6 +67,12 @@ class TLSFailed(ConnectFailed):
     unreachable = False
 
 
+class CertificateRefused(TLSFailed):
+    """The backend has a certificate that is not believed: expired, for another name, signed by nobody we know."""
+
+    token = "tls_certificate_error"
+
+
 class ConnectTimedOut(ConnectFailed):
     """No connection within `timeout.connect`."""
 

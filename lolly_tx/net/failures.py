@@ -33,6 +33,7 @@ from twisted.web.client import (
 
 from lolly_tx.domain.errors import (
     BadResponse,
+    CertificateRefused,
     ConnectFailed,
     ConnectionReset,
     ConnectTimedOut,
@@ -88,6 +89,16 @@ _LOCAL = frozenset(
         errno.ENOMEM,
         errno.EADDRNOTAVAIL,
         errno.EADDRINUSE,
+    )
+)
+# What OpenSSL makes of bytes that are no TLS record.
+_PLAIN = frozenset(
+    (
+        "wrong version number",
+        "packet length too long",
+        "http request",
+        "https proxy request",
+        "unknown protocol",
     )
 )
 _WORDS = {
@@ -186,7 +197,7 @@ def _translate_one(cause: BaseException, connecting: bool) -> ProxyError | None:
             return ConnectTimedOut("connection timed out")
         return ResponseTimedOut("timed out")
     if isinstance(cause, _CERTIFICATES):
-        return TLSFailed("TLS: certificate is not for the name asked for")
+        return CertificateRefused("TLS: certificate is not for the name asked for")
     if isinstance(cause, _CLOSED):
         if connecting:
             return ConnectFailed("closed during the TLS handshake")
@@ -251,6 +262,8 @@ def _tls_words(cause: BaseException) -> str:
             for entry in details
             if isinstance(entry, (list, tuple)) and entry and entry[-1]
         ]
+        if any(word in _PLAIN for word in words):
+            return f"plain bytes came in place of a handshake ({'; '.join(words)})"
         if words:
             return "; ".join(words)
     return "handshake failed"

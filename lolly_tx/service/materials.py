@@ -29,9 +29,9 @@ from lolly_tx.net.sockets.certificates import files_of
 from lolly_tx.net.sockets.client_certificates import load_policy, revoked_in
 from lolly_tx.net.sockets.endpoints import BadEndpoint, client_endpoint
 from lolly_tx.net.sockets.inherited import PREFIX
+from lolly_tx.net.sockets.target_tls import client_options
 from lolly_tx.net.sockets.tls_contexts import (
     TLSSettingsError,
-    client_options,
     private_key,
     server_context,
 )
@@ -171,6 +171,19 @@ def _pool(pool: PoolSettings, reactor: Any, wall: float) -> Iterator[Finding]:
             tls = attrs.evolve(tls, ca="")  # said once is enough
         else:
             yield from _dates(place, tls.ca, wall)
+    if tls.certificate:
+        place = (*key, "tls", "certificate")
+        try:
+            client_options("localhost", certificate=tls.certificate, key=tls.key)
+        except TLSSettingsError as error:
+            at_key = error.path == tls.key != tls.certificate
+            if at_key:
+                yield Finding((*key, "tls", "key"), tls.key, error.reason)
+            else:
+                yield Finding(place, tls.certificate, error.reason)
+            tls = attrs.evolve(tls, certificate="", key="")
+        else:
+            yield from _dates(place, tls.certificate, wall)
     for index, target in enumerate(pool.targets):
         make = partial(client_endpoint, reactor, target, tls=tls)
         yield from _tried((*key, "targets", index), target.address, make)

@@ -158,6 +158,12 @@ class RulesTests(SynchronousTestCase):
         text = text.replace("ssl:", "tcp:")
         self.assertEqual(faults(text + ROUTE + POOL, files=FakeFiles({"/a": ""})), [])
 
+    def test_key_towards_targets(self) -> None:
+        """A key without its certificate is refused."""
+        text = WHOLE + "tls.key = '/a'\n"
+        found = faults(text, files=FakeFiles({"/a": ""}))
+        self.assertIn("pool.app.tls.key: is the key of `certificate`", found[0])
+
     def test_proxy_protocol_ahead_of_tls(self) -> None:
         """A header comes ahead of TLS, so an endpoint string that does TLS cannot look for it."""
         text = "[listener.web]\nendpoint = 'ssl:443'\nproxy_protocol = ['unix']\n"

@@ -26,6 +26,7 @@ from zope.interface.verify import verifyObject
 
 from lolly_tx.config.pools import UpstreamTLS
 from lolly_tx.domain.errors import (
+    CertificateRefused,
     ConnectFailed,
     ConnectTimedOut,
     NameNotResolved,
@@ -387,8 +388,10 @@ class HandshakeTests(SynchronousTestCase):
         """A certificate for another name is a failed connect."""
         connecting = self.connect()
         self.serve("evil.example")
-        failure = self.failureResultOf(connecting, TLSFailed)
+        failure = self.failureResultOf(connecting, CertificateRefused)
         self.assertTrue(failure.value.nothing_sent)
+        said = 'TLS: the certificate is not for "app.example"'
+        self.assertEqual(failure.value.detail, said)
         self.assertEqual(self.factory.built, [])
 
     def test_unknown_authority(self) -> None:
@@ -397,8 +400,8 @@ class HandshakeTests(SynchronousTestCase):
         trustme.CA().cert_pem.write_to_path(other)
         connecting = self.connect(ca=other)
         self.serve()
-        failure = self.failureResultOf(connecting, TLSFailed)
-        self.assertIn("certificate verify failed", failure.value.detail)
+        failure = self.failureResultOf(connecting, CertificateRefused)
+        self.assertIn("unable to get local issuer", failure.value.detail)
 
     def test_verification_off(self) -> None:
         """The operator may turn verification off."""
@@ -413,7 +416,8 @@ class HandshakeTests(SynchronousTestCase):
         server.on_data = lambda data: server.transport.write(b"HTTP/1.1 400\r\n\r\n")
         pump = self.serve(server=server)
         pump.flush()
-        self.failureResultOf(connecting, TLSFailed)
+        failure = self.failureResultOf(connecting, TLSFailed)
+        self.assertIn("TLS: plain bytes came in place", failure.value.detail)
         self.assertEqual(self.factory.built, [])
 
     def test_closed_in_the_handshake(self) -> None:

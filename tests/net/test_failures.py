@@ -92,9 +92,16 @@ class TranslateTests(SynchronousTestCase):
     def test_tls_errors(self) -> None:
         """A failed handshake says what the TLS library said, in one line."""
         self.check(
-            tls_error("certificate verify failed", "wrong version number"),
+            tls_error("certificate verify failed", "no shared cipher"),
             errors.TLSFailed,
-            "TLS: certificate verify failed; wrong version number",
+            "TLS: certificate verify failed; no shared cipher",
+            connecting=True,
+            nothing_sent=True,
+        )
+        self.check(
+            tls_error("wrong version number"),
+            errors.TLSFailed,
+            "TLS: plain bytes came in place of a handshake (wrong version number)",
             connecting=True,
             nothing_sent=True,
         )
@@ -107,7 +114,7 @@ class TranslateTests(SynchronousTestCase):
         ):
             self.check(
                 reason,
-                errors.TLSFailed,
+                errors.CertificateRefused,
                 "TLS: certificate is not for the name asked for",
                 connecting=True,
             )

@@ -821,7 +821,7 @@ class SettingsTests(SynchronousTestCase):
         for name, text, reason in (
             ("none.pem", None, "No such file or directory"),
             ("junk.pem", None, "holds no PEM certificate"),
-            ("bad.pem", "-----BEGIN CERTIFICATE-----\nAAAA\n", "holds a broken PEM"),
+            ("bad.pem", "-----BEGIN CERTIFICATE-----\nAAAA\n", "holds no PEM"),
         ):
             if text is not None:
                 (self.folder / name).write_text(text)

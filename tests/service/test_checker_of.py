@@ -93,7 +93,7 @@ class OfTests(SynchronousTestCase):
         )
         checker = HealthChecker.of(self.reactor, endpoint)
         check: Any = checker.check
-        self.assertIs(check._connect_to.keywords["tls"], endpoint.connect_to.tls)  # type: ignore[attr-defined]  # TargetEndpoints
+        self.assertIs(check._connect_to.tls, endpoint.connect_to.tls)  # type: ignore[attr-defined]  # TargetEndpoints
 
     def test_wrong(self) -> None:
         """Settings that cannot be meant are refused when the checker is made."""

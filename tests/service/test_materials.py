@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 import tempfile
 from datetime import UTC, datetime, timedelta
 from io import StringIO
@@ -89,10 +90,25 @@ class FileTests(MaterialsTestCase):
             r"^t\.toml:3: listener\.web\.tls\.certificate: holds no PEM certificate"
             r' .*\(got "site\.pem"\)$',
         )
-        self.assertEqual(
+        self.assertRegex(
             second,
-            't.toml:8: pool.app.tls.ca: holds no PEM certificate (got "ca.pem")',
+            r"^t\.toml:8: pool\.app\.tls\.ca: holds no PEM certificate"
+            r' .*\(got "ca\.pem"\)$',
         )
+
+    def test_own_certificate(self) -> None:
+        """What cannot be shown to targets is named, the certificate or its key."""
+        own = 'tls.certificate = "me.pem"\ntls.key = "me.key"\n'
+        for missing in ("me.pem", "me.key"):
+            for name in ("me.pem", "me.key"):
+                shutil.copy(
+                    self.folder / name.replace("me", "site"), self.folder / name
+                )
+            (self.folder / missing).write_text("junk")
+            status, said = self.check(CONFIG + own)
+            self.assertEqual(status, 1)
+            self.assertIn(f'(got "{missing}")', said)
+            self.assertEqual(len(said.splitlines()), 1, said)
 
     def test_two_that_are_junk(self) -> None:
         """Junk for the certificate and for the key is two errors, in one file and in two."""

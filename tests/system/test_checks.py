@@ -136,7 +136,7 @@ class ProbeTests(Case):
             self.assertEqual((observation.ok, observation.cause), (True, cause))
         observation = self.probe(target)
         self.assertFalse(observation.ok)
-        self.assertIn("certificate verify failed", observation.cause)
+        self.assertIn("unable to get local issuer certificate", observation.cause)
         before = open_descriptors()
         for _ in range(20):
             self.probe(target, UpstreamTLS(verify=False))
@@ -266,7 +266,7 @@ class OtherTypesTests(Case):
             (observation.ok, observation.cause), (True, "TLS handshake complete")
         )
         observation = self.probe(plain, type="tls", port=host.port)
-        self.assertIn("certificate verify failed", observation.cause)
+        self.assertIn("unable to get local issuer certificate", observation.cause)
         observation = self.probe(plain, UpstreamTLS(ca=ca), type="tls", timeout=0.5)
         self.assertFalse(observation.ok)
 

@@ -33,7 +33,7 @@ from lolly_tx.net.checks.http import (
 )
 from lolly_tx.net.checks.scripts import ScriptCheck
 from lolly_tx.net.sockets.dialing import Dialer
-from lolly_tx.net.sockets.endpoints import client_endpoint
+from lolly_tx.net.sockets.endpoints import TargetEndpoints, client_endpoint
 from lolly_tx.net.sockets.health_map import HealthMap
 
 
@@ -147,8 +147,7 @@ class CheckKinds:
             health=health,
             tls=tls,
             # The probe's limit covers the whole.
-            connect_to=partial(
-                client_endpoint,
+            connect_to=TargetEndpoints(
                 reactor,
                 tls=tls,
                 timeout=None,

@@ -15,6 +15,7 @@ net.library, service, tap.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 from weakref import WeakKeyDictionary
 
@@ -42,14 +43,18 @@ from zope.interface import implementer
 
 from lolly_tx.config.pools import SendProxy, UpstreamTLS
 from lolly_tx.domain.addresses import DOWN
-from lolly_tx.domain.errors import ConnectTimedOut
+from lolly_tx.domain.errors import ConnectTimedOut, TLSFailed
 from lolly_tx.domain.target import Target
 from lolly_tx.net.failures import is_cancellation, translate
 from lolly_tx.net.sockets.dialing import Dialer, HostEndpoint, is_literal
 from lolly_tx.net.sockets.handover import Handover, WrappedFactory
 from lolly_tx.net.sockets.health_map import CONNECT_TIMEOUT, HealthMap
 from lolly_tx.net.sockets.preceding import Preceding
-from lolly_tx.net.sockets.tls_contexts import client_options
+from lolly_tx.net.sockets.target_tls import (
+    TargetContext,
+    TargetTLS,
+    client_options,
+)
 from lolly_tx.net.timeout import within
 from lolly_tx.wire.proxyline import NOBODY, RENDERERS, ProxyLine
 
@@ -77,6 +82,7 @@ def client_endpoint(
     patience: float | None = None,
     dialer: Dialer | None = None,
     send_proxy: SendProxy = "",
+    context: TargetContext | None = None,
 ) -> TargetEndpoint:
     """Make the endpoint that connects to `target`.
 
@@ -85,7 +91,7 @@ def client_endpoint(
     the caller has a limit of its own, of `patience` seconds until there is a connection.
     `dialer`: what is known of names and addresses; None: nothing is yet, nobody else learns it, and nothing is refused
     because of it. `send_proxy`: the version of a PROXY header that each connection begins with. It says nothing: see
-    `TargetEndpoint.told_of`.
+    `TargetEndpoint.told_of`. `context`: of `tls`, where others have it, too.
 
     Raises `BadEndpoint` for an address that cannot be meant.
     """
@@ -105,14 +111,9 @@ def client_endpoint(
     if not secure:
         timeout = None  # it keeps to the limit itself
     else:
-        tls = tls or UpstreamTLS()
         try:
-            options = client_options(
-                target.host,
-                verify=tls.verify,
-                ca=tls.ca or None,
-                server_name=tls.server_name or None,
-            )
+            context = context or TargetContext(tls or UpstreamTLS())
+            options = client_options(target.host, context=context)
         except Exception as e:  # TLSSettingsError, and what the TLS library refuses
             raise BadEndpoint(f'"{target.address}": {e}') from e
     layers = Layers(inner, reactor, options, send_proxy)
@@ -143,6 +144,17 @@ class Layers:
             made = wrapClientTLS(self._options, made, self._reactor)
         return made
 
+    def refusal(self, transport: Any) -> TLSFailed | None:
+        """Why the target was not believed, if that is how its handshake ended."""
+        if not isinstance(self._options, TargetTLS):
+            return None
+        return self._options.refusal(transport.getHandle())
+
+    def failed(self, error: BaseException) -> None:
+        """A connect has failed. If by TLS, the session it may have gone on with is not tried again."""
+        if isinstance(error, TLSFailed) and isinstance(self._options, TargetTLS):
+            self._options.forget()
+
 
 class TargetEndpoints:
     """Makes the endpoints of targets, each once: `endpoints(target)`.
@@ -168,6 +180,7 @@ class TargetEndpoints:
         self._reactor = reactor
         self._patience = patience
         self._timeout = timeout
+        self._context: TargetContext | None = None
         self._made: WeakKeyDictionary[Target, TargetEndpoint] = WeakKeyDictionary()
 
     def __call__(self, target: Target) -> TargetEndpoint:
@@ -182,9 +195,21 @@ class TargetEndpoints:
                 patience=self._patience,
                 dialer=self.dialer,
                 send_proxy=self.send_proxy,
+                context=self._context_for(target),
             )
             self._made[target] = endpoint
         return endpoint
+
+    def _context_for(self, target: Target) -> TargetContext | None:
+        """One for all targets; made when the first of them speaks TLS."""
+        if target.endpoint or target.scheme != "https":
+            return None
+        if self._context is None:
+            try:
+                self._context = TargetContext(self.tls or UpstreamTLS())
+            except Exception as e:  # TLSSettingsError, and what the TLS library refuses
+                raise BadEndpoint(f'"{target.address}": {e}') from e
+        return self._context
 
 
 def _tcp(
@@ -304,7 +329,7 @@ class TargetEndpoint:
         connecting: Deferred[Any]
         if self._may_be_tls:
             waiting: Deferred[Any] = self._inner.connect(
-                _HandshakeFactory(protocolFactory)
+                _HandshakeFactory(protocolFactory, self._layers.refusal)
             )
             connecting = waiting.addCallback(_HandshakeWait.when_ready)
         else:
@@ -317,10 +342,16 @@ class TargetEndpoint:
                 self._clock,
                 lambda: ConnectTimedOut(f"no connection in {seconds:g} s"),
             )
-        return connecting.addErrback(_eb_translate)
+        return connecting.addErrback(self._eb_translate)
+
+    def _eb_translate(self, failure: Failure) -> Failure:
+        translated = _translated(failure)
+        assert translated.value is not None  # typed Optional, never None
+        self._layers.failed(translated.value)
+        return translated
 
 
-def _eb_translate(failure: Failure) -> Failure:
+def _translated(failure: Failure) -> Failure:
     if is_cancellation(failure):
         return failure
     error = translate(failure, connecting=True)
@@ -331,7 +362,16 @@ def _eb_translate(failure: Failure) -> Failure:
 
 
 class _HandshakeFactory(WrappedFactory):
-    """Builds the protocol that waits for the handshake in front of another's."""
+    """Builds the protocol that waits for the handshake in front of another's.
+
+    `refusal(transport)`: why the target was not believed.
+    """
+
+    def __init__(
+        self, inner: IProtocolFactory, refusal: Callable[[Any], TLSFailed | None]
+    ) -> None:
+        super().__init__(inner)
+        self.refusal = refusal
 
     def buildProtocol(self, addr: IAddress | None) -> Protocol:
         return _HandshakeWait(self, addr)
@@ -379,5 +419,5 @@ class _HandshakeWait(Handover):
 
     def connectionLost(self, reason: Failure = connectionDone) -> None:
         if not self._ready.called:
-            self._ready.errback(reason)
+            self._ready.errback(self._factory.refusal(self.transport) or reason)
         super().connectionLost(reason)

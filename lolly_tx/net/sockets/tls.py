@@ -40,9 +40,9 @@ from lolly_tx.net.deadlines import NEVER
 from lolly_tx.net.sockets.certificates import TLSSettingsError
 from lolly_tx.net.sockets.eager import EagerReactor, PlainPort, PlainUNIXPort, eager
 from lolly_tx.net.sockets.handshakes import Handshakes, reason_of
+from lolly_tx.net.sockets.target_tls import client_options
 from lolly_tx.net.sockets.tls_contexts import (
     clear_errors,
-    client_options,
     server_context,
 )
 from lolly_tx.net.sockets.transports import SocketTransport

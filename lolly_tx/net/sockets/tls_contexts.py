@@ -1,8 +1,7 @@
 """TLS settings turned into OpenSSL contexts, with errors that name the file.
 
-Imports: net.sockets, Twisted, pyOpenSSL. Used by: net.http1, net.http2,
-net.sockets.credentials, net.sockets.eager, net.sockets.endpoints, net.sockets.tls,
-service, tap.
+Imports: net.sockets, pyOpenSSL. Used by: net.http1, net.http2, net.sockets.credentials,
+net.sockets.eager, net.sockets.target_tls, net.sockets.tls, service, tap.
 """
 
 from __future__ import annotations
@@ -11,29 +10,25 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from OpenSSL import SSL, crypto
+from OpenSSL import SSL
 from OpenSSL._util import lib as _openssl  # ERR_clear_error has no public name
-from twisted.internet import ssl
-from twisted.internet.abstract import isIPAddress, isIPv6Address
-from twisted.internet.interfaces import IOpenSSLClientConnectionCreator
-from zope.interface import implementer
 
 from lolly_tx.net.sockets.certificates import (
     Certificate,
     TLSSettingsError,
     load_certificate,
     private_key,
-    read_file,
 )
 
 __all__ = [
     "ALPN_HTTP1",
     "ALPN_HTTP2",
+    "VERSIONS",
     "TLSSettingsError",
+    "add_certificate",
     "alpn_chooser",
     "bare_context",
     "clear_errors",
-    "client_options",
     "context_of",
     "private_key",
     "server_context",
@@ -47,7 +42,7 @@ ALPN_HTTP2 = b"h2"
 # good as they come.
 _TLS12_CIPHERS = b"ECDHE+AESGCM:ECDHE+CHACHA20"
 
-_VERSIONS = {"1.2": SSL.TLS1_2_VERSION, "1.3": SSL.TLS1_3_VERSION}
+VERSIONS = {"1.2": SSL.TLS1_2_VERSION, "1.3": SSL.TLS1_3_VERSION}
 
 
 def clear_errors() -> None:
@@ -68,7 +63,7 @@ def bare_context(
     without. `minimum`: the oldest version of TLS, "1.2" or "1.3".
     """
     context = SSL.Context(SSL.TLS_SERVER_METHOD)
-    context.set_min_proto_version(_VERSIONS[minimum])
+    context.set_min_proto_version(VERSIONS[minimum])
     context.set_options(
         SSL.OP_NO_COMPRESSION
         | SSL.OP_NO_RENEGOTIATION
@@ -92,6 +87,12 @@ def context_of(
 ) -> SSL.Context:
     """The context that serves `certificate`. Raises TLSSettingsError, should its key be another's."""
     context = bare_context(alpn=alpn, minimum=minimum)
+    add_certificate(context, certificate)
+    return context
+
+
+def add_certificate(context: SSL.Context, certificate: Certificate) -> None:
+    """Let `context` show `certificate`. Raises TLSSettingsError, should its key be another's."""
     try:
         context.use_certificate(certificate.leaf)
         for behind in certificate.chain[1:]:
@@ -110,7 +111,6 @@ def context_of(
             certificate.key_path,
             f"is not the private key of {certificate.path} ({_reasons(error)})",
         ) from error
-    return context
 
 
 def server_context(
@@ -141,53 +141,3 @@ def alpn_chooser(offered: tuple[bytes, ...] = (ALPN_HTTP1,)) -> Any:
         return SSL.NO_OVERLAPPING_PROTOCOLS
 
     return choose
-
-
-def client_options(
-    hostname: str,
-    *,
-    verify: bool = True,
-    ca: str | Path | None = None,
-    server_name: str | None = None,
-) -> Any:
-    """What `wrapClientTLS` needs to speak TLS to a target: TLS 1.2 or 1.3, with SNI.
-
-    `hostname`: of the target. `verify`: check its certificate, chain and name. `ca`: a
-    PEM file of the only authorities trusted; None: the system's. `server_name`: the
-    name to send and to verify in place of `hostname`. Raises TLSSettingsError.
-    """
-    name = server_name or hostname
-    if not verify:
-        return UnverifiedOptions(name)
-    trust = None if ca is None else ssl.trustRootFromCertificates(_authorities(ca))
-    return ssl.optionsForClientTLS(name, trustRoot=trust)
-
-
-def _authorities(path: str | Path) -> list[ssl.Certificate]:
-    begin = b"-----BEGIN CERTIFICATE-----"
-    blocks = read_file(path).split(begin)[1:]
-    if not blocks:
-        raise TLSSettingsError(path, "holds no PEM certificate")
-    try:
-        return [ssl.Certificate.loadPEM(begin + block) for block in blocks]
-    except (crypto.Error, ValueError) as error:
-        clear_errors()
-        raise TLSSettingsError(path, "holds a broken PEM certificate") from error
-
-
-@implementer(IOpenSSLClientConnectionCreator)
-class UnverifiedOptions:
-    """TLS to a target whose certificate is not looked at: the operator said so."""
-
-    def __init__(self, hostname: str) -> None:
-        self._context = ssl.CertificateOptions(verify=False).getContext()
-        self._name = b""
-        if not isIPAddress(hostname) and not isIPv6Address(hostname):
-            self._name = hostname.encode("idna")
-
-    def clientConnectionForTLS(self, tlsProtocol: Any) -> SSL.Connection:
-        """A connection that sends the name and verifies nothing."""
-        connection = SSL.Connection(self._context, None)
-        if self._name:
-            connection.set_tlsext_host_name(self._name)
-        return connection
