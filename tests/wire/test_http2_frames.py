@@ -68,7 +68,7 @@ class ReaderTests(_ErrorTestCase):
         """Section 4.2: a frame beyond the limit is known by its header, and nothing behind it is read."""
         reader = fr.FrameReader(20000)
         whole = fr.frame(fr.DATA, 0, 1, bytes(20000))
-        beyond = fr.frame_header(20001, fr.DATA, 0, 1)
+        beyond = fr.frame_header(20001 >> 8, 20001 & 255, fr.DATA, 0, 1)
         self.assertEqual(len(reader.read(whole)), 1)
         self.assertEqual(
             [one[0] for one in reader.read(whole + beyond + whole)],

@@ -17,7 +17,14 @@ from typing import Any, Protocol
 
 from lolly_tx.net.turn import Turn
 from lolly_tx.wire.http2.flow import FIRST_WINDOW
-from lolly_tx.wire.http2.frames import DATA, END_STREAM, frame_header, headers
+from lolly_tx.wire.http2.frames import (
+    DATA,
+    END_HEADERS,
+    END_STREAM,
+    HEADERS,
+    frame_header,
+    headers,
+)
 from lolly_tx.wire.http2.settings import PeerSettings
 
 STREAM_BYTES = 65536
@@ -119,26 +126,27 @@ class Sender:
 
     def send_whole(self, stream: Outlet, block: bytes, body: bytes) -> bool:
         """A whole answer at once, if the windows and the client allow; whether that was so."""
-        size = len(body)
+        size, many = len(body), len(block)
         if (
             size > FRAME_BYTES
             or size > self.window
             or size > stream.window
             or self.full
-            or len(block) > FRAME_BYTES
+            or many > FRAME_BYTES
         ):
             return False
         self.window -= size
         self.frames += 1
-        self.send(
-            b"%b%b%b%b"
-            % (
-                frame_header(len(block), 1, 4, stream.id),
-                block,
-                frame_header(size, DATA, END_STREAM, stream.id),
-                body,
-            )
+        number = stream.id
+        self.out += (
+            frame_header(many >> 8, many & 255, HEADERS, END_HEADERS, number),
+            block,
+            frame_header(size >> 8, size & 255, DATA, END_STREAM, number),
+            body,
         )
+        if not self._asked:
+            self._asked = True
+            self._turn.ask(self)
         return True
 
     def send_head(self, stream: Outlet, block: bytes, end: bool) -> None:
@@ -284,7 +292,7 @@ class Sender:
         self.window -= size
         self.frames += 1
         last = END_STREAM if stream.ending == b"" and not stream.queued else 0
-        self.out.append(frame_header(size, DATA, last, stream.id))
+        self.out.append(frame_header(size >> 8, size & 255, DATA, last, stream.id))
         self.out += pieces
         if last:
             stream.ending = None
@@ -298,4 +306,4 @@ class Sender:
         if block:
             self.out.append(headers(stream.id, block, True, self.peer.frame_bytes))
         else:
-            self.out.append(frame_header(0, DATA, END_STREAM, stream.id))
+            self.out.append(frame_header(0, 0, DATA, END_STREAM, stream.id))

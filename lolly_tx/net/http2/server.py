@@ -78,6 +78,7 @@ REMEMBERED_GAPS = 32
 
 _GOODBYE = b"lolly-by"
 NO_STREAM = -1
+WHOLE = fr.END_HEADERS | fr.END_STREAM
 
 
 @implementer(IProtocol, IHalfCloseableProtocol, IPushProducer)
@@ -208,7 +209,16 @@ class Http2Server:
         try:
             for kind, flags, number, payload in self._reader.read(data):
                 try:
-                    self._take(kind, flags, number, payload)
+                    if (
+                        kind == fr.HEADERS
+                        and flags == WHOLE
+                        and number
+                        and self._assembly is None
+                        and not self._awaits_settings
+                    ):
+                        self._take_block(number, flags, payload)  # most of what comes
+                    else:
+                        self._take(kind, flags, number, payload)
                 except Http2Error as error:
                     if not error.stream:
                         raise
@@ -623,6 +633,11 @@ class Http2Server:
 
     def finished(self, stream: Stream) -> None:
         """Its answer is complete. Who still sends its request is told that nobody reads it (section 8.1)."""
+        if stream.ended and not stream.queued:
+            streams = self.streams
+            if streams.pop(stream.id, None) is not None and not streams:
+                self._all_done()
+            return
         if not stream.ended and not self._no_more:
             self._remember_cut(stream.id)
             self.sender.send(fr.rst_stream(stream.id, NO_ERROR))

@@ -67,42 +67,35 @@ class Connection(Protocol):
         """The same, for what its client does not do."""
 
 
+NOTHING: deque[bytes | memoryview] = deque(maxlen=0)
+"""The queue of a stream that has none."""
+
+
 class Stream(DoorIn):
     """See the module. `ended`: the client has sent all of the request. `started`: an answer has begun.
 
     `deadline`: when what this stream waits for has to have happened. `malformed`: it is answered by a reset only.
     """
 
-    __slots__ = (
-        "_allowance",
-        "_block",
-        "_pace",
-        "_promised",
-        "_received",
-        "_stopped",
-        "connection",
-        "deadline",
-        "early",
-        "ended",
-        "ending",
-        "head",
-        "held",
-        "id",
-        "incremental",
-        "is_head",
-        "malformed",
-        "over",
-        "paused",
-        "queue",
-        "queued",
-        "started",
-        "trailers",
-        "urgency",
-        "window",
-        "write_due",
-    )
-
+    # Defaults on the class, and no slots: most streams are a request without a body that is answered at once, and
+    # differ from them in little.
     can_tunnel = False
+    deadline = write_due = NEVER
+    ended = True
+    started = over = paused = malformed = is_head = False
+    ending: bytes | None = None
+    queue: deque[bytes | memoryview] = NOTHING
+    queued = 0
+    urgency = USUAL
+    incremental = True
+    early = trailers = b""
+    held = 0
+    _block = b""
+    _pace: Pace | None = None
+    _allowance: Allowance | None = None
+    _promised: int | None = None
+    _received = 0
+    _stopped = False
 
     def __init__(
         self, connection: Connection, number: int, head: RequestHead | None
@@ -112,23 +105,7 @@ class Stream(DoorIn):
         self.exchange: RequestSink | None = None
         self.id = number
         self.head = head
-        self.deadline = self.write_due = NEVER
         self.window = connection.peer_settings.window
-        self.ended = True
-        self.started = self.over = self.paused = self.malformed = False
-        self.is_head = False
-        self.ending: bytes | None = None
-        self.queue: deque[bytes | memoryview] = deque()
-        self.queued = 0
-        self.urgency = USUAL
-        self.incremental = True
-        self.early = self.trailers = b""
-        self._block = b""
-        self._pace: Pace | None = None
-        self._allowance: Allowance | None = None
-        self._promised: int | None = None
-        self._received = self.held = 0
-        self._stopped = False
 
     def prioritize(self, value: bytes) -> None:
         """What the client says of its urgency (RFC 9218)."""
@@ -201,6 +178,8 @@ class Stream(DoorIn):
         """The client has sent all. Raises `Http2Error`."""
         self.ended = True
         self.deadline = NEVER
+        held, self.held = self.held, 0
+        self.connection.release(held)
         if self._promised is not None and self._received != self._promised:
             raise Http2Error(PROTOCOL_ERROR, "less than Content-Length", self.id)
         self._deliver_end(trailers)
@@ -326,6 +305,8 @@ class Stream(DoorIn):
         """Body bytes, not empty."""
         if self._block:
             self._send_head(False)
+        if self.queue is NOTHING:
+            self.queue = deque()
         if not self.connection.sender.add(self, data) and not self.paused:
             self.paused = True
             self._pause()

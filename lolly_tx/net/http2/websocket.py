@@ -37,14 +37,11 @@ def without_upgrade(fields: bytes) -> bytes:
 class WebSocketStream(Stream):
     """The stream of an extended CONNECT. What comes before the target has agreed waits, within the window."""
 
-    __slots__ = ("_end",)
-
     can_tunnel = True
-    _end: Upgraded | None
+    _end: Upgraded | None = None
 
     def expect_tunnel(self) -> None:
         """The client sends on, without a limit and for as long as it wants."""
-        self._end = None
         self.ended = False
         self._allowance = Allowance(STREAM_WINDOW)
 

@@ -58,7 +58,8 @@ _pack = _HEADER.pack
 _unpack = _HEADER.unpack_from
 _LONG = Struct(">L")
 
-HEADER_BYTES = 9
+frame_header = _HEADER.pack
+"""The header of a frame: its payload's size as its high 16 bits and its low 8, the kind, the flags, the stream."""
 
 
 class FrameReader:
@@ -212,11 +213,6 @@ def frame(kind: int, flags: int, stream: int, payload: bytes = b"") -> bytes:
     """One frame."""
     size = len(payload)
     return _pack(size >> 8, size & 255, kind, flags, stream) + payload
-
-
-def frame_header(size: int, kind: int, flags: int, stream: int) -> bytes:
-    """The header of a frame whose payload of `size` bytes follows."""
-    return _pack(size >> 8, size & 255, kind, flags, stream)
 
 
 def headers(stream: int, block: bytes, end: bool, most: int) -> bytes:
