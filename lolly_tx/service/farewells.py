@@ -1,6 +1,6 @@
 """What is under way at targets that have left: it may go on, but not for ever.
 
-    see_off(upstreams)   they have `timeouts.drain`; then their connections are ended
+    see_off(upstreams)   they have `timeouts.drain`; then WebSockets get a Close frame, and all else is cut
 
 One timer for all, and none while nobody leaves. A WebSocket or a download at a target that stays is never touched.
 
@@ -20,6 +20,9 @@ from twisted.logger import Logger
 from lolly_tx.net.deadlines import Deadlines
 from lolly_tx.net.upstreams import Upstream
 
+GRACE_SECONDS = 3.0
+"""What a WebSocket has after its Close frame; a little more than it takes to answer that."""
+
 
 class Farewells:
     """`clock`: for the timer; `deadlines`: all connections are watched there."""
@@ -30,6 +33,8 @@ class Farewells:
         self._clock = clock
         self._deadlines = deadlines
         self._leaving: dict[Upstream, float] = {}
+        self._told: set[Upstream] = set()
+        """Those whose WebSockets have been told to go."""
         self._timer: IDelayedCall | None = None
 
     def __len__(self) -> int:
@@ -46,6 +51,7 @@ class Farewells:
     def stop(self) -> None:
         """No timer is left; the service ends everything now."""
         self._leaving.clear()
+        self._told.clear()
         self._schedule()
 
     def _forget_gone(self) -> None:
@@ -65,17 +71,22 @@ class Farewells:
         self._forget_gone()
         now = self._deadlines.now()
         due = {each for each, until in self._leaving.items() if until <= now}
-        for upstream in due:
-            del self._leaving[upstream]
-        ended = 0
         watched: list[Any] = list(self._deadlines)
-        for each in watched:
-            if getattr(each, "upstream", None) in due:
+        ending = [each for each in watched if getattr(each, "upstream", None) in due]
+        for each in ending:
+            leave = getattr(each, "leave", None)
+            if leave is None or each.upstream in self._told:
                 each.transport.abortConnection()
-                ended += 1
-        if ended:
+            else:
+                leave()
+        for upstream in due & self._told:
+            del self._leaving[upstream]
+        for upstream in due - self._told:
+            self._leaving[upstream] = now + GRACE_SECONDS
+        self._told = (self._told | due) & self._leaving.keys()
+        if ending:
             self.log.info(
-                "Ended {count} connections to targets that have left",
-                count=ended,
+                "Ending {count} connections to targets that have left",
+                count=len(ending),
             )
         self._schedule()

@@ -14,6 +14,7 @@ from lolly_tx.service.change import Change
 from lolly_tx.service.generation import Refused
 from lolly_tx.service.pools import TARGETS_AT_ONCE
 from lolly_tx.service.reload import Reloader
+from lolly_tx.wire.websocket import GOING_AWAY
 from tests.proxy.world import OK, get
 from tests.service.test_build import BuildTestCase
 
@@ -392,6 +393,30 @@ class TunnelTests(ReloadTestCase):
         self.assertEqual(client.take(), b"\x81\x02hi")
         self.assertEqual(len(self.reloader.farewells), 1)
         self.pass_time(2)
+        self.assertEqual(client.take(), GOING_AWAY)
+        self.pass_time(3)
+        self.assertTrue(client.lost)
+        self.pass_time(1)
+        self.assertEqual(len(self.reloader.farewells), 0)
+
+    def test_a_download_is_cut(self) -> None:
+        """So is a download that takes longer than that; a WebSocket in the middle of a frame is not waited for."""
+        text = TWO + "[timeouts]\ndrain = '5s'\n"
+        self.start(text)
+        client, backend = self.tunnel()
+        backend.send(b"\x81\x7e")  # a frame that is never complete
+        loading = self.client()
+        loading.send(get("/"))
+        source = self.backend(self.reactor.tcpClients[-1][1])
+        source.send(b"HTTP/1.1 200 OK\r\nContent-Length: 999\r\n\r\nx")
+        self.reload(
+            TWO.replace("9001", "9003").replace("9002", "9004") + text[len(TWO) :]
+        )
+        self.pass_time(4)
+        self.assertFalse(loading.lost or client.lost)
+        self.pass_time(2)
+        self.assertTrue(loading.lost)
+        self.pass_time(3)
         self.assertTrue(client.lost)
         self.assertEqual(len(self.reloader.farewells), 0)
 

@@ -457,6 +457,13 @@ class Http1Client:
     def writing_ended(self) -> None:
         """The client has sent its last byte."""
 
+    def leave(self) -> None:
+        """Its target is no more, and the time of what is on it over: a WebSocket is told so, all else is cut."""
+        if self._end is not None and self._end.open:
+            self._end.going_away()
+        else:
+            self.transport.abortConnection()
+
     def tunnel_over(self, had_its_time: bool) -> None:
         """Close once what is queued has left."""
         self._state = OVER
