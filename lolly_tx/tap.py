@@ -129,15 +129,9 @@ def makeService(options: Options) -> IService:
             create_logs((*log_path(twistd), *log_files(config)), twistd)
             log = twistd_log(twistd, config.log, reactor)
             if workers_of(config) == 1:
-                part = build(reactor, config, registry=registry, stdout=log.stdout)
-                reloader = Reloader(part, read)
-                reloader.on_change.append(succession.notifier.reload)
-                part.reloading = applying = Applying(reloader, read_text, folder)
-                reload = applying.reload_quietly
-                reactor.callWhenRunning(watch, part, files, applying)
-                if state is not None:
-                    reactor.callWhenRunning(applying.resume, state)
-                succession.prepare(part)
+                part = serving = build(
+                    reactor, config, registry=registry, stdout=log.stdout
+                )
             else:
                 part = supervise(
                     reactor,
@@ -146,6 +140,16 @@ def makeService(options: Options) -> IService:
                     command=template_command,
                     stdout=log.stdout,
                 )
+                serving = part.service
+            reloader = Reloader(serving, read)
+            reloader.on_change.append(succession.notifier.reload)
+            serving.reloading = applying = Applying(reloader, read_text, folder)
+            reload = applying.reload_quietly
+            reactor.callWhenRunning(watch, serving, files, applying)
+            if state is not None:
+                reactor.callWhenRunning(applying.resume, state)
+            if serving is part:
+                succession.prepare(serving)
         if daemon:
             part.listen_early()
     except CannotListen as error:

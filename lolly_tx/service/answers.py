@@ -1,6 +1,7 @@
 """What the admin API answers, as JSON-able values: pools, targets, events, traces, the watchdog.
 
-Imports: domain, service. Used by: service.admin, service.parts, service.service.
+Imports: config, domain, service, Twisted. Used by: service.admin, service.parts,
+service.service.
 """
 
 from __future__ import annotations
@@ -11,7 +12,9 @@ from functools import partial
 from typing import Any, Protocol
 
 import attrs
+from twisted.internet.defer import Deferred
 
+from lolly_tx.config.model import Config
 from lolly_tx.domain.account import account
 from lolly_tx.domain.pool import Pool
 from lolly_tx.domain.snapshot import event_dict
@@ -97,6 +100,15 @@ class Colleagues(Protocol):
 
     def statistics(self, told: dict[str, Any]) -> dict[str, Any]:
         """Our own counters `told`, with the numbers of them all."""
+
+    def prepare(self, config: Config) -> Deferred[None]:
+        """Have them make ready for other settings; errbacks with `generation.Refused`."""
+
+    def commit(self) -> None:
+        """What they prepared is in force here, and is to be there."""
+
+    def forget(self) -> None:
+        """What they prepared is not to be."""
 
 
 def unready(serving: Serving, now: float) -> list[str]:

@@ -6,9 +6,8 @@
       commit()    only assigns
       forget()    in place of commit: close what was opened
 
-Imports: config, domain, net, net.library, net.sockets, proxy, service.
-
-Imports: config, domain, net, proxy, service, Twisted. Used by: service.reload.
+Imports: config, domain, net, proxy, service, Twisted. Used by: service.following,
+service.reload.
 """
 
 from __future__ import annotations
@@ -148,7 +147,7 @@ class Change:
 
     def _prepare_admin(self) -> None:
         old, new = self._old.admin, self.config.admin
-        if new is None or old == new:
+        if new is None or old == new or not self.service.surroundings.part.admin:
             return
         place = self.service.admin_place(new)
         if old is not None and old.endpoint == new.endpoint:
@@ -160,6 +159,7 @@ class Change:
     def _leaving(self) -> list[str]:
         """Listeners that are to be no more."""
         admin = self._old.admin is not None and self.config.admin is None
+        admin = admin and self.service.surroundings.part.admin
         gone = [
             name for name in self._old.listeners if name not in self.config.listeners
         ]

@@ -10,6 +10,8 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any
 
+import attrs
+
 from lolly_tx.domain.tallies import Number, Totals
 from lolly_tx.service.service import LollyService
 
@@ -86,6 +88,9 @@ def show(service: LollyService, totals: Totals) -> None:
     """Give the nodes and pools of a process that serves nobody the numbers of those that do."""
     for name, pool in service.pools.items():
         pool.refusals = int(totals[f"pools/{name}/refusals"])
+        counters = service.running_pools[name].forwarder.counters
+        for word in attrs.fields_dict(type(counters)):
+            setattr(counters, word, int(totals[f"pools/{name}/{word}"]))
         for node in pool.nodes.values():
             base = f"nodes/{name}/{node.id}"
             node.in_flight = int(totals[f"{base}/in_flight"])
@@ -93,3 +98,5 @@ def show(service: LollyService, totals: Totals) -> None:
             for word in stats.__slots__:
                 if word not in _OWN_STATS:
                     setattr(stats, word, totals[f"{base}/{word}"])
+    for name, resource in service.resources.items():
+        resource.proxy.refusals = int(totals[f"listeners/{name}/refused"])

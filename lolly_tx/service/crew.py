@@ -246,31 +246,45 @@ class Crew:
             return
         keeper = min(others, key=lambda one: sum(s.keeper is one for s in self.seats))
         seat.keeper = keeper
+        self._adopt(seat, keeper)
+
+    def _adopt(self, seat: Seat, keeper: Seat) -> None:
         names, descriptors = self._office.slots(seat.number)
-        self._send(
-            keeper,
-            {"t": "adopt", "slot": seat.number - 1, "listeners": names},
-            descriptors,
-        )
+        message = {"t": "adopt", "slot": seat.number - 1, "listeners": names}
+        self.send(keeper, message, descriptors)
 
     def _relieve(self, seat: Seat) -> None:
         keeper, seat.keeper = seat.keeper, None
         if keeper is not None:
-            self._send(keeper, {"t": "leave", "slot": seat.number - 1})
+            self.send(keeper, {"t": "leave", "slot": seat.number - 1})
         for other in self.seats:
             if not other.serving and other is not seat:
                 self._cover(other)
 
-    def _send(
+    def send(
         self, seat: Seat, message: Message, descriptors: Sequence[int] = ()
     ) -> None:
+        """Tell one worker; nobody, when nobody is there."""
         if seat.channel is not None:
             seat.channel.send(message, descriptors)
+
+    @property
+    def manned(self) -> list[Seat]:
+        """Those where somebody is, serving or about to."""
+        return [seat for seat in self.seats if seat.channel is not None]
+
+    def settings_changed(self) -> None:
+        """Other settings are in force: for those that are forked from now on, and for slots that are looked after."""
+        if self._template is not None:
+            self._template.send(*self._office.settings())
+        for seat in self.seats:
+            if seat.keeper is not None:
+                self._adopt(seat, seat.keeper)
 
     def tell(self, message: Message) -> None:
         """Tell every worker. One that is about to begin is told all anyway, in order."""
         for seat in self.seats:
-            self._send(seat, message)
+            self.send(seat, message)
 
     # -- watching
 

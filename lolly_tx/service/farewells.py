@@ -4,9 +4,7 @@
 
 One timer for all, and none while nobody leaves. A WebSocket or a download at a target that stays is never touched.
 
-Imports: net, Twisted.
-
-Imports: net, Twisted. Used by: service.reload.
+Imports: net, Twisted. Used by: service.following, service.reload.
 """
 
 from __future__ import annotations

@@ -81,6 +81,11 @@ class Listeners:
         """Have `commit` listen there. Where the name is taken already, at another address, it takes over."""
         self._prepared[name] = place
 
+    @property
+    def prepared(self) -> dict[str, Place]:
+        """Those that the next commit is for; after `ready` they are open."""
+        return dict(self._prepared)
+
     def inherit(self, inheritance: Inheritance) -> None:
         """Have what is prepared listen on sockets that were passed to this process, where there are such."""
         for name, place in self._prepared.items():

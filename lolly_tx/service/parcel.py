@@ -3,7 +3,7 @@
 Workers serve by the very settings that were checked, whatever has become of the files meanwhile. Both ends run the same
 code, and nobody else writes to the channel between them.
 
-Imports: config. Used by: service.supervisor, service.template, tap.
+Imports: config. Used by: service.supervisor, service.template, service.worker, tap.
 """
 
 from __future__ import annotations

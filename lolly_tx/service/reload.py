@@ -140,14 +140,19 @@ class Reloader:
             raise Refused([str(error)]) from error
 
     async def _commit(self, change: Change) -> None:
+        others = self.service.colleagues
         try:
             for _ in change.prepare():
                 await deferLater(self.service.surroundings.reactor, 0)
+            change.ready()
+            if others is not None:
+                await others.prepare(change.config)
             if self._stopped:
                 raise Refused(["the proxy is stopping"])
-            change.ready()
         except Exception as error:
             change.forget()
+            if others is not None:
+                others.forget()
             if isinstance(error, Refused):
                 raise
             if not isinstance(error, _EXPECTED):
@@ -163,6 +168,8 @@ class Reloader:
             raise Refused([said]) from None
         finally:
             every.release(clock)
+        if others is not None:
+            others.commit()
         self.farewells.see_off(left, self.service.config.timeouts.drain)
 
     def _in_reactors_thread(self, work: Callable[[], Tried]) -> Deferred[Tried]:

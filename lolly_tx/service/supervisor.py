@@ -6,7 +6,7 @@ It has the pools of the settings like any other service, with their checks, agen
 see is judged by the same code as what it would see itself. What follows for a target is told to all workers as soon as
 it is a fact, and what they count is shown by the same pools.
 
-Imports: domain, net.sockets, service, Twisted. Used by: service.several, tap.
+Imports: config, domain, net.sockets, service, Twisted. Used by: service.several, tap.
 """
 
 from __future__ import annotations
@@ -17,10 +17,11 @@ from collections.abc import Callable, Sequence
 from typing import Any, ClassVar
 
 from twisted.application.service import Service
-from twisted.internet.defer import Deferred
+from twisted.internet.defer import Deferred, fail
 from twisted.internet.task import LoopingCall
 from twisted.logger import Logger, LogLevel
 
+from lolly_tx.config.model import Config
 from lolly_tx.domain.shares import CELL_BYTES, Shares
 from lolly_tx.domain.tallies import Totals
 from lolly_tx.domain.together import shared_names
@@ -30,7 +31,9 @@ from lolly_tx.service.channel import Message
 from lolly_tx.service.counting import GAUGES, filled_in, show
 from lolly_tx.service.crew import Crew
 from lolly_tx.service.evidence import hear
-from lolly_tx.service.parcel import packed
+from lolly_tx.service.generation import Refused
+from lolly_tx.service.parcel import CannotPack, packed
+from lolly_tx.service.rollout import Rollout
 from lolly_tx.service.seats import Seat
 from lolly_tx.service.service import ADMIN, LollyService
 
@@ -69,7 +72,7 @@ class Supervisor(Service):
         self._reactor = reactor
         self._workers = workers
         self._hop = hop
-        self._packed = packed(service.config)
+        self._packed = self._packing = packed(service.config)
         self._totals = Totals(GAUGES)
         self._fresh = False
         names = [
@@ -85,6 +88,7 @@ class Supervisor(Service):
         for name in names:
             self._shares.claim(name)
         self.crew = Crew(reactor, workers, self, command)
+        self._rollout = Rollout(reactor, self.crew.send)
         self._bulletin = Bulletin(
             reactor,
             service.pools,
@@ -182,6 +186,8 @@ class Supervisor(Service):
         elif kind == "seen":
             for node in hear(self.service.pools, message["entries"]):
                 self._bulletin.changed(node.pool.name, node.id)
+        elif kind == "prepared":
+            self._rollout.heard(seat, message["why"])
         elif kind == "log":
             self._say(seat, message)
         elif kind == "traces" and self.service.traces is not None:
@@ -196,9 +202,52 @@ class Supervisor(Service):
 
     def lost(self, seat: Seat) -> None:
         """What a worker counted stays, what it held is free."""
+        self._rollout.lost(seat)
         self._totals.ended(seat.number)
         self._fresh = True
         self._shares.clear(seat.number - 1)
+
+    # -- other settings
+
+    def prepare(self, config: Config) -> Deferred[None]:
+        """Have the workers make ready for `config`, which is prepared here. Errbacks with `Refused`."""
+        try:
+            self._packing = packed(config)
+        except CannotPack as error:
+            return fail(Refused([str(error)]))
+        for name, pool in config.pools.items():
+            for row in shared_names(name, [target.id for target in pool.targets]):
+                if not self._shares.claim(row):
+                    said = "there is no shared memory left for more targets: restart"
+                    return fail(Refused([said]))
+        prepared = self.service.listeners.prepared
+        ports = {
+            name: place.port
+            for name, place in prepared.items()
+            if name != ADMIN and isinstance(place.port, SlotPort)
+        }
+        message = {
+            "t": "prepare",
+            "config": self._packing,
+            "rows": self._shares.rows,
+            "listeners": list(ports),
+        }
+
+        def slots(number: int) -> list[int]:
+            return [port.sockets[number - 1].fileno() for port in ports.values()]
+
+        return self._rollout.prepare(self.crew.manned, message, slots)
+
+    def commit(self) -> None:
+        """The settings that were prepared are in force."""
+        self._packed = self._packing
+        self.crew.settings_changed()
+        facts = self._bulletin.whole(self.service.now())
+        self._rollout.commit(self.crew.manned, {"t": "commit", "facts": facts})
+
+    def forget(self) -> None:
+        """They are not to be."""
+        self._rollout.forget()
 
     # -- what time brings
 

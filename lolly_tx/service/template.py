@@ -95,7 +95,11 @@ class Template:
     def _load(self, message: Message, memory: int) -> None:
         registry = self._installed()
         config = unpacked(message["config"])
-        cells = memoryview(mmap.mmap(memory, message["bytes"])).cast("q")
+        before = self._inherited
+        if before is None:
+            cells = memoryview(mmap.mmap(memory, message["bytes"])).cast("q")
+        else:
+            cells = before.cells
         os.close(memory)
         self._reactor_module = message["reactor"]
         __import__(self._reactor_module)

@@ -32,12 +32,14 @@ from twisted.logger import (
     eventAsText,
     formatEvent,
 )
+from twisted.python.failure import Failure
 from zope.interface import implementer
 
 from lolly_tx.config.model import Config
 from lolly_tx.domain.events import Event
 from lolly_tx.domain.facts import Elsewhere, Facts, follow
 from lolly_tx.domain.interfaces import IEventSink
+from lolly_tx.domain.pool import Pool
 from lolly_tx.domain.shares import Shares
 from lolly_tx.domain.tallies import Tally
 from lolly_tx.domain.together import hold_together
@@ -47,7 +49,9 @@ from lolly_tx.service.channel import Channel, Message
 from lolly_tx.service.counting import numbers_of
 from lolly_tx.service.division import of_worker
 from lolly_tx.service.evidence import Outbox
+from lolly_tx.service.following import Following
 from lolly_tx.service.logfile import LogFile
+from lolly_tx.service.parcel import unpacked
 from lolly_tx.service.process import settle_memory
 from lolly_tx.service.registry import Registry
 from lolly_tx.service.service import LollyService
@@ -96,6 +100,9 @@ class Worker:
         self._leave = leave
         self.channel = Channel(self._told, self._orphaned)
         self._service: LollyService | None = None
+        self._following: Following | None = None
+        self._shares: Shares | None = None
+        self._sockets: dict[str, dict[int, socket.socket]] = {}
         self._tally = Tally()
         self._traced = 0
         self._ending = False
@@ -118,6 +125,12 @@ class Worker:
         elif kind == "leave":
             for port in self._ports().values():
                 port.leave(message["slot"])
+        elif kind == "prepare":
+            self._prepare(message, descriptors)
+        elif kind == "commit":
+            self._commit(message)
+        elif kind == "forget" and self._following is not None:
+            self._following.forget()
         elif kind == "reopen":
             self._reopen()
         elif kind == "stop":
@@ -128,13 +141,9 @@ class Worker:
     def _begin(self, message: Message, descriptors: list[int]) -> None:
         """Build, listen, and say so; or say why not, and end."""
         number = self._inherited.number
-        names = message["listeners"]
-        sockets = {
-            name: {number - 1: socket.socket(fileno=fd)}
-            for name, fd in zip(names, descriptors, strict=True)
-        }
+        self._take_slots(message["listeners"], descriptors)
         try:
-            service = self._service = self._built(message, sockets)
+            service = self._service = self._built(message)
             self._follow(message["facts"])
             service.privilegedStartService()
             service.startService()
@@ -146,21 +155,30 @@ class Worker:
             self._reactor.callLater(0.1, self._leave)
             return
         finally:
-            for one in sockets.values():
-                one[number - 1].close()
+            self._close_slots()
         settle_memory()
         self._beating.start(BEAT_SECONDS, now=True)
-        if any(one.forwarder.policy.room for one in service.running_pools.values()):
-            self._looking.start(TOGETHER_SECONDS, now=False)
+        self._look_where_it_is_needed()
         self.channel.send({"t": "ready", "pid": os.getpid()})
 
-    def _built(
-        self, message: Message, sockets: Mapping[str, Mapping[int, socket.socket]]
-    ) -> LollyService:
+    def _take_slots(self, names: Sequence[str], descriptors: Sequence[int]) -> None:
+        """The sockets of listeners that are to be listened on."""
+        slot = self._inherited.number - 1
+        for name, fd in zip(names, descriptors, strict=True):
+            self._sockets[name] = {slot: socket.socket(fileno=fd)}
+
+    def _close_slots(self) -> None:
+        """Whoever listens on them has copies."""
+        for one in self._sockets.values():
+            for listening in one.values():
+                listening.close()
+        self._sockets.clear()
+
+    def _built(self, message: Message) -> LollyService:
         inherited = self._inherited
 
         def ports(listener: str, view: Any) -> Any:
-            return AdoptingReactor(view, sockets[listener])
+            return AdoptingReactor(view, self._sockets.get(listener, {}))
 
         service = build(
             self._reactor,
@@ -171,12 +189,55 @@ class Worker:
             part=Part(ports, message["hop"].encode(), Elsewhere, admin=False),
         )
         columns = inherited.workers
-        shares = Shares(inherited.cells, columns, inherited.number - 1)
-        shares.learn(message["rows"])
+        self._shares = Shares(inherited.cells, columns, inherited.number - 1)
+        self._shares.learn(message["rows"])
         for pool in service.pools.values():
-            hold_together(pool, shares)
-            self._outbox.watch(pool)
+            self._join(pool)
+        self._following = Following(service, self._join)
         return service
+
+    def _join(self, pool: Pool) -> None:
+        """A pool is to be served with the others."""
+        if self._shares is not None:
+            hold_together(pool, self._shares)
+        self._outbox.watch(pool)
+
+    def _prepare(self, message: Message, descriptors: Sequence[int]) -> None:
+        """Make ready for other settings, and say whether that is done."""
+        following, shares = self._following, self._shares
+        self._take_slots(message["listeners"], descriptors)
+        if following is None or shares is None or self._ending:
+            self._close_slots()
+            return
+        shares.learn(message["rows"])
+        config = of_worker(unpacked(message["config"]), self._inherited.workers)
+        following.prepare(config).addBoth(self._cb_prepared)
+
+    def _cb_prepared(self, result: Failure | None) -> None:
+        self._close_slots()
+        why = "" if result is None else result.getErrorMessage() or repr(result.value)
+        self.channel.send({"t": "prepared", "why": why})
+
+    def _commit(self, message: Message) -> None:
+        """What was prepared is in force."""
+        following = self._following
+        try:
+            if following is not None:
+                following.commit()
+        except Exception:
+            self.log.failure("Other settings are only partly in force: ending")
+            self.stop()
+            return
+        self._follow(message["facts"])
+        self._look_where_it_is_needed()
+
+    def _look_where_it_is_needed(self) -> None:
+        """Somebody may wait for room that another process makes."""
+        service = self._service
+        pools = service.running_pools.values() if service is not None else ()
+        waiting = any(one.forwarder.policy.room is not None for one in pools)
+        if waiting and not self._looking.running:
+            self._looking.start(TOGETHER_SECONDS, now=False)
 
     def _follow(self, facts: Mapping[str, Mapping[str, Any]]) -> None:
         service = self._service
@@ -283,6 +344,8 @@ class Worker:
         stopped.addBoth(self._cb_stopped)
 
     def _cb_stopped(self, _: object) -> None:
+        if self._following is not None:
+            self._following.stop()
         self._outbox.flush()
         self._beat()
         for loop in (self._beating, self._looking):

@@ -399,3 +399,99 @@ class LimitTests(WorkersTestCase):
             time.sleep(2.5)
         self.assertEqual({status for _, status in found}, {200})
         self.assertEqual(self.origins[0].peak, 10)
+
+
+class ReloadTests(WorkersTestCase):
+    def change(self, *pairs: tuple[str, str]) -> None:
+        """Edit the configuration."""
+        text = self.config.read_text()
+        for old, new in pairs:
+            self.assertIn(old, text)
+            text = text.replace(old, new)
+        self.config.write_text(text)
+
+    def reload(self) -> tuple[int, Any]:
+        """Have it read again."""
+        return self.ask("/api/reload", "POST")
+
+    def test_reloads_under_load_lose_nothing(self) -> None:
+        """Targets, weights and a listener change in every worker at once; nobody notices, and a new worker knows."""
+        self.origins.append(self.origin())
+        self.start('health = { path = "/health", interval = "200ms" }')
+        pids = self.pids()
+        plain = self.config.read_text()
+        with socket.socket() as one:
+            one.bind(("127.0.0.1", 0))
+            extra = one.getsockname()[1]
+        other = (
+            plain.replace('id = "t0" }', 'id = "t0", weight = 3, max_conns = 50 }')
+            .replace('path = "/health"', 'path = "/health", fall = 4')
+            .replace(
+                "[[route]]",
+                f'[listener.more]\nendpoint = "tcp:{extra}:interface=127.0.0.1"\n[[route]]',
+            )
+        )
+        fewer = other.replace(
+            f', {{ url = "http://127.0.0.1:{self.origins[1].port}"', "#"
+        )
+        fewer = fewer.replace('#, id = "t1" }', "")
+        with self.load(4, pause=0.005) as fresh, self.load(4, 0.005, False) as kept:
+            for turn in range(12):
+                self.config.write_text((other, fewer, plain)[turn % 3])
+                status, answer = self.reload()
+                self.assertEqual(status, 200, answer)
+                if turn % 3 < 2:
+                    with contextlib.closing(
+                        http.client.HTTPConnection("127.0.0.1", extra, timeout=9)
+                    ) as asking:
+                        self.assertEqual(self.get(asking), 200)
+                time.sleep(0.1)
+        self.assertEqual({status for _, status in fresh}, {200})
+        self.assertEqual({status for _, status in kept}, {200})
+        self.assertEqual(self.pids(), pids)
+        self.config.write_text(fewer)
+        self.assertEqual(self.reload()[0], 200)
+        os.kill(pids[0], signal.SIGKILL)
+        self.until(lambda: len(self.pids()) == 2)
+        count = self.origins[1].count
+        for _ in range(20):
+            self.assertEqual(self.get(), 200)
+        self.assertEqual(self.origins[1].count, count)
+
+    def test_what_one_refuses_is_in_force_nowhere(self) -> None:
+        """A port that somebody else has: everything goes on as it was, in every worker."""
+        self.origins.append(self.origin())
+        self.start()
+        generation = self.ask("/api/config")[1]["generation"]
+        with socket.socket() as taken:
+            taken.bind(("127.0.0.1", 0))
+            taken.listen()
+            self.change(
+                (
+                    "[[route]]",
+                    f'[listener.more]\nendpoint = "tcp:{taken.getsockname()[1]}:interface=127.0.0.1"\n[[route]]',
+                ),
+                ('id = "t0" }', 'id = "t0", down = true }'),
+            )
+            status, answer = self.reload()
+        self.assertEqual(status, 422, answer)
+        self.assertIn("cannot listen on", str(answer))
+        self.assertEqual(self.ask("/api/config")[1]["generation"], generation)
+        for _ in range(16):
+            self.assertEqual(self.get(), 200)
+        self.assertGreater(self.origins[0].count, 0)
+
+    def test_limit_that_comes_with_a_reload_holds_for_all(self) -> None:
+        """It counts what is in flight already."""
+        self.origins[0].seconds = 0.05
+        self.start('queue = { size = 100, timeout = "10s" }')
+        with self.load(20) as found:
+            time.sleep(0.5)
+            self.change(('id = "t0" }', 'id = "t0", max_conns = 3 }'))
+            self.assertEqual(self.reload()[0], 200)
+            time.sleep(0.3)
+            self.origins[0].peak = 0
+            time.sleep(1.0)
+            peak = self.origins[0].peak
+        self.assertEqual({status for _, status in found}, {200})
+        self.assertLessEqual(peak, 3)
