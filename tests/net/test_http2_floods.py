@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from lolly_tx.net.http1.shared import ClientTimeouts
 from lolly_tx.wire.http2 import frames as fr
 from lolly_tx.wire.http2.settings import settings
 from tests.net.test_http2_rules import RulesTestCase, data, head
 from tests.proxy.h2client import RawClient
+from tests.proxy.world import OK
 
 
 class FloodTests(RulesTestCase):
@@ -117,3 +119,36 @@ class FloodTests(RulesTestCase):
         self.last.pass_time(10.3)
         client.send()
         self.assert_calmed(client, b"too long")
+
+    def test_block_beside_a_body(self):
+        """A header block has its time whatever other streams wait for, and they have theirs."""
+        client = self.raw(timeouts=ClientTimeouts(head=8.0, body=3.0))
+        client.send(head(client.block(), 1, fr.END_HEADERS))
+        client.send(head(client.block(), 3, fr.END_STREAM))
+        self.last.pass_time(3.3)
+        client.send()
+        self.assertIsNone(client.goaway)
+        self.assertEqual(client.kinds(1)[0], fr.HEADERS)  # the 408
+        client.line.protocol.pauseProducing()
+        self.last.pass_time(0.05)
+        client.line.protocol.resumeProducing()
+        self.last.pass_time(1.0)
+        client.send()
+        self.assertIsNone(client.goaway)
+        self.last.pass_time(4.0)
+        client.send()
+        self.assert_calmed(client, b"too long")
+
+    def test_shed(self):
+        """An idle connection makes room for another, once more while it is being closed."""
+        client = self.raw()
+        client.send(head(client.block()))
+        self.last.accept().send(OK)
+        client.send()
+        door = client.line.protocol
+        self.assertTrue(door.idle)
+        self.assertTrue(door.shed())
+        client.send()
+        self.assertEqual(client.goaway, (0, b"too many connections"))
+        self.assertTrue(door.shed())
+        self.assertTrue(client.line.disconnecting)

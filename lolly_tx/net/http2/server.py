@@ -99,6 +99,7 @@ class Http2Server:
         "_final",
         "_go_due",
         "_gaps",
+        "_head_due",
         "_held",
         "_last",
         "_leaving",
@@ -159,7 +160,7 @@ class Http2Server:
         self._start = b""
         self._last = self._held = self._worked = 0
         self._stalled_at = -1
-        self._go_due = NEVER
+        self._go_due = self._head_due = NEVER
         self._state = PREFACE
         self._awaits_settings = True
         self._leaving = self._final = self._no_more = self._reading_stopped = False
@@ -172,7 +173,7 @@ class Http2Server:
         transport.registerProducer(self, True)
         acceptor = self.acceptor
         self.peer.secure = self.shared.secure or is_secure(transport)
-        self.deadline = self.now() + self.shared.timeouts.head
+        self.deadline = self._head_due = self.now() + self.shared.timeouts.head
         acceptor.connected(self)
         self.sender.send(self.shared.greeting)
         if acceptor.draining:
@@ -332,7 +333,8 @@ class Http2Server:
         self._assembly = Assembly(
             number, flags, first, 2 * shared.limits.head_bytes, shared.h2.continuations
         )
-        self.watch(self.now() + shared.timeouts.head)
+        self._head_due = self.now() + shared.timeouts.head
+        self.watch(self._head_due)
 
     def _go_on_with_block(
         self, kind: int, flags: int, number: int, payload: bytes
@@ -342,6 +344,7 @@ class Http2Server:
         block = assembly.add(kind, flags, number, payload)
         if block is not None:
             self._assembly = None
+            self._head_due = NEVER
             self._set_deadline()
             self._take_block(number, assembly.flags, block)
 
@@ -390,7 +393,7 @@ class Http2Server:
         self.streams[number] = stream
         self.requests += 1
         if len(self.streams) == 1:
-            self.deadline = self._go_due
+            self.deadline = min(self._go_due, self._head_due)
         if head is not None:
             block = head.block
             if b"priority" in block.raw:
@@ -550,7 +553,9 @@ class Http2Server:
         peer = self.peer_settings
         window, table = peer.window, peer.table_bytes
         peer.take(payload)
-        self._awaits_settings = False
+        if self._awaits_settings:
+            self._awaits_settings = False
+            self._head_due = NEVER
         if peer.table_bytes != table:
             self.encoder.table_size(peer.table_bytes)
         if peer.window != window:
@@ -629,7 +634,7 @@ class Http2Server:
         if self._final or self._no_more:
             self._close()
         elif not self.sender.full:
-            self.deadline = min(self._idle_until(), self._go_due)
+            self.deadline = min(self._idle_until(), self._go_due, self._head_due)
 
     def finished(self, stream: Stream) -> None:
         """Its answer is complete. Who still sends its request is told that nobody reads it (section 8.1)."""
@@ -695,15 +700,13 @@ class Http2Server:
 
     def _set_deadline(self) -> None:
         """After a change of what is waited for."""
-        if self._assembly is not None or (self._awaits_settings and not self.requests):
-            return
         if self.streams:
             self.deadline = min([each.due for each in self.streams.values()])
-            self.watch(self._go_due)
+            self.watch(min(self._go_due, self._head_due))
             if self._no_more:
                 self._look_after()
         else:
-            self.deadline = min(self._idle_until(), self._go_due)
+            self.deadline = min(self._idle_until(), self._go_due, self._head_due)
 
     def _idle_until(self) -> float:
         return self.now() + self.acceptor.idle_seconds
@@ -730,10 +733,11 @@ class Http2Server:
             self._go_finally()
             if self._state == OPEN:
                 self._set_deadline()
-        elif self._assembly is not None:
-            self._break(Http2Error(ENHANCE_YOUR_CALM, "header block took too long"))
-        elif self._awaits_settings:
-            self._break(Http2Error(PROTOCOL_ERROR, "no SETTINGS in time"))
+        elif self._head_due <= now:
+            if self._awaits_settings:
+                self._break(Http2Error(PROTOCOL_ERROR, "no SETTINGS in time"))
+            else:
+                self._break(Http2Error(ENHANCE_YOUR_CALM, "header block took too long"))
         elif not self.streams:
             self._leave(NO_ERROR, b"idle")
         else:
@@ -858,6 +862,9 @@ class Http2Server:
 
     def shed(self) -> bool:
         """Close an idle connection, to make room."""
+        if self._state != OPEN:
+            self._hang_up()
+            return True
         self._leave(NO_ERROR, b"too many connections")
         return True
 
