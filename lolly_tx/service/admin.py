@@ -47,15 +47,14 @@ from twisted.python.failure import Failure
 from twisted.web.resource import Resource
 from twisted.web.server import NOT_DONE_YET, Request, Site
 
-from lolly_tx.domain.node import Enabled
 from lolly_tx.domain.pool import Pool, UnknownNode
 from lolly_tx.service.adminsettings import SETTINGS_WORDS, change_code, change_settings
 from lolly_tx.service.adminsite import REQUEST_SECONDS, AdminSite
+from lolly_tx.service.adminwords import WORDS, say
 from lolly_tx.service.answers import (
     MOST_EVENTS,
     Serving,
     events_shown,
-    id_of,
     pool_explained,
     pool_shown,
     target_explained,
@@ -67,13 +66,12 @@ from lolly_tx.service.lockout import Lockout
 from lolly_tx.service.strangers import client_name, from_foreign_page
 
 _READS = (b"GET", b"HEAD")
-_WORDS: Mapping[str, Enabled] = {"enable": "up", "drain": "drain", "disable": "down"}
 _PATHS = (
     "/healthz",
     "/readyz",
     "/api/pools",
     "/api/pools/POOL",
-    *(f"/api/pools/POOL/TARGET/{action}" for action in _WORDS),
+    *(f"/api/pools/POOL/TARGET/{action}" for action in WORDS),
     "/api/explain/POOL",
     "/api/explain/POOL/TARGET",
     "/api/explain-request",
@@ -224,10 +222,10 @@ class AdminResource(Resource):
             case ["api", "explain-request"]:
                 _allow(request, *_READS, b"POST")
                 return self._dry_run(request)
-            case ["api", "pools", name, target, action] if action in _WORDS:
+            case ["api", "pools", name, target, action] if action in WORDS:
                 _allow(request, b"POST")
                 self._authorize(request)
-                return self._say(self._pool(name), target, _WORDS[action])
+                return self._say(name, target, action, request)
             case ["api", word] if word in SETTINGS_WORDS:
                 _allow(request, b"POST")
                 self._authorize(request)
@@ -377,15 +375,10 @@ class AdminResource(Resource):
             self._lockout.failed(client, now)
             raise needed
 
-    def _say(self, pool: Pool, target: str, word: Enabled) -> _Answer:
-        now = self._now()
-        target = id_of(pool, target)
-        try:
-            pool.set_enabled(target, word, "operator: admin API", now)
-        except UnknownNode as unknown:
-            raise _Refused(404, str(unknown)) from None
-        shown = pool_shown(self._serving, pool, now)["targets"]
-        return _Answer(200, next(node for node in shown if node["id"] == target))
+    def _say(self, name: str, target: str, word: str, request: Request) -> _Answer:
+        asked = request.args.get(b"deadline", [b""])[0].decode("utf-8", "replace")
+        pool, now = self._pool(name), self._now()
+        return _Answer(*say(self._serving, pool, target, word, asked, now))
 
 
 def _number(request: Request, name: bytes, default: int) -> int:

@@ -9,9 +9,7 @@
 
 Whatever refuses is 422 with all errors, and changes nothing.
 
-Imports: config, service, Twisted.
-
-Imports: config, service, Twisted. Used by: service.admin.
+Imports: config, service, Twisted. Used by: service.admin, service.adminwords.
 """
 
 from __future__ import annotations
@@ -52,7 +50,7 @@ async def _change(
         if word == "plan":
             return 200, await reloading.plan(_text(body))
         if word == "apply":
-            seconds = _seconds(confirm)
+            seconds = seconds_of(confirm)
             return 200, _told(await reloading.apply(_text(body), seconds))
         if word == "confirm":
             reloading.confirm()
@@ -90,10 +88,11 @@ def _text(body: bytes) -> str:
         raise Refused(["the body is not UTF-8"]) from None
 
 
-def _seconds(confirm: str) -> float | None:
-    if not confirm:
+def seconds_of(text: str, what: str = "confirm") -> float | None:
+    """The duration that is asked for as `what`; None when it is not. Raises `Refused`."""
+    if not text:
         return None
     try:
-        return _CONFIRM.read(FromEnvironment(confirm), NOWHERE)
+        return _CONFIRM.read(FromEnvironment(text), NOWHERE)
     except Rejected as error:
-        raise Refused([f'confirm: "{confirm}": {error}']) from None
+        raise Refused([f'{what}: "{text}": {error}']) from None

@@ -1,7 +1,7 @@
 """What the admin API answers, as JSON-able values: pools, targets, events, traces, the watchdog.
 
-Imports: config, domain, service, Twisted. Used by: service.admin, service.parts,
-service.service.
+Imports: config, domain, service, Twisted. Used by: service.admin, service.adminwords,
+service.parts, service.service.
 """
 
 from __future__ import annotations
@@ -20,6 +20,7 @@ from lolly_tx.domain.pool import Pool
 from lolly_tx.domain.snapshot import event_dict
 from lolly_tx.domain.target import Target
 from lolly_tx.domain.wayback import NextCheck, Planned
+from lolly_tx.service.drains import Drains
 from lolly_tx.service.dryrun import Question
 from lolly_tx.service.generation import Reloading, Upgrading
 from lolly_tx.service.isotime import iso_time
@@ -51,6 +52,10 @@ class Serving(Protocol):
     @property
     def reloading(self) -> Reloading | None:
         """Who changes the settings; None: nobody."""
+
+    @property
+    def drains(self) -> Drains:
+        """Drains that have a deadline."""
 
     @property
     def upgrading(self) -> Upgrading | None:
@@ -130,11 +135,14 @@ def unready(serving: Serving, now: float) -> list[str]:
 
 def pool_shown(serving: Serving, pool: Pool, now: float) -> dict[str, Any]:
     """One pool with its targets."""
+    targets = pool.snapshot(now, partial(_planned, serving, pool))
+    for each in targets:
+        each["drain_ends_in_seconds"] = serving.drains.left(pool.name, each["id"])
     return {
         "name": pool.name,
         "available": len(pool.available(now)),
         "refusals": pool.refusals,
-        "targets": pool.snapshot(now, partial(_planned, serving, pool)),
+        "targets": targets,
     }
 
 

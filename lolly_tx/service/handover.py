@@ -105,6 +105,7 @@ def state_of(service: LollyService) -> dict[str, Any]:
     """What is known: the generation, counters, and all facts of every target."""
     return {
         "generation": service.generation.number,
+        "drains": list(service.drains),
         "listeners": {
             name: {each: getattr(acceptor, each) for each in _COUNTED}
             for name, acceptor in service.acceptors.items()
@@ -130,6 +131,7 @@ def restore(service: LollyService, state: Mapping[str, Any]) -> None:
                     setattr(acceptor, each, int(value))
     except _UNEXPECTED as error:
         _log.warn("Counters of before begin afresh: {error!r}", error=error)
+    _drain_on(service, state)
     for name, pool in service.pools.items():
         try:
             left = state["pools"].get(name, {"targets": {}})
@@ -140,6 +142,16 @@ def restore(service: LollyService, state: Mapping[str, Any]) -> None:
             _log.warn(
                 "Targets of pool {pool} begin afresh: {error!r}", pool=name, error=error
             )
+
+
+def _drain_on(service: LollyService, state: Mapping[str, Any]) -> None:
+    """Drains keep their deadlines; for targets that are no more, nothing comes of it."""
+    try:
+        for pool, target, until in state.get("drains", ()):
+            left = float(until) - service.now()
+            service.drains.begin(str(pool), str(target), max(0.0, left))
+    except _UNEXPECTED as error:
+        _log.warn("Deadlines of drains are forgotten: {error!r}", error=error)
 
 
 def _fingerprint(pool: PoolSettings) -> str:

@@ -21,6 +21,7 @@ from lolly_tx._version import __version__
 from lolly_tx.config.model import Admin, Config
 from lolly_tx.config.shown import shown
 from lolly_tx.domain.interfaces import IEventSink
+from lolly_tx.domain.node import Node
 from lolly_tx.domain.pool import Pool
 from lolly_tx.domain.wayback import NextCheck
 from lolly_tx.net.sockets.acceptor import Acceptor, Census
@@ -33,7 +34,9 @@ from lolly_tx.service.admin import admin_site
 from lolly_tx.service.answers import Colleagues
 from lolly_tx.service.certificates import Watch
 from lolly_tx.service.commons import Commons
+from lolly_tx.service.drains import Drains
 from lolly_tx.service.dryrun import Question, dry_run
+from lolly_tx.service.farewells import Farewells
 from lolly_tx.service.generation import Generation, Reloading, Upgrading
 from lolly_tx.service.isotime import iso_time
 from lolly_tx.service.journal import EverySink, Journal
@@ -109,6 +112,7 @@ class LollyService(Service):
         """The processes that serve; None: this one does."""
         self._deadlines = commons.deadlines
         self._reactor = reactor = commons.surroundings.reactor
+        self.drains = Drains(reactor, self._deadlines.now, self.pools, self._cut)
         sampling = IReactorThreads.providedBy(reactor)
         self._certificates = Watch(
             reactor,
@@ -219,6 +223,7 @@ class LollyService(Service):
         self.draining = True
         if self.reloading is not None:
             self.reloading.stop()
+        self.drains.stop()
         lame_duck = self.config.timeouts.lame_duck
         if lame_duck and self.listening and self.surroundings.part.serves:
             waited: Deferred[Any] = deferLater(self._reactor, lame_duck)
@@ -236,6 +241,12 @@ class LollyService(Service):
         # Ports accept who waits in their queues before they close: those doors count.
         stopped.addCallback(self._wait_for_doors)
         return stopped.addCallback(self._cb_drained)
+
+    def _cut(self, pool: str, node: Node) -> None:
+        """End what is open to `node`."""
+        upstreams = self.running_pools[pool].forwarder.upstreams
+        leaving = [each for owner, each in upstreams if owner is node]
+        Farewells(self._reactor, self._deadlines).see_off(leaving, 0.0)
 
     def hurry(self) -> None:
         """A stop that is under way has no more than `timeouts.shutdown` from now on."""

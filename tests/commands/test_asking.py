@@ -96,8 +96,10 @@ class AskingTests(SynchronousTestCase):
     def refused(self, *argv):
         status, out, err = self.lolly(*argv)
         self.assertEqual((status, out), (1, ""))
-        self.assertEqual(err.count("\n"), 1)
-        return err
+        # `drain --wait` says before how far it was.
+        *said, last = err.splitlines(keepends=True)
+        self.assertEqual(said, ["a: 1 in flight\n"] * len(said))
+        return last
 
     def test_status(self):
         """`lolly status` tells whether it is ready, and of each target the state and the last cause."""
@@ -255,10 +257,22 @@ class AskingTests(SynchronousTestCase):
                 lease.release(2.0)
 
         self.patch(DrainCommand, "sleep", staticmethod(sleep))
-        out = self.told("drain", "--wait", "app", "10.0.0.1:80")
+        status, out, err = self.lolly("drain", "--wait", "app", "10.0.0.1:80")
+        self.assertEqual((status, err), (0, "a: 1 in flight\n"))
         self.assertEqual(out, "app/a: draining, 0 exchanges in flight\n")
         self.assertEqual(len(waits), 3)
         self.assertEqual(self.told("drain", "-w", "app", "a"), out)
+
+    def test_drain_deadline(self):
+        """`lolly drain --deadline` sets one; a word that is no duration is refused."""
+        self.told("drain", "--deadline", "10m", "app", "a")
+        answer = json.loads(self.told("drain", "-j", "-d", "5m", "app", "a"))
+        self.assertEqual(answer["drain_ends_in_seconds"], 300.0)
+        self.service.drains.stop()
+        self.assertIn(
+            'deadline: "soon"', self.refused("drain", "-d", "soon", "app", "b")
+        )
+        self.assertEqual(self.pool.nodes["b"].enabled, "up")
 
     def test_drain_in_vain(self):
         """It gives up after --timeout, and when somebody enables the target or takes it away."""

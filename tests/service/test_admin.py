@@ -21,6 +21,7 @@ from lolly_tx.domain.pool import Pool
 from lolly_tx.domain.target import Target
 from lolly_tx.service.admin import AdminResource, admin_site
 from lolly_tx.service.answers import Colleagues
+from lolly_tx.service.drains import Drains
 from lolly_tx.service.dryrun import CannotExplain, Question
 from lolly_tx.service.journal import Journal
 from lolly_tx.service.watchdog import Stall, WatchdogSnapshot
@@ -59,6 +60,15 @@ class Running:
     journal: Journal = attrs.field(factory=Journal)
     asked: list[Question] = attrs.field(factory=list)
     colleagues: Colleagues | None = None
+    cut: list[str] = attrs.field(factory=list)
+
+    def __attrs_post_init__(self):
+        self.clock = Clock()
+
+        def cut(pool, node):
+            self.cut.append(f"{pool}/{node.id}")
+
+        self.drains = Drains(self.clock, self.clock.seconds, self.pools, cut)
 
     def watched(self):
         stall = Stall(40.0, 0.5, 0.2, ("a.py:1 f",))
@@ -427,6 +437,40 @@ class WritingTests(AdminTestCase):
             self.assertEqual((response.code, body["enabled"]), (200, word))
             self.assertEqual(self.web.nodes["a"].enabled, word)
             self.assertIn("operator", body["last_change"]["cause"])
+
+    def test_deadline(self):
+        """A drain with a deadline becomes a disable when it passes, and what is under way there is cut."""
+        _, body = self.say("/api/pools/web/a/drain?deadline=10m")
+        self.assertEqual(body["drain_ends_in_seconds"], 600.0)
+        self.running.clock.advance(599.0)
+        self.assertEqual(self.web.nodes["a"].enabled, "drain")
+        self.running.clock.advance(1.0)
+        self.assertEqual(self.web.nodes["a"].enabled, "down")
+        self.assertIn("deadline", self.web.nodes["a"].last_change.cause)
+        self.assertEqual(self.running.cut, ["web/a"])
+        _, body = self.say("/api/pools/web/a/enable")
+        self.assertIsNone(body["drain_ends_in_seconds"])
+
+    def test_deadline_taken_back(self):
+        """Another word, a drain without a deadline, or the end of the target: the deadline is nobody's any more."""
+        for word in ("enable", "disable", "drain"):
+            self.say("/api/pools/web/a/drain?deadline=10m")
+            self.say(f"/api/pools/web/a/{word}")
+            self.assertEqual(list(self.running.drains), [])
+        self.say("/api/pools/web/a/drain?deadline=10m")
+        self.web.set_enabled("a", "up", "a reload", 0.0)
+        self.say("/api/pools/web/b/drain?deadline=10m")
+        self.web.replace([self.web.nodes["a"].target], 0.0)
+        self.running.clock.advance(600.0)
+        self.assertEqual((self.web.nodes["a"].enabled, self.running.cut), ("up", []))
+
+    def test_wrong_deadline(self):
+        """What is no duration, or is of no drain, is refused, and nothing is said."""
+        for path in ("drain?deadline=soon", "disable?deadline=10m"):
+            response, body = self.say(f"/api/pools/web/a/{path}")
+            self.assertEqual(response.code, 400)
+            self.assertIn("deadline", body["error"])
+        self.assertEqual(self.web.nodes["a"].enabled, "up")
 
     def test_unknown(self):
         """A pool, target or action that does not exist is a 404."""

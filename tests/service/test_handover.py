@@ -21,6 +21,7 @@ class StateTests(BuildTestCase):
         [name] = pool.nodes
         pool.observe(name, Observation(False, "500"), 0.0)
         pool.set_enabled(name, "drain", "operator: test", 0.0)
+        service.drains.begin("app", name, 60.0)
         service.listeners.acceptors["web"].accepted = 7
         return dict(json.loads(json.dumps(state_of(service))))
 
@@ -32,6 +33,7 @@ class StateTests(BuildTestCase):
         restore(new, state)
         [node] = new.pools["app"].nodes.values()
         self.assertEqual((node.health.up, node.enabled), (False, "drain"))
+        self.assertEqual(new.drains.left("app", node.id), 60.0)
         self.assertEqual(new.generation.number, 12)
         self.assertEqual(new.acceptors["web"].accepted, 7)
 

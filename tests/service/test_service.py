@@ -6,6 +6,7 @@ from typing import Any
 
 import attrs
 
+from lolly_tx.service.farewells import GRACE_SECONDS
 from lolly_tx.service.listeners import place_of
 from lolly_tx.service.listening import CannotListen
 from lolly_tx.service.service import LollyService
@@ -132,6 +133,30 @@ class PatientStopTests(BuildTestCase):
         """A stop that is not patient tells WebSockets at once."""
         _, client, _ = self.stopping("60s", patient=False)
         self.assertEqual(client.take(), CLOSE)
+
+
+class DrainTests(BuildTestCase):
+    def test_deadline(self) -> None:
+        """A drain leaves what is under way alone until its deadline, which cuts it; a stop leaves no timer."""
+        service = self.started()
+        client = self.client()
+        client.send(UPGRADE)
+        self.backend().send(AGREED)
+        client.take()
+        pool = service.pools["app"]
+        [name] = pool.nodes
+        pool.set_enabled(name, "drain", "test", self.reactor.seconds())
+        service.drains.begin("app", name, 5.0)
+        self.pass_time(4.8)
+        self.assertFalse(client.disconnecting)
+        self.pass_time(0.5)
+        self.assertEqual(client.take(), CLOSE)
+        self.pass_time(GRACE_SECONDS + 0.5)
+        self.assertTrue(client.disconnecting)
+        self.assertEqual(pool.nodes[name].enabled, "down")
+        service.drains.begin("app", name, 50.0)
+        service.stopService()
+        self.assertEqual(list(service.drains), [])
 
 
 class TargetTests(BuildTestCase):
