@@ -471,12 +471,12 @@ class Http2Server:
         data = fr.content(flags, payload)
         size = len(payload)
         self._allowance.take(size)
-        if size:
-            self._worked += 1
         if (not data or len(data) * 8 < size) and not flags & fr.END_STREAM:
             # Empty, or mostly padding.
             if self._odd.strain(self.now(), self._worked + self.sender.frames):
                 raise Http2Error(ENHANCE_YOUR_CALM, "too many empty DATA frames")
+        else:
+            self._worked += 1
         stream = self.streams.get(number)
         if stream is None:
             if number > self._last:
