@@ -204,6 +204,12 @@ def _listener(listener: Listener, place: Place) -> None:
         place.at("proxy_protocol").wrong(
             f"the header comes ahead of TLS, where {kind}: does not look for it; use tcp: and the tls table"
         )
+    secure = listener.tls is not None or kind in ("ssl", "tls")
+    if listener.h2c and secure:
+        place.at("h2c").wrong("is without TLS, which this listener has; it is `http2`")
+    if listener.http2_websocket and not (listener.http2 if secure else listener.h2c):
+        wanted = "http2" if secure else "h2c"
+        place.at("http2_websocket").wrong(f"needs HTTP/2 there: `{wanted} = true`")
     if listener.tls is not None:
         tls_rules(listener.tls, place.at("tls"))
 

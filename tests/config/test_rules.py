@@ -158,6 +158,24 @@ class RulesTests(SynchronousTestCase):
         text = text.replace("ssl:", "tcp:")
         self.assertEqual(faults(text + ROUTE + POOL, files=FakeFiles({"/a": ""})), [])
 
+    def test_http2(self) -> None:
+        """What of HTTP/2 does nothing on a listener is refused."""
+        web = "[listener.web]\nendpoint = 'tcp:80'\n"
+        tls = "tls.certificate = '/a'\n"
+        for text, said in (
+            (web + tls + "h2c = true\n", "is without TLS"),
+            (web + "http2_websocket = true\n", "`h2c = true`"),
+            (web + tls + "http2 = false\nhttp2_websocket = true\n", "`http2 = true`"),
+        ):
+            found = faults(text + ROUTE + POOL, files=FakeFiles({"/a": ""}))
+            self.assertIn(said, found[0])
+        for text in (
+            web + "h2c = true\nhttp2_websocket = true\n",
+            web + tls + "http2_websocket = true\n",
+        ):
+            found = faults(text + ROUTE + POOL, files=FakeFiles({"/a": ""}))
+            self.assertEqual(found, [])
+
     def test_key_towards_targets(self) -> None:
         """A key without its certificate is refused."""
         text = WHOLE + "tls.key = '/a'\n"
