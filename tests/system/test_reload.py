@@ -6,6 +6,7 @@ import asyncio
 import json
 import os
 import signal
+import socket
 import ssl
 import subprocess
 import sys
@@ -19,6 +20,7 @@ from typing import Any
 import trustme
 from twisted.trial.unittest import SynchronousTestCase
 
+from lolly_tx.net.sockets.ports import hear_nobody
 from tests.system.faults.client import HttpClient
 from tests.system.faults.process import (
     ROOT,
@@ -159,6 +161,22 @@ class ListenersTests(SynchronousTestCase):
             self.assertIn("in use", str(caught.exception))
 
         self.run_with(act)
+
+
+class UnheardTests(SynchronousTestCase):
+    def test_nobody_is_reset(self) -> None:
+        """Before a socket closes nobody new gets a connection, and who waits in its queue keeps his."""
+        with socket.create_server(("127.0.0.1", 0)) as listening:
+            address = listening.getsockname()
+            with socket.create_connection(address, LIMIT_SECONDS) as waiting:
+                hear_nobody(listening)
+                with socket.socket() as late:
+                    late.settimeout(0.3)
+                    self.assertRaises(TimeoutError, late.connect, address)
+                served, _ = listening.accept()
+                with served:
+                    waiting.sendall(b"x")
+                    self.assertEqual(served.recv(1), b"x")
 
 
 class CommandsTests(SynchronousTestCase):

@@ -7,8 +7,11 @@ Imports: Twisted. Used by: net.sockets.eager.
 
 from __future__ import annotations
 
+import ctypes
 import os
 import socket
+import struct
+from contextlib import suppress
 from typing import Any
 
 from twisted.internet import tcp
@@ -16,6 +19,25 @@ from twisted.python.lockfile import FilesystemLock
 
 MOST_WAITING = 4096
 """Connections taken at the end: no kernel's queue is longer by default (somaxconn)."""
+
+
+_ATTACH_FILTER = 26
+"""SO_ATTACH_FILTER of Linux, which the socket module has no name for."""
+
+_NOTHING_PASSES = ctypes.create_string_buffer(struct.pack("HBBI", 0x06, 0, 0, 0))
+"""A program for that: one instruction, "return 0 bytes"."""
+
+
+def hear_nobody(listening: socket.socket) -> None:
+    """Have the kernel take no more clients for `listening`, without a word to them.
+
+    Who comes between the last accept and the close would be told that there is a connection, and then be reset. Not
+    heard, he asks again a second later, and finds who listens there then. Where it cannot be had, all is as without.
+    """
+    if listening.family in (socket.AF_INET, socket.AF_INET6):
+        program = struct.pack("HP", 1, ctypes.addressof(_NOTHING_PASSES))
+        with suppress(OSError):
+            listening.setsockopt(socket.SOL_SOCKET, _ATTACH_FILTER, program)
 
 
 class LastCall(tcp.Port):
@@ -56,6 +78,7 @@ class LastCall(tcp.Port):
 
     def _closeSocket(self, orderly: bool) -> None:
         if self._shouldShutdown:
+            hear_nobody(self.socket)
             self.numberAccepts = MOST_WAITING
             self.doRead()
         super()._closeSocket(orderly)
