@@ -133,6 +133,9 @@ def makeService(options: Options) -> IService:
                     reactor, config, registry=registry, stdout=log.stdout
                 )
             else:
+                succession.refuse_trial(
+                    "workers: one process cannot become several in an upgrade; restart"
+                )
                 part = supervise(
                     reactor,
                     config,

@@ -92,6 +92,11 @@ class Succession:
                 # Nothing that is shared with who serves is to be closed in good order.
                 os._exit(0)
 
+    def refuse_trial(self, why: str) -> None:
+        """End a preflight: what is asked for now cannot be taken over."""
+        if self._trial:
+            raise SystemExit(f"lolly: {why}")
+
     def serve(self, service: LollyService | None) -> None:
         """From the start of the reactor on. `service`: None for one that cannot be upgraded."""
         upgrade = _refuse
