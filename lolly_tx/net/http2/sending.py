@@ -72,9 +72,6 @@ class Owner(Protocol):
     def overfull(self) -> None:
         """Too much waits in `Sender.out`: read no more from the client."""
 
-    def written(self) -> None:
-        """What was gathered is with the transport."""
-
 
 class Sender:
     """The sending side of `owner`. `peer`: its settings. `window`: of the connection. `full`: the socket takes no more.
@@ -221,7 +218,6 @@ class Sender:
             else:
                 for stream in self.waiting.values():
                     stream.stalled(True)
-        self._owner.written()
 
     def _fill(self, relieved: list[Outlet], ended: list[Outlet]) -> None:
         """Move frames of bodies to `out`, in turn."""

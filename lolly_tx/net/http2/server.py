@@ -6,6 +6,9 @@ Each request is a `net.http2.stream.Stream`, which is the door in of its exchang
 `net.http2.sending.Sender`. Exchanges begin when everything that came in one read has been looked at: whoever opens
 streams and resets them at once costs no backend anything.
 
+One class in one long file, as that of HTTP/1.1: what a frame means depends on what the connection is about, and changes
+it. How bytes become frames, what a request's stream does, and what is sent when, have modules of their own.
+
 Imports: domain, net, net.http2, net.sockets, wire, wire.hpack, wire.http2, Twisted.
 Used by: net.http2.choosing.
 """
@@ -105,7 +108,6 @@ class Http2Server:
         "_leaving",
         "_no_more",
         "_odd",
-        "_peer_gone",
         "_reader",
         "_reading_stopped",
         "_resets",
@@ -687,9 +689,6 @@ class Http2Server:
         if not self._reading_stopped:
             self._reading_stopped = True
             self.transport.pauseProducing()
-
-    def written(self) -> None:
-        """What came together is with the transport."""
 
     # -- deadlines
 
