@@ -12,6 +12,7 @@ Imports: config, service, Twisted. Used by: service.template, tap.
 
 from __future__ import annotations
 
+import fcntl
 import json
 import os
 import re
@@ -238,6 +239,16 @@ class Sieve:
             self._sum_up(count, event)
 
 
+class AppendedLogFile(TwistedLogFile):
+    """One that several processes may write to, as around an upgrade: each line goes to where the end is then."""
+
+    def _openFile(self) -> None:
+        super()._openFile()
+        file = self._file.fileno()
+        flags = fcntl.fcntl(file, fcntl.F_GETFL)
+        fcntl.fcntl(file, fcntl.F_SETFL, flags | os.O_APPEND)
+
+
 class ProcessLog:
     """The log of a process. `observer`: for Twisted; `stdout`: what "-" stands for, for the access log to share."""
 
@@ -293,7 +304,7 @@ def twistd_log(
     elif not path:
         out = sink = LineLog(stdout, form, clock)
     else:
-        file: Any = TwistedLogFile.fromFullPath(*path)
+        file: Any = AppendedLogFile.fromFullPath(*path)
         # Files after a rotation are made under the umask of a daemon.
         file.defaultMode = stat.S_IMODE(os.stat(*path).st_mode)
         sink, out = file, FileLogObserver(file, form)

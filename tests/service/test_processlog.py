@@ -22,6 +22,7 @@ from lolly_tx.service.logfile import LogFile
 from lolly_tx.service.processlog import (
     OWN_BACKLOG_BYTES,
     REMEMBERED_LINES,
+    AppendedLogFile,
     LineLog,
     Sieve,
     json_line,
@@ -345,3 +346,20 @@ class TwistdTests(SynchronousTestCase):
         logger.warn("said")
         log.end()
         self.assertEqual(said, ["[-] said", "[-] said ... repeated 1 time"])
+
+
+class AppendedLogFileTests(SynchronousTestCase):
+    def test_two_writers(self) -> None:
+        """Two processes that log to one file, as around an upgrade, do not overwrite each other's lines."""
+        with tempfile.TemporaryDirectory() as folder:
+            path = os.path.join(folder, "twistd.log")
+            old, new = (AppendedLogFile.fromFullPath(path) for _ in range(2))
+            for line in range(3):
+                old.write(f"old {line}\n")
+                new.write(f"new {line}\n")
+            old.close()
+            new.close()
+            with open(path) as file:
+                said = file.read().split("\n")
+        self.assertEqual(len(said), 7)
+        self.assertEqual(said[:2], ["old 0", "new 0"])
