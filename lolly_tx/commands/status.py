@@ -25,7 +25,7 @@ class StatusCommand(AskingCommand):
             "readiness": client.get_even_if_unready("/readyz"),
             "stats": client.get("/api/stats"),
             "pools": client.get("/api/pools")["pools"],
-            "certificates": client.get("/api/certificates")["certificates"],
+            **client.get("/api/certificates"),
         }
 
     def lines(self, answer: dict[str, Any]) -> list[str]:
@@ -43,6 +43,12 @@ class StatusCommand(AskingCommand):
                 said = ", ".join(f"{n} {word}" for word, n in sorted(refused.items()))
                 out.append(f"  closed for their PROXY header: {said}")
         out += map(_certificate_line, answer["certificates"])
+        for one in answer.get("acme", ()):
+            if one["error"]:
+                out.append(
+                    f"acme {one['acme']}: NO CERTIFICATE for {one['host']}"
+                    f" ({one['failures']} tries): {one['error']}"
+                )
         for pool in answer["pools"]:
             out += ["", *_pool_lines(pool, stats["pools"].get(pool["name"], {}))]
         return [*out, "", _settings_line(stats["settings"])]

@@ -1,6 +1,6 @@
 """The settings of a listener: where it is, and its TLS.
 
-Imports: config. Used by: config.model, config.tlsrules, service.
+Imports: config. Used by: config.acme, config.model, config.tlsrules, service.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from typing import Literal
 import attrs
 
 from lolly_tx.config.addresses import LISTEN, OPTIONAL_FILE
-from lolly_tx.config.kinds import FLAG, Choice
+from lolly_tx.config.kinds import FLAG, TEXT, Choice
 from lolly_tx.config.schema import about
 from lolly_tx.config.tables import (
     CERTIFICATE_FILES,
@@ -64,13 +64,14 @@ class ListenerTLS:
     """TLS of a listener."""
 
     certificate: tuple[str, ...] = attrs.field(
+        default=(),
         metadata=about(
             CERTIFICATE_FILES,
             "PEM file with the certificate chain, the site's own first; or a list of files"
             " with chain and key, or a folder of them (*.pem). Clients get the one for the"
             " name they ask for (SNI): exact, then wildcard, else the first, by name in a"
             " folder. Files that change are taken up within 2 s.",
-        )
+        ),
     )
     key: str = attrs.field(
         default="",
@@ -78,6 +79,14 @@ class ListenerTLS:
             OPTIONAL_FILE,
             'PEM file with the private key; "" when `certificate` has it too, as those of'
             " lists and folders must.",
+        ),
+    )
+    acme: str = attrs.field(
+        default="",
+        metadata=about(
+            TEXT,
+            "Name of the [acme.NAME] that certificates for the hosts of its routes come"
+            ' from, after those of `certificate`; "" = none.',
         ),
     )
     minimum: Literal["1.2", "1.3"] = attrs.field(

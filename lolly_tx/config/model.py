@@ -17,6 +17,7 @@ from typing import Any, Literal
 
 import attrs
 
+from lolly_tx.config.acme import Acme
 from lolly_tx.config.addresses import LOG_PATH, OPTIONAL_FOLDER
 from lolly_tx.config.extensions import NO_PLUGINS, PluginTables
 from lolly_tx.config.httpkinds import OPTIONAL_FIELD_NAME, ROUTE_PATH
@@ -98,6 +99,7 @@ __all__ = [
 
 Network = IPv4Network | IPv6Network
 NO_LISTENERS: Mapping[str, Listener] = MappingProxyType({})
+NO_ACME: Mapping[str, Acme] = MappingProxyType({})
 NO_POOLS: Mapping[str, PoolSettings] = MappingProxyType({})
 
 
@@ -212,6 +214,13 @@ class Config:
     pools: Mapping[str, PoolSettings] = attrs.field(
         default=NO_POOLS,
         metadata=about(Named(PoolSettings), "One table per pool, by name.", key="pool"),
+    )
+    acme: Mapping[str, Acme] = attrs.field(
+        default=NO_ACME,
+        metadata=about(
+            Named(Acme),
+            "One table per authority that certificates are asked for by ACME, by name.",
+        ),
     )
     trusted_proxies: tuple[Network | str, ...] = attrs.field(
         default=(),

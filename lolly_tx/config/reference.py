@@ -19,7 +19,11 @@ from lolly_tx.config.tables import INCLUDE, ListOf, Named, Table
 from lolly_tx.config.targets import TARGETS, TargetTable
 
 # What stands for a key without a default, so that the file of defaults can be loaded.
+_EVERYBODYS = ("listener", "pool")
+"""Of the named tables, those that a file has one of at least."""
+
 _EXAMPLES: dict[str, str | int] = {
+    "acme.NAME.directory": "https://acme-v02.api.letsencrypt.org/directory",
     "admin.endpoint": "tcp:8081:interface=127.0.0.1",
     "listener.NAME.endpoint": "tcp:8080:interface=127.0.0.1",
     "listener.NAME.tls.certificate": "site.pem",
@@ -97,8 +101,9 @@ def _sections(path: str, cls: type, off: bool = False) -> Iterator[_Section]:
         kind = setting.kind
         if isinstance(kind, Named):
             inner += ".NAME"
-            yield _Section(inner, f"[{inner}]", kind.cls, setting.doc, off)
-            yield from _sections(inner, kind.cls, off)
+            absent = off or setting.key not in _EVERYBODYS
+            yield _Section(inner, f"[{inner}]", kind.cls, setting.doc, absent)
+            yield from _sections(inner, kind.cls, absent)
         elif isinstance(kind, Table):
             absent = off or setting.default is None
             yield _Section(inner, f"[{inner}]", kind.cls, setting.doc, absent)
@@ -163,7 +168,7 @@ def _toml_settings(path: str, settings: tuple[Setting, ...], mark: str) -> list[
     for setting in settings:
         if setting.kind is TARGETS:
             value = _TARGETS_EXAMPLE
-        elif setting.required:
+        elif setting.required or f"{path}.{setting.key}" in _EXAMPLES:
             example = _EXAMPLES[f"{path}.{setting.key}"]
             value = quoted(example) if isinstance(example, str) else str(example)
         else:

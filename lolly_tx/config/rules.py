@@ -12,6 +12,7 @@ from collections.abc import Iterable
 
 import attrs
 
+from lolly_tx.config.acme import acme_rules
 from lolly_tx.config.addresses import endpoint_parts
 from lolly_tx.config.balancerules import balancing_rules
 from lolly_tx.config.checkrules import check_rules
@@ -58,8 +59,12 @@ def check(config: Config, parts: Parts, main: Place) -> None:
     token = main.at("admin").at("token")
     if config.explain.header and not token.written:
         main.at("explain").at("header").wrong("needs admin.token, which it carries")
+    routes = [route for route, _ in parts.routes]
     for listener, place in parts.listeners.values():
         _listener(listener, place)
+        if listener.tls is not None:
+            tls, state = place.at("tls"), config.state_dir
+            acme_rules(listener, routes, config.acme, state, tls)
     for pool, place in parts.pools.values():
         _pool(pool, place)
     if config.limits.line_size > config.limits.head_size:

@@ -163,7 +163,17 @@ class ListOf:
         return "[" + ", ".join(element.show(one) for one in value) + "]"
 
 
-CERTIFICATE_FILES = ListOf(FILE_OR_FOLDER, "files", single=True)
+class _SomeFiles(ListOf):
+    """Files, one at least where they are written."""
+
+    def read(self, raw: Any, place: Place) -> tuple[Any, ...]:
+        """See `schema.Kind`."""
+        if raw == []:
+            raise Rejected("must name a file or a folder at least")
+        return super().read(raw, place)
+
+
+CERTIFICATE_FILES = _SomeFiles(FILE_OR_FOLDER, "files", single=True)
 NAME_LIST = ListOf(TEXT, "names", single=True)
 HOST_PATTERNS = ListOf(HOST_PATTERN, "hosts", single=True)
 STATUS_RANGES = ListOf(STATUS_RANGE, "statuses")

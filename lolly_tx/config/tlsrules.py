@@ -11,8 +11,8 @@ from lolly_tx.config.schema import Place
 
 def tls_rules(tls: ListenerTLS, place: Place) -> None:
     """Record what contradicts what."""
-    if not tls.certificate:
-        place.at("certificate").wrong("must name a file or a folder at least")
+    if not place.at("certificate").written and not place.at("acme").written:
+        place.wrong("needs certificate, or acme")
     if tls.key and len(tls.certificate) > 1:
         place.at("key").wrong(
             "goes with one certificate; of several, each file has chain and key"

@@ -6,7 +6,7 @@
 For balancers and orchestrators that cannot reach the admin endpoint, which also tells the reasons.
 Chosen when the configuration is loaded, so that other listeners never look for these paths.
 
-Imports: domain, net, proxy, wire. Used by: service.
+Imports: domain, net, proxy, wire. Used by: proxy.challenges, service.
 """
 
 from __future__ import annotations

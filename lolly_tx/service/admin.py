@@ -268,7 +268,10 @@ class AdminResource(Resource):
             case ["listeners"]:
                 return {"listeners": serving.places()}
             case ["certificates"]:
-                return {"certificates": serving.certificates()}
+                return {
+                    "certificates": serving.certificates(),
+                    "acme": serving.ordered(),
+                }
             case ["watchdog"]:
                 return watchdog_shown(serving.watched(), now)
         return None

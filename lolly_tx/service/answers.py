@@ -74,6 +74,9 @@ class Serving(Protocol):
     def watched(self) -> WatchdogSnapshot:
         """How the event loop has been."""
 
+    def ordered(self) -> list[dict[str, Any]]:
+        """The names whose certificates are asked for and renewed here."""
+
     def certificates(self) -> list[dict[str, Any]]:
         """Those that are served."""
 

@@ -18,8 +18,10 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import Any
 
+import attrs
 from twisted.internet.defer import Deferred, DeferredList
 
+from lolly_tx.config.listening import ListenerTLS
 from lolly_tx.config.model import Config, Limits, Listener
 from lolly_tx.domain.forwarded import TrustedPeers
 from lolly_tx.net.deadlines import NEVER, Deadlines
@@ -31,9 +33,14 @@ from lolly_tx.net.sockets.handshakes import Handshakes
 from lolly_tx.net.sockets.inherited import Inheritance
 from lolly_tx.net.sockets.proxied import Proxied
 from lolly_tx.net.sockets.tls import secure
-from lolly_tx.net.sockets.tls_contexts import ALPN_HTTP1, ALPN_HTTP2
+from lolly_tx.net.sockets.tls_contexts import (
+    ALPN_HTTP1,
+    ALPN_HTTP2,
+    TLSSettingsError,
+)
 from lolly_tx.proxy.resource import ReverseProxyResource
 from lolly_tx.proxy.secured import SecuredSite
+from lolly_tx.service.acme_store import AcmeStore
 from lolly_tx.service.certificates import ListenerCertificates
 from lolly_tx.service.listening import Place, server_endpoint
 from lolly_tx.service.surroundings import WHOLE
@@ -202,7 +209,7 @@ def place_of(
     front: SecuredSite | None = None
     if listener.tls is not None:
         certificates = ListenerCertificates(
-            listener.tls,
+            _with_acme(listener.tls, config),
             Handshakes(timeouts.handshake, deadlines),
             alpn=(ALPN_HTTP2, ALPN_HTTP1) if listener.http2 else (ALPN_HTTP1,),
         )
@@ -241,6 +248,18 @@ def place_of(
         view = secure(reactor, certificates.credentials)
     endpoint = server_endpoint(ports(listener.name, view), listener.endpoint, key)
     return Place(listener.endpoint, endpoint, acceptor, view, certificates)
+
+
+def _with_acme(tls: ListenerTLS, config: Config) -> ListenerTLS:
+    """The same, which also serves what is there of an authority that is asked."""
+    if not tls.acme:
+        return tls
+    try:
+        folder = AcmeStore(config.state_dir, tls.acme).certificates
+    except OSError as error:
+        said = error.strerror or "cannot be written"
+        raise TLSSettingsError(config.state_dir, said) from error
+    return attrs.evolve(tls, certificate=(*tls.certificate, str(folder)))
 
 
 def _proxied(

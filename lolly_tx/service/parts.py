@@ -9,17 +9,19 @@ service.change.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from twisted.logger import Logger
 
 from lolly_tx.config.model import Config, Listener
 from lolly_tx.domain.routes import Pattern, RouteTable
 from lolly_tx.net.library.balanced import BalancedEndpointFactory
+from lolly_tx.proxy.challenges import ChallengeHealthProxy, ChallengeProxy
 from lolly_tx.proxy.health import HealthProxy
 from lolly_tx.proxy.proxy import OnRefusal, Proxy, RouteEnd
 from lolly_tx.proxy.resource import ReverseProxyResource
 from lolly_tx.proxy.trace import Traces
+from lolly_tx.service.acme_store import answers_folder
 from lolly_tx.service.answers import unready
 from lolly_tx.service.descriptors import affordable_connections, descriptor_limit
 from lolly_tx.service.listeners import place_of
@@ -80,14 +82,20 @@ def make_resource(
 ) -> ReverseProxyResource:
     """What serves the clients of `listener`. `on_refusal`: None: as for the listeners there are."""
     refused = on_refusal or service.on_refusal
+    config = service.config
+    asked: dict[str, Any] = {}
+    if config.acme and config.state_dir:
+        asked["folder"] = answers_folder(config.state_dir)
     if listener.health:
 
         def ready() -> bool:
             return not unready(service, service.now())
 
-        proxy: Proxy = HealthProxy(table, service.introduction, refused, ready=ready)
+        made: Any = ChallengeHealthProxy if asked else HealthProxy
+        asked["ready"] = ready
     else:
-        proxy = Proxy(table, service.introduction, refused)
+        made = ChallengeProxy if asked else Proxy
+    proxy: Proxy = made(table, service.introduction, refused, **asked)
     endpoints = BalancedEndpointFactory(service.endpoints)
     return ReverseProxyResource(proxy, listener.name, endpoints)
 

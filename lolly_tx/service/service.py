@@ -30,6 +30,7 @@ from lolly_tx.proxy.introduction import Introduction
 from lolly_tx.proxy.proxy import OnRefusal
 from lolly_tx.proxy.resource import ReverseProxyResource
 from lolly_tx.proxy.trace import Traces
+from lolly_tx.service.acme import Renewals, thread_of
 from lolly_tx.service.admin import admin_site
 from lolly_tx.service.answers import Colleagues
 from lolly_tx.service.certificates import Watch
@@ -120,6 +121,13 @@ class LollyService(Service):
             self._deadlines.now,
             self.surroundings.wall,
         )
+        self.renewals = Renewals(
+            reactor,
+            lambda: self.config,
+            wall=self.surroundings.wall,
+            random=self.surroundings.random,
+            in_thread=thread_of(reactor),
+        )
         self.watchdog = Watchdog(reactor, self._deadlines.now, sampling=sampling)
 
     def serve(self, name: str, resource: ReverseProxyResource, place: Place) -> None:
@@ -195,6 +203,8 @@ class LollyService(Service):
         self._deadlines.start()
         self.watchdog.start()
         self._certificates.start()
+        if self.config.acme and self.surroundings.part.admin:
+            self.renewals.start()
         for each in self.running_pools.values():
             each.start()
         if self.log_writing is not None:
@@ -280,6 +290,7 @@ class LollyService(Service):
     def _cb_drained(self, _: object) -> None:
         self._deadlines.stop()
         self._certificates.stop()
+        self.renewals.stop()
         self.watchdog.stop()
         if self.log_writing is not None:
             self.log_writing.stop()
@@ -339,6 +350,10 @@ class LollyService(Service):
         wall = self.surroundings.wall()
         found = self.listeners.certificates
         return [shown for name, one in found for shown in one.shown(name, wall)]
+
+    def ordered(self) -> list[dict[str, Any]]:
+        """The names whose certificates are asked for and renewed here."""
+        return self.renewals.shown()
 
     def statistics(self) -> dict[str, Any]:
         """All counters."""

@@ -1,0 +1,93 @@
+"""The settings of certificate authorities that are asked by ACME (RFC 8555), and what is asked of them.
+
+Imports: config. Used by: config.model, config.rules, service.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from typing import Literal, Protocol
+
+import attrs
+
+from lolly_tx.config.addresses import OPTIONAL_FILE
+from lolly_tx.config.kinds import TEXT, Choice, nearest
+from lolly_tx.config.listening import Listener
+from lolly_tx.config.schema import Place, about
+
+
+@attrs.frozen
+class Acme:
+    """An authority that signs certificates of those who control a name."""
+
+    name: str
+    directory: str = attrs.field(
+        metadata=about(TEXT, "URL of its directory, https://..."),
+    )
+    email: str = attrs.field(
+        default="",
+        metadata=about(TEXT, 'Where it can write to; "" = nowhere.'),
+    )
+    challenge: Literal["http-01"] = attrs.field(
+        default="http-01",
+        metadata=about(
+            Choice("http-01"),
+            "How a name is shown to be ours: its port 80 leads here.",
+        ),
+    )
+    ca: str = attrs.field(
+        default="",
+        metadata=about(
+            OPTIONAL_FILE,
+            "PEM file of the authorities that the directory's own TLS is trusted by;"
+            ' "" = the system\'s.',
+        ),
+    )
+
+
+class _Route(Protocol):
+    @property
+    def listeners(self) -> tuple[str, ...]:
+        """Those it holds for."""
+
+    @property
+    def hosts(self) -> tuple[str, ...]:
+        """Those it is for."""
+
+
+def acme_hosts(listener: str, routes: Iterable[_Route]) -> tuple[str, ...]:
+    """The names of a listener that a certificate can be asked for: those of its routes, wildcards left out."""
+    return tuple(
+        dict.fromkeys(
+            host
+            for route in routes
+            if not route.listeners or listener in route.listeners
+            for host in route.hosts
+            if "*" not in host and not host.startswith("[") and "." in host
+        )
+    )
+
+
+def acme_rules(
+    listener: Listener,
+    routes: Iterable[_Route],
+    known: Mapping[str, Acme],
+    state_dir: str,
+    place: Place,
+) -> None:
+    """Record what is wrong with the `tls.acme` of a listener. `place`: of its TLS."""
+    assert listener.tls is not None
+    name = listener.tls.acme
+    if not name:
+        return
+    here = place.at("acme")
+    if name not in known:
+        here.wrong("no [acme.NAME] has this name" + nearest(name, known))
+    if not state_dir:
+        here.wrong("needs state_dir, where accounts and certificates are kept")
+    if listener.tls.key:
+        place.at("key").wrong("has to be in the file of the certificate, beside acme")
+    if not acme_hosts(listener.name, routes):
+        here.wrong(
+            "needs a route for a host on this listener: a certificate is for a name"
+        )
