@@ -44,6 +44,10 @@ class Totals:
         """The sum of one; 0 when nobody ever spoke of it."""
         return self._sums.get(name, 0)
 
+    def items(self) -> Iterable[tuple[str, Number]]:
+        """All sums by name."""
+        return tuple(self._sums.items())
+
     def heard(self, who: Hashable, changes: Mapping[str, Number]) -> None:
         """A process says how its numbers are."""
         known = self._of.setdefault(who, {})

@@ -62,7 +62,21 @@ def filled_in(told: dict[str, Any], totals: Totals) -> dict[str, Any]:
             name: _filled(one, totals, f"{kind}/{name}")
             for name, one in told[kind].items()
         }
+    for name, number in totals.items():
+        kind, one, *path = name.split("/")
+        # Reasons that a process names once it has met them; targets come and go by themselves.
+        if kind in ("listeners", "pools") and number and "targets" not in path:
+            _add(found[kind].get(one), path, number)
     return found
+
+
+def _add(tree: dict[str, Any] | None, path: list[str], number: Number) -> None:
+    """Put in what is not there."""
+    *way, last = path
+    for word in way:
+        tree = tree.get(word) if tree is not None else None
+    if isinstance(tree, dict):
+        tree.setdefault(last, number)
 
 
 def _filled(tree: dict[str, Any], totals: Totals, base: str) -> dict[str, Any]:

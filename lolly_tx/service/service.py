@@ -368,6 +368,8 @@ class LollyService(Service):
                     **({"tls": tls_statistics(files[name])} if name in files else {}),
                 }
                 for name, acceptor in self.acceptors.items()
+                # One that is only prepared has nothing to tell.
+                if name in self.resources
             },
             "pools": {
                 name: pool_statistics(running.forwarder, running.in_flight, now)

@@ -234,6 +234,15 @@ class AdoptingReactorTests(SlotTestCase):
         self.successResultOf(self.port.leave(1))
         self.assertEqual(repr(self.port), "<AdoptedPort of slots [0]>")
 
+    def test_other_certificates(self) -> None:
+        """New clients of all slots are met with those that came last."""
+        self.assertIsNone(self.port.credentials)
+        self.port.credentials = "new"
+        self.assertEqual(self.port.credentials, "new")
+        self.assertEqual(
+            [port.credentials for port in self.port._ports.values()], ["new"]
+        )
+
     def test_end_leaves_the_queues_to_others(self) -> None:
         """Without a last call nothing is shut down."""
         ports = dict(self.port._ports)

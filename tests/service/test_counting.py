@@ -63,6 +63,18 @@ class CountingTests(SynchronousTestCase):
         self.assertEqual(told["pools"]["app"]["targets"], 1)
         self.assertIs(told["listeners"]["web"]["draining"], False)
 
+    def test_reason_that_only_a_worker_has_met(self) -> None:
+        """It is shown where the others are; nothing is made up for pools that left."""
+        self.totals.heard(0, {"listeners/web/proxy_refused/odd": 2})
+        self.totals.heard(1, {"listeners/web/proxy_refused/odd": 1})
+        self.totals.heard(1, {"pools/gone/exchanges": 9, "listeners/web/no/way": 1})
+        told = self.shown.statistics()
+        told["listeners"]["web"]["proxy_refused"] = {}
+        shown = filled_in(told, self.totals)
+        self.assertEqual(shown["listeners"]["web"]["proxy_refused"], {"odd": 3})
+        self.assertNotIn("no", shown["listeners"]["web"])
+        self.assertNotIn("gone", shown["pools"])
+
     def test_what_the_judge_counts_is_its_own(self) -> None:
         """Ejections are counted where they are decided."""
         node = self.shown.pools["app"].nodes["a"]

@@ -9,6 +9,7 @@ import os
 import signal
 import socket
 import socketserver
+import ssl
 import subprocess
 import sys
 import tempfile
@@ -18,6 +19,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
+import trustme
 from twisted.trial.unittest import TestCase
 
 DEADLINE = 20.0
@@ -457,6 +459,40 @@ class ReloadTests(WorkersTestCase):
         for _ in range(20):
             self.assertEqual(self.get(), 200)
         self.assertEqual(self.origins[1].count, count)
+
+    def test_certificate_of_all_workers(self) -> None:
+        """TLS with workers: a reload, and a file that changed, bring the other certificate everywhere."""
+        authority = trustme.CA()
+        files = []
+        for number in range(2):
+            issued = authority.issue_cert("example.org")
+            file = self.folder / f"{number}.pem"
+            issued.private_key_and_cert_chain_pem.write_to_path(str(file))
+            files.append(file)
+        self.start(listener=f'tls.certificate = "{files[0]}"')
+        context = ssl.create_default_context()
+        authority.configure_trust(context)
+
+        def serials() -> set[str]:
+            found: set[str] = set()
+            for _ in range(12):
+                address = ("127.0.0.1", self.port)
+                with socket.create_connection(address, DEADLINE) as plain:
+                    with context.wrap_socket(
+                        plain, server_hostname="example.org"
+                    ) as secured:
+                        shown: Any = secured.getpeercert()
+                        found.add(shown["serialNumber"])
+            return found
+
+        first = serials()
+        self.change((str(files[0]), str(files[1])))
+        self.assertEqual(self.reload()[0], 200)
+        second = serials()
+        self.assertEqual((len(first), len(second)), (1, 1))
+        self.assertNotEqual(first, second)
+        files[1].write_bytes(files[0].read_bytes())
+        self.until(lambda: serials() == first)
 
     def test_what_one_refuses_is_in_force_nowhere(self) -> None:
         """A port that somebody else has: everything goes on as it was, in every worker."""

@@ -75,7 +75,7 @@ class SlotPort:
 
     def __init__(self, sockets: list[socket.socket], path: str = "") -> None:
         self.sockets = sockets
-        self.tls_context: Any = None  # who accepts needs it
+        self.credentials: Any = None  # who accepts needs it
         self._path = path
 
     def __repr__(self) -> str:
@@ -206,21 +206,21 @@ class AdoptedPort:
     def __init__(self, listen: Callable[[socket.socket], Any]) -> None:
         self._listen = listen
         self._ports: dict[int, Any] = {}
-        self._tls_context: Any = None
+        self._credentials: Any = None
 
     def __repr__(self) -> str:
         return f"<AdoptedPort of slots {sorted(self._ports)}>"
 
     @property
-    def tls_context(self) -> Any:
+    def credentials(self) -> Any:
         """What new clients are met with; None: what the view of the reactor had."""
-        return self._tls_context
+        return self._credentials
 
-    @tls_context.setter
-    def tls_context(self, context: Any) -> None:
-        self._tls_context = context
+    @credentials.setter
+    def credentials(self, credentials: Any) -> None:
+        self._credentials = credentials
         for port in self._ports.values():
-            port.tls_context = context
+            port.credentials = credentials
 
     @property
     def slots(self) -> frozenset[int]:
