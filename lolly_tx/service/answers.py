@@ -109,6 +109,9 @@ class Colleagues(Protocol):
     def statistics(self, told: dict[str, Any]) -> dict[str, Any]:
         """Our own counters `told`, with the numbers of them all."""
 
+    def cut(self, pool: str, target: str) -> None:
+        """Have them end what they have open to a target."""
+
     def prepare(self, config: Config) -> Deferred[None]:
         """Have them make ready for other settings; errbacks with `generation.Refused`."""
 

@@ -253,7 +253,14 @@ class LollyService(Service):
         return stopped.addCallback(self._cb_drained)
 
     def _cut(self, pool: str, node: Node) -> None:
-        """End what is open to `node`."""
+        """End what is open to `node`, wherever it is."""
+        if self.colleagues is None:
+            self.cut(pool, node)
+        else:
+            self.colleagues.cut(pool, node.id)
+
+    def cut(self, pool: str, node: Node) -> None:
+        """End what is open to `node` in this process."""
         upstreams = self.running_pools[pool].forwarder.upstreams
         leaving = [each for owner, each in upstreams if owner is node]
         Farewells(self._reactor, self._deadlines).see_off(leaving, 0.0)

@@ -13,7 +13,7 @@ from __future__ import annotations
 
 import mmap
 import os
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, ClassVar
 
 from twisted.application.service import Service
@@ -32,6 +32,7 @@ from lolly_tx.service.counting import GAUGES, filled_in, show
 from lolly_tx.service.crew import Crew
 from lolly_tx.service.evidence import hear
 from lolly_tx.service.generation import Refused
+from lolly_tx.service.listening import Place
 from lolly_tx.service.parcel import CannotPack, packed
 from lolly_tx.service.rollout import Rollout
 from lolly_tx.service.seats import Seat
@@ -163,16 +164,13 @@ class Supervisor(Service):
             "rows": self._shares.rows,
             "facts": self._bulletin.whole(self.service.now()),
             "listeners": names,
+            "lent": _lent(_slot_ports(self.service.listeners.places)),
         }
         return said, descriptors
 
     def slots(self, number: int) -> tuple[list[str], list[int]]:
         """One slot of each listener."""
-        ports = {
-            name: place.port
-            for name, place in self.service.listeners.places.items()
-            if name != ADMIN and isinstance(place.port, SlotPort)
-        }
+        ports = _slot_ports(self.service.listeners.places)
         fds = [port.sockets[number - 1].fileno() for port in ports.values()]
         return list(ports), fds
 
@@ -207,6 +205,11 @@ class Supervisor(Service):
         self._fresh = True
         self._shares.clear(seat.number - 1)
 
+    def cut(self, pool: str, target: str) -> None:
+        """Have the workers end what they have open to a target, once they know that it is down."""
+        message = {"t": "cut", "pool": pool, "target": target}
+        self._reactor.callLater(0, self.crew.tell, message)
+
     # -- other settings
 
     def prepare(self, config: Config) -> Deferred[None]:
@@ -220,17 +223,13 @@ class Supervisor(Service):
                 if not self._shares.claim(row):
                     said = "there is no shared memory left for more targets: restart"
                     return fail(Refused([said]))
-        prepared = self.service.listeners.prepared
-        ports = {
-            name: place.port
-            for name, place in prepared.items()
-            if name != ADMIN and isinstance(place.port, SlotPort)
-        }
+        ports = _slot_ports(self.service.listeners.prepared)
         message = {
             "t": "prepare",
             "config": self._packing,
             "rows": self._shares.rows,
             "listeners": list(ports),
+            "lent": _lent(ports),
         }
 
         def slots(number: int) -> list[int]:
@@ -282,3 +281,17 @@ class Supervisor(Service):
         found = filled_in(told, self._totals)
         found["workers"] = self.crew.shown()
         return found
+
+
+def _slot_ports(places: Mapping[str, Place]) -> dict[str, SlotPort]:
+    """Where clients of the proxy are listened for, by listener."""
+    return {
+        name: place.port
+        for name, place in places.items()
+        if name != ADMIN and isinstance(place.port, SlotPort)
+    }
+
+
+def _lent(ports: Mapping[str, SlotPort]) -> list[str]:
+    """The listeners whose sockets are somebody else's, to go on when we end."""
+    return [name for name, port in ports.items() if port.is_lent]

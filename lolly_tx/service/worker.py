@@ -103,6 +103,7 @@ class Worker:
         self._following: Following | None = None
         self._shares: Shares | None = None
         self._sockets: dict[str, dict[int, socket.socket]] = {}
+        self._lent: frozenset[str] = frozenset()
         self._tally = Tally()
         self._traced = 0
         self._ending = False
@@ -131,6 +132,8 @@ class Worker:
             self._commit(message)
         elif kind == "forget" and self._following is not None:
             self._following.forget()
+        elif kind == "cut":
+            self._cut(message["pool"], message["target"])
         elif kind == "reopen":
             self._reopen()
         elif kind == "stop":
@@ -141,7 +144,7 @@ class Worker:
     def _begin(self, message: Message, descriptors: list[int]) -> None:
         """Build, listen, and say so; or say why not, and end."""
         number = self._inherited.number
-        self._take_slots(message["listeners"], descriptors)
+        self._take_slots(message, descriptors)
         try:
             service = self._service = self._built(message)
             self._follow(message["facts"])
@@ -161,10 +164,11 @@ class Worker:
         self._look_where_it_is_needed()
         self.channel.send({"t": "ready", "pid": os.getpid()})
 
-    def _take_slots(self, names: Sequence[str], descriptors: Sequence[int]) -> None:
+    def _take_slots(self, message: Message, descriptors: Sequence[int]) -> None:
         """The sockets of listeners that are to be listened on."""
         slot = self._inherited.number - 1
-        for name, fd in zip(names, descriptors, strict=True):
+        self._lent = frozenset(message["lent"])
+        for name, fd in zip(message["listeners"], descriptors, strict=True):
             self._sockets[name] = {slot: socket.socket(fileno=fd)}
 
     def _close_slots(self) -> None:
@@ -178,7 +182,8 @@ class Worker:
         inherited = self._inherited
 
         def ports(listener: str, view: Any) -> Any:
-            return AdoptingReactor(view, self._sockets.get(listener, {}))
+            sockets = self._sockets.get(listener, {})
+            return AdoptingReactor(view, sockets, lent=listener in self._lent)
 
         service = build(
             self._reactor,
@@ -205,7 +210,7 @@ class Worker:
     def _prepare(self, message: Message, descriptors: Sequence[int]) -> None:
         """Make ready for other settings, and say whether that is done."""
         following, shares = self._following, self._shares
-        self._take_slots(message["listeners"], descriptors)
+        self._take_slots(message, descriptors)
         if following is None or shares is None or self._ending:
             self._close_slots()
             return
@@ -264,6 +269,14 @@ class Worker:
             with socket.socket(fileno=fd) as one:
                 if name in ports and not self._ending:
                     ports[name].adopt(message["slot"], one)
+
+    def _cut(self, pool_name: str, target: str) -> None:
+        """The deadline of a drain has passed."""
+        service = self._service
+        pool = None if service is None else service.pools.get(pool_name)
+        node = None if pool is None else pool.nodes.get(target)
+        if service is not None and node is not None:
+            service.cut(pool_name, node)
 
     def _reopen(self) -> None:
         if self._service is not None:

@@ -48,7 +48,7 @@ class FakePort:
     def __init__(self, fd: int) -> None:
         self.fd = fd
         self.stopped = False
-        self._shouldShutdown = False
+        self.is_lent = True
 
     def stopListening(self) -> None:
         self.stopped = True
@@ -195,6 +195,7 @@ class SlotReactorTests(SlotTestCase):
             passed.fileno(), socket.AF_INET, Factory()
         )
         self.addCleanup(port.stopListening)
+        self.assertTrue(port.is_lent)
         self.assertIs(port.sockets[0], port.sockets[1])
         self.assertEqual(port.sockets[0].getsockname(), passed.getsockname())
         passed.close()
@@ -248,14 +249,22 @@ class AdoptingReactorTests(SlotTestCase):
         ports = dict(self.port._ports)
         self.successResultOf(self.port.stopListening())
         self.assertTrue(ports[0].stopped)
-        self.assertFalse(ports[0]._shouldShutdown)
+        self.assertTrue(ports[0].is_lent)
 
     def test_last_call(self) -> None:
         """When the address is given up, those in the queue are accepted first."""
         ports = dict(self.port._ports)
         self.port.call_last()
         self.successResultOf(self.port.stopListening())
-        self.assertTrue(ports[0]._shouldShutdown)
+        self.assertFalse(ports[0].is_lent)
+
+    def test_no_last_call_where_the_socket_goes_on(self) -> None:
+        """A socket that systemd keeps is not shut down, whoever ends."""
+        view = AdoptingReactor(self.outer, {0: self.sockets[0]}, lent=True)
+        port = view.listenTCP(80, self.factory)
+        [accepting] = port._ports.values()
+        port.call_last()
+        self.assertTrue(accepting.is_lent)
 
     def test_unix_passed_and_tls(self) -> None:
         """Other kinds of endpoints come to the same."""

@@ -367,6 +367,19 @@ class TogetherTests(WorkersTestCase):
         self.ask("/api/pools/app/t0/enable", "POST")
         self.until(lambda: self.get() == 200 and self.origins[0].count > count)
 
+    def test_deadline_of_a_drain_ends_what_workers_have_open(self) -> None:
+        """What is under way at the target is cut when its time is over, whichever worker has it."""
+        self.origins[0].seconds = 6.0
+        self.start("retry = { tries = 1 }")
+        with self.load(4) as found:
+            self.until(lambda: self.target()["in_flight"] == 4)
+            began = time.monotonic()
+            status, _ = self.ask("/api/pools/app/t0/drain?deadline=1s", "POST")
+            self.assertEqual(status, 200)
+            self.until(lambda: len(found) >= 4)
+            self.assertLess(time.monotonic() - began, 4.0)
+        self.assertNotIn(200, {status for _, status in found})
+
     def test_failures_are_counted_over_all_workers(self) -> None:
         """Three failures eject a target, whichever workers saw them: not three in each."""
         self.origins.append(self.origin())

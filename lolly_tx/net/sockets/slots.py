@@ -70,11 +70,14 @@ def _tcp(family: int) -> socket.socket:
 class SlotPort:
     """An address that is listened on, in `sockets`, one for each slot; several may be the same one.
 
-    `path`: of a UNIX socket we made, to be removed at the end.
+    `path`: of a UNIX socket we made, to be removed at the end. `is_lent`: the socket is somebody else's, too.
     """
 
-    def __init__(self, sockets: list[socket.socket], path: str = "") -> None:
+    def __init__(
+        self, sockets: list[socket.socket], path: str = "", is_lent: bool = False
+    ) -> None:
         self.sockets = sockets
+        self.is_lent = is_lent
         self.credentials: Any = None  # who accepts needs it
         self._path = path
 
@@ -175,7 +178,7 @@ class SlotReactor(_View):
         """As IReactorSocket.adoptStreamPort: one socket for all."""
         made = socket.fromfd(fileDescriptor, addressFamily, socket.SOCK_STREAM)
         made.setblocking(False)
-        return SlotPort([made] * self._count)
+        return SlotPort([made] * self._count, is_lent=True)
 
 
 def _remove_abandoned(path: str) -> None:
@@ -199,12 +202,15 @@ def _remove_abandoned(path: str) -> None:
 class AdoptedPort:
     """An address that is accepted on at slots which another process owns.
 
-    `listen`: accept on a socket, with the protocols of this listener. A process has a slot of its own, and takes care
-    of another's while that one has nobody.
+    `listen`: accept on a socket, with the protocols of this listener. `lent`: the sockets go on when all of us end.
+    A process has a slot of its own, and takes care of another's while that one has nobody.
     """
 
-    def __init__(self, listen: Callable[[socket.socket], Any]) -> None:
+    def __init__(
+        self, listen: Callable[[socket.socket], Any], lent: bool = False
+    ) -> None:
         self._listen = listen
+        self._lent = lent
         self._ports: dict[int, Any] = {}
         self._credentials: Any = None
 
@@ -239,8 +245,8 @@ class AdoptedPort:
 
     def call_last(self) -> None:
         """The address is given up: stopping is to accept who waits in the queues, for nobody else will."""
-        for port in self._ports.values():
-            port._shouldShutdown = True
+        for port in self._ports.values() if not self._lent else ():
+            port.is_lent = False
 
     def startListening(self) -> None:
         """It does already."""
@@ -257,14 +263,21 @@ class AdoptedPort:
 
 
 class AdoptingReactor(_View):
-    """A view of a reactor on which listening, wherever it is, accepts on `sockets`, by slot."""
+    """A view of a reactor on which listening, wherever it is, accepts on `sockets`, by slot. `lent`: as of the port."""
 
-    def __init__(self, reactor: Any, sockets: Mapping[int, socket.socket]) -> None:
+    def __init__(
+        self,
+        reactor: Any,
+        sockets: Mapping[int, socket.socket],
+        *,
+        lent: bool = False,
+    ) -> None:
         super().__init__(reactor)
         self._sockets = sockets
+        self._lent = lent
 
     def _adopt(self, listen: Callable[[socket.socket], Any]) -> AdoptedPort:
-        port = AdoptedPort(listen)
+        port = AdoptedPort(listen, self._lent)
         for slot, one in self._sockets.items():
             port.adopt(slot, one)
         return port
