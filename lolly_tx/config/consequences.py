@@ -244,6 +244,26 @@ def _listening(config: Config) -> Iterator[Consequence]:
                 yield Consequence(f"listener {name}", text, True)
 
 
+def _together(config: Config) -> Iterator[Consequence]:
+    """What several processes make of the limits that are divided among them."""
+    workers = config.workers
+    if workers == "auto" or workers == 1:
+        return
+    limits = config.limits
+    if limits.connections:
+        each = -(-limits.connections // workers)
+        text = f"{workers} processes serve; each takes {each} connections of clients"
+        yield Consequence("workers", text)
+    client = limits.connections_per_client
+    if client % workers:
+        most = -(-client // workers) * workers
+        text = (
+            f"connections_per_client = {client} is divided and rounded up: a client may"
+            f" have {most} in all {workers} processes"
+        )
+        yield Consequence("workers", text, True)
+
+
 def _whole(config: Config) -> Iterator[Consequence]:
     rate = shared_rate(config.pools.values())
     if rate:
@@ -265,6 +285,7 @@ def _whole(config: Config) -> Iterator[Consequence]:
                 f"{key} = {value} can never trip: connections is {limits.connections}"
             )
             yield Consequence("limits", text, True)
+    yield from _together(config)
     asked = config.admin is not None or any(
         listener.health for listener in config.listeners.values()
     )

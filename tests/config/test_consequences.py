@@ -10,6 +10,7 @@ from lolly_tx.config.consequences import (
     consequences,
     host_of,
 )
+from lolly_tx.config.load import parse
 from lolly_tx.config.model import PoolSettings, Retry
 from lolly_tx.domain.target import Target
 from tests.config.texts import ROUTE, WEB, WHOLE, read
@@ -194,6 +195,19 @@ class LinesTests(SynchronousTestCase):
         limits = "[limits]\nconnections = 10\nconnections_per_client = 10\n"
         self.warns(WHOLE + limits, "connections_per_client = 10 can never trip")
         self.warns("trusted_proxies = ['0.0.0.0/0']\n" + WHOLE, "believes everybody")
+
+    def test_several_processes(self) -> None:
+        """What each has of a limit, and what a limit that cannot be divided comes to."""
+        text = "workers = 4\n" + WHOLE
+        lines = [str(one) for one in consequences(parse(text))]
+        self.assertIn(
+            "workers: 4 processes serve; each takes 2500 connections of clients", lines
+        )
+        odd = text + "[limits]\nconnections_per_client = 5\n"
+        self.warns(odd, "a client may have 8 in all 4 processes")
+        for quiet in (WHOLE, 'workers = "auto"\n' + WHOLE):
+            lines = [str(one) for one in consequences(parse(quiet))]
+            self.assertFalse([line for line in lines if line.startswith("workers")])
 
     def test_admin_in_the_open(self) -> None:
         """An admin side for other machines has its tokens in the clear, unless it does TLS."""

@@ -320,6 +320,48 @@ class ServingTests(WorkersTestCase):
         self.assertEqual(self.get(), 200)
         self.assertTrue(any("was silent" in line for line in self.lines))
 
+    def test_stop_lets_exchanges_end(self) -> None:
+        """SIGTERM under load: nothing new is accepted, what is under way is answered, and the status is 0."""
+        self.origins[0].seconds = 1.0
+        self.start()
+        pids = self.pids()
+        with self.load(6, pause=9.0) as found:
+            self.until(lambda: self.origins[0].now == 6)
+            self.process.send_signal(signal.SIGTERM)
+            self.assertEqual(self.process.wait(DEADLINE), 0)
+            self.until(lambda: len(found) == 6)
+        self.assertEqual([status for _, status in found], [200] * 6)
+        self.assertEqual(self.get(), 0)
+        self.assertFalse(any(os.path.exists(f"/proc/{pid}") for pid in pids))
+
+    def test_second_signal_ends_all_at_once(self) -> None:
+        """No worker is left behind, whatever it is doing."""
+        self.origins[0].seconds = 8.0
+        self.start()
+        pids = self.pids()
+        with self.load(4, pause=9.0):
+            self.until(lambda: self.origins[0].now == 4)
+            self.process.send_signal(signal.SIGTERM)
+            time.sleep(0.5)
+            self.assertIsNone(self.process.poll())
+            self.process.send_signal(signal.SIGTERM)
+            self.assertEqual(self.process.wait(3.0), 128 + signal.SIGTERM)
+            self.until(lambda: not any(os.path.exists(f"/proc/{pid}") for pid in pids))
+
+    def test_template_that_dies_is_no_loss(self) -> None:
+        """Workers serve on, and the next one comes from another template."""
+        self.start()
+        [template] = {
+            int(Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[1])
+            for pid in self.pids()
+        }
+        os.kill(template, signal.SIGKILL)
+        self.assertEqual([self.get() for _ in range(8)], [200] * 8)
+        victim = self.pids()[0]
+        os.kill(victim, signal.SIGKILL)
+        self.until(lambda: victim not in self.pids() and len(self.pids()) == 2)
+        self.assertEqual([self.get() for _ in range(8)], [200] * 8)
+
     def test_workers_outlive_their_supervisor_for_a_while(self) -> None:
         """They go on by what it said last, and end in good order when they are told to."""
         self.start()
