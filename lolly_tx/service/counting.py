@@ -18,6 +18,9 @@ from lolly_tx.service.service import LollyService
 GAUGES = ("open", "idle", "in_flight", "waiting", "left", "parting")
 """What a process has now; all the rest is counted since its start."""
 
+COUNTING_PAUSE = 50.0
+"""Times as long as counting took it is not done again: with very many targets it takes some milliseconds."""
+
 _OWN_STATS = frozenset(("ejections", "rechecks"))
 """Of a node, counted where it is judged."""
 

@@ -28,7 +28,7 @@ from lolly_tx.domain.together import shared_names
 from lolly_tx.net.sockets.slots import SlotPort
 from lolly_tx.service.bulletin import Bell, Bulletin
 from lolly_tx.service.channel import Message
-from lolly_tx.service.counting import GAUGES, filled_in, show
+from lolly_tx.service.counting import COUNTING_PAUSE, GAUGES, filled_in, show
 from lolly_tx.service.crew import Crew
 from lolly_tx.service.evidence import hear
 from lolly_tx.service.generation import Refused
@@ -76,6 +76,7 @@ class Supervisor(Service):
         self._packed = self._packing = packed(service.config)
         self._totals = Totals(GAUGES)
         self._fresh = False
+        self._show_at = 0.0
         names = [
             name
             for pool in service.pools.values()
@@ -259,9 +260,11 @@ class Supervisor(Service):
                 for node in pool.nodes.values():
                     if node.ejection != "up":
                         self._bulletin.changed(name, node.id)
-            if self._fresh:
+            if self._fresh and now >= self._show_at:
                 self._fresh = False
                 show(self.service, self._totals)
+                took = self.service.now() - now
+                self._show_at = now + COUNTING_PAUSE * took
         except Exception:
             self.log.failure("Settling failed")
 

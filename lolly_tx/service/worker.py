@@ -41,12 +41,12 @@ from lolly_tx.domain.facts import Elsewhere, Facts, follow
 from lolly_tx.domain.interfaces import IEventSink
 from lolly_tx.domain.pool import Pool
 from lolly_tx.domain.shares import Shares
-from lolly_tx.domain.tallies import Tally
+from lolly_tx.domain.tallies import Number, Tally
 from lolly_tx.domain.together import hold_together
 from lolly_tx.net.sockets.slots import AdoptedPort, AdoptingReactor
 from lolly_tx.service.build import build
 from lolly_tx.service.channel import Channel, Message
-from lolly_tx.service.counting import numbers_of
+from lolly_tx.service.counting import COUNTING_PAUSE, numbers_of
 from lolly_tx.service.division import of_worker
 from lolly_tx.service.evidence import Outbox
 from lolly_tx.service.following import Following
@@ -105,6 +105,7 @@ class Worker:
         self._sockets: dict[str, dict[int, socket.socket]] = {}
         self._lent: frozenset[str] = frozenset()
         self._tally = Tally()
+        self._count_at = 0.0
         self._traced = 0
         self._ending = False
         self._outbox = Outbox(reactor, self._send_seen)
@@ -294,11 +295,15 @@ class Worker:
         service = self._service
         if service is None:
             return
-        try:
-            changes = self._tally.changes(numbers_of(service))
-        except Exception:
-            self.log.failure("Counting failed")
-            changes = {}
+        changes: dict[str, Number] = {}
+        began = self._reactor.seconds()
+        if began >= self._count_at or self._ending:
+            try:
+                changes = self._tally.changes(numbers_of(service))
+            except Exception:
+                self.log.failure("Counting failed")
+            took = self._reactor.seconds() - began
+            self._count_at = began + COUNTING_PAUSE * took
         self.channel.send({"t": "beat", "numbers": changes})
         traces = service.traces
         if traces is not None and traces.count > self._traced:
