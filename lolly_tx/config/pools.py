@@ -101,6 +101,14 @@ class Connections:
             Count(0, 10**9), "Requests after which one is retired; 0 = no limit."
         ),
     )
+    ping: float = attrs.field(
+        default=0.0,
+        metadata=about(
+            Duration(0.0),
+            "HTTP/2: silence of a target that owes something after which it is asked by a PING whether it is there; no"
+            " answer in the same time ends the connection. 0 = never.",
+        ),
+    )
 
 
 @attrs.frozen
@@ -229,6 +237,14 @@ class PoolSettings:
             SENT_HOST,
             'Host sent to targets: "preserve" (the client\'s), "target" (the'
             " target's), or a literal name.",
+        ),
+    )
+    protocol: Literal["http1", "h2", "h2c"] = attrs.field(
+        default="http1",
+        metadata=about(
+            Choice("http1", "h2", "h2c"),
+            'What targets speak: "http1" (HTTP/1.1), "h2" (HTTP/2 over TLS, agreed on by ALPN) or "h2c" (HTTP/2 without'
+            " TLS, by prior knowledge).",
         ),
     )
     send_proxy: SendProxy = attrs.field(

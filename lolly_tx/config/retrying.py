@@ -68,7 +68,9 @@ class PoolTimeout:
     )
     read: float = attrs.field(
         default=30.0,
-        metadata=about(Duration(0.001), "Until the next byte of the answer."),
+        metadata=about(
+            Duration(0.0), "Until the next byte of the answer; 0 = no limit."
+        ),
     )
     write: float = attrs.field(
         default=30.0,

@@ -222,6 +222,32 @@ def _listener(listener: Listener, place: Place) -> None:
 def _pool(pool: PoolSettings, place: Place) -> None:
     if pool.tls.key and not pool.tls.certificate:
         place.at("tls").at("key").wrong("is the key of `certificate`, which is missing")
+    _protocol(pool, place)
     balancing_rules(pool, place)
     check_rules(pool, place)
     extension_rules(pool, place)
+
+
+def _protocol(pool: PoolSettings, place: Place) -> None:
+    """What HTTP/2 towards targets does not go with."""
+    if pool.protocol == "http1":
+        if pool.connections.ping:
+            place.at("connections").at("ping").wrong(
+                'asks targets by HTTP/2, and protocol is "http1"; leave it out'
+            )
+        return
+    if pool.send_proxy:
+        place.at("send_proxy").wrong(
+            "tells a target of one client for each connection, and those of HTTP/2 carry the requests of many; leave it"
+            ' out, or set protocol = "http1"'
+        )
+    for index, target in enumerate(pool.targets):
+        secure = target.scheme == "https" and not target.endpoint
+        if pool.protocol == "h2" and not secure:
+            place.at("targets").at(index).wrong(
+                f'protocol = "h2" needs https:// targets, and this is "{target.address}"; "h2c" is HTTP/2 without TLS'
+            )
+        elif pool.protocol == "h2c" and target.scheme == "https":
+            place.at("targets").at(index).wrong(
+                f'protocol = "h2c" is HTTP/2 without TLS, and this is "{target.address}"; "h2" is for https:// targets'
+            )

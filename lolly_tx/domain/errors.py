@@ -80,6 +80,13 @@ class ConnectTimedOut(ConnectFailed):
     kind = "timeout"
 
 
+class NoHttp2(ConnectFailed):
+    """The backend does not speak HTTP/2, which its pool says it does. Nothing was sent."""
+
+    token = "http_protocol_error"
+    unreachable = False
+
+
 class ResponseTimedOut(UpstreamError):
     """No byte from the backend within `timeout.read`."""
 
@@ -131,6 +138,23 @@ class HungUpOnClient(ConnectionReset):
     """
 
     blames = False
+
+
+class NotProcessed(ConnectionReset):
+    """The backend has said that it did nothing with the request (RFC 9113 section 8.7), so any may be repeated.
+
+    It refused the stream, or goes away: that says nothing about the node.
+    """
+
+    kind = "connect"
+    blames = False
+
+    def __init__(self, detail: str = "", *, nothing_sent: bool = True) -> None:
+        super().__init__(detail, nothing_sent=nothing_sent)
+
+
+class GrpcFailed(UpstreamError):
+    """The backend ended a gRPC call with a status that says that it failed."""
 
 
 class BadResponse(UpstreamError):

@@ -12,7 +12,7 @@ Both ways there are plain calls, never a Deferred. `pause_*` and `resume_*` carr
 back-pressure: who cannot take more pauses the other side's reading.
 
 Imports: domain, net, net.sockets, wire. Used by: net.client_lines, net.http1,
-net.http2, net.per_client, net.upstreams, proxy, service.
+net.http2, net.multiplexed, net.per_client, net.upstreams, proxy, service.
 """
 
 from __future__ import annotations

@@ -10,7 +10,8 @@ kernel moves the bytes (`net.sockets.splice`), else they are copied with back-pr
 the server sends is copied in any case, but for the payload of long frames: to put a frame of
 ours between two of its own, we have to know where they end.
 
-Imports: net, net.sockets, wire, Twisted. Used by: net.doors, net.http1, proxy.
+Imports: net, net.sockets, wire, Twisted. Used by: net.doors, net.http1, net.http2,
+proxy.
 """
 
 from __future__ import annotations

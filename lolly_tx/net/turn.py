@@ -1,8 +1,6 @@
 """What is to be done once at the end of a turn of the event loop, however often it was asked for in it.
 
-Imports: Twisted.
-
-Imports: Twisted. Used by: net.http2.
+Imports: Twisted. Used by: net.http2, service.
 """
 
 from __future__ import annotations

@@ -9,8 +9,8 @@ which anything arrives is closed. And as such bytes could just as well have come
 next request had been sent, where nothing tells them from its response, a target that sends
 any is not trusted with a second request on any connection for a while.
 
-Imports: domain, net, Twisted. Used by: net.http1, net.per_client, proxy, service,
-simulate.
+Imports: domain, net, Twisted. Used by: net.http1, net.http2, net.multiplexed,
+net.per_client, proxy, service, simulate.
 """
 
 from __future__ import annotations
@@ -58,7 +58,8 @@ class UpstreamLimits:
 
     `idle`: kept open unused, or `AS_USED`. `idle_timeout`, `lifetime`: seconds, 0 = no limit.
     `requests`: exchanges on one connection, 0 = no limit. `read`, `write`: seconds
-    without a byte in that direction. `interim`: 1xx responses to one request.
+    without a byte in that direction. `interim`: 1xx responses to one request. `ping`: seconds
+    of silence after which an HTTP/2 target is asked whether it is there, 0 = never.
     """
 
     idle: int = AS_USED
@@ -68,6 +69,7 @@ class UpstreamLimits:
     read: float = 30.0
     write: float = 30.0
     interim: int = MAX_INTERIM
+    ping: float = 0.0
 
 
 class Connection(DoorOut, Protocol):

@@ -26,6 +26,7 @@ from lolly_tx.domain.attempts import NEVER, Attempts
 from lolly_tx.domain.errors import (
     BadResponse,
     DownstreamGone,
+    NotProcessed,
     ProxyError,
     StaleConnection,
     WriteTimedOut,
@@ -51,6 +52,9 @@ from lolly_tx.wire.message import RequestHead, ResponseHead
 NO_KEY = (None, b"", b'""')
 """Of Idempotency-Key: none, or an empty one as it is, and as a structured field's string."""
 
+MOST_MOVES = 3
+"""How often an attempt goes on on another connection of its node, because the first one was closing."""
+
 Attempted = tuple[Node, int, float]
 """An attempt that is over: whom it asked, the status of the answer (0: none), and how many seconds it took."""
 
@@ -60,8 +64,8 @@ class Exchange(Attempts, ResponseSink):
 
     `status`: sent to the client; `upstream_status`: what the last node answered.
     `bytes_in`, `bytes_out`: body bytes from and to the client. `upstream_seconds`: the
-    last attempt's. `past`: the attempts before it, in the order they ended. `client`: the
-    door out of the current attempt.
+    last attempt's. `moves`: how often one went on on another connection of its node. `past`: the attempts before it, in
+    the order they ended. `client`: the door out of the current attempt.
     """
 
     __slots__ = (
@@ -77,6 +81,7 @@ class Exchange(Attempts, ResponseSink):
         "download",
         "error",
         "head",
+        "moves",
         "past",
         "status",
         "trace",
@@ -114,7 +119,7 @@ class Exchange(Attempts, ResponseSink):
         self.client = self.lease = self.node = self.hedge = self.error = None
         self.upload = self.download = self.trace = None
         self._connecting = self._held = self._hedge = self._pause = None
-        self.status = self.upstream_status = self.attempts = 0
+        self.status = self.upstream_status = self.attempts = self.moves = 0
         self.bytes_in = self.bytes_out = 0
         self.upstream_seconds = 0.0
         self.tried = self.past = ()
@@ -428,11 +433,22 @@ class Exchange(Attempts, ResponseSink):
         lease = self.lease
         if lease is None:
             return
-        if isinstance(error, StaleConnection) and self.repeatable:
-            # The node is not to blame, and a new connection cannot be stale.
+        if self._may_go_on_there(error):
             self._connect(self.forwarder.upstreams.of(lease.node, self.door.peer))
         else:
             self.failed(error, self.forwarder.now())
+
+    def _may_go_on_there(self, error: ProxyError) -> bool:
+        """The node is not to blame, and another connection to it may do."""
+        if isinstance(error, NotProcessed):
+            # Whatever the method, if there is something to repeat.
+            error.nothing_sent = again = self.replayable and not self.answering
+        else:
+            again = isinstance(error, StaleConnection) and self.repeatable
+        if not again or self.moves >= MOST_MOVES:
+            return False
+        self.moves += 1
+        return True
 
     def pause_request(self) -> None:
         """The backend reads slower than the client sends."""

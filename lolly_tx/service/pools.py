@@ -4,8 +4,9 @@
       +-- Upstream       the proxy's connections to it
       +-- connect()      those of programs (`lolly:pool=NAME`, a treq client)
 
-Imports: config, domain, net, net.http1, net.library, net.sockets, proxy, service, wire.
-Used by: service.build, service.change, service.reshaping, service.service, simulate.
+Imports: config, domain, net, net.http1, net.http2, net.library, net.sockets, proxy,
+service, wire. Used by: service.build, service.change, service.reshaping,
+service.service, simulate.
 """
 
 from __future__ import annotations
@@ -24,13 +25,18 @@ from lolly_tx.domain.policy import Policy
 from lolly_tx.domain.pool import Pool
 from lolly_tx.domain.target import Target
 from lolly_tx.net.client_lines import line_of
+from lolly_tx.net.deadlines import NEVER
 from lolly_tx.net.doors import Peer
 from lolly_tx.net.http1.client import Http1Client
+from lolly_tx.net.http2.client import ClientShared, Http2Client
 from lolly_tx.net.library.balanced import BalancedEndpoint
 from lolly_tx.net.library.directory import PoolDirectory
+from lolly_tx.net.multiplexed import Multiplexed
 from lolly_tx.net.per_client import PerClient
 from lolly_tx.net.sockets.endpoints import TargetEndpoint, TargetEndpoints
 from lolly_tx.net.sockets.resolver import Lane
+from lolly_tx.net.sockets.tls_contexts import ALPN_HTTP2
+from lolly_tx.net.turn import Turn
 from lolly_tx.net.upstreams import AS_USED, Upstream, UpstreamLimits, Upstreams
 from lolly_tx.proxy.forwarder import Counters, Forwarder
 from lolly_tx.proxy.route import ToPool
@@ -180,6 +186,7 @@ def balanced_endpoint(
             around.reactor,
             tls=settings.tls,
             send_proxy=settings.send_proxy,
+            alpn=(ALPN_HTTP2,) if settings.protocol == "h2" else (),
             timeout=timeout.connect,
             dialer=commons.health_map.dialer(connect_limits_of(settings), Lane()),
         ),
@@ -240,17 +247,24 @@ def upstream_limits(
         idle_timeout=keep.idle_timeout,
         lifetime=keep.lifetime,
         requests=keep.requests,
-        read=timeout.read,
+        read=timeout.read or NEVER,
         write=timeout.write,
         interim=circumstances.heads[2],
+        ping=keep.ping,
     )
 
 
-def connection_maker(circumstances: Circumstances) -> Callable[[Upstream], Any]:
+def connection_maker(
+    settings: PoolSettings, commons: Commons, circumstances: Circumstances
+) -> Callable[[Any], Any]:
     """Makes the protocol of one connection."""
     size, fields, _ = circumstances.heads
     heads = HeadLimits(head_bytes=size, fields=fields, line_bytes=size)
-    return partial(Http1Client, ResponseReader(heads))
+    if settings.protocol == "http1":
+        return partial(Http1Client, ResponseReader(heads))
+    secure = settings.protocol == "h2"
+    turn = Turn(commons.deadlines.clock)
+    return partial(Http2Client, ClientShared.of(secure, heads, turn))
 
 
 def connecting(
@@ -260,11 +274,13 @@ def connecting(
     balanced: BalancedEndpoint,
 ) -> Callable[[Target], Upstream]:
     """Makes the connections to one target; `balanced` says through which endpoint."""
-    make = connection_maker(circumstances)
+    make = connection_maker(settings, commons, circumstances)
     limits = upstream_limits(settings, circumstances)
 
     def connect_to(target: Target) -> Upstream:
         kind: Callable[..., Upstream] = Upstream
+        if settings.protocol != "http1":
+            kind = Multiplexed
         endpoint = balanced.connect_to(target)
         if settings.send_proxy:
             assert isinstance(endpoint, TargetEndpoint)

@@ -157,10 +157,11 @@ class Reshape:
     def _lead_connections(self) -> list[Upstream]:
         old, settings, around = self.old, self.settings, self.fresh.circumstances
         upstreams = old.forwarder.upstreams
-        upstreams.go_by(upstream_limits(settings, around), connection_maker(around))
+        make = connection_maker(settings, self.commons, around)
         connect_to = connecting(settings, self.commons, around, self.endpoint)
         if self.endpoint is not old.endpoint:
             return upstreams.lead(connect_to)
+        upstreams.go_by(upstream_limits(settings, around), make)
         upstreams.connect_to = connect_to
         return upstreams.keep(old.pool.nodes.values())
 
@@ -227,7 +228,7 @@ def reshape(
     before = old.settings
     endpoint = old.endpoint
     if (
-        _differ(before, settings, "tls", "send_proxy")
+        _differ(before, settings, "tls", "send_proxy", "protocol")
         or _differ(before.timeout, settings.timeout, "connect")
         or connect_limits_of(before) != connect_limits_of(settings)
     ):

@@ -35,10 +35,13 @@ from lolly_tx.domain.routes import Pattern, RouteTable
 from lolly_tx.net.deadlines import Deadlines
 from lolly_tx.net.http1.client import Http1Client
 from lolly_tx.net.http1.shared import ClientTimeouts, Http1Settings
+from lolly_tx.net.http2.client import ClientShared, Http2Client
 from lolly_tx.net.http2.listening import http_acceptor
 from lolly_tx.net.http2.shared import Http2Settings
+from lolly_tx.net.multiplexed import Multiplexed
 from lolly_tx.net.per_client import PerClient
 from lolly_tx.net.sockets.acceptor import Census
+from lolly_tx.net.turn import Turn
 from lolly_tx.net.upstreams import Upstream, UpstreamLimits, Upstreams
 from lolly_tx.proxy.exchange import Exchange
 from lolly_tx.proxy.forwarder import Forwarder
@@ -246,6 +249,7 @@ class World:
         most: int = 0,
         http2: Http2Settings | None = None,
         per_client: Callable[[Any, Any], Any] | None = None,
+        protocol: str = "http1",
         **acceptor: Any,
     ) -> None:
         self.clock = Clock()
@@ -258,6 +262,7 @@ class World:
         self.upstreams: dict[str, Upstream] = {}
         self.upstream_limits = upstream
         self.per_client = per_client
+        self.protocol = protocol
         self.forwarder = (
             make(self)
             if make
@@ -299,9 +304,16 @@ class World:
         if self.per_client is not None:
             introduce = partial(self.per_client, endpoint)
             kind = partial(PerClient, introduce=introduce)
+        make: Callable[..., Any] = partial(Http1Client, ResponseReader())
+        if self.protocol != "http1":
+            kind = Multiplexed
+            shared = ClientShared.of(
+                self.protocol == "h2", HeadLimits(), Turn(self.clock)
+            )
+            make = partial(Http2Client, shared)
         upstream = kind(
             endpoint,
-            partial(Http1Client, ResponseReader()),
+            make,
             deadlines=self.deadlines,
             limits=self.upstream_limits,
         )

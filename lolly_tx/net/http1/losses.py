@@ -1,6 +1,6 @@
 """What the loss of a connection to a target means for the attempt that was on it.
 
-Imports: domain, net, Twisted. Used by: net.http1.client.
+Imports: domain, net, Twisted. Used by: net.http1.client, net.http2.
 """
 
 from __future__ import annotations

@@ -1,8 +1,6 @@
 """How much of what asks for nothing a client may send: buckets that leak.
 
-Imports: nothing of ours.
-
-Imports: nothing of ours. Used by: net.http2.server.
+Imports: nothing of ours. Used by: net.http2.client, net.http2.server.
 """
 
 from __future__ import annotations

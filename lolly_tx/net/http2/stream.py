@@ -4,7 +4,7 @@
       +------------------our END_STREAM, then RST_STREAM NO_ERROR----------^      (section 8.1)
 
 Imports: domain, net, net.http1, net.http2, net.sockets, wire, wire.hpack, wire.http2.
-Used by: net.http2.server, net.http2.websocket.
+Used by: net.http2.request, net.http2.server, net.http2.websocket.
 """
 
 from __future__ import annotations

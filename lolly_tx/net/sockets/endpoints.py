@@ -160,7 +160,8 @@ class TargetEndpoints:
     """Makes the endpoints of targets, each once: `endpoints(target)`.
 
     A TLS context and a string parser are too expensive to make for every connection. An
-    endpoint is kept as long as its target exists. The parameters are `client_endpoint`'s.
+    endpoint is kept as long as its target exists. The parameters are `client_endpoint`'s; `alpn`: what to agree on with
+    targets that speak TLS.
     All endpoints share what is known of addresses; with a `dialer` others do, too.
     """
 
@@ -173,8 +174,10 @@ class TargetEndpoints:
         patience: float | None = None,
         dialer: Dialer | None = None,
         send_proxy: SendProxy = "",
+        alpn: tuple[bytes, ...] = (),
     ) -> None:
         self.send_proxy: SendProxy = send_proxy
+        self._alpn = alpn
         self.dialer = dialer or HealthMap(reactor).dialer(worst=DOWN)
         self.tls = tls
         self._reactor = reactor
@@ -206,7 +209,8 @@ class TargetEndpoints:
             return None
         if self._context is None:
             try:
-                self._context = TargetContext(self.tls or UpstreamTLS())
+                settings = self.tls or UpstreamTLS()
+                self._context = TargetContext(settings, alpn=self._alpn)
             except Exception as e:  # TLSSettingsError, and what the TLS library refuses
                 raise BadEndpoint(f'"{target.address}": {e}') from e
         return self._context

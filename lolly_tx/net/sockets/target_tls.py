@@ -55,14 +55,18 @@ _CIPHERS = (
 
 
 class TargetContext:
-    """See the module. `now`: seconds, monotonic. Raises TLSSettingsError."""
+    """See the module. `now`: seconds, monotonic. `alpn`: what to agree on, if anything. Raises TLSSettingsError."""
 
     _log: ClassVar[Logger] = Logger()
 
     def __init__(
-        self, settings: UpstreamTLS, now: Callable[[], float] = time.monotonic
+        self,
+        settings: UpstreamTLS,
+        now: Callable[[], float] = time.monotonic,
+        alpn: tuple[bytes, ...] = (),
     ) -> None:
         self.settings = settings
+        self._alpn = [*alpn]
         self.now = now
         self._files = [
             path for path in (settings.ca, settings.certificate, settings.key) if path
@@ -103,6 +107,8 @@ class TargetContext:
         # Sessions are kept by `TargetTLS`, one for each name.
         context.set_session_cache_mode(SSL.SESS_CACHE_OFF)
         context.set_info_callback(self._info)
+        if self._alpn:
+            context.set_alpn_protos(self._alpn)
         if settings.certificate:
             own = load_certificate(settings.certificate, settings.key)
             add_certificate(context, own)

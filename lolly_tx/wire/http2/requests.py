@@ -4,7 +4,7 @@ A request that is forwarded in HTTP/1.1 is written out as text, so nothing may b
 more than that there: all of it is checked before any of it is put together. What breaks the rules of HTTP/2 is
 malformed (section 8.1.1), a `Malformed`; what is well-formed and not served is a `BadMessage`, as of HTTP/1.1.
 
-Imports: wire. Used by: net.http2, wire.http2.known.
+Imports: wire. Used by: net.http2, wire.http2.known, wire.http2.responses.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ _METHOD = re.compile(rb"[!#$%&'*+\-.^_`|~0-9A-Za-z]++")
 _TARGET = re.compile(TARGET)
 _UNPRINTABLE = re.compile(rb"[^!-~]")
 
-_OF_THE_HOP = frozenset(
+OF_THE_HOP = frozenset(
     (
         b"connection",
         b"keep-alive",
@@ -38,7 +38,7 @@ _OF_THE_HOP = frozenset(
         b"upgrade",
     )
 )
-_LOOKED_AT = _OF_THE_HOP | {b"te", b"host", b"cookie"}
+_LOOKED_AT = OF_THE_HOP | {b"te", b"host", b"cookie"}
 
 
 class Malformed(BadMessage):
@@ -57,8 +57,8 @@ def request_head(
     method, path = pseudo.get(b":method", b""), pseudo.get(b":path", b"")
     try:
         names = [name for name, _ in rest]
-        _check_names(names)
-        _check_values([value for _, value in rest], pseudo)
+        check_names(names)
+        check_values([value for _, value in rest], pseudo)
         protocol = pseudo.get(b":protocol")
         if protocol is not None:
             rest = _websocket(pseudo, protocol, rest, key)
@@ -116,9 +116,9 @@ def _line(method: bytes, path: bytes) -> bytes:
 def trailer_lines(pairs: Pairs) -> bytes:
     """Trailers as field lines, each with its CRLF; raises `Malformed`."""
     names = [name for name, _ in pairs]
-    _check_names(names)
-    _check_values([value for _, value in pairs], {})
-    if not _OF_THE_HOP.isdisjoint(names):
+    check_names(names)
+    check_values([value for _, value in pairs], {})
+    if not OF_THE_HOP.isdisjoint(names):
         raise Malformed("field of a connection")
     lines = b"".join([b"%b: %b\r\n" % pair for pair in pairs])
     if len(lines) > MAX_TRAILER_BYTES:
@@ -142,14 +142,14 @@ def _split(pairs: Pairs) -> tuple[dict[bytes, bytes], Pairs]:
     return pseudo, pairs[len(pseudo) :]
 
 
-def _check_names(names: list[bytes]) -> None:
+def check_names(names: list[bytes]) -> None:
     """Raise `Malformed` unless all of them are field names in lower case (section 8.2)."""
     text = b"\n".join([*names, b""])
     if _NAMES.fullmatch(text) is None or text.count(b"\n") != len(names):
         raise Malformed("malformed field name")
 
 
-def _check_values(values: list[bytes], pseudo: dict[bytes, bytes]) -> None:
+def check_values(values: list[bytes], pseudo: dict[bytes, bytes]) -> None:
     """The same for values: no control bytes in them, and no blanks around them (section 8.2.1)."""
     values += pseudo.values()
     text = b"\n".join([*values, b""])
@@ -176,7 +176,7 @@ def _look_at(
             if value.lower() != b"trailers":
                 raise Malformed("TE that is not trailers")
             kept.append(pair)
-        elif name in _OF_THE_HOP and not websocket:
+        elif name in OF_THE_HOP and not websocket:
             raise Malformed("field of a connection")
         else:
             kept.append(pair)
@@ -197,7 +197,7 @@ def _websocket(
         raise Malformed(":protocol that is not offered")
     if not {b":scheme", b":path", b":authority"} <= pseudo.keys():
         raise Malformed("extended CONNECT without :scheme, :path or :authority")
-    if not _OF_THE_HOP.isdisjoint([name for name, _ in rest]):
+    if not OF_THE_HOP.isdisjoint([name for name, _ in rest]):
         raise Malformed("field of a connection")
     if protocol.lower() != b"websocket":
         raise BadMessage("protocol that is not served", 501)
