@@ -47,6 +47,8 @@ class Findings:
     figures: list[Figure] = attrs.Factory(list)
     beats: Counter[float] = attrs.Factory(Counter)
     """Of the event loops, by how late they came at most, in seconds."""
+    starved: float = 0.0
+    """The share of its time in which a proxy was ready to run and had no processor, 0 to 1."""
 
     def note(self, name: str, value: object) -> None:
         """A figure without a goal."""

@@ -32,6 +32,7 @@ async def watched_proxy(
         if bad:
             found.equal("log", bad[0], "clean")
         starved = proxy.starved()
+        found.starved = max(found.starved, starved)
         if starved > 0.1:
             found.note("time without a processor", f"{100 * starved:.0f} %")
         if held >= LONGEST_HOLD * found.slack:
