@@ -223,7 +223,7 @@ class _RetryCause(Word):
     """What leads to another attempt."""
 
     word = "cause"
-    WORDS = ("connect", "timeout", "reset")
+    WORDS = ("connect", "timeout", "reset", "grpc:unavailable")
 
     def read(self, raw: Any, place: Place) -> str:
         if isinstance(raw, int) and not isinstance(raw, bool):

@@ -27,7 +27,8 @@ class Retry:
             RETRY_ON,
             'What is tried again: "connect", "timeout", "reset", and statuses such'
             ' as "502". Only requests that can be sent again: idempotent, or nothing'
-            " sent yet.",
+            ' sent yet. "grpc:unavailable": gRPC calls that their target answers with'
+            " UNAVAILABLE, and all of them may be sent again.",
         ),
     )
     budget: float = attrs.field(

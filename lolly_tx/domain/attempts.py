@@ -181,6 +181,10 @@ class Attempts(ABC):
 
     # -- what subclasses may want to know
 
+    def failure_of(self, status: int) -> ProxyError | int:
+        """What to try again for, where an answer with `status` says that it failed."""
+        return status
+
     def turned_over(self) -> None:
         """An attempt is over, and another node's turn begins."""
         return
@@ -392,8 +396,8 @@ class Attempts(ABC):
         policy = self.forwarder.policy
         if status in policy.soft_statuses:
             self.heed(lease, answer, now)
-        failure: ProxyError | int = status
-        if status not in policy.retry_statuses:
+        failure = self.failure_of(status)
+        if status not in policy.retry_statuses and failure == status:
             if status < 500 or not lease.on_trial:
                 return False
             # A trial is to harm nobody: its failure counts as a lost connection does.

@@ -20,7 +20,8 @@ class ProxyError(Exception):
     `nothing_sent`: no byte of the request reached the upstream, so any method may be tried elsewhere.
     `blames`: the failure counts against the node's passive record.
     `unreachable`: there was no connection, as with a target that is gone; the only thing that ejects a last one.
-    `kind`: the word used in `retry.on` settings: "connect", "timeout", "reset", or "" (never retried).
+    `kind`: the word used in `retry.on` settings: "connect", "timeout", "reset", "grpc:unavailable", or "" (never
+    retried).
     """
 
     source: ClassVar[str] = "internal"
@@ -153,8 +154,10 @@ class NotProcessed(ConnectionReset):
         super().__init__(detail, nothing_sent=nothing_sent)
 
 
-class GrpcFailed(UpstreamError):
-    """The backend ended a gRPC call with a status that says that it failed."""
+class GrpcUnavailable(UpstreamError):
+    """The backend answered a gRPC call with UNAVAILABLE and nothing else."""
+
+    kind = "grpc:unavailable"
 
 
 class BadResponse(UpstreamError):

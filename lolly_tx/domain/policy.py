@@ -15,7 +15,7 @@ from lolly_tx.domain.budget import RetryBudget
 from lolly_tx.domain.lease import Lease
 from lolly_tx.domain.percentile import Percentile
 from lolly_tx.domain.queue import WaitingLine
-from lolly_tx.domain.retry import RetryPolicy
+from lolly_tx.domain.retry import GRPC, RetryPolicy
 
 
 class Room(Protocol):
@@ -89,6 +89,8 @@ class Policy:
     """That ask for another attempt."""
     notable_statuses: frozenset[int] = attrs.field(init=False)
     """That anything is done about."""
+    repeats_grpc: bool = attrs.field(init=False)
+    """Each gRPC call may be repeated, and is when its target is UNAVAILABLE."""
     timed: bool = attrs.field(init=False)
     direct: bool = attrs.field(init=False)
     """No request has to be timed, hedged, refused by chance or to wait."""
@@ -107,6 +109,10 @@ class Policy:
     @notable_statuses.default
     def _notable_statuses(self) -> frozenset[int]:
         return self.retry_statuses | self.soft_statuses
+
+    @repeats_grpc.default
+    def _repeats_grpc(self) -> bool:
+        return GRPC in self.retry.on
 
     @timed.default
     def _timed(self) -> bool:

@@ -23,7 +23,10 @@ IDEMPOTENT = frozenset(
 """RFC 9110 section 9.2.2; as text and as the bytes of a request head."""
 
 KINDS = ("connect", "timeout", "reset")
-"""The words of `on` that name errors; anything else names a status."""
+"""The words of `on` that name errors; anything else names a status, but for `GRPC`."""
+
+GRPC = "grpc:unavailable"
+"""The word of `on` for gRPC calls: UNAVAILABLE is tried again, and each of them may be repeated."""
 
 _STATUS = re.compile(r"[1-5](xx|\d\d)")
 
@@ -34,9 +37,9 @@ def _as_words(value: Iterable[str]) -> tuple[str, ...]:
 
 def _check_on(instance: object, attribute: object, value: tuple[str, ...]) -> None:
     for word in value:
-        if word not in KINDS and not _STATUS.fullmatch(word):
+        if word not in (*KINDS, GRPC) and not _STATUS.fullmatch(word):
             raise ValueError(
-                f"retry.on: {word!r} is none of {', '.join(KINDS)} "
+                f"retry.on: {word!r} is none of {', '.join((*KINDS, GRPC))} "
                 'and no status such as "502" or "5xx"'
             )
 
@@ -46,7 +49,7 @@ def _check_on(instance: object, attribute: object, value: tuple[str, ...]) -> No
 class RetryPolicy:
     """At most `tries` attempts in all, after the failures named in `on`.
 
-    `on`: kinds of errors ("connect", "timeout", "reset") and statuses ("502", "5xx").
+    `on`: kinds of errors ("connect", "timeout", "reset"), statuses ("502", "5xx") and `GRPC`.
     """
 
     tries: int = attrs.field(default=2, validator=attrs.validators.ge(1))

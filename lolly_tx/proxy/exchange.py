@@ -26,6 +26,7 @@ from lolly_tx.domain.attempts import NEVER, Attempts
 from lolly_tx.domain.errors import (
     BadResponse,
     DownstreamGone,
+    GrpcUnavailable,
     NotProcessed,
     ProxyError,
     StaleConnection,
@@ -47,7 +48,8 @@ from lolly_tx.proxy.owner import Supplies
 from lolly_tx.proxy.replies import reply, status_of
 from lolly_tx.proxy.trace import Trace
 from lolly_tx.proxy.upload import Upload
-from lolly_tx.wire.message import RequestHead, ResponseHead
+from lolly_tx.wire.grpc import UNAVAILABLE, as_http_status, grpc_status, is_grpc
+from lolly_tx.wire.message import HTTP_2, RequestHead, ResponseHead
 
 NO_KEY = (None, b"", b'""')
 """Of Idempotency-Key: none, or an empty one as it is, and as a structured field's string."""
@@ -64,7 +66,8 @@ class Exchange(Attempts, ResponseSink):
 
     `status`: sent to the client; `upstream_status`: what the last node answered.
     `bytes_in`, `bytes_out`: body bytes from and to the client. `upstream_seconds`: the
-    last attempt's. `moves`: how often one went on on another connection of its node. `past`: the attempts before it, in
+    last attempt's. `moves`: how often one went on on another connection of its node. `grpc`: the status in the
+    head of its answer. `past`: the attempts before it, in
     the order they ended. `client`: the door out of the current attempt.
     """
 
@@ -80,6 +83,7 @@ class Exchange(Attempts, ResponseSink):
         "door",
         "download",
         "error",
+        "grpc",
         "head",
         "moves",
         "past",
@@ -120,6 +124,7 @@ class Exchange(Attempts, ResponseSink):
         self.upload = self.download = self.trace = None
         self._connecting = self._held = self._hedge = self._pause = None
         self.status = self.upstream_status = self.attempts = self.moves = 0
+        self.grpc = 0
         self.bytes_in = self.bytes_out = 0
         self.upstream_seconds = 0.0
         self.tried = self.past = ()
@@ -173,7 +178,9 @@ class Exchange(Attempts, ResponseSink):
             return True
         block = head.block
         key = block.get(b"idempotency-key")
-        return key not in NO_KEY and b"idempotency-key" not in block.connection
+        if key not in NO_KEY and b"idempotency-key" not in block.connection:
+            return True
+        return self.forwarder.policy.repeats_grpc and is_grpc(head)
 
     @property
     def sent(self) -> bool:
@@ -297,6 +304,12 @@ class Exchange(Attempts, ResponseSink):
             self.node = lease.node
             self.upstream_seconds = seconds
 
+    def failure_of(self, status: int) -> ProxyError | int:
+        """UNAVAILABLE of gRPC is tried again where its own word says so."""
+        if self.grpc == UNAVAILABLE and self.forwarder.policy.repeats_grpc:
+            return GrpcUnavailable("grpc-status 14")
+        return status
+
     # -- hedges
 
     def hedge_after(self, seconds: float, lease: Lease) -> None:
@@ -402,6 +415,10 @@ class Exchange(Attempts, ResponseSink):
     def response_head(self, head: ResponseHead, framing: int) -> None:
         """The final head: pass it on, unless its status asks for another attempt."""
         self.upstream_status = status = head.status
+        if head.version is HTTP_2:
+            self.grpc = code = grpc_status(head.block.raw)
+            if code:  # and nothing else will come
+                status = as_http_status(code)
         if self.answered(status, (head, framing), self.forwarder.now()):
             self.pass_on(head, framing)
 
@@ -421,7 +438,8 @@ class Exchange(Attempts, ResponseSink):
         """The response is complete with `last`."""
         self.client = None
         self.bytes_out += len(last)
-        self._leave(self.lease)
+        code = grpc_status(trailers) if trailers else self.grpc
+        self._leave(self.lease, code)
         self._end_relays()
         self.door.finish(trailers, last)
         self._over()
@@ -557,12 +575,15 @@ class Exchange(Attempts, ResponseSink):
 
     # -- the end
 
-    def _leave(self, lease: Lease | None) -> None:
-        """The current attempt has ended well."""
+    def _leave(self, lease: Lease | None, grpc: int = 0) -> None:
+        """The current attempt has ended well, or in the status of a `grpc` call."""
         self.lease = None
         if lease is not None:
             now = self.forwarder.now()
-            lease.ended(now, self.upstream_status)
+            status = self.upstream_status
+            if grpc:
+                lease.status = status = as_http_status(grpc)
+            lease.ended(now, status)
             self.upstream_seconds = now - lease.started
 
     def _cancel(self) -> None:

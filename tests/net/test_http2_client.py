@@ -327,6 +327,22 @@ class EndTests(UpstreamTestCase):
         self.assertTrue(client.take().endswith(b"ok"))
         self.assert_nobody_blamed(world)
 
+    def test_stale_by_reset(self) -> None:
+        """The same of one that is reset with several exchanges on it: none of them is sent on it once more."""
+        world, client, target = self.ask()
+        target.answer(1)
+        client.take()
+        clients = [client, world.client(), world.client()]
+        for each in clients:
+            each.send(GET)
+        target.line.reset()
+        second = Http2Target(world)
+        self.assertEqual(len(second.requests), 3)
+        for stream in second.requests:
+            second.answer(stream)
+        for each in clients:
+            self.assertTrue(each.take().endswith(b"ok"))
+
     def test_idle_timeout(self) -> None:
         """An idle connection is closed in time, with a good-bye."""
         world, client, target = self.ask(upstream=UpstreamLimits(idle_timeout=5))
@@ -443,6 +459,96 @@ class RuleTests(UpstreamTestCase):
         target.turn()
         self.assertIn("too many 1xx", world.ended[-1].error.detail)
         del client
+
+
+class GrpcTests(UpstreamTestCase):
+    """Calls, which end in a status of their own."""
+
+    KINDS = ("connect", "timeout", "reset")
+
+    def call(self, **settings: Any) -> Any:
+        """One on its way, to the first of two targets: (world, client, stream, target)."""
+        world = self.world_h2("a", "b", http2=Http2Settings(), **settings)
+        client = Http2Client(world)
+        kind = ("content-type", "application/grpc")
+        stream = client.request(kind, ("te", "trailers"), method="POST", end=False)
+        client.send(stream, b"question", end=True)
+        return world, client, stream, Http2Target(world)
+
+    def test_outcome(self) -> None:
+        """The status in the trailers is what a target is judged by, those that are its fault."""
+        for status, errors in (("0", 0), ("5", 0), ("13", 1), ("14", 1), ("77", 1)):
+            for alone in (False, True):
+                world, client, stream, target = self.call()
+                if not alone:
+                    target.head(1)
+                    target.turn()
+                end = [("grpc-status", status)]
+                head = [(":status", "200"), *end] if alone else end
+                target.h2.send_headers(1, head, end_stream=True)
+                target.turn()
+                client.turn()
+                self.assertTrue(client.answers[stream].ended)
+                self.assertEqual(world.pool.nodes["a"].stats.errors, errors, status)
+
+    def test_unavailable(self) -> None:
+        """With the word for it, what is UNAVAILABLE or lost is asked elsewhere; without it is not."""
+        for on, again in (
+            (self.KINDS, False),
+            ((*self.KINDS, "grpc:unavailable"), True),
+        ):
+            for lost in (False, True):
+                world, client, stream, target = self.call(on=on)
+                if lost:
+                    target.line.reset()
+                else:
+                    target.head(1, ("grpc-status", "14"), end=True)
+                    target.turn()
+                self.assertEqual(bool(world.connects("b")), again)
+                if again:
+                    second = Http2Target(world, "b")
+                    self.assertEqual(second.requests[1].body, b"question")
+                    second.head(1)
+                    second.h2.send_headers(1, [("grpc-status", "0")], end_stream=True)
+                    second.turn()
+                client.turn()
+                got = client.answers[stream]
+                if again:
+                    self.assertEqual(got.trailers, [(b"grpc-status", b"0")])
+                elif not lost:
+                    self.assertIn((b"grpc-status", b"14"), got.fields)
+
+    def test_unavailable_everywhere(self) -> None:
+        """If nobody is better, the client gets that answer."""
+        on = (*self.KINDS, "grpc:unavailable")
+        world, client, stream, target = self.call(on=on)
+        for each in (target, None):
+            each = each or Http2Target(world, "b")
+            each.head(1, ("grpc-status", "14"), end=True)
+            each.turn()
+        client.turn()
+        self.assertIn((b"grpc-status", b"14"), client.answers[stream].fields)
+
+    def test_not_a_call(self) -> None:
+        """A POST that is none is not repeated for that word."""
+        world, client, target = self.ask(
+            post(1, b"x"), on=(*self.KINDS, "grpc:unavailable")
+        )
+        target.line.reset()
+        self.assert_failed(world, client, 502, "connection reset")
+
+    def test_small_messages(self) -> None:
+        """A target may widen windows for each of the small messages that share a frame."""
+        world = self.world_h2(http2=Http2Settings())
+        client = Http2Client(world)
+        second = client.request(method="POST", end=False)
+        target = Http2Target(world)
+        for _ in range(20):
+            client.send(second, bytes(1600))
+            target.line.send(window_update(1, 8) * 100 + window_update(0, 8) * 100)
+        target.turn()
+        self.assertFalse(target.line.disconnecting)
+        self.assertEqual(len(target.requests[1].body), 32000)
 
 
 class TimeTests(UpstreamTestCase):

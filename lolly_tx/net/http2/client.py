@@ -138,6 +138,7 @@ class Http2Client:
         "_stalled_at",
         "_state",
         "_touched",
+        "_worked",
         "born",
         "deadline",
         "encoder",
@@ -182,6 +183,7 @@ class Http2Client:
         self._touched: dict[int, ClientStream] = {}
         self._odd = Patience(ODD_FRAMES)
         self._next = 1
+        self._worked = 0
         self._most = fr.MOST_STREAM
         self._state = GREETING
         self._stalled_at = -1
@@ -213,9 +215,8 @@ class Http2Client:
 
     def connectionLost(self, reason: Failure) -> None:
         """The connection is over, whoever ended it."""
-        self._state = CLOSED
+        self._stop()
         self.deadline = NEVER
-        self.sender.closed = True
         upstream = self.upstream
         upstream.deadlines.discard(self)
         if self.failed is None:
@@ -342,7 +343,8 @@ class Http2Client:
             raise Http2Error(PROTOCOL_ERROR, "CONTINUATION of nothing")
 
     def _strain(self, kind: int) -> None:
-        if self._odd.strain(self._heard_at, self.served + self.sender.frames):
+        worked = self.served + self._worked + self.sender.frames
+        if self._odd.strain(self._heard_at, worked):
             what = f"too many frames that bring nothing: {fr.kind_name(kind)}"
             raise Http2Error(ENHANCE_YOUR_CALM, what)
 
@@ -385,6 +387,8 @@ class Http2Client:
         ended = bool(flags & fr.END_STREAM)
         if (not data or len(data) * 8 < size) and not ended:
             self._strain(fr.DATA)
+        else:
+            self._worked += 1
         stream = self.streams.get(number)
         if stream is None or stream.ended:
             return  # on its way when we reset it

@@ -34,6 +34,8 @@ TURN_BYTES = 524288
 """Of bodies that a connection sends in a turn; then others have theirs."""
 OUT_BYTES = 65536
 """Of frames without flow control that wait for a client that takes nothing, before it is not read any more."""
+SMALL_BYTES = 8
+"""Of a message: who streams small ones widens windows for each, however many of them share a frame."""
 FRAME_BYTES = 16384
 """The largest DATA we send: larger ones hold up what is more urgent, and save nothing that could be measured."""
 
@@ -77,7 +79,7 @@ class Owner(Protocol):
 class Sender:
     """The sending side of `owner`. `peer`: its settings. `window`: of the connection. `full`: the socket takes no more.
 
-    `frames`: DATA sent so far.
+    `frames`: DATA sent so far, as if it had come in small pieces.
     """
 
     __slots__ = (
@@ -287,7 +289,7 @@ class Sender:
         stream.window -= size
         self.buffered -= size
         self.window -= size
-        self.frames += 1
+        self.frames += 1 + size // SMALL_BYTES
         last = END_STREAM if stream.ending == b"" and not stream.queued else 0
         self.out.append(frame_header(size >> 8, size & 255, DATA, last, stream.id))
         self.out += pieces

@@ -20,28 +20,8 @@ from lolly_tx.wire.http2.requests import (
 )
 from lolly_tx.wire.message import HTTP_2, ResponseHead
 
-GRPC_STATUS = b"grpc-status"
-
 _STATUS = re.compile(rb"[1-5][0-9][0-9]")
 _SPECIAL = OF_THE_HOP | {b"te", b"trailer"}
-_GRPC_LINE = re.compile(rb"grpc-status: ([0-9]{1,2})\r")
-
-_AS_STATUS = {
-    0: 200,
-    1: 499,
-    3: 400,
-    4: 504,
-    5: 404,
-    6: 409,
-    7: 403,
-    8: 429,
-    9: 400,
-    10: 409,
-    11: 400,
-    12: 501,
-    14: 503,
-    16: 401,
-}
 
 
 def response_head(pairs: Pairs) -> ResponseHead:
@@ -75,18 +55,3 @@ def check_length(head: ResponseHead, body: int, ended: bool) -> None:
         raise Malformed("more than Content-Length")
     if ended and body < length:
         raise Malformed("less than Content-Length")
-
-
-def grpc_status(lines: bytes) -> int | None:
-    """The status of a gRPC call that is in these field lines of ours, as they come from HTTP/2; None: there is none."""
-    found = _GRPC_LINE.search(lines)
-    return None if found is None else int(found[1])
-
-
-def as_http_status(code: int) -> int:
-    """The HTTP status that says of a target what a gRPC status says of it.
-
-    As other proxies map them: UNAVAILABLE is 503, DEADLINE_EXCEEDED 504, UNKNOWN, INTERNAL, DATA_LOSS and unknown ones
-    are 500, UNIMPLEMENTED is 501; the others are the caller's doing, 4xx.
-    """
-    return _AS_STATUS.get(code, 500)
