@@ -133,6 +133,11 @@ def rewrite(path: Path, statement: str) -> None:
     prefix, _, inside = doc[:-3].partition('"""')
     inside = inside.rstrip()
     filled = textwrap.fill(statement, 88, break_on_hyphens=False)
+    parts = inside.split("\n\n")
+    stated = [part for part in parts if part.startswith("Imports:")]
+    for part in stated[:-1]:
+        parts.remove(part)
+    inside = "\n\n".join(parts)
     found = LINE.search(inside)
     if found is None:
         inside = f"{inside}\n\n{filled}"

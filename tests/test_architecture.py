@@ -78,7 +78,8 @@ class StatementTests(SynchronousTestCase):
         wrong = [
             f"{module}: {said[module]}"
             for module, path in sources().items()
-            if is_due(path) and said[module] not in says(path)
+            if is_due(path)
+            and (said[module] not in says(path) or says(path).count("Imports: ") != 1)
         ]
         self.assertEqual(wrong, [], "python -m tests.test_architecture")
 
@@ -145,7 +146,8 @@ class WhereTests(SynchronousTestCase):
 if __name__ == "__main__":
     said = statements()
     for module, path in sources().items():
-        if is_due(path) and said[module] not in says(path):
+        once = says(path).count("Imports: ") == 1
+        if is_due(path) and not (said[module] in says(path) and once):
             rewrite(path, said[module])
     before, begin, rest = PAGE.read_text().partition(BEGIN)
     PAGE.write_text(before + begin + module_map() + END + rest.partition(END)[2])

@@ -1,7 +1,5 @@
 """A plan: what would change between two configurations, with what follows from each, as JSON-able values.
 
-Imports: config.
-
 Imports: config. Used by: commands, service.
 """
 

@@ -18,12 +18,6 @@ decides before a resource is asked:
 What targets say of their own paths, in Location, cookies and pages, is passed on as it is:
 with `strip_prefix` they have to know where they are mounted.
 
-Imports: domain, net, net.http1, net.library, net.sockets, proxy, wire, Twisted. Used
-by: lolly_tx, service.
-
-Imports: domain, net, net.http2, net.library, net.sockets, proxy, wire, Twisted. Used
-by: lolly_tx, service.
-
 Imports: domain, net, net.http1, net.http2, net.library, net.sockets, proxy, wire,
 Twisted. Used by: lolly_tx, service.
 """

@@ -2,8 +2,6 @@
 
 The configuration file has the last word: what was applied holds only as long as the file is what it was then.
 
-Imports: nothing of ours.
-
 Imports: nothing of ours. Used by: service.applying, tap.
 """
 

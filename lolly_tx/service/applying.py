@@ -9,8 +9,6 @@
 What was applied is kept in the state folder, as far as there is one, and holds after a restart for the rest of its
 time: `service.appliedstate`.
 
-Imports: config, service, Twisted.
-
 Imports: config, service, Twisted. Used by: service.watching, tap.
 """
 

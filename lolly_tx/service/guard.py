@@ -1,7 +1,5 @@
 """Whether settings on trial keep to the guardrails: the errors and the latency of the latest time.
 
-Imports: config, service.
-
 Imports: config, service. Used by: service.applying.
 """
 

@@ -8,9 +8,6 @@ What is served there is `proxy.resource.ReverseProxyResource`: `place_of` makes 
 
 Imports: config, domain, net, net.http1, net.http2, net.sockets, proxy, service, wire,
 Twisted. Used by: service.parts, service.service.
-
-Imports: config, net, net.http1, net.http2, net.sockets, proxy, service, wire, Twisted. Used by: service.parts,
-service.service.
 """
 
 from __future__ import annotations

@@ -1,7 +1,5 @@
 """Parts of a service that are made in the same way when it is built and when it is reloaded.
 
-Imports: config, domain, net, net.library, net.sockets, proxy, service, Twisted.
-
 Imports: config, domain, net.library, proxy, service, Twisted. Used by: service.build,
 service.change.
 """

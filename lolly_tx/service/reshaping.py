@@ -7,8 +7,6 @@ The domain's pool, its nodes and their connections are the same objects before a
 did not change is kept with all it knows: checks with their phase, budgets, waiting rooms, rotation. Exchanges that are
 under way end with the forwarder they began with; its counters are those of the new one.
 
-Imports: config, domain, net, net.library, net.sockets, proxy, service.
-
 Imports: config, domain, net, net.library, proxy, service. Used by: service.change.
 """
 

@@ -4,8 +4,6 @@ Once a second the files are looked at, in a thread, because a folder may be on a
 and time after every link is followed, so that the swap of a link is seen like a new text. A change is told when the
 files have been the same for two looks: an editor that writes in steps, or a swap of several files, is one change.
 
-Imports: config, Twisted.
-
 Imports: config, service, Twisted. Used by: tap.
 """
 

@@ -104,6 +104,11 @@ def event_loop(all_found: list[Findings]) -> Findings:
     for each in all_found:
         found.beats.update(each.beats)
     found.note("beats", found.beats.total())
+    late = {
+        one.name: sum(n for b, n in one.beats.items() if b > 0.02) for one in all_found
+    }
+    where = ", ".join(f"{name} {count}" for name, count in late.items() if count)
+    found.note("held for more than 20 ms", where or "never")
     found.most("p99.9 held", 1000 * percentile_of(found.beats, 0.999), 20, " ms")
     longest = max((b for b, n in found.beats.items() if n), default=0.0)
     found.most("longest held", 1000 * longest, 100, " ms")
