@@ -2,9 +2,6 @@
 
 Imports: config, domain, domain.accruals, domain.balancers, net, net.checks, proxy. Used
 by: service.pools, service.reshaping, simulate.
-
-Imports: config, domain, domain.accruals, domain.balancers, net, net.checks, proxy. Used
-by: service.pools, service.reshaping, simulate.
 """
 
 from __future__ import annotations
