@@ -14,7 +14,7 @@ from lolly_tx.config.kinds import Word, nearest, plain_text, quoted, type_word
 from lolly_tx.config.problems import Rejected
 from lolly_tx.config.schema import Place
 
-BUILT_IN_CHECKS = frozenset({"http", "tcp", "tls", "script", "udp"})
+BUILT_IN_CHECKS = frozenset({"http", "tcp", "tls", "grpc", "script", "udp"})
 
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]{0,63}")
 _LONGEST_BYTES = 64 << 10

@@ -12,7 +12,8 @@ from lolly_tx.config.checks import Health, Step, TargetAgent
 from lolly_tx.config.pools import PoolSettings
 from lolly_tx.config.schema import Place, settings_of
 
-_ONLY_HTTP = ("path", "method", "host", "headers", "match", "drain_on_404")
+_ONLY_HTTP = ("path", "method", "match", "drain_on_404")
+_REQUEST = ("host", "headers")
 _SHORTEST_INTERVAL = 0.01
 _SCRIPTS = ("script", "udp")
 
@@ -71,6 +72,10 @@ def _without_meaning(health: Health) -> Iterator[str]:
     useless: tuple[str, ...] = ()
     if health.type != "http":
         useless += _ONLY_HTTP
+        if health.type != "grpc":
+            useless += _REQUEST
+    if health.type != "grpc":
+        useless += ("service",)
     if health.type not in _SCRIPTS:
         useless += ("steps",)
     if health.type in BUILT_IN_CHECKS:

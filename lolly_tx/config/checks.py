@@ -94,7 +94,8 @@ class Health:
         metadata=about(
             CHECK_TYPE,
             '"http" asks for `path`; "tcp" connects; "tls" does a verified handshake'
-            ' even with a target whose traffic is plain; "script" goes through `steps`'
+            ' even with a target whose traffic is plain; "grpc" asks whether'
+            ' `service` is serving (grpc.health.v1, HTTP/2); "script" goes through `steps`'
             ' on a connection, "udp" does so with datagrams; or a plugin\'s name. A probe'
             " uses the target's own endpoint and TLS.",
         ),
@@ -114,6 +115,12 @@ class Health:
     )
     headers: Mapping[str, str] = attrs.field(
         default=NO_HEADERS, metadata=about(HEADERS, "More header fields to send.")
+    )
+    service: str = attrs.field(
+        default="",
+        metadata=about(
+            TEXT, 'For type = "grpc": the service asked for; "" = the whole server.'
+        ),
     )
     steps: tuple[Step, ...] = attrs.field(
         default=(),

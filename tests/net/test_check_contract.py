@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+import hpack
 from twisted.internet.error import ConnectionRefusedError
 from twisted.internet.interfaces import ISSLTransport
 from twisted.internet.testing import StringTransport
@@ -12,9 +13,12 @@ from zope.interface import directlyProvides
 
 from lolly_tx.config.checks import Health, Step
 from lolly_tx.net.checks.datagrams import UDPCheck
+from lolly_tx.net.checks.grpc import GrpcCheck
 from lolly_tx.net.checks.http import HTTPCheck, TCPCheck, TLSCheck
 from lolly_tx.net.checks.scripts import ScriptCheck
 from lolly_tx.testing import HealthCheckContract
+from lolly_tx.wire.http2.frames import DATA, frame, headers
+from lolly_tx.wire.http2.settings import settings
 from tests.net.connects import FakeEndpoint
 from tests.net.test_datagrams import FakeReactor
 
@@ -61,6 +65,22 @@ class HTTPContractTests(OverConnections, SynchronousTestCase):
     def answer(self) -> None:
         self.endpoint.last.protocol.dataReceived(
             b"HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n"
+        )
+
+
+class GrpcContractTests(OverConnections, SynchronousTestCase):
+    kind = GrpcCheck
+    settings = Health(type="grpc")
+
+    def answer(self) -> None:
+        encoder = hpack.Encoder()
+        head = encoder.encode([(":status", "200")])
+        end = encoder.encode([("grpc-status", "0")])
+        self.endpoint.last.protocol.dataReceived(
+            settings([])
+            + headers(1, head, False, 16384)
+            + frame(DATA, 0, 1, b"\0\0\0\0\2\x08\1")
+            + headers(1, end, True, 16384)
         )
 
 

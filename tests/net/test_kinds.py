@@ -117,7 +117,7 @@ class CheckKindsTests(SynchronousTestCase):
     def test_unknown(self) -> None:
         """A type nobody registered is told with those there are."""
         error = self.assertRaises(UnknownCheck, self.make, type="load")
-        self.assertIn("there are: http, script, tcp, tls, udp", str(error))
+        self.assertIn("there are: grpc, http, script, tcp, tls, udp", str(error))
 
     def test_names_are_taken_once(self) -> None:
         """A plugin cannot take the place of another check."""

@@ -31,6 +31,7 @@ targets = ["http://127.0.0.1:{first}", "http://127.0.0.1:{second}"]
 protocol = "h2c"
 timeout.read = "0s"
 retry.on = {on}
+health = {{ type = "grpc", interval = "100ms" }}
 """
 COUNT = 3000
 
@@ -89,6 +90,18 @@ class GrpcTests(SystemTestCase):
         self.assertEqual(up(iter(messages), timeout=PATIENCE), b"%d %d" % (COUNT, size))
         both = channel.stream_stream("/test.Echo/Both")
         self.assertEqual([*both(iter(messages), timeout=PATIENCE)], messages)
+
+    def test_check(self):
+        """A target that says it is not serving gets no more calls."""
+        channel, first, second = self.start('["connect"]', "check.toml")
+        unary = channel.unary_unary("/test.Echo/Unary")
+        unary(b"sick", timeout=PATIENCE)
+
+        def pids() -> set[int]:
+            return {int(unary(b"who", timeout=PATIENCE)) for _ in range(4)}
+
+        wait_for(lambda: len(pids()) == 1, "the target to be left out")
+        self.assertTrue(pids() < {first.pid, second.pid})
 
     def failures(self, on: str, name: str) -> int:
         """How many of 800 calls, 8 at a time, fail when a target is killed among them."""

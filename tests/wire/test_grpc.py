@@ -4,7 +4,14 @@ from __future__ import annotations
 
 from twisted.trial.unittest import SynchronousTestCase
 
-from lolly_tx.wire.grpc import as_http_status, grpc_status, is_grpc
+from lolly_tx.wire.errors import BadMessage
+from lolly_tx.wire.grpc import (
+    as_http_status,
+    grpc_status,
+    health_answer,
+    health_question,
+    is_grpc,
+)
 from lolly_tx.wire.message import RequestHead
 
 
@@ -41,3 +48,32 @@ class GrpcTests(SynchronousTestCase):
             self.assertEqual(is_grpc(head), so)
         head = RequestHead.from_pairs(b"GET", b"/", [(b"Host", b"x")])
         self.assertFalse(is_grpc(head))
+
+    def test_question(self) -> None:
+        """The service is the first field; the server as a whole is no field at all."""
+        self.assertEqual(health_question(""), b"\0\0\0\0\0")
+        self.assertEqual(health_question("ab"), b"\0\0\0\0\4\x0a\2ab")
+        long = health_question("x" * 300)
+        self.assertEqual(long[:8], b"\0\0\0\1\x2f\x0a\xac\2")
+
+    def test_answer(self) -> None:
+        """The state is the first field, others are skipped; what is no message is refused."""
+        for body, state in (
+            (b"\0\0\0\0\2\x08\1", 1),
+            (b"\0\0\0\0\2\x08\2", 2),
+            (b"\0\0\0\0\3\x08\x80\1", 0),
+            (b"\0\0\0\0\0", 0),
+            (b"\0\0\0\0\x07\x12\1a\x18\5\x08\1", 1),
+        ):
+            self.assertEqual(health_answer(body), state, body)
+        for body in (
+            b"",
+            b"\1\0\0\0\2\x08\1",
+            b"\0\0\0\0\3\x08\1",
+            b"\0\0\0\0\1\x08",
+            b"\0\0\0\0\2\x12\5",
+            b"\0\0\0\0\2\x0d\1",
+            b"\0\0\0\0\x0b\x08" + b"\xff" * 10,
+        ):
+            with self.assertRaises(BadMessage):
+                health_answer(body)

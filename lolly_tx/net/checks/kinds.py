@@ -23,6 +23,7 @@ from lolly_tx.config.problems import Rejected
 from lolly_tx.domain.addresses import DOWN
 from lolly_tx.domain.interfaces import IHealthCheck, IHealthCheckFactory
 from lolly_tx.net.checks.datagrams import UDPCheck
+from lolly_tx.net.checks.grpc import GrpcCheck
 from lolly_tx.net.checks.http import (
     ConnectTo,
     HTTPCheck,
@@ -35,6 +36,7 @@ from lolly_tx.net.checks.scripts import ScriptCheck
 from lolly_tx.net.sockets.dialing import Dialer
 from lolly_tx.net.sockets.endpoints import TargetEndpoints, client_endpoint
 from lolly_tx.net.sockets.health_map import HealthMap
+from lolly_tx.net.sockets.tls_contexts import ALPN_HTTP2
 
 
 class UnknownCheck(LookupError):
@@ -89,6 +91,7 @@ BUILT_IN = (
     BuiltIn("http", _over_a_connection(HTTPCheck)),
     BuiltIn("tcp", _over_a_connection(TCPCheck)),
     BuiltIn("tls", _over_a_connection(TLSCheck)),
+    BuiltIn("grpc", _over_a_connection(GrpcCheck)),
     BuiltIn("script", _over_a_connection(ScriptCheck)),
     BuiltIn("udp", _over_datagrams),
 )
@@ -154,6 +157,7 @@ class CheckKinds:
                 patience=health.timeout,
                 dialer=dialer,
                 send_proxy=send_proxy,
+                alpn=(ALPN_HTTP2,) if health.type == "grpc" else (),
             ),
         )
         try:

@@ -9,7 +9,7 @@ reset for an error worth a traceback. It takes `PARTING_SECONDS` at most after t
 is reset. Plain callbacks on few attributes, no coroutine and no client library: a thousand of these run every second.
 
 Imports: domain, net, net.checks, net.sockets, wire, Twisted. Used by:
-net.checks.agent_channel, net.checks.http, net.checks.scripts.
+net.checks.agent_channel, net.checks.grpc, net.checks.http, net.checks.scripts.
 """
 
 from __future__ import annotations

@@ -1,7 +1,8 @@
 """TLS settings turned into OpenSSL contexts, with errors that name the file.
 
-Imports: net.sockets, pyOpenSSL. Used by: net.http1, net.http2, net.sockets.credentials,
-net.sockets.eager, net.sockets.target_tls, net.sockets.tls, service, tap.
+Imports: net.sockets, pyOpenSSL. Used by: net.checks, net.http1, net.http2,
+net.sockets.credentials, net.sockets.eager, net.sockets.target_tls, net.sockets.tls,
+service, tap.
 """
 
 from __future__ import annotations

@@ -1,6 +1,6 @@
 """What is wrong with HTTP/2 frames, as values, with the codes of RFC 9113 section 7.
 
-Imports: nothing of ours. Used by: net.http2, wire.hpack, wire.http2.blocks,
+Imports: nothing of ours. Used by: net.checks, net.http2, wire.hpack, wire.http2.blocks,
 wire.http2.flow, wire.http2.frames, wire.http2.settings.
 """
 

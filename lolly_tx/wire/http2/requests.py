@@ -4,7 +4,7 @@ A request that is forwarded in HTTP/1.1 is written out as text, so nothing may b
 more than that there: all of it is checked before any of it is put together. What breaks the rules of HTTP/2 is
 malformed (section 8.1.1), a `Malformed`; what is well-formed and not served is a `BadMessage`, as of HTTP/1.1.
 
-Imports: wire. Used by: net.http2, wire.http2.known, wire.http2.responses.
+Imports: wire. Used by: net.checks, net.http2, wire.http2.known, wire.http2.responses.
 """
 
 from __future__ import annotations

@@ -3,7 +3,7 @@
 Nothing that is refused here reaches a client: a target that breaks these rules has not answered. All of it is checked
 before any of it is put together, because clients of HTTP/1.1 get it as text.
 
-Imports: wire, wire.http2. Used by: net.http2.
+Imports: wire, wire.http2. Used by: net.checks, net.http2.
 """
 
 from __future__ import annotations
