@@ -21,7 +21,8 @@ FOREIGN = {"twisted": "Twisted", "OpenSSL": "pyOpenSSL", "treq": "treq"}
 FEW = 4
 """Modules of the same package are named one by one up to here."""
 LINE = re.compile(
-    r"(?:May import|Imports):\s.*?\sUsed\s+by:\s.*?\.(?=\s+[A-Z`]|\s*\n\s*\n|\s*$)", re.S
+    r"(?:May import|Imports):\s.*?\sUsed\s+by:\s.*?\.(?=\s+[A-Z`]|\s*\n\s*\n|\s*$)",
+    re.S,
 )
 
 
