@@ -10,6 +10,7 @@ Imports: config, domain. Used by: config.consequences, simulate.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator
 
 from lolly_tx.config.kinds import duration_text
@@ -35,7 +36,7 @@ def amplification(pool: PoolSettings) -> int:
 
 def attempt_seconds(pool: PoolSettings) -> float:
     """The longest an attempt can take until its answer begins or it fails."""
-    longest = pool.timeout.connect + pool.timeout.read
+    longest = pool.timeout.connect + (pool.timeout.read or math.inf)
     return min(longest, pool.timeout.attempt or longest)
 
 

@@ -161,7 +161,7 @@ def _check_doubts(pool: PoolSettings) -> Iterator[str]:
             " stretch the interval"
         )
     slowest = min(
-        max(pool.timeout.connect, pool.timeout.read),
+        max(pool.timeout.connect, pool.timeout.read or math.inf),
         pool.timeout.attempt or math.inf,
     )
     if passive.max_fails > 1 and passive.fail_timeout <= slowest:
@@ -207,10 +207,11 @@ def _time_doubts(pool: PoolSettings, config: Config) -> Iterator[str]:
             f"connections.idle_timeout ({duration_text(kept.idle_timeout)}) is never reached:"
             f" lifetime is {duration_text(kept.lifetime)}"
         )
-    if config.timeouts.shutdown < pool.timeout.read:
+    read = pool.timeout.read or math.inf
+    if config.timeouts.shutdown < read:
         yield (
             f"timeouts.shutdown ({duration_text(config.timeouts.shutdown)}) is below"
-            f" timeout.read ({duration_text(pool.timeout.read)}): a stop may cut answers"
+            f" timeout.read ({duration_text(read)}): a stop may cut answers"
             " that are only slow"
         )
 

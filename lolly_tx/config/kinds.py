@@ -9,6 +9,7 @@ Imports: config. Used by: config, service, simulate.
 from __future__ import annotations
 
 import difflib
+import math
 import re
 from collections.abc import Iterable
 from typing import Any
@@ -245,7 +246,9 @@ class Duration:
 
 
 def duration_text(seconds: float) -> str:
-    """Seconds as people write them: "1m30s", "250ms"."""
+    """Seconds as people write them: "1m30s", "250ms"; those without an end are "unlimited time"."""
+    if seconds == math.inf:
+        return "unlimited time"
     millis = round(seconds * 1000, 3)
     if millis < 1000:
         return f"{millis:g}ms" if millis else "0s"

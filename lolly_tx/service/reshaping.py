@@ -155,11 +155,12 @@ class Reshape:
     def _lead_connections(self) -> list[Upstream]:
         old, settings, around = self.old, self.settings, self.fresh.circumstances
         upstreams = old.forwarder.upstreams
-        make = connection_maker(settings, self.commons, around)
+        if old.settings.protocol == settings.protocol:
+            make = connection_maker(settings, self.commons, around)
+            upstreams.go_by(upstream_limits(settings, around), make)
         connect_to = connecting(settings, self.commons, around, self.endpoint)
         if self.endpoint is not old.endpoint:
             return upstreams.lead(connect_to)
-        upstreams.go_by(upstream_limits(settings, around), make)
         upstreams.connect_to = connect_to
         return upstreams.keep(old.pool.nodes.values())
 

@@ -128,7 +128,7 @@ def _unprovoked(
 
     What a fault did may come to light when it is over: as late as a timeout takes.
     """
-    grace = settings.timeout.connect + settings.timeout.read
+    grace = settings.timeout.connect + (settings.timeout.read or recording.duration)
     mine = [w for w in windows if w.node_id == node_id]
     return [
         outage

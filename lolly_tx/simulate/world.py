@@ -76,7 +76,7 @@ class World:
         self.under_way: set[Journey] = set()
         """Requests that are not over."""
         self.patience = scenario.load.patience
-        self.read_timeout = settings.timeout.read
+        self.read_timeout = settings.timeout.read or scenario.duration
         self.connect_timeout = settings.timeout.connect
         self._queue: list[_Event] = []
         self._number = 0

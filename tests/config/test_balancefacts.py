@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+
 from twisted.trial.unittest import SynchronousTestCase
 
 from lolly_tx.config.balancefacts import (
@@ -40,6 +42,10 @@ class FigureTests(SynchronousTestCase):
         self.assertEqual(answer_seconds(pool("timeout.try = 2\n")), 4.0)
         self.assertEqual(answer_seconds(pool("timeout.total = 3\n")), 3.0)
         self.assertEqual(answer_seconds(pool("queue.timeout = 9\n")), 79.0)
+        self.assertEqual(answer_seconds(pool("timeout.read = 0\n")), math.inf)
+        found = " ".join(lines(WHOLE + "timeout.read = 0\n"))
+        self.assertIn("within unlimited time", found)
+        self.assertIn("timeout.read (unlimited time)", found)
         three = WHOLE.replace('.2:80"', '.2:80", "http://10.0.0.3:80"')
         text = "retry = { tries = 3, backoff = 1 }\ntimeout.try = 2\n"
         self.assertEqual(answer_seconds(read(three + text).pools["app"]), 7.0)

@@ -5,6 +5,8 @@ from __future__ import annotations
 from typing import Any
 
 from lolly_tx.domain.health import Observation
+from lolly_tx.net.multiplexed import Multiplexed
+from lolly_tx.wire.http2.frames import HEADERS, FrameReader, frame
 from tests.proxy.world import OK, get
 from tests.service.test_reload import TWO, A, ReloadTestCase
 
@@ -51,6 +53,29 @@ class PoolSettingsTests(ReloadTestCase):
         self.assertTrue(backend.lost)
         self.assertIn(self.served(idle), (9001, 9002))
         self.assertEqual(len(after.pool.on_back), 1)
+
+    def test_another_protocol(self) -> None:
+        """With another protocol new connections speak it, and exchanges end on those they began on."""
+        self.start()
+        busy = self.client()
+        busy.send(get("/"))
+        backend = self.backend(self.reactor.tcpClients[-1][1])
+        after = self.changed("protocol = 'h2c'\n")
+        backend.send(OK)
+        self.assertEqual(busy.take(), OK)
+        self.reactor.advance(0)
+        self.assertTrue(backend.lost)
+        busy.send(get("/"))
+        backend = self.backend(self.reactor.tcpClients[-1][1])
+        self.assertTrue(backend.take().startswith(b"PRI * HTTP/2.0\r\n"))
+        kinds = {type(one) for _, one in after.forwarder.upstreams}
+        self.assertEqual(kinds, {Multiplexed})
+        backend.send(frame(4, 0, 0))
+        self.reactor.advance(0)
+        kinds_of_frames = [each[0] for each in FrameReader().read(backend.take())]
+        self.assertIn(HEADERS, kinds_of_frames)
+        busy.lose()
+        self.reactor.advance(0)
 
     def test_policies(self) -> None:
         """Balance, passive policy, hedges, admission and limits are those of the new settings."""

@@ -91,9 +91,9 @@ BUILT_IN = (
     BuiltIn("http", _over_a_connection(HTTPCheck)),
     BuiltIn("tcp", _over_a_connection(TCPCheck)),
     BuiltIn("tls", _over_a_connection(TLSCheck)),
-    BuiltIn("grpc", _over_a_connection(GrpcCheck)),
     BuiltIn("script", _over_a_connection(ScriptCheck)),
     BuiltIn("udp", _over_datagrams),
+    BuiltIn("grpc", _over_a_connection(GrpcCheck)),
 )
 
 
