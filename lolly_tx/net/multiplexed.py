@@ -40,7 +40,7 @@ class SharedConnection(Protocol):
         """One for an exchange, which sends on it at once or cancels it; None: there is no room."""
 
     def looks_closed(self) -> bool:
-        """It is idle, and its target has ended it (one system call)."""
+        """It is idle, and something has come, most likely its end (one system call)."""
 
     def retire(self) -> None:
         """Take no more streams; close after the last one."""

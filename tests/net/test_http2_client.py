@@ -343,6 +343,18 @@ class EndTests(UpstreamTestCase):
         for each in clients:
             self.assertTrue(each.take().endswith(b"ok"))
 
+    def test_closed_meanwhile(self) -> None:
+        """A POST is not sent on an idle connection that the target has just closed."""
+        world, client, target = self.ask()
+        target.answer(1)
+        client.take()
+        target.line.inbox.append(None)  # not read yet
+        client.send(post(1, b"x"))
+        second = Http2Target(world)
+        self.assertEqual(second.requests[1].body, b"x")
+        second.answer(1)
+        self.assertTrue(client.take().endswith(b"ok"))
+
     def test_idle_timeout(self) -> None:
         """An idle connection is closed in time, with a good-bye."""
         world, client, target = self.ask(upstream=UpstreamLimits(idle_timeout=5))

@@ -18,7 +18,6 @@ Imports: domain, net, net.http1, net.sockets, wire, Twisted. Used by: service.
 
 from __future__ import annotations
 
-from socket import MSG_DONTWAIT, MSG_PEEK
 from typing import Any
 
 from twisted.internet.error import ConnectionDone
@@ -43,7 +42,7 @@ from lolly_tx.net.http1 import losses
 from lolly_tx.net.http1.upgraded import Upgraded
 from lolly_tx.net.sockets.parting import CLOSE_SECONDS, Leftover
 from lolly_tx.net.sockets.standstill import Standstill
-from lolly_tx.net.sockets.transports import pending_bytes, untaken_bytes
+from lolly_tx.net.sockets.transports import is_quiet, pending_bytes, untaken_bytes
 from lolly_tx.net.upstreams import Upstream
 from lolly_tx.wire.bodies import UNTIL_CLOSE, BodyReader, Counted
 from lolly_tx.wire.chunked import ChunkDecoder, encode_chunk, last_chunk
@@ -673,16 +672,7 @@ class Http1Client:
 
     def is_quiet(self) -> bool:
         """Nothing has arrived on this idle connection, no end of file either."""
-        # Twisted's TLS is a protocol with the plain transport below it. Of TLS bytes that
-        # wait there most are a goodbye.
-        plain = getattr(self.transport, "transport", self.transport)
-        try:
-            plain.getHandle().recv(1, MSG_PEEK | MSG_DONTWAIT)
-        except BlockingIOError:
-            return True
-        except (OSError, AttributeError):
-            pass
-        return False
+        return is_quiet(self.transport)
 
     def last_words(self) -> None:
         """Writing has failed: take the answer that may have come before that."""

@@ -41,7 +41,7 @@ from lolly_tx.net.http2.sending import Sender
 from lolly_tx.net.http2.shared import CONNECTION_WINDOW, STREAM_WINDOW
 from lolly_tx.net.multiplexed import Multiplexed
 from lolly_tx.net.sockets.parting import CLOSE_SECONDS
-from lolly_tx.net.sockets.transports import has_hung_up, pending_bytes, untaken_bytes
+from lolly_tx.net.sockets.transports import is_quiet, pending_bytes, untaken_bytes
 from lolly_tx.net.turn import Turn
 from lolly_tx.net.upstreams import UpstreamLimits
 from lolly_tx.wire.errors import BadMessage
@@ -663,8 +663,8 @@ class Http2Client:
     # -- the end
 
     def looks_closed(self) -> bool:
-        """The target has ended it."""
-        return has_hung_up(self.transport)
+        """Something has come that was not read yet, while it is idle: most likely a good-bye."""
+        return not is_quiet(self.transport)
 
     def retire(self) -> None:
         """Take no more streams; close after the last one."""

@@ -299,6 +299,20 @@ def untaken_bytes(transport: Any) -> int:
     return pending_bytes(transport) if count is None else count()
 
 
+def is_quiet(transport: Any) -> bool:
+    """Nothing has arrived on an idle connection that was not read yet, no end of file either (one system call)."""
+    # Twisted's TLS is a protocol with the plain transport below it. Of TLS bytes that
+    # wait there most are a goodbye.
+    plain = getattr(transport, "transport", transport)
+    try:
+        plain.getHandle().recv(1, socket.MSG_PEEK | socket.MSG_DONTWAIT)
+    except BlockingIOError:
+        return True
+    except (OSError, AttributeError):
+        pass
+    return False
+
+
 def has_hung_up(transport: Any) -> bool:
     """Whether the connection is dead both ways, found out without reading from it.
 
