@@ -147,8 +147,8 @@ class DoorIn:
         """End the response, with `last` body bytes; the exchange is over for the door."""
         raise NotImplementedError
 
-    def abort(self) -> None:
-        """End the response so that the client sees it is not complete."""
+    def abort(self, code: int = 0) -> None:
+        """End the response so that the client sees it is not complete. `code`: of the reset that ended it; 0: none."""
         raise NotImplementedError
 
     def pause_request(self) -> None:

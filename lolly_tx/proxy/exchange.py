@@ -596,7 +596,7 @@ class Exchange(Attempts, ResponseSink):
         """No attempt is left: tell the client."""
         self.error = error
         if self.answering:
-            self.door.abort()
+            self.door.abort(error.code)
         else:
             self.status = status_of(error)
             is_head = self.head.is_head

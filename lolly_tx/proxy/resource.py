@@ -124,7 +124,7 @@ class SiteDoor(DoorIn):
             self._request.unregisterProducer()
             self._request.finish()
 
-    def abort(self) -> None:
+    def abort(self, code: int = 0) -> None:
         """Let the client see that the response is not complete."""
         self.exchange = None
         self.peer.gone()

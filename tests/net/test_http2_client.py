@@ -301,6 +301,20 @@ class EndTests(UpstreamTestCase):
         )
         self.assertTrue(client.aborted or client.closed)
 
+    def test_code_is_told(self) -> None:
+        """A client hears that the target cancelled or had enough; anything else is an internal error to it."""
+        for code, told in ((CANCEL, CANCEL), (11, 11), (PROTOCOL_ERROR, 2)):
+            world = self.world_h2(http2=Http2Settings())
+            client = Http2Client(world)
+            stream = client.get()
+            target = Http2Target(world)
+            target.head(1)
+            target.turn()
+            client.turn()
+            target.raw(rst_stream(1, code))
+            client.turn()
+            self.assertEqual(client.answers[stream].reset, told)
+
     def test_early_answer(self) -> None:
         """An answer before the end of the request ends it, and the stream is reset without an error."""
         world, client, target = self.ask(post(10, b"x"))

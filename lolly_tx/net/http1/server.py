@@ -628,7 +628,7 @@ class Http1Server(DoorIn):
         if self._pending and not self._parsing:
             self._read_heads(self._pending)
 
-    def abort(self) -> None:
+    def abort(self, code: int = 0) -> None:
         """The response cannot be completed: let the client see that."""
         self.exchange = None
         self._abort()

@@ -455,6 +455,7 @@ class Http2Client:
             error = ConnectionReset(
                 f"stream reset {said} the response: {name_of(code)}"
             )
+            error.code = code
         self._forget(stream)
         stream.fail(error)
 

@@ -24,6 +24,7 @@ from lolly_tx.wire.errors import BadMessage
 from lolly_tx.wire.hpack.encoder import Encoder
 from lolly_tx.wire.http2.errors import (
     CANCEL,
+    ENHANCE_YOUR_CALM,
     INTERNAL_ERROR,
     PROTOCOL_ERROR,
     Http2Error,
@@ -337,10 +338,11 @@ class Stream(DoorIn):
         self.ending = block
         connection.sender.wait(self)
 
-    def abort(self) -> None:
-        """The response cannot be completed: let the client see that."""
+    def abort(self, code: int = 0) -> None:
+        """The response cannot be completed: let the client see that, and a target's word that means something to it."""
         self.exchange = None
-        self.connection.reset(self, INTERNAL_ERROR)
+        told = code in (CANCEL, ENHANCE_YOUR_CALM)
+        self.connection.reset(self, code if told else INTERNAL_ERROR)
 
     # -- what the sender tells
 
