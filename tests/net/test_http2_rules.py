@@ -255,10 +255,41 @@ class StateTests(RulesTestCase):
         client.send(fr.window_update(1, 5), fr.frame(fr.PRIORITY, 0, 1, bytes(5)))
         self.assert_serves(client, 3)
 
+    def test_head_after_the_end(self):
+        """Section 5.1: that the stream is closed matters more than that these are no trailers."""
+        client = self.raw()
+        block = client.block()
+        client.send(head(block), head(block))
+        self.assert_reset(client, STREAM_CLOSED)
+
+    def test_answered_early(self):
+        """Section 8.1: the rest of a request that is answered keeps the rules, and ends the stream without a reset."""
+        for late, code in (
+            (data(b"x" * 10), PROTOCOL_ERROR),  # beyond Content-Length
+            (data(b"x", flags=fr.END_STREAM), PROTOCOL_ERROR),
+            (head(b"\x84"), PROTOCOL_ERROR),  # :path
+            (head(b"\0\x01x\x01y", 1, fr.END_HEADERS), PROTOCOL_ERROR),
+            (fr.window_update(1, 2**31 - 1), FLOW_CONTROL_ERROR),
+            (data(b"xxxx", flags=fr.END_STREAM), None),
+            (fr.rst_stream(1, 8), None),
+        ):
+            client = self.raw()
+            block = client.block(("content-length", "4"))
+            client.send(head(block, flags=fr.END_HEADERS))
+            self.last.accept().send(OK)
+            client.send()
+            self.assertEqual(client.kinds(1), [fr.HEADERS, fr.DATA])
+            client.send(late)
+            client.world.pass_time(0.4)
+            client.send()
+            self.assertEqual((client.reset(1), client.goaway), (code, None), late)
+            self.assert_serves(client, 3)
+
     def test_late_frames_of_what_we_reset(self):
         """Section 5.1: what was on its way to a stream that we have reset is ignored, and counted."""
         client = self.opened()
         self.last.accept().send(OK)
+        client.world.pass_time(0.4)
         client.send()
         self.assertEqual(client.reset(1), NO_ERROR)
         for _ in range(80):

@@ -225,7 +225,10 @@ class BodyTests(Http2TestCase):
         backend.send(answer(b"no", 403))
         client.turn()
         got = client.answers[stream]
-        self.assertEqual((got.status, got.ended, got.reset), (403, True, 0))
+        self.assertEqual((got.status, got.ended, got.reset), (403, True, None))
+        world.pass_time(0.4)
+        client.turn()
+        self.assertEqual(got.reset, 0)
         raw = b"\0\0\3\0\1" + stream.to_bytes(4, "big") + b"abc"
         client.line.send(raw)
         other = client.get()
@@ -244,6 +247,12 @@ class BodyTests(Http2TestCase):
         client.send(stream, b"12345")
         self.assertEqual(client.answers[stream].status, 413)
         self.assertEqual([e.status for e in world.ended], [413])
+        stream = client.request(method="POST", end=False)
+        client.send(stream, b"12345", end=True)
+        world.pass_time(0.4)
+        client.turn()
+        got = client.answers[stream]
+        self.assertEqual((got.status, got.reset), (413, None))
 
     def test_slow(self):
         """A body that does not go on is a 408, and costs its stream only."""

@@ -443,6 +443,9 @@ class Http2Server:
             if any(low <= number <= high for low, high in self._gaps):
                 raise Http2Error(PROTOCOL_ERROR, "stream that was left out")
             raise Http2Error(STREAM_CLOSED, "HEADERS on a closed stream")
+        if stream is not None and stream.ended:
+            self._decode(block)
+            raise Http2Error(STREAM_CLOSED, "HEADERS after the end", number)
         try:
             fields = self._decoder.decode(block).fields
             lines = trailer_lines(fields)
@@ -454,8 +457,6 @@ class Http2Server:
             if ended:
                 self._cut.pop(number, None)
             return
-        if stream.ended:
-            raise Http2Error(STREAM_CLOSED, "HEADERS after the end", number)
         if not ended:
             raise Http2Error(PROTOCOL_ERROR, "trailers that end nothing", number)
         self._end_of_body(stream, lines)
@@ -495,6 +496,7 @@ class Http2Server:
         try:
             stream.body_data(data, size)
         except BadMessage as error:
+            stream.ended = bool(flags & fr.END_STREAM)
             stream.refuse(error)
             return
         if flags & fr.END_STREAM and self.streams.get(number) is stream:
@@ -581,9 +583,11 @@ class Http2Server:
         self._cut.pop(number, None)
         stream = self.streams.get(number)
         if stream is not None:
+            answered = stream.over
             self._forget(stream)
             stream.fail(DownstreamGone("client reset the stream"))
-            self._strain_resets()
+            if not answered:
+                self._strain_resets()
 
     def _strain_resets(self) -> None:
         if self._resets.strain(self.now()):
@@ -639,13 +643,16 @@ class Http2Server:
             self.deadline = min(self._idle_until(), self._go_due, self._head_due)
 
     def finished(self, stream: Stream) -> None:
-        """Its answer is complete. Who still sends its request is told that nobody reads it (section 8.1)."""
+        """Its answer is complete. Who goes on sending its request is told that nobody reads it (section 8.1)."""
         if stream.ended and not stream.queued:
             streams = self.streams
             if streams.pop(stream.id, None) is not None and not streams:
                 self._all_done()
             return
         if not stream.ended and not self._no_more:
+            if not stream.can_tunnel:
+                stream.await_end()
+                return
             self._remember_cut(stream.id)
             self.sender.send(fr.rst_stream(stream.id, NO_ERROR))
         self._forget(stream)

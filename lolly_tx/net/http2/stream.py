@@ -1,7 +1,7 @@
 """One request of an HTTP/2 connection: a door in.
 
     open --END_STREAM from the client--> half closed --our END_STREAM--> closed
-      +------------------our END_STREAM, then RST_STREAM NO_ERROR----------^      (section 8.1)
+      +--our END_STREAM--> answered --END_STREAM, or soon our RST_STREAM NO_ERROR--^    (section 8.1)
 
 Imports: domain, net, net.http1, net.http2, net.sockets, wire, wire.hpack, wire.http2.
 Used by: net.http2.request, net.http2.server, net.http2.websocket.
@@ -26,6 +26,7 @@ from lolly_tx.wire.http2.errors import (
     CANCEL,
     ENHANCE_YOUR_CALM,
     INTERNAL_ERROR,
+    NO_ERROR,
     PROTOCOL_ERROR,
     Http2Error,
 )
@@ -33,6 +34,9 @@ from lolly_tx.wire.http2.flow import Allowance
 from lolly_tx.wire.http2.priority import USUAL, priority_of
 from lolly_tx.wire.http2.settings import PeerSettings
 from lolly_tx.wire.message import RequestHead
+
+EARLY_SECONDS = 0.25
+"""For the rest of a request that is answered already: mostly it is on its way, and then nobody needs a reset."""
 
 
 class Connection(Protocol):
@@ -144,6 +148,8 @@ class Stream(DoorIn):
         self._received += len(data)
         if self._promised is not None and self._received > self._promised:
             raise Http2Error(PROTOCOL_ERROR, "more than Content-Length", self.id)
+        if self.over:
+            return
         limit = self.connection.shared.body_bytes
         if limit and self._received > limit:
             raise BadMessage("request body too large", 413)
@@ -198,6 +204,12 @@ class Stream(DoorIn):
         open_exchange = self.connection.shared.open_exchange
         open_exchange(self, head, early, self.trailers, self.ended)
 
+    def await_end(self) -> None:
+        """It is answered, and its client has not sent all: what still comes keeps the rules, and is thrown away."""
+        connection = self.connection
+        self.deadline = due = connection.now() + EARLY_SECONDS
+        connection.watch(due)
+
     def fail(self, error: ProxyError) -> None:
         """The client has given up, or broken the rules: nobody needs an answer any more."""
         self.head = None
@@ -209,6 +221,8 @@ class Stream(DoorIn):
         """Answer a request that is not served, or not any more."""
         self.is_head = error.line.startswith(b"HEAD ")
         self.head = None
+        held, self.held = self.held, 0
+        self.connection.release(held)
         exchange, self.exchange = self.exchange, None
         if exchange is not None:
             exchange.downstream_failed(DownstreamError(error.reason, error.status))
@@ -224,6 +238,9 @@ class Stream(DoorIn):
             self.connection.cancel(self, CANCEL, "client took no more of the response")
         elif self.deadline <= now:
             self.deadline = NEVER
+            if self.over:
+                self.connection.reset(self, NO_ERROR)
+                return
             if self._stopped:
                 return
             self.refuse(BadMessage("request body took too long", 408))
