@@ -131,6 +131,20 @@ class Peer:
         fields = stat.split()
         return int(fields[11]) / TICKS, int(fields[12]) / TICKS
 
+    def charge(
+        self,
+        before: tuple[float, float],
+        after: tuple[float, float],
+        count: int,
+        seconds: float,
+    ) -> None:
+        """Note a round of `count` requests, by what `cpu` said at both ends of it."""
+        user, system = (
+            (b - a) / count * 1e6 for a, b in zip(before, after, strict=True)
+        )
+        self.costs.append((user, system))
+        self.rates.append(count / seconds)
+
 
 class Field:
     """All processes of a run, and their folder."""
@@ -138,12 +152,12 @@ class Field:
     def __init__(self, folder: Path) -> None:
         self.folder = folder
         self.processes: list[subprocess.Popen[bytes]] = []
-        self.a, self.b, *self._ports = _free_ports(16)
+        self.a, self.b, *self.ports = _free_ports(16)
         for name, size in (("1m", 1 << 20), ("100m", 100 << 20)):
             with (folder / name).open("wb") as file:
                 file.truncate(size)
         rest = ORIGIN.format(a=self.a, b=self.b, folder=folder)
-        self.start("origin", self.a, self._nginx("origin", rest), 1)
+        self.start("origin", self.a, self.nginx("origin", rest), 1)
 
     def write(self, name: str, template: str, port: int) -> Path:
         """A configuration file."""
@@ -151,7 +165,8 @@ class Field:
         path.write_text(template.format(port=port, a=self.a, b=self.b))
         return path
 
-    def _nginx(self, name: str, rest: str) -> list[str]:
+    def nginx(self, name: str, rest: str) -> list[str]:
+        """The command that starts nginx with `rest` in its http block."""
         path = self.folder / f"{name}.conf"
         path.write_text(NGINX.format(folder=self.folder, name=name, rest=rest))
         return ["nginx", "-c", str(path), "-p", str(self.folder)]
@@ -195,26 +210,23 @@ class Field:
             ):
                 found.append(Peer(name, port, self.start(name, port, command, **env)))
 
-        port = self._ports.pop()
+        port = self.ports.pop()
         rest = BALANCED.format(port=port, a=self.a, b=self.b)
-        add("nginx", self._nginx("nginx", rest))
+        add("nginx", self.nginx("nginx", rest))
         if shutil.which("haproxy"):
-            port = self._ports.pop()
+            port = self.ports.pop()
             path = self.write("haproxy.cfg", HAPROXY, port)
             add("haproxy", ["haproxy", "-f", str(path), "-db"])
         if shutil.which("caddy"):
-            port = self._ports.pop()
+            port = self.ports.pop()
             path = self.write("Caddyfile", CADDY, port)
             command = ["caddy", "run", "--adapter", "caddyfile", "--config", str(path)]
             add("caddy", command, GOMAXPROCS="1", HOME=str(self.folder))
         others = [(f"against{n}", each) for n, each in enumerate(options.against, 1)]
         for name, checkout in [("lolly", str(ROOT)), *others]:
-            port = self._ports.pop()
+            port = self.ports.pop()
             path = self.write(f"{name}.toml", LOLLY, port)
-            run = "from twisted.scripts.twistd import run; run()"
-            options = ["--nodaemon", "--pidfile=", "--reactor=lolly"]
-            command = [sys.executable, "-c", run, *options, "lolly", "--config"]
-            add(name, [*command, str(path)], PYTHONPATH=checkout)
+            add(name, lolly(path), PYTHONPATH=checkout)
         return found
 
     def stop(self) -> None:
@@ -226,6 +238,13 @@ class Field:
                 process.wait(5)
             except subprocess.TimeoutExpired:
                 process.kill()
+
+
+def lolly(path: Path) -> list[str]:
+    """The command that starts ourselves with the configuration at `path`."""
+    run = "from twisted.scripts.twistd import run; run()"
+    options = ["--nodaemon", "--pidfile=", "--reactor=lolly"]
+    return [sys.executable, "-c", run, *options, "lolly", "--config", str(path)]
 
 
 def _free_ports(count: int) -> list[int]:
@@ -258,9 +277,7 @@ def measure(peer: Peer, options: argparse.Namespace) -> None:
     if "Non-2xx" in said or requests is None or not int(requests[1]):
         raise SystemExit(f"{peer.name} did not answer as it should:\n{said}")
     count = int(requests[1])
-    user, system = ((b - a) / count * 1e6 for a, b in zip(before, after, strict=True))
-    peer.costs.append((user, system))
-    peer.rates.append(count / options.seconds)
+    peer.charge(before, after, count, options.seconds)
 
 
 def main() -> None:
