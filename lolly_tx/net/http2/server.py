@@ -29,6 +29,7 @@ from zope.interface import implementer
 from lolly_tx.domain.errors import DownstreamError, DownstreamGone, ProxyError, Shutdown
 from lolly_tx.net.deadlines import NEVER, PERIOD
 from lolly_tx.net.doors import Peer
+from lolly_tx.net.http2.closed import ClosedStreams
 from lolly_tx.net.http2.patience import Patience
 from lolly_tx.net.http2.sending import Sender
 from lolly_tx.net.http2.shared import CONNECTION_WINDOW, Http2Shared
@@ -74,10 +75,6 @@ LOOK_SECONDS = 2.0
 """How often a client is looked after that is not read."""
 GOAWAY_SECONDS = 1.0
 """Between the two steps of a graceful end, unless the client answers the PING that goes with the first."""
-REMEMBERED_RESETS = 256
-"""Streams that we have reset and the client may still send on: so many are known as such."""
-REMEMBERED_GAPS = 32
-"""Numbers of streams that a client has left out, in runs: using one later is an error of another kind."""
 
 _GOODBYE = b"lolly-by"
 NO_STREAM = -1
@@ -97,11 +94,10 @@ class Http2Server:
         "_assembly",
         "_awaits_settings",
         "_beginning",
-        "_cut",
+        "_closed",
         "_decoder",
         "_final",
         "_go_due",
-        "_gaps",
         "_head_due",
         "_held",
         "_last",
@@ -153,8 +149,7 @@ class Http2Server:
         self._allowance = Allowance(CONNECTION_WINDOW)
         self._assembly: Assembly | None = None
         self._beginning: list[Stream] = []
-        self._cut: dict[int, None] = {}
-        self._gaps: list[tuple[int, int]] = []
+        self._closed = ClosedStreams()
         self._urgencies: dict[int, bytes] = {}
         self._resets = Patience(shared.h2.resets)
         self._odd = Patience(shared.h2.odd_frames)
@@ -362,8 +357,7 @@ class Http2Server:
             self._decode(block)
             return  # beyond the last one that we said we would take
         if number != self._last + 2 and number != 1:
-            self._gaps.append((self._last + 1, number - 1))
-            del self._gaps[:-REMEMBERED_GAPS]
+            self._closed.skip(self._last + 1, number - 1)
         self._last = number
         self._worked += 1
         streams = self.streams
@@ -374,7 +368,7 @@ class Http2Server:
             decoded, problem = None, error
         if len(streams) >= self.shared.h2.streams:
             if not ended:
-                self._remember_cut(number)
+                self._closed.cut(number)
             self._strain_resets()
             self.sender.send(fr.rst_stream(number, REFUSED_STREAM))
             return
@@ -439,8 +433,8 @@ class Http2Server:
     def _take_trailers(self, number: int, ended: bool, block: bytes) -> None:
         """A header block on a stream that is not new."""
         stream = self.streams.get(number)
-        if stream is None and number not in self._cut:
-            if any(low <= number <= high for low, high in self._gaps):
+        if stream is None and not self._closed.is_cut(number):
+            if self._closed.was_skipped(number):
                 raise Http2Error(PROTOCOL_ERROR, "stream that was left out")
             raise Http2Error(STREAM_CLOSED, "HEADERS on a closed stream")
         if stream is not None and stream.ended:
@@ -455,7 +449,7 @@ class Http2Server:
             raise Http2Error(PROTOCOL_ERROR, error.reason, number) from None
         if stream is None:
             if ended:
-                self._cut.pop(number, None)
+                self._closed.ended(number)
             return
         if not ended:
             raise Http2Error(PROTOCOL_ERROR, "trailers that end nothing", number)
@@ -484,11 +478,11 @@ class Http2Server:
         if stream is None:
             if number > self._last:
                 raise Http2Error(PROTOCOL_ERROR, "DATA on an idle stream")
-            if number not in self._cut:
+            if not self._closed.is_cut(number):
                 raise Http2Error(STREAM_CLOSED, "DATA on a closed stream")
             self._taken(size)
             if flags & fr.END_STREAM:
-                self._cut.pop(number, None)
+                self._closed.ended(number)
             return
         self._taken(size)
         if stream.ended:
@@ -580,7 +574,7 @@ class Http2Server:
     def _take_reset(self, number: int) -> None:
         if number > self._last:
             raise Http2Error(PROTOCOL_ERROR, "RST_STREAM on an idle stream")
-        self._cut.pop(number, None)
+        self._closed.ended(number)
         stream = self.streams.get(number)
         if stream is not None:
             answered = stream.over
@@ -615,12 +609,6 @@ class Http2Server:
             if head is not None and self.streams.get(stream.id) is stream:
                 stream.begin(head)
 
-    def _remember_cut(self, number: int) -> None:
-        cut = self._cut
-        cut[number] = None
-        if len(cut) > REMEMBERED_RESETS:
-            del cut[next(iter(cut))]
-
     def _forget(self, stream: Stream) -> None:
         """It is closed."""
         if self.streams.pop(stream.id, None) is None:
@@ -653,7 +641,7 @@ class Http2Server:
             if not stream.can_tunnel:
                 stream.await_end()
                 return
-            self._remember_cut(stream.id)
+            self._closed.cut(stream.id)
             self.sender.send(fr.rst_stream(stream.id, NO_ERROR))
         self._forget(stream)
 
@@ -661,7 +649,7 @@ class Http2Server:
         """End it at once."""
         if self.streams.get(stream.id) is stream:
             if not stream.ended:
-                self._remember_cut(stream.id)
+                self._closed.cut(stream.id)
             self.sender.send(fr.rst_stream(stream.id, code))
             self._forget(stream)
 
