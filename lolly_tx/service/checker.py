@@ -288,7 +288,7 @@ class HealthChecker(Rounds):
             nodes = self.pool.nodes.values()
             self._by_place = {place_of(node.target): node.id for node in nodes}
         node_id = self._by_place.get(place)
-        if node_id is None or node_id not in self._waiting:
+        if node_id is None or node_id not in self._agenda:
             return
         now = self._now()
         self._judge.observe(node_id, observation, now)

@@ -12,20 +12,21 @@ jump or a pause of the machine, asks each target once and gives up on nobody (`n
 The price is that one starts up to half a tick (1/40 of the shortest interval) early or late.
 
 The first questions start at once, as many as may be in flight. From then on the targets
-are spread evenly over the interval. A due time can be moved: the newest entry of a target
-counts, and older ones in the heap are passed over.
+are spread evenly over the interval. A due time can be moved (`service.agenda`).
 
-Imports: domain, net, Twisted. Used by: service.checker, service.rechecks,
+To start a question costs a connect, so a thousand of them would hold the loop: what takes
+longer than `TURN_SECONDS` goes on in the next turn, after whatever else is waiting.
+
+Imports: domain, net, service, Twisted. Used by: service.checker, service.rechecks,
 service.target_agents.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Mapping
-from heapq import heapify, heappop, heappush
 from random import Random
 from types import MappingProxyType
-from typing import Any, NamedTuple
+from typing import Any
 
 import attrs
 from twisted.internet.defer import Deferred
@@ -38,11 +39,14 @@ from lolly_tx.domain.errors import ProxyError
 from lolly_tx.domain.node import Node
 from lolly_tx.domain.pool import Pool
 from lolly_tx.net.alarm import Patience
+from lolly_tx.service.agenda import Agenda, Due
 
 TICKS_PER_INTERVAL = 20
 _SHORTEST_TICK = 0.02
 NOBODY: Mapping[str, float] = MappingProxyType({})
 _LONGEST_TICK = 1.0
+TURN_SECONDS = 0.005
+"""Seconds of starting questions after which everything else has its turn."""
 _GRACE = 1.0
 """Seconds beyond the timeout that a question may take to give up by itself."""
 
@@ -51,19 +55,6 @@ def tick_of(interval: float) -> float:
     """Seconds between two looks, for the shortest interval there is."""
     tick = max(interval / TICKS_PER_INTERVAL, _SHORTEST_TICK)
     return min(tick, _LONGEST_TICK, interval)
-
-
-class _Due(NamedTuple):
-    """When a target is to be asked next. A tuple, because a heap compares a lot.
-
-    `number` orders equal times. `slot`: the time the following question is reckoned from;
-    it differs from `at` for a target's first one, which does not wait for its turn.
-    """
-
-    at: float
-    number: int
-    node_id: str
-    slot: float
 
 
 @attrs.frozen
@@ -121,10 +112,8 @@ class Rounds:
         self._patience = Patience(self._tick_seconds)
         self._loop: LoopingCall | None = None
         self._soon: IDelayedCall | None = None
-        self._heap: list[_Due] = []
-        self._waiting: dict[str, _Due] = {}
+        self._agenda = Agenda()
         self._in_flight: dict[str, _Asked] = {}
-        self._numbers = 0
         self._starting = False
         self._excuse = ""
 
@@ -178,14 +167,15 @@ class Rounds:
         """
         if self._loop is not None:
             return
-        now = self._now()
-        nodes = self.pool.nodes
+        now, nodes = self._now(), self.pool.nodes
         for number, node_id in enumerate(nodes):
             if node_id in known:
                 at = min(known[node_id], now + self.interval)
-                self._schedule(node_id, at, at)
+                self._agenda.set(node_id, at, at)
             else:
-                self._schedule(node_id, now, now - self.interval * number / len(nodes))
+                self._agenda.set(
+                    node_id, now, now - self.interval * number / len(nodes)
+                )
         self._patience.begin(now)
         self._loop = loop = LoopingCall(self._tick)
         loop.clock = self._clock
@@ -193,7 +183,7 @@ class Rounds:
 
     def follow(self, before: Rounds) -> None:
         """Start in place of `before`, which asks the same by other times and stops; who has his time keeps it."""
-        known = {due.node_id: due.at for due in before._waiting.values()}
+        known = before._agenda.times()
         before.stop()
         self.start(known)
 
@@ -202,22 +192,20 @@ class Rounds:
 
         When it returns no timer and no socket is left, and `start` may be called again.
         """
-        loop, self._loop = self._loop, None
-        if loop is None:
+        if self._loop is None:
             return
-        loop.stop()
+        self._loop.stop()
+        self._loop = None
         if self._soon is not None:
             self._soon.cancel()
             self._soon = None
-        self._heap.clear()
-        self._waiting.clear()
+        self._agenda.clear()
         for node_id in list(self._in_flight):
             self._abandon(node_id)
 
     def due(self, node_id: str) -> float | None:
         """When `node_id` is asked next; None while a question is open, or when nothing runs."""
-        due = self._waiting.get(node_id)
-        return None if due is None else due.at
+        return self._agenda.time_of(node_id)
 
     def asking(self, node_id: str) -> bool:
         """Whether a question to `node_id` is open."""
@@ -225,12 +213,16 @@ class Rounds:
 
     def hurry(self, node_id: str, at: float) -> None:
         """Ask `node_id` at `at` if it would be asked later; not while a question is open."""
-        due = self._waiting.get(node_id)
-        if due is None or due.at <= at:
+        due = self._agenda.time_of(node_id)
+        if due is None or due <= at:
             return
-        self._schedule(node_id, at, at)
-        if at <= self._now() and self._soon is None:
+        self._agenda.set(node_id, at, at)
+        if at <= self._now():
             # Not from within whatever the caller is doing: an answer may come at once.
+            self._look_soon()
+
+    def _look_soon(self) -> None:
+        if self._soon is None:
             self._soon = self._clock.callLater(0, self._hurried)
 
     def _hurried(self) -> None:
@@ -239,14 +231,14 @@ class Rounds:
 
     def delay(self, node_id: str, now: float) -> None:
         """What would have been asked was learned elsewhere just now: start afresh from here."""
-        if node_id in self._waiting:
+        if node_id in self._agenda:
             at = now + self.wait(node_id)
-            self._schedule(node_id, at, at)
+            self._agenda.set(node_id, at, at)
 
     def renew(self, node_ids: Collection[str]) -> None:
         """Forget the questions to `node_ids`, open ones as well; they are asked like newcomers at the next tick."""
         for node_id in node_ids:
-            self._waiting.pop(node_id, None)
+            self._agenda.strike(node_id)
             if node_id in self._in_flight:
                 self._abandon(node_id)
 
@@ -276,21 +268,18 @@ class Rounds:
     def _follow_membership(self, now: float) -> None:
         """Ask who joined at once, forget who left."""
         members = self.pool.nodes
-        waiting, in_flight = self._waiting, self._in_flight
+        waiting, in_flight = self._agenda, self._in_flight
         if len(waiting) + len(in_flight) == len(members) and all(
             node_id in waiting or node_id in in_flight for node_id in members
         ):
             return
-        for node_id in [one for one in waiting if one not in members]:
-            del waiting[node_id]
-        self._heap = list(waiting.values())
-        heapify(self._heap)
+        waiting.keep(members)
         for node_id in [one for one in in_flight if one not in members]:
             self._abandon(node_id)
         for node_id in members:
             if node_id not in waiting and node_id not in in_flight:
                 slot = now - self.interval * self._random.random()
-                self._schedule(node_id, now, slot)
+                self._agenda.set(node_id, now, slot)
         self.followed()
 
     def _give_up_on_overdue(self, now: float) -> None:
@@ -307,40 +296,31 @@ class Rounds:
 
     def _start_due(self, now: float) -> None:
         """Start what is due, as far as the cap allows."""
-        if self._starting:
-            return  # an answer at once calls back from within the loop below
+        if self._starting or self._soon is not None:
+            return  # from within the loop below, or others have their turn first
         self._starting = True
         try:
             # Half a tick early is nearer than half a tick late.
             until = now + self._tick_seconds / 2
-            heap, waiting = self._heap, self._waiting
-            while heap and heap[0].at <= until:
-                if len(self._in_flight) >= self.concurrency:
+            agenda, began = self._agenda, self._now()
+            while agenda.is_due(until) and len(self._in_flight) < self.concurrency:
+                if self._now() - began >= TURN_SECONDS:
+                    self._look_soon()
                     return
-                due = heappop(heap)
-                if waiting.get(due.node_id) is not due:
-                    continue  # another time was set for it
-                del waiting[due.node_id]
-                self._ask(due, now)
-                heap = self._heap
+                self._ask(agenda.take(), now)
         finally:
             self._starting = False
-
-    def _schedule(self, node_id: str, at: float, slot: float) -> None:
-        self._numbers += 1
-        due = self._waiting[node_id] = _Due(at, self._numbers, node_id, slot)
-        heappush(self._heap, due)
 
     def _again(self, node_id: str, slot: float, now: float) -> None:
         """Schedule the next question: an interval after `slot`, or in a tick if that is over."""
         shift = self.jitter * self._random.uniform(-1.0, 1.0) if self.jitter else 0.0
         wait = self.wait(node_id) * (1.0 + shift)
         at = max(now + self._tick_seconds, slot + wait)
-        self._schedule(node_id, at, at)
+        self._agenda.set(node_id, at, at)
 
     # -- one question
 
-    def _ask(self, due: _Due, now: float) -> None:
+    def _ask(self, due: Due, now: float) -> None:
         node_id = due.node_id
         node = self.pool.nodes.get(node_id)
         if node is None:
@@ -352,12 +332,9 @@ class Rounds:
         try:
             result = self.ask(node)
         except Exception:
-            self.log.failure(
-                "The {what} of {target} in pool {pool} failed to start",
-                what=self.what,
-                target=node_id,
-                pool=self.pool.name,
-            )
+            text = "The {what} of {target} in pool {pool} failed to start"
+            pool = self.pool.name
+            self.log.failure(text, what=self.what, target=node_id, pool=pool)
             self._again(node_id, max(now, due.slot), now)
             return
         one = self._in_flight[node_id] = _Asked(due.slot, now, result)
@@ -400,7 +377,7 @@ class Rounds:
             )
 
     def _cb_over(self, bug: Failure | None, node_id: str, one: _Asked) -> None:
-        """The question is over: schedule the next, and start who waited for room."""
+        """The question is over: schedule the next; who waited for room starts soon."""
         if bug is not None:
             self.log.failure(
                 "Taking in the {what} of {target} in pool {pool}",
@@ -414,7 +391,8 @@ class Rounds:
         del self._in_flight[node_id]
         now = self._now()
         self._again(node_id, one.slot, now)
-        self._start_due(now)
+        if not self._starting and self._agenda.is_due(now + self._tick_seconds / 2):
+            self._look_soon()  # many may be over in one turn
 
     def _abandon(self, node_id: str) -> None:
         """Cancel a question and want nothing more of it."""

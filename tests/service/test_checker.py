@@ -14,6 +14,7 @@ from lolly_tx.config.pools import Health
 from lolly_tx.domain.errors import ProxyError
 from lolly_tx.domain.health import Observation
 from lolly_tx.domain.interfaces import IHealthCheck
+from lolly_tx.domain.node import Node
 from lolly_tx.domain.pool import Pool, UnknownNode
 from lolly_tx.domain.target import Target
 from lolly_tx.service.checker import HealthChecker, PoolJudge
@@ -210,6 +211,7 @@ class FlightTests(Case):
         self.assertEqual(checker.in_flight, 4)
         for number in range(20):
             self.check.finish(f"t{number}")
+            self.clock.advance(0)
         self.assertEqual(len(set(self.check.asked)), 20)
         self.assertEqual((self.check.most, checker.in_flight), (4, 0))
 
@@ -219,6 +221,43 @@ class FlightTests(Case):
         pool = pool_of(*[f"t{n}" for n in range(1000)])
         self.checker(pool, concurrency=1).start()
         self.assertEqual(len(self.check.asked), 1000)
+
+    def test_turns(self) -> None:
+        """Probes that take long to start let everything else have its turn in between."""
+        begun, spent = [], [0.0]
+        check = FakeCheck(None)
+
+        class SlowToStart(HealthChecker):
+            def ask(self, node: Node) -> Deferred[Any]:
+                spent[0] += 0.001
+                return super().ask(node)
+
+        pool = pool_of(*[f"t{n}" for n in range(12)])
+        checker = SlowToStart(
+            pool,
+            check,
+            Health(),
+            clock=self.clock,
+            now=lambda: self.clock.seconds() + spent[0],
+            random=Random(1),
+        )
+        self.addCleanup(checker.stop)
+        checker.start()
+        begun.append(len(check.asked))
+        self.clock.callLater(0, lambda: begun.append(len(check.asked)))
+        self.clock.advance(0)
+        begun.append(len(check.asked))
+        self.assertEqual(begun, [5, 10, 12])
+
+    def test_stop_between_turns(self) -> None:
+        """A stop while others have their turn leaves no timer, and no probe starts after it."""
+        checker = self.checker(concurrency=1)
+        self.check.answer = None
+        checker.start()
+        self.check.finish("a")
+        checker.stop()
+        self.assertEqual(self.clock.getDelayedCalls(), [])
+        self.assertEqual(self.check.asked, ["a"])
 
     def test_standstill(self) -> None:
         """After a standstill the probes in flight are read before anybody is given up."""
@@ -432,6 +471,7 @@ class MembershipTests(Case):
         self.checker(concurrency=1).start()
         self.pool.replace([target("a"), target("c")], 0.0)
         self.check.finish("a")
+        self.clock.advance(0)
         self.assertEqual(self.check.asked, ["a", "c"])
 
     def test_one_for_another(self) -> None:
