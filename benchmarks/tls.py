@@ -40,7 +40,8 @@ def serve(kind: str, folder: Path, told: Any) -> None:
     from twisted.internet import ssl as twisted_ssl
 
     from lolly_tx.net.sockets.eager import eager
-    from lolly_tx.net.sockets.tls import listen_tls, server_context
+    from lolly_tx.net.sockets.tls_contexts import server_context
+    from lolly_tx.net.sockets.tls_ports import listen_tls
 
     chosen: Any = reactor
 

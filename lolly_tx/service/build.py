@@ -69,7 +69,7 @@ def build(
     `stdout`: what an access log "-" goes to, shared with others so that no lines mix.
     `part`: what of it this process does, where there are several.
     `reactor`: any that has TCP. `now`: monotonic clock; `wall`: seconds since the epoch.
-    Raises `net.sockets.tls.TLSSettingsError`, `net.sockets.endpoints.BadEndpoint` and OSError for files
+    Raises `net.sockets.certificates.TLSSettingsError`, `net.sockets.endpoints.BadEndpoint` and OSError for files
     and addresses that cannot be used.
     """
     around = Surroundings(reactor, now, wall, random or Random(), stdout, part)

@@ -29,12 +29,12 @@ from lolly_tx.net.sockets.eager import eager
 from lolly_tx.net.sockets.handshakes import Handshakes
 from lolly_tx.net.sockets.inherited import Inheritance
 from lolly_tx.net.sockets.proxied import Proxied
-from lolly_tx.net.sockets.tls import secure
 from lolly_tx.net.sockets.tls_contexts import (
     ALPN_HTTP1,
     ALPN_HTTP2,
     TLSSettingsError,
 )
+from lolly_tx.net.sockets.tls_ports import secure
 from lolly_tx.proxy.resource import ReverseProxyResource
 from lolly_tx.proxy.secured import SecuredSite
 from lolly_tx.service.acme_store import AcmeStore

@@ -24,7 +24,7 @@ from lolly_tx.net.sockets.acceptor import Acceptor
 from lolly_tx.net.sockets.eager import EagerReactor, PlainPort, share_address
 from lolly_tx.net.sockets.endpoints import BadEndpoint
 from lolly_tx.net.sockets.inherited import PREFIX, Heirloom, PassedEndpoint
-from lolly_tx.net.sockets.tls import SecureReactor
+from lolly_tx.net.sockets.tls_ports import SecureReactor
 from lolly_tx.service.certificates import ListenerCertificates
 
 _EARLY = (TCP4ServerEndpoint, TCP6ServerEndpoint, SSL4ServerEndpoint)

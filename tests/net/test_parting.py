@@ -17,7 +17,7 @@ from lolly_tx.net.http1.listening import OVERLOADED, http1_acceptor
 from lolly_tx.net.http1.shared import Http1Settings
 from lolly_tx.net.sockets.acceptor import Census
 from lolly_tx.net.sockets.parting import end_writing
-from lolly_tx.net.sockets.tls import secure
+from lolly_tx.net.sockets.tls_ports import secure
 from lolly_tx.wire.websocket import GOING_AWAY
 from tests.net.fakes import MemoryTransport, RecordingFactory, RecordingProducer
 from tests.net.test_tls import MUCH, NAME, TLSTestCase

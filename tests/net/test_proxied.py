@@ -17,7 +17,8 @@ from lolly_tx.net.deadlines import NEVER, Deadlines
 from lolly_tx.net.sockets.acceptor import Acceptor, Census
 from lolly_tx.net.sockets.parting import TurnedAway
 from lolly_tx.net.sockets.proxied import QUIET_SECONDS, Expected, Proxied, Screened
-from lolly_tx.net.sockets.tls import OneContext, TLSServer, secure
+from lolly_tx.net.sockets.tls import OneContext, TLSServer
+from lolly_tx.net.sockets.tls_ports import secure
 from lolly_tx.wire.proxyline import ProxyLine, render_v2
 from tests.net.fakes import HalfCloseRecorder
 from tests.net.test_tls import TLSTestCase

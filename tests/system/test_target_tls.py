@@ -15,7 +15,8 @@ from twisted.internet.endpoints import serverFromString
 from twisted.internet.protocol import Factory, Protocol
 
 from lolly_tx.config import parse
-from lolly_tx.net.sockets.tls import secure, server_context
+from lolly_tx.net.sockets.tls_contexts import server_context
+from lolly_tx.net.sockets.tls_ports import secure
 from lolly_tx.service.build import build
 from tests.net.fakes import SteppingTestCase
 from tests.net.test_target_tls import self_signed

@@ -75,7 +75,8 @@ async def scenario(reactor: Any, folder: Path) -> dict[str, Any]:
 
     from lolly_tx.net.sockets.eager import eager
     from lolly_tx.net.sockets.splice import Relay, can_splice
-    from lolly_tx.net.sockets.tls import listen_tls, server_context
+    from lolly_tx.net.sockets.tls_contexts import server_context
+    from lolly_tx.net.sockets.tls_ports import listen_tls
 
     found: dict[str, Any] = {"reactor": type(reactor).__name__}
     view = eager(reactor)

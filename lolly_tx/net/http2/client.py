@@ -5,6 +5,8 @@
 Each exchange has a `net.http2.request.ClientStream`; `net.multiplexed.Multiplexed` says who gets one. Nothing is sent
 on a connection before its target has greeted us: who speaks no HTTP/2 is found out while nothing was asked yet.
 
+This module is long because what a frame means depends on the state of the whole connection, as at the server's side.
+
 Imports: domain, net, net.http1, net.http2, net.sockets, wire, wire.hpack, wire.http2,
 Twisted. Used by: service.
 """

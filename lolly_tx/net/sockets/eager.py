@@ -5,7 +5,7 @@
      proxies the rest)                       PlainServer / PlainClient  (net.sockets.transports)
 
 Imports: net.sockets, Twisted. Used by: net.sockets.health_map, net.sockets.slots,
-net.sockets.tls, service.
+net.sockets.tls_ports, service.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""TLS listeners with OpenSSL on the socket itself.
+"""Accepted TLS connections with OpenSSL on the socket itself (`net.sockets.tls_ports` listens).
 
 Twisted's TLS passes every byte through memory buffers and a second transport. Here
 OpenSSL reads and writes the socket, and `TLSServer` is the eager transport with three
@@ -13,7 +13,7 @@ OpenSSL may need to write before it can read, and the reverse: `_reads_blocked` 
 no more than the record at hand (no read-ahead) and a record fits one `recv`, so that
 nothing is left inside it that the reactor could not see.
 
-Imports: net, net.sockets, wire, Twisted, pyOpenSSL. Used by: service.
+Imports: net, net.sockets, wire, Twisted, pyOpenSSL. Used by: net.sockets.tls_ports.
 """
 
 from __future__ import annotations
@@ -24,40 +24,18 @@ from contextlib import suppress
 from typing import Any, Protocol
 
 from OpenSSL import SSL
-from twisted.internet import defer, tcp, unix
-from twisted.internet.interfaces import (
-    IOpenSSLServerConnectionCreator,
-    ISSLTransport,
-    IStreamServerEndpoint,
-)
+from twisted.internet import tcp, unix
+from twisted.internet.interfaces import ISSLTransport
 from twisted.internet.main import CONNECTION_DONE, CONNECTION_LOST
 from twisted.logger import Logger
-from twisted.protocols.tls import TLSMemoryBIOFactory
 from twisted.python.failure import Failure
-from zope.interface import directlyProvides, implementer, providedBy
+from zope.interface import implementer
 
 from lolly_tx.net.deadlines import NEVER
-from lolly_tx.net.sockets.certificates import TLSSettingsError
-from lolly_tx.net.sockets.eager import EagerReactor, PlainPort, PlainUNIXPort, eager
 from lolly_tx.net.sockets.handshakes import Handshakes, reason_of
-from lolly_tx.net.sockets.target_tls import client_options
-from lolly_tx.net.sockets.tls_contexts import (
-    clear_errors,
-    server_context,
-)
+from lolly_tx.net.sockets.tls_contexts import clear_errors
 from lolly_tx.net.sockets.transports import SocketTransport
 from lolly_tx.wire.proxyline import V2_MOST
-
-__all__ = [
-    "TLSPort",
-    "TLSServer",
-    "TLSServerEndpoint",
-    "TLSSettingsError",
-    "client_options",
-    "listen_tls",
-    "secure",
-    "server_context",
-]
 
 PREFACE_BYTES = V2_MOST
 """The most that comes ahead of a handshake."""
@@ -374,128 +352,3 @@ class TLSServer(TLSTransport, tcp.Server):
 
 class TLSUNIXServer(TLSTransport, unix.Server):
     """An accepted TLS connection over a UNIX socket."""
-
-
-class _Secured:
-    """A port whose connections are secured by `credentials`; replace them for the connections to come."""
-
-    credentials: ContextSource
-
-    @property
-    def tls_context(self) -> SSL.Context:
-        """Of the next connection."""
-        return self.credentials.context
-
-
-class TLSPort(_Secured, PlainPort):
-    """A listening TCP socket that makes `TLSServer`s."""
-
-    transport = TLSServer
-    _type = "TLS"
-
-
-class TLSUNIXPort(_Secured, PlainUNIXPort):
-    """A listening UNIX socket that makes `TLSUNIXServer`s."""
-
-    transport = TLSUNIXServer
-
-
-class SecureReactor(EagerReactor):
-    """The eager view of a reactor, whose listeners speak TLS."""
-
-    _port = TLSPort
-    _unix_port = TLSUNIXPort
-
-    def __init__(self, reactor: Any, credentials: ContextSource) -> None:
-        super().__init__(reactor)
-        self.credentials = credentials
-
-    def go_by(self, other: EagerReactor) -> None:
-        """Have the certificates of `other`, for the listeners to come."""
-        if isinstance(other, SecureReactor):
-            other.credentials.handshakes.follow(self.credentials.handshakes)
-            self.credentials = other.credentials
-
-    def _listen(self, port: Any) -> Any:
-        port.credentials = self.credentials
-        return super()._listen(port)
-
-
-@implementer(IOpenSSLServerConnectionCreator)
-class _ContextInMemory:
-    """What Twisted's own TLS asks for."""
-
-    def __init__(self, credentials: ContextSource) -> None:
-        self._credentials = credentials
-
-    def serverConnectionForTLS(self, tlsProtocol: Any) -> SSL.Connection:
-        return SSL.Connection(self._credentials.context, None)
-
-
-class _MemoryView:
-    """Any other reactor, whose listeners speak Twisted's TLS: slower and right."""
-
-    def __init__(self, reactor: Any, credentials: ContextSource) -> None:
-        self._reactor = reactor
-        self._creator = _ContextInMemory(credentials)
-        directlyProvides(self, providedBy(reactor))
-
-    def __getattr__(self, name: str) -> Any:
-        return getattr(self._reactor, name)
-
-    def listenTCP(self, port: int, factory: Any, *rest: Any, **named: Any) -> Any:
-        if getattr(factory, "proxied", None) is not None:
-            raise ValueError("proxy_protocol with TLS needs a reactor of POSIX sockets")
-        wrapped = TLSMemoryBIOFactory(self._creator, False, factory, self._reactor)
-        return self._reactor.listenTCP(port, wrapped, *rest, **named)
-
-
-def secure(reactor: Any, credentials: ContextSource | SSL.Context) -> Any:
-    """A view of `reactor` on which any "tcp:" or "unix:" listener speaks TLS.
-
-    `credentials`: `net.sockets.credentials.Credentials`, or the one context there is.
-
-    `serverFromString(secure(reactor, server_context(...)), "tcp:8443")` is the whole
-    use. Where our transports cannot be had it is Twisted's own TLS.
-    """
-    if isinstance(credentials, SSL.Context):
-        credentials = OneContext(credentials)
-    view = eager(reactor)
-    if isinstance(view, EagerReactor):
-        return SecureReactor(view._reactor, credentials)
-    return _MemoryView(reactor, credentials)
-
-
-def listen_tls(
-    reactor: Any,
-    port: int,
-    factory: Any,
-    context: SSL.Context,
-    interface: str = "",
-    backlog: int = 1024,
-) -> Any:
-    """Listen for TLS on a TCP port; the listening port. CannotListenError."""
-    return secure(reactor, context).listenTCP(port, factory, backlog, interface)
-
-
-@implementer(IStreamServerEndpoint)
-class TLSServerEndpoint:
-    """`listen_tls` as an endpoint."""
-
-    def __init__(
-        self,
-        reactor: Any,
-        port: int,
-        context: SSL.Context,
-        interface: str = "",
-        backlog: int = 1024,
-    ) -> None:
-        self._reactor = reactor
-        self._where = (context, interface, backlog)
-        self._port = port
-
-    def listen(self, protocolFactory: Any) -> defer.Deferred[Any]:
-        """A Deferred of the listening port, or of CannotListenError."""
-        return defer.execute(
-            listen_tls, self._reactor, self._port, protocolFactory, *self._where
-        )
