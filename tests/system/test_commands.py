@@ -110,7 +110,7 @@ class RunTests(ProcessTestCase):
         process.send_signal(signal.SIGTERM)
         out, _ = process.communicate(timeout=DEADLINE)
         self.assertEqual(process.returncode, 0, out)
-        self.assertIn("reloading is not available yet", out)
+        self.assertIn("is in force: nothing has changed", out)
         self.assertIn("opened anew", out)
         self.assertNotIn(TOKEN, out)
 
