@@ -294,7 +294,7 @@ class Smoke:
         response = connection.getresponse()
         self.assertEqual(response.status, 502)
         self.assertEqual(
-            response.headers["Proxy-Status"], "lolly_tx; error=tls_protocol_error"
+            response.headers["Proxy-Status"], "lolly_tx; error=tls_certificate_error"
         )
         response.read()
 
