@@ -16,7 +16,7 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import Any
 
 import attrs
-from twisted.internet.defer import Deferred, DeferredList
+from twisted.internet.defer import Deferred, DeferredList, succeed
 
 from lolly_tx.config.listening import ListenerTLS
 from lolly_tx.config.model import Config, Limits, Listener
@@ -51,6 +51,8 @@ class Listeners:
         self._places: dict[str, Place] = {}
         self._prepared: dict[str, Place] = {}
         self._leaving: list[Acceptor] = []
+        self.given_up: Deferred[Any] = succeed(None)
+        """Fires when nothing listens any more where the last commit listens no more."""
 
     @property
     def complete(self) -> bool:
@@ -113,14 +115,14 @@ class Listeners:
         prepared, self._prepared = self._prepared, {}
         for place in prepared.values():
             place.settle()
-        for name in leaving:
-            self.drain(name)
+        given_up = [self.drain(name) for name in leaving]
         for name, place in prepared.items():
             if name in self._places:
                 before = self._places[name].acceptor
                 if before is not None and place.acceptor is not None:
                     place.acceptor.follow(before)
-                self.drain(name)
+                given_up.append(self.drain(name))
+        self.given_up = DeferredList(given_up, consumeErrors=True)
         self._places.update(prepared)
 
     def ready(self, leaving: Iterable[str] = ()) -> None:

@@ -171,6 +171,8 @@ class Reloader:
         if others is not None:
             others.commit()
         self.farewells.see_off(left, self.service.config.timeouts.drain)
+        # Or the next change may find an address in use.
+        await self.service.listeners.given_up
 
     def _in_reactors_thread(self, work: Callable[[], Tried]) -> Deferred[Tried]:
         reactor = self.service.surroundings.reactor

@@ -178,6 +178,20 @@ class UnheardTests(SynchronousTestCase):
                     waiting.sendall(b"x")
                     self.assertEqual(served.recv(1), b"x")
 
+    def test_half_way(self) -> None:
+        """Who had begun to connect by then gets there: what completes a connection is heard."""
+        with socket.create_server(("127.0.0.1", 0)) as listening:
+            # So the kernel waits for the first data before it has a connection.
+            listening.setsockopt(socket.IPPROTO_TCP, socket.TCP_DEFER_ACCEPT, 5)
+            listening.settimeout(LIMIT_SECONDS)
+            address = listening.getsockname()
+            with socket.create_connection(address, LIMIT_SECONDS) as waiting:
+                hear_nobody(listening)
+                waiting.sendall(b"x")
+                served, _ = listening.accept()
+                with served:
+                    self.assertEqual(served.recv(1), b"x")
+
 
 class CommandsTests(SynchronousTestCase):
     """`lolly reload`, `apply`, `confirm` and `rollback`, SIGHUP, `watch`, and a restart, on the real process."""

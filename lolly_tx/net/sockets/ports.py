@@ -15,27 +15,44 @@ from contextlib import suppress
 from typing import Any
 
 from twisted.internet import tcp
+from twisted.internet.main import CONNECTION_DONE
+from twisted.internet.task import deferLater
+from twisted.python.failure import Failure
 from twisted.python.lockfile import FilesystemLock
 
 MOST_WAITING = 4096
 """Connections taken at the end: no kernel's queue is longer by default (somaxconn)."""
 
+_DONE = Failure(CONNECTION_DONE)
 
 _ATTACH_FILTER = 26
 """SO_ATTACH_FILTER of Linux, which the socket module has no name for."""
 
-_NOTHING_PASSES = ctypes.create_string_buffer(struct.pack("HBBI", 0x06, 0, 0, 0))
-"""A program for that: one instruction, "return 0 bytes"."""
+_NOBODY_NEW = ctypes.create_string_buffer(
+    b"".join(
+        struct.pack("HBBI", *each)
+        for each in (
+            (0x30, 0, 0, 13),  # load the byte of a TCP header that holds the flags
+            (0x45, 0, 1, 2),  # is SYN among them?
+            (0x06, 0, 0, 0),  # then nothing of it passes
+            (0x06, 0, 0, 0xFFFFFFFF),  # else all of it
+        )
+    )
+)
+"""A program for that: what begins a connection does not pass, what completes one does."""
+
+LAST_CALL_SECONDS = 0.001
+"""How long those who are half way to a connection have for the other half, before a socket closes."""
 
 
 def hear_nobody(listening: socket.socket) -> None:
-    """Have the kernel take no more clients for `listening`, without a word to them.
+    """Have the kernel begin no more connections for `listening`, without a word to those who ask.
 
     Who comes between the last accept and the close would be told that there is a connection, and then be reset. Not
     heard, he asks again a second later, and finds who listens there then. Where it cannot be had, all is as without.
     """
     if listening.family in (socket.AF_INET, socket.AF_INET6):
-        program = struct.pack("HP", 1, ctypes.addressof(_NOTHING_PASSES))
+        program = struct.pack("HP", 4, ctypes.addressof(_NOBODY_NEW))
         with suppress(OSError):
             listening.setsockopt(socket.SOL_SOCKET, _ATTACH_FILTER, program)
 
@@ -43,8 +60,9 @@ def hear_nobody(listening: socket.socket) -> None:
 class LastCall(tcp.Port):
     """A port that accepts who waits in the kernel's queue before it closes.
 
-    They have been told that they are connected, and would be reset. An adopted socket's
-    queue is left to its next owner.
+    They have been told that they are connected, and would be reset. So would be those who are half way there: a TCP
+    port takes nobody new for LAST_CALL_SECONDS, and only then ends. An adopted socket's queue is left to its next
+    owner.
     """
 
     _owned = False
@@ -76,9 +94,24 @@ class LastCall(tcp.Port):
         """Another process listens on the socket from now on: nothing of it is ended with this port."""
         self.is_lent = True
 
+    def loseConnection(self, connDone: Failure = _DONE) -> Any:
+        """Listen no more; fires when that is so."""
+        if self.disconnecting:
+            return self.deferred
+        if self.is_lent or not self.connected or self.addressFamily == socket.AF_UNIX:
+            return super().loseConnection(connDone)
+        hear_nobody(self.socket)
+        self.disconnecting = True
+        clock: Any = self.reactor
+        self.deferred = deferLater(
+            clock, LAST_CALL_SECONDS, self.connectionLost, connDone
+        )
+        return self.deferred
+
+    stopListening = loseConnection
+
     def _closeSocket(self, orderly: bool) -> None:
         if self._shouldShutdown:
-            hear_nobody(self.socket)
             self.numberAccepts = MOST_WAITING
             self.doRead()
         super()._closeSocket(orderly)
