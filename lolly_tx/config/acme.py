@@ -15,6 +15,9 @@ from lolly_tx.config.kinds import TEXT, Choice, nearest
 from lolly_tx.config.listening import Listener
 from lolly_tx.config.schema import Place, about
 
+HTTP = "http-01"
+TLS_ALPN = "tls-alpn-01"
+
 
 @attrs.frozen
 class Acme:
@@ -28,11 +31,12 @@ class Acme:
         default="",
         metadata=about(TEXT, 'Where it can write to; "" = nowhere.'),
     )
-    challenge: Literal["http-01"] = attrs.field(
+    challenge: Literal["http-01", "tls-alpn-01"] = attrs.field(
         default="http-01",
         metadata=about(
-            Choice("http-01"),
-            "How a name is shown to be ours: its port 80 leads here.",
+            Choice(HTTP, TLS_ALPN),
+            "How a name is shown to be ours: its port 80 leads here, or its port 443"
+            " leads to a listener with `tls`.",
         ),
     )
     ca: str = attrs.field(

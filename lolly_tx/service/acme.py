@@ -22,6 +22,7 @@ from twisted.python.failure import Failure
 
 from lolly_tx.config.acme import Acme, acme_hosts
 from lolly_tx.config.model import Config
+from lolly_tx.service.acme_answers import forget_answers
 from lolly_tx.service.acme_orders import order
 from lolly_tx.service.acme_store import AcmeStore
 from lolly_tx.service.isotime import iso_time
@@ -105,6 +106,7 @@ class Renewals:
     def start(self) -> None:
         """Begin to look, if a listener wants certificates."""
         if not self._loop.running:
+            forget_answers(self._config().state_dir)  # of an order that was cut off
             self._loop.start(LOOK_SECONDS)
 
     def stop(self) -> None:

@@ -9,7 +9,6 @@ Imports: config, service. Used by: service.acme.
 from __future__ import annotations
 
 from datetime import datetime, timedelta
-from pathlib import Path
 from typing import Any
 
 from cryptography.hazmat.primitives.asymmetric import ec, rsa
@@ -21,6 +20,7 @@ from cryptography.hazmat.primitives.serialization import (
 )
 
 from lolly_tx.config.acme import Acme
+from lolly_tx.service.acme_answers import NoChallenge, answer, forget_answers
 from lolly_tx.service.acme_store import AcmeStore, pem_of, write_secret
 
 ASK_SECONDS = 20
@@ -44,17 +44,17 @@ def order(settings: Acme, store: AcmeStore, host: str) -> None:
         asking = _client(client, settings, store)
         key = ec.generate_private_key(ec.SECP256R1())
         made = asking.new_order(crypto_util.make_csr(pem_of(key), [host]))
-        answers = []
         try:
             for authorization in made.authorizations:
-                answers += _answer(asking, authorization, store)
+                answer(settings.challenge, asking, authorization, store)
             done = asking.poll_and_finalize(
                 made, datetime.now() + timedelta(seconds=ORDER_SECONDS)
             )
         finally:
-            for path in answers:
-                path.unlink(missing_ok=True)
+            forget_answers(store.state_dir)
         write_secret(store.certificate(host), pem_of(key) + done.fullchain_pem.encode())
+    except NoChallenge as error:
+        raise OrderFailed(str(error)) from error
     except errors.ValidationError as error:
         raise OrderFailed(_why_invalid(error)) from error
     except Error as error:
@@ -102,22 +102,6 @@ def _client(client: Any, settings: Acme, store: AcmeStore) -> Any:
     network.account = account
     write_secret(known, account.json_dumps().encode())
     return asking
-
-
-def _answer(asking: Any, authorization: Any, store: AcmeStore) -> list[Path]:
-    """Answer a challenge; the files of it."""
-    from acme import challenges, messages
-
-    if authorization.body.status == messages.STATUS_VALID:
-        return []
-    for one in authorization.body.challenges:
-        if isinstance(one.chall, challenges.HTTP01):
-            response, said = one.response_and_validation(asking.net.key)
-            path: Path = store.answers / one.chall.encode("token")
-            path.write_text(said)
-            asking.answer_challenge(one, response)
-            return [path]
-    raise OrderFailed("the authority offers no http-01 challenge")
 
 
 def _why_invalid(error: Any) -> str:

@@ -1,6 +1,7 @@
 """Where accounts, certificates and answers to challenges are kept: below `state_dir`, for nobody else to read.
 
     state_dir/acme/answers/TOKEN       while an authority looks
+    state_dir/acme/shown/HOST.pem      while one looks by TLS; the folder is there only then
     state_dir/acme/NAME/account-*      key and registration, by directory
     state_dir/acme/NAME/certificates/  HOST.pem: key and chain, a folder that a listener serves
 
@@ -47,7 +48,9 @@ class AcmeStore:
     """That of one authority. `name`: of its table. Makes the folders; raises OSError."""
 
     def __init__(self, state_dir: str, name: str) -> None:
+        self.state_dir = state_dir
         self.answers = answers_folder(state_dir)
+        self.shown = shown_folder(state_dir)
         self.folder = Path(state_dir) / "acme" / name
         self.certificates = self.folder / "certificates"
         for each in (self.answers, self.certificates):
@@ -79,6 +82,11 @@ class AcmeStore:
 def answers_folder(state_dir: str) -> Path:
     """Where answers to challenges are."""
     return Path(state_dir) / "acme" / "answers"
+
+
+def shown_folder(state_dir: str) -> Path:
+    """Where certificates that answer challenges are (`net.sockets.challenges`)."""
+    return Path(state_dir) / "acme" / "shown"
 
 
 def pem_of(key: ec.EllipticCurvePrivateKey) -> bytes:

@@ -33,6 +33,7 @@ from lolly_tx.net.sockets.certificates import (
     load_certificate,
     signature_of,
 )
+from lolly_tx.net.sockets.challenges import Challenges
 from lolly_tx.net.sockets.client_certificates import ClientPolicy, load_policy
 from lolly_tx.net.sockets.credentials import Credentials, Terms
 from lolly_tx.net.sockets.handshakes import Handshakes
@@ -85,6 +86,7 @@ class ListenerCertificates:
         handshakes: Handshakes | None = None,
         *,
         alpn: tuple[bytes, ...] = (ALPN_HTTP1,),
+        challenges: Challenges | None = None,
     ) -> None:
         self.tls = tls
         self._alpn = alpn
@@ -96,7 +98,8 @@ class ListenerCertificates:
         found = [self._load(path, self._signatures) for path in self._files]
         self._held = {one.path: one for one in found}
         self._signatures[""] = self._clients()
-        self.credentials = Credentials(found, terms_of(tls, alpn), handshakes)
+        terms = terms_of(tls, alpn)
+        self.credentials = Credentials(found, terms, handshakes, challenges)
 
     def _load(self, path: str, signatures: dict[str, Signature]) -> Certificate:
         key = self.tls.key or path

@@ -18,6 +18,7 @@ from typing import Any
 import attrs
 from twisted.internet.defer import Deferred, DeferredList, succeed
 
+from lolly_tx.config.acme import TLS_ALPN
 from lolly_tx.config.listening import ListenerTLS
 from lolly_tx.config.model import Config, Limits, Listener
 from lolly_tx.domain.forwarded import TrustedPeers
@@ -25,6 +26,7 @@ from lolly_tx.net.deadlines import NEVER, Deadlines
 from lolly_tx.net.http1.shared import HALF_CLOSE_SECONDS, ClientTimeouts, Http1Settings
 from lolly_tx.net.http2.shared import Http2Settings
 from lolly_tx.net.sockets.acceptor import Acceptor, Census, Door
+from lolly_tx.net.sockets.challenges import Challenges
 from lolly_tx.net.sockets.eager import eager
 from lolly_tx.net.sockets.handshakes import Handshakes
 from lolly_tx.net.sockets.inherited import Inheritance
@@ -37,7 +39,7 @@ from lolly_tx.net.sockets.tls_contexts import (
 from lolly_tx.net.sockets.tls_ports import secure
 from lolly_tx.proxy.resource import ReverseProxyResource
 from lolly_tx.proxy.secured import SecuredSite
-from lolly_tx.service.acme_store import AcmeStore
+from lolly_tx.service.acme_store import AcmeStore, shown_folder
 from lolly_tx.service.certificates import ListenerCertificates
 from lolly_tx.service.listening import Place, server_endpoint
 from lolly_tx.service.surroundings import WHOLE
@@ -211,6 +213,7 @@ def place_of(
             _with_acme(listener.tls, config),
             Handshakes(timeouts.handshake, deadlines),
             alpn=(ALPN_HTTP2, ALPN_HTTP1) if listener.http2 else (ALPN_HTTP1,),
+            challenges=_challenges(config),
         )
         if listener.tls.sites or listener.tls.fields:
             sites = certificates.credentials.site_of if listener.tls.sites else None
@@ -259,6 +262,14 @@ def _with_acme(tls: ListenerTLS, config: Config) -> ListenerTLS:
         said = error.strerror or "cannot be written"
         raise TLSSettingsError(config.state_dir, said) from error
     return attrs.evolve(tls, certificate=(*tls.certificate, str(folder)))
+
+
+def _challenges(config: Config) -> Challenges | None:
+    """What authorities are to be shown by TLS, on every listener that speaks it; None: none asks."""
+    asked = any(one.challenge == TLS_ALPN for one in config.acme.values())
+    if asked and config.state_dir:
+        return Challenges(str(shown_folder(config.state_dir)))
+    return None
 
 
 def _proxied(

@@ -3,14 +3,18 @@
 from __future__ import annotations
 
 import json
+import os
 import shutil
 import socket
+import ssl
 import subprocess
+import sys
 import tempfile
 import time
 from pathlib import Path
 from typing import Any
 from unittest import skipUnless
+from urllib.request import urlopen
 
 import trustme
 from cryptography import x509
@@ -46,13 +50,14 @@ class PebbleTests(SteppingTestCase):
         issued.private_key_pem.write_to_path(self.folder / "pebble.key")
         issued.cert_chain_pems[0].write_to_path(self.folder / "pebble.pem")
         self.http, self.api, self.dns = free_port(), free_port(), free_port()
+        self.tls = free_port()
         settings = {
             "listenAddress": f"127.0.0.1:{self.api}",
             "managementListenAddress": f"127.0.0.1:{free_port()}",
             "certificate": str(self.folder / "pebble.pem"),
             "privateKey": str(self.folder / "pebble.key"),
             "httpPort": self.http,
-            "tlsPort": free_port(),
+            "tlsPort": self.tls,
             "ocspResponderURL": "",
             "externalAccountBindingRequired": False,
         }
@@ -99,29 +104,34 @@ class PebbleTests(SteppingTestCase):
 
         self.addCleanup(end)
 
-    def start(self, host: str = "site.example", directory: str = "") -> Any:
-        """A proxy that asks for a certificate."""
+    def text(
+        self, host: str = "site.example", directory: str = "", more: str = ""
+    ) -> str:
+        """The settings of a proxy that asks for a certificate. `more`: about the authority."""
         directory = directory or f"https://127.0.0.1:{self.api}/dir"
-        config = parse(
-            f"""
+        return f"""
             state_dir = "state"
             [acme.pebble]
             directory = "{directory}"
             email = "ops@example.com"
             ca = "pebble-ca.pem"
+            {more}
             [listener.web]
             endpoint = "tcp:{self.http}:interface=127.0.0.1"
             [listener.secure]
-            endpoint = "tcp:0:interface=127.0.0.1"
+            endpoint = "tcp:{self.tls}:interface=127.0.0.1"
             tls.acme = "pebble"
             [[route]]
             host = "{host}"
             pool = "app"
             [pool.app]
             targets = ["http://127.0.0.1:1"]
-            """,
-            str(self.folder / "lolly.toml"),
-        )
+            """
+
+    def start(self, **settings: str) -> Any:
+        """A proxy with the settings of `text`."""
+        text = self.text(**settings)
+        config = parse(text, str(self.folder / "lolly.toml"))
         service = build(self.reactor, config)
         service.privilegedStartService()
         service.startService()
@@ -161,6 +171,89 @@ class PebbleTests(SteppingTestCase):
         self.assertEqual([path.read_bytes() for path in accounts], before)
         self.assertEqual(list((self.folder / "state/acme/answers").iterdir()), [])
         self.assertGreater(name.due, time.time() + 86400)
+
+    def test_by_tls(self) -> None:
+        """The same by TLS on the listener's own port, which serves everybody else meanwhile."""
+        service = self.start(more='challenge = "tls-alpn-01"')
+        service.listeners.drain("web")  # nobody asks there
+        shown = self.folder / "state/acme/shown"
+        self.spin(shown.exists, "the challenge")
+        handshakes = service.listeners.certificates[0][1].credentials.handshakes
+        self.assertEqual(self.negotiated("h2", "http/1.1"), "h2")
+        self.wait(service, 1)
+        self.spin(lambda: len(self.served(service)) == 2, "the certificate")
+        leaf = self.served(service)[0]
+        self.assertIn("Pebble", leaf.issuer.rfc4514_string())
+        self.assertFalse(shown.exists())
+        self.assertEqual(dict(handshakes.failures), {})
+        self.assertIsNone(self.negotiated("acme-tls/1"))
+
+    def test_by_tls_with_workers(self) -> None:
+        """One process orders, the others answer on the port they share, and serve what came."""
+        admin = free_port()
+        text = self.text(more='challenge = "tls-alpn-01"')
+        text = f"""
+            workers = 2
+            admin = {{ endpoint = "tcp:{admin}:interface=127.0.0.1" }}
+            {text}"""
+        (self.folder / "lolly.toml").write_text(text)
+        root = str(Path(__file__).parents[2])
+        path = os.pathsep.join([root, os.environ.get("PYTHONPATH", "")])
+        proxy = subprocess.Popen(
+            [sys.executable, "-m", "lolly_tx.cli", "run", self.folder / "lolly.toml"],
+            env=os.environ | {"PYTHONPATH": path},
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.DEVNULL,
+        )
+        self.addCleanup(self.end, proxy)
+        until = time.monotonic() + 2 * ORDER_PATIENCE
+        issuer = ""
+        while "Pebble" not in issuer:
+            if time.monotonic() > until:
+                self.fail(f"waited in vain: {issuer}")
+            time.sleep(0.1)
+            try:
+                shown = ssl.get_server_certificate(("127.0.0.1", self.tls), timeout=5)
+            except OSError:
+                continue  # it does not listen yet
+            leaf = x509.load_pem_x509_certificate(shown.encode())
+            issuer = leaf.issuer.rfc4514_string()
+        with urlopen(f"http://127.0.0.1:{admin}/api/certificates", timeout=20) as asked:
+            [one] = json.load(asked)["acme"]
+        self.assertEqual((one["failures"], one["error"]), (0, None))
+        self.assertFalse((self.folder / "state/acme/shown").exists())
+
+    def end(self, process: subprocess.Popen[bytes]) -> None:
+        """Leave nothing running."""
+        process.terminate()
+        try:
+            process.wait(20)
+        except subprocess.TimeoutExpired:
+            process.kill()
+            process.wait(20)
+
+    def negotiated(self, *protocols: str) -> str | None:
+        """What ALPN agrees on with a client that trusts anybody."""
+        context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+        context.check_hostname = False
+        context.verify_mode = ssl.CERT_NONE
+        context.set_alpn_protocols(list(protocols))
+        with socket.create_connection(("127.0.0.1", self.tls)) as raw:
+            raw.setblocking(False)
+            client = context.wrap_socket(
+                raw, server_hostname="site.example", do_handshake_on_connect=False
+            )
+            with client:
+
+                def step() -> bool:
+                    try:
+                        client.do_handshake()
+                    except (ssl.SSLWantReadError, ssl.SSLWantWriteError):
+                        return False
+                    return True
+
+                self.spin(step, "the handshake")
+                return client.selected_alpn_protocol()
 
     def test_not_ours(self) -> None:
         """A name that the authority does not find here is a failure with its words, and the listener serves on."""

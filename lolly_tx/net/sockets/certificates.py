@@ -1,7 +1,6 @@
 """Certificates with their keys as they are in files, and which of them a name gets.
 
-Imports: nothing of ours. Used by: net.sockets.client_certificates,
-net.sockets.credentials, net.sockets.target_tls, net.sockets.tls_contexts, service.
+Imports: nothing of ours. Used by: net.sockets, service.
 """
 
 from __future__ import annotations

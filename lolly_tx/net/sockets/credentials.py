@@ -21,6 +21,7 @@ from OpenSSL import SSL
 from twisted.logger import Logger
 
 from lolly_tx.net.sockets.certificates import ByName, Certificate
+from lolly_tx.net.sockets.challenges import Challenges
 from lolly_tx.net.sockets.client_certificates import NOBODY, ClientPolicy
 from lolly_tx.net.sockets.handshakes import Handshakes
 from lolly_tx.net.sockets.tls_contexts import ALPN_HTTP1, bare_context, context_of
@@ -37,7 +38,10 @@ class Terms:
 
 
 class Credentials:
-    """See the module (`net.sockets.tls.ContextSource`). `certificates`: the first is for whoever names none of them."""
+    """See the module (`net.sockets.tls.ContextSource`). `certificates`: the first is for whoever names none of them.
+
+    `challenges`: what authorities are shown while they look.
+    """
 
     log: ClassVar[Logger] = Logger()
 
@@ -46,8 +50,10 @@ class Credentials:
         certificates: Sequence[Certificate],
         terms: Terms = Terms(),
         handshakes: Handshakes | None = None,
+        challenges: Challenges | None = None,
     ) -> None:
         self.handshakes = handshakes or Handshakes()
+        self.challenges = challenges
         self.certificates: tuple[Certificate, ...] = ()
         self.terms = terms
         self._contexts: dict[tuple[Certificate, ClientPolicy], SSL.Context] = {}

@@ -32,6 +32,7 @@ from twisted.python.failure import Failure
 from zope.interface import implementer
 
 from lolly_tx.net.deadlines import NEVER
+from lolly_tx.net.sockets.challenges import Challenges, Looking
 from lolly_tx.net.sockets.handshakes import Handshakes, reason_of
 from lolly_tx.net.sockets.tls_contexts import clear_errors
 from lolly_tx.net.sockets.transports import SocketTransport
@@ -59,7 +60,9 @@ class TLSTransport(SocketTransport):
     secure = True
     _log = Logger()
     _goodbye = False
+    _challenged = False
     _handshaking = True
+    _looking: Looking | None = None
     _reads_blocked = False
     _writes_blocked = True
     _ssl: SSL.Connection
@@ -72,11 +75,17 @@ class TLSTransport(SocketTransport):
             protocol, "preface", None
         )
         self._credentials = server.credentials
-        self._ssl = SSL.Connection(self._credentials.context, sock)
-        self._ssl.set_accept_state()
+        self._secure(self._credentials.context, sock)
+        challenges = self._credentials.challenges
+        if challenges is not None and challenges.pending:
+            self._looking = Looking(challenges)
         # The class mixed into is a stock Server, whose arguments these are.
         super().__init__(sock, protocol, client, server, *rest)
         self._credentials.handshakes.begin(self)
+
+    def _secure(self, context: SSL.Context, sock: Any) -> None:
+        self._ssl = SSL.Connection(context, sock)
+        self._ssl.set_accept_state()
 
     def getHandle(self) -> Any:
         """The OpenSSL connection."""
@@ -114,7 +123,20 @@ class TLSTransport(SocketTransport):
             self._preface = None
         return None
 
+    def _may_begin(self, looking: Looking) -> bool:
+        """Whether it is known whom the handshake is with: an authority that looks for a challenge, or anybody."""
+        context = looking.look(self.socket)
+        if looking.waiting:
+            return False
+        self._looking = None
+        if context is not None:
+            self._challenged = True
+            self._secure(context, self.socket)
+        return True
+
     def _shake(self) -> Exception | None:
+        if self._looking is not None and not self._may_begin(self._looking):
+            return None
         try:
             self._ssl.do_handshake()
         except SSL.WantReadError:
@@ -131,11 +153,16 @@ class TLSTransport(SocketTransport):
             )
             self._credentials.handshakes.failed(self, reason_of(error))
             return self._end()
-        if not self._credentials.admits(self._ssl):
+        if not (self._challenged or self._credentials.admits(self._ssl)):
             self._credentials.handshakes.failed(self, "other_policy")
             return self._end()
         self._credentials.handshakes.done(self)
         self._handshaking = False
+        if self._challenged:
+            # That was all there is to it (RFC 8737 section 4).
+            self._tempDataBuffer.clear()
+            self._tempDataLen = 0
+            return CONNECTION_DONE
         self._unblock_writes()
         return None
 
@@ -180,7 +207,7 @@ class TLSTransport(SocketTransport):
                 if not self._may_shake():
                     return why
             why = self._shake()
-            if self._handshaking:
+            if why is not None or self._handshaking:
                 return why
             # The first request often comes along with the end of the handshake.
         elif self._writes_blocked:
@@ -321,10 +348,12 @@ class TLSTransport(SocketTransport):
 class ContextSource(Protocol):
     """What secures the connections of a listener.
 
-    `context`: of the next one. `handshakes`: what is allowed to them, and what became of them.
+    `context`: of the next one. `handshakes`: what is allowed to them, and what became of them. `challenges`: of
+    authorities; None: there are none.
     """
 
     handshakes: Handshakes
+    challenges: Challenges | None
 
     @property
     def context(self) -> SSL.Context:
@@ -336,6 +365,8 @@ class ContextSource(Protocol):
 
 class OneContext:
     """A context that is never another."""
+
+    challenges: Challenges | None = None
 
     def __init__(self, context: SSL.Context) -> None:
         self.context = context

@@ -1,7 +1,6 @@
 """TLS settings turned into OpenSSL contexts, with errors that name the file.
 
-Imports: net.sockets, pyOpenSSL. Used by: net.checks, net.http1, net.http2,
-net.sockets.credentials, net.sockets.eager, net.sockets.target_tls, net.sockets.tls,
+Imports: net.sockets, pyOpenSSL. Used by: net.checks, net.http1, net.http2, net.sockets,
 service, tap.
 """
 
