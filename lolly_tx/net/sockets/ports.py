@@ -103,10 +103,13 @@ class LastCall(tcp.Port):
         hear_nobody(self.socket)
         self.disconnecting = True
         clock: Any = self.reactor
-        self.deferred = deferLater(
-            clock, LAST_CALL_SECONDS, self.connectionLost, connDone
-        )
+        self.deferred = deferLater(clock, LAST_CALL_SECONDS, self._end, connDone)
         return self.deferred
+
+    def _end(self, reason: Failure) -> None:
+        if self.connected:  # and not ended with the reactor
+            self.stopReading()
+            self.connectionLost(reason)
 
     stopListening = loseConnection
 
