@@ -1,8 +1,11 @@
 """Certificates that are asked for and renewed by themselves: for the hosts of the routes on listeners with `tls.acme`.
 
-    look (each half minute): whose certificate is missing, or has lived for two thirds of its life?
+    look (each half minute): whose certificate is missing, or due?
       order, in a thread, one at a time --> a file, which the listener takes up (`service.certificates`)
         failed: said, counted, and tried again, later each time; what is served stays as it is
+      else ask when one should be renewed, in the same thread (`service.acme_window`)
+
+One is due when it has lived for two thirds of its life, or at a time of the window that its authority suggests.
 
 Imports: config, service, Twisted. Used by: service.service.
 """
@@ -25,6 +28,7 @@ from lolly_tx.config.model import Config
 from lolly_tx.service.acme_answers import forget_answers
 from lolly_tx.service.acme_orders import order
 from lolly_tx.service.acme_store import AcmeStore
+from lolly_tx.service.acme_window import Suggestion, ask_window
 from lolly_tx.service.isotime import iso_time
 
 LOOK_SECONDS = 30.0
@@ -36,18 +40,32 @@ FIRST_WAIT = 60.0
 LONGEST_WAIT = 6 * 3600.0
 """After a failure: doubled each time. Authorities count failures and block who has too many."""
 
+EARLIEST_SECONDS = 86400.0
+"""A certificate is not renewed sooner, nor before a third of its life, whatever is suggested: it would be so again."""
+LATEST_PART = 0.9
+"""Of its life: nor later."""
+UNKNOWN_SECONDS = 6 * 3600.0
+"""Until an authority is asked again that could not say when."""
+
 Order = Callable[[Acme, AcmeStore, str], None]
+Ask = Callable[[Acme, AcmeStore, str], Suggestion]
 InThread = Callable[[Callable[[], None]], Deferred[Any]]
 
 
 @attrs.define
 class Name:
-    """A host whose certificate is looked after. `due`: seconds since the epoch. `failures`: in a row."""
+    """A host whose certificate is looked after. `due`, `asked_at`: seconds since the epoch. `failures`: in a row.
+
+    `asked_at`: when its authority is asked again what it suggests. `window`: what that was.
+    """
 
     acme: str
     host: str
     due: float = 0.0
+    begins: float = 0.0
     until: float | None = None
+    asked_at: float = 0.0
+    window: tuple[float, float] | None = None
     failures: int = 0
     error: str = ""
 
@@ -90,6 +108,7 @@ class Renewals:
         random: Random,
         in_thread: InThread,
         order: Order = order,
+        ask: Ask = ask_window,
     ) -> None:
         self.issued = 0
         self.failed = 0
@@ -98,6 +117,7 @@ class Renewals:
         self._random = random
         self._in_thread = in_thread
         self._order = order
+        self._ask = ask
         self._names: dict[tuple[str, str], Name] = {}
         self._running: Deferred[Any] | None = None
         self._loop = LoopingCall(self._look)
@@ -126,6 +146,7 @@ class Renewals:
                 "host": one.host,
                 "until": None if one.until is None else iso_time(one.until),
                 "next_try": iso_time(one.due),
+                "suggested": one.window and [iso_time(at) for at in one.window],
                 "failures": one.failures,
                 "error": one.error or None,
             }
@@ -160,18 +181,74 @@ class Renewals:
         """When it is due, by what there is."""
         dates = store.dates(one.host)
         one.until = None if dates is None else dates[1]
-        one.due = self._wall()
+        one.due = one.asked_at = self._wall()
+        one.window = None
         if dates is not None:
+            one.begins = dates[0]
             life = dates[1] - dates[0]
             jitter = self._random.uniform(0.0, JITTER_PART)
             one.due = dates[0] + life * (RENEW_PART + jitter)
 
     def _next(self, config: Config) -> None:
+        """Order what is due longest, or ask about what was not asked for longest."""
         now = self._wall()
         due = [one for one in self._names.values() if one.due <= now]
-        if not due:
+        if due:
+            self._begin_order(config, min(due, key=lambda each: each.due))
             return
-        one = min(due, key=lambda each: each.due)
+        names = self._names.values()
+        known = [one for one in names if one.until is not None and one.asked_at <= now]
+        if known:
+            self._begin_question(config, min(known, key=lambda each: each.asked_at))
+
+    def _begin_question(self, config: Config, one: Name) -> None:
+        settings = config.acme[one.acme]
+        store = AcmeStore(config.state_dir, one.acme)
+        said: list[Suggestion] = []
+        work = self._ask
+        asking = self._in_thread(lambda: said.append(work(settings, store, one.host)))
+        self._running = asking
+        asking.addCallback(lambda _: self._suggested(one, said[0]))
+        asking.addErrback(self._eb_silent, one)
+
+    def _suggested(self, one: Name, said: Suggestion) -> None:
+        """Go by what the authority suggests, within reason."""
+        self._running = None
+        one.asked_at = self._wall() + said.again
+        if said.window is not None and said.window != one.window:
+            one.window = said.window
+            if not one.failures and one.until is not None:
+                life = one.until - one.begins
+                earliest = one.begins + min(EARLIEST_SECONDS, life / 3)
+                latest = one.begins + life * LATEST_PART
+                at = self._random.uniform(*said.window)
+                one.due = min(max(at, earliest), latest)
+                self.log.info(
+                    "certificate for {host}: {acme} suggests a renewal between {begins}"
+                    " and {ends}, it is to be at {at}",
+                    host=one.host,
+                    acme=one.acme,
+                    begins=iso_time(said.window[0]),
+                    ends=iso_time(said.window[1]),
+                    at=iso_time(one.due),
+                )
+        self._look()
+
+    def _eb_silent(self, failure: Failure, one: Name) -> None:
+        self._running = None
+        if not self._loop.running:
+            return
+        one.asked_at = self._wall() + UNKNOWN_SECONDS
+        self.log.warn(
+            "{acme} does not say when the certificate for {host} should be renewed"
+            " ({error}); it is to be at {at}",
+            acme=one.acme,
+            host=one.host,
+            error=f"{type(failure.value).__name__}: {failure.value}"[:300],
+            at=iso_time(one.due),
+        )
+
+    def _begin_order(self, config: Config, one: Name) -> None:
         settings = config.acme[one.acme]
         store = AcmeStore(config.state_dir, one.acme)
         work = self._order

@@ -3,7 +3,7 @@
 By the library that certbot is made of (`lolly_tx[acme]`): it is maintained, follows what authorities change, and a
 renewal every few weeks need not be fast. It blocks, so nothing here may be called on the event loop.
 
-Imports: config, service. Used by: service.acme.
+Imports: config, service. Used by: service.acme, service.acme_window.
 """
 
 from __future__ import annotations
@@ -64,6 +64,19 @@ def order(settings: Acme, store: AcmeStore, host: str) -> None:
         raise OrderFailed(f"{type(error).__name__}: {said[:300]}") from error
 
 
+def network_of(settings: Acme, key: Any = None) -> Any:
+    """What asks the authority. `key`: of the account; None: only for what anybody may ask."""
+    from acme.client import ClientNetwork
+
+    trusted: Any = settings.ca or True  # a path, where the library says bool
+    return ClientNetwork(
+        key,
+        verify_ssl=trusted,
+        user_agent="lolly_tx",
+        timeout=ASK_SECONDS,
+    )
+
+
 def _client(client: Any, settings: Acme, store: AcmeStore) -> Any:
     """A client with an account."""
     from acme import errors, messages
@@ -78,12 +91,7 @@ def _client(client: Any, settings: Acme, store: AcmeStore) -> Any:
             made.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption()),
         )
     key: Any = load_pem_private_key(path.read_bytes(), None)
-    network: Any = client.ClientNetwork(
-        JWKRSA(key=ComparableRSAKey(key)),
-        verify_ssl=settings.ca or True,
-        user_agent="lolly_tx",
-        timeout=ASK_SECONDS,
-    )
+    network = network_of(settings, JWKRSA(key=ComparableRSAKey(key)))
     directory = client.ClientV2.get_directory(settings.directory, network)
     asking = client.ClientV2(directory, network)
     known = store.account(settings.directory, "registration")

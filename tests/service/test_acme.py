@@ -22,6 +22,7 @@ from lolly_tx.config.acme import Acme
 from lolly_tx.service.acme import FIRST_WAIT, LONGEST_WAIT, LOOK_SECONDS, Renewals
 from lolly_tx.service.acme_orders import OrderFailed
 from lolly_tx.service.acme_store import PLACEHOLDER, AcmeStore, answers_folder
+from lolly_tx.service.acme_window import Suggestion
 from lolly_tx.service.certificates import ListenerCertificates
 from lolly_tx.service.listeners import _with_acme
 from tests.service.test_build import BuildTestCase
@@ -63,6 +64,8 @@ class AcmeTestCase(SynchronousTestCase):
         self.clock.advance(datetime.now(UTC).timestamp())
         self.ordered: list[str] = []
         self.trouble: Exception | None = None
+        self.asked: list[str] = []
+        self.suggestion: Any = Suggestion(None, DAY)
         self.in_thread: Any = lambda work: execute(work)
         self.renewals = Renewals(
             self.clock,
@@ -71,6 +74,7 @@ class AcmeTestCase(SynchronousTestCase):
             random=Random(1),
             in_thread=lambda work: self.in_thread(work),
             order=self.order,
+            ask=self.ask,
         )
         self.addCleanup(self.renewals.stop)
 
@@ -80,6 +84,14 @@ class AcmeTestCase(SynchronousTestCase):
         if self.trouble is not None:
             raise self.trouble
         self.issue(store, host, 90)
+
+    def ask(self, settings: Acme, store: AcmeStore, host: str) -> Suggestion:
+        """What the authority suggests, or why it does not."""
+        self.asked.append(host)
+        if isinstance(self.suggestion, Exception):
+            raise self.suggestion
+        found: Suggestion = self.suggestion
+        return found
 
     def issue(self, store: AcmeStore, host: str, days: float) -> None:
         """A certificate from now on."""
@@ -170,6 +182,111 @@ class RenewalsTests(AcmeTestCase):
         self.clock.pump([LOOK_SECONDS] * 2)
         self.assertEqual(list(self.shown()), ["a.example", "c.example"])
         self.assertEqual(self.ordered[-1], "c.example")
+
+
+class SuggestionTests(AcmeTestCase):
+    """Times of renewal that the authority suggests."""
+
+    def setUp(self) -> None:
+        """Both have certificates of 90 days."""
+        super().setUp()
+        self.start = self.clock.seconds()
+        for host in ("a.example", "b.example"):
+            self.issue(self.store, host, 90)
+
+    def suggest(self, begins: float, ends: float, again: float = 6 * 3600.0) -> None:
+        """A window, in days from the start."""
+        window = self.start + begins * DAY, self.start + ends * DAY
+        self.suggestion = Suggestion(window, again)
+
+    def go(self, days: float) -> None:
+        """Time passes."""
+        self.clock.pump([LOOK_SECONDS * 60] * int(days * DAY / LOOK_SECONDS / 60))
+
+    def day_of(self, host: str) -> float:
+        """When it is to be renewed, days from the start."""
+        at = datetime.fromisoformat(self.shown()[host]["next_try"])
+        return (at.timestamp() - self.start) / DAY
+
+    def test_in_the_window(self) -> None:
+        """It is at some time of the window, chosen once, and not before."""
+        self.suggest(30, 32)
+        self.renewals.start()
+        self.assertEqual(sorted(self.asked), ["a.example", "b.example"])
+        days = {host: self.day_of(host) for host in ("a.example", "b.example")}
+        self.assertNotEqual(*days.values())
+        for at in days.values():
+            self.assertTrue(30 <= at <= 32, at)
+        self.assertEqual(len(self.shown()["a.example"]["suggested"]), 2)
+        self.go(29.9)
+        self.assertEqual(self.ordered, [])
+        self.assertEqual(
+            days, {host: self.day_of(host) for host in ("a.example", "b.example")}
+        )
+        self.go(2.2)
+        self.assertEqual(set(self.ordered), {"a.example", "b.example"})
+
+    def test_asked_again(self) -> None:
+        """It is asked again when it says, and another window is followed."""
+        self.suggest(60, 61, again=3600.0)
+        self.renewals.start()
+        self.clock.advance(LOOK_SECONDS)
+        self.assertEqual(len(self.asked), 2)
+        self.clock.pump([LOOK_SECONDS] * 120)
+        self.assertEqual(len(self.asked), 4)
+        self.suggest(-3, -2)  # it is about to be revoked
+        self.go(0.5)
+        self.assertEqual(self.ordered, [])
+        self.suggest(60, 61)
+        self.go(1)
+        self.assertEqual(len(self.ordered), 0)
+        self.suggest(1, 1.1)
+        self.go(1)
+        self.assertEqual(sorted(self.ordered), ["a.example", "b.example"])
+
+    def test_within_reason(self) -> None:
+        """Not on the day it was issued, or the next one would go the same way, and not when it is as good as over."""
+        self.suggest(-30, -29)
+        self.renewals.start()
+        self.assertAlmostEqual(self.day_of("a.example"), 1.0, places=3)
+        self.suggest(200, 300)
+        self.go(0.5)
+        self.assertAlmostEqual(self.day_of("a.example"), 81.0, places=3)
+
+    def test_none_suggested(self) -> None:
+        """Without a suggestion it is two thirds of its life, and with trouble as well, which is said."""
+        self.renewals.start()
+        self.assertTrue(60 <= self.day_of("a.example") <= 62)
+        self.assertIsNone(self.shown()["a.example"]["suggested"])
+        self.suggestion = OSError("no route")
+        with capturedLogs() as logged:
+            self.go(1.05)
+        self.assertIn("OSError: no route", str([e.get("error") for e in logged]))
+        self.assertTrue(60 <= self.day_of("a.example") <= 62)
+        asked = len(self.asked)
+        self.go(0.15)
+        self.assertEqual(len(self.asked), asked)
+        self.assertEqual((self.renewals.failed, self.ordered), (0, []))
+
+    def test_failures_first(self) -> None:
+        """After a failure the next try is not hastened by a suggestion."""
+        self.suggest(2, 2.1)
+        self.renewals.start()
+        self.trouble = OrderFailed("away")
+        self.go(2.2)
+        self.assertGreater(self.shown()["a.example"]["failures"], 1)
+        tries = len(self.ordered)
+        self.suggest(2.1, 2.2, again=60.0)
+        self.clock.pump([LOOK_SECONDS] * 10)
+        self.assertLessEqual(len(self.ordered) - tries, 2)
+
+    def test_stopped(self) -> None:
+        """A stop waits for no answer."""
+        self.in_thread = lambda work: Deferred(lambda _: None)
+        self.renewals.start()
+        with capturedLogs() as logged:
+            self.renewals.stop()
+        self.assertEqual(logged, [])
 
 
 class StoreTests(AcmeTestCase):

@@ -10,16 +10,21 @@ import ssl
 import subprocess
 import sys
 import tempfile
+import threading
 import time
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
-from unittest import skipUnless
+from unittest import TestCase, skipUnless
 from urllib.request import urlopen
 
 import trustme
 from cryptography import x509
 
 from lolly_tx.config import parse
+from lolly_tx.config.acme import Acme
+from lolly_tx.service.acme_store import AcmeStore
+from lolly_tx.service.acme_window import Suggestion, ask_window
 from lolly_tx.service.build import build
 from tests.net.fakes import SteppingTestCase
 
@@ -32,6 +37,79 @@ def free_port() -> int:
     with socket.socket() as one:
         one.bind(("127.0.0.1", 0))
         return int(one.getsockname()[1])
+
+
+class Informed(BaseHTTPRequestHandler):
+    """The part of an authority that says when to renew; pebble has none."""
+
+    def do_HEAD(self) -> None:
+        """For a nonce."""
+        self.say({})
+
+    def do_GET(self) -> None:
+        """The directory, or a window for any certificate."""
+        server: Any = self.server
+        server.asked.append(self.path)
+        there = f"http://127.0.0.1:{server.server_address[1]}"
+        if self.path == "/dir":
+            self.say({"renewalInfo": f"{there}/info"} if server.window else {})
+        else:
+            begins, ends = server.window
+            self.say({"suggestedWindow": {"start": begins, "end": ends}})
+
+    def say(self, body: Any) -> None:
+        """Answer."""
+        data = json.dumps(body).encode()
+        self.send_response(200)
+        self.send_header("Content-Type", "application/json")
+        self.send_header("Content-Length", str(len(data)))
+        self.send_header("Retry-After", "7200")
+        self.end_headers()
+        self.wfile.write(data)
+
+    def log_message(self, *args: Any) -> None:
+        """Nothing."""
+
+
+class WindowTests(TestCase):
+    def setUp(self) -> None:
+        """A server in a thread."""
+        self.folder = Path(tempfile.mkdtemp())
+        self.addCleanup(shutil.rmtree, self.folder, True)
+        server: Any = ThreadingHTTPServer(("127.0.0.1", 0), Informed)
+        self.server = server
+        self.server.asked = []
+        self.server.window = ("2026-01-02T03:04:05Z", "2026-01-02T03:04:06Z")
+        serving = threading.Thread(target=self.server.serve_forever, args=(0.05,))
+        serving.start()
+        self.addCleanup(self.server.server_close)
+        self.addCleanup(serving.join, 20)
+        self.addCleanup(self.server.shutdown)
+        self.store = AcmeStore(str(self.folder), "test")
+        made = trustme.CA().issue_cert("a.example")
+        pem = made.private_key_and_cert_chain_pem
+        pem.write_to_path(self.store.certificate("a.example"))
+        port = self.server.server_address[1]
+        self.settings = Acme(name="test", directory=f"http://127.0.0.1:{port}/dir")
+
+    def test_asked(self) -> None:
+        """An authority that has an opinion is asked with the certificate's name, and says until when."""
+        found = ask_window(self.settings, self.store, "a.example")
+        self.assertEqual(found, Suggestion((1767323045.0, 1767323046.0), 7200.0))
+        self.assertRegex(self.server.asked[1], r"^/info/[\w-]+\.[\w-]+$")
+
+    def test_no_opinion(self) -> None:
+        """One that has none is asked for its directory, once a day."""
+        self.server.window = None
+        found = ask_window(self.settings, self.store, "a.example")
+        self.assertEqual(found, Suggestion(None, 86400.0))
+        self.assertEqual(self.server.asked, ["/dir"])
+
+    def test_nonsense(self) -> None:
+        """A window that ends before it begins is none."""
+        self.server.window = self.server.window[::-1]
+        with self.assertRaisesRegex(ValueError, "ends before"):
+            ask_window(self.settings, self.store, "a.example")
 
 
 @skipUnless(PEBBLE and DNS, "needs pebble and pebble-challtestsrv (apt install pebble)")
