@@ -43,11 +43,14 @@ class StatusCommand(AskingCommand):
                 said = ", ".join(f"{n} {word}" for word, n in sorted(refused.items()))
                 out.append(f"  closed for their PROXY header: {said}")
         out += map(_certificate_line, answer["certificates"])
+        if stats.get("acme"):
+            out.append(_acme_line(stats["acme"]))
         for one in answer.get("acme", ()):
             if one["error"]:
                 out.append(
                     f"acme {one['acme']}: NO CERTIFICATE for {one['host']}"
-                    f" ({one['failures']} tries): {one['error']}"
+                    f" ({one['failures']} tries, the next at {one['next_try']}):"
+                    f" {one['error']}"
                 )
         for pool in answer["pools"]:
             out += ["", *_pool_lines(pool, stats["pools"].get(pool["name"], {}))]
@@ -60,6 +63,11 @@ def _certificate_line(one: dict[str, Any]) -> str:
     names = ", ".join(one["names"][:3]) + (", ..." if one["names"][3:] else "")
     refused = f"; NOT TAKEN UP: {one['refused']}" if one["refused"] else ""
     return f"certificate {one['listener']} ({names}): {when}{refused}"
+
+
+def _acme_line(one: dict[str, Any]) -> str:
+    said = f"acme: {one['issued']} issued, {one['failed']} failed"
+    return said + (f"; next try at {one['next_try']}" if one["next_try"] else "")
 
 
 def _settings_line(settings: dict[str, Any]) -> str:

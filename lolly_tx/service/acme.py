@@ -112,6 +112,7 @@ class Renewals:
     ) -> None:
         self.issued = 0
         self.failed = 0
+        self._last_error: dict[str, Any] | None = None
         self._config = config
         self._wall = wall
         self._random = random
@@ -152,6 +153,18 @@ class Renewals:
             }
             for one in self._names.values()
         ]
+
+    def counted(self) -> dict[str, Any]:
+        """The orders of this process as JSON-able values. `failing`: names whose last order was in vain."""
+        names = self._names.values()
+        return {
+            "issued": self.issued,
+            "failed": self.failed,
+            "names": len(names),
+            "failing": sum(1 for one in names if one.failures),
+            "last_error": self._last_error,
+            "next_try": iso_time(min(one.due for one in names)) if names else None,
+        }
 
     def _wanted(self, config: Config) -> Iterator[tuple[str, str]]:
         for name, listener in config.listeners.items():
@@ -284,6 +297,12 @@ class Renewals:
         self.failed += 1
         one.failures += 1
         one.error = str(failure.value)
+        self._last_error = {
+            "at": iso_time(self._wall()),
+            "acme": one.acme,
+            "host": one.host,
+            "error": one.error,
+        }
         wait = min(LONGEST_WAIT, FIRST_WAIT * 2 ** (one.failures - 1))
         one.due = self._wall() + wait * self._random.uniform(1.0, 1.1)
         self.log.error(

@@ -24,8 +24,8 @@ COUNTING_PAUSE = 50.0
 _OWN_STATS = frozenset(("ejections", "rechecks"))
 """Of a node, counted where it is judged."""
 
-_OWN_POOL = frozenset(("available", "targets", "ejections", "panic"))
-"""The same of a pool."""
+_OWN = frozenset(("available", "targets", "ejections", "panic", "certificates"))
+"""The same of a pool, and what all processes read from the same files."""
 
 
 def numbers_of(service: LollyService) -> dict[str, Number]:
@@ -50,10 +50,10 @@ def numbers_of(service: LollyService) -> dict[str, Number]:
 def _flat(tree: Any, base: str) -> Iterator[tuple[str, Number]]:
     for name, value in tree.items():
         if isinstance(value, dict):
-            if name not in _OWN_POOL:
+            if name not in _OWN:
                 yield from _flat(value, f"{base}/{name}")
         elif isinstance(value, int | float) and not isinstance(value, bool):
-            if name not in _OWN_POOL and name != "amplification":
+            if name not in _OWN and name != "amplification":
                 yield f"{base}/{name}", value
 
 
@@ -86,7 +86,7 @@ def _filled(tree: dict[str, Any], totals: Totals, base: str) -> dict[str, Any]:
     found: dict[str, Any] = {}
     for name, value in tree.items():
         at = f"{base}/{name}"
-        if name in _OWN_POOL:
+        if name in _OWN:
             found[name] = value
         elif isinstance(value, dict):
             found[name] = _filled(value, totals, at)

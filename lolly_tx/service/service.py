@@ -365,6 +365,7 @@ class LollyService(Service):
     def statistics(self) -> dict[str, Any]:
         """All counters."""
         now = self._deadlines.now()
+        wall = self.surroundings.wall()
         files = dict(self.listeners.certificates)
         told = {
             "settings": self._in_force(),
@@ -372,7 +373,11 @@ class LollyService(Service):
                 name: {
                     **listener_statistics(acceptor),
                     "refused": self.resources[name].proxy.refusals,
-                    **({"tls": tls_statistics(files[name])} if name in files else {}),
+                    **(
+                        {"tls": tls_statistics(files[name], wall)}
+                        if name in files
+                        else {}
+                    ),
                 }
                 for name, acceptor in self.acceptors.items()
                 # One that is only prepared has nothing to tell.
@@ -382,6 +387,7 @@ class LollyService(Service):
                 name: pool_statistics(running.forwarder, running.in_flight, now)
                 for name, running in self.running_pools.items()
             },
+            "acme": self.renewals.counted() if self.config.acme else None,
         }
         return told if self.colleagues is None else self.colleagues.statistics(told)
 

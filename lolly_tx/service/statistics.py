@@ -27,15 +27,18 @@ def listener_statistics(acceptor: Acceptor) -> dict[str, Any]:
     }
 
 
-def tls_statistics(certificates: ListenerCertificates) -> dict[str, Any]:
-    """Handshakes of one listener, and the files behind them."""
+def tls_statistics(certificates: ListenerCertificates, wall: float) -> dict[str, Any]:
+    """Handshakes of one listener, and the files behind them. `wall`: seconds since the epoch."""
     handshakes = certificates.credentials.handshakes
+    served = certificates.credentials.certificates
+    ends = min(one.leaf.not_valid_after_utc.timestamp() for one in served)
     return {
         "handshakes": handshakes.completed,
         "failed": dict(handshakes.failures),
         "certificates": {
             "renewed": certificates.renewed,
             "refused": certificates.refusals,
+            "expires_in_seconds": round(ends - wall),
         },
     }
 

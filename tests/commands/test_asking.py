@@ -7,11 +7,14 @@ import json
 import os
 import sys
 import tempfile
+from datetime import UTC, datetime
 from pathlib import Path
 from random import Random
 from unittest.mock import patch
 
+import trustme
 from treq.testing import StubTreq
+from twisted.internet.defer import execute
 from twisted.internet.testing import MemoryReactorClock
 from twisted.trial.unittest import SynchronousTestCase
 
@@ -20,8 +23,12 @@ from lolly_tx.commands import base
 from lolly_tx.commands.base import AskingCommand, ago
 from lolly_tx.commands.client import AdminClient, CannotAsk, admin_url, path_of
 from lolly_tx.commands.operate import DrainCommand
+from lolly_tx.config import parse
 from lolly_tx.domain.errors import ConnectFailed
 from lolly_tx.domain.health import Observation
+from lolly_tx.service.acme import Renewals
+from lolly_tx.service.acme_orders import OrderFailed
+from lolly_tx.service.acme_window import Suggestion
 from lolly_tx.service.admin import AdminResource
 from lolly_tx.service.build import build
 from lolly_tx.service.generation import Generation
@@ -38,6 +45,23 @@ pool = "app"
 [pool.app]
 all_down = "least_bad"
 targets = [{ url = "http://10.0.0.1:80", id = "a" }, { url = "http://10.0.0.2:80", id = "b" }]
+"""
+
+ACME = """
+state_dir = "state"
+[admin]
+endpoint = "tcp:8081:interface=127.0.0.1"
+token = "0123456789abcdef"
+[acme.test]
+directory = "https://127.0.0.1:1/dir"
+[listener.secure]
+endpoint = "tcp:8443"
+tls.acme = "test"
+[[route]]
+host = ["a.test", "b.test"]
+pool = "app"
+[pool.app]
+targets = ["http://127.0.0.1:9001"]
 """
 
 
@@ -124,6 +148,58 @@ class AskingTests(SynchronousTestCase):
         """A proxy that is not ready says why."""
         lines = self.told("status").splitlines()
         self.assertEqual(lines[:2], ["NOT READY", "  not every listener is up"])
+
+    def test_certificates(self):
+        """Of certificates that are asked for it has the next try, and the last error where there is trouble."""
+        folder = tempfile.TemporaryDirectory()
+        self.addCleanup(folder.cleanup)
+        config = parse(ACME, f"{folder.name}/lolly.toml")
+        clock = MemoryReactorClock()
+        service = build(clock, config, now=clock.seconds, wall=clock.seconds)
+
+        def order(settings, store, host):
+            if host == "b.test":
+                raise OrderFailed("refused: too many")
+            until = datetime.fromtimestamp(90 * 86400.0, UTC)
+            begin = datetime.fromtimestamp(0.0, UTC)
+            made = trustme.CA().issue_cert(host, not_before=begin, not_after=until)
+            pem = made.private_key_and_cert_chain_pem
+            pem.write_to_path(store.certificate(host))
+
+        renewals = service.renewals = Renewals(
+            clock,
+            lambda: config,
+            wall=clock.seconds,
+            random=Random(1),
+            in_thread=lambda work: execute(work),
+            order=order,
+            ask=lambda *named: Suggestion(None, 86400.0),
+        )
+        renewals.start()
+        self.addCleanup(renewals.stop)
+        [(_, served)] = service.listeners.certificates
+        served.take(served.read())
+        self.patch(base, "AdminClient", StubClient(service, clock.seconds))
+        out = self.told("status")
+        self.assertIn("(a.test): expires 1970-04-01T00:00:00.000Z, in 90 days\n", out)
+        self.assertIn("acme: 1 issued, 1 failed; next try at 1970-01-01T00:01:", out)
+        self.assertRegex(
+            out,
+            r"acme test: NO CERTIFICATE for b.test \(1 tries, the next at 1970-01-01T00:01:.*\): refused: too many",
+        )
+        stats = json.loads(self.told("status", "--json"))["stats"]
+        self.assertEqual(
+            stats["acme"]["last_error"],
+            {
+                "at": "1970-01-01T00:00:00.000Z",
+                "acme": "test",
+                "host": "b.test",
+                "error": "refused: too many",
+            },
+        )
+        self.assertEqual((stats["acme"]["names"], stats["acme"]["failing"]), (2, 1))
+        shown = stats["listeners"]["secure"]["tls"]["certificates"]
+        self.assertEqual(shown["expires_in_seconds"], 90 * 86400)
 
     def test_json(self):
         """With --json the same is there for programs."""

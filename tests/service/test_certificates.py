@@ -141,7 +141,12 @@ class ChangeTests(WatchTestCase):
         self.look()
         self.assertEqual((self.names(one), one.refused), (["c.test"], {}))
         self.assertEqual(
-            tls_statistics(one)["certificates"], {"renewed": 1, "refused": 3}
+            tls_statistics(one, self.wall)["certificates"],
+            {
+                "renewed": 1,
+                "refused": 3,
+                "expires_in_seconds": shown["expires_in_seconds"],
+            },
         )
 
     def test_folder(self) -> None:

@@ -83,6 +83,22 @@ class CountingTests(SynchronousTestCase):
         show(self.shown, self.totals)
         self.assertEqual(node.stats.ejections, 3)
 
+    def test_files_are_read_by_all_and_counted_once(self) -> None:
+        """Certificates are shown as the one that shows has them, handshakes as the others had them."""
+        told = self.shown.statistics()
+        own = {"renewed": 1, "refused": 0, "expires_in_seconds": 86400}
+        told["listeners"]["web"]["tls"] = {"handshakes": 0, "certificates": own}
+        for number, worker in enumerate(self.workers):
+            said = worker.statistics()
+            said["listeners"]["web"]["tls"] = {
+                "handshakes": 3,
+                "certificates": {"renewed": 1, "expires_in_seconds": 86399},
+            }
+            worker.statistics = lambda said=said: said
+            self.totals.heard(number, numbers_of(worker))
+        shown = filled_in(told, self.totals)["listeners"]["web"]["tls"]
+        self.assertEqual(shown, {"handshakes": 6, "certificates": own})
+
     def test_ratio_is_worked_out_of_the_sums(self) -> None:
         """Ratios of several processes are not added up."""
         for worker, spent in zip(self.workers, (1, 0), strict=True):

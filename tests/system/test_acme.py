@@ -150,7 +150,7 @@ class PebbleTests(SteppingTestCase):
             "-defaultIPv6=",
             "-defaultIPv4=127.0.0.1",
         )
-        self.run_beside(
+        self.authority = self.run_beside(
             PEBBLE,
             f"-config={self.folder}/pebble.json",
             f"-dnsserver=127.0.0.1:{self.dns}",
@@ -166,7 +166,7 @@ class PebbleTests(SteppingTestCase):
                     self.fail("pebble does not listen")
                 time.sleep(0.05)
 
-    def run_beside(self, *command: Any) -> None:
+    def run_beside(self, *command: Any) -> Any:
         """A program that ends with the test."""
         environ = {"PEBBLE_VA_NOSLEEP": "1", "PEBBLE_WFE_NONCEREJECT": "0"}
         beside = subprocess.Popen(
@@ -181,6 +181,7 @@ class PebbleTests(SteppingTestCase):
             beside.wait(10)
 
         self.addCleanup(end)
+        return beside
 
     def text(
         self, host: str = "site.example", directory: str = "", more: str = ""
@@ -249,6 +250,25 @@ class PebbleTests(SteppingTestCase):
         self.assertEqual([path.read_bytes() for path in accounts], before)
         self.assertEqual(list((self.folder / "state/acme/answers").iterdir()), [])
         self.assertGreater(name.due, time.time() + 86400)
+
+    def test_authority_that_goes(self) -> None:
+        """What was issued before is served on, and it is told that there is no other."""
+        service = self.start()
+        self.wait(service, 1)
+        self.spin(lambda: len(self.served(service)) == 2, "the certificate")
+        first = self.served(service)[0]
+        self.authority.kill()
+        self.authority.wait(10)
+        [name] = service.renewals._names.values()
+        name.due = 0.0
+        service.renewals._look()
+        self.wait(service, 1, 1)
+        self.assertEqual(self.served(service)[0], first)
+        self.assertEqual(self.negotiated("h2"), "h2")
+        told = service.statistics()["acme"]
+        self.assertEqual((told["issued"], told["failed"], told["failing"]), (1, 1, 1))
+        self.assertIn("ConnectionError", told["last_error"]["error"])
+        self.assertGreater(name.due, time.time())
 
     def test_by_tls(self) -> None:
         """The same by TLS on the listener's own port, which serves everybody else meanwhile."""
