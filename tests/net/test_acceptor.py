@@ -63,7 +63,7 @@ class OtherProtocolTests(SynchronousTestCase):
             "raw",
             Stream,
             alpn=[b"raw"],
-            overloaded=b"full\n",
+            overloaded=lambda transport, data: b"full\n",
             idle_seconds=60.0,
             deadlines=Deadlines(clock, clock.seconds),
             census=Census(0, 0),

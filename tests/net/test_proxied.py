@@ -64,7 +64,7 @@ def acceptor_of(
         "web",
         Spoken,
         alpn=[],
-        overloaded=b"full\n",
+        overloaded=lambda transport, data: b"full\n",
         idle_seconds=60.0,
         deadlines=deadlines,
         census=Census(total, 0),

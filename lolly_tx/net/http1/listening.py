@@ -6,6 +6,7 @@ Imports: net, net.http1, net.sockets. Used by: net.http2.
 from __future__ import annotations
 
 from functools import partial
+from typing import Any
 
 from lolly_tx.net.deadlines import Deadlines
 from lolly_tx.net.http1.server import Http1Server
@@ -18,6 +19,11 @@ OVERLOADED = (
     b"HTTP/1.1 503 Service Unavailable\r\nContent-Length: 0\r\n"
     b"Retry-After: 1\r\nConnection: close\r\n\r\n"
 )
+
+
+def overloaded(transport: Any, data: bytes) -> bytes:
+    """What clients beyond the limits are told, before they ask (`net.sockets.parting.Words`)."""
+    return OVERLOADED
 
 
 def http1_acceptor(
@@ -40,7 +46,7 @@ def http1_acceptor(
         name,
         partial(Http1Server, Shared(site, settings, secure)),
         alpn=[ALPN_HTTP1],
-        overloaded=OVERLOADED,
+        overloaded=overloaded,
         idle_seconds=settings.timeouts.keepalive,
         deadlines=deadlines,
         census=census,

@@ -1,11 +1,12 @@
 """Listening for HTTP/1.1 and HTTP/2 on one address.
 
-Imports: net, net.http1, net.http2, net.sockets. Used by: proxy.
+Imports: net, net.http1, net.http2, net.sockets, wire.http2. Used by: proxy.
 """
 
 from __future__ import annotations
 
 from functools import partial
+from typing import Any
 
 from lolly_tx.net.deadlines import Deadlines
 from lolly_tx.net.http1.listening import OVERLOADED, http1_acceptor
@@ -16,6 +17,20 @@ from lolly_tx.net.sockets.acceptor import Acceptor, Census
 from lolly_tx.net.sockets.proxied import Proxied
 from lolly_tx.net.sockets.tls_contexts import ALPN_HTTP1, ALPN_HTTP2
 from lolly_tx.net.turn import Turn
+from lolly_tx.wire.http2.errors import ENHANCE_YOUR_CALM
+from lolly_tx.wire.http2.frames import SETTINGS, frame, goaway
+
+OVERLOADED_HTTP2 = frame(SETTINGS, 0, 0) + goaway(
+    0, ENHANCE_YOUR_CALM, b"too many connections"
+)
+
+
+def overloaded(transport: Any, data: bytes) -> bytes | None:
+    """What clients beyond the limits are told, in what they speak (`net.sockets.parting.Words`)."""
+    if not data:
+        return None  # a handshake may have to be waited for, or the preface
+    agreed = getattr(transport, "negotiatedProtocol", None) == ALPN_HTTP2
+    return OVERLOADED_HTTP2 if agreed or data.startswith(b"PRI") else OVERLOADED
 
 
 def http_acceptor(
@@ -51,7 +66,7 @@ def http_acceptor(
         name,
         partial(Choosing, shared, not secure),
         alpn=[ALPN_HTTP2, ALPN_HTTP1],
-        overloaded=OVERLOADED,
+        overloaded=overloaded,
         idle_seconds=settings.timeouts.keepalive,
         deadlines=deadlines,
         census=census,

@@ -24,7 +24,12 @@ from zope.interface import implementer
 
 from lolly_tx.domain.forwarded import UNIX, canonical
 from lolly_tx.net.deadlines import Deadlines
-from lolly_tx.net.sockets.parting import DRAIN_SECONDS, TURNED_AWAY_MOST, TurnedAway
+from lolly_tx.net.sockets.parting import (
+    DRAIN_SECONDS,
+    TURNED_AWAY_MOST,
+    TurnedAway,
+    Words,
+)
 from lolly_tx.net.sockets.proxied import Proxied
 from lolly_tx.wire.proxyline import ProxyLine
 
@@ -136,7 +141,7 @@ class Acceptor:
         make: Callable[[Acceptor, str], IProtocol],
         *,
         alpn: Sequence[bytes],
-        overloaded: bytes,
+        overloaded: Words,
         idle_seconds: float,
         deadlines: Deadlines,
         census: Census,

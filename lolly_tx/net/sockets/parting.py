@@ -78,6 +78,10 @@ class Leftover:
         return min(now + LOOK_SECONDS, self._until)
 
 
+Words = Callable[[Any, bytes], bytes | None]
+"""What a client beyond the limits is told, by its transport and what it has sent; None: that is not known yet."""
+
+
 @implementer(IProtocol, IHalfCloseableProtocol)
 class TurnedAway:
     """A connection over the limit: told so, in `words`, and closed in good order.
@@ -87,12 +91,13 @@ class TurnedAway:
 
     def __init__(
         self,
-        words: bytes,
+        words: Words,
         deadlines: Deadlines,
         on_lost: Callable[[TurnedAway], None],
     ) -> None:
         self.deadline = NEVER
         self.transport: Any = None
+        self._told = False
         self._words = words
         self._deadlines = deadlines
         self._on_lost = on_lost
@@ -102,14 +107,22 @@ class TurnedAway:
         self.transport = transport
         self.deadline = self._deadlines.now() + TURNED_AWAY_SECONDS
         self._deadlines.add(self)
-        transport.write(self._words)
-        end_writing(transport)
+        self._tell(b"")
 
     def connectionMade(self) -> None:
         """Nothing: makeConnection has done it."""
 
     def dataReceived(self, data: bytes) -> None:
-        """A request: nobody looks at it."""
+        """A request: nobody looks at it, but for what it is spoken in."""
+        if not self._told:
+            self._tell(data)
+
+    def _tell(self, data: bytes) -> None:
+        words = self._words(self.transport, data)
+        if words is not None:
+            self._told = True
+            self.transport.write(words)
+            end_writing(self.transport)
 
     def readConnectionLost(self) -> None:
         """The client has done with it as well."""
