@@ -7,15 +7,18 @@ import socket
 import tempfile
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import trustme
+from h2.config import H2Configuration
+from h2.connection import H2Connection
+from h2.events import RequestReceived
 from OpenSSL import SSL
 from twisted.internet.endpoints import serverFromString
 from twisted.internet.protocol import Factory, Protocol
 
 from lolly_tx.config import parse
-from lolly_tx.net.sockets.tls_contexts import server_context
+from lolly_tx.net.sockets.tls_contexts import ALPN_HTTP1, ALPN_HTTP2, server_context
 from lolly_tx.net.sockets.tls_ports import secure
 from lolly_tx.service.build import build
 from tests.net.fakes import SteppingTestCase
@@ -41,6 +44,35 @@ class Greeter(Protocol):
         self.transport.write(b"220 hello\r\n")
 
 
+class Http2Origin(Protocol):
+    """Answers in HTTP/2, whatever ALPN has agreed on, and keeps what that was. `agreed`: of all connections."""
+
+    agreed: ClassVar[list[bytes | None]] = []
+
+    def __init__(self) -> None:
+        self._h2 = H2Connection(H2Configuration(client_side=False))
+
+    def connectionMade(self) -> None:
+        """Begin with our settings."""
+        self._h2.initiate_connection()
+        self._send()
+
+    def dataReceived(self, data: bytes) -> None:
+        """Frames."""
+        transport: Any = self.transport
+        for event in self._h2.receive_data(data):
+            if isinstance(event, RequestReceived):
+                self.agreed.append(transport.negotiatedProtocol)
+                answer = [(":status", "200"), ("content-length", "2")]
+                self._h2.send_headers(event.stream_id, answer)
+                self._h2.send_data(event.stream_id, b"ok", end_stream=True)
+        self._send()
+
+    def _send(self) -> None:
+        assert self.transport is not None
+        self.transport.write(self._h2.data_to_send())
+
+
 class TargetTLSTests(SteppingTestCase):
     def setUp(self) -> None:
         """A folder with an authority."""
@@ -50,11 +82,13 @@ class TargetTLSTests(SteppingTestCase):
         self.authority = trustme.CA()
         self.authority.cert_pem.write_to_path(self.folder / "ca.pem")
 
-    def issued(self, *names: str, **more: Any) -> SSL.Context:
-        """The context of a target with such a certificate."""
+    def issued(
+        self, *names: str, alpn: tuple[bytes, ...] = (ALPN_HTTP1,), **more: Any
+    ) -> SSL.Context:
+        """The context of a target with such a certificate. `alpn`: what it agrees on."""
         one = self.authority.issue_cert(*names, **more)
         one.private_key_and_cert_chain_pem.write_to_path(self.folder / "one.pem")
-        return server_context(self.folder / "one.pem")
+        return server_context(self.folder / "one.pem", alpn=alpn)
 
     def target(self, context: SSL.Context | None, kind: Any = Origin) -> int:
         """Where a target listens."""
@@ -113,6 +147,32 @@ class TargetTLSTests(SteppingTestCase):
             [node] = self.service.pools["app"].nodes.values()
             causes = [one.cause for one in node.evidence.failures]
             self.assertIn(words, str(causes))
+
+    def test_http2_is_agreed_on(self) -> None:
+        """With `protocol = "h2"` that is what ALPN agrees on; one connection has the requests of several clients."""
+        Http2Origin.agreed.clear()
+        context = self.issued("127.0.0.1", alpn=(ALPN_HTTP1, ALPN_HTTP2))
+        place = self.start(self.target(context, Http2Origin), 'protocol = "h2"')
+        for _ in range(3):
+            got = self.answer(place)
+            self.assertTrue(got.startswith(b"HTTP/1.1 200 "), got)
+        self.assertEqual(Http2Origin.agreed, [ALPN_HTTP2] * 3)
+        [(_, upstream)] = self.service.running_pools["app"].forwarder.upstreams
+        self.assertEqual(upstream.connects, 1)
+
+    def test_http2_is_not_agreed_on(self) -> None:
+        """A target that has only HTTP/1.1, or no ALPN at all, is sent nothing: a 502 with its own reason."""
+        for alpn in ((ALPN_HTTP1,), (b"spdy/3",)):
+            Http2Origin.agreed.clear()
+            context = self.issued("127.0.0.1", alpn=alpn)
+            place = self.start(self.target(context, Http2Origin), 'protocol = "h2"')
+            got = self.answer(place)
+            self.assertTrue(got.startswith(b"HTTP/1.1 502 "), got)
+            self.assertIn(b"http_protocol_error", got)
+            self.assertEqual(Http2Origin.agreed, [])
+            [node] = self.service.pools["app"].nodes.values()
+            causes = [one.cause for one in node.evidence.failures]
+            self.assertIn("does not agree on HTTP/2 (ALPN h2)", str(causes))
 
     def test_checks(self) -> None:
         """A check believes and refuses as the traffic does, and shows the same certificate."""
