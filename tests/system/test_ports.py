@@ -1,17 +1,14 @@
-"""The end of a listening socket, on the real reactor."""
+"""The end of a listening socket, on a real reactor."""
 
 from __future__ import annotations
 
 import socket
 from typing import Any
 
-from twisted.internet import reactor as _reactor
 from twisted.internet.protocol import Factory, Protocol
-from twisted.trial.unittest import TestCase
 
 from lolly_tx.net.sockets.eager import eager
-
-reactor: Any = _reactor
+from tests.net.fakes import SteppingTestCase
 
 
 class Accepted(Protocol):
@@ -23,25 +20,27 @@ class Accepted(Protocol):
         self.transport.abortConnection()
 
 
-class LastCallTests(TestCase):
+class LastCallTests(SteppingTestCase):
     def setUp(self) -> None:
+        super().setUp()
         factory: Any = Factory.forProtocol(Accepted)
         factory.accepted = 0
         self.factory = factory
-        view: Any = eager(reactor)
+        view: Any = eager(self.reactor)
         self.port = view.listenTCP(0, self.factory, interface="127.0.0.1")
 
-    async def test_nothing_is_left(self) -> None:
+    def test_nothing_is_left(self) -> None:
         """When it has stopped, the reactor does not look at it any more."""
-        self.assertIn(self.port, reactor.getReaders())
+        self.assertIn(self.port, self.reactor.getReaders())
         stopped = self.port.stopListening()
         self.assertIs(self.port.stopListening(), stopped)
-        await stopped
-        self.assertNotIn(self.port, reactor.getReaders())
+        self.spin(lambda: stopped.called)
+        self.assertNotIn(self.port, self.reactor.getReaders())
 
-    async def test_who_waits(self) -> None:
+    def test_who_waits(self) -> None:
         """Who is in the kernel's queue when it is stopped is accepted."""
         address = self.port.getHost()
         with socket.create_connection((address.host, address.port), 10):
-            await self.port.stopListening()
+            stopped = self.port.stopListening()
+            self.spin(lambda: stopped.called)
         self.assertEqual(self.factory.accepted, 1)
