@@ -21,7 +21,7 @@ from lolly_tx.config.shown import flat, shown
 Action = Literal["added", "removed", "changed"]
 Kind = Literal["listener", "pool", "target", "route", "setting"]
 
-NEEDS_RESTART = frozenset(("acme", "log", "state_dir", "workers"))
+NEEDS_RESTART = frozenset(("acme", "log", "recorder", "state_dir", "workers"))
 """Keys of the main table that are looked at when the process starts, and not again."""
 
 _OBJECTS = ("listener", "pool", "route")

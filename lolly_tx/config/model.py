@@ -24,7 +24,7 @@ from lolly_tx.config.httpkinds import OPTIONAL_FIELD_NAME, ROUTE_PATH
 from lolly_tx.config.kinds import FLAG, TEXT, Choice, CountOrAuto, Duration, Size
 from lolly_tx.config.limits import Limits, Timeouts
 from lolly_tx.config.listening import Listener, ListenerTLS, TLSSite
-from lolly_tx.config.operating import Admin, Explain, Guardrails, Log
+from lolly_tx.config.operating import Admin, Explain, Guardrails, Log, Recorder
 from lolly_tx.config.pools import (
     Adaptive,
     Admission,
@@ -190,6 +190,13 @@ class Config:
     explain: Explain = attrs.field(
         default=Explain(),
         metadata=about(Table(Explain), "Traces of single exchanges; off."),
+    )
+    recorder: Recorder | None = attrs.field(
+        default=None,
+        metadata=about(
+            Table(Recorder),
+            "The latest of what decisions were made from, for `lolly replay`; off without this table.",
+        ),
     )
     events: Mapping[str, Any] = attrs.field(
         default=NO_PLUGINS,

@@ -9,11 +9,11 @@ from typing import Literal
 
 import attrs
 
-from lolly_tx.config.addresses import LISTEN
+from lolly_tx.config.addresses import LISTEN, OPTIONAL_FOLDER
 from lolly_tx.config.httpkinds import OPTIONAL_FIELD_NAME, OPTIONAL_TOKEN
-from lolly_tx.config.kinds import PART, Choice, Count, Duration
+from lolly_tx.config.kinds import PART, Choice, Count, Duration, Size
 from lolly_tx.config.schema import about
-from lolly_tx.config.tables import NAME_LIST
+from lolly_tx.config.tables import NAME_LIST, ListOf
 
 
 @attrs.frozen
@@ -125,5 +125,33 @@ class Log:
         metadata=about(
             Choice("text", "json"),
             "Lines for people, or one JSON object each; syslog has its own form.",
+        ),
+    )
+
+
+@attrs.frozen
+class Recorder:
+    """What decisions were made from, the latest of it, in memory: for `lolly replay`."""
+
+    size: int = attrs.field(
+        default=16 << 20,
+        metadata=about(
+            Size(64 << 10, 1 << 30),
+            "Memory for it, in each process that serves; 32 bytes for an exchange or a check.",
+        ),
+    )
+    dir: str = attrs.field(
+        default="",
+        metadata=about(
+            OPTIONAL_FOLDER,
+            'Folder for the dumps that triggers make, of which the last ten are kept; "" = there are none.',
+        ),
+    )
+    triggers: tuple[str, ...] = attrs.field(
+        default=("panic", "pool_down"),
+        metadata=about(
+            ListOf(Choice("panic", "pool_down"), "triggers"),
+            'What makes a dump, ten seconds later: "panic", a pool that sends requests to targets whatever is'
+            ' known of them; "pool_down", one that has no target left.',
         ),
     )

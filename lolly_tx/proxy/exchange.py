@@ -57,8 +57,8 @@ NO_KEY = (None, b"", b'""')
 MOST_MOVES = 3
 """How often an attempt goes on on another connection of its node, because the first one was closing."""
 
-Attempted = tuple[Node, int, float]
-"""An attempt that is over: whom it asked, the status of the answer (0: none), and how many seconds it took."""
+Attempted = tuple[Node, int, float, ProxyError | None]
+"""An attempt that is over: whom it asked, the status of the answer (0: none), how many seconds it took, its failure."""
 
 
 class Exchange(Attempts, ResponseSink):
@@ -68,7 +68,8 @@ class Exchange(Attempts, ResponseSink):
     `bytes_in`, `bytes_out`: body bytes from and to the client. `upstream_seconds`: the
     last attempt's. `moves`: how often one went on on another connection of its node. `grpc`: the status in the
     head of its answer. `past`: the attempts before it, in
-    the order they ended. `client`: the door out of the current attempt.
+    the order they ended. `client`: the door out of the current attempt. `fault`: how the last
+    attempt failed.
     """
 
     __slots__ = (
@@ -83,6 +84,7 @@ class Exchange(Attempts, ResponseSink):
         "door",
         "download",
         "error",
+        "fault",
         "grpc",
         "head",
         "moves",
@@ -98,6 +100,7 @@ class Exchange(Attempts, ResponseSink):
     answering: bool
     client: DoorOut | None
     error: ProxyError | None
+    fault: ProxyError | None
     upload: Upload | None
     download: Download | None
     trace: Trace | None
@@ -120,7 +123,9 @@ class Exchange(Attempts, ResponseSink):
         self.door = door
         self.head = head
         # In one go: an exchange is made for each request.
-        self.client = self.lease = self.node = self.hedge = self.error = None
+        self.client = self.lease = self.node = self.hedge = self.error = self.fault = (
+            None
+        )
         self.upload = self.download = self.trace = None
         self._connecting = self._held = self._hedge = self._pause = None
         self.status = self.upstream_status = self.attempts = self.moves = 0
@@ -284,13 +289,15 @@ class Exchange(Attempts, ResponseSink):
         """An attempt is over, and another node's turn begins."""
         node = self.node
         assert node is not None
-        self.past += ((node, self.upstream_status, self.upstream_seconds),)
+        why, self.fault = self.fault, None
+        self.past += ((node, self.upstream_status, self.upstream_seconds, why),)
         self.upstream_status = 0
         self.upstream_seconds = 0.0
 
     def dropped(self, lease: Lease, error: ProxyError, now: float) -> None:
         """The attempt of `lease` has ended in `error`."""
         self.upstream_seconds = now - lease.started
+        self.fault = error
         if self.trace is not None:
             self.trace.failed(lease.node, error)
 
@@ -298,7 +305,7 @@ class Exchange(Attempts, ResponseSink):
         """A hedge has ended without an answer."""
         seconds = now - lease.started
         if self.lease is not None:
-            self.past += ((lease.node, 0, seconds),)
+            self.past += ((lease.node, 0, seconds, None),)
         else:  # the first attempt was over before
             self.turned_over()
             self.node = lease.node

@@ -47,7 +47,7 @@ def exchange_entry(exchange: Exchange, client: str, wall: float, now: float) -> 
 
 
 def _attempted(one: Attempted) -> tuple[str, int | None, float]:
-    node, status, seconds = one
+    node, status, seconds, _ = one
     return node.target.address, status or None, seconds
 
 

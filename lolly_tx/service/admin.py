@@ -17,6 +17,8 @@ Imports: domain, service, Twisted. Used by: service.service.
     GET  /api/watchdog                          how the event loop has been
     GET  /api/config                            the settings in force, secrets hidden, and their generation
     GET  /api/listeners                         where is listened
+    GET  /api/recorder                          how much the flight recorder holds
+    POST /api/recorder/dump                     all of it, for `lolly replay`
     POST /api/reload, plan, apply, upgrade ...  other settings, other code (`service.adminsettings`)
 
 Ready means: the listeners are up, the proxy is not draining, and every pool has at least
@@ -82,6 +84,8 @@ _PATHS = (
     "/api/watchdog",
     "/api/config",
     "/api/listeners",
+    "/api/recorder",
+    "/api/recorder/dump",
     *(f"/api/{word}" for word in SETTINGS_WORDS),
 )
 
@@ -114,10 +118,10 @@ def admin_site(
 
 @attrs.frozen
 class _Answer:
-    """What is sent back: `body` as JSON, `headers` beside the usual ones."""
+    """What is sent back: `body` as JSON, or JSON already; `headers` beside the usual ones."""
 
     status: int
-    body: Mapping[str, Any]
+    body: Mapping[str, Any] | bytes
     headers: Mapping[bytes, bytes] = {}
 
 
@@ -185,7 +189,9 @@ class AdminResource(Resource):
 
     def _written(self, request: Request, answer: _Answer) -> bytes:
         """The body; the head is set."""
-        body = json.dumps(answer.body, indent=2).encode() + b"\n"
+        body = answer.body
+        if not isinstance(body, bytes):
+            body = json.dumps(body, indent=2).encode() + b"\n"
         request.setResponseCode(answer.status)
         fields = request.responseHeaders
         fields.removeHeader(b"server")
@@ -226,6 +232,10 @@ class AdminResource(Resource):
                 _allow(request, b"POST")
                 self._authorize(request)
                 return self._say(name, target, action, request)
+            case ["api", "recorder", "dump"]:
+                _allow(request, b"POST")
+                self._authorize(request)
+                return self._dump()
             case ["api", word] if word in SETTINGS_WORDS:
                 _allow(request, b"POST")
                 self._authorize(request)
@@ -272,6 +282,9 @@ class AdminResource(Resource):
                     "certificates": serving.certificates(),
                     "acme": serving.ordered(),
                 }
+            case ["recorder"]:
+                dumps = serving.dumps
+                return {"on": dumps is not None, **(dumps.shown if dumps else {})}
             case ["watchdog"]:
                 return watchdog_shown(serving.watched(), now)
         return None
@@ -286,6 +299,13 @@ class AdminResource(Resource):
         else:
             done = change_settings(serving.reloading, word, body, asked)
         return done.addCallback(lambda answer: _Answer(*answer))
+
+    def _dump(self) -> Deferred[_Answer]:
+        dumps = self._serving.dumps
+        if dumps is None:
+            raise _Refused(409, "nothing is recorded: the settings have no [recorder]")
+        done = dumps.dump("asked for by the admin API")
+        return done.addCallback(lambda text: _Answer(200, text))
 
     def _dry_run(self, request: Request) -> _Answer:
         query = {

@@ -22,6 +22,7 @@ from lolly_tx.domain.target import Target
 from lolly_tx.domain.wayback import NextCheck, Planned
 from lolly_tx.service.drains import Drains
 from lolly_tx.service.dryrun import Question
+from lolly_tx.service.dumps import Dumps
 from lolly_tx.service.generation import Reloading, Upgrading
 from lolly_tx.service.isotime import iso_time
 from lolly_tx.service.journal import Journal
@@ -52,6 +53,10 @@ class Serving(Protocol):
     @property
     def reloading(self) -> Reloading | None:
         """Who changes the settings; None: nobody."""
+
+    @property
+    def dumps(self) -> Dumps | None:
+        """Who makes dumps of the recorder; None: nothing is recorded."""
 
     @property
     def drains(self) -> Drains:

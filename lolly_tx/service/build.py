@@ -17,12 +17,15 @@ from typing import Any
 from lolly_tx.config.model import Config
 from lolly_tx.domain.forwarded import TrustedPeers
 from lolly_tx.domain.interfaces import IEventSink
+from lolly_tx.domain.tape import Tape
 from lolly_tx.net.deadlines import Deadlines
 from lolly_tx.net.library.directory import RUNNING
 from lolly_tx.net.library.eventlog import EventLog
 from lolly_tx.net.sockets.acceptor import Census
 from lolly_tx.proxy.introduction import Introduction
 from lolly_tx.service.commons import Commons
+from lolly_tx.service.dumps import Dumps
+from lolly_tx.service.flight import Flight, told
 from lolly_tx.service.journal import EverySink, Journal
 from lolly_tx.service.listening import CannotListen
 from lolly_tx.service.logfile import LogFile
@@ -77,8 +80,16 @@ def build(
     journal = Journal()
     sinks = registry.sinks(config.events, around)
     every = EverySink((journal, events or EventLog(), *sinks))
+    flight = None
+    if config.recorder is not None:
+        flight = Flight(Tape(bytearray(config.recorder.size)), now)
     commons = Commons(
-        around, Deadlines(reactor, now), every, registry=registry, directory=RUNNING
+        around,
+        Deadlines(reactor, now),
+        every,
+        registry=registry,
+        directory=RUNNING,
+        flight=flight,
     )
     # Of this process, so that proxies like us in a row tell their own requests from others.
     hop = part.hop or token_hex(8).encode("ascii")
@@ -89,7 +100,7 @@ def build(
         log_writing = LogWriting(config.access_log, around)
         recorder = Recorder(log_writing.log, introduction, wall, now)
     traces = traces_of(config, around)
-    on_end = recorder.finished if recorder else None
+    on_end = told(recorder.finished if recorder else None, flight)
     circumstances = Circumstances.of(config, trusted, traces, on_end)
     running = {
         name: run_pool(settings, commons, circumstances)
@@ -118,5 +129,8 @@ def build(
         resource = make_resource(service, listener, table_of(config, name, ends))
         service.serve(name, resource, make_place(service, config, listener, resource))
     if part.admin:
+        if flight is not None:
+            service.dumps = Dumps(service, [flight.tape])
+            every.sinks = (*every.sinks, service.dumps)
         service.serve_admin()
     return service

@@ -23,6 +23,7 @@ from lolly_tx.domain.routes import RouteTable
 from lolly_tx.net.upstreams import Upstream
 from lolly_tx.proxy.proxy import RouteEnd
 from lolly_tx.proxy.resource import ReverseProxyResource
+from lolly_tx.service.flight import told
 from lolly_tx.service.listening import Place
 from lolly_tx.service.parts import (
     connection_cap,
@@ -93,7 +94,8 @@ class Change:
         if (old.explain, _token(old)) != (new.explain, _token(new)):
             traces = traces_of(new, around)
         recorder = self._recorder if new.access_log is not None else None
-        on_end = recorder.finished if recorder is not None else None
+        log = recorder.finished if recorder is not None else None
+        on_end = told(log, service.commons.flight)
         self._circumstances = Circumstances.of(new, trusted, traces, on_end)
 
     def _prepare_pools(self) -> Iterator[None]:

@@ -42,6 +42,10 @@ OBSERVE_SPACING = 1.0
 thousand times a second."""
 
 
+Heard = Callable[[str, Observation, float], None]
+"""Told of a result: of which target, what was seen, and when."""
+
+
 class Judge(Protocol):
     """Who takes in results: the pool itself, or a ballot when there are several checks."""
 
@@ -62,6 +66,20 @@ class PoolJudge:
     def state(self, node_id: str) -> HealthState:
         """What the pool thinks of it."""
         return self._nodes.nodes[node_id].health
+
+
+class Overheard:
+    """A judge, and someone who hears each result before it does."""
+
+    def __init__(self, judge: Judge, hear: Heard) -> None:
+        self.state = judge.state
+        self._judge = judge
+        self._hear = hear
+
+    def observe(self, node_id: str, observation: Observation, now: float) -> None:
+        """A result came in."""
+        self._hear(node_id, observation, now)
+        self._judge.observe(node_id, observation, now)
 
 
 class HealthChecker(Rounds):
@@ -176,6 +194,10 @@ class HealthChecker(Rounds):
     def probes(self) -> int:
         """Probes started since this object was made."""
         return self.asked
+
+    def overhear(self, hear: Heard) -> None:
+        """Tell `hear` of each result as well."""
+        self._judge = Overheard(self._judge, hear)
 
     # -- life
 

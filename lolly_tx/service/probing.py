@@ -126,6 +126,9 @@ def probing(settings: PoolSettings, pool: Pool, commons: Commons) -> Probing:
             for index, one in enumerate(settings.checks)
             if ballot is not None
         ]
+    if commons.flight is not None:
+        for checker in checkers:
+            checker.overhear(partial(commons.flight.checked, pool.name))
     around = commons.surroundings
     agents = None
     if settings.agent is not None:

@@ -37,6 +37,7 @@ from lolly_tx.service.certificates import Watch
 from lolly_tx.service.commons import Commons
 from lolly_tx.service.drains import Drains
 from lolly_tx.service.dryrun import Question, dry_run
+from lolly_tx.service.dumps import Dumps
 from lolly_tx.service.farewells import Farewells
 from lolly_tx.service.generation import Generation, Reloading, Upgrading
 from lolly_tx.service.isotime import iso_time
@@ -109,6 +110,8 @@ class LollyService(Service):
         self.listening = False
         self._until = 0.0
         self.sinks = tuple(sinks)
+        self.dumps: Dumps | None = None
+        """Who makes dumps of the recorder; None: nothing is recorded."""
         self.colleagues: Colleagues | None = None
         """The processes that serve; None: this one does."""
         self._deadlines = commons.deadlines
@@ -301,6 +304,8 @@ class LollyService(Service):
         self.watchdog.stop()
         if self.log_writing is not None:
             self.log_writing.stop()
+        if self.dumps is not None:
+            self.dumps.stop()
         for sink in self.sinks:
             end = getattr(sink, "end", None)
             if end is not None:

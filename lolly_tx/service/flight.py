@@ -1,0 +1,160 @@
+"""The flight recorder: it writes down what decisions are made from, for `lolly replay`.
+
+    an exchange ends --> finished --+
+    a check ends     --> checked  --+--> domain.tape, in memory --> service.dumps
+
+What is written costs a request less than a microsecond, and nothing when there is no `[recorder]`.
+
+Imports: domain, proxy. Used by: service.build, service.change, service.commons.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import attrs
+
+from lolly_tx.domain.errors import (
+    ConnectFailed,
+    ConnectionReset,
+    ConnectTimedOut,
+    ProxyError,
+    ResponseTimedOut,
+    WriteTimedOut,
+)
+from lolly_tx.domain.health import Observation
+from lolly_tx.domain.node import Node
+from lolly_tx.domain.retry import IDEMPOTENT as REPEATABLE
+from lolly_tx.domain.tape import (
+    ATTEMPT,
+    CHECK,
+    CODES,
+    IDEMPOTENT,
+    LAST,
+    OK,
+    Tape,
+    key_of,
+)
+from lolly_tx.proxy.exchange import Exchange
+
+_KEYS = 10_000
+"""Nodes whose keys are remembered: those of targets that left are forgotten with the rest."""
+
+_WORDS: Sequence[tuple[type[ProxyError], int]] = (
+    (ConnectTimedOut, CODES["unreachable"]),
+    (ConnectFailed, CODES["refused"]),
+    (ResponseTimedOut, CODES["silent"]),
+    (WriteTimedOut, CODES["silent"]),
+    (ConnectionReset, CODES["reset"]),
+)
+
+
+OnEnd = Callable[[Any], None]
+"""Told of each exchange that is over."""
+
+
+@attrs.frozen
+class _Both:
+    """One after the other. It is the same for the same two, so a reload does not take it for a change."""
+
+    first: OnEnd
+    second: OnEnd
+
+    def __call__(self, exchange: Any) -> None:
+        self.first(exchange)
+        self.second(exchange)
+
+
+def told(log: OnEnd | None, flight: Flight | None) -> OnEnd | None:
+    """What exchanges tell of their end: the access log, the recorder, both, or None for nobody."""
+    if flight is None:
+        return log
+    return flight.finished if log is None else _Both(log, flight.finished)
+
+
+def code_of(error: ProxyError | None) -> int:
+    """What a record says of the end of an attempt; 0 where the target is not to blame."""
+    if error is None or not error.blames:
+        return 0
+    for kind, code in _WORDS:
+        if isinstance(error, kind):
+            return code
+    return CODES["failed"]
+
+
+class Flight:
+    """Writes on `tape`. `column`: of this process among those that have a tape, at most 31."""
+
+    def __init__(self, tape: Tape, now: Callable[[], float], column: int = 0) -> None:
+        self.tape = tape
+        self._now = now
+        self._number = column << 27
+        self._highest = self._number + (1 << 27) - 1
+        self._lowest = self._number
+        self._keys: dict[Node, int] = {}
+
+    def finished(self, exchange: Exchange) -> None:
+        """An exchange is over."""
+        now = self._now()
+        number = self._number
+        self._number = number + 1 if number < self._highest else self._lowest
+        flags = IDEMPOTENT if exchange.head.method in REPEATABLE else 0
+        started = exchange.started
+        at = started
+        for node, status, seconds, error in exchange.past:
+            at += seconds
+            self.tape.write(
+                at,
+                self._key(node),
+                number,
+                seconds,
+                at - started,
+                status,
+                0,
+                ATTEMPT,
+                flags | code_of(error),
+            )
+        last, error = exchange.node, exchange.fault or exchange.error
+        self.tape.write(
+            now,
+            key_of(exchange.forwarder.pool.name)
+            if last is None
+            else self._keys.get(last) or self._key(last),
+            number,
+            exchange.upstream_seconds,
+            now - started,
+            exchange.upstream_status,
+            exchange.status,
+            LAST,
+            flags if error is None else flags | code_of(error),
+        )
+
+    def checked(self, pool: str, node_id: str, found: Observation, now: float) -> None:
+        """An active check is over."""
+        self.tape.write(
+            now,
+            key_of(pool, node_id),
+            0,
+            found.latency or 0.0,
+            0.0,
+            found.status or 0,
+            0,
+            CHECK,
+            OK if found.ok else _code_of_words(found.cause),
+        )
+
+    def _key(self, node: Node) -> int:
+        keys = self._keys
+        if node not in keys:
+            if len(keys) >= _KEYS:
+                keys.clear()
+            keys[node] = key_of(node.pool.name, node.id)
+        return keys[node]
+
+
+def _code_of_words(cause: str) -> int:
+    """What a check met in place of an answer, from its words for people."""
+    if "refused" in cause:
+        return CODES["refused"]
+    return CODES["silent" if cause.startswith("no ") else "failed"]
