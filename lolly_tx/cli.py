@@ -22,6 +22,7 @@ from lolly_tx.commands.base import Command
 from lolly_tx.commands.check import CheckCommand
 from lolly_tx.commands.explain import ExplainCommand
 from lolly_tx.commands.operate import DisableCommand, DrainCommand, EnableCommand
+from lolly_tx.commands.replay import ReplayCommand
 from lolly_tx.commands.run import RunCommand
 from lolly_tx.commands.settings import (
     ApplyCommand,
@@ -60,6 +61,12 @@ class LollyOptions(usage.Options):
         ["apply", None, ApplyCommand, "Let a file be in force, for good or on trial."],
         ["confirm", None, ConfirmCommand, "What is on trial stays."],
         ["rollback", None, RollbackCommand, "Go back to before the last apply."],
+        [
+            "replay",
+            None,
+            ReplayCommand,
+            "Try other settings on what was recorded.",
+        ],
         [
             "simulate",
             None,

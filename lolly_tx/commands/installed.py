@@ -1,7 +1,6 @@
 """The plugins and the types of endpoint strings that this installation has.
 
-Imports: config, plugins, service, Twisted. Used by: commands.check, commands.settings,
-commands.simulate, commands.template, tap.
+Imports: config, plugins, service, Twisted. Used by: commands, tap.
 """
 
 from __future__ import annotations

@@ -2,7 +2,7 @@
 
 The only module of config that touches the disk, through `Files`, which tests replace.
 
-Imports: config. Used by: commands, config, service, simulate, tap.
+Imports: config. Used by: commands, config, config.rewritten, service, simulate, tap.
 """
 
 from __future__ import annotations

@@ -1,6 +1,7 @@
 """One file being read: its tree, its lines, and the places in it.
 
-Imports: config, domain.balancers. Used by: config, config.load, service, simulate.
+Imports: config, domain.balancers. Used by: config, config.load, config.rewritten,
+service, simulate.
 """
 
 from __future__ import annotations

@@ -11,7 +11,7 @@ service.reshaping, simulate.
 
 from __future__ import annotations
 
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from functools import partial
 
 from lolly_tx.config.checks import Health
@@ -30,6 +30,7 @@ from lolly_tx.service.checker import HealthChecker, Judge, PoolJudge
 from lolly_tx.service.commons import Commons
 from lolly_tx.service.quorum import Ballot, BallotJudge, members_of
 from lolly_tx.service.rechecks import Rechecker
+from lolly_tx.service.rounds import NOBODY
 from lolly_tx.service.target_agents import TargetAgentRounds
 
 
@@ -67,12 +68,12 @@ class Probing:
     def __repr__(self) -> str:
         return f"<Probing of {self.pool.name}: {self.checkers!r}, {self.agents!r}>"
 
-    def start(self) -> None:
-        """Begin to probe. Does nothing when running."""
+    def start(self, known: Mapping[str, float] = NOBODY) -> None:
+        """Begin to probe. Does nothing when running. `known`: who need not be checked before such a time."""
         if self.checkers:
             self.pool.suspect = self._suspect
         for checker in self.checkers:
-            checker.start()
+            checker.start(known)
         if self.agents is not None:
             self.agents.start()
         if self.rechecker is not None:

@@ -17,8 +17,8 @@ are spread evenly over the interval. A due time can be moved (`service.agenda`).
 To start a question costs a connect, so a thousand of them would hold the loop: what takes
 longer than `TURN_SECONDS` goes on in the next turn, after whatever else is waiting.
 
-Imports: domain, net, service, Twisted. Used by: service.checker, service.rechecks,
-service.target_agents.
+Imports: domain, net, service, Twisted. Used by: service.checker, service.probing,
+service.rechecks, service.target_agents, simulate.
 """
 
 from __future__ import annotations

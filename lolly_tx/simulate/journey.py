@@ -10,7 +10,7 @@ Imports: domain, proxy, simulate. Used by: simulate.world.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any, Protocol
 
 from lolly_tx.domain.attempts import NEVER, Attempts
@@ -27,7 +27,7 @@ from lolly_tx.proxy.forwarder import Forwarder
 from lolly_tx.proxy.replies import status_of
 from lolly_tx.simulate.load import Client
 from lolly_tx.simulate.recording import GONE, Recording
-from lolly_tx.simulate.targets import ModelledTarget
+from lolly_tx.simulate.staging import Model
 
 
 class Surroundings(Protocol):
@@ -35,7 +35,7 @@ class Surroundings(Protocol):
 
     forwarder: Forwarder
     recording: Recording
-    models: dict[str, ModelledTarget]
+    models: Mapping[str, Model]
     now: Callable[[], float]
     under_way: set[Journey]
     patience: float
@@ -51,7 +51,7 @@ class Surroundings(Protocol):
 class Journey(Attempts):
     """One request from its arrival to its end. `peer`, `head`: what choices go by."""
 
-    __slots__ = ("head", "held", "over", "peer", "world")
+    __slots__ = ("head", "held", "number", "over", "peer", "world")
 
     forwarder: Forwarder
 
@@ -62,9 +62,15 @@ class Journey(Attempts):
     trace = None
 
     def __init__(
-        self, world: Surroundings, client: Client, post: bool, now: float
+        self,
+        world: Surroundings,
+        client: Client,
+        post: bool,
+        now: float,
+        number: int = 0,
     ) -> None:
         self.world = world
+        self.number = number
         self.forwarder = world.forwarder
         self.peer = client
         self.head = client.post if post else client.head
@@ -109,7 +115,9 @@ class Journey(Attempts):
 
     def _ask(self, lease: Lease, now: float) -> None:
         world = self.world
-        seconds, status, trouble = world.models[lease.node.id].answer(now)
+        seconds, status, trouble = world.models[lease.node.id].answer(
+            now, number=self.number
+        )
         result: int | ProxyError = status
         if trouble or seconds > world.read_timeout:
             if trouble == "refused":

@@ -22,7 +22,8 @@ from lolly_tx.domain.interfaces import IHealthCheck
 from lolly_tx.domain.target import Target
 from lolly_tx.net.checks.expectation import accepted_statuses
 from lolly_tx.net.checks.kinds import CheckKinds
-from lolly_tx.simulate.targets import REFUSAL_SECONDS, Answer, ModelledTarget
+from lolly_tx.simulate.staging import Model
+from lolly_tx.simulate.targets import REFUSAL_SECONDS, Answer
 
 Schedule = Callable[[float, Callable[..., None], object, object], None]
 
@@ -39,7 +40,7 @@ class ModelledKinds(CheckKinds):
 
     def __init__(
         self,
-        models: Mapping[str, ModelledTarget],
+        models: Mapping[str, Model],
         schedule: Schedule,
     ) -> None:
         super().__init__()
@@ -81,7 +82,7 @@ class ModelledReach:
 
     def __init__(
         self,
-        models: Mapping[str, ModelledTarget],
+        models: Mapping[str, Model],
         timeout: float,
         now: Callable[[], float],
         schedule: Schedule,
@@ -119,7 +120,7 @@ class ModelledCheck:
 
     def __init__(
         self,
-        models: Mapping[str, ModelledTarget],
+        models: Mapping[str, Model],
         settings: Health,
         now: Callable[[], float],
         schedule: Schedule,

@@ -1,6 +1,7 @@
 """What happened in a simulation: counts, and the changes of every target in order.
 
-Imports: domain. Used by: simulate.findings, simulate.journey, simulate.world.
+Imports: domain. Used by: simulate.findings, simulate.journey, simulate.replay,
+simulate.world.
 """
 
 from __future__ import annotations

@@ -1,6 +1,6 @@
 """Findings for people: plain text, at most 80 columns wide.
 
-Imports: config, simulate. Used by: simulate.command.
+Imports: config, simulate. Used by: simulate.command, simulate.replay.
 """
 
 from __future__ import annotations

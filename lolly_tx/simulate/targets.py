@@ -4,7 +4,7 @@ An answer is fixed when the request arrives: what it will be, and after how long
 target works on as many requests as it has capacity for, first come, first served, and goes
 on working when nobody waits for the answer any more.
 
-Imports: simulate. Used by: simulate.journey, simulate.probes, simulate.world.
+Imports: simulate. Used by: simulate.probes, simulate.recorded, simulate.staging.
 """
 
 from __future__ import annotations
@@ -60,8 +60,8 @@ class ModelledTarget:
         self._calm_until = min(starts, default=NEVER)
         return False
 
-    def answer(self, now: float, probe: bool = False) -> Answer:
-        """What becomes of a request, or of a probe, that arrives at `now`."""
+    def answer(self, now: float, probe: bool = False, number: int = 0) -> Answer:
+        """What becomes of a request, or of a probe, that arrives at `now`; to this one numbers are all alike."""
         random = self._probe_random if probe else self._random
         status = 200
         factor = 1.0

@@ -9,15 +9,14 @@ a reactor (the checker, the waiting room) gets a `task.Clock`, which is only mov
 of its timers is due or an event happens.
 
 Imports: config, domain, net, proxy, service, simulate, Twisted. Used by:
-simulate.command, simulate.findings.
+simulate.command, simulate.findings, simulate.replay.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from heapq import heappop, heappush
 from operator import attrgetter
-from random import Random
 from typing import Any, NoReturn, cast
 
 import attrs
@@ -37,13 +36,12 @@ from lolly_tx.service.pools import make_pool
 from lolly_tx.service.probing import probing
 from lolly_tx.service.registry import Registry
 from lolly_tx.service.surroundings import Surroundings
-from lolly_tx.simulate.faults import NEVER, Window, Windows
+from lolly_tx.simulate.faults import NEVER
 from lolly_tx.simulate.journey import Journey
-from lolly_tx.simulate.load import Client, arrivals
 from lolly_tx.simulate.probes import ModelledKinds
 from lolly_tx.simulate.recording import Recording
-from lolly_tx.simulate.scenario import Scenario, TargetModel, Word, chosen
-from lolly_tx.simulate.targets import ModelledTarget
+from lolly_tx.simulate.scenario import Scenario, Word, chosen
+from lolly_tx.simulate.staging import Arrival, Staging, chance, staged
 
 _Event = tuple[float, int, Callable[..., None], Any, Any]
 
@@ -53,7 +51,7 @@ def _no_network(target: Target) -> NoReturn:
 
 
 class World:
-    """Everything of one run. `seed`: the same one gives the same run, to the byte.
+    """Everything of one run of `staging`. `seed`: the same one gives the same run, to the byte.
 
     `registry`: the plugins there are; only what is built in, when it is not given.
     """
@@ -63,6 +61,7 @@ class World:
         config: Config,
         settings: PoolSettings,
         scenario: Scenario,
+        staging: Staging,
         seed: int = 0,
         registry: Registry | None = None,
     ) -> None:
@@ -81,10 +80,10 @@ class World:
         self._queue: list[_Event] = []
         self._number = 0
         self._deadlines = Deadlines(self.clock, self.now)
-        self.models, self.windows = self._targets()
+        self.models, self.windows = staging.models, staging.windows
         self.kinds = ModelledKinds(self.models, self.schedule)
         around = Surroundings(
-            self.clock, self.now, wall=self.now, random=self._random("pool")
+            self.clock, self.now, wall=self.now, random=chance(seed, "pool")
         )
         commons = Commons(
             around,
@@ -97,22 +96,15 @@ class World:
         self.forwarder = self._forwarder(around)
         # What an agent would say is not modelled.
         silent = attrs.evolve(settings, agent=None)
-        chance = attrs.evolve(around, random=self._random("probing"))
-        self._probing = probing(
-            silent, pool, attrs.evolve(commons, surroundings=chance)
-        )
+        apart = attrs.evolve(around, random=chance(seed, "probing"))
+        self._probing = probing(silent, pool, attrs.evolve(commons, surroundings=apart))
         self.recording.nodes = lambda: pool.nodes
         if self.forwarder.policy.abandon:
             pool.on_down.append(self._node_down)
-        self._clients = [Client(number) for number in range(scenario.load.clients)]
-        self._whose = self._random("clients")
-        self._arrivals: Iterator[float] = arrivals(
-            scenario.load, scenario.duration, self._random("arrivals")
-        )
-
-    def _random(self, purpose: str) -> Random:
-        """Chance of its own for each purpose, so that one does not disturb the other."""
-        return Random(f"{self.seed}/{purpose}")
+        self._arrivals = staging.arrivals
+        self._probes_begin = staging.probes_begin
+        for node_id in staging.down:
+            pool.mark(node_id, False, "down before the beginning", 0.0)
 
     def _forwarder(self, around: Surroundings) -> Forwarder:
         """The one who decides over attempts; it never gets to connect."""
@@ -130,31 +122,6 @@ class World:
             sticky=sticky_cookie(settings, cast(Bonds, pool.balancer), around.wall),
         )
 
-    def _targets(self) -> tuple[dict[str, ModelledTarget], list[Window]]:
-        """The model of each target, and everything that will be wrong with it."""
-        scenario, targets = self.scenario, self.settings.targets
-        end = scenario.duration
-        windows = [(Windows(f, end), chosen(f.on, targets)) for f in scenario.faults]
-        models = {}
-        for target in targets:
-            model = TargetModel()
-            for one in scenario.targets:
-                if target in chosen(one.on, targets):
-                    model = one
-            models[target.id] = ModelledTarget(
-                model,
-                [w for w, struck in windows if target in struck],
-                self._random(f"target {target.id}"),
-                self._random(f"probes of {target.id}"),
-            )
-        found = [
-            Window(target.id, start, stop, one)
-            for one, struck in windows
-            for target in struck
-            for start, stop in one.all(end)
-        ]
-        return models, found
-
     # -- events
 
     def schedule(
@@ -166,7 +133,7 @@ class World:
 
     def run(self) -> Recording:
         """From the beginning until the last request is over."""
-        self._probing.start()
+        self._probing.start(self._probes_begin)
         if self.forwarder.policy.room is not None:
             self._deadlines.start()
         for word in self.scenario.operator:
@@ -195,16 +162,12 @@ class World:
         return self.recording
 
     def _next_arrival(self) -> None:
-        at = next(self._arrivals, None)
-        if at is not None:
-            self.schedule(at, self._arrive)
+        arrival = next(self._arrivals, None)
+        if arrival is not None:
+            self.schedule(arrival.at, self._arrive, arrival)
 
-    def _arrive(self, now: float, _: object, __: object) -> None:
-        load = self.scenario.load
-        chance = self._whose.random
-        client = self._clients[int(chance() * len(self._clients))]
-        post = bool(load.posts) and chance() < load.posts
-        Journey(self, client, post, now).arrive()
+    def _arrive(self, now: float, arrival: Arrival, _: object) -> None:
+        Journey(self, arrival.client, arrival.post, now, arrival.number).arrive()
         self._next_arrival()
 
     def _node_down(self, node: Node, now: float) -> None:
@@ -234,5 +197,6 @@ def simulate(
     registry: Registry | None = None,
 ) -> Run:
     """Run `scenario` on the pool `settings` of `config`. `registry`: the plugins there are."""
-    world = World(config, settings, scenario, seed, registry)
+    staging = staged(settings, scenario, seed)
+    world = World(config, settings, scenario, staging, seed, registry)
     return Run(world, world.run())

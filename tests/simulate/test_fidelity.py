@@ -74,7 +74,7 @@ class StubModel:
     def __init__(self, outcome: int | str) -> None:
         self.outcome = outcome
 
-    def answer(self, now: float) -> tuple[float, int, str]:
+    def answer(self, now: float, number: int = 0) -> tuple[float, int, str]:
         if isinstance(self.outcome, int):
             return 0.01, self.outcome, ""
         return (99.0 if self.outcome == "silent" else 0.01), 0, self.outcome

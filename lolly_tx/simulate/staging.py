@@ -1,0 +1,99 @@
+"""What a simulated world is given: its targets, what goes wrong with them, and who asks when.
+
+`staged` makes it of a scenario; `simulate.recorded` of a dump.
+
+Imports: config, service, simulate. Used by: simulate.journey, simulate.probes,
+simulate.recorded, simulate.world.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from random import Random
+from typing import Literal, Protocol
+
+import attrs
+
+from lolly_tx.config.model import PoolSettings
+from lolly_tx.service.rounds import NOBODY
+from lolly_tx.simulate.faults import Window, Windows
+from lolly_tx.simulate.load import Client, arrivals
+from lolly_tx.simulate.scenario import Scenario, TargetModel, chosen
+from lolly_tx.simulate.targets import Answer, ModelledTarget
+
+
+class Model(Protocol):
+    """A target that stands in for a real one. Times are seconds."""
+
+    def answer(self, now: float, probe: bool = False, number: int = 0) -> Answer:
+        """What becomes of a request, of that number, or of a probe, that arrives at `now`."""
+
+    def connect_fault(self, now: float) -> Literal["", "refused", "unreachable"]:
+        """What keeps a connect from it at `now`, if anything does."""
+
+    def retry_after(self, now: float) -> int:
+        """The Retry-After that its answers carry at `now`; 0: none."""
+
+
+@attrs.frozen
+class Arrival:
+    """A request. `post`: it may not be done twice. `number`: it has it in a recording; 0 otherwise."""
+
+    at: float
+    client: Client
+    post: bool
+    number: int = 0
+
+
+@attrs.frozen
+class Staging:
+    """`models`: by the id of the target. `windows`: everything that will be wrong. `arrivals`: in order.
+
+    `down`: the ids of targets that checks had taken down before it began. `probes_begin`: when targets are checked
+    first; at once those that are not in it.
+    """
+
+    models: Mapping[str, Model]
+    arrivals: Iterator[Arrival]
+    windows: Sequence[Window] = ()
+    down: Sequence[str] = ()
+    probes_begin: Mapping[str, float] = NOBODY
+
+
+def chance(seed: int, purpose: str) -> Random:
+    """Chance of its own for each purpose, so that one does not disturb the other."""
+    return Random(f"{seed}/{purpose}")
+
+
+def staged(settings: PoolSettings, scenario: Scenario, seed: int) -> Staging:
+    """What `scenario` says of the targets of a pool."""
+    targets, end = settings.targets, scenario.duration
+    windows = [(Windows(f, end), chosen(f.on, targets)) for f in scenario.faults]
+    models = {}
+    for target in targets:
+        model = TargetModel()
+        for one in scenario.targets:
+            if target in chosen(one.on, targets):
+                model = one
+        models[target.id] = ModelledTarget(
+            model,
+            [w for w, struck in windows if target in struck],
+            chance(seed, f"target {target.id}"),
+            chance(seed, f"probes of {target.id}"),
+        )
+    found = [
+        Window(target.id, start, stop, one)
+        for one, struck in windows
+        for target in struck
+        for start, stop in one.all(end)
+    ]
+    return Staging(models, _arrivals(scenario, seed), found)
+
+
+def _arrivals(scenario: Scenario, seed: int) -> Iterator[Arrival]:
+    load = scenario.load
+    clients = [Client(number) for number in range(load.clients)]
+    draw = chance(seed, "clients").random
+    for at in arrivals(load, scenario.duration, chance(seed, "arrivals")):
+        client = clients[int(draw() * len(clients))]
+        yield Arrival(at, client, bool(load.posts) and draw() < load.posts)
