@@ -13,6 +13,7 @@ from collections.abc import Iterator
 
 import attrs
 
+from lolly_tx.config.acmefacts import acme_facts
 from lolly_tx.config.addresses import endpoint_parts
 from lolly_tx.config.balancefacts import (
     balancing_doubts,
@@ -278,6 +279,8 @@ def _whole(config: Config) -> Iterator[Consequence]:
             text = "no route holds for it: every request gets 404"
             yield Consequence(f"listener {name}", text, True)
     yield from _listening(config)
+    for name, text, doubt in acme_facts(config):
+        yield Consequence(f"acme {name}", text, doubt)
     limits = config.limits
     for key in ("connections_per_listener", "connections_per_client"):
         value = getattr(limits, key)
