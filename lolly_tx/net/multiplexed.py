@@ -27,10 +27,13 @@ USUAL_STREAMS = 100
 
 
 class SharedConnection(Protocol):
-    """A connection with streams, as its owner sees it. `streams_open`: taken and not ended. `room`: for others."""
+    """A connection with streams, as its owner sees it."""
 
     ready: bool
-    streams_open: int
+
+    @property
+    def streams_open(self) -> int:
+        """Taken and not ended."""
 
     @property
     def room(self) -> int:

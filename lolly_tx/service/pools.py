@@ -28,7 +28,8 @@ from lolly_tx.net.client_lines import line_of
 from lolly_tx.net.deadlines import NEVER
 from lolly_tx.net.doors import Peer
 from lolly_tx.net.http1.client import Http1Client
-from lolly_tx.net.http2.client import ClientShared, Http2Client
+from lolly_tx.net.http2.client import Http2Client
+from lolly_tx.net.http2.client_shared import ClientShared
 from lolly_tx.net.library.balanced import BalancedEndpoint
 from lolly_tx.net.library.directory import PoolDirectory
 from lolly_tx.net.multiplexed import Multiplexed

@@ -77,7 +77,7 @@ class PriorityTests(RulesTestCase):
             head(client.block(), 3),
             head(client.block(), 5),
         )
-        streams = client.line.protocol.streams
+        streams = client.line.protocol.streams.open
         self.assertEqual({n: s.urgency for n, s in streams.items()}, {3: 3, 5: 0})
         client.send(fr.frame(fr.PRIORITY_UPDATE, 0, 0, b"\0\0\0\x03u=7,i"))
         self.assertEqual(streams[3].urgency, 7)

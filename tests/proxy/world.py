@@ -35,7 +35,8 @@ from lolly_tx.domain.routes import Pattern, RouteTable
 from lolly_tx.net.deadlines import Deadlines
 from lolly_tx.net.http1.client import Http1Client
 from lolly_tx.net.http1.shared import ClientTimeouts, Http1Settings
-from lolly_tx.net.http2.client import ClientShared, Http2Client
+from lolly_tx.net.http2.client import Http2Client
+from lolly_tx.net.http2.client_shared import ClientShared
 from lolly_tx.net.http2.listening import http_acceptor
 from lolly_tx.net.http2.shared import Http2Settings
 from lolly_tx.net.multiplexed import Multiplexed

@@ -1,6 +1,6 @@
 """What a connection remembers of streams that are over (RFC 9113 sections 5.1 and 5.1.1).
 
-Imports: nothing of ours. Used by: net.http2.server.
+Imports: nothing of ours. Used by: net.http2.streams.
 """
 
 from __future__ import annotations

@@ -1,9 +1,13 @@
-"""How much of what asks for nothing a client may send: buckets that leak.
+"""How much of what asks for nothing a peer may send: buckets that leak.
 
-Imports: nothing of ours. Used by: net.http2.client, net.http2.server.
+Imports: net.http2, wire.http2. Used by: net.http2.
 """
 
 from __future__ import annotations
+
+from lolly_tx.net.http2.sending import Sender
+from lolly_tx.wire.http2.errors import ENHANCE_YOUR_CALM, Http2Error
+from lolly_tx.wire.http2.frames import DATA, END_STREAM, kind_name
 
 EARNED = 2
 """What each frame that carries something makes up for: one update of each window it moves in."""
@@ -36,3 +40,32 @@ class Patience:
         self._worked = worked
         self.count = max(1.0, self.count - forgiven)
         return self.count > self.most
+
+
+class OddFrames:
+    """Those of a connection that ask for nothing, `most` at once. `worked`: frames that have brought something.
+
+    What `sender` has sent earns some, too: windows are widened for it.
+    """
+
+    __slots__ = ("_patience", "_sender", "worked")
+
+    def __init__(self, most: int, sender: Sender) -> None:
+        self._patience = Patience(most)
+        self._sender = sender
+        self.worked = 0
+
+    def strain(self, kind: int, now: float) -> None:
+        """One more, of this `kind`. Raises `Http2Error`."""
+        if self._patience.strain(now, self.worked + self._sender.frames):
+            what = "empty DATA" if kind == DATA else kind_name(kind)
+            said = f"too many frames that ask for nothing: {what}"
+            raise Http2Error(ENHANCE_YOUR_CALM, said)
+
+    def weigh(self, flags: int, data: bytes, size: int, now: float) -> None:
+        """DATA with `flags`, `size` bytes with its padding. Raises `Http2Error` for too many that are mostly that."""
+        if len(data) * 8 < size or not size:
+            if not flags & END_STREAM:
+                self.strain(DATA, now)
+                return
+        self.worked += 1

@@ -4,7 +4,8 @@
                       +--cancel, an error--> RST_STREAM
                       +--the target's END_STREAM first--> its exchange is over, RST_STREAM NO_ERROR
 
-Imports: domain, net, net.http2, wire, wire.hpack, wire.http2. Used by: net.http2.client.
+Imports: domain, net, net.http2, wire, wire.hpack, wire.http2. Used by:
+net.http2.answers, net.http2.client, net.http2.client_streams.
 """
 
 from __future__ import annotations
@@ -22,16 +23,15 @@ from lolly_tx.domain.errors import (
 )
 from lolly_tx.net.deadlines import NEVER
 from lolly_tx.net.doors import LENGTH, NO_BODY, STREAM, ResponseSink
+from lolly_tx.net.http2.inflow import Inflow
 from lolly_tx.net.http2.sending import Sender
-from lolly_tx.net.http2.shared import LARGEST_STREAM_WINDOW, STREAM_WINDOW
 from lolly_tx.net.http2.stream import NOTHING
 from lolly_tx.net.tunnel import TunnelEnd
 from lolly_tx.net.upstreams import UpstreamLimits
 from lolly_tx.wire.hpack.encoder import Encoder
 from lolly_tx.wire.http2.errors import CANCEL, NO_ERROR, PROTOCOL_ERROR
-from lolly_tx.wire.http2.flow import Allowance
 from lolly_tx.wire.http2.priority import USUAL
-from lolly_tx.wire.http2.requests import Malformed
+from lolly_tx.wire.http2.requests import Malformed, request_lines
 from lolly_tx.wire.http2.responses import check_length
 from lolly_tx.wire.message import RequestHead, ResponseHead
 
@@ -49,6 +49,20 @@ class Line(Protocol):
     def limits(self) -> UpstreamLimits:
         """Of the target."""
 
+    @property
+    def streams(self) -> Table:
+        """All of its streams."""
+
+    def watch(self, due: float) -> None:
+        """Something has to have happened then."""
+
+    def soon(self, call: Callable[[], None]) -> None:
+        """Do that in the next turn."""
+
+
+class Table(Protocol):
+    """The streams of a connection, as one of them sees them."""
+
     def begun(self, stream: ClientStream) -> None:
         """It sends its head now: number it."""
 
@@ -57,15 +71,6 @@ class Line(Protocol):
 
     def reset(self, stream: ClientStream, code: int) -> None:
         """End it at once."""
-
-    def watch(self, due: float) -> None:
-        """Something has to have happened then."""
-
-    def soon(self, call: Callable[[], None]) -> None:
-        """Do that in the next turn."""
-
-    def update_window(self, number: int, more: int) -> None:
-        """Let the target send on."""
 
 
 class ClientStream:
@@ -88,12 +93,10 @@ class ClientStream:
     heard_before = -1
     _asked: RequestHead
     _no_body = False
-    _received = 0
     _interim = 0
     _stopped = False
     _owing = False
-    _held = 0
-    _allowance: Allowance | None = None
+    _inflow: Inflow | None = None
 
     def __init__(self, line: Line) -> None:
         self.line = line
@@ -124,10 +127,18 @@ class ClientStream:
             self.sent_all_of_it = True
             line.soon(self._refuse_upgrade)
             return
-        line.begun(self)
+        line.streams.begun(self)
         self.sent_all_of_it = complete
         line.sender.send_head(
-            self, self._block(head, host, lines), complete and not body
+            self,
+            line.encoder.request(
+                head.method,
+                line.scheme,
+                host or head.block.host,
+                head.target,
+                request_lines(head, lines),
+            ),
+            complete and not body,
         )
         if complete:
             self._await_response(now)
@@ -138,21 +149,8 @@ class ClientStream:
         if complete and not body:
             self.over = True
 
-    def _block(self, head: RequestHead, host: bytes, lines: bytes) -> bytes:
-        block = head.block
-        fields = block.rest + lines
-        if block.length is not None and not block.length_kept:
-            fields += b"content-length: %d\r\n" % block.length
-        if head.awaits_continue:
-            fields += b"expect: 100-continue\r\n"
-        if block.wants_trailers:
-            fields += b"te: trailers\r\n"
-        return self.line.encoder.request(
-            head.method, self.line.scheme, host or block.host, head.target, fields
-        )
-
     def _refuse_upgrade(self) -> None:
-        self.line.closed(self)
+        self.line.streams.closed(self)
         self._tell(DownstreamError("no upgrade: the pool's targets speak HTTP/2", 501))
 
     def write(self, data: bytes) -> None:
@@ -196,9 +194,9 @@ class ClientStream:
         """Give the request up."""
         self.sink = None
         if not self.id:
-            self.line.closed(self)
+            self.line.streams.closed(self)
         else:
-            self.line.reset(self, CANCEL)
+            self.line.streams.reset(self, CANCEL)
 
     def last_words(self) -> None:
         """Nothing: no relay writes here."""
@@ -232,8 +230,8 @@ class ClientStream:
             self._stopped = False
             if self.sent_all_of_it or self._owing:
                 self._await_response(self.line.now())
-            held, self._held = self._held, 0
-            self._give_back(held)
+            if self._inflow is not None and not self.ended:
+                self._inflow.give_back(self._inflow.release())
 
     def _await_response(self, now: float) -> None:
         seconds = self.line.limits.read
@@ -289,15 +287,14 @@ class ClientStream:
         """Body bytes; `size`: with their padding. Raises `Http2Error`, `Malformed`."""
         if self.head is None:
             raise Malformed("DATA before a head")
-        allowance = self._allowance
-        if allowance is None:
-            allowance = self._allowance = Allowance(STREAM_WINDOW)
-        allowance.take(size, self.id)
-        self._received += len(data)
+        inflow = self._inflow
+        if inflow is None:
+            inflow = self._inflow = Inflow(self.line.sender, self.id)
+        inflow.came(data, size)
         if data and self._no_body:
             raise Malformed("body of a response that has none")
         if not self._no_body:
-            check_length(self.head, self._received, ended)
+            check_length(self.head, inflow.received, ended)
         whole = self.whole
         if whole is not None:
             sink = self.sink
@@ -314,20 +311,9 @@ class ClientStream:
         if data and self.sink is not None:
             self.sink.response_data(data)
         if self._stopped:
-            self._held += size
-        else:
-            self._give_back(size)
-
-    def _give_back(self, size: int) -> None:
-        """`size` bytes were taken on: the target may send as many more."""
-        allowance = self._allowance
-        if allowance is None or self.ended:
-            return
-        if self._received >= allowance.size and allowance.size < LARGEST_STREAM_WINDOW:
-            allowance.grow(allowance.size * 2)
-        more = allowance.due(size)
-        if more:
-            self.line.update_window(self.id, more)
+            inflow.held += size
+        elif not self.ended:
+            inflow.give_back(size)
 
     def read_is_over(self) -> None:
         """All that came in this read is delivered, and more is to come."""
@@ -340,7 +326,9 @@ class ClientStream:
         """The response is complete. Raises `Malformed`."""
         assert self.head is not None
         if not self._no_body:
-            check_length(self.head, self._received, True)
+            inflow = self._inflow
+            received = 0 if inflow is None else inflow.received
+            check_length(self.head, received, True)
         if self.whole is not None:
             self._deliver_head(self.whole)
         self.ended = True
@@ -353,9 +341,9 @@ class ClientStream:
     def _both_ended(self) -> None:
         """The target has sent all: nobody has more of the request for it, or wants to hear of it."""
         if self.over:
-            self.line.closed(self)
+            self.line.streams.closed(self)
         else:
-            self.line.reset(self, NO_ERROR)
+            self.line.streams.reset(self, NO_ERROR)
 
     def fail(self, error: ProxyError) -> None:
         """There will be no complete response, and the stream is closed."""
@@ -369,7 +357,7 @@ class ClientStream:
 
     def breaks(self, reason: str) -> None:
         """The target broke the rules on it."""
-        self.line.reset(self, PROTOCOL_ERROR)
+        self.line.streams.reset(self, PROTOCOL_ERROR)
         self._tell(BadResponse(reason))
 
     @property
@@ -384,7 +372,7 @@ class ClientStream:
             error: ProxyError = WriteTimedOut(f"took no byte for {limits.write:g} s")
         else:
             error = ResponseTimedOut(f"no byte for {limits.read:g} s")
-        self.line.reset(self, CANCEL)
+        self.line.streams.reset(self, CANCEL)
         self._tell(error)
 
     # -- what the sender tells
@@ -392,7 +380,7 @@ class ClientStream:
     def sent_all(self) -> None:
         """The last frame has left."""
         if self.ended:
-            self.line.closed(self)
+            self.line.streams.closed(self)
 
     def stalled(self, yes: bool) -> None:
         """Whether its body waits for a window."""

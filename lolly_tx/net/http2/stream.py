@@ -4,7 +4,7 @@
       +--our END_STREAM--> answered --END_STREAM, or soon our RST_STREAM NO_ERROR--^    (section 8.1)
 
 Imports: domain, net, net.http1, net.http2, net.sockets, wire, wire.hpack, wire.http2.
-Used by: net.http2.request, net.http2.server, net.http2.websocket.
+Used by: net.http2.heads, net.http2.request, net.http2.streams, net.http2.websocket.
 """
 
 from __future__ import annotations
@@ -17,8 +17,10 @@ from lolly_tx.domain.errors import DownstreamError, ProxyError
 from lolly_tx.net.deadlines import NEVER
 from lolly_tx.net.doors import LENGTH, NO_BODY, DoorIn, Peer, RequestSink
 from lolly_tx.net.http1.request_body import Pace
+from lolly_tx.net.http2.inflow import Inflow
+from lolly_tx.net.http2.intake import Intake
 from lolly_tx.net.http2.sending import Sender
-from lolly_tx.net.http2.shared import LARGEST_STREAM_WINDOW, STREAM_WINDOW, Http2Shared
+from lolly_tx.net.http2.shared import Http2Shared
 from lolly_tx.net.sockets.acceptor import Acceptor
 from lolly_tx.wire.errors import BadMessage
 from lolly_tx.wire.hpack.encoder import Encoder
@@ -30,9 +32,7 @@ from lolly_tx.wire.http2.errors import (
     PROTOCOL_ERROR,
     Http2Error,
 )
-from lolly_tx.wire.http2.flow import Allowance
 from lolly_tx.wire.http2.priority import USUAL, priority_of
-from lolly_tx.wire.http2.settings import PeerSettings
 from lolly_tx.wire.message import RequestHead
 
 EARLY_SECONDS = 0.25
@@ -47,20 +47,19 @@ class Connection(Protocol):
     shared: Http2Shared
     encoder: Encoder
     sender: Sender
-    peer_settings: PeerSettings
+    intake: Intake
     now: Callable[[], float]
+
+    @property
+    def streams(self) -> Table:
+        """All of its streams."""
 
     def watch(self, due: float) -> None:
         """Something has to have happened then."""
 
-    def hold(self, size: int) -> None:
-        """`size` bytes of a request's body wait for a target."""
 
-    def release(self, size: int) -> None:
-        """They do not any more."""
-
-    def update_window(self, number: int, more: int) -> None:
-        """Let a stream send on."""
+class Table(Protocol):
+    """The streams of a connection, as one of them sees them."""
 
     def finished(self, stream: Stream) -> None:
         """Its answer is complete."""
@@ -94,12 +93,10 @@ class Stream(DoorIn):
     urgency = USUAL
     incremental = True
     early = trailers = b""
-    held = 0
     _block = b""
     _pace: Pace | None = None
-    _allowance: Allowance | None = None
+    _inflow: Inflow | None = None
     _promised: int | None = None
-    _received = 0
     _stopped = False
 
     def __init__(
@@ -110,7 +107,7 @@ class Stream(DoorIn):
         self.exchange: RequestSink | None = None
         self.id = number
         self.head = head
-        self.window = connection.peer_settings.window
+        self.window = connection.sender.peer.window
 
     def prioritize(self, value: bytes) -> None:
         """What the client says of its urgency (RFC 9218)."""
@@ -124,7 +121,7 @@ class Stream(DoorIn):
         now = connection.now()
         self.ended = False
         self._promised = length
-        self._allowance = Allowance(STREAM_WINDOW)
+        self._inflow = Inflow(connection.sender, self.id)
         self._pace = Pace(connection.shared.timeouts, now)
         if not waits:
             self._await_body(0)
@@ -140,28 +137,27 @@ class Stream(DoorIn):
 
     def body_data(self, data: bytes, size: int) -> None:
         """More of it, `size` bytes with padding. Raises `Http2Error` and `BadMessage` (413)."""
-        allowance = self._allowance
-        if allowance is not None:
-            allowance.take(size, self.id)
+        inflow = self._inflow
+        assert inflow is not None
+        inflow.came(data, size)
         if self.malformed:
             return
-        self._received += len(data)
-        if self._promised is not None and self._received > self._promised:
+        received = inflow.received
+        if self._promised is not None and received > self._promised:
             raise Http2Error(PROTOCOL_ERROR, "more than Content-Length", self.id)
         if self.over:
             return
         limit = self.connection.shared.body_bytes
-        if limit and self._received > limit:
+        if limit and received > limit:
             raise BadMessage("request body too large", 413)
         if self._stopped:
-            self.held += size
-            self.connection.hold(size)
+            inflow.held += size
+            self.connection.intake.hold(size)
         else:
             self._await_body(len(data))
-            self._give_back(size)
-        if not data:
-            return
-        self._deliver(data)
+            inflow.give_back(size, self.exchange is not None)
+        if data:
+            self._deliver(data)
 
     def _deliver(self, data: bytes) -> None:
         if self.head is not None:
@@ -169,26 +165,22 @@ class Stream(DoorIn):
         elif self.exchange is not None:
             self.exchange.request_data(data)
 
-    def _give_back(self, size: int) -> None:
-        """`size` bytes were taken on: the client may send as many more."""
-        allowance = self._allowance
-        if allowance is None or self.ended:
-            return
-        if self._received >= allowance.size and allowance.size < LARGEST_STREAM_WINDOW:
-            if self.exchange is not None:
-                allowance.grow(allowance.size * 2)
-        more = allowance.due(size)
-        if more:
-            self.connection.update_window(self.id, more)
+    def release(self) -> int:
+        """Nothing of the body waits for a target any more; how much did."""
+        inflow = self._inflow
+        held = 0 if inflow is None else inflow.release()
+        self.connection.intake.release(held)
+        return held
 
     def body_end(self, trailers: bytes = b"") -> None:
         """The client has sent all. Raises `Http2Error`."""
         self.ended = True
         self.deadline = NEVER
-        held, self.held = self.held, 0
-        self.connection.release(held)
-        if self._promised is not None and self._received != self._promised:
-            raise Http2Error(PROTOCOL_ERROR, "less than Content-Length", self.id)
+        self.release()
+        promised, inflow = self._promised, self._inflow
+        if promised is not None and inflow is not None:
+            if inflow.received != promised:
+                raise Http2Error(PROTOCOL_ERROR, "less than Content-Length", self.id)
         self._deliver_end(trailers)
 
     def _deliver_end(self, trailers: bytes) -> None:
@@ -221,13 +213,12 @@ class Stream(DoorIn):
         """Answer a request that is not served, or not any more."""
         self.is_head = error.line.startswith(b"HEAD ")
         self.head = None
-        held, self.held = self.held, 0
-        self.connection.release(held)
+        self.release()
         exchange, self.exchange = self.exchange, None
         if exchange is not None:
             exchange.downstream_failed(DownstreamError(error.reason, error.status))
         if self.started:
-            self.connection.reset(self, CANCEL)
+            self.connection.streams.reset(self, CANCEL)
         else:
             self.connection.shared.refused(self, error, exchange is not None)
 
@@ -235,11 +226,13 @@ class Stream(DoorIn):
         """The time for what this stream waits for is over."""
         if self.write_due <= now:
             # Its client has widened no window.
-            self.connection.cancel(self, CANCEL, "client took no more of the response")
+            self.connection.streams.cancel(
+                self, CANCEL, "client took no more of the response"
+            )
         elif self.deadline <= now:
             self.deadline = NEVER
             if self.over:
-                self.connection.reset(self, NO_ERROR)
+                self.connection.streams.reset(self, NO_ERROR)
                 return
             if self._stopped:
                 return
@@ -267,9 +260,9 @@ class Stream(DoorIn):
             if self._pace is not None:
                 self._pace.resume(self.connection.now())
             self._await_body(0)
-            held, self.held = self.held, 0
-            self._give_back(held)
-            self.connection.release(held)
+            held = self.release()
+            if self._inflow is not None and not self.ended:
+                self._inflow.give_back(held, self.exchange is not None)
 
     # -- DoorIn: the response
 
@@ -294,7 +287,7 @@ class Stream(DoorIn):
             if connection.sender.send_whole(self, block, body):
                 self.exchange = None
                 self.started = self.over = True
-                connection.finished(self)
+                connection.streams.finished(self)
                 return
         self.start(status, reason, fields, LENGTH if body else NO_BODY)
         self.finish(last=body)
@@ -348,7 +341,7 @@ class Stream(DoorIn):
         if self._block and not block:
             self._send_head(True)
             self.over = True
-            connection.finished(self)
+            connection.streams.finished(self)
             return
         if self._block:
             self._send_head(False)
@@ -359,13 +352,13 @@ class Stream(DoorIn):
         """The response cannot be completed: let the client see that, and a target's word that means something to it."""
         self.exchange = None
         told = code in (CANCEL, ENHANCE_YOUR_CALM)
-        self.connection.reset(self, code if told else INTERNAL_ERROR)
+        self.connection.streams.reset(self, code if told else INTERNAL_ERROR)
 
     # -- what the sender tells
 
     def sent_all(self) -> None:
         """The last frame has left."""
-        self.connection.finished(self)
+        self.connection.streams.finished(self)
 
     def stalled(self, yes: bool) -> None:
         """Whether its body waits for a window."""

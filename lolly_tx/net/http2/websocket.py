@@ -3,7 +3,7 @@
 The tunnel writes to a transport and pauses it; here that is the stream, whose windows hold up who sends too fast.
 
 Imports: domain, net, net.http1, net.http2, wire, wire.http2, Twisted. Used by:
-net.http2.server.
+net.http2.heads, net.http2.server.
 """
 
 from __future__ import annotations
@@ -14,10 +14,9 @@ from twisted.python.failure import Failure
 from lolly_tx.domain.errors import ProxyError
 from lolly_tx.net.deadlines import NEVER
 from lolly_tx.net.http1.upgraded import Upgraded
-from lolly_tx.net.http2.shared import STREAM_WINDOW
+from lolly_tx.net.http2.inflow import Inflow
 from lolly_tx.net.http2.stream import Stream
 from lolly_tx.wire.http2.errors import CANCEL
-from lolly_tx.wire.http2.flow import Allowance
 from lolly_tx.wire.message import RequestHead
 
 _UPGRADE = (b"connection", b"upgrade", b"sec-websocket-accept")
@@ -43,7 +42,7 @@ class WebSocketStream(Stream):
     def expect_tunnel(self) -> None:
         """The client sends on, without a limit and for as long as it wants."""
         self.ended = False
-        self._allowance = Allowance(STREAM_WINDOW)
+        self._inflow = Inflow(self.connection.sender, self.id)
 
     def begin(self, head: RequestHead) -> None:
         """Let the exchange begin: what it needs to know has come."""
@@ -140,7 +139,7 @@ class StreamTransport:
 
     def abortConnection(self) -> None:
         """Cut it."""
-        self._stream.connection.reset(self._stream, CANCEL)
+        self._stream.connection.streams.reset(self._stream, CANCEL)
 
     def pauseProducing(self) -> None:
         """Take no more from the client."""

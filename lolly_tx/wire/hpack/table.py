@@ -10,8 +10,7 @@ pure function of a table and a block, so what came of it is kept with the table 
 whoever has that table, one connection or many. Most requests of a client differ in their path alone, which is hardly
 ever put into a table; so a block is also known without its path (`patterns`).
 
-Imports: wire.hpack. Used by: net.http2, wire.hpack.decoder, wire.hpack.reading,
-wire.http2.
+Imports: wire.hpack. Used by: wire.hpack.decoder, wire.hpack.reading, wire.http2.
 """
 
 from __future__ import annotations

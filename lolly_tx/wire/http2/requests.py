@@ -113,6 +113,19 @@ def _line(method: bytes, path: bytes) -> bytes:
     return b"%b %b HTTP/2.0" % (shown, path[:1024] or b"-")
 
 
+def request_lines(head: RequestHead, more: bytes) -> bytes:
+    """The field lines of `head`, and `more`, for a target that gets them over HTTP/2."""
+    block = head.block
+    lines = block.rest + more
+    if block.length is not None and not block.length_kept:
+        lines += b"content-length: %d\r\n" % block.length
+    if head.awaits_continue:
+        lines += b"expect: 100-continue\r\n"
+    if block.wants_trailers:
+        lines += b"te: trailers\r\n"
+    return lines
+
+
 def trailer_lines(pairs: Pairs) -> bytes:
     """Trailers as field lines, each with its CRLF; raises `Malformed`."""
     names = [name for name, _ in pairs]

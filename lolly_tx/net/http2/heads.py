@@ -1,0 +1,269 @@
+"""What header blocks of a client do: they open streams, or end them (RFC 9113 sections 4.3, 5.1.1 and 8.1).
+
+    HEADERS, CONTINUATION ... --> block --> head --> stream --begin()--> exchange
+
+Exchanges begin when everything that came in one read has been looked at (`begin`): whoever opens streams and resets
+them at once costs no backend anything.
+
+Imports: net, net.http2, wire, wire.hpack, wire.http2. Used by: net.http2.server,
+net.http2.watch.
+"""
+
+from __future__ import annotations
+
+from typing import Protocol
+
+from lolly_tx.net.deadlines import NEVER
+from lolly_tx.net.http2.ending import Ending
+from lolly_tx.net.http2.patience import OddFrames
+from lolly_tx.net.http2.sending import Sender
+from lolly_tx.net.http2.stream import Connection, Stream
+from lolly_tx.net.http2.streams import Streams
+from lolly_tx.net.http2.websocket import WebSocketStream
+from lolly_tx.wire.errors import BadMessage
+from lolly_tx.wire.hpack.decoder import Decoder
+from lolly_tx.wire.http2 import frames as fr
+from lolly_tx.wire.http2.blocks import Assembly
+from lolly_tx.wire.http2.errors import (
+    ENHANCE_YOUR_CALM,
+    PROTOCOL_ERROR,
+    REFUSED_STREAM,
+    STREAM_CLOSED,
+    Http2Error,
+)
+from lolly_tx.wire.http2.requests import Malformed, trailer_lines
+from lolly_tx.wire.message import RequestHead
+
+NO_STREAM = -1
+
+
+class Owner(Connection, Protocol):
+    """The connection: what its streams ask of it, and a bit more."""
+
+    deadline: float
+
+    def set_deadline(self) -> None:
+        """What is waited for has changed."""
+
+
+class Heads:
+    """Those of `connection`. `begun`: requests so far. `assembly`: the block of which more is to come.
+
+    `due`: when what is waited for has to be here: the rest of a block.
+    """
+
+    __slots__ = (
+        "_beginning",
+        "_connection",
+        "_decoder",
+        "_ending",
+        "_odd",
+        "_sender",
+        "_shared",
+        "_streams",
+        "_urgencies",
+        "assembly",
+        "begun",
+        "due",
+    )
+
+    def __init__(
+        self,
+        connection: Owner,
+        sender: Sender,
+        streams: Streams,
+        ending: Ending,
+        odd: OddFrames,
+    ) -> None:
+        self._connection = connection
+        self._shared = connection.shared
+        self._sender = sender
+        self._streams = streams
+        self._ending = ending
+        self._odd = odd
+        self._decoder = Decoder(connection.shared.blocks)
+        self._beginning: list[Stream] = []
+        self._urgencies: dict[int, bytes] = {}
+        self.assembly: Assembly | None = None
+        self.begun = 0
+        self.due = NEVER
+
+    # -- blocks
+
+    def take_frame(self, flags: int, number: int, payload: bytes) -> None:
+        """HEADERS. Raises `Http2Error`."""
+        block = payload
+        if flags & (fr.PADDED | fr.WITH_PRIORITY):
+            block = fr.header_block(flags, NO_STREAM, payload)
+        if flags & fr.END_HEADERS:
+            self.take(number, flags, block)
+        else:
+            shared = self._shared
+            most = 2 * shared.limits.head_bytes
+            self.assembly = Assembly(
+                number, flags, block, most, shared.h2.continuations
+            )
+            self.due = self._connection.now() + shared.timeouts.head
+            self._connection.watch(self.due)
+        if flags & fr.WITH_PRIORITY:
+            fr.header_block(flags, number, payload)  # a stream of its own
+
+    def go_on(self, kind: int, flags: int, number: int, payload: bytes) -> None:
+        """The next frame within a block. Raises `Http2Error`."""
+        assembly = self.assembly
+        assert assembly is not None
+        block = assembly.add(kind, flags, number, payload)
+        if block is not None:
+            self.assembly = None
+            self.due = NEVER
+            self._connection.set_deadline()
+            self.take(number, assembly.flags, block)
+
+    def take(self, number: int, flags: int, block: bytes) -> None:
+        """A whole header block: a request, or the trailers of one. Raises `Http2Error`."""
+        ended = bool(flags & fr.END_STREAM)
+        streams = self._streams
+        last = streams.last
+        if number <= last:
+            self._take_trailers(number, ended, block)
+            return
+        if not number & 1:
+            raise Http2Error(PROTOCOL_ERROR, "stream of a server")
+        if self._ending.final:
+            self._decode(block)
+            return  # beyond the last one that we said we would take
+        if number != last + 2 and number != 1:
+            streams.closed.skip(last + 1, number - 1)
+        streams.last = number
+        self._odd.worked += 1
+        head: RequestHead | None = None
+        problem: BadMessage | None = None
+        crowded = len(streams.open) >= self._shared.h2.streams
+        try:
+            decoded = self._decoder.decode(block)
+            if not crowded:
+                head = self._shared.heads.head_of(decoded, ended)
+        except BadMessage as error:
+            problem = error
+        if crowded:
+            if not ended:
+                streams.closed.cut(number)
+            streams.strain()
+            self._sender.send(fr.rst_stream(number, REFUSED_STREAM))
+            return
+        stream = self._open(number, head, ended)
+        if problem is not None:
+            self._refuse(stream, problem)
+
+    def _decode(self, block: bytes) -> None:
+        """For the sake of the table only."""
+        try:
+            self._decoder.decode(block)
+        except BadMessage:
+            pass
+
+    def _take_trailers(self, number: int, ended: bool, block: bytes) -> None:
+        """A header block on a stream that is not new."""
+        streams = self._streams
+        stream = streams.open.get(number)
+        if stream is None and not streams.closed.is_cut(number):
+            if streams.closed.was_skipped(number):
+                raise Http2Error(PROTOCOL_ERROR, "stream that was left out")
+            raise Http2Error(STREAM_CLOSED, "HEADERS on a closed stream")
+        if stream is not None and stream.ended:
+            self._decode(block)
+            raise Http2Error(STREAM_CLOSED, "HEADERS after the end", number)
+        try:
+            fields = self._decoder.decode(block).fields
+            lines = trailer_lines(fields)
+        except BadMessage as error:
+            if stream is None:
+                return
+            raise Http2Error(PROTOCOL_ERROR, error.reason, number) from None
+        if stream is None:
+            if ended:
+                streams.closed.ended(number)
+            return
+        if not ended:
+            raise Http2Error(PROTOCOL_ERROR, "trailers that end nothing", number)
+        streams.end_of_body(stream, lines)
+
+    # -- requests
+
+    def _open(self, number: int, head: RequestHead | None, ended: bool) -> Stream:
+        """A new stream; its exchange begins when this read has been looked at."""
+        connection, streams = self._connection, self._streams.open
+        upgrades = head is not None and bool(head.block.upgrade) and not ended
+        stream = (WebSocketStream if upgrades else Stream)(connection, number, head)
+        if not streams:
+            connection.deadline = min(self._ending.due, self.due)
+        streams[number] = stream
+        self.begun += 1
+        if head is not None:
+            block = head.block
+            if b"priority" in block.raw:
+                said = block.get(b"priority")
+                if said is not None:
+                    stream.prioritize(said)
+            if self._urgencies:
+                said = self._urgencies.pop(number, None)
+                if said is not None:
+                    stream.prioritize(said)
+        if not ended:
+            if isinstance(stream, WebSocketStream):
+                stream.expect_tunnel()
+            else:
+                length = head.block.length if head is not None else None
+                waits = head is not None and head.awaits_continue
+                try:
+                    stream.expect_body(length, waits)
+                except BadMessage as error:
+                    self._refuse(stream, error)
+                    return stream
+        if head is not None:
+            self._beginning.append(stream)
+        if self.begun == self._shared.requests:
+            self._ending.go()
+        return stream
+
+    def _refuse(self, stream: Stream, error: BadMessage) -> None:
+        """A request that is not served."""
+        if not isinstance(error, Malformed):
+            stream.refuse(error)
+            return
+        # In the log as the HTTP/1.1 request that gets a 400.
+        stream.malformed = True
+        self._shared.refused(stream, error, False)
+        raise Http2Error(PROTOCOL_ERROR, error.reason, stream.id)
+
+    def reprioritize(self, payload: bytes) -> None:
+        """PRIORITY_UPDATE (RFC 9218 section 7.1). Raises `Http2Error`."""
+        number = fr.number(payload) & fr.MOST_STREAM
+        if not number:
+            raise Http2Error(PROTOCOL_ERROR, "PRIORITY_UPDATE of no stream")
+        streams = self._streams
+        stream = streams.open.get(number)
+        if stream is not None:
+            stream.prioritize(payload[4:])
+        elif number > streams.last and len(payload) <= 68:
+            # Of one that is to come.
+            if len(self._urgencies) >= self._shared.h2.streams:
+                self._urgencies.clear()
+            self._urgencies[number] = payload[4:]
+
+    def begin(self) -> None:
+        """What came has been looked at: let the exchanges begin whose streams are still open."""
+        beginning = self._beginning
+        if beginning:
+            self._beginning = []
+            streams = self._streams
+            for stream in beginning:
+                head = stream.head
+                if head is not None and streams.open.get(stream.id) is stream:
+                    stream.begin(head)
+
+    def late(self) -> Http2Error:
+        """What it means that `due` is over."""
+        if self.assembly is not None:
+            return Http2Error(ENHANCE_YOUR_CALM, "header block took too long")
+        return Http2Error(PROTOCOL_ERROR, "no SETTINGS in time")
