@@ -11,7 +11,7 @@ Imports: nothing of ours. Used by: service, simulate.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from operator import attrgetter
 from struct import Struct
 from typing import Literal, NamedTuple
 from zlib import crc32
@@ -40,8 +40,8 @@ OK = 16
 
 _LAYOUT = Struct("<dIIffHHBBH")
 RECORD_BYTES = _LAYOUT.size
-_COUNT_BYTES = 8
-LEAST_BYTES = _COUNT_BYTES + RECORD_BYTES
+_TOLD = 63
+"""How often the count is told to other processes: at each record of which the number has none of these bits."""
 
 
 class Record(NamedTuple):
@@ -86,24 +86,24 @@ def key_of(pool: str, node: str = "") -> int:
 
 
 class Tape:
-    """Writes into `memory`, which is zeros or what a tape has left there. Raises ValueError when it holds no record."""
+    """Writes into `memory`, zeros at first. Raises ValueError when it holds less than two records."""
 
     def __init__(self, memory: bytearray | memoryview) -> None:
-        if len(memory) < LEAST_BYTES:
-            raise ValueError(f"a tape has at least {LEAST_BYTES} bytes")
+        self._slots = len(memory) // RECORD_BYTES - 1
+        if self._slots < 1:
+            raise ValueError(f"a tape has at least {2 * RECORD_BYTES} bytes")
         self._memory = memory
-        self._slots = (len(memory) - _COUNT_BYTES) // RECORD_BYTES
-        self._written = memoryview(memory)[:_COUNT_BYTES].cast("Q")
-        self._count = self._written[0]
+        self._told = memoryview(memory)[:8].cast("Q")
+        self._count = 0
         self._pack = _LAYOUT.pack_into
 
     def __repr__(self) -> str:
-        return f"<Tape of {self._slots} records, {self.count} written>"
+        return f"<Tape of {self._slots} records, {self._count} written>"
 
     @property
     def count(self) -> int:
-        """Records ever written."""
-        return self._written[0]
+        """Records ever written; by another process: about."""
+        return self._count or self._told[0]
 
     @property
     def size(self) -> int:
@@ -123,10 +123,10 @@ class Tape:
         flags: int,
     ) -> None:
         """One more record."""
-        count = self._count
+        count = self._count = self._count + 1
         self._pack(
             self._memory,
-            _COUNT_BYTES + count % self._slots * RECORD_BYTES,
+            RECORD_BYTES + count % self._slots * RECORD_BYTES,
             at,
             who,
             exchange,
@@ -138,21 +138,16 @@ class Tape:
             flags,
             0,
         )
-        self._count = self._written[0] = count + 1
+        if not count & _TOLD:
+            self._told[0] = count
 
     def copy(self) -> bytes:
         """The memory as it is now, for `records`."""
         return bytes(self._memory)
 
 
-def records(memory: bytes) -> Iterator[Record]:
-    """What is on a tape, from a copy of its memory; oldest first.
-
-    The very oldest is left out of a full one: its place may have been written to while the copy was made.
-    """
-    count = int.from_bytes(memory[:_COUNT_BYTES], "little")
-    slots = (len(memory) - _COUNT_BYTES) // RECORD_BYTES
-    first = max(0, count - slots + 1) if count >= slots else 0
-    for number in range(first, count):
-        at = _COUNT_BYTES + number % slots * RECORD_BYTES
-        yield Record._make(_LAYOUT.unpack_from(memory, at))
+def records(memory: bytes) -> list[Record]:
+    """What is on a tape, from a copy of its memory, in the order of time."""
+    whole = len(memory) // RECORD_BYTES * RECORD_BYTES
+    every = map(Record._make, _LAYOUT.iter_unpack(memory[RECORD_BYTES:whole]))
+    return sorted((one for one in every if one.at), key=attrgetter("at"))

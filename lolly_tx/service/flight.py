@@ -88,25 +88,45 @@ class Flight:
 
     def __init__(self, tape: Tape, now: Callable[[], float], column: int = 0) -> None:
         self.tape = tape
+        self._write = tape.write
         self._now = now
         self._number = column << 27
-        self._highest = self._number + (1 << 27) - 1
+        self._highest = self._number + (1 << 27) - 2
         self._lowest = self._number
-        self._keys: dict[Node, int] = {}
+        self._keys: dict[Node | None, int] = {}
 
     def finished(self, exchange: Exchange) -> None:
         """An exchange is over."""
         now = self._now()
-        number = self._number
-        self._number = number + 1 if number < self._highest else self._lowest
+        number = self._number = self._number + 1
+        if exchange.past:
+            self._write_past(exchange, number)
+        node = exchange.node
         flags = IDEMPOTENT if exchange.head.method in REPEATABLE else 0
-        started = exchange.started
-        at = started
+        if exchange.fault is not None or exchange.error is not None:
+            flags |= code_of(exchange.fault or exchange.error)
+        self._write(
+            now,
+            self._keys.get(node) or self._key(node, exchange),
+            number,
+            exchange.upstream_seconds,
+            now - exchange.started,
+            exchange.upstream_status,
+            exchange.status,
+            LAST,
+            flags,
+        )
+        if number >= self._highest:
+            self._number = self._lowest
+
+    def _write_past(self, exchange: Exchange, number: int) -> None:
+        flags = IDEMPOTENT if exchange.head.method in REPEATABLE else 0
+        at = started = exchange.started
         for node, status, seconds, error in exchange.past:
             at += seconds
-            self.tape.write(
+            self._write(
                 at,
-                self._key(node),
+                self._key(node, exchange),
                 number,
                 seconds,
                 at - started,
@@ -115,24 +135,10 @@ class Flight:
                 ATTEMPT,
                 flags | code_of(error),
             )
-        last, error = exchange.node, exchange.fault or exchange.error
-        self.tape.write(
-            now,
-            key_of(exchange.forwarder.pool.name)
-            if last is None
-            else self._keys.get(last) or self._key(last),
-            number,
-            exchange.upstream_seconds,
-            now - started,
-            exchange.upstream_status,
-            exchange.status,
-            LAST,
-            flags if error is None else flags | code_of(error),
-        )
 
     def checked(self, pool: str, node_id: str, found: Observation, now: float) -> None:
         """An active check is over."""
-        self.tape.write(
+        self._write(
             now,
             key_of(pool, node_id),
             0,
@@ -144,12 +150,15 @@ class Flight:
             OK if found.ok else _code_of_words(found.cause),
         )
 
-    def _key(self, node: Node) -> int:
+    def _key(self, node: Node | None, exchange: Exchange) -> int:
         keys = self._keys
+        pool = exchange.forwarder.pool.name
+        if node is None:
+            return key_of(pool)
         if node not in keys:
             if len(keys) >= _KEYS:
                 keys.clear()
-            keys[node] = key_of(node.pool.name, node.id)
+            keys[node] = key_of(pool, node.id)
         return keys[node]
 
 

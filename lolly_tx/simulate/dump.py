@@ -73,7 +73,7 @@ def read_dump(path: str) -> Dump:
 
 
 def _dump(path: str, told: dict[str, Any]) -> Dump:
-    tapes = [list(records(_unpacked(one))) for one in told["tapes"]]
+    tapes = [records(_unpacked(one)) for one in told["tapes"]]
     every = sorted((each for tape in tapes for each in tape), key=_began)
     ended = float(told["now"])
     # Before that a tape that was full has nothing, and the rest would be half the truth.

@@ -9,7 +9,6 @@ from lolly_tx.domain.tape import (
     CODES,
     IDEMPOTENT,
     LAST,
-    LEAST_BYTES,
     OK,
     RECORD_BYTES,
     Tape,
@@ -20,50 +19,52 @@ from lolly_tx.domain.tape import (
 
 class TapeTests(SynchronousTestCase):
     def written(self, count: int, room: int) -> Tape:
-        tape = Tape(bytearray(8 + room * RECORD_BYTES))
+        tape = Tape(bytearray((room + 1) * RECORD_BYTES))
         for at in range(count):
-            tape.write(float(at), 7, at, 0.5, 1.5, 200, 404, LAST, IDEMPOTENT)
+            tape.write(float(at + 1), 7, at, 0.5, 1.5, 200, 404, LAST, IDEMPOTENT)
         return tape
 
     def test_as_written(self) -> None:
         """A record is read as it was written."""
         tape = self.written(1, 4)
         [one] = records(tape.copy())
-        self.assertEqual(tuple(one), (0.0, 7, 0, 0.5, 1.5, 200, 404, LAST, 8, 0))
+        self.assertEqual(tuple(one), (1.0, 7, 0, 0.5, 1.5, 200, 404, LAST, 8, 0))
         self.assertTrue(one.idempotent)
         self.assertEqual((one.outcome, one.ok), ("", False))
         self.assertEqual(repr(tape), "<Tape of 4 records, 1 written>")
 
     def test_outcomes(self) -> None:
         """What came in place of an answer, and whether a check was passed, are flags."""
-        tape = Tape(bytearray(200))
+        tape = Tape(bytearray(16 * RECORD_BYTES))
         tape.write(1.0, 7, 0, 0.0, 0.0, 0, 0, CHECK, OK)
         for word, code in CODES.items():
-            tape.write(1.0, 7, 0, 0.0, 0.0, 0, 0, LAST, code | IDEMPOTENT)
-            *_, last = records(tape.copy())
+            tape.write(2.0 + code, 7, 0, 0.0, 0.0, 0, 0, LAST, code | IDEMPOTENT)
+            last = records(tape.copy())[-1]
             self.assertEqual((last.outcome, last.idempotent), (word, True))
         self.assertFalse(last.ok)
+        self.assertTrue(records(tape.copy())[0].ok)
 
     def test_wraps(self) -> None:
-        """The oldest is written over; the one whose place is next is left out of a full tape."""
-        for count, first in ((3, 0), (4, 1), (5, 2), (11, 8)):
+        """The oldest is written over."""
+        for count, first in ((3, 0), (4, 0), (5, 1), (11, 7)):
             tape = self.written(count, 4)
             found = [one.exchange for one in records(tape.copy())]
             self.assertEqual(found, list(range(first, count)), count)
         self.assertEqual((tape.count, tape.size), (11, 4))
 
-    def test_goes_on(self) -> None:
-        """A tape in a memory that was written to before goes on there."""
-        memory = bytearray(8 + 4 * RECORD_BYTES)
-        Tape(memory).write(1.0, 7, 1, 0.0, 0.0, 0, 0, LAST, 0)
-        tape = Tape(memory)
-        tape.write(2.0, 7, 2, 0.0, 0.0, 0, 0, LAST, 0)
-        self.assertEqual([one.at for one in records(tape.copy())], [1.0, 2.0])
+    def test_seen_elsewhere(self) -> None:
+        """Who has the memory reads what was written, and about how much that was."""
+        memory = bytearray(200 * RECORD_BYTES)
+        tape, other = Tape(memory), Tape(memory)
+        for at in range(1, 131):
+            tape.write(float(at), 7, at, 0.0, 0.0, 0, 0, LAST, 0)
+        self.assertEqual((tape.count, other.count), (130, 128))
+        self.assertEqual(len(records(other.copy())), 130)
 
     def test_too_small(self) -> None:
         """A memory that holds no record is none."""
-        Tape(bytearray(LEAST_BYTES))
-        self.assertRaises(ValueError, Tape, bytearray(LEAST_BYTES - 1))
+        Tape(bytearray(2 * RECORD_BYTES))
+        self.assertRaises(ValueError, Tape, bytearray(2 * RECORD_BYTES - 1))
 
     def test_keys(self) -> None:
         """Nodes of one id in two pools are two; a pool alone is another."""

@@ -56,7 +56,7 @@ class ExchangeTests(WorldTestCase):
 
     def written(self, world: World) -> list[Record]:
         tape = Tape(bytearray(100 * RECORD_BYTES))
-        flight = Flight(tape, world.clock.seconds, column=2)
+        flight = Flight(tape, lambda: world.clock.seconds() + 1, column=2)
         for exchange in world.ended:
             flight.finished(exchange)
         return list(records(tape.copy()))
@@ -74,7 +74,7 @@ class ExchangeTests(WorldTestCase):
         self.assertEqual((one.status, one.given, one.kind), (200, 200, LAST))
         self.assertEqual((one.outcome, one.idempotent), ("", True))
         self.assertAlmostEqual(one.seconds, 0.5, 3)
-        self.assertEqual(one.exchange, 2 << 27)
+        self.assertEqual(one.exchange, (2 << 27) + 1)
 
     def test_post(self) -> None:
         """Whether it may be done twice is written, too."""
@@ -87,6 +87,7 @@ class ExchangeTests(WorldTestCase):
     def test_tried_again(self) -> None:
         """Each attempt is a record; they share a number."""
         world = self.world("a", "b")
+        world.pass_time(1.0)
         world.client().send(GET)
         [first] = [n for n in ("a", "b") if world.connects(n)]
         [second] = {"a", "b"} - {first}
@@ -114,12 +115,13 @@ class ExchangeTests(WorldTestCase):
         world.client().send(GET)
         world.accept("a").send(OK_ANSWER)
         tape = Tape(bytearray(100 * RECORD_BYTES))
-        flight = Flight(tape, world.clock.seconds, column=1)
-        flight._number = (2 << 27) - 1
+        flight = Flight(tape, lambda: next(times), column=1)
+        times = iter((1.0, 2.0))
+        flight._number = (2 << 27) - 3
         for _ in range(2):
             flight.finished(world.ended[0])
         numbers = [one.exchange for one in records(tape.copy())]
-        self.assertEqual(numbers, [(2 << 27) - 1, 1 << 27])
+        self.assertEqual(numbers, [(2 << 27) - 2, (1 << 27) + 1])
 
 
 class CodeTests(SynchronousTestCase):
@@ -235,7 +237,7 @@ class DumpTests(SynchronousTestCase):
         """It has settings without secrets, events and the tape, and can be read again."""
         made = self.dumps()
         self.running.journal.emit(self.event())
-        self.tape.write(0.0, key_of("test", "a"), 1, 0.1, 0.1, 200, 200, LAST, 8)
+        self.tape.write(1.0, key_of("test", "a"), 1, 0.1, 0.1, 200, 200, LAST, 8)
         text = self.successResultOf(made.dump("a test"))
         self.assertNotIn(b"c2VjcmV0", text)
         self.folder.mkdir()
