@@ -70,6 +70,14 @@ class Limits:
             Count(0, 10**7), "The same for each client address; 0 = no limit."
         ),
     )
+    handshakes: int = attrs.field(
+        default=0,
+        metadata=about(
+            Count(0, 10**6),
+            "TLS connections that may begin at a listener, at once and in each second; more are"
+            " closed before anything is done for them; 0 = no limit.",
+        ),
+    )
     requests_per_connection: int = attrs.field(
         default=0,
         metadata=about(

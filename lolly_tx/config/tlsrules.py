@@ -15,8 +15,16 @@ def tls_rules(tls: ListenerTLS, place: Place) -> None:
         place.wrong("needs certificate, or acme")
     if tls.key and len(tls.certificate) > 1:
         place.at("key").wrong(
-            "goes with one certificate; of several, each file has chain and key"
+            "goes with one certificate; of several, store each key in the file of its"
+            " chain, and leave this out"
         )
+    elif tls.key and tls.certificate:
+        [path] = tls.certificate
+        if place.why_no_file(path).startswith("a directory"):
+            place.at("key").wrong(
+                "goes with one certificate, and this is a folder; store each key in the"
+                " file of its chain, and leave this out"
+            )
     _client(tls, tls, place, place)
     seen: dict[str, Place] = {}
     for index, site in enumerate(tls.sites):

@@ -38,6 +38,7 @@ def of_worker(config: Config, workers: int) -> Config:
         connections_per_listener=part_of(
             config.limits.connections_per_listener, workers
         ),
+        handshakes=part_of(config.limits.handshakes, workers),
     )
     pools = {name: _pool(one, workers) for name, one in config.pools.items()}
     return attrs.evolve(

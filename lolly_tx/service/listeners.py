@@ -211,7 +211,7 @@ def place_of(
     if listener.tls is not None:
         certificates = ListenerCertificates(
             _with_acme(listener.tls, config),
-            Handshakes(timeouts.handshake, deadlines),
+            Handshakes(timeouts.handshake, deadlines, limits.handshakes),
             alpn=(ALPN_HTTP2, ALPN_HTTP1) if listener.http2 else (ALPN_HTTP1,),
             challenges=_challenges(config),
         )

@@ -69,10 +69,22 @@ class TLSTests(SynchronousTestCase):
         self.assertEqual(
             self.problems('tls.certificate = ["a", "b"]\ntls.key = "k"'),
             [
-                "listener.web.tls.key: goes with one certificate; of several,"
-                " each file has chain and key"
+                "listener.web.tls.key: goes with one certificate; of several, store each"
+                " key in the file of its chain, and leave this out"
             ],
         )
+
+    def test_key_of_a_folder(self) -> None:
+        """The files of a folder have their keys with them: one key beside it is refused, with value and fix."""
+        for text in ('"d"', '["d"]'):
+            with self.assertRaises(ConfigErrors) as caught:
+                text = f'{START}tls.certificate = {text}\ntls.key = "k"'
+                parse(text, "/x/t.toml", files=Files())
+            [problem] = caught.exception.problems
+            self.assertEqual(
+                (problem.key, problem.value), ("listener.web.tls.key", '"k"')
+            )
+            self.assertIn("this is a folder; store each key", problem.message)
 
     def test_clients(self) -> None:
         """Who asks clients for certificates says who signs them; who does not needs no authority."""

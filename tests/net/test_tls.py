@@ -591,6 +591,27 @@ class CrossedInterestTests(TLSTestCase):
         self.assertIsNone(proto.reason)
 
 
+class CountingContext:
+    """One context (`net.sockets.tls.ContextSource`). `asked`: the connections it was asked for."""
+
+    challenges: Any = None
+
+    def __init__(self, context: SSL.Context) -> None:
+        self.handshakes = Handshakes()
+        self.asked = 0
+        self._context = context
+
+    @property
+    def context(self) -> SSL.Context:
+        """Of the next connection."""
+        self.asked += 1
+        return self._context
+
+    def admits(self, connection: SSL.Connection) -> bool:
+        """Always."""
+        return True
+
+
 class ListenerTests(TLSTestCase):
     """Ways to listen, with Twisted's own client at the other end."""
 
@@ -739,6 +760,52 @@ class ListenerTests(TLSTestCase):
             self.assertEqual(self.served[-1].received, b"ask")
             self.assertEqual(names[-1], sent)
 
+    def test_too_many_at_once(self) -> None:
+        """A connection beyond the rate is closed before anything of OpenSSL or of ours is made for it."""
+        clock = Clock()
+        source = CountingContext(self.context)
+        source.handshakes = Handshakes(5.0, Deadlines(clock, clock.seconds), 2)
+        view = secure(self.reactor, source)
+        port = view.listenTCP(0, self.factory, interface="127.0.0.1")
+        self.addCleanup(self.stop, port)
+
+        def connect() -> bool:
+            """Whether it was taken."""
+            before = len(self.served)
+            refused = source.handshakes.failures["rate"]
+            peer = socket.create_connection(("127.0.0.1", port.getHost().port), 5)
+            self.addCleanup(peer.close)
+            self.spin(
+                lambda: (
+                    len(self.served) > before
+                    or source.handshakes.failures["rate"] > refused
+                )
+            )
+            if len(self.served) > before:
+                return True
+            self.assertEqual(peer.recv(1), b"")
+            return False
+
+        self.assertEqual([connect() for _ in range(4)], [True, True, False, False])
+        self.assertEqual(
+            (source.asked, dict(source.handshakes.failures)), (2, {"rate": 2})
+        )
+        clock.advance(0.5)
+        self.assertEqual([connect() for _ in range(2)], [True, False])
+        self.assertEqual((source.asked, source.handshakes.failures["rate"]), (3, 3))
+
+    def test_too_many_for_other_tls(self) -> None:
+        """Where our transports cannot be had, the rate holds all the same."""
+        clock = Clock()
+        source = OneContext(self.context)
+        source.handshakes = Handshakes(5.0, Deadlines(clock, clock.seconds), 1)
+        reactor = MemoryReactorClock()
+        secure(reactor, source).listenTCP(8443, self.factory)
+        factory: Any = reactor.tcpServers[0][1]
+        built = [factory.buildProtocol(None) for _ in range(2)]
+        self.assertEqual([one is None for one in built], [False, True])
+        self.assertEqual(len(self.served), 1)
+
     def test_other_reactors(self) -> None:
         """Where our transports cannot be had, Twisted's TLS is used."""
         reactor = MemoryReactorClock()
@@ -746,6 +813,7 @@ class ListenerTests(TLSTestCase):
         view.listenTCP(8443, self.factory, backlog=7, interface="::1")
         factory: Any
         port, factory, backlog, interface = reactor.tcpServers[0]
+        factory = factory.factory  # behind the limit of their rate
         self.assertIsInstance(factory, TLSMemoryBIOFactory)
         self.assertEqual((port, backlog, interface), (8443, 7, "::1"))
         self.assertEqual(view.seconds(), reactor.seconds())

@@ -18,6 +18,7 @@ endpoint = "tcp:8081:interface=127.0.0.1"
 [limits]
 connections = 100
 connections_per_client = 7
+handshakes = 100
 [timeouts]
 shutdown = "3s"
 [listener.web]
@@ -55,7 +56,7 @@ class DivisionTests(SynchronousTestCase):
         limits = config.limits
         pool: Any = config.pools["app"]
         self.assertEqual((limits.connections, limits.connections_per_client), (34, 3))
-        self.assertEqual(limits.connections_per_listener, 0)
+        self.assertEqual((limits.connections_per_listener, limits.handshakes), (0, 34))
         self.assertEqual((pool.connections.idle, pool.queue.size), (11, 34))
         adaptive: Any = config.pools["other"].adaptive
         self.assertEqual(

@@ -1,4 +1,4 @@
-"""The TLS handshakes of a listener: how long one may take, and what became of them.
+"""The TLS handshakes of a listener: how many may begin, how long one may take, and what became of them.
 
 Imports: net, pyOpenSSL. Used by: net.sockets.credentials, net.sockets.tls, service.
 """
@@ -41,16 +41,54 @@ def reason_of(error: SSL.Error) -> str:
     return "client_left" if "unexpected eof while reading" in said else "malformed"
 
 
+SLACK_SECONDS = 1e-6
+"""What sums of parts of a second are wrong by at most: so long ahead is not ahead."""
+
+
+class Rate:
+    """Allows `most` at once, and as many again in each second.
+
+    As one number: the time until which what was allowed so far fills a steady flow.
+    """
+
+    def __init__(self, most: int) -> None:
+        self.most = most
+        self._filled_until = 0.0
+
+    def allows(self, now: float) -> bool:
+        """Whether one more may begin at `now` (seconds, monotonic); if so, it counts."""
+        filled_until = max(self._filled_until, now) + 1.0 / self.most
+        if filled_until - now > 1.0 + SLACK_SECONDS:
+            return False
+        self._filled_until = filled_until
+        return True
+
+
 class Handshakes:
-    """`seconds`: what one may take; without `deadlines` nobody looks. `completed`, `failures` (by reason): counters."""
+    """`seconds`: what one may take. `rate`: how many may begin at once, and in each second; 0 = no limit.
+
+    Without `deadlines` nobody looks. `completed`, `failures` (by reason): counters.
+    """
 
     def __init__(
-        self, seconds: float = 0.0, deadlines: Deadlines | None = None
+        self,
+        seconds: float = 0.0,
+        deadlines: Deadlines | None = None,
+        rate: int = 0,
     ) -> None:
         self.seconds = seconds
         self.completed = 0
         self.failures: Counter[str] = Counter()
         self._deadlines = deadlines
+        self._rate = Rate(rate) if rate else None
+
+    def allowed(self) -> bool:
+        """Whether one more may begin; one that may not is counted as "rate"."""
+        rate, deadlines = self._rate, self._deadlines
+        if rate is None or deadlines is None or rate.allows(deadlines.now()):
+            return True
+        self.failures["rate"] += 1
+        return False
 
     def follow(self, other: Handshakes) -> None:
         """Count on from where `other` is."""

@@ -5,11 +5,13 @@ Imports: net.sockets, Twisted, pyOpenSSL. Used by: service.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 from OpenSSL import SSL
 from twisted.internet import defer
 from twisted.internet.interfaces import (
+    IAddress,
     IOpenSSLServerConnectionCreator,
     IStreamServerEndpoint,
 )
@@ -20,10 +22,42 @@ from lolly_tx.net.sockets.eager import EagerReactor, PlainPort, PlainUNIXPort, e
 from lolly_tx.net.sockets.tls import ContextSource, OneContext, TLSServer, TLSUNIXServer
 
 
+class Rationed:
+    """Before the factory of a listener: closes a connection whose handshake would be one too many.
+
+    Nothing was made for it then, neither by OpenSSL nor by `factory`. `credentials()`: those in force.
+    """
+
+    noisy = False
+
+    def __init__(self, credentials: Callable[[], ContextSource], factory: Any) -> None:
+        self._credentials = credentials
+        self.factory = factory
+
+    def buildProtocol(self, addr: IAddress | None) -> Any:
+        """What `factory` makes; None closes the connection at once."""
+        if self._credentials().handshakes.allowed():
+            return self.factory.buildProtocol(addr)
+        return None
+
+    def doStart(self) -> None:
+        """Listening has begun."""
+        self.factory.doStart()
+
+    def doStop(self) -> None:
+        """Listening has ended."""
+        self.factory.doStop()
+
+
 class _Secured:
     """A port whose connections are secured by `credentials`; replace them for the connections to come."""
 
     credentials: ContextSource
+
+    def __init__(self, place: Any, factory: Any, *rest: Any, **named: Any) -> None:
+        rationed = Rationed(lambda: self.credentials, factory)
+        # Mixed in before a stock port, whose arguments these are.
+        super().__init__(place, rationed, *rest, **named)  # type: ignore[call-arg]
 
     @property
     def tls_context(self) -> SSL.Context:
@@ -81,6 +115,7 @@ class _MemoryView:
 
     def __init__(self, reactor: Any, credentials: ContextSource) -> None:
         self._reactor = reactor
+        self._credentials = credentials
         self._creator = _ContextInMemory(credentials)
         directlyProvides(self, providedBy(reactor))
 
@@ -91,7 +126,8 @@ class _MemoryView:
         if getattr(factory, "proxied", None) is not None:
             raise ValueError("proxy_protocol with TLS needs a reactor of POSIX sockets")
         wrapped = TLSMemoryBIOFactory(self._creator, False, factory, self._reactor)
-        return self._reactor.listenTCP(port, wrapped, *rest, **named)
+        rationed = Rationed(lambda: self._credentials, wrapped)
+        return self._reactor.listenTCP(port, rationed, *rest, **named)
 
 
 def secure(reactor: Any, credentials: ContextSource | SSL.Context) -> Any:
