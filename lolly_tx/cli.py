@@ -20,6 +20,7 @@ from twisted.python import usage
 from lolly_tx import __version__
 from lolly_tx.commands.base import Command
 from lolly_tx.commands.check import CheckCommand
+from lolly_tx.commands.events import EventsCommand
 from lolly_tx.commands.explain import ExplainCommand
 from lolly_tx.commands.operate import DisableCommand, DrainCommand, EnableCommand
 from lolly_tx.commands.replay import ReplayCommand
@@ -32,7 +33,7 @@ from lolly_tx.commands.settings import (
     RollbackCommand,
 )
 from lolly_tx.commands.simulate import SimulateCommand
-from lolly_tx.commands.status import EventsCommand, StatusCommand
+from lolly_tx.commands.status import StatusCommand
 from lolly_tx.commands.upgrade import UpgradeCommand
 
 

@@ -9,13 +9,15 @@ from __future__ import annotations
 import http.client
 import json
 import socket
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import Any
 from urllib.parse import quote, urlencode, urlsplit
 
 from lolly_tx.config.addresses import endpoint_parts
 
 TIMEOUT_SECONDS = 10.0
+SILENCE_SECONDS = 30.0
+"""A stream of events has a beat every five."""
 _LARGEST_ANSWER = 64 << 20
 
 
@@ -97,6 +99,41 @@ class AdminClient:
         """The answer to a change. `patience`: seconds it may take, when that is more than usual."""
         return self._ask("POST", path, body=body, patience=patience)
 
+    def stream(self, path: str) -> Iterator[Any]:
+        """The data of server-sent events, as they come, until they end; silence is an end, too."""
+        connection = self._connection(SILENCE_SECONDS)
+        headers = {"Accept": "text/event-stream", **self._headers()}
+        try:
+            connection.request("GET", path, None, headers)
+            response = connection.getresponse()
+            if response.status != 200:
+                self._answer(response.status, 200, response.read(_LARGEST_ANSWER))
+            kind = ""
+            for line in response:
+                name, _, value = line.decode("utf-8", "replace").strip().partition(": ")
+                if name == "event":
+                    kind = value
+                elif name == "data" and kind == "change":
+                    yield json.loads(value)
+        except (OSError, ValueError, http.client.HTTPException) as error:
+            raise self._nothing(error) from None
+        finally:
+            connection.close()
+
+    def _connection(self, seconds: float) -> http.client.HTTPConnection:
+        if self._unix:
+            return _UnixConnection(self._unix, seconds)
+        return http.client.HTTPConnection(self._host, self._port, timeout=seconds)
+
+    def _headers(self) -> dict[str, str]:
+        if not (self._token.isascii() and self._token.isprintable()):
+            raise CannotAsk("the token has characters no header may have")
+        return {"Authorization": f"Bearer {self._token}"} if self._token else {}
+
+    def _nothing(self, error: Exception) -> CannotAsk:
+        reason = getattr(error, "strerror", None) or str(error) or repr(error)
+        return CannotAsk(f"nothing answers at {self.url}: {reason.lower()}")
+
     def _ask(
         self,
         method: str,
@@ -105,37 +142,30 @@ class AdminClient:
         body: bytes = b"",
         patience: float = 0.0,
     ) -> Any:
-        seconds = max(TIMEOUT_SECONDS, patience)
-        connection = (
-            _UnixConnection(self._unix, seconds)
-            if self._unix
-            else http.client.HTTPConnection(self._host, self._port, timeout=seconds)
-        )
-        headers = {"Authorization": f"Bearer {self._token}"} if self._token else {}
-        if not (self._token.isascii() and self._token.isprintable()):
-            raise CannotAsk("the token has characters no header may have")
+        connection = self._connection(max(TIMEOUT_SECONDS, patience))
+        headers = self._headers()
         try:
             connection.request(method, path, body or None, headers)
             response = connection.getresponse()
             said = response.read(_LARGEST_ANSWER)
         except (OSError, ValueError, http.client.HTTPException) as error:
-            reason = getattr(error, "strerror", None) or str(error) or repr(error)
-            raise CannotAsk(
-                f"nothing answers at {self.url}: {reason.lower()}"
-            ) from None
+            raise self._nothing(error) from None
         finally:
             connection.close()
+        return self._answer(response.status, also, said)
+
+    def _answer(self, status: int, also: int, said: bytes) -> Any:
         try:
             answer = json.loads(said)
         except (ValueError, RecursionError):
             raise CannotAsk(
                 f"what answers at {self.url} is no lolly admin endpoint"
             ) from None
-        if response.status not in (200, also):
+        if status not in (200, also):
             found = answer if isinstance(answer, dict) else {}
-            hint = _HINTS.get(response.status, "")
+            hint = _HINTS.get(status, "")
             raise CannotAsk(
-                f"{found.get('error') or f'status {response.status}'}{hint}",
+                f"{found.get('error') or f'status {status}'}{hint}",
                 [str(one) for one in found.get("errors") or ()],
             )
         return answer

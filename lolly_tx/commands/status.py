@@ -1,16 +1,14 @@
 """`lolly status` and `lolly events`: what a running proxy is doing, and what has happened.
 
-Imports: commands, Twisted. Used by: cli.
+Imports: commands. Used by: cli.
 """
 
 from __future__ import annotations
 
-from typing import Any, ClassVar
-
-from twisted.python import usage
+from typing import Any
 
 from lolly_tx.commands.base import AskingCommand, ago, table
-from lolly_tx.commands.client import AdminClient, path_of
+from lolly_tx.commands.client import AdminClient
 
 
 class StatusCommand(AskingCommand):
@@ -104,42 +102,3 @@ def _pool_lines(pool: dict[str, Any], stats: dict[str, Any]) -> list[str]:
             ]
         )
     return [said, *table(rows, "  ")]
-
-
-class EventsCommand(AskingCommand):
-    """`lolly events`: the latest changes of availability, in the order they happened."""
-
-    synopsis = "[--limit N] [--json]"
-    longdesc = "Shows the latest changes of any target's availability, oldest first."
-    optParameters: ClassVar[list[list[Any]]] = [
-        ["limit", "n", 20, "How many.", int],
-        ["after", None, 0, "Only those with a larger number.", int],
-    ]
-
-    def postOptions(self) -> None:
-        """Numbers from 0 on."""
-        super().postOptions()
-        if self["limit"] < 0 or self["after"] < 0:
-            raise usage.UsageError("--limit and --after are numbers from 0 on")
-
-    def ask(self, client: AdminClient) -> Any:
-        """One question."""
-        return client.get(
-            path_of("api", "events", limit=str(self["limit"]), after=self["after"])
-        )
-
-    def lines(self, answer: dict[str, Any]) -> list[str]:
-        """One line for each event."""
-        rows = [
-            [
-                str(one["number"]),
-                one["time"],
-                ago(one["seconds_ago"]),
-                f"{one['pool']}/{one['target'] or '*'}",
-                one["fact"],
-                f"{one['old'] or '-'} -> {one['new'] or '-'}",
-                one["cause"],
-            ]
-            for one in answer["events"]
-        ]
-        return table(rows) if rows else ["nothing has happened"]

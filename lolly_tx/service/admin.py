@@ -10,7 +10,8 @@ Imports: domain, service, Twisted. Used by: service.service.
     GET  /api/explain/POOL                      the account of every target of a pool
     GET  /api/explain/POOL/TARGET               of one: facts, evidence, ways back, history
     GET  /api/explain-request?host=&path=...    what would become of a request (or POST)
-    GET  /api/events?after=N&limit=N            the latest changes of availability
+    GET  /api/events?after=N&limit=N            the latest changes of availability; as they happen for who accepts
+                                                text/event-stream (`service.eventstreams`)
     GET  /api/traces                            exchanges that were traced (`[explain]`)
     GET  /api/stats                             all counters
     GET  /api/certificates                      those that are served, until when, and what was refused
@@ -22,23 +23,14 @@ Imports: domain, service, Twisted. Used by: service.service.
     POST /api/reload, plan, apply, upgrade ...  other settings, other code (`service.adminsettings`)
 
 Ready means: the listeners are up, the proxy is not draining, and every pool has at least
-one available target. All bodies are JSON. Reading needs no credentials, so the endpoint
-belongs on loopback or a unix socket, unless there is a token for reading: then everything
-but /healthz and /readyz needs it. A page in the operator's browser cannot get at it
-by DNS rebinding, because the Host of a request has to be an IP address, `localhost` or a
-name that was listed. Writing needs `Authorization: Bearer TOKEN`, which another site's
-page cannot send; without a configured token nothing can be written. What such a page
-sends all the same is refused first, and a request without a token is no guess at it.
+one available target. All bodies are JSON. Who may ask is `service.adminguard`'s.
 """
 
 from __future__ import annotations
 
-import hmac
 import json
 import time
 from collections.abc import Callable, Collection, Mapping, Sequence
-from hashlib import sha256
-from ipaddress import ip_address
 from typing import Any
 
 import attrs
@@ -50,6 +42,7 @@ from twisted.web.resource import Resource
 from twisted.web.server import NOT_DONE_YET, Request, Site
 
 from lolly_tx.domain.pool import Pool, UnknownNode
+from lolly_tx.service.adminguard import Denied, Guard
 from lolly_tx.service.adminsettings import SETTINGS_WORDS, change_code, change_settings
 from lolly_tx.service.adminsite import REQUEST_SECONDS, AdminSite
 from lolly_tx.service.adminwords import WORDS, say
@@ -64,8 +57,7 @@ from lolly_tx.service.answers import (
     watchdog_shown,
 )
 from lolly_tx.service.dryrun import CannotExplain, Question
-from lolly_tx.service.lockout import Lockout
-from lolly_tx.service.strangers import client_name, from_foreign_page
+from lolly_tx.service.eventstreams import MOST_STREAMS, EventStreams
 
 _READS = (b"GET", b"HEAD")
 _PATHS = (
@@ -106,7 +98,12 @@ def admin_site(
     `hosts`: more names that a Host field may have.
     """
     resource = AdminResource(
-        serving, now=now, token=token, read_token=read_token, hosts=hosts
+        serving,
+        now=now,
+        token=token,
+        read_token=read_token,
+        hosts=hosts,
+        reactor=reactor,
     )
     return AdminSite(
         resource,
@@ -125,16 +122,6 @@ class _Answer:
     headers: Mapping[bytes, bytes] = {}
 
 
-class _Refused(Exception):
-    """A request that gets an error; the message is for the client."""
-
-    def __init__(
-        self, status: int, message: str, headers: Mapping[bytes, bytes] | None = None
-    ) -> None:
-        super().__init__(message)
-        self.answer = _Answer(status, {"error": message}, headers or {})
-
-
 class AdminResource(Resource):
     """All paths of the admin endpoint; see the module's docstring."""
 
@@ -150,26 +137,26 @@ class AdminResource(Resource):
         read_token: str | None = None,
         hosts: Collection[str] = (),
         wall: Callable[[], float] = time.time,
+        reactor: IReactorTime | None = None,
     ) -> None:
         super().__init__()
-        self._lockout = Lockout()
-        if "" in (token, read_token):
-            raise ValueError("an empty token would let everybody in")
+        self._streams = EventStreams(serving, now=now, wall=wall, clock=reactor)
+        self._guard = Guard(now, token, read_token, hosts)
         self._serving = serving
         self._now = now
         self._wall = wall
-        self._token = token
-        self._read_token = read_token
-        self._hosts = frozenset(name.lower() for name in hosts)
 
     def render(self, request: Request) -> bytes | int:
         """Answer any request, whatever happens; at once, or when what was asked for is done."""
         try:
             answer = self._answer(request)
-        except _Refused as refused:
-            answer = refused.answer
+        except Denied as denied:
+            body = {"error": str(denied)}
+            answer = _Answer(denied.status, body, denied.headers)
         except Exception:
             answer = self._failed(Failure())
+        if answer is None:
+            return NOT_DONE_YET
         if isinstance(answer, _Answer):
             return self._written(request, answer)
         gone: list[object] = []
@@ -203,18 +190,12 @@ class AdminResource(Resource):
             fields.setRawHeaders(name, [value])
         return b"" if request.method == b"HEAD" else body
 
-    def _answer(self, request: Request) -> _Answer | Deferred[_Answer]:
-        if not self._may_be_asked_for(request.requestHeaders.getRawHeaders(b"host")):
-            raise _Refused(
-                403,
-                "the Host of a request to the admin endpoint has to be an IP address,"
-                " localhost or a configured name",
-            )
+    def _answer(self, request: Request) -> _Answer | Deferred[_Answer] | None:
+        """What is sent back; None: it is being sent already."""
         path = [
             segment.decode("utf-8", "replace") for segment in request.postpath or ()
         ]
-        if self._read_token is not None and path not in (["healthz"], ["readyz"]):
-            self._ask_for(request, self._token, self._read_token)
+        self._guard.admit(request, path in (["healthz"], ["readyz"]))
         match path:
             case [""]:
                 _allow(request, *_READS)
@@ -225,27 +206,31 @@ class AdminResource(Resource):
             case ["readyz"]:
                 _allow(request, *_READS)
                 return self._readiness()
+            case ["api", "events"] if _wants_stream(request):
+                _allow(request, b"GET")
+                self._stream(request)
+                return None
             case ["api", "explain-request"]:
                 _allow(request, *_READS, b"POST")
                 return self._dry_run(request)
             case ["api", "pools", name, target, action] if action in WORDS:
                 _allow(request, b"POST")
-                self._authorize(request)
+                self._guard.authorize(request)
                 return self._say(name, target, action, request)
             case ["api", "recorder", "dump"]:
                 _allow(request, b"POST")
-                self._authorize(request)
+                self._guard.authorize(request)
                 return self._dump()
             case ["api", word] if word in SETTINGS_WORDS:
                 _allow(request, b"POST")
-                self._authorize(request)
+                self._guard.authorize(request)
                 return self._change_settings(word, request)
             case ["api", *words]:
                 body = self._read(request, words)
                 if body is not None:
                     _allow(request, *_READS)
                     return _Answer(200, body)
-        raise _Refused(404, "no such path; / lists those there are")
+        raise Denied(404, "no such path; / lists those there are")
 
     def _read(self, request: Request, words: Sequence[str]) -> dict[str, Any] | None:
         """What is below /api/ and only read; None when there is no such path."""
@@ -262,7 +247,7 @@ class AdminResource(Resource):
                 try:
                     return target_explained(serving, self._pool(name), target, now)
                 except UnknownNode as unknown:
-                    raise _Refused(404, str(unknown)) from None
+                    raise Denied(404, str(unknown)) from None
             case ["events"]:
                 after = _number(request, b"after", 0)
                 limit = _number(request, b"limit", MOST_EVENTS)
@@ -300,10 +285,19 @@ class AdminResource(Resource):
             done = change_settings(serving.reloading, word, body, asked)
         return done.addCallback(lambda answer: _Answer(*answer))
 
+    def _stream(self, request: Request) -> None:
+        if len(self._streams) >= MOST_STREAMS:
+            raise Denied(503, f"{MOST_STREAMS} listen to events already")
+        seen = request.requestHeaders.getRawHeaders(b"last-event-id")
+        if seen:
+            request.args[b"after"] = seen
+        after = _number(request, b"after", 0) if b"after" in request.args else None
+        self._streams.begin(request, after)
+
     def _dump(self) -> Deferred[_Answer]:
         dumps = self._serving.dumps
         if dumps is None:
-            raise _Refused(409, "nothing is recorded: the settings have no [recorder]")
+            raise Denied(409, "nothing is recorded: the settings have no [recorder]")
         done = dumps.dump("asked for by the admin API")
         return done.addCallback(lambda text: _Answer(200, text))
 
@@ -317,29 +311,7 @@ class AdminResource(Resource):
         try:
             return _Answer(200, self._serving.dry_run(Question.from_query(query)))
         except CannotExplain as error:
-            raise _Refused(error.status, str(error)) from None
-
-    def _may_be_asked_for(self, hosts: Sequence[bytes] | None) -> bool:
-        """Whether a Host field names this endpoint and not some page's own site."""
-        if not hosts:
-            return True  # no browser leaves it out
-        if len(hosts) > 1:
-            return False
-        host = hosts[0].decode("latin-1").lower()
-        if host.startswith("["):
-            name, _, port = host[1:].partition("]")
-            port = port.removeprefix(":")
-        else:
-            name, _, port = host.partition(":")
-        if port and not (port.isascii() and port.isdigit()):
-            return False
-        if name == "localhost" or name in self._hosts:
-            return True
-        try:
-            ip_address(name)
-        except ValueError:
-            return False
-        return True
+            raise Denied(error.status, str(error)) from None
 
     def _readiness(self) -> _Answer:
         reasons = unready(self._serving, self._now())
@@ -355,48 +327,7 @@ class AdminResource(Resource):
         try:
             return self._serving.pools[name]
         except KeyError:
-            raise _Refused(404, "no such pool; /api/pools lists them") from None
-
-    def _authorize(self, request: Request) -> None:
-        """Let the holder of the token change something, and nobody's page."""
-        fields = request.requestHeaders
-        if from_foreign_page(fields):
-            raise _Refused(403, "a page of another site cannot change anything here")
-        if self._token is None:
-            raise _Refused(
-                403, "read-only: the settings of the admin endpoint have no token"
-            )
-        self._ask_for(request, self._token)
-
-    def _ask_for(self, request: Request, *tokens: str | None) -> None:
-        """Refuse who does not have one of `tokens`."""
-        fields = request.requestHeaders
-        given = fields.getRawHeaders(b"authorization") or [b""]
-        scheme, _, credentials = given[0].partition(b" ")
-        credentials = credentials.strip()
-        needed = _Refused(
-            401, "a valid token is needed", {b"www-authenticate": b"Bearer"}
-        )
-        if scheme.lower() != b"bearer" or not credentials:
-            raise needed  # nothing was guessed
-        now, client = self._now(), client_name(request)
-        wait = self._lockout.wait(client, now)
-        if wait:
-            raise _Refused(
-                429,
-                "too many wrong tokens from this address",
-                {b"retry-after": b"%d" % (wait + 1)},
-            )
-        # Digests, so that not even the length can be told from the time it takes.
-        digest = sha256(credentials).digest()
-        right = [
-            hmac.compare_digest(digest, sha256(token.encode()).digest())
-            for token in tokens
-            if token is not None
-        ]
-        if not any(right):
-            self._lockout.failed(client, now)
-            raise needed
+            raise Denied(404, "no such pool; /api/pools lists them") from None
 
     def _say(self, name: str, target: str, word: str, request: Request) -> _Answer:
         asked = request.args.get(b"deadline", [b""])[0].decode("utf-8", "replace")
@@ -404,11 +335,17 @@ class AdminResource(Resource):
         return _Answer(*say(self._serving, pool, target, word, asked, now))
 
 
+def _wants_stream(request: Request) -> bool:
+    """It asks for server-sent events, by name."""
+    accepted = request.requestHeaders.getRawHeaders(b"accept") or ()
+    return any(b"text/event-stream" in each.lower() for each in accepted)
+
+
 def _number(request: Request, name: bytes, default: int) -> int:
     """A whole number from the query."""
     [text] = request.args.get(name, [b"%d" % default])[:1]
     if not (text.isascii() and text.isdigit() and len(text) < 16):
-        raise _Refused(400, f"{name.decode()} has to be a whole number")
+        raise Denied(400, f"{name.decode()} has to be a whole number")
     return int(text)
 
 
@@ -416,4 +353,4 @@ def _allow(request: Request, *methods: bytes) -> None:
     """Refuse all but `methods`."""
     if request.method not in methods:
         allowed = b", ".join(methods)
-        raise _Refused(405, f"only {allowed.decode()} here", {b"allow": allowed})
+        raise Denied(405, f"only {allowed.decode()} here", {b"allow": allowed})

@@ -1,6 +1,6 @@
 """Who asks the admin endpoint: a page of another site, and under which name a client is remembered.
 
-Imports: Twisted. Used by: service.admin.
+Imports: Twisted. Used by: service.adminguard.
 
 A browser tells in Sec-Fetch-Site and Origin which page made a request. A page of the endpoint itself is "same-origin";
 "same-site" is another port or another name of the same machine, and as foreign as the rest.

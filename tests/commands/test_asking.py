@@ -261,6 +261,31 @@ class AskingTests(SynchronousTestCase):
             r"^3 +20[0-9-]+T[0-9:.]+Z +0\.0 s ago +app/b +enabled +up -> down +test\n$",
         )
 
+    def test_events_followed(self):
+        """`lolly events --follow` goes on until the proxy ends it."""
+        self.pool.observe("b", Observation(False, "503 from /health"), 1.0)
+        asked = []
+
+        def stream(path):
+            asked.append(path)
+            yield from self.client.get("/api/events")["events"]
+
+        self.client.stream = stream
+        status, out, err = self.lolly("events", "--follow", "--limit", "5")
+        self.assertEqual(status, 1)
+        self.assertIn("app/b  health  up -> down  check: 503 from /health", out)
+        self.assertEqual(err, "lolly: the proxy has ended the stream\n")
+        self.assertEqual(asked, ["/api/events?after=0"])
+        _, out, _ = self.lolly("events", "--follow", "--json")
+        self.assertEqual(json.loads(out.splitlines()[0])["target"], "b")
+
+    def test_follow_nobody(self):
+        """Where nothing answers it says so."""
+        self.patch(base, "AdminClient", AdminClient)
+        status, _, err = self.lolly("events", "--follow", "-a", "http://127.0.0.1:1")
+        self.assertEqual(status, 1)
+        self.assertIn("nothing answers at http://127.0.0.1:1", err)
+
     def test_events_in_order(self):
         """Events stand in the order they happened, whenever somebody noticed them."""
         for _ in range(6):
