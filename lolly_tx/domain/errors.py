@@ -156,6 +156,16 @@ class NotProcessed(ConnectionReset):
         super().__init__(detail, nothing_sent=nothing_sent)
 
 
+class Http1Required(UpstreamError):
+    """The backend serves this request over HTTP/1.1 only (RFC 9113 section 7), which its pool does not speak.
+
+    That is about the request and the settings: another node would say the same.
+    """
+
+    token = "http_protocol_error"
+    blames = False
+
+
 class GrpcUnavailable(UpstreamError):
     """The backend answered a gRPC call with UNAVAILABLE and nothing else."""
 

@@ -7,10 +7,13 @@ from typing import Any
 from twisted.internet.interfaces import IHalfCloseableProtocol, IPushProducer
 from zope.interface.verify import verifyObject
 
+from lolly_tx.domain.errors import ConnectionReset, HungUpOnClient
 from lolly_tx.net.http2.shared import Http2Settings
 from lolly_tx.net.upstreams import UpstreamLimits
 from lolly_tx.wire.http2.errors import (
     CANCEL,
+    ENHANCE_YOUR_CALM,
+    HTTP_1_1_REQUIRED,
     INTERNAL_ERROR,
     NO_ERROR,
     PROTOCOL_ERROR,
@@ -314,6 +317,99 @@ class EndTests(UpstreamTestCase):
             target.raw(rst_stream(1, code))
             client.turn()
             self.assertEqual(client.answers[stream].reset, told)
+
+    def test_every_code_within_an_answer(self) -> None:
+        """What is about the hop to the target is none of the client's; nor is a refusal of what was begun."""
+        passed = {CANCEL, ENHANCE_YOUR_CALM}
+        for code in range(14):
+            world = self.world_h2(http2=Http2Settings())
+            client = Http2Client(world)
+            stream = client.get()
+            target = Http2Target(world)
+            target.head(1)
+            target.turn()
+            client.turn()
+            target.raw(rst_stream(1, code))
+            client.turn()
+            told = code if code in passed else INTERNAL_ERROR
+            self.assertEqual(client.answers[stream].reset, told, code)
+            self.assertEqual(len(target.requests), 1, code)
+            self.assertEqual(type(world.ended[-1].error), ConnectionReset, code)
+
+    def test_refused_after_its_head(self) -> None:
+        """A stream that is refused when its answer has begun was looked at: it is none to ask again."""
+        world, client, target = self.ask(post(1, b"x"))
+        target.head(1, ("date", "d"), ("content-length", "2"))
+        target.raw(target.h2.data_to_send(), rst_stream(1, REFUSED_STREAM))
+        self.assertEqual(len(target.requests), 1)
+        self.assert_failed(
+            world, client, 502, "stream reset within the response: REFUSED_STREAM"
+        )
+
+    def test_http1_required(self) -> None:
+        """A request that its target wants in HTTP/1.1 is a 502 with that reason, tried nowhere else, nobody's fault."""
+        world = self.world_h2("a", "b")
+        client = world.client()
+        client.send(GET)
+        target = Http2Target(world)
+        target.raw(rst_stream(1, HTTP_1_1_REQUIRED))
+        self.assert_failed(world, client, 502, "the target wants HTTP/1.1 for it")
+        self.assertEqual(world.connects("b"), [])
+        self.assert_nobody_blamed(world)
+        self.assertFalse(target.line.closed)
+
+    def test_tired_of_a_client(self) -> None:
+        """A target that gives up on a client who does not send has not failed; one that had no reason has."""
+        for seconds, error in ((1.5, HungUpOnClient), (0.5, ConnectionReset)):
+            for end in ("reset", "lost"):
+                world, client, target = self.ask(post(10, b"x"))
+                world.pass_time(seconds)
+                if end == "reset":
+                    target.raw(rst_stream(1, CANCEL))
+                else:
+                    target.line.end()
+                world.pass_time()
+                self.assertIn(b"HTTP/1.1 502 ", client.take())
+                found = world.ended[-1].error
+                self.assertIs(type(found), error, (seconds, end))
+                [node] = world.pool.nodes.values()
+                blamed = int(error is ConnectionReset)
+                self.assertEqual(node.stats.failures, blamed)
+
+    def test_tired_after_the_request(self) -> None:
+        """When the client has sent all, the time it took for that is no excuse."""
+        world, client, target = self.ask(post(3, b"x"))
+        world.pass_time(1.5)
+        client.send(b"yz")
+        target.turn()
+        world.pass_time(1.5)
+        target.raw(rst_stream(1, INTERNAL_ERROR))
+        self.assertIn(b"HTTP/1.1 502 ", client.take())
+        self.assertIs(type(world.ended[-1].error), ConnectionReset)
+
+    def test_tired_of_a_reader(self) -> None:
+        """The same of a client that does not take its answer, and when it has gone on; the code is passed on still."""
+        for goes_on in (False, True):
+            world = self.world_h2(http2=Http2Settings())
+            client = Http2Client(world, reads=False)
+            stream = client.get()
+            target = Http2Target(world)
+            target.head(1)
+            for _ in range(8):
+                room = target.h2.local_flow_control_window(1)
+                target.send(1, bytes(min(16384, room)))
+                client.turn()
+            world.pass_time(1.5)
+            if goes_on:
+                client.h2.increment_flow_control_window(1 << 20, stream)
+                client.h2.increment_flow_control_window(1 << 20)
+                client.turn()
+                world.pass_time(0.2)
+            target.raw(rst_stream(1, CANCEL))
+            client.turn()
+            self.assertIs(type(world.ended[-1].error), HungUpOnClient)
+            self.assertEqual(client.answers[stream].reset, CANCEL)
+            self.assert_nobody_blamed(world)
 
     def test_early_answer(self) -> None:
         """An answer before the end of the request ends it, and the stream is reset without an error."""

@@ -12,12 +12,18 @@ from typing import Protocol
 
 from twisted.python.failure import Failure
 
-from lolly_tx.domain.errors import ConnectionReset, NotProcessed, ProxyError
+from lolly_tx.domain.errors import (
+    ConnectionReset,
+    Http1Required,
+    NotProcessed,
+    ProxyError,
+)
 from lolly_tx.net.http1 import losses
 from lolly_tx.net.http2.request import ClientStream, Line
 from lolly_tx.net.http2.sending import Sender
 from lolly_tx.wire.http2 import frames as fr
 from lolly_tx.wire.http2.errors import (
+    HTTP_1_1_REQUIRED,
     PROTOCOL_ERROR,
     REFUSED_STREAM,
     Http2Error,
@@ -117,9 +123,11 @@ class ClientStreams:
         if stream is None:
             return
         error: ProxyError
-        if code == REFUSED_STREAM:
+        if code == REFUSED_STREAM and stream.head is None:
             error = NotProcessed("stream refused by the target")
             self._most = max(1, self.taken - 1)
+        elif code == HTTP_1_1_REQUIRED and stream.head is None:
+            error = Http1Required("the target wants HTTP/1.1 for it")
         else:
             said = "within" if stream.head is not None else "before"
             error = ConnectionReset(

@@ -12,7 +12,7 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Callable
-from typing import Any, Protocol
+from typing import Protocol
 
 from lolly_tx.domain.errors import (
     BadResponse,
@@ -23,10 +23,11 @@ from lolly_tx.domain.errors import (
 )
 from lolly_tx.net.deadlines import NEVER
 from lolly_tx.net.doors import LENGTH, NO_BODY, STREAM, ResponseSink
+from lolly_tx.net.http2.client_wait import ClientWait
+from lolly_tx.net.http2.framed import Framed
 from lolly_tx.net.http2.inflow import Inflow
 from lolly_tx.net.http2.sending import Sender
 from lolly_tx.net.http2.stream import NOTHING
-from lolly_tx.net.tunnel import TunnelEnd
 from lolly_tx.net.upstreams import UpstreamLimits
 from lolly_tx.wire.hpack.encoder import Encoder
 from lolly_tx.wire.http2.errors import CANCEL, NO_ERROR, PROTOCOL_ERROR
@@ -73,7 +74,7 @@ class Table(Protocol):
         """End it at once."""
 
 
-class ClientStream:
+class ClientStream(Framed):
     """See the module (`net.doors.DoorOut`). `head`: of the answer. `ended`: the target has sent all of it."""
 
     # Defaults on the class, as of the streams of clients: most have no body, and differ in little.
@@ -97,6 +98,7 @@ class ClientStream:
     _stopped = False
     _owing = False
     _inflow: Inflow | None = None
+    _wait: ClientWait | None = None
 
     def __init__(self, line: Line) -> None:
         self.line = line
@@ -161,6 +163,8 @@ class ClientStream:
             self.queue = deque()
         if not self.line.sender.add(self, data) and not self.paused:
             self.paused = True
+            if self._wait is not None:
+                self._wait.over()
             if self.sink is not None:
                 self.sink.pause_request()
 
@@ -170,6 +174,8 @@ class ClientStream:
             return
         line = self.line
         self.sent_all_of_it = True
+        if self._wait is not None:
+            self._wait.over()
         self.ending = line.encoder.fields(trailers) if trailers else b""
         line.sender.wait(self)
         if not self._stopped:
@@ -182,13 +188,16 @@ class ClientStream:
 
     def await_request(self, now: float) -> None:
         """The client has to send first."""
+        self._client_moves(now)
         if self._owing:
             self._owing = False
             self.deadline = NEVER
 
-    def request_sink(self) -> Any | None:
-        """Never: what is sent are frames."""
-        return None
+    def _client_moves(self, now: float) -> None:
+        """It is the client that is waited for."""
+        if self._wait is None:
+            self._wait = ClientWait()
+        self._wait.begins(now)
 
     def cancel(self) -> None:
         """Give the request up."""
@@ -197,19 +206,6 @@ class ClientStream:
             self.line.streams.closed(self)
         else:
             self.line.streams.reset(self, CANCEL)
-
-    def last_words(self) -> None:
-        """Nothing: no relay writes here."""
-
-    def relay_failed(self, reset: bool) -> None:
-        """Nothing: none is ever begun."""
-
-    def response_relayed(self) -> None:
-        """The same."""
-
-    def raw(self) -> TunnelEnd:
-        """Never asked for: there is no 101."""
-        raise NotImplementedError
 
     # -- DoorOut: the response
 
@@ -223,11 +219,14 @@ class ClientStream:
         if not self._stopped:
             self._stopped = True
             self.deadline = NEVER
+            self._client_moves(self.line.now())
 
     def resume(self) -> None:
         """Read on."""
         if self._stopped:
             self._stopped = False
+            if self._wait is not None:
+                self._wait.ends(self.line.now())
             if self.sent_all_of_it or self._owing:
                 self._await_response(self.line.now())
             if self._inflow is not None and not self.ended:
@@ -347,7 +346,8 @@ class ClientStream:
 
     def fail(self, error: ProxyError) -> None:
         """There will be no complete response, and the stream is closed."""
-        self._tell(error)
+        wait = self._wait
+        self._tell(error if wait is None else wait.excused(error, self.line.now()))
 
     def _tell(self, error: ProxyError) -> None:
         self.deadline = self.write_due = NEVER
@@ -393,5 +393,7 @@ class ClientStream:
     def relieved(self) -> None:
         """There is room for more of the body."""
         self.paused = False
+        if not self.sent_all_of_it:
+            self._client_moves(self.line.now())
         if self.sink is not None:
             self.sink.resume_request()
