@@ -151,8 +151,8 @@ def _pool_keys(old: Any, new: Any) -> tuple[KeyChange, ...]:
 def _routes(old: tuple[Route, ...], new: tuple[Route, ...]) -> Iterator[Change]:
     if old == new:
         return
-    before = {_route_name(one): one for one in old}
-    after = {_route_name(one): one for one in new}
+    before = {route_name(one): one for one in old}
+    after = {route_name(one): one for one in new}
     yield from _named("route", before, after, _keys)
     stay = [name for name in before if name in after]
     if stay != [name for name in after if name in before]:
@@ -160,8 +160,8 @@ def _routes(old: tuple[Route, ...], new: tuple[Route, ...]) -> Iterator[Change]:
         yield Change("changed", "setting", "route", (order,))
 
 
-def _route_name(route: Route) -> str:
-    """What it matches."""
+def route_name(route: Route) -> str:
+    """What it matches: that is what it is known by."""
     hosts = ",".join(route.hosts) or "*"
     listeners = f" on {','.join(route.listeners)}" if route.listeners else ""
     return f"{hosts} {route.path}{listeners}"

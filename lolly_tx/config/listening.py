@@ -11,6 +11,7 @@ from typing import Literal
 
 import attrs
 
+from lolly_tx.config.accesslogs import OWN_LOG, LogChoice
 from lolly_tx.config.addresses import LISTEN, OPTIONAL_FILE
 from lolly_tx.config.kinds import FLAG, TEXT, Choice
 from lolly_tx.config.schema import about
@@ -191,5 +192,13 @@ class Listener:
             FLAG,
             "Whether it answers /healthz and /readyz itself, before any route and for any"
             " Host, as the admin side does but without reasons.",
+        ),
+    )
+    access_log: LogChoice = attrs.field(
+        default=None,
+        metadata=about(
+            OWN_LOG,
+            "What is written of its requests in place of what [access_log] says; `access_log = false`:"
+            " nothing.",
         ),
     )

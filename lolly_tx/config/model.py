@@ -17,11 +17,12 @@ from typing import Any, Literal
 
 import attrs
 
+from lolly_tx.config.accesslogs import OWN_LOG, AccessLog, LogChoice
 from lolly_tx.config.acme import Acme
-from lolly_tx.config.addresses import LOG_PATH, OPTIONAL_FOLDER
+from lolly_tx.config.addresses import OPTIONAL_FOLDER
 from lolly_tx.config.extensions import NO_PLUGINS, PluginTables
 from lolly_tx.config.httpkinds import OPTIONAL_FIELD_NAME, ROUTE_PATH
-from lolly_tx.config.kinds import FLAG, TEXT, Choice, CountOrAuto, Duration, Size
+from lolly_tx.config.kinds import FLAG, TEXT, CountOrAuto
 from lolly_tx.config.limits import Limits, Timeouts
 from lolly_tx.config.listening import Listener, ListenerTLS, TLSSite
 from lolly_tx.config.operating import Admin, Explain, Guardrails, Log, Recorder
@@ -136,37 +137,13 @@ class Route:
             ' //, ., .. and the ";parameters" of segments.',
         ),
     )
-
-
-@attrs.frozen
-class AccessLog:
-    """One line per exchange."""
-
-    path: str = attrs.field(
-        default="-",
+    access_log: LogChoice = attrs.field(
+        default=None,
         metadata=about(
-            LOG_PATH,
-            'File to append to, relative to the configuration file; "-" = standard'
-            " output.",
+            OWN_LOG,
+            "What is written of its requests in place of what its listener says; `access_log = false`:"
+            " nothing.",
         ),
-    )
-    format: Literal["combined", "json"] = attrs.field(
-        default="combined",
-        metadata=about(
-            Choice("combined", "json"),
-            '"combined" plus the target, its status and times, of every attempt: with more'
-            ' than one, lists in quotes ("a, b"); or one JSON object.',
-        ),
-    )
-    buffer_size: int = attrs.field(
-        default=65536,
-        metadata=about(
-            Size(0, 64 << 20), "Lines gathered before they are written; 0 = none."
-        ),
-    )
-    flush: float = attrs.field(
-        default=1.0,
-        metadata=about(Duration(0.01), "The longest a line waits to be written."),
     )
 
 

@@ -114,6 +114,7 @@ def _sections(path: str, cls: type, off: bool = False) -> Iterator[_Section]:
             element = bool(path)
             header = f"[[{inner}]]"
             yield _Section(inner, header, cls_inside, setting.doc, off, element)
+            yield from _sections(inner, cls_inside, True)
 
 
 def reference_page() -> str:

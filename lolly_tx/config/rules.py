@@ -12,6 +12,7 @@ from collections.abc import Iterable
 
 import attrs
 
+from lolly_tx.config.accesslogs import access_log_rules
 from lolly_tx.config.acme import acme_rules
 from lolly_tx.config.addresses import endpoint_parts
 from lolly_tx.config.balancerules import balancing_rules
@@ -51,17 +52,23 @@ def check(config: Config, parts: Parts, main: Place) -> None:
         main.wrong("has no [[route]], so no request would be answered")
     for route, place in parts.routes:
         _references(route, place, parts)
+        if route.access_log:
+            access_log_rules(route.access_log, place.at("access_log"))
     _same_routes(parts.whole_routes)
     _same_endpoints(config, parts, main)
     _loops(parts)
     if config.admin is not None:
         _admin(config.admin, main.at("admin"))
+    if config.access_log is not None:
+        access_log_rules(config.access_log, main.at("access_log"))
     token = main.at("admin").at("token")
     if config.explain.header and not token.written:
         main.at("explain").at("header").wrong("needs admin.token, which it carries")
     routes = [route for route, _ in parts.routes]
     for listener, place in parts.listeners.values():
         _listener(listener, place)
+        if listener.access_log:
+            access_log_rules(listener.access_log, place.at("access_log"))
         if listener.tls is not None:
             tls, state = place.at("tls"), config.state_dir
             acme_rules(listener, routes, config.acme, state, tls)

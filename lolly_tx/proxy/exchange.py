@@ -69,7 +69,7 @@ class Exchange(Attempts, ResponseSink):
     last attempt's. `moves`: how often one went on on another connection of its node. `grpc`: the status in the
     head of its answer. `past`: the attempts before it, in
     the order they ended. `client`: the door out of the current attempt. `fault`: how the last
-    attempt failed.
+    attempt failed. `route`: the name of its route, if anybody asks.
     """
 
     __slots__ = (
@@ -89,6 +89,7 @@ class Exchange(Attempts, ResponseSink):
         "head",
         "moves",
         "past",
+        "route",
         "status",
         "trace",
         "upload",
@@ -105,6 +106,7 @@ class Exchange(Attempts, ResponseSink):
     download: Download | None
     trace: Trace | None
     past: tuple[Attempted, ...]
+    route: str | None
     _connecting: Connecting | None
     _held: Held | None
     _hedge: HedgeLine | None
@@ -126,7 +128,7 @@ class Exchange(Attempts, ResponseSink):
         self.client = self.lease = self.node = self.hedge = self.error = self.fault = (
             None
         )
-        self.upload = self.download = self.trace = None
+        self.upload = self.download = self.trace = self.route = None
         self._connecting = self._held = self._hedge = self._pause = None
         self.status = self.upstream_status = self.attempts = self.moves = 0
         self.grpc = 0

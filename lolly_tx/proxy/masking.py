@@ -1,11 +1,12 @@
 """Credentials in URLs, hidden before anybody writes them down.
 
-Imports: nothing of ours. Used by: proxy.accesslog.
+Imports: nothing of ours. Used by: proxy.lineformat, proxy.variables.
 """
 
 from __future__ import annotations
 
 import re
+from collections.abc import Iterable
 from functools import lru_cache
 from urllib.parse import unquote_to_bytes
 
@@ -26,18 +27,50 @@ _SECRET_INSIDE = re.compile(
     rb"|sessionid|jwt|authorization"
 )
 _SECRET_WORDS = frozenset({b"key", b"sig", b"auth", b"session"})
+_SECRET_FIELDS = frozenset({b"cookie", b"cookie2"})
+_SECRET_COOKIES = frozenset({b"sid", b"ssid", b"connect.sid", b"phpsessid"})
 
 
-def mask_secrets(url: bytes) -> bytes:
-    """`url` with the values of secret-looking parameters and user information hidden."""
-    if b"@" in url:
-        url = _USER_INFO.sub(b"***@", url)
-    names = _NAMES.findall(url)
-    if len(names) > MAX_PARAMETERS:
-        return url[: url.index(b"?") + 1] + b"***" if b"?" in url else b"***"
-    if any(map(_names_secret, names)):
-        return _PARAMETER.sub(_without_secret, url)
-    return url
+class Masking:
+    """Hides what looks secret, and what is called one of `names` beside that, whatever its case.
+
+    `names`: of query parameters, header fields and cookies.
+    """
+
+    def __init__(self, names: Iterable[str] = ()) -> None:
+        self._names = frozenset(_folded(name.encode()) for name in names)
+
+    def url(self, url: bytes) -> bytes:
+        """`url` with the values of such parameters and user information hidden."""
+        if b"@" in url:
+            url = _USER_INFO.sub(b"***@", url)
+        names = _NAMES.findall(url)
+        if len(names) > MAX_PARAMETERS:
+            return url[: url.index(b"?") + 1] + b"***" if b"?" in url else b"***"
+        if any(map(self._hides, names)):
+            return _PARAMETER.sub(self._without_secret, url)
+        return url
+
+    def hides_field(self, name: bytes) -> bool:
+        """Whether the value of a header field of that name (lower case) is hidden."""
+        return name in _SECRET_FIELDS or self._hides(name)
+
+    def hides_cookie(self, name: bytes) -> bool:
+        """Whether the value of a cookie of that name is hidden."""
+        return _folded(name) in _SECRET_COOKIES or self._hides(name)
+
+    def _hides(self, name: bytes) -> bool:
+        if _names_secret(name):
+            return True
+        return bool(self._names) and _folded(unquote_to_bytes(name)) in self._names
+
+    def _without_secret(self, parameter: re.Match[bytes]) -> bytes:
+        name = parameter[1]
+        return name + b"=***" if self._hides(name) else parameter[0]
+
+
+def _folded(name: bytes) -> bytes:
+    return name.lower().replace(b"_", b"-")
 
 
 def _names_secret(name: bytes) -> bool:
@@ -57,7 +90,7 @@ def _looks_secret(name: bytes) -> bool:
 
 _known_secret = lru_cache(REMEMBERED_NAMES)(_looks_secret)
 
+USUAL = Masking()
+"""Hides what looks secret."""
 
-def _without_secret(parameter: re.Match[bytes]) -> bytes:
-    name = parameter[1]
-    return name + b"=***" if _names_secret(name) else parameter[0]
+mask_secrets = USUAL.url

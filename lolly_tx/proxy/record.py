@@ -1,13 +1,14 @@
 """A finished exchange, or a refused request, as an entry of the access log.
 
-Imports: proxy, wire. Used by: service.
+Imports: net, proxy, wire. Used by: service.
 """
 
 from __future__ import annotations
 
 import re
 
-from lolly_tx.proxy.accesslog import Entry
+from lolly_tx.net.doors import Peer
+from lolly_tx.proxy.entry import Entry, Words
 from lolly_tx.proxy.exchange import Attempted, Exchange
 from lolly_tx.wire.message import RequestHead
 
@@ -16,32 +17,31 @@ _METHOD = re.compile(rb"[A-Za-z-]{1,32}")
 
 def exchange_entry(exchange: Exchange, client: str, wall: float, now: float) -> Entry:
     """The entry of `exchange`. `client`: its address as far as it can be believed."""
-    head = exchange.head
-    block = head.block
     node = exchange.node
+    target = node.target if node is not None else None
     error = exchange.error
+    peer = exchange.door.peer
     # Past the constructor of a named tuple, which takes its values one by one.
     return tuple.__new__(
         Entry,
         (
             wall,
             client,
-            head.method,
-            head.target,
-            head.version,
+            exchange.head,
             exchange.status,
             exchange.bytes_out,
-            block.get(b"referer"),
-            block.get(b"user-agent"),
-            node.target.address if node is not None else None,
+            target.address if target is not None else None,
             exchange.upstream_status or None,
             now - exchange.started,
-            exchange.upstream_seconds if node is not None else None,
-            exchange.peer.listener,
+            exchange.upstream_seconds if target is not None else None,
+            peer.listener,
             exchange.forwarder.pool.name,
-            block.host,
             error.token if error is not None else None,
             tuple(map(_attempted, exchange.past)) if exchange.past else (),
+            target.id if target is not None else None,
+            exchange.bytes_in,
+            exchange.route,
+            peer,
         ),
     )
 
@@ -58,37 +58,26 @@ def refusal_entry(
     size: int,
     listener: str,
     wall: float,
+    peer: Peer | None = None,
 ) -> Entry:
     """The entry of a request that was answered without asking a backend.
 
     `head`: where it is none, the line that the client began with, as far as it was read.
     """
-    if isinstance(head, bytes):
-        method, target, version = _words(head)
-        referer = agent = host = None
-    else:
-        block = head.block
-        method, target, version = head.method, head.target, head.version
-        referer, agent = block.get(b"referer"), block.get(b"user-agent")
-        host = block.host
+    begun = isinstance(head, bytes)
     return Entry(
         wall,
         client,
-        method,
-        target,
-        version,
+        Words(*_words(head)) if isinstance(head, bytes) else head,
         status,
         size,
-        referer,
-        agent,
         None,
         None,
         0.0,
         None,
         listener,
-        "",
-        host,
-        "http_request_error" if status >= 400 and isinstance(head, bytes) else None,
+        error="http_request_error" if status >= 400 and begun else None,
+        peer=peer,
     )
 
 

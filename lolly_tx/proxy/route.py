@@ -35,11 +35,52 @@ class ToPool:
         complete: bool,
     ) -> None:
         """Begin an exchange. `body`: what came with the head; `complete`: all of it."""
-        forwarder = self.forwarder
         if self._traces is None:
-            Exchange(forwarder, door, head, body, trailers, complete).start()
-            return
-        head, trace = self._traces.consider(head, forwarder.now())
+            Exchange(self.forwarder, door, head, body, trailers, complete).start()
+        else:
+            self.begin(door, head, body, trailers, complete, None)
+
+    def begin(
+        self,
+        door: DoorIn,
+        head: RequestHead,
+        body: bytes,
+        trailers: bytes,
+        complete: bool,
+        route: str | None,
+    ) -> None:
+        """Begin one that notes are taken of. `route`: the name of the one that led here, where that is asked for."""
+        forwarder = self.forwarder
+        trace = None
+        if self._traces is not None:
+            head, trace = self._traces.consider(head, forwarder.now())
         exchange = Exchange(forwarder, door, head, body, trailers, complete)
         exchange.trace = trace
+        exchange.route = route
         exchange.start()
+
+
+class NamedRoute:
+    """The same by a route whose name matters to the access log."""
+
+    __slots__ = ("end", "name")
+
+    def __init__(self, end: ToPool, name: str) -> None:
+        self.end = end
+        self.name = name
+
+    @property
+    def forwarder(self) -> Forwarder:
+        """That of the pool."""
+        return self.end.forwarder
+
+    def open_exchange(
+        self,
+        door: DoorIn,
+        head: RequestHead,
+        body: bytes,
+        trailers: bytes,
+        complete: bool,
+    ) -> None:
+        """As `ToPool` does."""
+        self.end.begin(door, head, body, trailers, complete, self.name)

@@ -37,7 +37,7 @@ from lolly_tx.service.parts import (
     traces_of,
 )
 from lolly_tx.service.pools import Circumstances, run_pool
-from lolly_tx.service.recording import LogWriting, Recorder
+from lolly_tx.service.recording import AccessLogs, Recorder, wanted_logs
 from lolly_tx.service.registry import Registry
 from lolly_tx.service.service import LollyService
 from lolly_tx.service.surroundings import WHOLE, Part, Surroundings
@@ -48,7 +48,7 @@ __all__ = ["CannotListen", "LollyService", "build", "log_files"]
 def log_files(config: Config) -> Iterator[str]:
     """The files that lines of the proxy are appended to."""
     events = config.events.get("file")
-    for owner in (config.access_log, events):
+    for owner in (*wanted_logs(config), events):
         path = getattr(owner, "path", "-")
         if path != "-":
             yield path
@@ -95,10 +95,10 @@ def build(
     hop = part.hop or token_hex(8).encode("ascii")
     trusted = TrustedPeers(config.trusted_proxies)
     introduction = Introduction(trusted, config.forwarded, config.via, hop)
-    log_writing = recorder = None
-    if config.access_log is not None and part.serves:
-        log_writing = LogWriting(config.access_log, around)
-        recorder = Recorder(log_writing.log, introduction, wall, now)
+    logs = recorder = None
+    if wanted_logs(config) and part.serves:
+        logs = AccessLogs(config, around)
+        recorder = Recorder(logs, introduction, wall, now)
     traces = traces_of(config, around)
     on_end = told(recorder.finished if recorder else None, flight)
     circumstances = Circumstances.of(config, trusted, traces, on_end)
@@ -120,7 +120,7 @@ def build(
         introduction=introduction,
         census=Census(most, limits.connections_per_client),
         circumstances=circumstances,
-        log_writing=log_writing,
+        logs=logs,
         recorder=recorder,
         sinks=sinks,
     )

@@ -33,7 +33,7 @@ from lolly_tx.service.parts import (
     traces_of,
 )
 from lolly_tx.service.pools import Circumstances, RunningPool, run_pool
-from lolly_tx.service.recording import LogWriting, Recorder
+from lolly_tx.service.recording import AccessLogs, Recorder, wanted_logs
 from lolly_tx.service.reshaping import Reshape, reshape
 from lolly_tx.service.service import ADMIN, LollyService
 
@@ -52,7 +52,7 @@ class Change:
         self._tables: dict[str, RouteTable[RouteEnd]] = {}
         self._in_place: dict[str, Place] = {}
         self._sinks: Sequence[Any] | None = None
-        self._log_writing = service.log_writing
+        self._logs = service.logs
         self._recorder = service.recorder
         self._circumstances = service.circumstances
 
@@ -79,10 +79,11 @@ class Change:
         around = service.surroundings
         if old.events != new.events:
             self._sinks = service.commons.registry.sinks(new.events, around)
-        if old.access_log != new.access_log and around.part.serves:
-            self._log_writing = None
-            if new.access_log is not None:
-                self._log_writing = LogWriting(new.access_log, around)
+        wanted = wanted_logs(new)
+        if wanted_logs(old) != wanted and around.part.serves:
+            self._logs = None
+            if wanted:
+                self._logs = AccessLogs(new, around)
                 self._recorder = self._recorder or Recorder(
                     None, service.introduction, around.wall, service.now
                 )
@@ -93,7 +94,7 @@ class Change:
         traces = before.traces
         if (old.explain, _token(old)) != (new.explain, _token(new)):
             traces = traces_of(new, around)
-        recorder = self._recorder if new.access_log is not None else None
+        recorder = self._recorder if wanted else None
         log = recorder.finished if recorder is not None else None
         on_end = told(log, service.commons.flight)
         self._circumstances = Circumstances.of(new, trusted, traces, on_end)
@@ -176,8 +177,8 @@ class Change:
         self.service.listeners.forget()
         if self._sinks is not None:
             _end(self._sinks)
-        if self._log_writing is not self.service.log_writing and self._log_writing:
-            self._log_writing.stop()
+        if self._logs is not self.service.logs and self._logs:
+            self._logs.stop()
 
     # -- where nothing may
 
@@ -208,12 +209,14 @@ class Change:
             stay = [one for one in service.every_sink.sinks if one not in gone]
             service.every_sink.sinks = (*stay, *service.sinks)
             _end(gone)
-        before, after = service.log_writing, self._log_writing
+        before, after = service.logs, self._logs
         if before is after:
+            if after is not None:
+                after.go_by(new)
             return
-        service.recorder, service.log_writing = self._recorder, after
+        service.recorder, service.logs = self._recorder, after
         if self._recorder is not None:
-            self._recorder.log = after.log if after is not None else None
+            self._recorder.logs = after
         if before is not None:
             before.stop()
         if after is not None:

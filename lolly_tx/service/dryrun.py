@@ -20,7 +20,7 @@ from lolly_tx.domain.errors import DownstreamError
 from lolly_tx.net.doors import Peer
 from lolly_tx.proxy.forwarder import Forwarder
 from lolly_tx.proxy.proxy import Proxy
-from lolly_tx.proxy.route import ToPool
+from lolly_tx.proxy.route import NamedRoute, ToPool
 from lolly_tx.wire.errors import BadMessage
 from lolly_tx.wire.http1 import parse_request
 from lolly_tx.wire.message import RequestHead
@@ -138,7 +138,7 @@ def _routed(
                 end = proxy.table.find(head.block.host, head.target)
             except DownstreamError as error:
                 raise CannotExplain(f"bad request: {error}") from None
-            if isinstance(end, ToPool):
+            if isinstance(end, ToPool | NamedRoute):
                 return name, end.forwarder
     return question.listener, None
 

@@ -11,19 +11,22 @@ from typing import TYPE_CHECKING, Any
 
 from twisted.logger import Logger
 
-from lolly_tx.config.model import Config, Listener
+from lolly_tx.config.diff import route_name
+from lolly_tx.config.model import Config, Listener, Route
 from lolly_tx.domain.routes import Pattern, RouteTable
 from lolly_tx.net.library.balanced import BalancedEndpointFactory
 from lolly_tx.proxy.challenges import ChallengeHealthProxy, ChallengeProxy
 from lolly_tx.proxy.health import HealthProxy
 from lolly_tx.proxy.proxy import OnRefusal, Proxy, RouteEnd
 from lolly_tx.proxy.resource import ReverseProxyResource
+from lolly_tx.proxy.route import NamedRoute, ToPool
 from lolly_tx.proxy.trace import Traces
 from lolly_tx.service.acme_store import answers_folder
 from lolly_tx.service.answers import unready
 from lolly_tx.service.descriptors import affordable_connections, descriptor_limit
 from lolly_tx.service.listeners import place_of
 from lolly_tx.service.listening import Place
+from lolly_tx.service.recording import log_of_route
 from lolly_tx.service.surroundings import Surroundings
 
 if TYPE_CHECKING:  # pragma: no cover
@@ -62,14 +65,22 @@ def connection_cap(wanted: int) -> int:
 
 
 def table_of(
-    config: Config, listener: str, ends: Mapping[str, RouteEnd]
+    config: Config, listener: str, ends: Mapping[str, ToPool]
 ) -> RouteTable[RouteEnd]:
     """The routes of a listener. `ends`: by pool."""
+    of = config.listeners[listener]
     return RouteTable(
-        Pattern(route.hosts, route.path, ends[route.pool])
+        Pattern(route.hosts, route.path, _end(config, of, route, ends[route.pool]))
         for route in config.routes
         if not route.listeners or listener in route.listeners
     )
+
+
+def _end(config: Config, listener: Listener, route: Route, end: ToPool) -> RouteEnd:
+    """What serves the requests of `route`; it knows its name where an access log asks for that."""
+    log = log_of_route(config, listener, route)
+    told = route.access_log is not None or (log is not None and log.names("route"))
+    return NamedRoute(end, route_name(route)) if told else end
 
 
 def make_resource(

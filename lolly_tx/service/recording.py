@@ -1,21 +1,27 @@
-"""The access log at work: what it is told of each exchange, and the file it is written to.
+"""The access logs at work: which exchanges each is told of, and the files they are written to.
 
 Imports: config, net, proxy, service, wire, Twisted. Used by: service.build,
-service.change, service.service.
+service.change, service.parts, service.service.
+
+    AccessLogs   those of a configuration: of all, of a listener, of a route; equal settings are one log
+      LogWriting   one of them: lines made, gathered, written each second
+        LogFile      where they go; logs that go to the same place share it
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from contextlib import suppress
 
 from twisted.internet.task import LoopingCall
 
 from lolly_tx.config import model
+from lolly_tx.config.diff import route_name
 from lolly_tx.net.doors import DoorIn
 from lolly_tx.proxy.accesslog import AccessLog
 from lolly_tx.proxy.exchange import Exchange
 from lolly_tx.proxy.introduction import Introduction
+from lolly_tx.proxy.lineformat import LineFormat
 from lolly_tx.proxy.record import exchange_entry, refusal_entry
 from lolly_tx.service.draining import Draining
 from lolly_tx.service.logfile import LAST_SECONDS, LogFile
@@ -23,8 +29,38 @@ from lolly_tx.service.surroundings import Surroundings
 from lolly_tx.wire.message import RequestHead
 
 
+def log_of_listener(
+    config: model.Config, listener: model.Listener
+) -> model.AccessLog | None:
+    """What is written of its requests."""
+    own = listener.access_log
+    return config.access_log if own is None else own or None
+
+
+def log_of_route(
+    config: model.Config, listener: model.Listener, route: model.Route
+) -> model.AccessLog | None:
+    """What is written of the requests that come in by `listener` and go by `route`."""
+    own = route.access_log
+    return log_of_listener(config, listener) if own is None else own or None
+
+
+def wanted_logs(config: model.Config) -> list[model.AccessLog]:
+    """The access logs there are to be, each once."""
+    found: list[model.AccessLog] = []
+    listeners = config.listeners.values()
+    choices = [log_of_listener(config, one) for one in listeners]
+    choices += [route.access_log or None for route in config.routes]
+    if config.access_log is not None and not listeners:
+        choices.append(config.access_log)
+    for one in choices:
+        if one is not None and one not in found:
+            found.append(one)
+    return found
+
+
 class Recorder:
-    """Makes the entries of `log`.
+    """Makes the entries of `logs`.
 
     `introduction`: knows how far a client's address can be believed. `wall`: seconds since
     the epoch; `now`: monotonic.
@@ -32,12 +68,12 @@ class Recorder:
 
     def __init__(
         self,
-        log: AccessLog | None,
+        logs: AccessLogs | None,
         introduction: Introduction,
         wall: Callable[[], float],
         now: Callable[[], float],
     ) -> None:
-        self.log = log
+        self.logs = logs
         """None: nothing is recorded any more."""
         self._client_of = introduction.client_of
         self._wall = wall
@@ -45,10 +81,13 @@ class Recorder:
 
     def finished(self, exchange: Exchange) -> None:
         """An exchange is over."""
-        if self.log is None:
+        logs = self.logs
+        if logs is None:
             return
-        client = self._client_of(exchange.peer, exchange.head)
-        self.log.record(exchange_entry(exchange, client, self._wall(), self._now()))
+        log = logs.of(exchange.peer.listener, exchange.route)
+        if log is not None:
+            client = self._client_of(exchange.peer, exchange.head)
+            log.record(exchange_entry(exchange, client, self._wall(), self._now()))
 
     def refused(
         self,
@@ -59,32 +98,105 @@ class Recorder:
         why: str,
     ) -> None:
         """A request was answered without asking a backend (`proxy.proxy.OnRefusal`)."""
-        if self.log is None:
+        listener = door.peer.listener
+        log = None if self.logs is None else self.logs.of(listener, None)
+        if log is None:
             return
         client = door.peer.address
         if isinstance(head, RequestHead):
             client = self._client_of(door.peer, head)
-        listener = door.peer.listener
-        self.log.record(
-            refusal_entry(head, client, status, size, listener, self._wall())
+        log.record(
+            refusal_entry(head, client, status, size, listener, self._wall(), door.peer)
         )
+
+
+class AccessLogs:
+    """The access logs of `config`. Raises OSError when one cannot have its file."""
+
+    def __init__(self, config: model.Config, surroundings: Surroundings) -> None:
+        self._all: list[LogWriting] = []
+        try:
+            for settings in wanted_logs(config):
+                there = [one for one in self._all if one.path == settings.path]
+                file = there[0].file if there else None
+                self._all.append(LogWriting(settings, surroundings, file))
+        except OSError:
+            self.stop()
+            raise
+        self.go_by(config)
+
+    def go_by(self, config: model.Config) -> None:
+        """Know the listeners and routes of `config`, which wants the same logs."""
+        self.usual = self._log(config.access_log)
+        self._listeners: dict[str, AccessLog | None] = {}
+        self._routes: dict[tuple[str, str], AccessLog | None] = {}
+        for name, listener in config.listeners.items():
+            self._listeners[name] = self._log(log_of_listener(config, listener))
+            for route in config.routes:
+                if route.access_log is not None:
+                    log = self._log(log_of_route(config, listener, route))
+                    self._routes[name, route_name(route)] = log
+
+    def _log(self, settings: model.AccessLog | None) -> AccessLog | None:
+        for one in self._all:
+            if one.settings == settings:
+                return one.log
+        return None
+
+    def of(self, listener: str, route: str | None) -> AccessLog | None:
+        """What is told of an exchange that came by these; None: nobody."""
+        log = self._listeners.get(listener, self.usual)
+        if route is None:
+            return log
+        return self._routes.get((listener, route), log)
+
+    def __iter__(self) -> Iterator[LogWriting]:
+        return iter(self._all)
+
+    def start(self) -> None:
+        """Write what is collected from now on."""
+        for one in self._all:
+            one.start()
+
+    def stop(self) -> None:
+        """Write the rest."""
+        for one in reversed(self._all):  # whose file it is comes last
+            one.stop()
+
+    def reopen(self) -> None:
+        """After files were renamed: go on in new ones. Raises OSError when one cannot be; the others are."""
+        error: OSError | None = None
+        for one in self._all:
+            try:
+                one.reopen()
+            except OSError as failed:
+                error = failed
+        if error is not None:
+            raise error
 
 
 class LogWriting:
     """Writes `log` to its file in batches, and what is left at the end. Raises OSError when there can be no such file.
 
-    A file that the surroundings share stays open: others write there to the last.
+    `file`: of another log that goes to the same path. One that is shared stays open: others write there to the last.
     """
 
-    def __init__(self, settings: model.AccessLog, surroundings: Surroundings) -> None:
-        shared = surroundings.stdout if settings.path == "-" else None
+    def __init__(
+        self,
+        settings: model.AccessLog,
+        surroundings: Surroundings,
+        file: LogFile | None = None,
+    ) -> None:
+        self.settings = settings
+        self.path = settings.path
+        shared = surroundings.stdout if settings.path == "-" else file
         self._shared = shared is not None
-        self._file = shared or LogFile(settings.path)
+        self.file = shared or LogFile(settings.path)
         self._seconds = settings.flush
-        self._draining = Draining(self._file, surroundings.reactor, self._drain)
+        self._draining = Draining(self.file, surroundings.reactor, self._drain)
         self.log = AccessLog(
             self._write,
-            settings.format,
+            LineFormat(settings.format, settings.fields),
             now=surroundings.now,
             batch_bytes=settings.buffer_size,
         )
@@ -98,21 +210,21 @@ class LogWriting:
 
     def _write(self, lines: bytes) -> None:
         try:
-            self._file.write(lines)
+            self.file.write(lines)
         finally:
-            if self._file.waiting:
+            if self.file.waiting:
                 self._draining.begin()
 
     def _drain(self) -> bool:
         """Write what was not taken before; whether something is left of it."""
         with suppress(OSError):  # said when a line meets the same
-            self._file.flush()
-        return self._file.waiting
+            self.file.flush()
+        return self.file.waiting
 
     def _flush(self) -> None:
         """Write what is collected, and say what was lost of it."""
         self.log.flush()
-        self.log.settle(drained=not self._file.waiting)
+        self.log.settle(drained=not self.file.waiting)
 
     def stop(self) -> None:
         """Write the rest."""
@@ -123,10 +235,11 @@ class LogWriting:
         if self._shared:
             self.log.end(0)
         else:
-            self._file.drain(LAST_SECONDS)
-            self.log.end(self._file.waiting_lines)
-            self._file.close()
+            self.file.drain(LAST_SECONDS)
+            self.log.end(self.file.waiting_lines)
+            self.file.close()
 
     def reopen(self) -> None:
-        """After the file was renamed: go on in a new one."""
-        self._file.reopen()
+        """After the file was renamed: go on in a new one. A file that is shared is its owner's affair."""
+        if not self._shared:
+            self.file.reopen()

@@ -45,7 +45,7 @@ from lolly_tx.service.journal import EverySink, Journal
 from lolly_tx.service.listeners import Listeners, address_of
 from lolly_tx.service.listening import Place, server_endpoint
 from lolly_tx.service.pools import Circumstances, RunningPool
-from lolly_tx.service.recording import LogWriting, Recorder
+from lolly_tx.service.recording import AccessLogs, Recorder
 from lolly_tx.service.statistics import (
     listener_statistics,
     pool_statistics,
@@ -79,7 +79,7 @@ class LollyService(Service):
         introduction: Introduction,
         census: Census,
         circumstances: Circumstances,
-        log_writing: LogWriting | None = None,
+        logs: AccessLogs | None = None,
         recorder: Recorder | None = None,
         sinks: Sequence[IEventSink] = (),
     ) -> None:
@@ -98,7 +98,7 @@ class LollyService(Service):
         self.introduction = introduction
         self.census = census
         self.circumstances = circumstances
-        self.log_writing = log_writing
+        self.logs = logs
         self.recorder = recorder
         self.pools: dict[str, Pool] = {n: r.pool for n, r in running.items()}
         self.listeners = Listeners()
@@ -152,7 +152,7 @@ class LollyService(Service):
     def on_refusal(self) -> OnRefusal | None:
         """Told of each request that no route end has seen."""
         recorder = self.recorder
-        return None if recorder is None or recorder.log is None else recorder.refused
+        return None if recorder is None or recorder.logs is None else recorder.refused
 
     @property
     def acceptors(self) -> Mapping[str, Acceptor]:
@@ -210,8 +210,8 @@ class LollyService(Service):
             self.renewals.start()
         for each in self.running_pools.values():
             each.start()
-        if self.log_writing is not None:
-            self.log_writing.start()
+        if self.logs is not None:
+            self.logs.start()
         self.listening = True
         self.log.info(
             "lolly_tx {version} serves {file}: pools {pools}; listeners {listeners}",
@@ -302,8 +302,8 @@ class LollyService(Service):
         self._certificates.stop()
         self.renewals.stop()
         self.watchdog.stop()
-        if self.log_writing is not None:
-            self.log_writing.stop()
+        if self.logs is not None:
+            self.logs.stop()
         if self.dumps is not None:
             self.dumps.stop()
         for sink in self.sinks:
@@ -313,8 +313,8 @@ class LollyService(Service):
 
     def reopen_logs(self) -> None:
         """After the log file was renamed: go on in a new one."""
-        if self.log_writing is not None:
-            self.log_writing.reopen()
+        if self.logs is not None:
+            self.logs.reopen()
         for sink in self.sinks:
             reopen = getattr(sink, "reopen", None)
             if reopen is not None:

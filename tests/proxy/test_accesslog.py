@@ -13,43 +13,61 @@ from lolly_tx.proxy.accesslog import (
     BATCH_BYTES,
     CALM_SECONDS,
     AccessLog,
-    Entry,
 )
+from lolly_tx.proxy.entry import Entry, Words
+from lolly_tx.proxy.lineformat import LineFormat
 from lolly_tx.proxy.masking import MAX_PARAMETERS, mask_secrets
 
 ENTRY = Entry(
     when_wall=1795293660.25,
     client="192.0.2.7",
-    method=b"GET",
-    target=b"/a?page=3",
-    version=b"HTTP/1.1",
+    head=Words(
+        b"GET",
+        b"/a?page=3",
+        b"HTTP/1.1",
+        b"example.com",
+        {b"user-agent": b"curl/8.0 (x86)"},
+    ),
     status=200,
     bytes_sent=1234,
-    referer=None,
-    user_agent=b"curl/8.0 (x86)",
     upstream="http://127.0.0.1:9001",
     upstream_status=200,
     seconds=0.0123,
     upstream_seconds=0.011,
     listener="web",
     pool="api",
-    host=b"example.com",
 )
 
 THREE = ENTRY._replace(
     past=(("http://10.0.0.1:80", None, 1.0), ("http://10.0.0.2:80", 503, 0.5))
 )
 
-NOTHING = Entry(0.0, "::1", b"-", b"-", b"-", 400, 0, None, None, None, None, 0.0, None)
+NOTHING = Entry(
+    0.0, "::1", Words(b"-", b"-", b"-"), 400, 0, None, None, 0.0, None, error=None
+)
 
 NASTY = b'\r\n\x1b[2J\x00"\\\x7f\x80\xff'
 NASTY_ESCAPED = rb"\x0D\x0A\x1B[2J\x00\x22\x5C\x7F\x80\xFF"
 
 
-def lines_of(*entries, format="combined"):
+def other(entry=ENTRY, **changes):
+    """`entry` with other values; those of its head by their own names."""
+    head = entry.head
+    fields = dict(head.fields)
+    for name in ("referer", "user_agent"):
+        if name in changes:
+            fields[name.replace("_", "-").encode()] = changes.pop(name)
+    words = {
+        name: getattr(head, name) for name in ("method", "target", "version", "host")
+    }
+    words |= {name: changes.pop(name) for name in words if name in changes}
+    return entry._replace(head=Words(**words, fields=fields), **changes)
+
+
+def lines_of(*entries, format="combined", **settings):
     """The bytes an access log writes for `entries`."""
     written = []
-    log = AccessLog(written.append, format, now=lambda: 0.0)
+    log = AccessLog(written.append, LineFormat(format, **settings), now=lambda: 0.0)
     for entry in entries:
         log.record(entry)
     log.flush()
@@ -67,7 +85,7 @@ class CombinedTests(SynchronousTestCase):
 
     def test_attempts(self):
         """Several attempts are listed as nginx lists them, and the line keeps its words."""
-        for entry in (THREE, THREE._replace(client="a b", user_agent=b'"')):
+        for entry in (THREE, other(THREE, client="a b", user_agent=b'"')):
             line = lines_of(entry)
             self.assertTrue(
                 line.endswith(
@@ -89,8 +107,8 @@ class CombinedTests(SynchronousTestCase):
         """Each line bears the second of its own exchange."""
         lines = lines_of(
             ENTRY,
-            ENTRY._replace(when_wall=ENTRY.when_wall + 0.5),
-            ENTRY._replace(when_wall=ENTRY.when_wall + 61),
+            other(when_wall=ENTRY.when_wall + 0.5),
+            other(when_wall=ENTRY.when_wall + 61),
         ).splitlines()
         self.assertEqual(
             [line.split()[3] for line in lines],
@@ -100,16 +118,16 @@ class CombinedTests(SynchronousTestCase):
     def test_escaping_in_quotes(self):
         """Line breaks, escape sequences, quotes and raw bytes appear as hexadecimal."""
         for field in ("method", "target", "version", "referer", "user_agent"):
-            line = lines_of(ENTRY._replace(**{field: b"a " + NASTY + b" b"}))
+            line = lines_of(other(**{field: b"a " + NASTY + b" b"}))
             self.assertIn(b"a " + NASTY_ESCAPED + b" b", line, field)
             self.assertEqual(line.count(b'"'), 6, field)
             self.assertEqual(line.splitlines(keepends=True), [line], field)
 
     def test_escaping_in_words(self):
         """The fields without quotes hold no space either."""
-        line = lines_of(ENTRY._replace(upstream='unix:/a b "c"'))
+        line = lines_of(other(upstream='unix:/a b "c"'))
         self.assertIn(rb" unix:/a\x20b\x20\x22c\x22 200 ", line)
-        line = lines_of(ENTRY._replace(client="192.0.2.7 evil\n"))
+        line = lines_of(other(client="192.0.2.7 evil\n"))
         self.assertTrue(line.startswith(rb"192.0.2.7\x20evil\x0A - - ["))
 
     @given(st.lists(st.binary(max_size=20), min_size=5, max_size=5), st.text())
@@ -117,7 +135,7 @@ class CombinedTests(SynchronousTestCase):
         """Whatever the client sends, one exchange is one line of the same shape."""
         method, target, version, referer, agent = fields
         line = lines_of(
-            ENTRY._replace(
+            other(
                 method=method,
                 target=target,
                 version=version,
@@ -135,7 +153,7 @@ class CombinedTests(SynchronousTestCase):
 class JSONTests(SynchronousTestCase):
     def test_object(self):
         """A line is one object with the documented keys in their order."""
-        line = lines_of(ENTRY._replace(error="connection_refused"), format="json")
+        line = lines_of(other(error="connection_refused"), format="json")
         self.assertEqual(
             list(json.loads(line).items()),
             [
@@ -200,7 +218,7 @@ class JSONTests(SynchronousTestCase):
 
     def test_escaping(self):
         """Control bytes stay escaped even in the decoded strings."""
-        line = lines_of(ENTRY._replace(user_agent=NASTY, referer=NASTY), format="json")
+        line = lines_of(other(user_agent=NASTY, referer=NASTY), format="json")
         value = json.loads(line)
         expected = NASTY_ESCAPED.replace(rb"\x22", b'"').decode()
         self.assertEqual(value["user_agent"], expected)
@@ -209,7 +227,7 @@ class JSONTests(SynchronousTestCase):
     @given(st.binary(max_size=30), st.text())
     def test_any_bytes_are_one_object(self, raw, upstream):
         """Whatever the client sends, one exchange is one line of valid JSON."""
-        entry = ENTRY._replace(user_agent=raw, target=raw, host=raw, upstream=upstream)
+        entry = other(user_agent=raw, target=raw, host=raw, upstream=upstream)
         line = lines_of(entry, format="json")
         self.assertEqual(line.count(b"\n"), 1)
         self.assertTrue(json.loads(line)["user_agent"].isprintable() or not raw)
@@ -256,7 +274,7 @@ class SecretTests(SynchronousTestCase):
 
     def test_referer(self):
         """A secret in the Referer is masked as well, in both formats."""
-        entry = ENTRY._replace(referer=b"https://example.com/?reset_token=hunter2")
+        entry = other(referer=b"https://example.com/?reset_token=hunter2")
         for format in ("combined", "json"):
             line = lines_of(entry, format=format)
             self.assertNotIn(b"hunter2", line)
@@ -278,7 +296,7 @@ class SecretTests(SynchronousTestCase):
 
     def test_every_byte(self):
         """Whatever is not plain is written in hexadecimal, in both formats."""
-        entry = ENTRY._replace(user_agent=bytes(range(256)))
+        entry = other(user_agent=bytes(range(256)))
         line = lines_of(entry, format="json")
         shown = json.loads(line)["user_agent"]
         self.assertEqual(
@@ -309,7 +327,7 @@ class BatchTests(SynchronousTestCase):
         self.seconds = 100.0
         self.broken = False
         self.error = OSError(28, "No space left on device")
-        self.log = AccessLog(self.write, now=lambda: self.seconds)
+        self.log = AccessLog(self.write, LineFormat(), now=lambda: self.seconds)
         self.warnings = []
         globalLogPublisher.addObserver(self.observe)
         self.addCleanup(globalLogPublisher.removeObserver, self.observe)
@@ -349,7 +367,7 @@ class BatchTests(SynchronousTestCase):
 
     def test_no_batches(self):
         """With a batch size of nothing, each line is written at once."""
-        log = AccessLog(self.write, now=lambda: 0.0, batch_bytes=0)
+        log = AccessLog(self.write, LineFormat(), now=lambda: 0.0, batch_bytes=0)
         log.record(ENTRY)
         log.record(ENTRY)
         self.assertEqual(len(self.batches), 2)

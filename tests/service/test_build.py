@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import tempfile
 from pathlib import Path
 from random import Random
@@ -230,6 +231,37 @@ class BuildTests(BuildTestCase):
                 ["GET /app/2 HTTP/1.1", "499"],
             ],
         )
+
+    def test_logs_of_listener_and_route(self):
+        """A route may have a log of its own or none, and what a listener says holds for the rest of its requests."""
+        own = 'access_log = { path = "web.log", format = "$uri $route" }'
+        text = f"""
+{CONFIG.replace("[listener.web]", f"[listener.web]{chr(10)}{own}")}
+[[route]]
+path = "=/app/quiet"
+pool = "app"
+access_log = false
+[[route]]
+path = "=/app/own"
+pool = "app"
+access_log = {{ path = "own.log", format = "json", fields = {{ by = "$route" }} }}
+[access_log]
+path = "access.log"
+"""
+        self.started(text)
+        client = self.client()
+        backend = None
+        for path in ("/app/1", "/app/quiet", "/app/own", "/none"):
+            client.send(get(path))
+            if path != "/none":
+                backend = backend or self.backend()
+                backend.send(OK)
+        self.pass_time(1.2)
+        usual = (self.folder / "web.log").read_text()
+        self.assertEqual(usual.splitlines(), ["/app/1 * /app/", "/none -"])
+        [own] = map(json.loads, (self.folder / "own.log").read_text().splitlines())
+        self.assertEqual((own["target"], own["by"]), ("/app/own", "* =/app/own"))
+        self.assertEqual(self.logged(), [])
 
     def test_original_client(self):
         """Behind a trusted proxy the log names the client it speaks for."""

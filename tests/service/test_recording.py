@@ -11,10 +11,12 @@ from random import Random
 from twisted.internet.task import Clock
 from twisted.trial.unittest import SynchronousTestCase
 
-from lolly_tx.config.model import AccessLog
+from lolly_tx.config.load import parse
+from lolly_tx.config.model import AccessLog as Settings
+from lolly_tx.proxy.accesslog import AccessLog
 from lolly_tx.proxy.record import refusal_entry
 from lolly_tx.service.logfile import LogFile
-from lolly_tx.service.recording import LogWriting
+from lolly_tx.service.recording import AccessLogs, LogWriting
 from lolly_tx.service.surroundings import Surroundings
 
 ENTRY = refusal_entry(b"junk", "192.0.2.1", 400, 0, "web", 0.0)
@@ -41,7 +43,7 @@ class LogWritingTests(SynchronousTestCase):
         """The log of a service, each second to `path`."""
         now = self.clock.seconds
         around = Surroundings(self.clock, now, now, Random(1), stdout)
-        settings = AccessLog(path=path or str(self.path), flush=1.0)
+        settings = Settings(path=path or str(self.path), flush=1.0)
         made = LogWriting(settings, around)
         made.start()
         return made
@@ -69,7 +71,7 @@ class LogWritingTests(SynchronousTestCase):
         self.assertEqual(os.read(read, 100), b"said after\n")
         own = self.writing()
         own.stop()
-        self.assertTrue(own._file._closed)
+        self.assertTrue(own.file._closed)
         stdout.close()
 
     def test_reopen(self) -> None:
@@ -122,6 +124,69 @@ class LogWritingTests(SynchronousTestCase):
         got = os.read(reader, 1 << 20)
         [(lost, total)] = said
         self.assertEqual((lost, got.count(b"\n") + total), (total, 5000))
+
+    def logs(self, *own: str) -> tuple[AccessLogs, list[AccessLog]]:
+        """The access logs of listeners with these tables; all go to one file."""
+        text = "".join(
+            f'[listener.w{n}]\nendpoint = "tcp:808{n}"\n'
+            f'access_log = {{ path = "{self.path}", {one} }}\n'
+            for n, one in enumerate(own)
+        )
+        more = '[[route]]\npool = "p"\n[pool.p]\ntargets = ["http://127.0.0.1:9001"]\n'
+        config = parse(text + more)
+        now = self.clock.seconds
+        logs = AccessLogs(config, Surroundings(self.clock, now, now, Random(1)))
+        logs.start()
+        found = [logs.of(f"w{n}", None) for n in range(len(own))]
+        return logs, [one for one in found if one is not None]
+
+    def test_one_file(self) -> None:
+        """Logs of several forms in one file share it, equal ones are one, and a rotation moves all of them."""
+        logs, (one, two, three) = self.logs(
+            'format = "1 $status"', 'format = "2 $status"', 'format = "1 $status"'
+        )
+        self.assertIs(one, three)
+        self.assertEqual(len({writing.file for writing in logs}), 1)
+        old = self.path.with_name("old.log")
+        for path in (old, self.path):
+            one.record(ENTRY)
+            two.record(ENTRY)
+            if path is old:
+                self.clock.advance(1.0)
+                self.path.rename(old)
+                logs.reopen()
+            else:
+                logs.stop()
+            self.assertEqual(sorted(path.read_text().splitlines()), ["1 400", "2 400"])
+        self.assertEqual(self.clock.getDelayedCalls(), [])
+
+    def test_one_cannot_be_reopened(self) -> None:
+        """A file that cannot be opened anew keeps the old one, and the others go on in new ones."""
+        logs, _ = self.logs("flush = 1")
+        writing = next(iter(logs))
+        other = self.writing(str(self.path.with_name("b.log")))
+        logs._all.append(other)
+        self.path.rename(self.path.with_name("old.log"))
+        other.file.path = "/no/such/folder/b.log"
+        error = self.assertRaises(OSError, logs.reopen)
+        self.assertIn("/no/such/folder", str(error))
+        self.assertTrue(self.path.exists())
+        other.log.record(ENTRY)
+        writing.log.record(ENTRY)
+        logs.stop()
+        self.assertEqual(self.path.with_name("b.log").read_text().count("\n"), 1)
+        self.assertEqual(self.path.read_text().count("\n"), 1)
+
+    def test_no_file_for_one(self) -> None:
+        """When one of several cannot have its file, none is left open."""
+        bad = 'path = "/no/such/folder/x"'
+        config = parse(
+            f'[listener.a]\nendpoint = "tcp:8080"\naccess_log = {{ path = "{self.path}" }}\n'
+            f'[[route]]\npool = "p"\naccess_log = {{ {bad} }}\n'
+            '[pool.p]\ntargets = ["http://127.0.0.1:9001"]\n'
+        )
+        around = Surroundings(self.clock, self.clock.seconds, self.clock.seconds)
+        self.assertRaises(OSError, AccessLogs, config, around)
 
     def test_no_such_folder(self) -> None:
         """A file that cannot be opened is an error before anything is started."""

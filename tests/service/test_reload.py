@@ -496,6 +496,30 @@ class ListenersTests(ReloadTestCase):
         self.pass_time(2)
         self.assertEqual((self.folder / "two.log").read_text().count("\n"), 1)
 
+    def test_access_log_of_a_route(self) -> None:
+        """A route gets a log of its own, and loses it; an exchange under way ends in the one that is in force."""
+        one = TWO.replace(', "http://127.0.0.1:9002"', "")
+        own = one.replace(
+            "[[route]]", '[[route]]\naccess_log = { path = "own.log", format = "$uri" }'
+        )
+        self.start(one)
+        self.reload(own)
+        client = self.client()
+        client.send(get("/1"))
+        backend = self.backend()
+        backend.send(OK)
+        client.send(get("/2"))
+        self.reload(own + '[access_log]\npath = "all.log"\n')
+        backend.send(OK)
+        self.pass_time(2)
+        self.assertEqual((self.folder / "own.log").read_text(), "/1\n/2\n")
+        self.reload(one + '[access_log]\npath = "all.log"\nformat = "$uri $route"\n')
+        client.send(get("/3"))
+        backend.send(OK)
+        self.pass_time(2)
+        self.assertEqual((self.folder / "own.log").read_text(), "/1\n/2\n")
+        self.assertEqual((self.folder / "all.log").read_text(), "/3 * /\n")
+
 
 class RefusedTests(ReloadTestCase):
     def setUp(self) -> None:

@@ -1,0 +1,99 @@
+"""Variables in texts: which there are, and the texts that have some, taken apart.
+
+    "$client ${method} $header_user_agent costs $$5"
+
+Imports: config. Used by: config.accesslogs, proxy.
+
+A new one for log lines is a line here, and one in `proxy.variables` that says where its value comes from; a test
+compares the two.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from types import MappingProxyType
+
+from lolly_tx.config.kinds import nearest
+from lolly_tx.config.problems import Rejected
+
+VARIABLES: Mapping[str, str] = MappingProxyType(
+    {
+        "time": "the end of the exchange, ISO 8601 in UTC with milliseconds",
+        "time_local": "the same as Apache and nginx write it, in UTC",
+        "client": "the client's address, as far as trusted proxies can be believed",
+        "client_port": "the port of the client, where that is who is connected",
+        "listener": "the name of the listener",
+        "scheme": "http or https",
+        "version": "HTTP/1.1, HTTP/2.0 ...",
+        "method": "the method",
+        "host": "the Host, in lower case",
+        "uri": "path and query as the client sent them",
+        "path": "the path, decoded",
+        "query": "what stands after the ?",
+        "route": "host and path of the route",
+        "pool": "the name of the pool",
+        "target": "the id of the target that answered, or was asked last",
+        "upstream": "the addresses of all that were asked",
+        "upstream_status": "what they answered",
+        "upstream_seconds": "how long each of them took",
+        "tries": "how many attempts there were",
+        "status": "the status of the answer",
+        "error": "why the answer is our own, or was cut short (RFC 9209)",
+        "bytes_sent": "bytes of the body to the client",
+        "bytes_received": "bytes of the body from the client",
+        "seconds": "the whole exchange",
+        "sample": "the share of such lines that is written, 1 = each",
+    }
+)
+"""What there is, with what it means."""
+
+PREFIXES: Mapping[str, str] = MappingProxyType(
+    {
+        "header_": "a field of the request, such as $header_user_agent",
+        "cookie_": "a cookie of the request",
+        "arg_": "a parameter of the query",
+    }
+)
+"""The same of names that go on: there is one for each field, cookie and parameter."""
+
+_DOLLAR = re.compile(r"\$(?:(\$)|\{([A-Za-z0-9_]+)\}|([A-Za-z][A-Za-z0-9_]*))?")
+
+Part = tuple[str, str]
+
+
+def parts_of(text: str) -> tuple[Part, ...]:
+    """`text` as pairs: some plain text, and the variable after it, "" after the last.
+
+    Raises `Rejected` for names that nobody knows, and for a single dollar.
+    """
+    parts: list[Part] = []
+    plain, at = "", 0
+    for match in _DOLLAR.finditer(text):
+        plain += text[at : match.start()]
+        at = match.end()
+        dollar, braced, bare = match.groups()
+        if dollar:
+            plain += "$"
+            continue
+        name = braced or bare
+        if not name:
+            raise Rejected("has a $ without a name; a dollar itself is written $$")
+        parts.append((plain, known_name(name)))
+        plain = ""
+    return (*parts, (plain + text[at:], ""))
+
+
+def known_name(name: str) -> str:
+    """The variable called `name`, in the one spelling of it. Raises `Rejected`."""
+    if name in VARIABLES:
+        return name
+    folded = name.lower()
+    for prefix in PREFIXES:
+        if folded.startswith(prefix) and len(name) > len(prefix):
+            # Names of cookies and parameters have a case, those of fields have none.
+            return folded if prefix == "header_" else prefix + name[len(prefix) :]
+    prefixes = [prefix + "NAME" for prefix in PREFIXES]
+    raise Rejected(
+        f"no variable is called ${name}" + nearest(name, (*VARIABLES, *prefixes))
+    )

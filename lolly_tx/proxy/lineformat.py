@@ -1,0 +1,146 @@
+r"""What a line of the access log looks like, made ready once and filled in for each exchange.
+
+Imports: config, proxy, wire. Used by: proxy.accesslog, service.
+
+Format "combined" is the Combined Log Format of Apache and nginx plus four words, all on
+one line:
+
+    CLIENT - - [DAY/MON/YEAR:HH:MM:SS +0000] "METHOD TARGET VERSION" STATUS BYTES
+    "REFERER" "USER_AGENT" UPSTREAM UPSTREAM_STATUS SECONDS UPSTREAM_SECONDS
+
+The time of day is UTC; BYTES are those of the response body; UPSTREAM is the target's
+address as configured; SECONDS is the whole exchange and UPSTREAM_SECONDS its last
+attempt, with three decimals. A request that took several attempts has all of them in
+these three words, in the order they ended and in quotes: "a, b" "-, 200" 1.003
+"1.000, 0.003"; the last one gave the answer, if any did. Of a request that was refused
+there is as much as was read. What is not known is "-". Every byte outside printable
+ASCII, and `"` and `\`, appears as \xHH, so that a line stays one line of the same shape
+whatever the client sent.
+
+Format "json" is one object per line with the fields of `config.accesslogs.JSON_FIELDS` in
+their order, then those of the settings. With more than one attempt, `upstream` names them all
+("a, b") and `attempts` has each with its upstream, status and seconds; status and seconds
+beside `upstream` stay those of the last, so that their types never change. What is not
+known is null. Control bytes, bytes beyond ASCII and `\` appear as \xHH inside the decoded
+strings too: a tool that prints them raw must not drive its reader's terminal.
+
+Any other format is a text with variables. All three are pieces of text and variables in turn:
+
+    head piece  variable  head piece  variable ...  head piece
+
+A head piece is plain text and what depends on the head alone. It is kept for a while by the
+head, because clients repeat themselves.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+
+from lolly_tx.config.accesslogs import JSON_FIELDS, NO_FIELDS
+from lolly_tx.config.variables import parts_of
+from lolly_tx.proxy.entry import Entry
+from lolly_tx.proxy.masking import USUAL, Masking
+from lolly_tx.proxy.variables import Write, attempts_json, variable
+from lolly_tx.wire.message import RequestHead
+
+COMBINED = (
+    '$client - - [$time_local] "$method $uri $version" $status $bytes_sent'
+    ' "$header_referer" "$header_user_agent" $upstream $upstream_status $seconds'
+    " $upstream_seconds"
+)
+
+REMEMBERED_HEADS = 512
+"""Of so many heads the pieces are kept, and then forgotten all at once."""
+
+REMEMBERED_PIECE_BYTES = 4096
+"""Pieces of a head that are longer in all are not kept."""
+
+_Piece = bytes | Write
+"""Plain text, or what writes it."""
+
+
+class LineFormat:
+    """Makes the lines of one log.
+
+    `format`: "combined", "json", or a text with variables. `fields`: more members of JSON objects, each with a
+    variable. `masking`: what is hidden. `sample`: the share of ordinary lines that is written. Raises `Rejected` for
+    variables there are none of.
+    """
+
+    def __init__(
+        self,
+        format: str = "combined",
+        fields: Mapping[str, str] = NO_FIELDS,
+        *,
+        masking: Masking = USUAL,
+        sample: float = 1.0,
+    ) -> None:
+        self._pieces: list[list[_Piece]] = [[]]
+        self._writers: list[Write] = []
+        if format == "json":
+            self._add_json(fields, masking, sample)
+        else:
+            if format == "combined":
+                format = COMBINED + (" $sample" if sample < 1.0 else "")
+            for plain, name in parts_of(format):
+                self._text(plain)
+                if name:
+                    made = variable(name, masking, sample)
+                    self._add(made.text, made.of_head)
+        self._text("\n")
+        self._known: dict[RequestHead, list[bytes]] = {}
+
+    def _add_json(
+        self, fields: Mapping[str, str], masking: Masking, sample: float
+    ) -> None:
+        comma = "{"
+        sampled = {"sample": "sample"} if sample < 1.0 else {}
+        for key, name in (*JSON_FIELDS.items(), *sampled.items(), *fields.items()):
+            made = variable(name, masking, sample)
+            self._text(f'{comma}"{key}":')
+            comma = ","
+            self._add(made.json, made.of_head)
+            if key == "tries":
+                self._add(attempts_json, False)
+        self._text("}")
+
+    def _text(self, plain: str) -> None:
+        if plain:
+            self._pieces[-1].append(plain.encode("ascii"))
+
+    def _add(self, write: Write, of_head: bool) -> None:
+        if of_head:
+            self._pieces[-1].append(write)
+        else:
+            self._writers.append(write)
+            self._pieces.append([])
+
+    def line(self, entry: Entry) -> bytes:
+        """The line of `entry`."""
+        head = entry.head
+        line = self._known.get(head)  # type: ignore[arg-type]  # Words are never in it
+        if line is None:
+            line = self._of_head(entry)
+        parts = line.copy()
+        parts[1::2] = [write(entry) for write in self._writers]
+        return b"".join(parts)
+
+    def _of_head(self, entry: Entry) -> list[bytes]:
+        """The line, with nothing in the place of what changes with each exchange."""
+        line = [b""] * (2 * len(self._writers) + 1)
+        line[::2] = list(self._written(entry))
+        head, known = entry.head, self._known
+        if (
+            isinstance(head, RequestHead)
+            and sum(map(len, line)) <= REMEMBERED_PIECE_BYTES
+        ):
+            if len(known) >= REMEMBERED_HEADS:
+                known.clear()
+            known[head] = line
+        return line
+
+    def _written(self, entry: Entry) -> Iterator[bytes]:
+        for piece in self._pieces:
+            yield b"".join(
+                [one if isinstance(one, bytes) else one(entry) for one in piece]
+            )

@@ -1,0 +1,322 @@
+r"""The variables of log lines: where each value comes from, and how it is written.
+
+Imports: domain, proxy, wire. Used by: proxy.lineformat.
+
+A variable is a pair of functions from an `Entry` to bytes that go into a line as they are: one for texts, one for JSON.
+What depends on nothing but the head of the request says so (`of_head`), because heads repeat.
+
+    what is not known       text -     JSON null
+    bytes of a client       text and JSON: whatever is not printable ASCII, and " and \, as \xHH
+    words without quotes    text: a space too, so that a line keeps its words
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Mapping
+from functools import lru_cache
+from typing import Any, NamedTuple
+
+from lolly_tx.domain.errors import DownstreamError
+from lolly_tx.domain.routes import normal_path
+from lolly_tx.proxy.entry import Entry
+from lolly_tx.proxy.masking import Masking
+from lolly_tx.wire.cookies import cookie_reader
+
+_PLAIN = bytes(byte for byte in range(0x20, 0x7F) if byte not in b'"\\')
+_PLAIN_WORD = _PLAIN.replace(b" ", b"")
+# What each byte is written as.
+_IN_QUOTES = [chr(byte) if byte in _PLAIN else f"\\x{byte:02X}" for byte in range(256)]
+_IN_WORD = ["\\x20" if form == " " else form for form in _IN_QUOTES]
+_IN_JSON = [form.replace("\\", "\\\\") for form in _IN_QUOTES]
+_IN_JSON[34] = '\\"'
+
+_MONTHS = "Jan Feb Mar Apr May Jun Jul Aug Sep Oct Nov Dec".split()
+
+Get = Callable[[Entry], Any]
+Write = Callable[[Entry], bytes]
+"""From an entry to what stands in the line."""
+
+
+class Variable(NamedTuple):
+    """How one is written. `of_head`: it is the same for the same head."""
+
+    text: Write
+    json: Write
+    of_head: bool = False
+
+
+def in_text(raw: bytes | None) -> bytes:
+    """`raw` in a text, where it may stand in quotes."""
+    if not raw:
+        return b"-"
+    if raw.translate(None, _PLAIN):
+        # Seven times as fast as a regular expression that calls us for each byte.
+        return raw.decode("latin-1").translate(_IN_QUOTES).encode("ascii")
+    return raw
+
+
+def in_json(raw: bytes | None) -> bytes:
+    """`raw` as a JSON string, or null."""
+    if raw is None:
+        return b"null"
+    if raw.translate(None, _PLAIN):
+        raw = raw.decode("latin-1").translate(_IN_JSON).encode("ascii")
+    return b'"' + raw + b'"'
+
+
+@lru_cache(1024)
+def _word(text: str | None) -> bytes:
+    """One word of a text."""
+    raw = (text or "-").encode()
+    if raw.translate(None, _PLAIN_WORD):
+        return raw.decode("latin-1").translate(_IN_WORD).encode("ascii")
+    return raw
+
+
+@lru_cache(1024)
+def _string(text: str | None) -> bytes:
+    """One string in JSON."""
+    return in_json(None if text is None else text.encode())
+
+
+def _second_local(second: int) -> bytes:
+    """`21/Nov/2026:20:41:00 +0000`, whatever the locale."""
+    at = time.gmtime(second)
+    return (
+        f"{at.tm_mday:02}/{_MONTHS[at.tm_mon - 1]}/{at.tm_year:04}"
+        f":{at.tm_hour:02}:{at.tm_min:02}:{at.tm_sec:02} +0000"
+    ).encode()
+
+
+def _second_iso(second: int) -> bytes:
+    """`2026-11-21T20:41:00`."""
+    return time.strftime("%Y-%m-%dT%H:%M:%S", time.gmtime(second)).encode()
+
+
+_second_local_known = lru_cache(4)(_second_local)
+_second_iso_known = lru_cache(4)(_second_iso)
+
+
+def _time(entry: Entry) -> bytes:
+    wall = entry.when_wall
+    return b"%b.%03dZ" % (_second_iso_known(int(wall)), wall % 1 * 1000)
+
+
+def _time_local(entry: Entry) -> bytes:
+    return _second_local_known(int(entry.when_wall))
+
+
+def _clean(write: Write) -> Variable:
+    """Of bytes that need no care."""
+    return Variable(write, lambda e: b'"%b"' % write(e))
+
+
+def _name(get: Get) -> Variable:
+    """A `str` that is one word."""
+    return Variable(lambda e: _word(get(e)), lambda e: _string(get(e)))
+
+
+def _number(get: Get) -> Variable:
+    return Variable(lambda e: b"%d" % get(e), lambda e: b"%d" % get(e))
+
+
+def _of_head(get: Get) -> Variable:
+    """Bytes of the client's head."""
+    return Variable(lambda e: in_text(get(e)), lambda e: in_json(get(e)), True)
+
+
+def _path(entry: Entry) -> bytes | None:
+    target = entry.head.target
+    try:
+        return normal_path(target) if target.startswith(b"/") else target
+    except DownstreamError:
+        return None
+
+
+def _port(entry: Entry) -> int | None:
+    peer = entry.peer
+    if peer is None:
+        return None
+    if peer.told is not None:
+        return peer.told.source_port or None
+    get = getattr(peer.transport, "getPeer", None)
+    port = getattr(get(), "port", None) if get is not None else None
+    return port if isinstance(port, int) else None
+
+
+def _scheme(entry: Entry) -> str | None:
+    if entry.peer is None:
+        return None
+    return "https" if entry.peer.secure else "http"
+
+
+def _encoded(text: str | None) -> bytes | None:
+    return None if text is None else text.encode()
+
+
+def _optional(get: Get) -> Variable:
+    """A number that may be unknown."""
+    return Variable(
+        lambda e: b"-" if get(e) is None else b"%d" % get(e),
+        lambda e: b"null" if get(e) is None else b"%d" % get(e),
+    )
+
+
+# -- attempts: with more than one, texts have lists in quotes
+
+
+def _attempts(entry: Entry) -> list[tuple[str | None, int | None, float | None]]:
+    last = (entry.upstream, entry.upstream_status, entry.upstream_seconds)
+    return [*entry.past, last]
+
+
+def _list(entry: Entry, place: int, form: Callable[[Any], bytes]) -> bytes:
+    return b'"%b"' % b", ".join([form(one[place]) for one in _attempts(entry)])
+
+
+def _status_text(status: int | None) -> bytes:
+    return b"%d" % status if status else b"-"
+
+
+def _seconds_text(seconds: float | None) -> bytes:
+    return b"-" if seconds is None else b"%.3f" % seconds
+
+
+def _upstream_text(entry: Entry) -> bytes:
+    return _list(entry, 0, _word) if entry.past else _word(entry.upstream)
+
+
+def _upstream_json(entry: Entry) -> bytes:
+    if entry.past:
+        names = [one[0] or "-" for one in _attempts(entry)]
+        return _string(", ".join(names))
+    return _string(entry.upstream)
+
+
+def _upstream_status_text(entry: Entry) -> bytes:
+    if entry.past:
+        return _list(entry, 1, _status_text)
+    return _status_text(entry.upstream_status)
+
+
+def _upstream_seconds_text(entry: Entry) -> bytes:
+    if entry.past:
+        return _list(entry, 2, _seconds_text)
+    return _seconds_text(entry.upstream_seconds)
+
+
+def _upstream_seconds_json(entry: Entry) -> bytes:
+    seconds = entry.upstream_seconds
+    return b"null" if seconds is None else b"%.6f" % seconds
+
+
+def _tries(entry: Entry) -> int:
+    return len(entry.past) + (entry.upstream is not None)
+
+
+def attempts_json(entry: Entry) -> bytes:
+    """A member with all attempts, where there were several, else nothing."""
+    if not entry.past:
+        return b""
+    return b',"attempts":[%b]' % b",".join(
+        [
+            b'{"upstream":%b,"status":%b,"seconds":%b}'
+            % (
+                _string(name),
+                b"%d" % status if status else b"null",
+                b"null" if seconds is None else b"%.6f" % seconds,
+            )
+            for name, status, seconds in _attempts(entry)
+        ]
+    )
+
+
+_FIXED: Mapping[str, Variable] = {
+    "time": _clean(_time),
+    "time_local": _clean(_time_local),
+    "client": _name(lambda e: e.client),
+    "client_port": _optional(_port),
+    "listener": _name(lambda e: e.listener),
+    "scheme": _name(_scheme),
+    "version": _of_head(lambda e: e.head.version),
+    "method": _of_head(lambda e: e.head.method),
+    "host": _of_head(lambda e: e.head.block.host),
+    "path": _of_head(_path),
+    "route": Variable(lambda e: in_text(_encoded(e.route)), lambda e: _string(e.route)),
+    "pool": _name(lambda e: e.pool),
+    "target": _name(lambda e: e.target),
+    "upstream": Variable(_upstream_text, _upstream_json),
+    "upstream_status": Variable(
+        _upstream_status_text,
+        lambda e: b"%d" % e.upstream_status if e.upstream_status else b"null",
+    ),
+    "upstream_seconds": Variable(_upstream_seconds_text, _upstream_seconds_json),
+    "tries": _number(_tries),
+    "status": _number(lambda e: e.status),
+    "error": _name(lambda e: e.error),
+    "bytes_sent": _number(lambda e: e.bytes_sent),
+    "bytes_received": _number(lambda e: e.bytes_received),
+    "seconds": Variable(lambda e: b"%.3f" % e.seconds, lambda e: b"%.6f" % e.seconds),
+}
+"""Those that are the same in every log."""
+
+
+def variable(name: str, masking: Masking, sample: float = 1.0) -> Variable:
+    """The variable called `name`, as `config.variables` spells it. Raises KeyError.
+
+    `masking`: what is hidden. `sample`: the share of ordinary lines that is written.
+    """
+    if name in _FIXED:
+        return _FIXED[name]
+    if name == "uri":
+        return _of_head(lambda e: masking.url(e.head.target))
+    if name == "query":
+        return _of_head(lambda e: masking.url(e.head.target).partition(b"?")[2] or None)
+    if name == "sample":
+        share = b"%g" % sample
+        return Variable(lambda e: share, lambda e: share)
+    kind, _, rest = name.partition("_")
+    if not rest:
+        raise KeyError(name)
+    return _of_head(_MADE[kind](rest, masking))
+
+
+def _field(name: str, masking: Masking) -> Get:
+    field = name.replace("_", "-").encode("ascii")
+    if masking.hides_field(field):
+        return lambda e: None if e.head.block.get(field) is None else b"***"
+    if field == b"referer":
+        return lambda e: masking.url(e.head.block.get(field) or b"") or None
+    return lambda e: e.head.block.get(field)
+
+
+def _cookie(name: str, masking: Masking) -> Get:
+    read = cookie_reader(name)
+    hidden = masking.hides_cookie(name.encode("ascii"))
+
+    def get(entry: Entry) -> bytes | None:
+        values = read(entry.head)  # type: ignore[arg-type]  # Words are read in the same way
+        return None if not values else b"***" if hidden else values[0]
+
+    return get
+
+
+def _argument(name: str, masking: Masking) -> Get:
+    start = name.encode("ascii") + b"="
+
+    def get(entry: Entry) -> bytes | None:
+        query = masking.url(entry.head.target).partition(b"?")[2]
+        for part in query.replace(b";", b"&").split(b"&"):
+            if part.startswith(start):
+                return part[len(start) :]
+        return None
+
+    return get
+
+
+_MADE: Mapping[str, Callable[[str, Masking], Get]] = {
+    "header": _field,
+    "cookie": _cookie,
+    "arg": _argument,
+}

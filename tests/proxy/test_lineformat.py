@@ -1,0 +1,223 @@
+"""Tests of the lines of the access log: templates, JSON with more fields, what is remembered, what is hidden."""
+
+from __future__ import annotations
+
+import json
+from types import SimpleNamespace
+from typing import Any
+
+from hypothesis import given
+from hypothesis import strategies as st
+from twisted.trial.unittest import SynchronousTestCase
+
+from lolly_tx.config.problems import Rejected
+from lolly_tx.config.variables import VARIABLES
+from lolly_tx.proxy.entry import Entry, Words
+from lolly_tx.proxy.lineformat import (
+    REMEMBERED_HEADS,
+    REMEMBERED_PIECE_BYTES,
+    LineFormat,
+)
+from lolly_tx.proxy.masking import USUAL, Masking
+from lolly_tx.proxy.variables import variable
+from lolly_tx.wire.http1 import RequestReader
+
+FIELDS = {
+    b"user-agent": b'curl "8"',
+    b"authorization": b"Bearer hunter2",
+    b"cookie": b"theme=dark; sid=hunter2; session_id=hunter2",
+    b"referer": b"https://e.example/?token=hunter2",
+    b"x-api-key": b"hunter2",
+}
+PEER: Any = SimpleNamespace(
+    secure=True,
+    told=None,
+    transport=SimpleNamespace(getPeer=lambda: SimpleNamespace(port=40000)),
+)
+ENTRY = Entry(
+    when_wall=1795293660.25,
+    client="192.0.2.7",
+    head=Words(b"GET", b"/a%20b?page=3&token=x&q=", b"HTTP/1.1", b"e.example", FIELDS),
+    status=200,
+    bytes_sent=1234,
+    upstream="http://127.0.0.1:9001",
+    upstream_status=200,
+    seconds=0.0123,
+    upstream_seconds=0.011,
+    listener="web",
+    pool="api",
+    target="a",
+    bytes_received=7,
+    route="e.example /a on web",
+    peer=PEER,
+)
+
+
+def line(format: str, entry: Entry = ENTRY, **settings: Any) -> str:
+    return LineFormat(format, **settings).line(entry).decode("ascii")
+
+
+class TemplateTests(SynchronousTestCase):
+    def test_every_variable(self) -> None:
+        """Each variable says what the reference says."""
+        for name, expected in {
+            "time": "2026-11-21T20:41:00.250Z",
+            "time_local": "21/Nov/2026:20:41:00 +0000",
+            "client": "192.0.2.7",
+            "client_port": "40000",
+            "listener": "web",
+            "scheme": "https",
+            "version": "HTTP/1.1",
+            "method": "GET",
+            "host": "e.example",
+            "uri": "/a%20b?page=3&token=***&q=",
+            "path": "/a b",
+            "query": "page=3&token=***&q=",
+            "route": "e.example /a on web",
+            "pool": "api",
+            "target": "a",
+            "upstream": "http://127.0.0.1:9001",
+            "upstream_status": "200",
+            "upstream_seconds": "0.011",
+            "tries": "1",
+            "status": "200",
+            "error": "-",
+            "bytes_sent": "1234",
+            "bytes_received": "7",
+            "seconds": "0.012",
+            "sample": "0.25",
+            "header_user_agent": r"curl \x228\x22",
+            "header_accept": "-",
+            "cookie_theme": "dark",
+            "cookie_none": "-",
+            "arg_page": "3",
+            "arg_q": "-",
+            "arg_none": "-",
+            "arg_token": "***",
+        }.items():
+            self.assertEqual(line(f"${name}", sample=0.25), expected + "\n", name)
+
+    def test_one_place(self) -> None:
+        """Every variable that settings may name has a value, and no other."""
+        for name in VARIABLES:
+            variable(name, USUAL)
+        self.assertRaises(KeyError, variable, "nonsense", USUAL)
+
+    def test_text_around(self) -> None:
+        """Plain text stays as it is, names in braces end where the braces do."""
+        self.assertEqual(line("a=${status}b $$ $method|$pool!"), "a=200b $ GET|api!\n")
+
+    def test_unknown(self) -> None:
+        """A variable that there is none of is refused."""
+        self.assertRaises(Rejected, LineFormat, "$nonsense")
+
+    def test_nothing_known(self) -> None:
+        """Of a request that was no request, everything unknown is a hyphen."""
+        entry = Entry(0.0, "", Words(b"-", b"-", b"-"), 400, 0, None, None, 0.0, None)
+        for name in ("client_port", "scheme", "route", "target", "host", "query"):
+            self.assertEqual(line(f"${name}", entry), "-\n", name)
+
+    def test_path_of_two_meanings(self) -> None:
+        """A path that some backends read otherwise has no normal form."""
+        words = Words(b"GET", b"/a/..;x/b", b"HTTP/1.1")
+        self.assertEqual(line("$path", ENTRY._replace(head=words)), "-\n")
+
+    def test_port_behind_a_balancer(self) -> None:
+        """Behind a PROXY header it is the port that the header names."""
+        peer: Any = SimpleNamespace(told=SimpleNamespace(source_port=7), secure=False)
+        entry = ENTRY._replace(peer=peer)
+        self.assertEqual(line("$client_port $scheme", entry), "7 http\n")
+        peer = SimpleNamespace(told=None, secure=False, transport=None)
+        self.assertEqual(line("$client_port", ENTRY._replace(peer=peer)), "-\n")
+
+    @given(st.lists(st.binary(max_size=20), min_size=6, max_size=6))
+    def test_any_bytes_stay_one_line(self, raw: list[bytes]) -> None:
+        """Whatever a client sends, a line is one line of printable ASCII, and its quotes are ours."""
+        words = Words(raw[0], raw[1], raw[2], raw[3], {b"x": raw[4], b"cookie": raw[5]})
+        text = line(
+            '"$method" "$uri" "$version" "$host" "$header_x" "$cookie_a" "$path"'
+            ' "$query" "$arg_b"',
+            ENTRY._replace(head=words),
+        )
+        self.assertEqual((text.count("\n"), text.count('"')), (1, 18))
+        self.assertTrue(text[:-1].isprintable() and text.isascii())
+        self.assertNotRegex(text, r"\\(?!x[0-9A-F]{2})")
+
+
+class JSONTests(SynchronousTestCase):
+    def test_more_fields(self) -> None:
+        """Members of one's own come after the usual ones, with their types."""
+        fields = {"route": "route", "in": "bytes_received", "ua": "header_user_agent"}
+        value = json.loads(line("json", fields=fields))
+        self.assertEqual(
+            list(value.items())[-4:],
+            [
+                ("tries", 1),
+                ("route", "e.example /a on web"),
+                ("in", 7),
+                ("ua", r'curl "8"'),
+            ],
+        )
+
+    def test_all_as_json(self) -> None:
+        """Each variable is valid JSON, known or not."""
+        nothing = Entry(0.0, "", Words(b"-", b"-", b"-"), 0, 0, None, None, 0.0, None)
+        for entry in (ENTRY, nothing):
+            for name in (*VARIABLES, "header_x", "cookie_x", "arg_x"):
+                json.loads(variable(name, USUAL).json(entry))
+
+    def test_share(self) -> None:
+        """Where lines are sampled, each says of how many it stands for one."""
+        self.assertEqual(json.loads(line("json", sample=0.1))["sample"], 0.1)
+        self.assertNotIn("sample", json.loads(line("json")))
+        self.assertTrue(line("combined", sample=0.1).endswith(" 0.011 0.1\n"))
+
+
+class SecretTests(SynchronousTestCase):
+    def test_never_by_default(self) -> None:
+        """What carries credentials is hidden even where a line is asked for it."""
+        text = line(
+            "$header_authorization $header_cookie $header_x_api_key $cookie_sid"
+            " $cookie_session_id $arg_token $uri $query $header_referer"
+        )
+        self.assertNotIn("hunter2", text)
+        self.assertEqual(text.split()[:6], ["***"] * 6)
+        self.assertEqual(text.split()[8], "https://e.example/?token=***")
+
+    def test_names_of_ones_own(self) -> None:
+        """More names are hidden in the query, in fields and in cookies, whatever their case."""
+        masking = Masking(("Page", "user_agent", "THEME"))
+        self.assertEqual(
+            line(
+                "$uri $arg_page $header_user_agent $cookie_theme $header_x",
+                masking=masking,
+            ),
+            "/a%20b?page=***&token=***&q= *** *** *** -\n",
+        )
+        self.assertEqual(masking.url(b"/?p%61ge=1"), b"/?p%61ge=***")
+
+
+class RememberedTests(SynchronousTestCase):
+    def entry(self, number: int, size: int = 1) -> Entry:
+        text = b"GET /%d HTTP/1.1\r\nHost: x\r\nA: %b\r\n\r\n" % (number, b"a" * size)
+        head = RequestReader().read(text)
+        assert head is not None
+        return ENTRY._replace(head=head)
+
+    def test_same_head(self) -> None:
+        """What is kept of a head is right for the next exchange with it, and nothing else is kept."""
+        format = LineFormat("$uri $status $header_a $seconds $host")
+        first = self.entry(1)
+        self.assertEqual(format.line(first), b"/1 200 a 0.012 x\n")
+        later = first._replace(status=404, seconds=2.0)
+        self.assertEqual(format.line(later), b"/1 404 a 2.000 x\n")
+
+    def test_bounds(self) -> None:
+        """No more heads are kept than said, and no long ones."""
+        format = LineFormat("$uri $header_a")
+        for number in range(2 * REMEMBERED_HEADS + 1):
+            format.line(self.entry(number))
+            self.assertLessEqual(len(format._known), REMEMBERED_HEADS)
+        self.assertEqual(len(format._known), 1)
+        format.line(self.entry(0, REMEMBERED_PIECE_BYTES))
+        self.assertEqual(len(format._known), 1)
