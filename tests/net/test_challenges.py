@@ -16,12 +16,27 @@ from twisted.internet.error import ConnectionDone
 
 from lolly_tx.net.sockets.certificates import load_certificate
 from lolly_tx.net.sockets.challenges import ACME_TLS, Challenges
+from lolly_tx.net.sockets.client_certificates import load_policy
 from lolly_tx.net.sockets.credentials import Credentials, Terms
 from lolly_tx.net.sockets.tls import TLSServer
 from lolly_tx.service.acme_answers import IDENTIFIER, challenge_certificate
+from tests.net.fakes import Recorder
 from tests.net.test_tls import NAME, TLSTestCase
 
 SAID = "token.print"
+
+
+class Introduced(Recorder):
+    """A protocol that takes five bytes ahead of the handshake."""
+
+    inner: Any = None
+
+    def preface(self, data: bytes) -> int:
+        """They have come, or not yet."""
+        if len(data) < 5:
+            return 0
+        self.inner = self
+        return 5
 
 
 class ChallengesTests(TLSTestCase):
@@ -94,6 +109,37 @@ class ChallengesTests(TLSTestCase):
             self.assertEqual(proto.received, b"")
             self.assertFalse(transport.connected)
         self.assertEqual(self.credentials.handshakes.completed, 2)
+
+    def test_whatever_is_asked_of_clients(self) -> None:
+        """An authority shows no certificate, and needs none, also where clients and a site of that name do."""
+        authority = load_policy("require", str(self.folder / "ca.pem"))
+        self.credentials.agree(Terms(policy=authority, sites=((NAME, authority),)))
+        self.show()
+        _, _, client = self.asked("acme-tls/1")
+        self.assertEqual(client.selected_alpn_protocol(), "acme-tls/1")
+        self.assertEqual(self.attempt(partial(client.recv, 10)), b"")
+        self.assertEqual(dict(self.credentials.handshakes.failures), {})
+
+    def test_behind_a_proxy_header(self) -> None:
+        """What comes ahead of the handshake is taken first."""
+        self.show()
+        proto = Introduced()
+        _, _, raw = self.accepted(
+            proto, TLSServer, send_buffer=65536, credentials=self.credentials
+        )
+        raw.sendall(b"HELLO")
+        raw.setblocking(False)
+        context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+        context.check_hostname = False
+        context.verify_mode = ssl.CERT_NONE
+        context.set_alpn_protocols(["acme-tls/1"])
+        client = context.wrap_socket(
+            raw, server_hostname=NAME, do_handshake_on_connect=False
+        )
+        self.addCleanup(client.close)
+        self.attempt(client.do_handshake)
+        self.assertEqual(client.selected_alpn_protocol(), "acme-tls/1")
+        self.assertIs(proto.inner, proto)
 
     def test_nothing_else_on_it(self) -> None:
         """What comes behind the handshake is not served, and what a door wanted to say is not sent."""
