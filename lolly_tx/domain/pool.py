@@ -11,7 +11,8 @@ domain.heritage, domain.together, net.library, proxy, service, testing.
     caps        how many leases at once
 
 `acquire` is the hot path. What is available is asked again only after a change of a fact, or when `now` passes
-the next entry of the timetable: `_due` is that moment. Whatever is not plain takes the slow way: `_odd`.
+the next entry of the timetable: `_due` is that moment; `_timed` the latter alone. Whatever is not plain takes the slow
+way: `_odd`.
 """
 
 from __future__ import annotations
@@ -52,6 +53,9 @@ PolicyWord = Literal["balance", "accrual", "outliers", "limit"]
 """Who is chosen next, which failures count, how peers compare, the moving limit of exchanges: what has a memory."""
 
 AT_ONCE = float("-inf")
+
+SOON_SECONDS = 0.05
+"""Facts that change within so long of another are carried out together, unless somebody asks before."""
 
 
 class Pool:
@@ -126,6 +130,8 @@ class Pool:
         self.refusals = 0
         """Leases refused: all down, all full or all tried."""
         self._due = AT_ONCE
+        self._timed = AT_ONCE
+        self._settled = AT_ONCE
         self._odd = True
         self._ready: tuple[Node, ...] = ()
         self._pick = balancer.pick
@@ -237,22 +243,22 @@ class Pool:
 
     def observe(self, node_id: str, observation: Observation, now: float) -> None:
         """Take in the result of one active check. A node that left in the meantime is ignored."""
-        self._settle(now)
+        self._catch_up(node_id, now)
         self._reports.observe(node_id, observation, now)
 
     def reached(self, node_id: str, observation: Observation, now: float) -> None:
         """Take in a connect of our own to a node that is ejected because there were none."""
-        self._settle(now)
+        self._catch_up(node_id, now)
         self._reports.reached(node_id, observation, now)
 
     def hear_agent(self, node_id: str, report: AgentReport, now: float) -> None:
         """Take in what a target says of itself. A node that left in the meantime is ignored."""
-        self._settle(now)
+        self._catch_up(node_id, now)
         self._reports.hear_agent(node_id, report, now)
 
     def mark(self, node_id: str, up: bool, cause: str, now: float) -> None:
         """Set the health of a node by hand, as if enough checks had said so. Raises UnknownNode."""
-        self._settle(now)
+        self._catch_up(node_id, now)
         self._reports.mark(node_id, up, cause, now)
 
     def set_enabled(self, node_id: str, word: Enabled, cause: str, now: float) -> None:
@@ -320,7 +326,18 @@ class Pool:
             self._ready = choice.ready
             self._pick = choice.pick
             self._odd = choice.odd or self.caps.there or self.roster.counts_together
-            self._due = due
+            self._due = self._timed = due
+            self._settled = now
+
+    def _catch_up(self, node_id: str, now: float) -> None:
+        """Settle before something is said of a node, or only that node, when all of them were a moment ago.
+
+        A thousand targets may go down in one turn of the event loop, and each time all of them are looked at.
+        """
+        if now >= self._timed or now >= self._settled + SOON_SECONDS:
+            self._settle(now)
+        elif now >= self._due and node_id in self.nodes:
+            self._timetable.touch(self.nodes[node_id], now)
 
     # -- what others see
 

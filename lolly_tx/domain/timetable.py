@@ -55,6 +55,10 @@ class Timetable:
                 due = min(due, step)
         return due
 
+    def touch(self, node: Node, now: float) -> None:
+        """Note how one node stands, before it changes again: who was seen to fail comes back slowly."""
+        self._ramp(node, now)
+
     def _keep_somebody(self, now: float) -> None:
         """With nobody else left, those serve again that were ejected for anything but failed connects."""
         if any(n.available and n.ejection == "up" for n in self._roster.nodes.values()):

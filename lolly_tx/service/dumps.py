@@ -135,7 +135,7 @@ class Dumps:
             return f"panic of pool {name}" if starts else ""
         if event.fact in ("health", "ejection") and "pool_down" in triggers:
             pool = self._service.pools.get(name)
-            if pool is not None and not pool.available(event.at):
+            if pool is not None and not any(n.available for n in pool.nodes.values()):
                 return f"pool {name} has no target left"
         return ""
 
