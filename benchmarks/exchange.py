@@ -31,7 +31,7 @@ from lolly_tx.net.deadlines import Deadlines
 from lolly_tx.net.http1.client import Http1Client
 from lolly_tx.net.http1.listening import http1_acceptor
 from lolly_tx.net.http1.shared import Http1Settings
-from lolly_tx.net.sockets.acceptor import Census
+from lolly_tx.net.sockets.acceptor import Acceptor, Census
 from lolly_tx.net.upstreams import Upstream, UpstreamLimits, Upstreams
 from lolly_tx.proxy.forwarder import Forwarder
 from lolly_tx.proxy.introduction import Introduction
@@ -85,9 +85,8 @@ class NoEvents:
         """Nothing changes here."""
 
 
-def client() -> Any:
-    """The door of a client of a proxy with two targets."""
-    clock = Clock()
+def listening(make: Callable[..., Acceptor], clock: Clock, **more: Any) -> Acceptor:
+    """The listener of a proxy with two targets, made by `make`. `clock`: only for what has to wait."""
     deadlines = Deadlines(clock, time.monotonic)
     pool = Pool(
         "bench",
@@ -99,12 +98,12 @@ def client() -> Any:
         events=NoEvents(),
         random=Random(1),
     )
-    make = partial(Http1Client, ResponseReader())
+    to_target = partial(Http1Client, ResponseReader())
 
     def connect_to(target: Target) -> Upstream:
         return Upstream(
             Loopback(),
-            make,
+            to_target,
             deadlines=deadlines,
             limits=UpstreamLimits(),
         )
@@ -119,14 +118,20 @@ def client() -> Any:
         random=Random(1),
     )
     introduction = Introduction(TrustedPeers(()), hop=b"0123456789abcdef")
-    acceptor = http1_acceptor(
+    return make(
         "web",
         Proxy(RouteTable([Pattern((), "/", ToPool(forwarder))]), introduction),
         secure=False,
         deadlines=deadlines,
         census=Census(0, 0),
         settings=Http1Settings(),
+        **more,
     )
+
+
+def client() -> Any:
+    """The door of a client."""
+    acceptor = listening(http1_acceptor, Clock())
     door = acceptor.buildProtocol(IPv4Address("TCP", "127.0.0.1", 40000))
     door.makeConnection(Nowhere())
     return door

@@ -35,6 +35,7 @@ from lolly_tx.wire.http2.requests import Malformed, trailer_lines
 from lolly_tx.wire.message import RequestHead
 
 NO_STREAM = -1
+_PRIORITY = b"\r\npriority: "
 
 
 class Owner(Connection, Protocol):
@@ -121,7 +122,7 @@ class Heads:
 
     def take(self, number: int, flags: int, block: bytes) -> None:
         """A whole header block: a request, or the trailers of one. Raises `Http2Error`."""
-        ended = bool(flags & fr.END_STREAM)
+        ended = flags & fr.END_STREAM == fr.END_STREAM
         streams = self._streams
         last = streams.last
         if number <= last:
@@ -136,24 +137,30 @@ class Heads:
             streams.closed.skip(last + 1, number - 1)
         streams.last = number
         self._odd.worked += 1
-        head: RequestHead | None = None
-        problem: BadMessage | None = None
-        crowded = len(streams.open) >= self._shared.h2.streams
-        try:
-            decoded = self._decoder.decode(block)
-            if not crowded:
-                head = self._shared.heads.head_of(decoded, ended)
-        except BadMessage as error:
-            problem = error
-        if crowded:
-            if not ended:
-                streams.closed.cut(number)
-            streams.strain()
-            self._sender.send(fr.rst_stream(number, REFUSED_STREAM))
+        shared = self._shared
+        if len(streams.open) >= shared.h2.streams:
+            self._turn_away(number, ended, block)
             return
-        stream = self._open(number, head, ended)
-        if problem is not None:
-            self._refuse(stream, problem)
+        try:
+            head = shared.heads.head_of(self._decoder.decode(block), ended)
+        except BadMessage as error:
+            self._refuse(self._open(number, None, ended), error)
+            return
+        if ended:
+            stream = Stream(self._connection, number, head)
+            self._add(stream, head)
+            self._beginning.append(stream)
+        else:
+            self._open(number, head, False)
+
+    def _turn_away(self, number: int, ended: bool, block: bytes) -> None:
+        """There are enough streams."""
+        streams = self._streams
+        self._decode(block)
+        if not ended:
+            streams.closed.cut(number)
+        streams.strain()
+        self._sender.send(fr.rst_stream(number, REFUSED_STREAM))
 
     def _decode(self, block: bytes) -> None:
         """For the sake of the table only."""
@@ -190,40 +197,48 @@ class Heads:
 
     # -- requests
 
-    def _open(self, number: int, head: RequestHead | None, ended: bool) -> Stream:
-        """A new stream; its exchange begins when this read has been looked at."""
-        connection, streams = self._connection, self._streams.open
-        upgrades = head is not None and bool(head.block.upgrade) and not ended
-        stream = (WebSocketStream if upgrades else Stream)(connection, number, head)
+    def _add(self, stream: Stream, head: RequestHead | None) -> None:
+        """A new stream."""
+        streams = self._streams.open
         if not streams:
-            connection.deadline = min(self._ending.due, self.due)
-        streams[number] = stream
+            self._connection.deadline = min(self._ending.due, self.due)
+        streams[stream.id] = stream
         self.begun += 1
-        if head is not None:
-            block = head.block
-            if b"priority" in block.raw:
-                said = block.get(b"priority")
-                if said is not None:
-                    stream.prioritize(said)
-            if self._urgencies:
-                said = self._urgencies.pop(number, None)
-                if said is not None:
-                    stream.prioritize(said)
-        if not ended:
-            if isinstance(stream, WebSocketStream):
-                stream.expect_tunnel()
-            else:
-                length = head.block.length if head is not None else None
-                waits = head is not None and head.awaits_continue
-                try:
-                    stream.expect_body(length, waits)
-                except BadMessage as error:
-                    self._refuse(stream, error)
-                    return stream
-        if head is not None:
-            self._beginning.append(stream)
         if self.begun == self._shared.requests:
             self._ending.go()
+        if head is not None:
+            raw = head.block.raw
+            at = raw.find(_PRIORITY)
+            if at >= 0:
+                at += len(_PRIORITY)
+                stream.prioritize(raw[at : raw.find(b"\r", at)])
+        if self._urgencies:
+            said = self._urgencies.pop(stream.id, None)
+            if said is not None:
+                stream.prioritize(said)
+
+    def _open(self, number: int, head: RequestHead | None, ended: bool) -> Stream:
+        """A new stream with a body, or a request that is not served."""
+        connection = self._connection
+        stream: Stream
+        if head is not None and head.block.upgrade:
+            stream = tunnel = WebSocketStream(connection, number, head)
+            self._add(stream, head)
+            tunnel.expect_tunnel()
+        else:
+            stream = Stream(connection, number, head)
+            self._add(stream, head)
+            if ended:
+                return stream
+            length = head.block.length if head is not None else None
+            waits = head is not None and head.awaits_continue
+            try:
+                stream.expect_body(length, waits)
+            except BadMessage as error:
+                self._refuse(stream, error)
+                return stream
+        if head is not None:
+            self._beginning.append(stream)
         return stream
 
     def _refuse(self, stream: Stream, error: BadMessage) -> None:

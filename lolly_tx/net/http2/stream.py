@@ -192,9 +192,12 @@ class Stream(DoorIn):
     def begin(self, head: RequestHead) -> None:
         """Let the exchange begin, with what has come in the same read."""
         self.head = None
-        early, self.early = self.early, b""
         open_exchange = self.connection.shared.open_exchange
-        open_exchange(self, head, early, self.trailers, self.ended)
+        if self._inflow is None:
+            open_exchange(self, head, b"", b"", True)
+        else:
+            early, self.early = self.early, b""
+            open_exchange(self, head, early, self.trailers, self.ended)
 
     def await_end(self) -> None:
         """It is answered, and its client has not sent all: what still comes keeps the rules, and is thrown away."""
@@ -276,13 +279,13 @@ class Stream(DoorIn):
 
     def answer(self, status: int, reason: bytes, fields: bytes, body: bytes) -> None:
         """The whole response."""
-        connection = self.connection
         if self.malformed:
             self.exchange = None
             return
         if self.is_head:
             body = b""
         if body and not self.started:
+            connection = self.connection
             block = connection.encoder.answer(status, fields)
             if connection.sender.send_whole(self, block, body):
                 self.exchange = None

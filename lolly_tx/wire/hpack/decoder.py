@@ -153,7 +153,10 @@ class Decoder:
 
     def _apart(self, block: bytes, at: int) -> Decoded:
         """What `block` says, of which the string of a path begins at `at`."""
-        size, start = integer_at(block, at, _SIZE_BITS)
+        first = block[at]
+        size, start = first & _SIZE_BITS, at + 1
+        if size == _SIZE_BITS:
+            size, start = integer_at(block, at, _SIZE_BITS)
         end = start + size
         key = block[:at] + block[end:]
         table = self.table
@@ -163,15 +166,16 @@ class Decoder:
         if pattern is None or end > len(block) or size > most:
             return self._read(block, key, at - 1)
         path = block[start:end]
-        if block[at] >= HUFFMAN:
+        if first >= HUFFMAN:
             path = huffman.decode(path)
-        self.table = pattern.table
+        after = self.table = pattern.table
         counted = pattern.counted + len(path)
         if counted > most:
             raise BadMessage("head too large", 431)
-        found = Decoded(None, (), pattern.table, pattern, path)
-        if memory.again(block) and memory.room(table, counted, pattern.table):
+        found = Decoded(None, (), after, pattern, path)
+        if memory.again(block) and memory.room(table, counted, after):
             table.known[block] = found
+            found.lasting = True
         return found
 
     def _read(self, block: bytes, key: bytes, place: int) -> Decoded:
@@ -195,4 +199,5 @@ class Decoder:
         found = Decoded(fields, (), after, pattern, path)
         if memory.again(block) and memory.room(table, reading.counted(), after):
             table.known[block] = found
+            found.lasting = True
         return found

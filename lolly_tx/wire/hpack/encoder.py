@@ -85,13 +85,14 @@ class LineMemory:
     others that they have been seen before.
     """
 
-    __slots__ = ("_heads", "_left", "_lines", "most_bytes")
+    __slots__ = ("_heads", "_left", "_lines", "known", "most_bytes")
 
     def __init__(self, most_bytes: int = REMEMBERED_BYTES) -> None:
         self.most_bytes = most_bytes
         self._left = most_bytes
         self._lines: dict[bytes, bytes] = {}
         self._heads: dict[tuple[bytes, bytes], bytes] = {}
+        self.known = self._heads.get
 
     @property
     def used_bytes(self) -> int:
@@ -186,7 +187,12 @@ class Encoder:
         `never`: names (lower case) of fields that are sent as never indexed, because they came so (RFC 7541 section
         6.2.3).
         """
-        return self._block(_STATUSES[status], lines, never)
+        start = _STATUSES[status]
+        if not (never or self._update):
+            known = self._memory.known((start, lines))
+            if known is not None:
+                return known
+        return self._block(start, lines, never)
 
     def request(
         self,

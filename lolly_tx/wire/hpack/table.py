@@ -79,10 +79,11 @@ class Decoded:
 
     `never`: the places in `fields` of those that came as literals that are never indexed; who sends them on has to do
     the same (section 7.1.3). `table`: the next one. `pattern`, `path`: the same, taken apart, if the block is of
-    such a kind; else None and b"". `made`: for the caller, who may keep here what it has made of all; None at first.
+    such a kind; else None and b"". `lasting`: it is remembered. `made`: for the caller, who may keep here what it has
+    made of all; None at first.
     """
 
-    __slots__ = ("_fields", "made", "never", "path", "pattern", "table")
+    __slots__ = ("_fields", "lasting", "made", "never", "path", "pattern", "table")
 
     def __init__(
         self,
@@ -97,6 +98,7 @@ class Decoded:
         self.table = table
         self.pattern = pattern
         self.path = path
+        self.lasting = False
         self.made: Any = None
 
     @property

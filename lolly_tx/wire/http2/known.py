@@ -72,8 +72,13 @@ class RequestHeads:
             if kept is not None:
                 head = kept[ended]
                 if head is not None:
-                    head = with_path(head, decoded.path, self._limits)
-                    _keep(decoded, ended, head)
+                    path = decoded.path
+                    if self._is_target(path):
+                        head = RequestHead(head.method, path, HTTP_2, head.block, 0)
+                    else:
+                        head = with_path(head, path, self._limits)
+                    if decoded.lasting:
+                        _keep(decoded, ended, head)
                     return head
         made = self._ordinary(decoded.fields) if ended else None
         if made is None:
@@ -84,7 +89,8 @@ class RequestHeads:
             )
             if made.block.upgrade:
                 return made  # its key is for this request alone
-        _keep(decoded, ended, made)
+        if decoded.lasting:
+            _keep(decoded, ended, made)
         if pattern is not None:
             _keep(pattern, ended, made)
         return made

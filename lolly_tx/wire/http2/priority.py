@@ -6,6 +6,7 @@ Imports: nothing of ours. Used by: net.http2.
 from __future__ import annotations
 
 import re
+from functools import lru_cache
 
 LEVELS = 8
 USUAL = 3
@@ -17,6 +18,7 @@ _URGENCY = re.compile(rb"u=([0-7])(?:;.*)?", re.DOTALL)
 _INCREMENTAL = re.compile(rb"i(?:=\?([01]))?(?:;.*)?", re.DOTALL)
 
 
+@lru_cache(64)
 def priority_of(value: bytes) -> tuple[int, bool]:
     """Urgency, 0 to 7, and whether it is of use in parts, from the value of a Priority field."""
     urgency, incremental = USUAL, False
