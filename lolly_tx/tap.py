@@ -12,6 +12,7 @@ import signal
 import sys
 import time
 from collections.abc import Callable
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from twisted.application.service import MultiService
@@ -86,6 +87,7 @@ def makeService(options: Options) -> IService:
     )
     from lolly_tx.service.processlog import log_path, twistd_log
     from lolly_tx.service.reload import Reloader
+    from lolly_tx.service.reopening import reopen_all
     from lolly_tx.service.several import supervise
     from lolly_tx.service.signals import (
         end_patiently_at_sigquit,
@@ -181,13 +183,17 @@ def makeService(options: Options) -> IService:
             part.patient = True
 
     end_patiently_at_sigquit(reactor, be_patient)
-    hear_signals(
-        reactor,
-        log.reopen,
-        getattr(part, "reopen_logs", lambda: None),
-        lambda: succession.retiring.tell(signal.SIGUSR1),
-        reload=reload,
+    reopen = partial(
+        reopen_all,
+        (
+            log.reopen,
+            getattr(part, "reopen_logs", lambda: None),
+            partial(succession.retiring.tell, signal.SIGUSR1),
+        ),
     )
+    if not isinstance(part, Demo):
+        serving.reopening = reopen
+    hear_signals(reactor, reopen, reload=reload)
     succession.serve(service)
     reactor.addSystemEventTrigger("after", "shutdown", log.end)
     reactor.callWhenRunning(settle_memory)

@@ -1,12 +1,13 @@
 """The settings of access logs: where lines go, and what is in them.
 
-Imports: config. Used by: config.listening, config.model, config.rules, proxy.
+Imports: config. Used by: config.consequences, config.listening, config.model,
+config.rules, proxy.
 """
 
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from types import MappingProxyType
 from typing import Any, Literal
 
@@ -14,9 +15,11 @@ import attrs
 
 from lolly_tx.config.addresses import LOG_PATH
 from lolly_tx.config.kinds import (
+    PART,
     Duration,
     Size,
     Word,
+    duration_text,
     nearest,
     plain_text,
     quoted,
@@ -24,12 +27,13 @@ from lolly_tx.config.kinds import (
 )
 from lolly_tx.config.problems import Rejected
 from lolly_tx.config.schema import Place, about
-from lolly_tx.config.tables import Table
+from lolly_tx.config.tables import ListOf, Table
 from lolly_tx.config.variables import known_name, parts_of
 
 FORMATS = ("combined", "json")
 NO_FIELDS: Mapping[str, str] = MappingProxyType({})
 
+_MASKED = re.compile(r"[!-~]{1,128}")
 _KEY = re.compile(r"[A-Za-z_][A-Za-z0-9_.-]{0,63}")
 
 
@@ -115,6 +119,18 @@ JSON_FIELDS: Mapping[str, str] = MappingProxyType(
 """What each object has, in this order, and of which variable."""
 
 
+class _MaskedName(Word):
+    """The name of a parameter, a field or a cookie."""
+
+    word = "name"
+
+    def read(self, raw: Any, place: Place) -> str:
+        text = plain_text(raw)
+        if not _MASKED.fullmatch(text) or set(text) & set("=&;#?"):
+            raise Rejected('must be a name such as "token", without spaces, = or &')
+        return text
+
+
 class LogTable(Table):
     """The table of a listener or a route; `false` is none at all."""
 
@@ -165,6 +181,31 @@ class AccessLog:
         metadata=about(Duration(0.01), "The longest a line waits to be written."),
     )
 
+    sample: float = attrs.field(
+        default=1.0,
+        metadata=about(
+            PART,
+            "Share of the ordinary exchanges that have a line; those with a status from 400 on, with"
+            " more than one attempt, cut short, or slow always have one. Lines say of how many they are"
+            " one: 0.1, or 1.",
+        ),
+    )
+    slow: float = attrs.field(
+        default=1.0,
+        metadata=about(
+            Duration(0.0),
+            "From so long on an exchange is slow, for `sample`; 0 = none is.",
+        ),
+    )
+    mask: tuple[str, ...] = attrs.field(
+        default=(),
+        metadata=about(
+            ListOf(_MaskedName(), "names", single=True),
+            "Query parameters, header fields and cookies whose values are written as ***, beside"
+            " those whose names say that they are secret.",
+        ),
+    )
+
     def names(self, variable: str) -> bool:
         """Whether its lines have that variable."""
         if self.format == "json":
@@ -178,6 +219,25 @@ def access_log_rules(log: AccessLog, place: Place) -> None:
     """What must hold between them."""
     if log.fields and log.format != "json":
         place.at("fields").wrong('are of format = "json"; a text names its variables')
+
+
+def access_log_facts(log: AccessLog) -> Iterator[str]:
+    """What its settings imply."""
+    if log.sample < 1.0:
+        slow = f", less than {duration_text(log.slow)}" if log.slow else ""
+        yield (
+            f"{log.sample:.3g} of the answers below 400 after one attempt{slow} have a line;"
+            " all others have one"
+        )
+
+
+def access_log_doubts(log: AccessLog) -> Iterator[str]:
+    """What looks wrong."""
+    if log.sample < 1.0 and log.format not in FORMATS and not log.names("sample"):
+        yield (
+            "its lines are sampled and do not say so: with $sample in format, 1 / $sample adds up to"
+            " how many there were"
+        )
 
 
 LogChoice = AccessLog | Literal[False] | None

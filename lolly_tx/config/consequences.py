@@ -13,6 +13,7 @@ from collections.abc import Iterator
 
 import attrs
 
+from lolly_tx.config.accesslogs import access_log_doubts, access_log_facts
 from lolly_tx.config.acmefacts import acme_facts
 from lolly_tx.config.addresses import endpoint_parts
 from lolly_tx.config.balancefacts import (
@@ -21,6 +22,7 @@ from lolly_tx.config.balancefacts import (
     judges_traffic,
     usable_targets,
 )
+from lolly_tx.config.diff import route_name
 from lolly_tx.config.kinds import duration_text
 from lolly_tx.config.model import Check, Config, Health, PoolSettings
 from lolly_tx.config.probetimes import (
@@ -266,6 +268,20 @@ def _together(config: Config) -> Iterator[Consequence]:
         yield Consequence("workers", text, True)
 
 
+def _access_logs(config: Config) -> Iterator[Consequence]:
+    logs = {"access_log": config.access_log}
+    for name, listener in config.listeners.items():
+        logs[f"listener {name}: access_log"] = listener.access_log or None
+    for route in config.routes:
+        logs[f"route {route_name(route)}: access_log"] = route.access_log or None
+    for about, log in logs.items():
+        if log is not None:
+            for text in access_log_facts(log):
+                yield Consequence(about, text)
+            for text in access_log_doubts(log):
+                yield Consequence(about, text, True)
+
+
 def _whole(config: Config) -> Iterator[Consequence]:
     rate = shared_rate(config.pools.values())
     if rate:
@@ -279,6 +295,7 @@ def _whole(config: Config) -> Iterator[Consequence]:
             text = "no route holds for it: every request gets 404"
             yield Consequence(f"listener {name}", text, True)
     yield from _listening(config)
+    yield from _access_logs(config)
     for name, text, doubt in acme_facts(config):
         yield Consequence(f"acme {name}", text, doubt)
     limits = config.limits

@@ -6,11 +6,13 @@ Imports: proxy, Twisted. Used by: service.
 from __future__ import annotations
 
 from collections.abc import Callable
+from random import Random
 
 from twisted.logger import Logger
 
 from lolly_tx.proxy.entry import Entry
 from lolly_tx.proxy.lineformat import LineFormat
+from lolly_tx.proxy.sampling import ALL, Sampling
 
 # Some 300 lines: one write(2) for all of them.
 BATCH_BYTES = 64 * 1024
@@ -26,6 +28,7 @@ class AccessLog:
     `write`: takes the bytes of whole lines. What it raises is counted in `dropped` and
     never reaches the caller: a full disk does not stop the traffic. `lines`: what they look like.
     `now`: a monotonic clock in seconds; it spaces the warnings.
+    `sampling`: which exchanges have a line; `random`: gives chance, 0 to 1.
     `batch_bytes`: lines are gathered up to this size; 0 writes each at once.
     """
 
@@ -38,11 +41,17 @@ class AccessLog:
         *,
         now: Callable[[], float],
         batch_bytes: int = BATCH_BYTES,
+        sampling: Sampling = ALL,
+        random: Callable[[], float] | None = None,
     ) -> None:
         self._write = write
         self._batch_bytes = batch_bytes
         self._now = now
         self._line = lines.line
+        self._sampling = sampling
+        self._random = random or Random().random
+        self.samples = sampling.share < 1.0
+        """Not every exchange has a line."""
         self._lines: list[bytes] = []
         self._pending_bytes = 0
         self._warned_at: float | None = None
@@ -51,6 +60,16 @@ class AccessLog:
         self._error: Exception | None = None  # of the last write
         self.written = 0
         self.dropped = 0
+
+    def passes_over(
+        self, status: int, retried: object, error: object, seconds: float
+    ) -> bool:
+        """Whether such an exchange is to have no line; asked once for each, where this log `samples`."""
+        sampling = self._sampling
+        return (
+            sampling.ordinary(status, retried, error, seconds)
+            and self._random() >= sampling.share
+        )
 
     def record(self, entry: Entry) -> None:
         """Add the line of `entry`; a full batch is written at once."""

@@ -15,10 +15,11 @@ these three words, in the order they ended and in quotes: "a, b" "-, 200" 1.003
 "1.000, 0.003"; the last one gave the answer, if any did. Of a request that was refused
 there is as much as was read. What is not known is "-". Every byte outside printable
 ASCII, and `"` and `\`, appears as \xHH, so that a line stays one line of the same shape
-whatever the client sent.
+whatever the client sent. Where lines are sampled, a last word says the share of such lines that is written.
 
 Format "json" is one object per line with the fields of `config.accesslogs.JSON_FIELDS` in
-their order, then those of the settings. With more than one attempt, `upstream` names them all
+their order, `sample` where lines are sampled, then those of the settings.
+With more than one attempt, `upstream` names them all
 ("a, b") and `attempts` has each with its upstream, status and seconds; status and seconds
 beside `upstream` stay those of the last, so that their types never change. What is not
 known is null. Control bytes, bytes beyond ASCII and `\` appear as \xHH inside the decoded
@@ -40,6 +41,7 @@ from lolly_tx.config.accesslogs import JSON_FIELDS, NO_FIELDS
 from lolly_tx.config.variables import parts_of
 from lolly_tx.proxy.entry import Entry
 from lolly_tx.proxy.masking import USUAL, Masking
+from lolly_tx.proxy.sampling import ALL, Sampling
 from lolly_tx.proxy.variables import Write, attempts_json, variable
 from lolly_tx.wire.message import RequestHead
 
@@ -63,7 +65,7 @@ class LineFormat:
     """Makes the lines of one log.
 
     `format`: "combined", "json", or a text with variables. `fields`: more members of JSON objects, each with a
-    variable. `masking`: what is hidden. `sample`: the share of ordinary lines that is written. Raises `Rejected` for
+    variable. `masking`: what is hidden. `sampling`: which lines are written. Raises `Rejected` for
     variables there are none of.
     """
 
@@ -73,30 +75,30 @@ class LineFormat:
         fields: Mapping[str, str] = NO_FIELDS,
         *,
         masking: Masking = USUAL,
-        sample: float = 1.0,
+        sampling: Sampling = ALL,
     ) -> None:
         self._pieces: list[list[_Piece]] = [[]]
         self._writers: list[Write] = []
         if format == "json":
-            self._add_json(fields, masking, sample)
+            self._add_json(fields, masking, sampling)
         else:
             if format == "combined":
-                format = COMBINED + (" $sample" if sample < 1.0 else "")
+                format = COMBINED + (" $sample" if sampling.share < 1.0 else "")
             for plain, name in parts_of(format):
                 self._text(plain)
                 if name:
-                    made = variable(name, masking, sample)
+                    made = variable(name, masking, sampling)
                     self._add(made.text, made.of_head)
         self._text("\n")
         self._known: dict[RequestHead, list[bytes]] = {}
 
     def _add_json(
-        self, fields: Mapping[str, str], masking: Masking, sample: float
+        self, fields: Mapping[str, str], masking: Masking, sampling: Sampling
     ) -> None:
         comma = "{"
-        sampled = {"sample": "sample"} if sample < 1.0 else {}
+        sampled = {"sample": "sample"} if sampling.share < 1.0 else {}
         for key, name in (*JSON_FIELDS.items(), *sampled.items(), *fields.items()):
-            made = variable(name, masking, sample)
+            made = variable(name, masking, sampling)
             self._text(f'{comma}"{key}":')
             comma = ","
             self._add(made.json, made.of_head)

@@ -1,6 +1,6 @@
 """Credentials in URLs, hidden before anybody writes them down.
 
-Imports: nothing of ours. Used by: proxy.lineformat, proxy.variables.
+Imports: nothing of ours. Used by: proxy.lineformat, proxy.variables, service.
 """
 
 from __future__ import annotations

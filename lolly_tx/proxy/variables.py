@@ -21,6 +21,7 @@ from lolly_tx.domain.errors import DownstreamError
 from lolly_tx.domain.routes import normal_path
 from lolly_tx.proxy.entry import Entry
 from lolly_tx.proxy.masking import Masking
+from lolly_tx.proxy.sampling import ALL, Sampling
 from lolly_tx.wire.cookies import cookie_reader
 
 _PLAIN = bytes(byte for byte in range(0x20, 0x7F) if byte not in b'"\\')
@@ -262,10 +263,10 @@ _FIXED: Mapping[str, Variable] = {
 """Those that are the same in every log."""
 
 
-def variable(name: str, masking: Masking, sample: float = 1.0) -> Variable:
+def variable(name: str, masking: Masking, sampling: Sampling = ALL) -> Variable:
     """The variable called `name`, as `config.variables` spells it. Raises KeyError.
 
-    `masking`: what is hidden. `sample`: the share of ordinary lines that is written.
+    `masking`: what is hidden. `sampling`: which lines are written.
     """
     if name in _FIXED:
         return _FIXED[name]
@@ -274,12 +275,22 @@ def variable(name: str, masking: Masking, sample: float = 1.0) -> Variable:
     if name == "query":
         return _of_head(lambda e: masking.url(e.head.target).partition(b"?")[2] or None)
     if name == "sample":
-        share = b"%g" % sample
-        return Variable(lambda e: share, lambda e: share)
+        share = _share(sampling)
+        return Variable(share, share)
     kind, _, rest = name.partition("_")
     if not rest:
         raise KeyError(name)
     return _of_head(_MADE[kind](rest, masking))
+
+
+def _share(sampling: Sampling) -> Write:
+    ordinary, share = sampling.ordinary, b"%g" % sampling.share
+
+    def write(entry: Entry) -> bytes:
+        by_chance = ordinary(entry.status, entry.past, entry.error, entry.seconds)
+        return share if by_chance else b"1"
+
+    return write
 
 
 def _field(name: str, masking: Masking) -> Get:

@@ -20,6 +20,7 @@ Imports: domain, service, Twisted. Used by: service.service.
     GET  /api/listeners                         where is listened
     GET  /api/recorder                          how much the flight recorder holds
     POST /api/recorder/dump                     all of it, for `lolly replay`
+    POST /api/logs/reopen                       opens the log files anew, as SIGUSR1 does
     POST /api/reload, plan, apply, upgrade ...  other settings, other code (`service.adminsettings`)
 
 Ready means: the listeners are up, the proxy is not draining, and every pool has at least
@@ -58,6 +59,7 @@ from lolly_tx.service.answers import (
 )
 from lolly_tx.service.dryrun import CannotExplain, Question
 from lolly_tx.service.eventstreams import MOST_STREAMS, EventStreams
+from lolly_tx.service.reopening import NotReopened
 
 _READS = (b"GET", b"HEAD")
 _PATHS = (
@@ -76,6 +78,7 @@ _PATHS = (
     "/api/watchdog",
     "/api/config",
     "/api/listeners",
+    "/api/logs/reopen",
     "/api/recorder",
     "/api/recorder/dump",
     *(f"/api/{word}" for word in SETTINGS_WORDS),
@@ -221,6 +224,10 @@ class AdminResource(Resource):
                 _allow(request, b"POST")
                 self._guard.authorize(request)
                 return self._dump()
+            case ["api", "logs", "reopen"]:
+                _allow(request, b"POST")
+                self._guard.authorize(request)
+                return self._reopen()
             case ["api", word] if word in SETTINGS_WORDS:
                 _allow(request, b"POST")
                 self._guard.authorize(request)
@@ -300,6 +307,14 @@ class AdminResource(Resource):
             raise Denied(409, "nothing is recorded: the settings have no [recorder]")
         done = dumps.dump("asked for by the admin API")
         return done.addCallback(lambda text: _Answer(200, text))
+
+    def _reopen(self) -> _Answer:
+        try:
+            self._serving.reopening()
+        except NotReopened as failed:
+            errors = list(map(str, failed.errors))
+            return _Answer(500, {"error": errors[0], "errors": errors})
+        return _Answer(200, {"reopened": True})
 
     def _dry_run(self, request: Request) -> _Answer:
         query = {

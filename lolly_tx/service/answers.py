@@ -7,7 +7,7 @@ service.parts, service.service.
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from functools import partial
 from typing import Any, Protocol
 
@@ -65,6 +65,10 @@ class Serving(Protocol):
     @property
     def upgrading(self) -> Upgrading | None:
         """Who replaces the code; None: nobody."""
+
+    @property
+    def reopening(self) -> Callable[[], None]:
+        """Opens the log files anew; raises `service.reopening.NotReopened`."""
 
     def settings(self) -> dict[str, Any]:
         """The settings in force, secrets hidden, with their generation."""

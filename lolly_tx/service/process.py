@@ -6,7 +6,7 @@
 Stopping is `service.signals`. An application that embeds the proxy has its own ideas of all this, so `build` does
 none of it.
 
-Imports: Twisted. Used by: service.worker, tap.
+Imports: service, Twisted. Used by: service.worker, tap.
 """
 
 from __future__ import annotations
@@ -21,6 +21,8 @@ from typing import Any
 from incremental import Version
 from twisted._version import __version__ as installed_twisted
 from twisted.logger import Logger
+
+from lolly_tx.service.reopening import NotReopened, reopen_all
 
 YOUNG_OBJECTS = 2_000
 """Allocations between two collections of the young. Few, and looked at often: then what they look at is small."""
@@ -77,10 +79,10 @@ def hear_signals(
 
     def logs() -> None:
         try:
-            for each in reopen:
-                each()
-        except OSError as error:
-            _log.error("The log stays as it is: {error}", error=error)
+            reopen_all(reopen)
+        except NotReopened as failed:
+            for error in failed.errors:
+                _log.error("The log stays as it is: {error}", error=error)
         else:
             _log.info("SIGUSR1: the log files were opened anew")
 

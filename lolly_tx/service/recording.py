@@ -22,9 +22,12 @@ from lolly_tx.proxy.accesslog import AccessLog
 from lolly_tx.proxy.exchange import Exchange
 from lolly_tx.proxy.introduction import Introduction
 from lolly_tx.proxy.lineformat import LineFormat
+from lolly_tx.proxy.masking import Masking
 from lolly_tx.proxy.record import exchange_entry, refusal_entry
+from lolly_tx.proxy.sampling import Sampling
 from lolly_tx.service.draining import Draining
 from lolly_tx.service.logfile import LAST_SECONDS, LogFile
+from lolly_tx.service.reopening import reopen_all
 from lolly_tx.service.surroundings import Surroundings
 from lolly_tx.wire.message import RequestHead
 
@@ -85,9 +88,15 @@ class Recorder:
         if logs is None:
             return
         log = logs.of(exchange.peer.listener, exchange.route)
-        if log is not None:
-            client = self._client_of(exchange.peer, exchange.head)
-            log.record(exchange_entry(exchange, client, self._wall(), self._now()))
+        if log is None:
+            return
+        now = self._now()
+        if log.samples and log.passes_over(
+            exchange.status, exchange.past, exchange.error, now - exchange.started
+        ):
+            return
+        client = self._client_of(exchange.peer, exchange.head)
+        log.record(exchange_entry(exchange, client, self._wall(), now))
 
     def refused(
         self,
@@ -100,7 +109,7 @@ class Recorder:
         """A request was answered without asking a backend (`proxy.proxy.OnRefusal`)."""
         listener = door.peer.listener
         log = None if self.logs is None else self.logs.of(listener, None)
-        if log is None:
+        if log is None or (log.samples and log.passes_over(status, False, None, 0.0)):
             return
         client = door.peer.address
         if isinstance(head, RequestHead):
@@ -164,15 +173,8 @@ class AccessLogs:
             one.stop()
 
     def reopen(self) -> None:
-        """After files were renamed: go on in new ones. Raises OSError when one cannot be; the others are."""
-        error: OSError | None = None
-        for one in self._all:
-            try:
-                one.reopen()
-            except OSError as failed:
-                error = failed
-        if error is not None:
-            raise error
+        """After files were renamed: go on in new ones. Raises `NotReopened`."""
+        reopen_all(one.reopen for one in self._all)
 
 
 class LogWriting:
@@ -194,9 +196,17 @@ class LogWriting:
         self.file = shared or LogFile(settings.path)
         self._seconds = settings.flush
         self._draining = Draining(self.file, surroundings.reactor, self._drain)
+        sampling = Sampling(settings.sample, settings.slow)
         self.log = AccessLog(
             self._write,
-            LineFormat(settings.format, settings.fields),
+            LineFormat(
+                settings.format,
+                settings.fields,
+                masking=Masking(settings.mask),
+                sampling=sampling,
+            ),
+            sampling=sampling,
+            random=surroundings.random.random,
             now=surroundings.now,
             batch_bytes=settings.buffer_size,
         )

@@ -9,6 +9,7 @@ service.build, service.change, service.parts, service.reload.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 from typing import Any
 
 from twisted.application.service import Service
@@ -45,7 +46,8 @@ from lolly_tx.service.journal import EverySink, Journal
 from lolly_tx.service.listeners import Listeners, address_of
 from lolly_tx.service.listening import Place, server_endpoint
 from lolly_tx.service.pools import Circumstances, RunningPool
-from lolly_tx.service.recording import AccessLogs, Recorder
+from lolly_tx.service.recording import AccessLogs, Recorder, wanted_logs
+from lolly_tx.service.reopening import reopen_all, require_writable
 from lolly_tx.service.statistics import (
     listener_statistics,
     pool_statistics,
@@ -104,6 +106,8 @@ class LollyService(Service):
         self.listeners = Listeners()
         self.resources: dict[str, ReverseProxyResource] = {}
         self.journal = journal
+        self.reopening: Callable[[], None] = self.reopen_logs
+        """Opens the log files anew, those of the process as well if it is told of them. Raises `NotReopened`."""
         self.draining = False
         self.patient = False
         """A stop lets tunnels and downloads have `timeouts.drain`."""
@@ -312,13 +316,14 @@ class LollyService(Service):
                 end()
 
     def reopen_logs(self) -> None:
-        """After the log file was renamed: go on in a new one."""
-        if self.logs is not None:
-            self.logs.reopen()
-        for sink in self.sinks:
-            reopen = getattr(sink, "reopen", None)
-            if reopen is not None:
-                reopen()
+        """After log files were renamed: go on in new ones. Raises `NotReopened`."""
+        each = [] if self.logs is None else [self.logs.reopen]
+        if not self.surroundings.part.serves:
+            # Those who write there have no way to tell who asks.
+            paths = {log.path for log in wanted_logs(self.config)} - {"-"}
+            each += [partial(require_writable, path) for path in sorted(paths)]
+        sinks = [getattr(sink, "reopen", None) for sink in self.sinks]
+        reopen_all([*each, *(one for one in sinks if one is not None)])
 
     # -- what the admin endpoint shows (`service.answers.Serving`)
 

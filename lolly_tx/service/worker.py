@@ -54,6 +54,7 @@ from lolly_tx.service.logfile import LogFile
 from lolly_tx.service.parcel import unpacked
 from lolly_tx.service.process import settle_memory
 from lolly_tx.service.registry import Registry
+from lolly_tx.service.reopening import NotReopened
 from lolly_tx.service.service import LollyService
 from lolly_tx.service.surroundings import Part
 
@@ -283,8 +284,9 @@ class Worker:
         if self._service is not None:
             try:
                 self._service.reopen_logs()
-            except OSError as error:
-                self.log.error("The log stays as it is: {error}", error=error)
+            except NotReopened as failed:
+                for error in failed.errors:
+                    self.log.error("The log stays as it is: {error}", error=error)
 
     # -- to the supervisor
 

@@ -8,6 +8,7 @@ from twisted.trial.unittest import SynchronousTestCase
 
 from lolly_tx.config import parse
 from lolly_tx.config.accesslogs import AccessLog
+from lolly_tx.config.consequences import consequences
 from lolly_tx.config.diff import difference
 from lolly_tx.config.model import Config
 from lolly_tx.config.problems import ConfigErrors, Rejected
@@ -108,6 +109,33 @@ class SettingsTests(SynchronousTestCase):
         self.assertIn("listener.web.access_log.fields", said)
         said = self.wrong("", "", 'access_log = { fields = { r = "$route" } }')
         self.assertIn("route[0].access_log.fields", said)
+
+    def test_samples(self) -> None:
+        """What a sample leaves out is said, and so is a text that hides that it is one."""
+        top = 'access_log = { sample = 0.1, format = "FORMAT" }'
+        for format, doubt in (("json", False), ("$uri", True), ("$uri $sample", False)):
+            found = consequences(read(top.replace("FORMAT", format)))
+            told = [one for one in found if one.about == "access_log"]
+            self.assertEqual([one.warning for one in told], [False, True][: 1 + doubt])
+            self.assertIn(
+                "0.1 of the answers below 400 after one attempt, less than 1s",
+                told[0].text,
+            )
+        found = consequences(read("", "access_log = { sample = 0, slow = 0 }"))
+        [text] = [one.text for one in found if "access_log" in one.about]
+        self.assertTrue(
+            text.startswith("0 of the answers below 400 after one attempt have")
+        )
+        self.assertIn("must be between 0", self.wrong("access_log = { sample = 1.5 }"))
+
+    def test_mask(self) -> None:
+        """Names that are hidden, too."""
+        log = read('access_log = { mask = ["token", "X-Customer", "a[b]"] }').access_log
+        assert log is not None
+        self.assertEqual(log.mask, ("token", "X-Customer", "a[b]"))
+        for name in ("a b", "a=b", "", "é", "a" * 129):
+            said = self.wrong(f'access_log = {{ mask = ["{name}"] }}')
+            self.assertIn("access_log.mask[0]", said)
 
     def test_of_listener_and_route(self) -> None:
         """A listener and a route may have a log of their own, or none."""

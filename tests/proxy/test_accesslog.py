@@ -1,6 +1,7 @@
 """Tests of the access log."""
 
 import json
+from random import Random
 from time import process_time
 
 from hypothesis import given
@@ -17,6 +18,7 @@ from lolly_tx.proxy.accesslog import (
 from lolly_tx.proxy.entry import Entry, Words
 from lolly_tx.proxy.lineformat import LineFormat
 from lolly_tx.proxy.masking import MAX_PARAMETERS, mask_secrets
+from lolly_tx.proxy.sampling import Sampling
 
 ENTRY = Entry(
     when_wall=1795293660.25,
@@ -383,6 +385,33 @@ class BatchTests(SynchronousTestCase):
         self.log.flush()
         self.assertEqual((self.log.dropped, self.log.written), (3, 1))
         self.assertEqual(len(self.batches), 1)
+
+    def test_sampled(self):
+        """Chance leaves out ordinary exchanges only; what is written over its share adds up to what there was."""
+        log = AccessLog(
+            self.write,
+            LineFormat(),
+            now=lambda: 0.0,
+            sampling=Sampling(0.1, slow=1.0),
+            random=Random(1).random,
+        )
+        self.assertTrue(log.samples)
+        self.assertFalse(self.log.samples)
+        error = OSError()
+        for outcome in (
+            (500, (), None, 0.0),
+            (404, (), None, 0.0),
+            (200, ("an attempt",), None, 0.0),
+            (200, (), error, 0.0),
+            (200, (), None, 1.0),
+        ):
+            self.assertFalse(any(log.passes_over(*outcome) for _ in range(100)))
+        kept = sum(not log.passes_over(200, (), None, 0.999) for _ in range(10_000))
+        self.assertTrue(900 < kept < 1100, kept)  # 3.3 standard deviations of 30
+        nothing = AccessLog(
+            self.write, LineFormat(), now=lambda: 0.0, sampling=Sampling(0.0)
+        )
+        self.assertTrue(all(nothing.passes_over(200, (), None, 9.0) for _ in range(99)))
 
     def test_one_warning_a_minute(self):
         """A disk that stays full is told once a minute, with the lines lost since."""

@@ -19,6 +19,7 @@ from lolly_tx.proxy.lineformat import (
     LineFormat,
 )
 from lolly_tx.proxy.masking import USUAL, Masking
+from lolly_tx.proxy.sampling import Sampling
 from lolly_tx.proxy.variables import variable
 from lolly_tx.wire.http1 import RequestReader
 
@@ -95,7 +96,9 @@ class TemplateTests(SynchronousTestCase):
             "arg_none": "-",
             "arg_token": "***",
         }.items():
-            self.assertEqual(line(f"${name}", sample=0.25), expected + "\n", name)
+            self.assertEqual(
+                line(f"${name}", sampling=Sampling(0.25)), expected + "\n", name
+            )
 
     def test_one_place(self) -> None:
         """Every variable that settings may name has a value, and no other."""
@@ -167,10 +170,21 @@ class JSONTests(SynchronousTestCase):
                 json.loads(variable(name, USUAL).json(entry))
 
     def test_share(self) -> None:
-        """Where lines are sampled, each says of how many it stands for one."""
-        self.assertEqual(json.loads(line("json", sample=0.1))["sample"], 0.1)
+        """Where lines are sampled, each says of how many it stands for one: those that always come for themselves."""
+        tenth = Sampling(0.1, slow=1.0)
+        self.assertEqual(json.loads(line("json", sampling=tenth))["sample"], 0.1)
         self.assertNotIn("sample", json.loads(line("json")))
-        self.assertTrue(line("combined", sample=0.1).endswith(" 0.011 0.1\n"))
+        self.assertTrue(line("combined", sampling=tenth).endswith(" 0.011 0.1\n"))
+        for entry in (
+            ENTRY._replace(status=404),
+            ENTRY._replace(past=(("http://b", None, 0.5),)),
+            ENTRY._replace(error="connection_terminated"),
+            ENTRY._replace(seconds=1.0),
+        ):
+            self.assertEqual(line("$sample", entry, sampling=tenth), "1\n")
+            self.assertEqual(
+                json.loads(line("json", entry, sampling=tenth))["sample"], 1
+            )
 
 
 class SecretTests(SynchronousTestCase):

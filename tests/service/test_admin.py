@@ -24,6 +24,7 @@ from lolly_tx.service.answers import Colleagues
 from lolly_tx.service.drains import Drains
 from lolly_tx.service.dryrun import CannotExplain, Question
 from lolly_tx.service.journal import Journal
+from lolly_tx.service.reopening import NotReopened
 from lolly_tx.service.watchdog import Stall, WatchdogSnapshot
 from lolly_tx.testing import fake_pool
 
@@ -482,6 +483,25 @@ class WritingTests(AdminTestCase):
         response, _ = self.ask("/api/pools/web/a/drain")
         self.assertEqual(response.code, 405)
         self.assertEqual(response.headers.getRawHeaders("allow"), ["POST"])
+
+    def test_reopen_logs(self):
+        """Log files are opened anew; those that cannot be are named, and no traceback is."""
+        bearer = {"authorization": "Bearer hunter2"}
+        self.assertStatus(401, "/api/logs/reopen", "POST")
+        self.assertStatus(405, "/api/logs/reopen")
+        done = []
+        self.running.reopening = lambda: done.append(1)
+        body = self.assertStatus(200, "/api/logs/reopen", "POST", bearer)
+        self.assertEqual((done, body), ([1], {"reopened": True}))
+
+        def fails():
+            raise NotReopened([PermissionError(13, "denied", name) for name in "ab"])
+
+        self.running.reopening = fails
+        body = self.assertStatus(500, "/api/logs/reopen", "POST", bearer)
+        self.assertEqual(
+            body["errors"], ["[Errno 13] denied: 'a'", "[Errno 13] denied: 'b'"]
+        )
 
     def test_wrong_token(self):
         """Without the right token nothing changes."""

@@ -22,6 +22,8 @@ from lolly_tx.net.sockets.endpoints import BadEndpoint
 from lolly_tx.net.sockets.tls_contexts import TLSSettingsError
 from lolly_tx.service import listening
 from lolly_tx.service.build import CannotListen, build
+from lolly_tx.service.reopening import NotReopened
+from lolly_tx.service.surroundings import Part
 from tests.proxy.world import GET, OK, Line, get
 
 CONFIG = """
@@ -263,6 +265,22 @@ path = "access.log"
         self.assertEqual((own["target"], own["by"]), ("/app/own", "* =/app/own"))
         self.assertEqual(self.logged(), [])
 
+    def test_sampled_and_masked(self):
+        """Of ordinary answers there is a share, of all others each; what is named is hidden."""
+        self.started(
+            f'{CONFIG}[access_log]\npath = "access.log"\nsample = 0\nmask = "who"\n'
+            'format = "$status $uri $sample"\n'
+        )
+        client = self.client()
+        client.send(get("/app/1?who=me"))
+        backend = self.backend()
+        backend.send(OK)
+        client.send(get("/app/2?who=me"))
+        backend.send(OK.replace(b"200 OK", b"500 No"))
+        client.send(get("/none"))
+        self.pass_time(1.2)
+        self.assertEqual(self.logged(), ["500 /app/2?who=*** 1", "404 /none 1"])
+
     def test_original_client(self):
         """Behind a trusted proxy the log names the client it speaks for."""
         self.with_log('trusted_proxies = ["192.0.2.0/24"]\n')
@@ -365,6 +383,22 @@ path = "access.log"
         self.pass_time(1.2)
         self.assertEqual(len(self.logged()), 1)
         self.started().reopen_logs()
+
+    def test_reopen_of_workers(self):
+        """Who has others write the log says whether they can, and makes no file."""
+        self.folder.joinpath("b").mkdir()
+        text = CONFIG + '[access_log]\npath = "b/access.log"\n'
+        service = self.started(text, part=Part(serves=False))
+        service.reopen_logs()
+        self.assertEqual(list(self.folder.joinpath("b").iterdir()), [])
+        self.folder.joinpath("b", "access.log").mkdir()
+        self.assertRaises(NotReopened, service.reopen_logs)
+        self.folder.joinpath("b", "access.log").rmdir()
+        self.folder.joinpath("b", "access.log").touch()
+        service.reopen_logs()
+        self.folder.joinpath("b", "access.log").unlink()
+        self.folder.joinpath("b").rmdir()
+        self.assertRaises(NotReopened, service.reopen_logs)
 
     def stop(self, service):
         done = []

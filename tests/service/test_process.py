@@ -3,11 +3,13 @@
 import gc
 import resource
 import signal
+from types import SimpleNamespace
 
 from incremental import Version
 from twisted.internet.testing import MemoryReactorClock
 from twisted.trial.unittest import SynchronousTestCase
 
+from lolly_tx.service import process
 from lolly_tx.service.process import (
     YOUNG_OBJECTS,
     hear_signals,
@@ -15,6 +17,7 @@ from lolly_tx.service.process import (
     require_versions,
     settle_memory,
 )
+from lolly_tx.service.reopening import NotReopened
 
 
 class MemoryTests(SynchronousTestCase):
@@ -67,6 +70,28 @@ class SignalTests(SynchronousTestCase):
         self.hear(reopen)
         self.installed[signal.SIGUSR1](signal.SIGUSR1, None)
         self.assertEqual(self.opened, [1])
+
+    def test_usr1_each(self):
+        """One log that cannot be opened keeps none of the others from being opened."""
+        signal.signal(signal.SIGUSR1, signal.SIG_DFL)
+
+        def fails():
+            raise NotReopened([PermissionError(13, "denied", name) for name in "ab"])
+
+        said = []
+        self.patch(
+            process,
+            "_log",
+            SimpleNamespace(error=lambda _, error: said.append(error.filename)),
+        )
+        hear_signals(
+            Reactor(),
+            fails,
+            lambda: self.opened.append("other"),
+            install=self.installed.__setitem__,
+        )
+        self.installed[signal.SIGUSR1](signal.SIGUSR1, None)
+        self.assertEqual((self.opened, said), (["other"], ["a", "b"]))
 
     def test_hup(self):
         """SIGHUP ends nothing."""
