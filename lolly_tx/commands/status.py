@@ -31,6 +31,7 @@ class StatusCommand(AskingCommand):
         ready, stats = answer["readiness"], answer["stats"]
         out = ["ready" if ready["ready"] else "NOT READY"]
         out += [f"  {reason}" for reason in ready.get("reasons", ())]
+        out += map(_worker_line, stats.get("workers", ()))
         for name, one in stats["listeners"].items():
             out.append(
                 f"listener {name}: {one['open']} open, {one['accepted']} accepted,"
@@ -53,6 +54,16 @@ class StatusCommand(AskingCommand):
         for pool in answer["pools"]:
             out += ["", *_pool_lines(pool, stats["pools"].get(pool["name"], {}))]
         return [*out, "", _settings_line(stats["settings"])]
+
+
+def _worker_line(one: dict[str, Any]) -> str:
+    again = f", started {one['starts']} times" if one["starts"] > 1 else ""
+    if not one["serving"]:
+        return f"worker {one['worker']}: NOT SERVING: {one['why'] or 'starting'}{again}"
+    return (
+        f"worker {one['worker']}: process {one['pid']}, began {ago(one['seconds'])},"
+        f" {one['open']} open, {one['exchanges']} exchanges{again}"
+    )
 
 
 def _certificate_line(one: dict[str, Any]) -> str:

@@ -124,8 +124,8 @@ class Colleagues(Protocol):
     def prepare(self, config: Config) -> Deferred[None]:
         """Have them make ready for other settings; errbacks with `generation.Refused`."""
 
-    def commit(self) -> None:
-        """What they prepared is in force here, and is to be there."""
+    def commit(self) -> Deferred[None]:
+        """What they prepared is in force here, and is to be there; fires when it is, or soon after."""
 
     def forget(self) -> None:
         """What they prepared is not to be."""

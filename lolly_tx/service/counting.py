@@ -7,7 +7,7 @@ Imports: domain, service. Used by: service.supervisor, service.worker.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 import attrs
@@ -98,6 +98,18 @@ def _filled(tree: dict[str, Any], totals: Totals, base: str) -> dict[str, Any]:
             found[name] = round(1.0 + spent / requests, 4) if requests else 1.0
         else:
             found[name] = totals[at]
+    return found
+
+
+def worked(numbers: Mapping[str, Number]) -> dict[str, int]:
+    """What one process has done, of its `numbers`: exchanges since its start, and connections that are open."""
+    found = {"exchanges": 0, "open": 0}
+    for name, number in numbers.items():
+        kind, _, *path = name.split("/")
+        if (kind, path) == ("pools", ["exchanges"]):
+            found["exchanges"] += int(number)
+        elif (kind, path) == ("listeners", ["open"]):
+            found["open"] += int(number)
     return found
 
 

@@ -168,11 +168,12 @@ class Reloader:
             raise Refused([said]) from None
         finally:
             every.release(clock)
-        if others is not None:
-            others.commit()
+        followed = others.commit() if others is not None else None
         self.farewells.see_off(left, self.service.config.timeouts.drain)
         # Or the next change may find an address in use.
         await self.service.listeners.given_up
+        if followed is not None:
+            await followed
 
     def _in_reactors_thread(self, work: Callable[[], Tried]) -> Deferred[Tried]:
         reactor = self.service.surroundings.reactor

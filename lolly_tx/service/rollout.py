@@ -1,6 +1,7 @@
 """A change of the settings on its way to all workers: each prepares it, then it is in force in all, or in none.
 
-    prepare --> every worker: prepared --> commit      one refuses, or says nothing in time --> forget
+    prepare --> every worker: prepared --> commit --> every worker: committed
+                one refuses, or says nothing in time --> forget
 
 Imports: service, Twisted. Used by: service.supervisor.
 """
@@ -8,9 +9,10 @@ Imports: service, Twisted. Used by: service.supervisor.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
-from typing import Any
+from typing import Any, ClassVar
 
 from twisted.internet.defer import Deferred
+from twisted.logger import Logger
 
 from lolly_tx.service.channel import Message
 from lolly_tx.service.generation import Refused
@@ -18,6 +20,9 @@ from lolly_tx.service.seats import Seat
 
 PREPARE_SECONDS = 20.0
 """What all workers have for it; building a thousand targets takes a worker some tens of milliseconds."""
+
+COMMIT_SECONDS = 5.0
+"""What the answer to who changed something waits for the workers to follow; a commit only assigns."""
 
 Who = tuple[Seat, int]
 
@@ -27,19 +32,51 @@ def who_is(seat: Seat) -> Who:
     return seat, seat.starts
 
 
+class _Words:
+    """A word awaited from each of some workers. `done(silent)`: called once; those from whom none came in time."""
+
+    def __init__(
+        self,
+        reactor: Any,
+        whos: Iterable[Who],
+        seconds: float,
+        done: Callable[[set[Who]], None],
+    ) -> None:
+        self._left = set(whos)
+        self._done = done
+        self._timer: Any = reactor.callLater(seconds, self._end)
+
+    def came(self, who: Who) -> bool:
+        """From one of them; whether it was awaited."""
+        awaited = who in self._left
+        self._left.discard(who)
+        return awaited
+
+    def look(self) -> None:
+        """End, if nobody is left."""
+        if not self._left and self._timer.active():
+            self._timer.cancel()
+            self._end()
+
+    def _end(self) -> None:
+        left, self._left = self._left, set()
+        self._done(left)
+
+
 class Rollout:
     """One change at a time. `send`: a message to one worker, with descriptors."""
+
+    log: ClassVar[Logger] = Logger()
 
     def __init__(
         self, reactor: Any, send: Callable[[Seat, Message, Sequence[int]], None]
     ) -> None:
         self._reactor = reactor
         self._send = send
-        self._waiting: set[Who] = set()
+        self._preparing: _Words | None = None
+        self._committing: _Words | None = None
         self._prepared: set[Who] = set()
         self._errors: list[str] = []
-        self._done: Deferred[None] | None = None
-        self._timer: Any = None
 
     def prepare(
         self,
@@ -53,57 +90,79 @@ class Rollout:
         """
         self._prepared.clear()
         self._errors = []
-        self._waiting = {who_is(seat) for seat in seats}
         done: Deferred[None] = Deferred()
-        self._done = done
-        self._timer = self._reactor.callLater(PREPARE_SECONDS, self._too_late)
-        for seat, _ in tuple(self._waiting):
+        whos = [who_is(seat) for seat in seats]
+
+        def over(silent: set[Who]) -> None:
+            self._preparing = None
+            if silent:
+                said = f"no word from worker {_names(silent)} in {PREPARE_SECONDS:g} s"
+                self._errors.append(said)
+            if self._errors:
+                done.errback(Refused(self._errors))
+            else:
+                done.callback(None)
+
+        words = self._preparing = _Words(self._reactor, whos, PREPARE_SECONDS, over)
+        for seat, _ in whos:
             self._send(seat, message, descriptors(seat.number))
-        self._look()
+        words.look()
         return done
 
     def heard(self, seat: Seat, error: str) -> None:
         """A worker has prepared the change; `error`: why it could not."""
-        who = who_is(seat)
-        if who in self._waiting:
-            self._waiting.discard(who)
+        words, who = self._preparing, who_is(seat)
+        if words is not None and words.came(who):
             if error:
                 self._errors.append(f"worker {seat.number}: {error}")
             else:
                 self._prepared.add(who)
-            self._look()
+            words.look()
+
+    def committed(self, seat: Seat) -> None:
+        """In a worker it is in force."""
+        if self._committing is not None:
+            self._committing.came(who_is(seat))
+            self._committing.look()
 
     def lost(self, seat: Seat) -> None:
         """A worker is gone: the one that follows begins with what is in force then."""
-        self._waiting.discard(who_is(seat))
-        self._look()
+        for words in (self._preparing, self._committing):
+            if words is not None:
+                words.came(who_is(seat))
+                words.look()
 
-    def _too_late(self) -> None:
-        names = ", ".join(str(seat.number) for seat, _ in self._waiting)
-        self._errors.append(f"no word from worker {names} in {PREPARE_SECONDS:g} s")
-        self._waiting.clear()
-        self._look()
+    def commit(self, seats: Iterable[Seat], message: Message) -> Deferred[None]:
+        """It is in force: those that prepared it follow, those that could not make room for others that can.
 
-    def _look(self) -> None:
-        done = self._done
-        if done is None or self._waiting:
-            return
-        self._done = None
-        if self._timer.active():
-            self._timer.cancel()
-        if self._errors:
-            done.errback(Refused(self._errors))
-        else:
-            done.callback(None)
-
-    def commit(self, seats: Iterable[Seat], message: Message) -> None:
-        """It is in force: those that prepared it follow, those that could not make room for others that can."""
+        Fires when it is in force in all of them, or `COMMIT_SECONDS` later with a line in the log.
+        """
+        following = []
         for seat in seats:
             if who_is(seat) in self._prepared:
+                following.append(who_is(seat))
                 self._send(seat, message, ())
             else:
                 self._send(seat, {"t": "stop", "last": False, "patient": True}, ())
         self._prepared.clear()
+        done: Deferred[None] = Deferred()
+
+        def over(silent: set[Who]) -> None:
+            if self._committing is words:
+                self._committing = None
+            if silent:
+                self.log.warn(
+                    "Worker {names} has not said in {seconds:g} s that other settings are"
+                    " in force",
+                    names=_names(silent),
+                    seconds=COMMIT_SECONDS,
+                )
+            done.callback(None)
+
+        words = _Words(self._reactor, following, COMMIT_SECONDS, over)
+        self._committing = words
+        words.look()
+        return done
 
     def forget(self) -> None:
         """It is not to be."""
@@ -111,3 +170,7 @@ class Rollout:
             if seat.starts == starts:
                 self._send(seat, {"t": "forget"}, ())
         self._prepared.clear()
+
+
+def _names(whos: Iterable[Who]) -> str:
+    return ", ".join(str(number) for number in sorted(seat.number for seat, _ in whos))

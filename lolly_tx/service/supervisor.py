@@ -28,7 +28,7 @@ from lolly_tx.domain.together import shared_names
 from lolly_tx.net.sockets.slots import SlotPort
 from lolly_tx.service.bulletin import Bell, Bulletin
 from lolly_tx.service.channel import Message
-from lolly_tx.service.counting import COUNTING_PAUSE, GAUGES, filled_in, show
+from lolly_tx.service.counting import COUNTING_PAUSE, GAUGES, filled_in, show, worked
 from lolly_tx.service.crew import Crew
 from lolly_tx.service.evidence import hear
 from lolly_tx.service.generation import Refused
@@ -187,6 +187,8 @@ class Supervisor(Service):
                 self._bulletin.changed(node.pool.name, node.id)
         elif kind == "prepared":
             self._rollout.heard(seat, message["why"])
+        elif kind == "committed":
+            self._rollout.committed(seat)
         elif kind == "log":
             self._say(seat, message)
         elif kind == "traces" and self.service.traces is not None:
@@ -238,12 +240,12 @@ class Supervisor(Service):
 
         return self._rollout.prepare(self.crew.manned, message, slots)
 
-    def commit(self) -> None:
-        """The settings that were prepared are in force."""
+    def commit(self) -> Deferred[None]:
+        """The settings that were prepared are in force; fires when they are so everywhere, or soon after."""
         self._packed = self._packing
         self.crew.settings_changed()
         facts = self._bulletin.whole(self.service.now())
-        self._rollout.commit(self.crew.manned, {"t": "commit", "facts": facts})
+        return self._rollout.commit(self.crew.manned, {"t": "commit", "facts": facts})
 
     def forget(self) -> None:
         """They are not to be."""
@@ -282,7 +284,10 @@ class Supervisor(Service):
     def statistics(self, told: dict[str, Any]) -> dict[str, Any]:
         """The counters of all workers together, and of each how it is."""
         found = filled_in(told, self._totals)
-        found["workers"] = self.crew.shown()
+        found["workers"] = [
+            {**one, **worked(self._totals.of(one["worker"]))}
+            for one in self.crew.shown()
+        ]
         return found
 
 

@@ -236,6 +236,7 @@ class Worker:
             self.stop()
             return
         self._follow(message["facts"])
+        self.channel.send({"t": "committed"})
         self._look_where_it_is_needed()
 
     def _look_where_it_is_needed(self) -> None:

@@ -144,6 +144,28 @@ class AskingTests(SynchronousTestCase):
         self.assertIn("generation 3, since 1970", last)
         self.assertIn("the last reload was REFUSED", last)
 
+    def test_workers(self):
+        """Each worker has a line: what it does, or why it does not."""
+
+        class Workers:
+            serving = True
+
+            def ailing(self):
+                return []
+
+            def statistics(self, told):
+                one = {"worker": 1, "pid": 77, "serving": True, "starts": 1}
+                one |= {"seconds": 5.0, "why": "", "exchanges": 12, "open": 3}
+                two = {**one, "worker": 2, "serving": False, "starts": 4}
+                return {**told, "workers": [one, {**two, "why": "ended by SIGKILL"}]}
+
+        self.service.colleagues = Workers()
+        lines = self.told("status").splitlines()
+        self.assertIn(
+            "worker 1: process 77, began 5.0 s ago, 3 open, 12 exchanges", lines
+        )
+        self.assertIn("worker 2: NOT SERVING: ended by SIGKILL, started 4 times", lines)
+
     def test_not_ready(self):
         """A proxy that is not ready says why."""
         lines = self.told("status").splitlines()

@@ -10,7 +10,7 @@ from twisted.trial.unittest import SynchronousTestCase
 from lolly_tx.config.load import parse
 from lolly_tx.domain.tallies import Tally, Totals
 from lolly_tx.service.build import build
-from lolly_tx.service.counting import GAUGES, filled_in, numbers_of, show
+from lolly_tx.service.counting import GAUGES, filled_in, numbers_of, show, worked
 
 TEXT = """
 [listener.web]
@@ -118,3 +118,11 @@ class CountingTests(SynchronousTestCase):
         show(self.shown, self.totals)
         node = self.shown.pools["app"].nodes["a"]
         self.assertEqual((node.stats.requests, node.in_flight), (1, 0))
+
+    def test_what_one_has_done(self) -> None:
+        """Of one process: its exchanges in all pools, and what is open at all listeners."""
+        self.workers[1].running_pools["app"].forwarder.counters.exchanges = 7
+        self.beat()
+        done = [worked(self.totals.of(number)) for number in (0, 1)]
+        self.assertEqual([one["exchanges"] for one in done], [0, 7])
+        self.assertEqual([one["open"] for one in done], [0, 0])

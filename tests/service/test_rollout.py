@@ -6,11 +6,12 @@ from collections.abc import Sequence
 
 from twisted.internet.defer import Deferred
 from twisted.internet.task import Clock
+from twisted.logger import capturedLogs, formatEvent
 from twisted.trial.unittest import SynchronousTestCase
 
 from lolly_tx.service.channel import Message
 from lolly_tx.service.generation import Refused
-from lolly_tx.service.rollout import PREPARE_SECONDS, Rollout
+from lolly_tx.service.rollout import COMMIT_SECONDS, PREPARE_SECONDS, Rollout
 from lolly_tx.service.seats import Seat
 
 
@@ -43,9 +44,38 @@ class RolloutTests(SynchronousTestCase):
         self.rollout.heard(self.two, "")
         self.successResultOf(done)
         self.sent.clear()
-        self.rollout.commit(self.seats, {"t": "commit"})
+        followed = self.rollout.commit(self.seats, {"t": "commit"})
         self.assertEqual(self.sent, [(1, "commit", []), (2, "commit", [])])
+        self.rollout.committed(self.two)
+        self.assertNoResult(followed)
+        self.rollout.committed(self.one)
+        self.successResultOf(followed)
         self.assertEqual(self.clock.getDelayedCalls(), [])
+
+    def committing(self) -> Deferred[None]:
+        """All have prepared it, and it is in force."""
+        self.prepare()
+        for seat in self.seats:
+            self.rollout.heard(seat, "")
+        return self.rollout.commit(self.seats, {"t": "commit"})
+
+    def test_silence_after_a_commit(self) -> None:
+        """Who waits for the answer is not held up by a worker that hangs; the log names it."""
+        followed = self.committing()
+        self.rollout.committed(self.one)
+        with capturedLogs() as events:
+            self.clock.advance(COMMIT_SECONDS)
+        self.successResultOf(followed)
+        [said] = [formatEvent(one) for one in events]
+        self.assertIn("Worker 2 has not said", said or "")
+        self.rollout.committed(self.two)
+
+    def test_worker_that_dies_after_a_commit(self) -> None:
+        """It is not waited for: who follows it has the settings from the beginning."""
+        followed = self.committing()
+        self.rollout.lost(self.one)
+        self.rollout.committed(self.two)
+        self.successResultOf(followed)
 
     def test_one_refuses_so_none_has_it(self) -> None:
         """The reason names the worker, and the others forget what they prepared."""
