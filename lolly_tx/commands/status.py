@@ -71,7 +71,19 @@ def _certificate_line(one: dict[str, Any]) -> str:
     when = f"expires {until}, in {days} days" if days >= 0 else f"HAS EXPIRED {until}"
     names = ", ".join(one["names"][:3]) + (", ..." if one["names"][3:] else "")
     refused = f"; NOT TAKEN UP: {one['refused']}" if one["refused"] else ""
-    return f"certificate {one['listener']} ({names}): {when}{refused}"
+    staple = _staple(one["ocsp"]) if one["ocsp"] else ""
+    return f"certificate {one['listener']} ({names}): {when}{staple}{refused}"
+
+
+def _staple(one: dict[str, Any]) -> str:
+    """What clients are shown with a certificate."""
+    if one["status"] == "none":
+        said = "; NO STAPLE"
+    elif one["status"] == "revoked":
+        said = f"; REVOKED, says its staple, until {one['until']}"
+    else:
+        said = f"; staple until {one['until']}"
+    return f"{said} ({one['error']})" if one["error"] else said
 
 
 def _acme_line(one: dict[str, Any]) -> str:

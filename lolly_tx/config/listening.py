@@ -90,6 +90,15 @@ class ListenerTLS:
             ' from, after those of `certificate`; "" = none.',
         ),
     )
+    ocsp: bool = attrs.field(
+        default=False,
+        metadata=about(
+            FLAG,
+            "Whether clients get, with a certificate, the word of its authority that it is not revoked"
+            " (OCSP stapling). The responder that the certificate names is asked, in time and again; the"
+            " file needs the issuer's certificate behind it.",
+        ),
+    )
     minimum: Literal["1.2", "1.3"] = attrs.field(
         default="1.2",
         metadata=about(

@@ -37,6 +37,7 @@ from lolly_tx.net.sockets.challenges import Challenges
 from lolly_tx.net.sockets.client_certificates import ClientPolicy, load_policy
 from lolly_tx.net.sockets.credentials import Credentials, Terms
 from lolly_tx.net.sockets.handshakes import Handshakes
+from lolly_tx.net.sockets.staples import Staples
 from lolly_tx.net.sockets.tls_contexts import ALPN_HTTP1, context_of
 from lolly_tx.service.isotime import iso_time
 from lolly_tx.service.materials import SOON_SECONDS
@@ -87,6 +88,7 @@ class ListenerCertificates:
         *,
         alpn: tuple[bytes, ...] = (ALPN_HTTP1,),
         challenges: Challenges | None = None,
+        staples: Staples | None = None,
     ) -> None:
         self.tls = tls
         self._alpn = alpn
@@ -99,7 +101,9 @@ class ListenerCertificates:
         self._held = {one.path: one for one in found}
         self._signatures[""] = self._clients()
         terms = terms_of(tls, alpn)
-        self.credentials = Credentials(found, terms, handshakes, challenges)
+        self.credentials = Credentials(
+            found, terms, handshakes, challenges, staples if tls.ocsp else None
+        )
 
     def _load(self, path: str, signatures: dict[str, Signature]) -> Certificate:
         key = self.tls.key or path
@@ -224,6 +228,7 @@ class ListenerCertificates:
                 "not_before": iso_time(begins.timestamp()),
                 "not_after": iso_time(ends.timestamp()),
                 "expires_in_seconds": round(ends.timestamp() - wall),
+                "fingerprint": one.fingerprint,
                 "refused": self.refused.get(one.path),
             }
 

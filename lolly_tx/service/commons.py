@@ -14,6 +14,7 @@ from lolly_tx.net.checks.kinds import CheckKinds
 from lolly_tx.net.deadlines import Deadlines
 from lolly_tx.net.library.directory import PoolDirectory
 from lolly_tx.net.sockets.health_map import HealthMap
+from lolly_tx.net.sockets.staples import Staples
 from lolly_tx.service.flight import Flight
 from lolly_tx.service.registry import Registry
 from lolly_tx.service.shared_checks import SharedChecks
@@ -25,7 +26,7 @@ class Commons:
     """`events`: the one sink. `registry`: the plugins there are. `directory`: where pools are found by name.
 
     `health_map`: what is known of addresses. `shared_checks`: one probe for all that ask the same. `flight`: who writes
-    down what checks find; None: nobody.
+    down what checks find; None: nobody. `staples`: those of certificates.
     """
 
     surroundings: Surroundings
@@ -35,6 +36,7 @@ class Commons:
     directory: PoolDirectory = attrs.field(factory=PoolDirectory)
     shared_checks: SharedChecks = attrs.field(factory=SharedChecks)
     flight: Flight | None = None
+    staples: Staples = attrs.field(factory=Staples)
     kinds: CheckKinds = attrs.field()
     balancers: Balancers = attrs.field()
     health_map: HealthMap = attrs.field()

@@ -26,11 +26,13 @@ from lolly_tx.net.deadlines import NEVER, Deadlines
 from lolly_tx.net.http1.shared import HALF_CLOSE_SECONDS, ClientTimeouts, Http1Settings
 from lolly_tx.net.http2.shared import Http2Settings
 from lolly_tx.net.sockets.acceptor import Acceptor, Census, Door
+from lolly_tx.net.sockets.certificates import Certificate
 from lolly_tx.net.sockets.challenges import Challenges
 from lolly_tx.net.sockets.eager import eager
 from lolly_tx.net.sockets.handshakes import Handshakes
 from lolly_tx.net.sockets.inherited import Inheritance
 from lolly_tx.net.sockets.proxied import Proxied
+from lolly_tx.net.sockets.staples import Staples
 from lolly_tx.net.sockets.tls_contexts import (
     ALPN_HTTP1,
     ALPN_HTTP2,
@@ -77,6 +79,12 @@ class Listeners:
         """Those of the places that have some of their own, each with the name of its listener."""
         found = ((name, place.certificates) for name, place in self.places.items())
         return [(name, one) for name, one in found if one is not None]
+
+    def stapled(self) -> Iterator[Certificate]:
+        """The certificates of those with `tls.ocsp`."""
+        for _, one in self.certificates:
+            if one.tls.ocsp:
+                yield from one.credentials.certificates
 
     @property
     def doors(self) -> list[Door]:
@@ -202,8 +210,12 @@ def place_of(
     deadlines: Deadlines,
     census: Census,
     ports: Callable[[str, Any], Any] = WHOLE.ports,
+    staples: Staples | None = None,
 ) -> Place:
-    """Where `listener`, one of `config`, is to serve `resource`. Raises `BadEndpoint` and `TLSSettingsError`."""
+    """Where `listener`, one of `config`, is to serve `resource`. Raises `BadEndpoint` and `TLSSettingsError`.
+
+    `staples`: those of certificates, for a listener that shows them.
+    """
     timeouts, limits = config.timeouts, config.limits
     tls = listener.tls is not None or listener.endpoint.startswith(("ssl:", "tls:"))
     certificates = None
@@ -214,6 +226,7 @@ def place_of(
             Handshakes(timeouts.handshake, deadlines, limits.handshakes),
             alpn=(ALPN_HTTP2, ALPN_HTTP1) if listener.http2 else (ALPN_HTTP1,),
             challenges=_challenges(config),
+            staples=staples,
         )
         if listener.tls.sites or listener.tls.fields:
             sites = certificates.credentials.site_of if listener.tls.sites else None

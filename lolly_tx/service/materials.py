@@ -25,10 +25,11 @@ from lolly_tx.config.kinds import duration_text
 from lolly_tx.config.model import Config, ListenerTLS, PoolSettings, TLSSite
 from lolly_tx.config.positions import line_index
 from lolly_tx.config.problems import Problem
-from lolly_tx.net.sockets.certificates import files_of
+from lolly_tx.net.sockets.certificates import certificates_in, files_of
 from lolly_tx.net.sockets.client_certificates import load_policy, revoked_in
 from lolly_tx.net.sockets.endpoints import BadEndpoint, client_endpoint
 from lolly_tx.net.sockets.inherited import PREFIX
+from lolly_tx.net.sockets.ocsp import NoResponder, must_be_stapled, question_of
 from lolly_tx.net.sockets.target_tls import client_options
 from lolly_tx.net.sockets.tls_contexts import (
     TLSSettingsError,
@@ -108,6 +109,7 @@ def _listener_tls(
             inside = "" if file == path else f"{Path(file).name}: "
             yield from _certificate(tls, file, key, place, shown, inside)
             yield from _dates(place, file, wall)
+            yield from _staples(tls, file, place, shown, inside)
     yield from _clients(key, tls)
     for index, site in enumerate(tls.sites):
         yield from _clients((*key, "site", index), site)
@@ -129,6 +131,26 @@ def _certificate(
         else:
             yield Finding(place, shown, inside + error.reason)
             yield from _key_as_well(tls, key, error.reason)
+
+
+def _staples(
+    tls: ListenerTLS, file: str, place: tuple[str | int, ...], shown: str, inside: str
+) -> Iterator[Finding]:
+    """What clients will miss of the certificate in a file."""
+    try:
+        chain = certificates_in(file)
+    except TLSSettingsError:
+        return  # said before
+    if must_be_stapled(chain[0]) and not tls.ocsp:
+        said = "asks clients to refuse it without a staple (must-staple); set tls.ocsp = true"
+        yield Finding(place, shown, inside + said, warning=True)
+    if tls.ocsp:
+        try:
+            question_of(chain)
+        except NoResponder as error:
+            yield Finding(
+                place, shown, f"{inside}{error}: clients get no staple", warning=True
+            )
 
 
 def _clients(

@@ -124,4 +124,5 @@ def make_place(
         deadlines=service.commons.deadlines,
         census=service.census,
         ports=service.surroundings.part.ports,
+        staples=service.commons.staples,
     )

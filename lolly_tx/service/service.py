@@ -48,6 +48,8 @@ from lolly_tx.service.listening import Place, server_endpoint
 from lolly_tx.service.pools import Circumstances, RunningPool
 from lolly_tx.service.recording import AccessLogs, Recorder, wanted_logs
 from lolly_tx.service.reopening import reopen_all, require_writable
+from lolly_tx.service.responders import over_http
+from lolly_tx.service.stapling import Stapling
 from lolly_tx.service.statistics import (
     listener_statistics,
     pool_statistics,
@@ -135,6 +137,15 @@ class LollyService(Service):
             random=self.surroundings.random,
             in_thread=thread_of(reactor),
         )
+        self.stapling = Stapling(
+            reactor,
+            self.listeners.stapled,
+            commons.staples,
+            state_dir=lambda: self.config.state_dir,
+            wall=self.surroundings.wall,
+            random=self.surroundings.random,
+            ask=over_http(reactor),
+        )
         self.watchdog = Watchdog(reactor, self._deadlines.now, sampling=sampling)
 
     def serve(self, name: str, resource: ReverseProxyResource, place: Place) -> None:
@@ -212,6 +223,8 @@ class LollyService(Service):
         self._certificates.start()
         if self.config.acme and self.surroundings.part.admin:
             self.renewals.start()
+        if self.surroundings.part.admin:
+            self.stapling.start()
         for each in self.running_pools.values():
             each.start()
         if self.logs is not None:
@@ -305,6 +318,7 @@ class LollyService(Service):
         self._deadlines.stop()
         self._certificates.stop()
         self.renewals.stop()
+        self.stapling.stop()
         self.watchdog.stop()
         if self.logs is not None:
             self.logs.stop()
@@ -366,7 +380,11 @@ class LollyService(Service):
         """Those that are served."""
         wall = self.surroundings.wall()
         found = self.listeners.certificates
-        return [shown for name, one in found for shown in one.shown(name, wall)]
+        return [
+            {**shown, "ocsp": self.stapling.shown(shown["fingerprint"])}
+            for name, one in found
+            for shown in one.shown(name, wall)
+        ]
 
     def ordered(self) -> list[dict[str, Any]]:
         """The names whose certificates are asked for and renewed here."""
@@ -398,6 +416,7 @@ class LollyService(Service):
                 for name, running in self.running_pools.items()
             },
             "acme": self.renewals.counted() if self.config.acme else None,
+            "ocsp": self.stapling.counted(),
         }
         return told if self.colleagues is None else self.colleagues.statistics(told)
 

@@ -97,6 +97,9 @@ class Supervisor(Service):
             lambda facts: self.crew.tell({"t": "facts", "facts": facts}),
         )
         bell.heard = self._bulletin.changed
+        service.commons.staples.heard = lambda news: self.crew.tell(
+            {"t": "staples", "staples": news}
+        )
         service.colleagues = self
         self._settling = LoopingCall(self._settle)
         self._settling.clock = reactor
@@ -164,6 +167,7 @@ class Supervisor(Service):
             "hop": self._hop,
             "rows": self._shares.rows,
             "facts": self._bulletin.whole(self.service.now()),
+            "staples": self.service.commons.staples.whole(),
             "listeners": names,
             "lent": _lent(_slot_ports(self.service.listeners.places)),
         }

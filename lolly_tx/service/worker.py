@@ -1,7 +1,7 @@
 """A process that serves: what it does from its fork to its end.
 
     begin   the settings, the slots, the facts of all targets: it builds, listens and says "ready"
-    facts   what the supervisor decided of some targets
+    facts   what the supervisor decided of some targets         staples   what certificates are shown with
     adopt, leave   accept on the slot of a sibling that has died, and no more
     reopen  open the log files anew             stop   accept nothing more, let exchanges end, and end
 
@@ -123,6 +123,8 @@ class Worker:
             self._begin(message, descriptors)
         elif kind == "facts":
             self._follow(message["facts"])
+        elif kind == "staples" and self._service is not None:
+            self._service.commons.staples.take(message["staples"])
         elif kind == "adopt":
             self._adopt(message, descriptors)
         elif kind == "leave":
@@ -150,6 +152,7 @@ class Worker:
         try:
             service = self._service = self._built(message)
             self._follow(message["facts"])
+            service.commons.staples.take(message["staples"])
             service.privilegedStartService()
             service.startService()
         except Exception as error:

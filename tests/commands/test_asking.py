@@ -13,8 +13,9 @@ from random import Random
 from unittest.mock import patch
 
 import trustme
+from cryptography.x509 import ocsp
 from treq.testing import StubTreq
-from twisted.internet.defer import execute
+from twisted.internet.defer import execute, fail, succeed
 from twisted.internet.testing import MemoryReactorClock
 from twisted.trial.unittest import SynchronousTestCase
 
@@ -32,7 +33,9 @@ from lolly_tx.service.acme_window import Suggestion
 from lolly_tx.service.admin import AdminResource
 from lolly_tx.service.build import build
 from lolly_tx.service.generation import Generation
+from lolly_tx.service.stapling import Stapling
 from tests.config.texts import read
+from tests.net.authority import Authority
 
 CONFIG = """\
 [admin]
@@ -59,6 +62,20 @@ endpoint = "tcp:8443"
 tls.acme = "test"
 [[route]]
 host = ["a.test", "b.test"]
+pool = "app"
+[pool.app]
+targets = ["http://127.0.0.1:9001"]
+"""
+
+
+STAPLED = """
+[admin]
+endpoint = "tcp:8081:interface=127.0.0.1"
+[listener.secure]
+endpoint = "tcp:8443"
+tls.certificate = "site.pem"
+tls.ocsp = true
+[[route]]
 pool = "app"
 [pool.app]
 targets = ["http://127.0.0.1:9001"]
@@ -222,6 +239,49 @@ class AskingTests(SynchronousTestCase):
         self.assertEqual((stats["acme"]["names"], stats["acme"]["failing"]), (2, 1))
         shown = stats["listeners"]["secure"]["tls"]["certificates"]
         self.assertEqual(shown["expires_in_seconds"], 90 * 86400)
+
+    def test_staples(self):
+        """Of certificates with staples it has until when they hold, what is wrong, and that they are revoked."""
+        folder = tempfile.TemporaryDirectory()
+        self.addCleanup(folder.cleanup)
+        authority = Authority()
+        leaf = authority.write(Path(folder.name) / "site.pem", "a.test")
+        clock = MemoryReactorClock()
+        clock.advance(authority.wall)
+        config = parse(STAPLED, f"{folder.name}/lolly.toml")
+        service = build(clock, config, now=clock.seconds, wall=clock.seconds)
+        said = [authority.respond(leaf), OSError("no route")]
+
+        def ask(url, question):
+            return fail(said[0]) if isinstance(said[0], OSError) else succeed(said[0])
+
+        service.stapling = Stapling(
+            clock,
+            service.listeners.stapled,
+            service.commons.staples,
+            state_dir=lambda: "",
+            wall=clock.seconds,
+            random=Random(1),
+            ask=ask,
+        )
+        service.stapling.start()
+        self.addCleanup(service.stapling.stop)
+        self.patch(base, "AdminClient", StubClient(service, clock.seconds))
+        self.assertRegex(self.told("status"), r"in \d+ days; staple until 2\d+-.*Z\n")
+        del said[0]
+        clock.advance(43200)
+        out = self.told("status")
+        self.assertRegex(out, r"; staple until 2\d+-.*Z \(OSError: no route\)\n")
+        clock.advance(43200)
+        out = self.told("status")
+        self.assertIn("days; NO STAPLE (OSError: no route)\n", out)
+        authority.wall = clock.seconds()
+        said[0] = authority.respond(leaf, status=ocsp.OCSPCertStatus.REVOKED)
+        clock.advance(3600)
+        self.assertIn("; REVOKED, says its staple, until 2", self.told("status"))
+        stats = json.loads(self.told("status", "--json"))["stats"]["ocsp"]
+        self.assertEqual((stats["answers"], stats["revoked"]), (2, 1))
+        self.flushLoggedErrors()
 
     def test_json(self):
         """With --json the same is there for programs."""

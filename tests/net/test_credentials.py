@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import datetime
 import os
 import shutil
@@ -32,7 +33,9 @@ from lolly_tx.net.sockets.certificates import (
 from lolly_tx.net.sockets.client_certificates import ClientPolicy, load_policy
 from lolly_tx.net.sockets.credentials import Credentials, Terms
 from lolly_tx.net.sockets.handshakes import Handshakes, reason_of
+from lolly_tx.net.sockets.staples import Staples
 from lolly_tx.net.sockets.tls_facts import asked_for, facts_of
+from tests.net.authority import Authority
 
 
 class Shake:
@@ -245,6 +248,88 @@ class RenewalTests(CredentialsTestCase):
         self.assertEqual(reason_of(shake.failed), "version")
         self.assertIn("ALERT", str(shake.refused).upper())
         self.assertIsNone(Shake(credentials, self.client(), "a.test").failed)
+
+
+class StapleTests(CredentialsTestCase):
+    """The word of an authority that goes with a certificate."""
+
+    def setUp(self) -> None:
+        """Certificates, and answers about them: OpenSSL lets nothing else pass."""
+        self.place = Path(tempfile.mkdtemp())
+        self.addCleanup(shutil.rmtree, self.place)
+        self.signer = Authority()
+        leaves = [
+            self.signer.write(self.place / f"{file}.pem", name)
+            for file, name in (("a", "a.test"), ("b", "*.b.test"))
+        ]
+        self.of_a, self.of_b = map(self.signer.respond, leaves)
+        self.newer = self.signer.respond(leaves[0], ends=10.0)
+
+    def read(self, file: str) -> Certificate:
+        """One of them."""
+        return load_certificate(self.place / f"{file}.pem")
+
+    def shown(
+        self, credentials: Credentials, name: str, asks: bool = True
+    ) -> list[bytes]:
+        """The staple that a client gets who asks for `name`; none, when it does not ask."""
+        found: list[bytes] = []
+
+        def staple(connection: SSL.Connection, der: bytes, data: object) -> bool:
+            found.append(der)
+            return True
+
+        context = SSL.Context(SSL.TLS_CLIENT_METHOD)
+        context.set_ocsp_client_callback(staple)
+        client = SSL.Connection(context, None)
+        client.set_connect_state()
+        client.set_tlsext_host_name(name.encode())
+        if asks:
+            client.request_ocsp()
+        server = SSL.Connection(credentials.context, None)
+        server.set_accept_state()
+        for _ in range(4):
+            for one, other in ((client, server), (server, client)):
+                with contextlib.suppress(SSL.WantReadError):
+                    one.do_handshake()
+                with contextlib.suppress(SSL.WantReadError):
+                    other.bio_write(one.bio_read(1 << 16))
+        client.send(b"x")  # the handshake is done
+        return found
+
+    def test_by_name(self) -> None:
+        """Each certificate has its own, by the name that is asked for; one without has none, now or later."""
+        a, b = self.read("a"), self.read("b")
+        [c] = self.loaded("c")
+        staples = Staples()
+        staples.put(a.fingerprint, self.of_a)
+        staples.put(b.fingerprint, self.of_b)
+        credentials = Credentials([a, b, c], staples=staples)
+        for name, der in (
+            ("a.test", self.of_a),
+            ("y.b.test", self.of_b),
+            ("x.b.test", b""),
+            ("other.test", self.of_a),
+        ):
+            self.assertEqual(self.shown(credentials, name), [der], name)
+        self.assertEqual(self.shown(credentials, "a.test", asks=False), [])
+        staples.put(a.fingerprint, self.newer)
+        staples.put(b.fingerprint, b"")
+        self.assertEqual(self.shown(credentials, "a.test"), [self.newer])
+        self.assertEqual(self.shown(credentials, "y.b.test"), [b""])
+
+    def test_taken_up_again(self) -> None:
+        """A certificate that is read again, as with a reload, has its staple from the first connection on."""
+        staples = Staples()
+        staples.put(self.read("a").fingerprint, self.of_a)
+        credentials = Credentials([self.read("a")], staples=staples)
+        credentials.renew([self.read("a"), self.read("b")])
+        self.assertEqual(self.shown(credentials, "a.test"), [self.of_a])
+
+    def test_not_wanted(self) -> None:
+        """Without the setting there is none."""
+        credentials = Credentials(self.loaded("a"))
+        self.assertEqual(self.shown(credentials, "a.test"), [b""])
 
 
 class ClientTests(CredentialsTestCase):

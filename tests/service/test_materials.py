@@ -24,6 +24,7 @@ from lolly_tx.config import load
 from lolly_tx.net.sockets.endpoints import BadEndpoint
 from lolly_tx.service import listening, materials
 from lolly_tx.service.build import build
+from tests.net.authority import Authority
 
 CONFIG = """\
 [listener.web]
@@ -136,6 +137,28 @@ class FileTests(MaterialsTestCase):
             "t.toml:3: listener.web.tls.certificate: holds no PEM private key we can use"
             ' (got "site.pem")',
         )
+
+    def test_staples(self) -> None:
+        """Certificates that can have no staple, and one that must and will not, are warnings."""
+        authority = Authority()
+        text = CONFIG.replace('tls.key = "site.key"\n', "")
+        stapled = text.replace("[[route]]", "tls.ocsp = true\n[[route]]")
+        for named, ask, said in (
+            ({}, stapled, ""),
+            ({"url": ""}, text, ""),
+            ({"url": ""}, stapled, "names no OCSP responder"),
+            ({"chain": False}, stapled, "has not the certificate of its issuer"),
+            ({"must_staple": True}, stapled, ""),
+            ({"must_staple": True}, text, "(must-staple); set tls.ocsp = true"),
+        ):
+            authority.write(self.folder / "site.pem", "x.example", **named)
+            status, shown = self.check(ask)
+            self.assertEqual(status, 0, shown)
+            found = [line for line in shown.splitlines() if "warning" in line]
+            self.assertEqual(len(found), 1 if said else 0, shown)
+            if said:
+                self.assertIn("listener.web.tls.certificate", found[0])
+                self.assertIn(said, found[0])
 
     def test_mismatch(self) -> None:
         """A key of another certificate is told with both."""

@@ -13,6 +13,7 @@ from typing import Any, Generic, TypeVar
 import attrs
 from cryptography import x509
 from cryptography.exceptions import UnsupportedAlgorithm
+from cryptography.hazmat.primitives.hashes import SHA256
 from cryptography.hazmat.primitives.serialization import load_pem_private_key
 from cryptography.x509.oid import NameOID
 
@@ -75,6 +76,12 @@ class Certificate:
     chain: tuple[x509.Certificate, ...]
     key: Any
     names: tuple[str, ...]
+    fingerprint: str = attrs.field(init=False)
+    """SHA-256 of it, hexadecimal."""
+
+    @fingerprint.default
+    def _fingerprint(self) -> str:
+        return self.leaf.fingerprint(SHA256()).hex()
 
     @property
     def leaf(self) -> x509.Certificate:

@@ -14,7 +14,7 @@ Imports: net.sockets, Twisted, pyOpenSSL. Used by: net.sockets.tls_facts, servic
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import ClassVar
+from typing import Any, ClassVar
 
 import attrs
 from OpenSSL import SSL
@@ -24,6 +24,7 @@ from lolly_tx.net.sockets.certificates import ByName, Certificate
 from lolly_tx.net.sockets.challenges import Challenges
 from lolly_tx.net.sockets.client_certificates import NOBODY, ClientPolicy
 from lolly_tx.net.sockets.handshakes import Handshakes
+from lolly_tx.net.sockets.staples import Staples
 from lolly_tx.net.sockets.tls_contexts import ALPN_HTTP1, bare_context, context_of
 
 
@@ -40,7 +41,7 @@ class Terms:
 class Credentials:
     """See the module (`net.sockets.tls.ContextSource`). `certificates`: the first is for whoever names none of them.
 
-    `challenges`: what authorities are shown while they look.
+    `challenges`: what authorities are shown while they look. `staples`: what clients who ask get with a certificate.
     """
 
     log: ClassVar[Logger] = Logger()
@@ -51,7 +52,9 @@ class Credentials:
         terms: Terms = Terms(),
         handshakes: Handshakes | None = None,
         challenges: Challenges | None = None,
+        staples: Staples | None = None,
     ) -> None:
+        self._staples = staples
         self.handshakes = handshakes or Handshakes()
         self.challenges = challenges
         self.certificates: tuple[Certificate, ...] = ()
@@ -141,7 +144,17 @@ class Credentials:
         terms = self.terms
         context = context_of(certificate, alpn=terms.alpn, minimum=terms.minimum)
         policy.apply(context)
+        if self._staples is not None:
+            # Asked of the context that was chosen by name, not of the base one.
+            context.set_ocsp_server_callback(_stapler(self._staples, certificate))
         return context
+
+
+def _stapler(staples: Staples, certificate: Certificate) -> Any:
+    def staple(connection: SSL.Connection, data: object) -> bytes:
+        return staples.of(certificate.fingerprint)
+
+    return staple
 
 
 def server_name(connection: SSL.Connection) -> str:

@@ -1,0 +1,119 @@
+"""OCSP responders asked over HTTP (RFC 6960 appendix A): one question, an answer of bounded size, in bounded time.
+
+Imports: Twisted. Used by: service.service, service.stapling.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+from twisted.internet.defer import Deferred, succeed
+from twisted.internet.interfaces import IConsumer, IReactorTime
+from twisted.internet.protocol import Protocol, connectionDone
+from twisted.python.failure import Failure
+from twisted.web.client import Agent, ResponseDone
+from twisted.web.http import PotentialDataLoss
+from twisted.web.http_headers import Headers
+from twisted.web.iweb import IAgent, IBodyProducer, IResponse
+from zope.interface import implementer
+
+ANSWER_SECONDS = 10.0
+"""For all of it: the name, the connection, the question and the answer."""
+LARGEST_ANSWER = 64 << 10
+"""Bytes. Answers have 500 to 5,000, with the certificate of who signed them."""
+
+Ask = Callable[[str, bytes], "Deferred[bytes]"]
+"""Asks the responder at a URL something in DER; fires with its answer."""
+
+
+class BadAnswer(Exception):
+    """A responder does not answer as it should. The text says how."""
+
+
+@implementer(IBodyProducer)
+class _Question:
+    """The body of a request, written at once: Twisted's own asks for the global reactor."""
+
+    def __init__(self, data: bytes) -> None:
+        self.length = len(data)
+        self._data = data
+
+    def startProducing(self, consumer: IConsumer) -> Deferred[None]:
+        """Write it."""
+        consumer.write(self._data)
+        return succeed(None)
+
+    def pauseProducing(self) -> None:
+        """There is nothing more."""
+
+    def resumeProducing(self) -> None:
+        """There is nothing more."""
+
+    def stopProducing(self) -> None:
+        """There is nothing more."""
+
+
+class _Bounded(Protocol):
+    """Takes a body of at most LARGEST_ANSWER bytes. `done`: fires with it."""
+
+    def __init__(self) -> None:
+        self._data = bytearray()
+        self.done: Deferred[bytes] = Deferred(lambda _: self._leave())
+
+    def _leave(self) -> None:
+        transport: Any = self.transport
+        if transport is not None:
+            transport.loseConnection()
+
+    def dataReceived(self, data: bytes) -> None:
+        """More of it."""
+        self._data += data
+        if len(self._data) > LARGEST_ANSWER and not self.done.called:
+            said = f"its answer has more than {LARGEST_ANSWER} bytes"
+            self.done.errback(BadAnswer(said))
+            self._leave()
+
+    def connectionLost(self, reason: Failure = connectionDone) -> None:
+        """All of it, or no more."""
+        if self.done.called:
+            return
+        if reason.check(ResponseDone, PotentialDataLoss):
+            self.done.callback(bytes(self._data))
+        else:
+            self.done.errback(BadAnswer("its answer is not complete"))
+
+
+def _late(result: object, timeout: float) -> bytes:
+    raise BadAnswer(f"it has not answered within {timeout:g} s")
+
+
+def responders(clock: IReactorTime, agent: IAgent) -> Ask:
+    """Asks by way of `agent`."""
+
+    async def asked(url: str, question: bytes) -> bytes:
+        request: Deferred[IResponse] = agent.request(
+            b"POST",
+            url.encode("ascii"),
+            Headers({"Content-Type": ["application/ocsp-request"]}),
+            _Question(question),
+        )
+        response = await request
+        body = _Bounded()
+        response.deliverBody(body)
+        if response.code != 200:
+            body.done.addErrback(lambda _: None)
+            body.done.cancel()
+            raise BadAnswer(f"it answers with status {response.code}")
+        return await body.done
+
+    def ask(url: str, question: bytes) -> Deferred[bytes]:
+        asking: Deferred[bytes] = Deferred.fromCoroutine(asked(url, question))
+        return asking.addTimeout(ANSWER_SECONDS, clock, _late)
+
+    return ask
+
+
+def over_http(reactor: Any) -> Ask:
+    """Asks with connections of its own, one for each question."""
+    return responders(reactor, Agent(reactor, connectTimeout=ANSWER_SECONDS))
