@@ -53,7 +53,12 @@ class LollyOptions(usage.Options):
         ["status", None, StatusCommand, "Show what the running proxy is doing."],
         ["explain", None, ExplainCommand, "Tell why a target is in or out, or chosen."],
         ["events", None, EventsCommand, "Show the latest changes of availability."],
-        ["drain", None, DrainCommand, "Send a target no new exchanges."],
+        [
+            "drain",
+            None,
+            DrainCommand,
+            "Send a target, or take at a listener, nobody new.",
+        ],
         ["disable", None, DisableCommand, "Send a target no exchanges at all."],
         ["enable", None, EnableCommand, "Take drain or disable back."],
         ["plan", None, PlanCommand, "Show what a configuration would change."],

@@ -148,6 +148,7 @@ def makeService(options: Options) -> IService:
                 serving = part.service
             reloader = Reloader(serving, read)
             reloader.on_change.append(succession.notifier.reload)
+            serving.stopping.told.append(succession.notifier.status)
             serving.reloading = applying = Applying(reloader, read_text, folder)
             reload = applying.reload_quietly
             reactor.callWhenRunning(watch, serving, files, applying)

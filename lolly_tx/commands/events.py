@@ -1,4 +1,4 @@
-"""`lolly events`: what changed of targets and pools, and what changes from now on.
+"""`lolly events`: what changed of targets, pools and listeners, and what changes from now on.
 
 Imports: commands, Twisted. Used by: cli.
 """
@@ -19,7 +19,7 @@ class EventsCommand(AskingCommand):
 
     synopsis = "[--limit N] [--follow] [--json]"
     longdesc = (
-        "Shows the latest changes of any target's availability, oldest first. With"
+        "Shows the latest changes of targets and listeners, oldest first. With"
         " --follow it goes on until it is interrupted; with --json as well each is an"
         " object on a line of its own."
     )
@@ -65,12 +65,18 @@ class EventsCommand(AskingCommand):
         return 1
 
 
+def _whose(event: dict[str, Any]) -> str:
+    if event["fact"] == "listener":
+        return f"listener {event['target']}"
+    return f"{event['pool']}/{event['target'] or '*'}"
+
+
 def _row(one: dict[str, Any]) -> list[str]:
     return [
         str(one["number"]),
         one["time"],
         ago(one["seconds_ago"]),
-        f"{one['pool']}/{one['target'] or '*'}",
+        _whose(one),
         one["fact"],
         f"{one['old'] or '-'} -> {one['new'] or '-'}",
         one["cause"],

@@ -1,6 +1,6 @@
 """`lolly status` and `lolly events`: what a running proxy is doing, and what has happened.
 
-Imports: commands. Used by: cli.
+Imports: commands. Used by: cli, commands.operate.
 """
 
 from __future__ import annotations
@@ -18,10 +18,11 @@ class StatusCommand(AskingCommand):
     longdesc = "Shows the listeners, pools and targets of the running proxy."
 
     def ask(self, client: AdminClient) -> dict[str, Any]:
-        """Four questions."""
+        """Five questions."""
         return {
             "readiness": client.get_even_if_unready("/readyz"),
             "stats": client.get("/api/stats"),
+            "places": client.get("/api/listeners")["listeners"],
             "pools": client.get("/api/pools")["pools"],
             **client.get("/api/certificates"),
         }
@@ -31,12 +32,17 @@ class StatusCommand(AskingCommand):
         ready, stats = answer["readiness"], answer["stats"]
         out = ["ready" if ready["ready"] else "NOT READY"]
         out += [f"  {reason}" for reason in ready.get("reasons", ())]
+        if ready.get("draining"):
+            out.append(f"  {_left(ready['draining'])}")
+        drains = {one["name"]: one for one in answer["places"]}
         out += map(_worker_line, stats.get("workers", ()))
         for name, one in stats["listeners"].items():
             out.append(
                 f"listener {name}: {one['open']} open, {one['accepted']} accepted,"
                 f" {one['turned_away']} turned away, {one['shed']} shed"
             )
+            if drains.get(name, {}).get("state", "up") != "up":
+                out.append(f"  {listener_line(drains[name])}")
             refused = one.get("proxy_refused") or {}
             if refused:
                 said = ", ".join(f"{n} {word}" for word, n in sorted(refused.items()))
@@ -64,6 +70,24 @@ def _worker_line(one: dict[str, Any]) -> str:
         f"worker {one['worker']}: process {one['pid']}, began {ago(one['seconds'])},"
         f" {one['open']} open, {one['exchanges']} exchanges{again}"
     )
+
+
+def _left(left: dict[str, Any]) -> str:
+    """How far a stop is."""
+    said = f"{left['connections']} connections, {left['in_flight']} exchanges in flight"
+    if left["oldest_seconds"] is not None:
+        said += f", the oldest connection {left['oldest_seconds']:.0f} s old"
+    return f"{said}; {left['ends_in_seconds']:.0f} s to go"
+
+
+def listener_line(one: dict[str, Any]) -> str:
+    """How far the drain of a listener is, or that it has none."""
+    said = f"{one['state']}, {one['open']} connections"
+    if one["oldest_seconds"] is not None:
+        said += f", the oldest {one['oldest_seconds']:.0f} s old"
+    if one["drain_ends_in_seconds"] is not None:
+        said += f"; {one['drain_ends_in_seconds']:.0f} s to go"
+    return said
 
 
 def _certificate_line(one: dict[str, Any]) -> str:

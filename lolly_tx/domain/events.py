@@ -16,7 +16,8 @@ class Event:
 
     `at`: seconds, monotonic clock. `pool`, `node`: names ("" when the event is the pool's own). `fact`:
     "health", "ejection", "enabled", "membership", "panic", "shadow"; "agent" (what a target says of itself),
-    "drain" (a check asked for no new clients), "check" (one check of several changed its mind). `old`, `new`:
+    "drain" (a check asked for no new clients), "check" (one check of several changed its mind), "listener" (of the
+    one that `node` names; it has no pool: what the operator says of it, and when a drain has ended). `old`, `new`:
     words of that fact, such as "up", "down", "ejected", "trial", "drain". `cause`: one line for a person:
     "check: 503 from /health", "passive: 3 failures, last: connection refused".
     """

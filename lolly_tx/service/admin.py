@@ -7,8 +7,7 @@ Imports: domain, service, Twisted. Used by: service.service.
     GET  /api/pools                             every pool with its targets
     GET  /api/pools/POOL                        one pool
     POST /api/pools/POOL/TARGET/enable          the operator's word; also drain, disable
-    GET  /api/explain/POOL                      the account of every target of a pool
-    GET  /api/explain/POOL/TARGET               of one: facts, evidence, ways back, history
+    GET  /api/explain/POOL[/TARGET]             the account of every target of a pool, or of one
     GET  /api/explain-request?host=&path=...    what would become of a request (or POST)
     GET  /api/events?after=N&limit=N            the latest changes of availability; as they happen for who accepts
                                                 text/event-stream (`service.eventstreams`)
@@ -17,7 +16,8 @@ Imports: domain, service, Twisted. Used by: service.service.
     GET  /api/certificates                      those that are served, until when, and what was refused
     GET  /api/watchdog                          how the event loop has been
     GET  /api/config                            the settings in force, secrets hidden, and their generation
-    GET  /api/listeners                         where is listened
+    GET  /api/listeners                         where is listened, and who is connected
+    POST /api/listeners/NAME/drain              the operator's word; also enable
     GET  /api/recorder                          how much the flight recorder holds
     POST /api/recorder/dump                     all of it, for `lolly replay`
     POST /api/logs/reopen                       opens the log files anew, as SIGUSR1 does
@@ -46,15 +46,15 @@ from lolly_tx.domain.pool import Pool, UnknownNode
 from lolly_tx.service.adminguard import Denied, Guard
 from lolly_tx.service.adminsettings import SETTINGS_WORDS, change_code, change_settings
 from lolly_tx.service.adminsite import REQUEST_SECONDS, AdminSite
-from lolly_tx.service.adminwords import WORDS, say
+from lolly_tx.service.adminwords import LISTENER_WORDS, WORDS, say, say_of_listener
 from lolly_tx.service.answers import (
     MOST_EVENTS,
     Serving,
     events_shown,
     pool_explained,
     pool_shown,
+    readiness,
     target_explained,
-    unready,
     watchdog_shown,
 )
 from lolly_tx.service.dryrun import CannotExplain, Question
@@ -81,6 +81,7 @@ _PATHS = (
     "/api/logs/reopen",
     "/api/recorder",
     "/api/recorder/dump",
+    *(f"/api/listeners/NAME/{word}" for word in LISTENER_WORDS),
     *(f"/api/{word}" for word in SETTINGS_WORDS),
 )
 
@@ -228,6 +229,11 @@ class AdminResource(Resource):
                 _allow(request, b"POST")
                 self._guard.authorize(request)
                 return self._reopen()
+            case ["api", "listeners", name, action] if action in LISTENER_WORDS:
+                _allow(request, b"POST")
+                self._guard.authorize(request)
+                asked = _deadline(request)
+                return _Answer(*say_of_listener(self._serving, name, action, asked))
             case ["api", word] if word in SETTINGS_WORDS:
                 _allow(request, b"POST")
                 self._guard.authorize(request)
@@ -256,11 +262,9 @@ class AdminResource(Resource):
                 except UnknownNode as unknown:
                     raise Denied(404, str(unknown)) from None
             case ["events"]:
-                after = _number(request, b"after", 0)
-                limit = _number(request, b"limit", MOST_EVENTS)
-                return events_shown(
-                    serving, now, self._wall(), after=after, limit=limit
-                )
+                asked = {"after": 0, "limit": MOST_EVENTS}
+                numbers = {n: _number(request, n, most) for n, most in asked.items()}
+                return events_shown(serving, now, self._wall(), **numbers)
             case ["traces"]:
                 return {"traces": serving.traced()}
             case ["stats"]:
@@ -298,7 +302,7 @@ class AdminResource(Resource):
         seen = request.requestHeaders.getRawHeaders(b"last-event-id")
         if seen:
             request.args[b"after"] = seen
-        after = _number(request, b"after", 0) if b"after" in request.args else None
+        after = _number(request, "after", 0) if b"after" in request.args else None
         self._streams.begin(request, after)
 
     def _dump(self) -> Deferred[_Answer]:
@@ -329,14 +333,7 @@ class AdminResource(Resource):
             raise Denied(error.status, str(error)) from None
 
     def _readiness(self) -> _Answer:
-        reasons = unready(self._serving, self._now())
-        if reasons:
-            return _Answer(503, {"ready": False, "reasons": reasons})
-        body: dict[str, Any] = {"ready": True}
-        colleagues = self._serving.colleagues
-        if colleagues is not None and (ailing := colleagues.ailing()):
-            body["degraded"] = ailing
-        return _Answer(200, body)
+        return _Answer(*readiness(self._serving, self._now()))
 
     def _pool(self, name: str) -> Pool:
         try:
@@ -345,8 +342,8 @@ class AdminResource(Resource):
             raise Denied(404, "no such pool; /api/pools lists them") from None
 
     def _say(self, name: str, target: str, word: str, request: Request) -> _Answer:
-        asked = request.args.get(b"deadline", [b""])[0].decode("utf-8", "replace")
         pool, now = self._pool(name), self._now()
+        asked = _deadline(request)
         return _Answer(*say(self._serving, pool, target, word, asked, now))
 
 
@@ -356,11 +353,17 @@ def _wants_stream(request: Request) -> bool:
     return any(b"text/event-stream" in each.lower() for each in accepted)
 
 
-def _number(request: Request, name: bytes, default: int) -> int:
+def _deadline(request: Request) -> str:
+    """That of a drain, as it is asked for."""
+    [text] = request.args.get(b"deadline", [b""])[:1]
+    return str(text, "utf-8", "replace")
+
+
+def _number(request: Request, name: str, default: int) -> int:
     """A whole number from the query."""
-    [text] = request.args.get(name, [b"%d" % default])[:1]
+    [text] = request.args.get(name.encode(), [b"%d" % default])[:1]
     if not (text.isascii() and text.isdigit() and len(text) < 16):
-        raise Denied(400, f"{name.decode()} has to be a whole number")
+        raise Denied(400, f"{name} has to be a whole number")
     return int(text)
 
 

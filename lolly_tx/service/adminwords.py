@@ -1,7 +1,8 @@
-"""The part of the admin API that takes the operator's word about a target.
+"""The part of the admin API that takes the operator's word about a target or a listener.
 
     POST /api/pools/POOL/TARGET/enable | drain | disable
     POST /api/pools/POOL/TARGET/drain?deadline=10m     after that, bonds end and what is under way is cut
+    POST /api/listeners/NAME/enable | drain            with ?deadline=10m: after that, what is connected is cut
 
 Imports: domain, service. Used by: service.admin.
 """
@@ -16,8 +17,11 @@ from lolly_tx.domain.pool import Pool, UnknownNode
 from lolly_tx.service.adminsettings import seconds_of
 from lolly_tx.service.answers import Serving, id_of, pool_shown
 from lolly_tx.service.generation import Refused
+from lolly_tx.service.listening import CannotListen
 
 WORDS: Mapping[str, Enabled] = {"enable": "up", "drain": "drain", "disable": "down"}
+
+LISTENER_WORDS = ("enable", "drain")
 
 
 def say(
@@ -43,3 +47,34 @@ def say(
         serving.drains.begin(pool.name, target, seconds)
     shown = pool_shown(serving, pool, now)["targets"]
     return 200, next(node for node in shown if node["id"] == target)
+
+
+def say_of_listener(
+    serving: Serving, name: str, word: str, deadline: str
+) -> tuple[int, Mapping[str, Any]]:
+    """Say `word`, one of `LISTENER_WORDS`, of a listener: the status, and the listener as it is then.
+
+    `deadline`: a duration, for a drain; "" without.
+    """
+    listeners = {one["name"] for one in serving.places() if one["accepted"] is not None}
+    if name not in listeners:
+        there = ", ".join(sorted(listeners)) or "none"
+        return 404, {
+            "error": f"there is no listener {name}; those that can be: {there}"
+        }
+    try:
+        seconds = seconds_of(deadline, "deadline")
+        if seconds is not None and word != "drain":
+            raise Refused([f"deadline: only a drain has one, not {word}"])
+    except Refused as refused:
+        return 400, {"error": str(refused)}
+    if serving.draining:
+        return 409, {"error": "the proxy is stopping"}
+    try:
+        if word == "drain":
+            serving.listener_drains.begin(name, seconds)
+        else:
+            serving.listener_drains.enable(name)
+    except CannotListen as error:
+        return 422, {"error": str(error)}
+    return 200, next(one for one in serving.places() if one["name"] == name)

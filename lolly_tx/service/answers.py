@@ -7,7 +7,7 @@ service.parts, service.service.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from functools import partial
 from typing import Any, Protocol
 
@@ -26,6 +26,8 @@ from lolly_tx.service.dumps import Dumps
 from lolly_tx.service.generation import Reloading, Upgrading
 from lolly_tx.service.isotime import iso_time
 from lolly_tx.service.journal import Journal
+from lolly_tx.service.listener_drains import ListenerDrains
+from lolly_tx.service.stopping import Stopping
 from lolly_tx.service.watchdog import WatchdogSnapshot
 
 MOST_EVENTS = 1000
@@ -73,6 +75,14 @@ class Serving(Protocol):
     def settings(self) -> dict[str, Any]:
         """The settings in force, secrets hidden, with their generation."""
 
+    @property
+    def listener_drains(self) -> ListenerDrains:
+        """The operator's words about listeners."""
+
+    @property
+    def stopping(self) -> Stopping:
+        """How far a stop is."""
+
     def places(self) -> list[dict[str, Any]]:
         """The listeners, and where they listen."""
 
@@ -118,6 +128,12 @@ class Colleagues(Protocol):
     def statistics(self, told: dict[str, Any]) -> dict[str, Any]:
         """Our own counters `told`, with the numbers of them all."""
 
+    def connections(self, listener: str) -> tuple[int, float | None]:
+        """Of clients at a listener in all of them, and the age of the oldest (s)."""
+
+    def in_flight(self, pools: Iterable[str]) -> int:
+        """Exchanges at `pools` that are not over."""
+
     def cut(self, pool: str, target: str) -> None:
         """Have them end what they have open to a target."""
 
@@ -141,11 +157,30 @@ def unready(serving: Serving, now: float) -> list[str]:
         reasons.append("not every listener is up")
     if serving.draining:
         reasons.append("draining")
+    elif serving.listener_drains.everywhere:
+        reasons.append("every listener is drained")
     return reasons + [
         f"pool {name}: no target is available"
         for name, pool in serving.pools.items()
         if not pool.available(now)
     ]
+
+
+def readiness(serving: Serving, now: float) -> tuple[int, dict[str, Any]]:
+    """The status that says it, and what a person wants to know besides."""
+    reasons = unready(serving, now)
+    body: dict[str, Any] = {"ready": not reasons}
+    if reasons:
+        body["reasons"] = reasons
+    left = serving.stopping.shown() if serving.draining else None
+    if left is not None:
+        body["draining"] = left
+    degraded = [f"listener {name} is drained" for name, _ in serving.listener_drains]
+    if serving.colleagues is not None:
+        degraded += serving.colleagues.ailing()
+    if degraded and not reasons:
+        body["degraded"] = degraded
+    return (503 if reasons else 200), body
 
 
 def pool_shown(serving: Serving, pool: Pool, now: float) -> dict[str, Any]:

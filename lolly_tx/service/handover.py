@@ -71,7 +71,7 @@ def received(
                 listening_socket(one["fd"]), one["name"], one["text"], one["owned"]
             )
             for one in document["sockets"]
-            if is_listening(one["fd"])
+            if one.get("resting") or is_listening(one["fd"])
         ]
         for one in document["sockets"]:
             os.close(one["fd"])
@@ -98,6 +98,7 @@ def sockets_of(service: LollyService) -> Iterator[dict[str, Any]]:
                 "text": place.text,
                 "fd": place.port.fileno(),
                 "owned": place.owned,
+                "resting": place.resting,
             }
 
 
@@ -106,6 +107,7 @@ def state_of(service: LollyService) -> dict[str, Any]:
     return {
         "generation": service.generation.number,
         "drains": list(service.drains),
+        "listener_drains": list(service.listener_drains),
         "listeners": {
             name: {each: getattr(acceptor, each) for each in _COUNTED}
             for name, acceptor in service.acceptors.items()
@@ -150,6 +152,12 @@ def _drain_on(service: LollyService, state: Mapping[str, Any]) -> None:
         for pool, target, until in state.get("drains", ()):
             left = float(until) - service.now()
             service.drains.begin(str(pool), str(target), max(0.0, left))
+        for name, end in state.get("listener_drains", ()):
+            if name in service.config.listeners:
+                seconds = None if end is None else max(0.0, float(end) - service.now())
+                service.listener_drains.begin(
+                    name, seconds, "drained before the upgrade"
+                )
     except _UNEXPECTED as error:
         _log.warn("Deadlines of drains are forgotten: {error!r}", error=error)
 

@@ -3,6 +3,7 @@
     prepare(name, place)   it is to be listened on there; nothing happens yet
     commit()               everything prepared is listened on, or nothing of it; who had a name before drains
     drain(name)            listen there no more, and let the connections end
+    rest(name), wake(name) the same for a while: the listener stays one, and its address ours
 
 What is served there is `proxy.resource.ReverseProxyResource`: `place_of` makes the place of one from its settings.
 
@@ -55,6 +56,8 @@ class Listeners:
         self._places: dict[str, Place] = {}
         self._prepared: dict[str, Place] = {}
         self._leaving: list[Acceptor] = []
+        self.resting: set[str] = set()
+        """Those that take nobody new, whatever becomes of their settings; also some that are still to come."""
         self.given_up: Deferred[Any] = succeed(None)
         """Fires when nothing listens any more where the last commit listens no more."""
 
@@ -125,7 +128,9 @@ class Listeners:
         prepared, self._prepared = self._prepared, {}
         for place in prepared.values():
             place.settle()
+        leaving = tuple(leaving)
         given_up = [self.drain(name) for name in leaving]
+        self.resting.difference_update(leaving)
         for name, place in prepared.items():
             if name in self._places:
                 before = self._places[name].acceptor
@@ -157,6 +162,9 @@ class Listeners:
         try:
             for place in places:
                 place.open(leaving)
+            for name in self.resting & self._prepared.keys():
+                if self._prepared[name].port is not None:
+                    self._prepared[name].rest()
         except Exception:
             for place in self._prepared.values():
                 place.close()
@@ -169,19 +177,58 @@ class Listeners:
             self._leaving.append(place.acceptor)
         return place.drain()
 
-    def stop(self, patient: bool = False) -> Deferred[Any]:
+    def rest(self, name: str) -> None:
+        """Take nobody new there until `wake`, and let the connections end. Raises `CannotListen`: it goes on as it was.
+
+        A name that nobody has yet begins so.
+        """
+        place = self._places.get(name)
+        if place is not None:
+            place.rest()
+        self.resting.add(name)
+
+    def wake(self, name: str) -> None:
+        """Take clients there again. Raises `CannotListen`: it is as it was."""
+        place = self._places.get(name)
+        if place is not None and name in self.resting:
+            place.wake()
+        self.resting.discard(name)
+
+    def stop(self, patient: bool = False, last: str = "") -> Deferred[Any]:
         """Drain all of them; another `commit` would listen there again. Fires when nothing listens.
 
-        `patient`: tunnels go on until `hurry`.
+        `patient`: tunnels go on until `hurry`. `last`: the name of one that is listened on until `end`, unless another
+        process listens there as well.
         """
         self._prepared, self._places = self.places, {}
-        draining = [place.drain(patient) for place in self._prepared.values()]
+        draining = [
+            place.drain(patient)
+            for name, place in self._prepared.items()
+            if name != last or getattr(place.port, "is_lent", False)
+        ]
         return DeferredList(draining, consumeErrors=True)
 
-    def hurry(self) -> None:
-        """Tell tunnels that it is time to end, too."""
-        for each in (*self.acceptors.values(), *self._leaving):
+    def end(self) -> Deferred[Any]:
+        """Nothing is listened on any more, the last one included; fires when that is so."""
+        closing = [place.close() for place in self._prepared.values()]
+        return DeferredList(closing, consumeErrors=True)
+
+    def hurry(self, name: str = "") -> None:
+        """Tell tunnels that it is time to end, too; of one listener, or of all."""
+        for each in self._of(name):
             each.drain()
+
+    def cut(self, name: str) -> None:
+        """End the connections of one now, whatever is going on there."""
+        for each in self._of(name):
+            for door in [*each.doors]:
+                door.shut()
+
+    def _of(self, name: str) -> Iterable[Acceptor]:
+        found = self.acceptors
+        if not name:
+            return (*found.values(), *self._leaving)
+        return [found[name]] if name in found else []
 
     def ports(self) -> Iterator[Any]:
         """The ports that are open."""

@@ -57,6 +57,8 @@ class Place:
         self._endpoint = endpoint
         self._view = view if isinstance(view, EagerReactor) else None
         self._from: Place | None = None
+        self.resting = False
+        """Nobody new is taken there, until `wake`."""
         self.heirloom: Heirloom | None = None
         """The socket to listen on, if one was passed to this process."""
 
@@ -76,12 +78,12 @@ class Place:
         return isinstance(self._view, SecureReactor)
 
     def open(self, leaving: Sequence[Place] = ()) -> None:
-        """Listen. Does nothing when it does already. Raises `CannotListen`.
+        """Listen. Does nothing when it does already, or rests. Raises `CannotListen`.
 
         `leaving`: places that will listen no more, but still do. The socket of one at the same address is taken over;
         beside one at an address that overlaps, such as another interface of one port, this one listens as well.
         """
-        if self.port is not None:
+        if self.port is not None or self.resting:
             return
         same = [p for p in leaving if p.text == self.text and p.port is not None]
         try:
@@ -156,11 +158,53 @@ class Place:
         if isinstance(self._view, SecureReactor) and other._view is not None:
             self._view.go_by(other._view)
             self.certificates = other.certificates
-            self.port.credentials = self._view.credentials
+            if self.port is not None:
+                self.port.credentials = self._view.credentials
+
+    def rest(self, patient: bool = True) -> None:
+        """Take nobody new until `wake`, and let the connections end. Raises `CannotListen`, and goes on then.
+
+        Where the port can (ours can) its address stays ours meanwhile; other ports are closed. `patient`: tunnels
+        are not told.
+        """
+        if self.port is not None and not self.resting:
+            rest = getattr(self.port, "rest", None)
+            try:
+                if rest is not None:
+                    rest()
+                else:
+                    self.close()
+            except OSError as error:
+                said = f"{self.text} cannot be drained: {_reason(error)}"
+                raise CannotListen(said) from error
+        self.resting = True
+        if self.acceptor is not None:
+            self.acceptor.drain(patient)
+
+    def wake(self) -> None:
+        """Take clients again, and keep those alive who are there. Raises `CannotListen`, and rests on."""
+        if not self.resting:
+            return
+        self.resting = False
+        try:
+            if self.port is None:
+                self.open()
+            else:
+                self.port.wake()
+        except OSError as error:
+            self.resting = True
+            said = f"cannot listen on {self.text}: {_reason(error)}"
+            raise CannotListen(said) from error
+        except CannotListen:
+            self.resting = True
+            raise
+        if self.acceptor is not None:
+            self.acceptor.resume()
 
     def close(self) -> Deferred[Any]:
         """Listen no more; fires when that is so."""
         port, self.port = self.port, None
+        self.resting = False
         closing: Deferred[Any] = succeed(None)
         if port is not None:
             closing.addCallback(_stop, port)

@@ -4,7 +4,7 @@
     RELOADING=1   with MONOTONIC_USEC, when a reload or an upgrade begins
     STOPPING=1    when a stop begins
     WATCHDOG=1    from the event loop, at half of what `WatchdogSec=` allows
-    STATUS=...    one line for `systemctl status`
+    STATUS=...    one line for `systemctl status`; while it stops: how far that is
 
 Nothing is sent, and nothing costs anything, where NOTIFY_SOCKET is not set. The variables are taken out of the
 environment, so that no child speaks for us; an upgrade puts them back.
@@ -85,6 +85,10 @@ class Notifier:
     def stopping(self) -> None:
         """A stop has begun. The watchdog is fed on, as long as the loop runs."""
         self._send("STOPPING=1", "STATUS=Stopping: exchanges in flight may end")
+
+    def status(self, text: str) -> None:
+        """One line for people, such as how far a stop is."""
+        self._send(f"STATUS={text}")
 
     def retire(self) -> None:
         """Another process speaks from now on."""

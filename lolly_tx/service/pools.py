@@ -5,8 +5,7 @@
       +-- connect()      those of programs (`lolly:pool=NAME`, a treq client)
 
 Imports: config, domain, net, net.http1, net.http2, net.library, net.sockets, proxy,
-service, wire. Used by: service.build, service.change, service.reshaping,
-service.service, simulate.
+service, wire. Used by: service, simulate.
 """
 
 from __future__ import annotations

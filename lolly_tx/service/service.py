@@ -15,7 +15,7 @@ from typing import Any
 from twisted.application.service import Service
 from twisted.internet.defer import Deferred
 from twisted.internet.interfaces import IReactorThreads
-from twisted.internet.task import LoopingCall, deferLater
+from twisted.internet.task import deferLater
 from twisted.logger import Logger
 
 from lolly_tx._version import __version__
@@ -43,7 +43,8 @@ from lolly_tx.service.farewells import Farewells
 from lolly_tx.service.generation import Generation, Reloading, Upgrading
 from lolly_tx.service.isotime import iso_time
 from lolly_tx.service.journal import EverySink, Journal
-from lolly_tx.service.listeners import Listeners, address_of
+from lolly_tx.service.listener_drains import ListenerDrains
+from lolly_tx.service.listeners import Listeners
 from lolly_tx.service.listening import Place, server_endpoint
 from lolly_tx.service.pools import Circumstances, RunningPool
 from lolly_tx.service.recording import AccessLogs, Recorder, wanted_logs
@@ -51,14 +52,13 @@ from lolly_tx.service.reopening import reopen_all, require_writable
 from lolly_tx.service.responders import over_http
 from lolly_tx.service.stapling import Stapling
 from lolly_tx.service.statistics import (
-    listener_statistics,
-    pool_statistics,
-    tls_statistics,
+    connections_at,
+    left_of,
+    places_of,
+    statistics_of,
 )
+from lolly_tx.service.stopping import Stopping
 from lolly_tx.service.watchdog import Watchdog, WatchdogSnapshot
-
-GOODBYE_SECONDS = 2.0
-"""Before a patient stop cuts tunnels, they are told, so that WebSockets can end with a word."""
 
 ADMIN = "[admin]"
 """Its name among the listeners; no listener can be called so."""
@@ -111,10 +111,7 @@ class LollyService(Service):
         self.reopening: Callable[[], None] = self.reopen_logs
         """Opens the log files anew, those of the process as well if it is told of them. Raises `NotReopened`."""
         self.draining = False
-        self.patient = False
-        """A stop lets tunnels and downloads have `timeouts.drain`."""
         self.listening = False
-        self._until = 0.0
         self.sinks = tuple(sinks)
         self.dumps: Dumps | None = None
         """Who makes dumps of the recorder; None: nothing is recorded."""
@@ -123,6 +120,20 @@ class LollyService(Service):
         self._deadlines = commons.deadlines
         self._reactor = reactor = commons.surroundings.reactor
         self.drains = Drains(reactor, self._deadlines.now, self.pools, self._cut)
+        self.listener_drains = ListenerDrains(
+            reactor,
+            self._deadlines.now,
+            self.listeners,
+            lambda name: connections_at(self, name)[0],
+            every_sink.emit,
+        )
+        self.stopping = Stopping(
+            reactor,
+            self._deadlines.now,
+            self.listeners,
+            lambda: left_of(self),
+            quiet=not self.surroundings.part.admin,
+        )
         sampling = IReactorThreads.providedBy(reactor)
         self._certificates = Watch(
             reactor,
@@ -254,22 +265,39 @@ class LollyService(Service):
         if self.reloading is not None:
             self.reloading.stop()
         self.drains.stop()
-        lame_duck = self.config.timeouts.lame_duck
-        if lame_duck and self.listening and self.surroundings.part.serves:
-            waited: Deferred[Any] = deferLater(self._reactor, lame_duck)
-            return waited.addCallback(self._drain)
-        return self._drain()
+        self.listener_drains.stop()
+        if not self.surroundings.part.serves:
+            return self._drain()
+        lame_duck = self.config.timeouts.lame_duck if self.listening else 0.0
+        self.stopping.announce(lame_duck + self._drain_seconds)
+        if not lame_duck:
+            return self._drain()
+        return deferLater(self._reactor, lame_duck).addCallback(self._drain)
+
+    @property
+    def patient(self) -> bool:
+        """A stop lets tunnels and downloads have `timeouts.drain`."""
+        return self.stopping.patient
+
+    @patient.setter
+    def patient(self, patient: bool) -> None:
+        self.stopping.patient = patient
+
+    @property
+    def _drain_seconds(self) -> float:
+        timeouts = self.config.timeouts
+        return timeouts.drain if self.patient else timeouts.shutdown
 
     def _drain(self, _: object = None) -> Deferred[None]:
         self.listening = False
-        stopped = self.listeners.stop(self.patient)
+        stopped = self.listeners.stop(self.patient, last=ADMIN)  # to say how far it is
         for each in self.running_pools.values():
             each.stop()
-        timeouts = self.config.timeouts
-        seconds = timeouts.drain if self.patient else timeouts.shutdown
-        self._until = self._deadlines.now() + seconds
-        # Ports accept who waits in their queues before they close: those doors count.
-        stopped.addCallback(self._wait_for_doors)
+        if self.surroundings.part.serves:
+            self.stopping.limit(self._drain_seconds)
+            # Ports accept who waits in their queues before they close: those doors count.
+            stopped.addCallback(self.stopping.wait)
+        stopped.addCallback(lambda _: self.listeners.end())
         return stopped.addCallback(self._cb_drained)
 
     def _cut(self, pool: str, node: Node) -> None:
@@ -288,33 +316,12 @@ class LollyService(Service):
     def hurry(self) -> None:
         """A stop that is under way has no more than `timeouts.shutdown` from now on."""
         self.patient = False
-        until = self._deadlines.now() + self.config.timeouts.shutdown
-        self._until = min(self._until, until)
+        self.stopping.limit(self.config.timeouts.shutdown)
         self.listeners.hurry()
 
-    def _wait_for_doors(self, _: object) -> Deferred[None]:
-        done: Deferred[None] = Deferred()
-
-        def look() -> None:
-            doors = self.listeners.doors
-            now, until = self._deadlines.now(), self._until
-            if self.patient and now >= until - GOODBYE_SECONDS:
-                self.patient = False
-                self.listeners.hurry()
-            if now >= until:
-                for door in doors:
-                    door.shut()
-            # Those are gone, and what they did is recorded, in the reactor's next round.
-            if not doors or now >= until + 1.0:
-                loop.stop()
-                done.callback(None)
-
-        loop = LoopingCall(look)
-        loop.clock = self._reactor
-        loop.start(0.05)
-        return done
-
     def _cb_drained(self, _: object) -> None:
+        if self.surroundings.part.serves:
+            self.stopping.conclude()
         self._deadlines.stop()
         self._certificates.stop()
         self.renewals.stop()
@@ -359,18 +366,8 @@ class LollyService(Service):
         }
 
     def places(self) -> list[dict[str, Any]]:
-        """The listeners, and where they listen."""
-        return [
-            {
-                "name": name,
-                "endpoint": place.text,
-                "address": address_of(place.port),
-                "tls": place.secure,
-                "open": len(place.acceptor.doors) if place.acceptor else None,
-                "accepted": place.acceptor.accepted if place.acceptor else None,
-            }
-            for name, place in self.listeners.places.items()
-        ]
+        """The listeners: where they listen, and who is connected there."""
+        return places_of(self)
 
     def watched(self) -> WatchdogSnapshot:
         """How the event loop has been."""
@@ -392,29 +389,9 @@ class LollyService(Service):
 
     def statistics(self) -> dict[str, Any]:
         """All counters."""
-        now = self._deadlines.now()
-        wall = self.surroundings.wall()
-        files = dict(self.listeners.certificates)
         told = {
             "settings": self._in_force(),
-            "listeners": {
-                name: {
-                    **listener_statistics(acceptor),
-                    "refused": self.resources[name].proxy.refusals,
-                    **(
-                        {"tls": tls_statistics(files[name], wall)}
-                        if name in files
-                        else {}
-                    ),
-                }
-                for name, acceptor in self.acceptors.items()
-                # One that is only prepared has nothing to tell.
-                if name in self.resources
-            },
-            "pools": {
-                name: pool_statistics(running.forwarder, running.in_flight, now)
-                for name, running in self.running_pools.items()
-            },
+            **statistics_of(self, self.surroundings.wall()),
             "acme": self.renewals.counted() if self.config.acme else None,
             "ocsp": self.stapling.counted(),
         }

@@ -7,11 +7,108 @@ Everything here is read when somebody asks; the counters themselves are plain at
 
 from __future__ import annotations
 
-from typing import Any
+from collections.abc import Callable, Mapping
+from typing import Any, Protocol
 
 from lolly_tx.net.sockets.acceptor import Acceptor
 from lolly_tx.proxy.forwarder import Forwarder
+from lolly_tx.proxy.resource import ReverseProxyResource
+from lolly_tx.service.answers import Colleagues
 from lolly_tx.service.certificates import ListenerCertificates
+from lolly_tx.service.listener_drains import ListenerDrains
+from lolly_tx.service.listeners import Listeners, address_of
+from lolly_tx.service.pools import RunningPool
+from lolly_tx.service.stopping import Left
+
+
+class Counted(Protocol):
+    """The running proxy, as far as it is counted."""
+
+    listeners: Listeners
+    resources: dict[str, ReverseProxyResource]
+    running_pools: dict[str, RunningPool]
+    colleagues: Colleagues | None
+    listener_drains: ListenerDrains
+
+    @property
+    def now(self) -> Callable[[], float]:
+        """The monotonic clock, seconds."""
+
+    @property
+    def acceptors(self) -> Mapping[str, Acceptor]:
+        """What makes doors for clients, by listener."""
+
+    def statistics(self) -> dict[str, Any]:
+        """All counters, of other processes as well."""
+
+
+def statistics_of(service: Counted, wall: float) -> dict[str, Any]:
+    """Listeners and pools, as this process counts them. `wall`: seconds since the epoch."""
+    now = service.now()
+    files = dict(service.listeners.certificates)
+    return {
+        "listeners": {
+            name: {
+                **listener_statistics(acceptor),
+                "refused": service.resources[name].proxy.refusals,
+                **({"tls": tls_statistics(files[name], wall)} if name in files else {}),
+            }
+            for name, acceptor in service.acceptors.items()
+            # One that is only prepared has nothing to tell.
+            if name in service.resources
+        },
+        "pools": {
+            name: pool_statistics(running.forwarder, running.in_flight, now)
+            for name, running in service.running_pools.items()
+        },
+    }
+
+
+def places_of(service: Counted) -> list[dict[str, Any]]:
+    """The listeners: where they are, how they are, and who is connected there, whichever process serves them."""
+    told, drains = service.statistics()["listeners"], service.listener_drains
+    found = []
+    for name, place in service.listeners.places.items():
+        connections, oldest = connections_at(service, name)
+        served = name in told
+        found.append(
+            {
+                "name": name,
+                "endpoint": place.text,
+                "address": address_of(place.port),
+                "tls": place.secure,
+                "state": drains.state(name),
+                "drain_ends_in_seconds": drains.left(name),
+                "open": connections if served else None,
+                "oldest_seconds": None if oldest is None else round(oldest, 3),
+                "accepted": told[name]["accepted"] if served else None,
+            }
+        )
+    return found
+
+
+def connections_at(service: Counted, name: str) -> tuple[int, float | None]:
+    """How many there are at a listener, and the age of the oldest (s), whichever process serves them."""
+    if service.colleagues is not None:
+        return service.colleagues.connections(name)
+    acceptor = service.acceptors.get(name)
+    if acceptor is None:
+        return 0, None
+    return len(acceptor.doors), acceptor.oldest_seconds
+
+
+def left_of(service: Counted) -> Left:
+    """What is open in all, those of listeners that were removed included."""
+    names, colleagues = service.acceptors, service.colleagues
+    found = [connections_at(service, name) for name in names]
+    ages = [age for _, age in found if age is not None]
+    if colleagues is not None:
+        connections = sum(number for number, _ in found)
+        in_flight = colleagues.in_flight(service.running_pools)
+    else:
+        connections = len(service.listeners.doors)
+        in_flight = sum(each.in_flight for each in service.running_pools.values())
+    return Left(connections, in_flight, max(ages, default=None))
 
 
 def listener_statistics(acceptor: Acceptor) -> dict[str, Any]:

@@ -109,6 +109,10 @@ class Succession:
     def _upgrader(self, service: LollyService) -> Upgrader:
         twistd = self._twistd
 
+        def part() -> None:
+            service.stopping.whose = f"The old process {os.getpid()}: "
+            self._part()
+
         def retire() -> None:
             service.patient, service.listening = True, False
             # Who has asked for the upgrade is answered first.
@@ -127,7 +131,7 @@ class Succession:
             Hooks(
                 lambda: self.notifier.reloading("New code is tried"),
                 lambda: self.notifier.ready("Serving"),
-                self._part,
+                part,
                 retire,
             ),
             why_not="the process is in a chroot" if twistd.get("chroot") else "",

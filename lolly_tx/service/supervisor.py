@@ -13,7 +13,7 @@ from __future__ import annotations
 
 import mmap
 import os
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any, ClassVar
 
 from twisted.application.service import Service
@@ -43,6 +43,9 @@ SETTLE_SECONDS = 0.05
 
 SPARE_ROWS = 1024
 """Room for targets that come later."""
+
+QUEUE_SECONDS = 5.0
+"""What workers have to accept who waits at a listener that is drained; where nobody accepts newcomers wait so long."""
 
 LAST_SECONDS = 5.0
 """What workers get beyond the times of the settings before they are killed."""
@@ -75,6 +78,8 @@ class Supervisor(Service):
         self._hop = hop
         self._packed = self._packing = packed(service.config)
         self._totals = Totals(GAUGES)
+        self._oldest: dict[int, dict[str, float]] = {}
+        """The ages (s) of the oldest connections at listeners, as each worker says."""
         self._fresh = False
         self._show_at = 0.0
         names = [
@@ -101,6 +106,7 @@ class Supervisor(Service):
             {"t": "staples", "staples": news}
         )
         service.colleagues = self
+        service.listener_drains.tell = self._tell_of_listener
         self._settling = LoopingCall(self._settle)
         self._settling.clock = reactor
 
@@ -126,15 +132,18 @@ class Supervisor(Service):
         """Let the workers end what they do, and stop."""
         super().stopService()
         self.service.draining = True
+        self.service.listener_drains.stop()
         times = self.service.config.timeouts
-        drain = times.drain if self.patient else times.shutdown
-        stopped = self.crew.stop(times.lame_duck + drain + LAST_SECONDS, self.patient)
+        seconds = times.lame_duck + (times.drain if self.patient else times.shutdown)
+        self.service.stopping.announce(seconds)
+        stopped = self.crew.stop(seconds + LAST_SECONDS, self.patient)
         return stopped.addCallback(self._cb_stopped)
 
     def _cb_stopped(self, _: object) -> Deferred[None]:
         if self._settling.running:
             self._settling.stop()
         self._bulletin.stop()
+        self.service.stopping.conclude()
         return self.service.stopService()
 
     def reopen_logs(self) -> None:
@@ -170,6 +179,7 @@ class Supervisor(Service):
             "staples": self.service.commons.staples.whole(),
             "listeners": names,
             "lent": _lent(_slot_ports(self.service.listeners.places)),
+            "resting": sorted(self.service.listeners.resting),
         }
         return said, descriptors
 
@@ -183,6 +193,7 @@ class Supervisor(Service):
         """What a worker says."""
         kind = message["t"]
         if kind == "beat":
+            self._oldest[seat.number] = message["oldest"]
             if message["numbers"]:
                 self._totals.heard(seat.number, message["numbers"])
                 self._fresh = True
@@ -209,6 +220,7 @@ class Supervisor(Service):
         """What a worker counted stays, what it held is free."""
         self._rollout.lost(seat)
         self._totals.ended(seat.number)
+        self._oldest.pop(seat.number, None)
         self._fresh = True
         self._shares.clear(seat.number - 1)
 
@@ -216,6 +228,18 @@ class Supervisor(Service):
         """Have the workers end what they have open to a target, once they know that it is down."""
         message = {"t": "cut", "pool": pool, "target": target}
         self._reactor.callLater(0, self.crew.tell, message)
+
+    def _tell_of_listener(self, word: str, name: str) -> None:
+        """Have the workers carry out the operator's word about a listener."""
+        self.crew.tell({"t": "listener", "word": word, "name": name})
+        if word == "rest":
+            self._reactor.callLater(QUEUE_SECONDS, self._refuse, name)
+
+    def _refuse(self, name: str) -> None:
+        """The workers have taken who waited by now; where nobody accepted, nobody does."""
+        place = self.service.listeners.places.get(name)
+        if place is not None and isinstance(place.port, SlotPort):
+            place.port.refuse()
 
     # -- other settings
 
@@ -284,6 +308,16 @@ class Supervisor(Service):
     def ailing(self) -> list[str]:
         """The workers that do not serve."""
         return self.crew.ailing()
+
+    def connections(self, listener: str) -> tuple[int, float | None]:
+        """At a listener in all workers."""
+        ages = [one[listener] for one in self._oldest.values() if listener in one]
+        number = int(self._totals[f"listeners/{listener}/open"])
+        return number, max(ages, default=None) if number else None
+
+    def in_flight(self, pools: Iterable[str]) -> int:
+        """Exchanges that are not over, in all workers."""
+        return sum(int(self._totals[f"pools/{name}/in_flight"]) for name in pools)
 
     def statistics(self, told: dict[str, Any]) -> dict[str, Any]:
         """The counters of all workers together, and of each how it is."""

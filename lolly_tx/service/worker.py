@@ -3,6 +3,7 @@
     begin   the settings, the slots, the facts of all targets: it builds, listens and says "ready"
     facts   what the supervisor decided of some targets         staples   what certificates are shown with
     adopt, leave   accept on the slot of a sibling that has died, and no more
+    listener   the operator's word about one: to rest, to wake, to hurry, to be cut
     reopen  open the log files anew             stop   accept nothing more, let exchanges end, and end
 
 and upwards: `ready` or `failed`; `beat`, the numbers that changed, several times a second, which shows that it lives;
@@ -50,6 +51,8 @@ from lolly_tx.service.counting import COUNTING_PAUSE, numbers_of
 from lolly_tx.service.division import of_worker
 from lolly_tx.service.evidence import Outbox
 from lolly_tx.service.following import Following
+from lolly_tx.service.listener_drains import carry_out
+from lolly_tx.service.listening import CannotListen
 from lolly_tx.service.logfile import LogFile
 from lolly_tx.service.parcel import unpacked
 from lolly_tx.service.process import settle_memory
@@ -138,6 +141,8 @@ class Worker:
             self._following.forget()
         elif kind == "cut":
             self._cut(message["pool"], message["target"])
+        elif kind == "listener":
+            self._hear_of_listener(message["word"], message["name"])
         elif kind == "reopen":
             self._reopen()
         elif kind == "stop":
@@ -151,6 +156,7 @@ class Worker:
         self._take_slots(message, descriptors)
         try:
             service = self._service = self._built(message)
+            service.listeners.resting.update(message["resting"])
             self._follow(message["facts"])
             service.commons.staples.take(message["staples"])
             service.privilegedStartService()
@@ -284,6 +290,15 @@ class Worker:
         if service is not None and node is not None:
             service.cut(pool_name, node)
 
+    def _hear_of_listener(self, word: str, name: str) -> None:
+        """The operator's word; who stops has nothing to open again."""
+        if self._service is None or self._ending:
+            return
+        try:
+            carry_out(self._service.listeners, word, name)
+        except CannotListen as error:
+            self.log.error("Listener {name}: {error}", name=name, error=error)
+
     def _reopen(self) -> None:
         if self._service is not None:
             try:
@@ -310,7 +325,8 @@ class Worker:
                 self.log.failure("Counting failed")
             took = self._reactor.seconds() - began
             self._count_at = began + COUNTING_PAUSE * took
-        self.channel.send({"t": "beat", "numbers": changes})
+        ages = {n: a.oldest_seconds for n, a in service.acceptors.items() if a.doors}
+        self.channel.send({"t": "beat", "numbers": changes, "oldest": ages})
         traces = service.traces
         if traces is not None and traces.count > self._traced:
             fresh = traces.latest()[-(traces.count - self._traced) :]

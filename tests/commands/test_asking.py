@@ -27,6 +27,7 @@ from lolly_tx.commands.operate import DrainCommand
 from lolly_tx.config import parse
 from lolly_tx.domain.errors import ConnectFailed
 from lolly_tx.domain.health import Observation
+from lolly_tx.service import service
 from lolly_tx.service.acme import Renewals
 from lolly_tx.service.acme_orders import OrderFailed
 from lolly_tx.service.acme_window import Suggestion
@@ -169,6 +170,9 @@ class AskingTests(SynchronousTestCase):
 
             def ailing(self):
                 return []
+
+            def connections(self, listener):
+                return 3, 1.0
 
             def statistics(self, told):
                 one = {"worker": 1, "pid": 77, "serving": True, "starts": 1}
@@ -486,6 +490,67 @@ class AskingTests(SynchronousTestCase):
         self.assertIn("no target a any more", self.refused("drain", "-w", "app", "a"))
         self.assertEqual(self.lolly("drain", "--timeout", "-1", "app", "a")[0], 2)
         self.assertEqual(self.lolly("drain", "--timeout", "inf", "app", "a")[0], 2)
+
+    def test_listener(self):
+        """`lolly drain --listener` and `lolly enable --listener`, with --wait as for targets."""
+        self.service.privilegedStartService()
+        self.addCleanup(self.service.listener_drains.stop)
+        out = self.told("drain", "--listener", "web", "--deadline", "10m")
+        self.assertEqual(out, "listener web: drained, 0 connections; 600 s to go\n")
+        self.assertIn("  drained, 0 connections; 600 s", self.told("status"))
+        self.assertIn("  every listener is drained\n", self.told("status"))
+        self.assertRegex(self.told("events"), "listener web +listener +up -> drain")
+        out = self.told("enable", "-l", "web")
+        self.assertEqual(out, "listener web: up, 0 connections\n")
+        left = [2, 2, 1, 0]
+
+        def places(service):
+            return [
+                {
+                    "name": "web",
+                    "state": "draining" if left[0] else "drained",
+                    "open": left.pop(0),
+                    "oldest_seconds": 61.0,
+                    "drain_ends_in_seconds": None,
+                    "accepted": 2,
+                }
+            ]
+
+        self.patch(service, "places_of", places)
+        self.patch(DrainCommand, "sleep", staticmethod(lambda seconds: None))
+        left.insert(0, 2)  # asked for its name
+        status, out, err = self.lolly("drain", "-l", "web", "--wait")
+        self.assertEqual(
+            (status, err),
+            (
+                0,
+                "web: draining, 2 connections, the oldest 61 s old\n"
+                "web: draining, 1 connections, the oldest 61 s old\n",
+            ),
+        )
+        self.assertIn("listener web: drained, 0 connections", out)
+
+    def test_listener_in_vain(self):
+        """Unknown names, and words that do not go together."""
+        said = self.refused("drain", "--listener", "other")
+        self.assertIn("there is no listener other; those that can be: web", said)
+        for words in (
+            ("drain", "--listener", "web", "app", "a"),
+            ("enable", "--listener", "web", "app", "a"),
+            ("disable", "--listener", "web"),
+            ("drain", "--listener", ""),
+            ("enable",),
+        ):
+            self.assertEqual(self.lolly(*words)[0], 2, words)
+
+    def test_stop(self):
+        """`lolly status` says how far a stop is."""
+        self.service.draining = True
+        self.service.stopping.announce(30.0)
+        lines = self.told("status").splitlines()
+        self.assertEqual(
+            lines[3], "  0 connections, 0 exchanges in flight; 30 s to go", lines
+        )
 
     def test_admin_from_the_environment(self):
         """LOLLY_ADMIN says where, unless an option does."""

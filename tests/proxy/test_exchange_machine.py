@@ -248,7 +248,7 @@ class MachineTests(SynchronousTestCase):
         self.assertEqual(script.begun, len({id(each) for each in world.ended}))
         self.assertEqual(world.in_flight, {})
         self.assertEqual(world.forwarder.in_flight, 0)
-        self.assertEqual(world.acceptor.doors, set())
+        self.assertEqual(world.acceptor.doors, {})
         self.assertEqual(len(world.deadlines), 0)
         for upstream in world.upstreams.values():
             self.assertEqual((upstream.open, upstream.idle), (0, 0))

@@ -396,7 +396,7 @@ class WorldTestCase(SynchronousTestCase):
         self.assertEqual(world.forwarder.in_flight, 0)
         self.assertEqual(len(world.ended), len({id(e) for e in world.ended}))
         self.assertEqual(world.forwarder.counters.exchanges, len(world.ended))
-        self.assertEqual(world.acceptor.doors, set())
+        self.assertEqual(world.acceptor.doors, {})
         self.assertEqual(world.acceptor.census.open, 0)
         self.assertEqual(len(world.deadlines), 0)
         for upstream in world.upstreams.values():

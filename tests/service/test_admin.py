@@ -4,10 +4,12 @@ import json
 from io import StringIO
 from random import Random
 from typing import Any
+from unittest.mock import patch
 
 import attrs
 from treq.testing import StubTreq
 from twisted.internet.address import IPv4Address
+from twisted.internet.defer import fail
 from twisted.internet.task import Clock
 from twisted.internet.testing import StringTransport
 from twisted.trial.unittest import SynchronousTestCase
@@ -24,9 +26,14 @@ from lolly_tx.service.answers import Colleagues
 from lolly_tx.service.drains import Drains
 from lolly_tx.service.dryrun import CannotExplain, Question
 from lolly_tx.service.journal import Journal
+from lolly_tx.service.listener_drains import ListenerDrains
+from lolly_tx.service.listeners import Listeners
+from lolly_tx.service.listening import Place
 from lolly_tx.service.reopening import NotReopened
+from lolly_tx.service.stopping import Left, Stopping
 from lolly_tx.service.watchdog import Stall, WatchdogSnapshot
 from lolly_tx.testing import fake_pool
+from tests.service.test_listeners import Endpoint
 
 
 class Silent:
@@ -70,6 +77,34 @@ class Running:
             self.cut.append(f"{pool}/{node.id}")
 
         self.drains = Drains(self.clock, self.clock.seconds, self.pools, cut)
+        self.listeners = Listeners()
+        self.endpoint = Endpoint()
+        self.listeners.prepare("front", Place("tcp:80", self.endpoint, None))
+        self.listeners.commit()
+        self.listener_drains = ListenerDrains(
+            self.clock,
+            self.clock.seconds,
+            self.listeners,
+            lambda name: 2,
+            self.journal.emit,
+        )
+        left = Left(3, 1, 7.5)
+        self.stopping = Stopping(
+            self.clock, self.clock.seconds, self.listeners, lambda: left, quiet=True
+        )
+
+    def places(self):
+        drains = self.listener_drains
+        return [
+            {
+                "name": name,
+                "state": drains.state(name),
+                "drain_ends_in_seconds": drains.left(name),
+                "open": 2,
+                "accepted": accepted,
+            }
+            for name, accepted in (("front", 9), ("[admin]", None))
+        ]
 
     def watched(self):
         stall = Stall(40.0, 0.5, 0.2, ("a.py:1 f",))
@@ -570,6 +605,85 @@ class WritingTests(AdminTestCase):
         """An empty token is a mistake, not a password."""
         with self.assertRaises(ValueError):
             AdminResource(self.running, now=lambda: 0.0, token="")
+
+
+class ListenerWordsTests(AdminTestCase):
+    """The operator's word about a listener."""
+
+    token = "s3cret"
+
+    def say(self, status, path):
+        """What is said to it."""
+        fields = {"Authorization": "Bearer s3cret"}
+        return self.assertStatus(status, path, "POST", headers=fields)
+
+    def tearDown(self):
+        self.running.listener_drains.stop()
+
+    def test_drain_and_enable(self):
+        """It is drained and opened again; an event says so, and so does /readyz, which is ready while others serve."""
+        said = self.say(200, "/api/listeners/front/drain?deadline=10m")
+        self.assertEqual((said["name"], said["state"]), ("front", "draining"))
+        self.assertEqual(said["drain_ends_in_seconds"], 600.0)
+        self.assertEqual(
+            self.assertStatus(200, "/readyz")["degraded"],
+            ["listener front is drained"],
+        )
+        said = self.say(200, "/api/listeners/front/enable")
+        self.assertEqual((said["state"], said["drain_ends_in_seconds"]), ("up", None))
+        self.assertEqual(self.assertStatus(200, "/readyz"), {"ready": True})
+        told = self.assertStatus(200, "/api/events")["events"]
+        self.assertEqual(
+            [(one["target"], one["fact"], one["old"], one["new"]) for one in told],
+            [
+                ("front", "listener", "up", "drain"),
+                ("front", "listener", "drain", "up"),
+            ],
+        )
+
+    def test_refused(self):
+        """Names that are none, the admin endpoint, times that are none, and a place that is taken by now."""
+        for name in ("other", "%5Badmin%5D"):
+            said = self.say(404, f"/api/listeners/{name}/drain")["error"]
+            self.assertIn("those that can be: front", said)
+        said = self.say(400, "/api/listeners/front/drain?deadline=soon")["error"]
+        self.assertIn('deadline: "soon"', said)
+        said = self.say(400, "/api/listeners/front/enable?deadline=5s")["error"]
+        self.assertIn("only a drain has one", said)
+        self.assertEqual(self.running.listener_drains.state("front"), "up")
+        self.say(200, "/api/listeners/front/drain")
+        self.running.endpoint.result = fail(OSError("in use"))
+        said = self.say(422, "/api/listeners/front/enable")["error"]
+        self.assertIn("cannot listen on tcp:80: in use", said)
+        self.assertEqual(self.running.listener_drains.state("front"), "draining")
+        self.running.draining = True
+        self.assertIn("stopping", self.say(409, "/api/listeners/front/enable")["error"])
+        self.assertStatus(405, "/api/listeners/front/drain")
+        self.assertStatus(401, "/api/listeners/front/drain", "POST")
+
+    def test_none_is_left(self):
+        """With every listener drained it is not ready."""
+        with patch.object(ListenerDrains, "everywhere", True):
+            said = self.assertStatus(503, "/readyz")
+        self.assertEqual(said["reasons"], ["every listener is drained"])
+
+    def test_stopping(self):
+        """A stop says how far it is."""
+        self.running.draining = True
+        self.running.stopping.announce(30.0)
+        said = self.assertStatus(503, "/readyz")
+        self.assertEqual(
+            (said["reasons"], said["draining"]),
+            (
+                ["draining"],
+                {
+                    "connections": 3,
+                    "in_flight": 1,
+                    "oldest_seconds": 7.5,
+                    "ends_in_seconds": 30.0,
+                },
+            ),
+        )
 
 
 class SiteTests(SynchronousTestCase):

@@ -20,7 +20,7 @@ from typing import Any
 import trustme
 from twisted.trial.unittest import SynchronousTestCase
 
-from lolly_tx.net.sockets.ports import hear_nobody
+from lolly_tx.net.sockets.refusing import hear_nobody
 from tests.system.faults.client import HttpClient
 from tests.system.faults.process import (
     ROOT,

@@ -34,7 +34,9 @@ targets = ["http://127.0.0.1:9", "http://127.0.0.1:10"]
 """
 
 
-class UpgradeTests(SynchronousTestCase):
+class UpgradeTestCase(SynchronousTestCase):
+    """A process of its own, and who operates it."""
+
     def setUp(self) -> None:
         folder = tempfile.TemporaryDirectory()
         self.addCleanup(folder.cleanup)
@@ -86,6 +88,8 @@ class UpgradeTests(SynchronousTestCase):
             timeout=60,
         )
 
+
+class UpgradeTests(UpgradeTestCase):
     def test_upgrade(self) -> None:
         """The same process, sockets and paths, and the operator's word holds; a refusal exits 1 and changes nothing."""
         process = self.start()

@@ -153,11 +153,12 @@ class Acceptor:
         self.deadlines = deadlines
         self.now: Callable[[], float] = deadlines.now
         self.census = census
-        self.idle_seconds = idle_seconds
+        self.idle_seconds = self._usual_idle = idle_seconds
         self.most = most
         self.draining = False
         self.patient = False
-        self.doors: set[Door] = set()
+        self.doors: dict[Door, float] = {}
+        """Those that are open, and since when; the oldest first."""
         self.accepted = 0
         self.turned_away = 0
         self.shed = 0
@@ -171,7 +172,10 @@ class Acceptor:
         self._make = other._make
         self._alpn = other._alpn
         self._overloaded = other._overloaded
-        self.idle_seconds = other.idle_seconds
+        self._usual_idle = other._usual_idle
+        self.idle_seconds = self._usual_idle
+        if self.draining:
+            self.idle_seconds = min(self._usual_idle, DRAIN_SECONDS)
         self.most = other.most
         self._speak_for(other.proxied, self.proxied)
 
@@ -252,7 +256,7 @@ class Acceptor:
 
     def connected(self, door: Door) -> None:
         """A door has its transport."""
-        self.doors.add(door)
+        self.doors[door] = self.now()
         self.census.enter(door.address)
         self.deadlines.add(door)
 
@@ -264,7 +268,7 @@ class Acceptor:
     def _strike_off(self, door: Door) -> None:
         """Count a door no more."""
         if door in self.doors:
-            self.doors.remove(door)
+            del self.doors[door]
             self.census.leave(door.address)
 
     def drain(self, patient: bool = False) -> None:
@@ -276,8 +280,19 @@ class Acceptor:
         self.patient = patient
         self.idle_seconds = min(self.idle_seconds, DRAIN_SECONDS)
         until = self.now() + self.idle_seconds
-        for door in self.doors:
+        for door in [*self.doors]:
             door.drain(until)
+
+    def resume(self) -> None:
+        """Serve as ever again; who has been told already that his connection ends goes all the same."""
+        self.draining = self.patient = False
+        self.idle_seconds = self._usual_idle
+
+    @property
+    def oldest_seconds(self) -> float | None:
+        """How long the oldest of the connections has been open; None without any."""
+        since = next(iter(self.doors.values()), None)
+        return None if since is None else max(0.0, self.now() - since)
 
 
 def address_text(address: IAddress | Any) -> str:

@@ -1,60 +1,41 @@
-"""What listening sockets do at their end.
+"""What listening sockets do at their end, and while nobody is to come in.
 
 Mixed in before Twisted's ports.
 
-Imports: Twisted. Used by: net.sockets.eager.
+Imports: net.sockets, Twisted. Used by: net.sockets.eager.
 """
 
 from __future__ import annotations
 
-import ctypes
 import os
 import socket
-import struct
 from contextlib import suppress
 from typing import Any
 
 from twisted.internet import tcp
+from twisted.internet.interfaces import IDelayedCall
 from twisted.internet.main import CONNECTION_DONE
 from twisted.internet.task import deferLater
 from twisted.python.failure import Failure
 from twisted.python.lockfile import FilesystemLock
+
+from lolly_tx.net.sockets.refusing import (
+    hear_nobody,
+    hide,
+    is_hidden,
+    listen_again,
+    listens,
+    refuse,
+    reveal,
+)
 
 MOST_WAITING = 4096
 """Connections taken at the end: no kernel's queue is longer by default (somaxconn)."""
 
 _DONE = Failure(CONNECTION_DONE)
 
-_ATTACH_FILTER = 26
-"""SO_ATTACH_FILTER of Linux, which the socket module has no name for."""
-
-_NOBODY_NEW = ctypes.create_string_buffer(
-    b"".join(
-        struct.pack("HBBI", *each)
-        for each in (
-            (0x30, 0, 0, 13),  # load the byte of a TCP header that holds the flags
-            (0x45, 0, 1, 2),  # is SYN among them?
-            (0x06, 0, 0, 0),  # then nothing of it passes
-            (0x06, 0, 0, 0xFFFFFFFF),  # else all of it
-        )
-    )
-)
-"""A program for that: what begins a connection does not pass, what completes one does."""
-
 LAST_CALL_SECONDS = 0.001
 """How long those who are half way to a connection have for the other half, before a socket closes."""
-
-
-def hear_nobody(listening: socket.socket) -> None:
-    """Have the kernel begin no more connections for `listening`, without a word to those who ask.
-
-    Who comes between the last accept and the close would be told that there is a connection, and then be reset. Not
-    heard, he asks again a second later, and finds who listens there then. Where it cannot be had, all is as without.
-    """
-    if listening.family in (socket.AF_INET, socket.AF_INET6):
-        program = struct.pack("HP", 4, ctypes.addressof(_NOBODY_NEW))
-        with suppress(OSError):
-            listening.setsockopt(socket.SOL_SOCKET, _ATTACH_FILTER, program)
 
 
 class LastCall(tcp.Port):
@@ -66,6 +47,9 @@ class LastCall(tcp.Port):
     """
 
     _owned = False
+    resting = False
+    """Nobody new is taken, until `wake`."""
+    _refusing: IDelayedCall | None = None
 
     @property
     def is_lent(self) -> bool:
@@ -94,6 +78,60 @@ class LastCall(tcp.Port):
         """Another process listens on the socket from now on: nothing of it is ended with this port."""
         self.is_lent = True
 
+    def rest(self, *, last_call: bool | None = None) -> None:
+        """Take nobody new until `wake`. Does nothing when that is so already. Raises OSError, and goes on then.
+
+        `last_call`: who waits in the queue is accepted, and who comes later is refused; otherwise the socket is
+        somebody else's as well, and who comes waits in its queue. None: by whose it is.
+        """
+        if self.resting:
+            return
+        if self.is_lent if last_call is None else not last_call:
+            self.resting = True
+            self.stopReading()
+            return
+        self._hide()
+        self.resting = True
+        if not listens(self.socket):  # it was taken over from one that rests
+            self.stopReading()
+            return
+        hear_nobody(self.socket)
+        clock: Any = self.reactor
+        self._refusing = clock.callLater(LAST_CALL_SECONDS, self._refuse)
+
+    def _refuse(self) -> None:
+        self._refusing = None
+        self.numberAccepts = MOST_WAITING
+        self.doRead()
+        self.stopReading()
+        refuse(self.socket)
+
+    def wake(self, *, listen: bool | None = None) -> None:
+        """Take clients again. `listen`: see to the socket, too; None: if it is ours. Raises OSError, and rests on."""
+        if not self.resting:
+            return
+        if not self.is_lent if listen is None else listen:
+            listen_again(self.socket, self.backlog)
+            self._reveal()
+        self._settle_rest()
+        self.resting = False
+        self.startReading()
+
+    def _settle_rest(self) -> None:
+        timer, self._refusing = self._refusing, None
+        if timer is not None:
+            timer.cancel()
+
+    def _hide(self) -> None:
+        """Nothing leads to a TCP socket but its address."""
+
+    _reveal = _hide
+
+    def connectionLost(self, reason: Failure) -> None:
+        """It is over."""
+        self._settle_rest()
+        super().connectionLost(reason)
+
     def loseConnection(self, connDone: Failure = _DONE) -> Any:
         """Listen no more; fires when that is so."""
         if self.disconnecting:
@@ -114,7 +152,7 @@ class LastCall(tcp.Port):
     stopListening = loseConnection
 
     def _closeSocket(self, orderly: bool) -> None:
-        if self._shouldShutdown:
+        if self._shouldShutdown and listens(self.socket):
             self.numberAccepts = MOST_WAITING
             self.doRead()
         super()._closeSocket(orderly)
@@ -142,6 +180,31 @@ class LastCallUNIX(LastCall):
         elif locked and self._bindPath[:1] != b"\0":
             self.lockFile = FilesystemLock(os.fsdecode(self._bindPath + b".lock"))
             self.lockFile.locked = True
+
+    def _hide(self) -> None:
+        """Nobody finds it by its path; who has found it stays in its queue."""
+        if self._bindPath[:1] != b"\0":
+            hide(os.fsdecode(self._bindPath))
+
+    def _reveal(self) -> None:
+        if self._bindPath[:1] != b"\0":
+            reveal(os.fsdecode(self._bindPath))
+
+    def connectionLost(self, reason: Failure) -> None:
+        """It is over; its path is removed as ever."""
+        if self.resting:
+            with suppress(OSError):
+                self._reveal()
+        super().connectionLost(reason)
+
+    def startListening(self) -> None:
+        """Listen; a path that the code before has hidden is not looked for, and `rest` is to follow."""
+        path = self._bindPath
+        if self._owned and path[:1] != b"\0" and is_hidden(os.fsdecode(path)):
+            self._bindPath = b"\0" + path
+        super().startListening()
+        if self._owned:
+            self._bindPath = path
 
     def lend(self) -> None:
         """The same; path and lock stay."""

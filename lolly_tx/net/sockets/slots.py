@@ -29,6 +29,13 @@ from twisted.internet.interfaces import IListeningPort
 from zope.interface import directlyProvides, implementer, providedBy
 
 from lolly_tx.net.sockets.eager import LEAST_BACKLOG, eager
+from lolly_tx.net.sockets.refusing import (
+    hear_nobody,
+    hide,
+    listen_again,
+    refuse,
+    reveal,
+)
 
 
 def bind_slots(
@@ -73,11 +80,19 @@ class SlotPort:
     `path`: of a UNIX socket we made, to be removed at the end. `is_lent`: the socket is somebody else's, too.
     """
 
+    resting = False
+    """Nobody new is taken, until `wake`."""
+
     def __init__(
-        self, sockets: list[socket.socket], path: str = "", is_lent: bool = False
+        self,
+        sockets: list[socket.socket],
+        path: str = "",
+        is_lent: bool = False,
+        backlog: int = LEAST_BACKLOG,
     ) -> None:
         self.sockets = sockets
         self.is_lent = is_lent
+        self.backlog = max(backlog, LEAST_BACKLOG)
         self.credentials: Any = None  # who accepts needs it
         self._path = path
 
@@ -87,12 +102,42 @@ class SlotPort:
     def startListening(self) -> None:
         """It does already."""
 
+    def rest(self) -> None:
+        """Let nobody new come, until `wake`; who waits in the queues is for those who accept. Raises OSError."""
+        if self.resting:
+            return
+        if not self.is_lent:
+            if self._path:
+                hide(self._path)
+            for one in self.sockets:
+                hear_nobody(one)
+        self.resting = True
+
+    def refuse(self) -> None:
+        """While it rests: have those who come refused, also where nobody accepts."""
+        if self.resting and not self.is_lent:
+            for one in self.sockets:
+                refuse(one)
+
+    def wake(self) -> None:
+        """Let clients come again. Raises OSError, and rests on."""
+        if not self.resting:
+            return
+        if not self.is_lent:
+            for one in self.sockets:
+                listen_again(one, self.backlog)
+            if self._path:
+                reveal(self._path)
+        self.resting = False
+
     def stopListening(self) -> Deferred[None]:
         """Give the address back; who accepts on a slot may go on."""
         for one in self.sockets:
             one.close()
         if self._path:
             with suppress(OSError):
+                if self.resting:
+                    reveal(self._path)
                 os.unlink(self._path)
             self._path = ""
         return succeed(None)
@@ -135,9 +180,10 @@ class SlotReactor(_View):
     ) -> SlotPort:
         """As IReactorTCP.listenTCP."""
         try:
-            return SlotPort(bind_slots(interface, port, self._count, backlog))
+            made = bind_slots(interface, port, self._count, backlog)
         except OSError as why:
             raise error.CannotListenError(interface, port, why) from why
+        return SlotPort(made, backlog=backlog)
 
     def listenSSL(
         self,
@@ -213,6 +259,8 @@ class AdoptedPort:
         self._lent = lent
         self._ports: dict[int, Any] = {}
         self._credentials: Any = None
+        self.resting = False
+        """Nobody new is taken, until `wake`."""
 
     def __repr__(self) -> str:
         return f"<AdoptedPort of slots {sorted(self._ports)}>"
@@ -236,12 +284,26 @@ class AdoptedPort:
     def adopt(self, slot: int, listening: socket.socket) -> None:
         """Accept there too. Does nothing when that is so already."""
         if slot not in self._ports:
-            self._ports[slot] = self._listen(listening)
+            port = self._ports[slot] = self._listen(listening)
+            if self.resting:
+                port.rest(last_call=not self._lent)
 
     def leave(self, slot: int) -> Deferred[Any]:
         """Accept there no more; what waits in its queue is somebody else's."""
         port = self._ports.pop(slot, None)
         return succeed(None) if port is None else maybeDeferred(port.stopListening)
+
+    def rest(self) -> None:
+        """Accept who waits in the queues, then nobody until `wake`; a queue that others go on with stays as it is."""
+        self.resting = True
+        for port in self._ports.values():
+            port.rest(last_call=not self._lent)
+
+    def wake(self) -> None:
+        """Accept again; that there is something to accept is the owner's to see to."""
+        self.resting = False
+        for port in self._ports.values():
+            port.wake(listen=False)
 
     def call_last(self) -> None:
         """The address is given up: stopping is to accept who waits in the queues, for nobody else will."""
