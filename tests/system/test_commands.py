@@ -21,7 +21,7 @@ from twisted.trial.unittest import TestCase
 
 from lolly_tx.commands.client import AdminClient, CannotAsk
 
-DEADLINE = 20.0
+DEADLINE = 60.0
 TOKEN = "0123456789abcdef"
 CONFIG = """\
 access_log = {{ path = "access.log", flush = "10ms" }}

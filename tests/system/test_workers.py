@@ -22,7 +22,7 @@ from typing import Any
 import trustme
 from twisted.trial.unittest import TestCase
 
-DEADLINE = 20.0
+DEADLINE = 60.0
 TOKEN = "0123456789abcdef"
 
 

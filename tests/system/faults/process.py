@@ -27,7 +27,7 @@ from typing import IO, Any
 import attrs
 
 ROOT = Path(__file__).parents[3]
-START_SECONDS = 20.0
+START_SECONDS = 60.0
 STOP_SECONDS = 15.0
 TWISTD = ("-c", "from twisted.scripts.twistd import run; run()")
 
