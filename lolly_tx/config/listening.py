@@ -132,8 +132,9 @@ class ListenerTLS:
         metadata=about(
             TLS_FIELDS,
             'Header fields that tell targets of it: `{ X-Client-Subject = "$tls_subject" }`,'
-            " of $tls_version, $tls_cipher, $tls_server_name, and of the client's"
-            " certificate $tls_subject, $tls_issuer, $tls_serial, $tls_fingerprint (SHA-256)."
+            " of $tls_version, $tls_cipher, $tls_server_name, $tls_alpn, and of the client's"
+            " certificate $tls_verify (SUCCESS or NONE), $tls_subject, $tls_issuer, $tls_serial,"
+            " $tls_fingerprint (SHA-256)."
             " What a client sends under these names is removed.",
         ),
     )

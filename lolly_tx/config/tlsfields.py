@@ -1,6 +1,6 @@
 """The kind of value that says which fields tell targets of a client's TLS.
 
-Imports: config. Used by: config.listening.
+Imports: config. Used by: config.listening, proxy.
 """
 
 from __future__ import annotations
@@ -18,6 +18,8 @@ FACTS = (
     "version",
     "cipher",
     "server_name",
+    "alpn",
+    "verify",
     "subject",
     "issuer",
     "serial",

@@ -12,7 +12,7 @@ Both ways there are plain calls, never a Deferred. `pause_*` and `resume_*` carr
 back-pressure: who cannot take more pauses the other side's reading.
 
 Imports: domain, net, net.sockets, wire. Used by: net.client_lines, net.http1,
-net.http2, net.multiplexed, net.per_client, net.upstreams, proxy, service.
+net.http2, net.multiplexed, net.per_client, net.sockets, net.upstreams, proxy, service.
 """
 
 from __future__ import annotations
@@ -51,7 +51,8 @@ class Peer:
     in by. `secure`: its connection is encrypted. `introduce(peer, head)`: the lines that
     tell a backend of it, for one request. `last`: those of the last plain request, whose
     Host was `host`. `transport`: of its connection, None where that serves others, too. `told`: what a PROXY header
-    said of it. `bound`: connections to targets that only it may use; whoever made it says when it is `gone`.
+    said of it. `tls`: what its TLS has agreed on, once somebody has asked (`net.sockets.tls_facts`). `bound`:
+    connections to targets that only it may use; whoever made it says when it is `gone`.
     """
 
     __slots__ = (
@@ -62,6 +63,7 @@ class Peer:
         "last",
         "listener",
         "secure",
+        "tls",
         "told",
         "transport",
     )
@@ -81,6 +83,7 @@ class Peer:
         self.last = b""
         self.transport: Any = None
         self.told: ProxyLine | None = None
+        self.tls: Any = None
         self.bound: dict[Any, Bound] | None = None
 
     def gone(self) -> None:

@@ -18,7 +18,7 @@ import attrs
 
 from lolly_tx.domain.hosts import host_name
 from lolly_tx.net.doors import DoorIn, Peer
-from lolly_tx.net.sockets.tls_facts import asked_for, facts_of
+from lolly_tx.net.sockets.tls_facts import asked_for, facts_of_peer
 from lolly_tx.proxy.proxy import Proxy
 from lolly_tx.wire.errors import BadMessage
 from lolly_tx.wire.message import RequestHead
@@ -72,7 +72,7 @@ class SecuredSite:
     def introduce(self, peer: Peer, head: RequestHead) -> bytes:
         """See `net.http1.shared.Site`."""
         lines = self.proxy.introduce(peer, head)
-        facts = facts_of(peer.transport) if self._fields else None
+        facts = facts_of_peer(peer) if self._fields else None
         if facts is None:
             return lines
         said = attrs.asdict(facts)

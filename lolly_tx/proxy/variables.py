@@ -1,6 +1,6 @@
 r"""The variables of log lines: where each value comes from, and how it is written.
 
-Imports: domain, proxy, wire. Used by: proxy.lineformat.
+Imports: config, domain, net.sockets, proxy, wire. Used by: proxy.lineformat.
 
 A variable is a pair of functions from an `Entry` to bytes that go into a line as they are: one for texts, one for JSON.
 What depends on nothing but the head of the request says so (`of_head`), because heads repeat.
@@ -15,10 +15,13 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Mapping
 from functools import lru_cache
+from operator import attrgetter
 from typing import Any, NamedTuple
 
+from lolly_tx.config.tlsfields import FACTS
 from lolly_tx.domain.errors import DownstreamError
 from lolly_tx.domain.routes import normal_path
+from lolly_tx.net.sockets.tls_facts import facts_of_peer
 from lolly_tx.proxy.entry import Entry
 from lolly_tx.proxy.masking import Masking
 from lolly_tx.proxy.sampling import ALL, Sampling
@@ -152,6 +155,16 @@ def _scheme(entry: Entry) -> str | None:
     return "https" if entry.peer.secure else "http"
 
 
+def _tls(fact: str) -> Variable:
+    get = attrgetter(fact)
+
+    def value(entry: Entry) -> str | None:
+        facts = None if entry.peer is None else facts_of_peer(entry.peer)
+        return None if facts is None else get(facts) or None
+
+    return _name(value)
+
+
 def _encoded(text: str | None) -> bytes | None:
     return None if text is None else text.encode()
 
@@ -240,6 +253,7 @@ _FIXED: Mapping[str, Variable] = {
     "client_port": _optional(_port),
     "listener": _name(lambda e: e.listener),
     "scheme": _name(_scheme),
+    **{f"tls_{fact}": _tls(fact) for fact in FACTS},
     "version": _of_head(lambda e: e.head.version),
     "method": _of_head(lambda e: e.head.method),
     "host": _of_head(lambda e: e.head.block.host),

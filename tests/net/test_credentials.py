@@ -21,6 +21,7 @@ from cryptography.hazmat.primitives.serialization import (
 from OpenSSL import SSL
 from twisted.trial.unittest import SynchronousTestCase
 
+from lolly_tx.net.doors import Peer
 from lolly_tx.net.sockets.certificates import (
     ByName,
     Certificate,
@@ -34,7 +35,7 @@ from lolly_tx.net.sockets.client_certificates import ClientPolicy, load_policy
 from lolly_tx.net.sockets.credentials import Credentials, Terms
 from lolly_tx.net.sockets.handshakes import Handshakes, reason_of
 from lolly_tx.net.sockets.staples import Staples
-from lolly_tx.net.sockets.tls_facts import asked_for, facts_of
+from lolly_tx.net.sockets.tls_facts import asked_for, facts_of, facts_of_peer
 from tests.net.authority import Authority
 
 
@@ -367,11 +368,19 @@ class ClientTests(CredentialsTestCase):
         facts = facts_of(Transport(shake.server))
         assert facts is not None
         self.assertEqual((facts.version, facts.server_name), ("TLSv1.3", "a.test"))
+        self.assertEqual((facts.alpn, facts.verify), ("", "SUCCESS"))
+        peer = Peer("", "web", True, lambda peer, head: b"")
+        self.assertIsNone(facts_of_peer(peer))
+        peer.transport = Transport(shake.server)
+        self.assertEqual(facts_of_peer(peer), facts)
+        peer.transport = None  # asked once
+        self.assertEqual(facts_of_peer(peer), facts)
         self.assertIn("O=trustme", facts.subject)
         self.assertRegex(facts.fingerprint, "^[0-9a-f]{64}$")
         nobody = facts_of(Transport(Shake(credentials, self.client(), "a.test").server))
         assert nobody is not None
         self.assertEqual((nobody.subject, nobody.fingerprint), ("", ""))
+        self.assertEqual(nobody.verify, "NONE")
         self.assertIsNone(facts_of(object()))
         self.assertEqual(asked_for(None), "")
 

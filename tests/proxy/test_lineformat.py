@@ -12,6 +12,7 @@ from twisted.trial.unittest import SynchronousTestCase
 
 from lolly_tx.config.problems import Rejected
 from lolly_tx.config.variables import VARIABLES
+from lolly_tx.net.sockets.tls_facts import Facts
 from lolly_tx.proxy.entry import Entry, Words
 from lolly_tx.proxy.lineformat import (
     REMEMBERED_HEADS,
@@ -33,6 +34,17 @@ FIELDS = {
 PEER: Any = SimpleNamespace(
     secure=True,
     told=None,
+    tls=Facts(
+        version="TLSv1.3",
+        cipher="TLS_AES_256_GCM_SHA384",
+        server_name="e.example",
+        alpn="h2",
+        verify="SUCCESS",
+        subject="CN=J\u00f6rg Maier",
+        issuer="CN=us",
+        serial="1f",
+        fingerprint="ab12",
+    ),
     transport=SimpleNamespace(getPeer=lambda: SimpleNamespace(port=40000)),
 )
 ENTRY = Entry(
@@ -68,6 +80,15 @@ class TemplateTests(SynchronousTestCase):
             "client_port": "40000",
             "listener": "web",
             "scheme": "https",
+            "tls_version": "TLSv1.3",
+            "tls_cipher": "TLS_AES_256_GCM_SHA384",
+            "tls_server_name": "e.example",
+            "tls_alpn": "h2",
+            "tls_verify": "SUCCESS",
+            "tls_subject": r"CN=J\xC3\xB6rg\x20Maier",
+            "tls_issuer": "CN=us",
+            "tls_serial": "1f",
+            "tls_fingerprint": "ab12",
             "version": "HTTP/1.1",
             "method": "GET",
             "host": "e.example",
@@ -119,6 +140,19 @@ class TemplateTests(SynchronousTestCase):
         entry = Entry(0.0, "", Words(b"-", b"-", b"-"), 400, 0, None, None, 0.0, None)
         for name in ("client_port", "scheme", "route", "target", "host", "query"):
             self.assertEqual(line(f"${name}", entry), "-\n", name)
+
+    def test_without_tls(self) -> None:
+        """A client without TLS, and one without a certificate, have nothing of it."""
+        plain: Any = SimpleNamespace(tls=None, transport=object())
+        entry = ENTRY._replace(peer=plain)
+        self.assertEqual(line("$tls_version $tls_subject", entry), "- -\n")
+        fields = {"tls": "tls_version", "who": "tls_subject"}
+        said = json.loads(line("json", entry, fields=fields))
+        self.assertEqual((said["tls"], said["who"]), (None, None))
+        nobody: Any = SimpleNamespace(tls=Facts("TLSv1.2", "x", ""), transport=None)
+        entry = ENTRY._replace(peer=nobody)
+        shown = line("$tls_verify $tls_subject $tls_alpn $tls_server_name", entry)
+        self.assertEqual(shown, "NONE - - -\n")
 
     def test_path_of_two_meanings(self) -> None:
         """A path that some backends read otherwise has no normal form."""

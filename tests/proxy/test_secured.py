@@ -8,6 +8,7 @@ from typing import Any
 from OpenSSL import SSL
 from twisted.trial.unittest import SynchronousTestCase
 
+from lolly_tx.net.sockets import tls_facts
 from lolly_tx.net.sockets.certificates import ByName
 from lolly_tx.net.sockets.tls_facts import Facts
 from lolly_tx.proxy import secured
@@ -94,13 +95,14 @@ class SecuredTests(SynchronousTestCase):
         )
         site.open_exchange(None, request("a.test"), b"", b"", True)  # type: ignore[arg-type]  # not asked
         self.assertEqual(proxy.opened[1].block.kept, b"\r\nHost: a.test\r\n")
-        facts = Facts("TLSv1.3", "AES", "a.test", "CN=Jürgen 5%\r\nX: y")
-        self.patch(secured, "facts_of", lambda connection: facts)
-        peer: Any = SimpleNamespace(transport=None)
+        facts = Facts("TLSv1.3", "AES", "a.test", subject="CN=Jürgen 5%\r\nX: y")
+        self.patch(tls_facts, "facts_of", lambda connection: facts)
+        peer: Any = SimpleNamespace(transport=None, tls=None)
         self.assertEqual(
             site.introduce(peer, head),
             b"X-Forwarded-For: 10.0.0.1\r\n"
             b"X-Subject: CN=J%C3%BCrgen 5%25%0D%0AX: y\r\nX-Version: TLSv1.3\r\n",
         )
-        self.patch(secured, "facts_of", lambda connection: None)
+        peer.tls = None
+        self.patch(tls_facts, "facts_of", lambda connection: None)
         self.assertEqual(site.introduce(peer, head), b"X-Forwarded-For: 10.0.0.1\r\n")

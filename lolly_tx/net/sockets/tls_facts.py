@@ -1,6 +1,6 @@
 """What TLS has agreed on with a client, and who the client has shown to be.
 
-Imports: net.sockets, pyOpenSSL. Used by: proxy.
+Imports: net, net.sockets, pyOpenSSL. Used by: proxy.
 """
 
 from __future__ import annotations
@@ -11,19 +11,23 @@ import attrs
 from cryptography.hazmat.primitives.hashes import SHA256
 from OpenSSL import SSL
 
+from lolly_tx.net.doors import Peer
 from lolly_tx.net.sockets.credentials import server_name
 
 
 @attrs.frozen
 class Facts:
-    """`version`: "TLSv1.3". The rest is "" where there is none.
+    """`version`: "TLSv1.3". `alpn`: "h2". The rest is "" where there is none.
 
-    `subject`, `issuer`: RFC 4514. `serial`, `fingerprint` (SHA-256): hexadecimal.
+    `subject`, `issuer`: RFC 4514. `serial`, `fingerprint` (SHA-256): hexadecimal. `verify`: "SUCCESS" for a client with
+    a certificate (one that is not believed gets no connection), or "NONE", as nginx has it.
     """
 
     version: str
     cipher: str
     server_name: str
+    alpn: str = ""
+    verify: str = "NONE"
     subject: str = ""
     issuer: str = ""
     serial: str = ""
@@ -41,18 +45,31 @@ def facts_of(transport: Any) -> Facts | None:
     handle = _handle(transport)
     if handle is None:
         return None
-    said = handle.get_protocol_version_name(), handle.get_cipher_name() or ""
+    said = (
+        handle.get_protocol_version_name(),
+        handle.get_cipher_name() or "",
+        server_name(handle),
+        handle.get_alpn_proto_negotiated().decode("latin-1"),
+    )
     certificate = handle.get_peer_certificate(as_cryptography=True)
     if certificate is None:
-        return Facts(*said, server_name(handle))
+        return Facts(*said)
     return Facts(
         *said,
-        server_name(handle),
+        "SUCCESS",
         certificate.subject.rfc4514_string(),
         certificate.issuer.rfc4514_string(),
         f"{certificate.serial_number:x}",
         certificate.fingerprint(SHA256()).hex(),
     )
+
+
+def facts_of_peer(peer: Peer) -> Facts | None:
+    """The same of a client, whose connection is asked once: they stay what they are."""
+    facts: Facts | None = peer.tls
+    if facts is None:
+        facts = peer.tls = facts_of(peer.transport)
+    return facts
 
 
 def _handle(transport: Any) -> SSL.Connection | None:
