@@ -41,13 +41,14 @@ NEVER = float("inf")
 class Choosing(Protocol):
     """Who has the nodes for attempts: a pool with its policy.
 
-    `keyless`: nothing about a request matters for whom it gets. `retries`: made so far.
+    `keyless`: nothing about a request matters for whom it gets. `retries`, `hedges`: made so far.
     """
 
     pool: Pool
     policy: Policy
     keyless: bool
     retries: int
+    hedges: int
 
     def acquire(self, attempts: Any, now: float) -> Lease:
         """A lease for the next attempt. Raises `NoTarget`."""
@@ -426,6 +427,7 @@ class Attempts(ABC):
         self.tried = tried
         if hedge is not None:
             policy.hedging.started += 1
+            self.forwarder.hedges += 1
             self.send_hedge(hedge, now)
 
     def hedge_answered(self, now: float) -> None:

@@ -179,7 +179,9 @@ class Ejections:
         node.end_trial()
         node.trials = 0
         node.ejected_at = now
-        node.stats.ejections += 1
+        stats = node.stats
+        stats.ejections += 1
+        stats.ejected[node.kind] = stats.ejected.get(node.kind, 0) + 1
         self._set(node, "ejected", cause, now)
 
     def _set(self, node: Node, new: Ejection, cause: str, now: float) -> None:

@@ -16,6 +16,9 @@ from typing import Literal
 
 import attrs
 
+CheckResult = Literal["success", "failure", "drain"]
+"""What a check says; "drain": the target asks for no new clients."""
+
 Initial = Literal["up", "down", "probation"]
 
 
@@ -42,6 +45,13 @@ class Observation:
     latency: float | None = None
     status: int | None = None
     drain: bool = False
+
+    @property
+    def result(self) -> CheckResult:
+        """In a word."""
+        if self.drain:
+            return "drain"
+        return "success" if self.ok else "failure"
 
 
 @attrs.frozen

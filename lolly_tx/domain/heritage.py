@@ -16,7 +16,8 @@ import attrs
 from lolly_tx.domain.events import Event
 from lolly_tx.domain.evidence import Sighting
 from lolly_tx.domain.health import Health
-from lolly_tx.domain.node import Ejection, EjectionKind, Enabled, Node, NodeStats
+from lolly_tx.domain.histogram import NONE, dense, sparse
+from lolly_tx.domain.node import NODE_COUNTERS, Ejection, EjectionKind, Enabled, Node
 from lolly_tx.domain.pool import Pool
 
 _TIMES = ("ejected_at", "ejected_until", "penalty")
@@ -38,6 +39,9 @@ def facts_of(node: Node) -> dict[str, Any]:
         "served": node.served,
         "cost": node.cost if node.cost >= 0 else None,
         "counters": node.stats.as_dict(),
+        "slower": sparse(node.stats.slower),
+        "ejected": node.stats.ejected,
+        "check_results": node.stats.checks,
         "history": [attrs.astuple(event) for event in node.history],
         "checks": [attrs.astuple(one) for one in node.evidence.checks],
         "failures": [attrs.astuple(one) for one in node.evidence.failures],
@@ -68,6 +72,8 @@ def take_facts(pool: Pool, node_id: str, facts: Facts, checked_alike: bool) -> b
     checks = [Sighting(*each) for each in facts["checks"]]
     failures = [Sighting(*each) for each in facts["failures"]]
     counters = {k: v + 0 for k, v in facts["counters"].items() if k in NODE_COUNTERS}
+    slower = dense(facts.get("slower", {}), len(NONE))
+    ejected, results = _counts(facts, "ejected"), _counts(facts, "check_results")
     ramp, cost = _time(facts["ramp"]), _time(facts["cost"])
     # From here on nothing can be wrong any more.
     node.enabled = enabled
@@ -85,6 +91,8 @@ def take_facts(pool: Pool, node_id: str, facts: Facts, checked_alike: bool) -> b
         node.cost = cost
     for name, value in counters.items():
         setattr(node.stats, name, value)
+    node.stats.slower = slower
+    node.stats.ejected, node.stats.checks = ejected, results
     node.history.extend(history)
     node.last_change = history[-1] if history else None
     node.evidence.failures.extend(failures)
@@ -93,7 +101,9 @@ def take_facts(pool: Pool, node_id: str, facts: Facts, checked_alike: bool) -> b
     return True
 
 
-NODE_COUNTERS = frozenset(NodeStats.__slots__)
+def _counts(facts: Facts, name: str) -> Any:
+    """Numbers by word; older code says nothing of them."""
+    return {str(word): int(number) for word, number in facts.get(name, {}).items()}
 
 
 def _time(value: Any) -> float | None:

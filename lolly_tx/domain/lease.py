@@ -15,7 +15,10 @@ The happy path, `ended`, is a few attribute operations: whatever else wants to k
 
 from __future__ import annotations
 
+from bisect import bisect_left
+
 from lolly_tx.domain.errors import ProxyError
+from lolly_tx.domain.histogram import BOUNDS, QUICK
 from lolly_tx.domain.node import Node
 from lolly_tx.domain.outcomes import is_server_error
 
@@ -91,6 +94,8 @@ class Lease:
             stats.errors += 1
         stats.successes += 1
         stats.latency_sum += self.seconds
+        if self.seconds > QUICK:
+            stats.slower[bisect_left(BOUNDS, self.seconds)] += 1
         if node.listening:
             node.pool.lease_succeeded(self, now)
 
@@ -111,7 +116,10 @@ class Lease:
         if status >= 500:
             stats.errors += 1
         stats.successes += 1
-        stats.latency_sum += now - self.asked
+        seconds = now - self.asked
+        stats.latency_sum += seconds
+        if seconds > QUICK:
+            stats.slower[bisect_left(BOUNDS, seconds)] += 1
         node.in_flight -= 1
 
     def failed(self, now: float, error: ProxyError) -> None:

@@ -22,7 +22,8 @@ from lolly_tx.domain.accruals.interfaces import IAccrual
 from lolly_tx.domain.errors import ProxyError
 from lolly_tx.domain.events import Event
 from lolly_tx.domain.evidence import Evidence, Sighting
-from lolly_tx.domain.health import Health
+from lolly_tx.domain.health import CheckResult, Health
+from lolly_tx.domain.histogram import NONE
 from lolly_tx.domain.holding import Holding
 from lolly_tx.domain.target import Target
 from lolly_tx.domain.target_agent import SILENT, AgentState
@@ -99,22 +100,26 @@ class Owner(Protocol):
         """A lease is over and someone wanted to know."""
 
 
-class NodeStats:
-    """Counters of one node: plain ints, read by whoever wants them."""
+NODE_COUNTERS = (
+    "requests",
+    "successes",
+    "failures",
+    "connect_failures",
+    "timeouts",
+    "resets",
+    "errors",
+    "retries",
+    "ejections",
+    "rechecks",
+    "latency_sum",
+)
+"""The plain numbers of `NodeStats`."""
 
-    __slots__ = (
-        "requests",
-        "successes",
-        "failures",
-        "connect_failures",
-        "timeouts",
-        "resets",
-        "errors",
-        "retries",
-        "ejections",
-        "rechecks",
-        "latency_sum",
-    )
+
+class NodeStats:
+    """Counters of one node: plain numbers and a few collections of them, read by whoever wants them."""
+
+    __slots__ = (*NODE_COUNTERS, "checks", "ejected", "slower")
 
     def __init__(self) -> None:
         self.requests = 0
@@ -135,10 +140,16 @@ class NodeStats:
         """Connects of our own while it was ejected because there were none."""
         self.latency_sum = 0.0
         """Seconds from the whole request to the head of its answer, summed over `successes`."""
+        self.slower = list(NONE)
+        """How many of the `successes` took how long, but for quick ones (`domain.histogram`)."""
+        self.ejected: dict[EjectionKind, int] = {}
+        """Ejections by what tipped the scales."""
+        self.checks: dict[CheckResult, int] = {}
+        """Results of active checks."""
 
     def as_dict(self) -> dict[str, int | float]:
-        """All counters by name."""
-        return {name: getattr(self, name) for name in self.__slots__}
+        """All plain numbers by name."""
+        return {name: getattr(self, name) for name in NODE_COUNTERS}
 
 
 class Node:

@@ -28,6 +28,7 @@ from lolly_tx.domain.ejection import UPLOAD_TRIAL_SECONDS, EjectionLimits, Eject
 from lolly_tx.domain.errors import AllFull, ProxyError
 from lolly_tx.domain.foresight import Foresight, foresee
 from lolly_tx.domain.health import Initial, Observation, Thresholds
+from lolly_tx.domain.histogram import Durations
 from lolly_tx.domain.interfaces import IBalancer, IEventSink
 from lolly_tx.domain.lease import Lease
 from lolly_tx.domain.lease_verdicts import Verdicts
@@ -129,6 +130,7 @@ class Pool:
         """Called when a lease ends where there was a limit: somebody may be waiting for room."""
         self.refusals = 0
         """Leases refused: all down, all full or all tried."""
+        self.check_times = Durations()
         self._due = AT_ONCE
         self._timed = AT_ONCE
         self._settled = AT_ONCE

@@ -15,13 +15,13 @@ from lolly_tx.domain.events import Event
 from lolly_tx.domain.health import Health, Initial, Thresholds
 from lolly_tx.domain.holding import Holding
 from lolly_tx.domain.interfaces import IBalancer, IEventSink
-from lolly_tx.domain.node import UNLIMITED, Enabled, Node, Owner
+from lolly_tx.domain.node import UNLIMITED, Enabled, Node, NodeStats, Owner
 from lolly_tx.domain.outlier import OutlierDetector
 from lolly_tx.domain.target import Target
 from lolly_tx.domain.tier import BACKUP, Tier
 
 DEPARTED = 64
-"""Targets that left, whose history is kept in case they come back."""
+"""Targets that left, whose history and counters are kept in case they come back."""
 
 
 class UnknownNode(LookupError):
@@ -68,7 +68,7 @@ class Roster:
         self._another_balancer = another_balancer
         self._accrual = accrual
         self._events = events
-        self._departed: dict[str, deque[Event]] = {}
+        self._departed: dict[str, tuple[deque[Event], NodeStats]] = {}
         self._hears_all = hears_all
         self._counts_leases = counts_leases
 
@@ -201,7 +201,7 @@ class Roster:
         self._owner.changed()
 
     def join(self, target: Target) -> Node:
-        """A new node, with the history of the last one of that id. Raises ValueError when there is one."""
+        """A new node, with history and counters of the last one of that id. Raises ValueError when there is one."""
         if target.id in self.nodes:
             raise ValueError(f"pool {self._owner.name} has two targets {target.id!r}")
         accrual = self._accrual() if self._accrual is not None else None
@@ -210,7 +210,10 @@ class Roster:
         node = Node(target, self._owner, health, accrual, tier)
         self.nodes[target.id] = node
         node.holding = self.hold(node)
-        node.history.extend(self._departed.pop(target.id, ()))
+        before = self._departed.pop(target.id, None)
+        if before is not None:
+            history, node.stats = before
+            node.history.extend(history)
         self.tune(node)
         return node
 
@@ -219,7 +222,7 @@ class Roster:
         del self.nodes[node.id]
         self.full.discard(node)
         self.record(node, "membership", "member", "", "left", now)
-        self._departed[node.id] = node.history
+        self._departed[node.id] = node.history, node.stats
         if len(self._departed) > DEPARTED:
             del self._departed[next(iter(self._departed))]
 

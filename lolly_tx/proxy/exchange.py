@@ -62,7 +62,7 @@ Attempted = tuple[Node, int, float, ProxyError | None]
 
 
 class Exchange(Attempts, ResponseSink):
-    """One request, from its head to the end of its response.
+    """One request, from its head to the end of its response; its door's exchange from the beginning.
 
     `status`: sent to the client; `upstream_status`: what the last node answered.
     `bytes_in`, `bytes_out`: body bytes from and to the client. `upstream_seconds`: the
@@ -141,12 +141,8 @@ class Exchange(Attempts, ResponseSink):
             self.bytes_in = len(body)
             self.upload = Upload(self, body, trailers, complete)
         self.started = forwarder.now()
-
-    def start(self) -> None:
-        """Begin, and be the door's exchange from now on."""
-        self.door.exchange = self
-        self.forwarder.in_flight += 1
-        self.begin()
+        forwarder.in_flight += 1
+        door.exchange = self
 
     # -- what domain.attempts, the forwarder and the parts ask
 
@@ -418,7 +414,7 @@ class Exchange(Attempts, ResponseSink):
         if forwarder.marking:
             fields += forwarder.fields.marks(head, self)
         self.door.answer(status, head.reason, fields, body)
-        forwarder.record(self)
+        forwarder.record(self, now)
         return True
 
     def response_head(self, head: ResponseHead, framing: int) -> None:
@@ -574,8 +570,11 @@ class Exchange(Attempts, ResponseSink):
     def _tunnel_closed(self, sent: int, received: int) -> None:
         self.bytes_in += sent
         self.bytes_out += received
-        self._leave(self.lease)
-        self._over()
+        lease, since = self.lease, None
+        if lease is not None:  # what follows the answer is no part of how long it took
+            since = lease.asked + lease.seconds
+        self._leave(lease)
+        self._over(since)
 
     def stood_still(self, seconds: float, now: float) -> None:
         """The process did: the node is not slow for that."""
@@ -614,11 +613,11 @@ class Exchange(Attempts, ResponseSink):
             )
         self._over()
 
-    def _over(self) -> None:
-        """The exchange is over: count it, log it, forget the others."""
+    def _over(self, since: float | None = None) -> None:
+        """The exchange is over: count it, log it, forget the others. `since`: for how long it took; None: now."""
         self.drop_held()
         forwarder = self.forwarder
         if not forwarder.policy.direct:
             self.withdraw_hedge()
             forwarder.deadlines.discard(self)
-        forwarder.record(self)
+        forwarder.record(self, forwarder.now() if since is None else since)

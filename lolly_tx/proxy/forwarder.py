@@ -6,45 +6,32 @@ service, simulate.
 
 from __future__ import annotations
 
+from bisect import bisect_left
 from collections.abc import Callable
 from operator import attrgetter
 from random import Random
 from typing import Any, Protocol
 
-import attrs
 from twisted.internet.interfaces import IReactorTime
 
 from lolly_tx.domain.attempts import Attempts
 from lolly_tx.domain.errors import HungUpOnClient
+from lolly_tx.domain.histogram import BOUNDS, QUICK
 from lolly_tx.domain.lease import Lease
 from lolly_tx.domain.node import Node
 from lolly_tx.domain.policy import Policy
 from lolly_tx.domain.pool import Pool
 from lolly_tx.domain.respite import Respites
 from lolly_tx.net.deadlines import Deadlines
-from lolly_tx.net.doors import Peer
+from lolly_tx.net.doors import DoorIn, Peer
 from lolly_tx.net.upstreams import Upstreams
+from lolly_tx.proxy.counters import Counters
 from lolly_tx.proxy.keys import Key, no_key
 from lolly_tx.proxy.response_fields import ResponseFields
 from lolly_tx.proxy.sticky import StickyCookie
 from lolly_tx.proxy.trace import Trace, Traced, Traces
 from lolly_tx.wire.dates import retry_after
 from lolly_tx.wire.message import RequestHead, ResponseHead
-
-
-@attrs.define
-class Counters:
-    """Of one pool, since the start. Plain numbers, read when somebody asks."""
-
-    exchanges: int = 0
-    bytes_in: int = 0
-    bytes_out: int = 0
-    failed: int = 0
-    """Answered by ourselves, or cut short."""
-    gone: int = 0
-    """The client left before the end."""
-    retries: int = 0
-
 
 ABANDONED_AT_ONCE = 64
 """Exchanges that leave a node in one turn of the event loop, some 10 ms; others follow."""
@@ -66,6 +53,7 @@ class Finished(Traced, Protocol):
     """An exchange that is over."""
 
     attempts: int
+    door: DoorIn
     trace: Trace | None
 
 
@@ -129,6 +117,9 @@ class Forwarder:
         """A client's Host, if there is one, is the one to send."""
         self._wall = wall
         self._on_end = on_end
+        tells = (self._admission, traces, on_end)
+        self._attentive = any(each is not None for each in tells)
+        self._served = self.counters.served
 
         if policy.room is not None:
             pool.on_room.append(policy.room.admit)
@@ -143,6 +134,15 @@ class Forwarder:
     @retries.setter
     def retries(self, count: int) -> None:
         self.counters.retries = count
+
+    @property
+    def hedges(self) -> int:
+        """Attempts beside the first."""
+        return self.counters.hedges
+
+    @hedges.setter
+    def hedges(self, count: int) -> None:
+        self.counters.hedges = count
 
     def close(self) -> None:
         """Close idle connections, and keep none from now on."""
@@ -225,14 +225,32 @@ class Forwarder:
         if rest:
             self.clock.callLater(0, self._abandon, node, rest)
 
-    def record(self, exchange: Finished) -> None:
-        """An exchange is over."""
+    def record(self, exchange: Finished, now: float) -> None:
+        """An exchange is over since `now`."""
         self.in_flight -= 1
-        counters = self.counters
-        counters.exchanges += 1
-        counters.bytes_in += exchange.bytes_in
-        counters.bytes_out += exchange.bytes_out
-        error = exchange.error
+        listener = exchange.door.peer.listener
+        try:
+            served = self._served[listener]
+        except KeyError:
+            served = self.counters.begin(listener)
+        codes, status = served.codes, exchange.status
+        try:
+            codes[status] += 1
+        except KeyError:
+            codes[status] = 1
+        if exchange.bytes_in:
+            served.bytes_in += exchange.bytes_in
+        served.bytes_out += exchange.bytes_out
+        seconds = now - exchange.started
+        served.seconds += seconds
+        if seconds > QUICK:
+            served.slower[bisect_left(BOUNDS, seconds)] += 1
+        if self._attentive or exchange.error is not None:
+            self._note(exchange)
+
+    def _note(self, exchange: Finished) -> None:
+        """It has failed, or somebody wants to hear of every one."""
+        error, counters = exchange.error, self.counters
         if error is not None:
             if error.source == "downstream":
                 counters.gone += 1

@@ -60,7 +60,16 @@ class Proxy:
         self.introduce = introduction.lines
         self._on_refusal = on_refusal
         self._hop = introduction.hop
-        self.refusals = 0
+        self.refused_codes: dict[int, int] = {}
+        """Requests that no route end has seen, by the status they got."""
+
+    @property
+    def refusals(self) -> int:
+        """How many these are."""
+        return sum(self.refused_codes.values())
+
+    def _count(self, status: int) -> None:
+        self.refused_codes[status] = self.refused_codes.get(status, 0) + 1
 
     def go_by(self, table: RouteTable[RouteEnd], on_refusal: OnRefusal | None) -> None:
         """Serve the next request, of clients that are connected as well, by another table."""
@@ -134,7 +143,7 @@ class Proxy:
     def refused(self, door: DoorIn, error: BadMessage, begun: bool) -> None:
         """A client sent what is no request."""
         size = reply(door, error.status, token="http_request_error")
-        self.refusals += 1
+        self._count(error.status)
         if self._on_refusal is not None and not begun:
             self._on_refusal(door, error.line, error.status, size, error.reason)
 
@@ -157,6 +166,6 @@ class Proxy:
         size = reply(
             door, status, token=token, extra=extra, is_head=head.method == b"HEAD"
         )
-        self.refusals += 1
+        self._count(status)
         if self._on_refusal is not None:
             self._on_refusal(door, head, status, size, why)

@@ -36,7 +36,7 @@ class ToPool:
     ) -> None:
         """Begin an exchange. `body`: what came with the head; `complete`: all of it."""
         if self._traces is None:
-            Exchange(self.forwarder, door, head, body, trailers, complete).start()
+            Exchange(self.forwarder, door, head, body, trailers, complete).begin()
         else:
             self.begin(door, head, body, trailers, complete, None)
 
@@ -57,7 +57,7 @@ class ToPool:
         exchange = Exchange(forwarder, door, head, body, trailers, complete)
         exchange.trace = trace
         exchange.route = route
-        exchange.start()
+        exchange.begin()
 
 
 class NamedRoute:

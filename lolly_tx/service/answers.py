@@ -7,7 +7,7 @@ service.parts, service.service.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Generator, Iterable, Mapping
 from functools import partial
 from typing import Any, Protocol
 
@@ -101,6 +101,9 @@ class Serving(Protocol):
 
     def statistics(self) -> dict[str, Any]:
         """All counters."""
+
+    def telling(self) -> Generator[None, None, dict[str, Any]]:
+        """The same a part at each step."""
 
     def next_check(self, pool: str, target: str) -> NextCheck:
         """When a target is checked next."""

@@ -122,7 +122,10 @@ class Change:
         resource = service.resources.get(name)
         same_kind = before is not None and before.health is listener.health
         if resource is None or not same_kind:
-            resource = make_resource(service, listener, table, self._on_refusal)
+            made = make_resource(service, listener, table, self._on_refusal)
+            if resource is not None:  # counted on
+                made.proxy.refused_codes = resource.proxy.refused_codes
+            resource = made
         self._resources[name] = resource
         if before == listener and (self._old.limits, self._old.timeouts) == (
             self.config.limits,
@@ -238,6 +241,7 @@ class Change:
         for name, running in before.items():
             if name not in after:
                 running.stop()
+                service.past.add(running)
                 left += [each for _, each in running.forwarder.upstreams if each.open]
         service.settings_changed(after)
         return left

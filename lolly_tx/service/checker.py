@@ -246,12 +246,23 @@ class HealthChecker(Rounds):
 
     def heard(self, node_id: str, answer: Any, now: float) -> None:
         """A verdict came in."""
-        self._judge.observe(node_id, answer, now)
+        self._take(node_id, answer, now)
 
     def unanswered(self, node_id: str, now: float) -> None:
         """A probe did not end by itself: that is a verdict too."""
         late = Observation(False, f"no verdict in {self.timeout:g} s")
-        self._judge.observe(node_id, late, now)
+        self.pool.check_times.add(self.timeout)
+        self._take(node_id, late, now)
+
+    def _take(self, node_id: str, seen: Observation, now: float) -> None:
+        """Count a result, and let it be judged."""
+        node = self.pool.nodes.get(node_id)
+        if node is not None:
+            results, word = node.stats.checks, seen.result
+            results[word] = results.get(word, 0) + 1
+            if seen.latency is not None:
+                self.pool.check_times.add(seen.latency)
+        self._judge.observe(node_id, seen, now)
 
     # -- when the next one is due
 
@@ -313,7 +324,7 @@ class HealthChecker(Rounds):
         if node_id is None or node_id not in self._agenda:
             return
         now = self._now()
-        self._judge.observe(node_id, observation, now)
+        self._take(node_id, observation, now)
         self.delay(node_id, now)
 
 

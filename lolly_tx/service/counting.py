@@ -10,16 +10,25 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-import attrs
-
+from lolly_tx.domain.node import NODE_COUNTERS
 from lolly_tx.domain.tallies import Number, Totals
 from lolly_tx.service.service import LollyService
 
-GAUGES = ("open", "idle", "in_flight", "waiting", "left", "parting")
+GAUGES = (
+    "open",
+    "idle",
+    "in_flight",
+    "waiting",
+    "left",
+    "parting",
+    "stall_seconds",
+)
 """What a process has now; all the rest is counted since its start."""
 
 COUNTING_PAUSE = 50.0
 """Times as long as counting took it is not done again: with very many targets it takes some milliseconds."""
+
+_TOLD = ("listeners/", "pools/")
 
 _OWN_STATS = frozenset(("ejections", "rechecks"))
 """Of a node, counted where it is judged."""
@@ -32,6 +41,7 @@ def numbers_of(service: LollyService) -> dict[str, Number]:
     """All that the process of `service` counts."""
     numbers: dict[str, Number] = {}
     told = service.statistics()
+    numbers.update(_flat(told["process"], "process"))
     for kind in ("listeners", "pools"):
         for name, one in told[kind].items():
             numbers.update(_flat(one, f"{kind}/{name}"))
@@ -41,9 +51,12 @@ def numbers_of(service: LollyService) -> dict[str, Number]:
             base = f"nodes/{name}/{node.id}"
             numbers[f"{base}/in_flight"] = node.in_flight
             stats = node.stats
-            for word in stats.__slots__:
+            for word in NODE_COUNTERS:
                 if word not in _OWN_STATS:
                     numbers[f"{base}/{word}"] = getattr(stats, word)
+            for place, count in enumerate(stats.slower):
+                if count:
+                    numbers[f"{base}/slower/{place}"] = count
     return numbers
 
 
@@ -66,9 +79,11 @@ def filled_in(told: dict[str, Any], totals: Totals) -> dict[str, Any]:
             for name, one in told[kind].items()
         }
     for name, number in totals.items():
+        if not name.startswith(_TOLD):
+            continue  # most of them
         kind, one, *path = name.split("/")
         # Reasons that a process names once it has met them; targets come and go by themselves.
-        if kind in ("listeners", "pools") and number and "targets" not in path:
+        if number and "targets" not in path:
             _add(found[kind].get(one), path, number)
     return found
 
@@ -105,6 +120,8 @@ def worked(numbers: Mapping[str, Number]) -> dict[str, int]:
     """What one process has done, of its `numbers`: exchanges since its start, and connections that are open."""
     found = {"exchanges": 0, "open": 0}
     for name, number in numbers.items():
+        if not name.startswith(_TOLD):
+            continue  # most of them
         kind, _, *path = name.split("/")
         if (kind, path) == ("pools", ["exchanges"]):
             found["exchanges"] += int(number)
@@ -115,17 +132,46 @@ def worked(numbers: Mapping[str, Number]) -> dict[str, int]:
 
 def show(service: LollyService, totals: Totals) -> None:
     """Give the nodes and pools of a process that serves nobody the numbers of those that do."""
+    served, refused = _served(totals), _refused(totals)
     for name, pool in service.pools.items():
         pool.refusals = int(totals[f"pools/{name}/refusals"])
         counters = service.running_pools[name].forwarder.counters
-        for word in attrs.fields_dict(type(counters)):
-            setattr(counters, word, int(totals[f"pools/{name}/{word}"]))
+        words = ("failed", "gone", "retries")
+        numbers = {word: totals[f"pools/{name}/{word}"] for word in words}
+        numbers["hedges"] = totals[f"pools/{name}/hedged"]
+        counters.take({**numbers, "served": served.get(name, {})})
         for node in pool.nodes.values():
             base = f"nodes/{name}/{node.id}"
             node.in_flight = int(totals[f"{base}/in_flight"])
             stats = node.stats
-            for word in stats.__slots__:
+            for word in NODE_COUNTERS:
                 if word not in _OWN_STATS:
                     setattr(stats, word, totals[f"{base}/{word}"])
+            places = range(len(stats.slower))
+            stats.slower = [int(totals[f"{base}/slower/{one}"]) for one in places]
     for name, resource in service.resources.items():
-        resource.proxy.refusals = int(totals[f"listeners/{name}/refused"])
+        codes = refused.get(name, {})
+        resource.proxy.refused_codes.update(codes)
+
+
+def _served(totals: Totals) -> dict[str, Any]:
+    """What exchanges came to, by pool and listener, as `Counters.take` likes it."""
+    found: dict[str, Any] = {}
+    for name, number in totals.items():
+        if name.startswith("pools/") and "/served/" in name:
+            _, pool, _, listener, *way, last = name.split("/")
+            tree = found.setdefault(pool, {}).setdefault(listener, {})
+            for word in way:
+                tree = tree.setdefault(word, {})
+            tree[last] = number
+    return found
+
+
+def _refused(totals: Totals) -> dict[str, dict[int, int]]:
+    """Requests that no pool has seen, by listener and status."""
+    found: dict[str, dict[int, int]] = {}
+    for name, number in totals.items():
+        if name.startswith("listeners/") and "/refused_codes/" in name:
+            _, listener, _, code = name.split("/")
+            found.setdefault(listener, {})[int(code)] = int(number)
+    return found

@@ -332,6 +332,7 @@ class Crew:
                 "worker": seat.number,
                 "pid": seat.pid if seat.channel is not None else None,
                 "serving": seat.serving,
+                "silent_seconds": round(now - seat.heard, 3) if seat.channel else None,
                 "starts": seat.starts,
                 "seconds": round(now - seat.began, 3) if seat.channel else None,
                 "why": seat.why,

@@ -38,7 +38,8 @@ from lolly_tx.net.sockets.resolver import Lane
 from lolly_tx.net.sockets.tls_contexts import ALPN_HTTP2
 from lolly_tx.net.turn import Turn
 from lolly_tx.net.upstreams import AS_USED, Upstream, UpstreamLimits, Upstreams
-from lolly_tx.proxy.forwarder import Counters, Forwarder
+from lolly_tx.proxy.counters import Counters
+from lolly_tx.proxy.forwarder import Forwarder
 from lolly_tx.proxy.route import ToPool
 from lolly_tx.proxy.sticky import Bonds
 from lolly_tx.proxy.trace import Traces

@@ -8,8 +8,9 @@ service.build, service.change, service.parts, service.reload.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Generator, Mapping, Sequence
 from functools import partial
+from time import process_time
 from typing import Any
 
 from twisted.application.service import Service
@@ -46,6 +47,7 @@ from lolly_tx.service.journal import EverySink, Journal
 from lolly_tx.service.listener_drains import ListenerDrains
 from lolly_tx.service.listeners import Listeners
 from lolly_tx.service.listening import Place, server_endpoint
+from lolly_tx.service.past import Past
 from lolly_tx.service.pools import Circumstances, RunningPool
 from lolly_tx.service.recording import AccessLogs, Recorder, wanted_logs
 from lolly_tx.service.reopening import reopen_all, require_writable
@@ -55,7 +57,9 @@ from lolly_tx.service.statistics import (
     connections_at,
     left_of,
     places_of,
-    statistics_of,
+    process_statistics,
+    telling_of,
+    told_of,
 )
 from lolly_tx.service.stopping import Stopping
 from lolly_tx.service.watchdog import Watchdog, WatchdogSnapshot
@@ -105,6 +109,7 @@ class LollyService(Service):
         self.logs = logs
         self.recorder = recorder
         self.pools: dict[str, Pool] = {n: r.pool for n, r in running.items()}
+        self.past = Past()
         self.listeners = Listeners()
         self.resources: dict[str, ReverseProxyResource] = {}
         self.journal = journal
@@ -389,12 +394,17 @@ class LollyService(Service):
 
     def statistics(self) -> dict[str, Any]:
         """All counters."""
+        return told_of(self.telling())
+
+    def telling(self) -> Generator[None, None, dict[str, Any]]:
+        """The same a part at each step, for who has no hurry."""
         told = {
             "settings": self._in_force(),
-            **statistics_of(self, self.surroundings.wall()),
+            "process": process_statistics(self.watched(), process_time()),
             "acme": self.renewals.counted() if self.config.acme else None,
             "ocsp": self.stapling.counted(),
         }
+        told.update((yield from telling_of(self, self.surroundings.wall())))
         return told if self.colleagues is None else self.colleagues.statistics(told)
 
     def next_check(self, pool: str, target: str) -> NextCheck:

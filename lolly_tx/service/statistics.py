@@ -7,18 +7,24 @@ Everything here is read when somebody asks; the counters themselves are plain at
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Generator, Mapping
 from typing import Any, Protocol
 
 from lolly_tx.net.sockets.acceptor import Acceptor
 from lolly_tx.proxy.forwarder import Forwarder
+from lolly_tx.proxy.proxy import Proxy
 from lolly_tx.proxy.resource import ReverseProxyResource
 from lolly_tx.service.answers import Colleagues
 from lolly_tx.service.certificates import ListenerCertificates
 from lolly_tx.service.listener_drains import ListenerDrains
 from lolly_tx.service.listeners import Listeners, address_of
+from lolly_tx.service.past import Past
 from lolly_tx.service.pools import RunningPool
 from lolly_tx.service.stopping import Left
+from lolly_tx.service.watchdog import WatchdogSnapshot
+
+POOLS_AT_ONCE = 50
+"""Pools whose counters are told in one go, some 2 ms."""
 
 
 class Counted(Protocol):
@@ -27,6 +33,7 @@ class Counted(Protocol):
     listeners: Listeners
     resources: dict[str, ReverseProxyResource]
     running_pools: dict[str, RunningPool]
+    past: Past
     colleagues: Colleagues | None
     listener_drains: ListenerDrains
 
@@ -42,26 +49,40 @@ class Counted(Protocol):
         """All counters, of other processes as well."""
 
 
-def statistics_of(service: Counted, wall: float) -> dict[str, Any]:
-    """Listeners and pools, as this process counts them. `wall`: seconds since the epoch."""
+def told_of(telling: Generator[None, None, dict[str, Any]]) -> dict[str, Any]:
+    """What `telling` comes to, at once."""
+    while True:
+        try:
+            next(telling)
+        except StopIteration as told:
+            found: dict[str, Any] = told.value
+            return found
+
+
+def telling_of(service: Counted, wall: float) -> Generator[None, None, dict[str, Any]]:
+    """Listeners and pools, as this process counts them, some pools at each step. `wall`: seconds since the epoch."""
     now = service.now()
     files = dict(service.listeners.certificates)
-    return {
+    pools: dict[str, Any] = {}
+    told = {
         "listeners": {
             name: {
                 **listener_statistics(acceptor),
-                "refused": service.resources[name].proxy.refusals,
+                **request_statistics(service.resources[name].proxy),
+                **service.past.bytes_of(name, service.running_pools.values()),
                 **({"tls": tls_statistics(files[name], wall)} if name in files else {}),
             }
             for name, acceptor in service.acceptors.items()
             # One that is only prepared has nothing to tell.
             if name in service.resources
         },
-        "pools": {
-            name: pool_statistics(running.forwarder, running.in_flight, now)
-            for name, running in service.running_pools.items()
-        },
+        "pools": pools,
     }
+    for number, (name, one) in enumerate(tuple(service.running_pools.items()), 1):
+        pools[name] = pool_statistics(one.forwarder, one.in_flight, now)
+        if not number % POOLS_AT_ONCE:
+            yield
+    return told
 
 
 def places_of(service: Counted) -> list[dict[str, Any]]:
@@ -117,11 +138,18 @@ def listener_statistics(acceptor: Acceptor) -> dict[str, Any]:
     return {
         "accepted": acceptor.accepted,
         "open": len(acceptor.doors),
+        "idle": sum(door.idle for door in acceptor.doors),
         "turned_away": acceptor.turned_away,
         "shed": acceptor.shed,
         "draining": acceptor.draining,
         "proxy_refused": {} if proxied is None else dict(proxied.refused),
     }
+
+
+def request_statistics(proxy: Proxy) -> dict[str, Any]:
+    """Requests to one listener that no pool has seen, in all and by status."""
+    codes = {str(code): count for code, count in proxy.refused_codes.items()}
+    return {"refused": proxy.refusals, "refused_codes": codes}
 
 
 def tls_statistics(certificates: ListenerCertificates, wall: float) -> dict[str, Any]:
@@ -137,6 +165,15 @@ def tls_statistics(certificates: ListenerCertificates, wall: float) -> dict[str,
             "refused": certificates.refusals,
             "expires_in_seconds": round(ends - wall),
         },
+    }
+
+
+def process_statistics(seen: WatchdogSnapshot, cpu: float) -> dict[str, Any]:
+    """One process. `cpu`: seconds of processor time it has used."""
+    return {
+        "cpu_seconds": cpu,
+        "stalls": seen.stalls,
+        "stall_seconds": round(seen.recent, 6),
     }
 
 
@@ -159,6 +196,7 @@ def pool_statistics(forwarder: Forwarder, in_flight: int, now: float) -> dict[st
         "gone": counters.gone,
         "refused": {"in_all": pool.refusals, "by_caps": pool.capped},
         "retries": forwarder.retries,
+        "served": {name: one.as_dict() for name, one in counters.served.items()},
         "budget": None
         if budget is None
         else {
@@ -168,6 +206,7 @@ def pool_statistics(forwarder: Forwarder, in_flight: int, now: float) -> dict[st
             "left": round(budget.balance(now), 2),
             "amplification": round(budget.amplification, 4),
         },
+        "hedged": forwarder.hedges,
         "hedges": None
         if hedging is None
         else {"started": hedging.started, "won": hedging.won},

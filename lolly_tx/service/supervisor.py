@@ -322,10 +322,21 @@ class Supervisor(Service):
     def statistics(self, told: dict[str, Any]) -> dict[str, Any]:
         """The counters of all workers together, and of each how it is."""
         found = filled_in(told, self._totals)
+        found["process"] = self._processes(told["process"])
         found["workers"] = [
             {**one, **worked(self._totals.of(one["worker"]))}
             for one in self.crew.shown()
         ]
+        return found
+
+    def _processes(self, own: dict[str, Any]) -> dict[str, Any]:
+        """All of them: what was used in all, and the worst that is now."""
+        totals, found = self._totals, dict(own)
+        for word in ("cpu_seconds", "stalls"):
+            found[word] += totals[f"process/{word}"]
+        for seat in self.crew.seats:
+            worst = totals.of(seat.number).get("process/stall_seconds", 0.0)
+            found["stall_seconds"] = max(found["stall_seconds"], worst)
         return found
 
 

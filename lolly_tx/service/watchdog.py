@@ -13,7 +13,7 @@ that. When a stall has no stack, the thread did not run either: the process was 
 Costs 20 wake-ups a second in each of both threads: some tenths of one per cent of a core
 in a process that idles, and less where the loop is awake anyway.
 
-Imports: Twisted. Used by: service.answers, service.service.
+Imports: Twisted. Used by: service.answers, service.service, service.statistics.
 """
 
 from __future__ import annotations
@@ -22,6 +22,7 @@ import os
 import sys
 import threading
 from bisect import bisect_left
+from collections import deque
 from collections.abc import Callable
 from types import FrameType
 from typing import Any
@@ -39,6 +40,11 @@ STALL = 0.1
 
 LOG_INTERVAL = 1.0
 """Seconds: at most one line about stalls in this time."""
+
+RECENT = 60.0
+"""Seconds that `WatchdogSnapshot.recent` looks back, and up to a sixth more."""
+
+_SLOT = RECENT / 6
 
 STACK_FRAMES = 12
 """The innermost calls that are kept; the outer ones are always the reactor's."""
@@ -83,6 +89,8 @@ class WatchdogSnapshot:
     longest_held: float
     last: Stall | None
     lateness: tuple[tuple[float, int], ...]
+    recent: float = 0.0
+    """Seconds: by how much the latest mark was late at most, in the last `RECENT` seconds."""
 
 
 class Watchdog:
@@ -118,6 +126,7 @@ class Watchdog:
         self._longest_held = 0.0
         self._last: Stall | None = None
         self._late = [0] * (len(LATENESS_BOUNDS) + 1)
+        self._worst: deque[tuple[float, float]] = deque(maxlen=7)
 
     def start(self) -> None:
         """Begin to watch; does nothing when it does already."""
@@ -147,6 +156,10 @@ class Watchdog:
             thread.join()
         self._processor.close()
 
+    def count_on(self, stalls: int) -> None:
+        """So many were seen by who watched before."""
+        self._stalls += stalls
+
     def snapshot(self) -> WatchdogSnapshot:
         """What has been seen so far."""
         bounds = (*LATENESS_BOUNDS, float("inf"))
@@ -157,7 +170,14 @@ class Watchdog:
             longest_held=self._longest_held,
             last=self._last,
             lateness=tuple(zip(bounds, self._late, strict=True)),
+            recent=self._recent(self._now()),
         )
+
+    def _recent(self, now: float) -> float:
+        """A loop that stands still at this moment is as late as it is now."""
+        overdue = now - self._beat_at - BEAT if self._timer is not None else 0.0
+        ended = now - RECENT - _SLOT
+        return max(0.0, overdue, *(late for at, late in self._worst if at > ended))
 
     # -- in the event loop
 
@@ -168,6 +188,12 @@ class Watchdog:
         waited = self._processor.seconds()
         waiting = waited - self._waited
         self._late[bisect_left(LATENESS_BOUNDS, late - waiting)] += 1
+        if self._worst and now - self._worst[-1][0] < _SLOT:
+            at, worst = self._worst[-1]
+            if late > worst:
+                self._worst[-1] = at, late
+        else:
+            self._worst.append((now, late))
         if late >= STALL:
             self._record(now, late, waiting)
         self._waited = waited

@@ -38,6 +38,7 @@ class Chooser:
         self.policy = policy
         self.keyless = keyless
         self.retries = 0
+        self.hedges = 0
         self.wait = 0.0
         self.welcome = True
 

@@ -245,7 +245,7 @@ class WholeTests(WorldTestCase):
             (client.closed, client.aborted, backend.closed, backend.aborted),
             (ended.status, ended.upstream_status, ended.bytes_out, ended.attempts),
             (ended.node.id, ended.error is None, node.stats.as_dict(), node.in_flight),
-            (world.upstreams["a"].idle, world.forwarder.counters),
+            (world.upstreams["a"].idle, world.forwarder.counters.as_dict()),
         )
 
     def test_same(self):

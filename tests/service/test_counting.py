@@ -8,6 +8,7 @@ from twisted.internet.testing import MemoryReactorClock
 from twisted.trial.unittest import SynchronousTestCase
 
 from lolly_tx.config.load import parse
+from lolly_tx.domain.histogram import sparse
 from lolly_tx.domain.tallies import Tally, Totals
 from lolly_tx.service.build import build
 from lolly_tx.service.counting import GAUGES, filled_in, numbers_of, show, worked
@@ -50,7 +51,11 @@ class CountingTests(SynchronousTestCase):
             pool.acquire(0.0).ended(0.0, 200)
             pool.acquire(0.0)
             pool.refusals = 2
-            worker.running_pools["app"].forwarder.counters.exchanges = 5
+            served = worker.running_pools["app"].forwarder.counters.begin("web")
+            served.codes[200] = 5
+            served.slower[3] = served.bytes_in = 2
+            served.seconds = 0.5
+            worker.resources["web"].proxy.refused_codes[404] = 3
             worker.acceptors["web"].accepted = 7
         self.beat()
         show(self.shown, self.totals)
@@ -62,6 +67,31 @@ class CountingTests(SynchronousTestCase):
         self.assertEqual(told["pools"]["app"]["exchanges"], 10)
         self.assertEqual(told["pools"]["app"]["targets"], 1)
         self.assertIs(told["listeners"]["web"]["draining"], False)
+        self.assertEqual(told["listeners"]["web"]["refused_codes"], {"404": 6})
+        self.assertEqual(told["listeners"]["web"]["bytes_in"], 4)
+        counters = self.shown.running_pools["app"].forwarder.counters
+        served = counters.served["web"]
+        self.assertEqual((served.codes, served.seconds), ({200: 10}, 1.0))
+        self.assertEqual(sparse(served.slower), {"3": 4})
+
+    def test_how_long_answers_took(self) -> None:
+        """Of a target, over all processes, and over those that have ended."""
+        for worker in self.workers:
+            worker.pools["app"].acquire(0.0).ended(0.3, 200)
+        self.beat()
+        self.totals.ended(0)
+        show(self.shown, self.totals)
+        stats = self.shown.pools["app"].nodes["a"].stats
+        self.assertEqual(sparse(stats.slower), {"7": 2})
+        self.assertEqual(stats.latency_sum, 0.6)
+
+    def test_hedges(self) -> None:
+        """They are counted on when the settings of hedges are others."""
+        for worker in self.workers:
+            worker.running_pools["app"].forwarder.hedges = 2
+        self.beat()
+        show(self.shown, self.totals)
+        self.assertEqual(self.shown.running_pools["app"].forwarder.hedges, 4)
 
     def test_reason_that_only_a_worker_has_met(self) -> None:
         """It is shown where the others are; nothing is made up for pools that left."""
@@ -121,7 +151,9 @@ class CountingTests(SynchronousTestCase):
 
     def test_what_one_has_done(self) -> None:
         """Of one process: its exchanges in all pools, and what is open at all listeners."""
-        self.workers[1].running_pools["app"].forwarder.counters.exchanges = 7
+        self.workers[1].running_pools["app"].forwarder.counters.begin("web").codes[
+            200
+        ] = 7
         self.beat()
         done = [worked(self.totals.of(number)) for number in (0, 1)]
         self.assertEqual([one["exchanges"] for one in done], [0, 7])

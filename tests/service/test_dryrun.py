@@ -131,11 +131,15 @@ class StatisticsTests(DryRunTestCase):
             {
                 "accepted": 0,
                 "open": 0,
+                "idle": 0,
+                "bytes_in": 0,
+                "bytes_out": 0,
                 "turned_away": 0,
                 "shed": 0,
                 "draining": False,
                 "proxy_refused": {},
                 "refused": 0,
+                "refused_codes": {},
             },
         )
         bound, api = said["pools"]["bound"], said["pools"]["api"]

@@ -14,6 +14,7 @@ from twisted.trial.unittest import SynchronousTestCase
 
 from lolly_tx.service.watchdog import (
     BEAT,
+    RECENT,
     STACK_FRAMES,
     STALL,
     Stall,
@@ -54,6 +55,18 @@ class WatchdogTests(SynchronousTestCase):
         (event,) = logged
         self.assertEqual(event["log_level"], LogLevel.warn)
         self.assertEqual(event["stall"], seen.last)
+
+    def test_recent(self) -> None:
+        """The worst of the last minute is told, and forgotten after it; a loop that stands still now counts."""
+        self.watchdog.start()
+        self.clock.advance(BEAT + 0.4)
+        self.assertAlmostEqual(self.watchdog.snapshot().recent, 0.4)
+        self.clock.pump([BEAT] * round(RECENT * 0.9 / BEAT))
+        self.assertAlmostEqual(self.watchdog.snapshot().recent, 0.4)
+        self.clock.pump([BEAT] * round(RECENT * 0.4 / BEAT))
+        self.assertAlmostEqual(self.watchdog.snapshot().recent, 0.0)
+        self.clock.rightNow += BEAT + 2.0
+        self.assertAlmostEqual(self.watchdog.snapshot().recent, 2.0)
 
     def test_just_not_a_stall(self) -> None:
         """A beat that is a little less late is counted among the late ones only."""
