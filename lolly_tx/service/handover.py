@@ -21,6 +21,7 @@ from twisted.logger import Logger
 from lolly_tx.config.pools import PoolSettings
 from lolly_tx.domain.heritage import facts_of, take_facts
 from lolly_tx.net.sockets.inherited import Heirloom, is_listening, listening_socket
+from lolly_tx.service.ledger import count_on, counted
 from lolly_tx.service.service import LollyService
 
 VARIABLE = "LOLLY_HANDOVER"
@@ -108,6 +109,7 @@ def state_of(service: LollyService) -> dict[str, Any]:
         "generation": service.generation.number,
         "drains": list(service.drains),
         "listener_drains": list(service.listener_drains),
+        "counted": counted(service),
         "listeners": {
             name: {each: getattr(acceptor, each) for each in _COUNTED}
             for name, acceptor in service.acceptors.items()
@@ -131,6 +133,7 @@ def restore(service: LollyService, state: Mapping[str, Any]) -> None:
             for each, value in state["listeners"].get(name, {}).items():
                 if each in _COUNTED:
                     setattr(acceptor, each, int(value))
+        count_on(service, state.get("counted", {}))
     except _UNEXPECTED as error:
         _log.warn("Counters of before begin afresh: {error!r}", error=error)
     _drain_on(service, state)

@@ -7,6 +7,7 @@ import os
 from typing import Any
 
 from lolly_tx.domain.health import Observation
+from lolly_tx.service.generation import Generation
 from lolly_tx.service.handover import VARIABLE, received, restore, state_of, write
 from tests.service.test_build import CONFIG, BuildTestCase
 
@@ -36,6 +37,36 @@ class StateTests(BuildTestCase):
         self.assertEqual(new.drains.left("app", node.id), 60.0)
         self.assertEqual(new.generation.number, 12)
         self.assertEqual(new.acceptors["web"].accepted, 7)
+
+    def test_counters(self) -> None:
+        """None of them begins afresh; what the old code says is as it was read from JSON."""
+        service = self.build()
+        running = service.running_pools["app"]
+        running.forwarder.counters.begin("web").codes[200] = 5
+        running.forwarder.hedges = 2
+        running.pool.refusals = 3
+        running.pool.check_times.add(0.3)
+        [node] = running.pool.nodes.values()
+        node.stats.slower[4] = 6
+        node.stats.ejected["outlier"] = 7
+        node.stats.checks["success"] = 8
+        service.resources["web"].proxy.refused_codes[404] = 9
+        service.watchdog.count_on(10)
+        service.generation = Generation(4, 0.0, reloaded=False, failures=11)
+        service.renewals.issued = 12
+        state = json.loads(json.dumps(state_of(service)))
+        new = self.build()
+        restore(new, state)
+        self.assertEqual(json.loads(json.dumps(state_of(new))), state)
+        self.assertEqual(new.generation.failures, 11)
+
+    def test_counters_of_other_code(self) -> None:
+        """Those that make no sense are left out."""
+        new = self.build()
+        state = json.loads(json.dumps(state_of(new)))
+        state["counted"]["pools"] = {"app": {"counters": {"served": {"web": 1}}}}
+        restore(new, state)
+        self.assertEqual(new.running_pools["app"].forwarder.counters.exchanges, 0)
 
     def test_checked_otherwise(self) -> None:
         """A verdict of another check does not hold."""
