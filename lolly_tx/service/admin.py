@@ -4,6 +4,7 @@ Imports: domain, service, Twisted. Used by: service.service.
 
     GET  /healthz                               200 while the process answers at all
     GET  /readyz                                200, or 503 with the reasons
+    GET  /metrics                               Prometheus text, or OpenMetrics if asked for (`service.scraping`)
     GET  /api/pools                             every pool with its targets
     GET  /api/pools/POOL                        one pool
     POST /api/pools/POOL/TARGET/enable          the operator's word; also drain, disable
@@ -24,7 +25,7 @@ Imports: domain, service, Twisted. Used by: service.service.
     POST /api/reload, plan, apply, upgrade ...  other settings, other code (`service.adminsettings`)
 
 Ready means: the listeners are up, the proxy is not draining, and every pool has at least
-one available target. All bodies are JSON. Who may ask is `service.adminguard`'s.
+one available target. All other bodies are JSON. Who may ask is `service.adminguard`'s.
 """
 
 from __future__ import annotations
@@ -59,12 +60,15 @@ from lolly_tx.service.answers import (
 )
 from lolly_tx.service.dryrun import CannotExplain, Question
 from lolly_tx.service.eventstreams import MOST_STREAMS, EventStreams
+from lolly_tx.service.metrics import Metrics
 from lolly_tx.service.reopening import NotReopened
+from lolly_tx.service.scraping import scrape
 
 _READS = (b"GET", b"HEAD")
 _PATHS = (
     "/healthz",
     "/readyz",
+    "/metrics",
     "/api/pools",
     "/api/pools/POOL",
     *(f"/api/pools/POOL/TARGET/{action}" for action in WORDS),
@@ -145,6 +149,8 @@ class AdminResource(Resource):
     ) -> None:
         super().__init__()
         self._streams = EventStreams(serving, now=now, wall=wall, clock=reactor)
+        self._metrics = Metrics(serving, now)
+        self._reactor = reactor
         self._guard = Guard(now, token, read_token, hosts)
         self._serving = serving
         self._now = now
@@ -210,6 +216,10 @@ class AdminResource(Resource):
             case ["readyz"]:
                 _allow(request, *_READS)
                 return self._readiness()
+            case ["metrics"]:
+                _allow(request, *_READS)
+                scrape(request, self._metrics, self._reactor)
+                return None
             case ["api", "events"] if _wants_stream(request):
                 _allow(request, b"GET")
                 self._stream(request)

@@ -1,0 +1,264 @@
+"""Every metric there is: its name, what kind it is, what it says, and its labels. docs/metrics.md is made of this.
+
+Imports: wire. Used by: service.metrics, service.readings.
+
+No path and no Host is a label of any: whoever can send requests could make as many series as he likes.
+"""
+
+from __future__ import annotations
+
+from lolly_tx.wire.exposition import Family
+
+REQUESTS = Family(
+    "lolly_requests_total",
+    "counter",
+    "Requests that are over, by the status that the client got. Those that no pool has seen have an empty pool.",
+    ("pool", "listener", "code"),
+)
+REQUEST_SECONDS = Family(
+    "lolly_request_duration_seconds",
+    "histogram",
+    "From the head of a request to the end of its answer; of WebSockets and other tunnels to their beginning.",
+    ("pool",),
+)
+POOL_IN_FLIGHT = Family(
+    "lolly_requests_in_flight",
+    "gauge",
+    "Requests of a pool that are not over, those that wait for room among them.",
+    ("pool",),
+)
+REFUSALS = Family(
+    "lolly_pool_refusals_total",
+    "counter",
+    "Attempts for which no target was available, had room, or was left to be tried.",
+    ("pool",),
+)
+RETRIES = Family(
+    "lolly_retries_total",
+    "counter",
+    "Attempts after the first of a request.",
+    ("pool",),
+)
+HEDGES = Family(
+    "lolly_hedges_total",
+    "counter",
+    "Attempts made beside one that took too long.",
+    ("pool",),
+)
+AMPLIFICATION = Family(
+    "lolly_retry_amplification",
+    "gauge",
+    "Attempts for each request since the start: 1 without retries and hedges.",
+    ("pool",),
+)
+QUEUE = Family(
+    "lolly_queue_depth",
+    "gauge",
+    "Requests that wait for a target with room.",
+    ("pool",),
+)
+UPSTREAM_CONNECTIONS = Family(
+    "lolly_upstream_connections",
+    "gauge",
+    "Open connections to targets: in use (active), or kept for the next request (idle).",
+    ("pool", "state"),
+)
+
+TARGET_UP = Family(
+    "lolly_target_up",
+    "gauge",
+    "1 while active checks, and the target's agent if it has one, say that it can do its work.",
+    ("pool", "target"),
+)
+TARGET_AVAILABLE = Family(
+    "lolly_target_available",
+    "gauge",
+    "1 while a target takes new requests: up, not ejected, and nobody has drained or disabled it.",
+    ("pool", "target"),
+)
+IN_FLIGHT = Family(
+    "lolly_in_flight", "gauge", "Attempts that are not over.", ("pool", "target")
+)
+TARGET_REQUESTS = Family(
+    "lolly_target_requests_total",
+    "counter",
+    "Attempts that were begun.",
+    ("pool", "target"),
+)
+TARGET_FAILURES = Family(
+    "lolly_target_failures_total",
+    "counter",
+    "Attempts that brought no whole answer by the target's fault: no connection (connect), too late (timeout), broken"
+    " off (reset), or no HTTP (other).",
+    ("pool", "target", "kind"),
+)
+TARGET_ERRORS = Family(
+    "lolly_target_server_errors_total",
+    "counter",
+    "Answers of a target with a status from 500 on.",
+    ("pool", "target"),
+)
+UPSTREAM_SECONDS = Family(
+    "lolly_upstream_duration_seconds",
+    "histogram",
+    "From the whole request to the head of its answer, of attempts that were answered.",
+    ("pool", "target"),
+)
+EJECTIONS = Family(
+    "lolly_target_ejections_total",
+    "counter",
+    "How often a target was left alone because of its traffic: by its own record (passive), because there were no"
+    " connections (connect), or next to its peers (outlier).",
+    ("pool", "target", "policy"),
+)
+CHECKS = Family(
+    "lolly_checks_total",
+    "counter",
+    "Active checks by what they said: success, failure, or that no new clients are wanted (drain).",
+    ("pool", "target", "result"),
+)
+CHECK_SECONDS = Family(
+    "lolly_check_duration_seconds",
+    "histogram",
+    "How long active checks took that came so far as to be measured, or ran out of time.",
+    ("pool",),
+)
+
+CONNECTIONS = Family(
+    "lolly_connections",
+    "gauge",
+    "Open connections of clients: waiting for their next request (idle), or not (active).",
+    ("listener", "state"),
+)
+ACCEPTED = Family(
+    "lolly_connections_accepted_total",
+    "counter",
+    "Connections of clients that were accepted and served.",
+    ("listener",),
+)
+TURNED_AWAY = Family(
+    "lolly_connections_turned_away_total",
+    "counter",
+    "Connections of clients beyond the limits.",
+    ("listener",),
+)
+BYTES = Family(
+    "lolly_bytes_total",
+    "counter",
+    "Bytes of bodies and tunnels, from clients (in) and to clients (out); heads are not counted.",
+    ("listener", "direction"),
+)
+HANDSHAKES = Family(
+    "lolly_tls_handshakes_total",
+    "counter",
+    "TLS handshakes of clients that were completed.",
+    ("listener",),
+)
+HANDSHAKES_FAILED = Family(
+    "lolly_tls_handshake_failures_total",
+    "counter",
+    "TLS handshakes of clients that were not, by reason.",
+    ("listener", "reason"),
+)
+PROXY_REFUSED = Family(
+    "lolly_proxy_header_refusals_total",
+    "counter",
+    "Connections that ended for their PROXY header, or for having none, by reason.",
+    ("listener", "reason"),
+)
+EXPIRY = Family(
+    "lolly_certificate_expiry_seconds",
+    "gauge",
+    "When a certificate that is served ends, in seconds since 1970; name: the first host that it is for.",
+    ("name",),
+)
+CERTIFICATES_REFUSED = Family(
+    "lolly_certificate_refusals_total",
+    "counter",
+    "Files of certificates that were not taken up, because something is wrong with them.",
+    ("listener",),
+)
+ACME_ORDERS = Family(
+    "lolly_acme_orders_total",
+    "counter",
+    "Certificates that were ordered by ACME, by what became of it: issued or failed.",
+    ("result",),
+)
+ACME_FAILING = Family(
+    "lolly_acme_failing",
+    "gauge",
+    "Hosts whose last order by ACME was in vain.",
+)
+
+GENERATION = Family(
+    "lolly_config_generation",
+    "gauge",
+    "The number of the settings in force; it grows with each change.",
+)
+LAST_RELOAD = Family(
+    "lolly_config_last_reload_success",
+    "gauge",
+    "1 unless the latest change of settings was refused.",
+)
+RELOADS_REFUSED = Family(
+    "lolly_config_refusals_total", "counter", "Changes of settings that were refused."
+)
+STALL = Family(
+    "lolly_event_loop_stall_seconds",
+    "gauge",
+    "The longest time for which the event loop stood still in the last minute; of the worst process.",
+)
+STALLS = Family(
+    "lolly_event_loop_stalls_total",
+    "counter",
+    "How often the event loop stood still for more than 0.1 s.",
+)
+WORKER_UP = Family(
+    "lolly_worker_up",
+    "gauge",
+    "1 while a worker serves and is heard of; only with workers.",
+    ("worker",),
+)
+WORKER_STARTS = Family(
+    "lolly_worker_starts_total",
+    "counter",
+    "How often a worker was started; only with workers.",
+    ("worker",),
+)
+BUILD = Family(
+    "lolly_build_info",
+    "gauge",
+    "Always 1; the labels say what runs.",
+    ("version", "python", "twisted"),
+)
+
+CPU = Family(
+    "process_cpu_seconds_total",
+    "counter",
+    "Processor time used, of all processes of the proxy.",
+)
+RESIDENT = Family(
+    "process_resident_memory_bytes",
+    "gauge",
+    "Memory in use, of all processes of the proxy; what they share is counted for each.",
+)
+VIRTUAL = Family(
+    "process_virtual_memory_bytes",
+    "gauge",
+    "Address space, of all processes of the proxy.",
+)
+OPEN_FDS = Family(
+    "process_open_fds", "gauge", "Open descriptors, of all processes of the proxy."
+)
+MAX_FDS = Family(
+    "process_max_fds", "gauge", "How many descriptors one process may have open."
+)
+STARTED = Family(
+    "process_start_time_seconds",
+    "gauge",
+    "When the process was started, in seconds since 1970; of several the one that answers.",
+)
+
+ALL: tuple[Family, ...] = tuple(
+    one for one in tuple(globals().values()) if isinstance(one, Family)
+)

@@ -1,0 +1,191 @@
+"""What pools, listeners and processes have, as samples: families with their lines, read from the statistics.
+
+Imports: _version, domain, service, wire, Twisted. Used by: service.metrics.
+"""
+
+from __future__ import annotations
+
+import os
+import platform
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from itertools import chain
+from typing import Any
+
+from twisted import __version__ as twisted_version
+
+from lolly_tx._version import __version__
+from lolly_tx.domain.histogram import NONE, filled_in
+from lolly_tx.domain.pool import Pool
+from lolly_tx.service import families as f
+from lolly_tx.service.procfs import Processes
+from lolly_tx.wire.exposition import Family, filled
+
+SILENT_SECONDS = 2.0
+"""A worker that was not heard of for so long is not up; it says something ten times in a second."""
+
+Told = Mapping[str, Any]
+Found = tuple[Family, Iterator[str]]
+
+
+def _one(family: Family, value: float) -> Found:
+    return family, iter((family.line("", value),))
+
+
+def _each(family: Family, samples: Iterable[tuple[tuple[object, ...], float]]) -> Found:
+    return family, (family.line(family.of(*of), number) for of, number in samples)
+
+
+def of_pools(told: Mapping[str, Told], pools: Sequence[Pool]) -> Iterator[Found]:
+    """What is counted of whole pools. `told`: by name; one that just came may be missing."""
+    there = [(pool, told[pool.name]) for pool in pools if pool.name in told]
+    family = f.REQUEST_SECONDS
+    yield (
+        family,
+        (
+            filled(family.form(family.of(pool.name)), *_durations(one))
+            for pool, one in there
+        ),
+    )
+    checked = [pool for pool, _ in there if any(pool.check_times.counts)]
+    yield (
+        f.CHECK_SECONDS,
+        (
+            filled(
+                f.CHECK_SECONDS.form(f.CHECK_SECONDS.of(p.name)), *p.check_times.told
+            )
+            for p in checked
+        ),
+    )
+    numbers: tuple[tuple[Family, Callable[[Pool, Told], float]], ...] = (
+        (f.POOL_IN_FLIGHT, lambda _, one: one["in_flight"]),
+        (f.REFUSALS, lambda pool, _: pool.refusals),
+        (f.RETRIES, lambda _, one: one["retries"]),
+        (f.HEDGES, lambda _, one: one["hedged"]),
+        (f.AMPLIFICATION, lambda _, one: _amplification(one)),
+        (f.QUEUE, lambda _, one: one["queue"]["waiting"] if one["queue"] else 0),
+    )
+    for family, number in numbers:
+        yield _each(family, (((p.name,), number(p, one)) for p, one in there))
+    yield _each(
+        f.UPSTREAM_CONNECTIONS,
+        (
+            sample
+            for pool, one in there
+            for sample in _by_state(pool.name, one["connections"])
+        ),
+    )
+
+
+def _durations(one: Told) -> tuple[list[int], float]:
+    """How long requests of a pool took, over all listeners."""
+    slower, total, seconds = list(NONE), 0, 0.0
+    for served in one["served"].values():
+        total += sum(served["codes"].values())
+        seconds += served["seconds"]
+        for place, count in served["slower"].items():
+            slower[int(place)] += count
+    return filled_in(total, slower), seconds
+
+
+def _amplification(one: Told) -> float:
+    requests = one["exchanges"]
+    extra = one["retries"] + one["hedged"]
+    return round(1.0 + extra / requests, 6) if requests else 1.0
+
+
+def _by_state(name: str, told: Told) -> Iterator[tuple[tuple[str, str], int]]:
+    yield (name, "active"), max(0, told["open"] - told["idle"])
+    yield (name, "idle"), told["idle"]
+
+
+def of_listeners(
+    told: Mapping[str, Told], pools: Mapping[str, Told]
+) -> Iterator[Found]:
+    """What is counted of listeners, and of the requests that came by them."""
+    served = (
+        ((pool, listener, code), count)
+        for pool, one in pools.items()
+        for listener, served in one["served"].items()
+        for code, count in served["codes"].items()
+    )
+    refused = (
+        (("", listener, code), count)
+        for listener, one in told.items()
+        for code, count in one["refused_codes"].items()
+    )
+    yield _each(f.REQUESTS, chain(served, refused))
+    yield _each(
+        f.BYTES,
+        [
+            ((name, direction), one[f"bytes_{direction}"])
+            for name, one in told.items()
+            for direction in ("in", "out")
+        ],
+    )
+    yield _each(
+        f.CONNECTIONS, [s for n, one in told.items() for s in _by_state(n, one)]
+    )
+    for family, word in ((f.ACCEPTED, "accepted"), (f.TURNED_AWAY, "turned_away")):
+        yield _each(family, [((name,), one[word]) for name, one in told.items()])
+    yield _reasons(
+        f.PROXY_REFUSED, {n: one["proxy_refused"] for n, one in told.items()}
+    )
+    secure = {name: one["tls"] for name, one in told.items() if "tls" in one}
+    yield _each(f.HANDSHAKES, [((n,), one["handshakes"]) for n, one in secure.items()])
+    yield _reasons(f.HANDSHAKES_FAILED, {n: one["failed"] for n, one in secure.items()})
+    files = {name: one["certificates"]["refused"] for name, one in secure.items()}
+    yield _each(f.CERTIFICATES_REFUSED, (((n,), count) for n, count in files.items()))
+
+
+def _reasons(family: Family, told: Mapping[str, Mapping[str, int]]) -> Found:
+    return _each(
+        family,
+        [
+            ((listener, reason), count)
+            for listener, reasons in told.items()
+            for reason, count in reasons.items()
+        ],
+    )
+
+
+def of_certificates(served: Iterable[Told], acme: Told | None) -> Iterator[Found]:
+    """When they end. Of several for one host, such as of two kinds of keys, the first to end."""
+    ends: dict[str, float] = {}
+    for one in served:
+        name = one["names"][0] if one["names"] else one["path"]
+        end = one["ends"]
+        ends[name] = min(end, ends.get(name, end))
+    yield _each(f.EXPIRY, [((name,), end) for name, end in ends.items()])
+    if acme is not None:
+        words = ("issued", "failed")
+        yield _each(f.ACME_ORDERS, [((word,), acme[word]) for word in words])
+        yield _one(f.ACME_FAILING, acme["failing"])
+
+
+def of_processes(
+    told: Told, read: Callable[[Iterable[int]], Processes]
+) -> Iterator[Found]:
+    """What runs, by which settings, and how it fares."""
+    settings, process = told["settings"], told["process"]
+    yield _one(f.GENERATION, settings["generation"])
+    yield _one(f.LAST_RELOAD, int(settings["last_reload_ok"]))
+    yield _one(f.RELOADS_REFUSED, settings["reload_failures"])
+    yield _one(f.STALL, process["stall_seconds"])
+    yield _one(f.STALLS, process["stalls"])
+    workers = told.get("workers", ())
+    yield _each(f.WORKER_UP, [((w["worker"],), int(_is_up(w))) for w in workers])
+    yield _each(f.WORKER_STARTS, [((w["worker"],), w["starts"]) for w in workers])
+    runs = (__version__, platform.python_version(), twisted_version)
+    yield _each(f.BUILD, [(runs, 1)])
+    yield _one(f.CPU, process["cpu_seconds"])
+    seen = read([os.getpid(), *(w["pid"] for w in workers if w["pid"])])
+    yield _one(f.RESIDENT, seen.resident)
+    yield _one(f.VIRTUAL, seen.virtual)
+    yield _one(f.OPEN_FDS, seen.open_fds)
+    yield _one(f.MAX_FDS, seen.max_fds)
+    yield _one(f.STARTED, seen.started)
+
+
+def _is_up(worker: Told) -> bool:
+    silent = worker["silent_seconds"]
+    return bool(worker["serving"]) and silent is not None and silent < SILENT_SECONDS
