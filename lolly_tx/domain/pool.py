@@ -367,21 +367,6 @@ class Pool:
         """What happens when nobody is available."""
         return self.choice.all_down
 
-    @property
-    def panic_odds(self) -> float:
-        """The odds that the next pick ignores availability."""
-        return self.choice.panic_odds
-
-    @property
-    def panics(self) -> int:
-        """Leases handed out without asking for availability."""
-        return self.choice.panics
-
-    @property
-    def capped(self) -> int:
-        """Leases refused by the caps of the pool; part of the refusals."""
-        return self.caps.refused
-
     def available(self, now: float) -> tuple[Node, ...]:
         """The nodes that take new exchanges now, the best tier first; backups only when there are no others."""
         self._settle(now)

@@ -237,7 +237,7 @@ def pool_explained(serving: Serving, pool: Pool, now: float) -> dict[str, Any]:
     return {
         "pool": pool.name,
         "available": len(pool.available(now)),
-        "panic_odds": round(pool.panic_odds, 6),
+        "panic_odds": round(pool.choice.panic_odds, 6),
         "targets": targets,
     }
 

@@ -194,7 +194,7 @@ def pool_statistics(forwarder: Forwarder, in_flight: int, now: float) -> dict[st
         "bytes_out": counters.bytes_out,
         "failed": counters.failed,
         "gone": counters.gone,
-        "refused": {"in_all": pool.refusals, "by_caps": pool.capped},
+        "refused": {"in_all": pool.refusals, "by_caps": pool.caps.refused},
         "retries": forwarder.retries,
         "served": {name: one.as_dict() for name, one in counters.served.items()},
         "budget": None
@@ -217,7 +217,10 @@ def pool_statistics(forwarder: Forwarder, in_flight: int, now: float) -> dict[st
             "refused": room.line.refused,
             "expired": room.line.expired,
         },
-        "panic": {"odds": round(pool.panic_odds, 6), "leases": pool.panics},
+        "panic": {
+            "odds": round(pool.choice.panic_odds, 6),
+            "leases": pool.choice.panics,
+        },
         "ejections": {
             "now": pool.ejections.count,
             "refused": pool.ejections.refused,

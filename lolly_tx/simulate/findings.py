@@ -55,7 +55,7 @@ def findings(run: Run) -> Values:
             "amplification": round(attempts / requests, 4) if requests else 1.0,
             "amplification_bound": amplification(world.settings),
             "latency": _latencies(recording),
-            "panics": world.pool.panics,
+            "panics": world.pool.choice.panics,
             "false_ejections": sum(target["false_ejections"] for target in targets),
             "false_ejections_bound": _false_bound(run),
             "false_downs": sum(target["false_downs"] for target in targets),

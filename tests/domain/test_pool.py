@@ -316,7 +316,7 @@ class AcquireTests(SynchronousTestCase):
         for name in "ab":
             pool.observe(name, BAD, 1.0)
         self.assertEqual(sorted(picks(pool, 4, 1.0)), ["a", "a", "b", "b"])
-        self.assertEqual(pool.panics, 4)
+        self.assertEqual(pool.choice.panics, 4)
         self.assertEqual(diary.words("panic"), [": off -> on"])
         tried = list(pool.nodes.values())
         self.assertRaises(AllTried, pool.acquire, 1.0, None, tried)

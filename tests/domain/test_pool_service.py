@@ -342,14 +342,14 @@ class PanicTests(SynchronousTestCase):
         pool = pool_of(*"abcdefghij", all_down="least_bad", accrual=None)
         seen = []
         for down in range(10):
-            seen.append(pool.panics)
+            seen.append(pool.choice.panics)
             shares(pool, 0.0, 2000)
             pool.observe("abcdefghij"[down], BAD, 0.0)
         pool.available(0.0)
         counts = [b - a for a, b in zip(seen, seen[1:], strict=False)]
         self.assertEqual(counts[:4], [0, 0, 0, 0])
         self.assertTrue(0 < counts[6] < counts[8] < 2000, counts)
-        self.assertEqual(pool.panic_odds, 1.0)
+        self.assertEqual(pool.choice.panic_odds, 1.0)
 
     def test_no_panic_with_refuse(self) -> None:
         """With all_down = refuse nobody is ever sent to an unavailable target."""
@@ -382,7 +382,7 @@ class CapTests(SynchronousTestCase):
         held = [pool.acquire(0.0) for _ in range(3)]
         error = self.assertRaises(AllFull, pool.acquire, 0.0)
         self.assertIn("3 exchanges are running", str(error))
-        self.assertEqual((pool.in_flight, pool.capped), (3, 1))
+        self.assertEqual((pool.in_flight, pool.caps.refused), (3, 1))
         held[0].release(0.0)
         pool.acquire(0.0)
 

@@ -130,10 +130,10 @@ class SettingsTests(SynchronousTestCase):
         for name in "ab":
             pool.observe(name, Observation(False, "500"), 0.0)
         pool.available(0.0)
-        self.assertGreater(pool.panic_odds, 0.0)
+        self.assertGreater(pool.choice.panic_odds, 0.0)
         take(pool, settings(), 0.0)
         pool.available(0.0)
-        self.assertEqual(pool.panic_odds, 0.0)
+        self.assertEqual(pool.choice.panic_odds, 0.0)
 
     def test_another_check(self) -> None:
         """What another question had found is not believed for the new one."""

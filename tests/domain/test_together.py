@@ -108,7 +108,7 @@ class LimitsTests(SynchronousTestCase):
         with self.assertRaises(AllTried):
             one.acquire(0.0, tried=tuple(one.nodes.values()))
         leases = [one.acquire(0.0, tried=(one.nodes["a"],)), two.acquire(0.0)]
-        self.assertEqual((one.capped, two.capped), (2, 0))
+        self.assertEqual((one.caps.refused, two.caps.refused), (2, 0))
         for lease in leases:
             lease.release(0.0)
         one.acquire(0.0)

@@ -500,7 +500,7 @@ class TierTests(WorldTestCase):
         client.send(GET)
         self.assertIn(b"HTTP/1.1 503 ", client.take())
         self.assertEqual(ask(other)[1], OK)
-        self.assertEqual(other.pool.panics, 1)
+        self.assertEqual(other.pool.choice.panics, 1)
 
     def test_refused_by_error(self) -> None:
         """A refused connect is told from an open one by its error."""
