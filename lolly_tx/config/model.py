@@ -59,6 +59,7 @@ from lolly_tx.config.tables import (
     Named,
     Table,
 )
+from lolly_tx.config.tracing import RequestId, Trace
 from lolly_tx.domain.forwarded import SENT
 
 __all__ = [
@@ -229,6 +230,22 @@ class Config:
         default=None,
         metadata=about(
             Table(AccessLog), "One line per exchange; off without this table."
+        ),
+    )
+    request_id: RequestId | None = attrs.field(
+        default=None,
+        metadata=about(
+            Table(RequestId),
+            "An id for each request, in the access log, at the target and at the client; off"
+            " without this table.",
+        ),
+    )
+    trace: Trace | None = attrs.field(
+        default=None,
+        metadata=about(
+            Table(Trace),
+            "W3C trace context: traces are continued; off without this"
+            " table, and then `traceparent` passes as any field does.",
         ),
     )
     log: Log = attrs.field(

@@ -52,6 +52,9 @@ VARIABLES: Mapping[str, str] = MappingProxyType(
         "bytes_sent": "bytes of the body to the client",
         "bytes_received": "bytes of the body from the client",
         "seconds": "the whole exchange",
+        "request_id": "the id of the request (`[request_id]`)",
+        "trace_id": "the trace it belongs to (`[trace]`)",
+        "span_id": "our span in it",
         "sample": "the share of such lines that is written, 1 = each",
     }
 )

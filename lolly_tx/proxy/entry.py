@@ -1,6 +1,7 @@
 """What the access log is told of one exchange.
 
-Imports: net, wire. Used by: proxy.accesslog, proxy.lineformat, proxy.record, proxy.variables.
+Imports: net, proxy, wire. Used by: proxy.accesslog, proxy.lineformat, proxy.record,
+proxy.variables.
 """
 
 from __future__ import annotations
@@ -10,6 +11,7 @@ from types import MappingProxyType
 from typing import NamedTuple
 
 from lolly_tx.net.doors import Peer
+from lolly_tx.proxy.identity import Identity
 from lolly_tx.wire.message import RequestHead
 
 _NO_FIELDS: Mapping[bytes, bytes] = MappingProxyType({})
@@ -77,3 +79,4 @@ class Entry(NamedTuple):
     bytes_received: int = 0
     route: str | None = None
     peer: Peer | None = None
+    identity: Identity | None = None

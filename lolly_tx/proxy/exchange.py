@@ -44,6 +44,7 @@ from lolly_tx.proxy.download import Download, download
 from lolly_tx.proxy.forwarder import Forwarder
 from lolly_tx.proxy.hedge import HedgeLine
 from lolly_tx.proxy.held import Held
+from lolly_tx.proxy.identity import Identity
 from lolly_tx.proxy.owner import Supplies
 from lolly_tx.proxy.replies import reply, status_of
 from lolly_tx.proxy.trace import Trace
@@ -69,7 +70,8 @@ class Exchange(Attempts, ResponseSink):
     last attempt's. `moves`: how often one went on on another connection of its node. `grpc`: the status in the
     head of its answer. `past`: the attempts before it, in
     the order they ended. `client`: the door out of the current attempt. `fault`: how the last
-    attempt failed. `route`: the name of its route, if anybody asks.
+    attempt failed. `route`: the name of its route, if anybody asks. `identity`:
+    its request id and its place in a trace, likewise.
     """
 
     __slots__ = (
@@ -87,6 +89,7 @@ class Exchange(Attempts, ResponseSink):
         "fault",
         "grpc",
         "head",
+        "identity",
         "moves",
         "past",
         "route",
@@ -107,6 +110,7 @@ class Exchange(Attempts, ResponseSink):
     trace: Trace | None
     past: tuple[Attempted, ...]
     route: str | None
+    identity: Identity | None
     _connecting: Connecting | None
     _held: Held | None
     _hedge: HedgeLine | None
@@ -128,7 +132,7 @@ class Exchange(Attempts, ResponseSink):
         self.client = self.lease = self.node = self.hedge = self.error = self.fault = (
             None
         )
-        self.upload = self.download = self.trace = self.route = None
+        self.upload = self.download = self.trace = self.route = self.identity = None
         self._connecting = self._held = self._hedge = self._pause = None
         self.status = self.upstream_status = self.attempts = self.moves = 0
         self.grpc = 0
@@ -206,7 +210,7 @@ class Exchange(Attempts, ResponseSink):
         client = upstream.take(head.method not in IDEMPOTENT)
         if client is None:
             self._connect(upstream)
-        elif head.plain:
+        elif head.plain and self.identity is None:
             self.client = client
             host = b"" if forwarder.keeps_host else forwarder.host_for(head, node)
             peer = self.door.peer
@@ -246,6 +250,8 @@ class Exchange(Attempts, ResponseSink):
         head, upload = self.head, self.upload
         host = self.forwarder.host_for(head, node)
         lines = self.door.peer.lines(head)
+        if self.identity is not None:
+            lines += self.identity.lines
         if upload is None:
             client.send(sink, head, host, lines, b"", True, now)
         else:
@@ -412,7 +418,7 @@ class Exchange(Attempts, ResponseSink):
         self.bytes_out = len(body)
         fields = head.block.kept
         if forwarder.marking:
-            fields += forwarder.fields.marks(head, self)
+            fields = forwarder.fields.marked(fields, head, self)
         self.door.answer(status, head.reason, fields, body)
         forwarder.record(self, now)
         return True
@@ -607,9 +613,13 @@ class Exchange(Attempts, ResponseSink):
             self.door.abort(error.code)
         else:
             self.status = status_of(error)
-            is_head = self.head.is_head
+            identity = self.identity
             self.bytes_out = reply(
-                self.door, self.status, token=error.token, is_head=is_head
+                self.door,
+                self.status,
+                token=error.token,
+                extra=b"" if identity is None else identity.echo,
+                is_head=self.head.is_head,
             )
         self._over()
 

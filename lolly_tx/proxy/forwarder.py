@@ -26,6 +26,7 @@ from lolly_tx.net.deadlines import Deadlines
 from lolly_tx.net.doors import DoorIn, Peer
 from lolly_tx.net.upstreams import Upstreams
 from lolly_tx.proxy.counters import Counters
+from lolly_tx.proxy.identity import Identities
 from lolly_tx.proxy.keys import Key, no_key
 from lolly_tx.proxy.response_fields import ResponseFields
 from lolly_tx.proxy.sticky import StickyCookie
@@ -64,7 +65,8 @@ class Forwarder:
     to send. `key`: what an exchange is hashed by. `wall`: seconds since the epoch, for the
     Date of answers without one. `via`: our name in Via of answers, "" = no such field.
     `half_closed`: seconds a tunnel may be silent of which one side has ended. `traces`: where
-    some exchanges leave one; None = none does. `on_end`: told of each finished exchange. `counters`: those of who
+    some exchanges leave one; None = none does. `identities`: makes that
+    of each exchange; None = they have none. `on_end`: told of each finished exchange. `counters`: those of who
     served the pool by other settings before.
     """
 
@@ -84,6 +86,7 @@ class Forwarder:
         via: str = "",
         half_closed: float = 60.0,
         traces: Traces | None = None,
+        identities: Identities | None = None,
         on_end: Callable[[Any], None] | None = None,
         counters: Counters | None = None,
     ) -> None:
@@ -93,6 +96,7 @@ class Forwarder:
         self.upstreams = upstreams
         self.sticky = sticky
         self.traces = traces
+        self.identities = identities
         self.respites = Respites() if policy.soft_statuses else None
         looks = (sticky, traces, self.respites)
         self.keyless = key is no_key and all(each is None for each in looks)
@@ -102,7 +106,12 @@ class Forwarder:
         self.now = deadlines.now
         self.clock = clock
         self.fields = ResponseFields(
-            now=deadlines.now, wall=wall, via=via, sticky=sticky, ids=pool.nodes
+            now=deadlines.now,
+            wall=wall,
+            via=via,
+            sticky=sticky,
+            ids=pool.nodes,
+            echo=b"" if identities is None else identities.echo_field,
         )
         self.marking = self.fields.marking
         self.counters = counters or Counters()

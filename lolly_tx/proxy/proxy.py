@@ -13,6 +13,7 @@ from typing import Protocol
 from lolly_tx.domain.errors import DownstreamError
 from lolly_tx.domain.routes import RouteTable
 from lolly_tx.net.doors import DoorIn
+from lolly_tx.proxy.identity import Identities, Identity
 from lolly_tx.proxy.introduction import Introduction
 from lolly_tx.proxy.replies import reply
 from lolly_tx.wire.errors import BadMessage
@@ -38,14 +39,15 @@ _LOCAL_METHODS = frozenset((b"CONNECT", b"TRACE", b"TRACK", b"OPTIONS"))
 
 _HOPS = re.compile(rb"[0-9]{1,9}")
 
-OnRefusal = Callable[[DoorIn, "RequestHead | bytes", int, int, str], None]
+OnRefusal = Callable[..., None]
 
 
 class Proxy:
     """Routes requests by `table`.
 
     `on_refusal(door, head, status, size, why)`: told of each request that no route end has
-    seen (for the access log). `head` is the line it began with, as far as it was read,
+    seen (for the access log), with its identity after these if it has one. `head` is the line it began
+    with, as far as it was read,
     where it is none. A request of our own that comes back is refused.
     """
 
@@ -62,6 +64,8 @@ class Proxy:
         self._hop = introduction.hop
         self.refused_codes: dict[int, int] = {}
         """Requests that no route end has seen, by the status they got."""
+        self.identities: Identities | None = None
+        """Makes that of requests that no route end sees; None: they have none."""
 
     @property
     def refusals(self) -> int:
@@ -163,9 +167,13 @@ class Proxy:
         if status == 400:
             token = DownstreamError.token
             door.last()
+        known: tuple[Identity, ...] = ()
+        if self.identities is not None:
+            known = (self.identities.of(head, door.peer),)
+            extra += known[0].echo
         size = reply(
             door, status, token=token, extra=extra, is_head=head.method == b"HEAD"
         )
         self._count(status)
         if self._on_refusal is not None:
-            self._on_refusal(door, head, status, size, why)
+            self._on_refusal(door, head, status, size, why, *known)

@@ -10,6 +10,7 @@ import re
 from lolly_tx.net.doors import Peer
 from lolly_tx.proxy.entry import Entry, Words
 from lolly_tx.proxy.exchange import Attempted, Exchange
+from lolly_tx.proxy.identity import Identity
 from lolly_tx.wire.message import RequestHead
 
 _METHOD = re.compile(rb"[A-Za-z-]{1,32}")
@@ -42,6 +43,7 @@ def exchange_entry(exchange: Exchange, client: str, wall: float, now: float) -> 
             exchange.bytes_in,
             exchange.route,
             peer,
+            exchange.identity,
         ),
     )
 
@@ -59,6 +61,7 @@ def refusal_entry(
     listener: str,
     wall: float,
     peer: Peer | None = None,
+    identity: Identity | None = None,
 ) -> Entry:
     """The entry of a request that was answered without asking a backend.
 
@@ -78,6 +81,7 @@ def refusal_entry(
         listener,
         error="http_request_error" if status >= 400 and begun else None,
         peer=peer,
+        identity=identity,
     )
 
 

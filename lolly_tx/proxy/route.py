@@ -16,7 +16,7 @@ from lolly_tx.wire.message import RequestHead
 class ToPool:
     """Requests go to the pool of `forwarder` (`proxy.proxy.RouteEnd`)."""
 
-    __slots__ = ("_traces", "forwarder")
+    __slots__ = ("_straight", "forwarder")
 
     def __init__(self, forwarder: Forwarder) -> None:
         self.lead_to(forwarder)
@@ -24,7 +24,7 @@ class ToPool:
     def lead_to(self, forwarder: Forwarder) -> None:
         """Where requests go from now on; exchanges that are under way stay where they are."""
         self.forwarder = forwarder
-        self._traces = forwarder.traces
+        self._straight = forwarder.traces is None and forwarder.identities is None
 
     def open_exchange(
         self,
@@ -35,7 +35,7 @@ class ToPool:
         complete: bool,
     ) -> None:
         """Begin an exchange. `body`: what came with the head; `complete`: all of it."""
-        if self._traces is None:
+        if self._straight:
             Exchange(self.forwarder, door, head, body, trailers, complete).begin()
         else:
             self.begin(door, head, body, trailers, complete, None)
@@ -51,12 +51,16 @@ class ToPool:
     ) -> None:
         """Begin one that notes are taken of. `route`: the name of the one that led here, where that is asked for."""
         forwarder = self.forwarder
-        trace = None
-        if self._traces is not None:
-            head, trace = self._traces.consider(head, forwarder.now())
+        trace = identity = None
+        if forwarder.traces is not None:
+            head, trace = forwarder.traces.consider(head, forwarder.now())
+        if forwarder.identities is not None:
+            identity = forwarder.identities.of(head, door.peer)
+            head = forwarder.identities.without(head)
         exchange = Exchange(forwarder, door, head, body, trailers, complete)
         exchange.trace = trace
         exchange.route = route
+        exchange.identity = identity
         exchange.begin()
 
 

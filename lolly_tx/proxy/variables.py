@@ -177,6 +177,25 @@ def _optional(get: Get) -> Variable:
     )
 
 
+def _raw(get: Get) -> Variable:
+    """Bytes that need no care, or b"" for none."""
+    return Variable(
+        lambda e: get(e) or b"-", lambda e: b'"%b"' % get(e) if get(e) else b"null"
+    )
+
+
+def _request_id(entry: Entry) -> bytes:
+    return b"" if entry.identity is None else entry.identity.request_id
+
+
+def _trace_id(entry: Entry) -> bytes:
+    return b"" if entry.identity is None else entry.identity.trace_id
+
+
+def _span_id(entry: Entry) -> bytes:
+    return b"" if entry.identity is None else entry.identity.span_id
+
+
 # -- attempts: with more than one, texts have lists in quotes
 
 
@@ -267,6 +286,9 @@ _FIXED: Mapping[str, Variable] = {
         lambda e: b"%d" % e.upstream_status if e.upstream_status else b"null",
     ),
     "upstream_seconds": Variable(_upstream_seconds_text, _upstream_seconds_json),
+    "request_id": _raw(_request_id),
+    "trace_id": _raw(_trace_id),
+    "span_id": _raw(_span_id),
     "tries": _number(_tries),
     "status": _number(lambda e: e.status),
     "error": _name(lambda e: e.error),

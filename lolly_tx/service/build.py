@@ -31,6 +31,7 @@ from lolly_tx.service.listening import CannotListen
 from lolly_tx.service.logfile import LogFile
 from lolly_tx.service.parts import (
     connection_cap,
+    identities_of,
     make_place,
     make_resource,
     table_of,
@@ -101,7 +102,8 @@ def build(
         recorder = Recorder(logs, introduction, wall, now)
     traces = traces_of(config, around)
     on_end = told(recorder.finished if recorder else None, flight)
-    circumstances = Circumstances.of(config, trusted, traces, on_end)
+    identities = identities_of(config, trusted, around.random)
+    circumstances = Circumstances.of(config, trusted, traces, on_end, identities)
     running = {
         name: run_pool(settings, commons, circumstances)
         for name, settings in config.pools.items()

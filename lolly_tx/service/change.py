@@ -27,6 +27,7 @@ from lolly_tx.service.flight import told
 from lolly_tx.service.listening import Place
 from lolly_tx.service.parts import (
     connection_cap,
+    identities_of,
     make_place,
     make_resource,
     table_of,
@@ -80,7 +81,9 @@ class Change:
         if old.events != new.events:
             self._sinks = service.commons.registry.sinks(new.events, around)
         wanted = wanted_logs(new)
-        if wanted_logs(old) != wanted and around.part.serves:
+        ids = [(one.request_id is None, one.trace is None) for one in (old, new)]
+        same = wanted_logs(old) == wanted and ids[0] == ids[1]
+        if not same and around.part.serves:
             self._logs = None
             if wanted:
                 self._logs = AccessLogs(new, around)
@@ -97,7 +100,13 @@ class Change:
         recorder = self._recorder if wanted else None
         log = recorder.finished if recorder is not None else None
         on_end = told(log, service.commons.flight)
-        self._circumstances = Circumstances.of(new, trusted, traces, on_end)
+        identities = before.identities
+        if trusted is not before.trusted or (old.request_id, old.trace) != (
+            new.request_id,
+            new.trace,
+        ):
+            identities = identities_of(new, trusted, around.random)
+        self._circumstances = Circumstances.of(new, trusted, traces, on_end, identities)
 
     def _prepare_pools(self) -> Iterator[None]:
         commons, around = self.service.commons, self._circumstances
@@ -253,6 +262,7 @@ class Change:
             for one in {resources.get(name), self._resources[name]}:
                 if one is not None:
                     one.proxy.go_by(table, self._on_refusal)
+                    one.proxy.identities = self._circumstances.identities
         resources.clear()
         resources.update(self._resources)
 

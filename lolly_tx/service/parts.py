@@ -7,16 +7,19 @@ service.change.
 from __future__ import annotations
 
 from collections.abc import Mapping
+from random import Random
 from typing import TYPE_CHECKING, Any
 
 from twisted.logger import Logger
 
 from lolly_tx.config.diff import route_name
 from lolly_tx.config.model import Config, Listener, Route
+from lolly_tx.domain.forwarded import TrustedPeers
 from lolly_tx.domain.routes import Pattern, RouteTable
 from lolly_tx.net.library.balanced import BalancedEndpointFactory
 from lolly_tx.proxy.challenges import ChallengeHealthProxy, ChallengeProxy
 from lolly_tx.proxy.health import HealthProxy
+from lolly_tx.proxy.identity import Identities, RequestIds, Tracing
 from lolly_tx.proxy.proxy import OnRefusal, Proxy, RouteEnd
 from lolly_tx.proxy.resource import ReverseProxyResource
 from lolly_tx.proxy.route import NamedRoute, ToPool
@@ -47,6 +50,28 @@ def traces_of(config: Config, surroundings: Surroundings) -> Traces | None:
         wall=surroundings.wall,
     )
     return traces if traces.on else None
+
+
+def identities_of(
+    config: Config, trusted: TrustedPeers, random: Random
+) -> Identities | None:
+    """What makes the identity of exchanges; None when they are to have none."""
+    ids = tracing = None
+    if config.request_id is not None:
+        ids = RequestIds(
+            config.request_id.header,
+            trusted,
+            random,
+            anybody=config.request_id.trust,
+            echo=config.request_id.echo,
+        )
+    if config.trace is not None:
+        tracing = Tracing(
+            trusted, random, begin=config.trace.begin, sample=config.trace.sample
+        )
+    if ids is None and tracing is None:
+        return None
+    return Identities(ids, tracing)
 
 
 def connection_cap(wanted: int) -> int:
@@ -105,6 +130,7 @@ def make_resource(
     else:
         made = ChallengeProxy if asked else Proxy
     proxy: Proxy = made(table, service.introduction, refused, **asked)
+    proxy.identities = service.circumstances.identities
     endpoints = BalancedEndpointFactory(service.endpoints)
     return ReverseProxyResource(proxy, listener.name, endpoints)
 

@@ -40,6 +40,7 @@ from lolly_tx.net.turn import Turn
 from lolly_tx.net.upstreams import AS_USED, Upstream, UpstreamLimits, Upstreams
 from lolly_tx.proxy.counters import Counters
 from lolly_tx.proxy.forwarder import Forwarder
+from lolly_tx.proxy.identity import Identities
 from lolly_tx.proxy.route import ToPool
 from lolly_tx.proxy.sticky import Bonds
 from lolly_tx.proxy.trace import Traces
@@ -70,7 +71,7 @@ class Circumstances:
     """What of the rest of a configuration the exchanges of a pool go by.
 
     `trusted`: the proxies in front of us. `traces`: where exchanges leave one; None: none does. `on_end`: told of each
-    finished exchange.
+    finished exchange. `identities`: makes that of each exchange; None: they have none.
     """
 
     trusted: TrustedPeers
@@ -80,6 +81,7 @@ class Circumstances:
     """Of answers: bytes, fields, interim ones."""
     traces: Traces | None = attrs.field(default=None, eq=id)
     on_end: Callable[[Any], None] | None = None
+    identities: Identities | None = attrs.field(default=None, eq=id)
 
     @classmethod
     def of(
@@ -88,6 +90,7 @@ class Circumstances:
         trusted: TrustedPeers,
         traces: Traces | None = None,
         on_end: Callable[[Any], None] | None = None,
+        identities: Identities | None = None,
     ) -> Circumstances:
         """Those that `config` makes."""
         heads = config.limits
@@ -102,6 +105,7 @@ class Circumstances:
             ),
             traces,
             on_end,
+            identities,
         )
 
 
@@ -233,6 +237,7 @@ def make_forwarder(
         via=circumstances.via,
         half_closed=circumstances.half_closed,
         traces=circumstances.traces,
+        identities=circumstances.identities,
         on_end=circumstances.on_end,
         counters=counters,
     )

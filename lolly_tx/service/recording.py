@@ -10,16 +10,18 @@ service.change, service.parts, service.service.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import suppress
 
 from twisted.internet.task import LoopingCall
 
 from lolly_tx.config import model
+from lolly_tx.config.accesslogs import NO_FIELDS
 from lolly_tx.config.diff import route_name
 from lolly_tx.net.doors import DoorIn
 from lolly_tx.proxy.accesslog import AccessLog
 from lolly_tx.proxy.exchange import Exchange
+from lolly_tx.proxy.identity import Identity
 from lolly_tx.proxy.introduction import Introduction
 from lolly_tx.proxy.lineformat import LineFormat
 from lolly_tx.proxy.masking import Masking
@@ -60,6 +62,13 @@ def wanted_logs(config: model.Config) -> list[model.AccessLog]:
         if one is not None and one not in found:
             found.append(one)
     return found
+
+
+def _identity_fields(config: model.Config) -> dict[str, str]:
+    """What JSON lines say of who a request is, where that is known."""
+    ids = ("request_id",) if config.request_id is not None else ()
+    traced = ("trace_id", "span_id") if config.trace is not None else ()
+    return {name: name for name in (*ids, *traced)}
 
 
 class Recorder:
@@ -105,6 +114,7 @@ class Recorder:
         status: int,
         size: int,
         why: str,
+        identity: Identity | None = None,
     ) -> None:
         """A request was answered without asking a backend (`proxy.proxy.OnRefusal`)."""
         listener = door.peer.listener
@@ -115,7 +125,9 @@ class Recorder:
         if isinstance(head, RequestHead):
             client = self._client_of(door.peer, head)
         log.record(
-            refusal_entry(head, client, status, size, listener, self._wall(), door.peer)
+            refusal_entry(
+                head, client, status, size, listener, self._wall(), door.peer, identity
+            )
         )
 
 
@@ -128,7 +140,8 @@ class AccessLogs:
             for settings in wanted_logs(config):
                 there = [one for one in self._all if one.path == settings.path]
                 file = there[0].file if there else None
-                self._all.append(LogWriting(settings, surroundings, file))
+                more = _identity_fields(config)
+                self._all.append(LogWriting(settings, surroundings, file, more))
         except OSError:
             self.stop()
             raise
@@ -180,7 +193,8 @@ class AccessLogs:
 class LogWriting:
     """Writes `log` to its file in batches, and what is left at the end. Raises OSError when there can be no such file.
 
-    `file`: of another log that goes to the same path. One that is shared stays open: others write there to the last.
+    `more`: fields of JSON objects beside those of the settings. `file`: of another log that goes to the same path.
+    One that is shared stays open: others write there to the last.
     """
 
     def __init__(
@@ -188,6 +202,7 @@ class LogWriting:
         settings: model.AccessLog,
         surroundings: Surroundings,
         file: LogFile | None = None,
+        more: Mapping[str, str] = NO_FIELDS,
     ) -> None:
         self.settings = settings
         self.path = settings.path
@@ -201,7 +216,7 @@ class LogWriting:
             self._write,
             LineFormat(
                 settings.format,
-                settings.fields,
+                {**more, **settings.fields},
                 masking=Masking(settings.mask),
                 sampling=sampling,
             ),

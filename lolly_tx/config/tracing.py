@@ -1,0 +1,87 @@
+"""The settings of request ids and traces.
+
+Imports: config. Used by: config.model.
+"""
+
+from __future__ import annotations
+
+import re
+from typing import Any
+
+import attrs
+
+from lolly_tx.config.httpkinds import FIELD_NAME
+from lolly_tx.config.kinds import FLAG, PART, Word
+from lolly_tx.config.problems import Rejected
+from lolly_tx.config.schema import Place, about
+
+_TAKEN = re.compile(
+    r"(?i)host|connection|keep-alive|te|trailer|transfer-encoding|content-.*|upgrade|expect"
+    r"|proxy-.*|forwarded|x-forwarded-.*|x-real-ip|via|cookie|set-cookie|authorization"
+    r"|lolly-hop|max-forwards|range|date|traceparent|tracestate|location|server"
+)
+
+
+class _IdField(Word):
+    """The name of a field that has no other meaning."""
+
+    word = "name of a header field"
+
+    def read(self, raw: Any, place: Place) -> str:
+        text: str = FIELD_NAME.read(raw, place)
+        if _TAKEN.fullmatch(text.replace("_", "-")):
+            raise Rejected("has a meaning of its own; take another name")
+        if "_" in text:
+            raise Rejected(
+                f'must not have "_"; did you mean "{text.replace("_", "-")}"?'
+            )
+        return text
+
+
+@attrs.frozen
+class RequestId:
+    """An id for each request, in the log, at the target, and at the client."""
+
+    header: str = attrs.field(
+        default="X-Request-Id",
+        metadata=about(
+            _IdField(),
+            "The field it has: in requests to targets, and in answers. What targets answer under"
+            " this name is replaced.",
+        ),
+    )
+    trust: bool = attrs.field(
+        default=False,
+        metadata=about(
+            FLAG,
+            "Whether the id of any client is taken over; that of `trusted_proxies` is. One that is"
+            " not 1 to 128 letters, digits, and ._~:/+=@- is replaced.",
+        ),
+    )
+    echo: bool = attrs.field(
+        default=True,
+        metadata=about(
+            FLAG, "Whether clients are told it, with answers of our own, too."
+        ),
+    )
+
+
+@attrs.frozen
+class Trace:
+    """W3C trace context: traces are continued (`traceparent`, `tracestate`)."""
+
+    begin: bool = attrs.field(
+        default=True,
+        metadata=about(
+            FLAG,
+            "Whether a request without a trace, or with a malformed one, begins one.",
+        ),
+    )
+    sample: float = attrs.field(
+        default=1.0,
+        metadata=about(
+            PART,
+            "Share of the traces that are kept (flag `sampled`), by their ids. That one is not is"
+            " believed of anybody; that it is, of `trusted_proxies`.",
+        ),
+    )
