@@ -53,7 +53,8 @@ http {{ access_log off; keepalive_requests 100000000; sendfile on; {rest} }}
 ORIGIN = """
 server {{ listen 127.0.0.1:{a} backlog=4096; listen 127.0.0.1:{b} backlog=4096;
   location / {{ return 200 "hello world!\\n"; }}
-  location = /1m {{ root {folder}; }} location = /100m {{ root {folder}; }} }}
+  location = /1m {{ root {folder}; }} location = /100m {{ root {folder}; }}
+  location = /1g {{ root {folder}; }} }}
 """
 BALANCED = """
 upstream pool {{ server 127.0.0.1:{a}; server 127.0.0.1:{b};
@@ -131,6 +132,15 @@ class Peer:
         fields = stat.split()
         return int(fields[11]) / TICKS, int(fields[12]) / TICKS
 
+    def memory(self) -> tuple[float, float]:
+        """What it takes of it, and the most it ever took: MiB."""
+        said = Path(f"/proc/{self.process.pid}/status").read_text()
+        now, most = (
+            int(said.partition(f"{name}:")[2].split()[0]) / 1024
+            for name in ("VmRSS", "VmHWM")
+        )
+        return now, most
+
     def charge(
         self,
         before: tuple[float, float],
@@ -153,7 +163,7 @@ class Field:
         self.folder = folder
         self.processes: list[subprocess.Popen[bytes]] = []
         self.a, self.b, *self.ports = _free_ports(16)
-        for name, size in (("1m", 1 << 20), ("100m", 100 << 20)):
+        for name, size in (("1m", 1 << 20), ("100m", 100 << 20), ("1g", 1 << 30)):
             with (folder / name).open("wb") as file:
                 file.truncate(size)
         rest = ORIGIN.format(a=self.a, b=self.b, folder=folder)

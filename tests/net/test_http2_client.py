@@ -395,7 +395,7 @@ class EndTests(UpstreamTestCase):
             stream = client.get()
             target = Http2Target(world)
             target.head(1)
-            for _ in range(8):
+            for _ in range(16):
                 room = target.h2.local_flow_control_window(1)
                 target.send(1, bytes(min(16384, room)))
                 client.turn()

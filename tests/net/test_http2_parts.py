@@ -85,6 +85,24 @@ class PriorityTests(RulesTestCase):
         self.assert_ended(client, 1)
 
 
+class FrameTests(RulesTestCase):
+    def test_frames_fill_records(self):
+        """A frame of a long body and its header are as long as a record of TLS is at most, but for the last."""
+        client = self.raw()
+        client.send(fr.window_update(0, 1 << 20))
+        client.send(settings([(4, 1 << 20)]), head(client.block(), 1))
+        backend = self.last.accept()
+        backend.send(b"HTTP/1.1 200 OK\r\nContent-Length: 100000\r\n\r\n")
+        client.send()
+        client.frames.clear()
+        backend.send(bytes(60000))
+        backend.send(bytes(40000))
+        client.send()
+        sizes = [len(f[3]) + 9 for f in client.frames if f[0] == fr.DATA]
+        self.assertEqual(sizes, [16384] * 6 + [100000 - 6 * 16375 + 9])
+        self.assertEqual(client.frames[-1][1], fr.END_STREAM)
+
+
 class StalledTests(RulesTestCase):
     def test_one_among_many(self):
         """One stream without a window holds up none of a hundred others."""

@@ -8,6 +8,7 @@ from twisted.internet.error import ConnectionRefusedError, TimeoutError
 
 from lolly_tx.domain.errors import ConnectTimedOut, DownstreamGone
 from lolly_tx.net.http1.shared import ClientTimeouts
+from lolly_tx.net.sockets.transports import BULK_BYTES, RECEIVE_BYTES
 from lolly_tx.proxy.exchange import Exchange
 from lolly_tx.proxy.upload import REPLAY_BYTES
 from lolly_tx.wire.chunked import LARGE_MEAL, SMALL_MEAL
@@ -295,6 +296,17 @@ class WholeTests(WorldTestCase):
             [sent] = writes
             self.assertTrue(sent.endswith(b"\r\n\r\n" + body), sent)
             self.assertEqual(world.ended[0].bytes_out, 2)
+
+    def test_long_bodies(self):
+        """A long body that has to be copied is read in larger pieces, and what comes after it as ever."""
+        world = self.world()
+        client = world.client()
+        client.send(get())
+        backend = world.accept()
+        backend.send(b"HTTP/1.1 200 OK\r\nContent-Length: 4\r\n\r\n12")
+        self.assertEqual(BULK_BYTES, backend.receive_bytes)
+        backend.send(b"34")
+        self.assertEqual(RECEIVE_BYTES, backend.receive_bytes)
 
     def test_tiny_chunks(self):
         """Whoever sends a body in tiny chunks is read in smaller pieces, either side."""

@@ -42,7 +42,13 @@ from lolly_tx.net.http1 import losses
 from lolly_tx.net.http1.upgraded import Upgraded
 from lolly_tx.net.sockets.parting import CLOSE_SECONDS, Leftover
 from lolly_tx.net.sockets.standstill import Standstill
-from lolly_tx.net.sockets.transports import is_quiet, pending_bytes, untaken_bytes
+from lolly_tx.net.sockets.transports import (
+    BULK_BYTES,
+    RECEIVE_BYTES,
+    is_quiet,
+    pending_bytes,
+    untaken_bytes,
+)
 from lolly_tx.net.upstreams import Upstream
 from lolly_tx.wire.bodies import UNTIL_CLOSE, BodyReader, Counted
 from lolly_tx.wire.chunked import ChunkDecoder, encode_chunk, last_chunk
@@ -582,12 +588,15 @@ class Http1Client:
             self._relay = watch = Standstill(relay, self.upstream.limits.read, now)
             self._paused = False
             self.deadline = watch.next_look(now)
+        else:
+            self.transport.receive_bytes = BULK_BYTES
 
     def _complete(
         self, extra: bytes = b"", trailers: bytes = b"", last: bytes = b""
     ) -> None:
         """The response is complete with `last`: give the connection back, or close it."""
         self._body = None
+        self.transport.receive_bytes = RECEIVE_BYTES
         exchange, self.sink = self.sink, None
         if extra:
             self.upstream.distrust()

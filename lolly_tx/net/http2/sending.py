@@ -28,7 +28,7 @@ from lolly_tx.wire.http2.frames import (
 )
 from lolly_tx.wire.http2.settings import PeerSettings
 
-STREAM_BYTES = 65536
+STREAM_BYTES = 131072
 """Of a body that wait at their stream before its target is not read any more."""
 TURN_BYTES = 524288
 """Of bodies that a connection sends in a turn; then others have theirs."""
@@ -36,8 +36,8 @@ OUT_BYTES = 65536
 """Of frames without flow control that wait for a client that takes nothing, before it is not read any more."""
 SMALL_BYTES = 8
 """Of a message: who streams small ones widens windows for each, however many of them share a frame."""
-FRAME_BYTES = 16384
-"""The largest DATA we send: larger ones hold up what is more urgent, and save nothing that could be measured."""
+FRAME_BYTES = 16375
+"""The largest DATA we send: with its header it fills a TLS record. Larger ones hold up what is more urgent."""
 
 
 class Outlet(Protocol):
@@ -228,9 +228,10 @@ class Sender:
         waiting = self.waiting
         while waiting and budget > 0:
             progress = False
+            frames = FRAME_BYTES if len(waiting) > 1 else budget
             for stream in self._round():
                 if stream.queued:
-                    most = min(FRAME_BYTES, stream.window, self.window)
+                    most = min(frames, stream.window, self.window)
                     if most <= 0:
                         if stream.window <= 0:
                             del waiting[stream.id]
@@ -272,31 +273,38 @@ class Sender:
         return found
 
     def _send_data(self, stream: Outlet, most: int) -> int:
-        """One frame of up to `most` bytes; how many it has."""
-        queue = stream.queue
-        pieces: list[bytes | memoryview] = []
-        size = 0
-        while queue and size < most:
-            piece = queue.popleft()
-            room = most - size
-            if len(piece) > room:
-                view = memoryview(piece)
-                queue.appendleft(view[room:])
-                piece = view[:room]
-            pieces.append(piece)
-            size += len(piece)
-        stream.queued -= size
-        stream.window -= size
-        self.buffered -= size
-        self.window -= size
-        self.frames += 1 + size // SMALL_BYTES
-        last = END_STREAM if stream.ending == b"" and not stream.queued else 0
-        self.out.append(frame_header(size >> 8, size & 255, DATA, last, stream.id))
-        self.out += pieces
-        if last:
+        """Frames of up to `most` bytes; how many that were."""
+        queue, out = stream.queue, self.out
+        queued = stream.queued
+        most = min(most, queued)
+        ends = stream.ending == b""
+        sent = flags = 0
+        while sent < most:
+            size = min(FRAME_BYTES, most - sent)
+            sent += size
+            if ends and sent == queued:
+                flags = END_STREAM
+            out.append(frame_header(size >> 8, size & 255, DATA, flags, stream.id))
+            while size:
+                piece = queue[0]
+                if len(piece) <= size:
+                    queue.popleft()
+                    size -= len(piece)
+                else:
+                    view = memoryview(piece)
+                    piece, queue[0] = view[:size], view[size:]
+                    size = 0
+                out.append(piece)
+            self.frames += 1
+        stream.queued -= sent
+        stream.window -= sent
+        self.buffered -= sent
+        self.window -= sent
+        self.frames += sent // SMALL_BYTES
+        if flags:
             stream.ending = None
             stream.over = True
-        return size
+        return sent
 
     def _end(self, stream: Outlet, block: bytes) -> None:
         """The end of a body that did not come with its last bytes."""

@@ -34,6 +34,9 @@ from twisted.python.failure import Failure
 RECEIVE_BYTES = 65536
 """How much one `recv` asks for: the stock transport's bufferSize."""
 
+BULK_BYTES = 8 * 16375
+"""The same of a long body that is copied: eight DATA frames of HTTP/2, each of which fills a TLS record."""
+
 PROBES = (("TCP_KEEPIDLE", 60), ("TCP_KEEPINTVL", 15), ("TCP_KEEPCNT", 4))
 """Of an idle connection: seconds until the first, between two, and how many may be lost."""
 
