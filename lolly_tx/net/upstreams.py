@@ -270,6 +270,8 @@ class Upstreams:
         self.connect_to = connect_to
         self.known: dict[Node, tuple[Target, Upstream]] = {}
         self._apart: dict[Node, tuple[Target, Upstream]] = {}
+        self.departed = {"connects": 0, "unsolicited": 0}
+        """What was counted at nodes that have left."""
 
     def of(self, node: Node, peer: Peer | None = None) -> Upstream:
         """The connections to `node` that may be used for `peer`."""
@@ -299,6 +301,9 @@ class Upstreams:
             self.known.pop(node, None)
             self._apart.pop(node, None)
             whole.close()
+            for part in whole.parts():
+                for word in self.departed:
+                    self.departed[word] += getattr(part, word)
         return [part for _, whole in left for part in whole.parts() if part.open]
 
     def go_by(

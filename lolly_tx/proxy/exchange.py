@@ -462,13 +462,15 @@ class Exchange(Attempts, ResponseSink):
         lease = self.lease
         if lease is None:
             return
-        if self._may_go_on_there(error):
+        if self._may_go_on_there(lease.node, error):
             self._connect(self.forwarder.upstreams.of(lease.node, self.door.peer))
         else:
             self.failed(error, self.forwarder.now())
 
-    def _may_go_on_there(self, error: ProxyError) -> bool:
+    def _may_go_on_there(self, node: Node, error: ProxyError) -> bool:
         """The node is not to blame, and another connection to it may do."""
+        if node.closed or self.forwarder.pool.nodes.get(node.id) is not node:
+            return False  # it may have been the end of a drain that cut the connection
         if isinstance(error, NotProcessed):
             # Whatever the method, if there is something to repeat.
             error.nothing_sent = again = self.replayable and not self.answering

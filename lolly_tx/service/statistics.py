@@ -238,4 +238,7 @@ def _connections(forwarder: Forwarder) -> dict[str, Any]:
         for word in words:
             one[word] += getattr(upstream, word)
     total = {word: sum(one[word] for one in each.values()) for word in words}
+    # Counters of a pool do not fall when a target leaves it.
+    for word, number in forwarder.upstreams.departed.items():
+        total[word] += number
     return {**total, "targets": each}

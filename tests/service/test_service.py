@@ -159,6 +159,65 @@ class DrainTests(BuildTestCase):
         self.assertEqual(list(service.drains), [])
 
 
+class BondsTests(BuildTestCase):
+    """Clients that are bound to a target that drains."""
+
+    STICKY = """
+[listener.web]
+endpoint = "tcp:8080"
+[[route]]
+pool = "app"
+[pool.app]
+targets = ["http://127.0.0.1:9001", "http://127.0.0.1:9002"]
+balance = "sticky"
+[pool.app.sticky]
+key = ["0123456789abcdef0123456789abcdef"]
+"""
+
+    def asked(self, client: Line, *fields: str) -> tuple[int, bytes]:
+        """The port that a request came to, and the answer's head."""
+        client.send(get("/", *fields))
+        before = {port: node.in_flight for port, node in self.nodes.items()}
+        [port] = [port for port, busy in before.items() if busy]
+        if self.reactor.tcpClients:
+            self.backends[port] = self.backend(port)
+        self.backends[port].send(OK)
+        return port, client.take()
+
+    def test_until_the_deadline(self) -> None:
+        """They stay with it, newcomers go elsewhere; at the deadline they go, too, with what may be asked again."""
+        service = self.started(self.STICKY)
+        pool = service.pools["app"]
+        self.nodes = {node.target.port: node for node in pool.nodes.values()}
+        self.backends: dict[int, Line] = {}
+        client = self.client()
+        port, head = self.asked(client)
+        [cookie] = [line for line in head.split(b"\r\n") if b"Set-Cookie" in line]
+        bond = f"Cookie: {cookie.partition(b': ')[2].partition(b';')[0].decode()}\r\n"
+        [other] = self.nodes.keys() - {port}
+        name = self.nodes[port].id
+        pool.set_enabled(name, "drain", "test", self.reactor.seconds())
+        service.drains.begin("app", name, 60.0)
+        for _ in range(3):
+            self.assertEqual(self.asked(client, bond)[0], port)
+            self.assertEqual(self.asked(self.client())[0], other)
+        self.pass_time(55.0)
+        self.assertEqual(self.asked(self.client(), bond)[0], port)
+        waiting = self.client()
+        waiting.send(get("/", bond))
+        self.assertEqual(self.nodes[port].in_flight, 1)
+        self.pass_time(5.0 + GRACE_SECONDS + 0.5)
+        self.assertEqual([node.in_flight for node in self.nodes.values()].count(1), 1)
+        self.assertEqual(self.nodes[port].in_flight, 0)
+        self.backends[other] = self.backend(other)
+        self.backends[other].send(OK)
+        self.assertIn(b" 200 ", waiting.take())
+        late, head = self.asked(self.client(), bond)
+        self.assertEqual(late, other)
+        self.assertIn(b"Set-Cookie: ", head)
+        service.stopService()
+
+
 class TargetTests(BuildTestCase):
     def test_new_address(self) -> None:
         """A target that moves keeps its name and its counters, and is asked at its new address from then on."""
