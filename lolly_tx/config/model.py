@@ -244,7 +244,7 @@ class Config:
         default=None,
         metadata=about(
             Table(Trace),
-            "W3C trace context: traces are continued; off without this"
+            "W3C trace context: traces are continued, and spans exported; off without this"
             " table, and then `traceparent` passes as any field does.",
         ),
     )

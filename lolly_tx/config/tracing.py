@@ -1,6 +1,6 @@
 """The settings of request ids and traces.
 
-Imports: config. Used by: config.model.
+Imports: config, domain. Used by: config.model.
 """
 
 from __future__ import annotations
@@ -11,10 +11,14 @@ from typing import Any
 import attrs
 
 from lolly_tx.config.httpkinds import FIELD_NAME
-from lolly_tx.config.kinds import FLAG, PART, Word
+from lolly_tx.config.kinds import FLAG, PART, TEXT, Word, plain_text
 from lolly_tx.config.problems import Rejected
 from lolly_tx.config.schema import Place, about
+from lolly_tx.domain.hosts import valid_host
 
+_URL = re.compile(
+    r"(https?)://(\[[0-9A-Fa-f:.]+\]|[^/?#@:\[\]\s]+)(?::([0-9]{1,5}))?(/[!-~]*)?"
+)
 _TAKEN = re.compile(
     r"(?i)host|connection|keep-alive|te|trailer|transfer-encoding|content-.*|upgrade|expect"
     r"|proxy-.*|forwarded|x-forwarded-.*|x-real-ip|via|cookie|set-cookie|authorization"
@@ -34,6 +38,25 @@ class _IdField(Word):
         if "_" in text:
             raise Rejected(
                 f'must not have "_"; did you mean "{text.replace("_", "-")}"?'
+            )
+        return text
+
+
+class _ExportURL(Word):
+    """Where spans are sent, or nowhere."""
+
+    word = "URL"
+
+    def read(self, raw: Any, place: Place) -> str:
+        text = plain_text(raw)
+        if not text:
+            return ""
+        match = _URL.fullmatch(text)
+        if match is None or not valid_host(match[2]) or int(match[3] or 1) > 65535:
+            raise Rejected('must be a URL such as "http://127.0.0.1:4318/v1/traces"')
+        if match[4] in (None, "/"):
+            raise Rejected(
+                f'needs a path; did you mean "{text.rstrip("/")}/v1/traces"?'
             )
         return text
 
@@ -68,7 +91,7 @@ class RequestId:
 
 @attrs.frozen
 class Trace:
-    """W3C trace context: traces are continued (`traceparent`, `tracestate`)."""
+    """W3C trace context: traces are continued (`traceparent`, `tracestate`), and spans exported."""
 
     begin: bool = attrs.field(
         default=True,
@@ -84,4 +107,17 @@ class Trace:
             "Share of the traces that are kept (flag `sampled`), by their ids. That one is not is"
             " believed of anybody; that it is, of `trusted_proxies`.",
         ),
+    )
+    export: str = attrs.field(
+        default="",
+        metadata=about(
+            _ExportURL(),
+            "Where spans are sent, in batches, by OTLP over HTTP in JSON:"
+            ' "http://127.0.0.1:4318/v1/traces"; "" = nowhere. Those that are not taken are'
+            " dropped and counted.",
+        ),
+    )
+    service: str = attrs.field(
+        default="lolly",
+        metadata=about(TEXT, "The name of the service that spans say they come from."),
     )

@@ -34,6 +34,7 @@ from lolly_tx.service.parts import (
     identities_of,
     make_place,
     make_resource,
+    spans_of,
     table_of,
     traces_of,
 )
@@ -101,7 +102,8 @@ def build(
         logs = AccessLogs(config, around)
         recorder = Recorder(logs, introduction, wall, now)
     traces = traces_of(config, around)
-    on_end = told(recorder.finished if recorder else None, flight)
+    spans = spans_of(config, around)
+    on_end = told(recorder.finished if recorder else None, flight, spans)
     identities = identities_of(config, trusted, around.random)
     circumstances = Circumstances.of(config, trusted, traces, on_end, identities)
     running = {
@@ -123,6 +125,7 @@ def build(
         census=Census(most, limits.connections_per_client),
         circumstances=circumstances,
         logs=logs,
+        spans=spans,
         recorder=recorder,
         sinks=sinks,
     )

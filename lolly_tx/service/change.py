@@ -30,6 +30,7 @@ from lolly_tx.service.parts import (
     identities_of,
     make_place,
     make_resource,
+    spans_of,
     table_of,
     traces_of,
 )
@@ -56,6 +57,7 @@ class Change:
         self._logs = service.logs
         self._recorder = service.recorder
         self._circumstances = service.circumstances
+        self._spans = service.spans
 
     # -- where everything may fail
 
@@ -99,7 +101,9 @@ class Change:
             traces = traces_of(new, around)
         recorder = self._recorder if wanted else None
         log = recorder.finished if recorder is not None else None
-        on_end = told(log, service.commons.flight)
+        if _exporting(old) != _exporting(new):
+            self._spans = spans_of(new, around)
+        on_end = told(log, service.commons.flight, self._spans)
         identities = before.identities
         if trusted is not before.trusted or (old.request_id, old.trace) != (
             new.request_id,
@@ -221,6 +225,9 @@ class Change:
             stay = [one for one in service.every_sink.sinks if one not in gone]
             service.every_sink.sinks = (*stay, *service.sinks)
             _end(gone)
+        spans, service.spans = service.spans, self._spans
+        if spans is not None and spans is not self._spans:
+            spans.stop()  # what it fires is for those who wait
         before, after = service.logs, self._logs
         if before is after:
             if after is not None:
@@ -265,6 +272,12 @@ class Change:
                     one.proxy.identities = self._circumstances.identities
         resources.clear()
         resources.update(self._resources)
+
+
+def _exporting(config: Config) -> tuple[str, str]:
+    """Where spans are sent, and as whose."""
+    trace = config.trace
+    return ("", "") if trace is None else (trace.export, trace.service)
 
 
 def _token(config: Config) -> str:

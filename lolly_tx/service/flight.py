@@ -11,7 +11,7 @@ Imports: domain, proxy. Used by: service.build, service.change, service.commons.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import Any
+from typing import Any, Protocol
 
 import attrs
 
@@ -66,11 +66,20 @@ class _Both:
         self.second(exchange)
 
 
-def told(log: OnEnd | None, flight: Flight | None) -> OnEnd | None:
-    """What exchanges tell of their end: the access log, the recorder, both, or None for nobody."""
-    if flight is None:
-        return log
-    return flight.finished if log is None else _Both(log, flight.finished)
+class Observer(Protocol):
+    """Told of each exchange that is over, as the access log is."""
+
+    @property
+    def finished(self) -> OnEnd:
+        """What is told."""
+
+
+def told(log: OnEnd | None, *others: Observer | None) -> OnEnd | None:
+    """What exchanges tell of their end: the access log, the recorder, who exports spans; None for nobody."""
+    for one in others:
+        if one is not None:
+            log = one.finished if log is None else _Both(log, one.finished)
+    return log
 
 
 def code_of(error: ProxyError | None) -> int:

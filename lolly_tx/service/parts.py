@@ -30,6 +30,7 @@ from lolly_tx.service.descriptors import affordable_connections, descriptor_limi
 from lolly_tx.service.listeners import place_of
 from lolly_tx.service.listening import Place
 from lolly_tx.service.recording import log_of_route
+from lolly_tx.service.spans import Spans
 from lolly_tx.service.surroundings import Surroundings
 
 if TYPE_CHECKING:  # pragma: no cover
@@ -72,6 +73,16 @@ def identities_of(
     if ids is None and tracing is None:
         return None
     return Identities(ids, tracing)
+
+
+def spans_of(config: Config, around: Surroundings) -> Spans | None:
+    """Who exports the spans of exchanges; None when nobody does."""
+    trace = config.trace
+    if trace is None or not trace.export or not around.part.serves:
+        return None
+    return Spans(
+        trace.export, trace.service, around.reactor, wall=around.wall, now=around.now
+    )
 
 
 def connection_cap(wanted: int) -> int:

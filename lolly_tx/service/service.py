@@ -52,6 +52,7 @@ from lolly_tx.service.pools import Circumstances, RunningPool
 from lolly_tx.service.recording import AccessLogs, Recorder, wanted_logs
 from lolly_tx.service.reopening import reopen_all, require_writable
 from lolly_tx.service.responders import over_http
+from lolly_tx.service.spans import Spans
 from lolly_tx.service.stapling import Stapling
 from lolly_tx.service.statistics import (
     connections_at,
@@ -88,6 +89,7 @@ class LollyService(Service):
         census: Census,
         circumstances: Circumstances,
         logs: AccessLogs | None = None,
+        spans: Spans | None = None,
         recorder: Recorder | None = None,
         sinks: Sequence[IEventSink] = (),
     ) -> None:
@@ -107,6 +109,7 @@ class LollyService(Service):
         self.census = census
         self.circumstances = circumstances
         self.logs = logs
+        self.spans = spans
         self.recorder = recorder
         self.pools: dict[str, Pool] = {n: r.pool for n, r in running.items()}
         self.past = Past()
@@ -324,7 +327,7 @@ class LollyService(Service):
         self.stopping.limit(self.config.timeouts.shutdown)
         self.listeners.hurry()
 
-    def _cb_drained(self, _: object) -> None:
+    def _cb_drained(self, _: object) -> Deferred[None] | None:
         if self.surroundings.part.serves:
             self.stopping.conclude()
         self._deadlines.stop()
@@ -340,6 +343,7 @@ class LollyService(Service):
             end = getattr(sink, "end", None)
             if end is not None:
                 end()
+        return None if self.spans is None else self.spans.stop()
 
     def reopen_logs(self) -> None:
         """After log files were renamed: go on in new ones. Raises `NotReopened`."""

@@ -277,6 +277,13 @@ class SettingsTests(SynchronousTestCase):
             ),
             ('request_id = { header = "X_Id" }\n', 'did you mean "X-Id"?'),
             ('request_id = { header = "" }\n', "request_id.header"),
+            ('trace = { export = "127.0.0.1:4318" }\n', "must be a URL such as"),
+            ('trace = { export = "http://u:p@h/v1" }\n', "must be a URL such as"),
+            ('trace = { export = "http://h:70000/v1" }\n', "must be a URL such as"),
+            (
+                'trace = { export = "http://h:4318" }\n',
+                'did you mean "http://h:4318/v1/traces"?',
+            ),
             ("trace = { sample = 2 }\n", "must be between 0"),
         ):
             self.assertIn(message, self.wrong(table), table)
