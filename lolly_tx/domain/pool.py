@@ -1,7 +1,6 @@
 """A pool: a named group of nodes, and the lease of one of them.
 
-Imports: domain, domain.accruals. Used by: domain.attempts, domain.facts,
-domain.heritage, domain.together, net.library, proxy, service, testing.
+Imports: domain, domain.accruals. Used by: domain, net.library, proxy, service, testing.
 
     roster      who is in, and every change of a fact
     reports     checks, agents, the operator's hand        --> facts
@@ -18,7 +17,7 @@ way: `_odd`.
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Iterable
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any
 
 from lolly_tx.domain.accruals.interfaces import IAccrual
 from lolly_tx.domain.caps import Caps
@@ -49,9 +48,6 @@ if TYPE_CHECKING:  # pragma: no cover
     from random import Random
 
 __all__ = ["AllDownPolicy", "Lease", "Pool", "UnknownNode"]
-
-PolicyWord = Literal["balance", "accrual", "outliers", "limit"]
-"""Who is chosen next, which failures count, how peers compare, the moving limit of exchanges: what has a memory."""
 
 AT_ONCE = float("-inf")
 
@@ -116,7 +112,7 @@ class Pool:
         self.ejections = Ejections(ejections or EjectionLimits(), roster.record)
         self.verdicts = Verdicts(roster, self.ejections, failure_statuses)
         self._reports = Reports(roster, self.ejections)
-        self._timetable = Timetable(
+        self.timetable = Timetable(
             roster, self.ejections, self.verdicts, slow_start or SlowStart()
         )
         self.choice = Choice(roster, balancer, random, all_down, panic_draws)
@@ -280,28 +276,6 @@ class Pool:
         self._reports.begin_anew(cause, now)
         self.changed()
 
-    def take_settings_of(
-        self, other: Pool, anew: Collection[PolicyWord], now: float
-    ) -> None:
-        """Go by the settings of `other`, a pool without nodes and not in use; no fact of a node changes.
-
-        `anew`: the policies that are others and begin anew; all else goes on.
-        """
-        self._settle(now)
-        roster = self.roster
-        self.caps.go_by(other.caps, another_limit="limit" in anew)
-        if "outliers" in anew:
-            roster.outliers = other.roster.outliers
-        roster.go_by(other.roster, "balance" in anew, "accrual" in anew)
-        self.ejections.limits = other.ejections.limits
-        self.verdicts.failure_statuses = other.verdicts.failure_statuses
-        self._timetable.slow_start = other._timetable.slow_start
-        self.choice.go_by(other.choice)
-        if "balance" in anew:
-            self.balancer = other.balancer
-            self.choice.choose_by(other.balancer)
-        self.go_by(other.thresholds, other.initial)
-
     # -- membership
 
     def replace(self, targets: Iterable[Target], now: float) -> None:
@@ -322,7 +296,7 @@ class Pool:
     def _settle(self, now: float) -> None:
         """Carry out what time has brought, before anything else happens."""
         if now >= self._due:
-            due = self._timetable.advance(now)
+            due = self.timetable.advance(now)
             choice = self.choice
             choice.rebuild(now)
             self._ready = choice.ready
@@ -339,7 +313,7 @@ class Pool:
         if now >= self._timed or now >= self._settled + SOON_SECONDS:
             self._settle(now)
         elif now >= self._due and node_id in self.nodes:
-            self._timetable.touch(self.nodes[node_id], now)
+            self.timetable.touch(self.nodes[node_id], now)
 
     # -- what others see
 

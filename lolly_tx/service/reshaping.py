@@ -18,8 +18,8 @@ from typing import Any
 import attrs
 
 from lolly_tx.config.model import PoolSettings
+from lolly_tx.domain.new_settings import PolicyWord, take_settings
 from lolly_tx.domain.policy import Policy
-from lolly_tx.domain.pool import PolicyWord
 from lolly_tx.net.library.balanced import BalancedEndpoint
 from lolly_tx.net.upstreams import Upstream
 from lolly_tx.proxy.forwarder import Forwarder
@@ -111,7 +111,7 @@ class Reshape:
         old, settings, fresh = self.old, self.settings, self.fresh
         pool, around = old.pool, fresh.circumstances
         places = {node.id: node.target.place for node in pool.nodes.values()}
-        pool.take_settings_of(fresh.pool, tuple(self._anew()), now)
+        take_settings(pool, fresh.pool, tuple(self._anew()), now)
         if old.settings.targets != settings.targets:
             pool.replace(settings.targets, now)
         if _asked_of(old.settings) != _asked_of(settings):

@@ -14,7 +14,8 @@ from lolly_tx.domain.balancers.round_robin import RoundRobin
 from lolly_tx.domain.ejection import EjectionLimits
 from lolly_tx.domain.errors import AllFull, ConnectFailed
 from lolly_tx.domain.health import Observation, Thresholds
-from lolly_tx.domain.pool import PolicyWord, Pool
+from lolly_tx.domain.new_settings import PolicyWord, take_settings
+from lolly_tx.domain.pool import Pool
 from tests.domain.pools import Diary, pool_of, target
 
 
@@ -28,7 +29,7 @@ def settings(**named: Any) -> Pool:
 
 def take(pool: Pool, other: Pool, now: float = 1.0, *anew: PolicyWord) -> None:
     """Have `pool` go by the settings of `other`."""
-    pool.take_settings_of(other, anew, now)
+    take_settings(pool, other, anew, now)
 
 
 def facts(pool: Pool) -> list[tuple[Any, ...]]:
