@@ -258,7 +258,9 @@ class Node:
     @property
     def willing(self) -> bool:
         """Nobody's word keeps new clients away: not the operator's, not the target's own."""
-        return self.enabled == "up" and not self.lame and self.agent.word == "up"
+        if self.enabled != "up" or self.lame:
+            return False
+        return self.agent is SILENT or self.agent.word == "up"
 
     @property
     def closed(self) -> bool:

@@ -280,7 +280,8 @@ class Pool:
 
     def replace(self, targets: Iterable[Target], now: float) -> None:
         """Change the membership; state is kept by target id, also when weight or limits change."""
-        self._settle(now)
+        if now >= self._timed or now != self._settled:  # else only settings changed
+            self._settle(now)
         self.roster.replace(targets, now, self.ejections.forget)
 
     def node(self, node_id: str) -> Node:
@@ -303,7 +304,7 @@ class Pool:
             self._pick = choice.pick
             self._odd = choice.odd or self.caps.there or self.roster.counts_together
             self._due = self._timed = due
-            self._settled = now
+        self._settled = now
 
     def _catch_up(self, node_id: str, now: float) -> None:
         """Settle before something is said of a node, or only that node, when all of them were a moment ago.

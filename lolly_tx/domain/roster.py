@@ -164,7 +164,11 @@ class Roster:
             self.tiers.clear()
         if another_accrual:
             self._accrual = other._accrual
+        heard = (self._hears_all, self._counts_leases)
         self._hears_all, self._counts_leases = other._hears_all, other._counts_leases
+        if not another_balance and not another_accrual:
+            if heard == (self._hears_all, self._counts_leases):
+                return
         for node in self.nodes.values():
             if another_balance:
                 node.tier = self._tier_of(node.target)
@@ -187,7 +191,7 @@ class Roster:
         for target in wanted.values():
             known = old.get(target.id)
             if known is None:
-                node = self.join(target)
+                node = self._make(target)
                 node.served = False
                 self.record(node, "membership", "", "member", "joined", now)
                 continue
@@ -204,6 +208,12 @@ class Roster:
         """A new node, with history and counters of the last one of that id. Raises ValueError when there is one."""
         if target.id in self.nodes:
             raise ValueError(f"pool {self._owner.name} has two targets {target.id!r}")
+        node = self._make(target)
+        self.tune(node)
+        return node
+
+    def _make(self, target: Target) -> Node:
+        """A node of `target` in its place; it is to be tuned."""
         accrual = self._accrual() if self._accrual is not None else None
         health = Health.initial(self.initial, self.thresholds)
         tier = self._tier_of(target)
@@ -214,7 +224,6 @@ class Roster:
         if before is not None:
             history, node.stats = before
             node.history.extend(history)
-        self.tune(node)
         return node
 
     def _leave(self, node: Node, now: float) -> None:
@@ -233,7 +242,7 @@ class Roster:
         the id, and so are the counters.
         """
         self.full.discard(old)
-        node = self.join(target)
+        node = self._make(target)
         node.history.extend(old.history)
         node.stats = old.stats
         node.served = False

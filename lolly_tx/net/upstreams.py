@@ -310,9 +310,14 @@ class Upstreams:
         self, limits: UpstreamLimits, make: Callable[[Upstream], Connection]
     ) -> None:
         """Have other limits from now on, on the connections that there are as well. `make`: makes new ones."""
+        same = limits  # those made by one generation of settings share the object
         for _, upstream in self._whole():
             upstream.make = make
-            if upstream.limits != limits:
+            if upstream.limits is same:
+                continue
+            if upstream.limits == limits:
+                same = upstream.limits
+            else:
                 upstream.go_by(limits)
 
     def lead(self, connect_to: Callable[[Target], Upstream]) -> list[Upstream]:

@@ -35,6 +35,7 @@ from lolly_tx.service.parts import (
     traces_of,
 )
 from lolly_tx.service.pools import Circumstances, RunningPool, run_pool
+from lolly_tx.service.process import no_collection
 from lolly_tx.service.recording import AccessLogs, Recorder, wanted_logs
 from lolly_tx.service.reshaping import Reshape, reshape
 from lolly_tx.service.service import ADMIN, LollyService
@@ -200,6 +201,10 @@ class Change:
 
     def commit(self) -> list[Upstream]:
         """Let it be in force; the connections in use to targets that have left."""
+        with no_collection():  # it would be half of the time, with many targets
+            return self._commit()
+
+    def _commit(self) -> list[Upstream]:
         service, new, now = self.service, self.config, self.service.now()
         self._commit_observers()
         limits = new.limits

@@ -6,7 +6,7 @@
 Stopping is `service.signals`. An application that embeds the proxy has its own ideas of all this, so `build` does
 none of it.
 
-Imports: service, Twisted. Used by: service.worker, tap.
+Imports: service, Twisted. Used by: service.change, service.worker, tap.
 """
 
 from __future__ import annotations
@@ -14,7 +14,8 @@ from __future__ import annotations
 import gc
 import resource
 import signal
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from types import FrameType
 from typing import Any
 
@@ -46,6 +47,18 @@ def settle_memory() -> None:
     gc.collect()
     gc.freeze()
     gc.set_threshold(YOUNG_OBJECTS, MIDDLE, OLD)
+
+
+@contextmanager
+def no_collection() -> Iterator[None]:
+    """Look for garbage afterwards: for what is done in one turn, however much of it there is."""
+    enabled = gc.isenabled()
+    gc.disable()
+    try:
+        yield
+    finally:
+        if enabled:
+            gc.enable()
 
 
 def leave_no_core() -> None:

@@ -112,6 +112,8 @@ class Reloader:
             service.generation = attrs.evolve(
                 service.generation, number=number, loaded_at=wall, reloaded=True
             )
+            # To say what became of a thousand targets takes a while as well.
+            await deferLater(service.surroundings.reactor, 0)
         else:
             service.generation = attrs.evolve(service.generation, reloaded=True)
         self._note_success(found)

@@ -20,6 +20,7 @@ import attrs
 from lolly_tx.config.model import PoolSettings
 from lolly_tx.domain.new_settings import PolicyWord, take_settings
 from lolly_tx.domain.policy import Policy
+from lolly_tx.domain.target import Target
 from lolly_tx.net.library.balanced import BalancedEndpoint
 from lolly_tx.net.upstreams import Upstream
 from lolly_tx.proxy.forwarder import Forwarder
@@ -110,7 +111,7 @@ class Reshape:
         """Go by the new settings; the pool, and the connections in use to what has left."""
         old, settings, fresh = self.old, self.settings, self.fresh
         pool, around = old.pool, fresh.circumstances
-        places = {node.id: node.target.place for node in pool.nodes.values()}
+        before = {node.id: node.target for node in pool.nodes.values()}
         take_settings(pool, fresh.pool, tuple(self._anew()), now)
         if old.settings.targets != settings.targets:
             pool.replace(settings.targets, now)
@@ -137,7 +138,7 @@ class Reshape:
             ask_again,
             earlier,
         )
-        self._probe(places)
+        self._probe(before)
         return new, left
 
     def _anew(self) -> Iterator[PolicyWord]:
@@ -195,8 +196,8 @@ class Reshape:
             kept["admission"] = old.admission
         return attrs.evolve(new, **kept)
 
-    def _probe(self, places: dict[str, tuple[str, str, int, str]]) -> None:
-        """Ask by the new settings. What is asked as before goes on in its phase."""
+    def _probe(self, before: Mapping[str, Target]) -> None:
+        """Ask by the new settings. What is asked as `before` goes on in its phase."""
         old = self.old
         if self.probing is not old.probing:
             if _asked_of(old.settings) == _asked_of(self.settings):
@@ -205,10 +206,13 @@ class Reshape:
                 old.probing.stop()
                 self.probing.start()
         else:
-            targets = (node.target for node in old.pool.nodes.values())
-            self.probing.renew(
-                [t.id for t in targets if places.get(t.id, t.place) != t.place]
-            )
+            moved = []
+            for node in old.pool.nodes.values():
+                target, was = node.target, before.get(node.id, node.target)
+                # One that did not change is the same object, or equal to it; most are.
+                if target is not was and target.place != was.place:
+                    moved.append(node.id)
+            self.probing.renew(moved)
         if self.endpoint is not old.endpoint:
             old.directory.withdraw(old.endpoint)
             old.directory.publish(self.endpoint)

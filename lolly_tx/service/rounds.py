@@ -45,8 +45,11 @@ TICKS_PER_INTERVAL = 20
 _SHORTEST_TICK = 0.02
 NOBODY: Mapping[str, float] = MappingProxyType({})
 _LONGEST_TICK = 1.0
-TURN_SECONDS = 0.005
-"""Seconds of starting questions after which everything else has its turn."""
+TURN_SECONDS = 0.002
+"""Seconds of starting questions after which everything else has its turn.
+
+Of targets that refuse connections the answers come together in the same turn, and take some three times as long.
+"""
 _GRACE = 1.0
 """Seconds beyond the timeout that a question may take to give up by itself."""
 

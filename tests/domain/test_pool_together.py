@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+from random import Random
 from typing import Any
 
 from twisted.trial.unittest import SynchronousTestCase
 
 from lolly_tx.domain.errors import AllDown
-from lolly_tx.domain.pool import SOON_SECONDS
+from lolly_tx.domain.new_settings import take_settings
+from lolly_tx.domain.pool import SOON_SECONDS, Pool
 from lolly_tx.domain.slow_start import SlowStart
-from tests.domain.pools import BAD, GOOD, pool_of
+from tests.domain.pools import BAD, GOOD, Diary, pool_of, target
 
 NAMES = [f"t{number}" for number in range(100)]
 
@@ -63,6 +65,39 @@ class TogetherTests(SynchronousTestCase):
         self.assertIsNotNone(pool.nodes["t3"].ramp)
         self.assertLess(pool.nodes["t3"].weight, 1.0)
         self.assertEqual(pool.nodes["t4"].weight, 1.0)
+
+    def test_one_look_at_a_round(self) -> None:
+        """A round of a thousand flips, a tenth of them in each turn, costs one look a turn, and not one a flip."""
+        pool = self.counted()
+        for turn in range(10):
+            now = 2.0 + turn
+            for name in NAMES:
+                pool.observe(name, GOOD if turn % 2 else BAD, now)
+            if turn % 2:
+                pool.acquire(now)
+            else:
+                self.assertRaises(AllDown, pool.acquire, now)
+        # One for what is said first after a pause, one for who asks.
+        self.assertLessEqual(self.looks, 20)
+
+    def test_membership_with_settings(self) -> None:
+        """Other settings and other targets in one reload are one look, at what comes of both."""
+        pool = self.counted()
+        other = Pool(
+            "app",
+            (),
+            balancer=pool.balancer,
+            accrual=None,
+            thresholds=pool.thresholds,
+            now=0.0,
+            events=Diary(),
+            random=Random(1),
+        )
+        take_settings(pool, other, (), 2.0)
+        pool.replace([target("t1"), target("new")], 2.0)
+        self.assertEqual(self.looks, 0)
+        self.assertEqual([n.id for n in pool.available(2.0)], ["t1", "new"])
+        self.assertEqual(self.looks, 1)
 
     def test_gone(self) -> None:
         """What is said of a target that has left is nothing, here as well."""

@@ -247,7 +247,7 @@ class FlightTests(Case):
         self.clock.callLater(0, lambda: begun.append(len(check.asked)))
         self.clock.advance(0)
         begun.append(len(check.asked))
-        self.assertEqual(begun, [5, 10, 12])
+        self.assertEqual(begun, [2, 4, 12])
 
     def test_stop_between_turns(self) -> None:
         """A stop while others have their turn leaves no timer, and no probe starts after it."""

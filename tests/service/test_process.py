@@ -14,6 +14,7 @@ from lolly_tx.service.process import (
     YOUNG_OBJECTS,
     hear_signals,
     leave_no_core,
+    no_collection,
     require_versions,
     settle_memory,
 )
@@ -97,6 +98,20 @@ class SignalTests(SynchronousTestCase):
         """SIGHUP ends nothing."""
         self.hear(lambda: None)
         self.installed[signal.SIGHUP](signal.SIGHUP, None)
+
+    def test_undisturbed(self):
+        """Garbage is looked for afterwards, also when it went wrong; who has turned that off is not overruled."""
+        self.addCleanup(gc.enable)
+        with no_collection():
+            self.assertFalse(gc.isenabled())
+        self.assertTrue(gc.isenabled())
+        with self.assertRaises(KeyError), no_collection():
+            raise KeyError("x")
+        self.assertTrue(gc.isenabled())
+        gc.disable()
+        with no_collection():
+            pass
+        self.assertFalse(gc.isenabled())
 
 
 class SafetyTests(SynchronousTestCase):
