@@ -44,6 +44,11 @@ class Totals:
         """The sum of one; 0 when nobody ever spoke of it."""
         return self._sums.get(name, 0)
 
+    @property
+    def sums(self) -> Mapping[str, Number]:
+        """All of them by name, for who looks for thousands; what nobody spoke of is missing."""
+        return self._sums
+
     def items(self) -> Iterable[tuple[str, Number]]:
         """All sums by name."""
         return tuple(self._sums.items())

@@ -99,6 +99,9 @@ class Serving(Protocol):
     def certificates(self) -> list[dict[str, Any]]:
         """Those that are served."""
 
+    def expiries(self) -> Iterable[tuple[str, float]]:
+        """The certificates that are served, each with its end (seconds since the epoch)."""
+
     def statistics(self) -> dict[str, Any]:
         """All counters."""
 

@@ -227,7 +227,6 @@ class ListenerCertificates:
                 "serial": f"{leaf.serial_number:x}",
                 "not_before": iso_time(begins.timestamp()),
                 "not_after": iso_time(ends.timestamp()),
-                "ends": ends.timestamp(),
                 "expires_in_seconds": round(ends.timestamp() - wall),
                 "fingerprint": one.fingerprint,
                 "refused": self.refused.get(one.path),

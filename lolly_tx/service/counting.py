@@ -10,7 +10,8 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from lolly_tx.domain.node import NODE_COUNTERS
+from lolly_tx.domain.histogram import NONE
+from lolly_tx.domain.node import NODE_COUNTERS, Node
 from lolly_tx.domain.tallies import Number, Totals
 from lolly_tx.service.service import LollyService
 
@@ -33,6 +34,10 @@ _TOLD = ("listeners/", "pools/")
 _OWN_STATS = frozenset(("ejections", "rechecks"))
 """Of a node, counted where it is judged."""
 
+_SEEN_STATS = tuple(word for word in NODE_COUNTERS if word not in _OWN_STATS)
+
+_PLACES = tuple(f"/slower/{place}" for place in range(len(NONE)))
+
 _OWN = frozenset(("available", "targets", "ejections", "panic", "certificates"))
 """The same of a pool, and what all processes read from the same files."""
 
@@ -51,9 +56,8 @@ def numbers_of(service: LollyService) -> dict[str, Number]:
             base = f"nodes/{name}/{node.id}"
             numbers[f"{base}/in_flight"] = node.in_flight
             stats = node.stats
-            for word in NODE_COUNTERS:
-                if word not in _OWN_STATS:
-                    numbers[f"{base}/{word}"] = getattr(stats, word)
+            for word in _SEEN_STATS:
+                numbers[f"{base}/{word}"] = getattr(stats, word)
             for place, count in enumerate(stats.slower):
                 if count:
                     numbers[f"{base}/slower/{place}"] = count
@@ -75,7 +79,7 @@ def filled_in(told: dict[str, Any], totals: Totals) -> dict[str, Any]:
     found = dict(told)
     for kind in ("listeners", "pools"):
         found[kind] = {
-            name: _filled(one, totals, f"{kind}/{name}")
+            name: _filled(one, totals.sums, f"{kind}/{name}")
             for name, one in told[kind].items()
         }
     for name, number in totals.items():
@@ -97,22 +101,24 @@ def _add(tree: dict[str, Any] | None, path: list[str], number: Number) -> None:
         tree.setdefault(last, number)
 
 
-def _filled(tree: dict[str, Any], totals: Totals, base: str) -> dict[str, Any]:
+def _filled(
+    tree: dict[str, Any], sums: Mapping[str, Number], base: str
+) -> dict[str, Any]:
     found: dict[str, Any] = {}
     for name, value in tree.items():
         at = f"{base}/{name}"
         if name in _OWN:
             found[name] = value
         elif isinstance(value, dict):
-            found[name] = _filled(value, totals, at)
+            found[name] = _filled(value, sums, at)
         elif isinstance(value, bool) or not isinstance(value, int | float):
             found[name] = value
         elif name == "amplification":
-            requests = totals[f"{base}/requests"]
-            spent = totals[f"{base}/spent"]
+            requests = sums.get(f"{base}/requests", 0)
+            spent = sums.get(f"{base}/spent", 0)
             found[name] = round(1.0 + spent / requests, 4) if requests else 1.0
         else:
-            found[name] = totals[at]
+            found[name] = sums.get(at, 0)
     return found
 
 
@@ -141,17 +147,20 @@ def show(service: LollyService, totals: Totals) -> None:
         numbers["hedges"] = totals[f"pools/{name}/hedged"]
         counters.take({**numbers, "served": served.get(name, {})})
         for node in pool.nodes.values():
-            base = f"nodes/{name}/{node.id}"
-            node.in_flight = int(totals[f"{base}/in_flight"])
-            stats = node.stats
-            for word in NODE_COUNTERS:
-                if word not in _OWN_STATS:
-                    setattr(stats, word, totals[f"{base}/{word}"])
-            places = range(len(stats.slower))
-            stats.slower = [int(totals[f"{base}/slower/{one}"]) for one in places]
+            _show_node(node, f"nodes/{name}/{node.id}", totals.sums)
     for name, resource in service.resources.items():
         codes = refused.get(name, {})
         resource.proxy.refused_codes.update(codes)
+
+
+def _show_node(node: Node, base: str, sums: Mapping[str, Number]) -> None:
+    found = sums.get
+    node.in_flight = int(found(f"{base}/in_flight", 0))
+    stats = node.stats
+    for word in _SEEN_STATS:
+        setattr(stats, word, found(f"{base}/{word}", 0))
+    if stats.successes:
+        stats.slower = [int(found(base + place, 0)) for place in _PLACES]
 
 
 def _served(totals: Totals) -> dict[str, Any]:

@@ -148,12 +148,12 @@ def _reasons(family: Family, told: Mapping[str, Mapping[str, int]]) -> Found:
     )
 
 
-def of_certificates(served: Iterable[Told], acme: Told | None) -> Iterator[Found]:
+def of_certificates(
+    served: Iterable[tuple[str, float]], acme: Told | None
+) -> Iterator[Found]:
     """When they end. Of several for one host, such as of two kinds of keys, the first to end."""
     ends: dict[str, float] = {}
-    for one in served:
-        name = one["names"][0] if one["names"] else one["path"]
-        end = one["ends"]
+    for name, end in served:
         ends[name] = min(end, ends.get(name, end))
     yield _each(f.EXPIRY, [((name,), end) for name, end in ends.items()])
     if acme is not None:

@@ -8,7 +8,7 @@ service.build, service.change, service.parts, service.reload.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Generator, Mapping, Sequence
+from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
 from functools import partial
 from time import process_time
 from typing import Any
@@ -392,6 +392,13 @@ class LollyService(Service):
             for shown in one.shown(name, wall)
         ]
 
+    def expiries(self) -> Iterator[tuple[str, float]]:
+        """The first name, or else the file, of each that is served, and when it ends (seconds since the epoch)."""
+        for _, files in self.listeners.certificates:
+            for one in files.credentials.certificates:
+                ends = one.leaf.not_valid_after_utc.timestamp()
+                yield (one.names[0] if one.names else one.path), ends
+
     def ordered(self) -> list[dict[str, Any]]:
         """The names whose certificates are asked for and renewed here."""
         return self.renewals.shown()
@@ -409,7 +416,10 @@ class LollyService(Service):
             "ocsp": self.stapling.counted(),
         }
         told.update((yield from telling_of(self, self.surroundings.wall())))
-        return told if self.colleagues is None else self.colleagues.statistics(told)
+        if self.colleagues is None:
+            return told
+        yield
+        return self.colleagues.statistics(told)
 
     def next_check(self, pool: str, target: str) -> NextCheck:
         """When a target is checked next; with several checks, by the first of them."""

@@ -19,6 +19,7 @@ from lolly_tx.service.families import ALL
 from lolly_tx.service.generation import Generation
 from lolly_tx.service.metrics import AT_ONCE, Metrics
 from lolly_tx.service.procfs import Processes
+from lolly_tx.service.readings import of_certificates, of_listeners, of_processes
 
 TEXT = """
 [listener.web]
@@ -283,3 +284,95 @@ class ManyTargetsTests(MetricsTestCase):
         found = read(openmetrics.text_string_to_metric_families(text))
         name = "lolly_upstream_duration_seconds_count"
         self.assertEqual(sum(one == name for one, _ in found), 1002)
+
+
+class CertificateTests(SynchronousTestCase):
+    def test_ends(self) -> None:
+        """Of several for one host the first to end counts; orders are counted where there are any."""
+        found = {
+            family.name: "".join(lines)
+            for family, lines in of_certificates(
+                [("a.test", 30.0), ("b.test", 5.0), ("a.test", 20.0)],
+                {"issued": 3, "failed": 1, "failing": 2, "last_error": "x"},
+            )
+        }
+        self.assertEqual(
+            found["lolly_certificate_expiry_seconds"],
+            'lolly_certificate_expiry_seconds{name="a.test"} 20.0\n'
+            'lolly_certificate_expiry_seconds{name="b.test"} 5.0\n',
+        )
+        self.assertIn('{result="failed"} 1\n', found["lolly_acme_orders_total"])
+        self.assertEqual(found["lolly_acme_failing"], "lolly_acme_failing 2\n")
+
+    def test_none(self) -> None:
+        """Nothing is told where there is nothing."""
+        self.assertEqual(
+            ["".join(lines) for _, lines in of_certificates((), None)], [""]
+        )
+
+
+class WorkersTests(SynchronousTestCase):
+    def lines(self, *workers: dict[str, Any]) -> str:
+        """What is told of these."""
+        settings = {"generation": 1, "last_reload_ok": True, "reload_failures": 0}
+        process = {"stall_seconds": 0.0, "stalls": 0, "cpu_seconds": 1.0}
+        told = {"settings": settings, "process": process, "workers": workers}
+        self.pids: list[int] = []
+
+        def read(pids: Iterable[int]) -> Processes:
+            self.pids = [*pids]
+            return Processes()
+
+        return "".join("".join(lines) for _, lines in of_processes(told, read))
+
+    def worker(self, number: int, **more: Any) -> dict[str, Any]:
+        """One that serves."""
+        said = {"worker": number, "pid": 70 + number, "serving": True, "starts": 1}
+        return {**said, "silent_seconds": 0.1, **more}
+
+    def test_up(self) -> None:
+        """One that hangs, one that is being made and one that is gone are not."""
+        text = self.lines(
+            self.worker(1),
+            self.worker(2, silent_seconds=3.0),
+            self.worker(3, serving=False),
+            self.worker(4, serving=False, pid=None, silent_seconds=None, starts=6),
+        )
+        for number, up in ((1, 1), (2, 0), (3, 0), (4, 0)):
+            self.assertIn(f'lolly_worker_up{{worker="{number}"}} {up}\n', text)
+        self.assertIn('lolly_worker_starts_total{worker="4"} 6\n', text)
+        self.assertEqual(self.pids[1:], [71, 72, 73])
+
+
+class ListenerTests(SynchronousTestCase):
+    def test_connections_and_reasons(self) -> None:
+        """By state, and what was refused by its reason; TLS only where there is any."""
+        told = {
+            "open": 5,
+            "idle": 3,
+            "accepted": 9,
+            "turned_away": 2,
+            "bytes_in": 1,
+            "bytes_out": 2,
+            "refused_codes": {},
+            "proxy_refused": {"none": 4},
+        }
+        tls = {
+            "handshakes": 8,
+            "failed": {"version": 2},
+            "certificates": {"refused": 1},
+        }
+        listeners = {"web": told, "secure": {**told, "tls": tls}}
+        text = "".join("".join(lines) for _, lines in of_listeners(listeners, {}))
+        for line in (
+            'lolly_connections{listener="web",state="active"} 2',
+            'lolly_connections{listener="web",state="idle"} 3',
+            'lolly_connections_accepted_total{listener="web"} 9',
+            'lolly_connections_turned_away_total{listener="web"} 2',
+            'lolly_proxy_header_refusals_total{listener="web",reason="none"} 4',
+            'lolly_tls_handshakes_total{listener="secure"} 8',
+            'lolly_tls_handshake_failures_total{listener="secure",reason="version"} 2',
+            'lolly_certificate_refusals_total{listener="secure"} 1',
+        ):
+            self.assertIn(line + "\n", text)
+        self.assertNotIn('lolly_tls_handshakes_total{listener="web"}', text)
