@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import http.client
 import json
 import os
 import signal
@@ -9,6 +10,7 @@ import subprocess
 import sys
 import tempfile
 import time
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
@@ -71,6 +73,15 @@ class UpgradeTestCase(SynchronousTestCase):
                 self.assertLess(time.monotonic(), until, "nobody answers")
                 time.sleep(0.05)
 
+    def served_in_vain(self) -> dict[str, int]:
+        """Ask for something that no target is there for; what is counted then, by status."""
+        with closing(
+            http.client.HTTPConnection("127.0.0.1", self.port, timeout=SECONDS)
+        ) as asking:
+            asking.request("GET", "/")
+            status = asking.getresponse().status
+        return {str(status): 1}
+
     def upgrade(self) -> subprocess.CompletedProcess[str]:
         return subprocess.run(
             [
@@ -95,12 +106,15 @@ class UpgradeTests(UpgradeTestCase):
         process = self.start()
         self.pools()
         self.admin.post("/api/pools/app/127.0.0.1:10/drain")
+        counted = self.served_in_vain()
         names = ("admin.sock", "web.sock")
         inodes = [os.stat(self.folder / name).st_ino for name in names]
         done = self.upgrade()
         self.assertEqual((done.returncode, done.stderr), (0, ""), done.stdout)
         known = {one["id"][-2:]: one["enabled"] for one in self.pools()["targets"]}
         self.assertEqual(known, {"-9": "up", "10": "drain"})
+        served = self.admin.get("/api/stats")["pools"]["app"]["served"]
+        self.assertEqual(served["web"]["codes"], counted)
         for name, inode in zip(names, inodes, strict=True):
             self.assertEqual(os.stat(self.folder / name).st_ino, inode)
         good = self.file.read_text()
