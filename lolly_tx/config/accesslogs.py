@@ -13,7 +13,7 @@ from typing import Any, Literal
 
 import attrs
 
-from lolly_tx.config.addresses import LOG_PATH
+from lolly_tx.config.addresses import ACCESS_LOG_PATH
 from lolly_tx.config.kinds import (
     PART,
     Duration,
@@ -148,9 +148,9 @@ class AccessLog:
     path: str = attrs.field(
         default="-",
         metadata=about(
-            LOG_PATH,
+            ACCESS_LOG_PATH,
             'File to append to, relative to the configuration file; "-" = standard'
-            " output.",
+            ' output; "syslog:unix:/dev/log", "syslog:udp:HOST:514" = a syslog daemon.',
         ),
     )
     format: str = attrs.field(
@@ -205,6 +205,11 @@ class AccessLog:
             " those whose names say that they are secret.",
         ),
     )
+
+    @property
+    def in_file(self) -> bool:
+        """Whether its lines are appended to a file of its own."""
+        return self.path != "-" and not self.path.startswith("syslog:")
 
     def names(self, variable: str) -> bool:
         """Whether its lines have that variable."""

@@ -138,6 +138,33 @@ class _LogPath(Word):
         return text if text == "-" else place.absolute(text)
 
 
+_SYSLOG_UDP = re.compile(r"(\[[0-9A-Fa-f:.]+\]|[^:\[\]]+):([0-9]{1,5})")
+
+
+class _AccessLogPath(_LogPath):
+    """The same, or a syslog daemon."""
+
+    word = "file or syslog"
+
+    def read(self, raw: Any, place: Place) -> str:
+        text = TEXT.read(raw, place)
+        if not text.startswith("syslog:"):
+            return super().read(raw, place)
+        _, kind, where = (*text.split(":", 2), "", "")[:3]
+        if kind == "unix" and where:
+            return f"syslog:unix:{place.absolute(where)}"
+        match = _SYSLOG_UDP.fullmatch(where)
+        if kind == "udp" and where and ":" not in where and valid_host(where):
+            raise Rejected(f'needs a port; did you mean "{text}:514"?')
+        if kind != "udp" or match is None or not valid_host(match[1]):
+            raise Rejected(
+                'must be as "syslog:unix:/dev/log" or "syslog:udp:192.0.2.9:514"'
+            )
+        if not 0 < int(match[2]) <= 65535:
+            raise Rejected("needs a port between 1 and 65535")
+        return text
+
+
 class _SentHost(Word):
     """The Host for targets: two words, or a literal."""
 
@@ -225,6 +252,7 @@ FILE_OR_FOLDER = _PathOfPEM()
 OPTIONAL_FILE = _PathOfFile(optional=True)
 OPTIONAL_FOLDER = _OptionalFolder()
 LOG_PATH = _LogPath()
+ACCESS_LOG_PATH = _AccessLogPath()
 LISTEN = _Endpoint("server")
 CONNECT = _Endpoint("client")
 SENT_HOST = _SentHost()

@@ -22,13 +22,22 @@ CALM_SECONDS = 2.0
 """None was lost for so long: then it is said how many were."""
 
 
+def _headed(
+    line: Callable[[Entry], bytes], heading: Callable[[float], bytes]
+) -> Callable[[Entry], bytes]:
+    return lambda entry: heading(entry.when_wall) + line(entry)
+
+
 class AccessLog:
     """Collects the lines and hands them to `write` in batches.
 
-    `write`: takes the bytes of whole lines. What it raises is counted in `dropped` and
-    never reaches the caller: a full disk does not stop the traffic. `lines`: what they look like.
+    `write`: takes the bytes of whole lines. What it raises is counted in `dropped` (all of
+    them, or as many as its `lines` says) and never reaches the caller: a full disk does not
+    stop the traffic.
+    `lines`: what they look like.
     `now`: a monotonic clock in seconds; it spaces the warnings.
     `sampling`: which exchanges have a line; `random`: gives chance, 0 to 1.
+    `heading`: what stands before each, by its time, seconds since the epoch.
     `batch_bytes`: lines are gathered up to this size; 0 writes each at once.
     """
 
@@ -43,11 +52,12 @@ class AccessLog:
         batch_bytes: int = BATCH_BYTES,
         sampling: Sampling = ALL,
         random: Callable[[], float] | None = None,
+        heading: Callable[[float], bytes] | None = None,
     ) -> None:
         self._write = write
         self._batch_bytes = batch_bytes
         self._now = now
-        self._line = lines.line
+        self._line = lines.line if heading is None else _headed(lines.line, heading)
         self._sampling = sampling
         self._random = random or Random().random
         self.samples = sampling.share < 1.0
@@ -90,7 +100,9 @@ class AccessLog:
             self._write(b"".join(lines))
         except Exception as error:
             self._error = error
-            self.dropped += len(lines)
+            lost: int = getattr(error, "lines", len(lines))
+            self.dropped += lost
+            self.written += len(lines) - lost
             self._dropped_at = now = self._now()
             if self._warned_at is None or now - self._warned_at >= WARNING_INTERVAL:
                 self._warned_at = now

@@ -50,10 +50,12 @@ __all__ = ["CannotListen", "LollyService", "build", "log_files"]
 def log_files(config: Config) -> Iterator[str]:
     """The files that lines of the proxy are appended to."""
     events = config.events.get("file")
-    for owner in (*wanted_logs(config), events):
-        path = getattr(owner, "path", "-")
-        if path != "-":
-            yield path
+    for log in wanted_logs(config):
+        if log.in_file:
+            yield log.path
+    path = getattr(events, "path", "-")
+    if path != "-":
+        yield path
 
 
 def build(

@@ -3,23 +3,29 @@
 A pipe takes 64 KiB at a time. While the reader takes something it is offered more every few moments; a
 reader that takes nothing is asked ever more seldom.
 
-Imports: service, Twisted. Used by: service.processlog, service.recording,
-service.sinks.
+Imports: Twisted. Used by: service.processlog, service.recording, service.sinks.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import Protocol
 
 from twisted.internet.interfaces import IDelayedCall, IReactorTime
-
-from lolly_tx.service.logfile import LogFile
 
 QUICK_SECONDS = 0.02
 """Until a reader that took something is offered more."""
 
 SLOW_SECONDS = 0.5
 """The longest until a reader that took nothing is asked again."""
+
+
+class Behind(Protocol):
+    """What a reader may be behind with. `waiting_bytes`: how much it has not taken."""
+
+    @property
+    def waiting_bytes(self) -> int:
+        """In bytes."""
 
 
 class Draining:
@@ -29,7 +35,7 @@ class Draining:
     """
 
     def __init__(
-        self, file: LogFile, clock: IReactorTime, attempt: Callable[[], bool]
+        self, file: Behind, clock: IReactorTime, attempt: Callable[[], bool]
     ) -> None:
         self._file = file
         self._clock = clock

@@ -10,6 +10,8 @@ service.change, service.parts, service.service.
 
 from __future__ import annotations
 
+import os
+import socket
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import suppress
 
@@ -27,10 +29,12 @@ from lolly_tx.proxy.lineformat import LineFormat
 from lolly_tx.proxy.masking import Masking
 from lolly_tx.proxy.record import exchange_entry, refusal_entry
 from lolly_tx.proxy.sampling import Sampling
+from lolly_tx.service import syslog
 from lolly_tx.service.draining import Draining
 from lolly_tx.service.logfile import LAST_SECONDS, LogFile
 from lolly_tx.service.reopening import reopen_all
 from lolly_tx.service.surroundings import Surroundings
+from lolly_tx.service.syslog import PREFIX, Syslog
 from lolly_tx.wire.message import RequestHead
 
 
@@ -201,14 +205,23 @@ class LogWriting:
         self,
         settings: model.AccessLog,
         surroundings: Surroundings,
-        file: LogFile | None = None,
+        file: LogFile | Syslog | None = None,
         more: Mapping[str, str] = NO_FIELDS,
     ) -> None:
         self.settings = settings
         self.path = settings.path
         shared = surroundings.stdout if settings.path == "-" else file
         self._shared = shared is not None
-        self.file = shared or LogFile(settings.path)
+        heading = None
+        self.file: LogFile | Syslog
+        if shared is None and settings.path.startswith(PREFIX):
+            self.file = Syslog(
+                settings.path, surroundings.reactor.resolve, surroundings.now
+            )
+        else:
+            self.file = shared or LogFile(settings.path)
+        if isinstance(self.file, Syslog):
+            heading = syslog.heading(socket.gethostname(), os.getpid())
         self._seconds = settings.flush
         self._draining = Draining(self.file, surroundings.reactor, self._drain)
         sampling = Sampling(settings.sample, settings.slow)
@@ -222,6 +235,7 @@ class LogWriting:
             ),
             sampling=sampling,
             random=surroundings.random.random,
+            heading=heading,
             now=surroundings.now,
             batch_bytes=settings.buffer_size,
         )

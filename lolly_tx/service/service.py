@@ -350,7 +350,7 @@ class LollyService(Service):
         each = [] if self.logs is None else [self.logs.reopen]
         if not self.surroundings.part.serves:
             # Those who write there have no way to tell who asks.
-            paths = {log.path for log in wanted_logs(self.config)} - {"-"}
+            paths = {log.path for log in wanted_logs(self.config) if log.in_file}
             each += [partial(require_writable, path) for path in sorted(paths)]
         sinks = [getattr(sink, "reopen", None) for sink in self.sinks]
         reopen_all([*each, *(one for one in sinks if one is not None)])

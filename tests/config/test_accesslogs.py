@@ -137,6 +137,31 @@ class SettingsTests(SynchronousTestCase):
             said = self.wrong(f'access_log = {{ mask = ["{name}"] }}')
             self.assertIn("access_log.mask[0]", said)
 
+    def test_syslog(self) -> None:
+        """A syslog daemon in place of a file, by a UNIX socket or UDP."""
+        for path in (
+            "syslog:unix:/dev/log",
+            "syslog:udp:192.0.2.9:514",
+            "syslog:udp:[2001:db8::1]:514",
+            "syslog:udp:logs.example:1514",
+        ):
+            log = read(f'access_log = {{ path = "{path}" }}').access_log
+            assert log is not None
+            self.assertEqual((log.path, log.in_file), (path, False))
+        log = read('access_log = { path = "syslog:unix:run/log" }').access_log
+        assert log is not None
+        self.assertEqual(log.path, "syslog:unix:/run/log")
+        for path, message in (
+            ("syslog:", 'must be as "syslog:unix:/dev/log"'),
+            ("syslog:tcp:h:514", 'must be as "syslog:unix:/dev/log"'),
+            ("syslog:unix:", 'must be as "syslog:unix:/dev/log"'),
+            ("syslog:udp:h", 'did you mean "syslog:udp:h:514"?'),
+            ("syslog:udp:h:0", "needs a port between 1 and 65535"),
+            ("syslog:udp:a b:514", 'must be as "syslog:unix:/dev/log"'),
+        ):
+            said = self.wrong(f'access_log = {{ path = "{path}" }}')
+            self.assertIn(message, said)
+
     def test_of_listener_and_route(self) -> None:
         """A listener and a route may have a log of their own, or none."""
         config = read("", 'access_log = { path = "/w.log" }', "access_log = false")

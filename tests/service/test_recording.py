@@ -71,6 +71,7 @@ class LogWritingTests(SynchronousTestCase):
         self.assertEqual(os.read(read, 100), b"said after\n")
         own = self.writing()
         own.stop()
+        assert isinstance(own.file, LogFile)
         self.assertTrue(own.file._closed)
         stdout.close()
 
