@@ -1,16 +1,17 @@
 """What a request costs beside other proxies: the CPU of each, interleaved in one run.
 
     python benchmarks/peers.py [--starts N] [--rounds N] [--seconds S] [--browser] [--unique]
-                               [--path /1m] [--only nginx] [--against CHECKOUT]
+                               [--tls] [--path /1m] [--only nginx] [--against CHECKOUT]
 
 All run on the first core, the load (wrk) and the origin (nginx) on the second. nginx is
 the measure; HAProxy and Caddy take part where they are installed, and so does another
 checkout of this project with `--against`, which shows what a change costs. `--unique`: no two
-heads are alike, as in real traffic. `--starts`: all are started anew so many times, because
-one process differs from the next of the same code by more than most changes do. Prints user
-and system microseconds per request, medians over the rounds of all starts, and ratios to
-nginx, with the least in brackets; fails nothing. Ratios within one run mean something, the
-microseconds only on this machine.
+heads are alike, as in real traffic. `--tls`: the load comes over TLS, on connections
+that stay. `--starts`: all are started anew so many times, because one process differs from
+the next of the same code by more than most changes do. Prints user and system microseconds
+per request, medians over the rounds of all starts, and ratios to nginx, with the least in
+brackets; fails nothing. Ratios within one run mean something, the microseconds only on this
+machine.
 """
 
 from __future__ import annotations
@@ -29,6 +30,7 @@ import time
 from pathlib import Path
 
 import attrs
+import trustme
 
 ROOT = Path(__file__).parents[1]
 TICKS = os.sysconf("SC_CLK_TCK")
@@ -104,6 +106,18 @@ path = "/"
 """
 
 
+TLS = (
+    ("{port} backlog=4096", "{port} backlog=4096 ssl"),
+    (
+        "  location / {{ proxy_pass",
+        "  ssl_certificate PEM; ssl_certificate_key PEM; location / {{ proxy_pass",
+    ),
+    ("bind 127.0.0.1:{port}", "bind 127.0.0.1:{port} ssl crt PEM"),
+    ("http://127.0.0.1:{port} {{", "https://127.0.0.1:{port} {{\n tls PEM PEM"),
+    ("[[route]]", 'tls.certificate = "PEM"\n[[route]]'),
+)
+"""What becomes what in the configurations, for TLS; each is in one of them."""
+
 UNIQUE = """
 local seed, count = tonumber(io.open("/proc/uptime"):read("*n")) * 100, 0
 function request()
@@ -175,6 +189,16 @@ class Field:
         path.write_text(template.format(port=port, a=self.a, b=self.b))
         return path
 
+    def secured(self, template: str) -> str:
+        """The same with TLS."""
+        pem = self.folder / "site.pem"
+        if not pem.exists():
+            issued = trustme.CA().issue_cert("127.0.0.1")
+            issued.private_key_and_cert_chain_pem.write_to_path(str(pem))
+        for plain, secure in TLS:
+            template = template.replace(plain, secure)
+        return template.replace("PEM", str(pem))
+
     def nginx(self, name: str, rest: str) -> list[str]:
         """The command that starts nginx with `rest` in its http block."""
         path = self.folder / f"{name}.conf"
@@ -210,6 +234,7 @@ class Field:
         """nginx, ourselves, and whoever else there is."""
         found = []
         only = options.only
+        asked = self.secured if options.tls else str
 
         def add(name: str, command: list[str], **env: str) -> None:
             if (
@@ -221,21 +246,21 @@ class Field:
                 found.append(Peer(name, port, self.start(name, port, command, **env)))
 
         port = self.ports.pop()
-        rest = BALANCED.format(port=port, a=self.a, b=self.b)
+        rest = asked(BALANCED).format(port=port, a=self.a, b=self.b)
         add("nginx", self.nginx("nginx", rest))
         if shutil.which("haproxy"):
             port = self.ports.pop()
-            path = self.write("haproxy.cfg", HAPROXY, port)
+            path = self.write("haproxy.cfg", asked(HAPROXY), port)
             add("haproxy", ["haproxy", "-f", str(path), "-db"])
         if shutil.which("caddy"):
             port = self.ports.pop()
-            path = self.write("Caddyfile", CADDY, port)
+            path = self.write("Caddyfile", asked(CADDY), port)
             command = ["caddy", "run", "--adapter", "caddyfile", "--config", str(path)]
             add("caddy", command, GOMAXPROCS="1", HOME=str(self.folder))
         others = [(f"against{n}", each) for n, each in enumerate(options.against, 1)]
         for name, checkout in [("lolly", str(ROOT)), *others]:
             port = self.ports.pop()
-            path = self.write(f"{name}.toml", LOLLY, port)
+            path = self.write(f"{name}.toml", asked(LOLLY), port)
             add(name, lolly(path), PYTHONPATH=checkout)
         return found
 
@@ -273,11 +298,12 @@ def measure(peer: Peer, options: argparse.Namespace) -> None:
         for word in ("-H", f"{name}: {value}")
     ]
     script = ["-s", options.script] if options.unique else []
+    scheme = "https" if options.tls else "http"
     before = peer.cpu()
     said = subprocess.run(
         ["taskset", "-c", "1", "wrk", "-t1", f"-c{options.connections}"]
         + [f"-d{options.seconds}s", *fields, *script]
-        + [f"http://127.0.0.1:{peer.port}{options.path}"],
+        + [f"{scheme}://127.0.0.1:{peer.port}{options.path}"],
         capture_output=True,
         text=True,
         check=True,
@@ -300,6 +326,7 @@ def main() -> None:
     parser.add_argument("--path", default="/", help="/ (13 bytes), /1m or /100m")
     parser.add_argument("--browser", action="store_true", help="a browser's fields")
     parser.add_argument("--unique", action="store_true", help="no two heads alike")
+    parser.add_argument("--tls", action="store_true", help="the load comes over TLS")
     parser.add_argument("--only", action="append", default=[], help="of the others")
     parser.add_argument(
         "--against", action="append", default=[], help="another checkout of the project"
