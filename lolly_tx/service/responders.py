@@ -9,13 +9,24 @@ from collections.abc import Callable
 from typing import Any
 
 from twisted.internet.defer import Deferred, succeed
-from twisted.internet.interfaces import IConsumer, IReactorTime
+from twisted.internet.endpoints import HostnameEndpoint
+from twisted.internet.interfaces import (
+    IConsumer,
+    IReactorTime,
+    IStreamClientEndpoint,
+)
 from twisted.internet.protocol import Protocol, connectionDone
 from twisted.python.failure import Failure
-from twisted.web.client import Agent, ResponseDone
+from twisted.web.client import URI, Agent, ResponseDone
+from twisted.web.error import SchemeNotSupported
 from twisted.web.http import PotentialDataLoss
 from twisted.web.http_headers import Headers
-from twisted.web.iweb import IAgent, IBodyProducer, IResponse
+from twisted.web.iweb import (
+    IAgent,
+    IAgentEndpointFactory,
+    IBodyProducer,
+    IResponse,
+)
 from zope.interface import implementer
 
 ANSWER_SECONDS = 10.0
@@ -116,4 +127,34 @@ def responders(clock: IReactorTime, agent: IAgent) -> Ask:
 
 def over_http(reactor: Any) -> Ask:
     """Asks with connections of its own, one for each question."""
-    return responders(reactor, Agent(reactor, connectTimeout=ANSWER_SECONDS))
+    return responders(reactor, Agent.usingEndpointFactory(reactor, PlainHTTP(reactor)))
+
+
+@implementer(IAgentEndpointFactory)
+class PlainHTTP:
+    """Where responders are: "http:" only."""
+
+    def __init__(self, reactor: Any) -> None:
+        self._reactor = reactor
+
+    def endpointForURI(self, uri: URI) -> IStreamClientEndpoint:
+        """Where to connect to. Raises SchemeNotSupported."""
+        if uri.scheme != b"http":
+            raise SchemeNotSupported(f"not http: {uri.toBytes().decode('ascii')}")
+        host: Any = uri.host
+        return Quietly(
+            HostnameEndpoint(self._reactor, host, uri.port, timeout=ANSWER_SECONDS)
+        )
+
+
+@implementer(IStreamClientEndpoint)
+class Quietly:
+    """Connects as `inner` does, without a line in the log about each factory."""
+
+    def __init__(self, inner: IStreamClientEndpoint) -> None:
+        self._inner = inner
+
+    def connect(self, protocolFactory: Any) -> Any:
+        """See IStreamClientEndpoint."""
+        protocolFactory.noisy = False
+        return self._inner.connect(protocolFactory)

@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+from types import SimpleNamespace
 from typing import Any
 
 from twisted.internet.defer import Deferred
+from twisted.internet.interfaces import IStreamClientEndpoint
 from twisted.internet.task import Clock
 from twisted.internet.testing import StringTransport
 from twisted.python.failure import Failure
 from twisted.trial.unittest import SynchronousTestCase
-from twisted.web.client import ResponseDone, ResponseFailed
-from twisted.web.iweb import IAgent, IBodyProducer
+from twisted.web.client import URI, ResponseDone, ResponseFailed
+from twisted.web.error import SchemeNotSupported
+from twisted.web.iweb import IAgent, IAgentEndpointFactory, IBodyProducer
 from zope.interface import implementer
 from zope.interface.verify import verifyObject
 
@@ -18,6 +21,8 @@ from lolly_tx.service.responders import (
     ANSWER_SECONDS,
     LARGEST_ANSWER,
     BadAnswer,
+    PlainHTTP,
+    Quietly,
     over_http,
     responders,
 )
@@ -127,5 +132,20 @@ class ResponderTests(SynchronousTestCase):
     def test_address(self) -> None:
         """What is no address of a responder is a failure, too."""
         ask = over_http(Surroundings(Clock()).reactor)
-        for url in ("http://[/", "http://\u00fc/"):
+        for url in ("http://[/", "http://\u00fc/", "https://x/"):
             self.failureResultOf(ask(url, b"question"))
+
+    def test_where(self) -> None:
+        """Only plain HTTP is spoken, and no line of the log is about each connection."""
+        where = PlainHTTP(Clock())
+        verifyObject(IAgentEndpointFactory, where)
+        verifyObject(
+            IStreamClientEndpoint, where.endpointForURI(URI.fromBytes(b"http://x/"))
+        )
+        https = URI.fromBytes(b"https://x/")
+        self.assertRaises(SchemeNotSupported, where.endpointForURI, https)
+        made: list[Any] = []
+        inner: Any = SimpleNamespace(connect=made.append)
+        factory = SimpleNamespace(noisy=True)
+        Quietly(inner).connect(factory)
+        self.assertEqual((made, factory.noisy), ([factory], False))
