@@ -2,6 +2,7 @@
 
 Imports: domain, service, Twisted. Used by: service.service.
 
+    GET  /                                      the dashboard for browsers (`service.page`), for others these paths
     GET  /healthz                               200 while the process answers at all
     GET  /readyz                                200, or 503 with the reasons
     GET  /metrics                               Prometheus text, or OpenMetrics if asked for (`service.scraping`)
@@ -22,6 +23,8 @@ Imports: domain, service, Twisted. Used by: service.service.
     GET  /api/recorder                          how much the flight recorder holds
     POST /api/recorder/dump                     all of it, for `lolly replay`
     POST /api/logs/reopen                       opens the log files anew, as SIGUSR1 does
+    GET  /api/live                              all of it as it changes, for the dashboard (`service.live`)
+    POST /api/session                           a cookie for a token; DELETE ends it, GET tells (`service.sessions`)
     POST /api/reload, plan, apply, upgrade ...  other settings, other code (`service.adminsettings`)
 
 Ready means: the listeners are up, the proxy is not draining, and every pool has at least
@@ -44,6 +47,7 @@ from twisted.web.resource import Resource
 from twisted.web.server import NOT_DONE_YET, Request, Site
 
 from lolly_tx.domain.pool import Pool, UnknownNode
+from lolly_tx.service import page
 from lolly_tx.service.adminguard import Denied, Guard
 from lolly_tx.service.adminsettings import SETTINGS_WORDS, change_code, change_settings
 from lolly_tx.service.adminsite import REQUEST_SECONDS, AdminSite
@@ -59,12 +63,16 @@ from lolly_tx.service.answers import (
     watchdog_shown,
 )
 from lolly_tx.service.dryrun import CannotExplain, Question
-from lolly_tx.service.eventstreams import MOST_STREAMS, EventStreams
+from lolly_tx.service.eventstreams import EventStreams
+from lolly_tx.service.live import LiveStreams
 from lolly_tx.service.metrics import Metrics
 from lolly_tx.service.reopening import NotReopened
 from lolly_tx.service.scraping import scrape
+from lolly_tx.service.streams import MOST_STREAMS
 
 _READS = (b"GET", b"HEAD")
+_OPEN = (["healthz"], ["readyz"], *([name] for name in page.FILES))
+"""What says nothing of the pools, or no more than everybody may know."""
 _PATHS = (
     "/healthz",
     "/readyz",
@@ -86,6 +94,8 @@ _PATHS = (
     "/api/recorder",
     "/api/recorder/dump",
     *(f"/api/listeners/NAME/{word}" for word in LISTENER_WORDS),
+    "/api/live",
+    "/api/session",
     *(f"/api/{word}" for word in SETTINGS_WORDS),
 )
 
@@ -151,6 +161,7 @@ class AdminResource(Resource):
         self._streams = EventStreams(serving, now=now, wall=wall, clock=reactor)
         self._metrics = Metrics(serving, now)
         self._reactor = reactor
+        self._live = LiveStreams(serving, now=now, wall=wall, clock=reactor)
         self._guard = Guard(now, token, read_token, hosts)
         self._serving = serving
         self._now = now
@@ -205,8 +216,26 @@ class AdminResource(Resource):
         path = [
             segment.decode("utf-8", "replace") for segment in request.postpath or ()
         ]
-        self._guard.admit(request, path in (["healthz"], ["readyz"]))
+        try:
+            self._guard.admit(request, path in _OPEN)
+        except Denied as denied:
+            if denied.status == 401 and path == [""] and page.is_asked_for(request):
+                return _file(page.PAGE, 401, denied.headers)  # it asks for the token
+            raise
         match path:
+            case [""] if page.is_asked_for(request):
+                _allow(request, *_READS)
+                return _file(page.PAGE)
+            case [name] if name in page.FILES:
+                _allow(request, *_READS)
+                return _file(name)
+            case ["api", "live"]:
+                _allow(request, b"GET")
+                self._live.begin(request, self._room(request, len(self._live)))
+                return None
+            case ["api", "session"]:
+                _allow(request, b"GET", b"POST", b"DELETE")
+                return _Answer(200, *self._guard.session(request))
             case [""]:
                 _allow(request, *_READS)
                 return _Answer(200, {"paths": _PATHS})
@@ -307,13 +336,18 @@ class AdminResource(Resource):
         return done.addCallback(lambda answer: _Answer(*answer))
 
     def _stream(self, request: Request) -> None:
-        if len(self._streams) >= MOST_STREAMS:
-            raise Denied(503, f"{MOST_STREAMS} listen to events already")
+        allowed = self._room(request, len(self._streams))
         seen = request.requestHeaders.getRawHeaders(b"last-event-id")
         if seen:
             request.args[b"after"] = seen
         after = _number(request, "after", 0) if b"after" in request.args else None
-        self._streams.begin(request, after)
+        self._streams.begin(request, after, allowed)
+
+    def _room(self, request: Request, streams: int) -> Callable[[], bool]:
+        """Whether `request` may be a stream for ever, beside as many others."""
+        if streams >= MOST_STREAMS:
+            raise Denied(503, f"{MOST_STREAMS} listen already")
+        return self._guard.lasting(request)
 
     def _dump(self) -> Deferred[_Answer]:
         dumps = self._serving.dumps
@@ -355,6 +389,14 @@ class AdminResource(Resource):
         pool, now = self._pool(name), self._now()
         asked = _deadline(request)
         return _Answer(*say(self._serving, pool, target, word, asked, now))
+
+
+def _file(
+    name: str, status: int = 200, more: Mapping[bytes, bytes] | None = None
+) -> _Answer:
+    """A file of the dashboard."""
+    headers = {**page.fields(name), **(more or {})}
+    return _Answer(status, page.content(name), headers)
 
 
 def _wants_stream(request: Request) -> bool:

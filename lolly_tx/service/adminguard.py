@@ -4,7 +4,8 @@ Reading needs no credentials, so the endpoint belongs on loopback or a unix sock
 then everything but /healthz and /readyz needs it. A page in the operator's browser cannot get at it by DNS rebinding,
 because the Host of a request has to be an IP address, `localhost` or a name that was listed. Writing needs
 `Authorization: Bearer TOKEN`, which another site's page cannot send; without a configured token nothing can be written.
-What such a page sends all the same is refused first, and a request without a token is no guess at it.
+What such a page sends all the same is refused first, and a request without a token is no guess at it. A page of our
+own has the cookie of a session (`service.sessions`) in place of the token.
 
 Imports: service, Twisted. Used by: service.admin.
 """
@@ -19,7 +20,9 @@ from ipaddress import ip_address
 from twisted.web.server import Request
 
 from lolly_tx.service.lockout import Lockout
+from lolly_tx.service.sessions import Sessions
 from lolly_tx.service.strangers import client_name, from_foreign_page
+from lolly_tx.service.streams import always
 
 
 class Denied(Exception):
@@ -53,6 +56,7 @@ class Guard:
         self._read_token = read_token
         self._hosts = frozenset(name.lower() for name in hosts)
         self._lockout = Lockout()
+        self._sessions = Sessions()
 
     def admit(self, request: Request, is_open: bool) -> None:
         """Let it be looked at, or raise `Denied`. `is_open`: it is for what everybody may read."""
@@ -62,7 +66,11 @@ class Guard:
                 "the Host of a request to the admin endpoint has to be an IP address,"
                 " localhost or a configured name",
             )
-        if self._read_token is not None and not is_open:
+        if self._read_token is None or is_open:
+            return
+        session = self._sessions.of(request, self._now())
+        begins = request.path == b"/api/session" and request.method == b"POST"
+        if session is None and not begins:
             self._ask_for(request, self._token, self._read_token)
 
     def _is_named_by(self, hosts: Sequence[bytes] | None) -> bool:
@@ -96,10 +104,45 @@ class Guard:
             raise Denied(
                 403, "read-only: the settings of the admin endpoint have no token"
             )
-        self._ask_for(request, self._token)
+        session = self._sessions.of(request, self._now())
+        if session is None or not session.writes:
+            self._ask_for(request, self._token)
 
-    def _ask_for(self, request: Request, *tokens: str | None) -> None:
-        """Refuse who does not have one of `tokens`."""
+    def session(
+        self, request: Request
+    ) -> tuple[Mapping[str, object], Mapping[bytes, bytes]]:
+        """Begin a session (POST), end it (DELETE), or tell of it: a body, and fields of the head."""
+        now, sessions = self._now(), self._sessions
+        headers: dict[bytes, bytes] = {}
+        if request.method != b"GET":
+            if from_foreign_page(request.requestHeaders):
+                raise Denied(403, "a page of another site cannot change anything here")
+            if request.method == b"DELETE":
+                headers[b"set-cookie"] = sessions.end(request)
+            else:
+                writes = self._is_for_writing(request)
+                headers[b"set-cookie"] = sessions.begin(request, writes, now)
+                return _told(writes, True, self._token is not None), headers
+        session = sessions.of(request, now)
+        writes = session is not None and session.writes
+        return _told(writes, session is not None, self._token is not None), headers
+
+    def _is_for_writing(self, request: Request) -> bool:
+        """Whether a token is given that is one for writing; raises `Denied` without any."""
+        if self._token is None and self._read_token is None:
+            raise Denied(403, "the settings of the admin endpoint have no token")
+        given = self._ask_for(request, self._token, self._read_token)
+        return self._token is not None and given == self._token
+
+    def lasting(self, request: Request) -> Callable[[], bool]:
+        """Whether what began with `request` may still go on: not beyond the session it has."""
+        session, now = self._sessions.of(request, self._now()), self._now
+        if session is None:
+            return always
+        return lambda: now() < session.until
+
+    def _ask_for(self, request: Request, *tokens: str | None) -> str:
+        """Refuse who does not have one of `tokens`; the one that is given."""
         fields = request.requestHeaders
         given = fields.getRawHeaders(b"authorization") or [b""]
         scheme, _, credentials = given[0].partition(b" ")
@@ -120,10 +163,17 @@ class Guard:
         # Digests, so that not even the length can be told from the time it takes.
         digest = sha256(credentials).digest()
         right = [
-            hmac.compare_digest(digest, sha256(token.encode()).digest())
+            token
             for token in tokens
             if token is not None
+            and hmac.compare_digest(digest, sha256(token.encode()).digest())
         ]
-        if not any(right):
+        if not right:
             self._lockout.failed(client, now)
             raise needed
+        return right[0]
+
+
+def _told(writes: bool, session: bool, writable: bool) -> Mapping[str, object]:
+    """What a page is told: it is in a `session`, that `writes`; somebody with the token may write."""
+    return {"session": session, "writes": writes, "writable": writable}

@@ -24,6 +24,7 @@ from lolly_tx.service.drains import Drains
 from lolly_tx.service.dryrun import Question
 from lolly_tx.service.dumps import Dumps
 from lolly_tx.service.generation import Reloading, Upgrading
+from lolly_tx.service.history import History
 from lolly_tx.service.isotime import iso_time
 from lolly_tx.service.journal import Journal
 from lolly_tx.service.listener_drains import ListenerDrains
@@ -51,6 +52,10 @@ class Serving(Protocol):
     @property
     def journal(self) -> Journal:
         """The latest events."""
+
+    @property
+    def history(self) -> History:
+        """What every target has been."""
 
     @property
     def reloading(self) -> Reloading | None:

@@ -31,6 +31,7 @@ from lolly_tx.service.listening import CannotListen
 from lolly_tx.service.logfile import LogFile
 from lolly_tx.service.parts import (
     connection_cap,
+    history_file,
     identities_of,
     make_place,
     make_resource,
@@ -139,5 +140,9 @@ def build(
         if flight is not None:
             service.dumps = Dumps(service, [flight.tape])
             every.sinks = (*every.sinks, service.dumps)
+        every.sinks = (*every.sinks, service.history)
+        if config.state_dir:
+            service.history_file = history_file(service)
+            service.history_file.load()
         service.serve_admin()
     return service

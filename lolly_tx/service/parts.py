@@ -7,6 +7,7 @@ service.change.
 from __future__ import annotations
 
 from collections.abc import Mapping
+from pathlib import Path
 from random import Random
 from typing import TYPE_CHECKING, Any
 
@@ -24,9 +25,11 @@ from lolly_tx.proxy.proxy import OnRefusal, Proxy, RouteEnd
 from lolly_tx.proxy.resource import ReverseProxyResource
 from lolly_tx.proxy.route import NamedRoute, ToPool
 from lolly_tx.proxy.trace import Traces
+from lolly_tx.service.acme import thread_of
 from lolly_tx.service.acme_store import answers_folder
 from lolly_tx.service.answers import unready
 from lolly_tx.service.descriptors import affordable_connections, descriptor_limit
+from lolly_tx.service.history import HistoryFile
 from lolly_tx.service.listeners import place_of
 from lolly_tx.service.listening import Place
 from lolly_tx.service.recording import log_of_route
@@ -83,6 +86,13 @@ def spans_of(config: Config, around: Surroundings) -> Spans | None:
     return Spans(
         trace.export, trace.service, around.reactor, wall=around.wall, now=around.now
     )
+
+
+def history_file(service: LollyService) -> HistoryFile:
+    """Where `service` keeps what its targets have been."""
+    reactor = service.surroundings.reactor
+    path = Path(service.config.state_dir, "history.jsonl")
+    return HistoryFile(path, service.history, reactor, thread_of(reactor))
 
 
 def connection_cap(wanted: int) -> int:

@@ -42,6 +42,7 @@ from lolly_tx.service.dryrun import Question, dry_run
 from lolly_tx.service.dumps import Dumps
 from lolly_tx.service.farewells import Farewells
 from lolly_tx.service.generation import Generation, Reloading, Upgrading
+from lolly_tx.service.history import History, HistoryFile
 from lolly_tx.service.isotime import iso_time
 from lolly_tx.service.journal import EverySink, Journal
 from lolly_tx.service.listener_drains import ListenerDrains
@@ -127,6 +128,9 @@ class LollyService(Service):
         """The processes that serve; None: this one does."""
         self._deadlines = commons.deadlines
         self._reactor = reactor = commons.surroundings.reactor
+        self.history = History(self.pools, self._deadlines.now, self.surroundings.wall)
+        self.history_file: HistoryFile | None = None
+        """Where that is kept; None: nowhere."""
         self.drains = Drains(reactor, self._deadlines.now, self.pools, self._cut)
         self.listener_drains = ListenerDrains(
             reactor,
@@ -244,6 +248,8 @@ class LollyService(Service):
             self.renewals.start()
         if self.surroundings.part.admin:
             self.stapling.start()
+        if self.history_file is not None:
+            self.history_file.start()
         for each in self.running_pools.values():
             each.start()
         if self.logs is not None:
@@ -335,6 +341,8 @@ class LollyService(Service):
         self.renewals.stop()
         self.stapling.stop()
         self.watchdog.stop()
+        if self.history_file is not None:
+            self.history_file.stop()
         if self.logs is not None:
             self.logs.stop()
         if self.dumps is not None:

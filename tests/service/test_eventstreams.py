@@ -12,12 +12,8 @@ from twisted.trial.unittest import SynchronousTestCase
 
 from lolly_tx.domain.events import Event
 from lolly_tx.service.admin import admin_site
-from lolly_tx.service.eventstreams import (
-    BEAT_SECONDS,
-    DEAF_SECONDS,
-    LOOK_SECONDS,
-    MOST_STREAMS,
-)
+from lolly_tx.service.eventstreams import BEAT_SECONDS, LOOK_SECONDS
+from lolly_tx.service.streams import DEAF_SECONDS, MOST_STREAMS
 from tests.service.test_admin import Running
 
 
@@ -147,7 +143,7 @@ class StreamTests(SynchronousTestCase):
         self.happen()
         self.clock.advance(LOOK_SECONDS)
         self.lose(other)
-        left = [c for c in self.clock.getDelayedCalls() if "_look" in str(c)]
+        left = [c for c in self.clock.getDelayedCalls() if "_tick" in str(c)]
         self.assertEqual(left, [])
 
     def test_slow(self) -> None:
@@ -181,5 +177,5 @@ class StreamTests(SynchronousTestCase):
         self.running.draining = True
         self.clock.advance(LOOK_SECONDS)
         self.assertTrue(transport.value().endswith(b"0\r\n\r\n"))
-        left = [c for c in self.clock.getDelayedCalls() if "_look" in str(c)]
+        left = [c for c in self.clock.getDelayedCalls() if "_tick" in str(c)]
         self.assertEqual(left, [])
