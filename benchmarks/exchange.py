@@ -4,10 +4,14 @@ A door in, routing, the pool, a door out and the answer, between transports that
 nothing. "known" heads repeat their fields, as clients on a persistent connection mostly
 do, "new" ones differ in every request and every answer, so that nothing remembered
 helps. Prints microseconds and the ratio to the first row; fails nothing.
+
+With `--access-log` it compares exchanges with and without one, in turns, and prints what a line
+adds; the requests are those of the browser.
 """
 
 from __future__ import annotations
 
+import sys
 import time
 from collections.abc import Callable
 from functools import partial
@@ -33,9 +37,12 @@ from lolly_tx.net.http1.listening import http1_acceptor
 from lolly_tx.net.http1.shared import Http1Settings
 from lolly_tx.net.sockets.acceptor import Acceptor, Census
 from lolly_tx.net.upstreams import Upstream, UpstreamLimits, Upstreams
+from lolly_tx.proxy.accesslog import AccessLog
 from lolly_tx.proxy.forwarder import Forwarder
 from lolly_tx.proxy.introduction import Introduction
+from lolly_tx.proxy.lineformat import LineFormat
 from lolly_tx.proxy.proxy import Proxy
+from lolly_tx.proxy.record import exchange_entry
 from lolly_tx.proxy.route import ToPool
 from lolly_tx.wire.http1 import ResponseReader
 
@@ -85,8 +92,16 @@ class NoEvents:
         """Nothing changes here."""
 
 
-def listening(make: Callable[..., Acceptor], clock: Clock, **more: Any) -> Acceptor:
-    """The listener of a proxy with two targets, made by `make`. `clock`: only for what has to wait."""
+def listening(
+    make: Callable[..., Acceptor],
+    clock: Clock,
+    on_end: Callable[[Any], None] | None = None,
+    **more: Any,
+) -> Acceptor:
+    """The listener of a proxy with two targets, made by `make`.
+
+    `clock`: only for what has to wait. `on_end`: told of each finished exchange.
+    """
     deadlines = Deadlines(clock, time.monotonic)
     pool = Pool(
         "bench",
@@ -116,6 +131,7 @@ def listening(make: Callable[..., Acceptor], clock: Clock, **more: Any) -> Accep
         clock=clock,
         wall=time.time,
         random=Random(1),
+        on_end=on_end,
     )
     introduction = Introduction(TrustedPeers(()), hop=b"0123456789abcdef")
     return make(
@@ -129,9 +145,9 @@ def listening(make: Callable[..., Acceptor], clock: Clock, **more: Any) -> Accep
     )
 
 
-def client() -> Any:
-    """The door of a client."""
-    acceptor = listening(http1_acceptor, Clock())
+def client(on_end: Callable[[Any], None] | None = None) -> Any:
+    """The door of a client. `on_end`: as of `listening`."""
+    acceptor = listening(http1_acceptor, Clock(), on_end)
     door = acceptor.buildProtocol(IPv4Address("TCP", "127.0.0.1", 40000))
     door.makeConnection(Nowhere())
     return door
@@ -140,14 +156,17 @@ def client() -> Any:
 def cost(requests: list[bytes], answers: list[bytes]) -> float:
     """Microseconds for one exchange, the best of some rounds."""
     door = client()
-    best = float("inf")
-    for _ in range(ROUNDS):
-        started = time.perf_counter()
-        for request, answer in zip(requests, answers, strict=True):
-            door.dataReceived(request)
-            door.exchange.client.dataReceived(answer)
-        best = min(best, time.perf_counter() - started)
+    best = min(seconds_of(door, requests, answers) for _ in range(ROUNDS))
     return best / len(requests) * 1e6
+
+
+def seconds_of(door: Any, requests: list[bytes], answers: list[bytes]) -> float:
+    """How long all of them take."""
+    started = time.perf_counter()
+    for request, answer in zip(requests, answers, strict=True):
+        door.dataReceived(request)
+        door.exchange.client.dataReceived(answer)
+    return time.perf_counter() - started
 
 
 def heads(build: Callable[[int], bytes], new: bool) -> list[bytes]:
@@ -155,8 +174,43 @@ def heads(build: Callable[[int], bytes], new: bool) -> list[bytes]:
     return [build(n if new else 0) for n in range(EXCHANGES)]
 
 
+def recorder(format: str) -> Callable[[Any], None]:
+    """Who writes a line of each exchange, to nowhere."""
+    log = AccessLog(lambda _: None, LineFormat(format), now=time.monotonic)
+    client_of = Introduction(TrustedPeers(())).client_of
+
+    def finished(exchange: Any) -> None:
+        who = client_of(exchange.peer, exchange.head)
+        log.record(exchange_entry(exchange, who, time.time(), time.monotonic()))
+
+    return finished
+
+
+def compare_access_log() -> None:
+    """Print what a line of each format adds to an exchange, the best of many turns."""
+    doors = {"none": client()}
+    for format in ("combined", "json", "$time $client $method $uri $status $seconds"):
+        doors[format] = client(recorder(format))
+    print(f"{'heads':8} {'access log':44} {'us':>6} {'more':>6}")
+    for new in (False, True):
+        requests = heads(lambda n: BROWSER % (b"page%d" % n, b"%d" % n), new)
+        answers = heads(lambda n: ANSWER % (b"X-Answer: %d\r\n" % n), new)
+        best = dict.fromkeys(doors, float("inf"))
+        for start in range(0, EXCHANGES, 250):
+            turn = slice(start, start + 250)
+            for name, door in doors.items():
+                spent = seconds_of(door, requests[turn], answers[turn])
+                best[name] = min(best[name], spent / 250 * 1e6)
+        for name, spent in best.items():
+            more = spent - best["none"]
+            print(f"{'new' if new else 'known':8} {name:44} {spent:6.2f} {more:6.2f}")
+
+
 def main() -> None:
     """Print the table."""
+    if sys.argv[1:] == ["--access-log"]:
+        compare_access_log()
+        return
     kinds: dict[str, Callable[[int], bytes]] = {
         "small": lambda n: SMALL % (b"X-Request: %d\r\n" % n if n else b""),
         "browser": lambda n: BROWSER % (b"page%d" % n, b"%d" % n),

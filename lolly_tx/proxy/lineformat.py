@@ -27,7 +27,7 @@ strings too: a tool that prints them raw must not drive its reader's terminal.
 
 Any other format is a text with variables. All three are pieces of text and variables in turn:
 
-    head piece  variable  head piece  variable ...  head piece
+    head piece  form of a variable  head piece  form of a variable ...  head piece
 
 A head piece is plain text and what depends on the head alone. It is kept for a while by the
 head, because clients repeat themselves.
@@ -36,13 +36,14 @@ head, because clients repeat themselves.
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
+from itertools import chain
 
 from lolly_tx.config.accesslogs import JSON_FIELDS, NO_FIELDS
 from lolly_tx.config.variables import parts_of
 from lolly_tx.proxy.entry import Entry
 from lolly_tx.proxy.masking import USUAL, Masking
 from lolly_tx.proxy.sampling import ALL, Sampling
-from lolly_tx.proxy.variables import Write, attempts_json, variable
+from lolly_tx.proxy.variables import Get, tries_json, variable
 from lolly_tx.wire.message import RequestHead
 
 COMBINED = (
@@ -55,9 +56,9 @@ REMEMBERED_HEADS = 512
 """Of so many heads the pieces are kept, and then forgotten all at once."""
 
 REMEMBERED_PIECE_BYTES = 4096
-"""Pieces of a head that are longer in all are not kept."""
+"""What is made of a head that is longer is not kept."""
 
-_Piece = bytes | Write
+_Piece = bytes | Get
 """Plain text, or what writes it."""
 
 
@@ -78,7 +79,8 @@ class LineFormat:
         sampling: Sampling = ALL,
     ) -> None:
         self._pieces: list[list[_Piece]] = [[]]
-        self._writers: list[Write] = []
+        self._writers: list[Get] = []
+        self._forms: list[bytes] = []
         if format == "json":
             self._add_json(fields, masking, sampling)
         else:
@@ -88,9 +90,9 @@ class LineFormat:
                 self._text(plain)
                 if name:
                     made = variable(name, masking, sampling)
-                    self._add(made.text, made.of_head)
+                    self._add(made.text, made.text_form, made.of_head)
         self._text("\n")
-        self._known: dict[RequestHead, list[bytes]] = {}
+        self._known: dict[RequestHead, bytes] = {}
 
     def _add_json(
         self, fields: Mapping[str, str], masking: Masking, sampling: Sampling
@@ -101,45 +103,44 @@ class LineFormat:
             made = variable(name, masking, sampling)
             self._text(f'{comma}"{key}":')
             comma = ","
-            self._add(made.json, made.of_head)
             if key == "tries":
-                self._add(attempts_json, False)
+                self._add(tries_json, b"%b", False)
+            else:
+                self._add(made.json, made.json_form, made.of_head)
         self._text("}")
 
     def _text(self, plain: str) -> None:
         if plain:
             self._pieces[-1].append(plain.encode("ascii"))
 
-    def _add(self, write: Write, of_head: bool) -> None:
+    def _add(self, write: Get, form: bytes, of_head: bool) -> None:
         if of_head:
             self._pieces[-1].append(write)
         else:
             self._writers.append(write)
+            self._forms.append(form)
             self._pieces.append([])
 
     def line(self, entry: Entry) -> bytes:
         """The line of `entry`."""
-        head = entry.head
-        line = self._known.get(head)  # type: ignore[arg-type]  # Words are never in it
-        if line is None:
-            line = self._of_head(entry)
-        parts = line.copy()
-        parts[1::2] = [write(entry) for write in self._writers]
-        return b"".join(parts)
+        form = self._known.get(entry.head)  # type: ignore[arg-type]  # Words are never in it
+        if form is None:
+            form = self._of_head(entry)
+        line: bytes = form % tuple([write(entry) for write in self._writers])
+        return line
 
-    def _of_head(self, entry: Entry) -> list[bytes]:
-        """The line, with nothing in the place of what changes with each exchange."""
-        line = [b""] * (2 * len(self._writers) + 1)
-        line[::2] = list(self._written(entry))
+    def _of_head(self, entry: Entry) -> bytes:
+        """The line, with a form in the place of what changes with each exchange."""
+        pieces = [piece.replace(b"%", b"%%") for piece in self._written(entry)]
+        form = b"".join(
+            chain.from_iterable(zip(pieces, (*self._forms, b""), strict=True))
+        )
         head, known = entry.head, self._known
-        if (
-            isinstance(head, RequestHead)
-            and sum(map(len, line)) <= REMEMBERED_PIECE_BYTES
-        ):
+        if isinstance(head, RequestHead) and len(form) <= REMEMBERED_PIECE_BYTES:
             if len(known) >= REMEMBERED_HEADS:
                 known.clear()
-            known[head] = line
-        return line
+            known[head] = form
+        return form
 
     def _written(self, entry: Entry) -> Iterator[bytes]:
         for piece in self._pieces:

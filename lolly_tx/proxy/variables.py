@@ -2,7 +2,7 @@ r"""The variables of log lines: where each value comes from, and how it is writt
 
 Imports: config, domain, net.sockets, proxy, wire. Used by: proxy.lineformat.
 
-A variable is a pair of functions from an `Entry` to bytes that go into a line as they are: one for texts, one for JSON.
+A variable is two functions of an `Entry`, one for texts and one for JSON, whose values go into a line by their forms.
 What depends on nothing but the head of the request says so (`of_head`), because heads repeat.
 
     what is not known       text -     JSON null
@@ -15,7 +15,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Mapping
 from functools import lru_cache
-from operator import attrgetter
+from operator import attrgetter, itemgetter
 from typing import Any, NamedTuple
 
 from lolly_tx.config.tlsfields import FACTS
@@ -35,6 +35,7 @@ _IN_WORD = ["\\x20" if form == " " else form for form in _IN_QUOTES]
 _IN_JSON = [form.replace("\\", "\\\\") for form in _IN_QUOTES]
 _IN_JSON[34] = '\\"'
 
+_MILLISECONDS = tuple(b".%03dZ" % part for part in range(1000))
 _MONTHS = "Jan Feb Mar Apr May Jun Jul Aug Sep Oct Nov Dec".split()
 
 Get = Callable[[Entry], Any]
@@ -43,11 +44,16 @@ Write = Callable[[Entry], bytes]
 
 
 class Variable(NamedTuple):
-    """How one is written. `of_head`: it is the same for the same head."""
+    """How one is written. `of_head`: it is the same for the same head.
 
-    text: Write
-    json: Write
+    `text_form`, `json_form`: how what `text` and `json` return becomes bytes, where that is not bytes yet.
+    """
+
+    text: Get
+    json: Get
     of_head: bool = False
+    text_form: bytes = b"%b"
+    json_form: bytes = b"%b"
 
 
 def in_text(raw: bytes | None) -> bytes:
@@ -103,26 +109,38 @@ _second_iso_known = lru_cache(4)(_second_iso)
 
 
 def _time(entry: Entry) -> bytes:
-    wall = entry.when_wall
-    return b"%b.%03dZ" % (_second_iso_known(int(wall)), wall % 1 * 1000)
+    wall = entry[0]
+    second = int(wall)
+    return _second_iso_known(second) + _MILLISECONDS[int((wall - second) * 1000)]
 
 
 def _time_local(entry: Entry) -> bytes:
-    return _second_local_known(int(entry.when_wall))
+    return _second_local_known(int(entry[0]))
 
 
 def _clean(write: Write) -> Variable:
     """Of bytes that need no care."""
-    return Variable(write, lambda e: b'"%b"' % write(e))
+    return Variable(write, write, json_form=b'"%b"')
 
 
-def _name(get: Get) -> Variable:
+def _word_of(get: Get) -> Variable:
     """A `str` that is one word."""
     return Variable(lambda e: _word(get(e)), lambda e: _string(get(e)))
 
 
+def _name(field: str) -> Variable:
+    """The same, of the entry."""
+    at = Entry._fields.index(field)
+    return Variable(lambda e: _word(e[at]), lambda e: _string(e[at]))
+
+
 def _number(get: Get) -> Variable:
-    return Variable(lambda e: b"%d" % get(e), lambda e: b"%d" % get(e))
+    return Variable(get, get, False, b"%d", b"%d")
+
+
+def _number_of(field: str) -> Variable:
+    """A number of the entry, fetched without a call in Python."""
+    return _number(itemgetter(Entry._fields.index(field)))
 
 
 def _of_head(get: Get) -> Variable:
@@ -162,7 +180,7 @@ def _tls(fact: str) -> Variable:
         facts = None if entry.peer is None else facts_of_peer(entry.peer)
         return None if facts is None else get(facts) or None
 
-    return _name(value)
+    return _word_of(value)
 
 
 def _encoded(text: str | None) -> bytes | None:
@@ -248,38 +266,43 @@ def _tries(entry: Entry) -> int:
     return len(entry.past) + (entry.upstream is not None)
 
 
-def attempts_json(entry: Entry) -> bytes:
-    """A member with all attempts, where there were several, else nothing."""
+def tries_json(entry: Entry) -> bytes:
+    """How many attempts there were, and where there were several a member with all of them."""
     if not entry.past:
-        return b""
-    return b',"attempts":[%b]' % b",".join(
-        [
-            b'{"upstream":%b,"status":%b,"seconds":%b}'
-            % (
-                _string(name),
-                b"%d" % status if status else b"null",
-                b"null" if seconds is None else b"%.6f" % seconds,
-            )
-            for name, status, seconds in _attempts(entry)
-        ]
+        return b"0" if entry.upstream is None else b"1"
+    return b'%d,"attempts":[%b]' % (
+        _tries(entry),
+        b",".join(
+            [
+                b'{"upstream":%b,"status":%b,"seconds":%b}'
+                % (
+                    _string(name),
+                    b"%d" % status if status else b"null",
+                    b"null" if seconds is None else b"%.6f" % seconds,
+                )
+                for name, status, seconds in _attempts(entry)
+            ]
+        ),
     )
 
+
+_SECONDS = itemgetter(Entry._fields.index("seconds"))
 
 _FIXED: Mapping[str, Variable] = {
     "time": _clean(_time),
     "time_local": _clean(_time_local),
-    "client": _name(lambda e: e.client),
+    "client": _name("client"),
     "client_port": _optional(_port),
-    "listener": _name(lambda e: e.listener),
-    "scheme": _name(_scheme),
+    "listener": _name("listener"),
+    "scheme": _word_of(_scheme),
     **{f"tls_{fact}": _tls(fact) for fact in FACTS},
     "version": _of_head(lambda e: e.head.version),
     "method": _of_head(lambda e: e.head.method),
     "host": _of_head(lambda e: e.head.block.host),
     "path": _of_head(_path),
     "route": Variable(lambda e: in_text(_encoded(e.route)), lambda e: _string(e.route)),
-    "pool": _name(lambda e: e.pool),
-    "target": _name(lambda e: e.target),
+    "pool": _name("pool"),
+    "target": _name("target"),
     "upstream": Variable(_upstream_text, _upstream_json),
     "upstream_status": Variable(
         _upstream_status_text,
@@ -290,11 +313,11 @@ _FIXED: Mapping[str, Variable] = {
     "trace_id": _raw(_trace_id),
     "span_id": _raw(_span_id),
     "tries": _number(_tries),
-    "status": _number(lambda e: e.status),
-    "error": _name(lambda e: e.error),
-    "bytes_sent": _number(lambda e: e.bytes_sent),
-    "bytes_received": _number(lambda e: e.bytes_received),
-    "seconds": Variable(lambda e: b"%.3f" % e.seconds, lambda e: b"%.6f" % e.seconds),
+    "status": _number_of("status"),
+    "error": _name("error"),
+    "bytes_sent": _number_of("bytes_sent"),
+    "bytes_received": _number_of("bytes_received"),
+    "seconds": Variable(_SECONDS, _SECONDS, False, b"%.3f", b"%.6f"),
 }
 """Those that are the same in every log."""
 

@@ -201,7 +201,8 @@ class JSONTests(SynchronousTestCase):
         nothing = Entry(0.0, "", Words(b"-", b"-", b"-"), 0, 0, None, None, 0.0, None)
         for entry in (ENTRY, nothing):
             for name in (*VARIABLES, "header_x", "cookie_x", "arg_x"):
-                json.loads(variable(name, USUAL).json(entry))
+                made = variable(name, USUAL)
+                json.loads(made.json_form % made.json(entry))
 
     def test_share(self) -> None:
         """Where lines are sampled, each says of how many it stands for one: those that always come for themselves."""
