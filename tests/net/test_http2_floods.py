@@ -16,8 +16,18 @@ class FloodTests(RulesTestCase):
         assert client.goaway is not None
         self.assertEqual(client.goaway[0], 11)
         self.assertIn(word, client.goaway[1])
-        self.last.pass_time(2.2)
+        self.last.pass_time(1.0)
         self.assertTrue(client.line.disconnecting)
+
+    def test_takes_nothing(self):
+        """Who has broken the rules and takes nothing of what we say is cut off within two seconds."""
+        client = self.raw()
+        client.line.in_kernel = 100
+        client.send(fr.frame(fr.PUSH_PROMISE, 4, 1, bytes(8)))
+        self.last.pass_time(1.0)
+        self.assertFalse(client.line.aborted)
+        self.last.pass_time(0.9)
+        self.assertTrue(client.line.aborted)
 
     def test_rapid_reset(self):
         """Streams that are opened and reset end the connection at the limit; few targets see any of it."""

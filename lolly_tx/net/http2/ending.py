@@ -33,6 +33,9 @@ PREFACE, OPEN, LINGER, CLOSED = range(4)
 
 GOAWAY_SECONDS = 1.0
 """Between the two steps of a graceful end, unless the client answers the PING that goes with the first."""
+BROKEN_SECONDS = 0.8
+"""How long a client that has broken the rules may go on sending after our last word, and take nothing of it: one that
+does so on purpose is away within two seconds."""
 GOODBYE = b"lolly-by"
 """What that PING says."""
 _STOPPED = "the proxy stopped"
@@ -127,7 +130,9 @@ class Ending:
         self.state = LINGER
         self._say(error.code, error.reason.encode())
         self._streams.fail_all(DownstreamError(error.reason, 400))
+        self._rest = Leftover(BROKEN_SECONDS)
         self.close()
+        self._owner.watch(self._owner.now() + BROKEN_SECONDS)
 
     def stop(self) -> None:
         """The proxy stops now: exchanges that are going on are cut."""
