@@ -51,12 +51,16 @@ def requests(name: str, scheme: str, count: int, at_once: int) -> list[bytes]:
             (":method", "GET"),
             (":scheme", scheme),
             (":authority", "localhost"),
-            (":path", f"/?item={mark}"),
+        ]
+        path = f"/?item={mark}".encode()
+        more = [
             *BROWSER,
             ("cookie", f"theme=dark; session={mark}"),
             ("x-request-id", mark),
         ]
-        block = encoder.encode(fields)
+        # Paths are not indexed, as by clients.
+        block = encoder.encode(fields) + b"\x04%c%b" % (len(path), path)
+        block += encoder.encode(more)
         piece += frame(HEADERS, END_HEADERS | END_STREAM, 2 * n + 1, block)
         if n % at_once == at_once - 1:
             pieces.append(piece)
