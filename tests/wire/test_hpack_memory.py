@@ -60,6 +60,20 @@ class KnownTests(SynchronousTestCase):
         self.assertEqual(other.decode(b"\xbe").fields, ((b":authority", b"b"),))
         self.assertEqual(begun(shared).decode(b"\xbe").fields, ((b":authority", b"a"),))
 
+    def test_inserted_again(self) -> None:
+        """Who inserts the same with each block has the same table again once it is full, and is known then."""
+        decoder = Decoder(memory())
+        block = b"\x88" + inserted(b"server", b"s") + inserted(b"date", b"d" * 29)
+        for _ in range(60):
+            decoder.decode(block)
+        table = decoder.table
+        found = decoder.decode(block)
+        self.assertIs(decoder.table, table)
+        self.assertIs(decoder.decode(block), found)
+        self.assertEqual(found.fields[1:], ((b"server", b"s"), (b"date", b"d" * 29)))
+        decoder.decode(inserted(b"server", b"t"))
+        self.assertIsNot(decoder.table, table)
+
     def test_paths(self) -> None:
         """Blocks that differ in their path alone share all the rest."""
         shared = memory()
