@@ -85,13 +85,14 @@ class LineMemory:
     others that they have been seen before.
     """
 
-    __slots__ = ("_heads", "_left", "_lines", "known", "most_bytes")
+    __slots__ = ("_heads", "_left", "_lines", "_starts", "known", "most_bytes")
 
     def __init__(self, most_bytes: int = REMEMBERED_BYTES) -> None:
         self.most_bytes = most_bytes
         self._left = most_bytes
         self._lines: dict[bytes, bytes] = {}
         self._heads: dict[tuple[bytes, bytes], bytes] = {}
+        self._starts: dict[tuple[bytes, bytes, bytes], bytes] = {}
         self.known = self._heads.get
 
     @property
@@ -123,6 +124,17 @@ class LineMemory:
                 self._heads[key] = block
         return block
 
+    def start(self, method: bytes, scheme: bytes, authority: bytes) -> bytes:
+        """The pseudo-fields of a request but for its path (RFC 9113 section 8.3.1)."""
+        key = (method, scheme, authority)
+        start = self._starts.get(key)
+        if start is None:
+            start = field(b":method", method) + field(b":scheme", scheme)
+            start += field(b":authority", authority)
+            if self._take(len(authority) + len(start)):
+                self._starts[key] = start
+        return start
+
     def _take(self, size: int) -> bool:
         """Whether something of `size` bytes may be remembered; makes room for it."""
         if size > LARGEST_BYTES:
@@ -131,6 +143,7 @@ class LineMemory:
         if self._left < size:
             self._heads.clear()
             self._lines.clear()
+            self._starts.clear()
             self._left = self.most_bytes
         self._left -= size
         return True
@@ -139,17 +152,6 @@ class LineMemory:
 def _split(line: bytes) -> Field:
     name, _, value = line.partition(b":")
     return name.lower(), value.strip(b"\t ")
-
-
-def _pseudo(method: bytes, scheme: bytes, authority: bytes, path: bytes) -> bytes:
-    """The pseudo-fields of a request (RFC 9113 section 8.3.1)."""
-    pairs = [
-        (b":method", method),
-        (b":scheme", scheme),
-        (b":authority", authority),
-        (b":path", path),
-    ]
-    return b"".join([field(name, value) for name, value in pairs])
 
 
 def _fields(lines: bytes, never: Names) -> bytes:
@@ -205,7 +207,7 @@ class Encoder:
     ) -> bytes:
         """The block of a request's head; `lines`, `never`: as of answers, and without Host."""
         memory = self._memory
-        start = _pseudo(method, scheme, authority, path)
+        start = memory.start(method, scheme, authority) + field(b":path", path)
         update = self._update
         if update:
             self._update = b""
