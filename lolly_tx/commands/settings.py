@@ -39,6 +39,10 @@ class ReloadCommand(AskingCommand):
         """What has changed."""
         found = [_line(one) for one in answer["changes"]]
         late = [f"needs a restart: {_line(one)}" for one in answer["restart"]]
+        late += [
+            f"worker {one} has not said yet that it follows: see the log"
+            for one in answer.get("late_workers", ())
+        ]
         said = f"generation {answer['generation']} is in force"
         return [said if found else f"{said}: nothing has changed", *found, *late]
 

@@ -63,13 +63,21 @@ class StatusCommand(AskingCommand):
 
 
 def _worker_line(one: dict[str, Any]) -> str:
-    again = f", started {one['starts']} times" if one["starts"] > 1 else ""
-    if not one["serving"]:
-        return f"worker {one['worker']}: NOT SERVING: {one['why'] or 'starting'}{again}"
-    return (
-        f"worker {one['worker']}: process {one['pid']}, began {ago(one['seconds'])},"
-        f" {one['open']} open, {one['exchanges']} exchanges{again}"
-    )
+    state, since = one["state"], ago(one["state_seconds"]).removesuffix(" ago")
+    said = f"worker {one['worker']}: {state} for {since}"
+    if one["pid"]:
+        said += (
+            f", process {one['pid']}, {one['open']} open, {one['exchanges']} exchanges"
+        )
+    if one["next_start_seconds"] is not None:
+        said += f", next start in {one['next_start_seconds']:.1f} s"
+    if one["restarts"]:
+        said += f", {one['restarts']} restarts"
+    return said if one["serving"] else f"{said}{_because(one['why'])}"
+
+
+def _because(why: str) -> str:
+    return f": NOT SERVING: {why}" if why else ""
 
 
 def _left(left: dict[str, Any]) -> str:

@@ -151,8 +151,11 @@ class Colleagues(Protocol):
     def prepare(self, config: Config) -> Deferred[None]:
         """Have them make ready for other settings; errbacks with `generation.Refused`."""
 
-    def commit(self) -> Deferred[None]:
-        """What they prepared is in force here, and is to be there; fires when it is, or soon after."""
+    def commit(self) -> Deferred[tuple[int, ...]]:
+        """What they prepared is in force here, and is to be there; fires when it is, or soon after.
+
+        With the numbers of those that did not say so in time.
+        """
 
     def forget(self) -> None:
         """What they prepared is not to be."""

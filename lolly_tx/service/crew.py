@@ -161,7 +161,8 @@ class Crew:
         seat.due = None
         seat.pid = 0
         seat.patience = START_SECONDS
-        seat.began = seat.heard = now
+        seat.began = seat.heard = seat.since = now
+        seat.leaves = False
         seat.starts += 1
         seat.why = ""
         ours, theirs = socket.socketpair()
@@ -194,6 +195,7 @@ class Crew:
         kind = message["t"]
         if kind == "ready":
             seat.serving = True
+            seat.since = seat.heard
             seat.patience = SILENT_SECONDS
             seat.pid = message["pid"]
             self.log.info(
@@ -202,6 +204,8 @@ class Crew:
                 pid=seat.pid,
             )
             self._relieve(seat)
+        elif kind == "leaving":
+            seat.leave(seat.heard)
         elif kind == "failed":
             seat.why = message["why"]
         else:
@@ -211,7 +215,8 @@ class Crew:
         now = self._reactor.seconds()
         served = seat.serving
         seat.channel = None
-        seat.serving = False
+        seat.serving = seat.leaves = False
+        seat.since = now
         self._office.lost(seat)
         if seat.pid:
             with suppress(ProcessLookupError):
@@ -326,19 +331,8 @@ class Crew:
 
     def shown(self) -> list[dict[str, Any]]:
         """For the admin side."""
-        now = self._reactor.seconds()
-        return [
-            {
-                "worker": seat.number,
-                "pid": seat.pid if seat.channel is not None else None,
-                "serving": seat.serving,
-                "silent_seconds": round(now - seat.heard, 3) if seat.channel else None,
-                "starts": seat.starts,
-                "seconds": round(now - seat.began, 3) if seat.channel else None,
-                "why": seat.why,
-            }
-            for seat in self.seats
-        ]
+        now, why = self._reactor.seconds(), self.template_why
+        return [seat.shown(now, why) for seat in self.seats]
 
     # -- the end
 
@@ -351,6 +345,7 @@ class Crew:
             self._stopping = Deferred()
             for seat in self.seats:
                 seat.due = None
+                seat.leave(self._reactor.seconds())
             self.tell({"t": "stop", "last": True, "patient": patient})
             killing = self._reactor.callLater(seconds, self.kill)
             self._stopping.addBoth(self._cb_stopped, killing)

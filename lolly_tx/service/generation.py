@@ -34,11 +34,15 @@ class Refused(Exception):
 
 @attrs.frozen
 class Reloaded:
-    """What has become of a reload. `changes`, `restart`: as JSON-able values; the second need a restart."""
+    """What has become of a reload. `changes`, `restart`: as JSON-able values; the second need a restart.
+
+    `late_workers`: numbers of those that have not said in time that they follow.
+    """
 
     generation: int
     changes: tuple[dict[str, Any], ...] = ()
     restart: tuple[dict[str, Any], ...] = ()
+    late_workers: tuple[int, ...] = ()
 
 
 @attrs.frozen

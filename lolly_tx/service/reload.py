@@ -105,8 +105,9 @@ class Reloader:
     async def _change(self, read: Read) -> Reloaded:
         config, found = await self._tried(read)
         service = self.service
+        late: tuple[int, ...] = ()
         if found.changes:
-            await self._commit(Change(service, config))
+            late = await self._commit(Change(service, config))
             number = service.generation.number + 1
             wall = service.surroundings.wall()
             service.generation = attrs.evolve(
@@ -121,6 +122,7 @@ class Reloader:
             service.generation.number,
             tuple(one.as_dict for one in found.changes),
             tuple(one.as_dict for one in found.restart),
+            late,
         )
 
     async def _tried(self, read: Read) -> Tried:
@@ -141,7 +143,8 @@ class Reloader:
         except _EXPECTED as error:
             raise Refused([str(error)]) from error
 
-    async def _commit(self, change: Change) -> None:
+    async def _commit(self, change: Change) -> tuple[int, ...]:
+        """Let it be in force; the workers that have not said in time that it is so there."""
         others = self.service.colleagues
         try:
             for _ in change.prepare():
@@ -174,8 +177,7 @@ class Reloader:
         self.farewells.see_off(left, self.service.config.timeouts.drain)
         # Or the next change may find an address in use.
         await self.service.listeners.given_up
-        if followed is not None:
-            await followed
+        return await followed if followed is not None else ()
 
     def _in_reactors_thread(self, work: Callable[[], Tried]) -> Deferred[Tried]:
         reactor = self.service.surroundings.reactor

@@ -132,10 +132,13 @@ class Rollout:
                 words.came(who_is(seat))
                 words.look()
 
-    def commit(self, seats: Iterable[Seat], message: Message) -> Deferred[None]:
+    def commit(
+        self, seats: Iterable[Seat], message: Message
+    ) -> Deferred[tuple[int, ...]]:
         """It is in force: those that prepared it follow, those that could not make room for others that can.
 
-        Fires when it is in force in all of them, or `COMMIT_SECONDS` later with a line in the log.
+        Fires when it is in force in all of them, or `COMMIT_SECONDS` later with a line in the log, with the numbers of
+        those that did not say so.
         """
         following = []
         for seat in seats:
@@ -145,7 +148,7 @@ class Rollout:
             else:
                 self._send(seat, {"t": "stop", "last": False, "patient": True}, ())
         self._prepared.clear()
-        done: Deferred[None] = Deferred()
+        done: Deferred[tuple[int, ...]] = Deferred()
 
         def over(silent: set[Who]) -> None:
             if self._committing is words:
@@ -157,7 +160,7 @@ class Rollout:
                     names=_names(silent),
                     seconds=COMMIT_SECONDS,
                 )
-            done.callback(None)
+            done.callback(_numbers(silent))
 
         words = _Words(self._reactor, following, COMMIT_SECONDS, over)
         self._committing = words
@@ -173,4 +176,8 @@ class Rollout:
 
 
 def _names(whos: Iterable[Who]) -> str:
-    return ", ".join(str(number) for number in sorted(seat.number for seat, _ in whos))
+    return ", ".join(map(str, _numbers(whos)))
+
+
+def _numbers(whos: Iterable[Who]) -> tuple[int, ...]:
+    return tuple(sorted(seat.number for seat, _ in whos))

@@ -6,9 +6,11 @@ Imports: service. Used by: service.crew, service.rollout, service.supervisor.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Protocol
+from typing import Any, Literal, Protocol
 
 from lolly_tx.service.channel import Channel, Message
+
+State = Literal["starting", "serving", "draining", "back-off", "stopped"]
 
 SILENT_SECONDS = 5.0
 """Without a word from a worker: it hangs."""
@@ -49,8 +51,44 @@ class Seat:
         self.starts = 0
         self.why = ""
         """Why nobody serves here."""
+        self.since = 0.0
+        """When it came to be as it is (monotonic)."""
+        self.leaves = False
+        """The one that is there accepts nothing more: it ends, and is replaced."""
         self.keeper: Seat | None = None
         """Who accepts on this slot meanwhile."""
+
+    @property
+    def state(self) -> State:
+        """What is the matter with it, in a word."""
+        if self.channel is None:
+            return "back-off" if self.due is not None else "stopped"
+        if self.leaves:
+            return "draining"
+        return "serving" if self.serving else "starting"
+
+    def leave(self, now: float) -> None:
+        """Who is there accepts nothing more."""
+        if not self.leaves:
+            self.leaves, self.since = True, now
+
+    def shown(self, now: float, template_why: str) -> dict[str, Any]:
+        """For the admin side. `template_why`: why nobody can be forked."""
+        there = self.channel is not None
+        wait = None if self.due is None else round(max(0.0, self.due - now), 3)
+        return {
+            "worker": self.number,
+            "pid": self.pid if there else None,
+            "state": self.state,
+            "state_seconds": round(max(0.0, now - self.since), 3),
+            "serving": self.serving,
+            "silent_seconds": round(now - self.heard, 3) if there else None,
+            "starts": self.starts,
+            "restarts": max(0, self.starts - 1),
+            "seconds": round(now - self.began, 3) if there else None,
+            "next_start_seconds": wait,
+            "why": self.why or ("" if self.serving else template_why),
+        }
 
     def __repr__(self) -> str:
         return f"<Seat {self.number}: {'serving' if self.serving else self.why or 'starting'}>"

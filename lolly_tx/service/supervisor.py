@@ -268,7 +268,7 @@ class Supervisor(Service):
 
         return self._rollout.prepare(self.crew.manned, message, slots)
 
-    def commit(self) -> Deferred[None]:
+    def commit(self) -> Deferred[tuple[int, ...]]:
         """The settings that were prepared are in force; fires when they are so everywhere, or soon after."""
         self._packed = self._packing
         self.crew.settings_changed()

@@ -7,7 +7,7 @@
     reopen  open the log files anew             stop   accept nothing more, let exchanges end, and end
 
 and upwards: `ready` or `failed`; `beat`, the numbers that changed, several times a second, which shows that it lives;
-`seen`, what happened at targets; `log`, its lines, so that there is one log; `traces`.
+`seen`, what happened at targets; `log`, its lines, so that there is one log; `traces`; `leaving`, before it ends.
 
 When the supervisor is gone it serves on by the last it heard, for `ORPHAN_SECONDS`, and then drains.
 
@@ -372,6 +372,7 @@ class Worker:
         if self._ending:
             return
         self._ending = True
+        self.channel.send({"t": "leaving"})
         service = self._service
         if service is None:
             self._leave()

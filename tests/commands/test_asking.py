@@ -177,15 +177,28 @@ class AskingTests(SynchronousTestCase):
             def statistics(self, told):
                 one = {"worker": 1, "pid": 77, "serving": True, "starts": 1}
                 one |= {"seconds": 5.0, "why": "", "exchanges": 12, "open": 3}
+                one |= {"state": "serving", "state_seconds": 4.5, "restarts": 0}
+                one["next_start_seconds"] = None
                 two = {**one, "worker": 2, "serving": False, "starts": 4}
-                return {**told, "workers": [one, {**two, "why": "ended by SIGKILL"}]}
+                two |= {"state": "back-off", "restarts": 3, "pid": None}
+                two |= {"next_start_seconds": 0.4, "why": "ended by SIGKILL"}
+                three = {**one, "worker": 3, "serving": False, "state": "starting"}
+                return {**told, "workers": [one, two, three]}
 
         self.service.colleagues = Workers()
         lines = self.told("status").splitlines()
-        self.assertIn(
-            "worker 1: process 77, began 5.0 s ago, 3 open, 12 exchanges", lines
+        one, two, three = [line for line in lines if line.startswith("worker")]
+        self.assertEqual(
+            one, "worker 1: serving for 4.5 s, process 77, 3 open, 12 exchanges"
         )
-        self.assertIn("worker 2: NOT SERVING: ended by SIGKILL, started 4 times", lines)
+        self.assertEqual(
+            two,
+            "worker 2: back-off for 4.5 s, next start in 0.4 s, 3 restarts:"
+            " NOT SERVING: ended by SIGKILL",
+        )
+        self.assertEqual(
+            three, "worker 3: starting for 4.5 s, process 77, 3 open, 12 exchanges"
+        )
 
     def test_not_ready(self):
         """A proxy that is not ready says why."""

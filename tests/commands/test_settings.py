@@ -89,6 +89,12 @@ class SettingsTests(SynchronousTestCase):
             self.lolly("reload")[1], "generation 2 is in force: nothing has changed\n"
         )
 
+    def test_late_worker(self) -> None:
+        """A worker that has not said that it follows is named."""
+        answer = {"generation": 2, "changes": [CHANGED], "restart": []}
+        self.proxy.answer = {**answer, "late_workers": [2]}
+        self.assertIn("worker 2 has not said yet", self.lolly("reload")[1])
+
     def test_refused(self) -> None:
         """Every error has its line, and the status is 1."""
         self.proxy.answer = CannotAsk("one (and 1 more)", ["one", "two"])

@@ -189,6 +189,45 @@ class CrewTests(SynchronousTestCase):
         self.assertGreater(times[-1], 0.5)
         self.assertEqual(self.crew.seats[1].starts, 1)
 
+    def states(self) -> list[tuple[str, float]]:
+        """The state of each worker, and for how many seconds."""
+        return [(s["state"], s["state_seconds"]) for s in self.crew.shown()]
+
+    def test_states(self) -> None:
+        """Each worker is shown in one of a few states, with the time since it came to be so."""
+        self.pass_time(0.2)
+        self.assertEqual(self.states(), [("starting", 0.2), ("starting", 0.2)])
+        self.serve()
+        self.pass_time(0.3, self.one, self.two)
+        self.assertEqual(self.states(), [("serving", 0.3), ("serving", 0.3)])
+        self.say(self.one, {"t": "leaving"})
+        self.pass_time(0.1, self.one, self.two)
+        self.assertEqual(self.states(), [("draining", 0.1), ("serving", 0.4)])
+        self.one.channel.connectionLost()
+        self.assertEqual(self.states()[0], ("starting", 0.0))
+
+    def test_back_off_is_shown(self) -> None:
+        """With the reason and the time of the next start; restarts are counted."""
+        self.serve()
+        self.one.channel.connectionLost()
+        again = self.reactor.wires[-1]
+        self.say(again, {"t": "failed", "why": "no such file"})
+        again.channel.connectionLost()
+        shown = self.crew.shown()[0]
+        self.assertEqual((shown["state"], shown["why"]), ("back-off", "no such file"))
+        self.assertEqual(shown["next_start_seconds"], 0.1)
+        self.assertEqual((shown["pid"], shown["restarts"]), (None, 1))
+        self.pass_time(0.2, self.two)
+        shown = self.crew.shown()[0]
+        self.assertEqual((shown["state"], shown["restarts"]), ("starting", 2))
+
+    def test_stop_is_shown(self) -> None:
+        """All drain, and those that have ended are stopped."""
+        self.serve()
+        self.crew.stop(10.0)
+        self.one.channel.connectionLost()
+        self.assertEqual([s for s, _ in self.states()], ["stopped", "draining"])
+
     def test_delays(self) -> None:
         """None for the first, and never longer than the longest."""
         self.assertEqual([delay_after(n) for n in (0, 1, 2, 3)], [0.0, 0.0, 0.1, 0.2])

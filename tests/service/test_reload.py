@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from twisted.internet.defer import Deferred, execute
+from twisted.internet.defer import Deferred, execute, succeed
 from twisted.logger import LogLevel, globalLogPublisher
 
 from lolly_tx.config.load import parse
@@ -105,6 +105,35 @@ class ReloadTestCase(BuildTestCase):
         self.backend(port).send(OK)
         self.assertEqual(client.take(), OK)
         return int(port)
+
+
+class _Followers:
+    """Workers, of which some do not say that they follow."""
+
+    def __init__(self, late: tuple[int, ...]) -> None:
+        self.late = late
+
+    def prepare(self, config: Any) -> Deferred[None]:
+        return succeed(None)
+
+    def statistics(self, told: dict[str, Any]) -> dict[str, Any]:
+        return told
+
+    def commit(self) -> Deferred[tuple[int, ...]]:
+        return succeed(self.late)
+
+
+class FollowedTests(ReloadTestCase):
+    def test_late_workers(self) -> None:
+        """The answer to a reload names the workers that have not said that they follow; it is in force all the same."""
+        self.start()
+        followers: Any = _Followers((2,))
+        self.service.colleagues = followers
+        self.addCleanup(setattr, self.service, "colleagues", None)
+        told = self.reload(TWO.replace("9001", "9003"))
+        self.assertEqual((told.generation, told.late_workers), (2, (2,)))
+        followers.late = ()
+        self.assertEqual(self.reload(TWO).late_workers, ())
 
 
 class SameTextTests(ReloadTestCase):

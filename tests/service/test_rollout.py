@@ -49,10 +49,10 @@ class RolloutTests(SynchronousTestCase):
         self.rollout.committed(self.two)
         self.assertNoResult(followed)
         self.rollout.committed(self.one)
-        self.successResultOf(followed)
+        self.assertEqual(self.successResultOf(followed), ())
         self.assertEqual(self.clock.getDelayedCalls(), [])
 
-    def committing(self) -> Deferred[None]:
+    def committing(self) -> Deferred[tuple[int, ...]]:
         """All have prepared it, and it is in force."""
         self.prepare()
         for seat in self.seats:
@@ -60,12 +60,12 @@ class RolloutTests(SynchronousTestCase):
         return self.rollout.commit(self.seats, {"t": "commit"})
 
     def test_silence_after_a_commit(self) -> None:
-        """Who waits for the answer is not held up by a worker that hangs; the log names it."""
+        """Who waits for the answer is not held up by a worker that hangs; the log and the answer name it."""
         followed = self.committing()
         self.rollout.committed(self.one)
         with capturedLogs() as events:
             self.clock.advance(COMMIT_SECONDS)
-        self.successResultOf(followed)
+        self.assertEqual(self.successResultOf(followed), (2,))
         [said] = [formatEvent(one) for one in events]
         self.assertIn("Worker 2 has not said", said or "")
         self.rollout.committed(self.two)
