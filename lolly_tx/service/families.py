@@ -189,6 +189,18 @@ ACME_FAILING = Family(
     "gauge",
     "Hosts whose last order by ACME was in vain.",
 )
+STAPLES = Family(
+    "lolly_staples",
+    "gauge",
+    "Certificates that are to have staples (OCSP), by what clients are shown: good, revoked or none.",
+    ("status",),
+)
+STAPLE_REQUESTS = Family(
+    "lolly_staple_requests_total",
+    "counter",
+    "Questions to OCSP responders, by what became of them: answered or failed.",
+    ("result",),
+)
 
 GENERATION = Family(
     "lolly_config_generation",

@@ -102,7 +102,10 @@ class Metrics:
         yield from _shown(of_pools(told["pools"], pools), openly)
         yield from _shown(of_listeners(told["listeners"], told["pools"]), openly)
         yield from self._of_targets(pools, openly)
-        yield from _shown(of_certificates(serving.expiries(), told.get("acme")), openly)
+        certificates = of_certificates(
+            serving.expiries(), told.get("acme"), told.get("ocsp")
+        )
+        yield from _shown(certificates, openly)
         yield from _shown(of_processes(told, self._read), openly)
         if openly:
             yield END

@@ -149,9 +149,9 @@ def _reasons(family: Family, told: Mapping[str, Mapping[str, int]]) -> Found:
 
 
 def of_certificates(
-    served: Iterable[tuple[str, float]], acme: Told | None
+    served: Iterable[tuple[str, float]], acme: Told | None, ocsp: Told | None = None
 ) -> Iterator[Found]:
-    """When they end. Of several for one host, such as of two kinds of keys, the first to end."""
+    """When they end: of several for one host, the first to end. And what clients are shown with them."""
     ends: dict[str, float] = {}
     for name, end in served:
         ends[name] = min(end, ends.get(name, end))
@@ -160,6 +160,11 @@ def of_certificates(
         words = ("issued", "failed")
         yield _each(f.ACME_ORDERS, [((word,), acme[word]) for word in words])
         yield _one(f.ACME_FAILING, acme["failing"])
+    if ocsp is not None and ocsp["certificates"]:
+        statuses = ("good", "revoked", "none")
+        yield _each(f.STAPLES, [((word,), ocsp[word]) for word in statuses])
+        results = (("answered",), ocsp["answers"]), (("failed",), ocsp["failed"])
+        yield _each(f.STAPLE_REQUESTS, results)
 
 
 def of_processes(

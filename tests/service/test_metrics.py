@@ -310,6 +310,28 @@ class CertificateTests(SynchronousTestCase):
             ["".join(lines) for _, lines in of_certificates((), None)], [""]
         )
 
+    def test_staples(self) -> None:
+        """What clients are shown with certificates, where any is to have a staple."""
+        ocsp = {"certificates": 3, "good": 2, "revoked": 1, "none": 0}
+        ocsp |= {"answers": 7, "failed": 4}
+        found = {
+            family.name: "".join(lines)
+            for family, lines in of_certificates((), None, ocsp)
+        }
+        self.assertEqual(
+            found["lolly_staples"],
+            'lolly_staples{status="good"} 2\n'
+            'lolly_staples{status="revoked"} 1\n'
+            'lolly_staples{status="none"} 0\n',
+        )
+        self.assertEqual(
+            found["lolly_staple_requests_total"],
+            'lolly_staple_requests_total{result="answered"} 7\n'
+            'lolly_staple_requests_total{result="failed"} 4\n',
+        )
+        none = of_certificates((), None, {**ocsp, "certificates": 0})
+        self.assertEqual(["".join(lines) for _, lines in none], [""])
+
 
 class WorkersTests(SynchronousTestCase):
     def lines(self, *workers: dict[str, Any]) -> str:
