@@ -388,6 +388,38 @@ class RoutesTests(ReloadTestCase):
         backend.send(OK)
         self.assertEqual(client.take(), OK)
 
+    def test_bytes_of_a_removed_pool(self) -> None:
+        """What a listener has moved stays counted, what ends after the pool has left included."""
+        self.start(self.MORE.replace('pool = "app"', 'pool = "new"'))
+        client, other = self.client(), self.client()
+        client.send(get("/"))
+        backend = self.backend(9009)
+        backend.send(OK)
+        self.assertEqual(client.take(), OK)
+        other.send(get("/"))
+        self.reload(TWO)
+        moved = len(OK.partition(b"\r\n\r\n")[2])
+        self.assertEqual(self.bytes_out(), moved)
+        backend.send(OK)
+        self.assertEqual(self.bytes_out(), 2 * moved)
+
+    def bytes_out(self) -> int:
+        """Of the listener."""
+        found: int = self.service.statistics()["listeners"]["web"]["bytes_out"]
+        return found
+
+    def test_refusals_of_a_listener(self) -> None:
+        """They are counted on when it answers for its health from now on."""
+        self.start(
+            TWO.replace('pool = "app"\n[pool', 'path = "/x"\npool = "app"\n[pool')
+        )
+        client = self.client()
+        client.send(get("/"))
+        self.assertIn(b"HTTP/1.1 404 ", client.take())
+        self.reload(TWO.replace('"tcp:8080"', '"tcp:8082"\nhealth = true'))
+        told = self.service.statistics()["listeners"]["web"]
+        self.assertEqual(told["refused_codes"], {"404": 1})
+
 
 class TunnelTests(ReloadTestCase):
     def tunnel(self) -> Any:
