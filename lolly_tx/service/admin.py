@@ -24,7 +24,7 @@ Imports: domain, service, Twisted. Used by: service.service.
     POST /api/recorder/dump                     all of it, for `lolly replay`
     POST /api/logs/reopen                       opens the log files anew, as SIGUSR1 does
     GET  /api/live                              all of it as it changes, for the dashboard (`service.live`)
-    POST /api/session                           a cookie for a token; DELETE ends it, GET tells (`service.sessions`)
+    POST /api/session                           a cookie for a token; GET tells of it, DELETE ends it
     POST /api/reload, plan, apply, upgrade ...  other settings, other code (`service.adminsettings`)
 
 Ready means: the listeners are up, the proxy is not draining, and every pool has at least
@@ -49,6 +49,7 @@ from twisted.web.server import NOT_DONE_YET, Request, Site
 from lolly_tx.domain.pool import Pool, UnknownNode
 from lolly_tx.service import page
 from lolly_tx.service.adminguard import Denied, Guard
+from lolly_tx.service.adminpaths import PATHS
 from lolly_tx.service.adminsettings import SETTINGS_WORDS, change_code, change_settings
 from lolly_tx.service.adminsite import REQUEST_SECONDS, AdminSite
 from lolly_tx.service.adminwords import LISTENER_WORDS, WORDS, say, say_of_listener
@@ -73,31 +74,6 @@ from lolly_tx.service.streams import MOST_STREAMS
 _READS = (b"GET", b"HEAD")
 _OPEN = (["healthz"], ["readyz"], *([name] for name in page.FILES))
 """What says nothing of the pools, or no more than everybody may know."""
-_PATHS = (
-    "/healthz",
-    "/readyz",
-    "/metrics",
-    "/api/pools",
-    "/api/pools/POOL",
-    *(f"/api/pools/POOL/TARGET/{action}" for action in WORDS),
-    "/api/explain/POOL",
-    "/api/explain/POOL/TARGET",
-    "/api/explain-request",
-    "/api/events",
-    "/api/traces",
-    "/api/stats",
-    "/api/certificates",
-    "/api/watchdog",
-    "/api/config",
-    "/api/listeners",
-    "/api/logs/reopen",
-    "/api/recorder",
-    "/api/recorder/dump",
-    *(f"/api/listeners/NAME/{word}" for word in LISTENER_WORDS),
-    "/api/live",
-    "/api/session",
-    *(f"/api/{word}" for word in SETTINGS_WORDS),
-)
 
 
 def admin_site(
@@ -238,7 +214,7 @@ class AdminResource(Resource):
                 return _Answer(200, *self._guard.session(request))
             case [""]:
                 _allow(request, *_READS)
-                return _Answer(200, {"paths": _PATHS})
+                return _Answer(200, {"paths": PATHS})
             case ["healthz"]:
                 _allow(request, *_READS)
                 return _Answer(200, {"alive": True})
@@ -391,12 +367,9 @@ class AdminResource(Resource):
         return _Answer(*say(self._serving, pool, target, word, asked, now))
 
 
-def _file(
-    name: str, status: int = 200, more: Mapping[bytes, bytes] | None = None
-) -> _Answer:
+def _file(name: str, status: int = 200, more: Mapping[bytes, bytes] = {}) -> _Answer:
     """A file of the dashboard."""
-    headers = {**page.fields(name), **(more or {})}
-    return _Answer(status, page.content(name), headers)
+    return _Answer(status, page.content(name), {**page.fields(name), **more})
 
 
 def _wants_stream(request: Request) -> bool:

@@ -9,7 +9,8 @@
 
 Whatever refuses is 422 with all errors, and changes nothing.
 
-Imports: config, service, Twisted. Used by: service.admin, service.adminwords.
+Imports: config, service, Twisted. Used by: service.admin, service.adminpaths,
+service.adminwords.
 """
 
 from __future__ import annotations

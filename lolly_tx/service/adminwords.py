@@ -4,7 +4,7 @@
     POST /api/pools/POOL/TARGET/drain?deadline=10m     after that, bonds end and what is under way is cut
     POST /api/listeners/NAME/enable | drain            with ?deadline=10m: after that, what is connected is cut
 
-Imports: domain, service. Used by: service.admin.
+Imports: domain, service. Used by: service.admin, service.adminpaths.
 """
 
 from __future__ import annotations

@@ -25,8 +25,8 @@ from lolly_tx.domain.wayback import Planned, ways_back
 from lolly_tx.service.answers import Serving, unready
 from lolly_tx.service.history import word_of
 
-SLICE = 50
-"""Targets in one turn of the event loop: some 2 ms."""
+SLICE = 25
+"""Targets in one turn of the event loop: some 2 ms when all of them are out."""
 
 STRIP_SECONDS = 3600.0
 """How far back a target's own line of time goes."""
@@ -38,6 +38,9 @@ _FACTS = {
     "ejected": ("ejection",),
 }
 """The facts of events that explain why a target is out; others are its agent's and its checks' word."""
+
+_AGES = ("seconds", "silent_seconds", "oldest_seconds")
+"""What is other each time it is looked at."""
 
 Row = Mapping[str, Any]
 
@@ -59,15 +62,16 @@ def rows_of(
     for place in serving.places():
         numbered = counted.get(place["name"], {})
         told = {k: numbered.get(k) for k in ("accepted", "open", "turned_away", "shed")}
-        yield f"listener/{place['name']}", {**place, **told}
+        shown = {k: v for k, v in place.items() if k not in _AGES}
+        yield f"listener/{place['name']}", {**shown, **told}
     for worker in numbers.get("workers", ()):
-        row = {k: v for k, v in worker.items() if k != "seconds"}
+        row = {k: v for k, v in worker.items() if k not in _AGES}
         since = worker["seconds"]
         row["since"] = None if since is None else round(now + epoch - since)
         yield f"worker/{worker['worker']}", row
     for number, one in enumerate(serving.certificates()):
-        shown = ("listener", "names", "issuer", "not_after", "refused", "path")
-        yield f"certificate/{number}", {word: one[word] for word in shown}
+        words = ("listener", "names", "issuer", "not_after", "refused", "path")
+        yield f"certificate/{number}", {word: one[word] for word in words}
 
 
 def _proxy(serving: Serving, numbers: Mapping[str, Any], now: float) -> Row:

@@ -135,6 +135,28 @@ class LiveTests(LiveTestCase):
         [snapshot, *_] = self.told(transport)
         self.assertAlmostEqual(values[0] - snapshot[1]["at"], at, delta=1.0)
 
+    def test_no_ages(self) -> None:
+        """Workers and listeners of which nothing is new are not told again, however time passes."""
+        silence = iter(range(9))
+        self.running.statistics = lambda: {  # type: ignore[method-assign]
+            "listeners": {},
+            "pools": {},
+            "workers": [
+                {
+                    "worker": 1,
+                    "serving": True,
+                    "seconds": self.clock.seconds(),
+                    "silent_seconds": next(silence),
+                }
+            ],
+        }
+        transport, _ = self.connect()
+        [(_, first)] = self.told(transport)
+        self.assertEqual(first["rows"]["worker/1"]["since"], 1.8e9)
+        transport.clear()
+        self.second()
+        self.assertEqual(self.told(transport)[0][1]["rows"], {})
+
     def test_leaving(self) -> None:
         """A target that left is null."""
         transport, _ = self.connect()
