@@ -233,6 +233,8 @@ class Change:
         spans, service.spans = service.spans, self._spans
         if spans is not None and spans is not self._spans:
             spans.stop()  # what it fires is for those who wait
+            if self._spans is not None:
+                self._spans.goes_on_from(spans)
         before, after = service.logs, self._logs
         if before is after:
             if after is not None:
@@ -243,6 +245,8 @@ class Change:
             self._recorder.logs = after
         if before is not None:
             before.stop()
+            if after is not None:
+                after.goes_on_from(before)
         if after is not None:
             after.start()
 

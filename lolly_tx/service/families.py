@@ -220,6 +220,18 @@ STALL = Family(
     "gauge",
     "The longest time for which the event loop stood still in the last minute; of the worst process.",
 )
+LOG_LINES = Family(
+    "lolly_access_log_lines_total",
+    "counter",
+    "Lines of access logs, by what became of them: written or dropped.",
+    ("result",),
+)
+SPANS = Family(
+    "lolly_spans_total",
+    "counter",
+    "Spans of exchanges that were kept, by what became of them: exported or dropped.",
+    ("result",),
+)
 STALLS = Family(
     "lolly_event_loop_stalls_total",
     "counter",

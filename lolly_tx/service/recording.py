@@ -140,6 +140,7 @@ class AccessLogs:
 
     def __init__(self, config: model.Config, surroundings: Surroundings) -> None:
         self._all: list[LogWriting] = []
+        self._before = 0, 0
         try:
             for settings in wanted_logs(config):
                 there = [one for one in self._all if one.path == settings.path]
@@ -175,6 +176,20 @@ class AccessLogs:
         if route is None:
             return log
         return self._routes.get((listener, route), log)
+
+    @property
+    def written(self) -> int:
+        """Lines that were written, since the start."""
+        return self._before[0] + sum(one.log.written for one in self._all)
+
+    @property
+    def dropped(self) -> int:
+        """Lines that were lost, since the start."""
+        return self._before[1] + sum(one.log.dropped for one in self._all)
+
+    def goes_on_from(self, before: AccessLogs) -> None:
+        """Count on: these come in the place of `before`, which has been stopped."""
+        self._before = before.written, before.dropped
 
     def __iter__(self) -> Iterator[LogWriting]:
         return iter(self._all)

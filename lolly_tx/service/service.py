@@ -419,7 +419,9 @@ class LollyService(Service):
         """The same a part at each step, for who has no hurry."""
         told = {
             "settings": self._in_force(),
-            "process": process_statistics(self.watched(), process_time()),
+            "process": process_statistics(
+                self.watched(), process_time(), self.logs, self.spans
+            ),
             "acme": self.renewals.counted() if self.config.acme else None,
             "ocsp": self.stapling.counted(),
         }

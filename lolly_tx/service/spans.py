@@ -4,7 +4,8 @@
 
 A span that finds the queue full is dropped, and so are those of a batch that is not taken. Both are counted.
 
-Imports: _version, proxy, wire, Twisted. Used by: service.parts, service.service.
+Imports: _version, proxy, wire, Twisted. Used by: service.parts, service.service,
+service.statistics.
 """
 
 from __future__ import annotations
@@ -106,6 +107,12 @@ class Spans:
         self._told = 0
         self.exported = 0
         self.dropped = 0
+
+    def goes_on_from(self, before: Spans) -> None:
+        """Count on: this comes in the place of `before`."""
+        self.exported += before.exported
+        self.dropped += before.dropped
+        self._told += before.dropped
 
     def finished(self, exchange: Exchange) -> None:
         """An exchange is over."""

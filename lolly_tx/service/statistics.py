@@ -20,6 +20,8 @@ from lolly_tx.service.listener_drains import ListenerDrains
 from lolly_tx.service.listeners import Listeners, address_of
 from lolly_tx.service.past import Past
 from lolly_tx.service.pools import RunningPool
+from lolly_tx.service.recording import AccessLogs
+from lolly_tx.service.spans import Spans
 from lolly_tx.service.stopping import Left
 from lolly_tx.service.watchdog import WatchdogSnapshot
 
@@ -168,12 +170,22 @@ def tls_statistics(certificates: ListenerCertificates, wall: float) -> dict[str,
     }
 
 
-def process_statistics(seen: WatchdogSnapshot, cpu: float) -> dict[str, Any]:
-    """One process. `cpu`: seconds of processor time it has used."""
+def process_statistics(
+    seen: WatchdogSnapshot, cpu: float, logs: AccessLogs | None, spans: Spans | None
+) -> dict[str, Any]:
+    """One process. `cpu`: seconds of processor time it has used. `logs`, `spans`: what it tells of exchanges."""
     return {
         "cpu_seconds": cpu,
         "stalls": seen.stalls,
         "stall_seconds": round(seen.recent, 6),
+        "log_lines": {
+            "written": 0 if logs is None else logs.written,
+            "dropped": 0 if logs is None else logs.dropped,
+        },
+        "spans": {
+            "exported": 0 if spans is None else spans.exported,
+            "dropped": 0 if spans is None else spans.dropped,
+        },
     }
 
 

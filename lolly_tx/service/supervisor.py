@@ -334,6 +334,11 @@ class Supervisor(Service):
         totals, found = self._totals, dict(own)
         for word in ("cpu_seconds", "stalls"):
             found[word] += totals[f"process/{word}"]
+        for kind in ("log_lines", "spans"):
+            found[kind] = {
+                word: number + totals[f"process/{kind}/{word}"]
+                for word, number in own[kind].items()
+            }
         for seat in self.crew.seats:
             worst = totals.of(seat.number).get("process/stall_seconds", 0.0)
             found["stall_seconds"] = max(found["stall_seconds"], worst)

@@ -337,7 +337,13 @@ class WorkersTests(SynchronousTestCase):
     def lines(self, *workers: dict[str, Any]) -> str:
         """What is told of these."""
         settings = {"generation": 1, "last_reload_ok": True, "reload_failures": 0}
-        process = {"stall_seconds": 0.0, "stalls": 0, "cpu_seconds": 1.0}
+        process = {
+            "stall_seconds": 0.0,
+            "stalls": 0,
+            "cpu_seconds": 1.0,
+            "log_lines": {"written": 5, "dropped": 2},
+            "spans": {"exported": 4, "dropped": 1},
+        }
         told = {"settings": settings, "process": process, "workers": workers}
         self.pids: list[int] = []
 
@@ -351,6 +357,17 @@ class WorkersTests(SynchronousTestCase):
         """One that serves."""
         said = {"worker": number, "pid": 70 + number, "serving": True, "starts": 1}
         return {**said, "silent_seconds": 0.1, **more}
+
+    def test_lines_and_spans(self) -> None:
+        """Lines of access logs and spans are counted by what became of them."""
+        text = self.lines()
+        for line in (
+            'lolly_access_log_lines_total{result="written"} 5\n',
+            'lolly_access_log_lines_total{result="dropped"} 2\n',
+            'lolly_spans_total{result="exported"} 4\n',
+            'lolly_spans_total{result="dropped"} 1\n',
+        ):
+            self.assertIn(line, text)
 
     def test_up(self) -> None:
         """One that hangs, one that is being made and one that is gone are not."""

@@ -161,6 +161,20 @@ class LogWritingTests(SynchronousTestCase):
             self.assertEqual(sorted(path.read_text().splitlines()), ["1 400", "2 400"])
         self.assertEqual(self.clock.getDelayedCalls(), [])
 
+    def test_counted(self) -> None:
+        """Lines are counted by what became of them, also over a change of settings."""
+        logs, (one, _) = self.logs('format = "1 $status"', 'format = "2 $status"')
+        one.record(ENTRY)
+        logs.stop()
+        one.record(ENTRY)
+        one.flush()
+        self.assertEqual((logs.written, logs.dropped), (1, 1))
+        others, (two,) = self.logs('format = "3 $status"')
+        two.record(ENTRY)
+        others.stop()
+        others.goes_on_from(logs)
+        self.assertEqual((others.written, others.dropped), (2, 1))
+
     def test_one_cannot_be_reopened(self) -> None:
         """A file that cannot be opened anew keeps the old one, and the others go on in new ones."""
         logs, _ = self.logs("flush = 1")

@@ -17,6 +17,7 @@ from lolly_tx.service.spans import (
     QUEUE,
     TIMEOUT,
     WARNING_INTERVAL,
+    Spans,
 )
 from tests.proxy.world import OK, get
 from tests.service.test_build import BuildTestCase
@@ -247,6 +248,17 @@ class SpansTests(SpansTestCase):
         self.assertEqual(done, [None])
 
 
+class CountTests(SpansTestCase):
+    def test_goes_on(self) -> None:
+        """Counters go on over a change of who is told."""
+        self.serve()
+        before = Spans("http://c", "x", self.reactor, wall=float, now=float)
+        before.exported, before.dropped = 3, 2
+        self.spans.goes_on_from(before)
+        told = self.service.statistics()["process"]
+        self.assertEqual(told["spans"], {"exported": 3, "dropped": 2})
+
+
 class ReloadTests(ReloadTestCase):
     def test_export_begins_and_ends(self) -> None:
         """Spans are sent where the settings say, from the next exchange on."""
@@ -264,6 +276,8 @@ class ReloadTests(ReloadTestCase):
             "watch = false\n" + f'[trace]\nexport = "http://c:4318/v1/traces"\n{text}'
         )
         self.assertIs(self.service.spans, spans)
+        told = self.service.statistics()["process"]
+        self.assertEqual(told["spans"], {"exported": 0, "dropped": 0})
         self.reload(text)
         self.assertIsNone(self.service.spans)
         self.assertEqual(collector.batches, [1])
