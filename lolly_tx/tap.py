@@ -73,7 +73,7 @@ def makeService(options: Options) -> IService:
     from lolly_tx.net.sockets.tls_contexts import TLSSettingsError
     from lolly_tx.service.appliedstate import StateFolder
     from lolly_tx.service.applying import Applying, in_force_at_start
-    from lolly_tx.service.build import CannotListen, LollyService, build, log_files
+    from lolly_tx.service.build import CannotListen, build, log_files
     from lolly_tx.service.daemon import StartReport, create_logs, is_daemon
     from lolly_tx.service.demo import Demo
     from lolly_tx.service.descriptors import raise_descriptor_limit
@@ -130,14 +130,11 @@ def makeService(options: Options) -> IService:
             )
             create_logs((*log_path(twistd), *log_files(config)), twistd)
             log = twistd_log(twistd, config.log, reactor)
-            if workers_of(config) == 1:
+            if workers_of(config) == 1 and not succession.several:
                 part = serving = build(
                     reactor, config, registry=registry, stdout=log.stdout
                 )
             else:
-                succession.refuse_trial(
-                    "workers: one process cannot become several in an upgrade; restart"
-                )
                 part = supervise(
                     reactor,
                     config,
@@ -154,8 +151,7 @@ def makeService(options: Options) -> IService:
             reactor.callWhenRunning(watch, serving, files, applying)
             if state is not None:
                 reactor.callWhenRunning(applying.resume, state)
-            if serving is part:
-                succession.prepare(serving)
+            succession.prepare(part)
         if daemon:
             part.listen_early()
     except CannotListen as error:
@@ -173,9 +169,11 @@ def makeService(options: Options) -> IService:
     report = StartReport(twistd)
     if daemon:
         atexit.register(report.report)
-    service = part if isinstance(part, LollyService) else None
+    upgradable = None if isinstance(part, Demo) else part
     kill = getattr(part, "kill", None)
-    whole = _Whole(log, report.started, daemon, lambda: succession.stop(service, kill))
+    whole = _Whole(
+        log, report.started, daemon, lambda: succession.stop(upgradable, kill)
+    )
     part.setServiceParent(whole)
     end_well_at_sigterm(reactor)
 
@@ -195,7 +193,7 @@ def makeService(options: Options) -> IService:
     if not isinstance(part, Demo):
         serving.reopening = reopen
     hear_signals(reactor, reopen, reload=reload)
-    succession.serve(service)
+    succession.serve(upgradable)
     reactor.addSystemEventTrigger("after", "shutdown", log.end)
     reactor.callWhenRunning(settle_memory)
     return whole

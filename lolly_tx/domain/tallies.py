@@ -53,6 +53,14 @@ class Totals:
         """All sums by name."""
         return tuple(self._sums.items())
 
+    def counted(self) -> dict[str, Number]:
+        """The sums of counters, those of processes that have ended included."""
+        return {
+            name: number
+            for name, number in self._sums.items()
+            if name.rpartition("/")[2] not in self._gauges
+        }
+
     def heard(self, who: Hashable, changes: Mapping[str, Number]) -> None:
         """A process says how its numbers are."""
         known = self._of.setdefault(who, {})

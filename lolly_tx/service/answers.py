@@ -18,6 +18,7 @@ from lolly_tx.config.model import Config
 from lolly_tx.domain.account import account
 from lolly_tx.domain.pool import Pool
 from lolly_tx.domain.snapshot import event_dict
+from lolly_tx.domain.tallies import Number
 from lolly_tx.domain.target import Target
 from lolly_tx.domain.wayback import NextCheck, Planned
 from lolly_tx.service.drains import Drains
@@ -144,6 +145,9 @@ class Colleagues(Protocol):
 
     def in_flight(self, pools: Iterable[str]) -> int:
         """Exchanges at `pools` that are not over."""
+
+    def counted(self) -> Mapping[str, Number]:
+        """All that they have counted, by the names of `service.counting`; nothing of what they have now."""
 
     def cut(self, pool: str, target: str) -> None:
         """Have them end what they have open to a target."""

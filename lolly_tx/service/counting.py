@@ -31,6 +31,8 @@ COUNTING_PAUSE = 50.0
 
 _TOLD = ("listeners/", "pools/")
 
+_SERVED = (*_TOLD, "nodes/")
+
 _OWN_STATS = frozenset(("ejections", "rechecks"))
 """Of a node, counted where it is judged."""
 
@@ -62,6 +64,12 @@ def numbers_of(service: LollyService) -> dict[str, Number]:
                 if count:
                     numbers[f"{base}/slower/{place}"] = count
     return numbers
+
+
+def counted_alone(service: LollyService) -> dict[str, Number]:
+    """What the only process there was has counted, for those that serve in its place: not how its own loop was."""
+    numbers = numbers_of(service).items()
+    return {name: number for name, number in numbers if name.startswith(_SERVED)}
 
 
 def _flat(tree: Any, base: str) -> Iterator[tuple[str, Number]]:
@@ -148,6 +156,8 @@ def show(service: LollyService, totals: Totals) -> None:
         counters.take({**numbers, "served": served.get(name, {})})
         for node in pool.nodes.values():
             _show_node(node, f"nodes/{name}/{node.id}", totals.sums)
+    for name, acceptor in service.acceptors.items():
+        acceptor.accepted = int(totals[f"listeners/{name}/accepted"])
     for name, resource in service.resources.items():
         codes = refused.get(name, {})
         resource.proxy.refused_codes.update(codes)

@@ -17,12 +17,9 @@ from collections.abc import Callable, Sequence
 from contextlib import suppress
 from typing import Any, ClassVar
 
-from twisted.internet import error as internet_error
 from twisted.internet.defer import Deferred
-from twisted.internet.protocol import ProcessProtocol
 from twisted.internet.task import LoopingCall
 from twisted.logger import Logger
-from twisted.python.failure import Failure
 
 from lolly_tx.service.channel import Channel, Message, attach
 from lolly_tx.service.seats import (
@@ -33,19 +30,9 @@ from lolly_tx.service.seats import (
     Seat,
     delay_after,
 )
+from lolly_tx.service.templates import Templates
 
 TICK_SECONDS = 0.1
-
-
-class _TemplateProcess(ProcessProtocol):
-    """The template, as the reactor sees it."""
-
-    def __init__(self, on_end: Callable[[str], None]) -> None:
-        self._on_end = on_end
-
-    def processEnded(self, reason: Failure) -> None:
-        """It is gone."""
-        self._on_end(reason.getErrorMessage())
 
 
 class Crew:
@@ -63,14 +50,15 @@ class Crew:
         self.seats = [Seat(number) for number in range(1, count + 1)]
         self._reactor = reactor
         self._office = office
-        self._command = command
-        self._template: Channel | None = None
-        self._template_process: Any = None
-        self._template_due: float | None = None
-        self._template_failures = 0
-        self._loaded = False
-        self.template_why = ""
-        """Why no worker can be forked."""
+        self._templates = Templates(
+            reactor,
+            command,
+            office.settings,
+            loaded=lambda: self._start_due(reactor.seconds()),
+            said=self._template_says,
+        )
+        self._killing: Any = None
+        self._on_complete: list[Callable[[], None]] = []
         self._stopping: Deferred[None] | None = None
         self._last_tick = 0.0
         self._ticking = LoopingCall(self._tick)
@@ -81,67 +69,46 @@ class Crew:
         """Those that serve."""
         return [seat for seat in self.seats if seat.serving]
 
+    @property
+    def complete(self) -> bool:
+        """On every slot somebody accepts, and nobody is waited for who may serve at once."""
+        return all(
+            seat.serving or (seat.failures and seat.keeper is not None)
+            for seat in self.seats
+        )
+
+    def when_complete(self, call: Callable[[], None]) -> None:
+        """Have it called once that is so."""
+        self._on_complete.append(call)
+
+    def _look_whether_complete(self) -> None:
+        if self._on_complete and self.complete:
+            calls, self._on_complete = self._on_complete, []
+            for call in calls:
+                call()
+
+    @property
+    def children(self) -> Sequence[int]:
+        """Processes of ours that are no workers."""
+        return self._templates.children
+
+    def parted(self) -> None:
+        """We are in a copy of the process that has started it all, and the crew is the copy's."""
+        self._templates.parted()
+
     # -- starting
 
     def start(self) -> None:
         """Start the template, and all workers."""
         self._last_tick = self._reactor.seconds()
-        self._start_template()
+        self._templates.start()
         self._ticking.start(TICK_SECONDS, now=False).addErrback(
             lambda why: self.log.failure("Watching the workers", failure=why)
         )
 
-    def _start_template(self) -> None:
-        self._template_due = None
-        self._loaded = False
-        ours, theirs = socket.socketpair()
-        channel = Channel(self._template_says, lambda: None)
-        fds = {0: os.open(os.devnull, os.O_RDONLY), 1: 1, 2: 2, 3: theirs.fileno()}
-        command = list(self._command(3))
-        try:
-            self._template_process = self._reactor.spawnProcess(
-                _TemplateProcess(self._template_ended),
-                command[0],
-                command,
-                env=None,
-                childFDs=fds,
-            )
-        finally:
-            theirs.close()
-            os.close(fds[0])
-        attach(self._reactor, ours, channel)
-        self._template = channel
-        channel.send(*self._office.settings())
-
-    def _template_ended(self, how: str) -> None:
-        channel, self._template = self._template, None
-        self._template_process = None
-        self._loaded = False
-        if channel is not None:
-            channel.close()
-        if self._stopping is not None:
-            return
-        self._template_failures += 1
-        delay = delay_after(self._template_failures)
-        self.template_why = self.template_why or f"the template ended: {how}"
-        self._template_due = self._reactor.seconds() + delay
-        self.log.error("The process that workers are forked from ended: {how}", how=how)
-
-    def _template_says(self, message: Message, descriptors: list[int]) -> None:
+    def _template_says(self, message: Message) -> None:
         kind = message["t"]
-        if kind == "loaded":
-            self._loaded = True
-            self._template_failures = 0
-            self.template_why = ""
-            self._start_due(self._reactor.seconds())
-        elif kind == "failed":
-            self.template_why = message["why"]
-            self.log.error("Workers cannot be made: {why}", why=message["why"])
-            if self._template is not None:
-                self._template.close()
-            with suppress(internet_error.ProcessExitedAlready):
-                self._template_process.signalProcess("KILL")
-        elif kind == "forked":
+        if kind == "forked":
             seat = self.seats[message["number"] - 1]
             if seat.channel is not None:
                 seat.pid = message["pid"]
@@ -151,7 +118,7 @@ class Crew:
                     seat.why = seat.why or _how(message["status"])
 
     def _start_due(self, now: float) -> None:
-        if self._stopping is not None or not self._loaded:
+        if self._stopping is not None or not self._templates.loaded:
             return
         for seat in self.seats:
             if seat.due is not None and seat.due <= now:
@@ -178,14 +145,7 @@ class Crew:
 
         channel = seat.channel = Channel(said, lost)
         attach(self._reactor, ours, channel)
-        template = self._template
-        if template is None:  # pragma: no cover  # `_loaded` says that there is one
-            theirs.close()
-            channel.close()
-            return
-        # The descriptor has to be there until it is sent, which is not always at once.
-        template.send({"t": "fork", "number": seat.number}, [theirs.fileno()])
-        self._reactor.callLater(1.0, theirs.close)
+        self._templates.fork(seat.number, theirs)
         channel.send(*self._office.beginning(seat.number))
 
     # -- hearing
@@ -204,6 +164,7 @@ class Crew:
                 pid=seat.pid,
             )
             self._relieve(seat)
+            self._look_whether_complete()
         elif kind == "leaving":
             seat.leave(seat.heard)
         elif kind == "failed":
@@ -280,8 +241,7 @@ class Crew:
 
     def settings_changed(self) -> None:
         """Other settings are in force: for those that are forked from now on, and for slots that are looked after."""
-        if self._template is not None:
-            self._template.send(*self._office.settings())
+        self._templates.settings_changed()
         for seat in self.seats:
             if seat.keeper is not None:
                 self._adopt(seat, seat.keeper)
@@ -304,9 +264,9 @@ class Crew:
                     seat.heard = now
                 elif seat.channel is not None and now - seat.heard > seat.patience:
                     self._end_hung(seat)
-            if self._template_due is not None and self._template_due <= now:
-                self._start_template()
+            self._templates.look(now)
             self._start_due(now)
+            self._look_whether_complete()
         except Exception:
             self.log.failure("Watching the workers failed")
 
@@ -324,33 +284,46 @@ class Crew:
         """The workers that do not serve, each with the reason."""
         found = []
         for seat in self.seats:
-            if not seat.serving and (seat.why or self.template_why):
-                why = self.template_why or seat.why
+            if not seat.serving and (seat.why or self._templates.why):
+                why = self._templates.why or seat.why
                 found.append(f"worker {seat.number} does not serve: {why}")
         return found
 
     def shown(self) -> list[dict[str, Any]]:
         """For the admin side."""
-        now, why = self._reactor.seconds(), self.template_why
+        now, why = self._reactor.seconds(), self._templates.why
         return [seat.shown(now, why) for seat in self.seats]
 
     # -- the end
 
-    def stop(self, seconds: float, patient: bool = False) -> Deferred[None]:
+    def stop(
+        self, seconds: float, patient: bool = False, replaced: bool = False
+    ) -> Deferred[None]:
         """Let all of them end what they do, tunnels too if `patient`. Fires when none is left.
 
-        Those that have not ended after `seconds` are killed.
+        Those that have not ended after `seconds` are killed. `replaced`: others accept on their slots already.
         """
         if self._stopping is None:
             self._stopping = Deferred()
+            self._templates.wanted = False
+            self._on_complete.clear()
             for seat in self.seats:
                 seat.due = None
                 seat.leave(self._reactor.seconds())
-            self.tell({"t": "stop", "last": True, "patient": patient})
-            killing = self._reactor.callLater(seconds, self.kill)
-            self._stopping.addBoth(self._cb_stopped, killing)
+            said = {"last": not replaced, "patient": patient, "replaced": replaced}
+            self.tell({"t": "stop", **said})
+            self._killing = self._reactor.callLater(seconds, self.kill)
+            self._stopping.addBoth(self._cb_stopped)
             self._look_whether_stopped()
         return self._stopping
+
+    def hurry(self, seconds: float) -> None:
+        """A stop that is under way is not patient any more; `seconds` from now on those that are left are killed."""
+        self.tell({"t": "hurry"})
+        killing = self._killing
+        if killing is not None and killing.active():
+            if killing.getTime() > self._reactor.seconds() + seconds:
+                killing.reset(seconds)
 
     def _look_whether_stopped(self) -> None:
         stopping = self._stopping
@@ -358,13 +331,12 @@ class Crew:
             if all(seat.channel is None for seat in self.seats):
                 stopping.callback(None)
 
-    def _cb_stopped(self, _: object, killing: Any) -> None:
-        if killing.active():
-            killing.cancel()
+    def _cb_stopped(self, _: object) -> None:
+        if self._killing.active():
+            self._killing.cancel()
         if self._ticking.running:
             self._ticking.stop()
-        if self._template is not None:
-            self._template.close()
+        self._templates.end()
 
     def kill(self) -> None:
         """End all of them at once."""

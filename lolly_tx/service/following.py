@@ -14,7 +14,7 @@ from twisted.logger import Logger
 
 from lolly_tx.config.model import Config
 from lolly_tx.domain.pool import Pool
-from lolly_tx.net.sockets.slots import AdoptedPort
+from lolly_tx.net.sockets.adopted import AdoptedPort
 from lolly_tx.service.change import Change
 from lolly_tx.service.farewells import Farewells
 from lolly_tx.service.service import LollyService

@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import json
 import os
+import socket
 from collections.abc import Iterator, Mapping, MutableMapping
 from hashlib import sha256
 from typing import Any
@@ -20,7 +21,9 @@ from twisted.logger import Logger
 
 from lolly_tx.config.pools import PoolSettings
 from lolly_tx.domain.heritage import facts_of, take_facts
+from lolly_tx.domain.tallies import Number
 from lolly_tx.net.sockets.inherited import Heirloom, is_listening, listening_socket
+from lolly_tx.net.sockets.slots import SlotPort
 from lolly_tx.service.ledger import count_on, counted
 from lolly_tx.service.service import LollyService
 
@@ -36,6 +39,7 @@ _log = Logger(namespace="lolly_tx.service.handover")
 class Handover:
     """What was left. `ready`: the descriptor to answer at; `retiring`: processes of older images.
 
+    `children`: others that end with those, whose status is to be taken. `several`: several processes served.
     `twistd`: options that only the first start could act on.
     """
 
@@ -44,6 +48,8 @@ class Handover:
     ready: int
     retiring: tuple[int, ...]
     twistd: Mapping[str, Any]
+    children: tuple[int, ...] = ()
+    several: bool = False
 
 
 def write(document: Mapping[str, Any]) -> int:
@@ -67,15 +73,19 @@ def received(
             document = json.load(file)
         if document["pid"] not in whom:
             return None  # of another process that has started us
-        heirlooms = [
-            Heirloom(
-                listening_socket(one["fd"]), one["name"], one["text"], one["owned"]
-            )
-            for one in document["sockets"]
-            if one.get("resting") or is_listening(one["fd"])
-        ]
+        heirlooms = []
         for one in document["sockets"]:
-            os.close(one["fd"])
+            if sockets := _taken(descriptors_of(one), bool(one.get("resting"))):
+                first, *others = sockets
+                heirlooms.append(
+                    Heirloom(
+                        first,
+                        one["name"],
+                        one["text"],
+                        one["owned"],
+                        others=tuple(others),
+                    )
+                )
         ready = document["ready"]
         os.set_inheritable(ready, False)
         return Handover(
@@ -84,32 +94,56 @@ def received(
             ready,
             tuple(document.get("retiring", ())),
             document.get("twistd", {}),
+            tuple(document.get("children", ())),
+            bool(document.get("several")),
         )
     except (OSError, *_UNEXPECTED) as error:
         _log.error("What was left to this process cannot be used: {error}", error=error)
         return None
 
 
+def descriptors_of(document: Mapping[str, Any]) -> list[int]:
+    """Those of one of `sockets_of`."""
+    return [document["fd"], *document.get("others", ())]
+
+
+def _taken(descriptors: list[int], resting: bool) -> list[socket.socket]:
+    """Sockets of our own in place of descriptors: those that are listened on, or will be when they rest no more."""
+    taken = [listening_socket(fd) for fd in descriptors if resting or is_listening(fd)]
+    for fd in descriptors:
+        os.close(fd)
+    return taken
+
+
 def sockets_of(service: LollyService) -> Iterator[dict[str, Any]]:
     """The listening sockets of `service`, with the numbers of their descriptors."""
     for name, place in service.listeners.places.items():
-        if place.port is not None:
+        port = place.port
+        if port is not None:
+            slots = port.descriptors if isinstance(port, SlotPort) else [port.fileno()]
             yield {
                 "name": name,
                 "text": place.text,
-                "fd": place.port.fileno(),
+                "fd": slots[0],
+                "others": slots[1:],
                 "owned": place.owned,
                 "resting": place.resting,
             }
 
 
 def state_of(service: LollyService) -> dict[str, Any]:
-    """What is known: the generation, counters, and all facts of every target."""
+    """What is known: the generation, counters, and all facts of every target.
+
+    "numbers": all that is counted by several processes; null where one serves.
+    """
+    colleagues = service.colleagues
+    numbers = None if colleagues is None else colleagues.counted()
     return {
         "generation": service.generation.number,
         "drains": list(service.drains),
         "listener_drains": list(service.listener_drains),
         "counted": counted(service),
+        "numbers": numbers,
         "listeners": {
             name: {each: getattr(acceptor, each) for each in _COUNTED}
             for name, acceptor in service.acceptors.items()
@@ -147,6 +181,18 @@ def restore(service: LollyService, state: Mapping[str, Any]) -> None:
             _log.warn(
                 "Targets of pool {pool} begin afresh: {error!r}", pool=name, error=error
             )
+
+
+def numbers_in(state: Mapping[str, Any]) -> dict[str, Number] | None:
+    """What several processes have counted; None when one served, or that makes no sense."""
+    numbers = state.get("numbers")
+    if numbers is None:
+        return None
+    try:
+        return {str(name): number + 0 for name, number in numbers.items()}
+    except _UNEXPECTED as error:
+        _log.warn("Counters of before begin afresh: {error!r}", error=error)
+        return None
 
 
 def _drain_on(service: LollyService, state: Mapping[str, Any]) -> None:

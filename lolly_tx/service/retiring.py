@@ -1,6 +1,7 @@
 """Processes of older images, which serve the connections they have to the end: how many there are, and their end.
 
 They are children of this process, whatever it has become since. Each has a descriptor that tells of its end (pidfd).
+So are the processes that their workers were forked from, which end with them and are told nothing.
 
 Imports: Twisted. Used by: service.succession, service.upgrade.
 """
@@ -23,8 +24,9 @@ from zope.interface import implementer
 class _Old:
     """One of them, as the reactor sees it."""
 
-    def __init__(self, pid: int, owner: Retiring) -> None:
+    def __init__(self, pid: int, owner: Retiring, serves: bool) -> None:
         self.pid = pid
+        self.serves = serves
         self._fd = os.pidfd_open(pid)
         self._owner = owner
 
@@ -43,25 +45,36 @@ class _Old:
 
 
 class Retiring:
-    """Watches the children `pids`."""
+    """Watches the children `pids`, which serve, and `others`, which end with them."""
 
     log = Logger()
 
-    def __init__(self, reactor: IReactorFDSet, pids: Iterable[int] = ()) -> None:
+    def __init__(
+        self,
+        reactor: IReactorFDSet,
+        pids: Iterable[int] = (),
+        others: Iterable[int] = (),
+    ) -> None:
         self._reactor = reactor
         self._old: dict[int, _Old] = {}
         self._all_gone: Deferred[None] | None = None
-        for pid in pids:
-            # One that has ended meanwhile is a zombie, and can be watched as well.
-            with suppress(ProcessLookupError):
-                self._old[pid] = _Old(pid, self)
+        for serves, found in ((True, pids), (False, others)):
+            for pid in found:
+                # One that has ended meanwhile is a zombie, and can be watched as well.
+                with suppress(ProcessLookupError):
+                    self._old[pid] = _Old(pid, self, serves)
         for each in self._old.values():
             reactor.addReader(each)
 
     @property
     def pids(self) -> tuple[int, ...]:
-        """Those that are there."""
-        return tuple(self._old)
+        """Those that serve."""
+        return tuple(pid for pid, each in self._old.items() if each.serves)
+
+    @property
+    def others(self) -> tuple[int, ...]:
+        """Those that end with them."""
+        return tuple(pid for pid, each in self._old.items() if not each.serves)
 
     def ended(self, old: _Old) -> None:
         """One has ended."""
@@ -71,11 +84,12 @@ class Retiring:
         with suppress(ChildProcessError):
             _, waited = os.waitpid(old.pid, 0)
             status = os.waitstatus_to_exitcode(waited)
-        self.log.info(
-            "The old process {pid} has ended (status {status})",
-            pid=old.pid,
-            status=status,
-        )
+        if old.serves:
+            self.log.info(
+                "The old process {pid} has ended (status {status})",
+                pid=old.pid,
+                status=status,
+            )
         if not self._old and self._all_gone is not None:
             self._all_gone.callback(None)
 
@@ -88,7 +102,7 @@ class Retiring:
 
     def tell(self, number: int) -> None:
         """Send all of them a signal."""
-        for pid in self._old:
+        for pid in self.pids:
             with suppress(ProcessLookupError):
                 os.kill(pid, number)
 

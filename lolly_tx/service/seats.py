@@ -1,6 +1,7 @@
 """One worker's place among others: who is there, since when, and when the next one is to be.
 
-Imports: service. Used by: service.crew, service.rollout, service.supervisor.
+Imports: service. Used by: service.crew, service.rollout, service.supervisor,
+service.templates.
 """
 
 from __future__ import annotations

@@ -327,6 +327,10 @@ class LollyService(Service):
         leaving = [each for owner, each in upstreams if owner is node]
         Farewells(self._reactor, self._deadlines).see_off(leaving, 0.0)
 
+    def retire(self) -> None:
+        """Another process serves in our place: a stop takes its time for those who are there, and for nobody else."""
+        self.patient, self.listening = True, False
+
     def hurry(self) -> None:
         """A stop that is under way has no more than `timeouts.shutdown` from now on."""
         self.patient = False

@@ -1,9 +1,11 @@
 """One process over several images of code: what it was left by the one before, and how it makes room for the next.
 
     Succession(reactor, twistd, os.environ)     takes what systemd or the old code has left in the environment
-    .prepare(service)                           sockets and state are the service's; a preflight ends here
-    .serve(service)                             says so when it serves, and listens to SIGUSR2
-    .stop(service)                              when a stop begins
+    .prepare(part)                              sockets and state are the service's; a preflight ends here
+    .serve(part)                                says so when it serves, and listens to SIGUSR2
+    .stop(part)                                 when a stop begins
+
+`part`: the service, or the supervisor of several processes.
 
 Imports: net.sockets, service, Twisted. Used by: tap.
 """
@@ -18,6 +20,7 @@ from contextlib import suppress
 from typing import Any
 
 from twisted.internet.defer import Deferred, succeed
+from twisted.internet.error import ReactorNotRunning
 from twisted.logger import Logger
 
 from lolly_tx.net.sockets.inherited import (
@@ -26,7 +29,7 @@ from lolly_tx.net.sockets.inherited import (
     passed_by_systemd,
     variables_of_systemd,
 )
-from lolly_tx.service.handover import received, restore
+from lolly_tx.service.handover import numbers_in, received, restore
 from lolly_tx.service.notify import Notifier
 from lolly_tx.service.retiring import Retiring
 from lolly_tx.service.service import LollyService
@@ -35,6 +38,7 @@ from lolly_tx.service.signals import (
     hurry_at_next_signal,
     upgrade_at_sigusr2,
 )
+from lolly_tx.service.supervisor import Supervisor
 from lolly_tx.service.upgrade import (
     PREFLIGHT,
     READY,
@@ -48,6 +52,8 @@ from lolly_tx.service.upgrade import (
 _log = Logger(namespace="lolly_tx.service.succession")
 
 ANSWER_SECONDS = 0.1
+
+Part = LollyService | Supervisor
 
 
 class Succession:
@@ -73,50 +79,60 @@ class Succession:
         self._trial = bool(environ.pop(PREFLIGHT, ""))
         if self._trial and left is None:
             raise SystemExit("lolly: nothing was left to this process")
-        pids = () if left is None or self._trial else left.retiring
-        self.retiring = Retiring(reactor, pids)
+        if left is None or self._trial:
+            self.retiring = Retiring(reactor)
+        else:
+            self.retiring = Retiring(reactor, left.retiring, left.children)
+        self._upgrader: Upgrader | None = None
         self._parted = False
 
-    def prepare(self, service: LollyService) -> None:
-        """Let `service` listen on the sockets there are, and know what was known.
+    @property
+    def several(self) -> bool:
+        """Several processes served before, whose sockets one process could not have."""
+        return self._left is not None and self._left.several
+
+    def prepare(self, part: Part) -> None:
+        """Let `part` listen on the sockets there are, and know what was known.
 
         A preflight listens, says that it could serve, and ends. Raises `CannotListen`, then.
         """
+        service = _service_of(part)
         service.listeners.inherit(self._inheritance)
         if self._left is not None:
             restore(service, self._left.state)
+            if isinstance(part, Supervisor):
+                part.count_on(numbers_in(self._left.state))
             if self._trial:
                 service.privilegedStartService()
+                if isinstance(part, Supervisor) and (why := part.rehearse()):
+                    raise SystemExit(f"lolly: workers cannot be made: {why}")
                 sys.stdout.flush()
                 os.write(self._left.ready, READY)
                 # Nothing that is shared with who serves is to be closed in good order.
                 os._exit(0)
 
-    def refuse_trial(self, why: str) -> None:
-        """End a preflight: what is asked for now cannot be taken over."""
-        if self._trial:
-            raise SystemExit(f"lolly: {why}")
-
-    def serve(self, service: LollyService | None) -> None:
-        """From the start of the reactor on. `service`: None for one that cannot be upgraded."""
+    def serve(self, part: Part | None) -> None:
+        """From the start of the reactor on. `part`: None for one that cannot be upgraded."""
         upgrade = _refuse
-        if service is not None:
-            service.upgrading = upgrader = self._upgrader(service)
+        if part is not None:
+            self._upgrader = upgrader = self._upgrader_of(part)
+            _service_of(part).upgrading = upgrader
             upgrade = upgrader.upgrade_quietly
         upgrade_at_sigusr2(self._reactor, upgrade)
-        self._reactor.callWhenRunning(self._say_ready)
+        self._reactor.callWhenRunning(self._hear_signals)
+        if isinstance(part, Supervisor):
+            part.crew.when_complete(self._say_ready)
+        else:
+            self._reactor.callWhenRunning(self._say_ready)
 
-    def _upgrader(self, service: LollyService) -> Upgrader:
+    def _upgrader_of(self, part: Part) -> Upgrader:
         twistd = self._twistd
-
-        def part() -> None:
-            service.stopping.whose = f"The old process {os.getpid()}: "
-            self._part()
+        supervisor = part if isinstance(part, Supervisor) else None
 
         def retire() -> None:
-            service.patient, service.listening = True, False
+            part.retire()
             # Who has asked for the upgrade is answered first.
-            self._reactor.callLater(ANSWER_SECONDS, self._reactor.stop)
+            self._reactor.callLater(ANSWER_SECONDS, self._stop)
 
         image = Image(
             image_of(twistd, sys.argv, sys.orig_argv),
@@ -124,18 +140,33 @@ class Succession:
             self._environ,
             {"pidfile": twistd.get("pidfile", "")},
         )
-        return Upgrader(
-            service,
+
+        def parted() -> None:
+            whose = f"The old process {os.getpid()}: "
+            _service_of(part).stopping.whose = whose
+            self._part()
+            if supervisor is not None:
+                supervisor.parted()
+
+        upgrader = Upgrader(
+            _service_of(part),
             image,
             self.retiring,
             Hooks(
                 lambda: self.notifier.reloading("New code is tried"),
                 lambda: self.notifier.ready("Serving"),
-                part,
+                parted,
                 retire,
+                lambda: () if supervisor is None else supervisor.crew.children,
             ),
             why_not="the process is in a chroot" if twistd.get("chroot") else "",
         )
+        upgrader.not_yet = "the proxy does not serve yet"
+        return upgrader
+
+    def _stop(self) -> None:
+        with suppress(ReactorNotRunning):  # a signal was quicker
+            self._reactor.stop()
 
     def _part(self) -> None:
         """The copy that ends does not own the file with the number of the process, nor speaks to systemd."""
@@ -143,32 +174,40 @@ class Succession:
         self.notifier.retire()
         self._twistd["pidfile"] = ""
 
+    def _hear_signals(self) -> None:
+        if self._left is not None:
+            signal.pthread_sigmask(signal.SIG_UNBLOCK, SIGNALS)
+
     def _say_ready(self) -> None:
         self._inheritance.close()
+        if self._upgrader is not None:
+            self._upgrader.not_yet = ""
         if self._left is not None:
             with suppress(OSError):  # it has ended meanwhile
                 os.write(self._left.ready, READY)
             os.close(self._left.ready)
-            signal.pthread_sigmask(signal.SIG_UNBLOCK, SIGNALS)
         self.notifier.ready("Serving")
 
     def stop(
-        self, service: LollyService | None, kill: Callable[[], None] | None = None
+        self, part: Part | None, kill: Callable[[], None] | None = None
     ) -> Deferred[None]:
         """A stop has begun; fires when the processes of older images have ended.
 
         `kill`: ends the other processes of the proxy, if it is not to wait for them.
         """
-        if self._parted and service is not None:
-            hurry_at_next_signal(self._reactor, service.hurry)
+        if self._parted and part is not None:
+            hurry_at_next_signal(self._reactor, part.hurry)
             return succeed(None)
         if self._reactor.running:
             end_at_next_signal(before=kill)
         self.notifier.stopping()
-        return self.retiring.stop(service is not None and service.patient)
+        return self.retiring.stop(part is not None and part.patient)
+
+
+def _service_of(part: Part) -> LollyService:
+    """What is shown and judges."""
+    return part.service if isinstance(part, Supervisor) else part
 
 
 def _refuse() -> None:
-    _log.warn(
-        "SIGUSR2: this proxy cannot be upgraded in place: it has workers, or no file"
-    )
+    _log.warn("SIGUSR2: this proxy cannot be upgraded in place: it has no file")

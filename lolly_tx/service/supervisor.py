@@ -6,7 +6,8 @@ It has the pools of the settings like any other service, with their checks, agen
 see is judged by the same code as what it would see itself. What follows for a target is told to all workers as soon as
 it is a fact, and what they count is shown by the same pools.
 
-Imports: config, domain, net.sockets, service, Twisted. Used by: service.several, tap.
+Imports: config, domain, net.sockets, service, Twisted. Used by: service.several,
+service.succession, tap.
 """
 
 from __future__ import annotations
@@ -23,20 +24,28 @@ from twisted.logger import Logger, LogLevel
 
 from lolly_tx.config.model import Config
 from lolly_tx.domain.shares import CELL_BYTES, Shares
-from lolly_tx.domain.tallies import Totals
+from lolly_tx.domain.tallies import Number, Totals
 from lolly_tx.domain.together import shared_names
 from lolly_tx.net.sockets.slots import SlotPort
 from lolly_tx.service.bulletin import Bell, Bulletin
 from lolly_tx.service.channel import Message
-from lolly_tx.service.counting import COUNTING_PAUSE, GAUGES, filled_in, show, worked
+from lolly_tx.service.counting import (
+    COUNTING_PAUSE,
+    GAUGES,
+    counted_alone,
+    filled_in,
+    show,
+    worked,
+)
 from lolly_tx.service.crew import Crew
 from lolly_tx.service.evidence import hear
 from lolly_tx.service.generation import Refused
-from lolly_tx.service.listening import Place
 from lolly_tx.service.parcel import CannotPack, packed
+from lolly_tx.service.rehearsal import rehearse
 from lolly_tx.service.rollout import Rollout
 from lolly_tx.service.seats import Seat
-from lolly_tx.service.service import ADMIN, LollyService
+from lolly_tx.service.service import LollyService
+from lolly_tx.service.slotting import lent, opened, slot_ports
 
 SETTLE_SECONDS = 0.05
 """How often what time has brought to targets is carried out and told."""
@@ -73,9 +82,11 @@ class Supervisor(Service):
         self.service = service
         self.patient = False
         """A stop lets tunnels and downloads have `timeouts.drain`."""
+        self._replaced = False
         self._reactor = reactor
         self._workers = workers
         self._hop = hop
+        self._command = command
         self._packed = self._packing = packed(service.config)
         self._totals = Totals(GAUGES)
         self._oldest: dict[int, dict[str, float]] = {}
@@ -134,22 +145,63 @@ class Supervisor(Service):
         self.service.draining = True
         self.service.listener_drains.stop()
         times = self.service.config.timeouts
-        seconds = times.lame_duck + (times.drain if self.patient else times.shutdown)
+        seconds = times.drain if self.patient else times.shutdown
+        if not self._replaced:
+            seconds += times.lame_duck
         self.service.stopping.announce(seconds)
-        stopped = self.crew.stop(seconds + LAST_SECONDS, self.patient)
+        stopped = self.crew.stop(seconds + LAST_SECONDS, self.patient, self._replaced)
+        if self._replaced:
+            # Others judge and show by now.
+            self._judge_no_more()
+            ended = self.service.stopService()
+            stopped.addCallback(lambda _: self.service.stopping.conclude())
+            return stopped.addCallback(lambda _: ended)
         return stopped.addCallback(self._cb_stopped)
 
     def _cb_stopped(self, _: object) -> Deferred[None]:
+        self._judge_no_more()
+        self.service.stopping.conclude()
+        return self.service.stopService()
+
+    def _judge_no_more(self) -> None:
         if self._settling.running:
             self._settling.stop()
         self._bulletin.stop()
-        self.service.stopping.conclude()
-        return self.service.stopService()
 
     def reopen_logs(self) -> None:
         """After the log files were renamed: all processes go on in new ones."""
         self.crew.tell({"t": "reopen"})
         self.service.reopen_logs()
+
+    # -- an upgrade
+
+    def rehearse(self) -> str:
+        """Why no worker could be made by these settings, "" when some could. Blocks while a template loads them."""
+        return rehearse(self._command, *self.settings())
+
+    def count_on(self, numbers: Mapping[str, Number] | None) -> None:
+        """So much was counted before, by workers that have ended since; None: by one process, and `service` has it."""
+        if numbers is None:
+            self.service.colleagues = None
+            numbers = counted_alone(self.service)
+            self.service.colleagues = self
+        self._totals.heard("before", numbers)
+        self._totals.ended("before")
+        self._fresh = True
+
+    def parted(self) -> None:
+        """We are in a copy of the process whose children ours are."""
+        self.crew.parted()
+
+    def retire(self) -> None:
+        """Others serve in our place: a stop takes its time for those who are there, and for nobody else."""
+        self.patient = self._replaced = True
+        self.service.retire()
+
+    def hurry(self) -> None:
+        """A stop that is under way has no more than `timeouts.shutdown` from now on."""
+        self.crew.hurry(self.service.config.timeouts.shutdown + LAST_SECONDS)
+        self.service.hurry()
 
     def kill(self) -> None:
         """End all workers at once: the process does not wait for them."""
@@ -170,7 +222,7 @@ class Supervisor(Service):
 
     def beginning(self, number: int) -> tuple[Message, Sequence[int]]:
         """For a new worker: all that was decided so far, and its slots."""
-        names, descriptors = self.slots(number)
+        names, descriptors = opened(self.service.listeners.places, number)
         said = {
             "t": "begin",
             "hop": self._hop,
@@ -178,16 +230,14 @@ class Supervisor(Service):
             "facts": self._bulletin.whole(self.service.now()),
             "staples": self.service.commons.staples.whole(),
             "listeners": names,
-            "lent": _lent(_slot_ports(self.service.listeners.places)),
+            "lent": lent(slot_ports(self.service.listeners.places)),
             "resting": sorted(self.service.listeners.resting),
         }
         return said, descriptors
 
     def slots(self, number: int) -> tuple[list[str], list[int]]:
         """One slot of each listener."""
-        ports = _slot_ports(self.service.listeners.places)
-        fds = [port.sockets[number - 1].fileno() for port in ports.values()]
-        return list(ports), fds
+        return opened(self.service.listeners.places, number)
 
     def heard(self, seat: Seat, message: Message) -> None:
         """What a worker says."""
@@ -197,7 +247,7 @@ class Supervisor(Service):
             if message["numbers"]:
                 self._totals.heard(seat.number, message["numbers"])
                 self._fresh = True
-        elif kind == "seen":
+        elif kind == "seen" and not self._replaced:
             for node in hear(self.service.pools, message["entries"]):
                 self._bulletin.changed(node.pool.name, node.id)
         elif kind == "prepared":
@@ -254,17 +304,18 @@ class Supervisor(Service):
                 if not self._shares.claim(row):
                     said = "there is no shared memory left for more targets: restart"
                     return fail(Refused([said]))
-        ports = _slot_ports(self.service.listeners.prepared)
+        ports = slot_ports(self.service.listeners.prepared)
         message = {
             "t": "prepare",
             "config": self._packing,
             "rows": self._shares.rows,
+            # These are new, so every worker has one slot of each.
             "listeners": list(ports),
-            "lent": _lent(ports),
+            "lent": lent(ports),
         }
 
         def slots(number: int) -> list[int]:
-            return [port.sockets[number - 1].fileno() for port in ports.values()]
+            return [fd for port in ports.values() for fd in port.open(number)]
 
         return self._rollout.prepare(self.crew.manned, message, slots)
 
@@ -319,6 +370,11 @@ class Supervisor(Service):
         """Exchanges that are not over, in all workers."""
         return sum(int(self._totals[f"pools/{name}/in_flight"]) for name in pools)
 
+    def counted(self) -> Mapping[str, Number]:
+        """All that workers have counted so far; targets show it, too."""
+        show(self.service, self._totals)
+        return self._totals.counted()
+
     def statistics(self, told: dict[str, Any]) -> dict[str, Any]:
         """The counters of all workers together, and of each how it is."""
         found = filled_in(told, self._totals)
@@ -343,17 +399,3 @@ class Supervisor(Service):
             worst = totals.of(seat.number).get("process/stall_seconds", 0.0)
             found["stall_seconds"] = max(found["stall_seconds"], worst)
         return found
-
-
-def _slot_ports(places: Mapping[str, Place]) -> dict[str, SlotPort]:
-    """Where clients of the proxy are listened for, by listener."""
-    return {
-        name: place.port
-        for name, place in places.items()
-        if name != ADMIN and isinstance(place.port, SlotPort)
-    }
-
-
-def _lent(ports: Mapping[str, SlotPort]) -> list[str]:
-    """The listeners whose sockets are somebody else's, to go on when we end."""
-    return [name for name, port in ports.items() if port.is_lent]

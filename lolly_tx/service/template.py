@@ -165,6 +165,8 @@ def run_template(descriptor: int, installed: Callable[[], Registry]) -> None:
     """Be the template until the supervisor is gone. `descriptor`: of the socket to it."""
     for one in (signal.SIGINT, signal.SIGHUP, signal.SIGUSR1, signal.SIGUSR2):
         signal.signal(one, signal.SIG_IGN)
+    # A supervisor that takes over in an upgrade holds signals back until it knows what to do with them.
+    signal.pthread_sigmask(signal.SIG_SETMASK, ())
     with suppress(OSError), open("/proc/self/comm", "w") as name:
         name.write("lolly template")
     Template(socket.socket(fileno=descriptor), installed).run()

@@ -10,6 +10,9 @@ between sockets) cannot be handed to other code. It lives on in the child, becau
 code has to be the one whose id everybody knows: a service manager, a pid file, whoever sends signals. Both listen on
 the same queues until the new one is ready, so that nobody has to wait for it.
 
+With workers the process is their supervisor. Both sides have workers of their own for a while; those of the old one go
+on as its own, over the channels that it keeps. They were forked from a template, whose parent is the new code by then.
+
 TLS sessions end with the old code: OpenSSL as pyOpenSSL has it does not give the keys of tickets away, so clients
 that come back do a full handshake.
 
@@ -30,9 +33,7 @@ from typing import Any
 
 import attrs
 from twisted.internet.defer import Deferred
-from twisted.internet.error import ProcessDone
 from twisted.internet.interfaces import IReadDescriptor
-from twisted.internet.protocol import ProcessProtocol
 from twisted.internet.task import deferLater
 from twisted.logger import Logger
 from twisted.python import usage
@@ -42,7 +43,15 @@ from zope.interface import implementer
 from lolly_tx.net.sockets.forking import can_fork, go_on_after_fork
 from lolly_tx.net.sockets.resolver import LOOKUPS
 from lolly_tx.service.generation import Refused
-from lolly_tx.service.handover import VARIABLE, VERSION, sockets_of, state_of, write
+from lolly_tx.service.handover import (
+    VARIABLE,
+    VERSION,
+    descriptors_of,
+    sockets_of,
+    state_of,
+    write,
+)
+from lolly_tx.service.preflight import Trial
 from lolly_tx.service.retiring import Retiring
 from lolly_tx.service.service import LollyService
 
@@ -57,9 +66,6 @@ PREFLIGHT_SECONDS = 60.0
 
 QUIET_SECONDS = 2.0
 """So long a fork is put off for threads that look up names: in the child nobody would go on with that."""
-
-MOST_SAID = 2000
-"""Bytes of what a failed preflight said that are looked at."""
 
 SIGNALS = frozenset(
     (
@@ -88,14 +94,16 @@ class Image:
 class Hooks:
     """What belongs to the process and not to the service.
 
-    `begins`: an upgrade is tried. `refused`: it is not to be. In the child of a fork: `parted`: this is the copy, which
-    is not to touch what is no more its own; `retire`: drain and end.
+    `begins`: an upgrade is tried. `refused`: it is not to be. `children`: processes that stay the children of the new
+    code, and end with the old. In the child of a fork: `parted`: this is the copy, which is not to touch what is no
+    more its own; `retire`: drain and end.
     """
 
     begins: Callable[[], None]
     refused: Callable[[], None]
     parted: Callable[[], None]
     retire: Callable[[], None]
+    children: Callable[[], Sequence[int]] = tuple
 
 
 class Upgrader:
@@ -120,6 +128,8 @@ class Upgrader:
         self._why_not = why_not
         if not (why_not or can_fork(self._reactor)):
             self._why_not = "the reactor is not made of epoll; use --reactor=lolly"
+        self.not_yet = ""
+        """Why an upgrade cannot begin now; "": it can."""
         self._busy = False
         self._waiting: Deferred[None] | None = None
 
@@ -133,8 +143,8 @@ class Upgrader:
 
     async def _upgrade(self) -> None:
         try:
-            if self._why_not:
-                raise Refused([self._why_not])
+            if why_not := self._why_not or self.not_yet:
+                raise Refused([why_not])
             if self._busy:
                 raise Refused(["an upgrade is under way"])
             if self.service.draining:
@@ -163,10 +173,10 @@ class Upgrader:
         ours, theirs = socket.socketpair()
         with ours, theirs:
             document = self._document(theirs)
-            handed = [one["fd"] for one in document["sockets"]]
+            handed = _handed(document)
             left = write(document)
             try:
-                trial = _Trial()
+                trial = Trial()
                 environ = {**self._environ(left), PREFLIGHT: "1"}
                 environ.pop("NOTIFY_SOCKET", None)
                 self._reactor.spawnProcess(
@@ -244,8 +254,9 @@ class Upgrader:
         try:
             document = self._document(theirs)
             document["retiring"] = [*self.retiring.pids, child]
+            document["children"] = [*self.retiring.others, *self._hooks.children()]
             left = write(document)
-            handed = [one["fd"] for one in document["sockets"]]
+            handed = _handed(document)
             for fd in (left, theirs.fileno(), *handed):
                 os.set_inheritable(fd, True)
             os.chdir(self._image.folder)
@@ -290,6 +301,7 @@ class Upgrader:
             "ready": theirs.fileno(),
             "sockets": list(sockets_of(self.service)),
             "state": state_of(self.service),
+            "several": self.service.colleagues is not None,
             "twistd": dict(self._image.twistd),
         }
 
@@ -300,38 +312,9 @@ class Upgrader:
         return [sys.executable, *self._image.argv]
 
 
-class _Trial(ProcessProtocol):
-    """A preflight, and what it says."""
-
-    def __init__(self) -> None:
-        self.ended: Deferred[str] = Deferred(lambda _: self.kill())
-        self._said = b""
-
-    def connectionMade(self) -> None:
-        """It has begun; there is nothing for it to read."""
-        assert self.transport is not None
-        self.transport.closeStdin()
-
-    def childDataReceived(self, childFD: int, data: bytes) -> None:
-        """Keep the end."""
-        self._said = (self._said + data)[-MOST_SAID:]
-
-    def last_line(self) -> str:
-        """What it said last."""
-        lines = self._said.decode("utf-8", "replace").split("\n")
-        return next((line.strip() for line in reversed(lines) if line.strip()), "")
-
-    def kill(self) -> None:
-        """It takes too long."""
-        self._said = b"the new code was not ready in time"
-        with suppress(Exception):  # it ends just now
-            assert self.transport is not None
-            self.transport.signalProcess("KILL")
-
-    def processEnded(self, reason: Failure) -> None:
-        """It has ended."""
-        status = "in good order" if reason.check(ProcessDone) else str(reason.value)
-        self.ended.callback(status)
+def _handed(document: Mapping[str, Any]) -> list[int]:
+    """The descriptors of listening sockets that a document speaks of."""
+    return [fd for one in document["sockets"] for fd in descriptors_of(one)]
 
 
 @implementer(IReadDescriptor)

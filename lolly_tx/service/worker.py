@@ -44,7 +44,7 @@ from lolly_tx.domain.pool import Pool
 from lolly_tx.domain.shares import Shares
 from lolly_tx.domain.tallies import Number, Tally
 from lolly_tx.domain.together import hold_together
-from lolly_tx.net.sockets.slots import AdoptedPort, AdoptingReactor
+from lolly_tx.net.sockets.adopted import AdoptedPort, AdoptingReactor, by_slot
 from lolly_tx.service.build import build
 from lolly_tx.service.channel import Channel, Message
 from lolly_tx.service.counting import COUNTING_PAUSE, numbers_of
@@ -131,8 +131,7 @@ class Worker:
         elif kind == "adopt":
             self._adopt(message, descriptors)
         elif kind == "leave":
-            for port in self._ports().values():
-                port.leave(message["slot"])
+            self._leave_slots(message["slot"])
         elif kind == "prepare":
             self._prepare(message, descriptors)
         elif kind == "commit":
@@ -147,8 +146,12 @@ class Worker:
             self._reopen()
         elif kind == "stop":
             if self._service is not None:
+                if message.get("replaced"):
+                    self._service.retire()
                 self._service.patient = message["patient"]
             self.stop(last=message["last"])
+        elif kind == "hurry" and self._service is not None:
+            self._service.hurry()
 
     def _begin(self, message: Message, descriptors: list[int]) -> None:
         """Build, listen, and say so; or say why not, and end."""
@@ -177,10 +180,9 @@ class Worker:
 
     def _take_slots(self, message: Message, descriptors: Sequence[int]) -> None:
         """The sockets of listeners that are to be listened on."""
-        slot = self._inherited.number - 1
         self._lent = frozenset(message["lent"])
-        for name, fd in zip(message["listeners"], descriptors, strict=True):
-            self._sockets[name] = {slot: socket.socket(fileno=fd)}
+        own, workers = self._inherited.number - 1, self._inherited.workers
+        self._sockets.update(by_slot(own, workers, message["listeners"], descriptors))
 
     def _close_slots(self) -> None:
         """Whoever listens on them has copies."""
@@ -276,11 +278,21 @@ class Worker:
         return {n: p.port for n, p in places if isinstance(p.port, AdoptedPort)}
 
     def _adopt(self, message: Message, descriptors: Sequence[int]) -> None:
-        ports = self._ports()
-        for name, fd in zip(message["listeners"], descriptors, strict=True):
-            with socket.socket(fileno=fd) as one:
-                if name in ports and not self._ending:
-                    ports[name].adopt(message["slot"], one)
+        ports, workers = self._ports(), self._inherited.workers
+        found = by_slot(message["slot"], workers, message["listeners"], descriptors)
+        for name, slots in found.items():
+            for slot, one in slots.items():
+                with one:
+                    if name in ports and not self._ending:
+                        ports[name].adopt(slot, one)
+
+    def _leave_slots(self, first: int) -> None:
+        """A sibling accepts on its own again."""
+        workers = self._inherited.workers
+        for port in self._ports().values():
+            for slot in port.slots:
+                if slot % workers == first:
+                    port.leave(slot)
 
     def _cut(self, pool_name: str, target: str) -> None:
         """The deadline of a drain has passed."""

@@ -49,3 +49,11 @@ class TotalsTests(SynchronousTestCase):
         totals.heard("new", {"x/requests": 1})
         self.assertEqual(totals["x/requests"], 6)
         self.assertEqual(totals.of("old"), {})
+
+    def test_what_was_counted(self) -> None:
+        """All but what somebody has just now."""
+        totals = Totals(["in_flight"])
+        totals.heard(1, {"x/requests": 5, "x/in_flight": 2})
+        totals.heard(2, {"x/requests": 1})
+        totals.ended(2)
+        self.assertEqual(totals.counted(), {"x/requests": 6})

@@ -12,9 +12,10 @@ from twisted.internet.protocol import Factory, Protocol
 from twisted.internet.task import Clock
 from twisted.trial.unittest import SynchronousTestCase
 
+from lolly_tx.net.sockets.adopted import AdoptedPort
 from lolly_tx.net.sockets.eager import PlainPort, PlainUNIXPort
 from lolly_tx.net.sockets.refusing import hide, listen_again, listens, refuse, reveal
-from lolly_tx.net.sockets.slots import AdoptedPort, SlotPort, bind_slots
+from lolly_tx.net.sockets.slots import SlotPort, bind_slots
 
 
 def ask(address: Any) -> str:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+import errno
 import os
 import shutil
 import socket
@@ -17,9 +19,10 @@ from twisted.internet.protocol import Factory
 from twisted.trial.unittest import SynchronousTestCase
 from zope.interface.verify import verifyObject
 
+from lolly_tx.net.sockets import slots
+from lolly_tx.net.sockets.adopted import AdoptedPort, AdoptingReactor
+from lolly_tx.net.sockets.inherited import Heirloom, PassedEndpoint
 from lolly_tx.net.sockets.slots import (
-    AdoptedPort,
-    AdoptingReactor,
     SlotPort,
     SlotReactor,
     bind_slots,
@@ -33,6 +36,7 @@ class Outer:
 
     def __init__(self) -> None:
         self.adopted: list[tuple[int, int, Any]] = []
+        self.heirloom: Heirloom | None = None
 
     def adoptStreamPort(self, fd: int, family: int, factory: Any) -> FakePort:
         self.adopted.append((fd, family, factory))
@@ -205,6 +209,134 @@ class SlotReactorTests(SlotTestCase):
         self.assertEqual(SlotReactor(Outer(), 2).word, "of the real one")
 
 
+class InheritedSlotsTests(SlotTestCase):
+    """Slots that another owner has left."""
+
+    def left(self, count: int, *, owned: bool = True) -> Heirloom:
+        """The sockets of an address that had so many slots."""
+        made = bind_slots("127.0.0.1", 0, count)
+        for one in made:
+            self.addCleanup(one.close)
+        first, *others = made
+        return Heirloom(first, "web", "tcp:80", owned, others=tuple(others))
+
+    def inherit(self, heirloom: Heirloom, count: int, text: str = "tcp:80") -> SlotPort:
+        """The port of `count` processes on what was left."""
+        outer = Outer()
+        outer.heirloom = heirloom
+        listening = serverFromString(SlotReactor(outer, count), text).listen(Factory())
+        self.assertIsNone(outer.heirloom)
+        port: SlotPort = self.successResultOf(listening)
+        self.addCleanup(port.stopListening)
+        return port
+
+    def accepted(self, port: SlotPort, clients: int) -> list[int]:
+        """How many of so many clients each socket of `port` gets."""
+        there = [
+            socket.create_connection(port.sockets[0].getsockname())
+            for _ in range(clients)
+        ]
+        taken = []
+        for one in dict.fromkeys(port.sockets):
+            count = 0
+            with contextlib.suppress(
+                OSError
+            ):  # nobody waits there, or it does not listen
+                while True:
+                    one.accept()[0].close()
+                    count += 1
+            taken.append(count)
+        for client in there:
+            client.close()
+        return taken
+
+    def test_as_many_processes_as_before(self) -> None:
+        """Each has one of the slots there were, and no socket is new."""
+        left = self.left(2)
+        port = self.inherit(left, 2)
+        self.assertEqual(port.sockets, list(left.sockets))
+        self.assertFalse(port.is_lent)
+        self.assertEqual(port.open(1) + port.open(2), port.descriptors)
+
+    def test_fewer_processes(self) -> None:
+        """No queue is lost: the first of two has the third slot as well, for good."""
+        left = self.left(3)
+        port = self.inherit(left, 2)
+        first, second, third = [one.fileno() for one in left.sockets]
+        self.assertEqual(port.open(1), [first, third])
+        self.assertEqual(port.open(2), [second])
+
+    def test_more_processes(self) -> None:
+        """A slot that is new gets nobody before somebody is there to accept, and then its share."""
+        port = self.inherit(self.left(1), 2)
+        self.assertEqual(len(port.descriptors), 2)
+        self.assertEqual(self.accepted(port, 40), [40, 0])
+        for _ in range(2):
+            self.assertEqual(port.open(2), [port.sockets[1].fileno()])
+        taken = self.accepted(port, 64)
+        self.assertEqual(sum(taken), 64)
+        self.assertTrue(all(taken), taken)
+
+    def test_more_of_a_port_that_was_not_shared(self) -> None:
+        """The only process there was had it for itself."""
+        alone = socket.create_server(("127.0.0.1", 0))
+        alone.setblocking(False)
+        self.addCleanup(alone.close)
+        port = self.inherit(Heirloom(alone, "web", "tcp:80", True), 2)
+        port.open(2)
+        self.assertTrue(all(self.accepted(port, 64)))
+
+    def test_more_where_no_more_can_be_had(self) -> None:
+        """They share what there is."""
+        left = self.left(1)
+        self.patch(slots, "bind_beside", self.refused)
+        port = self.inherit(left, 3)
+        self.assertEqual(port.sockets, [left.socket] * 3)
+
+    def refused(self, *_: Any) -> Any:
+        raise OSError(errno.EACCES, "not yours")
+
+    def test_somebody_elses(self) -> None:
+        """A socket of systemd has no slots beside it, and is not ours to end."""
+        left = self.left(1, owned=False)
+        port = self.inherit(left, 2)
+        self.assertEqual(port.sockets, [left.socket] * 2)
+        self.assertTrue(port.is_lent)
+
+    def test_unix(self) -> None:
+        """It keeps its path, which is removed at its end, with the lock of the only process there was."""
+        path = os.path.join(self.folder(), "s")
+        with socket.socket(socket.AF_UNIX) as before:
+            before.bind(path)
+            before.listen()
+            kept = socket.socket(fileno=os.dup(before.fileno()))
+        os.symlink(str(os.getpid()), path + ".lock")
+        port = self.inherit(Heirloom(kept, "s", "unix:s", True), 2, f"unix:{path}")
+        self.assertEqual(port.sockets, [kept] * 2)
+        self.assertTrue(os.path.exists(path))
+        port.stopListening()
+        self.assertEqual(os.listdir(os.path.dirname(path)), [])
+
+    def test_lent(self) -> None:
+        """What others have as well is not ended here."""
+        path = os.path.join(self.folder(), "s")
+        port = self.listen(f"unix:{path}")
+        port.lend()
+        self.assertTrue(port.is_lent)
+        port.stopListening()
+        self.assertTrue(os.path.exists(path))
+
+    def test_passed_endpoint(self) -> None:
+        """An endpoint "systemd:..." takes it out of the same place."""
+        outer = Outer()
+        outer.heirloom = self.left(1, owned=False)
+        passed = PassedEndpoint(SlotReactor(outer, 2))
+        port: SlotPort = self.successResultOf(passed.listen(Factory()))
+        self.addCleanup(port.stopListening)
+        self.assertIsNone(outer.heirloom)
+        self.assertTrue(port.is_lent)
+
+
 class AdoptingReactorTests(SlotTestCase):
     """Accepting on slots of another process."""
 
@@ -224,6 +356,14 @@ class AdoptingReactorTests(SlotTestCase):
         self.assertEqual(self.outer.adopted, [(fd, socket.AF_INET, self.factory)])
         self.assertEqual(self.port.getHost(), f"socket {fd}")
         self.port.startListening()
+
+    def test_passed_by_systemd(self) -> None:
+        """A worker of "systemd:..." accepts on its slot, whose owner was passed the socket."""
+        view = AdoptingReactor(self.outer, {0: self.sockets[0]})
+        self.successResultOf(PassedEndpoint(view).listen(self.factory))
+        self.assertEqual(len(self.outer.adopted), 2)
+        nothing = PassedEndpoint(AdoptingReactor(self.outer, {})).listen(self.factory)
+        self.failureResultOf(nothing, OSError)
 
     def test_another_slot_is_adopted_and_left(self) -> None:
         """While a slot has nobody another process takes care of it."""

@@ -269,7 +269,8 @@ class CrewTests(SynchronousTestCase):
         self.serve()
         stopped = self.crew.stop(10.0)
         self.assertEqual(
-            self.one.sent[-1], {"t": "stop", "last": True, "patient": False}
+            self.one.sent[-1],
+            {"t": "stop", "last": True, "patient": False, "replaced": False},
         )
         self.one.channel.connectionLost()
         self.assertNoResult(stopped)
@@ -279,6 +280,57 @@ class CrewTests(SynchronousTestCase):
         self.assertEqual(len(self.reactor.wires), 3)
         self.reactor.advance(2.0)
         self.assertEqual(self.reactor.getDelayedCalls(), [])
+
+    def test_stop_of_those_who_are_replaced(self) -> None:
+        """Others accept on their slots, so nobody calls last; hurried, they have no more than a stop has."""
+        self.serve()
+        self.crew.hurry(1.0)
+        stopped = self.crew.stop(300.0, patient=True, replaced=True)
+        self.assertEqual(
+            self.one.sent[-1],
+            {"t": "stop", "last": False, "patient": True, "replaced": True},
+        )
+        self.crew.hurry(3.0)
+        self.assertEqual(self.one.sent[-1], {"t": "hurry"})
+        self.pass_time(2.0, self.one, self.two)
+        self.crew.hurry(10.0)
+        self.assertEqual(self.killed, [])
+        self.pass_time(1.2, self.one, self.two)
+        self.assertEqual({pid for pid, _ in self.killed}, {901, 902})
+        self.assertNoResult(stopped)
+
+    def test_complete(self) -> None:
+        """As soon as all serve, or those that cannot have somebody in their place."""
+        calls: list[str] = []
+        self.crew.when_complete(lambda: calls.append("complete"))
+        self.assertFalse(self.crew.complete)
+        self.say(self.one, {"t": "ready", "pid": 901})
+        self.assertFalse(self.crew.complete)
+        self.say(self.two, {"t": "failed", "why": "no"})
+        self.two.channel.connectionLost()
+        self.assertTrue(self.crew.complete)
+        self.pass_time(0.3, self.one)
+        self.assertEqual(calls, ["complete"])
+        self.one.channel.connectionLost()
+        self.assertFalse(self.crew.complete)
+
+    def test_complete_at_once(self) -> None:
+        """It is said with the word of the last one."""
+        calls: list[str] = []
+        self.crew.when_complete(lambda: calls.append("complete"))
+        self.serve()
+        self.assertEqual(calls, ["complete"])
+
+    def test_parted(self) -> None:
+        """In a copy of the process workers go on, and are replaced by the template there is, or by the next one."""
+        self.serve()
+        self.crew.parted()
+        self.assertEqual(self.crew.children, ())
+        self.two.channel.connectionLost()
+        self.assertEqual(self.template.words()[-1], "fork")
+        self.template.channel.connectionLost()
+        self.pass_time(0.3, self.one)
+        self.assertEqual(len(self.reactor.processes), 2)
 
     def test_stop_does_not_wait_for_ever(self) -> None:
         """Who has not ended in time is killed."""

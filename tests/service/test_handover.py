@@ -7,8 +7,17 @@ import os
 from typing import Any
 
 from lolly_tx.domain.health import Observation
+from lolly_tx.net.sockets.slots import SlotPort, bind_slots
 from lolly_tx.service.generation import Generation
-from lolly_tx.service.handover import VARIABLE, received, restore, state_of, write
+from lolly_tx.service.handover import (
+    VARIABLE,
+    numbers_in,
+    received,
+    restore,
+    sockets_of,
+    state_of,
+    write,
+)
 from tests.service.test_build import CONFIG, BuildTestCase
 
 CHECKED = CONFIG + '[pool.app.health]\npath = "{}"\n'
@@ -105,3 +114,57 @@ class StateTests(BuildTestCase):
                 self.assertIsNone(found)
         for text in ("x", "99999"):
             self.assertIsNone(received({VARIABLE: text}, (1,)))
+
+    def test_slots(self) -> None:
+        """All sockets of an address go over, and are one heirloom again."""
+        service = self.build()
+        place = service.listeners.places["web"]
+        made = bind_slots("127.0.0.1", 0, 2)
+        place.port = SlotPort([*made, made[0]])
+        [told] = sockets_of(service)
+        self.assertEqual([told["fd"], *told["others"]], [one.fileno() for one in made])
+        self.assertTrue(told["owned"])
+        there = [os.dup(one.fileno()) for one in made]
+        handed = {**told, "fd": there[0], "others": there[1:]}
+        document = {"pid": 1, "sockets": [handed], "ready": os.dup(0)}
+        more = {"children": [7], "several": True}
+        left = write(json.loads(json.dumps({**document, **more})))
+        found = received({VARIABLE: str(left)}, (1,))
+        assert found is not None
+        self.assertEqual((found.children, found.several), ((7,), True))
+        [heirloom] = found.heirlooms
+        self.assertEqual(
+            [one.getsockname() for one in heirloom.sockets],
+            [one.getsockname() for one in made],
+        )
+        for one in (*heirloom.sockets, *made):
+            one.close()
+        os.close(found.ready)
+
+
+class NumbersTests(BuildTestCase):
+    """What was counted, for who shows the numbers of several."""
+
+    def test_of_one_process(self) -> None:
+        """It is all where it was counted."""
+        state = json.loads(json.dumps(state_of(self.build())))
+        self.assertIsNone(numbers_in(state))
+
+    def test_of_several(self) -> None:
+        """All that they counted."""
+        service = self.build()
+        service.colleagues = Counted()
+        state = json.loads(json.dumps(state_of(service)))
+        self.assertEqual(numbers_in(state), Counted().counted())
+
+    def test_of_other_code(self) -> None:
+        """What makes no sense begins afresh."""
+        self.assertIsNone(numbers_in({"numbers": {"x": "y"}}))
+        self.assertIsNone(numbers_in({"numbers": 7}))
+
+
+class Counted:
+    """Workers, as far as their numbers go."""
+
+    def counted(self) -> dict[str, float]:
+        return {"listeners/web/accepted": 9, "pools/app/exchanges": 4}

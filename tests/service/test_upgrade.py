@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
 from typing import Any
 
 from twisted.internet.defer import Deferred
@@ -12,6 +14,19 @@ from lolly_tx.service.generation import Refused
 from lolly_tx.service.retiring import Retiring
 from lolly_tx.service.upgrade import Hooks, Image, Upgrader, image_of
 from tests.service.test_build import BuildTestCase
+
+
+class Readers:
+    """A reactor as far as it watches descriptors."""
+
+    def __init__(self, readers: list[Any]) -> None:
+        self.readers = readers
+
+    def addReader(self, reader: Any) -> None:
+        self.readers.append(reader)
+
+    def removeReader(self, reader: Any) -> None:
+        self.readers.remove(reader)
 
 
 class ImageTests(SynchronousTestCase):
@@ -72,11 +87,45 @@ class RefusedTests(BuildTestCase):
         why, told = self.upgrade("the process is in a chroot")
         self.assertEqual((why, told), ("the process is in a chroot", []))
 
+    def test_not_yet(self) -> None:
+        """While nobody serves there is nothing to be taken over."""
+        service = self.build()
+        hooks = Hooks(*[self.fail] * 4)
+        reactor: Any = self.reactor
+        upgrader = Upgrader(service, Image([], "/", {}), Retiring(reactor), hooks)
+        upgrader._why_not, upgrader.not_yet = "", "it does not serve yet"
+        refused = self.failureResultOf(upgrader.upgrade(), Refused)
+        self.assertEqual(str(refused.value), "it does not serve yet")
+
     def test_reactor(self) -> None:
         """Only a reactor of epoll lives on in a fork."""
         why, told = self.upgrade("")
         self.assertIn("use --reactor=lolly", why)
         self.assertEqual(told, [])
+
+    def test_others_end_by_themselves(self) -> None:
+        """What old processes forked their workers from is waited for, and told nothing."""
+        readers: list[Any] = []
+        reactor: Any = Readers(readers)
+        serving, other = (
+            subprocess.Popen([sys.executable, "-ISc", "input()"], stdin=subprocess.PIPE)
+            for _ in range(2)
+        )
+        retiring = Retiring(reactor, [serving.pid], [other.pid])
+        self.assertEqual(retiring.pids, (serving.pid,))
+        self.assertEqual(retiring.others, (other.pid,))
+        stopped = retiring.stop(patient=False)
+        readers[0].doRead()  # which waits for its end
+        self.assertNoResult(stopped)
+        assert other.stdin is not None and serving.stdin is not None
+        self.assertEqual(retiring.pids, ())
+        other.stdin.close()
+        readers[0].doRead()
+        self.successResultOf(stopped)
+        self.assertEqual(retiring.others, ())
+        for each in (serving, other):
+            each.wait()
+            each.stdin.close()  # type: ignore[union-attr]  # it is a pipe
 
     def test_nobody_left(self) -> None:
         """Without old processes, a stop waits for none."""

@@ -17,7 +17,7 @@ from twisted.trial.unittest import SynchronousTestCase
 
 from tests.system.test_proxy import ENVIRONMENT, ROOT
 
-SECONDS = 20.0
+SECONDS = 60.0
 CONFIG = """\
 [listener.web]
 endpoint = "{endpoint}"
@@ -44,9 +44,16 @@ class SystemdTests(SynchronousTestCase):
         self.log = self.folder / "log"
 
     def start(
-        self, endpoint: str, listening: socket.socket | None = None, **environ: str
+        self,
+        endpoint: str,
+        listening: socket.socket | None = None,
+        *,
+        workers: int = 1,
+        **environ: str,
     ) -> subprocess.Popen[bytes]:
-        self.file.write_text(CONFIG.format(endpoint=endpoint))
+        self.file.write_text(
+            f"workers = {workers}\n" + CONFIG.format(endpoint=endpoint)
+        )
         run = ["-m", "lolly_tx.cli", "run", str(self.file)]
         command = [sys.executable, *run]
         fds: tuple[int, ...] = ()
@@ -136,6 +143,30 @@ class SystemdTests(SynchronousTestCase):
             self.assertEqual(self.status(port), 200)
             process.send_signal(signal.SIGTERM)
             self.assertEqual(process.wait(SECONDS), 0)
+
+    def test_socket_of_workers(self) -> None:
+        """All of them accept on it, and READY is said when they do."""
+        ear = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
+        self.addCleanup(ear.close)
+        ear.bind(str(self.folder / "notify"))
+        ear.settimeout(SECONDS)
+        with socket.socket() as listening:
+            listening.bind(("127.0.0.1", 0))
+            listening.listen()
+            port = listening.getsockname()[1]
+            process = self.start(
+                "systemd:name=web",
+                listening,
+                workers=2,
+                LISTEN_FDS="1",
+                LISTEN_FDNAMES="web",
+                NOTIFY_SOCKET=str(self.folder / "notify"),
+            )
+        self.said(ear, "READY=1")
+        self.assertEqual(self.log.read_text().count(" serves, process "), 2)
+        self.assertEqual(self.status(port), 200)
+        process.send_signal(signal.SIGTERM)
+        self.assertEqual(process.wait(SECONDS), 0)
 
     def status(self, port: int) -> int:
         connection = http.client.HTTPConnection("127.0.0.1", port, timeout=SECONDS)

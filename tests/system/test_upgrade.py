@@ -6,6 +6,7 @@ import http.client
 import json
 import os
 import signal
+import socket
 import subprocess
 import sys
 import tempfile
@@ -96,7 +97,7 @@ class UpgradeTestCase(SynchronousTestCase):
             env={**ENVIRONMENT, "LOLLY_TOKEN": TOKEN},
             capture_output=True,
             text=True,
-            timeout=60,
+            timeout=120,
         )
 
 
@@ -122,16 +123,56 @@ class UpgradeTests(UpgradeTestCase):
         refused = self.upgrade()
         self.assertEqual((refused.returncode, refused.stdout), (1, ""))
         self.assertIn("nonsense", refused.stderr)
-        self.file.write_text("workers = 2\n" + good)
-        refused = self.upgrade()
-        self.assertEqual(refused.returncode, 1)
-        self.assertIn("one process cannot become several", refused.stderr)
         self.assertEqual(len(self.pools()["targets"]), 2)
         self.assertIsNone(process.poll())
         process.send_signal(signal.SIGTERM)
         self.assertEqual(process.wait(SECONDS), 0)
         left = sorted(path.name for path in self.folder.iterdir())
         self.assertEqual(left, ["log", "lolly.toml"])
+
+    def test_workers(self) -> None:
+        """One process becomes several and several become fewer, with all that is known, and nobody is refused."""
+        process = self.start()
+        self.pools()
+        self.admin.post("/api/pools/app/127.0.0.1:10/drain")
+        names = ("admin.sock", "web.sock")
+        inodes = [os.stat(self.folder / name).st_ino for name in names]
+        good = self.file.read_text()
+        asked = 0
+        for workers in (2, 1):
+            self.file.write_text(f"workers = {workers}\n" + good)
+            done = self.upgrade()
+            self.assertEqual((done.returncode, done.stderr), (0, ""), done.stdout)
+            for _ in range(8):
+                with socket.create_connection(("127.0.0.1", self.port), 20) as client:
+                    client.sendall(b"GET / HTTP/1.0\r\n\r\n")
+                    self.assertIn(b"HTTP/1.1 50", client.recv(4096))
+                asked += 1
+            self.until_accepted(asked)
+            stats = self.admin.get("/api/stats")
+            self.assertEqual(
+                [one["serving"] for one in stats["workers"]], [True] * workers
+            )
+            known = {one["id"][-2:]: one["enabled"] for one in self.pools()["targets"]}
+            self.assertEqual(known, {"-9": "up", "10": "drain"})
+            for name, inode in zip(names, inodes, strict=True):
+                self.assertEqual(os.stat(self.folder / name).st_ino, inode)
+        self.assertIsNone(process.poll())
+        process.send_signal(signal.SIGTERM)
+        self.assertEqual(process.wait(SECONDS), 0)
+        left = sorted(path.name for path in self.folder.iterdir())
+        self.assertEqual(left, ["log", "lolly.toml"])
+
+    def until_accepted(self, count: int) -> None:
+        """Wait until so many connections are counted, over all workers there ever were."""
+        until = time.monotonic() + SECONDS
+        while True:
+            stats = self.admin.get("/api/stats")
+            accepted = stats["listeners"]["web"]["accepted"]
+            if accepted == count:
+                return
+            self.assertLess(time.monotonic(), until, f"{accepted} of {count}")
+            time.sleep(0.05)
 
     def test_second_instance(self) -> None:
         """A second instance does not silently share the port, before an upgrade or after it."""

@@ -4,8 +4,8 @@
     (a view that                                       |
      proxies the rest)                       PlainServer / PlainClient  (net.sockets.transports)
 
-Imports: net.sockets, Twisted. Used by: net.sockets.health_map, net.sockets.slots,
-net.sockets.tls_ports, service.
+Imports: net.sockets, Twisted. Used by: net.sockets.adopted, net.sockets.health_map,
+net.sockets.slots, net.sockets.tls_ports, service.
 """
 
 from __future__ import annotations

@@ -3,7 +3,7 @@
 systemd passes descriptors from 3 on, and says so in the environment (sd_listen_fds(3)): LISTEN_PID is whom they are
 for, LISTEN_FDS how many they are, LISTEN_FDNAMES what each is called (`FileDescriptorName=`).
 
-Imports: Twisted. Used by: net.sockets.eager, service.
+Imports: Twisted. Used by: net.sockets.eager, net.sockets.slots, service.
 """
 
 from __future__ import annotations
@@ -15,6 +15,8 @@ from typing import Any
 
 import attrs
 from twisted.internet.defer import Deferred, execute
+
+_Socket = socket.socket  # by a name that no attribute hides
 
 FIRST = 3
 """The descriptor after standard error."""
@@ -30,6 +32,7 @@ class Heirloom:
     """One listening socket. `name`: whose it is to be. `text`: the endpoint it was made for, "" when that is not known.
 
     `owned`: its end is ours: what is bound to a path is removed with it. `index`: which of those of systemd it is.
+    `others`: more of the same address, each with a queue of its own (`net.sockets.slots`).
     """
 
     socket: socket.socket
@@ -37,12 +40,19 @@ class Heirloom:
     text: str = ""
     owned: bool = False
     index: int = -1
+    others: tuple[_Socket, ...] = ()
+
+    @property
+    def sockets(self) -> tuple[_Socket, ...]:
+        """All of them."""
+        return (self.socket, *self.others)
 
 
 class PassedEndpoint:
     """What "systemd:..." means: whatever socket `view` was given to listen on.
 
-    Twisted's own closes the descriptor it has taken, which new code would look for.
+    Twisted's own closes the descriptor it has taken, which new code would look for. A view that `adopts` has sockets
+    for whatever is to be listened on.
     """
 
     def __init__(self, view: Any) -> None:
@@ -54,6 +64,8 @@ class PassedEndpoint:
 
     def _adopt(self, factory: Any) -> Any:
         view = self._view
+        if getattr(view, "adopts", False):
+            return view.listenTCP(0, factory)
         heirloom = getattr(view, "heirloom", None)
         if heirloom is None:
             raise OSError("systemd has passed no such socket to this process")
@@ -96,7 +108,8 @@ class Inheritance:
     def close(self) -> None:
         """Listen no more on those that nobody wants."""
         for each in self._left:
-            each.socket.close()
+            for one in each.sockets:
+                one.close()
         self._left.clear()
 
 

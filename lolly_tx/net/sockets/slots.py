@@ -7,9 +7,13 @@ The kernel deals new connections out among the sockets of an address (SO_REUSEPO
 what waits in its queue is there for the next one, so nobody is refused while a process is replaced. Addresses that
 cannot have several sockets (UNIX, descriptors passed by others) have one that all share.
 
+Slots may have been left by an owner before. With fewer processes than slots each process has several: number 1 of 2 has
+the first and the third, for as long as there are slots. With more, the slots that are missing are bound at once, but
+the kernel deals nothing out to them before `SlotPort.open`, when somebody is there to accept.
+
 Both are views of a reactor, to give to endpoints and parsers of endpoint strings.
 
-Imports: net.sockets, Twisted. Used by: service.
+Imports: net.sockets, Twisted. Used by: net.sockets.adopted, service.
 """
 
 from __future__ import annotations
@@ -17,18 +21,19 @@ from __future__ import annotations
 import os
 import socket
 import stat
-from collections.abc import Callable, Mapping
+from collections.abc import Sequence
 from contextlib import suppress
 from typing import Any
 
 from twisted.internet import error
 from twisted.internet.abstract import isIPv6Address
 from twisted.internet.address import IPv4Address, IPv6Address, UNIXAddress
-from twisted.internet.defer import Deferred, DeferredList, maybeDeferred, succeed
+from twisted.internet.defer import Deferred, succeed
 from twisted.internet.interfaces import IListeningPort
 from zope.interface import directlyProvides, implementer, providedBy
 
-from lolly_tx.net.sockets.eager import LEAST_BACKLOG, eager
+from lolly_tx.net.sockets.eager import LEAST_BACKLOG
+from lolly_tx.net.sockets.inherited import Heirloom
 from lolly_tx.net.sockets.refusing import (
     hear_nobody,
     hide,
@@ -66,6 +71,24 @@ def bind_slots(
     return made
 
 
+def bind_beside(there: Sequence[socket.socket], count: int) -> list[socket.socket]:
+    """`count` more sockets of the address of `there`, bound and not yet listened on. Raises OSError."""
+    made: list[socket.socket] = []
+    try:
+        for one in there:
+            one.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
+        for _ in range(count):
+            one = _tcp(there[0].family)
+            made.append(one)
+            one.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
+            one.bind(there[0].getsockname())
+    except OSError:
+        for one in made:
+            one.close()
+        raise
+    return made
+
+
 def _tcp(family: int) -> socket.socket:
     made = socket.socket(family, socket.SOCK_STREAM)
     made.setblocking(False)  # who accepts on it shares the mode
@@ -77,6 +100,7 @@ def _tcp(family: int) -> socket.socket:
 class SlotPort:
     """An address that is listened on, in `sockets`, one for each slot; several may be the same one.
 
+    `count`: of the processes that are to accept; 0 = one for each socket. `bound`: sockets that do not listen yet.
     `path`: of a UNIX socket we made, to be removed at the end. `is_lent`: the socket is somebody else's, too.
     """
 
@@ -89,15 +113,39 @@ class SlotPort:
         path: str = "",
         is_lent: bool = False,
         backlog: int = LEAST_BACKLOG,
+        *,
+        count: int = 0,
+        bound: Sequence[socket.socket] = (),
     ) -> None:
         self.sockets = sockets
         self.is_lent = is_lent
         self.backlog = max(backlog, LEAST_BACKLOG)
         self.credentials: Any = None  # who accepts needs it
+        self._count = count or len(sockets)
+        self._bound = set(bound)
         self._path = path
 
     def __repr__(self) -> str:
         return f"<SlotPort {self.getHost()} in {len(self.sockets)} slots>"
+
+    def open(self, number: int) -> list[int]:
+        """The slots of process `number`, 1 and up, which is about to accept on them: their descriptors."""
+        slots = self.sockets[number - 1 :: self._count]
+        if not self.resting:
+            for one in self._bound.intersection(slots):
+                one.listen(self.backlog)
+            self._bound.difference_update(slots)
+        return [one.fileno() for one in slots]
+
+    @property
+    def descriptors(self) -> list[int]:
+        """Of all sockets, each once."""
+        return [one.fileno() for one in dict.fromkeys(self.sockets)]
+
+    def lend(self) -> None:
+        """Another process has the slots as well, from now on: their end is no more ours."""
+        self.is_lent = True
+        self._path = ""
 
     def startListening(self) -> None:
         """It does already."""
@@ -117,7 +165,8 @@ class SlotPort:
         """While it rests: have those who come refused, also where nobody accepts."""
         if self.resting and not self.is_lent:
             for one in self.sockets:
-                refuse(one)
+                if one not in self._bound:
+                    refuse(one)
 
     def wake(self) -> None:
         """Let clients come again. Raises OSError, and rests on."""
@@ -126,6 +175,7 @@ class SlotPort:
         if not self.is_lent:
             for one in self.sockets:
                 listen_again(one, self.backlog)
+            self._bound.clear()
             if self._path:
                 reveal(self._path)
         self.resting = False
@@ -135,10 +185,7 @@ class SlotPort:
         for one in self.sockets:
             one.close()
         if self._path:
-            with suppress(OSError):
-                if self.resting:
-                    reveal(self._path)
-                os.unlink(self._path)
+            _remove(self._path, self.resting)
             self._path = ""
         return succeed(None)
 
@@ -157,7 +204,7 @@ def address_of(listening: socket.socket) -> Any:
     return IPv4Address("TCP", *name)
 
 
-class _View:
+class View:
     """A view of `reactor`: what it does not say is the real one's."""
 
     def __init__(self, reactor: Any) -> None:
@@ -168,18 +215,54 @@ class _View:
         return getattr(self._reactor, name)
 
 
-class SlotReactor(_View):
-    """A view of a reactor on which listening makes slots, `count` of them; factories are asked for nothing."""
+class SlotReactor(View):
+    """A view of a reactor on which listening makes slots, `count` of them; factories are asked for nothing.
+
+    An heirloom of the reactor's view is taken in place of new sockets.
+    """
 
     def __init__(self, reactor: Any, count: int) -> None:
         super().__init__(reactor)
         self._count = count
+
+    @property
+    def heirloom(self) -> Heirloom | None:
+        """The sockets that the next port is to have."""
+        return getattr(self._reactor, "heirloom", None)
+
+    @heirloom.setter
+    def heirloom(self, heirloom: Heirloom | None) -> None:
+        self._reactor.heirloom = heirloom
+
+    def _inherited(self, path: str = "", backlog: int = 0) -> SlotPort | None:
+        """The port of an heirloom, None when there is none. `path`: of a UNIX socket."""
+        left = self.heirloom
+        if left is None:
+            return None
+        self.heirloom = None
+        there = left.sockets
+        missing = max(0, self._count - len(there))
+        bound: list[socket.socket] = []
+        if missing and left.owned and left.socket.family != socket.AF_UNIX:
+            with suppress(OSError):  # such as of a user that may not have the port
+                bound = bind_beside(there, missing)
+        more = bound or [there[n % len(there)] for n in range(missing)]
+        return SlotPort(
+            [*there, *more],
+            path if left.owned else "",
+            not left.owned,
+            backlog,
+            count=self._count,
+            bound=bound,
+        )
 
     def listenTCP(
         self, port: int, factory: Any, backlog: int = 50, interface: str = ""
     ) -> SlotPort:
         """As IReactorTCP.listenTCP."""
         try:
+            if (inherited := self._inherited(backlog=backlog)) is not None:
+                return inherited
             made = bind_slots(interface, port, self._count, backlog)
         except OSError as why:
             raise error.CannotListenError(interface, port, why) from why
@@ -206,6 +289,8 @@ class SlotReactor(_View):
     ) -> SlotPort:
         """As IReactorUNIX.listenUNIX: one socket for all. What a dead process left at its path is removed."""
         path = os.fsdecode(address)
+        if (inherited := self._inherited(path)) is not None:
+            return inherited
         made = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
         made.setblocking(False)
         try:
@@ -227,6 +312,18 @@ class SlotReactor(_View):
         return SlotPort([made] * self._count, is_lent=True)
 
 
+def _remove(path: str, hidden: bool) -> None:
+    """Unlink a UNIX socket of ours, and the lock beside it that this process had before it had slots."""
+    with suppress(OSError):
+        if hidden:
+            reveal(path)
+        os.unlink(path)
+    lock = path + ".lock"
+    with suppress(OSError):
+        if os.readlink(lock) == str(os.getpid()):
+            os.unlink(lock)
+
+
 def _remove_abandoned(path: str) -> None:
     """Unlink a UNIX socket that nobody accepts on. Raises OSError when somebody does."""
     try:
@@ -242,135 +339,3 @@ def _remove_abandoned(path: str) -> None:
             os.unlink(path)
         except BlockingIOError:
             pass  # its queue is full, so it has an owner
-
-
-@implementer(IListeningPort)
-class AdoptedPort:
-    """An address that is accepted on at slots which another process owns.
-
-    `listen`: accept on a socket, with the protocols of this listener. `lent`: the sockets go on when all of us end.
-    A process has a slot of its own, and takes care of another's while that one has nobody.
-    """
-
-    def __init__(
-        self, listen: Callable[[socket.socket], Any], lent: bool = False
-    ) -> None:
-        self._listen = listen
-        self._lent = lent
-        self._ports: dict[int, Any] = {}
-        self._credentials: Any = None
-        self.resting = False
-        """Nobody new is taken, until `wake`."""
-
-    def __repr__(self) -> str:
-        return f"<AdoptedPort of slots {sorted(self._ports)}>"
-
-    @property
-    def credentials(self) -> Any:
-        """What new clients are met with; None: what the view of the reactor had."""
-        return self._credentials
-
-    @credentials.setter
-    def credentials(self, credentials: Any) -> None:
-        self._credentials = credentials
-        for port in self._ports.values():
-            port.credentials = credentials
-
-    @property
-    def slots(self) -> frozenset[int]:
-        """Those that are accepted on."""
-        return frozenset(self._ports)
-
-    def adopt(self, slot: int, listening: socket.socket) -> None:
-        """Accept there too. Does nothing when that is so already."""
-        if slot not in self._ports:
-            port = self._ports[slot] = self._listen(listening)
-            if self.resting:
-                port.rest(last_call=not self._lent)
-
-    def leave(self, slot: int) -> Deferred[Any]:
-        """Accept there no more; what waits in its queue is somebody else's."""
-        port = self._ports.pop(slot, None)
-        return succeed(None) if port is None else maybeDeferred(port.stopListening)
-
-    def rest(self) -> None:
-        """Accept who waits in the queues, then nobody until `wake`; a queue that others go on with stays as it is."""
-        self.resting = True
-        for port in self._ports.values():
-            port.rest(last_call=not self._lent)
-
-    def wake(self) -> None:
-        """Accept again; that there is something to accept is the owner's to see to."""
-        self.resting = False
-        for port in self._ports.values():
-            port.wake(listen=False)
-
-    def call_last(self) -> None:
-        """The address is given up: stopping is to accept who waits in the queues, for nobody else will."""
-        for port in self._ports.values() if not self._lent else ():
-            port.is_lent = False
-
-    def startListening(self) -> None:
-        """It does already."""
-
-    def stopListening(self) -> Deferred[Any]:
-        """Accept nowhere."""
-        ports, self._ports = self._ports, {}
-        stopping = [maybeDeferred(port.stopListening) for port in ports.values()]
-        return DeferredList(stopping, consumeErrors=True)
-
-    def getHost(self) -> Any:
-        """The address."""
-        return next(iter(self._ports.values())).getHost()
-
-
-class AdoptingReactor(_View):
-    """A view of a reactor on which listening, wherever it is, accepts on `sockets`, by slot. `lent`: as of the port."""
-
-    def __init__(
-        self,
-        reactor: Any,
-        sockets: Mapping[int, socket.socket],
-        *,
-        lent: bool = False,
-    ) -> None:
-        super().__init__(reactor)
-        self._sockets = sockets
-        self._lent = lent
-
-    def _adopt(self, listen: Callable[[socket.socket], Any]) -> AdoptedPort:
-        port = AdoptedPort(listen, self._lent)
-        for slot, one in self._sockets.items():
-            port.adopt(slot, one)
-        return port
-
-    def listenTCP(
-        self, port: int, factory: Any, *rest: Any, **named: Any
-    ) -> AdoptedPort:
-        """As IReactorTCP.listenTCP."""
-        view = eager(self._reactor)
-        return self._adopt(
-            lambda one: view.adoptStreamPort(one.fileno(), one.family, factory)
-        )
-
-    def listenUNIX(
-        self, address: Any, factory: Any, *rest: Any, **named: Any
-    ) -> AdoptedPort:
-        """As IReactorUNIX.listenUNIX."""
-        return self.listenTCP(0, factory)
-
-    def listenSSL(
-        self, port: int, factory: Any, contextFactory: Any, *rest: Any, **named: Any
-    ) -> AdoptedPort:
-        """As IReactorSSL.listenSSL."""
-        view = eager(self._reactor)
-        wrapped = view.wrap_tls(factory, contextFactory)
-        return self._adopt(
-            lambda one: view.adoptStreamPort(one.fileno(), one.family, wrapped)
-        )
-
-    def adoptStreamPort(
-        self, fileDescriptor: int, addressFamily: int, factory: Any
-    ) -> AdoptedPort:
-        """As IReactorSocket.adoptStreamPort."""
-        return self.listenTCP(0, factory)

@@ -1,4 +1,4 @@
-"""`python -m tests.system.faults [NAMES] [--long]`: see the package."""
+"""`python -m tests.system.faults [NAMES] [--long] [--workers N]`: see the package."""
 
 from __future__ import annotations
 
@@ -60,6 +60,7 @@ def main(arguments: list[str]) -> int:
     parser.add_argument("names", nargs="*", help="such as L01; none = all")
     parser.add_argument("--long", action="store_true", help="full sizes")
     parser.add_argument("--seed", type=int, default=1)
+    parser.add_argument("--workers", type=int, default=1, help="of the proxy")
     given = parser.parse_args(arguments)
     unknown = set(given.names) - set(SCENARIOS) - {"L19"}
     if unknown:
@@ -69,7 +70,7 @@ def main(arguments: list[str]) -> int:
     resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
     # It says so when one writes to a connection that was just reset, which is the point.
     logging.getLogger("asyncio").setLevel(logging.ERROR)
-    size = Size(LONG if given.long else SHORT, given.seed)
+    size = Size(LONG if given.long else SHORT, given.seed, given.workers)
     all_found = []
     for name in given.names or sorted({*SCENARIOS, "L19"}):
         started = time.monotonic()
@@ -90,7 +91,7 @@ def main(arguments: list[str]) -> int:
 
 def run(registered: Registered, size: Size) -> Findings:
     """One scenario; its own failure is a finding as well."""
-    found = Findings(registered.name, registered.title)
+    found = Findings(registered.name, registered.title, workers=size.workers)
     try:
         asyncio.run(registered.run(found, size))
     except Exception as error:

@@ -11,10 +11,11 @@ import attrs
 
 @attrs.frozen
 class Size:
-    """How large a run is: the shortest that means something, short, or full."""
+    """How large a run is: the shortest that means something, short, or full. `workers`: of the proxy."""
 
     level: int
     seed: int = 1
+    workers: int = 1
 
     def pick(self, ci: Any, short: Any, long: Any) -> Any:
         """The value for this size."""
@@ -39,11 +40,12 @@ class Figure:
 
 @attrs.define
 class Findings:
-    """The figures of one test. `slack`: how much longer than the goal things may take."""
+    """The figures of one test. `slack`: how much longer than the goal things may take. `workers`: of the proxy."""
 
     name: str
     title: str
     slack: float = 1.0
+    workers: int = 1
     figures: list[Figure] = attrs.Factory(list)
     beats: Counter[float] = attrs.Factory(Counter)
     """Of the event loops, by how late they came at most, in seconds."""
@@ -118,7 +120,8 @@ class Registered:
 
     async def findings(self, size: Size) -> Findings:
         """Run it."""
-        found = Findings(self.name, self.title, SLACK if size.level == CI else 1.0)
+        slack = SLACK if size.level == CI else 1.0
+        found = Findings(self.name, self.title, slack, size.workers)
         await self.run(found, size)
         return found
 

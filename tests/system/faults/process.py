@@ -76,12 +76,28 @@ def _limits(descriptors: int) -> None:
 
 @attrs.define
 class ProxyProcess:
-    """A running proxy. `port`: of its listener `web`; `admin`: of its admin endpoint."""
+    """A running proxy. `port`: of its listener `web`; `admin`: of its admin endpoint.
+
+    `head`: what its configuration begins with, whatever it is.
+    """
 
     port: int
     admin: int
     process: subprocess.Popen[bytes]
     log: Path
+    head: str = ""
+
+    def descendants(self) -> list[int]:
+        """The processes that it has started, and those that they have."""
+        found: list[int] = []
+        asked = [self.process.pid]
+        while asked:
+            with contextlib.suppress(OSError):  # it has ended meanwhile
+                pid = asked.pop()
+                text = Path(f"/proc/{pid}/task/{pid}/children").read_text()
+                found += map(int, text.split())
+                asked += map(int, text.split())
+        return found
 
     def reading(self) -> Reading:
         """Its memory, descriptors and CPU time."""
@@ -172,18 +188,21 @@ async def running_proxy(
     launcher: Sequence[str] = TWISTD,
     environ: dict[str, str] | None = None,
     files: dict[str, bytes] | None = None,
+    workers: int = 1,
 ) -> AsyncIterator[ProxyProcess]:
     """The proxy with `config`, listening; it is stopped at the end.
 
     `config`: TOML in which `@port@` and `@admin@` stand for system-chosen ports.
     `descriptors`: its limit of open files. `launcher`: what Python runs in place of
-    twistd. `files`: more files in the folder of the configuration.
+    twistd. `files`: more files in the folder of the configuration. `workers`: processes
+    that serve.
     """
     port, admin = free_ports(2)
+    head = f"workers = {workers}\n" if workers > 1 else ""
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "lolly.toml"
         path.write_text(
-            config.replace("@port@", str(port)).replace("@admin@", str(admin))
+            head + config.replace("@port@", str(port)).replace("@admin@", str(admin))
         )
         for name, content in (files or {}).items():
             (Path(folder) / name).write_bytes(content)
@@ -204,9 +223,9 @@ async def running_proxy(
                 descriptors,
                 environ or {},
             )
-        proxy = ProxyProcess(port, admin, process, log)
+        proxy = ProxyProcess(port, admin, process, log, head)
         try:
-            await _listening(proxy)
+            await _listening(proxy, workers)
             yield proxy
         finally:
             await _end(process)
@@ -226,7 +245,7 @@ def _start(
     )
 
 
-async def _listening(proxy: ProxyProcess) -> None:
+async def _listening(proxy: ProxyProcess, workers: int) -> None:
     until = time.monotonic() + START_SECONDS
     while time.monotonic() < until:
         if proxy.process.poll() is not None:
@@ -237,7 +256,10 @@ async def _listening(proxy: ProxyProcess) -> None:
             await asyncio.sleep(0.05)
         else:
             writer.close()
-            return
+            serving = proxy.log_text().count(" serves, process ")
+            if workers == 1 or serving >= workers:
+                return
+            await asyncio.sleep(0.05)
     raise RuntimeError(f"the proxy did not start:\n{proxy.log_text()[-3000:]}")
 
 

@@ -69,7 +69,10 @@ class Settings:
         """Another text in the file."""
         proxy = self.proxy
         self.file.write_text(
-            text.replace("@port@", str(proxy.port)).replace("@admin@", str(proxy.admin))
+            proxy.head
+            + text.replace("@port@", str(proxy.port)).replace(
+                "@admin@", str(proxy.admin)
+            )
         )
 
     def call(self, path: str, method: str = "GET") -> tuple[int, Any]:

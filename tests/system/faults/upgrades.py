@@ -6,7 +6,6 @@ import asyncio
 import os
 import signal
 import time
-from pathlib import Path
 
 from tests.system.faults.client import (
     HttpClient,
@@ -28,6 +27,8 @@ UPGRADE = (
     b"GET /ws HTTP/1.1\r\nHost: t\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n"
     b"Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: eA==\r\n\r\n"
 )
+LONGEST = 60.0
+"""Seconds: what new code is given, on whatever machine this is."""
 TAKEN_OVER = "New code serves as process"
 REFUSED = "Upgrade refused, nothing has changed"
 FRAME = b"\x81\x04echo"
@@ -97,11 +98,17 @@ async def _logged(proxy: ProxyProcess, words: str, times: int, seconds: float) -
     return float("inf")
 
 
-def _children(pid: int) -> list[int]:
-    return [
-        int(each)
-        for each in Path(f"/proc/{pid}/task/{pid}/children").read_text().split()
-    ]
+def _own(size: Size) -> int:
+    """How many processes the proxy has beside the first: what workers are forked from, and those."""
+    return 1 + size.workers if size.workers > 1 else 0
+
+
+async def _left(proxy: ProxyProcess, most: int, seconds: float) -> int:
+    """Wait until there are at most so many processes beside the first: how many there are."""
+    until = time.monotonic() + seconds
+    while (count := len(proxy.descendants())) > most and time.monotonic() < until:
+        await asyncio.sleep(0.05)
+    return count
 
 
 @scenario("L11", "upgrades under load")
@@ -139,7 +146,7 @@ async def l11(found: Findings, size: Size) -> None:
                 )
                 await asyncio.sleep(0.3)
                 os.kill(pid, signal.SIGUSR2)
-                took = await _logged(proxy, TAKEN_OVER, number, 20)
+                took = await _logged(proxy, TAKEN_OVER, number, LONGEST)
                 slowest = max(slowest, took)
                 await asyncio.sleep(0.3)
                 over.set()
@@ -147,10 +154,9 @@ async def l11(found: Findings, size: Size) -> None:
                 found.equal(f"in flight through upgrade {number}", await slow, True)
             done.set()
             await asyncio.gather(load, coming)
-            await asyncio.sleep(3.5)
-            left = _children(pid)
+            left = await _left(proxy, _own(size), 3.5 + LONGEST)
             found.equal("still the same process", proxy.process.poll(), None)
-            found.equal("old processes left", len(left), 0)
+            found.equal("old processes left", left - _own(size), 0)
             generation_lines = proxy.log_text().count(TAKEN_OVER)
         found.equal("upgrades", generation_lines, times)
         found.equal("WebSockets intact", intact, times * sockets)
@@ -159,6 +165,29 @@ async def l11(found: Findings, size: Size) -> None:
         found.equal("wrong", tally.wrong + newcomers.wrong, 0)
         found.note("answers", tally.ok + newcomers.ok)
         found.note("signal to the new code", f"{slowest:.1f} s")
+
+
+@scenario("L11c", "upgrades one after the other")
+async def l11c(found: Findings, size: Size) -> None:
+    """As many processes and descriptors after many as after one."""
+    times = size.pick(3, 5, 10)
+    seen: list[tuple[int, int]] = []
+    with running_origins(1) as origins:
+        async with watched_proxy(found, pool_config(origins, rest=REST)) as proxy:
+            for number in range(1, times + 1):
+                os.kill(proxy.process.pid, signal.SIGUSR2)
+                took = await _logged(proxy, TAKEN_OVER, number, LONGEST)
+                found.most(f"upgrade {number}", took, LONGEST, " s")
+                client = HttpClient(proxy.port)
+                answer = await client.ask("/body/10/x")
+                client.close()
+                found.equal("answer", answer.status, 200)
+                left = await _left(proxy, _own(size), LONGEST)
+                wanted = seen[0][1] if seen else 0
+                fds, _ = await proxy.fds_fall_to(wanted, 10 if seen else 1)
+                seen.append((left, fds))
+    found.equal("processes beside the first", seen[-1][0], _own(size))
+    found.most("descriptors more", seen[-1][1] - seen[0][1], 0)
 
 
 BROKEN = (
@@ -195,20 +224,22 @@ async def l11b(found: Findings, size: Size) -> None:
             )
             broken.touch()
             os.kill(pid, signal.SIGUSR2)
-            await _logged(proxy, REFUSED, 1, 20)
+            await _logged(proxy, REFUSED, 1, LONGEST)
             broken.unlink()
             config = proxy.log.with_name("lolly.toml")
             good = config.read_text()
             config.write_text(good + "[pool.p.nonsense]\n")
             os.kill(pid, signal.SIGUSR2)
-            await _logged(proxy, REFUSED, 2, 20)
+            await _logged(proxy, REFUSED, 2, LONGEST)
             config.write_text(good)
             lines = [each for each in proxy.log_text().splitlines() if REFUSED in each]
             found.equal("refusals", len(lines), 2)
             found.equal("says what the code lacks", "no_such_module" in lines[0], True)
-            found.equal("children", _children(pid), [])
+            found.equal("children", len(proxy.descendants()), _own(size))
             os.kill(pid, signal.SIGUSR2)
-            found.soon("then it can", await _logged(proxy, TAKEN_OVER, 1, 20), 20, " s")
+            found.soon(
+                "then it can", await _logged(proxy, TAKEN_OVER, 1, LONGEST), 20, " s"
+            )
             done.set()
             await load
             os.kill(pid, signal.SIGTERM)
@@ -216,4 +247,4 @@ async def l11b(found: Findings, size: Size) -> None:
         found.equal("failed", tally.why() or 0, 0)
 
 
-SCENARIOS = (l11, l11b)
+SCENARIOS = (l11, l11b, l11c)

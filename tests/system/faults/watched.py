@@ -19,7 +19,7 @@ async def watched_proxy(
     found: Findings, config: str, **options: Any
 ) -> AsyncIterator[ProxyProcess]:
     """`running_proxy`; afterwards tracebacks in its log and stalls are misses."""
-    async with running_proxy(config, **options) as proxy:
+    async with running_proxy(config, workers=found.workers, **options) as proxy:
         try:
             yield proxy
             found.beats.update(await asyncio.to_thread(proxy.beats))
