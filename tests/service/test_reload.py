@@ -116,9 +116,6 @@ class _Followers:
     def prepare(self, config: Any) -> Deferred[None]:
         return succeed(None)
 
-    def statistics(self, told: dict[str, Any]) -> dict[str, Any]:
-        return told
-
     def commit(self) -> Deferred[tuple[int, ...]]:
         return succeed(self.late)
 
