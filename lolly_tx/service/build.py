@@ -87,7 +87,8 @@ def build(
     every = EverySink((journal, events or EventLog(), *sinks))
     flight = None
     if config.recorder is not None:
-        flight = Flight(Tape(bytearray(config.recorder.size)), now)
+        memory = part.tape or bytearray(config.recorder.size)
+        flight = Flight(Tape(memory), now, part.number, around.random.getrandbits(26))
     commons = Commons(
         around,
         Deadlines(reactor, now),

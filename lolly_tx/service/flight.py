@@ -93,15 +93,20 @@ def code_of(error: ProxyError | None) -> int:
 
 
 class Flight:
-    """Writes on `tape`. `column`: of this process among those that have a tape, at most 31."""
+    """Writes on `tape`. `column`: of this process among those that have a tape.
 
-    def __init__(self, tape: Tape, now: Callable[[], float], column: int = 0) -> None:
+    `first`: the number of its first exchange, below 2 ** 26; another one than of who wrote on that tape before.
+    """
+
+    def __init__(
+        self, tape: Tape, now: Callable[[], float], column: int = 0, first: int = 0
+    ) -> None:
         self.tape = tape
         self._write = tape.write
         self._now = now
-        self._number = column << 27
-        self._highest = self._number + (1 << 27) - 2
-        self._lowest = self._number
+        self._lowest = column % 32 << 27
+        self._highest = self._lowest + (1 << 27) - 2
+        self._number = self._lowest + first
         self._keys: dict[Node | None, int] = {}
 
     def finished(self, exchange: Exchange) -> None:

@@ -12,11 +12,10 @@ service.succession, tap.
 
 from __future__ import annotations
 
-import mmap
-import os
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any, ClassVar
 
+import attrs
 from twisted.application.service import Service
 from twisted.internet.defer import Deferred, fail
 from twisted.internet.task import LoopingCall
@@ -25,6 +24,7 @@ from twisted.logger import Logger, LogLevel
 from lolly_tx.config.model import Config
 from lolly_tx.domain.shares import CELL_BYTES, Shares
 from lolly_tx.domain.tallies import Number, Totals
+from lolly_tx.domain.tape import Tape
 from lolly_tx.domain.together import shared_names
 from lolly_tx.net.sockets.slots import SlotPort
 from lolly_tx.service.bulletin import Bell, Bulletin
@@ -45,6 +45,7 @@ from lolly_tx.service.rehearsal import rehearse
 from lolly_tx.service.rollout import Rollout
 from lolly_tx.service.seats import Seat
 from lolly_tx.service.service import LollyService
+from lolly_tx.service.sharedmemory import SharedMemory
 from lolly_tx.service.slotting import lent, opened, slot_ports
 
 SETTLE_SECONDS = 0.05
@@ -98,11 +99,17 @@ class Supervisor(Service):
             for pool in service.pools.values()
             for name in shared_names(pool.name, pool.nodes)
         ]
-        self._bytes = (len(names) + SPARE_ROWS) * workers * CELL_BYTES
-        self._memory = os.memfd_create("lolly")
-        os.ftruncate(self._memory, self._bytes)
-        cells = memoryview(mmap.mmap(self._memory, self._bytes)).cast("q")
-        self._shares = Shares(cells, workers)
+        recorder = service.config.recorder
+        shared = SharedMemory(
+            (len(names) + SPARE_ROWS) * workers * CELL_BYTES,
+            recorder.size if recorder is not None else 0,
+            workers,
+        )
+        self._shared, self._memory = shared, shared.made()
+        mapped = shared.mapped(self._memory)
+        self._shares = Shares(shared.cells(mapped), workers)
+        if service.dumps is not None:
+            service.dumps.tapes += tuple(map(Tape, shared.tapes(mapped)))
         for name in names:
             self._shares.claim(name)
         self.crew = Crew(reactor, workers, self, command)
@@ -214,8 +221,7 @@ class Supervisor(Service):
         said = {
             "t": "settings",
             "config": self._packed,
-            "bytes": self._bytes,
-            "workers": self._workers,
+            "memory": attrs.asdict(self._shared),
             "reactor": type(self._reactor).__module__,
         }
         return said, [self._memory]

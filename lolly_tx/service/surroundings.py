@@ -27,7 +27,8 @@ class Part:
 
     `ports(listener, view)`: the view of the reactor that a listener listens on. `hop`: the name by which the proxy
     knows requests that went through it before. `accrual`: the passive policy of nodes; None: that of the settings.
-    `admin`: it has the admin side, if there is to be one. `serves`: clients, and so writes of them.
+    `admin`: it has the admin side, if there is to be one. `serves`: clients, and so writes of them. `number`: of the
+    worker, 0 of who is none. `tape`: memory for what is recorded, that others see; None: some of one's own.
     """
 
     ports: Callable[[str, Any], Any] = _as_it_is
@@ -35,6 +36,8 @@ class Part:
     accrual: Callable[[], IAccrual] | None = None
     admin: bool = True
     serves: bool = True
+    number: int = 0
+    tape: memoryview | None = None
 
 
 WHOLE = Part()

@@ -17,7 +17,6 @@ Imports: service, Twisted. Used by: commands.
 from __future__ import annotations
 
 import gc
-import mmap
 import os
 import select
 import signal
@@ -39,6 +38,7 @@ from lolly_tx.service.channel import (
 from lolly_tx.service.parcel import unpacked
 from lolly_tx.service.processlog import Sieve
 from lolly_tx.service.registry import Registry
+from lolly_tx.service.sharedmemory import SharedMemory
 from lolly_tx.service.worker import Inheritance, Worker
 
 
@@ -95,15 +95,12 @@ class Template:
     def _load(self, message: Message, memory: int) -> None:
         registry = self._installed()
         config = unpacked(message["config"])
-        before = self._inherited
-        if before is None:
-            cells = memoryview(mmap.mmap(memory, message["bytes"])).cast("q")
-        else:
-            cells = before.cells
+        before, shared = self._inherited, SharedMemory(**message["memory"])
+        mapped = shared.mapped(memory) if before is None else before.mapped
         os.close(memory)
         self._reactor_module = message["reactor"]
         __import__(self._reactor_module)
-        self._inherited = Inheritance(0, message["workers"], config, registry, cells)
+        self._inherited = Inheritance(0, config, registry, shared, mapped)
         gc.collect()
         gc.freeze()
 

@@ -59,6 +59,7 @@ from lolly_tx.service.process import settle_memory
 from lolly_tx.service.registry import Registry
 from lolly_tx.service.reopening import NotReopened
 from lolly_tx.service.service import LollyService
+from lolly_tx.service.sharedmemory import SharedMemory
 from lolly_tx.service.surroundings import Part
 
 BEAT_SECONDS = 0.1
@@ -81,13 +82,18 @@ class _Nobody:
 
 @attrs.frozen
 class Inheritance:
-    """What a worker has from the fork. `number`: 1 and up. `cells`: the memory that all workers share."""
+    """What a worker has from the fork. `number`: 1 and up. `mapped`: the memory that all workers share."""
 
     number: int
-    workers: int
     config: Config
     registry: Registry
-    cells: Any
+    shared: SharedMemory
+    mapped: memoryview
+
+    @property
+    def workers(self) -> int:
+        """How many there are."""
+        return self.shared.workers
 
 
 @implementer(ILogObserver)
@@ -198,16 +204,24 @@ class Worker:
             sockets = self._sockets.get(listener, {})
             return AdoptingReactor(view, sockets, lent=listener in self._lent)
 
+        tapes = inherited.shared.tapes(inherited.mapped)
         service = build(
             self._reactor,
             of_worker(inherited.config, inherited.workers),
             events=_Nobody(),
             registry=inherited.registry,
             stdout=LogFile("-", whole_lines=True),
-            part=Part(ports, message["hop"].encode(), Elsewhere, admin=False),
+            part=Part(
+                ports,
+                message["hop"].encode(),
+                Elsewhere,
+                admin=False,
+                number=inherited.number,
+                tape=tapes[inherited.number - 1] if tapes else None,
+            ),
         )
-        columns = inherited.workers
-        self._shares = Shares(inherited.cells, columns, inherited.number - 1)
+        cells = inherited.shared.cells(inherited.mapped)
+        self._shares = Shares(cells, inherited.workers, inherited.number - 1)
         self._shares.learn(message["rows"])
         for pool in service.pools.values():
             self._join(pool)

@@ -10,6 +10,7 @@ from lolly_tx.domain.together import shared_names
 from lolly_tx.net.sockets.slots import bind_slots
 from lolly_tx.service.channel import Channel, encode
 from lolly_tx.service.registry import Registry
+from lolly_tx.service.sharedmemory import SharedMemory
 from lolly_tx.service.worker import Inheritance, Worker
 from tests.service.test_build import BuildTestCase
 from tests.service.test_crew import Wire
@@ -46,7 +47,9 @@ class WorkerTests(BuildTestCase):
         self.reactor.adoptStreamPort = lambda *place: Port()
         config = parse(TEXT, str(self.folder / "lolly.toml"), {})
         self.left: list[None] = []
-        inherited = Inheritance(1, 2, config, Registry(), [0] * 64)
+        shared = SharedMemory(numbers=64 * 8, tape=0, workers=2)
+        memory = memoryview(bytearray(shared.size))
+        inherited = Inheritance(1, config, Registry(), shared, memory)
         self.worker = Worker(self.reactor, inherited, lambda: self.left.append(None))
         self.sockets = bind_slots("127.0.0.1", 0, 5)
         for one in self.sockets:
