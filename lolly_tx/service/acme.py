@@ -7,7 +7,7 @@
 
 One is due when it has lived for two thirds of its life, or at a time of the window that its authority suggests.
 
-Imports: config, service, Twisted. Used by: service.parts, service.service.
+Imports: config, service, Twisted. Used by: service.parts, service.upkeep.
 """
 
 from __future__ import annotations

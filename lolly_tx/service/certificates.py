@@ -5,7 +5,7 @@
       take: connections from now on get it; those there are stay
 
 Imports: config, net.sockets, service, Twisted. Used by: service.listeners,
-service.listening, service.service, service.statistics.
+service.listening, service.statistics, service.upkeep.
 
 Files are told apart by what their names lead to, so that a link that is pointed elsewhere is a change. One that cannot
 be used is looked at again when it changes again. What is not served any more was removed from its folder.

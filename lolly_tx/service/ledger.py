@@ -18,7 +18,7 @@ from lolly_tx.service.service import LollyService
 
 def counted(service: LollyService) -> dict[str, Any]:
     """All of it, JSON-able."""
-    renewals = service.renewals
+    renewals = service.upkeep.renewals
     return {
         "failures": service.generation.failures,
         "stalls": service.watched().stalls,
@@ -61,8 +61,8 @@ def count_on(service: LollyService, said: Mapping[str, Any]) -> None:
     service.generation = attrs.evolve(service.generation, failures=failures)
     service.watchdog.count_on(int(said.get("stalls", 0)))
     acme = said.get("acme", {})
-    service.renewals.issued = int(acme.get("issued", 0))
-    service.renewals.failed = int(acme.get("failed", 0))
+    service.upkeep.renewals.issued = int(acme.get("issued", 0))
+    service.upkeep.renewals.failed = int(acme.get("failed", 0))
     service.past.take(said.get("past", {}))
     for name, one in service.running_pools.items():
         pool = said.get("pools", {}).get(name, {})

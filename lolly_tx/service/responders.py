@@ -1,6 +1,6 @@
 """OCSP responders asked over HTTP (RFC 6960 appendix A): one question, an answer of bounded size, in bounded time.
 
-Imports: Twisted. Used by: service.service, service.stapling.
+Imports: Twisted. Used by: service.stapling, service.upkeep.
 """
 
 from __future__ import annotations

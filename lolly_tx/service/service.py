@@ -32,10 +32,8 @@ from lolly_tx.proxy.introduction import Introduction
 from lolly_tx.proxy.proxy import OnRefusal
 from lolly_tx.proxy.resource import ReverseProxyResource
 from lolly_tx.proxy.trace import Traces
-from lolly_tx.service.acme import Renewals, thread_of
 from lolly_tx.service.admin import admin_site
 from lolly_tx.service.answers import Colleagues
-from lolly_tx.service.certificates import Watch
 from lolly_tx.service.commons import Commons
 from lolly_tx.service.drains import Drains
 from lolly_tx.service.dryrun import Question, dry_run
@@ -52,9 +50,7 @@ from lolly_tx.service.past import Past
 from lolly_tx.service.pools import Circumstances, RunningPool
 from lolly_tx.service.recording import AccessLogs, Recorder, wanted_logs
 from lolly_tx.service.reopening import reopen_all, require_writable
-from lolly_tx.service.responders import over_http
 from lolly_tx.service.spans import Spans
-from lolly_tx.service.stapling import Stapling
 from lolly_tx.service.statistics import (
     connections_at,
     left_of,
@@ -64,6 +60,7 @@ from lolly_tx.service.statistics import (
     told_of,
 )
 from lolly_tx.service.stopping import Stopping
+from lolly_tx.service.upkeep import Upkeep
 from lolly_tx.service.watchdog import Watchdog, WatchdogSnapshot
 
 ADMIN = "[admin]"
@@ -147,27 +144,11 @@ class LollyService(Service):
             quiet=not self.surroundings.part.admin,
         )
         sampling = IReactorThreads.providedBy(reactor)
-        self._certificates = Watch(
-            reactor,
-            lambda: self.listeners.certificates,
-            self._deadlines.now,
-            self.surroundings.wall,
-        )
-        self.renewals = Renewals(
-            reactor,
+        self.upkeep = Upkeep(
+            commons,
+            self.listeners,
             lambda: self.config,
-            wall=self.surroundings.wall,
-            random=self.surroundings.random,
-            in_thread=thread_of(reactor),
-        )
-        self.stapling = Stapling(
-            reactor,
-            self.listeners.stapled,
-            commons.staples,
-            state_dir=lambda: self.config.state_dir,
-            wall=self.surroundings.wall,
-            random=self.surroundings.random,
-            ask=over_http(reactor),
+            self.surroundings.part.admin,
         )
         self.watchdog = Watchdog(reactor, self._deadlines.now, sampling=sampling)
 
@@ -243,11 +224,7 @@ class LollyService(Service):
         super().startService()
         self._deadlines.start()
         self.watchdog.start()
-        self._certificates.start()
-        if self.config.acme and self.surroundings.part.admin:
-            self.renewals.start()
-        if self.surroundings.part.admin:
-            self.stapling.start()
+        self.upkeep.start()
         if self.history_file is not None:
             self.history_file.start()
         for each in self.running_pools.values():
@@ -341,9 +318,7 @@ class LollyService(Service):
         if self.surroundings.part.serves:
             self.stopping.conclude()
         self._deadlines.stop()
-        self._certificates.stop()
-        self.renewals.stop()
-        self.stapling.stop()
+        self.upkeep.stop()
         self.watchdog.stop()
         if self.history_file is not None:
             self.history_file.stop()
@@ -396,24 +371,15 @@ class LollyService(Service):
 
     def certificates(self) -> list[dict[str, Any]]:
         """Those that are served."""
-        wall = self.surroundings.wall()
-        found = self.listeners.certificates
-        return [
-            {**shown, "ocsp": self.stapling.shown(shown["fingerprint"])}
-            for name, one in found
-            for shown in one.shown(name, wall)
-        ]
+        return self.upkeep.shown()
 
     def expiries(self) -> Iterator[tuple[str, float]]:
-        """The first name, or else the file, of each that is served, and when it ends (seconds since the epoch)."""
-        for _, files in self.listeners.certificates:
-            for one in files.credentials.certificates:
-                ends = one.leaf.not_valid_after_utc.timestamp()
-                yield (one.names[0] if one.names else one.path), ends
+        """Of each of them the first name, or else the file, and when it ends (seconds since the epoch)."""
+        return self.upkeep.expiries()
 
     def ordered(self) -> list[dict[str, Any]]:
         """The names whose certificates are asked for and renewed here."""
-        return self.renewals.shown()
+        return self.upkeep.renewals.shown()
 
     def statistics(self) -> dict[str, Any]:
         """All counters."""
@@ -426,8 +392,7 @@ class LollyService(Service):
             "process": process_statistics(
                 self.watched(), process_time(), self.logs, self.spans
             ),
-            "acme": self.renewals.counted() if self.config.acme else None,
-            "ocsp": self.stapling.counted(),
+            **self.upkeep.counted(),
         }
         told.update((yield from telling_of(self, self.surroundings.wall())))
         if self.colleagues is None:

@@ -9,7 +9,7 @@
 An answer "revoked" is shown, too: it is the truth, clients that ask themselves hear it anyway, and an older one that
 says the opposite would hide it. It is said aloud for as long as it is so.
 
-Imports: net.sockets, service, Twisted. Used by: service.service.
+Imports: net.sockets, service, Twisted. Used by: service.upkeep.
 """
 
 from __future__ import annotations

@@ -222,7 +222,7 @@ class AskingTests(SynchronousTestCase):
             pem = made.private_key_and_cert_chain_pem
             pem.write_to_path(store.certificate(host))
 
-        renewals = service.renewals = Renewals(
+        renewals = service.upkeep.renewals = Renewals(
             clock,
             lambda: config,
             wall=clock.seconds,
@@ -272,7 +272,7 @@ class AskingTests(SynchronousTestCase):
         def ask(url, question):
             return fail(said[0]) if isinstance(said[0], OSError) else succeed(said[0])
 
-        service.stapling = Stapling(
+        service.upkeep.stapling = Stapling(
             clock,
             service.listeners.stapled,
             service.commons.staples,
@@ -281,8 +281,8 @@ class AskingTests(SynchronousTestCase):
             random=Random(1),
             ask=ask,
         )
-        service.stapling.start()
-        self.addCleanup(service.stapling.stop)
+        service.upkeep.stapling.start()
+        self.addCleanup(service.upkeep.stapling.stop)
         self.patch(base, "AdminClient", StubClient(service, clock.seconds))
         self.assertRegex(self.told("status"), r"in \d+ days; staple until 2\d+-.*Z\n")
         del said[0]

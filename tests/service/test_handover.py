@@ -62,7 +62,7 @@ class StateTests(BuildTestCase):
         service.resources["web"].proxy.refused_codes[404] = 9
         service.watchdog.count_on(10)
         service.generation = Generation(4, 0.0, reloaded=False, failures=11)
-        service.renewals.issued = 12
+        service.upkeep.renewals.issued = 12
         state = json.loads(json.dumps(state_of(service)))
         new = self.build()
         restore(new, state)

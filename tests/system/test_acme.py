@@ -220,7 +220,7 @@ class PebbleTests(SteppingTestCase):
     def wait(self, service: Any, issued: int, failed: int = 0) -> None:
         """Until so many orders are over."""
         until = time.monotonic() + ORDER_PATIENCE
-        renewals = service.renewals
+        renewals = service.upkeep.renewals
         while (renewals.issued, renewals.failed) != (issued, failed):
             if time.monotonic() > until:
                 self.fail(f"waited in vain: {renewals.shown()}")
@@ -242,9 +242,9 @@ class PebbleTests(SteppingTestCase):
         accounts = sorted((self.folder / "state/acme/pebble").glob("account-*"))
         before = [path.read_bytes() for path in accounts]
         self.assertEqual(len(accounts), 2)
-        [name] = service.renewals._names.values()
+        [name] = service.upkeep.renewals._names.values()
         name.due = 0.0
-        service.renewals._look()
+        service.upkeep.renewals._look()
         self.wait(service, 2)
         self.spin(lambda: self.served(service)[0] != first, "the renewed one")
         self.assertEqual([path.read_bytes() for path in accounts], before)
@@ -259,9 +259,9 @@ class PebbleTests(SteppingTestCase):
         first = self.served(service)[0]
         self.authority.kill()
         self.authority.wait(10)
-        [name] = service.renewals._names.values()
+        [name] = service.upkeep.renewals._names.values()
         name.due = 0.0
-        service.renewals._look()
+        service.upkeep.renewals._look()
         self.wait(service, 1, 1)
         self.assertEqual(self.served(service)[0], first)
         self.assertEqual(self.negotiated("h2"), "h2")

@@ -1,0 +1,94 @@
+"""What looks after certificates while the proxy runs: files that change, orders by ACME, what authorities say of them.
+
+Imports: config, service. Used by: service.service.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from typing import Any
+
+from lolly_tx.config.model import Config
+from lolly_tx.service.acme import Renewals, thread_of
+from lolly_tx.service.certificates import Watch
+from lolly_tx.service.commons import Commons
+from lolly_tx.service.listeners import Listeners
+from lolly_tx.service.responders import over_http
+from lolly_tx.service.stapling import Stapling
+
+
+class Upkeep:
+    """Of those that `listeners` serve. `config`: the settings in force. One process of several asks others, `asks`."""
+
+    def __init__(
+        self,
+        commons: Commons,
+        listeners: Listeners,
+        config: Callable[[], Config],
+        asks: bool,
+    ) -> None:
+        around = commons.surroundings
+        reactor = around.reactor
+        self._listeners = listeners
+        self._config = config
+        self._asks = asks
+        self._wall = around.wall
+        self._watch = Watch(
+            reactor,
+            lambda: listeners.certificates,
+            commons.deadlines.now,
+            around.wall,
+        )
+        self.renewals = Renewals(
+            reactor,
+            config,
+            wall=around.wall,
+            random=around.random,
+            in_thread=thread_of(reactor),
+        )
+        self.stapling = Stapling(
+            reactor,
+            listeners.stapled,
+            commons.staples,
+            state_dir=lambda: config().state_dir,
+            wall=around.wall,
+            random=around.random,
+            ask=over_http(reactor),
+        )
+
+    def start(self) -> None:
+        """Begin."""
+        self._watch.start()
+        if self._asks and self._config().acme:
+            self.renewals.start()
+        if self._asks:
+            self.stapling.start()
+
+    def stop(self) -> None:
+        """End all of it."""
+        self._watch.stop()
+        self.renewals.stop()
+        self.stapling.stop()
+
+    def shown(self) -> list[dict[str, Any]]:
+        """The certificates that are served."""
+        wall = self._wall()
+        return [
+            {**shown, "ocsp": self.stapling.shown(shown["fingerprint"])}
+            for name, one in self._listeners.certificates
+            for shown in one.shown(name, wall)
+        ]
+
+    def expiries(self) -> Iterator[tuple[str, float]]:
+        """The first name, or else the file, of each that is served, and when it ends (seconds since the epoch)."""
+        for _, files in self._listeners.certificates:
+            for one in files.credentials.certificates:
+                ends = one.leaf.not_valid_after_utc.timestamp()
+                yield (one.names[0] if one.names else one.path), ends
+
+    def counted(self) -> dict[str, Any]:
+        """What was ordered and asked so far."""
+        return {
+            "acme": self.renewals.counted() if self._config().acme else None,
+            "ocsp": self.stapling.counted(),
+        }
