@@ -159,7 +159,8 @@ class AccessLog:
             _Format(),
             '"combined" plus the target, its status and times, of every attempt: with more'
             ' than one, lists in quotes ("a, b"); "json": an object; or a text of your own'
-            ' with variables: "$client $method $uri $status".',
+            ' with variables: "$client $method $uri $status"; where letters follow one,'
+            ' "$${seconds}s", because "${...}" is the environment here.',
         ),
     )
     fields: Mapping[str, str] = attrs.field(

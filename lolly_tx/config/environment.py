@@ -16,6 +16,7 @@ from typing import Any
 from lolly_tx.config.kinds import FromEnvironment, Unfilled, nearest
 from lolly_tx.config.problems import Rejected
 from lolly_tx.config.schema import Place
+from lolly_tx.config.variables import PREFIXES, VARIABLES
 
 _REFERENCE = re.compile(r"\$\$\{|\$\{([^{}]*)\}|\$\{")
 _INSIDE = re.compile(r"([A-Za-z_][A-Za-z0-9_]*)(?:(:-)(.*))?", re.DOTALL)
@@ -43,11 +44,19 @@ def filled(text: str, environ: Mapping[str, str]) -> str:
             raise Rejected(
                 f"the environment variable {inside[1]} is not set"
                 + (close or f"; set it, or write ${{{inside[1]}:-default}}")
+                + _for_log_lines(inside[1])
             )
         return found
 
     text = _REFERENCE.sub(value, text)
     return FromEnvironment(text) if changed else text
+
+
+def _for_log_lines(name: str) -> str:
+    """What to write instead, where `name` is a variable of log lines."""
+    if name in VARIABLES or name.startswith(tuple(PREFIXES)):
+        return f"; the variable of log lines is written $${{{name}}} in this file"
+    return ""
 
 
 def filled_tree(raw: Any, place: Place, environ: Mapping[str, str]) -> Any:

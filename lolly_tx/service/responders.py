@@ -1,6 +1,6 @@
 """OCSP responders asked over HTTP (RFC 6960 appendix A): one question, an answer of bounded size, in bounded time.
 
-Imports: Twisted. Used by: service.stapling, service.upkeep.
+Imports: net, Twisted. Used by: service.stapling, service.upkeep.
 """
 
 from __future__ import annotations
@@ -28,6 +28,8 @@ from twisted.web.iweb import (
     IResponse,
 )
 from zope.interface import implementer
+
+from lolly_tx.net.quiet import Quietly
 
 ANSWER_SECONDS = 10.0
 """For all of it: the name, the connection, the question and the answer."""
@@ -145,16 +147,3 @@ class PlainHTTP:
         return Quietly(
             HostnameEndpoint(self._reactor, host, uri.port, timeout=ANSWER_SECONDS)
         )
-
-
-@implementer(IStreamClientEndpoint)
-class Quietly:
-    """Connects as `inner` does, without a line in the log about each factory."""
-
-    def __init__(self, inner: IStreamClientEndpoint) -> None:
-        self._inner = inner
-
-    def connect(self, protocolFactory: Any) -> Any:
-        """See IStreamClientEndpoint."""
-        protocolFactory.noisy = False
-        return self._inner.connect(protocolFactory)

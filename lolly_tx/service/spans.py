@@ -4,8 +4,8 @@
 
 A span that finds the queue full is dropped, and so are those of a batch that is not taken. Both are counted.
 
-Imports: _version, proxy, wire, Twisted. Used by: service.parts, service.service,
-service.statistics.
+Imports: _version, domain, net, proxy, wire, Twisted. Used by: service.parts,
+service.service, service.statistics.
 """
 
 from __future__ import annotations
@@ -20,12 +20,14 @@ from twisted.internet.protocol import Protocol as TwistedProtocol
 from twisted.internet.protocol import connectionDone
 from twisted.logger import Logger
 from twisted.python.failure import Failure
-from twisted.web.client import Agent, HTTPConnectionPool
+from twisted.web.client import Agent
 from twisted.web.http_headers import Headers
 from twisted.web.iweb import IBodyProducer, IResponse
 from zope.interface import implementer
 
 from lolly_tx._version import __version__
+from lolly_tx.domain.target import host_and_port
+from lolly_tx.net.quiet import QuietConnections
 from lolly_tx.proxy.exchange import Exchange
 from lolly_tx.proxy.masking import mask_secrets
 from lolly_tx.wire.otlp import Attempted, Span, export_request
@@ -89,9 +91,9 @@ class Spans:
         self._clock: IReactorTime = reactor
         self._wall = wall
         self._now = now
-        self._connections: HTTPConnectionPool | None = None
+        self._connections: QuietConnections | None = None
         if post is None:
-            self._connections = HTTPConnectionPool(reactor)
+            self._connections = QuietConnections(reactor)
             self._connections.retryAutomatically = False
             post = Agent(
                 reactor, connectTimeout=TIMEOUT, pool=self._connections
@@ -262,13 +264,16 @@ def span_of(exchange: Exchange, wall: float, now: float) -> Span:
         "http.response.status_code": exchange.status,
         "url.scheme": "https" if peer.secure else "http",
         "url.path": path.decode("latin-1"),
-        "server.address": head.block.host.decode("latin-1"),
         "client.address": peer.address,
         "http.response.body.size": exchange.bytes_out,
         "lolly.listener": peer.listener,
         "lolly.pool": exchange.forwarder.pool.name,
         "lolly.tries": exchange.attempts,
     }
+    place = host_and_port(head.block.host.decode("latin-1"))
+    if place is not None:
+        told["server.address"] = place[0]
+        told["server.port"] = place[1] or (443 if peer.secure else 80)
     if query:
         told["url.query"] = query.decode("latin-1")
     if identity.request_id:

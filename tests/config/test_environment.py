@@ -82,6 +82,17 @@ class TreeTests(SynchronousTestCase):
             "8: pool.app.health.interval: the environment variable T", found[1]
         )
 
+    def test_variables_of_log_lines(self) -> None:
+        """In braces they have two dollars; who writes one is told so."""
+        text = WHOLE + "[access_log]\nformat = '%s'\n"
+        log = read(text % "$method took $${seconds}s").access_log
+        assert log
+        self.assertEqual(log.format, "$method took ${seconds}s")
+        for name in ("seconds", "header_x"):
+            (found,) = faults(text % f"${{{name}}}s")
+            self.assertIn(f"is written $${{{name}}} in this file", found)
+        self.assertNotIn("log lines", faults(WHOLE + 'host = "${SECONDS}"\n')[0])
+
     def test_secrets_stay_out_of_messages(self) -> None:
         """A problem shows the reference, not what the environment had for it."""
         (found,) = faults(WHOLE + 'host = "${H}"\n', {"H": "top secret"})

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from types import SimpleNamespace
 from typing import Any
 
 from twisted.internet.defer import Deferred
@@ -22,7 +21,6 @@ from lolly_tx.service.responders import (
     LARGEST_ANSWER,
     BadAnswer,
     PlainHTTP,
-    Quietly,
     over_http,
     responders,
 )
@@ -144,8 +142,3 @@ class ResponderTests(SynchronousTestCase):
         )
         https = URI.fromBytes(b"https://x/")
         self.assertRaises(SchemeNotSupported, where.endpointForURI, https)
-        made: list[Any] = []
-        inner: Any = SimpleNamespace(connect=made.append)
-        factory = SimpleNamespace(noisy=True)
-        Quietly(inner).connect(factory)
-        self.assertEqual((made, factory.noisy), ([factory], False))

@@ -9,6 +9,7 @@ from typing import Any
 from twisted.internet.defer import Deferred, fail
 from twisted.internet.error import ConnectionRefusedError
 from twisted.logger import globalLogPublisher
+from twisted.web.http_headers import Headers
 
 from lolly_tx.service.spans import (
     BATCH,
@@ -129,6 +130,44 @@ class SpansTests(SpansTestCase):
         start, end = int(span["startTimeUnixNano"]), int(span["endTimeUnixNano"])
         self.assertAlmostEqual((end - start) / 1e9, 0.25, places=5)
         self.assertEqual(span["status"], {})
+
+    def test_where_it_was_sent(self) -> None:
+        """The host and the port that a client asked for are attributes of their own."""
+        client, backend = self.serve()
+        backend.send(OK)
+        asked = ("a.example:8080", "[::1]:81", "[::1]")
+        for host in asked:
+            client.send(f"GET /app/ HTTP/1.1\r\nHost: {host}\r\n\r\n".encode())
+            backend.send(OK)
+        self.reactor.advance(PAUSE)
+        told = [
+            {one["key"]: one["value"] for one in span["attributes"]}
+            for span in self.collector.spans
+        ]
+        self.assertEqual(
+            [(one["server.address"], one["server.port"]) for one in told],
+            [
+                ({"stringValue": host}, {"intValue": port})
+                for host, port in (
+                    ("x", "80"),
+                    ("a.example", "8080"),
+                    ("::1", "81"),
+                    ("::1", "80"),
+                )
+            ],
+        )
+
+    def test_no_host(self) -> None:
+        """A request of HTTP/1.0 without a Host has neither."""
+        _, backend = self.serve()
+        backend.send(OK)
+        client = self.client()
+        client.send(b"GET /app/ HTTP/1.0\r\n\r\n")
+        backend.send(OK)
+        self.reactor.advance(PAUSE)
+        told = {one["key"] for one in self.collector.spans[-1]["attributes"]}
+        self.assertNotIn("server.address", told)
+        self.assertNotIn("server.port", told)
 
     def test_errors(self) -> None:
         """A failure of ours or of a target is an error, with its name; what a client did is none."""
@@ -257,6 +296,24 @@ class CountTests(SpansTestCase):
         self.spans.goes_on_from(before)
         told = self.service.statistics()["process"]
         self.assertEqual(told["spans"], {"exported": 3, "dropped": 2})
+
+
+class ConnectionTests(SpansTestCase):
+    def test_quiet(self) -> None:
+        """Connecting to a collector leaves no line in the log."""
+        said: list[Any] = []
+        observe: Any = said.append
+        globalLogPublisher.addObserver(observe)
+        self.addCleanup(globalLogPublisher.removeObserver, observe)
+        spans = Spans("http://127.0.0.1/", "x", self.reactor, wall=float, now=float)
+        fields = Headers()
+        asked = spans._post(b"POST", b"http://127.0.0.1:4318/v1/traces", fields, None)
+        _, port, factory, *_ = self.reactor.tcpClients[-1]
+        self.assertEqual(port, 4318)
+        factory.doStart()
+        factory.doStop()
+        self.assertEqual(said, [])
+        asked.addErrback(lambda _: None).cancel()
 
 
 class ReloadTests(ReloadTestCase):

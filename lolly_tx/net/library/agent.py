@@ -26,7 +26,7 @@ from twisted.internet.interfaces import (
     IProtocolFactory,
     IStreamClientEndpoint,
 )
-from twisted.web.client import URI, Agent, HTTPConnectionPool
+from twisted.web.client import URI, Agent
 from twisted.web.http_headers import Headers
 from twisted.web.iweb import IAgent, IAgentEndpointFactory, IBodyProducer, IResponse
 from zope.interface import implementer
@@ -40,6 +40,7 @@ from lolly_tx.net.library.balanced import BalancedEndpoint, balanced_endpoint
 from lolly_tx.net.library.bodies import TrackedBody
 from lolly_tx.net.library.responses import TrackedResponse
 from lolly_tx.net.library.tracker import Tracker
+from lolly_tx.net.quiet import QuietConnections
 from lolly_tx.net.timeout import Limit
 
 IDLE_PER_TARGET = 32
@@ -74,7 +75,7 @@ class BalancedAgent:
         self._endpoints = endpoints
         self._retry = retry or RetryPolicy()
         self._timeout = timeout
-        self._connections = HTTPConnectionPool(reactor)
+        self._connections = QuietConnections(reactor)
         # Our own loop and the tracker must see every failure.
         self._connections.retryAutomatically = False
         self._connections.maxPersistentPerHost = IDLE_PER_TARGET

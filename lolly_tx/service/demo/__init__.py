@@ -5,7 +5,7 @@ endpoint on 127.0.0.1:8081, a switch for each origin on 127.0.0.1:8082, and a cl
 its own that asks all the time and says what it got. It has no way of its own into the
 proxy: it writes a configuration as a user would and hands it to `build`.
 
-Imports: config, service, service.demo, Twisted. Used by: tap.
+Imports: config, net, service, service.demo, Twisted. Used by: tap.
 """
 
 from __future__ import annotations
@@ -18,11 +18,12 @@ from twisted.application.service import IService, MultiService
 from twisted.internet.defer import Deferred, gatherResults, maybeDeferred
 from twisted.internet.error import CannotListenError
 from twisted.logger import Logger
-from twisted.web.client import Agent, HTTPConnectionPool
+from twisted.web.client import Agent
 from twisted.web.iweb import IAgent
 
 from lolly_tx.config import parse
 from lolly_tx.config.model import Config
+from lolly_tx.net.quiet import QuietConnections
 from lolly_tx.service.adminsite import QuietSite
 from lolly_tx.service.demo.origins import LOOPBACK, Origin, Switches
 from lolly_tx.service.demo.visitor import Visitor
@@ -103,7 +104,7 @@ class Demo(MultiService):
         self.origins = {
             name: Origin(name, reactor, flaky=name == FLAKY) for name in NAMES
         }
-        self._idle = HTTPConnectionPool(reactor)
+        self._idle = QuietConnections(reactor)
         self._visitor = Visitor(
             f"http://{LOOPBACK}:{proxy_port}/",
             NAMES,

@@ -1,0 +1,38 @@
+"""Clients of Twisted without a line in the log for each connection.
+
+Imports: Twisted. Used by: net.library, service, service.demo.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Hashable
+from typing import Any
+
+from twisted.internet.defer import Deferred
+from twisted.internet.interfaces import IStreamClientEndpoint
+from twisted.web.client import HTTPConnectionPool
+from zope.interface import implementer
+
+
+@implementer(IStreamClientEndpoint)
+class Quietly:
+    """Connects as `inner` does, without a line in the log about each factory."""
+
+    def __init__(self, inner: IStreamClientEndpoint) -> None:
+        self._inner = inner
+
+    def connect(self, protocolFactory: Any) -> Any:
+        """See IStreamClientEndpoint."""
+        protocolFactory.noisy = False
+        return self._inner.connect(protocolFactory)
+
+
+class QuietConnections(HTTPConnectionPool):
+    """Kept connections of an `Agent`, which makes a noisy factory for each new one."""
+
+    def getConnection(
+        self, key: Hashable, endpoint: IStreamClientEndpoint
+    ) -> Deferred[Any]:
+        """See HTTPConnectionPool."""
+        connected: Deferred[Any] = super().getConnection(key, Quietly(endpoint))
+        return connected
