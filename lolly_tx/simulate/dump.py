@@ -17,7 +17,7 @@ from typing import Any
 import attrs
 
 from lolly_tx.domain.events import Event
-from lolly_tx.domain.tape import CHECK, Record, key_of, records
+from lolly_tx.domain.tape import CHECK, OUTCOMES, Record, key_of, records
 
 VERSION = 1
 _LARGEST_TAPE = 1 << 30
@@ -68,14 +68,18 @@ def read_dump(path: str) -> Dump:
         raise BadDump(f"{path}: no dump that this version reads (version: {version})")
     try:
         return _dump(path, told)
-    except (KeyError, TypeError, ValueError, zlib.error) as error:
-        raise BadDump(f"{path}: the dump is damaged: {error!r}") from error
+    except KeyError as error:
+        raise BadDump(f"{path}: the dump is damaged: it has no {error}") from error
+    except (AttributeError, TypeError, ValueError, zlib.error) as error:
+        raise BadDump(f"{path}: the dump is damaged: {error}") from error
 
 
 def _dump(path: str, told: dict[str, Any]) -> Dump:
-    tapes = [records(_unpacked(one)) for one in told["tapes"]]
-    every = sorted((each for tape in tapes for each in tape), key=_began)
     ended = float(told["now"])
+    tapes = [_checked(records(_unpacked(one)), ended) for one in told["tapes"]]
+    every = sorted((each for tape in tapes for each in tape), key=_began)
+    if not isinstance(told["targets"], dict):
+        raise ValueError("targets is no object")
     # Before that a tape that was full has nothing, and the rest would be half the truth.
     firsts = [min(map(_began, tape)) for tape in tapes if tape]
     began = max(firsts, default=ended)
@@ -89,6 +93,17 @@ def _dump(path: str, told: dict[str, Any]) -> Dump:
         [Event(**each) for each in told["events"]],
         [each for each in every if _began(each) >= began],
     )
+
+
+def _checked(tape: list[Record], ended: float) -> list[Record]:
+    """Nothing in it is beyond what a clock says: a replay would never come to its end."""
+    for one in tape:
+        times = (one.at, one.seconds, one.whole)
+        if not all(0 <= each <= ended + 1 for each in times):
+            raise ValueError("a tape has times that cannot be")
+        if one.kind > CHECK or one.flags & 7 >= len(OUTCOMES):
+            raise ValueError("a tape has records of no known kind")
+    return tape
 
 
 def _unpacked(text: str) -> bytes:

@@ -5,8 +5,11 @@ from __future__ import annotations
 import io
 import json
 import shutil
+import struct
 import sys
 import tempfile
+import zlib
+from base64 import b64encode
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +20,13 @@ from lolly_tx.config import parse
 from lolly_tx.simulate.scenario import parse_scenario
 from lolly_tx.simulate.world import simulate
 from tests.simulate.dumps import outage_dump, settings_text, write_dump
+
+ODD = b"\0" * 32 + struct.pack("<dIIffHHBBH", 1.0, 7, 1, 0.0, 0.0, 0, 0, 2, 7, 0)
+
+
+def packed(tape: bytes) -> str:
+    return b64encode(zlib.compress(tape)).decode()
+
 
 SCENARIO = """
 duration = "40s"
@@ -133,6 +143,10 @@ class ReplayTests(SynchronousTestCase):
             ([], "no dump that this version reads (version: None)"),
             ({**whole, "tapes": ["AAAA"]}, "the dump is damaged"),
             ({**whole, "events": [{}]}, "the dump is damaged"),
+            ({**whole, "targets": []}, "targets is no object"),
+            ({**whole, "settings": {}}, "it has no 'pool'"),
+            ({**whole, "tapes": [packed(b"\xff" * 320)]}, "times that cannot be"),
+            ({**whole, "tapes": [packed(ODD)]}, "records of no known kind"),
         ):
             dump = write_dump(self.folder, told)
             code, out, err = self.lolly(dump)
