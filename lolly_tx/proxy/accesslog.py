@@ -135,7 +135,7 @@ class AccessLog:
         lost = self.dropped - self._dropped_at_warning
         self._dropped_at_warning = self.dropped
         self.log.warn(
-            "access log: {lost} lines dropped, {total} in all: {error}",
+            "access log: lines dropped: {lost}, in all {total}: {error}",
             lost=lost,
             total=self.dropped,
             error=why,

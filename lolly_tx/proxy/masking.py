@@ -20,14 +20,17 @@ REMEMBERED_NAME_BYTES = 64
 """The longest of them."""
 
 _PARAMETER = re.compile(rb"(?<=[?&;])([^=&;#?]*+)=([^&;#]*+)")
+_NAMED_FIRST = re.compile(rb"[ \t]*+([^\s:=/?&;#]++)[ \t]*+[:=]")
 _NAMES = re.compile(rb"[?&;]([^=&;#?]*+)=")
 _USER_INFO = re.compile(rb"(?<=//)[^/?#@]*+@(?:[^/?#@]*+@)*+")
 _SECRET_INSIDE = re.compile(
     rb"token|secret|passw|passphrase|pwd|apikey|accesskey|signature|credential"
     rb"|sessionid|jwt|authorization"
 )
-_SECRET_WORDS = frozenset({b"key", b"sig", b"auth", b"session"})
-_SECRET_FIELDS = frozenset({b"cookie", b"cookie2"})
+_SECRET_WORDS = frozenset({b"key", b"sig", b"auth", b"session", b"pass"})
+# As a whole only, as OAuth has it (RFC 6749 section 4.1.2): there are codes of countries, too.
+_SECRET_NAMES = frozenset({b"code"})
+_SECRET_FIELDS = frozenset({b"cookie", b"cookie2", b"set-cookie"})
 _SECRET_COOKIES = frozenset({b"sid", b"ssid", b"connect.sid", b"phpsessid"})
 
 
@@ -41,7 +44,9 @@ class Masking:
         self._names = frozenset(_folded(name.encode()) for name in names)
 
     def url(self, url: bytes) -> bytes:
-        """`url` with the values of such parameters and user information hidden."""
+        """`url` with the values of such parameters, user information and the fragment hidden."""
+        if b"#" in url:
+            return self.url(url[: url.index(b"#")]) + b"#***"
         if b"@" in url:
             url = _USER_INFO.sub(b"***@", url)
         names = _NAMES.findall(url)
@@ -50,6 +55,13 @@ class Masking:
         if any(map(self._hides, names)):
             return _PARAMETER.sub(self._without_secret, url)
         return url
+
+    def target(self, method: bytes, target: bytes) -> bytes:
+        """The target of a request in the same way. Where there is no method ("-") it is a line that may be anything."""
+        named = _NAMED_FIRST.match(target) if method == b"-" else None
+        if named is not None and self.hides_field(named[1].lower()):
+            return target[: named.end()] + b"***"
+        return self.url(target)
 
     def hides_field(self, name: bytes) -> bool:
         """Whether the value of a header field of that name (lower case) is hidden."""
@@ -82,9 +94,11 @@ def _names_secret(name: bytes) -> bool:
 
 def _looks_secret(name: bytes) -> bool:
     words = re.split(rb"[^a-z0-9]+", unquote_to_bytes(name).lower())
+    whole = b"".join(words)
     return (
         not _SECRET_WORDS.isdisjoint(words)
-        or _SECRET_INSIDE.search(b"".join(words)) is not None
+        or whole in _SECRET_NAMES
+        or _SECRET_INSIDE.search(whole) is not None
     )
 
 

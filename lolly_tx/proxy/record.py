@@ -88,7 +88,8 @@ def refusal_entry(
 def _words(line: bytes) -> tuple[bytes, bytes, bytes]:
     """Method, target and version of a request line, as far as it has them; the target has what is none of them."""
     method, _, rest = line.partition(b" ")
-    if not _METHOD.fullmatch(method):
+    # "Cookie : a=b" is a field, although its name could be a method.
+    if not _METHOD.fullmatch(method) or rest.lstrip().startswith(b":"):
         return b"-", line or b"-", b"-"
     target, _, version = rest.rpartition(b" ")
     if not version.startswith(b"HTTP/"):

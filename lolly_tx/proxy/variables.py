@@ -148,10 +148,14 @@ def _of_head(get: Get) -> Variable:
     return Variable(lambda e: in_text(get(e)), lambda e: in_json(get(e)), True)
 
 
-def _path(entry: Entry) -> bytes | None:
-    target = entry.head.target
+def _uri(entry: Entry, masking: Masking) -> bytes:
+    return masking.target(entry.head.method, entry.head.target)
+
+
+def _path(entry: Entry, masking: Masking) -> bytes | None:
+    path = entry.head.target.partition(b"#")[0]
     try:
-        return normal_path(target) if target.startswith(b"/") else target
+        return normal_path(path) if path[:1] == b"/" else _uri(entry, masking)
     except DownstreamError:
         return None
 
@@ -299,7 +303,6 @@ _FIXED: Mapping[str, Variable] = {
     "version": _of_head(lambda e: e.head.version),
     "method": _of_head(lambda e: e.head.method),
     "host": _of_head(lambda e: e.head.block.host),
-    "path": _of_head(_path),
     "route": Variable(lambda e: in_text(_encoded(e.route)), lambda e: _string(e.route)),
     "pool": _name("pool"),
     "target": _name("target"),
@@ -330,9 +333,11 @@ def variable(name: str, masking: Masking, sampling: Sampling = ALL) -> Variable:
     if name in _FIXED:
         return _FIXED[name]
     if name == "uri":
-        return _of_head(lambda e: masking.url(e.head.target))
+        return _of_head(lambda e: _uri(e, masking))
+    if name == "path":
+        return _of_head(lambda e: _path(e, masking))
     if name == "query":
-        return _of_head(lambda e: masking.url(e.head.target).partition(b"?")[2] or None)
+        return _of_head(lambda e: _uri(e, masking).partition(b"?")[2] or None)
     if name == "sample":
         share = _share(sampling)
         return Variable(share, share)
@@ -376,7 +381,7 @@ def _argument(name: str, masking: Masking) -> Get:
     start = name.encode("ascii") + b"="
 
     def get(entry: Entry) -> bytes | None:
-        query = masking.url(entry.head.target).partition(b"?")[2]
+        query = _uri(entry, masking).partition(b"?")[2]
         for part in query.replace(b";", b"&").split(b"&"):
             if part.startswith(start):
                 return part[len(start) :]

@@ -194,7 +194,7 @@ class Spans:
     def _tell(self, why: str) -> None:
         lost, self._told = self.dropped - self._told, self.dropped
         self.log.warn(
-            "traces: {lost} spans dropped, {total} in all: {why}",
+            "traces: spans dropped: {lost}, in all {total}: {why}",
             lost=lost,
             total=self.dropped,
             why=why,

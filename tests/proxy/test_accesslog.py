@@ -17,7 +17,8 @@ from lolly_tx.proxy.accesslog import (
 )
 from lolly_tx.proxy.entry import Entry, Words
 from lolly_tx.proxy.lineformat import LineFormat
-from lolly_tx.proxy.masking import MAX_PARAMETERS, mask_secrets
+from lolly_tx.proxy.masking import MAX_PARAMETERS, Masking, mask_secrets
+from lolly_tx.proxy.record import refusal_entry
 from lolly_tx.proxy.sampling import Sampling
 
 ENTRY = Entry(
@@ -242,7 +243,7 @@ class SecretTests(SynchronousTestCase):
             b"token access_token Access-Token accessToken id_token password passwd pwd "
             b"secret client_secret api_key apikey api-key apiKey key x-key signature sig "
             b"X-Amz-Signature X-Amz-Credential auth session sessionid jwt "
-            b"%74oken to%6ben user[password]"
+            b"%74oken to%6ben user[password] pass db_pass code Code %63ode auth_code"
         ).split():
             self.assertEqual(
                 mask_secrets(b"/p?a=1&" + name + b"=hunter2&b=2"),
@@ -262,10 +263,52 @@ class SecretTests(SynchronousTestCase):
             b"/",
             b"/token=3",
             b"/p?keyword=a&monkey=b&author=c&design=d",
+            b"/p?country_code=a&zip-code=b&codec=c&compass=d&passenger=e&sign=f",
             b"/p?q=a%20b&empty=&flag",
             b"/mail@example",
         ):
             self.assertEqual(mask_secrets(url), url)
+
+    def test_fragment(self):
+        """What stands after # is not logged: browsers send none, others send tokens in it."""
+        for url, shown in (
+            (b"/cb#access_token=hunter2&x=1", b"/cb#***"),
+            (b"/cb?token=1&a=2#x?token=hunter2#y", b"/cb?token=***&a=2#***"),
+            (b"https://u:p@e.example/#hunter2", b"https://***@e.example/#***"),
+        ):
+            self.assertEqual(mask_secrets(url), shown)
+        line = lines_of(other(referer=b"https://e.example/#access_token=hunter2"))
+        self.assertIn(b'"https://e.example/#***"', line)
+        entry = other(target=b"/cb#access_token=hunter2")
+        self.assertEqual(LineFormat("$uri $path").line(entry), b"/cb#*** /cb\n")
+
+    def test_first_line_that_is_no_request(self):
+        """A client that skips its request line does not get its credentials logged."""
+        for line, shown in (
+            (b"Authorization: Bearer hunter2", b"Authorization:***"),
+            (b"authorization:Basic hunter2 HTTP/1.1", b"authorization:***"),
+            (b"Cookie: a=1; b=hunter2", b"Cookie:***"),
+            (b"Cookie : a=hunter2", b"Cookie :***"),
+            (b"Set-Cookie: a=hunter2", b"Set-Cookie:***"),
+            (b" X-Api-Key\t: hunter2", b" X-Api-Key\\x09:***"),
+            (b"password=hunter2&user=a", b"password=***"),
+            (b"user=a&password=hunter2", b"user=a&password=***"),
+            (b"Referer: http://e/?token=hunter2", b"Referer: http://e/?token=***"),
+            (b"X-Account: hunter3", b"X-Account:***"),
+            (b"Accept: text/html", b"Accept: text/html"),
+            (b"SSH-2.0-OpenSSH_9.6", b"SSH-2.0-OpenSSH_9.6"),
+        ):
+            entry = refusal_entry(line, "::1", 400, 0, "web", 0.0)
+            format = LineFormat("$uri|$path", masking=Masking(("X-Account",)))
+            self.assertEqual(format.line(entry), shown + b"|" + shown + b"\n", line)
+
+    def test_targets_that_look_like_fields(self):
+        """The authority of a CONNECT and the URL of a proxy's client keep their ports."""
+        for target in (b"auth.example:443", b"http://token.example:80/"):
+            entry = refusal_entry(
+                b"CONNECT " + target + b" HTTP/1.1", "::1", 405, 0, "web", 0.0
+            )
+            self.assertIn(b'"CONNECT ' + target + b" HTTP/1.1", lines_of(entry))
 
     def test_user_info(self):
         """The user name and password of an absolute URL are not logged."""
