@@ -121,7 +121,7 @@ def _run(argv: Sequence[str], out: TextIO, err: TextIO) -> int:
     try:
         options.parseOptions(list(argv))
     except usage.UsageError as error:
-        err.write(f"{options}\nlolly: {error}\n")
+        err.write(f"{getattr(options, 'subOptions', options)}\nlolly: {error}\n")
         return 2
     command: Command = options.subOptions
     return command.run(out, err)

@@ -73,11 +73,13 @@ def makeService(options: Options) -> IService:
     from lolly_tx.net.sockets.tls_contexts import TLSSettingsError
     from lolly_tx.service.appliedstate import StateFolder
     from lolly_tx.service.applying import Applying, in_force_at_start
-    from lolly_tx.service.build import CannotListen, build, log_files
+    from lolly_tx.service.build import CannotListen, build
     from lolly_tx.service.daemon import StartReport, create_logs, is_daemon
     from lolly_tx.service.demo import Demo
     from lolly_tx.service.descriptors import raise_descriptor_limit
     from lolly_tx.service.division import workers_of
+    from lolly_tx.service.materials import outlet_findings, problem_of
+    from lolly_tx.service.outlets import log_outlets
     from lolly_tx.service.parcel import CannotPack
     from lolly_tx.service.process import (
         hear_signals,
@@ -128,7 +130,12 @@ def makeService(options: Options) -> IService:
             config, state = in_force_at_start(
                 read, read_text, folder, path, time.time()
             )
-            create_logs((*log_path(twistd), *log_files(config)), twistd)
+            wrong = [problem_of(one, path) for one in outlet_findings(config)]
+            if wrong:
+                raise ConfigErrors(wrong)
+            create_logs(
+                (*log_path(twistd), *(one for _, one in log_outlets(config))), twistd
+            )
             log = twistd_log(twistd, config.log, reactor)
             if workers_of(config) == 1 and not succession.several:
                 part = serving = build(

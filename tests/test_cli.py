@@ -83,6 +83,13 @@ class CheckTests(SynchronousTestCase):
             self.assertEqual((status, out), (2, ""), argv)
             self.assertIn("Usage: lolly", err)
 
+    def test_misuse_of_a_command(self) -> None:
+        """Who misuses a command is told how that one is called."""
+        _, _, err = self.lolly("disable")
+        self.assertEqual(err.splitlines()[0], "Usage: lolly disable POOL TARGET")
+        _, _, err = self.lolly("chekc")
+        self.assertEqual(err.splitlines()[0], "Usage: lolly [options] COMMAND")
+
     def test_version(self) -> None:
         """`lolly --version` prints the version."""
         out = io.StringIO()

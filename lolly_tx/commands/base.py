@@ -29,6 +29,8 @@ _CONTROLS = re.compile("[\x00-\x1f\x7f-\x9f]")
 class Command(usage.Options):
     """A subcommand: options that can be run."""
 
+    synopsis = ""
+
     def parseOptions(self, options: Sequence[str] | None = None) -> None:
         """Parse; options may also follow the words, as in `lolly drain app a --json`."""
         words = list(options or ())
@@ -42,6 +44,11 @@ class Command(usage.Options):
             takes_value = f"{name[2:]}=" in self.longOpt
             sorted_out += [f"{name}={value}" if takes_value else f"{name}{value}"]
         super().parseOptions([*sorted_out, "--", *rest])
+
+    def getSynopsis(self) -> str:
+        """How it is called. Only `lolly` has it as a subcommand."""
+        assert self.parent is not None
+        return f"Usage: lolly {self.parent.subCommand} {self.synopsis}".rstrip()
 
     def opt_version(self) -> None:
         """Print the version and exit."""

@@ -47,6 +47,9 @@ class StatusCommand(AskingCommand):
             if refused:
                 said = ", ".join(f"{n} {word}" for word, n in sorted(refused.items()))
                 out.append(f"  closed for their PROXY header: {said}")
+            crowded = (one.get("tls") or {}).get("failed", {}).get("rate", 0)
+            if crowded:
+                out.append(f"  closed by limits.handshakes: {crowded}")
         out += map(_certificate_line, answer["certificates"])
         if stats.get("acme"):
             out.append(_acme_line(stats["acme"]))

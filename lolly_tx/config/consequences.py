@@ -310,6 +310,10 @@ def _whole(config: Config) -> Iterator[Consequence]:
     asked = config.admin is not None or any(
         listener.health for listener in config.listeners.values()
     )
+    recorder = config.recorder
+    if recorder is not None and not recorder.dir and config.admin is None:
+        text = "nobody can get a dump of it: set dir, or have an [admin] to ask"
+        yield Consequence("recorder", text, True)
     if config.timeouts.lame_duck and not asked:
         text = (
             f"lame_duck ({duration_text(config.timeouts.lame_duck)}) only makes a stop"

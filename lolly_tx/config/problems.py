@@ -9,6 +9,15 @@ from collections.abc import Iterable
 
 import attrs
 
+Key = tuple[str | int, ...]
+"""Where something stands in a configuration: names of tables and keys, numbers of elements."""
+
+
+def key_text(key: Key) -> str:
+    """`key` as people write it: "route[0].access_log.path"."""
+    parts = (f"[{part}]" if isinstance(part, int) else f".{part}" for part in key)
+    return "".join(parts).removeprefix(".")
+
 
 @attrs.frozen
 class Problem:

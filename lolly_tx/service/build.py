@@ -9,7 +9,7 @@ service.several, service.worker, tap.
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from random import Random
 from secrets import token_hex
 from typing import Any
@@ -45,18 +45,7 @@ from lolly_tx.service.registry import Registry
 from lolly_tx.service.service import LollyService
 from lolly_tx.service.surroundings import WHOLE, Part, Surroundings
 
-__all__ = ["CannotListen", "LollyService", "build", "log_files"]
-
-
-def log_files(config: Config) -> Iterator[str]:
-    """The files that lines of the proxy are appended to."""
-    events = config.events.get("file")
-    for log in wanted_logs(config):
-        if log.in_file:
-            yield log.path
-    path = getattr(events, "path", "-")
-    if path != "-":
-        yield path
+__all__ = ["CannotListen", "LollyService", "build"]
 
 
 def build(

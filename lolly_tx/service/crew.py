@@ -100,7 +100,9 @@ class Crew:
 
     def start(self) -> None:
         """Start the template, and all workers."""
-        self._last_tick = self._reactor.seconds()
+        self._last_tick = now = self._reactor.seconds()
+        for seat in self.seats:
+            seat.since = now
         self._templates.start()
         self._ticking.start(TICK_SECONDS, now=False).addErrback(
             lambda why: self.log.failure("Watching the workers", failure=why)

@@ -1,7 +1,7 @@
 """What a configuration names outside of itself, tried before a start would: certificates, keys, authorities, endpoints.
 
-Imports: config, net.sockets, Twisted. Used by: commands, service.certificates,
-service.reload.
+Imports: config, net.sockets, service, Twisted. Used by: commands, service.certificates,
+service.reload, tap.
 
 Files are read and endpoint strings are parsed as at a start, so that what would end it is an error here, with the key
 in the configuration and its value; nothing listens and nothing connects. A certificate that has expired would start,
@@ -24,7 +24,7 @@ from twisted.internet.testing import MemoryReactorClock
 from lolly_tx.config.kinds import duration_text
 from lolly_tx.config.model import Config, ListenerTLS, PoolSettings, TLSSite
 from lolly_tx.config.positions import line_index
-from lolly_tx.config.problems import Problem
+from lolly_tx.config.problems import Problem, key_text
 from lolly_tx.net.sockets.certificates import certificates_in, files_of
 from lolly_tx.net.sockets.client_certificates import load_policy, revoked_in
 from lolly_tx.net.sockets.endpoints import BadEndpoint, client_endpoint
@@ -36,6 +36,7 @@ from lolly_tx.net.sockets.tls_contexts import (
     private_key,
     server_context,
 )
+from lolly_tx.service.outlets import log_outlets, why_no_dumps, why_no_lines
 
 SOON_SECONDS = 14 * 86400.0
 """Before the end of a certificate, when it is time to think of the next one."""
@@ -58,8 +59,13 @@ class Finding:
         return not (self.warning or self.dated)
 
 
-def findings(config: Config, wall: float) -> Iterator[Finding]:
-    """Everything that is wrong, or soon will be. `wall`: seconds since the epoch."""
+def findings(
+    config: Config, wall: float, running: Config | None = None
+) -> Iterator[Finding]:
+    """Everything that is wrong, or soon will be.
+
+    `wall`: seconds since the epoch. `running`: what is in force; files it has open are not looked at.
+    """
     reactor = MemoryReactorClock()
     for name, listener in config.listeners.items():
         key: tuple[str | int, ...] = ("listener", name)
@@ -70,6 +76,23 @@ def findings(config: Config, wall: float) -> Iterator[Finding]:
         yield from _server(("admin", "endpoint"), config.admin.endpoint, reactor)
     for pool in config.pools.values():
         yield from _pool(pool, reactor, wall)
+    yield from outlet_findings(config, running)
+    recorder = config.recorder
+    if recorder is not None and recorder.dir:
+        said = why_no_dumps(recorder.dir)
+        if said:
+            yield Finding(("recorder", "dir"), recorder.dir, said, warning=True)
+
+
+def outlet_findings(config: Config, running: Config | None = None) -> Iterator[Finding]:
+    """The files that no lines can be appended to, but for those that are open in `running`."""
+    opened = set()
+    if running is not None:
+        opened = {path for _, path in log_outlets(running)}
+    for key, path in log_outlets(config):
+        said = "" if path in opened else why_no_lines(path)
+        if said:
+            yield Finding(key, path, said)
 
 
 def problem_of(finding: Finding, file: str) -> Problem:
@@ -81,15 +104,10 @@ def problem_of(finding: Finding, file: str) -> Problem:
     return Problem(
         file,
         lines.get(finding.key, 0),
-        _shown(finding.key),
+        key_text(finding.key),
         finding.message,
         f'"{finding.value}"',
     )
-
-
-def _shown(key: tuple[str | int, ...]) -> str:
-    parts = (f"[{part}]" if isinstance(part, int) else f".{part}" for part in key)
-    return "".join(parts).removeprefix(".")
 
 
 def _listener_tls(

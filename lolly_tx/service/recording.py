@@ -14,12 +14,14 @@ import os
 import socket
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import suppress
+from typing import Literal
 
 from twisted.internet.task import LoopingCall
 
 from lolly_tx.config import model
 from lolly_tx.config.accesslogs import NO_FIELDS
 from lolly_tx.config.diff import route_name
+from lolly_tx.config.problems import Key, key_text
 from lolly_tx.net.doors import DoorIn
 from lolly_tx.proxy.accesslog import AccessLog
 from lolly_tx.proxy.exchange import Exchange
@@ -66,6 +68,30 @@ def wanted_logs(config: model.Config) -> list[model.AccessLog]:
         if one is not None and one not in found:
             found.append(one)
     return found
+
+
+def log_places(config: model.Config) -> Iterator[tuple[Key, model.AccessLog]]:
+    """Those logs, by where they stand in `config`."""
+    choices: list[tuple[Key, model.AccessLog | Literal[False] | None]] = [
+        (("access_log",), config.access_log)
+    ]
+    for name, listener in config.listeners.items():
+        choices.append((("listener", name, "access_log"), listener.access_log))
+    for number, route in enumerate(config.routes):
+        choices.append((("route", number, "access_log"), route.access_log))
+    wanted = wanted_logs(config)
+    for key, log in choices:
+        if log and log in wanted:
+            yield key, log
+
+
+def _cannot_open(
+    config: model.Config, settings: model.AccessLog, error: OSError
+) -> OSError:
+    keys = [key for key, log in log_places(config) if log == settings]
+    named = ", ".join(key_text((*key, "path")) for key in keys)
+    said = error.strerror or str(error)
+    return OSError(f'{named}: "{settings.path}" cannot be opened: {said}')
 
 
 def _identity_fields(config: model.Config) -> dict[str, str]:
@@ -147,9 +173,9 @@ class AccessLogs:
                 file = there[0].file if there else None
                 more = _identity_fields(config)
                 self._all.append(LogWriting(settings, surroundings, file, more))
-        except OSError:
+        except OSError as error:
             self.stop()
-            raise
+            raise _cannot_open(config, settings, error) from error
         self.go_by(config)
 
     def go_by(self, config: model.Config) -> None:

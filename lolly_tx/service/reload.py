@@ -131,7 +131,7 @@ class Reloader:
 
         def read_and_try() -> Tried:
             config = read()
-            wrong = [one for one in findings(config, wall) if one.fatal]
+            wrong = [one for one in findings(config, wall, old) if one.fatal]
             if wrong:
                 raise ConfigErrors([problem_of(one, config.file) for one in wrong])
             return with_restart_left(old, config), difference(old, config)

@@ -63,7 +63,9 @@ class Seat:
     def state(self) -> State:
         """What is the matter with it, in a word."""
         if self.channel is None:
-            return "back-off" if self.due is not None else "stopped"
+            if self.due is None:
+                return "stopped"
+            return "back-off" if self.starts else "starting"
         if self.leaves:
             return "draining"
         return "serving" if self.serving else "starting"
@@ -76,7 +78,9 @@ class Seat:
     def shown(self, now: float, template_why: str) -> dict[str, Any]:
         """For the admin side. `template_why`: why nobody can be forked."""
         there = self.channel is not None
-        wait = None if self.due is None else round(max(0.0, self.due - now), 3)
+        wait = None
+        if self.due is not None and self.starts:
+            wait = round(max(0.0, self.due - now), 3)
         return {
             "worker": self.number,
             "pid": self.pid if there else None,

@@ -104,7 +104,13 @@ class _EventFileFactory:
     settings = EventFileSettings
 
     def build(self, settings: EventFileSettings, deps: Any) -> EventFile:
-        return EventFile(settings.path, deps.clock, deps.stdout)
+        try:
+            return EventFile(settings.path, deps.clock, deps.stdout)
+        except OSError as error:
+            said = error.strerror or str(error)
+            raise OSError(
+                f'events.file.path: "{settings.path}" cannot be opened: {said}'
+            ) from error
 
 
 BUILT_IN_SINKS = (_EventFileFactory(),)

@@ -24,6 +24,7 @@ from lolly_tx.commands import base
 from lolly_tx.commands.base import AskingCommand, ago
 from lolly_tx.commands.client import AdminClient, CannotAsk, admin_url, path_of
 from lolly_tx.commands.operate import DrainCommand
+from lolly_tx.commands.status import StatusCommand
 from lolly_tx.config import parse
 from lolly_tx.domain.errors import ConnectFailed
 from lolly_tx.domain.health import Observation
@@ -161,6 +162,16 @@ class AskingTests(SynchronousTestCase):
         last = self.told("status").splitlines()[-1]
         self.assertIn("generation 3, since 1970", last)
         self.assertIn("the last reload was REFUSED", last)
+
+    def test_too_many_handshakes(self):
+        """A listener's handshakes beyond limits.handshakes have a line when there are any."""
+        answer = json.loads(self.told("status", "--json"))
+        web = answer["stats"]["listeners"]["web"]
+        web["tls"] = {"handshakes": 9, "failed": {"rate": 4, "not_tls": 1}}
+        lines = StatusCommand().lines(answer)
+        self.assertEqual(lines[3], "  closed by limits.handshakes: 4", lines)
+        web["tls"] = {"handshakes": 9, "failed": {"not_tls": 1}}
+        self.assertNotIn("limits.handshakes", "".join(StatusCommand().lines(answer)))
 
     def test_workers(self):
         """Each worker has a line: what it does, or why it does not."""

@@ -168,6 +168,14 @@ class LinesTests(SynchronousTestCase):
         other = two + "[pool.b.tls]\nverify = false\n"
         self.assertIn("probe load of all pools: 0.3/s", self.lines(other))
 
+    def test_recorder_that_nobody_can_ask(self) -> None:
+        """What is recorded and never seen is pointed out; a folder or an admin side is enough."""
+        text = WHOLE + "[recorder]\n"
+        self.warns(text, "recorder: nobody can get a dump of it: set dir, or have an")
+        admin = '[admin]\nendpoint = "tcp:8081:interface=127.0.0.1"\n'
+        for seen in (text + 'dir = "/var/dumps"\n', text + admin):
+            self.assertNotIn("dump", "".join(self.lines(seen)))
+
     def test_times_that_look_wrong(self) -> None:
         """Times that can never be reached, or that cut others, are pointed out."""
         kept = "connections.lifetime = '10s'\n"

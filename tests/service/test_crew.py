@@ -132,6 +132,18 @@ class CrewTests(SynchronousTestCase):
         self.crew.tell({"t": "facts"})
         self.assertEqual(self.two.words()[-1], "facts")
 
+    def test_first_start(self) -> None:
+        """A worker that waits for the template to be loaded is starting, since the start of the crew."""
+        self.reactor.advance(36000.0)
+        crew = Crew(self.reactor, 1, self.desk, lambda fd: ["python", str(fd)])
+        crew.start()
+        self.reactor.advance(2.0)
+        [shown] = crew.shown()
+        self.assertEqual((shown["state"], shown["state_seconds"]), ("starting", 2.0))
+        self.assertEqual((shown["next_start_seconds"], shown["starts"]), (None, 0))
+        crew.stop(1.0)
+        self.assertEqual(crew.shown()[0]["state"], "stopped")
+
     def test_dead_worker_is_replaced_at_once(self) -> None:
         """A sibling accepts on its slot until the next one does."""
         self.serve()
