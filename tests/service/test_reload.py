@@ -587,6 +587,21 @@ class RefusedTests(ReloadTestCase):
         globalLogPublisher.addObserver(observer)
         self.addCleanup(globalLogPublisher.removeObserver, observer)
 
+    def test_log_that_cannot_be_opened(self) -> None:
+        """It is refused by its line and key; one that is open and whose folder is gone hinders nothing else."""
+        self.start()
+        logs = self.folder / "logs"
+        text = TWO + f'[access_log]\npath = "{logs}/a.log"\n'
+        (self.folder / "lolly.toml").write_text(text)
+        [said] = self.refused(text)
+        self.assertIn("lolly.toml:9: access_log.path: cannot be made", said)
+        logs.mkdir()
+        self.reload(text)
+        (logs / "a.log").unlink()
+        logs.rmdir()
+        self.reload(text + "[timeouts]\nshutdown = '7s'\n")
+        self.assertEqual(self.service.generation.number, 3)
+
     def test_every_error(self) -> None:
         """A wrong text changes nothing, tells every error with its line, and leaves one line in the log."""
         self.start()
