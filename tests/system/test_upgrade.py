@@ -164,15 +164,12 @@ class UpgradeTests(UpgradeTestCase):
         self.assertEqual(left, ["log", "lolly.toml"])
 
     def until_accepted(self, count: int) -> None:
-        """Wait until so many connections are counted, over all workers there ever were.
-
-        Some may have been taken by the old code, between the word of the new one and its own end: they are not told.
-        """
+        """Wait until so many connections are counted, over all workers there ever were."""
         until = time.monotonic() + SECONDS
         while True:
             stats = self.admin.get("/api/stats")
             accepted = stats["listeners"]["web"]["accepted"]
-            if count - 4 <= accepted <= count:
+            if accepted == count:
                 return
             self.assertLess(time.monotonic(), until, f"{accepted} of {count}")
             time.sleep(0.05)
