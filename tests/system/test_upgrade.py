@@ -139,10 +139,11 @@ class UpgradeTests(UpgradeTestCase):
         inodes = [os.stat(self.folder / name).st_ino for name in names]
         good = self.file.read_text()
         asked = 0
-        for workers in (2, 1):
+        for number, workers in enumerate((2, 1), 1):
             self.file.write_text(f"workers = {workers}\n" + good)
             done = self.upgrade()
             self.assertEqual((done.returncode, done.stderr), (0, ""), done.stdout)
+            self.until_ended(number)  # who it takes until then is counted by nobody
             for _ in range(8):
                 with socket.create_connection(("127.0.0.1", self.port), 20) as client:
                     client.sendall(b"GET / HTTP/1.0\r\n\r\n")
@@ -162,6 +163,13 @@ class UpgradeTests(UpgradeTestCase):
         self.assertEqual(process.wait(SECONDS), 0)
         left = sorted(path.name for path in self.folder.iterdir())
         self.assertEqual(left, ["log", "lolly.toml"])
+
+    def until_ended(self, count: int) -> None:
+        """Wait until the old code of so many upgrades is gone."""
+        until = time.monotonic() + SECONDS
+        while (said := (self.folder / "log").read_text()).count("has ended (") < count:
+            self.assertLess(time.monotonic(), until, said[-2000:])
+            time.sleep(0.05)
 
     def until_accepted(self, count: int) -> None:
         """Wait until so many connections are counted, over all workers there ever were."""
