@@ -17,6 +17,9 @@ are spread evenly over the interval. A due time can be moved (`service.agenda`).
 To start a question costs a connect, so a thousand of them would hold the loop: what takes
 longer than `TURN_SECONDS` goes on in the next turn, after whatever else is waiting.
 
+It is long because the loop, its questions in flight and their due times are one thing: each step
+of one moves the others.
+
 Imports: domain, net, service, Twisted. Used by: service.checker, service.probing,
 service.rechecks, service.target_agents, simulate.
 """

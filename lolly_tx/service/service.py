@@ -2,6 +2,9 @@
 
 Nothing listens before `privilegedStartService`; if one listener cannot listen, none does. `service.build` makes it.
 
+It is long because it is where all parts meet: each of its methods starts, stops or shows several of them, in an order
+that is only to be seen together. What a part does is in the part.
+
 Imports: _version, config, domain, net.sockets, proxy, service, Twisted. Used by:
 service.build, service.change, service.parts, service.reload.
 """

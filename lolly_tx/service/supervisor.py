@@ -6,6 +6,9 @@ It has the pools of the settings like any other service, with their checks, agen
 see is judged by the same code as what it would see itself. What follows for a target is told to all workers as soon as
 it is a fact, and what they count is shown by the same pools.
 
+It is long because it is the other end of what `service.worker` says, and stands in for the workers wherever
+the service asks.
+
 Imports: config, domain, net.sockets, service, Twisted. Used by: service.several,
 service.succession, tap.
 """

@@ -11,6 +11,9 @@ and upwards: `ready` or `failed`; `beat`, the numbers that changed, several time
 
 When the supervisor is gone it serves on by the last it heard, for `ORPHAN_SECONDS`, and then drains.
 
+It is long because it is the one end of that talk: whatever the supervisor may say
+is answered here, and each answer is short.
+
 Imports: config, domain, net.sockets, service, Twisted. Used by: service.template.
 """
 

@@ -9,6 +9,8 @@ What comes out connects in one sense everywhere: the Deferred fires when the con
 can carry data, TLS handshake and verification included, and fails with a `ProxyError`,
 or with the cancellation if the caller cancelled.
 
+It is long because every kind of address has to keep that sense, and its failures are told apart at one place.
+
 Imports: config, domain, net, net.sockets, wire, Twisted. Used by: net.checks,
 net.library, service, tap.
 """
