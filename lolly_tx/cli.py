@@ -1,6 +1,6 @@
 """The `lolly` command: finds the subcommand that is asked for and runs it.
 
-Imports: commands, lolly_tx, Twisted. Used by: programs.
+Imports: commands, config, lolly_tx, Twisted. Used by: programs.
 """
 
 from __future__ import annotations
@@ -18,23 +18,14 @@ from typing import ClassVar, TextIO
 from twisted.python import usage
 
 from lolly_tx import __version__
-from lolly_tx.commands.base import Command
-from lolly_tx.commands.check import CheckCommand
-from lolly_tx.commands.events import EventsCommand
-from lolly_tx.commands.explain import ExplainCommand
-from lolly_tx.commands.operate import DisableCommand, DrainCommand, EnableCommand
-from lolly_tx.commands.replay import ReplayCommand
-from lolly_tx.commands.run import RunCommand
-from lolly_tx.commands.settings import (
-    ApplyCommand,
-    ConfirmCommand,
-    PlanCommand,
-    ReloadCommand,
-    RollbackCommand,
-)
-from lolly_tx.commands.simulate import SimulateCommand
-from lolly_tx.commands.status import StatusCommand
-from lolly_tx.commands.upgrade import UpgradeCommand
+from lolly_tx.commands.base import Command, shown
+from lolly_tx.commands.catalog import CATALOG, commands
+from lolly_tx.commands.declared import declared
+from lolly_tx.config.kinds import nearest
+
+_UNKNOWN = "Unknown command: "
+_NO_NUMBER = "Parameter type enforcement failed: "
+"""What Twisted says first."""
 
 
 class LollyOptions(usage.Options):
@@ -42,44 +33,19 @@ class LollyOptions(usage.Options):
 
     synopsis = "Usage: lolly [options] COMMAND"
     longdesc = "A reverse proxy and load balancer on Twisted."
-    subCommands: ClassVar = [
-        ["run", None, RunCommand, "Run the proxy that a configuration describes."],
-        [
-            "check",
-            None,
-            CheckCommand,
-            "Validate a configuration, print what it implies.",
-        ],
-        ["status", None, StatusCommand, "Show what the running proxy is doing."],
-        ["explain", None, ExplainCommand, "Tell why a target is in or out, or chosen."],
-        ["events", None, EventsCommand, "Show the latest changes of availability."],
-        [
-            "drain",
-            None,
-            DrainCommand,
-            "Send a target, or take at a listener, nobody new.",
-        ],
-        ["disable", None, DisableCommand, "Send a target no exchanges at all."],
-        ["enable", None, EnableCommand, "Take drain or disable back."],
-        ["plan", None, PlanCommand, "Show what a configuration would change."],
-        ["reload", None, ReloadCommand, "Have the proxy read its file again."],
-        ["upgrade", None, UpgradeCommand, "Have new code take over, losing nothing."],
-        ["apply", None, ApplyCommand, "Let a file be in force, for good or on trial."],
-        ["confirm", None, ConfirmCommand, "What is on trial stays."],
-        ["rollback", None, RollbackCommand, "Go back to before the last apply."],
-        [
-            "replay",
-            None,
-            ReplayCommand,
-            "Try other settings on what was recorded.",
-        ],
-        [
-            "simulate",
-            None,
-            SimulateCommand,
-            "Try a configuration against modelled outages.",
-        ],
-    ]
+    subCommands: ClassVar = [[one.name, None, one, one.summary] for one in commands()]
+
+    def getUsage(self, width: int | None = None) -> str:
+        """The commands, in groups."""
+        lines = ["", self.longdesc]
+        for title, group in CATALOG:
+            lines += ["", f"{title}:"]
+            lines += [f"  {one.name:15} {one.summary}" for one in group]
+        lines += [
+            "",
+            "`lolly COMMAND --help` tells more, `lolly --version` the version.",
+        ]
+        return "\n".join(lines) + "\n"
 
     def opt_version(self) -> None:
         """Print the version and exit."""
@@ -89,7 +55,7 @@ class LollyOptions(usage.Options):
     def postOptions(self) -> None:
         """A command is needed."""
         if not self.subCommand:
-            raise usage.UsageError("which command?")
+            raise usage.UsageError("a command is needed")
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -121,10 +87,26 @@ def _run(argv: Sequence[str], out: TextIO, err: TextIO) -> int:
     try:
         options.parseOptions(list(argv))
     except usage.UsageError as error:
-        err.write(f"{getattr(options, 'subOptions', options)}\nlolly: {error}\n")
+        err.write(f"{shown(_misuse(options, str(error)))}\n")
         return 2
     command: Command = options.subOptions
     return command.run(out, err)
+
+
+def _misuse(options: LollyOptions, said: str) -> str:
+    """What is wrong with the command line, and how it is right, in one line."""
+    command: Command | None = getattr(options, "subOptions", None)
+    if command is not None:
+        usage = declared(type(command)).usage
+        said = said.removeprefix(_NO_NUMBER)
+        said = said[:1].lower() + said[1:].rstrip(".")
+        return f"lolly {command.name}: {said}; usage: {usage}"
+    if said.startswith(_UNKNOWN):
+        word = said.removeprefix(_UNKNOWN)
+        known = [one.name for one in commands()]
+        said = f"there is no command {word}{nearest(word, known)}"
+        return f"lolly: {said}"
+    return f"lolly: {said}; usage: lolly COMMAND, and lolly --help lists them"
 
 
 def _writable(stream: TextIO | None) -> TextIO:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import os
 import shutil
 import sys
 import tempfile
@@ -13,6 +14,8 @@ from twisted.trial.unittest import SynchronousTestCase
 from lolly_tx import __version__, cli
 from lolly_tx.commands import check
 from lolly_tx.commands.base import Command
+from lolly_tx.commands.catalog import commands
+from lolly_tx.commands.declared import declared
 from lolly_tx.config.reference import defaults_toml, reference_page
 from tests.config.texts import WHOLE
 
@@ -71,24 +74,54 @@ class CheckTests(SynchronousTestCase):
         self.assertEqual(self.lolly("check", "--reference"), (0, reference_page(), ""))
 
     def test_misuse(self) -> None:
-        """Misuse exits 2 with the usage."""
-        for argv in (
-            (),
-            ("check",),
-            ("check", "a", "--defaults"),
-            ("chekc",),
-            ("--x",),
+        """Misuse exits 2 with one line that says what is wrong, and what would be right."""
+        for argv, said in (
+            ((), "lolly: a command is needed; usage: lolly COMMAND, and"),
+            (("chekc",), 'lolly: there is no command chekc; did you mean "check"?'),
+            (("qqq",), "lolly: there is no command qqq\n"),
+            (("\x1b[2J",), "lolly: there is no command \\x1b[2J"),
+            (("--x",), "lolly: option --x not recognized; usage: lolly COMMAND"),
+            (("check",), "lolly check: needs a FILE, --defaults or --reference; usage"),
+            (("check", "a", "--defaults"), "lolly check: needs a FILE, --defaults"),
+            (("check", "a", "b"), "lolly check: wrong number of arguments; usage: "),
+            (("status", "--jsn"), "lolly status: option --jsn not recognized; usage: "),
+            (("events", "-n", "x"), 'lolly events: "x" is no whole number; usage: '),
+            (
+                ("drain", "a", "b", "--timeout", "nan"),
+                'lolly drain: "nan" is no number of seconds from 0 on; usage: ',
+            ),
         ):
             status, out, err = self.lolly(*argv)
             self.assertEqual((status, out), (2, ""), argv)
-            self.assertIn("Usage: lolly", err)
+            self.assertIn(said, err)
+            self.assertEqual(err.count("\n"), 1)
 
     def test_misuse_of_a_command(self) -> None:
         """Who misuses a command is told how that one is called."""
         _, _, err = self.lolly("disable")
-        self.assertEqual(err.splitlines()[0], "Usage: lolly disable POOL TARGET")
-        _, _, err = self.lolly("chekc")
-        self.assertEqual(err.splitlines()[0], "Usage: lolly [options] COMMAND")
+        self.assertIn("usage: lolly disable POOL TARGET\n", err)
+
+    def help(self, *argv: str) -> str:
+        """What --help prints."""
+        out = io.StringIO()
+        self.patch(sys, "stdout", out)
+        self.patch(os, "environ", {"COLUMNS": "80"})
+        with self.assertRaises(SystemExit) as caught:
+            cli.main([*argv, "--help"])
+        self.assertEqual(caught.exception.code, 0)
+        return out.getvalue()
+
+    def test_help(self) -> None:
+        """`lolly --help` has every command with what it is for, `lolly COMMAND --help` every option of it."""
+        said = self.help()
+        self.assertTrue(said.startswith("Usage: lolly [options] COMMAND\n"))
+        for command in commands():
+            self.assertIn(f"  {command.name:15} {command.summary}\n", said)
+            told = self.help(command.name)
+            self.assertTrue(told.startswith(f"Usage: lolly {command.name}"), told)
+            for option in declared(command).options:
+                self.assertRegex(told, rf"\n  .*--{option.long}\b")
+            self.assertLessEqual(max(map(len, told.splitlines()[1:])), 80)
 
     def test_version(self) -> None:
         """`lolly --version` prints the version."""

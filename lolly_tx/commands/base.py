@@ -7,15 +7,18 @@ from __future__ import annotations
 
 import getopt
 import json
+import math
 import os
 import re
-from collections.abc import Sequence
+import shutil
+from collections.abc import Mapping, Sequence
 from typing import Any, ClassVar, TextIO
 
 from twisted.python import usage
 
 from lolly_tx._version import __version__
 from lolly_tx.commands.client import AdminClient, CannotAsk, admin_url
+from lolly_tx.commands.declared import FILE, TOML_FILE, Takes, declared, help_text
 from lolly_tx.config import ConfigErrors, Names, load
 from lolly_tx.config.load import DISK
 from lolly_tx.config.problems import Problem
@@ -27,9 +30,19 @@ _CONTROLS = re.compile("[\x00-\x1f\x7f-\x9f]")
 
 
 class Command(usage.Options):
-    """A subcommand: options that can be run."""
+    """A subcommand: options that can be run.
 
-    synopsis = ""
+    `name`, `summary` (a sentence) and `synopsis`: how it is called, what for, and with what; `longdesc` says it at
+    length. `words`: what follows the options, the last of them any number of times. `takes`: what stands
+    for the values of `optParameters` and of `opt_` methods.
+    """
+
+    name: ClassVar[str] = ""
+    summary: ClassVar[str] = ""
+    synopsis: ClassVar[str] = ""
+    longdesc: ClassVar[str] = ""
+    words: ClassVar[tuple[Takes, ...]] = ()
+    takes: ClassVar[Mapping[str, Takes]] = {}
 
     def parseOptions(self, options: Sequence[str] | None = None) -> None:
         """Parse; options may also follow the words, as in `lolly drain app a --json`."""
@@ -46,9 +59,13 @@ class Command(usage.Options):
         super().parseOptions([*sorted_out, "--", *rest])
 
     def getSynopsis(self) -> str:
-        """How it is called. Only `lolly` has it as a subcommand."""
-        assert self.parent is not None
-        return f"Usage: lolly {self.parent.subCommand} {self.synopsis}".rstrip()
+        """How it is called."""
+        return f"Usage: {declared(type(self)).usage}"
+
+    def getUsage(self, width: int | None = None) -> str:
+        """What it is for, and its options."""
+        width = width or min(100, shutil.get_terminal_size().columns)
+        return help_text(declared(type(self)), width)
 
     def opt_version(self) -> None:
         """Print the version and exit."""
@@ -80,6 +97,11 @@ class AskingCommand(Command):
     optFlags: ClassVar[list[list[Any]]] = [
         ["json", "j", "Print the answer as JSON, for programs."]
     ]
+    takes: ClassVar[Mapping[str, Takes]] = {
+        "admin": Takes("URL"),
+        "config": TOML_FILE,
+        "token-file": FILE,
+    }
 
     def postOptions(self) -> None:
         """One way to say where."""
@@ -158,6 +180,25 @@ def _from_config(file: str) -> tuple[str, str]:
     if admin is None:
         raise CannotAsk(f"{file} has no [admin] table")
     return admin_url(admin.endpoint), admin.token or admin.read_token
+
+
+def whole_number_of(text: str) -> int:
+    """The value of an option; ValueError in words for people."""
+    try:
+        return int(text)
+    except ValueError:
+        raise ValueError(f'"{text}" is no whole number') from None
+
+
+def seconds_of(text: str) -> float:
+    """The value of an option, from 0 on; ValueError in words for people."""
+    try:
+        value = float(text)
+    except ValueError:
+        value = -1.0
+    if not 0 <= value < math.inf:
+        raise ValueError(f'"{text}" is no number of seconds from 0 on')
+    return value
 
 
 def shown(text: str) -> str:

@@ -1,6 +1,6 @@
 """`lolly check`: validate a configuration, or print what there is to set.
 
-Imports: commands, config, service, Twisted. Used by: cli.
+Imports: commands, config, service, Twisted. Used by: commands.catalog.
 """
 
 from __future__ import annotations
@@ -12,6 +12,7 @@ from typing import ClassVar, TextIO
 from twisted.python import usage
 
 from lolly_tx.commands.base import Command, print_errors
+from lolly_tx.commands.declared import TOML_FILE
 from lolly_tx.commands.installed import installed_names
 from lolly_tx.config import ConfigErrors, load
 from lolly_tx.config.consequences import consequences
@@ -21,6 +22,9 @@ from lolly_tx.config.reference import defaults_toml, reference_page
 class CheckCommand(Command):
     """`lolly check`: validate a file, or print what there is to set."""
 
+    name = "check"
+    summary = "Validate a configuration, print what it implies."
+    words = (TOML_FILE,)
     synopsis = "FILE | --defaults | --reference"
     longdesc = (
         "Report every error of a configuration, of the files it includes and of the"

@@ -1,6 +1,6 @@
 """`lolly events`: what changed of targets, pools and listeners, and what changes from now on.
 
-Imports: commands, Twisted. Used by: cli.
+Imports: commands, Twisted. Used by: commands.catalog.
 """
 
 from __future__ import annotations
@@ -10,13 +10,17 @@ from typing import Any, ClassVar, TextIO
 
 from twisted.python import usage
 
-from lolly_tx.commands.base import AskingCommand, ago, shown, table
+from lolly_tx.commands.base import AskingCommand, ago, shown, table, whole_number_of
 from lolly_tx.commands.client import AdminClient, CannotAsk, path_of
+from lolly_tx.commands.declared import Takes
 
 
 class EventsCommand(AskingCommand):
     """`lolly events`: the latest changes of availability, in the order they happened."""
 
+    name = "events"
+    summary = "Show the latest changes of availability."
+    takes: ClassVar = {"limit": Takes("N"), "after": Takes("NUMBER")}
     synopsis = "[--limit N] [--follow] [--json]"
     longdesc = (
         "Shows the latest changes of targets and listeners, oldest first. With"
@@ -24,8 +28,8 @@ class EventsCommand(AskingCommand):
         " object on a line of its own."
     )
     optParameters: ClassVar[list[list[Any]]] = [
-        ["limit", "n", 20, "How many.", int],
-        ["after", None, 0, "Only those with a larger number.", int],
+        ["limit", "n", 20, "How many.", whole_number_of],
+        ["after", None, 0, "Only those with a larger number.", whole_number_of],
     ]
     optFlags: ClassVar[list[list[Any]]] = [["follow", "f", "Go on with new ones."]]
 

@@ -1,6 +1,6 @@
 """`lolly explain`: why a target is in the state it is in, or where a request would go.
 
-Imports: commands, Twisted. Used by: cli.
+Imports: commands, Twisted. Used by: commands.catalog.
 """
 
 from __future__ import annotations
@@ -11,6 +11,7 @@ from twisted.python import usage
 
 from lolly_tx.commands.base import AskingCommand, ago, table
 from lolly_tx.commands.client import AdminClient, path_of
+from lolly_tx.commands.declared import Takes
 
 _REQUEST = ("host", "path", "client", "cookie", "listener", "method")
 
@@ -18,6 +19,13 @@ _REQUEST = ("host", "path", "client", "cookie", "listener", "method")
 class ExplainCommand(AskingCommand):
     """`lolly explain POOL [TARGET]`, or `lolly explain [POOL] --path /x --host y`."""
 
+    name = "explain"
+    summary = "Tell why a target is in or out, or chosen."
+    words = (Takes("POOL"), Takes("TARGET"))
+    takes: ClassVar = {
+        "header": Takes("LINE"),
+        **{one: Takes(one.upper()) for one in _REQUEST},
+    }
     synopsis = "POOL [TARGET] | [POOL] --path PATH [--host HOST] [--client ADDRESS] ..."
     longdesc = (
         "With a pool: why each of its targets is in or out of service, on what evidence,"

@@ -1,18 +1,18 @@
 """`lolly drain`, `lolly enable` and `lolly disable`: the operator's word about a target or a listener.
 
-Imports: commands, Twisted. Used by: cli.
+Imports: commands, Twisted. Used by: commands.catalog.
 """
 
 from __future__ import annotations
 
-import math
 import time
 from typing import Any, ClassVar, TextIO
 
 from twisted.python import usage
 
-from lolly_tx.commands.base import AskingCommand, shown
+from lolly_tx.commands.base import AskingCommand, seconds_of, shown
 from lolly_tx.commands.client import AdminClient, CannotAsk, path_of
+from lolly_tx.commands.declared import Takes
 from lolly_tx.commands.status import listener_line
 
 POLL_SECONDS = 0.5
@@ -24,6 +24,8 @@ _LISTENER: list[Any] = ["listener", "l", "", "Say it of this listener."]
 class WordCommand(AskingCommand):
     """Says one word about a target, named by its id or its address, and shows what has become of it."""
 
+    words = (Takes("POOL"), Takes("TARGET"))
+    takes: ClassVar = {"listener": Takes("NAME")}
     word = ""
     synopsis = "POOL TARGET"
     now = staticmethod(time.monotonic)
@@ -65,6 +67,9 @@ class WordCommand(AskingCommand):
 class DrainCommand(WordCommand):
     """`lolly drain`: nobody new; what is under way, and bound clients, go on."""
 
+    name = "drain"
+    summary = "Send a target, or take at a listener, nobody new."
+    takes: ClassVar = {"timeout": Takes("SECONDS"), "deadline": Takes("DURATION")}
     word = "drain"
     synopsis = (
         "[--deadline DURATION] [--wait [--timeout SECONDS]]"
@@ -83,16 +88,16 @@ class DrainCommand(WordCommand):
     ]
     optParameters: ClassVar[list[list[Any]]] = [
         _LISTENER,
-        ["timeout", None, 0.0, "Wait so many seconds at most, then exit 1.", float],
+        [
+            "timeout",
+            None,
+            0.0,
+            "Wait so many seconds at most, then exit 1.",
+            seconds_of,
+        ],
         ["deadline", "d", "", "How long the drain has, such as 10m; else for ever."],
     ]
     _err: TextIO | None = None
-
-    def postOptions(self) -> None:
-        """A time that can pass."""
-        super().postOptions()
-        if not 0 <= self["timeout"] < math.inf:
-            raise usage.UsageError("--timeout is a number of seconds from 0 on")
 
     def run(self, out: TextIO, err: TextIO) -> int:
         """Ask, and say meanwhile how far it is."""
@@ -152,6 +157,8 @@ class DrainCommand(WordCommand):
 class EnableCommand(WordCommand):
     """`lolly enable`: take `drain` or `disable` back."""
 
+    name = "enable"
+    summary = "Take drain or disable back."
     word = "enable"
     synopsis = "(POOL TARGET | --listener NAME)"
     longdesc = "Takes `drain` or `disable` back."
@@ -161,5 +168,7 @@ class EnableCommand(WordCommand):
 class DisableCommand(WordCommand):
     """`lolly disable`: no exchanges at all."""
 
+    name = "disable"
+    summary = "Send a target no exchanges at all."
     word = "disable"
     longdesc = "Sends a target no exchanges at all; those that run end as they like."

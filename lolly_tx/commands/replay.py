@@ -1,6 +1,6 @@
 """`lolly replay`: what other settings would have made of what was recorded.
 
-Imports: commands, config, simulate, Twisted. Used by: cli.
+Imports: commands, config, simulate, Twisted. Used by: commands.catalog.
 """
 
 from __future__ import annotations
@@ -11,6 +11,7 @@ from typing import ClassVar, TextIO
 from twisted.python import usage
 
 from lolly_tx.commands.base import Command, print_errors
+from lolly_tx.commands.declared import TOML_FILE, Takes
 from lolly_tx.commands.installed import installed_names, installed_registry
 from lolly_tx.config import ConfigErrors
 
@@ -18,6 +19,10 @@ from lolly_tx.config import ConfigErrors
 class ReplayCommand(Command):
     """`lolly replay`: what other settings would have made of what was recorded."""
 
+    name = "replay"
+    summary = "Try other settings on what was recorded."
+    words = (Takes("DUMP", "*"),)
+    takes: ClassVar = {"config": TOML_FILE, "pool": Takes("NAME")}
     synopsis = "[options] DUMP"
     longdesc = (
         "Play a dump of the flight recorder again, under a virtual clock: its requests"

@@ -2,7 +2,7 @@
 
 The same as `twistd --nodaemon --reactor=lolly lolly --config FILE`, without a pid file.
 
-Imports: commands, Twisted. Used by: cli.
+Imports: commands, Twisted. Used by: commands.catalog.
 """
 
 from __future__ import annotations
@@ -11,11 +11,15 @@ import sys
 from typing import TextIO
 
 from lolly_tx.commands.base import Command
+from lolly_tx.commands.declared import TOML_FILE
 
 
 class RunCommand(Command):
     """`lolly run`."""
 
+    name = "run"
+    summary = "Run the proxy that a configuration describes."
+    words = (TOML_FILE,)
     synopsis = "FILE"
     longdesc = (
         "Runs the proxy that FILE describes, in the foreground, until SIGTERM or SIGINT:"

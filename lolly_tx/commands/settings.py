@@ -1,6 +1,6 @@
 """`lolly reload`, `plan`, `apply`, `confirm` and `rollback`: other settings for a running proxy.
 
-Imports: commands, config, Twisted. Used by: cli.
+Imports: commands, config, Twisted. Used by: commands.catalog.
 """
 
 from __future__ import annotations
@@ -13,6 +13,7 @@ from twisted.python import usage
 
 from lolly_tx.commands.base import AskingCommand, print_errors, shown
 from lolly_tx.commands.client import AdminClient, CannotAsk, path_of
+from lolly_tx.commands.declared import TOML_FILE, Takes
 from lolly_tx.commands.installed import installed_names
 from lolly_tx.config import ConfigErrors, load
 from lolly_tx.config.load import DISK
@@ -26,6 +27,8 @@ PATIENCE_SECONDS = 60.0
 class ReloadCommand(AskingCommand):
     """`lolly reload`: have the running proxy read its file again."""
 
+    name = "reload"
+    summary = "Have the proxy read its file again."
     longdesc = (
         "Has the running proxy read its configuration again. What is wrong with it is"
         " printed, every error, and changes nothing."
@@ -50,6 +53,10 @@ class ReloadCommand(AskingCommand):
 class ApplyCommand(ReloadCommand):
     """`lolly apply FILE`: let a file be in force in the running proxy."""
 
+    name = "apply"
+    summary = "Let a file be in force, for good or on trial."
+    words = (TOML_FILE,)
+    takes: ClassVar = {"confirm": Takes("DURATION")}
     synopsis = "[--confirm DURATION] FILE"
     longdesc = (
         "Lets the settings of FILE be in force in the running proxy, whose own file stays"
@@ -87,6 +94,8 @@ class ApplyCommand(ReloadCommand):
 class ConfirmCommand(AskingCommand):
     """`lolly confirm`: what was applied on trial stays."""
 
+    name = "confirm"
+    summary = "What is on trial stays."
     longdesc = "What was applied with --confirm stays in force."
 
     def ask(self, client: AdminClient) -> Any:
@@ -101,6 +110,8 @@ class ConfirmCommand(AskingCommand):
 class RollbackCommand(ReloadCommand):
     """`lolly rollback`: what was in force before the last apply is again."""
 
+    name = "rollback"
+    summary = "Go back to before the last apply."
     longdesc = "What was in force before the last `lolly apply` is in force again."
 
     def ask(self, client: AdminClient) -> Any:
@@ -111,6 +122,10 @@ class RollbackCommand(ReloadCommand):
 class PlanCommand(AskingCommand):
     """`lolly plan FILE`: what would change, and what follows from it."""
 
+    name = "plan"
+    summary = "Show what a configuration would change."
+    words = (TOML_FILE,)
+    takes: ClassVar = {"from": TOML_FILE}
     synopsis = "[--from OLD | --admin URL] FILE"
     longdesc = (
         "Prints what FILE would change, object by object, and what its settings imply,"

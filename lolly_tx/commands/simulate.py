@@ -1,6 +1,6 @@
 """`lolly simulate`: how a configuration does when things go wrong.
 
-Imports: commands, config, simulate, Twisted. Used by: cli.
+Imports: commands, config, simulate, Twisted. Used by: commands.catalog.
 """
 
 from __future__ import annotations
@@ -10,7 +10,8 @@ from typing import ClassVar, TextIO
 
 from twisted.python import usage
 
-from lolly_tx.commands.base import Command, print_errors
+from lolly_tx.commands.base import Command, print_errors, whole_number_of
+from lolly_tx.commands.declared import TOML_FILE, Takes
 from lolly_tx.commands.installed import installed_names, installed_registry
 from lolly_tx.config import ConfigErrors
 
@@ -18,6 +19,10 @@ from lolly_tx.config import ConfigErrors
 class SimulateCommand(Command):
     """`lolly simulate`: how a configuration does when things go wrong."""
 
+    name = "simulate"
+    summary = "Try a configuration against modelled outages."
+    words = (Takes("CONFIG", "*.toml"), Takes("SCENARIO", "*.toml"))
+    takes: ClassVar = {"diff": TOML_FILE, "pool": Takes("NAME"), "seed": Takes("N")}
     synopsis = "[options] CONFIG SCENARIO"
     longdesc = (
         "Run a pool of a configuration under a virtual clock against the targets and"
@@ -26,7 +31,7 @@ class SimulateCommand(Command):
     )
     optParameters: ClassVar = [
         ["pool", "p", "", "The pool, in place of the scenario's."],
-        ["seed", "s", 0, "What chance begins with.", int],
+        ["seed", "s", 0, "What chance begins with.", whole_number_of],
         ["diff", "d", "", "Another configuration, to be set beside the first one."],
     ]
     optFlags: ClassVar = [["json", "j", "Print everything, as JSON."]]

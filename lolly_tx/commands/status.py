@@ -1,6 +1,6 @@
 """`lolly status` and `lolly events`: what a running proxy is doing, and what has happened.
 
-Imports: commands. Used by: cli, commands.operate.
+Imports: commands. Used by: commands.catalog, commands.operate.
 """
 
 from __future__ import annotations
@@ -14,6 +14,8 @@ from lolly_tx.commands.client import AdminClient
 class StatusCommand(AskingCommand):
     """`lolly status`: readiness, listeners, pools and targets."""
 
+    name = "status"
+    summary = "Show what the running proxy is doing."
     synopsis = "[--json]"
     longdesc = "Shows the listeners, pools and targets of the running proxy."
 

@@ -1,6 +1,6 @@
 """`lolly upgrade`: new code for a running proxy.
 
-Imports: commands. Used by: cli.
+Imports: commands. Used by: commands.catalog.
 """
 
 from __future__ import annotations
@@ -17,6 +17,8 @@ PATIENCE_SECONDS = 90.0
 class UpgradeCommand(AskingCommand):
     """`lolly upgrade`."""
 
+    name = "upgrade"
+    summary = "Have new code take over, losing nothing."
     longdesc = (
         "Has new code take over the running proxy: same process id, same sockets. The old"
         " code serves the connections it has to their end. When the new code does not"

@@ -106,4 +106,4 @@ class SimulateTests(SynchronousTestCase):
         for argv in ((), ("a",), ("a", "b", "--nonsense"), ("a", "b", "--seed=x")):
             status, _, err = self.lolly("simulate", *argv)
             self.assertEqual(status, 2)
-            self.assertIn("Usage", err)
+            self.assertIn("usage: lolly simulate", err)

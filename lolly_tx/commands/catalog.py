@@ -1,0 +1,48 @@
+"""Every command there is, in the order of help and manuals. A new one is a module and its line here.
+
+Imports: commands. Used by: cli.
+"""
+
+from __future__ import annotations
+
+from lolly_tx.commands.base import Command
+from lolly_tx.commands.check import CheckCommand
+from lolly_tx.commands.events import EventsCommand
+from lolly_tx.commands.explain import ExplainCommand
+from lolly_tx.commands.operate import DisableCommand, DrainCommand, EnableCommand
+from lolly_tx.commands.replay import ReplayCommand
+from lolly_tx.commands.run import RunCommand
+from lolly_tx.commands.settings import (
+    ApplyCommand,
+    ConfirmCommand,
+    PlanCommand,
+    ReloadCommand,
+    RollbackCommand,
+)
+from lolly_tx.commands.simulate import SimulateCommand
+from lolly_tx.commands.status import StatusCommand
+from lolly_tx.commands.upgrade import UpgradeCommand
+
+CATALOG: tuple[tuple[str, tuple[type[Command], ...]], ...] = (
+    ("To serve", (RunCommand,)),
+    ("To try settings", (CheckCommand, PlanCommand, SimulateCommand, ReplayCommand)),
+    ("To ask a running proxy", (StatusCommand, ExplainCommand, EventsCommand)),
+    (
+        "To steer a running proxy",
+        (
+            DrainCommand,
+            DisableCommand,
+            EnableCommand,
+            ReloadCommand,
+            ApplyCommand,
+            ConfirmCommand,
+            RollbackCommand,
+            UpgradeCommand,
+        ),
+    ),
+)
+
+
+def commands() -> list[type[Command]]:
+    """All of them."""
+    return [command for _, group in CATALOG for command in group]
