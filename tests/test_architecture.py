@@ -22,6 +22,7 @@ PACKAGES = (
     "domain",
     "domain/accruals",
     "domain/balancers",
+    "domain/caching",
     "config",
     "wire",
     "wire/hpack",

@@ -9,7 +9,6 @@ from lolly_tx.commands.base import Command
 from lolly_tx.commands.check import CheckCommand
 from lolly_tx.commands.events import EventsCommand
 from lolly_tx.commands.explain import ExplainCommand
-from lolly_tx.commands.hash_password import HashPasswordCommand
 from lolly_tx.commands.operate import DisableCommand, DrainCommand, EnableCommand
 from lolly_tx.commands.replay import ReplayCommand
 from lolly_tx.commands.run import RunCommand
@@ -41,7 +40,6 @@ CATALOG: tuple[tuple[str, tuple[type[Command], ...]], ...] = (
             UpgradeCommand,
         ),
     ),
-    ("Besides", (HashPasswordCommand,)),
 )
 
 

@@ -1,6 +1,6 @@
 """Dates in fields, written and read (RFC 9110 section 5.6.7).
 
-Imports: nothing of ours. Used by: proxy, wire.conditionals.
+Imports: nothing of ours. Used by: proxy, wire.cachefields, wire.conditionals.
 """
 
 from __future__ import annotations
