@@ -1,7 +1,6 @@
 """The settings of access logs: where lines go, and what is in them.
 
-Imports: config. Used by: config.consequences, config.listening, config.model,
-config.rules, proxy, service.
+Imports: config. Used by: config, proxy, service.
 """
 
 from __future__ import annotations

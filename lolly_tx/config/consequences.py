@@ -119,7 +119,7 @@ def _doubts(pool: PoolSettings, config: Config) -> Iterator[str]:
     yield from _check_doubts(pool)
     yield from _time_doubts(pool, config)
     yield from balancing_doubts(pool, config)
-    if not any(route.pool == pool.name for route in config.routes):
+    if not any(pool.name in route.pools for route in config.routes):
         yield "no route leads to it"
 
 

@@ -14,7 +14,8 @@ from typing import Any, Literal
 
 import attrs
 
-from lolly_tx.config.model import Config, Route
+from lolly_tx.config.model import Config
+from lolly_tx.config.routing import Route
 from lolly_tx.config.schema import settings_of
 from lolly_tx.config.shown import flat, shown
 

@@ -20,6 +20,7 @@ from lolly_tx.config.kinds import FLAG, TEXT, Count, Number, nearest, type_word
 from lolly_tx.config.problems import Rejected
 from lolly_tx.config.schema import Kind, Place, Setting, settings_of
 from lolly_tx.config.tables import ListOf, Table
+from lolly_tx.config.variables import ANY_NAMES
 
 NO_PLUGINS: Mapping[str, Any] = MappingProxyType({})
 
@@ -157,6 +158,7 @@ class _Nowhere:
         return None
 
     hint = ""
+    variables = ANY_NAMES
 
     def settings_class(self, kind: str, name: str) -> type | None:
         return None

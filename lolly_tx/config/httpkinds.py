@@ -13,12 +13,15 @@ from typing import Any
 from lolly_tx.config.kinds import TEXT, Word, nearest, plain_text, quoted, type_word
 from lolly_tx.config.problems import Rejected
 from lolly_tx.config.schema import Place
+from lolly_tx.config.variables import is_taken
 from lolly_tx.domain.expressions import BadExpression, expression
 from lolly_tx.domain.routes import BadPath, normal_path, path_expression
 
 _TOKEN = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")
-_FIELD_VALUE = re.compile(r"[\t\x20-\x7e\x80-\xff]*")
+FIELD_VALUE = re.compile(r"[\t\x20-\x7e\x80-\xff]*")
 _SHORTEST_SECRET = 16
+CAPTURE = re.compile(r"\(\?P<([A-Za-z_][A-Za-z0-9_]*)>")
+"""What a regular expression captures by name."""
 _STATUS_RANGE = re.compile(r"!?([1-5][0-9][0-9])(?:-([1-5][0-9][0-9]))?")
 
 
@@ -34,6 +37,9 @@ class _RoutePath(Word):
                 path_expression(text)
             except BadExpression as error:
                 raise Rejected(str(error)) from None
+            for name in CAPTURE.findall(text):
+                if is_taken(name):
+                    raise Rejected(f"captures as {name}, which is a variable already")
             return text
         sign = "=" if text.startswith("=") else "^~" if text.startswith("^~") else ""
         path = text[len(sign) :]
@@ -111,7 +117,7 @@ class _Headers:
                 here.wrong("is no valid header name")
             elif name.lower() in seen:
                 here.wrong(f"the same field as {seen[name.lower()]}")
-            elif not isinstance(value, str) or not _FIELD_VALUE.fullmatch(value):
+            elif not isinstance(value, str) or not FIELD_VALUE.fullmatch(value):
                 here.wrong("must be text without control characters")
             seen.setdefault(name.lower(), name)
             out[name] = value

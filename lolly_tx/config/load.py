@@ -17,11 +17,13 @@ from typing import Any, Protocol
 
 import attrs
 
-from lolly_tx.config.model import Config, Route
+from lolly_tx.config.model import Config
 from lolly_tx.config.problems import ConfigErrors, Problem
 from lolly_tx.config.reading import Names, Source, SourcePlace
+from lolly_tx.config.routing import Route, captured
 from lolly_tx.config.rules import Parts, check
 from lolly_tx.config.tables import INCLUDE, Table, read_or_none
+from lolly_tx.config.templatekinds import own_variables
 
 _DEEPEST_INCLUDE = 10
 _LARGEST_FILE = 8 << 20
@@ -198,6 +200,7 @@ class _Loader:
         """The settings of all files together, or None after recording problems."""
         parts = Parts()
         main: Config | None = None
+        self._name_variables()
         for source, tree in self.trees:
             place = SourcePlace(source)
             self._routes(tree.pop("route", []), place.at("route"), parts)
@@ -219,6 +222,16 @@ class _Loader:
         )
         check(config, parts, SourcePlace(self.sources[0]))
         return config
+
+    def _name_variables(self) -> None:
+        """Let every file know the variables of the main one, and what routes capture."""
+        names: dict[str, str | None] = {}
+        for _, tree in self.trees:
+            names.update(captured(tree.get("route")))
+        if self.trees:
+            names.update(own_variables(self.trees[0][1].get("variables")))
+        for source in self.sources:
+            source.variables = names
 
     def _routes(self, raw: Any, place: SourcePlace, parts: Parts) -> None:
         if not isinstance(raw, list):

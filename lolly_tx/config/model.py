@@ -17,12 +17,12 @@ from typing import Any, Literal
 
 import attrs
 
-from lolly_tx.config.accesslogs import OWN_LOG, AccessLog, LogChoice
+from lolly_tx.config.accesslogs import AccessLog
 from lolly_tx.config.acme import Acme
 from lolly_tx.config.addresses import OPTIONAL_FOLDER
 from lolly_tx.config.extensions import NO_PLUGINS, PluginTables
-from lolly_tx.config.httpkinds import OPTIONAL_FIELD_NAME, ROUTE_PATH
-from lolly_tx.config.kinds import FLAG, TEXT, CountOrAuto
+from lolly_tx.config.httpkinds import OPTIONAL_FIELD_NAME
+from lolly_tx.config.kinds import FLAG, CountOrAuto
 from lolly_tx.config.limits import Limits, Timeouts
 from lolly_tx.config.listening import Listener, ListenerTLS, TLSSite
 from lolly_tx.config.operating import Admin, Explain, Guardrails, Log, Recorder
@@ -49,16 +49,16 @@ from lolly_tx.config.pools import (
     TargetAgent,
     UpstreamTLS,
 )
+from lolly_tx.config.routing import Redirect, Respond, Route
 from lolly_tx.config.schema import about
 from lolly_tx.config.tables import (
     FORWARDED_FORMS,
-    HOST_PATTERNS,
-    NAME_LIST,
     NETWORKS,
     ListOf,
     Named,
     Table,
 )
+from lolly_tx.config.templatekinds import NO_TEXTS, VARIABLE_TABLE
 from lolly_tx.config.tracing import RequestId, Trace
 from lolly_tx.domain.forwarded import SENT
 
@@ -89,6 +89,8 @@ __all__ = [
     "PoolSettings",
     "PoolTimeout",
     "Queue",
+    "Redirect",
+    "Respond",
     "Retry",
     "Route",
     "SlowShare",
@@ -103,49 +105,6 @@ Network = IPv4Network | IPv6Network
 NO_LISTENERS: Mapping[str, Listener] = MappingProxyType({})
 NO_ACME: Mapping[str, Acme] = MappingProxyType({})
 NO_POOLS: Mapping[str, PoolSettings] = MappingProxyType({})
-
-
-@attrs.frozen
-class Route:
-    """What leads a request to a pool: first the most specific host, then path."""
-
-    pool: str = attrs.field(
-        metadata=about(TEXT, "Name of the pool that answers."),
-    )
-    listeners: tuple[str, ...] = attrs.field(
-        default=(),
-        metadata=about(
-            NAME_LIST,
-            "Names of the listeners it holds for, one or a list; none = every one.",
-            key="listener",
-        ),
-    )
-    hosts: tuple[str, ...] = attrs.field(
-        default=(),
-        metadata=about(
-            HOST_PATTERNS,
-            'Host names, one or a list: "example.com", "*.example.org"; none = any.',
-            key="host",
-        ),
-    )
-    path: str = attrs.field(
-        default="/",
-        metadata=about(
-            ROUTE_PATH,
-            '"/api/" is a prefix, "=/x" this path only, "~^/v[0-9]+/" a regular'
-            ' expression, "~*" the same without regard to case, "^~/x" a prefix that'
-            " is preferred to regular expressions. Compared with the path decoded, without"
-            ' //, ., .. and the ";parameters" of segments.',
-        ),
-    )
-    access_log: LogChoice = attrs.field(
-        default=None,
-        metadata=about(
-            OWN_LOG,
-            "What is written of its requests in place of what its listener says; `access_log = false`:"
-            " nothing.",
-        ),
-    )
 
 
 @attrs.frozen
@@ -205,6 +164,14 @@ class Config:
         metadata=about(
             Named(Acme),
             "One table per authority that certificates are asked for by ACME, by name.",
+        ),
+    )
+    variables: Mapping[str, str] = attrs.field(
+        default=NO_TEXTS,
+        metadata=about(
+            VARIABLE_TABLE,
+            'Variables of your own, such as `variables.site = "www.example.com"`, for values with variables:'
+            " `$site`. Their texts may have variables, too.",
         ),
     )
     trusted_proxies: tuple[Network | str, ...] = attrs.field(

@@ -19,6 +19,7 @@ from lolly_tx.config.environment import filled_tree
 from lolly_tx.config.kinds import quoted
 from lolly_tx.config.positions import Path, line_index, too_deep
 from lolly_tx.config.problems import Problem
+from lolly_tx.config.variables import NO_NAMES
 from lolly_tx.domain.balancers.by_name import Balancers
 
 BUILT_IN_BALANCERS = frozenset(Balancers().names())
@@ -74,6 +75,7 @@ class Source:
     tree: dict[str, Any] = attrs.field(factory=dict)
     lines: Mapping[Path, int] = attrs.field(factory=dict)
     problems: list[Problem] = attrs.field(factory=list)
+    variables: Mapping[str, str | None] = NO_NAMES
 
     def parse(self, text: str) -> bool:
         """Take the text in; False after recording why it is no TOML."""
@@ -147,6 +149,11 @@ class SourcePlace:
     def known(self, names: str) -> frozenset[str] | None:
         """The names of one kind; see `Names`."""
         return self.source.names.of(names)
+
+    @property
+    def variables(self) -> Mapping[str, str | None]:
+        """The variables of the configuration."""
+        return self.source.variables
 
     @property
     def hint(self) -> str:

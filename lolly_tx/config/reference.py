@@ -29,10 +29,13 @@ _EXAMPLES: dict[str, str | int] = {
     "listener.NAME.tls.certificate": "site.pem",
     "listener.NAME.tls.site.host": "admin.example.com",
     "route.pool": "NAME",
+    "route.redirect.to": "https://$host$uri",
     "pool.NAME.sticky.key": "${STICKY_KEY}",
     "pool.NAME.checks.name": "web",
     "pool.NAME.agent.port": 8099,
 }
+_ALTERNATIVES = frozenset(("route.redirect", "route.respond"))
+"""Tables of which a file has one in the place of something else."""
 _TARGETS_EXAMPLE = '["http://127.0.0.1:9001"]'
 
 _INTRO = """\
@@ -64,7 +67,8 @@ a warning.
 class _Section:
     """One table of the file.
 
-    `header`: as written. `off`: absent by default. `element`: one of a list that is empty by default.
+    `header`: as written. `off`: absent by default. `element`: one of a list that is empty by default, or of several
+    that exclude each other.
     """
 
     path: str
@@ -106,7 +110,8 @@ def _sections(path: str, cls: type, off: bool = False) -> Iterator[_Section]:
             yield from _sections(inner, kind.cls, absent)
         elif isinstance(kind, Table):
             absent = off or setting.default is None
-            yield _Section(inner, f"[{inner}]", kind.cls, setting.doc, absent)
+            other = inner in _ALTERNATIVES
+            yield _Section(inner, f"[{inner}]", kind.cls, setting.doc, absent, other)
             yield from _sections(inner, kind.cls, absent)
         elif isinstance(kind, ListOf) and isinstance(kind.element, Table):
             cls_inside = kind.element.cls
@@ -153,7 +158,8 @@ def defaults_toml() -> str:
     """
     out = [
         "# Every setting with its default. Required keys have an example.",
-        "# Tables after # are off by default; those after ## are one of a list.",
+        "# Tables after # are off by default; those after ## are one of a list, or in the",
+        "# place of another key.",
     ]
     top = _Section("", "", Config, "", False)
     out += _toml_settings("", (INCLUDE, *top.settings()), "")

@@ -19,7 +19,8 @@ from lolly_tx.config.balancerules import balancing_rules
 from lolly_tx.config.checkrules import check_rules
 from lolly_tx.config.extensionrules import extension_rules
 from lolly_tx.config.kinds import nearest
-from lolly_tx.config.model import Admin, Config, Listener, PoolSettings, Route
+from lolly_tx.config.model import Admin, Config, Listener, PoolSettings
+from lolly_tx.config.routing import ENDS, Route
 from lolly_tx.config.schema import Place
 from lolly_tx.config.tlsrules import tls_rules
 from lolly_tx.domain.target import Target
@@ -52,6 +53,7 @@ def check(config: Config, parts: Parts, main: Place) -> None:
         main.wrong("has no [[route]], so no request would be answered")
     for route, place in parts.routes:
         _references(route, place, parts)
+        _ends(route, place)
         if route.access_log:
             access_log_rules(route.access_log, place.at("access_log"))
     _same_routes(parts.whole_routes)
@@ -100,13 +102,25 @@ def is_local(endpoint: str) -> bool:
 
 
 def _references(route: Route, place: Place, parts: Parts) -> None:
-    if route.pool not in parts.pool_names:
-        message = "no pool has this name" + nearest(route.pool, parts.pool_names)
-        place.at("pool").wrong(message)
+    for pool in route.pools:
+        if pool not in parts.pool_names:
+            message = "no pool has this name" + nearest(pool, parts.pool_names)
+            place.at("pool").wrong(message)
     for index, name in enumerate(route.listeners):
         if name not in parts.names:
             message = "no listener has this name" + nearest(name, parts.names)
             place.at("listener").at(index).wrong(message)
+
+
+def _ends(route: Route, place: Place) -> None:
+    """A route has one end; what could not be read is there, too."""
+    given = [key for key in ENDS if key in route.ends or place.at(key).written]
+    if not given:
+        place.wrong("leads nowhere: one of " + ", ".join(ENDS) + " is missing")
+    for key in given[1:]:
+        place.at(key).wrong(
+            f"leads somewhere else than {given[0]}; a route has one end"
+        )
 
 
 def _same_routes(routes: Iterable[tuple[Route, Place]]) -> None:

@@ -9,6 +9,7 @@ Imports: nothing of ours. Used by: config, service, simulate.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any, Protocol, cast
 
 import attrs
@@ -41,6 +42,10 @@ class Place(Protocol):
 
     def known(self, names: str) -> frozenset[str] | None:
         """The names known for "balance", "check", "accrual", "sink", "client" or "server"; None: any goes."""
+
+    @property
+    def variables(self) -> Mapping[str, str | None]:
+        """The variables of the configuration: by name its text, or None for what expressions of routes capture."""
 
     @property
     def hint(self) -> str:

@@ -2,7 +2,7 @@
 
     "$client ${method} $header_user_agent costs $$5"
 
-Imports: config. Used by: config.accesslogs, config.environment, proxy.
+Imports: config. Used by: config, proxy.
 
 A new one for log lines is a line here, and one in `proxy.variables` that says where its value comes from; a test
 compares the two.
@@ -11,7 +11,7 @@ compares the two.
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from types import MappingProxyType
 
 from lolly_tx.config.kinds import nearest
@@ -69,29 +69,62 @@ PREFIXES: Mapping[str, str] = MappingProxyType(
 )
 """The same of names that go on: there is one for each field, cookie and parameter."""
 
-_DOLLAR = re.compile(r"\$(?:(\$)|\{([A-Za-z0-9_]+)\}|([A-Za-z][A-Za-z0-9_]*))?")
+AT_THE_END = frozenset(
+    (
+        "upstream",
+        "upstream_status",
+        "upstream_seconds",
+        "tries",
+        "error",
+        "bytes_sent",
+        "bytes_received",
+        "seconds",
+        "sample",
+    )
+)
+"""Those that an exchange has when it is over, which only log lines are made of."""
+
+NO_NAMES: Mapping[str, str | None] = MappingProxyType({})
+
+
+class _AnyNames(dict[str, str | None]):
+    """What names a configuration has is not known any more, or was looked at before."""
+
+    def __contains__(self, name: object) -> bool:
+        return True
+
+
+ANY_NAMES: Mapping[str, str | None] = _AnyNames()
+"""Whatever is no variable is a capture."""
+
+OWN_NAME = re.compile(r"[A-Za-z][A-Za-z0-9_]{0,63}")
+"""How variables of a configuration and captures are called."""
+
+_DOLLAR = re.compile(r"\$(?:(\$)|\{([A-Za-z0-9_]+)\}|([1-9])|([A-Za-z][A-Za-z0-9_]*))?")
 
 Part = tuple[str, str]
 
 
-def parts_of(text: str) -> tuple[Part, ...]:
+def parts_of(text: str, named: Callable[[str], str] | None = None) -> tuple[Part, ...]:
     """`text` as pairs: some plain text, and the variable after it, "" after the last.
 
-    Raises `Rejected` for names that nobody knows, and for a single dollar.
+    `named`: the one spelling of a name, or `Rejected`; that of log lines, when none is given. Raises `Rejected`
+    for names that nobody knows, and for a single dollar.
     """
+    named = named or known_name
     parts: list[Part] = []
     plain, at = "", 0
     for match in _DOLLAR.finditer(text):
         plain += text[at : match.start()]
         at = match.end()
-        dollar, braced, bare = match.groups()
+        dollar, braced, digit, bare = match.groups()
         if dollar:
             plain += "$"
             continue
-        name = braced or bare
+        name = braced or digit or bare
         if not name:
             raise Rejected("has a $ without a name; a dollar itself is written $$")
-        parts.append((plain, known_name(name)))
+        parts.append((plain, named(name)))
         plain = ""
     return (*parts, (plain + text[at:], ""))
 
@@ -109,3 +142,53 @@ def known_name(name: str) -> str:
     raise Rejected(
         f"no variable is called ${name}" + nearest(name, (*VARIABLES, *prefixes))
     )
+
+
+def value_name(name: str, own: Mapping[str, str | None] = NO_NAMES) -> str:
+    """The same for values that are made while an exchange is under way. Raises `Rejected`.
+
+    `own`: what a configuration names itself. "1" to "9" are what an expression captures.
+    """
+    if not is_taken(name):
+        if name in own or re.fullmatch("[1-9]", name):
+            return name
+        there = [one for one in VARIABLES if one not in AT_THE_END]
+        prefixes = [prefix + "NAME" for prefix in PREFIXES]
+        raise Rejected(
+            f"no variable is called ${name}" + nearest(name, (*own, *there, *prefixes))
+        )
+    name = known_name(name)
+    if name in AT_THE_END:
+        raise Rejected(f"${name} is known when an exchange is over, to log lines only")
+    return name
+
+
+def is_taken(name: str) -> bool:
+    """Whether a name means something already."""
+    return name in VARIABLES or name.lower().startswith(tuple(PREFIXES))
+
+
+def expanded(text: str, own: Mapping[str, str | None]) -> str:
+    """`text` with the variables of its configuration written out.
+
+    Raises `Rejected` as `value_name` does, and for variables that are made of themselves.
+    """
+    parts = parts_of(text, lambda name: value_name(name, own))
+    if not any(own.get(name) for _, name in parts):
+        return text
+    return _expanded(text, own, ())
+
+
+def _expanded(text: str, own: Mapping[str, str | None], chain: tuple[str, ...]) -> str:
+    out = ""
+    for plain, name in parts_of(text, lambda name: value_name(name, own)):
+        out += plain.replace("$", "$$")
+        inner = own.get(name)
+        if inner is None:
+            # In braces, so that what follows is no part of it.
+            out += f"${{{name}}}" if name else ""
+        elif name in chain:
+            raise Rejected(f"${name} is made of itself")
+        else:
+            out += _expanded(inner, own, (*chain, name))
+    return out

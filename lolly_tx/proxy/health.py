@@ -16,7 +16,8 @@ from collections.abc import Callable
 from lolly_tx.domain.routes import RouteTable
 from lolly_tx.net.doors import DoorIn
 from lolly_tx.proxy.introduction import Introduction
-from lolly_tx.proxy.proxy import OnRefusal, Proxy, RouteEnd
+from lolly_tx.proxy.own_answers import OnRefusal, OwnAnswers
+from lolly_tx.proxy.proxy import Proxy, RouteEnd
 from lolly_tx.proxy.replies import reason_of
 from lolly_tx.wire.message import RequestHead
 
@@ -38,10 +39,11 @@ class HealthProxy(Proxy):
         table: RouteTable[RouteEnd],
         introduction: Introduction,
         on_refusal: OnRefusal | None = None,
+        own: OwnAnswers | None = None,
         *,
         ready: Callable[[], bool],
     ) -> None:
-        super().__init__(table, introduction, on_refusal)
+        super().__init__(table, introduction, on_refusal, own)
         self._ready = ready
 
     def open_exchange(

@@ -1,6 +1,7 @@
 """Credentials in URLs, hidden before anybody writes them down.
 
-Imports: nothing of ours. Used by: proxy.lineformat, proxy.variables, service.
+Imports: nothing of ours. Used by: proxy.lineformat, proxy.templates, proxy.variables,
+service.
 """
 
 from __future__ import annotations
@@ -106,5 +107,22 @@ _known_secret = lru_cache(REMEMBERED_NAMES)(_looks_secret)
 
 USUAL = Masking()
 """Hides what looks secret."""
+
+
+class _Open(Masking):
+    """Hides nothing."""
+
+    def url(self, url: bytes) -> bytes:
+        return url
+
+    def hides_field(self, name: bytes) -> bool:
+        return False
+
+    def hides_cookie(self, name: bytes) -> bool:
+        return False
+
+
+OPEN = _Open()
+"""Hides nothing: for what is used, and not written down."""
 
 mask_secrets = USUAL.url

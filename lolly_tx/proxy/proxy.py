@@ -7,14 +7,13 @@ proxy.resource, proxy.secured, service.
 from __future__ import annotations
 
 import re
-from collections.abc import Callable
 from typing import Protocol
 
 from lolly_tx.domain.errors import DownstreamError
 from lolly_tx.domain.routes import RouteTable
 from lolly_tx.net.doors import DoorIn
-from lolly_tx.proxy.identity import Identities, Identity
 from lolly_tx.proxy.introduction import Introduction
+from lolly_tx.proxy.own_answers import OnRefusal, OwnAnswers
 from lolly_tx.proxy.replies import reply
 from lolly_tx.wire.errors import BadMessage
 from lolly_tx.wire.message import RequestHead
@@ -39,16 +38,11 @@ _LOCAL_METHODS = frozenset((b"CONNECT", b"TRACE", b"TRACK", b"OPTIONS"))
 
 _HOPS = re.compile(rb"[0-9]{1,9}")
 
-OnRefusal = Callable[..., None]
-
 
 class Proxy:
     """Routes requests by `table`.
 
-    `on_refusal(door, head, status, size, why)`: told of each request that no route end has
-    seen (for the access log), with its identity after these if it has one. `head` is the line it began
-    with, as far as it was read,
-    where it is none. A request of our own that comes back is refused.
+    `own`: who keeps the book of what is answered here. A request of our own that comes back is refused.
     """
 
     def __init__(
@@ -56,29 +50,29 @@ class Proxy:
         table: RouteTable[RouteEnd],
         introduction: Introduction,
         on_refusal: OnRefusal | None = None,
+        own: OwnAnswers | None = None,
     ) -> None:
         self.table = table
         self.introduction = introduction
         self.introduce = introduction.lines
-        self._on_refusal = on_refusal
+        self.own = own or OwnAnswers()
+        self.own.on_refusal = on_refusal
         self._hop = introduction.hop
-        self.refused_codes: dict[int, int] = {}
-        """Requests that no route end has seen, by the status they got."""
-        self.identities: Identities | None = None
-        """Makes that of requests that no route end sees; None: they have none."""
+
+    @property
+    def refused_codes(self) -> dict[int, int]:
+        """Requests that no target has seen, by the status they got."""
+        return self.own.codes
 
     @property
     def refusals(self) -> int:
         """How many these are."""
-        return sum(self.refused_codes.values())
-
-    def _count(self, status: int) -> None:
-        self.refused_codes[status] = self.refused_codes.get(status, 0) + 1
+        return sum(self.own.codes.values())
 
     def go_by(self, table: RouteTable[RouteEnd], on_refusal: OnRefusal | None) -> None:
         """Serve the next request, of clients that are connected as well, by another table."""
         self.table = table
-        self._on_refusal = on_refusal
+        self.own.on_refusal = on_refusal
 
     def open_exchange(
         self,
@@ -147,9 +141,10 @@ class Proxy:
     def refused(self, door: DoorIn, error: BadMessage, begun: bool) -> None:
         """A client sent what is no request."""
         size = reply(door, error.status, token="http_request_error")
-        self._count(error.status)
-        if self._on_refusal is not None and not begun:
-            self._on_refusal(door, error.line, error.status, size, error.reason)
+        if begun:
+            self.own.count(error.status)
+        else:
+            self.own.given(door, error.line, error.status, size, error.reason)
 
     def misdirected(self, door: DoorIn, head: RequestHead) -> None:
         """A request is for another site than the connection is (RFC 9110 section 15.5.20)."""
@@ -167,13 +162,10 @@ class Proxy:
         if status == 400:
             token = DownstreamError.token
             door.last()
-        known: tuple[Identity, ...] = ()
-        if self.identities is not None:
-            known = (self.identities.of(head, door.peer),)
-            extra += known[0].echo
+        identity = self.own.identity_of(head, door.peer)
+        if identity is not None:
+            extra += identity.echo
         size = reply(
             door, status, token=token, extra=extra, is_head=head.method == b"HEAD"
         )
-        self._count(status)
-        if self._on_refusal is not None:
-            self._on_refusal(door, head, status, size, why, *known)
+        self.own.given(door, head, status, size, why, identity)

@@ -62,10 +62,12 @@ def refusal_entry(
     wall: float,
     peer: Peer | None = None,
     identity: Identity | None = None,
+    route: str | None = None,
 ) -> Entry:
     """The entry of a request that was answered without asking a backend.
 
-    `head`: where it is none, the line that the client began with, as far as it was read.
+    `head`: where it is none, the line that the client began with, as far as it was read. `route`: the one that led to
+    the answer.
     """
     begun = isinstance(head, bytes)
     return Entry(
@@ -80,6 +82,7 @@ def refusal_entry(
         None,
         listener,
         error="http_request_error" if status >= 400 and begun else None,
+        route=route,
         peer=peer,
         identity=identity,
     )

@@ -1,9 +1,12 @@
-r"""The variables of log lines: where each value comes from, and how it is written.
+r"""The variables: where each value comes from, and how it is written.
 
-Imports: config, domain, net.sockets, proxy, wire. Used by: proxy.lineformat.
+Imports: config, domain, net.sockets, proxy, wire. Used by: proxy.lineformat,
+proxy.templates.
 
-A variable is two functions of an `Entry`, one for texts and one for JSON, whose values go into a line by their forms.
-What depends on nothing but the head of the request says so (`of_head`), because heads repeat.
+For log lines a variable is two functions of an `Entry`, one for texts and one for JSON, whose values go into a line by
+their forms. What depends on nothing but the head of the request says so (`of_head`), because heads repeat.
+For values that are made on the way (`proxy.templates`) it is a third one, of whatever has the attributes it needs
+(`Value`), and that is the value itself: b"" for what is not known.
 
     what is not known       text -     JSON null
     bytes of a client       text and JSON: whatever is not printable ASCII, and " and \, as \xHH
@@ -20,6 +23,7 @@ from typing import Any, NamedTuple
 
 from lolly_tx.config.tlsfields import FACTS
 from lolly_tx.domain.errors import DownstreamError
+from lolly_tx.domain.hosts import host_name
 from lolly_tx.domain.routes import normal_path
 from lolly_tx.net.sockets.tls_facts import facts_of_peer
 from lolly_tx.proxy.entry import Entry
@@ -43,14 +47,24 @@ Write = Callable[[Entry], bytes]
 """From an entry to what stands in the line."""
 
 
+Value = Callable[[Any], bytes]
+"""From what is known of a request on its way, to a value.
+
+That is an `Entry`, or whatever has attributes of the same names: `when_wall`, `client`, `head`, `status`, `listener`,
+`pool`, `target`, `route`, `peer`, `identity` (`proxy.asked.Asked`). Those that are not known yet are None, "" or 0.
+"""
+
+
 class Variable(NamedTuple):
     """How one is written. `of_head`: it is the same for the same head.
 
-    `text_form`, `json_form`: how what `text` and `json` return becomes bytes, where that is not bytes yet.
+    `value`: b"" where it is not known. `text_form`, `json_form`: how what `text` and `json` return
+    becomes bytes, where that is not bytes yet.
     """
 
     text: Get
     json: Get
+    value: Value
     of_head: bool = False
     text_form: bytes = b"%b"
     json_form: bytes = b"%b"
@@ -108,34 +122,42 @@ _second_local_known = lru_cache(4)(_second_local)
 _second_iso_known = lru_cache(4)(_second_iso)
 
 
-def _time(entry: Entry) -> bytes:
-    wall = entry[0]
+def _time(entry: Any) -> bytes:
+    wall = entry.when_wall
     second = int(wall)
     return _second_iso_known(second) + _MILLISECONDS[int((wall - second) * 1000)]
 
 
-def _time_local(entry: Entry) -> bytes:
-    return _second_local_known(int(entry[0]))
+def _time_local(entry: Any) -> bytes:
+    return _second_local_known(int(entry.when_wall))
 
 
 def _clean(write: Write) -> Variable:
     """Of bytes that need no care."""
-    return Variable(write, write, json_form=b'"%b"')
+    return Variable(write, write, write, json_form=b'"%b"')
 
 
 def _word_of(get: Get) -> Variable:
     """A `str` that is one word."""
-    return Variable(lambda e: _word(get(e)), lambda e: _string(get(e)))
+    return Variable(
+        lambda e: _word(get(e)), lambda e: _string(get(e)), lambda k: _bytes(get(k))
+    )
 
 
 def _name(field: str) -> Variable:
     """The same, of the entry."""
-    at = Entry._fields.index(field)
-    return Variable(lambda e: _word(e[at]), lambda e: _string(e[at]))
+    at, get = Entry._fields.index(field), attrgetter(field)
+    return Variable(
+        lambda e: _word(e[at]), lambda e: _string(e[at]), lambda k: _bytes(get(k))
+    )
+
+
+def _bytes(text: str | None) -> bytes:
+    return text.encode() if text else b""
 
 
 def _number(get: Get) -> Variable:
-    return Variable(get, get, False, b"%d", b"%d")
+    return Variable(get, get, lambda k: b"%d" % get(k), False, b"%d", b"%d")
 
 
 def _number_of(field: str) -> Variable:
@@ -145,7 +167,12 @@ def _number_of(field: str) -> Variable:
 
 def _of_head(get: Get) -> Variable:
     """Bytes of the client's head."""
-    return Variable(lambda e: in_text(get(e)), lambda e: in_json(get(e)), True)
+    return Variable(
+        lambda e: in_text(get(e)),
+        lambda e: in_json(get(e)),
+        lambda k: get(k) or b"",
+        True,
+    )
 
 
 def _uri(entry: Entry, masking: Masking) -> bytes:
@@ -196,13 +223,14 @@ def _optional(get: Get) -> Variable:
     return Variable(
         lambda e: b"-" if get(e) is None else b"%d" % get(e),
         lambda e: b"null" if get(e) is None else b"%d" % get(e),
+        lambda k: b"" if get(k) is None else b"%d" % get(k),
     )
 
 
 def _raw(get: Get) -> Variable:
     """Bytes that need no care, or b"" for none."""
     return Variable(
-        lambda e: get(e) or b"-", lambda e: b'"%b"' % get(e) if get(e) else b"null"
+        lambda e: get(e) or b"-", lambda e: b'"%b"' % get(e) if get(e) else b"null", get
     )
 
 
@@ -290,6 +318,21 @@ def tries_json(entry: Entry) -> bytes:
     )
 
 
+def _unknown(known: Any) -> bytes:
+    """Of what is told when it is over."""
+    return b""
+
+
+def _host(known: Any) -> bytes:
+    """Without the port, which `$header_host` has: a value often leads to another one."""
+    host = known.head.block.host
+    return host_name(host).encode("ascii") if host else b""
+
+
+def _status(known: Any) -> bytes:
+    return b"%d" % known.status if known.status else b""
+
+
 _SECONDS = itemgetter(Entry._fields.index("seconds"))
 
 _FIXED: Mapping[str, Variable] = {
@@ -302,25 +345,32 @@ _FIXED: Mapping[str, Variable] = {
     **{f"tls_{fact}": _tls(fact) for fact in FACTS},
     "version": _of_head(lambda e: e.head.version),
     "method": _of_head(lambda e: e.head.method),
-    "host": _of_head(lambda e: e.head.block.host),
-    "route": Variable(lambda e: in_text(_encoded(e.route)), lambda e: _string(e.route)),
+    "host": _of_head(lambda e: e.head.block.host)._replace(value=_host),
+    "route": Variable(
+        lambda e: in_text(_encoded(e.route)),
+        lambda e: _string(e.route),
+        lambda k: _bytes(k.route),
+    ),
     "pool": _name("pool"),
     "target": _name("target"),
-    "upstream": Variable(_upstream_text, _upstream_json),
+    "upstream": Variable(_upstream_text, _upstream_json, _unknown),
     "upstream_status": Variable(
         _upstream_status_text,
         lambda e: b"%d" % e.upstream_status if e.upstream_status else b"null",
+        _unknown,
     ),
-    "upstream_seconds": Variable(_upstream_seconds_text, _upstream_seconds_json),
+    "upstream_seconds": Variable(
+        _upstream_seconds_text, _upstream_seconds_json, _unknown
+    ),
     "request_id": _raw(_request_id),
     "trace_id": _raw(_trace_id),
     "span_id": _raw(_span_id),
     "tries": _number(_tries),
-    "status": _number_of("status"),
+    "status": _number_of("status")._replace(value=_status),
     "error": _name("error"),
     "bytes_sent": _number_of("bytes_sent"),
     "bytes_received": _number_of("bytes_received"),
-    "seconds": Variable(_SECONDS, _SECONDS, False, b"%.3f", b"%.6f"),
+    "seconds": Variable(_SECONDS, _SECONDS, _unknown, False, b"%.3f", b"%.6f"),
 }
 """Those that are the same in every log."""
 
@@ -340,7 +390,7 @@ def variable(name: str, masking: Masking, sampling: Sampling = ALL) -> Variable:
         return _of_head(lambda e: _uri(e, masking).partition(b"?")[2] or None)
     if name == "sample":
         share = _share(sampling)
-        return Variable(share, share)
+        return Variable(share, share, _unknown)
     kind, _, rest = name.partition("_")
     if not rest:
         raise KeyError(name)

@@ -23,6 +23,7 @@ from lolly_tx.net.library.directory import RUNNING
 from lolly_tx.net.library.eventlog import EventLog
 from lolly_tx.net.sockets.acceptor import Census
 from lolly_tx.proxy.introduction import Introduction
+from lolly_tx.proxy.own_answers import OwnAnswers
 from lolly_tx.service.commons import Commons
 from lolly_tx.service.dumps import Dumps
 from lolly_tx.service.flight import Flight, told
@@ -36,12 +37,12 @@ from lolly_tx.service.parts import (
     make_place,
     make_resource,
     spans_of,
-    table_of,
     traces_of,
 )
 from lolly_tx.service.pools import Circumstances, run_pool
 from lolly_tx.service.recording import AccessLogs, Recorder, wanted_logs
 from lolly_tx.service.registry import Registry
+from lolly_tx.service.routing import Routing
 from lolly_tx.service.service import LollyService
 from lolly_tx.service.surroundings import WHOLE, Part, Surroundings
 
@@ -123,8 +124,10 @@ def build(
         sinks=sinks,
     )
     ends = {name: each.end for name, each in running.items()}
+    routing = Routing(config, ends, introduction, wall)
     for name, listener in config.listeners.items():
-        resource = make_resource(service, listener, table_of(config, name, ends))
+        own = OwnAnswers()
+        resource = make_resource(service, listener, routing.table(name, own), own)
         service.serve(name, resource, make_place(service, config, listener, resource))
     if part.admin:
         if flight is not None:

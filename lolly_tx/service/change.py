@@ -21,6 +21,7 @@ from lolly_tx.config.model import Config, Listener
 from lolly_tx.domain.forwarded import TrustedPeers
 from lolly_tx.domain.routes import RouteTable
 from lolly_tx.net.upstreams import Upstream
+from lolly_tx.proxy.own_answers import OwnAnswers
 from lolly_tx.proxy.proxy import RouteEnd
 from lolly_tx.proxy.resource import ReverseProxyResource
 from lolly_tx.service.flight import told
@@ -31,13 +32,13 @@ from lolly_tx.service.parts import (
     make_place,
     make_resource,
     spans_of,
-    table_of,
     traces_of,
 )
 from lolly_tx.service.pools import Circumstances, RunningPool, run_pool
 from lolly_tx.service.process import no_collection
 from lolly_tx.service.recording import AccessLogs, Recorder, wanted_logs
 from lolly_tx.service.reshaping import Reshape, reshape
+from lolly_tx.service.routing import Routing
 from lolly_tx.service.service import ADMIN, LollyService
 
 
@@ -71,9 +72,16 @@ class Change:
             name: one.old.end if isinstance(one, Reshape) else one.end
             for name, one in self._pools.items()
         }
+        service = self.service
+        routing = Routing(
+            self.config, ends, service.introduction, service.surroundings.wall
+        )
         for name, listener in self.config.listeners.items():
-            self._tables[name] = table_of(self.config, name, ends)
-            self._prepare_listener(name, listener, self._tables[name])
+            resource = service.resources.get(name)
+            # Counted on, whatever becomes of the listener.
+            own = OwnAnswers() if resource is None else resource.proxy.own
+            self._tables[name] = routing.table(name, own)
+            self._prepare_listener(name, listener, self._tables[name], own)
             yield
         self._prepare_admin()
 
@@ -130,16 +138,17 @@ class Change:
             yield
 
     def _prepare_listener(
-        self, name: str, listener: Listener, table: RouteTable[RouteEnd]
+        self,
+        name: str,
+        listener: Listener,
+        table: RouteTable[RouteEnd],
+        own: OwnAnswers,
     ) -> None:
         service, before = self.service, self._old.listeners.get(name)
         resource = service.resources.get(name)
         same_kind = before is not None and before.health is listener.health
         if resource is None or not same_kind:
-            made = make_resource(service, listener, table, self._on_refusal)
-            if resource is not None:  # counted on
-                made.proxy.refused_codes = resource.proxy.refused_codes
-            resource = made
+            resource = make_resource(service, listener, table, own, self._on_refusal)
         self._resources[name] = resource
         if before == listener and (self._old.limits, self._old.timeouts) == (
             self.config.limits,
@@ -278,7 +287,7 @@ class Change:
             for one in {resources.get(name), self._resources[name]}:
                 if one is not None:
                     one.proxy.go_by(table, self._on_refusal)
-                    one.proxy.identities = self._circumstances.identities
+                    one.proxy.own.identities = self._circumstances.identities
         resources.clear()
         resources.update(self._resources)
 

@@ -36,8 +36,14 @@ def sample(service: LollyService) -> Sample:
             errors += node.stats.errors
             answers += node.stats.successes
             latency += node.stats.latency_sum
-    refused = sum(one.proxy.refusals for one in service.resources.values())
-    return Sample(service.now(), requests + refused, errors + refused, answers, latency)
+    refused = own_errors = 0
+    for resource in service.resources.values():
+        for code, count in resource.proxy.refused_codes.items():
+            refused += count
+            own_errors += count if code >= 400 else 0
+    return Sample(
+        service.now(), requests + refused, errors + own_errors, answers, latency
+    )
 
 
 class Guard:

@@ -6,24 +6,22 @@ service.change.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from pathlib import Path
 from random import Random
 from typing import TYPE_CHECKING, Any
 
 from twisted.logger import Logger
 
-from lolly_tx.config.diff import route_name
-from lolly_tx.config.model import Config, Listener, Route
+from lolly_tx.config.model import Config, Listener
 from lolly_tx.domain.forwarded import TrustedPeers
-from lolly_tx.domain.routes import Pattern, RouteTable
+from lolly_tx.domain.routes import RouteTable
 from lolly_tx.net.library.balanced import BalancedEndpointFactory
 from lolly_tx.proxy.challenges import ChallengeHealthProxy, ChallengeProxy
 from lolly_tx.proxy.health import HealthProxy
 from lolly_tx.proxy.identity import Identities, RequestIds, Tracing
-from lolly_tx.proxy.proxy import OnRefusal, Proxy, RouteEnd
+from lolly_tx.proxy.own_answers import OnRefusal, OwnAnswers
+from lolly_tx.proxy.proxy import Proxy, RouteEnd
 from lolly_tx.proxy.resource import ReverseProxyResource
-from lolly_tx.proxy.route import NamedRoute, ToPool
 from lolly_tx.proxy.trace import Traces
 from lolly_tx.service.acme import thread_of
 from lolly_tx.service.acme_store import answers_folder
@@ -32,7 +30,6 @@ from lolly_tx.service.descriptors import affordable_connections, descriptor_limi
 from lolly_tx.service.history import HistoryFile
 from lolly_tx.service.listeners import place_of
 from lolly_tx.service.listening import Place
-from lolly_tx.service.recording import log_of_route
 from lolly_tx.service.spans import Spans
 from lolly_tx.service.surroundings import Surroundings
 
@@ -110,32 +107,17 @@ def connection_cap(wanted: int) -> int:
     return most
 
 
-def table_of(
-    config: Config, listener: str, ends: Mapping[str, ToPool]
-) -> RouteTable[RouteEnd]:
-    """The routes of a listener. `ends`: by pool."""
-    of = config.listeners[listener]
-    return RouteTable(
-        Pattern(route.hosts, route.path, _end(config, of, route, ends[route.pool]))
-        for route in config.routes
-        if not route.listeners or listener in route.listeners
-    )
-
-
-def _end(config: Config, listener: Listener, route: Route, end: ToPool) -> RouteEnd:
-    """What serves the requests of `route`; it knows its name where an access log asks for that."""
-    log = log_of_route(config, listener, route)
-    told = route.access_log is not None or (log is not None and log.names("route"))
-    return NamedRoute(end, route_name(route)) if told else end
-
-
 def make_resource(
     service: LollyService,
     listener: Listener,
     table: RouteTable[RouteEnd],
+    own: OwnAnswers,
     on_refusal: OnRefusal | None = None,
 ) -> ReverseProxyResource:
-    """What serves the clients of `listener`. `on_refusal`: None: as for the listeners there are."""
+    """What serves the clients of `listener`. `own`: who is told of what is answered here.
+
+    `on_refusal`: None: as for the listeners there are.
+    """
     refused = on_refusal or service.on_refusal
     config = service.config
     asked: dict[str, Any] = {}
@@ -150,8 +132,8 @@ def make_resource(
         asked["ready"] = ready
     else:
         made = ChallengeProxy if asked else Proxy
-    proxy: Proxy = made(table, service.introduction, refused, **asked)
-    proxy.identities = service.circumstances.identities
+    proxy: Proxy = made(table, service.introduction, refused, own, **asked)
+    own.identities = service.circumstances.identities
     endpoints = BalancedEndpointFactory(service.endpoints)
     return ReverseProxyResource(proxy, listener.name, endpoints)
 

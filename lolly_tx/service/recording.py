@@ -22,6 +22,7 @@ from lolly_tx.config import model
 from lolly_tx.config.accesslogs import NO_FIELDS
 from lolly_tx.config.diff import route_name
 from lolly_tx.config.problems import Key, key_text
+from lolly_tx.config.routing import Route
 from lolly_tx.net.doors import DoorIn
 from lolly_tx.proxy.accesslog import AccessLog
 from lolly_tx.proxy.exchange import Exchange
@@ -49,7 +50,7 @@ def log_of_listener(
 
 
 def log_of_route(
-    config: model.Config, listener: model.Listener, route: model.Route
+    config: model.Config, listener: model.Listener, route: Route
 ) -> model.AccessLog | None:
     """What is written of the requests that come in by `listener` and go by `route`."""
     own = route.access_log
@@ -145,10 +146,11 @@ class Recorder:
         size: int,
         why: str,
         identity: Identity | None = None,
+        route: str | None = None,
     ) -> None:
-        """A request was answered without asking a backend (`proxy.proxy.OnRefusal`)."""
+        """A request was answered without asking a backend (`proxy.own_answers.OnRefusal`)."""
         listener = door.peer.listener
-        log = None if self.logs is None else self.logs.of(listener, None)
+        log = None if self.logs is None else self.logs.of(listener, route)
         if log is None or (log.samples and log.passes_over(status, False, None, 0.0)):
             return
         client = door.peer.address
@@ -156,7 +158,15 @@ class Recorder:
             client = self._client_of(door.peer, head)
         log.record(
             refusal_entry(
-                head, client, status, size, listener, self._wall(), door.peer, identity
+                head,
+                client,
+                status,
+                size,
+                listener,
+                self._wall(),
+                door.peer,
+                identity,
+                route,
             )
         )
 

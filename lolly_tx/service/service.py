@@ -32,7 +32,7 @@ from lolly_tx.domain.wayback import NextCheck
 from lolly_tx.net.sockets.acceptor import Acceptor, Census
 from lolly_tx.net.sockets.eager import eager
 from lolly_tx.proxy.introduction import Introduction
-from lolly_tx.proxy.proxy import OnRefusal
+from lolly_tx.proxy.own_answers import OnRefusal
 from lolly_tx.proxy.resource import ReverseProxyResource
 from lolly_tx.proxy.trace import Traces
 from lolly_tx.service.admin import admin_site

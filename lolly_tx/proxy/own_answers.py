@@ -1,0 +1,56 @@
+"""The answers of one listener that no target gave: counted by status, and told to who keeps the access log.
+
+Imports: net, proxy, wire. Used by: proxy.answering, proxy.health, proxy.proxy, service.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from lolly_tx.net.doors import DoorIn, Peer
+from lolly_tx.proxy.identity import Identities, Identity
+from lolly_tx.wire.message import RequestHead
+
+OnRefusal = Callable[..., None]
+
+
+class OwnAnswers:
+    """See the module. Whoever answers in place of a target tells `given` of it.
+
+    `on_refusal(door, head, status, size, why)`: told of each, with its identity after these if it has one, and
+    `route` by name if one led to it. `head` is the line it began with, as far as it was read, where it is none.
+    """
+
+    __slots__ = ("codes", "identities", "on_refusal")
+
+    def __init__(self, on_refusal: OnRefusal | None = None) -> None:
+        self.on_refusal = on_refusal
+        self.codes: dict[int, int] = {}
+        """How many there were, by status."""
+        self.identities: Identities | None = None
+        """Makes that of these requests; None: they have none."""
+
+    def identity_of(self, head: RequestHead, peer: Peer) -> Identity | None:
+        """Who a request is."""
+        return None if self.identities is None else self.identities.of(head, peer)
+
+    def count(self, status: int) -> None:
+        """One more, which is not worth a line."""
+        self.codes[status] = self.codes.get(status, 0) + 1
+
+    def given(
+        self,
+        door: DoorIn,
+        head: RequestHead | bytes,
+        status: int,
+        size: int,
+        why: str,
+        identity: Identity | None = None,
+        route: str | None = None,
+    ) -> None:
+        """One was given with `size` bytes of a body."""
+        self.count(status)
+        if self.on_refusal is not None:
+            known = () if identity is None else (identity,)
+            by = {} if route is None else {"route": route}
+            self.on_refusal(door, head, status, size, why, *known, **by)

@@ -1,0 +1,73 @@
+"""The routes of a listener, made of its settings: who serves which requests.
+
+    Routing   what all tables of a configuration are made with
+      table   that of one listener: a pattern for each route, with its end
+
+Imports: config, domain, proxy, service. Used by: service.build, service.change.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+
+from lolly_tx.config.diff import route_name
+from lolly_tx.config.model import Config, Listener
+from lolly_tx.config.routing import Route
+from lolly_tx.domain.routes import Pattern, RouteTable
+from lolly_tx.proxy.answering import Redirecting, Responding
+from lolly_tx.proxy.asked import Along
+from lolly_tx.proxy.introduction import Introduction
+from lolly_tx.proxy.own_answers import OwnAnswers
+from lolly_tx.proxy.proxy import RouteEnd
+from lolly_tx.proxy.route import NamedRoute, ToPool
+from lolly_tx.service.recording import log_of_route
+
+
+class Routing:
+    """See the module. `ends`: those of the pools, by name. `wall`: seconds since the epoch."""
+
+    def __init__(
+        self,
+        config: Config,
+        ends: Mapping[str, ToPool],
+        introduction: Introduction,
+        wall: Callable[[], float],
+    ) -> None:
+        self._config = config
+        self._ends = ends
+        self._introduction = introduction
+        self._wall = wall
+
+    def table(self, listener: str, own: OwnAnswers) -> RouteTable[RouteEnd]:
+        """The routes of `listener`. `own`: who is told of what is answered here."""
+        of = self._config.listeners[listener]
+        return RouteTable(
+            Pattern(route.hosts, route.path, self._end(of, route, own))
+            for route in self._config.routes
+            if not route.listeners or listener in route.listeners
+        )
+
+    def _end(self, listener: Listener, route: Route, own: OwnAnswers) -> RouteEnd:
+        """What serves the requests of `route`; that of a pool knows its name where an access log asks for it."""
+        if not route.pool:
+            return self._own_end(route, own)
+        end = self._ends[route.pool]
+        log = log_of_route(self._config, listener, route)
+        told = route.access_log is not None or (log is not None and log.names("route"))
+        return NamedRoute(end, route_name(route)) if told else end
+
+    def _own_end(self, route: Route, own: OwnAnswers) -> RouteEnd:
+        along = self._along(route)
+        if route.redirect is not None:
+            return Redirecting(along, own, route.redirect.to, route.redirect.status)
+        respond = route.respond
+        assert respond is not None
+        return Responding(along, own, respond.status, respond.body, respond.headers)
+
+    def _along(self, route: Route) -> Along:
+        return Along(
+            route_name(route),
+            client_of=self._introduction.client_of,
+            wall=self._wall,
+            pool=route.pool,
+        )
