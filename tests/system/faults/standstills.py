@@ -6,6 +6,7 @@ import asyncio
 import collections
 import json
 import signal
+import socket
 import time
 import urllib.request
 from typing import Any
@@ -40,14 +41,21 @@ UPLOAD_RATE = 400_000
 BUFFERED = 12_000_000
 """More than all the kernels' buffers on the way take."""
 
+WINDOW = 2_000_000
+"""What a reader's kernel may take of an answer ahead of it. It confirms a sixteenth of its buffer at a time, and left
+to itself lets that grow with every burst: at 32 MiB, a reader of 150 kB/s is silent for 14 s, which nobody can tell
+from a stalled one."""
+
 
 async def _read_steadily(
     port: int, path: str, rate: int, seconds: float, options: dict[str, Any]
 ) -> str:
     """Take `rate` bytes a second of an answer; "" or how it ended before its time."""
-    reader, writer = await asyncio.open_connection(
-        "127.0.0.1", port, limit=8192, **options
-    )
+    sock = socket.socket()
+    sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, WINDOW)
+    sock.setblocking(False)
+    await asyncio.get_running_loop().sock_connect(sock, ("127.0.0.1", port))
+    reader, writer = await asyncio.open_connection(sock=sock, limit=8192, **options)
     path = path.format(int(rate * seconds) + BUFFERED)
     writer.write(f"GET {path} HTTP/1.1\r\nHost: t\r\n\r\n".encode())
     started, taken = time.monotonic(), 0
@@ -98,8 +106,6 @@ async def l50(found: Findings, size: Size) -> None:
 
 async def _steady(found: Findings, size: Size, front: Front, uploads: bool) -> None:
     seconds = size.pick(10.0, 20.0, 60.0)
-    # A kernel with 6 MiB for what it receives confirms 400 kB at a time: at 100 kB/s and
-    # nothing heard for longer than LIMIT, nobody can tell slow from stalled.
     rates = size.pick((150_000,), (150_000, 400_000), (150_000, 400_000, 10**6))
     each = size.pick(1, 3, 10)
     with running_origins(1) as origins:
