@@ -34,6 +34,7 @@ PACKAGES = (
     "net/checks",
     "net/library",
     "proxy",
+    "proxy/middleware",
     "service",
     "service/demo",
     "simulate",

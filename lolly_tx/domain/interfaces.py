@@ -1,7 +1,7 @@
 """The extension points: what a third party can supply and a test may fake.
 
 Imports: domain, domain.accruals. Used by: domain, domain.balancers, net.checks,
-net.library, service, simulate, testing.
+net.library, proxy, proxy.middleware, service, simulate, testing.
 
 Each interface has 1-4 methods; a plugin factory has `name`, `settings` and `build(settings, deps)`.
 """
@@ -132,3 +132,33 @@ class IAccrualFactory(IPluginFactory):
 
 class IEventSinkFactory(IPluginFactory):
     """Builds an `IEventSink`."""
+
+
+class IMiddleware(Interface):
+    """Stands between a route and its end; one object for all requests, so whatever is one's own is in `passage`.
+
+    What raises, or errbacks, is logged with the middleware's name, and its client gets a 500.
+    """
+
+    touches: frozenset[str] = Attribute(
+        """Which of its methods are asked: names in `proxy.middleware.base`."""
+    )
+
+    def request(passage: Any) -> Any:
+        """The head of a request is there (`proxy.passage.Passage`); assign `passage.head` to change it.
+
+        Returns None to let it pass; whatever answers in place of what comes next, a `proxy.answer.Answer` or another
+        route's end; or a Deferred of either, which is cancelled when the client goes.
+        """
+
+    def response(passage: Any, answer: Any) -> Any:
+        """The head of an answer is there (`proxy.answer.AnswerHead`), also of one of our own; change it in place.
+
+        Asked of those whose `request` has been reached, the innermost first. Returns None, or an `Answer` in its place.
+        """
+
+    def request_body(passage: Any) -> Any:
+        """A `proxy.filters.BodyFilter` for the body of this request, whose length it must not change; or None."""
+
+    def response_body(passage: Any, answer: Any) -> Any:
+        """A filter for the body of this answer, or None. Asked right after `response`."""

@@ -261,6 +261,12 @@ class RequestSink(Protocol):
     def request_stalled(self) -> None:
         """The relay of the body waits for the backend, and has waited too long."""
 
+    def response_changed(self, status: int, size: int) -> None:
+        """The client has got `status`, and `size` body bytes so far, whatever was sent to the door."""
+
+    def response_unwanted(self) -> None:
+        """Nobody wants the rest of the answer, and the door needs nothing more. Nothing has failed."""
+
     def pause_response(self) -> None:
         """The client takes no more for now."""
 

@@ -528,6 +528,16 @@ class Exchange(Attempts, ResponseSink):
             self.status = 499 if isinstance(error, DownstreamGone) else status_of(error)
         self._over()
 
+    def response_changed(self, status: int, size: int) -> None:
+        """A chain has made something else of the answer."""
+        self.status = status
+        self.bytes_out = size
+
+    def response_unwanted(self) -> None:
+        """The client has another answer in place of the rest of this one."""
+        self._cancel()
+        self._over()
+
     # -- relays: long bodies stay in the kernel
 
     def response_waits(self) -> None:
@@ -616,13 +626,14 @@ class Exchange(Attempts, ResponseSink):
         else:
             self.status = status_of(error)
             identity = self.identity
-            self.bytes_out = reply(
+            size = reply(
                 self.door,
                 self.status,
                 token=error.token,
                 extra=b"" if identity is None else identity.echo,
                 is_head=self.head.is_head,
             )
+            self.bytes_out = self.bytes_out or size  # a chain may have answered more
         self._over()
 
     def _over(self, since: float | None = None) -> None:

@@ -1,7 +1,6 @@
 """The proxy of one listener: from a request to its forwarder, and what is said instead.
 
-Imports: domain, net, proxy, wire. Used by: proxy.challenges, proxy.health,
-proxy.resource, proxy.secured, service.
+Imports: domain, net, proxy, wire. Used by: proxy, service.
 """
 
 from __future__ import annotations

@@ -1,6 +1,6 @@
 """What Connection says, and fields taken out of a block: they end at this hop (RFC 9110 section 7.6.1).
 
-Imports: wire. Used by: wire.fields.
+Imports: wire. Used by: wire.fieldlines, wire.fields.
 """
 
 from __future__ import annotations

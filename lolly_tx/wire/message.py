@@ -117,6 +117,12 @@ class RequestHead:
         """The same with other fields."""
         return RequestHead(self.method, self.target, self.version, block, self.end)
 
+    def with_target(self, target: bytes) -> RequestHead:
+        """The same for another target, in origin-form. Raises `BadMessage`."""
+        if not _TARGET.fullmatch(target):
+            raise BadMessage("malformed request target")
+        return RequestHead(self.method, target, self.version, self.block, self.end)
+
 
 class ResponseHead:
     """A response's head (RFC 9112 section 4). Never changed: others may have it, too.

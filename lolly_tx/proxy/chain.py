@@ -1,0 +1,48 @@
+"""A chain of middleware before a route's end: composed once, when the configuration is loaded.
+
+    Chain([access, headers], ToPool)     one `proxy.passage.Passage` for each request
+
+Imports: net, proxy, wire. Used by: programs.
+
+A route without middleware has no chain. What a middleware does not say it touches costs nothing: where none touches
+the request, answers or bodies, whoever serves it has the client's own door, so that short answers go out in
+one piece and long ones stay in the kernel.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from lolly_tx.net.doors import DoorIn
+from lolly_tx.proxy.link import Link, Told
+from lolly_tx.proxy.passage import Passage
+from lolly_tx.proxy.proxy import RouteEnd
+from lolly_tx.wire.message import RequestHead
+
+
+class Chain:
+    """A route's end (`proxy.proxy.RouteEnd`) behind `links`, the outermost first; `end` is behind them all.
+
+    `told(door, head, status, size, why)`: of each request that `end` has not seen, or has not answered.
+    """
+
+    def __init__(self, links: Sequence[Link], end: RouteEnd, told: Told) -> None:
+        self.links = tuple(links)
+        self.end = end
+        self.told = told
+        self.wraps = any(link.wraps for link in links)
+        self.rests: list[RouteEnd] = [self, end]
+        """What comes after so many links."""
+        if len(self.links) > 1:
+            self.rests[1:] = Chain(self.links[1:], end, told).rests
+
+    def open_exchange(
+        self,
+        door: DoorIn,
+        head: RequestHead,
+        body: bytes,
+        trailers: bytes,
+        complete: bool,
+    ) -> None:
+        """Send a request on its way."""
+        Passage(self, door, head, body, trailers, complete).go_on()

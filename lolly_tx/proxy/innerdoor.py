@@ -1,0 +1,285 @@
+"""The client's door as it looks from behind a chain of middleware, which may change the answers that go out by it.
+
+Imports: net, net.sockets, proxy, wire. Used by: proxy.passage.
+"""
+
+from __future__ import annotations
+
+from typing import Any, Protocol
+
+from lolly_tx.net.doors import LENGTH, NO_BODY, DoorIn, RequestSink
+from lolly_tx.net.sockets.splice import Relay
+from lolly_tx.net.tunnel import TunnelEnd
+from lolly_tx.proxy.answer import Answer, AnswerHead
+from lolly_tx.proxy.filters import BodyFilter, Filters, LinkFailed
+from lolly_tx.proxy.link import Link, Way
+from lolly_tx.wire.message import RequestHead
+
+DROPPED_BYTES = 65536
+"""Of an answer that was replaced, read so that its connection can be kept; a longer one is cut off."""
+
+
+class OnItsWay(Protocol):
+    """The request that an answer is for (`proxy.passage.Passage`)."""
+
+    chain: Way
+    head: RequestHead
+    started: bool
+
+    @property
+    def relays_requests(self) -> bool:
+        """No middleware wants the bytes of the request's body."""
+
+    def broke_off(self, failed: LinkFailed, ending: bool = False) -> None:
+        """A hook has raised. `ending`: whoever serves the request has just ended."""
+
+
+class InnerDoor(DoorIn):
+    """The client's door as it looks from behind the chain: `door`, whose answers middleware may change.
+
+    `reached`: how many links an answer goes back through. `status`: what the client got. `sent`: body bytes.
+    """
+
+    __slots__ = (
+        "_dropped",
+        "_filters",
+        "_out",
+        "_passage",
+        "_reached",
+        "can_tunnel",
+        "sent",
+        "status",
+    )
+
+    def __init__(self, passage: OnItsWay, door: DoorIn, reached: int) -> None:
+        self.peer = door.peer
+        self.can_tunnel = door.can_tunnel
+        self.exchange: RequestSink | None = None
+        self.status = self.sent = 0
+        self._passage = passage
+        self._out = door
+        self._reached = reached
+        self._filters: Filters | None = None
+        self._dropped = -1  # bytes, of an answer that was replaced
+
+    def close(self) -> None:
+        """Nothing more is to come."""
+        self.exchange = None
+        filters, self._filters = self._filters, None
+        if filters is not None:
+            filters.close()
+
+    @property
+    def write_seconds(self) -> float:
+        """As the client's."""
+        return self._out.write_seconds
+
+    def last(self) -> None:
+        """See `DoorIn`."""
+        self._out.last()
+
+    # -- the answer
+
+    def _pass_back(self, answer: AnswerHead) -> Answer | None:
+        """Have the links look at an answer, the innermost first; what one of them answers in its place.
+
+        Raises `LinkFailed`.
+        """
+        passage = self._passage
+        replaced: Answer | None = None
+        for link in reversed(passage.chain.links[: self._reached]):
+            try:
+                if link.answers:
+                    other = link.response(passage, answer)
+                    if other is not None:
+                        replaced = other
+                        self.close_filters()
+                        answer.status, answer.reason = other.status, other.reason
+                        answer.fields, answer.framing = other.fields, LENGTH
+                if link.filters_response and answer.framing != NO_BODY:
+                    self._filter(link, answer)
+            except Exception as error:
+                raise LinkFailed(link.name) from error
+        return replaced
+
+    def close_filters(self) -> None:
+        """None of those made so far sees a byte."""
+        filters, self._filters = self._filters, None
+        if filters is not None:
+            filters.close()
+
+    def _filter(self, link: Link, answer: AnswerHead) -> None:
+        made: BodyFilter | None = link.response_body(self._passage, answer)
+        if made is None:
+            return
+        if self._filters is None:
+            self._filters = Filters()
+        self._filters.add(link.name, made)
+        if not made.keeps_length:
+            answer.unmeasured()
+
+    def start(self, status: int, reason: bytes, fields: bytes, framing: int) -> None:
+        """Begin the response, as the chain lets it."""
+        answer = AnswerHead(status, reason, fields, framing)
+        try:
+            replaced = self._pass_back(answer)
+        except LinkFailed as failed:
+            self._passage.broke_off(failed)
+            return
+        if replaced is not None:
+            self._dropped = 0
+            self._give(answer, replaced.body)
+            return
+        self._begun(answer.status)
+        self._out.start(answer.status, answer.reason, answer.fields, answer.framing)
+
+    def answer(self, status: int, reason: bytes, fields: bytes, body: bytes) -> None:
+        """The whole response."""
+        answer = AnswerHead(status, reason, fields, LENGTH)
+        if status in (204, 304) or (not body and self._passage.head.is_head):
+            answer.framing = NO_BODY
+        try:
+            replaced = self._pass_back(answer)
+        except LinkFailed as failed:
+            self._passage.broke_off(failed, True)
+            return
+        self._give(answer, body if replaced is None else replaced.body)
+
+    def _give(self, answer: AnswerHead, body: bytes) -> None:
+        """Answer in one piece; the filters have their way with `body`."""
+        if self._filters is not None:
+            filtered = self._filtered(body, "end")
+            if filtered is None:
+                return
+            body = filtered
+        fields = answer.fields
+        if answer.status in (204, 304):
+            body = b""
+        elif answer.framing != NO_BODY and answer.get(b"content-length") is None:
+            fields += b"Content-Length: %d\r\n" % len(body)
+        if self._passage.head.is_head:
+            body = b""
+        self.sent = len(body)
+        self._begun(answer.status)
+        out = self._out
+        if self._dropped < 0:
+            self.close()
+        out.answer(answer.status, answer.reason, fields, body)
+
+    def _begun(self, status: int) -> None:
+        self._passage.started = True
+        self.status = status
+        self._told()
+
+    def _told(self) -> None:
+        exchange = self.exchange
+        if exchange is not None:
+            exchange.response_changed(self.status, self.sent)
+
+    def interim(self, status: int, reason: bytes, fields: bytes) -> None:
+        """As it is."""
+        self._out.interim(status, reason, fields)
+
+    def write(self, data: bytes) -> None:
+        """Body bytes."""
+        if self._dropped >= 0:
+            self._drop(len(data))
+            return
+        if self._filters is not None:
+            data = self._filtered(data) or b""
+        if data:
+            self.sent += len(data)
+            self._out.write(data)
+
+    def _filtered(self, data: bytes, last: str = "") -> bytes | None:
+        """What goes on of `data` of the body; None: the answer is cut off."""
+        filters = self._filters
+        assert filters is not None
+        try:
+            data = filters.feed(data)
+            if last == "end":
+                data += filters.end()
+            elif last:
+                data += filters.flush()
+        except LinkFailed as failed:
+            self._passage.broke_off(failed, last == "end" and self._dropped < 0)
+            return None
+        return data
+
+    def _drop(self, size: int) -> None:
+        """The client has another answer: read a little more of this one, so that its connection can be kept."""
+        self._dropped += size
+        exchange = self.exchange
+        if self._dropped > DROPPED_BYTES and exchange is not None:
+            self._told()
+            self.exchange = None
+            exchange.response_unwanted()
+
+    def flush(self) -> None:
+        """Let what there is leave."""
+        if self._dropped >= 0:
+            return
+        if self._filters is not None:
+            data = self._filtered(b"", "flush")
+            if data is None:
+                return
+            if data:
+                self.sent += len(data)
+                self._out.write(data)
+        self._out.flush()
+
+    def finish(self, trailers: bytes = b"", last: bytes = b"") -> None:
+        """End the response."""
+        if self._dropped >= 0:
+            self._told()
+            self.close()
+            return
+        if self._filters is not None:
+            filtered = self._filtered(last, "end")
+            if filtered is None:
+                return
+            last = filtered
+        self.sent += len(last)
+        self._told()
+        self.close()
+        self._out.finish(trailers, last)
+
+    def abort(self, code: int = 0) -> None:
+        """Let the client see that it is not complete."""
+        self.close()
+        if self._dropped < 0:
+            self._out.abort(code)
+
+    # -- the request
+
+    def pause_request(self) -> None:
+        """See `DoorIn`."""
+        self._out.pause_request()
+
+    def resume_request(self) -> None:
+        """See `DoorIn`."""
+        self._out.resume_request()
+
+    # -- relays and tunnels, where no middleware wants the bytes
+
+    def response_sink(self) -> Any | None:
+        """See `DoorIn`."""
+        if self._filters is not None or self._dropped >= 0:
+            return None
+        return self._out.response_sink()
+
+    def request_source(self) -> tuple[Any, int] | None:
+        """See `DoorIn`."""
+        return self._out.request_source() if self._passage.relays_requests else None
+
+    def request_relaying(self, relay: Relay) -> None:
+        """See `DoorIn`."""
+        self._out.request_relaying(relay)
+
+    def request_relayed(self) -> None:
+        """See `DoorIn`."""
+        self._out.request_relayed()
+
+    def tunnel_end(self) -> TunnelEnd | None:
+        """See `DoorIn`."""
+        return self._out.tunnel_end()

@@ -1,0 +1,73 @@
+"""A middleware in its place in a chain, and what it touches.
+
+Imports: domain, net, proxy, wire. Used by: proxy.chain, proxy.innerdoor, proxy.passage.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any, Protocol
+
+from lolly_tx.domain.interfaces import IMiddleware
+from lolly_tx.net.doors import DoorIn
+from lolly_tx.proxy.proxy import RouteEnd
+from lolly_tx.wire.message import RequestHead
+
+ASKED = "asked"
+"""It decides about requests: lets them pass, makes them wait, or answers them."""
+REQUEST = "request"
+"""It may change the head of the request."""
+RESPONSE = "response"
+"""It looks at the heads of answers, and may change or replace them."""
+REQUEST_BODY = "request_body"
+"""It may want to see the bodies of requests."""
+RESPONSE_BODY = "response_body"
+"""It may want to see the bodies of answers."""
+
+TOUCHES = frozenset((ASKED, REQUEST, RESPONSE, REQUEST_BODY, RESPONSE_BODY))
+
+Told = Callable[[DoorIn, RequestHead, int, int, str], None]
+"""Told of each request that no pool has served: door, head, status, body bytes, why."""
+
+
+class Link:
+    """A middleware in its place. `name`: for logs, that of the configuration, or its type."""
+
+    __slots__ = (
+        "answers",
+        "asks",
+        "filters_request",
+        "filters_response",
+        "name",
+        "request",
+        "request_body",
+        "response",
+        "response_body",
+        "wraps",
+    )
+
+    def __init__(self, name: str, middleware: Any) -> None:
+        touches = IMiddleware(middleware).touches
+        unknown = sorted(set(touches) - TOUCHES)
+        if unknown:
+            raise ValueError(f"middleware {name} touches {unknown}")
+        self.name = name
+        self.asks = ASKED in touches or REQUEST in touches
+        self.answers = RESPONSE in touches
+        self.filters_request = REQUEST_BODY in touches
+        self.filters_response = RESPONSE_BODY in touches
+        self.wraps = set(touches) != {ASKED}
+        self.request = middleware.request
+        self.response = middleware.response
+        self.request_body = middleware.request_body
+        self.response_body = middleware.response_body
+
+
+class Way(Protocol):
+    """What a chain is to a request on its way. `rests`: what comes after so many links."""
+
+    links: tuple[Link, ...]
+    end: RouteEnd
+    told: Told
+    wraps: bool
+    rests: list[RouteEnd]

@@ -1,0 +1,1 @@
+"""Middleware: what stands between a route and its end; one module for each type."""

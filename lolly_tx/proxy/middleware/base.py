@@ -1,0 +1,38 @@
+"""A base for middleware (`domain.interfaces.IMiddleware`); what it may touch is in `proxy.link`.
+
+Imports: domain, proxy. Used by: programs.
+"""
+
+from __future__ import annotations
+
+from typing import Any, ClassVar
+
+from zope.interface import implementer
+
+from lolly_tx.domain.interfaces import IMiddleware
+from lolly_tx.proxy.answer import Answer, AnswerHead
+from lolly_tx.proxy.filters import BodyFilter
+from lolly_tx.proxy.passage import Passage
+
+
+@implementer(IMiddleware)
+class Middleware:
+    """A base for them that lets everything pass; `touches` says which of the four are asked."""
+
+    touches: ClassVar[frozenset[str]] = frozenset()
+
+    def request(self, passage: Passage) -> Any:
+        """See `IMiddleware`."""
+        return None
+
+    def response(self, passage: Passage, answer: AnswerHead) -> Answer | None:
+        """See `IMiddleware`."""
+        return None
+
+    def request_body(self, passage: Passage) -> BodyFilter | None:
+        """See `IMiddleware`."""
+        return None
+
+    def response_body(self, passage: Passage, answer: AnswerHead) -> BodyFilter | None:
+        """See `IMiddleware`."""
+        return None

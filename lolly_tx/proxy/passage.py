@@ -1,0 +1,335 @@
+"""The way of one request through a chain of middleware, and of its answer back.
+
+    client's door --request_data--> Passage --> what serves it (an exchange)
+    client's door <--------------- InnerDoor <-- the same
+
+Made for each request of a route with `use`. While middleware thinks (a Deferred), what comes of the body is kept, and
+beyond `HELD_BYTES` nothing more is read. Where no middleware of the chain touches answers, bodies or the request,
+whoever serves it gets the client's own door and the passage is out of the way.
+
+Imports: domain, net, proxy, wire, Twisted. Used by: proxy.chain, proxy.middleware.
+"""
+
+from __future__ import annotations
+
+from typing import Any, ClassVar
+
+from twisted.internet.defer import Deferred
+from twisted.logger import Logger
+from twisted.python.failure import Failure
+
+from lolly_tx.domain.errors import ProxyError
+from lolly_tx.net.doors import DoorIn, Peer, RequestSink
+from lolly_tx.proxy.answer import Answer
+from lolly_tx.proxy.filters import Filters, LinkFailed, Refused
+from lolly_tx.proxy.innerdoor import InnerDoor
+from lolly_tx.proxy.link import Link, Way
+from lolly_tx.proxy.proxy import RouteEnd
+from lolly_tx.proxy.replies import reply
+from lolly_tx.wire.message import RequestHead
+
+HELD_BYTES = 65536
+"""Of a request body, kept while middleware thinks."""
+
+
+class Passage:
+    """One request on its way. To its client's door it is the exchange (`net.doors.RequestSink`).
+
+    `head`: the request; a middleware that changes it assigns another. `asked`: as the client sent it. `door`: the
+    client's. `chain`: what it goes through. `captures`: what the route's pattern has named. `notes`: what middlewares
+    leave for themselves until the answer, by themselves.
+    """
+
+    _log: ClassVar[Logger] = Logger()
+
+    __slots__ = (
+        "_at",
+        "_body",
+        "_complete",
+        "_filters",
+        "_inner",
+        "_paused",
+        "_size",
+        "_thinking",
+        "_trailers",
+        "asked",
+        "captures",
+        "chain",
+        "door",
+        "head",
+        "notes",
+        "started",
+    )
+
+    def __init__(
+        self,
+        chain: Way,
+        door: DoorIn,
+        head: RequestHead,
+        body: bytes,
+        trailers: bytes,
+        complete: bool,
+    ) -> None:
+        self.chain = chain
+        self.door = door
+        self.head = self.asked = head
+        self.captures: dict[bytes, bytes] = {}
+        self.notes: dict[Any, Any] = {}
+        self.started = False  # the client has the head of an answer
+        self._at = 0
+        self._body = [body] if body else []
+        self._size = len(body)
+        self._trailers = trailers
+        self._complete = complete
+        self._paused = False
+        self._thinking: Deferred[Any] | None = None
+        self._filters: Filters | None = None
+        self._inner: InnerDoor | None = None
+
+    @property
+    def peer(self) -> Peer:
+        """Who sent the request."""
+        return self.door.peer
+
+    @property
+    def rest(self) -> RouteEnd:
+        """What serves requests after the middleware that asks: to have something done beside this request."""
+        return self.chain.rests[self._at]
+
+    # -- the request's way in
+
+    def go_on(self) -> None:
+        """Ask the next middlewares, until one has to think or answers; then have it served."""
+        links = self.chain.links
+        while self._at < len(links):
+            link = links[self._at]
+            self._at += 1
+            try:
+                said = link.request(self) if link.asks else None
+                if said is None:
+                    self._filter(link)
+            except Exception:
+                self.broke(link.name, Failure())
+                return
+            if isinstance(said, Deferred):
+                self._think(said, link)
+                return
+            if said is not None:
+                self._serve(said, self._at - 1)
+                return
+        self._serve(self.chain.end, self._at)
+
+    def _filter(self, link: Link) -> None:
+        bodiless = self._complete and not self._body
+        if bodiless or not link.filters_request:
+            return
+        made = link.request_body(self)
+        if made is not None:
+            if self._filters is None:
+                self._filters = Filters()
+            self._filters.add(link.name, made)
+
+    def _think(self, said: Deferred[Any], link: Link) -> None:
+        self._thinking = said
+        self.door.exchange = self
+        said.addCallbacks(
+            self._cb_thought, self._eb_thought, (link,), errbackArgs=(link,)
+        )
+
+    def _cb_thought(self, said: RouteEnd | None, link: Link) -> None:
+        if self._thinking is None:
+            return  # the client has gone
+        self._thinking = None
+        if said is not None:
+            self._serve(said, self._at - 1)
+            return
+        try:
+            self._filter(link)
+        except Exception:
+            self.broke(link.name, Failure())
+        else:
+            self.go_on()
+
+    def _eb_thought(self, reason: Failure, link: Link) -> None:
+        if self._thinking is not None:
+            self._thinking = None
+            self.broke(link.name, reason)
+
+    def _serve(self, end: RouteEnd, reached: int) -> None:
+        """Have `end` answer; `reached`: how many links the answer goes back through."""
+        door = self.door
+        body, self._body = b"".join(self._body), []
+        if self._filters is not None:
+            filtered = self._filtered(body, self._complete)
+            if filtered is None:
+                return
+            body = filtered
+        inner: DoorIn = door
+        if self.chain.wraps or self._filters is not None:
+            inner = self._inner = InnerDoor(self, door, reached)
+            door.exchange = self
+        if isinstance(end, Answer):
+            self._answer(end, inner)
+        else:
+            end.open_exchange(inner, self.head, body, self._trailers, self._complete)
+        if self._paused:
+            self._paused = False
+            door.resume_request()
+
+    def _answer(self, answer: Answer, inner: DoorIn) -> None:
+        answer.give(inner, self.head.is_head)
+        status, size = answer.status, len(answer.body)
+        if isinstance(inner, InnerDoor):
+            status, size = inner.status, inner.sent
+        self.chain.told(self.door, self.asked, status, size, "")
+
+    def _filtered(self, data: bytes, last: bool) -> bytes | None:
+        """What goes on of `data` of the body; None: the request is over."""
+        filters = self._filters
+        assert filters is not None
+        try:
+            data = filters.feed(data)
+            return data + filters.end() if last else data
+        except Refused as error:
+            self._refuse(error)
+        except LinkFailed as failed:
+            self.broke_off(failed)
+        return None
+
+    def broke_off(self, failed: LinkFailed, ending: bool = False) -> None:
+        """As `broke`, of what a hook has raised."""
+        assert failed.__cause__ is not None
+        self.broke(failed.name, Failure(failed.__cause__), ending)
+
+    def broke(self, name: str, reason: Failure, ending: bool = False) -> None:
+        """The middleware `name` has failed: the client gets a 500, or sees that its answer is cut.
+
+        `ending`: whoever serves the request has just ended, and needs not be told.
+        """
+        self._log.failure("Middleware {name} failed", reason, name=name)
+        sink, inner = self._sink, self._inner
+        self._close()
+        if self.started:
+            self.door.abort()
+        else:
+            self.started = True
+            size = reply(self.door, 500, is_head=self.head.is_head)
+            if sink is not None:
+                sink.response_changed(500, size)
+            if inner is not None:
+                inner.status, inner.sent = 500, size
+            else:
+                why = f"middleware {name} failed"
+                self.chain.told(self.door, self.asked, 500, size, why)
+        if sink is not None and not ending:
+            sink.response_unwanted()
+
+    def _close(self) -> None:
+        """Nothing more comes either way."""
+        if self._filters is not None:
+            self._filters.close()
+            self._filters = None
+        if self._inner is not None:
+            self._inner.close()
+
+    @property
+    def _sink(self) -> RequestSink | None:
+        return None if self._inner is None else self._inner.exchange
+
+    # -- RequestSink: what the client's door tells
+
+    def request_data(self, data: bytes) -> None:
+        """Body bytes."""
+        sink = self._sink
+        if sink is None:
+            self._body.append(data)
+            self._size += len(data)
+            if self._size > HELD_BYTES and not self._paused:
+                self._paused = True
+                self.door.pause_request()
+            return
+        if self._filters is not None:
+            filtered = self._filtered(data, False)
+            if filtered is None:
+                return
+            data = filtered
+        if data:
+            sink.request_data(data)
+
+    def request_end(self, trailers: bytes) -> None:
+        """The body is complete."""
+        self._complete = True
+        sink = self._sink
+        if sink is None:
+            self._trailers = trailers
+            return
+        if self._filters is not None:
+            last = self._filtered(b"", True)
+            if last is None:
+                return
+            if last:
+                sink.request_data(last)
+        sink.request_end(trailers)
+
+    def _refuse(self, error: Refused) -> None:
+        """What came of the body is too much, or not wanted: end it."""
+        sink, door, answer = self._sink, self.door, error.answer
+        self._close()
+        if self.started:
+            door.abort()
+        else:
+            self.started = True
+            size = answer.give(door, self.head.is_head)
+            if sink is not None:
+                sink.response_changed(answer.status, size)
+            else:
+                self.chain.told(door, self.asked, answer.status, size, error.why)
+        if sink is not None:
+            sink.response_unwanted()
+
+    def request_stalled(self) -> None:
+        """A relay of the body waits for who serves it."""
+        sink = self._sink
+        if sink is not None:
+            sink.request_stalled()
+
+    def downstream_failed(self, error: ProxyError) -> None:
+        """The client is gone, or broke the rules."""
+        thinking, self._thinking = self._thinking, None
+        sink = self._sink
+        self._close()
+        if thinking is not None:
+            thinking.cancel()
+            self.chain.told(self.door, self.asked, 499, 0, "client went away")
+        if sink is not None:
+            sink.downstream_failed(error)
+
+    def response_changed(self, status: int, size: int) -> None:
+        """See `RequestSink`."""
+        sink = self._sink
+        if sink is not None:
+            sink.response_changed(status, size)
+
+    def response_unwanted(self) -> None:
+        """Nobody wants the rest of the answer."""
+        sink = self._sink
+        self._close()
+        if sink is not None:
+            sink.response_unwanted()
+
+    def pause_response(self) -> None:
+        """The client takes no more for now."""
+        sink = self._sink
+        if sink is not None:
+            sink.pause_response()
+
+    def resume_response(self) -> None:
+        """The client takes more."""
+        sink = self._sink
+        if sink is not None:
+            sink.resume_response()
+
+    @property
+    def relays_requests(self) -> bool:
+        """No middleware wants the bytes of the request's body."""
+        return self._filters is None
