@@ -44,8 +44,14 @@ class Options(usage.Options):
     )
     optParameters = [
         ["config", "c", None, "The configuration file, TOML."],
+        ["settings", "s", None, "The configuration itself, in place of a file."],
     ]
     compData = usage.Completions(optActions={"config": usage.CompleteFiles("*.toml")})
+
+    def postOptions(self) -> None:
+        """One configuration."""
+        if self["config"] is not None and self["settings"] is not None:
+            raise usage.UsageError("give --config or --settings, not both")
 
     def opt_version(self) -> None:
         """Print the version of lolly_tx and exit."""
@@ -64,6 +70,7 @@ def makeService(options: Options) -> IService:
     from twisted.internet import reactor
 
     from lolly_tx.commands.installed import installed_names, installed_registry
+    from lolly_tx.commands.run import COMMAND_LINE
     from lolly_tx.commands.template import template_command
     from lolly_tx.config import ConfigErrors, load, parse
     from lolly_tx.config.load import DISK
@@ -98,7 +105,9 @@ def makeService(options: Options) -> IService:
     from lolly_tx.service.succession import Succession
     from lolly_tx.service.watching import SeenFiles, watch
 
-    path = options["config"]
+    path, given = options["config"], options["settings"]
+    if given is not None:
+        path = COMMAND_LINE
     twistd = getattr(options, "parent", None) or {"nodaemon": True}
     if problem := require_versions():
         raise SystemExit(f"lolly: {problem}")
@@ -120,7 +129,11 @@ def makeService(options: Options) -> IService:
             names, files = installed_names(registry), SeenFiles(DISK)
 
             def read() -> Config:
-                return load(path, os.environ, files, names)
+                return (
+                    load(path, os.environ, files, names)
+                    if given is None
+                    else read_text(given)
+                )
 
             def read_text(text: str) -> Config:
                 return parse(text, path, os.environ, files, names)

@@ -79,6 +79,14 @@ class OptionsTests(SynchronousTestCase):
             options.parseOptions(words)
             self.assertEqual(options["config"], "x.toml")
 
+    def test_settings(self):
+        """They may come without a file; not beside one."""
+        options = tap.Options()
+        options.parseOptions(["--settings", CONFIG])
+        self.assertEqual((options["config"], options["settings"]), (None, CONFIG))
+        with self.assertRaisesRegex(UsageError, "--config or --settings, not both"):
+            tap.Options().parseOptions(["-s", CONFIG, "-c", "x.toml"])
+
     def test_unknown(self):
         """An unknown option is an error."""
         with self.assertRaises(UsageError):
@@ -116,6 +124,15 @@ class ServiceTests(SynchronousTestCase):
         """With a configuration it is the proxy that it describes."""
         [part] = self.run_with(CONFIG.format(port=8080)).services
         self.assertEqual(part.config.listeners["web"].name, "web")
+
+    def test_settings(self):
+        """Settings without a file are the proxy they describe; what is wrong with them is said as ever."""
+        [part] = self.make("--settings", CONFIG.format(port=8080)).services
+        self.assertEqual(part.config.listeners["web"].name, "web")
+        self.assertEqual(part.config.file, "the command line")
+        with self.assertRaises(SystemExit) as end:
+            self.make("--settings", "[pool.api]\ntargets = 3\n")
+        self.assertIn("the command line:2: pool.api.targets", end.exception.code)
 
     def test_port_in_use(self):
         """A port that somebody has ends the process with one line that names it."""

@@ -9,8 +9,11 @@ from lolly_tx.commands.base import Command
 from lolly_tx.commands.check import CheckCommand
 from lolly_tx.commands.events import EventsCommand
 from lolly_tx.commands.explain import ExplainCommand
+from lolly_tx.commands.hash_password import HashPasswordCommand
+from lolly_tx.commands.init import InitCommand
 from lolly_tx.commands.operate import DisableCommand, DrainCommand, EnableCommand
 from lolly_tx.commands.replay import ReplayCommand
+from lolly_tx.commands.reverse_proxy import ReverseProxyCommand
 from lolly_tx.commands.run import RunCommand
 from lolly_tx.commands.settings import (
     ApplyCommand,
@@ -24,8 +27,11 @@ from lolly_tx.commands.status import StatusCommand
 from lolly_tx.commands.upgrade import UpgradeCommand
 
 CATALOG: tuple[tuple[str, tuple[type[Command], ...]], ...] = (
-    ("To serve", (RunCommand,)),
-    ("To try settings", (CheckCommand, PlanCommand, SimulateCommand, ReplayCommand)),
+    ("To serve", (RunCommand, ReverseProxyCommand)),
+    (
+        "To try settings",
+        (InitCommand, CheckCommand, PlanCommand, SimulateCommand, ReplayCommand),
+    ),
     ("To ask a running proxy", (StatusCommand, ExplainCommand, EventsCommand)),
     (
         "To steer a running proxy",
@@ -40,6 +46,7 @@ CATALOG: tuple[tuple[str, tuple[type[Command], ...]], ...] = (
             UpgradeCommand,
         ),
     ),
+    ("Besides", (HashPasswordCommand,)),
 )
 
 

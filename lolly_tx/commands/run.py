@@ -2,7 +2,7 @@
 
 The same as `twistd --nodaemon --reactor=lolly lolly --config FILE`, without a pid file.
 
-Imports: commands, Twisted. Used by: commands.catalog.
+Imports: commands, Twisted. Used by: commands.catalog, commands.oneliner, tap.
 """
 
 from __future__ import annotations
@@ -12,6 +12,9 @@ from typing import TextIO
 
 from lolly_tx.commands.base import Command
 from lolly_tx.commands.declared import TOML_FILE
+
+COMMAND_LINE = "the command line"
+"""What is called the file of settings that come without one."""
 
 
 class RunCommand(Command):
@@ -33,14 +36,15 @@ class RunCommand(Command):
 
     def run(self, out: TextIO, err: TextIO) -> int:
         """Run until a signal comes."""
-        # twistd chooses the reactor from its options, so it has to come before any other import of one.
-        from twisted.scripts import twistd
-
-        sys.argv = ["lolly", *twistd_arguments(self["file"])]
-        twistd.run()
-        return 0
+        return serve("--config", self["file"])
 
 
-def twistd_arguments(file: str) -> list[str]:
-    """What twistd is told to run `file`."""
-    return ["--nodaemon", "--pidfile=", "--reactor=lolly", "lolly", "--config", file]
+def serve(*words: str) -> int:
+    """Be twistd, in the foreground, until a signal comes; the exit status. `words`: what follows `twistd lolly`."""
+    # twistd chooses the reactor from its options, so it has to come before any other import of one.
+    from twisted.scripts import twistd
+
+    head = ("lolly", "--nodaemon", "--pidfile=", "--reactor=lolly")
+    sys.argv = [*head, "lolly", *words]
+    twistd.run()
+    return 0

@@ -146,6 +146,49 @@ class RunTests(ProcessTestCase):
         self.assertRegex(err, r"^lolly: nothing answers at unix:.*: no such file.*\n$")
 
 
+class OneLinerTests(ProcessTestCase):
+    """A proxy without a file."""
+
+    def test_life(self) -> None:
+        """It serves, answers the commands, keeps its settings over a reload and an upgrade, and ends in good order."""
+        log = self.folder / "log"
+        with log.open("wb") as output:
+            process = subprocess.Popen(
+                [
+                    *(*self.command, "reverse-proxy", "--to", "unix:app.sock"),
+                    *("--from", "unix:web.sock", "--admin", "unix:admin.sock"),
+                ],
+                env=self.environ,
+                cwd=self.folder,
+                stdout=output,
+                stderr=subprocess.STDOUT,
+            )
+        self.addCleanup(self.end, process)
+        self.until((self.folder / "admin.sock").exists)
+        serves = "serves the command line: pools app; listeners web"
+        self.until(lambda: serves in log.read_text())
+        # The proxy's own answer will do: nobody is behind it.
+        self.assertIn("502", self.ask("web.sock"))
+        client = AdminClient(f"unix:{self.folder}/admin.sock")
+        self.assertTrue(client.get("/readyz")["ready"])
+        process.send_signal(signal.SIGHUP)
+        self.until(lambda: "is in force: nothing has changed" in log.read_text())
+        process.send_signal(signal.SIGUSR2)
+        self.until(lambda: log.read_text().count(serves) == 2)
+        self.until(lambda: self.ask("web.sock"))
+        self.assertIn("502", self.ask("web.sock"))
+        process.send_signal(signal.SIGTERM)
+        self.assertEqual(process.wait(DEADLINE), 0, log.read_text())
+
+    def ask(self, name: str) -> str:
+        """The status line of an answer."""
+        with socket.socket(socket.AF_UNIX) as asking:
+            asking.settimeout(DEADLINE)
+            asking.connect(str(self.folder / name))
+            asking.sendall(b"GET / HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n")
+            return asking.makefile().readline()
+
+
 class StreamTests(ProcessTestCase):
     """Commands never end in a traceback, whatever becomes of their standard streams."""
 
