@@ -178,6 +178,9 @@ class DoorIn:
         """The connection as an end of a tunnel, or None when it cannot be one."""
         return None
 
+    def tunnel_closed(self) -> None:
+        """It was one, and the tunnel is closed."""
+
 
 class DoorOut(Protocol):
     """A backend's side of an exchange, for one request at a time.

@@ -592,6 +592,7 @@ class Exchange(Attempts, ResponseSink):
         if lease is not None:  # what follows the answer is no part of how long it took
             since = lease.asked + lease.seconds
         self._leave(lease)
+        self.door.tunnel_closed()
         self._over(since)
 
     def stood_still(self, seconds: float, now: float) -> None:

@@ -30,6 +30,9 @@ class OnItsWay(Protocol):
     def relays_requests(self) -> bool:
         """No middleware wants the bytes of the request's body."""
 
+    def over(self) -> None:
+        """Nothing more is to come."""
+
     def broke_off(self, failed: LinkFailed, ending: bool = False) -> None:
         """A hook has raised. `ending`: whoever serves the request has just ended."""
 
@@ -68,6 +71,7 @@ class InnerDoor(DoorIn):
         filters, self._filters = self._filters, None
         if filters is not None:
             filters.close()
+        self._passage.over()
 
     @property
     def write_seconds(self) -> float:
@@ -283,3 +287,7 @@ class InnerDoor(DoorIn):
     def tunnel_end(self) -> TunnelEnd | None:
         """See `DoorIn`."""
         return self._out.tunnel_end()
+
+    def tunnel_closed(self) -> None:
+        """See `DoorIn`."""
+        self.close()

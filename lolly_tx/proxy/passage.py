@@ -12,6 +12,7 @@ Imports: domain, net, proxy, wire, Twisted. Used by: proxy.chain, proxy.middlewa
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any, ClassVar
 
 from twisted.internet.defer import Deferred
@@ -46,7 +47,10 @@ class Passage:
         "_at",
         "_body",
         "_complete",
+        "_ends",
         "_filters",
+        "_full",
+        "_holds",
         "_inner",
         "_paused",
         "_size",
@@ -82,6 +86,8 @@ class Passage:
         self._trailers = trailers
         self._complete = complete
         self._paused = False
+        self._ends: list[Callable[[], None]] = []
+        self._holds = self._full = False
         self._thinking: Deferred[Any] | None = None
         self._filters: Filters | None = None
         self._inner: InnerDoor | None = None
@@ -95,6 +101,16 @@ class Passage:
     def rest(self) -> RouteEnd:
         """What serves requests after the middleware that asks: to have something done beside this request."""
         return self.chain.rests[self._at]
+
+    def when_over(self, call: Callable[[], None]) -> None:
+        """Have `call` called once, when the request with its answer, or the tunnel it became, is over."""
+        self._ends.append(call)
+
+    def over(self) -> None:
+        """It is. Repeated, it does nothing."""
+        ends, self._ends = self._ends, []
+        for call in ends:
+            call()
 
     # -- the request's way in
 
@@ -115,7 +131,7 @@ class Passage:
                 self._think(said, link)
                 return
             if said is not None:
-                self._serve(said, self._at - 1)
+                self._serve_by(link, said)
                 return
         self._serve(self.chain.end, self._at)
 
@@ -141,7 +157,7 @@ class Passage:
             return  # the client has gone
         self._thinking = None
         if said is not None:
-            self._serve(said, self._at - 1)
+            self._serve_by(link, said)
             return
         try:
             self._filter(link)
@@ -155,6 +171,13 @@ class Passage:
             self._thinking = None
             self.broke(link.name, reason)
 
+    def _serve_by(self, link: Link, end: RouteEnd) -> None:
+        """Have `end` answer, which `link` has put in place of what comes after it."""
+        try:
+            self._serve(end, self._at - 1)
+        except Exception:
+            self.broke(link.name, Failure())
+
     def _serve(self, end: RouteEnd, reached: int) -> None:
         """Have `end` answer; `reached`: how many links the answer goes back through."""
         door = self.door
@@ -165,7 +188,7 @@ class Passage:
                 return
             body = filtered
         inner: DoorIn = door
-        if self.chain.wraps or self._filters is not None:
+        if self.chain.wraps or self._filters is not None or self._ends:
             inner = self._inner = InnerDoor(self, door, reached)
             door.exchange = self
         if isinstance(end, Answer):
@@ -231,6 +254,8 @@ class Passage:
             self._filters = None
         if self._inner is not None:
             self._inner.close()
+        else:
+            self.over()
 
     @property
     def _sink(self) -> RequestSink | None:
@@ -319,14 +344,26 @@ class Passage:
 
     def pause_response(self) -> None:
         """The client takes no more for now."""
-        sink = self._sink
-        if sink is not None:
-            sink.pause_response()
+        self._full = True
+        self._flow()
 
     def resume_response(self) -> None:
         """The client takes more."""
+        self._full = False
+        self._flow()
+
+    def hold(self, holds: bool) -> None:
+        """Have the answer's body wait although the client would take it, or let it go on."""
+        self._holds = holds
+        self._flow()
+
+    def _flow(self) -> None:
         sink = self._sink
-        if sink is not None:
+        if sink is None:
+            return
+        if self._full or self._holds:
+            sink.pause_response()
+        else:
             sink.resume_response()
 
     @property

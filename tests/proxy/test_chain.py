@@ -455,6 +455,111 @@ class FailureTests(ChainTestCase):
         self.failures()
 
 
+UPGRADE = "Connection: Upgrade\r\nUpgrade: websocket\r\n"
+SWITCHED = (
+    b"HTTP/1.1 101 Switching Protocols\r\n"
+    b"Connection: Upgrade\r\nUpgrade: websocket\r\n\r\n"
+)
+
+
+class OverTests(ChainTestCase):
+    """What is called when a request is over."""
+
+    def counting(self, says: Any = None) -> tuple[Any, list[str]]:
+        over: list[str] = []
+
+        class Counting(Middleware):
+            touches = frozenset((ASKED,))
+
+            def request(self, passage: Any) -> Any:
+                passage.when_over(lambda: over.append("over"))
+
+        return self.chained(Counting(), Asking(says)), over
+
+    def test_answered(self):
+        """At the end of an answer, a short one or a long one."""
+        for pieces in ([OK], [OK[:-1], OK[-1:]]):
+            world, over = self.counting()
+            client = world.client()
+            client.send(GET)
+            backend = world.accept()
+            for piece in pieces:
+                self.assertEqual(over, [])
+                backend.send(piece)
+            self.assertEqual(over, ["over"])
+
+    def test_answered_here(self):
+        """When another middleware has answered, or has said what is no answer."""
+        for says in (GONE, "no end"):
+            world, over = self.counting(says)
+            client = world.client()
+            client.send(GET)
+            self.assertEqual(over, ["over"])
+            self.flushLoggedErrors(AttributeError)
+
+    def test_gone(self):
+        """When the client goes, while a middleware thinks or a target does."""
+        for says in (Deferred(lambda _: None), None):
+            world, over = self.counting(says)
+            client = world.client()
+            client.send(GET)
+            if says is None:
+                world.accept()
+            client.lose()
+            self.assertEqual(over, ["over"])
+
+    def test_failed(self):
+        """When no target has answered."""
+        world, over = self.counting()
+        client = world.client()
+        client.send(GET)
+        world.refuse()
+        self.assertEqual(over, ["over"])
+
+    def test_tunnel(self):
+        """A tunnel is over when it is closed."""
+        world, over = self.counting()
+        client = world.client()
+        client.send(get(extra=UPGRADE))
+        backend = world.accept()
+        backend.send(SWITCHED)
+        backend.send(b"hello")
+        self.assertTrue(client.take().endswith(b"hello"))
+        self.assertEqual(over, [])
+        client.lose()
+        backend.lose()
+        world.pass_time(1)
+        self.assertEqual(over, ["over"])
+
+
+class HoldTests(ChainTestCase):
+    def test_hold(self):
+        """An answer waits for a middleware as well as for its client."""
+        passages: list[Any] = []
+
+        class Holding(Middleware):
+            touches = frozenset((RESPONSE,))
+
+            def response(self, passage: Any, answer: Any) -> None:
+                passages.append(passage)
+
+        world = self.chained(Holding())
+        client = world.client()
+        client.send(GET)
+        backend = world.accept()
+        backend.send(b"HTTP/1.1 200 OK\r\nDate: d\r\nContent-Length: 9\r\n\r\nabc")
+        [passage] = passages
+        for full, holds, paused in (
+            (False, True, True),
+            (True, True, True),
+            (True, False, True),
+            (False, False, False),
+        ):
+            passage.pause_response() if full else passage.resume_response()
+            passage.hold(holds)
+            self.assertEqual(backend.paused, paused)
+
+
 class RestTests(ChainTestCase):
     def test_rest(self):
         """A middleware may have what comes after it serve another request."""
