@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from lolly_tx.commands.base import Command
 from lolly_tx.commands.check import CheckCommand
+from lolly_tx.commands.completion import CompletionCommand
 from lolly_tx.commands.events import EventsCommand
 from lolly_tx.commands.explain import ExplainCommand
 from lolly_tx.commands.hash_password import HashPasswordCommand
@@ -46,7 +47,7 @@ CATALOG: tuple[tuple[str, tuple[type[Command], ...]], ...] = (
             UpgradeCommand,
         ),
     ),
-    ("Besides", (HashPasswordCommand,)),
+    ("Besides", (HashPasswordCommand, CompletionCommand)),
 )
 
 

@@ -35,13 +35,17 @@ _COLUMN = 28
 
 @attrs.frozen
 class Option:
-    """`long`: without dashes; `short`: its letter, or "". `takes`: None for a flag. `default`: "" for none."""
+    """`long`: without dashes; `short`: its letter, or "". `takes`: None for a flag. `default`: "" for none.
+
+    `repeated`: it may be given again.
+    """
 
     long: str
     short: str
     takes: Takes | None
     doc: str
     default: str = ""
+    repeated: bool = False
 
     @property
     def names(self) -> tuple[str, ...]:
@@ -107,6 +111,7 @@ def options_of(parser: usage.Options, takes: Mapping[str, Takes]) -> tuple[Optio
                 takes[long] if has_value else None,
                 _sentence(parser.docs[long] or ""),
                 str(default) if has_value and default else "",
+                bool(has_value) and long not in parser.defaults,
             )
         )
     return tuple(found)
