@@ -38,6 +38,8 @@ PACKAGES = (
     "service",
     "service/demo",
     "simulate",
+    "importing",
+    "importing/nginx",
     "commands",
     "testing",
 )

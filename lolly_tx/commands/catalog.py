@@ -11,6 +11,7 @@ from lolly_tx.commands.completion import CompletionCommand
 from lolly_tx.commands.events import EventsCommand
 from lolly_tx.commands.explain import ExplainCommand
 from lolly_tx.commands.hash_password import HashPasswordCommand
+from lolly_tx.commands.importing import ImportCommand
 from lolly_tx.commands.init import InitCommand
 from lolly_tx.commands.operate import DisableCommand, DrainCommand, EnableCommand
 from lolly_tx.commands.replay import ReplayCommand
@@ -31,7 +32,14 @@ CATALOG: tuple[tuple[str, tuple[type[Command], ...]], ...] = (
     ("To serve", (RunCommand, ReverseProxyCommand)),
     (
         "To try settings",
-        (InitCommand, CheckCommand, PlanCommand, SimulateCommand, ReplayCommand),
+        (
+            InitCommand,
+            ImportCommand,
+            CheckCommand,
+            PlanCommand,
+            SimulateCommand,
+            ReplayCommand,
+        ),
     ),
     ("To ask a running proxy", (StatusCommand, ExplainCommand, EventsCommand)),
     (

@@ -4,7 +4,7 @@
 percent-escapes, sub-delimiters, empty labels, zone identifiers.
 
 Imports: domain. Used by: commands, config, domain.caching, domain.forwarded,
-domain.routes, domain.target, proxy, wire.
+domain.routes, domain.target, importing.nginx, proxy, wire.
 """
 
 from __future__ import annotations

@@ -1,6 +1,6 @@
 r"""From Host and request target to whatever serves them.
 
-Imports: domain. Used by: config, domain.caching, proxy, service.
+Imports: domain. Used by: config, domain.caching, importing.nginx, proxy, service.
 
 First the most specific host: an exact name, then the longest "*.suffix", then routes for
 any host. Within a host, as nginx does: an exact path, then the longest prefix if it is

@@ -1,0 +1,1 @@
+"""Configurations of nginx: read with `crossplane`, and carried over directive by directive."""

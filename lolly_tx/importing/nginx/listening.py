@@ -1,0 +1,153 @@
+"""Where servers listen: addresses, which several of them may share, and the names they are told apart by.
+
+Imports: importing, importing.nginx. Used by: importing.nginx.securing,
+importing.nginx.servers.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable
+
+import attrs
+
+from lolly_tx.importing.draft import plain_name
+from lolly_tx.importing.nginx.scope import Scope
+from lolly_tx.importing.nginx.values import NotThere, network, split_port
+from lolly_tx.importing.nginx.work import Work
+from lolly_tx.importing.statements import Statement
+
+_KERNEL = re.compile(
+    r"(?:reuseport|bind|deferred|sndbuf|rcvbuf|so_keepalive|fastopen|setfib)(?:=.*)?"
+)
+_EVERYBODY = ["0.0.0.0/0", "::/0"]
+
+
+@attrs.define
+class Listen:
+    """One `listen` of a server. `name`: of the listener."""
+
+    statement: Statement
+    name: str
+    endpoint: str
+    default: bool
+
+
+@attrs.define
+class Server:
+    """A server. `names`: as routes have them; without any only the default of an address is reached."""
+
+    statement: Statement
+    scope: Scope
+    names: list[str] = attrs.field(factory=list)
+    listens: list[Listen] = attrs.field(factory=list)
+
+
+def listens_of(work: Work, server: Server) -> None:
+    """Have the listeners of a server made, as far as they are not there."""
+    found = server.scope.own("listen")
+    if not found:
+        unsaid = Statement("listen", ("80",), *_place(server.statement))
+        server.listens.append(_listen(work, unsaid, server))
+        return
+    work.carry(found, lambda one: server.listens.append(_listen(work, one, server)))
+
+
+def _place(statement: Statement) -> tuple[str, int]:
+    return statement.file, statement.line
+
+
+def _listen(work: Work, one: Statement, server: Server) -> Listen:
+    name, endpoint = _address(one.args[0] if one.args else "80")
+    words = list(one.args[1:])
+    backlog = [word for word in words if word.startswith("backlog=")]
+    if backlog and "backlog=" not in endpoint:
+        endpoint += f":{backlog[0]}"
+    listener = work.draft.listeners.setdefault(name, {"endpoint": endpoint})
+    if backlog:
+        listener["endpoint"] = endpoint
+    listen = Listen(one, name, endpoint, False)
+    for word in words:
+        if word in ("default_server", "default"):
+            listen.default = True
+        elif word == "ssl":
+            listener.setdefault("tls", {})
+        elif word == "http2":
+            listener["http2"] = True
+        elif word == "proxy_protocol":
+            listener["proxy_protocol"] = _balancers(work, one, server.scope)
+        elif word.startswith("ipv6only="):
+            if word.endswith("off"):
+                work.report.leave(one, "IPv4 needs a listener of its own", word)
+        elif _KERNEL.fullmatch(word):
+            work.report.needless(
+                one, "of the kernel's socket, which is set for you", word
+            )
+        elif not word.startswith("backlog="):
+            work.report.leave(one, "there is no such setting of a listener", word)
+    return listen
+
+
+def _address(text: str) -> tuple[str, str]:
+    """Name and endpoint of what is listened on. Raises `NotThere`."""
+    if text.startswith("unix:"):
+        path = text.removeprefix("unix:")
+        escaped = re.sub(r"([\\:=])", r"\\\1", path)
+        name = path.rpartition("/")[2].partition(".")[0]
+        return plain_name(f"unix-{name}"), f"unix:{escaped}"
+    if text.isdigit():
+        text = f"*:{text}"
+    host, port = split_port(text)
+    port = port or 80
+    name = {80: "http", 443: "https"}.get(port, f"port-{port}")
+    if host in ("*", "", "0.0.0.0"):
+        return name, f"tcp:{port}"
+    bare = host.strip("[]")
+    interface = bare.replace(":", r"\:")
+    suffix = "ipv6" if bare == "::" else re.sub(r"[.:]+", "-", bare).strip("-")
+    return plain_name(f"{name}-{suffix}"), f"tcp:{port}:interface={interface}"
+
+
+def _balancers(work: Work, one: Statement, scope: Scope) -> list[str]:
+    """Who has to begin with a PROXY header."""
+    found = []
+    for real in scope.nearest("set_real_ip_from"):
+        try:
+            found.append(network(real.args[0]))
+        except NotThere as error:
+            work.report.leave(real, str(error))
+    if not found:
+        why = "nothing says of whom; now anybody may, and say who the client is: write their networks"
+        work.report.note(one, why, "proxy_protocol")
+    return found or list(_EVERYBODY)
+
+
+def defaults(servers: Iterable[Server]) -> None:
+    """Where nobody is the default of an address, the first server is."""
+    by_name: dict[str, list[Listen]] = {}
+    for server in servers:
+        for listen in server.listens:
+            by_name.setdefault(listen.name, []).append(listen)
+    for listens in by_name.values():
+        if not any(listen.default for listen in listens):
+            listens[0].default = True
+
+
+def names_of(work: Work, server: Server) -> None:
+    """The names of a server, as routes have them."""
+    for one in server.scope.own("server_name"):
+        for name in one.args:
+            if name in ("", "_"):
+                continue
+            if name.startswith("~"):
+                work.report.leave(one, "no regular expression names a host", name)
+            elif name.startswith("."):
+                server.names += [name[1:], f"*{name}"]
+            elif name.endswith("*") or name == "$hostname":
+                work.report.leave(
+                    one, "a host is a name, or *. and the rest of one", name
+                )
+            else:
+                server.names.append(name.lower())
+        work.report.take(one)
+    server.names = list(dict.fromkeys(server.names))

@@ -1,0 +1,107 @@
+"""Servers: listeners, and the routes of their locations.
+
+Imports: importing, importing.nginx. Used by: importing.nginx.convert.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+
+from lolly_tx.importing.draft import Table
+from lolly_tx.importing.nginx import logs
+from lolly_tx.importing.nginx.listening import Server, defaults, listens_of, names_of
+from lolly_tx.importing.nginx.locations import end_of, path_of, whole_segments
+from lolly_tx.importing.nginx.scope import Scope
+from lolly_tx.importing.nginx.securing import secure
+from lolly_tx.importing.nginx.values import NotThere
+from lolly_tx.importing.nginx.work import Making, Work
+from lolly_tx.importing.statements import Statement
+
+_Place = tuple[list[str], list[str]]
+"""Listeners and hosts of a route."""
+
+
+def serve(work: Work) -> None:
+    """Have all servers carried over."""
+    servers = []
+    for one in work.http.own("server"):
+        server = Server(one, Scope(one.block or (), work.http))
+        work.report.enter(one)
+        work.report.take(one)
+        listens_of(work, server)
+        names_of(work, server)
+        servers.append(server)
+    defaults(servers)
+    secure(work, servers)
+    for server in servers:
+        places = list(_places(server, servers))
+        if not places:
+            why = "never reached: others are the default of its addresses, and it has no name that can be matched"
+            work.report.leave(server.statement, why, "server")
+            continue
+        for location, scope in _locations(work, server.scope):
+            _route(work, location, scope, places)
+
+
+def _places(server: Server, servers: Sequence[Server]) -> Iterator[_Place]:
+    """Where the routes of a server hold: by its names, and for any name where it is the default."""
+    wild = [
+        name[1:]
+        for other in servers
+        if other is not server
+        for name in other.names
+        if name.startswith("*.")
+    ]
+    # A more specific host comes first, so the default has to say its names where somebody's wildcard covers them.
+    covered = any(name.endswith(suffix) for name in server.names for suffix in wild)
+    default = list(dict.fromkeys(x.name for x in server.listens if x.default))
+    every = list(dict.fromkeys(x.name for x in server.listens))
+    named = every if covered else [name for name in every if name not in default]
+    if server.names and named:
+        yield named, server.names
+    if default:
+        yield default, []
+
+
+def _locations(work: Work, scope: Scope) -> Iterator[tuple[Statement, Scope]]:
+    """The locations of a server, those inside of others behind them."""
+    for one in scope.own("location"):
+        inner = Scope(one.block or (), scope)
+        work.report.enter(one)
+        yield one, inner
+        yield from _locations(work, inner)
+
+
+def _route(
+    work: Work, location: Statement, scope: Scope, places: Sequence[_Place]
+) -> None:
+    making = Making(work, scope, location, {})
+    try:
+        path = path_of(making)
+        making.route["path"] = path
+        end_of(making)
+    except NotThere as error:
+        work.report.leave_whole(location, str(error))
+        return
+    every = set(work.draft.listeners)
+    free = [place for place in places if work.claim(place, path)]
+    if not free:
+        why = "another server has the same names, addresses and path, and comes first"
+        work.report.leave_whole(location, why)
+        return
+    work.report.take(location)
+    whole_segments(making, path)
+    log = logs.own(work, scope)
+    for listeners, hosts in free:
+        route: Table = {}
+        if set(listeners) != every:
+            route["listener"] = listeners[0] if len(listeners) == 1 else listeners
+        if hosts:
+            route["host"] = hosts[0] if len(hosts) == 1 else hosts
+        if path != "/":
+            route["path"] = path
+        route.update({k: v for k, v in making.route.items() if k != "path"})
+        if log is not None:
+            route["access_log"] = log
+        work.draft.comment(route, f"{location.file}:{location.line}")
+        work.draft.routes.append(route)

@@ -1,0 +1,149 @@
+"""What nginx has for each server or location, and we have once for all: limits and times of clients.
+
+Imports: config, importing, importing.nginx. Used by: importing.nginx.convert.
+
+A line of `WHOLE` for each statement, with the setting that it becomes.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Iterable, Iterator
+
+import attrs
+
+from lolly_tx.config.kinds import duration_text, size_text
+from lolly_tx.importing.nginx.values import (
+    NotThere,
+    count,
+    network,
+    seconds,
+    size_bytes,
+)
+from lolly_tx.importing.nginx.work import Work
+from lolly_tx.importing.statements import Statement
+
+_BODY = 1 << 20
+"""Bytes of a body that nginx takes where nothing is said."""
+_BLOCKS = ("server", "location")
+
+
+@attrs.frozen
+class Whole:
+    """`table`, `key`: of the setting. `read` gives a number, `write` what stands in the file.
+
+    `endless`: 0 has no limit. `zero`: why 0 is not carried over.
+    """
+
+    table: str
+    key: str
+    read: Callable[[str], float]
+    write: Callable[[float], object]
+    endless: bool = False
+    zero: str = ""
+
+
+def _integer(value: float) -> object:
+    return int(value)
+
+
+def _bytes(value: float) -> object:
+    return size_text(int(value))
+
+
+WHOLE: dict[str, Whole] = {
+    "client_max_body_size": Whole("limits", "body_size", size_bytes, _bytes, True),
+    "client_header_timeout": Whole("timeouts", "head", seconds, duration_text),
+    "client_body_timeout": Whole("timeouts", "body", seconds, duration_text),
+    "send_timeout": Whole("timeouts", "write", seconds, duration_text),
+    "keepalive_timeout": Whole(
+        "timeouts",
+        "keepalive",
+        seconds,
+        duration_text,
+        zero="limits.requests_per_connection = 1 has no connection kept",
+    ),
+    "keepalive_requests": Whole(
+        "limits", "requests_per_connection", count, _integer, True
+    ),
+    "http2_max_concurrent_streams": Whole("limits", "streams", count, _integer),
+}
+
+
+def whole(work: Work) -> None:
+    """Have each carried over: where they differ the largest holds."""
+    tree = list(_statements(work.http.statements))
+    for name, setting in WHOLE.items():
+        _one(work, [one for one in tree if one.name == name], setting)
+    if "body_size" not in work.draft.inner("limits"):
+        work.draft.inner("limits")["body_size"] = size_text(_BODY)
+    _heads(work, [one for one in tree if one.name == "large_client_header_buffers"])
+    _trusted(work, tree)
+
+
+def _statements(tree: Iterable[Statement]) -> Iterator[Statement]:
+    for one in tree:
+        yield one
+        if one.name in _BLOCKS:
+            yield from _statements(one.block or ())
+
+
+def _one(work: Work, found: list[Statement], setting: Whole) -> None:
+    values: dict[Statement, float] = {}
+
+    def carry(one: Statement) -> None:
+        value = setting.read(one.args[0])
+        if not value and setting.zero:
+            raise NotThere(setting.zero)
+        values[one] = math.inf if not value and setting.endless else value
+        if len(one.args) > 1:
+            work.report.leave(
+                one, "no Keep-Alive field is sent", " ".join(one.args[1:])
+            )
+
+    work.carry(found, carry)
+    if not values:
+        return
+    largest = max(values.values())
+    written = setting.write(0 if largest == math.inf else largest)
+    work.draft.inner(setting.table)[setting.key] = written
+    for one, value in values.items():
+        if value != largest:
+            key = f"{setting.table}.{setting.key}"
+            work.report.leave(one, f"{key} is one for all: the largest, {written}")
+
+
+def _heads(work: Work, found: list[Statement]) -> None:
+    def carry(one: Statement) -> None:
+        number, each = count(one.args[0]), size_bytes(one.args[1])
+        limits = work.draft.inner("limits")
+        limits["line_size"] = size_text(each)
+        limits["head_size"] = size_text(each * number)
+
+    work.carry(found[:1], carry)
+    for one in found[1:]:
+        work.report.leave(one, "limits.head_size is one for all: the first")
+
+
+_REAL = {"x-forwarded-for", "x-real-ip", "proxy_protocol"}
+
+
+def _trusted(work: Work, tree: list[Statement]) -> None:
+    """Proxies in front, whose word on the client is believed."""
+    networks: list[str] = []
+
+    def carry(one: Statement) -> None:
+        networks.append(network(one.args[0]))
+
+    def header(one: Statement) -> None:
+        if one.args[0].lower() not in _REAL:
+            raise NotThere(
+                "clients are told of in X-Forwarded-For, X-Real-IP or Forwarded"
+            )
+
+    headers = [one for one in tree if one.name == "real_ip_header"]
+    work.carry(headers, header)
+    work.carry([one for one in tree if one.name == "set_real_ip_from"], carry)
+    said = {one.args[0].lower() for one in headers}
+    if networks and said != {"proxy_protocol"}:
+        work.draft.top["trusted_proxies"] = list(dict.fromkeys(networks))
