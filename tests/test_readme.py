@@ -69,7 +69,7 @@ class READMETests(SynchronousTestCase):
 
     def test_checked_files(self):
         """What it checks is there, or a file that it has shown before."""
-        shown = README.index("Write `lolly.toml`")
+        shown = README.index("write `lolly.toml`")
         for found in re.finditer(r"lolly (?:check|run) ([\w/]+\.toml)", README):
             there = (ROOT / found[1]).exists()
             self.assertTrue(there or found.start() > shown, found[0])
