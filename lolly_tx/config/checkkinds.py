@@ -1,6 +1,6 @@
 """The kinds of values active checks have: their types, names, bytes to send, settings of plugins.
 
-Imports: config. Used by: config.
+Imports: config. Used by: config, config.middleware.
 """
 
 from __future__ import annotations

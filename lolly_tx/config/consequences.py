@@ -3,7 +3,7 @@
 The theory of active checks is told by `probetimes`, that of ejecting, retrying and waiting
 by `balancefacts`.
 
-Imports: config, domain. Used by: commands, config.plan.
+Imports: config, config.middleware, domain. Used by: commands, config.plan.
 """
 
 from __future__ import annotations
@@ -24,6 +24,7 @@ from lolly_tx.config.balancefacts import (
 )
 from lolly_tx.config.diff import route_name
 from lolly_tx.config.kinds import duration_text
+from lolly_tx.config.middleware.facts import middleware_consequences
 from lolly_tx.config.model import Check, Config, Health, PoolSettings
 from lolly_tx.config.probetimes import (
     agent_seconds,
@@ -296,6 +297,8 @@ def _whole(config: Config) -> Iterator[Consequence]:
             yield Consequence(f"listener {name}", text, True)
     yield from _listening(config)
     yield from _access_logs(config)
+    for about, text, doubt in middleware_consequences(config, route_name):
+        yield Consequence(about, text, doubt)
     for name, text, doubt in acme_facts(config):
         yield Consequence(f"acme {name}", text, doubt)
     limits = config.limits

@@ -1,8 +1,8 @@
-"""What is different between two configurations, object by object: pools, their targets, listeners, routes, the rest.
+"""What is different between two configurations, object by object: pools, targets, listeners, middleware, routes ...
 
-An object is known by its stable name, whatever its place in a file: a pool and a listener by theirs, a target by its
-pool and its id, a route by what it matches. So a change is what the user would call one, and what is not in the list is
-not touched by a reload.
+An object is known by its stable name, whatever its place in a file: a pool, a middleware and a listener by theirs, a
+target by its pool and its id, a route by what it matches. So a change is what the user would call one, and what is not
+in the list is not touched by a reload.
 
 Imports: config. Used by: config.consequences, config.plan, service.
 """
@@ -20,12 +20,12 @@ from lolly_tx.config.schema import settings_of
 from lolly_tx.config.shown import flat, shown
 
 Action = Literal["added", "removed", "changed"]
-Kind = Literal["listener", "pool", "target", "route", "setting"]
+Kind = Literal["listener", "middleware", "pool", "target", "route", "setting"]
 
 NEEDS_RESTART = frozenset(("acme", "log", "recorder", "state_dir", "workers"))
 """Keys of the main table that are looked at when the process starts, and not again."""
 
-_OBJECTS = ("listener", "pool", "route")
+_OBJECTS = ("listener", "middleware", "pool", "route")
 
 
 @attrs.frozen
@@ -84,6 +84,7 @@ def difference(old: Config, new: Config) -> Difference:
         late = change.name.partition(".")[0] in NEEDS_RESTART
         (restart if late else changes).append(change)
     changes += _named("listener", old.listeners, new.listeners, _keys)
+    changes += _named("middleware", old.middlewares, new.middlewares, _keys)
     changes += _named("pool", old.pools, new.pools, _pool_keys)
     for name, pool in new.pools.items():
         before = old.pools[name].targets if name in old.pools else ()

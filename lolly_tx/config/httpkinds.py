@@ -1,6 +1,6 @@
 """The kinds of values HTTP has: paths, patterns, methods, header fields, statuses.
 
-Imports: config, domain. Used by: config.
+Imports: config, domain. Used by: config, config.middleware.
 """
 
 from __future__ import annotations

@@ -1,6 +1,7 @@
 """The settings of a listener: where it is, and its TLS.
 
-Imports: config. Used by: config.acme, config.model, config.tlsrules, service.
+Imports: config, config.middleware. Used by: config.acme, config.model, config.tlsrules,
+service.
 """
 
 from __future__ import annotations
@@ -14,6 +15,7 @@ import attrs
 from lolly_tx.config.accesslogs import OWN_LOG, LogChoice
 from lolly_tx.config.addresses import LISTEN, OPTIONAL_FILE
 from lolly_tx.config.kinds import FLAG, TEXT, Choice
+from lolly_tx.config.middleware.using import USE, Use
 from lolly_tx.config.schema import about
 from lolly_tx.config.tables import (
     CERTIFICATE_FILES,
@@ -202,6 +204,14 @@ class Listener:
             FLAG,
             "Whether it answers /healthz and /readyz itself, before any route and for any"
             " Host, as the admin side does but without reasons.",
+        ),
+    )
+    use: Use = attrs.field(
+        default=(),
+        metadata=about(
+            USE,
+            "Middleware on the way of every request of its routes, the outermost first, ahead of that of the routes:"
+            " names of tables of `middleware`, or tables on the spot.",
         ),
     )
     access_log: LogChoice = attrs.field(

@@ -27,7 +27,7 @@ from lolly_tx.config.templatekinds import own_variables
 
 _DEEPEST_INCLUDE = 10
 _LARGEST_FILE = 8 << 20
-_MERGED = ("listener", "pool", "route", "include")
+_MERGED = ("listener", "middleware", "pool", "route", "include")
 _ROUTE = Table(Route)
 _CONFIG = Table(Config, also=(INCLUDE.key,))
 
@@ -204,12 +204,20 @@ class _Loader:
         for source, tree in self.trees:
             place = SourcePlace(source)
             self._routes(tree.pop("route", []), place.at("route"), parts)
-            for key, names in (("listener", parts.names), ("pool", parts.pool_names)):
+            claimed = (
+                ("listener", parts.names),
+                ("middleware", parts.middleware_names),
+                ("pool", parts.pool_names),
+            )
+            for key, names in claimed:
                 self._claim(tree.get(key), place.at(key), names)
             one = _CONFIG.read_named(tree, place, {"file": self.sources[0].name})
             main = main or one
             for name, listener in one.listeners.items():
                 parts.listeners[name] = (listener, place.at("listener").at(name))
+            for name, middleware in one.middlewares.items():
+                here = place.at("middleware").at(name)
+                parts.middlewares[name] = (middleware, here)
             for name, pool in one.pools.items():
                 parts.pools[name] = (pool, place.at("pool").at(name))
         if main is None or self.unread:
@@ -217,6 +225,9 @@ class _Loader:
         config: Config = attrs.evolve(
             main,
             listeners=MappingProxyType({k: v for k, (v, _) in parts.listeners.items()}),
+            middlewares=MappingProxyType(
+                {k: v for k, (v, _) in parts.middlewares.items()}
+            ),
             pools=MappingProxyType({k: v for k, (v, _) in parts.pools.items()}),
             routes=tuple(route for route, _ in parts.routes),
         )

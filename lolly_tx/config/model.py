@@ -4,8 +4,8 @@ Each field declares its kind and its explanation once; reading, `lolly check --d
 and the reference page (docs/configuration.md) follow the declaration. Durations are
 seconds, sizes are bytes. Nothing in here is live: no sockets, timers or counters.
 
-Imports: config, domain. Used by: commands, config, service, service.demo, simulate,
-tap.
+Imports: config, config.middleware, domain. Used by: commands, config, service,
+service.demo, simulate, tap.
 """
 
 from __future__ import annotations
@@ -25,6 +25,11 @@ from lolly_tx.config.httpkinds import OPTIONAL_FIELD_NAME
 from lolly_tx.config.kinds import FLAG, CountOrAuto
 from lolly_tx.config.limits import Limits, Timeouts
 from lolly_tx.config.listening import Listener, ListenerTLS, TLSSite
+from lolly_tx.config.middleware.using import (
+    MIDDLEWARE_TABLES,
+    NO_MIDDLEWARE,
+    Middleware,
+)
 from lolly_tx.config.operating import Admin, Explain, Guardrails, Log, Recorder
 from lolly_tx.config.pools import (
     Adaptive,
@@ -153,6 +158,15 @@ class Config:
         default=(),
         metadata=about(
             ListOf(Table(Route), "routes"), "One table per route.", key="route"
+        ),
+    )
+    middlewares: Mapping[str, Middleware] = attrs.field(
+        default=NO_MIDDLEWARE,
+        metadata=about(
+            MIDDLEWARE_TABLES,
+            "One table per middleware, by name, each with its `type` and the settings of that type; `use` of"
+            " listeners and routes puts them on the way of requests.",
+            key="middleware",
         ),
     )
     pools: Mapping[str, PoolSettings] = attrs.field(

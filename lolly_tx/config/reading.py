@@ -1,7 +1,7 @@
 """One file being read: its tree, its lines, and the places in it.
 
-Imports: config, domain.balancers. Used by: config, config.load, config.rewritten,
-service, simulate.
+Imports: config, config.middleware, domain.balancers. Used by: config, config.load,
+config.rewritten, service, simulate.
 """
 
 from __future__ import annotations
@@ -17,6 +17,7 @@ import attrs
 from lolly_tx.config.checkkinds import BUILT_IN_CHECKS
 from lolly_tx.config.environment import filled_tree
 from lolly_tx.config.kinds import quoted
+from lolly_tx.config.middleware.by_type import BUILT_IN as BUILT_IN_MIDDLEWARE
 from lolly_tx.config.positions import Path, line_index, too_deep
 from lolly_tx.config.problems import Problem
 from lolly_tx.config.variables import NO_NAMES
@@ -38,6 +39,7 @@ class Names:
     """The names a configuration may use; None: any goes.
 
     `balance`: balancers. `check`: types of active checks. `accrual`: passive policies. `sink`: event sinks.
+    `middleware`: types of middleware.
     `server`, `client`: the types of endpoint strings. `settings`: the attrs class of a plugin's settings, by kind
     (the words above) and name. `hint`: what to add to an error about a name that is not known.
     """
@@ -48,6 +50,7 @@ class Names:
     check: frozenset[str] | None = BUILT_IN_CHECKS
     accrual: frozenset[str] | None = None
     sink: frozenset[str] | None = None
+    middleware: frozenset[str] | None = frozenset(BUILT_IN_MIDDLEWARE)
     settings: Mapping[tuple[str, str], type] = {}
     hint: str = ""
 
@@ -58,6 +61,7 @@ class Names:
             "check": self.check,
             "accrual": self.accrual,
             "sink": self.sink,
+            "middleware": self.middleware,
             "server": self.server,
             "client": self.client,
         }
@@ -162,7 +166,8 @@ class SourcePlace:
 
     def settings_class(self, kind: str, name: str) -> type | None:
         """The class of a plugin's settings, if it is known."""
-        return self.source.names.settings.get((kind, name))
+        built_in = BUILT_IN_MIDDLEWARE.get(name) if kind == "middleware" else None
+        return self.source.names.settings.get((kind, name), built_in)
 
     def _line(self) -> int:
         path = self.path

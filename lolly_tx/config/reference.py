@@ -2,17 +2,20 @@
 
 Both come from the declarations in `model`, so neither can drift from what is read.
 
-Imports: config. Used by: commands.
+Imports: config, config.middleware. Used by: commands.
 """
 
 from __future__ import annotations
 
+import inspect
 import textwrap
 from collections.abc import Iterable, Iterator
 
 import attrs
 
 from lolly_tx.config.kinds import quoted
+from lolly_tx.config.middleware.by_type import BUILT_IN
+from lolly_tx.config.middleware.using import TYPE, MiddlewareTables
 from lolly_tx.config.model import Config
 from lolly_tx.config.schema import Setting, settings_of
 from lolly_tx.config.tables import INCLUDE, ListOf, Named, Table
@@ -63,12 +66,16 @@ a warning.
 """
 
 
+_IN_TABLES = (Table, Named, MiddlewareTables)
+"""Kinds of settings that have sections of their own."""
+
+
 @attrs.frozen
 class _Section:
     """One table of the file.
 
     `header`: as written. `off`: absent by default. `element`: one of a list that is empty by default, or of several
-    that exclude each other.
+    that exclude each other. `type`: of the middleware whose settings it has.
     """
 
     path: str
@@ -77,14 +84,25 @@ class _Section:
     doc: str
     off: bool
     element: bool = False
+    type: str = ""
 
     def settings(self) -> Iterator[Setting]:
         """Those that are no tables of their own."""
         for setting in settings_of(self.cls):
             if setting.inherited:
                 continue
-            if not isinstance(setting.kind, (Table, Named)) and not _tables(setting):
+            if not isinstance(setting.kind, _IN_TABLES) and not _tables(setting):
                 yield setting
+
+    @property
+    def title(self) -> str:
+        """That of its part of the page."""
+        if self.type:
+            return f'Middleware `type = "{self.type}"`'
+        words = self.path.split(".")
+        if words[0] == "middleware":
+            return f'Middleware `type = "{words[1]}"`: `{".".join(words[2:])}`'
+        return f"`{self.header}`"
 
     @property
     def mark(self) -> str:
@@ -108,6 +126,8 @@ def _sections(path: str, cls: type, off: bool = False) -> Iterator[_Section]:
             absent = off or setting.key not in _EVERYBODYS
             yield _Section(inner, f"[{inner}]", kind.cls, setting.doc, absent)
             yield from _sections(inner, kind.cls, absent)
+        elif isinstance(kind, MiddlewareTables):
+            yield from _middleware(inner)
         elif isinstance(kind, Table):
             absent = off or setting.default is None
             other = inner in _ALTERNATIVES
@@ -122,13 +142,27 @@ def _sections(path: str, cls: type, off: bool = False) -> Iterator[_Section]:
             yield from _sections(inner, cls_inside, True)
 
 
+def _middleware(path: str) -> Iterator[_Section]:
+    """A table of each type."""
+    for type, cls in BUILT_IN.items():
+        inner = f"{path}.{type}"
+        doc = inspect.cleandoc(cls.__doc__ or "")
+        yield _Section(inner, f"[{inner}]", cls, doc, True, type=type)
+        yield from _sections(inner, cls, True)
+
+
 def reference_page() -> str:
     """The page docs/configuration.md."""
     out = [_INTRO]
     top = _Section("", "Top level", Config, "Before the first table.", False)
     out += _page_section("Top level", top.doc, (INCLUDE, *top.settings()))
+    typed = False
     for section in _sections("", Config):
-        out += _page_section(f"`{section.header}`", section.doc, section.settings())
+        if section.type and not typed:
+            typed = True
+            doc = next(s.doc for s in settings_of(Config) if s.key == "middleware")
+            out += _page_section("`[middleware.NAME]`", doc, (TYPE,))
+        out += _page_section(section.title, section.doc, section.settings())
         if section.path == "pool.NAME":
             title = "A target as a table, in `targets`"
             doc = 'Such as `{ url = "http://127.0.0.1:9002", weight = 3 }`.'
@@ -137,9 +171,12 @@ def reference_page() -> str:
 
 
 def _page_section(title: str, doc: str, settings: Iterable[Setting]) -> list[str]:
-    out = [f"## {title}", "", doc, "", "| key | kind | default | meaning |"]
-    out.append("|---|---|---|---|")
-    for setting in settings:
+    out = [f"## {title}", "", doc, ""]
+    rows = list(settings)
+    if not rows:  # all it has are tables
+        return out
+    out += ["| key | kind | default | meaning |", "|---|---|---|---|"]
+    for setting in rows:
         cells = (
             f"`{setting.key}`",
             setting.kind.word,
@@ -166,6 +203,8 @@ def defaults_toml() -> str:
     for section in _sections("", Config):
         mark = section.mark
         out += ["", *_comment(section.doc), f"{mark}{section.header}"]
+        if section.type:
+            out.append(f"{mark}type = {quoted(section.type)}")
         out += _toml_settings(section.path, tuple(section.settings()), mark)
     return "\n".join(out) + "\n"
 

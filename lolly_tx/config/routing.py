@@ -1,6 +1,7 @@
 """The settings of a route, frozen: what it matches, and where it leads.
 
-Imports: config. Used by: config.diff, config.load, config.model, config.rules, service.
+Imports: config, config.middleware. Used by: config.diff, config.load, config.model,
+config.rules, service.
 """
 
 from __future__ import annotations
@@ -13,6 +14,7 @@ import attrs
 from lolly_tx.config.accesslogs import OWN_LOG, LogChoice
 from lolly_tx.config.httpkinds import CAPTURE, ROUTE_PATH
 from lolly_tx.config.kinds import Count, Text
+from lolly_tx.config.middleware.using import USE, Use
 from lolly_tx.config.problems import Rejected
 from lolly_tx.config.schema import Place, about
 from lolly_tx.config.tables import HOST_PATTERNS, NAME_LIST, Table
@@ -143,6 +145,14 @@ class Route:
     respond: Respond | None = attrs.field(
         default=None,
         metadata=about(Table(Respond), "In the place of `pool`: answer from here."),
+    )
+    use: Use = attrs.field(
+        default=(),
+        metadata=about(
+            USE,
+            "Middleware on the way of its requests, the outermost first: names of tables of `middleware`, or tables on"
+            ' the spot, `{ type = "headers", response = { set = { X-Robots-Tag = "none" } } }`.',
+        ),
     )
     access_log: LogChoice = attrs.field(
         default=None,

@@ -3,7 +3,7 @@
 Each rule looks at settings that are right one by one and records what is wrong with them
 together. What is legal but perhaps not meant is told by `consequences` instead.
 
-Imports: config, domain. Used by: config.consequences, config.load.
+Imports: config, config.middleware, domain. Used by: config.consequences, config.load.
 """
 
 from __future__ import annotations
@@ -19,6 +19,8 @@ from lolly_tx.config.balancerules import balancing_rules
 from lolly_tx.config.checkrules import check_rules
 from lolly_tx.config.extensionrules import extension_rules
 from lolly_tx.config.kinds import nearest
+from lolly_tx.config.middleware.rules import middleware_rules, use_rules
+from lolly_tx.config.middleware.using import Middleware
 from lolly_tx.config.model import Admin, Config, Listener, PoolSettings
 from lolly_tx.config.routing import ENDS, Route
 from lolly_tx.config.schema import Place
@@ -30,7 +32,7 @@ from lolly_tx.domain.target import Target
 class Parts:
     """What all files together define, each with its place.
 
-    `names`, `pool_names`: where each listener and pool is defined, also those that
+    `names`, `pool_names`, `middleware_names`: where each listener, pool and middleware is defined, also those that
     could not be read, so that a reference to them is no second problem. `whole_routes`:
     those without any problem of their own; in the others a default may stand for what
     was wrong, so they are not compared.
@@ -40,8 +42,10 @@ class Parts:
     routes: list[tuple[Route, Place]] = attrs.field(factory=list)
     whole_routes: list[tuple[Route, Place]] = attrs.field(factory=list)
     pools: dict[str, tuple[PoolSettings, Place]] = attrs.field(factory=dict)
+    middlewares: dict[str, tuple[Middleware, Place]] = attrs.field(factory=dict)
     names: dict[str, str] = attrs.field(factory=dict)
     pool_names: dict[str, str] = attrs.field(factory=dict)
+    middleware_names: dict[str, str] = attrs.field(factory=dict)
     any_route: bool = False
 
 
@@ -51,9 +55,12 @@ def check(config: Config, parts: Parts, main: Place) -> None:
         main.wrong("has no listener and no pool")
     elif parts.names and not parts.any_route:
         main.wrong("has no [[route]], so no request would be answered")
+    for middleware, place in parts.middlewares.values():
+        middleware_rules(middleware, config, place)
     for route, place in parts.routes:
         _references(route, place, parts)
         _ends(route, place)
+        use_rules(route.use, config, parts.middleware_names, place.at("use"))
         if route.access_log:
             access_log_rules(route.access_log, place.at("access_log"))
     _same_routes(parts.whole_routes)
@@ -69,6 +76,7 @@ def check(config: Config, parts: Parts, main: Place) -> None:
     routes = [route for route, _ in parts.routes]
     for listener, place in parts.listeners.values():
         _listener(listener, place)
+        use_rules(listener.use, config, parts.middleware_names, place.at("use"))
         if listener.access_log:
             access_log_rules(listener.access_log, place.at("access_log"))
         if listener.tls is not None:

@@ -4,7 +4,7 @@ The declaration drives the reading of files, `lolly check --defaults` and the re
 page. A field without the metadata (a name that is a table's key, the file's name) is
 no setting.
 
-Imports: nothing of ours. Used by: config, service, simulate.
+Imports: nothing of ours. Used by: config, config.middleware, service, simulate.
 """
 
 from __future__ import annotations
@@ -41,7 +41,7 @@ class Place(Protocol):
         """Why there is no file of that absolute path, naming it; "" when there is one."""
 
     def known(self, names: str) -> frozenset[str] | None:
-        """The names known for "balance", "check", "accrual", "sink", "client" or "server"; None: any goes."""
+        """The names known for "balance", "check", "accrual", "sink", "middleware", "client", "server"; None: any."""
 
     @property
     def variables(self) -> Mapping[str, str | None]:

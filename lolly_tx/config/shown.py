@@ -1,6 +1,6 @@
 """Settings as JSON-able values, and as single keys with texts, for people and programs; secrets are hidden.
 
-Imports: config, domain. Used by: config.diff, service.
+Imports: config, config.middleware, domain. Used by: config.diff, service.
 """
 
 from __future__ import annotations
@@ -12,6 +12,7 @@ from typing import Any
 import attrs
 
 from lolly_tx.config.kinds import Duration, duration_text
+from lolly_tx.config.middleware.using import Middleware
 from lolly_tx.config.schema import settings_of
 from lolly_tx.domain.target import Target
 
@@ -37,6 +38,8 @@ def shown(value: Any) -> Any:
         }
     if isinstance(value, (tuple, list, set, frozenset)):
         return [shown(one) for one in value]
+    if isinstance(value, Middleware):
+        return {"type": value.type, **shown(value.settings)}
     if attrs.has(type(value)):
         return _table(value)
     return str(value)

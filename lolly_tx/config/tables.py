@@ -3,7 +3,7 @@
 A table reads every key it can and records every problem, so that all errors of a file
 come out at once.
 
-Imports: config, domain. Used by: config, simulate.
+Imports: config, domain. Used by: config, config.middleware, simulate.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from lolly_tx.config.problems import Rejected
 from lolly_tx.config.schema import Kind, Place, Setting, ShownKind, settings_of
 from lolly_tx.domain.forwarded import FORWARDED, X_FORWARDED, X_REAL_IP
 
-_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]{0,63}")
+NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]{0,63}")
 
 
 def read_or_none(kind: Kind, raw: Any, place: Place) -> Any:
@@ -109,7 +109,7 @@ class Named:
         out = {}
         for name, value in raw.items():
             here = place.at(name)
-            if not _NAME.fullmatch(name):
+            if not NAME.fullmatch(name):
                 here.wrong("a name is letters, digits, - and _, at most 64 of them")
                 continue
             try:
