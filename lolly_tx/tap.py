@@ -86,6 +86,7 @@ def makeService(options: Options) -> IService:
     from lolly_tx.service.descriptors import raise_descriptor_limit
     from lolly_tx.service.division import workers_of
     from lolly_tx.service.materials import outlet_findings, problem_of
+    from lolly_tx.service.middlewares import CannotMake
     from lolly_tx.service.outlets import log_outlets
     from lolly_tx.service.parcel import CannotPack
     from lolly_tx.service.process import (
@@ -180,6 +181,7 @@ def makeService(options: Options) -> IService:
         ConfigErrors,
         BadCheckSettings,
         BadEndpoint,
+        CannotMake,
         CannotPack,
         TLSSettingsError,
         UnknownCheck,

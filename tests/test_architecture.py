@@ -24,6 +24,7 @@ PACKAGES = (
     "domain/balancers",
     "domain/caching",
     "config",
+    "config/middleware",
     "wire",
     "wire/hpack",
     "wire/http2",

@@ -134,6 +134,10 @@ class IEventSinkFactory(IPluginFactory):
     """Builds an `IEventSink`."""
 
 
+class IMiddlewareFactory(IPluginFactory):
+    """Builds an `IMiddleware`, one for each table and each `use` that has one on the spot."""
+
+
 class IMiddleware(Interface):
     """Stands between a route and its end; one object for all requests, so whatever is one's own is in `passage`.
 

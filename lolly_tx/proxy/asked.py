@@ -5,7 +5,8 @@
 
 What takes work, the client behind trusted proxies, the time, captures, is found out when it is asked for.
 
-Imports: net, proxy, wire. Used by: proxy.answering, service.
+Imports: net, proxy, wire. Used by: proxy.answering, proxy.chain, proxy.link,
+proxy.passage, service.
 """
 
 from __future__ import annotations

@@ -2,7 +2,7 @@
 
     Chain([access, headers], ToPool)     one `proxy.passage.Passage` for each request
 
-Imports: net, proxy, wire. Used by: programs.
+Imports: net, proxy, wire. Used by: service.
 
 A route without middleware has no chain. What a middleware does not say it touches costs nothing: where none touches
 the request, answers or bodies, whoever serves it has the client's own door, so that short answers go out in
@@ -14,6 +14,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from lolly_tx.net.doors import DoorIn
+from lolly_tx.proxy.asked import Along
 from lolly_tx.proxy.link import Link, Told
 from lolly_tx.proxy.passage import Passage
 from lolly_tx.proxy.proxy import RouteEnd
@@ -23,10 +24,18 @@ from lolly_tx.wire.message import RequestHead
 class Chain:
     """A route's end (`proxy.proxy.RouteEnd`) behind `links`, the outermost first; `end` is behind them all.
 
-    `told(door, head, status, size, why)`: of each request that `end` has not seen, or has not answered.
+    `told(door, head, status, size, why)`: of each request that `end` has not seen, or has not answered. `along`: what
+    variables stand for in all of them; None: nobody asks for any.
     """
 
-    def __init__(self, links: Sequence[Link], end: RouteEnd, told: Told) -> None:
+    def __init__(
+        self,
+        links: Sequence[Link],
+        end: RouteEnd,
+        told: Told,
+        along: Along | None = None,
+    ) -> None:
+        self.along = along
         self.links = tuple(links)
         self.end = end
         self.told = told
@@ -34,7 +43,7 @@ class Chain:
         self.rests: list[RouteEnd] = [self, end]
         """What comes after so many links."""
         if len(self.links) > 1:
-            self.rests[1:] = Chain(self.links[1:], end, told).rests
+            self.rests[1:] = Chain(self.links[1:], end, told, along).rests
 
     def open_exchange(
         self,

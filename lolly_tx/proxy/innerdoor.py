@@ -65,6 +65,12 @@ class InnerDoor(DoorIn):
         self._filters: Filters | None = None
         self._dropped = -1  # bytes, of an answer that was replaced
 
+    @property
+    def target(self) -> str | None:
+        """The id of the target that answers; None: none does, or did."""
+        node = getattr(self.exchange, "node", None)
+        return None if node is None else node.target.id
+
     def close(self) -> None:
         """Nothing more is to come."""
         self.exchange = None

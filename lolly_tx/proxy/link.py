@@ -1,6 +1,7 @@
 """A middleware in its place in a chain, and what it touches.
 
-Imports: domain, net, proxy, wire. Used by: proxy.chain, proxy.innerdoor, proxy.passage.
+Imports: domain, net, proxy, wire. Used by: proxy.chain, proxy.innerdoor,
+proxy.middleware, proxy.passage, service.
 """
 
 from __future__ import annotations
@@ -10,6 +11,7 @@ from typing import Any, Protocol
 
 from lolly_tx.domain.interfaces import IMiddleware
 from lolly_tx.net.doors import DoorIn
+from lolly_tx.proxy.asked import Along
 from lolly_tx.proxy.proxy import RouteEnd
 from lolly_tx.wire.message import RequestHead
 
@@ -64,8 +66,12 @@ class Link:
 
 
 class Way(Protocol):
-    """What a chain is to a request on its way. `rests`: what comes after so many links."""
+    """What a chain is to a request on its way.
 
+    `rests`: what comes after so many links. `along`: what all its requests have in common.
+    """
+
+    along: Along | None
     links: tuple[Link, ...]
     end: RouteEnd
     told: Told

@@ -21,7 +21,8 @@ from twisted.python.failure import Failure
 
 from lolly_tx.domain.errors import ProxyError
 from lolly_tx.net.doors import DoorIn, Peer, RequestSink
-from lolly_tx.proxy.answer import Answer
+from lolly_tx.proxy.answer import Answer, AnswerHead
+from lolly_tx.proxy.asked import Asked
 from lolly_tx.proxy.filters import Filters, LinkFailed, Refused
 from lolly_tx.proxy.innerdoor import InnerDoor
 from lolly_tx.proxy.link import Link, Way
@@ -52,6 +53,7 @@ class Passage:
         "_full",
         "_holds",
         "_inner",
+        "_known",
         "_paused",
         "_size",
         "_thinking",
@@ -91,11 +93,32 @@ class Passage:
         self._thinking: Deferred[Any] | None = None
         self._filters: Filters | None = None
         self._inner: InnerDoor | None = None
+        self._known: Asked | None = None
 
     @property
     def peer(self) -> Peer:
         """Who sent the request."""
         return self.door.peer
+
+    @property
+    def known(self) -> Asked:
+        """What variables stand for in this request."""
+        known = self._known
+        if known is None:
+            along = self.chain.along
+            assert along is not None
+            self._known = known = Asked(along, self.asked, self.door.peer)
+        known.head = self.head
+        return known
+
+    def known_with(self, answer: AnswerHead) -> Asked:
+        """The same, once there is an answer."""
+        known = self.known
+        known.status = answer.status
+        inner = self._inner
+        if inner is not None:
+            known.target = inner.target
+        return known
 
     @property
     def rest(self) -> RouteEnd:

@@ -1,6 +1,6 @@
 """The proxy of one listener: from a request to its forwarder, and what is said instead.
 
-Imports: domain, net, proxy, wire. Used by: proxy, service.
+Imports: domain, net, proxy, wire. Used by: proxy, proxy.middleware, service.
 """
 
 from __future__ import annotations

@@ -67,8 +67,8 @@ def build(
     `stdout`: what an access log "-" goes to, shared with others so that no lines mix.
     `part`: what of it this process does, where there are several.
     `reactor`: any that has TCP. `now`: monotonic clock; `wall`: seconds since the epoch.
-    Raises `net.sockets.certificates.TLSSettingsError`, `net.sockets.endpoints.BadEndpoint` and OSError for files
-    and addresses that cannot be used.
+    Raises `service.middlewares.CannotMake`, `net.sockets.certificates.TLSSettingsError`,
+    `net.sockets.endpoints.BadEndpoint` and OSError for files and addresses that cannot be used.
     """
     around = Surroundings(reactor, now, wall, random or Random(), stdout, part)
     registry = registry or Registry()
@@ -124,11 +124,13 @@ def build(
         sinks=sinks,
     )
     ends = {name: each.end for name, each in running.items()}
-    routing = Routing(config, ends, introduction, wall)
+    middleware = service.middlewares.prepare(config, ends)
+    routing = Routing(config, ends, introduction, wall, middleware)
     for name, listener in config.listeners.items():
         own = OwnAnswers()
         resource = make_resource(service, listener, routing.table(name, own), own)
         service.serve(name, resource, make_place(service, config, listener, resource))
+    service.middlewares.commit(middleware)
     if part.admin:
         if flight is not None:
             service.dumps = Dumps(service, [flight.tape])

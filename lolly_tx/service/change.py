@@ -26,6 +26,7 @@ from lolly_tx.proxy.proxy import RouteEnd
 from lolly_tx.proxy.resource import ReverseProxyResource
 from lolly_tx.service.flight import told
 from lolly_tx.service.listening import Place
+from lolly_tx.service.middlewares import Made
 from lolly_tx.service.parts import (
     connection_cap,
     identities_of,
@@ -60,6 +61,7 @@ class Change:
         self._recorder = service.recorder
         self._circumstances = service.circumstances
         self._spans = service.spans
+        self._middleware: Made | None = None
 
     # -- where everything may fail
 
@@ -73,8 +75,9 @@ class Change:
             for name, one in self._pools.items()
         }
         service = self.service
+        self._middleware = made = service.middlewares.prepare(self.config, ends)
         routing = Routing(
-            self.config, ends, service.introduction, service.surroundings.wall
+            self.config, ends, service.introduction, service.surroundings.wall, made
         )
         for name, listener in self.config.listeners.items():
             resource = service.resources.get(name)
@@ -201,6 +204,8 @@ class Change:
     def forget(self) -> None:
         """Nothing of this is to be."""
         self.service.listeners.forget()
+        if self._middleware is not None:
+            self.service.middlewares.forget(self._middleware)
         if self._sinks is not None:
             _end(self._sinks)
         if self._logs is not self.service.logs and self._logs:
@@ -227,6 +232,8 @@ class Change:
             service.listeners.places[name].go_by(place)
         service.listeners.commit(self._leaving)
         self._commit_resources()
+        assert self._middleware is not None
+        service.middlewares.commit(self._middleware)
         service.circumstances = self._circumstances
         service.config = new
         return left

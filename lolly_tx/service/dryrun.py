@@ -18,6 +18,7 @@ import attrs
 
 from lolly_tx.domain.errors import DownstreamError
 from lolly_tx.net.doors import Peer
+from lolly_tx.proxy.chain import Chain
 from lolly_tx.proxy.forwarder import Forwarder
 from lolly_tx.proxy.proxy import Proxy
 from lolly_tx.proxy.route import NamedRoute, ToPool
@@ -106,17 +107,19 @@ def dry_run(
 ) -> dict[str, Any]:
     """The whole answer to `question`. `proxies`: by listener. Raises CannotExplain."""
     head = question.head()
-    listener, forwarder = _routed(question, head, proxies, pools)
+    listener, use, forwarder = _routed(question, head, proxies, pools)
     if forwarder is None:
         return {
             "listener": listener,
+            "use": list(use),
             "pool": None,
             "choice": None,
             "why": "no route: 404",
             "candidates": [],
         }
     peer = Peer(question.client, listener, False, _unsaid)
-    return {"listener": listener, **explain_choice(forwarder, head, peer, now)}
+    told: dict[str, Any] = {"listener": listener, "use": list(use)}
+    return {**told, **explain_choice(forwarder, head, peer, now)}
 
 
 def _routed(
@@ -124,11 +127,12 @@ def _routed(
     head: RequestHead,
     proxies: Mapping[str, Proxy],
     pools: Mapping[str, Forwarder],
-) -> tuple[str, Forwarder | None]:
+) -> tuple[str, tuple[str, ...], Forwarder | None]:
+    """The listener, the middleware on the way, and the pool."""
     if question.pool:
         if question.pool not in pools:
             raise CannotExplain("no such pool; /api/pools lists them", 404)
-        return question.listener, pools[question.pool]
+        return question.listener, (), pools[question.pool]
     if question.listener and question.listener not in proxies:
         known = ", ".join(proxies)
         raise CannotExplain(f"no such listener; there are: {known}", 404)
@@ -138,9 +142,12 @@ def _routed(
                 end = proxy.table.find(head.block.host, head.target)
             except DownstreamError as error:
                 raise CannotExplain(f"bad request: {error}") from None
+            use: tuple[str, ...] = ()
+            if isinstance(end, Chain):
+                use, end = tuple(link.name for link in end.links), end.end
             if isinstance(end, ToPool | NamedRoute):
-                return name, end.forwarder
-    return question.listener, None
+                return name, use, end.forwarder
+    return question.listener, (), None
 
 
 def explain_choice(

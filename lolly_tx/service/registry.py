@@ -5,14 +5,15 @@
     check      IHealthCheckFactory        health.type = "NAME"                 [pool.x.health.settings]
     accrual    IAccrualFactory            [pool.x.passive.policies.NAME]       the same table
     sink       IEventSinkFactory          [events.NAME]                        the same table
+    middleware IMiddlewareFactory         [middleware.x] type = "NAME"         the same table
 
 A factory has `name`, `settings` (an attrs class) and `build(settings, deps)`. Third parties ship a module in
 `lolly_tx/plugins/` with instances that also provide `twisted.plugin.IPlugin`. They are looked up as
 `twisted.plugin.getPlugins` does, but without its cache, which needs a folder that can be written, and with the errors
 of modules that cannot be imported kept for whoever asks for what is in them.
 
-Imports: config, domain, domain.balancers, net.checks, service, Twisted. Used by:
-commands, service, simulate.
+Imports: config, domain, domain.balancers, net.checks, proxy.middleware, service,
+Twisted. Used by: commands, service, simulate.
 """
 
 from __future__ import annotations
@@ -40,9 +41,13 @@ from lolly_tx.domain.interfaces import (
     IEventSink,
     IEventSinkFactory,
     IHealthCheckFactory,
+    IMiddleware,
+    IMiddlewareFactory,
 )
 from lolly_tx.net.checks.kinds import BUILT_IN as BUILT_IN_CHECKS
 from lolly_tx.net.checks.kinds import CheckKinds
+from lolly_tx.proxy.middleware.built_in import BUILT_IN as BUILT_IN_MIDDLEWARE
+from lolly_tx.proxy.middleware.deps import MiddlewareDeps
 from lolly_tx.service.logfile import LogFile
 from lolly_tx.service.sinks import BUILT_IN_SINKS
 from lolly_tx.service.surroundings import Surroundings
@@ -53,6 +58,7 @@ KINDS: Mapping[str, Any] = MappingProxyType(
         "check": IHealthCheckFactory,
         "accrual": IAccrualFactory,
         "sink": IEventSinkFactory,
+        "middleware": IMiddlewareFactory,
     }
 )
 
@@ -63,7 +69,7 @@ class UnknownPlugin(LookupError):
 
 @attrs.frozen
 class PluginDeps:
-    """What a factory may use. Checks get more: `net.checks.kinds.CheckDeps`.
+    """What a factory may use. Checks and middleware get more: `net.checks.kinds.CheckDeps`, `proxy.middleware.deps`.
 
     `reactor`: sockets, time. `clock`: `IReactorTime`. `now`: seconds, monotonic. `random`: seeded in tests. `log`: a
     logger of the plugin's own. `stdout`: what logs to "-" share so that no lines mix; None: nobody else writes there.
@@ -89,6 +95,7 @@ class Registry:
         self._built_in = {("balance", name) for name in Balancers().names()}
         built_in: list[tuple[str, Any]] = [("check", one) for one in BUILT_IN_CHECKS]
         built_in += [("sink", one) for one in BUILT_IN_SINKS]
+        built_in += [("middleware", one) for one in BUILT_IN_MIDDLEWARE]
         for kind, factory in built_in:
             self.add(kind, factory)
         self._built_in |= set(self._factories)
@@ -163,6 +170,7 @@ class Registry:
             check=frozenset(self.names("check")),
             accrual=frozenset(self.names("accrual")),
             sink=frozenset(self.names("sink")),
+            middleware=frozenset(self.names("middleware")),
             settings={
                 place: factory.settings
                 for place, factory in self._factories.items()
@@ -222,6 +230,12 @@ class Registry:
             factory = self.find("sink", name)
             settings = settings_from(factory.settings, raw)
             made.append(factory.build(settings, _deps(surroundings, "sink", name)))
+        return made
+
+    def middleware(self, type: str, raw: Any, deps: MiddlewareDeps) -> IMiddleware:
+        """One of that type, by its settings. Raises UnknownPlugin, and what its factory raises."""
+        factory = self.find("middleware", type)
+        made: IMiddleware = factory.build(settings_from(factory.settings, raw), deps)
         return made
 
     def _added(self) -> Iterable[tuple[str, str]]:

@@ -32,6 +32,7 @@ from lolly_tx.service.farewells import Farewells
 from lolly_tx.service.generation import Generation, Refused, Reloaded
 from lolly_tx.service.listening import CannotListen
 from lolly_tx.service.materials import findings, problem_of
+from lolly_tx.service.middlewares import CannotMake
 from lolly_tx.service.service import LollyService
 
 SHOWN = 5
@@ -41,6 +42,7 @@ _EXPECTED = (
     BadCheckSettings,
     BadEndpoint,
     CannotListen,
+    CannotMake,
     OSError,
     TLSSettingsError,
     UnknownCheck,

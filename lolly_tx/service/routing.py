@@ -9,6 +9,7 @@ Imports: config, domain, proxy, service. Used by: service.build, service.change.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from functools import partial
 
 from lolly_tx.config.diff import route_name
 from lolly_tx.config.model import Config, Listener
@@ -20,11 +21,15 @@ from lolly_tx.proxy.introduction import Introduction
 from lolly_tx.proxy.own_answers import OwnAnswers
 from lolly_tx.proxy.proxy import RouteEnd
 from lolly_tx.proxy.route import NamedRoute, ToPool
+from lolly_tx.service.middlewares import Made
 from lolly_tx.service.recording import log_of_route
 
 
 class Routing:
-    """See the module. `ends`: those of the pools, by name. `wall`: seconds since the epoch."""
+    """See the module. `ends`: those of the pools, by name. `wall`: seconds since the epoch.
+
+    `middleware`: that of `config`.
+    """
 
     def __init__(
         self,
@@ -32,19 +37,34 @@ class Routing:
         ends: Mapping[str, ToPool],
         introduction: Introduction,
         wall: Callable[[], float],
+        middleware: Made,
     ) -> None:
         self._config = config
         self._ends = ends
         self._introduction = introduction
         self._wall = wall
+        self._middleware = middleware
 
     def table(self, listener: str, own: OwnAnswers) -> RouteTable[RouteEnd]:
         """The routes of `listener`. `own`: who is told of what is answered here."""
         of = self._config.listeners[listener]
         return RouteTable(
-            Pattern(route.hosts, route.path, self._end(of, route, own))
+            Pattern(route.hosts, route.path, self._behind(of, route, own))
             for route in self._config.routes
             if not route.listeners or listener in route.listeners
+        )
+
+    def _behind(self, listener: Listener, route: Route, own: OwnAnswers) -> RouteEnd:
+        """What serves the requests of `route`, behind the middleware they have to pass, if there is any."""
+        end = self._end(listener, route, own)
+        if not listener.use and not route.use:
+            return end
+        return self._middleware.chained(
+            listener.name,
+            route,
+            end,
+            partial(own.given, route=route_name(route)),
+            self._along(route),
         )
 
     def _end(self, listener: Listener, route: Route, own: OwnAnswers) -> RouteEnd:

@@ -49,6 +49,7 @@ from lolly_tx.service.journal import EverySink, Journal
 from lolly_tx.service.listener_drains import ListenerDrains
 from lolly_tx.service.listeners import Listeners
 from lolly_tx.service.listening import Place, server_endpoint
+from lolly_tx.service.middlewares import Middlewares
 from lolly_tx.service.past import Past
 from lolly_tx.service.pools import Circumstances, RunningPool
 from lolly_tx.service.recording import AccessLogs, Recorder, wanted_logs
@@ -109,6 +110,9 @@ class LollyService(Service):
         self.introduction = introduction
         self.census = census
         self.circumstances = circumstances
+        self.middlewares = Middlewares(
+            self.surroundings, commons.registry, introduction.client_of
+        )
         self.logs = logs
         self.spans = spans
         self.recorder = recorder
@@ -321,6 +325,7 @@ class LollyService(Service):
         if self.surroundings.part.serves:
             self.stopping.conclude()
         self._deadlines.stop()
+        self.middlewares.stop()
         self.upkeep.stop()
         self.watchdog.stop()
         if self.history_file is not None:

@@ -1,6 +1,6 @@
 """Fields of a message as they are written, asked for and changed by name: CRLF, then lines that each end with CRLF.
 
-Imports: wire. Used by: proxy.
+Imports: wire. Used by: proxy, proxy.middleware.
 
 For messages that somebody changes. Names are given in any case and compared without it.
 """
@@ -8,10 +8,10 @@ For messages that somebody changes. Names are given in any case and compared wit
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable
+from collections.abc import Container, Iterable
 
 from lolly_tx.wire.fields import render_fields
-from lolly_tx.wire.hops import without
+from lolly_tx.wire.hops import names_in, without
 
 _VALUES = rb"(?i)\n%b:[\t ]*+([^\r\n]*+)\r"
 
@@ -42,3 +42,18 @@ def without_fields(lines: bytes, names: Iterable[bytes]) -> bytes:
 def with_field(lines: bytes, name: bytes, value: bytes) -> bytes:
     """The same with one field more. Raises ValueError for what would not be one valid line."""
     return lines + render_fields([(name, value)])
+
+
+def names_of(lines: bytes) -> frozenset[bytes]:
+    """The names of all fields, in lower case."""
+    return frozenset(names_in(lines.lower()))
+
+
+def without_spellings(lines: bytes, names: Container[bytes]) -> bytes:
+    """The same without fields of these names (lower case, "-"), also where "_" stands for "-".
+
+    CGI and what follows it (WSGI) take both for one name.
+    """
+    low = lines.lower()
+    cut = [name for name in names_in(low) if name.replace(b"_", b"-") in names]
+    return without(lines, low, cut) if cut else lines

@@ -13,7 +13,7 @@ Imports: domain, wire. Used by: net.checks, net.http1, proxy, wire, wire.http2.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from copy import copy
 from typing import Self
 
@@ -271,6 +271,13 @@ class RequestBlock(FieldBlock):
             return self
         changed = copy(self)
         changed.kept = without(self.kept, low, cut)
+        return changed
+
+    def with_lines(self, change: Callable[[bytes], bytes]) -> RequestBlock:
+        """The same with what `change` makes of its lines; of those that `is_special` it leaves all as they are."""
+        changed = copy(self)
+        changed.raw = change(self.raw)
+        changed.kept = changed.raw if self.kept is self.raw else change(self.kept)
         return changed
 
     def with_max_forwards(self, hops: int) -> RequestBlock:

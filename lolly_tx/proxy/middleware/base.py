@@ -1,11 +1,11 @@
 """A base for middleware (`domain.interfaces.IMiddleware`); what it may touch is in `proxy.link`.
 
-Imports: domain, proxy. Used by: programs.
+Imports: domain, proxy. Used by: proxy.middleware.headers.
 """
 
 from __future__ import annotations
 
-from typing import Any, ClassVar
+from typing import Any
 
 from zope.interface import implementer
 
@@ -19,7 +19,7 @@ from lolly_tx.proxy.passage import Passage
 class Middleware:
     """A base for them that lets everything pass; `touches` says which of the four are asked."""
 
-    touches: ClassVar[frozenset[str]] = frozenset()
+    touches: frozenset[str] = frozenset()
 
     def request(self, passage: Passage) -> Any:
         """See `IMiddleware`."""

@@ -1,0 +1,45 @@
+"""What the factories of middleware may use.
+
+Imports: domain, net, proxy, wire, Twisted. Used by: service.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from random import Random
+from typing import Any
+
+import attrs
+from twisted.logger import Logger
+
+from lolly_tx.domain.interfaces import IMiddleware
+from lolly_tx.net.doors import Peer
+from lolly_tx.proxy.proxy import RouteEnd
+from lolly_tx.wire.message import RequestHead
+
+
+@attrs.frozen(kw_only=True)
+class MiddlewareDeps:
+    """See the module.
+
+    `name`: of the middleware's table, or its type. `reactor`: sockets, time. `clock`: `IReactorTime`. `now`: seconds,
+    monotonic; `wall`: since the epoch. `random`: seeded in tests. `log`: a logger of its own. `config`: the whole
+    configuration (`config.model.Config`). `pool(name)`: where routes to that pool lead; KeyError when there is none.
+    `client_of(peer, head)`: the address of a client, as far as proxies in front of us can be believed. `serves`: this
+    process has clients; the one that watches over workers makes middleware only to find out whether it can be made.
+    `workers`: processes that serve. `before`: what this one comes in the place of, by a reload; None: it is new.
+    """
+
+    name: str
+    reactor: Any
+    clock: Any
+    now: Callable[[], float]
+    wall: Callable[[], float]
+    random: Random
+    log: Logger
+    config: Any
+    pool: Callable[[str], RouteEnd]
+    client_of: Callable[[Peer, RequestHead], str]
+    serves: bool = True
+    workers: int = 1
+    before: IMiddleware | None = None

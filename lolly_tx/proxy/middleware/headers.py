@@ -1,0 +1,62 @@
+"""`type = "headers"`: fields of requests and answers set, added, removed.
+
+Imports: config.middleware, domain, proxy, proxy.middleware, wire. Used by:
+proxy.middleware.built_in.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from zope.interface import implementer
+
+from lolly_tx.config.middleware.headers import Headers
+from lolly_tx.domain.interfaces import IMiddlewareFactory
+from lolly_tx.proxy.answer import AnswerHead
+from lolly_tx.proxy.link import REQUEST, RESPONSE
+from lolly_tx.proxy.middleware.base import Middleware
+from lolly_tx.proxy.middleware.fieldchanges import Changes
+from lolly_tx.proxy.middleware.remembered import Remembered
+from lolly_tx.proxy.passage import Passage
+from lolly_tx.wire.message import RequestHead
+
+
+class HeadersMiddleware(Middleware):
+    """See the module."""
+
+    def __init__(self, settings: Headers) -> None:
+        self._of_request = Changes(settings.request)
+        self._of_response = Changes(settings.response)
+        touched = {REQUEST} if self._of_request else set()
+        self.touches = frozenset(touched | ({RESPONSE} if self._of_response else set()))
+        self._known = Remembered(self._changed) if self._of_request.constant else None
+
+    def _changed(self, head: RequestHead, known: Any = None) -> RequestHead:
+        changes = self._of_request
+        block = head.block.with_lines(lambda lines: changes.of(lines, known))
+        return head.with_block(block)
+
+    def request(self, passage: Passage) -> None:
+        """Change what the target gets."""
+        if self._known is not None:
+            passage.head = self._known.of(passage.head)
+        else:
+            passage.head = self._changed(passage.head, passage.known)
+
+    def response(self, passage: Passage, answer: AnswerHead) -> None:
+        """Change what the client gets."""
+        changes = self._of_response
+        known = None if changes.constant else passage.known_with(answer)
+        answer.fields = changes.of(answer.fields, known)
+
+
+@implementer(IMiddlewareFactory)
+class HeadersFactory:
+    """Makes them."""
+
+    name = "headers"
+    settings = Headers
+
+    def build(self, settings: Headers, deps: Any) -> HeadersMiddleware:
+        """See `domain.interfaces.IPluginFactory`."""
+        return HeadersMiddleware(settings)
