@@ -61,6 +61,36 @@ def account(
     }
 
 
+def departed_account(node: Node, thresholds: Thresholds, now: float) -> dict[str, Any]:
+    """The same of one that has left its pool, where exchanges with it may still be under way."""
+    left = node.in_flight
+    state = "leaving" if left else "left"
+    event = next((e for e in reversed(node.history) if e.fact == "membership"), None)
+    cause = "" if event is None else event.cause
+    since = None if event is None else round(max(0.0, now - event.at), 3)
+    back = "when it is added again, by the configuration or the admin API"
+    detail = f"{left} exchange{'' if left == 1 else 's'} still in flight"
+    said = f"{state}: {detail}, nobody new" if left else f"{state}: back {back}"
+    no_more = {"available": False, "why_not": state, "back": [[back]]}
+    shown = account(node, thresholds, now)
+    shown["state"].update(no_more, back=[back])
+    return {
+        **shown,
+        **no_more,
+        "summary": said,
+        "facts": [
+            {
+                "fact": "membership",
+                "state": state,
+                "good": False,
+                "detail": detail if left else "",
+                "since_seconds": since,
+                "cause": cause,
+            }
+        ],
+    }
+
+
 def facts(
     node: Node, thresholds: Thresholds, now: float, next_check: NextCheck = None
 ) -> list[dict[str, Any]]:

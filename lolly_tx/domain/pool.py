@@ -16,7 +16,7 @@ way: `_odd`.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Iterable
+from collections.abc import Callable, Collection, Iterable, Mapping
 from typing import TYPE_CHECKING, Any
 
 from lolly_tx.domain.accruals.interfaces import IAccrual
@@ -231,6 +231,8 @@ class Pool:
         if lease.node.holding is not None:
             lease.node.holding.released()
         self.verdicts.released(lease)
+        if not lease.node.in_flight:
+            self.roster.see_off(lease.node, now)
         self._tell_of_room(now)
 
     def _tell_of_room(self, now: float) -> None:
@@ -278,11 +280,19 @@ class Pool:
 
     # -- membership
 
-    def replace(self, targets: Iterable[Target], now: float) -> None:
-        """Change the membership; state is kept by target id, also when weight or limits change."""
+    def replace(self, targets: Iterable[Target], now: float, by: str = "") -> None:
+        """Change the membership; state is kept by target id, also when weight or limits change.
+
+        `by`: who does it, for the events; "" for the configuration.
+        """
         if now >= self._timed or now != self._settled:  # else only settings changed
             self._settle(now)
-        self.roster.replace(targets, now, self.ejections.forget)
+        self.roster.replace(targets, now, self.ejections.forget, by)
+
+    @property
+    def departed(self) -> Mapping[str, Node]:
+        """Targets that left of late, by id."""
+        return self.roster.departed
 
     def node(self, node_id: str) -> Node:
         """The node of that id. Raises UnknownNode with the ids there are."""

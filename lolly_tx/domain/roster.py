@@ -7,7 +7,6 @@ A change leaves an event for whoever listens, and is reason to make the choice a
 
 from __future__ import annotations
 
-from collections import deque
 from collections.abc import Callable, Iterable
 
 from lolly_tx.domain.accruals.interfaces import IAccrual
@@ -15,13 +14,15 @@ from lolly_tx.domain.events import Event
 from lolly_tx.domain.health import Health, Initial, Thresholds
 from lolly_tx.domain.holding import Holding
 from lolly_tx.domain.interfaces import IBalancer, IEventSink
-from lolly_tx.domain.node import UNLIMITED, Enabled, Node, NodeStats, Owner
+from lolly_tx.domain.node import UNLIMITED, Enabled, Node, Owner
 from lolly_tx.domain.outlier import OutlierDetector
 from lolly_tx.domain.target import Target
 from lolly_tx.domain.tier import BACKUP, Tier
 
 DEPARTED = 64
-"""Targets that left, whose history and counters are kept in case they come back."""
+"""Targets that left and are still known, with their history and counters."""
+
+_CHANGED = "settings changed"
 
 
 class UnknownNode(LookupError):
@@ -68,7 +69,8 @@ class Roster:
         self._another_balancer = another_balancer
         self._accrual = accrual
         self._events = events
-        self._departed: dict[str, tuple[deque[Event], NodeStats]] = {}
+        self.departed: dict[str, Node] = {}
+        """The latest that left, in case they come back, and for who asks what became of them."""
         self._hears_all = hears_all
         self._counts_leases = counts_leases
 
@@ -150,6 +152,8 @@ class Roster:
         node.attentive = (
             self._counts_leases or capacity != UNLIMITED or tier.released is not None
         )
+        if node.id in self.departed:
+            node.attentive = True  # the end of its last lease is told
         if node.holding is not None:
             node.holding.count(bool(node.max_conns), node.in_flight)
             node.attentive = node.attentive or node.holding.counted
@@ -179,13 +183,20 @@ class Roster:
     # -- membership
 
     def replace(
-        self, targets: Iterable[Target], now: float, leave: Callable[[Node], None]
+        self,
+        targets: Iterable[Target],
+        now: float,
+        leave: Callable[[Node], None],
+        by: str = "",
     ) -> None:
-        """Change the membership; state is kept by target id. `leave` is told who goes before it is gone."""
+        """Change the membership; state is kept by target id. `leave` is told who goes before it is gone.
+
+        `by`: who does it, for the events; "" for the configuration.
+        """
         wanted = {target.id: target for target in targets}
         for node in [n for n in self.nodes.values() if n.id not in wanted]:
             leave(node)
-            self._leave(node, now)
+            self._leave(node, now, by)
         old = dict(self.nodes)
         self.nodes.clear()
         for target in wanted.values():
@@ -193,15 +204,15 @@ class Roster:
             if known is None:
                 node = self._make(target)
                 node.served = False
-                self.record(node, "membership", "", "member", "joined", now)
+                self.record(node, "membership", "", "member", by or "joined", now)
                 continue
             if known.target.place != target.place:
                 leave(known)
-                self._move(known, target, now)
+                self._move(known, target, now, by)
                 continue
             node = self.nodes[target.id] = known
             if node.target != target:
-                self._change(node, target, now)
+                self._change(node, target, now, by)
         self._owner.changed()
 
     def join(self, target: Target) -> Node:
@@ -220,22 +231,29 @@ class Roster:
         node = Node(target, self._owner, health, accrual, tier)
         self.nodes[target.id] = node
         node.holding = self.hold(node)
-        before = self._departed.pop(target.id, None)
+        before = self.departed.pop(target.id, None)
         if before is not None:
-            history, node.stats = before
-            node.history.extend(history)
+            node.stats = before.stats
+            node.history.extend(before.history)
         return node
 
-    def _leave(self, node: Node, now: float) -> None:
+    def _leave(self, node: Node, now: float, by: str) -> None:
         """`node` is no member any more; its leases end as they like."""
         del self.nodes[node.id]
         self.full.discard(node)
-        self.record(node, "membership", "member", "", "left", now)
-        self._departed[node.id] = node.history, node.stats
-        if len(self._departed) > DEPARTED:
-            del self._departed[next(iter(self._departed))]
+        self.departed[node.id] = node
+        new = "leaving" if node.in_flight else ""
+        self.record(node, "membership", "member", new, by or "left", now)
+        if len(self.departed) > DEPARTED:
+            del self.departed[next(iter(self.departed))]
 
-    def _move(self, old: Node, target: Target, now: float) -> None:
+    def see_off(self, node: Node, now: float) -> None:
+        """The last lease of `node` is over: if it has left, it is gone for good."""
+        if self.departed.get(node.id) is node:
+            cause = "its last exchange is over"
+            self.record(node, "membership", "leaving", "", cause, now)
+
+    def _move(self, old: Node, target: Target, now: float, by: str) -> None:
         """The target of `old` is at another address, of which nothing is known.
 
         The leases of the old one end as they like, and say nothing of the new one. What the operator said is about
@@ -250,9 +268,9 @@ class Roster:
             node.enabled = old.enabled
         before = f"address={old.target.address}"
         after = f"address={target.address}"
-        self.record(node, "membership", before, after, "settings changed", now)
+        self.record(node, "membership", before, after, by or _CHANGED, now)
 
-    def _change(self, node: Node, target: Target, now: float) -> None:
+    def _change(self, node: Node, target: Target, now: float, by: str) -> None:
         """The target of `node` got other settings; only what changed is touched."""
         old, node.target = node.target, target
         node.weight = float(target.weight)
@@ -263,10 +281,10 @@ class Roster:
         if changed:
             before = " ".join(f"{n}={getattr(old, n)}" for n in changed)
             after = " ".join(f"{n}={getattr(target, n)}" for n in changed)
-            self.record(node, "membership", before, after, "settings changed", now)
+            self.record(node, "membership", before, after, by or _CHANGED, now)
         if old.down is not target.down:
             word: Enabled = "down" if target.down else "up"
-            self.set_enabled(node, word, "settings changed", now)
+            self.set_enabled(node, word, by or _CHANGED, now)
         self.tune(node)
 
     def _tier_of(self, target: Target) -> Tier:

@@ -54,7 +54,7 @@ def numbers_of(service: LollyService) -> dict[str, Number]:
             numbers.update(_flat(one, f"{kind}/{name}"))
     for name, pool in service.pools.items():
         numbers[f"pools/{name}/refusals"] = pool.refusals
-        for node in pool.nodes.values():
+        for node in (*pool.departed.values(), *pool.nodes.values()):
             base = f"nodes/{name}/{node.id}"
             numbers[f"{base}/in_flight"] = node.in_flight
             stats = node.stats
@@ -156,6 +156,11 @@ def show(service: LollyService, totals: Totals) -> None:
         counters.take({**numbers, "served": served.get(name, {})})
         for node in pool.nodes.values():
             _show_node(node, f"nodes/{name}/{node.id}", totals.sums)
+        for node in pool.departed.values():
+            left = node.in_flight
+            _show_node(node, f"nodes/{name}/{node.id}", totals.sums)
+            if left and not node.in_flight:
+                pool.roster.see_off(node, service.now())
     for name, acceptor in service.acceptors.items():
         acceptor.accepted = int(totals[f"listeners/{name}/accepted"])
     for name, resource in service.resources.items():

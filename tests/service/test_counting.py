@@ -10,6 +10,7 @@ from twisted.trial.unittest import SynchronousTestCase
 from lolly_tx.config.load import parse
 from lolly_tx.domain.histogram import sparse
 from lolly_tx.domain.tallies import Tally, Totals
+from lolly_tx.domain.target import Target
 from lolly_tx.service.build import build
 from lolly_tx.service.counting import GAUGES, filled_in, numbers_of, show, worked
 
@@ -148,6 +149,25 @@ class CountingTests(SynchronousTestCase):
         show(self.shown, self.totals)
         node = self.shown.pools["app"].nodes["a"]
         self.assertEqual((node.stats.requests, node.in_flight), (1, 0))
+
+    def test_departed(self) -> None:
+        """What workers still have under way at a target that left is shown, and its end is told once."""
+        lease = self.workers[1].pools["app"].acquire(0.0)
+        self.beat()
+        show(self.shown, self.totals)
+        other = Target(id="b", address="http://127.0.0.1:9002")
+        for one in (*self.workers, self.shown):
+            one.pools["app"].replace([other], 1.0)
+        node = self.shown.pools["app"].departed["a"]
+        self.beat()
+        show(self.shown, self.totals)
+        self.assertEqual((node.in_flight, node.last_change.new), (1, "leaving"))
+        lease.release(2.0)
+        for _ in range(2):
+            self.beat()
+            show(self.shown, self.totals)
+        self.assertEqual(node.in_flight, 0)
+        self.assertEqual([e.new for e in node.history], ["leaving", ""])
 
     def test_what_one_has_done(self) -> None:
         """Of one process: its exchanges in all pools, and what is open at all listeners."""
