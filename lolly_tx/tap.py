@@ -73,11 +73,14 @@ def makeService(options: Options) -> IService:
     from lolly_tx.commands.run import COMMAND_LINE
     from lolly_tx.commands.template import template_command
     from lolly_tx.config import ConfigErrors, load, parse
+    from lolly_tx.config.amendments import Amended
     from lolly_tx.config.load import DISK
     from lolly_tx.config.operating import Log
     from lolly_tx.net.checks.kinds import BadCheckSettings, UnknownCheck
     from lolly_tx.net.sockets.endpoints import BadEndpoint
     from lolly_tx.net.sockets.tls_contexts import TLSSettingsError
+    from lolly_tx.service import amendedstate
+    from lolly_tx.service.amending import TargetChanges
     from lolly_tx.service.appliedstate import StateFolder
     from lolly_tx.service.applying import Applying, in_force_at_start
     from lolly_tx.service.build import CannotListen, build
@@ -144,6 +147,11 @@ def makeService(options: Options) -> IService:
             config, state = in_force_at_start(
                 read, read_text, folder, path, time.time()
             )
+            made = succession.run_time
+            if made is None:
+                made = amendedstate.load(folder, path) if folder is not None else ()
+            standing = Amended(config, made, names)
+            config = standing.config
             wrong = [problem_of(one, path) for one in outlet_findings(config)]
             if wrong:
                 raise ConfigErrors(wrong)
@@ -164,10 +172,13 @@ def makeService(options: Options) -> IService:
                     stdout=log.stdout,
                 )
                 serving = part.service
-            reloader = Reloader(serving, read)
+            reloader = Reloader(serving, read, standing=standing)
             reloader.on_change.append(succession.notifier.reload)
             serving.stopping.told.append(succession.notifier.status)
             serving.reloading = applying = Applying(reloader, read_text, folder)
+            serving.amending = TargetChanges(reloader, folder)
+            if state is None:
+                reloader.forget_ended()
             reload = applying.reload_quietly
             reactor.callWhenRunning(watch, serving, files, applying)
             if state is not None:

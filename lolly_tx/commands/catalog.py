@@ -27,6 +27,7 @@ from lolly_tx.commands.settings import (
 from lolly_tx.commands.simulate import SimulateCommand
 from lolly_tx.commands.status import StatusCommand
 from lolly_tx.commands.upgrade import UpgradeCommand
+from lolly_tx.commands.weight import WeightCommand
 
 CATALOG: tuple[tuple[str, tuple[type[Command], ...]], ...] = (
     ("To serve", (RunCommand, ReverseProxyCommand)),
@@ -48,6 +49,7 @@ CATALOG: tuple[tuple[str, tuple[type[Command], ...]], ...] = (
             DrainCommand,
             DisableCommand,
             EnableCommand,
+            WeightCommand,
             ReloadCommand,
             ApplyCommand,
             ConfirmCommand,

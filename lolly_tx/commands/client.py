@@ -9,13 +9,15 @@ from __future__ import annotations
 import http.client
 import json
 import socket
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 from urllib.parse import quote, urlencode, urlsplit
 
 from lolly_tx.config.addresses import endpoint_parts
 
 TIMEOUT_SECONDS = 10.0
+PATIENCE_SECONDS = 60.0
+"""What a change of the settings may take on a busy machine."""
 SILENCE_SECONDS = 30.0
 """A stream of events has a beat every five."""
 _LARGEST_ANSWER = 64 << 20
@@ -98,6 +100,11 @@ class AdminClient:
     def post(self, path: str, body: bytes = b"", patience: float = 0.0) -> Any:
         """The answer to a change. `patience`: seconds it may take, when that is more than usual."""
         return self._ask("POST", path, body=body, patience=patience)
+
+    def patch(self, path: str, table: Mapping[str, Any]) -> Any:
+        """The answer to a change of one thing, which `table` says."""
+        body = json.dumps(table).encode()
+        return self._ask("PATCH", path, body=body, patience=PATIENCE_SECONDS)
 
     def stream(self, path: str) -> Iterator[Any]:
         """The data of server-sent events, as they come, until they end; silence is an end, too."""

@@ -12,16 +12,13 @@ from typing import Any, ClassVar, TextIO
 from twisted.python import usage
 
 from lolly_tx.commands.base import AskingCommand, print_errors, shown
-from lolly_tx.commands.client import AdminClient, CannotAsk, path_of
+from lolly_tx.commands.client import PATIENCE_SECONDS, AdminClient, CannotAsk, path_of
 from lolly_tx.commands.declared import TOML_FILE, Takes
 from lolly_tx.commands.installed import installed_names
 from lolly_tx.config import ConfigErrors, load
 from lolly_tx.config.load import DISK
 from lolly_tx.config.model import Config
 from lolly_tx.config.plan import planned
-
-PATIENCE_SECONDS = 60.0
-"""What a reload of a large configuration may take on a busy machine."""
 
 
 class ReloadCommand(AskingCommand):
@@ -47,6 +44,11 @@ class ReloadCommand(AskingCommand):
             for one in answer.get("late_workers", ())
         ]
         said = f"generation {answer['generation']} is in force"
+        late += [
+            f"the file has another word on {one['pool']}/{one['target']}, which was"
+            f" {one['action']} at run time"
+            for one in answer.get("ended", ())
+        ]
         return [said if found else f"{said}: nothing has changed", *found, *late]
 
 

@@ -131,6 +131,8 @@ def _acme_line(one: dict[str, Any]) -> str:
 def _settings_line(settings: dict[str, Any]) -> str:
     """Which settings are in force, and what is the matter with them."""
     said = f"generation {settings['generation']}, since {settings['loaded_at']}"
+    if changes := settings.get("run_time_changes"):
+        said += f", {changes} targets changed at run time"
     if settings["unconfirmed_until"]:
         said += f", on trial until {settings['unconfirmed_until']}"
     if not settings["last_reload_ok"]:

@@ -4,7 +4,7 @@ An object is known by its stable name, whatever its place in a file: a pool, a m
 target by its pool and its id, a route by what it matches. So a change is what the user would call one, and what is not
 in the list is not touched by a reload.
 
-Imports: config. Used by: config.consequences, config.plan, service.
+Imports: config. Used by: config.amendments, config.consequences, config.plan, service.
 """
 
 from __future__ import annotations
@@ -83,8 +83,8 @@ def difference(old: Config, new: Config) -> Difference:
     for change in _settings(old, new):
         late = change.name.partition(".")[0] in NEEDS_RESTART
         (restart if late else changes).append(change)
-    changes += _named("listener", old.listeners, new.listeners, _keys)
-    changes += _named("middleware", old.middlewares, new.middlewares, _keys)
+    changes += _named("listener", old.listeners, new.listeners, keys_of)
+    changes += _named("middleware", old.middlewares, new.middlewares, keys_of)
     changes += _named("pool", old.pools, new.pools, _pool_keys)
     for name, pool in new.pools.items():
         before = old.pools[name].targets if name in old.pools else ()
@@ -93,7 +93,7 @@ def difference(old: Config, new: Config) -> Difference:
                 "target",
                 {f"{name}/{one.id}": one for one in before},
                 {f"{name}/{one.id}": one for one in pool.targets},
-                _keys,
+                keys_of,
             )
     changes += _routes(old.routes, new.routes)
     return Difference(tuple(changes), tuple(restart))
@@ -110,7 +110,7 @@ def _settings(old: Config, new: Config) -> Iterator[Change]:
     for one in settings_of(Config):
         before, after = getattr(old, one.field), getattr(new, one.field)
         if one.key not in _OBJECTS and before != after:
-            for key in _keys(before, after):
+            for key in keys_of(before, after):
                 name = f"{one.key}.{key.key}" if key.key else one.key
                 yield Change("changed", "setting", name, (attrs.evolve(key, key=""),))
 
@@ -132,7 +132,7 @@ def _named(
             yield Change("changed", kind, name, found)
 
 
-def _keys(old: Any, new: Any) -> tuple[KeyChange, ...]:
+def keys_of(old: Any, new: Any) -> tuple[KeyChange, ...]:
     """The keys in which two values differ; secrets differ without being told."""
     before, after = dict(flat(shown(old))), dict(flat(shown(new)))
     keys = [*before, *(key for key in after if key not in before)]
@@ -147,7 +147,7 @@ def _keys(old: Any, new: Any) -> tuple[KeyChange, ...]:
 def _pool_keys(old: Any, new: Any) -> tuple[KeyChange, ...]:
     """Those of a pool without its targets, which are objects themselves."""
     blank = attrs.evolve(new, targets=old.targets)
-    return _keys(old, blank) if blank != old else ()
+    return keys_of(old, blank) if blank != old else ()
 
 
 def _routes(old: tuple[Route, ...], new: tuple[Route, ...]) -> Iterator[Change]:
@@ -155,7 +155,7 @@ def _routes(old: tuple[Route, ...], new: tuple[Route, ...]) -> Iterator[Change]:
         return
     before = {route_name(one): one for one in old}
     after = {route_name(one): one for one in new}
-    yield from _named("route", before, after, _keys)
+    yield from _named("route", before, after, keys_of)
     stay = [name for name in before if name in after]
     if stay != [name for name in after if name in before]:
         order = KeyChange("order", ", ".join(stay), "as in the new file")

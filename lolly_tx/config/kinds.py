@@ -67,7 +67,9 @@ def quoted(text: str) -> str:
 
 
 def type_word(raw: Any) -> str:
-    """What a TOML value is called in a message."""
+    """What a TOML value, or one of JSON, is called in a message."""
+    if raw is None:
+        return "null"
     for cls, word in (
         (bool, "a boolean"),
         (int, "a number"),

@@ -3,7 +3,8 @@
 Each rule looks at settings that are right one by one and records what is wrong with them
 together. What is legal but perhaps not meant is told by `consequences` instead.
 
-Imports: config, config.middleware, domain. Used by: config.consequences, config.load.
+Imports: config, config.middleware, domain. Used by: config.amendments,
+config.consequences, config.load.
 """
 
 from __future__ import annotations
@@ -86,6 +87,13 @@ def check(config: Config, parts: Parts, main: Place) -> None:
         _pool(pool, place)
     if config.limits.line_size > config.limits.head_size:
         main.at("limits").at("line_size").wrong("must not be above head_size")
+
+
+def check_pool(config: Config, pool: PoolSettings, place: Place) -> None:
+    """Apply the rules of one pool beside the listeners of `config`, which are right."""
+    listeners = {name: (one, place) for name, one in config.listeners.items()}
+    _loops(Parts(listeners=listeners, pools={pool.name: (pool, place)}))
+    _pool(pool, place)
 
 
 def _admin(admin: Admin, place: Place) -> None:

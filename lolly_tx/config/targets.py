@@ -1,12 +1,13 @@
 """The targets of a pool: URLs or tables, read into `domain.target.Target`.
 
-Imports: config, domain. Used by: config.pools, config.reference.
+Imports: config, domain. Used by: config.amendments, config.pools, config.reference.
 """
 
 from __future__ import annotations
 
 import re
 from collections import Counter
+from collections.abc import Iterable
 from typing import Any, Literal
 from zlib import crc32
 
@@ -78,6 +79,10 @@ class _Id(Word):
         return text
 
 
+_WEIGHT = Count(1, 65535)
+_MAX_CONNS = Count(0, 10**7)
+
+
 @attrs.frozen
 class TargetTable:
     """A target written as a table."""
@@ -101,11 +106,11 @@ class TargetTable:
         ),
     )
     weight: int = attrs.field(
-        default=1, metadata=about(Count(1, 65535), "Share of the traffic.")
+        default=1, metadata=about(_WEIGHT, "Share of the traffic.")
     )
     max_conns: int = attrs.field(
         default=0,
-        metadata=about(Count(0, 10**7), "Exchanges at once; 0 = no limit."),
+        metadata=about(_MAX_CONNS, "Exchanges at once; 0 = no limit."),
     )
     backup: bool = attrs.field(
         default=False,
@@ -125,6 +130,14 @@ class TargetTable:
     )
 
 
+@attrs.frozen
+class TargetChange:
+    """What of a target may be set while the proxy runs; None: it stays."""
+
+    weight: int | None = attrs.field(default=None, metadata=about(_WEIGHT, ""))
+    max_conns: int | None = attrs.field(default=None, metadata=about(_MAX_CONNS, ""))
+
+
 class _Targets:
     """The list of a pool's targets, each with an id of its own."""
 
@@ -138,7 +151,7 @@ class _Targets:
         found: list[tuple[int, Target, Place]] = []
         for index, one in enumerate(raw):
             here = place.at(index)
-            target = read_or_none(_TARGET, one, here)
+            target = read_or_none(TARGET, one, here)
             if target is not None:
                 found.append((index, target, here))
         return _with_ids(found)
@@ -178,6 +191,20 @@ class _Target:
         )
 
 
+def with_id(target: Target, others: Iterable[Target]) -> Target:
+    """`target` with an id: its own, or one made of its address, as if it stood in a list after `others`."""
+    if target.id:
+        return target
+    name, address = target_id(target.address), target.address
+    if any(one.id == name and one.address != address for one in others):
+        name = _digested(name, address)
+    return attrs.evolve(target, id=name)
+
+
+def _digested(name: str, address: str) -> str:
+    return f"{name}-{crc32(address.encode()):08x}"
+
+
 def _with_ids(found: list[tuple[int, Target, Place]]) -> tuple[Target, ...]:
     """The targets, each with a unique id.
 
@@ -193,7 +220,7 @@ def _with_ids(found: list[tuple[int, Target, Place]]) -> tuple[Target, ...]:
     for number, target, place in found:
         name = target.id or target_id(target.address)
         if not target.id and made[name] > 1:
-            name = f"{name}-{crc32(target.address.encode()):08x}"
+            name = _digested(name, target.address)
         if name in taken:
             same = "id" if target.id else "address"
             place.wrong(f"has the same {same} as targets[{taken[name]}]")
@@ -204,5 +231,5 @@ def _with_ids(found: list[tuple[int, Target, Place]]) -> tuple[Target, ...]:
 
 _URL_KIND = _Url()
 _TABLE = Table(TargetTable)
-_TARGET = _Target()
+TARGET = _Target()
 TARGETS = _Targets()

@@ -7,7 +7,8 @@ because the Host of a request has to be an IP address, `localhost` or a name tha
 What such a page sends all the same is refused first, and a request without a token is no guess at it. A page of our
 own has the cookie of a session (`service.sessions`) in place of the token.
 
-Imports: service, Twisted. Used by: service.admin.
+Imports: service, Twisted. Used by: service.admin, service.admindesk,
+service.adminreads, service.admintable.
 """
 
 from __future__ import annotations

@@ -9,8 +9,7 @@
 
 Whatever refuses is 422 with all errors, and changes nothing.
 
-Imports: config, service, Twisted. Used by: service.admin, service.adminpaths,
-service.adminwords.
+Imports: config, service, Twisted. Used by: service.admintable, service.adminwords.
 """
 
 from __future__ import annotations
@@ -24,25 +23,27 @@ from twisted.internet.defer import Deferred
 from lolly_tx.config.extensions import NOWHERE
 from lolly_tx.config.kinds import Duration, FromEnvironment
 from lolly_tx.config.problems import Rejected
+from lolly_tx.service.admindesk import Answer, Asked, Desk
 from lolly_tx.service.generation import Refused, Reloaded, Reloading, Upgrading
-
-SETTINGS_WORDS = ("reload", "plan", "apply", "confirm", "rollback", "upgrade")
 
 _CONFIRM = Duration(1.0)
 
-Answer = tuple[int, Mapping[str, Any]]
+Done = tuple[int, Mapping[str, Any]]
 
 
-def change_settings(
-    reloading: Reloading | None, word: str, body: bytes, confirm: str
-) -> Deferred[Answer]:
-    """Do what `word` says. `body`: TOML, for "plan" and "apply". `confirm`: a duration, "" without; for "apply"."""
-    return Deferred.fromCoroutine(_change(reloading, word, body, confirm))
+def change_settings(word: str, desk: Desk, asked: Asked) -> Deferred[Answer]:
+    """Do what `word` says, the last part of a path above; fires when it is done."""
+    serving, body, confirm = desk.serving, asked.body, asked.text("confirm")
+    if word == "upgrade":
+        done = _upgrade(serving.upgrading)
+    else:
+        done = _change(serving.reloading, word, body, confirm)
+    return Deferred.fromCoroutine(done).addCallback(lambda told: Answer(*told))
 
 
 async def _change(
     reloading: Reloading | None, word: str, body: bytes, confirm: str
-) -> Answer:
+) -> Done:
     if reloading is None:
         return 409, {"error": "these settings do not come from a file"}
     try:
@@ -63,7 +64,7 @@ async def _change(
         return 422, {"error": first + others, "errors": refused.errors}
 
 
-async def _upgrade(upgrading: Upgrading | None) -> Answer:
+async def _upgrade(upgrading: Upgrading | None) -> Done:
     if upgrading is None:
         return 409, {"error": "the code of this process cannot be replaced"}
     try:
@@ -71,11 +72,6 @@ async def _upgrade(upgrading: Upgrading | None) -> Answer:
     except Refused as refused:
         return 422, {"error": refused.errors[0], "errors": refused.errors}
     return 200, {"upgraded": True}
-
-
-def change_code(upgrading: Upgrading | None) -> Deferred[Answer]:
-    """Let new code take over; it serves when this fires."""
-    return Deferred.fromCoroutine(_upgrade(upgrading))
 
 
 def _told(reloaded: Reloaded) -> dict[str, Any]:

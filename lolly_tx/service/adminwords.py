@@ -4,7 +4,7 @@
     POST /api/pools/POOL/TARGET/drain?deadline=10m     after that, bonds end and what is under way is cut
     POST /api/listeners/NAME/enable | drain            with ?deadline=10m: after that, what is connected is cut
 
-Imports: domain, service. Used by: service.admin, service.adminpaths.
+Imports: domain, service. Used by: service.admintable.
 """
 
 from __future__ import annotations
@@ -14,23 +14,31 @@ from typing import Any
 
 from lolly_tx.domain.node import Enabled
 from lolly_tx.domain.pool import Pool, UnknownNode
+from lolly_tx.service.admindesk import Answer, Asked, Desk
 from lolly_tx.service.adminsettings import seconds_of
-from lolly_tx.service.answers import Serving, id_of, pool_shown
+from lolly_tx.service.answers import Serving, id_of, target_shown
 from lolly_tx.service.generation import Refused
 from lolly_tx.service.listening import CannotListen
 
 WORDS: Mapping[str, Enabled] = {"enable": "up", "drain": "drain", "disable": "down"}
 
-LISTENER_WORDS = ("enable", "drain")
+
+def say_of_target(word: str, desk: Desk, asked: Asked) -> Answer:
+    """Say `word`, one of `WORDS`; the target as it is then."""
+    pool, named = desk.pool(asked), asked.names["target"]
+    deadline = asked.text("deadline")
+    return Answer(*_say(desk.serving, pool, named, word, deadline, desk.now()))
 
 
-def say(
+def say_of_listener(word: str, desk: Desk, asked: Asked) -> Answer:
+    """Say `word`, "enable" or "drain"; the listener as it is then."""
+    name, deadline = asked.names["name"], asked.text("deadline")
+    return Answer(*_say_of_listener(desk.serving, name, word, deadline))
+
+
+def _say(
     serving: Serving, pool: Pool, named: str, word: str, deadline: str, now: float
 ) -> tuple[int, Mapping[str, Any]]:
-    """Say `word`, one of `WORDS`, of the target that is `named`: the status, and the target as it is then.
-
-    `deadline`: a duration, for a drain; "" without.
-    """
     target = id_of(pool, named)
     try:
         seconds = seconds_of(deadline, "deadline")
@@ -45,17 +53,12 @@ def say(
         serving.drains.forget(pool.name, target)
     else:
         serving.drains.begin(pool.name, target, seconds)
-    shown = pool_shown(serving, pool, now)["targets"]
-    return 200, next(node for node in shown if node["id"] == target)
+    return 200, target_shown(serving, pool, target, now)
 
 
-def say_of_listener(
+def _say_of_listener(
     serving: Serving, name: str, word: str, deadline: str
 ) -> tuple[int, Mapping[str, Any]]:
-    """Say `word`, one of `LISTENER_WORDS`, of a listener: the status, and the listener as it is then.
-
-    `deadline`: a duration, for a drain; "" without.
-    """
     listeners = {one["name"] for one in serving.places() if one["accepted"] is not None}
     if name not in listeners:
         there = ", ".join(sorted(listeners)) or "none"

@@ -8,23 +8,23 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Generator, Iterable, Mapping
-from functools import partial
 from typing import Any, Protocol
 
 import attrs
 from twisted.internet.defer import Deferred
 
 from lolly_tx.config.model import Config
-from lolly_tx.domain.account import account
+from lolly_tx.domain.account import account, departed_account
+from lolly_tx.domain.node import Node
 from lolly_tx.domain.pool import Pool
-from lolly_tx.domain.snapshot import event_dict
+from lolly_tx.domain.snapshot import describe, event_dict
 from lolly_tx.domain.tallies import Number
 from lolly_tx.domain.target import Target
 from lolly_tx.domain.wayback import NextCheck, Planned
 from lolly_tx.service.drains import Drains
 from lolly_tx.service.dryrun import Question
 from lolly_tx.service.dumps import Dumps
-from lolly_tx.service.generation import Reloading, Upgrading
+from lolly_tx.service.generation import Amending, Reloading, Upgrading
 from lolly_tx.service.history import History
 from lolly_tx.service.isotime import iso_time
 from lolly_tx.service.journal import Journal
@@ -61,6 +61,10 @@ class Serving(Protocol):
     @property
     def reloading(self) -> Reloading | None:
         """Who changes the settings; None: nobody."""
+
+    @property
+    def amending(self) -> Amending | None:
+        """Who changes targets; None: nobody."""
 
     @property
     def dumps(self) -> Dumps | None:
@@ -203,15 +207,38 @@ def readiness(serving: Serving, now: float) -> tuple[int, dict[str, Any]]:
 
 def pool_shown(serving: Serving, pool: Pool, now: float) -> dict[str, Any]:
     """One pool with its targets."""
-    targets = pool.snapshot(now, partial(_planned, serving, pool))
-    for each in targets:
-        each["drain_ends_in_seconds"] = serving.drains.left(pool.name, each["id"])
+    pool.available(now)  # what time has brought is to be told as well
+    targets = [_shown(serving, pool, node, now) for node in pool.nodes.values()]
     return {
         "name": pool.name,
         "available": len(pool.available(now)),
         "refusals": pool.refusals,
         "targets": targets,
+        "leaving": [
+            {
+                "id": node.id,
+                "address": node.target.address,
+                "in_flight": node.in_flight,
+                "last_change": event_dict(node.last_change, now),
+            }
+            for node in pool.departed.values()
+            if node.in_flight
+        ],
     }
+
+
+def target_shown(
+    serving: Serving, pool: Pool, target: str, now: float
+) -> dict[str, Any]:
+    """One target, named by its id or its address. Raises `UnknownNode`."""
+    pool.available(now)
+    return _shown(serving, pool, pool.node(id_of(pool, target)), now)
+
+
+def _shown(serving: Serving, pool: Pool, node: Node, now: float) -> dict[str, Any]:
+    shown = describe(node, pool.thresholds, now, _planned(serving, pool, node.id))
+    shown["drain_ends_in_seconds"] = serving.drains.left(pool.name, node.id)
+    return shown
 
 
 def _planned(serving: Serving, pool: Pool, target: str) -> Planned:
@@ -262,6 +289,8 @@ def target_explained(
 ) -> dict[str, Any]:
     """The account of one target. Raises `UnknownNode`."""
     pool.available(now)  # what time has brought is to be told as well
+    if target in pool.departed:
+        return departed_account(pool.departed[target], pool.thresholds, now)
     node = pool.node(id_of(pool, target))
     return account(node, pool.thresholds, now, _planned(serving, pool, node.id))
 

@@ -1,8 +1,9 @@
-"""What is kept of applied settings over a restart: one file in the state folder.
+"""What is kept of applied settings over a restart: one file in the state folder, which keeps other documents, too.
 
 The configuration file has the last word: what was applied holds only as long as the file is what it was then.
 
-Imports: nothing of ours. Used by: service.applying, tap.
+Imports: nothing of ours. Used by: service.amendedstate, service.amending,
+service.applying, tap.
 """
 
 from __future__ import annotations
@@ -12,6 +13,7 @@ import os
 import tempfile
 from hashlib import sha256
 from pathlib import Path
+from typing import Any
 
 import attrs
 
@@ -51,9 +53,8 @@ class StateFolder:
     def load(self, file: str) -> AppliedState | None:
         """What holds for `file` as it is now; None: nothing, or nothing that can be read."""
         try:
-            known = json.loads((self.path / NAME).read_text("utf-8"))
-            state = AppliedState(**known)
-        except (OSError, ValueError, TypeError):
+            state = AppliedState(**self.kept(NAME))
+        except TypeError:
             return None
         here = os.path.abspath(file)
         if state.file != here or state.base != fingerprint(here):
@@ -62,18 +63,29 @@ class StateFolder:
 
     def save(self, state: AppliedState | None) -> None:
         """Keep `state`, all of it or what was there before; None: nothing. Raises OSError."""
-        place = self.path / NAME
-        if state is None:
+        self.keep(NAME, None if state is None else attrs.asdict(state))
+
+    def kept(self, name: str) -> Any:
+        """The document of that name; None: there is none that can be read."""
+        try:
+            return json.loads((self.path / name).read_text("utf-8"))
+        except (OSError, ValueError):
+            return None
+
+    def keep(self, name: str, document: Any) -> None:
+        """Write a document, all of it or what was there before; None: it is to be gone. Raises OSError."""
+        place = self.path / name
+        if document is None:
             place.unlink(missing_ok=True)
             return
         # Settings may have secrets in them; the file is nobody else's (mkstemp: 0600).
-        handle, name = tempfile.mkstemp(dir=self.path, prefix=NAME)
+        handle, fresh = tempfile.mkstemp(dir=self.path, prefix=name)
         try:
             with os.fdopen(handle, "w", encoding="utf-8") as stream:
-                json.dump(attrs.asdict(state), stream)
+                json.dump(document, stream)
                 stream.flush()
                 os.fsync(stream.fileno())
-            os.replace(name, place)
+            os.replace(fresh, place)
         except OSError:
-            Path(name).unlink(missing_ok=True)
+            Path(fresh).unlink(missing_ok=True)
             raise

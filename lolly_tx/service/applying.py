@@ -85,12 +85,12 @@ class Applying:
         return maybeDeferred(self._plan, text)
 
     def _plan(self, text: str) -> dict[str, Any]:
-        before = self.reloader.service.config
+        standing = self.reloader.standing
         try:
-            after = self._parse(text)
+            after = standing.on(self._parse(text))
         except ConfigErrors as errors:
             raise Refused([str(one) for one in errors.problems]) from None
-        return planned(before, after)
+        return planned(standing.config, after.config)
 
     def apply(self, text: str, confirm: float | None = None) -> Deferred[Reloaded]:
         """See `service.generation.Reloading`."""
@@ -98,7 +98,7 @@ class Applying:
 
     async def _apply(self, text: str, confirm: float | None) -> Reloaded:
         self._refuse_on_trial()
-        base, before = fingerprint(self._file), self.reloader.service.config
+        base, before = fingerprint(self._file), self.reloader.standing.base
         reloaded = await self.reloader.take(lambda: self._parse(text))
         self._refuse_on_trial()
         self._previous, self._text, self._before = self._text, text, before

@@ -44,12 +44,13 @@ from lolly_tx.service.service import ADMIN, LollyService
 
 
 class Change:
-    """See the module. `config`: what is to be in force."""
+    """See the module. `config`: what is to be in force. `by`: who changes targets; "" for the configuration."""
 
     log = Logger()
 
-    def __init__(self, service: LollyService, config: Config) -> None:
+    def __init__(self, service: LollyService, config: Config, by: str = "") -> None:
         self.service = service
+        self._by = by
         self.config = config
         self._old = service.config
         self._pools: dict[str, RunningPool | Reshape] = {}
@@ -273,7 +274,7 @@ class Change:
         after: dict[str, RunningPool] = {}
         for name, one in self._pools.items():
             if isinstance(one, Reshape):
-                after[name], gone = one.commit(now)
+                after[name], gone = one.commit(now, self._by)
                 left += gone
                 continue
             after[name] = one

@@ -5,7 +5,7 @@
 
 Nothing is changed by it: no turn is taken, no lease, no budget.
 
-Imports: domain, net, proxy, wire. Used by: service.admin, service.answers,
+Imports: domain, net, proxy, wire. Used by: service.adminreads, service.answers,
 service.service.
 """
 

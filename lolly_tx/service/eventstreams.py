@@ -7,7 +7,7 @@
 An `event: beat` comes every few seconds, so that silence says that something is wrong. Who comes back with the number
 of the last event he has seen (`Last-Event-ID`, as browsers do by themselves, or `?after=N`) gets those after it.
 
-Imports: service, Twisted. Used by: service.admin.
+Imports: service, Twisted. Used by: service.admin, service.admindesk.
 """
 
 from __future__ import annotations

@@ -1,14 +1,17 @@
 """Which settings are in force: a number that grows with each change, and who changes them.
 
-Imports: Twisted. Used by: service.reload, service.service.
+Imports: config, Twisted. Used by: service.reload, service.service.
 """
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from typing import Any, Protocol
 
 import attrs
 from twisted.internet.defer import Deferred
+
+from lolly_tx.config.amendments import Amendment
 
 
 @attrs.frozen
@@ -36,13 +39,15 @@ class Refused(Exception):
 class Reloaded:
     """What has become of a reload. `changes`, `restart`: as JSON-able values; the second need a restart.
 
-    `late_workers`: numbers of those that have not said in time that they follow.
+    `late_workers`: numbers of those that have not said in time that they follow. `ended`: changes at run time that the
+    file has ended, by another word on the same targets.
     """
 
     generation: int
     changes: tuple[dict[str, Any], ...] = ()
     restart: tuple[dict[str, Any], ...] = ()
     late_workers: tuple[int, ...] = ()
+    ended: tuple[dict[str, Any], ...] = ()
 
 
 @attrs.frozen
@@ -77,6 +82,34 @@ class Reloading(Protocol):
 
     def stop(self) -> None:
         """The service stops: nothing is changed any more, and no timer is left."""
+
+
+class Amending(Protocol):
+    """Who changes targets of a running service.
+
+    Each Deferred errbacks with `config.amendments.Unfit` or `Refused`, and then nothing has happened.
+    """
+
+    def __len__(self) -> int:
+        """How many changes hold."""
+
+    @property
+    def made(self) -> Sequence[Amendment]:
+        """All that was changed and may hold again, for the code that takes over."""
+
+    def shown(self) -> list[dict[str, Any]]:
+        """What holds, as JSON-able values."""
+
+    def add(self, pool: str, table: Mapping[str, Any]) -> Deferred[Reloaded]:
+        """A target that `table`, as in a configuration file, describes joins `pool`."""
+
+    def change(
+        self, pool: str, target: str, table: Mapping[str, Any]
+    ) -> Deferred[Reloaded]:
+        """A target has the weight or the limit that `table` says."""
+
+    def remove(self, pool: str, target: str) -> Deferred[Reloaded]:
+        """A target leaves: nobody new, and what is under way has `timeouts.drain`."""
 
 
 class Upgrading(Protocol):

@@ -24,6 +24,7 @@ from lolly_tx.domain.heritage import facts_of, take_facts
 from lolly_tx.domain.tallies import Number
 from lolly_tx.net.sockets.inherited import Heirloom, is_listening, listening_socket
 from lolly_tx.net.sockets.slots import SlotPort
+from lolly_tx.service.amendedstate import as_values
 from lolly_tx.service.ledger import count_on, counted
 from lolly_tx.service.service import LollyService
 
@@ -144,6 +145,9 @@ def state_of(service: LollyService) -> dict[str, Any]:
         "listener_drains": list(service.listener_drains),
         "counted": counted(service),
         "numbers": numbers,
+        "run_time": []
+        if service.amending is None
+        else as_values(service.amending.made),
         "listeners": {
             name: {each: getattr(acceptor, each) for each in _COUNTED}
             for name, acceptor in service.acceptors.items()

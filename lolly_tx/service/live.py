@@ -7,7 +7,7 @@ A survey of all rows is made each second while somebody listens, in slices that 
 all of them. A delta says of each row what changed, and null when the row is gone; one without any is the sign that all
 is well. Keys are those of `service.liverows`; times are seconds since the epoch, as are those in `at`.
 
-Imports: service, Twisted. Used by: service.admin.
+Imports: service, Twisted. Used by: service.admin, service.admindesk.
 """
 
 from __future__ import annotations

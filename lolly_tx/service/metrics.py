@@ -6,7 +6,8 @@ The text of a thousand targets takes some milliseconds, so that it is made slice
 turn between them. A target's labels are written once, when it is first met. With workers the numbers of them all are in
 the supervisor's own pools (`service.counting`), and what is read here is the same.
 
-Imports: domain, service, wire. Used by: service.admin, service.scraping.
+Imports: domain, service, wire. Used by: service.admin, service.admindesk,
+service.scraping.
 """
 
 from __future__ import annotations

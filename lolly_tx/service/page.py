@@ -3,7 +3,7 @@
 What they show comes from `/api/live`. The page may load nothing from anywhere else and run no script but its own, so
 that a name with markup in it, or a target's text, can do nothing.
 
-Imports: Twisted. Used by: service.admin.
+Imports: Twisted. Used by: service.admin, service.adminreads, service.admintable.
 """
 
 from __future__ import annotations
@@ -29,6 +29,11 @@ _TYPES = {
 
 FILES = tuple(name for name in _TYPES if name != PAGE)
 """What the page loads, by name."""
+
+
+def type_of(name: str) -> str:
+    """The type of a file, without parameters."""
+    return _TYPES[name].partition(b";")[0].decode("ascii")
 
 
 @cache

@@ -7,13 +7,14 @@
 Only the commit touches what serves, and it only assigns, within one turn of the event loop. So a request is served
 wholly by the old or wholly by the new settings.
 
-Imports: config, net.checks, net.sockets, service, Twisted. Used by: service.applying,
-tap.
+Imports: config, net.checks, net.sockets, service, Twisted. Used by: service.amending,
+service.applying, tap.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Coroutine, Sequence
+from typing import Any
 
 import attrs
 from twisted.internet.defer import Deferred, DeferredLock
@@ -21,12 +22,14 @@ from twisted.internet.task import deferLater
 from twisted.internet.threads import deferToThreadPool
 from twisted.logger import Logger
 
+from lolly_tx.config.amendments import Amended, Amendment
 from lolly_tx.config.diff import Difference, difference, with_restart_left
 from lolly_tx.config.model import Config
 from lolly_tx.config.problems import ConfigErrors
 from lolly_tx.net.checks.kinds import BadCheckSettings, UnknownCheck
 from lolly_tx.net.sockets.endpoints import BadEndpoint
 from lolly_tx.net.sockets.tls_contexts import TLSSettingsError
+from lolly_tx.service.amendedstate import amendment_shown
 from lolly_tx.service.change import Change
 from lolly_tx.service.farewells import Farewells
 from lolly_tx.service.generation import Generation, Refused, Reloaded
@@ -48,24 +51,32 @@ _EXPECTED = (
     UnknownCheck,
 )
 
-Tried = tuple[Config, Difference]
+Tried = tuple[Amended, Difference]
 InThread = Callable[[Callable[[], Tried]], "Deferred[Tried]"]
 Read = Callable[[], Config]
+Revise = Callable[[Amended], Amended]
 
 
 class Reloader:
     """Changes the settings of `service`, by what it is given to read.
 
     `read`: reads the file, raises `ConfigErrors`. `in_thread`: runs what takes long; None: in the reactor's threads.
+    `standing`: what is in force, if some of it was changed at run time.
     """
 
     log = Logger()
 
     def __init__(
-        self, service: LollyService, read: Read, *, in_thread: InThread | None = None
+        self,
+        service: LollyService,
+        read: Read,
+        *,
+        in_thread: InThread | None = None,
+        standing: Amended | None = None,
     ) -> None:
         self.service = service
         self.read = read
+        self.standing = standing or Amended(service.config)
         self.farewells = Farewells(
             service.surroundings.reactor, service.commons.deadlines
         )
@@ -74,14 +85,31 @@ class Reloader:
         self._stopped = False
         self.on_change: list[Callable[[bool], None]] = []
         """Called with True when a change begins, with False when it has ended, well or not."""
+        self.on_amendments: list[Callable[[], None]] = []
+        """Called when other changes at run time stand."""
 
     def reload(self) -> Deferred[Reloaded]:
-        """Read the file again and let it be in force. Errbacks with `Refused`."""
-        return self.take(self.read)
+        """Read the file again and let it be in force; it has the last word on what it has changed.
+
+        Errbacks with `Refused`.
+        """
+        return self._one_by_one(lambda: self._take(self.read, last_word=True))
 
     def take(self, read: Read) -> Deferred[Reloaded]:
-        """Let what `read` reads be in force, one after the other if several are asked for. Errbacks with `Refused`."""
-        return self._lock.run(lambda: Deferred.fromCoroutine(self._take(read)))
+        """Let what `read` reads be in force, beside what was changed at run time. Errbacks with `Refused`."""
+        return self._one_by_one(lambda: self._take(read))
+
+    def amend(self, revise: Revise, by: str) -> Deferred[Reloaded]:
+        """Let what `revise` makes of what stands be in force. Errbacks with what it raises, and `Refused`.
+
+        `by`: who asks for it, for events and the log.
+        """
+        return self._one_by_one(lambda: self._amend(revise, by))
+
+    def _one_by_one(
+        self, work: Callable[[], Coroutine[Any, Any, Reloaded]]
+    ) -> Deferred[Reloaded]:
+        return self._lock.run(lambda: Deferred.fromCoroutine(work()))
 
     def stop(self) -> None:
         """The service stops: nothing is changed any more."""
@@ -90,10 +118,18 @@ class Reloader:
 
     # -- one change
 
-    async def _take(self, read: Read) -> Reloaded:
+    async def _take(self, read: Read, last_word: bool = False) -> Reloaded:
         self._tell(True)
         try:
-            return await self._change(read)
+            standing, found = await self._tried(read)
+            ended = standing.ended if last_word else ()
+            if last_word:
+                standing = standing.only_held()
+            reloaded = await self._change(standing, found)
+            now = self.service.generation
+            self.service.generation = attrs.evolve(now, reloaded=True)
+            self._note_success(found, ended)
+            return attrs.evolve(reloaded, ended=tuple(map(amendment_shown, ended)))
         except Refused as refused:
             self._note_refusal(refused)
             raise
@@ -104,22 +140,42 @@ class Reloader:
         for each in self.on_change:
             each(begins)
 
-    async def _change(self, read: Read) -> Reloaded:
-        config, found = await self._tried(read)
+    async def _amend(self, revise: Revise, by: str) -> Reloaded:
+        standing = revise(self.standing)
+        found = difference(self.service.config, standing.config)
+        reloaded = await self._change(standing, found, by)
+        self._note_success(found, by=by)
+        return reloaded
+
+    def forget_ended(self) -> None:
+        """At a start with the file's settings: what the file has another word on since is over."""
+        ended = self.standing.ended
+        if ended:
+            self.standing = self.standing.only_held()
+            self._note_ended(ended)
+            for each in self.on_amendments:
+                each()
+
+    async def _change(
+        self, standing: Amended, found: Difference, by: str = ""
+    ) -> Reloaded:
+        """Let what stands be in force, which is `found` to be different."""
         service = self.service
         late: tuple[int, ...] = ()
         if found.changes:
-            late = await self._commit(Change(service, config))
+            late = await self._commit(Change(service, standing.config, by))
             number = service.generation.number + 1
             wall = service.surroundings.wall()
             service.generation = attrs.evolve(
-                service.generation, number=number, loaded_at=wall, reloaded=True
+                service.generation, number=number, loaded_at=wall
             )
+        before, self.standing = self.standing, standing
+        if before.made != standing.made or before.held != standing.held:
+            for each in self.on_amendments:
+                each()
+        if found.changes:
             # To say what became of a thousand targets takes a while as well.
             await deferLater(service.surroundings.reactor, 0)
-        else:
-            service.generation = attrs.evolve(service.generation, reloaded=True)
-        self._note_success(found)
         return Reloaded(
             service.generation.number,
             tuple(one.as_dict for one in found.changes),
@@ -130,13 +186,16 @@ class Reloader:
     async def _tried(self, read: Read) -> Tried:
         """The settings that are read, after what they name was tried, and what is different."""
         wall, old = self.service.surroundings.wall(), self.service.config
+        before = self.standing
 
         def read_and_try() -> Tried:
-            config = read()
+            standing = before.on(read())
+            config = standing.config
             wrong = [one for one in findings(config, wall, old) if one.fatal]
             if wrong:
                 raise ConfigErrors([problem_of(one, config.file) for one in wrong])
-            return with_restart_left(old, config), difference(old, config)
+            found = difference(old, config)
+            return before.on(with_restart_left(old, standing.base)), found
 
         try:
             return await self._in_thread(read_and_try)
@@ -187,12 +246,15 @@ class Reloader:
 
     # -- what is said
 
-    def _note_success(self, found: Difference) -> None:
+    def _note_success(
+        self, found: Difference, ended: Sequence[Amendment] = (), by: str = ""
+    ) -> None:
         changes = [str(one) for one in found.changes]
         more = len(changes) - SHOWN
         shown = "; ".join(changes[:SHOWN]) or "nothing has changed"
         self.log.info(
-            "Generation {number} of {file} is in force: {changes}{more}",
+            "Generation {number} of {file} is in force{by}: {changes}{more}",
+            by=f" ({by})" if by else "",
             number=self.service.generation.number,
             file=self.service.config.file,
             changes=shown,
@@ -202,6 +264,18 @@ class Reloader:
             self.log.warn(
                 "Needs a restart, and stays as it was: {changes}",
                 changes="; ".join(map(str, found.restart)),
+            )
+
+        self._note_ended(ended)
+
+    def _note_ended(self, ended: Sequence[Amendment]) -> None:
+        for one in ended:
+            self.log.warn(
+                "What was changed at run time is over, the file has another word on it:"
+                " {action} {pool}/{target}",
+                action=one.action,
+                pool=one.pool,
+                target=one.target,
             )
 
     def _note_refusal(self, refused: Refused) -> None:

@@ -107,14 +107,17 @@ class Reshape:
             if not number % TARGETS_AT_ONCE:
                 yield
 
-    def commit(self, now: float) -> tuple[RunningPool, list[Upstream]]:
-        """Go by the new settings; the pool, and the connections in use to what has left."""
+    def commit(self, now: float, by: str = "") -> tuple[RunningPool, list[Upstream]]:
+        """Go by the new settings; the pool, and the connections in use to what has left.
+
+        `by`: who changes targets; "" for the configuration.
+        """
         old, settings, fresh = self.old, self.settings, self.fresh
         pool, around = old.pool, fresh.circumstances
         before = {node.id: node.target for node in pool.nodes.values()}
         take_settings(pool, fresh.pool, tuple(self._anew()), now)
         if old.settings.targets != settings.targets:
-            pool.replace(settings.targets, now)
+            pool.replace(settings.targets, now, by)
         if _asked_of(old.settings) != _asked_of(settings):
             pool.begin_health_anew("the check changed", now)
         left = self._lead_connections()

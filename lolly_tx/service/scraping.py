@@ -1,6 +1,6 @@
 """The answer to GET /metrics: text in slices, compressed if asked for, as fast as who asks takes it.
 
-Imports: service, wire, Twisted. Used by: service.admin.
+Imports: service, wire, Twisted. Used by: service.adminreads.
 
 While somebody reads slowly nothing piles up: the next slice is made when the last one is with the kernel. One that
 takes nothing more is cut off after `STALLED_SECONDS`.

@@ -42,7 +42,7 @@ from lolly_tx.service.drains import Drains
 from lolly_tx.service.dryrun import Question, dry_run
 from lolly_tx.service.dumps import Dumps
 from lolly_tx.service.farewells import Farewells
-from lolly_tx.service.generation import Generation, Reloading, Upgrading
+from lolly_tx.service.generation import Amending, Generation, Reloading, Upgrading
 from lolly_tx.service.history import History, HistoryFile
 from lolly_tx.service.isotime import iso_time
 from lolly_tx.service.journal import EverySink, Journal
@@ -101,6 +101,8 @@ class LollyService(Service):
         self.generation = Generation(1, self.surroundings.wall())
         self.reloading: Reloading | None = None
         """Who changes the settings while it runs; None: nobody."""
+        self.amending: Amending | None = None
+        """Who changes targets while it runs; None: nobody."""
         self.upgrading: Upgrading | None = None
         """Who replaces the code while it runs; None: nobody."""
         self.running_pools = dict(running)
@@ -354,7 +356,12 @@ class LollyService(Service):
 
     def settings(self) -> dict[str, Any]:
         """The settings in force, secrets hidden, with their generation."""
-        return {**self._in_force(), "config": shown(self.config)}
+        changes = [] if self.amending is None else self.amending.shown()
+        return {
+            **self._in_force(),
+            "run_time": changes,
+            "config": shown(self.config),
+        }
 
     def _in_force(self) -> dict[str, Any]:
         """Which settings are in force, and since when."""
@@ -367,6 +374,7 @@ class LollyService(Service):
             "last_reload_ok": now.reloaded,
             "reload_failures": now.failures,
             "unconfirmed_until": None if trial is None else iso_time(trial.until),
+            "run_time_changes": 0 if self.amending is None else len(self.amending),
         }
 
     def places(self) -> list[dict[str, Any]]:

@@ -6,7 +6,7 @@
 Nothing runs while nobody listens. Who takes nothing for `DEAF_SECONDS` is cut off; who may not listen any more, and
 everybody when the proxy stops, gets the end of the answer.
 
-Imports: Twisted. Used by: service.admin, service.adminguard, service.eventstreams,
+Imports: Twisted. Used by: service.admindesk, service.adminguard, service.eventstreams,
 service.live.
 """
 

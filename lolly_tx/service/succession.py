@@ -7,7 +7,7 @@
 
 `part`: the service, or the supervisor of several processes.
 
-Imports: net.sockets, service, Twisted. Used by: tap.
+Imports: config, net.sockets, service, Twisted. Used by: tap.
 """
 
 from __future__ import annotations
@@ -23,12 +23,14 @@ from twisted.internet.defer import Deferred, succeed
 from twisted.internet.error import ReactorNotRunning
 from twisted.logger import Logger
 
+from lolly_tx.config.amendments import Amendment
 from lolly_tx.net.sockets.inherited import (
     VARIABLES,
     Inheritance,
     passed_by_systemd,
     variables_of_systemd,
 )
+from lolly_tx.service.amendedstate import of_values
 from lolly_tx.service.handover import numbers_in, received, restore
 from lolly_tx.service.notify import Notifier
 from lolly_tx.service.retiring import Retiring
@@ -90,6 +92,15 @@ class Succession:
     def several(self) -> bool:
         """Several processes served before, whose sockets one process could not have."""
         return self._left is not None and self._left.several
+
+    @property
+    def run_time(self) -> tuple[Amendment, ...] | None:
+        """What was changed at run time before; None at an ordinary start."""
+        return (
+            None
+            if self._left is None
+            else of_values(self._left.state.get("run_time", ()))
+        )
 
     def prepare(self, part: Part) -> None:
         """Let `part` listen on the sockets there are, and know what was known.

@@ -70,6 +70,7 @@ class Running:
     asked: list[Question] = attrs.field(factory=list)
     colleagues: Colleagues | None = None
     cut: list[str] = attrs.field(factory=list)
+    amending: None = None
 
     def __attrs_post_init__(self):
         self.clock = Clock()
@@ -403,7 +404,7 @@ class ReadingTests(AdminTestCase):
 
     def test_unknown_path(self):
         """Other paths are a 404 in JSON."""
-        for path in ("/x", "/api", "/healthz/", "/api/pools/web/a", "/%ff", "//"):
+        for path in ("/x", "/api", "/healthz/", "/api/pools/web/a/x", "/%ff", "//"):
             self.assertIn("error", self.assertStatus(404, path))
 
     def test_method(self):

@@ -299,3 +299,23 @@ class CommandsTests(SynchronousTestCase):
         self.assertEqual(self.in_force(), (1, 7))
         self.assertEqual(self.lolly("rollback")[0], 0)
         self.assertEqual(self.in_force(), (2, 1))
+
+    def test_run_time_over_upgrade_and_restart(self) -> None:
+        """What was changed at run time is so after an upgrade and a restart, until the file has another word."""
+        self.start()
+        self.assertEqual(self.lolly("weight", "p", "127.0.0.1:1", "7")[0], 0)
+        self.assertEqual(self.in_force(), (2, 7))
+        self.assertIn("1 targets changed at run time", self.lolly("status")[1])
+        self.assertEqual(self.lolly("upgrade")[0], 0)
+        self.until(lambda: self.in_force() == (2, 7))
+        self.stop()
+        self.start()
+        self.assertEqual(self.in_force(), (1, 7))
+        self.write(3)
+        status, said, _ = self.lolly("reload")
+        self.assertEqual(status, 0)
+        self.until(lambda: (self.in_force() or (0, 0))[1] == 3)
+        self.stop()
+        self.write(1)
+        self.start()
+        self.assertEqual(self.in_force(), (1, 1))

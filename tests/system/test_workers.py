@@ -178,12 +178,15 @@ targets = [{targets}]
                 self.fail(f"not in time: {what}\n{''.join(self.lines[-30:])}")
             time.sleep(0.01)
 
-    def ask(self, path: str, method: str = "GET") -> tuple[int, Any]:
+    def ask(
+        self, path: str, method: str = "GET", body: str | None = None
+    ) -> tuple[int, Any]:
         """Ask the admin side."""
         with contextlib.closing(
             http.client.HTTPConnection("127.0.0.1", self.admin, timeout=DEADLINE)
         ) as asking:
-            asking.request(method, path, headers={"Authorization": f"Bearer {TOKEN}"})
+            fields = {"Authorization": f"Bearer {TOKEN}"}
+            asking.request(method, path, body, fields)
             answer = asking.getresponse()
             return answer.status, json.loads(answer.read())
 
@@ -249,6 +252,41 @@ targets = [{targets}]
             ending.set()
             for one in threads:
                 one.join(DEADLINE)
+
+
+class RunTimeTests(WorkersTestCase):
+    def test_target_comes_and_goes(self) -> None:
+        """A target that is added serves in every worker; one that leaves gets nobody new and ends what it has begun."""
+        self.start()
+        new, pools = self.origin(), "/api/pools/app"
+        body = {"url": f"http://127.0.0.1:{new.port}", "id": "new", "weight": 9}
+        code, told = self.ask(f"{pools}/targets", "POST", json.dumps(body))
+        self.assertEqual((code, told["late_workers"]), (201, []))
+        for _ in range(60):
+            self.assertEqual(self.get(), 200)
+        self.assertGreater(new.count, 30)
+        self.assertEqual(self.ask(f"{pools}/new", "PATCH", '{"weight": 1}')[0], 200)
+        self.assertEqual(self.ask(f"{pools}/t0", "DELETE")[0], 200)
+        before = self.origins[0].count
+        new.seconds = 2.0
+        slow = threading.Thread(target=self.get)
+        slow.start()
+        self.until(lambda: self.target("new")["in_flight"] == 1)
+        body = {"url": f"http://127.0.0.1:{self.origins[0].port}", "id": "t0"}
+        code, told = self.ask(f"{pools}/targets", "POST", json.dumps(body))
+        self.assertEqual((code, self.origins[0].count), (201, before))
+        self.assertEqual(self.ask(f"{pools}/new", "DELETE")[0], 200)
+        slow.join(DEADLINE)
+
+        def gone() -> bool:
+            shown = self.ask("/api/explain/app/new")[1]
+            return bool(shown["why_not"] == "left")
+
+        self.until(gone, "the last exchange at a target that left is over")
+        count = new.count
+        for _ in range(20):
+            self.assertEqual(self.get(), 200)
+        self.assertEqual(new.count, count)
 
 
 class ServingTests(WorkersTestCase):

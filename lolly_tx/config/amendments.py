@@ -1,0 +1,264 @@
+"""Changes of targets that were made while the proxy ran, beside what its configuration says.
+
+    Amended(base, made)   the settings as they were read, and what was changed since
+      .held               those changes that still hold
+      .config             what is in force
+
+A change holds as long as the configuration says of that target what it said when the change was made: who edits the
+entry has the last word on it, and only on it.
+
+Imports: config, domain. Used by: service, tap.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Container, Iterable, Mapping
+from functools import cached_property
+from types import MappingProxyType
+from typing import Any, Literal
+
+import attrs
+
+from lolly_tx.config.diff import KeyChange, keys_of
+from lolly_tx.config.model import Config
+from lolly_tx.config.pools import PoolSettings
+from lolly_tx.config.problems import Problem
+from lolly_tx.config.reading import Names, Source, SourcePlace
+from lolly_tx.config.rules import check_pool
+from lolly_tx.config.tables import Table, read_or_none
+from lolly_tx.config.targets import TARGET, TargetChange, with_id
+from lolly_tx.domain.target import Target
+
+Place = tuple[str, str, int, str]
+"""`domain.target.Target.place`."""
+
+MOST = 1000
+"""Changes at once: a file is a better place for more."""
+
+_CHANGE = Table(TargetChange)
+
+
+class Unfit(Exception):
+    """A change that cannot be. `errors`: all reasons, one line each; `fields`: the keys that are wrong.
+
+    `kind`: the change is none, nothing has that name, something stands against it, or other settings do.
+    """
+
+    def __init__(
+        self,
+        kind: Literal["wrong", "unknown", "conflict", "refused"],
+        errors: Iterable[str],
+        fields: Iterable[str] = (),
+    ) -> None:
+        self.kind = kind
+        self.errors = list(errors)
+        self.fields = list(fields)
+        super().__init__("; ".join(self.errors))
+
+
+@attrs.frozen
+class Amendment:
+    """What became of one target. `was`: as the configuration has it; `now`: as it is to be; None: not there.
+
+    `at`: seconds since the epoch.
+    """
+
+    pool: str
+    target: str
+    was: Target | None
+    now: Target | None
+    at: float
+
+    @property
+    def keys(self) -> tuple[KeyChange, ...]:
+        """What is other, of a target that the configuration has and that is still there."""
+        if self.was is None or self.now is None:
+            return ()
+        return keys_of(self.was, self.now)
+
+    @property
+    def action(self) -> Literal["added", "removed", "changed"]:
+        """What was done."""
+        if self.was is None:
+            return "added"
+        return "removed" if self.now is None else "changed"
+
+
+@attrs.define(slots=False, frozen=True)
+class Amended:
+    """See the module. `names`: the types of endpoint strings, and the plugins, that there are."""
+
+    base: Config
+    made: tuple[Amendment, ...] = ()
+    names: Names = Names()
+
+    @cached_property
+    def held(self) -> tuple[Amendment, ...]:
+        """Those of `made` that hold, oldest first."""
+        by_pool: dict[str, list[Amendment]] = {}
+        for one in self.made:
+            by_pool.setdefault(one.pool, []).append(one)
+        held: set[Amendment] = set()
+        for name, ones in by_pool.items():
+            if name in self.base.pools:
+                held |= self._fitting(self.base.pools[name], ones)
+        return tuple(one for one in self.made if one in held)
+
+    def _fitting(self, pool: PoolSettings, ones: list[Amendment]) -> set[Amendment]:
+        """Those of `ones` that stand, and that `pool`, as it is now, can have."""
+        entries = {one.id: one for one in pool.targets}
+        places = {one.place for one in pool.targets}
+        standing = [one for one in ones if _stands(one, entries, places)]
+        if not self._problems(_with(pool, standing)):
+            return set(standing)
+        fit: list[Amendment] = []
+        for one in standing:
+            if not self._problems(_with(pool, [*fit, one])):
+                fit.append(one)
+        return set(fit)
+
+    def _problems(self, pool: PoolSettings) -> list[Problem]:
+        source = Source("", "/", self.names, lambda path: "")
+        place = SourcePlace(source)
+        if not pool.targets:
+            place.wrong("a pool needs at least one target")
+        check_pool(self.base, pool, place)
+        return source.problems
+
+    @property
+    def ended(self) -> tuple[Amendment, ...]:
+        """Those of `made` that do not."""
+        held = set(self.held)
+        return tuple(one for one in self.made if one not in held)
+
+    @cached_property
+    def config(self) -> Config:
+        """The settings with what holds."""
+        if not self.held:
+            return self.base
+        pools = dict(self.base.pools)
+        for name in {one.pool for one in self.held}:
+            pools[name] = _with(
+                pools[name], [one for one in self.held if one.pool == name]
+            )
+        return attrs.evolve(self.base, pools=MappingProxyType(pools))
+
+    # -- one more
+
+    def added(self, pool: str, table: Mapping[str, Any], at: float) -> Amended:
+        """With a target that `table`, as in a configuration file, describes. Raises `Unfit`."""
+        there = self._pool(pool)
+        target = with_id(_read(TARGET, table, self.names), there.targets)
+        for one in there.targets:
+            if one.id == target.id:
+                raise Unfit(
+                    "conflict", [f"pool {pool} has a target {target.id} already"]
+                )
+            if one.place == target.place:
+                raise Unfit(
+                    "conflict", [f"pool {pool} has {target.address} already: {one.id}"]
+                )
+        return self._with(pool, target.id, target, at)
+
+    def changed(
+        self, pool: str, target: str, table: Mapping[str, Any], at: float
+    ) -> Amended:
+        """With other numbers of a target: `targets.TargetChange`. Raises `Unfit`."""
+        before = self._target(pool, target)
+        change: TargetChange = _read(_CHANGE, table, self.names)
+        new = attrs.asdict(change, filter=lambda _, value: value is not None)
+        if not new:
+            raise Unfit("wrong", ["the body has neither weight nor max_conns"])
+        return self._with(pool, target, attrs.evolve(before, **new), at)
+
+    def removed(self, pool: str, target: str, at: float) -> Amended:
+        """Without a target. Raises `Unfit`."""
+        self._target(pool, target)
+        if len(self.config.pools[pool].targets) == 1:
+            raise Unfit(
+                "conflict",
+                [
+                    f"{target} is the last target of pool {pool}: drain it,"
+                    " or take the pool out of the configuration"
+                ],
+            )
+        return self._with(pool, target, None, at)
+
+    def _pool(self, name: str) -> PoolSettings:
+        pool = self.config.pools.get(name)
+        if pool is None:
+            raise Unfit("unknown", [f"there is no pool {name}"])
+        return pool
+
+    def _target(self, pool: str, target: str) -> Target:
+        for one in self._pool(pool).targets:
+            if one.id == target:
+                return one
+        raise Unfit("unknown", [f"pool {pool} has no target {target}"])
+
+    def _with(self, pool: str, target: str, now: Target | None, at: float) -> Amended:
+        entries = self.base.pools[pool].targets
+        was = next((one for one in entries if one.id == target), None)
+        others = [one for one in self.made if (one.pool, one.target) != (pool, target)]
+        if was == now:  # as the configuration has it
+            return attrs.evolve(self, made=tuple(others))
+        if len(others) >= MOST:
+            raise Unfit(
+                "conflict",
+                [f"{MOST} changes have been made: write them into the configuration"],
+            )
+        one = Amendment(pool, target, was, now, at)
+        there = [
+            each for each in self.held if each.pool == pool and each.target != target
+        ]
+        problems = self._problems(_with(self.base.pools[pool], [*there, one]))
+        if problems:
+            raise Unfit("refused", [_said(each) for each in problems])
+        return attrs.evolve(self, made=(*others, one))
+
+    def on(self, base: Config) -> Amended:
+        """The same changes beside other settings."""
+        return attrs.evolve(self, base=base)
+
+    def only_held(self) -> Amended:
+        """Without those that do not hold; they are forgotten."""
+        return attrs.evolve(self, made=self.held)
+
+
+def _stands(
+    one: Amendment, entries: Mapping[str, Target], places: Container[Place]
+) -> bool:
+    """Whether the `entries` of its pool say of the target what they said when the change was made."""
+    if entries.get(one.target) != one.was:
+        return False
+    # Who writes an added target into the file, under whatever name, has the last word on it as well.
+    return one.was is not None or one.now is None or one.now.place not in places
+
+
+def _with(pool: PoolSettings, ones: Iterable[Amendment]) -> PoolSettings:
+    """`pool` with the targets as `ones` want them; new ones are the last."""
+    targets = {one.id: one for one in pool.targets}
+    for one in ones:
+        if one.now is None:
+            targets.pop(one.target, None)
+        else:
+            targets[one.target] = one.now
+    return attrs.evolve(pool, targets=tuple(targets.values()))
+
+
+def _read(kind: Any, table: Mapping[str, Any], names: Names) -> Any:
+    """What `table` says. Raises `Unfit` with everything that is wrong with it."""
+    source = Source("", "/", names, lambda path: "", dict(table))
+    value = read_or_none(kind, dict(table), SourcePlace(source))
+    if source.problems or value is None:
+        raise Unfit(
+            "wrong",
+            [_said(one) for one in source.problems],
+            [one.key for one in source.problems if one.key],
+        )
+    return value
+
+
+def _said(problem: Problem) -> str:
+    """Of a problem with what stands in no file."""
+    return str(attrs.evolve(problem, file="", line=0)).removeprefix(": ")

@@ -1,0 +1,167 @@
+"""The part of the admin API that only reads.
+
+Imports: domain, service, Twisted. Used by: service.admin, service.admintable.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+from twisted.web.server import Request
+
+from lolly_tx.domain.pool import UnknownNode
+from lolly_tx.service import page
+from lolly_tx.service.admindesk import Answer, Asked, Desk
+from lolly_tx.service.adminguard import Denied
+from lolly_tx.service.answers import (
+    MOST_EVENTS,
+    events_shown,
+    pool_explained,
+    pool_shown,
+    readiness,
+    target_explained,
+    target_shown,
+    watchdog_shown,
+)
+from lolly_tx.service.dryrun import CannotExplain, Question
+from lolly_tx.service.scraping import scrape
+
+
+def file(name: str, status: int = 200) -> Answer:
+    """A file of the dashboard."""
+    return Answer(status, page.content(name), page.fields(name))
+
+
+def file_answer(name: str) -> Callable[[Desk, Asked], Answer]:
+    """What answers with that file."""
+    return lambda desk, asked: file(name)
+
+
+def alive(desk: Desk, asked: Asked) -> Answer:
+    """The process answers."""
+    return Answer(200, {"alive": True})
+
+
+def ready(desk: Desk, asked: Asked) -> Answer:
+    """Whether new requests are better sent elsewhere, and why."""
+    return Answer(*readiness(desk.serving, desk.now()))
+
+
+def metrics(desk: Desk, asked: Asked) -> None:
+    """All of them, in slices."""
+    scrape(asked.request, desk.metrics, desk.reactor)
+
+
+def pools(desk: Desk, asked: Asked) -> Answer:
+    """Every pool with its targets."""
+    serving, now = desk.serving, desk.now()
+    found = [pool_shown(serving, pool, now) for pool in serving.pools.values()]
+    return Answer(200, {"pools": found})
+
+
+def pool(desk: Desk, asked: Asked) -> Answer:
+    """One of them."""
+    return Answer(200, pool_shown(desk.serving, desk.pool(asked), desk.now()))
+
+
+def target(desk: Desk, asked: Asked) -> Answer:
+    """One target."""
+    of, named = desk.pool(asked), asked.names["target"]
+    try:
+        return Answer(200, target_shown(desk.serving, of, named, desk.now()))
+    except UnknownNode as unknown:
+        raise Denied(404, str(unknown)) from None
+
+
+def explain_pool(desk: Desk, asked: Asked) -> Answer:
+    """The account of every target of a pool."""
+    return Answer(200, pool_explained(desk.serving, desk.pool(asked), desk.now()))
+
+
+def explain_target(desk: Desk, asked: Asked) -> Answer:
+    """The account of one."""
+    of, named = desk.pool(asked), asked.names["target"]
+    try:
+        return Answer(200, target_explained(desk.serving, of, named, desk.now()))
+    except UnknownNode as unknown:
+        raise Denied(404, str(unknown)) from None
+
+
+def explain_request(desk: Desk, asked: Asked) -> Answer:
+    """What would become of a request."""
+    query = {
+        name.decode("utf-8", "replace"): [v.decode("utf-8", "replace") for v in each]
+        for name, each in asked.request.args.items()
+    }
+    try:
+        return Answer(200, desk.serving.dry_run(Question.from_query(query)))
+    except CannotExplain as error:
+        raise Denied(error.status, str(error)) from None
+
+
+def events(desk: Desk, asked: Asked) -> Answer | None:
+    """The latest ones; as they happen for who wants a stream of them."""
+    request = asked.request
+    if request.method == b"GET" and _wants_stream(request):
+        allowed = desk.room(request, len(desk.events))
+        seen = request.requestHeaders.getRawHeaders(b"last-event-id")
+        if seen:
+            request.args[b"after"] = seen
+        after = asked.number("after", 0) if b"after" in request.args else None
+        desk.events.begin(request, after, allowed)
+        return None
+    after, limit = asked.number("after", 0), asked.number("limit", MOST_EVENTS)
+    shown = events_shown(
+        desk.serving, desk.now(), desk.wall(), after=after, limit=limit
+    )
+    return Answer(200, shown)
+
+
+def _wants_stream(request: Request) -> bool:
+    """It asks for server-sent events, by name."""
+    accepted = request.requestHeaders.getRawHeaders(b"accept") or ()
+    return any(b"text/event-stream" in each.lower() for each in accepted)
+
+
+def live(desk: Desk, asked: Asked) -> None:
+    """All of it as it changes."""
+    desk.live.begin(asked.request, desk.room(asked.request, len(desk.live)))
+
+
+def traces(desk: Desk, asked: Asked) -> Answer:
+    """Exchanges that were traced."""
+    return Answer(200, {"traces": desk.serving.traced()})
+
+
+def stats(desk: Desk, asked: Asked) -> Answer:
+    """All counters."""
+    return Answer(200, desk.serving.statistics())
+
+
+def config(desk: Desk, asked: Asked) -> Answer:
+    """The settings in force."""
+    return Answer(200, desk.serving.settings())
+
+
+def listeners(desk: Desk, asked: Asked) -> Answer:
+    """Where is listened."""
+    return Answer(200, {"listeners": desk.serving.places()})
+
+
+def certificates(desk: Desk, asked: Asked) -> Answer:
+    """Those that are served, and the names that are renewed here."""
+    serving = desk.serving
+    found: dict[str, Any] = {"certificates": serving.certificates()}
+    return Answer(200, {**found, "acme": serving.ordered()})
+
+
+def recorder(desk: Desk, asked: Asked) -> Answer:
+    """How much the flight recorder holds."""
+    dumps = desk.serving.dumps
+    return Answer(200, {"on": dumps is not None, **(dumps.shown if dumps else {})})
+
+
+def watchdog(desk: Desk, asked: Asked) -> Answer:
+    """How the event loop has been."""
+    return Answer(200, watchdog_shown(desk.serving.watched(), desk.now()))
