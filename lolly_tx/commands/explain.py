@@ -13,6 +13,9 @@ from lolly_tx.commands.base import AskingCommand, ago, table
 from lolly_tx.commands.client import AdminClient, path_of
 from lolly_tx.commands.declared import Takes
 
+_SHOWN = 20
+"""Of the routes that a request does not go by."""
+
 _REQUEST = ("host", "path", "client", "cookie", "listener", "method")
 
 
@@ -124,9 +127,28 @@ def _seen(one: dict[str, Any]) -> list[str]:
     ]
 
 
+def _route_lines(answer: dict[str, Any]) -> list[str]:
+    """Which route it is, what it passes, and why it is none of the others."""
+    if "routes" not in answer:  # they were skipped
+        return []
+    out = []
+    if answer["route"] is not None:
+        out.append(f"route {answer['route']}, listener {answer['listener']}")
+    if answer["use"]:
+        out.append(f"through {', '.join(answer['use'])}")
+    others = [one for one in answer["routes"] if one["why_not"]]
+    if others:
+        out.append("not by:")
+        out += table([[one["route"], one["why_not"]] for one in others[:_SHOWN]], "  ")
+    if len(others) > _SHOWN:
+        out.append(f"  and {len(others) - _SHOWN} more")
+    return out
+
+
 def _request_lines(answer: dict[str, Any]) -> list[str]:
+    routes = _route_lines(answer)
     if answer["pool"] is None:
-        return [answer["why"]]
+        return [answer["why"], *routes]
     choice = answer["choice"] or "not known in advance"
     out = [
         f"pool {answer['pool']}, balancer {answer['balancer']}"
@@ -152,4 +174,4 @@ def _request_lines(answer: dict[str, Any]) -> list[str]:
         f"at most {tries['at_most']} tries, after: {', '.join(tries['on']) or 'nothing'}"
         + (f"; the budget has {left:g} left" if left is not None else "")
     )
-    return out
+    return [*out, *routes]

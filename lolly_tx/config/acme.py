@@ -67,7 +67,7 @@ def acme_hosts(listener: str, routes: Iterable[_Route]) -> tuple[str, ...]:
             for route in routes
             if not route.listeners or listener in route.listeners
             for host in route.hosts
-            if "*" not in host and not host.startswith("[") and "." in host
+            if "*" not in host and host[0] not in "[~" and "." in host
         )
     )
 

@@ -165,5 +165,6 @@ def _routes(old: tuple[Route, ...], new: tuple[Route, ...]) -> Iterator[Change]:
 def route_name(route: Route) -> str:
     """What it matches: that is what it is known by."""
     hosts = ",".join(route.hosts) or "*"
+    more = f" ({', '.join(route.conditions)})" if route.conditions else ""
     listeners = f" on {','.join(route.listeners)}" if route.listeners else ""
-    return f"{hosts} {route.path}{listeners}"
+    return f"{hosts} {route.path}{more}{listeners}"

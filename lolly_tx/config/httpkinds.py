@@ -15,7 +15,8 @@ from lolly_tx.config.problems import Rejected
 from lolly_tx.config.schema import Place
 from lolly_tx.config.variables import is_taken
 from lolly_tx.domain.expressions import BadExpression, expression
-from lolly_tx.domain.routes import BadPath, normal_path, path_expression
+from lolly_tx.domain.locations import path_expression, pattern_captures
+from lolly_tx.domain.routes import BadPath, normal_path
 
 _TOKEN = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")
 FIELD_VALUE = re.compile(r"[\t\x20-\x7e\x80-\xff]*")
@@ -23,6 +24,20 @@ _SHORTEST_SECRET = 16
 CAPTURE = re.compile(r"\(\?P<([A-Za-z_][A-Za-z0-9_]*)>")
 """What a regular expression captures by name."""
 _STATUS_RANGE = re.compile(r"!?([1-5][0-9][0-9])(?:-([1-5][0-9][0-9]))?")
+
+
+def checked_pattern(text: str) -> str:
+    """A pattern with "~" or "~*" whose expression is one, and captures as nothing that there is. Raises `Rejected`."""
+    try:
+        path_expression(text)
+        if "(" in text:
+            pattern_captures(text)
+    except BadExpression as error:
+        raise Rejected(str(error)) from None
+    for name in CAPTURE.findall(text):
+        if is_taken(name):
+            raise Rejected(f"captures as {name}, which is a variable already")
+    return text
 
 
 class _RoutePath(Word):
@@ -33,14 +48,7 @@ class _RoutePath(Word):
     def read(self, raw: Any, place: Place) -> str:
         text = TEXT.read(raw, place)
         if text.startswith("~"):
-            try:
-                path_expression(text)
-            except BadExpression as error:
-                raise Rejected(str(error)) from None
-            for name in CAPTURE.findall(text):
-                if is_taken(name):
-                    raise Rejected(f"captures as {name}, which is a variable already")
-            return text
+            return checked_pattern(text)
         sign = "=" if text.startswith("=") else "^~" if text.startswith("^~") else ""
         path = text[len(sign) :]
         if not path.startswith("/"):

@@ -32,6 +32,7 @@ _EXAMPLES: dict[str, str | int] = {
     "listener.NAME.tls.certificate": "site.pem",
     "listener.NAME.tls.site.host": "admin.example.com",
     "route.pool": "NAME",
+    "route.split.pool": "NAME",
     "route.redirect.to": "https://$host$uri",
     "pool.NAME.sticky.key": "${STICKY_KEY}",
     "pool.NAME.checks.name": "web",

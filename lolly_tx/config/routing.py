@@ -1,12 +1,15 @@
 """The settings of a route, frozen: what it matches, and where it leads.
 
 Imports: config, config.middleware. Used by: config.diff, config.load, config.model,
-config.rules, service.
+config.rules, proxy, service.
 """
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
+from hashlib import blake2b
+from ipaddress import IPv4Network, IPv6Network
 from typing import Any
 
 import attrs
@@ -14,16 +17,29 @@ import attrs
 from lolly_tx.config.accesslogs import OWN_LOG, LogChoice
 from lolly_tx.config.httpkinds import CAPTURE, ROUTE_PATH
 from lolly_tx.config.kinds import Count, Text
+from lolly_tx.config.matching import (
+    CLIENTS,
+    FIELD_VALUES,
+    METHODS,
+    NO_VALUES,
+    QUERY_VALUES,
+    ROUTE_HOSTS,
+)
 from lolly_tx.config.middleware.using import USE, Use
 from lolly_tx.config.problems import Rejected
 from lolly_tx.config.schema import Place, about
-from lolly_tx.config.tables import HOST_PATTERNS, NAME_LIST, Table
+from lolly_tx.config.tables import NAME_LIST, ListOf, Table
 from lolly_tx.config.templatekinds import (
     FIELD_TEMPLATES,
     LOCATION,
     NO_TEXTS,
+    TEMPLATE,
     TEMPLATE_LINES,
 )
+
+Network = IPv4Network | IPv6Network
+
+_SECRET = re.compile(r"(?i)auth|cookie|key|pass|secret|session|sig|token")
 
 
 class _RedirectStatus(Count):
@@ -95,7 +111,38 @@ class Respond:
     )
 
 
-ENDS = ("pool", "redirect", "respond")
+@attrs.frozen
+class Share:
+    """A pool that takes a share of the requests."""
+
+    pool: str = attrs.field(metadata=about(_PoolName(), "Name of the pool."))
+    weight: int = attrs.field(
+        default=1,
+        metadata=about(
+            Count(0, 1000),
+            "Its share, of the sum of all weights; 0 = none for now.",
+        ),
+    )
+
+
+class _Shares(ListOf):
+    """Pools with their shares; one at least takes some."""
+
+    def read(self, raw: Any, place: Place) -> tuple[Any, ...]:
+        """See `schema.Kind`."""
+        if raw == []:
+            raise Rejected("must name a pool at least")
+        shares = super().read(raw, place)
+        names = [share.pool for share in shares]
+        for index, name in enumerate(names):
+            if name in names[:index]:
+                place.at(index).at("pool").wrong("is in the list twice")
+        if shares and not any(share.weight for share in shares):
+            raise Rejected("must have a weight above 0")
+        return shares
+
+
+ENDS = ("pool", "split", "redirect", "respond")
 """What a route may lead to; it has one of them."""
 
 
@@ -107,7 +154,7 @@ class Route:
         default="",
         metadata=about(
             _PoolName(),
-            "Name of the pool that answers; one of `pool`, `redirect` and `respond` is given.",
+            "Name of the pool that answers; one of `pool`, `split`, `redirect` and `respond` is given.",
         ),
     )
     listeners: tuple[str, ...] = attrs.field(
@@ -121,8 +168,9 @@ class Route:
     hosts: tuple[str, ...] = attrs.field(
         default=(),
         metadata=about(
-            HOST_PATTERNS,
-            'Host names, one or a list: "example.com", "*.example.org"; none = any.',
+            ROUTE_HOSTS,
+            'Host names, one or a list: "example.com", "*.example.org", "www.example.*", or a regular expression'
+            ' ("~^www[0-9]+\\.example\\.com$"); none = any.',
             key="host",
         ),
     )
@@ -134,6 +182,47 @@ class Route:
             ' expression, "~*" the same without regard to case, "^~/x" a prefix that'
             " is preferred to regular expressions. Compared with the path decoded, without"
             ' //, ., .. and the ";parameters" of segments.',
+        ),
+    )
+    method: tuple[str, ...] = attrs.field(
+        default=(),
+        metadata=about(METHODS, "Methods it is for, one or a list; none = every one."),
+    )
+    header: Mapping[str, str] = attrs.field(
+        default=NO_VALUES,
+        metadata=about(
+            FIELD_VALUES,
+            'Fields that a request has to have: `{ X-Beta = "1" }`; "~" and a regular expression that is found in the'
+            ' value, "~*" the same without regard to case.',
+        ),
+    )
+    query: Mapping[str, str] = attrs.field(
+        default=NO_VALUES,
+        metadata=about(
+            QUERY_VALUES,
+            'Parameters that its query has to have, decoded: `{ v = "2" }`; expressions as in `header`.',
+        ),
+    )
+    client: tuple[Network | str, ...] = attrs.field(
+        default=(),
+        metadata=about(
+            CLIENTS,
+            'Addresses or networks of the clients it is for, as far as trusted proxies can be believed; "unix".',
+        ),
+    )
+    split: tuple[Share, ...] = attrs.field(
+        default=(),
+        metadata=about(
+            _Shares(Table(Share), "shares"),
+            "In the place of `pool`: several, each with its share of the requests.",
+        ),
+    )
+    split_key: str = attrs.field(
+        default="",
+        metadata=about(
+            TEMPLATE,
+            'What keeps requests in one pool of `split`: "$client", "$cookie_user"; those without one, and "" = all,'
+            " take turns.",
         ),
     )
     redirect: Redirect | None = attrs.field(
@@ -166,7 +255,17 @@ class Route:
     @property
     def pools(self) -> tuple[str, ...]:
         """Those it may lead to, by name."""
-        return (self.pool,) if self.pool else ()
+        return (self.pool,) if self.pool else tuple(one.pool for one in self.split)
+
+    @property
+    def conditions(self) -> tuple[str, ...]:
+        """What has to hold beside host and path, each in words, without what may be secret."""
+        return (
+            *((f"method {'|'.join(self.method)}",) if self.method else ()),
+            *(_said("header", *one) for one in self.header.items()),
+            *(_said("query", *one) for one in self.query.items()),
+            *((f"client {'|'.join(map(str, self.client))}",) if self.client else ()),
+        )
 
     @property
     def ends(self) -> tuple[str, ...]:
@@ -174,10 +273,21 @@ class Route:
         return tuple(key for key in ENDS if getattr(self, key))
 
 
+def _said(kind: str, name: str, value: str) -> str:
+    """A condition in words. A value that may be secret is told apart from others, and not told."""
+    if _SECRET.search(name):
+        value = "***" + blake2b(value.encode(), digest_size=2).hexdigest()
+    return f"{kind} {name.lower() if kind == 'header' else name}={value}"
+
+
 def captured(raw: Any) -> dict[str, str | None]:
     """The names that expressions of routes capture by, before the routes are read."""
     if not isinstance(raw, list):
         return {}
-    paths = [one.get("path") for one in raw if isinstance(one, dict)]
-    found = [CAPTURE.findall(one) for one in paths if isinstance(one, str)]
+    texts: list[Any] = []
+    for one in raw:
+        if isinstance(one, dict):
+            host = one.get("host")
+            texts += [one.get("path"), *(host if isinstance(host, list) else [host])]
+    found = [CAPTURE.findall(one) for one in texts if isinstance(one, str)]
     return {name: None for names in found for name in names}

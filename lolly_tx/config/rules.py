@@ -118,10 +118,11 @@ def is_local(endpoint: str) -> bool:
 
 
 def _references(route: Route, place: Place, parts: Parts) -> None:
-    for pool in route.pools:
+    for index, pool in enumerate(route.pools):
         if pool not in parts.pool_names:
             message = "no pool has this name" + nearest(pool, parts.pool_names)
-            place.at("pool").wrong(message)
+            named = place if route.pool else place.at("split").at(index)
+            named.at("pool").wrong(message)
     for index, name in enumerate(route.listeners):
         if name not in parts.names:
             message = "no listener has this name" + nearest(name, parts.names)
@@ -133,6 +134,8 @@ def _ends(route: Route, place: Place) -> None:
     given = [key for key in ENDS if key in route.ends or place.at(key).written]
     if not given:
         place.wrong("leads nowhere: one of " + ", ".join(ENDS) + " is missing")
+    if route.split_key and "split" not in given:
+        place.at("split_key").wrong("is what `split` goes by, which is missing")
     for key in given[1:]:
         place.at(key).wrong(
             f"leads somewhere else than {given[0]}; a route has one end"
@@ -140,15 +143,16 @@ def _ends(route: Route, place: Place) -> None:
 
 
 def _same_routes(routes: Iterable[tuple[Route, Place]]) -> None:
-    seen: dict[tuple[str, str, str], Place] = {}
+    seen: dict[tuple[str, str, str, frozenset[str]], Place] = {}
     for route, place in routes:
         for listener in route.listeners or ("",):
             for host in route.hosts or ("",):
                 # "^~/x" and "/x" are one prefix.
-                door = (listener, host, route.path.removeprefix("^~"))
+                path = route.path.removeprefix("^~")
+                door = (listener, host, path, frozenset(route.conditions))
                 if door in seen:
                     place.wrong(
-                        "has the same listener, host and path as the route in"
+                        "has the same listener, host, path and conditions as the route in"
                         f" {seen[door].where}"
                     )
                     return

@@ -5,7 +5,7 @@
 A row has an entry for each symbol, which is the next row, and then its facts. Symbols are
 what the bytes are to the expression: all that it cannot tell apart are one.
 
-Imports: nothing of ours. Used by: domain.expressions.
+Imports: nothing of ours. Used by: domain.captures, domain.expressions.
 """
 
 from __future__ import annotations
@@ -143,6 +143,16 @@ def _holds(look: Any, before: int, after: int) -> bool:
         return after in (_EDGE, _LAST_NEWLINE, _A_NEWLINE)
     boundary = (before == _A_WORD) != (after == _A_WORD)
     return boundary == (look is sre.AT_BOUNDARY)
+
+
+def holds_at(look: Any, text: bytes, at: int) -> bool:
+    """Whether what a node asks of its place is so at `at`; `$` is nothing but the end."""
+    before = _side(text[at - 1]) if at else _EDGE
+    return _holds(look, before, _side(text[at]) if at < len(text) else _EDGE)
+
+
+def _side(byte: int) -> int:
+    return _A_WORD if byte in _WORD else _A_NEWLINE if byte == 10 else _OTHER
 
 
 State = tuple[frozenset[int], int]

@@ -10,7 +10,8 @@ matching is one look into a table for each byte.
 The syntax is that of `re` for bytes. What no automaton can do, look-around and references,
 is refused, and so is an expression with an automaton of more than `automata.MOST_STATES`.
 
-Imports: domain. Used by: config, domain.routes, importing.nginx, net.checks.
+Imports: domain. Used by: config, domain.captures, domain.locations, importing.nginx,
+net.checks.
 """
 
 from __future__ import annotations
@@ -46,6 +47,9 @@ _CATEGORIES: dict[Any, bytes] = {
     sre.CATEGORY_NOT_WORD: rb"\W",
 }
 
+_AT_START = (sre.AT, sre.AT_BEGINNING)
+_AT_VERY_START = (sre.AT, sre.AT_BEGINNING_STRING)
+
 
 @lru_cache(maxsize=64)
 def expression(text: str, caseless: bool = False, line: bool = False) -> Expression:
@@ -70,6 +74,22 @@ def expression(text: str, caseless: bool = False, line: bool = False) -> Express
     except ValueError as error:
         raise BadExpression(f"is no valid regular expression: {error}") from None
     return Table(nodes, start).made()
+
+
+def literal_start(text: str) -> bytes:
+    """What every text begins with that the expression `text`, a valid one, is found in; b"" if that can be anything."""
+    tree = _parser.parse(text.encode(), re.DOTALL)
+    if tree.state.flags & (re.IGNORECASE | re.MULTILINE):
+        return b""
+    items = list(tree)
+    if not items or items[0] not in (_AT_START, _AT_VERY_START):
+        return b""
+    start = bytearray()
+    for op, argument in items[1:]:
+        if op is not sre.LITERAL:
+            break
+        start.append(argument)
+    return bytes(start)
 
 
 class _Nodes:
@@ -114,7 +134,7 @@ class _Nodes:
             branches = [self.sequence(one, flags, then) for one in argument[1]]
             return self._node(tuple(branches))
         if op is sre.AT:
-            return self._node((then,), looks=_look(argument, flags))
+            return self._node((then,), looks=look_of(argument, flags))
         if op in (sre.ASSERT, sre.ASSERT_NOT):
             raise BadExpression(
                 "has a look-ahead or look-behind, which cannot be matched in one pass;"
@@ -129,7 +149,7 @@ class _Nodes:
                 "has a possessive repeat or an atomic group; matching is linear without"
                 ' them: write "x+" for "x++" and "(?:x)" for "(?>x)"'
             )
-        return self._node((then,), takes=_bytes(op, argument, flags))
+        return self._node((then,), takes=bytes_of(op, argument, flags))
 
     def _repeat(self, argument: Any, flags: int, then: int) -> int:
         low, high, body = argument
@@ -153,7 +173,7 @@ class _Nodes:
         return first
 
 
-def _look(kind: Any, flags: int) -> Any:
+def look_of(kind: Any, flags: int) -> Any:
     """What `^`, `$` and their like ask, where lines count or not."""
     if flags & re.MULTILINE:
         if kind is sre.AT_BEGINNING:
@@ -163,14 +183,14 @@ def _look(kind: Any, flags: int) -> Any:
     return kind
 
 
-def _bytes(op: Any, argument: Any, flags: int) -> Bytes:
+def bytes_of(op: Any, argument: Any, flags: int) -> Bytes:
     """The bytes that an item of one character takes."""
     if op is sre.ANY:
         return ALL if flags & re.DOTALL else ALL - NEWLINE
     if op is sre.IN:
         negated = argument[0][0] is sre.NEGATE
         members = argument[1:] if negated else argument
-        each = [_bytes(kind, one, flags) for kind, one in members]
+        each = [bytes_of(kind, one, flags) for kind, one in members]
         taken = frozenset[int]().union(*each)
         return ALL - taken if negated else taken
     if op is sre.CATEGORY:

@@ -2,10 +2,9 @@ r"""From Host and request target to whatever serves them.
 
 Imports: domain. Used by: config, domain.caching, importing.nginx, proxy, service.
 
-First the most specific host: an exact name, then the longest "*.suffix", then routes for
-any host. Within a host, as nginx does: an exact path, then the longest prefix if it is
-marked "^~", then regular expressions in the order written, then the longest prefix. If
-no path of a host matches, the next less specific host is asked.
+First the most specific host: an exact name, then the longest "*.suffix", the longest "name.*", expressions in the
+order written, then routes for any host. Within a host as `locations` says, which is nginx's order. If no path of a host
+matches, the next less specific host is asked.
 
 Paths are compared in one normal form, which nobody else sees: percent-escapes decoded
 once, "\" read as "/", empty and "." segments dropped, ".." resolved (RFC 3986 section
@@ -21,16 +20,22 @@ not "/apix".
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable
-from typing import Generic, TypeVar
+from collections.abc import Iterable, Iterator
+from typing import Any, Generic
 
 import attrs
 
 from lolly_tx.domain.errors import DownstreamError
-from lolly_tx.domain.expressions import Expression, expression
 from lolly_tx.domain.hosts import REMEMBERED, REMEMBERED_BYTES, host_name
+from lolly_tx.domain.locations import (
+    End,
+    Locations,
+    Pattern,
+    path_expression,
+    path_matches,
+)
 
-End = TypeVar("End")
+__all__ = ["BadPath", "Judged", "Pattern", "RouteTable", "normal_path"]
 
 _ODD = re.compile(rb"[%\\;]|//|/\.")
 _PARAMETERS = re.compile(rb";[^/]*+")
@@ -67,129 +72,157 @@ def normal_path(target: bytes) -> bytes:
     return normal
 
 
-def path_expression(path: str) -> Expression:
-    """The expression of a pattern that begins with "~" or "~*". Raises `BadExpression`."""
-    caseless = path.startswith("~*")
-    return expression(path[2:] if caseless else path[1:], caseless, line=True)
+REMEMBERED_PATHS = 2048
+"""Paths whose answers are known again, of all hosts of a table."""
+
+_Known = tuple[End | None, tuple[Locations[End], ...], dict[bytes, End]]
+"""Of a host: whom every path leads to, its locations, the answers for paths."""
 
 
 @attrs.frozen
-class Pattern(Generic[End]):
-    """One route: `hosts` () = any; `path` in the notation of the configuration."""
+class Judged(Generic[End]):
+    """A route, and why it serves a request ("") or does not. See `RouteTable.judge`."""
 
-    hosts: tuple[str, ...]
-    path: str
-    end: End
-
-
-class _Paths(Generic[End]):
-    """The path patterns of one host pattern."""
-
-    def __init__(self, patterns: Iterable[Pattern[End]]) -> None:
-        self.exact: dict[bytes, End] = {}
-        self.regexes: list[tuple[Expression, End]] = []
-        prefixes: dict[bytes, tuple[End, bool]] = {}
-        for pattern in patterns:
-            path = pattern.path
-            if path.startswith("="):
-                self.exact.setdefault(path[1:].encode(), pattern.end)
-            elif path.startswith("~"):
-                self.regexes.append((path_expression(path), pattern.end))
-            elif path.startswith("^~"):
-                prefixes.setdefault(path[2:].encode(), (pattern.end, True))
-            else:
-                prefixes.setdefault(path.encode(), (pattern.end, False))
-        self.prefixes = [
-            (prefix, end, first)
-            for prefix, (end, first) in sorted(
-                prefixes.items(), key=lambda item: -len(item[0])
-            )
-        ]
-
-    def find(self, path: bytes) -> End | None:
-        """The end for a normal path, or None."""
-        end = self.exact.get(path)
-        if end is not None:
-            return end
-        longest = None
-        for prefix, end, first in self.prefixes:
-            if path.startswith(prefix) and (
-                prefix.endswith(b"/")
-                or len(path) == len(prefix)
-                or path[len(prefix)] == 47
-            ):
-                if first:
-                    return end
-                longest = end
-                break
-        for regex, end in self.regexes:
-            if regex.matches(path):
-                return end
-        return longest
-
-    @property
-    def only(self) -> End | None:
-        """The end every path leads to, if there is but one."""
-        if self.exact or self.regexes or len(self.prefixes) != 1:
-            return None
-        prefix, end, _ = self.prefixes[0]
-        return end if prefix == b"/" else None
+    pattern: Pattern[End]
+    why_not: str
 
 
 class RouteTable(Generic[End]):
     """The routes of one listener. `find` answers for a request.
 
-    Answers for hosts are remembered, at most `hosts.REMEMBERED` of them, none of them long.
+    Answers for hosts are remembered, at most `hosts.REMEMBERED` of them, none of them long, and where no route has
+    conditions those for paths, at most `REMEMBERED_PATHS`: clients ask for the same ones again and again.
     """
 
     def __init__(self, patterns: Iterable[Pattern[End]]) -> None:
+        self.patterns = tuple(patterns)
         by_host: dict[str, list[Pattern[End]]] = {}
-        for pattern in patterns:
+        for pattern in self.patterns:
             for host in pattern.hosts or ("",):
-                by_host.setdefault(host.lower().rstrip("."), []).append(pattern)
-        self._hosts = {host: _Paths(each) for host, each in by_host.items()}
-        self._suffixes = sorted(
-            (host[1:] for host in self._hosts if host.startswith("*.")),
-            key=len,
-            reverse=True,
-        )
-        self._known: dict[bytes, tuple[End | None, tuple[_Paths[End], ...]]] = {}
+                by_host.setdefault(one_spelling(host), []).append(pattern)
+        self._hosts = {host: Locations(each) for host, each in by_host.items()}
+        self._expressions = [
+            (path_expression("~*" + host[1:]), locations)
+            for host, locations in self._hosts.items()
+            if host.startswith("~")
+        ]
+        self._wild = any("*" in host for host in self._hosts)
+        self._known: dict[bytes, _Known[End]] = {}
+        self._paths_left = REMEMBERED_PATHS
+        self._plain = not any(one.conditions for one in self.patterns)
         self.only: End | None = None
         """Whom `find` names whatever it is asked, if there is but one route."""
         if list(self._hosts) == [""]:
             self.only = self._hosts[""].only
 
-    def find(self, host: bytes, target: bytes) -> End | None:
+    def find(
+        self, host: bytes, target: bytes, head: Any = None, peer: Any = None
+    ) -> End | None:
         """Who serves `target` ("*" counts as "/") on `host`. Raises `BadHost`, `BadPath`.
 
-        `host`: a Host value, b"" for an HTTP/1.0 request without one.
+        `host`: a Host value, b"" for an HTTP/1.0 request without one. `head`, `peer`: what conditions are asked of.
         """
         known = self._known.get(host)
         if known is None:
             known = self._learn(host)
-        only, levels = known
+        only, levels, answers = known
         if only is not None:
             return only
+        asked = target.partition(b"?")[0]
+        end = answers.get(asked)
+        if end is not None:
+            return end
         path = b"/" if target == b"*" else normal_path(target)
-        for paths in levels:
-            end = paths.find(path)
+        for locations in levels:
+            end = locations.find(path, head, peer)
             if end is not None:
+                if self._plain and len(asked) <= REMEMBERED_BYTES:
+                    self._remember(answers, asked, end)
                 return end
         return None
 
-    def _learn(self, host: bytes) -> tuple[End | None, tuple[_Paths[End], ...]]:
-        name = host_name(host) if host else ""
-        levels = [self._hosts[name]] if name and name in self._hosts else []
-        levels += [
-            self._hosts["*" + suffix]
-            for suffix in self._suffixes
-            if name.endswith(suffix) and len(name) > len(suffix)
-        ]
-        if "" in self._hosts:
-            levels.append(self._hosts[""])
-        known = (levels[0].only if levels else None, tuple(levels))
+    def _learn(self, host: bytes) -> _Known[End]:
+        levels = tuple(self._levels(host_name(host) if host else ""))
+        known: _Known[End] = (levels[0].only if levels else None, levels, {})
         if len(host) <= REMEMBERED_BYTES:
             if len(self._known) >= REMEMBERED:
-                self._known.clear()
+                self._forget()
             self._known[host] = known
         return known
+
+    def _remember(self, answers: dict[bytes, End], path: bytes, end: End) -> None:
+        if not self._paths_left:
+            self._forget()
+        self._paths_left -= 1
+        answers[path] = end
+
+    def _forget(self) -> None:
+        for _, _, answers in self._known.values():
+            answers.clear()
+        self._known.clear()
+        self._paths_left = REMEMBERED_PATHS
+
+    def _levels(self, name: str) -> Iterator[Locations[End]]:
+        """The locations for a host, the most specific first."""
+        hosts = self._hosts
+        if name:
+            if name in hosts:
+                yield hosts[name]
+            if self._wild:
+                dots = [at for at, char in enumerate(name) if char == "."]
+                for wild in (
+                    *("*" + name[at:] for at in dots),
+                    *(name[: at + 1] + "*" for at in reversed(dots)),
+                ):
+                    if wild in hosts:
+                        yield hosts[wild]
+            for expression, locations in self._expressions:
+                if expression.matches(name.encode()):
+                    yield locations
+        if "" in hosts:
+            yield hosts[""]
+
+    # -- for people, and for what is seldom
+
+    def judge(
+        self, host: bytes, target: bytes, head: Any = None, peer: Any = None
+    ) -> list[Judged[End]]:
+        """All routes with what keeps them from serving a request. Raises as `find` does."""
+        found = self.find(host, target, head, peer)
+        name = host_name(host) if host else ""
+        path = b"/" if target == b"*" else normal_path(target)
+        judged = []
+        for pattern in self.patterns:
+            why_not = _why_not(pattern, name, path, head, peer)
+            if not why_not and pattern.end is not found:
+                why_not = "another one comes first"
+            judged.append(Judged(pattern, why_not))
+        return judged
+
+
+def _why_not(
+    pattern: Pattern[Any], name: str, path: bytes, head: Any, peer: Any
+) -> str:
+    if pattern.hosts and not any(host_matches(one, name) for one in pattern.hosts):
+        return "another host"
+    if not path_matches(pattern.path, path):
+        return "another path"
+    failed = [one.what for one in pattern.conditions if not one.holds(head, peer)]
+    return f"does not hold: {', '.join(failed)}" if failed else ""
+
+
+def one_spelling(host: str) -> str:
+    """A host pattern as it is compared; expressions stay."""
+    return host if host.startswith("~") else host.lower().rstrip(".")
+
+
+def host_matches(pattern: str, name: str) -> bool:
+    """Whether the name of a host is one of those a pattern is for."""
+    if pattern.startswith("~"):
+        return path_expression("~*" + pattern[1:]).matches(name.encode())
+    pattern = one_spelling(pattern)
+    if pattern.startswith("*."):
+        return name.endswith(pattern[1:]) and len(name) > len(pattern) - 1
+    if pattern.endswith(".*"):
+        return name.startswith(pattern[:-1]) and len(name) > len(pattern) - 1
+    return name == pattern

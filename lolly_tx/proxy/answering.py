@@ -13,7 +13,7 @@ from collections.abc import Mapping
 from lolly_tx.config.templatekinds import location_parts
 from lolly_tx.domain.errors import DownstreamError
 from lolly_tx.domain.hosts import host_name
-from lolly_tx.net.doors import DoorIn
+from lolly_tx.net.doors import DoorIn, Peer
 from lolly_tx.proxy.asked import Along, Asked
 from lolly_tx.proxy.own_answers import OwnAnswers
 from lolly_tx.proxy.replies import reason_of, reply
@@ -79,6 +79,14 @@ class Redirecting:
         size = reply(door, status, token=token, extra=extra, is_head=head.is_head)
         own.given(door, head, status, size, why, identity, self._along.route)
 
+    def foreseen(self, head: RequestHead, peer: Peer) -> str:
+        """What a request would get, in words."""
+        try:
+            to = self._location.of(Asked(self._along, head, peer))
+        except DownstreamError as error:
+            return f"400: no place to go: {error.detail}"
+        return f"{self._status}, to {to.decode('ascii')}"
+
 
 class Responding:
     """`proxy.proxy.RouteEnd`: answers with `status`, `headers` and `body`, which may have variables."""
@@ -139,3 +147,7 @@ class Responding:
             said = b""
         door.answer(status, self._reason, b"".join(lines), said)
         own.given(door, head, status, len(said), "", identity, self._along.route)
+
+    def foreseen(self, head: RequestHead, peer: Peer) -> str:
+        """What a request would get, in words."""
+        return f"{self._status}, said here"

@@ -1,25 +1,26 @@
 """A request on its way, as variables see it.
 
     Along    what all requests of a route by one listener have in common, made when the configuration is loaded
-    Asked    one of them (`proxy.variables.Value`); made only where somebody fills in a template
+    Asked    one of them (`proxy.variables.Value`); made only where somebody fills in a template. Its `head` may become
+             another, `routed` is the one that the route was found by
 
 What takes work, the client behind trusted proxies, the time, captures, is found out when it is asked for.
 
-Imports: net, proxy, wire. Used by: proxy.answering, proxy.chain, proxy.link,
-proxy.passage, service.
+Imports: domain, net, proxy, wire. Used by: proxy, service.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Sequence
 from types import MappingProxyType
 
+from lolly_tx.domain.captures import Captures
+from lolly_tx.domain.hosts import host_name
+from lolly_tx.domain.locations import pattern_captures
+from lolly_tx.domain.routes import normal_path
 from lolly_tx.net.doors import Peer
 from lolly_tx.proxy.identity import Identity
 from lolly_tx.wire.message import RequestHead
-
-Captures = Mapping[str, bytes]
-"""What a route's expressions have captured: by number, "1" to "9", and by name."""
 
 NO_CAPTURES: Captures = MappingProxyType({})
 
@@ -27,6 +28,29 @@ NO_CAPTURES: Captures = MappingProxyType({})
 def no_captures(head: RequestHead) -> Captures:
     """Of a route without any."""
     return NO_CAPTURES
+
+
+def captures_of(hosts: Sequence[str], path: str) -> Callable[[RequestHead], Captures]:
+    """What finds out what the patterns of a route capture of a request that goes by it. Numbers are of the path."""
+    by_host = [pattern_captures(host) for host in hosts if host.startswith("~")]
+    by_host = [one for one in by_host if one.groups]
+    by_path = pattern_captures(path) if path.startswith("~") else None
+    if by_path is not None and not by_path.groups:
+        by_path = None
+    if by_path is None and not by_host:
+        return no_captures
+
+    def find(head: RequestHead) -> Captures:
+        found: dict[str, bytes] = {}
+        host = head.block.host
+        for one in by_host if host else ():
+            found.update(one.find(host_name(host).encode("ascii")) or {})
+        if by_path is not None:
+            target = head.target
+            found.update(by_path.find(normal_path(target)) or {})
+        return found
+
+    return find
 
 
 class Along:
@@ -56,7 +80,7 @@ class Along:
 class Asked:
     """See the module. `status`, `target`: of the answer, once there is one."""
 
-    __slots__ = ("along", "head", "identity", "peer", "status", "target")
+    __slots__ = ("along", "head", "identity", "peer", "routed", "status", "target")
 
     def __init__(
         self,
@@ -67,7 +91,7 @@ class Asked:
         status: int = 0,
     ) -> None:
         self.along = along
-        self.head = head
+        self.head = self.routed = head
         self.peer = peer
         self.identity = identity
         self.status = status
@@ -101,4 +125,4 @@ class Asked:
     @property
     def captures(self) -> Captures:
         """What the expressions of the route have captured."""
-        return self.along.captures_of(self.head)
+        return self.along.captures_of(self.routed)

@@ -84,7 +84,9 @@ class Proxy:
         """Find who serves `head` and let it begin."""
         table = self.table
         try:
-            end = table.only or table.find(head.block.host, head.target)
+            end = table.only or table.find(
+                head.block.host, head.target, head, door.peer
+            )
         except DownstreamError as error:
             self._refuse(door, head, 400, error.detail)
             return

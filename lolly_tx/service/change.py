@@ -78,7 +78,7 @@ class Change:
         service = self.service
         self._middleware = made = service.middlewares.prepare(self.config, ends)
         routing = Routing(
-            self.config, ends, service.introduction, service.surroundings.wall, made
+            self.config, ends, service.introduction, service.surroundings, made
         )
         for name, listener in self.config.listeners.items():
             resource = service.resources.get(name)

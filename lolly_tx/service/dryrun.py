@@ -1,7 +1,7 @@
 """What would become of a request, without sending it: its route, its pool, the candidates, the choice.
 
     query (host, path, client, cookie ...) --> a head, read as a client's would be
-        --> the listener's routes --> the pool --> excluded and candidates --> the choice
+        --> the listener's routes, and why not the others --> the pool --> excluded and candidates --> the choice
 
 Nothing is changed by it: no turn is taken, no lease, no budget.
 
@@ -22,6 +22,7 @@ from lolly_tx.proxy.chain import Chain
 from lolly_tx.proxy.forwarder import Forwarder
 from lolly_tx.proxy.proxy import Proxy
 from lolly_tx.proxy.route import NamedRoute, ToPool
+from lolly_tx.proxy.split import Split
 from lolly_tx.wire.errors import BadMessage
 from lolly_tx.wire.http1 import parse_request
 from lolly_tx.wire.message import RequestHead
@@ -107,47 +108,66 @@ def dry_run(
 ) -> dict[str, Any]:
     """The whole answer to `question`. `proxies`: by listener. Raises CannotExplain."""
     head = question.head()
-    listener, use, forwarder = _routed(question, head, proxies, pools)
-    if forwarder is None:
-        return {
-            "listener": listener,
-            "use": list(use),
-            "pool": None,
-            "choice": None,
-            "why": "no route: 404",
-            "candidates": [],
-        }
-    peer = Peer(question.client, listener, False, _unsaid)
-    told: dict[str, Any] = {"listener": listener, "use": list(use)}
-    return {**told, **explain_choice(forwarder, head, peer, now)}
-
-
-def _routed(
-    question: Question,
-    head: RequestHead,
-    proxies: Mapping[str, Proxy],
-    pools: Mapping[str, Forwarder],
-) -> tuple[str, tuple[str, ...], Forwarder | None]:
-    """The listener, the middleware on the way, and the pool."""
     if question.pool:
         if question.pool not in pools:
             raise CannotExplain("no such pool; /api/pools lists them", 404)
-        return question.listener, (), pools[question.pool]
+        peer = Peer(question.client, question.listener, False, _unsaid)
+        choice = explain_choice(pools[question.pool], head, peer, now)
+        return {"listener": question.listener, **choice}
     if question.listener and question.listener not in proxies:
         known = ", ".join(proxies)
         raise CannotExplain(f"no such listener; there are: {known}", 404)
-    for name, proxy in proxies.items():
-        if question.listener in ("", name):
-            try:
-                end = proxy.table.find(head.block.host, head.target)
-            except DownstreamError as error:
-                raise CannotExplain(f"bad request: {error}") from None
-            use: tuple[str, ...] = ()
-            if isinstance(end, Chain):
-                use, end = tuple(link.name for link in end.links), end.end
-            if isinstance(end, ToPool | NamedRoute):
-                return name, use, end.forwarder
-    return question.listener, (), None
+    asked = [question.listener] if question.listener else list(proxies)
+    last: dict[str, Any] = {}
+    for name in asked:
+        peer = Peer(question.client, name, False, _unsaid)
+        last = _by_routes(name, proxies[name], head, peer, now)
+        if last["route"] is not None:
+            return last
+    return {**last, "listener": question.listener, "routes": last.get("routes", [])}
+
+
+_NOBODY: dict[str, Any] = {"pool": None, "choice": None, "candidates": []}
+
+
+def _by_routes(
+    listener: str, proxy: Proxy, head: RequestHead, peer: Peer, now: float
+) -> dict[str, Any]:
+    """Where the routes of `listener` lead a request, and why the others do not."""
+    try:
+        judged = proxy.table.judge(head.block.host, head.target, head, peer)
+    except DownstreamError as error:
+        raise CannotExplain(f"bad request: {error}") from None
+    said: dict[str, Any] = {"listener": listener, "route": None, "use": []}
+    routes = [{"route": one.pattern.name, "why_not": one.why_not} for one in judged]
+    found = next((one.pattern for one in judged if not one.why_not), None)
+    if found is None:
+        return {**said, **_NOBODY, "why": "no route: 404", "routes": routes}
+    said["route"], end = found.name, found.end
+    if isinstance(end, Chain):
+        said["use"] = [link.name for link in end.links]
+        end = end.end
+    said |= _at_end(end, head, peer, now)
+    return {**said, "routes": routes}
+
+
+def _at_end(end: Any, head: RequestHead, peer: Peer, now: float) -> dict[str, Any]:
+    """What the end of a route would do with a request."""
+    split: dict[str, Any] = {}
+    if isinstance(end, Split):
+        shares = dict(zip(end.names, end.weights, strict=True))
+        index = end.index_of(head, peer)
+        split = {"split": shares, "by_key": index is not None}
+        if index is None:
+            total = sum(shares.values())
+            each = [f"{name} {100 * n / total:.3g} %" for name, n in shares.items()]
+            return {**_NOBODY, **split, "why": f"in turn: {', '.join(each)}"}
+        end = end.ends[index]
+    if isinstance(end, ToPool | NamedRoute):
+        return {**split, **explain_choice(end.forwarder, head, peer, now)}
+    foreseen = getattr(end, "foreseen", None)
+    why = "answered here" if foreseen is None else foreseen(head, peer)
+    return {**_NOBODY, "why": why}
 
 
 def explain_choice(

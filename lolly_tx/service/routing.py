@@ -8,7 +8,7 @@ Imports: config, domain, proxy, service. Used by: service.build, service.change.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping, Sequence
 from functools import partial
 
 from lolly_tx.config.diff import route_name
@@ -16,40 +16,48 @@ from lolly_tx.config.model import Config, Listener
 from lolly_tx.config.routing import Route
 from lolly_tx.domain.routes import Pattern, RouteTable
 from lolly_tx.proxy.answering import Redirecting, Responding
-from lolly_tx.proxy.asked import Along
+from lolly_tx.proxy.asked import Along, captures_of
+from lolly_tx.proxy.conditions import conditions_of
 from lolly_tx.proxy.introduction import Introduction
 from lolly_tx.proxy.own_answers import OwnAnswers
 from lolly_tx.proxy.proxy import RouteEnd
 from lolly_tx.proxy.route import NamedRoute, ToPool
+from lolly_tx.proxy.split import Split
+from lolly_tx.proxy.templates import template
 from lolly_tx.service.middlewares import Made
 from lolly_tx.service.recording import log_of_route
+from lolly_tx.service.surroundings import Surroundings
 
 
 class Routing:
-    """See the module. `ends`: those of the pools, by name. `wall`: seconds since the epoch.
-
-    `middleware`: that of `config`.
-    """
+    """See the module. `ends`: those of the pools, by name. `middleware`: that of `config`."""
 
     def __init__(
         self,
         config: Config,
         ends: Mapping[str, ToPool],
         introduction: Introduction,
-        wall: Callable[[], float],
+        around: Surroundings,
         middleware: Made,
     ) -> None:
         self._config = config
         self._ends = ends
         self._introduction = introduction
-        self._wall = wall
+        self._wall = around.wall
+        self._random = around.random
         self._middleware = middleware
 
     def table(self, listener: str, own: OwnAnswers) -> RouteTable[RouteEnd]:
         """The routes of `listener`. `own`: who is told of what is answered here."""
         of = self._config.listeners[listener]
         return RouteTable(
-            Pattern(route.hosts, route.path, self._behind(of, route, own))
+            Pattern(
+                route.hosts,
+                route.path,
+                self._behind(of, route, own),
+                conditions_of(route, self._introduction.client_of),
+                route_name(route),
+            )
             for route in self._config.routes
             if not route.listeners or listener in route.listeners
         )
@@ -69,12 +77,26 @@ class Routing:
 
     def _end(self, listener: Listener, route: Route, own: OwnAnswers) -> RouteEnd:
         """What serves the requests of `route`; that of a pool knows its name where an access log asks for it."""
-        if not route.pool:
+        if not route.pools:
             return self._own_end(route, own)
-        end = self._ends[route.pool]
         log = log_of_route(self._config, listener, route)
         told = route.access_log is not None or (log is not None and log.names("route"))
-        return NamedRoute(end, route_name(route)) if told else end
+        ends: list[RouteEnd] = [self._ends[pool] for pool in route.pools]
+        if told:
+            ends = [
+                NamedRoute(self._ends[pool], route_name(route)) for pool in route.pools
+            ]
+        return self._split(route, ends) if route.split else ends[0]
+
+    def _split(self, route: Route, ends: Sequence[RouteEnd]) -> Split:
+        return Split(
+            ends,
+            route.pools,
+            [share.weight for share in route.split],
+            random=self._random,
+            key=template(route.split_key) if route.split_key else None,
+            along=self._along(route),
+        )
 
     def _own_end(self, route: Route, own: OwnAnswers) -> RouteEnd:
         along = self._along(route)
@@ -90,4 +112,5 @@ class Routing:
             client_of=self._introduction.client_of,
             wall=self._wall,
             pool=route.pool,
+            captures_of=captures_of(route.hosts, route.path),
         )

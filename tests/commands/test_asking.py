@@ -358,7 +358,12 @@ class AskingTests(SynchronousTestCase):
         config = read(CONFIG.replace("[[route]]\n", '[[route]]\nhost = "z"\n'))
         service = build(MemoryReactorClock(), config, now=lambda: 1.0)
         self.patch(base, "AdminClient", StubClient(service, lambda: 1.0))
-        self.assertEqual(self.told("explain", "--host", "y"), "no route: 404\n")
+        self.assertEqual(
+            self.told("explain", "--host", "y"),
+            "no route: 404\nnot by:\n  z /  another host\n",
+        )
+        out = self.told("explain", "--host", "z")
+        self.assertTrue(out.endswith("route z /, listener web\n"), out)
 
     def test_events(self):
         """`lolly events` has a line for each change."""

@@ -45,7 +45,7 @@ class RulesTests(SynchronousTestCase):
     def test_same_routes(self) -> None:
         """Two routes for the same listener, host and path are refused."""
         self.assertIn(
-            "same listener, host and path as the route in /t.toml:3",
+            "same listener, host, path and conditions as the route in /t.toml:3",
             self.one(WHOLE + ROUTE),
         )
         more = '[[route]]\nhost = ["a", "b"]\npath = "/x"\npool = "app"\n'

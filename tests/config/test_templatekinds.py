@@ -155,3 +155,27 @@ class EndTests(SynchronousTestCase):
         self.assertIn(
             'key "to" is missing', faults(WEB + "[[route]]\nredirect = {}\n")[0]
         )
+
+    def test_split(self) -> None:
+        """Shares are of pools that exist, each once, some of them above 0."""
+        pools = "".join(f'[pool.{n}]\ntargets = ["http://10.0.0.1:80"]\n' for n in "ab")
+        text = WEB + pools + "[[route]]\n"
+        [route] = read(
+            text
+            + 'split = [{ pool = "a", weight = 9 }, { pool = "b" }]\nsplit_key = "$client"\n'
+        ).routes
+        self.assertEqual(route.pools, ("a", "b"))
+        self.assertEqual([share.weight for share in route.split], [9, 1])
+        for keys, why in (
+            ("split = []", "must name a pool at least"),
+            (
+                'split = [{ pool = "c" }]',
+                "route[0].split[0].pool: no pool has this name",
+            ),
+            ('split = [{ pool = "a" }, { pool = "a" }]', "is in the list twice"),
+            ('split = [{ pool = "a", weight = 0 }]', "must have a weight above 0"),
+            ('split = [{ pool = "a" }]\npool = "b"', "a route has one end"),
+            ('pool = "a"\nsplit_key = "$client"', "is what `split` goes by"),
+        ):
+            [fault] = faults(text + keys + "\n")
+            self.assertIn(why, fault)

@@ -9,7 +9,14 @@ from hypothesis import strategies as st
 from twisted.trial.unittest import SynchronousTestCase
 
 from lolly_tx.domain.hosts import REMEMBERED, BadHost
-from lolly_tx.domain.routes import BadPath, Pattern, RouteTable, normal_path
+from lolly_tx.domain.locations import Condition, path_matches
+from lolly_tx.domain.routes import (
+    REMEMBERED_PATHS,
+    BadPath,
+    Pattern,
+    RouteTable,
+    normal_path,
+)
 
 
 def table(*patterns: tuple[str, str]) -> RouteTable[str]:
@@ -126,6 +133,44 @@ class HostTests(SynchronousTestCase):
         self.assertEqual("0", routes_.find(b"h" * 4000, b"/"))
         self.assertEqual(before, len(routes_._known))
 
+    def test_starts_and_expressions(self) -> None:
+        """After the longest suffix the longest start, then expressions as written, then any host."""
+        routes_ = table(
+            ("", "/"),
+            ("~^w+\\d*\\.example", "/"),
+            ("~.", "/"),
+            ("www.*", "/"),
+            ("www.example.*", "/"),
+            ("*.com", "/"),
+            ("www.example.org", "/"),
+        )
+        for host, end in (
+            (b"www.example.org", "6"),
+            (b"www.example.com", "5"),
+            (b"www.example.net", "4"),
+            (b"www.example.co.uk", "4"),
+            (b"www.other.net", "3"),
+            (b"WW2.Example.net:80", "1"),
+            (b"other.net", "2"),
+            (b"www", "2"),
+            (b"", "0"),
+        ):
+            self.assertEqual(end, routes_.find(host, b"/"), host)
+
+    def test_remembered_paths(self) -> None:
+        """Answers for paths are remembered, so many and no more, and those of conditions are not."""
+        routes_ = table(("a", "/"), ("a", "/x"), ("b", "=/"), ("b", "/x"))
+        for n in range(REMEMBERED_PATHS + 5):
+            self.assertEqual("0", routes_.find(b"a", b"/y%d?z" % n))
+            self.assertEqual("3", routes_.find(b"b", b"/x/%d" % n))
+        known = sum(len(answers) for _, _, answers in routes_._known.values())
+        self.assertLessEqual(known, REMEMBERED_PATHS)
+        self.assertEqual("1", routes_.find(b"a", b"/x"))
+        self.assertEqual("1", routes_.find(b"a", b"/x?q"))
+        self.assertIsNone(routes_.find(b"b", b"/y"))
+        with self.assertRaises(BadPath):
+            routes_.find(b"a", b"/..;/x")
+
 
 class PathTests(SynchronousTestCase):
     def test_order(self) -> None:
@@ -206,7 +251,146 @@ class PathTests(SynchronousTestCase):
         for path in ("/a", "=/a", "^~/a"):
             self.assertEqual("0", table(("", path), ("", path)).find(b"h", b"/a"))
 
+    def test_longest_prefix(self) -> None:
+        """It counts bytes, not segments, and beats shorter ones however deep."""
+        routes_ = table(("", "/"), ("", "/api/"), ("", "/api/v1/"), ("", "/api"))
+        for target, end in (
+            (b"/api/v1/users", "2"),
+            (b"/api/v1/", "2"),
+            (b"/api/v1", "1"),
+            (b"/api/", "1"),
+            (b"/api", "3"),
+            (b"/apix", "0"),
+        ):
+            self.assertEqual(end, routes_.find(b"h", target), target)
+
+    def test_first_only_if_longest(self) -> None:
+        """A "^~" prefix below a longer plain one does not keep expressions away."""
+        routes_ = table(("", "^~/a/"), ("", "/a/b/"), ("", "~x$"))
+        for target, end in ((b"/a/x", "0"), (b"/a/b/x", "2"), (b"/a/b/y", "1")):
+            self.assertEqual(end, routes_.find(b"h", target), target)
+
+    @given(
+        st.lists(
+            st.sampled_from(
+                "/ /a /a/ /ab /a/b /a/b/ /a/bc/ ^~/a/b ^~/a =/a =/a/b ~b$".split()
+            ),
+            max_size=8,
+            unique=True,
+        ),
+        st.lists(st.sampled_from(["a", "b", "ab", "bc", ""]), max_size=4),
+    )
+    def test_as_a_plain_search(self, paths: list[str], pieces: list[str]) -> None:
+        """The quick search finds what looking at each pattern in turn finds."""
+        routes_ = table(*(("", path) for path in paths))
+        path = normal_path(("/" + "/".join(pieces)).encode())
+        matching = [n for n, one in enumerate(paths) if path_matches(one, path)]
+        exact = [n for n in matching if paths[n].startswith("=")]
+        regexes = [n for n in matching if paths[n].startswith("~")]
+        prefixes = sorted(
+            (n for n in matching if paths[n][0] in "/^"),
+            key=lambda n: -len(paths[n].removeprefix("^~")),
+        )
+        if prefixes and paths[prefixes[0]].startswith("^~"):
+            regexes = []
+        # Of "/a" and "^~/a" the first one written says which it is: keep them apart.
+        if len({one.removeprefix("^~") for one in paths}) == len(paths):
+            expected = [*exact, *regexes, *prefixes, None][0]
+            found = routes_.find(b"h", path)
+            self.assertEqual(None if expected is None else str(expected), found)
+
     def test_nothing_matches(self) -> None:
         """Without a matching route there is no end."""
         self.assertIsNone(table(("", "=/x"), ("", "~^/y")).find(b"h", b"/"))
         self.assertIsNone(table().find(b"h", b"/"))
+
+
+def only_if(word: str) -> Condition:
+    """It holds for requests, texts here, that have `word`."""
+    return Condition(f"has {word}", lambda head, peer: word in head)
+
+
+class ConditionTests(SynchronousTestCase):
+    def table(self, *routes_: tuple[str, str]) -> RouteTable[str]:
+        """Routes written as (path, words that a request has to have)."""
+        return RouteTable(
+            Pattern((), path, str(n), tuple(map(only_if, words.split())), path)
+            for n, (path, words) in enumerate(routes_)
+        )
+
+    def test_more_conditions_first(self) -> None:
+        """Of the same path those with more conditions come first, else as written."""
+        routes_ = self.table(("/", ""), ("/", "a"), ("/", "a b"), ("/", "b"))
+        for words, end in (("a b", "2"), ("a", "1"), ("b", "3"), ("c", "0")):
+            self.assertEqual(end, routes_.find(b"h", b"/x", words, None), words)
+
+    def test_next_one(self) -> None:
+        """A route whose conditions do not hold is as good as not there."""
+        routes_ = self.table(
+            ("/", ""),
+            ("/a/", "p"),
+            ("^~/a/b/", "q"),
+            ("=/a/b/x", "e"),
+            ("~x$", "r"),
+            ("~x$", ""),
+        )
+        for words, end in (
+            ("e", "3"),
+            ("q", "2"),
+            ("r", "4"),
+            ("", "5"),
+        ):
+            self.assertEqual(end, routes_.find(b"h", b"/a/b/x", words, None), words)
+        self.assertEqual("1", routes_.find(b"h", b"/a/b/y", "p", None))
+        self.assertEqual("0", routes_.find(b"h", b"/a/b/y", "", None))
+        self.assertEqual("0", routes_.find(b"h", b"/", "", None))
+
+    def test_first_and_plain(self) -> None:
+        """Of one prefix, the route that holds says whether expressions are asked."""
+        routes_ = self.table(("^~/a", "f"), ("/a", ""), ("~x$", ""), ("/b", "z"))
+        self.assertEqual("0", routes_.find(b"h", b"/a/x", "f", None))
+        self.assertEqual("2", routes_.find(b"h", b"/a/x", "", None))
+        self.assertEqual("1", routes_.find(b"h", b"/a", "", None))
+        self.assertEqual("3", routes_.find(b"h", b"/b", "z", None))
+        self.assertIsNone(routes_.find(b"h", b"/b", "", None))
+
+    def test_next_host(self) -> None:
+        """The next host is asked as well."""
+        routes_ = RouteTable(
+            [Pattern(("a",), "/", "0", (only_if("x"),)), Pattern((), "/", "1")]
+        )
+        self.assertIsNone(routes_.only)
+        self.assertEqual("0", routes_.find(b"a", b"/", "x", None))
+        self.assertEqual("1", routes_.find(b"a", b"/", "", None))
+
+    def test_only(self) -> None:
+        """One route for everything is named at once, but not if it has conditions."""
+        self.assertEqual("0", self.table(("/", "")).only)
+        self.assertIsNone(self.table(("/", "a")).only)
+        self.assertIsNone(self.table(("/", ""), ("/", "a")).only)
+
+    def test_judged(self) -> None:
+        """For each route there is a reason why it does not serve a request."""
+        routes_ = RouteTable(
+            [
+                Pattern(("a.test", "~^b"), "/", "0"),
+                Pattern((), "/x", "1"),
+                Pattern(("*.test", "c.*"), "/", "2", (only_if("p"), only_if("q"))),
+                Pattern((), "~.", "3"),
+                Pattern((), "=/y", "4"),
+                Pattern((), "/", "5"),
+            ]
+        )
+        self.assertEqual(
+            [one.why_not for one in routes_.judge(b"c.test", b"/y", "q", None)],
+            [
+                "another host",
+                "another path",
+                "does not hold: has p",
+                "another one comes first",
+                "",
+                "another one comes first",
+            ],
+        )
+        self.assertEqual(routes_.judge(b"bb", b"/")[0].why_not, "")
+        self.assertEqual(routes_.judge(b"", b"*")[0].why_not, "another host")

@@ -7,9 +7,10 @@ from typing import Any
 from twisted.trial.unittest import SynchronousTestCase
 
 from lolly_tx.config.variables import AT_THE_END, VARIABLES
+from lolly_tx.domain.captures import Captures
 from lolly_tx.net.doors import Peer
 from lolly_tx.proxy.answering import Location
-from lolly_tx.proxy.asked import Along, Asked, Captures
+from lolly_tx.proxy.asked import Along, Asked
 from lolly_tx.proxy.identity import Identity
 from lolly_tx.proxy.masking import OPEN
 from lolly_tx.proxy.templates import page_template, template, url_template

@@ -92,6 +92,17 @@ class DryRunTests(DryRunTestCase):
         said = self.ask(listener="web", host="y.example")
         self.assertEqual((said["pool"], said["why"]), (None, "no route: 404"))
 
+    def test_routes(self):
+        """It says which route it is, and why it is none of the others."""
+        said = self.ask(host="x.example", path="/api/v1")
+        self.assertEqual(said["route"], "x.example /api/")
+        self.assertEqual(said["routes"], [{"route": "x.example /api/", "why_not": ""}])
+        said = self.ask(listener="web", host="y.example")
+        self.assertIsNone(said["route"])
+        self.assertEqual(
+            said["routes"], [{"route": "x.example /api/", "why_not": "another host"}]
+        )
+
     def test_bad_questions(self):
         """What could be no request, and names that do not exist, are refused with a reason."""
         for question, message, status in (
@@ -173,3 +184,61 @@ class StatisticsTests(DryRunTestCase):
     def test_watched(self):
         """The event loop's record is there from the beginning."""
         self.assertEqual(self.service.watched().stalls, 0)
+
+
+ENDS = """\
+[listener.web]
+endpoint = "tcp:8080"
+[[route]]
+path = "/old"
+redirect = { to = "https://$host/new", status = 301 }
+[[route]]
+path = "/down"
+respond = { status = 503 }
+[[route]]
+path = "/new"
+method = "POST"
+respond = { status = 403 }
+[[route]]
+path = "/new"
+split = [{ pool = "blue", weight = 3 }, { pool = "green" }]
+split_key = "$cookie_user"
+[pool.blue]
+targets = ["http://10.0.0.1:80"]
+[pool.green]
+targets = ["http://10.0.0.2:80"]
+"""
+
+
+class EndTests(SynchronousTestCase):
+    def setUp(self):
+        self.service = build(
+            MemoryReactorClock(), read(ENDS), now=lambda: 1.0, random=Random(1)
+        )
+
+    def ask(self, **question):
+        return self.service.dry_run(Question(**question))
+
+    def test_answers(self):
+        """Where there is no pool, the answer is told."""
+        said = self.ask(host="x.test", path="/old/a")
+        self.assertEqual(
+            (said["pool"], said["why"]), (None, "301, to https://x.test/new")
+        )
+        self.assertEqual(
+            self.ask(path="/old")["why"], "400: no place to go: malformed Host"
+        )
+        self.assertEqual(self.ask(path="/down")["why"], "503, said here")
+
+    def test_split(self):
+        """Whose share it is, where a key says so."""
+        said = self.ask(path="/new")
+        self.assertEqual(said["why"], "in turn: blue 75 %, green 25 %")
+        self.assertEqual(said["route"], "* /new")
+        self.assertIn(
+            {"route": "* /new (method POST)", "why_not": "does not hold: method POST"},
+            said["routes"],
+        )
+        said = self.ask(path="/new", cookie="user=ann")
+        self.assertIn(said["pool"], ("blue", "green"))
+        self.assertTrue(said["by_key"])

@@ -1,7 +1,7 @@
 """Stable hashes for the balancers that go by a key.
 
 Imports: nothing of ours. Used by: domain, domain.balancers.consistent_hash,
-domain.balancers.rendezvous.
+domain.balancers.rendezvous, proxy.
 
 Python's own `hash` is salted per process, and would send every client elsewhere after a restart.
 """

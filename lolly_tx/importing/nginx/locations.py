@@ -10,7 +10,8 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from lolly_tx.domain.expressions import BadExpression
-from lolly_tx.domain.routes import BadPath, normal_path, path_expression
+from lolly_tx.domain.locations import path_expression
+from lolly_tx.domain.routes import BadPath, normal_path
 from lolly_tx.importing.draft import plain_name
 from lolly_tx.importing.nginx.proxying import proxied
 from lolly_tx.importing.nginx.upstreams import address_of, pool_at
