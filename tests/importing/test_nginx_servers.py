@@ -263,6 +263,59 @@ class LocationTests(SynchronousTestCase):
         self.assertTrue(all("everybody is let in" in line for line in lines))
 
 
+class AnswerTests(SynchronousTestCase):
+    def test_redirects(self) -> None:
+        """A `return` with an address leads there, with our names for what nginx fills in."""
+        for text, status, to in (
+            ("301 https://$host$request_uri", 301, "https://$host$uri"),
+            ("308 https://$http_host$uri$is_args$args", 308, "https://$host$uri"),
+            ("301 $scheme://$server_name/", 301, "$scheme://a.example/"),
+            ("https://b.example/x", 302, "https://b.example/x"),
+            ("303 /y?z=$arg_z", 303, "/y?z=$arg_z"),
+        ):
+            found = location(f"return {text};", server="server_name a.example;")
+            [route] = config_of(found).routes
+            assert route.redirect is not None
+            self.assertEqual((route.redirect.status, route.redirect.to), (status, to))
+            self.assertEqual(said(found), [])
+
+    def test_answers(self) -> None:
+        """Others are answers, with the type that the location gives them."""
+        found = location("default_type text/html; return 503 '<p>back in $arg_t';")
+        [route] = config_of(found).routes
+        assert route.respond is not None
+        self.assertEqual(route.respond.status, 503)
+        self.assertEqual(route.respond.body, "<p>back in $arg_t")
+        self.assertEqual(route.respond.headers, {"Content-Type": "text/html"})
+        self.assertEqual(said(found), [])
+        for text in ("return 403;", "deny all;"):
+            [route] = config_of(location(text)).routes
+            assert route.respond is not None
+            self.assertEqual(route.respond.status, 403)
+
+    def test_none(self) -> None:
+        """Those that cannot be given are left out with their location."""
+        for text, why in (
+            ("return 444;", "without an answer"),
+            ("return 199;", "no status"),
+            ("return 302 ftp://a/;", "must begin"),
+            ("return 200 $hostname;", r"no variable for \$hostname"),
+            ("return 200 $request_time;", "when an exchange is over"),
+            ("internal; proxy_pass http://a;", "inside of nginx"),
+        ):
+            found = location(text)
+            self.assertEqual(found.draft.routes, [])
+            self.assertRegex(said(found)[0], why)
+
+    def test_whole_server(self) -> None:
+        """A `return` of a server answers everything; what its locations say is never reached."""
+        inside = "return 301 https://$host$request_uri; location /x { return 204; }"
+        found = imported(f"http {{ server {{ {inside} }} }}")
+        [route] = config_of(found).routes
+        self.assertEqual((route.path, route.ends), ("/", ("redirect",)))
+        self.assertRegex(said(found)[0], "^left out: location /x: never reached")
+
+
 class WholeTests(SynchronousTestCase):
     def test_limits(self) -> None:
         """Times and limits of clients."""

@@ -112,14 +112,18 @@ class SiteTests(SynchronousTestCase):
 
     def test_routes(self) -> None:
         """Each location that has a target is a route; the default server's are for any host."""
-        found = {
-            (route.hosts[:1], route.path): route.pool for route in self.config().routes
-        }
+        found: dict[tuple[object, ...], str] = {}
+        for route in self.config().routes:
+            if route.redirect:
+                found[route.hosts, route.path, route.listeners[0]] = route.redirect.to
+            else:
+                found[route.hosts[:1], route.path] = route.pool
         admin = ("admin.example.com",)
         self.assertEqual(
             found,
             {
                 ((), "^~/.well-known/acme-challenge/"): "127-0-0-1-8402",
+                ((), "/", "http"): "https://$host$uri",
                 ((), "/"): "app",
                 ((), "=/health"): "app-2",
                 ((), "/search/"): "search",

@@ -13,6 +13,7 @@ from lolly_tx.domain.expressions import BadExpression
 from lolly_tx.domain.locations import path_expression
 from lolly_tx.domain.routes import BadPath, normal_path
 from lolly_tx.importing.draft import plain_name
+from lolly_tx.importing.nginx.answers import returned
 from lolly_tx.importing.nginx.proxying import proxied
 from lolly_tx.importing.nginx.upstreams import address_of, pool_at
 from lolly_tx.importing.nginx.values import NotThere
@@ -25,6 +26,8 @@ NO_END = "static files, which are not served"
 
 def path_of(making: Making) -> str:
     """The path of the route. Raises `NotThere`."""
+    if making.statement.name != "location":
+        return "/"
     args = making.statement.args
     sign, path = args if len(args) == 2 else ("", args[0] if args else "/")
     if not sign:
@@ -65,6 +68,11 @@ def end_of(making: Making) -> None:
             carry(found[-1], making)
             making.work.report.take(found[-1])
             return
+    denied = [one for one in making.scope.own("deny") if one.args == ("all",)]
+    if denied and not making.scope.own("allow"):
+        making.route["respond"] = {"status": 403}
+        making.work.report.take(*denied)
+        return
     raise NotThere(NO_END)
 
 
@@ -100,8 +108,15 @@ def _elsewhere(what: str) -> Callable[[Statement, Making], None]:
     return carry
 
 
+def _return(one: Statement, making: Making) -> None:
+    making.route.update(returned(one, making.scope))
+    if one.args[0].isdigit() and "respond" in making.route:
+        making.work.report.take(*making.scope.own("default_type"))
+
+
 ENDS: dict[str, Callable[[Statement, Making], None]] = {
-    "return": _elsewhere("redirects and answers of its own, which are not given"),
+    "internal": _elsewhere("only reached from inside of nginx"),
+    "return": _return,
     "proxy_pass": _pass("proxy_"),
     "grpc_pass": _pass("grpc_"),
     "fastcgi_pass": _elsewhere("FastCGI is not spoken"),

@@ -109,7 +109,7 @@ _LEFT = {
     "proxy_intercept_errors": "answers of targets pass as they are",
     "proxy_redirect": "Location passes as it is",
     "proxy_next_upstream_timeout": "timeout.total would end an attempt under way as well",
-    "return": "no answers are given here",
+    "return": "an answer within a condition",
     "rewrite": "paths are not rewritten",
     "satisfy": _OPEN,
     "secure_link": _OPEN,

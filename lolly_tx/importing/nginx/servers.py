@@ -39,8 +39,15 @@ def serve(work: Work) -> None:
             why = "never reached: others are the default of its addresses, and it has no name that can be matched"
             work.report.leave(server.statement, why, "server")
             continue
+        first = server.scope.own("return")
+        for one in first[:1]:
+            _route(work, one, Scope((one,), server.scope), places)
         for location, scope in _locations(work, server.scope):
-            _route(work, location, scope, places)
+            if first:
+                why = "never reached: the server has a return, which comes first"
+                work.report.leave_whole(location, why)
+            else:
+                _route(work, location, scope, places)
 
 
 def _places(server: Server, servers: Sequence[Server]) -> Iterator[_Place]:
