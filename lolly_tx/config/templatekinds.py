@@ -3,7 +3,7 @@
 What is read has the variables of `[variables]` written out, so that who uses it needs the text alone.
 
 Imports: config, domain. Used by: config.load, config.middleware, config.model,
-config.routing, proxy.
+config.routing, importing.nginx, proxy.
 """
 
 from __future__ import annotations

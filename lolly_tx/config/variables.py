@@ -2,7 +2,7 @@
 
     "$client ${method} $header_user_agent costs $$5"
 
-Imports: config. Used by: config, proxy.
+Imports: config. Used by: config, importing.nginx, proxy.
 
 A new one for log lines is a line here, and one in `proxy.variables` that says where its value comes from; a test
 compares the two.

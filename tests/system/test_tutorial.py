@@ -46,7 +46,11 @@ def pattern(shown: str) -> re.Pattern[str]:
             pieces = re.split(r"(\.\.\.|\s+)", line)
             lines.append(
                 "".join(
-                    ".*" if one == "..." else r"\s+" if one.isspace() else re.escape(one)
+                    ".*"
+                    if one == "..."
+                    else r"\s+"
+                    if one.isspace()
+                    else re.escape(one)
                     for one in pieces
                 )
                 + "\n"
@@ -140,7 +144,9 @@ class TutorialTests(TestCase):
                     said = self.enter(shell, text)
                 self.assertRegex(said, expected, text)
                 for port, proxy in _STARTS.findall(self.typed(text)):
-                    for one in [self.ports["8080"], self.ports["8081"]] if proxy else [port]:
+                    for one in (
+                        [self.ports["8080"], self.ports["8081"]] if proxy else [port]
+                    ):
                         wait_for(one)
         finally:
             os.killpg(shell.pid, signal.SIGKILL)

@@ -1,6 +1,6 @@
 """Answers that nginx gives itself: redirects, and statuses with or without a text.
 
-Imports: config, importing, importing.nginx. Used by: importing.nginx.
+Imports: config, importing, importing.nginx. Used by: importing.nginx.locations.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
 """Access logs, of everything and of single routes.
 
-Imports: importing, importing.nginx. Used by: importing.nginx.convert,
-importing.nginx.servers.
+Imports: importing, importing.nginx. Used by: importing.nginx.answers,
+importing.nginx.convert, importing.nginx.servers.
 """
 
 from __future__ import annotations
