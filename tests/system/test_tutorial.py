@@ -160,7 +160,7 @@ class TutorialTests(TestCase):
         assert shell.stdin is not None and shell.stdout is not None
         shell.stdin.write(f"{text}\necho {_DONE}\n")
         shell.stdin.flush()
-        lines = []
+        lines: list[str] = []
         for line in shell.stdout:
             if line.strip() == _DONE:
                 return "".join(lines)
