@@ -25,6 +25,7 @@ from lolly_tx.config.httpkinds import OPTIONAL_FIELD_NAME
 from lolly_tx.config.kinds import FLAG, CountOrAuto
 from lolly_tx.config.limits import Limits, Timeouts
 from lolly_tx.config.listening import Listener, ListenerTLS, TLSSite
+from lolly_tx.config.middleware.access import Geo
 from lolly_tx.config.middleware.using import (
     MIDDLEWARE_TABLES,
     NO_MIDDLEWARE,
@@ -128,6 +129,9 @@ class Config:
     admin: Admin | None = attrs.field(
         default=None,
         metadata=about(Table(Admin), "The admin side; off without this table."),
+    )
+    geo: Geo = attrs.field(
+        default=Geo(), metadata=about(Table(Geo), "Where clients are.")
     )
     explain: Explain = attrs.field(
         default=Explain(),

@@ -37,6 +37,12 @@ _EXAMPLES: dict[str, str | int] = {
     "pool.NAME.sticky.key": "${STICKY_KEY}",
     "pool.NAME.checks.name": "web",
     "pool.NAME.agent.port": 8099,
+    "middleware.bandwidth.rate": "1M",
+    "middleware.basic_auth.file": "htpasswd",
+    "middleware.concurrency.limit": 10,
+    "middleware.forward_auth.pool": "NAME",
+    "middleware.jwt.keys": "jwks.json",
+    "middleware.rate_limit.rate": "10/s",
 }
 _ALTERNATIVES = frozenset(("route.redirect", "route.respond"))
 """Tables of which a file has one in the place of something else."""

@@ -7,7 +7,7 @@
 A bucket alone admits its burst and the rate together: "10 in a second" would be 40 in three. Of large counts the log
 keeps sums of neighbours, dated by the last of them: it may admit a little later than it had to, never earlier.
 
-Imports: nothing of ours. Used by: programs.
+Imports: nothing of ours. Used by: config.middleware, proxy.middleware.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
 """Answers on their way to a client: a head that may still be changed, and one that is whole.
 
-Imports: net, proxy, wire. Used by: proxy.filters, proxy.innerdoor, proxy.middleware,
-proxy.passage.
+Imports: net, proxy, wire. Used by: proxy.errand, proxy.filters, proxy.innerdoor,
+proxy.middleware, proxy.passage.
 
 Hop-by-hop fields are gone from heads that come this way, and whatever is written into them is valid or refused.
 """

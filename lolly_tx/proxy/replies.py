@@ -3,7 +3,7 @@
 A small plain body without any of the client's bytes, and Proxy-Status (RFC 9209) so that
 a program can tell our 502, 503 and 504 from a backend's.
 
-Imports: domain, net. Used by: proxy, simulate.
+Imports: domain, net. Used by: proxy, proxy.middleware, simulate.
 """
 
 from __future__ import annotations
@@ -54,6 +54,14 @@ def reason_of(status: int) -> bytes:
         return b"Error"
 
 
+def page(status: int) -> tuple[bytes, bytes]:
+    """The page that says `status`: fields that tell what it is, as CRLF and lines, and the body."""
+    body = b"%d %b\n" % (status, reason_of(status))
+    if status in _SAYS:
+        body += _SAYS[status] + b"\n"
+    return b"\r\nContent-Type: text/plain; charset=utf-8\r\n", body
+
+
 def reply(
     door: DoorIn,
     status: int,
@@ -66,16 +74,10 @@ def reply(
 
     `token`: error token of RFC 9209 section 2.3, "" for none. `extra`: valid field lines.
     """
-    reason = reason_of(status)
-    body = b"%d %b\n" % (status, reason)
-    if status in _SAYS:
-        body += _SAYS[status] + b"\n"
-    fields = (
-        b"\r\nContent-Type: text/plain; charset=utf-8\r\nContent-Length: %d\r\n"
-        % len(body)
-    )
+    fields, body = page(status)
+    fields += b"Content-Length: %d\r\n" % len(body)
     if token:
         fields += b"Proxy-Status: %b; error=%b\r\n" % (PROXY_NAME, token.encode())
     sent = b"" if is_head else body
-    door.answer(status, reason, fields + extra, sent)
+    door.answer(status, reason_of(status), fields + extra, sent)
     return len(sent)

@@ -7,7 +7,7 @@ because the Host of a request has to be an IP address, `localhost` or a name tha
 What such a page sends all the same is refused first, and a request without a token is no guess at it. A page of our
 own has the cookie of a session (`service.sessions`) in place of the token.
 
-Imports: service, Twisted. Used by: service.admin, service.admindesk,
+Imports: domain, service, Twisted. Used by: service.admin, service.admindesk,
 service.adminreads, service.admintable.
 """
 
@@ -20,7 +20,7 @@ from ipaddress import ip_address
 
 from twisted.web.server import Request
 
-from lolly_tx.service.lockout import Lockout
+from lolly_tx.domain.lockout import Lockout
 from lolly_tx.service.sessions import Sessions
 from lolly_tx.service.strangers import client_name, from_foreign_page
 from lolly_tx.service.streams import always

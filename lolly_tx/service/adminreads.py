@@ -104,7 +104,7 @@ def events(desk: Desk, asked: Asked) -> Answer | None:
     """The latest ones; as they happen for who wants a stream of them."""
     request = asked.request
     if request.method == b"GET" and _wants_stream(request):
-        allowed = desk.room(request, desk.events.streams)
+        allowed = desk.room(request, len(desk.events))
         seen = request.requestHeaders.getRawHeaders(b"last-event-id")
         if seen:
             request.args[b"after"] = seen
@@ -126,7 +126,7 @@ def _wants_stream(request: Request) -> bool:
 
 def live(desk: Desk, asked: Asked) -> None:
     """All of it as it changes."""
-    desk.live.begin(asked.request, desk.room(asked.request, desk.live.streams))
+    desk.live.begin(asked.request, desk.room(asked.request, len(desk.live)))
 
 
 def traces(desk: Desk, asked: Asked) -> Answer:

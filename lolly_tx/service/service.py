@@ -23,7 +23,6 @@ from twisted.internet.task import deferLater
 from twisted.logger import Logger
 
 from lolly_tx._version import __version__
-from lolly_tx.config.addresses import with_mode
 from lolly_tx.config.model import Admin, Config
 from lolly_tx.config.shown import shown
 from lolly_tx.domain.interfaces import IEventSink
@@ -67,9 +66,6 @@ from lolly_tx.service.statistics import (
 from lolly_tx.service.stopping import Stopping
 from lolly_tx.service.upkeep import Upkeep
 from lolly_tx.service.watchdog import Watchdog, WatchdogSnapshot
-
-ADMIN_MODE = "660"
-"""Of its socket, if it is a UNIX one; Twisted's own would let in everybody on the machine."""
 
 ADMIN = "[admin]"
 """Its name among the listeners; no listener can be called so."""
@@ -199,8 +195,7 @@ class LollyService(Service):
     def admin_place(self, admin: Admin) -> Place:
         """Where the admin endpoint is to be. Raises `BadEndpoint`."""
         view = eager(self._reactor)
-        text = with_mode(admin.endpoint, ADMIN_MODE)
-        endpoint = server_endpoint(view, text, "admin.endpoint")
+        endpoint = server_endpoint(view, admin.endpoint, "admin.endpoint")
         site = admin_site(
             self,
             now=self._deadlines.now,

@@ -5,7 +5,7 @@ standard library) and argon2 (RFC 9106, needs argon2-cffi); bcrypt (needs bcrypt
 Everything else, plain text above all, is refused. A comparison takes 50 ms to a second of processor time, on purpose:
 callers do it in a thread, where it leaves the interpreter to others.
 
-Imports: nothing of ours. Used by: commands.
+Imports: nothing of ours. Used by: commands, config.middleware, proxy.middleware.
 """
 
 from __future__ import annotations

@@ -62,7 +62,7 @@ class DefaultsTests(SynchronousTestCase):
         text = text.replace('balance = "round_robin"', 'balance = "sticky"')
         text = text.replace('fallback = "round_robin"', 'fallback = "consistent_hash"')
         text = text.replace('hash_key = ""', 'hash_key = "uri"')
-        files = FakeFiles({"/site.pem": ""})
+        files = FakeFiles(dict.fromkeys(("/site.pem", "/htpasswd", "/jwks.json"), ""))
         config = parse(text, "/t.toml", {"STICKY_KEY": "k" * 16}, files)
         pool = config.pools["NAME"]
         self.assertEqual((pool.queue, pool.hedge), (Queue(), Hedge()))

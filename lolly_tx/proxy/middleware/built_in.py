@@ -14,6 +14,22 @@ from __future__ import annotations
 
 from typing import Any
 
+from lolly_tx.proxy.middleware.access import AccessFactory
+from lolly_tx.proxy.middleware.bandwidth import BandwidthFactory
+from lolly_tx.proxy.middleware.basic_auth import BasicAuthFactory
+from lolly_tx.proxy.middleware.concurrency import ConcurrencyFactory
+from lolly_tx.proxy.middleware.forward_auth import ForwardAuthFactory
 from lolly_tx.proxy.middleware.headers import HeadersFactory
+from lolly_tx.proxy.middleware.jwt import JwtFactory
+from lolly_tx.proxy.middleware.rate_limit import RateLimitFactory
 
-BUILT_IN: tuple[Any, ...] = (HeadersFactory(),)
+BUILT_IN: tuple[Any, ...] = (
+    AccessFactory(),
+    BandwidthFactory(),
+    BasicAuthFactory(),
+    ConcurrencyFactory(),
+    ForwardAuthFactory(),
+    HeadersFactory(),
+    JwtFactory(),
+    RateLimitFactory(),
+)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from twisted.trial.unittest import SynchronousTestCase
 
-from lolly_tx.service.lockout import ADDRESSES, FAILURES, SECONDS, Lockout
+from lolly_tx.domain.lockout import ADDRESSES, FAILURES, SECONDS, Lockout
 
 
 class LockoutTests(SynchronousTestCase):

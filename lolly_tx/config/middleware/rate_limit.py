@@ -1,0 +1,81 @@
+"""The settings of `type = "rate_limit"`: how many requests of one kind in a time.
+
+Imports: config, config.middleware, domain. Used by: config.middleware.by_type,
+proxy.middleware.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import attrs
+
+from lolly_tx.config.kinds import FLAG, Count
+from lolly_tx.config.middleware.rates import RATE, PerTime
+from lolly_tx.config.schema import about
+from lolly_tx.config.templatekinds import TEMPLATE
+from lolly_tx.domain.rates import KEYS, Rate
+
+
+@attrs.frozen
+class RateLimit:
+    """How many requests with the same key in a time; no window of its length has more, wherever it begins."""
+
+    rate: PerTime = attrs.field(
+        metadata=about(RATE, 'Requests in a time: "10/s", "100/m", "5/10s".'),
+    )
+    burst: int = attrs.field(
+        default=0,
+        metadata=about(
+            Count(0, 10**9),
+            "Requests that may come at once. 0: as many as the rate has in its time. With `delay`: that may wait.",
+        ),
+    )
+    key: str = attrs.field(
+        default="$client",
+        metadata=about(
+            TEMPLATE,
+            "What requests are counted by. An IPv6 client counts with all of its /64.",
+        ),
+    )
+    delay: bool = attrs.field(
+        default=False,
+        metadata=about(
+            FLAG,
+            "Let requests that are early wait for their turn, rather than refuse them.",
+        ),
+    )
+    status: int = attrs.field(
+        default=429,
+        metadata=about(Count(400, 599), "The status of those that are refused."),
+    )
+    keys: int = attrs.field(
+        default=KEYS,
+        metadata=about(
+            Count(1, 10**8),
+            "Keys that are remembered, some 300 bytes each; the one that was admitted longest ago is forgotten first.",
+        ),
+    )
+
+    @property
+    def limit(self) -> Rate:
+        """As the domain has it."""
+        burst = self.burst or self.rate.count
+        return Rate(self.rate.count, self.rate.seconds, burst)
+
+    def facts(self) -> Iterator[str]:
+        """What it admits, in figures."""
+        limit = self.limit
+        if self.delay:
+            apart = 1000 * limit.seconds / limit.count
+            yield f"one request each {apart:.4g} ms for each {self.key}; up to {limit.burst} wait"
+            return
+        most = ", ".join(
+            f"{limit.admitted_in(seconds)} in {seconds} s" for seconds in (1, 3, 60)
+        )
+        yield f"at most {most} for each {self.key}"
+
+    def doubts(self) -> Iterator[str]:
+        """Keys that are no keys."""
+        if "$" not in self.key:
+            yield f'all requests share one limit: key = "{self.key}" has no variable'

@@ -1,0 +1,51 @@
+"""What requests are counted by: a text with variables, filled in for each.
+
+Imports: proxy. Used by: proxy.middleware.basic_auth, proxy.middleware.concurrency,
+proxy.middleware.rate_limit.
+"""
+
+from __future__ import annotations
+
+import ipaddress
+
+from lolly_tx.proxy.passage import Passage
+from lolly_tx.proxy.templates import template
+
+_CLIENT = "$client"
+_REMEMBERED = 4096
+LONGEST_KEY = 256
+"""Bytes of a key; what is longer shares one with all that begin alike."""
+
+
+class CountedBy:
+    """The keys of requests. `text`: with variables."""
+
+    __slots__ = ("_known", "_template", "_whole")
+
+    def __init__(self, text: str) -> None:
+        self._whole = text in (_CLIENT, "${client}")
+        self._template = template(text)
+        self._known: dict[str, bytes] = {}
+
+    def of(self, passage: Passage) -> bytes:
+        """That of one request."""
+        if not self._whole:
+            return self._template.render(passage.known)[:LONGEST_KEY]
+        client = passage.known.client
+        key = self._known.get(client)
+        if key is None:
+            if len(self._known) >= _REMEMBERED:
+                self._known.clear()
+            key = self._known[client] = household(client)
+        return key
+
+
+def household(client: str) -> bytes:
+    """An address, of IPv6 the first 64 bits: a subscriber has at least all of those."""
+    if ":" not in client:
+        return client.encode()
+    try:
+        address = ipaddress.IPv6Address(client)
+    except ValueError:
+        return client.encode()
+    return address.packed[:8]

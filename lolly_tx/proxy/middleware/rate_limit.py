@@ -1,0 +1,103 @@
+"""`type = "rate_limit"`: how many requests with the same key in a time (`domain.rates`).
+
+Refused requests count for nothing, and are told when to come again: Retry-After, and the RateLimit fields that clients
+read.
+
+Imports: config.middleware, domain, proxy, proxy.middleware, Twisted. Used by:
+proxy.middleware.built_in.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from typing import Any
+
+from twisted.internet.defer import Deferred
+from twisted.internet.interfaces import IReactorTime
+from zope.interface import implementer
+
+from lolly_tx.config.middleware.rate_limit import RateLimit
+from lolly_tx.domain.interfaces import IMiddlewareFactory
+from lolly_tx.domain.rates import Rate, Rates
+from lolly_tx.proxy.answer import Answer
+from lolly_tx.proxy.link import ASKED
+from lolly_tx.proxy.middleware.base import Middleware
+from lolly_tx.proxy.middleware.clientkeys import CountedBy
+from lolly_tx.proxy.passage import Passage
+from lolly_tx.proxy.replies import page
+
+
+class RateLimitMiddleware(Middleware):
+    """See the module. `rates`: what is known of keys."""
+
+    touches = frozenset((ASKED,))
+
+    def __init__(
+        self,
+        settings: RateLimit,
+        rates: Rates,
+        now: Callable[[], float],
+        clock: IReactorTime,
+    ) -> None:
+        self.rates = rates
+        self._now = now
+        self._clock = clock
+        self._delay = settings.delay
+        self._key = CountedBy(settings.key)
+        self._status = settings.status
+        fields, self._page = page(settings.status)
+        self._fields = (
+            fields
+            + b"RateLimit-Limit: %d\r\nRateLimit-Remaining: 0\r\n" % settings.rate.count
+        )
+
+    def request(self, passage: Passage) -> Answer | Deferred[None] | None:
+        """Let it pass, refuse it, or have it wait."""
+        key = self._key.of(passage)
+        if self._delay:
+            return self._paced(key)
+        wait = self.rates.admit(key, self._now()).wait
+        return self._refusal(wait) if wait else None
+
+    def _paced(self, key: bytes) -> Answer | Deferred[None] | None:
+        wait = self.rates.pace(key, self._now())
+        if wait is None:
+            rate = self.rates.rate
+            return self._refusal(rate.burst * rate.seconds / rate.count)
+        if not wait:
+            return None
+        waiting: Deferred[None] = Deferred(lambda _: call.cancel())
+        call = self._clock.callLater(wait, waiting.callback, None)
+        return waiting
+
+    def _refusal(self, wait: float) -> Answer:
+        seconds = max(1, math.ceil(wait))
+        fields = self._fields + b"RateLimit-Reset: %d\r\nRetry-After: %d\r\n" % (
+            seconds,
+            seconds,
+        )
+        return Answer(self._status, fields, self._page)
+
+
+@implementer(IMiddlewareFactory)
+class RateLimitFactory:
+    """Makes them."""
+
+    name = "rate_limit"
+    settings = RateLimit
+
+    def build(self, settings: RateLimit, deps: Any) -> RateLimitMiddleware:
+        """See `domain.interfaces.IPluginFactory`."""
+        limit = settings.limit
+        part = Rate(
+            max(1, limit.count // deps.workers),
+            limit.seconds,
+            max(1, limit.burst // deps.workers),
+        )
+        before = deps.before
+        if isinstance(before, RateLimitMiddleware) and before.rates.rate == part:
+            rates = before.rates
+        else:
+            rates = Rates(part, settings.keys)
+        return RateLimitMiddleware(settings, rates, deps.now, deps.clock)

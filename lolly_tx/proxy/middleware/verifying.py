@@ -1,0 +1,126 @@
+"""Passwords of users, verified in threads, with patience for nobody who guesses.
+
+    check(client, user, password) --known a minute ago--> True
+                                  --guessed too often---> LockedOut
+                                  --else, in a thread---> Deferred[bool]
+
+Imports: domain, wire, Twisted. Used by: proxy.middleware.basic_auth.
+
+What was right is remembered for a minute, as a keyed hash (HMAC) of what was said; what was wrong is not. Unknown users
+take as long as known ones. Failures are counted by client, so that nobody locks out somebody else.
+"""
+
+from __future__ import annotations
+
+import hmac
+import os
+from collections import OrderedDict
+from collections.abc import Callable, Mapping
+from typing import Any
+
+from twisted.internet.defer import Deferred, succeed
+from twisted.internet.threads import deferToThreadPool
+from twisted.python.threadpool import ThreadPool
+
+from lolly_tx.domain.lockout import Lockout
+from lolly_tx.wire.passwords import matches
+
+REMEMBERED_SECONDS = 60.0
+REMEMBERED = 4096
+MOST_WAITING = 64
+"""Comparisons that wait for a thread; who comes then is told to come again."""
+THREADS = 2
+
+
+class LockedOut(Exception):
+    """Too many failures, or too much to verify. `seconds`: when to come again."""
+
+    def __init__(self, seconds: float) -> None:
+        super().__init__(f"come again in {seconds:.0f} s")
+        self.seconds = seconds
+
+
+class Threads:
+    """A few threads for slow work, begun when there is some. `most`: how many."""
+
+    def __init__(self, reactor: Any, name: str, most: int = THREADS) -> None:
+        self._reactor = reactor
+        self._pool = ThreadPool(0, most, name)
+        self._begun = False
+
+    def run(self, work: Callable[[], Any]) -> Deferred[Any]:
+        """What `work` returns or raises."""
+        if not self._begun:
+            self._begun = True
+            self._pool.start()
+        return deferToThreadPool(self._reactor, self._pool, work)
+
+    def stop(self) -> None:
+        """Nothing more is to be done; waits for what is under way."""
+        if self._begun:
+            self._begun = False
+            self._pool.stop()
+
+
+class Verifier:
+    """See the module. `users`: hashes by name. `run`: does work in a thread."""
+
+    def __init__(
+        self,
+        users: Mapping[str, str],
+        run: Callable[[Callable[[], bool]], Deferred[bool]],
+        now: Callable[[], float],
+    ) -> None:
+        self._users = {name.encode(): stored for name, stored in users.items()}
+        # Of the kind that is there, so that it takes as long.
+        self._dummy = next(iter(users.values()), "")
+        self._run = run
+        self._now = now
+        self._key = os.urandom(32)
+        self._right: OrderedDict[bytes, float] = OrderedDict()
+        self._waiting = 0
+        self.lockout = Lockout()
+
+    def check(self, client: str, user: bytes, password: bytes) -> Deferred[bool]:
+        """Whether that is right. Raises `LockedOut`."""
+        now = self._now()
+        said = hmac.digest(self._key, user + b"\0" + password, "sha256")
+        until = self._right.get(said)
+        if until is not None and until > now:
+            return succeed(True)
+        wait = self.lockout.wait(client, now)
+        if not wait and self._waiting >= MOST_WAITING:
+            wait = 1.0
+        if wait:
+            raise LockedOut(wait)
+        stored = self._users.get(user)
+        known = stored is not None
+        compared = stored or self._dummy
+        if not compared:
+            self.lockout.failed(client, now)
+            return succeed(False)
+        self._waiting += 1
+        verdict = self._run(lambda: matches(compared, password) and known)
+        verdict.addBoth(self._cb_over)
+        verdict.addCallback(self._cb_verdict, client, said)
+        return verdict
+
+    def knows(self, user: bytes, password: bytes) -> bool:
+        """That was found right a moment ago."""
+        said = hmac.digest(self._key, user + b"\0" + password, "sha256")
+        return self._right.get(said, 0.0) > self._now()
+
+    def _cb_over(self, verdict: Any) -> Any:
+        self._waiting -= 1
+        return verdict
+
+    def _cb_verdict(self, right: bool, client: str, said: bytes) -> bool:
+        now = self._now()
+        if right:
+            self._right.pop(said, None)
+            self._right[said] = now + REMEMBERED_SECONDS
+            if len(self._right) > REMEMBERED:
+                self._right.popitem(last=False)
+        else:
+            self.lockout.failed(client, now)
+        return right

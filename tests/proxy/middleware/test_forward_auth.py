@@ -1,0 +1,93 @@
+"""Tests of `type = "forward_auth"`: an authority that is asked about each request."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from lolly_tx.config.problems import ConfigErrors
+from tests.proxy.middleware.behind import behind, settings
+from tests.proxy.world import OK, WorldTestCase, answer, get
+
+AUTH = """type = "forward_auth"
+pool = "app"
+path = "/check?x=1"
+response_headers = ["X-User", "X-Role"]
+"""
+
+
+class ForwardAuthTests(WorldTestCase):
+    def asked(self, request: bytes) -> tuple[Any, Any, Any, bytes]:
+        """A world, its client, the authority's end, and what it is asked."""
+        world = behind(self, AUTH)
+        client = world.client()
+        client.send(request)
+        authority = world.accept()
+        return world, client, authority, authority.take()
+
+    def test_question(self) -> None:
+        """It gets a GET without a body, with the fields that it is to see and nothing else of the client's."""
+        fields = "Cookie: a=1\r\nAuthorization: Bearer x\r\nX-Other: 1\r\nIf-None-Match: x\r\n"
+        _, client, authority, question = self.asked(get("/path?q=1", fields))
+        self.assertTrue(question.startswith(b"GET /check?x=1 HTTP/1.1\r\n"), question)
+        for line in (
+            b"Host: x\r\n",
+            b"Cookie: a=1\r\n",
+            b"Authorization: Bearer x\r\n",
+            b"X-Forwarded-Method: GET\r\n",
+            b"X-Forwarded-Uri: /path?q=1\r\n",
+            b"X-Forwarded-For: 192.0.2.1\r\n",
+        ):
+            self.assertIn(line, question)
+        for line in (b"X-Other", b"If-None-Match", b"Content-Length"):
+            self.assertNotIn(line, question)
+        client.lose()
+
+    def test_passes(self) -> None:
+        """2xx lets the request pass, with the authority's fields and never with the client's."""
+        world, client, authority, _ = self.asked(
+            get("/", "X-User: eve\r\nX_Role: root\r\nX-role: root\r\n")
+        )
+        authority.send(answer(extra="X-User: ann\r\nX-Secret: 1\r\n"))
+        request = authority.take()
+        self.assertIn(b"X-User: ann\r\n", request)
+        for line in (b"eve", b"root", b"X-Secret"):
+            self.assertNotIn(line, request)
+        authority.send(OK)
+        self.assertEqual(client.take(), OK)
+
+    def test_refuses(self) -> None:
+        """401 and 403 go to the client as they are."""
+        for status in (401, 403):
+            _, client, authority, _ = self.asked(get())
+            authority.send(answer(b"who?", status, "WWW-Authenticate: Basic\r\n"))
+            got = client.take()
+            self.assertIn(b"HTTP/1.1 %d " % status, got)
+            self.assertIn(b"WWW-Authenticate: Basic\r\n", got)
+            self.assertTrue(got.endswith(b"\r\n\r\nwho?"), got)
+
+    def test_else(self) -> None:
+        """Anything else is 500, and so is nothing."""
+        for status in (302, 404, 500):
+            _, client, authority, _ = self.asked(get())
+            authority.send(answer(b"x", status))
+            self.assertIn(b"HTTP/1.1 500 ", client.take())
+        world, client, authority, _ = self.asked(get())
+        world.pass_time(5.5)
+        self.assertIn(b"HTTP/1.1 500 ", client.take())
+        _, client, authority, _ = self.asked(get())
+        authority.send(b"HTTP/1.1 200 OK\r\nDate: d\r\nContent-Length: 99999\r\n\r\n")
+        authority.send(b"x" * 99998)
+        self.assertIn(b"HTTP/1.1 500 ", client.take())
+
+    def test_client_goes(self) -> None:
+        """Who goes meanwhile takes the question along."""
+        world, client, authority, _ = self.asked(get())
+        client.lose()
+        self.assertTrue(authority.aborted)
+        self.assert_nobody_blamed(world)
+
+    def test_errors(self) -> None:
+        """The pool has to be there."""
+        with self.assertRaises(ConfigErrors) as raised:
+            settings('type = "forward_auth"\npool = "ap"')
+        self.assertIn('did you mean "app"', str(raised.exception))
