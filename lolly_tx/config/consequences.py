@@ -42,6 +42,7 @@ from lolly_tx.config.probetimes import (
     worst_rate,
 )
 from lolly_tx.config.rules import is_local
+from lolly_tx.config.shadows import shadowed
 from lolly_tx.domain.target import Target
 
 
@@ -249,6 +250,20 @@ def _listening(config: Config) -> Iterator[Consequence]:
                 yield Consequence(f"listener {name}", text, True)
 
 
+def _hidden_routes(config: Config) -> Iterator[Consequence]:
+    """Routes that nothing reaches."""
+    found: dict[tuple[str, str], list[str]] = {}
+    for name in config.listeners:
+        for pair in shadowed(config.routes, name):
+            found.setdefault(pair, []).append(name)
+    for (hidden, first), listeners in found.items():
+        where = "" if len(listeners) == len(config.listeners) else ", ".join(listeners)
+        text = f"no request reaches it: the route {first} comes first" + (
+            f" on {where}" if where else ""
+        )
+        yield Consequence(f"route {hidden}", text, True)
+
+
 def _together(config: Config) -> Iterator[Consequence]:
     """What several processes make of the limits that are divided among them."""
     workers = config.workers
@@ -296,6 +311,7 @@ def _whole(config: Config) -> Iterator[Consequence]:
             text = "no route holds for it: every request gets 404"
             yield Consequence(f"listener {name}", text, True)
     yield from _listening(config)
+    yield from _hidden_routes(config)
     yield from _access_logs(config)
     for about, text, doubt in middleware_consequences(config, route_name):
         yield Consequence(about, text, doubt)

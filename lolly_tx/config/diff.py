@@ -4,7 +4,8 @@ An object is known by its stable name, whatever its place in a file: a pool, a m
 target by its pool and its id, a route by what it matches. So a change is what the user would call one, and what is not
 in the list is not touched by a reload.
 
-Imports: config. Used by: config.amendments, config.consequences, config.plan, service.
+Imports: config. Used by: config.amendments, config.consequences, config.plan,
+config.shadows, service.
 """
 
 from __future__ import annotations

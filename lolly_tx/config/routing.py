@@ -1,7 +1,6 @@
 """The settings of a route, frozen: what it matches, and where it leads.
 
-Imports: config, config.middleware. Used by: config.diff, config.load, config.model,
-config.rules, proxy, service.
+Imports: config, config.middleware. Used by: config, proxy, service.
 """
 
 from __future__ import annotations

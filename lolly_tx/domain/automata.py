@@ -5,7 +5,7 @@
 A row has an entry for each symbol, which is the next row, and then its facts. Symbols are
 what the bytes are to the expression: all that it cannot tell apart are one.
 
-Imports: nothing of ours. Used by: domain.captures, domain.expressions.
+Imports: nothing of ours. Used by: config, domain.captures, domain.expressions.
 """
 
 from __future__ import annotations
@@ -66,6 +66,45 @@ class Expression:
     def scan(self) -> Scan:
         """Look for it in a text that comes in pieces."""
         return Scan(self._symbols, self._start, self._hit, self._hit_before)
+
+
+def always_ends(expression: Expression, start: bytes) -> bool:
+    """Whether it is found in every text that begins with `start`."""
+    row = expression._start
+    for symbol in start.translate(expression._symbols):
+        row = row[symbol]
+    seen, waiting = {id(row)}, [row]
+    while waiting:
+        row = waiting.pop()
+        if not row[_ENDS]:
+            return False
+        for following in row[:_DECIDED]:
+            if id(following) not in seen:
+                seen.add(id(following))
+                waiting.append(following)
+    return True
+
+
+def included(one: Expression, other: Expression, start: bytes) -> bool:
+    """Whether `other` is found in every text with `start` in front in which `one` is; False if that takes too long."""
+    rows = one._start, other._start
+    for byte in start:
+        rows = rows[0][one._symbols[byte]], rows[1][other._symbols[byte]]
+    symbols = set(zip(one._symbols, other._symbols, strict=True))
+    seen, waiting = {(id(rows[0]), id(rows[1]))}, [rows]
+    while waiting:
+        a, b = waiting.pop()
+        if a[_ENDS] and not b[_ENDS]:
+            return False
+        if len(seen) > MOST_STATES:
+            return False
+        for of_a, of_b in symbols:
+            following = a[of_a], b[of_b]
+            key = id(following[0]), id(following[1])
+            if key not in seen:
+                seen.add(key)
+                waiting.append(following)
+    return True
 
 
 class Scan:

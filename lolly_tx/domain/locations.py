@@ -39,7 +39,7 @@ def pattern_captures(path: str) -> Capturing:
     return capturing(path[2:] if caseless else path[1:], caseless)
 
 
-def _start_of(path: str) -> bytes:
+def start_of(path: str) -> bytes:
     """What every path begins with that the expression of a pattern matches: quicker to look at."""
     return b"" if path.startswith("~*") else literal_start(path[1:])
 
@@ -70,10 +70,14 @@ def path_matches(pattern: str, path: bytes) -> bool:
 
 @attrs.frozen
 class Condition:
-    """What must hold beside host and path. `what`: for people. `holds(head, peer)`: whether it does."""
+    """What must hold beside host and path. `what`: for people. `holds(head, peer)`: whether it does.
+
+    `methods`: those it is about, if that is all it is about.
+    """
 
     what: str
     holds: Callable[[Any, Any], bool] = attrs.field(eq=False, repr=False)
+    methods: tuple[str, ...] = ()
 
 
 @attrs.frozen
@@ -132,7 +136,7 @@ class Locations(Generic[End]):
         self._prefixes = {path: Leaf(each) for path, each in prefixes.items()}
         self._longest = max(map(len, prefixes), default=0)
         self._expressions: Sequence[tuple[bytes, Expression, Leaf[End]]] = [
-            (_start_of(path), path_expression(path), Leaf(each))
+            (start_of(path), path_expression(path), Leaf(each))
             for path, each in expressions.items()
         ]
 

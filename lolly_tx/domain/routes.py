@@ -110,6 +110,11 @@ class RouteTable(Generic[End]):
         self._known: dict[bytes, _Known[End]] = {}
         self._paths_left = REMEMBERED_PATHS
         self._plain = not any(one.conditions for one in self.patterns)
+        self._by_method = [
+            one
+            for one in self.patterns
+            if any(condition.methods for condition in one.conditions)
+        ]
         self.only: End | None = None
         """Whom `find` names whatever it is asked, if there is but one route."""
         if list(self._hosts) == [""]:
@@ -184,6 +189,22 @@ class RouteTable(Generic[End]):
 
     # -- for people, and for what is seldom
 
+    def allowed(
+        self, host: bytes, target: bytes, head: Any = None, peer: Any = None
+    ) -> tuple[str, ...]:
+        """The methods with which a request would have a route, where it has none as it is. Raises as `find` does."""
+        if not self._by_method:
+            return ()
+        name = host_name(host) if host else ""
+        path = b"/" if target == b"*" else normal_path(target)
+        found: set[str] = set()
+        for pattern in self._by_method:
+            rest = [one for one in pattern.conditions if not one.methods]
+            if not _elsewhere(pattern, name, path):
+                if all(one.holds(head, peer) for one in rest):
+                    found.update(*(one.methods for one in pattern.conditions))
+        return tuple(sorted(found))
+
     def judge(
         self, host: bytes, target: bytes, head: Any = None, peer: Any = None
     ) -> list[Judged[End]]:
@@ -200,13 +221,19 @@ class RouteTable(Generic[End]):
         return judged
 
 
+def _elsewhere(pattern: Pattern[Any], name: str, path: bytes) -> str:
+    """How a request is for somewhere else; "": it is not."""
+    if pattern.hosts and not any(host_matches(one, name) for one in pattern.hosts):
+        return "another host"
+    return "" if path_matches(pattern.path, path) else "another path"
+
+
 def _why_not(
     pattern: Pattern[Any], name: str, path: bytes, head: Any, peer: Any
 ) -> str:
-    if pattern.hosts and not any(host_matches(one, name) for one in pattern.hosts):
-        return "another host"
-    if not path_matches(pattern.path, path):
-        return "another path"
+    elsewhere = _elsewhere(pattern, name, path)
+    if elsewhere:
+        return elsewhere
     failed = [one.what for one in pattern.conditions if not one.holds(head, peer)]
     return f"does not hold: {', '.join(failed)}" if failed else ""
 

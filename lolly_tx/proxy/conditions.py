@@ -35,7 +35,11 @@ def conditions_of(
     tests += [_parameter(name, value) for name, value in route.query.items()]
     if route.client:
         tests.append(_client(route.client, client_of))
-    return tuple(map(Condition, route.conditions, tests))
+    methods = [route.method] if route.method else []
+    return tuple(
+        Condition(what, holds, *methods[place : place + 1])
+        for place, (what, holds) in enumerate(zip(route.conditions, tests, strict=True))
+    )
 
 
 def _method(methods: Iterable[str]) -> Holds:

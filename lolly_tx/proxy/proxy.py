@@ -91,7 +91,7 @@ class Proxy:
             self._refuse(door, head, 400, error.detail)
             return
         if end is None:
-            self._refuse(door, head, 404, "no route")
+            self._lost(door, head)
             return
         if not head.plain or head.method in _LOCAL_METHODS:
             looked_at = self._look_at(door, head)
@@ -99,6 +99,16 @@ class Proxy:
                 return
             head = looked_at
         end.open_exchange(door, head, body, trailers, complete)
+
+    def _lost(self, door: DoorIn, head: RequestHead) -> None:
+        """No route is for a request, or not with its method (RFC 9110 section 15.5.6)."""
+        block = head.block
+        methods = self.table.allowed(block.host, head.target, head, door.peer)
+        if methods:
+            allow = b"Allow: %b\r\n" % ", ".join(methods).encode("ascii")
+            self._refuse(door, head, 405, "no route for the method", allow)
+        else:
+            self._refuse(door, head, 404, "no route")
 
     def _look_at(self, door: DoorIn, head: RequestHead) -> RequestHead | None:
         """What is forwarded of an unusual request; None: it has been answered."""

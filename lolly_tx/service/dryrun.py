@@ -142,7 +142,11 @@ def _by_routes(
     routes = [{"route": one.pattern.name, "why_not": one.why_not} for one in judged]
     found = next((one.pattern for one in judged if not one.why_not), None)
     if found is None:
-        return {**said, **_NOBODY, "why": "no route: 404", "routes": routes}
+        block, target = head.block, head.target
+        methods = proxy.table.allowed(block.host, target, head, peer)
+        why = f"no route for the method: 405, {', '.join(methods)}"
+        why = why if methods else "no route: 404"
+        return {**said, **_NOBODY, "why": why, "routes": routes}
     said["route"], end = found.name, found.end
     if isinstance(end, Chain):
         said["use"] = [link.name for link in end.links]

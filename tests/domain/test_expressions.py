@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 from twisted.trial.unittest import SynchronousTestCase
 
 from lolly_tx.domain import expressions
+from lolly_tx.domain.automata import always_ends, included
 from lolly_tx.domain.expressions import BadExpression, expression
 
 # Pieces of expressions in which everything that is understood occurs.
@@ -138,6 +139,50 @@ class CostTests(SynchronousTestCase):
     def test_remembered(self) -> None:
         """What a configuration was checked with need not be made again to be used."""
         self.assertIs(expression("^/ab"), expression("^/ab"))
+
+
+class InclusionTests(SynchronousTestCase):
+    @settings(deadline=None, max_examples=200)
+    @given(EXPRESSIONS, EXPRESSIONS, TEXTS, TEXTS)
+    def test_as_texts_say(
+        self, one: str, other: str, start: bytes, rest: bytes
+    ) -> None:
+        """What holds for all texts holds for each."""
+        try:
+            a, b = expression(one, line=True), expression(other, line=True)
+        except BadExpression:
+            assume(False)
+        text = start + rest
+        if included(a, b, start) and a.matches(text):
+            self.assertTrue(b.matches(text))
+        if always_ends(b, start):
+            self.assertTrue(b.matches(text))
+            self.assertTrue(included(a, b, start))
+        self.assertTrue(included(a, a, start))
+
+    def test_examples(self) -> None:
+        """It is seen, too, where it holds."""
+        for one, other, holds in (
+            ("^/a[0-9]+$", "^/a", True),
+            ("^/a", "^/a[0-9]+$", False),
+            ("x", "", True),
+            ("^/(a|b)c", "^/[abc]c", True),
+        ):
+            self.assertEqual(
+                included(
+                    expression(one, line=True), expression(other, line=True), b"/"
+                ),
+                holds,
+            )
+        self.assertTrue(always_ends(expression("^/a.*$", line=True), b"/ab"))
+        self.assertFalse(always_ends(expression("^/a.*$"), b"/ab"))  # a line end
+
+    def test_too_many(self) -> None:
+        """What would take too long is not claimed."""
+        one = expression("^(?:.{71})*$", line=True)
+        everything = expression("^(?:.{73})*.{0,72}$", line=True)
+        self.assertTrue(included(expression("^a", line=True), everything, b""))
+        self.assertFalse(included(one, everything, b""))
 
 
 class RefusedTests(SynchronousTestCase):

@@ -394,3 +394,32 @@ class ConditionTests(SynchronousTestCase):
         )
         self.assertEqual(routes_.judge(b"bb", b"/")[0].why_not, "")
         self.assertEqual(routes_.judge(b"", b"*")[0].why_not, "another host")
+
+    def test_allowed(self) -> None:
+        """Methods with which there would be a route are known, if nothing else is in the way."""
+
+        def method(*methods: str) -> Condition:
+            return Condition(
+                "method",
+                lambda head, peer: not set(methods).isdisjoint(head.split()),
+                methods,
+            )
+
+        routes_ = RouteTable(
+            [
+                Pattern((), "/a", "0", (method("GET", "HEAD"),)),
+                Pattern((), "/a", "1", (method("PUT"), only_if("x"))),
+                Pattern(("b",), "/a", "2", (method("POST"),)),
+                Pattern((), "/b", "3"),
+            ]
+        )
+        self.assertEqual("0", routes_.find(b"h", b"/a", "GET", None))
+        for host, path, head, methods in (
+            (b"h", b"/a/x", "PUT", ("GET", "HEAD")),
+            (b"h", b"/a/x", "POST x", ("GET", "HEAD", "PUT")),
+            (b"b", b"/a", "PATCH", ("GET", "HEAD", "POST")),
+            (b"h", b"/c", "PUT", ()),
+        ):
+            self.assertIsNone(routes_.find(host, path, head, None))
+            self.assertEqual(methods, routes_.allowed(host, path, head, None))
+        self.assertEqual((), self.table(("/x", "")).allowed(b"h", b"/"))

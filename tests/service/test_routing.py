@@ -66,6 +66,19 @@ class RoutingTests(BuildTestCase):
         self.assertEqual(self.ask("/files/x?v=2", "X-Beta: no\r\n"), "any")
         self.assertEqual(self.ask("/files/x?v=2", inside), "inside")
 
+    def test_methods(self) -> None:
+        """A request that another method would have a route for gets 405, others 404."""
+        any_path = 'path = "/"\nrespond = { body = "any" }'
+        put_only = 'path = "/m"\nmethod = "PUT"\nrespond = {}'
+        self.started(TEXT.replace("8080", "8090").replace(any_path, put_only))
+        client = self.client(8090)
+        client.send(get("/m"))
+        answer = client.take()
+        self.assertTrue(answer.startswith(b"HTTP/1.1 405 "), answer)
+        self.assertIn(b"\r\nAllow: PUT\r\n", answer)
+        client.send(get("/n"))
+        self.assertTrue(client.take().startswith(b"HTTP/1.1 404 "))
+
     def test_captures(self) -> None:
         """What expressions capture, of paths by number and name, of hosts by name."""
         self.assertEqual(self.ask("/user/42"), "/u/42")
