@@ -41,6 +41,7 @@ PACKAGES = (
     "simulate",
     "importing",
     "importing/nginx",
+    "importing/lolly",
     "commands",
     "testing",
 )

@@ -1,7 +1,7 @@
 """`lolly import`: the configuration of another proxy as one of ours.
 
-Imports: commands, config, importing, importing.nginx, service, Twisted. Used by:
-commands.catalog.
+Imports: commands, config, importing, importing.lolly, importing.nginx, service,
+Twisted. Used by: commands.catalog.
 """
 
 from __future__ import annotations
@@ -9,6 +9,7 @@ from __future__ import annotations
 import os
 import tempfile
 import time
+from collections.abc import Callable
 from pathlib import Path
 from typing import TextIO
 
@@ -19,10 +20,15 @@ from lolly_tx.commands.declared import FILE, Takes
 from lolly_tx.commands.installed import installed_names
 from lolly_tx.config import ConfigErrors, load
 from lolly_tx.config.load import DiskFiles
-from lolly_tx.importing.imported import NotReadable
-from lolly_tx.importing.nginx.convert import convert
+from lolly_tx.importing.imported import Imported, NotReadable
+from lolly_tx.importing.lolly.convert import convert as of_lolly
+from lolly_tx.importing.nginx.convert import convert as of_nginx
 
-FORMATS = ("nginx",)
+_CONVERTERS: dict[str, Callable[[str], Imported]] = {
+    "nginx": of_nginx,
+    "lolly": of_lolly,
+}
+FORMATS = tuple(_CONVERTERS)
 
 
 class _AnyFile(DiskFiles):
@@ -34,12 +40,12 @@ class _AnyFile(DiskFiles):
 
 
 class ImportCommand(Command):
-    """`lolly import`: read a configuration of nginx, and write it as ours."""
+    """`lolly import`: read a configuration of nginx or of lolly, and write it as ours."""
 
     name = "import"
-    summary = "Turn a configuration of nginx into one of ours."
-    words = (Takes("nginx", choices=FORMATS), FILE)
-    synopsis = "nginx FILE"
+    summary = "Turn a configuration of nginx or lolly into one of ours."
+    words = (Takes("nginx|lolly", choices=FORMATS), FILE)
+    synopsis = "nginx|lolly FILE"
     longdesc = (
         "Print on standard output what FILE, and the files it includes, are as a configuration of lolly_tx, and on"
         " standard error each statement that was not carried over, with file, line and reason, and what `lolly check`"
@@ -54,12 +60,12 @@ class ImportCommand(Command):
     def postOptions(self) -> None:
         """Both are needed."""
         if self["kind"] not in FORMATS or not self["file"]:
-            raise usage.UsageError("needs nginx, and a FILE")
+            raise usage.UsageError("needs nginx or lolly, and a FILE")
 
     def run(self, out: TextIO, err: TextIO) -> int:
         """Print the configuration, and what it has not."""
         try:
-            imported = convert(self["file"])
+            imported = _CONVERTERS[self["kind"]](self["file"])
         except NotReadable as error:
             err.write(f"lolly: {shown(str(error))}\n")
             return 1

@@ -10,8 +10,8 @@ matching is one look into a table for each byte.
 The syntax is that of `re` for bytes. What no automaton can do, look-around and references,
 is refused, and so is an expression with an automaton of more than `automata.MOST_STATES`.
 
-Imports: domain. Used by: config, domain.captures, domain.locations, importing.nginx,
-net.checks.
+Imports: domain. Used by: config, domain.captures, domain.locations, importing.lolly,
+importing.nginx, net.checks.
 """
 
 from __future__ import annotations

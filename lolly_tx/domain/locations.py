@@ -8,7 +8,8 @@ not there: the next one is asked, of the same path and then of the next in that 
 A prefix can only end where a path has a slash, or is over, so finding the longest takes as many looks as the path has
 segments, however many prefixes there are.
 
-Imports: domain. Used by: config, domain.routes, importing.nginx, proxy.
+Imports: domain. Used by: config, domain.routes, importing.lolly, importing.nginx,
+proxy.
 """
 
 from __future__ import annotations

@@ -1,7 +1,8 @@
 """A target: an address to send traffic to, frozen.
 
-Imports: domain. Used by: config, domain.node, domain.pool, domain.roster, lolly_tx,
-net, net.checks, net.library, net.sockets, service, simulate, testing.
+Imports: domain. Used by: config, domain.node, domain.pool, domain.roster,
+importing.lolly, lolly_tx, net, net.checks, net.library, net.sockets, service, simulate,
+testing.
 """
 
 from __future__ import annotations

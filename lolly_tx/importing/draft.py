@@ -1,6 +1,7 @@
 """A configuration of ours in the making, and its text.
 
-Imports: config. Used by: importing.imported, importing.nginx.
+Imports: config. Used by: importing.imported, importing.largest, importing.lolly,
+importing.nginx.
 
 Tables are plain dictionaries with the keys that files have.
 """
@@ -8,7 +9,7 @@ Tables are plain dictionaries with the keys that files have.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from typing import Any
 
 import attrs
@@ -35,6 +36,8 @@ class Draft:
     routes: list[Table] = attrs.field(factory=list)
     pools: dict[str, Table] = attrs.field(factory=dict)
     comments: dict[int, str] = attrs.field(factory=dict)
+    doors: set[tuple[str, str, str]] = attrs.field(factory=set)
+    """Listener, host and path of the routes there are."""
 
     def comment(self, table: Table, text: str) -> None:
         """`text` is to stand above `table`."""
@@ -44,6 +47,20 @@ class Draft:
         """The table `key` of the top level, made when it is asked for."""
         table: Table = self.top.setdefault(key, {})
         return table
+
+    def claim(
+        self, listeners: Iterable[str], hosts: Collection[str], path: str
+    ) -> bool:
+        """Whether a route may have these listeners and hosts with this path; no other has them then."""
+        doors = {
+            (listener, host, path.removeprefix("^~"))
+            for listener in listeners
+            for host in hosts or ("",)
+        }
+        if doors & self.doors:
+            return False
+        self.doors |= doors
+        return True
 
     def pool(self, name: str, table: Table) -> str:
         """The name under which `table` is a pool: `name`, or one like it if that is another pool."""

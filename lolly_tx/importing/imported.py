@@ -1,6 +1,6 @@
 """What an import comes to.
 
-Imports: importing. Used by: commands, importing.nginx.
+Imports: importing. Used by: commands, importing.lolly, importing.nginx.
 """
 
 from __future__ import annotations

@@ -1,6 +1,7 @@
 """What became of each statement of a configuration that is carried over.
 
-Imports: importing. Used by: importing.imported, importing.nginx.
+Imports: importing. Used by: importing.imported, importing.largest, importing.lolly,
+importing.nginx, importing.variables.
 
 Whoever turns a statement into a setting takes it; whoever cannot says why. What nobody has spoken of in the end is
 left out as well, so nothing gets lost without a line.
@@ -32,6 +33,10 @@ class Finding:
         return f"{self.file}:{self.line}: {self.fate}: {self.what}: {self.why}"
 
 
+class NotThere(Exception):
+    """There is no setting for a statement or a value, and why."""
+
+
 class Report:
     """What was carried over, and what was not.
 
@@ -49,6 +54,18 @@ class Report:
     def take(self, *statements: Statement) -> None:
         """They were carried over."""
         self._taken.update(statements)
+
+    def carry(
+        self, statements: Iterable[Statement], how: Callable[[Statement], None]
+    ) -> None:
+        """Have each carried over; one that `how` has no setting for is left out. `how` raises `NotThere`."""
+        for one in statements:
+            try:
+                how(one)
+            except NotThere as error:
+                self.leave(one, str(error))
+            else:
+                self.take(one)
 
     def enter(self, statement: Statement) -> None:
         """What is inside of it is carried over bit by bit."""

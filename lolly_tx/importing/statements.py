@@ -1,6 +1,7 @@
 """A statement of another proxy's configuration: what it says, and where it stands.
 
-Imports: nothing of ours. Used by: importing.nginx, importing.report.
+Imports: nothing of ours. Used by: importing.largest, importing.lolly, importing.nginx,
+importing.report.
 """
 
 from __future__ import annotations

@@ -9,10 +9,10 @@ from lolly_tx.config.problems import Rejected
 from lolly_tx.config.templatekinds import location_parts
 from lolly_tx.config.variables import expanded
 from lolly_tx.importing.draft import Table
-from lolly_tx.importing.nginx.logs import translated
 from lolly_tx.importing.nginx.scope import Scope
-from lolly_tx.importing.nginx.values import NotThere
+from lolly_tx.importing.report import NotThere
 from lolly_tx.importing.statements import Statement
+from lolly_tx.importing.variables import translated
 
 _REDIRECTS = frozenset((301, 302, 303, 307, 308))
 _CLOSED = 444

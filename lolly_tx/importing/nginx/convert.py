@@ -15,10 +15,10 @@ from lolly_tx.importing.nginx.reading import read
 from lolly_tx.importing.nginx.scope import Scope
 from lolly_tx.importing.nginx.securing import TLS
 from lolly_tx.importing.nginx.servers import serve
-from lolly_tx.importing.nginx.values import NotThere, count
+from lolly_tx.importing.nginx.values import count
 from lolly_tx.importing.nginx.whole import whole
 from lolly_tx.importing.nginx.work import Work
-from lolly_tx.importing.report import Report
+from lolly_tx.importing.report import NotThere, Report
 from lolly_tx.importing.statements import Statement
 
 _KNOWN = frozenset(
@@ -63,4 +63,4 @@ def _processes(work: Work, statements: tuple[Statement, ...]) -> None:
             raise NotThere("there are 256 processes at most")
 
     found = [one for one in statements if one.name == "worker_processes"]
-    work.carry(found, carry)
+    work.report.carry(found, carry)

@@ -13,8 +13,9 @@ import attrs
 
 from lolly_tx.importing.draft import plain_name
 from lolly_tx.importing.nginx.scope import Scope
-from lolly_tx.importing.nginx.values import NotThere, network, split_port
+from lolly_tx.importing.nginx.values import network, split_port
 from lolly_tx.importing.nginx.work import Work
+from lolly_tx.importing.report import NotThere
 from lolly_tx.importing.statements import Statement
 
 _KERNEL = re.compile(
@@ -50,7 +51,9 @@ def listens_of(work: Work, server: Server) -> None:
         unsaid = Statement("listen", ("80",), *_place(server.statement))
         server.listens.append(_listen(work, unsaid, server))
         return
-    work.carry(found, lambda one: server.listens.append(_listen(work, one, server)))
+    work.report.carry(
+        found, lambda one: server.listens.append(_listen(work, one, server))
+    )
 
 
 def _place(statement: Statement) -> tuple[str, int]:

@@ -16,8 +16,8 @@ from lolly_tx.importing.draft import plain_name
 from lolly_tx.importing.nginx.answers import returned
 from lolly_tx.importing.nginx.proxying import proxied
 from lolly_tx.importing.nginx.upstreams import address_of, pool_at
-from lolly_tx.importing.nginx.values import NotThere
 from lolly_tx.importing.nginx.work import Making
+from lolly_tx.importing.report import NotThere
 from lolly_tx.importing.statements import Statement
 
 NO_END = "static files, which are not served"

@@ -12,7 +12,6 @@ from collections.abc import Callable, Sequence
 
 from lolly_tx.importing.nginx.securing import minimum
 from lolly_tx.importing.nginx.values import (
-    NotThere,
     count,
     flag,
     has_variable,
@@ -21,6 +20,7 @@ from lolly_tx.importing.nginx.values import (
     time_text,
 )
 from lolly_tx.importing.nginx.work import Making
+from lolly_tx.importing.report import NotThere
 from lolly_tx.importing.statements import Statement
 
 Found = Sequence[Statement]

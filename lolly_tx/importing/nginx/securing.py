@@ -12,8 +12,9 @@ import attrs
 
 from lolly_tx.importing.draft import Table
 from lolly_tx.importing.nginx.listening import Server
-from lolly_tx.importing.nginx.values import NotThere, flag
+from lolly_tx.importing.nginx.values import flag
 from lolly_tx.importing.nginx.work import Work
+from lolly_tx.importing.report import NotThere
 from lolly_tx.importing.statements import Statement
 
 _SEVERAL = (
@@ -78,7 +79,7 @@ def _http2(work: Work, server: Server, listener: Table) -> None:
         if flag(one.args[0]) or key == "http2":
             listener[key] = flag(one.args[0])
 
-    work.carry(server.scope.nearest("http2")[-1:], carry)
+    work.report.carry(server.scope.nearest("http2")[-1:], carry)
 
 
 def _server(work: Work, server: Server, here: _Secured) -> None:
@@ -88,7 +89,7 @@ def _server(work: Work, server: Server, here: _Secured) -> None:
         def carry(one: Statement, read: _Read = read) -> None:
             mine.update(read(work, one))
 
-        work.carry(server.scope.nearest(name)[-1:], carry)
+        work.report.carry(server.scope.nearest(name)[-1:], carry)
     _certificates(work, server, here)
     client = {key: mine.pop(key) for key in _CLIENT if key in mine}
     if client.get("client", "off") == "off":

@@ -13,8 +13,8 @@ from lolly_tx.importing.nginx.listening import Server, defaults, listens_of, nam
 from lolly_tx.importing.nginx.locations import end_of, path_of, whole_segments
 from lolly_tx.importing.nginx.scope import Scope
 from lolly_tx.importing.nginx.securing import secure
-from lolly_tx.importing.nginx.values import NotThere
 from lolly_tx.importing.nginx.work import Making, Work
+from lolly_tx.importing.report import NotThere
 from lolly_tx.importing.statements import Statement
 
 _Place = tuple[list[str], list[str]]
@@ -91,7 +91,7 @@ def _route(
         work.report.leave_whole(location, str(error))
         return
     every = set(work.draft.listeners)
-    free = [place for place in places if work.claim(place, path)]
+    free = [place for place in places if work.draft.claim(*place, path)]
     if not free:
         why = "another server has the same names, addresses and path, and comes first"
         work.report.leave_whole(location, why)

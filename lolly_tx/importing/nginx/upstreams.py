@@ -14,7 +14,6 @@ import attrs
 from lolly_tx.importing.draft import Table
 from lolly_tx.importing.nginx.scope import Scope
 from lolly_tx.importing.nginx.values import (
-    NotThere,
     count,
     has_variable,
     host,
@@ -23,6 +22,7 @@ from lolly_tx.importing.nginx.values import (
     time_text,
 )
 from lolly_tx.importing.nginx.work import Work
+from lolly_tx.importing.report import NotThere
 from lolly_tx.importing.statements import Statement
 
 _MAX_FAILS, _FAIL_TIMEOUT = 1, "10s"
@@ -113,13 +113,13 @@ def _group(work: Work, group: Statement, address: Address, pool: Table) -> None:
     pool["targets"] = []
     said = _Servers()
     servers = scope.own("server")
-    work.carry(servers, lambda one: _server(work, one, address, pool, said))
+    work.report.carry(servers, lambda one: _server(work, one, address, pool, said))
     if not pool["targets"]:
         raise NotThere(f"upstream {address.where} has no server that can be carried")
     _failures(work, servers, pool, said)
     for one in scope.statements:
         if one.name in GROUP:
-            work.carry([one], lambda one: GROUP[one.name](work, one, pool))
+            work.report.carry([one], lambda one: GROUP[one.name](work, one, pool))
     work.report.take(group)
 
 

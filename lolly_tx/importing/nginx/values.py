@@ -1,6 +1,6 @@
 """Values as nginx writes them.
 
-Imports: config, domain. Used by: importing.nginx.
+Imports: config, domain, importing. Used by: importing.nginx.
 """
 
 from __future__ import annotations
@@ -10,6 +10,7 @@ import re
 
 from lolly_tx.config.kinds import duration_text, size_text
 from lolly_tx.domain.hosts import valid_host
+from lolly_tx.importing.report import NotThere
 
 _TIME = re.compile(r"(\d+)(ms|[yMwdhms]?)\s*")
 _SECONDS = {
@@ -25,10 +26,6 @@ _SECONDS = {
 }
 _SIZE = re.compile(r"(\d{1,15})([kKmMgG]?)")
 _BYTES = {"": 1, "k": 1 << 10, "m": 1 << 20, "g": 1 << 30}
-
-
-class NotThere(Exception):
-    """There is no setting for this value, and why."""
 
 
 def seconds(text: str) -> float:

@@ -13,14 +13,10 @@ from collections.abc import Callable, Iterable, Iterator
 import attrs
 
 from lolly_tx.config.kinds import duration_text, size_text
-from lolly_tx.importing.nginx.values import (
-    NotThere,
-    count,
-    network,
-    seconds,
-    size_bytes,
-)
+from lolly_tx.importing.largest import Largest
+from lolly_tx.importing.nginx.values import count, network, seconds, size_bytes
 from lolly_tx.importing.nginx.work import Work
+from lolly_tx.importing.report import NotThere
 from lolly_tx.importing.statements import Statement
 
 _BODY = 1 << 20
@@ -89,28 +85,20 @@ def _statements(tree: Iterable[Statement]) -> Iterator[Statement]:
 
 
 def _one(work: Work, found: list[Statement], setting: Whole) -> None:
-    values: dict[Statement, float] = {}
+    largest = Largest(setting.table, setting.key, setting.write)
 
     def carry(one: Statement) -> None:
         value = setting.read(one.args[0])
         if not value and setting.zero:
             raise NotThere(setting.zero)
-        values[one] = math.inf if not value and setting.endless else value
+        largest.add(one, math.inf if not value and setting.endless else value)
         if len(one.args) > 1:
             work.report.leave(
                 one, "no Keep-Alive field is sent", " ".join(one.args[1:])
             )
 
-    work.carry(found, carry)
-    if not values:
-        return
-    largest = max(values.values())
-    written = setting.write(0 if largest == math.inf else largest)
-    work.draft.inner(setting.table)[setting.key] = written
-    for one, value in values.items():
-        if value != largest:
-            key = f"{setting.table}.{setting.key}"
-            work.report.leave(one, f"{key} is one for all: the largest, {written}")
+    work.report.carry(found, carry)
+    largest.settle(work.draft, work.report)
 
 
 def _heads(work: Work, found: list[Statement]) -> None:
@@ -120,7 +108,7 @@ def _heads(work: Work, found: list[Statement]) -> None:
         limits["line_size"] = size_text(each)
         limits["head_size"] = size_text(each * number)
 
-    work.carry(found[:1], carry)
+    work.report.carry(found[:1], carry)
     for one in found[1:]:
         work.report.leave(one, "limits.head_size is one for all: the first")
 
@@ -142,8 +130,8 @@ def _trusted(work: Work, tree: list[Statement]) -> None:
             )
 
     headers = [one for one in tree if one.name == "real_ip_header"]
-    work.carry(headers, header)
-    work.carry([one for one in tree if one.name == "set_real_ip_from"], carry)
+    work.report.carry(headers, header)
+    work.report.carry([one for one in tree if one.name == "set_real_ip_from"], carry)
     said = {one.args[0].lower() for one in headers}
     if networks and said != {"proxy_protocol"}:
         work.draft.top["trusted_proxies"] = list(dict.fromkeys(networks))

@@ -6,13 +6,11 @@ Imports: importing, importing.nginx. Used by: importing.nginx.
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterable
 
 import attrs
 
 from lolly_tx.importing.draft import Draft, Table
 from lolly_tx.importing.nginx.scope import Scope
-from lolly_tx.importing.nginx.values import NotThere
 from lolly_tx.importing.report import Report
 from lolly_tx.importing.statements import Statement
 
@@ -27,36 +25,10 @@ class Work:
     http: Scope
     upstreams: dict[str, Statement] = attrs.field(factory=dict)
     forwarded: set[str] = attrs.field(factory=set)
-    doors: set[tuple[str, str, str]] = attrs.field(factory=set)
-    """Listener, host and path of the routes there are."""
-
-    def claim(self, place: tuple[Iterable[str], Iterable[str]], path: str) -> bool:
-        """Whether a route may have these listeners and hosts with this path; no other has them then."""
-        doors = {
-            (listener, host, path.removeprefix("^~"))
-            for listener in place[0]
-            for host in place[1] or ("",)
-        }
-        if doors & self.doors:
-            return False
-        self.doors |= doors
-        return True
 
     def path(self, text: str) -> str:
         """The file that `text` names."""
         return os.path.normpath(os.path.join(self.folder, text))
-
-    def carry(
-        self, statements: Iterable[Statement], how: Callable[[Statement], None]
-    ) -> None:
-        """Have each carried over; one that `how` has no setting for is left out."""
-        for one in statements:
-            try:
-                how(one)
-            except NotThere as error:
-                self.report.leave(one, str(error))
-            else:
-                self.report.take(one)
 
 
 @attrs.define
