@@ -81,14 +81,19 @@ class PageTests(AdminTestCase):
             self.assertNotIn(word, script)
 
     def test_semantics(self) -> None:
-        """One h1, a language, landmarks, and each table with a caption and scopes."""
+        """One h1, a language, landmarks, and each table with a caption and heads that the script makes, with scopes."""
         page = content(PAGE).decode()
         self.assertEqual(page.count("<h1"), 1)
         self.assertIn('<html lang="en">', page)
         for landmark in ("<header>", "<main>", "<footer>", 'role="status"'):
             self.assertIn(landmark, page)
-        self.assertEqual(page.count("<table"), page.count("<caption"))
-        self.assertEqual(page.count("<th "), page.count('scope="col"'))
+        script = content("dashboard.js").decode()
+        tables = re.findall(r'<table class="[\w ]+" data-rows="(\w+)"></table>', page)
+        self.assertEqual(len(tables), page.count("<table"))
+        made = script.partition("const TABLES = {")[2].partition("\n};")[0]
+        self.assertEqual(re.findall(r"^  (\w+): \[", made, re.MULTILINE), tables)
+        self.assertIn('head.scope = "col"', script)
+        self.assertIn('make("caption", caption', script)
 
 
 class GuardedPageTests(PageTests):

@@ -10,6 +10,16 @@ const BOUNDS = [0.001, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10];
 const TOLD = ["disabled", "draining"];  // what the operator said
 const WORDS = {unhealthy: "down"};      // as people say
 
+const TABLES = {             // rows -> what they are, and the heads of their columns
+  wrong: ["Targets that take no new requests, and what brings them back", "Target", "State", "Since", "Why", "Comes back"],
+  pool: ["Pools with their traffic of the last ten seconds", "Pool", "Targets", "Requests", "Failed", "Latency", "In flight", "Queue", "Retries", "Connections", "Out / in"],
+  target: ["Targets, those that are out first", "Target", "State", "Last hour", "Requests", "Failed", "Latency", "In flight", "Change"],
+  event: ["Changes of targets and pools, the latest first", "Time", "Target", "Change", "Cause"],
+  listener: ["Where clients connect to", "Listener", "Address", "Open", "Accepted", "Refused"],
+  worker: ["The processes that serve", "Worker", "State", "Process", "Since", "Starts"],
+  certificate: ["Certificates that are served, and until when", "Names", "Listener", "Valid until", "Renewal"],
+};
+
 const byId = id => document.getElementById(id);
 let rows = new Map();       // key -> row, as the stream tells
 let events = [];            // the latest first
@@ -23,6 +33,7 @@ let session = {session: false, writes: false, writable: false};
 let asked = null;           // what is being asked about
 let everything = false;
 let samples = new Map();    // key -> [[at, row], ...]
+let changing = null;        // the head of the column with the buttons
 const busy = new Set();     // targets whose change was sent and has not come back
 
 // -- words
@@ -114,6 +125,20 @@ function make(name, text, cls) {
   if (text !== undefined) node.textContent = text;
   if (cls) node.className = cls;
   return node;
+}
+
+// The heads and the body of a table of the page, and the cells of its heads.
+function headed(table) {
+  const [caption, ...columns] = TABLES[table.dataset.rows], row = make("tr"), body = make("tbody");
+  for (const text of columns) {
+    const head = make("th", text);
+    head.scope = "col";
+    row.append(head);
+  }
+  table.append(make("caption", caption, "unseen"), make("thead"), body);
+  table.tHead.append(row);
+  body.id = `${table.dataset.rows}-rows`;
+  return row.cells;
 }
 
 // A cell is text, [text, smaller text], or {show(cell)}: what fills it by itself.
@@ -301,7 +326,7 @@ function showTargets(targets) {
   byId("all").hidden = shown.length === found.length;
   say(byId("all"), `Show all ${number.format(found.length)}`);
   say(byId("shown"), words.length || shown.length < targets.length ? `${number.format(shown.length)} of ${number.format(targets.length)} shown` : "");
-  byId("words").hidden = !session.writable;
+  changing.hidden = !session.writable;
   table("target-rows", shown.map(([key, row]) => [key, [
     [row.id, place(row) + (row.backup ? " · backup" : "") + (row.weight !== 1 ? ` · weight ${row.weight}` : "")],
     badge({text: row.full && row.state === "up" ? "up, full" : word(row.state), kind: kind(row.state)}),
@@ -315,7 +340,7 @@ function showTargets(targets) {
 }
 
 function changes(key, row) {
-  const offered = row.enabled === "up" ? ["drain", "disable"] : ["enable"];
+  const offered = row.enabled === "up" ? ["drain", "disable", "weight"] : ["enable", "weight"];
   return {show(cell) {
     cell.hidden = !session.writable;
     const there = Array.from(cell.children, one => one.dataset.word).join();
@@ -324,7 +349,7 @@ function changes(key, row) {
         const button = make("button", one.charAt(0).toUpperCase() + one.slice(1));
         button.type = "button";
         button.dataset.word = one;
-        button.setAttribute("aria-label", `${button.textContent} ${name(row)}`);
+        button.setAttribute("aria-label", `${button.textContent}${one === "weight" ? " of" : ""} ${name(row)}`);
         button.onclick = () => ask(key, one);
         return button;
       }));
@@ -370,7 +395,8 @@ function showPlaces() {
 function showProcess(proxy) {
   const reload = proxy.last_reload_ok === false ? `the last reload was refused (${proxy.reload_failures} in all)` : "the last load was in order";
   const trial = proxy.unconfirmed_until ? ` On trial until ${day(Date.parse(proxy.unconfirmed_until) / 1000)}.` : "";
-  say(byId("process"), `lolly_tx ${proxy.version}. ${proxy.file}: generation ${proxy.generation}, loaded ${day(Date.parse(proxy.loaded_at) / 1000)}; ${reload}.${trial}`);
+  const changed = proxy.run_time_changes ? ` Changed at run time: ${number.format(proxy.run_time_changes)} target${proxy.run_time_changes === 1 ? "" : "s"}.` : "";
+  say(byId("process"), `lolly_tx ${proxy.version}. ${proxy.file}: generation ${proxy.generation}, loaded ${day(Date.parse(proxy.loaded_at) / 1000)}; ${reload}.${trial}${changed}`);
 }
 
 // -- the stream
@@ -382,7 +408,7 @@ function take(event, data) {
     for (const [key, news] of Object.entries(data.rows)) {
       if (news === null) { rows.delete(key); samples.delete(key); continue; }
       rows.set(key, {...rows.get(key), ...news});
-      if ("enabled" in news || "state" in news) busy.delete(key);
+      if ("enabled" in news || "state" in news || "weight" in news) busy.delete(key);
     }
   }
   events = data.events.slice().reverse().concat(events).slice(0, 100);
@@ -449,6 +475,7 @@ const MEANS = {
   drain: "New requests go elsewhere; those under way end by themselves.",
   disable: "No requests go there until it is enabled again.",
   enable: "It takes requests again, as far as its checks and its traffic allow.",
+  weight: "Its share of the requests beside the others of its pool, until the configuration has another word on it.",
 };
 
 function ask(key, verb) {
@@ -456,13 +483,16 @@ function ask(key, verb) {
   if (!session.writes) return sign("To change anything, sign in with the token for writing.");
   const row = rows.get(key);
   if (!row) return;
-  const title = `${verb.charAt(0).toUpperCase() + verb.slice(1)} ${name(row)}?`;
-  say(byId("asking-title"), title);
-  const alone = verb !== "enable" && row.state === "up" && !of("target/").some(([other, one]) => other !== key && one.pool === row.pool && one.state === "up");
+  const weighs = verb === "weight", does = verb.charAt(0).toUpperCase() + verb.slice(1);
+  say(byId("asking-title"), weighs ? `Weight of ${name(row)}` : `${does} ${name(row)}?`);
+  const alone = (verb === "drain" || verb === "disable") && row.state === "up" && !of("target/").some(([other, one]) => other !== key && one.pool === row.pool && one.state === "up");
   say(byId("asking-text"), MEANS[verb] + (alone ? ` It is the last target of ${row.pool} that is up: the pool will be out.` : ""));
-  say(byId("asking-yes"), title.split(" ")[0]);
-  byId("asking").showModal();
-  byId("asking-no").focus();
+  say(byId("asking-yes"), weighs ? "Set" : does);
+  byId("asking-number").hidden = byId("weight").disabled = !weighs;
+  if (!byId("asking").open) byId("asking").showModal();
+  if (!weighs) return byId("asking-no").focus();
+  byId("weight").value = row.weight;
+  byId("weight").select();
 }
 
 async function carryOut() {
@@ -471,10 +501,11 @@ async function carryOut() {
   if (!row || stale) return;
   busy.add(key);
   show();
-  const path = ["/api/pools", encodeURIComponent(row.pool), encodeURIComponent(row.id), verb].join("/");
+  const target = ["/api/pools", encodeURIComponent(row.pool), encodeURIComponent(row.id)].join("/");
+  const weight = JSON.stringify({weight: byId("weight").valueAsNumber});
   let problem = "";
   try {
-    const answer = await fetch(path, {method: "POST"});
+    const answer = verb === "weight" ? await fetch(target, {method: "PATCH", body: weight}) : await fetch(`${target}/${verb}`, {method: "POST"});
     if (answer.status === 401) { busy.delete(key); await tell(); return sign("The session has ended."); }
     if (!answer.ok) problem = (await answer.json()).error;
   } catch (error) { problem = error.message; }
@@ -522,6 +553,12 @@ async function beginSession(token) {
   if (asked && session.writes) ask(asked.key, asked.verb);
 }
 
+for (const table of document.querySelectorAll("table[data-rows]")) {
+  const heads = headed(table);
+  if (table.dataset.rows === "target") { heads[2].className = "wide"; changing = heads[heads.length - 1]; }
+}
+changing.className = "words";
+changing.hidden = true;
 byId("sign").onclick = async () => {
   asked = null;
   if (!session.session) return sign("");
