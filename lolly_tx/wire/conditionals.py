@@ -3,7 +3,7 @@
 A selected representation is described by two validators: its entity tag, as a field value (`"x"` or
 `W/"x"`; b"" = it has none), and when it was last modified (seconds since the epoch; None = not known).
 
-Imports: wire. Used by: wire.cachefields.
+Imports: wire. Used by: proxy.files, wire.cachefields.
 """
 
 from __future__ import annotations

@@ -1,6 +1,7 @@
 """Dates in fields, written and read (RFC 9110 section 5.6.7).
 
-Imports: nothing of ours. Used by: proxy, wire.cachefields, wire.conditionals.
+Imports: nothing of ours. Used by: proxy, proxy.files, wire.cachefields,
+wire.conditionals.
 """
 
 from __future__ import annotations
@@ -31,11 +32,15 @@ _FORMS = (
 class DateLine:
     """A Date field line for answers without one (RFC 9110 section 6.6.1), made once a second.
 
-    `wall`: seconds since the epoch.
+    `wall`: seconds since the epoch. `ahead`: seconds until another date, to be said in a line called `name`.
     """
 
-    def __init__(self, wall: Callable[[], float]) -> None:
+    def __init__(
+        self, wall: Callable[[], float], name: bytes = b"Date", ahead: float = 0.0
+    ) -> None:
         self._wall = wall
+        self._name = name
+        self._ahead = ahead
         self._line = b""
         self._until = float("-inf")
 
@@ -43,7 +48,7 @@ class DateLine:
         """The line at `now` (seconds, monotonic)."""
         if now >= self._until:
             wall = self._wall()
-            self._line = b"Date: %b\r\n" % formatdate(wall, usegmt=True).encode("ascii")
+            self._line = b"%b: %b\r\n" % (self._name, http_date(wall + self._ahead))
             self._until = now + 1.0 - wall % 1.0
         return self._line
 
