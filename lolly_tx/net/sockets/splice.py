@@ -14,7 +14,8 @@ The source is read only while the pipe is empty, so EAGAIN from it can mean but 
 thing. A relay holds a pipe only while bytes are in it: a thousand idle tunnels hold
 none.
 
-Imports: net.sockets, Twisted. Used by: net, net.http1, net.sockets.standstill, proxy.
+Imports: net.sockets, Twisted. Used by: net, net.files, net.http1,
+net.sockets.standstill, proxy, proxy.files.
 """
 
 from __future__ import annotations

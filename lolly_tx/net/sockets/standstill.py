@@ -4,15 +4,32 @@ A relay waits for its source or for its sink, and each has a limit of its own. W
 every `LOOK_SECONDS` at the latest: what moved, or a change of turns, starts the time anew. Bytes that leave the
 kernel's queue for the sink's peer have moved, although the kernel may take no more of ours for long.
 
-Imports: net.sockets. Used by: net.http1.
+Imports: net.sockets. Used by: net.http1, proxy.files.
 """
 
 from __future__ import annotations
 
-from lolly_tx.net.sockets.splice import SOURCE, Relay
+from typing import Protocol
+
+from lolly_tx.net.sockets.splice import SOURCE
 
 LOOK_SECONDS = 2.0
 """The longest between two looks. Between them, nobody sees whose turn it was."""
+
+
+class Moving(Protocol):
+    """A relay, as far as it is watched: `moved` bytes, which side it is `waiting_for`, the sink's `patience`."""
+
+    moved: int
+    waiting_for: str
+    patience: float
+
+    @property
+    def untaken(self) -> int:
+        """Bytes that the sink's kernel has and its peer has not confirmed."""
+
+    def cancel(self) -> object:
+        """Stop, with no callback."""
 
 
 class Standstill:
@@ -32,7 +49,7 @@ class Standstill:
         "sink_seconds",
     )
 
-    def __init__(self, relay: Relay, source_limit: float, now: float) -> None:
+    def __init__(self, relay: Moving, source_limit: float, now: float) -> None:
         self.relay = relay
         self._limit = source_limit
         self._moved = relay.moved

@@ -1,0 +1,1 @@
+"""Files and folders on the disk, for an event loop that must not wait for one."""
