@@ -88,7 +88,11 @@ def makeService(options: Options) -> IService:
     from lolly_tx.service.demo import Demo
     from lolly_tx.service.descriptors import raise_descriptor_limit
     from lolly_tx.service.division import workers_of
-    from lolly_tx.service.materials import outlet_findings, problem_of
+    from lolly_tx.service.materials import (
+        outlet_findings,
+        problem_of,
+        root_findings,
+    )
     from lolly_tx.service.middlewares import CannotMake
     from lolly_tx.service.outlets import log_outlets
     from lolly_tx.service.parcel import CannotPack
@@ -152,7 +156,8 @@ def makeService(options: Options) -> IService:
                 made = amendedstate.load(folder, path) if folder is not None else ()
             standing = Amended(config, made, names)
             config = standing.config
-            wrong = [problem_of(one, path) for one in outlet_findings(config)]
+            found = (*outlet_findings(config), *root_findings(config))
+            wrong = [problem_of(one, path) for one in found]
             if wrong:
                 raise ConfigErrors(wrong)
             create_logs(

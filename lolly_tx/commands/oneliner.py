@@ -2,7 +2,8 @@
 
 The text goes through the same loader as a file, so whatever it refuses is refused here.
 
-Imports: commands, config, Twisted. Used by: commands.reverse_proxy.
+Imports: commands, config, Twisted. Used by: commands.file_server,
+commands.reverse_proxy.
 """
 
 from __future__ import annotations

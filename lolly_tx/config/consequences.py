@@ -23,6 +23,7 @@ from lolly_tx.config.balancefacts import (
     usable_targets,
 )
 from lolly_tx.config.diff import route_name
+from lolly_tx.config.filefacts import file_doubts
 from lolly_tx.config.kinds import duration_text
 from lolly_tx.config.middleware.facts import middleware_consequences
 from lolly_tx.config.model import Check, Config, Health, PoolSettings
@@ -312,6 +313,9 @@ def _whole(config: Config) -> Iterator[Consequence]:
             yield Consequence(f"listener {name}", text, True)
     yield from _listening(config)
     yield from _hidden_routes(config)
+    for route in config.routes:
+        for text in file_doubts(route.files) if route.files is not None else ():
+            yield Consequence(f"route {route_name(route)}: files", text, True)
     yield from _access_logs(config)
     for about, text, doubt in middleware_consequences(config, route_name):
         yield Consequence(about, text, doubt)

@@ -33,6 +33,7 @@ _EXAMPLES: dict[str, str | int] = {
     "listener.NAME.tls.site.host": "admin.example.com",
     "route.pool": "NAME",
     "route.split.pool": "NAME",
+    "route.files.root": "/srv/www",
     "route.redirect.to": "https://$host$uri",
     "pool.NAME.sticky.key": "${STICKY_KEY}",
     "pool.NAME.checks.name": "web",
@@ -44,7 +45,7 @@ _EXAMPLES: dict[str, str | int] = {
     "middleware.jwt.keys": "jwks.json",
     "middleware.rate_limit.rate": "10/s",
 }
-_ALTERNATIVES = frozenset(("route.redirect", "route.respond"))
+_ALTERNATIVES = frozenset(("route.files", "route.redirect", "route.respond"))
 """Tables of which a file has one in the place of something else."""
 _TARGETS_EXAMPLE = '["http://127.0.0.1:9001"]'
 

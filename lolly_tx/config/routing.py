@@ -14,6 +14,7 @@ from typing import Any
 import attrs
 
 from lolly_tx.config.accesslogs import OWN_LOG, LogChoice
+from lolly_tx.config.files import Files
 from lolly_tx.config.httpkinds import CAPTURE, ROUTE_PATH
 from lolly_tx.config.kinds import Count, Text
 from lolly_tx.config.matching import (
@@ -141,7 +142,7 @@ class _Shares(ListOf):
         return shares
 
 
-ENDS = ("pool", "split", "redirect", "respond")
+ENDS = ("pool", "split", "files", "redirect", "respond")
 """What a route may lead to; it has one of them."""
 
 
@@ -153,7 +154,7 @@ class Route:
         default="",
         metadata=about(
             _PoolName(),
-            "Name of the pool that answers; one of `pool`, `split`, `redirect` and `respond` is given.",
+            "Name of the pool that answers; one of `pool`, `split`, `files`, `redirect` and `respond` is given.",
         ),
     )
     listeners: tuple[str, ...] = attrs.field(
@@ -223,6 +224,10 @@ class Route:
             'What keeps requests in one pool of `split`: "$client", "$cookie_user"; those without one, and "" = all,'
             " take turns.",
         ),
+    )
+    files: Files | None = attrs.field(
+        default=None,
+        metadata=about(Table(Files), "In the place of `pool`: files of a folder."),
     )
     redirect: Redirect | None = attrs.field(
         default=None,

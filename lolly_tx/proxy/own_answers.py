@@ -1,11 +1,13 @@
 """The answers of one listener that no target gave: counted by status, and told to who keeps the access log.
 
-Imports: net, proxy, wire. Used by: proxy.answering, proxy.health, proxy.proxy, service.
+Imports: net, proxy, wire. Used by: proxy.answering, proxy.files, proxy.health,
+proxy.proxy, service.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import Any
 
 from lolly_tx.net.doors import DoorIn, Peer
 from lolly_tx.proxy.identity import Identities, Identity
@@ -17,8 +19,9 @@ OnRefusal = Callable[..., None]
 class OwnAnswers:
     """See the module. Whoever answers in place of a target tells `given` of it.
 
-    `on_refusal(door, head, status, size, why)`: told of each, with its identity after these if it has one, and
-    `route` by name if one led to it. `head` is the line it began with, as far as it was read, where it is none.
+    `on_refusal(door, head, status, size, why)`: told of each, with its identity after these if it has one, `route` by
+    name if one led to it, and how many `seconds` it took where that is worth saying. `head` is the line it began with,
+    as far as it was read, where it is none.
     """
 
     __slots__ = ("codes", "identities", "on_refusal")
@@ -47,10 +50,13 @@ class OwnAnswers:
         why: str,
         identity: Identity | None = None,
         route: str | None = None,
+        seconds: float = 0.0,
     ) -> None:
-        """One was given with `size` bytes of a body."""
+        """One was given with `size` bytes of a body, after `seconds`."""
         self.count(status)
         if self.on_refusal is not None:
             known = () if identity is None else (identity,)
-            by = {} if route is None else {"route": route}
+            by: dict[str, Any] = {} if route is None else {"route": route}
+            if seconds:
+                by["seconds"] = seconds
             self.on_refusal(door, head, status, size, why, *known, **by)

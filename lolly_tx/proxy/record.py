@@ -63,6 +63,7 @@ def refusal_entry(
     peer: Peer | None = None,
     identity: Identity | None = None,
     route: str | None = None,
+    seconds: float = 0.0,
 ) -> Entry:
     """The entry of a request that was answered without asking a backend.
 
@@ -78,7 +79,7 @@ def refusal_entry(
         size,
         None,
         None,
-        0.0,
+        seconds,
         None,
         listener,
         error="http_request_error" if status >= 400 and begun else None,

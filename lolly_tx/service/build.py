@@ -125,7 +125,7 @@ def build(
     )
     ends = {name: each.end for name, each in running.items()}
     middleware = service.middlewares.prepare(config, ends)
-    routing = Routing(config, ends, introduction, around, middleware)
+    routing = Routing(config, ends, introduction, around, middleware, commons.files)
     for name, listener in config.listeners.items():
         own = OwnAnswers()
         resource = make_resource(service, listener, routing.table(name, own), own)

@@ -78,7 +78,12 @@ class Change:
         service = self.service
         self._middleware = made = service.middlewares.prepare(self.config, ends)
         routing = Routing(
-            self.config, ends, service.introduction, service.surroundings, made
+            self.config,
+            ends,
+            service.introduction,
+            service.surroundings,
+            made,
+            service.commons.files,
         )
         for name, listener in self.config.listeners.items():
             resource = service.resources.get(name)

@@ -1,7 +1,7 @@
 """What all pools of a service have in common, whatever their settings and however often these change.
 
-Imports: domain, domain.balancers, net, net.checks, net.library, net.sockets, service.
-Used by: service, simulate.
+Imports: domain, domain.balancers, net, net.checks, net.files, net.library, net.sockets,
+proxy.files, service. Used by: service, simulate.
 """
 
 from __future__ import annotations
@@ -12,9 +12,12 @@ from lolly_tx.domain.balancers.by_name import Balancers
 from lolly_tx.domain.interfaces import IEventSink
 from lolly_tx.net.checks.kinds import CheckKinds
 from lolly_tx.net.deadlines import Deadlines
+from lolly_tx.net.files.threads import FileThreads
 from lolly_tx.net.library.directory import PoolDirectory
 from lolly_tx.net.sockets.health_map import HealthMap
 from lolly_tx.net.sockets.staples import Staples
+from lolly_tx.proxy.files.store import FileStore
+from lolly_tx.proxy.files.supplies import FileSupplies
 from lolly_tx.service.flight import Flight
 from lolly_tx.service.registry import Registry
 from lolly_tx.service.shared_checks import SharedChecks
@@ -26,7 +29,8 @@ class Commons:
     """`events`: the one sink. `registry`: the plugins there are. `directory`: where pools are found by name.
 
     `health_map`: what is known of addresses. `shared_checks`: one probe for all that ask the same. `flight`: who writes
-    down what checks find; None: nobody. `staples`: those of certificates.
+    down what checks find; None: nobody. `staples`: those of certificates. `files`: what all routes to files
+    share.
     """
 
     surroundings: Surroundings
@@ -40,6 +44,7 @@ class Commons:
     kinds: CheckKinds = attrs.field()
     balancers: Balancers = attrs.field()
     health_map: HealthMap = attrs.field()
+    files: FileSupplies = attrs.field()
 
     @kinds.default
     def _kinds(self) -> CheckKinds:
@@ -52,3 +57,15 @@ class Commons:
     @health_map.default
     def _health_map(self) -> HealthMap:
         return HealthMap(self.surroundings.reactor, now=self.surroundings.now)
+
+    @files.default
+    def _files(self) -> FileSupplies:
+        around = self.surroundings
+        return FileSupplies(
+            around.reactor,
+            self.deadlines,
+            FileThreads(around.reactor),
+            FileStore(),
+            around.random,
+            around.wall,
+        )

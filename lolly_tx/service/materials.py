@@ -37,6 +37,7 @@ from lolly_tx.net.sockets.tls_contexts import (
     server_context,
 )
 from lolly_tx.service.outlets import log_outlets, why_no_dumps, why_no_lines
+from lolly_tx.service.serving_files import file_roots, why_no_files
 
 SOON_SECONDS = 14 * 86400.0
 """Before the end of a certificate, when it is time to think of the next one."""
@@ -77,6 +78,7 @@ def findings(
     for pool in config.pools.values():
         yield from _pool(pool, reactor, wall)
     yield from outlet_findings(config, running)
+    yield from root_findings(config)
     recorder = config.recorder
     if recorder is not None and recorder.dir:
         said = why_no_dumps(recorder.dir)
@@ -93,6 +95,14 @@ def outlet_findings(config: Config, running: Config | None = None) -> Iterator[F
         said = "" if path in opened else why_no_lines(path)
         if said:
             yield Finding(key, path, said)
+
+
+def root_findings(config: Config) -> Iterator[Finding]:
+    """The folders that nothing can be served of."""
+    for key, root in file_roots(config):
+        said = why_no_files(root)
+        if said:
+            yield Finding(key, root, said)
 
 
 def problem_of(finding: Finding, file: str) -> Problem:

@@ -147,11 +147,14 @@ class Recorder:
         why: str,
         identity: Identity | None = None,
         route: str | None = None,
+        seconds: float = 0.0,
     ) -> None:
         """A request was answered without asking a backend (`proxy.own_answers.OnRefusal`)."""
         listener = door.peer.listener
         log = None if self.logs is None else self.logs.of(listener, route)
-        if log is None or (log.samples and log.passes_over(status, False, None, 0.0)):
+        if log is None or (
+            log.samples and log.passes_over(status, False, None, seconds)
+        ):
             return
         client = door.peer.address
         if isinstance(head, RequestHead):
@@ -167,6 +170,7 @@ class Recorder:
                 door.peer,
                 identity,
                 route,
+                seconds,
             )
         )
 

@@ -3,7 +3,8 @@
     Routing   what all tables of a configuration are made with
       table   that of one listener: a pattern for each route, with its end
 
-Imports: config, domain, proxy, service. Used by: service.build, service.change.
+Imports: config, domain, proxy, proxy.files, service. Used by: service.build,
+service.change.
 """
 
 from __future__ import annotations
@@ -18,6 +19,7 @@ from lolly_tx.domain.routes import Pattern, RouteTable
 from lolly_tx.proxy.answering import Redirecting, Responding
 from lolly_tx.proxy.asked import Along, captures_of
 from lolly_tx.proxy.conditions import conditions_of
+from lolly_tx.proxy.files.supplies import FileSupplies
 from lolly_tx.proxy.introduction import Introduction
 from lolly_tx.proxy.own_answers import OwnAnswers
 from lolly_tx.proxy.proxy import RouteEnd
@@ -26,11 +28,15 @@ from lolly_tx.proxy.split import Split
 from lolly_tx.proxy.templates import template
 from lolly_tx.service.middlewares import Made
 from lolly_tx.service.recording import log_of_route
+from lolly_tx.service.serving_files import files_end
 from lolly_tx.service.surroundings import Surroundings
 
 
 class Routing:
-    """See the module. `ends`: those of the pools, by name. `middleware`: that of `config`."""
+    """See the module. `ends`: those of the pools, by name. `middleware`: that of `config`.
+
+    `files`: what all routes to files share.
+    """
 
     def __init__(
         self,
@@ -39,7 +45,9 @@ class Routing:
         introduction: Introduction,
         around: Surroundings,
         middleware: Made,
+        files: FileSupplies,
     ) -> None:
+        self._files = files
         self._config = config
         self._ends = ends
         self._introduction = introduction
@@ -99,6 +107,8 @@ class Routing:
         )
 
     def _own_end(self, route: Route, own: OwnAnswers) -> RouteEnd:
+        if route.files is not None:
+            return files_end(route.files, own, route_name(route), self._files)
         along = self._along(route)
         if route.redirect is not None:
             return Redirecting(along, own, route.redirect.to, route.redirect.status)

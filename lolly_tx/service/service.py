@@ -328,6 +328,7 @@ class LollyService(Service):
             self.stopping.conclude()
         self._deadlines.stop()
         self.middlewares.stop()
+        self.commons.files.close()
         self.upkeep.stop()
         self.watchdog.stop()
         if self.history_file is not None:

@@ -1,0 +1,1 @@
+"""Files as what a route leads to."""
