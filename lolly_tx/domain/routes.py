@@ -1,12 +1,7 @@
 r"""From Host and request target to whatever serves them.
 
-<<<<<<< HEAD
-
 Imports: domain. Used by: config, domain.caching, importing.lolly, importing.nginx,
 proxy, proxy.files, service.
-
-Used by: config, domain.caching, importing.nginx, proxy, proxy.files, service. >>>>>>> 3fc2ee2 (Add lolly file-server,
-which needs no file)
 
 First the most specific host: an exact name, then the longest "*.suffix", the longest "name.*", expressions in the
 order written, then routes for any host. Within a host as `locations` says, which is nginx's order. If no path of a host
