@@ -109,10 +109,15 @@ class DoorIn:
     """The client's side of an exchange.
 
     `peer`: who it is. `exchange`: where the rest of the request goes; None when the answer
-    is complete. `can_tunnel`: `tunnel_end` has something to give.
+    is complete. `can_tunnel`: `tunnel_end` has something to give. `asked`: the head that the client sent, where the
+    one that is served is another; None: they are the same. `identity`: who the request is, once somebody in front has
+    found out (`proxy.identity`).
     """
 
     __slots__ = ("exchange", "peer")
+
+    asked: RequestHead | None = None
+    identity: Any = None
 
     peer: Peer
     can_tunnel: bool

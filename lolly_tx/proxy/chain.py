@@ -15,7 +15,7 @@ from collections.abc import Sequence
 
 from lolly_tx.net.doors import DoorIn
 from lolly_tx.proxy.asked import Along
-from lolly_tx.proxy.link import Link, Told
+from lolly_tx.proxy.link import Identify, Link, Told, nobody
 from lolly_tx.proxy.passage import Passage
 from lolly_tx.proxy.proxy import RouteEnd
 from lolly_tx.wire.message import RequestHead
@@ -25,7 +25,7 @@ class Chain:
     """A route's end (`proxy.proxy.RouteEnd`) behind `links`, the outermost first; `end` is behind them all.
 
     `told(door, head, status, size, why)`: of each request that `end` has not seen, or has not answered. `along`: what
-    variables stand for in all of them; None: nobody asks for any.
+    variables stand for in all of them; None: nobody asks for any. `identify`: makes the identity of a request.
     """
 
     def __init__(
@@ -34,8 +34,10 @@ class Chain:
         end: RouteEnd,
         told: Told,
         along: Along | None = None,
+        identify: Identify = nobody,
     ) -> None:
         self.along = along
+        self.identify = identify
         self.links = tuple(links)
         self.end = end
         self.told = told
@@ -43,7 +45,7 @@ class Chain:
         self.rests: list[RouteEnd] = [self, end]
         """What comes after so many links."""
         if len(self.links) > 1:
-            self.rests[1:] = Chain(self.links[1:], end, told, along).rests
+            self.rests[1:] = Chain(self.links[1:], end, told, along, identify).rests
 
     def open_exchange(
         self,

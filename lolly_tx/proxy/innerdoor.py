@@ -12,6 +12,7 @@ from lolly_tx.net.sockets.splice import Relay
 from lolly_tx.net.tunnel import TunnelEnd
 from lolly_tx.proxy.answer import Answer, AnswerHead
 from lolly_tx.proxy.filters import BodyFilter, Filters, LinkFailed
+from lolly_tx.proxy.identity import Identity
 from lolly_tx.proxy.link import Link, Way
 from lolly_tx.wire.message import RequestHead
 
@@ -22,8 +23,10 @@ DROPPED_BYTES = 65536
 class OnItsWay(Protocol):
     """The request that an answer is for (`proxy.passage.Passage`)."""
 
+    asked: RequestHead
     chain: Way
     head: RequestHead
+    identified: Identity | None
     started: bool
 
     @property
@@ -49,13 +52,17 @@ class InnerDoor(DoorIn):
         "_out",
         "_passage",
         "_reached",
+        "asked",
         "can_tunnel",
+        "identity",
         "sent",
         "status",
     )
 
     def __init__(self, passage: OnItsWay, door: DoorIn, reached: int) -> None:
         self.peer = door.peer
+        self.asked = None if passage.head is passage.asked else passage.asked
+        self.identity = passage.identified
         self.can_tunnel = door.can_tunnel
         self.exchange: RequestSink | None = None
         self.status = self.sent = 0

@@ -1,7 +1,7 @@
 """A middleware in its place in a chain, and what it touches.
 
 Imports: domain, net, proxy, wire. Used by: proxy.chain, proxy.innerdoor,
-proxy.middleware, proxy.passage, service.
+proxy.knownrequest, proxy.middleware, proxy.passage, service.
 """
 
 from __future__ import annotations
@@ -10,8 +10,9 @@ from collections.abc import Callable
 from typing import Any, Protocol
 
 from lolly_tx.domain.interfaces import IMiddleware
-from lolly_tx.net.doors import DoorIn
+from lolly_tx.net.doors import Peer
 from lolly_tx.proxy.asked import Along
+from lolly_tx.proxy.identity import Identity
 from lolly_tx.proxy.proxy import RouteEnd
 from lolly_tx.wire.message import RequestHead
 
@@ -28,8 +29,16 @@ RESPONSE_BODY = "response_body"
 
 TOUCHES = frozenset((ASKED, REQUEST, RESPONSE, REQUEST_BODY, RESPONSE_BODY))
 
-Told = Callable[[DoorIn, RequestHead, int, int, str], None]
-"""Told of each request that no pool has served: door, head, status, body bytes, why."""
+Told = Callable[..., None]
+"""Told of each request that no pool has served: door, head, status, body bytes, why, and its identity if it has one."""
+
+Identify = Callable[[RequestHead, Peer], Identity | None]
+"""Makes the identity of a request, where requests are to have one."""
+
+
+def nobody(head: RequestHead, peer: Peer) -> Identity | None:
+    """They are not."""
+    return None
 
 
 class Link:
@@ -75,5 +84,6 @@ class Way(Protocol):
     links: tuple[Link, ...]
     end: RouteEnd
     told: Told
+    identify: Identify
     wraps: bool
     rests: list[RouteEnd]

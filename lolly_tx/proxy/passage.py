@@ -20,11 +20,11 @@ from twisted.logger import Logger
 from twisted.python.failure import Failure
 
 from lolly_tx.domain.errors import ProxyError
-from lolly_tx.net.doors import DoorIn, Peer, RequestSink
-from lolly_tx.proxy.answer import Answer, AnswerHead
-from lolly_tx.proxy.asked import Asked
+from lolly_tx.net.doors import DoorIn, RequestSink
+from lolly_tx.proxy.answer import Answer
 from lolly_tx.proxy.filters import Filters, LinkFailed, Refused
 from lolly_tx.proxy.innerdoor import InnerDoor
+from lolly_tx.proxy.knownrequest import KnownRequest
 from lolly_tx.proxy.link import Link, Way
 from lolly_tx.proxy.proxy import RouteEnd
 from lolly_tx.proxy.replies import reply
@@ -34,12 +34,11 @@ HELD_BYTES = 65536
 """Of a request body, kept while middleware thinks."""
 
 
-class Passage:
+class Passage(KnownRequest):
     """One request on its way. To its client's door it is the exchange (`net.doors.RequestSink`).
 
-    `head`: the request; a middleware that changes it assigns another. `asked`: as the client sent it. `door`: the
-    client's. `chain`: what it goes through. `captures`: what the route's pattern has named. `notes`: what middlewares
-    leave for themselves until the answer, by themselves.
+    `captures`: what the route's pattern has named. `notes`: what middlewares leave for themselves until the answer, by
+    themselves.
     """
 
     _log: ClassVar[Logger] = Logger()
@@ -53,16 +52,11 @@ class Passage:
         "_full",
         "_holds",
         "_inner",
-        "_known",
         "_paused",
         "_size",
         "_thinking",
         "_trailers",
-        "asked",
         "captures",
-        "chain",
-        "door",
-        "head",
         "notes",
         "started",
     )
@@ -76,9 +70,7 @@ class Passage:
         trailers: bytes,
         complete: bool,
     ) -> None:
-        self.chain = chain
-        self.door = door
-        self.head = self.asked = head
+        super().__init__(chain, door, head)
         self.captures: dict[bytes, bytes] = {}
         self.notes: dict[Any, Any] = {}
         self.started = False  # the client has the head of an answer
@@ -93,32 +85,11 @@ class Passage:
         self._thinking: Deferred[Any] | None = None
         self._filters: Filters | None = None
         self._inner: InnerDoor | None = None
-        self._known: Asked | None = None
 
     @property
-    def peer(self) -> Peer:
-        """Who sent the request."""
-        return self.door.peer
-
-    @property
-    def known(self) -> Asked:
-        """What variables stand for in this request."""
-        known = self._known
-        if known is None:
-            along = self.chain.along
-            assert along is not None
-            self._known = known = Asked(along, self.asked, self.door.peer)
-        known.head = self.head
-        return known
-
-    def known_with(self, answer: AnswerHead) -> Asked:
-        """The same, once there is an answer."""
-        known = self.known
-        known.status = answer.status
-        inner = self._inner
-        if inner is not None:
-            known.target = inner.target
-        return known
+    def target(self) -> str | None:
+        """The id of the target that answers; None: none does."""
+        return None if self._inner is None else self._inner.target
 
     @property
     def rest(self) -> RouteEnd:
@@ -211,7 +182,8 @@ class Passage:
                 return
             body = filtered
         inner: DoorIn = door
-        if self.chain.wraps or self._filters is not None or self._ends:
+        wanted = self._filters is not None or self._ends or self.identified is not None
+        if self.chain.wraps or wanted:
             inner = self._inner = InnerDoor(self, door, reached)
             door.exchange = self
         if isinstance(end, Answer):
@@ -223,11 +195,15 @@ class Passage:
             door.resume_request()
 
     def _answer(self, answer: Answer, inner: DoorIn) -> None:
+        echo = self.echo
+        if echo:
+            fields = answer.fields + echo
+            answer = Answer(answer.status, fields, answer.body, answer.reason)
         answer.give(inner, self.head.is_head)
         status, size = answer.status, len(answer.body)
         if isinstance(inner, InnerDoor):
             status, size = inner.status, inner.sent
-        self.chain.told(self.door, self.asked, status, size, "")
+        self.tell(status, size, "")
 
     def _filtered(self, data: bytes, last: bool) -> bytes | None:
         """What goes on of `data` of the body; None: the request is over."""
@@ -259,14 +235,15 @@ class Passage:
             self.door.abort()
         else:
             self.started = True
-            size = reply(self.door, 500, is_head=self.head.is_head)
+            is_head, echo = self.head.is_head, self.echo
+            size = reply(self.door, 500, extra=echo, is_head=is_head)
             if sink is not None:
                 sink.response_changed(500, size)
             if inner is not None:
                 inner.status, inner.sent = 500, size
             else:
                 why = f"middleware {name} failed"
-                self.chain.told(self.door, self.asked, 500, size, why)
+                self.tell(500, size, why)
         if sink is not None and not ending:
             sink.response_unwanted()
 
@@ -331,7 +308,7 @@ class Passage:
             if sink is not None:
                 sink.response_changed(answer.status, size)
             else:
-                self.chain.told(door, self.asked, answer.status, size, error.why)
+                self.tell(answer.status, size, error.why)
         if sink is not None:
             sink.response_unwanted()
 
@@ -348,7 +325,7 @@ class Passage:
         self._close()
         if thinking is not None:
             thinking.cancel()
-            self.chain.told(self.door, self.asked, 499, 0, "client went away")
+            self.tell(499, 0, "client went away")
         if sink is not None:
             sink.downstream_failed(error)
 

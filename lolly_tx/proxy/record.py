@@ -21,14 +21,15 @@ def exchange_entry(exchange: Exchange, client: str, wall: float, now: float) -> 
     node = exchange.node
     target = node.target if node is not None else None
     error = exchange.error
-    peer = exchange.door.peer
+    door = exchange.door
+    peer = door.peer
     # Past the constructor of a named tuple, which takes its values one by one.
     return tuple.__new__(
         Entry,
         (
             wall,
             client,
-            exchange.head,
+            door.asked or exchange.head,
             exchange.status,
             exchange.bytes_out,
             target.address if target is not None else None,
@@ -43,7 +44,7 @@ def exchange_entry(exchange: Exchange, client: str, wall: float, now: float) -> 
             exchange.bytes_in,
             exchange.route,
             peer,
-            exchange.identity,
+            exchange.identity or door.identity,
         ),
     )
 

@@ -55,7 +55,7 @@ class ToPool:
         if forwarder.traces is not None:
             head, trace = forwarder.traces.consider(head, forwarder.now())
         if forwarder.identities is not None:
-            identity = forwarder.identities.of(head, door.peer)
+            identity = door.identity or forwarder.identities.of(head, door.peer)
             head = forwarder.identities.without(head)
         exchange = Exchange(forwarder, door, head, body, trailers, complete)
         exchange.trace = trace

@@ -24,7 +24,7 @@ from lolly_tx.domain.interfaces import IMiddleware
 from lolly_tx.net.doors import Peer
 from lolly_tx.proxy.asked import Along
 from lolly_tx.proxy.chain import Chain
-from lolly_tx.proxy.link import Link, Told
+from lolly_tx.proxy.link import Identify, Link, Told
 from lolly_tx.proxy.middleware.deps import MiddlewareDeps
 from lolly_tx.proxy.proxy import RouteEnd
 from lolly_tx.service.division import workers_of
@@ -58,9 +58,15 @@ class Made:
         self.kept: set[Key] = set()
 
     def chained(
-        self, listener: str, route: Route, end: RouteEnd, told: Told, along: Along
+        self,
+        listener: str,
+        route: Route,
+        end: RouteEnd,
+        told: Told,
+        along: Along,
+        identify: Identify,
     ) -> RouteEnd:
-        """`end` behind the middleware of `listener` and of `route`. `told`, `along`: as of `Chain`."""
+        """`end` behind the middleware of `listener` and of `route`. `told`, `along`, `identify`: as of `Chain`."""
         links: list[Link] = []
         names: set[str] = set()
         uses = (
@@ -73,7 +79,7 @@ class Made:
                     continue  # the listener has it on all of its routes
                 names.add(one.name)
                 links.append(Link(one.title, self.all[key].middleware))
-        return Chain(links, end, told, along) if links else end
+        return Chain(links, end, told, along, identify) if links else end
 
 
 def _keys(

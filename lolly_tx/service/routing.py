@@ -81,6 +81,7 @@ class Routing:
             end,
             partial(own.given, route=route_name(route)),
             self._along(route),
+            own.identity_of,
         )
 
     def _end(self, listener: Listener, route: Route, own: OwnAnswers) -> RouteEnd:

@@ -256,7 +256,8 @@ def span_of(exchange: Exchange, wall: float, now: float) -> Span:
     """The span of `exchange`, which ends at `wall`; by the conventions for HTTP servers (OpenTelemetry 1.23)."""
     identity = exchange.identity
     assert identity is not None
-    head, peer, node = exchange.head, exchange.peer, exchange.node
+    head, peer = exchange.door.asked or exchange.head, exchange.peer
+    node = exchange.node
     method = head.method.decode("latin-1")
     path, _, query = mask_secrets(head.target).partition(b"?")
     told: dict[str, Any] = {

@@ -83,6 +83,8 @@ def behind(
         wall=world.clock.seconds,
         pool="app",
     )
-    chain = Chain(links, end or ToPool(world.forwarder), own.given, along)
+    chain = Chain(
+        links, end or ToPool(world.forwarder), own.given, along, own.identity_of
+    )
     world.proxy.table = RouteTable([Pattern((), "/", chain)])
     return world
