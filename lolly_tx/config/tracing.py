@@ -1,6 +1,6 @@
 """The settings of request ids and traces.
 
-Imports: config, domain. Used by: config.model.
+Imports: config, domain. Used by: config.middleware, config.model.
 """
 
 from __future__ import annotations
@@ -42,6 +42,9 @@ class _IdField(Word):
         return text
 
 
+ID_FIELD = _IdField()
+
+
 class _ExportURL(Word):
     """Where spans are sent, or nowhere."""
 
@@ -68,7 +71,7 @@ class RequestId:
     header: str = attrs.field(
         default="X-Request-Id",
         metadata=about(
-            _IdField(),
+            ID_FIELD,
             "The field it has: in requests to targets, and in answers. What targets answer under"
             " this name is replaced.",
         ),

@@ -3,8 +3,8 @@
 `uri-host [ ":" port ]` (RFC 9110 section 7.2), without the forms that only serve to confuse whoever reads it next:
 percent-escapes, sub-delimiters, empty labels, zone identifiers.
 
-Imports: domain. Used by: commands, config, domain.caching, domain.forwarded,
-domain.routes, domain.target, importing.nginx, proxy, wire.
+Imports: domain. Used by: commands, config, config.middleware, domain.caching,
+domain.forwarded, domain.routes, domain.target, importing.nginx, proxy, wire.
 """
 
 from __future__ import annotations

@@ -1,7 +1,6 @@
 """Answers on their way to a client: a head that may still be changed, and one that is whole.
 
-Imports: net, proxy, wire. Used by: proxy.errand, proxy.filters, proxy.innerdoor,
-proxy.middleware, proxy.passage.
+Imports: net, proxy, wire. Used by: proxy, proxy.middleware.
 
 Hop-by-hop fields are gone from heads that come this way, and whatever is written into them is valid or refused.
 """
@@ -9,7 +8,7 @@ Hop-by-hop fields are gone from heads that come this way, and whatever is writte
 from __future__ import annotations
 
 from lolly_tx.net.doors import LENGTH, NO_BODY, STREAM, DoorIn
-from lolly_tx.proxy.replies import reason_of
+from lolly_tx.proxy.replies import page, reason_of
 from lolly_tx.wire.fieldlines import (
     field_value,
     field_values,
@@ -113,3 +112,9 @@ class Answer:
     def head(self) -> AnswerHead:
         """Its head by itself."""
         return AnswerHead(self.status, self.reason, self.fields, LENGTH)
+
+
+def short_page(status: int, fields: bytes = b"") -> Answer:
+    """The page of ours for `status`. `fields`: valid lines beside those that say what it is."""
+    kind, body = page(status)
+    return Answer(status, kind + fields, body)

@@ -78,6 +78,13 @@ class InnerDoor(DoorIn):
         node = getattr(self.exchange, "node", None)
         return None if node is None else node.target.id
 
+    @property
+    def by_target(self) -> bool:
+        """The answer comes from one."""
+        exchange: Any = self.exchange
+        status = getattr(exchange, "upstream_status", 0)
+        return bool(status) and exchange.error is None
+
     def close(self) -> None:
         """Nothing more is to come."""
         self.exchange = None

@@ -23,6 +23,7 @@ from lolly_tx.domain.errors import ProxyError
 from lolly_tx.net.doors import DoorIn, RequestSink
 from lolly_tx.proxy.answer import Answer
 from lolly_tx.proxy.filters import Filters, LinkFailed, Refused
+from lolly_tx.proxy.gathering import Gathering, told_to_go_on
 from lolly_tx.proxy.innerdoor import InnerDoor
 from lolly_tx.proxy.knownrequest import KnownRequest
 from lolly_tx.proxy.link import Link, Way
@@ -50,6 +51,7 @@ class Passage(KnownRequest):
         "_ends",
         "_filters",
         "_full",
+        "_gathering",
         "_holds",
         "_inner",
         "_paused",
@@ -82,6 +84,7 @@ class Passage(KnownRequest):
         self._paused = False
         self._ends: list[Callable[[], None]] = []
         self._holds = self._full = False
+        self._gathering: Gathering | None = None
         self._thinking: Deferred[Any] | None = None
         self._filters: Filters | None = None
         self._inner: InnerDoor | None = None
@@ -105,6 +108,24 @@ class Passage(KnownRequest):
         ends, self._ends = self._ends, []
         for call in ends:
             call()
+
+    @property
+    def by_target(self) -> bool:
+        """The answer that is there comes from a target; else it is one of ours."""
+        return self._inner is not None and self._inner.by_target
+
+    def whole_body(
+        self, most: int, refusal: Answer
+    ) -> Deferred[Answer | None] | Answer | None:
+        """For `IMiddleware.request`: wait for the whole body; `refusal` answers one of more than `most` bytes."""
+        if self._size > most:
+            return refusal
+        if self._complete:
+            return None
+        if self.head.awaits_continue:
+            self.head = told_to_go_on(self.door, self.head, self._size)
+        self._gathering = gathering = Gathering(most, refusal)
+        return gathering.done
 
     # -- the request's way in
 
@@ -269,7 +290,11 @@ class Passage(KnownRequest):
         if sink is None:
             self._body.append(data)
             self._size += len(data)
-            if self._size > HELD_BYTES and not self._paused:
+            most, gathering = HELD_BYTES, self._gathering
+            if gathering is not None:
+                most = max(most, gathering.most)
+                gathering.grown(self._size)
+            if self._size > most and not self._paused:
                 self._paused = True
                 self.door.pause_request()
             return
@@ -287,6 +312,8 @@ class Passage(KnownRequest):
         sink = self._sink
         if sink is None:
             self._trailers = trailers
+            if self._gathering is not None:
+                self._gathering.complete()
             return
         if self._filters is not None:
             last = self._filtered(b"", True)

@@ -14,6 +14,8 @@ from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
 import attrs
+from twisted.internet.defer import Deferred
+from twisted.internet.threads import deferToThreadPool
 from twisted.logger import Logger
 
 from lolly_tx.config.diff import route_name
@@ -170,10 +172,15 @@ class Middlewares:
             config=made.config,
             pool=pool,
             client_of=self._client_of,
+            in_thread=self._in_thread,
             serves=around.part.serves,
             workers=workers_of(made.config),
             before=before,
         )
+
+    def _in_thread(self, work: Callable[[], Any]) -> Deferred[Any]:
+        reactor = self._around.reactor
+        return deferToThreadPool(reactor, reactor.getThreadPool(), work)
 
     def commit(self, made: Made) -> None:
         """Let it be in force; what nobody uses any more stops."""

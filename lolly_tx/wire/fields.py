@@ -261,6 +261,12 @@ class RequestBlock(FieldBlock):
         plain.upgrade = b""
         return plain
 
+    def without_expect(self) -> RequestBlock:
+        """The same, for a client that has been told to go on."""
+        changed = copy(self)
+        changed.expect = False
+        return changed
+
     def without_fields(self, names: frozenset[bytes]) -> RequestBlock:
         """The same without fields of these names (lower case, "-"), also where "_" stands for "-".
 

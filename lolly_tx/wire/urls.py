@@ -6,7 +6,7 @@ r"""Percent-escapes of URLs, written and read in the ways a proxy needs (RFC 398
 What browsers do with a reference that is none (WHATWG URL): tabs and line ends are taken out, "\" is "/", and two
 slashes in front begin another host. So such bytes become escapes, and a path begins with one slash.
 
-Imports: nothing of ours. Used by: proxy.answering, proxy.templates.
+Imports: nothing of ours. Used by: proxy, proxy.middleware.
 """
 
 from __future__ import annotations

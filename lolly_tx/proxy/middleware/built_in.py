@@ -17,19 +17,41 @@ from typing import Any
 from lolly_tx.proxy.middleware.access import AccessFactory
 from lolly_tx.proxy.middleware.bandwidth import BandwidthFactory
 from lolly_tx.proxy.middleware.basic_auth import BasicAuthFactory
+from lolly_tx.proxy.middleware.body_limit import BodyLimitFactory
+from lolly_tx.proxy.middleware.buffer import BufferFactory
 from lolly_tx.proxy.middleware.concurrency import ConcurrencyFactory
+from lolly_tx.proxy.middleware.cors import CorsFactory
+from lolly_tx.proxy.middleware.error_pages import ErrorPagesFactory
 from lolly_tx.proxy.middleware.forward_auth import ForwardAuthFactory
 from lolly_tx.proxy.middleware.headers import HeadersFactory
 from lolly_tx.proxy.middleware.jwt import JwtFactory
+from lolly_tx.proxy.middleware.maintenance import MaintenanceFactory
+from lolly_tx.proxy.middleware.paths import (
+    AddPrefixFactory,
+    ReplacePathFactory,
+    StripPrefixFactory,
+)
 from lolly_tx.proxy.middleware.rate_limit import RateLimitFactory
+from lolly_tx.proxy.middleware.request_id import RequestIdFactory
+from lolly_tx.proxy.middleware.security_headers import SecurityHeadersFactory
 
 BUILT_IN: tuple[Any, ...] = (
     AccessFactory(),
+    AddPrefixFactory(),
     BandwidthFactory(),
     BasicAuthFactory(),
+    BodyLimitFactory(),
+    BufferFactory(),
     ConcurrencyFactory(),
+    CorsFactory(),
+    ErrorPagesFactory(),
     ForwardAuthFactory(),
     HeadersFactory(),
     JwtFactory(),
+    MaintenanceFactory(),
     RateLimitFactory(),
+    ReplacePathFactory(),
+    RequestIdFactory(),
+    SecurityHeadersFactory(),
+    StripPrefixFactory(),
 )

@@ -1,6 +1,7 @@
 """What the factories of middleware may use.
 
-Imports: domain, net, proxy, wire, Twisted. Used by: service.
+Imports: domain, net, proxy, wire, Twisted. Used by: proxy.middleware.error_pages,
+proxy.middleware.maintenance, proxy.middleware.request_id, service.
 """
 
 from __future__ import annotations
@@ -10,6 +11,7 @@ from random import Random
 from typing import Any
 
 import attrs
+from twisted.internet.defer import Deferred
 from twisted.logger import Logger
 
 from lolly_tx.domain.interfaces import IMiddleware
@@ -25,9 +27,10 @@ class MiddlewareDeps:
     `name`: of the middleware's table, or its type. `reactor`: sockets, time. `clock`: `IReactorTime`. `now`: seconds,
     monotonic; `wall`: since the epoch. `random`: seeded in tests. `log`: a logger of its own. `config`: the whole
     configuration (`config.model.Config`). `pool(name)`: where routes to that pool lead; KeyError when there is none.
-    `client_of(peer, head)`: the address of a client, as far as proxies in front of us can be believed. `serves`: this
-    process has clients; the one that watches over workers makes middleware only to find out whether it can be made.
-    `workers`: processes that serve. `before`: what this one comes in the place of, by a reload; None: it is new.
+    `client_of(peer, head)`: the address of a client, as far as proxies in front of us can be believed. `in_thread`:
+    does in a thread what waits for the disk. `serves`: this process has clients; who watches over workers makes
+    middleware only to find out whether it can be made. `workers`: processes that serve. `before`: what this one comes
+    in the place of, by a reload; None: it is new.
     """
 
     name: str
@@ -40,6 +43,7 @@ class MiddlewareDeps:
     config: Any
     pool: Callable[[str], RouteEnd]
     client_of: Callable[[Peer, RequestHead], str]
+    in_thread: Callable[[Callable[[], Any]], Deferred[Any]]
     serves: bool = True
     workers: int = 1
     before: IMiddleware | None = None

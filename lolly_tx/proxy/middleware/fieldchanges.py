@@ -1,6 +1,7 @@
 """Changes of the fields of a message, made ready once: some are removed, others set, added, or there by default.
 
-Imports: config.middleware, proxy, wire. Used by: proxy.middleware.headers.
+Imports: config.middleware, proxy, wire. Used by: proxy.middleware.headers,
+proxy.middleware.security_headers.
 
 A value with variables that turns out empty, or could end the line, is no field.
 """

@@ -1,6 +1,6 @@
 """What is made of heads that repeat, made once.
 
-Imports: wire. Used by: proxy.middleware.headers.
+Imports: wire. Used by: proxy.middleware.headers, proxy.middleware.paths.
 
 Readers remember the heads of clients that repeat themselves, so what comes again is the same object. Bounded as their
 memory is.

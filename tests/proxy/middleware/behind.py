@@ -12,6 +12,7 @@ from __future__ import annotations
 from random import Random
 from typing import Any
 
+from twisted.internet.defer import execute
 from twisted.logger import Logger
 
 from lolly_tx.config.model import Config
@@ -56,7 +57,7 @@ def deps_of(world: World, config: Config, name: str, **more: Any) -> MiddlewareD
         config=config,
         pool=lambda _: end,
         client_of=world.proxy.introduction.client_of,
-        **more,
+        **{"in_thread": execute, **more},
     )
 
 

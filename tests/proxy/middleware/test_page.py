@@ -20,6 +20,8 @@ pool = "api"
 targets = ["http://127.0.0.1:9001"]
 """
 
+FILES = dict.fromkeys(("/etc/lolly/404.html", "/etc/lolly/5xx.html"), "")
+
 
 class PageTests(SynchronousTestCase):
     def test_examples(self) -> None:
@@ -27,7 +29,7 @@ class PageTests(SynchronousTestCase):
         types = set()
         text = PAGE.read_text().partition("## Types")[2]
         for example in re.findall(r"```toml\n(.*?)```", text, re.DOTALL):
-            config = read(REST + example)
+            config = read(REST + example, None, **FILES)
             types |= {one.type for one in config.middlewares.values()}
         self.assertEqual(set(BUILT_IN) - types - {"headers"}, set())
 
