@@ -24,7 +24,7 @@ from lolly_tx.config.load import DISK
 from lolly_tx.config.problems import Problem
 
 DEFAULT_ADMIN = "http://127.0.0.1:8081"
-_NOT_AS_EXPECTED = (ArithmeticError, AttributeError, LookupError, TypeError, ValueError)
+NOT_AS_EXPECTED = (ArithmeticError, AttributeError, LookupError, TypeError, ValueError)
 """What reading an answer of another shape ends in."""
 _CONTROLS = re.compile("[\x00-\x1f\x7f-\x9f]")
 
@@ -115,7 +115,7 @@ class AskingCommand(Command):
             try:
                 answer = self.ask(client)
                 lines = [] if self["json"] else self.lines(answer)
-            except _NOT_AS_EXPECTED:
+            except NOT_AS_EXPECTED:
                 raise CannotAsk(
                     f"what answers at {client.url} is no lolly admin endpoint of this"
                     " version"

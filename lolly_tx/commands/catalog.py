@@ -27,6 +27,7 @@ from lolly_tx.commands.settings import (
 )
 from lolly_tx.commands.simulate import SimulateCommand
 from lolly_tx.commands.status import StatusCommand
+from lolly_tx.commands.top import TopCommand
 from lolly_tx.commands.upgrade import UpgradeCommand
 from lolly_tx.commands.weight import WeightCommand
 
@@ -43,7 +44,10 @@ CATALOG: tuple[tuple[str, tuple[type[Command], ...]], ...] = (
             ReplayCommand,
         ),
     ),
-    ("To ask a running proxy", (StatusCommand, ExplainCommand, EventsCommand)),
+    (
+        "To ask a running proxy",
+        (StatusCommand, TopCommand, ExplainCommand, EventsCommand),
+    ),
     (
         "To steer a running proxy",
         (

@@ -106,8 +106,8 @@ class AdminClient:
         body = json.dumps(table).encode()
         return self._ask("PATCH", path, body=body, patience=PATIENCE_SECONDS)
 
-    def stream(self, path: str) -> Iterator[Any]:
-        """The data of server-sent events, as they come, until they end; silence is an end, too."""
+    def stream(self, path: str, *kinds: str) -> Iterator[tuple[str, Any]]:
+        """Server-sent events of some kinds with their data, as they come, until they end; silence is an end, too."""
         connection = self._connection(SILENCE_SECONDS)
         headers = {"Accept": "text/event-stream", **self._headers()}
         try:
@@ -120,8 +120,8 @@ class AdminClient:
                 name, _, value = line.decode("utf-8", "replace").strip().partition(": ")
                 if name == "event":
                     kind = value
-                elif name == "data" and kind == "change":
-                    yield json.loads(value)
+                elif name == "data" and kind in kinds:
+                    yield kind, json.loads(value)
         except (OSError, ValueError, http.client.HTTPException) as error:
             raise self._nothing(error) from None
         finally:

@@ -58,7 +58,8 @@ class EventsCommand(AskingCommand):
             client = self.client()
             latest = client.get(path_of("api", "events", limit="1"))["latest"]
             after = self["after"] or max(0, latest - self["limit"])
-            for one in client.stream(path_of("api", "events", after=str(after))):
+            path = path_of("api", "events", after=str(after))
+            for _, one in client.stream(path, "change"):
                 line = json.dumps(one) if self["json"] else "  ".join(_row(one))
                 out.write(f"{shown(line)}\n")
                 out.flush()

@@ -381,9 +381,10 @@ class AskingTests(SynchronousTestCase):
         self.pool.observe("b", Observation(False, "503 from /health"), 1.0)
         asked = []
 
-        def stream(path):
+        def stream(path, kind):
             asked.append(path)
-            yield from self.client.get("/api/events")["events"]
+            for one in self.client.get("/api/events")["events"]:
+                yield kind, one
 
         self.client.stream = stream
         status, out, err = self.lolly("events", "--follow", "--limit", "5")

@@ -3,14 +3,19 @@
 from __future__ import annotations
 
 import contextlib
+import fcntl
 import json
 import os
+import pty
 import re
+import select
 import signal
 import socket
+import struct
 import subprocess
 import sys
 import tempfile
+import termios
 import threading
 import time
 from pathlib import Path
@@ -187,6 +192,95 @@ class OneLinerTests(ProcessTestCase):
             asking.connect(str(self.folder / name))
             asking.sendall(b"GET / HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n")
             return asking.makefile().readline()
+
+
+class TopTests(ProcessTestCase):
+    """`lolly top` on a terminal."""
+
+    def opened(self) -> tuple[int, subprocess.Popen[Any]]:
+        """A terminal, and the command on it, which shows the proxy by now."""
+        ours, theirs = pty.openpty()
+        self.addCleanup(os.close, ours)
+        self.addCleanup(os.close, theirs)
+        fcntl.ioctl(theirs, termios.TIOCSWINSZ, struct.pack("HHHH", 30, 120, 0, 0))
+        self.before = termios.tcgetattr(theirs)
+        process = subprocess.Popen(
+            [*self.command, "top", "--config", str(self.config)],
+            env=self.environ,
+            stdin=theirs,
+            stdout=theirs,
+            stderr=theirs,
+            start_new_session=True,
+        )
+        self.addCleanup(self.end, process)
+        self.theirs = theirs
+        self.shows(ours, b"All targets take requests", b"app/a", b"\x1b[?1049h")
+        return ours, process
+
+    def shows(self, terminal: int, *words: bytes) -> None:
+        """Wait until the terminal has shown all of `words`."""
+        shown, until = b"", time.monotonic() + DEADLINE
+        while any(word not in shown for word in words):
+            left = until - time.monotonic()
+            ready = left > 0 and select.select([terminal], [], [], left)[0]
+            self.assertTrue(ready, f"{words!r} not in {shown[-2000:]!r}")
+            shown += os.read(terminal, 65536)
+
+    def left(self, terminal: int, process: subprocess.Popen[Any], status: int) -> None:
+        """It ends with `status`, and the terminal is as it was."""
+        self.shows(terminal, b"\x1b[?25h\x1b[?1049l")
+        self.assertEqual(process.wait(DEADLINE), status)
+        self.assertEqual(termios.tcgetattr(self.theirs), self.before)
+
+    def test_ends(self) -> None:
+        """It ends by q, Ctrl-C or a signal, and the terminal is as it was before; meanwhile it shows what changes."""
+        self.start()
+        terminal, process = self.opened()
+        self.assertNotEqual(termios.tcgetattr(self.theirs), self.before)
+        admin = AdminClient(f"unix:{self.folder}/admin.sock", TOKEN)
+        admin.post("/api/pools/app/a/drain")
+        self.shows(terminal, b"app: 1 of 1 out by the operator", b"WRONG NOW")
+        admin.post("/api/pools/app/a/enable")
+        size = struct.pack("HHHH", 3, 40, 0, 0)
+        fcntl.ioctl(self.theirs, termios.TIOCSWINSZ, size)
+        process.send_signal(signal.SIGWINCH)
+        os.write(terminal, b"jjk q")
+        self.left(terminal, process, 0)
+        terminal, process = self.opened()
+        process.send_signal(signal.SIGINT)
+        self.left(terminal, process, 0)
+        terminal, process = self.opened()
+        process.send_signal(signal.SIGTERM)
+        self.left(terminal, process, 128 + signal.SIGTERM)
+
+    def test_proxy_that_stops(self) -> None:
+        """When the proxy is gone, what is shown is called stale; when it is back, it is shown again."""
+        proxy = self.start()
+        terminal, process = self.opened()
+        self.end(proxy)
+        self.shows(terminal, b"STALE, ", b"nothing answers at unix:")
+        (self.folder / "admin.sock").unlink()
+        (self.folder / "web.sock").unlink()
+        self.start()
+        self.shows(terminal, b"All targets take requests\x1b[0m\x1b[K\r\r\nlolly_tx")
+        os.write(terminal, b"q")
+        self.left(terminal, process, 0)
+
+    def test_suspended(self) -> None:
+        """Ctrl-Z gives the terminal back until it goes on."""
+        self.start()
+        terminal, process = self.opened()
+        process.send_signal(signal.SIGTSTP)
+        self.shows(terminal, b"\x1b[?25h\x1b[?1049l")
+        self.until(lambda: " T " in self.stat(process.pid))
+        self.assertEqual(termios.tcgetattr(self.theirs), self.before)
+        process.send_signal(signal.SIGCONT)
+        self.shows(terminal, b"\x1b[?1049h", b"All targets take requests")
+        os.write(terminal, b"q")
+        self.left(terminal, process, 0)
+
+    def stat(self, pid: int) -> str:
+        return Path(f"/proc/{pid}/stat").read_text()
 
 
 class StreamTests(ProcessTestCase):
