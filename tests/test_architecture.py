@@ -37,6 +37,7 @@ PACKAGES = (
     "net/library",
     "proxy",
     "proxy/files",
+    "proxy/caching",
     "proxy/middleware",
     "service",
     "service/demo",

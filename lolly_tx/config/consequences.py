@@ -22,6 +22,7 @@ from lolly_tx.config.balancefacts import (
     judges_traffic,
     usable_targets,
 )
+from lolly_tx.config.caching import cache_facts
 from lolly_tx.config.diff import route_name
 from lolly_tx.config.filefacts import file_doubts
 from lolly_tx.config.kinds import duration_text
@@ -319,6 +320,8 @@ def _whole(config: Config) -> Iterator[Consequence]:
     yield from _access_logs(config)
     for about, text, doubt in middleware_consequences(config, route_name):
         yield Consequence(about, text, doubt)
+    for name, text, doubt in cache_facts(config.caches):
+        yield Consequence(f"cache {name}", text, doubt)
     for name, text, doubt in acme_facts(config):
         yield Consequence(f"acme {name}", text, doubt)
     limits = config.limits

@@ -20,6 +20,7 @@ import attrs
 from lolly_tx.config.accesslogs import AccessLog
 from lolly_tx.config.acme import Acme
 from lolly_tx.config.addresses import OPTIONAL_FOLDER
+from lolly_tx.config.caching import NO_CACHES, CacheSettings
 from lolly_tx.config.extensions import NO_PLUGINS, PluginTables
 from lolly_tx.config.httpkinds import OPTIONAL_FIELD_NAME
 from lolly_tx.config.kinds import FLAG, CountOrAuto
@@ -176,6 +177,14 @@ class Config:
     pools: Mapping[str, PoolSettings] = attrs.field(
         default=NO_POOLS,
         metadata=about(Named(PoolSettings), "One table per pool, by name.", key="pool"),
+    )
+    caches: Mapping[str, CacheSettings] = attrs.field(
+        default=NO_CACHES,
+        metadata=about(
+            Named(CacheSettings),
+            'One table per cache, by name; middleware of `type = "cache"` puts it before routes.',
+            key="cache",
+        ),
     )
     acme: Mapping[str, Acme] = attrs.field(
         default=NO_ACME,

@@ -27,6 +27,7 @@ _EVERYBODYS = ("listener", "pool")
 
 _EXAMPLES: dict[str, str | int] = {
     "acme.NAME.directory": "https://acme-v02.api.letsencrypt.org/directory",
+    "middleware.cache.cache": "NAME",
     "admin.endpoint": "tcp:8081:interface=127.0.0.1",
     "listener.NAME.endpoint": "tcp:8080:interface=127.0.0.1",
     "listener.NAME.tls.certificate": "site.pem",

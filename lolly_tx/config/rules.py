@@ -17,6 +17,7 @@ from lolly_tx.config.accesslogs import access_log_rules
 from lolly_tx.config.acme import acme_rules
 from lolly_tx.config.addresses import endpoint_parts
 from lolly_tx.config.balancerules import balancing_rules
+from lolly_tx.config.caching import caches_rules
 from lolly_tx.config.checkrules import check_rules
 from lolly_tx.config.extensionrules import extension_rules
 from lolly_tx.config.kinds import nearest
@@ -56,6 +57,7 @@ def check(config: Config, parts: Parts, main: Place) -> None:
         main.wrong("has no listener and no pool")
     elif parts.names and not parts.any_route:
         main.wrong("has no [[route]], so no request would be answered")
+    caches_rules(config.caches, main.at("cache"))
     for middleware, place in parts.middlewares.values():
         middleware_rules(middleware, config, place)
     for route, place in parts.routes:

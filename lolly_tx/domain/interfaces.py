@@ -1,7 +1,7 @@
 """The extension points: what a third party can supply and a test may fake.
 
 Imports: domain, domain.accruals. Used by: domain, domain.balancers, net.checks,
-net.library, proxy, proxy.middleware, service, simulate, testing.
+net.library, proxy, proxy.caching, proxy.middleware, service, simulate, testing.
 
 Each interface has 1-4 methods; a plugin factory has `name`, `settings` and `build(settings, deps)`.
 """

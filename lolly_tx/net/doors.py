@@ -13,7 +13,7 @@ back-pressure: who cannot take more pauses the other side's reading.
 
 Imports: domain, net, net.sockets, wire. Used by: net.client_lines, net.http1,
 net.http2, net.multiplexed, net.per_client, net.sockets, net.upstreams, proxy,
-proxy.files, proxy.middleware, service.
+proxy.caching, proxy.files, proxy.middleware, service.
 """
 
 from __future__ import annotations
@@ -86,6 +86,10 @@ class Peer:
         self.told: ProxyLine | None = None
         self.tls: Any = None
         self.bound: dict[Any, Bound] | None = None
+
+    def unlogged(self) -> Peer:
+        """Who is named for a request of ours that one of its has given rise to: by no listener, so in no log."""
+        return Peer(self.address, "", self.secure, self._introduce)
 
     def gone(self) -> None:
         """Its connection has ended: nobody will use those that are bound to it."""

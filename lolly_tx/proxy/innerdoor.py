@@ -1,6 +1,6 @@
 """The client's door as it looks from behind a chain of middleware, which may change the answers that go out by it.
 
-Imports: net, net.sockets, proxy, wire. Used by: proxy.passage.
+Imports: net, net.sockets, proxy, wire. Used by: proxy.caching, proxy.passage.
 """
 
 from __future__ import annotations

@@ -1,6 +1,6 @@
 """A middleware in its place in a chain, and what it touches.
 
-Imports: domain, net, proxy, wire. Used by: proxy.chain, proxy.innerdoor,
+Imports: domain, net, proxy, wire. Used by: proxy.caching, proxy.chain, proxy.innerdoor,
 proxy.knownrequest, proxy.middleware, proxy.passage, service.
 """
 

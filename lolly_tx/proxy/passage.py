@@ -7,7 +7,8 @@ Made for each request of a route with `use`. While middleware thinks (a Deferred
 beyond `HELD_BYTES` nothing more is read. Where no middleware of the chain touches answers, bodies or the request,
 whoever serves it gets the client's own door and the passage is out of the way.
 
-Imports: domain, net, proxy, wire, Twisted. Used by: proxy.chain, proxy.middleware.
+Imports: domain, net, proxy, wire, Twisted. Used by: proxy.caching, proxy.chain,
+proxy.middleware.
 """
 
 from __future__ import annotations

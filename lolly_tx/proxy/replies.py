@@ -3,7 +3,8 @@
 A small plain body without any of the client's bytes, and Proxy-Status (RFC 9209) so that
 a program can tell our 502, 503 and 504 from a backend's.
 
-Imports: domain, net. Used by: proxy, proxy.files, proxy.middleware, simulate.
+Imports: domain, net. Used by: proxy, proxy.caching, proxy.files, proxy.middleware,
+simulate.
 """
 
 from __future__ import annotations

@@ -14,6 +14,7 @@ from types import MappingProxyType
 
 import attrs
 
+from lolly_tx.config.caching import CacheSettings
 from lolly_tx.config.model import Config, PoolSettings
 
 
@@ -41,11 +42,23 @@ def of_worker(config: Config, workers: int) -> Config:
         handshakes=part_of(config.limits.handshakes, workers),
     )
     pools = {name: _pool(one, workers) for name, one in config.pools.items()}
+    caches = {name: _cache(one, workers) for name, one in config.caches.items()}
     return attrs.evolve(
         config,
+        caches=MappingProxyType(caches),
         events=MappingProxyType({}),
         limits=limits,
         pools=MappingProxyType(pools),
+    )
+
+
+def _cache(settings: CacheSettings, workers: int) -> CacheSettings:
+    size = part_of(settings.size, workers)
+    return attrs.evolve(
+        settings,
+        size=size,
+        memory=part_of(settings.memory, workers),
+        entry=min(settings.entry, size),
     )
 
 

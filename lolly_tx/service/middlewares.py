@@ -4,8 +4,9 @@
       chained(...)          a route's end behind its middleware, or the end itself where there is none
       commit, forget        let it be in force, or not
 
-Imports: config, config.middleware, domain, net, proxy, proxy.middleware, service, wire,
-Twisted. Used by: service.change, service.reload, service.routing, service.service, tap.
+Imports: config, config.middleware, domain, net, proxy, proxy.caching, proxy.middleware,
+service, wire, Twisted. Used by: service.change, service.reload, service.routing,
+service.service, tap.
 """
 
 from __future__ import annotations
@@ -25,6 +26,7 @@ from lolly_tx.config.routing import Route
 from lolly_tx.domain.interfaces import IMiddleware
 from lolly_tx.net.doors import Peer
 from lolly_tx.proxy.asked import Along
+from lolly_tx.proxy.caching.caches import Caches
 from lolly_tx.proxy.chain import Chain
 from lolly_tx.proxy.link import Identify, Link, Told
 from lolly_tx.proxy.middleware.deps import MiddlewareDeps
@@ -116,6 +118,9 @@ class Middlewares:
         self._around = around
         self._registry = registry
         self._client_of = client_of
+        self.caches = Caches(
+            around.reactor, around.now, around.wall, around.part.number
+        )
         self._ends: dict[str, RouteEnd] = {}
         self._made: dict[Key, _One] = {}
 
@@ -175,6 +180,7 @@ class Middlewares:
             in_thread=self._in_thread,
             serves=around.part.serves,
             workers=workers_of(made.config),
+            caches=self.caches,
             before=before,
         )
 
@@ -197,6 +203,7 @@ class Middlewares:
         """The service ends."""
         before, self._made = self._made, {}
         self._stop(iter(before.values()))
+        self.caches.stop()
 
     def _stop(self, gone: Iterator[_One]) -> None:
         for one in gone:

@@ -1,6 +1,6 @@
 """Fields of messages as a shared cache reads and writes them (RFC 9111, RFC 9211, RFC 9213).
 
-Imports: domain.caching, wire. Used by: programs.
+Imports: domain.caching, wire. Used by: proxy.caching, proxy.middleware, wire.cachefile.
 """
 
 from __future__ import annotations
@@ -21,6 +21,15 @@ from lolly_tx.wire.cachecontrol import (
 from lolly_tx.wire.conditionals import Preconditions, preconditions
 from lolly_tx.wire.dates import read_date
 from lolly_tx.wire.fields import RequestBlock, ResponseBlock
+
+NAME = b"lolly"
+"""Who speaks in Cache-Status, and is spoken to in Surrogate-Control."""
+
+CAPABILITY = (
+    b"surrogate-capability",
+    b'Surrogate-Capability: %b="Surrogate/1.0"\r\n' % NAME,
+)
+"""The name of the field that says to targets what they may say to us, and ours."""
 
 TARGETED = (b"cdn-cache-control", b"surrogate-control")
 """Fields for caches like this one, in whose presence Cache-Control and Expires are for others (RFC 9213)."""
@@ -80,13 +89,13 @@ def said_by(status: int, block: ResponseBlock, wall: float, seconds: float) -> S
     general = read_directives(fields.get(b"cache-control", ()))
     said = general
     for name in TARGETED:
-        targeted = read_directives(fields.get(name, ()))
+        targeted = read_directives(map(_for_us, fields.get(name, ())))
         if targeted:
             said = targeted
             break
     shared = b"s-maxage" in said
     strict = b"must-revalidate" in said or b"proxy-revalidate" in said
-    date = _date(fields.get(b"date", ()), wall)
+    date = date_of(fields.get(b"date", ()), wall)
     vary = vary_names(fields.get(b"vary", ()))
     return Said(
         status=status,
@@ -104,8 +113,16 @@ def said_by(status: int, block: ResponseBlock, wall: float, seconds: float) -> S
         cookie=b"set-cookie" in fields or b"set-cookie2" in fields,
         any_vary=vary is None,
         validator=bool(etag_of(fields.get(b"etag", ())))
-        or _date(fields.get(b"last-modified", ()), wall) is not None,
+        or date_of(fields.get(b"last-modified", ()), wall) is not None,
     )
+
+
+_FOR_US = re.compile(rb"(?<![^=])([0-9]++);[\t ]*+%b(?=[\t ]*+(?:,|\Z))" % NAME)
+
+
+def _for_us(text: bytes) -> bytes:
+    """Surrogate-Control, where directives may be for one cache only: `max-age=60;lolly`. The others are malformed."""
+    return _FOR_US.sub(rb"\1", text)
 
 
 def _seconds(said: Directives, name: bytes) -> float | None:
@@ -132,7 +149,7 @@ def _lifetime(
     expires = fields.get(b"expires")
     if expires is None or targeted:
         return None
-    until = _date(expires, wall)
+    until = date_of(expires, wall)
     if until is None:
         return 0.0
     return float(max(0, until - (wall if date is None else date)))
@@ -150,7 +167,7 @@ def _age(
     return max(apparent, LONGEST if age is None else age + seconds)
 
 
-def _date(values: Iterable[bytes], wall: float) -> int | None:
+def date_of(values: Iterable[bytes], wall: float) -> int | None:
     """The date in a field that is there once."""
     told = list(values)
     return read_date(told[0], wall) if len(told) == 1 else None
@@ -268,10 +285,6 @@ def merged(stored: Pairs, block: ResponseBlock) -> Pairs:
 def values_of(pairs: Pairs, name: bytes) -> list[bytes]:
     """The values of the fields called `name` (lower case)."""
     return [value for key, value in pairs if key.lower() == name]
-
-
-NAME = b"lolly"
-"""Who speaks in Cache-Status."""
 
 
 def cache_status(*parameters: bytes) -> bytes:

@@ -1,6 +1,6 @@
 """Dates in fields, written and read (RFC 9110 section 5.6.7).
 
-Imports: nothing of ours. Used by: proxy, proxy.files, wire.cachefields,
+Imports: nothing of ours. Used by: proxy, proxy.caching, proxy.files, wire.cachefields,
 wire.conditionals.
 """
 

@@ -1,6 +1,6 @@
 """Fields of a message as they are written, asked for and changed by name: CRLF, then lines that each end with CRLF.
 
-Imports: wire. Used by: proxy, proxy.middleware.
+Imports: wire. Used by: proxy, proxy.caching, proxy.middleware.
 
 For messages that somebody changes. Names are given in any case and compared without it.
 """

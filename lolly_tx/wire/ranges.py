@@ -1,6 +1,6 @@
 """Parts of a representation that are asked for, and the answer that has several of them (RFC 9110 section 14).
 
-Imports: nothing of ours. Used by: proxy.files.
+Imports: nothing of ours. Used by: proxy.caching, proxy.files.
 """
 
 from __future__ import annotations

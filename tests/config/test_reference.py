@@ -97,13 +97,25 @@ class SamplesTests(SynchronousTestCase):
         """There is no sample file that no test loads."""
         self.assertEqual(
             sorted(path.name for path in (ROOT / "etc").glob("*.toml")),
-            ["balancing.toml", "extend.toml", "lolly.toml", "minimal.toml", "tls.toml"],
+            [
+                "balancing.toml",
+                "cache.toml",
+                "extend.toml",
+                "lolly.toml",
+                "minimal.toml",
+                "tls.toml",
+            ],
         )
 
     def test_minimal(self) -> None:
         """The minimal sample has one of each."""
         config = self.sample("minimal.toml")
         self.assertEqual((len(config.listeners), len(config.pools)), (1, 1))
+
+    def test_cache(self) -> None:
+        """The sample of a cache has one that stale answers come from."""
+        [cache] = self.sample("cache.toml").caches.values()
+        self.assertEqual((cache.stale_if_error, cache.ttl["404"]), (3600.0, 5.0))
 
     def test_full(self) -> None:
         """The full sample shows routes, checks, retries and limits."""

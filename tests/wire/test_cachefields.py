@@ -129,6 +129,12 @@ class SaidTests(SynchronousTestCase):
         self.assertEqual((said.lifetime, said.no_store), (None, True))
         said = _said(DATE, b"CDN-Cache-Control: ", b"Cache-Control: max-age=7")
         self.assertEqual(said.lifetime, 7.0)
+        said = _said(DATE, b"Surrogate-Control: max-age=7;lolly, public", *general)
+        self.assertEqual(
+            (said.lifetime, said.for_all, said.no_store), (7.0, True, False)
+        )
+        said = _said(DATE, b"Surrogate-Control: max-age=7;other", *general)
+        self.assertEqual(said.lifetime, 0.0)
         said = _said(DATE, b"Surrogate-Control: public", *general)
         self.assertIsNone(said.lifetime)
 

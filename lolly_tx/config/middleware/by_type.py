@@ -12,6 +12,7 @@ from lolly_tx.config.middleware.access import Access
 from lolly_tx.config.middleware.bandwidth import Bandwidth
 from lolly_tx.config.middleware.basic_auth import BasicAuth
 from lolly_tx.config.middleware.bodies import BodyLimit, Buffer
+from lolly_tx.config.middleware.cache import Cache
 from lolly_tx.config.middleware.concurrency import Concurrency
 from lolly_tx.config.middleware.cors import Cors
 from lolly_tx.config.middleware.forward_auth import ForwardAuth
@@ -35,6 +36,7 @@ BUILT_IN: Mapping[str, type] = MappingProxyType(
         "cors": Cors,
         "error_pages": ErrorPages,
         "forward_auth": ForwardAuth,
+        "cache": Cache,
         "headers": Headers,
         "jwt": Jwt,
         "maintenance": Maintenance,

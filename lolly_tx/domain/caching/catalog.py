@@ -5,7 +5,7 @@
     variants        by the request's fields that the answer depends on (Vary, RFC 9111 section 4.1)
     tags            as the target names them, for purges
 
-Imports: domain. Used by: programs.
+Imports: domain. Used by: proxy.caching.
 """
 
 from __future__ import annotations
@@ -122,10 +122,13 @@ class Catalog(Generic[Kept]):
             found: Iterable[Kept] = self._tags.get(purge.tag, ())
         else:
             found = self
-        return [one for one in found if _is_named(one, purge)]
+        return [one for one in found if is_named(one, purge)]
 
 
-def _is_named(one: Variant, purge: Purge) -> bool:
+def is_named(one: Variant, purge: Purge) -> bool:
+    """Whether `purge` names it."""
+    if purge.tag is not None and purge.tag not in one.tags:
+        return False
     if purge.host is not None and not _is_host(one.site, purge.host):
         return False
     if purge.path is not None and purge.exact and one.url_target != purge.path:

@@ -8,7 +8,7 @@ Half of what a cache stores is never asked for again; it passes through the smal
 is. A use only counts, it moves nothing. Where sizes differ by five powers of ten, what is larger than the small
 queue still goes through it, alone.
 
-Imports: nothing of ours. Used by: programs.
+Imports: nothing of ours. Used by: proxy.caching.
 """
 
 from __future__ import annotations
@@ -85,13 +85,24 @@ class S3Fifo:
         """What has to go, now that `limit` is what it is."""
         evicted: list[Item] = []
         while self.held > self.limit:
-            if self._small and (
-                not self._main or self._small_bytes * _SMALL_SHARE >= self.limit
-            ):
-                self._from_small(evicted)
-            else:
-                self._from_main(evicted)
+            self._go_round(evicted)
         return evicted
+
+    def evict(self) -> Item:
+        """Let one go for another reason than the limit; there is one."""
+        evicted: list[Item] = []
+        while not evicted:
+            self._go_round(evicted)
+        return evicted[0]
+
+    def _go_round(self, evicted: list[Item]) -> None:
+        """One step of what is above."""
+        if self._small and (
+            not self._main or self._small_bytes * _SMALL_SHARE >= self.limit
+        ):
+            self._from_small(evicted)
+        else:
+            self._from_main(evicted)
 
     def _from_small(self, evicted: list[Item]) -> None:
         key, item = self._small.popitem(last=False)

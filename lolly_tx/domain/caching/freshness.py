@@ -4,7 +4,7 @@
     |--- fresh -----|--- used while asked anew ---|                         |
                     |--- used where asking fails --------------------------|
 
-Imports: nothing of ours. Used by: wire.
+Imports: nothing of ours. Used by: proxy.caching, wire.
 """
 
 from __future__ import annotations

@@ -3,7 +3,7 @@
 While it is remembered that nothing can be stored, requests do not wait for each other (hit-for-miss); or all who ask
 for a page that nobody may share would get it one after the other.
 
-Imports: nothing of ours. Used by: programs.
+Imports: nothing of ours. Used by: proxy.caching.
 """
 
 from __future__ import annotations

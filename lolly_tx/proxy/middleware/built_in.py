@@ -19,6 +19,7 @@ from lolly_tx.proxy.middleware.bandwidth import BandwidthFactory
 from lolly_tx.proxy.middleware.basic_auth import BasicAuthFactory
 from lolly_tx.proxy.middleware.body_limit import BodyLimitFactory
 from lolly_tx.proxy.middleware.buffer import BufferFactory
+from lolly_tx.proxy.middleware.cache import CacheFactory
 from lolly_tx.proxy.middleware.concurrency import ConcurrencyFactory
 from lolly_tx.proxy.middleware.cors import CorsFactory
 from lolly_tx.proxy.middleware.error_pages import ErrorPagesFactory
@@ -42,6 +43,7 @@ BUILT_IN: tuple[Any, ...] = (
     BasicAuthFactory(),
     BodyLimitFactory(),
     BufferFactory(),
+    CacheFactory(),
     ConcurrencyFactory(),
     CorsFactory(),
     ErrorPagesFactory(),

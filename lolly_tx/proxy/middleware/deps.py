@@ -1,7 +1,8 @@
 """What the factories of middleware may use.
 
-Imports: domain, net, proxy, wire, Twisted. Used by: proxy.middleware.error_pages,
-proxy.middleware.maintenance, proxy.middleware.request_id, service.
+Imports: domain, net, proxy, proxy.caching, wire, Twisted. Used by:
+proxy.middleware.cache, proxy.middleware.error_pages, proxy.middleware.maintenance,
+proxy.middleware.request_id, service.
 """
 
 from __future__ import annotations
@@ -16,6 +17,7 @@ from twisted.logger import Logger
 
 from lolly_tx.domain.interfaces import IMiddleware
 from lolly_tx.net.doors import Peer
+from lolly_tx.proxy.caching.caches import Caches
 from lolly_tx.proxy.proxy import RouteEnd
 from lolly_tx.wire.message import RequestHead
 
@@ -29,8 +31,8 @@ class MiddlewareDeps:
     configuration (`config.model.Config`). `pool(name)`: where routes to that pool lead; KeyError when there is none.
     `client_of(peer, head)`: the address of a client, as far as proxies in front of us can be believed. `in_thread`:
     does in a thread what waits for the disk. `serves`: this process has clients; who watches over workers makes
-    middleware only to find out whether it can be made. `workers`: processes that serve. `before`: what this one comes
-    in the place of, by a reload; None: it is new.
+    middleware only to find out whether it can be made. `workers`: processes that serve. `caches`: what is stored, by
+    the names of caches. `before`: what this one comes in the place of, by a reload; None: it is new.
     """
 
     name: str
@@ -46,4 +48,5 @@ class MiddlewareDeps:
     in_thread: Callable[[Callable[[], Any]], Deferred[Any]]
     serves: bool = True
     workers: int = 1
+    caches: Caches | None = None
     before: IMiddleware | None = None

@@ -1,0 +1,156 @@
+"""`type = "cache"`: answers that may be shared are stored, and given to others (RFC 9111).
+
+Imports: config, config.middleware, domain, proxy, proxy.caching, proxy.middleware,
+wire, Twisted. Used by: proxy.middleware.built_in.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+from twisted.internet.defer import Deferred
+from zope.interface import implementer
+
+from lolly_tx.config.caching import CacheSettings
+from lolly_tx.config.middleware.cache import Cache
+from lolly_tx.domain.interfaces import IMiddlewareFactory
+from lolly_tx.proxy.caching.caches import bounds_of, rules_of
+from lolly_tx.proxy.caching.desk import Desk, Wanted, select_of
+from lolly_tx.proxy.caching.watching import SAFE, Watch, site_of
+from lolly_tx.proxy.chain import Chain
+from lolly_tx.proxy.link import ASKED, Link
+from lolly_tx.proxy.middleware.base import Middleware
+from lolly_tx.proxy.middleware.deps import MiddlewareDeps
+from lolly_tx.proxy.passage import Passage
+from lolly_tx.proxy.proxy import RouteEnd
+from lolly_tx.wire.cachefields import Asked, asked_by
+from lolly_tx.wire.fields import RequestBlock
+
+_MOST_KNOWN = 1024
+_LONGEST_KNOWN = 4096
+
+
+class Caching(Middleware):
+    """See the module. `methods`: those that are answered from the store. `name`: of the middleware."""
+
+    touches = frozenset((ASKED,))
+
+    def __init__(
+        self,
+        name: str,
+        desk: Desk,
+        methods: frozenset[bytes],
+        *,
+        in_force: Callable[[], None] = lambda: None,
+        released: Callable[[], None] = lambda: None,
+    ) -> None:
+        """`in_force`: called with the first request, when these settings hold. `released`: when nobody uses this."""
+        self._in_force: Callable[[], None] | None = in_force
+        self._released = released
+        self._desk = desk
+        self._methods = methods
+        self._watch = Link(name, Watch(desk))
+        self._passing: dict[tuple[int, Any], tuple[RouteEnd, Chain]] = {}
+        # Heads repeat, and so what they ask for does.
+        self._asked: dict[bytes, Asked] = {}
+        self._sites: dict[tuple[bool, bytes], bytes] = {}
+
+    def request(self, passage: Passage) -> RouteEnd | Deferred[RouteEnd | None] | None:
+        """See `IMiddleware`."""
+        if self._in_force is not None:
+            self._in_force()
+            self._in_force = None
+        head = passage.head
+        block = head.block
+        if head.method not in self._methods:
+            return None if head.method in SAFE else self._pass(passage)
+        if block.upgrade or block.chunked or block.length or not block.host:
+            return None
+        asked = self._asked.get(block.raw) or self._ask(block)
+        site = self._sites.get((passage.door.peer.secure, block.host))
+        if site is None:
+            site = self._site(passage.door.peer.secure, block.host)
+        wanted = Wanted(
+            site,
+            head.target,
+            head.target,
+            asked,
+            select_of(block),
+            passage.rest,
+            head,
+            passage.door.peer,
+        )
+        hit = self._desk.look(wanted, passage)
+        if hit is not None and (hit.stored.body is not None or head.is_head):
+            return hit
+        if head.is_head:
+            return self._pass(passage)
+        return Deferred.fromCoroutine(self._find(wanted, passage))
+
+    async def _find(self, wanted: Wanted, passage: Passage) -> RouteEnd:
+        end = await self._desk.find(wanted, passage)
+        return self._pass(passage) if end is None else end
+
+    def _pass(self, passage: Passage) -> RouteEnd:
+        """What a request passes to, whose answer is looked at."""
+        rest, told = passage.rest, passage.chain.told
+        key = (id(rest), told)
+        known = self._passing.get(key)
+        if known is not None and known[0] is rest:
+            return known[1]
+        if len(self._passing) >= _MOST_KNOWN:
+            self._passing.clear()
+        chain = Chain((self._watch,), rest, told)
+        self._passing[key] = rest, chain
+        return chain
+
+    def stop(self) -> None:
+        """Nobody uses it any more."""
+        self._released()
+
+    def _ask(self, block: RequestBlock) -> Asked:
+        asked = asked_by(block)
+        if len(block.raw) <= _LONGEST_KNOWN:
+            if len(self._asked) >= _MOST_KNOWN:
+                self._asked.clear()
+            self._asked[block.raw] = asked
+        return asked
+
+    def _site(self, secure: bool, host: bytes) -> bytes:
+        if len(self._sites) >= _MOST_KNOWN:
+            self._sites.clear()
+        site = self._sites[secure, host] = site_of(secure, host)
+        return site
+
+
+@implementer(IMiddlewareFactory)
+class CacheFactory:
+    """Makes them."""
+
+    name = "cache"
+    settings = Cache
+    tables = ("caches", "request_id")
+
+    def build(self, settings: Cache, deps: MiddlewareDeps) -> Caching:
+        """See `domain.interfaces.IPluginFactory`."""
+        caches, config = deps.caches, deps.config
+        assert caches is not None
+        table: CacheSettings = config.caches[settings.cache]
+        store = caches.use(table, deps.workers, deps.serves)
+        echoed = () if config.request_id is None else (config.request_id.header,)
+        desk = Desk(
+            store,
+            deps.clock,
+            random=deps.random,
+            vary=tuple(sorted(name.lower().encode("ascii") for name in table.vary)),
+            dropped=frozenset(name.lower().encode("ascii") for name in echoed),
+        )
+        methods = frozenset(method.encode("ascii") for method in table.methods)
+        return Caching(
+            deps.name,
+            desk,
+            methods,
+            in_force=lambda: store.go_by(bounds_of(table), rules_of(table)),
+            released=lambda: caches.release(table),
+        )
