@@ -71,21 +71,29 @@ class ListenTests(SynchronousTestCase):
 
 class NameTests(SynchronousTestCase):
     def test_forms(self) -> None:
-        """Names, wildcards in front, and a dot for both; others are named and left out."""
+        """Names, wildcards on either side, a dot for both, expressions; others are named and left out."""
         found = imported(
             _http(
                 "listen 80 default_server;",
-                r"server_name A.example *.b.example .c.example d.example.* ~^e\. $hostname;",
+                r"server_name A.example *.b.example .c.example d.example.* ~^e\. ~(?!x) $hostname;",
             )
         )
         hosts = {host for route in config_of(found).routes for host in route.hosts}
         self.assertEqual(
-            hosts, {"a.example", "*.b.example", "c.example", "*.c.example"}
+            hosts,
+            {
+                "a.example",
+                "*.b.example",
+                "c.example",
+                "*.c.example",
+                "d.example.*",
+                r"~^e\.",
+            },
         )
         what = [line.partition(" (")[0] for line in said(found)]
         self.assertEqual(
             what,
-            ["left out: d.example.*", r"left out: ~^e\.", "left out: $hostname"],
+            ["left out: ~(?!x)", "left out: $hostname"],
         )
 
     def test_default(self) -> None:
@@ -106,7 +114,7 @@ class NameTests(SynchronousTestCase):
 
     def test_unreachable(self) -> None:
         """A server that no request comes to is left out."""
-        found = imported(_http("server_name a.example;", r"server_name ~^b\.;"))
+        found = imported(_http("server_name a.example;", "server_name ~(?!b);"))
         self.assertEqual(len(config_of(found).routes), 1)
         self.assertTrue(any("never reached" in line for line in said(found)))
 
@@ -194,6 +202,17 @@ class TLSTests(SynchronousTestCase):
         self.assertEqual((site.hosts, site.client), (("b.example",), "require"))
         self.assertEqual(site.client_ca, "/ca.pem")
 
+    def test_site_of_patterns(self) -> None:
+        """What cannot be bound to a pattern leaves that out, so that nobody gets in by it."""
+        other = "ssl_client_certificate /ca.pem; ssl_verify_client on;"
+        names = r"server_name b.example ~^c\.;"
+        found = imported(
+            _http(f"listen 443 ssl; {PAIR}", f"listen 443 ssl; {names} {PAIR} {other}")
+        )
+        hosts = [route.hosts for route in config_of(found).routes]
+        self.assertEqual(hosts, [(), ("b.example",)])
+        self.assertIn("bound to names, not to patterns", said(found)[0])
+
     def test_shared(self) -> None:
         """Versions are those of the default server; others are named."""
         found = imported(
@@ -257,9 +276,9 @@ class LocationTests(SynchronousTestCase):
 
     def test_protection(self) -> None:
         """That somebody is let in who was not is said in so many words."""
-        found = location("proxy_pass http://a; deny all; auth_basic x; satisfy any;")
+        found = location("proxy_pass http://a; auth_jwt x; valid_referers none;")
         lines = said(found)
-        self.assertEqual(len(lines), 3)
+        self.assertEqual(len(lines), 2)
         self.assertTrue(all("everybody is let in" in line for line in lines))
 
 

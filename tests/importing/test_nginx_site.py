@@ -83,7 +83,7 @@ class SiteTests(SynchronousTestCase):
         status, text, said = self.run_import()
         self.assertEqual(status, 0, said)
         self.assertTrue(text.startswith("# From nginx.conf"))
-        self.assertRegex(said, r"conf\.d/admin\.conf:11: left out: deny all: everybody")
+        self.assertRegex(said, r"nginx\.conf:140: left out: stream: no plain TCP")
         lines = said.splitlines()
         self.assertEqual(lines[-1], "lolly check: the result is valid")
         self.assertRegex(lines[-2], r"^\d+ carried over, \d+ left out, \d+ not needed")

@@ -24,6 +24,9 @@ from lolly_tx.importing.statements import Statement
 _KNOWN = frozenset(
     {f"{prefix}_{name}" for name in PROXY for prefix in ("proxy", "grpc")}
     | set(TLS)
+    | {"add_header", "allow", "auth_basic", "auth_basic_user_file", "auth_request"}
+    | {"deny", "limit_conn", "limit_conn_zone", "limit_rate", "limit_rate_after"}
+    | {"limit_req", "limit_req_status", "limit_req_zone", "proxy_hide_header"}
     | {"ssl_certificate", "ssl_certificate_key", "access_log", "log_format", "http2"}
 )
 

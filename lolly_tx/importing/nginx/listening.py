@@ -12,6 +12,7 @@ from collections.abc import Iterable
 import attrs
 
 from lolly_tx.importing.draft import plain_name
+from lolly_tx.importing.fitting import fits_host
 from lolly_tx.importing.nginx.scope import Scope
 from lolly_tx.importing.nginx.values import network, split_port
 from lolly_tx.importing.nginx.work import Work
@@ -142,15 +143,15 @@ def names_of(work: Work, server: Server) -> None:
         for name in one.args:
             if name in ("", "_"):
                 continue
-            if name.startswith("~"):
-                work.report.leave(one, "no regular expression names a host", name)
-            elif name.startswith("."):
-                server.names += [name[1:], f"*{name}"]
-            elif name.endswith("*") or name == "$hostname":
-                work.report.leave(
-                    one, "a host is a name, or *. and the rest of one", name
-                )
-            else:
-                server.names.append(name.lower())
+            names = [name[1:], f"*{name}"] if name.startswith(".") else [name]
+            try:
+                if name == "$hostname":
+                    raise NotThere("what this machine is called is not said in files")
+                for pattern in names:
+                    fits_host(pattern)
+            except NotThere as error:
+                work.report.leave(one, str(error), name)
+                continue
+            server.names += [n if n.startswith("~") else n.lower() for n in names]
         work.report.take(one)
     server.names = list(dict.fromkeys(server.names))

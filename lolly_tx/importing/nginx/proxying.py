@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 
+from lolly_tx.importing.nginx.fields import request_field
 from lolly_tx.importing.nginx.securing import minimum
 from lolly_tx.importing.nginx.values import (
     count,
@@ -157,7 +158,7 @@ def _one_header(one: Statement, making: Making) -> None:
             one, "WebSocket and kept connections are by default"
         )
     else:
-        raise NotThere("fields of requests cannot be set")
+        request_field(making, one.args[0], value)
 
 
 def _pool_tls(

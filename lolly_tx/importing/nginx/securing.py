@@ -99,6 +99,8 @@ def _server(work: Work, server: Server, here: _Secured) -> None:
         here.tls.update(mine)
         here.tls.update(client)
         return
+    if client != here.client:
+        _plain_names(work, server)
     if client != here.client and server.names:
         site = {"host": server.names, "client": "off", **client}
         if site not in here.tls.setdefault("site", []):
@@ -107,6 +109,16 @@ def _server(work: Work, server: Server, here: _Secured) -> None:
         if mine.get(key) != here.tls.get(key):
             for one in server.scope.own(name):
                 work.report.leave(one, _ONE)
+
+
+def _plain_names(work: Work, server: Server) -> None:
+    """Take from a server the names that no policy of its own can be bound to: nobody is to get past it."""
+    for name in [one for one in server.names if one.startswith("~") or one.endswith("*")]:
+        server.names.remove(name)
+        for one in server.scope.own("server_name"):
+            if name in one.args:
+                why = "what is asked of clients with certificates is bound to names, not to patterns"
+                work.report.leave(one, why, name)
 
 
 def _certificates(work: Work, server: Server, here: _Secured) -> None:

@@ -13,6 +13,7 @@ from lolly_tx.importing.nginx.listening import Server, defaults, listens_of, nam
 from lolly_tx.importing.nginx.locations import end_of, path_of, whole_segments
 from lolly_tx.importing.nginx.scope import Scope
 from lolly_tx.importing.nginx.securing import secure
+from lolly_tx.importing.nginx.way import on_the_way
 from lolly_tx.importing.nginx.work import Making, Work
 from lolly_tx.importing.report import NotThere
 from lolly_tx.importing.statements import Statement
@@ -52,15 +53,15 @@ def serve(work: Work) -> None:
 
 def _places(server: Server, servers: Sequence[Server]) -> Iterator[_Place]:
     """Where the routes of a server hold: by its names, and for any name where it is the default."""
-    wild = [
-        name[1:]
+    others = [
+        name
         for other in servers
         if other is not server
         for name in other.names
-        if name.startswith("*.")
+        if "*" in name or name.startswith("~")
     ]
-    # A more specific host comes first, so the default has to say its names where somebody's wildcard covers them.
-    covered = any(name.endswith(suffix) for name in server.names for suffix in wild)
+    # A more specific host comes first, so the default has to say its names where somebody's pattern may cover them.
+    covered = any(_covers(other, name) for other in others for name in server.names)
     default = list(dict.fromkeys(x.name for x in server.listens if x.default))
     every = list(dict.fromkeys(x.name for x in server.listens))
     named = every if covered else [name for name in every if name not in default]
@@ -68,6 +69,13 @@ def _places(server: Server, servers: Sequence[Server]) -> Iterator[_Place]:
         yield named, server.names
     if default:
         yield default, []
+
+
+def _covers(pattern: str, name: str) -> bool:
+    """Whether a host of `pattern` may be called `name`."""
+    if pattern.startswith("*"):
+        return name.endswith(pattern[1:])
+    return pattern.startswith("~") or name.startswith(pattern[:-1])
 
 
 def _locations(work: Work, scope: Scope) -> Iterator[tuple[Statement, Scope]]:
@@ -98,6 +106,7 @@ def _route(
         return
     work.report.take(location)
     whole_segments(making, path)
+    use = on_the_way(making)
     log = logs.own(work, scope)
     for listeners, hosts in free:
         route: Table = {}
@@ -108,6 +117,8 @@ def _route(
         if path != "/":
             route["path"] = path
         route.update({k: v for k, v in making.route.items() if k != "path"})
+        if use:
+            route["use"] = use
         if log is not None:
             route["access_log"] = log
         work.draft.comment(route, f"{location.file}:{location.line}")

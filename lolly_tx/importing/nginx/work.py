@@ -41,6 +41,8 @@ class Making:
     route: Table
     pool: Table = attrs.field(factory=dict)
     host: str = ""
+    fields: Table = attrs.field(factory=dict)
+    """What its requests and answers have more and less, as `headers` has it."""
 
     def inner(self, key: str) -> Table:
         """A table of the pool, made when it is asked for."""

@@ -1,0 +1,38 @@
+"""The middleware on the way of a location's requests, in the order in which nginx asks.
+
+Imports: importing, importing.nginx. Used by: importing.nginx.
+
+A line of `GUARDS` for each kind.
+"""
+
+from __future__ import annotations
+
+from lolly_tx.importing.draft import Table
+from lolly_tx.importing.nginx import guards
+from lolly_tx.importing.nginx.fields import response_fields
+from lolly_tx.importing.nginx.guards import Guard
+from lolly_tx.importing.nginx.work import Making
+
+GUARDS: tuple[Guard, ...] = (
+    guards.rates,
+    guards.numbers,
+    guards.addresses,
+    guards.passwords,
+    guards.authority,
+)
+
+
+def on_the_way(making: Making) -> list[str | Table]:
+    """The middleware of a route whose end is there, the outermost first."""
+    found: list[str | Table] = []
+    fields = response_fields(making)
+    if fields is not None:
+        found.append(fields)
+    # A `return` answers before anybody is asked.
+    if not {"redirect", "respond"} & set(making.route):
+        for guard in GUARDS:
+            found += guard(making)
+        asked = [one for one in found if isinstance(one, dict)]
+        guards.together(making, [one for one in asked if one["type"] != "headers"])
+        found += guards.bandwidth(making)
+    return found
