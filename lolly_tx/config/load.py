@@ -2,7 +2,8 @@
 
 The only module of config that touches the disk, through `Files`, which tests replace.
 
-Imports: config. Used by: commands, config, config.rewritten, service, simulate, tap.
+Imports: config. Used by: commands, config, config.rewritten, importing, service,
+simulate, tap.
 """
 
 from __future__ import annotations

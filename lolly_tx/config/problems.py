@@ -1,7 +1,7 @@
 """What is wrong with a configuration, as values.
 
-Imports: nothing of ours. Used by: commands, config, config.middleware, importing.nginx,
-net.checks, service, simulate.
+Imports: nothing of ours. Used by: commands, config, config.middleware, importing,
+importing.nginx, net.checks, service, simulate.
 """
 
 from __future__ import annotations

@@ -26,7 +26,7 @@ def fits(middleware: Table) -> None:
     here = {key: value for key, value in middleware.items() if key != "pool"}
     if "pool" in middleware:
         here["pool"] = "any"
-        draft.pools["any"] = {"targets": ["http://127.0.0.1:1"]}
+        draft.pools["any"] = {"targets": ["http://127.0.0.1:2"]}
     _read(draft, {"use": [here]})
 
 

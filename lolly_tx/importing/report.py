@@ -1,7 +1,7 @@
 """What became of each statement of a configuration that is carried over.
 
-Imports: importing. Used by: importing.imported, importing.largest, importing.lolly,
-importing.nginx, importing.variables.
+Imports: importing. Used by: importing.fitting, importing.imported, importing.largest,
+importing.lolly, importing.nginx, importing.variables.
 
 Whoever turns a statement into a setting takes it; whoever cannot says why. What nobody has spoken of in the end is
 left out as well, so nothing gets lost without a line.
@@ -88,6 +88,10 @@ class Report:
         """It was carried over, with a difference."""
         self._say(statement, "note", why, part)
         self.take(statement)
+
+    def was_taken(self, statement: Statement) -> bool:
+        """Whether somebody has carried it over."""
+        return statement in self._taken
 
     def was_left(self, statement: Statement) -> bool:
         """Whether something was said of it."""

@@ -1,6 +1,7 @@
 """Answers that nginx gives itself: redirects, and statuses with or without a text.
 
-Imports: config, importing, importing.nginx. Used by: importing.nginx.locations.
+Imports: config, importing, importing.nginx. Used by: importing.nginx.fields,
+importing.nginx.guards, importing.nginx.locations.
 """
 
 from __future__ import annotations

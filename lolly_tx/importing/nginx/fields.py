@@ -1,6 +1,7 @@
 """Header fields that nginx sets, adds and hides: middleware of the type `headers`.
 
-Imports: importing, importing.nginx. Used by: importing.nginx.
+Imports: importing, importing.nginx. Used by: importing.nginx.proxying,
+importing.nginx.way.
 """
 
 from __future__ import annotations

@@ -113,7 +113,9 @@ def _server(work: Work, server: Server, here: _Secured) -> None:
 
 def _plain_names(work: Work, server: Server) -> None:
     """Take from a server the names that no policy of its own can be bound to: nobody is to get past it."""
-    for name in [one for one in server.names if one.startswith("~") or one.endswith("*")]:
+    for name in [
+        one for one in server.names if one.startswith("~") or one.endswith("*")
+    ]:
         server.names.remove(name)
         for one in server.scope.own("server_name"):
             if name in one.args:

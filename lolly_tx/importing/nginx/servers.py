@@ -43,7 +43,14 @@ def serve(work: Work) -> None:
         first = server.scope.own("return")
         for one in first[:1]:
             _route(work, one, Scope((one,), server.scope), places)
-        for location, scope in _locations(work, server.scope):
+        # Those that only nginx itself asks come last: a guard may have taken them by then.
+        locations = sorted(
+            _locations(work, server.scope),
+            key=lambda each: bool(each[1].own("internal")),
+        )
+        for location, scope in locations:
+            if work.report.was_taken(location):
+                continue
             if first:
                 why = "never reached: the server has a return, which comes first"
                 work.report.leave_whole(location, why)

@@ -1,6 +1,7 @@
 """Where requests go: the address of a `proxy_pass`, and the group of servers that it may name.
 
-Imports: importing, importing.nginx. Used by: importing.nginx.locations.
+Imports: importing, importing.nginx. Used by: importing.nginx.guards,
+importing.nginx.locations.
 """
 
 from __future__ import annotations

@@ -1,6 +1,6 @@
 """The middleware on the way of a location's requests, in the order in which nginx asks.
 
-Imports: importing, importing.nginx. Used by: importing.nginx.
+Imports: importing, importing.nginx. Used by: importing.nginx.servers.
 
 A line of `GUARDS` for each kind.
 """
