@@ -13,6 +13,8 @@ from bisect import bisect_left
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+import attrs
+
 BOUNDS = (0.001, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0)
 """Seconds. The n-th number of a list of counts is of durations up to the n-th bound, the last one of longer ones."""
 
@@ -20,6 +22,15 @@ QUICK = BOUNDS[0]
 
 NONE = (0,) * (len(BOUNDS) + 1)
 """The counts of nothing."""
+
+
+@attrs.frozen
+class Exemplar:
+    """One duration that was counted. `at`: when it ended, seconds since the epoch. `trace_id`: what it belongs to."""
+
+    trace_id: str
+    seconds: float
+    at: float
 
 
 def filled_in(total: int, counted: Sequence[int]) -> list[int]:

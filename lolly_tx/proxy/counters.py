@@ -11,7 +11,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from lolly_tx.domain.histogram import NONE, dense, sparse
+from lolly_tx.domain.histogram import NONE, Exemplar, dense, sparse
 
 
 class Served:
@@ -70,11 +70,13 @@ class Served:
 class Counters:
     """Of one pool, since the start. `retries`, `hedges`: attempts after, and beside, the first."""
 
-    __slots__ = ("failed", "gone", "hedges", "retries", "served")
+    __slots__ = ("exemplars", "failed", "gone", "hedges", "retries", "served")
 
     def __init__(self) -> None:
         self.served: dict[str, Served] = {}
         """By listener; the dictionary stays the same object."""
+        self.exemplars: dict[int, Exemplar] = {}
+        """By place in the histogram of durations, where one is known; put there by who keeps traces."""
         self.failed = 0
         """Answered by ourselves, or cut short."""
         self.gone = 0

@@ -15,6 +15,7 @@ from twisted.internet.defer import Deferred
 
 from lolly_tx.config.model import Config
 from lolly_tx.domain.account import account, departed_account
+from lolly_tx.domain.histogram import Exemplar
 from lolly_tx.domain.node import Node
 from lolly_tx.domain.pool import Pool
 from lolly_tx.domain.snapshot import describe, event_dict
@@ -123,6 +124,9 @@ class Serving(Protocol):
 
     def next_recheck(self, pool: str, target: str) -> NextCheck:
         """When a target that takes no connections is asked by one of our own (monotonic); None when it is not."""
+
+    def exemplars(self, pool: str) -> Mapping[int, Exemplar]:
+        """Traced exchanges of a pool, by their place in the histogram of durations."""
 
     def dry_run(self, question: Question) -> dict[str, Any]:
         """What would become of a request. Raises `dryrun.CannotExplain`."""

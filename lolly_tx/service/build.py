@@ -97,7 +97,12 @@ def build(
         recorder = Recorder(logs, introduction, wall, now)
     traces = traces_of(config, around)
     spans = spans_of(config, around)
-    on_end = told(recorder.finished if recorder else None, flight, spans)
+    on_end = told(
+        recorder.finished if recorder else None,
+        flight,
+        spans,
+        commons.exemplars if config.trace is not None else None,
+    )
     identities = identities_of(config, trusted, around.random)
     circumstances = Circumstances.of(config, trusted, traces, on_end, identities)
     running = {

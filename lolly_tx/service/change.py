@@ -121,7 +121,8 @@ class Change:
         log = recorder.finished if recorder is not None else None
         if _exporting(old) != _exporting(new):
             self._spans = spans_of(new, around)
-        on_end = told(log, service.commons.flight, self._spans)
+        exemplars = service.commons.exemplars if new.trace is not None else None
+        on_end = told(log, service.commons.flight, self._spans, exemplars)
         identities = before.identities
         if trusted is not before.trusted or (old.request_id, old.trace) != (
             new.request_id,

@@ -18,6 +18,7 @@ from lolly_tx.net.sockets.health_map import HealthMap
 from lolly_tx.net.sockets.staples import Staples
 from lolly_tx.proxy.files.store import FileStore
 from lolly_tx.proxy.files.supplies import FileSupplies
+from lolly_tx.service.exemplars import Exemplars
 from lolly_tx.service.flight import Flight
 from lolly_tx.service.registry import Registry
 from lolly_tx.service.shared_checks import SharedChecks
@@ -30,7 +31,7 @@ class Commons:
 
     `health_map`: what is known of addresses. `shared_checks`: one probe for all that ask the same. `flight`: who writes
     down what checks find; None: nobody. `staples`: those of certificates. `files`: what all routes to files
-    share.
+    share. `exemplars`: who puts down traced exchanges, where traces are kept.
     """
 
     surroundings: Surroundings
@@ -45,6 +46,7 @@ class Commons:
     balancers: Balancers = attrs.field()
     health_map: HealthMap = attrs.field()
     files: FileSupplies = attrs.field()
+    exemplars: Exemplars = attrs.field()
 
     @kinds.default
     def _kinds(self) -> CheckKinds:
@@ -53,6 +55,10 @@ class Commons:
     @balancers.default
     def _balancers(self) -> Balancers:
         return self.registry.balancers(self.surroundings)
+
+    @exemplars.default
+    def _exemplars(self) -> Exemplars:
+        return Exemplars(self.surroundings.now, self.surroundings.wall)
 
     @health_map.default
     def _health_map(self) -> HealthMap:

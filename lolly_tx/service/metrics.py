@@ -25,6 +25,7 @@ from lolly_tx.service import families as f
 from lolly_tx.service.answers import Serving
 from lolly_tx.service.procfs import Processes, processes
 from lolly_tx.service.readings import (
+    no_exemplars,
     of_certificates,
     of_listeners,
     of_pools,
@@ -100,7 +101,8 @@ class Metrics:
                 told = all_of_it.value
                 break
             yield ""
-        yield from _shown(of_pools(told["pools"], pools), openly)
+        exemplars = serving.exemplars if openly else no_exemplars
+        yield from _shown(of_pools(told["pools"], pools, exemplars), openly)
         yield from _shown(of_listeners(told["listeners"], told["pools"]), openly)
         yield from self._of_targets(pools, openly)
         certificates = of_certificates(

@@ -14,11 +14,11 @@ from typing import Any
 from twisted import __version__ as twisted_version
 
 from lolly_tx._version import __version__
-from lolly_tx.domain.histogram import NONE, filled_in
+from lolly_tx.domain.histogram import NONE, Exemplar, filled_in
 from lolly_tx.domain.pool import Pool
 from lolly_tx.service import families as f
 from lolly_tx.service.procfs import Processes
-from lolly_tx.wire.exposition import Family, filled
+from lolly_tx.wire.exposition import Family, filled, with_exemplars
 
 SILENT_SECONDS = 2.0
 """A worker that was not heard of for so long is not up; it says something ten times in a second."""
@@ -35,16 +35,21 @@ def _each(family: Family, samples: Iterable[tuple[tuple[object, ...], float]]) -
     return family, (family.line(family.of(*of), number) for of, number in samples)
 
 
-def of_pools(told: Mapping[str, Told], pools: Sequence[Pool]) -> Iterator[Found]:
-    """What is counted of whole pools. `told`: by name; one that just came may be missing."""
+def no_exemplars(pool: str) -> Mapping[int, Exemplar]:
+    """Of no pool."""
+    return {}
+
+
+def of_pools(
+    told: Mapping[str, Told],
+    pools: Sequence[Pool],
+    exemplars: Callable[[str], Mapping[int, Exemplar]] = no_exemplars,
+) -> Iterator[Found]:
+    """What is counted of whole pools. `told`: by name; one that just came may be missing. `exemplars`: of a pool."""
     there = [(pool, told[pool.name]) for pool in pools if pool.name in told]
-    family = f.REQUEST_SECONDS
     yield (
-        family,
-        (
-            filled(family.form(family.of(pool.name)), *_durations(one))
-            for pool, one in there
-        ),
+        f.REQUEST_SECONDS,
+        (_request_seconds(pool.name, one, exemplars(pool.name)) for pool, one in there),
     )
     checked = [pool for pool, _ in there if any(pool.check_times.counts)]
     yield (
@@ -74,6 +79,13 @@ def of_pools(told: Mapping[str, Told], pools: Sequence[Pool]) -> Iterator[Found]
             for sample in _by_state(pool.name, one["connections"])
         ),
     )
+
+
+def _request_seconds(name: str, one: Told, exemplars: Mapping[int, Exemplar]) -> str:
+    family = f.REQUEST_SECONDS
+    counts, seconds = _durations(one)
+    made = filled(family.form(family.of(name)), counts, seconds)
+    return with_exemplars(made, counts, exemplars) if exemplars else made
 
 
 def _durations(one: Told) -> tuple[list[int], float]:

@@ -25,12 +25,14 @@ from twisted.logger import Logger
 from lolly_tx._version import __version__
 from lolly_tx.config.model import Admin, Config
 from lolly_tx.config.shown import shown
+from lolly_tx.domain.histogram import Exemplar
 from lolly_tx.domain.interfaces import IEventSink
 from lolly_tx.domain.node import Node
 from lolly_tx.domain.pool import Pool
 from lolly_tx.domain.wayback import NextCheck
 from lolly_tx.net.sockets.acceptor import Acceptor, Census
 from lolly_tx.net.sockets.eager import eager
+from lolly_tx.proxy.counters import Counters
 from lolly_tx.proxy.introduction import Introduction
 from lolly_tx.proxy.own_answers import OnRefusal
 from lolly_tx.proxy.resource import ReverseProxyResource
@@ -429,6 +431,17 @@ class LollyService(Service):
         """When a target that takes no connections is asked by one of our own."""
         rechecker = self.running_pools[pool].probing.rechecker
         return None if rechecker is None else rechecker.due(target)
+
+    def exemplars(self, pool: str) -> Mapping[int, Exemplar]:
+        """Traced exchanges of a pool, by their place in the histogram of durations."""
+        counted = self.counters.get(pool)
+        return {} if counted is None else counted.exemplars
+
+    @property
+    def counters(self) -> Mapping[str, Counters]:
+        """What exchanges came to, by pool."""
+        running = self.running_pools.items()
+        return {name: one.forwarder.counters for name, one in running}
 
     def dry_run(self, question: Question) -> dict[str, Any]:
         """What would become of a request. Raises `dryrun.CannotExplain`."""

@@ -42,6 +42,7 @@ from lolly_tx.service.counting import (
 )
 from lolly_tx.service.crew import Crew
 from lolly_tx.service.evidence import hear
+from lolly_tx.service.exemplars import take_exemplars
 from lolly_tx.service.generation import Refused
 from lolly_tx.service.parcel import CannotPack, packed
 from lolly_tx.service.rehearsal import rehearse
@@ -265,6 +266,8 @@ class Supervisor(Service):
             self._rollout.committed(seat)
         elif kind == "log":
             self._say(seat, message)
+        elif kind == "exemplars":
+            take_exemplars(self.service.counters, message["exemplars"])
         elif kind == "traces" and self.service.traces is not None:
             for trace in message["traces"]:
                 self.service.traces.take(trace)

@@ -53,6 +53,7 @@ from lolly_tx.service.channel import Channel, Message
 from lolly_tx.service.counting import COUNTING_PAUSE, numbers_of
 from lolly_tx.service.division import of_worker
 from lolly_tx.service.evidence import Outbox
+from lolly_tx.service.exemplars import ExemplarNews
 from lolly_tx.service.following import Following
 from lolly_tx.service.listener_drains import carry_out
 from lolly_tx.service.listening import CannotListen
@@ -118,6 +119,7 @@ class Worker:
         self._sockets: dict[str, dict[int, socket.socket]] = {}
         self._lent: frozenset[str] = frozenset()
         self._tally = Tally()
+        self._exemplars = ExemplarNews()
         self._count_at = 0.0
         self._traced = 0
         self._ending = False
@@ -361,6 +363,10 @@ class Worker:
             fresh = traces.latest()[-(traces.count - self._traced) :]
             self._traced = traces.count
             self.channel.send({"t": "traces", "traces": fresh})
+        if service.config.trace is not None:
+            exemplars = self._exemplars.changes(service.counters)
+            if exemplars:
+                self.channel.send({"t": "exemplars", "exemplars": exemplars})
 
     def __call__(self, event: LogEvent) -> None:
         """A line of this process, for the log of all."""

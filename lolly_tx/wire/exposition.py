@@ -7,13 +7,13 @@ Imports: domain. Used by: service.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from itertools import accumulate
 from typing import Literal
 
 import attrs
 
-from lolly_tx.domain.histogram import BOUNDS
+from lolly_tx.domain.histogram import BOUNDS, Exemplar
 
 Kind = Literal["counter", "gauge", "histogram"]
 
@@ -84,6 +84,24 @@ def filled(form: str, counts: Iterable[int], seconds: float) -> str:
     """A histogram. `form`: see `Family.form`. `counts`: as in `domain.histogram`. `seconds`: their sum."""
     sums = (*accumulate(counts),)
     return form % (*sums, seconds, sums[-1])
+
+
+def with_exemplars(
+    histogram: str, counts: Iterable[int], exemplars: Mapping[int, Exemplar]
+) -> str:
+    """`histogram`, made by `filled` of `counts`, with what OpenMetrics may have behind the numbers of buckets.
+
+    `exemplars`: by place; one in whose bucket nothing was counted is left out.
+    """
+    lines = histogram.splitlines(keepends=True)
+    for place, count in enumerate(counts):
+        one = exemplars.get(place)
+        if one is not None and count:
+            told = (
+                f'{{trace_id="{escaped(one.trace_id)}"}} {one.seconds!r} {one.at:.3f}'
+            )
+            lines[place] = f"{lines[place][:-1]} # {told}\n"
+    return "".join(lines)
 
 
 def escaped(text: str) -> str:

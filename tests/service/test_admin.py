@@ -130,6 +130,9 @@ class Running:
     def next_recheck(self, pool, target):
         return self.planned.get(target)
 
+    def exemplars(self, pool):
+        return {}
+
     def dry_run(self, question):
         if question.pool == "nowhere":
             raise CannotExplain("no such pool", 404)

@@ -289,6 +289,28 @@ class RunTimeTests(WorkersTestCase):
         self.assertEqual(new.count, count)
 
 
+class TracedTests(WorkersTestCase):
+    def test_exemplars(self) -> None:
+        """Traced exchanges of every worker are behind the buckets of what the admin side tells of durations."""
+        self.start(top="trace = { sample = 1.0 }")
+        for _ in range(10):
+            self.assertEqual(self.get(), 200)
+
+        def told() -> bool:
+            return b'trace_id="' in self.metrics()
+
+        self.until(told, "an exemplar is told")
+
+    def metrics(self) -> bytes:
+        """As OpenMetrics."""
+        with contextlib.closing(
+            http.client.HTTPConnection("127.0.0.1", self.admin, timeout=DEADLINE)
+        ) as asking:
+            accept = {"Accept": "application/openmetrics-text; version=1.0.0"}
+            asking.request("GET", "/metrics", headers=accept)
+            return asking.getresponse().read()
+
+
 class ServingTests(WorkersTestCase):
     def test_all_workers_serve_and_are_counted_together(self) -> None:
         """Each has connections of its own, and the admin side shows the sums."""
