@@ -239,7 +239,7 @@ class _Loader:
         """Let every file know the variables of the main one, and what routes capture."""
         names: dict[str, str | None] = {}
         for _, tree in self.trees:
-            names.update(captured(tree.get("route")))
+            names.update(dict.fromkeys(captured(tree)))
         if self.trees:
             names.update(own_variables(self.trees[0][1].get("variables")))
         for source in self.sources:

@@ -34,6 +34,8 @@ _EXAMPLES: dict[str, str | int] = {
     "listener.NAME.tls.site.host": "admin.example.com",
     "route.pool": "NAME",
     "route.split.pool": "NAME",
+    "middleware.rewrite.rules.match": "^/old/(.*)$",
+    "middleware.rewrite.rules.to": "/new/$1",
     "route.files.root": "/srv/www",
     "route.redirect.to": "https://$host$uri",
     "middleware.add_prefix.prefix": "/app",
@@ -151,7 +153,7 @@ def _sections(path: str, cls: type, off: bool = False) -> Iterator[_Section]:
         elif isinstance(kind, ListOf) and isinstance(kind.element, Table):
             cls_inside = kind.element.cls
             # Of the lists, only the routes have elements that everybody needs.
-            element = bool(path)
+            element = bool(path) and not setting.required
             header = f"[[{inner}]]"
             yield _Section(inner, header, cls_inside, setting.doc, off, element)
             yield from _sections(inner, cls_inside, True)

@@ -6,7 +6,7 @@ Imports: config, config.middleware. Used by: config, proxy, service.
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from hashlib import blake2b
 from ipaddress import IPv4Network, IPv6Network
 from typing import Any
@@ -284,14 +284,13 @@ def _said(kind: str, name: str, value: str) -> str:
     return f"{kind} {name.lower() if kind == 'header' else name}={value}"
 
 
-def captured(raw: Any) -> dict[str, str | None]:
-    """The names that expressions of routes capture by, before the routes are read."""
-    if not isinstance(raw, list):
-        return {}
-    texts: list[Any] = []
-    for one in raw:
-        if isinstance(one, dict):
-            host = one.get("host")
-            texts += [one.get("path"), *(host if isinstance(host, list) else [host])]
-    found = [CAPTURE.findall(one) for one in texts if isinstance(one, str)]
-    return {name: None for names in found for name in names}
+def captured(raw: Any) -> Iterator[str]:
+    """The names that expressions anywhere in a file capture by, before it is read."""
+    if isinstance(raw, str):
+        yield from CAPTURE.findall(raw)
+    elif isinstance(raw, dict):
+        for value in raw.values():
+            yield from captured(value)
+    elif isinstance(raw, list):
+        for value in raw:
+            yield from captured(value)

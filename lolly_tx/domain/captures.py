@@ -10,7 +10,7 @@ expression captures is found in one of two ways, chosen when it is compiled:
 
 Whether the text matches at all is for the automaton (`expressions`) to say first.
 
-Imports: domain. Used by: domain.locations, proxy.
+Imports: domain. Used by: domain.locations, proxy, proxy.middleware.
 """
 
 from __future__ import annotations

@@ -3,7 +3,7 @@
 What a client said may be part of such an answer, so a redirect leads to no host but the one of its settings, whatever
 is filled in, and a field with a line end in its value is left out.
 
-Imports: config, domain, net, proxy, wire. Used by: service.
+Imports: config, domain, net, proxy, wire. Used by: proxy.middleware, service.
 """
 
 from __future__ import annotations

@@ -6,7 +6,7 @@
 
 What takes work, the client behind trusted proxies, the time, captures, is found out when it is asked for.
 
-Imports: domain, net, proxy, wire. Used by: proxy, service.
+Imports: domain, net, proxy, wire. Used by: proxy, proxy.middleware, service.
 """
 
 from __future__ import annotations
@@ -19,6 +19,7 @@ from lolly_tx.domain.hosts import host_name
 from lolly_tx.domain.locations import pattern_captures
 from lolly_tx.domain.routes import normal_path
 from lolly_tx.net.doors import Peer
+from lolly_tx.proxy.again import Again
 from lolly_tx.proxy.identity import Identity
 from lolly_tx.wire.message import RequestHead
 
@@ -56,10 +57,20 @@ def captures_of(hosts: Sequence[str], path: str) -> Callable[[RequestHead], Capt
 class Along:
     """See the module. `route`: its name. `client_of(peer, head)`: the client, as far as proxies can be believed.
 
-    `wall`: seconds since the epoch. `captures_of(head)`: what its expressions capture.
+    `wall`: seconds since the epoch. `captures_of(head)`: what its expressions capture. Of the `links` of its chain the
+    first `shared` are those of the listener, and `again` finds a route behind them; None: there are none.
     """
 
-    __slots__ = ("captures_of", "client_of", "pool", "route", "wall")
+    __slots__ = (
+        "again",
+        "captures_of",
+        "client_of",
+        "links",
+        "pool",
+        "route",
+        "shared",
+        "wall",
+    )
 
     def __init__(
         self,
@@ -69,12 +80,15 @@ class Along:
         wall: Callable[[], float],
         pool: str = "",
         captures_of: Callable[[RequestHead], Captures] = no_captures,
+        again: Again | None = None,
     ) -> None:
         self.route = route
         self.pool = pool
         self.client_of = client_of
         self.wall = wall
         self.captures_of = captures_of
+        self.again = again
+        self.links = self.shared = 0
 
 
 class Asked:

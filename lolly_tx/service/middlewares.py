@@ -83,6 +83,7 @@ class Made:
                     continue  # the listener has it on all of its routes
                 names.add(one.name)
                 links.append(Link(one.title, self.all[key].middleware))
+            along.shared, along.links = along.links, len(links)
         return Chain(links, end, told, along, identify) if links else end
 
 

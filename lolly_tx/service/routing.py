@@ -16,6 +16,7 @@ from lolly_tx.config.diff import route_name
 from lolly_tx.config.model import Config, Listener
 from lolly_tx.config.routing import Route
 from lolly_tx.domain.routes import Pattern, RouteTable
+from lolly_tx.proxy.again import Again
 from lolly_tx.proxy.answering import Redirecting, Responding
 from lolly_tx.proxy.asked import Along, captures_of
 from lolly_tx.proxy.conditions import conditions_of
@@ -58,19 +59,23 @@ class Routing:
     def table(self, listener: str, own: OwnAnswers) -> RouteTable[RouteEnd]:
         """The routes of `listener`. `own`: who is told of what is answered here."""
         of = self._config.listeners[listener]
-        return RouteTable(
+        again = Again()
+        again.table = table = RouteTable(
             Pattern(
                 route.hosts,
                 route.path,
-                self._behind(of, route, own),
+                self._behind(of, route, own, again),
                 conditions_of(route, self._introduction.client_of),
                 route_name(route),
             )
             for route in self._config.routes
             if not route.listeners or listener in route.listeners
         )
+        return table
 
-    def _behind(self, listener: Listener, route: Route, own: OwnAnswers) -> RouteEnd:
+    def _behind(
+        self, listener: Listener, route: Route, own: OwnAnswers, again: Again
+    ) -> RouteEnd:
         """What serves the requests of `route`, behind the middleware they have to pass, if there is any."""
         end = self._end(listener, route, own)
         if not listener.use and not route.use:
@@ -80,7 +85,7 @@ class Routing:
             route,
             end,
             partial(own.given, route=route_name(route)),
-            self._along(route),
+            self._along(route, again),
             own.identity_of,
         )
 
@@ -117,11 +122,12 @@ class Routing:
         assert respond is not None
         return Responding(along, own, respond.status, respond.body, respond.headers)
 
-    def _along(self, route: Route) -> Along:
+    def _along(self, route: Route, again: Again | None = None) -> Along:
         return Along(
             route_name(route),
             client_of=self._introduction.client_of,
             wall=self._wall,
             pool=route.pool,
             captures_of=captures_of(route.hosts, route.path),
+            again=again,
         )

@@ -22,6 +22,7 @@ from lolly_tx.config.middleware.jwt import Jwt
 from lolly_tx.config.middleware.pages import ErrorPages, Maintenance
 from lolly_tx.config.middleware.paths import AddPrefix, ReplacePath, StripPrefix
 from lolly_tx.config.middleware.rate_limit import RateLimit
+from lolly_tx.config.middleware.rewrite import Rewrite
 from lolly_tx.config.middleware.security import SecurityHeaders
 
 BUILT_IN: Mapping[str, type] = MappingProxyType(
@@ -38,6 +39,7 @@ BUILT_IN: Mapping[str, type] = MappingProxyType(
         "forward_auth": ForwardAuth,
         "cache": Cache,
         "headers": Headers,
+        "rewrite": Rewrite,
         "jwt": Jwt,
         "maintenance": Maintenance,
         "rate_limit": RateLimit,

@@ -34,6 +34,7 @@ from lolly_tx.proxy.middleware.paths import (
 )
 from lolly_tx.proxy.middleware.rate_limit import RateLimitFactory
 from lolly_tx.proxy.middleware.request_id import RequestIdFactory
+from lolly_tx.proxy.middleware.rewrite import RewriteFactory
 from lolly_tx.proxy.middleware.security_headers import SecurityHeadersFactory
 
 BUILT_IN: tuple[Any, ...] = (
@@ -56,4 +57,5 @@ BUILT_IN: tuple[Any, ...] = (
     RequestIdFactory(),
     SecurityHeadersFactory(),
     StripPrefixFactory(),
+    RewriteFactory(),
 )
