@@ -329,6 +329,11 @@ SCHEMAS: Mapping[str, Schema] = {
     ),
     "Confirmed": whole({"confirmed": FLAG}),
     "Upgraded": whole({"upgraded": FLAG}),
+    "Purge": {
+        **whole({}, path=TEXT, prefix=TEXT, tag=TEXT, host=TEXT),
+        "examples": [{"path": "/news"}],
+    },
+    "Purged": whole({"purged": WHOLE, "late": listed(WHOLE)}),
     "Reopened": whole({"reopened": FLAG}),
     "Document": partly({"openapi": TEXT, "info": ANYTHING, "paths": ANYTHING}),
 }

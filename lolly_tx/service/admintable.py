@@ -21,6 +21,7 @@ from lolly_tx.service.adminschemas import TEXT, ref
 from lolly_tx.service.adminsettings import change_settings
 from lolly_tx.service.adminwords import say_of_listener, say_of_target
 from lolly_tx.service.openapi import document
+from lolly_tx.service.purging import purge_of
 from lolly_tx.service.reopening import NotReopened
 
 EVENTS = "text/event-stream"
@@ -49,6 +50,13 @@ def _reopen(desk: Desk, asked: Asked) -> Answer:
         errors = list(map(str, failed.errors))
         return Answer(500, {"error": errors[0], "errors": errors})
     return Answer(200, {"reopened": True})
+
+
+def _purge(desk: Desk, asked: Asked) -> Deferred[Answer]:
+    done = desk.serving.purging(purge_of(asked.table()))
+    return done.addCallback(
+        lambda purged: Answer(200, {"purged": purged.count, "late": list(purged.late)})
+    )
 
 
 def _dump(desk: Desk, asked: Asked) -> Deferred[Answer]:
@@ -351,6 +359,16 @@ _WRITES = (
         "writers",
         {200: ref("Dump")},
         refuses=(409,),
+    ),
+    Declared(
+        "POST",
+        "/api/cache/purge",
+        "Drops what caches have of a path, a prefix of paths, a tag or a host, in all workers; `late` ones follow.",
+        _purge,
+        "writers",
+        {200: ref("Purged")},
+        refuses=(400, 413),
+        body=ref("Purge"),
     ),
     Declared(
         "POST",

@@ -30,6 +30,7 @@ from lolly_tx.service.history import History
 from lolly_tx.service.isotime import iso_time
 from lolly_tx.service.journal import Journal
 from lolly_tx.service.listener_drains import ListenerDrains
+from lolly_tx.service.purging import Purging
 from lolly_tx.service.stopping import Stopping
 from lolly_tx.service.watchdog import WatchdogSnapshot
 
@@ -82,6 +83,10 @@ class Serving(Protocol):
     @property
     def reopening(self) -> Callable[[], None]:
         """Opens the log files anew; raises `service.reopening.NotReopened`."""
+
+    @property
+    def purging(self) -> Purging:
+        """Drops what caches have of something, in all processes."""
 
     def settings(self) -> dict[str, Any]:
         """The settings in force, secrets hidden, with their generation."""

@@ -5,8 +5,8 @@ Nothing listens before `privilegedStartService`; if one listener cannot listen, 
 It is long because it is where all parts meet: each of its methods starts, stops or shows several of them, in an order
 that is only to be seen together. What a part does is in the part.
 
-Imports: _version, config, domain, net.sockets, proxy, service, Twisted. Used by:
-service.build, service.change, service.parts, service.reload.
+Imports: _version, config, domain, domain.caching, net.sockets, proxy, service, Twisted.
+Used by: service.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from time import process_time
 from typing import Any
 
 from twisted.application.service import Service
-from twisted.internet.defer import Deferred
+from twisted.internet.defer import Deferred, succeed
 from twisted.internet.interfaces import IReactorThreads
 from twisted.internet.task import deferLater
 from twisted.logger import Logger
@@ -25,6 +25,7 @@ from twisted.logger import Logger
 from lolly_tx._version import __version__
 from lolly_tx.config.model import Admin, Config
 from lolly_tx.config.shown import shown
+from lolly_tx.domain.caching.catalog import Purge
 from lolly_tx.domain.histogram import Exemplar
 from lolly_tx.domain.interfaces import IEventSink
 from lolly_tx.domain.node import Node
@@ -54,6 +55,7 @@ from lolly_tx.service.listening import Place, server_endpoint
 from lolly_tx.service.middlewares import Middlewares
 from lolly_tx.service.past import Past
 from lolly_tx.service.pools import Circumstances, RunningPool
+from lolly_tx.service.purging import Purged, Purging
 from lolly_tx.service.recording import AccessLogs, Recorder, wanted_logs
 from lolly_tx.service.reopening import reopen_all, require_writable
 from lolly_tx.service.spans import Spans
@@ -117,6 +119,8 @@ class LollyService(Service):
         self.middlewares = Middlewares(
             self.surroundings, commons.registry, introduction.client_of
         )
+        self.purging: Purging = self._purge
+        """Drops what caches have, in all processes."""
         self.logs = logs
         self.spans = spans
         self.recorder = recorder
@@ -344,6 +348,9 @@ class LollyService(Service):
             if end is not None:
                 end()
         return None if self.spans is None else self.spans.stop()
+
+    def _purge(self, purge: Purge) -> Deferred[Purged]:
+        return succeed(Purged(self.middlewares.caches.purge(purge)))
 
     def reopen_logs(self) -> None:
         """After log files were renamed: go on in new ones. Raises `NotReopened`."""

@@ -45,6 +45,7 @@ from lolly_tx.service.evidence import hear
 from lolly_tx.service.exemplars import take_exemplars
 from lolly_tx.service.generation import Refused
 from lolly_tx.service.parcel import CannotPack, packed
+from lolly_tx.service.purging import Purges
 from lolly_tx.service.rehearsal import rehearse
 from lolly_tx.service.rollout import Rollout
 from lolly_tx.service.seats import Seat
@@ -118,6 +119,8 @@ class Supervisor(Service):
             self._shares.claim(name)
         self.crew = Crew(reactor, workers, self, command)
         self._rollout = Rollout(reactor, self.crew.send)
+        self._purges = Purges(reactor, self.crew.send, self.crew.seats)
+        service.purging = self._purges.purge
         self._bulletin = Bulletin(
             reactor,
             service.pools,
@@ -242,6 +245,7 @@ class Supervisor(Service):
             "listeners": names,
             "lent": lent(slot_ports(self.service.listeners.places)),
             "resting": sorted(self.service.listeners.resting),
+            "purges": self._purges.missed(number),
         }
         return said, descriptors
 
@@ -264,6 +268,8 @@ class Supervisor(Service):
             self._rollout.heard(seat, message["why"])
         elif kind == "committed":
             self._rollout.committed(seat)
+        elif kind == "purged":
+            self._purges.heard(seat, message["number"], message["count"])
         elif kind == "log":
             self._say(seat, message)
         elif kind == "exemplars":
@@ -281,6 +287,7 @@ class Supervisor(Service):
     def lost(self, seat: Seat) -> None:
         """What a worker counted stays, what it held is free."""
         self._rollout.lost(seat)
+        self._purges.lost(seat)
         self._totals.ended(seat.number)
         self._oldest.pop(seat.number, None)
         self._fresh = True

@@ -4,6 +4,7 @@
     facts   what the supervisor decided of some targets         staples   what certificates are shown with
     adopt, leave   accept on the slot of a sibling that has died, and no more
     listener   the operator's word about one: to rest, to wake, to hurry, to be cut
+    purge   drop what caches have of something
     reopen  open the log files anew             stop   accept nothing more, let exchanges end, and end
 
 and upwards: `ready` or `failed`; `beat`, the numbers that changed, several times a second, which shows that it lives;
@@ -48,6 +49,7 @@ from lolly_tx.domain.shares import Shares
 from lolly_tx.domain.tallies import Number, Tally
 from lolly_tx.domain.together import hold_together
 from lolly_tx.net.sockets.adopted import AdoptedPort, AdoptingReactor, by_slot
+from lolly_tx.service import purging
 from lolly_tx.service.build import build
 from lolly_tx.service.channel import Channel, Message
 from lolly_tx.service.counting import COUNTING_PAUSE, numbers_of
@@ -153,6 +155,8 @@ class Worker:
             self._cut(message["pool"], message["target"])
         elif kind == "listener":
             self._hear_of_listener(message["word"], message["name"])
+        elif kind == "purge":
+            self._purge(message)
         elif kind == "reopen":
             self._reopen()
         elif kind == "stop":
@@ -173,6 +177,8 @@ class Worker:
             service.listeners.resting.update(message["resting"])
             self._follow(message["facts"])
             service.commons.staples.take(message["staples"])
+            for words in message.get("purges", ()):
+                service.middlewares.caches.purge(purging.heard(words))
             service.privilegedStartService()
             service.startService()
         except Exception as error:
@@ -320,6 +326,14 @@ class Worker:
         node = None if pool is None else pool.nodes.get(target)
         if service is not None and node is not None:
             service.cut(pool_name, node)
+
+    def _purge(self, message: Message) -> None:
+        """Drop what caches have of what it names, and say so."""
+        count = 0
+        if self._service is not None:
+            purge = purging.heard(message["purge"])
+            count = self._service.middlewares.caches.purge(purge)
+        self.channel.send({"t": "purged", "number": message["number"], "count": count})
 
     def _hear_of_listener(self, word: str, name: str) -> None:
         """The operator's word; who stops has nothing to open again."""

@@ -5,7 +5,7 @@
     variants        by the request's fields that the answer depends on (Vary, RFC 9111 section 4.1)
     tags            as the target names them, for purges
 
-Imports: domain. Used by: proxy.caching.
+Imports: domain. Used by: proxy.caching, service.
 """
 
 from __future__ import annotations

@@ -187,6 +187,10 @@ class Store:
                 self._shelf.discard(file)
                 return
         stored.file = file
+        if self.purged_since(stored, 0):
+            assert self._shelf is not None
+            self._shelf.discard(file)
+            return
         if stored.facts.length == 0:
             stored.body = b""
         self._add(stored)

@@ -1,0 +1,166 @@
+"""Purges of caches: what is asked for, and that it reaches every process.
+
+    POST /api/cache/purge {"path": "/a"}         all queries and variants of a path, at every host
+                          {"path": "/a?b=c"}     that target only
+                          {"prefix": "/a/"}      all paths that begin with it
+                          {"tag": "news"}        what targets call it: Cache-Tag, Surrogate-Key, xkey
+                          {"host": "example.com"}    beside one of these, or alone: all of a host
+
+With workers the supervisor tells all of them. One that is not there, or ends before it has said that it is done, is
+told when it begins again, before it takes up what is in its files.
+
+Imports: domain, domain.caching, service, Twisted. Used by: service.admintable,
+service.supervisor, service.worker.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Callable, Iterable, Mapping
+from typing import Any
+
+import attrs
+from twisted.internet.defer import Deferred
+from twisted.internet.interfaces import IReactorTime
+
+from lolly_tx.domain.caching.catalog import Purge
+from lolly_tx.domain.routes import BadPath, normal_path
+from lolly_tx.service.adminguard import Denied
+from lolly_tx.service.channel import Message
+from lolly_tx.service.seats import Seat
+
+PATIENCE_SECONDS = 5.0
+"""How long it is waited for workers to say that it is done."""
+
+_MOST_MISSED = 1000
+_WORDS = ("path", "prefix", "tag", "host")
+
+
+@attrs.frozen
+class Purged:
+    """`count`: answers that are not stored any more. `late`: workers that have not said so in time, but will do it."""
+
+    count: int
+    late: tuple[int, ...] = ()
+
+
+Purging = Callable[[Purge], "Deferred[Purged]"]
+
+
+def purge_of(table: Mapping[str, Any]) -> Purge:
+    """What a request asks for. Raises `Denied`."""
+    unknown = sorted(set(table) - set(_WORDS))
+    if unknown:
+        raise Denied(400, f"{unknown[0]} is none of {', '.join(_WORDS)}")
+    words = {}
+    for name, value in table.items():
+        if not isinstance(value, str) or not value:
+            raise Denied(400, f"{name} has to be a text that is not empty")
+        words[name] = value.encode("utf-8", "surrogateescape")
+    if not words:
+        raise Denied(400, f"one of {', '.join(_WORDS)} is needed")
+    path, prefix, host = words.get("path"), words.get("prefix"), words.get("host")
+    for name, value in (("path", path), ("prefix", prefix)):
+        if value is not None and not value.startswith(b"/"):
+            raise Denied(400, f"{name} has to begin with a slash")
+    exact = path is not None and b"?" in path
+    if path is not None and not exact:
+        try:
+            path = normal_path(path)
+        except BadPath as error:
+            raise Denied(400, f"path: {error.detail}") from None
+    host = None if host is None else host.lower()
+    return Purge(path, exact, prefix, words.get("tag"), host)
+
+
+def told(purge: Purge) -> dict[str, Any]:
+    """It as a message says it."""
+    return {
+        name: value.decode("latin-1") if isinstance(value, bytes) else value
+        for name, value in attrs.asdict(purge).items()
+    }
+
+
+def heard(words: Mapping[str, Any]) -> Purge:
+    """The other way round."""
+    known: dict[str, Any] = {
+        name: value.encode("latin-1") if isinstance(value, str) else value
+        for name, value in words.items()
+    }
+    return Purge(**known)
+
+
+class _Purge:
+    def __init__(self, words: dict[str, Any], waits: set[int]) -> None:
+        self.words = words
+        self.waits = waits
+        self.count = 0
+        self.done: Deferred[Purged] = Deferred()
+        self.timer: Any = None
+
+
+class Purges:
+    """Purges on their way to all workers. `send`: tells one of them. `seats`: all there are."""
+
+    def __init__(
+        self,
+        clock: IReactorTime,
+        send: Callable[[Seat, Message], None],
+        seats: Iterable[Seat],
+    ) -> None:
+        self._clock = clock
+        self._send = send
+        self._seats = tuple(seats)
+        self._under_way: dict[int, _Purge] = {}
+        self._number = 0
+        self._missed: dict[int, deque[dict[str, Any]]] = {
+            seat.number: deque(maxlen=_MOST_MISSED) for seat in self._seats
+        }
+
+    def purge(self, purge: Purge) -> Deferred[Purged]:
+        """Have it done everywhere."""
+        self._number += 1
+        number, words = self._number, told(purge)
+        one = self._under_way[number] = _Purge(words, set())
+        for seat in self._seats:
+            if seat.channel is None:
+                self._missed[seat.number].append(words)
+            else:
+                one.waits.add(seat.number)
+                self._send(seat, {"t": "purge", "number": number, "purge": words})
+        one.timer = self._clock.callLater(PATIENCE_SECONDS, self._end, number)
+        self._look(number)
+        return one.done
+
+    def heard(self, seat: Seat, number: int, count: int) -> None:
+        """A worker has done it."""
+        one = self._under_way.get(number)
+        if one is not None and seat.number in one.waits:
+            one.waits.discard(seat.number)
+            one.count += count
+            self._look(number)
+
+    def lost(self, seat: Seat) -> None:
+        """A worker is gone; what it was told may not have been done."""
+        for number, one in tuple(self._under_way.items()):
+            if seat.number in one.waits:
+                one.waits.discard(seat.number)
+                self._missed[seat.number].append(one.words)
+                self._look(number)
+
+    def missed(self, number: int) -> list[dict[str, Any]]:
+        """What the worker of that number has to do when it begins."""
+        missed = list(self._missed[number])
+        self._missed[number].clear()
+        return missed
+
+    def _look(self, number: int) -> None:
+        one = self._under_way[number]
+        if not one.waits and one.timer is not None:
+            self._end(number)
+
+    def _end(self, number: int) -> None:
+        one = self._under_way.pop(number)
+        if one.timer.active():
+            one.timer.cancel()
+        one.done.callback(Purged(one.count, tuple(sorted(one.waits))))

@@ -1,0 +1,106 @@
+"""Tests of purges: what may be asked for, and that all workers are told."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from twisted.internet.task import Clock
+from twisted.trial.unittest import SynchronousTestCase
+
+from lolly_tx.domain.caching.catalog import Purge
+from lolly_tx.service.adminguard import Denied
+from lolly_tx.service.purging import (
+    PATIENCE_SECONDS,
+    Purged,
+    Purges,
+    heard,
+    purge_of,
+    told,
+)
+
+
+class AskedTests(SynchronousTestCase):
+    def test_words(self) -> None:
+        """A path in any spelling, a target with its query, a prefix, a tag, a host; together, too."""
+        for table, purge in (
+            ({"path": "/a//b"}, Purge(path=b"/a/b")),
+            ({"path": "/ü"}, Purge(path="/ü".encode())),
+            ({"path": "/a?b=%2f"}, Purge(path=b"/a?b=%2f", exact=True)),
+            ({"prefix": "/a/"}, Purge(prefix=b"/a/")),
+            ({"tag": "t", "host": "X.com"}, Purge(tag=b"t", host=b"x.com")),
+        ):
+            self.assertEqual(purge_of(table), purge)
+            self.assertEqual(heard(told(purge)), purge)
+
+    def test_refused(self) -> None:
+        """What names nothing, or what nobody knows, is refused with the reason."""
+        for table, why in (
+            ({}, "is needed"),
+            ({"paths": "/a"}, "paths is none of path, prefix, tag, host"),
+            ({"path": ""}, "not empty"),
+            ({"tag": ["a"]}, "tag has to be a text"),
+            ({"path": "a"}, "path has to begin with a slash"),
+            ({"prefix": "a"}, "prefix has to begin with a slash"),
+            ({"path": "/..;/a"}, "path: dots"),
+        ):
+            with self.subTest(table=table):
+                denied = self.assertRaises(Denied, purge_of, table)
+                self.assertIn(why, str(denied.args))
+
+
+class Place:
+    """A worker's seat. `channel`: None when nobody is there."""
+
+    def __init__(self, number: int) -> None:
+        self.number = number
+        self.channel: Any = object()
+
+
+class WorkerTests(SynchronousTestCase):
+    def setUp(self) -> None:
+        """Two workers."""
+        self.clock = Clock()
+        self.seats: list[Any] = [Place(1), Place(2)]
+        self.sent: list[tuple[int, Any]] = []
+        self.purges = Purges(
+            self.clock,
+            lambda seat, message: self.sent.append((seat.number, message)),
+            self.seats,
+        )
+
+    def test_all(self) -> None:
+        """All are told, and what they have dropped is counted together."""
+        done = self.purges.purge(Purge(tag=b"t"))
+        self.assertEqual([number for number, _ in self.sent], [1, 2])
+        number = self.sent[0][1]["number"]
+        self.purges.heard(self.seats[0], number, 3)
+        self.purges.heard(self.seats[0], number, 3)
+        self.assertNoResult(done)
+        self.purges.heard(self.seats[1], number, 4)
+        self.assertEqual(self.successResultOf(done), Purged(7))
+        self.purges.heard(self.seats[1], number, 4)
+        self.assertEqual(self.clock.getDelayedCalls(), [])
+
+    def test_late(self) -> None:
+        """Who does not say anything in time is named; it will do it."""
+        done = self.purges.purge(Purge(tag=b"t"))
+        self.purges.heard(self.seats[0], 1, 3)
+        self.clock.advance(PATIENCE_SECONDS)
+        self.assertEqual(self.successResultOf(done), Purged(3, (2,)))
+
+    def test_missed(self) -> None:
+        """Who is not there, or ends meanwhile, is told when it begins again, once."""
+        self.seats[0].channel = None
+        done = self.purges.purge(Purge(tag=b"t"))
+        self.purges.lost(self.seats[1])
+        self.assertEqual(self.successResultOf(done), Purged(0))
+        for number in (1, 2):
+            self.assertEqual(self.purges.missed(number), [told(Purge(tag=b"t"))])
+            self.assertEqual(self.purges.missed(number), [])
+
+    def test_nobody(self) -> None:
+        """Without any worker there is nothing to wait for."""
+        for seat in self.seats:
+            seat.channel = None
+        done = self.purges.purge(Purge(tag=b"t"))
+        self.assertEqual(self.successResultOf(done), Purged(0))
