@@ -163,4 +163,8 @@ def _pool_lines(pool: dict[str, Any], stats: dict[str, Any]) -> list[str]:
                 "-" if last is None else f"{ago(last['seconds_ago'])}: {last['cause']}",
             ]
         )
-    return [said, *table(rows, "  ")]
+    leaving = [
+        f"  {one['id']} has left: {one['in_flight']} exchanges still in flight"
+        for one in pool.get("leaving", ())
+    ]
+    return [said, *table(rows, "  "), *leaving]

@@ -26,7 +26,7 @@ NONE = (0,) * (len(BOUNDS) + 1)
 
 @attrs.frozen
 class Exemplar:
-    """One duration that was counted. `at`: when it ended, seconds since the epoch. `trace_id`: what it belongs to."""
+    """One duration that was counted. `trace_id`: of its trace, hexadecimal. `at`: its end, seconds since the epoch."""
 
     trace_id: str
     seconds: float

@@ -12,13 +12,13 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any, ClassVar
 
-from twisted.internet.defer import Deferred
+from twisted.internet.defer import Deferred, fail
 from twisted.logger import Logger
 
 from lolly_tx.config.amendments import Amended, Amendment
 from lolly_tx.service.amendedstate import amendment_shown, save
 from lolly_tx.service.appliedstate import StateFolder
-from lolly_tx.service.generation import Reloaded
+from lolly_tx.service.generation import Refused, Reloaded
 from lolly_tx.service.reload import Reloader
 
 OPERATOR = "operator: admin API"
@@ -35,6 +35,7 @@ class TargetChanges:
     def __init__(self, reloader: Reloader, folder: StateFolder | None = None) -> None:
         self._reloader = reloader
         self._folder = folder
+        self._closed = ""
         reloader.on_amendments.append(self._keep)
 
     def __len__(self) -> int:
@@ -65,14 +66,26 @@ class TargetChanges:
         """See `service.generation.Amending`."""
         return self._amend(lambda standing, at: standing.removed(pool, target, at))
 
+    def close(self, why: str) -> None:
+        """See `service.generation.Amending`."""
+        self._closed = why
+
+    def _cb_open(self, reloaded: Reloaded) -> Reloaded:
+        if self._closed:
+            raise Refused([self._closed])
+        return reloaded
+
     def _amend(self, revise: Any) -> Deferred[Reloaded]:
+        if self._closed:
+            return fail(Refused([self._closed]))
         wall = self._reloader.service.surroundings.wall
 
         def revised(standing: Amended) -> Amended:
             found: Amended = revise(standing, wall())
             return found
 
-        return self._reloader.amend(revised, OPERATOR)
+        # It may have been closed meanwhile.
+        return self._reloader.amend(revised, OPERATOR).addCallback(self._cb_open)
 
     def _keep(self) -> None:
         """Have the folder say what was changed."""

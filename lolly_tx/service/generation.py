@@ -111,6 +111,9 @@ class Amending(Protocol):
     def remove(self, pool: str, target: str) -> Deferred[Reloaded]:
         """A target leaves: nobody new, and what is under way has `timeouts.drain`."""
 
+    def close(self, why: str) -> None:
+        """Whatever is asked for from now on is refused: nobody would go by it."""
+
 
 class Upgrading(Protocol):
     """Who replaces the code of a running service."""

@@ -154,7 +154,10 @@ class Succession:
 
         def parted() -> None:
             whose = f"The old process {os.getpid()}: "
-            _service_of(part).stopping.whose = whose
+            service = _service_of(part)
+            service.stopping.whose = whose
+            if service.amending is not None:
+                service.amending.close("new code takes over: ask again")
             self._part()
             if supervisor is not None:
                 supervisor.parted()

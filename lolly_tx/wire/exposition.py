@@ -97,9 +97,7 @@ def with_exemplars(
     for place, count in enumerate(counts):
         one = exemplars.get(place)
         if one is not None and count:
-            told = (
-                f'{{trace_id="{escaped(one.trace_id)}"}} {one.seconds!r} {one.at:.3f}'
-            )
+            told = f'{{trace_id="{one.trace_id}"}} {one.seconds!r} {one.at:.3f}'
             lines[place] = f"{lines[place][:-1]} # {told}\n"
     return "".join(lines)
 

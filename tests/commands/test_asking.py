@@ -317,6 +317,20 @@ class AskingTests(SynchronousTestCase):
         self.assertEqual(said["pools"][0]["name"], "app")
         self.assertEqual(json.loads(self.told("events", "-j"))["latest"], 0)
 
+    def test_target_that_leaves(self):
+        """`lolly status` names targets that are no more, while they have something to end."""
+        lease = self.pool.acquire(1.0)
+        others = [n.target for n in self.pool.nodes.values() if n is not lease.node]
+        self.pool.replace(others, 1.0)
+        said = f"  {lease.node.id} has left: 1 exchanges still in flight\n"
+        self.assertIn(said, self.told("status"))
+        self.assertIn(
+            "leaving: 1 exchange still in flight, nobody new",
+            self.told("explain", "app", lease.node.id),
+        )
+        lease.release(2.0)
+        self.assertNotIn("has left", self.told("status"))
+
     def test_explain_pool(self):
         """`lolly explain POOL` has a sentence for each target, and the odds of panic."""
         self.pool.set_enabled("b", "drain", "test", 1.0)

@@ -371,6 +371,22 @@ class OverAReloadTests(AmendingTestCase):
         self.assertEqual(len(self.run_time()), 2)
 
 
+class ClosedTests(AmendingTestCase):
+    def test_new_code_takes_over(self) -> None:
+        """What new code, which has been told all by now, would not know of is refused, also if it was under way."""
+        body = {"url": "http://127.0.0.1:9003"}
+        asked = self.send("POST", "app/targets", body)
+        self.assertNoResult(asked)
+        assert self.service.amending is not None
+        self.service.amending.close("new code takes over: ask again")
+        for _ in range(20):
+            self.reactor.advance(0)
+            self.treq.flush()
+        self.assertEqual(self.successResultOf(asked).code, 422)
+        code, told = self.ask("PATCH", f"app/{A}", {"weight": 2})
+        self.assertEqual((code, told["error"]), (422, "new code takes over: ask again"))
+
+
 class Followers:
     """Workers that are asked first."""
 

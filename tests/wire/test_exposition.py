@@ -6,7 +6,7 @@ from prometheus_client.openmetrics import parser as openmetrics
 from prometheus_client.parser import text_string_to_metric_families
 from twisted.trial.unittest import SynchronousTestCase
 
-from lolly_tx.domain.histogram import BOUNDS, NONE
+from lolly_tx.domain.histogram import BOUNDS, NONE, Exemplar
 from lolly_tx.wire.exposition import (
     END,
     Family,
@@ -14,6 +14,7 @@ from lolly_tx.wire.exposition import (
     filled,
     is_asked_for_openly,
     takes_gzip,
+    with_exemplars,
 )
 
 PROMETHEUS_2 = (
@@ -88,6 +89,34 @@ class FamilyTests(SynchronousTestCase):
         self.assertEqual(by_name["x_seconds_sum", ""], 12.5)
         self.assertEqual(len(found.samples), len(BOUNDS) + 3)
         self.assertEqual(found.samples[0].labels["a"], "100%d")
+
+    def test_exemplars(self) -> None:
+        """OpenMetrics has an exemplar behind the number of its bucket, unless nothing was counted there."""
+        family = Family("d_seconds", "histogram", "How long.", ("a",))
+        counts = [0] * len(NONE)
+        counts[2], counts[-1] = 3, 1
+        made = filled(family.form(family.of("x")), counts, 12.5)
+        exemplars = {
+            2: Exemplar("ab" * 16, 0.0075, 1.8e9),
+            3: Exemplar("cd" * 16, 0.02, 1.8e9),
+            len(BOUNDS): Exemplar("ef" * 16, 12.0, 1.5),
+        }
+        text = with_exemplars(made, counts, exemplars)
+        [parsed] = openmetrics.text_string_to_metric_families(
+            family.head(True) + text + END
+        )
+        found = {
+            one.labels["le"]: (
+                one.exemplar.labels["trace_id"],
+                one.exemplar.value,
+                float(str(one.exemplar.timestamp)),
+            )
+            for one in parsed.samples
+            if one.exemplar is not None
+        }
+        wanted = {"0.01": ("ab" * 16, 0.0075, 1.8e9), "+Inf": ("ef" * 16, 12.0, 1.5)}
+        self.assertEqual(found, wanted)
+        self.assertEqual(with_exemplars(made, counts, {}), made)
 
     def test_histogram_without_labels(self) -> None:
         """Only the bounds stand in braces."""
