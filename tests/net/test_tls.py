@@ -44,9 +44,9 @@ from lolly_tx.net.deadlines import Deadlines
 from lolly_tx.net.sockets.certificates import TLSSettingsError
 from lolly_tx.net.sockets.eager import eager
 from lolly_tx.net.sockets.handshakes import Handshakes
+from lolly_tx.net.sockets.records import RECORD_BYTES
 from lolly_tx.net.sockets.target_tls import client_options
 from lolly_tx.net.sockets.tls import (
-    RECORD_BYTES,
     OneContext,
     TLSServer,
     TLSUNIXServer,

@@ -34,6 +34,7 @@ from zope.interface import implementer
 from lolly_tx.net.deadlines import NEVER
 from lolly_tx.net.sockets.challenges import Challenges, Looking
 from lolly_tx.net.sockets.handshakes import Handshakes, reason_of
+from lolly_tx.net.sockets.records import read, write
 from lolly_tx.net.sockets.tls_contexts import clear_errors
 from lolly_tx.net.sockets.transports import SocketTransport
 from lolly_tx.wire.proxyline import V2_MOST
@@ -44,9 +45,6 @@ BEFORE = b"before SSL initialization"
 """OpenSSL's word for a handshake that still waits for the whole ClientHello."""
 HANDSHAKE_FAILURE = b"\x15\x03\x03\x00\x02\x02\x28"
 """The alert, in the clear."""
-
-RECORD_BYTES = 16384
-"""The most a TLS record carries."""
 
 
 @implementer(ISSLTransport)
@@ -213,7 +211,7 @@ class TLSTransport(SocketTransport):
         elif self._writes_blocked:
             self._unblock_writes()
         try:
-            data = self._ssl.recv(RECORD_BYTES)
+            data = read(self._ssl)
         except SSL.WantReadError:
             return None
         except SSL.WantWriteError:
@@ -256,14 +254,14 @@ class TLSTransport(SocketTransport):
 
         What was refused must be offered again, first: it is, from the queue's head.
         """
-        send = self._ssl.send
+        connection = self._ssl
         sent = 0
         try:
-            sent = send(data)
+            sent = write(connection, data)
             if sent < len(data):
                 view = memoryview(data)
                 while sent < len(view):
-                    sent += send(view[sent:])
+                    sent += write(connection, view[sent:])
         except SSL.WantWriteError:
             pass
         except SSL.WantReadError:
