@@ -4,14 +4,22 @@
 PYTHON ?= python3
 VENV ?= .venv
 BIN := $(VENV)/bin
+FAST := build/fast
+# Finds the modules there before those that are installed, and so do its children.
+COMPILED = PYTHONPATH=$(abspath $(FAST)) $(abspath $(BIN))/python
+# What goes the longest way through compiled code on real sockets.
+FAST_SYSTEM ?= tests/system/test_proxy.py tests/system/test_http2.py tests/system/test_plugin.py
+
 PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet
 
-.PHONY: help demo test dev bench faults soak fuzz clean
+.PHONY: help demo test dev fast test-fast wheels bench faults soak fuzz clean
 
 help:
 	@echo "make demo    watch the proxy balance three small origins"
 	@echo "make test    run the tests"
 	@echo "make dev     install everything a developer needs into $(VENV)"
+	@echo "make fast    a compiled build in build/fast; the checkout stays pure Python"
+	@echo "make wheels  wheels in dist: compiled ones for each Python found, and the pure one"
 	@echo "make bench   run benchmarks/*.py, or those that BENCH names"
 	@echo "make faults  break the running proxy in every way we know, in minutes"
 	@echo "make soak    the same in full size"
@@ -31,6 +39,28 @@ else
 endif
 
 dev: $(VENV)/.installed-dev
+
+# A copy of the checkout, so that no compiled module ever shadows its source here.
+fast: $(VENV)/.installed-dev
+	@mkdir -p $(FAST)
+	@find $(FAST) -path $(FAST)/build -prune -o -name '*.so' -exec rm -f {} +
+	@tar -cf - --exclude=./.git --exclude='./.venv*' --exclude=./build --exclude=./dist --exclude='.*_cache' --exclude=__pycache__ --exclude=.hypothesis . | tar -xf - -C $(FAST)
+	cd $(FAST) && LOLLY_COMPILE=1 $(abspath $(BIN))/python setup.py --quiet build_ext --inplace
+	@$(COMPILED) -m lolly_tx.cli --version
+
+test-fast: fast
+	cd $(FAST) && $(COMPILED) -m pytest --numprocesses auto --quiet --ignore tests/system
+	cd $(FAST) && $(COMPILED) -m pytest --quiet $(FAST_SYSTEM)
+
+wheels: $(VENV)/.installed-dev
+	rm -rf build/bdist* build/lib*
+	$(BIN)/python -m build --outdir dist .
+	@for version in 3.11 3.12 3.13 3.14; do \
+	    command -v python$$version >/dev/null || { echo "no python$$version here: no compiled wheel for it"; continue; }; \
+	    python$$version -m venv build/wheels-$$version && \
+	    LOLLY_COMPILE=1 build/wheels-$$version/bin/python -m pip --quiet wheel --no-deps --wheel-dir dist . || exit 1; \
+	done
+	@ls dist
 
 bench: $(VENV)/.installed
 	@for script in $(or $(BENCH),benchmarks/*.py); do \

@@ -3,7 +3,7 @@
 What this module exports is promised to stay (docs/library.md); it is imported when it is asked for.
 
 Imports: _version, config, domain, net.library, net.sockets, proxy, service. Used by:
-cli.
+programs.
 """
 
 from __future__ import annotations

@@ -1,6 +1,6 @@
 """The `lolly` command: finds the subcommand that is asked for and runs it.
 
-Imports: commands, config, lolly_tx, Twisted. Used by: programs.
+Imports: _version, commands, config, Twisted. Used by: programs.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from typing import ClassVar, TextIO
 
 from twisted.python import usage
 
-from lolly_tx import __version__
+from lolly_tx._version import described
 from lolly_tx.commands.base import Command, shown
 from lolly_tx.commands.catalog import CATALOG, commands
 from lolly_tx.commands.declared import declared
@@ -49,7 +49,7 @@ class LollyOptions(usage.Options):
 
     def opt_version(self) -> None:
         """Print the version and exit."""
-        print(f"lolly_tx {__version__}")
+        print(described())
         raise SystemExit(0)
 
     def postOptions(self) -> None:

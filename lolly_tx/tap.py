@@ -20,7 +20,7 @@ from twisted.logger import ILogObserver
 from twisted.python import usage
 from twisted.python.components import Componentized
 
-from lolly_tx._version import __version__
+from lolly_tx._version import described
 
 if TYPE_CHECKING:
     from twisted.application.service import IService
@@ -55,7 +55,7 @@ class Options(usage.Options):
 
     def opt_version(self) -> None:
         """Print the version of lolly_tx and exit."""
-        print(f"lolly_tx {__version__}")
+        print(described())
         sys.exit(0)
 
 

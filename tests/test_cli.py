@@ -11,7 +11,8 @@ from pathlib import Path
 
 from twisted.trial.unittest import SynchronousTestCase
 
-from lolly_tx import __version__, cli
+from lolly_tx import cli
+from lolly_tx._version import described
 from lolly_tx.commands import check
 from lolly_tx.commands.base import Command
 from lolly_tx.commands.catalog import commands
@@ -130,7 +131,7 @@ class CheckTests(SynchronousTestCase):
         with self.assertRaises(SystemExit) as caught:
             cli.main(["--version"])
         self.assertEqual(caught.exception.code, 0)
-        self.assertEqual(out.getvalue(), f"lolly_tx {__version__}\n")
+        self.assertEqual(out.getvalue(), f"{described()}\n")
 
     def test_commands_must_run(self) -> None:
         """A command without a run of its own is a mistake of ours."""

@@ -17,7 +17,7 @@ from twisted.python.usage import UsageError
 from twisted.trial.unittest import SynchronousTestCase
 
 from lolly_tx import plugins, tap
-from lolly_tx._version import __version__
+from lolly_tx._version import described
 from lolly_tx.service.demo import Demo
 
 CONFIG = """\
@@ -98,7 +98,7 @@ class OptionsTests(SynchronousTestCase):
             with self.assertRaises(SystemExit) as end:
                 tap.Options().parseOptions(["--version"])
         self.assertIn(end.exception.code, (None, 0))
-        self.assertEqual(out.getvalue(), f"lolly_tx {__version__}\n")
+        self.assertEqual(out.getvalue(), f"{described()}\n")
 
 
 class ServiceTests(SynchronousTestCase):

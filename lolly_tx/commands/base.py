@@ -16,7 +16,7 @@ from typing import Any, ClassVar, TextIO
 
 from twisted.python import usage
 
-from lolly_tx._version import __version__
+from lolly_tx._version import described
 from lolly_tx.commands.client import AdminClient, CannotAsk, admin_url
 from lolly_tx.commands.declared import FILE, TOML_FILE, Takes, declared, help_text
 from lolly_tx.config import ConfigErrors, Names, load
@@ -69,7 +69,7 @@ class Command(usage.Options):
 
     def opt_version(self) -> None:
         """Print the version and exit."""
-        print(f"lolly_tx {__version__}")
+        print(described())
         raise SystemExit(0)
 
     def run(self, out: TextIO, err: TextIO) -> int:

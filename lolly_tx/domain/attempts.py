@@ -16,7 +16,7 @@ Imports: domain. Used by: proxy, service, simulate.
 
 from __future__ import annotations
 
-from abc import ABC, abstractmethod
+from abc import ABCMeta, abstractmethod
 from typing import TYPE_CHECKING, Any, Protocol
 
 from lolly_tx.domain.budget import extra_lease
@@ -28,6 +28,7 @@ from lolly_tx.domain.errors import (
     ProxyError,
     ResponseTimedOut,
 )
+from lolly_tx.domain.native import mypyc_attr
 
 if TYPE_CHECKING:  # pragma: no cover
     from lolly_tx.domain.lease import Lease
@@ -60,7 +61,8 @@ class Choosing(Protocol):
         """Seconds to wait before another attempt after so many."""
 
 
-class Attempts(ABC):
+@mypyc_attr(allow_interpreted_subclasses=True)
+class Attempts(metaclass=ABCMeta):
     """One request's attempts, from its arrival at `started` (seconds) to its end.
 
     `tried`: nodes whose attempt has failed. `attempts`: made so far, hedges not counted.
@@ -71,8 +73,8 @@ class Attempts(ABC):
     __slots__ = (
         "_until",
         "attempts",
+        "chooser",
         "deadline",
-        "forwarder",
         "hedge",
         "lease",
         "node",
@@ -82,7 +84,7 @@ class Attempts(ABC):
     )
 
     # Set by the subclasses in one go: a chain of constructors costs as much as a route.
-    forwarder: Choosing
+    chooser: Choosing
     started: float
     attempts: int
     tried: tuple[Node, ...]
@@ -202,18 +204,18 @@ class Attempts(ABC):
 
     def begin(self) -> None:
         """Make the first attempt, or wait for room."""
-        forwarder = self.forwarder
-        policy = forwarder.policy
+        chooser = self.chooser
+        policy = chooser.policy
         now = self.started
         if policy.budget is not None:
             policy.budget.request(now)
         if not policy.direct and not self._may_begin(policy, now):
             return
         try:
-            if forwarder.keyless:
-                lease = forwarder.pool.acquire(now)
+            if chooser.keyless:
+                lease = chooser.pool.acquire(now)
             else:
-                lease = forwarder.acquire(self, now)
+                lease = chooser.acquire(self, now)
         except NoTarget as error:
             if policy.room is not None and isinstance(error, AllFull):
                 self._wait(policy.room, now)
@@ -227,7 +229,7 @@ class Attempts(ABC):
         if policy.total_timeout:
             self._until = now + policy.total_timeout
             self.limit(self._until)
-        if not self.forwarder.admits(now):
+        if not self.chooser.admits(now):
             self.give_up(NoTarget("too few requests succeed"))
             return False
         room = policy.room
@@ -256,7 +258,7 @@ class Attempts(ABC):
         self.lease = lease
         self.node = lease.node
         self.attempts += 1
-        if not self.forwarder.policy.direct:
+        if not self.chooser.policy.direct:
             self._watch(lease, now)
         self.send(lease, now)
 
@@ -264,7 +266,7 @@ class Attempts(ABC):
         """Its time runs, and a hedge may be due."""
         self.pausing = False
         self.limit_try(now)
-        hedging = self.forwarder.policy.hedging
+        hedging = self.chooser.policy.hedging
         if hedging is not None and self.attempts == 1 and self.complete:
             delay = hedging.delay()
             if delay is not None and self.repeatable:
@@ -272,7 +274,7 @@ class Attempts(ABC):
 
     def limit_try(self, now: float) -> None:
         """The time of a try runs from `now` on, once the request is complete."""
-        seconds = self.forwarder.policy.try_timeout
+        seconds = self.chooser.policy.try_timeout
         if seconds and self.complete and self.lease is not None and not self.pausing:
             self.limit(min(self._until, now + seconds))
 
@@ -280,7 +282,7 @@ class Attempts(ABC):
         """The client has sent all of the request: from now on the node owes an answer."""
         if self.lease is not None:
             self.lease.asked = now
-        if not self.forwarder.policy.direct:
+        if not self.chooser.policy.direct:
             self.limit_try(now)
 
     def failed(self, error: ProxyError, now: float) -> None:
@@ -324,8 +326,8 @@ class Attempts(ABC):
 
     def _another(self, failure: ProxyError | int, now: float) -> Lease | None:
         """The lease for another attempt after `failure`, if one may be made."""
-        forwarder = self.forwarder
-        policy = forwarder.policy
+        chooser = self.chooser
+        policy = chooser.policy
         if not policy.retry.decide(
             failure,
             attempts=self.attempts,
@@ -339,15 +341,15 @@ class Attempts(ABC):
             return None
         lease = self._extra(now)
         if lease is not None:
-            forwarder.retries += 1
+            chooser.retries += 1
         return lease
 
     def _extra(self, now: float) -> Lease | None:
         """A lease for an attempt beyond the first, if the budget and the pool have it."""
-        forwarder = self.forwarder
+        chooser = self.chooser
         try:
             return extra_lease(
-                forwarder.policy.budget, lambda: forwarder.acquire(self, now), now
+                chooser.policy.budget, lambda: chooser.acquire(self, now), now
             )
         except NoTarget:
             return None
@@ -355,14 +357,14 @@ class Attempts(ABC):
     def _resume(self, lease: Lease, now: float) -> None:
         """Make the next attempt: the first other node at once, later ones after a wait."""
         self._end_hedge(now)
-        delay = self.forwarder.pause_before(self.attempts)
+        delay = self.chooser.pause_before(self.attempts)
         if not delay:
             self.turned_over()
             self.attempt(lease, now)
             return
         self.lease = lease
         self.pausing = True
-        if self.forwarder.policy.timed:  # the time of a try does not run before it
+        if self.chooser.policy.timed:  # the time of a try does not run before it
             self.limit(self._until)
         self.pause(delay, lease)
 
@@ -379,7 +381,7 @@ class Attempts(ABC):
 
         Else it is held back, and another attempt is made.
         """
-        policy, lease = self.forwarder.policy, self.lease
+        policy, lease = self.chooser.policy, self.lease
         if not policy.direct:
             self._end_hedge(now)
             if policy.hedging is not None and lease is not None:
@@ -394,7 +396,7 @@ class Attempts(ABC):
 
     def _unwelcome(self, status: int, answer: Any, lease: Lease, now: float) -> bool:
         """Whether another node is asked because of this answer's status."""
-        policy = self.forwarder.policy
+        policy = self.chooser.policy
         if status in policy.soft_statuses:
             self.heed(lease, answer, now)
         failure = self.failure_of(status)
@@ -418,7 +420,7 @@ class Attempts(ABC):
 
     def hedge_due(self, lease: Lease, now: float) -> None:
         """`lease` has had its time: ask another node as well."""
-        policy = self.forwarder.policy
+        policy = self.chooser.policy
         if self.lease is not lease or policy.hedging is None:
             return
         tried = self.tried
@@ -427,12 +429,12 @@ class Attempts(ABC):
         self.tried = tried
         if hedge is not None:
             policy.hedging.started += 1
-            self.forwarder.hedges += 1
+            self.chooser.hedges += 1
             self.send_hedge(hedge, now)
 
     def hedge_answered(self, now: float) -> None:
         """The hedge was faster and is the attempt now. Nobody is blamed for losing."""
-        hedging, beaten = self.forwarder.policy.hedging, self.lease
+        hedging, beaten = self.chooser.policy.hedging, self.lease
         winner, self.hedge = self.hedge, None
         assert hedging is not None and winner is not None
         hedging.won += 1
@@ -487,7 +489,7 @@ class Attempts(ABC):
 
     def _could_have_answered(self, lease: Lease) -> bool:
         """The attempt had most of the time, and it was the node that took it."""
-        policy = self.forwarder.policy
+        policy = self.chooser.policy
         if policy.try_timeout or self.pausing:
             return False
         # What went before, such as waiting for room or for the client to send, is not this
@@ -498,7 +500,7 @@ class Attempts(ABC):
 
     def stop(self, now: float) -> None:
         """No attempt goes on, and nobody is blamed: the client has gone, or time is up."""
-        policy = self.forwarder.policy
+        policy = self.chooser.policy
         if not policy.direct:
             self.pausing = False
             self._end_hedge(now)

@@ -91,7 +91,7 @@ class TrustedPeers:
         self._networks = tuple(n for n in networks if not isinstance(n, str))
         self._any = bool(networks)
         self._known: dict[str, bool] = {}
-        self._unix = "unix" in networks
+        self._local = "unix" in networks
 
     def __contains__(self, address: str) -> bool:
         if not self._any:
@@ -99,7 +99,7 @@ class TrustedPeers:
         known = self._known.get(address)
         if known is None:
             if address == UNIX:
-                return self._unix
+                return self._local
             try:
                 parsed = ipaddress.ip_address(address)
             except ValueError:

@@ -25,6 +25,7 @@ from lolly_tx.domain.evidence import Evidence, Sighting
 from lolly_tx.domain.health import CheckResult, Health
 from lolly_tx.domain.histogram import NONE
 from lolly_tx.domain.holding import Holding
+from lolly_tx.domain.native import Referable
 from lolly_tx.domain.target import Target
 from lolly_tx.domain.target_agent import SILENT, AgentState
 
@@ -152,7 +153,7 @@ class NodeStats:
         return {name: getattr(self, name) for name in NODE_COUNTERS}
 
 
-class Node:
+class Node(Referable):
     """One target's live state. Written by its pool only.
 
     `in_flight`: leases not yet released. `capacity`: how many it may have at once. `weight`: the effective share
@@ -198,7 +199,6 @@ class Node:
         "last_change",
         "listening",
         "attentive",
-        "__weakref__",
     )
 
     def __init__(

@@ -6,14 +6,15 @@ store. Ten times a second all watched connections are looked at: 10,000 of them 
 than one per cent of a core, and a deadline is met within `PERIOD`. After a standstill of
 the process the sockets are read first (`net.alarm`).
 
-Imports: net, Twisted. Used by: net.http1, net.http2, net.library, net.sockets,
-net.tunnel, net.upstreams, proxy, proxy.caching, proxy.files, service, simulate.
+Imports: net, Twisted. Used by: net.http1, net.http2, net.library, net.multiplexed,
+net.per_client, net.sockets, net.tunnel, net.upstreams, proxy, proxy.caching,
+proxy.files, service, simulate.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from typing import Protocol
+from typing import ClassVar, Protocol
 
 from twisted.internet.defer import Deferred
 from twisted.internet.interfaces import IDelayedCall, IReactorTime
@@ -51,7 +52,7 @@ class Deadlines:
     `now`: the monotonic clock, seconds. `clock`: what the looks are scheduled on.
     """
 
-    _log = Logger()
+    _log: ClassVar = Logger()
 
     def __init__(self, clock: IReactorTime, now: Callable[[], float]) -> None:
         self.now = now

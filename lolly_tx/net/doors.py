@@ -22,6 +22,7 @@ from collections.abc import Callable
 from typing import Any, Protocol
 
 from lolly_tx.domain.errors import ProxyError
+from lolly_tx.domain.native import mypyc_attr, trait
 from lolly_tx.net.sockets.splice import Relay
 from lolly_tx.net.tunnel import TunnelEnd
 from lolly_tx.wire.message import RequestHead, ResponseHead
@@ -109,11 +110,12 @@ class Peer:
         return self.last
 
 
+@mypyc_attr(allow_interpreted_subclasses=True)
 class DoorIn:
     """The client's side of an exchange.
 
     `peer`: who it is. `exchange`: where the rest of the request goes; None when the answer
-    is complete. `can_tunnel`: `tunnel_end` has something to give. `asked`: the head that the client sent, where the
+    is complete. `asked`: the head that the client sent, where the
     one that is served is another; None: they are the same. `identity`: who the request is, once somebody in front has
     found out (`proxy.identity`).
     """
@@ -124,8 +126,12 @@ class DoorIn:
     identity: Any = None
 
     peer: Peer
-    can_tunnel: bool
     exchange: RequestSink | None
+
+    @property
+    def can_tunnel(self) -> bool:
+        """`tunnel_end` has something to give."""
+        return False
 
     @property
     def write_seconds(self) -> float:
@@ -287,6 +293,8 @@ class RequestSink(Protocol):
         """The client takes more."""
 
 
+@trait
+@mypyc_attr(allow_interpreted_subclasses=True)
 class ResponseSink:
     """Where a door out delivers a response: the exchange. By default all of it is ignored."""
 

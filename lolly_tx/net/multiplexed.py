@@ -13,12 +13,15 @@ Imports: domain, net, Twisted. Used by: net.http2, service.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any, Protocol
 
 from twisted.internet.defer import Deferred, succeed
+from twisted.internet.interfaces import IStreamClientEndpoint
 from twisted.python.failure import Failure
 
 from lolly_tx.domain.errors import ConnectFailed, ProxyError
+from lolly_tx.net.deadlines import Deadlines
 from lolly_tx.net.doors import DoorOut
 from lolly_tx.net.upstreams import AS_USED, Connection, Upstream, UpstreamLimits
 
@@ -55,13 +58,21 @@ class SharedConnection(Protocol):
 class Multiplexed(Upstream):
     """See the module. The parameters are `Upstream`'s; `make` makes a `SharedConnection`."""
 
-    def __init__(self, *rest: Any, **named: Any) -> None:
+    def __init__(
+        self,
+        endpoint: IStreamClientEndpoint,
+        make: Callable[[Upstream], Any],
+        *,
+        deadlines: Deadlines,
+        limits: UpstreamLimits,
+        name: str = "a target",
+    ) -> None:
         self._lines: list[SharedConnection] = []
         self._greeting: dict[SharedConnection, None] = {}
         self._connecting: dict[Deferred[Any], None] = {}
         self._waiting: dict[Deferred[Any], None] = {}
         self._streams = USUAL_STREAMS
-        super().__init__(*rest, **named)
+        super().__init__(endpoint, make, deadlines=deadlines, limits=limits, name=name)
 
     def go_by(self, limits: UpstreamLimits) -> None:
         """Have these limits from now on."""

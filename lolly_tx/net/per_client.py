@@ -20,6 +20,7 @@ from weakref import WeakSet
 from twisted.internet.defer import Deferred
 from twisted.internet.interfaces import IStreamClientEndpoint
 
+from lolly_tx.net.deadlines import Deadlines
 from lolly_tx.net.doors import Peer
 from lolly_tx.net.upstreams import Connection, Upstream, UpstreamLimits
 
@@ -31,10 +32,19 @@ class PerClient(Upstream):
 
     shared: ClassVar[bool] = False
 
-    def __init__(self, *rest: Any, introduce: Introduce, **named: Any) -> None:
+    def __init__(
+        self,
+        endpoint: IStreamClientEndpoint,
+        make: Callable[[Upstream], Connection],
+        *,
+        introduce: Introduce,
+        deadlines: Deadlines,
+        limits: UpstreamLimits,
+        name: str = "a target",
+    ) -> None:
         self._introduce = introduce
         self._each: WeakSet[Upstream] = WeakSet()
-        super().__init__(*rest, **named)
+        super().__init__(endpoint, make, deadlines=deadlines, limits=limits, name=name)
 
     def of(self, peer: Peer | None) -> Upstream:
         """The connections for `peer`, made when it is served here first; None: for nobody."""
@@ -78,10 +88,18 @@ class _Own(Upstream):
     """Those of one client. They are counted where all are, because this one goes with its client."""
 
     def __init__(
-        self, whole: PerClient, endpoint: IStreamClientEndpoint, **named: Any
+        self,
+        whole: PerClient,
+        endpoint: IStreamClientEndpoint,
+        *,
+        deadlines: Deadlines,
+        limits: UpstreamLimits,
+        name: str,
     ) -> None:
         self._whole = whole
-        super().__init__(endpoint, self._make_one, **named)
+        super().__init__(
+            endpoint, self._make_one, deadlines=deadlines, limits=limits, name=name
+        )
 
     def _make_one(self, upstream: Upstream) -> Connection:
         # As others are made now: settings may have changed since the client came.

@@ -5,7 +5,7 @@ Imports: Twisted. Used by: net.http2, service.
 
 from __future__ import annotations
 
-from typing import Protocol
+from typing import ClassVar, Protocol
 
 from twisted.internet.interfaces import IReactorTime
 from twisted.logger import Logger
@@ -23,7 +23,7 @@ class Turn:
 
     __slots__ = ("_asked", "_clock")
 
-    _log = Logger()
+    _log: ClassVar = Logger()
 
     def __init__(self, clock: IReactorTime) -> None:
         self._clock = clock

@@ -27,8 +27,9 @@ from twisted.internet.interfaces import (
     IStreamClientEndpoint,
 )
 from twisted.logger import Logger
-from zope.interface import implementer
+from zope.interface import classImplements
 
+from lolly_tx.domain.native import Referable, mypyc_attr
 from lolly_tx.domain.node import Node
 from lolly_tx.domain.target import Target
 from lolly_tx.net.deadlines import NEVER, Deadlines
@@ -92,8 +93,8 @@ class Connection(DoorOut, Protocol):
         """Close it, idle, at once."""
 
 
-@implementer(IProtocolFactory)
-class Upstream:
+@mypyc_attr(allow_interpreted_subclasses=True)
+class Upstream(Referable):
     """The connections to one target.
 
     `endpoint`: connects to it, within its own limit. `make(upstream)`: a `Connection` that is a protocol,
@@ -102,7 +103,7 @@ class Upstream:
     """
 
     noisy = False
-    log = Logger()
+    log: ClassVar = Logger()
     shared: ClassVar[bool] = True
     """Exchanges of all clients may use its connections."""
 
@@ -256,6 +257,9 @@ class Upstream:
         self._room = 0
         while self._idle:
             self._idle.pop().retire()
+
+
+classImplements(Upstream, IProtocolFactory)
 
 
 class Upstreams:

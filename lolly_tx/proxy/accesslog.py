@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from random import Random
+from typing import ClassVar
 
 from twisted.logger import Logger
 
@@ -41,7 +42,7 @@ class AccessLog:
     `batch_bytes`: lines are gathered up to this size; 0 writes each at once.
     """
 
-    log = Logger()
+    log: ClassVar = Logger()
 
     def __init__(
         self,

@@ -33,7 +33,6 @@ class Errand(DoorIn):
 
     __slots__ = ("_body", "_head", "_most", "_size", "_timer", "done")
 
-    can_tunnel = False
     write_seconds = NEVER
 
     def __init__(

@@ -87,6 +87,7 @@ class Exchange(Attempts, ResponseSink):
         "download",
         "error",
         "fault",
+        "forwarder",
         "grpc",
         "head",
         "identity",
@@ -100,7 +101,6 @@ class Exchange(Attempts, ResponseSink):
         "upstream_status",
     )
 
-    forwarder: Forwarder
     answering: bool
     client: DoorOut | None
     error: ProxyError | None
@@ -125,7 +125,7 @@ class Exchange(Attempts, ResponseSink):
         trailers: bytes,
         complete: bool,
     ) -> None:
-        self.forwarder = forwarder
+        self.forwarder = self.chooser = forwarder
         self.door = door
         self.head = head
         # In one go: an exchange is made for each request.

@@ -23,11 +23,11 @@ from lolly_tx.domain.policy import Policy
 from lolly_tx.domain.pool import Pool
 from lolly_tx.domain.respite import Respites
 from lolly_tx.net.deadlines import Deadlines
-from lolly_tx.net.doors import DoorIn, Peer
+from lolly_tx.net.doors import DoorIn
 from lolly_tx.net.upstreams import Upstreams
 from lolly_tx.proxy.counters import Counters
 from lolly_tx.proxy.identity import Identities
-from lolly_tx.proxy.keys import Key, no_key
+from lolly_tx.proxy.keys import Caller, Key, no_key
 from lolly_tx.proxy.response_fields import ResponseFields
 from lolly_tx.proxy.sticky import StickyCookie
 from lolly_tx.proxy.trace import Trace, Traced, Traces
@@ -46,7 +46,7 @@ class Request(Protocol):
     trace: Trace | None
 
     @property
-    def peer(self) -> Peer:
+    def peer(self) -> Caller:
         """Who sent it."""
 
 
@@ -187,7 +187,7 @@ class Forwarder:
         if self.respites is not None and seconds > 0:
             self.respites.grant(node, _path_of(target), seconds, now)
 
-    def key_of(self, head: RequestHead, peer: Peer) -> bytes | None:
+    def key_of(self, head: RequestHead, peer: Caller) -> bytes | None:
         """What a request with `head` from `peer` is hashed by."""
         return None if self._key is None else self._key(head, peer)
 

@@ -53,7 +53,6 @@ class InnerDoor(DoorIn):
         "_passage",
         "_reached",
         "asked",
-        "can_tunnel",
         "identity",
         "sent",
         "status",
@@ -63,7 +62,6 @@ class InnerDoor(DoorIn):
         self.peer = door.peer
         self.asked = None if passage.head is passage.asked else passage.asked
         self.identity = passage.identified
-        self.can_tunnel = door.can_tunnel
         self.exchange: RequestSink | None = None
         self.status = self.sent = 0
         self._passage = passage
@@ -71,6 +69,11 @@ class InnerDoor(DoorIn):
         self._reached = reached
         self._filters: Filters | None = None
         self._dropped = -1  # bytes, of an answer that was replaced
+
+    @property
+    def can_tunnel(self) -> bool:
+        """The client's door has it to give."""
+        return self._out.can_tunnel
 
     @property
     def target(self) -> str | None:

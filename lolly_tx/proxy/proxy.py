@@ -10,6 +10,7 @@ import re
 from typing import Protocol
 
 from lolly_tx.domain.errors import DownstreamError
+from lolly_tx.domain.native import mypyc_attr
 from lolly_tx.domain.routes import RouteTable
 from lolly_tx.net.doors import DoorIn
 from lolly_tx.proxy.introduction import Introduction
@@ -39,6 +40,7 @@ _LOCAL_METHODS = frozenset((b"CONNECT", b"TRACE", b"TRACK", b"OPTIONS"))
 _HOPS = re.compile(rb"[0-9]{1,9}")
 
 
+@mypyc_attr(allow_interpreted_subclasses=True)
 class Proxy:
     """Routes requests by `table`.
 

@@ -31,7 +31,7 @@ from twisted.internet.interfaces import IPushProducer
 from twisted.python.failure import Failure
 from twisted.web.resource import IResource, Resource
 from twisted.web.server import NOT_DONE_YET, Request
-from zope.interface import implementer
+from zope.interface import classImplements
 
 from lolly_tx.domain.errors import DownstreamGone
 from lolly_tx.domain.routes import BadPath, normal_path
@@ -53,12 +53,8 @@ _LENGTH = frozenset((b"transfer-encoding", b"content-length"))
 _OF_THE_SITE = _LENGTH | {b"expect", b"te"}
 
 
-@implementer(IPushProducer)
 class SiteDoor(DoorIn):
     """One request of a site. It reads it whole, and frames the answer itself."""
-
-    can_tunnel = False
-    write_seconds = NEVER  # the site's own affair
 
     def __init__(self, request: Request, proxy: Proxy, listener: str) -> None:
         client = address_text(request.getClientAddress())
@@ -85,6 +81,11 @@ class SiteDoor(DoorIn):
             channel.persistent = False
 
     # -- DoorIn
+
+    @property
+    def write_seconds(self) -> float:
+        """The site's own affair."""
+        return NEVER
 
     def start(self, status: int, reason: bytes, fields: bytes, framing: int) -> None:
         """Begin the response."""
@@ -156,7 +157,9 @@ class SiteDoor(DoorIn):
         """The connection is going; notifyFinish tells."""
 
 
-@implementer(IResource)
+classImplements(SiteDoor, IPushProducer)
+
+
 class ReverseProxyResource(Resource):
     """Every request below its place in a site goes to the pools of `proxy`.
 
@@ -245,6 +248,9 @@ class ReverseProxyResource(Resource):
         if at > 1 and not _is_below(path, b"/".join(segments[:at])):
             raise BadMessage("the path leads out of where it was mounted")
         return uri
+
+
+classImplements(ReverseProxyResource, IResource)
 
 
 def _is_below(path: bytes, prefix: bytes) -> bool:

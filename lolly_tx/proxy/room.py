@@ -85,7 +85,7 @@ class WaitingRoom:
 
     def _admit(self, attempts: Attempts, now: float) -> bool:
         try:
-            lease = attempts.forwarder.acquire(attempts, now)
+            lease = attempts.chooser.acquire(attempts, now)
         except AllFull:
             return False
         except NoTarget as error:

@@ -12,7 +12,6 @@ import hmac
 import re
 from collections import deque
 from collections.abc import Callable
-from copy import copy
 from random import Random
 from typing import Any, Protocol
 
@@ -88,10 +87,8 @@ class Traces:
 
     def without_header(self, block: RequestBlock) -> RequestBlock:
         """The same fields without the token, which no target may see."""
-        changed = copy(block)
-        changed.raw = self._line.sub(b"", block.raw)
-        changed.kept = self._line.sub(b"", block.kept)
-        return changed
+        raw, kept = block.raw, block.kept
+        return block.like(self._line.sub(b"", kept), self._line.sub(b"", raw))
 
     def consider(
         self, head: RequestHead, now: float

@@ -22,7 +22,7 @@ from twisted.internet.interfaces import IReactorThreads
 from twisted.internet.task import deferLater
 from twisted.logger import Logger
 
-from lolly_tx._version import __version__
+from lolly_tx._version import described
 from lolly_tx.config.model import Admin, Config
 from lolly_tx.config.shown import shown
 from lolly_tx.domain.caching.catalog import Purge
@@ -248,8 +248,8 @@ class LollyService(Service):
             self.logs.start()
         self.listening = True
         self.log.info(
-            "lolly_tx {version} serves {file}: pools {pools}; listeners {listeners}",
-            version=__version__,
+            "{what} serves {file}: pools {pools}; listeners {listeners}",
+            what=described(),
             file=self.config.file,
             pools=", ".join(self.config.pools) or "none",
             listeners=", ".join(

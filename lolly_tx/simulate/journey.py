@@ -51,9 +51,7 @@ class Surroundings(Protocol):
 class Journey(Attempts):
     """One request from its arrival to its end. `peer`, `head`: what choices go by."""
 
-    __slots__ = ("head", "held", "number", "over", "peer", "world")
-
-    forwarder: Forwarder
+    __slots__ = ("forwarder", "head", "held", "number", "over", "peer", "world")
 
     complete = True
     answering = False
@@ -71,7 +69,7 @@ class Journey(Attempts):
     ) -> None:
         self.world = world
         self.number = number
-        self.forwarder = world.forwarder
+        self.forwarder = self.chooser = world.forwarder
         self.peer = client
         self.head = client.post if post else client.head
         self.started = now

@@ -51,8 +51,9 @@ class UntilClose:
 
     verbatim = True
     done = False
-    left = None
-    rest = trailers = b""
+    left: int | None = None
+    rest = b""
+    trailers = b""
     appetite = LARGE_MEAL
 
     def feed(self, data: bytes) -> bytes:

@@ -15,7 +15,6 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Iterable
-from copy import copy
 from typing import Self
 
 from lolly_tx.domain.hosts import BadHost, host_name
@@ -253,17 +252,37 @@ class RequestBlock(FieldBlock):
         """`kept` without the Host line."""
         return _HOST_LINE.sub(b"\n", self.kept)
 
+    def like(self, kept: bytes, raw: bytes = b"") -> RequestBlock:
+        """The same with other bytes to pass on; `raw`: and to look at, b"" for what they were."""
+        # An empty block is as cheap as any way around the constructor, and copies of compiled objects are not made.
+        made = RequestBlock(b"\r\n")
+        made.raw = raw or self.raw
+        made.kept = kept
+        made.length = self.length
+        made.length_kept = self.length_kept
+        made.chunked = self.chunked
+        made.connection = self.connection
+        made.upgrade = self.upgrade
+        made.plain = self.plain
+        made.expect = self.expect
+        made.wants_trailers = self.wants_trailers
+        made.forwarded = self.forwarded
+        made.hops = self.hops
+        made.host = self.host
+        made.has_host = self.has_host
+        return made
+
     def without_upgrade(self) -> RequestBlock:
         """The same, for a request whose wish to upgrade is not granted."""
         if not self.upgrade:
             return self
-        plain = copy(self)
+        plain = self.like(self.kept)
         plain.upgrade = b""
         return plain
 
     def without_expect(self) -> RequestBlock:
         """The same, for a client that has been told to go on."""
-        changed = copy(self)
+        changed = self.like(self.kept)
         changed.expect = False
         return changed
 
@@ -276,23 +295,17 @@ class RequestBlock(FieldBlock):
         cut = [name for name in names_in(low) if name.replace(b"_", b"-") in names]
         if not cut:
             return self
-        changed = copy(self)
-        changed.kept = without(self.kept, low, cut)
-        return changed
+        return self.like(without(self.kept, low, cut))
 
     def with_lines(self, change: Callable[[bytes], bytes]) -> RequestBlock:
         """The same with what `change` makes of its lines; of those that `is_special` it leaves all as they are."""
-        changed = copy(self)
-        changed.raw = change(self.raw)
-        changed.kept = changed.raw if self.kept is self.raw else change(self.kept)
-        return changed
+        raw = change(self.raw)
+        return self.like(raw if self.kept is self.raw else change(self.kept), raw)
 
     def with_max_forwards(self, hops: int) -> RequestBlock:
         """The same with another Max-Forwards value (RFC 9110 section 7.6.2)."""
-        changed = copy(self)
         line = b"\nMax-Forwards: %d\r" % hops
-        changed.kept = _MAX_FORWARDS.sub(line, self.kept)
-        return changed
+        return self.like(_MAX_FORWARDS.sub(line, self.kept))
 
 
 class ResponseBlock(FieldBlock):

@@ -19,7 +19,8 @@ from twisted.internet.defer import execute, fail, succeed
 from twisted.internet.testing import MemoryReactorClock
 from twisted.trial.unittest import SynchronousTestCase
 
-from lolly_tx import __version__, cli
+from lolly_tx import cli
+from lolly_tx._version import described
 from lolly_tx.commands import base
 from lolly_tx.commands.base import AskingCommand, ago
 from lolly_tx.commands.client import AdminClient, CannotAsk, admin_url, path_of
@@ -724,7 +725,7 @@ class AskingTests(SynchronousTestCase):
             patch.object(sys, "stdout", io.StringIO()) as out,
         ):
             cli.main(["status", "--version"])
-        self.assertEqual(out.getvalue(), f"lolly_tx {__version__}\n")
+        self.assertEqual(out.getvalue(), f"{described()}\n")
 
     def test_base(self):
         """A command that says neither what to ask nor how to show it is a mistake of ours."""

@@ -85,7 +85,7 @@ class Played(Attempts):
     method = b"GET"
 
     def __init__(self, chooser: Chooser, now: float = 0.0) -> None:
-        self.forwarder = chooser
+        self.chooser = chooser
         self.started = now
         self.tried = ()
         self.attempts = 0
@@ -157,7 +157,7 @@ class Case(SynchronousTestCase):
 
     def none_left(self, played: Played) -> None:
         """No lease is out."""
-        self.assertEqual(played.forwarder.pool.in_flight, 0)
+        self.assertEqual(played.chooser.pool.in_flight, 0)
 
 
 class FirstTests(Case):
@@ -229,7 +229,7 @@ class AgainTests(Case):
         played.failed(ConnectFailed("refused"), 0.1)
         played.failed(ConnectionReset("reset"), 0.2)
         self.assertEqual(played.said, ["send a", "send b", "send c"])
-        self.assertEqual(played.forwarder.retries, 2)
+        self.assertEqual(played.chooser.retries, 2)
         played.failed(ConnectionReset("reset"), 0.3)
         self.assertEqual(played.said[-1], "refuse ConnectionReset")
         self.assertEqual([node.id for node in played.tried], ["a", "b", "c"])
@@ -371,7 +371,7 @@ class HedgeTests(Case):
         self.assertTrue(played.answered(200, "ok", 0.1))
         assert played.node is not None
         self.assertEqual((played.node.id, played.hedge), ("b", None))
-        hedging = played.forwarder.policy.hedging
+        hedging = played.chooser.policy.hedging
         assert hedging is not None
         self.assertEqual((hedging.started, hedging.won), (1, 1))
         played.stop(0.2)

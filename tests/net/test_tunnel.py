@@ -493,8 +493,7 @@ class RefusalTests(WorldTestCase):
         """Where the client's side cannot tunnel, the backend is not asked to."""
         world = self.world()
         client = world.client()
-        client.protocol.__class__.can_tunnel = False
-        self.addCleanup(setattr, client.protocol.__class__, "can_tunnel", True)
+        self.patch(type(client.protocol), "can_tunnel", False)
         client.send(ASK)
         self.assertNotIn(b"pgrade", world.accept().take())
 

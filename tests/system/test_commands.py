@@ -450,7 +450,7 @@ class LogTests(ProcessTestCase):
                 if starts:
                     self.assertRegex(
                         starts[0]["message"],
-                        r"^lolly_tx [0-9.]+ serves .*lolly\.toml: pools app;"
+                        r"^lolly_tx [0-9.]+ \(.+\) serves .*lolly\.toml: pools app;"
                         r" listeners web \(unix:.*\), secure \(tcp:",
                     )
 

@@ -27,7 +27,7 @@ from twisted.internet.interfaces import (
     IPushProducer,
 )
 from twisted.python.failure import Failure
-from zope.interface import implementer
+from zope.interface import classImplements
 
 from lolly_tx.domain.errors import (
     BadResponse,
@@ -67,7 +67,6 @@ GOODBYES = (b"HTTP/1.1 408 ", b"HTTP/1.0 408 ")
 """What some servers say when they close a connection that was idle for long."""
 
 
-@implementer(IProtocol, IHalfCloseableProtocol, IPushProducer)
 class Http1Client:
     """One connection to a target (`DoorOut`, `net.upstreams.Connection`). `reader`: shared with others."""
 
@@ -688,3 +687,6 @@ class Http1Client:
         read = getattr(self.transport, "doRead", None)
         if read is not None:
             read()
+
+
+classImplements(Http1Client, IProtocol, IHalfCloseableProtocol, IPushProducer)

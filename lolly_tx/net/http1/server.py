@@ -27,7 +27,7 @@ from twisted.internet.interfaces import (
     IPushProducer,
 )
 from twisted.python.failure import Failure
-from zope.interface import implementer
+from zope.interface import classImplements
 
 from lolly_tx.domain.errors import DownstreamError, DownstreamGone, Shutdown
 from lolly_tx.net.deadlines import NEVER, PERIOD
@@ -65,7 +65,6 @@ LOOK_SECONDS = 2.0
 or it has sent its last byte), the reactor does not tell when it is gone. So often we look."""
 
 
-@implementer(IProtocol, IHalfCloseableProtocol, IPushProducer)
 class Http1Server(DoorIn):
     """One client connection. `shared`: what it has in common with its listener's others."""
 
@@ -95,8 +94,6 @@ class Http1Server(DoorIn):
         "shared",
         "transport",
     )
-
-    can_tunnel = True
 
     def __init__(self, shared: Shared, acceptor: Acceptor, client: str) -> None:
         self.factory: Any = None
@@ -526,6 +523,11 @@ class Http1Server(DoorIn):
     # -- DoorIn: the response
 
     @property
+    def can_tunnel(self) -> bool:
+        """Every connection can be one, once its request says so."""
+        return True
+
+    @property
     def write_seconds(self) -> float:
         """How long the client may take no byte of an answer."""
         return self.shared.timeouts.write
@@ -778,3 +780,6 @@ class Http1Server(DoorIn):
         elif self._state == TUNNEL and not self.acceptor.patient:
             assert self._end is not None
             self._end.going_away()
+
+
+classImplements(Http1Server, IProtocol, IHalfCloseableProtocol, IPushProducer)

@@ -13,7 +13,7 @@ from typing import Any
 
 from twisted.internet.interfaces import IHalfCloseableProtocol, IProtocol
 from twisted.python.failure import Failure
-from zope.interface import implementer
+from zope.interface import classImplements
 
 from lolly_tx.net.deadlines import NEVER
 from lolly_tx.net.doors import Peer
@@ -26,7 +26,6 @@ from lolly_tx.net.sockets.tls_contexts import ALPN_HTTP2
 from lolly_tx.wire.http2.frames import PREFACE
 
 
-@implementer(IProtocol, IHalfCloseableProtocol)
 class Choosing:
     """A connection until it is known which door it is. `by_preface`: HTTP/2 may begin without ALPN (section 3.3)."""
 
@@ -145,3 +144,6 @@ class Choosing:
     def drain(self, until: float) -> None:
         """The proxy is stopping."""
         self.deadline = min(self.deadline, until)
+
+
+classImplements(Choosing, IProtocol, IHalfCloseableProtocol)

@@ -24,7 +24,7 @@ from twisted.internet.interfaces import (
     IPushProducer,
 )
 from twisted.python.failure import Failure
-from zope.interface import implementer
+from zope.interface import classImplements
 
 from lolly_tx.domain.errors import (
     ConnectionReset,
@@ -58,7 +58,6 @@ BUFFER_BYTES = 1 << 20
 H2 = b"h2"
 
 
-@implementer(IProtocol, IHalfCloseableProtocol, IPushProducer)
 class Http2Client:
     """One connection to a target (`net.multiplexed.SharedConnection`). `shared`: what it has in common with others."""
 
@@ -356,3 +355,6 @@ class Http2Client:
         for stream in [*self.streams.open.values()]:
             if stream.sink is not None:
                 stream.sink.stood_still(seconds, now)
+
+
+classImplements(Http2Client, IProtocol, IHalfCloseableProtocol, IPushProducer)

@@ -85,10 +85,13 @@ class ClientStream(Framed):
     queue: deque[bytes | memoryview] = NOTHING
     queued = 0
     ending: bytes | None = None
-    over = paused = ended = False
+    over = False
+    paused = False
+    ended = False
     sent_all_of_it = True
     head: ResponseHead | None = None
-    deadline = write_due = NEVER
+    deadline = NEVER
+    write_due = NEVER
     whole: ResponseHead | None = None
     first = False
     heard_before = -1

@@ -24,7 +24,7 @@ from twisted.internet.interfaces import (
     IPushProducer,
 )
 from twisted.python.failure import Failure
-from zope.interface import implementer
+from zope.interface import classImplements
 
 from lolly_tx.domain.errors import DownstreamGone
 from lolly_tx.net.deadlines import NEVER
@@ -56,7 +56,6 @@ from lolly_tx.wire.http2.settings import PeerSettings
 WHOLE = fr.END_HEADERS | fr.END_STREAM
 
 
-@implementer(IProtocol, IHalfCloseableProtocol, IPushProducer)
 class Http2Server:
     """One client connection. `shared`: what it has in common with its listener's others."""
 
@@ -355,3 +354,6 @@ class Http2Server:
             for stream in [*self.streams.open.values()]:
                 if isinstance(stream, WebSocketStream):
                     stream.going_away()
+
+
+classImplements(Http2Server, IProtocol, IHalfCloseableProtocol, IPushProducer)

@@ -83,16 +83,21 @@ class Stream(DoorIn):
 
     # Defaults on the class, and no slots: most streams are a request without a body that is answered at once, and
     # differ from them in little.
-    can_tunnel = False
-    deadline = write_due = NEVER
+    deadline = NEVER
+    write_due = NEVER
     ended = True
-    started = over = paused = malformed = is_head = False
+    started = False
+    over = False
+    paused = False
+    malformed = False
+    is_head = False
     ending: bytes | None = None
     queue: deque[bytes | memoryview] = NOTHING
     queued = 0
     urgency = USUAL
     incremental = True
-    early = trailers = b""
+    early = b""
+    trailers = b""
     _block = b""
     _pace: Pace | None = None
     _inflow: Inflow | None = None

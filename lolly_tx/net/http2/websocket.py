@@ -36,8 +36,12 @@ def without_upgrade(fields: bytes) -> bytes:
 class WebSocketStream(Stream):
     """The stream of an extended CONNECT. What comes before the target has agreed waits, within the window."""
 
-    can_tunnel = True
     _end: Upgraded | None = None
+
+    @property
+    def can_tunnel(self) -> bool:
+        """That is what it is for."""
+        return True
 
     def expect_tunnel(self) -> None:
         """The client sends on, without a limit and for as long as it wants."""

@@ -20,7 +20,7 @@ from twisted.internet.interfaces import (
     IProtocolFactory,
     IProtocolNegotiationFactory,
 )
-from zope.interface import implementer
+from zope.interface import classImplements
 
 from lolly_tx.domain.forwarded import UNIX, canonical
 from lolly_tx.net.deadlines import Deadlines
@@ -122,7 +122,6 @@ SHED_PART = 32
 """At the cap, one in so many of the idle connections is closed to make room."""
 
 
-@implementer(IProtocolFactory, IProtocolNegotiationFactory)
 class Acceptor:
     """Makes the doors of one listener.
 
@@ -293,6 +292,9 @@ class Acceptor:
         """How long the oldest of the connections has been open; None without any."""
         since = next(iter(self.doors.values()), None)
         return None if since is None else max(0.0, self.now() - since)
+
+
+classImplements(Acceptor, IProtocolFactory, IProtocolNegotiationFactory)
 
 
 def address_text(address: IAddress | Any) -> str:

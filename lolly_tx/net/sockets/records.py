@@ -93,6 +93,7 @@ if _MISSING:  # pragma: no cover  # only with a pyOpenSSL that does not exist ye
         "This pyOpenSSL lacks {names}: TLS is as correct, but slower",
         names=", ".join(_MISSING),
     )
-    read, write = stock_read, stock_write
-else:
-    read, write = direct(_util)
+ways: tuple[Read, Write] = (stock_read, stock_write)
+if not _MISSING:
+    ways = direct(_util)
+read, write = ways

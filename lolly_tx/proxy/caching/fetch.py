@@ -105,7 +105,6 @@ class Fetch(DoorIn):
         "whole",
     )
 
-    can_tunnel = False
     write_seconds = NEVER  # we are always ready to read, or have paused ourselves
 
     exchange: RequestSink | None

@@ -1,0 +1,73 @@
+"""The optional part of the build: hot modules compiled by mypyc (docs/performance.md). All else is in setup.cfg.
+
+    LOLLY_COMPILE=1 pip install .     compiled; without the variable, or without a C compiler, pure Python
+
+One source for both: a compiled module has its Python file beside it, and does the same.
+"""
+
+from __future__ import annotations
+
+import configparser
+import os
+import sys
+from pathlib import Path
+from typing import Any
+
+from setuptools import setup
+
+HERE = Path(__file__).parent
+
+# What runs for every request and every frame, chosen by measurement. Not here: what the compiler does not take (classes
+# of attrs with defaults that are methods), what third parties extend (balancers, checks, passive policies), exceptions,
+# transports (subclasses of Twisted's), and what is imported too seldom to be worth its compilation.
+COMPILED = {
+    "domain": "attempts budget caps choice lease node pool routes tier",
+    "wire": "bodies chunked fields hops http1 message",
+    "wire/hpack": "decoder encoder huffman reading table",
+    "wire/http2": "blocks flow frames known requests responses",
+    "net": "deadlines doors multiplexed per_client turn upstreams",
+    "net/http1": "client request_body server shared",
+    "net/http2": "answers backlog client client_ending client_streams client_watch closed ending framed heads inflow"
+    " intake request sending server shared stream streams watch websocket windows",
+    "net/sockets": "acceptor",
+    "proxy": "accesslog counters exchange forwarder hedge held innerdoor introduction proxy record resource"
+    " response_fields route upload",
+}
+
+COMPILER = ["mypy >= 2.4, < 2.5", "mypy-zope >= 1.0.17"]
+
+
+def files() -> list[str]:
+    """The modules to compile, by their place from here."""
+    return [
+        f"lolly_tx/{package}/{module}.py"
+        for package, modules in COMPILED.items()
+        for module in modules.split()
+    ]
+
+
+def extensions() -> dict[str, Any]:
+    """What `setup` has to be told for a compiled build."""
+    if not os.environ.get("LOLLY_COMPILE"):
+        return {}
+    try:
+        from mypyc.build import mypycify
+    except ImportError:
+        if "egg_info" not in sys.argv and "dist_info" not in sys.argv:
+            raise
+        # The first of two calls, which asks what the build needs: the compiler goes by the types of what we use.
+        settings = configparser.ConfigParser()
+        settings.read(HERE / "setup.cfg")
+        needs = settings["options"]["install_requires"].split("\n")
+        return {"setup_requires": [*COMPILER, *filter(None, needs)]}
+    made = mypycify(
+        ["--config-file", "setup.cfg", *files()],
+        opt_level=os.environ.get("LOLLY_COMPILE_LEVEL", "2"),
+        debug_level="0",
+        group_name="lolly_tx",
+    )
+    return {"ext_modules": made}
+
+
+if __name__ == "__main__":
+    setup(**extensions())
