@@ -127,7 +127,7 @@ class AskingCommand(Command):
         if self["json"]:
             out.write(json.dumps(answer, indent=2) + "\n")
         out.write("".join(f"{shown(line)}\n" for line in lines))
-        return 0
+        return self.status(answer)
 
     def client(self) -> AdminClient:
         """The client that the options describe. Raises CannotAsk."""
@@ -147,6 +147,10 @@ class AskingCommand(Command):
     def lines(self, answer: Any) -> list[str]:
         """The answer, for people."""
         raise NotImplementedError
+
+    def status(self, answer: Any) -> int:
+        """The exit status, when there is an answer."""
+        return 0
 
 
 def _token_from(file: str) -> str:

@@ -17,7 +17,10 @@ class StatusCommand(AskingCommand):
     name = "status"
     summary = "Show what the running proxy is doing."
     synopsis = "[--json]"
-    longdesc = "Shows the listeners, pools and targets of the running proxy."
+    longdesc = (
+        "Shows the listeners, pools and targets of the running proxy. Exits 1 when it is not"
+        " ready, as /readyz has it."
+    )
 
     def ask(self, client: AdminClient) -> dict[str, Any]:
         """Five questions."""
@@ -28,6 +31,10 @@ class StatusCommand(AskingCommand):
             "pools": client.get("/api/pools")["pools"],
             **client.get("/api/certificates"),
         }
+
+    def status(self, answer: dict[str, Any]) -> int:
+        """Whether it is ready."""
+        return 0 if answer["readiness"]["ready"] else 1
 
     def lines(self, answer: dict[str, Any]) -> list[str]:
         """A line of readiness, one for each listener, a table for each pool."""

@@ -134,7 +134,8 @@ class AskingTests(SynchronousTestCase):
 
     def told(self, *argv):
         status, out, err = self.lolly(*argv)
-        self.assertEqual((status, err), (0, ""))
+        unready = argv[0] == "status" and not self.service.listening
+        self.assertEqual((status, err), (1 if unready else 0, ""))
         return out
 
     def refused(self, *argv):
@@ -441,6 +442,19 @@ class AskingTests(SynchronousTestCase):
             ],
             ["a ejected", "b drain", "a trial", "b up"],
         )
+
+    def test_exit_status_of_status(self):
+        """`lolly status` exits 1 while the proxy is not ready, whether for people or for programs."""
+        self.service.privilegedStartService()
+        self.service.startService()
+        for argv in (("status",), ("status", "--json")):
+            self.assertEqual(self.lolly(*argv)[0], 0)
+        for name in "ab":
+            self.pool.set_enabled(name, "down", "test", 1.0)
+        for argv in (("status",), ("status", "--json")):
+            status, out, err = self.lolly(*argv)
+            self.assertEqual((status, err), (1, ""))
+            self.assertIn("pool app: no target is available", out)
 
     def test_check_in_progress(self):
         """While a check is in flight, the account says so in place of a time."""
