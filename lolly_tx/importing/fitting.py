@@ -27,18 +27,23 @@ def fits(middleware: Table) -> None:
     if "pool" in middleware:
         here["pool"] = "any"
         draft.pools["any"] = {"targets": ["http://127.0.0.1:2"]}
-    _read(draft, {"use": [here]})
+    _read(draft, {"respond": {"status": 200}, "use": [here]})
 
 
 def fits_host(pattern: str) -> None:
     """Raise `NotThere`, with what is wrong, if `pattern` would be refused as the host of a route."""
+    fits_route({"host": pattern, "respond": {"status": 200}})
+
+
+def fits_route(route: Table) -> None:
+    """Raise `NotThere`, with what is wrong, if `route` would be refused. It names no pool."""
     draft = Draft("")
     draft.listeners["any"] = {"endpoint": "tcp:1"}
-    _read(draft, {"host": pattern})
+    _read(draft, route)
 
 
 def _read(draft: Draft, route: Table) -> None:
-    draft.routes.append({"respond": {"status": 200}, **route})
+    draft.routes.append(route)
     try:
         parse(draft.text(), "", {}, files=_AnyFile())
     except ConfigErrors as errors:

@@ -30,8 +30,8 @@ class PassTests(SynchronousTestCase):
         ):
             [target] = pool(f"proxy_pass {text};").targets
             self.assertEqual(target.address, urls)
-        [target] = pool("proxy_pass http://unix:/run/a:b.sock;").targets
-        self.assertEqual(target.endpoint, "unix:/run/a")
+        [target] = pool("proxy_pass http://unix:/run/a.sock:/;").targets
+        self.assertEqual(target.endpoint, "unix:/run/a.sock")
         [target] = pool("proxy_pass http://unix:/run/app.sock;").targets
         self.assertEqual(target.endpoint, "unix:/run/app.sock")
 
@@ -39,8 +39,29 @@ class PassTests(SynchronousTestCase):
         """A path behind the address changes that of requests, unless it is the location's own."""
         same = location("proxy_pass http://10.0.0.1:80/;")
         self.assertEqual(said(same), [])
-        [line] = said(location("proxy_pass http://10.0.0.1:80/app/;"))
-        self.assertRegex(line, r"^left out: /app/ \(of proxy_pass .*\): targets get")
+        strip = {"type": "strip_prefix", "prefix": "/api"}
+        app = {"type": "add_prefix", "prefix": "/app"}
+        for path, to, way in (
+            ("/", "/app/", [app]),
+            ("/api/", "/", [strip]),
+            ("/api/", "/api/", []),
+            ("^~ /api/", "/app/", [strip, app]),
+            ("= /a", "/b", [{"type": "replace_path", "to": "/b"}]),
+            ("= /a", "/a", []),
+        ):
+            found = imported(
+                f"http {{ server {{ location {path} {{ proxy_pass http://a:80{to}; }} }} }}"
+            )
+            config_of(found)
+            self.assertEqual(found.draft.routes[0].get("use", []), way, path)
+            self.assertEqual(said(found), [])
+        found = imported(
+            "http { server { location ~ /x { proxy_pass http://a:80/y; }"
+            " location /api/ { proxy_pass http://a:80/v; } } }"
+        )
+        lines = said(found)
+        self.assertIn("a path cannot be made of a part of another", lines[0])
+        self.assertRegex(lines[1], "^note: proxy_pass .*/v/ is put before the rest")
 
     def test_variables(self) -> None:
         """An address that is another for each request is none."""

@@ -356,13 +356,19 @@ class WholeTests(SynchronousTestCase):
         """A body may have one megabyte unless something else is said, and the largest of several."""
         plain = config_of(location("proxy_pass http://a;"))
         self.assertEqual(plain.limits.body_size, 1 << 20)
-        found = location(
-            "proxy_pass http://a; client_max_body_size 8m;", "client_max_body_size 2m;"
+        found = imported(
+            "http { client_max_body_size 2m; server {"
+            " location / { proxy_pass http://a; client_max_body_size 8m; }"
+            " location /b/ { proxy_pass http://a; } } }"
         )
         self.assertEqual(config_of(found).limits.body_size, 8 << 20)
-        self.assertIn(
-            "limits.body_size is one for all: the largest, 8M", said(found)[0]
-        )
+        first, second = found.draft.routes
+        self.assertNotIn("use", first)
+        self.assertEqual(second["use"], [{"type": "body_limit", "size": "2M"}])
+        self.assertEqual(said(found), [])
+        found = location("proxy_pass http://a; client_max_body_size much;")
+        self.assertEqual(config_of(found).limits.body_size, 1 << 20)
+        self.assertIn("much is no size", said(found)[0])
 
     def test_trusted(self) -> None:
         """Proxies in front are trusted; names and other fields are left out."""

@@ -43,6 +43,7 @@ class SiteTests(SynchronousTestCase):
         authority = trustme.CA()
         tls = self.folder / "tls"
         tls.mkdir()
+        (self.folder / "shop").mkdir()
         site = authority.issue_cert("shop.example.com")
         (tls / "shop.pem").write_bytes(site.cert_chain_pems[0].bytes())
         site.private_key_pem.write_to_path(str(tls / "shop.key"))
@@ -114,7 +115,9 @@ class SiteTests(SynchronousTestCase):
         """Each location that has a target is a route; the default server's are for any host."""
         found: dict[tuple[object, ...], str] = {}
         for route in self.config().routes:
-            if route.redirect:
+            if route.files:
+                found[route.path, route.files.expires] = route.files.root
+            elif route.redirect:
                 found[route.hosts, route.path, route.listeners[0]] = route.redirect.to
             else:
                 found[route.hosts[:1], route.path] = route.pool
@@ -125,6 +128,7 @@ class SiteTests(SynchronousTestCase):
                 ((), "^~/.well-known/acme-challenge/"): "127-0-0-1-8402",
                 ((), "/", "http"): "https://$host$uri",
                 ((), "/"): "app",
+                (r"~*\.(png|jpe?g|css|js)$", 30 * 86400.0): str(self.folder / "shop"),
                 ((), "=/health"): "app-2",
                 ((), "/search/"): "search",
                 ((), "/socket/"): "sockets",

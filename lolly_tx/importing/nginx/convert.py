@@ -10,6 +10,7 @@ import os
 from lolly_tx.importing.draft import Draft
 from lolly_tx.importing.imported import Imported
 from lolly_tx.importing.nginx import logs, reasons
+from lolly_tx.importing.nginx.bodies import NAME, longest
 from lolly_tx.importing.nginx.proxying import PROXY
 from lolly_tx.importing.nginx.reading import read
 from lolly_tx.importing.nginx.scope import Scope
@@ -27,6 +28,7 @@ _KNOWN = frozenset(
     | {"add_header", "allow", "auth_basic", "auth_basic_user_file", "auth_request"}
     | {"deny", "limit_conn", "limit_conn_zone", "limit_rate", "limit_rate_after"}
     | {"limit_req", "limit_req_status", "limit_req_zone", "proxy_hide_header"}
+    | {NAME, "error_page", "root", "index", "autoindex", "gzip_static"}
     | {"ssl_certificate", "ssl_certificate_key", "access_log", "log_format", "http2"}
 )
 
@@ -49,6 +51,7 @@ def convert(path: str) -> Imported:
     if http:
         _processes(work, statements)
     logs.everywhere(work)
+    longest(work)
     serve(work)
     whole(work)
     draft.top["forwarded"] = sorted(work.forwarded)

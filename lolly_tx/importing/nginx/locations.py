@@ -14,14 +14,14 @@ from lolly_tx.domain.locations import path_expression
 from lolly_tx.domain.routes import BadPath, normal_path
 from lolly_tx.importing.draft import plain_name
 from lolly_tx.importing.nginx.answers import returned
+from lolly_tx.importing.nginx.files import files, named_fallback
 from lolly_tx.importing.nginx.proxying import proxied
+from lolly_tx.importing.nginx.scope import Scope
 from lolly_tx.importing.nginx.upstreams import address_of, pool_at
+from lolly_tx.importing.nginx.values import has_variable
 from lolly_tx.importing.nginx.work import Making
 from lolly_tx.importing.report import NotThere
 from lolly_tx.importing.statements import Statement
-
-NO_END = "static files, which are not served"
-"""What a location without an end has in nginx."""
 
 
 def path_of(making: Making) -> str:
@@ -73,7 +73,14 @@ def end_of(making: Making) -> None:
         making.route["respond"] = {"status": 403}
         making.work.report.take(*denied)
         return
-    raise NotThere(NO_END)
+    fallback = named_fallback(making)
+    if fallback is None:
+        files(making)
+        return
+    making.scope = Scope(fallback.block or (), making.scope.around)
+    making.work.report.enter(fallback)
+    making.work.report.take(fallback)
+    end_of(making)
 
 
 def _pass(prefix: str) -> Callable[[Statement, Making], None]:
@@ -94,11 +101,23 @@ def _pass(prefix: str) -> Callable[[Statement, Making], None]:
 
 
 def _path(one: Statement, making: Making, path: str) -> None:
-    """What follows the address takes the place of the location in the path."""
-    if making.route["path"] != path:
-        shown = making.route["path"].lstrip("^~=")
-        why = f"targets get the path as it came, with {shown} and not {path}"
-        making.work.report.leave(one, why, path)
+    """What follows the address takes the place of the location in the path. Raises `NotThere`."""
+    here = making.route["path"]
+    if here.startswith("="):
+        if here[1:] != path:
+            making.way.append({"type": "replace_path", "to": path})
+        return
+    prefix = here.removeprefix("^~")
+    if prefix == path:
+        return
+    if here.startswith("~") or "?" in path or has_variable(path):
+        raise NotThere(f"a path cannot be made of a part of another, as {path} is")
+    if prefix.endswith("/") != path.endswith("/"):
+        making.work.report.note(one, f"{path}/ is put before the rest, not {path}")
+    if prefix.strip("/"):
+        making.way.append({"type": "strip_prefix", "prefix": prefix.rstrip("/")})
+    if path.strip("/"):
+        making.way.append({"type": "add_prefix", "prefix": path.rstrip("/")})
 
 
 def _elsewhere(what: str) -> Callable[[Statement, Making], None]:

@@ -46,8 +46,11 @@ def serve(work: Work) -> None:
         # Those that only nginx itself asks come last: a guard may have taken them by then.
         locations = sorted(
             _locations(work, server.scope),
-            key=lambda each: bool(each[1].own("internal")),
+            key=lambda each: _is_asked_inside(*each),
         )
+        if not any(one.args == ("/",) for one, _ in locations):
+            for one in () if first else server.scope.nearest("root")[-1:]:
+                _route(work, one, Scope((), server.scope), places)
         for location, scope in locations:
             if work.report.was_taken(location):
                 continue
@@ -76,6 +79,11 @@ def _places(server: Server, servers: Sequence[Server]) -> Iterator[_Place]:
         yield named, server.names
     if default:
         yield default, []
+
+
+def _is_asked_inside(location: Statement, scope: Scope) -> bool:
+    """Whether only nginx itself asks for it."""
+    return bool(scope.own("internal")) or location.args[0].startswith("@")
 
 
 def _covers(pattern: str, name: str) -> bool:

@@ -28,7 +28,9 @@ from lolly_tx.importing.statements import Statement
 
 _MAX_FAILS, _FAIL_TIMEOUT = 1, "10s"
 """What nginx has where nothing is said."""
-_PASS = re.compile(r"(https?|grpcs?)://(?:unix:([^:]+)(?::(.*))?|([^/]*)(/.*)?)", re.S)
+_PASS = re.compile(
+    r"(https?|grpcs?)://(?:unix:([^:]+)(?::(/.*)?)?|([^/]*)(/.*)?)", re.S
+)
 
 
 @attrs.frozen

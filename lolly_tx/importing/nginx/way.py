@@ -9,16 +9,22 @@ from __future__ import annotations
 
 from lolly_tx.importing.draft import Table
 from lolly_tx.importing.nginx import guards
+from lolly_tx.importing.nginx.bodies import body_limit
 from lolly_tx.importing.nginx.fields import response_fields
 from lolly_tx.importing.nginx.guards import Guard
+from lolly_tx.importing.nginx.pages import error_pages
 from lolly_tx.importing.nginx.work import Making
 
+ASKING = ("access", "basic_auth", "forward_auth")
+"""Those of which nginx may take any."""
 GUARDS: tuple[Guard, ...] = (
+    error_pages,
     guards.rates,
     guards.numbers,
     guards.addresses,
     guards.passwords,
     guards.authority,
+    body_limit,
 )
 
 
@@ -33,6 +39,6 @@ def on_the_way(making: Making) -> list[str | Table]:
         for guard in GUARDS:
             found += guard(making)
         asked = [one for one in found if isinstance(one, dict)]
-        guards.together(making, [one for one in asked if one["type"] != "headers"])
+        guards.together(making, [one for one in asked if one["type"] in ASKING])
         found += guards.bandwidth(making)
-    return found
+    return found + making.way

@@ -19,8 +19,6 @@ from lolly_tx.importing.nginx.work import Work
 from lolly_tx.importing.report import NotThere
 from lolly_tx.importing.statements import Statement
 
-_BODY = 1 << 20
-"""Bytes of a body that nginx takes where nothing is said."""
 _BLOCKS = ("server", "location")
 
 
@@ -43,12 +41,7 @@ def _integer(value: float) -> object:
     return int(value)
 
 
-def _bytes(value: float) -> object:
-    return size_text(int(value))
-
-
 WHOLE: dict[str, Whole] = {
-    "client_max_body_size": Whole("limits", "body_size", size_bytes, _bytes, True),
     "client_header_timeout": Whole("timeouts", "head", seconds, duration_text),
     "client_body_timeout": Whole("timeouts", "body", seconds, duration_text),
     "send_timeout": Whole("timeouts", "write", seconds, duration_text),
@@ -71,8 +64,6 @@ def whole(work: Work) -> None:
     tree = list(_statements(work.http.statements))
     for name, setting in WHOLE.items():
         _one(work, [one for one in tree if one.name == name], setting)
-    if "body_size" not in work.draft.inner("limits"):
-        work.draft.inner("limits")["body_size"] = size_text(_BODY)
     _heads(work, [one for one in tree if one.name == "large_client_header_buffers"])
     _trusted(work, tree)
 

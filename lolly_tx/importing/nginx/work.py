@@ -17,7 +17,10 @@ from lolly_tx.importing.statements import Statement
 
 @attrs.define
 class Work:
-    """`folder`: what names of files are relative to. `forwarded`: what targets are to be told of clients."""
+    """`folder`: what names of files are relative to. `forwarded`: what targets are to be told of clients.
+
+    `longest_body`: bytes that any location takes.
+    """
 
     draft: Draft
     report: Report
@@ -25,6 +28,7 @@ class Work:
     http: Scope
     upstreams: dict[str, Statement] = attrs.field(factory=dict)
     forwarded: set[str] = attrs.field(factory=set)
+    longest_body: float = 0.0
 
     def path(self, text: str) -> str:
         """The file that `text` names."""
@@ -43,6 +47,8 @@ class Making:
     host: str = ""
     fields: Table = attrs.field(factory=dict)
     """What its requests and answers have more and less, as `headers` has it."""
+    way: list[Table] = attrs.field(factory=list)
+    """Middleware that its end asks for, behind all other."""
 
     def inner(self, key: str) -> Table:
         """A table of the pool, made when it is asked for."""
