@@ -19,7 +19,7 @@ from lolly_tx.commands.base import Command, shown
 from lolly_tx.commands.declared import FILE, Takes
 from lolly_tx.commands.installed import installed_names
 from lolly_tx.config import ConfigErrors, load
-from lolly_tx.config.load import DiskFiles
+from lolly_tx.importing.fitting import problems
 from lolly_tx.importing.imported import Imported, NotReadable
 from lolly_tx.importing.lolly.convert import convert as of_lolly
 from lolly_tx.importing.nginx.convert import convert as of_nginx
@@ -29,14 +29,6 @@ _CONVERTERS: dict[str, Callable[[str], Imported]] = {
     "lolly": of_lolly,
 }
 FORMATS = tuple(_CONVERTERS)
-
-
-class _AnyFile(DiskFiles):
-    """The files that the configuration names are on the machine it is for."""
-
-    def why_no_file(self, path: str) -> str:
-        """It may be one there."""
-        return ""
 
 
 class ImportCommand(Command):
@@ -79,17 +71,15 @@ class ImportCommand(Command):
 
 def _checked(text: str, err: TextIO) -> int:
     """What `lolly check` says of `text`; the exit status."""
-    names = installed_names()
+    wrong = problems(text, "result", installed_names())
+    for problem in wrong:
+        err.write(f"check: {shown(str(problem))}\n")
+    if wrong:
+        err.write("lolly check: the result is not valid\n")
+        return 1
     with tempfile.TemporaryDirectory() as folder:
         file = str(Path(folder) / "imported.toml")
         Path(file).write_text(text, "utf-8")
-        try:
-            load(file, {}, _AnyFile(), names)
-        except ConfigErrors as errors:
-            for problem in errors.problems:
-                err.write(f"check: {shown(str(problem)).replace(file, 'result')}\n")
-            err.write("lolly check: the result is not valid\n")
-            return 1
         missing = _missing(file)
     for one in missing:
         err.write(f"check: {shown(one).replace(file, 'result')}\n")

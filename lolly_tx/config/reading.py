@@ -1,7 +1,7 @@
 """One file being read: its tree, its lines, and the places in it.
 
 Imports: config, config.middleware, domain.balancers. Used by: config,
-config.amendments, config.load, config.rewritten, service, simulate.
+config.amendments, config.load, config.rewritten, importing, service, simulate.
 """
 
 from __future__ import annotations

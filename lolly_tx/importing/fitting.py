@@ -1,22 +1,46 @@
 """Whether settings that were made of another proxy's are such as ours can have.
 
-Imports: config, importing. Used by: importing.nginx.
+Imports: config, importing. Used by: commands, importing.nginx.
 """
 
 from __future__ import annotations
 
 from lolly_tx.config.load import DiskFiles, parse
-from lolly_tx.config.problems import ConfigErrors
+from lolly_tx.config.problems import ConfigErrors, Problem
+from lolly_tx.config.reading import Names
 from lolly_tx.importing.draft import Draft, Table
 from lolly_tx.importing.report import NotThere
 
 
-class _AnyFile(DiskFiles):
-    """Files are on the machine that the configuration is for."""
+class _Files(DiskFiles):
+    """What the settings name is on the machine that they are for: `said`, "" = files, of every path."""
+
+    def __init__(self, said: str) -> None:
+        self._said = said
 
     def why_no_file(self, path: str) -> str:
-        """It may be one there."""
-        return ""
+        """The same of all."""
+        return self._said
+
+
+def problems(text: str, name: str, names: Names | None = None) -> list[Problem]:
+    """What is wrong with a configuration, wherever its files are. `name`: of its file, for messages.
+
+    A path may lead to a file or to a folder: what is wrong in either case has nothing to do with it.
+    """
+    if_file = _problems(text, name, _Files(""), names)
+    if_none = _problems(text, name, _Files("no such file"), names)
+    return [one for one in if_file if one in if_none]
+
+
+def _problems(
+    text: str, name: str, files: DiskFiles, names: Names | None
+) -> list[Problem]:
+    try:
+        parse(text, name, {}, files, names)
+    except ConfigErrors as errors:
+        return list(errors.problems)
+    return []
 
 
 def fits(middleware: Table) -> None:
@@ -42,9 +66,17 @@ def fits_route(route: Table) -> None:
     _read(draft, route)
 
 
+def fits_cache(cache: Table) -> None:
+    """Raise `NotThere`, with what is wrong, if `cache` would be refused."""
+    draft = Draft("")
+    draft.listeners["any"] = {"endpoint": "tcp:1"}
+    draft.named["cache"] = {"any": cache}
+    way = [{"type": "cache", "cache": "any"}]
+    _read(draft, {"respond": {"status": 200}, "use": way})
+
+
 def _read(draft: Draft, route: Table) -> None:
     draft.routes.append(route)
-    try:
-        parse(draft.text(), "", {}, files=_AnyFile())
-    except ConfigErrors as errors:
-        raise NotThere(errors.problems[0].message) from None
+    found = problems(draft.text(), "")
+    if found:
+        raise NotThere(found[0].message)

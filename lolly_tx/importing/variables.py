@@ -49,14 +49,19 @@ _NOBODY = {"remote_user": "-"}
 _FAMILIES = (("http_", "header_"), ("cookie_", "cookie_"), ("arg_", "arg_"))
 
 
-def translated(text: str) -> str:
-    """A text with variables of nginx, with ours in their place. Raises `NotThere`."""
+def translated(text: str, captures: bool = False) -> str:
+    """A text with variables of nginx, with ours in their place. Raises `NotThere`.
+
+    `captures`: whether "$1" to "$9" are what an expression has captured.
+    """
 
     def ours(match: re.Match[str]) -> str:
         name = match[1] or match[2]
         if name in _WRITTEN_OUT or name in _NOBODY:
             return (_WRITTEN_OUT | _NOBODY)[name]
         found = VARIABLES.get(name, "")
+        if captures and re.fullmatch("[1-9]", name):
+            found = name
         for theirs, family in _FAMILIES:
             if not found and name.startswith(theirs):
                 found = family + name.removeprefix(theirs)

@@ -16,7 +16,8 @@ class AnyFile(DiskFiles):
     """The files that a configuration names are there."""
 
     def why_no_file(self, path: str) -> str:
-        return "" if Path(path).suffix else "a directory, not a file"
+        named = Path(path).suffix or path.endswith("htpasswd")
+        return "" if named else "a directory, not a file"
 
 
 def imported(text: str, **others: str) -> Imported:

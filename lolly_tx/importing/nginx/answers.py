@@ -1,7 +1,7 @@
 """Answers that nginx gives itself: redirects, and statuses with or without a text.
 
 Imports: config, importing, importing.nginx. Used by: importing.nginx.fields,
-importing.nginx.guards, importing.nginx.locations.
+importing.nginx.guards, importing.nginx.locations, importing.nginx.rewriting.
 """
 
 from __future__ import annotations
@@ -67,7 +67,7 @@ def template(text: str, scope: Scope) -> str:
     name = next((arg for one in names for arg in one.args if "." in arg), "")
     if "$server_name" in text and name and name[0] not in "~*.":
         text = text.replace("$server_name", name)
-    found = translated(text)
+    found = translated(text, captures=True)
     try:
         expanded(found, {})
     except Rejected as rejected:

@@ -11,6 +11,7 @@ from lolly_tx.importing.draft import Draft
 from lolly_tx.importing.imported import Imported
 from lolly_tx.importing.nginx import logs, reasons
 from lolly_tx.importing.nginx.bodies import NAME, longest
+from lolly_tx.importing.nginx.caching import CACHE
 from lolly_tx.importing.nginx.proxying import PROXY
 from lolly_tx.importing.nginx.reading import read
 from lolly_tx.importing.nginx.scope import Scope
@@ -29,6 +30,7 @@ _KNOWN = frozenset(
     | {"deny", "limit_conn", "limit_conn_zone", "limit_rate", "limit_rate_after"}
     | {"limit_req", "limit_req_status", "limit_req_zone", "proxy_hide_header"}
     | {NAME, "error_page", "root", "index", "autoindex", "gzip_static"}
+    | {"proxy_cache", "proxy_cache_path", "proxy_cache_valid", *CACHE}
     | {"ssl_certificate", "ssl_certificate_key", "access_log", "log_format", "http2"}
 )
 

@@ -14,7 +14,7 @@ import attrs
 from lolly_tx.importing.draft import plain_name
 from lolly_tx.importing.fitting import fits_host
 from lolly_tx.importing.nginx.scope import Scope
-from lolly_tx.importing.nginx.values import network, split_port
+from lolly_tx.importing.nginx.values import expression, network, split_port
 from lolly_tx.importing.nginx.work import Work
 from lolly_tx.importing.report import NotThere
 from lolly_tx.importing.statements import Statement
@@ -143,6 +143,7 @@ def names_of(work: Work, server: Server) -> None:
         for name in one.args:
             if name in ("", "_"):
                 continue
+            name = expression(name)
             names = [name[1:], f"*{name}"] if name.startswith(".") else [name]
             try:
                 if name == "$hostname":

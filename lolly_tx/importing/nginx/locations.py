@@ -18,7 +18,7 @@ from lolly_tx.importing.nginx.files import files, named_fallback
 from lolly_tx.importing.nginx.proxying import proxied
 from lolly_tx.importing.nginx.scope import Scope
 from lolly_tx.importing.nginx.upstreams import address_of, pool_at
-from lolly_tx.importing.nginx.values import has_variable
+from lolly_tx.importing.nginx.values import expression, has_variable
 from lolly_tx.importing.nginx.work import Making
 from lolly_tx.importing.report import NotThere
 from lolly_tx.importing.statements import Statement
@@ -38,6 +38,7 @@ def path_of(making: Making) -> str:
     if path.startswith("@"):
         raise NotThere("a named location is only reached from inside of nginx")
     if sign in ("~", "~*"):
+        path = expression(path)
         try:
             path_expression(sign + path)
         except BadExpression as error:

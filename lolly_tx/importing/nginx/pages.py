@@ -58,4 +58,5 @@ def _file(making: Making, uri: str) -> str:
         scope = scope.around
     if not roots or has_variable(roots[-1].args[0]):
         raise NotThere("there is no folder that the page is in")
+    making.work.report.take(roots[-1])
     return making.work.path(roots[-1].args[0].rstrip("/") + uri)

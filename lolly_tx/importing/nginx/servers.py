@@ -11,6 +11,7 @@ from lolly_tx.importing.draft import Table
 from lolly_tx.importing.nginx import logs
 from lolly_tx.importing.nginx.listening import Server, defaults, listens_of, names_of
 from lolly_tx.importing.nginx.locations import end_of, path_of, whole_segments
+from lolly_tx.importing.nginx.rewriting import of_server
 from lolly_tx.importing.nginx.scope import Scope
 from lolly_tx.importing.nginx.securing import secure
 from lolly_tx.importing.nginx.way import on_the_way
@@ -40,9 +41,10 @@ def serve(work: Work) -> None:
             why = "never reached: others are the default of its addresses, and it has no name that can be matched"
             work.report.leave(server.statement, why, "server")
             continue
+        before = _rules(work, server, servers)
         first = server.scope.own("return")
         for one in first[:1]:
-            _route(work, one, Scope((one,), server.scope), places)
+            _route(work, one, Scope((one,), server.scope), places, before)
         # Those that only nginx itself asks come last: a guard may have taken them by then.
         locations = sorted(
             _locations(work, server.scope),
@@ -50,7 +52,7 @@ def serve(work: Work) -> None:
         )
         if not any(one.args == ("/",) for one, _ in locations):
             for one in () if first else server.scope.nearest("root")[-1:]:
-                _route(work, one, Scope((), server.scope), places)
+                _route(work, one, Scope((), server.scope), places, before)
         for location, scope in locations:
             if work.report.was_taken(location):
                 continue
@@ -58,7 +60,7 @@ def serve(work: Work) -> None:
                 why = "never reached: the server has a return, which comes first"
                 work.report.leave_whole(location, why)
             else:
-                _route(work, location, scope, places)
+                _route(work, location, scope, places, before)
 
 
 def _places(server: Server, servers: Sequence[Server]) -> Iterator[_Place]:
@@ -102,10 +104,21 @@ def _locations(work: Work, scope: Scope) -> Iterator[tuple[Statement, Scope]]:
         yield from _locations(work, inner)
 
 
+def _rules(work: Work, server: Server, servers: Sequence[Server]) -> list[str]:
+    """The middleware that a server's `rewrite`s are, for all of its routes."""
+    mine = {listen.name for listen in server.listens}
+    others = {x.name for one in servers if one is not server for x in one.listens}
+    return of_server(work, server.scope, sorted(mine), not mine & others)
+
+
 def _route(
-    work: Work, location: Statement, scope: Scope, places: Sequence[_Place]
+    work: Work,
+    location: Statement,
+    scope: Scope,
+    places: Sequence[_Place],
+    before: list[str],
 ) -> None:
-    making = Making(work, scope, location, {})
+    making = Making(work, scope, location, {}, before=before)
     try:
         path = path_of(making)
         making.route["path"] = path

@@ -98,6 +98,11 @@ def host(text: str) -> str:
     return text.lower()
 
 
+def expression(text: str) -> str:
+    """A regular expression of nginx in our syntax: groups with names have a P."""
+    return re.sub(r"\(\?<(?=[A-Za-z])", "(?P<", text)
+
+
 def has_variable(text: str) -> bool:
     """Whether it is another for each request."""
     return bool(re.search(r"\$[A-Za-z0-9_{]", text))

@@ -10,9 +10,11 @@ from __future__ import annotations
 from lolly_tx.importing.draft import Table
 from lolly_tx.importing.nginx import guards
 from lolly_tx.importing.nginx.bodies import body_limit
+from lolly_tx.importing.nginx.caching import cache
 from lolly_tx.importing.nginx.fields import response_fields
 from lolly_tx.importing.nginx.guards import Guard
 from lolly_tx.importing.nginx.pages import error_pages
+from lolly_tx.importing.nginx.rewriting import in_location
 from lolly_tx.importing.nginx.work import Making
 
 ASKING = ("access", "basic_auth", "forward_auth")
@@ -25,6 +27,8 @@ GUARDS: tuple[Guard, ...] = (
     guards.passwords,
     guards.authority,
     body_limit,
+    cache,
+    in_location,
 )
 
 
@@ -34,6 +38,7 @@ def on_the_way(making: Making) -> list[str | Table]:
     fields = response_fields(making)
     if fields is not None:
         found.append(fields)
+    found += making.before
     # A `return` answers before anybody is asked.
     if not {"redirect", "respond"} & set(making.route):
         for guard in GUARDS:

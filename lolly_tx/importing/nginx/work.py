@@ -47,6 +47,8 @@ class Making:
     host: str = ""
     fields: Table = attrs.field(factory=dict)
     """What its requests and answers have more and less, as `headers` has it."""
+    before: list[str] = attrs.field(factory=list)
+    """Middleware of its server, by name, which comes first."""
     way: list[Table] = attrs.field(factory=list)
     """Middleware that its end asks for, behind all other."""
 
