@@ -403,7 +403,7 @@ class LogTests(ProcessTestCase):
                 client.connect(f"{self.folder}/web.sock")
                 client.sendall(f"GET /{path} HTTP/1.1\r\nHost: x\r\n\r\n".encode())
                 self.assertIn(b"HTTP/1.1 50", client.recv(1000))
-        self.assertEqual(self.lolly("status")[0], 0)
+        self.assertEqual(self.lolly("events")[0], 0)
         process.send_signal(signal.SIGTERM)
         out, _ = process.communicate(timeout=DEADLINE)
         self.assertEqual(process.returncode, 0)
