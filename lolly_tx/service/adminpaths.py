@@ -2,7 +2,7 @@
 
 The router and the OpenAPI document go by the same declarations (`service.admintable`).
 
-Imports: service. Used by: service.admintable, service.openapi.
+Imports: service. Used by: service.adminreads, service.admintable, service.openapi.
 """
 
 from __future__ import annotations

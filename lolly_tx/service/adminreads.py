@@ -14,6 +14,8 @@ from lolly_tx.domain.pool import UnknownNode
 from lolly_tx.service import page
 from lolly_tx.service.admindesk import Answer, Asked, Desk
 from lolly_tx.service.adminguard import Denied
+from lolly_tx.service.adminpaths import Declared, Parameter
+from lolly_tx.service.adminschemas import TEXT, ref
 from lolly_tx.service.answers import (
     MOST_EVENTS,
     events_shown,
@@ -26,6 +28,8 @@ from lolly_tx.service.answers import (
 )
 from lolly_tx.service.dryrun import CannotExplain, Question
 from lolly_tx.service.scraping import scrape
+
+EVENTS = "text/event-stream"
 
 
 def file(name: str, status: int = 200) -> Answer:
@@ -165,3 +169,179 @@ def recorder(desk: Desk, asked: Asked) -> Answer:
 def watchdog(desk: Desk, asked: Asked) -> Answer:
     """How the event loop has been."""
     return Answer(200, watchdog_shown(desk.serving.watched(), desk.now()))
+
+
+OPEN = (
+    Declared(
+        "GET",
+        "/healthz",
+        "Whether the process answers at all.",
+        alive,
+        "all",
+        {200: ref("Alive")},
+    ),
+    Declared(
+        "GET",
+        "/readyz",
+        "Whether it is ready: it listens, is not draining, and every pool has a target. 503 with the reasons if not.",
+        ready,
+        "all",
+        {200: ref("Readiness"), 503: ref("Readiness")},
+    ),
+    *(
+        Declared(
+            "GET",
+            f"/{name}",
+            "A file of the dashboard.",
+            file_answer(name),
+            "all",
+            {200: TEXT},
+            type=page.type_of(name),
+        )
+        for name in page.FILES
+    ),
+)
+
+READS = (
+    Declared(
+        "GET",
+        "/metrics",
+        "Metrics as Prometheus text, or as OpenMetrics if that is accepted.",
+        metrics,
+        shows={200: TEXT},
+        type="text/plain",
+        also=("application/openmetrics-text",),
+    ),
+    Declared(
+        "GET",
+        "/api/pools",
+        "Every pool with its targets.",
+        pools,
+        shows={200: ref("Pools")},
+    ),
+    Declared(
+        "GET",
+        "/api/pools/{pool}",
+        "One pool with its targets, and those that have left and still have exchanges in flight.",
+        pool,
+        shows={200: ref("Pool")},
+        refuses=(404,),
+    ),
+    Declared(
+        "GET",
+        "/api/pools/{pool}/{target}",
+        "One target, by its id or its address.",
+        target,
+        shows={200: ref("Target")},
+        refuses=(404,),
+    ),
+    Declared(
+        "GET",
+        "/api/explain/{pool}",
+        "Why each target of a pool is in or out, and what brings it back.",
+        explain_pool,
+        shows={200: ref("Accounts")},
+        refuses=(404,),
+    ),
+    Declared(
+        "GET",
+        "/api/explain/{pool}/{target}",
+        "The same of one, also of one that has left.",
+        explain_target,
+        shows={200: ref("Account")},
+        refuses=(404,),
+    ),
+    *(
+        Declared(
+            method,
+            "/api/explain-request",
+            "Where a request would go, and why; nothing is sent.",
+            explain_request,
+            shows={200: ref("Choice")},
+            refuses=(400, 404),
+            query=(
+                Parameter("host", "Host of the request."),
+                Parameter("path", "Its path, with the query."),
+                Parameter("method", "Its method."),
+                Parameter("client", "The address of the client."),
+                Parameter("cookie", "Its Cookie field."),
+                Parameter("listener", "Where it comes in."),
+                Parameter("pool", "The pool, in place of the routes."),
+                Parameter("header", 'One more field, "Name: value".', many=True),
+            ),
+        )
+        for method in ("GET", "POST")
+    ),
+    Declared(
+        "GET",
+        "/api/events",
+        "The latest changes of availability; as they happen for who accepts text/event-stream (Last-Event-ID counts).",
+        events,
+        shows={200: ref("Events")},
+        refuses=(400, 503),
+        also=(EVENTS,),
+        query=(
+            Parameter("after", "Only events with higher numbers.", {"type": "integer"}),
+            Parameter("limit", "No more than so many.", {"type": "integer"}),
+        ),
+    ),
+    Declared(
+        "GET",
+        "/api/live",
+        "All of it as it changes, as the dashboard shows it.",
+        live,
+        shows={200: TEXT},
+        refuses=(503,),
+        type=EVENTS,
+        head=False,
+    ),
+    Declared(
+        "GET",
+        "/api/traces",
+        "Exchanges that were traced.",
+        traces,
+        shows={200: ref("Traces")},
+    ),
+    Declared(
+        "GET",
+        "/api/stats",
+        "All counters.",
+        stats,
+        shows={200: ref("Stats")},
+    ),
+    Declared(
+        "GET",
+        "/api/config",
+        "The settings in force, secrets hidden, their generation, and what was changed at run time.",
+        config,
+        shows={200: ref("Config")},
+    ),
+    Declared(
+        "GET",
+        "/api/listeners",
+        "Where is listened, who is connected, and how far a drain is.",
+        listeners,
+        shows={200: ref("Listeners")},
+    ),
+    Declared(
+        "GET",
+        "/api/certificates",
+        "The certificates that are served, until when, and what was refused.",
+        certificates,
+        shows={200: ref("Certificates")},
+    ),
+    Declared(
+        "GET",
+        "/api/watchdog",
+        "How the event loop has been.",
+        watchdog,
+        shows={200: ref("Watchdog")},
+    ),
+    Declared(
+        "GET",
+        "/api/recorder",
+        "How much the flight recorder holds.",
+        recorder,
+        shows={200: ref("Recorder")},
+    ),
+)

@@ -4,7 +4,8 @@ A schema that says `whole` has every field there is: the tests hold answers agai
 Settings, counters and traces are told with what they have; their names are those of the configuration and of
 `/api/stats` itself.
 
-Imports: config. Used by: service.adminpaths, service.admintable, service.openapi.
+Imports: config. Used by: service.adminpaths, service.adminreads, service.admintable,
+service.openapi.
 """
 
 from __future__ import annotations

@@ -1,6 +1,7 @@
 """Every path of the admin endpoint: who may ask, what is asked, what the answer is.
 
-The router finds its way by this table, and the OpenAPI document is made of it.
+The router finds its way by this table, and the OpenAPI document is made of it. What only reads is declared beside what
+answers it (`service.adminreads`).
 
 Imports: service, Twisted. Used by: service.admin.
 """
@@ -23,8 +24,6 @@ from lolly_tx.service.adminwords import say_of_listener, say_of_target
 from lolly_tx.service.openapi import document
 from lolly_tx.service.purging import purge_of
 from lolly_tx.service.reopening import NotReopened
-
-EVENTS = "text/event-stream"
 
 _DEADLINE = Parameter("deadline", 'How long the drain has, such as "10m".')
 
@@ -67,38 +66,7 @@ def _dump(desk: Desk, asked: Asked) -> Deferred[Answer]:
     return done.addCallback(lambda text: Answer(200, text))
 
 
-_OPEN = (
-    Declared(
-        "GET",
-        "/healthz",
-        "Whether the process answers at all.",
-        reads.alive,
-        "all",
-        {200: ref("Alive")},
-    ),
-    Declared(
-        "GET",
-        "/readyz",
-        "Whether it is ready: it listens, is not draining, and every pool has a target. 503 with the reasons if not.",
-        reads.ready,
-        "all",
-        {200: ref("Readiness"), 503: ref("Readiness")},
-    ),
-    *(
-        Declared(
-            "GET",
-            f"/{name}",
-            "A file of the dashboard.",
-            reads.file_answer(name),
-            "all",
-            {200: TEXT},
-            type=page.type_of(name),
-        )
-        for name in page.FILES
-    ),
-)
-
-_READS = (
+_ABOUT = (
     Declared(
         "GET",
         "/",
@@ -109,151 +77,10 @@ _READS = (
     ),
     Declared(
         "GET",
-        "/metrics",
-        "Metrics as Prometheus text, or as OpenMetrics if that is accepted.",
-        reads.metrics,
-        shows={200: TEXT},
-        type="text/plain",
-        also=("application/openmetrics-text",),
-    ),
-    Declared(
-        "GET",
         "/api/openapi.json",
         "This document.",
         _openapi,
         shows={200: ref("Document")},
-    ),
-    Declared(
-        "GET",
-        "/api/pools",
-        "Every pool with its targets.",
-        reads.pools,
-        shows={200: ref("Pools")},
-    ),
-    Declared(
-        "GET",
-        "/api/pools/{pool}",
-        "One pool with its targets, and those that have left and still have exchanges in flight.",
-        reads.pool,
-        shows={200: ref("Pool")},
-        refuses=(404,),
-    ),
-    Declared(
-        "GET",
-        "/api/pools/{pool}/{target}",
-        "One target, by its id or its address.",
-        reads.target,
-        shows={200: ref("Target")},
-        refuses=(404,),
-    ),
-    Declared(
-        "GET",
-        "/api/explain/{pool}",
-        "Why each target of a pool is in or out, and what brings it back.",
-        reads.explain_pool,
-        shows={200: ref("Accounts")},
-        refuses=(404,),
-    ),
-    Declared(
-        "GET",
-        "/api/explain/{pool}/{target}",
-        "The same of one, also of one that has left.",
-        reads.explain_target,
-        shows={200: ref("Account")},
-        refuses=(404,),
-    ),
-    *(
-        Declared(
-            method,
-            "/api/explain-request",
-            "Where a request would go, and why; nothing is sent.",
-            reads.explain_request,
-            shows={200: ref("Choice")},
-            refuses=(400, 404),
-            query=(
-                Parameter("host", "Host of the request."),
-                Parameter("path", "Its path, with the query."),
-                Parameter("method", "Its method."),
-                Parameter("client", "The address of the client."),
-                Parameter("cookie", "Its Cookie field."),
-                Parameter("listener", "Where it comes in."),
-                Parameter("pool", "The pool, in place of the routes."),
-                Parameter("header", 'One more field, "Name: value".', many=True),
-            ),
-        )
-        for method in ("GET", "POST")
-    ),
-    Declared(
-        "GET",
-        "/api/events",
-        "The latest changes of availability; as they happen for who accepts text/event-stream (Last-Event-ID counts).",
-        reads.events,
-        shows={200: ref("Events")},
-        refuses=(400, 503),
-        also=(EVENTS,),
-        query=(
-            Parameter("after", "Only events with higher numbers.", {"type": "integer"}),
-            Parameter("limit", "No more than so many.", {"type": "integer"}),
-        ),
-    ),
-    Declared(
-        "GET",
-        "/api/live",
-        "All of it as it changes, as the dashboard shows it.",
-        reads.live,
-        shows={200: TEXT},
-        refuses=(503,),
-        type=EVENTS,
-        head=False,
-    ),
-    Declared(
-        "GET",
-        "/api/traces",
-        "Exchanges that were traced.",
-        reads.traces,
-        shows={200: ref("Traces")},
-    ),
-    Declared(
-        "GET",
-        "/api/stats",
-        "All counters.",
-        reads.stats,
-        shows={200: ref("Stats")},
-    ),
-    Declared(
-        "GET",
-        "/api/config",
-        "The settings in force, secrets hidden, their generation, and what was changed at run time.",
-        reads.config,
-        shows={200: ref("Config")},
-    ),
-    Declared(
-        "GET",
-        "/api/listeners",
-        "Where is listened, who is connected, and how far a drain is.",
-        reads.listeners,
-        shows={200: ref("Listeners")},
-    ),
-    Declared(
-        "GET",
-        "/api/certificates",
-        "The certificates that are served, until when, and what was refused.",
-        reads.certificates,
-        shows={200: ref("Certificates")},
-    ),
-    Declared(
-        "GET",
-        "/api/watchdog",
-        "How the event loop has been.",
-        reads.watchdog,
-        shows={200: ref("Watchdog")},
-    ),
-    Declared(
-        "GET",
-        "/api/recorder",
-        "How much the flight recorder holds.",
-        reads.recorder,
-        shows={200: ref("Recorder")},
     ),
 )
 
@@ -408,4 +235,4 @@ _SESSIONS = (
     ),
 )
 
-PATHS = Paths((*_OPEN, *_READS, *_TARGETS, *_WRITES, *_SESSIONS))
+PATHS = Paths((*reads.OPEN, *_ABOUT, *reads.READS, *_TARGETS, *_WRITES, *_SESSIONS))
