@@ -9,7 +9,7 @@ A prefix can only end where a path has a slash, or is over, so finding the longe
 segments, however many prefixes there are.
 
 Imports: domain. Used by: config, domain.routes, importing.lolly, importing.nginx,
-proxy.
+proxy, proxy.middleware.
 """
 
 from __future__ import annotations

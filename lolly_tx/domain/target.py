@@ -1,8 +1,8 @@
 """A target: an address to send traffic to, frozen.
 
 Imports: domain. Used by: config, domain.node, domain.pool, domain.roster,
-importing.lolly, lolly_tx, net, net.checks, net.library, net.sockets, service, simulate,
-testing.
+importing.lolly, lolly_tx, net, net.checks, net.library, net.sockets, proxy, service,
+simulate, testing.
 """
 
 from __future__ import annotations

@@ -13,6 +13,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from types import MappingProxyType
+from typing import Any
 
 from lolly_tx.domain.captures import Captures
 from lolly_tx.domain.hosts import host_name
@@ -140,3 +141,19 @@ class Asked:
     def captures(self) -> Captures:
         """What the expressions of the route have captured."""
         return self.along.captures_of(self.routed)
+
+
+class Matched:
+    """A request on its way, with what a rule has captured. The rest is as `known` has it."""
+
+    def __init__(self, known: Asked, found: Captures) -> None:
+        self._known = known
+        self._found = found
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._known, name)
+
+    @property
+    def captures(self) -> Captures:
+        """Those of the rule; by names it has not, those of the route."""
+        return {**self._known.captures, **self._found}

@@ -1,12 +1,13 @@
 """The client's door as it looks from behind a chain of middleware, which may change the answers that go out by it.
 
-Imports: net, net.sockets, proxy, wire. Used by: proxy.caching, proxy.passage.
+Imports: domain, net, net.sockets, proxy, wire. Used by: proxy.caching, proxy.passage.
 """
 
 from __future__ import annotations
 
 from typing import Any, Protocol
 
+from lolly_tx.domain.target import Target
 from lolly_tx.net.doors import LENGTH, NO_BODY, DoorIn, RequestSink
 from lolly_tx.net.sockets.splice import Relay
 from lolly_tx.net.tunnel import TunnelEnd
@@ -80,6 +81,12 @@ class InnerDoor(DoorIn):
         """The id of the target that answers; None: none does, or did."""
         node = getattr(self.exchange, "node", None)
         return None if node is None else node.target.id
+
+    @property
+    def origin(self) -> Target | None:
+        """The target that answers, or did; None: none does."""
+        node = getattr(self.exchange, "node", None)
+        return None if node is None else node.target
 
     @property
     def by_target(self) -> bool:

@@ -21,6 +21,7 @@ from twisted.logger import Logger
 from twisted.python.failure import Failure
 
 from lolly_tx.domain.errors import ProxyError
+from lolly_tx.domain.target import Target
 from lolly_tx.net.doors import DoorIn, RequestSink
 from lolly_tx.proxy.answer import Answer
 from lolly_tx.proxy.filters import Filters, LinkFailed, Refused
@@ -109,6 +110,11 @@ class Passage(KnownRequest):
         ends, self._ends = self._ends, []
         for call in ends:
             call()
+
+    @property
+    def origin(self) -> Target | None:
+        """The target that answers; None: none does."""
+        return None if self._inner is None else self._inner.origin
 
     @property
     def by_target(self) -> bool:

@@ -19,6 +19,7 @@ from lolly_tx.config.middleware.forward_auth import ForwardAuth
 from lolly_tx.config.middleware.headers import Headers
 from lolly_tx.config.middleware.identity import RequestIdOfRoute
 from lolly_tx.config.middleware.jwt import Jwt
+from lolly_tx.config.middleware.location import Location
 from lolly_tx.config.middleware.pages import ErrorPages, Maintenance
 from lolly_tx.config.middleware.paths import AddPrefix, ReplacePath, StripPrefix
 from lolly_tx.config.middleware.rate_limit import RateLimit
@@ -40,6 +41,7 @@ BUILT_IN: Mapping[str, type] = MappingProxyType(
         "cache": Cache,
         "headers": Headers,
         "rewrite": Rewrite,
+        "location": Location,
         "jwt": Jwt,
         "maintenance": Maintenance,
         "rate_limit": RateLimit,

@@ -26,6 +26,7 @@ from lolly_tx.proxy.middleware.error_pages import ErrorPagesFactory
 from lolly_tx.proxy.middleware.forward_auth import ForwardAuthFactory
 from lolly_tx.proxy.middleware.headers import HeadersFactory
 from lolly_tx.proxy.middleware.jwt import JwtFactory
+from lolly_tx.proxy.middleware.location import LocationFactory
 from lolly_tx.proxy.middleware.maintenance import MaintenanceFactory
 from lolly_tx.proxy.middleware.paths import (
     AddPrefixFactory,
@@ -58,4 +59,5 @@ BUILT_IN: tuple[Any, ...] = (
     SecurityHeadersFactory(),
     StripPrefixFactory(),
     RewriteFactory(),
+    LocationFactory(),
 )

@@ -17,13 +17,13 @@ from twisted.logger import Logger
 from zope.interface import implementer
 
 from lolly_tx.config.middleware.rewrite import MOST_ROUNDS, REDIRECTS, Rewrite, Rule
-from lolly_tx.domain.captures import Captures, capturing
+from lolly_tx.domain.captures import capturing
 from lolly_tx.domain.errors import DownstreamError
 from lolly_tx.domain.interfaces import IMiddlewareFactory
 from lolly_tx.domain.routes import normal_path
 from lolly_tx.proxy.answer import Answer
 from lolly_tx.proxy.answering import Location
-from lolly_tx.proxy.asked import Asked
+from lolly_tx.proxy.asked import Matched
 from lolly_tx.proxy.link import REQUEST
 from lolly_tx.proxy.middleware.base import Middleware
 from lolly_tx.proxy.passage import Passage
@@ -33,22 +33,6 @@ from lolly_tx.proxy.templates import url_template
 from lolly_tx.wire.urls import own_location, quoted
 
 _DOTS = re.compile(rb"(?i)(?:/|%2f|%5c)(?:\.|%2e){1,2}(?:[/;]|%2f|%5c|$)")
-
-
-class Matched:
-    """A request on its way, with what a rule has captured. The rest is as `known` has it."""
-
-    def __init__(self, known: Asked, found: Captures) -> None:
-        self._known = known
-        self._found = found
-
-    def __getattr__(self, name: str) -> Any:
-        return getattr(self._known, name)
-
-    @property
-    def captures(self) -> Captures:
-        """Those of the rule; by names it has not, those of the route."""
-        return {**self._known.captures, **self._found}
 
 
 class _Made:
