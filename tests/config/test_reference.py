@@ -100,12 +100,18 @@ class SamplesTests(SynchronousTestCase):
             [
                 "balancing.toml",
                 "cache.toml",
+                "container.toml",
                 "extend.toml",
                 "lolly.toml",
                 "minimal.toml",
                 "tls.toml",
             ],
         )
+
+    def test_container(self) -> None:
+        """That of the container image has the target of its environment."""
+        config = self.sample("container.toml", {"LOLLY_TARGET": "http://app:9000"})
+        self.assertEqual(config.pools["app"].targets[0].host, "app")
 
     def test_minimal(self) -> None:
         """The minimal sample has one of each."""
