@@ -63,17 +63,18 @@ class Catalog(Generic[Kept]):
     """Each answer is in here once, under its site and target."""
 
     def __init__(self) -> None:
-        self._sites: dict[bytes, dict[bytes, list[Kept]]] = {}
+        self.sites: dict[bytes, dict[bytes, list[Kept]]] = {}
+        """By site, then by target; to look at, not to change."""
         self._tags: dict[bytes, set[Kept]] = {}
 
     def __iter__(self) -> Iterator[Kept]:
-        for targets in self._sites.values():
+        for targets in self.sites.values():
             for variants in targets.values():
                 yield from variants
 
     def variants(self, site: bytes, target: bytes) -> list[Kept] | None:
         """All that is stored of a target, the newest last; not to be changed."""
-        targets = self._sites.get(site)
+        targets = self.sites.get(site)
         return None if targets is None else targets.get(target)
 
     def find(self, site: bytes, target: bytes, select: Select) -> Kept | None:
@@ -93,7 +94,7 @@ class Catalog(Generic[Kept]):
         replaced = [one for one in variants if one not in kept]
         for one in replaced:
             self.remove(one)
-        targets = self._sites.setdefault(new.site, {})
+        targets = self.sites.setdefault(new.site, {})
         targets.setdefault(new.target, []).append(new)
         for tag in new.tags:
             self._tags.setdefault(tag, set()).add(new)
@@ -101,7 +102,7 @@ class Catalog(Generic[Kept]):
 
     def remove(self, one: Kept) -> None:
         """It is not stored any more; if it is not in here, nothing happens."""
-        targets = self._sites.get(one.site, {})
+        targets = self.sites.get(one.site, {})
         variants = targets.get(one.target, [])
         if one not in variants:
             return
@@ -109,7 +110,7 @@ class Catalog(Generic[Kept]):
         if not variants:
             del targets[one.target]
             if not targets:
-                del self._sites[one.site]
+                del self.sites[one.site]
         for tag in one.tags:
             tagged = self._tags[tag]
             tagged.discard(one)

@@ -19,7 +19,7 @@ from typing import Protocol
 _SMALL_SHARE = 10
 """The small queue has a tenth, as in the paper."""
 
-_MOST_USES = 3
+MOST_USES = 3
 """Counted of each item, as in the paper: two bits."""
 
 
@@ -122,7 +122,7 @@ class S3Fifo:
     def _from_main(self, evicted: list[Item]) -> None:
         key, item = self._main.popitem(last=False)
         if item.uses:
-            item.uses = min(item.uses, _MOST_USES) - 1
+            item.uses = min(item.uses, MOST_USES) - 1
             self._main[key] = item
             return
         self.held -= item.size

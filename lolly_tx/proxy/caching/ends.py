@@ -1,6 +1,7 @@
 """The ends that a cache gives requests in place of a pool: a stored answer, or one that comes in.
 
-Imports: net, proxy, proxy.caching, wire. Used by: proxy.caching.desk.
+Imports: domain.caching, net, proxy, proxy.caching, wire. Used by: proxy.caching.desk,
+proxy.middleware.
 """
 
 from __future__ import annotations
@@ -8,10 +9,11 @@ from __future__ import annotations
 from random import Random
 from typing import Protocol
 
+from lolly_tx.domain.caching.eviction import MOST_USES
 from lolly_tx.net.doors import LENGTH, STREAM, DoorIn
 from lolly_tx.proxy.caching.choosing import Choice, choose
 from lolly_tx.proxy.caching.fetch import Fetch
-from lolly_tx.proxy.caching.sending import ENDLESS, PIECE_BYTES, FromFetch, FromMemory
+from lolly_tx.proxy.caching.sending import ENDLESS, FromFetch, FromMemory
 from lolly_tx.proxy.caching.store import Store
 from lolly_tx.proxy.caching.stored import Stored
 from lolly_tx.proxy.innerdoor import InnerDoor
@@ -25,6 +27,44 @@ class Counter(Protocol):
 
     store: Store
     random: Random
+
+
+class ShortHit:
+    """`proxy.proxy.RouteEnd`: a fresh answer that is in memory and short, to a request that asks for all of it."""
+
+    __slots__ = ("_now", "_passage", "_store", "_stored")
+
+    def __init__(
+        self, store: Store, stored: Stored, passage: Passage, now: float
+    ) -> None:
+        self._store = store
+        self._stored = stored
+        self._passage = passage
+        self._now = now
+
+    def open_exchange(
+        self,
+        door: DoorIn,
+        head: RequestHead,
+        body: bytes,
+        trailers: bytes,
+        complete: bool,
+    ) -> None:
+        """See `proxy.proxy.RouteEnd`."""
+        store, stored, passage = self._store, self._stored, self._passage
+        store.short_hits += 1
+        if stored.uses < MOST_USES:
+            store.used(stored)
+        now, status = self._now, stored.status
+        fields = stored.ready if now < stored.ready_until else stored.fields(now)
+        whole = stored.body
+        if head.is_head or whole is None:
+            whole = b""
+        door.answer(status, stored.reason, fields, whole)
+        size = len(whole)
+        if door is not passage.door and isinstance(door, InnerDoor):
+            status, size = door.status, door.sent
+        passage.chain.told(passage.door, passage.asked, status, size, "hit")
 
 
 class Hit:
@@ -79,9 +119,7 @@ class Hit:
         whole = stored.body
         if whole is None and len(self.begin) == stored.length:
             whole = self.begin  # there was no room to keep it
-        if self._asked.conditions is None and (
-            head.is_head or (whole is not None and len(whole) <= PIECE_BYTES)
-        ):
+        if self._asked.conditions is None and (head.is_head or stored.short):
             sent = b"" if head.is_head or whole is None else whole
             door.answer(stored.status, stored.reason, fields, sent)
             self._answered(door, stored.status, len(sent))

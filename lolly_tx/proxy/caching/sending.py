@@ -19,7 +19,7 @@ from lolly_tx.net.doors import LENGTH, DoorIn
 from lolly_tx.proxy.caching.choosing import Choice, whole_body
 
 PIECE_BYTES = 65536
-"""Written at once; shorter bodies go out with their head."""
+"""Written at once."""
 
 ENDLESS = 1 << 62
 """The length of a body whose length nobody knows."""

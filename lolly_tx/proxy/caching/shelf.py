@@ -166,7 +166,7 @@ class FolderShelf:
 
     def _cb_loaded(self, data: bytes, stored: Stored) -> None:
         if len(data) == stored.length and not stored.dropped:
-            stored.body = data
+            stored.take_body(data)
             self._store.body_read(stored)
         for one in self._loading.pop(stored):
             one.callback(data)

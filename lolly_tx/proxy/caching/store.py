@@ -83,8 +83,8 @@ class _Body:
 class Store:
     """See the module. `name`: of its table. `now`: seconds, monotonic; `wall`: since the epoch.
 
-    `counts`: what became of requests, by a word each (`proxy.caching.ends`). `filling`: bytes of bodies that are
-    on their way in. `evicted`, `stored_count`: answers, since the start; `purges`: and invalidations.
+    `counts`: what became of requests, but for `short_hits`, by a word each (`proxy.caching.ends`). `filling`: bytes of
+    bodies that are on their way in. `evicted`, `stored_count`: answers, since the start; `purges`: and invalidations.
     """
 
     def __init__(
@@ -103,6 +103,7 @@ class Store:
         self.wall = wall
         self.notes = Notes()
         self.counts: Counter[str] = Counter()
+        self.short_hits = 0
         self.filling = 0
         self.evicted = self.stored_count = 0
         self._catalog: Catalog[Stored] = Catalog()
@@ -116,6 +117,17 @@ class Store:
 
     def __len__(self) -> int:
         return len(self._all)
+
+    @property
+    def sites(self) -> dict[bytes, dict[bytes, list[Stored]]]:
+        """What there is, by site and target; to look at."""
+        return self._catalog.sites
+
+    def counted(self) -> dict[str, int]:
+        """What became of requests, by verdict."""
+        counts = dict(self.counts)
+        counts["hit"] = counts.get("hit", 0) + self.short_hits
+        return counts
 
     def __iter__(self) -> Iterator[Stored]:
         return iter(self._catalog)
@@ -192,7 +204,7 @@ class Store:
             self._shelf.discard(file)
             return
         if stored.facts.length == 0:
-            stored.body = b""
+            stored.take_body(b"")
         self._add(stored)
 
     def _add(self, stored: Stored) -> None:
@@ -280,7 +292,7 @@ class Store:
     def _without_body(self, stored: Stored) -> None:
         """There is no room in memory for its body."""
         if stored.file:
-            stored.body = None
+            stored.take_body(None)
         elif not stored.writing:
             self.drop(stored)
 

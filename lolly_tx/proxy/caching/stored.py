@@ -23,6 +23,9 @@ from lolly_tx.wire.fields import render_fields
 OVERHEAD_BYTES = 2048
 """What an answer takes beside its body and its fields: objects, and places in dictionaries."""
 
+SHORT_BYTES = 65536
+"""Bodies up to this go out with their head."""
+
 _NO_LENGTH = frozenset((204, 304))
 
 
@@ -52,7 +55,8 @@ class Stored:
 
     `body`: None where it is in a file only. `ready`: its fields with what is said of them until `ready_until`.
     `asked_again_at`: not before then is its target asked for it, after `failures` to. `dropped`: it is not in the
-    store any more. `known`: bytes without the body; `size`: with it. `writing`: its file is being written.
+    store any more. `known`: bytes without the body; `size`: with it. `short`: its body is in memory, and goes out with
+    its head. `writing`: its file is being written.
     """
 
     __slots__ = (
@@ -77,6 +81,7 @@ class Stored:
         "ready_until",
         "reason",
         "selecting",
+        "short",
         "site",
         "size",
         "status",
@@ -93,7 +98,7 @@ class Stored:
     ) -> None:
         """`wall`: now, seconds since the epoch."""
         self.facts = facts
-        self.body = body
+        self.take_body(body)
         self.file: Any = None
         self.site, self.target = facts.site, facts.target
         self.url_target = facts.url_target
@@ -122,6 +127,11 @@ class Stored:
         self.failures = 0
         self.asked_again_at = 0.0
         self.live(life)
+
+    def take_body(self, body: bytes | None) -> None:
+        """It is in memory, or not."""
+        self.body = body
+        self.short = body is not None and len(body) <= SHORT_BYTES
 
     def __repr__(self) -> str:
         kind = "file" if self.body is None else "memory"

@@ -17,6 +17,7 @@ from lolly_tx.config.middleware.cache import Cache
 from lolly_tx.domain.interfaces import IMiddlewareFactory
 from lolly_tx.proxy.caching.caches import bounds_of, rules_of
 from lolly_tx.proxy.caching.desk import Desk, Wanted, select_of
+from lolly_tx.proxy.caching.ends import ShortHit
 from lolly_tx.proxy.caching.watching import SAFE, Watch, site_of
 from lolly_tx.proxy.chain import Chain
 from lolly_tx.proxy.link import ASKED, Link
@@ -24,8 +25,8 @@ from lolly_tx.proxy.middleware.base import Middleware
 from lolly_tx.proxy.middleware.deps import MiddlewareDeps
 from lolly_tx.proxy.passage import Passage
 from lolly_tx.proxy.proxy import RouteEnd
-from lolly_tx.wire.cachefields import Asked, asked_by
-from lolly_tx.wire.fields import RequestBlock
+from lolly_tx.wire.cachefields import NOTHING_ASKED, Asked, asked_by
+from lolly_tx.wire.message import RequestHead
 
 _MOST_KNOWN = 1024
 _LONGEST_KNOWN = 4096
@@ -52,31 +53,60 @@ class Caching(Middleware):
         self._methods = methods
         self._watch = Link(name, Watch(desk))
         self._passing: dict[tuple[int, Any], tuple[RouteEnd, Chain]] = {}
-        # Heads repeat, and so what they ask for does.
-        self._asked: dict[bytes, Asked] = {}
-        self._sites: dict[tuple[bool, bytes], bytes] = {}
+        self._store = desk.store
+        self._now = desk.store.now
+        self._sites = desk.store.sites
+        # Heads repeat: what those ask for, by whether they came over TLS.
+        self._open: dict[RequestHead, tuple[bytes, Asked]] = {}
+        self._secure: dict[RequestHead, tuple[bytes, Asked]] = {}
 
     def request(self, passage: Passage) -> RouteEnd | Deferred[RouteEnd | None] | None:
         """See `IMiddleware`."""
+        head, peer = passage.head, passage.door.peer
+        known = (self._secure if peer.secure else self._open).get(head)
+        if known is None:
+            return self._first(passage)
+        site, asked = known
+        if asked is NOTHING_ASKED:
+            # Nearly all hits: what is short, fresh, the same for everybody, and in memory.
+            targets = self._sites.get(site)
+            variants = None if targets is None else targets.get(head.target)
+            if variants is not None:
+                stored = variants[-1]
+                now = self._now()
+                if now < stored.fresh_until and stored.short and not stored.vary:
+                    return ShortHit(self._store, stored, passage, now)
+        return self._look(passage, site, asked)
+
+    def _first(self, passage: Passage) -> RouteEnd | Deferred[RouteEnd | None] | None:
+        """Of a head that is not known."""
         if self._in_force is not None:
             self._in_force()
             self._in_force = None
-        head = passage.head
+        head, secure = passage.head, passage.door.peer.secure
         block = head.block
         if head.method not in self._methods:
             return None if head.method in SAFE else self._pass(passage)
         if block.upgrade or block.chunked or block.length or not block.host:
             return None
-        asked = self._asked.get(block.raw) or self._ask(block)
-        site = self._sites.get((passage.door.peer.secure, block.host))
-        if site is None:
-            site = self._site(passage.door.peer.secure, block.host)
+        asked, site = asked_by(block), site_of(secure, block.host)
+        if len(block.raw) <= _LONGEST_KNOWN:
+            heads = self._secure if secure else self._open
+            if len(heads) >= _MOST_KNOWN:
+                heads.clear()
+            heads[head] = site, asked
+        return self._look(passage, site, asked)
+
+    def _look(
+        self, passage: Passage, site: bytes, asked: Asked
+    ) -> RouteEnd | Deferred[RouteEnd | None]:
+        head = passage.head
         wanted = Wanted(
             site,
             head.target,
             head.target,
             asked,
-            select_of(block),
+            select_of(head.block),
             passage.rest,
             head,
             passage.door.peer,
@@ -108,20 +138,6 @@ class Caching(Middleware):
     def stop(self) -> None:
         """Nobody uses it any more."""
         self._released()
-
-    def _ask(self, block: RequestBlock) -> Asked:
-        asked = asked_by(block)
-        if len(block.raw) <= _LONGEST_KNOWN:
-            if len(self._asked) >= _MOST_KNOWN:
-                self._asked.clear()
-            self._asked[block.raw] = asked
-        return asked
-
-    def _site(self, secure: bool, host: bytes) -> bytes:
-        if len(self._sites) >= _MOST_KNOWN:
-            self._sites.clear()
-        site = self._sites[secure, host] = site_of(secure, host)
-        return site
 
 
 @implementer(IMiddlewareFactory)

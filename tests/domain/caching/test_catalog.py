@@ -84,7 +84,7 @@ class CatalogTests(SynchronousTestCase):
         for page in (*pages, *pages):
             catalog.remove(page)
         self.assertEqual(list(catalog), [])
-        self.assertEqual((catalog._sites, catalog._tags), ({}, {}))
+        self.assertEqual((catalog.sites, catalog._tags), ({}, {}))
 
 
 class PurgeTests(SynchronousTestCase):
