@@ -12,7 +12,7 @@ FAST_SYSTEM ?= tests/system/test_proxy.py tests/system/test_http2.py tests/syste
 
 PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet
 
-.PHONY: help demo test dev fast test-fast wheels bench faults soak fuzz clean
+.PHONY: help demo test dev fast test-fast wheels bench faults soak fuzz fuzz-native clean
 
 help:
 	@echo "make demo    watch the proxy balance three small origins"
@@ -24,6 +24,7 @@ help:
 	@echo "make faults  break the running proxy in every way we know, in minutes"
 	@echo "make soak    the same in full size"
 	@echo "make fuzz    100,000 mutated inputs with a canary beside them"
+	@echo "make fuzz-native  the scanner of heads with the sanitizers of the C compiler"
 	@echo "make clean   remove what the above made"
 
 demo: $(VENV)/.installed
@@ -75,7 +76,14 @@ soak: $(VENV)/.installed-test
 
 fuzz: $(VENV)/.installed-test
 	$(BIN)/python -m tests.wire.fuzz_hpack
+	$(BIN)/python -m tests.wire.fuzz_heads
 	$(BIN)/python -m tests.system.fuzz --inputs 100000
+
+# A read beyond a head is seen only where each head is an allocation of its own.
+fuzz-native: $(VENV)/.installed-test
+	LD_PRELOAD="$$(cc -print-file-name=libasan.so) $$(cc -print-file-name=libubsan.so)" \
+	    ASAN_OPTIONS=detect_leaks=0 PYTHONMALLOC=malloc \
+	    $(BIN)/python -m tests.wire.fuzz_heads --sanitize --heads 200000
 
 $(BIN)/python:
 	$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "lolly_tx needs Python 3.11 or newer")'

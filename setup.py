@@ -13,7 +13,7 @@ import sys
 from pathlib import Path
 from typing import Any
 
-from setuptools import setup
+from setuptools import Extension, setup
 
 HERE = Path(__file__).parent
 
@@ -66,7 +66,9 @@ def extensions() -> dict[str, Any]:
         debug_level="0",
         group_name="lolly_tx",
     )
-    return {"ext_modules": made}
+    # The scan of heads in C; without it the regular expressions read all.
+    scan = Extension("lolly_tx.wire._scan", ["lolly_tx/wire/_scan.c"])
+    return {"ext_modules": [*made, scan]}
 
 
 if __name__ == "__main__":

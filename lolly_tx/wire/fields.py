@@ -19,24 +19,24 @@ from typing import Self
 
 from lolly_tx.domain.hosts import BadHost, host_name
 from lolly_tx.wire.errors import BadMessage
-from lolly_tx.wire.grammar import MAX_LENGTH, TOKEN, VALUE
+from lolly_tx.wire.grammar import (
+    MAX_LENGTH,
+    REQUEST_NAMES,
+    RESPONSE_NAMES,
+    TOKEN,
+    VALUE,
+    any_of,
+)
 from lolly_tx.wire.hops import HARMLESS, deletable, names_in, options, without
 
 _FIELD = re.compile(rb"\n(%b):[\t ]*+(%b)\r" % (TOKEN, VALUE))
 
-_REQUEST_NAMES = (
-    rb"host|connection|content-length|transfer-encoding|te|trailer|upgrade|expect"
-    rb"|keep-alive|forwarded|x-forwarded-[^:]++|x-real-ip|proxy(?:-[^:]++)?"
-    rb"|http2-settings|lolly-hop"
-)
+_REQUEST_NAMES = any_of(REQUEST_NAMES)
 _REQUEST_NAME = re.compile(_REQUEST_NAMES)
 # Found in the lower-cased block. The literal "\n" in front lets the matcher jump from
 # line to line.
 _REQUEST_SPECIAL = re.compile(rb"\n(%b):[\t ]*+([^\r]*+)\r" % _REQUEST_NAMES)
-_RESPONSE_SPECIAL = re.compile(
-    rb"\n(connection|content-length|transfer-encoding|te|trailer|upgrade|keep-alive"
-    rb"|proxy-connection|proxy-authenticate|date):[\t ]*+([^\r]*+)\r"
-)
+_RESPONSE_SPECIAL = re.compile(rb"\n(%b):[\t ]*+([^\r]*+)\r" % any_of(RESPONSE_NAMES))
 _FORWARDING = re.compile(rb"forwarded|x-forwarded-.++|x-real-ip")
 _HOST_LINE = re.compile(rb"(?i)\nhost:[^\r]*+\r\n")
 _LENGTH_LINE = re.compile(rb"(?i)\ncontent-length:[^\r]*+\r\n")
@@ -157,21 +157,26 @@ class RequestBlock(FieldBlock):
     host = b""
     has_host = False
 
-    def __init__(self, raw: bytes, host: bytes = b"") -> None:
-        """`host`: the Host value, of fields of which no other `is_special`."""
+    def __init__(
+        self,
+        raw: bytes,
+        host: bytes = b"",
+        found: list[tuple[bytes, bytes]] | None = None,
+    ) -> None:
+        """`host`: the Host value, of fields of which no other `is_special`. `found`: those that are, if known."""
         self.raw = self.kept = raw
         if host:
             self._take_host(host.lower())
             self.plain = bool(self.host)
             return
-        low = raw.lower()
-        found = _REQUEST_SPECIAL.findall(low)
+        if found is None:
+            found = _REQUEST_SPECIAL.findall(raw.lower())
         if len(found) == 1 and found[0][0] == b"host":
             # Nothing to cut: nearly every request.
             self._take_host(found[0][1])
             self.plain = bool(self.host)
         else:
-            self._inspect(found, low)
+            self._inspect(found, raw.lower())
 
     def _take_host(self, value: bytes) -> None:
         self.has_host = True
@@ -318,10 +323,13 @@ class ResponseBlock(FieldBlock):
 
     date = False
 
-    def __init__(self, raw: bytes) -> None:
+    def __init__(
+        self, raw: bytes, found: list[tuple[bytes, bytes]] | None = None
+    ) -> None:
+        """`found`: the special fields in lower case, if they are known."""
         self.raw = self.kept = raw
-        low = raw.lower()
-        found = _RESPONSE_SPECIAL.findall(low)
+        if found is None:
+            found = _RESPONSE_SPECIAL.findall(raw.lower())
         if len(found) == 2:
             (one, day), (two, length) = found
             if one == b"content-length":
@@ -333,7 +341,7 @@ class ResponseBlock(FieldBlock):
                     self.date = self.length_kept = self.plain = True
                     return
                 self.length = None
-        self._inspect(found, low)
+        self._inspect(found, raw.lower())
 
     def _inspect(self, found: list[tuple[bytes, bytes]], low: bytes) -> None:
         """Look at each special field, in order."""

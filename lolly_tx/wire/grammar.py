@@ -20,12 +20,54 @@ they confuse CGI-like backends, so they are dropped there."""
 VALUE = rb"[\t -~\x80-\xff]*+"
 """Field values: no control byte but the tab."""
 
-TARGET = rb"/(?:[!$&-;=@-\[\]^-~]++|%(?!00)[0-9A-Fa-f]{2})*+(?:\?[!\"$-~\x80-\xff]*+)?+"
+PATH_BYTE = rb"[!$&-;=@-\[\]^-~]"
+QUERY_BYTE = rb"[!\"$-~\x80-\xff]"
+TARGET = rb"/(?:%b++|%%(?!00)[0-9A-Fa-f]{2})*+(?:\?%b*+)?+" % (PATH_BYTE, QUERY_BYTE)
 """Request targets in origin-form. The path, by which routes go: visible ASCII without
 " < > \\ # (never valid in a URI; RFC 3986 would also refuse [ ] ^ ` { | }), "%" only as
 an escape, and not of NUL, where C programs end a text. The query is the backend's: what
 clients write there passes byte for byte (`?q=100%`), but for blanks, control bytes and
 the "#" of a fragment."""
+
+REQUEST_NAMES = (
+    b"host",
+    b"connection",
+    b"content-length",
+    b"transfer-encoding",
+    b"te",
+    b"trailer",
+    b"upgrade",
+    b"expect",
+    b"keep-alive",
+    b"forwarded",
+    b"x-forwarded-",
+    b"x-real-ip",
+    b"proxy",
+    b"proxy-",
+    b"http2-settings",
+    b"lolly-hop",
+)
+"""Of fields of a request that are more to a proxy than lines to pass on; those that end in "-" are beginnings."""
+
+RESPONSE_NAMES = (
+    b"connection",
+    b"content-length",
+    b"transfer-encoding",
+    b"te",
+    b"trailer",
+    b"upgrade",
+    b"keep-alive",
+    b"proxy-connection",
+    b"proxy-authenticate",
+    b"date",
+)
+"""The same of a response."""
+
+
+def any_of(names: tuple[bytes, ...]) -> bytes:
+    """A pattern of `names`, before a colon."""
+    return b"|".join([n + b"[^:]++" if n.endswith(b"-") else n for n in names])
+
 
 MAX_LENGTH = 2**63 - 1
 """Largest Content-Length accepted: a signed 64-bit counter's."""

@@ -33,6 +33,7 @@ from lolly_tx.wire.grammar import (
 )
 from lolly_tx.wire.message import HTTP_1_0, HTTP_1_1, HTTP_2, RequestHead, ResponseHead
 from lolly_tx.wire.refusals import examine_request, examine_response, worth_a_look
+from lolly_tx.wire.scanner import RequestScan, ResponseScan, scan_request, scan_response
 
 _REQUEST_LINE = re.compile(
     # CONNECT is for wire.refusals: what follows it is not ours to read.
@@ -57,12 +58,13 @@ _Head = TypeVar("_Head", RequestHead, ResponseHead)
 class _HeadReader(Generic[_Head, _Block]):
     """What the readers share: the limits, and what they remember."""
 
-    __slots__ = ("_blocks", "_heads", "_line_bytes", "_most", "limits")
+    __slots__ = ("_blocks", "_fields", "_heads", "_line_bytes", "_most", "limits")
 
     def __init__(self, limits: HeadLimits) -> None:
         self.limits = limits
         self._line_bytes = limits.line_bytes
         self._most = limits.head_bytes - 4  # without the CRLFs that end a head
+        self._fields = limits.fields
         self._heads: dict[bytes, _Head] = {}
         self._blocks: dict[bytes, _Block] = {}
 
@@ -91,15 +93,20 @@ class RequestReader(_HeadReader[RequestHead, RequestBlock]):
     """Reads request heads; one per listener, shared by its connections.
 
     `secure`: the listener speaks TLS, so absolute-form targets are https ones. `known`:
-    heads that came alone, as most do, by all their bytes; they need not be read again.
+    heads that came alone, as most do, by all their bytes; they need not be read again. `scan`: reads the usual ones
+    (`wire.scanner`); None: the regular expressions read all.
     """
 
-    __slots__ = ("_scheme", "known")
+    __slots__ = ("_scan", "_scheme", "known")
 
     def __init__(
-        self, limits: HeadLimits = REQUEST_LIMITS, secure: bool = False
+        self,
+        limits: HeadLimits = REQUEST_LIMITS,
+        secure: bool = False,
+        scan: RequestScan | None = scan_request,
     ) -> None:
         super().__init__(limits)
+        self._scan = scan
         self._scheme = b"https" if secure else b"http"
         self.known: Mapping[bytes, RequestHead] = self._heads
 
@@ -112,6 +119,11 @@ class RequestReader(_HeadReader[RequestHead, RequestBlock]):
         """
         if seen and not worth_a_look(data, seen):
             return None
+        scan = self._scan
+        if scan is not None:
+            found = scan(data, self._most + 4, self._line_bytes, self._fields)
+            if found is not None:
+                return self._scanned(data, *found)
         match = _REQUEST_LINE.match(data)
         if match is not None:
             at = match.end()
@@ -136,6 +148,30 @@ class RequestReader(_HeadReader[RequestHead, RequestBlock]):
                 return head
         return self._mend(data, seen)
 
+    def _scanned(
+        self,
+        data: bytes,
+        method: bytes,
+        target: bytes,
+        minor: int,
+        at: int,
+        end: int,
+        found: list[tuple[bytes, bytes]],
+    ) -> RequestHead:
+        """The head that the scan has found."""
+        fields = data[at : end - 2]
+        block = self._blocks.get(fields)
+        known = block is not None
+        if block is None:
+            block = RequestBlock(fields, b"", found)
+            self._remember_block(fields, block)
+        head = RequestHead(method, target, HTTP_1_1 if minor else HTTP_1_0, block, end)
+        if not head.plain or target == b"*":
+            head.check()
+        if known and end == len(data):
+            self._remember_head(data, head)
+        return head
+
     def _mend(self, data: bytes, seen: int = 0) -> RequestHead | None:
         mended = examine_request(data, self.limits, seen, self._scheme)
         if mended is None:
@@ -148,12 +184,17 @@ class RequestReader(_HeadReader[RequestHead, RequestBlock]):
 
 
 class ResponseReader(_HeadReader[ResponseHead, ResponseBlock]):
-    """Reads response heads; one per pool, shared by its connections."""
+    """Reads response heads; one per pool, shared by its connections. `scan`: as of requests."""
 
-    __slots__ = ()
+    __slots__ = ("_scan",)
 
-    def __init__(self, limits: HeadLimits = RESPONSE_LIMITS) -> None:
+    def __init__(
+        self,
+        limits: HeadLimits = RESPONSE_LIMITS,
+        scan: ResponseScan | None = scan_response,
+    ) -> None:
         super().__init__(limits)
+        self._scan = scan
 
     def read(self, data: bytes, seen: int = 0) -> ResponseHead | None:
         """Read the response head at the start of `data`.
@@ -168,6 +209,11 @@ class ResponseReader(_HeadReader[ResponseHead, ResponseBlock]):
         head = self._heads.get(raw)
         if head is not None:
             return head
+        scan = self._scan
+        if scan is not None:
+            found = scan(data, self._most + 4, self._line_bytes, self._fields)
+            if found is not None:
+                return self._scanned(raw, *found)
         match = _STATUS_LINE.match(data)
         if match is not None:
             at = match.end()
@@ -190,6 +236,31 @@ class ResponseReader(_HeadReader[ResponseHead, ResponseBlock]):
                     self._remember_head(raw, head)
                 return head
         return self._mend(data, seen)
+
+    def _scanned(
+        self,
+        raw: bytes,
+        status: int,
+        reason: bytes,
+        minor: int,
+        at: int,
+        end: int,
+        found: list[tuple[bytes, bytes]],
+    ) -> ResponseHead:
+        """The head `raw` as the scan has found it."""
+        fields = raw[at:-2]
+        block = self._blocks.get(fields)
+        known = block is not None
+        if block is None:
+            block = ResponseBlock(fields, found)
+            self._remember_block(fields, block)
+        version = HTTP_1_1 if minor else HTTP_1_0
+        head = ResponseHead(status, reason, version, block, end)
+        if head.old and block.chunked:
+            raise BadMessage("Transfer-Encoding in HTTP/1.0")
+        if known:
+            self._remember_head(raw, head)
+        return head
 
     def _mend(self, data: bytes, seen: int = 0) -> ResponseHead | None:
         mended = examine_response(data, self.limits, seen)
