@@ -1,6 +1,6 @@
 """Accept-Encoding: which coding of a body a client gets (RFC 9110 section 12.5.3).
 
-Imports: wire. Used by: proxy.files.
+Imports: wire. Used by: proxy.files, proxy.middleware.
 """
 
 from __future__ import annotations

@@ -13,6 +13,7 @@ from lolly_tx.config.middleware.bandwidth import Bandwidth
 from lolly_tx.config.middleware.basic_auth import BasicAuth
 from lolly_tx.config.middleware.bodies import BodyLimit, Buffer
 from lolly_tx.config.middleware.cache import Cache
+from lolly_tx.config.middleware.compress import Compress
 from lolly_tx.config.middleware.concurrency import Concurrency
 from lolly_tx.config.middleware.cors import Cors
 from lolly_tx.config.middleware.forward_auth import ForwardAuth
@@ -34,6 +35,7 @@ BUILT_IN: Mapping[str, type] = MappingProxyType(
         "basic_auth": BasicAuth,
         "body_limit": BodyLimit,
         "buffer": Buffer,
+        "compress": Compress,
         "concurrency": Concurrency,
         "cors": Cors,
         "error_pages": ErrorPages,

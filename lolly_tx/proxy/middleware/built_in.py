@@ -20,6 +20,7 @@ from lolly_tx.proxy.middleware.basic_auth import BasicAuthFactory
 from lolly_tx.proxy.middleware.body_limit import BodyLimitFactory
 from lolly_tx.proxy.middleware.buffer import BufferFactory
 from lolly_tx.proxy.middleware.cache import CacheFactory
+from lolly_tx.proxy.middleware.compress import CompressFactory
 from lolly_tx.proxy.middleware.concurrency import ConcurrencyFactory
 from lolly_tx.proxy.middleware.cors import CorsFactory
 from lolly_tx.proxy.middleware.error_pages import ErrorPagesFactory
@@ -46,6 +47,7 @@ BUILT_IN: tuple[Any, ...] = (
     BodyLimitFactory(),
     BufferFactory(),
     CacheFactory(),
+    CompressFactory(),
     ConcurrencyFactory(),
     CorsFactory(),
     ErrorPagesFactory(),
