@@ -7,11 +7,17 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable
+from time import monotonic
 
 from lolly_tx.net.files.threads import Threads
 
 PROBED_BYTES = 1 << 19
 """Between two bytes that are looked at: what was read together leaves memory together, most likely."""
+
+SEEN_SECONDS = 1.0
+"""What was in memory is for so long: a file that many want is not asked for again and again."""
+SEEN = 1024
+"""Windows remembered of a file; a client that takes all of a large one sees each but once."""
 
 _NOWAIT = getattr(os, "RWF_NOWAIT", 0)
 
@@ -21,12 +27,13 @@ Arrived = Callable[[bytes | None, Exception | None], None]
 class OpenFile:
     """A descriptor open for reading that is closed when nobody needs it any more, a thread included."""
 
-    __slots__ = ("_fd", "_holders", "_threads")
+    __slots__ = ("_fd", "_holders", "_seen", "_threads")
 
     def __init__(self, fd: int, threads: Threads) -> None:
         self._fd = fd
         self._holders = 1
         self._threads = threads
+        self._seen: dict[tuple[int, int], float] = {}
 
     @property
     def fd(self) -> int:
@@ -46,10 +53,14 @@ class OpenFile:
             os.close(fd)
 
     def is_warm(self, start: int, size: int) -> bool:
-        """Whether the kernel has these bytes in memory, as far as some of them tell.
+        """Whether the kernel has these bytes in memory, as far as some of them tell, or have told a moment ago.
 
         False where the file system does not say.
         """
+        now = monotonic()
+        window = (start, size)
+        if self._seen.get(window, now) > now:
+            return True
         byte = bytearray(1)
         last = start + size - 1
         try:
@@ -58,6 +69,9 @@ class OpenFile:
                 os.preadv(self._fd, [byte], at, _NOWAIT)
         except OSError:
             return False
+        if len(self._seen) >= SEEN:
+            self._seen.clear()
+        self._seen[window] = now + SEEN_SECONDS
         return True
 
     def warm(

@@ -23,7 +23,6 @@ from twisted.python.failure import Failure
 
 from lolly_tx.net.files.content import OpenFile
 from lolly_tx.net.sockets.splice import (
-    EVENT_BYTES,
     SINK,
     SINK_LOST,
     SOURCE,
@@ -33,6 +32,9 @@ from lolly_tx.net.sockets.transports import SocketTransport
 
 SOURCE_FAILED = "source_failed"
 """The disk did not give what was asked of it."""
+
+TURN_BYTES = 2 << 20
+"""The most one relay sends before the reactor may serve other connections: some 0.2 ms."""
 
 WINDOW_BYTES = 1 << 20
 """Looked at in one go, and read by a thread in one go."""
@@ -145,7 +147,7 @@ class FileRelay:
 
     def _move(self) -> str | None:
         """Send until the sink has had enough: None, "" for all is sent, or what went wrong."""
-        budget = EVENT_BYTES
+        budget = TURN_BYTES
         while self._left:
             size = min(self._left, WINDOW_BYTES)
             if self._at >= self._warm:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import os
+import time
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
@@ -11,7 +12,8 @@ from typing import Any
 from twisted.internet.main import CONNECTION_LOST
 from twisted.python.failure import Failure
 
-from lolly_tx.net.files.content import OpenFile
+from lolly_tx.net.files import content
+from lolly_tx.net.files.content import SEEN, OpenFile
 from lolly_tx.net.files.relay import SOURCE_FAILED, WINDOW_BYTES, FileRelay
 from lolly_tx.net.sockets.splice import SINK, SINK_LOST, SOURCE, SOURCE_EOF
 from tests.net.fakes import SteppingTestCase, open_descriptors, reset
@@ -249,8 +251,20 @@ class ContentTests(SteppingTestCase):
         self.assertTrue(self.file.is_warm(100, 1 << 20))
         self.assertEqual(asked, [100, 100 + (1 << 19), 99 + (1 << 20)])
         self.assertTrue(self.file.is_warm(0, 1))
+        self.preadv(BlockingIOError())
+        self.assertTrue(self.file.is_warm(100, 1 << 20))  # as it was a moment ago
+        now = time.monotonic()
+        self.patch(content, "monotonic", lambda: now + 1.1)
+        self.assertFalse(self.file.is_warm(100, 1 << 20))
         self.preadv(0)
         self.assertTrue(self.file.is_warm(1 << 30, 10))
+
+    def test_remembers_a_bound(self) -> None:
+        """Of a large file no more is remembered than so much."""
+        self.preadv(1)
+        for number in range(3 * SEEN):
+            self.file.is_warm(number << 20, 1 << 20)
+        self.assertLessEqual(len(self.file._seen), SEEN)
 
     def test_cold(self) -> None:
         """Not in memory, or not to be known: a thread reads."""
