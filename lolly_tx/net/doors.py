@@ -117,13 +117,16 @@ class DoorIn:
     `peer`: who it is. `exchange`: where the rest of the request goes; None when the answer
     is complete. `asked`: the head that the client sent, where the
     one that is served is another; None: they are the same. `identity`: who the request is, once somebody in front has
-    found out (`proxy.identity`).
+    found out (`proxy.identity`). `status`, `sent`: what the client has got, and how many body bytes, where something in
+    front may make another answer of one; 0: what was answered.
     """
 
     __slots__ = ("exchange", "peer")
 
     asked: RequestHead | None = None
     identity: Any = None
+    status: int = 0
+    sent: int = 0
 
     peer: Peer
     exchange: RequestSink | None

@@ -1,12 +1,14 @@
 """What an answer for a file is made of: the coding, the conditions, the ranges, in this order.
 
-Imports: net.files, proxy.files, wire. Used by: proxy.files.end, proxy.files.visit.
+Imports: domain, net.files, proxy.files, wire. Used by: proxy.files.end,
+proxy.files.visit.
 """
 
 from __future__ import annotations
 
 from urllib.parse import quote_from_bytes
 
+from lolly_tx.domain.routes import normal_path
 from lolly_tx.net.files.content import OpenFile
 from lolly_tx.net.files.finding import Absent, Folder, Found, ToFolder
 from lolly_tx.proxy.files.delivery import Delivery, Piece
@@ -156,7 +158,15 @@ class Answering:
 
     def _redirect(self, asked: FileRequest) -> None:
         """To the same folder with a "/" at its end; in the normal form, so that it cannot lead to another host."""
-        where = quote_from_bytes(asked.path, safe="/-._~!$&'()*+,=:@").encode() + b"/"
+        path = asked.path
+        sent = asked.door.asked
+        if sent is not None:
+            client = normal_path(sent.target)
+            if not client.endswith(b"/"):
+                path = (
+                    client  # a prefix was taken off, which is the client's all the same
+                )
+        where = quote_from_bytes(path, safe="/-._~!$&'()*+,=:@").encode() + b"/"
         _, mark, query = asked.head.target.partition(b"?")
         line = b"Location: %b%b%b\r\n" % (where, mark, query)
         self._book.refuse(asked, 301, "", line)

@@ -277,4 +277,5 @@ class Delivery:
         return True
 
     def _tell(self, why: str) -> None:
-        self._book.given(self._asked, self._status, self._sent, why)
+        relayed = self._relay is not None
+        self._book.given(self._asked, self._status, self._sent, why, relayed)

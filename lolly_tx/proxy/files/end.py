@@ -93,7 +93,7 @@ class FilesEnd:
         self._begin(door, head, now)
 
     def _begin(self, door: DoorIn, head: RequestHead, now: float) -> None:
-        identity = self._own.identity_of(head, door.peer)
+        identity = door.identity or self._own.identity_of(head, door.peer)
         asked = FileRequest(door, head, b"", now, identity)
         if head.method not in (b"GET", b"HEAD"):
             self._decline(asked)

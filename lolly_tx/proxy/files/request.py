@@ -66,16 +66,27 @@ class Book:
         self._date = DateLine(supplies.wall)
         self._complained = float("-inf")
 
-    def given(self, asked: FileRequest, status: int, size: int, why: str = "") -> None:
-        """An answer of `size` body bytes is over. `why`: it was refused, or cut."""
+    def given(
+        self,
+        asked: FileRequest,
+        status: int,
+        size: int,
+        why: str = "",
+        relayed: bool = False,
+    ) -> None:
+        """An answer of `size` body bytes is over. `why`: it was refused, or cut. `relayed`: past what is in front."""
+        door = asked.door
+        if door.status and not relayed:
+            status, size = door.status, door.sent
         seconds = self._supplies.now() - asked.began
-        self.own.given(
-            *(asked.door, asked.head, status, size, why, asked.identity, self._route),
-            seconds=seconds,
-        )
+        head = door.asked or asked.head
+        known = asked.identity, self._route
+        self.own.given(door, head, status, size, why, *known, seconds)
 
     def at_once(self, door: DoorIn, head: RequestHead, status: int, size: int) -> None:
         """The same of one that took no time, and has no identity."""
+        if door.status:
+            status, size, head = door.status, door.sent, door.asked or head
         self.own.given(door, head, status, size, "", None, self._route)
 
     def refuse(
