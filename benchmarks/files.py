@@ -62,7 +62,7 @@ def wait_for(port: int) -> None:
     raise SystemExit(f"nobody listens on {port}")
 
 
-def measure(pid: int, port: int, name: str, clients: int, seconds: float) -> float:
+def measure(pid: int, port: int, name: str, clients: int, seconds: int) -> float:
     """Microseconds of CPU for each request."""
     before = ticks(pid)
     load = ["taskset", "-c", "1", "wrk", "-t1", f"-c{clients}", f"-d{seconds}s"]
@@ -82,7 +82,7 @@ def main() -> None:
     """Run it."""
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
     parser.add_argument("--rounds", type=int, default=5)
-    parser.add_argument("--seconds", type=float, default=2)
+    parser.add_argument("--seconds", type=int, default=2)
     options = parser.parse_args()
     with tempfile.TemporaryDirectory() as folder:
         www = Path(folder, "www")
