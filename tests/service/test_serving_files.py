@@ -6,6 +6,7 @@ import os
 from typing import Any
 
 from lolly_tx.config.files import Files
+from lolly_tx.service.dryrun import Question
 from lolly_tx.service.materials import problem_of, root_findings
 from lolly_tx.service.serving_files import why_no_files
 from tests.net.files.fakes import FakeThreads
@@ -104,6 +105,12 @@ class FilesTests(Served, BuildTestCase):
         self.ask("/about")
         self.ask("/about", port=8081)
         self.assertEqual(self.threads.made, 1)
+
+    def test_explained(self) -> None:
+        """`lolly explain` says whose files a request is for."""
+        said = self.service.dry_run(Question(path="/about", host="x"))
+        self.assertEqual(said["route"], "* /")
+        self.assertEqual(said["why"], f"files of {self.folder / 'www'}")
 
     def test_stop(self) -> None:
         """With the service its threads and its open files go."""

@@ -12,7 +12,7 @@ from functools import partial
 
 from lolly_tx.domain.errors import DownstreamError
 from lolly_tx.domain.routes import normal_path
-from lolly_tx.net.doors import DoorIn
+from lolly_tx.net.doors import DoorIn, Peer
 from lolly_tx.net.files.finding import Folder, Found, Outcome, Spec, find
 from lolly_tx.proxy.files.answer import Answering
 from lolly_tx.proxy.files.form_fields import Expiry, Representation, representations
@@ -63,6 +63,10 @@ class FilesEnd:
 
     def __repr__(self) -> str:
         return f"<FilesEnd {self.spec.root!r}>"
+
+    def foreseen(self, head: RequestHead, peer: Peer) -> str:
+        """What a request would come to, as far as it is known without the disk; for `lolly explain`."""
+        return f"files of {self.spec.root.decode('utf-8', 'replace')}"
 
     def open_exchange(
         self,
