@@ -238,6 +238,7 @@ SCHEMAS: Mapping[str, Schema] = {
             "process": ANYTHING,
             "listeners": ANYTHING,
             "pools": ANYTHING,
+            "caches": ANYTHING,
         }
     ),
     "Generation": partly(

@@ -23,13 +23,15 @@ GAUGES = (
     "left",
     "parting",
     "stall_seconds",
+    "bytes_held",
+    "entries",
 )
 """What a process has now; all the rest is counted since its start."""
 
 COUNTING_PAUSE = 50.0
 """Times as long as counting took it is not done again: with very many targets it takes some milliseconds."""
 
-_TOLD = ("listeners/", "pools/")
+_TOLD = ("listeners/", "pools/", "caches/")
 
 _SERVED = (*_TOLD, "nodes/")
 
@@ -49,8 +51,8 @@ def numbers_of(service: LollyService) -> dict[str, Number]:
     numbers: dict[str, Number] = {}
     told = service.statistics()
     numbers.update(_flat(told["process"], "process"))
-    for kind in ("listeners", "pools"):
-        for name, one in told[kind].items():
+    for kind in ("listeners", "pools", "caches"):
+        for name, one in told.get(kind, {}).items():
             numbers.update(_flat(one, f"{kind}/{name}"))
     for name, pool in service.pools.items():
         numbers[f"pools/{name}/refusals"] = pool.refusals
@@ -85,10 +87,10 @@ def _flat(tree: Any, base: str) -> Iterator[tuple[str, Number]]:
 def filled_in(told: dict[str, Any], totals: Totals) -> dict[str, Any]:
     """`told`, the statistics of a process that serves nobody, with the numbers of those that do."""
     found = dict(told)
-    for kind in ("listeners", "pools"):
+    for kind in ("listeners", "pools", "caches"):
         found[kind] = {
             name: _filled(one, totals.sums, f"{kind}/{name}")
-            for name, one in told[kind].items()
+            for name, one in told.get(kind, {}).items()
         }
     for name, number in totals.items():
         if not name.startswith(_TOLD):

@@ -220,6 +220,31 @@ STALL = Family(
     "gauge",
     "The longest time for which the event loop stood still in the last minute; of the worst process.",
 )
+CACHE_REQUESTS = Family(
+    "lolly_cache_requests_total",
+    "counter",
+    "Requests that a cache has looked at, by what became of them: hit, miss, collapsed (fetched for another one),"
+    " revalidated, expired, stale, updating, bypass (not from the store).",
+    ("cache", "result"),
+)
+CACHE_BYTES = Family(
+    "lolly_cache_bytes",
+    "gauge",
+    "Bytes of what is stored, with what it takes to know of it.",
+    ("cache",),
+)
+CACHE_ENTRIES = Family(
+    "lolly_cache_entries", "gauge", "Answers that are stored.", ("cache",)
+)
+CACHE_STORED = Family(
+    "lolly_cache_stored_total", "counter", "Answers that were stored.", ("cache",)
+)
+CACHE_EVICTIONS = Family(
+    "lolly_cache_evictions_total",
+    "counter",
+    "Answers that had to go for want of room.",
+    ("cache",),
+)
 LOG_LINES = Family(
     "lolly_access_log_lines_total",
     "counter",

@@ -26,6 +26,7 @@ from lolly_tx.service.answers import Serving
 from lolly_tx.service.procfs import Processes, processes
 from lolly_tx.service.readings import (
     no_exemplars,
+    of_caches,
     of_certificates,
     of_listeners,
     of_pools,
@@ -109,6 +110,7 @@ class Metrics:
             serving.expiries(), told.get("acme"), told.get("ocsp")
         )
         yield from _shown(certificates, openly)
+        yield from _shown(of_caches(told), openly)
         yield from _shown(of_processes(told, self._read), openly)
         if openly:
             yield END

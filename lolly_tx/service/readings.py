@@ -179,6 +179,26 @@ def of_certificates(
         yield _each(f.STAPLE_REQUESTS, results)
 
 
+def of_caches(told: Told) -> Iterator[Found]:
+    """What caches have, and what came of it."""
+    caches: Mapping[str, Told] = told.get("caches", {})
+    yield _each(
+        f.CACHE_REQUESTS,
+        [
+            ((name, result), count)
+            for name, one in caches.items()
+            for result, count in one["requests"].items()
+        ],
+    )
+    for family, word in (
+        (f.CACHE_BYTES, "bytes_held"),
+        (f.CACHE_ENTRIES, "entries"),
+        (f.CACHE_STORED, "stored"),
+        (f.CACHE_EVICTIONS, "evicted"),
+    ):
+        yield _each(family, [((name,), one[word]) for name, one in caches.items()])
+
+
 def of_processes(
     told: Told, read: Callable[[Iterable[int]], Processes]
 ) -> Iterator[Found]:

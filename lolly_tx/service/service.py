@@ -60,6 +60,7 @@ from lolly_tx.service.recording import AccessLogs, Recorder, wanted_logs
 from lolly_tx.service.reopening import reopen_all, require_writable
 from lolly_tx.service.spans import Spans
 from lolly_tx.service.statistics import (
+    cache_statistics,
     connections_at,
     left_of,
     places_of,
@@ -418,6 +419,7 @@ class LollyService(Service):
             "process": process_statistics(
                 self.watched(), process_time(), self.logs, self.spans
             ),
+            "caches": cache_statistics(self.middlewares.caches),
             **self.upkeep.counted(),
         }
         told.update((yield from telling_of(self, self.surroundings.wall())))

@@ -1,16 +1,17 @@
 """The counters of a running proxy as JSON-able values: per listener, per pool, per connection pool.
 
-Imports: net.sockets, proxy, service. Used by: service.service.
+Imports: net.sockets, proxy, proxy.caching, service. Used by: service.service.
 
 Everything here is read when somebody asks; the counters themselves are plain attributes.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Generator, Mapping
+from collections.abc import Callable, Generator, Iterable, Mapping
 from typing import Any, Protocol
 
 from lolly_tx.net.sockets.acceptor import Acceptor
+from lolly_tx.proxy.caching.store import Store
 from lolly_tx.proxy.forwarder import Forwarder
 from lolly_tx.proxy.proxy import Proxy
 from lolly_tx.proxy.resource import ReverseProxyResource
@@ -132,6 +133,20 @@ def left_of(service: Counted) -> Left:
         connections = len(service.listeners.doors)
         in_flight = sum(each.in_flight for each in service.running_pools.values())
     return Left(connections, in_flight, max(ages, default=None))
+
+
+def cache_statistics(caches: Iterable[Store]) -> dict[str, Any]:
+    """What each of them has, and what became of requests; two of one name were one before a reload."""
+    return {
+        store.name: {
+            "requests": store.counted(),
+            "bytes_held": store.held,
+            "entries": len(store),
+            "stored": store.stored_count,
+            "evicted": store.evicted,
+        }
+        for store in caches
+    }
 
 
 def listener_statistics(acceptor: Acceptor) -> dict[str, Any]:

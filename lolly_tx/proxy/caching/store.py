@@ -6,7 +6,7 @@
 What an answer takes is its body, its fields, and what it takes to know of it (`Stored.size`).
 
 Imports: domain.caching, net, proxy.caching, Twisted. Used by: proxy.caching.caches,
-proxy.caching.desk, proxy.caching.ends, proxy.caching.shelf.
+proxy.caching.desk, proxy.caching.ends, proxy.caching.shelf, service.
 """
 
 from __future__ import annotations
@@ -26,6 +26,18 @@ from lolly_tx.net.doors import DoorIn
 from lolly_tx.proxy.caching.choosing import Choice
 from lolly_tx.proxy.caching.sending import Ended
 from lolly_tx.proxy.caching.stored import Facts, Stored
+
+VERDICTS = (
+    "hit",
+    "miss",
+    "collapsed",
+    "revalidated",
+    "expired",
+    "stale",
+    "updating",
+    "bypass",
+)
+"""What becomes of requests. Collapsed: fetched for another one. Expired: asked about, and there was another answer."""
 
 _MOST_PURGES = 256
 """Remembered, for what is on its way in."""
@@ -125,8 +137,8 @@ class Store:
 
     def counted(self) -> dict[str, int]:
         """What became of requests, by verdict."""
-        counts = dict(self.counts)
-        counts["hit"] = counts.get("hit", 0) + self.short_hits
+        counts = dict.fromkeys(VERDICTS, 0) | self.counts
+        counts["hit"] += self.short_hits
         return counts
 
     def __iter__(self) -> Iterator[Stored]:

@@ -65,6 +65,7 @@ class Watch:
             reason = b"method"
             if 200 <= answer.status < 400:
                 self._invalidate(site, head.target, answer)
+        self._desk.store.counts["bypass"] += 1
         said = b"%b; fwd=%b" % (NAME, reason)
         answer.add(
             b"Cache-Status", said + (b"; detail=" + detail.encode() if detail else b"")

@@ -58,6 +58,11 @@ class CacheTestCase(WorldTestCase):
         world.proxy.table = RouteTable([Pattern((), "/", chain)])
         return world
 
+    def assert_counted(self, counts: dict[str, int]) -> None:
+        """So many requests had these verdicts, and none another one."""
+        found = {word: count for word, count in self.store.counted().items() if count}
+        self.assertEqual(found, counts)
+
     def wall(self) -> float:
         """Seconds since the epoch."""
         return 1e9 + float(self.w.clock.seconds())
