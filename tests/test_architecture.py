@@ -35,6 +35,7 @@ PACKAGES = (
     "net/http2",
     "net/checks",
     "net/library",
+    "net/streams",
     "proxy",
     "proxy/files",
     "proxy/caching",

@@ -45,6 +45,7 @@ from lolly_tx.config.probetimes import (
 )
 from lolly_tx.config.rules import is_local
 from lolly_tx.config.shadows import shadowed
+from lolly_tx.config.streams import stream_doubts
 from lolly_tx.domain.target import Target
 
 
@@ -306,8 +307,10 @@ def _whole(config: Config) -> Iterator[Consequence]:
         each = sum(probe_rate(pool) for pool in config.pools.values())
         saved = f" ({each - rate:.3g}/s less by sharing)" if each - rate > 1e-9 else ""
         yield Consequence("", f"probe load of all pools: {rate:.3g}/s{saved}")
-    if not config.listeners:
+    if not config.listeners and not config.streams:
         yield Consequence("", "there is no listener: no client can connect", True)
+    for name, text in stream_doubts(config.streams, config.pools):
+        yield Consequence(f"stream {name}", text, True)
     for name in config.listeners:
         if not any(name in (route.listeners or (name,)) for route in config.routes):
             text = "no route holds for it: every request gets 404"

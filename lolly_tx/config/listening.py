@@ -1,7 +1,7 @@
 """The settings of a listener: where it is, and its TLS.
 
-Imports: config, config.middleware. Used by: config.acme, config.model, config.tlsrules,
-service.
+Imports: config, config.middleware. Used by: config.acme, config.model, config.streams,
+config.tlsrules, service.
 """
 
 from __future__ import annotations

@@ -58,6 +58,7 @@ from lolly_tx.config.pools import (
 )
 from lolly_tx.config.routing import Redirect, Respond, Route
 from lolly_tx.config.schema import about
+from lolly_tx.config.streams import Stream
 from lolly_tx.config.tables import (
     FORWARDED_FORMS,
     NETWORKS,
@@ -111,6 +112,7 @@ __all__ = [
 Network = IPv4Network | IPv6Network
 NO_LISTENERS: Mapping[str, Listener] = MappingProxyType({})
 NO_ACME: Mapping[str, Acme] = MappingProxyType({})
+NO_STREAMS: Mapping[str, Stream] = MappingProxyType({})
 NO_POOLS: Mapping[str, PoolSettings] = MappingProxyType({})
 
 
@@ -185,6 +187,10 @@ class Config:
             'One table per cache, by name; middleware of `type = "cache"` puts it before routes.',
             key="cache",
         ),
+    )
+    streams: Mapping[str, Stream] = attrs.field(
+        default=NO_STREAMS,
+        metadata=about(Named(Stream), "One table per `stream`, by name.", key="stream"),
     )
     acme: Mapping[str, Acme] = attrs.field(
         default=NO_ACME,

@@ -26,8 +26,9 @@ from lolly_tx.config.middleware.using import Middleware
 from lolly_tx.config.model import Admin, Config, Listener, PoolSettings
 from lolly_tx.config.routing import ENDS, Route
 from lolly_tx.config.schema import Place
+from lolly_tx.config.streams import stream_rules
 from lolly_tx.config.tlsrules import tls_rules
-from lolly_tx.domain.target import Target
+from lolly_tx.domain.target import Target, speaks_http
 
 
 @attrs.define
@@ -58,6 +59,10 @@ def check(config: Config, parts: Parts, main: Place) -> None:
     elif parts.names and not parts.any_route:
         main.wrong("has no [[route]], so no request would be answered")
     caches_rules(config.caches, main.at("cache"))
+    for name, stream in config.streams.items():
+        stream_rules(stream, parts.pool_names, main.at("stream").at(name))
+        if stream.tls is not None:
+            tls_rules(stream.tls, main.at("stream").at(name).at("tls"))
     for middleware, place in parts.middlewares.values():
         middleware_rules(middleware, config, place)
     for route, place in parts.routes:
@@ -125,6 +130,11 @@ def _references(route: Route, place: Place, parts: Parts) -> None:
             message = "no pool has this name" + nearest(pool, parts.pool_names)
             named = place if route.pool else place.at("split").at(index)
             named.at("pool").wrong(message)
+        elif pool in parts.pools and not all(
+            speaks_http(target.address) for target in parts.pools[pool][0].targets
+        ):
+            named = place if route.pool else place.at("split").at(index)
+            named.at("pool").wrong("has targets for streams: tcp:// or tls://")
     for index, name in enumerate(route.listeners):
         if name not in parts.names:
             message = "no listener has this name" + nearest(name, parts.names)
@@ -165,6 +175,10 @@ def _same_endpoints(config: Config, parts: Parts, main: Place) -> None:
     places = [
         (listener.endpoint, place.at("endpoint"))
         for listener, place in parts.listeners.values()
+    ]
+    places += [
+        (stream.endpoint, main.at("stream").at(name).at("endpoint"))
+        for name, stream in config.streams.items()
     ]
     if config.admin is not None:
         places.append((config.admin.endpoint, main.at("admin").at("endpoint")))

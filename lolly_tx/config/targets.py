@@ -19,6 +19,8 @@ from lolly_tx.config.problems import Rejected
 from lolly_tx.config.schema import Place, about
 from lolly_tx.config.tables import Table, read_or_none
 from lolly_tx.domain.target import (
+    HTTP,
+    STREAM_SCHEMES,
     Target,
     host_and_port,
     is_url,
@@ -48,12 +50,12 @@ class _Url(Word):
         if not is_url(text):
             raise Rejected(self._no_url(text))
         try:
-            scheme, host, port = read_url(text)
+            scheme, host, port = read_url(text, (*HTTP, *STREAM_SCHEMES))
         except ValueError as e:
             raise Rejected(str(e)) from None
         return _Address(
             url=text,
-            scheme="https" if scheme == "https" else "http",
+            scheme="https" if scheme in ("https", "tls") else "http",
             host=host,
             port=port,
         )

@@ -33,6 +33,14 @@ _SETTINGS = ("weight", "max_conns", "backup", "down", "priority")
 HTTP = ("http", "https")
 """The schemes of targets that speak HTTP."""
 
+STREAM_SCHEMES = ("tcp", "tls")
+"""Those of targets that speak anything else, plain or inside TLS."""
+
+
+def speaks_http(address: str) -> bool:
+    """Whether what an operator wrote, a URL or an endpoint string, can be a target that speaks HTTP."""
+    return address.partition("://")[0].lower() not in STREAM_SCHEMES
+
 
 def target_id(address: str) -> str:
     """A host-safe name (`[a-z0-9-]+`) for an address: "http://10.0.0.1:80" -> "http-10-0-0-1-80"."""
@@ -112,7 +120,7 @@ class Target:
 
     @classmethod
     def from_url(cls, url: str, *, id: str = "", **settings: Any) -> Target:
-        """The target at `url`: "http://HOST:PORT", "https://HOST:PORT", or "tcp://HOST:PORT" for any other protocol.
+        """The target at `url`: "http" or "https", or for any other protocol "tcp" or "tls", and "://HOST:PORT".
 
         `id`: made from the URL without it. `settings`: `weight`, `max_conns`, `backup`, `down`, `priority`.
         Raises ValueError for what is no such URL and for numbers below the least, TypeError for other settings.
@@ -122,7 +130,7 @@ class Target:
                 known = ", ".join(_SETTINGS)
                 raise TypeError(f"a target has no setting {name!r}; known: {known}")
         try:
-            scheme, host, port = read_url(url, (*HTTP, "tcp"))
+            scheme, host, port = read_url(url, (*HTTP, *STREAM_SCHEMES))
         except ValueError as e:
             shown = _SECRET.sub("//...@", url)
             raise ValueError(f'the target "{shown}" {e}') from None
@@ -131,7 +139,7 @@ class Target:
         return cls(
             id=id or target_id(url),
             address=url,
-            scheme="https" if scheme == "https" else "http",
+            scheme="https" if scheme in ("https", "tls") else "http",
             host=host,
             port=port,
             **settings,

@@ -12,8 +12,8 @@ Both ways there are plain calls, never a Deferred. `pause_*` and `resume_*` carr
 back-pressure: who cannot take more pauses the other side's reading.
 
 Imports: domain, net, net.sockets, wire. Used by: net.client_lines, net.http1,
-net.http2, net.multiplexed, net.per_client, net.sockets, net.upstreams, proxy,
-proxy.caching, proxy.files, proxy.middleware, service.
+net.http2, net.multiplexed, net.per_client, net.sockets, net.streams, net.upstreams,
+proxy, proxy.caching, proxy.files, proxy.middleware, service.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""Two connections joined byte for byte, after an upgrade to WebSocket.
+"""Two connections joined byte for byte: after an upgrade to WebSocket, or from their beginning (`net.streams`).
 
     both open --one side ends--> half closed --the other ends, or nothing moves--> closed
         |                                                                            ^
@@ -7,11 +7,11 @@
 Each direction ends by itself: an end of file, or a close_notify, on one side ends the
 writing to the other, and when both have ended both are closed. Between plain sockets the
 kernel moves the bytes (`net.sockets.splice`), else they are copied with back-pressure. What
-the server sends is copied in any case, but for the payload of long frames: to put a frame of
+a WebSocket server sends is copied in any case, but for the payload of long frames: to put a frame of
 ours between two of its own, we have to know where they end.
 
 Imports: net, net.sockets, wire, Twisted. Used by: net.doors, net.http1, net.http2,
-proxy.
+net.streams, proxy.
 """
 
 from __future__ import annotations
@@ -78,8 +78,9 @@ class TunnelEnd(Protocol):
 class Tunnel:
     """Joins `downstream` and `upstream` until both have ended.
 
-    `half_closed`: seconds without a byte after which a tunnel ends of which one side has.
-    `on_closed(sent, received)`: called once, with the bytes that went up and down.
+    `half_closed`: seconds without a byte after which a tunnel ends of which one side has; `idle`: the same while
+    neither has. `on_closed(sent, received)`: called once, with the bytes that went up and down. `frames`: what the
+    server sends is WebSocket; without them nobody can be told that the proxy stops.
     """
 
     def __init__(
@@ -90,6 +91,8 @@ class Tunnel:
         *,
         deadlines: Deadlines,
         half_closed: float,
+        idle: float = NEVER,
+        frames: bool = True,
     ) -> None:
         self.deadline = NEVER
         self._downstream = downstream
@@ -97,13 +100,14 @@ class Tunnel:
         self._on_closed = on_closed
         self._deadlines = deadlines
         self._half_closed = half_closed
+        self._idle = idle
         self._moved = {downstream: 0, upstream: 0}
         self._ended: set[TunnelEnd] = set()
         self._relays: dict[TunnelEnd, Relay] = {}
-        self._frames = Frames()
+        self._frames = Frames() if frames else None
         self._leaving = self._said_goodbye = False
         self._moved_before = 0
-        self._moved_at = 0.0
+        self._moved_at = deadlines.now()
         self._standing: dict[TunnelEnd, tuple[int, float]] = {}
         self._open = True
         for end in (downstream, upstream):
@@ -117,7 +121,10 @@ class Tunnel:
                 self.received(source, data)
         if self._splices and self._open:
             self._start_relay(downstream, None)
-            self.deadline = deadlines.now() + WATCH_SECONDS
+            if self._frames is None:
+                self._start_relay(upstream, None)
+        if self._open and (self._splices or idle != NEVER):
+            self._watch(self._moved_at)
             deadlines.add(self)
         if self._open and downstream.input_ended:
             self.ended(downstream)
@@ -139,7 +146,7 @@ class Tunnel:
             self._end_relay(source)
             if remaining is None:
                 self.ended(source)
-            else:
+            elif self._frames is not None:
                 self._frames.skip(remaining)
                 self._say_goodbye()
 
@@ -162,12 +169,14 @@ class Tunnel:
         if end is self._downstream:
             self._moved[end] += len(data)
             self._upstream.transport.write(data)
+        elif self._frames is None:
+            self._moved[end] += len(data)
+            self._downstream.transport.write(data)
         elif not self._said_goodbye:  # after it, nothing the server says is to follow
-            self._pass_frames(data)
+            self._pass_frames(data, self._frames)
 
-    def _pass_frames(self, data: bytes) -> None:
+    def _pass_frames(self, data: bytes, frames: Frames) -> None:
         """Bytes came from the server."""
-        frames = self._frames
         if self._leaving and not frames.at_boundary:
             data = data[: frames.end_of_frame(data)]
         else:
@@ -225,17 +234,24 @@ class Tunnel:
         if any(self._stands_still(source, now) for source in self._relays):
             self._abort()
             return
-        if not self._ended:
-            self.deadline = now + WATCH_SECONDS
-            return
         moved = self._total()
         if moved != self._moved_before:
             self._moved_before, self._moved_at = moved, now
+        if not self._ended:
+            if now >= self._moved_at + self._idle:
+                self._finish()
+            else:
+                self._watch(now)
+            return
         gone = any(has_hung_up(end.transport) for end in self._ended)
         if gone or now >= self._moved_at + self._half_closed:
             self._finish()
         else:
             self._look_again(now)
+
+    def _watch(self, now: float) -> None:
+        """Look again in time, with nothing ended."""
+        self.deadline = min(now + WATCH_SECONDS, self._moved_at + self._idle)
 
     def _stands_still(self, source: TunnelEnd, now: float) -> bool:
         """Whether the relay from `source` waits for the other side, and has waited too long."""
@@ -260,7 +276,7 @@ class Tunnel:
     def going_away(self) -> None:
         """The proxy stops: tell the client so, as soon as a frame of the server ends."""
         self._leaving = True
-        if self._frames.at_boundary:
+        if self._frames is not None and self._frames.at_boundary:
             self._say_goodbye()
 
     def _say_goodbye(self) -> None:
@@ -268,6 +284,7 @@ class Tunnel:
         if (
             self._leaving
             and self._open
+            and self._frames is not None
             and not self._frames.closing
             and self._upstream not in self._ended
         ):

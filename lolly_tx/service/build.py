@@ -24,6 +24,7 @@ from lolly_tx.net.library.eventlog import EventLog
 from lolly_tx.net.sockets.acceptor import Census
 from lolly_tx.proxy.introduction import Introduction
 from lolly_tx.proxy.own_answers import OwnAnswers
+from lolly_tx.proxy.streaming import place_name
 from lolly_tx.service.commons import Commons
 from lolly_tx.service.dumps import Dumps
 from lolly_tx.service.flight import Flight, told
@@ -44,6 +45,7 @@ from lolly_tx.service.recording import AccessLogs, Recorder, wanted_logs
 from lolly_tx.service.registry import Registry
 from lolly_tx.service.routing import Routing
 from lolly_tx.service.service import LollyService
+from lolly_tx.service.streamplaces import stream_place
 from lolly_tx.service.surroundings import WHOLE, Part, Surroundings
 
 __all__ = ["CannotListen", "LollyService", "build"]
@@ -136,6 +138,9 @@ def build(
         resource = make_resource(service, listener, routing.table(name, own), own)
         service.serve(name, resource, make_place(service, config, listener, resource))
     service.middlewares.commit(middleware)
+    for stream in config.streams.values():
+        place = stream_place(service, config, stream)
+        service.listeners.prepare(place_name(stream.name), place)
     if part.admin:
         if flight is not None:
             service.dumps = Dumps(service, [flight.tape])

@@ -18,12 +18,14 @@ from typing import Any
 from twisted.logger import Logger
 
 from lolly_tx.config.model import Config, Listener
+from lolly_tx.config.streams import Stream
 from lolly_tx.domain.forwarded import TrustedPeers
 from lolly_tx.domain.routes import RouteTable
 from lolly_tx.net.upstreams import Upstream
 from lolly_tx.proxy.own_answers import OwnAnswers
 from lolly_tx.proxy.proxy import RouteEnd
 from lolly_tx.proxy.resource import ReverseProxyResource
+from lolly_tx.proxy.streaming import place_name
 from lolly_tx.service.flight import told
 from lolly_tx.service.listening import Place
 from lolly_tx.service.middlewares import Made
@@ -41,6 +43,7 @@ from lolly_tx.service.recording import AccessLogs, Recorder, wanted_logs
 from lolly_tx.service.reshaping import Reshape, reshape
 from lolly_tx.service.routing import Routing
 from lolly_tx.service.service import ADMIN, LollyService
+from lolly_tx.service.streamplaces import stream_place
 
 
 class Change:
@@ -92,6 +95,8 @@ class Change:
             self._tables[name] = routing.table(name, own)
             self._prepare_listener(name, listener, self._tables[name], own)
             yield
+        for stream in self.config.streams.values():
+            self._prepare_stream(stream)
         self._prepare_admin()
 
     def _observers(self) -> None:
@@ -177,6 +182,27 @@ class Change:
         else:
             service.listeners.prepare(name, place)
 
+    def _prepare_stream(self, stream: Stream) -> None:
+        old, new, service = self._old, self.config, self.service
+        same = (old.limits, old.timeouts) == (new.limits, new.timeouts)
+        told = [
+            [one.pools[pool].send_proxy for pool in stream.pools if pool in one.pools]
+            for one in (old, new)
+        ]
+        if same and old.streams.get(stream.name) == stream and told[0] == told[1]:
+            return
+        name = place_name(stream.name)
+        place = stream_place(service, new, stream)
+        there = service.listeners.places.get(name)
+        if (
+            there is not None
+            and there.text == place.text
+            and there.secure is place.secure
+        ):
+            self._in_place[name] = place
+        else:
+            service.listeners.prepare(name, place)
+
     @property
     def _on_refusal(self) -> Any:
         on_end = self._circumstances.on_end
@@ -201,6 +227,11 @@ class Change:
         admin = admin and self.service.surroundings.part.admin
         gone = [
             name for name in self._old.listeners if name not in self.config.listeners
+        ]
+        gone += [
+            place_name(name)
+            for name in self._old.streams
+            if name not in self.config.streams
         ]
         return [*gone, ADMIN] if admin else gone
 

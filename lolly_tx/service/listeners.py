@@ -22,6 +22,7 @@ from twisted.internet.defer import Deferred, DeferredList, succeed
 from lolly_tx.config.acme import TLS_ALPN
 from lolly_tx.config.listening import ListenerTLS
 from lolly_tx.config.model import Config, Limits, Listener
+from lolly_tx.config.streams import Stream
 from lolly_tx.domain.forwarded import TrustedPeers
 from lolly_tx.net.deadlines import NEVER, Deadlines
 from lolly_tx.net.http1.shared import HALF_CLOSE_SECONDS, ClientTimeouts, Http1Settings
@@ -268,13 +269,8 @@ def place_of(
     certificates = None
     front: SecuredSite | None = None
     if listener.tls is not None:
-        certificates = ListenerCertificates(
-            _with_acme(listener.tls, config),
-            Handshakes(timeouts.handshake, deadlines, limits.handshakes),
-            alpn=(ALPN_HTTP2, ALPN_HTTP1) if listener.http2 else (ALPN_HTTP1,),
-            challenges=_challenges(config),
-            staples=staples,
-        )
+        alpn = (ALPN_HTTP2, ALPN_HTTP1) if listener.http2 else (ALPN_HTTP1,)
+        certificates = certificates_of(listener.tls, config, deadlines, alpn, staples)
         if listener.tls.sites or listener.tls.fields:
             sites = certificates.credentials.site_of if listener.tls.sites else None
             front = SecuredSite(resource.proxy, sites, listener.tls.fields)
@@ -301,15 +297,47 @@ def place_of(
             requests=limits.requests_per_connection,
         ),
         most=limits.connections_per_listener,
-        proxied=_proxied(listener, config, deadlines),
+        proxied=proxied_of(listener, config, deadlines),
         http2=_http2(listener, limits) if _speaks_http2(listener, tls) else None,
     )
     key = f"listener.{listener.name}.endpoint"
+    return opened(
+        listener.name, listener.endpoint, key, acceptor, reactor, ports, certificates
+    )
+
+
+def certificates_of(
+    tls: ListenerTLS,
+    config: Config,
+    deadlines: Deadlines,
+    alpn: tuple[bytes, ...],
+    staples: Staples | None,
+) -> ListenerCertificates:
+    """Those of one place, with what is allowed to handshakes there. Raises `TLSSettingsError`."""
+    return ListenerCertificates(
+        _with_acme(tls, config),
+        Handshakes(config.timeouts.handshake, deadlines, config.limits.handshakes),
+        alpn=alpn,
+        challenges=_challenges(config),
+        staples=staples,
+    )
+
+
+def opened(
+    name: str,
+    text: str,
+    key: str,
+    acceptor: Acceptor,
+    reactor: Any,
+    ports: Callable[[str, Any], Any],
+    certificates: ListenerCertificates | None,
+) -> Place:
+    """Where `acceptor` makes doors. `text`, `key`: the endpoint, and where it stands. Raises `BadEndpoint`."""
     view = eager(reactor)
     if certificates is not None:
         view = secure(reactor, certificates.credentials)
-    endpoint = server_endpoint(ports(listener.name, view), listener.endpoint, key)
-    return Place(listener.endpoint, endpoint, acceptor, view, certificates)
+    endpoint = server_endpoint(ports(name, view), text, key)
+    return Place(text, endpoint, acceptor, view, certificates)
 
 
 def _with_acme(tls: ListenerTLS, config: Config) -> ListenerTLS:
@@ -332,8 +360,8 @@ def _challenges(config: Config) -> Challenges | None:
     return None
 
 
-def _proxied(
-    listener: Listener, config: Config, deadlines: Deadlines
+def proxied_of(
+    listener: Listener | Stream, config: Config, deadlines: Deadlines
 ) -> Proxied | None:
     """Who has to begin with a PROXY header there."""
     if not listener.proxy_protocol:

@@ -37,6 +37,7 @@ from lolly_tx.proxy.counters import Counters
 from lolly_tx.proxy.introduction import Introduction
 from lolly_tx.proxy.own_answers import OnRefusal
 from lolly_tx.proxy.resource import ReverseProxyResource
+from lolly_tx.proxy.streaming import StreamCounters
 from lolly_tx.proxy.trace import Traces
 from lolly_tx.service.admin import admin_site
 from lolly_tx.service.answers import Colleagues
@@ -112,6 +113,8 @@ class LollyService(Service):
         """Who replaces the code while it runs; None: nobody."""
         self.running_pools = dict(running)
         self.endpoints = {name: each.endpoint for name, each in running.items()}
+        self.stream_counters: dict[str, StreamCounters] = {}
+        """What became of the connections of streams, by name, whatever their settings were."""
         """What `lolly:pool=NAME` connects through, by pool."""
         self.every_sink = every_sink
         self.introduction = introduction

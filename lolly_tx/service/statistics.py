@@ -15,6 +15,7 @@ from lolly_tx.proxy.caching.store import Store
 from lolly_tx.proxy.forwarder import Forwarder
 from lolly_tx.proxy.proxy import Proxy
 from lolly_tx.proxy.resource import ReverseProxyResource
+from lolly_tx.proxy.streaming import StreamCounters, stream_of
 from lolly_tx.service.answers import Colleagues
 from lolly_tx.service.certificates import ListenerCertificates
 from lolly_tx.service.listener_drains import ListenerDrains
@@ -39,6 +40,7 @@ class Counted(Protocol):
     past: Past
     colleagues: Colleagues | None
     listener_drains: ListenerDrains
+    stream_counters: dict[str, StreamCounters]
 
     @property
     def now(self) -> Callable[[], float]:
@@ -78,6 +80,15 @@ def telling_of(service: Counted, wall: float) -> Generator[None, None, dict[str,
             for name, acceptor in service.acceptors.items()
             # One that is only prepared has nothing to tell.
             if name in service.resources
+        }
+        | {
+            name: {
+                **listener_statistics(acceptor),
+                **stream_statistics(service.stream_counters[stream]),
+                **({"tls": tls_statistics(files[name], wall)} if name in files else {}),
+            }
+            for name, acceptor in service.acceptors.items()
+            if (stream := stream_of(name)) in service.stream_counters
         },
         "pools": pools,
     }
@@ -167,6 +178,18 @@ def request_statistics(proxy: Proxy) -> dict[str, Any]:
     """Requests to one listener that no pool has seen, in all and by status."""
     codes = {str(code): count for code, count in proxy.refused_codes.items()}
     return {"refused": proxy.refusals, "refused_codes": codes}
+
+
+def stream_statistics(counters: StreamCounters) -> dict[str, Any]:
+    """What became of the connections of one stream, in the words of requests; by why, of those without a target."""
+    return {
+        "refused": sum(counters.refused.values()),
+        "refused_codes": {},
+        "bytes_in": counters.sent,
+        "bytes_out": counters.received,
+        "streams": counters.served,
+        "without_target": dict(counters.refused),
+    }
 
 
 def tls_statistics(certificates: ListenerCertificates, wall: float) -> dict[str, Any]:

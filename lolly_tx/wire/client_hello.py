@@ -2,7 +2,7 @@
 
 It decides nothing about security: who finds something odd here leaves the connection to OpenSSL, which refuses it.
 
-Imports: nothing of ours. Used by: net.sockets.challenges.
+Imports: nothing of ours. Used by: net.sockets, net.streams.
 """
 
 from __future__ import annotations

@@ -9,7 +9,7 @@ With TLS on the socket itself the header is ahead of the handshake: `net.sockets
 taking it, and asks `preface` how much of that is the header.
 
 Imports: domain, net, net.sockets, wire, Twisted. Used by: net.http1, net.http2,
-net.sockets.acceptor, service.
+net.sockets.acceptor, net.streams, service.
 """
 
 from __future__ import annotations

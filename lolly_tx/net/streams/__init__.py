@@ -1,0 +1,1 @@
+"""Streams: connections whose bytes are passed on as they are."""

@@ -1,0 +1,281 @@
+"""Tests of streams: joined to a target, tried elsewhere, chosen by name, half-closed, idle, cut."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from twisted.internet.error import ConnectionRefusedError
+from twisted.internet.task import Clock
+from twisted.trial.unittest import SynchronousTestCase
+
+from lolly_tx.net.deadlines import Deadlines
+from lolly_tx.net.library.balanced import BalancedEndpoint
+from lolly_tx.net.sockets.acceptor import Census
+from lolly_tx.net.streams.listening import stream_acceptor
+from lolly_tx.net.streams.raw import EARLY_BYTES
+from lolly_tx.proxy.streaming import StreamCounters, Streaming
+from tests.domain.pools import pool_of
+from tests.net.connects import FakeEndpoint
+from tests.proxy.world import Line
+from tests.wire.test_client_hello import hello
+
+RECORD = b"\x16\x03\x01"
+
+
+class StreamWorld:
+    """A stream whose pools are "app" (targets a, b) and "other" (target c)."""
+
+    def __init__(self, pool: str = "app", **names: str) -> None:
+        self.clock = Clock()
+        self.deadlines = Deadlines(self.clock, self.clock.seconds)
+        self.deadlines.start()
+        self.endpoints: dict[str, FakeEndpoint] = {}
+        self.pools = {"app": pool_of("a", "b"), "other": pool_of("c")}
+        self.counters = StreamCounters()
+        self.lines: list[Line] = []
+        balanced = {name: self._balanced(pool) for name, pool in self.pools.items()}
+        self.site = Streaming(
+            "s",
+            pool,
+            {name.replace("_", "."): pool for name, pool in names.items()},
+            lambda name, door: balanced[name].keyed(door.address.encode()),
+            deadlines=self.deadlines,
+            counters=self.counters,
+            hello_seconds=5.0,
+            half_closed=60.0,
+            idle=30.0,
+            write_seconds=10.0,
+        )
+        self.acceptor = stream_acceptor(
+            "s", self.site, deadlines=self.deadlines, census=Census(0, 0)
+        )
+
+    def _balanced(self, pool: Any) -> BalancedEndpoint:
+        def connect_to(target: Any) -> Any:
+            return self.endpoints.setdefault(target.id, FakeEndpoint())
+
+        now = self.clock.seconds
+        return BalancedEndpoint(pool, connect_to, self.clock, now, timeout=None)
+
+    def client(self) -> Line:
+        line = Line(self.clock, "192.0.2.1")
+        line.protocol = self.acceptor.buildProtocol(line.peerAddr)
+        self.lines.append(line)
+        line.protocol.makeConnection(line)
+        return line
+
+    def attempts(self) -> dict[str, Any]:
+        """The connects that are not decided, by target."""
+        return {
+            name: attempt
+            for name, endpoint in self.endpoints.items()
+            for attempt in endpoint.attempts
+            if attempt.protocol is None and not attempt.result.called
+        }
+
+    def accept(self) -> Line:
+        """The target that is asked accepts."""
+        [attempt] = self.attempts().values()
+        line = Line(self.clock)
+        self.lines.append(line)
+        line.protocol = attempt.factory.buildProtocol(None)
+        attempt.protocol = line.protocol
+        line.protocol.makeConnection(line)
+        attempt.result.callback(line.protocol)
+        return line
+
+    @property
+    def in_flight(self) -> int:
+        """Leases that are out."""
+        nodes = [n for pool in self.pools.values() for n in pool.nodes.values()]
+        return sum(node.in_flight for node in nodes)
+
+    def pass_time(self, seconds: float) -> None:
+        """In steps, as a reactor would."""
+        for _ in range(int(seconds * 10)):
+            self.clock.advance(0.1)
+
+
+class JoinTests(SynchronousTestCase):
+    def test_both_ways(self) -> None:
+        """Bytes go both ways as they are, also those that came before the target was there."""
+        world = StreamWorld()
+        client = world.client()
+        client.send(b"\x00early\xff")
+        target = world.accept()
+        self.assertEqual(target.take(), b"\x00early\xff")
+        client.send(b"more")
+        self.assertEqual(target.take(), b"more")
+        target.send(b"answer")
+        self.assertEqual(client.take(), b"answer")
+        self.assertEqual(world.in_flight, 1)
+        client.lose()
+        world.pass_time(3)
+        self.assertTrue(target.disconnecting)
+        target.lose()
+        world.pass_time(1)
+        self.assertEqual(world.in_flight, 0)
+        counters = world.counters
+        self.assertEqual(
+            (counters.served, counters.sent, counters.received), (1, 11, 6)
+        )
+
+    def test_server_first(self) -> None:
+        """A target may speak first."""
+        world = StreamWorld()
+        client = world.client()
+        world.accept().send(b"220 ready\r\n")
+        self.assertEqual(client.take(), b"220 ready\r\n")
+
+    def test_refused(self) -> None:
+        """A target that refuses is held responsible, and another one is tried; with none left the client is cut."""
+        world = StreamWorld()
+        client = world.client()
+        first = dict(world.attempts())
+        next(iter(first.values())).refuse(ConnectionRefusedError())
+        second = dict(world.attempts())
+        self.assertNotEqual(set(first), set(second))
+        world.accept().send(b"x")
+        self.assertEqual(client.take(), b"x")
+        client = world.client()
+        for _ in range(2):
+            [attempt] = world.attempts().values()
+            attempt.refuse(ConnectionRefusedError())
+        self.assertTrue(client.aborted)
+        self.assertEqual(world.counters.refused, {"connection_refused": 1})
+        failures = [n.stats.connect_failures for n in world.pools["app"].nodes.values()]
+        self.assertEqual(sum(failures), 3)
+
+    def test_early_bytes(self) -> None:
+        """What comes early is kept up to a limit; then the client is not read."""
+        world = StreamWorld()
+        client = world.client()
+        client.send(b"x" * (EARLY_BYTES + 1))
+        self.assertTrue(client.paused)
+        target = world.accept()
+        self.assertFalse(client.paused)
+        self.assertEqual(len(target.take()), EARLY_BYTES + 1)
+
+    def test_client_goes_early(self) -> None:
+        """Who goes while a target is asked for takes the connect along, and nobody is blamed."""
+        world = StreamWorld()
+        client = world.client()
+        self.assertEqual(len(world.attempts()), 1)
+        client.lose()
+        self.assertEqual(world.attempts(), {})
+        self.assertEqual(world.in_flight, 0)
+        nodes = world.pools["app"].nodes.values()
+        self.assertEqual(sum(n.stats.connect_failures for n in nodes), 0)
+        self.assertEqual(world.acceptor.doors, {})
+
+
+class EndTests(SynchronousTestCase):
+    def joined(self) -> tuple[StreamWorld, Line, Line]:
+        world = StreamWorld()
+        client = world.client()
+        return world, client, world.accept()
+
+    def test_client_first(self) -> None:
+        """A client's end of file goes on to the target, which may still answer."""
+        world, client, target = self.joined()
+        client.send(b"question")
+        client.end()
+        self.assertEqual(target.take(), b"question")
+        target.send(b"answer")
+        self.assertEqual(client.take(), b"answer")
+        target.end()
+        world.pass_time(1)
+        for line in (client, target):
+            self.assertTrue(line.disconnecting)
+
+    def test_target_first(self) -> None:
+        """A target's end of file goes on to the client, which may still send."""
+        world, client, target = self.joined()
+        target.send(b"bye")
+        target.end()
+        self.assertEqual(client.take(), b"bye")
+        client.send(b"last words")
+        self.assertEqual(target.take(), b"last words")
+        client.end()
+        world.pass_time(1)
+        for line in (client, target):
+            self.assertTrue(line.disconnecting)
+
+    def test_reset(self) -> None:
+        """A reset on one side is one on the other."""
+        for which in (0, 1):
+            world, *lines = self.joined()
+            lines[which].reset()
+            self.assertTrue(lines[1 - which].aborted)
+            world.pass_time(1)
+            lines[1 - which].lose()
+            self.assertEqual(world.acceptor.doors, {})
+            self.assertEqual(world.in_flight, 0)
+
+    def test_idle(self) -> None:
+        """Without a byte for its time a stream is closed; with one now and then it is not."""
+        world, client, target = self.joined()
+        for _ in range(5):
+            world.pass_time(20)
+            client.send(b"x")
+        self.assertFalse(client.disconnecting)
+        world.pass_time(45)
+        self.assertTrue(client.disconnecting and target.disconnecting)
+
+    def test_shut(self) -> None:
+        """The end of the proxy is the end of streams."""
+        world, client, target = self.joined()
+        [door] = world.acceptor.doors
+        door.drain(0)
+        self.assertFalse(client.disconnecting)
+        door.shut()
+        self.assertTrue(client.disconnecting and target.disconnecting)
+
+
+class NameTests(SynchronousTestCase):
+    def test_by_name(self) -> None:
+        """The name in the ClientHello decides, in pieces as well, and all of it goes on."""
+        for name, target in (
+            ("c.example.org", "c"),
+            ("x.example.org", None),
+        ):
+            world = StreamWorld("", c_example_org="other")
+            client = world.client()
+            data = hello(name)
+            for at in range(0, len(data), 50):
+                client.send(data[at : at + 50])
+            if target is None:
+                self.assertTrue(client.aborted)
+                self.assertEqual(world.counters.refused, {"destination_unavailable": 1})
+                continue
+            self.assertEqual(set(world.attempts()), {target})
+            self.assertEqual(world.accept().take(), data)
+
+    def test_wildcard(self) -> None:
+        """A wildcard is for one label; exact names come first; others get the pool, where there is one."""
+        site = StreamWorld("app", a_example_org="other").site
+        site._names["*.example.org"] = "wild"
+        for name, pool in (
+            ("a.example.org", "other"),
+            ("b.example.org", "wild"),
+            ("a.b.example.org", "app"),
+            ("example.org", "app"),
+            ("", "app"),
+            (None, "app"),
+        ):
+            self.assertEqual(site.pool_of(name), pool, name)
+
+    def test_no_hello(self) -> None:
+        """What is no TLS gets the pool; who says nothing is closed."""
+        world = StreamWorld("app", c_example_org="other")
+        client = world.client()
+        client.send(b"GET / HTTP/1.1\r\n\r\n")
+        self.assertTrue(world.accept().take().startswith(b"GET"))
+        silent = world.client()
+        world.pass_time(5.5)
+        self.assertTrue(silent.disconnecting)
+        self.assertEqual(world.counters.refused, {"no ClientHello in time": 1})
+        gone = world.client()
+        gone.send(RECORD)
+        gone.end()
+        self.assertTrue(gone.disconnecting)
