@@ -27,6 +27,7 @@ from lolly_tx.config.diff import route_name
 from lolly_tx.config.filefacts import file_doubts
 from lolly_tx.config.kinds import duration_text
 from lolly_tx.config.middleware.facts import middleware_consequences
+from lolly_tx.config.middleware.using import resolved
 from lolly_tx.config.model import Check, Config, Health, PoolSettings
 from lolly_tx.config.probetimes import (
     agent_seconds,
@@ -124,8 +125,18 @@ def _doubts(pool: PoolSettings, config: Config) -> Iterator[str]:
     yield from _check_doubts(pool)
     yield from _time_doubts(pool, config)
     yield from balancing_doubts(pool, config)
+    asked = _asked_by_middleware(config)
     if not any(pool.name in route.pools for route in config.routes):
-        yield "no route leads to it"
+        if pool.name not in asked:
+            yield "no route leads to it"
+
+
+def _asked_by_middleware(config: Config) -> set[str]:
+    """Pools that middleware sends requests to."""
+    uses = [listener.use for listener in config.listeners.values()]
+    uses += [route.use for route in config.routes]
+    found = [one for use in uses for one in resolved(use, config.middlewares)]
+    return {getattr(one.settings, "pool", "") for one in found}
 
 
 def _target_doubts(pool: PoolSettings, config: Config) -> Iterator[str]:

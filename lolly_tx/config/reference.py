@@ -40,6 +40,8 @@ _EXAMPLES: dict[str, str | int] = {
     "route.split.pool": "NAME",
     "middleware.rewrite.rules.match": "^/old/(.*)$",
     "middleware.rewrite.rules.to": "/new/$1",
+    "middleware.mirror.pool": "NAME",
+    "middleware.fault.status": 503,
     "middleware.location.rules.from": "http://10.0.0.1:8080/app/",
     "middleware.location.rules.to": "/",
     "route.files.root": "/srv/www",

@@ -8,7 +8,7 @@ the process the sockets are read first (`net.alarm`).
 
 Imports: net, Twisted. Used by: net.http1, net.http2, net.library, net.multiplexed,
 net.per_client, net.sockets, net.streams, net.tunnel, net.upstreams, proxy,
-proxy.caching, proxy.files, service, simulate.
+proxy.caching, proxy.files, proxy.middleware, service, simulate.
 """
 
 from __future__ import annotations

@@ -16,11 +16,13 @@ from lolly_tx.config.middleware.cache import Cache
 from lolly_tx.config.middleware.compress import Compress
 from lolly_tx.config.middleware.concurrency import Concurrency
 from lolly_tx.config.middleware.cors import Cors
+from lolly_tx.config.middleware.fault import Fault
 from lolly_tx.config.middleware.forward_auth import ForwardAuth
 from lolly_tx.config.middleware.headers import Headers
 from lolly_tx.config.middleware.identity import RequestIdOfRoute
 from lolly_tx.config.middleware.jwt import Jwt
 from lolly_tx.config.middleware.location import Location
+from lolly_tx.config.middleware.mirror import Mirror
 from lolly_tx.config.middleware.pages import ErrorPages, Maintenance
 from lolly_tx.config.middleware.paths import AddPrefix, ReplacePath, StripPrefix
 from lolly_tx.config.middleware.rate_limit import RateLimit
@@ -43,6 +45,8 @@ BUILT_IN: Mapping[str, type] = MappingProxyType(
         "cache": Cache,
         "headers": Headers,
         "rewrite": Rewrite,
+        "mirror": Mirror,
+        "fault": Fault,
         "location": Location,
         "jwt": Jwt,
         "maintenance": Maintenance,

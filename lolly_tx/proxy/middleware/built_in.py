@@ -24,11 +24,13 @@ from lolly_tx.proxy.middleware.compress import CompressFactory
 from lolly_tx.proxy.middleware.concurrency import ConcurrencyFactory
 from lolly_tx.proxy.middleware.cors import CorsFactory
 from lolly_tx.proxy.middleware.error_pages import ErrorPagesFactory
+from lolly_tx.proxy.middleware.fault import FaultFactory
 from lolly_tx.proxy.middleware.forward_auth import ForwardAuthFactory
 from lolly_tx.proxy.middleware.headers import HeadersFactory
 from lolly_tx.proxy.middleware.jwt import JwtFactory
 from lolly_tx.proxy.middleware.location import LocationFactory
 from lolly_tx.proxy.middleware.maintenance import MaintenanceFactory
+from lolly_tx.proxy.middleware.mirror import MirrorFactory
 from lolly_tx.proxy.middleware.paths import (
     AddPrefixFactory,
     ReplacePathFactory,
@@ -61,5 +63,7 @@ BUILT_IN: tuple[Any, ...] = (
     SecurityHeadersFactory(),
     StripPrefixFactory(),
     RewriteFactory(),
+    MirrorFactory(),
+    FaultFactory(),
     LocationFactory(),
 )
