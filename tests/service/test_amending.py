@@ -17,6 +17,7 @@ from lolly_tx.service.amending import OPERATOR, TargetChanges
 from lolly_tx.service.appliedstate import StateFolder
 from lolly_tx.service.applying import Applying
 from lolly_tx.service.generation import Refused
+from lolly_tx.service.reload import Reloader
 from tests.proxy.world import OK, get
 from tests.service.test_reload import SWITCH, SWITCHED, TWO, A, B, ReloadTestCase
 
@@ -459,6 +460,20 @@ class StateTests(AmendingTestCase):
             )
         )
         self.assertEqual(load(self.state, self.file()), ())
+
+    def test_file_changed_before_a_start(self) -> None:
+        """What the file has another word on at a start is over, for good."""
+        self.add()
+        self.ask("PATCH", f"app/{A}", {"weight": 3})
+        made = load(self.state, self.file())
+        text = TWO.replace('9002"]', '9002", "http://127.0.0.1:9003"]')
+        standing = Amended(self.parsed(text), made)
+        reloader = Reloader(self.service, self.read, standing=standing)
+        changes = TargetChanges(reloader, self.state)
+        self.assertEqual((len(changes.made), len(changes)), (2, 1))
+        reloader.forget_ended()
+        self.assertEqual([one.target for one in changes.made], [A])
+        self.assertEqual(load(self.state, self.file()), tuple(changes.made))
 
     def test_unreadable(self) -> None:
         """A folder that cannot be written, or holds nonsense, is no reason to refuse anything."""
