@@ -8,7 +8,8 @@ FAST := build/fast
 # Finds the modules there before those that are installed, and so do its children.
 COMPILED = PYTHONPATH=$(abspath $(FAST)) $(abspath $(BIN))/python
 # What goes the longest way through compiled code on real sockets.
-FAST_SYSTEM ?= tests/system/test_proxy.py tests/system/test_http2.py tests/system/test_plugin.py
+FAST_SYSTEM ?= tests/system/test_proxy.py tests/system/test_http2.py \
+    tests/system/test_example_plugins.py
 
 PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet
 

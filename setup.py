@@ -1,6 +1,7 @@
 """The optional part of the build: hot modules compiled by mypyc (docs/performance.md). All else is in setup.cfg.
 
-    LOLLY_COMPILE=1 pip install .     compiled; without the variable, or without a C compiler, pure Python
+    LOLLY_COMPILE=1 pip install .     compiled; without the variable pure Python, which needs no C compiler
+    LOLLY_COMPILE_LEVEL=0             how much the C compiler optimises, 0 to 3; 1 where nothing is said
 
 One source for both: a compiled module has its Python file beside it, and does the same.
 """
@@ -62,7 +63,7 @@ def extensions() -> dict[str, Any]:
         return {"setup_requires": [*COMPILER, *filter(None, needs)]}
     made = mypycify(
         ["--config-file", "setup.cfg", *files()],
-        opt_level=os.environ.get("LOLLY_COMPILE_LEVEL", "2"),
+        opt_level=os.environ.get("LOLLY_COMPILE_LEVEL", "1"),
         debug_level="0",
         group_name="lolly_tx",
     )

@@ -46,11 +46,13 @@ class BodyFilter:
 
 
 class LinkFailed(Exception):
-    """A hook of the middleware `name` has raised, which is the cause of this."""
+    """A hook of the middleware `name` has raised `cause`."""
 
-    def __init__(self, name: str) -> None:
+    def __init__(self, name: str, cause: Exception) -> None:
         super().__init__(name)
         self.name = name
+        # A compiled `raise ... from` does not set `__cause__`.
+        self.cause = cause
 
 
 class Filters:
@@ -87,7 +89,7 @@ class Filters:
             except Refused:
                 raise
             except Exception as error:
-                raise LinkFailed(name) from error
+                raise LinkFailed(name, error) from error
         return data
 
     def close(self) -> None:

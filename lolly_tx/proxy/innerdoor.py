@@ -133,7 +133,7 @@ class InnerDoor(DoorIn):
                 if link.filters_response and answer.framing != NO_BODY:
                     self._filter(link, answer)
             except Exception as error:
-                raise LinkFailed(link.name) from error
+                raise LinkFailed(link.name, error) from error
         return replaced
 
     def close_filters(self) -> None:

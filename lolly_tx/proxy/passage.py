@@ -248,8 +248,7 @@ class Passage(KnownRequest):
 
     def broke_off(self, failed: LinkFailed, ending: bool = False) -> None:
         """As `broke`, of what a hook has raised."""
-        assert failed.__cause__ is not None
-        self.broke(failed.name, Failure(failed.__cause__), ending)
+        self.broke(failed.name, Failure(failed.cause), ending)
 
     def broke(self, name: str, reason: Failure, ending: bool = False) -> None:
         """The middleware `name` has failed: the client gets a 500, or sees that its answer is cut.

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from lolly_tx.domain.errors import ConnectionReset
+from lolly_tx.wire.http1 import parse_response
 from tests.proxy.world import GET, OK, WorldTestCase, answer, post
 
 BUSY = answer(b"busy", 503)
@@ -146,14 +148,15 @@ class HeldTests(WorldTestCase):
             response=b"HTTP/1.1 503 S\r\nDate: d\r\nContent-Length: 9\r\n\r\nabc"
         )
         held = first.protocol.sink
-        held.response_interim(None)
-        held.response_head(None, 0)
+        head = parse_response(b"HTTP/1.1 200 OK\r\nDate: d\r\n\r\n")
+        held.response_interim(head)
+        held.response_head(head, 0)
         held.response_stalled()
-        held.upgraded(None)
+        held.upgraded(head)
         held.pause_request()
         held.resume_request()
         self.assertIsNone(held.relay_response(None, None))
-        held.upstream_failed(None)
+        held.upstream_failed(ConnectionReset())
         held.response_waits()
         self.assertEqual(client.take(), b"")
 

@@ -93,7 +93,7 @@ class ProxyTests(WorldTestCase):
     def test_without_a_log(self):
         """Without anybody who wants to know, refusals are answered all the same."""
         world = self.world(path="/app/")
-        world.proxy._on_refusal = None
+        world.proxy.own.on_refusal = None
         client = world.client()
         client.send(GET + b"nonsense\r\n\r\n")
         self.assertEqual(client.take().count(b"HTTP/1.1 4"), 2)
