@@ -53,6 +53,7 @@ class InnerDoor(DoorIn):
         "_out",
         "_passage",
         "_reached",
+        "_relayed",
         "asked",
         "identity",
         "sent",
@@ -69,6 +70,7 @@ class InnerDoor(DoorIn):
         self._out = door
         self._reached = reached
         self._filters: Filters | None = None
+        self._relayed = False  # what the client gets of the body is not seen here
         self._dropped = -1  # bytes, of an answer that was replaced
 
     @property
@@ -274,7 +276,8 @@ class InnerDoor(DoorIn):
                 return
             last = filtered
         self.sent += len(last)
-        self._told()
+        if not self._relayed:
+            self._told()
         self.close()
         self._out.finish(trailers, last)
 
@@ -300,7 +303,9 @@ class InnerDoor(DoorIn):
         """See `DoorIn`."""
         if self._filters is not None or self._dropped >= 0:
             return None
-        return self._out.response_sink()
+        sink = self._out.response_sink()
+        self._relayed = sink is not None
+        return sink
 
     def request_source(self) -> tuple[Any, int] | None:
         """See `DoorIn`."""
