@@ -1,0 +1,110 @@
+"""Tests of caches in a running service: shared by routes, kept by reloads, counted, purged."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from lolly_tx.domain.caching.catalog import Purge
+from lolly_tx.service.division import of_worker
+from tests.proxy.world import get
+from tests.service.test_reload import ReloadTestCase
+
+BASE = """
+[listener.web]
+endpoint = "tcp:8080"
+[[route]]
+pool = "app"
+use = ["pages"]
+[[route]]
+path = "/other/"
+pool = "app"
+use = [{ type = "cache", cache = "pages" }]
+[middleware.pages]
+type = "cache"
+cache = "pages"
+[cache.pages]
+size = "1M"
+entry = "100k"
+[pool.app]
+targets = ["http://127.0.0.1:9001"]
+"""
+FRESH = (
+    b"HTTP/1.1 200 OK\r\nCache-Control: max-age=60\r\nConnection: close\r\n"
+    b"X-Request-Id: 1\r\nContent-Length: 2\r\n\r\nok"
+)
+
+
+class CacheTests(ReloadTestCase):
+    def fill(self, path: str) -> None:
+        """A target answers."""
+        client = self.client()
+        client.send(get(path))
+        self.backend().send(FRESH)
+        client.take()
+
+    def hit(self, path: str) -> bytes:
+        """What comes from the store."""
+        client = self.client()
+        client.send(get(path))
+        got: bytes = client.take()
+        self.assertIn(b"lolly; hit;", got)
+        return got
+
+    @property
+    def stores(self) -> list[Any]:
+        """Those there are."""
+        return list(self.service.middlewares.caches)
+
+    def test_one_store(self) -> None:
+        """Routes that name the same cache share what is stored, whoever has stored it."""
+        self.start(BASE)
+        self.fill("/other/a")
+        self.hit("/other/a")
+        self.assertEqual(len(self.stores), 1)
+        told = self.service.statistics()["caches"]["pages"]
+        self.assertEqual(
+            (told["requests"]["hit"], told["requests"]["miss"], told["entries"]),
+            (1, 1, 1),
+        )
+        proxy = self.service.resources["web"].proxy
+        self.assertEqual(proxy.refused_codes, {200: 1})
+
+    def test_reloads(self) -> None:
+        """Other settings hold for what is stored; without anybody who uses it nothing is."""
+        self.start(BASE)
+        self.fill("/")
+        self.reload(BASE.replace('size = "1M"', 'size = "2M"'))
+        self.hit("/")
+        [store] = self.stores
+        self.assertEqual(store.bounds.size, 2 << 20)
+        without = BASE.replace('use = ["pages"]', "").replace(
+            'use = [{ type = "cache", cache = "pages" }]', ""
+        )
+        self.reload(without)
+        self.assertEqual(self.stores, [])
+        self.reload(BASE)
+        self.fill("/")
+        self.hit("/")
+
+    def test_purged(self) -> None:
+        """A purge drops what it names, from all caches."""
+        self.start(BASE)
+        self.fill("/a")
+        self.fill("/b")
+        purged = self.successResultOf(self.service.purging(Purge(path=b"/a")))
+        self.assertEqual((purged.count, purged.late), (1, ()))
+        self.hit("/b")
+        self.fill("/a")
+
+    def test_request_ids(self) -> None:
+        """The id of one request is not told to those who get its answer later."""
+        self.start('[request_id]\nheader = "X-Request-Id"\n' + BASE)
+        self.fill("/")
+        self.assertNotIn(b"X-Request-Id: 1", self.hit("/"))
+
+    def test_divided(self) -> None:
+        """Each worker has its part of the room."""
+        config = of_worker(self.parsed(BASE), 16)
+        cache = config.caches["pages"]
+        self.assertEqual((cache.size, cache.memory), (1 << 16, 4 << 20))
+        self.assertEqual(cache.entry, 1 << 16)
