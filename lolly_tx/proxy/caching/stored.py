@@ -20,7 +20,7 @@ from lolly_tx.wire.cachefields import (
 )
 from lolly_tx.wire.fields import render_fields
 
-OVERHEAD_BYTES = 2048
+OVERHEAD_BYTES = 3072
 """What an answer takes beside its body and its fields: objects, and places in dictionaries."""
 
 SHORT_BYTES = 65536
