@@ -174,7 +174,7 @@ def print_errors(problems: Sequence[Problem], out: TextIO, err: TextIO) -> int:
 
 def _from_config(file: str) -> tuple[str, str]:
     """The URL and the token of the admin endpoint in a configuration."""
-    anything = Names(balance=None, check=None)
+    anything = Names(balance=None, check=None, middleware=None)
     try:
         admin = load(file, os.environ, names=anything).admin
     except ConfigErrors as errors:

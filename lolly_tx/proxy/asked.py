@@ -6,7 +6,7 @@
 
 What takes work, the client behind trusted proxies, the time, captures, is found out when it is asked for.
 
-Imports: domain, net, proxy, wire. Used by: proxy, proxy.middleware, service.
+Imports: domain, net, proxy, wire. Used by: proxy, proxy.middleware, service, testing.
 """
 
 from __future__ import annotations

@@ -23,6 +23,8 @@ from lolly_tx.testing.fakes import (
     fake_pool,
     fake_target,
 )
+from lolly_tx.testing.middleware import MiddlewareContract
+from lolly_tx.testing.passages import MemoryDoor, MemoryEnd, Passages, Served
 
 __all__ = [
     "BAD_CHECK",
@@ -31,9 +33,14 @@ __all__ = [
     "BalancerContract",
     "EventSinkContract",
     "HealthCheckContract",
+    "MemoryDoor",
+    "MemoryEnd",
+    "MiddlewareContract",
+    "Passages",
     "RecordedEvents",
     "ScriptedCheck",
     "ScriptedTraffic",
+    "Served",
     "fake_pool",
     "fake_target",
 ]

@@ -3,7 +3,7 @@
 `wire.http1` reads them from bytes and renders them. A version is one of the constants here, and compared by identity.
 
 Imports: wire. Used by: net, net.checks, net.http1, net.http2, net.streams, proxy,
-proxy.caching, proxy.files, proxy.middleware, service, simulate, wire.cookies,
+proxy.caching, proxy.files, proxy.middleware, service, simulate, testing, wire.cookies,
 wire.grpc, wire.http1, wire.http2.
 """
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import shutil
+import socket
 import subprocess
 import sys
 import tempfile
@@ -23,6 +24,7 @@ endpoint = "unix:{folder}/admin.sock"
 endpoint = "unix:{folder}/web.sock"
 [[route]]
 pool = "app"
+use = [{{ type = "acme_opening" }}]
 [pool.app]
 targets = [
   {{ url = "http://127.0.0.1:9", id = "one" }},
@@ -103,7 +105,7 @@ class ExampleTests(TestCase):
         self.assertIn('foldr: unknown key; did you mean "folder"?', said.stdout)
 
     def test_proxy(self) -> None:
-        """The proxy runs with the balancer and the check."""
+        """The proxy runs with the balancer, the check and the middleware."""
         file = self.config()
         place = file.parent
         (place / "one").touch()
@@ -128,6 +130,18 @@ class ExampleTests(TestCase):
             process,
         )
         self.assertIn("choice: one", self.lolly(*ask, "--header", "X-Name: ann"))
+        self.assertIn(b"X-Took: 0.", self.got(place / "web.sock"))
+
+    def got(self, path: Path) -> bytes:
+        """What a client gets; no target takes connections."""
+        with socket.socket(socket.AF_UNIX) as client:
+            client.settimeout(DEADLINE)
+            client.connect(str(path))
+            client.sendall(b"GET / HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n")
+            said = b""
+            while more := client.recv(65536):
+                said += more
+        return said
 
     def end(self, process: subprocess.Popen[str]) -> None:
         process.terminate()

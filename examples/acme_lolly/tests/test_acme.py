@@ -5,11 +5,14 @@ from pathlib import Path
 
 from acme_lolly.balancer import FirstLetter, FirstLetterSettings
 from acme_lolly.check import FileCheck, FileCheckSettings
+from acme_lolly.middleware import Opening, OpeningSettings
 from twisted.trial.unittest import SynchronousTestCase
 
 from lolly_tx.testing import (
     BalancerContract,
     HealthCheckContract,
+    MiddlewareContract,
+    Passages,
     fake_pool,
     fake_target,
 )
@@ -46,3 +49,27 @@ class FirstLetterTests(SynchronousTestCase):
         pool = fake_pool(targets, FirstLetter(FirstLetterSettings()))
         for key, name in ((b"Ann", "one"), (b"bob", "two"), (b"zoe", "two")):
             self.assertEqual(pool.acquire(0.0, key).node.id, name)
+
+
+class OpeningContractTests(MiddlewareContract, SynchronousTestCase):
+    def make_middleware(self):
+        return Opening(OpeningSettings(), self.clock.seconds)
+
+
+class OpeningTests(SynchronousTestCase):
+    def test_early_and_late(self):
+        """Who comes too early is told when to come again; later ones pass, and see how long it took."""
+        passages = Passages()
+        clock = passages.clock
+        passages.middleware = (Opening(OpeningSettings(after=5), clock.seconds),)
+        early = passages.ask(b"GET / HTTP/1.1\r\nHost: x\r\n\r\n")
+        self.assertFalse(early.passed)
+        self.assertEqual(
+            (early.door.status, early.door.field(b"retry-after")), (503, [b"6"])
+        )
+        clock.advance(5)
+        late = passages.ask(b"GET / HTTP/1.1\r\nHost: x\r\n\r\n")
+        clock.advance(0.25)
+        late.end.answer(200, b"hello")
+        self.assertEqual((late.door.status, late.door.body), (200, b"hello"))
+        self.assertEqual(late.door.field(b"x-took"), [b"0.250"])

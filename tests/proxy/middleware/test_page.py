@@ -31,7 +31,7 @@ class PageTests(SynchronousTestCase):
         for example in re.findall(r"```toml\n(.*?)```", text, re.DOTALL):
             config = read(REST + example, None, **FILES)
             types |= {one.type for one in config.middlewares.values()}
-        self.assertEqual(set(BUILT_IN) - types - {"headers"}, set())
+        self.assertEqual(set(BUILT_IN) - types, set())
 
     def test_sections(self) -> None:
         """Each type has a section."""

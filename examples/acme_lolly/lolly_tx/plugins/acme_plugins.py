@@ -7,10 +7,15 @@ from typing import Any
 
 from acme_lolly.balancer import FirstLetter, FirstLetterSettings
 from acme_lolly.check import FileCheck, FileCheckSettings
+from acme_lolly.middleware import Opening, OpeningSettings
 from twisted.plugin import IPlugin
 from zope.interface import implementer
 
-from lolly_tx.domain.interfaces import IBalancerFactory, IHealthCheckFactory
+from lolly_tx.domain.interfaces import (
+    IBalancerFactory,
+    IHealthCheckFactory,
+    IMiddlewareFactory,
+)
 
 
 @implementer(IPlugin, IBalancerFactory)
@@ -37,5 +42,18 @@ class FileCheckFactory:
         return FileCheck(settings)
 
 
+@implementer(IPlugin, IMiddlewareFactory)
+class OpeningFactory:
+    """Builds the middleware."""
+
+    name = "acme_opening"
+    settings = OpeningSettings
+
+    def build(self, settings: OpeningSettings, deps: Any) -> Opening:
+        """Build it. `deps`: see `lolly_tx.proxy.middleware.deps`."""
+        return Opening(settings, deps.now)
+
+
 firstLetter = FirstLetterFactory()
 fileCheck = FileCheckFactory()
+opening = OpeningFactory()
