@@ -36,6 +36,12 @@ class Location:
         self._host = template(host) if host else None
         self._rest = url_template(rest)
 
+    @property
+    def of_head(self) -> bool:
+        """It depends on nothing but the head of the request."""
+        parts = (self._scheme, self._host, self._rest)
+        return all(part is None or part.of_head for part in parts)
+
     def of(self, asked: Asked) -> bytes:
         """The URL for a request. Raises `BadHost` if what is filled in makes no host."""
         rest = self._rest.render(asked)

@@ -34,12 +34,18 @@ _IN_URLS = frozenset(("uri", "query", "scheme", "host"))
 
 
 class Template:
-    """A text with its variables. `constant`: all there is to it, where it has none; else None."""
+    """A text with its variables. `constant`: all there is to it, where it has none; else None.
 
-    __slots__ = ("_form", "_values", "constant")
+    `of_head`: it depends on nothing but the head of the request.
+    """
 
-    def __init__(self, plain: list[bytes], values: list[Value]) -> None:
+    __slots__ = ("_form", "_values", "constant", "of_head")
+
+    def __init__(
+        self, plain: list[bytes], values: list[Value], of_head: bool = False
+    ) -> None:
         """`plain`: what stands around `values`: one more than there are of these."""
+        self.of_head = of_head or not values
         self.constant = None if values else plain[0]
         self._form = b"%b".join([one.replace(b"%", b"%%") for one in plain])
         self._values = tuple(values)
@@ -81,12 +87,14 @@ def page_template(text: str, content_type: str) -> Template:
 def _made(text: str, change_of: Callable[[str], Change | None]) -> Template:
     plain: list[bytes] = []
     values: list[Value] = []
+    of_head = True
     for before, name in parts_of(text, lambda name: value_name(name, ANY_NAMES)):
         plain.append(before.encode())
         if name:
             value, change = _value(name), change_of(name)
+            of_head = of_head and (not is_taken(name) or variable(name, OPEN).of_head)
             values.append(value if change is None else _changed(value, change))
-    return Template(plain, values)
+    return Template(plain, values, of_head)
 
 
 def _value(name: str) -> Value:

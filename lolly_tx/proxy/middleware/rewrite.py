@@ -30,6 +30,8 @@ from lolly_tx.proxy.passage import Passage
 from lolly_tx.proxy.proxy import RouteEnd
 from lolly_tx.proxy.replies import page
 from lolly_tx.proxy.templates import url_template
+from lolly_tx.wire.http1 import REMEMBERED, REMEMBERED_BYTES
+from lolly_tx.wire.message import RequestHead
 from lolly_tx.wire.urls import own_location, quoted
 
 _DOTS = re.compile(rb"(?i)(?:/|%2f|%5c)(?:\.|%2e){1,2}(?:[/;]|%2f|%5c|$)")
@@ -44,6 +46,9 @@ class _Made:
         self.goes_on = rule.flag == "last"
         self.location = Location(rule.to) if self.status else None
         self.path = None if self.status else url_template(rule.to)
+        made = self.location or self.path
+        assert made is not None
+        self.of_head = made.of_head
 
 
 class RewriteMiddleware(Middleware):
@@ -54,19 +59,42 @@ class RewriteMiddleware(Middleware):
     def __init__(self, settings: Rewrite, log: Logger) -> None:
         self._rules = [_Made(rule) for rule in settings.steps]
         self._log = log
+        # Of heads that repeat: what became of them, the head or an answer.
+        self._known: dict[RequestHead, RequestHead | Answer] | None = None
+        if all(rule.of_head for rule in self._rules):
+            self._known = {}
 
     def request(self, passage: Passage) -> RouteEnd | None:
         """Let the rules have their way."""
         head = passage.head
         if head.target == b"*":
             return None
-        try:
-            return self._rewrite(passage)
-        except DownstreamError as error:
-            return _page(error.status)
+        known = self._known if head is passage.asked else None
+        became = None if known is None else known.get(head)
+        if became is None:
+            try:
+                became = self._rewrite(passage)
+            except DownstreamError as error:
+                became = _page(error.status)
+            if known is not None:
+                self._remember(known, head, became)
+        if isinstance(became, Answer):
+            return became
+        passage.head = became
+        return None if became is head else self._routed(passage)
 
-    def _rewrite(self, passage: Passage) -> RouteEnd | None:
-        changed = False
+    def _remember(
+        self,
+        known: dict[RequestHead, RequestHead | Answer],
+        head: RequestHead,
+        became: RequestHead | Answer,
+    ) -> None:
+        if len(head.block.raw) + len(head.target) <= REMEMBERED_BYTES:
+            if len(known) >= REMEMBERED:
+                known.clear()
+            known[head] = became
+
+    def _rewrite(self, passage: Passage) -> RequestHead | Answer:
         path = normal_path(passage.head.target)
         for _ in range(MOST_ROUNDS):
             again = False
@@ -85,10 +113,10 @@ class RewriteMiddleware(Middleware):
                 )
                 passage.head = passage.head.with_target(target)
                 path = normal_path(target)  # raises for what no route would take
-                changed, again = True, rule.goes_on
+                again = rule.goes_on
                 break
             if not again:
-                return self._routed(passage) if changed else None
+                return passage.head
         self._log.warn(
             "A path was rewritten {rounds} times, and no end in sight: {path!r}",
             rounds=MOST_ROUNDS,
@@ -106,7 +134,10 @@ class RewriteMiddleware(Middleware):
         passed = along.links - left
         if passed > along.shared:
             return None
-        end = again.end_for(passage.head, passage.peer, passed)
+        try:
+            end = again.end_for(passage.head, passage.peer, passed)
+        except DownstreamError as error:
+            return _page(error.status)
         return _page(404) if end is None else end
 
 

@@ -8,6 +8,7 @@ from typing import Any
 from twisted.logger import globalLogPublisher
 
 from lolly_tx.config.problems import ConfigErrors
+from lolly_tx.wire.http1 import REMEMBERED, REMEMBERED_BYTES
 from tests.proxy.middleware.behind import behind, settings
 from tests.proxy.world import OK, WorldTestCase, get
 from tests.service.test_build import BuildTestCase
@@ -145,6 +146,29 @@ class RewriteTests(WorldTestCase):
             self.assertEqual(client.take(), OK)
             client.send(get(f"/old/{path}"))
         self.assertIn(b"GET /new/c HTTP/1.1\r\n", target.take())
+
+    def test_remembered(self) -> None:
+        """What became of a head is known again, for so many and no longer ones, and not where more than it matters."""
+        world = behind(self, rules(OLD))
+        made: Any = world.proxy.table.only
+        middleware = made.links[0].request.__self__
+        client = world.client()
+        client.send(get("/old/first"))
+        target = world.accept()
+        target.take()
+        target.send(OK)
+        for n in range(REMEMBERED + 3):
+            client.send(get(f"/old/{n}"))
+            self.assertIn(b"GET /new/%d " % n, target.take())
+            target.send(OK)
+        self.assertLessEqual(len(middleware._known), REMEMBERED)
+        before = len(middleware._known)
+        client.send(get("/old/" + "a" * REMEMBERED_BYTES))
+        self.assertIn(b"GET /new/aaa", target.take())
+        self.assertEqual(len(middleware._known), before)
+        world = behind(self, rules("match = '^/x', to = '/$client'"))
+        made = world.proxy.table.only
+        self.assertIsNone(made.links[0].request.__self__._known)
 
 
 class SettingsTests(WorldTestCase):
