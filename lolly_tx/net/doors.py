@@ -118,7 +118,7 @@ class DoorIn:
     is complete. `asked`: the head that the client sent, where the
     one that is served is another; None: they are the same. `identity`: who the request is, once somebody in front has
     found out (`proxy.identity`). `status`, `sent`: what the client has got, and how many body bytes, where something in
-    front may make another answer of one; 0: what was answered.
+    front may make another answer of one; 0: what was answered. `verdict`: what a cache made of the request, for logs.
     """
 
     __slots__ = ("exchange", "peer")
@@ -127,6 +127,7 @@ class DoorIn:
     identity: Any = None
     status: int = 0
     sent: int = 0
+    verdict: str = ""
 
     peer: Peer
     exchange: RequestSink | None

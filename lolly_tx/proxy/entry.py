@@ -80,3 +80,4 @@ class Entry(NamedTuple):
     route: str | None = None
     peer: Peer | None = None
     identity: Identity | None = None
+    cache: str | None = None

@@ -58,12 +58,14 @@ class InnerDoor(DoorIn):
         "identity",
         "sent",
         "status",
+        "verdict",
     )
 
     def __init__(self, passage: OnItsWay, door: DoorIn, reached: int) -> None:
         self.peer = door.peer
         self.asked = None if passage.head is passage.asked else passage.asked
         self.identity = passage.identified
+        self.verdict = door.verdict
         self.exchange: RequestSink | None = None
         self.status = self.sent = 0
         self._passage = passage

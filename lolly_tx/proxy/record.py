@@ -45,6 +45,7 @@ def exchange_entry(exchange: Exchange, client: str, wall: float, now: float) -> 
             exchange.route,
             peer,
             exchange.identity or door.identity,
+            door.verdict or None,
         ),
     )
 
@@ -65,11 +66,12 @@ def refusal_entry(
     identity: Identity | None = None,
     route: str | None = None,
     seconds: float = 0.0,
+    cache: str | None = None,
 ) -> Entry:
     """The entry of a request that was answered without asking a backend.
 
     `head`: where it is none, the line that the client began with, as far as it was read. `route`: the one that led to
-    the answer.
+    the answer. `cache`: what a cache made of it.
     """
     begun = isinstance(head, bytes)
     return Entry(
@@ -87,6 +89,7 @@ def refusal_entry(
         route=route,
         peer=peer,
         identity=identity,
+        cache=cache,
     )
 
 

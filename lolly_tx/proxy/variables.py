@@ -362,6 +362,7 @@ _FIXED: Mapping[str, Variable] = {
     "upstream_seconds": Variable(
         _upstream_seconds_text, _upstream_seconds_json, _unknown
     ),
+    "cache": _name("cache")._replace(value=_unknown),
     "request_id": _raw(_request_id),
     "trace_id": _raw(_trace_id),
     "span_id": _raw(_span_id),

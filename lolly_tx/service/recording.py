@@ -1,7 +1,6 @@
 """The access logs at work: which exchanges each is told of, and the files they are written to.
 
-Imports: config, net, proxy, service, wire, Twisted. Used by: service.build,
-service.change, service.parts, service.service.
+Imports: config, net, proxy, proxy.caching, service, wire, Twisted. Used by: service.
 
     AccessLogs   those of a configuration: of all, of a listener, of a route; equal settings are one log
       LogWriting   one of them: lines made, gathered, written each second
@@ -25,6 +24,7 @@ from lolly_tx.config.problems import Key, key_text
 from lolly_tx.config.routing import Route
 from lolly_tx.net.doors import DoorIn
 from lolly_tx.proxy.accesslog import AccessLog
+from lolly_tx.proxy.caching.store import VERDICTS
 from lolly_tx.proxy.exchange import Exchange
 from lolly_tx.proxy.identity import Identity
 from lolly_tx.proxy.introduction import Introduction
@@ -171,6 +171,7 @@ class Recorder:
                 identity,
                 route,
                 seconds,
+                why if why in VERDICTS else None,
             )
         )
 

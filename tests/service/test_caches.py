@@ -34,7 +34,9 @@ FRESH = (
 )
 
 
-class CacheTests(ReloadTestCase):
+class CacheTestCase(ReloadTestCase):
+    """A service with a cache."""
+
     def fill(self, path: str) -> None:
         """A target answers."""
         client = self.client()
@@ -55,6 +57,8 @@ class CacheTests(ReloadTestCase):
         """Those there are."""
         return list(self.service.middlewares.caches)
 
+
+class CacheTests(CacheTestCase):
     def test_one_store(self) -> None:
         """Routes that name the same cache share what is stored, whoever has stored it."""
         self.start(BASE)
@@ -108,3 +112,25 @@ class CacheTests(ReloadTestCase):
         cache = config.caches["pages"]
         self.assertEqual((cache.size, cache.memory), (1 << 16, 4 << 20))
         self.assertEqual(cache.entry, 1 << 16)
+
+
+class LogTests(CacheTestCase):
+    def test_logged(self) -> None:
+        """Each client has one line, which says what the cache made of its request."""
+        path = self.folder / "access.log"
+        self.start(
+            f'access_log = {{ path = "{path}", format = "$uri $status $cache $upstream_status" }}\n'
+            + BASE
+        )
+        self.fill("/")
+        self.hit("/")
+        client = self.client()
+        client.send(get("/n").replace(b"\r\n\r\n", b"\r\nIf-None-Match: *\r\n\r\n"))
+        self.backend().send(FRESH)
+        client.take()
+        self.service.stopService()
+        self.pass_time(40)
+        self.assertEqual(
+            path.read_text().splitlines(),
+            ["/ 200 miss 200", "/ 200 hit -", "/n 304 miss 200"],
+        )

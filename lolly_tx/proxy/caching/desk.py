@@ -165,6 +165,8 @@ class Desk:
                 if asked.credentials and stored is not None and not stored.for_all:
                     stored = None
                 fetch = self._fetch_for(wanted, stored, uses)
+                # The exchange's line in the access log is that of the client it is for.
+                fetch.asked, fetch.identity = passage.asked, passage.identified
                 waiting = fetch.wait(wanted.select, first=True)
                 self._send(fetch)
             elif not fetch.head_seen:

@@ -25,6 +25,7 @@ from lolly_tx.net.deadlines import NEVER
 from lolly_tx.net.doors import NO_BODY, DoorIn, Peer, RequestSink
 from lolly_tx.proxy.caching.sending import ENDLESS, FromFetch
 from lolly_tx.wire.fields import ResponseBlock
+from lolly_tx.wire.message import RequestHead
 
 HIGH_BYTES = 262144
 """So much of what is not stored waits for a slow reader; then the target is read no further."""
@@ -83,12 +84,14 @@ class Fetch(DoorIn):
         "_released",
         "_waiting",
         "background",
+        "asked",
         "asked_for",
         "block",
         "broken",
         "fields",
         "got",
         "head_at",
+        "identity",
         "instead",
         "head_seen",
         "ignoring",
@@ -119,6 +122,8 @@ class Fetch(DoorIn):
     ) -> None:
         """`started`: seconds, monotonic. `on_held`: told how many more bytes are held for the store."""
         self.peer = peer
+        self.asked: RequestHead | None = None
+        self.identity: Any = None
         self.asked_for = asked_for
         self.fields = b""
         self.instead: Any = None
