@@ -96,11 +96,13 @@ def listening(
     make: Callable[..., Acceptor],
     clock: Clock,
     on_end: Callable[[Any], None] | None = None,
+    behind: Callable[[Any], Any] = lambda end: end,
     **more: Any,
 ) -> Acceptor:
     """The listener of a proxy with two targets, made by `make`.
 
-    `clock`: only for what has to wait. `on_end`: told of each finished exchange.
+    `clock`: only for what has to wait. `on_end`: told of each finished exchange. `behind`: puts something before the
+    route's end.
     """
     deadlines = Deadlines(clock, time.monotonic)
     pool = Pool(
@@ -136,7 +138,7 @@ def listening(
     introduction = Introduction(TrustedPeers(()), hop=b"0123456789abcdef")
     return make(
         "web",
-        Proxy(RouteTable([Pattern((), "/", ToPool(forwarder))]), introduction),
+        Proxy(RouteTable([Pattern((), "/", behind(ToPool(forwarder)))]), introduction),
         secure=False,
         deadlines=deadlines,
         census=Census(0, 0),

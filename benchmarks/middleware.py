@@ -1,0 +1,164 @@
+"""What middleware costs one small exchange, without the kernel.
+
+The exchanges are those of `benchmarks/exchange.py`, whose heads repeat. Each row is a route behind one middleware, with
+the settings of its example in docs/middleware.md; the last is the usual three together. Prints microseconds, and what
+is more than without any; rows take turns, and the best of many counts. A browser's longer heads: `--browser`.
+
+Rows of types that answer such a request themselves (403 of `access`, 401 of `basic_auth`) end without a target, and may
+be cheaper than none.
+"""
+
+from __future__ import annotations
+
+import re
+import sys
+import tempfile
+import time
+from collections.abc import Callable
+from pathlib import Path
+from random import Random
+from typing import Any
+
+from twisted.internet.address import IPv4Address
+from twisted.internet.defer import execute
+from twisted.internet.task import Clock
+from twisted.logger import Logger
+
+from benchmarks.exchange import ANSWER, BROWSER, SMALL, Nowhere, listening
+from lolly_tx.config.load import parse
+from lolly_tx.config.middleware.by_type import BUILT_IN
+from lolly_tx.domain.forwarded import TrustedPeers
+from lolly_tx.net.http1.listening import http1_acceptor
+from lolly_tx.proxy.answer import Answer
+from lolly_tx.proxy.asked import Along
+from lolly_tx.proxy.caching.caches import Caches
+from lolly_tx.proxy.chain import Chain
+from lolly_tx.proxy.exchange import Exchange
+from lolly_tx.proxy.introduction import Introduction
+from lolly_tx.proxy.link import Link
+from lolly_tx.proxy.middleware.deps import MiddlewareDeps
+from lolly_tx.service.registry import Registry
+
+TURNS, EXCHANGES = 60, 300
+PAGE = Path(__file__).parents[1] / "docs" / "middleware.md"
+REST = """
+[listener.other]
+endpoint = "tcp:8081"
+[[route]]
+pool = "api"
+[pool.api]
+targets = ["http://127.0.0.1:9001"]
+"""
+TOGETHER = """
+[middleware.m1]
+type = "headers"
+request = { set = { X-From = "proxy" } }
+response = { set = { X-Frame-Options = "DENY" } }
+[middleware.m2]
+type = "access"
+allow = ["127.0.0.0/8"]
+[middleware.m3]
+type = "rate_limit"
+rate = "1000000/s"
+"""
+
+
+def links(text: str, wanted: tuple[str, ...], folder: str) -> list[Link]:
+    """The middlewares of those types that the tables of `text` describe."""
+    config = parse(REST + text, f"{folder}/lolly.toml")
+    clock, now = Clock(), time.monotonic
+    made = []
+    for name, one in config.middlewares.items():
+        if one.type not in wanted:
+            continue
+        deps = MiddlewareDeps(
+            name=name,
+            reactor=clock,
+            clock=clock,
+            now=now,
+            wall=time.time,
+            random=Random(1),
+            log=Logger(),
+            config=config,
+            pool=lambda _: Answer(200),
+            client_of=Introduction(TrustedPeers(())).client_of,
+            in_thread=execute,
+            caches=Caches(clock, now, time.time),
+        )
+        made.append(Link(name, Registry().middleware(one.type, one.settings, deps)))
+    return made
+
+
+def door(before: list[Link]) -> Any:
+    """The door of a client whose requests pass these."""
+
+    def behind(end: Any) -> Any:
+        if not before:
+            return end
+        along = Along(
+            "* /", client_of=Introduction(TrustedPeers(())).client_of, wall=time.time
+        )
+        return Chain(before, end, lambda *told: None, along)
+
+    acceptor = listening(http1_acceptor, Clock(), behind=behind)
+    made = acceptor.buildProtocol(IPv4Address("TCP", "127.0.0.1", 40000))
+    made.makeConnection(Nowhere())
+    return made
+
+
+def seconds_of(door: Any, request: bytes, answer: bytes) -> float:
+    """How long some exchanges take."""
+    started = time.perf_counter()
+    for _ in range(EXCHANGES):
+        door.dataReceived(request)
+        exchange = door.exchange
+        while exchange is not None and exchange.__class__ is not Exchange:
+            exchange = exchange._sink
+        if exchange is not None:
+            exchange.client.dataReceived(answer)
+    return time.perf_counter() - started
+
+
+def main() -> None:
+    """Print the table."""
+    request = BROWSER % (b"page", b"0") if "--browser" in sys.argv else SMALL % b""
+    answer = ANSWER % b""
+    examples = re.findall(
+        r"```toml\n(.*?)```", PAGE.read_text().partition("## Types")[2], re.DOTALL
+    )
+    doors: dict[str, Any] = {"none": door([])}
+    with tempfile.TemporaryDirectory() as folder:
+        for name in ("404.html", "5xx.html"):
+            Path(folder, name).write_text("a page")
+        for type in BUILT_IN:
+            for example in examples:
+                if f'type = "{type}"' in example:
+                    doors[type] = door(links(example, (type,), folder))
+                    break
+        usual = ("headers", "access", "rate_limit")
+        doors[" + ".join(usual)] = door(links(TOGETHER, usual, folder))
+        best: dict[str, float] = dict.fromkeys(doors, float("inf"))
+        broken: dict[str, str] = {}
+        measure: Callable[..., float] = seconds_of
+        for _ in range(TURNS):
+            for name, one in doors.items():
+                if name in broken:
+                    continue
+                try:
+                    spent = measure(one, request, answer)
+                except (
+                    Exception
+                ) as error:  # one that needs a reactor cannot be measured here
+                    broken[name] = f"{error.__class__.__name__}: {error}"
+                    continue
+                best[name] = min(best[name], spent / EXCHANGES * 1e6)
+    print(f"{'middleware':36} {'us':>6} {'more':>6}")
+    for name, spent in best.items():
+        if name in broken:
+            print(f"{name:36} {broken[name]}")
+        else:
+            print(f"{name:36} {spent:6.2f} {spent - best['none']:6.2f}")
+
+
+if __name__ == "__main__":
+    main()
