@@ -85,6 +85,35 @@ class RewriteTests(SynchronousTestCase):
         self.assertRegex(said(found)[0], "^left out: rewrite .*look")
 
 
+class CompressTests(SynchronousTestCase):
+    def test_gzip(self) -> None:
+        """Codings, types, level and the shortest answer."""
+        found = location(
+            f"{PASS} gzip_types text/css application/json; gzip_vary on;",
+            "gzip on; gzip_comp_level 6; gzip_min_length 256; gzip_proxied any;",
+        )
+        self.assertEqual(
+            way(found),
+            [
+                {
+                    "type": "compress",
+                    "encodings": ["gzip"],
+                    "level": 6,
+                    "least": "256",
+                    "types": ["text/html", "text/css", "application/json"],
+                }
+            ],
+        )
+        self.assertEqual(said(found, but="not needed"), [])
+
+    def test_off(self) -> None:
+        """What is off is off, also where it is on around it; brotli is preferred where both are."""
+        self.assertEqual(way(location(f"{PASS} gzip off;", "gzip on;")), [])
+        [both] = way(location(f"{PASS} brotli on; brotli_types *;", "gzip on;"))
+        self.assertEqual(both["encodings"], ["br", "gzip"])
+        self.assertEqual(both["types"], ["text/html", "*/*"])
+
+
 class CacheTests(SynchronousTestCase):
     ZONE = "proxy_cache_path /var/cache/n keys_zone=pages:10m max_size=1g inactive=1h;"
 

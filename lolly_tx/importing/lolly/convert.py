@@ -38,22 +38,28 @@ _NEEDLESS = (
     (r".*\.session_tickets(\..*)?", "tickets are given, with keys of the process"),
 )
 _LEFT = (
-    (r"stream(\[.*)?", "no plain TCP or UDP is passed on"),
+    (r"stream(\[.*)?", "write it by hand: [stream.NAME]"),
     (r"http3(\..*)?", "HTTP/3 is not spoken"),
     (r"(.*\.)?lua(\..*)?", "there are no scripts"),
     (r"monitoring\..*", "the admin endpoint has it: [admin]"),
-    (r".*\.static(\[.*)?", "static files, which are not served"),
+    (r".*\.static(\[.*)?", "write it by hand: a route with files"),
     (
         r".*\.security\.(access|auth|auth_request)(\..*)?",
-        "everybody is let in: put it into the target",
+        "everybody is let in: write it by hand, as middleware",
     ),
-    (r".*\.security\.rate_limit(\..*)?", "requests of a client are not limited"),
+    (
+        r".*\.security\.rate_limit(\..*)?",
+        "write it by hand: middleware of the type rate_limit",
+    ),
     (
         r".*\.sticky(\..*)?",
         "the cookie is signed here, with a key of yours: [pool.NAME.sticky]",
     ),
-    (r".*\.(cache|cache_valid|cache_api)(\..*)?", "nothing is cached"),
-    (r".*\.compression(\..*)?", "nothing is compressed here"),
+    (
+        r".*\.(cache|cache_valid|cache_api)(\..*)?",
+        "write it by hand: middleware of the type cache",
+    ),
+    (r".*\.compression(\..*)?", "write it by hand: middleware of the type compress"),
     (
         r".*\.ssl\.(ciphers|cert_chain)",
         "the chain stands in the certificate's file, the ciphers are OpenSSL's",

@@ -31,6 +31,7 @@ _KNOWN = frozenset(
     | {"limit_req", "limit_req_status", "limit_req_zone", "proxy_hide_header"}
     | {NAME, "error_page", "root", "index", "autoindex", "gzip_static"}
     | {"proxy_cache", "proxy_cache_path", "proxy_cache_valid", *CACHE}
+    | {"gzip", "gzip_types", "gzip_comp_level", "gzip_min_length", "brotli"}
     | {"ssl_certificate", "ssl_certificate_key", "access_log", "log_format", "http2"}
 )
 

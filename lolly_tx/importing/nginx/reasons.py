@@ -88,12 +88,13 @@ _NEEDLESS = {
 }
 """Statements that need no setting, and why not."""
 
+_LOCATION = "write it by hand: middleware of the type location"
 _OPEN = "everybody is let in: put it into the target"
 _LEFT = {
     "allow": _OPEN,
     "auth_basic": _OPEN,
     "auth_basic_user_file": _OPEN,
-    "auth_jwt": _OPEN,
+    "auth_jwt": "everybody is let in: write it by hand, middleware of the type jwt",
     "auth_request": _OPEN,
     "deny": _OPEN,
     "expires": "only files have it",
@@ -101,14 +102,14 @@ _LEFT = {
     "if": "there are no conditions; and all that is inside of it",
     "internal": "everything is reached from outside",
     "js_content": "there are no scripts",
-    "limit_except": f"there are no routes by method; {_OPEN}",
+    "limit_except": "everybody is let in: write a route with its methods",
     "mail": "no mail is passed on",
     "map": "there are no variables of your own",
-    "mirror": "nothing is mirrored",
-    "proxy_cookie_domain": "cookies pass as they are",
-    "proxy_cookie_path": "cookies pass as they are",
+    "mirror": "write it by hand: middleware of the type mirror",
+    "proxy_cookie_domain": _LOCATION,
+    "proxy_cookie_path": _LOCATION,
     "proxy_intercept_errors": "there is no error_page that can be carried over",
-    "proxy_redirect": "Location passes as it is",
+    "proxy_redirect": _LOCATION,
     "proxy_next_upstream_timeout": "timeout.total would end an attempt under way as well",
     "return": "an answer within a condition",
     "rewrite": "a rule within a condition",
@@ -121,7 +122,7 @@ _LEFT = {
     "ssl_ecdh_curve": "the groups are OpenSSL's",
     "ssl_trusted_certificate": "the issuer's certificate stands in the file with the site's own",
     "ssl_verify_depth": "a chain may be as long as OpenSSL has it",
-    "stream": "no plain TCP or UDP is passed on",
+    "stream": "write it by hand: [stream.NAME]",
     "sub_filter": "bodies pass as they are",
     "try_files": "no files are looked for where there is a target",
     "upstream": "nothing that was carried over leads to it",
@@ -130,10 +131,10 @@ _LEFT = {
 """Those that there is no setting for, in words of their own."""
 _FAMILIES = (
     ("auth_", _OPEN),
-    ("brotli", "nothing is compressed here"),
+    ("brotli", "there is no such setting of compress"),
     ("fastcgi_", "FastCGI is not spoken"),
     ("gunzip", "nothing is decompressed here"),
-    ("gzip", "nothing is compressed here"),
+    ("gzip", "there is no such setting of compress"),
     ("lua_", "there are no scripts"),
     ("proxy_cache", "there is no such setting of a cache"),
     ("proxy_no_cache", "what may be stored is for answers to say"),

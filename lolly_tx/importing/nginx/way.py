@@ -13,6 +13,7 @@ from lolly_tx.importing.nginx.bodies import body_limit
 from lolly_tx.importing.nginx.caching import cache
 from lolly_tx.importing.nginx.fields import response_fields
 from lolly_tx.importing.nginx.guards import Guard
+from lolly_tx.importing.nginx.packing import compress
 from lolly_tx.importing.nginx.pages import error_pages
 from lolly_tx.importing.nginx.rewriting import in_location
 from lolly_tx.importing.nginx.work import Making
@@ -27,6 +28,7 @@ GUARDS: tuple[Guard, ...] = (
     guards.passwords,
     guards.authority,
     body_limit,
+    compress,
     cache,
     in_location,
 )
