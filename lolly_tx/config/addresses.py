@@ -35,6 +35,8 @@ class _Endpoint(Word):
             raise Rejected(self._fix(text, match, known))
         if self._folded(match[1]) == "tcp":
             self._check_tcp(text)
+        if self.side == "server" and match[1] == "unix":
+            _check_mode(text)
         return text
 
     def _folded(self, name: str) -> str:
@@ -64,6 +66,28 @@ class _Endpoint(Word):
         if not (port.isascii() and port.isdigit() and int(port) <= 65535):
             form = "tcp:PORT" if self.side == "server" else "tcp:HOST:PORT"
             raise Rejected(f"needs a port between 0 and 65535, as in {form}")
+
+
+def _check_mode(text: str) -> None:
+    """Refuse a file mode that Twisted would take for another, or fail at when it is too late."""
+    mode = _mode_of(text)
+    if mode is not None and not re.fullmatch(r"0?[0-7]{3}", mode):
+        raise Rejected(
+            f'has the mode {quoted(mode)}, and a mode is three octal digits, as in "unix:/run/x.sock:mode=660"'
+        )
+
+
+def _mode_of(text: str) -> str | None:
+    """The file mode that a server endpoint of type unix asks for."""
+    plain, named = endpoint_parts(text)
+    return named.get("mode", plain[2] if len(plain) > 2 else None)
+
+
+def with_mode(text: str, mode: str) -> str:
+    """A server endpoint with that file mode, if it is a UNIX socket and asks for none."""
+    if endpoint_parts(text)[0][0] != "unix" or _mode_of(text) is not None:
+        return text
+    return f"{text}:mode={mode}"
 
 
 def endpoint_parts(text: str) -> tuple[list[str], dict[str, str]]:

@@ -24,7 +24,9 @@ class Admin:
         metadata=about(
             LISTEN,
             "Where the admin side listens: any Twisted server endpoint string. On loopback"
-            " or a unix socket, unless there is a `read_token`: reading needs no password.",
+            " or a unix socket, unless there is a `read_token`: reading needs no password. The"
+            " file of a unix socket is for its owner and group, unless it says else:"
+            ' "unix:/run/lolly.sock:mode=600".',
         )
     )
     token: str = attrs.field(

@@ -23,6 +23,7 @@ from twisted.internet.task import deferLater
 from twisted.logger import Logger
 
 from lolly_tx._version import described
+from lolly_tx.config.addresses import with_mode
 from lolly_tx.config.model import Admin, Config
 from lolly_tx.config.shown import shown
 from lolly_tx.domain.caching.catalog import Purge
@@ -72,6 +73,9 @@ from lolly_tx.service.statistics import (
 from lolly_tx.service.stopping import Stopping
 from lolly_tx.service.upkeep import Upkeep
 from lolly_tx.service.watchdog import Watchdog, WatchdogSnapshot
+
+ADMIN_MODE = "660"
+"""Of its socket, if it is a UNIX one; Twisted's own would let in everybody on the machine."""
 
 ADMIN = "[admin]"
 """Its name among the listeners; no listener can be called so."""
@@ -205,7 +209,8 @@ class LollyService(Service):
     def admin_place(self, admin: Admin) -> Place:
         """Where the admin endpoint is to be. Raises `BadEndpoint`."""
         view = eager(self._reactor)
-        endpoint = server_endpoint(view, admin.endpoint, "admin.endpoint")
+        text = with_mode(admin.endpoint, ADMIN_MODE)
+        endpoint = server_endpoint(view, text, "admin.endpoint")
         site = admin_site(
             self,
             now=self._deadlines.now,

@@ -16,6 +16,7 @@ from lolly_tx.config.addresses import (
     OPTIONAL_FILE,
     SENT_HOST,
     endpoint_parts,
+    with_mode,
 )
 from lolly_tx.config.problems import Rejected
 from lolly_tx.config.reading import Names, Source, SourcePlace
@@ -71,6 +72,22 @@ class AddressesTests(SynchronousTestCase):
         for text in ("tcp:", "tcp:x", "tcp:70000", "tcp:port=-1", "tcp"):
             self.assertIn("tcp:PORT", self.message(LISTEN, text))
         self.assertIn("tcp:HOST:PORT", self.message(CONNECT, "tcp:80"))
+
+    def test_modes(self) -> None:
+        """The file mode of a socket is three octal digits."""
+        for mode in ("660", "0600", "777"):
+            for text in (f"unix:/x:mode={mode}", f"unix:/x:{mode}"):
+                self.assertEqual(LISTEN.read(text, PLACE), text)
+        for mode in ("rw", "", "9", "66", "680", "01660", "0o660", "-77", "6 6"):
+            said = self.message(LISTEN, f"unix:/x:mode={mode}")
+            self.assertIn("three octal digits", said)
+        self.assertIn("octal", self.message(LISTEN, "unix:/x:rw"))
+
+    def test_mode_that_is_not_said(self) -> None:
+        """Only a socket that has no mode is given one."""
+        self.assertEqual(with_mode("unix:/x", "660"), "unix:/x:mode=660")
+        for text in ("unix:/x:mode=600", "unix:/x:600", "tcp:80"):
+            self.assertEqual(with_mode(text, "660"), text)
 
     def test_endpoint_parts(self) -> None:
         """Escaped colons belong to the part they stand in; empty parts count."""

@@ -11,6 +11,7 @@ import re
 import select
 import signal
 import socket
+import stat
 import struct
 import subprocess
 import sys
@@ -122,6 +123,30 @@ class RunTests(ProcessTestCase):
         self.assertIn("is in force: nothing has changed", out)
         self.assertIn("opened anew", out)
         self.assertNotIn(TOKEN, out)
+
+    def test_admin_socket(self) -> None:
+        """The admin socket is for owner and group, unless its endpoint has another mode; what is none is refused."""
+        text, path = self.config.read_text(), self.folder / "admin.sock"
+        for said, mode in (("", 0o660), (":mode=600", 0o600), (":mode=666", 0o666)):
+            self.config.write_text(text.replace("admin.sock", f"admin.sock{said}"))
+            process = self.start()
+            self.assertTrue(self.lolly("status")[1].startswith("ready\n"))
+            self.assertEqual(stat.S_IMODE(path.stat().st_mode), mode)
+            process.terminate()
+            process.communicate(timeout=DEADLINE)
+            self.assertFalse(path.exists())
+        self.config.write_text(text.replace("admin.sock", "admin.sock:mode=999"))
+        done = subprocess.run(
+            [*self.command, "check", str(self.config)],
+            env=self.environ,
+            capture_output=True,
+            text=True,
+            timeout=DEADLINE,
+        )
+        self.assertEqual(done.returncode, 1)
+        self.assertRegex(
+            done.stdout, r"lolly.toml:\d+: admin.endpoint: has the mode \"999\""
+        )
 
     def test_port_in_use(self) -> None:
         """What it cannot listen on is said once on a terminal, and to each of two readers."""
