@@ -29,6 +29,7 @@ from lolly_tx.service.answers import Serving
 from lolly_tx.service.eventstreams import EventStreams
 from lolly_tx.service.live import LiveStreams
 from lolly_tx.service.metrics import Metrics
+from lolly_tx.service.streams import Watched
 
 
 def admin_site(
@@ -81,13 +82,14 @@ class AdminResource(Resource):
     ) -> None:
         super().__init__()
         self._guard = Guard(now, token, read_token, hosts)
+        watched = Watched(serving, now, wall, reactor)
         self._desk = Desk(
             serving,
             self._guard,
             now,
             wall,
-            EventStreams(serving, now=now, wall=wall, clock=reactor),
-            LiveStreams(serving, now=now, wall=wall, clock=reactor),
+            EventStreams(watched),
+            LiveStreams(watched),
             Metrics(serving, now),
             reactor,
         )

@@ -24,7 +24,7 @@ from lolly_tx.service.answers import Serving
 from lolly_tx.service.eventstreams import EventStreams
 from lolly_tx.service.live import LiveStreams
 from lolly_tx.service.metrics import Metrics
-from lolly_tx.service.streams import MOST_STREAMS
+from lolly_tx.service.streams import MOST_STREAMS, Streams
 
 
 @attrs.frozen
@@ -115,8 +115,8 @@ class Desk:
         except KeyError:
             raise Denied(404, "no such pool; /api/pools lists them") from None
 
-    def room(self, request: Request, streams: int) -> Callable[[], bool]:
-        """Whether `request` may be a stream for ever, beside as many others. Raises `Denied`."""
-        if streams >= MOST_STREAMS:
+    def room(self, request: Request, streams: Streams) -> Callable[[], bool]:
+        """Whether `request` may be one of `streams` for ever. Raises `Denied` when there are too many."""
+        if len(streams) >= MOST_STREAMS:
             raise Denied(503, f"{MOST_STREAMS} listen already")
         return self.guard.lasting(request)

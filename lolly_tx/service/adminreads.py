@@ -108,7 +108,7 @@ def events(desk: Desk, asked: Asked) -> Answer | None:
     """The latest ones; as they happen for who wants a stream of them."""
     request = asked.request
     if request.method == b"GET" and _wants_stream(request):
-        allowed = desk.room(request, len(desk.events))
+        allowed = desk.room(request, desk.events.streams)
         seen = request.requestHeaders.getRawHeaders(b"last-event-id")
         if seen:
             request.args[b"after"] = seen
@@ -130,7 +130,7 @@ def _wants_stream(request: Request) -> bool:
 
 def live(desk: Desk, asked: Asked) -> None:
     """All of it as it changes."""
-    desk.live.begin(asked.request, desk.room(asked.request, len(desk.live)))
+    desk.live.begin(asked.request, desk.room(asked.request, desk.live.streams))
 
 
 def traces(desk: Desk, asked: Asked) -> Answer:

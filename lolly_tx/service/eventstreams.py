@@ -15,11 +15,10 @@ from __future__ import annotations
 import json
 from collections.abc import Callable
 
-from twisted.internet.interfaces import IReactorTime
 from twisted.web.server import Request
 
-from lolly_tx.service.answers import Serving, events_shown
-from lolly_tx.service.streams import Streams, always
+from lolly_tx.service.adminguard import always
+from lolly_tx.service.streams import Streams, Watched
 
 LOOK_SECONDS = 0.25
 """How often there is a look at what happened, while somebody listens."""
@@ -28,29 +27,11 @@ BEAT_SECONDS = 5.0
 
 
 class EventStreams:
-    """Those who listen. `wall`: seconds since the epoch; `now`: the clock of the events."""
+    """Those who listen to the events of what is `watched`."""
 
-    def __init__(
-        self,
-        serving: Serving,
-        *,
-        now: Callable[[], float],
-        wall: Callable[[], float],
-        clock: IReactorTime | None,
-    ) -> None:
-        self._serving = serving
-        self._now = now
-        self._wall = wall
-        self._streams = Streams(
-            LOOK_SECONDS,
-            self._look,
-            ending=lambda: serving.draining,
-            now=now,
-            clock=clock,
-        )
-
-    def __len__(self) -> int:
-        return len(self._streams)
+    def __init__(self, watched: Watched) -> None:
+        self._watched = watched
+        self.streams = Streams(watched, LOOK_SECONDS, self._look)
 
     def begin(
         self,
@@ -59,17 +40,16 @@ class EventStreams:
         allowed: Callable[[], bool] = always,
     ) -> None:
         """Have `request` be answered by events with numbers above `after`; None: by new ones."""
-        count = self._serving.journal.count
+        count = self._watched.serving.journal.count
         # A number that was never given is of an earlier run, whose numbers say nothing here.
         latest = count if after is None else 0 if after > count else after
-        self._streams.begin(request, latest, allowed)
+        self.streams.begin(request, latest, allowed)
 
     def _look(self) -> None:
-        now, serving = self._now(), self._serving
-        after = min(one.latest for one in self._streams)
-        told = events_shown(serving, now, self._wall(), after=after)
-        found = sorted(told["events"], key=lambda one: one["number"])
-        for stream in self._streams.hearing:
+        now = self._watched.now()
+        told = self._watched.events(min(one.latest for one in self.streams))
+        found = sorted(told, key=lambda one: one["number"])
+        for stream in self.streams.hearing:
             for one in found:
                 if one["number"] > stream.latest:
                     stream.latest = one["number"]

@@ -16,13 +16,12 @@ import json
 from collections.abc import Callable, Iterator
 from typing import Any, ClassVar
 
-from twisted.internet.interfaces import IReactorTime
 from twisted.logger import Logger
 from twisted.web.server import Request
 
-from lolly_tx.service.answers import Serving, events_shown
+from lolly_tx.service.adminguard import always
 from lolly_tx.service.liverows import SLICE, Row, rows_of
-from lolly_tx.service.streams import Streams, always
+from lolly_tx.service.streams import Streams, Watched
 
 SURVEY_SECONDS = 1.0
 
@@ -36,41 +35,22 @@ _FIRST = -1
 
 
 class LiveStreams:
-    """Those who look. `wall`: seconds since the epoch; `now`: the clock of the pools."""
+    """Those who look at what is `watched`."""
 
     log: ClassVar[Logger] = Logger()
 
-    def __init__(
-        self,
-        serving: Serving,
-        *,
-        now: Callable[[], float],
-        wall: Callable[[], float],
-        clock: IReactorTime | None,
-    ) -> None:
-        self._serving = serving
-        self._now = now
-        self._wall = wall
-        self._clock = clock
-        self._epoch = wall() - now()
+    def __init__(self, watched: Watched) -> None:
+        self._watched = watched
+        self._epoch = watched.wall() - watched.now()
         self._rows: dict[str, Row] = {}
         self._told = 0
         """The number of the last event that was told."""
         self._survey: Iterator[None] | None = None
-        self._streams = Streams(
-            SURVEY_SECONDS,
-            self._look,
-            ending=lambda: serving.draining,
-            now=now,
-            clock=clock,
-        )
-
-    def __len__(self) -> int:
-        return len(self._streams)
+        self.streams = Streams(watched, SURVEY_SECONDS, self._look)
 
     def begin(self, request: Request, allowed: Callable[[], bool] = always) -> None:
         """Have `request` be answered by a snapshot, and what changes from then on."""
-        self._streams.begin(request, _FIRST, allowed)
+        self.streams.begin(request, _FIRST, allowed)
 
     def _look(self) -> None:
         """Begin a survey, unless the last one is still being made."""
@@ -81,7 +61,7 @@ class LiveStreams:
     def _step(self) -> None:
         survey = self._survey
         try:
-            if survey is None or not len(self._streams):
+            if survey is None or not len(self.streams):
                 self._survey = None
                 return
             next(survey)
@@ -91,21 +71,23 @@ class LiveStreams:
             self._survey = None
             self.log.failure("the state of the proxy cannot be told")
         else:
-            if self._clock is None:
+            clock = self._watched.clock
+            if clock is None:
                 self._step()
             else:
-                self._clock.callLater(0, self._step)
+                clock.callLater(0, self._step)
 
     def _surveying(self) -> Iterator[None]:
         """One survey, a slice at each step; what it found is told at the end."""
-        now, wall = self._now(), self._wall()
+        watched = self._watched
+        now, wall = watched.now(), watched.wall()
         if abs(wall - now - self._epoch) > 1.0:
             self._epoch = wall - now  # somebody set the clock
         rows: dict[str, Row] = {}
         changed: list[str] = []
-        numbers = yield from self._serving.telling()
-        now = self._now()
-        found = rows_of(self._serving, numbers, now, self._epoch)
+        numbers = yield from watched.serving.telling()
+        now = watched.now()
+        found = rows_of(watched.serving, numbers, now, self._epoch)
         for count, (key, row) in enumerate(found):
             rows[key] = row
             news = _news(self._rows.get(key), row)
@@ -121,9 +103,9 @@ class LiveStreams:
         events = self._events(self._told)
         told = self._told = max((one["number"] for one in events), default=self._told)
         delta = f'{{{head}{{{",".join(changed)}}},"events":{json.dumps(events)}}}'
-        new = [one for one in self._streams if one.latest == _FIRST]
+        new = [one for one in self.streams if one.latest == _FIRST]
         # From here to the next slice nobody is told anything, so that all have the same rows.
-        for stream in self._streams:
+        for stream in self.streams:
             if stream.latest == _FIRST:
                 continue
             if stream.is_deaf:
@@ -141,16 +123,13 @@ class LiveStreams:
         events = [one for one in self._events(0) if one["number"] <= told]
         whole = f'{{{head}{{{",".join(parts)}}},"events":{json.dumps(events)}}}'
         for stream in new:
-            if stream in self._streams and not stream.is_deaf:
+            if stream in self.streams and not stream.is_deaf:
                 stream.latest = 0
                 stream.send("snapshot", whole)
 
     def _events(self, after: int) -> list[dict[str, Any]]:
         """The latest ones with numbers above `after`, oldest first."""
-        shown = events_shown(
-            self._serving, self._now(), self._wall(), after=after, limit=SHOWN_EVENTS
-        )
-        found: list[dict[str, Any]] = shown["events"]
+        found = self._watched.events(after, SHOWN_EVENTS)
         for one in found:
             del one["seconds_ago"]
         return found

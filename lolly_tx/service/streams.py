@@ -6,8 +6,8 @@
 Nothing runs while nobody listens. Who takes nothing for `DEAF_SECONDS` is cut off; who may not listen any more, and
 everybody when the proxy stops, gets the end of the answer.
 
-Imports: Twisted. Used by: service.admindesk, service.adminguard, service.eventstreams,
-service.live.
+Imports: service, Twisted. Used by: service.admin, service.admindesk,
+service.eventstreams, service.live.
 """
 
 from __future__ import annotations
@@ -15,22 +15,21 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from typing import Any, ClassVar
 
+import attrs
 from twisted.internet.interfaces import IPushProducer, IReactorTime
 from twisted.internet.task import LoopingCall
 from twisted.logger import Logger
 from twisted.web.server import Request
 from zope.interface import implementer
 
+from lolly_tx.service.adminguard import always
+from lolly_tx.service.answers import MOST_EVENTS, Serving, events_shown
+
 MOST_STREAMS = 64
 """At once, of each kind; each is a connection to the admin endpoint."""
 
 DEAF_SECONDS = 30.0
 """Who takes nothing for so long is cut off; what he missed he can ask for."""
-
-
-def always() -> bool:
-    """Who listens may go on."""
-    return True
 
 
 @implementer(IPushProducer)
@@ -73,31 +72,42 @@ class Stream:
         """It is gone, and its request says so."""
 
 
-class Streams:
-    """Those who listen to one thing. `look`: called each `seconds` while there is somebody, and when one more comes.
+@attrs.frozen
+class Watched:
+    """The proxy as streams tell of it. `now`: the clock of the pools; `wall`: seconds since the epoch.
 
-    `ending`: whether the proxy stops. `now`: seconds, monotonic.
+    `clock`: for timers; None: the reactor's.
     """
+
+    serving: Serving
+    now: Callable[[], float]
+    wall: Callable[[], float]
+    clock: IReactorTime | None
+
+    def events(self, after: int, limit: int = MOST_EVENTS) -> list[dict[str, Any]]:
+        """The latest ones with numbers above `after`, in the order they happened."""
+        shown = events_shown(
+            self.serving, self.now(), self.wall(), after=after, limit=limit
+        )
+        found: list[dict[str, Any]] = shown["events"]
+        return found
+
+
+class Streams:
+    """Those who listen to one thing. `look`: called each `seconds` while there is somebody, and when one more comes."""
 
     log: ClassVar[Logger] = Logger()
 
     def __init__(
-        self,
-        seconds: float,
-        look: Callable[[], None],
-        *,
-        ending: Callable[[], bool],
-        now: Callable[[], float],
-        clock: IReactorTime | None,
+        self, watched: Watched, seconds: float, look: Callable[[], None]
     ) -> None:
+        self._watched = watched
         self._seconds = seconds
         self._look = look
-        self._ending = ending
-        self._now = now
         self._streams: set[Stream] = set()
         self._loop = LoopingCall(self._tick)
-        if clock is not None:
-            self._loop.clock = clock
+        if watched.clock is not None:
+            self._loop.clock = watched.clock
 
     def __len__(self) -> int:
         return len(self._streams)
@@ -137,7 +147,7 @@ class Streams:
     def _tick(self) -> None:
         """One look. Must not raise: a LoopingCall never runs again after that."""
         try:
-            now, ending = self._now(), self._ending()
+            now, ending = self._watched.now(), self._watched.serving.draining
             for stream in self:
                 if ending or not stream.allowed():
                     stream.end()

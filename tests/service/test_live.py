@@ -2,68 +2,28 @@
 
 from __future__ import annotations
 
-import json
-from collections.abc import Sequence
 from typing import Any
 
-from twisted.internet.address import IPv4Address
-from twisted.internet.error import ConnectionDone
-from twisted.internet.task import Clock
-from twisted.python.failure import Failure
 from twisted.trial.unittest import SynchronousTestCase
 
 from lolly_tx.domain.events import Event
 from lolly_tx.domain.health import Observation
-from lolly_tx.service.admin import AdminResource
-from lolly_tx.service.adminsite import AdminSite
+from lolly_tx.domain.pool import Pool
 from lolly_tx.service.live import SHOWN_EVENTS, SURVEY_SECONDS
 from lolly_tx.service.liverows import ALL_WELL, SLICE, verdict
-from lolly_tx.service.streams import DEAF_SECONDS, MOST_STREAMS
+from tests.service import streaming
 from tests.service.test_admin import Running, Workers, make_pool
-from tests.service.test_eventstreams import Connection
 
 TOKEN = "t" * 16
 
 
-class LiveTestCase(SynchronousTestCase):
-    token: str | None = TOKEN
-    read_token: str | None = None
+class LiveTestCase(streaming.StreamTestCase):
+    path = "/api/live"
+    token = TOKEN
 
-    def setUp(self) -> None:
-        self.clock = Clock()
+    def pools(self) -> dict[str, Pool]:
         self.web = make_pool("web", "a", "b", "c")
-        self.running = Running({"web": self.web, "api": make_pool("api", "d")})
-        serving: Any = self.running
-        resource = AdminResource(
-            serving,
-            now=self.clock.seconds,
-            wall=lambda: 1.8e9 + self.clock.seconds(),
-            reactor=self.clock,
-            token=self.token,
-            read_token=self.read_token,
-        )
-        self.site: Any = AdminSite(resource, reactor=self.clock)
-
-    def connect(self, more: str = "", method: str = "GET") -> tuple[Any, Any]:
-        transport = Connection()
-        protocol = self.site.buildProtocol(IPv4Address("TCP", "127.0.0.1", 1))
-        protocol.makeConnection(transport)
-        protocol.dataReceived(
-            f"{method} /api/live HTTP/1.1\r\nHost: localhost\r\n{more}\r\n".encode()
-        )
-        self.addCleanup(self.lose, protocol)
-        self.settle()
-        return transport, protocol
-
-    def lose(self, protocol: Any) -> None:
-        protocol.connectionLost(Failure(ConnectionDone()))
-
-    def settle(self) -> None:
-        """All slices of a survey."""
-        self.clock.advance(0)
-
-    def calls(self) -> Sequence[Any]:
-        return self.clock.getDelayedCalls()
+        return {"web": self.web, "api": make_pool("api", "d")}
 
     def second(self) -> None:
         self.clock.advance(SURVEY_SECONDS)
@@ -72,24 +32,15 @@ class LiveTestCase(SynchronousTestCase):
         now = self.clock.seconds()
         self.web.observe(target, Observation(False, "connection refused"), now)
 
-    def told(self, transport: Any) -> list[tuple[str, dict[str, Any]]]:
-        found = []
-        for block in transport.value().decode().split("\n\n"):
-            lines = dict(
-                line.split(": ", 1) for line in block.splitlines() if ": " in line
-            )
-            if "event" in lines:
-                found.append((lines["event"], json.loads(lines["data"])))
-        return found
 
+class LiveTests(LiveTestCase, streaming.StreamContract):
+    seconds = SURVEY_SECONDS
 
-class LiveTests(LiveTestCase):
     def test_snapshot_and_deltas(self) -> None:
         """First comes everything, and then each second what changed, or nothing."""
         transport, _ = self.connect()
         [(kind, first)] = self.told(transport)
         self.assertEqual(kind, "snapshot")
-        self.assertIn(b"content-type: text/event-stream", transport.value().lower())
         self.assertEqual(
             list(first["rows"]),
             ["proxy", "pool/web", "target/web/a", "target/web/b", "target/web/c"]
@@ -221,12 +172,11 @@ class LiveTests(LiveTestCase):
         self.second()
         self.second()
         self.assertEqual(looks, [])
-        self.assertEqual([c for c in self.calls() if "_tick" in str(c)], [])
+        self.assertEqual(self.ticking(), [])
 
     def test_slow(self) -> None:
-        """Who does not read misses what comes, and gets everything anew; or is cut off."""
+        """Who does not read misses what comes, and gets everything anew."""
         slow, _ = self.connect()
-        quick, _ = self.connect()
         slow.clear()
         slow.producer.pauseProducing()
         self.down()
@@ -237,30 +187,6 @@ class LiveTests(LiveTestCase):
         [(kind, told)] = self.told(slow)
         self.assertEqual(kind, "snapshot")
         self.assertEqual(told["rows"]["target/web/a"]["state"], "unhealthy")
-        slow.producer.pauseProducing()
-        for _ in range(2):
-            self.clock.advance(DEAF_SECONDS)
-        self.assertTrue(slow.aborted)
-        self.assertFalse(quick.aborted)
-
-    def test_too_many(self) -> None:
-        """There is a bound."""
-        for _ in range(MOST_STREAMS):
-            self.connect()
-        transport, _ = self.connect()
-        self.assertIn(b" 503 ", transport.value())
-
-    def test_end(self) -> None:
-        """When the proxy stops, streams end."""
-        transport, _ = self.connect()
-        self.running.draining = True
-        self.second()
-        self.assertTrue(transport.value().endswith(b"0\r\n\r\n"))
-
-    def test_only_read(self) -> None:
-        """Nothing but GET."""
-        transport, _ = self.connect(method="DELETE")
-        self.assertIn(b" 405 ", transport.value())
 
     def test_our_own_failure(self) -> None:
         """A survey that fails is logged, and the next one is made all the same."""
@@ -301,13 +227,7 @@ class SessionTests(LiveTestCase):
         return line.partition(": ")[2].partition(";")[0]
 
     def send(self, method: str, more: str) -> str:
-        transport = Connection()
-        protocol = self.site.buildProtocol(IPv4Address("TCP", "127.0.0.1", 1))
-        protocol.makeConnection(transport)
-        protocol.dataReceived(
-            f"{method} /api/session HTTP/1.1\r\nHost: localhost\r\n{more}\r\n".encode()
-        )
-        self.lose(protocol)
+        transport, _ = self.connect(more, method, "/api/session")
         return str(transport.value().decode())
 
 
