@@ -27,6 +27,7 @@ from lolly_tx.config.kinds import (
 from lolly_tx.config.problems import Rejected
 from lolly_tx.config.schema import Place, about
 from lolly_tx.config.tables import ListOf
+from lolly_tx.config.templatekinds import TEMPLATE
 
 _STATUS = re.compile(r"[2-5](?:[0-9][0-9]|xx)")
 _NEVER_STORED = ("206", "304")
@@ -132,6 +133,14 @@ class CacheSettings:
         metadata=about(
             ListOf(FIELD_NAME, "names", single=True),
             "Fields of requests that answers depend on beside those that they name in Vary.",
+        ),
+    )
+    key: str = attrs.field(
+        default="",
+        metadata=about(
+            TEMPLATE,
+            'What stands for path and query where answers are stored, such as "$path" to leave the query out of it;'
+            ' "" = both, as the client sent them. What is not in it must not change an answer.',
         ),
     )
     lock_timeout: float = attrs.field(

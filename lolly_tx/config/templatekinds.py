@@ -2,8 +2,8 @@
 
 What is read has the variables of `[variables]` written out, so that who uses it needs the text alone.
 
-Imports: config, domain. Used by: config.load, config.middleware, config.model,
-config.routing, importing.nginx, proxy.
+Imports: config, domain. Used by: config.caching, config.load, config.middleware,
+config.model, config.routing, importing.nginx, proxy.
 """
 
 from __future__ import annotations

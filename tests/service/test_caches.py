@@ -134,3 +134,33 @@ class LogTests(CacheTestCase):
             path.read_text().splitlines(),
             ["/ 200 miss 200", "/ 200 hit -", "/n 304 miss 200"],
         )
+
+
+class KeyTests(CacheTestCase):
+    def test_key(self) -> None:
+        """With a key of the operator's, requests that it makes the same share an answer."""
+        self.start(
+            BASE.replace('entry = "100k"', 'entry = "1k"\nkey = "$path?$arg_page"')
+        )
+        self.fill("/a?page=1&session=x")
+        self.hit("/a?session=y&page=1")
+        self.fill("/a?page=2")
+        client = self.client()
+        client.send(get("/a?page=2").replace(b"GET", b"DELETE"))
+        self.backend().send(FRESH)
+        self.assertIn(b"fwd=method", client.take())
+        self.fill("/a?page=2")
+        self.hit("/a?page=1")
+        purged = self.successResultOf(self.service.purging(Purge(path=b"/a")))
+        self.assertEqual(purged.count, 2)
+
+    def test_other_key(self) -> None:
+        """By another key, or with other fields that all depends on, nothing is found that was stored before."""
+        self.start(BASE)
+        self.fill("/a")
+        for line in ('key = "$path"', 'vary = "x-a"', 'key = "/a"'):
+            self.reload(BASE.replace('entry = "100k"', f'entry = "1k"\n{line}'))
+            self.fill("/a")
+            self.hit("/a")
+        self.reload(BASE)
+        self.hit("/a")

@@ -96,7 +96,8 @@ class Store:
     """See the module. `name`: of its table. `now`: seconds, monotonic; `wall`: since the epoch.
 
     `counts`: what became of requests, but for `short_hits`, by a word each (`proxy.caching.ends`). `filling`: bytes of
-    bodies that are on their way in. `evicted`, `stored_count`: answers, since the start; `purges`: and invalidations.
+    bodies that are on their way in. `keyed`: targets may be keys. `evicted`, `stored_count`: answers, since the start;
+    `purges`: and invalidations.
     """
 
     def __init__(
@@ -116,6 +117,7 @@ class Store:
         self.notes = Notes()
         self.counts: Counter[str] = Counter()
         self.short_hits = 0
+        self.keyed = False
         self.filling = 0
         self.evicted = self.stored_count = 0
         self._catalog: Catalog[Stored] = Catalog()
@@ -331,10 +333,17 @@ class Store:
         return len(named)
 
     def invalidate(self, site: bytes, target: bytes) -> int:
-        """Drop all of a target, which an unsafe method has changed (RFC 9111 section 4.4)."""
+        """Drop all of a target, which an unsafe method has changed (RFC 9111 section 4.4).
+
+        Where another key stands for it, as far as it was asked for by this one.
+        """
         host = site.partition(b"://")[2]
         self._note(Purge(path=target, exact=True, host=host))
         variants = list(self.variants(site, target))
+        if self.keyed:
+            variants = [
+                one for one in self if one.site == site and one.url_target == target
+            ]
         for stored in variants:
             self.drop(stored)
         return len(variants)

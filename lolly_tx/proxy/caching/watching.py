@@ -40,8 +40,10 @@ class Watch:
 
     touches: ClassVar[frozenset[str]] = frozenset((RESPONSE,))
 
-    def __init__(self, desk: Desk) -> None:
+    def __init__(self, desk: Desk, *, keyed: bool = False) -> None:
+        """`keyed`: something else stands for the targets of what is stored."""
         self._desk = desk
+        self._keyed = keyed
 
     def request(self, passage: Passage) -> None:
         """Everything passes."""
@@ -59,7 +61,7 @@ class Watch:
         reason, detail = b"bypass", ""
         if head.method == b"GET":
             detail = self._look_whether_storable(passage, site, answer)
-        elif head.method == b"HEAD":
+        elif head.method == b"HEAD" and not self._keyed:
             self._compare(passage, site, answer)
         elif head.method not in SAFE:
             reason = b"method"
@@ -80,7 +82,7 @@ class Watch:
         why = why_not(
             said, store.rules, credentials=asked.credentials, secret=asked.no_store
         )
-        if not why:
+        if not why and not self._keyed:
             store.notes.stored((site, passage.asked.target))
         return why
 

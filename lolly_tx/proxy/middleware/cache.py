@@ -25,8 +25,11 @@ from lolly_tx.proxy.middleware.base import Middleware
 from lolly_tx.proxy.middleware.deps import MiddlewareDeps
 from lolly_tx.proxy.passage import Passage
 from lolly_tx.proxy.proxy import RouteEnd
+from lolly_tx.proxy.templates import template
 from lolly_tx.wire.cachefields import NOTHING_ASKED, Asked, asked_by
 from lolly_tx.wire.message import RequestHead
+
+Key = Callable[[Passage], bytes]
 
 _MOST_KNOWN = 1024
 _LONGEST_KNOWN = 4096
@@ -43,15 +46,20 @@ class Caching(Middleware):
         desk: Desk,
         methods: frozenset[bytes],
         *,
+        key: Key | None = None,
         in_force: Callable[[], None] = lambda: None,
         released: Callable[[], None] = lambda: None,
     ) -> None:
-        """`in_force`: called with the first request, when these settings hold. `released`: when nobody uses this."""
+        """`key`: what stands for the target of a request.
+
+        `in_force`: called with the first request, when these settings hold. `released`: when nobody uses this.
+        """
         self._in_force: Callable[[], None] | None = in_force
         self._released = released
+        self._key = key
         self._desk = desk
         self._methods = methods
-        self._watch = Link(name, Watch(desk))
+        self._watch = Link(name, Watch(desk, keyed=key is not None))
         self._passing: dict[tuple[int, Any], tuple[RouteEnd, Chain]] = {}
         self._store = desk.store
         self._now = desk.store.now
@@ -67,7 +75,7 @@ class Caching(Middleware):
         if known is None:
             return self._first(passage)
         site, asked = known
-        if asked is NOTHING_ASKED:
+        if asked is NOTHING_ASKED and self._key is None:
             # Nearly all hits: what is short, fresh, the same for everybody, and in memory.
             targets = self._sites.get(site)
             variants = None if targets is None else targets.get(head.target)
@@ -100,10 +108,10 @@ class Caching(Middleware):
     def _look(
         self, passage: Passage, site: bytes, asked: Asked
     ) -> RouteEnd | Deferred[RouteEnd | None]:
-        head = passage.head
+        head, key = passage.head, self._key
         wanted = Wanted(
             site,
-            head.target,
+            head.target if key is None else key(passage),
             head.target,
             asked,
             select_of(head.block),
@@ -162,11 +170,28 @@ class CacheFactory:
             vary=tuple(sorted(name.lower().encode("ascii") for name in table.vary)),
             dropped=frozenset(name.lower().encode("ascii") for name in echoed),
         )
+        key = key_of(table)
+        store.keyed = store.keyed or key is not None
         methods = frozenset(method.encode("ascii") for method in table.methods)
         return Caching(
             deps.name,
             desk,
             methods,
+            key=key,
             in_force=lambda: store.go_by(bounds_of(table), rules_of(table)),
             released=lambda: caches.release(table),
         )
+
+
+def key_of(table: CacheSettings) -> Key | None:
+    """What stands for targets by the settings of a cache; None: they themselves.
+
+    It begins with what it was made by, so that nothing is found that was stored by other settings.
+    """
+    if not table.key and not table.vary:
+        return None
+    made_by = "\0".join((table.key, *table.vary, "")).encode()
+    if not table.key:
+        return lambda passage: made_by + passage.head.target
+    text = template(table.key)
+    return lambda passage: made_by + text.render(passage.known)
