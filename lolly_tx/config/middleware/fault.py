@@ -105,7 +105,8 @@ class Fault:
 
     def rules(self, config: Any, place: Place) -> None:
         """It has to do something."""
-        if not self.delay and not self.status:
+        written = [key for key in ("delay", "status") if place.at(key).written]
+        if not self.delay and not self.status and not written:
             place.wrong("does nothing: give it a delay or a status")
 
     def facts(self) -> Iterator[str]:

@@ -31,7 +31,9 @@ class _Expression(Word):
         text = plain_text(raw)
         if not text:
             raise Rejected("must be a regular expression; ^ is every path")
-        checked_pattern(f"~{text}" if text[0] != "*" else text)
+        if text.startswith("*"):
+            raise Rejected("is no valid regular expression: nothing to repeat")
+        checked_pattern(f"~{text}")
         return text
 
 
