@@ -12,13 +12,14 @@ from lolly_tx.proxy.answer import Answer
 class Refused(Exception):
     """A request's body is not wanted: its client gets `answer`, or is cut off when it has the head of another.
 
-    `why`: for the log.
+    `why`: for the log. `name`: of the middleware, once that is known.
     """
 
     def __init__(self, answer: Answer, why: str) -> None:
         super().__init__(why)
         self.answer = answer
         self.why = why
+        self.name = ""
 
 
 class BodyFilter:
@@ -86,7 +87,8 @@ class Filters:
                     data = one.data(data)
                 if last:
                     data += getattr(one, last)()
-            except Refused:
+            except Refused as refused:
+                refused.name = name
                 raise
             except Exception as error:
                 raise LinkFailed(name, error) from error

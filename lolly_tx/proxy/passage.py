@@ -336,12 +336,13 @@ class Passage(KnownRequest):
         if self.started:
             door.abort()
         else:
-            self.started = True
-            size = answer.give(door, self.head.is_head)
-            if sink is not None:
-                sink.response_changed(answer.status, size)
-            else:
-                self.tell(answer.status, size, error.why)
+            names = [link.name for link in self.chain.links]
+            inner = InnerDoor(self, door, names.index(error.name))
+            answer.give(inner, self.head.is_head)
+            if sink is not None:  # an outer link that has failed answers 500
+                sink.response_changed(inner.status or 500, inner.sent)
+            elif inner.status:
+                self.tell(inner.status, inner.sent, error.why)
         if sink is not None:
             sink.response_unwanted()
 

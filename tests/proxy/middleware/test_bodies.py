@@ -2,6 +2,12 @@
 
 from __future__ import annotations
 
+from typing import Any
+
+from lolly_tx.domain.routes import Pattern, RouteTable
+from lolly_tx.proxy.chain import Chain
+from lolly_tx.proxy.link import RESPONSE, Link
+from lolly_tx.proxy.middleware.base import Middleware
 from tests.proxy.middleware.behind import behind
 from tests.proxy.world import OK, World, WorldTestCase, chunked, get, post
 
@@ -58,6 +64,52 @@ class BodyLimitTests(WorldTestCase):
         self.assertTrue(target.aborted)
         self.assertEqual([one.status for one in world.ended], [413])
         self.assertEqual(world.in_flight, {})
+
+    def test_outer_ones(self) -> None:
+        """The 413 has what outer middlewares say of answers, whenever the body has grown too long."""
+        outer = 'type = "headers"\nresponse = { set = { X-Outer = "$status" } }'
+        for pieces in ((b"0" * 11,), (b"0" * 6, b"0" * 6)):
+            world = behind(self, outer, LIMIT)
+            client = world.client()
+            client.send(chunked(pieces[0]))
+            if pieces[1:]:
+                world.accept()
+                client.send(b"6\r\n000000\r\n")
+            got = client.take()
+            self.assertTrue(got.startswith(b"HTTP/1.1 413 "), got)
+            self.assertIn(b"X-Outer: 413\r\n", got)
+            told = [one.status for one in world.ended] or [
+                one[1] for one in world.refusals
+            ]
+            self.assertEqual(told, [413])
+
+    def test_outer_one_fails(self) -> None:
+        """An outer one that fails at that answer makes it a 500, and leaves nothing open."""
+
+        class Failing(Middleware):
+            touches = frozenset((RESPONSE,))
+
+            def response(self, passage: Any, answer: Any) -> None:
+                raise ValueError("no")
+
+        for pieces in ((b"0" * 11,), (b"0" * 6, b"0" * 6)):
+            world = behind(self, LIMIT)
+            chain: Any = world.proxy.table.only
+            links = [Link("outer", Failing()), *chain.links]
+            world.proxy.table = RouteTable(
+                [Pattern((), "/", Chain(links, chain.end, chain.told, chain.along))]
+            )
+            client = world.client()
+            client.send(chunked(pieces[0]))
+            if pieces[1:]:
+                world.accept()
+                client.send(b"6\r\n000000\r\n")
+            self.assertTrue(client.take().startswith(b"HTTP/1.1 500 "))
+            self.assertEqual(len(self.flushLoggedErrors(ValueError)), 1)
+            told = [one.status for one in world.ended] or [
+                one[1] for one in world.refusals
+            ]
+            self.assertEqual(told, [500])
 
     def test_chunked_that_fits(self) -> None:
         """One that is as long as it may be passes."""
