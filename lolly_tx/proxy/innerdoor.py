@@ -328,3 +328,9 @@ class InnerDoor(DoorIn):
     def tunnel_closed(self) -> None:
         """See `DoorIn`."""
         self.close()
+
+
+def outside(passage: OnItsWay, door: DoorIn, name: str) -> InnerDoor:
+    """The door for an answer in the place of the link `name`: only those before it look at it."""
+    names = [link.name for link in passage.chain.links]
+    return InnerDoor(passage, door, names.index(name))

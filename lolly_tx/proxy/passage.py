@@ -23,14 +23,13 @@ from twisted.python.failure import Failure
 from lolly_tx.domain.errors import ProxyError
 from lolly_tx.domain.target import Target
 from lolly_tx.net.doors import DoorIn, RequestSink
-from lolly_tx.proxy.answer import Answer
+from lolly_tx.proxy.answer import Answer, short_page
 from lolly_tx.proxy.filters import Filters, LinkFailed, Refused
 from lolly_tx.proxy.gathering import Gathering, told_to_go_on
-from lolly_tx.proxy.innerdoor import InnerDoor
+from lolly_tx.proxy.innerdoor import InnerDoor, outside
 from lolly_tx.proxy.knownrequest import KnownRequest
 from lolly_tx.proxy.link import Link, Way
 from lolly_tx.proxy.proxy import RouteEnd
-from lolly_tx.proxy.replies import reply
 from lolly_tx.wire.message import RequestHead
 
 HELD_BYTES = 65536
@@ -261,16 +260,15 @@ class Passage(KnownRequest):
         if self.started:
             self.door.abort()
         else:
-            self.started = True
-            is_head, echo = self.head.is_head, self.echo
-            size = reply(self.door, 500, extra=echo, is_head=is_head)
+            outer = outside(self, self.door, name)
+            short_page(500, self.echo).give(outer, self.head.is_head)
+            status, size = outer.status, outer.sent  # 0: an outer link failed, too
             if sink is not None:
-                sink.response_changed(500, size)
+                sink.response_changed(status or 500, size)
             if inner is not None:
-                inner.status, inner.sent = 500, size
-            else:
-                why = f"middleware {name} failed"
-                self.tell(500, size, why)
+                inner.status, inner.sent = status or inner.status, size or inner.sent
+            elif status:
+                self.tell(status, size, f"middleware {name} failed")
         if sink is not None and not ending:
             sink.response_unwanted()
 
@@ -336,8 +334,7 @@ class Passage(KnownRequest):
         if self.started:
             door.abort()
         else:
-            names = [link.name for link in self.chain.links]
-            inner = InnerDoor(self, door, names.index(error.name))
+            inner = outside(self, door, error.name)
             answer.give(inner, self.head.is_head)
             if sink is not None:  # an outer link that has failed answers 500
                 sink.response_changed(inner.status or 500, inner.sent)

@@ -6,7 +6,7 @@ from typing import Any
 
 from lolly_tx.domain.routes import Pattern, RouteTable
 from lolly_tx.proxy.chain import Chain
-from lolly_tx.proxy.link import RESPONSE, Link
+from lolly_tx.proxy.link import ASKED, RESPONSE, Link
 from lolly_tx.proxy.middleware.base import Middleware
 from tests.proxy.middleware.behind import behind
 from tests.proxy.world import OK, World, WorldTestCase, chunked, get, post
@@ -105,6 +105,40 @@ class BodyLimitTests(WorldTestCase):
                 world.accept()
                 client.send(b"6\r\n000000\r\n")
             self.assertTrue(client.take().startswith(b"HTTP/1.1 500 "))
+            self.assertEqual(len(self.flushLoggedErrors(ValueError)), 1)
+            told = [one.status for one in world.ended] or [
+                one[1] for one in world.refusals
+            ]
+            self.assertEqual(told, [500])
+
+    def test_outer_ones_of_a_failure(self) -> None:
+        """A 500 of a middleware that failed has what outer ones say of answers, before a target and after one."""
+
+        class Failing(Middleware):
+            def __init__(self, touches: str) -> None:
+                self.touches = frozenset((touches,))
+
+            def request(self, passage: Any) -> None:
+                raise ValueError("no")
+
+            def response(self, passage: Any, answer: Any) -> None:
+                raise ValueError("no")
+
+        outer = 'type = "headers"\nresponse = { set = { X-Outer = "$status" } }'
+        for touches in (ASKED, RESPONSE):
+            world = behind(self, outer)
+            chain: Any = world.proxy.table.only
+            links = [*chain.links, Link("inner", Failing(touches))]
+            world.proxy.table = RouteTable(
+                [Pattern((), "/", Chain(links, chain.end, chain.told, chain.along))]
+            )
+            client = world.client()
+            client.send(get())
+            if touches == RESPONSE:
+                world.accept().send(OK)
+            got = client.take()
+            self.assertTrue(got.startswith(b"HTTP/1.1 500 "), got)
+            self.assertIn(b"X-Outer: 500\r\n", got)
             self.assertEqual(len(self.flushLoggedErrors(ValueError)), 1)
             told = [one.status for one in world.ended] or [
                 one[1] for one in world.refusals
