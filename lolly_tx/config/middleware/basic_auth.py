@@ -1,6 +1,6 @@
 """The settings of `type = "basic_auth"`: users with passwords.
 
-Imports: config, wire. Used by: config.middleware.by_type, proxy.middleware.
+Imports: config, domain. Used by: config.middleware.by_type, proxy.middleware.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from lolly_tx.config.addresses import OPTIONAL_FILE
 from lolly_tx.config.kinds import Word, plain_text, type_word
 from lolly_tx.config.problems import Rejected
 from lolly_tx.config.schema import Place, about
-from lolly_tx.wire.passwords import why_unusable
+from lolly_tx.domain.passwords import why_unusable
 
 _REALM = re.compile(r"[\x20-\x7e]*")
 NOBODY: Mapping[str, str] = MappingProxyType({})

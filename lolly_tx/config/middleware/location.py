@@ -1,6 +1,6 @@
 """The settings of `type = "location"`: where answers of targets lead clients, and for what their cookies are.
 
-Imports: config, wire. Used by: config.middleware.by_type, proxy.middleware.
+Imports: config, domain. Used by: config.middleware.by_type, proxy.middleware.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from lolly_tx.config.problems import Rejected
 from lolly_tx.config.schema import Place, about
 from lolly_tx.config.tables import ListOf, Table
 from lolly_tx.config.templatekinds import TEMPLATE
-from lolly_tx.wire.references import reference_of
+from lolly_tx.domain.references import reference_of
 
 EVERY = ""
 """The key of a change that is for all there are."""

@@ -17,6 +17,7 @@ from zope.interface import implementer
 
 from lolly_tx.config.middleware.basic_auth import BasicAuth
 from lolly_tx.domain.interfaces import IMiddlewareFactory
+from lolly_tx.domain.passwords import why_unusable
 from lolly_tx.proxy.answer import Answer
 from lolly_tx.proxy.link import ASKED
 from lolly_tx.proxy.middleware.base import Middleware
@@ -25,7 +26,6 @@ from lolly_tx.proxy.middleware.verifying import LockedOut, Threads, Verifier
 from lolly_tx.proxy.passage import Passage
 from lolly_tx.proxy.replies import page
 from lolly_tx.wire.credentials import basic_credentials
-from lolly_tx.wire.passwords import why_unusable
 
 _NO_STORE = b"Cache-Control: no-store\r\n"
 

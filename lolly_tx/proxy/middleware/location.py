@@ -17,6 +17,13 @@ from zope.interface import implementer
 from lolly_tx.config.middleware.location import EVERY, Location, Rule
 from lolly_tx.domain.interfaces import IMiddlewareFactory
 from lolly_tx.domain.locations import pattern_captures
+from lolly_tx.domain.references import (
+    Reference,
+    cookie_attribute,
+    reference_of,
+    refresh_parts,
+    with_cookie_attribute,
+)
 from lolly_tx.net.doors import Peer
 from lolly_tx.proxy.answer import AnswerHead
 from lolly_tx.proxy.asked import Matched
@@ -25,13 +32,6 @@ from lolly_tx.proxy.middleware.base import Middleware
 from lolly_tx.proxy.passage import Passage
 from lolly_tx.proxy.templates import template
 from lolly_tx.wire.message import RequestHead
-from lolly_tx.wire.references import (
-    Reference,
-    cookie_attribute,
-    reference_of,
-    refresh_parts,
-    with_cookie_attribute,
-)
 from lolly_tx.wire.urls import escaped
 
 ClientOf = Callable[[Peer, RequestHead], str]

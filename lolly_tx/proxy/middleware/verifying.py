@@ -4,7 +4,7 @@
                                   --guessed too often---> LockedOut
                                   --else, in a thread---> Deferred[bool]
 
-Imports: domain, wire, Twisted. Used by: proxy.middleware.basic_auth.
+Imports: domain, Twisted. Used by: proxy.middleware.basic_auth.
 
 What was right is remembered for a minute, as a keyed hash (HMAC) of what was said; what was wrong is not. Unknown users
 take as long as known ones. Failures are counted by client, so that nobody locks out somebody else.
@@ -23,7 +23,7 @@ from twisted.internet.threads import deferToThreadPool
 from twisted.python.threadpool import ThreadPool
 
 from lolly_tx.domain.lockout import Lockout
-from lolly_tx.wire.passwords import matches
+from lolly_tx.domain.passwords import matches
 
 REMEMBERED_SECONDS = 60.0
 REMEMBERED = 4096

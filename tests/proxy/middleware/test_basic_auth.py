@@ -12,6 +12,7 @@ from twisted.trial.unittest import SynchronousTestCase
 
 from lolly_tx.config.problems import ConfigErrors
 from lolly_tx.domain.lockout import FAILURES
+from lolly_tx.domain.passwords import hash_of
 from lolly_tx.domain.routes import Pattern, RouteTable
 from lolly_tx.proxy.asked import Along
 from lolly_tx.proxy.chain import Chain
@@ -28,7 +29,6 @@ from lolly_tx.proxy.middleware.verifying import (
     Verifier,
 )
 from lolly_tx.proxy.route import ToPool
-from lolly_tx.wire.passwords import hash_of
 from tests.proxy.middleware.behind import settings
 from tests.proxy.world import OK, WorldTestCase, get
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from twisted.trial.unittest import SynchronousTestCase
 
-from lolly_tx.wire.references import (
+from lolly_tx.domain.references import (
     cookie_attribute,
     reference_of,
     refresh_parts,

@@ -10,7 +10,7 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from twisted.trial.unittest import SynchronousTestCase
 
-from lolly_tx.wire.passwords import (
+from lolly_tx.domain.passwords import (
     ALGORITHMS,
     Unusable,
     hash_of,
