@@ -31,13 +31,13 @@ help:
 demo: $(VENV)/.installed
 	$(BIN)/twistd --nodaemon --pidfile= --reactor=lolly lolly
 
-# Those on real sockets have the machine to themselves; all others share it.
+# Those on real sockets mostly wait: two files of them go side by side, and nothing else beside them.
 test: $(VENV)/.installed-test
 ifdef PYTEST_ARGS
 	$(BIN)/python -m pytest $(PYTEST_ARGS)
 else
 	$(BIN)/python -m pytest --numprocesses auto --quiet --ignore tests/system
-	$(BIN)/python -m pytest --quiet tests/system
+	$(BIN)/python -m pytest --numprocesses 2 --dist loadfile --quiet tests/system
 endif
 
 dev: $(VENV)/.installed-dev
