@@ -1,6 +1,6 @@
 """One certificate from an authority, step by step, in a thread: account, order, challenge, certificate (RFC 8555).
 
-By the library that certbot is made of (`lolly_tx[acme]`): it is maintained, follows what authorities change, and a
+By the library that certbot is made of (`lolly-tx[acme]`): it is maintained, follows what authorities change, and a
 renewal every few weeks need not be fast. It blocks, so nothing here may be called on the event loop.
 
 Imports: config, service. Used by: service.acme, service.acme_window.
@@ -39,7 +39,7 @@ def order(settings: Acme, store: AcmeStore, host: str) -> None:
         from acme import client, crypto_util, errors
         from acme.messages import Error
     except ImportError as error:
-        raise OrderFailed("install lolly_tx[acme]: there is no acme library") from error
+        raise OrderFailed("install lolly-tx[acme]: there is no acme library") from error
     try:
         asking = _client(client, settings, store)
         key = ec.generate_private_key(ec.SECP256R1())

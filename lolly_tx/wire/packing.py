@@ -1,6 +1,6 @@
 """Codings of bodies that are made on the way: zstd, br and gzip, each with a bound on its memory.
 
-brotli and zstd are packages of their own (`pip install 'lolly_tx[compress]'`); what is not there is not offered. What
+brotli and zstd are packages of their own (`pip install 'lolly-tx[compress]'`); what is not there is not offered. What
 one stream takes at the usual levels: gzip 0.25 MiB, zstd 0.5 MiB, br 0.6 MiB. The window of zstd stays at 128 KiB:
 browsers refuse more than 8 MiB (RFC 9659), and a stream whose size nobody knows would be stamped with its level's.
 

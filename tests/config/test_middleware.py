@@ -149,6 +149,27 @@ class ConsequenceTests(SynchronousTestCase):
             "warning: middleware idle: no listener and no route uses it", said
         )
 
+    def test_gate_behind_a_cache(self) -> None:
+        """Who is to be let in has to be asked ahead of a cache, whether route or listener has that."""
+        office = '[middleware.office]\ntype = "access"\nallow = ["10.0.0.0/8"]\n'
+        pages = '[middleware.pages]\ntype = "cache"\ncache = "c"\n[cache.c]\n'
+        for of_listener, of_route, doubted in (
+            ("", '"pages", "office"', True),
+            ('"pages"', '"office"', True),
+            ("", '"office", "pages"', False),
+            ('"office"', '"pages"', False),
+        ):
+            text = (
+                f"{WEB}use = [{of_listener}]\n"
+                f'[[route]]\npool = "app"\nuse = [{of_route}]\n{POOL}{office}{pages}'
+            )
+            found = [
+                one.text
+                for one in consequences(read(text))
+                if "the cache has" in one.text
+            ]
+            self.assertEqual(len(found), int(doubted), text)
+
     def test_what_settings_say(self) -> None:
         """Facts and doubts of settings are told with whom they are about."""
         tell = Middleware("tell", "telling", Telling("b"))

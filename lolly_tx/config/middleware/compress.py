@@ -51,7 +51,7 @@ class Compress:
         metadata=about(
             _Encodings(Choice("zstd", "br", "gzip"), "codings"),
             "The preferred first, where a client takes several alike. zstd and br need `pip install"
-            " 'lolly_tx[compress]'`, and are left out where that is not there.",
+            " 'lolly-tx[compress]'`, and are left out where that is not there.",
         ),
     )
     level: int = attrs.field(

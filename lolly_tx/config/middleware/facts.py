@@ -5,14 +5,31 @@ Imports: config.middleware. Used by: config.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
 from lolly_tx.config.middleware.rules import middleware_facts, titles
 from lolly_tx.config.middleware.using import Middleware, Use
 
+GATES = frozenset(("access", "basic_auth", "forward_auth", "jwt", "maintenance"))
+"""Types that let some requests in and others not."""
+
 Fact = tuple[str, str, bool]
 """What it is about, the sentence, and whether it is one to look at again."""
+
+
+def gates_behind_a_cache(use: Use, named: Mapping[str, Middleware]) -> list[str]:
+    """Those of a list that a cache in front of them keeps from being asked, by their titles."""
+    found: list[str] = []
+    cached = False
+    for one in use:
+        middleware = named.get(one) if isinstance(one, str) else one
+        if middleware is None:
+            continue
+        if cached and middleware.type in GATES:
+            found.append(middleware.title)
+        cached = cached or middleware.type == "cache"
+    return found
 
 
 def middleware_consequences(
@@ -29,6 +46,14 @@ def middleware_consequences(
     for about, use in places:
         if use:
             yield about, f"requests pass {', '.join(titles(use, named))}", False
+    for route in config.routes:
+        for name in route.listeners or config.listeners:
+            ways = config.listeners[name].use, route.use
+            late = gates_behind_a_cache(ways[0] + ways[1], named)
+            if late:
+                said = f"{late[0]} is not asked about what the cache has; put it ahead of the cache"
+                yield f"route {route_name(route)}", said, True
+                break
     for name, middleware in named.items():
         for sentence, doubt in middleware_facts(middleware):
             yield f"middleware {name}", sentence, doubt

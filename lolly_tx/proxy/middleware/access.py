@@ -31,7 +31,7 @@ class Countries:
             import maxminddb
         except ImportError:
             raise ValueError(
-                "countries need the package maxminddb (pip install lolly_tx[geo])"
+                "countries need the package maxminddb (pip install lolly-tx[geo])"
             ) from None
         try:
             self._reader = maxminddb.open_database(path, maxminddb.MODE_MEMORY)

@@ -221,7 +221,7 @@ class CompressFactory:
         made = CompressMiddleware(settings)
         if made.missing and deps.serves:
             deps.log.warn(
-                "middleware {name}: {missing} left out: pip install 'lolly_tx[compress]' brings them",
+                "middleware {name}: {missing} left out: pip install 'lolly-tx[compress]' brings them",
                 name=deps.name,
                 missing=" and ".join(made.missing),
             )

@@ -158,7 +158,7 @@ class JwtFactory:
             import jwt  # noqa: F401
         except ImportError:
             raise ValueError(
-                "tokens need the package PyJWT (pip install lolly_tx[auth])"
+                "tokens need the package PyJWT (pip install lolly-tx[auth])"
             ) from None
         found = pool_and_path(settings.keys)
         keys: FileKeys | FetchedKeys
