@@ -35,7 +35,7 @@ class ImportCommand(Command):
     """`lolly import`: read a configuration of nginx or of lolly, and write it as ours."""
 
     name = "import"
-    summary = "Turn a configuration of nginx, or of lolly in Go, into one of ours."
+    summary = "Turn a configuration of nginx, or lolly in Go, into ours."
     words = (Takes("nginx|lolly", choices=FORMATS), FILE)
     synopsis = "nginx|lolly FILE"
     longdesc = (
