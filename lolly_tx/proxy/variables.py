@@ -1,5 +1,7 @@
 r"""The variables: where each value comes from, and how it is written.
 
+It is long because it is one list: each variable stands in it once, with all of its forms.
+
 Imports: config, domain, net.sockets, proxy, wire. Used by: proxy.lineformat,
 proxy.templates.
 

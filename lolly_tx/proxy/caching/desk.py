@@ -7,6 +7,8 @@
     not stored ----------------- fetch ----------------------> the answer, stored if it may be
     known not to be storable, other methods ----------------> passes
 
+It is long because these are the branches of one decision, which share what they know of a request.
+
 Imports: domain.caching, net, proxy, proxy.caching, wire, Twisted. Used by:
 proxy.caching.watching, proxy.middleware.
 """
