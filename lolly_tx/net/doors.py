@@ -269,6 +269,23 @@ class DoorOut(Protocol):
         """The connection itself, after an upgrade."""
 
 
+class BodyStart:
+    """What there is of a request's body when its exchange begins. `complete`: that is all of it, with `trailers`."""
+
+    __slots__ = ("complete", "data", "trailers")
+
+    def __init__(
+        self, data: bytes = b"", trailers: bytes = b"", complete: bool = True
+    ) -> None:
+        self.data = data
+        self.trailers = trailers
+        self.complete = complete
+
+
+BODILESS = BodyStart()
+"""A request has no body, or an empty one."""
+
+
 class RequestSink(Protocol):
     """Where a door in delivers a request: the exchange."""
 

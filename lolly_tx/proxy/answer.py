@@ -7,7 +7,7 @@ Hop-by-hop fields are gone from heads that come this way, and whatever is writte
 
 from __future__ import annotations
 
-from lolly_tx.net.doors import LENGTH, NO_BODY, STREAM, DoorIn
+from lolly_tx.net.doors import LENGTH, NO_BODY, STREAM, BodyStart, DoorIn
 from lolly_tx.proxy.replies import page, reason_of
 from lolly_tx.wire.fieldlines import (
     field_value,
@@ -88,14 +88,7 @@ class Answer:
         self.fields = fields
         self.body = body
 
-    def open_exchange(
-        self,
-        door: DoorIn,
-        head: RequestHead,
-        body: bytes,
-        trailers: bytes,
-        complete: bool,
-    ) -> None:
+    def open_exchange(self, door: DoorIn, head: RequestHead, start: BodyStart) -> None:
         """See `proxy.proxy.RouteEnd`."""
         self.give(door, head.is_head)
 

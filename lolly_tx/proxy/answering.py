@@ -13,7 +13,7 @@ from collections.abc import Mapping
 from lolly_tx.config.templatekinds import location_parts
 from lolly_tx.domain.errors import DownstreamError
 from lolly_tx.domain.hosts import host_name
-from lolly_tx.net.doors import DoorIn, Peer
+from lolly_tx.net.doors import BodyStart, DoorIn, Peer
 from lolly_tx.proxy.asked import Along, Asked
 from lolly_tx.proxy.own_answers import OwnAnswers
 from lolly_tx.proxy.replies import reason_of, reply
@@ -65,14 +65,7 @@ class Redirecting:
         self._location = Location(to)
         self._status = status
 
-    def open_exchange(
-        self,
-        door: DoorIn,
-        head: RequestHead,
-        body: bytes,
-        trailers: bytes,
-        complete: bool,
-    ) -> None:
+    def open_exchange(self, door: DoorIn, head: RequestHead, start: BodyStart) -> None:
         """Answer."""
         own, status, why, token = self._own, self._status, "redirect", ""
         identity = own.identity_of(head, door.peer)
@@ -125,14 +118,7 @@ class Responding:
             (name.encode("ascii"), template(value)) for name, value in fields.items()
         ]
 
-    def open_exchange(
-        self,
-        door: DoorIn,
-        head: RequestHead,
-        body: bytes,
-        trailers: bytes,
-        complete: bool,
-    ) -> None:
+    def open_exchange(self, door: DoorIn, head: RequestHead, start: BodyStart) -> None:
         """Answer."""
         own, status = self._own, self._status
         identity = own.identity_of(head, door.peer)

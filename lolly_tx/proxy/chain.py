@@ -13,7 +13,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from lolly_tx.net.doors import DoorIn
+from lolly_tx.net.doors import BodyStart, DoorIn
 from lolly_tx.proxy.asked import Along
 from lolly_tx.proxy.link import Identify, Link, Told, nobody
 from lolly_tx.proxy.passage import Passage
@@ -47,13 +47,6 @@ class Chain:
         if len(self.links) > 1:
             self.rests[1:] = Chain(self.links[1:], end, told, along, identify).rests
 
-    def open_exchange(
-        self,
-        door: DoorIn,
-        head: RequestHead,
-        body: bytes,
-        trailers: bytes,
-        complete: bool,
-    ) -> None:
+    def open_exchange(self, door: DoorIn, head: RequestHead, start: BodyStart) -> None:
         """Send a request on its way."""
-        Passage(self, door, head, body, trailers, complete).go_on()
+        Passage(self, door, head, start).go_on()

@@ -12,7 +12,7 @@ import re
 from pathlib import Path
 from typing import Any
 
-from lolly_tx.net.doors import DoorIn
+from lolly_tx.net.doors import BodyStart, DoorIn
 from lolly_tx.proxy.health import HealthProxy
 from lolly_tx.proxy.proxy import Proxy
 from lolly_tx.proxy.replies import reason_of
@@ -30,20 +30,13 @@ class ChallengeProxy(Proxy):
         super().__init__(*rest, **named)
         self._folder = folder
 
-    def open_exchange(
-        self,
-        door: DoorIn,
-        head: RequestHead,
-        body: bytes,
-        trailers: bytes,
-        complete: bool,
-    ) -> None:
+    def open_exchange(self, door: DoorIn, head: RequestHead, start: BodyStart) -> None:
         """Answer, or let it be forwarded."""
         said = None
         if head.target.startswith(CHALLENGE_PATH) and head.method == b"GET":
             said = self._answer(head.target[len(CHALLENGE_PATH) :])
         if said is None:
-            super().open_exchange(door, head, body, trailers, complete)
+            super().open_exchange(door, head, start)
         else:
             door.answer(200, reason_of(200), _FIELDS % len(said), said)
 

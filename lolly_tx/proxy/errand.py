@@ -15,7 +15,7 @@ from twisted.internet.interfaces import IDelayedCall, IReactorTime
 
 from lolly_tx.domain.errors import DownstreamGone
 from lolly_tx.net.deadlines import NEVER
-from lolly_tx.net.doors import DoorIn, Peer, RequestSink
+from lolly_tx.net.doors import BODILESS, DoorIn, Peer, RequestSink
 from lolly_tx.proxy.answer import AnswerHead
 from lolly_tx.proxy.proxy import RouteEnd
 from lolly_tx.wire.message import RequestHead
@@ -53,7 +53,7 @@ class Errand(DoorIn):
         self, end: RouteEnd, head: RequestHead
     ) -> Deferred[tuple[AnswerHead, bytes]]:
         """Have `end` answer a request without a body."""
-        end.open_exchange(self, head, b"", b"", True)
+        end.open_exchange(self, head, BODILESS)
         return self.done
 
     def _cancelled(self, _: Deferred[Any]) -> None:

@@ -35,7 +35,7 @@ from lolly_tx.domain.errors import (
 from lolly_tx.domain.lease import Lease
 from lolly_tx.domain.node import Node
 from lolly_tx.domain.retry import IDEMPOTENT
-from lolly_tx.net.doors import DoorIn, DoorOut, Peer, ResponseSink
+from lolly_tx.net.doors import BODILESS, BodyStart, DoorIn, DoorOut, Peer, ResponseSink
 from lolly_tx.net.sockets.splice import Relay
 from lolly_tx.net.tunnel import Tunnel
 from lolly_tx.net.upstreams import Upstream
@@ -117,13 +117,7 @@ class Exchange(Attempts, ResponseSink):
     _pause: IDelayedCall | None
 
     def __init__(
-        self,
-        forwarder: Forwarder,
-        door: DoorIn,
-        head: RequestHead,
-        body: bytes,
-        trailers: bytes,
-        complete: bool,
+        self, forwarder: Forwarder, door: DoorIn, head: RequestHead, start: BodyStart
     ) -> None:
         self.forwarder = self.chooser = forwarder
         self.door = door
@@ -141,9 +135,9 @@ class Exchange(Attempts, ResponseSink):
         self.tried = self.past = ()
         self.deadline = self._until = NEVER
         self.answering = self.pausing = False
-        if body or not complete:
-            self.bytes_in = len(body)
-            self.upload = Upload(self, body, trailers, complete)
+        if start is not BODILESS and (start.data or not start.complete):
+            self.bytes_in = len(start.data)
+            self.upload = Upload(self, start)
         self.started = forwarder.now()
         forwarder.in_flight += 1
         door.exchange = self

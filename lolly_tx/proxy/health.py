@@ -14,7 +14,7 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from lolly_tx.domain.routes import RouteTable
-from lolly_tx.net.doors import DoorIn
+from lolly_tx.net.doors import BodyStart, DoorIn
 from lolly_tx.proxy.introduction import Introduction
 from lolly_tx.proxy.own_answers import OnRefusal, OwnAnswers
 from lolly_tx.proxy.proxy import Proxy, RouteEnd
@@ -46,20 +46,13 @@ class HealthProxy(Proxy):
         super().__init__(table, introduction, on_refusal, own)
         self._ready = ready
 
-    def open_exchange(
-        self,
-        door: DoorIn,
-        head: RequestHead,
-        body: bytes,
-        trailers: bytes,
-        complete: bool,
-    ) -> None:
+    def open_exchange(self, door: DoorIn, head: RequestHead, start: BodyStart) -> None:
         """Answer, or let it be forwarded."""
         path = head.target.partition(b"?")[0]
         if path in HEALTH_PATHS and head.method in (b"GET", b"HEAD"):
             self._tell(door, path, head.method == b"HEAD")
         else:
-            super().open_exchange(door, head, body, trailers, complete)
+            super().open_exchange(door, head, start)
 
     def _tell(self, door: DoorIn, path: bytes, is_head: bool) -> None:
         status, said = 200, b'{"alive": true}\n'

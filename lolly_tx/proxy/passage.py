@@ -22,7 +22,7 @@ from twisted.python.failure import Failure
 
 from lolly_tx.domain.errors import ProxyError
 from lolly_tx.domain.target import Target
-from lolly_tx.net.doors import DoorIn, RequestSink
+from lolly_tx.net.doors import BODILESS, BodyStart, DoorIn, RequestSink
 from lolly_tx.proxy.answer import Answer, short_page
 from lolly_tx.proxy.filters import Filters, LinkFailed, Refused
 from lolly_tx.proxy.gathering import Gathering, told_to_go_on
@@ -65,23 +65,17 @@ class Passage(KnownRequest):
     )
 
     def __init__(
-        self,
-        chain: Way,
-        door: DoorIn,
-        head: RequestHead,
-        body: bytes,
-        trailers: bytes,
-        complete: bool,
+        self, chain: Way, door: DoorIn, head: RequestHead, start: BodyStart
     ) -> None:
         super().__init__(chain, door, head)
         self.captures: dict[bytes, bytes] = {}
         self.notes: dict[Any, Any] = {}
         self.started = False  # the client has the head of an answer
         self._at = 0
-        self._body = [body] if body else []
-        self._size = len(body)
-        self._trailers = trailers
-        self._complete = complete
+        self._body = [start.data] if start.data else []
+        self._size = len(start.data)
+        self._trailers = start.trailers
+        self._complete = start.complete
         self._paused = False
         self._ends: list[Callable[[], None]] = []
         self._holds = self._full = False
@@ -216,7 +210,10 @@ class Passage(KnownRequest):
         if isinstance(end, Answer):
             self._answer(end, inner)
         else:
-            end.open_exchange(inner, self.head, body, self._trailers, self._complete)
+            start = BODILESS
+            if body or not self._complete:
+                start = BodyStart(body, self._trailers, self._complete)
+            end.open_exchange(inner, self.head, start)
         if self._paused:
             self._paused = False
             door.resume_request()

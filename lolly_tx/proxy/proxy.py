@@ -12,7 +12,7 @@ from typing import Protocol
 from lolly_tx.domain.errors import DownstreamError
 from lolly_tx.domain.native import mypyc_attr
 from lolly_tx.domain.routes import RouteTable
-from lolly_tx.net.doors import DoorIn
+from lolly_tx.net.doors import BodyStart, DoorIn
 from lolly_tx.proxy.introduction import Introduction
 from lolly_tx.proxy.own_answers import OnRefusal, OwnAnswers
 from lolly_tx.proxy.replies import reply
@@ -24,14 +24,9 @@ class RouteEnd(Protocol):
     """What serves the requests of a route."""
 
     def open_exchange(
-        self,
-        door: DoorIn,
-        head: RequestHead,
-        body: bytes,
-        trailers: bytes,
-        complete: bool,
+        self, door: DoorIn, head: RequestHead, start: BodyStart
     ) -> object:
-        """Begin. `body`: what came with the head; `complete`: that is all of it."""
+        """Begin. `start`: what came of the body with the head."""
 
 
 # Looked at before they are forwarded.
@@ -76,14 +71,7 @@ class Proxy:
         self.table = table
         self.own.on_refusal = on_refusal
 
-    def open_exchange(
-        self,
-        door: DoorIn,
-        head: RequestHead,
-        body: bytes,
-        trailers: bytes,
-        complete: bool,
-    ) -> None:
+    def open_exchange(self, door: DoorIn, head: RequestHead, start: BodyStart) -> None:
         """Find who serves `head` and let it begin."""
         table = self.table
         try:
@@ -101,7 +89,7 @@ class Proxy:
             if looked_at is None:
                 return
             head = looked_at
-        end.open_exchange(door, head, body, trailers, complete)
+        end.open_exchange(door, head, start)
 
     def _lost(self, door: DoorIn, head: RequestHead) -> None:
         """No route is for a request, or not with its method (RFC 9110 section 15.5.6)."""

@@ -36,7 +36,7 @@ from zope.interface import classImplements
 from lolly_tx.domain.errors import DownstreamGone
 from lolly_tx.domain.routes import BadPath, normal_path
 from lolly_tx.net.deadlines import NEVER
-from lolly_tx.net.doors import DoorIn, Peer, RequestSink
+from lolly_tx.net.doors import BodyStart, DoorIn, Peer, RequestSink
 from lolly_tx.net.http1.shared import Site
 from lolly_tx.net.http2.listening import http_acceptor
 from lolly_tx.net.library.balanced import BalancedEndpointFactory
@@ -213,7 +213,7 @@ class ReverseProxyResource(Resource):
             door.last()
             self.proxy.refused(door, error, False)
             return NOT_DONE_YET
-        self.proxy.open_exchange(door, head, body, b"", True)
+        self.proxy.open_exchange(door, head, BodyStart(body))
         return NOT_DONE_YET
 
     def _head(self, request: Request, length: int) -> RequestHead:

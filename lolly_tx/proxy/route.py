@@ -7,7 +7,7 @@ Imports: net, proxy, wire. Used by: service.
 
 from __future__ import annotations
 
-from lolly_tx.net.doors import DoorIn
+from lolly_tx.net.doors import BodyStart, DoorIn
 from lolly_tx.proxy.exchange import Exchange
 from lolly_tx.proxy.forwarder import Forwarder
 from lolly_tx.wire.message import RequestHead
@@ -26,27 +26,18 @@ class ToPool:
         self.forwarder = forwarder
         self._straight = forwarder.traces is None and forwarder.identities is None
 
-    def open_exchange(
-        self,
-        door: DoorIn,
-        head: RequestHead,
-        body: bytes,
-        trailers: bytes,
-        complete: bool,
-    ) -> None:
-        """Begin an exchange. `body`: what came with the head; `complete`: all of it."""
+    def open_exchange(self, door: DoorIn, head: RequestHead, start: BodyStart) -> None:
+        """Begin an exchange. `start`: what came of the body with the head."""
         if self._straight:
-            Exchange(self.forwarder, door, head, body, trailers, complete).begin()
+            Exchange(self.forwarder, door, head, start).begin()
         else:
-            self.begin(door, head, body, trailers, complete, None)
+            self.begin(door, head, start, None)
 
     def begin(
         self,
         door: DoorIn,
         head: RequestHead,
-        body: bytes,
-        trailers: bytes,
-        complete: bool,
+        start: BodyStart,
         route: str | None,
     ) -> None:
         """Begin one that notes are taken of. `route`: the name of the one that led here, where that is asked for."""
@@ -57,7 +48,7 @@ class ToPool:
         if forwarder.identities is not None:
             identity = door.identity or forwarder.identities.of(head, door.peer)
             head = forwarder.identities.without(head)
-        exchange = Exchange(forwarder, door, head, body, trailers, complete)
+        exchange = Exchange(forwarder, door, head, start)
         exchange.trace = trace
         exchange.route = route
         exchange.identity = identity
@@ -78,13 +69,6 @@ class NamedRoute:
         """That of the pool."""
         return self.end.forwarder
 
-    def open_exchange(
-        self,
-        door: DoorIn,
-        head: RequestHead,
-        body: bytes,
-        trailers: bytes,
-        complete: bool,
-    ) -> None:
+    def open_exchange(self, door: DoorIn, head: RequestHead, start: BodyStart) -> None:
         """As `ToPool` does."""
-        self.end.begin(door, head, body, trailers, complete, self.name)
+        self.end.begin(door, head, start, self.name)

@@ -17,7 +17,7 @@ from collections.abc import Callable, Mapping
 import attrs
 
 from lolly_tx.domain.hosts import host_name
-from lolly_tx.net.doors import DoorIn, Peer
+from lolly_tx.net.doors import BodyStart, DoorIn, Peer
 from lolly_tx.net.sockets.tls_facts import asked_for, facts_of_peer
 from lolly_tx.proxy.proxy import Proxy
 from lolly_tx.wire.errors import BadMessage
@@ -47,14 +47,7 @@ class SecuredSite:
             name.lower().replace(b"_", b"-") for name, _ in self._fields
         )
 
-    def open_exchange(
-        self,
-        door: DoorIn,
-        head: RequestHead,
-        body: bytes,
-        trailers: bytes,
-        complete: bool,
-    ) -> None:
+    def open_exchange(self, door: DoorIn, head: RequestHead, start: BodyStart) -> None:
         """See `net.http1.shared.Site`."""
         site_of = self._site_of
         if site_of is not None:
@@ -67,7 +60,7 @@ class SecuredSite:
             block = head.block.without_fields(self._ours)
             if block is not head.block:
                 head = head.with_block(block)
-        self.proxy.open_exchange(door, head, body, trailers, complete)
+        self.proxy.open_exchange(door, head, start)
 
     def introduce(self, peer: Peer, head: RequestHead) -> bytes:
         """See `net.http1.shared.Site`."""

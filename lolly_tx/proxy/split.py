@@ -19,7 +19,7 @@ from random import Random
 
 from lolly_tx.domain.balancers.hashing import hash64
 from lolly_tx.domain.balancers.round_robin import smooth
-from lolly_tx.net.doors import DoorIn, Peer
+from lolly_tx.net.doors import BodyStart, DoorIn, Peer
 from lolly_tx.proxy.asked import Along, Asked
 from lolly_tx.proxy.proxy import RouteEnd
 from lolly_tx.proxy.templates import Template
@@ -56,19 +56,12 @@ class Split:
         self._bounds = list(accumulate(weights))
         self._salt = "\0".join(names).encode() + b"\0"
 
-    def open_exchange(
-        self,
-        door: DoorIn,
-        head: RequestHead,
-        body: bytes,
-        trailers: bytes,
-        complete: bool,
-    ) -> None:
+    def open_exchange(self, door: DoorIn, head: RequestHead, start: BodyStart) -> None:
         """Begin at one of them."""
         index = None if self._key is None else self.index_of(head, door.peer)
         if index is None:
             index = self._next()
-        self.ends[index].open_exchange(door, head, body, trailers, complete)
+        self.ends[index].open_exchange(door, head, start)
 
     def index_of(self, head: RequestHead, peer: Peer) -> int | None:
         """Whose a request is by its key; None: anybody's."""

@@ -14,7 +14,7 @@ from __future__ import annotations
 
 from lolly_tx.domain.errors import DownstreamGone
 from lolly_tx.domain.lease import WAITING
-from lolly_tx.net.doors import DoorOut
+from lolly_tx.net.doors import BodyStart, DoorOut
 from lolly_tx.net.sockets.splice import SINK_LOST, Relay, can_splice
 from lolly_tx.proxy.owner import RELAY_BYTES, Owner
 
@@ -39,16 +39,14 @@ class Upload:
         "trailers",
     )
 
-    def __init__(
-        self, exchange: Owner, body: bytes, trailers: bytes, complete: bool
-    ) -> None:
+    def __init__(self, exchange: Owner, start: BodyStart) -> None:
         self._exchange = exchange
-        self._kept: list[bytes] | None = [body] if body else []
-        self._size = len(body)
+        self._kept: list[bytes] | None = [start.data] if start.data else []
+        self._size = len(start.data)
         self._paused = False
         self.relay: Relay | None = None
-        self.complete = complete
-        self.trailers = trailers
+        self.complete = start.complete
+        self.trailers = start.trailers
         self._continued = False
 
     @property

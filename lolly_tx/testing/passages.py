@@ -17,7 +17,15 @@ from typing import Any
 from twisted.internet.task import Clock
 
 from lolly_tx.domain.errors import DownstreamGone, ProxyError
-from lolly_tx.net.doors import LENGTH, NO_BODY, STREAM, DoorIn, Peer, RequestSink
+from lolly_tx.net.doors import (
+    LENGTH,
+    NO_BODY,
+    STREAM,
+    BodyStart,
+    DoorIn,
+    Peer,
+    RequestSink,
+)
 from lolly_tx.net.sockets.splice import Relay
 from lolly_tx.proxy.asked import Along
 from lolly_tx.proxy.chain import Chain
@@ -109,17 +117,11 @@ class MemoryEnd:
         self.error = None
         self.upstream_status = 0
 
-    def open_exchange(
-        self,
-        door: DoorIn,
-        head: RequestHead,
-        body: bytes,
-        trailers: bytes,
-        complete: bool,
-    ) -> None:
+    def open_exchange(self, door: DoorIn, head: RequestHead, start: BodyStart) -> None:
         """See `proxy.proxy.RouteEnd`."""
         assert self.door is None, "one request only"
-        self.door, self.head, self.body, self.complete = door, head, body, complete
+        self.door, self.head = door, head
+        self.body, self.complete = start.data, start.complete
         door.exchange = self
 
     # -- what a test has it do
@@ -251,7 +253,7 @@ class Passages:
             pool="app",
         )
         Chain(self._links(), served.end, self._note, along).open_exchange(
-            served.door, head, request[head.end :], b"", complete
+            served.door, head, BodyStart(request[head.end :], complete=complete)
         )
         return served
 

@@ -53,9 +53,7 @@ class PartingTests(TLSTestCase):
         class Full:
             """Refuses everybody."""
 
-            def open_exchange(
-                self, door: Any, head: Any, body: bytes, trailers: bytes, complete: bool
-            ) -> None:
+            def open_exchange(self, door: Any, head: Any, start: Any) -> None:
                 door.answer(413, b"No", b"\r\nContent-Length: 2\r\n\r\n", b"no")
 
             refused = introduce = open_exchange

@@ -8,6 +8,7 @@ from typing import Any
 from OpenSSL import SSL
 from twisted.trial.unittest import SynchronousTestCase
 
+from lolly_tx.net.doors import BODILESS
 from lolly_tx.net.sockets import tls_facts
 from lolly_tx.net.sockets.certificates import ByName
 from lolly_tx.net.sockets.tls_facts import Facts
@@ -76,7 +77,7 @@ class SecuredTests(SynchronousTestCase):
             site = secured.SecuredSite(proxy, SITES.find, {})
             transport = SimpleNamespace(getHandle=lambda a=asked: Asked(a))
             door: Any = SimpleNamespace(peer=SimpleNamespace(transport=transport))
-            site.open_exchange(door, request(host), b"", b"", True)
+            site.open_exchange(door, request(host), BODILESS)
             self.assertEqual(
                 (len(proxy.opened), len(proxy.misdirections)),
                 (int(served), int(not served)),
@@ -89,11 +90,11 @@ class SecuredTests(SynchronousTestCase):
         names = {"X-Subject": "subject", "X-Version": "version", "X-Serial": "serial"}
         site = secured.SecuredSite(proxy, None, names)
         head = request("a.test", "x-subject: me", "X_Version: 9", "X-Other: 1")
-        site.open_exchange(SimpleNamespace(peer=None), head, b"", b"", True)  # type: ignore[arg-type]  # a fake
+        site.open_exchange(SimpleNamespace(peer=None), head, BODILESS)  # type: ignore[arg-type]  # a fake
         self.assertEqual(
             proxy.opened[0].block.kept, b"\r\nHost: a.test\r\nX-Other: 1\r\n"
         )
-        site.open_exchange(None, request("a.test"), b"", b"", True)  # type: ignore[arg-type]  # not asked
+        site.open_exchange(None, request("a.test"), BODILESS)  # type: ignore[arg-type]  # not asked
         self.assertEqual(proxy.opened[1].block.kept, b"\r\nHost: a.test\r\n")
         facts = Facts("TLSv1.3", "AES", "a.test", subject="CN=Jürgen 5%\r\nX: y")
         self.patch(tls_facts, "facts_of", lambda connection: facts)

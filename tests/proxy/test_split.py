@@ -8,7 +8,7 @@ from typing import Any
 
 from twisted.trial.unittest import SynchronousTestCase
 
-from lolly_tx.net.doors import Peer
+from lolly_tx.net.doors import BODILESS, Peer
 from lolly_tx.proxy.asked import Along
 from lolly_tx.proxy.split import Split
 from lolly_tx.proxy.templates import template
@@ -48,7 +48,7 @@ class SplitTests(SynchronousTestCase):
         door: Any = type(
             "Door", (), {"peer": Peer("10.0.0.1", "web", False, lambda p, h: b"")}
         )
-        split.open_exchange(door, head, b"", b"", True)
+        split.open_exchange(door, head, BODILESS)
         return self.came[-1]
 
     def test_in_turn(self) -> None:

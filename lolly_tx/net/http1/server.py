@@ -31,7 +31,16 @@ from zope.interface import classImplements
 
 from lolly_tx.domain.errors import DownstreamError, DownstreamGone, Shutdown
 from lolly_tx.net.deadlines import NEVER, PERIOD
-from lolly_tx.net.doors import CLOSE, LENGTH, STREAM, DoorIn, Peer, RequestSink
+from lolly_tx.net.doors import (
+    BODILESS,
+    CLOSE,
+    LENGTH,
+    STREAM,
+    BodyStart,
+    DoorIn,
+    Peer,
+    RequestSink,
+)
 from lolly_tx.net.http1.request_body import GOING, TOO_SLOW, RequestBody
 from lolly_tx.net.http1.shared import Shared
 from lolly_tx.net.http1.upgraded import Upgraded
@@ -412,7 +421,7 @@ class Http1Server(DoorIn):
             self.deadline = NEVER
             self._pending = rest
             open_exchange = shared.open_exchange
-            open_exchange(self, head, b"", b"", True)
+            open_exchange(self, head, BODILESS)
             return
         self._state = BODY
         now = self.acceptor.now()
@@ -434,7 +443,7 @@ class Http1Server(DoorIn):
             self._abort()
             return
         open_exchange = shared.open_exchange
-        open_exchange(self, head, data, reader.trailers, reader.done)
+        open_exchange(self, head, BodyStart(data, reader.trailers, reader.done))
 
     def _read_body(self, data: bytes) -> None:
         """Deliver the part of the body that `data` brings."""

@@ -10,7 +10,7 @@ from typing import Protocol
 
 import attrs
 
-from lolly_tx.net.doors import DoorIn, Peer
+from lolly_tx.net.doors import BodyStart, DoorIn, Peer
 from lolly_tx.wire.errors import BadMessage
 from lolly_tx.wire.grammar import HeadLimits
 from lolly_tx.wire.http1 import RequestReader
@@ -53,15 +53,8 @@ class Http1Settings:
 class Site(Protocol):
     """What a listener serves: the proxy."""
 
-    def open_exchange(
-        self,
-        door: DoorIn,
-        head: RequestHead,
-        body: bytes,
-        trailers: bytes,
-        complete: bool,
-    ) -> None:
-        """Begin an exchange. `body`: what came with the head; `complete`: is all."""
+    def open_exchange(self, door: DoorIn, head: RequestHead, start: BodyStart) -> None:
+        """Begin an exchange. `start`: what came of the body with the head."""
 
     def refused(self, door: DoorIn, error: BadMessage, begun: bool) -> None:
         """Answer a request that is none. `begun`: its exchange has been recorded."""

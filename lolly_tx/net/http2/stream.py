@@ -15,7 +15,15 @@ from typing import Protocol
 
 from lolly_tx.domain.errors import DownstreamError, ProxyError
 from lolly_tx.net.deadlines import NEVER
-from lolly_tx.net.doors import LENGTH, NO_BODY, DoorIn, Peer, RequestSink
+from lolly_tx.net.doors import (
+    BODILESS,
+    LENGTH,
+    NO_BODY,
+    BodyStart,
+    DoorIn,
+    Peer,
+    RequestSink,
+)
 from lolly_tx.net.http1.request_body import Pace
 from lolly_tx.net.http2.inflow import Inflow
 from lolly_tx.net.http2.intake import Intake
@@ -199,10 +207,11 @@ class Stream(DoorIn):
         self.head = None
         open_exchange = self.connection.shared.open_exchange
         if self._inflow is None:
-            open_exchange(self, head, b"", b"", True)
+            open_exchange(self, head, BODILESS)
         else:
             early, self.early = self.early, b""
-            open_exchange(self, head, early, self.trailers, self.ended)
+            start = BodyStart(early, self.trailers, self.ended)
+            open_exchange(self, head, start)
 
     def await_end(self) -> None:
         """It is answered, and its client has not sent all: what still comes keeps the rules, and is thrown away."""

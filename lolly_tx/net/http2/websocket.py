@@ -13,6 +13,7 @@ from twisted.python.failure import Failure
 
 from lolly_tx.domain.errors import ProxyError
 from lolly_tx.net.deadlines import NEVER
+from lolly_tx.net.doors import BODILESS
 from lolly_tx.net.http1.upgraded import Upgraded
 from lolly_tx.net.http2.inflow import Inflow
 from lolly_tx.net.http2.stream import Stream
@@ -52,7 +53,7 @@ class WebSocketStream(Stream):
         """Let the exchange begin: what it needs to know has come."""
         self.head = None
         open_exchange = self.connection.shared.open_exchange
-        open_exchange(self, head, b"", b"", True)
+        open_exchange(self, head, BODILESS)
 
     def _deliver(self, data: bytes) -> None:
         if self._end is not None:

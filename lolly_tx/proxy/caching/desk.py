@@ -25,7 +25,7 @@ from twisted.internet.defer import Deferred, TimeoutError
 from lolly_tx.domain.caching.catalog import Select
 from lolly_tx.domain.caching.freshness import FAILURES, life_of, why_not
 from lolly_tx.domain.caching.notes import seconds_until_asked_again
-from lolly_tx.net.doors import Peer
+from lolly_tx.net.doors import BODILESS, Peer
 from lolly_tx.proxy.answer import Answer
 from lolly_tx.proxy.caching.ends import Fetched, Hit
 from lolly_tx.proxy.caching.fetch import Fetch, Waiting
@@ -248,7 +248,7 @@ class Desk:
     def _send(self, fetch: Fetch) -> None:
         errand: _Errand = fetch.asked_for
         head = _asking(errand.wanted.head, errand.validates)
-        errand.wanted.rest.open_exchange(fetch, head, b"", b"", True)
+        errand.wanted.rest.open_exchange(fetch, head, BODILESS)
 
     def _refresh(self, wanted: Wanted, stored: Stored) -> None:
         """Fetch it anew, for nobody."""

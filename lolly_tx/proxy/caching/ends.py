@@ -10,7 +10,7 @@ from random import Random
 from typing import Protocol
 
 from lolly_tx.domain.caching.eviction import MOST_USES
-from lolly_tx.net.doors import LENGTH, STREAM, DoorIn
+from lolly_tx.net.doors import LENGTH, STREAM, BodyStart, DoorIn
 from lolly_tx.proxy.caching.choosing import Choice, choose
 from lolly_tx.proxy.caching.fetch import Fetch
 from lolly_tx.proxy.caching.sending import ENDLESS, FromFetch, FromMemory
@@ -42,14 +42,7 @@ class ShortHit:
         self._passage = passage
         self._now = now
 
-    def open_exchange(
-        self,
-        door: DoorIn,
-        head: RequestHead,
-        body: bytes,
-        trailers: bytes,
-        complete: bool,
-    ) -> None:
+    def open_exchange(self, door: DoorIn, head: RequestHead, start: BodyStart) -> None:
         """See `proxy.proxy.RouteEnd`."""
         store, stored, passage = self._store, self._stored, self._passage
         store.short_hits += 1
@@ -103,14 +96,7 @@ class Hit:
         self.begin = b""
         self.fetch: Fetch | None = None
 
-    def open_exchange(
-        self,
-        door: DoorIn,
-        head: RequestHead,
-        body: bytes,
-        trailers: bytes,
-        complete: bool,
-    ) -> None:
+    def open_exchange(self, door: DoorIn, head: RequestHead, start: BodyStart) -> None:
         """See `proxy.proxy.RouteEnd`."""
         stored, store = self.stored, self._desk.store
         store.counts[self.verdict] += 1
@@ -182,14 +168,7 @@ class Fetched:
         self._said = said
         self._first = first
 
-    def open_exchange(
-        self,
-        door: DoorIn,
-        head: RequestHead,
-        body: bytes,
-        trailers: bytes,
-        complete: bool,
-    ) -> None:
+    def open_exchange(self, door: DoorIn, head: RequestHead, start: BodyStart) -> None:
         """See `proxy.proxy.RouteEnd`."""
         fetch, store = self._fetch, self._desk.store
         store.counts[self.verdict] += 1

@@ -12,7 +12,7 @@ from functools import partial
 
 from lolly_tx.domain.errors import DownstreamError
 from lolly_tx.domain.routes import normal_path
-from lolly_tx.net.doors import DoorIn, Peer
+from lolly_tx.net.doors import BodyStart, DoorIn, Peer
 from lolly_tx.net.files.finding import Folder, Found, Outcome, Spec, find
 from lolly_tx.proxy.files.answer import Answering
 from lolly_tx.proxy.files.form_fields import Expiry, Representation, representations
@@ -68,14 +68,7 @@ class FilesEnd:
         """What a request would come to, as far as it is known without the disk; for `lolly explain`."""
         return f"files of {self.spec.root.decode('utf-8', 'replace')}"
 
-    def open_exchange(
-        self,
-        door: DoorIn,
-        head: RequestHead,
-        body: bytes,
-        trailers: bytes,
-        complete: bool,
-    ) -> None:
+    def open_exchange(self, door: DoorIn, head: RequestHead, start: BodyStart) -> None:
         """Answer, now or when the disk has. A body that comes with the request says nothing here."""
         now = self._now()
         entry = self._known.get(head.target)

@@ -23,7 +23,7 @@ from lolly_tx.config.middleware.mirror import Mirror
 from lolly_tx.domain.errors import DownstreamGone
 from lolly_tx.domain.interfaces import IMiddlewareFactory
 from lolly_tx.net.deadlines import NEVER
-from lolly_tx.net.doors import DoorIn, Peer, RequestSink
+from lolly_tx.net.doors import BodyStart, DoorIn, Peer, RequestSink
 from lolly_tx.proxy.filters import BodyFilter
 from lolly_tx.proxy.link import ASKED, REQUEST_BODY
 from lolly_tx.proxy.middleware.base import Middleware
@@ -175,7 +175,7 @@ class MirrorMiddleware(Middleware):
         self.under_way += 1
         door = Copy(peer, self._clock, self._over)
         end = self._pool(self._settings.pool)
-        end.open_exchange(door, passage.head, body, b"", True)
+        end.open_exchange(door, passage.head, BodyStart(body))
 
     def _over(self) -> None:
         self.under_way -= 1
