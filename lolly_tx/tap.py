@@ -70,7 +70,7 @@ def makeService(options: Options) -> IService:
     from twisted.internet import reactor
 
     from lolly_tx.commands.installed import installed_names, installed_registry
-    from lolly_tx.commands.run import COMMAND_LINE
+    from lolly_tx.commands.running import COMMAND_LINE
     from lolly_tx.commands.template import template_command
     from lolly_tx.config import ConfigErrors, load, parse
     from lolly_tx.config.amendments import Amended

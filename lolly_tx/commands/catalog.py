@@ -17,7 +17,7 @@ from lolly_tx.commands.init import InitCommand
 from lolly_tx.commands.operate import DisableCommand, DrainCommand, EnableCommand
 from lolly_tx.commands.replay import ReplayCommand
 from lolly_tx.commands.reverse_proxy import ReverseProxyCommand
-from lolly_tx.commands.run import RunCommand
+from lolly_tx.commands.running import RunCommand
 from lolly_tx.commands.settings import (
     ApplyCommand,
     ConfirmCommand,

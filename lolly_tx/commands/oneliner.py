@@ -18,7 +18,7 @@ from lolly_tx.commands.base import Command, shown
 from lolly_tx.commands.declared import FILE, Takes
 from lolly_tx.commands.installed import installed_names
 from lolly_tx.commands.places import Place, literal, place
-from lolly_tx.commands.run import COMMAND_LINE, serve
+from lolly_tx.commands.running import COMMAND_LINE, serve
 from lolly_tx.config import ConfigErrors, parse
 
 LETS_ENCRYPT = "https://acme-v02.api.letsencrypt.org/directory"
