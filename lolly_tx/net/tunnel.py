@@ -10,6 +10,16 @@ kernel moves the bytes (`net.sockets.splice`), else they are copied with back-pr
 a WebSocket server sends is copied in any case, but for the payload of long frames: to put a frame of
 ours between two of its own, we have to know where they end.
 
+It knows nothing of what the connections are for: whatever joins two of them (upgrades, streams, CONNECT, SOCKS5) has
+two ends (`TunnelEnd`; `net.streams.raw.RawConnection` makes one of any connection) and is told once when it is over.
+`why` says who or what ended it:
+
+    client, target                  sent its last byte first, or closed
+    client_reset, target_reset      its connection broke
+    client_stalled, target_stalled  it took no more bytes
+    idle, half_closed               nothing moved for that time
+    stopped                         the proxy stops
+
 Imports: net, net.sockets, wire, Twisted. Used by: net.doors, net.http1, net.http2,
 net.streams, proxy.
 """
@@ -19,11 +29,17 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any, Protocol
 
-from twisted.internet.error import ConnectionDone
+from twisted.internet.error import ConnectionAborted, ConnectionDone
 from twisted.python.failure import Failure
 
 from lolly_tx.net.deadlines import NEVER, Deadlines
-from lolly_tx.net.sockets.splice import SINK, SOURCE_EOF, Relay, can_splice
+from lolly_tx.net.sockets.splice import (
+    SINK,
+    SINK_LOST,
+    SOURCE_EOF,
+    Relay,
+    can_splice,
+)
 from lolly_tx.net.sockets.transports import (
     has_hung_up,
     probe_when_idle,
@@ -80,7 +96,8 @@ class Tunnel:
 
     `half_closed`: seconds without a byte after which a tunnel ends of which one side has; `idle`: the same while
     neither has. `on_closed(sent, received)`: called once, with the bytes that went up and down. `frames`: what the
-    server sends is WebSocket; without them nobody can be told that the proxy stops.
+    server sends is WebSocket; without them nobody can be told that the proxy stops. `why`: see the module; "" while it
+    is open.
     """
 
     def __init__(
@@ -95,6 +112,8 @@ class Tunnel:
         frames: bool = True,
     ) -> None:
         self.deadline = NEVER
+        self.why = ""
+        self._first = ""
         self._downstream = downstream
         self._upstream = upstream
         self._on_closed = on_closed
@@ -134,13 +153,17 @@ class Tunnel:
     def _other(self, end: TunnelEnd) -> TunnelEnd:
         return self._upstream if end is self._downstream else self._downstream
 
+    def _name(self, end: TunnelEnd) -> str:
+        return "client" if end is self._downstream else "target"
+
     def _start_relay(self, source: TunnelEnd, remaining: int | None) -> None:
         def error(reason: str) -> None:
             self._end_relay(source)
             if reason == SOURCE_EOF:
                 self.ended(source)
             else:
-                self._abort()
+                lost = self._other(source) if reason == SINK_LOST else source
+                self._abort(f"{self._name(lost)}_reset")
 
         def done() -> None:
             self._end_relay(source)
@@ -196,9 +219,10 @@ class Tunnel:
         if not self._open or end in self._ended:
             return
         self._ended.add(end)
+        self._first = self._first or self._name(end)
         other = self._other(end)
         if other in self._ended or self._said_goodbye:
-            self._finish()
+            self._finish(self._first)
             return
         now = self._deadlines.now()
         self._moved_before, self._moved_at = self._total(), now
@@ -219,33 +243,38 @@ class Tunnel:
 
     def lost(self, end: TunnelEnd, reason: Failure) -> None:
         """The connection of `end` is gone."""
+        name = self._name(end)
         if reason.check(ConnectionDone):
-            self._finish()
+            self._finish(self._first or name)
+        elif reason.check(ConnectionAborted):  # by who waited for it to take something
+            self._abort(f"{name}_stalled")
         else:
-            self._abort()
+            self._abort(f"{name}_reset")
 
     # -- the end
 
     def expired(self, now: float) -> None:
         """Look at what stands still, is half closed, or has been told to go."""
         if self._said_goodbye:
-            self._finish(had_its_time=True)
+            self._finish("stopped", had_its_time=True)
             return
-        if any(self._stands_still(source, now) for source in self._relays):
-            self._abort()
-            return
+        for source in self._relays:
+            if self._stands_still(source, now):
+                self._abort(f"{self._name(self._other(source))}_stalled")
+                return
         moved = self._total()
         if moved != self._moved_before:
             self._moved_before, self._moved_at = moved, now
         if not self._ended:
             if now >= self._moved_at + self._idle:
-                self._finish()
+                self._finish("idle")
             else:
                 self._watch(now)
             return
-        gone = any(has_hung_up(end.transport) for end in self._ended)
-        if gone or now >= self._moved_at + self._half_closed:
-            self._finish()
+        if any(has_hung_up(end.transport) for end in self._ended):
+            self._finish(self._first)
+        elif now >= self._moved_at + self._half_closed:
+            self._finish("half_closed")
         else:
             self._look_again(now)
 
@@ -295,13 +324,14 @@ class Tunnel:
 
     def shut(self) -> None:
         """The proxy stops now."""
-        self._finish(had_its_time=True)
+        self._finish("stopped", had_its_time=True)
 
-    def _finish(self, had_its_time: bool = False) -> None:
+    def _finish(self, why: str, had_its_time: bool = False) -> None:
         """Close both after what is queued has left."""
         if not self._open:
             return
         self._open = False
+        self.why = why
         if self._cancel_relays():
             self._abort_both()
         else:
@@ -309,10 +339,11 @@ class Tunnel:
             self._upstream.close_tunnel(had_its_time)
         self._report()
 
-    def _abort(self) -> None:
+    def _abort(self, why: str) -> None:
         if not self._open:
             return
         self._open = False
+        self.why = why
         self._cancel_relays()
         self._abort_both()
         self._report()
