@@ -75,7 +75,8 @@ async def _upgrade(upgrading: Upgrading | None) -> Done:
 
 
 def _told(reloaded: Reloaded) -> dict[str, Any]:
-    return attrs.asdict(reloaded)
+    # What is in it is plain already, and may name a thousand targets.
+    return attrs.asdict(reloaded, recurse=False)
 
 
 def _text(body: bytes) -> str:
