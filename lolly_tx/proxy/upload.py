@@ -7,7 +7,7 @@ r"""The body of a request on its way to the backend; made only where there is on
 The first `REPLAY_BYTES` are kept until the response begins, so that another attempt can
 send them again; a longer body cannot be replayed.
 
-Imports: domain, net, net.sockets, proxy. Used by: proxy.exchange.
+Imports: domain, net, net.sockets, proxy, wire. Used by: proxy.exchange.
 """
 
 from __future__ import annotations
@@ -17,6 +17,7 @@ from lolly_tx.domain.lease import WAITING
 from lolly_tx.net.doors import BodyStart, DoorOut
 from lolly_tx.net.sockets.splice import SINK_LOST, Relay, can_splice
 from lolly_tx.proxy.owner import RELAY_BYTES, Owner
+from lolly_tx.wire.fieldlines import without_spellings
 
 REPLAY_BYTES = 65536
 """Of a request body, kept for another attempt."""
@@ -46,7 +47,7 @@ class Upload:
         self._paused = False
         self.relay: Relay | None = None
         self.complete = start.complete
-        self.trailers = start.trailers
+        self.trailers = self._allowed(start.trailers) if start.trailers else b""
         self._continued = False
 
     @property
@@ -131,10 +132,16 @@ class Upload:
         """That was all."""
         exchange = self._exchange
         self.complete = True
-        self.trailers = trailers
+        if trailers:
+            self.trailers = trailers = self._allowed(trailers)
         if exchange.client is not None:
             exchange.client.finish(trailers)
         exchange.request_complete(exchange.supplies.now())
+
+    def _allowed(self, trailers: bytes) -> bytes:
+        """Those that bring nothing back that was taken out of the head."""
+        gone = self._exchange.head.block.gone
+        return without_spellings(b"\r\n" + trailers, gone)[2:] if gone else trailers
 
     def pause(self) -> None:
         """The backend takes no more."""

@@ -20,7 +20,7 @@ from lolly_tx.wire.cachecontrol import (
 )
 from lolly_tx.wire.conditionals import Preconditions, preconditions
 from lolly_tx.wire.dates import read_date
-from lolly_tx.wire.fields import RequestBlock, ResponseBlock
+from lolly_tx.wire.fields import FieldBlock, RequestBlock, ResponseBlock
 
 NAME = b"lolly"
 """Who speaks in Cache-Status, and is spoken to in Surrogate-Control."""
@@ -198,7 +198,7 @@ def vary_names(values: Iterable[bytes]) -> Names | None:
     return None if b"*" in names else tuple(sorted(names))
 
 
-def selecting(block: RequestBlock, names: Names) -> Names:
+def selecting(block: FieldBlock, names: Names) -> Names:
     """The request's values of the fields in `names`, each in a form in which equal means the same."""
     values: dict[bytes, list[bytes]] = {name: [] for name in names}
     for name, value in block.pairs:

@@ -148,9 +148,11 @@ class RequestBlock(FieldBlock):
     `expect`: the client waits for a 100. `wants_trailers`: it takes trailers, too.
     `forwarded`: the forwarding fields as (lower-case
     name, value), none of which is kept. `hops`: the proxies like us that it came through.
+    `gone`: names (lower case, "-") that were taken away, and are not to come back as trailers.
     """
 
     expect = False
+    gone: frozenset[bytes] = frozenset()
     wants_trailers = False
     forwarded: tuple[tuple[bytes, bytes], ...] = ()
     hops: tuple[bytes, ...] = ()
@@ -275,6 +277,7 @@ class RequestBlock(FieldBlock):
         made.hops = self.hops
         made.host = self.host
         made.has_host = self.has_host
+        made.gone = self.gone
         return made
 
     def without_upgrade(self) -> RequestBlock:
@@ -292,20 +295,38 @@ class RequestBlock(FieldBlock):
         return changed
 
     def without_fields(self, names: frozenset[bytes]) -> RequestBlock:
-        """The same without fields of these names (lower case, "-"), also where "_" stands for "-".
+        """The same without fields of these names (lower case, "-"), also where "_" stands for "-", nor trailers.
 
         CGI and what follows it (WSGI) take both for one name.
         """
-        low = self.kept.lower()
+        low = self.raw.lower()
         cut = [name for name in names_in(low) if name.replace(b"_", b"-") in names]
-        if not cut:
+        if not cut and not self.may_have_trailers:
             return self
-        return self.like(without(self.kept, low, cut))
+        raw = kept = without(self.raw, low, cut) if cut else self.raw
+        if self.kept is not self.raw:
+            kept = without(self.kept, self.kept.lower(), cut) if cut else self.kept
+        made = self.like(kept, raw)
+        made.gone = self.gone | names
+        return made
 
-    def with_lines(self, change: Callable[[bytes], bytes]) -> RequestBlock:
-        """The same with what `change` makes of its lines; of those that `is_special` it leaves all as they are."""
+    def with_lines(
+        self, change: Callable[[bytes], bytes], gone: frozenset[bytes] = frozenset()
+    ) -> RequestBlock:
+        """The same with what `change` makes of its lines; of those that `is_special` it leaves all as they are.
+
+        `gone`: names of those that it takes away.
+        """
         raw = change(self.raw)
-        return self.like(raw if self.kept is self.raw else change(self.kept), raw)
+        made = self.like(raw if self.kept is self.raw else change(self.kept), raw)
+        if gone:
+            made.gone = self.gone | gone
+        return made
+
+    @property
+    def may_have_trailers(self) -> bool:
+        """There may be fields behind the body: of chunks, or of frames whatever length they say."""
+        return self.chunked or bool(self.length)
 
     def with_max_forwards(self, hops: int) -> RequestBlock:
         """The same with another Max-Forwards value (RFC 9110 section 7.6.2)."""

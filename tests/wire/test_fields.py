@@ -242,6 +242,22 @@ class HopByHopTests(SynchronousTestCase):
         each = block(*lines)
         self.assertEqual(b"\r\nHost: a\r\n" + b"\r\n".join(lines) + b"\r\n", each.kept)
 
+    def test_taken_away(self) -> None:
+        """Fields can be taken away, in any spelling, also from what Connection names; what may have trailers knows."""
+        each = block(b"X_A: 1", b"x-a: 2", b"X-B: 3", b"X-A-B: 4", b"Connection: X-A")
+        made = each.without_fields(frozenset((b"x-a",)))
+        self.assertIsNone(made.get(b"x-a"))
+        self.assertIsNone(made.get(b"x_a"))
+        self.assertEqual(b"\r\nHost: a\r\nX-B: 3\r\nX-A-B: 4\r\n", made.kept)
+        self.assertEqual(frozenset((b"x-a",)), made.gone)
+        none = block(b"X-B: 3")
+        self.assertIs(none, none.without_fields(made.gone))
+        body = block(b"Transfer-Encoding: chunked").without_fields(made.gone)
+        self.assertEqual(made.gone, body.gone)
+        both = body.with_lines(lambda lines: lines, frozenset((b"x-c",)))
+        self.assertEqual(frozenset((b"x-a", b"x-c")), both.gone)
+        self.assertEqual(body.gone, body.with_lines(lambda lines: lines).gone)
+
     def test_forwarding_fields(self) -> None:
         """Forwarding fields are set aside, with their values as sent."""
         each = block(

@@ -16,7 +16,6 @@ proxy.caching.watching, proxy.middleware.
 from __future__ import annotations
 
 from collections.abc import Callable
-from functools import partial
 from typing import Any
 
 import attrs
@@ -47,7 +46,7 @@ from lolly_tx.wire.cachefields import (
     vary_names,
 )
 from lolly_tx.wire.fieldlines import without_fields
-from lolly_tx.wire.fields import RequestBlock, ResponseBlock
+from lolly_tx.wire.fields import FieldBlock, ResponseBlock
 from lolly_tx.wire.message import RequestHead
 
 # Fields that are ours to send: nothing that is not in the key may change what others get.
@@ -423,20 +422,23 @@ class Desk:
 
 def _asking(head: RequestHead, stored: Stored | None) -> RequestHead:
     """The request for the whole answer, or whether `stored` still is it (RFC 9111 section 4.3.1)."""
-    raw = head.block.raw
-    low = raw.lower()
+    block = head.block
+    lines = block.kept
+    low = lines.lower()
     if any(b"\n%b:" % name in low for name in _OWN):
-        raw = without_fields(raw, _OWN)
-    raw += CAPABILITY[1]
+        lines = without_fields(lines, _OWN)
+    lines += CAPABILITY[1]
     if stored is not None:
         if stored.etag:
-            raw += b"If-None-Match: %b\r\n" % stored.etag
+            lines += b"If-None-Match: %b\r\n" % stored.etag
         dates = values_of(stored.facts.pairs, b"last-modified")
         if stored.modified is not None and dates:
-            raw += b"If-Modified-Since: %b\r\n" % dates[0]
-    return head.with_block(RequestBlock(raw))
+            lines += b"If-Modified-Since: %b\r\n" % dates[0]
+    return head.with_block(block.like(lines, lines))
 
 
-def select_of(block: RequestBlock) -> Callable[[Names], Names]:
-    """What selects a variant for a request."""
-    return partial(selecting, block)
+def select_of(head: RequestHead, peer: Peer) -> Callable[[Names], Names]:
+    """What selects a variant for a request: what its target would get of it, with what we say of its client."""
+    return lambda names: selecting(
+        FieldBlock(head.block.kept + peer.lines(head)), names
+    )

@@ -97,7 +97,7 @@ class Watch:
 
     def _compare(self, passage: Passage, site: bytes, answer: AnswerHead) -> None:
         head, store = passage.asked, self._desk.store
-        stored = store.find(site, head.target, select_of(head.block))
+        stored = store.find(site, head.target, select_of(head, passage.peer))
         if stored is None or answer.status != 200 or asked_by(head.block).credentials:
             return
         block = ResponseBlock(answer.fields)

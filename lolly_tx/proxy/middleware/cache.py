@@ -114,7 +114,7 @@ class Caching(Middleware):
             head.target if key is None else key(passage),
             head.target,
             asked,
-            select_of(head.block),
+            select_of(head, passage.door.peer),
             passage.rest,
             head,
             passage.door.peer,

@@ -25,13 +25,13 @@ def _lines(fields: Mapping[str, str]) -> Lines:
 
 
 class Changes:
-    """See the module. `constant`: they are the same for every message."""
+    """See the module. `constant`: they are the same for every message. `gone`: names of what is taken away."""
 
-    __slots__ = ("_by_default", "_gone", "_lines", "_ready", "constant")
+    __slots__ = ("_by_default", "_lines", "_ready", "constant", "gone")
 
     def __init__(self, changes: FieldChanges) -> None:
         gone = [*changes.remove, *changes.set]
-        self._gone = frozenset(
+        self.gone = frozenset(
             name.lower().replace("_", "-").encode("ascii") for name in gone
         )
         self._by_default = _lines(changes.default)
@@ -44,12 +44,12 @@ class Changes:
             self._ready = self._written(self._lines, None)
 
     def __bool__(self) -> bool:
-        return bool(self._gone or self._by_default or self._lines)
+        return bool(self.gone or self._by_default or self._lines)
 
     def of(self, lines: bytes, known: Any) -> bytes:
         """`lines`, CRLF and then field lines, with the changes. `known`: what variables stand for."""
-        if self._gone:
-            lines = without_spellings(lines, self._gone)
+        if self.gone:
+            lines = without_spellings(lines, self.gone)
         if self._by_default:
             there = names_of(lines)
             missing = tuple(

@@ -33,7 +33,9 @@ class HeadersMiddleware(Middleware):
 
     def _changed(self, head: RequestHead, known: Any = None) -> RequestHead:
         changes = self._of_request
-        block = head.block.with_lines(lambda lines: changes.of(lines, known))
+        block = head.block.with_lines(
+            lambda lines: changes.of(lines, known), changes.gone
+        )
         return head.with_block(block)
 
     def request(self, passage: Passage) -> None:

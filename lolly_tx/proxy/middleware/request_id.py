@@ -36,7 +36,7 @@ class RequestIdMiddleware(Middleware):
         self._ids.mark(mark, head, passage.peer)
         passage.identify().request_id = mark.request_id
         block = head.block.with_lines(
-            lambda lines: without_spellings(lines, self._ours) + mark.lines
+            lambda lines: without_spellings(lines, self._ours) + mark.lines, self._ours
         )
         passage.head = head.with_block(block)
         passage.notes[self] = mark.echo

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from lolly_tx.config.middleware.headers import FieldChanges, Headers
 from lolly_tx.domain.caching.catalog import Purge
+from lolly_tx.proxy.middleware.headers import HeadersMiddleware
 from tests.proxy.caching.world import CacheTestCase
 
 FRESH = "Cache-Control: max-age=60"
@@ -219,6 +221,47 @@ class VaryTests(CacheTestCase):
         self.assertNotIn(b"If-None-Match", self.request)
         self.reply(backend, b"new", FRESH, "Vary: Foo")
         self.assertTrue(client.take().endswith(b"new"))
+
+    def test_what_the_target_does_not_get(self) -> None:
+        """A field that Connection takes away selects no variant, so nobody can have a wrong one stored."""
+        self.cached()
+        left_out = ("Foo: 1", "Connection: Foo")
+        self.fill(FRESH, "Vary: Foo", body=b"none", asked=left_out)
+        self.assertNotIn(b"Foo", self.request)
+        client = self.ask("/", "Foo: 1")
+        self.reply(self.backend(), b"one", FRESH, "Vary: Foo")
+        self.assertTrue(client.take().endswith(b"one"))
+        self.assertTrue(self.ask("/", *left_out).take().endswith(b"none"))
+
+    def test_what_we_say_of_clients(self) -> None:
+        """An answer that depends on the client's address, by our field, is for this client."""
+        self.cached()
+        vary = (FRESH, "Vary: X-Forwarded-For")
+        for address in ("192.0.2.7", "192.0.2.8"):
+            client = self.w.client(address)
+            client.send(b"GET / HTTP/1.1\r\nHost: x\r\n\r\n")
+            self.reply(self.backend(), address.encode(), *vary)
+            self.assertTrue(client.take().endswith(address.encode()))
+            client.send(b"GET / HTTP/1.1\r\nHost: x\r\n\r\n")
+            self.assertTrue(client.take().endswith(address.encode()))
+
+
+class FieldsTests(CacheTestCase):
+    def test_taken_away(self) -> None:
+        """What middleware before the cache has taken away, no target gets; what it has set, Connection leaves there."""
+        table = FieldChanges(remove=("X-Role",), set={"X-User": "us"})
+        for lines in (
+            ("X-User: eve", "X-Role: root"),
+            ("x_user: eve", "X-ROLE: root"),
+            ("Connection: X-User, X-Role", "X-User: eve", "X-Role: root"),
+        ):
+            with self.subTest(lines=lines):
+                ours = HeadersMiddleware(Headers(request=table))
+                self.cached(outer=(ours,))
+                self.fill(FRESH, asked=lines)
+                self.assertEqual(self.request.lower().count(b"user:"), 1)
+                self.assertIn(b"\r\nX-User: us\r\n", self.request)
+                self.assertNotIn(b"root", self.request)
 
 
 class ConditionTests(CacheTestCase):

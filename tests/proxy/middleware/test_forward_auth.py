@@ -55,6 +55,38 @@ class ForwardAuthTests(WorldTestCase):
         authority.send(OK)
         self.assertEqual(client.take(), OK)
 
+    def test_no_way_around(self) -> None:
+        """A client's field of ours is no variable of later middleware either, and no trailer."""
+        copied = 'type = "headers"\nrequest.set = { X-Copy = "$header_x_user" }'
+        for more in ("", "Connection: X-User\r\n"):
+            world = behind(self, AUTH, copied)
+            client = world.client()
+            client.send(
+                get("/", f"X-User: eve\r\nTransfer-Encoding: chunked\r\n{more}")
+            )
+            authority = world.accept()
+            authority.take()
+            authority.send(answer(extra="X-User: ann\r\n"))
+            request = authority.take()
+            self.assertIn(b"X-User: ann\r\n", request)
+            self.assertIn(b"X-Copy: ann\r\n", request)
+            client.send(
+                b"1\r\na\r\n0\r\nX-User: eve\r\nX-Sum: 1\r\nx-role: root\r\n\r\n"
+            )
+            self.assertTrue(
+                authority.take().endswith(b"\r\n0\r\nX-Sum: 1\r\n\r\n"), request
+            )
+
+    def test_trailers_that_wait(self) -> None:
+        """The same where the whole body is there before the authority answers."""
+        world, client, authority, _ = self.asked(
+            get("/", "Transfer-Encoding: chunked\r\n")
+            + b"1\r\na\r\n0\r\nX-User: eve\r\nX-Sum: 1\r\n\r\n"
+        )
+        authority.send(answer())
+        request = authority.take()
+        self.assertTrue(request.endswith(b"1\r\na\r\n0\r\nX-Sum: 1\r\n\r\n"), request)
+
     def test_refuses(self) -> None:
         """401 and 403 go to the client as they are."""
         for status in (401, 403):

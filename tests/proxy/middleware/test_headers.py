@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from lolly_tx.config.problems import ConfigErrors
 from tests.proxy.middleware.behind import behind, settings
-from tests.proxy.world import OK, WorldTestCase, answer, get, post
+from tests.proxy.world import OK, WorldTestCase, answer, chunked, get, post
 
 SET = 'type = "headers"\nrequest = { set = { X-User = "us" } }'
 ALL = r"""
@@ -41,6 +41,16 @@ class RequestTests(WorldTestCase):
         self.assertIn(b"x-d: its\r\n", sent)
         self.assertNotIn(b"X-D: mine", sent)
         self.assertNotIn(b"x-gone", sent.lower())
+
+    def test_trailers(self) -> None:
+        """What is set or removed does not come behind the body instead."""
+        world = behind(self, 'type = "headers"\nrequest = { remove = ["X-Gone"] }', SET)
+        world.client().send(
+            chunked(b"a", end=b"0\r\nx-user: eve\r\nX-GONE: 1\r\nX-Sum: 1\r\n\r\n")
+        )
+        sent = world.accept().take()
+        self.assertIn(b"X-User: us\r\n", sent)
+        self.assertTrue(sent.endswith(b"\r\n0\r\nX-Sum: 1\r\n\r\n"), sent)
 
     def test_again(self) -> None:
         """A head that repeats is changed each time, on the same connection and with a body as well."""
