@@ -36,6 +36,7 @@ PACKAGES = (
     "net/checks",
     "net/library",
     "net/streams",
+    "net/tunnels",
     "proxy",
     "proxy/files",
     "proxy/caching",

@@ -1,7 +1,7 @@
 """The failures of an exchange, as values with the facts a retry needs.
 
 Imports: nothing of ours. Used by: domain, lolly_tx, net, net.checks, net.http1,
-net.http2, net.library, net.sockets, proxy, proxy.caching, proxy.files,
+net.http2, net.library, net.sockets, net.tunnels, proxy, proxy.caching, proxy.files,
 proxy.middleware, service, simulate, testing.
 
 Foreign exceptions (sockets, TLS, DNS) are translated into these in `net.failures` only; HTTP statuses are derived

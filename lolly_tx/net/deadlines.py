@@ -7,7 +7,7 @@ than one per cent of a core, and a deadline is met within `PERIOD`. After a stan
 the process the sockets are read first (`net.alarm`).
 
 Imports: net, Twisted. Used by: net.http1, net.http2, net.library, net.multiplexed,
-net.per_client, net.sockets, net.streams, net.tunnel, net.upstreams, proxy,
+net.per_client, net.sockets, net.streams, net.tunnel, net.tunnels, net.upstreams, proxy,
 proxy.caching, proxy.files, proxy.middleware, service, simulate.
 """
 

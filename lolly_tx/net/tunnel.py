@@ -21,7 +21,7 @@ two ends (`TunnelEnd`; `net.streams.raw.RawConnection` makes one of any connecti
     stopped                         the proxy stops
 
 Imports: net, net.sockets, wire, Twisted. Used by: net.doors, net.http1, net.http2,
-net.streams, proxy.
+net.streams, net.tunnels, proxy.
 """
 
 from __future__ import annotations

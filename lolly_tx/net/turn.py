@@ -1,6 +1,6 @@
 """What is to be done once at the end of a turn of the event loop, however often it was asked for in it.
 
-Imports: Twisted. Used by: net.http2, service.
+Imports: Twisted. Used by: net.http2, net.tunnels, service.
 """
 
 from __future__ import annotations

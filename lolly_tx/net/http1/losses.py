@@ -32,6 +32,8 @@ def lost(reason: Failure, begun: bool, reused: bool) -> ProxyError:
     if isinstance(error, StaleConnection):
         return error
     error = translate(reason, connecting=False)
+    if isinstance(error, StaleConnection) and not begun:
+        return error  # what carried the connection has ended, and not the target
     if not error.blames:
         # Nobody of ours cancelled (the exchange would be gone): the peer did it.
         return ConnectionReset(error.detail)

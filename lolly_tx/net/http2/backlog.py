@@ -3,7 +3,7 @@
 Who takes nothing is not read either: else what has to be said to it (acknowledgements, resets) would come together
 here. And who takes nothing for too long is gone.
 
-Imports: net.http2, net.sockets. Used by: net.http2.
+Imports: net.http2, net.sockets. Used by: net.http2, net.tunnels.
 """
 
 from __future__ import annotations

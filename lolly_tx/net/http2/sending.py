@@ -7,8 +7,7 @@ Bodies leave as far as the windows allow, one frame of each stream at a time wit
 stream whose client gave no priority, or said that it is of use in parts, takes part in the round; of the others only
 the oldest does. What cannot leave waits at its stream, and the exchange is told to wait, too.
 
-Imports: net, wire.http2. Used by: net.http2.client, net.http2.request,
-net.http2.server, net.http2.stream.
+Imports: net, wire.http2. Used by: net.http2, net.tunnels.
 """
 
 from __future__ import annotations

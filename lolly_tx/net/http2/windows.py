@@ -1,6 +1,7 @@
 """What the peer of a connection says of windows, and of all else in its settings (RFC 9113 sections 6.5 and 6.9).
 
-Imports: net.http2, wire.hpack, wire.http2. Used by: net.http2.client, net.http2.server.
+Imports: net.http2, wire.hpack, wire.http2. Used by: net.http2.client, net.http2.server,
+net.tunnels.
 """
 
 from __future__ import annotations

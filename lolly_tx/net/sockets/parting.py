@@ -4,7 +4,8 @@ Closing a socket with unread bytes makes the kernel send a reset, and who is sti
 when it comes never reads the answer (RFC 9112 section 9.6). So we end our direction only,
 and read and discard until the client has ended its own, within the bounds below.
 
-Imports: net, Twisted. Used by: net.http1, net.http2, net.sockets.acceptor, net.streams.
+Imports: net, Twisted. Used by: net.http1, net.http2, net.sockets.acceptor, net.streams,
+net.tunnels.
 """
 
 from __future__ import annotations

@@ -11,7 +11,8 @@ aborts, the order of callbacks) by leaving those cases to the stock code.
 `net.sockets.eager` has a reactor make these. At the end are questions that any transport can be asked.
 
 Imports: Twisted. Used by: net, net.checks, net.files, net.http1, net.http2,
-net.sockets.eager, net.sockets.splice, net.sockets.tls, net.streams, proxy.files.
+net.sockets.eager, net.sockets.splice, net.sockets.tls, net.streams, net.tunnels,
+proxy.files.
 """
 
 from __future__ import annotations

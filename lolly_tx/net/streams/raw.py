@@ -4,7 +4,8 @@
 
 It is what `net.http1.upgraded.Upgraded` makes an end of a tunnel of; a client's is a `net.streams.door.StreamDoor`.
 
-Imports: net, net.http1, net.sockets, Twisted. Used by: net.streams.door, proxy.
+Imports: net, net.http1, net.sockets, Twisted. Used by: net.streams.door, net.tunnels,
+proxy.
 """
 
 from __future__ import annotations

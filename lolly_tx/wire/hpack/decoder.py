@@ -12,7 +12,7 @@ A block that has a literal of a credential in it, or one that is never indexed, 
 comes of it is only that connection's. So how long a block takes never tells anybody that somebody else has sent the
 same cookie.
 
-Imports: wire, wire.hpack. Used by: net.checks, net.http2.
+Imports: wire, wire.hpack. Used by: net.checks, net.http2, net.tunnels.
 """
 
 from __future__ import annotations

@@ -6,7 +6,7 @@ Field lines come in the form that HTTP/1.1 has, as everywhere in this proxy, and
 ever put into the peer's dynamic table: so a line always has the same bytes, on every connection, and can be remembered.
 Whole heads are tried first, then single lines. What is remembered is bounded by its bytes, and forgotten all at once.
 
-Imports: wire.hpack. Used by: net.checks, net.http2.
+Imports: wire.hpack. Used by: net.checks, net.http2, net.tunnels.
 """
 
 from __future__ import annotations

@@ -1,6 +1,6 @@
 """Header blocks that come in pieces: HEADERS, then CONTINUATION, and nothing between (RFC 9113 section 4.3).
 
-Imports: wire.http2. Used by: net.checks, net.http2.
+Imports: wire.http2. Used by: net.checks, net.http2, net.tunnels.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
 """What is wrong with HTTP/2 frames, as values, with the codes of RFC 9113 section 7.
 
-Imports: nothing of ours. Used by: net.checks, net.http2, wire.hpack, wire.http2.blocks,
-wire.http2.flow, wire.http2.frames, wire.http2.settings.
+Imports: nothing of ours. Used by: net.checks, net.http2, net.tunnels, wire.hpack,
+wire.http2.blocks, wire.http2.flow, wire.http2.frames, wire.http2.settings.
 """
 
 from __future__ import annotations

@@ -3,7 +3,7 @@
     what we may send      widened by WINDOW_UPDATE and by another INITIAL_WINDOW_SIZE, which can take away, too
     what the peer may     `Allowance`: what it has sent is given back when it was dealt with
 
-Imports: wire.http2. Used by: net.http2, wire.http2.settings.
+Imports: wire.http2. Used by: net.http2, net.tunnels, wire.http2.settings.
 """
 
 from __future__ import annotations

@@ -6,7 +6,7 @@
 
 Server and client share all of it; what a frame means for a stream is theirs to know.
 
-Imports: wire.http2. Used by: net.checks, net.http2, wire.http2.blocks,
+Imports: wire.http2. Used by: net.checks, net.http2, net.tunnels, wire.http2.blocks,
 wire.http2.settings.
 """
 

@@ -1,6 +1,6 @@
 """The settings that the ends of an HTTP/2 connection tell each other (RFC 9113 section 6.5).
 
-Imports: wire.http2. Used by: net.checks, net.http2.
+Imports: wire.http2. Used by: net.checks, net.http2, net.tunnels.
 """
 
 from __future__ import annotations

@@ -1,0 +1,131 @@
+"""The connectors that are connected here, and the endpoint string that leads through one of them.
+
+    tunnel:NAME:SERVICE       a service of the connector NAME
+    tunnel:NAME:host=HOST     the service that it has published at HOST
+    tunnel:NAME:port=PORT     the one that it has published at PORT
+
+Several may be connected under one name: the one with the fewest streams is asked first, and the others when it
+fails.
+
+Imports: domain, net.tunnels, Twisted. Used by: net.tunnels.door, twisted.plugins.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import attrs
+from twisted.internet.defer import Deferred
+from twisted.internet.interfaces import IProtocolFactory, IStreamClientEndpoint
+from zope.interface import implementer
+
+from lolly_tx.domain.errors import ProxyError
+from lolly_tx.net.tunnels.errors import ConnectorAbsent
+from lolly_tx.net.tunnels.session import Session
+
+
+@attrs.define(eq=False)
+class Joined:
+    """A connector that is connected. `services`: those it may be asked for. `published`: by host or port, a service.
+
+    `client`: its address. `instance`: what tells it from others of its name.
+    """
+
+    session: Session
+    client: str
+    instance: str
+    services: frozenset[str]
+    published: Mapping[str | int, str]
+
+
+class Connectors:
+    """Those that are connected, by name; those of one name in the order in which they came."""
+
+    def __init__(self) -> None:
+        self._joined: dict[str, list[Joined]] = {}
+
+    def __iter__(self) -> Any:
+        return (one for each in self._joined.values() for one in each)
+
+    def add(self, joined: Joined) -> None:
+        """It may be asked from now on. Another connection of the same instance is the past: it is cut."""
+        there = self._joined.setdefault(joined.session.peer_name, [])
+        old = [
+            one
+            for one in there
+            if one.instance == joined.instance and not one.session.leaving
+        ]
+        there.append(joined)
+        for one in old:
+            one.session.abort("its connector has connected again")
+
+    def discard(self, joined: Joined) -> None:
+        """It is gone."""
+        name = joined.session.peer_name
+        rest = [one for one in self._joined.get(name, ()) if one is not joined]
+        if rest:
+            self._joined[name] = rest
+        else:
+            self._joined.pop(name, None)
+
+    def named(self, name: str) -> list[Joined]:
+        """Those of that name, the one with the fewest streams first."""
+        there = self._joined.get(name, [])
+        return sorted(there, key=lambda one: len(one.session.streams.open))
+
+
+CONNECTED = Connectors()
+"""Those of this process. As `net.library.directory.RUNNING` it is state of a module, because Twisted hands an endpoint
+string's parser nothing but a reactor."""
+
+
+@implementer(IStreamClientEndpoint)
+@attrs.frozen
+class ServiceEndpoint:
+    """See the module. `published`: the host or the port, where it is not a `service` by its name."""
+
+    name: str
+    service: str
+    published: str | int = ""
+    connectors: Connectors = attrs.field(default=CONNECTED, eq=False, repr=False)
+
+    def connect(self, protocolFactory: IProtocolFactory) -> Deferred[Any]:
+        """Connect. Errbacks with `ConnectorAbsent` and what `Session.connect` does."""
+        return Deferred.fromCoroutine(self._connect(protocolFactory))
+
+    async def _connect(self, factory: IProtocolFactory) -> Any:
+        error: ProxyError = ConnectorAbsent(self._absent)
+        for joined in self.connectors.named(self.name):
+            service = self.service or joined.published.get(self.published, "")
+            if service not in joined.services or joined.session.leaving:
+                continue
+            try:
+                return await joined.session.streams.connect(service, factory)
+            except ProxyError as failed:
+                error = failed
+        raise error
+
+    @property
+    def _absent(self) -> str:
+        what = f"service {self.service}" if self.service else f"{self.published}"
+        return f'no connector "{self.name}" with {what} is connected'
+
+
+def parse_service_endpoint(*args: str, **kwargs: str) -> ServiceEndpoint:
+    """What such a string means. Raises ValueError for anything else."""
+    if not args or not args[0]:
+        raise ValueError("tunnel: needs a connector's name, as in tunnel:NAME:SERVICE")
+    unknown = sorted(set(kwargs) - {"host", "port"})
+    if unknown:
+        raise ValueError(f"tunnel: knows host and port, not {', '.join(unknown)}")
+    if len(args) + len(kwargs) != 2 or not all((*args, *kwargs.values())):
+        raise ValueError("tunnel: needs one service, or host=, or port=, behind NAME")
+    if len(args) == 2:
+        return ServiceEndpoint(args[0], args[1])
+    if "host" in kwargs:
+        return ServiceEndpoint(args[0], "", kwargs["host"].lower())
+    port = kwargs["port"]
+    if not (port.isascii() and port.isdigit() and 0 < int(port) <= 65535):
+        raise ValueError(f"tunnel: {port} is no port")
+    return ServiceEndpoint(args[0], "", int(port))
