@@ -13,14 +13,14 @@ from collections.abc import Sequence
 from contextlib import suppress
 from io import TextIOWrapper
 from pathlib import Path
-from typing import ClassVar, TextIO
+from typing import TextIO
 
 from twisted.python import usage
 
 from lolly_tx._version import described
 from lolly_tx.commands.base import Command, shown
-from lolly_tx.commands.catalog import CATALOG, commands
 from lolly_tx.commands.declared import declared
+from lolly_tx.commands.running import RunCommand
 from lolly_tx.config.kinds import nearest
 
 _UNKNOWN = "Unknown command: "
@@ -33,10 +33,15 @@ class LollyOptions(usage.Options):
 
     synopsis = "Usage: lolly [options] COMMAND"
     longdesc = "A reverse proxy and load balancer on Twisted."
-    subCommands: ClassVar = [[one.name, None, one, one.summary] for one in commands()]
+
+    def __init__(self, known: Sequence[type[Command]]) -> None:
+        self.subCommands = [[one.name, None, one, one.summary] for one in known]
+        super().__init__()
 
     def getUsage(self, width: int | None = None) -> str:
         """The commands, in groups."""
+        from lolly_tx.commands.catalog import CATALOG
+
         lines = ["", self.longdesc]
         for title, group in CATALOG:
             lines += ["", f"{title}:"]
@@ -83,7 +88,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 def _run(argv: Sequence[str], out: TextIO, err: TextIO) -> int:
-    options = LollyOptions()
+    options = LollyOptions(_known(argv))
     try:
         options.parseOptions(list(argv))
     except usage.UsageError as error:
@@ -91,6 +96,15 @@ def _run(argv: Sequence[str], out: TextIO, err: TextIO) -> int:
         return 2
     command: Command = options.subOptions
     return command.run(out, err)
+
+
+def _known(argv: Sequence[str]) -> Sequence[type[Command]]:
+    """The commands there are. A proxy that is to run is not to have the modules of all the others in memory."""
+    if argv[:1] == [RunCommand.name]:
+        return [RunCommand]
+    from lolly_tx.commands.catalog import commands
+
+    return commands()
 
 
 def _misuse(options: LollyOptions, said: str) -> str:
@@ -103,7 +117,7 @@ def _misuse(options: LollyOptions, said: str) -> str:
         return f"lolly {command.name}: {said}; usage: {usage}"
     if said.startswith(_UNKNOWN):
         word = said.removeprefix(_UNKNOWN)
-        known = [one.name for one in commands()]
+        known = [one.name for one in _known([])]
         said = f"there is no command {word}{nearest(word, known)}"
         return f"lolly: {said}"
     return f"lolly: {said}; usage: lolly COMMAND, and lolly --help lists them"

@@ -71,7 +71,6 @@ def makeService(options: Options) -> IService:
 
     from lolly_tx.commands.installed import installed_names, installed_registry
     from lolly_tx.commands.running import COMMAND_LINE
-    from lolly_tx.commands.template import template_command
     from lolly_tx.config import ConfigErrors, load, parse
     from lolly_tx.config.amendments import Amended
     from lolly_tx.config.load import DISK
@@ -85,7 +84,6 @@ def makeService(options: Options) -> IService:
     from lolly_tx.service.applying import Applying, in_force_at_start
     from lolly_tx.service.build import CannotListen, build
     from lolly_tx.service.daemon import StartReport, create_logs, is_daemon
-    from lolly_tx.service.demo import Demo
     from lolly_tx.service.descriptors import raise_descriptor_limit
     from lolly_tx.service.division import workers_of
     from lolly_tx.service.materials import (
@@ -105,7 +103,6 @@ def makeService(options: Options) -> IService:
     from lolly_tx.service.processlog import log_path, twistd_log
     from lolly_tx.service.reload import Reloader
     from lolly_tx.service.reopening import reopen_all
-    from lolly_tx.service.several import supervise
     from lolly_tx.service.signals import (
         end_patiently_at_sigquit,
         end_well_at_sigterm,
@@ -129,6 +126,8 @@ def makeService(options: Options) -> IService:
     reload: Callable[[], None] | None = None
     try:
         if path is None:
+            from lolly_tx.service.demo import Demo
+
             create_logs(log_path(twistd), twistd)
             log = twistd_log(twistd, Log(), reactor)
             part = Demo(reactor, build)
@@ -169,6 +168,9 @@ def makeService(options: Options) -> IService:
                     reactor, config, registry=registry, stdout=log.stdout
                 )
             else:
+                from lolly_tx.commands.template import template_command
+                from lolly_tx.service.several import supervise
+
                 part = supervise(
                     reactor,
                     config,
@@ -207,7 +209,8 @@ def makeService(options: Options) -> IService:
     report = StartReport(twistd)
     if daemon:
         atexit.register(report.report)
-    upgradable = None if isinstance(part, Demo) else part
+    is_demo = path is None
+    upgradable: Any = None if is_demo else part
     kill = getattr(part, "kill", None)
     whole = _Whole(
         log, report.started, daemon, lambda: succession.stop(upgradable, kill)
@@ -216,8 +219,8 @@ def makeService(options: Options) -> IService:
     end_well_at_sigterm(reactor)
 
     def be_patient() -> None:
-        if not isinstance(part, Demo):
-            part.patient = True
+        if upgradable is not None:
+            upgradable.patient = True
 
     end_patiently_at_sigquit(reactor, be_patient)
     reopen = partial(
@@ -228,7 +231,7 @@ def makeService(options: Options) -> IService:
             partial(succession.retiring.tell, signal.SIGUSR1),
         ),
     )
-    if not isinstance(part, Demo):
+    if not is_demo:
         serving.reopening = reopen
     hear_signals(reactor, reopen, reload=reload)
     succession.serve(upgradable)

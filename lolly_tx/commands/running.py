@@ -2,7 +2,7 @@
 
 The same as `twistd --nodaemon --reactor=lolly lolly --config FILE`, without a pid file.
 
-Imports: commands, Twisted. Used by: commands.catalog, commands.oneliner, tap.
+Imports: commands, Twisted. Used by: cli, commands.catalog, commands.oneliner, tap.
 """
 
 from __future__ import annotations

@@ -5,7 +5,6 @@ Imports: config, domain. Used by: commands, config, config.middleware, service.
 
 from __future__ import annotations
 
-import difflib
 import ipaddress
 import re
 from typing import Any
@@ -201,7 +200,9 @@ class _SentHost(Word):
         match = _HOST_PORT.fullmatch(text)
         if match is None or not valid_host(match[1]) or int(match[2] or 1) > 65535:
             raise Rejected('must be "preserve", "target" or a host name')
-        close = difflib.get_close_matches(text, ("preserve", "target"), cutoff=0.8)
+        from difflib import get_close_matches  # only who has made a mistake needs it
+
+        close = get_close_matches(text, ("preserve", "target"), cutoff=0.8)
         if close:
             raise Rejected(f'did you mean "{close[0]}"?')
         return text

@@ -9,7 +9,6 @@ importing.lolly, importing.nginx, service, simulate.
 
 from __future__ import annotations
 
-import difflib
 import math
 import re
 from collections.abc import Iterable
@@ -45,7 +44,9 @@ def nearest(word: str, known: Iterable[str]) -> str:
     if len(words) > _MOST_COMPARED:  # of thousands of names a few will do
         words = [one for one in words if one[:1] == word[:1]][:_MOST_COMPARED]
     words.sort()
-    close = difflib.get_close_matches(word, words, n=1, cutoff=0.6)
+    from difflib import get_close_matches  # only who has made a mistake needs it
+
+    close = get_close_matches(word, words, n=1, cutoff=0.6)
     if close:
         return f'; did you mean "{close[0]}"?'
     if words and len(words) <= 12:

@@ -16,20 +16,16 @@ net.sockets, net.tunnels.
 from __future__ import annotations
 
 import errno
-from collections.abc import Iterator
+import sys
+from collections.abc import Iterable, Iterator
 from socket import gaierror
+from typing import Any
 
 from OpenSSL import SSL
 from service_identity import VerificationError
 from twisted.internet import defer, error
 from twisted.names.error import DNSQueryTimeoutError, DomainError, ResolverError
 from twisted.python.failure import Failure
-from twisted.web._newclient import ConnectionAborted, ParseError
-from twisted.web.client import (
-    RequestGenerationFailed,
-    RequestTransmissionFailed,
-    ResponseFailed,
-)
 
 from lolly_tx.domain.errors import (
     BadResponse,
@@ -51,7 +47,6 @@ _CANCELLATIONS = (
     error.ConnectingCancelledError,
     # Only our own abortConnection() makes these; a reset by the peer is ConnectionLost.
     error.ConnectionAborted,
-    ConnectionAborted,
 )
 _NAMES = (
     error.DNSLookupError,
@@ -77,8 +72,7 @@ _CLOSED = (
     SSL.SysCallError,
 )
 _TLS = (SSL.Error, error.SSLError)
-# twisted.web.client wraps the failures that ended a request.
-_WRAPPERS = (ResponseFailed, RequestTransmissionFailed)
+_WEB_CLIENT = "twisted.web._newclient"
 
 # What this machine ran out of says nothing about the target.
 _LOCAL = frozenset(
@@ -134,7 +128,7 @@ def translate(
     """
     exception = _exception(reason)
     causes = tuple(_causes(exception))
-    if any(isinstance(cause, _CANCELLATIONS) for cause in causes):
+    if _any_cancelled(causes):
         if because is not None:
             return because
         return DownstreamGone("cancelled", nothing_sent=connecting)
@@ -149,8 +143,18 @@ def translate(
 
 def is_cancellation(reason: Failure | BaseException) -> bool:
     """Whether `reason` is our side's own doing, not an answer of the network."""
-    exception = _exception(reason)
-    return any(isinstance(cause, _CANCELLATIONS) for cause in _causes(exception))
+    return _any_cancelled(_causes(_exception(reason)))
+
+
+def _any_cancelled(causes: Iterable[BaseException]) -> bool:
+    cancellations = (*_CANCELLATIONS, *_of_web("ConnectionAborted"))
+    return any(isinstance(cause, cancellations) for cause in causes)
+
+
+def _of_web(*names: str) -> tuple[type[Any], ...]:
+    """Exceptions of `twisted.web.client`, which only who has an Agent imports: till then nobody can have raised one."""
+    module = sys.modules.get(_WEB_CLIENT)
+    return tuple(getattr(module, name) for name in names) if module else ()
 
 
 def _exception(reason: Failure | BaseException) -> BaseException:
@@ -166,10 +170,12 @@ def _causes(exception: BaseException) -> Iterator[BaseException]:
     A request that could not be written carries the write's failure and the connection's
     end; both orders occur, so a plain close comes last.
     """
-    if not isinstance(exception, (*_WRAPPERS, RequestGenerationFailed)):
+    generation = _of_web("RequestGenerationFailed")
+    wrappers = _of_web("ResponseFailed", "RequestTransmissionFailed")
+    if not isinstance(exception, wrappers + generation):
         yield exception
         return
-    if isinstance(exception, RequestGenerationFailed):
+    if isinstance(exception, generation):
         # The producer of the request body failed: the caller's doing.
         yield DownstreamGone(f"request body failed: {_first(exception)}")
         return
@@ -180,7 +186,7 @@ def _causes(exception: BaseException) -> Iterator[BaseException]:
     yield from inner or [error.ConnectionLost()]
 
 
-def _first(exception: RequestGenerationFailed) -> str:
+def _first(exception: Any) -> str:
     return type(exception.reasons[0].value).__name__ if exception.reasons else "?"
 
 
@@ -188,7 +194,7 @@ def _translate_one(cause: BaseException, connecting: bool) -> ProxyError | None:
     """The error for an exception that wraps no other, or None if it is unknown."""
     if isinstance(cause, ProxyError):
         return cause
-    if isinstance(cause, (BadMessage, ParseError)):
+    if isinstance(cause, (BadMessage, *_of_web("ParseError"))):
         return BadResponse(f"invalid response: {cause}")
     if isinstance(cause, _NAMES):
         return NameNotResolved("name not resolved")

@@ -25,20 +25,19 @@ Twisted. Used by: lolly_tx, service.
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from twisted.internet.interfaces import IPushProducer
 from twisted.python.failure import Failure
 from twisted.web.resource import IResource, Resource
-from twisted.web.server import NOT_DONE_YET, Request
 from zope.interface import classImplements
 
 from lolly_tx.domain.errors import DownstreamGone
 from lolly_tx.domain.routes import BadPath, normal_path
 from lolly_tx.net.deadlines import NEVER
 from lolly_tx.net.doors import BodyStart, DoorIn, Peer, RequestSink
+from lolly_tx.net.http1.listening import http1_acceptor
 from lolly_tx.net.http1.shared import Site
-from lolly_tx.net.http2.listening import http_acceptor
 from lolly_tx.net.library.balanced import BalancedEndpointFactory
 from lolly_tx.net.sockets.acceptor import Acceptor, address_text
 from lolly_tx.proxy.proxy import Proxy
@@ -46,6 +45,9 @@ from lolly_tx.wire.errors import BadMessage
 from lolly_tx.wire.grammar import REQUEST_LIMITS
 from lolly_tx.wire.http1 import RequestReader
 from lolly_tx.wire.message import RequestHead
+
+if TYPE_CHECKING:
+    from twisted.web.server import Request
 
 # Said about the bytes the site received, or sends (no trailers); ours are said about
 # those we send.
@@ -200,10 +202,18 @@ class ReverseProxyResource(Resource):
 
         `front`: what stands before `proxy` there. `settings`: `http_acceptor`'s others.
         """
+        if settings.get("http2") is None:
+            settings.pop("http2", None)
+            return http1_acceptor(self.listener, front or self.proxy, **settings)
+        from lolly_tx.net.http2.listening import http_acceptor
+
         return http_acceptor(self.listener, front or self.proxy, **settings)
 
     def render(self, request: Request) -> int:
         """Begin the exchange; it answers in its own time."""
+        # Who asks has a site, and with it this module; behind our own listeners nobody needs it.
+        from twisted.web.server import NOT_DONE_YET
+
         door = SiteDoor(request, self.proxy, self.listener)
         assert request.content is not None
         body = request.content.read()

@@ -17,12 +17,14 @@ import hmac
 from collections.abc import Callable, Collection, Mapping, Sequence
 from hashlib import sha256
 from ipaddress import ip_address
-
-from twisted.web.server import Request
+from typing import TYPE_CHECKING
 
 from lolly_tx.domain.lockout import Lockout
 from lolly_tx.service.sessions import Sessions
 from lolly_tx.service.strangers import client_name, from_foreign_page
+
+if TYPE_CHECKING:
+    from twisted.web.server import Request
 
 
 def always() -> bool:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Generator, Iterable, Mapping
-from typing import Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 import attrs
 from twisted.internet.defer import Deferred
@@ -23,8 +23,6 @@ from lolly_tx.domain.tallies import Number
 from lolly_tx.domain.target import Target
 from lolly_tx.domain.wayback import NextCheck, Planned
 from lolly_tx.service.drains import Drains
-from lolly_tx.service.dryrun import Question
-from lolly_tx.service.dumps import Dumps
 from lolly_tx.service.generation import Amending, Reloading, Upgrading
 from lolly_tx.service.history import History
 from lolly_tx.service.isotime import iso_time
@@ -33,6 +31,10 @@ from lolly_tx.service.listener_drains import ListenerDrains
 from lolly_tx.service.purging import Purging
 from lolly_tx.service.stopping import Stopping
 from lolly_tx.service.watchdog import WatchdogSnapshot
+
+if TYPE_CHECKING:
+    from lolly_tx.service.dryrun import Question
+    from lolly_tx.service.dumps import Dumps
 
 MOST_EVENTS = 1000
 

@@ -26,7 +26,6 @@ from lolly_tx.proxy.introduction import Introduction
 from lolly_tx.proxy.own_answers import OwnAnswers
 from lolly_tx.proxy.streaming import place_name
 from lolly_tx.service.commons import Commons
-from lolly_tx.service.dumps import Dumps
 from lolly_tx.service.flight import Flight, told
 from lolly_tx.service.journal import EverySink, Journal
 from lolly_tx.service.listening import CannotListen
@@ -143,6 +142,8 @@ def build(
         service.listeners.prepare(place_name(stream.name), place)
     if part.admin:
         if flight is not None:
+            from lolly_tx.service.dumps import Dumps
+
             service.dumps = Dumps(service, [flight.tape])
             every.sinks = (*every.sinks, service.dumps)
         every.sinks = (*every.sinks, service.history)

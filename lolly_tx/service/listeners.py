@@ -26,7 +26,6 @@ from lolly_tx.config.streams import Stream
 from lolly_tx.domain.forwarded import TrustedPeers
 from lolly_tx.net.deadlines import NEVER, Deadlines
 from lolly_tx.net.http1.shared import HALF_CLOSE_SECONDS, ClientTimeouts, Http1Settings
-from lolly_tx.net.http2.shared import Http2Settings
 from lolly_tx.net.sockets.acceptor import Acceptor, Census, Door
 from lolly_tx.net.sockets.certificates import Certificate
 from lolly_tx.net.sockets.challenges import Challenges
@@ -379,7 +378,11 @@ def _speaks_http2(listener: Listener, tls: bool) -> bool:
     return listener.http2 if tls else listener.h2c
 
 
-def _http2(listener: Listener, limits: Limits) -> Http2Settings:
+def _http2(listener: Listener, limits: Limits) -> Any:
+    from lolly_tx.net.http2.shared import (
+        Http2Settings,  # and with it the tables of HPACK
+    )
+
     return Http2Settings(
         websocket=listener.http2_websocket,
         streams=limits.streams,

@@ -19,7 +19,6 @@ from typing import Any
 import attrs
 from cryptography import x509
 from twisted.internet.endpoints import serverFromString
-from twisted.internet.testing import MemoryReactorClock
 
 from lolly_tx.config.kinds import duration_text
 from lolly_tx.config.model import Config, ListenerTLS, PoolSettings, TLSSite
@@ -67,6 +66,9 @@ def findings(
 
     `wall`: seconds since the epoch. `running`: what is in force; files it has open are not looked at.
     """
+    # It brings the tools of tests along: not for a proxy that only runs.
+    from twisted.internet.testing import MemoryReactorClock
+
     reactor = MemoryReactorClock()
     for name, listener in config.listeners.items():
         key: tuple[str | int, ...] = ("listener", name)

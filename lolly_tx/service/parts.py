@@ -30,11 +30,11 @@ from lolly_tx.service.descriptors import affordable_connections, descriptor_limi
 from lolly_tx.service.history import HistoryFile
 from lolly_tx.service.listeners import place_of
 from lolly_tx.service.listening import Place
-from lolly_tx.service.spans import Spans
 from lolly_tx.service.surroundings import Surroundings
 
 if TYPE_CHECKING:  # pragma: no cover
     from lolly_tx.service.service import LollyService
+    from lolly_tx.service.spans import Spans
 
 _log = Logger()
 
@@ -80,6 +80,8 @@ def spans_of(config: Config, around: Surroundings) -> Spans | None:
     trace = config.trace
     if trace is None or not trace.export or not around.part.serves:
         return None
+    from lolly_tx.service.spans import Spans
+
     return Spans(
         trace.export, trace.service, around.reactor, wall=around.wall, now=around.now
     )

@@ -27,8 +27,6 @@ from lolly_tx.net.client_lines import line_of
 from lolly_tx.net.deadlines import NEVER
 from lolly_tx.net.doors import Peer
 from lolly_tx.net.http1.client import Http1Client
-from lolly_tx.net.http2.client import Http2Client
-from lolly_tx.net.http2.client_shared import ClientShared
 from lolly_tx.net.library.balanced import BalancedEndpoint
 from lolly_tx.net.library.directory import PoolDirectory
 from lolly_tx.net.multiplexed import Multiplexed
@@ -270,6 +268,9 @@ def connection_maker(
         return partial(Http1Client, ResponseReader(heads))
     secure = settings.protocol == "h2"
     turn = Turn(commons.deadlines.clock)
+    from lolly_tx.net.http2.client import Http2Client
+    from lolly_tx.net.http2.client_shared import ClientShared
+
     return partial(Http2Client, ClientShared.of(secure, heads, turn))
 
 

@@ -1,11 +1,10 @@
 """OCSP responders asked over HTTP (RFC 6960 appendix A): one question, an answer of bounded size, in bounded time.
 
-Imports: net, Twisted. Used by: service.stapling, service.upkeep.
+Imports: net, service, Twisted. Used by: service.upkeep.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from typing import Any
 
 from twisted.internet.defer import Deferred, succeed
@@ -30,18 +29,12 @@ from twisted.web.iweb import (
 from zope.interface import implementer
 
 from lolly_tx.net.quiet import Quietly
+from lolly_tx.service.stapling import Ask, BadAnswer
 
 ANSWER_SECONDS = 10.0
 """For all of it: the name, the connection, the question and the answer."""
 LARGEST_ANSWER = 64 << 10
 """Bytes. Answers have 500 to 5,000, with the certificate of who signed them."""
-
-Ask = Callable[[str, bytes], "Deferred[bytes]"]
-"""Asks the responder at a URL something in DER; fires with its answer."""
-
-
-class BadAnswer(Exception):
-    """A responder does not answer as it should. The text says how."""
 
 
 @implementer(IBodyProducer)

@@ -14,7 +14,7 @@ from __future__ import annotations
 from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
 from functools import partial
 from time import process_time
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from twisted.application.service import Service
 from twisted.internet.defer import Deferred, succeed
@@ -40,12 +40,9 @@ from lolly_tx.proxy.own_answers import OnRefusal
 from lolly_tx.proxy.resource import ReverseProxyResource
 from lolly_tx.proxy.streaming import StreamCounters
 from lolly_tx.proxy.trace import Traces
-from lolly_tx.service.admin import admin_site
 from lolly_tx.service.answers import Colleagues
 from lolly_tx.service.commons import Commons
 from lolly_tx.service.drains import Drains
-from lolly_tx.service.dryrun import Question, dry_run
-from lolly_tx.service.dumps import Dumps
 from lolly_tx.service.farewells import Farewells
 from lolly_tx.service.generation import Amending, Generation, Reloading, Upgrading
 from lolly_tx.service.history import History, HistoryFile
@@ -60,7 +57,6 @@ from lolly_tx.service.pools import Circumstances, RunningPool
 from lolly_tx.service.purging import Purged, Purging
 from lolly_tx.service.recording import AccessLogs, Recorder, wanted_logs
 from lolly_tx.service.reopening import reopen_all, require_writable
-from lolly_tx.service.spans import Spans
 from lolly_tx.service.statistics import (
     cache_statistics,
     connections_at,
@@ -73,6 +69,11 @@ from lolly_tx.service.statistics import (
 from lolly_tx.service.stopping import Stopping
 from lolly_tx.service.upkeep import Upkeep
 from lolly_tx.service.watchdog import Watchdog, WatchdogSnapshot
+
+if TYPE_CHECKING:
+    from lolly_tx.service.dryrun import Question
+    from lolly_tx.service.dumps import Dumps
+    from lolly_tx.service.spans import Spans
 
 ADMIN_MODE = "660"
 """Of its socket, if it is a UNIX one; Twisted's own would let in everybody on the machine."""
@@ -211,6 +212,8 @@ class LollyService(Service):
         view = eager(self._reactor)
         text = with_mode(admin.endpoint, ADMIN_MODE)
         endpoint = server_endpoint(view, text, "admin.endpoint")
+        from lolly_tx.service.admin import admin_site  # and with it twisted.web
+
         site = admin_site(
             self,
             now=self._deadlines.now,
@@ -462,6 +465,8 @@ class LollyService(Service):
 
     def dry_run(self, question: Question) -> dict[str, Any]:
         """What would become of a request. Raises `dryrun.CannotExplain`."""
+        from lolly_tx.service.dryrun import dry_run
+
         return dry_run(
             question,
             {name: resource.proxy for name, resource in self.resources.items()},

@@ -11,9 +11,12 @@ from __future__ import annotations
 
 from collections import OrderedDict
 from secrets import token_urlsafe
+from typing import TYPE_CHECKING
 
 import attrs
-from twisted.web.server import Request
+
+if TYPE_CHECKING:
+    from twisted.web.server import Request
 
 LASTS_SECONDS = 12 * 3600.0
 """A working day; then the token is asked for again."""

@@ -9,7 +9,7 @@
 An answer "revoked" is shown, too: it is the truth, clients that ask themselves hear it anyway, and an older one that
 says the opposite would hide it. It is said aloud for as long as it is so.
 
-Imports: net.sockets, service, Twisted. Used by: service.upkeep.
+Imports: net.sockets, service, Twisted. Used by: service.responders, service.upkeep.
 """
 
 from __future__ import annotations
@@ -35,8 +35,10 @@ from lolly_tx.net.sockets.ocsp import (
 )
 from lolly_tx.net.sockets.staples import Staples
 from lolly_tx.service.isotime import iso_time
-from lolly_tx.service.responders import Ask, BadAnswer
 from lolly_tx.service.staple_files import StapleFiles
+
+Ask = Callable[[str, bytes], "Deferred[bytes]"]
+"""Asks the responder at a URL something in DER; fires with its answer, or fails with `BadAnswer`."""
 
 LOOK_SECONDS = 1.0
 EARLIEST_PART, LATEST_PART = 0.35, 0.5
@@ -51,6 +53,10 @@ AT_ONCE = 4
 SAY_SECONDS = 86400.0
 """Between two times that a revoked certificate is spoken of."""
 NEVER = float("inf")
+
+
+class BadAnswer(Exception):
+    """A responder does not answer as it should. The text says how."""
 
 
 @attrs.define(eq=False)

@@ -8,7 +8,7 @@ Everything here is read when somebody asks; the counters themselves are plain at
 from __future__ import annotations
 
 from collections.abc import Callable, Generator, Iterable, Mapping
-from typing import Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 from lolly_tx.net.sockets.acceptor import Acceptor
 from lolly_tx.proxy.caching.store import Store
@@ -23,9 +23,11 @@ from lolly_tx.service.listeners import Listeners, address_of
 from lolly_tx.service.past import Past
 from lolly_tx.service.pools import RunningPool
 from lolly_tx.service.recording import AccessLogs
-from lolly_tx.service.spans import Spans
 from lolly_tx.service.stopping import Left
 from lolly_tx.service.watchdog import WatchdogSnapshot
+
+if TYPE_CHECKING:
+    from lolly_tx.service.spans import Spans
 
 POOLS_AT_ONCE = 50
 """Pools whose counters are told in one go, some 2 ms."""

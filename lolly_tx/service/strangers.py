@@ -10,10 +10,12 @@ from __future__ import annotations
 
 import socket
 import struct
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from twisted.web.http_headers import Headers
-from twisted.web.server import Request
+if TYPE_CHECKING:
+    from twisted.web.http_headers import Headers
+    from twisted.web.server import Request
+
 
 _OURS = (b"same-origin", b"none")
 _PEER = struct.Struct("3i")  # ucred: process, user, group

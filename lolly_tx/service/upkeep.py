@@ -1,6 +1,6 @@
 """What looks after certificates while the proxy runs: files that change, orders by ACME, what authorities say of them.
 
-Imports: config, service. Used by: service.service.
+Imports: config, service, Twisted. Used by: service.service.
 """
 
 from __future__ import annotations
@@ -8,13 +8,29 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from typing import Any
 
+from twisted.internet.defer import Deferred
+
 from lolly_tx.config.model import Config
 from lolly_tx.service.acme import Renewals, thread_of
 from lolly_tx.service.certificates import Watch
 from lolly_tx.service.commons import Commons
 from lolly_tx.service.listeners import Listeners
-from lolly_tx.service.responders import over_http
-from lolly_tx.service.stapling import Stapling
+from lolly_tx.service.stapling import Ask, Stapling
+
+
+def _over_http(reactor: Any) -> Ask:
+    """As of `service.responders`, which is imported with the first question: most proxies ask none."""
+    asking: Ask | None = None
+
+    def ask(responder: str, question: bytes) -> Deferred[bytes]:
+        nonlocal asking
+        if asking is None:
+            from lolly_tx.service.responders import over_http
+
+            asking = over_http(reactor)
+        return asking(responder, question)
+
+    return ask
 
 
 class Upkeep:
@@ -53,7 +69,7 @@ class Upkeep:
             state_dir=lambda: config().state_dir,
             wall=around.wall,
             random=around.random,
-            ask=over_http(reactor),
+            ask=_over_http(reactor),
         )
 
     def start(self) -> None:

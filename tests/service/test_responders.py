@@ -19,11 +19,11 @@ from zope.interface.verify import verifyObject
 from lolly_tx.service.responders import (
     ANSWER_SECONDS,
     LARGEST_ANSWER,
-    BadAnswer,
     PlainHTTP,
     over_http,
     responders,
 )
+from lolly_tx.service.stapling import BadAnswer
 from lolly_tx.service.surroundings import Surroundings
 
 

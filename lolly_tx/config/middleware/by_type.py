@@ -1,6 +1,6 @@
 """The types of middleware that are built in, each with the class of its settings.
 
-Imports: config.middleware. Used by: config.
+Imports: config.middleware. Used by: config, proxy.middleware.
 """
 
 from __future__ import annotations

@@ -22,8 +22,6 @@ from lolly_tx.config.pools import SendProxy, UpstreamTLS
 from lolly_tx.config.problems import Rejected
 from lolly_tx.domain.addresses import DOWN
 from lolly_tx.domain.interfaces import IHealthCheck, IHealthCheckFactory
-from lolly_tx.net.checks.datagrams import UDPCheck
-from lolly_tx.net.checks.grpc import GrpcCheck
 from lolly_tx.net.checks.http import (
     ConnectTo,
     HTTPCheck,
@@ -32,7 +30,6 @@ from lolly_tx.net.checks.http import (
     TCPCheck,
     TLSCheck,
 )
-from lolly_tx.net.checks.scripts import ScriptCheck
 from lolly_tx.net.sockets.dialing import Dialer
 from lolly_tx.net.sockets.endpoints import TargetEndpoints, client_endpoint
 from lolly_tx.net.sockets.health_map import HealthMap
@@ -84,16 +81,31 @@ def _over_a_connection(kind: type[TCPCheck]) -> Callable[[Health, CheckDeps], An
 
 
 def _over_datagrams(settings: Health, deps: CheckDeps) -> Any:
+    from lolly_tx.net.checks.datagrams import UDPCheck
+
     return UDPCheck(settings, reactor=deps.reactor, now=deps.now)
 
 
+def _script(settings: Health, deps: CheckDeps) -> Any:
+    from lolly_tx.net.checks.scripts import ScriptCheck
+
+    return _over_a_connection(ScriptCheck)(settings, deps)
+
+
+def _grpc(settings: Health, deps: CheckDeps) -> Any:
+    from lolly_tx.net.checks.grpc import GrpcCheck
+
+    return _over_a_connection(GrpcCheck)(settings, deps)
+
+
+# The modules of those that few configurations have are imported with the first of a kind.
 BUILT_IN = (
     BuiltIn("http", _over_a_connection(HTTPCheck)),
     BuiltIn("tcp", _over_a_connection(TCPCheck)),
     BuiltIn("tls", _over_a_connection(TLSCheck)),
-    BuiltIn("script", _over_a_connection(ScriptCheck)),
+    BuiltIn("script", _script),
     BuiltIn("udp", _over_datagrams),
-    BuiltIn("grpc", _over_a_connection(GrpcCheck)),
+    BuiltIn("grpc", _grpc),
 )
 
 

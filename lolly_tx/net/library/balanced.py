@@ -23,7 +23,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from twisted.internet.defer import Deferred, fail
 from twisted.internet.interfaces import (
@@ -32,7 +32,6 @@ from twisted.internet.interfaces import (
     IReactorTime,
     IStreamClientEndpoint,
 )
-from twisted.web.client import URI
 from twisted.web.iweb import IAgentEndpointFactory
 from zope.interface import implementer
 
@@ -54,6 +53,9 @@ from lolly_tx.net.library.holders import AnswerFactory, LeaseFactory
 from lolly_tx.net.library.tracker import Tracker
 from lolly_tx.net.sockets.endpoints import CONNECT_TIMEOUT
 from lolly_tx.net.timeout import within
+
+if TYPE_CHECKING:
+    from twisted.web.client import URI
 
 ANSWER_TIMEOUT = 30.0
 """The default of `timeout.read`, in seconds."""

@@ -1,7 +1,6 @@
 """`type = "access"`: who may come in, by address and by country.
 
-Imports: config.middleware, domain, proxy, proxy.middleware. Used by:
-proxy.middleware.built_in.
+Imports: config.middleware, domain, proxy, proxy.middleware. Used by: programs.
 """
 
 from __future__ import annotations

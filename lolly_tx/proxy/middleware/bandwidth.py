@@ -2,8 +2,7 @@
 
 Nothing is kept back: what has come goes on, and then the target has to wait until that was due.
 
-Imports: config.middleware, domain, proxy, proxy.middleware, Twisted. Used by:
-proxy.middleware.built_in.
+Imports: config.middleware, domain, proxy, proxy.middleware, Twisted. Used by: programs.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
 """`type = "body_limit"`: requests with a long body get 413, those without a length as soon as it is too long.
 
 Imports: config.middleware, domain, proxy, proxy.middleware. Used by:
-proxy.middleware.buffer, proxy.middleware.built_in.
+proxy.middleware.buffer.
 """
 
 from __future__ import annotations

@@ -1,7 +1,6 @@
 """`type = "buffer"`: the whole body of a request is taken before a target is chosen.
 
-Imports: config.middleware, domain, proxy, proxy.middleware, Twisted. Used by:
-proxy.middleware.built_in.
+Imports: config.middleware, domain, proxy, proxy.middleware, Twisted. Used by: programs.
 """
 
 from __future__ import annotations

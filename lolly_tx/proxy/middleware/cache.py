@@ -1,7 +1,7 @@
 """`type = "cache"`: answers that may be shared are stored, and given to others (RFC 9111).
 
 Imports: config, config.middleware, domain, proxy, proxy.caching, proxy.middleware,
-wire, Twisted. Used by: proxy.middleware.built_in.
+wire, Twisted. Used by: programs.
 """
 
 from __future__ import annotations

@@ -6,8 +6,7 @@
 Whether is decided by the head alone, so that a HEAD gets the fields of a GET. What a client has to read now is flushed:
 when its target has nothing more for the moment, and after each piece of an event stream.
 
-Imports: config.middleware, domain, proxy, proxy.middleware, wire. Used by:
-proxy.middleware.built_in.
+Imports: config.middleware, domain, proxy, proxy.middleware, wire. Used by: programs.
 """
 
 from __future__ import annotations

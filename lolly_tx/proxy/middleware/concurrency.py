@@ -1,7 +1,6 @@
 """`type = "concurrency"`: how many requests with the same key at once, tunnels included.
 
-Imports: config.middleware, domain, proxy, proxy.middleware. Used by:
-proxy.middleware.built_in.
+Imports: config.middleware, domain, proxy, proxy.middleware. Used by: programs.
 """
 
 from __future__ import annotations

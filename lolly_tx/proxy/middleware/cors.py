@@ -1,7 +1,6 @@
 """`type = "cors"`: which scripts of other sites may ask, by the Fetch standard (CORS protocol).
 
-Imports: config.middleware, domain, proxy, proxy.middleware, wire. Used by:
-proxy.middleware.built_in.
+Imports: config.middleware, domain, proxy, proxy.middleware, wire. Used by: programs.
 """
 
 from __future__ import annotations

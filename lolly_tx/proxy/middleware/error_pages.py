@@ -1,7 +1,7 @@
 """`type = "error_pages"`: pages of one's own in place of the short ones, and of what targets say if that is asked for.
 
 Imports: config.middleware, domain, proxy, proxy.middleware. Used by:
-proxy.middleware.built_in, proxy.middleware.maintenance.
+proxy.middleware.maintenance.
 """
 
 from __future__ import annotations

@@ -1,7 +1,6 @@
 """`type = "fault"`: delays and failures on purpose, of some requests, for a while.
 
-Imports: config.middleware, domain, proxy, proxy.middleware, Twisted. Used by:
-proxy.middleware.built_in.
+Imports: config.middleware, domain, proxy, proxy.middleware, Twisted. Used by: programs.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
 """`type = "forward_auth"`: an authority is asked about each request.
 
 Imports: config.middleware, domain, net, proxy, proxy.middleware, wire, Twisted. Used
-by: proxy.middleware.built_in.
+by: programs.
 
 It gets a request of our own without a body, which goes the way of its pool. Fields that it may set are taken out of
 what clients send first, whether its answer has them or not.

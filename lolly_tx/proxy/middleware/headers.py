@@ -1,7 +1,6 @@
 """`type = "headers"`: fields of requests and answers set, added, removed.
 
-Imports: config.middleware, domain, proxy, proxy.middleware, wire. Used by:
-proxy.middleware.built_in.
+Imports: config.middleware, domain, proxy, proxy.middleware, wire. Used by: programs.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
 """`type = "jwt"`: signed tokens (RFC 7519, RFC 6750).
 
 Imports: config.middleware, domain, proxy, proxy.middleware, wire, Twisted. Used by:
-proxy.middleware.built_in.
+programs.
 
 What a valid token says is remembered for a minute or until its end, so that its signature is not verified each time.
 """

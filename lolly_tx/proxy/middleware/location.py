@@ -4,7 +4,7 @@ Targets know themselves by an address that clients do not. References are compar
 that none of a host with a similar name is taken for the target's.
 
 Imports: config.middleware, domain, net, proxy, proxy.middleware, wire. Used by:
-proxy.middleware.built_in.
+programs.
 """
 
 from __future__ import annotations

@@ -1,7 +1,6 @@
 """`type = "maintenance"`: while a file exists, requests get 503.
 
-Imports: config.middleware, domain, proxy, proxy.middleware. Used by:
-proxy.middleware.built_in.
+Imports: config.middleware, domain, proxy, proxy.middleware. Used by: programs.
 """
 
 from __future__ import annotations

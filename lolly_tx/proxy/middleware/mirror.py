@@ -7,7 +7,7 @@ Nothing waits for a copy, and nothing of one comes back: neither its answer nor 
 long before it is done.
 
 Imports: config.middleware, domain, net, proxy, proxy.middleware, wire, Twisted. Used
-by: proxy.middleware.built_in.
+by: programs.
 """
 
 from __future__ import annotations

@@ -1,7 +1,6 @@
 """`strip_prefix`, `add_prefix` and `replace_path`: the path that targets are asked for.
 
-Imports: config.middleware, domain, proxy, proxy.middleware, wire. Used by:
-proxy.middleware.built_in.
+Imports: config.middleware, domain, proxy, proxy.middleware, wire. Used by: programs.
 """
 
 from __future__ import annotations

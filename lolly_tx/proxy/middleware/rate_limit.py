@@ -3,8 +3,7 @@
 Refused requests count for nothing, and are told when to come again: Retry-After, and the RateLimit fields that clients
 read.
 
-Imports: config.middleware, domain, proxy, proxy.middleware, Twisted. Used by:
-proxy.middleware.built_in.
+Imports: config.middleware, domain, proxy, proxy.middleware, Twisted. Used by: programs.
 """
 
 from __future__ import annotations

@@ -1,7 +1,6 @@
 """`type = "request_id"`: an id for each request of some routes, at the target, at the client and in logs.
 
-Imports: config.middleware, domain, proxy, proxy.middleware, wire. Used by:
-proxy.middleware.built_in.
+Imports: config.middleware, domain, proxy, proxy.middleware, wire. Used by: programs.
 """
 
 from __future__ import annotations

@@ -5,7 +5,7 @@ the `use` of a listener it comes before the routes: the one that serves is found
 request stays there.
 
 Imports: config.middleware, domain, proxy, proxy.middleware, wire, Twisted. Used by:
-proxy.middleware.built_in.
+programs.
 """
 
 from __future__ import annotations

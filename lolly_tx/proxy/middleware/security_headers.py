@@ -1,7 +1,6 @@
 """`type = "security_headers"`: what browsers are told to be strict about.
 
-Imports: config.middleware, domain, proxy, proxy.middleware. Used by:
-proxy.middleware.built_in.
+Imports: config.middleware, domain, proxy, proxy.middleware. Used by: programs.
 """
 
 from __future__ import annotations
