@@ -25,6 +25,10 @@ class NoAnswer(Exception):
     """There was no answer, or not in time, or not all of it, or it was too long."""
 
 
+class NotWaitedFor(NoAnswer):
+    """Who has sent the request has cancelled it."""
+
+
 class Errand(DoorIn):
     """The door of such a request. `peer`: who is told to the target as the client. `most`: bytes of a body.
 
@@ -57,22 +61,24 @@ class Errand(DoorIn):
         return self.done
 
     def _cancelled(self, _: Deferred[Any]) -> None:
-        self._give_up("not waited for")
+        self._give_up("not waited for", NotWaitedFor)
 
-    def _give_up(self, why: str) -> None:
+    def _give_up(self, why: str, error: type[NoAnswer] = NoAnswer) -> None:
         exchange, self.exchange = self.exchange, None
-        self._over(None, why)
+        self._over(None, why, error)
         if exchange is not None:
             exchange.downstream_failed(DownstreamGone(why))
 
-    def _over(self, head: AnswerHead | None, why: str = "") -> None:
+    def _over(
+        self, head: AnswerHead | None, why: str = "", error: type[NoAnswer] = NoAnswer
+    ) -> None:
         timer, self._timer = self._timer, None
         if timer is None:
             return
         if timer.active():
             timer.cancel()
         if head is None:
-            self.done.errback(NoAnswer(why))
+            self.done.errback(error(why))
         else:
             self.done.callback((head, b"".join(self._body)))
 

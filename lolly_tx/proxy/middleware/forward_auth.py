@@ -22,7 +22,7 @@ from lolly_tx.config.middleware.forward_auth import ForwardAuth
 from lolly_tx.domain.interfaces import IMiddlewareFactory
 from lolly_tx.net.doors import Peer
 from lolly_tx.proxy.answer import Answer, AnswerHead
-from lolly_tx.proxy.errand import Errand, NoAnswer
+from lolly_tx.proxy.errand import Errand, NoAnswer, NotWaitedFor
 from lolly_tx.proxy.link import REQUEST
 from lolly_tx.proxy.middleware.base import Middleware
 from lolly_tx.proxy.passage import Passage
@@ -121,6 +121,8 @@ class ForwardAuthMiddleware(Middleware):
 
     def _eb_none(self, reason: Failure, passage: Passage) -> Answer:
         reason.trap(NoAnswer)
+        if reason.check(NotWaitedFor):
+            return Answer(500, *page(500))  # to nobody: the client has gone
         self.log.warn(
             "Middleware {name}: the authority gave {why}",
             name=self._name,

@@ -16,6 +16,7 @@ import hmac
 import os
 from collections import OrderedDict
 from collections.abc import Callable, Mapping
+from threading import Thread
 from typing import Any
 
 from twisted.internet.defer import Deferred, succeed
@@ -46,20 +47,23 @@ class Threads:
     def __init__(self, reactor: Any, name: str, most: int = THREADS) -> None:
         self._reactor = reactor
         self._pool = ThreadPool(0, most, name)
-        self._begun = False
+        self._begun = self._stopped = False
 
     def run(self, work: Callable[[], Any]) -> Deferred[Any]:
-        """What `work` returns or raises."""
+        """What `work` returns or raises. After `stop`, for a request that was on its way, a thread of the process."""
+        if self._stopped:
+            return deferToThreadPool(self._reactor, self._reactor.getThreadPool(), work)
         if not self._begun:
             self._begun = True
             self._pool.start()
         return deferToThreadPool(self._reactor, self._pool, work)
 
     def stop(self) -> None:
-        """Nothing more is to be done; waits for what is under way."""
-        if self._begun:
-            self._begun = False
-            self._pool.stop()
+        """Let them end with what waits for them, which may take seconds: nobody waits for that."""
+        begun = self._begun and not self._stopped
+        self._stopped = True
+        if begun:
+            Thread(target=self._pool.stop, daemon=True).start()
 
 
 class Verifier:

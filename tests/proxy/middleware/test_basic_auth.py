@@ -5,6 +5,7 @@ from __future__ import annotations
 from base64 import b64encode
 from collections.abc import Callable
 from pathlib import Path
+from threading import Event
 from typing import Any
 
 from twisted.internet.defer import Deferred, maybeDeferred
@@ -26,6 +27,7 @@ from lolly_tx.proxy.middleware.verifying import (
     MOST_WAITING,
     REMEMBERED_SECONDS,
     LockedOut,
+    Threads,
     Verifier,
 )
 from lolly_tx.proxy.route import ToPool
@@ -167,6 +169,44 @@ class VerifierTests(SynchronousTestCase):
         """Without users nobody is right."""
         verifier = Verifier({}, Work().run, lambda: 0.0)
         self.assertIs(self.successResultOf(verifier.check("c", b"ann", b"word")), False)
+
+
+class FromThreads:
+    """What threads have the event loop call, done as they say it."""
+
+    def callFromThread(self, call: Any, *args: Any, **named: Any) -> None:
+        call(*args, **named)
+
+    def getThreadPool(self) -> Any:
+        return self
+
+    def callInThreadWithCallback(self, done: Any, work: Any) -> None:
+        done(True, ("another", work()))
+
+
+class ThreadsTests(SynchronousTestCase):
+    def test_stop(self) -> None:
+        """Nobody waits for what is compared when a reload has taken the middleware away."""
+        threads = Threads(FromThreads(), "passwords", 1)
+        held, ended = Event(), Event()
+        self.addCleanup(held.set)
+        found: list[Any] = []
+        threads.run(lambda: held.wait(30)).addCallback(found.append)
+        threads.run(lambda: "next").addCallback(found.append).addBoth(
+            lambda _: ended.set()
+        )
+        threads.stop()
+        threads.stop()
+        self.assertEqual(found, [])
+        late = threads.run(lambda: "late")
+        self.assertEqual(self.successResultOf(late), ("another", "late"))
+        held.set()
+        self.assertTrue(ended.wait(30))
+        self.assertEqual(found, [True, "next"])
+
+    def test_never_begun(self) -> None:
+        """Where nobody has logged in there is nothing to end."""
+        Threads(FromThreads(), "passwords").stop()
 
 
 class SettingsTests(SynchronousTestCase):

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
+from twisted.logger import globalLogPublisher
+
 from lolly_tx.config.problems import ConfigErrors
 from tests.proxy.middleware.behind import behind, settings
 from tests.proxy.world import OK, WorldTestCase, answer, get
@@ -112,10 +114,16 @@ class ForwardAuthTests(WorldTestCase):
         self.assertIn(b"HTTP/1.1 500 ", client.take())
 
     def test_client_goes(self) -> None:
-        """Who goes meanwhile takes the question along."""
+        """Who goes meanwhile takes the question along; the log blames no authority."""
         world, client, authority, _ = self.asked(get())
+        said: list[Any] = []
+        observe: Any = said.append
+        globalLogPublisher.addObserver(observe)
+        self.addCleanup(globalLogPublisher.removeObserver, observe)
         client.lose()
         self.assertTrue(authority.aborted)
+        found = [each for each in said if "authority" in (each["log_format"] or "")]
+        self.assertEqual(found, [])
         self.assert_nobody_blamed(world)
 
     def test_errors(self) -> None:
