@@ -38,11 +38,11 @@ from lolly_tx.net.http1.shared import Http1Settings
 from lolly_tx.net.sockets.acceptor import Acceptor, Census
 from lolly_tx.net.upstreams import Upstream, UpstreamLimits, Upstreams
 from lolly_tx.proxy.accesslog import AccessLog
+from lolly_tx.proxy.endings import Ended, Endings
 from lolly_tx.proxy.forwarder import Forwarder
 from lolly_tx.proxy.introduction import Introduction
 from lolly_tx.proxy.lineformat import LineFormat
 from lolly_tx.proxy.proxy import Proxy
-from lolly_tx.proxy.record import exchange_entry
 from lolly_tx.proxy.route import ToPool
 from lolly_tx.wire.http1 import ResponseReader
 
@@ -95,13 +95,13 @@ class NoEvents:
 def listening(
     make: Callable[..., Acceptor],
     clock: Clock,
-    on_end: Callable[[Any], None] | None = None,
+    endings: Endings | None = None,
     behind: Callable[[Any], Any] = lambda end: end,
     **more: Any,
 ) -> Acceptor:
     """The listener of a proxy with two targets, made by `make`.
 
-    `clock`: only for what has to wait. `on_end`: told of each finished exchange. `behind`: puts something before the
+    `clock`: only for what has to wait. `endings`: where exchanges are put. `behind`: puts something before the
     route's end.
     """
     deadlines = Deadlines(clock, time.monotonic)
@@ -133,7 +133,7 @@ def listening(
         clock=clock,
         wall=time.time,
         random=Random(1),
-        on_end=on_end,
+        endings=endings,
     )
     introduction = Introduction(TrustedPeers(()), hop=b"0123456789abcdef")
     return make(
@@ -147,9 +147,9 @@ def listening(
     )
 
 
-def client(on_end: Callable[[Any], None] | None = None) -> Any:
-    """The door of a client. `on_end`: as of `listening`."""
-    acceptor = listening(http1_acceptor, Clock(), on_end)
+def client(endings: Endings | None = None) -> Any:
+    """The door of a client. `endings`: as of `listening`."""
+    acceptor = listening(http1_acceptor, Clock(), endings)
     door = acceptor.buildProtocol(IPv4Address("TCP", "127.0.0.1", 40000))
     door.makeConnection(Nowhere())
     return door
@@ -176,16 +176,17 @@ def heads(build: Callable[[int], bytes], new: bool) -> list[bytes]:
     return [build(n if new else 0) for n in range(EXCHANGES)]
 
 
-def recorder(format: str) -> Callable[[Any], None]:
+def recorder(format: str) -> Endings:
     """Who writes a line of each exchange, to nowhere."""
     log = AccessLog(lambda _: None, LineFormat(format), now=time.monotonic)
-    client_of = Introduction(TrustedPeers(())).client_of
 
-    def finished(exchange: Any) -> None:
-        who = client_of(exchange.peer, exchange.head)
-        log.record(exchange_entry(exchange, who, time.time(), time.monotonic()))
+    def written(ended: list[Ended]) -> None:
+        for exchange, now in ended:
+            log.record_exchange(exchange, exchange.peer.address, time.time(), now)
 
-    return finished
+    endings = Endings(Clock())
+    endings.go_by((written,))
+    return endings
 
 
 def compare_access_log() -> None:

@@ -12,6 +12,7 @@ from typing import ClassVar
 from twisted.logger import Logger
 
 from lolly_tx.proxy.entry import Entry
+from lolly_tx.proxy.exchange import Exchange
 from lolly_tx.proxy.lineformat import LineFormat
 from lolly_tx.proxy.sampling import ALL, Sampling
 
@@ -21,12 +22,6 @@ WARNING_INTERVAL = 60.0
 """Seconds between two warnings while lines are lost."""
 CALM_SECONDS = 2.0
 """None was lost for so long: then it is said how many were."""
-
-
-def _headed(
-    line: Callable[[Entry], bytes], heading: Callable[[float], bytes]
-) -> Callable[[Entry], bytes]:
-    return lambda entry: heading(entry.when_wall) + line(entry)
 
 
 class AccessLog:
@@ -58,7 +53,8 @@ class AccessLog:
         self._write = write
         self._batch_bytes = batch_bytes
         self._now = now
-        self._line = lines.line if heading is None else _headed(lines.line, heading)
+        self._format = lines
+        self._heading = heading
         self._sampling = sampling
         self._random = random or Random().random
         self.samples = sampling.share < 1.0
@@ -84,7 +80,21 @@ class AccessLog:
 
     def record(self, entry: Entry) -> None:
         """Add the line of `entry`; a full batch is written at once."""
-        line = self._line(entry)
+        line = self._format.line(entry)
+        if self._heading is not None:
+            line = self._heading(entry.when_wall) + line
+        self._lines.append(line)
+        self._pending_bytes += len(line)
+        if self._pending_bytes >= self._batch_bytes:
+            self.flush()
+
+    def record_exchange(
+        self, exchange: Exchange, client: str, wall: float, now: float
+    ) -> None:
+        """Add the line of `exchange`, which was over at `now`. `client`: its address as far as it can be believed."""
+        line = self._format.line_of(exchange, client, wall, now)
+        if self._heading is not None:
+            line = self._heading(wall) + line
         self._lines.append(line)
         self._pending_bytes += len(line)
         if self._pending_bytes >= self._batch_bytes:

@@ -26,6 +26,7 @@ from lolly_tx.net.deadlines import Deadlines
 from lolly_tx.net.doors import DoorIn
 from lolly_tx.net.upstreams import Upstreams
 from lolly_tx.proxy.counters import Counters
+from lolly_tx.proxy.endings import Endings
 from lolly_tx.proxy.identity import Identities
 from lolly_tx.proxy.keys import Caller, Key, no_key
 from lolly_tx.proxy.response_fields import ResponseFields
@@ -66,8 +67,8 @@ class Forwarder:
     Date of answers without one. `via`: our name in Via of answers, "" = no such field.
     `half_closed`: seconds a tunnel may be silent of which one side has ended. `traces`: where
     some exchanges leave one; None = none does. `identities`: makes that
-    of each exchange; None = they have none. `on_end`: told of each finished exchange. `counters`: those of who
-    served the pool by other settings before.
+    of each exchange; None = they have none. `on_end`: told at once of each finished exchange. `endings`: where they
+    are put to be told of later; None = nowhere. `counters`: those of who served the pool by other settings before.
     """
 
     def __init__(
@@ -88,6 +89,7 @@ class Forwarder:
         traces: Traces | None = None,
         identities: Identities | None = None,
         on_end: Callable[[Any], None] | None = None,
+        endings: Endings | None = None,
         counters: Counters | None = None,
     ) -> None:
         self.pool = pool
@@ -126,6 +128,7 @@ class Forwarder:
         """A client's Host, if there is one, is the one to send."""
         self._wall = wall
         self._on_end = on_end
+        self._endings = endings
         tells = (self._admission, traces, on_end)
         self._attentive = any(each is not None for each in tells)
         self._served = self.counters.served
@@ -256,6 +259,12 @@ class Forwarder:
             served.slower[bisect_left(BOUNDS, seconds)] += 1
         if self._attentive or exchange.error is not None:
             self._note(exchange)
+        endings = self._endings
+        if endings is not None:
+            ended = endings.ended
+            ended.append((exchange, now))
+            if len(ended) >= endings.most:
+                endings.tell()
 
     def _note(self, exchange: Finished) -> None:
         """It has failed, or somebody wants to hear of every one."""

@@ -1,6 +1,6 @@
 r"""What a line of the access log looks like, made ready once and filled in for each exchange.
 
-Imports: config, proxy, wire. Used by: proxy.accesslog, service.
+Imports: config, domain, proxy, wire. Used by: proxy.accesslog, service.
 
 Format "combined" is the Combined Log Format of Apache and nginx plus four words, all on
 one line:
@@ -30,18 +30,24 @@ Any other format is a text with variables. All three are pieces of text and vari
     head piece  form of a variable  head piece  form of a variable ...  head piece
 
 A head piece is plain text and what depends on the head alone. It is kept for a while by the
-head, because clients repeat themselves.
+head, because clients repeat themselves. Of exchanges that are alike in all but their times (one attempt, the same
+target, status and size) the whole line is kept, with a form in the place of each time.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from itertools import chain
+from typing import Any
 
 from lolly_tx.config.accesslogs import JSON_FIELDS, NO_FIELDS
 from lolly_tx.config.variables import parts_of
+from lolly_tx.domain.target import Target
 from lolly_tx.proxy.entry import Entry
+from lolly_tx.proxy.exchange import Exchange
 from lolly_tx.proxy.masking import USUAL, Masking
+from lolly_tx.proxy.moments import Moment
+from lolly_tx.proxy.record import exchange_entry
 from lolly_tx.proxy.sampling import ALL, Sampling
 from lolly_tx.proxy.variables import Get, tries_json, variable
 from lolly_tx.wire.message import RequestHead
@@ -58,8 +64,21 @@ REMEMBERED_HEADS = 512
 REMEMBERED_PIECE_BYTES = 4096
 """What is made of a head that is longer is not kept."""
 
+REMEMBERED_LINES = 1024
+"""Of so many kinds of exchanges the line is kept, and then forgotten all at once."""
+
+_NOTHING: tuple[list[bytes], Target | None] = [], None
+
 _Piece = bytes | Get
 """Plain text, or what writes it."""
+
+
+def _escaped(piece: bytes) -> bytes:
+    return piece.replace(b"%", b"%%")
+
+
+def _joined(pieces: list[bytes], forms: list[bytes]) -> bytes:
+    return b"".join(chain.from_iterable(zip(pieces, (*forms, b""), strict=True)))
 
 
 class LineFormat:
@@ -81,6 +100,10 @@ class LineFormat:
         self._pieces: list[list[_Piece]] = [[]]
         self._writers: list[Get] = []
         self._forms: list[bytes] = []
+        self._moments: list[Moment | None] = []
+        """Of each form what writes it, if it may be another one each time."""
+        self._keeps = not sampling.slow
+        """What else stands in a line does not depend on how long it took."""
         if format == "json":
             self._add_json(fields, masking, sampling)
         else:
@@ -90,9 +113,12 @@ class LineFormat:
                 self._text(plain)
                 if name:
                     made = variable(name, masking, sampling)
-                    self._add(made.text, made.text_form, made.of_head)
+                    form = made.text_form
+                    self._add(made.text, form, made.of_head, made.text_moment)
         self._text("\n")
         self._known: dict[RequestHead, bytes] = {}
+        self._alike: dict[tuple[Any, ...], tuple[list[bytes], Target]] = {}
+        self._changing = [one for one in self._moments if one is not None]
 
     def _add_json(
         self, fields: Mapping[str, str], masking: Masking, sampling: Sampling
@@ -104,21 +130,29 @@ class LineFormat:
             self._text(f'{comma}"{key}":')
             comma = ","
             if key == "tries":
-                self._add(tries_json, b"%b", False)
+                self._add(tries_json, b"%b")
             else:
-                self._add(made.json, made.json_form, made.of_head)
+                form = made.json_form
+                self._add(made.json, form, made.of_head, made.json_moment)
         self._text("}")
 
     def _text(self, plain: str) -> None:
         if plain:
             self._pieces[-1].append(plain.encode("ascii"))
 
-    def _add(self, write: Get, form: bytes, of_head: bool) -> None:
+    def _add(
+        self,
+        write: Get,
+        form: bytes,
+        of_head: bool = False,
+        moment: Moment | None = None,
+    ) -> None:
         if of_head:
             self._pieces[-1].append(write)
         else:
             self._writers.append(write)
             self._forms.append(form)
+            self._moments.append(moment)
             self._pieces.append([])
 
     def line(self, entry: Entry) -> bytes:
@@ -129,12 +163,68 @@ class LineFormat:
         line: bytes = form % tuple([write(entry) for write in self._writers])
         return line
 
+    def line_of(
+        self, exchange: Exchange, client: str, wall: float, now: float
+    ) -> bytes:
+        """The line of `exchange`, over at `now`. `client`: its address as far as it can be believed."""
+        node, head, door = exchange.node, exchange.head, exchange.door
+        if (
+            node is None
+            or not self._keeps
+            or exchange.past
+            or exchange.error is not None
+            or door.asked is not None
+            or door.verdict
+        ):
+            return self.line(exchange_entry(exchange, client, wall, now))
+        peer, status = door.peer, exchange.status
+        key = (
+            head,
+            client,
+            status,
+            exchange.upstream_status,
+            exchange.bytes_out,
+            exchange.bytes_in,
+            node,
+            exchange.route,
+            peer.listener,
+        )
+        parts, target = self._alike.get(key, _NOTHING)
+        if target is not node.target:
+            entry = exchange_entry(exchange, client, wall, now)
+            if head not in self._known:  # nor will the rest come again soon
+                return self.line(entry)
+            parts = self._remember(key, entry, node.target)
+        seconds, last = now - exchange.started, exchange.upstream_seconds
+        identity = exchange.identity or door.identity
+        parts[1::2] = [
+            write(wall, seconds, last, peer, identity) for write in self._changing
+        ]
+        return b"".join(parts)
+
+    def _remember(
+        self, key: tuple[Any, ...], entry: Entry, target: Target
+    ) -> list[bytes]:
+        """The line of what is like `entry`; every other part is the place of what is another one each time."""
+        parts = [b""]
+        every = zip(self._moments, self._forms, self._writers, strict=True)
+        pieces = self._written(entry)
+        for moment, form, write in every:
+            parts[-1] += next(pieces)
+            if moment is None:
+                parts[-1] += form % (write(entry),)
+            else:
+                parts += (b"", b"")
+        parts[-1] += next(pieces)
+        if sum(map(len, parts)) <= REMEMBERED_PIECE_BYTES:
+            if len(self._alike) >= REMEMBERED_LINES:
+                self._alike.clear()
+            self._alike[key] = parts, target
+        return parts
+
     def _of_head(self, entry: Entry) -> bytes:
         """The line, with a form in the place of what changes with each exchange."""
-        pieces = [piece.replace(b"%", b"%%") for piece in self._written(entry)]
-        form = b"".join(
-            chain.from_iterable(zip(pieces, (*self._forms, b""), strict=True))
-        )
+        form = _joined([_escaped(one) for one in self._written(entry)], self._forms)
         head, known = entry.head, self._known
         if isinstance(head, RequestHead) and len(form) <= REMEMBERED_PIECE_BYTES:
             if len(known) >= REMEMBERED_HEADS:

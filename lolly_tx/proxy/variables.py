@@ -2,11 +2,12 @@ r"""The variables: where each value comes from, and how it is written.
 
 It is long because it is one list: each variable stands in it once, with all of its forms.
 
-Imports: config, domain, net.sockets, proxy, wire. Used by: proxy.lineformat,
+Imports: config, domain, net, net.sockets, proxy, wire. Used by: proxy.lineformat,
 proxy.templates.
 
 For log lines a variable is two functions of an `Entry`, one for texts and one for JSON, whose values go into a line by
-their forms. What depends on nothing but the head of the request says so (`of_head`), because heads repeat.
+their forms. What depends on nothing but the head of the request says so (`of_head`), because heads repeat. What may
+differ between exchanges that are alike in all else (`proxy.moments`) is a function of just that.
 For values that are made on the way (`proxy.templates`) it is a third one, of whatever has the attributes it needs
 (`Value`), and that is the value itself: b"" for what is not known.
 
@@ -17,7 +18,6 @@ For values that are made on the way (`proxy.templates`) it is a third one, of wh
 
 from __future__ import annotations
 
-import time
 from collections.abc import Callable, Mapping
 from functools import lru_cache
 from operator import attrgetter, itemgetter
@@ -27,9 +27,24 @@ from lolly_tx.config.tlsfields import FACTS
 from lolly_tx.domain.errors import DownstreamError
 from lolly_tx.domain.hosts import host_name
 from lolly_tx.domain.routes import normal_path
+from lolly_tx.net.doors import Peer
 from lolly_tx.net.sockets.tls_facts import facts_of_peer
 from lolly_tx.proxy.entry import Entry
+from lolly_tx.proxy.identity import Identity
 from lolly_tx.proxy.masking import Masking
+from lolly_tx.proxy.moments import (
+    Moment,
+    last_seconds,
+    last_seconds_json,
+    millionths,
+    seconds,
+    seconds_json,
+    thousandths,
+    time,
+    time_json,
+    time_local,
+    time_local_json,
+)
 from lolly_tx.proxy.sampling import ALL, Sampling
 from lolly_tx.wire.cookies import cookie_reader
 
@@ -41,8 +56,6 @@ _IN_WORD = ["\\x20" if form == " " else form for form in _IN_QUOTES]
 _IN_JSON = [form.replace("\\", "\\\\") for form in _IN_QUOTES]
 _IN_JSON[34] = '\\"'
 
-_MILLISECONDS = tuple(b".%03dZ" % part for part in range(1000))
-_MONTHS = "Jan Feb Mar Apr May Jun Jul Aug Sep Oct Nov Dec".split()
 
 Get = Callable[[Entry], Any]
 Write = Callable[[Entry], bytes]
@@ -61,7 +74,8 @@ class Variable(NamedTuple):
     """How one is written. `of_head`: it is the same for the same head.
 
     `value`: b"" where it is not known. `text_form`, `json_form`: how what `text` and `json` return
-    becomes bytes, where that is not bytes yet.
+    becomes bytes, where that is not bytes yet. `text_moment`, `json_moment`: the same of a moment; None: it does not
+    depend on it.
     """
 
     text: Get
@@ -70,6 +84,8 @@ class Variable(NamedTuple):
     of_head: bool = False
     text_form: bytes = b"%b"
     json_form: bytes = b"%b"
+    text_moment: Moment | None = None
+    json_moment: Moment | None = None
 
 
 def in_text(raw: bytes | None) -> bytes:
@@ -106,44 +122,60 @@ def _string(text: str | None) -> bytes:
     return in_json(None if text is None else text.encode())
 
 
-def _second_local(second: int) -> bytes:
-    """`21/Nov/2026:20:41:00 +0000`, whatever the locale."""
-    at = time.gmtime(second)
-    return (
-        f"{at.tm_mday:02}/{_MONTHS[at.tm_mon - 1]}/{at.tm_year:04}"
-        f":{at.tm_hour:02}:{at.tm_min:02}:{at.tm_sec:02} +0000"
-    ).encode()
-
-
-def _second_iso(second: int) -> bytes:
-    """`2026-11-21T20:41:00`."""
-    return time.strftime("%Y-%m-%dT%H:%M:%S", time.gmtime(second)).encode()
-
-
-_second_local_known = lru_cache(4)(_second_local)
-_second_iso_known = lru_cache(4)(_second_iso)
-
-
-def _time(entry: Any) -> bytes:
-    wall = entry.when_wall
-    second = int(wall)
-    return _second_iso_known(second) + _MILLISECONDS[int((wall - second) * 1000)]
-
-
-def _time_local(entry: Any) -> bytes:
-    return _second_local_known(int(entry.when_wall))
-
-
-def _clean(write: Write) -> Variable:
-    """Of bytes that need no care."""
-    return Variable(write, write, write, json_form=b'"%b"')
-
-
-def _word_of(get: Get) -> Variable:
-    """A `str` that is one word."""
-    return Variable(
-        lambda e: _word(get(e)), lambda e: _string(get(e)), lambda k: _bytes(get(k))
+def _of_entry(moment: Moment) -> Write:
+    return lambda e: moment(
+        e.when_wall, e.seconds, e.upstream_seconds, e.peer, e.identity
     )
+
+
+def _of_moment(text: Moment, json: Moment, value: Value) -> Variable:
+    """What is another one each time."""
+    return Variable(
+        _of_entry(text),
+        _of_entry(json),
+        value,
+        text_moment=text,
+        json_moment=json,
+    )
+
+
+def _of_peer(get: Callable[[Peer | None], str | int | None]) -> Variable:
+    """A word or a number that depends on the connection."""
+
+    def text(wall: float, took: float, last: float | None, peer: Any, _: Any) -> bytes:
+        found = get(peer)
+        return b"%d" % found if isinstance(found, int) else _word(found)
+
+    def json(wall: float, took: float, last: float | None, peer: Any, _: Any) -> bytes:
+        found = get(peer)
+        return b"%d" % found if isinstance(found, int) else _string(found)
+
+    def value(known: Any) -> bytes:
+        found = get(known.peer)
+        return b"" if found is None else str(found).encode()
+
+    return _of_moment(text, json, value)
+
+
+def _of_identity(name: str) -> Variable:
+    """Bytes that need no care, or b"" for none."""
+    get = attrgetter(name)
+
+    def text(
+        wall: float, took: float, last: float | None, peer: Any, who: Identity | None
+    ) -> bytes:
+        return b"-" if who is None else get(who) or b"-"
+
+    def json(
+        wall: float, took: float, last: float | None, peer: Any, who: Identity | None
+    ) -> bytes:
+        known = b"" if who is None else get(who)
+        return b'"%b"' % known if known else b"null"
+
+    def value(known: Any) -> bytes:
+        return b"" if known.identity is None else get(known.identity)
+
+    return _of_moment(text, json, value)
 
 
 def _name(field: str) -> Variable:
@@ -189,8 +221,7 @@ def _path(entry: Entry, masking: Masking) -> bytes | None:
         return None
 
 
-def _port(entry: Entry) -> int | None:
-    peer = entry.peer
+def _port(peer: Peer | None) -> int | None:
     if peer is None:
         return None
     if peer.told is not None:
@@ -200,52 +231,24 @@ def _port(entry: Entry) -> int | None:
     return port if isinstance(port, int) else None
 
 
-def _scheme(entry: Entry) -> str | None:
-    if entry.peer is None:
+def _scheme(peer: Peer | None) -> str | None:
+    if peer is None:
         return None
-    return "https" if entry.peer.secure else "http"
+    return "https" if peer.secure else "http"
 
 
 def _tls(fact: str) -> Variable:
     get = attrgetter(fact)
 
-    def value(entry: Entry) -> str | None:
-        facts = None if entry.peer is None else facts_of_peer(entry.peer)
+    def value(peer: Peer | None) -> str | None:
+        facts = None if peer is None else facts_of_peer(peer)
         return None if facts is None else get(facts) or None
 
-    return _word_of(value)
+    return _of_peer(value)
 
 
 def _encoded(text: str | None) -> bytes | None:
     return None if text is None else text.encode()
-
-
-def _optional(get: Get) -> Variable:
-    """A number that may be unknown."""
-    return Variable(
-        lambda e: b"-" if get(e) is None else b"%d" % get(e),
-        lambda e: b"null" if get(e) is None else b"%d" % get(e),
-        lambda k: b"" if get(k) is None else b"%d" % get(k),
-    )
-
-
-def _raw(get: Get) -> Variable:
-    """Bytes that need no care, or b"" for none."""
-    return Variable(
-        lambda e: get(e) or b"-", lambda e: b'"%b"' % get(e) if get(e) else b"null", get
-    )
-
-
-def _request_id(entry: Entry) -> bytes:
-    return b"" if entry.identity is None else entry.identity.request_id
-
-
-def _trace_id(entry: Entry) -> bytes:
-    return b"" if entry.identity is None else entry.identity.trace_id
-
-
-def _span_id(entry: Entry) -> bytes:
-    return b"" if entry.identity is None else entry.identity.span_id
 
 
 # -- attempts: with more than one, texts have lists in quotes
@@ -262,10 +265,6 @@ def _list(entry: Entry, place: int, form: Callable[[Any], bytes]) -> bytes:
 
 def _status_text(status: int | None) -> bytes:
     return b"%d" % status if status else b"-"
-
-
-def _seconds_text(seconds: float | None) -> bytes:
-    return b"-" if seconds is None else b"%.3f" % seconds
 
 
 def _upstream_text(entry: Entry) -> bytes:
@@ -287,13 +286,8 @@ def _upstream_status_text(entry: Entry) -> bytes:
 
 def _upstream_seconds_text(entry: Entry) -> bytes:
     if entry.past:
-        return _list(entry, 2, _seconds_text)
-    return _seconds_text(entry.upstream_seconds)
-
-
-def _upstream_seconds_json(entry: Entry) -> bytes:
-    seconds = entry.upstream_seconds
-    return b"null" if seconds is None else b"%.6f" % seconds
+        return _list(entry, 2, thousandths)
+    return thousandths(entry.upstream_seconds)
 
 
 def _tries(entry: Entry) -> int:
@@ -312,7 +306,7 @@ def tries_json(entry: Entry) -> bytes:
                 % (
                     _string(name),
                     b"%d" % status if status else b"null",
-                    b"null" if seconds is None else b"%.6f" % seconds,
+                    millionths(seconds),
                 )
                 for name, status, seconds in _attempts(entry)
             ]
@@ -335,15 +329,15 @@ def _status(known: Any) -> bytes:
     return b"%d" % known.status if known.status else b""
 
 
-_SECONDS = itemgetter(Entry._fields.index("seconds"))
-
 _FIXED: Mapping[str, Variable] = {
-    "time": _clean(_time),
-    "time_local": _clean(_time_local),
+    "time": _of_moment(time, time_json, lambda k: time(k.when_wall)),
+    "time_local": _of_moment(
+        time_local, time_local_json, lambda k: time_local(k.when_wall)
+    ),
     "client": _name("client"),
-    "client_port": _optional(_port),
+    "client_port": _of_peer(_port),
     "listener": _name("listener"),
-    "scheme": _word_of(_scheme),
+    "scheme": _of_peer(_scheme),
     **{f"tls_{fact}": _tls(fact) for fact in FACTS},
     "version": _of_head(lambda e: e.head.version),
     "method": _of_head(lambda e: e.head.method),
@@ -361,19 +355,19 @@ _FIXED: Mapping[str, Variable] = {
         lambda e: b"%d" % e.upstream_status if e.upstream_status else b"null",
         _unknown,
     ),
-    "upstream_seconds": Variable(
-        _upstream_seconds_text, _upstream_seconds_json, _unknown
+    "upstream_seconds": _of_moment(last_seconds, last_seconds_json, _unknown)._replace(
+        text=_upstream_seconds_text
     ),
     "cache": _name("cache")._replace(value=_unknown),
-    "request_id": _raw(_request_id),
-    "trace_id": _raw(_trace_id),
-    "span_id": _raw(_span_id),
+    "request_id": _of_identity("request_id"),
+    "trace_id": _of_identity("trace_id"),
+    "span_id": _of_identity("span_id"),
     "tries": _number(_tries),
     "status": _number_of("status")._replace(value=_status),
     "error": _name("error"),
     "bytes_sent": _number_of("bytes_sent"),
     "bytes_received": _number_of("bytes_received"),
-    "seconds": Variable(_SECONDS, _SECONDS, _unknown, False, b"%.3f", b"%.6f"),
+    "seconds": _of_moment(seconds, seconds_json, _unknown),
 }
 """Those that are the same in every log."""
 

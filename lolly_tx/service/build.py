@@ -40,7 +40,7 @@ from lolly_tx.service.parts import (
     traces_of,
 )
 from lolly_tx.service.pools import Circumstances, run_pool
-from lolly_tx.service.recording import AccessLogs, Recorder, wanted_logs
+from lolly_tx.service.recording import AccessLogs, Recorder, wanted_logs, write_down
 from lolly_tx.service.registry import Registry
 from lolly_tx.service.routing import Routing
 from lolly_tx.service.service import LollyService
@@ -79,7 +79,7 @@ def build(
     flight = None
     if config.recorder is not None:
         memory = part.tape or bytearray(config.recorder.size)
-        flight = Flight(Tape(memory), now, part.number, around.random.getrandbits(26))
+        flight = Flight(Tape(memory), part.number, around.random.getrandbits(26))
     commons = Commons(
         around,
         Deadlines(reactor, now),
@@ -94,18 +94,21 @@ def build(
     introduction = Introduction(trusted, config.forwarded, config.via, hop)
     logs = recorder = None
     if wanted_logs(config) and part.serves:
-        logs = AccessLogs(config, around)
-        recorder = Recorder(logs, introduction, wall, now)
+        logs = AccessLogs(config, around, commons.endings.tell)
+        recorder = Recorder(logs, introduction, wall, now, commons.endings.tell)
     traces = traces_of(config, around)
     spans = spans_of(config, around)
-    on_end = told(
-        recorder.finished if recorder else None,
-        flight,
-        spans,
-        commons.exemplars if config.trace is not None else None,
-    )
+    on_end = told(spans, commons.exemplars if config.trace is not None else None)
+    write_down(commons.endings, recorder, flight)
     identities = identities_of(config, trusted, around.random)
-    circumstances = Circumstances.of(config, trusted, traces, on_end, identities)
+    circumstances = Circumstances.of(
+        config,
+        trusted,
+        traces,
+        on_end,
+        identities,
+        commons.endings if recorder or flight else None,
+    )
     running = {
         name: run_pool(settings, commons, circumstances)
         for name, settings in config.pools.items()
@@ -144,7 +147,7 @@ def build(
         if flight is not None:
             from lolly_tx.service.dumps import Dumps
 
-            service.dumps = Dumps(service, [flight.tape])
+            service.dumps = Dumps(service, [flight.tape], commons.endings.tell)
             every.sinks = (*every.sinks, service.dumps)
         every.sinks = (*every.sinks, service.history)
         if config.state_dir:

@@ -39,7 +39,7 @@ from lolly_tx.service.parts import (
 )
 from lolly_tx.service.pools import Circumstances, RunningPool, run_pool
 from lolly_tx.service.process import no_collection
-from lolly_tx.service.recording import AccessLogs, Recorder, wanted_logs
+from lolly_tx.service.recording import AccessLogs, Recorder, wanted_logs, write_down
 from lolly_tx.service.reshaping import Reshape, reshape
 from lolly_tx.service.routing import Routing
 from lolly_tx.service.service import ADMIN, LollyService
@@ -111,9 +111,10 @@ class Change:
         if not same and around.part.serves:
             self._logs = None
             if wanted:
-                self._logs = AccessLogs(new, around)
+                tell = service.commons.endings.tell
+                self._logs = AccessLogs(new, around, tell)
                 self._recorder = self._recorder or Recorder(
-                    None, service.introduction, around.wall, service.now
+                    None, service.introduction, around.wall, service.now, tell
                 )
         before = service.circumstances
         trusted = before.trusted
@@ -122,19 +123,25 @@ class Change:
         traces = before.traces
         if (old.explain, _token(old)) != (new.explain, _token(new)):
             traces = traces_of(new, around)
-        recorder = self._recorder if wanted else None
-        log = recorder.finished if recorder is not None else None
         if _exporting(old) != _exporting(new):
             self._spans = spans_of(new, around)
         exemplars = service.commons.exemplars if new.trace is not None else None
-        on_end = told(log, service.commons.flight, self._spans, exemplars)
+        on_end = told(self._spans, exemplars)
+        writes = self._logs is not None or service.commons.flight is not None
         identities = before.identities
         if trusted is not before.trusted or (old.request_id, old.trace) != (
             new.request_id,
             new.trace,
         ):
             identities = identities_of(new, trusted, around.random)
-        self._circumstances = Circumstances.of(new, trusted, traces, on_end, identities)
+        self._circumstances = Circumstances.of(
+            new,
+            trusted,
+            traces,
+            on_end,
+            identities,
+            service.commons.endings if writes else None,
+        )
 
     def _prepare_pools(self) -> Iterator[None]:
         commons, around = self.service.commons, self._circumstances
@@ -205,10 +212,8 @@ class Change:
 
     @property
     def _on_refusal(self) -> Any:
-        on_end = self._circumstances.on_end
-        return (
-            None if on_end is None or self._recorder is None else self._recorder.refused
-        )
+        recorder = self._recorder
+        return None if recorder is None or self._logs is None else recorder.refused
 
     def _prepare_admin(self) -> None:
         old, new = self._old.admin, self.config.admin
@@ -278,6 +283,7 @@ class Change:
 
     def _commit_observers(self) -> None:
         service, new = self.service, self.config
+        service.commons.endings.tell()  # by what they went by
         service.introduction.go_by(self._circumstances.trusted, new.forwarded, new.via)
         if self._sinks is not None:
             gone, service.sinks = service.sinks, tuple(self._sinks)
@@ -297,6 +303,7 @@ class Change:
         service.recorder, service.logs = self._recorder, after
         if self._recorder is not None:
             self._recorder.logs = after
+        write_down(service.commons.endings, self._recorder, service.commons.flight)
         if before is not None:
             before.stop()
             if after is not None:

@@ -1,7 +1,7 @@
 """What all pools of a service have in common, whatever their settings and however often these change.
 
 Imports: domain, domain.balancers, net, net.checks, net.files, net.library, net.sockets,
-proxy.files, service. Used by: service, simulate.
+proxy, proxy.files, service. Used by: service, simulate.
 """
 
 from __future__ import annotations
@@ -16,6 +16,7 @@ from lolly_tx.net.files.threads import FileThreads
 from lolly_tx.net.library.directory import PoolDirectory
 from lolly_tx.net.sockets.health_map import HealthMap
 from lolly_tx.net.sockets.staples import Staples
+from lolly_tx.proxy.endings import Endings
 from lolly_tx.proxy.files.store import FileStore
 from lolly_tx.proxy.files.supplies import FileSupplies
 from lolly_tx.service.exemplars import Exemplars
@@ -31,7 +32,8 @@ class Commons:
 
     `health_map`: what is known of addresses. `shared_checks`: one probe for all that ask the same. `flight`: who writes
     down what checks find; None: nobody. `staples`: those of certificates. `files`: what all routes to files
-    share. `exemplars`: who puts down traced exchanges, where traces are kept.
+    share. `exemplars`: who puts down traced exchanges, where traces are kept. `endings`: where exchanges are put that
+    are over.
     """
 
     surroundings: Surroundings
@@ -47,6 +49,7 @@ class Commons:
     health_map: HealthMap = attrs.field()
     files: FileSupplies = attrs.field()
     exemplars: Exemplars = attrs.field()
+    endings: Endings = attrs.field()
 
     @kinds.default
     def _kinds(self) -> CheckKinds:
@@ -59,6 +62,10 @@ class Commons:
     @exemplars.default
     def _exemplars(self) -> Exemplars:
         return Exemplars(self.surroundings.now, self.surroundings.wall)
+
+    @endings.default
+    def _endings(self) -> Endings:
+        return Endings(self.surroundings.reactor)
 
     @health_map.default
     def _health_map(self) -> HealthMap:

@@ -13,7 +13,7 @@ import json
 import os
 import zlib
 from base64 import b64encode
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
 from typing import Protocol
@@ -65,13 +65,19 @@ class Recorded(Protocol):
 class Dumps:
     """Makes dumps of `service`, when asked and when an event is one of the triggers in its settings.
 
-    `tapes`: what is recorded on.
+    `tapes`: what is recorded on. `tell`: has all written on that of this process which is over.
     """
 
     log = Logger()
 
-    def __init__(self, service: Recorded, tapes: Sequence[Tape]) -> None:
+    def __init__(
+        self,
+        service: Recorded,
+        tapes: Sequence[Tape],
+        tell: Callable[[], None] = lambda: None,
+    ) -> None:
         self.tapes = tuple(tapes)
+        self._tell = tell
         self._service = service
         self._reactor = service.surroundings.reactor
         self._planned: IDelayedCall | None = None
@@ -80,6 +86,7 @@ class Dumps:
     @property
     def shown(self) -> dict[str, object]:
         """How much is recorded, for the API."""
+        self._tell()
         held = [min(tape.count, tape.size) for tape in self.tapes]
         return {
             "records": sum(held),
@@ -89,6 +96,7 @@ class Dumps:
 
     def dump(self, why: str) -> Deferred[bytes]:
         """The text of a dump of things as they are now. `why`: what it is made for, in words."""
+        self._tell()
         told, tapes = self._told(why), [tape.copy() for tape in self.tapes]
 
         def text() -> bytes:

@@ -1,11 +1,12 @@
 """The flight recorder: it writes down what decisions are made from, for `lolly replay`.
 
-    an exchange ends --> finished --+
-    a check ends     --> checked  --+--> domain.tape, in memory --> service.dumps
+    exchanges are over --> finished --+
+    a check is over    --> checked  --+--> domain.tape, in memory --> service.dumps
 
-What is written costs a request less than a microsecond, and nothing when there is no `[recorder]`.
+Exchanges are written down some at a time (`proxy.endings`); where there is no `[recorder]` they are not even counted.
 
-Imports: domain, proxy. Used by: service.build, service.change, service.commons.
+Imports: domain, proxy. Used by: service.build, service.change, service.commons,
+service.recording.
 """
 
 from __future__ import annotations
@@ -36,6 +37,7 @@ from lolly_tx.domain.tape import (
     Tape,
     key_of,
 )
+from lolly_tx.proxy.endings import Ended
 from lolly_tx.proxy.exchange import Exchange
 
 _KEYS = 10_000
@@ -67,16 +69,17 @@ class _Both:
 
 
 class Observer(Protocol):
-    """Told of each exchange that is over, as the access log is."""
+    """Told of each exchange that is over."""
 
     @property
     def finished(self) -> OnEnd:
         """What is told."""
 
 
-def told(log: OnEnd | None, *others: Observer | None) -> OnEnd | None:
-    """What exchanges tell of their end: the access log, the recorder, who exports spans; None for nobody."""
-    for one in others:
+def told(*observers: Observer | None) -> OnEnd | None:
+    """What exchanges tell of their end at once: who exports spans, who keeps exemplars; None for nobody."""
+    log: OnEnd | None = None
+    for one in observers:
         if one is not None:
             log = one.finished if log is None else _Both(log, one.finished)
     return log
@@ -98,40 +101,39 @@ class Flight:
     `first`: the number of its first exchange, below 2 ** 26; another one than of who wrote on that tape before.
     """
 
-    def __init__(
-        self, tape: Tape, now: Callable[[], float], column: int = 0, first: int = 0
-    ) -> None:
+    def __init__(self, tape: Tape, column: int = 0, first: int = 0) -> None:
         self.tape = tape
         self._write = tape.write
-        self._now = now
         self._lowest = column % 32 << 27
         self._highest = self._lowest + (1 << 27) - 2
         self._number = self._lowest + first
         self._keys: dict[Node | None, int] = {}
 
-    def finished(self, exchange: Exchange) -> None:
-        """An exchange is over."""
-        now = self._now()
-        number = self._number = self._number + 1
-        if exchange.past:
-            self._write_past(exchange, number)
-        node = exchange.node
-        flags = IDEMPOTENT if exchange.head.method in REPEATABLE else 0
-        if exchange.fault is not None or exchange.error is not None:
-            flags |= code_of(exchange.fault or exchange.error)
-        self._write(
-            now,
-            self._keys.get(node) or self._key(node, exchange),
-            number,
-            exchange.upstream_seconds,
-            now - exchange.started,
-            exchange.upstream_status,
-            exchange.status,
-            LAST,
-            flags,
-        )
-        if number >= self._highest:
-            self._number = self._lowest
+    def finished(self, ended: list[Ended]) -> None:
+        """These exchanges are over."""
+        keys, write, number = self._keys, self._write, self._number
+        for exchange, at in ended:
+            number += 1
+            if exchange.past:
+                self._write_past(exchange, number)
+            node = exchange.node
+            flags = IDEMPOTENT if exchange.head.method in REPEATABLE else 0
+            if exchange.fault is not None or exchange.error is not None:
+                flags |= code_of(exchange.fault or exchange.error)
+            write(
+                at,
+                keys.get(node) or self._key(node, exchange),
+                number,
+                exchange.upstream_seconds,
+                at - exchange.started,
+                exchange.upstream_status,
+                exchange.status,
+                LAST,
+                flags,
+            )
+            if number >= self._highest:
+                number = self._lowest
+        self._number = number
 
     def _write_past(self, exchange: Exchange, number: int) -> None:
         flags = IDEMPOTENT if exchange.head.method in REPEATABLE else 0

@@ -37,6 +37,7 @@ from lolly_tx.net.sockets.tls_contexts import ALPN_HTTP2
 from lolly_tx.net.turn import Turn
 from lolly_tx.net.upstreams import AS_USED, Upstream, UpstreamLimits, Upstreams
 from lolly_tx.proxy.counters import Counters
+from lolly_tx.proxy.endings import Endings
 from lolly_tx.proxy.forwarder import Forwarder
 from lolly_tx.proxy.identity import Identities
 from lolly_tx.proxy.route import ToPool
@@ -69,7 +70,8 @@ class Circumstances:
     """What of the rest of a configuration the exchanges of a pool go by.
 
     `trusted`: the proxies in front of us. `traces`: where exchanges leave one; None: none does. `on_end`: told of each
-    finished exchange. `identities`: makes that of each exchange; None: they have none.
+    finished exchange. `identities`: makes that of each exchange; None: they have none. `endings`: where they are put
+    when they are over; None: nobody writes them down.
     """
 
     trusted: TrustedPeers
@@ -80,6 +82,7 @@ class Circumstances:
     traces: Traces | None = attrs.field(default=None, eq=id)
     on_end: Callable[[Any], None] | None = None
     identities: Identities | None = attrs.field(default=None, eq=id)
+    endings: Endings | None = attrs.field(default=None, eq=id)
 
     @classmethod
     def of(
@@ -89,6 +92,7 @@ class Circumstances:
         traces: Traces | None = None,
         on_end: Callable[[Any], None] | None = None,
         identities: Identities | None = None,
+        endings: Endings | None = None,
     ) -> Circumstances:
         """Those that `config` makes."""
         heads = config.limits
@@ -104,6 +108,7 @@ class Circumstances:
             traces,
             on_end,
             identities,
+            endings,
         )
 
 
@@ -237,6 +242,7 @@ def make_forwarder(
         traces=circumstances.traces,
         identities=circumstances.identities,
         on_end=circumstances.on_end,
+        endings=circumstances.endings,
         counters=counters,
     )
 

@@ -25,15 +25,16 @@ from lolly_tx.config.routing import Route
 from lolly_tx.net.doors import DoorIn
 from lolly_tx.proxy.accesslog import AccessLog
 from lolly_tx.proxy.caching.store import VERDICTS
-from lolly_tx.proxy.exchange import Exchange
+from lolly_tx.proxy.endings import Ended, Endings, Writer
 from lolly_tx.proxy.identity import Identity
 from lolly_tx.proxy.introduction import Introduction
 from lolly_tx.proxy.lineformat import LineFormat
 from lolly_tx.proxy.masking import Masking
-from lolly_tx.proxy.record import exchange_entry, refusal_entry
+from lolly_tx.proxy.record import refusal_entry
 from lolly_tx.proxy.sampling import Sampling
 from lolly_tx.service import syslog
 from lolly_tx.service.draining import Draining
+from lolly_tx.service.flight import Flight
 from lolly_tx.service.logfile import LAST_SECONDS, LogFile
 from lolly_tx.service.reopening import reopen_all
 from lolly_tx.service.surroundings import Surroundings
@@ -106,7 +107,7 @@ class Recorder:
     """Makes the entries of `logs`.
 
     `introduction`: knows how far a client's address can be believed. `wall`: seconds since
-    the epoch; `now`: monotonic.
+    the epoch; `now`: monotonic. `tell`: tells of the exchanges that are over, so that lines are in order.
     """
 
     def __init__(
@@ -115,28 +116,38 @@ class Recorder:
         introduction: Introduction,
         wall: Callable[[], float],
         now: Callable[[], float],
+        tell: Callable[[], None] = lambda: None,
     ) -> None:
         self.logs = logs
         """None: nothing is recorded any more."""
         self._client_of = introduction.client_of
         self._wall = wall
         self._now = now
+        self._tell = tell
 
-    def finished(self, exchange: Exchange) -> None:
-        """An exchange is over."""
+    def finished(self, ended: list[Ended]) -> None:
+        """These are over."""
         logs = self.logs
         if logs is None:
             return
-        log = logs.of(exchange.peer.listener, exchange.route)
-        if log is None:
-            return
-        now = self._now()
-        if log.samples and log.passes_over(
-            exchange.status, exchange.past, exchange.error, now - exchange.started
-        ):
-            return
-        client = self._client_of(exchange.peer, exchange.head)
-        log.record(exchange_entry(exchange, client, self._wall(), now))
+        epoch = self._wall() - self._now()
+        for exchange, now in ended:
+            peer, head = exchange.door.peer, exchange.head
+            log = logs.of(peer.listener, exchange.route)
+            if log is None or (
+                log.samples
+                and log.passes_over(
+                    exchange.status,
+                    exchange.past,
+                    exchange.error,
+                    now - exchange.started,
+                )
+            ):
+                continue
+            client = peer.address
+            if head.block.forwarded:
+                client = self._client_of(peer, head)
+            log.record_exchange(exchange, client, epoch + now, now)
 
     def refused(
         self,
@@ -150,6 +161,7 @@ class Recorder:
         seconds: float = 0.0,
     ) -> None:
         """A request was answered without asking a backend (`proxy.own_answers.OnRefusal`)."""
+        self._tell()
         listener = door.peer.listener
         log = None if self.logs is None else self.logs.of(listener, route)
         if log is None or (
@@ -176,10 +188,31 @@ class Recorder:
         )
 
 
-class AccessLogs:
-    """The access logs of `config`. Raises OSError when one cannot have its file."""
+def write_down(
+    endings: Endings, recorder: Recorder | None, flight: Flight | None
+) -> None:
+    """Have `endings` tell the access logs and the flight recorder, where there are any."""
+    writers: list[Writer] = []
+    logs = None if recorder is None else recorder.logs
+    if recorder is not None and logs is not None:
+        writers.append(recorder.finished)
+    if flight is not None:
+        writers.append(flight.finished)
+    endings.go_by(tuple(writers), at_once=logs is not None and logs.at_once)
 
-    def __init__(self, config: model.Config, surroundings: Surroundings) -> None:
+
+class AccessLogs:
+    """The access logs of `config`. Raises OSError when one cannot have its file.
+
+    `tell`: tells of the exchanges that are over.
+    """
+
+    def __init__(
+        self,
+        config: model.Config,
+        surroundings: Surroundings,
+        tell: Callable[[], None] = lambda: None,
+    ) -> None:
         self._all: list[LogWriting] = []
         self._before = 0, 0
         try:
@@ -187,7 +220,7 @@ class AccessLogs:
                 there = [one for one in self._all if one.path == settings.path]
                 file = there[0].file if there else None
                 more = _identity_fields(config)
-                self._all.append(LogWriting(settings, surroundings, file, more))
+                self._all.append(LogWriting(settings, surroundings, file, more, tell))
         except OSError as error:
             self.stop()
             raise _cannot_open(config, settings, error) from error
@@ -217,6 +250,11 @@ class AccessLogs:
         if route is None:
             return log
         return self._routes.get((listener, route), log)
+
+    @property
+    def at_once(self) -> bool:
+        """One of them is to have each line at once."""
+        return any(not one.settings.buffer_size for one in self._all)
 
     @property
     def written(self) -> int:
@@ -254,7 +292,7 @@ class LogWriting:
     """Writes `log` to its file in batches, and what is left at the end. Raises OSError when there can be no such file.
 
     `more`: fields of JSON objects beside those of the settings. `file`: of another log that goes to the same path.
-    One that is shared stays open: others write there to the last.
+    One that is shared stays open: others write there to the last. `tell`: tells of the exchanges that are over.
     """
 
     def __init__(
@@ -263,8 +301,10 @@ class LogWriting:
         surroundings: Surroundings,
         file: LogFile | Syslog | None = None,
         more: Mapping[str, str] = NO_FIELDS,
+        tell: Callable[[], None] = lambda: None,
     ) -> None:
         self.settings = settings
+        self._tell = tell
         self.path = settings.path
         shared = surroundings.stdout if settings.path == "-" else file
         self._shared = shared is not None
@@ -318,6 +358,7 @@ class LogWriting:
 
     def _flush(self) -> None:
         """Write what is collected, and say what was lost of it."""
+        self._tell()
         self.log.flush()
         self.log.settle(drained=not self.file.waiting)
 

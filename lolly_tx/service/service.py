@@ -256,6 +256,7 @@ class LollyService(Service):
             self.history_file.start()
         for each in self.running_pools.values():
             each.start()
+        self.commons.endings.start()
         if self.logs is not None:
             self.logs.start()
         self.listening = True
@@ -351,6 +352,7 @@ class LollyService(Service):
         self.watchdog.stop()
         if self.history_file is not None:
             self.history_file.stop()
+        self.commons.endings.stop()
         if self.logs is not None:
             self.logs.stop()
         if self.dumps is not None:

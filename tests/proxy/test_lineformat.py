@@ -12,17 +12,24 @@ from twisted.trial.unittest import SynchronousTestCase
 
 from lolly_tx.config.problems import Rejected
 from lolly_tx.config.variables import VARIABLES
+from lolly_tx.domain.errors import BadResponse
+from lolly_tx.domain.target import Target
 from lolly_tx.net.sockets.tls_facts import Facts
 from lolly_tx.proxy.entry import Entry, Words
+from lolly_tx.proxy.exchange import Exchange
 from lolly_tx.proxy.lineformat import (
     REMEMBERED_HEADS,
+    REMEMBERED_LINES,
     REMEMBERED_PIECE_BYTES,
     LineFormat,
 )
 from lolly_tx.proxy.masking import USUAL, Masking
+from lolly_tx.proxy.moments import millionths, thousandths
+from lolly_tx.proxy.record import exchange_entry
 from lolly_tx.proxy.sampling import Sampling
 from lolly_tx.proxy.variables import variable
 from lolly_tx.wire.http1 import RequestReader
+from tests.proxy.world import WorldTestCase
 
 FIELDS = {
     b"user-agent": b'curl "8"',
@@ -270,3 +277,106 @@ class RememberedTests(SynchronousTestCase):
         self.assertEqual(len(format._known), 1)
         format.line(self.entry(0, REMEMBERED_PIECE_BYTES))
         self.assertEqual(len(format._known), 1)
+
+
+class AlikeTests(WorldTestCase):
+    """Lines of exchanges that are alike in all but their times."""
+
+    FORMATS = (
+        "combined",
+        "json",
+        " ".join(f"${name}" for name in VARIABLES if "NAME" not in name),
+    )
+
+    def ended(self, *answers: bytes, request: bytes = b"") -> Exchange:
+        world = self.world("a")
+        client = world.client()
+        client.send(request or b"GET /100%25 HTTP/1.1\r\nHost: x\r\n\r\n")
+        backend = world.accept("a")
+        world.pass_time(0.004)
+        for answer in answers or (b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok",):
+            backend.send(answer)
+        return world.ended[0]
+
+    def test_same_line(self) -> None:
+        """A line says the same whether it is the first of its kind or the fifth, and has its own times."""
+        exchange = self.ended()
+        for format in self.FORMATS:
+            lines = LineFormat(format)
+            for number in range(5):
+                wall, now = 1795293660.25 + number, exchange.started + number * 0.4
+                expected = LineFormat(format).line(
+                    exchange_entry(exchange, "192.0.2.1", wall, now)
+                )
+                made = lines.line_of(exchange, "192.0.2.1", wall, now)
+                self.assertEqual(made, expected, number)
+            self.assertEqual(len(lines._alike), 1)
+
+    def test_what_differs(self) -> None:
+        """Whoever it was, whatever the status, the size, the route or the target: none has the line of another."""
+        exchange = self.ended()
+        lines = LineFormat(self.FORMATS[2])
+
+        def both() -> tuple[bytes, bytes]:
+            now = exchange.started
+            entry = exchange_entry(exchange, client, 1.0, now)
+            made = [lines.line_of(exchange, client, 1.0, now) for _ in range(3)][-1]
+            return made, LineFormat(self.FORMATS[2]).line(entry)
+
+        client, seen = "192.0.2.1", set()
+        seen.add(both())
+        client = "192.0.2.2"
+        seen.add(both())
+        for name, value in (
+            ("status", 206),
+            ("upstream_status", 204),
+            ("bytes_out", 77),
+            ("bytes_in", 78),
+            ("route", "other"),
+        ):
+            setattr(exchange, name, value)
+            seen.add(both())
+        assert exchange.node is not None
+        exchange.node.target = Target("a", "http://127.0.0.1:7777")
+        seen.add(both())
+        exchange.error = BadResponse()
+        seen.add(both())
+        for made, expected in seen:
+            self.assertEqual(made, expected)
+        self.assertEqual(len(seen), 9)
+
+    def test_identities(self) -> None:
+        """Ids are of the request, not of its kind."""
+        exchange = self.ended()
+        lines = LineFormat("$request_id $uri")
+        made = []
+        for text in (b"one", b"two", b"three"):
+            identity: Any = SimpleNamespace(request_id=text)
+            exchange.identity = identity
+            made.append(lines.line_of(exchange, "c", 1.0, 2.0))
+        self.assertEqual(made, [b"one /100%25\n", b"two /100%25\n", b"three /100%25\n"])
+
+    def test_no_two_heads_alike(self) -> None:
+        """Heads that come once take no room with the lines."""
+        lines = LineFormat("combined")
+        for number in range(3):
+            request = b"GET /%d HTTP/1.1\r\nHost: x\r\n\r\n" % number
+            lines.line_of(self.ended(request=request), "c", 1.0, 2.0)
+        self.assertEqual(len(lines._alike), 0)
+
+    def test_forgotten(self) -> None:
+        """So many kinds are remembered, and then forgotten."""
+        exchange = self.ended()
+        lines = LineFormat("$bytes_sent")
+        for size in range(REMEMBERED_LINES + 3):
+            exchange.bytes_out = size
+            lines.line_of(exchange, "c", 1.0, 2.0)
+        self.assertLessEqual(len(lines._alike), REMEMBERED_LINES)
+        self.assertEqual(lines.line_of(exchange, "c", 1.0, 2.0), b"%d\n" % size)
+
+    @given(st.floats(0, 3600))
+    def test_decimals(self, seconds: float) -> None:
+        """Decimals are rounded as printing does, but for what is exactly between two."""
+        for made, digits in ((thousandths(seconds), 3), (millionths(seconds), 6)):
+            self.assertLessEqual(abs(float(made) - seconds), 0.500001 * 10**-digits)
+            self.assertEqual(len(made.partition(b".")[2]), digits)

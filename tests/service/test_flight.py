@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from pathlib import Path
 from random import Random
+from types import SimpleNamespace
 from typing import Any
 
 import attrs
@@ -56,9 +57,9 @@ class ExchangeTests(WorldTestCase):
 
     def written(self, world: World) -> list[Record]:
         tape = Tape(bytearray(100 * RECORD_BYTES))
-        flight = Flight(tape, lambda: world.clock.seconds() + 1, column=2)
-        for exchange in world.ended:
-            flight.finished(exchange)
+        flight = Flight(tape, column=2)
+        now = world.clock.seconds() + 1
+        flight.finished([(exchange, now) for exchange in world.ended])
         return list(records(tape.copy()))
 
     def test_answered(self) -> None:
@@ -115,11 +116,9 @@ class ExchangeTests(WorldTestCase):
         world.client().send(GET)
         world.accept("a").send(OK_ANSWER)
         tape = Tape(bytearray(100 * RECORD_BYTES))
-        flight = Flight(tape, lambda: next(times), column=1)
-        times = iter((1.0, 2.0))
+        flight = Flight(tape, column=1)
         flight._number = (2 << 27) - 3
-        for _ in range(2):
-            flight.finished(world.ended[0])
+        flight.finished([(world.ended[0], at) for at in (1.0, 2.0)])
         numbers = [one.exchange for one in records(tape.copy())]
         self.assertEqual(numbers, [(2 << 27) - 2, (1 << 27) + 1])
 
@@ -143,7 +142,7 @@ class CodeTests(SynchronousTestCase):
     def test_checks(self) -> None:
         """A check is written with what it saw."""
         tape = Tape(bytearray(100 * RECORD_BYTES))
-        flight = Flight(tape, lambda: 0.0)
+        flight = Flight(tape)
         for found in (
             Observation(True, "200 from /", 0.25, 200),
             Observation(False, "503 from /", 0.25, 503),
@@ -163,19 +162,18 @@ class CodeTests(SynchronousTestCase):
         )
 
     def test_who_is_told(self) -> None:
-        """Log and recorder are told each, and the same two are the same."""
-        flight = Flight(Tape(bytearray(100)), lambda: 0.0)
-        heard: list[Any] = []
+        """Each observer is told, and the same two are the same."""
+        heard: list[str] = []
+        one: Any = SimpleNamespace(finished=heard.append)
+        other: Any = SimpleNamespace(finished=lambda exchange: heard.append("other"))
         self.assertIsNone(told(None, None))
-        self.assertEqual(told(heard.append, None), heard.append)
-        self.assertEqual(told(None, flight), flight.finished)
-        self.assertEqual(told(print, flight), told(print, flight))
-        seen: Any = told(heard.append, flight)
-        self.patch(flight, "finished", heard.append)
-        both: Any = told(heard.append, flight)
-        both(3)
-        self.assertEqual(heard, [3, 3])
-        self.assertNotEqual(seen, both)
+        self.assertEqual(told(one, None), one.finished)
+        self.assertEqual(told(None, other), other.finished)
+        self.assertEqual(told(one, other), told(one, other))
+        both: Any = told(one, other)
+        both("one")
+        self.assertEqual(heard, ["one", "other"])
+        self.assertNotEqual(both, told(other, one))
 
 
 class Threads(Clock):
