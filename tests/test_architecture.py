@@ -37,6 +37,7 @@ PACKAGES = (
     "net/library",
     "net/streams",
     "net/tunnels",
+    "net/datagrams",
     "proxy",
     "proxy/files",
     "proxy/caching",

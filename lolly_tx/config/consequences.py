@@ -23,6 +23,7 @@ from lolly_tx.config.balancefacts import (
     usable_targets,
 )
 from lolly_tx.config.caching import cache_facts
+from lolly_tx.config.datagramrules import datagram_doubts
 from lolly_tx.config.diff import route_name
 from lolly_tx.config.filefacts import file_doubts
 from lolly_tx.config.kinds import duration_text
@@ -127,7 +128,8 @@ def _doubts(pool: PoolSettings, config: Config) -> Iterator[str]:
     yield from balancing_doubts(pool, config)
     asked = _asked_by_middleware(config)
     if not any(pool.name in route.pools for route in config.routes):
-        if pool.name not in asked:
+        streamed = any(pool.name in one.pools for one in config.streams.values())
+        if pool.name not in asked and not streamed:
             yield "no route leads to it"
 
 
@@ -320,7 +322,9 @@ def _whole(config: Config) -> Iterator[Consequence]:
         yield Consequence("", f"probe load of all pools: {rate:.3g}/s{saved}")
     if not config.listeners and not config.streams:
         yield Consequence("", "there is no listener: no client can connect", True)
-    for name, text in stream_doubts(config.streams, config.pools):
+    doubts = [*stream_doubts(config.streams, config.pools)]
+    doubts += datagram_doubts(config.streams, config.pools)
+    for name, text in doubts:
         yield Consequence(f"stream {name}", text, True)
     for name in config.listeners:
         if not any(name in (route.listeners or (name,)) for route in config.routes):

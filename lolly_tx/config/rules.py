@@ -19,6 +19,8 @@ from lolly_tx.config.addresses import endpoint_parts
 from lolly_tx.config.balancerules import balancing_rules
 from lolly_tx.config.caching import caches_rules
 from lolly_tx.config.checkrules import check_rules
+from lolly_tx.config.datagramrules import datagram_rules, pool_of_datagrams_rules
+from lolly_tx.config.datagrams import of_datagrams
 from lolly_tx.config.extensionrules import extension_rules
 from lolly_tx.config.kinds import nearest
 from lolly_tx.config.middleware.rules import middleware_rules, use_rules
@@ -28,7 +30,7 @@ from lolly_tx.config.routing import ENDS, Route
 from lolly_tx.config.schema import Place
 from lolly_tx.config.streams import stream_rules
 from lolly_tx.config.tlsrules import tls_rules
-from lolly_tx.domain.target import Target, speaks_http
+from lolly_tx.domain.target import Target, speaks_datagrams, speaks_http
 
 
 @attrs.define
@@ -61,6 +63,8 @@ def check(config: Config, parts: Parts, main: Place) -> None:
     caches_rules(config.caches, main.at("cache"))
     for name, stream in config.streams.items():
         stream_rules(stream, parts.pool_names, main.at("stream").at(name))
+        pools = {name: one for name, (one, _) in parts.pools.items()}
+        datagram_rules(stream, pools, main.at("stream").at(name))
         if stream.tls is not None:
             tls_rules(stream.tls, main.at("stream").at(name).at("tls"))
     for middleware, place in parts.middlewares.values():
@@ -134,7 +138,7 @@ def _references(route: Route, place: Place, parts: Parts) -> None:
             speaks_http(target.address) for target in parts.pools[pool][0].targets
         ):
             named = place if route.pool else place.at("split").at(index)
-            named.at("pool").wrong("has targets for streams: tcp:// or tls://")
+            named.at("pool").wrong("has targets for streams: tcp://, tls:// or udp://")
     for index, name in enumerate(route.listeners):
         if name not in parts.names:
             message = "no listener has this name" + nearest(name, parts.names)
@@ -187,13 +191,14 @@ def _same_endpoints(config: Config, parts: Parts, main: Place) -> None:
         port, interface = _address(endpoint)
         there = taken.setdefault(port, {})
         other = there.get(interface)
-        if other is None and port.isdigit() and ":" not in interface:
+        numbered = port.removeprefix("udp ").isdigit()
+        if other is None and numbered and ":" not in interface:
             # No interface means all those of IPv4.
             if interface:
                 other = there.get("")
             else:
                 other = next((there[i] for i in there if ":" not in i), None)
-        if other is not None and port != "0":
+        if other is not None and port not in ("0", "udp 0"):
             place.wrong(f"listens where {other.where} does")
         there.setdefault(interface, place)
 
@@ -201,12 +206,14 @@ def _same_endpoints(config: Config, parts: Parts, main: Place) -> None:
 def _address(endpoint: str) -> tuple[str, str]:
     """The port a server endpoint asks for, and the interface, where its type has them.
 
-    Of other types, itself. Port 0 is any free port.
+    Of other types, itself. Port 0 is any free port. Those of UDP are others than those of TCP.
     """
     plain, named = endpoint_parts(endpoint)
-    if plain[0] not in ("tcp", "ssl"):
+    udp = of_datagrams(endpoint)
+    if plain[0] not in ("tcp", "ssl") and not udp:
         return endpoint, ""
     port = named.get("port") or (plain[1] if len(plain) > 1 else "")
+    port = f"udp {port}" if udp else port
     interface = named.get("interface", "")
     return port, "" if interface == "0.0.0.0" else interface
 
@@ -226,6 +233,8 @@ def _loops(parts: Parts) -> None:
 
 def _leads_to(target: Target, listener: str) -> bool:
     """Whether connecting to `target` gets to `listener`, as far as their texts say."""
+    if speaks_datagrams(target.address):
+        return False
     plain, named = endpoint_parts(listener)
     kind = plain[0]
     there, there_named = (
@@ -280,6 +289,7 @@ def _pool(pool: PoolSettings, place: Place) -> None:
     if pool.tls.key and not pool.tls.certificate:
         place.at("tls").at("key").wrong("is the key of `certificate`, which is missing")
     _protocol(pool, place)
+    pool_of_datagrams_rules(pool, place)
     balancing_rules(pool, place)
     check_rules(pool, place)
     extension_rules(pool, place)

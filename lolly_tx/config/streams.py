@@ -1,7 +1,7 @@
 """The settings of streams: connections whose bytes are passed on as they are.
 
-Imports: config, domain. Used by: config.consequences, config.model, config.rules,
-service.
+Imports: config, domain. Used by: config.consequences, config.datagramrules,
+config.model, config.rules, service.
 """
 
 from __future__ import annotations
@@ -12,8 +12,16 @@ from typing import Any
 
 import attrs
 
-from lolly_tx.config.addresses import HOST_PATTERN, LISTEN
-from lolly_tx.config.kinds import TEXT, Duration, nearest, plain_text, type_word
+from lolly_tx.config.addresses import HOST_PATTERN
+from lolly_tx.config.datagrams import STREAM_ENDPOINT, of_datagrams
+from lolly_tx.config.kinds import (
+    TEXT,
+    Count,
+    Duration,
+    nearest,
+    plain_text,
+    type_word,
+)
 from lolly_tx.config.listening import ListenerTLS
 from lolly_tx.config.pools import PoolSettings
 from lolly_tx.config.problems import Rejected
@@ -53,16 +61,17 @@ class Stream:
     name: str
     endpoint: str = attrs.field(
         metadata=about(
-            LISTEN,
-            'Any Twisted server endpoint string, as of a listener: "tcp:5432:interface=127.0.0.1".',
+            STREAM_ENDPOINT,
+            'Any Twisted server endpoint string, as of a listener: "tcp:5432:interface=127.0.0.1"; or'
+            ' "udp:5353:interface=127.0.0.1", for datagrams.',
         )
     )
     pool: str = attrs.field(
         default="",
         metadata=about(
             TEXT,
-            'The pool that serves them; its targets are "tcp://HOST:PORT", "tls://HOST:PORT" or endpoints. "": only the'
-            " pools of `sni` do.",
+            'The pool that serves them; its targets are "tcp://HOST:PORT", "tls://HOST:PORT" or endpoints, and for'
+            ' datagrams "udp://HOST:PORT". "": only the pools of `sni` do.',
         ),
     )
     sni: Mapping[str, str] = attrs.field(
@@ -90,6 +99,20 @@ class Stream:
         default=600.0,
         metadata=about(
             Duration(1.0), "Without a byte either way for so long, a stream is closed."
+        ),
+    )
+    session_timeout: float = attrs.field(
+        default=60.0,
+        metadata=about(
+            Duration(0.1),
+            "Datagrams: without one either way for so long, the session of a client ends.",
+        ),
+    )
+    sessions: int = attrs.field(
+        default=10_000,
+        metadata=about(
+            Count(1, 1_000_000),
+            "Datagrams: clients at once; those who come then get nothing, until others have ended.",
         ),
     )
 
@@ -122,6 +145,8 @@ def stream_doubts(
 ) -> Iterator[tuple[str, str]]:
     """What looks wrong with them: the name of each, and a sentence."""
     for name, stream in streams.items():
+        if of_datagrams(stream.endpoint):
+            continue  # `config.datagrams` has theirs
         for pool in stream.pools:
             health = pools[pool].health
             if health is not None and health.type == "http":

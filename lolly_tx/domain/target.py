@@ -33,13 +33,18 @@ _SETTINGS = ("weight", "max_conns", "backup", "down", "priority")
 HTTP = ("http", "https")
 """The schemes of targets that speak HTTP."""
 
-STREAM_SCHEMES = ("tcp", "tls")
-"""Those of targets that speak anything else, plain or inside TLS."""
+STREAM_SCHEMES = ("tcp", "tls", "udp")
+"""Those of targets that speak anything else: plain, inside TLS, or in datagrams."""
 
 
 def speaks_http(address: str) -> bool:
     """Whether what an operator wrote, a URL or an endpoint string, can be a target that speaks HTTP."""
     return address.partition("://")[0].lower() not in STREAM_SCHEMES
+
+
+def speaks_datagrams(address: str) -> bool:
+    """Whether what an operator wrote is a target that is sent datagrams."""
+    return address.partition("://")[0].lower() == "udp"
 
 
 def target_id(address: str) -> str:
@@ -120,7 +125,7 @@ class Target:
 
     @classmethod
     def from_url(cls, url: str, *, id: str = "", **settings: Any) -> Target:
-        """The target at `url`: "http" or "https", or for any other protocol "tcp" or "tls", and "://HOST:PORT".
+        """The target at `url`: "http" or "https", or for any other protocol "tcp", "tls" or "udp", and "://HOST:PORT".
 
         `id`: made from the URL without it. `settings`: `weight`, `max_conns`, `backup`, `down`, `priority`.
         Raises ValueError for what is no such URL and for numbers below the least, TypeError for other settings.

@@ -9,8 +9,8 @@ cancellation. Whoever cancels therefore records the reason first and hands it to
 `translate` as `because`; a cancellation without a recorded reason is the caller's doing
 and is never held against a target.
 
-Imports: domain, wire, Twisted, pyOpenSSL. Used by: net.checks, net.http1, net.library,
-net.sockets, net.tunnels.
+Imports: domain, wire, Twisted, pyOpenSSL. Used by: net.checks, net.datagrams,
+net.http1, net.library, net.sockets, net.tunnels, proxy.
 """
 
 from __future__ import annotations

@@ -1,6 +1,7 @@
 """A stream: its clients' connections joined to those of targets, whose pool may depend on the name they ask for.
 
-Imports: domain, net, net.library, net.streams, Twisted. Used by: service.
+Imports: domain, net, net.library, net.streams, Twisted. Used by: proxy.datagrams,
+service.
 
 A connect that fails is held against its target and tried at another one, for nothing was passed on yet
 (`net.library.balanced`); the lease of the target lasts as long as its connection.

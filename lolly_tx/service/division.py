@@ -42,12 +42,17 @@ def of_worker(config: Config, workers: int) -> Config:
         handshakes=part_of(config.limits.handshakes, workers),
     )
     pools = {name: _pool(one, workers) for name, one in config.pools.items()}
+    streams = {
+        name: attrs.evolve(one, sessions=part_of(one.sessions, workers))
+        for name, one in config.streams.items()
+    }
     caches = {name: _cache(one, workers) for name, one in config.caches.items()}
     return attrs.evolve(
         config,
         caches=MappingProxyType(caches),
         events=MappingProxyType({}),
         limits=limits,
+        streams=MappingProxyType(streams),
         pools=MappingProxyType(pools),
     )
 

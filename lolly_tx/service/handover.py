@@ -22,7 +22,12 @@ from twisted.logger import Logger
 from lolly_tx.config.pools import PoolSettings
 from lolly_tx.domain.heritage import facts_of, take_facts
 from lolly_tx.domain.tallies import Number
-from lolly_tx.net.sockets.inherited import Heirloom, is_listening, listening_socket
+from lolly_tx.net.sockets.inherited import (
+    Heirloom,
+    is_listening,
+    listening_socket,
+    takes_datagrams,
+)
 from lolly_tx.net.sockets.slots import SlotPort
 from lolly_tx.service.amendedstate import as_values
 from lolly_tx.service.ledger import count_on, counted
@@ -110,7 +115,11 @@ def descriptors_of(document: Mapping[str, Any]) -> list[int]:
 
 def _taken(descriptors: list[int], resting: bool) -> list[socket.socket]:
     """Sockets of our own in place of descriptors: those that are listened on, or will be when they rest no more."""
-    taken = [listening_socket(fd) for fd in descriptors if resting or is_listening(fd)]
+    taken = [
+        listening_socket(fd)
+        for fd in descriptors
+        if resting or is_listening(fd) or takes_datagrams(fd)
+    ]
     for fd in descriptors:
         os.close(fd)
     return taken

@@ -110,7 +110,7 @@ class Place:
         if self._view is not None:
             self._view.heirloom, self.heirloom = self.heirloom, None
         try:
-            self.port = _now(self._endpoint.listen(self.factory))
+            self.port = listening_now(self._endpoint.listen(self.factory))
             return
         except CannotListenError:
             sockets = [p.port.socket for p in leaving if isinstance(p.port, PlainPort)]
@@ -122,7 +122,7 @@ class Place:
             share_address(each, True)
         self._view.beside_others = True
         try:
-            self.port = _now(self._endpoint.listen(self.factory))
+            self.port = listening_now(self._endpoint.listen(self.factory))
             sockets.append(self.port.socket)
         finally:
             self._view.beside_others = False
@@ -246,8 +246,8 @@ def _reason(error: Exception) -> str:
     return str(error)
 
 
-def _now(listening: Deferred[IListeningPort]) -> IListeningPort:
-    """The port of an endpoint that listens at once, as all of Twisted's do."""
+def listening_now(listening: Deferred[IListeningPort]) -> IListeningPort:
+    """The port of an endpoint that listens at once, as all of Twisted's do. Raises why there is none."""
     results: list[IListeningPort | Failure] = []
     listening.addBoth(results.append)
     if not results:

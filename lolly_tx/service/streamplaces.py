@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from lolly_tx.config.datagrams import of_datagrams
 from lolly_tx.config.model import Config
 from lolly_tx.config.streams import Stream
 from lolly_tx.domain.target import Target
@@ -17,6 +18,7 @@ from lolly_tx.net.sockets.endpoints import TargetEndpoint
 from lolly_tx.net.streams.door import StreamDoor
 from lolly_tx.net.streams.listening import stream_acceptor
 from lolly_tx.proxy.streaming import StreamCounters, Streaming, place_name
+from lolly_tx.service.datagramplaces import datagram_place
 from lolly_tx.service.listeners import certificates_of, opened, proxied_of
 from lolly_tx.service.listening import Place
 
@@ -26,6 +28,8 @@ if TYPE_CHECKING:  # pragma: no cover
 
 def stream_place(service: LollyService, config: Config, stream: Stream) -> Place:
     """Where `stream`, one of `config`, is served. Raises `BadEndpoint` and `TLSSettingsError`."""
+    if of_datagrams(stream.endpoint):
+        return datagram_place(service, config, stream)
     name, deadlines = place_name(stream.name), service.commons.deadlines
     site = _site(service, config, stream)
     certificates = None

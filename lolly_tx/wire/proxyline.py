@@ -6,7 +6,7 @@
 Version 1 is a line of text, version 2 is binary and may carry more (TLVs). The published text of the protocol is
 HAProxy's doc/proxy-protocol.txt; the section numbers are its own.
 
-Imports: wire. Used by: net, net.sockets.
+Imports: wire. Used by: net, net.sockets, service.
 """
 
 from __future__ import annotations
@@ -229,6 +229,13 @@ def render_v2(line: ProxyLine) -> bytes:
         tlvs.remove(max(tlvs, key=len))
     body = addresses + b"".join(tlvs)
     return V2_START + struct.pack("!BBH", 0x21, family, len(body)) + body
+
+
+def for_datagrams(header: bytes) -> bytes:
+    """A version 2 header whose client sends datagrams (section 2.2: DGRAM in place of STREAM)."""
+    family = header[13]
+    kind = (family & 0xF0) | 2 if family else 0
+    return header[:13] + bytes((kind,)) + header[14:]
 
 
 RENDERERS: Mapping[str, Callable[[ProxyLine], bytes]] = MappingProxyType(

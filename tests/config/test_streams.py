@@ -46,4 +46,4 @@ class StreamSettingsTests(SynchronousTestCase):
         """The examples of the page are valid together."""
         text = "".join(re.findall(r"```toml\n(.*?)```", PAGE.read_text(), re.DOTALL))
         config = read(text + '[pool.other]\ntargets = ["tcp://10.0.0.9:443"]\n')
-        self.assertEqual(sorted(config.streams), ["postgres", "secure"])
+        self.assertEqual(sorted(config.streams), ["dns", "postgres", "secure"])

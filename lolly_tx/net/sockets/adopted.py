@@ -1,6 +1,6 @@
 """Accepting on the slots of another process: see `net.sockets.slots`.
 
-Imports: net.sockets, Twisted. Used by: service.worker.
+Imports: net.sockets, Twisted. Used by: net.datagrams, service.
 """
 
 from __future__ import annotations
@@ -127,7 +127,8 @@ class AdoptingReactor(View):
         """There are sockets to accept on, whatever the endpoint is."""
         return bool(self._sockets)
 
-    def _adopt(self, listen: Callable[[socket.socket], Any]) -> AdoptedPort:
+    def adopt(self, listen: Callable[[socket.socket], Any]) -> AdoptedPort:
+        """A port at all of them; `listen`: accepts on one."""
         port = AdoptedPort(listen, self._lent)
         for slot, one in self._sockets.items():
             port.adopt(slot, one)
@@ -138,7 +139,7 @@ class AdoptingReactor(View):
     ) -> AdoptedPort:
         """As IReactorTCP.listenTCP."""
         view = eager(self._reactor)
-        return self._adopt(
+        return self.adopt(
             lambda one: view.adoptStreamPort(one.fileno(), one.family, factory)
         )
 
@@ -154,7 +155,7 @@ class AdoptingReactor(View):
         """As IReactorSSL.listenSSL."""
         view = eager(self._reactor)
         wrapped = view.wrap_tls(factory, contextFactory)
-        return self._adopt(
+        return self.adopt(
             lambda one: view.adoptStreamPort(one.fileno(), one.family, wrapped)
         )
 

@@ -3,7 +3,7 @@
 systemd passes descriptors from 3 on, and says so in the environment (sd_listen_fds(3)): LISTEN_PID is whom they are
 for, LISTEN_FDS how many they are, LISTEN_FDNAMES what each is called (`FileDescriptorName=`).
 
-Imports: Twisted. Used by: net.sockets.eager, net.sockets.slots, service.
+Imports: Twisted. Used by: net.datagrams, net.sockets.eager, net.sockets.slots, service.
 """
 
 from __future__ import annotations
@@ -146,6 +146,17 @@ def is_listening(fd: int) -> bool:
     try:
         with socket.socket(fileno=os.dup(fd)) as probe:
             return bool(probe.getsockopt(socket.SOL_SOCKET, socket.SO_ACCEPTCONN))
+    except OSError:
+        return False
+
+
+def takes_datagrams(fd: int) -> bool:
+    """Whether it is a UDP socket with a port of its own."""
+    try:
+        with socket.socket(fileno=os.dup(fd)) as probe:
+            if probe.family not in (socket.AF_INET, socket.AF_INET6):
+                return False
+            return probe.type == socket.SOCK_DGRAM and probe.getsockname()[1] != 0
     except OSError:
         return False
 

@@ -13,7 +13,7 @@ the kernel deals nothing out to them before `SlotPort.open`, when somebody is th
 
 Both are views of a reactor, to give to endpoints and parsers of endpoint strings.
 
-Imports: net.sockets, Twisted. Used by: net.sockets.adopted, service.
+Imports: net.sockets, Twisted. Used by: net.datagrams, net.sockets.adopted, service.
 """
 
 from __future__ import annotations
@@ -223,7 +223,7 @@ class SlotReactor(View):
 
     def __init__(self, reactor: Any, count: int) -> None:
         super().__init__(reactor)
-        self._count = count
+        self.count = count
 
     @property
     def heirloom(self) -> Heirloom | None:
@@ -241,7 +241,7 @@ class SlotReactor(View):
             return None
         self.heirloom = None
         there = left.sockets
-        missing = max(0, self._count - len(there))
+        missing = max(0, self.count - len(there))
         bound: list[socket.socket] = []
         if missing and left.owned and left.socket.family != socket.AF_UNIX:
             with suppress(OSError):  # such as of a user that may not have the port
@@ -252,7 +252,7 @@ class SlotReactor(View):
             path if left.owned else "",
             not left.owned,
             backlog,
-            count=self._count,
+            count=self.count,
             bound=bound,
         )
 
@@ -263,7 +263,7 @@ class SlotReactor(View):
         try:
             if (inherited := self._inherited(backlog=backlog)) is not None:
                 return inherited
-            made = bind_slots(interface, port, self._count, backlog)
+            made = bind_slots(interface, port, self.count, backlog)
         except OSError as why:
             raise error.CannotListenError(interface, port, why) from why
         return SlotPort(made, backlog=backlog)
@@ -301,7 +301,7 @@ class SlotReactor(View):
         except OSError as why:
             made.close()
             raise error.CannotListenError(None, os.fsencode(path), why) from why
-        return SlotPort([made] * self._count, path)
+        return SlotPort([made] * self.count, path)
 
     def adoptStreamPort(
         self, fileDescriptor: int, addressFamily: int, factory: Any
@@ -309,7 +309,7 @@ class SlotReactor(View):
         """As IReactorSocket.adoptStreamPort: one socket for all."""
         made = socket.fromfd(fileDescriptor, addressFamily, socket.SOCK_STREAM)
         made.setblocking(False)
-        return SlotPort([made] * self._count, is_lent=True)
+        return SlotPort([made] * self.count, is_lent=True)
 
 
 def _remove(path: str, hidden: bool) -> None:

@@ -1,0 +1,114 @@
+"""What must hold for streams of datagrams and for their pools, and what looks wrong with them.
+
+Imports: config, domain. Used by: config.consequences, config.rules.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+
+from lolly_tx.config.datagrams import datagram_address, of_datagrams
+from lolly_tx.config.pools import PoolSettings
+from lolly_tx.config.schema import Place, settings_of
+from lolly_tx.config.streams import Stream
+from lolly_tx.domain.target import Target, speaks_datagrams
+
+_ONLY_TCP = ("sni", "tls", "proxy_protocol", "idle_timeout")
+_ONLY_UDP = ("session_timeout", "sessions")
+
+
+def datagram_rules(
+    stream: Stream, pools: Mapping[str, PoolSettings], place: Place
+) -> None:
+    """What must hold for one stream of datagrams, and that one of connections has nothing of theirs.
+
+    `pools`: those that could be read.
+    """
+    udp = of_datagrams(stream.endpoint)
+    defaults = {one.field: one.default for one in settings_of(type(stream))}
+    instead = "datagrams, and this one is not; idle_timeout"
+    if udp:
+        instead = "connections, and this one is not; session_timeout"
+    for key in _ONLY_TCP if udp else _ONLY_UDP:
+        if getattr(stream, key) != defaults[key]:
+            said = f"is for streams of {instead} is the one for it"
+            if "timeout" not in key:
+                said = said.partition(";")[0]
+            place.at(key).wrong(said)
+    for name in stream.pools:
+        pool = pools.get(name)
+        if pool is None:
+            continue
+        for target in pool.targets:
+            if speaks_datagrams(target.address) is udp:
+                continue
+            said = (
+                f'pool {name} has the target "{target.address}", and datagrams need "udp://HOST:PORT"'
+                if udp
+                else f'pool {name} has the target "{target.address}", which needs a stream with the endpoint "udp:PORT"'
+            )
+            place.at("pool").wrong(said)
+            break
+        if udp:
+            _own_address(stream, pool, place)
+
+
+def pool_of_datagrams_rules(pool: PoolSettings, place: Place) -> None:
+    """What must hold for a pool with targets of datagrams."""
+    found = [speaks_datagrams(target.address) for target in pool.targets]
+    if not any(found):
+        return
+    if not all(found):
+        place.at("targets").wrong(
+            "mix udp:// with others, and a client speaks one of them; make two pools"
+        )
+    if pool.send_proxy == "v1":
+        place.at("send_proxy").wrong(
+            'is "v1", a line at the beginning of a connection; "v2" may be in front of datagrams'
+        )
+
+
+def _own_address(stream: Stream, pool: PoolSettings, place: Place) -> None:
+    try:
+        own = datagram_address(stream.endpoint)
+    except ValueError:  # said already
+        return
+    for target in pool.targets:
+        if target.port == own.port and _is_own(target, own.interface):
+            place.at("pool").wrong(
+                f'pool {pool.name} has the target "{target.address}", which is this stream itself:'
+                " its datagrams would come back for ever"
+            )
+
+
+def _is_own(target: Target, interface: str) -> bool:
+    if interface in ("0.0.0.0", "::"):
+        return target.host in ("localhost", "0.0.0.0", "::", "::1") or (
+            target.host.startswith("127.")
+        )
+    return target.host == interface or (
+        target.host == "localhost" and interface == "127.0.0.1"
+    )
+
+
+def datagram_doubts(
+    streams: Mapping[str, Stream], pools: Mapping[str, PoolSettings]
+) -> Iterator[tuple[str, str]]:
+    """What looks wrong with those of datagrams: the name of each, and a sentence."""
+    for name, stream in streams.items():
+        if not of_datagrams(stream.endpoint):
+            continue
+        for pool in stream.pools:
+            health = pools[pool].health
+            if health is None and not pools[pool].checks:
+                yield (
+                    name,
+                    f"pool {pool} has no active checks: a target that is silent keeps its share, for only a refusal"
+                    ' by its machine is noticed; set health.type = "udp" with steps it answers',
+                )
+            elif health is not None and health.type != "udp" and not health.port:
+                yield (
+                    name,
+                    f'pool {pool} is checked by health.type = "{health.type}" at the TCP port of the same number;'
+                    ' "udp" asks by datagrams',
+                )

@@ -1,0 +1,1 @@
+"""Datagrams: clients' sessions, and the sockets of both sides."""
