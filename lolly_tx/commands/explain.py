@@ -16,11 +16,11 @@ from lolly_tx.commands.declared import Takes
 _SHOWN = 20
 """Of the routes that a request does not go by."""
 
-_REQUEST = ("host", "path", "client", "cookie", "listener", "method")
+_REQUEST = ("host", "path", "client", "cookie", "listener", "method", "stream")
 
 
 class ExplainCommand(AskingCommand):
-    """`lolly explain POOL [TARGET]`, or `lolly explain [POOL] --path /x --host y`."""
+    """`lolly explain POOL [TARGET]`, `lolly explain [POOL] --path /x --host y`, or `lolly explain --stream NAME`."""
 
     name = "explain"
     summary = "Tell why a target is in or out, or chosen."
@@ -29,11 +29,15 @@ class ExplainCommand(AskingCommand):
         "header": Takes("LINE"),
         **{one: Takes(one.upper()) for one in _REQUEST},
     }
-    synopsis = "POOL [TARGET] | [POOL] --path PATH [--host HOST] [--client ADDRESS] ..."
+    synopsis = (
+        "POOL [TARGET] | [POOL] --path PATH [--host HOST] [--client ADDRESS] ..."
+        " | --stream NAME [--host SNI] [--client ADDRESS]"
+    )
     longdesc = (
         "With a pool: why each of its targets is in or out of service, on what evidence,"
         " and what would bring it back. With --path or --host: which target such a"
-        " request would get, and why not the others; nothing is sent."
+        " request would get, and why not the others; nothing is sent. With --stream: the same"
+        " for a client of a stream, who asks for --host in its ClientHello."
     )
     optParameters: ClassVar[list[list[Any]]] = [
         ["host", None, "", "Host of the request."],
@@ -42,6 +46,7 @@ class ExplainCommand(AskingCommand):
         ["client", None, "", "The client's address."],
         ["cookie", None, "", "Its Cookie field."],
         ["listener", None, "", "The listener it comes in by."],
+        ["stream", None, "", "The stream whose client it is."],
     ]
 
     def __init__(self) -> None:
@@ -64,6 +69,10 @@ class ExplainCommand(AskingCommand):
             raise usage.UsageError("needs a POOL, or a request: --path PATH")
         if self["target"] and self["request"]:
             raise usage.UsageError("a TARGET has no meaning with a request")
+        if self["pool"] and self["stream"]:
+            raise usage.UsageError(
+                "a POOL has no meaning with --stream, which has some"
+            )
 
     def ask(self, client: AdminClient) -> Any:
         """One question."""
@@ -129,6 +138,9 @@ def _seen(one: dict[str, Any]) -> list[str]:
 
 def _route_lines(answer: dict[str, Any]) -> list[str]:
     """Which route it is, what it passes, and why it is none of the others."""
+    if "stream" in answer:
+        through = ", ".join(answer["use"])
+        return [f"stream {answer['stream']}" + (f", through {through}" * bool(through))]
     if "routes" not in answer:  # they were skipped
         return []
     out = []

@@ -118,6 +118,33 @@ JSON_FIELDS: Mapping[str, str] = MappingProxyType(
 """What each object has, in this order, and of which variable."""
 
 
+STREAM_FIELDS: Mapping[str, str] = MappingProxyType(
+    {
+        "time": "time",
+        "client": "client",
+        "stream": "listener",
+        "protocol": "version",
+        "server_name": "host",
+        "status": "status",
+        "bytes_received": "bytes_received",
+        "bytes_sent": "bytes_sent",
+        "seconds": "seconds",
+        "pool": "pool",
+        "upstream": "upstream",
+        "connect_seconds": "upstream_seconds",
+        "tries": "tries",
+        "ended": "ended",
+        "error": "error",
+    }
+)
+"""The same of a session of a stream."""
+
+STREAM_FORMATS: Mapping[str, str] = MappingProxyType(
+    {"combined": "stream", "json": "stream_json"}
+)
+"""What the formats that have a name are for streams; a text with variables is the same."""
+
+
 class _MaskedName(Word):
     """The name of a parameter, a field or a cookie."""
 
@@ -218,6 +245,12 @@ class AccessLog:
         if self.format == "combined":
             return False
         return any(name == variable for _, name in parts_of(self.format))
+
+
+def for_streams(log: AccessLog) -> AccessLog:
+    """What `log` says, for the sessions of streams."""
+    format = STREAM_FORMATS.get(log.format, log.format)
+    return log if format == log.format else attrs.evolve(log, format=format)
 
 
 def access_log_rules(log: AccessLog, place: Place) -> None:

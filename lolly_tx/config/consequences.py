@@ -47,7 +47,7 @@ from lolly_tx.config.probetimes import (
 )
 from lolly_tx.config.rules import is_local
 from lolly_tx.config.shadows import shadowed
-from lolly_tx.config.streams import stream_doubts
+from lolly_tx.config.streams import stream_doubts, stream_facts
 from lolly_tx.domain.target import Target
 
 
@@ -127,8 +127,8 @@ def _doubts(pool: PoolSettings, config: Config) -> Iterator[str]:
     yield from _time_doubts(pool, config)
     yield from balancing_doubts(pool, config)
     asked = _asked_by_middleware(config)
+    streamed = any(pool.name in one.pools for one in config.streams.values())
     if not any(pool.name in route.pools for route in config.routes):
-        streamed = any(pool.name in one.pools for one in config.streams.values())
         if pool.name not in asked and not streamed:
             yield "no route leads to it"
 
@@ -304,6 +304,8 @@ def _access_logs(config: Config) -> Iterator[Consequence]:
     logs = {"access_log": config.access_log}
     for name, listener in config.listeners.items():
         logs[f"listener {name}: access_log"] = listener.access_log or None
+    for name, stream in config.streams.items():
+        logs[f"stream {name}: access_log"] = stream.access_log or None
     for route in config.routes:
         logs[f"route {route_name(route)}: access_log"] = route.access_log or None
     for about, log in logs.items():
@@ -322,6 +324,8 @@ def _whole(config: Config) -> Iterator[Consequence]:
         yield Consequence("", f"probe load of all pools: {rate:.3g}/s{saved}")
     if not config.listeners and not config.streams:
         yield Consequence("", "there is no listener: no client can connect", True)
+    for name, text in stream_facts(config.streams, config.pools, config.middlewares):
+        yield Consequence(f"stream {name}", text)
     doubts = [*stream_doubts(config.streams, config.pools)]
     doubts += datagram_doubts(config.streams, config.pools)
     for name, text in doubts:

@@ -62,11 +62,15 @@ def check(config: Config, parts: Parts, main: Place) -> None:
         main.wrong("has no [[route]], so no request would be answered")
     caches_rules(config.caches, main.at("cache"))
     for name, stream in config.streams.items():
-        stream_rules(stream, parts.pool_names, main.at("stream").at(name))
-        pools = {name: one for name, (one, _) in parts.pools.items()}
-        datagram_rules(stream, pools, main.at("stream").at(name))
+        at = main.at("stream").at(name)
+        stream_rules(stream, parts.pool_names, config.middlewares, at)
+        use_rules(stream.use, config, parts.middleware_names, at.at("use"))
+        read = {name: one for name, (one, _) in parts.pools.items()}
+        datagram_rules(stream, read, at)
         if stream.tls is not None:
-            tls_rules(stream.tls, main.at("stream").at(name).at("tls"))
+            tls_rules(stream.tls, at.at("tls"))
+        if stream.access_log:
+            access_log_rules(stream.access_log, at.at("access_log"))
     for middleware, place in parts.middlewares.values():
         middleware_rules(middleware, config, place)
     for route, place in parts.routes:

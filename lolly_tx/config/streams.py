@@ -1,7 +1,7 @@
 """The settings of streams: connections whose bytes are passed on as they are.
 
-Imports: config, domain. Used by: config.consequences, config.datagramrules,
-config.model, config.rules, service.
+Imports: config, config.middleware, domain. Used by: config.consequences,
+config.datagramrules, config.model, config.rules, service.
 """
 
 from __future__ import annotations
@@ -12,22 +12,32 @@ from typing import Any
 
 import attrs
 
+from lolly_tx.config.accesslogs import OWN_LOG, LogChoice
 from lolly_tx.config.addresses import HOST_PATTERN
 from lolly_tx.config.datagrams import STREAM_ENDPOINT, of_datagrams
 from lolly_tx.config.kinds import (
     TEXT,
     Count,
     Duration,
+    duration_text,
     nearest,
     plain_text,
     type_word,
 )
 from lolly_tx.config.listening import ListenerTLS
+from lolly_tx.config.middleware.using import USE, Middleware, Use, resolved
 from lolly_tx.config.pools import PoolSettings
 from lolly_tx.config.problems import Rejected
 from lolly_tx.config.schema import Place, about
 from lolly_tx.config.tables import NETWORKS, Table
+from lolly_tx.config.variables import parts_of
 from lolly_tx.domain.forwarded import Network
+
+STREAM_TYPES = ("access", "concurrency", "rate_limit", "bandwidth")
+"""The middleware that a stream can use."""
+
+STREAM_KEYS = ("client", "client_port", "listener")
+"""The variables that are known when a client has connected."""
 
 NO_NAMES: Mapping[str, str] = MappingProxyType({})
 
@@ -95,6 +105,21 @@ class Stream:
             "Load balancers that have to begin with a PROXY header, as of a listener.",
         ),
     )
+    use: Use = attrs.field(
+        default=(),
+        metadata=about(
+            USE,
+            "Middleware that each client meets before it has a target: `access`, `concurrency`, `rate_limit` and"
+            " `bandwidth`, by names of tables of `middleware`, or tables on the spot.",
+        ),
+    )
+    access_log: LogChoice = attrs.field(
+        default=None,
+        metadata=about(
+            OWN_LOG,
+            "What is written of its sessions in place of what [access_log] says; `access_log = false`: nothing.",
+        ),
+    )
     idle_timeout: float = attrs.field(
         default=600.0,
         metadata=about(
@@ -116,6 +141,16 @@ class Stream:
         ),
     )
 
+    def pool_of(self, name: str | None) -> str:
+        """The pool for who asks for `name`, in lower case; "": there is none."""
+        if not name:
+            return self.pool
+        found = self.sni.get(name)
+        if found is None:
+            _, _, suffix = name.partition(".")
+            found = self.sni.get(f"*.{suffix}") if suffix else None
+        return self.pool if found is None else found
+
     @property
     def pools(self) -> tuple[str, ...]:
         """Those it may lead to."""
@@ -123,7 +158,12 @@ class Stream:
         return tuple(dict.fromkeys(found))
 
 
-def stream_rules(stream: Stream, pools: Collection[str], place: Place) -> None:
+def stream_rules(
+    stream: Stream,
+    pools: Collection[str],
+    middlewares: Mapping[str, Middleware],
+    place: Place,
+) -> None:
     """What must hold for one stream. `pools`: by name, right or wrong."""
     if not stream.pool and not stream.sni:
         place.wrong("leads nowhere; it needs a pool, or sni")
@@ -138,6 +178,56 @@ def stream_rules(stream: Stream, pools: Collection[str], place: Place) -> None:
         if pool not in pools:
             said = f'no pool is called "{pool}"' + nearest(pool, pools)
             place.at("sni").at(name).wrong(said)
+    if of_datagrams(stream.endpoint):
+        for key in ("use", "access_log"):
+            if getattr(stream, key):
+                place.at(key).wrong("is for connections, and datagrams have none")
+        return
+    for index, one in enumerate(stream.use):
+        for middleware in resolved((one,), middlewares):
+            _usable(middleware, place.at("use").at(index))
+
+
+def _usable(middleware: Middleware, place: Place) -> None:
+    """Middleware that can say something of who speaks no HTTP."""
+    if middleware.type not in STREAM_TYPES:
+        known = ", ".join(STREAM_TYPES)
+        place.wrong(
+            f'"{middleware.type}" works on HTTP requests; a stream can use {known}'
+        )
+        return
+    key = getattr(middleware.settings, "key", "")
+    for _, name in parts_of(key, lambda name: name):
+        if name and name not in STREAM_KEYS:
+            known = ", ".join(f"${one}" for one in STREAM_KEYS)
+            place.at("key").wrong(
+                f"has ${name}, which no client of a stream has; there are {known}"
+            )
+
+
+def stream_facts(
+    streams: Mapping[str, Stream],
+    pools: Mapping[str, PoolSettings],
+    middlewares: Mapping[str, Middleware],
+) -> Iterator[tuple[str, str]]:
+    """What their settings imply: the name of each, and a sentence."""
+    for name, stream in streams.items():
+        if of_datagrams(stream.endpoint):
+            continue
+        if stream.use:
+            titles = ", ".join(m.title for m in resolved(stream.use, middlewares))
+            yield name, f"clients pass {titles}"
+        for pool in stream.pools:
+            settings = pools[pool]
+            tries = min(settings.retry.tries, len(settings.targets) or 1)
+            wait = tries * settings.timeout.connect
+            if settings.queue is not None:
+                wait += settings.queue.timeout
+            yield (
+                name,
+                f"a client of pool {pool} waits {duration_text(wait)} at most until it is connected, or cut"
+                f" ({tries} {'try' if tries == 1 else 'tries'})",
+            )
 
 
 def stream_doubts(
@@ -148,9 +238,17 @@ def stream_doubts(
         if of_datagrams(stream.endpoint):
             continue  # `config.datagrams` has theirs
         for pool in stream.pools:
-            health = pools[pool].health
-            if health is not None and health.type == "http":
-                yield (
-                    name,
-                    f'pool {pool} is checked by HTTP; health.type = "tcp" asks only for a connection',
-                )
+            for said in _pool_doubts(pools[pool]):
+                yield name, f"pool {pool} {said}"
+
+
+def _pool_doubts(pool: PoolSettings) -> Iterator[str]:
+    """Settings that mean nothing to sessions."""
+    if pool.health is not None and pool.health.type == "http":
+        yield 'is checked by HTTP; health.type = "tcp" asks only for a connection'
+    if pool.hedge is not None:
+        yield "has a hedge, and connects of streams are not hedged"
+    if pool.sticky is not None:
+        yield 'is sticky by cookies, of which streams have none; balance = "ip_hash" keeps a client at its target'
+    elif pool.balance == "consistent_hash" and pool.hash_key != "ip":
+        yield f'has hash_key = "{pool.hash_key}"; streams know the address of the client only, and go by that'

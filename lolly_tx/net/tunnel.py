@@ -18,7 +18,7 @@ two ends (`TunnelEnd`; `net.streams.raw.RawConnection` makes one of any connecti
     client_reset, target_reset      its connection broke
     client_stalled, target_stalled  it took no more bytes
     idle, half_closed               nothing moved for that time
-    stopped                         the proxy stops
+    stopped, drained                the proxy stops; a target has left, and had its time
 
 Imports: net, net.sockets, wire, Twisted. Used by: net.doors, net.http1, net.http2,
 net.streams, net.tunnels, proxy.
@@ -322,9 +322,9 @@ class Tunnel:
             self.deadline = self._deadlines.now() + GOODBYE_SECONDS
             self._deadlines.add(self)
 
-    def shut(self) -> None:
-        """The proxy stops now."""
-        self._finish("stopped", had_its_time=True)
+    def shut(self, why: str = "stopped") -> None:
+        """The proxy stops now, or has another reason."""
+        self._finish(why, had_its_time=True)
 
     def _finish(self, why: str, had_its_time: bool = False) -> None:
         """Close both after what is queued has left."""

@@ -10,7 +10,7 @@ next request had been sent, where nothing tells them from its response, a target
 any is not trusted with a second request on any connection for a while.
 
 Imports: domain, net, Twisted. Used by: net.http1, net.http2, net.multiplexed,
-net.per_client, proxy, service, simulate.
+net.per_client, net.streams, proxy, service, simulate.
 """
 
 from __future__ import annotations

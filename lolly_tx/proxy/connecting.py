@@ -3,13 +3,14 @@
     Deferred --errback--> Tracker: held against the node, its lease released --> on_failed(error)
        +------callback--> on_connected(door): the lease goes on, the answer is to decide
 
-Imports: domain, net, net.library, Twisted. Used by: proxy.exchange, proxy.hedge.
+Imports: domain, net.library, Twisted. Used by: proxy.exchange, proxy.hedge,
+proxy.session.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any, ClassVar
+from typing import Any, ClassVar, Protocol
 
 from twisted.internet.defer import Deferred
 from twisted.logger import Logger
@@ -17,9 +18,16 @@ from twisted.python.failure import Failure
 
 from lolly_tx.domain.errors import ProxyError
 from lolly_tx.domain.lease import Lease
-from lolly_tx.net.doors import DoorOut
 from lolly_tx.net.library.tracker import Tracker
-from lolly_tx.net.upstreams import Upstream
+
+
+class Connects(Protocol):
+    """Who opens connections to a target: `net.upstreams.Upstream`, or `net.streams.target.Dial`."""
+
+    now: Callable[[], float]
+
+    def connect(self) -> Deferred[Any]:
+        """One with a method `cancel`. Errbacks with a `ProxyError`, or the cancellation."""
 
 
 class Connecting:
@@ -35,9 +43,9 @@ class Connecting:
 
     def __init__(
         self,
-        upstream: Upstream,
+        upstream: Connects,
         lease: Lease,
-        on_connected: Callable[[DoorOut], None],
+        on_connected: Callable[[Any], None],
         on_failed: Callable[[ProxyError], None],
     ) -> None:
         self._on_connected = on_connected
@@ -58,7 +66,7 @@ class Connecting:
         if self._deferred is not None:
             self._deferred.cancel()
 
-    def _cb_connected(self, door: DoorOut) -> None:
+    def _cb_connected(self, door: Any) -> None:
         self._deferred = None
         if self._wanted:
             self._on_connected(door)

@@ -59,7 +59,8 @@ class Entry(NamedTuple):
     `bytes_received`: body bytes to and from the client. `seconds`, `upstream_seconds`: durations. None is "not known"
     or "there was none". `error`: the token of RFC 9209 when
     the answer is our own. `past`: the attempts before the last, each with its upstream,
-    status and seconds. `target`: the id of the target, and `upstream` its address.
+    status and seconds. `target`: the id of the target, and `upstream` its address. `ended`: who or what ended a session
+    of a stream, whose `listener` is the stream's name.
     """
 
     when_wall: float
@@ -81,3 +82,4 @@ class Entry(NamedTuple):
     peer: Peer | None = None
     identity: Identity | None = None
     cache: str | None = None
+    ended: str | None = None

@@ -12,8 +12,7 @@ doors are plain calls; a Deferred exists only while connecting.
 This module is long because an exchange is one thing: whatever only some of them have stands
 apart already, and what is left changes together.
 
-Imports: domain, net, net.sockets, proxy, wire, Twisted. Used by: proxy.accesslog,
-proxy.lineformat, proxy.record, proxy.route, service.
+Imports: domain, net, net.sockets, proxy, wire, Twisted. Used by: proxy, service.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
 """A pool's side of the exchanges: what they share.
 
 Imports: domain, net, proxy, wire, Twisted. Used by: proxy.exchange, proxy.route,
-service, simulate.
+proxy.session, proxy.streaming, service, simulate.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ from lolly_tx.domain.policy import Policy
 from lolly_tx.domain.pool import Pool
 from lolly_tx.domain.respite import Respites
 from lolly_tx.net.deadlines import Deadlines
-from lolly_tx.net.doors import DoorIn
+from lolly_tx.net.doors import Peer
 from lolly_tx.net.upstreams import Upstreams
 from lolly_tx.proxy.counters import Counters
 from lolly_tx.proxy.endings import Endings
@@ -51,12 +51,21 @@ class Request(Protocol):
         """Who sent it."""
 
 
+class Caught(Protocol):
+    """The door of an exchange: of a request, or of a session."""
+
+    peer: Peer
+
+
 class Finished(Traced, Protocol):
     """An exchange that is over."""
 
     attempts: int
-    door: DoorIn
     trace: Trace | None
+
+    @property
+    def door(self) -> Caught:
+        """Whose it was."""
 
 
 class Forwarder:
@@ -190,6 +199,11 @@ class Forwarder:
         if self.respites is not None and seconds > 0:
             self.respites.grant(node, _path_of(target), seconds, now)
 
+    @property
+    def hashes(self) -> bool:
+        """Exchanges have keys."""
+        return self._key is not None
+
     def key_of(self, head: RequestHead, peer: Caller) -> bytes | None:
         """What a request with `head` from `peer` is hashed by."""
         return None if self._key is None else self._key(head, peer)
@@ -237,8 +251,8 @@ class Forwarder:
         if rest:
             self.clock.callLater(0, self._abandon, node, rest)
 
-    def record(self, exchange: Finished, now: float) -> None:
-        """An exchange is over since `now`."""
+    def record(self, exchange: Finished, now: float, took: float | None = None) -> None:
+        """An exchange is over since `now`. `took`: seconds that count, if not all since it has begun."""
         self.in_flight -= 1
         listener = exchange.door.peer.listener
         try:
@@ -253,7 +267,7 @@ class Forwarder:
         if exchange.bytes_in:
             served.bytes_in += exchange.bytes_in
         served.bytes_out += exchange.bytes_out
-        seconds = now - exchange.started
+        seconds = now - exchange.started if took is None else took
         served.seconds += seconds
         if seconds > QUICK:
             served.slower[bisect_left(BOUNDS, seconds)] += 1

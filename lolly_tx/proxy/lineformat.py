@@ -25,7 +25,15 @@ beside `upstream` stay those of the last, so that their types never change. What
 known is null. Control bytes, bytes beyond ASCII and `\` appear as \xHH inside the decoded
 strings too: a tool that prints them raw must not drive its reader's terminal.
 
-Any other format is a text with variables. All three are pieces of text and variables in turn:
+Sessions of streams have formats of their own, in the place of these two, all on one line again:
+
+    CLIENT - - [DAY/MON/YEAR:HH:MM:SS +0000] STREAM PROTOCOL "SERVER_NAME" STATUS BYTES_RECEIVED
+    BYTES_SENT SECONDS UPSTREAM CONNECT_SECONDS ENDED ERROR
+
+BYTES are those from and to the client, SECONDS the whole session; UPSTREAM and CONNECT_SECONDS name several attempts as
+above. The objects have the fields of `config.accesslogs.STREAM_FIELDS`.
+
+Any other format is a text with variables. All are pieces of text and variables in turn:
 
     head piece  form of a variable  head piece  form of a variable ...  head piece
 
@@ -40,7 +48,7 @@ from collections.abc import Iterator, Mapping
 from itertools import chain
 from typing import Any
 
-from lolly_tx.config.accesslogs import JSON_FIELDS, NO_FIELDS
+from lolly_tx.config.accesslogs import JSON_FIELDS, NO_FIELDS, STREAM_FIELDS
 from lolly_tx.config.variables import parts_of
 from lolly_tx.domain.target import Target
 from lolly_tx.proxy.entry import Entry
@@ -56,6 +64,11 @@ COMBINED = (
     '$client - - [$time_local] "$method $uri $version" $status $bytes_sent'
     ' "$header_referer" "$header_user_agent" $upstream $upstream_status $seconds'
     " $upstream_seconds"
+)
+
+STREAM = (
+    '$client - - [$time_local] $listener $version "$host" $status $bytes_received'
+    " $bytes_sent $seconds $upstream $upstream_seconds $ended $error"
 )
 
 REMEMBERED_HEADS = 512
@@ -84,9 +97,9 @@ def _joined(pieces: list[bytes], forms: list[bytes]) -> bytes:
 class LineFormat:
     """Makes the lines of one log.
 
-    `format`: "combined", "json", or a text with variables. `fields`: more members of JSON objects, each with a
-    variable. `masking`: what is hidden. `sampling`: which lines are written. Raises `Rejected` for
-    variables there are none of.
+    `format`: "combined", "json", the same for streams ("stream", "stream_json"), or a text with variables. `fields`:
+    more members of JSON objects, each with a variable. `masking`: what is hidden. `sampling`: which lines are written.
+    Raises `Rejected` for variables there are none of.
     """
 
     def __init__(
@@ -104,11 +117,15 @@ class LineFormat:
         """Of each form what writes it, if it may be another one each time."""
         self._keeps = not sampling.slow
         """What else stands in a line does not depend on how long it took."""
-        if format == "json":
-            self._add_json(fields, masking, sampling)
+        if format in ("json", "stream_json"):
+            own = JSON_FIELDS if format == "json" else STREAM_FIELDS
+            self._add_json(own, fields, masking, sampling)
         else:
+            sample = " $sample" if sampling.share < 1.0 else ""
             if format == "combined":
-                format = COMBINED + (" $sample" if sampling.share < 1.0 else "")
+                format = COMBINED + sample
+            elif format == "stream":
+                format = STREAM + sample
             for plain, name in parts_of(format):
                 self._text(plain)
                 if name:
@@ -121,11 +138,17 @@ class LineFormat:
         self._changing = [one for one in self._moments if one is not None]
 
     def _add_json(
-        self, fields: Mapping[str, str], masking: Masking, sampling: Sampling
+        self,
+        own: Mapping[str, str],
+        fields: Mapping[str, str],
+        masking: Masking,
+        sampling: Sampling,
     ) -> None:
         comma = "{"
         sampled = {"sample": "sample"} if sampling.share < 1.0 else {}
-        for key, name in (*JSON_FIELDS.items(), *sampled.items(), *fields.items()):
+        # What is there already is not there twice: logs of streams may have the settings of others.
+        more = [(key, name) for key, name in fields.items() if key not in own]
+        for key, name in (*own.items(), *sampled.items(), *more):
             made = variable(name, masking, sampling)
             self._text(f'{comma}"{key}":')
             comma = ","

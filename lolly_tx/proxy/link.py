@@ -1,7 +1,7 @@
 """A middleware in its place in a chain, and what it touches.
 
-Imports: domain, net, proxy, wire. Used by: proxy.caching, proxy.chain, proxy.innerdoor,
-proxy.knownrequest, proxy.middleware, proxy.passage, service, testing.
+Imports: domain, net, proxy, wire. Used by: proxy, proxy.caching, proxy.middleware,
+service, testing.
 """
 
 from __future__ import annotations

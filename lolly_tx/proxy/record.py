@@ -11,12 +11,15 @@ from lolly_tx.net.doors import Peer
 from lolly_tx.proxy.entry import Entry, Words
 from lolly_tx.proxy.exchange import Attempted, Exchange
 from lolly_tx.proxy.identity import Identity
+from lolly_tx.proxy.session import Session, stream_of
 from lolly_tx.wire.message import RequestHead
 
 _METHOD = re.compile(rb"[A-Za-z-]{1,32}")
 
 
-def exchange_entry(exchange: Exchange, client: str, wall: float, now: float) -> Entry:
+def exchange_entry(
+    exchange: Exchange | Session, client: str, wall: float, now: float
+) -> Entry:
     """The entry of `exchange`. `client`: its address as far as it can be believed."""
     node = exchange.node
     target = node.target if node is not None else None
@@ -46,7 +49,36 @@ def exchange_entry(exchange: Exchange, client: str, wall: float, now: float) -> 
             peer,
             exchange.identity or door.identity,
             door.verdict or None,
+            None,
         ),
+    )
+
+
+def session_entry(session: Session, client: str, wall: float, now: float) -> Entry:
+    """The entry of `session`, as `exchange_entry` makes it."""
+    entry = exchange_entry(session, client, wall, now)
+    stream = stream_of(entry.listener) or entry.listener
+    return entry._replace(listener=stream, ended=session.ended or None)
+
+
+def turned_away_entry(
+    head: RequestHead, peer: Peer, status: int, why: str, wall: float, seconds: float
+) -> Entry:
+    """The entry of a client of a stream that no pool has seen. `why`: what it was refused by."""
+    return Entry(
+        wall,
+        peer.address,
+        head,
+        status,
+        0,
+        None,
+        None,
+        seconds,
+        None,
+        stream_of(peer.listener) or peer.listener,
+        error=why,
+        peer=peer,
+        ended="refused",
     )
 
 

@@ -365,6 +365,7 @@ _FIXED: Mapping[str, Variable] = {
     "tries": _number(_tries),
     "status": _number_of("status")._replace(value=_status),
     "error": _name("error"),
+    "ended": _name("ended")._replace(value=_unknown),
     "bytes_sent": _number_of("bytes_sent"),
     "bytes_received": _number_of("bytes_received"),
     "seconds": _of_moment(seconds, seconds_json, _unknown),

@@ -265,6 +265,10 @@ READS = (
                 Parameter("method", "Its method."),
                 Parameter("client", "The address of the client."),
                 Parameter("cookie", "Its Cookie field."),
+                Parameter(
+                    "stream",
+                    "The stream whose client it is, who asks for `host` in its ClientHello.",
+                ),
                 Parameter("listener", "Where it comes in."),
                 Parameter("pool", "The pool, in place of the routes."),
                 Parameter("header", 'One more field, "Name: value".', many=True),

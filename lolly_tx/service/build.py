@@ -24,7 +24,7 @@ from lolly_tx.net.library.eventlog import EventLog
 from lolly_tx.net.sockets.acceptor import Census
 from lolly_tx.proxy.introduction import Introduction
 from lolly_tx.proxy.own_answers import OwnAnswers
-from lolly_tx.proxy.streaming import place_name
+from lolly_tx.proxy.session import place_name
 from lolly_tx.service.commons import Commons
 from lolly_tx.service.flight import Flight, told
 from lolly_tx.service.journal import EverySink, Journal

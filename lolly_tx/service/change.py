@@ -25,7 +25,7 @@ from lolly_tx.net.upstreams import Upstream
 from lolly_tx.proxy.own_answers import OwnAnswers
 from lolly_tx.proxy.proxy import RouteEnd
 from lolly_tx.proxy.resource import ReverseProxyResource
-from lolly_tx.proxy.streaming import place_name
+from lolly_tx.proxy.session import place_name
 from lolly_tx.service.flight import told
 from lolly_tx.service.listening import Place
 from lolly_tx.service.middlewares import Made
@@ -192,11 +192,7 @@ class Change:
     def _prepare_stream(self, stream: Stream) -> None:
         old, new, service = self._old, self.config, self.service
         same = (old.limits, old.timeouts) == (new.limits, new.timeouts)
-        told = [
-            [one.pools[pool].send_proxy for pool in stream.pools if pool in one.pools]
-            for one in (old, new)
-        ]
-        if same and old.streams.get(stream.name) == stream and told[0] == told[1]:
+        if same and old.streams.get(stream.name) == stream:
             return
         name = place_name(stream.name)
         place = stream_place(service, new, stream)

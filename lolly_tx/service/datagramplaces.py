@@ -22,7 +22,7 @@ from lolly_tx.net.datagrams.session import DatagramSession
 from lolly_tx.net.datagrams.sockets import text_of
 from lolly_tx.net.sockets.eager import eager
 from lolly_tx.proxy.datagrams import DatagramCounters, DatagramStreaming
-from lolly_tx.proxy.streaming import place_name
+from lolly_tx.proxy.session import place_name
 from lolly_tx.service.listening import Place, listening_now
 from lolly_tx.wire.proxyline import ProxyLine, for_datagrams, render_v2
 

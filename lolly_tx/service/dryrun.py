@@ -5,8 +5,8 @@
 
 Nothing is changed by it: no turn is taken, no lease, no budget.
 
-Imports: domain, net, proxy, wire. Used by: service.adminreads, service.answers,
-service.service.
+Imports: config, config.middleware, domain, net, proxy, wire. Used by:
+service.adminreads, service.answers, service.service.
 """
 
 from __future__ import annotations
@@ -16,12 +16,15 @@ from typing import Any
 
 import attrs
 
+from lolly_tx.config.middleware.rules import titles
+from lolly_tx.config.model import Config
 from lolly_tx.domain.errors import DownstreamError
 from lolly_tx.net.doors import Peer
 from lolly_tx.proxy.chain import Chain
 from lolly_tx.proxy.forwarder import Forwarder
 from lolly_tx.proxy.proxy import Proxy
 from lolly_tx.proxy.route import NamedRoute, ToPool
+from lolly_tx.proxy.session import head_of, place_name
 from lolly_tx.proxy.split import Split
 from lolly_tx.wire.errors import BadMessage
 from lolly_tx.wire.http1 import parse_request
@@ -41,10 +44,12 @@ class Question:
     """A request that nobody has sent.
 
     `pool`: skip the routes. `listener`: whose routes; "" = the first that has one. `headers`: more field lines,
-    "Name: value" each.
+    "Name: value" each. `stream`: a client of that one, who asks for `host` in its ClientHello; the rest of the request
+    means nothing then.
     """
 
     pool: str = ""
+    stream: str = ""
     listener: str = ""
     method: str = "GET"
     host: str = ""
@@ -105,8 +110,11 @@ def dry_run(
     proxies: Mapping[str, Proxy],
     pools: Mapping[str, Forwarder],
     now: float,
+    config: Config,
 ) -> dict[str, Any]:
-    """The whole answer to `question`. `proxies`: by listener. Raises CannotExplain."""
+    """The whole answer to `question`. `proxies`: by listener; `config`: with the streams. Raises CannotExplain."""
+    if question.stream:
+        return _by_stream(question, config, pools, now)
     head = question.head()
     if question.pool:
         if question.pool not in pools:
@@ -155,6 +163,30 @@ def _by_routes(
     return {**said, "routes": routes}
 
 
+def _by_stream(
+    question: Question, config: Config, pools: Mapping[str, Forwarder], now: float
+) -> dict[str, Any]:
+    """Which target a client of a stream would get."""
+    stream = config.streams.get(question.stream)
+    if stream is None:
+        known = ", ".join(config.streams) or "none"
+        raise CannotExplain(f"no such stream; there are: {known}", 404)
+    name = question.host.lower()
+    pool = stream.pool_of(name)
+    said = {
+        "listener": place_name(stream.name),
+        "stream": stream.name,
+        "use": titles(stream.use, config.middlewares),
+    }
+    if not pool:
+        asked = f'asks for "{name}"' if name else "asks for no name"
+        why = f"no pool for who {asked}: the connection is closed"
+        return {**said, **_NOBODY, "why": why}
+    peer = Peer(question.client, place_name(stream.name), False, _unsaid)
+    key = question.client.encode()
+    return {**said, **explain_choice(pools[pool], head_of(name), peer, now, key)}
+
+
 def _at_end(end: Any, head: RequestHead, peer: Peer, now: float) -> dict[str, Any]:
     """What the end of a route would do with a request."""
     split: dict[str, Any] = {}
@@ -175,11 +207,20 @@ def _at_end(end: Any, head: RequestHead, peer: Peer, now: float) -> dict[str, An
 
 
 def explain_choice(
-    forwarder: Forwarder, head: RequestHead, peer: Peer, now: float
+    forwarder: Forwarder,
+    head: RequestHead,
+    peer: Peer,
+    now: float,
+    client: bytes | None = None,
 ) -> dict[str, Any]:
-    """Candidates, what excludes the others, and the choice, for a request with `head` from `peer`."""
+    """Candidates, what excludes the others, and the choice, for a request with `head` from `peer`.
+
+    `client`: of a session, what hashing balancers go by.
+    """
     pool = forwarder.pool
     key = forwarder.key_of(head, peer)
+    if client is not None:
+        key = client if forwarder.hashes else None
     sticky = forwarder.sticky
     bond = sticky.read(head, pool.nodes) if sticky is not None else None
     seen = pool.foresee(now, key, bond)

@@ -148,6 +148,18 @@ BYTES = Family(
     "Bytes of bodies and tunnels, from clients (in) and to clients (out); heads are not counted.",
     ("listener", "direction"),
 )
+SESSIONS = Family(
+    "lolly_stream_sessions_total",
+    "counter",
+    "Sessions of streams that are over, by who or what ended them (docs/streams.md).",
+    ("listener", "ended"),
+)
+SESSIONS_REFUSED = Family(
+    "lolly_stream_refusals_total",
+    "counter",
+    "Clients of streams that had no target, by why.",
+    ("listener", "reason"),
+)
 HANDSHAKES = Family(
     "lolly_tls_handshakes_total",
     "counter",

@@ -11,7 +11,7 @@ service.service, tap.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
 import attrs
@@ -86,6 +86,19 @@ class Made:
             along.shared, along.links = along.links, len(links)
         return Chain(links, end, told, along, identify) if links else end
 
+    def of_streams(self) -> dict[str, list[Link]]:
+        """The middleware of each stream that has some."""
+        found = {
+            name: [
+                Link(one.type, self.all[key].middleware)
+                for key, one in _keys(
+                    f"stream {name}", stream.use, self.config.middlewares
+                )
+            ]
+            for name, stream in self.config.streams.items()
+        }
+        return {name: links for name, links in found.items() if links}
+
 
 def _keys(
     whose: str, use: Use, named: Mapping[str, Middleware]
@@ -101,6 +114,8 @@ def _used(config: Config) -> Iterator[tuple[Key, Middleware]]:
     """All that somebody uses, some of them several times."""
     for name, listener in config.listeners.items():
         yield from _keys(f"listener {name}", listener.use, config.middlewares)
+    for name, stream in config.streams.items():
+        yield from _keys(f"stream {name}", stream.use, config.middlewares)
     for route in config.routes:
         yield from _keys(f"route {route_name(route)}", route.use, config.middlewares)
 
@@ -124,6 +139,11 @@ class Middlewares:
         )
         self._ends: dict[str, RouteEnd] = {}
         self._made: dict[Key, _One] = {}
+        self._of_streams: dict[str, list[Link]] = {}
+
+    def of_stream(self, name: str) -> Sequence[Link]:
+        """The middleware of that stream, as it is in force."""
+        return self._of_streams.get(name, ())
 
     def prepare(self, config: Config, ends: Mapping[str, RouteEnd]) -> Made:
         """Make what `config` needs and is not there. `ends`: of its pools. Raises `CannotMake`."""
@@ -193,6 +213,7 @@ class Middlewares:
         """Let it be in force; what nobody uses any more stops."""
         self._ends = dict(made.given)
         made.given.clear()
+        self._of_streams = made.of_streams()
         before, self._made = self._made, made.all
         self._stop(one for key, one in before.items() if made.all.get(key) is not one)
 

@@ -142,6 +142,11 @@ def of_listeners(
     yield _reasons(
         f.PROXY_REFUSED, {n: one["proxy_refused"] for n, one in told.items()}
     )
+    streams = {name: one for name, one in told.items() if "ended" in one}
+    yield _reasons(f.SESSIONS, {n: one["ended"] for n, one in streams.items()})
+    yield _reasons(
+        f.SESSIONS_REFUSED, {n: one["without_target"] for n, one in streams.items()}
+    )
     secure = {name: one["tls"] for name, one in told.items() if "tls" in one}
     yield _each(f.HANDSHAKES, [((n,), one["handshakes"]) for n, one in secure.items()])
     yield _reasons(f.HANDSHAKES_FAILED, {n: one["failed"] for n, one in secure.items()})

@@ -1,6 +1,7 @@
 """The access logs at work: which exchanges each is told of, and the files they are written to.
 
-Imports: config, net, proxy, proxy.caching, service, wire, Twisted. Used by: service.
+Imports: config, net, net.streams, proxy, proxy.caching, service, wire, Twisted. Used
+by: service.
 
     AccessLogs   those of a configuration: of all, of a listener, of a route; equal settings are one log
       LogWriting   one of them: lines made, gathered, written each second
@@ -18,11 +19,13 @@ from typing import Literal
 from twisted.internet.task import LoopingCall
 
 from lolly_tx.config import model
-from lolly_tx.config.accesslogs import NO_FIELDS
+from lolly_tx.config.accesslogs import NO_FIELDS, STREAM_FORMATS, for_streams
 from lolly_tx.config.diff import route_name
 from lolly_tx.config.problems import Key, key_text
 from lolly_tx.config.routing import Route
+from lolly_tx.config.streams import Stream
 from lolly_tx.net.doors import DoorIn
+from lolly_tx.net.streams.door import StreamDoor
 from lolly_tx.proxy.accesslog import AccessLog
 from lolly_tx.proxy.caching.store import VERDICTS
 from lolly_tx.proxy.endings import Ended, Endings, Writer
@@ -30,8 +33,9 @@ from lolly_tx.proxy.identity import Identity
 from lolly_tx.proxy.introduction import Introduction
 from lolly_tx.proxy.lineformat import LineFormat
 from lolly_tx.proxy.masking import Masking
-from lolly_tx.proxy.record import refusal_entry
+from lolly_tx.proxy.record import refusal_entry, session_entry, turned_away_entry
 from lolly_tx.proxy.sampling import Sampling
+from lolly_tx.proxy.session import Session, place_name
 from lolly_tx.service import syslog
 from lolly_tx.service.draining import Draining
 from lolly_tx.service.flight import Flight
@@ -58,13 +62,21 @@ def log_of_route(
     return log_of_listener(config, listener) if own is None else own or None
 
 
+def log_of_stream(config: model.Config, stream: Stream) -> model.AccessLog | None:
+    """What is written of its sessions."""
+    own = stream.access_log
+    log = config.access_log if own is None else own or None
+    return None if log is None else for_streams(log)
+
+
 def wanted_logs(config: model.Config) -> list[model.AccessLog]:
     """The access logs there are to be, each once."""
     found: list[model.AccessLog] = []
     listeners = config.listeners.values()
     choices = [log_of_listener(config, one) for one in listeners]
     choices += [route.access_log or None for route in config.routes]
-    if config.access_log is not None and not listeners:
+    choices += [log_of_stream(config, one) for one in config.streams.values()]
+    if config.access_log is not None and not (listeners or config.streams):
         choices.append(config.access_log)
     for one in choices:
         if one is not None and one not in found:
@@ -81,6 +93,12 @@ def log_places(config: model.Config) -> Iterator[tuple[Key, model.AccessLog]]:
         choices.append((("listener", name, "access_log"), listener.access_log))
     for number, route in enumerate(config.routes):
         choices.append((("route", number, "access_log"), route.access_log))
+    for name, stream in config.streams.items():
+        own = ("access_log",) if stream.access_log is None else None
+        key: Key = own or ("stream", name, "access_log")
+        choice = key, log_of_stream(config, stream)
+        if choice not in choices:
+            choices.append(choice)
     wanted = wanted_logs(config)
     for key, log in choices:
         if log and log in wanted:
@@ -147,7 +165,22 @@ class Recorder:
             client = peer.address
             if head.block.forwarded:
                 client = self._client_of(peer, head)
-            log.record_exchange(exchange, client, epoch + now, now)
+            if isinstance(exchange, Session):
+                log.record(session_entry(exchange, client, epoch + now, now))
+            else:
+                log.record_exchange(exchange, client, epoch + now, now)
+
+    def turned_away(
+        self, door: StreamDoor, head: RequestHead, status: int, why: str
+    ) -> None:
+        """A client of a stream was closed before it had a pool (`proxy.streaming.Refused`)."""
+        self._tell()
+        peer = door.peer
+        log = None if self.logs is None else self.logs.of(peer.listener, None)
+        if log is not None:
+            seconds = self._now() - door.since
+            wall = self._wall()
+            log.record(turned_away_entry(head, peer, status, why, wall, seconds))
 
     def refused(
         self,
@@ -237,6 +270,9 @@ class AccessLogs:
                 if route.access_log is not None:
                     log = self._log(log_of_route(config, listener, route))
                     self._routes[name, route_name(route)] = log
+        for name, stream in config.streams.items():
+            log = self._log(log_of_stream(config, stream))
+            self._listeners[place_name(name)] = log
 
     def _log(self, settings: model.AccessLog | None) -> AccessLog | None:
         for one in self._all:
@@ -321,6 +357,8 @@ class LogWriting:
         self._seconds = settings.flush
         self._draining = Draining(self.file, surroundings.reactor, self._drain)
         sampling = Sampling(settings.sample, settings.slow)
+        if settings.format in STREAM_FORMATS.values():
+            more = NO_FIELDS  # of requests
         self.log = AccessLog(
             self._write,
             LineFormat(

@@ -474,6 +474,7 @@ class LollyService(Service):
             {name: resource.proxy for name, resource in self.resources.items()},
             {name: each.forwarder for name, each in self.running_pools.items()},
             self._deadlines.now(),
+            self.config,
         )
 
     def traced(self) -> list[dict[str, Any]]:

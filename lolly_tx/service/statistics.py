@@ -15,7 +15,8 @@ from lolly_tx.proxy.caching.store import Store
 from lolly_tx.proxy.forwarder import Forwarder
 from lolly_tx.proxy.proxy import Proxy
 from lolly_tx.proxy.resource import ReverseProxyResource
-from lolly_tx.proxy.streaming import StreamCounters, stream_of
+from lolly_tx.proxy.session import stream_of
+from lolly_tx.proxy.streaming import StreamCounters
 from lolly_tx.service.answers import Colleagues
 from lolly_tx.service.certificates import ListenerCertificates
 from lolly_tx.service.listener_drains import ListenerDrains
@@ -183,13 +184,14 @@ def request_statistics(proxy: Proxy) -> dict[str, Any]:
 
 
 def stream_statistics(counters: StreamCounters) -> dict[str, Any]:
-    """What became of the connections of one stream, in the words of requests; by why, of those without a target."""
+    """What became of the connections of one stream, in the words of requests, and by why they ended."""
     return {
         "refused": sum(counters.refused.values()),
         "refused_codes": {},
         "bytes_in": counters.sent,
         "bytes_out": counters.received,
         "streams": counters.served,
+        "ended": dict(counters.ended),
         "without_target": dict(counters.refused),
     }
 

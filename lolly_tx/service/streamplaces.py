@@ -1,7 +1,7 @@
 """The streams of a service: where each listens, and how it finds the pools that serve it.
 
-Imports: config, domain, net, net.library, net.sockets, net.streams, proxy, service.
-Used by: service.build, service.change.
+Imports: config, net.streams, proxy, service, wire. Used by: service.build,
+service.change.
 """
 
 from __future__ import annotations
@@ -11,16 +11,15 @@ from typing import TYPE_CHECKING
 from lolly_tx.config.datagrams import of_datagrams
 from lolly_tx.config.model import Config
 from lolly_tx.config.streams import Stream
-from lolly_tx.domain.target import Target
-from lolly_tx.net.client_lines import line_of
-from lolly_tx.net.library.balanced import BalancedEndpoint
-from lolly_tx.net.sockets.endpoints import TargetEndpoint
 from lolly_tx.net.streams.door import StreamDoor
 from lolly_tx.net.streams.listening import stream_acceptor
-from lolly_tx.proxy.streaming import StreamCounters, Streaming, place_name
+from lolly_tx.proxy.asked import Along
+from lolly_tx.proxy.session import place_name
+from lolly_tx.proxy.streaming import StreamCounters, Streaming
 from lolly_tx.service.datagramplaces import datagram_place
 from lolly_tx.service.listeners import certificates_of, opened, proxied_of
 from lolly_tx.service.listening import Place
+from lolly_tx.wire.message import RequestHead
 
 if TYPE_CHECKING:  # pragma: no cover
     from lolly_tx.service.service import LollyService
@@ -54,35 +53,25 @@ def stream_place(service: LollyService, config: Config, stream: Stream) -> Place
 
 
 def _site(service: LollyService, config: Config, stream: Stream) -> Streaming:
-    def endpoint_of(pool: str, door: StreamDoor) -> BalancedEndpoint:
-        balanced = service.endpoints[pool]
-        key = door.address.encode()
-        if not config.pools[pool].send_proxy:
-            return balanced.keyed(key)
+    timeouts, name = config.timeouts, place_name(stream.name)
 
-        def told_of(target: Target) -> TargetEndpoint:
-            endpoint = balanced.connect_to(target)
-            assert isinstance(endpoint, TargetEndpoint)  # what `service.pools` makes
-            return endpoint.told_of(line_of(door.peer))
+    def refused(door: StreamDoor, head: RequestHead, status: int, why: str) -> None:
+        if service.recorder is not None:
+            service.recorder.turned_away(door, head, status, why)
 
-        return BalancedEndpoint(
-            balanced.pool,
-            told_of,
-            balanced.clock,
-            balanced.now,
-            timeout=None,
-            key=key,
-            budget=balanced.budget,
-        )
-
-    timeouts = config.timeouts
     return Streaming(
         stream.name,
-        stream.pool,
-        stream.sni,
-        endpoint_of,
-        deadlines=service.commons.deadlines,
+        stream.pool_of,
+        lambda pool: service.running_pools[pool].forwarder,
+        by_name=bool(stream.sni),
         counters=service.stream_counters.setdefault(stream.name, StreamCounters()),
+        links=lambda: service.middlewares.of_stream(stream.name),
+        along=Along(
+            name,
+            client_of=lambda peer, head: peer.address,
+            wall=service.surroundings.wall,
+        ),
+        refused=refused,
         hello_seconds=timeouts.handshake,
         half_closed=timeouts.half_closed,
         idle=stream.idle_timeout,

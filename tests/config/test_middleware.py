@@ -146,7 +146,8 @@ class ConsequenceTests(SynchronousTestCase):
         said = [str(one) for one in consequences(config)]
         self.assertIn("route * /: requests pass ids (headers), headers", said)
         self.assertIn(
-            "warning: middleware idle: no listener and no route uses it", said
+            "warning: middleware idle: no listener, no route and no stream uses it",
+            said,
         )
 
     def test_gate_behind_a_cache(self) -> None:

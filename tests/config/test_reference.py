@@ -104,6 +104,7 @@ class SamplesTests(SynchronousTestCase):
                 "extend.toml",
                 "lolly.toml",
                 "minimal.toml",
+                "streams.toml",
                 "tls.toml",
             ],
         )

@@ -59,6 +59,32 @@ class DryRunTests(DryRunTestCase):
         self.assertEqual(len(said["candidates"]), 3)
         self.assertEqual(said["tries"]["at_most"], 2)
 
+    def test_stream(self):
+        """A client of a stream gets a target by the name it asks for, and by its address where that counts."""
+        text = (
+            '[stream.db]\nendpoint = "tcp:5432"\npool = "pg"\nuse = ["few"]\n'
+            'sni = { "*.example.org" = "other" }\n'
+            '[stream.named]\nendpoint = "tcp:5433"\nsni = { "a.example.org" = "pg" }\n'
+            '[middleware.few]\ntype = "concurrency"\nlimit = 3\n'
+            '[pool.pg]\nbalance = "ip_hash"\ntargets = ["tcp://10.0.0.1:1", "tcp://10.0.0.2:1"]\n'
+            '[pool.other]\ntargets = ["tcp://10.0.0.3:1"]\n'
+        )
+        self.service = build(MemoryReactorClock(), read(text), now=lambda: self.now)
+        said = self.ask(stream="db", client="192.0.2.7")
+        self.assertEqual(
+            (said["listener"], said["pool"], said["key"], said["use"]),
+            ("stream db", "pg", "192.0.2.7", ["few (concurrency)"]),
+        )
+        node = self.service.pools["pg"].acquire(self.now, b"192.0.2.7").node
+        self.assertEqual(node.id, said["choice"])
+        self.assertEqual(self.ask(stream="db", host="B.example.org")["pool"], "other")
+        said = self.ask(stream="named", host="b.example.org")
+        self.assertIn('asks for "b.example.org": the connection is closed', said["why"])
+        self.assertIn("for no name", self.ask(stream="named")["why"])
+        with self.assertRaises(CannotExplain) as raised:
+            self.ask(stream="web")
+        self.assertIn("db, named", str(raised.exception))
+
     def test_excluded(self):
         """A target that is out has its reason, and the key goes to the next one."""
         first = self.ask(pool="api", headers=("X-User: ann",))["choice"]

@@ -155,7 +155,8 @@ class PlaceTests(MiddlewareTestCase):
         resources = self.service.resources
         proxies = {name: one.proxy for name, one in resources.items()}
         forwarders: dict[str, Any] = {}
-        told = dry_run(Question(host="x"), proxies, forwarders, 0.0)
+        config = self.service.config
+        told = dry_run(Question(host="x"), proxies, forwarders, 0.0, config)
         self.assertEqual(told["use"], ["outer", "counted", "headers"])
         self.assertEqual(told["pool"], "app")
 

@@ -42,7 +42,8 @@ def middleware_consequences(
         for name, listener in config.listeners.items()
     ]
     places += [(f"route {route_name(route)}", route.use) for route in config.routes]
-    used = {one for _, use in places for one in use if isinstance(one, str)}
+    streams = [(f"stream {name}", one.use) for name, one in config.streams.items()]
+    used = {one for _, use in places + streams for one in use if isinstance(one, str)}
     for about, use in places:
         if use:
             yield about, f"requests pass {', '.join(titles(use, named))}", False
@@ -58,8 +59,12 @@ def middleware_consequences(
         for sentence, doubt in middleware_facts(middleware):
             yield f"middleware {name}", sentence, doubt
         if name not in used:
-            yield f"middleware {name}", "no listener and no route uses it", True
-    for about, use in places:
+            yield (
+                f"middleware {name}",
+                "no listener, no route and no stream uses it",
+                True,
+            )
+    for about, use in places + streams:
         for one in use:
             if isinstance(one, Middleware):
                 for sentence, doubt in middleware_facts(one):

@@ -6,7 +6,7 @@ The settings of a type may say so themselves, by methods of their class:
     facts()                 sentences: what they imply
     doubts()                sentences: what looks wrong
 
-Imports: config, config.middleware. Used by: config, config.middleware.facts.
+Imports: config, config.middleware. Used by: config, config.middleware.facts, service.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
 """A connection after its upgrade: the end of a tunnel, made only where there is one.
 
 Imports: net, net.sockets, Twisted. Used by: net.http1.client, net.http1.server,
-net.http2, net.streams.
+net.http2, net.streams, proxy.
 """
 
 from __future__ import annotations
@@ -124,7 +124,7 @@ class Upgraded:
         if self._tunnel is not None:
             self._tunnel.going_away()
 
-    def shut(self) -> None:
-        """The proxy stops now."""
+    def shut(self, why: str = "stopped") -> None:
+        """The proxy stops now, or has another reason."""
         if self._tunnel is not None:
-            self._tunnel.shut()
+            self._tunnel.shut(why)

@@ -14,6 +14,7 @@ from twisted.internet.error import NoProtocol
 from twisted.internet.interfaces import (
     IAddress,
     IHalfCloseableProtocol,
+    IHandshakeListener,
     IProtocol,
     IProtocolFactory,
 )
@@ -46,7 +47,7 @@ class WrappedFactory(Factory):
         return protocol
 
 
-@implementer(IHalfCloseableProtocol)
+@implementer(IHalfCloseableProtocol, IHandshakeListener)
 class Handover(Protocol):
     """Gives its connection to `inner`, once there is one, and hears of its end."""
 
@@ -60,6 +61,12 @@ class Handover(Protocol):
         inner.makeConnection(self.transport)
         # It may have handed the connection over itself, there and then.
         self.dataReceived = inner.dataReceived  # type: ignore[method-assign]  # as above
+
+    def handshakeCompleted(self) -> None:
+        """TLS is up: for those who wait for that."""
+        told = getattr(self.inner, "handshakeCompleted", None)
+        if told is not None:
+            told()
 
     def readConnectionLost(self) -> None:
         """Half of it: for those who can live with that. Others lose the whole."""

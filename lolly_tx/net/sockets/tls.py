@@ -162,6 +162,9 @@ class TLSTransport(SocketTransport):
             self._tempDataLen = 0
             return CONNECTION_DONE
         self._unblock_writes()
+        told = getattr(self.protocol, "handshakeCompleted", None)
+        if told is not None:  # who has something to do before a byte has come
+            told()
         return None
 
     # -- its time (`net.deadlines.Watched`)

@@ -1,29 +1,48 @@
 """A client's connection of a stream: it waits for its target, then it is an end of a tunnel.
 
-    accepted --(its ClientHello names whom it wants)--> connecting --> joined --> closed
+    accepted --> admitted --(TLS that ends here is up; its ClientHello has come)--> connecting --> joined --> closed
 
-Nothing of what the client sends is looked at but that name, and nothing is taken from it: TLS goes through to the
-target as it is.
+Nothing of what the client sends is looked at but the name in its ClientHello, where that matters, and nothing is taken
+from it: TLS goes through to the target as it is. Who decides about all this is its `Visit`.
 
-Imports: net, net.sockets, net.streams, wire, Twisted. Used by: net.streams.listening,
-proxy, service.
+Imports: net, net.http1, net.sockets, net.streams, wire, Twisted. Used by:
+net.streams.listening, proxy, service.
 """
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any, Protocol
 
-from twisted.internet.defer import Deferred
+from twisted.internet.interfaces import IHandshakeListener
 from twisted.python.failure import Failure
+from zope.interface import implementer
 
 from lolly_tx.net.deadlines import NEVER
 from lolly_tx.net.doors import Peer
+from lolly_tx.net.http1.upgraded import Upgraded
 from lolly_tx.net.sockets.acceptor import Acceptor
 from lolly_tx.net.sockets.transports import is_secure, probe_when_idle
 from lolly_tx.net.streams.raw import LINGER, OPENING, TUNNEL, RawConnection
 from lolly_tx.net.tunnel import Tunnel
 from lolly_tx.wire.client_hello import NotAHello, read_hello
 from lolly_tx.wire.message import RequestHead
+
+
+class Visit(Protocol):
+    """What becomes of one client of a stream. It tells the door: `admitted`, then `join`; or `turn_away`, `cut`."""
+
+    def begin(self) -> None:
+        """The client is connected."""
+
+    def connect(self, name: str | None) -> None:
+        """It asks for `name`; "": for nobody, or in no TLS; None: nobody has looked."""
+
+    def over(self, sent: int, received: int, why: str) -> None:
+        """Its tunnel is closed; so many bytes went up and down. `why`: as of `net.tunnel.Tunnel`."""
+
+    def left(self, why: str) -> None:
+        """It goes, or is closed, and never had a tunnel. Repeated, it does nothing."""
 
 
 class StreamSite(Protocol):
@@ -39,17 +58,8 @@ class StreamSite(Protocol):
     idle: float
     write_seconds: float
 
-    def connect(self, door: StreamDoor, name: str | None) -> Deferred[RawConnection]:
-        """A connection to somebody for `door`, whose client asks for `name`; None: for nobody by name.
-
-        Errbacks, after it is noted, when there is none.
-        """
-
-    def over(self, door: StreamDoor, sent: int, received: int) -> None:
-        """The tunnel of `door` is closed; so many bytes went up and down."""
-
-    def left(self, door: StreamDoor, why: str) -> None:
-        """A client goes, or is closed, that never had a tunnel."""
+    def visit(self, door: StreamDoor) -> Visit:
+        """Of the client of `door`, who has just connected."""
 
 
 def _unspoken(peer: Peer, head: RequestHead) -> bytes:
@@ -57,8 +67,17 @@ def _unspoken(peer: Peer, head: RequestHead) -> bytes:
     return b""
 
 
+@implementer(IHandshakeListener)
 class StreamDoor(RawConnection):
-    """See the module. `since`: when it was accepted. `name`: what its client asked for."""
+    """See the module. `since`: when it was accepted. `name`: what its client asked for.
+
+    `exchange`: what looks for a target for it, while somebody does. `identity`, `asked`, `verdict`: nothing, where
+    doors of requests have something for logs.
+    """
+
+    identity = None
+    asked = None
+    verdict = ""
 
     def __init__(self, site: StreamSite, acceptor: Acceptor, client: str) -> None:
         super().__init__(acceptor.deadlines, site.write_seconds)
@@ -67,29 +86,49 @@ class StreamDoor(RawConnection):
         self.peer = Peer(client, acceptor.name, False, _unspoken)
         self.since = acceptor.now()
         self.name: str | None = None
-        self.asked = False
-        self.notes: Any = None
-        self._connecting: Deferred[Any] | None = None
+        self.exchange: Any = None
+        self._asked = False
+        self._admitted = False
+        self._shaking = False
+        self._visit: Visit = site.visit(self)
+        self._tunnel: Tunnel | None = None
+        self._moved = (0, 0)
 
     def makeConnection(self, transport: Any) -> None:
         """A client has connected."""
         super().makeConnection(transport)
         self.peer.transport = transport
-        self.peer.secure = is_secure(transport)
+        self.peer.secure = self._shaking = is_secure(transport)
         probe_when_idle(transport)
         self.acceptor.connected(self)
-        if self.site.by_name:
+        if self.site.by_name or self._shaking:
             self.deadline = self.since + self.site.hello_seconds
-        else:
-            self._ask(None)
+        self._visit.begin()
+
+    def admitted(self) -> None:
+        """The client may be served."""
+        self._admitted = True
+        self._go_on()
+
+    def handshakeCompleted(self) -> None:
+        """TLS that ends here is up."""
+        self._shaking = False
+        self._go_on()
 
     def dataReceived(self, data: bytes) -> None:
         """Bytes from the client."""
         super().dataReceived(data)
-        if self.state == OPENING and not self.asked:
-            self._look()
+        if self.state == OPENING and not self._asked:
+            self._shaking = False  # what has come is behind the handshake
+            self._go_on()
 
-    def _look(self) -> None:
+    def _go_on(self) -> None:
+        """Have it connected, once that may be and it is known to whom."""
+        if self._shaking or not self._admitted or self._asked or self.state != OPENING:
+            return
+        if not self.site.by_name:
+            self._ask(None)
+            return
         try:
             hello = read_hello(self.early)
         except NotAHello:
@@ -97,62 +136,76 @@ class StreamDoor(RawConnection):
         else:
             if hello is not None:
                 self._ask(hello.name)
+            elif self.input_ended:
+                self._close("client")
 
     def _ask(self, name: str | None) -> None:
-        """Have it connected to somebody."""
-        self.asked = True
+        self._asked = True
         self.name = name
         self.deadline = NEVER
-        self._connecting = connecting = self.site.connect(self, name)
-        connecting.addCallbacks(self._cb_connected, self._eb_failed)
+        self._visit.connect(name)
 
-    def _cb_connected(self, target: RawConnection) -> None:
-        self._connecting = None
-        if self.state != OPENING:
-            target.abort()
-            return
+    def join(
+        self, target: RawConnection, make: Callable[[Any], Upgraded] = Upgraded
+    ) -> None:
+        """Join it to `target`, which nobody else uses. `make`: makes the end of the tunnel there."""
         site = self.site
-        Tunnel(
+        self._tunnel = Tunnel(
             self.tunnel_end(),
-            target.tunnel_end(),
+            target.tunnel_end(make),
             self._closed,
             deadlines=self.deadlines,
             half_closed=site.half_closed,
             idle=site.idle,
             frames=False,
         )
-
-    def _eb_failed(self, reason: Failure) -> None:
-        self._connecting = None
-        if self.state == OPENING:
-            # Nobody is there: what the client sees had it connected there itself.
-            self.abort()
+        if self._tunnel.why:  # it has ended while it was made
+            self._tell(self._tunnel)
 
     def _closed(self, sent: int, received: int) -> None:
-        self.site.over(self, sent, received)
+        self._moved = (sent, received)
+        if self._tunnel is not None:
+            self._tell(self._tunnel)
+
+    def _tell(self, tunnel: Tunnel) -> None:
+        self._visit.over(*self._moved, tunnel.why)
+
+    def turn_away(self) -> None:
+        """The client is not served: close it without a word."""
+        if self.state == OPENING:
+            self.hang_up()
+
+    def cut(self) -> None:
+        """Nobody is there: what the client sees had it connected there itself."""
+        if self.state == OPENING:
+            self.abort()
 
     def readConnectionLost(self) -> None:
         """The client has sent its last byte."""
         super().readConnectionLost()
-        if self.state == OPENING and not self.asked:
-            self.hang_up()
+        if self.state == OPENING:
+            if self._shaking:
+                self._close("client")
+            else:
+                self._go_on()
+
+    def _close(self, why: str) -> None:
+        self._visit.left(why)
+        self.hang_up()
 
     def connectionLost(self, reason: Failure) -> None:
         """The connection is over."""
-        opening = self.end is None and self.state == OPENING
-        connecting, self._connecting = self._connecting, None
+        opening = self.end is None
         super().connectionLost(reason)
         self.acceptor.lost(self)
-        if connecting is not None:
-            connecting.cancel()
+        self.peer.gone()
         if opening:
-            self.site.left(self, "client went away")
+            self._visit.left("client")
 
     def expired(self, now: float) -> None:
         """Its time in this state is over."""
         if self.state == OPENING:
-            self.site.left(self, "no ClientHello in time")
-            self.hang_up()
+            self._close("handshake" if self._shaking else "no_hello")
         else:
             super().expired(now)
 
@@ -179,6 +232,7 @@ class StreamDoor(RawConnection):
             assert self.end is not None
             self.end.shut()
         else:
+            self._visit.left("stopped")
             self.abort()
 
     def drain(self, until: float) -> None:

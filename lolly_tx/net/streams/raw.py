@@ -4,12 +4,13 @@
 
 It is what `net.http1.upgraded.Upgraded` makes an end of a tunnel of; a client's is a `net.streams.door.StreamDoor`.
 
-Imports: net, net.http1, net.sockets, Twisted. Used by: net.streams.door, net.tunnels,
-proxy.
+Imports: net, net.http1, net.sockets, Twisted. Used by: net.streams.door,
+net.streams.target, net.tunnels.
 """
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 from twisted.internet.interfaces import IHalfCloseableProtocol, IProtocol, IPushProducer
@@ -120,9 +121,9 @@ class RawConnection:
 
     # -- what the end of a tunnel asks (`net.http1.upgraded.Upgradable`)
 
-    def tunnel_end(self) -> Upgraded:
-        """The connection, for a tunnel."""
-        self.end = Upgraded(self)
+    def tunnel_end(self, make: Callable[[Any], Upgraded] = Upgraded) -> Upgraded:
+        """The connection, for a tunnel. `make`: makes an end of it."""
+        self.end = make(self)
         return self.end
 
     def hand_over(self) -> bytes:
