@@ -4,7 +4,7 @@ Its paths are declared in `service.admintable`, which says of each who may ask a
 `GET /` and, in full, by `GET /api/openapi.json`. Who may ask is `service.adminguard`'s. All bodies but those of the
 dashboard, the metrics and the streams are JSON.
 
-Imports: service, Twisted. Used by: service.service.
+Imports: proxy, service, Twisted. Used by: service.service.
 """
 
 from __future__ import annotations
@@ -19,6 +19,7 @@ from twisted.python.failure import Failure
 from twisted.web.resource import Resource
 from twisted.web.server import NOT_DONE_YET, Request, Site
 
+from lolly_tx.proxy.replies import reason_of
 from lolly_tx.service import page
 from lolly_tx.service.admindesk import Answer, Asked, Desk, Outcome
 from lolly_tx.service.adminguard import Denied, Guard
@@ -127,7 +128,7 @@ class AdminResource(Resource):
         body = answer.body
         if not isinstance(body, bytes):
             body = json.dumps(body, indent=2).encode() + b"\n"
-        request.setResponseCode(answer.status)
+        request.setResponseCode(answer.status, reason_of(answer.status))
         fields = request.responseHeaders
         fields.removeHeader(b"server")
         fields.setRawHeaders(b"content-type", [b"application/json"])

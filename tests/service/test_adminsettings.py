@@ -64,6 +64,22 @@ class SettingsApiTests(ReloadTestCase):
         self.assertEqual((told["generation"], told["reload_failures"]), (1, 2))
         self.assertIs(told["last_reload_ok"], False)
 
+    def test_no_object(self) -> None:
+        """A body that is no object in JSON, or no text, is 400, whatever was to be done with it."""
+        for body, why in (
+            ("[]", "has to be an object"),
+            ("{", "no valid JSON"),
+            ("", "no valid JSON"),
+            ('{"path": "/", "path": "/a"}', "more than once"),
+            ('{"path": NaN}', "NaN is no number"),
+            ("[" * 100_000, "nested too deeply"),
+            ('{"path": "/\\ud800"}', "no valid JSON"),
+            ('{"\\udfff": "/"}', "no valid JSON"),
+        ):
+            code, told = self.ask("/api/cache/purge", body)
+            self.assertEqual(code, 400, told)
+            self.assertIn(why, told["error"])
+
     def test_apply_confirm_rollback(self) -> None:
         """What is applied can be confirmed or taken back; a wrong time is refused."""
         self.assertEqual(self.ask("/api/apply?confirm=never", OTHER)[0], 422)
