@@ -162,6 +162,8 @@ class PageTests(SynchronousTestCase):
         heard: list[Event] = []
         backends = self.example("Backends")(self.reactor, URLS, heard.append)
         self.addCleanup(backends.checker.stop)
+        for _ in URLS:  # one in each turn, where a turn takes long
+            self.reactor.advance(0)
         for number, status in enumerate((b"503 Busy", b"200 OK")):
             self.accept(number).protocol.dataReceived(
                 b"HTTP/1.1 %b\r\nContent-Length: 0\r\n\r\n" % status

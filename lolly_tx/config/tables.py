@@ -37,6 +37,13 @@ def read_or_none(kind: Kind, raw: Any, place: Place) -> Any:
         return None
 
 
+def missing(setting: Setting) -> str:
+    """That a table does not have it, and what it would be."""
+    word = setting.kind.word
+    what = f" ({word})" if word != setting.key else ""
+    return f'the key "{setting.key}" is missing{what}'
+
+
 class Table:
     """A table read into an instance of an attrs class with declared settings.
 
@@ -71,7 +78,7 @@ class Table:
                 complete = False
         for key, setting in settings.items():
             if setting.required and key not in raw:
-                place.wrong(f'the key "{key}" is missing')
+                place.wrong(missing(setting))
                 complete = False
         if not complete:
             raise Rejected()

@@ -14,6 +14,7 @@ from typing import Any
 import attrs
 
 from lolly_tx.service.service import LollyService
+from lolly_tx.service.statistics import cache_statistics
 
 
 def counted(service: LollyService) -> dict[str, Any]:
@@ -41,6 +42,7 @@ def counted(service: LollyService) -> dict[str, Any]:
             for name, acceptor in service.acceptors.items()
             if acceptor.proxied is not None
         },
+        "caches": cache_statistics(service.middlewares.caches),
         "tls": {
             name: {
                 "completed": one.credentials.handshakes.completed,
@@ -76,6 +78,11 @@ def count_on(service: LollyService, said: Mapping[str, Any]) -> None:
         reasons = said.get("proxied", {}).get(name, {}).items()
         if acceptor.proxied is not None:
             acceptor.proxied.refused.update({str(r): int(n) for r, n in reasons})
+    for store in service.middlewares.caches:
+        cache = said.get("caches", {}).get(store.name, {})
+        store.count_on(
+            cache.get("requests", {}), cache.get("stored", 0), cache.get("evicted", 0)
+        )
     for name, files in service.listeners.certificates:
         secure = said.get("tls", {}).get(name, {})
         handshakes = files.credentials.handshakes

@@ -1,6 +1,7 @@
 """The counters of a running proxy as JSON-able values: per listener, per pool, per connection pool.
 
-Imports: net.sockets, proxy, proxy.caching, service. Used by: service.service.
+Imports: net.sockets, proxy, proxy.caching, service. Used by: service.ledger,
+service.service.
 
 Everything here is read when somebody asks; the counters themselves are plain attributes.
 """

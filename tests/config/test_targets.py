@@ -97,7 +97,10 @@ class TargetsTests(SynchronousTestCase):
         for value, part in (("[]", "at least one"), ("'http://a'", "must be a list")):
             text = f"{WEB}{ROUTE}[pool.app]\ntargets = {value}\n"
             self.assertIn(part, faults(text)[0])
-        self.assertIn('"targets" is missing', faults(f"{WEB}{ROUTE}[pool.app]\n")[0])
+        self.assertIn(
+            '"targets" is missing (list of targets)',
+            faults(f"{WEB}{ROUTE}[pool.app]\n")[0],
+        )
 
     def test_ids_are_unique_whatever_the_order(self) -> None:
         """Addresses with like names get ids of their own, in any order."""

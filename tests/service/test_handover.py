@@ -69,6 +69,23 @@ class StateTests(BuildTestCase):
         self.assertEqual(json.loads(json.dumps(state_of(new))), state)
         self.assertEqual(new.generation.failures, 11)
 
+    def test_counters_of_caches(self) -> None:
+        """Caches count on, too; what they held is not there any more."""
+        text = CHECKED.format("/health").replace(
+            "[[route]]", '[[route]]\nuse = [{ type = "cache", cache = "c" }]', 1
+        )
+        text += "[cache.c]\n"
+        old, new = self.build(text), self.build(text)
+        [store] = old.middlewares.caches
+        store.counts["miss"] = 3
+        store.short_hits, store.stored_count, store.evicted = 4, 2, 1
+        state = json.loads(json.dumps(state_of(old)))
+        restore(new, state)
+        found = new.statistics()["caches"]["c"]
+        self.assertEqual((found["requests"]["hit"], found["requests"]["miss"]), (4, 3))
+        self.assertEqual((found["stored"], found["evicted"]), (2, 1))
+        self.assertEqual((found["entries"], found["bytes_held"]), (0, 0))
+
     def test_counters_of_other_code(self) -> None:
         """Those that make no sense are left out."""
         new = self.build()

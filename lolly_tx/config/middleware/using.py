@@ -26,7 +26,7 @@ from lolly_tx.config.extensions import PluginTable
 from lolly_tx.config.kinds import Word, nearest, plain_text, type_word
 from lolly_tx.config.problems import Rejected
 from lolly_tx.config.schema import Kind, Place, Setting
-from lolly_tx.config.tables import NAME, read_or_none
+from lolly_tx.config.tables import NAME, missing, read_or_none
 
 NO_MIDDLEWARE: Mapping[str, Middleware] = MappingProxyType({})
 
@@ -88,7 +88,7 @@ class _MiddlewareTable:
         if not isinstance(raw, dict):
             raise Rejected(f"must be a table, not {type_word(raw)}")
         if "type" not in raw:
-            place.wrong('the key "type" is missing')
+            place.wrong(missing(TYPE))
             raise Rejected()
         type = read_or_none(TYPE.kind, raw["type"], place.at("type"))
         if type is None:

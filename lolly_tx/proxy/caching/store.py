@@ -12,7 +12,7 @@ proxy.caching.desk, proxy.caching.ends, proxy.caching.shelf, service.
 from __future__ import annotations
 
 from collections import Counter, deque
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Any, Protocol
 
 import attrs
@@ -142,6 +142,12 @@ class Store:
         counts = dict.fromkeys(VERDICTS, 0) | self.counts
         counts["hit"] += self.short_hits
         return counts
+
+    def count_on(self, requests: Mapping[str, int], stored: int, evicted: int) -> None:
+        """So much was counted before: what became of requests, answers that were stored, and dropped for room."""
+        self.counts.update({str(word): int(n) for word, n in requests.items()})
+        self.stored_count += int(stored)
+        self.evicted += int(evicted)
 
     def __iter__(self) -> Iterator[Stored]:
         return iter(self._catalog)
