@@ -48,6 +48,7 @@ from lolly_tx.config.probetimes import (
 from lolly_tx.config.rules import is_local
 from lolly_tx.config.shadows import shadowed
 from lolly_tx.config.streams import stream_doubts, stream_facts
+from lolly_tx.config.tunnelrules import is_published, tunnel_facts
 from lolly_tx.domain.target import Target
 
 
@@ -68,6 +69,8 @@ def consequences(config: Config) -> tuple[Consequence, ...]:
     """Everything worth knowing about `config`, pool by pool, then as a whole."""
     found: list[Consequence] = []
     for pool in config.pools.values():
+        if is_published(pool.name):
+            continue
         about = f"pool {pool.name}"
         found += [Consequence(about, text) for text in _facts(pool)]
         found += [Consequence(about, text, True) for text in _doubts(pool, config)]
@@ -322,10 +325,12 @@ def _whole(config: Config) -> Iterator[Consequence]:
         each = sum(probe_rate(pool) for pool in config.pools.values())
         saved = f" ({each - rate:.3g}/s less by sharing)" if each - rate > 1e-9 else ""
         yield Consequence("", f"probe load of all pools: {rate:.3g}/s{saved}")
-    if not config.listeners and not config.streams:
+    if not (config.listeners or config.streams or config.connectors):
         yield Consequence("", "there is no listener: no client can connect", True)
     for name, text in stream_facts(config.streams, config.pools, config.middlewares):
         yield Consequence(f"stream {name}", text)
+    for name, text, doubt in tunnel_facts(config):
+        yield Consequence(name, text, doubt)
     doubts = [*stream_doubts(config.streams, config.pools)]
     doubts += datagram_doubts(config.streams, config.pools)
     for name, text in doubts:

@@ -188,6 +188,13 @@ class _Secret(Word):
         return text
 
 
+class _OptionalSecret(_Secret):
+    """The same, or "" for none."""
+
+    def read(self, raw: Any, place: Place) -> str:
+        return "" if raw == "" else super().read(raw, place)
+
+
 class _OptionalToken(_Secret):
     """The same in visible characters, as it stands in a header field; "" for none."""
 
@@ -262,5 +269,6 @@ OPTIONAL_FIELD_NAME = _OptionalFieldName()
 OPTIONAL_TOKEN = _OptionalToken()
 COOKIE_ATTRIBUTES = _CookieAttributes()
 SECRET = _Secret()
+OPTIONAL_SECRET = _OptionalSecret()
 STATUS_RANGE = _StatusRange()
 RETRY_CAUSE = _RetryCause()

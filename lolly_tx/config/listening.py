@@ -1,7 +1,6 @@
 """The settings of a listener: where it is, and its TLS.
 
-Imports: config, config.middleware. Used by: config.acme, config.model, config.streams,
-config.tlsrules, service.
+Imports: config, config.middleware. Used by: config, service.
 """
 
 from __future__ import annotations

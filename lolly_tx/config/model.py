@@ -68,6 +68,7 @@ from lolly_tx.config.tables import (
 )
 from lolly_tx.config.templatekinds import NO_TEXTS, VARIABLE_TABLE
 from lolly_tx.config.tracing import RequestId, Trace
+from lolly_tx.config.tunnels import Connector, Tunnel
 from lolly_tx.domain.forwarded import SENT
 
 __all__ = [
@@ -113,6 +114,8 @@ Network = IPv4Network | IPv6Network
 NO_LISTENERS: Mapping[str, Listener] = MappingProxyType({})
 NO_ACME: Mapping[str, Acme] = MappingProxyType({})
 NO_STREAMS: Mapping[str, Stream] = MappingProxyType({})
+NO_TUNNELS: Mapping[str, Tunnel] = MappingProxyType({})
+NO_CONNECTORS: Mapping[str, Connector] = MappingProxyType({})
 NO_POOLS: Mapping[str, PoolSettings] = MappingProxyType({})
 
 
@@ -191,6 +194,22 @@ class Config:
     streams: Mapping[str, Stream] = attrs.field(
         default=NO_STREAMS,
         metadata=about(Named(Stream), "One table per `stream`, by name.", key="stream"),
+    )
+    tunnels: Mapping[str, Tunnel] = attrs.field(
+        default=NO_TUNNELS,
+        metadata=about(
+            Named(Tunnel),
+            "One table per `tunnel`, by name: where connectors connect to.",
+            key="tunnel",
+        ),
+    )
+    connectors: Mapping[str, Connector] = attrs.field(
+        default=NO_CONNECTORS,
+        metadata=about(
+            Named(Connector),
+            "One table per `connector`, by name: what connects to a tunnel and offers services there.",
+            key="connector",
+        ),
     )
     acme: Mapping[str, Acme] = attrs.field(
         default=NO_ACME,

@@ -30,6 +30,7 @@ from lolly_tx.config.routing import ENDS, Route
 from lolly_tx.config.schema import Place
 from lolly_tx.config.streams import stream_rules
 from lolly_tx.config.tlsrules import tls_rules
+from lolly_tx.config.tunnelrules import tunnel_rules
 from lolly_tx.domain.target import Target, speaks_datagrams, speaks_http
 
 
@@ -56,9 +57,10 @@ class Parts:
 
 def check(config: Config, parts: Parts, main: Place) -> None:
     """Apply every rule. `main`: the main file as a whole."""
-    if not parts.names and not parts.pool_names:
+    hosts = any(c.hosts for t in config.tunnels.values() for c in t.connectors.values())
+    if not (parts.names or parts.pool_names or config.tunnels or config.connectors):
         main.wrong("has no listener and no pool")
-    elif parts.names and not parts.any_route:
+    elif parts.names and not parts.any_route and not hosts:
         main.wrong("has no [[route]], so no request would be answered")
     caches_rules(config.caches, main.at("cache"))
     for name, stream in config.streams.items():
@@ -71,6 +73,7 @@ def check(config: Config, parts: Parts, main: Place) -> None:
             tls_rules(stream.tls, at.at("tls"))
         if stream.access_log:
             access_log_rules(stream.access_log, at.at("access_log"))
+    tunnel_rules(config, parts.names, main)
     for middleware, place in parts.middlewares.values():
         middleware_rules(middleware, config, place)
     for route, place in parts.routes:
@@ -187,6 +190,10 @@ def _same_endpoints(config: Config, parts: Parts, main: Place) -> None:
     places += [
         (stream.endpoint, main.at("stream").at(name).at("endpoint"))
         for name, stream in config.streams.items()
+    ]
+    places += [
+        (tunnel.endpoint, main.at("tunnel").at(name).at("endpoint"))
+        for name, tunnel in config.tunnels.items()
     ]
     if config.admin is not None:
         places.append((config.admin.endpoint, main.at("admin").at("endpoint")))

@@ -1,7 +1,6 @@
 """The settings of streams: connections whose bytes are passed on as they are.
 
-Imports: config, config.middleware, domain. Used by: config.consequences,
-config.datagramrules, config.model, config.rules, service.
+Imports: config, config.middleware, domain. Used by: config, service.
 """
 
 from __future__ import annotations

@@ -1,6 +1,6 @@
 """What must hold between the settings of a listener's TLS.
 
-Imports: config. Used by: config.rules.
+Imports: config. Used by: config.rules, config.tunnelrules.
 """
 
 from __future__ import annotations

@@ -19,6 +19,7 @@ class ProxyError(Exception):
     `source`: "downstream" (the client's doing), "upstream" (the backend's doing) or "internal" (ours).
     `token`: the error token of RFC 9209 section 2.3, for the Proxy-Status field.
     `nothing_sent`: no byte of the request reached the upstream, so any method may be tried elsewhere.
+    `again`: seconds until it is worth another try, for Retry-After; 0: nobody knows.
     `code`: of the HTTP/2 reset that it was; 0: none.
     `blames`: the failure counts against the node's passive record.
     `unreachable`: there was no connection, as with a target that is gone; the only thing that ejects a last one.
@@ -30,6 +31,7 @@ class ProxyError(Exception):
     token: ClassVar[str] = "proxy_internal_error"
     kind: ClassVar[str] = ""
     code = 0
+    again: ClassVar[int] = 0
     blames: ClassVar[bool] = False
     unreachable: ClassVar[bool] = False
 

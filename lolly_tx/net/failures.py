@@ -10,7 +10,7 @@ cancellation. Whoever cancels therefore records the reason first and hands it to
 and is never held against a target.
 
 Imports: domain, wire, Twisted, pyOpenSSL. Used by: net.checks, net.datagrams,
-net.http1, net.library, net.sockets, net.tunnels, proxy.
+net.http1, net.library, net.sockets, net.tunnels, proxy, service.
 """
 
 from __future__ import annotations

@@ -38,6 +38,8 @@ from lolly_tx.net.doors import DoorOut, Peer
 MAX_INTERIM = 16
 """1xx responses to one request: some are usual, a flood of them is an attack."""
 
+RENEW_SECONDS = 5.0
+"""How long no connection is kept after the way there has changed."""
 DISTRUST_SECONDS = 60.0
 """How long connections are not used twice after their target has sent bytes nobody asked
 for."""
@@ -249,6 +251,14 @@ class Upstream(Referable):
     def idle(self) -> int:
         """Idle connections."""
         return len(self._idle)
+
+    def renew(self) -> None:
+        """Close the idle connections, and keep none for a moment: the way that they take is about to end."""
+        if not self._closed and self.limits.idle:
+            self._trusted_at = self.now() + RENEW_SECONDS
+            self._room = 0
+        while self._idle:
+            self._idle.pop().retire()
 
     def close(self) -> None:
         """Close the idle connections, and keep none from now on."""

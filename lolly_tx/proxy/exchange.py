@@ -45,7 +45,7 @@ from lolly_tx.proxy.hedge import HedgeLine
 from lolly_tx.proxy.held import Held
 from lolly_tx.proxy.identity import Identity
 from lolly_tx.proxy.owner import Supplies
-from lolly_tx.proxy.replies import reply, status_of
+from lolly_tx.proxy.replies import fields_of, reply, status_of
 from lolly_tx.proxy.trace import Trace
 from lolly_tx.proxy.upload import Upload
 from lolly_tx.wire.grpc import UNAVAILABLE, as_http_status, grpc_status, is_grpc
@@ -624,7 +624,7 @@ class Exchange(Attempts, ResponseSink):
                 self.door,
                 self.status,
                 token=error.token,
-                extra=b"" if identity is None else identity.echo,
+                extra=fields_of(error) + (b"" if identity is None else identity.echo),
                 is_head=self.head.is_head,
             )
             self.bytes_out = self.bytes_out or size  # a chain may have answered more

@@ -63,6 +63,11 @@ def page(status: int) -> tuple[bytes, bytes]:
     return b"\r\nContent-Type: text/plain; charset=utf-8\r\n", body
 
 
+def fields_of(error: ProxyError) -> bytes:
+    """What more the client of `error` is told, as field lines."""
+    return b"Retry-After: %d\r\n" % error.again if error.again else b""
+
+
 def reply(
     door: DoorIn,
     status: int,

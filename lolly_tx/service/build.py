@@ -46,6 +46,7 @@ from lolly_tx.service.routing import Routing
 from lolly_tx.service.service import LollyService
 from lolly_tx.service.streamplaces import stream_place
 from lolly_tx.service.surroundings import WHOLE, Part, Surroundings
+from lolly_tx.service.tunnels import tunnel_place_name
 
 __all__ = ["CannotListen", "LollyService", "build"]
 
@@ -143,6 +144,13 @@ def build(
     for stream in config.streams.values():
         place = stream_place(service, config, stream)
         service.listeners.prepare(place_name(stream.name), place)
+    servers = service.tunnels.prepare(None, config)
+    for tunnel in config.tunnels.values():
+        from lolly_tx.service.tunnelplaces import tunnel_place
+
+        place = tunnel_place(service, config, tunnel, servers[tunnel.name])
+        service.listeners.prepare(tunnel_place_name(tunnel.name), place)
+    service.tunnels.commit()
     if part.admin:
         if flight is not None:
             from lolly_tx.service.dumps import Dumps

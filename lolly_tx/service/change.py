@@ -44,6 +44,7 @@ from lolly_tx.service.reshaping import Reshape, reshape
 from lolly_tx.service.routing import Routing
 from lolly_tx.service.service import ADMIN, LollyService
 from lolly_tx.service.streamplaces import stream_place
+from lolly_tx.service.tunnels import tunnel_place_name
 
 
 class Change:
@@ -97,6 +98,7 @@ class Change:
             yield
         for stream in self.config.streams.values():
             self._prepare_stream(stream)
+        self._prepare_tunnels()
         self._prepare_admin()
 
     def _observers(self) -> None:
@@ -194,8 +196,25 @@ class Change:
         same = (old.limits, old.timeouts) == (new.limits, new.timeouts)
         if same and old.streams.get(stream.name) == stream:
             return
-        name = place_name(stream.name)
-        place = stream_place(service, new, stream)
+        self._prepare_place(place_name(stream.name), stream_place(service, new, stream))
+
+    def _prepare_tunnels(self) -> None:
+        old, new, service = self._old, self.config, self.service
+        servers = service.tunnels.prepare(old, new)
+        same = (old.limits, old.timeouts) == (new.limits, new.timeouts)
+        for name, tunnel in new.tunnels.items():
+            before = old.tunnels.get(name)
+            if same and before is not None:
+                if (before.endpoint, before.tls) == (tunnel.endpoint, tunnel.tls):
+                    continue
+            from lolly_tx.service.tunnelplaces import tunnel_place
+
+            place = tunnel_place(service, new, tunnel, servers[name])
+            self._prepare_place(tunnel_place_name(name), place)
+
+    def _prepare_place(self, name: str, place: Place) -> None:
+        """Serve there as `place` says: where clients come in already, or anew."""
+        service = self.service
         there = service.listeners.places.get(name)
         if (
             there is not None
@@ -233,6 +252,11 @@ class Change:
             place_name(name)
             for name in self._old.streams
             if name not in self.config.streams
+        ]
+        gone += [
+            tunnel_place_name(name)
+            for name in self._old.tunnels
+            if name not in self.config.tunnels
         ]
         return [*gone, ADMIN] if admin else gone
 
@@ -273,6 +297,7 @@ class Change:
         self._commit_resources()
         assert self._middleware is not None
         service.middlewares.commit(self._middleware)
+        service.tunnels.commit()
         service.circumstances = self._circumstances
         service.config = new
         return left

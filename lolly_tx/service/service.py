@@ -67,6 +67,7 @@ from lolly_tx.service.statistics import (
     told_of,
 )
 from lolly_tx.service.stopping import Stopping
+from lolly_tx.service.tunnels import Tunnels
 from lolly_tx.service.upkeep import Upkeep
 from lolly_tx.service.watchdog import Watchdog, WatchdogSnapshot
 
@@ -121,6 +122,7 @@ class LollyService(Service):
         self.stream_counters: dict[str, StreamCounters] = {}
         """What became of the connections of streams, by name, whatever their settings were."""
         """What `lolly:pool=NAME` connects through, by pool."""
+        self.tunnels = Tunnels(commons, self._renew)
         self.every_sink = every_sink
         self.introduction = introduction
         self.census = census
@@ -259,6 +261,7 @@ class LollyService(Service):
         self.commons.endings.start()
         if self.logs is not None:
             self.logs.start()
+        self.tunnels.start()
         self.listening = True
         self.log.info(
             "{what} serves {file}: pools {pools}; listeners {listeners}",
@@ -310,6 +313,7 @@ class LollyService(Service):
     def _drain(self, _: object = None) -> Deferred[None]:
         self.listening = False
         stopped = self.listeners.stop(self.patient, last=ADMIN)  # to say how far it is
+        self.tunnels.stop()
         for each in self.running_pools.values():
             each.stop()
         if self.surroundings.part.serves:
@@ -332,6 +336,14 @@ class LollyService(Service):
         leaving = [each for owner, each in upstreams if owner is node]
         Farewells(self._reactor, self._deadlines).see_off(leaving, 0.0)
 
+    def _renew(self, connector: str) -> None:
+        """Close what is idle to the services of a connector, in this process."""
+        begins = f"tunnel:{connector}:"
+        for each in self.running_pools.values():
+            for node, upstream in each.forwarder.upstreams:
+                if node.target.endpoint.startswith(begins):
+                    upstream.renew()
+
     def retire(self) -> None:
         """Another process serves in our place: a stop takes its time for those who are there, and for nobody else."""
         self.patient, self.listening = True, False
@@ -345,6 +357,7 @@ class LollyService(Service):
     def _cb_drained(self, _: object) -> Deferred[None] | None:
         if self.surroundings.part.serves:
             self.stopping.conclude()
+        self.tunnels.abort()
         self._deadlines.stop()
         self.middlewares.stop()
         self.commons.files.close()

@@ -26,6 +26,7 @@ from lolly_tx.service.past import Past
 from lolly_tx.service.pools import RunningPool
 from lolly_tx.service.recording import AccessLogs
 from lolly_tx.service.stopping import Left
+from lolly_tx.service.tunnels import Tunnels
 from lolly_tx.service.watchdog import WatchdogSnapshot
 
 if TYPE_CHECKING:
@@ -45,6 +46,7 @@ class Counted(Protocol):
     colleagues: Colleagues | None
     listener_drains: ListenerDrains
     stream_counters: dict[str, StreamCounters]
+    tunnels: Tunnels
 
     @property
     def now(self) -> Callable[[], float]:
@@ -145,7 +147,7 @@ def left_of(service: Counted) -> Left:
         connections = sum(number for number, _ in found)
         in_flight = colleagues.in_flight(service.running_pools)
     else:
-        connections = len(service.listeners.doors)
+        connections = len(service.listeners.doors) + service.tunnels.streams
         in_flight = sum(each.in_flight for each in service.running_pools.values())
     return Left(connections, in_flight, max(ages, default=None))
 

@@ -3,7 +3,8 @@
     connected --(both prove who they are)--> session --> closed
         +--refused, with the reason--^
 
-Imports: net, net.sockets, net.streams, net.tunnels, wire, Twisted. Used by: programs.
+Imports: domain, net, net.sockets, net.streams, net.tunnels, wire, Twisted. Used by:
+service.
 """
 
 from __future__ import annotations
@@ -18,9 +19,11 @@ from twisted.internet.protocol import Factory
 from twisted.python.failure import Failure
 from zope.interface import implementer
 
+from lolly_tx.domain.forwarded import UNIX
 from lolly_tx.net.deadlines import NEVER, Deadlines
 from lolly_tx.net.failures import translate
-from lolly_tx.net.sockets.transports import probe_when_idle
+from lolly_tx.net.sockets.acceptor import address_text
+from lolly_tx.net.sockets.transports import is_secure, probe_when_idle
 from lolly_tx.net.streams.raw import OPENING, RawConnection
 from lolly_tx.net.tunnel import Tunnel
 from lolly_tx.net.tunnels.door import channel_of
@@ -109,6 +112,9 @@ class ConnectorConnection:
         """The server is there, and what TLS there is has verified it."""
         self.transport = transport
         probe_when_idle(transport)
+        if not is_secure(transport) and not _is_near(transport):
+            self._end("refused: the connection leaves this machine, and has no TLS")
+            return
         who, deadlines = self._identity, self.around.deadlines
         self._handshake = handshake = ConnectorSide(
             who.name,
@@ -214,6 +220,12 @@ class ConnectorConnection:
         if not self._over:
             self._over = True
             self._owner.ended(self, why)
+
+
+def _is_near(transport: Any) -> bool:
+    """The other end is on this machine, as far as its address tells."""
+    host = address_text(transport.getPeer())
+    return host in (UNIX, "::1") or host.startswith("127.")
 
 
 class _ServiceFactory(Factory):

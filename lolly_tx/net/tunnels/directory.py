@@ -7,7 +7,8 @@
 Several may be connected under one name: the one with the fewest streams is asked first, and the others when it
 fails.
 
-Imports: domain, net.tunnels, Twisted. Used by: net.tunnels.door, twisted.plugins.
+Imports: domain, net.tunnels, wire, Twisted. Used by: net.tunnels.door, service,
+twisted.plugins.
 """
 
 from __future__ import annotations
@@ -23,20 +24,24 @@ from zope.interface import implementer
 from lolly_tx.domain.errors import ProxyError
 from lolly_tx.net.tunnels.errors import ConnectorAbsent
 from lolly_tx.net.tunnels.session import Session
+from lolly_tx.wire.tunnel import Offer
 
 
 @attrs.define(eq=False)
 class Joined:
     """A connector that is connected. `services`: those it may be asked for. `published`: by host or port, a service.
 
-    `client`: its address. `instance`: what tells it from others of its name.
+    `client`: its address. `instance`: what tells it from others of its name. `offer`: what it has asked for.
+    `tunnel`: where it has connected to.
     """
 
     session: Session
     client: str
     instance: str
+    offer: Offer
     services: frozenset[str]
     published: Mapping[str | int, str]
+    tunnel: str = ""
 
 
 class Connectors:
@@ -70,9 +75,12 @@ class Connectors:
             self._joined.pop(name, None)
 
     def named(self, name: str) -> list[Joined]:
-        """Those of that name, the one with the fewest streams first."""
+        """Those of that name, the one with the fewest streams first; who leaves last."""
         there = self._joined.get(name, [])
-        return sorted(there, key=lambda one: len(one.session.streams.open))
+        return sorted(
+            there,
+            key=lambda one: (one.session.leaving, len(one.session.streams.open)),
+        )
 
 
 CONNECTED = Connectors()
@@ -98,10 +106,11 @@ class ServiceEndpoint:
         error: ProxyError = ConnectorAbsent(self._absent)
         for joined in self.connectors.named(self.name):
             service = self.service or joined.published.get(self.published, "")
-            if service not in joined.services or joined.session.leaving:
+            streams = joined.session.streams
+            if service not in joined.services or streams.leaving:
                 continue
             try:
-                return await joined.session.streams.connect(service, factory)
+                return await streams.connect(service, factory)
             except ProxyError as failed:
                 error = failed
         raise error

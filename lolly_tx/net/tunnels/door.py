@@ -3,7 +3,8 @@
     accepted --(it proves who it is)--> session --> closed
         +--refused, with the reason; nothing was kept for it--^
 
-Imports: net, net.sockets, net.tunnels, wire, Twisted. Used by: net.tunnels.connection.
+Imports: net, net.sockets, net.tunnels, wire, Twisted. Used by: net.tunnels.connection,
+service.
 """
 
 from __future__ import annotations
@@ -65,6 +66,9 @@ class TunnelSite(Protocol):
 
     def joined(self, joined: Joined) -> None:
         """One is connected."""
+
+    def leaving(self, joined: Joined) -> None:
+        """It takes no new streams: what is kept open through it for later is to be let go. Each second until it has."""
 
     def left(self, joined: Joined, why: str) -> None:
         """It is not any more."""
@@ -164,7 +168,7 @@ class TunnelDoor:
         )
         session.start()
         self._joined = joined = Joined(
-            session, self.address, handshake.instance, services, published
+            session, self.address, handshake.instance, offer, services, published
         )
         site.connectors.add(joined)
         site.joined(joined)
@@ -203,7 +207,9 @@ class TunnelDoor:
         raise NotImplementedError
 
     def session_leaving(self) -> None:
-        """The connector takes no more streams."""
+        """It is to have no new streams."""
+        if self._joined is not None:
+            self.site.leaving(self._joined)
 
     def session_over(self, why: str) -> None:
         """The session has ended."""
@@ -232,9 +238,9 @@ class TunnelDoor:
             self.transport.abortConnection()
 
     def drain(self, until: float) -> None:
-        """The proxy stops: no new streams, and what goes on is waited for. A patient stop lets all go on."""
+        """The proxy stops: the connector looks for its successor, and what goes on is waited for."""
         if self.session is not None:
-            self.session.drain()
+            self.session.announce()
 
 
 def nothing_said(transport: Any, data: bytes) -> bytes:

@@ -12,6 +12,8 @@ from lolly_tx.domain.errors import ConnectFailed, StaleConnection, TargetDown
 class ConnectorAbsent(TargetDown):
     """No connector that has the service is connected; nothing is tried, and nobody is to blame."""
 
+    again = 5
+
 
 class SessionLost(StaleConnection):
     """The tunnel that the connection came through has ended; that says nothing about the service behind it."""

@@ -58,6 +58,9 @@ CONNECTION_WINDOW = 16 << 20
 """On all streams together, on their way."""
 _MOST_CONTINUATIONS = 4
 _GONE_SECONDS = 2.0
+LEAVING_SECONDS = 1.0
+LINGER_SECONDS = 3.0
+"""A server that stops waits so long without a stream before it closes: its clients may still ask for one."""
 
 
 class SessionOwner(StreamsOwner, Protocol):
@@ -67,7 +70,7 @@ class SessionOwner(StreamsOwner, Protocol):
         """It takes no more streams, and has none; its connection is closed or about to be."""
 
     def session_leaving(self) -> None:
-        """The peer takes no more streams; those there are go on."""
+        """There are to be no new streams, and those there are go on. A server is told each second until they end."""
 
 
 class Session:
@@ -91,11 +94,11 @@ class Session:
         self.given = given
         self.opens = opens
         self.deadline = NEVER
-        self.closed = False
+        self.closed = self.going = False
         self.why = ""
+        self._empty_until = NEVER
         self.since = deadlines.now()
         self.heart = Heart(given.heartbeat, self.since)
-        self.received = 0
         self._owner = owner
         self._deadlines = deadlines
         self._now: Callable[[], float] = deadlines.now
@@ -123,8 +126,8 @@ class Session:
 
     @property
     def leaving(self) -> bool:
-        """It takes no new streams."""
-        return self.streams.leaving
+        """It is about to end: somebody else is to be asked first."""
+        return self.streams.leaving or self.going
 
     # -- its beginning and its end
 
@@ -142,15 +145,33 @@ class Session:
 
     def drain(self) -> None:
         """Have no new streams, tell the peer so, and close after the last one."""
-        if self.closed or self.leaving:
+        if self.closed or self.streams.leaving:
             return
         self.streams.leaving = True
         self.sender.send(fr.goaway(self.streams.last, NO_ERROR))
+        self._hurry()
         self._close_if_done()
 
+    def _hurry(self) -> None:
+        """Who keeps connections through it for later is told to let them go, now and again."""
+        if self.opens:
+            self.deadline = min(self.deadline, self._now())
+
+    def announce(self) -> None:
+        """Have the connector look for another server; streams are still opened, until there were none for a while."""
+        if not self.closed and not self.leaving:
+            self.going = True
+            self.sender.send(fr.goaway(self.streams.last, NO_ERROR))
+            self._close_if_done()
+
     def _close_if_done(self) -> None:
-        if self.leaving and not self.streams.open and not self.closed:
+        if self.streams.open or self.closed:
+            return
+        if self.streams.leaving:
             self._close("told to go")
+        elif self.going:
+            self._empty_until = self._now() + LINGER_SECONDS
+            self.deadline = min(self.deadline, self._empty_until)
 
     def _close(self, why: str) -> None:
         """In good order: what is queued leaves first."""
@@ -205,11 +226,18 @@ class Session:
             self.transport.abortConnection()
         elif self.heart.stopped(now):
             self.abort(f"no heartbeat in {2 * self.heart.seconds:g} s")
+        elif self.going and not self.streams.open and now >= self._empty_until:
+            self._close("told to go")
         else:
             asked = self.heart.ask(now)
             if asked:
                 self.sender.send(asked)
             self.deadline = self.heart.next_look(now)
+            if self.opens and self.streams.leaving:
+                self._owner.session_leaving()
+                self.deadline = min(self.deadline, now + LEAVING_SECONDS)
+            elif not self.streams.open:
+                self.deadline = min(self.deadline, self._empty_until)
 
     def stood_still(self, seconds: float, now: float) -> None:
         """Of this process: that is not the peer's silence."""
@@ -222,7 +250,6 @@ class Session:
         if self._over:
             return
         self.heart.heard = self._now()
-        self.received += len(data)
         if self._preface:
             data = self._after_preface(data)
         for kind, flags, number, payload in self._reader.read(data):
@@ -306,8 +333,12 @@ class Session:
             self.abort(f"the other end says {name_of(code)} {why!r}")
             return
         if not self.leaving:
-            self.streams.leaving = True
-            self._owner.session_leaving()
+            # A server still asks for streams then, until it has what its own clients wait for.
+            self.streams.leaving = self.opens
+            if self.opens:
+                self._hurry()
+            else:
+                self._owner.session_leaving()
         if self.opens:
             for stream in [one for one in self.streams.open.values() if one.id > last]:
                 stream.lose(Failure(SessionLost("not taken: the connector leaves")))

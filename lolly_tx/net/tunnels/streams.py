@@ -1,7 +1,7 @@
 """The streams of a session: who opens them and who answers, and what all of them may have waiting here.
 
 Imports: domain, net.http2, net.tunnels, wire, wire.hpack, wire.http2, Twisted. Used by:
-net.tunnels.connection, net.tunnels.door, net.tunnels.session.
+net.tunnels.connection, net.tunnels.door, net.tunnels.session, service.
 """
 
 from __future__ import annotations
@@ -88,6 +88,7 @@ class Streams:
         self.given = given
         self.leaving = False
         self.served = self.last = self.granted = 0
+        self._received = self._sent = 0
         limits = HeadLimits(head_bytes=HEAD_BYTES, fields=20, line_bytes=HEAD_BYTES)
         self.encoder = Encoder(LineMemory(0))
         self._decoder = Decoder(BlockMemory(limits, most_bytes=0))
@@ -188,6 +189,16 @@ class Streams:
         return stream
 
     @property
+    def received(self) -> int:
+        """Bytes that have come on all of them."""
+        return self._received + sum(one.received for one in self.open.values())
+
+    @property
+    def sent(self) -> int:
+        """Bytes that were sent on them."""
+        return self._sent + sum(one.sent for one in self.open.values())
+
+    @property
     def has_room(self) -> bool:
         """Another stream may be opened."""
         most = min(self.given.streams, self.sender.peer.streams)
@@ -262,6 +273,8 @@ class Streams:
     def over(self, stream: TunnelStream, reason: Failure) -> None:
         """See `Carrier`."""
         self.open.pop(stream.id, None)
+        self._received += stream.received
+        self._sent += stream.sent
         self.granted -= stream.allowance.size
         answer = self._answers.pop(stream.id, None)
         if answer is not None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from twisted.internet.address import IPv4Address
 from twisted.internet.defer import Deferred
 from twisted.internet.error import ConnectionDone, ConnectionLost
 from twisted.internet.interfaces import IHalfCloseableProtocol
@@ -34,10 +35,15 @@ SECRET = "a secret of sixteen"
 class Link(StringTransport):
     """One end of a connection: what is written waits until the test carries it. `full`: it is told to be so."""
 
+    peer_host = "127.0.0.1"
+
     def __init__(self) -> None:
         super().__init__()
         self.closing = self.aborted = self.half_closed = False
         self.carried = 0
+
+    def getPeer(self) -> IPv4Address:
+        return IPv4Address("TCP", self.peer_host, 1)
 
     def take(self) -> bytes:
         """What was written since the last time."""
@@ -140,6 +146,9 @@ class Site:
 
     def joined(self, joined: Joined) -> None:
         self.said.append("joined")
+
+    def leaving(self, joined: Joined) -> None:
+        self.said.append("leaving")
 
     def left(self, joined: Joined, why: str) -> None:
         self.said.append(why)

@@ -330,12 +330,16 @@ class SessionTests(TunnelTestCase):
         self.pump()
         self.assertEqual(self.said[-1], "leaving")
         self.assertFalse(line.cut)
+        late, _, _ = self.joined()  # a client of the server may still need one
+        late.transport.abortConnection()
         service.dataReceived(b"last")
         self.pump()
         self.assertEqual(bytes(peer.received), b"last")
         peer.transport.loseConnection()
         service.readConnectionLost()
         self.pump()
+        self.assertFalse(line.cut)
+        self.wait(4)
         self.assertTrue(line.cut)
         self.assertFalse(line.at_server.aborted)
 

@@ -1,0 +1,254 @@
+"""A tunnel over real sockets and TLS: a server, connectors and services in one process, and clients of the server."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import shutil
+import socket
+import tempfile
+from pathlib import Path
+from typing import Any
+
+import trustme
+from twisted.internet.defer import execute
+from twisted.internet.endpoints import serverFromString
+from twisted.internet.interfaces import IHalfCloseableProtocol
+from twisted.internet.protocol import Factory, Protocol
+from zope.interface import implementer
+
+from lolly_tx.config import load
+from lolly_tx.service.build import build
+from lolly_tx.service.reload import Reloader
+from tests.net.fakes import SteppingTestCase, reset
+
+BULK = 10 << 20
+
+SERVER = """
+[listener.web]
+endpoint = "tcp:0:interface=127.0.0.1"
+[tunnel.edge]
+endpoint = "tcp:0:interface=127.0.0.1"
+tls.certificate = "site.pem"
+heartbeat = "5s"
+[tunnel.edge.connectors.$name]
+secret = "sixteen letters!"
+services = ["web", "echo"]
+hosts = ["home.example.com"]
+ports = [$port]
+"""
+CONNECTOR = """
+[connector.$name]
+server = "tls:127.0.0.1:$tunnel"
+secret = "sixteen letters!"
+tls.ca = "ca.pem"
+heartbeat = "5s"
+services = { web = "tcp:127.0.0.1:$web", echo = "tcp:127.0.0.1:$echo" }
+publish = [{ service = "web", host = "home.example.com" }, { service = "echo", port = $port }]
+"""
+
+
+class Web(Protocol):
+    """Answers every GET, with its factory's name."""
+
+    def connectionMade(self) -> None:
+        self.factory.made.append(self)
+
+    def dataReceived(self, data: bytes) -> None:
+        assert self.transport is not None
+        for _ in range(data.count(b"\r\n\r\n")):
+            self.factory.served += 1
+            self.transport.write(b"HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\nhello")
+
+
+@implementer(IHalfCloseableProtocol)
+class Echo(Protocol):
+    """Sends back what comes, and a last word behind it."""
+
+    def connectionMade(self) -> None:
+        self.factory.made.append(self)
+        self.lost: Any = None
+
+    def dataReceived(self, data: bytes) -> None:
+        assert self.transport is not None
+        self.transport.write(data)
+
+    def readConnectionLost(self) -> None:
+        assert self.transport is not None
+        self.transport.write(b"bye")
+        self.transport.loseConnection()
+
+    def writeConnectionLost(self) -> None:
+        pass
+
+    def connectionLost(self, reason: Any = None) -> None:
+        self.lost = reason
+
+
+class TunnelTests(SteppingTestCase):
+    def setUp(self) -> None:
+        """A folder with certificates, and two services."""
+        super().setUp()
+        self.folder = Path(tempfile.mkdtemp())
+        self.addCleanup(shutil.rmtree, self.folder)
+        authority = trustme.CA()
+        issued = authority.issue_cert("127.0.0.1")
+        issued.private_key_and_cert_chain_pem.write_to_path(self.folder / "site.pem")
+        authority.cert_pem.write_to_path(self.folder / "ca.pem")
+        self.web, self.echo = self.listen(Web), self.listen(Echo)
+        self.name = f"home-{os.getpid()}-{self.id()[-20:]}".replace(".", "-")
+        with socket.socket() as probe:
+            probe.bind(("127.0.0.1", 0))
+            self.port = probe.getsockname()[1]
+
+    def listen(self, protocol: Any) -> Any:
+        """A port behind which such protocols are."""
+        factory: Any = Factory.forProtocol(protocol)
+        factory.made, factory.served = [], 0
+        endpoint = serverFromString(self.reactor, "tcp:0:interface=127.0.0.1")
+        port = self.successResultOf(endpoint.listen(factory))
+        self.addCleanup(port.stopListening)
+        return port
+
+    def write(self, name: str, text: str) -> str:
+        """A configuration file."""
+        values = {
+            "$name": self.name,
+            "$port": str(self.port),
+            "$web": str(self.web.getHost().port),
+            "$echo": str(self.echo.getHost().port),
+        }
+        if hasattr(self, "server"):
+            place = self.server.listeners.places["tunnel edge"]
+            values["$tunnel"] = str(place.port.getHost().port)
+        for key, value in values.items():
+            text = text.replace(key, value)
+        path = self.folder / name
+        path.write_text(text)
+        return str(path)
+
+    def start(self, name: str, text: str) -> Any:
+        """A proxy of that configuration."""
+        service = build(self.reactor, load(self.write(name, text), {}))
+        service.privilegedStartService()
+        service.startService()
+        self.addCleanup(service.stopService)
+        return service
+
+    def begin(self, connectors: int = 1) -> list[Any]:
+        """The server, and so many connectors."""
+        self.server = self.start("server.toml", SERVER)
+        found = [self.start(f"c{n}.toml", CONNECTOR) for n in range(connectors)]
+        self.spin(lambda: self.connected() == connectors, "connectors")
+        return found
+
+    def connected(self) -> int:
+        """How many connectors the server has."""
+        [shown] = self.server.tunnels.shown()["tunnels"]["edge"].values()
+        return len(shown["connected"])
+
+    def connect(self, place: str) -> socket.socket:
+        """A client of the server."""
+        host = self.server.listeners.places[place].port.getHost()
+        made = socket.create_connection((host.host, host.port), timeout=5)
+        self.addCleanup(made.close)
+        return made
+
+    def get(self, host: str = "home.example.com") -> bytes:
+        """The answer to a request, and nothing behind it."""
+        client = self.connect("web")
+        head = f"GET / HTTP/1.1\r\nHost: {host}\r\nConnection: close\r\n\r\n"
+        client.sendall(head.encode())
+        answer = self.drain(client)
+        client.close()
+        return answer
+
+    def test_host(self) -> None:
+        """A published host is served; another is 404, and without its connector it is 503, until it is back."""
+        [connector] = self.begin()
+        self.assertTrue(self.get().endswith(b"hello"))
+        self.assertIn(b" 404 ", self.get("nobody.example.com"))
+        connector.tunnels.stop()
+        self.spin(lambda: not self.connected(), "the connector's end")
+        answer = self.get()
+        self.assertIn(b" 503 ", answer)
+        self.assertIn(b"Retry-After", answer)
+        connector.tunnels.start()
+        self.spin(self.connected, "the connector")
+        self.assertTrue(self.get().endswith(b"hello"))
+
+    def test_port(self) -> None:
+        """Bytes of a published port go through a slow reader as they were; ends and resets pass as such."""
+        self.begin()
+        place = f"stream tunnel.{self.name}.{self.port}"
+        client = self.connect(place)
+        data = os.urandom(1 << 20) * (BULK >> 20)
+        sent, got = 0, hashlib.sha256()
+        size = rounds = 0
+        client.setblocking(False)
+
+        def step() -> bool:
+            nonlocal sent, size, rounds
+            rounds += 1
+            try:
+                sent += client.send(data[sent : sent + 65536]) if sent < BULK else 0
+            except BlockingIOError:
+                pass
+            if sent == BULK or not rounds % 8:  # it reads late, and slowly before
+                try:
+                    piece = client.recv(1 << 18 if sent == BULK else 4096)
+                    got.update(piece)
+                    size += len(piece)
+                except BlockingIOError:
+                    pass
+            return size == BULK
+
+        self.spin(step, "all of it")
+        self.assertEqual(got.digest(), hashlib.sha256(data).digest())
+        client.shutdown(socket.SHUT_WR)
+        self.assertEqual(self.drain(client), b"bye")
+        other = self.connect(place)
+        other.sendall(b"x")
+        self.drain(other, 1)
+        service = self.echo.factory.made[-1]
+        reset(other)
+        self.spin(lambda: service.lost, "the reset")
+        third = self.connect(place)
+        third.sendall(b"x")
+        self.drain(third, 1)
+        self.echo.factory.made[-1].transport.abortConnection()
+        with self.assertRaises(ConnectionResetError):
+            self.drain(third)
+
+    def test_killed(self) -> None:
+        """While one of two connectors is cut, no request fails."""
+        first, _ = self.begin(2)
+        answers = []
+        for number in range(60):
+            if number == 20:
+                [[dialing]] = first.tunnels.connectors.values()
+                dialing.connection.transport.abortConnection()
+            answers.append(self.get().partition(b"\r\n")[0])
+        self.assertEqual(set(answers), {b"HTTP/1.1 200 OK"})
+        self.spin(lambda: self.connected() == 2, "it to come back")
+
+    def test_reload(self) -> None:
+        """What is permitted changes for who is connected, whose connection stays; a service that is down is 502."""
+        self.begin()
+        self.get()
+        path = self.write("server.toml", SERVER.replace('"web", ', ""))
+        reloader = Reloader(self.server, lambda: load(path, {}), in_thread=execute)
+        done = reloader.reload()
+        self.spin(lambda: done.called, "the reload")
+        self.assertEqual(self.connected(), 1)
+        self.assertIn(b" 503 ", self.get())
+        self.write("server.toml", SERVER)
+        done = reloader.reload()
+        self.spin(lambda: done.called, "the reload")
+        self.assertTrue(self.get().endswith(b"hello"))
+        self.assertEqual(self.connected(), 1)
+        self.web.stopListening()
+        for made in self.web.factory.made:
+            made.transport.abortConnection()
+        self.rounds()
+        self.assertIn(b" 502 ", self.get())
