@@ -69,7 +69,11 @@ def extensions() -> dict[str, Any]:
     )
     # The scan of heads in C; without it the regular expressions read all.
     scan = Extension("lolly_tx.wire._scan", ["lolly_tx/wire/_scan.c"])
-    return {"ext_modules": [*made, scan]}
+    # Reading and writing sockets by their descriptors.
+    descriptors = Extension(
+        "lolly_tx.net.sockets._descriptors", ["lolly_tx/net/sockets/_descriptors.c"]
+    )
+    return {"ext_modules": [*made, scan, descriptors]}
 
 
 if __name__ == "__main__":

@@ -10,9 +10,9 @@ aborts, the order of callbacks) by leaving those cases to the stock code.
 
 `net.sockets.eager` has a reactor make these. At the end are questions that any transport can be asked.
 
-Imports: Twisted. Used by: net, net.checks, net.files, net.http1, net.http2,
-net.sockets.eager, net.sockets.splice, net.sockets.tls, net.streams, net.tunnels,
-proxy.files.
+Imports: net.sockets, Twisted. Used by: net, net.checks, net.files, net.http1,
+net.http2, net.sockets.eager, net.sockets.splice, net.sockets.tls, net.streams,
+net.tunnels, proxy.files.
 """
 
 from __future__ import annotations
@@ -32,6 +32,8 @@ from twisted.internet.interfaces import ISSLTransport
 from twisted.internet.main import CONNECTION_DONE, CONNECTION_LOST
 from twisted.python.failure import Failure
 
+from lolly_tx.net.sockets.descriptors import handle_of, receive, transmit
+
 RECEIVE_BYTES = 65536
 """How much one `recv` asks for: the stock transport's bufferSize."""
 
@@ -40,6 +42,9 @@ BULK_BYTES = 8 * 16375
 
 PROBES = (("TCP_KEEPIDLE", 60), ("TCP_KEEPINTVL", 15), ("TCP_KEEPCNT", 4))
 """Of an idle connection: seconds until the first, between two, and how many may be lost."""
+
+CLOSED = -1
+"""In place of the handle of a socket."""
 
 _INT = struct.Struct("i")
 
@@ -94,6 +99,9 @@ class SocketTransport(tcp.Connection):
         self.TLS = False
         self.dataBuffer = b""
         super().__init__(*args, **named)
+        # Not there where a socket could not be made.
+        made: socket.socket | None = getattr(self, "socket", None)
+        self.handle: Any = CLOSED if made is None else handle_of(made)
 
     # -- writing
 
@@ -120,7 +128,7 @@ class SocketTransport(tcp.Connection):
         if not data:
             return
         try:
-            sent = self.socket.send(data)
+            sent = transmit(self.handle, data)
         except BlockingIOError:
             sent = 0
         except OSError:
@@ -161,7 +169,7 @@ class SocketTransport(tcp.Connection):
     def doRead(self) -> Exception | None:  # type: ignore[override]  # a mixin's lambda
         """Hand one `recv` to the protocol."""
         try:
-            data = self.socket.recv(self.receive_bytes)
+            data = receive(self.handle, self.receive_bytes)
         except BlockingIOError:
             return None
         except OSError:
@@ -242,6 +250,10 @@ class SocketTransport(tcp.Connection):
         self.reactor.callLater(  # type: ignore[attr-defined]  # ditto
             0, self.connectionLost, Failure(CONNECTION_LOST)
         )
+
+    def _closeSocket(self, orderly: bool) -> None:
+        self.handle = CLOSED  # the number of the descriptor will be somebody else's
+        super()._closeSocket(orderly)
 
     def connectionLost(self, reason: Failure) -> None:
         """Tell the relays first, while the descriptor is valid, then the protocol."""
