@@ -17,7 +17,7 @@ Imports: domain. Used by: proxy, service, simulate.
 from __future__ import annotations
 
 from abc import ABCMeta, abstractmethod
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any, Final, Protocol
 
 from lolly_tx.domain.budget import extra_lease
 from lolly_tx.domain.errors import (
@@ -36,7 +36,7 @@ if TYPE_CHECKING:  # pragma: no cover
     from lolly_tx.domain.policy import Policy, Room
     from lolly_tx.domain.pool import Pool
 
-NEVER = float("inf")
+NEVER: Final = float("inf")
 
 
 class Choosing(Protocol):

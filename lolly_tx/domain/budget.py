@@ -12,14 +12,14 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Callable
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 from lolly_tx.domain.errors import NoTarget
 
 if TYPE_CHECKING:  # pragma: no cover
     from lolly_tx.domain.lease import Lease
 
-SPAN = 10
+SPAN: Final = 10
 """Seconds over which requests and attempts are set against each other, one slot per second."""
 
 

@@ -10,7 +10,7 @@ share the load, panic, sticky clients.
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Iterable
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Final, Literal
 
 from lolly_tx.domain.balancers.least_conn import LeastConn
 from lolly_tx.domain.errors import AllDown, AllFull, AllTried
@@ -26,10 +26,10 @@ if TYPE_CHECKING:  # pragma: no cover
 
 AllDownPolicy = Literal["refuse", "least_bad"]
 
-_REDRAWS = 8
+_REDRAWS: Final = 8
 """Picks thrown away before the candidates are filtered: with half of them full, 0.4 % of the requests pay for that."""
 
-_NEGLIGIBLE = 1e-5
+_NEGLIGIBLE: Final = 1e-5
 """Odds of panic that are not worth a random number per request."""
 
 

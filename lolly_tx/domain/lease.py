@@ -17,13 +17,14 @@ The happy path, `ended`, is a few attribute operations: whatever else wants to k
 from __future__ import annotations
 
 from bisect import bisect_left
+from typing import Final
 
 from lolly_tx.domain.errors import ProxyError
 from lolly_tx.domain.histogram import BOUNDS, QUICK
 from lolly_tx.domain.node import Node
 from lolly_tx.domain.outcomes import is_server_error
 
-WAITING = float("inf")
+WAITING: Final = float("inf")
 """`Lease.asked` while it is the client who has to move."""
 
 

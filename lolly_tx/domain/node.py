@@ -16,7 +16,7 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Callable
-from typing import Literal, Protocol
+from typing import Final, Literal, Protocol
 
 from lolly_tx.domain.accruals.interfaces import IAccrual
 from lolly_tx.domain.errors import ProxyError
@@ -36,16 +36,16 @@ EjectionKind = Literal["passive", "connect", "outlier"]
 """What tipped the scales: "connect" when no connection came about, "passive" for all else its own record shows,
 "outlier" next to its peers."""
 
-OWN_RECORD: tuple[EjectionKind, ...] = ("passive", "connect")
+OWN_RECORD: Final[tuple[EjectionKind, ...]] = ("passive", "connect")
 """Those that good checks in a row lift."""
 
-HISTORY = 64
+HISTORY: Final = 64
 """Events kept per node: enough for a day of trouble, bounded for a flapping one."""
 
-UNLIMITED = 1 << 60
+UNLIMITED: Final = 1 << 60
 """The `capacity` of a node without max_conns; an int, because comparing it costs less than asking for None."""
 
-NO_COST = float("-inf")
+NO_COST: Final = float("-inf")
 """The `cost` of a node nobody has measured."""
 
 
@@ -101,7 +101,7 @@ class Owner(Protocol):
         """A lease is over and someone wanted to know."""
 
 
-NODE_COUNTERS = (
+NODE_COUNTERS: Final = (
     "requests",
     "successes",
     "failures",

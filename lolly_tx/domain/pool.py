@@ -17,7 +17,7 @@ way: `_odd`.
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Iterable, Mapping
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
 
 from lolly_tx.domain.accruals.interfaces import IAccrual
 from lolly_tx.domain.caps import Caps
@@ -49,9 +49,9 @@ if TYPE_CHECKING:  # pragma: no cover
 
 __all__ = ["AllDownPolicy", "Lease", "Pool", "UnknownNode"]
 
-AT_ONCE = float("-inf")
+AT_ONCE: Final = float("-inf")
 
-SOON_SECONDS = 0.05
+SOON_SECONDS: Final = 0.05
 """Facts that change within so long of another are carried out together, unless somebody asks before."""
 
 

@@ -22,7 +22,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Iterator
-from typing import Any, Generic
+from typing import Any, Final, Generic
 
 import attrs
 
@@ -38,10 +38,10 @@ from lolly_tx.domain.locations import (
 
 __all__ = ["BadPath", "Judged", "Pattern", "RouteTable", "normal_path"]
 
-_ODD = re.compile(rb"[%\\;]|//|/\.")
-_PARAMETERS = re.compile(rb";[^/]*+")
-_DOTS_WITH_PARAMETERS = re.compile(rb"(?i)(?:/|%2f|%5c)(?:\.|%2e){1,2};")
-_ESCAPE = re.compile(rb"%([0-9A-Fa-f]{2})")
+_ODD: Final = re.compile(rb"[%\\;]|//|/\.")
+_PARAMETERS: Final = re.compile(rb";[^/]*+")
+_DOTS_WITH_PARAMETERS: Final = re.compile(rb"(?i)(?:/|%2f|%5c)(?:\.|%2e){1,2};")
+_ESCAPE: Final = re.compile(rb"%([0-9A-Fa-f]{2})")
 
 
 class BadPath(DownstreamError):
@@ -73,7 +73,7 @@ def normal_path(target: bytes) -> bytes:
     return normal
 
 
-REMEMBERED_PATHS = 2048
+REMEMBERED_PATHS: Final = 2048
 """Paths whose answers are known again, of all hosts of a table."""
 
 _Known = tuple[End | None, tuple[Locations[End], ...], dict[bytes, End]]

@@ -12,7 +12,7 @@ its tier, and a change of the shares moves only as many keys as change sides.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 from lolly_tx.domain.balancers.hashing import hash64
 from lolly_tx.domain.interfaces import IBalancer
@@ -22,7 +22,7 @@ if TYPE_CHECKING:  # pragma: no cover
     from random import Random
 
 
-BACKUP = 1 << 30
+BACKUP: Final = 1 << 30
 """The rank of the backups: after every priority."""
 
 

@@ -14,7 +14,7 @@ net.upstreams, proxy, proxy.caching, proxy.files, proxy.middleware, service, sim
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from typing import ClassVar, Protocol
+from typing import ClassVar, Final, Protocol
 
 from twisted.internet.defer import Deferred
 from twisted.internet.interfaces import IDelayedCall, IReactorTime
@@ -23,14 +23,14 @@ from twisted.logger import Logger
 
 from lolly_tx.net.alarm import Patience
 
-PERIOD = 0.1
+PERIOD: Final = 0.1
 """Seconds between two looks: the most a deadline is missed by."""
 
-AT_ONCE = 64
+AT_ONCE: Final = 64
 """Expired connections that are dealt with in one turn of the event loop, some 5 ms; the others
 follow, each part behind what has come meanwhile."""
 
-NEVER = float("inf")
+NEVER: Final = float("inf")
 
 
 class Watched(Protocol):

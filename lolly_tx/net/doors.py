@@ -19,7 +19,7 @@ proxy, proxy.caching, proxy.files, proxy.middleware, service, testing.
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any, Protocol
+from typing import Any, Final, Protocol
 
 from lolly_tx.domain.errors import ProxyError
 from lolly_tx.domain.native import mypyc_attr, trait
@@ -29,13 +29,13 @@ from lolly_tx.wire.message import RequestHead, ResponseHead
 from lolly_tx.wire.proxyline import ProxyLine
 
 # How the body of a response ends.
-NO_BODY = 0
+NO_BODY: Final = 0
 """There is none: HEAD, 204, 304."""
-LENGTH = 1
+LENGTH: Final = 1
 """After Content-Length bytes, and the fields say so."""
-STREAM = 2
+STREAM: Final = 2
 """When the sender says so: the door frames it (chunked)."""
-CLOSE = 3
+CLOSE: Final = 3
 """With the connection. Cheapest for the kernel to relay, ends keep-alive."""
 
 
@@ -282,7 +282,7 @@ class BodyStart:
         self.complete = complete
 
 
-BODILESS = BodyStart()
+BODILESS: Final = BodyStart()
 """A request has no body, or an empty one."""
 
 

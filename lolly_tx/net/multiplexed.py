@@ -14,7 +14,7 @@ Imports: domain, net, Twisted. Used by: net.http2, service.
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any, Protocol
+from typing import Any, Final, Protocol
 
 from twisted.internet.defer import Deferred, succeed
 from twisted.internet.interfaces import IStreamClientEndpoint
@@ -25,7 +25,7 @@ from lolly_tx.net.deadlines import Deadlines
 from lolly_tx.net.doors import DoorOut
 from lolly_tx.net.upstreams import AS_USED, Connection, Upstream, UpstreamLimits
 
-USUAL_STREAMS = 100
+USUAL_STREAMS: Final = 100
 """What a target is supposed to take on a connection that is not up yet (RFC 9113 section 6.5.2 recommends no less)."""
 
 

@@ -17,7 +17,7 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
-from typing import Any, ClassVar, Protocol
+from typing import Any, ClassVar, Final, Protocol
 
 import attrs
 from twisted.internet.defer import Deferred
@@ -35,23 +35,23 @@ from lolly_tx.domain.target import Target
 from lolly_tx.net.deadlines import NEVER, Deadlines
 from lolly_tx.net.doors import DoorOut, Peer
 
-MAX_INTERIM = 16
+MAX_INTERIM: Final = 16
 """1xx responses to one request: some are usual, a flood of them is an attack."""
 
-RENEW_SECONDS = 5.0
+RENEW_SECONDS: Final = 5.0
 """How long no connection is kept after the way there has changed."""
-DISTRUST_SECONDS = 60.0
+DISTRUST_SECONDS: Final = 60.0
 """How long connections are not used twice after their target has sent bytes nobody asked
 for."""
 
 
-AS_USED = -1
+AS_USED: Final = -1
 """For `UpstreamLimits.idle`: as many as were in use of late."""
 
-STEADY_IDLE = 32
+STEADY_IDLE: Final = 32
 """So many of them are kept for the whole `idle_timeout`."""
 
-SURPLUS_SECONDS = 10.0
+SURPLUS_SECONDS: Final = 10.0
 """Those beyond are kept while each of them is used at least so often."""
 
 

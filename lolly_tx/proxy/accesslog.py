@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from random import Random
-from typing import ClassVar
+from typing import ClassVar, Final
 
 from twisted.logger import Logger
 
@@ -17,10 +17,10 @@ from lolly_tx.proxy.lineformat import LineFormat
 from lolly_tx.proxy.sampling import ALL, Sampling
 
 # Some 300 lines: one write(2) for all of them.
-BATCH_BYTES = 64 * 1024
-WARNING_INTERVAL = 60.0
+BATCH_BYTES: Final = 64 * 1024
+WARNING_INTERVAL: Final = 60.0
 """Seconds between two warnings while lines are lost."""
-CALM_SECONDS = 2.0
+CALM_SECONDS: Final = 2.0
 """None was lost for so long: then it is said how many were."""
 
 

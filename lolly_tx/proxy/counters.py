@@ -9,7 +9,7 @@ Imports: domain. Used by: proxy.forwarder, service.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, Final
 
 from lolly_tx.domain.histogram import NONE, Exemplar, dense, sparse
 
@@ -123,4 +123,4 @@ class Counters:
         self.served.update(served)
 
 
-NUMBERS = ("failed", "gone", "hedges", "retries")
+NUMBERS: Final = ("failed", "gone", "hedges", "retries")

@@ -17,7 +17,7 @@ Imports: domain, net, net.sockets, proxy, wire, Twisted. Used by: proxy, service
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, Final
 
 from twisted.internet.interfaces import IDelayedCall
 
@@ -51,10 +51,10 @@ from lolly_tx.proxy.upload import Upload
 from lolly_tx.wire.grpc import UNAVAILABLE, as_http_status, grpc_status, is_grpc
 from lolly_tx.wire.message import HTTP_2, RequestHead, ResponseHead
 
-NO_KEY = (None, b"", b'""')
+NO_KEY: Final = (None, b"", b'""')
 """Of Idempotency-Key: none, or an empty one as it is, and as a structured field's string."""
 
-MOST_MOVES = 3
+MOST_MOVES: Final = 3
 """How often an attempt goes on on another connection of its node, because the first one was closing."""
 
 Attempted = tuple[Node, int, float, ProxyError | None]

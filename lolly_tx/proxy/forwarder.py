@@ -10,7 +10,7 @@ from bisect import bisect_left
 from collections.abc import Callable
 from operator import attrgetter
 from random import Random
-from typing import Any, Protocol
+from typing import Any, Final, Protocol
 
 from twisted.internet.interfaces import IReactorTime
 
@@ -35,7 +35,7 @@ from lolly_tx.proxy.trace import Trace, Traced, Traces
 from lolly_tx.wire.dates import retry_after
 from lolly_tx.wire.message import RequestHead, ResponseHead
 
-ABANDONED_AT_ONCE = 64
+ABANDONED_AT_ONCE: Final = 64
 """Exchanges that leave a node in one turn of the event loop, some 10 ms; others follow."""
 
 

@@ -5,7 +5,7 @@ Imports: domain, net, net.sockets, proxy, wire. Used by: proxy.caching, proxy.pa
 
 from __future__ import annotations
 
-from typing import Any, Protocol
+from typing import Any, Final, Protocol
 
 from lolly_tx.domain.target import Target
 from lolly_tx.net.doors import LENGTH, NO_BODY, DoorIn, RequestSink
@@ -17,7 +17,7 @@ from lolly_tx.proxy.identity import Identity
 from lolly_tx.proxy.link import Link, Way
 from lolly_tx.wire.message import RequestHead
 
-DROPPED_BYTES = 65536
+DROPPED_BYTES: Final = 65536
 """Of an answer that was replaced, read so that its connection can be kept; a longer one is cut off."""
 
 

@@ -7,7 +7,7 @@ service.
 from __future__ import annotations
 
 import re
-from typing import Protocol
+from typing import Final, Protocol
 
 from lolly_tx.domain.errors import DownstreamError
 from lolly_tx.domain.native import mypyc_attr
@@ -30,9 +30,9 @@ class RouteEnd(Protocol):
 
 
 # Looked at before they are forwarded.
-_LOCAL_METHODS = frozenset((b"CONNECT", b"TRACE", b"TRACK", b"OPTIONS"))
+_LOCAL_METHODS: Final = frozenset((b"CONNECT", b"TRACE", b"TRACK", b"OPTIONS"))
 
-_HOPS = re.compile(rb"[0-9]{1,9}")
+_HOPS: Final = re.compile(rb"[0-9]{1,9}")
 
 
 @mypyc_attr(allow_interpreted_subclasses=True)

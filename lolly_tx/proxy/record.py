@@ -6,6 +6,7 @@ Imports: net, proxy, wire. Used by: proxy.lineformat, service.
 from __future__ import annotations
 
 import re
+from typing import Final
 
 from lolly_tx.net.doors import Peer
 from lolly_tx.proxy.entry import Entry, Words
@@ -14,7 +15,7 @@ from lolly_tx.proxy.identity import Identity
 from lolly_tx.proxy.session import Session, stream_of
 from lolly_tx.wire.message import RequestHead
 
-_METHOD = re.compile(rb"[A-Za-z-]{1,32}")
+_METHOD: Final = re.compile(rb"[A-Za-z-]{1,32}")
 
 
 def exchange_entry(

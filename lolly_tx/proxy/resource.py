@@ -25,7 +25,7 @@ Twisted. Used by: lolly_tx, service.
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
 
 from twisted.internet.interfaces import IPushProducer
 from twisted.python.failure import Failure
@@ -51,8 +51,8 @@ if TYPE_CHECKING:
 
 # Said about the bytes the site received, or sends (no trailers); ours are said about
 # those we send.
-_LENGTH = frozenset((b"transfer-encoding", b"content-length"))
-_OF_THE_SITE = _LENGTH | {b"expect", b"te"}
+_LENGTH: Final = frozenset((b"transfer-encoding", b"content-length"))
+_OF_THE_SITE: Final = _LENGTH | {b"expect", b"te"}
 
 
 class SiteDoor(DoorIn):

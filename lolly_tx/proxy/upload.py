@@ -12,6 +12,8 @@ Imports: domain, net, net.sockets, proxy, wire. Used by: proxy.exchange.
 
 from __future__ import annotations
 
+from typing import Final
+
 from lolly_tx.domain.errors import DownstreamGone
 from lolly_tx.domain.lease import WAITING
 from lolly_tx.net.doors import BodyStart, DoorOut
@@ -19,7 +21,7 @@ from lolly_tx.net.sockets.splice import SINK_LOST, Relay, can_splice
 from lolly_tx.proxy.owner import RELAY_BYTES, Owner
 from lolly_tx.wire.fieldlines import without_spellings
 
-REPLAY_BYTES = 65536
+REPLAY_BYTES: Final = 65536
 """Of a request body, kept for another attempt."""
 
 

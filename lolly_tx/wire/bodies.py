@@ -13,6 +13,8 @@ Imports: wire. Used by: net.http1.
 
 from __future__ import annotations
 
+from typing import Final
+
 from lolly_tx.wire.chunked import LARGE_MEAL, ChunkDecoder
 
 
@@ -61,7 +63,7 @@ class UntilClose:
         return data
 
 
-UNTIL_CLOSE = UntilClose()
+UNTIL_CLOSE: Final = UntilClose()
 """It keeps nothing, so one does for all."""
 
 BodyReader = ChunkDecoder | Counted | UntilClose

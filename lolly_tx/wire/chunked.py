@@ -14,12 +14,13 @@ up the others for long.
 from __future__ import annotations
 
 import re
+from typing import Final
 
 from lolly_tx.wire.errors import BadMessage
 
-_TOKEN = rb"[!#$%&'*+\-.^_`|~0-9A-Za-z]++"
-_QUOTED = rb'"(?:[\t !#-\[\]-~\x80-\xff]|\\[\t -~\x80-\xff])*+"'
-_SIZE_LINE = re.compile(
+_TOKEN: Final = rb"[!#$%&'*+\-.^_`|~0-9A-Za-z]++"
+_QUOTED: Final = rb'"(?:[\t !#-\[\]-~\x80-\xff]|\\[\t -~\x80-\xff])*+"'
+_SIZE_LINE: Final = re.compile(
     rb"([0-9A-Fa-f]{1,16})"
     rb"(?:[\t ]*;[\t ]*%b(?:[\t ]*=[\t ]*(?:%b|%b))?)*+\r\n" % (_TOKEN, _TOKEN, _QUOTED)
 )
@@ -35,42 +36,48 @@ def _small_chunks() -> bytes:
     return rb"0{0,15}+[1-9a-fA-F]\r\n(%b)\r\n" % b"|".join(data)
 
 
-_SMALL_CHUNK = re.compile(_small_chunks())
-_SMALL_CHUNKS = re.compile(rb"(?:%b)++" % _small_chunks())
+_SMALL_CHUNK: Final = re.compile(_small_chunks())
+_SMALL_CHUNKS: Final = re.compile(rb"(?:%b)++" % _small_chunks())
 # What may still become a size line.
-_SIZE_START = re.compile(rb"[0-9A-Fa-f]{1,16}(?:[\t ]*+(?:;[\t -~\x80-\xff]*+)?\r?)?")
-_TRAILER_LINES = re.compile(
+_SIZE_START: Final = re.compile(
+    rb"[0-9A-Fa-f]{1,16}(?:[\t ]*+(?:;[\t -~\x80-\xff]*+)?\r?)?"
+)
+_TRAILER_LINES: Final = re.compile(
     rb"(?:[!#$%&'*+\-.^_`|~0-9A-Za-z]++:[\t -~\x80-\xff]*+\r\n)*+"
 )
 # What may follow them: one that is not complete yet.
-_TRAILER_START = re.compile(
+_TRAILER_START: Final = re.compile(
     rb"\r?|[!#$%&'*+\-.^_`|~0-9A-Za-z]++(?::[\t -~\x80-\xff]*+\r?)?"
 )
 
-MAX_LINE_BYTES = 4096
+MAX_LINE_BYTES: Final = 4096
 """One size line with its extensions, which nobody needs and some parsers read without end."""
-MAX_EXTENSION_BYTES = 65536
+MAX_EXTENSION_BYTES: Final = 65536
 """All extensions of a message together: else tiny chunks make a small body a large one."""
-MAX_TRAILER_BYTES = 16384
+MAX_TRAILER_BYTES: Final = 16384
 """All trailers of a message: they stay in memory until the last has come."""
-MAX_CHUNK = 2**63 - 1
-SELDOM_BYTES = 256
+MAX_CHUNK: Final = 2**63 - 1
+SELDOM_BYTES: Final = 256
 """A line that is longer is looked at again when it ends, or so many bytes later."""
-LARGE_MEAL = 65536
+LARGE_MEAL: Final = 65536
 """How much to read of a body at once."""
-SMALL_MEAL = 8192
+SMALL_MEAL: Final = 8192
 """The same of one whose chunks are tiny."""
-TINY_BYTES = 64
+TINY_BYTES: Final = 64
 """So small are they then, on average."""
 
 # Fields that mean nothing, or something dangerous, after the body (RFC 9110 section 6.5.1).
-_NOT_IN_TRAILERS = re.compile(
+_NOT_IN_TRAILERS: Final = re.compile(
     rb"(?i)(?:connection|content-.*|transfer-encoding|te|trailer|upgrade|expect|keep-alive|host|via|cookie|set-cookie"
     rb"|authorization|www-authenticate|proxy.*|forwarded|x-forwarded-.*|x-real-ip|cache-control|max-forwards|range"
     rb"|if-.*|age|date|expires|location|retry-after|vary|warning|.*_.*)"
 )
 
-_SIZE, _DATA, _DATA_END, _TRAILER, _DONE = range(5)
+_SIZE: Final = 0
+_DATA: Final = 1
+_DATA_END: Final = 2
+_TRAILER: Final = 3
+_DONE: Final = 4
 
 
 class ChunkDecoder:

@@ -15,7 +15,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Iterable
-from typing import Self
+from typing import Final, Self
 
 from lolly_tx.domain.hosts import BadHost, host_name
 from lolly_tx.wire.errors import BadMessage
@@ -29,22 +29,24 @@ from lolly_tx.wire.grammar import (
 )
 from lolly_tx.wire.hops import HARMLESS, deletable, names_in, options, without
 
-_FIELD = re.compile(rb"\n(%b):[\t ]*+(%b)\r" % (TOKEN, VALUE))
+_FIELD: Final = re.compile(rb"\n(%b):[\t ]*+(%b)\r" % (TOKEN, VALUE))
 
-_REQUEST_NAMES = any_of(REQUEST_NAMES)
-_REQUEST_NAME = re.compile(_REQUEST_NAMES)
+_REQUEST_NAMES: Final = any_of(REQUEST_NAMES)
+_REQUEST_NAME: Final = re.compile(_REQUEST_NAMES)
 # Found in the lower-cased block. The literal "\n" in front lets the matcher jump from
 # line to line.
-_REQUEST_SPECIAL = re.compile(rb"\n(%b):[\t ]*+([^\r]*+)\r" % _REQUEST_NAMES)
-_RESPONSE_SPECIAL = re.compile(rb"\n(%b):[\t ]*+([^\r]*+)\r" % any_of(RESPONSE_NAMES))
-_FORWARDING = re.compile(rb"forwarded|x-forwarded-.++|x-real-ip")
-_HOST_LINE = re.compile(rb"(?i)\nhost:[^\r]*+\r\n")
-_LENGTH_LINE = re.compile(rb"(?i)\ncontent-length:[^\r]*+\r\n")
-_MAX_FORWARDS = re.compile(rb"(?i)\nmax-forwards:[^\r]*+\r")
-_LENGTH = re.compile(rb"[0-9]{1,19}")
+_REQUEST_SPECIAL: Final = re.compile(rb"\n(%b):[\t ]*+([^\r]*+)\r" % _REQUEST_NAMES)
+_RESPONSE_SPECIAL: Final = re.compile(
+    rb"\n(%b):[\t ]*+([^\r]*+)\r" % any_of(RESPONSE_NAMES)
+)
+_FORWARDING: Final = re.compile(rb"forwarded|x-forwarded-.++|x-real-ip")
+_HOST_LINE: Final = re.compile(rb"(?i)\nhost:[^\r]*+\r\n")
+_LENGTH_LINE: Final = re.compile(rb"(?i)\ncontent-length:[^\r]*+\r\n")
+_MAX_FORWARDS: Final = re.compile(rb"(?i)\nmax-forwards:[^\r]*+\r")
+_LENGTH: Final = re.compile(rb"[0-9]{1,19}")
 
 # What Connection may say in HTTP/1.1 without changing anything.
-_STAYING = frozenset(((), (b"keep-alive",)))
+_STAYING: Final = frozenset(((), (b"keep-alive",)))
 
 
 def is_special(name: bytes) -> bool:
@@ -419,8 +421,8 @@ class ResponseBlock(FieldBlock):
         return _LENGTH_LINE.sub(b"\n", self.kept)
 
 
-_VALID_NAME = re.compile(TOKEN)
-_VALID_VALUE = re.compile(VALUE)
+_VALID_NAME: Final = re.compile(TOKEN)
+_VALID_VALUE: Final = re.compile(VALUE)
 
 
 def render_fields(pairs: Iterable[tuple[bytes, bytes]]) -> bytes:

@@ -6,14 +6,15 @@ Imports: wire. Used by: wire.fieldlines, wire.fields.
 from __future__ import annotations
 
 import re
+from typing import Final
 
 from lolly_tx.wire.errors import BadMessage
 
-_LINE = re.compile(rb"\n([^:]++):[^\n]*+")
+_LINE: Final = re.compile(rb"\n([^:]++):[^\n]*+")
 
 # Names a Connection field must not be able to delete: framing, routing, and what we set
 # ourselves.
-_PROTECTED = frozenset(
+_PROTECTED: Final = frozenset(
     (
         b"host",
         b"content-length",
@@ -26,13 +27,13 @@ _PROTECTED = frozenset(
     )
 )
 
-MAX_OPTIONS = 64
+MAX_OPTIONS: Final = 64
 """Different names in the Connection fields of one message."""
-_FEW = 4
+_FEW: Final = 4
 # So many names are looked for one by one, faster than by going through all lines.
 
 # What Connection mostly says: names no field.
-HARMLESS = frozenset((b"keep-alive", b"close"))
+HARMLESS: Final = frozenset((b"keep-alive", b"close"))
 
 
 def options(values: list[bytes]) -> tuple[bytes, ...]:

@@ -18,7 +18,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
-from typing import Generic, TypeVar
+from typing import Final, Generic, TypeVar
 
 from lolly_tx.wire.errors import BadMessage
 from lolly_tx.wire.fields import RequestBlock, ResponseBlock
@@ -35,19 +35,21 @@ from lolly_tx.wire.message import HTTP_1_0, HTTP_1_1, HTTP_2, RequestHead, Respo
 from lolly_tx.wire.refusals import examine_request, examine_response, worth_a_look
 from lolly_tx.wire.scanner import RequestScan, ResponseScan, scan_request, scan_response
 
-_REQUEST_LINE = re.compile(
+_REQUEST_LINE: Final = re.compile(
     # CONNECT is for wire.refusals: what follows it is not ours to read.
     rb"(?!CONNECT )(%b) (%b|\*) HTTP/1\.([01])(?=\r\n)" % (TOKEN, TARGET)
 )
-_REQUEST_BLOCK = re.compile(rb"\r\n(?:%b:%b\r\n)*+" % (NAME_NO_UNDERSCORE, VALUE))
-_STATUS_LINE = re.compile(
+_REQUEST_BLOCK: Final = re.compile(
+    rb"\r\n(?:%b:%b\r\n)*+" % (NAME_NO_UNDERSCORE, VALUE)
+)
+_STATUS_LINE: Final = re.compile(
     rb"HTTP/1\.([01]) ([1-5][0-9][0-9])(?: (%b))?(?=\r\n)" % VALUE
 )
-_RESPONSE_BLOCK = re.compile(rb"\r\n(?:%b:%b\r\n)*+" % (TOKEN, VALUE))
+_RESPONSE_BLOCK: Final = re.compile(rb"\r\n(?:%b:%b\r\n)*+" % (TOKEN, VALUE))
 
-REMEMBERED = 512
+REMEMBERED: Final = 512
 """Heads, and field blocks, that a reader knows again; then it begins anew."""
-REMEMBERED_BYTES = 2048
+REMEMBERED_BYTES: Final = 2048
 """The largest of them: 2 MiB of both at the worst."""
 
 
@@ -286,10 +288,8 @@ def hop_line(name: bytes) -> bytes:
     return b"Lolly-Hop: %b\r\n" % name
 
 
-WHOLE_RESPONSE = b"HTTP/1.1 %d %b%b\r\n%b"
-"""`render_response` and a body, as a form: for status, reason, fields and body."""
-PLAIN_REQUEST = b"%b %b HTTP/1.1%b%b\r\n"
-"""`render_request` of a plain head, as a form: for method, target, kept fields and our lines."""
+STATUS_LINES: Final = tuple(b"HTTP/1.1 %d " % status for status in range(1000))
+"""The beginnings of responses. Joining takes a third of the time of formatting."""
 
 
 def render_response(status: int, reason: bytes, fields: bytes) -> bytes:

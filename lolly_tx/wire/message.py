@@ -11,18 +11,18 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable
-from typing import Self
+from typing import Final, Self
 
 from lolly_tx.wire.errors import BadMessage
 from lolly_tx.wire.fields import RequestBlock, ResponseBlock
 from lolly_tx.wire.grammar import TARGET, TOKEN
 
-HTTP_1_0 = b"HTTP/1.0"
-HTTP_1_1 = b"HTTP/1.1"
-HTTP_2 = b"HTTP/2.0"
+HTTP_1_0: Final = b"HTTP/1.0"
+HTTP_1_1: Final = b"HTTP/1.1"
+HTTP_2: Final = b"HTTP/2.0"
 
-_METHOD = re.compile(TOKEN)
-_TARGET = re.compile(TARGET)
+_METHOD: Final = re.compile(TOKEN)
+_TARGET: Final = re.compile(TARGET)
 
 
 def _keep_alive(old: bool, connection: tuple[bytes, ...]) -> bool:

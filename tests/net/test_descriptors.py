@@ -92,6 +92,7 @@ class ExtensionTests(DescriptorTests):
     def test_misused(self) -> None:
         """Other arguments are refused."""
         most = descriptors.MOST_BYTES
+        wrong: tuple[Any, ...]
         for wrong in ((), (1,), (self.handle, 0), (self.handle, most + 1), ("x", 1)):
             with self.assertRaises((TypeError, ValueError)):
                 self.receive(*wrong)

@@ -18,7 +18,7 @@ Imports: domain, net, net.http1, net.sockets, wire, Twisted. Used by: service.
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, Final
 
 from twisted.internet.error import ConnectionDone
 from twisted.internet.interfaces import (
@@ -53,17 +53,21 @@ from lolly_tx.net.upstreams import Upstream
 from lolly_tx.wire.bodies import UNTIL_CLOSE, BodyReader, Counted
 from lolly_tx.wire.chunked import ChunkDecoder, encode_chunk, last_chunk
 from lolly_tx.wire.errors import BadMessage
-from lolly_tx.wire.http1 import PLAIN_REQUEST, ResponseReader, render_request
+from lolly_tx.wire.http1 import ResponseReader, render_request
 from lolly_tx.wire.message import RequestHead, ResponseHead
 
-IDLE, HEAD, BODY, TUNNEL, OVER = range(5)
+IDLE: Final = 0
+HEAD: Final = 1
+BODY: Final = 2
+TUNNEL: Final = 3
+OVER: Final = 4
 
-UNMEASURED = -2
+UNMEASURED: Final = -2
 """How much that is will be looked at."""
-AT_ONCE = -1
+AT_ONCE: Final = -1
 """Nobody looks: what was sent in one piece is in the backend's kernel."""
 
-GOODBYES = (b"HTTP/1.1 408 ", b"HTTP/1.0 408 ")
+GOODBYES: Final = (b"HTTP/1.1 408 ", b"HTTP/1.0 408 ")
 """What some servers say when they close a connection that was idle for long."""
 
 
@@ -355,8 +359,10 @@ class Http1Client:
         self._stalled_at = AT_ONCE
         self.deadline = now + self.upstream.limits.read if complete else NEVER
         if head.plain and not host:
+            # What `render_request` makes of it.
+            method, target, kept = head.method, head.target, head.block.kept
             self.transport.write(
-                PLAIN_REQUEST % (head.method, head.target, head.block.kept, lines)
+                b"".join((method, b" ", target, b" HTTP/1.1", kept, lines, b"\r\n"))
             )
             return
         data = render_request(head, host, lines)

@@ -8,6 +8,8 @@ Imports: net, net.http1, net.sockets, wire. Used by: net.http1.server, net.http2
 
 from __future__ import annotations
 
+from typing import Final
+
 from lolly_tx.net.deadlines import NEVER
 from lolly_tx.net.http1.shared import ClientTimeouts, Shared
 from lolly_tx.net.sockets.splice import Relay
@@ -17,10 +19,12 @@ from lolly_tx.wire.chunked import ChunkDecoder
 from lolly_tx.wire.errors import BadMessage
 from lolly_tx.wire.fields import RequestBlock
 
-BODY_GRACE = 10.0
+BODY_GRACE: Final = 10.0
 """Seconds before the average rate of a request's body counts."""
 
-GOING, TOO_SLOW, STALLED = range(3)
+GOING: Final = 0
+TOO_SLOW: Final = 1
+STALLED: Final = 2
 """How a relay of a body does: well; its client is too slow; its backend takes no more."""
 
 

@@ -19,7 +19,7 @@ net.http1.listening, net.http2.
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, Final
 
 from twisted.internet.interfaces import (
     IHalfCloseableProtocol,
@@ -61,15 +61,21 @@ from lolly_tx.net.sockets.transports import (
 )
 from lolly_tx.wire.chunked import encode_chunk, last_chunk
 from lolly_tx.wire.errors import BadMessage
-from lolly_tx.wire.http1 import REMEMBERED_BYTES, WHOLE_RESPONSE, render_response
+from lolly_tx.wire.http1 import REMEMBERED_BYTES, STATUS_LINES, render_response
 from lolly_tx.wire.message import RequestHead
 from lolly_tx.wire.refusals import start_line
 
-IDLE, HEAD, BODY, ANSWER, LINGER, TUNNEL, CLOSED = range(7)
+IDLE: Final = 0
+HEAD: Final = 1
+BODY: Final = 2
+ANSWER: Final = 3
+LINGER: Final = 4
+TUNNEL: Final = 5
+CLOSED: Final = 6
 
-PIPELINE_BYTES = 65536
+PIPELINE_BYTES: Final = 65536
 """Bytes of later requests kept while one is answered; then we stop reading."""
-LOOK_SECONDS = 2.0
+LOOK_SECONDS: Final = 2.0
 """While the client is not read (the backend takes no more of a body, too many requests wait,
 or it has sent its last byte), the reactor does not tell when it is gone. So often we look."""
 
@@ -570,7 +576,9 @@ class Http1Server(DoorIn):
                 self.write(body)
             self.finish()
             return
-        self.transport.write(WHOLE_RESPONSE % (status, reason, fields, body))
+        self.transport.write(
+            b"".join((STATUS_LINES[status], reason, fields, b"\r\n", body))
+        )
         if self._full or self._no_more or self._reading_stopped or self._pending:
             self._answered()
             return

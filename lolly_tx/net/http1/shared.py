@@ -6,7 +6,7 @@ net.http1.server, net.http2, proxy, service.
 
 from __future__ import annotations
 
-from typing import Protocol
+from typing import Final, Protocol
 
 import attrs
 
@@ -16,7 +16,7 @@ from lolly_tx.wire.grammar import HeadLimits
 from lolly_tx.wire.http1 import RequestReader
 from lolly_tx.wire.message import RequestHead
 
-HALF_CLOSE_SECONDS = 1.0
+HALF_CLOSE_SECONDS: Final = 1.0
 """How long an answer may take to begin once the client has sent its last byte; see
 `limits.half_close`. A reset after its end is seen, but most clients that go send none."""
 

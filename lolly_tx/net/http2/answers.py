@@ -5,6 +5,8 @@ Imports: net.http2, wire, wire.hpack, wire.http2. Used by: net.http2.client.
 
 from __future__ import annotations
 
+from typing import Final
+
 from lolly_tx.net.http2.client_shared import ClientShared
 from lolly_tx.net.http2.client_streams import ClientStreams
 from lolly_tx.net.http2.intake import Intake
@@ -19,7 +21,7 @@ from lolly_tx.wire.http2.requests import trailer_lines
 from lolly_tx.wire.http2.responses import response_head
 from lolly_tx.wire.message import ResponseHead
 
-CONTINUATIONS = 8
+CONTINUATIONS: Final = 8
 """Frames of a header block after its first."""
 
 

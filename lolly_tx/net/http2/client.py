@@ -16,7 +16,7 @@ Used by: service.
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any
+from typing import Any, Final
 
 from twisted.internet.interfaces import (
     IHalfCloseableProtocol,
@@ -51,11 +51,11 @@ from lolly_tx.wire.http2 import frames as fr
 from lolly_tx.wire.http2.errors import PROTOCOL_ERROR, Http2Error
 from lolly_tx.wire.http2.settings import PeerSettings
 
-ODD_FRAMES = 1000
+ODD_FRAMES: Final = 1000
 """Frames that ask for nothing, at once; a tenth of them more each second."""
-BUFFER_BYTES = 1 << 20
+BUFFER_BYTES: Final = 1 << 20
 """Of requests' bodies that wait for windows of a connection."""
-H2 = b"h2"
+H2: Final = b"h2"
 
 
 class Http2Client:

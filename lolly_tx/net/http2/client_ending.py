@@ -10,7 +10,7 @@ net.http2.client, net.http2.client_watch.
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any, ClassVar, Protocol
+from typing import Any, ClassVar, Final, Protocol
 
 from twisted.logger import Logger
 
@@ -23,7 +23,9 @@ from lolly_tx.net.sockets.parting import CLOSE_SECONDS
 from lolly_tx.wire.http2 import frames as fr
 from lolly_tx.wire.http2.errors import NO_ERROR, Http2Error
 
-GREETING, OPEN, CLOSED = range(3)
+GREETING: Final = 0
+OPEN: Final = 1
+CLOSED: Final = 2
 
 
 class Owner(SharedConnection, Protocol):

@@ -10,7 +10,7 @@ Imports: domain, net, net.http2, wire.http2. Used by: net.http2.client.
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Protocol
+from typing import Final, Protocol
 
 from lolly_tx.domain.errors import (
     NoHttp2,
@@ -25,9 +25,9 @@ from lolly_tx.net.http2.sending import Sender
 from lolly_tx.net.upstreams import UpstreamLimits
 from lolly_tx.wire.http2.frames import ping
 
-GREETING_SECONDS = 10.0
+GREETING_SECONDS: Final = 10.0
 """How long a target may take to say that it speaks HTTP/2."""
-_PAYLOAD = b"lolly-ok"
+_PAYLOAD: Final = b"lolly-ok"
 
 
 class Owner(Protocol):

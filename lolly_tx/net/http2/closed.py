@@ -5,9 +5,11 @@ Imports: nothing of ours. Used by: net.http2.streams.
 
 from __future__ import annotations
 
-REMEMBERED_RESETS = 256
+from typing import Final
+
+REMEMBERED_RESETS: Final = 256
 """Streams that we have reset and the client may still send on: so many are known as such."""
-REMEMBERED_GAPS = 32
+REMEMBERED_GAPS: Final = 32
 """Numbers of streams that a client has left out, in runs: using one later is an error of another kind."""
 
 

@@ -14,7 +14,7 @@ net.http2.heads, net.http2.server, net.http2.watch.
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any, ClassVar, Protocol
+from typing import Any, ClassVar, Final, Protocol
 
 from twisted.logger import Logger
 
@@ -29,16 +29,19 @@ from lolly_tx.net.sockets.transports import untaken_bytes
 from lolly_tx.wire.http2 import frames as fr
 from lolly_tx.wire.http2.errors import NO_ERROR, Http2Error
 
-PREFACE, OPEN, LINGER, CLOSED = range(4)
+PREFACE: Final = 0
+OPEN: Final = 1
+LINGER: Final = 2
+CLOSED: Final = 3
 
-GOAWAY_SECONDS = 1.0
+GOAWAY_SECONDS: Final = 1.0
 """Between the two steps of a graceful end, unless the client answers the PING that goes with the first."""
-BROKEN_SECONDS = 0.8
+BROKEN_SECONDS: Final = 0.8
 """How long a client that has broken the rules may go on sending after our last word, and take nothing of it: one that
 does so on purpose is away within two seconds."""
-GOODBYE = b"lolly-by"
+GOODBYE: Final = b"lolly-by"
 """What that PING says."""
-_STOPPED = "the proxy stopped"
+_STOPPED: Final = "the proxy stopped"
 
 
 class Owner(Protocol):

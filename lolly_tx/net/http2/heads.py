@@ -11,7 +11,7 @@ net.http2.watch.
 
 from __future__ import annotations
 
-from typing import Protocol
+from typing import Final, Protocol
 
 from lolly_tx.net.deadlines import NEVER
 from lolly_tx.net.http2.ending import Ending
@@ -34,8 +34,8 @@ from lolly_tx.wire.http2.errors import (
 from lolly_tx.wire.http2.requests import Malformed, trailer_lines
 from lolly_tx.wire.message import RequestHead
 
-NO_STREAM = -1
-_PRIORITY = b"\r\npriority: "
+NO_STREAM: Final = -1
+_PRIORITY: Final = b"\r\npriority: "
 
 
 class Owner(Connection, Protocol):

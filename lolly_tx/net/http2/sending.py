@@ -13,7 +13,7 @@ Imports: net, wire.http2. Used by: net.http2, net.tunnels.
 from __future__ import annotations
 
 from collections import deque
-from typing import Any, Protocol
+from typing import Any, Final, Protocol
 
 from lolly_tx.net.turn import Turn
 from lolly_tx.wire.http2.flow import FIRST_WINDOW
@@ -27,15 +27,15 @@ from lolly_tx.wire.http2.frames import (
 )
 from lolly_tx.wire.http2.settings import PeerSettings
 
-STREAM_BYTES = 131072
+STREAM_BYTES: Final = 131072
 """Of a body that wait at their stream before its target is not read any more."""
-TURN_BYTES = 524288
+TURN_BYTES: Final = 524288
 """Of bodies that a connection sends in a turn; then others have theirs."""
-OUT_BYTES = 65536
+OUT_BYTES: Final = 65536
 """Of frames without flow control that wait for a client that takes nothing, before it is not read any more."""
-SMALL_BYTES = 8
+SMALL_BYTES: Final = 8
 """Of a message: who streams small ones widens windows for each, however many of them share a frame."""
-FRAME_BYTES = 16375
+FRAME_BYTES: Final = 16375
 """The largest DATA we send: with its header it fills a TLS record. Larger ones hold up what is more urgent."""
 
 

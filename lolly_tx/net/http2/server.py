@@ -16,7 +16,7 @@ Used by: net.http2.choosing.
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, Final
 
 from twisted.internet.interfaces import (
     IHalfCloseableProtocol,
@@ -53,7 +53,7 @@ from lolly_tx.wire.http2.errors import (
 )
 from lolly_tx.wire.http2.settings import PeerSettings
 
-WHOLE = fr.END_HEADERS | fr.END_STREAM
+WHOLE: Final = fr.END_HEADERS | fr.END_STREAM
 
 
 class Http2Server:

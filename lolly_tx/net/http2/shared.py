@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from base64 import b64encode
 from os import urandom
+from typing import Final
 
 import attrs
 
@@ -27,11 +28,11 @@ from lolly_tx.wire.http2.settings import (
     settings,
 )
 
-STREAM_WINDOW = 65535
+STREAM_WINDOW: Final = 65535
 """Bytes of a request's body that a client may send ahead, at first."""
-LARGEST_STREAM_WINDOW = 524288
+LARGEST_STREAM_WINDOW: Final = 524288
 """The same once the target has been seen to take them as they come."""
-CONNECTION_WINDOW = 1048576
+CONNECTION_WINDOW: Final = 1048576
 """The same for all requests of a connection together."""
 
 

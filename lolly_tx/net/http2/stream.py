@@ -11,7 +11,7 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Callable
-from typing import Protocol
+from typing import Final, Protocol
 
 from lolly_tx.domain.errors import DownstreamError, ProxyError
 from lolly_tx.net.deadlines import NEVER
@@ -43,7 +43,7 @@ from lolly_tx.wire.http2.errors import (
 from lolly_tx.wire.http2.priority import USUAL, priority_of
 from lolly_tx.wire.message import RequestHead
 
-EARLY_SECONDS = 0.25
+EARLY_SECONDS: Final = 0.25
 """For the rest of a request that is answered already: mostly it is on its way, and then nobody needs a reset."""
 
 
@@ -79,7 +79,7 @@ class Table(Protocol):
         """The same, for what its client does not do."""
 
 
-NOTHING: deque[bytes | memoryview] = deque(maxlen=0)
+NOTHING: Final[deque[bytes | memoryview]] = deque(maxlen=0)
 """The queue of a stream that has none."""
 
 

@@ -9,7 +9,7 @@ Imports: net, net.http2, net.sockets, wire.http2. Used by: net.http2.server.
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any, Protocol
+from typing import Any, Final, Protocol
 
 from lolly_tx.net.deadlines import NEVER, PERIOD
 from lolly_tx.net.http2.backlog import Backlog
@@ -21,7 +21,7 @@ from lolly_tx.net.sockets.acceptor import Acceptor
 from lolly_tx.net.sockets.transports import has_hung_up
 from lolly_tx.wire.http2.errors import NO_ERROR
 
-LOOK_SECONDS = 2.0
+LOOK_SECONDS: Final = 2.0
 """How often a client is looked after that is not read."""
 
 

@@ -8,6 +8,8 @@ net.http2.heads, net.http2.server.
 
 from __future__ import annotations
 
+from typing import Final
+
 from twisted.internet.main import CONNECTION_LOST
 from twisted.python.failure import Failure
 
@@ -20,7 +22,7 @@ from lolly_tx.net.http2.stream import Stream
 from lolly_tx.wire.http2.errors import CANCEL
 from lolly_tx.wire.message import RequestHead
 
-_UPGRADE = (b"connection", b"upgrade", b"sec-websocket-accept")
+_UPGRADE: Final = (b"connection", b"upgrade", b"sec-websocket-accept")
 
 
 def without_upgrade(fields: bytes) -> bytes:

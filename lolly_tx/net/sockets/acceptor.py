@@ -11,7 +11,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
 from operator import attrgetter
-from typing import Any, Protocol
+from typing import Any, Final, Protocol
 
 from twisted.internet.address import UNIXAddress
 from twisted.internet.interfaces import (
@@ -118,7 +118,7 @@ class Census:
                 self.clients.pop(client, None)
 
 
-SHED_PART = 32
+SHED_PART: Final = 32
 """At the cap, one in so many of the idle connections is closed to make room."""
 
 

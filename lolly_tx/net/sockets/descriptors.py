@@ -20,10 +20,12 @@ receive: Callable[[Any, int], bytes] = socket.socket.recv
 transmit: Callable[[Any, bytes], int] = socket.socket.send
 
 
-def handle_of(sock: socket.socket) -> Any:
-    """What `receive` and `transmit` take for `sock`."""
+def _itself(sock: socket.socket) -> Any:
     return sock
 
+
+handle_of: Callable[[socket.socket], Any] = _itself
+"""What `receive` and `transmit` take for a socket."""
 
 try:
     from lolly_tx.net.sockets import _descriptors

@@ -18,6 +18,7 @@ Imports: wire, wire.hpack. Used by: net.checks, net.http2, net.tunnels.
 from __future__ import annotations
 
 import re
+from typing import Final
 
 from lolly_tx.wire.errors import BadMessage
 from lolly_tx.wire.grammar import HeadLimits
@@ -26,21 +27,21 @@ from lolly_tx.wire.hpack.reading import integer_at, read
 from lolly_tx.wire.hpack.static import HUFFMAN, TABLE_BYTES
 from lolly_tx.wire.hpack.table import Decoded, Pattern, Table, empty_table
 
-REMEMBERED_BYTES = 1 << 21
+REMEMBERED_BYTES: Final = 1 << 21
 """What the blocks that are remembered may take, about, with what is made of them."""
-LARGEST_BYTES = 8192
+LARGEST_BYTES: Final = 8192
 """The largest of them, with its fields."""
-RECENT = 1024
+RECENT: Final = 1024
 """Blocks that are noticed, so that only what comes twice is remembered; then it begins anew."""
 
-_ENTRY_BYTES = 1500
+_ENTRY_BYTES: Final = 1500
 """Of each, beside its bytes: objects, places in dictionaries, a small table."""
-_TIMES = 4
+_TIMES: Final = 4
 """How often the bytes of its fields are there: here, and in the head that is made of them."""
 
 # Indexed fields, then a path that is not indexed (and not never indexed), and the size of its string.
-_SPLIT = re.compile(rb"[\x81-\xfe]{0,16}[\x04\x05](?=.)", re.DOTALL)
-_SIZE_BITS = 0x7F
+_SPLIT: Final = re.compile(rb"[\x81-\xfe]{0,16}[\x04\x05](?=.)", re.DOTALL)
+_SIZE_BITS: Final = 0x7F
 
 
 class BlockMemory:

@@ -11,6 +11,8 @@ Imports: wire.hpack. Used by: net.checks, net.http2, net.tunnels.
 
 from __future__ import annotations
 
+from typing import Final
+
 from lolly_tx.wire.hpack.static import (
     CREDENTIALS,
     INDEXED,
@@ -22,20 +24,24 @@ from lolly_tx.wire.hpack.static import (
     Field,
 )
 
-REMEMBERED_BYTES = 1 << 20
+REMEMBERED_BYTES: Final = 1 << 20
 """What the heads and lines that are remembered may take, with what Python needs for them."""
-LARGEST_BYTES = 4096
+LARGEST_BYTES: Final = 4096
 """The largest of them."""
-_ENTRY_BYTES = 300
+_ENTRY_BYTES: Final = 300
 """Of each, beside its bytes: two objects, a key, and a place in a dictionary."""
 
 Names = frozenset[bytes]
-NONE: Names = frozenset()
+NONE: Final[Names] = frozenset()
 
-_NEVER = frozenset((b"authorization", b"proxy-authorization"))
+_NEVER: Final = frozenset((b"authorization", b"proxy-authorization"))
 
-_BY_FIELD = {field: index for index, field in enumerate(STATIC) if index and field[1]}
-_BY_NAME = {name: index for index, (name, _) in reversed([*enumerate(STATIC)]) if index}
+_BY_FIELD: Final = {
+    field: index for index, field in enumerate(STATIC) if index and field[1]
+}
+_BY_NAME: Final = {
+    name: index for index, (name, _) in reversed([*enumerate(STATIC)]) if index
+}
 
 
 def integer(first: int, mask: int, value: int) -> bytes:
@@ -75,7 +81,7 @@ def field(name: bytes, value: bytes) -> bytes:
     return bytes((INDEXED | index,))
 
 
-_STATUSES = [field(b":status", b"%d" % status) for status in range(600)]
+_STATUSES: Final = [field(b":status", b"%d" % status) for status in range(600)]
 
 
 class LineMemory:

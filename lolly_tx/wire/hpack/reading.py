@@ -14,6 +14,7 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 from itertools import chain
+from typing import Final
 
 from lolly_tx.wire.errors import BadMessage
 from lolly_tx.wire.grammar import HeadLimits
@@ -35,15 +36,15 @@ from lolly_tx.wire.http2.errors import (
     Http2Error,
 )
 
-MOST_STEPS = 2048
+MOST_STEPS: Final = 2048
 """Representations in a block: several times what a head within usual limits has, and 2 ms at the worst."""
-MOST_INTEGER_BYTES = 5
+MOST_INTEGER_BYTES: Final = 5
 """Of an integer after its prefix: 32 bits and more, beyond which no index and no length is right (section 5.1)."""
 
-_INDEXED_RUN = re.compile(rb"[\x81-\xfe]++")
-_LONG_INDEX = 0xFF
-_STATIC_BYTES = 2 * OVERHEAD_BYTES  # no field of the static table counts more
-_CRUMB = b"cookie"
+_INDEXED_RUN: Final = re.compile(rb"[\x81-\xfe]++")
+_LONG_INDEX: Final = 0xFF
+_STATIC_BYTES: Final = 2 * OVERHEAD_BYTES  # no field of the static table counts more
+_CRUMB: Final = b"cookie"
 
 
 class Reading:

@@ -8,11 +8,13 @@ Imports: wire.http2. Used by: net.http2, net.tunnels, wire.http2.settings.
 
 from __future__ import annotations
 
+from typing import Final
+
 from lolly_tx.wire.http2.errors import FLOW_CONTROL_ERROR, Http2Error
 
-FIRST_WINDOW = 65535
+FIRST_WINDOW: Final = 65535
 """Of a stream and of a connection, before anybody has said another."""
-MOST_WINDOW = (1 << 31) - 1
+MOST_WINDOW: Final = (1 << 31) - 1
 
 
 def widened(window: int, more: int, stream: int = 0) -> int:

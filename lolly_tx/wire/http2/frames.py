@@ -13,6 +13,7 @@ wire.http2.settings.
 from __future__ import annotations
 
 from struct import Struct
+from typing import Final
 
 from lolly_tx.wire.http2.errors import (
     FRAME_SIZE_ERROR,
@@ -20,44 +21,42 @@ from lolly_tx.wire.http2.errors import (
     Http2Error,
 )
 
-PREFACE = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n"
+PREFACE: Final = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n"
 """What a client begins with (RFC 9113 section 3.4)."""
 
-(
-    DATA,
-    HEADERS,
-    PRIORITY,
-    RST_STREAM,
-    SETTINGS,
-    PUSH_PROMISE,
-    PING,
-    GOAWAY,
-    WINDOW_UPDATE,
-    CONTINUATION,
-) = range(10)
-PRIORITY_UPDATE = 0x10
+DATA: Final = 0
+HEADERS: Final = 1
+PRIORITY: Final = 2
+RST_STREAM: Final = 3
+SETTINGS: Final = 4
+PUSH_PROMISE: Final = 5
+PING: Final = 6
+GOAWAY: Final = 7
+WINDOW_UPDATE: Final = 8
+CONTINUATION: Final = 9
+PRIORITY_UPDATE: Final = 0x10
 """RFC 9218 section 7.1."""
-OVERSIZED = -1
+OVERSIZED: Final = -1
 """In place of a frame whose header promises more than is allowed; nothing is read after it."""
 
 ACK = END_STREAM = 0x1
-END_HEADERS = 0x4
-PADDED = 0x8
-WITH_PRIORITY = 0x20
+END_HEADERS: Final = 0x4
+PADDED: Final = 0x8
+WITH_PRIORITY: Final = 0x20
 
-LEAST_FRAME_BYTES = 16384
-MOST_FRAME_BYTES = (1 << 24) - 1
+LEAST_FRAME_BYTES: Final = 16384
+MOST_FRAME_BYTES: Final = (1 << 24) - 1
 """Of payload: what everybody must take, and what the 24 bits of a length can say (section 4.2)."""
 
-MOST_STREAM = (1 << 31) - 1
+MOST_STREAM: Final = (1 << 31) - 1
 
 Frame = tuple[int, int, int, bytes]
 """Kind, flags, stream and payload."""
 
-_HEADER = Struct(">HBBBL")
+_HEADER: Final = Struct(">HBBBL")
 _pack = _HEADER.pack
 _unpack = _HEADER.unpack_from
-_LONG = Struct(">L")
+_LONG: Final = Struct(">L")
 
 frame_header = _HEADER.pack
 """The header of a frame: its payload's size as its high 16 bits and its low 8, the kind, the flags, the stream."""
@@ -102,7 +101,7 @@ class FrameReader:
 
 # What kinds there are: of a stream (True), of the connection (False) or of both (None), and how long
 # they are: least, and a multiple beyond that (0: exactly so).
-_RULES = {
+_RULES: Final = {
     DATA: (True, 0, 1),
     HEADERS: (True, 0, 1),
     PRIORITY: (True, 5, 0),
@@ -115,7 +114,7 @@ _RULES = {
     CONTINUATION: (True, 0, 1),
     PRIORITY_UPDATE: (False, 4, 1),
 }
-_NAMES = {
+_NAMES: Final = {
     DATA: "DATA",
     HEADERS: "HEADERS",
     PRIORITY: "PRIORITY",

@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable
+from typing import Final
 
 from lolly_tx.wire.errors import BadMessage
 from lolly_tx.wire.fields import RequestBlock, is_special
@@ -22,21 +23,21 @@ from lolly_tx.wire.hpack.table import Decoded, Pattern
 from lolly_tx.wire.http2.requests import request_head, with_path
 from lolly_tx.wire.message import HTTP_2, RequestHead
 
-REMEMBERED_BYTES = 262144
+REMEMBERED_BYTES: Final = 262144
 """What the lines that are remembered may take, about."""
-LARGEST_BYTES = 1024
+LARGEST_BYTES: Final = 1024
 """The largest of them."""
-_ENTRY_BYTES = 350
+_ENTRY_BYTES: Final = 350
 
-_TARGET = re.compile(TARGET)
+_TARGET: Final = re.compile(TARGET)
 # A name in lower case, and a value without blanks around it (RFC 9113 section 8.2.1).
-_SOUND = rb"(?![\t ])[\t -~\x80-\xff]*+(?<![\t ])"
-_VALUE = re.compile(rb"(?=.)%b|" % _SOUND, re.DOTALL)
-_FIELD = re.compile(rb"[!#$%%&'*+\-.^_`|~0-9a-z]++: (?:%b|)\r\n" % _SOUND)
-_METHODS = frozenset((b"GET", b"HEAD", b"DELETE", b"OPTIONS", b"POST", b"PUT"))
-_SCHEMES = frozenset((b"https", b"http"))
-_PSEUDO = {b":method", b":scheme", b":path", b":authority"}
-_COOKIE = b"cookie"
+_SOUND: Final = rb"(?![\t ])[\t -~\x80-\xff]*+(?<![\t ])"
+_VALUE: Final = re.compile(rb"(?=.)%b|" % _SOUND, re.DOTALL)
+_FIELD: Final = re.compile(rb"[!#$%%&'*+\-.^_`|~0-9a-z]++: (?:%b|)\r\n" % _SOUND)
+_METHODS: Final = frozenset((b"GET", b"HEAD", b"DELETE", b"OPTIONS", b"POST", b"PUT"))
+_SCHEMES: Final = frozenset((b"https", b"http"))
+_PSEUDO: Final = {b":method", b":scheme", b":path", b":authority"}
+_COOKIE: Final = b"cookie"
 
 _Kept = list[RequestHead | None]
 """The head of a request with a body, and of one without."""

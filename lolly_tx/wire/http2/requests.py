@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
+from typing import Final
 
 from lolly_tx.wire.chunked import MAX_TRAILER_BYTES
 from lolly_tx.wire.errors import BadMessage
@@ -20,16 +21,18 @@ from lolly_tx.wire.message import HTTP_2, RequestHead
 
 Pairs = Sequence[tuple[bytes, bytes]]
 
-_PSEUDO = frozenset((b":method", b":scheme", b":path", b":authority", b":protocol"))
+_PSEUDO: Final = frozenset(
+    (b":method", b":scheme", b":path", b":authority", b":protocol")
+)
 
 # One search for all names, one for all values: each is followed by a line feed, which is in none of them.
-_NAMES = re.compile(rb"(?:[!#$%&'*+\-.^_`|~0-9a-z]++\n)*+")
-_VALUES = re.compile(rb"(?:(?![\t ])[\t -~\x80-\xff]*+(?<![\t ])\n)*+")
-_METHOD = re.compile(rb"[!#$%&'*+\-.^_`|~0-9A-Za-z]++")
-_TARGET = re.compile(TARGET)
-_UNPRINTABLE = re.compile(rb"[^!-~]")
+_NAMES: Final = re.compile(rb"(?:[!#$%&'*+\-.^_`|~0-9a-z]++\n)*+")
+_VALUES: Final = re.compile(rb"(?:(?![\t ])[\t -~\x80-\xff]*+(?<![\t ])\n)*+")
+_METHOD: Final = re.compile(rb"[!#$%&'*+\-.^_`|~0-9A-Za-z]++")
+_TARGET: Final = re.compile(TARGET)
+_UNPRINTABLE: Final = re.compile(rb"[^!-~]")
 
-OF_THE_HOP = frozenset(
+OF_THE_HOP: Final = frozenset(
     (
         b"connection",
         b"keep-alive",
@@ -38,7 +41,7 @@ OF_THE_HOP = frozenset(
         b"upgrade",
     )
 )
-_LOOKED_AT = OF_THE_HOP | {b"te", b"host", b"cookie"}
+_LOOKED_AT: Final = OF_THE_HOP | {b"te", b"host", b"cookie"}
 
 
 class Malformed(BadMessage):

@@ -9,6 +9,7 @@ Imports: wire, wire.http2. Used by: net.checks, net.http2.
 from __future__ import annotations
 
 import re
+from typing import Final
 
 from lolly_tx.wire.fields import ResponseBlock
 from lolly_tx.wire.http2.requests import (
@@ -20,8 +21,8 @@ from lolly_tx.wire.http2.requests import (
 )
 from lolly_tx.wire.message import HTTP_2, ResponseHead
 
-_STATUS = re.compile(rb"[1-5][0-9][0-9]")
-_SPECIAL = OF_THE_HOP | {b"te", b"trailer"}
+_STATUS: Final = re.compile(rb"[1-5][0-9][0-9]")
+_SPECIAL: Final = OF_THE_HOP | {b"te", b"trailer"}
 
 
 def response_head(pairs: Pairs) -> ResponseHead:
