@@ -115,8 +115,8 @@ class LineFormat:
         self._forms: list[bytes] = []
         self._moments: list[Moment | None] = []
         """Of each form what writes it, if it may be another one each time."""
-        self._keeps = not sampling.slow
-        """What else stands in a line does not depend on how long it took."""
+        self._keeps = not (sampling.slow and sampling.share < 1.0)
+        """No word of a line but those depends on how long it took, as `$sample` may."""
         if format in ("json", "stream_json"):
             own = JSON_FIELDS if format == "json" else STREAM_FIELDS
             self._add_json(own, fields, masking, sampling)

@@ -10,6 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from twisted.trial.unittest import SynchronousTestCase
 
+from lolly_tx.config.model import AccessLog
 from lolly_tx.config.problems import Rejected
 from lolly_tx.config.variables import VARIABLES
 from lolly_tx.domain.errors import BadResponse
@@ -344,6 +345,16 @@ class AlikeTests(WorldTestCase):
         for made, expected in seen:
             self.assertEqual(made, expected)
         self.assertEqual(len(seen), 9)
+
+    def test_usual_settings(self) -> None:
+        """Lines are kept in a log of the usual settings, and where slow ones are sampled otherwise they are not."""
+        exchange = self.ended()
+        usual = AccessLog(path="-")
+        for share, kept in ((usual.sample, 1), (0.5, 0)):
+            lines = LineFormat(usual.format, sampling=Sampling(share, usual.slow))
+            for _ in range(3):
+                lines.line_of(exchange, "c", 1.0, 2.0)
+            self.assertEqual(len(lines._alike), kept)
 
     def test_identities(self) -> None:
         """Ids are of the request, not of its kind."""
