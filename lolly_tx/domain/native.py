@@ -4,12 +4,14 @@ A compiled class (docs/performance.md) may be extended only by compiled ones, an
 `trait` marks a class without state that is mixed into others, `mypyc_attr(allow_interpreted_subclasses=True)` one that
 interpreted classes may extend as well.
 
-Imports: nothing of ours. Used by: domain.attempts, domain.node, net, proxy.
+Imports: nothing of ours. Used by: domain.attempts, domain.node, net, proxy,
+proxy.caching.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable
+from types import GetSetDescriptorType
 from typing import TypeVar
 
 T = TypeVar("T")
@@ -29,8 +31,21 @@ except (
         return trait
 
 
+def slots_beside(base: type, *names: str) -> tuple[str, ...]:
+    """`__slots__` of an interpreted class whose `base` may be compiled: without those of `names` that it has then.
+
+    A compiled base has a place for each attribute that it declares a default for, and its methods look there: a slot
+    of the same name would hide it.
+    """
+    return tuple(
+        name
+        for name in names
+        if not isinstance(vars(base).get(name), GetSetDescriptorType)
+    )
+
+
 class Referable:
     """What may be referred to weakly; a compiled class has that from an interpreted base only."""
 
 
-__all__ = ["Referable", "mypyc_attr", "trait"]
+__all__ = ["Referable", "mypyc_attr", "slots_beside", "trait"]

@@ -7,7 +7,7 @@ from typing import Any
 
 from twisted.trial.unittest import SynchronousTestCase
 
-from lolly_tx.net.doors import LENGTH, DoorIn
+from lolly_tx.net.doors import LENGTH, DoorIn, Peer
 from lolly_tx.proxy.innerdoor import InnerDoor
 from lolly_tx.wire.http1 import parse_request
 
@@ -18,7 +18,7 @@ class Out(DoorIn):
     can_tunnel = False
 
     def __init__(self, sink: object) -> None:
-        self.peer = SimpleNamespace()  # type: ignore[assignment]  # nobody looks
+        self.peer = Peer("192.0.2.1", "web", False, lambda peer, head: b"")
         self.exchange = None
         self.sink = sink
 

@@ -21,6 +21,7 @@ from twisted.internet.defer import Deferred
 
 from lolly_tx.domain.caching.catalog import Names, Select
 from lolly_tx.domain.errors import DownstreamGone
+from lolly_tx.domain.native import slots_beside
 from lolly_tx.net.deadlines import NEVER
 from lolly_tx.net.doors import NO_BODY, DoorIn, Peer, RequestSink
 from lolly_tx.proxy.caching.sending import ENDLESS, FromFetch
@@ -73,7 +74,8 @@ class Fetch(DoorIn):
     `selecting`: what the answer depends on; None before its head.
     """
 
-    __slots__ = (
+    __slots__ = slots_beside(
+        DoorIn,
         "_base",
         "_chunks",
         "_first",
