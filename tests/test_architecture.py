@@ -35,6 +35,7 @@ PACKAGES = (
     "net/http2",
     "net/checks",
     "net/library",
+    "net/forward",
     "net/streams",
     "net/tunnels",
     "net/datagrams",

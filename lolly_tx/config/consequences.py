@@ -26,6 +26,7 @@ from lolly_tx.config.caching import cache_facts
 from lolly_tx.config.datagramrules import datagram_doubts
 from lolly_tx.config.diff import route_name
 from lolly_tx.config.filefacts import file_doubts
+from lolly_tx.config.forward import forward_facts
 from lolly_tx.config.kinds import duration_text
 from lolly_tx.config.middleware.facts import middleware_consequences
 from lolly_tx.config.middleware.using import resolved
@@ -325,7 +326,8 @@ def _whole(config: Config) -> Iterator[Consequence]:
         each = sum(probe_rate(pool) for pool in config.pools.values())
         saved = f" ({each - rate:.3g}/s less by sharing)" if each - rate > 1e-9 else ""
         yield Consequence("", f"probe load of all pools: {rate:.3g}/s{saved}")
-    if not (config.listeners or config.streams or config.connectors):
+    served = config.listeners or config.streams or config.forwards
+    if not (served or config.connectors):
         yield Consequence("", "there is no listener: no client can connect", True)
     for name, text in stream_facts(config.streams, config.pools, config.middlewares):
         yield Consequence(f"stream {name}", text)
@@ -335,6 +337,9 @@ def _whole(config: Config) -> Iterator[Consequence]:
     doubts += datagram_doubts(config.streams, config.pools)
     for name, text in doubts:
         yield Consequence(f"stream {name}", text, True)
+    for name, forward in config.forwards.items():
+        for text, doubt in forward_facts(forward, is_local(forward.endpoint)):
+            yield Consequence(f"forward {name}", text, doubt)
     for name in config.listeners:
         if not any(name in (route.listeners or (name,)) for route in config.routes):
             text = "no route holds for it: every request gets 404"

@@ -21,12 +21,14 @@ from lolly_tx.config.schema import settings_of
 from lolly_tx.config.shown import flat, shown
 
 Action = Literal["added", "removed", "changed"]
-Kind = Literal["listener", "stream", "middleware", "pool", "target", "route", "setting"]
+Kind = Literal[
+    "listener", "stream", "forward", "middleware", "pool", "target", "route", "setting"
+]
 
 NEEDS_RESTART = frozenset(("acme", "log", "recorder", "state_dir", "workers"))
 """Keys of the main table that are looked at when the process starts, and not again."""
 
-_OBJECTS = ("listener", "stream", "middleware", "pool", "route")
+_OBJECTS = ("listener", "stream", "forward", "middleware", "pool", "route")
 
 
 @attrs.frozen
@@ -86,6 +88,7 @@ def difference(old: Config, new: Config) -> Difference:
         (restart if late else changes).append(change)
     changes += _named("listener", old.listeners, new.listeners, keys_of)
     changes += _named("stream", old.streams, new.streams, keys_of)
+    changes += _named("forward", old.forwards, new.forwards, keys_of)
     changes += _named("middleware", old.middlewares, new.middlewares, keys_of)
     changes += _named("pool", old.pools, new.pools, _pool_keys)
     for name, pool in new.pools.items():

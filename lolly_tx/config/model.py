@@ -22,6 +22,7 @@ from lolly_tx.config.acme import Acme
 from lolly_tx.config.addresses import OPTIONAL_FOLDER
 from lolly_tx.config.caching import NO_CACHES, CacheSettings
 from lolly_tx.config.extensions import NO_PLUGINS, PluginTables
+from lolly_tx.config.forward import Forward
 from lolly_tx.config.httpkinds import OPTIONAL_FIELD_NAME
 from lolly_tx.config.kinds import FLAG, CountOrAuto
 from lolly_tx.config.limits import Limits, Timeouts
@@ -116,6 +117,7 @@ NO_ACME: Mapping[str, Acme] = MappingProxyType({})
 NO_STREAMS: Mapping[str, Stream] = MappingProxyType({})
 NO_TUNNELS: Mapping[str, Tunnel] = MappingProxyType({})
 NO_CONNECTORS: Mapping[str, Connector] = MappingProxyType({})
+NO_FORWARDS: Mapping[str, Forward] = MappingProxyType({})
 NO_POOLS: Mapping[str, PoolSettings] = MappingProxyType({})
 
 
@@ -209,6 +211,14 @@ class Config:
             Named(Connector),
             "One table per `connector`, by name: what connects to a tunnel and offers services there.",
             key="connector",
+        ),
+    )
+    forwards: Mapping[str, Forward] = attrs.field(
+        default=NO_FORWARDS,
+        metadata=about(
+            Named(Forward),
+            "One table per `forward` proxy, by name.",
+            key="forward",
         ),
     )
     acme: Mapping[str, Acme] = attrs.field(

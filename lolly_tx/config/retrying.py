@@ -1,6 +1,6 @@
 """The settings of attempts, waiting and limits, frozen.
 
-Imports: config. Used by: config.pools.
+Imports: config. Used by: config.forward, config.pools.
 """
 
 from __future__ import annotations

@@ -22,6 +22,7 @@ from lolly_tx.config.checkrules import check_rules
 from lolly_tx.config.datagramrules import datagram_rules, pool_of_datagrams_rules
 from lolly_tx.config.datagrams import of_datagrams
 from lolly_tx.config.extensionrules import extension_rules
+from lolly_tx.config.forward import forward_rules
 from lolly_tx.config.kinds import nearest
 from lolly_tx.config.middleware.rules import middleware_rules, use_rules
 from lolly_tx.config.middleware.using import Middleware
@@ -58,7 +59,9 @@ class Parts:
 def check(config: Config, parts: Parts, main: Place) -> None:
     """Apply every rule. `main`: the main file as a whole."""
     hosts = any(c.hosts for t in config.tunnels.values() for c in t.connectors.values())
-    if not (parts.names or parts.pool_names or config.tunnels or config.connectors):
+    # These need no listener and no pool.
+    alone = config.tunnels or config.connectors or config.forwards
+    if not (parts.names or parts.pool_names or alone):
         main.wrong("has no listener and no pool")
     elif parts.names and not parts.any_route and not hosts:
         main.wrong("has no [[route]], so no request would be answered")
@@ -74,6 +77,11 @@ def check(config: Config, parts: Parts, main: Place) -> None:
         if stream.access_log:
             access_log_rules(stream.access_log, at.at("access_log"))
     tunnel_rules(config, parts.names, main)
+    for name, forward in config.forwards.items():
+        here = main.at("forward").at(name)
+        forward_rules(forward, is_local(forward.endpoint), here)
+        if forward.tls is not None:
+            tls_rules(forward.tls, here.at("tls"))
     for middleware, place in parts.middlewares.values():
         middleware_rules(middleware, config, place)
     for route, place in parts.routes:
@@ -194,6 +202,10 @@ def _same_endpoints(config: Config, parts: Parts, main: Place) -> None:
     places += [
         (tunnel.endpoint, main.at("tunnel").at(name).at("endpoint"))
         for name, tunnel in config.tunnels.items()
+    ]
+    places += [
+        (forward.endpoint, main.at("forward").at(name).at("endpoint"))
+        for name, forward in config.forwards.items()
     ]
     if config.admin is not None:
         places.append((config.admin.endpoint, main.at("admin").at("endpoint")))

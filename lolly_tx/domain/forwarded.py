@@ -12,8 +12,8 @@ An address has one spelling everywhere, in fields, logs and keys: IPv4 for an IP
 came mapped into IPv6, IPv6 compressed and in lower case, never a port; "unix:" for the peer of
 a UNIX socket.
 
-Imports: domain. Used by: config, config.middleware, net.datagrams, net.sockets,
-net.tunnels, proxy, proxy.middleware, service, simulate.
+Imports: domain. Used by: config, config.middleware, domain.destinations, net.datagrams,
+net.sockets, net.tunnels, proxy, proxy.middleware, service, simulate.
 """
 
 from __future__ import annotations

@@ -6,9 +6,10 @@ store. Ten times a second all watched connections are looked at: 10,000 of them 
 than one per cent of a core, and a deadline is met within `PERIOD`. After a standstill of
 the process the sockets are read first (`net.alarm`).
 
-Imports: net, Twisted. Used by: net.datagrams, net.http1, net.http2, net.library,
-net.multiplexed, net.per_client, net.sockets, net.streams, net.tunnel, net.tunnels,
-net.upstreams, proxy, proxy.caching, proxy.files, proxy.middleware, service, simulate.
+Imports: net, Twisted. Used by: net.datagrams, net.forward, net.http1, net.http2,
+net.library, net.multiplexed, net.per_client, net.sockets, net.streams, net.tunnel,
+net.tunnels, net.upstreams, proxy, proxy.caching, proxy.files, proxy.middleware,
+service, simulate.
 """
 
 from __future__ import annotations

@@ -11,9 +11,9 @@ door in.
 Both ways there are plain calls, never a Deferred. `pause_*` and `resume_*` carry
 back-pressure: who cannot take more pauses the other side's reading.
 
-Imports: domain, net, net.sockets, wire. Used by: net.client_lines, net.http1,
-net.http2, net.multiplexed, net.per_client, net.sockets, net.streams, net.upstreams,
-proxy, proxy.caching, proxy.files, proxy.middleware, service, testing.
+Imports: domain, net, net.sockets, wire. Used by: net.client_lines, net.forward,
+net.http1, net.http2, net.multiplexed, net.per_client, net.sockets, net.streams,
+net.upstreams, proxy, proxy.caching, proxy.files, proxy.middleware, service, testing.
 """
 
 from __future__ import annotations
@@ -197,6 +197,10 @@ class DoorIn:
     def tunnel_end(self) -> TunnelEnd | None:
         """The connection as an end of a tunnel, or None when it cannot be one."""
         return None
+
+    def opened(self, target: Any) -> None:
+        """The tunnel that was asked for by CONNECT begins; `target`: the transport of its other end."""
+        raise NotImplementedError
 
     def tunnel_closed(self) -> None:
         """It was one, and the tunnel is closed."""

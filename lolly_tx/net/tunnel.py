@@ -20,8 +20,8 @@ two ends (`TunnelEnd`; `net.streams.raw.RawConnection` makes one of any connecti
     idle, half_closed               nothing moved for that time
     stopped, drained                the proxy stops; a target has left, and had its time
 
-Imports: net, net.sockets, wire, Twisted. Used by: net.doors, net.http1, net.http2,
-net.streams, net.tunnels, proxy.
+Imports: net, net.sockets, wire, Twisted. Used by: net.doors, net.forward, net.http1,
+net.http2, net.streams, net.tunnels, proxy.
 """
 
 from __future__ import annotations

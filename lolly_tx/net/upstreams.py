@@ -9,8 +9,8 @@ which anything arrives is closed. And as such bytes could just as well have come
 next request had been sent, where nothing tells them from its response, a target that sends
 any is not trusted with a second request on any connection for a while.
 
-Imports: domain, net, Twisted. Used by: net.http1, net.http2, net.multiplexed,
-net.per_client, net.streams, proxy, service, simulate.
+Imports: domain, net, Twisted. Used by: net.forward, net.http1, net.http2,
+net.multiplexed, net.per_client, net.streams, proxy, service, simulate.
 """
 
 from __future__ import annotations

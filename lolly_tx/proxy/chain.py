@@ -2,7 +2,8 @@
 
     Chain([access, headers], ToPool)     one `proxy.passage.Passage` for each request
 
-Imports: net, proxy, wire. Used by: proxy.middleware, service, testing.
+Imports: net, proxy, wire. Used by: proxy.forwarding, proxy.middleware, service,
+testing.
 
 A route without middleware has no chain. What a middleware does not say it touches costs nothing: where none touches
 the request, answers or bodies, whoever serves it has the client's own door, so that short answers go out in

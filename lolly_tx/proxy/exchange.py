@@ -563,19 +563,25 @@ class Exchange(Attempts, ResponseSink):
             self._cancel()
             self.give_up(BadResponse("upgrade that cannot be served"))
             return
-        self.status = self.upstream_status = 101
+        self.status = self.upstream_status = status = head.status
         self.answering = True
         forwarder = self.forwarder
-        fields = forwarder.fields.of_upgrade(head, self)
-        self.door.interim(101, head.reason, fields)
-        lease.succeeded(forwarder.now(), 101)
+        other = client.raw()
+        if status == 101:
+            fields = forwarder.fields.of_upgrade(head, self)
+            self.door.interim(101, head.reason, fields)
+        else:
+            self.door.opened(other.transport)
+        lease.succeeded(forwarder.now(), status)
         self.client = None
         Tunnel(
             end,
-            client.raw(),
+            other,
             self._tunnel_closed,
             deadlines=forwarder.deadlines,
             half_closed=forwarder.half_closed,
+            idle=forwarder.idle,
+            frames=status == 101,
         )
 
     def _tunnel_closed(self, sent: int, received: int) -> None:

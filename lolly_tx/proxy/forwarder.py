@@ -14,7 +14,7 @@ from typing import Any, Final, Protocol
 
 from twisted.internet.interfaces import IReactorTime
 
-from lolly_tx.domain.attempts import Attempts
+from lolly_tx.domain.attempts import NEVER, Attempts
 from lolly_tx.domain.errors import HungUpOnClient
 from lolly_tx.domain.histogram import BOUNDS, QUICK
 from lolly_tx.domain.lease import Lease
@@ -74,7 +74,7 @@ class Forwarder:
     `upstreams`: the connections by node. `host`: "preserve", "target", or the literal Host
     to send. `key`: what an exchange is hashed by. `wall`: seconds since the epoch, for the
     Date of answers without one. `via`: our name in Via of answers, "" = no such field.
-    `half_closed`: seconds a tunnel may be silent of which one side has ended. `traces`: where
+    `half_closed`, `idle`: seconds a tunnel may be silent of which one side has ended, or neither. `traces`: where
     some exchanges leave one; None = none does. `identities`: makes that
     of each exchange; None = they have none. `on_end`: told at once of each finished exchange. `endings`: where they
     are put to be told of later; None = nowhere. `counters`: those of who served the pool by other settings before.
@@ -95,6 +95,7 @@ class Forwarder:
         sticky: StickyCookie | None = None,
         via: str = "",
         half_closed: float = 60.0,
+        idle: float = NEVER,
         traces: Traces | None = None,
         identities: Identities | None = None,
         on_end: Callable[[Any], None] | None = None,
@@ -113,6 +114,7 @@ class Forwarder:
         self.keyless = key is no_key and all(each is None for each in looks)
         """Nothing about an exchange matters for who gets it, and nobody takes notes."""
         self.half_closed = half_closed
+        self.idle = idle
         self.deadlines = deadlines
         self.now = deadlines.now
         self.clock = clock

@@ -1,6 +1,7 @@
 """What backends are told of a client and of ourselves: the lines added to every request.
 
-Imports: domain, net, wire. Used by: proxy.health, proxy.proxy, service.
+Imports: domain, net, wire. Used by: proxy.forwarding, proxy.health, proxy.proxy,
+service.
 """
 
 from __future__ import annotations

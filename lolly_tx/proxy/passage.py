@@ -8,7 +8,7 @@ beyond `HELD_BYTES` nothing more is read. Where no middleware of the chain touch
 whoever serves it gets the client's own door and the passage is out of the way.
 
 Imports: domain, net, proxy, wire, Twisted. Used by: proxy.caching, proxy.chain,
-proxy.middleware.
+proxy.forwarding, proxy.middleware.
 """
 
 from __future__ import annotations

@@ -13,6 +13,7 @@ from lolly_tx.proxy.entry import Entry, Words
 from lolly_tx.proxy.exchange import Attempted, Exchange
 from lolly_tx.proxy.identity import Identity
 from lolly_tx.proxy.session import Session, stream_of
+from lolly_tx.wire.forwardform import Onward
 from lolly_tx.wire.message import RequestHead
 
 _METHOD: Final = re.compile(rb"[A-Za-z-]{1,32}")
@@ -27,13 +28,16 @@ def exchange_entry(
     error = exchange.error
     door = exchange.door
     peer = door.peer
+    head = door.asked or exchange.head
+    if isinstance(head, Onward):
+        head = head.as_asked
     # Past the constructor of a named tuple, which takes its values one by one.
     return tuple.__new__(
         Entry,
         (
             wall,
             client,
-            door.asked or exchange.head,
+            head,
             exchange.status,
             exchange.bytes_out,
             target.address if target is not None else None,

@@ -2,7 +2,7 @@
 
 For now always a pool, and straight: exchanges begin at once.
 
-Imports: net, proxy, wire. Used by: service.
+Imports: net, proxy, wire. Used by: proxy.destined, service.
 """
 
 from __future__ import annotations

@@ -151,6 +151,8 @@ def build(
         place = tunnel_place(service, config, tunnel, servers[tunnel.name])
         service.listeners.prepare(tunnel_place_name(tunnel.name), place)
     service.tunnels.commit()
+    if config.forwards:
+        _serve_forwards(service, config)
     if part.admin:
         if flight is not None:
             from lolly_tx.service.dumps import Dumps
@@ -163,3 +165,16 @@ def build(
             service.history_file.load()
         service.serve_admin()
     return service
+
+
+def _serve_forwards(service: LollyService, config: Config) -> None:
+    """Have the next start listen for the clients of forward proxies."""
+    from lolly_tx.service.forwards import forward_place
+
+    for name, settings in config.forwards.items():
+        forward = service.make_forward(settings, service.circumstances)
+        service.forwards[name] = forward
+        forward.proxy.own.on_refusal = service.on_refusal
+        forward.proxy.own.identities = service.circumstances.identities
+        place = forward_place(forward, config, settings, service.census)
+        service.listeners.prepare(forward.place_name, place)

@@ -13,10 +13,11 @@ service.reload.
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from twisted.logger import Logger
 
+from lolly_tx.config.forward import Forward as Settings
 from lolly_tx.config.model import Config, Listener
 from lolly_tx.config.streams import Stream
 from lolly_tx.domain.forwarded import TrustedPeers
@@ -46,6 +47,9 @@ from lolly_tx.service.service import ADMIN, LollyService
 from lolly_tx.service.streamplaces import stream_place
 from lolly_tx.service.tunnels import tunnel_place_name
 
+if TYPE_CHECKING:  # pragma: no cover
+    from lolly_tx.service.forwards import Forward, Prepared
+
 
 class Change:
     """See the module. `config`: what is to be in force. `by`: who changes targets; "" for the configuration."""
@@ -67,6 +71,8 @@ class Change:
         self._circumstances = service.circumstances
         self._spans = service.spans
         self._middleware: Made | None = None
+        self._forwards: dict[str, Forward] = {}
+        self._changed: dict[str, Prepared] = {}
 
     # -- where everything may fail
 
@@ -99,6 +105,8 @@ class Change:
         for stream in self.config.streams.values():
             self._prepare_stream(stream)
         self._prepare_tunnels()
+        for settings in self.config.forwards.values():
+            self._prepare_forward(settings)
         self._prepare_admin()
 
     def _observers(self) -> None:
@@ -212,6 +220,27 @@ class Change:
             place = tunnel_place(service, new, tunnel, servers[name])
             self._prepare_place(tunnel_place_name(name), place)
 
+    def _prepare_forward(self, settings: Settings) -> None:
+        from lolly_tx.service.forwards import forward_place
+
+        service, old, new = self.service, self._old, self.config
+        name = settings.name
+        forward = service.forwards.get(name)
+        before = old.forwards.get(name)
+        if forward is None:
+            forward = service.make_forward(settings, self._circumstances)
+        elif (
+            before != settings
+            or settings.users_file  # it may say something else by now
+            or self._circumstances != service.circumstances
+        ):
+            self._changed[name] = forward.prepare(settings, self._circumstances)
+        self._forwards[name] = forward
+        same = (old.limits, old.timeouts) == (new.limits, new.timeouts)
+        if before != settings or not same:
+            place = forward_place(forward, new, settings, service.census)
+            self._prepare_place(forward.place_name, place)
+
     def _prepare_place(self, name: str, place: Place) -> None:
         """Serve there as `place` says: where clients come in already, or anew."""
         service = self.service
@@ -258,6 +287,11 @@ class Change:
             for name in self._old.tunnels
             if name not in self.config.tunnels
         ]
+        gone += [
+            one.place_name
+            for name, one in self.service.forwards.items()
+            if name not in self.config.forwards
+        ]
         return [*gone, ADMIN] if admin else gone
 
     def ready(self) -> None:
@@ -269,6 +303,11 @@ class Change:
         self.service.listeners.forget()
         if self._middleware is not None:
             self.service.middlewares.forget(self._middleware)
+        for name, forward in self._forwards.items():
+            if name not in self.service.forwards:
+                forward.stop()
+        for prepared in self._changed.values():
+            prepared.stop()
         if self._sinks is not None:
             _end(self._sinks)
         if self._logs is not self.service.logs and self._logs:
@@ -295,6 +334,7 @@ class Change:
             service.listeners.places[name].go_by(place)
         service.listeners.commit(self._leaving)
         self._commit_resources()
+        self._commit_forwards()
         assert self._middleware is not None
         service.middlewares.commit(self._middleware)
         service.tunnels.commit()
@@ -363,6 +403,19 @@ class Change:
                     one.proxy.own.identities = self._circumstances.identities
         resources.clear()
         resources.update(self._resources)
+
+    def _commit_forwards(self) -> None:
+        there = self.service.forwards
+        for name, forward in there.items():
+            if name not in self._forwards:
+                forward.stop()
+        for name, prepared in self._changed.items():
+            there[name].commit(prepared)
+        there.clear()
+        there.update(self._forwards)
+        for forward in there.values():
+            forward.proxy.own.on_refusal = self._on_refusal
+            forward.proxy.own.identities = self._circumstances.identities
 
 
 def _exporting(config: Config) -> tuple[str, str]:

@@ -20,6 +20,7 @@ import attrs
 from twisted.internet.defer import Deferred, DeferredList, succeed
 
 from lolly_tx.config.acme import TLS_ALPN
+from lolly_tx.config.forward import Forward
 from lolly_tx.config.listening import ListenerTLS
 from lolly_tx.config.model import Config, Limits, Listener
 from lolly_tx.config.streams import Stream
@@ -263,7 +264,7 @@ def place_of(
 
     `staples`: those of certificates, for a listener that shows them.
     """
-    timeouts, limits = config.timeouts, config.limits
+    limits = config.limits
     tls = listener.tls is not None or listener.endpoint.startswith(("ssl:", "tls:"))
     certificates = None
     front: SecuredSite | None = None
@@ -278,23 +279,7 @@ def place_of(
         secure=tls,
         deadlines=deadlines,
         census=census,
-        settings=Http1Settings(
-            timeouts=ClientTimeouts(
-                head=timeouts.head,
-                body=timeouts.body,
-                keepalive=timeouts.keepalive,
-                write=timeouts.write,
-                body_rate=limits.body_rate,
-                gone=HALF_CLOSE_SECONDS if limits.half_close == "cancel" else NEVER,
-            ),
-            limits=HeadLimits(
-                head_bytes=limits.head_size,
-                fields=limits.fields,
-                line_bytes=limits.line_size,
-            ),
-            body_bytes=limits.body_size,
-            requests=limits.requests_per_connection,
-        ),
+        settings=http1_settings(config),
         most=limits.connections_per_listener,
         proxied=proxied_of(listener, config, deadlines),
         http2=_http2(listener, limits) if _speaks_http2(listener, tls) else None,
@@ -302,6 +287,28 @@ def place_of(
     key = f"listener.{listener.name}.endpoint"
     return opened(
         listener.name, listener.endpoint, key, acceptor, reactor, ports, certificates
+    )
+
+
+def http1_settings(config: Config) -> Http1Settings:
+    """What clients may send, and how long it may take."""
+    timeouts, limits = config.timeouts, config.limits
+    return Http1Settings(
+        timeouts=ClientTimeouts(
+            head=timeouts.head,
+            body=timeouts.body,
+            keepalive=timeouts.keepalive,
+            write=timeouts.write,
+            body_rate=limits.body_rate,
+            gone=HALF_CLOSE_SECONDS if limits.half_close == "cancel" else NEVER,
+        ),
+        limits=HeadLimits(
+            head_bytes=limits.head_size,
+            fields=limits.fields,
+            line_bytes=limits.line_size,
+        ),
+        body_bytes=limits.body_size,
+        requests=limits.requests_per_connection,
     )
 
 
@@ -360,7 +367,7 @@ def _challenges(config: Config) -> Challenges | None:
 
 
 def proxied_of(
-    listener: Listener | Stream, config: Config, deadlines: Deadlines
+    listener: Listener | Stream | Forward, config: Config, deadlines: Deadlines
 ) -> Proxied | None:
     """Who has to begin with a PROXY header there."""
     if not listener.proxy_protocol:

@@ -5,8 +5,7 @@
       commit, forget        let it be in force, or not
 
 Imports: config, config.middleware, domain, net, proxy, proxy.caching, proxy.middleware,
-service, wire, Twisted. Used by: service.change, service.reload, service.routing,
-service.service, tap.
+service, wire, Twisted. Used by: service, tap.
 """
 
 from __future__ import annotations

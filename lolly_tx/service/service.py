@@ -24,6 +24,7 @@ from twisted.logger import Logger
 
 from lolly_tx._version import described
 from lolly_tx.config.addresses import with_mode
+from lolly_tx.config.forward import Forward as ForwardSettings
 from lolly_tx.config.model import Admin, Config
 from lolly_tx.config.shown import shown
 from lolly_tx.domain.caching.catalog import Purge
@@ -74,6 +75,7 @@ from lolly_tx.service.watchdog import Watchdog, WatchdogSnapshot
 if TYPE_CHECKING:
     from lolly_tx.service.dryrun import Question
     from lolly_tx.service.dumps import Dumps
+    from lolly_tx.service.forwards import Forward
     from lolly_tx.service.spans import Spans
 
 ADMIN_MODE = "660"
@@ -119,10 +121,12 @@ class LollyService(Service):
         """Who replaces the code while it runs; None: nobody."""
         self.running_pools = dict(running)
         self.endpoints = {name: each.endpoint for name, each in running.items()}
+        """What `lolly:pool=NAME` connects through, by pool."""
         self.stream_counters: dict[str, StreamCounters] = {}
         """What became of the connections of streams, by name, whatever their settings were."""
-        """What `lolly:pool=NAME` connects through, by pool."""
         self.tunnels = Tunnels(commons, self._renew)
+        self.forwards: dict[str, Forward] = {}
+        """The forward proxies, by name."""
         self.every_sink = every_sink
         self.introduction = introduction
         self.census = census
@@ -203,6 +207,13 @@ class LollyService(Service):
     def acceptors(self) -> Mapping[str, Acceptor]:
         """What makes doors for clients, by listener."""
         return self.listeners.acceptors
+
+    def make_forward(self, settings: ForwardSettings, around: Circumstances) -> Forward:
+        """A forward proxy, which nobody has listened for yet. Raises `CannotMake`."""
+        from lolly_tx.service.forwards import Forward
+
+        hop, ports = self.introduction.hop, self.listeners.ports
+        return Forward(settings, around, self.commons, hop, ports)
 
     def serve_admin(self) -> None:
         """The same for the admin endpoint, if there is to be one. Raises `BadEndpoint`."""
@@ -316,6 +327,8 @@ class LollyService(Service):
         self.tunnels.stop()
         for each in self.running_pools.values():
             each.stop()
+        for forward in self.forwards.values():
+            forward.stop()
         if self.surroundings.part.serves:
             self.stopping.limit(self._drain_seconds)
             # Ports accept who waits in their queues before they close: those doors count.

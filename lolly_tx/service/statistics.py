@@ -32,6 +32,9 @@ from lolly_tx.service.watchdog import WatchdogSnapshot
 if TYPE_CHECKING:
     from lolly_tx.service.spans import Spans
 
+if TYPE_CHECKING:  # pragma: no cover
+    from lolly_tx.service.forwards import Forward
+
 POOLS_AT_ONCE = 50
 """Pools whose counters are told in one go, some 2 ms."""
 
@@ -47,6 +50,7 @@ class Counted(Protocol):
     listener_drains: ListenerDrains
     stream_counters: dict[str, StreamCounters]
     tunnels: Tunnels
+    forwards: dict[str, Forward]
 
     @property
     def now(self) -> Callable[[], float]:
@@ -95,6 +99,15 @@ def telling_of(service: Counted, wall: float) -> Generator[None, None, dict[str,
             }
             for name, acceptor in service.acceptors.items()
             if (stream := stream_of(name)) in service.stream_counters
+        }
+        | {
+            name: {
+                **listener_statistics(acceptor),
+                **forward_statistics(one),
+                **({"tls": tls_statistics(files[name], wall)} if name in files else {}),
+            }
+            for one in service.forwards.values()
+            if (acceptor := service.acceptors.get(name := one.place_name)) is not None
         },
         "pools": pools,
     }
@@ -196,6 +209,20 @@ def stream_statistics(counters: StreamCounters) -> dict[str, Any]:
         "streams": counters.served,
         "ended": dict(counters.ended),
         "without_target": dict(counters.refused),
+    }
+
+
+def forward_statistics(forward: Forward) -> dict[str, Any]:
+    """What became of the requests and tunnels of one forward proxy; by why, of those that went nowhere."""
+    counters = forward.counters
+    return {
+        **request_statistics(forward.proxy),
+        "bytes_in": counters.bytes_in,
+        "bytes_out": counters.bytes_out,
+        "exchanges": counters.exchanges,
+        "in_flight": forward.in_flight,
+        "failed": counters.failed,
+        "denied": dict(forward.proxy.turned_away),
     }
 
 

@@ -1,6 +1,6 @@
 """User and password of the Basic scheme (RFC 7617).
 
-Imports: nothing of ours. Used by: proxy.middleware.
+Imports: nothing of ours. Used by: proxy, proxy.middleware.
 """
 
 from __future__ import annotations

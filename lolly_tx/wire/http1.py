@@ -1,7 +1,7 @@
 r"""HTTP/1.x message heads: bytes to values, strictly (RFC 9112), and back.
 
 Imports: wire. Used by: net.checks, net.http1, proxy, proxy.middleware, service,
-simulate, testing.
+simulate, testing, wire.forwardform.
 
 A head is a start line and a field block (`wire.fields`). One regular expression for each
 is both the recogniser and the validation: token characters in names, no control byte in
@@ -178,7 +178,8 @@ class RequestReader(_HeadReader[RequestHead, RequestBlock]):
         mended = examine_request(data, self.limits, seen, self._scheme)
         if mended is None:
             return None
-        head = self.read(mended[0])
+        # What is mended has another form than what a subclass may insist on.
+        head = RequestReader.read(self, mended[0])
         assert head is not None
         return RequestHead(
             head.method, head.target, head.version, head.block, mended[1]

@@ -45,6 +45,7 @@ NOT_AT_START = (
     "lolly_tx.service.demo",
     "lolly_tx.service.dryrun",
     "lolly_tx.service.dumps",
+    "lolly_tx.service.forwards",
     "lolly_tx.service.metrics",
     "lolly_tx.service.responders",
     "lolly_tx.service.several",

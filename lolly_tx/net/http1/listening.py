@@ -1,6 +1,6 @@
 """Listening for HTTP/1.1: the acceptor of a listener whose clients speak it.
 
-Imports: net, net.http1, net.sockets. Used by: net.http2, proxy.
+Imports: net, net.http1, net.sockets. Used by: net.forward, net.http2, proxy.
 """
 
 from __future__ import annotations

@@ -13,7 +13,7 @@ One class in one long file: reading, answering and the end of a connection chang
 goes through them without a call more. What few exchanges have is a part: `net.http1.request_body`,
 `net.http1.upgraded`; what the connections of a listener have in common is `net.http1.shared`.
 
-Imports: domain, net, net.http1, net.sockets, wire, Twisted. Used by:
+Imports: domain, net, net.http1, net.sockets, wire, Twisted. Used by: net.forward,
 net.http1.listening, net.http2.
 """
 

@@ -1,6 +1,6 @@
 """What the HTTP/1.1 connections of one listener share: settings, what they have read before, whom they serve.
 
-Imports: net, wire. Used by: net.http1.listening, net.http1.request_body,
+Imports: net, wire. Used by: net.forward, net.http1.listening, net.http1.request_body,
 net.http1.server, net.http2, proxy, service.
 """
 
@@ -64,7 +64,7 @@ class Site(Protocol):
 
 
 class Shared:
-    """One for each listener. `secure`: it speaks TLS."""
+    """One for each listener. `secure`: it speaks TLS. `reader`: of heads; None: the usual one."""
 
     __slots__ = (
         "body_bytes",
@@ -78,12 +78,18 @@ class Shared:
         "timeouts",
     )
 
-    def __init__(self, site: Site, settings: Http1Settings, secure: bool) -> None:
+    def __init__(
+        self,
+        site: Site,
+        settings: Http1Settings,
+        secure: bool,
+        reader: RequestReader | None = None,
+    ) -> None:
         self.timeouts = settings.timeouts
         self.body_bytes = settings.body_bytes
         self.requests = settings.requests
         self.secure = secure
-        self.reader = RequestReader(settings.limits, secure)
+        self.reader = reader or RequestReader(settings.limits, secure)
         self.known_heads = self.reader.known
         self.open_exchange = site.open_exchange
         self.refused = site.refused

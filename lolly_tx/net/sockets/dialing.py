@@ -8,8 +8,8 @@ connections a moment, and the others nothing.
 What counts is told by the network: refused, unreachable, no answer for at least half of the time allowed. A cancel
 before that time is over counts for nothing.
 
-Imports: domain, net, net.sockets, Twisted. Used by: net.checks, net.sockets.endpoints,
-net.sockets.health_map, proxy.
+Imports: domain, net, net.sockets, Twisted. Used by: net.checks, net.forward,
+net.sockets.endpoints, net.sockets.health_map, proxy.
 """
 
 from __future__ import annotations
@@ -84,7 +84,7 @@ class Dialer:
         return Dialer(self.map, self.judge, None, DOWN)
 
     def order(self, addresses: Sequence[str], port: int) -> list[Place]:
-        """Those of `addresses` worth a try, best first."""
+        """Those of `addresses` worth a try, best first. Raises `ProxyError` where none may be tried."""
         if len(addresses) == 1 and not len(self.judge):
             return [(addresses[0], port)]
         now = self.map.now()
@@ -236,7 +236,11 @@ class _Race:
     def _cb_resolved(self, addresses: Sequence[str]) -> None:
         self._looking = None
         endpoint = self._endpoint
-        self._left = self._dialer.order(addresses, endpoint.port)
+        try:
+            self._left = self._dialer.order(addresses, endpoint.port)
+        except ProxyError as refused:
+            self._fail(Failure(refused))
+            return
         if not self._left:
             self._fail(Failure(endpoint.all_down()))
             return

@@ -4,8 +4,8 @@
       +-- Dialer   of a pool, or of its checks: the map seen with their limits (`net.sockets.dialing`)
             +-- HostEndpoint     to one name or address, and port: an IStreamClientEndpoint
 
-Imports: domain, net, net.sockets, Twisted. Used by: lolly_tx, net.checks, net.library,
-net.sockets.endpoints, service.
+Imports: domain, net, net.sockets, Twisted. Used by: lolly_tx, net.checks, net.forward,
+net.library, net.sockets.endpoints, service.
 """
 
 from __future__ import annotations
@@ -38,6 +38,7 @@ from lolly_tx.net.failures import is_cancellation, translate
 from lolly_tx.net.sockets.dialing import Dialer, HostEndpoint, Place
 from lolly_tx.net.sockets.eager import eager
 from lolly_tx.net.sockets.resolver import (
+    LOOKUPS_AT_ONCE,
     Lane,
     Lookup,
     NameResolver,
@@ -57,7 +58,7 @@ class HealthMap:
     """Which addresses of all can be connected to. One for all pools of a process.
 
     `now`: seconds, monotonic. `lookup`: asks for the addresses of a name; the
-    system, or the reactor's own resolver, if there is none.
+    system, or the reactor's own resolver, if there is none. `lookups`: at once, of names that no pool claims.
     """
 
     def __init__(
@@ -66,10 +67,11 @@ class HealthMap:
         *,
         now: Callable[[], float] = time.monotonic,
         lookup: Lookup | None = None,
+        lookups: int = LOOKUPS_AT_ONCE,
     ) -> None:
         self.records = AddressRecords()
         self.now = now
-        self.resolver = Resolver(lookup or system_lookup(reactor), self.now)
+        self.resolver = Resolver(lookup or system_lookup(reactor), self.now, lookups)
         self.sockets = eager(reactor)
         self.reactor = _Naming(self.sockets, NameResolver(self.resolver))
         """The reactor with our resolver as its own: for endpoint strings, datagrams and plugins."""

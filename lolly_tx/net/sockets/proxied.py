@@ -8,8 +8,8 @@
 With TLS on the socket itself the header is ahead of the handshake: `net.sockets.tls` looks at what has come, without
 taking it, and asks `preface` how much of that is the header.
 
-Imports: domain, net, net.sockets, wire, Twisted. Used by: net.http1, net.http2,
-net.sockets.acceptor, net.streams, service.
+Imports: domain, net, net.sockets, wire, Twisted. Used by: net.forward, net.http1,
+net.http2, net.sockets.acceptor, net.streams, service.
 """
 
 from __future__ import annotations

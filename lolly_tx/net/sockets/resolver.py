@@ -80,9 +80,10 @@ class _Name:
 
 
 class Lane:
-    """The lookups of one pool. `running`: in flight now."""
+    """The lookups of one pool. `running`: in flight now; `most`: at once."""
 
-    def __init__(self) -> None:
+    def __init__(self, most: int = LOOKUPS_AT_ONCE) -> None:
+        self.most = most
         self.running = 0
         self.waiting: dict[str, _Name] = {}
 
@@ -90,15 +91,20 @@ class Lane:
 class Resolver:
     """The names of a process. `lookup`: asks for the addresses of one. `now`: seconds, monotonic.
 
-    `lookups`: made so far.
+    `at_once`: lookups of names that no pool claims. `lookups`: made so far.
     """
 
-    def __init__(self, lookup: Lookup, now: Callable[[], float]) -> None:
+    def __init__(
+        self,
+        lookup: Lookup,
+        now: Callable[[], float],
+        at_once: int = LOOKUPS_AT_ONCE,
+    ) -> None:
         self.lookups = 0
         self._lookup = lookup
         self._now = now
         self._names: dict[str, _Name] = {}
-        self._common = Lane()
+        self._common = Lane(at_once)
 
     def claim(self, name: str, lane: Lane) -> None:
         """Names of a pool are looked up in its `lane`, whoever asks; those nobody claims share one."""
@@ -150,7 +156,7 @@ class Resolver:
             return
         lanes = entry.lanes or [self._common]
         for lane in lanes:
-            if lane.running < LOOKUPS_AT_ONCE:
+            if lane.running < lane.most:
                 self._start(entry, lane)
                 return
         for lane in lanes:
@@ -192,7 +198,7 @@ class Resolver:
 
     def _go_on(self, lane: Lane, now: float) -> None:
         """Start who waited for a lookup to spare, unless another pool's brought the answer."""
-        while lane.waiting and lane.running < LOOKUPS_AT_ONCE:
+        while lane.waiting and lane.running < lane.most:
             entry = lane.waiting.pop(next(iter(lane.waiting)))
             if not entry.running and now >= entry.due:
                 self._start(entry, lane)

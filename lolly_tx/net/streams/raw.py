@@ -4,7 +4,7 @@
 
 It is what `net.http1.upgraded.Upgraded` makes an end of a tunnel of; a client's is a `net.streams.door.StreamDoor`.
 
-Imports: net, net.http1, net.sockets, Twisted. Used by: net.streams.door,
+Imports: net, net.http1, net.sockets, Twisted. Used by: net.forward, net.streams.door,
 net.streams.target, net.tunnels.
 """
 

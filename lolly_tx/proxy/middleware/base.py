@@ -1,6 +1,6 @@
 """A base for middleware (`domain.interfaces.IMiddleware`); what it may touch is in `proxy.link`.
 
-Imports: domain, proxy. Used by: proxy.middleware.cache, proxy.middleware.headers.
+Imports: domain, proxy. Used by: proxy, proxy.middleware.
 """
 
 from __future__ import annotations

@@ -1,0 +1,275 @@
+"""The settings of forward proxies: who may use them, and where they may go.
+
+Imports: config, config.middleware, domain. Used by: config.consequences, config.model,
+config.rules, service.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from ipaddress import ip_network
+from typing import Any
+
+import attrs
+
+from lolly_tx.config.addresses import (
+    HOST_PATTERN,
+    LISTEN,
+    OPTIONAL_FILE,
+)
+from lolly_tx.config.kinds import Choice, Count, Duration, plain_text, quoted
+from lolly_tx.config.listening import ListenerTLS
+from lolly_tx.config.middleware.basic_auth import NOBODY, REALM, USERS
+from lolly_tx.config.problems import Rejected
+from lolly_tx.config.retrying import PoolTimeout
+from lolly_tx.config.schema import Place, about
+from lolly_tx.config.tables import NETWORKS, ListOf, Table
+from lolly_tx.domain.destinations import is_special
+from lolly_tx.domain.forwarded import Network
+
+ANY = "any"
+HTTP, SOCKS5 = "http", "socks5"
+_MAIL_PORTS = (25, 465, 587)
+
+
+class _Port:
+    """A port, or "any"."""
+
+    word = "port"
+
+    def read(self, raw: Any, place: Place) -> int | str:
+        if isinstance(raw, str):
+            if raw != ANY:
+                raise Rejected(f'must be a port such as 443, or "{ANY}"')
+            return ANY
+        return Count(1, 65535).read(raw, place)
+
+    def show(self, value: Any) -> str:
+        return quoted(value) if isinstance(value, str) else str(value)
+
+
+class _Target:
+    """A network, or the name of a host."""
+
+    word = "network or host"
+
+    def read(self, raw: Any, place: Place) -> Network | str:
+        text = plain_text(raw)
+        try:
+            return ip_network(text)
+        except ValueError:
+            pass
+        try:
+            wider = ip_network(text, strict=False)
+        except ValueError:
+            return HOST_PATTERN.read(text, place)
+        raise Rejected(f'has bits beyond its prefix; did you mean "{wider}"?')
+
+    def show(self, value: Any) -> str:
+        return quoted(str(value))
+
+
+TARGET_PATTERNS = ListOf(_Target(), "targets")
+
+
+@attrs.frozen
+class AddressRecord:
+    """What is remembered of the addresses that clients are sent to."""
+
+    max_fails: int = attrs.field(
+        default=3,
+        metadata=about(
+            Count(0, 1000000),
+            "Failed connects in a row that take an address down, so that it is refused at once; 0 = never.",
+        ),
+    )
+    fail_timeout: float = attrs.field(
+        default=60.0,
+        metadata=about(
+            Duration(0.001),
+            "How long it stays down, and how long a failure is remembered.",
+        ),
+    )
+    min_rises: int = attrs.field(
+        default=2,
+        metadata=about(
+            Count(1, 1000000), "Connects in a row that clear the record again."
+        ),
+    )
+
+
+@attrs.frozen
+class Forward:
+    """A forward proxy: clients say where they want to go, by HTTP (absolute URLs and CONNECT) or SOCKS5."""
+
+    name: str
+    endpoint: str = attrs.field(
+        metadata=about(
+            LISTEN,
+            'Any Twisted server endpoint string: "tcp:3128:interface=127.0.0.1".',
+        )
+    )
+    protocols: tuple[str, ...] = attrs.field(
+        default=(HTTP,),
+        metadata=about(
+            ListOf(Choice(HTTP), "protocols"),
+            "What is spoken there.",
+        ),
+    )
+    users: Mapping[str, str] = attrs.field(
+        default=NOBODY,
+        repr=False,
+        metadata=about(
+            USERS,
+            "Who may use it: names, each with the hash of a password (argon2, bcrypt, scrypt; `lolly hash-password`).",
+        ),
+    )
+    users_file: str = attrs.field(
+        default="",
+        metadata=about(
+            OPTIONAL_FILE,
+            "More of them, a line NAME:HASH each, as htpasswd writes them (`htpasswd -B`). Read with the configuration,"
+            " and again by each reload.",
+        ),
+    )
+    realm: str = attrs.field(
+        default="proxy",
+        metadata=about(REALM, "What clients are told that they have to log in to."),
+    )
+    allow: tuple[Network | str, ...] = attrs.field(
+        default=(),
+        metadata=about(
+            NETWORKS,
+            "Networks that clients may come from; with users as well both must be right. Without users, and without"
+            " these, it does not start. none = from anywhere.",
+        ),
+    )
+    ports: tuple[int | str, ...] = attrs.field(
+        default=(80, 443),
+        metadata=about(
+            ListOf(_Port(), "ports"),
+            'Ports that clients may go to; ["any"]: all of them.',
+        ),
+    )
+    allow_targets: tuple[Network | str, ...] = attrs.field(
+        default=(),
+        metadata=about(
+            TARGET_PATTERNS,
+            "Exceptions to what is refused after a name was looked up (loopback, private, link-local, multicast and"
+            ' other special addresses): networks, and names such as "intranet.example.com" or "*.example.com". A name'
+            " here opens that name, not its address to others.",
+        ),
+    )
+    deny_targets: tuple[Network | str, ...] = attrs.field(
+        default=(),
+        metadata=about(
+            TARGET_PATTERNS,
+            'Networks and names that are refused, whatever allows them: "*.ads.example".',
+        ),
+    )
+    passive: AddressRecord = attrs.field(
+        default=AddressRecord(),
+        metadata=about(
+            Table(AddressRecord),
+            "The record of connects, by address; pools have records of their own.",
+        ),
+    )
+    timeout: PoolTimeout = attrs.field(
+        default=PoolTimeout(),
+        metadata=about(
+            Table(PoolTimeout), "How long a host may take that clients are sent to."
+        ),
+    )
+    idle_timeout: float = attrs.field(
+        default=600.0,
+        metadata=about(
+            Duration(1.0), "Without a byte either way for so long, a tunnel is closed."
+        ),
+    )
+    tls: ListenerTLS | None = attrs.field(
+        default=None,
+        metadata=about(
+            Table(ListenerTLS),
+            "Its presence makes it an HTTPS proxy: TLS between clients and the proxy, as at a listener.",
+        ),
+    )
+    proxy_protocol: tuple[Network | str, ...] = attrs.field(
+        default=(),
+        metadata=about(
+            NETWORKS,
+            "Load balancers that have to begin with a PROXY header, as of a listener.",
+        ),
+    )
+
+    @property
+    def any_port(self) -> bool:
+        """Clients may go to every port."""
+        return ANY in self.ports
+
+    @property
+    def asks_for_passwords(self) -> bool:
+        """Clients have to log in."""
+        return bool(self.users or self.users_file)
+
+
+def _everybody(network: Network | str) -> bool:
+    return not isinstance(network, str) and network.prefixlen == 0
+
+
+def forward_rules(forward: Forward, local: bool, place: Place) -> None:
+    """What must hold for one. `local`: only this machine can reach its endpoint."""
+    # What could not be read is a problem already, and no second one.
+    written = [place.at(key).written for key in ("users", "users_file", "allow")]
+    if not any(written):
+        place.wrong(
+            'would be open to everybody; set users = { name = "HASH" } (lolly hash-password), users_file, or'
+            ' allow = ["10.0.0.0/8"]'
+        )
+    elif not any(written[:2]) and any(map(_everybody, forward.allow)) and not local:
+        place.at("allow").wrong(
+            "lets in everybody, which makes an open proxy; name your networks, or set users"
+        )
+    if not forward.protocols:
+        place.at("protocols").wrong("must name a protocol at least")
+    if not forward.ports:
+        place.at("ports").wrong(f'must name a port at least, or "{ANY}"')
+    if forward.any_port and len(forward.ports) > 1:
+        place.at("ports").wrong(
+            f'has "{ANY}", which is all ports; leave out the others'
+        )
+
+
+def _text(entries: tuple[Any, ...]) -> str:
+    return ", ".join(str(one) for one in entries)
+
+
+def forward_facts(forward: Forward, local: bool) -> Iterator[tuple[str, bool]]:
+    """What its settings imply: a sentence each, and whether it is a doubt."""
+    who = "whoever logs in" if forward.asks_for_passwords else "everybody"
+    if forward.allow:
+        who += f" from {_text(forward.allow)}"
+    where = "any port" if forward.any_port else f"ports {_text(forward.ports)}"
+    yield f"{who} may go to {where} of public addresses", False
+    opened = [one for one in forward.allow_targets if isinstance(one, str)]
+    private = [
+        one
+        for one in forward.allow_targets
+        if not isinstance(one, str)
+        and (one.prefixlen == 0 or is_special(one.network_address))
+    ]
+    if private:
+        yield f"its clients reach private addresses: {_text(tuple(private))}", True
+    if opened:
+        text = f"its clients reach {_text(tuple(opened))}, whatever address that is, private ones too"
+        yield text, True
+    mail = [port for port in _MAIL_PORTS if port in forward.ports]
+    if forward.any_port or mail:
+        yield (
+            "mail can be sent through it (ports 25, 465, 587), which abusers look for",
+            True,
+        )
+    if forward.asks_for_passwords and forward.tls is None and not local:
+        yield (
+            "passwords come to it in the clear; set tls.certificate, or listen on loopback",
+            True,
+        )
