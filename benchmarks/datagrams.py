@@ -5,8 +5,8 @@
 Both proxies run on the first core, the clients and the target on the second. Each client has some datagrams under way;
 an answer sends the next one. `--one-way`: the target answers nothing, as with syslog. Prints user and system
 microseconds per datagram in and per answer out, what that is per second and core, and the ratio to nginx (medians over
-the rounds). `--loss`: 20,000 datagrams of 1,000 clients at 2,000 a second, with the target started anew half way; prints
-what was lost and whether anybody got what is not his. Fails nothing.
+the rounds). `--loss`: 20,000 datagrams of 1,000 clients at 2,000 a second, with the target started anew half way;
+prints what was lost and whether anybody got what is not his. Fails nothing.
 """
 
 from __future__ import annotations

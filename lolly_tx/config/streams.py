@@ -177,14 +177,15 @@ def stream_rules(
         if pool not in pools:
             said = f'no pool is called "{pool}"' + nearest(pool, pools)
             place.at("sni").at(name).wrong(said)
-    if of_datagrams(stream.endpoint):
-        for key in ("use", "access_log"):
-            if getattr(stream, key):
-                place.at(key).wrong("is for connections, and datagrams have none")
-        return
     for index, one in enumerate(stream.use):
         for middleware in resolved((one,), middlewares):
-            _usable(middleware, place.at("use").at(index))
+            here = place.at("use").at(index)
+            if middleware.type == "bandwidth" and of_datagrams(stream.endpoint):
+                here.wrong(
+                    '"bandwidth" has who sends wait, and who sends datagrams does not'
+                )
+            else:
+                _usable(middleware, here)
 
 
 def _usable(middleware: Middleware, place: Place) -> None:

@@ -18,7 +18,6 @@ from twisted.python.failure import Failure
 
 from lolly_tx.domain.errors import NoTarget, ProxyError
 from lolly_tx.domain.node import Node
-from lolly_tx.domain.pool import Pool
 from lolly_tx.net.datagrams.session import (
     NO_TARGET,
     DatagramSession,
@@ -26,9 +25,15 @@ from lolly_tx.net.datagrams.session import (
 )
 from lolly_tx.net.datagrams.sockets import UNREACHED
 from lolly_tx.net.deadlines import NEVER
+from lolly_tx.net.doors import Peer
 from lolly_tx.net.failures import translate
 from lolly_tx.net.sockets.dialing import is_literal
+from lolly_tx.proxy.asked import Along
+from lolly_tx.proxy.datagramrecord import DATAGRAMS, DatagramRecord, peer_of
+from lolly_tx.proxy.forwarder import Forwarder
+from lolly_tx.proxy.link import Link
 from lolly_tx.proxy.streaming import StreamCounters
+from lolly_tx.proxy.streampassage import StreamPassage
 
 Resolve = Callable[[str], Deferred[Any]]
 
@@ -37,26 +42,38 @@ MOST_TRIED = 4
 
 
 class DatagramCounters(StreamCounters):
-    """What became of the sessions of a stream. `served`: those with a target that are over, `ended`: by how.
+    """What became of the sessions of a stream.
 
-    `datagrams`, `answers`: passed on to targets and to clients. `dropped`: not passed on, by why, to targets ("up")
-    and to clients ("down").
+    `datagrams`, `answers`: passed on to targets and to clients, of sessions that are over. `dropped_up`,
+    `dropped_down`: not passed on, by why.
     """
 
     def __init__(self) -> None:
         super().__init__()
         self.datagrams = 0
         self.answers = 0
-        self.ended: dict[str, int] = {}
         self.dropped_up: dict[str, int] = {}
         self.dropped_down: dict[str, int] = {}
+
+
+class _Visit:
+    """What is known of a session: who its client is, the pool it began with, and its way through middleware."""
+
+    __slots__ = ("forwarder", "passage", "peer", "refused_by")
+
+    def __init__(self, peer: Peer, forwarder: Forwarder) -> None:
+        self.peer = peer
+        self.forwarder = forwarder
+        self.passage: StreamPassage | None = None
+        self.refused_by = ""
 
 
 class DatagramStreaming:
     """Serves one stream (`net.datagrams.session.DatagramSite`).
 
-    `pool_of`: called for each session; settings may have changed. `idle`: seconds that end a session. `parting`: those
-    it may go on for when its target is no more. `header_of`: what goes in front of its datagrams to targets.
+    `forwarder_of`: who has the pool now; called for each session. `links()`: the middleware in force; `along`: what it
+    knows of all sessions. `idle`: seconds that end a session. `parting`: those it may go on for when its target is no
+    more. `header_of`: what goes in front of a client's datagrams to targets.
     """
 
     log: ClassVar[Logger] = Logger()
@@ -64,37 +81,52 @@ class DatagramStreaming:
     def __init__(
         self,
         name: str,
-        pool_of: Callable[[], Pool],
+        forwarder_of: Callable[[], Forwarder],
         resolve: Resolve,
         *,
         counters: DatagramCounters,
+        links: Callable[[], Sequence[Link]],
+        along: Along,
         idle: float,
         parting: float,
-        header_of: Callable[[DatagramSession], bytes] | None = None,
+        header_of: Callable[[Peer], bytes],
     ) -> None:
         self.name = name
         self.counters = counters
         self.idle = idle
-        self._pool_of = pool_of
+        self._forwarder_of = forwarder_of
         self._resolve = resolve
+        self._links = links
+        self._along = along
         self._parting = parting
         self._header_of = header_of
 
-    # -- who gets a session
-
-    def why_not(self, client: str, now: float) -> str:
-        """See `DatagramSite`."""
-        return ""
-
-    def refused(self, client: str, why: str) -> None:
-        """See `DatagramSite`."""
-        self.counters.refuse(why)
-
-    # -- and with whom
+    # -- who gets a session, and with whom
 
     def find(self, session: DatagramSession, avoid: Sequence[Node]) -> None:
         """See `DatagramSite`."""
-        self._find(session, avoid, ())
+        forwarder = self._forwarder_of()
+        forwarder.in_flight += 1
+        peer = peer_of(session, self._along.route)
+        session.notes = visit = _Visit(peer, forwarder)
+        links = self._links()
+        if not links:
+            self._find(session, avoid, ())
+            return
+        visit.passage = StreamPassage(
+            self._along,
+            links,
+            peer,
+            DATAGRAMS,
+            lambda: self._find(session, avoid, ()),
+            lambda name, status: self._turn_away(session, name),
+        )
+        visit.passage.go_on()
+
+    def _turn_away(self, session: DatagramSession, name: str) -> None:
+        """Middleware does not want it."""
+        session.notes.refused_by = name
+        session.end(NO_TARGET, session.acceptor.now())
 
     def _find(
         self, session: DatagramSession, avoid: Sequence[Node], tried: Sequence[Node]
@@ -102,7 +134,7 @@ class DatagramStreaming:
         now = session.acceptor.now()
         key = session.address.encode()
         try:
-            lease = self._pool_of().acquire(now, key, tried, avoid=avoid)
+            lease = session.notes.forwarder.pool.acquire(now, key, tried, avoid=avoid)
         except NoTarget as error:
             session.fail(error)
             return
@@ -131,8 +163,7 @@ class DatagramStreaming:
         node = lease.node
         # With several addresses, a failure has the next session try the next one.
         address = addresses[node.stats.failures % len(addresses)]
-        if self._header_of is not None:
-            session.header = self._header_of(session)
+        session.header = self._header_of(session.notes.peer)
         try:
             session.open(address, node.target.port)
         except OSError as error:
@@ -174,7 +205,7 @@ class DatagramStreaming:
         """
         if since == NEVER:
             return True
-        pool = self._pool_of()
+        pool = self._forwarder_of().pool
         if pool.nodes.get(node.id) is not node:
             return now < since + self._parting
         if not node.closed and node.well and node.ejection != "ejected":
@@ -192,15 +223,22 @@ class DatagramStreaming:
     def over(self, session: DatagramSession, error: ProxyError | None) -> None:
         """See `DatagramSite`."""
         counters, why = self.counters, session.why
-        if why == NO_TARGET:
-            counters.refuse("none" if error is None else error.token)
+        visit: _Visit = session.notes
+        if visit.passage is not None:
+            visit.passage.over()
+        node = session.node
+        if why == NO_TARGET or node is None:
+            # Nothing but counted: whoever forges addresses would fill the logs.
+            visit.forwarder.in_flight -= 1
+            token = "none" if error is None else error.token
+            counters.refuse(visit.refused_by or token)
         else:
-            counters.served += 1
-            counters.sent += session.sent
-            counters.received += session.received
+            counters.end(session.sent, session.received, why)
             counters.datagrams += session.datagrams
             counters.answers += session.answers
-            counters.ended[why] = counters.ended.get(why, 0) + 1
+            record = DatagramRecord(visit.forwarder, session, visit.peer, node)
+            took = record.upstream_seconds
+            visit.forwarder.record(record, session.acceptor.now(), took)
         self.log.debug(
             "stream {stream}: session of {client} is over: {why} {error}",
             stream=self.name,

@@ -1,7 +1,6 @@
 """A pool's side of the exchanges: what they share.
 
-Imports: domain, net, proxy, wire, Twisted. Used by: proxy.exchange, proxy.route,
-proxy.session, proxy.streaming, service, simulate.
+Imports: domain, net, proxy, wire, Twisted. Used by: proxy, service, simulate.
 """
 
 from __future__ import annotations

@@ -9,6 +9,7 @@ import re
 from typing import Final
 
 from lolly_tx.net.doors import Peer
+from lolly_tx.proxy.datagramrecord import DatagramRecord
 from lolly_tx.proxy.entry import Entry, Words
 from lolly_tx.proxy.exchange import Attempted, Exchange
 from lolly_tx.proxy.identity import Identity
@@ -20,7 +21,7 @@ _METHOD: Final = re.compile(rb"[A-Za-z-]{1,32}")
 
 
 def exchange_entry(
-    exchange: Exchange | Session, client: str, wall: float, now: float
+    exchange: Exchange | Session | DatagramRecord, client: str, wall: float, now: float
 ) -> Entry:
     """The entry of `exchange`. `client`: its address as far as it can be believed."""
     node = exchange.node
@@ -59,7 +60,9 @@ def exchange_entry(
     )
 
 
-def session_entry(session: Session, client: str, wall: float, now: float) -> Entry:
+def session_entry(
+    session: Session | DatagramRecord, client: str, wall: float, now: float
+) -> Entry:
     """The entry of `session`, as `exchange_entry` makes it."""
     entry = exchange_entry(session, client, wall, now)
     stream = stream_of(entry.listener) or entry.listener

@@ -8,8 +8,8 @@ It is what an exchange is to requests (`proxy.exchange`): the same decisions (`d
 records at its end. Nothing was passed on before it is up, so every connect may be made again elsewhere; what happens
 later is no failure of anybody. Its duration, where pools count durations, is the time until it was up.
 
-Imports: domain, net, net.streams, proxy, wire, Twisted. Used by: proxy.record,
-proxy.streaming, service.
+Imports: domain, net, net.streams, proxy, wire, Twisted. Used by: proxy.datagramrecord,
+proxy.record, proxy.streaming, service.
 """
 
 from __future__ import annotations

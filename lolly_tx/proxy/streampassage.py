@@ -3,7 +3,8 @@
 Middleware that decides about requests (`access`, `concurrency`, `rate_limit`) decides about sessions in the same way,
 and what paces the bodies of answers paces what comes from targets. There is nothing else that it could be asked.
 
-Imports: net, net.http1, net.streams, proxy, wire, Twisted. Used by: proxy.streaming.
+Imports: net, net.http1, net.streams, proxy, wire, Twisted. Used by: proxy.datagrams,
+proxy.streaming.
 """
 
 from __future__ import annotations

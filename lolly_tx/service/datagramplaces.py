@@ -1,30 +1,30 @@
 """The streams of datagrams of a service: where each takes them, and how it finds the pool that serves it.
 
-Imports: config, domain, net.datagrams, net.sockets, proxy, service, wire, Twisted. Used
+Imports: config, net, net.datagrams, net.sockets, proxy, service, wire, Twisted. Used
 by: service.streamplaces.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from twisted.internet.error import CannotListenError
 
 from lolly_tx.config.datagrams import datagram_address
 from lolly_tx.config.model import Config
 from lolly_tx.config.streams import Stream
-from lolly_tx.domain.pool import Pool
+from lolly_tx.net.client_lines import line_of
 from lolly_tx.net.datagrams.acceptor import DatagramAcceptor
 from lolly_tx.net.datagrams.endpoint import DatagramEndpoint, share_address
 from lolly_tx.net.datagrams.port import DatagramPort
-from lolly_tx.net.datagrams.session import DatagramSession
-from lolly_tx.net.datagrams.sockets import text_of
+from lolly_tx.net.doors import Peer
 from lolly_tx.net.sockets.eager import eager
+from lolly_tx.proxy.asked import Along
 from lolly_tx.proxy.datagrams import DatagramCounters, DatagramStreaming
 from lolly_tx.proxy.session import place_name
 from lolly_tx.service.listening import Place, listening_now
-from lolly_tx.wire.proxyline import ProxyLine, for_datagrams, render_v2
+from lolly_tx.wire.proxyline import for_datagrams, render_v2
 
 if TYPE_CHECKING:  # pragma: no cover
     from lolly_tx.service.service import LollyService
@@ -98,29 +98,27 @@ def counters_of(service: LollyService, stream: str) -> DatagramCounters:
 
 
 def _site(service: LollyService, config: Config, stream: Stream) -> DatagramStreaming:
-    def pool_of() -> Pool:
-        return service.pools[stream.pool]
-
     return DatagramStreaming(
         stream.name,
-        pool_of,
+        lambda: service.running_pools[stream.pool].forwarder,
         service.commons.health_map.resolver.resolve,
         counters=counters_of(service, stream.name),
+        links=lambda: service.middlewares.of_stream(stream.name),
+        along=Along(
+            place_name(stream.name),
+            client_of=lambda peer, head: peer.address,
+            wall=service.surroundings.wall,
+        ),
         idle=stream.session_timeout,
         parting=config.timeouts.drain,
-        header_of=_header_maker(service, stream),
+        header_of=_header_maker(service, stream.pool),
     )
 
 
-def _header_maker(
-    service: LollyService, stream: Stream
-) -> Callable[[DatagramSession], bytes]:
-    def header_of(session: DatagramSession) -> bytes:
-        if not service.config.pools[stream.pool].send_proxy:
+def _header_maker(service: LollyService, pool: str) -> Callable[[Peer], bytes]:
+    def header_of(peer: Peer) -> bytes:
+        if not service.config.pools[pool].send_proxy:
             return b""
-        host: Any = session.port.getHost()
-        ours = text_of(session.asked_at) or host.host
-        line = ProxyLine(session.address, session.client[1], ours, host.port)
-        return for_datagrams(render_v2(line))
+        return for_datagrams(render_v2(line_of(peer)))
 
     return header_of

@@ -160,6 +160,18 @@ SESSIONS_REFUSED = Family(
     "Clients of streams that had no target, by why.",
     ("listener", "reason"),
 )
+DATAGRAMS = Family(
+    "lolly_stream_datagrams_total",
+    "counter",
+    "Datagrams passed on from clients (in) and to clients (out), of sessions that are over.",
+    ("listener", "direction"),
+)
+DATAGRAMS_DROPPED = Family(
+    "lolly_stream_datagrams_dropped_total",
+    "counter",
+    "Datagrams not passed on, from clients (in) or to clients (out), by why.",
+    ("listener", "direction", "reason"),
+)
 HANDSHAKES = Family(
     "lolly_tls_handshakes_total",
     "counter",

@@ -147,6 +147,24 @@ def of_listeners(
     yield _reasons(
         f.SESSIONS_REFUSED, {n: one["without_target"] for n, one in streams.items()}
     )
+    datagrams = {n: one["datagrams"] for n, one in told.items() if "datagrams" in one}
+    yield _each(
+        f.DATAGRAMS,
+        [
+            ((name, way), one[way])
+            for name, one in datagrams.items()
+            for way in ("in", "out")
+        ],
+    )
+    yield _each(
+        f.DATAGRAMS_DROPPED,
+        [
+            ((name, way, reason), count)
+            for name, one in datagrams.items()
+            for way in ("in", "out")
+            for reason, count in one[f"dropped_{way}"].items()
+        ],
+    )
     secure = {name: one["tls"] for name, one in told.items() if "tls" in one}
     yield _each(f.HANDSHAKES, [((n,), one["handshakes"]) for n, one in secure.items()])
     yield _reasons(f.HANDSHAKES_FAILED, {n: one["failed"] for n, one in secure.items()})

@@ -28,6 +28,7 @@ from lolly_tx.net.doors import DoorIn
 from lolly_tx.net.streams.door import StreamDoor
 from lolly_tx.proxy.accesslog import AccessLog
 from lolly_tx.proxy.caching.store import VERDICTS
+from lolly_tx.proxy.datagramrecord import DatagramRecord
 from lolly_tx.proxy.endings import Ended, Endings, Writer
 from lolly_tx.proxy.identity import Identity
 from lolly_tx.proxy.introduction import Introduction
@@ -165,7 +166,7 @@ class Recorder:
             client = peer.address
             if head.block.forwarded:
                 client = self._client_of(peer, head)
-            if isinstance(exchange, Session):
+            if isinstance(exchange, (Session, DatagramRecord)):
                 log.record(session_entry(exchange, client, epoch + now, now))
             else:
                 log.record_exchange(exchange, client, epoch + now, now)

@@ -5,8 +5,8 @@ Nothing listens before `privilegedStartService`; if one listener cannot listen, 
 It is long because it is where all parts meet: each of its methods starts, stops or shows several of them, in an order
 that is only to be seen together. What a part does is in the part.
 
-Imports: _version, config, domain, domain.caching, net.sockets, proxy, service, Twisted.
-Used by: service.
+Imports: _version, config, domain, domain.caching, net.datagrams, net.sockets, proxy,
+service, Twisted. Used by: service.
 """
 
 from __future__ import annotations
@@ -33,6 +33,7 @@ from lolly_tx.domain.interfaces import IEventSink
 from lolly_tx.domain.node import Node
 from lolly_tx.domain.pool import Pool
 from lolly_tx.domain.wayback import NextCheck
+from lolly_tx.net.datagrams.session import DatagramSession
 from lolly_tx.net.sockets.acceptor import Acceptor, Census
 from lolly_tx.net.sockets.eager import eager
 from lolly_tx.proxy.counters import Counters
@@ -347,6 +348,9 @@ class LollyService(Service):
         """End what is open to `node` in this process."""
         upstreams = self.running_pools[pool].forwarder.upstreams
         leaving = [each for owner, each in upstreams if owner is node]
+        for door in self.listeners.doors:
+            if isinstance(door, DatagramSession) and door.node is node:
+                door.shut()
         Farewells(self._reactor, self._deadlines).see_off(leaving, 0.0)
 
     def _renew(self, connector: str) -> None:

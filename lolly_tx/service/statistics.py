@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 from lolly_tx.net.sockets.acceptor import Acceptor
 from lolly_tx.proxy.caching.store import Store
+from lolly_tx.proxy.datagrams import DatagramCounters
 from lolly_tx.proxy.forwarder import Forwarder
 from lolly_tx.proxy.proxy import Proxy
 from lolly_tx.proxy.resource import ReverseProxyResource
@@ -209,6 +210,21 @@ def stream_statistics(counters: StreamCounters) -> dict[str, Any]:
         "streams": counters.served,
         "ended": dict(counters.ended),
         "without_target": dict(counters.refused),
+        **_datagram_statistics(counters),
+    }
+
+
+def _datagram_statistics(counters: StreamCounters) -> dict[str, Any]:
+    """What else there is of a stream of datagrams."""
+    if not isinstance(counters, DatagramCounters):
+        return {}
+    return {
+        "datagrams": {
+            "in": counters.datagrams,
+            "out": counters.answers,
+            "dropped_in": dict(counters.dropped_up),
+            "dropped_out": dict(counters.dropped_down),
+        }
     }
 
 

@@ -42,12 +42,17 @@ class UseTests(SynchronousTestCase):
         )
 
     def test_datagrams(self) -> None:
-        """Datagrams have neither."""
-        text = '[stream.s]\nendpoint = "udp:1"\npool = "p"\n'
-        text += 'use = [{ type = "access" }]\naccess_log = {}\n'
-        said = self.refused(text + '[pool.p]\ntargets = ["udp://127.0.0.1:1"]\n')
-        for key in ("use", "access_log"):
-            self.assertIn(f"stream.s.{key}: is for connections", said)
+        """Those of datagrams have the same, but for what has senders wait."""
+        text = '[stream.s]\nendpoint = "udp:1"\npool = "p"\naccess_log = {}\n'
+        pool = '[pool.p]\ntargets = ["udp://10.0.0.1:53"]\n'
+        [stream] = read(
+            f'{text}use = [{{ type = "access", allow = ["10.0.0.0/8"] }}]\n{pool}'
+        ).streams.values()
+        self.assertEqual(len(stream.use), 1)
+        said = self.refused(
+            f'{text}use = [{{ type = "bandwidth", rate = "1M" }}]\n{pool}'
+        )
+        self.assertIn('stream.s.use[0]: "bandwidth" has who sends wait', said)
 
     def test_keys(self) -> None:
         """Keys are made of what is known when a client has connected."""

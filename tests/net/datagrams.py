@@ -117,18 +117,10 @@ class FakeSite:
         self.now = now
         self.fit = True
         self.at_once = True
-        self.why = ""
         self.header = b""
         self.avoided: list[Sequence[Node]] = []
-        self.refusals: list[tuple[str, str]] = []
         self.drops: list[tuple[str, bool]] = []
         self.ends: list[str] = []
-
-    def why_not(self, client: str, now: float) -> str:
-        return self.why
-
-    def refused(self, client: str, why: str) -> None:
-        self.refusals.append((client, why))
 
     def find(self, session: DatagramSession, avoid: Sequence[Node]) -> None:
         self.avoided.append(avoid)

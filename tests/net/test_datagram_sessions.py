@@ -108,7 +108,7 @@ class SessionTests(WorldTestCase):
         self.assertEqual(first.in_flight, 0)
         self.assertIsNot(world.session().node, first)
         self.assertEqual(world.site.avoided[1], (first,))
-        self.assertEqual(world.site.ends, ["refused"])
+        self.assertEqual(world.site.ends, ["target_refused"])
         self.assertTrue(session.closed)
 
     def test_refused_on_reading(self) -> None:
@@ -142,9 +142,9 @@ class SessionTests(WorldTestCase):
         session = world.session()
         world.made[0].pending = errno.EHOSTUNREACH
         session.connectionLost(Failure(CONNECTION_LOST))
-        self.assertEqual(world.site.ends, ["refused"])
+        self.assertEqual(world.site.ends, ["target_refused"])
         session.connectionLost(Failure(CONNECTION_LOST))
-        self.assertEqual(world.site.ends, ["refused"])
+        self.assertEqual(world.site.ends, ["target_refused"])
 
     def test_end_of_the_reactor(self) -> None:
         """A reactor that ends takes sessions and port along; nobody is to blame."""
@@ -153,7 +153,7 @@ class SessionTests(WorldTestCase):
         world.say(b"a", 2)
         world.session().connectionLost(Failure(CONNECTION_LOST))
         world.port.connectionLost(Failure(CONNECTION_LOST))
-        self.assertEqual(world.site.ends, ["cut", "cut"])
+        self.assertEqual(world.site.ends, ["stopped", "stopped"])
         self.assertEqual(world.socket.fileno(), -1)
         failures = [n.stats.failures for n in world.site.pool.nodes.values()]
         self.assertEqual(failures, [0, 0])
@@ -233,7 +233,7 @@ class SessionTests(WorldTestCase):
         self.assertEqual(len(world.made), 1)
         world.pass_time(1.1)
         world.say(b"c")
-        self.assertEqual(world.site.ends, ["target left"])
+        self.assertEqual(world.site.ends, ["target_left"])
         self.assertEqual(world.made[1].outbox, [b"c"])
         world.site.fit = True
         world.pass_time(1.1)
@@ -287,13 +287,6 @@ class AcceptorTests(WorldTestCase):
         self.assertEqual(sorted(key[1] for key in world.port.sessions), [0, 1, 2])
         world.say(b"y", 0)
         self.assertEqual(world.made[0].outbox, [b"x", b"y"])
-
-    def test_refused_by_the_site(self) -> None:
-        """A client that the site does not want gets nothing, and no session is made."""
-        self.world.site.why = "access"
-        self.world.say(b"x")
-        self.assertEqual(self.world.site.refusals, [("10.9.9.9", "access")])
-        self.assertEqual((self.world.port.sessions, self.world.made), ({}, []))
 
     def test_other_settings(self) -> None:
         """Sessions to come go by new settings, those there are by the ones they began with."""
@@ -400,12 +393,12 @@ class PortTests(WorldTestCase):
         world.session(1).doRead()
         self.successResultOf(world.port.stopListening())
         world.acceptor.drain()
-        self.assertEqual(world.site.ends, ["told to leave"])
+        self.assertEqual(world.site.ends, ["stopped"])
         self.assertNotEqual(world.socket.fileno(), -1)
         world.made[1].inbox.append(b"answer")
         world.session(2).doRead()
         self.assertEqual(world.socket.outbox[-1], (b"answer", ("10.9.9.9", 2)))
-        self.assertEqual(world.site.ends, ["told to leave"] * 2)
+        self.assertEqual(world.site.ends, ["stopped"] * 2)
         self.assertEqual(world.socket.fileno(), -1)
 
     def test_no_last_answer(self) -> None:
@@ -416,10 +409,10 @@ class PortTests(WorldTestCase):
         world.say(b"b", 2)
         world.port.stopListening()
         world.acceptor.drain()
-        self.assertEqual(world.site.ends, ["told to leave"])
+        self.assertEqual(world.site.ends, ["stopped"])
         world.say(b"more", 2)
         world.pass_time(LAST_ANSWER_SECONDS + 0.2)
-        self.assertEqual(world.site.ends, ["told to leave"] * 2)
+        self.assertEqual(world.site.ends, ["stopped"] * 2)
         self.assertEqual(world.socket.fileno(), -1)
 
     def test_several_last_answers(self) -> None:
@@ -455,9 +448,9 @@ class PortTests(WorldTestCase):
         self.assertFalse(session.shed())
         self.assertIn("10.9.9.9", repr(session))
         session.shut()
-        self.assertEqual(self.world.site.ends, ["cut"])
+        self.assertEqual(self.world.site.ends, ["stopped"])
         session.shut()
-        self.assertEqual(self.world.site.ends, ["cut"])
+        self.assertEqual(self.world.site.ends, ["stopped"])
         self.assertEqual(session.fileno(), -1)
 
     def test_avoided(self) -> None:

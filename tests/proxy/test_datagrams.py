@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import errno
-from typing import Any
+from typing import Any, cast
 
 from twisted.internet.defer import Deferred, succeed
 from twisted.trial.unittest import SynchronousTestCase
@@ -11,13 +11,19 @@ from twisted.trial.unittest import SynchronousTestCase
 from lolly_tx.domain.errors import NameNotResolved
 from lolly_tx.domain.pool import Pool
 from lolly_tx.domain.target import Target
+from lolly_tx.net.client_lines import line_of
+from lolly_tx.proxy.answer import Answer
+from lolly_tx.proxy.asked import Along
 from lolly_tx.proxy.datagrams import (
     MOST_TRIED,
     DatagramCounters,
     DatagramStreaming,
 )
+from lolly_tx.proxy.link import ASKED, Link
+from lolly_tx.proxy.middleware.base import Middleware
+from lolly_tx.proxy.record import session_entry
 from tests.domain.pools import BAD, pool_of
-from tests.net.datagrams import World
+from tests.net.datagrams import HERE, World
 
 
 def udp(name: str, host: str, **settings: Any) -> Target:
@@ -30,14 +36,22 @@ class DatagramStreamingTests(SynchronousTestCase):
         """A stream with a pool of these, in memory."""
         self.names: dict[str, Any] = {}
         self.pool = pool_of(*targets, balance=balance)
+        self.forwarder = FakeForwarder(self)
+        self.links: list[Link] = []
         self.site = DatagramStreaming(
             "s",
-            lambda: self.pool,
+            lambda: cast(Any, self.forwarder),
             self.resolve,
             counters=DatagramCounters(),
+            links=lambda: self.links,
+            along=Along(
+                "stream s", client_of=lambda peer, head: peer.address, wall=lambda: 0.0
+            ),
             idle=60.0,
             parting=5.0,
+            header_of=lambda peer: self.header,
         )
+        self.header = b""
         self.world = World(site=self.site)
         self.addCleanup(self.world.deadlines.stop)
 
@@ -208,7 +222,7 @@ class DatagramStreamingTests(SynchronousTestCase):
         """At a target that was removed they go on for a while."""
         self.start(udp("a", "10.0.0.1"), udp("b", "10.0.0.2"))
         node = self.pool.nodes["a"]
-        self.pool = pool_of(udp("b", "10.0.0.2"))
+        self.pool = self.forwarder.pool = pool_of(udp("b", "10.0.0.2"))
         self.assertTrue(self.site.stays(node, 0.0, 4.9))
         self.assertFalse(self.site.stays(node, 0.0, 5.0))
 
@@ -219,6 +233,100 @@ class DatagramStreamingTests(SynchronousTestCase):
             self.site.dropped(why, upwards)
         self.assertEqual(self.site.counters.dropped_up, {"too long": 2})
         self.assertEqual(self.site.counters.dropped_down, {"x": 1})
-        self.assertEqual(self.site.why_not("10.0.0.1", 0.0), "")
-        self.site.refused("10.0.0.1", "access")
-        self.assertEqual(self.site.counters.refused, {"access": 1})
+
+    def test_header(self) -> None:
+        """What a target is told of a client is made of where both are."""
+        self.start(udp("a", "10.0.0.1"))
+        peers: list[Any] = []
+
+        def header_of(peer: Any) -> bytes:
+            peers.append(peer)
+            return b"of him:"
+
+        self.site._header_of = header_of
+        self.world.say(b"x")
+        self.assertEqual(self.world.made[0].outbox, [b"of him:x"])
+        line = line_of(peers[0])
+        self.assertEqual((line.source, line.source_port), ("10.9.9.9", 1))
+        self.assertEqual((line.destination, line.destination_port), HERE)
+
+    def test_record(self) -> None:
+        """A session that is over is told of as an exchange is; one that got nothing is only counted."""
+        self.start(udp("a", "10.0.0.1", max_conns=1))
+        self.world.say(b"four", 1)
+        self.world.say(b"x", 2)
+        self.world.reactor.advance(0.25)
+        self.world.made[0].inbox.append(b"answer")
+        self.world.session(1).doRead()
+        self.assertEqual(self.forwarder.in_flight, 1)
+        self.world.pass_time(61)
+        self.assertEqual(self.forwarder.in_flight, 0)
+        [record] = self.forwarder.records
+        entry = session_entry(record, "10.9.9.9", 1000.0, self.world.reactor.seconds())
+        self.assertEqual(
+            (entry.listener, entry.ended, entry.status, entry.bytes_sent),
+            ("s", "idle", 200, 6),
+        )
+        self.assertEqual((entry.upstream, record.bytes_in), ("udp://10.0.0.1:53", 4))
+        self.assertEqual(entry.upstream_seconds, 0.25)
+
+    def test_middleware(self) -> None:
+        """What decides about clients decides about sessions: nobody is asked for, and it hears of the end."""
+        self.start(udp("a", "10.0.0.1"))
+        guard = Guard()
+        self.links.append(Link("guard", guard))
+        self.world.say(b"x", 1)
+        guard.answer = Answer(403)
+        self.world.say(b"x", 2)
+        self.assertEqual(list(self.world.port.sessions), [("10.9.9.9", 1)])
+        self.assertEqual(self.site.counters.refused, {"guard": 1})
+        self.assertEqual(guard.seen, ["10.9.9.9", "10.9.9.9"])
+        self.assertEqual(guard.over, 1)
+        self.world.session(1).shut()
+        self.assertEqual(guard.over, 2)
+        self.assertEqual(self.forwarder.in_flight, 0)
+
+    def test_middleware_that_thinks(self) -> None:
+        """What comes meanwhile is kept."""
+        self.start(udp("a", "10.0.0.1"))
+        guard = Guard()
+        guard.answer = thinking = Deferred[Any]()
+        self.links.append(Link("guard", guard))
+        self.world.say(b"x")
+        self.world.say(b"y")
+        self.assertEqual(self.world.made, [])
+        thinking.callback(None)
+        self.assertEqual(self.world.made[0].outbox, [b"x", b"y"])
+
+
+class FakeForwarder:
+    """The part of a forwarder that is asked here."""
+
+    def __init__(self, case: DatagramStreamingTests) -> None:
+        self._case = case
+        self.in_flight = 0
+        self.records: list[Any] = []
+        self.pool: Any = case.pool
+
+    def record(self, record: Any, now: float, took: float) -> None:
+        self.in_flight -= 1
+        self.records.append(record)
+
+
+class Guard(Middleware):
+    """Says what the test wants."""
+
+    touches = frozenset({ASKED})
+
+    def __init__(self) -> None:
+        self.answer: Any = None
+        self.seen: list[str] = []
+        self.over = 0
+
+    def request(self, passage: Any) -> Any:
+        self.seen.append(passage.known.client)
+        passage.when_over(self._over)
+        return self.answer
+
+    def _over(self) -> None:
+        self.over += 1

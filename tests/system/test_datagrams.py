@@ -181,7 +181,7 @@ class SessionTests(DatagramTestCase):
         node = self.service.pools["p"].nodes[f"udp-127-0-0-1-{self.a.port}"]
         self.assertEqual(node.stats.failures, 1)
         self.assertEqual(node.in_flight, 0)
-        self.assertEqual(self.counters.ended, {"refused": 1})
+        self.assertEqual(self.counters.ended, {"target_refused": 1})
 
     def until_answered(self, client: socket.socket) -> bytes:
         """As clients do who get none: they ask again."""
@@ -347,3 +347,41 @@ class SessionTests(DatagramTestCase):
         self.a.socket.sendto(b"at last", self.a.heard[0][1])
         self.assertEqual(self.answer(client), b"at last")
         self.spin(lambda: stopped, "the stop")
+
+    def test_drain(self) -> None:
+        """A target that drains keeps its sessions until they are cut; new ones are not for it."""
+        self.start(pool='balance = "first"')
+        one, two = self.client(), self.client()
+        self.ask(one)
+        name = f"udp-127-0-0-1-{self.a.port}"
+        pool = self.service.pools["p"]
+        pool.set_enabled(name, "drain", "test", self.service.now())
+        self.assertEqual(self.ask(one), b"Ax")
+        self.assertEqual(self.ask(two), b"Bx")
+        self.service.cut("p", pool.nodes[name])
+        self.assertEqual(pool.nodes[name].in_flight, 0)
+        self.assertEqual(self.ask(one), b"Bx")
+        self.assertEqual(self.counters.ended, {"stopped": 1})
+
+    def test_told(self) -> None:
+        """The access log has a line for each session that is over, and metrics have datagrams and drops."""
+        log = self.folder / "access.log"
+        self.start(
+            f'access_log = {{ path = "{log}", flush = 0.01 }}\n'
+            'use = [{ type = "access", allow = ["127.0.0.0/8"] }]'
+        )
+        client = self.client()
+        self.ask(client, b"four")
+        self.place.acceptor.site.dropped("too long", True)
+        self.service.listeners.cut("stream s")
+        told = self.service.statistics()["listeners"]["stream s"]
+        self.assertEqual(
+            told["datagrams"],
+            {"in": 1, "out": 1, "dropped_in": {"too long": 1}, "dropped_out": {}},
+        )
+        self.assertEqual((told["bytes_in"], told["bytes_out"]), (4, 5))
+        self.spin(lambda: log.exists() and log.read_text(), "the line")
+        line = log.read_text()
+        self.assertIn("s UDP", line)
+        self.assertIn(f"udp://127.0.0.1:{self.a.port}", line)
+        self.assertIn(" stopped -", line)

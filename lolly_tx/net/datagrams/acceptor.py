@@ -75,10 +75,6 @@ class DatagramAcceptor(Acceptor):
             self.turned_away += 1
             self._tell(client, now)
             return None
-        why = self.site.why_not(client, now)
-        if why:
-            self.site.refused(client, why)
-            return None
         self.accepted += 1
         session: Any = self._make(self, client)
         return session  # type: ignore[no-any-return]  # what _make is

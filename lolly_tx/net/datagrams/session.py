@@ -22,7 +22,7 @@ from twisted.python.failure import Failure
 from lolly_tx.domain.errors import ProxyError, UpstreamError
 from lolly_tx.domain.lease import Lease
 from lolly_tx.domain.node import Node
-from lolly_tx.net.datagrams.sockets import UNREACHED, Ancillary, why_dropped
+from lolly_tx.net.datagrams.sockets import UNREACHED, Ancillary, text_of, why_dropped
 from lolly_tx.net.deadlines import NEVER
 from lolly_tx.net.failures import translate
 
@@ -40,13 +40,12 @@ LAST_ANSWER_SECONDS = 2.0
 
 FINDING, OPEN, CLOSED = range(3)
 
-IDLE, REFUSED, TARGET_LEFT, NO_TARGET, LEFT, CUT = ENDS = (
+IDLE, REFUSED, TARGET_LEFT, NO_TARGET, STOPPED = ENDS = (
     "idle",
+    "target_refused",
+    "target_left",
     "refused",
-    "target left",
-    "no target",
-    "told to leave",
-    "cut",
+    "stopped",
 )
 """How sessions end, in the words of the counters and of the log."""
 
@@ -62,12 +61,6 @@ class DatagramSite(Protocol):
     """What serves the sessions of a stream. `idle`: seconds without a datagram either way that end one."""
 
     idle: float
-
-    def why_not(self, client: str, now: float) -> str:
-        """Why a client at that address gets no session; "" when it may."""
-
-    def refused(self, client: str, why: str) -> None:
-        """It got none."""
 
     def find(self, session: DatagramSession, tried: Sequence[Node]) -> None:
         """Have `session` opened to somebody but `tried`, or failed: now or later."""
@@ -147,6 +140,8 @@ class DatagramSession:
         self.asked_at = b""
         self.sent = self.received = 0
         self.datagrams = self.answers = 0
+        self.notes: Any = None
+        """What its site knows of it."""
         self.finding: Deferred[Any] | None = None
         """The lookup of its target's name."""
         self.why = ""
@@ -261,7 +256,7 @@ class DatagramSession:
             port.answer(view[:size], self)
             if self._leaving:
                 if self.answers >= self.datagrams:
-                    self.end(LEFT, now)
+                    self.end(STOPPED, now)
                     return
                 continue
             self.deadline = now + self.site.idle
@@ -274,6 +269,12 @@ class DatagramSession:
         self.end(REFUSED, now, DatagramsRefused(said))
         if node is not None:
             self.port.avoid(self.key, node)
+
+    @property
+    def place(self) -> tuple[str, int]:
+        """The address of ours that the client uses, and the port."""
+        host = self.port.getHost()
+        return text_of(self.asked_at) or host.host, host.port
 
     def fail(self, error: ProxyError) -> None:
         """There is no target for it."""
@@ -308,7 +309,7 @@ class DatagramSession:
 
     def expired(self, now: float) -> None:
         """Nothing came for so long, or its time to leave is over."""
-        self.end(LEFT if self._leaving else IDLE, now)
+        self.end(STOPPED if self._leaving else IDLE, now)
 
     def shed(self) -> bool:
         """Never: see the acceptor."""
@@ -316,7 +317,7 @@ class DatagramSession:
 
     def shut(self) -> None:
         """The proxy stops now, or the listener's sessions are cut."""
-        self.end(CUT, self.port.now())
+        self.end(STOPPED, self.port.now())
 
     def drain(self, until: float) -> None:
         """The proxy stops, or the listener is drained: it may have the answer it waits for."""
@@ -329,7 +330,7 @@ class DatagramSession:
             self._leaving = True
             self.deadline = min(self.deadline, now + LAST_ANSWER_SECONDS)
         else:
-            self.end(LEFT, now)
+            self.end(STOPPED, now)
 
     @property
     def is_one_way(self) -> bool:
@@ -354,4 +355,4 @@ class DatagramSession:
         if number in UNREACHED:
             self._refused(OSError(number, ""))
         else:
-            self.end(CUT, self.port.now())
+            self.end(STOPPED, self.port.now())
