@@ -28,11 +28,12 @@ from lolly_tx.commands.settings import (
 from lolly_tx.commands.simulate import SimulateCommand
 from lolly_tx.commands.status import StatusCommand
 from lolly_tx.commands.top import TopCommand
+from lolly_tx.commands.tunnel import TunnelCommand
 from lolly_tx.commands.upgrade import UpgradeCommand
 from lolly_tx.commands.weight import WeightCommand
 
 CATALOG: tuple[tuple[str, tuple[type[Command], ...]], ...] = (
-    ("To serve", (RunCommand, ReverseProxyCommand, FileServerCommand)),
+    ("To serve", (RunCommand, ReverseProxyCommand, FileServerCommand, TunnelCommand)),
     (
         "To try settings",
         (

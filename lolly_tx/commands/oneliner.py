@@ -3,7 +3,7 @@
 The text goes through the same loader as a file, so whatever it refuses is refused here.
 
 Imports: commands, config, Twisted. Used by: commands.file_server,
-commands.reverse_proxy.
+commands.reverse_proxy, commands.tunnel.
 """
 
 from __future__ import annotations
@@ -26,7 +26,43 @@ ADDRESS = Takes("ADDR")
 LOCAL = "127.0.0.1"
 
 
-class OneLiner(Command):
+class FromText(Command):
+    """A command that serves what its options say, by the `text` of a configuration."""
+
+    optFlags: ClassVar[list[list[Any]]] = [
+        ["print-config", "p", "Print the same as a configuration, and do not serve."]
+    ]
+
+    def where(self, option: str) -> Place:
+        """The address that an option has. Raises UsageError."""
+        return _read(option, self[option])
+
+    def places(self, option: str) -> list[Place]:
+        """The addresses that an option has that may be repeated. Raises UsageError."""
+        return [_read(option, one) for one in self[option]]
+
+    def run(self, out: TextIO, err: TextIO) -> int:
+        """Serve, or print the configuration."""
+        text = self.text()
+        try:
+            parse(text, COMMAND_LINE, os.environ, names=installed_names())
+        except ConfigErrors as errors:
+            for one in errors.problems:
+                got = f" (got {one.value})" if one.value else ""
+                said = f"{one.key}: {one.message}{got}"
+                err.write(f"lolly {self.name}: {shown(said)}\n")
+            return 2
+        if self["print-config"]:
+            out.write(text)
+            return 0
+        return serve("--settings", text)
+
+    def text(self) -> str:
+        """The configuration."""
+        raise NotImplementedError
+
+
+class OneLiner(FromText):
     """A command that serves what its options say, at the address of --from, as listener `web`.
 
     A command of this kind adds routes and what they lead to by `served`.
@@ -51,9 +87,6 @@ class OneLiner(Command):
             "Where the admin side listens, such as 8081; else nowhere.",
         ],
         ["workers", "w", "", 'Processes that serve; "auto" for one per core.'],
-    ]
-    optFlags: ClassVar[list[list[Any]]] = [
-        ["print-config", "p", "Print the same as a configuration, and do not serve."]
     ]
     takes: ClassVar[Mapping[str, Takes]] = {
         "from": ADDRESS,
@@ -81,30 +114,6 @@ class OneLiner(Command):
             raise usage.UsageError("--certificate and --acme are for https")
         if self["admin"]:
             self.where("admin")
-
-    def where(self, option: str) -> Place:
-        """The address that an option has. Raises UsageError."""
-        return _read(option, self[option])
-
-    def places(self, option: str) -> list[Place]:
-        """The addresses that an option has that may be repeated. Raises UsageError."""
-        return [_read(option, one) for one in self[option]]
-
-    def run(self, out: TextIO, err: TextIO) -> int:
-        """Serve, or print the configuration."""
-        text = self.text()
-        try:
-            parse(text, COMMAND_LINE, os.environ, names=installed_names())
-        except ConfigErrors as errors:
-            for one in errors.problems:
-                got = f" (got {one.value})" if one.value else ""
-                said = f"{one.key}: {one.message}{got}"
-                err.write(f"lolly {self.name}: {shown(said)}\n")
-            return 2
-        if self["print-config"]:
-            out.write(text)
-            return 0
-        return serve("--settings", text)
 
     def text(self) -> str:
         """The configuration."""

@@ -1,7 +1,7 @@
 """Addresses as people type them: `8080`, `:8080`, `host:8080`, `https://host`, `unix:PATH`.
 
 Imports: config, domain. Used by: commands.file_server, commands.oneliner,
-commands.reverse_proxy.
+commands.reverse_proxy, commands.tunnel.
 """
 
 from __future__ import annotations

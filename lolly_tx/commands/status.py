@@ -5,6 +5,7 @@ Imports: commands. Used by: commands.catalog, commands.operate.
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import Any
 
 from lolly_tx.commands.base import AskingCommand, ago, table
@@ -59,6 +60,7 @@ class StatusCommand(AskingCommand):
             crowded = (one.get("tls") or {}).get("failed", {}).get("rate", 0)
             if crowded:
                 out.append(f"  closed by limits.handshakes: {crowded}")
+        out += _tunnel_lines(stats.get("tunnels", {}))
         out += map(_certificate_line, answer["certificates"])
         if stats.get("acme"):
             out.append(_acme_line(stats["acme"]))
@@ -72,6 +74,35 @@ class StatusCommand(AskingCommand):
         for pool in answer["pools"]:
             out += ["", *_pool_lines(pool, stats["pools"].get(pool["name"], {}))]
         return [*out, "", _settings_line(stats["settings"])]
+
+
+def _tunnel_lines(told: dict[str, Any]) -> Iterator[str]:
+    """Who is connected to tunnels of ours, and how our own connectors are."""
+    for tunnel, there in told.get("tunnels", {}).items():
+        for name, one in there.items():
+            begins = f"tunnel {tunnel}: connector {name}"
+            if not one["connected"]:
+                yield f"{begins}: NOT CONNECTED{_because_of(one['lost'])}"
+            for each in one["connected"]:
+                since = ago(each["up_seconds"]).removesuffix(" ago")
+                leaves = ", leaving" if each["leaving"] else ""
+                yield (
+                    f"{begins}: from {each['client'] or 'a UNIX socket'} for {since}, heard"
+                    f" {each['heard_seconds_ago']:.0f} s ago, {each['streams']} open{leaves}"
+                )
+    for name, dialings in told.get("connectors", {}).items():
+        for one in dialings:
+            if one["state"] == "up":
+                since = ago(one["up_seconds"] or 0.0).removesuffix(" ago")
+                yield f"connector {name}: up for {since}, {one['streams']} open"
+            else:
+                yield f"connector {name}: NOT CONNECTED{_because_of(one['why'])}"
+            for what, why in one["refused"].items():
+                yield f"  not permitted: {what}: {why}"
+
+
+def _because_of(why: str | None) -> str:
+    return f": {why}" if why else ""
 
 
 def _worker_line(one: dict[str, Any]) -> str:

@@ -244,6 +244,42 @@ STALL = Family(
     "gauge",
     "The longest time for which the event loop stood still in the last minute; of the worst process.",
 )
+TUNNEL_CONNECTORS = Family(
+    "lolly_tunnel_connections",
+    "gauge",
+    "Connections of a connector to a tunnel of ours; 0: it is not connected.",
+    ("tunnel", "connector"),
+)
+TUNNEL_STREAMS = Family(
+    "lolly_tunnel_streams",
+    "gauge",
+    "Connections that are open through the tunnels of a connector.",
+    ("tunnel", "connector"),
+)
+TUNNEL_JOINED = Family(
+    "lolly_tunnel_joined_total",
+    "counter",
+    "How often a connector has connected.",
+    ("tunnel", "connector"),
+)
+TUNNEL_BYTES = Family(
+    "lolly_tunnel_bytes_total",
+    "counter",
+    "Bytes through the tunnels of a connector: from its services (in) and to them (out).",
+    ("tunnel", "connector", "direction"),
+)
+TUNNEL_DENIED = Family(
+    "lolly_tunnel_refusals_total",
+    "counter",
+    "Connectors, or others, that were refused, by why: denied, busy, version or malformed.",
+    ("tunnel", "reason"),
+)
+CONNECTOR_UP = Family(
+    "lolly_connector_up",
+    "gauge",
+    "Connections of our own to a tunnel that are up.",
+    ("connector",),
+)
 CACHE_REQUESTS = Family(
     "lolly_cache_requests_total",
     "counter",

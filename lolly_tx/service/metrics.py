@@ -31,6 +31,7 @@ from lolly_tx.service.readings import (
     of_listeners,
     of_pools,
     of_processes,
+    of_tunnels,
 )
 from lolly_tx.wire.exposition import END, Family, filled
 
@@ -111,6 +112,7 @@ class Metrics:
         )
         yield from _shown(certificates, openly)
         yield from _shown(of_caches(told), openly)
+        yield from _shown(of_tunnels(told), openly)
         yield from _shown(of_processes(told, self._read), openly)
         if openly:
             yield END

@@ -222,6 +222,45 @@ def of_caches(told: Told) -> Iterator[Found]:
         yield _each(family, [((name,), one[word]) for name, one in caches.items()])
 
 
+def of_tunnels(told: Told) -> Iterator[Found]:
+    """Who is connected to tunnels, and what went through them."""
+    shown = told.get("tunnels", {"tunnels": {}, "denied": {}, "connectors": {}})
+    each = [
+        ((tunnel, name), one)
+        for tunnel, there in shown["tunnels"].items()
+        for name, one in there.items()
+    ]
+    yield _each(f.TUNNEL_CONNECTORS, [(of, len(one["connected"])) for of, one in each])
+    yield _each(
+        f.TUNNEL_STREAMS,
+        [(of, sum(c["streams"] for c in one["connected"])) for of, one in each],
+    )
+    yield _each(f.TUNNEL_JOINED, [(of, one["joined"]) for of, one in each])
+    yield _each(
+        f.TUNNEL_BYTES,
+        [
+            ((*of, direction), one[f"bytes_{direction}"])
+            for of, one in each
+            for direction in ("in", "out")
+        ],
+    )
+    yield _each(
+        f.TUNNEL_DENIED,
+        [
+            ((tunnel, reason), number)
+            for tunnel, denied in shown["denied"].items()
+            for reason, number in denied.items()
+        ],
+    )
+    yield _each(
+        f.CONNECTOR_UP,
+        [
+            ((name,), sum(one["state"] == "up" for one in there))
+            for name, there in shown["connectors"].items()
+        ],
+    )
+
+
 def of_processes(
     told: Told, read: Callable[[Iterable[int]], Processes]
 ) -> Iterator[Found]:

@@ -111,6 +111,7 @@ def telling_of(service: Counted, wall: float) -> Generator[None, None, dict[str,
             if (acceptor := service.acceptors.get(name := one.place_name)) is not None
         },
         "pools": pools,
+        **service.tunnels.told(),
     }
     for number, (name, one) in enumerate(tuple(service.running_pools.items()), 1):
         pools[name] = pool_statistics(one.forwarder, one.in_flight, now)

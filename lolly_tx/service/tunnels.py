@@ -121,6 +121,10 @@ class Tunnels:
         """That are open on connections from here."""
         return sum(one.streams for one in {*self._dialings, *self._past})
 
+    def told(self) -> dict[str, Any]:
+        """The same among all counters; nothing where there is nothing."""
+        return {"tunnels": self.shown()} if self.servers or self.connectors else {}
+
     def shown(self) -> dict[str, Any]:
         """All of it, as JSON-able values."""
         return {

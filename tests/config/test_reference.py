@@ -106,6 +106,7 @@ class SamplesTests(SynchronousTestCase):
                 "minimal.toml",
                 "streams.toml",
                 "tls.toml",
+                "tunnel.toml",
             ],
         )
 
@@ -113,6 +114,11 @@ class SamplesTests(SynchronousTestCase):
         """That of the container image has the target of its environment."""
         config = self.sample("container.toml", {"LOLLY_TARGET": "http://app:9000"})
         self.assertEqual(config.pools["app"].targets[0].host, "app")
+
+    def test_tunnel(self) -> None:
+        """That of tunnels lets one connector in."""
+        config = self.sample("tunnel.toml", {"HOME_SECRET": "0123456789abcdef"})
+        self.assertEqual(list(config.tunnels["edge"].connectors), ["home"])
 
     def test_minimal(self) -> None:
         """The minimal sample has one of each."""

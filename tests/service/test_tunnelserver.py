@@ -7,13 +7,22 @@ from typing import Any
 
 import attrs
 
+from lolly_tx.commands.status import _tunnel_lines
 from lolly_tx.config.tunnels import Permitted, Tunnel
 from lolly_tx.net.tunnels.door import TunnelDoor
+from lolly_tx.service.readings import of_tunnels
 from lolly_tx.service.tunnelserver import TunnelServer
 from lolly_tx.wire.tunnel import BUSY, HandshakeFailed, Offer, Wish
 from tests.net.tunnels.pair import SECRET, TunnelTestCase
 
 HOME = Permitted("home", SECRET, ("web", "ssh"), ("home.example.com",), (22,))
+DIALING: dict[str, Any] = {
+    "state": "waiting",
+    "why": "refused",
+    "up_seconds": 5.0,
+    "streams": 2,
+    "refused": {"port 1": "no"},
+}
 TUNNEL = Tunnel("edge", "tcp:7000", connectors={"home": HOME})
 
 
@@ -138,6 +147,39 @@ class ServerTests(TunnelTestCase):
             self.server.denied("192.0.2.1", "x", HandshakeFailed(BUSY, "later"))
         self.assertEqual(self.server.counters.denied, {"busy": 3})
         self.assertEqual(self.server._unsaid, 2)
+
+    def test_metrics(self) -> None:
+        """The numbers are metrics, and `lolly status` has a line for each connector."""
+        self.dial()
+        self.joined()
+        self.server.denied("192.0.2.1", "x", HandshakeFailed(BUSY, "later"))
+        told = {
+            "tunnels": {
+                "tunnels": {"edge": self.server.shown()},
+                "denied": {"edge": self.server.counters.denied},
+                "connectors": {"away": [{**DIALING, "state": "up"}, DIALING]},
+            }
+        }
+        text = "".join("".join(lines) for _, lines in of_tunnels(told))
+        of = '{tunnel="edge",connector="home"}'
+        for line in (
+            f"lolly_tunnel_connections{of} 1",
+            f"lolly_tunnel_streams{of} 1",
+            f"lolly_tunnel_joined_total{of} 1",
+            'lolly_tunnel_refusals_total{tunnel="edge",reason="busy"} 1',
+            'lolly_connector_up{connector="away"} 1',
+        ):
+            self.assertIn(line, text)
+        self.assertEqual("".join("".join(x) for _, x in of_tunnels({})), "")
+        lines = [*_tunnel_lines(told["tunnels"])]
+        self.assertIn("tunnel edge: connector home: from a UNIX socket for", lines[0])
+        self.assertIn("connector away: up for 5.0 s", lines[1])
+        self.assertIn("not permitted: port 1: no", lines[2])
+        self.assertEqual(lines[3], "connector away: NOT CONNECTED: refused")
+        self.lines[0].lose()
+        told["tunnels"]["tunnels"] = {"edge": self.server.shown()}
+        [line] = [one for one in _tunnel_lines(told["tunnels"]) if "home" in one]
+        self.assertTrue(line.endswith("NOT CONNECTED: connection lost"))
 
     def test_random(self) -> None:
         """No nonce and no decoy comes twice."""
