@@ -13,7 +13,8 @@ from typing import NamedTuple
 
 from lolly_tx.domain.hosts import BadHost, host_name
 
-_ABSOLUTE = re.compile(rb"(?i)(?:(https?):)?//([^/?#\\]+)(.*)", re.DOTALL)
+_ABSOLUTE = re.compile(rb"(?i)(?:(https?):)?//([^/?#\\]+)((?:[/?#].*)?)", re.DOTALL)
+# Behind a backslash, which ends a host for browsers only, "@other.example" may follow.
 _PORT = re.compile(rb":([0-9]{0,5})\Z")
 _PORTS = {b"http": 80, b"https": 443}
 _REFRESH = re.compile(

@@ -1,10 +1,11 @@
 """`type = "maintenance"`: while a file exists, requests get 503.
 
-Imports: config.middleware, domain, proxy, proxy.middleware. Used by: programs.
+Imports: config.middleware, domain, proxy, proxy.middleware, Twisted. Used by: programs.
 """
 
 from __future__ import annotations
 
+from twisted.internet.defer import Deferred
 from zope.interface import implementer
 
 from lolly_tx.config.middleware.pages import Maintenance
@@ -15,7 +16,7 @@ from lolly_tx.proxy.link import ASKED
 from lolly_tx.proxy.middleware.base import Middleware
 from lolly_tx.proxy.middleware.deps import MiddlewareDeps
 from lolly_tx.proxy.middleware.error_pages import type_of
-from lolly_tx.proxy.middleware.watchedfile import WatchedFile
+from lolly_tx.proxy.middleware.watchedfile import LOOK_SECONDS, WatchedFile
 from lolly_tx.proxy.passage import Passage
 
 
@@ -32,6 +33,7 @@ class MaintenanceMiddleware(Middleware):
         page: WatchedFile | None,
     ) -> None:
         self._sign = sign
+        self._clock = deps.clock
         self._page = page
         self._passes = TrustedPeers(settings.allow)
         self._client_of = deps.client_of
@@ -40,8 +42,16 @@ class MaintenanceMiddleware(Middleware):
             seconds = max(1, round(settings.retry_after))
             self._fields += b"Retry-After: %d\r\n" % seconds
 
-    def request(self, passage: Passage) -> Answer | None:
+    def request(self, passage: Passage) -> Answer | Deferred[Answer | None] | None:
         """Answer it, unless its client may pass."""
+        settled = self._sign.settled()
+        if settled is None:
+            return self._said(passage)
+        # A disk that hangs: what was there when it last answered counts.
+        settled.addTimeout(LOOK_SECONDS, self._clock, lambda result, seconds: None)
+        return settled.addCallback(lambda _: self._said(passage))
+
+    def _said(self, passage: Passage) -> Answer | None:
         if not self._sign.there:
             return None
         if self._client_of(passage.peer, passage.asked) in self._passes:

@@ -3,7 +3,7 @@
 Imports: Twisted. Used by: proxy.middleware.error_pages, proxy.middleware.maintenance.
 
 What is asked for is what was there when somebody last looked; looking is done in a thread, at most every second, when
-somebody asks.
+somebody asks. Where that may be long ago, `settled` is there to wait for another look.
 """
 
 from __future__ import annotations
@@ -43,27 +43,37 @@ class WatchedFile:
         self._wanted = wanted
         self._stamp: Stamp | None = None
         self._looking = False
-        self._looked = now()
+        self._looked = self._known_at = now()
+        self._waiting: list[Deferred[None]] = []
 
     def load(self) -> None:
         """Look now. Raises OSError for a file that is there and cannot be read, or is too large."""
         self._take(self._look())
-        self._looked = self._now()
+        self._looked = self._known_at = self._now()
 
     @property
     def there(self) -> bool:
         """Whether there is one."""
-        self._ask()
         return self._stamp is not None
+
+    def settled(self) -> Deferred[None] | None:
+        """Wait for this before `there` is asked; None: what is known is a second old at most, or the disk hangs."""
+        self._ask(LOOK_SECONDS / 2)
+        now = self._now()
+        if now - self._known_at <= LOOK_SECONDS or now - self._looked > LOOK_SECONDS:
+            return None
+        waiting: Deferred[None] = Deferred()
+        self._waiting.append(waiting)
+        return waiting
 
     def get(self) -> bytes | None:
         """Its content; None: there is none."""
         self._ask()
         return self.content
 
-    def _ask(self) -> None:
+    def _ask(self, seconds: float = LOOK_SECONDS) -> None:
         now = self._now()
-        if self._looking or now - self._looked < LOOK_SECONDS:
+        if self._looking or now - self._looked < seconds:
             return
         self._looking = True
         self._looked = now
@@ -93,3 +103,7 @@ class WatchedFile:
 
     def _cb_done(self, _: object) -> None:
         self._looking = False
+        self._known_at = self._looked
+        waiting, self._waiting = self._waiting, []
+        for one in waiting:
+            one.callback(None)

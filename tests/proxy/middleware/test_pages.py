@@ -187,6 +187,70 @@ class MaintenanceTests(PagesTestCase):
         client.send(get())
         passes(client)
 
+    def test_after_a_pause(self) -> None:
+        """The first request after an hour is answered by what is there now; others do not wait for the disk."""
+        looks: list[tuple[Any, Deferred[Any]]] = []
+
+        def in_thread(work: Any) -> Deferred[Any]:
+            looks.append((work, Deferred()))
+            return looks[-1][1]
+
+        def looked() -> None:
+            work, done = looks.pop()
+            done.callback(work())
+
+        world = behind(
+            self, config=self.config(self.TABLE), deps={"in_thread": in_thread}
+        )
+        self.file("down", "")
+        world.pass_time(3600)
+        client = world.client()
+        client.send(get())
+        self.assertEqual(client.take(), b"")
+        looked()
+        self.assertTrue(client.take().startswith(b"HTTP/1.1 503 "))
+        world.pass_time(0.6)
+        client.send(get())
+        self.assertTrue(client.take().startswith(b"HTTP/1.1 503 "))
+        (self.folder / "down").unlink()
+        looked()
+        client.send(get())
+        target = world.accept()
+        target.send(OK)
+        self.assertEqual(client.take(), OK)
+
+    def test_disk_hangs(self) -> None:
+        """A disk that says nothing holds a request up for a second; then what it said last counts."""
+        looks: list[Deferred[Any]] = []
+
+        def in_thread(work: Any) -> Deferred[Any]:
+            looks.append(Deferred())
+            return looks[-1]
+
+        world = behind(
+            self, config=self.config(self.TABLE), deps={"in_thread": in_thread}
+        )
+        world.pass_time(60)
+        client, gone, another = world.client(), world.client(), world.client()
+        client.send(get())
+        gone.send(get())
+        gone.lose()
+        self.assertEqual(world.connects(), [])
+        world.pass_time(1.1)
+        target = world.accept()
+        target.send(OK)
+        self.assertEqual(client.take(), OK)
+        another.send(get())
+        target.take()
+        target.send(OK)
+        self.assertEqual(another.take(), OK)
+        self.assertEqual(len(looks), 1)
+        looks[0].callback((None, None))
+        another.send(get())
+        looks[1].callback((None, None))
+        target.send(OK)
+        self.assertEqual(another.take(), OK)
+
     def test_from_the_start(self) -> None:
         """A file that is there at the start counts at once; the page is one's own."""
         self.file("down", "")
