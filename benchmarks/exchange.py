@@ -74,6 +74,12 @@ class Nowhere:
     def write(self, data: bytes) -> None:
         """Forget it."""
 
+    def pauseProducing(self) -> None:
+        """Nothing to do."""
+
+    def resumeProducing(self) -> None:
+        """Nothing to do."""
+
 
 class Loopback:
     """An endpoint that connects to `Nowhere`."""

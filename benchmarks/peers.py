@@ -1,13 +1,14 @@
 """What a request costs beside other proxies: the CPU of each, interleaved in one run.
 
     python benchmarks/peers.py [--starts N] [--rounds N] [--seconds S] [--browser] [--unique]
-                               [--tls] [--path /1m] [--only nginx] [--against CHECKOUT]
+                               [--tls] [--path /1m] [--only nginx] [--against CHECKOUT] [--middleware]
 
 All run on the first core, the load (wrk) and the origin (nginx) on the second. nginx is
 the measure; HAProxy and Caddy take part where they are installed, and so does another
 checkout of this project with `--against`, which shows what a change costs. `--unique`: no two
 heads are alike, as in real traffic. `--tls`: the load comes over TLS, on connections
-that stay. `--starts`: all are started anew so many times, because one process differs from
+that stay. `--middleware`: once more as `lolly+mw`, behind `headers`, `access` and `rate_limit`, as
+benchmarks/middleware.py has them. `--starts`: all are started anew so many times, because one process differs from
 the next of the same code by more than most changes do. Prints user and system microseconds
 per request, medians over the rounds of all starts, and ratios to nginx, with the least in
 brackets; fails nothing. Ratios within one run mean something, the microseconds only on this
@@ -105,6 +106,19 @@ targets = ["http://127.0.0.1:{a}", "http://127.0.0.1:{b}"]
 path = "/"
 """
 
+USING = LOLLY.replace("[[route]]", '[[route]]\nuse = ["m1", "m2", "m3"]')
+MIDDLEWARE = """
+[middleware.m1]
+type = "headers"
+request = {{ set = {{ X-From = "proxy" }} }}
+response = {{ set = {{ X-Frame-Options = "DENY" }} }}
+[middleware.m2]
+type = "access"
+allow = ["127.0.0.0/8"]
+[middleware.m3]
+type = "rate_limit"
+rate = "1000000/s"
+"""
 
 TLS = (
     ("{port} backlog=4096", "{port} backlog=4096 ssl"),
@@ -262,6 +276,10 @@ class Field:
             port = self.ports.pop()
             path = self.write(f"{name}.toml", asked(LOLLY), port)
             add(name, lolly(path), PYTHONPATH=checkout)
+        if options.middleware:
+            port = self.ports.pop()
+            path = self.write("lolly+mw.toml", asked(USING + MIDDLEWARE), port)
+            add("lolly+mw", lolly(path), PYTHONPATH=str(ROOT))
         return found
 
     def stop(self) -> None:
@@ -327,6 +345,7 @@ def main() -> None:
     parser.add_argument("--browser", action="store_true", help="a browser's fields")
     parser.add_argument("--unique", action="store_true", help="no two heads alike")
     parser.add_argument("--tls", action="store_true", help="the load comes over TLS")
+    parser.add_argument("--middleware", action="store_true", help="and behind some")
     parser.add_argument("--only", action="append", default=[], help="of the others")
     parser.add_argument(
         "--against", action="append", default=[], help="another checkout of the project"

@@ -145,7 +145,12 @@ class IMiddleware(Interface):
     """
 
     touches: frozenset[str] = Attribute(
-        """Which of its methods are asked: names in `proxy.middleware.base`."""
+        """Which of its methods are asked: names in `proxy.middleware.base`.
+
+        It may have one attribute more, `answer_fields`: where all that it does to answers is a function of their field
+        lines (CRLF, then lines that each end with CRLF), that function. It is asked once of lines that repeat, in place
+        of `response`, so it depends on nothing else and leaves Content-Length alone; None: there is no such function.
+        """
     )
 
     def request(passage: Any) -> Any:

@@ -42,14 +42,6 @@ class Rate:
         return min(steady, self.most * max(1, windows))
 
 
-@attrs.frozen
-class Verdict:
-    """`wait`: seconds until one is admitted, 0.0: this one was. `left`: further ones that would be at once."""
-
-    wait: float
-    left: int
-
-
 class _Log:
     """What was admitted of one key: [first, last, how many], the oldest first. `due`: GCRA's arrival time."""
 
@@ -68,46 +60,56 @@ class Rates:
         self.rate = rate
         self._keys = keys
         self._logs: OrderedDict[bytes, _Log] = OrderedDict()
+        self._seconds = rate.seconds
+        self._fine = rate.seconds / FINE
+        self._most = rate.most
         self._interval = rate.seconds / rate.count
         self._slack = (rate.burst - 1) * self._interval
 
     def __len__(self) -> int:
         return len(self._logs)
 
-    def admit(self, key: bytes, now: float) -> Verdict:
-        """Whether one more of `key` is admitted; one that is not counts for nothing."""
-        log = self._of(key, now)
-        rate, entries = self.rate, log.entries
-        while entries and entries[0][1] <= now - rate.seconds:
+    def admit(self, key: bytes, now: float) -> float:
+        """Seconds until one more of `key` is admitted; 0.0: this one is. One that is not counts for nothing."""
+        log = self._logs.get(key)
+        if log is None:
+            log = self._begun(key, now)
+        else:
+            self._logs.move_to_end(key)
+        entries, due = log.entries, log.due
+        past = now - self._seconds
+        while entries and entries[0][1] <= past:
             log.total -= int(entries.popleft()[2])
-        wait = max(0.0, log.due - self._slack - now)
-        if log.total >= rate.most:
-            wait = max(wait, entries[0][1] + rate.seconds - now)
+        wait = due - self._slack - now
+        if log.total >= self._most:
+            wait = max(wait, entries[0][1] + self._seconds - now)
         if wait > _NOTHING:
-            return Verdict(wait, 0)
-        log.due = max(log.due, now) + self._interval
+            return wait
+        log.due = (due if due > now else now) + self._interval
         log.total += 1
-        self._note(log, now)
-        steady = int((now + self._slack - log.due) / self._interval + 1 + _NOTHING)
-        return Verdict(0.0, max(0, min(steady, rate.most - log.total)))
+        if len(entries) >= FINE and now - entries[-1][0] < self._fine:
+            entries[-1][1] = now
+            entries[-1][2] += 1
+        else:
+            entries.append([now, now, 1])
+        return 0.0
 
     def pace(self, key: bytes, now: float) -> float | None:
         """Seconds after which one more of `key` may go on; None: too many wait already, and it counts for nothing."""
-        log = self._of(key, now)
+        log = self._logs.get(key)
+        if log is None:
+            log = self._begun(key, now)
+        else:
+            self._logs.move_to_end(key)
         wait = max(0.0, log.due - now)
         if wait > self.rate.burst * self._interval - _NOTHING:
             return None
         log.due = max(log.due, now) + self._interval
         return wait
 
-    def _of(self, key: bytes, now: float) -> _Log:
-        logs = self._logs
-        log = logs.get(key)
-        if log is None:
-            self._tidy(now)
-            log = logs[key] = _Log(now)
-        else:
-            logs.move_to_end(key)
+    def _begun(self, key: bytes, now: float) -> _Log:
+        self._tidy(now)
+        log = self._logs[key] = _Log(now)
         return log
 
     def _tidy(self, now: float) -> None:
@@ -121,16 +123,6 @@ class Rates:
             if len(logs) < self._keys and (recent or log.due > now):
                 return
             del logs[key]
-
-    def _note(self, log: _Log, now: float) -> None:
-        entries = log.entries
-        if len(entries) >= FINE:
-            last = entries[-1]
-            if now - last[0] < self.rate.seconds / FINE:
-                last[1] = now
-                last[2] += 1
-                return
-        entries.append([now, now, 1])
 
 
 _NOTHING = 1e-9

@@ -130,7 +130,7 @@ class Asked:
     @property
     def client(self) -> str:
         """The client's address."""
-        return self.along.client_of(self.peer, self.head)
+        return self.along.client_of(self.peer, self.routed)
 
     @property
     def when_wall(self) -> float:

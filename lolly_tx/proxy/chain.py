@@ -19,6 +19,7 @@ from lolly_tx.proxy.asked import Along
 from lolly_tx.proxy.link import Identify, Link, Told, nobody
 from lolly_tx.proxy.passage import Passage
 from lolly_tx.proxy.proxy import RouteEnd
+from lolly_tx.proxy.repeatedfields import RepeatedFields
 from lolly_tx.wire.message import RequestHead
 
 
@@ -43,6 +44,11 @@ class Chain:
         self.end = end
         self.told = told
         self.wraps = any(link.wraps for link in links)
+        self.back = tuple(
+            tuple(link for link in reversed(self.links[:reached]) if link.looks_back)
+            for reached in range(len(self.links) + 1)
+        )
+        self.ready = tuple(_ready(links) for links in self.back)
         self.rests: list[RouteEnd] = [self, end]
         """What comes after so many links."""
         if len(self.links) > 1:
@@ -51,3 +57,9 @@ class Chain:
     def open_exchange(self, door: DoorIn, head: RequestHead, start: BodyStart) -> None:
         """Send a request on its way."""
         Passage(self, door, head, start).go_on()
+
+
+def _ready(links: Sequence[Link]) -> RepeatedFields | None:
+    """What `links`, the innermost first, make of the fields of answers, if that is all they do to them."""
+    made = [(link.name, link.fields) for link in links if link.fields is not None]
+    return RepeatedFields(made) if made and len(made) == len(links) else None

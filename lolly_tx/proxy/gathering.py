@@ -1,6 +1,6 @@
 """A request's body, waited for as a whole before anybody serves the request.
 
-Imports: net, proxy, wire, Twisted. Used by: proxy.passage.
+Imports: net, proxy, wire, Twisted. Used by: proxy.keptbody, proxy.passage.
 """
 
 from __future__ import annotations

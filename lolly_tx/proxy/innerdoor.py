@@ -5,6 +5,7 @@ Imports: domain, net, net.sockets, proxy, wire. Used by: proxy.caching, proxy.pa
 
 from __future__ import annotations
 
+from collections.abc import Callable, Sequence
 from typing import Any, Final, Protocol
 
 from lolly_tx.domain.target import Target
@@ -20,14 +21,18 @@ from lolly_tx.wire.message import RequestHead
 DROPPED_BYTES: Final = 65536
 """Of an answer that was replaced, read so that its connection can be kept; a longer one is cut off."""
 
+_LENGTH_LINE: Final = b"\nContent-Length: "
+
 
 class OnItsWay(Protocol):
     """The request that an answer is for (`proxy.passage.Passage`)."""
 
     asked: RequestHead
     chain: Way
+    ends: Sequence[Callable[[], None]]
     head: RequestHead
     identified: Identity | None
+    inner: InnerDoor | None
     started: bool
 
     @property
@@ -61,17 +66,19 @@ class InnerDoor(DoorIn):
         "verdict",
     )
 
+    exchange: RequestSink | None
+    _filters: Filters | None
+
     def __init__(self, passage: OnItsWay, door: DoorIn, reached: int) -> None:
         self.peer = door.peer
         self.asked = None if passage.head is passage.asked else passage.asked
         self.identity = passage.identified
         self.verdict = door.verdict
-        self.exchange: RequestSink | None = None
+        self.exchange = self._filters = None
         self.status = self.sent = 0
         self._passage = passage
         self._out = door
         self._reached = reached
-        self._filters: Filters | None = None
         self._relayed = False  # what the client gets of the body is not seen here
         self._dropped = -1  # bytes, of an answer that was replaced
 
@@ -125,7 +132,7 @@ class InnerDoor(DoorIn):
         """
         passage = self._passage
         replaced: Answer | None = None
-        for link in reversed(passage.chain.links[: self._reached]):
+        for link in passage.chain.back[self._reached]:
             try:
                 if link.answers:
                     other = link.response(passage, answer)
@@ -173,15 +180,46 @@ class InnerDoor(DoorIn):
 
     def answer(self, status: int, reason: bytes, fields: bytes, body: bytes) -> None:
         """The whole response."""
-        answer = AnswerHead(status, reason, fields, LENGTH)
-        if status in (204, 304) or (not body and self._passage.head.is_head):
-            answer.framing = NO_BODY
-        try:
-            replaced = self._pass_back(answer)
-        except LinkFailed as failed:
-            self._passage.broke_off(failed, True)
-            return
-        self._give(answer, body if replaced is None else replaced.body)
+        passage = self._passage
+        chain, reached = passage.chain, self._reached
+        ready = chain.ready[reached]
+        if ready is not None:
+            made = ready.known.get(fields)
+            if made is None:
+                try:
+                    made = ready.of(fields)
+                except LinkFailed as failed:
+                    passage.broke_off(failed, True)
+                    return
+            fields = made
+        elif chain.back[reached]:
+            answer = AnswerHead(status, reason, fields, LENGTH)
+            if status in (204, 304) or (not body and passage.head.is_head):
+                answer.framing = NO_BODY
+            try:
+                replaced = self._pass_back(answer)
+            except LinkFailed as failed:
+                passage.broke_off(failed, True)
+                return
+            if (
+                replaced is not None
+                or self._filters is not None
+                or answer.status != status
+                or _LENGTH_LINE not in answer.fields
+            ):
+                self._give(answer, body if replaced is None else replaced.body)
+                return
+            reason, fields = answer.reason, answer.fields
+        # As most are: at most the fields have changed, so who has given it knows what the client gets.
+        if body and (passage.head.is_head or status in (204, 304)):
+            body = b""
+        self.status = status
+        self.sent = len(body)
+        passage.started = True
+        self.exchange = passage.inner = None
+        if passage.ends:
+            passage.over()
+        self._out.answer(status, reason, fields, body)
 
     def _give(self, answer: AnswerHead, body: bytes) -> None:
         """Answer in one piece; the filters have their way with `body`."""

@@ -1,13 +1,14 @@
 """What is known of a request on its way through a chain: its head, who has sent it, who it is, and what it is called.
 
-Imports: net, proxy, wire. Used by: proxy.passage.
+Imports: domain, net, proxy, wire. Used by: proxy.passage.
 """
 
 from __future__ import annotations
 
+from lolly_tx.domain.captures import Captures
 from lolly_tx.net.doors import DoorIn, Peer
 from lolly_tx.proxy.answer import AnswerHead
-from lolly_tx.proxy.asked import Asked
+from lolly_tx.proxy.asked import NO_CAPTURES, Asked
 from lolly_tx.proxy.identity import Identity
 from lolly_tx.proxy.link import Way
 from lolly_tx.wire.message import RequestHead
@@ -22,12 +23,12 @@ class KnownRequest:
 
     __slots__ = ("_known", "asked", "chain", "door", "head", "identified")
 
-    def __init__(self, chain: Way, door: DoorIn, head: RequestHead) -> None:
-        self.chain = chain
-        self.door = door
-        self.head = self.asked = head
-        self.identified: Identity | None = None
-        self._known: Asked | None = None
+    asked: RequestHead
+    chain: Way
+    door: DoorIn
+    head: RequestHead
+    identified: Identity | None
+    _known: Asked | None
 
     @property
     def target(self) -> str | None:
@@ -38,6 +39,12 @@ class KnownRequest:
     def peer(self) -> Peer:
         """Who sent the request."""
         return self.door.peer
+
+    @property
+    def captures(self) -> Captures:
+        """What the expressions of the route have captured."""
+        along = self.chain.along
+        return NO_CAPTURES if along is None else along.captures_of(self.asked)
 
     @property
     def identity(self) -> Identity | None:

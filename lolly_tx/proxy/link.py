@@ -14,6 +14,7 @@ from lolly_tx.net.doors import Peer
 from lolly_tx.proxy.asked import Along
 from lolly_tx.proxy.identity import Identity
 from lolly_tx.proxy.proxy import RouteEnd
+from lolly_tx.proxy.repeatedfields import RepeatedFields
 from lolly_tx.wire.message import RequestHead
 
 ASKED = "asked"
@@ -47,8 +48,10 @@ class Link:
     __slots__ = (
         "answers",
         "asks",
+        "fields",
         "filters_request",
         "filters_response",
+        "looks_back",
         "name",
         "request",
         "request_body",
@@ -67,6 +70,10 @@ class Link:
         self.answers = RESPONSE in touches
         self.filters_request = REQUEST_BODY in touches
         self.filters_response = RESPONSE_BODY in touches
+        self.fields: Callable[[bytes], bytes] | None = None
+        if self.answers and not self.filters_response:
+            self.fields = getattr(middleware, "answer_fields", None)
+        self.looks_back = self.answers or self.filters_response
         self.wraps = set(touches) != {ASKED}
         self.request = middleware.request
         self.response = middleware.response
@@ -77,11 +84,14 @@ class Link:
 class Way(Protocol):
     """What a chain is to a request on its way.
 
-    `rests`: what comes after so many links. `along`: what all its requests have in common.
+    `rests`: what comes after so many links. `back`: which of so many links look at answers, in the order they
+    do. `ready`: all that those make of them, where it is known beforehand. `along`: what its requests have in common.
     """
 
     along: Along | None
     links: tuple[Link, ...]
+    back: tuple[tuple[Link, ...], ...]
+    ready: tuple[RepeatedFields | None, ...]
     end: RouteEnd
     told: Told
     identify: Identify

@@ -3,8 +3,8 @@
     client's door --request_data--> Passage --> what serves it (an exchange)
     client's door <--------------- InnerDoor <-- the same
 
-Made for each request of a route with `use`. While middleware thinks (a Deferred), what comes of the body is kept, and
-beyond `HELD_BYTES` nothing more is read. Where no middleware of the chain touches answers, bodies or the request,
+Made for each request of a route with `use`. While middleware thinks (a Deferred), what comes of the body is kept
+(`proxy.keptbody`). Where no middleware of the chain touches answers, bodies or the request,
 whoever serves it gets the client's own door and the passage is out of the way.
 
 Imports: domain, net, proxy, wire, Twisted. Used by: proxy.caching, proxy.chain,
@@ -13,7 +13,7 @@ proxy.forwarding, proxy.middleware.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any, ClassVar
 
 from twisted.internet.defer import Deferred
@@ -27,67 +27,73 @@ from lolly_tx.proxy.answer import Answer, short_page
 from lolly_tx.proxy.filters import Filters, LinkFailed, Refused
 from lolly_tx.proxy.gathering import Gathering, told_to_go_on
 from lolly_tx.proxy.innerdoor import InnerDoor, outside
+from lolly_tx.proxy.keptbody import KeptBody
 from lolly_tx.proxy.knownrequest import KnownRequest
 from lolly_tx.proxy.link import Link, Way
 from lolly_tx.proxy.proxy import RouteEnd
 from lolly_tx.wire.message import RequestHead
 
-HELD_BYTES = 65536
-"""Of a request body, kept while middleware thinks."""
-
 
 class Passage(KnownRequest):
     """One request on its way. To its client's door it is the exchange (`net.doors.RequestSink`).
 
-    `captures`: what the route's pattern has named. `notes`: what middlewares leave for themselves until the answer, by
-    themselves.
+    `client`: the address of who sent it, as far as it can be believed. `started`: the client has the head of an answer.
+    `inner`: whom the answer comes through, until it is complete. `ends`: what is called when all is over.
     """
 
     _log: ClassVar[Logger] = Logger()
 
     __slots__ = (
         "_at",
-        "_body",
-        "_complete",
-        "_ends",
         "_filters",
         "_full",
-        "_gathering",
         "_holds",
-        "_inner",
-        "_paused",
-        "_size",
+        "_kept",
+        "_notes",
         "_thinking",
-        "_trailers",
-        "captures",
-        "notes",
+        "client",
+        "ends",
+        "inner",
         "started",
     )
+
+    ends: Sequence[Callable[[], None]]
+    _filters: Filters | None
+    inner: InnerDoor | None
+    _kept: KeptBody | None
+    _notes: dict[Any, Any] | None
+    _thinking: Deferred[Any] | None
 
     def __init__(
         self, chain: Way, door: DoorIn, head: RequestHead, start: BodyStart
     ) -> None:
-        super().__init__(chain, door, head)
-        self.captures: dict[bytes, bytes] = {}
-        self.notes: dict[Any, Any] = {}
-        self.started = False  # the client has the head of an answer
+        # In one go: one is made for each request.
+        self.chain = chain
+        self.door = door
+        self.head = self.asked = head
+        self.client = door.peer.address
+        along = chain.along
+        if along is not None and head.block.forwarded:
+            self.client = along.client_of(door.peer, head)
+        self.identified = self._known = None
+        self._filters = self.inner = self._notes = self._thinking = None
+        self._kept = None if start is BODILESS else KeptBody(start)
         self._at = 0
-        self._body = [start.data] if start.data else []
-        self._size = len(start.data)
-        self._trailers = start.trailers
-        self._complete = start.complete
-        self._paused = False
-        self._ends: list[Callable[[], None]] = []
-        self._holds = self._full = False
-        self._gathering: Gathering | None = None
-        self._thinking: Deferred[Any] | None = None
-        self._filters: Filters | None = None
-        self._inner: InnerDoor | None = None
+        self._full = self._holds = self.started = False
+        self.ends = ()
+
+    @property
+    def notes(self) -> dict[Any, Any]:
+        """What middlewares leave for themselves until the answer, by themselves."""
+        notes = self._notes
+        if notes is None:
+            notes = self._notes = {}
+        return notes
 
     @property
     def target(self) -> str | None:
         """The id of the target that answers; None: none does."""
-        return None if self._inner is None else self._inner.target
+        return None if self.inner is None else self.inner.target
 
     @property
     def rest(self) -> RouteEnd:
@@ -96,63 +102,70 @@ class Passage(KnownRequest):
 
     def when_over(self, call: Callable[[], None]) -> None:
         """Have `call` called once, when the request with its answer, or the tunnel it became, is over."""
-        self._ends.append(call)
+        self.ends = (*self.ends, call)
 
     def over(self) -> None:
         """It is. Repeated, it does nothing."""
-        ends, self._ends = self._ends, []
-        for call in ends:
-            call()
+        self.inner = None  # no cycle is left for the garbage collector
+        if self.ends:
+            ends, self.ends = self.ends, ()
+            for call in ends:
+                call()
 
     @property
     def origin(self) -> Target | None:
         """The target that answers; None: none does."""
-        return None if self._inner is None else self._inner.origin
+        return None if self.inner is None else self.inner.origin
 
     @property
     def by_target(self) -> bool:
         """The answer that is there comes from a target; else it is one of ours."""
-        return self._inner is not None and self._inner.by_target
+        return self.inner is not None and self.inner.by_target
 
     def whole_body(
         self, most: int, refusal: Answer
     ) -> Deferred[Answer | None] | Answer | None:
         """For `IMiddleware.request`: wait for the whole body; `refusal` answers one of more than `most` bytes."""
-        if self._size > most:
+        kept = self._kept
+        if kept is None:
+            return None
+        if kept.size > most:
             return refusal
-        if self._complete:
+        if kept.complete:
             return None
         if self.head.awaits_continue:
-            self.head = told_to_go_on(self.door, self.head, self._size)
-        self._gathering = gathering = Gathering(most, refusal)
+            self.head = told_to_go_on(self.door, self.head, kept.size)
+        kept.gathering = gathering = Gathering(most, refusal)
         return gathering.done
 
     # -- the request's way in
 
     def go_on(self) -> None:
         """Ask the next middlewares, until one has to think or answers; then have it served."""
-        links = self.chain.links
-        while self._at < len(links):
-            link = links[self._at]
-            self._at += 1
+        chain = self.chain
+        said: Any = None
+        at = self._at
+        for link in chain.links[at:]:
+            self._at = at = at + 1
             try:
-                said = link.request(self) if link.asks else None
-                if said is None:
+                if link.asks:
+                    said = link.request(self)
+                    if said is not None:
+                        break
+                if link.filters_request:
                     self._filter(link)
             except Exception:
                 self.broke(link.name, Failure())
                 return
-            if isinstance(said, Deferred):
-                self._think(said, link)
-                return
-            if said is not None:
-                self._serve_by(link, said)
-                return
-        self._serve(self.chain.end, self._at)
+        if said is None:
+            self._serve(chain.end, at)
+        elif isinstance(said, Deferred):
+            self._think(said, link)
+        else:
+            self._serve_by(link, said)
 
     def _filter(self, link: Link) -> None:
-        bodiless = self._complete and not self._body
-        if bodiless or not link.filters_request:
+        if self._kept is None or self._kept.empty:
             return
         made = link.request_body(self)
         if made is not None:
@@ -175,7 +188,8 @@ class Passage(KnownRequest):
             self._serve_by(link, said)
             return
         try:
-            self._filter(link)
+            if link.filters_request:
+                self._filter(link)
         except Exception:
             self.broke(link.name, Failure())
         else:
@@ -195,28 +209,31 @@ class Passage(KnownRequest):
 
     def _serve(self, end: RouteEnd, reached: int) -> None:
         """Have `end` answer; `reached`: how many links the answer goes back through."""
-        door = self.door
-        body, self._body = b"".join(self._body), []
-        if self._filters is not None:
-            filtered = self._filtered(body, self._complete)
-            if filtered is None:
-                return
-            body = filtered
+        door, start, kept = self.door, BODILESS, self._kept
+        if kept is not None:
+            body = kept.taken()
+            if self._filters is not None:
+                filtered = self._filtered(body, kept.complete)
+                if filtered is None:
+                    return
+                body = filtered
+            if body or not kept.complete:
+                start = BodyStart(body, kept.trailers, kept.complete)
         inner: DoorIn = door
-        wanted = self._filters is not None or self._ends or self.identified is not None
-        if self.chain.wraps or wanted:
-            inner = self._inner = InnerDoor(self, door, reached)
+        if (
+            self.chain.wraps
+            or self.ends
+            or self.identified is not None
+            or self._filters is not None
+        ):
+            inner = self.inner = InnerDoor(self, door, reached)
             door.exchange = self
         if isinstance(end, Answer):
             self._answer(end, inner)
         else:
-            start = BODILESS
-            if body or not self._complete:
-                start = BodyStart(body, self._trailers, self._complete)
             end.open_exchange(inner, self.head, start)
-        if self._paused:
-            self._paused = False
-            door.resume_request()
+        if kept is not None:
+            kept.read_on(door)
 
     def _answer(self, answer: Answer, inner: DoorIn) -> None:
         echo = self.echo
@@ -252,7 +269,7 @@ class Passage(KnownRequest):
         `ending`: whoever serves the request has just ended, and needs not be told.
         """
         self._log.failure("Middleware {name} failed", reason, name=name)
-        sink, inner = self._sink, self._inner
+        sink, inner = self._sink, self.inner
         self._close()
         if self.started:
             self.door.abort()
@@ -274,14 +291,14 @@ class Passage(KnownRequest):
         if self._filters is not None:
             self._filters.close()
             self._filters = None
-        if self._inner is not None:
-            self._inner.close()
+        if self.inner is not None:
+            self.inner.close()
         else:
             self.over()
 
     @property
     def _sink(self) -> RequestSink | None:
-        return None if self._inner is None else self._inner.exchange
+        return None if self.inner is None else self.inner.exchange
 
     # -- RequestSink: what the client's door tells
 
@@ -289,15 +306,8 @@ class Passage(KnownRequest):
         """Body bytes."""
         sink = self._sink
         if sink is None:
-            self._body.append(data)
-            self._size += len(data)
-            most, gathering = HELD_BYTES, self._gathering
-            if gathering is not None:
-                most = max(most, gathering.most)
-                gathering.grown(self._size)
-            if self._size > most and not self._paused:
-                self._paused = True
-                self.door.pause_request()
+            if self._kept is not None:
+                self._kept.add(data, self.door)
             return
         if self._filters is not None:
             filtered = self._filtered(data, False)
@@ -309,12 +319,12 @@ class Passage(KnownRequest):
 
     def request_end(self, trailers: bytes) -> None:
         """The body is complete."""
-        self._complete = True
-        sink = self._sink
+        kept, sink = self._kept, self._sink
+        if kept is not None:
+            kept.complete = True
         if sink is None:
-            self._trailers = trailers
-            if self._gathering is not None:
-                self._gathering.complete()
+            if kept is not None:
+                kept.end(trailers)
             return
         if self._filters is not None:
             last = self._filtered(b"", True)

@@ -11,6 +11,7 @@ from lolly_tx.proxy.answer import Answer
 from lolly_tx.proxy.chain import Chain
 from lolly_tx.proxy.filters import BodyFilter, Refused
 from lolly_tx.proxy.innerdoor import DROPPED_BYTES
+from lolly_tx.proxy.keptbody import HELD_BYTES
 from lolly_tx.proxy.link import (
     ASKED,
     REQUEST,
@@ -20,8 +21,9 @@ from lolly_tx.proxy.link import (
     Link,
 )
 from lolly_tx.proxy.middleware.base import Middleware
-from lolly_tx.proxy.passage import HELD_BYTES
+from lolly_tx.proxy.repeatedfields import RepeatedFields
 from lolly_tx.proxy.route import ToPool
+from lolly_tx.wire.http1 import REMEMBERED, REMEMBERED_BYTES
 from tests.proxy.world import GET, OK, WorldTestCase, answer, chunked, get, post
 
 GONE = Answer(410, b"\r\nX-Why: gone\r\n", b"no more")
@@ -105,6 +107,25 @@ class Filtering(Middleware):
 
     def response_body(self, passage: Any, answer: Any) -> Any:
         return self.made.pop(0)
+
+
+class Adding(Middleware):
+    """Adds a field to answers, and says that it does no more."""
+
+    touches = frozenset((RESPONSE,))
+
+    def __init__(self, line: bytes) -> None:
+        self.line = line
+        self.asked: list[bytes] = []
+
+    def answer_fields(self, fields: bytes) -> bytes:
+        self.asked.append(fields)
+        if not self.line:
+            raise ValueError("nothing to add")
+        return fields + self.line
+
+    def response(self, passage: Any, answer: Any) -> None:
+        answer.fields = self.answer_fields(answer.fields)
 
 
 class ChainTestCase(WorldTestCase):
@@ -201,6 +222,90 @@ class OrderTests(ChainTestCase):
         """What nobody asks is an error at once."""
         with self.assertRaises(ValueError):
             Link("x", Filtering("bodies"))
+
+
+class KnownFieldsTests(ChainTestCase):
+    """Middleware that only changes the fields of answers, always in the same way."""
+
+    def got(self, client: Any, target: Any, sent: bytes = OK) -> Any:
+        """What the client gets when its target answers so."""
+        client.send(GET)
+        target.send(sent)
+        return client.take()
+
+    def test_once(self) -> None:
+        """Lines that repeat are asked about once, others anew; the innermost comes first."""
+        outer, inner = Adding(b"X-B: 2\r\n"), Adding(b"X-A: 1\r\n")
+        world = self.chained(outer, inner)
+        client = world.client()
+        client.send(GET)
+        target = world.accept()
+        target.send(OK)
+        self.assertIn(b"\r\nX-A: 1\r\nX-B: 2\r\n\r\nok", client.take())
+        for _ in range(3):
+            self.assertIn(b"X-A: 1\r\nX-B: 2\r\n\r\nok", self.got(client, target))
+        self.assertEqual([len(inner.asked), len(outer.asked)], [1, 1])
+        other = self.got(client, target, answer(b"other", 200, "X-Own: 3\r\n"))
+        self.assertIn(b"X-A: 1\r\nX-B: 2\r\n\r\nother", other)
+        self.assertEqual([len(inner.asked), len(outer.asked)], [2, 2])
+
+    def test_among_others(self) -> None:
+        """Where another one looks at answers itself, each is asked about each of them."""
+        seen: list[str] = []
+        adding = Adding(b"X-A: 1\r\n")
+        world = self.chained(adding, Noting("one", seen))
+        client = world.client()
+        client.send(GET)
+        target = world.accept()
+        target.send(OK)
+        client.take()
+        got = self.got(client, target)
+        self.assertIn(b"X-Seen: one\r\nX-A: 1\r\n\r\nok", got)
+        self.assertEqual(len(adding.asked), 2)
+
+    def test_of_our_own(self) -> None:
+        """An answer from within passes those that are outside of it."""
+        world = self.chained(Adding(b"X-A: 1\r\n"), Asking(GONE), Adding(b"X-B: 2\r\n"))
+        client = world.client()
+        client.send(GET)
+        got = client.take()
+        self.assertIn(b"X-A: 1\r\n\r\nno more", got)
+        self.assertNotIn(b"X-B", got)
+
+    def test_fails(self) -> None:
+        """One that raises is a 500, and what it was asked about is not remembered."""
+        broken = Adding(b"")
+        world = self.chained(broken)
+        client = world.client()
+        client.send(GET)
+        target = world.accept()
+        target.send(OK)
+        self.assertIn(b" 500 ", client.take())
+        self.assertEqual(len(self.flushLoggedErrors(ValueError)), 1)
+        self.assertEqual(world.ended[0].status, 500)
+        broken.line = b"X-A: 1\r\n"
+        self.assertIn(b"X-A: 1", self.got(client, target))
+
+    def test_bounded(self) -> None:
+        """What is remembered of lines is bounded, and long ones are not."""
+        made = RepeatedFields([("one", Adding(b"X-A: 1\r\n").answer_fields)])
+        for n in range(2 * REMEMBERED):
+            lines = b"\r\nX-N: %d\r\n" % n
+            self.assertEqual(made.of(lines), lines + b"X-A: 1\r\n")
+        self.assertLessEqual(len(made.known), REMEMBERED)
+        made.known.clear()
+        made.of(b"\r\nX-N: %b\r\n" % (b"n" * REMEMBERED_BYTES))
+        self.assertEqual(made.known, {})
+
+    def test_no_cycles(self) -> None:
+        """An exchange that is over leaves no cycle to the garbage collector."""
+        world = self.chained(Adding(b"X-A: 1\r\n"), Asking(None))
+        client = world.client()
+        client.send(GET)
+        world.accept().send(OK)
+        door = world.ended[0].door
+        self.assertIsNone(door.exchange)
+        self.assertIsNone(door._passage.inner)
 
 
 class WaitingTests(ChainTestCase):

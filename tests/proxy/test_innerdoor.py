@@ -40,7 +40,7 @@ class RelayTests(SynchronousTestCase):
         """What an exchange hears of its answer, whose last 5 bytes may be relayed."""
         head = parse_request(b"GET / HTTP/1.1\r\nHost: x\r\n\r\n")
         passage: Any = SimpleNamespace(
-            chain=SimpleNamespace(links=()),
+            chain=SimpleNamespace(links=(), back=((),), ready=(None,)),
             head=head,
             asked=head,
             started=False,

@@ -86,7 +86,10 @@ class AccessMiddleware(Middleware):
 
     def request(self, passage: Passage) -> Answer | None:
         """403 for who may not."""
-        return None if self.admits(passage.known.client) else REFUSED
+        known = self._known.get(passage.client)
+        if known is None:
+            known = self.admits(passage.client)
+        return None if known else REFUSED
 
 
 REFUSED = Answer(403, *page(403))

@@ -18,25 +18,25 @@ LONGEST_KEY = 256
 
 
 class CountedBy:
-    """The keys of requests. `text`: with variables."""
+    """The keys of requests. `text`: with variables. `whole`: it is the client, and no more; `known`: then, by it."""
 
-    __slots__ = ("_known", "_template", "_whole")
+    __slots__ = ("_template", "known", "whole")
 
     def __init__(self, text: str) -> None:
-        self._whole = text in (_CLIENT, "${client}")
+        self.whole = text in (_CLIENT, "${client}")
         self._template = template(text)
-        self._known: dict[str, bytes] = {}
+        self.known: dict[str, bytes] = {}
 
     def of(self, passage: Passage) -> bytes:
         """That of one request."""
-        if not self._whole:
+        if not self.whole:
             return self._template.render(passage.known)[:LONGEST_KEY]
-        client = passage.known.client
-        key = self._known.get(client)
+        client = passage.client
+        key = self.known.get(client)
         if key is None:
-            if len(self._known) >= _REMEMBERED:
-                self._known.clear()
-            key = self._known[client] = household(client)
+            if len(self.known) >= _REMEMBERED:
+                self.known.clear()
+            key = self.known[client] = household(client)
         return key
 
 

@@ -12,6 +12,9 @@ from collections.abc import Mapping
 from typing import Any
 
 from lolly_tx.config.middleware.headers import FieldChanges
+from lolly_tx.proxy.answer import AnswerHead
+from lolly_tx.proxy.passage import Passage
+from lolly_tx.proxy.repeatedfields import RepeatedFields
 from lolly_tx.proxy.templates import Template, template
 from lolly_tx.wire.fieldlines import names_of, without_spellings
 
@@ -27,7 +30,7 @@ def _lines(fields: Mapping[str, str]) -> Lines:
 class Changes:
     """See the module. `constant`: they are the same for every message. `gone`: names of what is taken away."""
 
-    __slots__ = ("_by_default", "_lines", "_ready", "constant", "gone")
+    __slots__ = ("_by_default", "_lines", "_ready", "constant", "gone", "repeated")
 
     def __init__(self, changes: FieldChanges) -> None:
         gone = [*changes.remove, *changes.set]
@@ -39,12 +42,24 @@ class Changes:
         self.constant = all(
             one.constant is not None for _, one in self._by_default + self._lines
         )
+        self.repeated = RepeatedFields([("", self.of_any)])
         self._ready = b""
         if self.constant:
             self._ready = self._written(self._lines, None)
 
     def __bool__(self) -> bool:
         return bool(self.gone or self._by_default or self._lines)
+
+    def change(self, passage: Passage, answer: AnswerHead) -> None:
+        """Make them in an answer's head. Targets repeat themselves, so what is the same for all is remembered."""
+        if self.constant:
+            answer.fields = self.repeated.of(answer.fields)
+        else:
+            answer.fields = self.of(answer.fields, passage.known_with(answer))
+
+    def of_any(self, lines: bytes) -> bytes:
+        """Those that are `constant`."""
+        return self.of(lines, None)
 
     def of(self, lines: bytes, known: Any) -> bytes:
         """`lines`, CRLF and then field lines, with the changes. `known`: what variables stand for."""

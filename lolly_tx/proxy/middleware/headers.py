@@ -27,6 +27,9 @@ class HeadersMiddleware(Middleware):
         self._of_request = Changes(settings.request)
         self._of_response = Changes(settings.response)
         touched = {REQUEST} if self._of_request else set()
+        self.answer_fields = None
+        if self._of_response.constant:
+            self.answer_fields = self._of_response.of_any
         self.touches = frozenset(touched | ({RESPONSE} if self._of_response else set()))
         self._known = Remembered(self._changed) if self._of_request.constant else None
 
@@ -40,15 +43,14 @@ class HeadersMiddleware(Middleware):
     def request(self, passage: Passage) -> None:
         """Change what the target gets."""
         if self._known is not None:
-            passage.head = self._known.of(passage.head)
+            head = passage.head
+            passage.head = self._known.known.get(head) or self._known.of(head)
         else:
             passage.head = self._changed(passage.head, passage.known)
 
     def response(self, passage: Passage, answer: AnswerHead) -> None:
         """Change what the client gets."""
-        changes = self._of_response
-        known = None if changes.constant else passage.known_with(answer)
-        answer.fields = changes.of(answer.fields, known)
+        self._of_response.change(passage, answer)
 
 
 @implementer(IMiddlewareFactory)

@@ -53,10 +53,13 @@ class RateLimitMiddleware(Middleware):
 
     def request(self, passage: Passage) -> Answer | Deferred[None] | None:
         """Let it pass, refuse it, or have it wait."""
-        key = self._key.of(passage)
+        by = self._key
+        key = by.known.get(passage.client) if by.whole else None
+        if key is None:
+            key = by.of(passage)
         if self._delay:
             return self._paced(key)
-        wait = self.rates.admit(key, self._now()).wait
+        wait = self.rates.admit(key, self._now())
         return self._refusal(wait) if wait else None
 
     def _paced(self, key: bytes) -> Answer | Deferred[None] | None:

@@ -15,22 +15,22 @@ from lolly_tx.wire.message import RequestHead
 
 
 class Remembered:
-    """`make(head)`, which must depend on nothing else."""
+    """`make(head)`, which must depend on nothing else. `known`: what was made."""
 
-    __slots__ = ("_known", "_make")
+    __slots__ = ("_make", "known")
 
     def __init__(self, make: Callable[[RequestHead], RequestHead]) -> None:
         self._make = make
-        self._known: dict[RequestHead, RequestHead] = {}
+        self.known: dict[RequestHead, RequestHead] = {}
 
     def of(self, head: RequestHead) -> RequestHead:
         """What is made of `head`."""
-        known = self._known.get(head)
-        if known is not None:
-            return known
+        made = self.known.get(head)
+        if made is not None:
+            return made
         made = self._make(head)
         if len(head.block.raw) + len(head.target) <= REMEMBERED_BYTES:
-            if len(self._known) >= REMEMBERED:
-                self._known.clear()
-            self._known[head] = made
+            if len(self.known) >= REMEMBERED:
+                self.known.clear()
+            self.known[head] = made
         return made

@@ -45,8 +45,7 @@ class SecurityHeadersMiddleware(Middleware):
     def response(self, passage: Passage, answer: AnswerHead) -> None:
         """Say it."""
         changes = self._secure if passage.peer.secure else self._plain
-        known = None if changes.constant else passage.known_with(answer)
-        answer.fields = changes.of(answer.fields, known)
+        changes.change(passage, answer)
 
 
 def _hsts(settings: SecurityHeaders) -> str:
