@@ -15,7 +15,7 @@ from lolly_tx.domain.errors import DownstreamError
 from lolly_tx.domain.hosts import host_name
 from lolly_tx.net.doors import BodyStart, DoorIn, Peer
 from lolly_tx.proxy.asked import Along, Asked
-from lolly_tx.proxy.own_answers import OwnAnswers
+from lolly_tx.proxy.own_answers import OwnAnswers, got
 from lolly_tx.proxy.replies import reason_of, reply
 from lolly_tx.proxy.templates import page_template, template, url_template
 from lolly_tx.wire.message import RequestHead
@@ -76,6 +76,8 @@ class Redirecting:
         except DownstreamError as error:
             status, why, token = 400, f"no place to go: {error.detail}", error.token
         size = reply(door, status, token=token, extra=extra, is_head=head.is_head)
+        status, size = got(door, status, size)
+        head = door.asked or head
         own.given(door, head, status, size, why, identity, self._along.route)
 
     def foreseen(self, head: RequestHead, peer: Peer) -> str:
@@ -138,7 +140,9 @@ class Responding:
         if head.is_head:
             said = b""
         door.answer(status, self._reason, b"".join(lines), said)
-        own.given(door, head, status, len(said), "", identity, self._along.route)
+        status, size = got(door, status, len(said))
+        head = door.asked or head
+        own.given(door, head, status, size, "", identity, self._along.route)
 
     def foreseen(self, head: RequestHead, peer: Peer) -> str:
         """What a request would get, in words."""

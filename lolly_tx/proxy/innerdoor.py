@@ -16,6 +16,7 @@ from lolly_tx.proxy.answer import Answer, AnswerHead
 from lolly_tx.proxy.filters import BodyFilter, Filters, LinkFailed
 from lolly_tx.proxy.identity import Identity
 from lolly_tx.proxy.link import Link, Way
+from lolly_tx.proxy.slices import SLICE_BYTES, Slices
 from lolly_tx.wire.message import RequestHead
 
 DROPPED_BYTES: Final = 65536
@@ -222,7 +223,16 @@ class InnerDoor(DoorIn):
         self._out.answer(status, reason, fields, body)
 
     def _give(self, answer: AnswerHead, body: bytes) -> None:
-        """Answer in one piece; the filters have their way with `body`."""
+        """Answer in one piece; the filters have their way with `body`, with a long one in slices."""
+        long = len(body) > SLICE_BYTES and answer.status not in (204, 304)
+        if long and self._filters is not None and self._dropped < 0:
+            if not self._passage.head.is_head:
+                self._begun(answer.status)
+                self._out.start(
+                    answer.status, answer.reason, answer.fields, answer.framing
+                )
+                Slices(self, body).begin()
+                return
         if self._filters is not None:
             filtered = self._filtered(body, "end")
             if filtered is None:

@@ -16,6 +16,11 @@ from lolly_tx.wire.message import RequestHead
 OnRefusal = Callable[..., None]
 
 
+def got(door: DoorIn, status: int, size: int) -> tuple[int, int]:
+    """What a client has got of such an answer, where middleware in front may have made another of it."""
+    return (door.status, door.sent) if door.status else (status, size)
+
+
 class OwnAnswers:
     """See the module. Whoever answers in place of a target tells `given` of it.
 

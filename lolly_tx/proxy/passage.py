@@ -79,7 +79,8 @@ class Passage(KnownRequest):
         self._filters = self.inner = self._notes = self._thinking = None
         self._kept = None if start is BODILESS else KeptBody(start)
         self._at = 0
-        self._full = self._holds = self.started = False
+        self._full = self.started = False
+        self._holds = 0
         self.ends = ()
 
     @property
@@ -391,8 +392,8 @@ class Passage(KnownRequest):
         self._flow()
 
     def hold(self, holds: bool) -> None:
-        """Have the answer's body wait although the client would take it, or let it go on."""
-        self._holds = holds
+        """Have the answer's body wait although the client would take it, until as many as did let it go on."""
+        self._holds += 1 if holds else -1
         self._flow()
 
     def _flow(self) -> None:

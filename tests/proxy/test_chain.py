@@ -8,6 +8,7 @@ from twisted.internet.defer import Deferred
 
 from lolly_tx.domain.routes import Pattern, RouteTable
 from lolly_tx.proxy.answer import Answer
+from lolly_tx.proxy.asked import Along
 from lolly_tx.proxy.chain import Chain
 from lolly_tx.proxy.filters import BodyFilter, Refused
 from lolly_tx.proxy.innerdoor import DROPPED_BYTES
@@ -306,6 +307,43 @@ class KnownFieldsTests(ChainTestCase):
         door = world.ended[0].door
         self.assertIsNone(door.exchange)
         self.assertIsNone(door._passage.inner)
+
+
+class CapturedTests(ChainTestCase):
+    def test_captures(self) -> None:
+        """What the expressions of the route have captured is known; without such, there is nothing."""
+        seen: list[Any] = []
+
+        class Looking(Asking):
+            def request(self, passage: Any) -> Any:
+                seen.append((dict(passage.captures), passage.client))
+                return GONE
+
+        world = self.chained(Looking(None))
+        chain = world.proxy.table.only
+        for along in (
+            None,
+            Along(
+                "~^/(.*)$",
+                client_of=lambda peer, head: "198.51.100.7",
+                wall=lambda: 0.0,
+                captures_of=lambda head: {"1": head.target[1:]},
+            ),
+        ):
+            chain.along = along
+            for fields in ("", "X-Forwarded-For: 198.51.100.7\r\n"):
+                client = world.client("192.0.2.9")
+                client.send(get("/page", fields))
+                self.assertIn(b" 410 ", client.take())
+        self.assertEqual(
+            seen,
+            [
+                ({}, "192.0.2.9"),
+                ({}, "192.0.2.9"),
+                ({"1": b"page"}, "192.0.2.9"),
+                ({"1": b"page"}, "198.51.100.7"),
+            ],
+        )
 
 
 class WaitingTests(ChainTestCase):

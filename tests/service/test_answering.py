@@ -24,6 +24,14 @@ respond = { status = 503, body = "back soon", headers = { Retry-After = "60" } }
 path = "/hello"
 respond = { body = "<p>$header_x_name</p>", headers = { Content-Type = "text/html", X-Path = "$path" } }
 [[route]]
+path = "/packed"
+use = [{ type = "compress" }]
+respond = { body = "%s" }
+[[route]]
+path = "/led/"
+use = [{ type = "compress", least = 1 }, { type = "strip_prefix", prefix = "/led" }]
+redirect = { to = "$uri", status = 301 }
+[[route]]
 path = "/none"
 respond = { status = 204 }
 [[route]]
@@ -36,7 +44,7 @@ path = "access.log"
 buffer_size = 0
 format = "$method $uri $status $bytes_sent $route $pool $upstream"
 [request_id]
-"""
+""".replace("%s", "x" * 2000)
 
 
 class AnsweringTests(BuildTestCase):
@@ -103,6 +111,19 @@ class AnsweringTests(BuildTestCase):
         self.assertNotIn(b"Content-Length", answer)
         client.send(get("/down"))
         self.assertIn(b"HTTP/1.1 503 ", client.take())
+
+    def test_behind_middleware(self) -> None:
+        """The log has what the client got, and what it asked for, where middleware makes another answer or request."""
+        packed = self.ask("/packed", "Accept-Encoding: gzip\r\n")
+        body = packed.partition(b"\r\n\r\n")[2]
+        self.assertLess(len(body), 2000)
+        self.assertEqual(self.log()[-1], f"GET /packed 200 {len(body)} * /packed - -")
+        led = self.ask("/led/on", "Accept-Encoding: gzip\r\n")
+        body = led.partition(b"\r\n\r\n")[2]
+        self.assertIn(b"\r\nLocation: /on\r\n", led)
+        self.assertIn(b"\r\nContent-Encoding: gzip\r\n", led)
+        self.assertNotEqual(len(body), 22)
+        self.assertEqual(self.log()[-1], f"GET /led/on 301 {len(body)} * /led/ - -")
 
     def test_counted(self) -> None:
         """They are counted by status, as refusals are, and no pool sees them."""

@@ -74,7 +74,8 @@ class Access:
         default="",
         metadata=about(
             Choice("", "allow", "deny"),
-            'What holds for everybody else. Unset: "deny" where somebody is allowed by a list, else "allow".',
+            'What holds for everybody else. Unset: "deny" where somebody is allowed by a list, of which `lolly check`'
+            ' warns; else "allow".',
         ),
     )
 
@@ -107,7 +108,12 @@ class Access:
         )
 
     def doubts(self) -> Iterator[str]:
-        """Lists that decide nothing."""
+        """Lists that decide nothing, and who is kept out although no setting says so."""
+        if not self.default and (self.allow or self.country_allow):
+            yield (
+                "clients that no list names get 403, because others are allowed: say"
+                ' default = "deny", or "allow" to let them in'
+            )
         if self.others and (self.allow or self.country_allow) and not self.deny:
             yield 'everybody may come in: set default = "deny", or leave it out'
         if not (self.allow or self.deny or self.by_country) and self.others:

@@ -13,7 +13,7 @@ from twisted.logger import Logger
 from lolly_tx.net.doors import DoorIn
 from lolly_tx.proxy.files.supplies import FileSupplies
 from lolly_tx.proxy.identity import Identity
-from lolly_tx.proxy.own_answers import OwnAnswers
+from lolly_tx.proxy.own_answers import OwnAnswers, got
 from lolly_tx.proxy.replies import reply
 from lolly_tx.wire.dates import DateLine
 from lolly_tx.wire.message import RequestHead
@@ -76,8 +76,8 @@ class Book:
     ) -> None:
         """An answer of `size` body bytes is over. `why`: it was refused, or cut. `relayed`: past what is in front."""
         door = asked.door
-        if door.status and not relayed:
-            status, size = door.status, door.sent
+        if not relayed:
+            status, size = got(door, status, size)
         seconds = self._supplies.now() - asked.began
         head = door.asked or asked.head
         known = asked.identity, self._route
@@ -85,8 +85,8 @@ class Book:
 
     def at_once(self, door: DoorIn, head: RequestHead, status: int, size: int) -> None:
         """The same of one that took no time, and has no identity."""
-        if door.status:
-            status, size, head = door.status, door.sent, door.asked or head
+        status, size = got(door, status, size)
+        head = door.asked or head
         self.own.given(door, head, status, size, "", None, self._route)
 
     def refuse(

@@ -6,7 +6,8 @@
 Whether is decided by the head alone, so that a HEAD gets the fields of a GET. What a client has to read now is flushed:
 when its target has nothing more for the moment, and after each piece of an event stream.
 
-Imports: config.middleware, domain, proxy, proxy.middleware, wire. Used by: programs.
+Imports: config.middleware, domain, proxy, proxy.middleware, wire, Twisted. Used by:
+programs.
 """
 
 from __future__ import annotations
@@ -15,6 +16,7 @@ import re
 from collections.abc import Callable
 from typing import Any
 
+from twisted.internet.interfaces import IDelayedCall, IReactorTime
 from zope.interface import implementer
 
 from lolly_tx.config.middleware.compress import Compress
@@ -42,22 +44,48 @@ _BODY_FIELDS = (
 # Without a body, or with a part of one.
 _NEVER = frozenset((204, 205, 206))
 
+TURN_BYTES = 65536
+"""Packed of one body in one turn of the event loop: some milliseconds."""
+
 
 class Packing(BodyFilter):
-    """One body. `at_once`: each piece is to be read as soon as it has come. `over()`: its memory is free."""
+    """One body. `at_once`: each piece is to be read as soon as it has come. `over()`: its memory is free.
 
-    def __init__(self, packer: Packer, at_once: bool, over: Callable[[], None]) -> None:
+    Packing takes time: after `TURN_BYTES` of the body the rest has to wait until others have had their turn.
+    """
+
+    def __init__(
+        self,
+        packer: Packer,
+        at_once: bool,
+        over: Callable[[], None],
+        passage: Passage,
+        clock: IReactorTime,
+    ) -> None:
         self._packer: Packer | None = packer
         self._at_once = at_once
         self._over = over
         self._waiting = False
+        self._passage = passage
+        self._clock = clock
+        self._done = 0
+        self._next_turn: IDelayedCall | None = None
 
     def data(self, data: bytes) -> bytes:
         """Pack it."""
         assert self._packer is not None
         packed = add_in_slices(self._packer, data)
         self._waiting = True
+        self._done += len(data)
+        if self._done >= TURN_BYTES and self._next_turn is None:
+            self._next_turn = self._clock.callLater(0, self._go_on)
+            self._passage.hold(True)
         return packed + self.flush() if self._at_once else packed
+
+    def _go_on(self) -> None:
+        self._next_turn = None
+        self._done = 0
+        self._passage.hold(False)
 
     def flush(self) -> bytes:
         """Let the client read what has come."""
@@ -76,6 +104,9 @@ class Packing(BodyFilter):
         packer, self._packer = self._packer, None
         if packer is not None:
             self._over()
+        if self._next_turn is not None:
+            self._next_turn.cancel()
+            self._next_turn = None
 
 
 class CompressMiddleware(Middleware):
@@ -83,7 +114,8 @@ class CompressMiddleware(Middleware):
 
     touches = frozenset((RESPONSE, RESPONSE_BODY))
 
-    def __init__(self, settings: Compress) -> None:
+    def __init__(self, settings: Compress, clock: IReactorTime) -> None:
+        self._clock = clock
         there = packers()
         self._packers = {one: there[one] for one in settings.encodings if one in there}
         self.missing = tuple(one for one in settings.encodings if one not in there)
@@ -162,7 +194,7 @@ class CompressMiddleware(Middleware):
             answer.get_all(b"x-accel-buffering"), b"no"
         )
         self.at_work += 1
-        return Packing(packer, at_once, self._ended)
+        return Packing(packer, at_once, self._ended, passage, self._clock)
 
     def _ended(self) -> None:
         self.at_work -= 1
@@ -217,7 +249,7 @@ class CompressFactory:
 
     def build(self, settings: Compress, deps: Any) -> CompressMiddleware:
         """See `domain.interfaces.IPluginFactory`."""
-        made = CompressMiddleware(settings)
+        made = CompressMiddleware(settings, deps.clock)
         if made.missing and deps.serves:
             deps.log.warn(
                 "middleware {name}: {missing} left out: pip install 'lolly-tx[compress]' brings them",

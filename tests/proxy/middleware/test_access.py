@@ -102,6 +102,15 @@ class CountryTests(WorldTestCase):
             }
             self.assertEqual(found, in_, table)
 
+    def test_doubts(self) -> None:
+        """Who is kept out only because others are allowed is worth a warning; who has said what holds gets none."""
+        allowed = (ip_network("10.0.0.0/8"),)
+        [said] = Access(allow=allowed).doubts()
+        self.assertIn('say default = "deny", or "allow"', said)
+        self.assertEqual(len(list(Access(country_allow=("DE",)).doubts())), 1)
+        self.assertEqual(list(Access(allow=allowed, default="deny").doubts()), [])
+        self.assertEqual(list(Access(deny=allowed).doubts()), [])
+
     def test_no_database(self) -> None:
         """A database that cannot be read, or is none, is an error with its path."""
         with self.assertRaises(OSError):

@@ -3,21 +3,31 @@
 from __future__ import annotations
 
 import gzip
+import itertools
+import random
 import zlib
 from typing import Any
 
 import brotli
 from backports import zstd
+from twisted.internet.task import Clock
 
 from lolly_tx.config.middleware.compress import Compress
+from lolly_tx.proxy.answer import Answer
 from lolly_tx.proxy.middleware import compress
-from lolly_tx.proxy.middleware.compress import CompressFactory, CompressMiddleware
+from lolly_tx.proxy.middleware.compress import (
+    TURN_BYTES,
+    CompressFactory,
+    CompressMiddleware,
+)
+from lolly_tx.proxy.slices import SLICE_BYTES
 from lolly_tx.wire.packing import packers
 from tests.config.texts import faults
 from tests.proxy.middleware.behind import REST, behind, deps_of, settings
 from tests.proxy.world import World, WorldTestCase, get
 
 TEXT = b"the quick brown fox jumps over the lazy dog. " * 100
+HTML = b"\r\nContent-Type: text/html\r\n"
 USUAL = 'type = "compress"\n'
 UNPACK = {"gzip": gzip.decompress, "br": brotli.decompress, "zstd": zstd.decompress}
 
@@ -226,7 +236,9 @@ class SettingTests(CompressTestCase):
             world = self.of(f'level = {level}\nencodings = ["gzip"]')
             sizes.append(len(self.ask(target_says(), world=world)[1]))
         self.assertLessEqual(sizes[1], sizes[0])
-        self.assertEqual(CompressMiddleware(Compress(level=7))._levels["br"], 7)
+        self.assertEqual(
+            CompressMiddleware(Compress(level=7), Clock())._levels["br"], 7
+        )
 
     def test_faults(self) -> None:
         """Wrong ones say what would be right."""
@@ -361,6 +373,7 @@ class StreamTests(CompressTestCase):
         for _ in range(50):
             target.send(chunk(TEXT))
         target.send(b"0\r\n\r\n")
+        self.behind.clock.advance(0)
         self.assertEqual(gzip.decompress(unchunked(client.take())), TEXT * 50)
 
     def test_gone(self) -> None:
@@ -388,3 +401,110 @@ class StreamTests(CompressTestCase):
         self.assertEqual((fields["vary"], body), ("Accept-Encoding", TEXT))
         first.lose()
         self.assertEqual(self.packed(target_says(), world=world), "gzip")
+
+
+def turn(world: World) -> None:
+    """One turn of the event loop: what is due, and nothing of what that has asked for."""
+    clock = world.clock
+    for call in [one for one in clock.calls if one.getTime() <= clock.seconds()]:
+        if call.active():
+            clock.calls.remove(call)
+            call.called = 1
+            call.func(*call.args, **call.kw)
+
+
+class TurnTests(CompressTestCase):
+    """A long body is packed some at a time, so that others are served meanwhile."""
+
+    body = random.Random(1).randbytes(6 * SLICE_BYTES)
+
+    def unpacked(self, got: bytes) -> tuple[bytes, bool]:
+        """What of the body a client has, and whether that is all."""
+        head, _, rest = got.partition(b"\r\n\r\n")
+        self.assertIn(b"Transfer-Encoding: chunked", head)
+        packed = b""
+        while rest:
+            size, _, rest = rest.partition(b"\r\n")
+            if not int(size, 16):
+                return zlib.decompressobj(31).decompress(packed), True
+            packed += rest[: int(size, 16)]
+            rest = rest[int(size, 16) + 2 :]
+        return zlib.decompressobj(31).decompress(packed), False
+
+    def test_stream(self) -> None:
+        """A target is read on when a turn's share is packed and others had theirs; nothing is lost."""
+        client = self.behind.client()
+        client.send(get("/", "Accept-Encoding: gzip\r\n"))
+        target = self.behind.accept()
+        said = target_says(body=self.body)
+        got, turns = b"", 0
+        for at in range(0, len(said), 16384):
+            target.send(said[at : at + 16384])
+        while target.inbox:
+            self.assertTrue(target.paused)
+            before = len(target.inbox)
+            turns += 1
+            turn(self.behind)
+            turn(self.behind)
+            self.assertLessEqual(before - len(target.inbox), TURN_BYTES // 16384 + 1)
+            self.assertLess(turns, 100)
+        self.behind.clock.advance(0)
+        got = client.take()
+        self.assertEqual(self.unpacked(got), (self.body, True))
+        self.assertGreaterEqual(turns, len(self.body) // TURN_BYTES - 1)
+
+    def responding(self) -> World:
+        """A route that answers itself, in one piece."""
+        world = behind(self, self.middleware, end=Answer(200, HTML, self.body))
+        self.addCleanup(world.clock.advance, 0)
+        return world
+
+    def test_one_piece(self) -> None:
+        """A body that was given in one piece leaves slice by slice, one in a turn."""
+        world = self.responding()
+        client = world.client()
+        client.send(get("/", "Accept-Encoding: gzip\r\n"))
+        got = client.take()
+        sizes = [len(self.unpacked(got)[0])]
+        for _ in range(20):
+            turn(world)
+            got += client.take()
+            sizes.append(len(self.unpacked(got)[0]))
+        self.assertEqual(self.unpacked(got), (self.body, True))
+        steps = [b - a for a, b in itertools.pairwise([0, *sizes])]
+        self.assertLessEqual(max(steps), 2 * SLICE_BYTES)
+        client.send(get())
+        self.assertTrue(client.take().endswith(self.body))  # unpacked, at once
+
+    def test_back_pressure(self) -> None:
+        """A client that takes nothing stops it."""
+        world = self.responding()
+        client = world.client()
+        client.stop_reading()
+        client.send(get("/", "Accept-Encoding: gzip\r\n"))
+        for _ in range(20):
+            world.clock.advance(0)
+        self.assertLess(client.queued, 3 * SLICE_BYTES)
+        client.read_on()
+        for _ in range(20):
+            world.clock.advance(0)
+        self.assertEqual(self.unpacked(client.take()), (self.body, True))
+
+    def test_client_leaves(self) -> None:
+        """A client that goes in the middle ends the work, and nothing waits for the next turn."""
+        world = self.responding()
+        client = world.client()
+        client.send(get("/", "Accept-Encoding: gzip\r\n"))
+        client.lose()
+        world.clock.advance(0)
+        waiting = [each for each in world.clock.getDelayedCalls() if not each.time]
+        self.assertEqual(waiting, [])
+
+    def test_head(self) -> None:
+        """A HEAD is answered at once."""
+        world = self.responding()
+        client = world.client()
+        client.send(get("/", "Accept-Encoding: gzip\r\n").replace(b"GET", b"HEAD", 1))
+        got = client.take()
+        self.assertIn(b"Content-Encoding: gzip", got)
+        self.assertTrue(got.endswith(b"\r\n\r\n"))
