@@ -1,7 +1,7 @@
 """What middleware makes of a body that passes: filters, one after the other.
 
 Imports: proxy. Used by: proxy.caching, proxy.innerdoor, proxy.middleware,
-proxy.passage, proxy.streampassage.
+proxy.passage, proxy.repeatedfields, proxy.streampassage.
 """
 
 from __future__ import annotations

@@ -47,6 +47,7 @@ class StreamPassage:
         on_refused: Callable[[str, int], None],
     ) -> None:
         self.known = Asked(along, head, peer)
+        self.client = self.known.client
         self._links = links
         self._at = 0
         self._on_admitted = on_admitted
