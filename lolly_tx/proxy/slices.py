@@ -8,10 +8,12 @@ Imports: domain, net. Used by: proxy.innerdoor.
 
 from __future__ import annotations
 
+from typing import Final
+
 from lolly_tx.domain.errors import ProxyError
 from lolly_tx.net.doors import DoorIn
 
-SLICE_BYTES = 65536
+SLICE_BYTES: Final = 65536
 """Passed on at once; a body that is not longer goes as it is."""
 
 
