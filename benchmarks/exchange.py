@@ -82,11 +82,16 @@ class Nowhere:
 
 
 class Loopback:
-    """An endpoint that connects to `Nowhere`."""
+    """An endpoint that connects to `Nowhere`. `made`: all connections, where somebody wants to find them."""
+
+    def __init__(self, made: list[Any] | None = None) -> None:
+        self._made = made
 
     def connect(self, factory: Any) -> Deferred[Any]:
         """At once."""
         protocol = factory.buildProtocol(None)
+        if self._made is not None:
+            self._made.append(protocol)
         protocol.makeConnection(Nowhere())
         return succeed(protocol)
 
@@ -103,12 +108,13 @@ def listening(
     clock: Clock,
     endings: Endings | None = None,
     behind: Callable[[Any], Any] = lambda end: end,
+    connections: list[Any] | None = None,
     **more: Any,
 ) -> Acceptor:
     """The listener of a proxy with two targets, made by `make`.
 
     `clock`: only for what has to wait. `endings`: where exchanges are put. `behind`: puts something before the
-    route's end.
+    route's end. `connections`: where those to targets are put.
     """
     deadlines = Deadlines(clock, time.monotonic)
     pool = Pool(
@@ -125,7 +131,7 @@ def listening(
 
     def connect_to(target: Target) -> Upstream:
         return Upstream(
-            Loopback(),
+            Loopback(connections),
             to_target,
             deadlines=deadlines,
             limits=UpstreamLimits(),

@@ -497,7 +497,7 @@ class TurnTests(CompressTestCase):
         client.send(get("/", "Accept-Encoding: gzip\r\n"))
         client.lose()
         world.clock.advance(0)
-        waiting = [each for each in world.clock.getDelayedCalls() if not each.time]
+        waiting = [each for each in world.clock.getDelayedCalls() if not each.getTime()]
         self.assertEqual(waiting, [])
 
     def test_head(self) -> None:
