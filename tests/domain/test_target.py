@@ -6,7 +6,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 from twisted.trial.unittest import SynchronousTestCase
 
-from lolly_tx.domain.target import Target, target_id
+from lolly_tx.domain.target import (
+    Target,
+    speaks_datagrams,
+    speaks_http,
+    target_id,
+)
 
 
 class TargetTests(SynchronousTestCase):
@@ -82,3 +87,11 @@ class TargetTests(SynchronousTestCase):
         self.assertRaises(ValueError, Target.from_url, "http://a", weight=0)
         error = self.assertRaises(TypeError, Target.from_url, "http://a", port=1)
         self.assertIn("weight", str(error))
+
+    def test_datagrams(self) -> None:
+        """A target of datagrams speaks nothing else."""
+        target = Target.from_url("udp://10.0.0.1:53")
+        self.assertEqual((target.host, target.port), ("10.0.0.1", 53))
+        self.assertTrue(speaks_datagrams("UDP://10.0.0.1:53"))
+        self.assertFalse(speaks_http(target.address))
+        self.assertFalse(speaks_datagrams("tcp://10.0.0.1:53"))

@@ -10,11 +10,21 @@ from shutil import rmtree
 from typing import Any
 
 from twisted.internet.defer import execute
+from twisted.internet.error import CannotListenError
 
 from lolly_tx.config import load, parse
+from lolly_tx.net.datagrams.endpoint import DatagramEndpoint
+from lolly_tx.net.sockets.adopted import AdoptingReactor
+from lolly_tx.net.sockets.inherited import (
+    Heirloom,
+    listening_socket,
+    takes_datagrams,
+)
+from lolly_tx.net.sockets.slots import SlotReactor
 from lolly_tx.service.build import build
 from lolly_tx.service.reload import Reloader
 from lolly_tx.wire.proxyline import read_proxy_line
+from tests.net.datagrams import World
 from tests.net.fakes import SteppingTestCase
 
 LONGEST = 65507
@@ -137,6 +147,94 @@ class DatagramTestCase(SteppingTestCase):
         self.rounds(20)
         with self.assertRaises(BlockingIOError):
             client.recv(65536)
+
+
+class SlotTests(SteppingTestCase):
+    """Several processes at one address: one owns the sockets, others read them."""
+
+    def world(self) -> World:
+        """A site and an acceptor in memory; sockets are real here."""
+        made = World()
+        self.addCleanup(made.deadlines.stop)
+        return made
+
+    def slots(self, count: int, port: int = 0, left: Any = None) -> Any:
+        """What the owner listens on."""
+        endpoint = DatagramEndpoint(SlotReactor(self.reactor, count), "127.0.0.1", port)
+        endpoint.heirloom = left
+        made = self.successResultOf(endpoint.listen(self.world().acceptor))
+        self.addCleanup(made.stopListening)
+        return made
+
+    def test_slots(self) -> None:
+        """Each process has its own socket of one address, and what comes there is read by it."""
+        slots = self.slots(2)
+        port = slots.getHost().port
+        self.assertEqual({one.getsockname()[1] for one in slots.sockets}, {port})
+        client = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+        self.addCleanup(client.close)
+        worlds = []
+        for number in (1, 2):
+            world = self.world()
+            world.site.at_once = False
+            copies = {
+                n: socket.fromfd(fd, 2, 2) for n, fd in enumerate(slots.open(number))
+            }
+            for one in copies.values():
+                self.addCleanup(one.close)
+            view = AdoptingReactor(self.reactor, copies)
+            endpoint = DatagramEndpoint(view, "127.0.0.1", port)
+            there = self.successResultOf(endpoint.listen(world.acceptor))
+            self.assertEqual(there.getHost().port, port)
+            self.addCleanup(there.stopListening)
+            worlds.append(world)
+        slots.rest()
+        slots.refuse()
+        slots.wake()
+        client.sendto(b"x", ("127.0.0.1", port))
+        self.spin(lambda: any(w.acceptor.accepted for w in worlds), "the datagram")
+        self.assertEqual(sum(w.acceptor.accepted for w in worlds), 1)
+
+    def test_taken(self) -> None:
+        """An address that another proxy has is refused, although its sockets could be shared."""
+        port = self.slots(2).getHost().port
+        for view in (SlotReactor(self.reactor, 2), self.reactor):
+            endpoint = DatagramEndpoint(view, "127.0.0.1", port)
+            self.failureResultOf(
+                endpoint.listen(self.world().acceptor), CannotListenError
+            )
+
+    def test_left(self) -> None:
+        """New code has the sockets of the code before, more of them if it has more processes, or one of them."""
+        before = self.slots(2)
+        port = before.getHost().port
+
+        def heirloom(owned: bool) -> Heirloom:
+            first, *others = [listening_socket(fd) for fd in before.descriptors]
+            self.assertTrue(takes_datagrams(first.fileno()))
+            return Heirloom(first, "s", "udp:0", owned, others=tuple(others))
+
+        more = self.slots(3, left=heirloom(True))
+        self.assertEqual(len({one.fileno() for one in more.sockets}), 3)
+        self.assertEqual({one.getsockname()[1] for one in more.sockets}, {port})
+        self.assertFalse(more.is_lent)
+        lent = self.slots(3, left=heirloom(False))
+        self.assertEqual(len({one.fileno() for one in lent.sockets}), 2)
+        self.assertTrue(lent.is_lent)
+        endpoint = DatagramEndpoint(self.reactor, "127.0.0.1", 0)
+        endpoint.heirloom = heirloom(True)
+        one = self.successResultOf(endpoint.listen(self.world().acceptor))
+        self.assertEqual(one.getHost().port, port)
+        one.stopListening()
+
+    def test_no_address(self) -> None:
+        """A socket that listens, or has no port, takes no datagrams."""
+        for kind in (socket.SOCK_STREAM, socket.SOCK_DGRAM):
+            with socket.socket(socket.AF_INET, kind) as made:
+                self.assertFalse(takes_datagrams(made.fileno()))
+        with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as made:
+            self.assertFalse(takes_datagrams(made.fileno()))
+        self.assertFalse(takes_datagrams(-1))
 
 
 class SessionTests(DatagramTestCase):

@@ -17,6 +17,7 @@ from lolly_tx.wire.proxyline import (
     V2_START,
     ProxyLine,
     begins_one,
+    for_datagrams,
     read_proxy_line,
     render_v1,
     render_v2,
@@ -253,6 +254,17 @@ class BeginningTests(ReadingTestCase):
             self.assertIsNone(begins_one(few))
         for other in (b"GET ", b"POST", b"\r\nGET", b"\x16\x03\x01"):
             self.assertIs(begins_one(other), False)
+
+    def test_datagrams(self) -> None:
+        """In front of datagrams the header says so, and everything else as ever; where nothing is said, nothing is."""
+        for line, family in (
+            (ProxyLine("10.0.0.1", 1, "10.0.0.2", 2), 0x12),
+            (ProxyLine("::1", 1, "::2", 2), 0x22),
+            (NOBODY, 0),
+        ):
+            made = for_datagrams(render_v2(line))
+            self.assertEqual(made[13], family)
+            self.assertEqual(read_proxy_line(made), (line, len(made)))
 
     def test_missing(self) -> None:
         """Something else in its place is refused with its first byte."""
