@@ -110,10 +110,11 @@ class Forward:
         )
     )
     protocols: tuple[str, ...] = attrs.field(
-        default=(HTTP,),
+        default=(HTTP, SOCKS5),
         metadata=about(
-            ListOf(Choice(HTTP), "protocols"),
-            "What is spoken there.",
+            ListOf(Choice(HTTP, SOCKS5), "protocols"),
+            'What is spoken there: "http" (absolute URLs and CONNECT), "socks5", or both, told apart by the first'
+            " byte.",
         ),
     )
     users: Mapping[str, str] = attrs.field(

@@ -16,7 +16,9 @@ import math
 from collections import Counter
 from typing import Any, ClassVar, Protocol
 
+from twisted.internet.defer import Deferred, succeed
 from twisted.logger import Logger
+from twisted.python.failure import Failure
 from zope.interface import implementer
 
 from lolly_tx.domain.destinations import Denied, Destinations
@@ -182,6 +184,39 @@ class ForwardProxy(Proxy):
             self.serve(door, head, start)
         else:
             self._chain.open_exchange(door, head, start)
+
+    # -- who it is, of those who speak SOCKS (`net.forward.socks.SocksSite`)
+
+    @property
+    def asks_for_login(self) -> bool:
+        """Clients have to say who they are."""
+        return self.gate.verifier is not None
+
+    def lets_in(self, client: str) -> bool:
+        """Whether one may come from the address `client`."""
+        return self.gate.lets_in(client)
+
+    def proves(self, client: str, user: bytes, password: bytes) -> Deferred[bool]:
+        """Whether that is right; who is locked out is not."""
+        try:
+            proving = self.gate.check(client, user, password)
+        except LockedOut:
+            self.note("locked out")
+            return succeed(False)
+        return proving.addCallbacks(self._cb_proven, self._eb_proving)
+
+    def _cb_proven(self, right: bool) -> bool:
+        if not right:
+            self.note("wrong password")
+        return right
+
+    def _eb_proving(self, reason: Failure) -> bool:
+        self.log.failure("A password could not be compared", reason)
+        return False
+
+    def note(self, why: str) -> None:
+        """A client is turned away."""
+        self.turned_away[why] += 1
 
     def _told(
         self, door: DoorIn, head: Any, status: int, size: int, why: str, *known: Any

@@ -289,6 +289,7 @@ def forward_place(
     acceptor = forward_acceptor(
         forward.place_name,
         forward.proxy,
+        protocols=settings.protocols,
         secure=settings.tls is not None,
         deadlines=deadlines,
         census=census,

@@ -7,8 +7,8 @@ A block is not turned into a list of pairs. One search finds the few fields a pr
 look at or drop, everything between is copied through in slices (`FieldBlock.kept`).
 Whoever wants the list asks for `FieldBlock.pairs`, and who has one makes a block of it (`from_pairs`).
 
-Imports: domain, wire. Used by: net.checks, net.http1, proxy, proxy.caching,
-proxy.middleware, wire, wire.http2.
+Imports: domain, wire. Used by: net.checks, net.forward, net.http1, proxy,
+proxy.caching, proxy.middleware, wire, wire.http2.
 """
 
 from __future__ import annotations

@@ -1,6 +1,6 @@
 """The HTTP/1.1 side of a forward proxy's client: `net.http1.server` with CONNECT.
 
-Imports: net, net.http1. Used by: net.forward.listening.
+Imports: net, net.http1. Used by: net.forward.first_byte, net.forward.listening.
 """
 
 from __future__ import annotations

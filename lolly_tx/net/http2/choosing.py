@@ -4,7 +4,7 @@
                    +------------------anything else------> Http1Server
 
 Imports: net, net.http1, net.http2, net.sockets, wire.http2, Twisted. Used by:
-net.http2.listening.
+net.forward, net.http2.listening.
 """
 
 from __future__ import annotations

@@ -1,0 +1,121 @@
+"""SOCKS5, the server's side (RFC 1928, and RFC 1929 for user and password): bytes to values, and back.
+
+    greeting  05 n methods          read_methods     05 method, or 05 FF
+    login     01 n user n password  read_login       01 00, or 01 01
+    request   05 cmd 00 address     read_request     05 code 00 address
+
+Each reader takes what has come so far: None while it is not whole, else the value and how many bytes it was. A length
+says how much is read, and nothing behind it is touched: it may be the tunnel's. What breaks the rules is
+`BadMessage`, as soon as it can be seen.
+
+Imports: domain, wire. Used by: net.forward.
+"""
+
+from __future__ import annotations
+
+from ipaddress import IPv4Address, IPv6Address, ip_address
+
+from lolly_tx.domain.hosts import BadHost, host_name
+from lolly_tx.wire.errors import BadMessage
+
+VERSION = 5
+NO_LOGIN, LOGIN, NONE_OF_THEM = 0, 2, 0xFF
+CONNECT = 1
+OK, FAILED, NOT_ALLOWED, NET_UNREACHABLE, HOST_UNREACHABLE, REFUSED = range(6)
+NO_SUCH_COMMAND, NO_SUCH_ADDRESS = 7, 8
+GRANTED, DENIED = b"\x01\x00", b"\x01\x01"
+"""Answers to a login; after the second one the connection is closed."""
+
+_IPV4, _NAME, _IPV6 = 1, 3, 4
+
+
+class NotServed(BadMessage):
+    """A request that is well-formed, or nearly. `code`: of the reply."""
+
+    def __init__(self, reason: str, code: int) -> None:
+        super().__init__(reason)
+        self.code = code
+
+
+def read_methods(data: bytes) -> tuple[bytes, int] | None:
+    """The methods that a client offers, an octet each; there may be none."""
+    if data and data[0] != VERSION:
+        raise BadMessage("not SOCKS5")
+    if len(data) < 2 or len(data) < 2 + data[1]:
+        return None
+    end = 2 + data[1]
+    return data[2:end], end
+
+
+def method(chosen: int) -> bytes:
+    """The answer to that."""
+    return bytes((VERSION, chosen))
+
+
+def read_login(data: bytes) -> tuple[bytes, bytes, int] | None:
+    """User and password, in no encoding in particular; both have an octet at least."""
+    if data and data[0] != 1:
+        raise BadMessage("not a login of version 1")
+    if len(data) < 2:
+        return None
+    if not data[1]:
+        raise BadMessage("login without a user")
+    at = 2 + data[1]
+    if len(data) <= at:
+        return None
+    if not data[at]:
+        raise BadMessage("login without a password")
+    end = at + 1 + data[at]
+    if len(data) < end:
+        return None
+    return data[2:at], data[at + 1 : end], end
+
+
+def read_request(data: bytes) -> tuple[str, int, int] | None:
+    """Where a client wants to be connected to: host (lower case, IPv6 in brackets) and port.
+
+    Raises `NotServed` for other commands and addresses.
+    """
+    if data and data[0] != VERSION:
+        raise BadMessage("not SOCKS5")
+    if len(data) >= 3 and data[2]:
+        raise BadMessage("reserved octet is not 0")
+    if len(data) < 5:
+        return None
+    kind = data[3]
+    if kind == _NAME:
+        start, size = 5, data[4]
+    elif kind in (_IPV4, _IPV6):
+        start, size = 4, 4 if kind == _IPV4 else 16
+    else:
+        raise NotServed("no such type of address", NO_SUCH_ADDRESS)
+    end = start + size + 2
+    if len(data) < end:
+        return None
+    if data[1] != CONNECT:
+        raise NotServed("no such command", NO_SUCH_COMMAND)
+    host = _host(kind, data[start : start + size])
+    return host, int.from_bytes(data[end - 2 : end], "big"), end
+
+
+def _host(kind: int, raw: bytes) -> str:
+    if kind == _IPV4:
+        return str(IPv4Address(raw))
+    if kind == _IPV6:
+        return host_name(b"[%b]" % str(IPv6Address(raw)).encode())
+    try:
+        # Clients write addresses of IPv6 as names, too, without brackets.
+        return host_name(b"[%b]" % raw if raw.count(b":") > 1 else raw)
+    except BadHost:
+        raise NotServed("no name of a host", FAILED) from None
+
+
+def reply(code: int, host: str = "0.0.0.0", port: int = 0) -> bytes:
+    """The answer to a request. `host`, `port`: where the connection comes from that was made."""
+    try:
+        address = ip_address(host)
+    except ValueError:
+        address = IPv4Address(0)
+    kind = _IPV4 if address.version == 4 else _IPV6
+    where = address.packed + port.to_bytes(2, "big")
+    return bytes((VERSION, code, 0, kind)) + where
