@@ -38,20 +38,21 @@ Any other format is a text with variables. All are pieces of text and variables 
     head piece  form of a variable  head piece  form of a variable ...  head piece
 
 A head piece is plain text and what depends on the head alone. It is kept for a while by the
-head, because clients repeat themselves. Of exchanges that are alike in all but their times (one attempt, the same
-target, status and size) the whole line is kept, with a form in the place of each time.
+head once that has come twice, because clients repeat themselves. Of exchanges that are alike in
+all but their times (one attempt, the same target, status and size) the whole line is kept, with
+a place for each time.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from itertools import chain
+from itertools import chain, islice
 from typing import Any
 
 from lolly_tx.config.accesslogs import JSON_FIELDS, NO_FIELDS, STREAM_FIELDS
 from lolly_tx.config.variables import parts_of
 from lolly_tx.domain.target import Target
-from lolly_tx.proxy.entry import Entry
+from lolly_tx.proxy.entry import Entry, Words
 from lolly_tx.proxy.exchange import Exchange
 from lolly_tx.proxy.masking import USUAL, Masking
 from lolly_tx.proxy.moments import Moment
@@ -75,7 +76,7 @@ REMEMBERED_HEADS = 512
 """Of so many heads the pieces are kept, and then forgotten all at once."""
 
 REMEMBERED_PIECE_BYTES = 4096
-"""What is made of a head that is longer is not kept."""
+"""A head that is longer, and what is made of it, is not kept."""
 
 REMEMBERED_LINES = 1024
 """Of so many kinds of exchanges the line is kept, and then forgotten all at once."""
@@ -88,6 +89,10 @@ _Piece = bytes | Get
 
 def _escaped(piece: bytes) -> bytes:
     return piece.replace(b"%", b"%%")
+
+
+def _formed(form: bytes, write: Get) -> Get:
+    return lambda entry: form % write(entry)
 
 
 def _joined(pieces: list[bytes], forms: list[bytes]) -> bytes:
@@ -133,7 +138,9 @@ class LineFormat:
                     form = made.text_form
                     self._add(made.text, form, made.of_head, made.text_moment)
         self._text("\n")
+        self._whole = list(self._all_pieces())
         self._known: dict[RequestHead, bytes] = {}
+        """Lines but for what changes, b"" for heads that came once."""
         self._alike: dict[tuple[Any, ...], tuple[list[bytes], Target]] = {}
         self._changing = [one for one in self._moments if one is not None]
 
@@ -182,9 +189,22 @@ class LineFormat:
         """The line of `entry`."""
         form = self._known.get(entry.head)  # type: ignore[arg-type]  # Words are never in it
         if form is None:
+            self._see(entry.head)
+            return b"".join(
+                [one if isinstance(one, bytes) else one(entry) for one in self._whole]
+            )
+        if not form:
             form = self._of_head(entry)
         line: bytes = form % tuple([write(entry) for write in self._writers])
         return line
+
+    def _all_pieces(self) -> Iterator[_Piece]:
+        """What a line is made of, from its beginning to its end."""
+        writers = zip(self._forms, self._writers, strict=True)
+        for piece in self._pieces:
+            yield from piece
+            for form, write in islice(writers, 1):
+                yield write if form == b"%b" else _formed(form, write)
 
     def line_of(
         self, exchange: Exchange, client: str, wall: float, now: float
@@ -248,12 +268,19 @@ class LineFormat:
     def _of_head(self, entry: Entry) -> bytes:
         """The line, with a form in the place of what changes with each exchange."""
         form = _joined([_escaped(one) for one in self._written(entry)], self._forms)
-        head, known = entry.head, self._known
-        if isinstance(head, RequestHead) and len(form) <= REMEMBERED_PIECE_BYTES:
-            if len(known) >= REMEMBERED_HEADS:
-                known.clear()
-            known[head] = form
+        if isinstance(entry.head, RequestHead) and len(form) <= REMEMBERED_PIECE_BYTES:
+            self._known[entry.head] = form
         return form
+
+    def _see(self, head: RequestHead | Words) -> None:
+        """Something is worth being made ready for `head` when it comes once more."""
+        if (
+            isinstance(head, RequestHead)
+            and len(head.target) + len(head.block.raw) <= REMEMBERED_PIECE_BYTES
+        ):
+            if len(self._known) >= REMEMBERED_HEADS:
+                self._known.clear()
+            self._known[head] = b""
 
     def _written(self, entry: Entry) -> Iterator[bytes]:
         for piece in self._pieces:

@@ -50,6 +50,8 @@ class Masking:
             return self.url(url[: url.index(b"#")]) + b"#***"
         if b"@" in url:
             url = _USER_INFO.sub(b"***@", url)
+        if b"?" not in url and b"&" not in url and b";" not in url:
+            return url  # most of them
         names = _NAMES.findall(url)
         if len(names) > MAX_PARAMETERS:
             return url[: url.index(b"?") + 1] + b"***" if b"?" in url else b"***"

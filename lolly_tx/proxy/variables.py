@@ -410,7 +410,12 @@ def _field(name: str, masking: Masking) -> Get:
     if masking.hides_field(field):
         return lambda e: None if e.head.block.get(field) is None else b"***"
     if field == b"referer":
-        return lambda e: masking.url(e.head.block.get(field) or b"") or None
+
+        def referer(entry: Entry) -> bytes | None:
+            value = entry.head.block.get(field)
+            return masking.url(value) or None if value else None
+
+        return referer
     return lambda e: e.head.block.get(field)
 
 

@@ -140,8 +140,10 @@ class Chromium:
         """Type it where the focus is."""
         self.ask("Input.insertText", text=text)
 
-    def view(self, width: int, height: int, scheme: str = "light") -> None:
-        """How large the window is, and what colours its user likes."""
+    def view(
+        self, width: int, height: int, scheme: str = "light", motion: str = "reduce"
+    ) -> None:
+        """How large the window is, and what colours and motion its user likes."""
         metrics = {
             "width": width,
             "height": height,
@@ -151,7 +153,7 @@ class Chromium:
         self.ask("Emulation.setDeviceMetricsOverride", **metrics)
         features = [
             {"name": "prefers-color-scheme", "value": scheme},
-            {"name": "prefers-reduced-motion", "value": "reduce"},
+            {"name": "prefers-reduced-motion", "value": motion},
         ]
         self.ask("Emulation.setEmulatedMedia", features=features)
 

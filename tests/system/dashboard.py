@@ -231,8 +231,13 @@ def outage(page: Chromium, folder: Path, report: Report, chosen: Any) -> None:
         report.point("6 the focus stays", seen == "filter", seen)
         time.sleep(2)
         picture(page, chosen, "during")
+        shape(page, report)
         axe(page, report, chosen, "light")
+        background = "getComputedStyle(document.documentElement).backgroundColor"
+        light = page.run(background)
         page.view(1280, 860, "dark")
+        dark = page.run(background)
+        report.point("12 other colours in the dark", light != dark, (light, dark))
         picture(page, chosen, "dark")
         axe(page, report, chosen, "dark")
         page.view(320, 800)
@@ -295,6 +300,9 @@ def outage(page: Chromium, folder: Path, report: Report, chosen: Any) -> None:
             " document.body.append(s); })()"
         )
         report.point("8 no other script runs", not page.run("!!window.hit"))
+        policy = page_policy(admin)
+        strict = "default-src 'none'" in policy and "unsafe-" not in policy
+        report.point("8 the policy allows nothing that is not named", strict, policy)
 
         writes(page, report, admin, chosen)
         hosts = {
@@ -319,6 +327,45 @@ def outage(page: Chromium, folder: Path, report: Report, chosen: Any) -> None:
         told for told in page.events if told["method"] == "Runtime.exceptionThrown"
     ]
     report.point("no error of the page", not errors, errors[:1] or "")
+
+
+def shape(page: Chromium, report: Report) -> None:
+    """What the page is made of, while a target is down."""
+    seen = page.run(
+        "Array.from(document.querySelectorAll('.badge')).every(b => b.innerText.trim())"
+        " && document.querySelectorAll('.badge').length > 5"
+    )
+    report.point("4 each state has its word", seen)
+    seen = page.run(
+        "Array.from(document.querySelectorAll('table')).filter(t => t.rows.length).map(t => [t.dataset.rows,"
+        " !!t.caption && !!t.caption.textContent.trim(), t.querySelectorAll('th').length > 0,"
+        " Array.from(t.querySelectorAll('th')).every(h => h.scope)])"
+    )
+    good = bool(seen) and all(all(each[1:]) for each in seen)
+    report.point(
+        "5 captions, headings with scope",
+        good,
+        [each[0] for each in seen if not all(each[1:])],
+    )
+    seen = page.run(
+        "[document.querySelectorAll('h1').length, document.documentElement.lang,"
+        " document.querySelectorAll('main').length, document.querySelectorAll('header').length,"
+        " document.getElementById('announcer').getAttribute('role')]"
+    )
+    report.point(
+        "5, 6 one h1, language, landmarks, live region",
+        seen == [1, "en", 1, 1, "status"],
+        seen,
+    )
+
+
+def page_policy(admin: int) -> str:
+    """Content-Security-Policy of the page."""
+    asked = urllib.request.Request(
+        f"http://127.0.0.1:{admin}/", headers={"Accept": "text/html"}
+    )
+    with urllib.request.urlopen(asked) as answer:
+        return str(answer.headers["Content-Security-Policy"])
 
 
 def writes(page: Chromium, report: Report, admin: int, chosen: Any) -> None:
@@ -412,6 +459,33 @@ def many(page: Chromium, folder: Path, report: Report, count: int = 1000) -> Non
         page.until("document.querySelectorAll('#target-rows tr').length === 1")
         seen = page.run("document.getElementById('shown').textContent")
         report.point("15 a filter by keyboard", seen == "1 of 1,000 shown", seen)
+        page.run(
+            "(() => { const box = document.getElementById('filter'); box.value = '';"
+            " box.dispatchEvent(new Event('input')); })()"
+        )
+        page.run(
+            "(() => { const [key, row] = Array.from(rows).find(([, one]) => (one.address || '').endsWith(':20999'));"
+            " take('delta', {at, events: [], rows: {[key]:"
+            " {...row, state: 'unhealthy', cause: 'told by the test'}}}); })()"
+        )
+        first = "document.querySelector('#target-rows tr').innerText"
+        report.waits(
+            "15 what is wrong stands first of a thousand",
+            lambda: page.until(f"{first}.includes('told by the test')"),
+            5.0,
+        )
+        page.view(320, 800)
+        wide = page.run("document.documentElement.scrollWidth")
+        report.point("15 a thousand fit into 320 px", wide <= 320, wide)
+        moves = "getComputedStyle(document.querySelector('.badge')).transitionDuration"
+        still = page.run(moves)
+        page.view(320, 800, motion="no-preference")
+        moving = page.run(moves)
+        report.point(
+            "15 nothing moves for who likes it so",
+            still == "0s" != moving,
+            (still, moving),
+        )
 
 
 def ask(admin: int) -> bytes:
