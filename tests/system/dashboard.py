@@ -471,7 +471,9 @@ def many(page: Chromium, folder: Path, report: Report, count: int = 1000) -> Non
         first = "document.querySelector('#target-rows tr').innerText"
         report.waits(
             "15 what is wrong stands first of a thousand",
-            lambda: page.until(f"{first}.includes('told by the test')"),
+            lambda: page.until(
+                f"{first}.includes(':20999') && {first}.includes('down')"
+            ),
             5.0,
         )
         page.view(320, 800)
