@@ -153,7 +153,12 @@ class RunTests(ProcessTestCase):
         text = self.config.read_text()
         with socket.create_server(("127.0.0.1", 0)) as taken:
             endpoint = f"tcp:{taken.getsockname()[1]}:interface=127.0.0.1"
-            self.config.write_text(f'{text}[listener.taken]\nendpoint = "{endpoint}"\n')
+            # A cache with files has threads by then, which must not keep the process.
+            cached = f'[cache.pages]\ndir = "{self.folder}/cache"\n[[route]]\npath = "/cached"\npool = "app"\n'
+            cached += 'use = [{ type = "cache", cache = "pages" }]\n'
+            self.config.write_text(
+                f'{text}[listener.taken]\nendpoint = "{endpoint}"\n{cached}'
+            )
             command = [*self.command, "run", str(self.config)]
             for streams in (subprocess.STDOUT, subprocess.PIPE):
                 said = subprocess.run(

@@ -7,6 +7,7 @@ service.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from threading import Thread
 from typing import Any
 
 from twisted.internet.defer import Deferred
@@ -42,6 +43,19 @@ def rules_of(settings: CacheSettings) -> Rules:
         stale_if_error=settings.stale_if_error,
         stale_while_revalidate=settings.stale_while_revalidate,
     )
+
+
+class _Daemon(Thread):
+    """A thread that keeps no process: a start that fails has nobody who stops it, and ends all the same."""
+
+    def __init__(self, *args: Any, **named: Any) -> None:
+        super().__init__(*args, daemon=True, **named)
+
+
+class _Threads(ThreadPool):
+    """Those for files."""
+
+    threadFactory = _Daemon
 
 
 class Caches:
@@ -102,7 +116,7 @@ class Caches:
 
     def _in_thread(self, work: Callable[[], Any]) -> Deferred[Any]:
         if self._threads is None:
-            self._threads = ThreadPool(0, _MOST_THREADS, "cache")
+            self._threads = _Threads(0, _MOST_THREADS, "cache")
             self._threads.start()
         return deferToThreadPool(self._reactor, self._threads, work)
 

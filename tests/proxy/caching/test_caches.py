@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -138,6 +139,15 @@ class CachesTests(SynchronousTestCase):
         self.reactor.turn()
         store.put(page(1, 10))
         self.assertEqual(caches.purge(Purge(prefix=b"/")), 1)
+
+    def test_never_stopped(self) -> None:
+        """A process whose start fails ends, although nobody stops the threads."""
+        before = set(threading.enumerate())
+        caches = self.caches()
+        caches.use(CacheSettings("pages", dir=str(self.folder)), 1)
+        begun = set(threading.enumerate()) - before
+        self.assertTrue(begun)
+        self.assertTrue(all(thread.daemon for thread in begun))
 
     def test_stop(self) -> None:
         """Stopping waits for what threads do, and does nothing where there are none."""
