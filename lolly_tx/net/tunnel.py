@@ -33,6 +33,7 @@ from twisted.internet.error import ConnectionAborted, ConnectionDone
 from twisted.python.failure import Failure
 
 from lolly_tx.net.deadlines import NEVER, Deadlines
+from lolly_tx.net.sockets.parting import cut
 from lolly_tx.net.sockets.splice import (
     SINK,
     SINK_LOST,
@@ -358,7 +359,7 @@ class Tunnel:
 
     def _abort_both(self) -> None:
         for end in (self._downstream, self._upstream):
-            end.transport.abortConnection()
+            cut(end.transport)
 
     def _report(self) -> None:
         self._deadlines.discard(self)

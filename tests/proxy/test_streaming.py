@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from twisted.internet.defer import getDebugging, setDebugging
 from twisted.internet.error import ConnectionRefusedError
 from twisted.trial.unittest import SynchronousTestCase
 
@@ -115,6 +116,50 @@ class EndTests(SynchronousTestCase):
         world.pass_time(1)
         for line in (client, target):
             self.assertTrue(line.disconnecting)
+
+    def test_ends_while_connecting(self) -> None:
+        """A client that has said all before its target is there still gets the answer."""
+        world = StreamWorld()
+        client = world.client()
+        client.send(b"question")
+        client.end()
+        target = world.accept()
+        self.assertEqual(target.take(), b"question")
+        self.assertTrue(target.half_closed)
+        target.send(b"answer")
+        target.end()
+        self.assertEqual(client.take(), b"answer")
+        world.pass_time(1)
+        self.assertTrue(world.at_base())
+
+    def test_many(self) -> None:
+        """After ten thousand connections that came and went, each in its way, nothing is left of them."""
+        self.addCleanup(setDebugging, getDebugging())
+        setDebugging(False)  # which keeps where each Deferred comes from
+        world = StreamWorld()
+        for number in range(10_000):
+            client = world.client()
+            if number % 5 == 4:
+                client.lose()
+                continue
+            if number % 5 == 3:
+                world.refuse(ConnectionRefusedError())
+            target = world.accept()
+            ends = [client, target]
+            if number % 2:
+                ends.reverse()
+            if number % 5 == 2:
+                ends[0].reset()
+            else:
+                for end in ends:
+                    end.end()
+            world.pass_time(0.1)
+            for endpoint in world.endpoints.values():
+                endpoint.attempts.clear()
+        world.pass_time(1)
+        self.assertTrue(world.at_base())
+        self.assertEqual(len(world.ended), 10_000)
+        self.assertEqual(world.counters.served, 8_000)
 
     def test_reset(self) -> None:
         """A reset on one side is one on the other."""

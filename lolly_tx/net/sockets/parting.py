@@ -4,7 +4,7 @@ Closing a socket with unread bytes makes the kernel send a reset, and who is sti
 when it comes never reads the answer (RFC 9112 section 9.6). So we end our direction only,
 and read and discard until the client has ended its own, within the bounds below.
 
-Imports: net, Twisted. Used by: net.http1, net.http2, net.sockets.acceptor, net.streams,
+Imports: net, Twisted. Used by: net, net.http1, net.http2, net.sockets.acceptor, net.streams,
 net.tunnels.
 """
 
@@ -55,6 +55,18 @@ def end_writing(transport: Any) -> None:
         transport.loseConnection()
     else:
         half_close()
+
+
+def cut(transport: Any) -> None:
+    """Break it at once, so that its peer cannot take for whole what is not.
+
+    The abort of Twisted's TLS says close_notify first, which is what a complete end looks like (RFC 8446 section 6.1).
+    """
+    if isinstance(transport, TLSMemoryBIOProtocol) and transport.transport is not None:
+        below: Any = transport.transport
+        below.abortConnection()
+    else:
+        transport.abortConnection()
 
 
 class Leftover:

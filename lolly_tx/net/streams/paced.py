@@ -5,7 +5,7 @@
 
 The kernel does not move the bytes of such a tunnel: somebody has to see them.
 
-Imports: net.http1. Used by: proxy.
+Imports: net.http1, net.sockets. Used by: proxy.
 """
 
 from __future__ import annotations
@@ -14,6 +14,7 @@ from collections.abc import Callable
 from typing import Any
 
 from lolly_tx.net.http1.upgraded import Upgradable, Upgraded
+from lolly_tx.net.sockets.parting import cut
 
 
 class PacedTransport:
@@ -37,6 +38,10 @@ class PacedTransport:
         self._paused = False
         if not self._holds:
             self._inner.resumeProducing()
+
+    def abortConnection(self) -> None:
+        """Break it."""
+        cut(self._inner)
 
     def hold(self, held: bool) -> None:
         """A pace wants it to wait, or has done with that."""

@@ -24,6 +24,7 @@ from lolly_tx.net.sockets.parting import (
     LINGER_IDLE_SECONDS,
     LINGER_SECONDS,
     Leftover,
+    cut,
     end_writing,
 )
 from lolly_tx.net.sockets.transports import untaken_bytes
@@ -209,4 +210,4 @@ class RawConnection:
         """Cut it."""
         self.state = CLOSED
         self.deadline = NEVER
-        self.transport.abortConnection()
+        cut(self.transport)
