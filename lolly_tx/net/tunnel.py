@@ -6,7 +6,7 @@
 
 Each direction ends by itself: an end of file, or a close_notify, on one side ends the
 writing to the other, and when both have ended both are closed. Between plain sockets the
-kernel moves the bytes (`net.sockets.splice`), else they are copied with back-pressure. What
+kernel moves the bytes where there are many (`net.sockets.splice`), else they are copied with back-pressure. What
 a WebSocket server sends is copied in any case, but for the payload of long frames: to put a frame of
 ours between two of its own, we have to know where they end.
 
@@ -37,6 +37,7 @@ from lolly_tx.net.sockets.parting import cut
 from lolly_tx.net.sockets.splice import (
     SINK,
     SINK_LOST,
+    SOURCE,
     SOURCE_EOF,
     Relay,
     can_splice,
@@ -60,6 +61,14 @@ GOODBYE_SECONDS = 5.0
 
 LONG_FRAME_BYTES = 131072
 """A payload with less than this to come is copied: a pipe is not worth its system calls."""
+
+
+BULK_BYTES = 65536
+"""A read that brings so much is followed by more, most likely: from then on the kernel moves
+the bytes. A few of them are copied in four fifths of the time it takes to have them moved."""
+
+TRICKLE_BYTES = 1 << 20
+"""A relay that moves less between two looks is given up again, where bytes may be copied."""
 
 
 class TunnelEnd(Protocol):
@@ -127,6 +136,7 @@ class Tunnel:
         self._frames = Frames() if frames else None
         self._leaving = self._said_goodbye = False
         self._moved_before = 0
+        self._relayed_before: dict[TunnelEnd, int] = {}
         self._moved_at = deadlines.now()
         self._standing: dict[TunnelEnd, tuple[int, float]] = {}
         self._open = True
@@ -139,10 +149,8 @@ class Tunnel:
         for source, data in early:
             if data:
                 self.received(source, data)
-        if self._splices and self._open:
+        if self._splices and self._open and self._frames is not None:
             self._start_relay(downstream, None)
-            if self._frames is None:
-                self._start_relay(upstream, None)
         if self._open and (self._splices or idle != NEVER):
             self._watch(self._moved_at)
             deadlines.add(self)
@@ -185,17 +193,20 @@ class Tunnel:
     def _end_relay(self, source: TunnelEnd) -> None:
         self._moved[source] += self._relays.pop(source).moved
         self._standing.pop(source, None)
+        self._relayed_before.pop(source, None)
 
     # -- what the ends report
 
     def received(self, end: TunnelEnd, data: bytes) -> None:
         """Bytes came from `end`."""
-        if end is self._downstream:
+        if self._frames is None:
+            self._moved[end] += len(data)
+            self._other(end).transport.write(data)
+            if len(data) >= BULK_BYTES and self._splices and self._open:
+                self._start_relay(end, None)
+        elif end is self._downstream:
             self._moved[end] += len(data)
             self._upstream.transport.write(data)
-        elif self._frames is None:
-            self._moved[end] += len(data)
-            self._downstream.transport.write(data)
         elif not self._said_goodbye:  # after it, nothing the server says is to follow
             self._pass_frames(data, self._frames)
 
@@ -270,6 +281,7 @@ class Tunnel:
             if now >= self._moved_at + self._idle:
                 self._finish("idle")
             else:
+                self._copy_trickles()
                 self._watch(now)
             return
         if any(has_hung_up(end.transport) for end in self._ended):
@@ -278,6 +290,18 @@ class Tunnel:
             self._finish("half_closed")
         else:
             self._look_again(now)
+
+    def _copy_trickles(self) -> None:
+        """Give up relays that have moved little since the last look, and wait for more."""
+        if self._frames is not None:
+            return
+        for source, relay in list(self._relays.items()):
+            before = self._relayed_before.get(source, 0)
+            self._relayed_before[source] = relay.moved
+            if relay.moved - before < TRICKLE_BYTES and relay.waiting_for == SOURCE:
+                relay.cancel()
+                self._end_relay(source)
+                source.transport.resumeProducing()
 
     def _watch(self, now: float) -> None:
         """Look again in time, with nothing ended."""

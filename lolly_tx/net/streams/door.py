@@ -117,6 +117,9 @@ class StreamDoor(RawConnection):
 
     def dataReceived(self, data: bytes) -> None:
         """Bytes from the client."""
+        if self.end is not None:  # every piece of a session passes here
+            self.end.received(data)
+            return
         super().dataReceived(data)
         if self.state == OPENING and not self._asked:
             self._shaking = False  # what has come is behind the handshake

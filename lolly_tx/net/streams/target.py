@@ -1,6 +1,6 @@
 """A connection of a stream to a target: while there is one, its lease is out.
 
-Imports: domain, net, net.streams, Twisted. Used by: proxy.
+Imports: domain, net, net.sockets, net.streams, Twisted. Used by: proxy.
 """
 
 from __future__ import annotations
@@ -12,6 +12,7 @@ from twisted.internet.protocol import Factory
 from twisted.python.failure import Failure
 
 from lolly_tx.domain.lease import Lease
+from lolly_tx.net.sockets.transports import SocketTransport
 from lolly_tx.net.streams.raw import TUNNEL, RawConnection
 from lolly_tx.net.upstreams import Upstream
 
@@ -33,6 +34,8 @@ class TargetConnection(RawConnection):
     def bear(self, lease: Lease) -> None:
         """Release `lease` when the connection is over."""
         self._lease = lease
+        if isinstance(self.transport, SocketTransport):
+            self.transport.protocol = self  # past those who have made the connection
 
     def connectionLost(self, reason: Failure) -> None:
         """It is over."""
