@@ -78,13 +78,14 @@ def makeService(options: Options) -> IService:
     from lolly_tx.net.checks.kinds import BadCheckSettings, UnknownCheck
     from lolly_tx.net.sockets.endpoints import BadEndpoint
     from lolly_tx.net.sockets.tls_contexts import TLSSettingsError
-    from lolly_tx.service import amendedstate
+    from lolly_tx.service import amendedstate, foundstate
     from lolly_tx.service.amending import TargetChanges
     from lolly_tx.service.appliedstate import StateFolder
     from lolly_tx.service.applying import Applying, in_force_at_start
     from lolly_tx.service.build import CannotListen, build
     from lolly_tx.service.daemon import StartReport, create_logs, is_daemon
     from lolly_tx.service.descriptors import raise_descriptor_limit
+    from lolly_tx.service.discovering import Discoveries
     from lolly_tx.service.division import workers_of
     from lolly_tx.service.materials import (
         outlet_findings,
@@ -153,10 +154,13 @@ def makeService(options: Options) -> IService:
             made = succession.run_time
             if made is None:
                 made = amendedstate.load(folder, path) if folder is not None else ()
-            standing = Amended(config, made, names)
+            found = succession.discovered
+            if found is None:
+                found = foundstate.load(folder, path) if folder is not None else {}
+            standing = Amended(config, made, names, found)
             config = standing.config
-            found = (*outlet_findings(config), *root_findings(config))
-            wrong = [problem_of(one, path) for one in found]
+            findings = (*outlet_findings(config), *root_findings(config))
+            wrong = [problem_of(one, path) for one in findings]
             if wrong:
                 raise ConfigErrors(wrong)
             create_logs(
@@ -181,6 +185,7 @@ def makeService(options: Options) -> IService:
                 serving = part.service
             reloader = Reloader(serving, read, standing=standing)
             reloader.on_change.append(succession.notifier.reload)
+            serving.discoveries = Discoveries(reloader, registry, folder)
             serving.stopping.told.append(succession.notifier.status)
             serving.reloading = applying = Applying(reloader, read_text, folder)
             serving.amending = TargetChanges(reloader, folder)

@@ -33,6 +33,7 @@ PACKAGES = (
     "net/http1",
     "net/files",
     "net/http2",
+    "net/discovery",
     "net/checks",
     "net/library",
     "net/forward",

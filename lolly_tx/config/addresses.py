@@ -102,6 +102,14 @@ def endpoint_parts(text: str) -> tuple[list[str], dict[str, str]]:
     return plain, named
 
 
+def service_url(text: str, example: str) -> str:
+    """The path of a URL where a service is asked; "" = it has none. Raises `Rejected`, with an `example`."""
+    match = _SERVICE.fullmatch(text)
+    if match is None or not valid_host(match[1]) or int(match[2] or 1) > 65535:
+        raise Rejected(f'must be a URL such as "{example}"')
+    return match[3] or ""
+
+
 class _PathOfFile(Word):
     """A file that must exist, made absolute. `optional`: may be empty."""
 
@@ -120,6 +128,18 @@ class _PathOfFile(Word):
         if trouble := place.why_no_file(path):
             raise Rejected(trouble)
         return path
+
+
+class _MaybeFile(Word):
+    """A file that may come and go, made absolute."""
+
+    word = "file"
+
+    def read(self, raw: Any, place: Place) -> str:
+        text = TEXT.read(raw, place)
+        if not text:
+            raise Rejected("must name a file")
+        return place.absolute(text)
 
 
 class _OptionalFolder(Word):
@@ -161,6 +181,9 @@ class _LogPath(Word):
         return text if text == "-" else place.absolute(text)
 
 
+_SERVICE = re.compile(
+    r"https?://(\[[0-9A-Fa-f:.]+\]|[^/?#@:\[\]\s]+)(?::([0-9]{1,5}))?(/[!-~]*)?"
+)
 _SYSLOG_UDP = re.compile(r"(\[[0-9A-Fa-f:.]+\]|[^:\[\]]+):([0-9]{1,5})")
 
 
@@ -275,6 +298,7 @@ class _Peers:
 FILE = _PathOfFile()
 FILE_OR_FOLDER = _PathOfPEM()
 OPTIONAL_FILE = _PathOfFile(optional=True)
+MAYBE_FILE = _MaybeFile()
 OPTIONAL_FOLDER = _OptionalFolder()
 LOG_PATH = _LogPath()
 ACCESS_LOG_PATH = _AccessLogPath()

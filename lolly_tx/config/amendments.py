@@ -1,11 +1,12 @@
-"""Changes of targets that were made while the proxy ran, beside what its configuration says.
+"""Targets beside those that the configuration lists: found by `discover`, or changed while the proxy ran.
 
-    Amended(base, made)   the settings as they were read, and what was changed since
-      .held               those changes that still hold
-      .config             what is in force
+    Amended(base, made, found)   the settings as they were read, what was changed since, and what was found
+      .listed                    the settings with the targets that were found
+      .held                      those changes that still hold
+      .config                    what is in force
 
-A change holds as long as the configuration says of that target what it said when the change was made: who edits the
-entry has the last word on it, and only on it.
+A change holds as long as the configuration, or who finds targets, says of that target what it said when the change was
+made: who edits the entry has the last word on it, and only on it.
 
 Imports: config, domain. Used by: service, tap.
 """
@@ -34,6 +35,8 @@ Place = tuple[str, str, int, str]
 
 MOST = 1000
 """Changes at once: a file is a better place for more."""
+
+NOTHING_FOUND: Mapping[str, tuple[Target, ...]] = MappingProxyType({})
 
 _CHANGE = Table(TargetChange)
 
@@ -86,11 +89,25 @@ class Amendment:
 
 @attrs.define(slots=False, frozen=True)
 class Amended:
-    """See the module. `names`: the types of endpoint strings, and the plugins, that there are."""
+    """See the module. `found`: by the name of the pool. `names`: what a configuration may name (`reading.Names`)."""
 
     base: Config
     made: tuple[Amendment, ...] = ()
     names: Names = Names()
+    found: Mapping[str, tuple[Target, ...]] = NOTHING_FOUND
+
+    @cached_property
+    def listed(self) -> Config:
+        """The settings with the targets that were found."""
+        more = {}
+        for name, found in self.found.items():
+            pool = self.base.pools.get(name)
+            if pool is not None and pool.discover is not None and found:
+                more[name] = _beside(pool, found)
+        if not more:
+            return self.base
+        pools = MappingProxyType({**self.base.pools, **more})
+        return attrs.evolve(self.base, pools=pools)
 
     @cached_property
     def held(self) -> tuple[Amendment, ...]:
@@ -100,8 +117,8 @@ class Amended:
             by_pool.setdefault(one.pool, []).append(one)
         held: set[Amendment] = set()
         for name, ones in by_pool.items():
-            if name in self.base.pools:
-                held |= self._fitting(self.base.pools[name], ones)
+            if name in self.listed.pools:
+                held |= self._fitting(self.listed.pools[name], ones)
         return tuple(one for one in self.made if one in held)
 
     def _fitting(self, pool: PoolSettings, ones: list[Amendment]) -> set[Amendment]:
@@ -120,7 +137,7 @@ class Amended:
     def _problems(self, pool: PoolSettings) -> list[Problem]:
         source = Source("", "/", self.names, lambda path: "")
         place = SourcePlace(source)
-        if not pool.targets:
+        if not pool.targets and pool.discover is None:
             place.wrong("a pool needs at least one target")
         check_pool(self.base, pool, place)
         return source.problems
@@ -135,13 +152,17 @@ class Amended:
     def config(self) -> Config:
         """The settings with what holds."""
         if not self.held:
-            return self.base
-        pools = dict(self.base.pools)
+            return self.listed
+        pools = dict(self.listed.pools)
         for name in {one.pool for one in self.held}:
             pools[name] = _with(
                 pools[name], [one for one in self.held if one.pool == name]
             )
         return attrs.evolve(self.base, pools=MappingProxyType(pools))
+
+    def finding_all(self, found: Mapping[str, tuple[Target, ...]]) -> Amended:
+        """With these targets for what `discover` of these pools has found."""
+        return attrs.evolve(self, found={**self.found, **found})
 
     # -- one more
 
@@ -197,7 +218,7 @@ class Amended:
         raise Unfit("unknown", [f"pool {pool} has no target {target}"])
 
     def _with(self, pool: str, target: str, now: Target | None, at: float) -> Amended:
-        entries = self.base.pools[pool].targets
+        entries = self.listed.pools[pool].targets
         was = next((one for one in entries if one.id == target), None)
         others = [one for one in self.made if (one.pool, one.target) != (pool, target)]
         if was == now:  # as the configuration has it
@@ -211,7 +232,7 @@ class Amended:
         there = [
             each for each in self.held if each.pool == pool and each.target != target
         ]
-        problems = self._problems(_with(self.base.pools[pool], [*there, one]))
+        problems = self._problems(_with(self.listed.pools[pool], [*there, one]))
         if problems:
             raise Unfit("refused", [_said(each) for each in problems])
         return attrs.evolve(self, made=(*others, one))
@@ -233,6 +254,14 @@ def _stands(
         return False
     # Who writes an added target into the file, under whatever name, has the last word on it as well.
     return one.was is not None or one.now is None or one.now.place not in places
+
+
+def _beside(pool: PoolSettings, found: Iterable[Target]) -> PoolSettings:
+    """`pool` with what was found; what it lists itself has the first word on an id and on an address."""
+    taken = {one.id for one in pool.targets}
+    places = {one.place for one in pool.targets}
+    more = [one for one in found if one.id not in taken and one.place not in places]
+    return attrs.evolve(pool, targets=(*pool.targets, *more))
 
 
 def _with(pool: PoolSettings, ones: Iterable[Amendment]) -> PoolSettings:

@@ -25,6 +25,7 @@ from lolly_tx.config.balancefacts import (
 from lolly_tx.config.caching import cache_facts
 from lolly_tx.config.datagramrules import datagram_doubts
 from lolly_tx.config.diff import route_name
+from lolly_tx.config.discovering import Discover
 from lolly_tx.config.filefacts import file_doubts
 from lolly_tx.config.forward import forward_facts
 from lolly_tx.config.kinds import duration_text
@@ -80,6 +81,8 @@ def consequences(config: Config) -> tuple[Consequence, ...]:
 
 
 def _facts(pool: PoolSettings) -> Iterator[str]:
+    if pool.discover is not None:
+        yield _discovery(pool, pool.discover)
     if checks_of(pool):
         yield from _check_facts(pool)
     if pool.agent is not None:
@@ -91,6 +94,15 @@ def _facts(pool: PoolSettings) -> Iterator[str]:
     if each_rate(pool):
         yield _load(pool)
     yield from balancing_facts(pool)
+
+
+def _discovery(pool: PoolSettings, discover: Discover) -> str:
+    listed = f"beside {len(pool.targets)} listed" if pool.targets else "and none listed"
+    return (
+        f"targets are discovered ({discover.type}), {listed}; an answer with fewer than {discover.least} is not"
+        f" believed, one that vanished is forgotten after {duration_text(discover.settle)}; what follows counts those"
+        " that are listed"
+    )
 
 
 def _check_facts(pool: PoolSettings) -> Iterator[str]:
@@ -147,7 +159,9 @@ def _asked_by_middleware(config: Config) -> set[str]:
 
 def _target_doubts(pool: PoolSettings, config: Config) -> Iterator[str]:
     usable = usable_targets(pool)
-    if not usable:
+    if pool.discover is not None and len(usable) < 2:
+        usable = []  # what else there will be is not known
+    elif not usable:
         yield "every target has down = true: all requests get 503"
     elif all(target.backup for target in usable):
         yield "every usable target is a backup, so none is held in reserve"

@@ -3,8 +3,8 @@
 A field may declare its kind and explanation with `schema.about`, as ours do; without, the kind follows from the
 type of its annotation: `bool`, `int`, `float`, `str`, or a tuple of texts. Validators of the class are heard too.
 
-Imports: config. Used by: config.extensionrules, config.middleware, config.model,
-config.passive, net.checks, service.
+Imports: config. Used by: config.discovering, config.extensionrules, config.middleware,
+config.model, config.passive, net.checks, service.
 """
 
 from __future__ import annotations

@@ -17,6 +17,7 @@ from lolly_tx.config.addresses import OPTIONAL_FILE, SENT_HOST
 from lolly_tx.config.balancing import ConsistentHash, LeastTime, Sticky
 from lolly_tx.config.checkkinds import FREE
 from lolly_tx.config.checks import NO_SETTINGS, Check, Health, Match, Step, TargetAgent
+from lolly_tx.config.discovering import DISCOVER, Discover
 from lolly_tx.config.httpkinds import HASH_KEY
 from lolly_tx.config.kinds import (
     BALANCE,
@@ -158,10 +159,12 @@ class PoolSettings:
 
     name: str
     targets: tuple[Target, ...] = attrs.field(
+        default=(),
         metadata=about(
             TARGETS,
-            '"http://HOST:PORT" or "https://HOST:PORT", or a table (see below).',
-        )
+            '"http://HOST:PORT" or "https://HOST:PORT", or a table (see below). One at least where there is no'
+            " `discover`.",
+        ),
     )
     balance: str = attrs.field(
         default="round_robin",
@@ -349,6 +352,13 @@ class PoolSettings:
     connections: Connections = attrs.field(
         default=Connections(),
         metadata=about(Table(Connections), "Connections kept for the next request."),
+    )
+    discover: Discover | None = attrs.field(
+        default=None,
+        metadata=about(
+            DISCOVER,
+            "Who says which targets there are beside `targets`; see docs/discovery.md.",
+        ),
     )
     tls: UpstreamTLS = attrs.field(
         default=UpstreamTLS(),

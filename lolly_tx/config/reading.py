@@ -1,7 +1,7 @@
 """One file being read: its tree, its lines, and the places in it.
 
-Imports: config, config.middleware, domain.balancers. Used by: config,
-config.amendments, config.load, config.rewritten, importing, service, simulate.
+Imports: config, config.middleware, domain.balancers. Used by: config, importing,
+service, simulate.
 """
 
 from __future__ import annotations
@@ -15,6 +15,7 @@ from typing import Any
 import attrs
 
 from lolly_tx.config.checkkinds import BUILT_IN_CHECKS
+from lolly_tx.config.discovering import BUILT_IN as BUILT_IN_DISCOVERY
 from lolly_tx.config.environment import filled_tree
 from lolly_tx.config.kinds import quoted
 from lolly_tx.config.middleware.by_type import BUILT_IN as BUILT_IN_MIDDLEWARE
@@ -30,6 +31,11 @@ _SYNTAX = re.compile(
     r"(.*) \(at (?:line (\d+), column \d+|end of document)\)", re.DOTALL
 )
 _LONG_NUMBER = re.compile(r"[0-9](?:_?[0-9]){4300}")
+_BUILT_IN: Mapping[str, Mapping[str, type]] = {
+    "discovery": BUILT_IN_DISCOVERY,
+    "middleware": BUILT_IN_MIDDLEWARE,
+}
+"""Settings of what is built in, by kind and name."""
 _SECRET_KEYS = frozenset({"headers", "password", "secret", "token"})
 _PASSWORD = re.compile(r"//[^/@\s]*@")
 
@@ -39,7 +45,7 @@ class Names:
     """The names a configuration may use; None: any goes.
 
     `balance`: balancers. `check`: types of active checks. `accrual`: passive policies. `sink`: event sinks.
-    `middleware`: types of middleware.
+    `middleware`: types of middleware. `discovery`: who finds targets.
     `server`, `client`: the types of endpoint strings. `settings`: the attrs class of a plugin's settings, by kind
     (the words above) and name. `hint`: what to add to an error about a name that is not known.
     """
@@ -51,6 +57,7 @@ class Names:
     accrual: frozenset[str] | None = None
     sink: frozenset[str] | None = None
     middleware: frozenset[str] | None = frozenset(BUILT_IN_MIDDLEWARE)
+    discovery: frozenset[str] | None = frozenset(BUILT_IN_DISCOVERY)
     settings: Mapping[tuple[str, str], type] = {}
     hint: str = ""
 
@@ -62,6 +69,7 @@ class Names:
             "accrual": self.accrual,
             "sink": self.sink,
             "middleware": self.middleware,
+            "discovery": self.discovery,
             "server": self.server,
             "client": self.client,
         }
@@ -166,7 +174,7 @@ class SourcePlace:
 
     def settings_class(self, kind: str, name: str) -> type | None:
         """The class of a plugin's settings, if it is known."""
-        built_in = BUILT_IN_MIDDLEWARE.get(name) if kind == "middleware" else None
+        built_in = _BUILT_IN.get(kind, {}).get(name)
         return self.source.names.settings.get((kind, name), built_in)
 
     def _line(self) -> int:
@@ -182,6 +190,8 @@ class SourcePlace:
             if isinstance(part, str) and isinstance(value, dict) and part in value:
                 value = value[part]
             elif isinstance(part, int) and isinstance(value, list):
+                if part >= len(value):
+                    return self.path[:depth], None
                 value = value[part]
             elif isinstance(part, int):
                 # A single value may stand for a list of one: the index goes.

@@ -13,10 +13,12 @@ from collections.abc import Iterable, Iterator
 
 import attrs
 
+from lolly_tx.config.discovering import BUILT_IN as DISCOVERED
+from lolly_tx.config.discovering import COMMON, DiscoverTable
 from lolly_tx.config.kinds import quoted
 from lolly_tx.config.middleware.by_type import BUILT_IN
 from lolly_tx.config.middleware.using import TYPE, MiddlewareTables
-from lolly_tx.config.model import Config
+from lolly_tx.config.model import Config, PoolSettings
 from lolly_tx.config.schema import Setting, settings_of
 from lolly_tx.config.tables import INCLUDE, ListOf, Named, Table
 from lolly_tx.config.targets import TARGETS, TargetTable
@@ -61,6 +63,15 @@ _EXAMPLES: dict[str, str | int] = {
     "middleware.maintenance.file": "maintenance",
     "middleware.replace_path.to": "/v2$path",
     "middleware.strip_prefix.prefix": "/api",
+    "pool.NAME.discover.dns.name": "api.example.com",
+    "pool.NAME.discover.dns.port": 8080,
+    "pool.NAME.discover.srv.name": "_http._tcp.api.example.com",
+    "pool.NAME.discover.file.path": "targets.json",
+    "pool.NAME.discover.http.url": "http://127.0.0.1:8500/targets.json",
+    "pool.NAME.discover.etcd.url": "http://127.0.0.1:2379",
+    "pool.NAME.discover.etcd.prefix": "/lolly/api/",
+    "pool.NAME.discover.consul.url": "http://127.0.0.1:8500",
+    "pool.NAME.discover.consul.service": "api",
     "pool.NAME.sticky.key": "${STICKY_KEY}",
     "pool.NAME.checks.name": "web",
     "pool.NAME.agent.port": 8099,
@@ -100,7 +111,7 @@ a warning.
 """
 
 
-_IN_TABLES = (Table, Named, MiddlewareTables)
+_IN_TABLES = (Table, Named, MiddlewareTables, DiscoverTable)
 """Kinds of settings that have sections of their own."""
 
 
@@ -131,6 +142,8 @@ class _Section:
     @property
     def title(self) -> str:
         """That of its part of the page."""
+        if self.type and self.path.startswith("pool"):
+            return f'`{self.header}` with `type = "{self.type}"`'
         if self.type:
             return f'Middleware `type = "{self.type}"`'
         words = self.path.split(".")
@@ -162,6 +175,8 @@ def _sections(path: str, cls: type, off: bool = False) -> Iterator[_Section]:
             yield from _sections(inner, kind.cls, absent)
         elif isinstance(kind, MiddlewareTables):
             yield from _middleware(inner)
+        elif isinstance(kind, DiscoverTable):
+            yield from _discoveries(inner)
         elif isinstance(kind, Table):
             absent = off or setting.default is None
             other = inner in _ALTERNATIVES
@@ -185,6 +200,14 @@ def _middleware(path: str) -> Iterator[_Section]:
         yield from _sections(inner, cls, True)
 
 
+def _discoveries(path: str) -> Iterator[_Section]:
+    """A table of each type; a pool has one of them at most."""
+    for type, cls in DISCOVERED.items():
+        doc = inspect.cleandoc(cls.__doc__ or "")
+        header = f"[{path}]"
+        yield _Section(f"{path}.{type}", header, cls, doc, True, True, type)
+
+
 def reference_page() -> str:
     """The page docs/configuration.md."""
     out = [_INTRO]
@@ -196,6 +219,9 @@ def reference_page() -> str:
             typed = True
             doc = next(s.doc for s in settings_of(Config) if s.key == "middleware")
             out += _page_section("`[middleware.NAME]`", doc, (TYPE,))
+        if section.cls is next(iter(DISCOVERED.values())):
+            doc = next(s.doc for s in settings_of(PoolSettings) if s.key == "discover")
+            out += _page_section(f"`{section.header}`", doc, COMMON.values())
         out += _page_section(section.title, section.doc, section.settings())
         if section.path == "pool.NAME":
             title = "A target as a table, in `targets`"

@@ -4,7 +4,7 @@ Each rule looks at settings that are right one by one and records what is wrong 
 together. What is legal but perhaps not meant is told by `consequences` instead.
 
 Imports: config, config.middleware, domain. Used by: config.amendments,
-config.consequences, config.load.
+config.consequences, config.found, config.load.
 """
 
 from __future__ import annotations
@@ -311,11 +311,25 @@ def _listener(listener: Listener, place: Place) -> None:
 def _pool(pool: PoolSettings, place: Place) -> None:
     if pool.tls.key and not pool.tls.certificate:
         place.at("tls").at("key").wrong("is the key of `certificate`, which is missing")
+    _some_targets(pool, place)
     _protocol(pool, place)
     pool_of_datagrams_rules(pool, place)
     balancing_rules(pool, place)
     check_rules(pool, place)
     extension_rules(pool, place)
+
+
+def _some_targets(pool: PoolSettings, place: Place) -> None:
+    """A pool has targets, or somebody who finds them; what is wrong with either has been said."""
+    if pool.targets or pool.discover is not None or place.at("discover").written:
+        return
+    targets = place.at("targets")
+    if not targets.written:
+        place.wrong(
+            'the key "targets" is missing; or say where they come from: discover'
+        )
+    elif not targets.at(0).written:
+        targets.wrong("a pool needs at least one target, or discover")
 
 
 def _protocol(pool: PoolSettings, place: Place) -> None:

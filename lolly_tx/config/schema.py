@@ -41,7 +41,10 @@ class Place(Protocol):
         """Why there is no file of that absolute path, naming it; "" when there is one."""
 
     def known(self, names: str) -> frozenset[str] | None:
-        """The names known for "balance", "check", "accrual", "sink", "middleware", "client", "server"; None: any."""
+        """The names known for "balance", "check", "accrual", "sink", "middleware", "discovery", "client", "server".
+
+        None: any.
+        """
 
     @property
     def variables(self) -> Mapping[str, str | None]:

@@ -1,6 +1,7 @@
 """The targets of a pool: URLs or tables, read into `domain.target.Target`.
 
-Imports: config, domain. Used by: config.amendments, config.pools, config.reference.
+Imports: config, domain. Used by: config.amendments, config.found, config.pools,
+config.reference.
 """
 
 from __future__ import annotations
@@ -148,8 +149,6 @@ class _Targets:
     def read(self, raw: Any, place: Place) -> tuple[Target, ...]:
         if not isinstance(raw, list):
             raise Rejected(f"must be a list of targets, not {type_word(raw)}")
-        if not raw:
-            raise Rejected("a pool needs at least one target")
         found: list[tuple[int, Target, Place]] = []
         for index, one in enumerate(raw):
             here = place.at(index)
@@ -157,6 +156,11 @@ class _Targets:
             if target is not None:
                 found.append((index, target, here))
         return _with_ids(found)
+
+    def show(self, value: tuple[Target, ...]) -> str:
+        """See `schema.ShownKind`."""
+        # Only the default, which is none, is ever shown.
+        return "[]"
 
 
 class _Target:

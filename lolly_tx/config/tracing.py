@@ -1,6 +1,6 @@
 """The settings of request ids and traces.
 
-Imports: config, domain. Used by: config.middleware, config.model.
+Imports: config. Used by: config.middleware, config.model.
 """
 
 from __future__ import annotations
@@ -10,15 +10,12 @@ from typing import Any
 
 import attrs
 
+from lolly_tx.config.addresses import service_url
 from lolly_tx.config.httpkinds import FIELD_NAME
 from lolly_tx.config.kinds import FLAG, PART, TEXT, Word, plain_text
 from lolly_tx.config.problems import Rejected
 from lolly_tx.config.schema import Place, about
-from lolly_tx.domain.hosts import valid_host
 
-_URL = re.compile(
-    r"(https?)://(\[[0-9A-Fa-f:.]+\]|[^/?#@:\[\]\s]+)(?::([0-9]{1,5}))?(/[!-~]*)?"
-)
 _TAKEN = re.compile(
     r"(?i)host|connection|keep-alive|te|trailer|transfer-encoding|content-.*|upgrade|expect"
     r"|proxy-.*|forwarded|x-forwarded-.*|x-real-ip|via|cookie|set-cookie|authorization"
@@ -54,10 +51,8 @@ class _ExportURL(Word):
         text = plain_text(raw)
         if not text:
             return ""
-        match = _URL.fullmatch(text)
-        if match is None or not valid_host(match[2]) or int(match[3] or 1) > 65535:
-            raise Rejected('must be a URL such as "http://127.0.0.1:4318/v1/traces"')
-        if match[4] in (None, "/"):
+        path = service_url(text, "http://127.0.0.1:4318/v1/traces")
+        if path in ("", "/"):
             raise Rejected(
                 f'needs a path; did you mean "{text.rstrip("/")}/v1/traces"?'
             )

@@ -1,7 +1,8 @@
 """The extension points: what a third party can supply and a test may fake.
 
 Imports: domain, domain.accruals. Used by: domain, domain.balancers, net.checks,
-net.library, proxy, proxy.caching, proxy.middleware, service, simulate, testing.
+net.discovery, net.library, proxy, proxy.caching, proxy.middleware, service, simulate,
+testing.
 
 Each interface has 1-4 methods; a plugin factory has `name`, `settings` and `build(settings, deps)`.
 """
@@ -93,6 +94,20 @@ class IHealthCheck(Interface):
         """Probe `target` once. A Deferred of `domain.health.Observation`; never errbacks but when cancelled."""
 
 
+class IDiscovery(Interface):
+    """Says which targets a pool has, and says it again when that changes."""
+
+    def start(found: Any, failed: Any) -> None:
+        """Begin. `found(entries)`: all there are now, each a URL or a table as in `targets` of a pool.
+
+        `failed(why)`: nothing could be learned, in one line; what was found before stays. Both may be called at any
+        time and as often as need be, but not from within this method; the same answer again costs little.
+        """
+
+    def stop() -> None:
+        """End: neither is called any more, and nothing of one's own is left."""
+
+
 class IRetryPolicy(Interface):
     """Decides whether another attempt is made."""
 
@@ -136,6 +151,10 @@ class IEventSinkFactory(IPluginFactory):
 
 class IMiddlewareFactory(IPluginFactory):
     """Builds an `IMiddleware`, one for each table and each `use` that has one on the spot."""
+
+
+class IDiscoveryFactory(IPluginFactory):
+    """Builds an `IDiscovery`, one for each pool that names it."""
 
 
 class IMiddleware(Interface):

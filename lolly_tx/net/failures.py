@@ -9,8 +9,9 @@ cancellation. Whoever cancels therefore records the reason first and hands it to
 `translate` as `because`; a cancellation without a recorded reason is the caller's doing
 and is never held against a target.
 
-Imports: domain, wire, Twisted, pyOpenSSL. Used by: net.checks, net.datagrams,
-net.http1, net.library, net.sockets, net.tunnels, proxy, service.
+Imports: domain, wire, Twisted, pyOpenSSL. Used by: net.bounded, net.checks,
+net.datagrams, net.discovery, net.http1, net.library, net.sockets, net.tunnels, proxy,
+service.
 """
 
 from __future__ import annotations
@@ -41,6 +42,11 @@ from lolly_tx.domain.errors import (
     TLSFailed,
 )
 from lolly_tx.wire.errors import BadMessage
+
+
+class BadAnswer(Exception):
+    """A service that we asked ourselves does not answer as it should. The text says how."""
+
 
 _CANCELLATIONS = (
     defer.CancelledError,

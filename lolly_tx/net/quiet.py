@@ -1,6 +1,6 @@
 """Clients of Twisted without a line in the log for each connection.
 
-Imports: Twisted. Used by: net.library, service, service.demo.
+Imports: Twisted. Used by: net.discovery, net.library, service, service.demo.
 """
 
 from __future__ import annotations

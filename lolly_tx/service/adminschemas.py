@@ -165,11 +165,24 @@ SCHEMAS: Mapping[str, Schema] = {
         "minProperties": 1,
         "examples": [{"weight": 3}],
     },
+    "Discovery": whole(
+        {
+            "type": TEXT,
+            "state": TEXT,
+            "age_seconds": _SECONDS,
+            "targets": WHOLE,
+            "vanished": TEXTS,
+            "failures": WHOLE,
+            "error": TEXT,
+            "skipped": TEXTS,
+        }
+    ),
     "Pool": whole(
         {
             "name": TEXT,
             "available": WHOLE,
             "refusals": WHOLE,
+            "discovery": or_null(ref("Discovery")),
             "targets": listed(ref("Target")),
             "leaving": listed(
                 whole(
@@ -217,6 +230,7 @@ SCHEMAS: Mapping[str, Schema] = {
             "pool": TEXT,
             "available": WHOLE,
             "panic_odds": NUMBER,
+            "discovery": or_null(ref("Discovery")),
             "targets": listed(ref("Account")),
         }
     ),

@@ -23,7 +23,12 @@ from lolly_tx.domain.tallies import Number
 from lolly_tx.domain.target import Target
 from lolly_tx.domain.wayback import NextCheck, Planned
 from lolly_tx.service.drains import Drains
-from lolly_tx.service.generation import Amending, Reloading, Upgrading
+from lolly_tx.service.generation import (
+    Amending,
+    Discovering,
+    Reloading,
+    Upgrading,
+)
 from lolly_tx.service.history import History
 from lolly_tx.service.isotime import iso_time
 from lolly_tx.service.journal import Journal
@@ -69,6 +74,10 @@ class Serving(Protocol):
     @property
     def amending(self) -> Amending | None:
         """Who changes targets; None: nobody."""
+
+    @property
+    def discoveries(self) -> Discovering | None:
+        """Who finds targets; None: nobody."""
 
     @property
     def dumps(self) -> Dumps | None:
@@ -224,6 +233,7 @@ def pool_shown(serving: Serving, pool: Pool, now: float) -> dict[str, Any]:
         "name": pool.name,
         "available": len(pool.available(now)),
         "refusals": pool.refusals,
+        "discovery": _discovery(serving, pool),
         "targets": targets,
         "leaving": [
             {
@@ -291,8 +301,14 @@ def pool_explained(serving: Serving, pool: Pool, now: float) -> dict[str, Any]:
         "pool": pool.name,
         "available": len(pool.available(now)),
         "panic_odds": round(pool.choice.panic_odds, 6),
+        "discovery": _discovery(serving, pool),
         "targets": targets,
     }
+
+
+def _discovery(serving: Serving, pool: Pool) -> Mapping[str, Any] | None:
+    found = serving.discoveries
+    return None if found is None else found.shown(pool.name)
 
 
 def target_explained(

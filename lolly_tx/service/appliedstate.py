@@ -2,8 +2,7 @@
 
 The configuration file has the last word: what was applied holds only as long as the file is what it was then.
 
-Imports: nothing of ours. Used by: service.amendedstate, service.amending,
-service.applying, tap.
+Imports: nothing of ours. Used by: service, tap.
 """
 
 from __future__ import annotations

@@ -64,6 +64,31 @@ UPSTREAM_CONNECTIONS = Family(
     ("pool", "state"),
 )
 
+DISCOVERED = Family(
+    "lolly_discovered_targets",
+    "gauge",
+    "Targets of a pool that its `discover` has found, those that are leaving among them.",
+    ("pool",),
+)
+DISCOVERY_AGE = Family(
+    "lolly_discovery_age_seconds",
+    "gauge",
+    "Since the last answer that is believed; none before the first.",
+    ("pool",),
+)
+DISCOVERY_STALE = Family(
+    "lolly_discovery_stale",
+    "gauge",
+    "1 while the last question had no answer that is believed, and what was found before stays.",
+    ("pool",),
+)
+DISCOVERY_FAILURES = Family(
+    "lolly_discovery_failures_total",
+    "counter",
+    "Questions for targets that had no answer that is believed.",
+    ("pool",),
+)
+
 TARGET_UP = Family(
     "lolly_target_up",
     "gauge",

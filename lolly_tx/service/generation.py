@@ -1,6 +1,6 @@
 """Which settings are in force: a number that grows with each change, and who changes them.
 
-Imports: config, Twisted. Used by: service.reload, service.service.
+Imports: config, domain, Twisted. Used by: service.
 """
 
 from __future__ import annotations
@@ -12,6 +12,7 @@ import attrs
 from twisted.internet.defer import Deferred
 
 from lolly_tx.config.amendments import Amendment
+from lolly_tx.domain.target import Target
 
 
 @attrs.frozen
@@ -113,6 +114,23 @@ class Amending(Protocol):
 
     def close(self, why: str) -> None:
         """Whatever is asked for from now on is refused: nobody would go by it."""
+
+
+class Discovering(Protocol):
+    """Who finds targets for the pools of a running service."""
+
+    @property
+    def found(self) -> Mapping[str, tuple[Target, ...]]:
+        """What is in force, by pool."""
+
+    def start(self) -> None:
+        """Ask from now on."""
+
+    def stop(self) -> None:
+        """Ask no more."""
+
+    def shown(self, pool: str) -> Mapping[str, Any] | None:
+        """What is known of the discovery of one pool, as JSON-able values; None: it has none."""
 
 
 class Upgrading(Protocol):

@@ -30,6 +30,7 @@ from lolly_tx.net.sockets.inherited import (
 )
 from lolly_tx.net.sockets.slots import SlotPort
 from lolly_tx.service.amendedstate import as_values
+from lolly_tx.service.foundstate import as_values as found_values
 from lolly_tx.service.ledger import count_on, counted
 from lolly_tx.service.service import LollyService
 
@@ -157,6 +158,9 @@ def state_of(service: LollyService) -> dict[str, Any]:
         "run_time": []
         if service.amending is None
         else as_values(service.amending.made),
+        "discovered": {}
+        if service.discoveries is None
+        else found_values(service.discoveries.found),
         "listeners": {
             name: {each: getattr(acceptor, each) for each in _COUNTED}
             for name, acceptor in service.acceptors.items()

@@ -28,6 +28,7 @@ from lolly_tx.service.readings import (
     no_exemplars,
     of_caches,
     of_certificates,
+    of_discoveries,
     of_listeners,
     of_pools,
     of_processes,
@@ -113,6 +114,8 @@ class Metrics:
         yield from _shown(certificates, openly)
         yield from _shown(of_caches(told), openly)
         yield from _shown(of_tunnels(told), openly)
+        found = of_discoveries(serving.discoveries, serving.pools)
+        yield from _shown(found, openly)
         yield from _shown(of_processes(told, self._read), openly)
         if openly:
             yield END

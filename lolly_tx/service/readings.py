@@ -17,6 +17,7 @@ from lolly_tx._version import __version__
 from lolly_tx.domain.histogram import NONE, Exemplar, filled_in
 from lolly_tx.domain.pool import Pool
 from lolly_tx.service import families as f
+from lolly_tx.service.generation import Discovering
 from lolly_tx.service.procfs import Processes
 from lolly_tx.wire.exposition import Family, filled, with_exemplars
 
@@ -200,6 +201,32 @@ def of_certificates(
         yield _each(f.STAPLES, [((word,), ocsp[word]) for word in statuses])
         results = (("answered",), ocsp["answers"]), (("failed",), ocsp["failed"])
         yield _each(f.STAPLE_REQUESTS, results)
+
+
+def of_discoveries(
+    discoveries: Discovering | None, pools: Iterable[str]
+) -> Iterator[Found]:
+    """What is known of who finds targets."""
+    shown = {} if discoveries is None else {p: discoveries.shown(p) for p in pools}
+    there = {pool: one for pool, one in shown.items() if one is not None}
+    if not there:
+        return
+    yield _each(f.DISCOVERED, (((p,), one["targets"]) for p, one in there.items()))
+    yield _each(
+        f.DISCOVERY_AGE,
+        (
+            ((p,), one["age_seconds"])
+            for p, one in there.items()
+            if one["age_seconds"] is not None
+        ),
+    )
+    yield _each(
+        f.DISCOVERY_STALE,
+        (((p,), int(one["state"] == "stale")) for p, one in there.items()),
+    )
+    yield _each(
+        f.DISCOVERY_FAILURES, (((p,), one["failures"]) for p, one in there.items())
+    )
 
 
 def of_caches(told: Told) -> Iterator[Found]:

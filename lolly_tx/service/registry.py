@@ -6,14 +6,15 @@
     accrual    IAccrualFactory            [pool.x.passive.policies.NAME]       the same table
     sink       IEventSinkFactory          [events.NAME]                        the same table
     middleware IMiddlewareFactory         [middleware.x] type = "NAME"         the same table
+    discovery  IDiscoveryFactory          [pool.x.discover] type = "NAME"      the same table
 
 A factory has `name`, `settings` (an attrs class) and `build(settings, deps)`. Third parties ship a module in
 `lolly_tx/plugins/` with instances that also provide `twisted.plugin.IPlugin`. They are looked up as
 `twisted.plugin.getPlugins` does, but without its cache, which needs a folder that can be written, and with the errors
 of modules that cannot be imported kept for whoever asks for what is in them.
 
-Imports: config, domain, domain.balancers, net.checks, proxy.middleware, service,
-Twisted. Used by: commands, service, simulate.
+Imports: config, domain, domain.balancers, net.checks, net.discovery, proxy.middleware,
+service, Twisted. Used by: commands, service, simulate.
 """
 
 from __future__ import annotations
@@ -38,6 +39,8 @@ from lolly_tx.domain.interfaces import (
     IAccrualFactory,
     IBalancer,
     IBalancerFactory,
+    IDiscovery,
+    IDiscoveryFactory,
     IEventSink,
     IEventSinkFactory,
     IHealthCheckFactory,
@@ -46,6 +49,8 @@ from lolly_tx.domain.interfaces import (
 )
 from lolly_tx.net.checks.kinds import BUILT_IN as BUILT_IN_CHECKS
 from lolly_tx.net.checks.kinds import CheckKinds
+from lolly_tx.net.discovery.built_in import BUILT_IN as BUILT_IN_DISCOVERY
+from lolly_tx.net.discovery.deps import DiscoveryDeps
 from lolly_tx.proxy.middleware.built_in import BUILT_IN as BUILT_IN_MIDDLEWARE
 from lolly_tx.proxy.middleware.deps import MiddlewareDeps
 from lolly_tx.service.logfile import LogFile
@@ -59,6 +64,7 @@ KINDS: Mapping[str, Any] = MappingProxyType(
         "accrual": IAccrualFactory,
         "sink": IEventSinkFactory,
         "middleware": IMiddlewareFactory,
+        "discovery": IDiscoveryFactory,
     }
 )
 
@@ -96,6 +102,7 @@ class Registry:
         built_in: list[tuple[str, Any]] = [("check", one) for one in BUILT_IN_CHECKS]
         built_in += [("sink", one) for one in BUILT_IN_SINKS]
         built_in += [("middleware", one) for one in BUILT_IN_MIDDLEWARE]
+        built_in += [("discovery", one) for one in BUILT_IN_DISCOVERY]
         for kind, factory in built_in:
             self.add(kind, factory)
         self._built_in |= set(self._factories)
@@ -171,6 +178,7 @@ class Registry:
             accrual=frozenset(self.names("accrual")),
             sink=frozenset(self.names("sink")),
             middleware=frozenset(self.names("middleware")),
+            discovery=frozenset(self.names("discovery")),
             settings={
                 place: factory.settings
                 for place, factory in self._factories.items()
@@ -236,6 +244,12 @@ class Registry:
         """One of that type, by its settings. Raises UnknownPlugin, and what its factory raises."""
         factory = self.find("middleware", type)
         made: IMiddleware = factory.build(settings_from(factory.settings, raw), deps)
+        return made
+
+    def discovery(self, type: str, raw: Any, deps: DiscoveryDeps) -> IDiscovery:
+        """One of that type, by its settings. Raises UnknownPlugin, and what its factory raises."""
+        factory = self.find("discovery", type)
+        made: IDiscovery = factory.build(settings_from(factory.settings, raw), deps)
         return made
 
     def _added(self) -> Iterable[tuple[str, str]]:

@@ -8,7 +8,7 @@ Only the commit touches what serves, and it only assigns, within one turn of the
 wholly by the old or wholly by the new settings.
 
 Imports: config, net.checks, net.sockets, service, Twisted. Used by: service.amending,
-service.applying, tap.
+service.applying, service.discovering, tap.
 """
 
 from __future__ import annotations

@@ -46,7 +46,13 @@ from lolly_tx.service.answers import Colleagues
 from lolly_tx.service.commons import Commons
 from lolly_tx.service.drains import Drains
 from lolly_tx.service.farewells import Farewells
-from lolly_tx.service.generation import Amending, Generation, Reloading, Upgrading
+from lolly_tx.service.generation import (
+    Amending,
+    Discovering,
+    Generation,
+    Reloading,
+    Upgrading,
+)
 from lolly_tx.service.history import History, HistoryFile
 from lolly_tx.service.isotime import iso_time
 from lolly_tx.service.journal import EverySink, Journal
@@ -118,6 +124,8 @@ class LollyService(Service):
         """Who changes the settings while it runs; None: nobody."""
         self.amending: Amending | None = None
         """Who changes targets while it runs; None: nobody."""
+        self.discoveries: Discovering | None = None
+        """Who finds targets while it runs; None: nobody."""
         self.upgrading: Upgrading | None = None
         """Who replaces the code while it runs; None: nobody."""
         self.running_pools = dict(running)
@@ -274,6 +282,8 @@ class LollyService(Service):
         if self.logs is not None:
             self.logs.start()
         self.tunnels.start()
+        if self.discoveries is not None:
+            self.discoveries.start()
         self.listening = True
         self.log.info(
             "{what} serves {file}: pools {pools}; listeners {listeners}",
@@ -296,6 +306,8 @@ class LollyService(Service):
         """
         super().stopService()
         self.draining = True
+        if self.discoveries is not None:
+            self.discoveries.stop()
         if self.reloading is not None:
             self.reloading.stop()
         self.drains.stop()

@@ -15,18 +15,18 @@ from collections.abc import Callable
 from typing import Any, ClassVar
 
 from twisted.internet.defer import Deferred, succeed
-from twisted.internet.interfaces import IConsumer, IDelayedCall, IReactorTime
+from twisted.internet.interfaces import IDelayedCall, IReactorTime
 from twisted.internet.protocol import Protocol as TwistedProtocol
 from twisted.internet.protocol import connectionDone
 from twisted.logger import Logger
 from twisted.python.failure import Failure
 from twisted.web.client import Agent
 from twisted.web.http_headers import Headers
-from twisted.web.iweb import IBodyProducer, IResponse
-from zope.interface import implementer
+from twisted.web.iweb import IResponse
 
 from lolly_tx._version import __version__
 from lolly_tx.domain.target import host_and_port
+from lolly_tx.net.bounded import Sent
 from lolly_tx.net.quiet import QuietConnections
 from lolly_tx.proxy.exchange import Exchange
 from lolly_tx.proxy.masking import mask_secrets
@@ -48,24 +48,6 @@ WARNING_INTERVAL = 60.0
 
 Post = Callable[..., Deferred[IResponse]]
 """Sends a body, as `twisted.web.client.Agent.request` does: method, URL, fields, body."""
-
-
-@implementer(IBodyProducer)
-class _Body:
-    """Bytes in one piece."""
-
-    def __init__(self, data: bytes) -> None:
-        self._data = data
-        self.length = len(data)
-
-    def startProducing(self, consumer: IConsumer) -> Deferred[None]:
-        consumer.write(self._data)
-        return succeed(None)
-
-    def pauseProducing(self) -> None:
-        """There is nothing more to come."""
-
-    resumeProducing = stopProducing = pauseProducing
 
 
 class Spans:
@@ -141,7 +123,7 @@ class Spans:
         body = export_request(spans, self._resource, __version__)
         fields = Headers({b"Content-Type": [b"application/json"]})
         try:
-            asked = self._post(b"POST", self._url, fields, _Body(body))
+            asked = self._post(b"POST", self._url, fields, Sent(body))
         except Exception:
             asked = Deferred()
             asked.errback(Failure())

@@ -9,7 +9,8 @@
 An answer "revoked" is shown, too: it is the truth, clients that ask themselves hear it anyway, and an older one that
 says the opposite would hide it. It is said aloud for as long as it is so.
 
-Imports: net.sockets, service, Twisted. Used by: service.responders, service.upkeep.
+Imports: net, net.sockets, service, Twisted. Used by: service.responders,
+service.upkeep.
 """
 
 from __future__ import annotations
@@ -24,6 +25,7 @@ from twisted.internet.task import LoopingCall
 from twisted.logger import Logger
 from twisted.python.failure import Failure
 
+from lolly_tx.net.failures import BadAnswer
 from lolly_tx.net.sockets.certificates import Certificate
 from lolly_tx.net.sockets.ocsp import (
     NoResponder,
@@ -53,10 +55,6 @@ AT_ONCE = 4
 SAY_SECONDS = 86400.0
 """Between two times that a revoked certificate is spoken of."""
 NEVER = float("inf")
-
-
-class BadAnswer(Exception):
-    """A responder does not answer as it should. The text says how."""
 
 
 @attrs.define(eq=False)

@@ -7,7 +7,7 @@
 
 `part`: the service, or the supervisor of several processes.
 
-Imports: config, net.sockets, service, Twisted. Used by: tap.
+Imports: config, domain, net.sockets, service, Twisted. Used by: tap.
 """
 
 from __future__ import annotations
@@ -24,6 +24,7 @@ from twisted.internet.error import ReactorNotRunning
 from twisted.logger import Logger
 
 from lolly_tx.config.amendments import Amendment
+from lolly_tx.domain.target import Target
 from lolly_tx.net.sockets.inherited import (
     VARIABLES,
     Inheritance,
@@ -31,6 +32,7 @@ from lolly_tx.net.sockets.inherited import (
     variables_of_systemd,
 )
 from lolly_tx.service.amendedstate import of_values
+from lolly_tx.service.foundstate import of_values as found_of
 from lolly_tx.service.handover import numbers_in, received, restore
 from lolly_tx.service.notify import Notifier
 from lolly_tx.service.retiring import Retiring
@@ -101,6 +103,12 @@ class Succession:
             if self._left is None
             else of_values(self._left.state.get("run_time", ()))
         )
+
+    @property
+    def discovered(self) -> dict[str, tuple[Target, ...]] | None:
+        """What was discovered before; None at an ordinary start."""
+        left = self._left
+        return None if left is None else found_of(left.state.get("discovered", {}))
 
     def prepare(self, part: Part) -> None:
         """Let `part` listen on the sockets there are, and know what was known.

@@ -245,7 +245,11 @@ def parse_scenario(
         except Rejected:
             pass  # the problems are recorded
         settings = _pool(source.tree.get("pool"), config, place, pool)
-        if settings is not None:
+        if settings is not None and not settings.targets:
+            place.at("pool").wrong(
+                f"pool {settings.name} of {config.file} lists no targets, and what it discovers is not known here"
+            )
+        elif settings is not None:
             _check_names(source.tree, settings.targets, place)
     if source.problems or scenario is None or settings is None:
         raise ConfigErrors(sorted(source.problems, key=lambda p: p.line))

@@ -71,6 +71,7 @@ class Running:
     colleagues: Colleagues | None = None
     cut: list[str] = attrs.field(factory=list)
     amending: None = None
+    discoveries: None = None
 
     def __attrs_post_init__(self):
         self.clock = Clock()

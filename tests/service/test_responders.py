@@ -16,6 +16,7 @@ from twisted.web.iweb import IAgent, IAgentEndpointFactory, IBodyProducer
 from zope.interface import implementer
 from zope.interface.verify import verifyObject
 
+from lolly_tx.net.failures import BadAnswer
 from lolly_tx.service.responders import (
     ANSWER_SECONDS,
     LARGEST_ANSWER,
@@ -23,7 +24,6 @@ from lolly_tx.service.responders import (
     over_http,
     responders,
 )
-from lolly_tx.service.stapling import BadAnswer
 from lolly_tx.service.surroundings import Surroundings
 
 

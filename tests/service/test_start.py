@@ -32,6 +32,8 @@ NOT_AT_START = (
     "lolly_tx.net.checks.datagrams",
     "lolly_tx.net.checks.grpc",
     "lolly_tx.net.checks.scripts",
+    "lolly_tx.net.discovery.asking",
+    "lolly_tx.net.discovery.dns",
     "lolly_tx.net.http2.client",
     "lolly_tx.net.http2.server",
     "lolly_tx.net.library.agent",

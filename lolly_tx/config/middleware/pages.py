@@ -13,8 +13,8 @@ from typing import Any
 
 import attrs
 
-from lolly_tx.config.addresses import FILE, OPTIONAL_FILE
-from lolly_tx.config.kinds import FLAG, TEXT, Duration, Word, quoted, type_word
+from lolly_tx.config.addresses import FILE, MAYBE_FILE, OPTIONAL_FILE
+from lolly_tx.config.kinds import FLAG, Duration, quoted, type_word
 from lolly_tx.config.problems import Rejected
 from lolly_tx.config.schema import Place, about
 from lolly_tx.config.tables import NETWORKS, read_or_none
@@ -46,18 +46,6 @@ class _Pages:
     def show(self, value: Mapping[str, str]) -> str:
         inside = ", ".join(f"{quoted(k)} = {quoted(v)}" for k, v in value.items())
         return f"{{ {inside} }}" if inside else "{}"
-
-
-class _MaybeFile(Word):
-    """A file that may come and go."""
-
-    word = "file"
-
-    def read(self, raw: Any, place: Place) -> str:
-        text = TEXT.read(raw, place)
-        if not text:
-            raise Rejected("must name a file")
-        return place.absolute(text)
 
 
 @attrs.frozen
@@ -94,7 +82,7 @@ class Maintenance:
 
     file: str = attrs.field(
         metadata=about(
-            _MaybeFile(),
+            MAYBE_FILE,
             "The file that turns it on, within a second; what is in it does not matter.",
         )
     )

@@ -1,0 +1,271 @@
+"""Where the targets of a pool come from beside its list: `[pool.NAME.discover]`.
+
+    [pool.api.discover]
+    type = "dns"                 # what `BUILT_IN` has, or a plugin's
+    name = "api.service.internal"
+    port = 8080
+    least = 2                    # an answer with fewer targets is not believed
+
+Imports: config, domain. Used by: config.consequences, config.pools, config.reading,
+config.reference, net.discovery, service.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from types import MappingProxyType
+from typing import Any, Literal
+
+import attrs
+
+from lolly_tx.config.addresses import MAYBE_FILE, service_url
+from lolly_tx.config.checkkinds import FREE
+from lolly_tx.config.extensions import PluginTable
+from lolly_tx.config.kinds import (
+    TEXT,
+    Choice,
+    Count,
+    Duration,
+    Word,
+    nearest,
+    plain_text,
+    type_word,
+)
+from lolly_tx.config.problems import Rejected
+from lolly_tx.config.schema import Place, Setting, about, settings_of
+from lolly_tx.config.tables import ListOf, read_or_none
+from lolly_tx.domain.hosts import valid_host
+from lolly_tx.domain.target import host_and_port
+
+_SCHEMES = ("http", "https", "tcp", "tls")
+
+
+class _Name(Word):
+    """A name in the DNS; those of services begin with underscores."""
+
+    word = "name"
+
+    def read(self, raw: Any, place: Place) -> str:
+        text = plain_text(raw).rstrip(".")
+        if not valid_host(text.replace("_", "")) or len(text) > 253:
+            raise Rejected('must be a name in the DNS, such as "api.example.com"')
+        return text
+
+
+class _Resolver(Word):
+    """Address and port of a DNS server."""
+
+    word = "address"
+
+    def read(self, raw: Any, place: Place) -> tuple[str, int]:
+        found = host_and_port(plain_text(raw))
+        if found is None or not _is_address(found[0]):
+            raise Rejected('must be the IP address of a server, such as "10.0.0.2:53"')
+        return found[0].strip("[]"), found[1] or 53
+
+    def show(self, value: Any) -> str:
+        """See `schema.ShownKind`."""
+        return f'"{value[0]}:{value[1]}"'
+
+
+def _is_address(host: str) -> bool:
+    return valid_host(host) and (":" in host or host.replace(".", "").isdigit())
+
+
+class _ServiceURL(Word):
+    """Where a service is asked: http or https, a host, perhaps a port and a path."""
+
+    word = "URL"
+
+    def read(self, raw: Any, place: Place) -> str:
+        text = plain_text(raw)
+        service_url(text, "http://127.0.0.1:2379")
+        return text
+
+
+class _Filled(Word):
+    """A text that is not empty."""
+
+    word = "text"
+
+    def read(self, raw: Any, place: Place) -> str:
+        text = TEXT.read(raw, place)
+        if not text or not text.isprintable():
+            raise Rejected("must not be empty, nor have control characters")
+        return text
+
+
+_NAME = _Name()
+_URL = _ServiceURL()
+_FILLED = _Filled()
+_PORT = Count(1, 65535)
+_RESOLVERS = ListOf(_Resolver(), "addresses", single=True)
+_SCHEME = about(
+    Choice(*_SCHEMES),
+    'What the targets speak: "http", "https", or "tcp" or "tls" for streams.',
+)
+_OF_RESOLVERS = about(
+    _RESOLVERS,
+    'DNS servers, such as "10.0.0.2:53"; the next is asked when one does not answer. None = those of the system.',
+)
+_TOKEN = about(TEXT, "What we show to be let in; never shown or logged.")
+Scheme = Literal["http", "https", "tcp", "tls"]
+
+
+@attrs.frozen
+class Dns:
+    """All addresses (A and AAAA) of a name, looked up again when their time to live is over."""
+
+    name: str = attrs.field(metadata=about(_NAME, "The name."))
+    port: int = attrs.field(metadata=about(_PORT, "The port of every target."))
+    scheme: Scheme = attrs.field(default="http", metadata=_SCHEME)
+    resolvers: tuple[tuple[str, int], ...] = attrs.field(
+        default=(), metadata=_OF_RESOLVERS
+    )
+
+
+@attrs.frozen
+class Srv:
+    """The hosts and ports of a service (SRV, RFC 2782), with their priorities and weights."""
+
+    name: str = attrs.field(
+        metadata=about(_NAME, 'Such as "_http._tcp.api.example.com".')
+    )
+    scheme: Scheme = attrs.field(default="http", metadata=_SCHEME)
+    resolvers: tuple[tuple[str, int], ...] = attrs.field(
+        default=(), metadata=_OF_RESOLVERS
+    )
+
+
+@attrs.frozen
+class File:
+    """A list of targets in a JSON or TOML file, read again when it changes."""
+
+    path: str = attrs.field(
+        metadata=about(
+            MAYBE_FILE,
+            "The file; it may not be there yet. JSON: a list of targets, or a table with `targets`; TOML"
+            " (`.toml`): `targets = [...]`.",
+        )
+    )
+
+
+@attrs.frozen
+class Http:
+    """A list of targets as JSON from a URL, asked for every `interval`."""
+
+    url: str = attrs.field(metadata=about(_URL, "Where the list is."))
+    token: str = attrs.field(default="", repr=False, metadata=_TOKEN)
+
+
+@attrs.frozen
+class Etcd:
+    """The keys below a prefix in etcd (v3, by its JSON gateway), each with a target for its value.
+
+    Changes come at once.
+    """
+
+    url: str = attrs.field(metadata=about(_URL, "Of the gateway."))
+    prefix: str = attrs.field(
+        metadata=about(_FILLED, 'Such as "/lolly/api/": each key below it is a target.')
+    )
+
+
+@attrs.frozen
+class Consul:
+    """The instances of a service in Consul whose checks pass. Changes come at once."""
+
+    url: str = attrs.field(metadata=about(_URL, "Of an agent."))
+    service: str = attrs.field(metadata=about(_FILLED, "Name of the service."))
+    tag: str = attrs.field(
+        default="", metadata=about(TEXT, 'Only instances with it; "" = all.')
+    )
+    scheme: Scheme = attrs.field(default="http", metadata=_SCHEME)
+    token: str = attrs.field(default="", repr=False, metadata=_TOKEN)
+
+
+BUILT_IN: Mapping[str, type] = MappingProxyType(
+    {
+        "dns": Dns,
+        "srv": Srv,
+        "file": File,
+        "http": Http,
+        "etcd": Etcd,
+        "consul": Consul,
+    }
+)
+"""The types there are, each with the class of its settings."""
+
+
+@attrs.frozen
+class Discover:
+    """Who says which targets a pool has. `settings`: an instance of the class of the type."""
+
+    type: str = attrs.field(
+        metadata=about(_FILLED, "One of those below, or that of a plugin.")
+    )
+    interval: float = attrs.field(
+        default=30.0,
+        metadata=about(
+            Duration(0.1),
+            "From one question to the next, where changes do not come by themselves; after a failure as well. For"
+            " names in the DNS: at most, for their time to live is kept.",
+        ),
+    )
+    least: int = attrs.field(
+        default=1,
+        metadata=about(
+            Count(0, 10000),
+            "An answer with fewer targets is not believed: those of before stay.",
+        ),
+    )
+    settle: float = attrs.field(
+        default=2.0,
+        metadata=about(
+            Duration(0.0),
+            "A target that vanished gets no new requests, and is forgotten only after this time: one that comes back"
+            " within it has its connections and all that is known of it.",
+        ),
+    )
+    settings: Any = None
+
+
+COMMON: Mapping[str, Setting] = MappingProxyType(
+    {setting.key: setting for setting in settings_of(Discover)}
+)
+"""What every table has, by key."""
+
+
+class DiscoverTable:
+    """A table with a `type`, what all types have, and the settings of that type."""
+
+    word = "table with a type"
+
+    def read(self, raw: Any, place: Place) -> Discover:
+        """See `schema.Kind`."""
+        if not isinstance(raw, dict):
+            raise Rejected(f"must be a table, not {type_word(raw)}")
+        if "type" not in raw:
+            place.wrong('the key "type" is missing')
+            raise Rejected()
+        values: dict[str, Any] = {}
+        for key, setting in COMMON.items():
+            if key in raw:
+                value = read_or_none(setting.kind, raw[key], place.at(key))
+                if value is not None:
+                    values[key] = value
+        type = values.get("type")
+        if type is None:
+            raise Rejected()
+        known = place.known("discovery")
+        if known is not None and type not in known:
+            near = nearest(type, known)
+            place.at("type").wrong(f"nothing discovers by this type{near}{place.hint}")
+            raise Rejected()
+        cls = place.settings_class("discovery", type)
+        kind = FREE if cls is None else PluginTable(cls, also=tuple(COMMON))
+        rest = {key: value for key, value in raw.items() if key not in COMMON}
+        return Discover(**values, settings=kind.read(rest, place))
+
+
+DISCOVER = DiscoverTable()

@@ -1,0 +1,107 @@
+"""What others say the targets of a pool are, read as a configuration is: whole, bounded, and with all that is wrong.
+
+    read_found(entries, config, pool, names) -> Found    targets that can be used, and why the others cannot
+
+An entry is a URL or a table as in `targets` of a pool, without `endpoint`: whoever writes into a registry does not get
+to name the sockets of this machine.
+
+Imports: config, domain. Used by: service.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Sequence
+from typing import Any
+
+import attrs
+
+from lolly_tx.config.model import Config
+from lolly_tx.config.pools import PoolSettings
+from lolly_tx.config.problems import Problem
+from lolly_tx.config.reading import Names, Source, SourcePlace
+from lolly_tx.config.rules import check_pool
+from lolly_tx.config.tables import read_or_none
+from lolly_tx.config.targets import TARGET, with_id
+from lolly_tx.domain.target import Target
+
+MOST_FOUND = 10000
+"""Targets of one pool that are believed."""
+
+MOST_SAID = 2000
+"""Characters of an entry that is looked at."""
+
+_INDEX = re.compile(r"targets\[([0-9]+)\]")
+
+
+@attrs.frozen
+class Found:
+    """`targets`: each with an id of its own. `skipped`: one line for each entry that cannot be a target."""
+
+    targets: tuple[Target, ...]
+    skipped: tuple[str, ...] = ()
+
+
+def read_found(
+    entries: Sequence[Any], config: Config, pool: PoolSettings, names: Names
+) -> Found:
+    """The targets that `entries` are, for `pool` of `config`."""
+    targets: dict[str, Target] = {}
+    places, skipped = set(), []
+    for index, entry in enumerate(entries):
+        if len(targets) == MOST_FOUND:
+            more = len(entries) - index
+            skipped.append(f"{more} more than the {MOST_FOUND} targets of a pool")
+            break
+        target, problems = _read(entry, names)
+        if target is None or problems:
+            skipped.append(f"entry {index}: {_said(problems)}")
+        elif target.place not in places:
+            one = with_id(target, targets.values())
+            if one.id in targets:
+                skipped.append(f"entry {index}: there is another {one.id}")
+                continue
+            places.add(one.place)
+            targets[one.id] = one
+    found = tuple(targets.values())
+    unfit = _unfit(found, config, pool, names)
+    skipped += [f"{found[index].id}: {why}" for index, why in unfit.items()]
+    fit = [one for index, one in enumerate(found) if index not in unfit]
+    return Found(tuple(fit), tuple(skipped))
+
+
+def _read(entry: Any, names: Names) -> tuple[Target | None, list[Problem]]:
+    source = Source("", "/", names, lambda path: "")
+    place = SourcePlace(source)
+    if not isinstance(entry, (str, dict)) or len(str(entry)) > MOST_SAID:
+        place.wrong("must be a URL, or a table of a sensible size")
+        return None, source.problems
+    if isinstance(entry, dict) and "endpoint" in entry:
+        place.wrong(
+            'must have a "url"; an endpoint can only stand in the configuration'
+        )
+        return None, source.problems
+    return read_or_none(TARGET, entry, place), source.problems
+
+
+def _unfit(
+    found: tuple[Target, ...], config: Config, pool: PoolSettings, names: Names
+) -> dict[int, str]:
+    """Why targets cannot be used beside the other settings, by their place in the list."""
+    tree = {"targets": [one.address for one in found]}
+    source = Source("", "/", names, lambda path: "", tree)
+    check_pool(config, attrs.evolve(pool, targets=found), SourcePlace(source))
+    unfit = {}
+    for problem in source.problems:
+        match = _INDEX.match(problem.key)
+        if match is not None:
+            unfit[int(match[1])] = problem.message
+    return unfit
+
+
+def _said(problems: Iterable[Problem]) -> str:
+    """All that is wrong with an entry, in one line; what others have written is not repeated whole."""
+    said = "; ".join(
+        f"{one.key}: {one.message}" if one.key else one.message for one in problems
+    )
+    return said[:300] or "is no target"

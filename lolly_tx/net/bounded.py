@@ -1,0 +1,101 @@
+"""Bodies of the `twisted.web` client: one to send that is there, and one to receive that has an end.
+
+Imports: net, Twisted. Used by: net.discovery, service.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+from twisted.internet.defer import Deferred, succeed
+from twisted.internet.interfaces import IConsumer
+from twisted.internet.protocol import Protocol, connectionDone
+from twisted.python.failure import Failure
+from twisted.web.client import ResponseDone
+from twisted.web.http import PotentialDataLoss
+from twisted.web.iweb import IBodyProducer
+from zope.interface import implementer
+
+from lolly_tx.net.failures import BadAnswer
+
+
+@implementer(IBodyProducer)
+class Sent:
+    """The body of a request, written at once: Twisted's own asks for the global reactor."""
+
+    def __init__(self, data: bytes) -> None:
+        self.length = len(data)
+        self._data = data
+
+    def startProducing(self, consumer: IConsumer) -> Deferred[None]:
+        """Write it."""
+        consumer.write(self._data)
+        return succeed(None)
+
+    def stopProducing(self) -> None:
+        """There is nothing more."""
+
+    def pauseProducing(self) -> None:
+        """There is nothing more."""
+
+    resumeProducing = stopProducing
+
+
+class Bounded(Protocol):
+    """Takes a body of at most `most` bytes.
+
+    `done`: fires with it, errbacks with `BadAnswer`; cancel it to want no more.
+    """
+
+    def __init__(self, most: int) -> None:
+        self._most = most
+        self.data = bytearray()
+        self.done: Deferred[bytes] = Deferred(lambda _: self.leave())
+
+    def leave(self) -> None:
+        """Want no more of it."""
+        transport: Any = self.transport
+        if transport is not None:
+            transport.loseConnection()
+
+    def dataReceived(self, data: bytes) -> None:
+        """More of it."""
+        if self.done.called:
+            return
+        self.data += data
+        if len(self.data) > self._most:
+            said = f"its answer has more than {self._most} bytes"
+            self.done.errback(BadAnswer(said))
+            self.leave()
+
+    def connectionLost(self, reason: Failure = connectionDone) -> None:
+        """All of it, or no more."""
+        if self.done.called:
+            return
+        if reason.check(ResponseDone, PotentialDataLoss):
+            self.done.callback(bytes(self.data))
+        else:
+            self.done.errback(BadAnswer("its answer is not complete"))
+
+
+class OneLine(Bounded):
+    """Takes lines of at most `most` bytes until one is `wanted`. `done`: fires with that, without its end."""
+
+    def __init__(self, most: int, wanted: Callable[[bytes], bool]) -> None:
+        super().__init__(most)
+        self._wanted = wanted
+
+    def dataReceived(self, data: bytes) -> None:
+        """More of it."""
+        super().dataReceived(data)
+        while not self.done.called and b"\n" in self.data:
+            line, _, self.data = self.data.partition(b"\n")
+            if self._wanted(bytes(line)):
+                self.done.callback(bytes(line))
+                self.leave()
+
+    def connectionLost(self, reason: Failure = connectionDone) -> None:
+        """There was none."""
+        if not self.done.called:
+            self.done.errback(BadAnswer("its answer has ended"))

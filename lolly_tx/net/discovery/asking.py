@@ -1,0 +1,150 @@
+"""Questions to services that answer with JSON: bounded in time and in bytes.
+
+    client.ask(url)             one answer
+    client.happened(url, ..)    a line of an answer that goes on: something has happened
+
+Imports: net, net.discovery, Twisted. Used by: net.discovery.consul, net.discovery.etcd,
+net.discovery.http.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import attrs
+from twisted.internet.defer import Deferred
+from twisted.internet.error import ConnectError
+from twisted.web.client import Agent, ResponseNeverReceived
+from twisted.web.http_headers import Headers
+from twisted.web.iweb import IAgent, IResponse
+
+from lolly_tx.net.bounded import Bounded, OneLine, Sent
+from lolly_tx.net.discovery.entries import MOST_BYTES
+from lolly_tx.net.discovery.feed import NotLearned
+from lolly_tx.net.failures import BadAnswer
+from lolly_tx.net.quiet import QuietConnections
+
+ANSWER_SECONDS = 5.0
+"""For the name, the connection, the question, and an answer that has nothing to wait for."""
+
+
+@attrs.frozen
+class Said:
+    """What a service answered. `value`: of its JSON; None where the status is not 200."""
+
+    status: int
+    headers: Headers
+    value: Any
+
+
+class JsonClient:
+    """Asks over connections of its own. `agent`: None: one on `reactor`."""
+
+    def __init__(self, reactor: Any, agent: IAgent | None = None) -> None:
+        self._clock = reactor
+        if agent is None:
+            connections = QuietConnections(reactor)
+            agent = Agent(reactor, connectTimeout=ANSWER_SECONDS, pool=connections)
+        self._agent = agent
+
+    async def ask(
+        self,
+        url: str,
+        *,
+        fields: Mapping[str, str] | None = None,
+        question: Any = None,
+        seconds: float = ANSWER_SECONDS,
+        also: tuple[int, ...] = (),
+    ) -> Said:
+        """The answer to GET, or to POST of `question` as JSON. `also`: statuses that are one, beside 200.
+
+        Errbacks with `NotLearned`.
+        """
+        work = self._asked(url, fields or {}, question, also)
+        said: Said = await self._within(seconds, url, work)
+        return said
+
+    async def happened(
+        self, url: str, question: Any, seconds: float, wanted: Callable[[bytes], bool]
+    ) -> bool:
+        """Whether a line that is `wanted` comes within `seconds`, in the answer to POST of `question`.
+
+        Errbacks with `NotLearned`, also when the answer ends before.
+        """
+        try:
+            await self._within(seconds, url, self._line(url, question, wanted))
+        except TooLate:
+            return False
+        return True
+
+    async def _within(self, seconds: float, url: str, work: Any) -> Any:
+        asking: Deferred[Any] = Deferred.fromCoroutine(work)
+        asking.addTimeout(seconds, self._clock, _late)
+        try:
+            return await asking
+        except TooLate:
+            raise
+        except (BadAnswer, ConnectError, OSError, ResponseNeverReceived) as error:
+            raise NotLearned(f"{place_of(url)}: {_reason(error)}") from None
+
+    async def _asked(
+        self, url: str, fields: Mapping[str, str], question: Any, also: tuple[int, ...]
+    ) -> Said:
+        response = await self._request(url, fields, question)
+        body = Bounded(MOST_BYTES)
+        response.deliverBody(body)
+        data = await body.done
+        if response.code in also:
+            return Said(response.code, response.headers, None)
+        if response.code != 200:
+            raise BadAnswer(f"status {response.code}")
+        try:
+            return Said(200, response.headers, json.loads(data))
+        except (ValueError, RecursionError):
+            raise BadAnswer("the answer is no JSON") from None
+
+    async def _line(
+        self, url: str, question: Any, wanted: Callable[[bytes], bool]
+    ) -> bytes:
+        response = await self._request(url, {}, question)
+        body = OneLine(MOST_BYTES, wanted)
+        response.deliverBody(body)
+        if response.code != 200:
+            body.done.addErrback(lambda _: None)
+            body.done.cancel()
+            raise BadAnswer(f"status {response.code}")
+        return await body.done
+
+    def _request(
+        self, url: str, fields: Mapping[str, str], question: Any
+    ) -> Deferred[IResponse]:
+        headers = Headers({"Accept": ["application/json"]})
+        for name, value in fields.items():
+            headers.setRawHeaders(name, [value])
+        where = url.encode("ascii")
+        if question is None:
+            return self._agent.request(b"GET", where, headers)
+        headers.setRawHeaders("Content-Type", ["application/json"])
+        body = Sent(json.dumps(question).encode())
+        return self._agent.request(b"POST", where, headers, body)
+
+
+class TooLate(NotLearned):
+    """There was no answer in time."""
+
+
+def _late(result: object, seconds: float) -> Any:
+    raise TooLate(f"no answer within {seconds:g} s")
+
+
+def place_of(url: str) -> str:
+    """Without what may be secret in a query."""
+    return url.partition("?")[0]
+
+
+def _reason(error: Exception) -> str:
+    if isinstance(error, ResponseNeverReceived) and error.reasons:
+        error = error.reasons[0].value
+    return str(error) or type(error).__name__

@@ -1,0 +1,104 @@
+"""The keys below a prefix in etcd (v3), by its JSON gateway: all of them, and then word of any change.
+
+    range of the prefix --> entries, at revision R
+    watch from R + 1    --> anything happens: range again; nothing for an interval: range again
+
+A watch begins where the range ended, so nothing is lost between them. Revisions that were compacted away end the watch
+like any change. A key whose lease ends is gone like one that is deleted.
+
+Imports: config, net.discovery, Twisted. Used by: programs.
+"""
+
+from __future__ import annotations
+
+import json
+from base64 import b64decode, b64encode
+from typing import Any
+
+from twisted.internet.task import deferLater
+
+from lolly_tx.config.discovering import Etcd
+from lolly_tx.net.discovery.asking import JsonClient
+from lolly_tx.net.discovery.deps import DiscoveryDeps
+from lolly_tx.net.discovery.feed import LAST_RETRY, Answer, Feed, NotLearned
+
+GATHER_SECONDS = 0.1
+"""After word of a change: those that follow it at once are read with it."""
+
+
+class EtcdFactory:
+    """Makes what asks for `discover` with `type = "etcd"`."""
+
+    name = "etcd"
+    settings = Etcd
+
+    def build(self, settings: Etcd, deps: DiscoveryDeps) -> Feed:
+        """See `IPluginFactory`."""
+        client = JsonClient(deps.reactor)
+        return Feed(Keys(settings, deps, client).ask, deps, LAST_RETRY)
+
+
+class Keys:
+    """The keys of one prefix."""
+
+    def __init__(self, settings: Etcd, deps: DiscoveryDeps, client: JsonClient) -> None:
+        self._url = settings.url.rstrip("/")
+        prefix = settings.prefix.encode()
+        self._span = {"key": _b64(prefix), "range_end": _b64(_after(prefix))}
+        self._deps = deps
+        self._client = client
+        self._revision = 0
+
+    async def ask(self) -> Answer:
+        """What there is, once it may be other than before."""
+        revision, self._revision = self._revision, 0
+        if revision and await self._happened(revision):
+            await deferLater(self._deps.clock, GATHER_SECONDS)
+        url = f"{self._url}/v3/kv/range"
+        said = await self._client.ask(url, question=self._span)
+        try:
+            self._revision = int(said.value["header"]["revision"])
+            pairs = [
+                (b64decode(one["key"]), b64decode(one.get("value", "")))
+                for one in said.value.get("kvs", ())
+            ]
+        except (LookupError, TypeError, ValueError, AttributeError):
+            raise NotLearned(f"{url}: no answer of etcd's") from None
+        # In the order of keys, however they were written.
+        return Answer([_entry(value) for _, value in sorted(pairs)], 0.0)
+
+    async def _happened(self, revision: int) -> bool:
+        """Whether anything has, since `revision`, within the interval."""
+        begin = {"create_request": {**self._span, "start_revision": str(revision + 1)}}
+        url, seconds = f"{self._url}/v3/watch", self._deps.interval
+        return await self._client.happened(url, begin, seconds, _is_news)
+
+
+def _entry(value: bytes) -> Any:
+    """A target: a URL, or a table as JSON."""
+    text = value.decode("utf-8", "replace").strip()
+    if text.startswith("{"):
+        try:
+            return json.loads(text)
+        except (ValueError, RecursionError):
+            return text
+    return text
+
+
+def _is_news(line: bytes) -> bool:
+    """All but the word that a watch has begun, or that it goes on."""
+    try:
+        result = json.loads(line)["result"]
+        return bool(result.get("events") or result.get("canceled"))
+    except (LookupError, TypeError, ValueError, AttributeError, RecursionError):
+        return True
+
+
+def _after(prefix: bytes) -> bytes:
+    """The first key that does not begin with `prefix`."""
+    kept = prefix.rstrip(b"\xff")
+    return kept[:-1] + bytes([kept[-1] + 1]) if kept else b"\0"
+
+
+def _b64(data: bytes) -> str:
+    return b64encode(data).decode("ascii")

@@ -1,0 +1,305 @@
+"""Tests of lolly_tx.net.discovery.feed and of the feeds that ask services over HTTP."""
+
+from __future__ import annotations
+
+from base64 import b64encode
+from itertools import pairwise
+from typing import Any
+
+from twisted.internet.error import ConnectionRefusedError
+from twisted.internet.task import Clock
+from twisted.trial.unittest import SynchronousTestCase
+
+from lolly_tx.config.discovering import Consul, Etcd, Http
+from lolly_tx.domain.interfaces import IDiscovery
+from lolly_tx.net.discovery.asking import ANSWER_SECONDS, JsonClient
+from lolly_tx.net.discovery.consul import LEAST_SECONDS, Service
+from lolly_tx.net.discovery.entries import MOST_BYTES
+from lolly_tx.net.discovery.etcd import GATHER_SECONDS, Keys
+from lolly_tx.net.discovery.feed import (
+    FIRST_RETRY,
+    LAST_RETRY,
+    Answer,
+    Feed,
+    NotLearned,
+)
+from lolly_tx.net.discovery.http import List
+from tests.net.discovery.asked import FakeAgent, deps
+
+A, B = "http://10.0.0.1:80", "http://10.0.0.2:80"
+
+
+class FeedTestCase(SynchronousTestCase):
+    def setUp(self) -> None:
+        """A clock, a service, and what was told."""
+        self.clock = Clock()
+        self.agent = FakeAgent()
+        self.client = JsonClient(self.clock, self.agent)
+        self.found: list[Any] = []
+        self.failed: list[str] = []
+
+    def begin(self, ask: Any, most: float | None = None) -> Feed:
+        """A feed that has asked its first question."""
+        feed = Feed(ask, deps(self.clock), most)
+        assert IDiscovery.providedBy(feed)
+        feed.start(self.found.append, self.failed.append)
+        self.clock.advance(0)
+        return feed
+
+    def quiet(self, feed: Feed) -> None:
+        """After its end nothing is left, and nothing is told."""
+        before = list(self.found), list(self.failed)
+        feed.stop()
+        self.assertEqual(self.clock.getDelayedCalls(), [])
+        self.assertEqual((self.found, self.failed), before)
+
+
+class FeedTests(FeedTestCase):
+    def test_waits_as_long_as_it_is_told(self) -> None:
+        """The next question comes when the answer says; an answer without news tells nothing."""
+        answers = [Answer([A], 5.0), Answer(None, 7.0), Answer([B], 1.0)]
+
+        async def ask() -> Answer:
+            return answers.pop(0)
+
+        feed = self.begin(ask)
+        self.assertEqual(self.found, [[A]])
+        self.clock.advance(4.9)
+        self.assertEqual(len(answers), 2)
+        self.clock.advance(0.1)
+        self.assertEqual((len(answers), self.found), (1, [[A]]))
+        self.clock.advance(7)
+        self.assertEqual(self.found, [[A], [B]])
+        self.quiet(feed)
+
+    def test_failures(self) -> None:
+        """Each is told in one line; the next question comes later and later, up to the interval."""
+        asked: list[float] = []
+
+        async def ask() -> Answer:
+            asked.append(self.clock.seconds())
+            raise NotLearned(f"number\n{len(asked)} " + "x" * 1000)
+
+        feed = self.begin(ask)
+        self.clock.pump([0.05] * 4000)
+        gaps = [b - a for a, b in pairwise(asked)]
+        self.assertTrue(FIRST_RETRY / 2 <= gaps[0] <= FIRST_RETRY + 0.06)
+        self.assertTrue(all(15 <= gap <= 30.1 for gap in gaps[-4:]), gaps)
+        self.assertTrue(self.failed[1].startswith("number 2 xx"))
+        self.assertLessEqual(len(self.failed[1]), 300)
+        self.quiet(feed)
+
+    def test_pushed_ones_are_asked_again_soon(self) -> None:
+        """Who tells of changes by himself is noticed within two seconds when he is back."""
+        asked: list[float] = []
+
+        async def ask() -> Answer:
+            asked.append(self.clock.seconds())
+            raise OSError(111, "Connection refused")
+
+        self.begin(ask, LAST_RETRY)
+        self.clock.pump([0.05] * 1000)
+        self.assertLess(max(b - a for a, b in pairwise(asked)), 1.6)
+
+
+class HttpTests(FeedTestCase):
+    def start(self, **settings: Any) -> Feed:
+        """One that has asked."""
+        asked = List(Http("http://list/t?key=k", **settings), 30.0, self.client)
+        return self.begin(asked.ask)
+
+    def test_list(self) -> None:
+        """A list, or a table with targets; with an entity tag, only what is other is sent again."""
+        feed = self.start(token="s3cret")
+        method, url, fields, _ = self.agent.asked[0]
+        self.assertEqual((method, url), (b"GET", b"http://list/t?key=k"))
+        self.assertEqual(fields.getRawHeaders("Authorization"), ["Bearer s3cret"])
+        self.agent.answer({"targets": [A]}, ETag='"1"')
+        self.assertEqual(self.found, [[A]])
+        self.clock.advance(30)
+        fields = self.agent.asked[1][2]
+        self.assertEqual(fields.getRawHeaders("If-None-Match"), ['"1"'])
+        self.agent.begin(304).end()
+        self.clock.advance(30)
+        self.agent.answer([B])
+        self.assertEqual(self.found, [[A], [B]])
+        self.assertEqual(self.failed, [])
+        self.quiet(feed)
+
+    def test_wrong_answers(self) -> None:
+        """Whatever is no list is a failure with a reason, without what may be secret in the URL."""
+
+        def cut(agent: FakeAgent) -> None:
+            response = agent.begin()
+            response.body.dataReceived(b"[" + b" " * MOST_BYTES)
+
+        answers: list[tuple[Any, str]] = [
+            (lambda agent: agent.answer([A], 500), "status 500"),
+            (lambda agent: agent.answer({"a": 1}), "list of targets"),
+            (lambda agent: agent.answer("x"), "list of targets"),
+            (cut, "more than"),
+        ]
+        for number, (answer, part) in enumerate(answers):
+            self.start()
+            answer(self.agent)
+            self.assertIn(part, self.failed[number])
+            self.assertNotIn("key=k", self.failed[number])
+        self.start()
+        self.agent.answers[-1].errback(ConnectionRefusedError())
+        self.assertIn("refused", self.failed[-1])
+        self.assertEqual(self.found, [])
+
+    def test_no_answer(self) -> None:
+        """It is waited for so long, and the question is taken back."""
+        feed = self.start()
+        self.clock.advance(ANSWER_SECONDS)
+        self.assertEqual(self.failed, [f"no answer within {ANSWER_SECONDS:g} s"])
+        self.quiet(feed)
+
+    def test_stop_while_asking(self) -> None:
+        """A question under way is taken back at the end."""
+        self.quiet(self.start())
+        self.assertTrue(self.agent.answers[0].called)
+
+
+class ConsulTests(FeedTestCase):
+    def start(self, **settings: Any) -> Feed:
+        """One that has asked."""
+        consul = Consul("http://consul:8500/", "my api", **settings)
+        return self.begin(Service(consul, 30.0, self.client).ask, LAST_RETRY)
+
+    def instance(self, address: str, port: int, **more: Any) -> Any:
+        """As Consul tells of one."""
+        service = {"Address": address, "Port": port, **more}
+        return {"Node": {"Address": "10.9.9.9"}, "Service": service}
+
+    def test_instances(self) -> None:
+        """Those that pass, at their own address or their node's, with their weights; each question waits for news."""
+        feed = self.start(tag="blue", token="s3cret")
+        _, url, fields, _ = self.agent.asked[0]
+        self.assertEqual(
+            url,
+            b"http://consul:8500/v1/health/service/my%20api"
+            b"?passing=true&index=0&wait=30s&tag=blue",
+        )
+        self.assertEqual(fields.getRawHeaders("X-Consul-Token"), ["s3cret"])
+        weighted = self.instance("10.0.0.1", 80, Weights={"Passing": 3, "Warning": 1})
+        found = [weighted, self.instance("", 81), self.instance("::1", 82)]
+        self.agent.answer(found, X_Consul_Index="7")
+        self.assertEqual(
+            self.found,
+            [
+                [
+                    {"url": "http://10.0.0.1:80", "weight": 3},
+                    {"url": "http://10.9.9.9:81"},
+                    {"url": "http://[::1]:82"},
+                ]
+            ],
+        )
+        self.clock.advance(LEAST_SECONDS)
+        self.assertIn(b"index=7&", self.agent.asked[1][1])
+        # Nothing new for longer than an ordinary answer may take.
+        self.clock.advance(31)
+        self.agent.answer(found, X_Consul_Index="7")
+        self.assertEqual((len(self.found), self.failed), (1, []))
+        self.quiet(feed)
+
+    def test_index_that_goes_back(self) -> None:
+        """The next question begins anew; without an index they come at the interval."""
+        self.start()
+        self.agent.answer([], X_Consul_Index="7")
+        self.clock.advance(LEAST_SECONDS)
+        self.agent.answer([], X_Consul_Index="3")
+        self.clock.advance(29)
+        self.assertEqual(len(self.agent.asked), 2)
+        self.clock.advance(1)
+        self.assertIn(b"index=0&", self.agent.asked[2][1])
+
+    def test_nonsense(self) -> None:
+        """An instance without an address is an entry that is refused; no list is a failure."""
+        self.start()
+        self.agent.answer([{"Service": None}, 3], X_Consul_Index="x")
+        self.assertEqual([one["url"] for one in self.found[0]], ["", ""])
+        self.clock.advance(30)
+        self.agent.answer({})
+        self.assertIn("no list of instances", self.failed[0])
+
+
+class EtcdTests(FeedTestCase):
+    def start(self) -> Feed:
+        """One that has asked."""
+        etcd = Etcd("http://etcd:2379", "/a/")
+        keys = Keys(etcd, deps(self.clock), self.client)
+        return self.begin(keys.ask, LAST_RETRY)
+
+    def keys(self, revision: int, **values: str) -> None:
+        """Answer a range."""
+        kvs = [
+            {"key": _b64("/a/" + key), "value": _b64(value)}
+            for key, value in values.items()
+        ]
+        self.agent.answer({"header": {"revision": str(revision)}, "kvs": kvs})
+
+    def test_keys(self) -> None:
+        """Those below the prefix, in order; URLs, or tables as JSON."""
+        feed = self.start()
+        _, url, _, question = self.agent.asked[0]
+        self.assertEqual(url, b"http://etcd:2379/v3/kv/range")
+        self.assertEqual(question, {"key": _b64("/a/"), "range_end": _b64("/a0")})
+        self.keys(7, b=B, a='{"url": "http://10.0.0.1:80", "weight": 2}', c="{")
+        table = {"url": "http://10.0.0.1:80", "weight": 2}
+        self.assertEqual(self.found, [[table, B, "{"]])
+        self.quiet(feed)
+
+    def test_watch(self) -> None:
+        """A watch begins where the range ended; word of a change has the keys read again, once for many."""
+        feed = self.start()
+        self.keys(7, a=A)
+        self.clock.advance(0)
+        _, url, _, question = self.agent.asked[1]
+        self.assertEqual(url, b"http://etcd:2379/v3/watch")
+        self.assertEqual(question["create_request"]["start_revision"], "8")
+        stream = self.agent.begin()
+        stream.body.dataReceived(b'{"result": {"created": true}}\n{"result": {"ev')
+        self.clock.advance(1)
+        self.assertEqual(len(self.agent.asked), 2)
+        stream.body.dataReceived(b'ents": [{}]}}\n{"result": {"events": [{}]}}\n')
+        self.assertTrue(stream.transport.disconnecting)
+        self.clock.advance(GATHER_SECONDS)
+        self.keys(9, a=A, b=B)
+        self.assertEqual(self.found, [[A], [A, B]])
+        self.quiet(feed)
+
+    def test_nothing_happens(self) -> None:
+        """After an interval the keys are read all the same, should the connection be dead."""
+        self.start()
+        self.keys(7, a=A)
+        self.clock.advance(0)
+        self.agent.begin().body.dataReceived(b'{"result": {"created": true}}\n')
+        self.clock.advance(30)
+        self.assertEqual(self.agent.asked[2][1], b"http://etcd:2379/v3/kv/range")
+
+    def test_compacted_or_ended(self) -> None:
+        """A watch that is cancelled has the keys read again; one that ends is a failure, and then as well."""
+        self.start()
+        self.keys(7, a=A)
+        self.clock.advance(0)
+        gone = b'{"result": {"canceled": true, "compact_revision": "9"}}\n'
+        self.agent.begin().body.dataReceived(gone)
+        self.clock.advance(GATHER_SECONDS)
+        self.keys(20, a=A)
+        self.clock.advance(0)
+        self.agent.begin().end()
+        self.assertEqual(len(self.failed), 1)
+        self.clock.advance(FIRST_RETRY)
+        self.assertEqual(self.agent.asked[-1][1], b"http://etcd:2379/v3/kv/range")
+
+    def test_nonsense(self) -> None:
+        """What is no answer of etcd's is a failure."""
+        self.start()
+        self.agent.answer({"header": {}})
+        self.assertIn("no answer of etcd's", self.failed[0])
+
+
+def _b64(text: str) -> str:
+    return b64encode(text.encode()).decode()

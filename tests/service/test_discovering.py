@@ -1,0 +1,222 @@
+"""Tests of targets that others say a pool has: what is believed, and how it gets into force."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import attrs
+from twisted.internet.defer import execute
+from zope.interface import implementer
+
+from lolly_tx.config import parse
+from lolly_tx.domain.interfaces import IDiscovery, IDiscoveryFactory
+from lolly_tx.service.appliedstate import StateFolder
+from lolly_tx.service.discovering import GATHER_SECONDS, Discoveries
+from lolly_tx.service.foundstate import as_values, load, of_values
+from lolly_tx.service.registry import Registry
+from tests.service.test_reload import TWO, A, B, ReloadTestCase
+
+ONE = "http://127.0.0.1:9001"
+NEXT = "http://127.0.0.1:9002"
+LISTED = 'targets = ["http://127.0.0.1:9001", "http://127.0.0.1:9002"]\n'
+TEXT = TWO.replace(LISTED, "targets = []\n") + (
+    '[pool.app.discover]\ntype = "told"\nleast = 1\nsettle = "2s"\n'
+)
+
+
+@attrs.frozen
+class Settings:
+    """`name`: who is asked."""
+
+    name: str = "x"
+
+
+@implementer(IDiscovery)
+class Told:
+    """Says what the test says."""
+
+    def __init__(self, settings: Settings) -> None:
+        self.settings = settings
+        self.found: Any = None
+        self.failed: Any = None
+        self.stopped = False
+
+    def start(self, found: Any, failed: Any) -> None:
+        """See IDiscovery."""
+        self.found, self.failed = found, failed
+
+    def stop(self) -> None:
+        """See IDiscovery."""
+        self.stopped = True
+
+
+@implementer(IDiscoveryFactory)
+class ToldFactory:
+    """Makes these; `made`: all of them."""
+
+    name = "told"
+    settings = Settings
+
+    def __init__(self) -> None:
+        self.made: list[Told] = []
+
+    def build(self, settings: Settings, deps: Any) -> Told:
+        """See IPluginFactory."""
+        self.made.append(Told(settings))
+        return self.made[-1]
+
+
+class DiscoveringTestCase(ReloadTestCase):
+    def setUp(self) -> None:
+        super().setUp()
+        self.factory = ToldFactory()
+        self.registry = Registry()
+        self.registry.add("discovery", self.factory)
+        self.state = StateFolder(str(self.folder / "state"))
+        self.start(TWO)
+        self.reload(TEXT)
+        self.discoveries = Discoveries(self.reloader, self.registry, self.state)
+        self.patch(self.discoveries, "_in_thread", lambda work: execute(work))
+        self.service.discoveries = self.discoveries
+        self.discoveries.start()
+
+    def parsed(self, text: str) -> Any:
+        """With the type of the test."""
+        path = str(self.folder / "lolly.toml")
+        return parse(text, path, {}, names=self.registry.known_names())
+
+    def read(self) -> Any:
+        return self.parsed(self.text)
+
+    def said(self, *entries: Any) -> None:
+        """An answer, and the time it takes to get into force."""
+        self.factory.made[-1].found(list(entries))
+        self.wait(GATHER_SECONDS + 0.1)
+
+    def wait(self, seconds: float) -> None:
+        """So much time, and the turns that follow."""
+        self.pass_time(seconds)
+        for _ in range(20):
+            self.reactor.advance(0)
+
+    @property
+    def nodes(self) -> dict[str, Any]:
+        return dict(self.service.pools["app"].nodes)
+
+    def shown(self) -> Any:
+        return self.discoveries.shown("app")
+
+
+class DiscoveringTests(DiscoveringTestCase):
+    def test_targets_come(self) -> None:
+        """What is found is in force as one change, after a moment; those that stay are the same objects."""
+        self.assertEqual(self.shown()["state"], "asking")
+        number = self.service.generation.number
+        self.factory.made[0].found([ONE])
+        self.said(ONE, NEXT)
+        self.assertEqual(sorted(self.nodes), [A, B])
+        self.assertEqual(self.service.generation.number, number + 1)
+        before = self.nodes[A]
+        self.said(ONE, {"url": NEXT, "weight": 4})
+        self.assertIs(self.nodes[A], before)
+        self.assertEqual(self.nodes[B].target.weight, 4)
+        self.assertEqual(self.shown()["state"], "current")
+
+    def test_the_same_again(self) -> None:
+        """An answer without news changes nothing."""
+        self.said(ONE)
+        number = self.service.generation.number
+        self.said(ONE)
+        self.assertEqual(self.service.generation.number, number)
+
+    def test_one_that_vanished(self) -> None:
+        """It gets nothing new at once, and leaves after `settle`."""
+        self.said(ONE, NEXT)
+        self.said(ONE)
+        self.assertEqual(self.nodes[B].enabled, "down")
+        self.assertEqual(self.shown()["vanished"], [B])
+        self.said(ONE)
+        self.wait(2.0)
+        self.assertEqual(sorted(self.nodes), [A])
+        self.assertEqual(self.shown()["vanished"], [])
+
+    def test_one_that_comes_back(self) -> None:
+        """Within `settle` it is what it was."""
+        self.said(ONE, NEXT)
+        before = self.nodes[B]
+        self.said(ONE)
+        self.said(ONE, NEXT)
+        self.wait(5.0)
+        self.assertIs(self.nodes[B], before)
+        self.assertEqual(before.enabled, "up")
+
+    def test_too_few(self) -> None:
+        """An answer with fewer targets than `least` is not believed, nor one of which none can be used."""
+        self.said(ONE, NEXT)
+        for entries in ((), ("nonsense", 7)):
+            self.said(*entries)
+            self.wait(5.0)
+            self.assertEqual(sorted(self.nodes), [A, B])
+            self.assertEqual(self.shown()["state"], "stale")
+        self.assertIn("least = 1", self.shown()["error"])
+        self.assertEqual(self.shown()["failures"], 2)
+        self.assertEqual(len(self.shown()["skipped"]), 2)
+        self.said(ONE)
+        self.assertEqual(
+            (self.shown()["state"], self.shown()["error"]), ("current", "")
+        )
+
+    def test_no_answer(self) -> None:
+        """What was found stays, with its age and the reason."""
+        self.said(ONE)
+        self.wait(9.0)
+        self.factory.made[0].failed("no route to host")
+        self.wait(100.0)
+        self.assertEqual(sorted(self.nodes), [A])
+        shown = self.shown()
+        self.assertEqual(
+            (shown["state"], shown["error"]), ("stale", "no route to host")
+        )
+        self.assertGreater(shown["age_seconds"], 100)
+
+    def test_reload(self) -> None:
+        """Who is asked as before goes on with all that was found; another question ends the one before."""
+        self.said(ONE)
+        before = self.nodes[A]
+        self.reload(TEXT + "\n# other\n[timeouts]\nhead = 3\n")
+        self.assertEqual(len(self.factory.made), 1)
+        self.assertIs(self.nodes[A], before)
+        self.reload(TEXT + 'name = "y"\n')
+        first, second = self.factory.made
+        self.assertTrue(first.stopped and not second.stopped)
+        self.assertIs(self.nodes[A], before)
+        first.found([NEXT])
+        self.wait(5.0)
+        self.assertEqual(sorted(self.nodes), [A])
+        self.reload(TWO)
+        self.assertTrue(second.stopped)
+        self.assertIsNone(self.shown())
+        self.assertEqual(sorted(self.nodes), [A, B])
+
+    def test_kept_for_the_next_start(self) -> None:
+        """The folder has what was found, without what is leaving, for this file only."""
+        self.said(ONE, NEXT)
+        self.said(ONE)
+        file = self.service.config.file
+        self.assertEqual([one.id for one in load(self.state, file)["app"]], [A])
+        self.assertEqual(load(self.state, "/other"), {})
+        found = self.discoveries.found
+        self.assertEqual([one.id for one in of_values(as_values(found))["app"]], [A])
+        self.assertEqual(of_values({"app": [{"id": 1}]}), {})
+        self.assertEqual(of_values(None), {})
+        self.assertEqual(len(self.flushLoggedErrors()), 0)
+
+    def test_stop(self) -> None:
+        """After the end nothing is asked, and nothing that is said matters."""
+        self.factory.made[0].found([ONE])
+        self.service.stopService()
+        self.assertTrue(self.factory.made[0].stopped)
+        self.factory.made[0].found([ONE, NEXT])
+        self.factory.made[0].failed("x")
+        self.wait(50)
+        self.assertEqual(self.nodes, {})
