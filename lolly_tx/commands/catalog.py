@@ -11,6 +11,7 @@ from lolly_tx.commands.completion import CompletionCommand
 from lolly_tx.commands.events import EventsCommand
 from lolly_tx.commands.explain import ExplainCommand
 from lolly_tx.commands.file_server import FileServerCommand
+from lolly_tx.commands.forward_proxy import ForwardProxyCommand
 from lolly_tx.commands.hash_password import HashPasswordCommand
 from lolly_tx.commands.importing import ImportCommand
 from lolly_tx.commands.init import InitCommand
@@ -33,7 +34,16 @@ from lolly_tx.commands.upgrade import UpgradeCommand
 from lolly_tx.commands.weight import WeightCommand
 
 CATALOG: tuple[tuple[str, tuple[type[Command], ...]], ...] = (
-    ("To serve", (RunCommand, ReverseProxyCommand, FileServerCommand, TunnelCommand)),
+    (
+        "To serve",
+        (
+            RunCommand,
+            ReverseProxyCommand,
+            FileServerCommand,
+            ForwardProxyCommand,
+            TunnelCommand,
+        ),
+    ),
     (
         "To try settings",
         (

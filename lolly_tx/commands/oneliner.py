@@ -3,7 +3,7 @@
 The text goes through the same loader as a file, so whatever it refuses is refused here.
 
 Imports: commands, config, Twisted. Used by: commands.file_server,
-commands.reverse_proxy, commands.tunnel.
+commands.forward_proxy, commands.reverse_proxy, commands.tunnel.
 """
 
 from __future__ import annotations

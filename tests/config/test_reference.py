@@ -24,6 +24,7 @@ from lolly_tx.config.pools import (
 from lolly_tx.config.reference import defaults_toml, reference_page
 from lolly_tx.config.schema import settings_of
 from tests.config.texts import FakeFiles
+from tests.proxy.forwardworld import HASH
 
 ROOT = Path(__file__).parents[2]
 
@@ -102,6 +103,7 @@ class SamplesTests(SynchronousTestCase):
                 "cache.toml",
                 "container.toml",
                 "extend.toml",
+                "forward-proxy.toml",
                 "lolly.toml",
                 "minimal.toml",
                 "streams.toml",
@@ -119,6 +121,11 @@ class SamplesTests(SynchronousTestCase):
         """That of tunnels lets one connector in."""
         config = self.sample("tunnel.toml", {"HOME_SECRET": "0123456789abcdef"})
         self.assertEqual(list(config.tunnels["edge"].connectors), ["home"])
+
+    def test_forward_proxy(self) -> None:
+        """That of forward proxies has users."""
+        config = self.sample("forward-proxy.toml", {"PROXY_HASH": HASH})
+        self.assertTrue(config.forwards["office"].asks_for_passwords)
 
     def test_minimal(self) -> None:
         """The minimal sample has one of each."""
