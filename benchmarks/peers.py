@@ -1,7 +1,8 @@
 """What a request costs beside other proxies: the CPU of each, interleaved in one run.
 
     python benchmarks/peers.py [--starts N] [--rounds N] [--seconds S] [--browser] [--unique]
-                               [--tls] [--path /1m] [--only nginx] [--against CHECKOUT] [--middleware]
+                               [--tls] [--path /1m] [--only nginx] [--against [NAME=]CHECKOUT] [--middleware]
+                               [--chart FILE.svg]
 
 All run on the first core, the load (wrk) and the origin (nginx) on the second. nginx is
 the measure; HAProxy and Caddy take part where they are installed, and so does another
@@ -29,6 +30,7 @@ import sys
 import tempfile
 import time
 from pathlib import Path
+from xml.sax.saxutils import escape
 
 import attrs
 import trustme
@@ -271,10 +273,10 @@ class Field:
             path = self.write("Caddyfile", asked(CADDY), port)
             command = ["caddy", "run", "--adapter", "caddyfile", "--config", str(path)]
             add("caddy", command, GOMAXPROCS="1", HOME=str(self.folder))
-        others = [(f"against{n}", each) for n, each in enumerate(options.against, 1)]
+        others = [named(n, each) for n, each in enumerate(options.against, 1)]
         for name, checkout in [("lolly", str(ROOT)), *others]:
             port = self.ports.pop()
-            path = self.write(f"{name}.toml", asked(LOLLY), port)
+            path = self.write(f"{name.replace(' ', '-')}.toml", asked(LOLLY), port)
             add(name, lolly(path), PYTHONPATH=checkout)
         if options.middleware:
             port = self.ports.pop()
@@ -298,6 +300,12 @@ def lolly(path: Path) -> list[str]:
     run = "from twisted.scripts.twistd import run; run()"
     options = ["--nodaemon", "--pidfile=", "--reactor=lolly"]
     return [sys.executable, "-c", run, *options, "lolly", "--config", str(path)]
+
+
+def named(number: int, given: str) -> tuple[str, str]:
+    """What another checkout is called in the table, and where it is."""
+    name, equals, place = given.rpartition("=")
+    return f"lolly {name}" if equals else f"against{number}", place
 
 
 def _free_ports(count: int) -> list[int]:
@@ -347,6 +355,7 @@ def main() -> None:
     parser.add_argument("--tls", action="store_true", help="the load comes over TLS")
     parser.add_argument("--middleware", action="store_true", help="and behind some")
     parser.add_argument("--only", action="append", default=[], help="of the others")
+    parser.add_argument("--chart", metavar="SVG", help="draw the ratios, too")
     parser.add_argument(
         "--against", action="append", default=[], help="another checkout of the project"
     )
@@ -363,6 +372,10 @@ def main() -> None:
                 known.costs += peer.costs
                 known.rates += peer.rates
     report(list(all_peers.values()))
+    if options.chart:
+        kind = [one for one in ("browser", "unique", "tls") if getattr(options, one)]
+        title = f"CPU per request beside nginx: {' '.join(kind) or 'small'}"
+        Path(options.chart).write_text(chart(title, list(all_peers.values())))
 
 
 def run(options: argparse.Namespace) -> list[Peer]:
@@ -389,7 +402,7 @@ def run(options: argparse.Namespace) -> list[Peer]:
 def report(peers: list[Peer]) -> None:
     """The table; the first peer is the measure."""
     print(
-        f"{'proxy':10} {'user us':>9} {'system us':>9} {'CPU us':>9} {'ratio':>6}"
+        f"{'proxy':16} {'user us':>9} {'system us':>9} {'CPU us':>9} {'ratio':>6}"
         f" {'(least)':>8} {'req/s':>8}"
     )
     first = least = 0.0
@@ -402,9 +415,34 @@ def report(peers: list[Peer]) -> None:
         least = least or best
         rate = statistics.median(peer.rates)
         print(
-            f"{peer.name:10} {user:9.2f} {system:9.2f} {both:9.2f} {both / first:6.2f}"
+            f"{peer.name:16} {user:9.2f} {system:9.2f} {both:9.2f} {both / first:6.2f}"
             f" ({best / least:6.2f}) {rate:8.0f}"
         )
+
+
+def cpu_of(peer: Peer) -> float:
+    """Microseconds per request, the median."""
+    return statistics.median(sum(each) for each in peer.costs)
+
+
+def chart(title: str, peers: list[Peer]) -> str:
+    """A bar for each, as an SVG; the first peer is the measure."""
+    first = cpu_of(peers[0])
+    ratios = [(peer.name, cpu_of(peer) / first) for peer in peers]
+    scale = 360 / max(ratio for _, ratio in ratios)
+    rows = [f'<text x="8" y="20" font-weight="bold">{escape(title)}</text>']
+    for at, (name, ratio) in enumerate(ratios):
+        top, width = 34 + 26 * at, ratio * scale
+        fill = "#2a6f97" if name.startswith(("lolly", "against")) else "#a9b4bd"
+        rows.append(
+            f'<text x="8" y="{top + 14}">{escape(name)}</text>'
+            f'<rect x="110" y="{top}" width="{width:.0f}" height="18" fill="{fill}"/>'
+            f'<text x="{116 + width:.0f}" y="{top + 14}">{ratio:.2f}</text>'
+        )
+    return (
+        f'<svg xmlns="http://www.w3.org/2000/svg" width="540" height="{44 + 26 * len(ratios)}"'
+        ' font-family="sans-serif" font-size="13">\n' + "\n".join(rows) + "\n</svg>\n"
+    )
 
 
 if __name__ == "__main__":

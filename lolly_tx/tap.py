@@ -21,6 +21,7 @@ from twisted.python import usage
 from twisted.python.components import Componentized
 
 from lolly_tx._version import described
+from lolly_tx.service.process import no_collection
 
 if TYPE_CHECKING:
     from twisted.application.service import IService
@@ -59,6 +60,7 @@ class Options(usage.Options):
         sys.exit(0)
 
 
+@no_collection()  # of what is made here nothing is garbage
 def makeService(options: Options) -> IService:
     """Make the service that twistd runs.
 
