@@ -51,16 +51,19 @@ def extensions() -> dict[str, Any]:
     """What `setup` has to be told for a compiled build."""
     if not os.environ.get("LOLLY_COMPILE"):
         return {}
+    asked = "egg_info" in sys.argv or "dist_info" in sys.argv
     try:
         from mypyc.build import mypycify
     except ImportError:
-        if "egg_info" not in sys.argv and "dist_info" not in sys.argv:
+        if not asked:
             raise
         # The first of two calls, which asks what the build needs: the compiler goes by the types of what we use.
         settings = configparser.ConfigParser()
         settings.read(HERE / "setup.cfg")
         needs = settings["options"]["install_requires"].split("\n")
         return {"setup_requires": [*COMPILER, *filter(None, needs)]}
+    if asked:
+        return {}  # the second, which asks what the package is called: not worth a minute
     made = mypycify(
         ["--config-file", "setup.cfg", *files()],
         opt_level=os.environ.get("LOLLY_COMPILE_LEVEL", "1"),
