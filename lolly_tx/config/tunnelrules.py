@@ -21,7 +21,7 @@ from lolly_tx.config.routing import Route
 from lolly_tx.config.schema import Place
 from lolly_tx.config.streams import Stream
 from lolly_tx.config.tlsrules import tls_rules
-from lolly_tx.config.tunnels import Connector, Permitted, Tunnel
+from lolly_tx.config.tunnels import FORWARD, Connector, Permitted, Tunnel
 from lolly_tx.domain.target import Target
 
 _LOCAL = ("127.", "localhost", "::1")
@@ -51,6 +51,10 @@ def tunnel_rules(config: Config, listeners: Collection[str], main: Place) -> Non
         )
     for name, one in config.connectors.items():
         _connector(one, main.at("connector").at(name))
+        for service, text in one.services.items():
+            if text.startswith(FORWARD):
+                place = main.at("connector").at(name).at("services").at(service)
+                _forwards(config, text.removeprefix(FORWARD), place)
 
 
 def _tunnel(tunnel: Tunnel, listeners: Collection[str], place: Place) -> None:
@@ -118,6 +122,32 @@ def _connector(connector: Connector, place: Place) -> None:
             here.at("service").wrong(said)
         if bool(one.host) == bool(one.port):
             here.wrong("needs a host or a port, and not both")
+
+
+def _forwards(config: Config, name: str, place: Place) -> None:
+    """A service that is a forward proxy of this file."""
+    forward = config.forwards.get(name)
+    if forward is None:
+        place.wrong("no forward proxy has this name" + nearest(name, config.forwards))
+    elif forward.tls is not None or not endpoint_of_forward(config, name):
+        place.wrong(
+            f"forward.{name} must be without tls, and listen at a port of this machine or a unix socket"
+        )
+
+
+def endpoint_of_forward(config: Config, name: str) -> str:
+    """The client endpoint that leads to a forward proxy of this file; "": nothing known does."""
+    plain, named = endpoint_parts(config.forwards[name].endpoint)
+    if plain[0] == "unix":
+        path = named.get("address", plain[1] if len(plain) > 1 else "")
+        return "unix:" + path.replace("\\", "\\\\").replace(":", "\\:")
+    port = named.get("port", plain[1] if len(plain) > 1 else "")
+    if plain[0] != "tcp" or port in ("", "0"):
+        return ""
+    interface = named.get("interface", "")
+    host = "127.0.0.1" if interface in ("", "0.0.0.0") else interface.strip("[]")
+    host = "::1" if host == "::" else host
+    return f"tcp:{host.replace(':', chr(92) + ':')}:{port}"
 
 
 def with_published(config: Config) -> Config:

@@ -37,6 +37,8 @@ from lolly_tx.config.tables import (
 )
 
 NO_SERVICES: Mapping[str, str] = MappingProxyType({})
+FORWARD = "forward:"
+"""What a service begins with that is a forward proxy of the same file."""
 _MOST_BYTES = 1 << 34
 
 
@@ -65,7 +67,8 @@ class _Services:
         for name, value in raw.items():
             here = place.at(name)
             if read_or_none(_SERVICE, name, here) is not None:
-                endpoint = read_or_none(CONNECT, value, here)
+                ours = isinstance(value, str) and value.startswith(FORWARD)
+                endpoint = read_or_none(TEXT if ours else CONNECT, value, here)
                 if endpoint is not None:
                     out[name] = endpoint
         return MappingProxyType(out)
@@ -263,7 +266,8 @@ class Connector:
         default=NO_SERVICES,
         metadata=about(
             _Services(),
-            'What it offers, by name: `{ web = "tcp:127.0.0.1:3000" }`, any client endpoint strings.',
+            'What it offers, by name: `{ web = "tcp:127.0.0.1:3000" }`, any client endpoint strings; "forward:NAME" is'
+            " the [forward.NAME] of this file.",
         ),
     )
     publish: tuple[Publish, ...] = attrs.field(

@@ -23,7 +23,8 @@ from twisted.internet.protocol import Factory
 from twisted.logger import Logger
 from twisted.python.failure import Failure
 
-from lolly_tx.config.tunnels import Connector
+from lolly_tx.config.tunnelrules import endpoint_of_forward
+from lolly_tx.config.tunnels import FORWARD, Connector
 from lolly_tx.domain.addresses import DOWN
 from lolly_tx.domain.target import Target, target_id
 from lolly_tx.net.failures import translate
@@ -248,7 +249,7 @@ def dialings(connector: Connector, config: Config, commons: Commons) -> list[Dia
         worst=DOWN
     )  # how it went before is no reason not to try
     services = {
-        name: client_endpoint(reactor, _target(text), dialer=dialer)
+        name: client_endpoint(reactor, _target(_leading(text, config)), dialer=dialer)
         for name, text in connector.services.items()
     }
     server = client_endpoint(
@@ -269,6 +270,13 @@ def dialings(connector: Connector, config: Config, commons: Commons) -> list[Dia
         Dialing(connector, server, services, shared, commons)
         for _ in range(connector.connections)
     ]
+
+
+def _leading(text: str, config: Config) -> str:
+    """The endpoint of a service; a forward proxy is where it listens."""
+    if text.startswith(FORWARD):
+        return endpoint_of_forward(config, text.removeprefix(FORWARD))
+    return text
 
 
 def _target(text: str) -> Target:

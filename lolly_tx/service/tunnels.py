@@ -69,7 +69,8 @@ class Tunnels:
             same = old is not None and (
                 old.connectors.get(name),
                 old.timeouts,
-            ) == (connector, new.timeouts)
+                old.forwards,
+            ) == (connector, new.timeouts, new.forwards)
             if same and name in self.connectors:
                 connectors[name] = self.connectors[name]
             else:

@@ -12,6 +12,7 @@ from lolly_tx.config.consequences import consequences
 from lolly_tx.config.diff import difference
 from lolly_tx.config.problems import ConfigErrors
 from lolly_tx.config.shown import HIDDEN, shown
+from lolly_tx.config.tunnelrules import endpoint_of_forward
 from tests.config.texts import read
 
 PAGE = Path(__file__).parents[2] / "docs" / "tunnel.md"
@@ -147,6 +148,23 @@ class TunnelSettingsTests(SynchronousTestCase):
         other = other.replace("connectors.home", "connectors.away")
         self.refused(TUNNEL + other, "host home.example.com is")
         self.refused(TUNNEL + other, "port 10022 is")
+
+    def test_forward(self) -> None:
+        """A forward proxy of the same file is a service, where it can be connected to."""
+        text = CONNECTOR.replace("tcp:127.0.0.1:3000", "forward:office")
+        self.refused(text, "no forward proxy has this name")
+        for endpoint, leads in (
+            ("tcp:3128", "tcp:127.0.0.1:3128"),
+            ("tcp:3128:interface=10.0.0.1", "tcp:10.0.0.1:3128"),
+            ("tcp:3128:interface=\\\\:\\\\:", "tcp:\\:\\:1:3128"),
+            ("unix:/run/f.sock", "unix:/run/f.sock"),
+        ):
+            forward = f'[forward.office]\nendpoint = "{endpoint}"\nallow = ["unix"]\n'
+            config = read(text + forward)
+            self.assertEqual(endpoint_of_forward(config, "office"), leads)
+        self.refused(
+            text + forward.replace("unix:/run/f.sock", "tcp:0"), "must be without tls"
+        )
 
     def test_workers(self) -> None:
         """A tunnel is served by one process; a connector may be in several."""

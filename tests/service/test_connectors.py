@@ -5,10 +5,12 @@ from __future__ import annotations
 from random import Random
 from typing import Any
 
+import attrs
 from twisted.internet.defer import Deferred
 from twisted.internet.error import ConnectionRefusedError
 from twisted.python.failure import Failure
 
+from lolly_tx.config import parse
 from lolly_tx.config.model import Config
 from lolly_tx.config.tunnels import Connector, Publish
 from lolly_tx.domain.errors import ConnectFailed
@@ -243,3 +245,7 @@ class TunnelsTests(DialingTests):
         """The endpoints of a connector are made when it is: what cannot be meant is said then."""
         [one] = dialings(HOME, Config("x"), self.commons)
         self.assertEqual(list(one.services), ["web"])
+        text = '[forward.out]\nendpoint = "tcp:3128"\nallow = ["127.0.0.1"]\n'
+        home = attrs.evolve(HOME, services={"out": "forward:out"})
+        [one] = dialings(home, parse(text), self.commons)
+        self.assertIn("127.0.0.1", repr(one.services["out"]))

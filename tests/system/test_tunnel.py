@@ -48,6 +48,14 @@ publish = [{ service = "web", host = "home.example.com" }, { service = "echo", p
 """
 
 
+def free_port() -> int:
+    """A port that nobody has."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        number: int = probe.getsockname()[1]
+        return number
+
+
 class Web(Protocol):
     """Answers every GET, with its factory's name."""
 
@@ -97,9 +105,7 @@ class TunnelTests(SteppingTestCase):
         authority.cert_pem.write_to_path(self.folder / "ca.pem")
         self.web, self.echo = self.listen(Web), self.listen(Echo)
         self.name = f"home-{os.getpid()}-{self.id()[-20:]}".replace(".", "-")
-        with socket.socket() as probe:
-            probe.bind(("127.0.0.1", 0))
-            self.port = probe.getsockname()[1]
+        self.port = free_port()
 
     def listen(self, protocol: Any) -> Any:
         """A port behind which such protocols are."""
@@ -219,6 +225,51 @@ class TunnelTests(SteppingTestCase):
         self.echo.factory.made[-1].transport.abortConnection()
         with self.assertRaises(ConnectionResetError):
             self.drain(third)
+
+    def test_own_domains(self) -> None:
+        """Two connectors serve their own hosts, and a forward proxy at the far end lets clients out from there."""
+        other = self.name + "-b"
+        self.server = self.start(
+            "server.toml",
+            SERVER
+            + f"[tunnel.edge.connectors.{other}]\n"
+            + 'secret = "0123456789abcdef"\nservices = ["web", "out"]\n'
+            + f'hosts = ["away.example.com"]\nports = [{free_port()}]\n',
+        )
+        [port] = self.server.config.tunnels["edge"].connectors[other].ports
+        proxy = free_port()
+        away = CONNECTOR.replace("sixteen letters!", "0123456789abcdef")
+        away = away.replace("home.example.com", "away.example.com")
+        away = away.replace("connector.$name", f"connector.{other}")
+        away = away.replace('echo = "tcp:127.0.0.1:$echo"', 'out = "forward:office"')
+        away = away.replace('"echo", port = $port', f'"out", port = {port}')
+        away += (
+            f'[forward.office]\nendpoint = "tcp:{proxy}:interface=127.0.0.1"\n'
+            'allow = ["127.0.0.1"]\nports = ["any"]\nallow_targets = ["127.0.0.0/8"]\n'
+        )
+        home = self.start("home.toml", CONNECTOR)
+        self.start("away.toml", away)
+        self.spin(
+            lambda: all(
+                one["connected"]
+                for one in self.server.tunnels.shown()["tunnels"]["edge"].values()
+            ),
+            "both",
+        )
+        self.assertTrue(self.get("home.example.com").endswith(b"hello"))
+        self.assertTrue(self.get("away.example.com").endswith(b"hello"))
+        client = self.connect(f"stream tunnel.{other}.{port}")
+        there = f"127.0.0.1:{self.web.getHost().port}"
+        client.sendall(f"CONNECT {there} HTTP/1.1\r\nHost: {there}\r\n\r\n".encode())
+        got = b""
+        while b"\r\n\r\n" not in got:
+            got += self.drain(client, 1)
+        self.assertIn(b" 200 ", got)
+        client.sendall(b"GET / HTTP/1.1\r\nHost: x\r\n\r\n")
+        self.assertIn(b"200 OK", self.drain(client, 40))
+        home.tunnels.stop()
+        self.spin(lambda: b" 503 " in self.get("home.example.com"), "its end")
+        self.assertTrue(self.get("away.example.com").endswith(b"hello"))
 
     def test_killed(self) -> None:
         """While one of two connectors is cut, no request fails."""
