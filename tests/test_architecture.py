@@ -39,6 +39,7 @@ PACKAGES = (
     "net/forward",
     "net/streams",
     "net/tunnels",
+    "net/websockets",
     "net/datagrams",
     "proxy",
     "proxy/files",

@@ -3,7 +3,8 @@
 What a connector may publish is known from the file, so its hosts are routes and its ports streams, like any others,
 whether it is connected or not: what comes while it is not gets the answer that a pool without a target gives.
 
-Imports: config, domain. Used by: config.consequences, config.load, config.rules.
+Imports: config, domain. Used by: config.consequences, config.load, config.rules,
+service.
 """
 
 from __future__ import annotations

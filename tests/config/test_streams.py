@@ -46,5 +46,5 @@ class StreamSettingsTests(SynchronousTestCase):
         """The examples of the page are valid together."""
         text = "".join(re.findall(r"```toml\n(.*?)```", PAGE.read_text(), re.DOTALL))
         config = read(text + '[pool.other]\ntargets = ["tcp://10.0.0.9:443"]\n')
-        known = ["dns", "postgres", "reports", "secure"]
+        known = ["dns", "into", "out", "postgres", "reports", "secure"]
         self.assertEqual(sorted(config.streams), known)
