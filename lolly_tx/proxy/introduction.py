@@ -15,11 +15,13 @@ from lolly_tx.domain.forwarded import (
     forwarding_lines,
     original_client,
 )
+from lolly_tx.domain.native import mypyc_attr
 from lolly_tx.net.doors import Peer
 from lolly_tx.wire.http1 import hop_line, via_lines
 from lolly_tx.wire.message import RequestHead
 
 
+@mypyc_attr(allow_interpreted_subclasses=True)
 class Introduction:
     """Says who sends a request.
 

@@ -1,6 +1,6 @@
 r"""HTTP/1.x message heads: bytes to values, strictly (RFC 9112), and back.
 
-Imports: wire. Used by: net.checks, net.http1, proxy, proxy.middleware, service,
+Imports: domain, wire. Used by: net.checks, net.http1, proxy, proxy.middleware, service,
 simulate, testing, wire.forwardform.
 
 A head is a start line and a field block (`wire.fields`). One regular expression for each
@@ -20,6 +20,7 @@ import re
 from collections.abc import Mapping
 from typing import Final, Generic, TypeVar
 
+from lolly_tx.domain.native import mypyc_attr
 from lolly_tx.wire.errors import BadMessage
 from lolly_tx.wire.fields import RequestBlock, ResponseBlock
 from lolly_tx.wire.grammar import (
@@ -57,6 +58,7 @@ _Block = TypeVar("_Block", RequestBlock, ResponseBlock)
 _Head = TypeVar("_Head", RequestHead, ResponseHead)
 
 
+@mypyc_attr(allow_interpreted_subclasses=True)
 class _HeadReader(Generic[_Head, _Block]):
     """What the readers share: the limits, and what they remember."""
 
@@ -91,6 +93,7 @@ class _HeadReader(Generic[_Head, _Block]):
             raise BadMessage("too many fields", 431)
 
 
+@mypyc_attr(allow_interpreted_subclasses=True)
 class RequestReader(_HeadReader[RequestHead, RequestBlock]):
     """Reads request heads; one per listener, shared by its connections.
 

@@ -2,9 +2,9 @@
 
 `wire.http1` reads them from bytes and renders them. A version is one of the constants here, and compared by identity.
 
-Imports: wire. Used by: net, net.checks, net.forward, net.http1, net.http2, net.streams,
-proxy, proxy.caching, proxy.files, proxy.middleware, service, simulate, testing,
-wire.cookies, wire.forwardform, wire.grpc, wire.http1, wire.http2.
+Imports: domain, wire. Used by: net, net.checks, net.forward, net.http1, net.http2,
+net.streams, proxy, proxy.caching, proxy.files, proxy.middleware, service, simulate,
+testing, wire.cookies, wire.forwardform, wire.grpc, wire.http1, wire.http2.
 """
 
 from __future__ import annotations
@@ -13,6 +13,7 @@ import re
 from collections.abc import Iterable
 from typing import Final, Self
 
+from lolly_tx.domain.native import mypyc_attr
 from lolly_tx.wire.errors import BadMessage
 from lolly_tx.wire.fields import RequestBlock, ResponseBlock
 from lolly_tx.wire.grammar import TARGET, TOKEN
@@ -31,6 +32,7 @@ def _keep_alive(old: bool, connection: tuple[bytes, ...]) -> bool:
     return b"close" not in connection and (not old or b"keep-alive" in connection)
 
 
+@mypyc_attr(allow_interpreted_subclasses=True)
 class RequestHead:
     """A request's head (RFC 9112 section 3). Never changed: others may have it, too.
 

@@ -30,6 +30,7 @@ from twisted.python.failure import Failure
 from zope.interface import classImplements
 
 from lolly_tx.domain.errors import DownstreamError, DownstreamGone, Shutdown
+from lolly_tx.domain.native import mypyc_attr
 from lolly_tx.net.deadlines import NEVER, PERIOD
 from lolly_tx.net.doors import (
     BODILESS,
@@ -80,6 +81,7 @@ LOOK_SECONDS: Final = 2.0
 or it has sent its last byte), the reactor does not tell when it is gone. So often we look."""
 
 
+@mypyc_attr(allow_interpreted_subclasses=True)
 class Http1Server(DoorIn):
     """One client connection. `shared`: what it has in common with its listener's others."""
 
