@@ -270,7 +270,7 @@ class Change:
             self.service.listeners.prepare(ADMIN, place)
 
     @property
-    def _leaving(self) -> list[str]:
+    def leaving(self) -> list[str]:
         """Listeners that are to be no more."""
         admin = self._old.admin is not None and self.config.admin is None
         admin = admin and self.service.surroundings.part.admin
@@ -296,7 +296,7 @@ class Change:
 
     def ready(self) -> None:
         """Listen where it is new. Raises `CannotListen`; then nobody has noticed."""
-        self.service.listeners.ready(self._leaving)
+        self.service.listeners.ready(self.leaving)
 
     def forget(self) -> None:
         """Nothing of this is to be."""
@@ -332,7 +332,7 @@ class Change:
         left = self._commit_pools(now)
         for name, place in self._in_place.items():
             service.listeners.places[name].go_by(place)
-        service.listeners.commit(self._leaving)
+        service.listeners.commit(self.leaving)
         self._commit_resources()
         self._commit_forwards()
         assert self._middleware is not None

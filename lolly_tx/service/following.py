@@ -5,7 +5,7 @@ Imports: config, domain, net.sockets, service, Twisted. Used by: service.worker.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from typing import ClassVar
 
 from twisted.internet.defer import Deferred
@@ -56,18 +56,18 @@ class Following:
             raise RuntimeError("nothing is prepared")
         service = self._service
         before = set(service.pools.values())
-        self._call_last(change.config)
+        self._call_last(change.leaving)
         left = change.commit()
         for pool in service.pools.values():
             if pool not in before:
                 self._joined(pool)
         self._farewells.see_off(left, service.config.timeouts.drain)
 
-    def _call_last(self, config: Config) -> None:
+    def _call_last(self, leaving: Collection[str]) -> None:
         """Nobody will accept on slots that are given up: who waits there is served first."""
         listeners = self._service.listeners
         for name, place in listeners.places.items():
-            given_up = name in listeners.prepared or name not in config.listeners
+            given_up = name in listeners.prepared or name in leaving
             if given_up and isinstance(place.port, AdoptedPort):
                 place.port.call_last()
 
