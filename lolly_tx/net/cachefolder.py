@@ -79,7 +79,7 @@ class CacheFolder:
 
     def read(self, file: CacheFile, first: int, count: int) -> bytes:
         """Blocks of the body, from number `first` on. Raises OSError and `BadFile`."""
-        with open(self.path / file.name, "rb") as stream:
+        with open(self.path / file.name, "rb", opener=_opened) as stream:
             stream.seek(file.body_at + first * BLOCK_BYTES)
             blocks = []
             for number in range(first, first + count):
@@ -111,7 +111,7 @@ class CacheFolder:
         try:
             if name.endswith(_NEW):
                 raise BadFile("not complete")
-            with open(path, "rb") as stream:
+            with open(path, "rb", opener=_opened) as stream:
                 start = stream.read(FRONT_BYTES)
                 head = stream.read(head_bytes(start))
                 card = read_head(start, head)
@@ -126,6 +126,11 @@ class CacheFolder:
         except OSError:  # somebody else's, or just gone
             self.removed += 1
         return None
+
+
+def _opened(path: str, flags: int) -> int:
+    """A descriptor: what somebody else has put into the folder, a pipe or a link, is not waited for or followed."""
+    return os.open(path, flags | os.O_NONBLOCK | os.O_NOFOLLOW | os.O_CLOEXEC)
 
 
 def folder_of(path: str, number: int) -> str:

@@ -58,6 +58,7 @@ _NAMES = (
     error.DNSLookupError,
     error.UnknownHostError,
     gaierror,
+    UnicodeError,  # a name that cannot be one: a label of 300 letters
     DomainError,
     ResolverError,
     DNSQueryTimeoutError,

@@ -61,6 +61,18 @@ class FolderTests(SynchronousTestCase):
         self.assertEqual(self.folder.removed, 1)
         self.folder.remove(file.name)
 
+    def test_pipes_and_links(self) -> None:
+        """What somebody has put there in place of a file is not waited for, and a link not followed."""
+        file = self.folder.write(CARD, BODY)
+        path = self.path / file.name
+        path.rename(self.path / "aside")
+        os.mkfifo(path)
+        self.assertRaises(OSError, self.folder.read, file, 0, 1)
+        self.assertEqual(list(self.folder.go_through()), [])
+        path.symlink_to(self.path / "aside")
+        self.assertRaises(OSError, self.folder.read, file, 0, 1)
+        self.assertEqual(list(self.folder.go_through()), [])
+
     def test_others(self) -> None:
         """Folders of processes that there are no more are removed, and nothing else."""
         for name in ("0", "1", "2", "3", "notes"):

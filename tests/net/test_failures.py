@@ -70,6 +70,7 @@ class TranslateTests(SynchronousTestCase):
             error.DNSLookupError("x"),
             error.UnknownHostError(),
             gaierror(-2, "x"),
+            UnicodeError("label too long"),
             DNSNameError(),
         ):
             self.check(
