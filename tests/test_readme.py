@@ -117,10 +117,17 @@ class READMETests(SynchronousTestCase):
             self.assertTrue((ROOT / link).exists(), link)
 
 
+SECRETS = {
+    "STICKY_KEY": "k" * 16,
+    "HOME_SECRET": "s" * 16,
+    "PROXY_HASH": "$2b$12$" + "a" * 53,
+}
+
+
 class SampleTests(SynchronousTestCase):
     def test_samples(self):
         """Every sample in etc/ is valid, given the certificates and secrets it names."""
         samples = sorted((ROOT / "etc").glob("*.toml"))
         self.assertTrue(samples)
         for sample in samples:
-            load(str(sample), {"STICKY_KEY": "k" * 16}, files=EveryFileExists())
+            load(str(sample), SECRETS, files=EveryFileExists())
