@@ -18,7 +18,7 @@ class ForwardProxyCommand(FromText):
     """`lolly forward-proxy --from ADDR --user NAME:HASH`."""
 
     name = "forward-proxy"
-    summary = "Go where clients say (HTTP, CONNECT, SOCKS5), without a file."
+    summary = "Go where clients say (HTTP, SOCKS5), without a file."
     synopsis = "[--from ADDR] [--user NAME:HASH ...] [--allow NETWORK ...] [options]"
     longdesc = (
         "Listens at --from for HTTP and SOCKS5, until it is interrupted. Clients log in as a --user, whose"

@@ -22,7 +22,7 @@ class TunnelCommand(FromText):
     """`lolly tunnel --server HOST:PORT --name NAME --http HOST=ADDR ...`."""
 
     name = "tunnel"
-    summary = "Publish services of this machine or network at a server, without a file."
+    summary = "Publish services at a server, without a file."
     synopsis = (
         "--server ADDR --name NAME [--http [SERVICE@]HOST=ADDR ...]"
         " [--tcp [SERVICE@]PORT=ADDR ...] [options]"

@@ -326,7 +326,7 @@ def _some_targets(pool: PoolSettings, place: Place) -> None:
     targets = place.at("targets")
     if not targets.written:
         place.wrong(
-            'the key "targets" is missing; or say where they come from: discover'
+            'the key "targets" is missing (list of targets); or say where they come from: discover'
         )
     elif not targets.at(0).written:
         targets.wrong("a pool needs at least one target, or discover")
