@@ -12,6 +12,7 @@ from twisted.python import usage
 from lolly_tx.commands.base import AskingCommand, ago, table
 from lolly_tx.commands.client import AdminClient, path_of
 from lolly_tx.commands.declared import Takes
+from lolly_tx.commands.found import discovery_lines
 
 _SHOWN = 20
 """Of the routes that a request does not go by."""
@@ -89,6 +90,7 @@ class ExplainCommand(AskingCommand):
         if self["target"]:
             return _target_lines(answer)
         out = [f"pool {answer['pool']}: {answer['available']} available"]
+        out += discovery_lines(answer.get("discovery"))
         if answer["panic_odds"]:
             out.append(f"  panic: {answer['panic_odds']:.2%} of the exchanges")
         for one in answer["targets"]:

@@ -10,6 +10,7 @@ from typing import Any
 
 from lolly_tx.commands.base import AskingCommand, ago, table
 from lolly_tx.commands.client import AdminClient
+from lolly_tx.commands.found import discovery_lines
 
 
 class StatusCommand(AskingCommand):
@@ -178,20 +179,6 @@ def _settings_line(settings: dict[str, Any]) -> str:
     return said
 
 
-def discovery_line(one: dict[str, Any] | None) -> list[str]:
-    """Where the targets of a pool come from, and how old the last answer is; nothing for one that lists them."""
-    if one is None:
-        return []
-    count, age = one["targets"], one["age_seconds"]
-    said = f"  {count} targets discovered ({one['type']})"
-    said += ", no answer yet" if age is None else f", last answer {ago(age)}"
-    if one["skipped"]:
-        said += f"; NOT USED: {one['skipped'][0]}"
-    if one["error"]:
-        said += f"; STALE: {one['error']}"
-    return [said]
-
-
 def _pool_lines(pool: dict[str, Any], stats: dict[str, Any]) -> list[str]:
     targets = pool["targets"]
     said = f"pool {pool['name']}: {pool['available']} of {len(targets)} available"
@@ -219,5 +206,5 @@ def _pool_lines(pool: dict[str, Any], stats: dict[str, Any]) -> list[str]:
         f"  {one['id']} has left: {one['in_flight']} exchanges still in flight"
         for one in pool.get("leaving", ())
     ]
-    found = discovery_line(pool.get("discovery"))
+    found = discovery_lines(pool.get("discovery"))
     return [said, *found, *table(rows, "  "), *leaving]

@@ -3,7 +3,7 @@
 The only module of config that touches the disk, through `Files`, which tests replace.
 
 Imports: config. Used by: commands, config, config.rewritten, importing, service,
-simulate, tap.
+simulate, tap, testing.
 """
 
 from __future__ import annotations

@@ -14,6 +14,7 @@ Imports: testing. Used by: programs.
 from lolly_tx.testing.accruals import AccrualContract
 from lolly_tx.testing.balancers import BalancerContract
 from lolly_tx.testing.checks import EventSinkContract, HealthCheckContract
+from lolly_tx.testing.discoveries import DiscoveryContract
 from lolly_tx.testing.fakes import (
     BAD_CHECK,
     GOOD_CHECK,
@@ -31,6 +32,7 @@ __all__ = [
     "GOOD_CHECK",
     "AccrualContract",
     "BalancerContract",
+    "DiscoveryContract",
     "EventSinkContract",
     "HealthCheckContract",
     "MemoryDoor",

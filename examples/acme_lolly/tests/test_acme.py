@@ -5,11 +5,13 @@ from pathlib import Path
 
 from acme_lolly.balancer import FirstLetter, FirstLetterSettings
 from acme_lolly.check import FileCheck, FileCheckSettings
+from acme_lolly.discovery import Folder, FolderSettings
 from acme_lolly.middleware import Opening, OpeningSettings
 from twisted.trial.unittest import SynchronousTestCase
 
 from lolly_tx.testing import (
     BalancerContract,
+    DiscoveryContract,
     HealthCheckContract,
     MiddlewareContract,
     Passages,
@@ -40,6 +42,29 @@ class FileCheckContractTests(HealthCheckContract, SynchronousTestCase):
     def bad(self, start):
         self.file.unlink(missing_ok=True)
         return start()
+
+
+class FolderContractTests(DiscoveryContract, SynchronousTestCase):
+    def make_discovery(self):
+        return Folder(FolderSettings(self.folder), self.clock, self.interval)
+
+    def setUp(self):
+        super().setUp()
+        folder = tempfile.TemporaryDirectory()
+        self.addCleanup(folder.cleanup)
+        self.folder = folder.name
+
+    def one(self):
+        Path(self.folder, "one").write_text("http://10.0.0.1:80\n")
+
+    def two(self):
+        Path(self.folder).mkdir(exist_ok=True)
+        self.one()
+        Path(self.folder, "two").write_text("http://10.0.0.2:80\n")
+
+    def broken(self):
+        Path(self.folder, "one").unlink()
+        Path(self.folder).rmdir()
 
 
 class FirstLetterTests(SynchronousTestCase):

@@ -14,10 +14,12 @@ from twisted.trial.unittest import SynchronousTestCase
 
 from lolly_tx.config.discovering import BUILT_IN as SETTINGS
 from lolly_tx.config.discovering import Dns, File, Srv
+from lolly_tx.domain.interfaces import IDiscovery
 from lolly_tx.net.discovery.built_in import BUILT_IN, Later
 from lolly_tx.net.discovery.dns import Addresses, Servers, Services
 from lolly_tx.net.discovery.entries import MOST_BYTES
 from lolly_tx.net.discovery.feed import Answer, Feed, NotLearned
+from lolly_tx.testing import DiscoveryContract
 from tests.net.discovery.asked import deps
 
 A, B = "http://10.0.0.1:80", "http://10.0.0.2:80"
@@ -82,6 +84,31 @@ class FileTests(SynchronousTestCase):
             self.feed_of(path)
             self.assertIn(part, self.failed[-1])
         self.assertEqual(self.found, [])
+
+
+class FileContractTests(DiscoveryContract, SynchronousTestCase):
+    def setUp(self) -> None:
+        """A file that is not there yet."""
+        super().setUp()
+        self.path = Path(self.mktemp()).absolute()
+
+    def make_discovery(self) -> IDiscovery:
+        """Who reads it."""
+        [factory] = [one for one in BUILT_IN if one.name == "file"]
+        made: IDiscovery = factory.build(File(str(self.path)), self.deps())
+        return made
+
+    def one(self) -> None:
+        """It has one target."""
+        self.path.write_text(f'["{A}"]')
+
+    def two(self) -> None:
+        """It has two."""
+        self.path.write_text(f'["{A}", "{B}"]')
+
+    def broken(self) -> None:
+        """It is half written."""
+        self.path.write_text(f'["{A}", ')
 
 
 class Resolver:

@@ -7,12 +7,14 @@ from typing import Any
 
 from acme_lolly.balancer import FirstLetter, FirstLetterSettings
 from acme_lolly.check import FileCheck, FileCheckSettings
+from acme_lolly.discovery import Folder, FolderSettings
 from acme_lolly.middleware import Opening, OpeningSettings
 from twisted.plugin import IPlugin
 from zope.interface import implementer
 
 from lolly_tx.domain.interfaces import (
     IBalancerFactory,
+    IDiscoveryFactory,
     IHealthCheckFactory,
     IMiddlewareFactory,
 )
@@ -54,6 +56,19 @@ class OpeningFactory:
         return Opening(settings, deps.now)
 
 
+@implementer(IPlugin, IDiscoveryFactory)
+class FolderFactory:
+    """Builds who finds targets in a folder."""
+
+    name = "acme_folder"
+    settings = FolderSettings
+
+    def build(self, settings: FolderSettings, deps: Any) -> Folder:
+        """Build it. `deps`: see `lolly_tx.net.discovery.deps`."""
+        return Folder(settings, deps.clock, deps.interval)
+
+
 firstLetter = FirstLetterFactory()
 fileCheck = FileCheckFactory()
 opening = OpeningFactory()
+folder = FolderFactory()
