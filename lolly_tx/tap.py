@@ -109,6 +109,7 @@ def makeService(options: Options) -> IService:
     from lolly_tx.service.signals import (
         end_patiently_at_sigquit,
         end_well_at_sigterm,
+        hold_signals,
     )
     from lolly_tx.service.succession import Succession
     from lolly_tx.service.watching import SeenFiles, watch
@@ -199,6 +200,7 @@ def makeService(options: Options) -> IService:
                 reactor.callWhenRunning(applying.resume, state)
             succession.prepare(part)
         if daemon:
+            hold_signals()
             part.listen_early()
     except CannotListen as error:
         raise SystemExit(f"lolly: {error}") from None
@@ -277,7 +279,9 @@ class _Whole(MultiService):
     def privilegedStartService(self) -> None:
         """Start listening, or end the process with status 1."""
         from lolly_tx.service.build import CannotListen
+        from lolly_tx.service.signals import hold_signals
 
+        hold_signals()
         try:
             super().privilegedStartService()
         except CannotListen as error:

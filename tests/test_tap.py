@@ -1,6 +1,7 @@
 """Tests of `twistd lolly`: the plugin, the options, the service."""
 
 import os
+import signal
 import socket
 import subprocess
 import sys
@@ -136,6 +137,8 @@ class ServiceTests(SynchronousTestCase):
 
     def test_port_in_use(self):
         """A port that somebody has ends the process with one line that names it."""
+        before = signal.pthread_sigmask(signal.SIG_BLOCK, ())
+        self.addCleanup(signal.pthread_sigmask, signal.SIG_SETMASK, before)
         with socket.create_server(("127.0.0.1", 0)) as taken:
             port = taken.getsockname()[1]
             service = self.run_with(CONFIG.format(port=port))
@@ -143,6 +146,17 @@ class ServiceTests(SynchronousTestCase):
                 service.privilegedStartService()
         self.assertIn(f"cannot listen on tcp:{port}", end.exception.code)
         self.assertNotIn("\n", end.exception.code)
+
+    def test_signals_while_it_starts(self):
+        """What would be asked of it by a signal waits from before it listens: the signal would end the process."""
+        before = signal.pthread_sigmask(signal.SIG_BLOCK, ())
+        self.addCleanup(signal.pthread_sigmask, signal.SIG_SETMASK, before)
+        with socket.create_server(("127.0.0.1", 0)) as taken:
+            port = taken.getsockname()[1]
+            service = self.run_with(CONFIG.format(port=port))
+            self.assertRaises(SystemExit, service.privilegedStartService)
+        held = signal.pthread_sigmask(signal.SIG_BLOCK, ()) - before
+        self.assertEqual(held, {signal.SIGHUP, signal.SIGUSR1, signal.SIGUSR2})
 
     def test_certificate_that_is_none(self):
         """A certificate that cannot be read ends the process before anything listens."""

@@ -19,6 +19,17 @@ from typing import Any
 STOPPING_SIGNALS = (signal.SIGTERM, signal.SIGINT, signal.SIGQUIT)
 
 
+_HELD = frozenset((signal.SIGHUP, signal.SIGUSR1, signal.SIGUSR2))
+
+
+def hold_signals() -> None:
+    """Those that ask something of a proxy wait until it runs: one that comes while it starts would end it.
+
+    `service.succession` lets them in.
+    """
+    signal.pthread_sigmask(signal.SIG_BLOCK, _HELD)
+
+
 def end_well_at_sigterm(reactor: Any) -> None:
     """From its start on, SIGTERM stops `reactor` and the process ends with status 0.
 

@@ -197,8 +197,7 @@ class Succession:
         self._twistd["pidfile"] = ""
 
     def _hear_signals(self) -> None:
-        if self._left is not None:
-            signal.pthread_sigmask(signal.SIG_UNBLOCK, SIGNALS)
+        signal.pthread_sigmask(signal.SIG_UNBLOCK, SIGNALS)
 
     def _say_ready(self) -> None:
         self._inheritance.close()
