@@ -6,6 +6,8 @@
       commit()    only assigns
       forget()    in place of commit: close what was opened
 
+It is long because every kind of part has a line in each of these four, in an order that is only to be seen together.
+
 Imports: config, domain, net, proxy, service, Twisted. Used by: service.following,
 service.reload.
 """

@@ -7,6 +7,8 @@ A block is not turned into a list of pairs. One search finds the few fields a pr
 look at or drop, everything between is copied through in slices (`FieldBlock.kept`).
 Whoever wants the list asks for `FieldBlock.pairs`, and who has one makes a block of it (`from_pairs`).
 
+It is long because the search, what it finds, and what is made of a block share one expression and one set of cuts.
+
 Imports: domain, wire. Used by: net.checks, net.forward, net.http1, proxy,
 proxy.caching, proxy.middleware, wire, wire.http2.
 """
