@@ -200,9 +200,11 @@ class Tunnel:
     def received(self, end: TunnelEnd, data: bytes) -> None:
         """Bytes came from `end`."""
         if self._frames is None:
-            self._moved[end] += len(data)
-            self._other(end).transport.write(data)
-            if len(data) >= BULK_BYTES and self._splices and self._open:
+            size = len(data)
+            other = self._upstream if end is self._downstream else self._downstream
+            self._moved[end] += size
+            other.transport.write(data)
+            if size >= BULK_BYTES and self._splices and self._open:
                 self._start_relay(end, None)
         elif end is self._downstream:
             self._moved[end] += len(data)

@@ -33,11 +33,19 @@ class Connects(Protocol):
 class Connecting:
     """Opens a connection of `upstream` for `lease`: `on_connected(door)` or `on_failed(error)`.
 
-    Before `on_failed` the failure is held against the node and the lease is released. After
-    `cancel` neither is called and nobody blamed; a connection that comes all the same is closed.
+    `open` begins, and may have failed when it returns: whoever keeps this does so before. Before `on_failed` the
+    failure is held against the node and the lease is released. After `cancel` neither is called and nobody blamed; a
+    connection that comes all the same is closed.
     """
 
-    __slots__ = ("_deferred", "_on_connected", "_on_failed", "_tracker", "_wanted")
+    __slots__ = (
+        "_deferred",
+        "_on_connected",
+        "_on_failed",
+        "_tracker",
+        "_upstream",
+        "_wanted",
+    )
 
     _log: ClassVar[Logger] = Logger()
 
@@ -52,10 +60,13 @@ class Connecting:
         self._on_failed = on_failed
         self._deferred: Deferred[Any] | None = None
         self._wanted = True
-        self._tracker = tracker = Tracker(lease, upstream.now)
-        connecting = upstream.connect()
-        self._deferred = connecting
-        tracker.track(connecting, connecting=True)
+        self._upstream = upstream
+        self._tracker = Tracker(lease, upstream.now)
+
+    def open(self) -> None:
+        """Connect."""
+        connecting = self._deferred = self._upstream.connect()
+        self._tracker.track(connecting, connecting=True)
         connecting.addCallbacks(self._cb_connected, self._eb_failed)
         connecting.addErrback(self._eb_bug)
 

@@ -215,9 +215,10 @@ class Exchange(Attempts, ResponseSink):
     def _connect(self, upstream: Upstream) -> None:
         lease = self.lease
         assert lease is not None
-        self._connecting = Connecting(
+        connecting = self._connecting = Connecting(
             upstream, lease, self._connected, self._unconnected
         )
+        connecting.open()
 
     def _connected(self, client: DoorOut) -> None:
         self._connecting = None

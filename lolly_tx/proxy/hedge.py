@@ -55,9 +55,10 @@ class HedgeLine(ResponseSink):
         if client is not None:
             self._send(client, now)
         else:
-            self._connecting = Connecting(
+            connecting = self._connecting = Connecting(
                 upstream, lease, self._connected, self.upstream_failed
             )
+            connecting.open()
 
     def _connected(self, client: DoorOut) -> None:
         self._connecting = None

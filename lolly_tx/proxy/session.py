@@ -196,7 +196,10 @@ class Session(Attempts):
         """Connect to the node of `lease`."""
         upstream = self.forwarder.upstreams.of(lease.node, self.door.peer)
         dial = Dial(upstream, self._write_seconds)
-        self._connecting = Connecting(dial, lease, self._connected, self._unconnected)
+        self._connecting = connecting = Connecting(
+            dial, lease, self._connected, self._unconnected
+        )
+        connecting.open()
 
     def _connected(self, target: TargetConnection) -> None:
         self._connecting = None

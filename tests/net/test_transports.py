@@ -110,6 +110,20 @@ class StockRulesMixin:
         transport.loseConnection()
         transport.abortConnection()
 
+    def test_half_close_with_nothing_queued(self: Any) -> None:
+        """The same at once; a close that follows ends the connection."""
+        transport, proto, peer = self.connected(HalfCloseRecorder())
+        transport.write(b"x")
+        transport.loseWriteConnection()
+        transport.loseWriteConnection()
+        self.assertEqual(self.drain(peer), b"x")
+        self.spin(lambda: proto.halves == ["write"])
+        self.rounds()
+        self.assertEqual(proto.halves, ["write"])
+        transport.loseConnection()
+        self.spin_until_lost(proto)
+        self.assertIs(proto.reason, error.ConnectionDone)
+
     def test_text_is_refused(self: Any) -> None:
         """Only bytes can be written."""
         transport, _, _peer = self.connected()
@@ -665,7 +679,10 @@ class FallBackTests(SynchronousTestCase):
         """The check names what is missing, and nothing with today's Twisted."""
         self.assertEqual(eager_module.missing_names(), [])
         changed = SimpleNamespace(
-            Connection=tcp.Connection, Port=tcp.Port, Connector=object
+            Connection=tcp.Connection,
+            Port=tcp.Port,
+            Client=tcp.Client,
+            Connector=object,
         )
         self.patch(eager_module, "tcp", changed)
         self.assertEqual(eager_module.missing_names(), ["object._makeTransport"])

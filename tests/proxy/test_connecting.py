@@ -47,7 +47,9 @@ class ConnectingTests(SynchronousTestCase):
 
     def connect(self) -> Connecting:
         upstream: Any = self.upstream
-        return Connecting(upstream, self.lease, self.doors.append, self._failed)
+        made = Connecting(upstream, self.lease, self.doors.append, self._failed)
+        made.open()
+        return made
 
     def _failed(self, error: ProxyError) -> None:
         self.assertFalse(self.lease.open)

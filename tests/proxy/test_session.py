@@ -5,12 +5,14 @@ from __future__ import annotations
 import json
 from typing import Any
 
+from twisted.internet.defer import fail
 from twisted.internet.error import ConnectionRefusedError, TimeoutError
 from twisted.trial.unittest import SynchronousTestCase
 
 from lolly_tx.config.accesslogs import STREAM_FIELDS
 from lolly_tx.domain.backoff import Backoff
 from lolly_tx.domain.budget import RetryBudget
+from lolly_tx.domain.errors import AddressDown
 from lolly_tx.domain.health import Observation
 from lolly_tx.domain.policy import Policy
 from lolly_tx.domain.queue import WaitingLine
@@ -20,6 +22,7 @@ from lolly_tx.proxy.lineformat import LineFormat
 from lolly_tx.proxy.record import session_entry, turned_away_entry
 from lolly_tx.proxy.room import WaitingRoom
 from lolly_tx.proxy.session import head_of, place_name, stream_of
+from tests.net.connects import FakeEndpoint
 from tests.proxy.streamworld import StreamWorld
 from tests.wire.test_client_hello import hello
 
@@ -86,6 +89,21 @@ class RetryTests(SynchronousTestCase):
         self.assertAlmostEqual(session.upstream_seconds, 0.5)
         self.assertEqual(world.forwarders["app"].retries, 1)
         self.assertEqual((session.status, session.ended), (200, "client"))
+
+    def test_refused_at_once(self) -> None:
+        """Where a connect fails before it has begun, the next one ends with its client all the same."""
+        world = StreamWorld()
+        down = world.endpoints["a"] = FakeEndpoint()
+        self.patch(down, "connect", lambda factory: fail(AddressDown("down")))
+        clients = [world.client(), world.client()]
+        self.assertGreaterEqual(world.forwarders["app"].retries, 1)
+        attempts = world.endpoints["b"].attempts
+        self.assertEqual([one.cancelled for one in attempts], [False, False])
+        for client in clients:
+            client.lose()
+        self.assertEqual([one.cancelled for one in attempts], [True, True])
+        world.pass_time(1)
+        self.assertTrue(world.at_base())
 
     def test_backoff(self) -> None:
         """Third connects wait, as third requests do; a client that goes meanwhile leaves nothing behind."""

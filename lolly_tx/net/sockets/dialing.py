@@ -38,6 +38,7 @@ from lolly_tx.domain.errors import (
 )
 from lolly_tx.net.alarm import Alarm
 from lolly_tx.net.failures import translate
+from lolly_tx.net.sockets.eager import EagerReactor
 from lolly_tx.net.sockets.resolver import Lane, Resolver
 
 ATTEMPT_DELAY = 0.25
@@ -162,10 +163,13 @@ class HostEndpoint:
 
     def attempt(self, place: Place, factory: IProtocolFactory) -> Deferred[Any]:
         """Connect to one address."""
+        sockets = self.dialer.map.sockets
+        if isinstance(sockets, EagerReactor):
+            return sockets.dial(*place, factory, self._bind)
         kind: Any = TCP6ClientEndpoint if ":" in place[0] else TCP4ClientEndpoint
         # Twisted's own limit would not read first after a standstill.
         endpoint: IStreamClientEndpoint = kind(
-            self.dialer.map.sockets, *place, timeout=None, bindAddress=self._bind
+            sockets, *place, timeout=None, bindAddress=self._bind
         )
         return endpoint.connect(factory)
 

@@ -4,8 +4,7 @@
     (a view that                                       |
      proxies the rest)                       PlainServer / PlainClient  (net.sockets.transports)
 
-Imports: net.sockets, Twisted. Used by: net.sockets.adopted, net.sockets.health_map,
-net.sockets.slots, net.sockets.tls_ports, service.
+Imports: net.sockets, Twisted. Used by: net.sockets, service.
 """
 
 from __future__ import annotations
@@ -14,12 +13,15 @@ import socket
 from typing import Any
 
 from twisted.internet import abstract, tcp, unix
+from twisted.internet.defer import Deferred
+from twisted.internet.interfaces import IProtocolFactory
 from twisted.internet.posixbase import PosixReactorBase
 from twisted.internet.ssl import CertificateOptions
 from twisted.logger import Logger
 from twisted.protocols.tls import TLSMemoryBIOFactory
 from zope.interface import directlyProvides, providedBy
 
+from lolly_tx.net.sockets.direct import dial
 from lolly_tx.net.sockets.inherited import Heirloom
 from lolly_tx.net.sockets.ports import LastCall, LastCallUNIX
 from lolly_tx.net.sockets.tls_contexts import ALPN_HTTP1, alpn_chooser
@@ -51,6 +53,7 @@ def missing_names() -> list[str]:
         (tcp.Port, "transport createInternetSocket _fromListeningDescriptor"),
         (tcp.Port, "_closeSocket _shouldShutdown doRead"),
         (tcp.Connector, "_makeTransport"),
+        (tcp.Client, "_finishInit _setRealAddress _connectDone _commonConnection"),
         (unix.Connector, "_makeTransport"),
         (unix.Port, "transport _fromListeningDescriptor"),
     )
@@ -178,6 +181,12 @@ class EagerReactor:
         )
         connector.connect()
         return connector
+
+    def dial(
+        self, host: str, port: int, factory: IProtocolFactory, bind: Any = None
+    ) -> Deferred[Any]:
+        """Connect to an address, as endpoints do, by the shortest way."""
+        return dial(self._reactor, host, port, factory, bind)
 
     def listenSSL(
         self,

@@ -3,9 +3,10 @@
 Offered to twistd as `--reactor=lolly`; everything else of ours also runs on Twisted's
 own reactors. Three differences from `EPollReactor`:
 
-- An event without an error flag is dispatched directly. Twisted sets up a logging
+- An event is dispatched directly. Twisted sets up a logging
   context around each one, 8 to 10 % of the CPU of a small request; we log with a
-  namespace of our own and do not need it. Hang-ups and errors go the stock way.
+  namespace of our own and do not need it. Hang-ups and errors that leave nothing to
+  read go the stock way.
 - `seconds` is the monotonic clock: a step of the wall clock neither fires nor delays a
   timer. Who wants the date must ask `time.time` (twisted.web's own access log does not,
   and would print 1970; ours does).
@@ -31,8 +32,6 @@ __all__ = ["LollyReactor", "install"]
 EVENTS_AT_ONCE = 128
 """Events taken by one epoll_wait, between which no timer runs. A thousand connections that are
 refused together take 0.1 ms each; what does not fit is first in the next round."""
-
-_BOTH = EPOLLIN | EPOLLOUT
 
 
 class LollyReactor(EPollReactor):
@@ -67,19 +66,19 @@ class LollyReactor(EPollReactor):
                     why = self._failed(selectable, error)
                 if why:
                     self._disconnectSelectable(selectable, why, True)
-            elif event & ~_BOTH:
-                callWithLogger(selectable, self._doReadOrWrite, selectable, fd, event)
+            elif event & EPOLLIN or event == EPOLLOUT:
+                self._serve(selectable, event)
             else:
-                self._write(selectable, event)
+                callWithLogger(selectable, self._doReadOrWrite, selectable, fd, event)
 
     doIteration = doPoll
 
-    def _write(self, selectable: Any, event: int) -> None:
-        """Serve one that is writable, and perhaps readable as well."""
+    def _serve(self, selectable: Any, event: int) -> None:
+        """Serve one that is readable, or writable, or both; if it has hung up, reading tells."""
         reading = bool(event & EPOLLIN)
         try:
             why = selectable.doRead() if reading else None
-            if not why:
+            if not why and event & EPOLLOUT:
                 reading = False
                 why = selectable.doWrite()
         except BaseException as error:

@@ -11,8 +11,8 @@ aborts, the order of callbacks) by leaving those cases to the stock code.
 `net.sockets.eager` has a reactor make these. At the end are questions that any transport can be asked.
 
 Imports: net.sockets, Twisted. Used by: net, net.checks, net.files, net.forward,
-net.http1, net.http2, net.sockets.eager, net.sockets.splice, net.sockets.tls,
-net.streams, net.tunnels, proxy.files.
+net.http1, net.http2, net.sockets.direct, net.sockets.eager, net.sockets.splice,
+net.sockets.tls, net.streams, net.tunnels, proxy.files.
 """
 
 from __future__ import annotations
@@ -23,6 +23,7 @@ import socket
 import struct
 import termios
 from collections.abc import Iterable
+from contextlib import suppress
 from functools import update_wrapper
 from types import FunctionType
 from typing import Any, Protocol
@@ -42,6 +43,12 @@ BULK_BYTES = 8 * 16375
 
 PROBES = (("TCP_KEEPIDLE", 60), ("TCP_KEEPINTVL", 15), ("TCP_KEEPCNT", 4))
 """Of an idle connection: seconds until the first, between two, and how many may be lost."""
+
+_OPTIONS = [
+    (getattr(socket, name), value)
+    for name, value in PROBES
+    if hasattr(socket, name)  # not every system has them
+]
 
 CLOSED = -1
 """In place of the handle of a socket."""
@@ -238,6 +245,22 @@ class SocketTransport(tcp.Connection):
         else:
             super().loseConnection()
 
+    def loseWriteConnection(self) -> None:
+        """Send no more when everything has left; with nothing to wait for, from now on."""
+        if self._writeDisconnected:
+            return  # the stock code would try to send something, and fail
+        if (
+            self.connected
+            and self.producer is None
+            and self._writes_to is None
+            and not (self.pending_bytes() or self.disconnecting or self._aborting)
+            and not (self._writeDisconnecting or self.secure or self.TLS)
+        ):
+            self._writeDisconnecting = self._writeDisconnected = True
+            self._closeWriteConnection()
+        else:
+            super().loseWriteConnection()
+
     def _leave(self) -> None:
         # What was written in between is sent first; the writer ends the connection then.
         if not self.pending_bytes():
@@ -350,12 +373,11 @@ def probe_when_idle(transport: Any) -> None:
     for what is no TCP connection.
     """
     sock = getattr(transport, "socket", None)
-    if isinstance(sock, socket.socket) and sock.family != socket.AF_UNIX:
-        sock.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
-        for name, value in PROBES:
-            option = getattr(socket, name, None)  # not every system has them
-            if option is not None:
+    if isinstance(sock, socket.socket):
+        with suppress(OSError):  # a UNIX socket has no such options
+            for option, value in _OPTIONS:
                 sock.setsockopt(socket.IPPROTO_TCP, option, value)
+            sock.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
 
 
 def is_secure(transport: Any) -> bool:

@@ -22,7 +22,7 @@ from lolly_tx.net.deadlines import NEVER
 from lolly_tx.net.doors import Peer
 from lolly_tx.net.http1.upgraded import Upgraded
 from lolly_tx.net.sockets.acceptor import Acceptor
-from lolly_tx.net.sockets.transports import is_secure, probe_when_idle
+from lolly_tx.net.sockets.transports import is_secure
 from lolly_tx.net.streams.raw import LINGER, OPENING, TUNNEL, RawConnection
 from lolly_tx.net.tunnel import Tunnel
 from lolly_tx.wire.client_hello import NotAHello, read_hello
@@ -99,7 +99,6 @@ class StreamDoor(RawConnection):
         super().makeConnection(transport)
         self.peer.transport = transport
         self.peer.secure = self._shaking = is_secure(transport)
-        probe_when_idle(transport)
         self.acceptor.connected(self)
         if self.site.by_name or self._shaking:
             self.deadline = self.since + self.site.hello_seconds
