@@ -86,7 +86,7 @@ def makeService(options: Options) -> IService:
     from lolly_tx.service.applying import Applying, in_force_at_start
     from lolly_tx.service.build import CannotListen, build
     from lolly_tx.service.daemon import StartReport, create_logs, is_daemon
-    from lolly_tx.service.descriptors import raise_descriptor_limit
+    from lolly_tx.service.descriptors import make_room, raise_descriptor_limit
     from lolly_tx.service.discovering import Discoveries
     from lolly_tx.service.division import workers_of
     from lolly_tx.service.materials import (
@@ -100,6 +100,7 @@ def makeService(options: Options) -> IService:
     from lolly_tx.service.process import (
         hear_signals,
         leave_no_core,
+        loop_first,
         require_versions,
         settle_memory,
     )
@@ -245,6 +246,8 @@ def makeService(options: Options) -> IService:
     hear_signals(reactor, reopen, reload=reload)
     succession.serve(upgradable)
     reactor.addSystemEventTrigger("after", "shutdown", log.end)
+    make_room()
+    loop_first()
     reactor.callWhenRunning(settle_memory)
     return whole
 

@@ -53,6 +53,7 @@ from lolly_tx.service import purging
 from lolly_tx.service.build import build
 from lolly_tx.service.channel import Channel, Message
 from lolly_tx.service.counting import COUNTING_PAUSE, numbers_of
+from lolly_tx.service.descriptors import make_room
 from lolly_tx.service.division import of_worker
 from lolly_tx.service.evidence import Outbox
 from lolly_tx.service.exemplars import ExemplarNews
@@ -61,7 +62,7 @@ from lolly_tx.service.listener_drains import carry_out
 from lolly_tx.service.listening import CannotListen
 from lolly_tx.service.logfile import LogFile
 from lolly_tx.service.parcel import unpacked
-from lolly_tx.service.process import settle_memory
+from lolly_tx.service.process import loop_first, settle_memory
 from lolly_tx.service.registry import Registry
 from lolly_tx.service.reopening import NotReopened
 from lolly_tx.service.service import LollyService
@@ -190,6 +191,8 @@ class Worker:
             return
         finally:
             self._close_slots()
+        make_room()
+        loop_first()
         settle_memory()
         self._beating.start(BEAT_SECONDS, now=True)
         self._look_where_it_is_needed()

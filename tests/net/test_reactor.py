@@ -5,6 +5,8 @@ from __future__ import annotations
 import errno
 import os
 import time
+from functools import partial
+from types import SimpleNamespace
 from typing import Any
 
 from twisted.internet import error, main
@@ -167,6 +169,74 @@ class LollyReactorTests(DispatchMixin, SteppingTestCase):
         for _, _, peer in made:
             peer.sendall(b"x")
         self.spin(lambda: all(proto.received for _, proto, _ in made))
+
+
+class RoundTests(SteppingTestCase):
+    """A round of events ends after its time; here that is over with the first of them."""
+
+    def setUp(self) -> None:
+        """Three connections have something to read, and the first has been served."""
+        super().setUp()
+        self.patch(lolly, "TURN", 0.0)
+        self.patch(lolly, "SLICE", 1)
+        self.order: list[int] = []
+        self.made = [self.accepted() for _ in range(3)]
+        for number, (_, proto, peer) in enumerate(self.made):
+            proto.on_data = partial(self._served, number)
+            peer.sendall(b"x")
+        self.reactor.doPoll(0)
+        self.assertEqual(len(self.order), 1)
+        self.waiting = [n for n in range(3) if n not in self.order]
+
+    def _served(self, number: int, data: bytes) -> None:
+        self.order.append(number)
+
+    def test_timers_run_in_between(self) -> None:
+        """What is left waits for the timers, and no time passes before it is served."""
+        self.reactor.callLater(0, self.order.append, -1)
+        self.reactor.runUntilCurrent()
+        for _ in range(2):
+            self.reactor.doPoll(None)
+        self.assertEqual(self.order[1], -1)
+        self.assertEqual(self.order[2:], self.waiting)
+
+    def test_what_is_left_is_first(self) -> None:
+        """Those served already wait, however soon they have more."""
+        self.made[self.order[0]][2].sendall(b"y")
+        for _ in range(3):
+            self.reactor.doPoll(0)
+        self.assertEqual(self.order[1:3], self.waiting)
+        self.assertEqual(self.order[3], self.order[0])
+
+    def test_no_longer_asking(self) -> None:
+        """One that was paused meanwhile is not read; its bytes stay where they are."""
+        paused, other = self.waiting
+        self.made[paused][0].pauseProducing()
+        self.rounds()
+        self.assertEqual(self.order[1:], [other])
+        self.made[paused][0].resumeProducing()
+        self.rounds()
+        self.assertEqual(self.order[1:], [other, paused])
+
+    def test_closed_and_its_number_given_to_another(self) -> None:
+        """An event belongs to whom it was for, not to the next with that number."""
+        selectables, fd = (
+            self.reactor._selectables,
+            self.made[self.waiting[0]][0].fileno(),
+        )
+        real, served = selectables[fd], []
+        selectables[fd] = SimpleNamespace(doRead=lambda: served.append(fd))
+        self.reactor.doPoll(0)
+        selectables[fd] = real
+        self.assertEqual(served, [])
+
+    def test_reset_meanwhile(self) -> None:
+        """The end of one that waits is seen as ever."""
+        gone, other = self.waiting
+        reset(self.made[gone][2])
+        self.spin(lambda: self.made[gone][1].reason)
+        self.assertIs(self.made[gone][1].reason, error.ConnectionLost)
+        self.spin(lambda: other in self.order)
 
 
 class ClockTests(SteppingTestCase):

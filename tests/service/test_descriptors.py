@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
+import fcntl
+import os
 import resource
+from pathlib import Path
 from unittest.mock import patch
 
 from twisted.trial.unittest import SynchronousTestCase
 
 from lolly_tx.service.descriptors import (
+    ROOM,
     affordable_connections,
     descriptor_limit,
+    make_room,
     raise_descriptor_limit,
 )
 
@@ -37,6 +42,41 @@ class DescriptorTests(SynchronousTestCase):
         unlimited = (resource.RLIM_INFINITY, resource.RLIM_INFINITY)
         with patch.object(resource, "getrlimit", return_value=unlimited):
             self.assertEqual(descriptor_limit(), 0)
+
+
+class RoomTests(SynchronousTestCase):
+    """The kernel's table is as large as it will have to be."""
+
+    def size(self) -> int:
+        """Of this process's table."""
+        for line in Path("/proc/self/status").read_text().splitlines():
+            if line.startswith("FDSize:"):
+                return int(line.split()[1])
+        raise AssertionError("the kernel says nothing of it")
+
+    def test_large_from_the_start(self) -> None:
+        """There is room for thousands, and not one descriptor more is open."""
+        soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+        room = min(hard, ROOM)
+        self.addCleanup(resource.setrlimit, resource.RLIMIT_NOFILE, (soft, hard))
+        resource.setrlimit(resource.RLIMIT_NOFILE, (room, hard))
+        before = os.listdir("/proc/self/fd")
+        make_room()
+        self.assertGreaterEqual(self.size(), room)
+        self.assertEqual(os.listdir("/proc/self/fd"), before)
+
+    def test_no_more_than_allowed(self) -> None:
+        """The limit is kept to; one that leaves nothing is no error."""
+        soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+        self.addCleanup(resource.setrlimit, resource.RLIMIT_NOFILE, (soft, hard))
+        resource.setrlimit(resource.RLIMIT_NOFILE, (256, hard))
+        make_room()
+        # The last one that is allowed is in use.
+        for taken in [os.dup(0)]:
+            self.addCleanup(os.close, taken)
+            last = fcntl.fcntl(taken, fcntl.F_DUPFD_CLOEXEC, 255)
+            self.addCleanup(os.close, last)
+        make_room()
 
 
 class RaiseTests(SynchronousTestCase):

@@ -3,6 +3,7 @@
 import gc
 import resource
 import signal
+import sys
 from types import SimpleNamespace
 
 from incremental import Version
@@ -14,6 +15,7 @@ from lolly_tx.service.process import (
     YOUNG_OBJECTS,
     hear_signals,
     leave_no_core,
+    loop_first,
     no_collection,
     require_versions,
     settle_memory,
@@ -29,6 +31,14 @@ class MemoryTests(SynchronousTestCase):
         settle_memory()
         self.assertGreater(gc.get_freeze_count(), 1000)
         self.assertEqual(gc.get_threshold()[0], YOUNG_OBJECTS)
+
+
+class ThreadTests(SynchronousTestCase):
+    def test_loop_first(self):
+        """A thread that computes gives way after a fraction of a millisecond."""
+        self.addCleanup(sys.setswitchinterval, sys.getswitchinterval())
+        loop_first()
+        self.assertLess(sys.getswitchinterval(), 0.001)
 
 
 class Reactor(MemoryReactorClock):

@@ -1,12 +1,14 @@
 """The epoll reactor with a lean poll loop and a clock that only goes forward.
 
 Offered to twistd as `--reactor=lolly`; everything else of ours also runs on Twisted's
-own reactors. Three differences from `EPollReactor`:
+own reactors. Four differences from `EPollReactor`:
 
 - An event is dispatched directly. Twisted sets up a logging
   context around each one, 8 to 10 % of the CPU of a small request; we log with a
   namespace of our own and do not need it. Hang-ups and errors that leave nothing to
   read go the stock way.
+- A round of events ends after `TURN` seconds, however many there are: timers and calls from
+  threads run, and what is left is served first in the next round.
 - `seconds` is the monotonic clock: a step of the wall clock neither fires nor delays a
   timer. Who wants the date must ask `time.time` (twisted.web's own access log does not,
   and would print 1970; ours does).
@@ -30,8 +32,14 @@ from twisted.python.log import callWithLogger
 __all__ = ["LollyReactor", "install"]
 
 EVENTS_AT_ONCE = 128
-"""Events taken by one epoll_wait, between which no timer runs. A thousand connections that are
-refused together take 0.1 ms each; what does not fit is first in the next round."""
+"""Events taken by one epoll_wait."""
+
+TURN = 0.01
+"""Seconds that a round of events may take while timers wait: a thousand connections that are
+refused together take 0.5 ms each. It ends with the event, or the `SLICE`, that goes beyond."""
+
+SLICE = 8
+"""Events served between two looks at the clock."""
 
 
 class LollyReactor(EPollReactor):
@@ -42,8 +50,18 @@ class LollyReactor(EPollReactor):
     # Everything in Twisted that computes a timer's time asks this attribute.
     seconds = staticmethod(time.monotonic)
 
+    _left: list[tuple[int, int, Any]]
+    """Of a round that took too long: descriptor, event, and whose it was."""
+
+    def __init__(self) -> None:
+        self._left = []
+        super().__init__()
+
     def doPoll(self, timeout: float | None) -> None:
         """Wait up to `timeout` seconds (None: for ever) and serve what happened."""
+        if self._left:
+            self._serve_left()
+            return
         selectables = self._selectables
         try:
             events = self._poller.poll(
@@ -54,6 +72,20 @@ class LollyReactor(EPollReactor):
             if error.errno == errno.EINTR:
                 return
             raise
+        if len(events) <= SLICE:
+            self._serve_all(events)
+            return
+        ends = self.seconds() + TURN
+        for served in range(0, len(events), SLICE):
+            self._serve_all(events[served : served + SLICE])
+            if self.seconds() >= ends:
+                self._leave(events[served + SLICE :])
+                break
+
+    doIteration = doPoll
+
+    def _serve_all(self, events: list[tuple[int, int]]) -> None:
+        selectables = self._selectables
         for fd, event in events:
             # Served earlier in this round, another may have closed this one.
             selectable = selectables.get(fd)
@@ -71,7 +103,41 @@ class LollyReactor(EPollReactor):
             else:
                 callWithLogger(selectable, self._doReadOrWrite, selectable, fd, event)
 
-    doIteration = doPoll
+    def _leave(self, events: list[tuple[int, int]]) -> None:
+        """Keep what is to be served after the timers.
+
+        Asked anew, epoll would name those first again that it has named first this time.
+        """
+        selectables = self._selectables
+        self._left = [
+            (fd, event, selectables[fd]) for fd, event in events if fd in selectables
+        ]
+
+    def _serve_left(self) -> None:
+        """Serve those that are still open and still ask for it, as long as a round may take."""
+        left, self._left = self._left, []
+        ends = self.seconds() + TURN
+        for served in range(0, len(left), SLICE):
+            self._serve_all(
+                [
+                    (fd, wanted)
+                    for fd, event, selectable in left[served : served + SLICE]
+                    if self._selectables.get(fd) is selectable
+                    and (wanted := event & self._wanted(fd))
+                ]
+            )
+            if self.seconds() >= ends:
+                self._left = left[served + SLICE :]
+                break
+
+    def _wanted(self, fd: int) -> int:
+        """The events it asks for, and those that nobody needs to ask for."""
+        wanted: int = ~(EPOLLIN | EPOLLOUT)
+        if fd in self._reads:
+            wanted |= EPOLLIN
+        if fd in self._writes:
+            wanted |= EPOLLOUT
+        return wanted
 
     def _serve(self, selectable: Any, event: int) -> None:
         """Serve one that is readable, or writable, or both; if it has hung up, reading tells."""
