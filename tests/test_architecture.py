@@ -34,6 +34,7 @@ PACKAGES = (
     "net/files",
     "net/http2",
     "net/discovery",
+    "net/kubernetes",
     "net/checks",
     "net/library",
     "net/forward",

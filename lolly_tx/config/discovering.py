@@ -20,6 +20,15 @@ import attrs
 
 from lolly_tx.config.addresses import MAYBE_FILE, service_url
 from lolly_tx.config.checkkinds import FREE
+from lolly_tx.config.clusters import (
+    CLUSTER_URL,
+    LABEL,
+    MAYBE_FILE_OR_NONE,
+    OF_CA,
+    OF_CLUSTER,
+    OF_TOKEN_FILE,
+    SLICE_PORT,
+)
 from lolly_tx.config.extensions import PluginTable
 from lolly_tx.config.kinds import (
     TEXT,
@@ -184,6 +193,44 @@ class Consul:
     token: str = attrs.field(default="", repr=False, metadata=_TOKEN)
 
 
+@attrs.frozen
+class Kubernetes:
+    """The endpoints of a service in Kubernetes, by its EndpointSlices. Changes come at once."""
+
+    service: str = attrs.field(metadata=about(LABEL, "Name of the service."))
+    namespace: str = attrs.field(
+        default="default", metadata=about(LABEL, "Namespace of the service.")
+    )
+    port: str = attrs.field(
+        default="",
+        metadata=about(
+            SLICE_PORT,
+            'Name of the port, or its number at the endpoints (`targetPort`); "" = the only one there is.',
+        ),
+    )
+    scheme: Scheme = attrs.field(default="http", metadata=_SCHEME)
+    zone: str = attrs.field(
+        default="",
+        metadata=about(
+            TEXT,
+            "The zone we run in: endpoints that are meant for others (hints) are the second choice.",
+        ),
+    )
+    watch: Literal["namespace", "all"] = attrs.field(
+        default="namespace",
+        metadata=about(
+            Choice("namespace", "all"),
+            "What one watch covers, which pools share: the namespace, or all of the cluster (needs a ClusterRole).",
+        ),
+    )
+    url: str = attrs.field(default="", metadata=about(CLUSTER_URL, OF_CLUSTER))
+    token: str = attrs.field(default="", repr=False, metadata=_TOKEN)
+    token_file: str = attrs.field(
+        default="", metadata=about(MAYBE_FILE_OR_NONE, OF_TOKEN_FILE)
+    )
+    ca: str = attrs.field(default="", metadata=about(MAYBE_FILE_OR_NONE, OF_CA))
+
+
 BUILT_IN: Mapping[str, type] = MappingProxyType(
     {
         "dns": Dns,
@@ -192,6 +239,7 @@ BUILT_IN: Mapping[str, type] = MappingProxyType(
         "http": Http,
         "etcd": Etcd,
         "consul": Consul,
+        "kubernetes": Kubernetes,
     }
 )
 """The types there are, each with the class of its settings."""

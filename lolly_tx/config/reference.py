@@ -72,6 +72,7 @@ _EXAMPLES: dict[str, str | int] = {
     "pool.NAME.discover.etcd.prefix": "/lolly/api/",
     "pool.NAME.discover.consul.url": "http://127.0.0.1:8500",
     "pool.NAME.discover.consul.service": "api",
+    "pool.NAME.discover.kubernetes.service": "api",
     "pool.NAME.sticky.key": "${STICKY_KEY}",
     "pool.NAME.checks.name": "web",
     "pool.NAME.agent.port": 8099,

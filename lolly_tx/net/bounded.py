@@ -1,6 +1,6 @@
 """Bodies of the `twisted.web` client: one to send that is there, and one to receive that has an end.
 
-Imports: net, Twisted. Used by: net.discovery, service.
+Imports: net, Twisted. Used by: net.discovery, net.kubernetes, service.
 """
 
 from __future__ import annotations

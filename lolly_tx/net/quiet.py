@@ -1,6 +1,7 @@
 """Clients of Twisted without a line in the log for each connection.
 
-Imports: Twisted. Used by: net.discovery, net.library, service, service.demo.
+Imports: Twisted. Used by: net.discovery, net.kubernetes, net.library, service,
+service.demo.
 """
 
 from __future__ import annotations

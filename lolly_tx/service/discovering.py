@@ -81,6 +81,7 @@ class Discoveries:
         self._around = around
         self._clock = around.reactor
         self.by_pool: dict[str, Discovery] = {}
+        self._shared: dict[Any, Any] = {}
         self._wanted: dict[str, tuple[Target, ...]] = {}
         self._timer: IDelayedCall | None = None
         self._changing: Deferred[Any] | None = None
@@ -127,6 +128,7 @@ class Discoveries:
             random=around.random,
             log=Logger(f"lolly_tx.discovery.{settings.type}"),
             in_thread=self._in_thread,
+            shared=self._shared,
         )
         try:
             one.feed = self._registry.discovery(settings.type, settings.settings, deps)

@@ -6,7 +6,16 @@ import attrs
 from twisted.trial.unittest import SynchronousTestCase
 
 from lolly_tx.config import Names
-from lolly_tx.config.discovering import Consul, Discover, Dns, Etcd, File, Http, Srv
+from lolly_tx.config.discovering import (
+    Consul,
+    Discover,
+    Dns,
+    Etcd,
+    File,
+    Http,
+    Kubernetes,
+    Srv,
+)
 from tests.config.texts import POOL, ROUTE, WEB, WHOLE, faults, read
 
 
@@ -38,6 +47,19 @@ class DiscoverTests(SynchronousTestCase):
             ),
             'type = "consul"\nurl = "http://a:8500"\nservice = "api"': Consul(
                 "http://a:8500", "api"
+            ),
+            'type = "kubernetes"\nservice = "api"\nport = 8080': Kubernetes(
+                "api", "default", "8080"
+            ),
+            'type = "kubernetes"\nservice = "api"\nport = "web"\nnamespace = "b"\nurl = "https://[fd00::1]:6443"\n'
+            'token_file = "t"\nca = ""\nzone = "a"\nwatch = "all"': Kubernetes(
+                "api",
+                "b",
+                "web",
+                zone="a",
+                watch="all",
+                url="https://[fd00::1]:6443",
+                token_file="/etc/lolly/t",
             ),
         }
         for lines, settings in tables.items():
@@ -71,6 +93,10 @@ class DiscoverTests(SynchronousTestCase):
             'type = "http"\nurl = "http://a:99999/"': "must be a URL",
             'type = "etcd"\nurl = "http://a"\nprefix = ""': "must not be empty",
             'type = "file"\npath = ""': "must name a file",
+            'type = "kubernetes"\nservice = "Api"': "small letters",
+            'type = "kubernetes"\nservice = "a"\nport = "Web!"': "name of a port",
+            'type = "kubernetes"\nservice = "a"\nport = 0': "discover.port",
+            'type = "kubernetes"\nservice = "a"\nurl = "k8s"': "must be a URL",
         }
         for lines, part in cases.items():
             self.assertIn(part, fault(lines), lines)

@@ -20,6 +20,7 @@ _PLACES = {
     "http": ("http", "HttpFactory"),
     "etcd": ("etcd", "EtcdFactory"),
     "consul": ("consul", "ConsulFactory"),
+    "kubernetes": ("kubernetes", "KubernetesFactory"),
 }
 
 

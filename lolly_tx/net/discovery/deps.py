@@ -20,7 +20,8 @@ class DiscoveryDeps:
 
     `pool`: its name. `interval`: seconds from one question to the next, where changes do not come by themselves.
     `reactor`: sockets, time. `clock`: `IReactorTime`. `now`: seconds, monotonic. `random`: seeded in tests. `log`: a
-    logger of its own. `in_thread`: does in a thread what waits for the disk.
+    logger of its own. `in_thread`: does in a thread what waits for the disk. `shared`: what the discoveries of a
+    service have together, under keys that begin with the name of their type.
     """
 
     pool: str
@@ -31,3 +32,4 @@ class DiscoveryDeps:
     random: Random
     log: Logger
     in_thread: Callable[[Callable[[], Any]], Deferred[Any]]
+    shared: dict[Any, Any] = attrs.field(factory=dict)

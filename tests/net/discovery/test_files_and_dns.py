@@ -11,6 +11,7 @@ from twisted.internet.task import Clock
 from twisted.names import dns
 from twisted.names.error import DNSNameError, DNSServerError
 from twisted.trial.unittest import SynchronousTestCase
+from zope.interface.verify import verifyObject
 
 from lolly_tx.config.discovering import BUILT_IN as SETTINGS
 from lolly_tx.config.discovering import Dns, File, Srv
@@ -250,10 +251,11 @@ class BuiltInTests(SynchronousTestCase):
             "http": {"url": "http://a/"},
             "etcd": {"url": "http://a/", "prefix": "a"},
             "consul": {"url": "http://a/", "service": "a"},
+            "kubernetes": {"service": "a"},
         }
         self.assertEqual({one.name for one in BUILT_IN}, set(SETTINGS))
         for name, cls in SETTINGS.items():
             clock = Clock()
             feed = Later(name).build(cls(**given[name]), deps(clock))
-            self.assertIsInstance(feed, Feed)
+            verifyObject(IDiscovery, feed)
             self.assertEqual(clock.getDelayedCalls(), [])

@@ -1,0 +1,70 @@
+"""The kinds of values that say where a Kubernetes cluster is, and what in it is meant.
+
+Imports: config. Used by: config.discovering.
+"""
+
+from __future__ import annotations
+
+import re
+from typing import Any
+
+from lolly_tx.config.addresses import MAYBE_FILE, service_url
+from lolly_tx.config.kinds import TEXT, Count, Word, plain_text
+from lolly_tx.config.problems import Rejected
+from lolly_tx.config.schema import Place
+
+
+class _Label(Word):
+    """A name as those of services and namespaces in Kubernetes are (RFC 1123)."""
+
+    word = "name"
+
+    def read(self, raw: Any, place: Place) -> str:
+        text = plain_text(raw)
+        if not re.fullmatch(r"[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?", text):
+            raise Rejected("must be small letters, digits and -, at most 63 of them")
+        return text
+
+
+class _SlicePort(Word):
+    """A port by its name or its number; or the only one."""
+
+    word = "port"
+
+    def read(self, raw: Any, place: Place) -> str:
+        if isinstance(raw, int) and not isinstance(raw, bool):
+            return str(Count(1, 65535).read(raw, place))
+        text = TEXT.read(raw, place)
+        if text and not re.fullmatch(r"[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?", text):
+            raise Rejected('must be the name of a port such as "http", or its number')
+        return text
+
+
+class _ClusterURL(Word):
+    """Where an API server is asked, or nothing."""
+
+    word = "URL"
+
+    def read(self, raw: Any, place: Place) -> str:
+        text = plain_text(raw)
+        if text:
+            service_url(text, "https://10.96.0.1:443")
+        return text
+
+
+class _MaybeFileOrNone(Word):
+    """A file that may come and go, made absolute; or none."""
+
+    word = "file"
+
+    def read(self, raw: Any, place: Place) -> str:
+        return MAYBE_FILE.read(raw, place) if raw != "" else ""
+
+
+CLUSTER_URL = _ClusterURL()
+MAYBE_FILE_OR_NONE = _MaybeFileOrNone()
+OF_CLUSTER = 'Of the API server; "" = that of the cluster we run in, with the token and the authority of our pod.'
+OF_TOKEN_FILE = "A file with the token, in place of it; read again when it changes."
+OF_CA = 'Certificates of who may vouch for the API server, a PEM file; "" = the system\'s. Read again when it changes.'
+LABEL = _Label()
+SLICE_PORT = _SlicePort()

@@ -1,0 +1,1 @@
+"""The API of a Kubernetes cluster, as much of it as a proxy asks."""
