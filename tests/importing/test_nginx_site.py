@@ -64,10 +64,10 @@ class SiteTests(SynchronousTestCase):
         return load(str(file), {})
 
     def test_size(self) -> None:
-        """It is no toy: eight locations, three upstreams, a hundred and fifty lines, two includes."""
+        """It is no toy: eight locations, four upstreams, a hundred and fifty lines, two includes."""
         text = "".join(file.read_text() for file in SITE.rglob("*.conf"))
         self.assertGreaterEqual(text.count("\n"), 150)
-        self.assertEqual(len(re.findall(r"(?m)^\s+upstream ", text)), 3)
+        self.assertEqual(len(re.findall(r"(?m)^\s+upstream ", text)), 4)
         self.assertGreaterEqual(len(re.findall(r"(?m)^\s+location ", text)), 8)
 
     def test_report(self) -> None:
@@ -84,7 +84,7 @@ class SiteTests(SynchronousTestCase):
         status, text, said = self.run_import()
         self.assertEqual(status, 0, said)
         self.assertTrue(text.startswith("# From nginx.conf"))
-        self.assertRegex(said, r"nginx\.conf:140: left out: stream: write it by hand")
+        self.assertRegex(said, r"nginx\.conf:33: left out: map \S+ \S+: there are no")
         lines = said.splitlines()
         self.assertEqual(lines[-1], "lolly check: the result is valid")
         self.assertRegex(lines[-2], r"^\d+ carried over, \d+ left out, \d+ not needed")
@@ -166,6 +166,23 @@ class SiteTests(SynchronousTestCase):
         self.assertEqual(admin.host, "admin.internal")
         self.assertEqual(admin.tls.server_name, "admin.internal")
         self.assertTrue(admin.tls.verify)
+
+    def test_streams(self) -> None:
+        """Servers of `stream` are streams, with pools of their own."""
+        config = self.config()
+        self.assertEqual(
+            {name: one.pool for name, one in config.streams.items()},
+            {
+                "tcp-5432": "databases",
+                "tcp-8443": "10-0-1-13-443",
+                "udp-5353": "10-0-1-14-53",
+            },
+        )
+        self.assertEqual(
+            config.streams["tcp-8443"].sni,
+            {"db.example.com": "databases-2", "*.mail.example.com": "10-0-1-11-993"},
+        )
+        self.assertEqual(config.pools["databases-2"].send_proxy, "v1")
 
     def test_whole(self) -> None:
         """Limits and times of clients, logs and trusted proxies are those of the file."""

@@ -13,6 +13,7 @@ from lolly_tx.importing.draft import Draft, Table
 from lolly_tx.importing.imported import Imported
 from lolly_tx.importing.lolly.reading import Carry, Value, read, walk
 from lolly_tx.importing.lolly.servers import Work, serve
+from lolly_tx.importing.lolly.streams import streams
 from lolly_tx.importing.lolly.values import share, time_text
 from lolly_tx.importing.report import Fate, NotThere, Report
 from lolly_tx.importing.statements import Statement
@@ -38,7 +39,6 @@ _NEEDLESS = (
     (r".*\.session_tickets(\..*)?", "tickets are given, with keys of the process"),
 )
 _LEFT = (
-    (r"stream(\[.*)?", "write it by hand: [stream.NAME]"),
     (r"http3(\..*)?", "HTTP/3 is not spoken"),
     (r"(.*\.)?lua(\..*)?", "there are no scripts"),
     (r"monitoring\..*", "the admin endpoint has it: [admin]"),
@@ -83,9 +83,15 @@ def convert(path: str, environ: Mapping[str, str] | None = None) -> Imported:
         report.enter(servers.statement)
         report.take(servers.statement)
         serve(work, servers.items)
+    passed = value.at("stream")
+    if passed is not None:
+        report.enter(passed.statement)
+        report.take(passed.statement)
+        streams(work, passed.items)
     if work.trusted:
         draft.top["trusted_proxies"] = list(dict.fromkeys(work.trusted))
-    draft.top["forwarded"] = ["x-forwarded", "x-real-ip"]
+    if servers is not None or passed is None:
+        draft.top["forwarded"] = ["x-forwarded", "x-real-ip"]
     healthz = value.at("monitoring", "healthz", "enabled")
     if healthz is None or healthz.data != "false":
         for listener in draft.listeners.values():

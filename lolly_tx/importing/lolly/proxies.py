@@ -1,6 +1,7 @@
 """The `proxy` blocks of a server: each is a route, with a pool of its targets.
 
-Imports: domain, importing, importing.lolly. Used by: importing.lolly.servers.
+Imports: domain, importing, importing.lolly. Used by: importing.lolly.servers,
+importing.lolly.streams.
 
 `table_of` has a line for each key that is carried over.
 """
@@ -29,7 +30,7 @@ _SIGNS = {
     "regex": "~",
     "regex_caseless": "~*",
 }
-_BALANCES = {
+BALANCES = {
     "round_robin": "round_robin",
     "weighted_round_robin": "round_robin",
     "least_conn": "least_conn",
@@ -151,13 +152,13 @@ def _balance(block: Block) -> Carry:
         if value.text == "sticky":
             fallback = block.value.at("sticky", "fallback_balance")
             name = fallback.text if fallback is not None else "round_robin"
-            block.pool["balance"] = _BALANCES.get(name, "round_robin")
+            block.pool["balance"] = BALANCES.get(name, "round_robin")
             raise NotThere(
                 "the cookie is signed here, with a key of yours: [pool.NAME.sticky]"
             )
-        if value.text not in _BALANCES:
+        if value.text not in BALANCES:
             raise NotThere("there is no such way of choosing")
-        block.pool["balance"] = _BALANCES[value.text]
+        block.pool["balance"] = BALANCES[value.text]
 
     return carry
 
@@ -196,29 +197,33 @@ def _codes(block: Block) -> Carry:
     return carry
 
 
-def _no_verify(block: Block) -> Carry:
-    def carry(value: Value) -> None:
-        if value.flag:
-            block.inner("tls")["verify"] = False
+def towards(pool: Table) -> dict[str, Carry]:
+    """What each key becomes that says how TLS is spoken to targets."""
 
-    return carry
+    def put(key: str, read: Callable[[Value], object]) -> Carry:
+        return lambda value: pool.setdefault("tls", {}).update({key: read(value)})
+
+    def no_verify(value: Value) -> None:
+        if value.flag:
+            pool.setdefault("tls", {})["verify"] = False
+
+    return {
+        "proxy_ssl.server_name": put("server_name", _text),
+        "proxy_ssl.trusted_ca": put("ca", _text),
+        "proxy_ssl.client_cert": put("certificate", _text),
+        "proxy_ssl.client_key": put("key", _text),
+        "proxy_ssl.min_version": put("minimum", tls_version),
+        "proxy_ssl.insecure_skip_verify": no_verify,
+        "proxy_ssl.enabled": lambda value: None,
+    }
+
+
+def _text(value: Value) -> str:
+    return value.text
 
 
 def table_of(block: Block) -> dict[str, Carry]:
     """What each key of a block becomes."""
-
-    def text(value: Value) -> str:
-        return value.text
-
-    tls = {
-        f"proxy_ssl.{key}": _put(block, "tls", ours, text)
-        for key, ours in (
-            ("server_name", "server_name"),
-            ("trusted_ca", "ca"),
-            ("client_cert", "certificate"),
-            ("client_key", "key"),
-        )
-    }
     times = {
         f"timeout.{key}": _put(block, "timeout", ours, time_text)
         for key, ours in (
@@ -231,13 +236,10 @@ def table_of(block: Block) -> dict[str, Carry]:
     return {
         "load_balance": _balance(block),
         "hash_key": _hash_key(block),
-        "least_time.metric": _put(block, "least_time", "metric", text),
+        "least_time.metric": _put(block, "least_time", "metric", _text),
         "next_upstream.tries": _tries(block),
         "next_upstream.http_codes": _codes(block),
-        "proxy_ssl.min_version": _put(block, "tls", "minimum", tls_version),
-        "proxy_ssl.insecure_skip_verify": _no_verify(block),
-        "proxy_ssl.enabled": lambda value: None,
-        **tls,
+        **towards(block.pool),
         **times,
     }
 

@@ -1,6 +1,7 @@
 """The servers of lolly: listeners, and a route for each of their `proxy` blocks.
 
-Imports: config, importing, importing.lolly. Used by: importing.lolly.convert.
+Imports: config, importing, importing.lolly. Used by: importing.lolly.convert,
+importing.lolly.streams.
 
 `table_of` has a line for each key that is carried over.
 """
@@ -22,8 +23,8 @@ from lolly_tx.importing.lolly.reading import Carry, Value, walk
 from lolly_tx.importing.lolly.values import count, seconds, size_bytes, tls_version
 from lolly_tx.importing.report import NotThere, Report
 
-_LISTEN = re.compile(r"(.*):(\d{1,5})")
-_CLIENT = {
+LISTEN = re.compile(r"(.*):(\d{1,5})")
+CLIENT = {
     "on": "require",
     "require": "require",
     "optional": "request",
@@ -127,7 +128,7 @@ def _listen(site: Site, value: Value) -> None:
         escaped = re.sub(r"([\\:=])", r"\\\1", path)
         endpoint = f"unix:{escaped}"
     else:
-        match = _LISTEN.fullmatch(text)
+        match = LISTEN.fullmatch(text)
         if match is None:
             raise NotThere(f"{text} is no address to listen on")
         host, port = match[1].strip("[]"), int(match[2])
@@ -174,11 +175,11 @@ def _mode(site: Site) -> Carry:
 
 def _verify(site: Site) -> Carry:
     def carry(value: Value) -> None:
-        if value.text not in _CLIENT:
+        if value.text not in CLIENT:
             raise NotThere(
                 "a certificate of a client that nobody has signed is refused"
             )
-        site.tls("client", _CLIENT[value.text])
+        site.tls("client", CLIENT[value.text])
 
     return carry
 

@@ -1,7 +1,7 @@
 """Values as lolly writes them.
 
 Imports: config, importing, importing.lolly. Used by: importing.lolly.convert,
-importing.lolly.proxies, importing.lolly.servers.
+importing.lolly.proxies, importing.lolly.servers, importing.lolly.streams.
 """
 
 from __future__ import annotations

@@ -17,6 +17,7 @@ from lolly_tx.importing.nginx.reading import read
 from lolly_tx.importing.nginx.scope import Scope
 from lolly_tx.importing.nginx.securing import TLS
 from lolly_tx.importing.nginx.servers import serve
+from lolly_tx.importing.nginx.streams import streams
 from lolly_tx.importing.nginx.values import count
 from lolly_tx.importing.nginx.whole import whole
 from lolly_tx.importing.nginx.work import Work
@@ -42,8 +43,11 @@ def convert(path: str) -> Imported:
     statements = files.statements
     report = Report(lambda one: reasons.why(one, _KNOWN))
     http = [one for one in statements if one.name == "http"]
+    passed = [one for one in statements if one.name == "stream"]
     # A file that has no `http` is one that stands inside of it, such as those in sites-enabled.
-    inside = [one for each in http for one in each.block or ()] if http else statements
+    inside = [one for each in http for one in each.block or ()]
+    if not http and not passed:
+        inside = list(statements)
     for one in http:
         report.enter(one)
         report.take(one)
@@ -51,13 +55,16 @@ def convert(path: str) -> Imported:
     folder = os.path.dirname(os.path.abspath(path))
     work = Work(draft, report, folder, Scope(inside))
     work.upstreams = {one.args[0]: one for one in work.http.own("upstream") if one.args}
-    if http:
+    if http or passed:
         _processes(work, statements)
-    logs.everywhere(work)
-    longest(work)
-    serve(work)
-    whole(work)
-    draft.top["forwarded"] = sorted(work.forwarded)
+    if http or not passed:
+        logs.everywhere(work)
+        longest(work)
+        serve(work)
+        whole(work)
+        draft.top["forwarded"] = sorted(work.forwarded)
+    for one in passed:
+        streams(work, one)
     findings = (*files.findings, *report.findings(statements))
     return Imported(draft, findings, report.carried(statements))
 

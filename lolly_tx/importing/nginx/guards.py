@@ -1,6 +1,7 @@
 """Who may come in, and how often: middleware of the types `access`, `basic_auth`, `rate_limit` and their like.
 
-Imports: importing, importing.nginx. Used by: importing.nginx.way.
+Imports: importing, importing.nginx. Used by: importing.nginx.streams,
+importing.nginx.way.
 """
 
 from __future__ import annotations

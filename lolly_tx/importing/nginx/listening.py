@@ -1,7 +1,7 @@
 """Where servers listen: addresses, which several of them may share, and the names they are told apart by.
 
 Imports: importing, importing.nginx. Used by: importing.nginx.securing,
-importing.nginx.servers.
+importing.nginx.servers, importing.nginx.streams.
 """
 
 from __future__ import annotations
@@ -79,11 +79,11 @@ def _listen(work: Work, one: Statement, server: Server) -> Listen:
         elif word == "http2":
             listener["http2"] = True
         elif word == "proxy_protocol":
-            listener["proxy_protocol"] = _balancers(work, one, server.scope)
+            listener["proxy_protocol"] = balancers(work, one, server.scope)
         elif word.startswith("ipv6only="):
             if word.endswith("off"):
                 work.report.leave(one, "IPv4 needs a listener of its own", word)
-        elif _KERNEL.fullmatch(word):
+        elif is_of_the_kernel(word):
             work.report.needless(
                 one, "of the kernel's socket, which is set for you", word
             )
@@ -112,7 +112,12 @@ def _address(text: str) -> tuple[str, str]:
     return plain_name(f"{name}-{suffix}"), f"tcp:{port}:interface={interface}"
 
 
-def _balancers(work: Work, one: Statement, scope: Scope) -> list[str]:
+def is_of_the_kernel(word: str) -> bool:
+    """Whether a word of `listen` is about the socket alone."""
+    return _KERNEL.fullmatch(word) is not None
+
+
+def balancers(work: Work, one: Statement, scope: Scope) -> list[str]:
     """Who has to begin with a PROXY header."""
     found = []
     for real in scope.nearest("set_real_ip_from"):

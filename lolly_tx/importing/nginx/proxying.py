@@ -1,7 +1,7 @@
 """What a location says of its target: times, attempts, TLS, and what the target is told.
 
 Imports: importing, importing.nginx. Used by: importing.nginx.convert,
-importing.nginx.locations.
+importing.nginx.locations, importing.nginx.streams.
 
 A line of `PROXY` for each statement, without its prefix ("proxy_" or "grpc_"), with what it becomes.
 """
@@ -52,6 +52,32 @@ def proxied(making: Making, prefix: str) -> None:
     _unverified(making, prefix)
     if making.pool["host"] == "preserve":
         del making.pool["host"]
+
+
+def towards(making: Making) -> None:
+    """The same for a stream, whose targets get no requests."""
+    report = making.work.report
+    for name, carry in PROXY.items():
+        if name in _OF_REQUESTS:
+            continue
+        found = making.scope.nearest(f"proxy_{name}")
+        if found and name == "next_upstream" and found[-1].args == ("on",):
+            report.take(*found)
+            continue
+        try:
+            if found:
+                carry(found, making)
+        except NotThere as error:
+            for one in found:
+                report.leave(one, str(error))
+        else:
+            report.take(*(one for one in found if not report.was_left(one)))
+    making.inner("retry")
+    _tries(making)
+    _unverified(making, "proxy_")
+
+
+_OF_REQUESTS = ("read_timeout", "send_timeout", "set_header")
 
 
 def _timeout(key: str) -> Callable[[Found, Making], None]:
@@ -195,7 +221,8 @@ def _unverified(making: Making, prefix: str) -> None:
     urls = [
         one["url"] if isinstance(one, dict) and "url" in one else one for one in targets
     ]
-    if not any(isinstance(one, str) and one.startswith("https:") for one in urls):
+    secured = ("https:", "tls:")
+    if not any(isinstance(one, str) and one.startswith(secured) for one in urls):
         making.pool.pop("tls", None)
         return
     tls = making.inner("tls")
@@ -205,7 +232,7 @@ def _unverified(making: Making, prefix: str) -> None:
         making.work.report.note(making.statement, why, f"{prefix}ssl_verify off")
     elif tls["verify"]:
         del tls["verify"]
-        if making.pool["host"] not in ("preserve", "target"):
+        if making.pool.get("host", "target") not in ("preserve", "target"):
             name, _ = split_port(making.pool["host"])
             tls.setdefault("server_name", name)
 

@@ -122,7 +122,6 @@ _LEFT = {
     "ssl_ecdh_curve": "the groups are OpenSSL's",
     "ssl_trusted_certificate": "the issuer's certificate stands in the file with the site's own",
     "ssl_verify_depth": "a chain may be as long as OpenSSL has it",
-    "stream": "write it by hand: [stream.NAME]",
     "sub_filter": "bodies pass as they are",
     "try_files": "no files are looked for where there is a target",
     "upstream": "nothing that was carried over leads to it",

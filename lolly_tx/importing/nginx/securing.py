@@ -1,7 +1,7 @@
 """TLS of listeners: what the servers of an address say together.
 
 Imports: importing, importing.nginx. Used by: importing.nginx.convert,
-importing.nginx.proxying, importing.nginx.servers.
+importing.nginx.proxying, importing.nginx.servers, importing.nginx.streams.
 """
 
 from __future__ import annotations
@@ -12,6 +12,7 @@ import attrs
 
 from lolly_tx.importing.draft import Table
 from lolly_tx.importing.nginx.listening import Server
+from lolly_tx.importing.nginx.scope import Scope
 from lolly_tx.importing.nginx.values import flag
 from lolly_tx.importing.nginx.work import Work
 from lolly_tx.importing.report import NotThere
@@ -109,6 +110,31 @@ def _server(work: Work, server: Server, here: _Secured) -> None:
         if mine.get(key) != here.tls.get(key):
             for one in server.scope.own(name):
                 work.report.leave(one, _ONE)
+
+
+def ended_here(work: Work, scope: Scope) -> Table:
+    """What a server says of TLS that ends at it alone. Raises `NotThere`."""
+    certificates = scope.nearest("ssl_certificate")
+    keys = scope.nearest("ssl_certificate_key") or certificates
+    if not certificates:
+        raise NotThere("has no ssl_certificate")
+    one, key = certificates[0], keys[0]
+    found: Table = {"certificate": work.path(one.args[0])}
+    if key.args != one.args:
+        found["key"] = work.path(key.args[0])
+    work.report.take(one, key)
+    for other in (*certificates[1:], *keys[1:]):
+        if other not in (one, key):
+            work.report.leave(other, _SEVERAL)
+    for name, read in TLS.items():
+
+        def carry(one: Statement, read: _Read = read) -> None:
+            found.update(read(work, one))
+
+        work.report.carry(scope.nearest(name)[-1:], carry)
+    if found.get("client") == "off":
+        found = {key: value for key, value in found.items() if key not in _CLIENT}
+    return found
 
 
 def _plain_names(work: Work, server: Server) -> None:

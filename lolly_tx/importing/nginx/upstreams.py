@@ -1,7 +1,7 @@
 """Where requests go: the address of a `proxy_pass`, and the group of servers that it may name.
 
 Imports: importing, importing.nginx. Used by: importing.nginx.guards,
-importing.nginx.locations.
+importing.nginx.locations, importing.nginx.streams.
 """
 
 from __future__ import annotations
@@ -37,7 +37,8 @@ _PASS = re.compile(
 class Address:
     """`where`: a name with or without a port, or that of a group; `unix`: the path of a socket in its place.
 
-    `path`: what takes the place of the location in the path; None when it says nothing of paths.
+    `path`: what takes the place of the location in the path; None when it says nothing of paths. `scheme`: of targets
+    that are none of HTTP's, which have no port of their own.
     """
 
     tls: bool
@@ -45,6 +46,7 @@ class Address:
     where: str
     unix: str
     path: str | None
+    scheme: str = ""
 
 
 def address_of(text: str) -> Address:
@@ -93,6 +95,10 @@ def _target(text: str, address: Address, port: int | None = None) -> str | Table
     name, own = split_port(text)
     if has_variable(text) or not name:
         raise NotThere(f"{text} is no address of a target")
+    if address.scheme:
+        if own is None:
+            raise NotThere(f"{text} has no port")
+        return f"{address.scheme}://{host(name)}:{own}"
     scheme = "https" if address.tls else "http"
     port = own or port or (443 if address.tls else 80)
     return f"{scheme}://{host(name)}:{port}"
