@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 
+from lolly_tx.config.addresses import endpoint_parts
 from lolly_tx.config.datagrams import datagram_address, of_datagrams
 from lolly_tx.config.pools import PoolSettings
 from lolly_tx.config.schema import Place, settings_of
@@ -51,6 +52,22 @@ def datagram_rules(
             break
         if udp:
             _own_address(stream, pool, place)
+
+
+def named_pool_rules(
+    pool: PoolSettings, pools: Mapping[str, PoolSettings], place: Place
+) -> None:
+    """What must hold for a pool whose targets are targets of another one (`lolly:pool=NAME`)."""
+    for index, target in enumerate(pool.targets):
+        plain, named = endpoint_parts(target.endpoint)
+        if not target.endpoint or plain[0] != "lolly":
+            continue
+        name = named.get("pool", plain[1] if len(plain) > 1 else "")
+        other = pools.get(name)
+        if other and any(speaks_datagrams(one.address) for one in other.targets):
+            place.at("targets").at(index).wrong(
+                f"leads to pool {name}, whose targets are for datagrams (udp://): nobody connects to them"
+            )
 
 
 def pool_of_datagrams_rules(pool: PoolSettings, place: Place) -> None:

@@ -19,7 +19,11 @@ from lolly_tx.config.addresses import endpoint_parts
 from lolly_tx.config.balancerules import balancing_rules
 from lolly_tx.config.caching import caches_rules
 from lolly_tx.config.checkrules import check_rules
-from lolly_tx.config.datagramrules import datagram_rules, pool_of_datagrams_rules
+from lolly_tx.config.datagramrules import (
+    datagram_rules,
+    named_pool_rules,
+    pool_of_datagrams_rules,
+)
 from lolly_tx.config.datagrams import of_datagrams
 from lolly_tx.config.extensionrules import extension_rules
 from lolly_tx.config.forward import forward_rules
@@ -66,12 +70,12 @@ def check(config: Config, parts: Parts, main: Place) -> None:
     elif parts.names and not parts.any_route and not hosts:
         main.wrong("has no [[route]], so no request would be answered")
     caches_rules(config.caches, main.at("cache"))
+    there = {name: one for name, (one, _) in parts.pools.items()}
     for name, stream in config.streams.items():
         at = main.at("stream").at(name)
         stream_rules(stream, parts.pool_names, config.middlewares, at)
         use_rules(stream.use, config, parts.middleware_names, at.at("use"))
-        read = {name: one for name, (one, _) in parts.pools.items()}
-        datagram_rules(stream, read, at)
+        datagram_rules(stream, there, at)
         if stream.tls is not None:
             tls_rules(stream.tls, at.at("tls"))
         if stream.access_log:
@@ -111,6 +115,7 @@ def check(config: Config, parts: Parts, main: Place) -> None:
             acme_rules(listener, routes, config.acme, state, tls)
     for pool, place in parts.pools.values():
         _pool(pool, place)
+        named_pool_rules(pool, there, place)
     if config.limits.line_size > config.limits.head_size:
         main.at("limits").at("line_size").wrong("must not be above head_size")
 

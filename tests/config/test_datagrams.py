@@ -85,6 +85,15 @@ class DatagramSettingsTests(SynchronousTestCase):
         found = self.problems(STREAM.replace('"p"', '"q"') + POOL)
         self.assertIn("no pool has this name", found)
 
+    def test_connected_to(self) -> None:
+        """No target of another pool can be one of these by name, for nobody connects to them."""
+        for string in ("lolly:pool=p", "lolly:p", "lolly:pool=p:key=k"):
+            other = f'[pool.q]\ntargets = [{{ endpoint = "{string}" }}]\n'
+            found = self.problems(STREAM + POOL + other)
+            self.assertIn("leads to pool p, whose targets are for datagrams", found)
+        tcp = '[pool.r]\ntargets = ["tcp://10.0.0.1:5"]\n'
+        read(STREAM + POOL + tcp + other.replace("lolly:pool=p", "lolly:pool=r"))
+
     def test_header(self) -> None:
         """A line of version 1 has no place in front of a datagram."""
         self.assertIn(

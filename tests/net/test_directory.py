@@ -15,10 +15,12 @@ from twisted.plugin import getPlugins
 from twisted.trial.unittest import SynchronousTestCase
 from zope.interface.verify import verifyObject
 
+from lolly_tx.domain.target import Target
 from lolly_tx.net.library.balanced import BalancedEndpoint, UnknownPool
 from lolly_tx.net.library.directory import (
     RUNNING,
     NamedPoolEndpoint,
+    OnlyDatagrams,
     PoolDirectory,
     parse_pool_endpoint,
 )
@@ -72,6 +74,18 @@ class NamedPoolEndpointTests(SynchronousTestCase):
         connecting = endpoint.connect(RecorderFactory())
         network.last.accept()
         self.successResultOf(connecting)
+
+    def test_datagrams(self) -> None:
+        """Nobody is connected to targets that are sent datagrams, and the error says so."""
+        directory, network, clock = PoolDirectory(), FakeNetwork(), Clock()
+        pool = pool_of(Target.from_url("udp://10.0.0.1:53"))
+        directory.publish(BalancedEndpoint(pool, network, clock, clock.seconds))
+        connecting = NamedPoolEndpoint("p", directory=directory).connect(
+            RecorderFactory()
+        )
+        failure = self.failureResultOf(connecting, OnlyDatagrams)
+        self.assertIn("pool p has targets for datagrams", str(failure.value))
+        self.assertEqual(network.asked, [])
 
     def test_key(self) -> None:
         """A key chooses the node where the pool hashes."""

@@ -120,6 +120,10 @@ class BalancedTests(Case):
         )
         for wrong in ((), (URLS[0], URLS[0]), ("ftp://a",), ("nonsense:1",)):
             self.assertRaises(ValueError, balanced, self.reactor, wrong)
+        error = self.assertRaises(
+            ValueError, balanced, self.reactor, ["udp://10.0.0.1:53"]
+        )
+        self.assertIn("is for datagrams", str(error))
         error = self.assertRaises(ValueError, balanced, self.reactor, URLS[0])
         self.assertIn(f"['{URLS[0]}']", str(error))
 

@@ -1,6 +1,6 @@
 """The pools of the running services by name, for the endpoint string `lolly:pool=NAME`.
 
-Imports: net.library, Twisted. Used by: service, twisted.plugins.
+Imports: domain, net.library, Twisted. Used by: service, twisted.plugins.
 """
 
 from __future__ import annotations
@@ -11,6 +11,8 @@ from twisted.internet.defer import Deferred, fail
 from twisted.internet.interfaces import IProtocolFactory, IStreamClientEndpoint
 from zope.interface import implementer
 
+from lolly_tx.domain.errors import NoTarget
+from lolly_tx.domain.target import speaks_datagrams
 from lolly_tx.net.library.balanced import BalancedEndpoint, UnknownPool
 
 
@@ -50,6 +52,10 @@ RUNNING = PoolDirectory()
 exception, because Twisted hands an endpoint string's parser nothing but a reactor."""
 
 
+class OnlyDatagrams(NoTarget):
+    """The targets of the pool are sent datagrams, and nobody connects to them."""
+
+
 @implementer(IStreamClientEndpoint)
 class NamedPoolEndpoint:
     """The pool of that name at the time of connecting.
@@ -69,11 +75,15 @@ class NamedPoolEndpoint:
         return f"<NamedPoolEndpoint {self._name}>"
 
     def connect(self, protocolFactory: IProtocolFactory) -> Deferred[Any]:
-        """As BalancedEndpoint.connect; errbacks with UnknownPool as well."""
+        """As BalancedEndpoint.connect; errbacks with UnknownPool or OnlyDatagrams as well."""
         try:
             endpoint = self._directory.find(self._name)
         except UnknownPool as e:
             return fail(e)
+        nodes = endpoint.pool.nodes.values()
+        if any(speaks_datagrams(node.target.address) for node in nodes):
+            said = f"pool {self._name} has targets for datagrams (udp://): nobody connects to them"
+            return fail(OnlyDatagrams(said))
         if self._key is not None:
             endpoint = endpoint.keyed(self._key)
         return endpoint.connect(protocolFactory)

@@ -23,7 +23,7 @@ from lolly_tx.domain.health import Thresholds
 from lolly_tx.domain.interfaces import IBalancer, IEventSink
 from lolly_tx.domain.node import Node
 from lolly_tx.domain.pool import Pool
-from lolly_tx.domain.target import Target, target_id
+from lolly_tx.domain.target import Target, speaks_datagrams, target_id
 from lolly_tx.net.library.balanced import BalancedEndpoint
 from lolly_tx.net.library.eventlog import EventCallback, EventLog
 from lolly_tx.net.sockets.endpoints import CONNECT_TIMEOUT, TargetEndpoints
@@ -142,6 +142,10 @@ def _distinct(targets: Targets) -> list[Target]:
 
 
 def _target(text: str) -> Target:
+    if speaks_datagrams(text):
+        raise ValueError(
+            f"{text} is for datagrams, and a pool of a program is connected to"
+        )
     if "://" in text:
         return Target.from_url(text)
     return Target(id=target_id(text), address=text, endpoint=text)
