@@ -1,6 +1,6 @@
 """The settings of streams: connections whose bytes are passed on as they are.
 
-Imports: config, config.middleware, domain. Used by: config, service.
+Imports: config, config.middleware, domain. Used by: config, service, simulate.
 """
 
 from __future__ import annotations

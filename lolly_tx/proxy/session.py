@@ -9,7 +9,7 @@ records at its end. Nothing was passed on before it is up, so every connect may 
 later is no failure of anybody. Its duration, where pools count durations, is the time until it was up.
 
 Imports: domain, net, net.streams, proxy, wire, Twisted. Used by: proxy.datagramrecord,
-proxy.record, proxy.streaming, service.
+proxy.record, proxy.streaming, service, simulate.
 """
 
 from __future__ import annotations

@@ -28,6 +28,23 @@ _TOTALS: tuple[tuple[str, str, _Reading], ...] = (
 )
 
 
+_SESSIONS: tuple[tuple[str, str, _Reading], ...] = (
+    ("sessions that were up", "{:.0f}", lambda found: found["sessions"]["up"]),
+    ("sessions cut", "{:.0f}", lambda found: _cut(found)),
+    ("sessions open at the end", "{:.0f}", lambda found: found["sessions"]["open"]),
+)
+"""Of streams besides."""
+
+
+def _cut(found: Values) -> int:
+    ended: dict[str, int] = found["sessions"]["ended"]
+    return sum(number for why, number in ended.items() if why != "client")
+
+
+def _rows(*found: Values) -> tuple[tuple[str, str, _Reading], ...]:
+    return _TOTALS + (_SESSIONS if all("sessions" in one for one in found) else ())
+
+
 def _changes(found: Values) -> int:
     return sum(1 for row in found["timeline"] if row["fact"] != "fault")
 
@@ -39,7 +56,10 @@ def comparison(one: Values, other: Values) -> str:
 
 def differences(one: Values, other: Values) -> Values:
     """The numbers of the text, for programs."""
-    return {name: {"one": read(one), "other": read(other)} for name, _, read in _TOTALS}
+    return {
+        name: {"one": read(one), "other": read(other)}
+        for name, _, read in _rows(one, other)
+    }
 
 
 def _lines(one: Values, other: Values) -> Iterator[str]:
@@ -50,7 +70,7 @@ def _lines(one: Values, other: Values) -> Iterator[str]:
     yield f"  other: pool {other['pool']} of {other['config']}"
     yield ""
     yield f"  {'':<28}{'one':>15}{'other':>15}{'change':>12}"
-    for name, form, read in _TOTALS:
+    for name, form, read in _rows(one, other):
         yield _row(name, form, read(one), read(other))
     for fault, again in zip(one["faults"], other["faults"], strict=False):
         yield ""

@@ -6,6 +6,7 @@ simulate.report.
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterable, Sequence
 from typing import Any
 
@@ -22,7 +23,7 @@ from lolly_tx.config.probetimes import (
 from lolly_tx.net.checks.expectation import accepted_statuses
 from lolly_tx.simulate.faults import Window, Windows
 from lolly_tx.simulate.recording import Outage, Recording, percentile
-from lolly_tx.simulate.world import Run
+from lolly_tx.simulate.world import Run, World
 
 Values = dict[str, Any]
 
@@ -34,7 +35,7 @@ def findings(run: Run) -> Values:
     requests = recording.requests
     targets = [_target(run, number) for number in range(len(world.models))]
     budget = world.forwarder.policy.budget
-    return {
+    found = {
         "scenario": world.scenario.file,
         "shows": world.scenario.shows,
         "config": world.config.file,
@@ -64,6 +65,25 @@ def findings(run: Run) -> Values:
         "faults": [_fault(run, windows) for windows in _by_fault(world.windows)],
         "course": _course(recording),
         "timeline": timeline(run),
+    }
+    if world.streaming:
+        found["sessions"] = _sessions(world)
+    return found
+
+
+def _sessions(world: World) -> Values:
+    """What became of those that were up."""
+    targets = world.session_targets.values()
+    ended: Counter[str] = Counter()
+    for one in targets:
+        ended.update(one.ended)
+    return {
+        "up": ended.total() + sum(one.open for one in targets),
+        "ended": dict(sorted(ended.items())),
+        "open": sum(one.open for one in targets),
+        "most_open": {id: one.peak for id, one in world.session_targets.items()},
+        "sent": sum(one.sent for one in targets),
+        "received": sum(one.received for one in targets),
     }
 
 

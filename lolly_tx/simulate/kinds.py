@@ -1,15 +1,15 @@
 """The kinds of values only scenarios have: which targets, and how long they take.
 
-Imports: config, simulate. Used by: simulate.scenario.
+Imports: config, simulate. Used by: simulate.scenario, simulate.staying.
 """
 
 from __future__ import annotations
 
 from typing import Any
 
-from lolly_tx.config.kinds import Duration, nearest, type_word
+from lolly_tx.config.kinds import Duration, Size, nearest, type_word
 from lolly_tx.config.problems import Rejected
-from lolly_tx.config.schema import Place
+from lolly_tx.config.schema import Kind, Place
 from lolly_tx.config.tables import read_or_none
 from lolly_tx.simulate.latency import (
     Constant,
@@ -20,7 +20,6 @@ from lolly_tx.simulate.latency import (
 )
 
 SECONDS = Duration(0.0)
-_LATENCY = Duration(0.00001)
 _SHAPES = {
     frozenset(("median", "p99")): Lognormal,
     frozenset(("low", "high")): Uniform,
@@ -49,21 +48,24 @@ class _On:
         return tuple(one_by_one)
 
 
-class _LatencyKind:
-    """A duration, or a table that names a distribution."""
+class _Distribution:
+    """A single value, or a table that names a distribution of such values. `each`: what reads one."""
 
-    word = "latency"
+    def __init__(self, word: str, each: Duration | Size) -> None:
+        self.word = word
+        self._each = each
 
     def read(self, raw: Any, place: Place) -> Latency:
         """See `schema.Kind`."""
+        each: Kind = self._each
         if not isinstance(raw, dict):
-            return Constant(_LATENCY.read(raw, place))
+            return Constant(each.read(raw, place))
         known = sorted({key for keys in _SHAPES for key in keys})
         values: dict[str, float] = {}
         for key, value in raw.items():
             if key not in known:
                 place.at(key).wrong("unknown key" + nearest(key, known))
-            elif (read := read_or_none(_LATENCY, value, place.at(key))) is not None:
+            elif (read := read_or_none(each, value, place.at(key))) is not None:
                 values[key] = read
         if len(values) < len(raw):
             raise Rejected()
@@ -79,4 +81,5 @@ class _LatencyKind:
 
 
 ON = _On()
-LATENCY = _LatencyKind()
+LATENCY = _Distribution("latency", Duration(0.00001))
+BYTES = _Distribution("size", Size(1, 1 << 50))

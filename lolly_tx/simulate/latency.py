@@ -1,6 +1,6 @@
 """How long a modelled target takes: distributions, as values.
 
-Imports: nothing of ours. Used by: simulate.kinds, simulate.scenario.
+Imports: nothing of ours. Used by: simulate.kinds, simulate.scenario, simulate.staying.
 """
 
 from __future__ import annotations

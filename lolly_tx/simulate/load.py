@@ -1,6 +1,7 @@
 """The modelled clients: when their requests come, and what they look like to the pool.
 
-Imports: simulate, wire. Used by: simulate.journey, simulate.recorded, simulate.staging.
+Imports: simulate, wire. Used by: simulate.journey, simulate.recorded,
+simulate.sessions, simulate.staging.
 """
 
 from __future__ import annotations

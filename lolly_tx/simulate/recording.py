@@ -21,6 +21,9 @@ from lolly_tx.domain.node import Node
 SLICES = 12
 """Parts of the whole time that the report shows the course of things in."""
 
+SERVED = 200
+"""The status of a session that was up, whatever ended it."""
+
 GONE = 499
 """The status of a request whose client has hung up, as in the access log."""
 

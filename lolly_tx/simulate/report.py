@@ -24,12 +24,17 @@ def report(found: Values) -> str:
         _timeline(found["timeline"]),
         _faults(found["faults"]),
         _targets(found["targets"]),
-        _course(found["course"]),
-        _totals(found["totals"]),
+        _course(found["course"], _unit(found)),
+        _totals(found["totals"], _unit(found)),
+        _sessions(found.get("sessions")),
     ]
     return (
         "\n\n".join("\n".join(lines) for lines in map(list, sections) if lines) + "\n"
     )
+
+
+def _unit(found: Values) -> str:
+    return "sessions" if "sessions" in found else "requests"
 
 
 def _head(found: Values) -> Iterator[str]:
@@ -138,12 +143,9 @@ def _targets(rows: list[Values]) -> Iterator[str]:
         )
 
 
-def _course(rows: list[Values]) -> Iterator[str]:
+def _course(rows: list[Values], unit: str) -> Iterator[str]:
     yield "Course"
-    yield (
-        f"  {'from':>13}{'requests':>10}{'errors':>9}{'retries':>9}"
-        f"{'p50':>10}{'p99':>10}"
-    )
+    yield (f"  {'from':>13}{unit:>10}{'errors':>9}{'retries':>9}{'p50':>10}{'p99':>10}")
     for row in rows:
         yield (
             f"  {clock(row['from']):>13}{row['requests']:>10}{row['errors']:>9}"
@@ -151,25 +153,46 @@ def _course(rows: list[Values]) -> Iterator[str]:
         )
 
 
-def _totals(totals: Values) -> Iterator[str]:
+def _totals(totals: Values, unit: str) -> Iterator[str]:
     yield "Totals"
     by_status = ", ".join(f"{n} x {s}" for s, n in totals["statuses"].items())
     own = ", ".join(f"{n} {token}" for token, n in totals["own_answers"].items())
     latency = totals["latency"]
     bound = totals["false_ejections_bound"]
     lines = [
-        f"requests         {totals['requests']} ({by_status})",
+        f"{unit:<17}{totals['requests']} ({by_status})",
         f"errors           {totals['errors']} ({totals['error_share']:.3%})"
         + (f", of which ours: {own}" if own else ""),
         f"retries          {totals['retries']}, {totals['retries_refused']} refused by"
         f" the budget, {totals['hedges']} hedges",
-        f"amplification    {totals['amplification']:.3f} attempts per request (at most"
+        f"amplification    {totals['amplification']:.3f} attempts per {unit[:-1]} (at most"
         f" {totals['amplification_bound']})",
         f"false            {totals['false_ejections']} ejections and"
         f" {totals['false_downs']} flips to down while nothing was wrong"
         + (f" (outliers by chance: at most {bound:.2g})" if bound is not None else ""),
         "latency          "
         + ", ".join(f"{name} {v * 1000:.1f}ms" for name, v in latency.items()),
+    ]
+    for line in lines:
+        yield from textwrap.wrap(
+            line, WIDTH - 2, initial_indent="  ", subsequent_indent=" " * 19
+        )
+
+
+def _sessions(found: Values | None) -> Iterator[str]:
+    if found is None:
+        return
+    yield "Sessions that were up"
+    ended = ", ".join(f"{n} {why}" for why, n in found["ended"].items()) or "none"
+    most = ", ".join(
+        f"#{number} {peak}"
+        for number, peak in enumerate(found["most_open"].values(), 1)
+    )
+    lines = [
+        f"ended            {ended}; {found['open']} were open at the end",
+        f"at once          at most {most}",
+        f"megabytes        {found['sent'] / 1e6:.1f} from clients,"
+        f" {found['received'] / 1e6:.1f} to them",
     ]
     for line in lines:
         yield from textwrap.wrap(

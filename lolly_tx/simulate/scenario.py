@@ -24,6 +24,7 @@ from lolly_tx.config.tables import ListOf, Table, read_or_none
 from lolly_tx.domain.target import Target
 from lolly_tx.simulate.kinds import LATENCY, ON, SECONDS
 from lolly_tx.simulate.latency import Latency, Lognormal
+from lolly_tx.simulate.staying import Staying, stream_of, unfit
 
 On = tuple[int | str, ...]
 FaultKind = Literal["refuse", "unreachable", "hang", "reset", "status", "slow"]
@@ -193,7 +194,18 @@ class Scenario:
         default="",
         metadata=about(TEXT, "The pool; may be left out when there is only one."),
     )
+    stream: str = attrs.field(
+        default="",
+        metadata=about(
+            TEXT,
+            "The stream whose sessions come in place of requests; may be left out where only one leads to the pool.",
+        ),
+    )
     load: Load = attrs.field(default=Load(), metadata=about(Table(Load), "Clients."))
+    session: Staying = attrs.field(
+        default=Staying(),
+        metadata=about(Table(Staying), "What sessions of a stream are like."),
+    )
     targets: tuple[TargetModel, ...] = attrs.field(
         default=(),
         metadata=about(
@@ -244,23 +256,28 @@ def parse_scenario(
             scenario = _SCENARIO.read_named(source.tree, place, {"file": name})
         except Rejected:
             pass  # the problems are recorded
-        settings = _pool(source.tree.get("pool"), config, place, pool)
+        settings = _pool(source.tree, config, place, pool)
         if settings is not None and not settings.targets:
             place.at("pool").wrong(
                 f"pool {settings.name} of {config.file} lists no targets, and what it discovers is not known here"
             )
         elif settings is not None:
             _check_names(source.tree, settings.targets, place)
+            _check_sessions(source.tree, config, settings.name, place)
     if source.problems or scenario is None or settings is None:
         raise ConfigErrors(sorted(source.problems, key=lambda p: p.line))
     return scenario, settings
 
 
 def _pool(
-    written: Any, config: Config, place: SourcePlace, asked: str
+    tree: dict[str, Any], config: Config, place: SourcePlace, asked: str
 ) -> PoolSettings | None:
     """The pool of `config` that is meant, or None after recording the problem."""
-    name = asked or written
+    name = asked or tree.get("pool")
+    stream = tree.get("stream")
+    if not name and isinstance(stream, str) and stream in config.streams:
+        pools = config.streams[stream].pools
+        name = pools[0] if len(pools) == 1 else None
     if not name and len(config.pools) == 1:
         return next(iter(config.pools.values()))
     if isinstance(name, str) and name in config.pools:
@@ -272,6 +289,29 @@ def _pool(
     else:
         place.at("pool").wrong(f"{config.file} has no such pool{known}")
     return None
+
+
+def _check_sessions(
+    tree: dict[str, Any], config: Config, pool: str, place: SourcePlace
+) -> None:
+    """Record what does not go with the stream that is meant, if one is."""
+    asked = tree.get("stream")
+    asked = asked if isinstance(asked, str) else ""
+    stream = stream_of(config, asked, pool)
+    if stream is None:
+        if asked:
+            said = f"{config.file} has no such stream" + nearest(asked, config.streams)
+            place.at("stream").wrong(said)
+        elif "session" in tree:
+            place.at("session").wrong(f"no stream leads to pool {pool}")
+        return
+    if pool not in stream.pools:
+        place.at("stream").wrong(f"stream {stream.name} does not lead to pool {pool}")
+    for path, said in unfit(stream, tree):
+        here: Any = place
+        for key in path:
+            here = here.at(key)
+        here.wrong(said)
 
 
 def _check_names(

@@ -15,10 +15,12 @@ from typing import Literal, Protocol
 import attrs
 
 from lolly_tx.config.model import PoolSettings
+from lolly_tx.config.streams import Stream
 from lolly_tx.service.rounds import NOBODY
 from lolly_tx.simulate.faults import Window, Windows
 from lolly_tx.simulate.load import Client, arrivals
 from lolly_tx.simulate.scenario import Scenario, TargetModel, chosen
+from lolly_tx.simulate.sessiontargets import SessionTarget
 from lolly_tx.simulate.targets import Answer, ModelledTarget
 
 
@@ -58,6 +60,8 @@ class Staging:
     windows: Sequence[Window] = ()
     down: Sequence[str] = ()
     probes_begin: Mapping[str, float] = NOBODY
+    sessions: Mapping[str, SessionTarget] | None = None
+    """The targets as sessions see them; None: requests come."""
 
 
 def chance(seed: int, purpose: str) -> Random:
@@ -65,29 +69,42 @@ def chance(seed: int, purpose: str) -> Random:
     return Random(f"{seed}/{purpose}")
 
 
-def staged(settings: PoolSettings, scenario: Scenario, seed: int) -> Staging:
-    """What `scenario` says of the targets of a pool."""
+def staged(
+    settings: PoolSettings, scenario: Scenario, seed: int, stream: Stream | None = None
+) -> Staging:
+    """What `scenario` says of the targets of a pool. `stream`: its clients come in place of requests."""
     targets, end = settings.targets, scenario.duration
     windows = [(Windows(f, end), chosen(f.on, targets)) for f in scenario.faults]
-    models = {}
+    models: dict[str, Model] = {}
+    sessions: dict[str, SessionTarget] = {}
     for target in targets:
         model = TargetModel()
         for one in scenario.targets:
             if target in chosen(one.on, targets):
                 model = one
-        models[target.id] = ModelledTarget(
+        most = model.capacity
+        if stream is not None:  # there it is of those who are connected
+            model = attrs.evolve(model, capacity=0)
+        made = ModelledTarget(
             model,
             [w for w, struck in windows if target in struck],
             chance(seed, f"target {target.id}"),
             chance(seed, f"probes of {target.id}"),
         )
+        models[target.id] = made
+        if stream is not None:
+            apart = chance(seed, f"sessions of {target.id}")
+            idle = stream.idle_timeout
+            session = SessionTarget(made, scenario.session, most, idle, apart)
+            models[target.id] = sessions[target.id] = session
     found = [
         Window(target.id, start, stop, one)
         for one, struck in windows
         for target in struck
         for start, stop in one.all(end)
     ]
-    return Staging(models, _arrivals(scenario, seed), found)
+    coming = _arrivals(scenario, seed)
+    return Staging(models, coming, found, sessions=None if stream is None else sessions)
 
 
 def _arrivals(scenario: Scenario, seed: int) -> Iterator[Arrival]:

@@ -106,6 +106,19 @@ class ModelledTarget:
                 return cut - now, 0, "reset"
         return seconds, status, ""
 
+    def next_death(self, now: float) -> float:
+        """When what is going on there is cut, after `now`; never: infinity."""
+        return min((death.next_start(now) for death in self._deaths), default=NEVER)
+
+    def slowness(self, now: float) -> float:
+        """How many times as long everything takes, that begins at `now`."""
+        factor = 1.0
+        for fault in self.faults:
+            if fault.kind == "slow" and fault.strikes(now):
+                if fault.share >= 1 or self._random.random() < fault.share:
+                    factor *= fault.factor
+        return factor
+
     def connect_fault(self, now: float) -> Literal["", "refused", "unreachable"]:
         """What keeps a connect from it at `now`, if anything does; nothing else is asked of it."""
         for fault in self.faults:

@@ -29,6 +29,7 @@ from lolly_tx.domain.target import Target
 from lolly_tx.net.deadlines import Deadlines
 from lolly_tx.net.upstreams import Upstreams
 from lolly_tx.proxy.forwarder import Forwarder
+from lolly_tx.proxy.session import Choice
 from lolly_tx.proxy.sticky import Bonds
 from lolly_tx.service.commons import Commons
 from lolly_tx.service.policies import key_of, policy_of, sticky_cookie
@@ -41,7 +42,9 @@ from lolly_tx.simulate.journey import Journey
 from lolly_tx.simulate.probes import ModelledKinds
 from lolly_tx.simulate.recording import Recording
 from lolly_tx.simulate.scenario import Scenario, Word, chosen
+from lolly_tx.simulate.sessions import SimulatedSession
 from lolly_tx.simulate.staging import Arrival, Staging, chance, staged
+from lolly_tx.simulate.staying import stream_of
 
 _Event = tuple[float, int, Callable[..., None], Any, Any]
 
@@ -94,6 +97,10 @@ class World:
         )
         self.pool = pool = make_pool(settings, commons)
         self.forwarder = self._forwarder(around)
+        self.streaming = staging.sessions is not None
+        """Sessions of a stream come in place of requests."""
+        self.session_targets = staging.sessions or {}
+        self.choice = Choice(self.forwarder)
         # What an agent would say is not modelled.
         silent = attrs.evolve(settings, agent=None)
         apart = attrs.evolve(around, random=chance(seed, "probing"))
@@ -167,7 +174,12 @@ class World:
             self.schedule(arrival.at, self._arrive, arrival)
 
     def _arrive(self, now: float, arrival: Arrival, _: object) -> None:
-        Journey(self, arrival.client, arrival.post, now, arrival.number).arrive()
+        journey = (
+            SimulatedSession(self, arrival.client, now)
+            if self.streaming
+            else Journey(self, arrival.client, arrival.post, now, arrival.number)
+        )
+        journey.arrive()
         self._next_arrival()
 
     def _node_down(self, node: Node, now: float) -> None:
@@ -197,6 +209,7 @@ def simulate(
     registry: Registry | None = None,
 ) -> Run:
     """Run `scenario` on the pool `settings` of `config`. `registry`: the plugins there are."""
-    staging = staged(settings, scenario, seed)
+    stream = stream_of(config, scenario.stream, settings.name)
+    staging = staged(settings, scenario, seed, stream)
     world = World(config, settings, scenario, staging, seed, registry)
     return Run(world, world.run())

@@ -35,7 +35,8 @@ class SampleTests(SynchronousTestCase):
         names = sorted(path.stem for path in FOLDER.glob("*.toml"))
         self.assertGreater(len(names), 10)
         for name in names:
-            found = played(name, minutes=0.5)
+            kind = "stream" if name.startswith("stream-") else "plain"
+            found = played(name, kind, minutes=0.5)
             self.assertTrue(found["shows"], name)
             self.assertTrue(report(found))
 
@@ -44,6 +45,13 @@ class SampleTests(SynchronousTestCase):
         found = played("dead-backend")
         self.assertEqual(found["totals"]["errors"], 0)
         self.assertLess(found["faults"][0]["out_after"], 1)
+
+    def test_dead_database(self):
+        """A database that dies cuts its sessions, and nobody who comes then is refused."""
+        found = played("stream-dead-database", "stream", 6)
+        self.assertEqual(found["totals"]["errors"], 0)
+        self.assertGreater(found["sessions"]["ended"]["target_reset"], 20)
+        self.assertLess(found["faults"][0]["out_after"], 5)
 
     def test_flapping(self):
         """With 503 in `retry.on` no client sees one of a flapping target's 503s."""
