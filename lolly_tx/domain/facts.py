@@ -102,7 +102,7 @@ def follow(pool: Pool, node_id: str, facts: Facts, now: float) -> None:
 
     A node that left in the meantime is ignored.
     """
-    pool.available(now)  # what time has brought comes first
+    pool.catch_up(node_id, now)  # what time has brought comes first
     node = pool.nodes.get(node_id)
     if node is None:
         return

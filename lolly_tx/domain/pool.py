@@ -243,22 +243,22 @@ class Pool:
 
     def observe(self, node_id: str, observation: Observation, now: float) -> None:
         """Take in the result of one active check. A node that left in the meantime is ignored."""
-        self._catch_up(node_id, now)
+        self.catch_up(node_id, now)
         self._reports.observe(node_id, observation, now)
 
     def reached(self, node_id: str, observation: Observation, now: float) -> None:
         """Take in a connect of our own to a node that is ejected because there were none."""
-        self._catch_up(node_id, now)
+        self.catch_up(node_id, now)
         self._reports.reached(node_id, observation, now)
 
     def hear_agent(self, node_id: str, report: AgentReport, now: float) -> None:
         """Take in what a target says of itself. A node that left in the meantime is ignored."""
-        self._catch_up(node_id, now)
+        self.catch_up(node_id, now)
         self._reports.hear_agent(node_id, report, now)
 
     def mark(self, node_id: str, up: bool, cause: str, now: float) -> None:
         """Set the health of a node by hand, as if enough checks had said so. Raises UnknownNode."""
-        self._catch_up(node_id, now)
+        self.catch_up(node_id, now)
         self._reports.mark(node_id, up, cause, now)
 
     def set_enabled(self, node_id: str, word: Enabled, cause: str, now: float) -> None:
@@ -316,7 +316,7 @@ class Pool:
             self._due = self._timed = due
         self._settled = now
 
-    def _catch_up(self, node_id: str, now: float) -> None:
+    def catch_up(self, node_id: str, now: float) -> None:
         """Settle before something is said of a node, or only that node, when all of them were a moment ago.
 
         A thousand targets may go down in one turn of the event loop, and each time all of them are looked at.

@@ -16,6 +16,7 @@ When a process dies its column is cleared by who started it: what it held is fre
 
 from __future__ import annotations
 
+from collections.abc import Container
 from typing import Any, Protocol
 
 CELL_BYTES = 8
@@ -95,6 +96,9 @@ class Shares:
         self._columns = columns
         self._column = column
         self._rows: dict[str, int] = {}
+        self._used = 0
+        """Rows that have been given out at some time: those beyond are zeros, and the kernel has no memory for them."""
+        self._free: list[int] = []
 
     def __repr__(self) -> str:
         return (
@@ -109,21 +113,30 @@ class Shares:
     def learn(self, rows: dict[str, int]) -> None:
         """Go by the rows that another process gave out."""
         self._rows = dict(rows)
+        self._used = max(rows.values(), default=-1) + 1
+        self._free = sorted(set(range(self._used)).difference(rows.values()))
 
     def claim(self, name: str) -> bool:
         """See that there is a row of that name; False: no memory is left for it."""
         if name not in self._rows:
-            taken = set(self._rows.values())
-            most = len(self._cells) // self._columns
-            row = next((one for one in range(most) if one not in taken), None)
-            if row is None:
+            if self._free:
+                row = self._free.pop()
+            elif self._used < len(self._cells) // self._columns:
+                row = self._used
+                self._used += 1
+            else:
                 return False
             self._rows[name] = row
         return True
 
-    def release(self, name: str) -> None:
-        """Nobody needs the row of that name any more; it may be given out under another one."""
-        self._rows.pop(name, None)
+    def keep(self, names: Container[str]) -> None:
+        """Take back the rows of all other names, unless a process holds something there still."""
+        for name, row in list(self._rows.items()):
+            start = row * self._columns
+            if name in names or any(self._cells[start : start + self._columns]):
+                continue
+            del self._rows[name]
+            self._free.append(row)
 
     def share(self, name: str) -> Share | None:
         """The row of that name, None when there is none."""
@@ -134,6 +147,6 @@ class Shares:
 
     def clear(self, column: int) -> None:
         """The process of `column` is gone, and holds nothing any more."""
-        for at in range(column, len(self._cells), self._columns):
+        for at in range(column, self._used * self._columns, self._columns):
             if self._cells[at]:
                 self._cells[at] = 0

@@ -56,8 +56,8 @@ from lolly_tx.service.slotting import lent, opened, slot_ports
 SETTLE_SECONDS = 0.05
 """How often what time has brought to targets is carried out and told."""
 
-SPARE_ROWS = 1024
-"""Room for targets that come later."""
+SPARE_ROWS = 131_072
+"""Room for targets that come later, two or three rows each. What is not used takes addresses and no memory."""
 
 QUEUE_SECONDS = 5.0
 """What workers have to accept who waits at a listener that is drained; where nobody accepts newcomers wait so long."""
@@ -318,11 +318,27 @@ class Supervisor(Service):
             self._packing = packed(config)
         except CannotPack as error:
             return fail(Refused([str(error)]))
-        for name, pool in config.pools.items():
-            for row in shared_names(name, [target.id for target in pool.targets]):
-                if not self._shares.claim(row):
-                    said = "there is no shared memory left for more targets: restart"
-                    return fail(Refused([said]))
+        wanted = [
+            row
+            for name, pool in config.pools.items()
+            for row in shared_names(name, [target.id for target in pool.targets])
+        ]
+        running = self.service.pools.values()
+        self._shares.keep(
+            {
+                *wanted,
+                *(row for one in running for row in shared_names(one.name, one.nodes)),
+                *(
+                    row
+                    for one in running
+                    for row in shared_names(one.name, one.departed)
+                ),
+            }
+        )
+        for row in wanted:
+            if not self._shares.claim(row):
+                said = "there is no shared memory left for more targets: restart"
+                return fail(Refused([said]))
         ports = slot_ports(self.service.listeners.prepared)
         message = {
             "t": "prepare",

@@ -111,13 +111,30 @@ class SharesTests(SynchronousTestCase):
         self.assertIsNone(columns(2)[0].share("c"))
 
     def test_memory_has_an_end(self) -> None:
-        """When all rows are given out there is no more, until one is released."""
+        """When all rows are given out there is no more, until one is taken back."""
         view = Shares([0] * 4, 2)
         self.assertTrue(view.claim("a") and view.claim("b"))
         self.assertFalse(view.claim("c"))
-        view.release("a")
+        view.keep({"b"})
         self.assertTrue(view.claim("c"))
         self.assertEqual(view.rows, {"b": 1, "c": 0})
+
+    def test_row_in_use_is_not_taken_back(self) -> None:
+        """A target that left keeps its row while a process holds something there."""
+        one, two = columns(2)
+        share(two).take()
+        one.keep(())
+        self.assertEqual(one.rows, {"a": 0})
+        share(two).give()
+        one.keep(())
+        self.assertEqual(one.rows, {})
+
+    def test_rows_learned_are_not_given_out_again(self) -> None:
+        """Whoever goes by the rows of another gives out those between and after them."""
+        view = Shares([0] * 8, 2)
+        view.learn({"b": 2, "a": 0})
+        self.assertTrue(view.claim("c") and view.claim("d"))
+        self.assertEqual(view.rows, {"b": 2, "a": 0, "c": 1, "d": 3})
 
     def test_another_process_learns_the_rows(self) -> None:
         """The same name is the same row in every process."""

@@ -73,6 +73,22 @@ class SupervisorTestCase(BuildTestCase):
         return [one for one in self.reactor.wires[wire].sent if one["t"] == word]
 
 
+class SharedRowsTests(SupervisorTestCase):
+    """The memory that workers share follows the targets."""
+
+    def test_thousands_more_and_gone_again(self) -> None:
+        """A reload may name thousands; the rows of those that left are for the next ones."""
+        made = self.supervise()
+        before = made._shares.rows
+        many = ", ".join(f'"http://127.0.0.1:{port}"' for port in range(2001, 6001))
+        for text in (TEXT + f"[pool.more]\ntargets = [{many}]\n", TEXT):
+            made.prepare(parse(text, str(self.folder / "lolly.toml"), {}))
+            sizes = len(made._shares.rows)
+            made.forget()
+        self.assertEqual(made._shares.rows, before)
+        self.assertLess(sizes, 10)
+
+
 class RetireTests(SupervisorTestCase):
     def test_replaced(self) -> None:
         """Its workers drain without a last call and with time, and it listens, judges and probes no more."""
