@@ -42,8 +42,11 @@ class Facts:
     changed: float | None
 
     def as_dict(self) -> dict[str, Any]:
-        """For a message."""
-        return attrs.asdict(self)
+        """For a message. A thousand are told at once, and `attrs.asdict` takes four times as long."""
+        said = {name: getattr(self, name) for name in _FIELDS}
+        said["health"] = {name: getattr(self.health, name) for name in _OF_HEALTH}
+        said["agent"] = {name: getattr(self.agent, name) for name in _OF_AGENT}
+        return said
 
     @classmethod
     def from_dict(cls, said: Mapping[str, Any]) -> Facts:
@@ -53,6 +56,11 @@ class Facts:
             "agent": AgentState(**said["agent"]),
         }
         return cls(**{**said, **nested})
+
+
+_FIELDS, _OF_HEALTH, _OF_AGENT = (
+    tuple(attrs.fields_dict(cls)) for cls in (Facts, Health, AgentState)
+)
 
 
 def facts_of(node: Node, *, all_heard: bool = False) -> Facts:
