@@ -22,8 +22,8 @@ HERE = Path(__file__).parent
 # of attrs with defaults that are methods), what third parties extend (balancers, checks, passive policies), exceptions,
 # transports (subclasses of Twisted's), and what is imported too seldom to be worth its compilation.
 COMPILED = {
-    "domain": "attempts budget caps choice lease node pool routes tier",
-    "wire": "bodies chunked fields hops http1 message",
+    "domain": "attempts budget caps choice histogram hosts lease node policy pool routes tier",
+    "wire": "bodies chunked fields hops http1 memory message",
     "wire/hpack": "decoder encoder huffman reading table",
     "wire/http2": "blocks flow frames known requests responses",
     "net": "deadlines doors multiplexed per_client turn upstreams",
@@ -31,7 +31,7 @@ COMPILED = {
     "net/http2": "answers backlog client client_ending client_streams client_watch closed ending framed heads inflow"
     " intake request sending server shared stream streams watch websocket windows",
     "net/sockets": "acceptor",
-    "proxy": "accesslog counters exchange forwarder hedge held innerdoor introduction proxy record resource"
+    "proxy": "accesslog counters endings exchange forwarder hedge held innerdoor introduction proxy record resource"
     " response_fields route upload",
 }
 

@@ -40,6 +40,7 @@ INTERPRETED_ONLY = {
         "tests/simulate/test_fidelity.py::FidelityTests::test_cases",
         "tests/simulate/test_fidelity.py::FidelityTests::test_no_budget",
         "tests/simulate/test_fidelity.py::FidelityTests::test_post",
+        "tests/proxy/test_session.py::RecordTests::test_hashed_by_client",
     ),
     "gives an attribute of a compiled class a value of another type": (
         "tests/net/test_tunnel.py::RefusalTests::test_door_that_changes_its_mind",

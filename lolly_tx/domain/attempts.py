@@ -17,7 +17,7 @@ Imports: domain. Used by: proxy, service, simulate.
 from __future__ import annotations
 
 from abc import ABCMeta, abstractmethod
-from typing import TYPE_CHECKING, Any, Final, Protocol
+from typing import TYPE_CHECKING, Any, Final
 
 from lolly_tx.domain.budget import extra_lease
 from lolly_tx.domain.errors import (
@@ -39,26 +39,38 @@ if TYPE_CHECKING:  # pragma: no cover
 NEVER: Final = float("inf")
 
 
-class Choosing(Protocol):
-    """Who has the nodes for attempts: a pool with its policy.
+@mypyc_attr(allow_interpreted_subclasses=True)
+class Choosing:
+    """Who has the nodes for attempts: a `pool` with its `policy`.
 
-    `keyless`: nothing about a request matters for whom it gets. `retries`, `hedges`: made so far.
+    `keyless`: nothing about a request matters for whom it gets. A class, not a protocol: each request asks it.
     """
+
+    __slots__ = ("keyless", "policy", "pool")
 
     pool: Pool
     policy: Policy
     keyless: bool
-    retries: int
-    hedges: int
 
     def acquire(self, attempts: Any, now: float) -> Lease:
         """A lease for the next attempt. Raises `NoTarget`."""
+        raise NotImplementedError
 
     def admits(self, now: float) -> bool:
         """Whether a request may go on, where a part of them is refused."""
+        raise NotImplementedError
 
     def pause_before(self, attempts: int) -> float:
         """Seconds to wait before another attempt after so many."""
+        raise NotImplementedError
+
+    def retried(self) -> None:
+        """An attempt after the first is made."""
+        raise NotImplementedError
+
+    def hedged(self) -> None:
+        """An attempt beside the first is made."""
+        raise NotImplementedError
 
 
 @mypyc_attr(allow_interpreted_subclasses=True)
@@ -341,7 +353,7 @@ class Attempts(metaclass=ABCMeta):
             return None
         lease = self._extra(now)
         if lease is not None:
-            chooser.retries += 1
+            chooser.retried()
         return lease
 
     def _extra(self, now: float) -> Lease | None:
@@ -429,7 +441,7 @@ class Attempts(metaclass=ABCMeta):
         self.tried = tried
         if hedge is not None:
             policy.hedging.started += 1
-            self.chooser.hedges += 1
+            self.chooser.hedged()
             self.send_hedge(hedge, now)
 
     def hedge_answered(self, now: float) -> None:

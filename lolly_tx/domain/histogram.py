@@ -11,16 +11,17 @@ from __future__ import annotations
 
 from bisect import bisect_left
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import Any, Final
 
 import attrs
 
-BOUNDS = (0.001, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0)
+BOUNDS: Final = (0.001, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0)
 """Seconds. The n-th number of a list of counts is of durations up to the n-th bound, the last one of longer ones."""
 
-QUICK = BOUNDS[0]
+QUICK: Final = 0.001
+"""The first of them."""
 
-NONE = (0,) * (len(BOUNDS) + 1)
+NONE: Final = (0,) * (len(BOUNDS) + 1)
 """The counts of nothing."""
 
 

@@ -5,9 +5,7 @@ Imports: domain. Used by: domain.attempts, proxy, service.
 
 from __future__ import annotations
 
-from typing import Any, Protocol
-
-import attrs
+from typing import Any, Final, Protocol
 
 from lolly_tx.domain.admission import Admission
 from lolly_tx.domain.backoff import Backoff
@@ -64,66 +62,109 @@ class Hedging:
         return None if delay is None else max(delay, self.least)
 
 
-@attrs.frozen(eq=False)
+_NO_RETRY: Final = RetryPolicy()
+_NO_BACKOFF: Final = Backoff(base=0.0)
+_NO_STATUSES: Final[frozenset[int]] = frozenset()
+
+
 class Policy:
-    """How many attempts a request may have, and when. The parts with a state are the pool's.
+    """How many attempts a request may have, and when; never changed. The parts with a state are the pool's.
 
     `budget`: shared with hedges; None = no limit but `retry`. `backoff`: before the second
     and later retries. `try_timeout`, `total_timeout`: seconds until the head of the answer,
     for one attempt and for all with their waits; 0 = no limit. `soft_statuses`: statuses
     whose Retry-After keeps requests for that path from the node for that time. `abandon`: what
     waits at a node that checks take down goes to another one.
+
+    A class that spells its constructor out: the compiler does not know those of attrs, and each request asks for
+    some of this.
     """
 
-    retry: RetryPolicy = RetryPolicy()
-    budget: RetryBudget | None = None
-    backoff: Backoff = Backoff(base=0.0)
-    try_timeout: float = 0.0
-    total_timeout: float = 0.0
-    hedging: Hedging | None = None
-    room: Room | None = None
-    soft_statuses: frozenset[int] = frozenset()
-    admission: Admission | None = None
-    abandon: bool = True
-    retry_statuses: frozenset[int] = attrs.field(init=False)
-    """That ask for another attempt."""
-    notable_statuses: frozenset[int] = attrs.field(init=False)
-    """That anything is done about."""
-    repeats_grpc: bool = attrs.field(init=False)
-    """Each gRPC call may be repeated, and is when its target is UNAVAILABLE."""
-    timed: bool = attrs.field(init=False)
-    direct: bool = attrs.field(init=False)
-    """No request has to be timed, hedged, refused by chance or to wait."""
-    easy_statuses: frozenset[int] = attrs.field(init=False)
-    """Of first answers that are passed on without a thought."""
+    __slots__ = (
+        "abandon",
+        "admission",
+        "backoff",
+        "budget",
+        "direct",
+        "easy_statuses",
+        "hedging",
+        "notable_statuses",
+        "repeats_grpc",
+        "retry",
+        "retry_statuses",
+        "room",
+        "soft_statuses",
+        "timed",
+        "total_timeout",
+        "try_timeout",
+    )
 
-    @retry_statuses.default
-    def _retry_statuses(self) -> frozenset[int]:
-        on = self.retry.on
-        return frozenset(
-            status
-            for status in range(200, 600)
-            if str(status) in on or f"{status // 100}xx" in on
+    def __init__(
+        self,
+        *,
+        retry: RetryPolicy = _NO_RETRY,
+        budget: RetryBudget | None = None,
+        backoff: Backoff = _NO_BACKOFF,
+        try_timeout: float = 0.0,
+        total_timeout: float = 0.0,
+        hedging: Hedging | None = None,
+        room: Room | None = None,
+        soft_statuses: frozenset[int] = _NO_STATUSES,
+        admission: Admission | None = None,
+        abandon: bool = True,
+    ) -> None:
+        self.retry = retry
+        self.budget = budget
+        self.backoff = backoff
+        self.try_timeout = try_timeout
+        self.total_timeout = total_timeout
+        self.hedging = hedging
+        self.room = room
+        self.soft_statuses = soft_statuses
+        self.admission = admission
+        self.abandon = abandon
+        on = retry.on
+        self.retry_statuses = frozenset(
+            [
+                status
+                for status in range(200, 600)
+                if str(status) in on or f"{status // 100}xx" in on
+            ]
         )
+        """That ask for another attempt."""
+        self.notable_statuses = self.retry_statuses | soft_statuses
+        """That anything is done about."""
+        self.repeats_grpc = GRPC in on
+        """Each gRPC call may be repeated, and is when its target is UNAVAILABLE."""
+        self.timed = bool(try_timeout or total_timeout)
+        self.direct = not (
+            self.timed
+            or hedging is not None
+            or room is not None
+            or admission is not None
+        )
+        """No request has to be timed, hedged, refused by chance or to wait."""
+        easy = frozenset(range(200, 500)) - self.notable_statuses
+        self.easy_statuses = easy if self.direct else _NO_STATUSES
+        """Of first answers that are passed on without a thought."""
 
-    @notable_statuses.default
-    def _notable_statuses(self) -> frozenset[int]:
-        return self.retry_statuses | self.soft_statuses
-
-    @repeats_grpc.default
-    def _repeats_grpc(self) -> bool:
-        return GRPC in self.retry.on
-
-    @timed.default
-    def _timed(self) -> bool:
-        return bool(self.try_timeout or self.total_timeout)
-
-    @direct.default
-    def _direct(self) -> bool:
-        return not (self.timed or self.hedging or self.room or self.admission)
-
-    @easy_statuses.default
-    def _easy_statuses(self) -> frozenset[int]:
-        if not self.direct:
-            return frozenset()
-        return frozenset(range(200, 500)) - self.notable_statuses
+    def with_parts(
+        self,
+        budget: RetryBudget | None,
+        hedging: Hedging | None,
+        room: Room | None,
+        admission: Admission | None,
+    ) -> Policy:
+        """The same with these parts, which have a state."""
+        return Policy(
+            retry=self.retry,
+            budget=budget,
+            backoff=self.backoff,
+            try_timeout=self.try_timeout,
+            total_timeout=self.total_timeout,
+            hedging=hedging,
+            room=room,
+            soft_statuses=self.soft_statuses,
+            admission=admission,
+            abandon=self.abandon,
+        )

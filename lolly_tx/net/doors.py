@@ -206,17 +206,12 @@ class DoorIn:
         """It was one, and the tunnel is closed."""
 
 
-class DoorOut(Protocol):
-    """A backend's side of an exchange, for one request at a time.
+@trait
+@mypyc_attr(allow_interpreted_subclasses=True)
+class DoorOut:
+    """A backend's side of an exchange, for one request at a time. A class, not a protocol: each request calls it."""
 
-    `sink`: where its answer goes; another one may take its place on the way.
-    """
-
-    sink: ResponseSink | None
-
-    @property
-    def write_seconds(self) -> float:
-        """How long the target may take no byte of a request."""
+    __slots__ = ()
 
     def send(
         self,
@@ -232,45 +227,67 @@ class DoorOut(Protocol):
 
         `body`: what there is of it; `complete`: that is all.
         """
+        raise NotImplementedError
 
     def await_answer(self, now: float) -> None:
         """The target has been asked whether it wants the body, and owes that answer."""
+        raise NotImplementedError
 
     def await_request(self, now: float) -> None:
         """The client has to send before the target owes anything."""
+        raise NotImplementedError
 
     def write(self, data: bytes) -> None:
         """More of the request's body, not empty."""
+        raise NotImplementedError
 
     def finish(self, trailers: bytes = b"") -> None:
         """The request is complete."""
+        raise NotImplementedError
+
+    def deliver_to(self, sink: ResponseSink) -> None:
+        """Another one than `send` named gets the rest of the answer."""
+        raise NotImplementedError
 
     def answered(self, now: float) -> None:
         """The sink has taken a whole response (`response_whole`)."""
+        raise NotImplementedError
 
     def pause(self) -> None:
         """Read no more of the response for now."""
+        raise NotImplementedError
 
     def resume(self) -> None:
         """Read on."""
+        raise NotImplementedError
 
     def cancel(self) -> None:
         """Give the request up; nothing more is delivered."""
+        raise NotImplementedError
+
+    def patience(self) -> float:
+        """How many seconds the target may take no byte of a request."""
+        raise NotImplementedError
 
     def request_sink(self) -> Any | None:
         """The transport for a relay of request bytes, or None when they need framing."""
+        raise NotImplementedError
 
     def response_relayed(self) -> None:
         """The relay has moved the rest of the response."""
+        raise NotImplementedError
 
     def relay_failed(self, reset: bool) -> None:
         """It has ended early; after a `reset` the loss of the connection is reported."""
+        raise NotImplementedError
 
     def last_words(self) -> None:
         """Writing has failed: take the answer that may have come before that."""
+        raise NotImplementedError
 
     def raw(self) -> TunnelEnd:
         """The connection itself, after an upgrade."""
+        raise NotImplementedError
 
 
 class BodyStart:

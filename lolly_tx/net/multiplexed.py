@@ -23,7 +23,7 @@ from twisted.python.failure import Failure
 from lolly_tx.domain.errors import ConnectFailed, ProxyError
 from lolly_tx.net.deadlines import Deadlines
 from lolly_tx.net.doors import DoorOut
-from lolly_tx.net.upstreams import AS_USED, Connection, Upstream, UpstreamLimits
+from lolly_tx.net.upstreams import AS_USED, Upstream, UpstreamLimits
 
 USUAL_STREAMS: Final = 100
 """What a target is supposed to take on a connection that is not up yet (RFC 9113 section 6.5.2 recommends no less)."""
@@ -83,7 +83,7 @@ class Multiplexed(Upstream):
 
     # -- what exchanges ask
 
-    def take(self, careful: bool = False) -> Any:
+    def take(self, careful: bool = False) -> DoorOut | None:
         """A stream, or None."""
         for line in self._lines:
             if careful and not line.streams_open and line.looks_closed():
@@ -94,7 +94,7 @@ class Multiplexed(Upstream):
                 return stream
         return None
 
-    def connect(self) -> Deferred[Connection]:
+    def connect(self) -> Deferred[DoorOut]:
         """A stream as soon as there is one. Errbacks with a `ProxyError`, or the cancellation."""
         stream = self.take()
         if stream is not None:

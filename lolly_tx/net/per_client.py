@@ -21,7 +21,7 @@ from twisted.internet.defer import Deferred
 from twisted.internet.interfaces import IStreamClientEndpoint
 
 from lolly_tx.net.deadlines import Deadlines
-from lolly_tx.net.doors import Peer
+from lolly_tx.net.doors import DoorOut, Peer
 from lolly_tx.net.upstreams import Connection, Upstream, UpstreamLimits
 
 Introduce = Callable[[Peer], IStreamClientEndpoint]
@@ -106,7 +106,7 @@ class _Own(Upstream):
         make = self._whole.make
         return make(upstream)
 
-    def connect(self) -> Deferred[Connection]:
+    def connect(self) -> Deferred[DoorOut]:
         """Open a connection. Errbacks with a `ProxyError`, or the cancellation."""
         self._whole.connects += 1
         connecting: Deferred[Any] = self.endpoint.connect(self)

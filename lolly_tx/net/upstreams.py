@@ -17,7 +17,7 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
-from typing import Any, ClassVar, Final, Protocol
+from typing import Any, ClassVar, Final
 
 import attrs
 from twisted.internet.defer import Deferred
@@ -29,7 +29,7 @@ from twisted.internet.interfaces import (
 from twisted.logger import Logger
 from zope.interface import classImplements
 
-from lolly_tx.domain.native import Referable, mypyc_attr
+from lolly_tx.domain.native import Referable, mypyc_attr, trait
 from lolly_tx.domain.node import Node
 from lolly_tx.domain.target import Target
 from lolly_tx.net.deadlines import NEVER, Deadlines
@@ -75,24 +75,36 @@ class UpstreamLimits:
     ping: float = 0.0
 
 
-class Connection(DoorOut, Protocol):
-    """A connection to a target, as its owner sees it.
+@trait
+@mypyc_attr(allow_interpreted_subclasses=True)
+class Connection(DoorOut):
+    """A connection to a target, as its owner sees it."""
 
-    `deadline`: when it `expired`, if idle. `served`: exchanges so far. `born`: when it was made.
-    """
+    __slots__ = ()
 
-    deadline: float
-    served: int
-    born: float
+    def rest(self, until: float) -> None:
+        """It is idle, and closes itself then."""
+        raise NotImplementedError
+
+    def hurry(self, until: float) -> None:
+        """It is idle, and closes itself then at the latest."""
+        raise NotImplementedError
+
+    def is_old(self, requests: int, lifetime: float, now: float) -> bool:
+        """It has had so many exchanges, or is so many seconds old; 0: no matter."""
+        raise NotImplementedError
 
     def is_quiet(self) -> bool:
         """Nothing has arrived on it while it was idle, no end of file either."""
+        raise NotImplementedError
 
     def retire(self) -> None:
         """Close it, idle, in good order."""
+        raise NotImplementedError
 
     def discard(self) -> None:
         """Close it, idle, at once."""
+        raise NotImplementedError
 
 
 @mypyc_attr(allow_interpreted_subclasses=True)
@@ -149,13 +161,15 @@ class Upstream(Referable):
         self._idle_seconds = limits.idle_timeout or NEVER
         self._surplus_seconds = min(self._idle_seconds, SURPLUS_SECONDS)
         self._ageing = bool(limits.requests or limits.lifetime)
+        self.read_seconds = limits.read
         if self._closed or self._trusted_at != NEVER:
             return  # there is no room, or will be when it is trusted again
         self._room = self._steady
         while not self._as_used and len(self._idle) > self._room:
             self._idle.popleft().retire()
+        until = self.now() + self._idle_seconds
         for client in self._idle:
-            client.deadline = min(client.deadline, self.now() + self._idle_seconds)
+            client.hurry(until)
 
     def doStart(self) -> None:
         """Nothing to do."""
@@ -168,7 +182,7 @@ class Upstream(Referable):
         make = self.make
         return make(self)
 
-    def take(self, careful: bool = False) -> Connection | None:
+    def take(self, careful: bool = False) -> DoorOut | None:
         """The idle connection used last, or None.
 
         `careful`: the request cannot be repeated, so look whether the backend has closed
@@ -182,7 +196,7 @@ class Upstream(Referable):
             client.retire()
         return None
 
-    def connect(self) -> Deferred[Connection]:
+    def connect(self) -> Deferred[DoorOut]:
         """Open a connection. Errbacks with a `ProxyError`, or the cancellation."""
         self.connects += 1
         connecting: Deferred[Any] = self.endpoint.connect(self)
@@ -196,7 +210,7 @@ class Upstream(Referable):
         if self._ageing and self._is_old(client, now):
             client.retire()
             return
-        client.deadline = now + self._idle_seconds
+        client.rest(now + self._idle_seconds)
         idle.append(client)
 
     def _has_been_seen_to(self, client: Connection, now: float) -> bool:
@@ -207,7 +221,7 @@ class Upstream(Referable):
                 client.retire()
             else:
                 # The oldest of these are found first, whether they expire or are closed.
-                client.deadline = now + self._surplus_seconds
+                client.rest(now + self._surplus_seconds)
                 self._idle.append(client)
             return True
         if now < self._trusted_at:
@@ -218,10 +232,7 @@ class Upstream(Referable):
         return False
 
     def _is_old(self, client: Connection, now: float) -> bool:
-        limits = self.limits
-        return bool(limits.requests and client.served >= limits.requests) or bool(
-            limits.lifetime and now - client.born >= limits.lifetime
-        )
+        return client.is_old(self.limits.requests, self.limits.lifetime, now)
 
     def forget(self, client: Connection) -> None:
         """An idle connection is closing."""

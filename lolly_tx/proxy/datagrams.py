@@ -238,7 +238,16 @@ class DatagramStreaming:
             counters.answers += session.answers
             record = DatagramRecord(visit.forwarder, session, visit.peer, node)
             took = record.upstream_seconds
-            visit.forwarder.record(record, session.acceptor.now(), took)
+            visit.forwarder.record(
+                record,
+                record.error,
+                visit.peer.listener,
+                record.status,
+                record.bytes_in,
+                record.bytes_out,
+                took,
+                session.acceptor.now(),
+            )
         self.log.debug(
             "stream {stream}: session of {client} is over: {why} {error}",
             stream=self.name,

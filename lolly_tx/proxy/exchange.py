@@ -341,7 +341,7 @@ class Exchange(Attempts, ResponseSink):
             self.upstream_seconds = now - self.lease.started
         self.hedge_answered(now)
         self.client = client
-        client.sink = self
+        client.deliver_to(self)
         self.response_head(head, framing)
 
     # -- answers that are held back
@@ -414,7 +414,16 @@ class Exchange(Attempts, ResponseSink):
         if forwarder.marking:
             fields = forwarder.fields.marked(fields, head, self)
         self.door.answer(status, head.reason, fields, body)
-        forwarder.record(self, now)
+        forwarder.record(
+            self,
+            self.error,
+            self.door.peer.listener,
+            status,
+            self.bytes_in,
+            len(body),
+            now - self.started,
+            now,
+        )
         return True
 
     def response_head(self, head: ResponseHead, framing: int) -> None:
@@ -644,4 +653,14 @@ class Exchange(Attempts, ResponseSink):
         if not forwarder.policy.direct:
             self.withdraw_hedge()
             forwarder.deadlines.discard(self)
-        forwarder.record(self, forwarder.now() if since is None else since)
+        now = forwarder.now() if since is None else since
+        forwarder.record(
+            self,
+            self.error,
+            self.door.peer.listener,
+            self.status,
+            self.bytes_in,
+            self.bytes_out,
+            now - self.started,
+            now,
+        )

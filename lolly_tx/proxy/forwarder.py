@@ -13,8 +13,8 @@ from typing import Any, Final, Protocol
 
 from twisted.internet.interfaces import IReactorTime
 
-from lolly_tx.domain.attempts import NEVER, Attempts
-from lolly_tx.domain.errors import HungUpOnClient
+from lolly_tx.domain.attempts import NEVER, Attempts, Choosing
+from lolly_tx.domain.errors import HungUpOnClient, ProxyError
 from lolly_tx.domain.histogram import BOUNDS, QUICK
 from lolly_tx.domain.lease import Lease
 from lolly_tx.domain.node import Node
@@ -22,7 +22,6 @@ from lolly_tx.domain.policy import Policy
 from lolly_tx.domain.pool import Pool
 from lolly_tx.domain.respite import Respites
 from lolly_tx.net.deadlines import Deadlines
-from lolly_tx.net.doors import Peer
 from lolly_tx.net.upstreams import Upstreams
 from lolly_tx.proxy.counters import Counters
 from lolly_tx.proxy.endings import Endings
@@ -50,24 +49,14 @@ class Request(Protocol):
         """Who sent it."""
 
 
-class Caught(Protocol):
-    """The door of an exchange: of a request, or of a session."""
-
-    peer: Peer
-
-
 class Finished(Traced, Protocol):
     """An exchange that is over."""
 
     attempts: int
     trace: Trace | None
 
-    @property
-    def door(self) -> Caught:
-        """Whose it was."""
 
-
-class Forwarder:
+class Forwarder(Choosing):
     """Sends exchanges to the nodes of `pool`.
 
     `upstreams`: the connections by node. `host`: "preserve", "target", or the literal Host
@@ -153,18 +142,18 @@ class Forwarder:
         """Attempts after the first."""
         return self.counters.retries
 
-    @retries.setter
-    def retries(self, count: int) -> None:
-        self.counters.retries = count
+    def retried(self) -> None:
+        """One more."""
+        self.counters.retries += 1
 
     @property
     def hedges(self) -> int:
         """Attempts beside the first."""
         return self.counters.hedges
 
-    @hedges.setter
-    def hedges(self, count: int) -> None:
-        self.counters.hedges = count
+    def hedged(self) -> None:
+        """One more."""
+        self.counters.hedges += 1
 
     def close(self) -> None:
         """Close idle connections, and keep none from now on."""
@@ -252,28 +241,39 @@ class Forwarder:
         if rest:
             self.clock.callLater(0, self._abandon, node, rest)
 
-    def record(self, exchange: Finished, now: float, took: float | None = None) -> None:
-        """An exchange is over since `now`. `took`: seconds that count, if not all since it has begun."""
+    def record(
+        self,
+        exchange: Finished,
+        error: ProxyError | None,
+        listener: str,
+        status: int,
+        bytes_in: int,
+        bytes_out: int,
+        seconds: float,
+        now: float,
+    ) -> None:
+        """An exchange is over since `now`. `seconds`: what counts of the time it took.
+
+        What each exchange has is told, not asked of it: to a compiled caller that is a few registers.
+        """
         self.in_flight -= 1
-        listener = exchange.door.peer.listener
         try:
             served = self._served[listener]
         except KeyError:
             served = self.counters.begin(listener)
-        codes, status = served.codes, exchange.status
+        codes = served.codes
         try:
             codes[status] += 1
         except KeyError:
             codes[status] = 1
-        if exchange.bytes_in:
-            served.bytes_in += exchange.bytes_in
-        served.bytes_out += exchange.bytes_out
-        seconds = now - exchange.started if took is None else took
+        if bytes_in:
+            served.bytes_in += bytes_in
+        served.bytes_out += bytes_out
         served.seconds += seconds
         if seconds > QUICK:
             served.slower[bisect_left(BOUNDS, seconds)] += 1
-        if self._attentive or exchange.error is not None:
-            self._note(exchange)
+        if self._attentive or error is not None:
+            self._note(exchange, error)
         endings = self._endings
         if endings is not None:
             ended = endings.ended
@@ -281,9 +281,9 @@ class Forwarder:
             if len(ended) >= endings.most:
                 endings.tell()
 
-    def _note(self, exchange: Finished) -> None:
+    def _note(self, exchange: Finished, error: ProxyError | None) -> None:
         """It has failed, or somebody wants to hear of every one."""
-        error, counters = exchange.error, self.counters
+        counters = self.counters
         if error is not None:
             if error.source == "downstream":
                 counters.gone += 1

@@ -47,7 +47,7 @@ class Held(ResponseSink):
         self._trailers = b""
         self._ended = False
         self._failed: ProxyError | None = None
-        client.sink = self
+        client.deliver_to(self)
 
     def discard(self) -> None:
         """A better answer has come."""
@@ -60,7 +60,7 @@ class Held(ResponseSink):
         """Nothing better has come, and `sink` has begun with the head: let it have the rest."""
         client, self.client = self.client, None
         if client is not None:
-            client.sink = sink
+            client.deliver_to(sink)
         for data in self._data:
             sink.response_data(data)
         if self._ended:

@@ -11,7 +11,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable
 
 from lolly_tx.proxy.filters import LinkFailed
-from lolly_tx.wire.http1 import REMEMBERED, REMEMBERED_BYTES
+from lolly_tx.wire.memory import REMEMBERED, REMEMBERED_BYTES
 
 Make = Callable[[bytes], bytes]
 """Field lines, CRLF in front, into others. Those that measure the body it leaves as they are."""

@@ -20,12 +20,10 @@ from typing import Any, Protocol
 
 from twisted.internet.interfaces import IDelayedCall
 
-from lolly_tx.domain.attempts import NEVER, Attempts
+from lolly_tx.domain.attempts import NEVER, Attempts, Choosing
 from lolly_tx.domain.errors import DownstreamGone, ProxyError, Shutdown
 from lolly_tx.domain.lease import Lease
 from lolly_tx.domain.node import Node
-from lolly_tx.domain.policy import Policy
-from lolly_tx.domain.pool import Pool
 from lolly_tx.net.doors import Peer
 from lolly_tx.net.streams.target import Dial, TargetConnection
 from lolly_tx.proxy.connecting import Connecting
@@ -70,41 +68,37 @@ class SessionDoor(Protocol):
     verdict: str
 
 
-class Choice:
-    """Who gets sessions, from `forwarder`'s pool (`domain.attempts.Choosing`). Hashing balancers go by the client."""
+class Choice(Choosing):
+    """Who gets sessions, from `forwarder`'s pool. Hashing balancers go by the client."""
 
-    keyless = False
+    __slots__ = ("_hashes", "forwarder")
 
     def __init__(self, forwarder: Forwarder) -> None:
         self.forwarder = forwarder
-        self.pool: Pool = forwarder.pool
-        self.policy: Policy = forwarder.policy
-        self.admits = forwarder.admits
-        self.pause_before = forwarder.pause_before
+        self.pool = forwarder.pool
+        self.policy = forwarder.policy
+        self.keyless = False
         self._hashes = forwarder.hashes
-
-    @property
-    def retries(self) -> int:
-        """Connects after the first."""
-        return self.forwarder.retries
-
-    @retries.setter
-    def retries(self, count: int) -> None:
-        self.forwarder.retries = count
-
-    @property
-    def hedges(self) -> int:
-        """There are none."""
-        return self.forwarder.hedges
-
-    @hedges.setter
-    def hedges(self, count: int) -> None:
-        self.forwarder.hedges = count
 
     def acquire(self, session: Session, now: float) -> Lease:
         """A lease for the next connect. Raises `NoTarget`."""
         key = session.peer.address.encode() if self._hashes else None
         return self.pool.acquire(now, key, session.tried)
+
+    def admits(self, now: float) -> bool:
+        """As for exchanges."""
+        return self.forwarder.admits(now)
+
+    def pause_before(self, attempts: int) -> float:
+        """As for exchanges."""
+        return self.forwarder.pause_before(attempts)
+
+    def retried(self) -> None:
+        """A connect after the first."""
+        self.forwarder.retried()
+
+    def hedged(self) -> None:
+        """There are none."""
 
 
 class Session(Attempts):
@@ -305,5 +299,15 @@ class Session(Attempts):
         self.error, self.status, self.ended = error, status, why
         forwarder = self.forwarder
         forwarder.deadlines.discard(self)
-        took = self._up_at - self.started if error is None else None
-        forwarder.record(self, forwarder.now(), took)
+        now = forwarder.now()
+        until = now if error is not None else self._up_at
+        forwarder.record(
+            self,
+            error,
+            self.door.peer.listener,
+            self.status,
+            self.bytes_in,
+            self.bytes_out,
+            until - self.started,
+            now,
+        )

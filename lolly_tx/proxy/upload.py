@@ -173,7 +173,7 @@ class Upload:
             left,
             on_done=self._relayed,
             on_error=self._relay_failed,
-            patience=client.write_seconds,
+            patience=client.patience(),
         )
         door.request_relaying(self.relay)
 

@@ -186,18 +186,19 @@ class Reshape:
         """The new one, with the parts of the old one whose settings are the same."""
         before, after = self.old.settings, self.settings
         old, new = self.old.forwarder.policy, self.fresh.forwarder.policy
-        kept: dict[str, Any] = {}
-        if old.budget and new.budget:
+        budget, hedging, room = new.budget, new.hedging, new.room
+        admission = new.admission
+        if old.budget and budget:
             if not _differ(before.retry, after.retry, "budget", "budget_floor"):
-                kept["budget"] = old.budget
+                budget = old.budget
         if not _differ(before, after, "hedge"):
-            kept["hedging"] = old.hedging
+            hedging = old.hedging
         trusted = self.old.circumstances.trusted
         if before.queue == after.queue and trusted is self.fresh.circumstances.trusted:
-            kept["room"] = old.room
+            room = old.room
         if not _differ(before, after, "admission"):
-            kept["admission"] = old.admission
-        return attrs.evolve(new, **kept)
+            admission = old.admission
+        return new.with_parts(budget, hedging, room, admission)
 
     def _probe(self, before: Mapping[str, Target]) -> None:
         """Ask by the new settings. What is asked as `before` goes on in its phase."""

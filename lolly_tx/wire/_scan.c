@@ -11,12 +11,13 @@
 typedef unsigned char byte;
 
 enum { TOKEN = 1, NAME = 2, VALUE = 4, PATH = 8, QUERY = 16, HEX = 32 };
-enum { MOST_NAMES = 32, NAME_BYTES = 32, MOST_FOUND = 64 };
+enum { MOST_NAMES = 32, MOST_FOUND = 64 };
 
 typedef struct {
     Py_ssize_t size;
     int prefix; /* something has to follow */
-    byte text[NAME_BYTES];
+    const byte *text;
+    PyObject *bytes; /* whose the text is */
 } Special;
 
 typedef struct {
@@ -27,6 +28,7 @@ typedef struct {
 
 typedef struct {
     Py_ssize_t name, colon, value, end;
+    const Special *special;
 } Found;
 
 static byte klass[256];
@@ -34,22 +36,19 @@ static byte low[256];
 static Specials of_requests, of_responses;
 static int ready = 0;
 
-static int is_special(const Specials *specials, const byte *name, Py_ssize_t size)
+static const Special *special_of(const Specials *specials, const byte *name, Py_ssize_t size)
 {
-    byte lowered[NAME_BYTES];
-    Py_ssize_t some = size < NAME_BYTES ? size : NAME_BYTES;
-    if (!specials->first[name[0]])
-        return 0;
-    for (Py_ssize_t i = 0; i < some; i++)
-        lowered[i] = low[name[i]];
-    for (int n = 0; n < specials->count; n++) {
+    for (int n = 0; specials->first[name[0]] && n < specials->count; n++) {
         const Special *special = &specials->names[n];
+        Py_ssize_t i = 0;
         if (special->prefix ? size <= special->size : size != special->size)
             continue;
-        if (memcmp(lowered, special->text, (size_t)special->size) == 0)
-            return 1;
+        while (i < special->size && low[name[i]] == special->text[i])
+            i++;
+        if (i == special->size)
+            return special;
     }
-    return 0;
+    return NULL;
 }
 
 /* The fields from `at` on, each with its CRLF, and the empty line; where the head ends, or -1. */
@@ -77,10 +76,11 @@ static Py_ssize_t fields(const byte *data, Py_ssize_t at, Py_ssize_t size, int n
             at++;
         if (at + 2 > size || data[at] != '\r' || data[at + 1] != '\n')
             return -1;
-        if (is_special(specials, data + name, colon - name)) {
+        const Special *special = special_of(specials, data + name, colon - name);
+        if (special != NULL) {
             if (*count == MOST_FOUND)
                 return -1;
-            found[(*count)++] = (Found){name, colon, value, at};
+            found[(*count)++] = (Found){name, colon, value, at, special};
         }
         at += 2;
     }
@@ -102,26 +102,47 @@ static PyObject *pairs(const byte *data, const Found *found, int count)
 {
     PyObject *list = PyList_New(count);
     for (int n = 0; list != NULL && n < count; n++) {
-        PyObject *name = lowered(data, found[n].name, found[n].colon);
+        const Special *special = found[n].special;
+        PyObject *name = special->prefix ? lowered(data, found[n].name, found[n].colon) : Py_NewRef(special->bytes);
         PyObject *value = lowered(data, found[n].value, found[n].end);
-        PyObject *pair = name != NULL && value != NULL ? PyTuple_Pack(2, name, value) : NULL;
-        Py_XDECREF(name);
-        Py_XDECREF(value);
-        if (pair == NULL)
+        PyObject *pair = name != NULL && value != NULL ? PyTuple_New(2) : NULL;
+        if (pair == NULL) {
+            Py_XDECREF(name);
+            Py_XDECREF(value);
             Py_CLEAR(list);
-        else
+        } else {
+            PyTuple_SET_ITEM(pair, 0, name);
+            PyTuple_SET_ITEM(pair, 1, value);
             PyList_SET_ITEM(list, n, pair);
+        }
     }
     return list;
+}
+
+static PyObject *text(const byte *data, Py_ssize_t from, Py_ssize_t to)
+{
+    return PyBytes_FromStringAndSize((const char *)data + from, to - from);
+}
+
+/* What is found, as a tuple that owns all of it. */
+static PyObject *result(PyObject *one, PyObject *two, int minor, Py_ssize_t at, Py_ssize_t end, PyObject *special)
+{
+    PyObject *made = PyTuple_New(6);
+    PyObject *parts[] = {one, two, PyLong_FromLong(minor), PyLong_FromSsize_t(at), PyLong_FromSsize_t(end), special};
+    for (int n = 0; n < 6; n++)
+        if (made == NULL || parts[n] == NULL) {
+            Py_CLEAR(made);
+            Py_XDECREF(parts[n]);
+        } else
+            PyTuple_SET_ITEM(made, n, parts[n]);
+    return made;
 }
 
 /* (data, most bytes of the head, most bytes of its first line, most fields) */
 static int arguments(PyObject *const *args, Py_ssize_t count, Py_ssize_t limits[3])
 {
-    if (!ready || count != 4 || !PyBytes_CheckExact(args[0])) {
-        PyErr_SetString(PyExc_TypeError, "bytes and three limits, after configure");
-        return -1;
-    }
+    if (!ready || count != 4 || !PyBytes_CheckExact(args[0]))
+        return PyErr_SetString(PyExc_TypeError, "bytes and three limits, after configure"), -1;
     for (int n = 0; n < 3; n++) {
         limits[n] = PyLong_AsSsize_t(args[n + 1]);
         if (limits[n] == -1 && PyErr_Occurred())
@@ -182,8 +203,7 @@ static PyObject *scan_request(PyObject *self, PyObject *const *args, Py_ssize_t 
     end = fields(data, at + 2, size, NAME, limits[2], &of_requests, found, &count);
     if (end < 0 || end > limits[0])
         Py_RETURN_NONE;
-    return Py_BuildValue("(y#y#innN)", data, method, data + method + 1, target - method - 1, minor, at, end,
-                         pairs(data, found, count));
+    return result(text(data, 0, method), text(data, method + 1, target), minor, at, end, pairs(data, found, count));
 }
 
 static PyObject *scan_response(PyObject *self, PyObject *const *args, Py_ssize_t nargs)
@@ -211,30 +231,24 @@ static PyObject *scan_response(PyObject *self, PyObject *const *args, Py_ssize_t
     end = fields(data, at + 2, size, TOKEN, limits[2], &of_responses, found, &count);
     if (end < 0 || end > limits[0])
         Py_RETURN_NONE;
-    return Py_BuildValue("(iy#innN)", status, data + reason, at - reason, minor, at, end, pairs(data, found, count));
+    return result(PyLong_FromLong(status), text(data, reason, at), minor, at, end, pairs(data, found, count));
 }
 
-/* `names`: bytes in lower case; those that end in "-" are beginnings of names. */
+/* `names`: bytes in lower case, kept for good; those that end in "-" are beginnings of names. */
 static int take(Specials *specials, PyObject *names)
 {
     memset(specials, 0, sizeof(*specials));
-    if (!PyTuple_Check(names) || PyTuple_GET_SIZE(names) > MOST_NAMES) {
-        PyErr_SetString(PyExc_ValueError, "too many names");
-        return -1;
-    }
     for (Py_ssize_t n = 0; n < PyTuple_GET_SIZE(names); n++) {
-        Special *special = &specials->names[specials->count];
-        char *text;
-        if (PyBytes_AsStringAndSize(PyTuple_GET_ITEM(names, n), &text, &special->size) < 0)
-            return -1;
-        if (special->size < 1 || special->size > NAME_BYTES) {
-            PyErr_SetString(PyExc_ValueError, "a name is empty or too long");
+        PyObject *name = PyTuple_GET_ITEM(names, n);
+        Py_ssize_t size = PyBytes_Check(name) ? PyBytes_GET_SIZE(name) : 0;
+        if (n == MOST_NAMES || size < 1) {
+            PyErr_SetString(PyExc_ValueError, "too many names, or one that is empty");
             return -1;
         }
-        special->prefix = text[special->size - 1] == '-';
-        memcpy(special->text, text, (size_t)special->size);
+        const byte *text = (const byte *)PyBytes_AS_STRING(name);
+        specials->names[n] = (Special){size, text[size - 1] == '-', text, Py_NewRef(name)};
         for (int c = 0; c < 256; c++)
-            specials->first[c] |= low[c] == (byte)text[0];
+            specials->first[c] |= low[c] == text[0];
         specials->count++;
     }
     return 0;
@@ -242,20 +256,14 @@ static int take(Specials *specials, PyObject *names)
 
 static PyObject *configure(PyObject *self, PyObject *args)
 {
-    Py_buffer classes;
-    PyObject *requests, *responses;
-    if (!PyArg_ParseTuple(args, "y*OO", &classes, &requests, &responses))
+    PyObject *classes, *requests, *responses;
+    if (!PyArg_ParseTuple(args, "SO!O!", &classes, &PyTuple_Type, &requests, &PyTuple_Type, &responses))
         return NULL;
-    int right = classes.len == 256;
-    if (right)
-        memcpy(klass, classes.buf, 256);
-    PyBuffer_Release(&classes);
+    if (PyBytes_GET_SIZE(classes) != 256)
+        return PyErr_Format(PyExc_ValueError, "not a table of 256 bytes");
+    memcpy(klass, PyBytes_AS_STRING(classes), 256);
     for (int c = 0; c < 256; c++)
         low[c] = (byte)(c >= 'A' && c <= 'Z' ? c + 32 : c);
-    if (!right) {
-        PyErr_SetString(PyExc_ValueError, "not a table of 256 bytes");
-        return NULL;
-    }
     if (take(&of_requests, requests) < 0 || take(&of_responses, responses) < 0)
         return NULL;
     ready = 1;

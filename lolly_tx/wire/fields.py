@@ -45,7 +45,6 @@ _FORWARDING: Final = re.compile(rb"forwarded|x-forwarded-.++|x-real-ip")
 _HOST_LINE: Final = re.compile(rb"(?i)\nhost:[^\r]*+\r\n")
 _LENGTH_LINE: Final = re.compile(rb"(?i)\ncontent-length:[^\r]*+\r\n")
 _MAX_FORWARDS: Final = re.compile(rb"(?i)\nmax-forwards:[^\r]*+\r")
-_LENGTH: Final = re.compile(rb"[0-9]{1,19}")
 
 # What Connection may say in HTTP/1.1 without changing anything.
 _STAYING: Final = frozenset(((), (b"keep-alive",)))
@@ -114,12 +113,12 @@ class FieldBlock:
         """Note a Content-Length value; whether its line can be passed on as it is."""
         if self.length is not None:
             raise BadMessage("more than one Content-Length field")
-        if _LENGTH.fullmatch(value) is None:
+        if not value.isdigit() or len(value) > 19:
             raise BadMessage("malformed Content-Length")
-        self.length = int(value)
-        if self.length > MAX_LENGTH:
+        self.length = length = int(value)
+        if length > MAX_LENGTH:
             raise BadMessage("Content-Length out of range")
-        return b"%d" % self.length == value
+        return len(value) == 1 or not value.startswith(b"0")
 
     def _finish(
         self,

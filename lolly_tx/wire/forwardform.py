@@ -17,7 +17,8 @@ from lolly_tx.domain.hosts import BadHost, host_name
 from lolly_tx.wire.errors import BadMessage
 from lolly_tx.wire.fields import RequestBlock
 from lolly_tx.wire.grammar import HeadLimits
-from lolly_tx.wire.http1 import REMEMBERED, REMEMBERED_BYTES, RequestReader
+from lolly_tx.wire.http1 import RequestReader
+from lolly_tx.wire.memory import Memory
 from lolly_tx.wire.message import RequestHead
 from lolly_tx.wire.refusals import worth_a_look
 
@@ -81,8 +82,8 @@ class ForwardReader(RequestReader):
 
     def __init__(self, limits: HeadLimits) -> None:
         super().__init__(limits)
-        self._asked: dict[bytes, RequestHead] = {}
-        self.known = self._asked
+        self._asked: Memory[RequestHead] = Memory()
+        self.known = self._asked.known
 
     def read(self, data: bytes, seen: int = 0) -> RequestHead | None:
         """As `RequestReader.read`; the head is a `ForwardHead`."""
@@ -108,10 +109,8 @@ class ForwardReader(RequestReader):
             return None
         inner = Onward(found, target)
         head = ForwardHead(method, target, inner.version, inner.block, inner.end, inner)
-        if inner.end == len(data) <= REMEMBERED_BYTES:
-            if len(self._asked) >= REMEMBERED:
-                self._asked.clear()
-            self._asked[data] = head
+        if inner.end == len(data):
+            self._asked.met(data, head)
         return head
 
     def _connect(

@@ -1,7 +1,7 @@
 r"""HTTP/1.x message heads: bytes to values, strictly (RFC 9112), and back.
 
-Imports: domain, wire. Used by: net.checks, net.http1, proxy, proxy.middleware, service,
-simulate, testing, wire.forwardform.
+Imports: domain, wire. Used by: net.checks, net.http1, proxy, service, simulate,
+testing, wire.forwardform.
 
 A head is a start line and a field block (`wire.fields`). One regular expression for each
 is both the recogniser and the validation: token characters in names, no control byte in
@@ -10,14 +10,13 @@ mends a few harmless forms).
 
 Clients on a persistent connection repeat their fields from request to request, and often
 the whole head, so a reader remembers what it has validated (HPACK's idea without its wire
-format): a known head costs one dictionary lookup, a known block under another start line
-one more. What it remembers is bounded and small, and shared: heads never change.
+format; `wire.memory`): a known head costs one dictionary lookup, the known block of a request
+under another start line one more. What is remembered is shared: heads never change.
 """
 
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
 from typing import Final, Generic, TypeVar
 
 from lolly_tx.domain.native import mypyc_attr
@@ -32,6 +31,7 @@ from lolly_tx.wire.grammar import (
     VALUE,
     HeadLimits,
 )
+from lolly_tx.wire.memory import Memory
 from lolly_tx.wire.message import HTTP_1_0, HTTP_1_1, HTTP_2, RequestHead, ResponseHead
 from lolly_tx.wire.refusals import examine_request, examine_response, worth_a_look
 from lolly_tx.wire.scanner import RequestScan, ResponseScan, scan_request, scan_response
@@ -48,42 +48,22 @@ _STATUS_LINE: Final = re.compile(
 )
 _RESPONSE_BLOCK: Final = re.compile(rb"\r\n(?:%b:%b\r\n)*+" % (TOKEN, VALUE))
 
-REMEMBERED: Final = 512
-"""Heads, and field blocks, that a reader knows again; then it begins anew."""
-REMEMBERED_BYTES: Final = 2048
-"""The largest of them: 2 MiB of both at the worst."""
-
-
-_Block = TypeVar("_Block", RequestBlock, ResponseBlock)
 _Head = TypeVar("_Head", RequestHead, ResponseHead)
 
 
 @mypyc_attr(allow_interpreted_subclasses=True)
-class _HeadReader(Generic[_Head, _Block]):
-    """What the readers share: the limits, and what they remember."""
+class _HeadReader(Generic[_Head]):
+    """What the readers share: the limits, and the heads they know again, by all of their bytes."""
 
-    __slots__ = ("_blocks", "_fields", "_heads", "_line_bytes", "_most", "limits")
+    __slots__ = ("_fields", "_line_bytes", "_memory", "_most", "known", "limits")
 
     def __init__(self, limits: HeadLimits) -> None:
         self.limits = limits
         self._line_bytes = limits.line_bytes
         self._most = limits.head_bytes - 4  # without the CRLFs that end a head
         self._fields = limits.fields
-        self._heads: dict[bytes, _Head] = {}
-        self._blocks: dict[bytes, _Block] = {}
-
-    def _remember_block(self, raw: bytes, block: _Block) -> None:
-        if len(raw) <= REMEMBERED_BYTES:
-            if len(self._blocks) >= REMEMBERED:
-                self._blocks.clear()
-            self._blocks[raw] = block
-
-    def _remember_head(self, raw: bytes, head: _Head) -> None:
-        """One whose block was known: the others are hardly ever seen again."""
-        if len(raw) <= REMEMBERED_BYTES:
-            if len(self._heads) >= REMEMBERED:
-                self._heads.clear()
-            self._heads[raw] = head
+        self._memory: Memory[_Head] = Memory()
+        self.known: dict[bytes, _Head] = self._memory.known
 
     def _check_fields(self, raw: bytes) -> None:
         """Raise `BadMessage` when the block `raw` has too many lines."""
@@ -94,7 +74,7 @@ class _HeadReader(Generic[_Head, _Block]):
 
 
 @mypyc_attr(allow_interpreted_subclasses=True)
-class RequestReader(_HeadReader[RequestHead, RequestBlock]):
+class RequestReader(_HeadReader[RequestHead]):
     """Reads request heads; one per listener, shared by its connections.
 
     `secure`: the listener speaks TLS, so absolute-form targets are https ones. `known`:
@@ -102,7 +82,7 @@ class RequestReader(_HeadReader[RequestHead, RequestBlock]):
     (`wire.scanner`); None: the regular expressions read all.
     """
 
-    __slots__ = ("_scan", "_scheme", "known")
+    __slots__ = ("_blocks", "_known_blocks", "_scan", "_scheme")
 
     def __init__(
         self,
@@ -113,7 +93,8 @@ class RequestReader(_HeadReader[RequestHead, RequestBlock]):
         super().__init__(limits)
         self._scan = scan
         self._scheme = b"https" if secure else b"http"
-        self.known: Mapping[bytes, RequestHead] = self._heads
+        self._blocks: Memory[RequestBlock] = Memory()
+        self._known_blocks: dict[bytes, RequestBlock] = self._blocks.known
 
     def read(self, data: bytes, seen: int = 0) -> RequestHead | None:
         """Read the request head at the start of `data`.
@@ -128,28 +109,29 @@ class RequestReader(_HeadReader[RequestHead, RequestBlock]):
         if scan is not None:
             found = scan(data, self._most + 4, self._line_bytes, self._fields)
             if found is not None:
-                return self._scanned(data, *found)
+                method, target, one, at, end, special = found
+                return self._scanned(data, method, target, one, at, end, special)
         match = _REQUEST_LINE.match(data)
         if match is not None:
             at = match.end()
             end = data.find(b"\r\n\r\n", at) + 4
             if at < end <= self._most + 4 and at <= self._line_bytes:
                 fields = data[at : end - 2]
-                block = self._blocks.get(fields)
+                block = self._known_blocks.get(fields)
                 known = block is not None
                 if block is None:
                     if _REQUEST_BLOCK.fullmatch(fields) is None:
                         return self._mend(data)
                     self._check_fields(fields)
                     block = RequestBlock(fields)
-                    self._remember_block(fields, block)
+                    self._blocks.met(fields, block)
                 method, target, minor = match.groups()
                 version = HTTP_1_1 if minor == b"1" else HTTP_1_0
                 head = RequestHead(method, target, version, block, end)
                 if not head.plain or target == b"*":
                     head.check()
                 if known and end == len(data):
-                    self._remember_head(data, head)
+                    self._memory.met(data, head)
                 return head
         return self._mend(data, seen)
 
@@ -165,16 +147,16 @@ class RequestReader(_HeadReader[RequestHead, RequestBlock]):
     ) -> RequestHead:
         """The head that the scan has found."""
         fields = data[at : end - 2]
-        block = self._blocks.get(fields)
+        block = self._known_blocks.get(fields)
         known = block is not None
         if block is None:
             block = RequestBlock(fields, b"", found)
-            self._remember_block(fields, block)
+            self._blocks.met(fields, block)
         head = RequestHead(method, target, HTTP_1_1 if minor else HTTP_1_0, block, end)
         if not head.plain or target == b"*":
             head.check()
         if known and end == len(data):
-            self._remember_head(data, head)
+            self._memory.met(data, head)
         return head
 
     def _mend(self, data: bytes, seen: int = 0) -> RequestHead | None:
@@ -189,7 +171,7 @@ class RequestReader(_HeadReader[RequestHead, RequestBlock]):
         )
 
 
-class ResponseReader(_HeadReader[ResponseHead, ResponseBlock]):
+class ResponseReader(_HeadReader[ResponseHead]):
     """Reads response heads; one per pool, shared by its connections. `scan`: as of requests."""
 
     __slots__ = ("_scan",)
@@ -212,34 +194,30 @@ class ResponseReader(_HeadReader[ResponseHead, ResponseBlock]):
             return None
         end = data.find(b"\r\n\r\n") + 4
         raw = data if end == len(data) else data[:end]
-        head = self._heads.get(raw)
+        head = self.known.get(raw)
         if head is not None:
             return head
         scan = self._scan
         if scan is not None:
             found = scan(data, self._most + 4, self._line_bytes, self._fields)
             if found is not None:
-                return self._scanned(raw, *found)
+                code, words, one, at, end, special = found
+                return self._scanned(raw, code, words, one, at, end, special)
         match = _STATUS_LINE.match(data)
         if match is not None:
             at = match.end()
             if at < end <= self._most + 4 and at <= self._line_bytes:
                 fields = raw[at:-2]
-                block = self._blocks.get(fields)
-                known = block is not None
-                if block is None:
-                    if _RESPONSE_BLOCK.fullmatch(fields) is None:
-                        return self._mend(data)
-                    self._check_fields(fields)
-                    block = ResponseBlock(fields)
-                    self._remember_block(fields, block)
+                if _RESPONSE_BLOCK.fullmatch(fields) is None:
+                    return self._mend(data)
+                self._check_fields(fields)
+                block = ResponseBlock(fields)
                 minor, status, reason = match.groups()
                 version = HTTP_1_1 if minor == b"1" else HTTP_1_0
                 head = ResponseHead(int(status), reason or b"", version, block, end)
                 if head.old and block.chunked:
                     raise BadMessage("Transfer-Encoding in HTTP/1.0")
-                if known:
-                    self._remember_head(raw, head)
+                self._memory.met(raw, head)
                 return head
         return self._mend(data, seen)
 
@@ -254,18 +232,12 @@ class ResponseReader(_HeadReader[ResponseHead, ResponseBlock]):
         found: list[tuple[bytes, bytes]],
     ) -> ResponseHead:
         """The head `raw` as the scan has found it."""
-        fields = raw[at:-2]
-        block = self._blocks.get(fields)
-        known = block is not None
-        if block is None:
-            block = ResponseBlock(fields, found)
-            self._remember_block(fields, block)
+        block = ResponseBlock(raw[at:-2], found)
         version = HTTP_1_1 if minor else HTTP_1_0
         head = ResponseHead(status, reason, version, block, end)
         if head.old and block.chunked:
             raise BadMessage("Transfer-Encoding in HTTP/1.0")
-        if known:
-            self._remember_head(raw, head)
+        self._memory.met(raw, head)
         return head
 
     def _mend(self, data: bytes, seen: int = 0) -> ResponseHead | None:

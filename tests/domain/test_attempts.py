@@ -8,7 +8,7 @@ from typing import Any
 from twisted.trial.unittest import SynchronousTestCase
 
 from lolly_tx.domain.admission import Admission
-from lolly_tx.domain.attempts import NEVER, Attempts
+from lolly_tx.domain.attempts import NEVER, Attempts, Choosing
 from lolly_tx.domain.backoff import Backoff
 from lolly_tx.domain.budget import RetryBudget
 from lolly_tx.domain.errors import (
@@ -30,7 +30,7 @@ from tests.domain.pools import fail, pool_of
 ALL = ("connect", "timeout", "reset", "503")
 
 
-class Chooser:
+class Chooser(Choosing):
     """A pool with its policy, as attempts see it."""
 
     def __init__(self, pool: Pool, policy: Policy, keyless: bool = True) -> None:
@@ -50,6 +50,12 @@ class Chooser:
 
     def pause_before(self, attempts: int) -> float:
         return self.wait
+
+    def retried(self) -> None:
+        self.retries += 1
+
+    def hedged(self) -> None:
+        self.hedges += 1
 
 
 class Room:
@@ -229,6 +235,7 @@ class AgainTests(Case):
         played.failed(ConnectFailed("refused"), 0.1)
         played.failed(ConnectionReset("reset"), 0.2)
         self.assertEqual(played.said, ["send a", "send b", "send c"])
+        assert isinstance(played.chooser, Chooser)
         self.assertEqual(played.chooser.retries, 2)
         played.failed(ConnectionReset("reset"), 0.3)
         self.assertEqual(played.said[-1], "refuse ConnectionReset")
@@ -502,7 +509,9 @@ class PolicyTests(SynchronousTestCase):
         plain = Policy()
         self.assertTrue(plain.direct)
         self.assertEqual(plain.easy_statuses, frozenset(range(200, 500)))
-        asked = Policy(RetryPolicy(on=("404", "5xx")), soft_statuses=frozenset({429}))
+        asked = Policy(
+            retry=RetryPolicy(on=("404", "5xx")), soft_statuses=frozenset({429})
+        )
         self.assertEqual(asked.retry_statuses, {404, *range(500, 600)})
         self.assertNotIn(429, asked.easy_statuses)
         self.assertNotIn(404, asked.easy_statuses)

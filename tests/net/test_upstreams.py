@@ -89,7 +89,7 @@ class UpstreamsTests(SynchronousTestCase):
         self.assertEqual((first.disconnecting, second.disconnecting), (True, False))
         self.assertEqual(old.limits.read, 3.0)
         client = old.take()
-        assert client is not None
+        assert isinstance(client, Http1Client)
         self.assertEqual(client.deadline, 5.0)
         self.assertIn(old.buildProtocol(None), made)
 

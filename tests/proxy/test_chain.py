@@ -24,7 +24,7 @@ from lolly_tx.proxy.link import (
 from lolly_tx.proxy.middleware.base import Middleware
 from lolly_tx.proxy.repeatedfields import RepeatedFields
 from lolly_tx.proxy.route import ToPool
-from lolly_tx.wire.http1 import REMEMBERED, REMEMBERED_BYTES
+from lolly_tx.wire.memory import REMEMBERED, REMEMBERED_BYTES
 from tests.proxy.world import GET, OK, WorldTestCase, answer, chunked, get, post
 
 GONE = Answer(410, b"\r\nX-Why: gone\r\n", b"no more")

@@ -308,7 +308,7 @@ class FakeForwarder:
         self.records: list[Any] = []
         self.pool: Any = case.pool
 
-    def record(self, record: Any, now: float, took: float) -> None:
+    def record(self, record: Any, *said: Any) -> None:
         self.in_flight -= 1
         self.records.append(record)
 

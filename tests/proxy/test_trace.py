@@ -30,7 +30,7 @@ class TraceTests(WorldTestCase):
             forwarder = Forwarder(
                 pool_of(*nodes),
                 upstreams=Upstreams(world.connect_to),
-                policy=Policy(RetryPolicy(tries=tries)),
+                policy=Policy(retry=RetryPolicy(tries=tries)),
                 deadlines=world.deadlines,
                 clock=world.clock,
                 wall=world.clock.seconds,

@@ -89,7 +89,7 @@ class CountingTests(SynchronousTestCase):
     def test_hedges(self) -> None:
         """They are counted on when the settings of hedges are others."""
         for worker in self.workers:
-            worker.running_pools["app"].forwarder.hedges = 2
+            worker.running_pools["app"].forwarder.counters.hedges = 2
         self.beat()
         show(self.shown, self.totals)
         self.assertEqual(self.shown.running_pools["app"].forwarder.hedges, 4)

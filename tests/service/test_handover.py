@@ -52,7 +52,7 @@ class StateTests(BuildTestCase):
         service = self.build()
         running = service.running_pools["app"]
         running.forwarder.counters.begin("web").codes[200] = 5
-        running.forwarder.hedges = 2
+        running.forwarder.counters.hedges = 2
         running.pool.refusals = 3
         running.pool.check_times.add(0.3)
         [node] = running.pool.nodes.values()

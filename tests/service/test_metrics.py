@@ -201,7 +201,7 @@ class PoolTests(MetricsTestCase):
         forwarder = self.service.running_pools["app"].forwarder
         self.assertSample(1, "lolly_retry_amplification", pool="app")
         forwarder.counters.begin("web").codes[200] = 8
-        forwarder.retries, forwarder.hedges = 3, 1
+        forwarder.counters.retries, forwarder.counters.hedges = 3, 1
         self.assertSample(3, "lolly_retries_total", pool="app")
         self.assertSample(1, "lolly_hedges_total", pool="app")
         self.assertSample(1.5, "lolly_retry_amplification", pool="app")

@@ -7,7 +7,7 @@ from twisted.trial.unittest import SynchronousTestCase
 from lolly_tx.wire.errors import BadMessage
 from lolly_tx.wire.forwardform import ForwardHead, ForwardReader, authority_of
 from lolly_tx.wire.grammar import HeadLimits
-from lolly_tx.wire.http1 import REMEMBERED, REMEMBERED_BYTES
+from lolly_tx.wire.memory import REMEMBERED, REMEMBERED_BYTES
 
 HOST = b"Host: other.example\r\n\r\n"
 
@@ -101,14 +101,14 @@ class AbsoluteFormTests(SynchronousTestCase):
         reader = ForwardReader(HeadLimits())
         for number in range(REMEMBERED + 1):
             data = b"GET http://h/%d HTTP/1.1\r\n" % number + HOST
-            head = reader.read(data)
+            _, head = reader.read(data), reader.read(data)
             self.assertIs(reader.known[data], head)
         self.assertEqual(len(reader.known), 1)
         inner = b"GET /%d HTTP/1.1\r\nHost: h\r\n\r\n" % number
         self.assertNotIn(inner, reader.known)
         self.assertRaises(BadMessage, reader.read, inner)
         long = b"GET http://h/ HTTP/1.1\r\nA: %b\r\n" % (b"x" * REMEMBERED_BYTES)
-        reader.read(long + HOST)
+        _ = reader.read(long + HOST), reader.read(long + HOST)
         self.assertEqual(len(reader.known), 1)
 
 

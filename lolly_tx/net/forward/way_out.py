@@ -15,22 +15,19 @@ from twisted.python.failure import Failure
 from lolly_tx.net.doors import ResponseSink
 from lolly_tx.net.streams.raw import RawConnection
 from lolly_tx.net.tunnel import TunnelEnd
-from lolly_tx.net.upstreams import Upstream
+from lolly_tx.net.upstreams import Connection, Upstream
 from lolly_tx.wire.message import RequestHead, ResponseHead
 
 CONNECTED = ResponseHead.from_pairs(200, (), b"Connection established")
 """What there is to say of it."""
 
 
-class WayOut(RawConnection):
+class WayOut(RawConnection, Connection):
     """See the module."""
-
-    served = 0
 
     def __init__(self, upstream: Upstream) -> None:
         super().__init__(upstream.deadlines, upstream.limits.write)
         self.upstream = upstream
-        self.born = upstream.now()
         self.sink: ResponseSink | None = None
 
     def makeConnection(self, transport: Any) -> None:
@@ -67,6 +64,10 @@ class WayOut(RawConnection):
         """Nobody wants it."""
         self.abort()
 
+    def deliver_to(self, sink: ResponseSink) -> None:
+        """To another one from now on."""
+        self.sink = sink
+
     def answered(self, now: float) -> None:
         """Never: it has no whole response."""
 
@@ -88,6 +89,10 @@ class WayOut(RawConnection):
     def resume(self) -> None:
         """Never: what comes is the tunnel's."""
 
+    def patience(self) -> float:
+        """As of what is written in the tunnel."""
+        return self.write_seconds
+
     def request_sink(self) -> Any | None:
         """There is no body."""
         return None
@@ -102,6 +107,16 @@ class WayOut(RawConnection):
         """Never: nothing is written before the tunnel."""
 
     # -- Connection: it is never idle
+
+    def rest(self, until: float) -> None:
+        """It never does."""
+
+    def hurry(self, until: float) -> None:
+        """Neither."""
+
+    def is_old(self, requests: int, lifetime: float, now: float) -> bool:
+        """It is not used twice."""
+        return True
 
     def is_quiet(self) -> bool:
         """It is not used twice."""

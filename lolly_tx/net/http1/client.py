@@ -49,7 +49,7 @@ from lolly_tx.net.sockets.transports import (
     pending_bytes,
     untaken_bytes,
 )
-from lolly_tx.net.upstreams import Upstream
+from lolly_tx.net.upstreams import Connection, Upstream
 from lolly_tx.wire.bodies import UNTIL_CLOSE, BodyReader, Counted
 from lolly_tx.wire.chunked import ChunkDecoder, encode_chunk, last_chunk
 from lolly_tx.wire.errors import BadMessage
@@ -71,7 +71,7 @@ GOODBYES: Final = (b"HTTP/1.1 408 ", b"HTTP/1.0 408 ")
 """What some servers say when they close a connection that was idle for long."""
 
 
-class Http1Client:
+class Http1Client(Connection):
     """One connection to a target (`DoorOut`, `net.upstreams.Connection`). `reader`: shared with others."""
 
     __slots__ = (
@@ -357,7 +357,7 @@ class Http1Client:
         self._held = 0.0
         self._sent_all = complete
         self._stalled_at = AT_ONCE
-        self.deadline = now + self.upstream.limits.read if complete else NEVER
+        self.deadline = now + self.upstream.read_seconds if complete else NEVER
         if head.plain and not host:
             # What `render_request` makes of it.
             method, target, kept = head.method, head.target, head.block.kept
@@ -378,6 +378,10 @@ class Http1Client:
     def write(self, data: bytes) -> None:
         """More of the request's body."""
         self.transport.write(encode_chunk(data) if self._asked.block.chunked else data)
+
+    def patience(self) -> float:
+        """As of what is written in a tunnel."""
+        return self.write_seconds
 
     def request_sink(self) -> Any | None:
         """The transport, when body bytes may go to it directly."""
@@ -616,6 +620,10 @@ class Http1Client:
         if exchange is not None:
             exchange.response_end(trailers, last)
 
+    def deliver_to(self, sink: ResponseSink) -> None:
+        """To another one from now on."""
+        self.sink = sink
+
     def answered(self, now: float) -> None:
         """The exchange has taken a whole response: the connection is free."""
         self.sink = None
@@ -675,6 +683,21 @@ class Http1Client:
         if pending_bytes(self.transport):
             # The rest of a request nobody reads any more must not hold the socket.
             self.transport.abortConnection()
+
+    def rest(self, until: float) -> None:
+        """Wait for the next exchange so long."""
+        self.deadline = until
+
+    def hurry(self, until: float) -> None:
+        """No longer than that."""
+        if until < self.deadline:
+            self.deadline = until
+
+    def is_old(self, requests: int, lifetime: float, now: float) -> bool:
+        """Whether it has had its share, or its time."""
+        if requests and self.served >= requests:
+            return True
+        return lifetime > 0.0 and now - self.born >= lifetime
 
     def retire(self) -> None:
         """Close an idle connection."""

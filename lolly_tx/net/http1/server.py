@@ -62,7 +62,8 @@ from lolly_tx.net.sockets.transports import (
 )
 from lolly_tx.wire.chunked import encode_chunk, last_chunk
 from lolly_tx.wire.errors import BadMessage
-from lolly_tx.wire.http1 import REMEMBERED_BYTES, STATUS_LINES, render_response
+from lolly_tx.wire.http1 import STATUS_LINES, render_response
+from lolly_tx.wire.memory import REMEMBERED_BYTES
 from lolly_tx.wire.message import RequestHead
 from lolly_tx.wire.refusals import start_line
 

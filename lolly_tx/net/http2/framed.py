@@ -7,11 +7,14 @@ from __future__ import annotations
 
 from typing import Any
 
+from lolly_tx.net.doors import DoorOut
 from lolly_tx.net.tunnel import TunnelEnd
 
 
-class Framed:
-    """That part of `net.doors.DoorOut`."""
+class Framed(DoorOut):
+    """That part of it."""
+
+    __slots__ = ()
 
     def request_sink(self) -> Any | None:
         """Never: what is sent are frames."""

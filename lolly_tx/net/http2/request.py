@@ -109,8 +109,7 @@ class ClientStream(Framed):
 
     # -- DoorOut: the request
 
-    @property
-    def write_seconds(self) -> float:
+    def patience(self) -> float:
         """How long the target may take no byte of a request."""
         return self.line.limits.write
 
@@ -211,6 +210,10 @@ class ClientStream(Framed):
             self.line.streams.reset(self, CANCEL)
 
     # -- DoorOut: the response
+
+    def deliver_to(self, sink: ResponseSink) -> None:
+        """To another one from now on."""
+        self.sink = sink
 
     def answered(self, now: float) -> None:
         """The sink has taken a whole response."""
@@ -390,7 +393,7 @@ class ClientStream(Framed):
         if not yes:
             self.write_due = NEVER
         elif self.write_due == NEVER:
-            self.write_due = self.line.now() + self.write_seconds
+            self.write_due = self.line.now() + self.patience()
             self.line.watch(self.write_due)
 
     def relieved(self) -> None:

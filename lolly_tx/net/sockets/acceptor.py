@@ -23,6 +23,7 @@ from twisted.internet.interfaces import (
 from zope.interface import classImplements
 
 from lolly_tx.domain.forwarded import UNIX, canonical
+from lolly_tx.domain.native import mypyc_attr
 from lolly_tx.net.deadlines import Deadlines
 from lolly_tx.net.sockets.parting import (
     DRAIN_SECONDS,
@@ -122,6 +123,7 @@ SHED_PART: Final = 32
 """At the cap, one in so many of the idle connections is closed to make room."""
 
 
+@mypyc_attr(allow_interpreted_subclasses=True)
 class Acceptor:
     """Makes the doors of one listener.
 

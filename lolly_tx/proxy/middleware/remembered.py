@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from lolly_tx.wire.http1 import REMEMBERED, REMEMBERED_BYTES
+from lolly_tx.wire.memory import REMEMBERED, REMEMBERED_BYTES
 from lolly_tx.wire.message import RequestHead
 
 

@@ -30,7 +30,7 @@ from lolly_tx.proxy.passage import Passage
 from lolly_tx.proxy.proxy import RouteEnd
 from lolly_tx.proxy.replies import page
 from lolly_tx.proxy.templates import url_template
-from lolly_tx.wire.http1 import REMEMBERED, REMEMBERED_BYTES
+from lolly_tx.wire.memory import REMEMBERED, REMEMBERED_BYTES
 from lolly_tx.wire.message import RequestHead
 from lolly_tx.wire.urls import own_location, quoted
 

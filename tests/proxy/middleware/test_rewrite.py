@@ -8,7 +8,7 @@ from typing import Any
 from twisted.logger import globalLogPublisher
 
 from lolly_tx.config.problems import ConfigErrors
-from lolly_tx.wire.http1 import REMEMBERED, REMEMBERED_BYTES
+from lolly_tx.wire.memory import REMEMBERED, REMEMBERED_BYTES
 from tests.proxy.middleware.behind import behind, settings
 from tests.proxy.world import OK, WorldTestCase, get
 from tests.service.test_build import BuildTestCase

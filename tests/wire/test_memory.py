@@ -1,0 +1,58 @@
+"""The memory of what comes again: what it keeps, and how little of what does not."""
+
+from __future__ import annotations
+
+from twisted.trial.unittest import SynchronousTestCase
+
+from lolly_tx.wire.memory import (
+    MARKS,
+    MEMORY_BYTES,
+    REMEMBERED,
+    REMEMBERED_BYTES,
+    Memory,
+)
+
+
+class MemoryTests(SynchronousTestCase):
+    def test_second_sight(self) -> None:
+        """What has come once leaves a mark only; the second time it is kept."""
+        memory: Memory[str] = Memory()
+        memory.met(b"a", "one")
+        self.assertEqual(memory.known, {})
+        memory.met(b"a", "two")
+        self.assertEqual(memory.known, {b"a": "two"})
+
+    def test_what_never_comes_again(self) -> None:
+        """Any number of different ones keep nothing, and what repeats among them is found all the same."""
+        memory: Memory[int] = Memory()
+        for number in range(20 * MARKS):
+            memory.met(b"unique %d" % number, number)
+        self.assertLess(len(memory.known), 2)  # two marks of 64 bits that are alike
+        self.assertEqual(len(memory._marks), MARKS)
+        for number in range(4 * MARKS):
+            memory.met(b"other %d" % number, number)
+            memory.met(b"again", 0)
+        self.assertIn(b"again", memory.known)
+
+    def test_number(self) -> None:
+        """So many are kept, then it begins anew; the dictionary stays the same object."""
+        memory: Memory[int] = Memory()
+        known = memory.known
+        for number in range(REMEMBERED + 3):
+            for _ in range(2):
+                memory.met(b"%d" % number, number)
+        self.assertIs(memory.known, known)
+        self.assertEqual(len(known), 3)
+
+    def test_bytes(self) -> None:
+        """They are bounded by their bytes as well, and large ones are not kept at all."""
+        memory: Memory[int] = Memory()
+        most = MEMORY_BYTES // REMEMBERED_BYTES
+        for number in range(most + 1):
+            for _ in range(2):
+                memory.met(b"%d" % number + b" " * (REMEMBERED_BYTES - 5), number)
+            self.assertLessEqual(sum(map(len, memory.known)), MEMORY_BYTES)
+        before = len(memory.known)
+        for _ in range(2):
+            memory.met(b"x" * (REMEMBERED_BYTES + 1), 0)
+        self.assertEqual(len(memory.known), before)
