@@ -169,7 +169,8 @@ class Amended:
     def added(self, pool: str, table: Mapping[str, Any], at: float) -> Amended:
         """With a target that `table`, as in a configuration file, describes. Raises `Unfit`."""
         there = self._pool(pool)
-        target = with_id(_read(TARGET, table, self.names), there.targets)
+        taken = {one.id: one.address for one in there.targets}
+        target = with_id(_read(TARGET, table, self.names), taken)
         for one in there.targets:
             if one.id == target.id:
                 raise Unfit(

@@ -8,11 +8,11 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 
 from lolly_tx.config.addresses import endpoint_parts
-from lolly_tx.config.datagrams import datagram_address, of_datagrams
+from lolly_tx.config.datagrams import of_datagrams
 from lolly_tx.config.pools import PoolSettings
 from lolly_tx.config.schema import Place, settings_of
 from lolly_tx.config.streams import Stream
-from lolly_tx.domain.target import Target, speaks_datagrams
+from lolly_tx.domain.target import speaks_datagrams
 
 _ONLY_TCP = ("sni", "tls", "proxy_protocol", "idle_timeout")
 _ONLY_UDP = ("session_timeout", "sessions")
@@ -50,8 +50,6 @@ def datagram_rules(
             )
             place.at("pool").wrong(said)
             break
-        if udp:
-            _own_address(stream, pool, place)
 
 
 def named_pool_rules(
@@ -83,29 +81,6 @@ def pool_of_datagrams_rules(pool: PoolSettings, place: Place) -> None:
         place.at("send_proxy").wrong(
             'is "v1", a line at the beginning of a connection; "v2" may be in front of datagrams'
         )
-
-
-def _own_address(stream: Stream, pool: PoolSettings, place: Place) -> None:
-    try:
-        own = datagram_address(stream.endpoint)
-    except ValueError:  # said already
-        return
-    for target in pool.targets:
-        if target.port == own.port and _is_own(target, own.interface):
-            place.at("pool").wrong(
-                f'pool {pool.name} has the target "{target.address}", which is this stream itself:'
-                " its datagrams would come back for ever"
-            )
-
-
-def _is_own(target: Target, interface: str) -> bool:
-    if interface in ("0.0.0.0", "::"):
-        return target.host in ("localhost", "0.0.0.0", "::", "::1") or (
-            target.host.startswith("127.")
-        )
-    return target.host == interface or (
-        target.host == "localhost" and interface == "127.0.0.1"
-    )
 
 
 def datagram_doubts(

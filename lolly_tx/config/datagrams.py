@@ -1,7 +1,7 @@
 """What an endpoint for datagrams is: "udp:PORT:interface=ADDRESS".
 
-Imports: config. Used by: config.datagramrules, config.rules, config.streams, service,
-simulate.
+Imports: config. Used by: config.datagramrules, config.loops, config.rules,
+config.streams, service, simulate.
 """
 
 from __future__ import annotations

@@ -3,7 +3,7 @@
     read_found(entries, config, pool, names) -> Found    targets that can be used, and why the others cannot
 
 An entry is a URL or a table as in `targets` of a pool, without `endpoint`: whoever writes into a registry does not get
-to name the sockets of this machine.
+to name the sockets of this machine, nor those of this proxy.
 
 Imports: config, domain. Used by: service, testing.
 """
@@ -16,6 +16,7 @@ from typing import Any
 
 import attrs
 
+from lolly_tx.config.loops import leads_to, own_places
 from lolly_tx.config.model import Config
 from lolly_tx.config.pools import PoolSettings
 from lolly_tx.config.problems import Problem
@@ -27,6 +28,9 @@ from lolly_tx.domain.target import Target
 
 MOST_FOUND = 10000
 """Targets of one pool that are believed."""
+
+MOST_LOOKED_AT = 2 * MOST_FOUND
+"""Entries of an answer that are read, those that cannot be used and those that are there twice included."""
 
 MOST_SAID = 2000
 """Characters of an entry that is looked at."""
@@ -47,8 +51,9 @@ def read_found(
 ) -> Found:
     """The targets that `entries` are, for `pool` of `config`."""
     targets: dict[str, Target] = {}
+    taken: dict[str, str] = {}
     places, skipped = set(), []
-    for index, entry in enumerate(entries):
+    for index, entry in enumerate(entries[:MOST_LOOKED_AT]):
         if len(targets) == MOST_FOUND:
             more = len(entries) - index
             skipped.append(f"{more} more than the {MOST_FOUND} targets of a pool")
@@ -57,12 +62,16 @@ def read_found(
         if target is None or problems:
             skipped.append(f"entry {index}: {_said(problems)}")
         elif target.place not in places:
-            one = with_id(target, targets.values())
+            one = with_id(target, taken)
             if one.id in targets:
                 skipped.append(f"entry {index}: there is another {one.id}")
                 continue
             places.add(one.place)
             targets[one.id] = one
+            taken[one.id] = one.address
+    if len(entries) > MOST_LOOKED_AT and len(targets) < MOST_FOUND:
+        more = len(entries) - MOST_LOOKED_AT
+        skipped.append(f"{more} more than the {MOST_LOOKED_AT} entries that are read")
     found = tuple(targets.values())
     unfit = _unfit(found, config, pool, names)
     skipped += [f"{found[index].id}: {why}" for index, why in unfit.items()]
@@ -73,7 +82,7 @@ def read_found(
 def _read(entry: Any, names: Names) -> tuple[Target | None, list[Problem]]:
     source = Source("", "/", names, lambda path: "")
     place = SourcePlace(source)
-    if not isinstance(entry, (str, dict)) or len(str(entry)) > MOST_SAID:
+    if not isinstance(entry, (str, dict)) or _size(entry) > MOST_SAID:
         place.wrong("must be a URL, or a table of a sensible size")
         return None, source.problems
     if isinstance(entry, dict) and "endpoint" in entry:
@@ -84,6 +93,15 @@ def _read(entry: Any, names: Names) -> tuple[Target | None, list[Problem]]:
     return read_or_none(TARGET, entry, place), source.problems
 
 
+def _size(entry: str | dict[str, Any]) -> int:
+    """Characters of it, about; of no other one that holds others, which none needs."""
+    if isinstance(entry, str):
+        return len(entry)
+    if any(isinstance(value, (dict, list)) for value in entry.values()):
+        return MOST_SAID + 1
+    return len(str(entry))
+
+
 def _unfit(
     found: tuple[Target, ...], config: Config, pool: PoolSettings, names: Names
 ) -> dict[int, str]:
@@ -92,6 +110,10 @@ def _unfit(
     source = Source("", "/", names, lambda path: "", tree)
     check_pool(config, attrs.evolve(pool, targets=found), SourcePlace(source))
     unfit = {}
+    for what, where in own_places(config).items():
+        for index, target in enumerate(found):
+            if leads_to(target, where):
+                unfit[index] = f"is {what} of this proxy itself"
     for problem in source.problems:
         match = _INDEX.match(problem.key)
         if match is not None:

@@ -28,6 +28,7 @@ from lolly_tx.config.datagrams import of_datagrams
 from lolly_tx.config.extensionrules import extension_rules
 from lolly_tx.config.forward import forward_rules
 from lolly_tx.config.kinds import nearest
+from lolly_tx.config.loops import loops, stream_loops
 from lolly_tx.config.middleware.rules import middleware_rules, use_rules
 from lolly_tx.config.middleware.using import Middleware
 from lolly_tx.config.model import Admin, Config, Listener, PoolSettings
@@ -36,7 +37,7 @@ from lolly_tx.config.schema import Place
 from lolly_tx.config.streams import stream_rules
 from lolly_tx.config.tlsrules import tls_rules
 from lolly_tx.config.tunnelrules import tunnel_rules
-from lolly_tx.domain.target import Target, speaks_datagrams, speaks_http
+from lolly_tx.domain.target import speaks_http
 
 
 @attrs.define
@@ -96,7 +97,11 @@ def check(config: Config, parts: Parts, main: Place) -> None:
             access_log_rules(route.access_log, place.at("access_log"))
     _same_routes(parts.whole_routes)
     _same_endpoints(config, parts, main)
-    _loops(parts)
+    loops(
+        {name: one for name, (one, _) in parts.listeners.items()},
+        parts.pools.values(),
+    )
+    stream_loops(config.streams, there, main.at("stream"))
     if config.admin is not None:
         _admin(config.admin, main.at("admin"))
     if config.access_log is not None:
@@ -122,8 +127,7 @@ def check(config: Config, parts: Parts, main: Place) -> None:
 
 def check_pool(config: Config, pool: PoolSettings, place: Place) -> None:
     """Apply the rules of one pool beside the listeners of `config`, which are right."""
-    listeners = {name: (one, place) for name, one in config.listeners.items()}
-    _loops(Parts(listeners=listeners, pools={pool.name: (pool, place)}))
+    loops(config.listeners, [(pool, place)])
     _pool(pool, place)
 
 
@@ -244,53 +248,6 @@ def _address(endpoint: str) -> tuple[str, str]:
     port = f"udp {port}" if udp else port
     interface = named.get("interface", "")
     return port, "" if interface == "0.0.0.0" else interface
-
-
-def _loops(parts: Parts) -> None:
-    """Targets that are listeners of the same configuration."""
-    for pool, place in parts.pools.values():
-        for index, target in enumerate(pool.targets):
-            for name, (listener, _) in parts.listeners.items():
-                if _leads_to(target, listener.endpoint):
-                    place.at("targets").at(index).wrong(
-                        f'is the listener "{name}" itself: its requests would come back'
-                        " (508); name the backend that is meant"
-                    )
-                    break
-
-
-def _leads_to(target: Target, listener: str) -> bool:
-    """Whether connecting to `target` gets to `listener`, as far as their texts say."""
-    if speaks_datagrams(target.address):
-        return False
-    plain, named = endpoint_parts(listener)
-    kind = plain[0]
-    there, there_named = (
-        endpoint_parts(target.endpoint) if target.endpoint else ([], {})
-    )
-    if kind == "unix":
-        path = named.get("address", plain[1] if len(plain) > 1 else "")
-        theirs = there_named.get("path", there[1] if len(there) > 1 else "")
-        return bool(there) and there[0].lower() == "unix" and path == theirs
-    if kind not in ("tcp", "ssl"):
-        return False
-    host, port = target.host, str(target.port)
-    if there:
-        if there[0].lower() not in ("tcp", "ssl", "tls"):
-            return False
-        host = there_named.get("host", there[1] if len(there) > 1 else "")
-        port = there_named.get("port", there[2] if len(there) > 2 else "")
-    if port in ("", "0") or port != named.get(
-        "port", plain[1] if len(plain) > 1 else ""
-    ):
-        return False
-    interface = named.get("interface", plain[2] if len(plain) > 2 else "")
-    host, interface = host.strip("[]").lower(), interface.strip("[]").lower()
-    if interface in ("", "0.0.0.0", "::"):
-        # All IPv4 addresses, or those of both families.
-        own = ("localhost", "0.0.0.0", *(("::1", "::") if interface == "::" else ()))
-        return host in own or host.startswith("127.")
-    return host == interface or (host == "localhost" and interface == "127.0.0.1")
 
 
 def _listener(listener: Listener, place: Place) -> None:

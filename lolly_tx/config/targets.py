@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import re
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Mapping
 from typing import Any, Literal
 from zlib import crc32
 
@@ -197,12 +197,12 @@ class _Target:
         )
 
 
-def with_id(target: Target, others: Iterable[Target]) -> Target:
-    """`target` with an id: its own, or one made of its address, as if it stood in a list after `others`."""
+def with_id(target: Target, taken: Mapping[str, str]) -> Target:
+    """`target` with an id: its own, or one made of its address. `taken`: addresses, by the ids that others have."""
     if target.id:
         return target
     name, address = target_id(target.address), target.address
-    if any(one.id == name and one.address != address for one in others):
+    if taken.get(name, address) != address:
         name = _digested(name, address)
     return attrs.evolve(target, id=name)
 

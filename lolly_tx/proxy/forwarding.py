@@ -230,6 +230,7 @@ class ForwardProxy(Proxy):
         """Serve a request whose client may use this proxy, as far as its target is allowed."""
         assert isinstance(head, ForwardHead)
         inner: RequestHead | None = head.inner
+        self._end_with(door, head)
         try:
             if inner is None:
                 host, port = authority_of(head.target)
@@ -259,6 +260,15 @@ class ForwardProxy(Proxy):
             inner = looked_at
         end.open_exchange(door, inner, start)
 
+    def _end_with(self, door: DoorIn, head: RequestHead) -> None:
+        """Have the connection of a CONNECT end when that is refused.
+
+        What a client sends behind it, before it has the answer, is its tunnel's: bytes of somebody else as a rule,
+        which must not be read as a request of the client.
+        """
+        if head.method == b"CONNECT":
+            door.last()
+
     def deny(self, denied: Denied) -> None:
         """A client wanted to go where it may not."""
         self.turned_away[denied.why] += 1
@@ -275,8 +285,8 @@ class ForwardProxy(Proxy):
     ) -> None:
         """Refuse who may not use this proxy, or has not said who it is. `seconds`: when to come again."""
         self.turned_away[why] += 1
-        if head.method == b"CONNECT" and status == 403:
-            door.last()
+        if status != 407:
+            self._end_with(door, head)
         extra = b""
         if status == 407:
             extra = self._challenge

@@ -23,7 +23,7 @@ from twisted.logger import Logger
 from twisted.python.failure import Failure
 
 from lolly_tx.config.discovering import Discover
-from lolly_tx.config.found import Found, read_found
+from lolly_tx.config.found import MOST_FOUND, Found, read_found
 from lolly_tx.config.pools import PoolSettings
 from lolly_tx.domain.interfaces import IDiscovery
 from lolly_tx.domain.target import Target
@@ -46,6 +46,7 @@ class Discovery:
     """What is known of one pool's discovery. Times are monotonic seconds; None: never.
 
     `failures`: questions in a row that had no answer that is believed, and in all; `error`: why the last had none.
+    `reading`: an answer is being read, and `latest` is what has come since.
     """
 
     pool: str
@@ -57,6 +58,8 @@ class Discovery:
     error: str = ""
     skipped: tuple[str, ...] = ()
     vanished: dict[str, float] = attrs.field(factory=dict)
+    reading: bool = False
+    latest: Sequence[Any] | None = None
 
     @property
     def state(self) -> str:
@@ -156,10 +159,29 @@ class Discoveries:
     # -- what is said
 
     def _found(self, one: Discovery, entries: Sequence[Any]) -> None:
+        """Read them in a thread, for ten thousand take a second, and the latest of those that come meanwhile then."""
+        one.latest = entries
         pool = self._pool_of(one)
-        if pool is None:
+        if pool is None or one.reading:
             return
-        found = self._read(one, entries, pool)
+        one.reading, one.latest = True, None
+        standing = self._reloader.standing
+        reading = self._in_thread(
+            lambda: read_found(entries, standing.base, pool, standing.names)
+        )
+        reading.addCallback(self._cb_read, one)
+        reading.addErrback(self._eb_unreadable, one)
+        reading.addCallback(self._cb_next, one)
+
+    def _cb_next(self, _: None, one: Discovery) -> None:
+        one.reading = False
+        if one.latest is not None:
+            self._found(one, one.latest)
+
+    def _cb_read(self, found: Found, one: Discovery) -> None:
+        if self._pool_of(one) is None:
+            return
+        self._tell_skipped(one, found)
         least = one.settings.least
         if len(found.targets) < least:
             count = len(found.targets)
@@ -172,11 +194,15 @@ class Discoveries:
         one.answered_at = self._around.now()
         self._want(one, found.targets)
 
-    def _read(
-        self, one: Discovery, entries: Sequence[Any], pool: PoolSettings
-    ) -> Found:
-        standing = self._reloader.standing
-        found = read_found(entries, standing.base, pool, standing.names)
+    def _eb_unreadable(self, reason: Failure, one: Discovery) -> None:
+        self.log.failure(
+            "What was discovered for pool {pool} cannot be read",
+            reason,
+            pool=one.pool,
+        )
+        self._failed(one, f"its answer cannot be read: {type(reason.value).__name__}")
+
+    def _tell_skipped(self, one: Discovery, found: Found) -> None:
         skipped = found.skipped[:SHOWN]
         if skipped and skipped != one.skipped:
             more = len(found.skipped) - 1
@@ -187,7 +213,6 @@ class Discoveries:
                 more=f" (and {more} more)" if more else "",
             )
         one.skipped = skipped
-        return found
 
     def _failed(self, one: Discovery, why: str) -> None:
         if self._pool_of(one) is None:
@@ -218,13 +243,13 @@ class Discoveries:
     # -- into force
 
     def _want(self, one: Discovery, targets: tuple[Target, ...]) -> None:
-        """Let these be the pool's; those that vanished stay a while, turned off."""
+        """Let these be the pool's; those that vanished stay a while, turned off, as far as there is room for them."""
         now, settle = self._around.now(), one.settings.settle
         there = {target.id for target in targets}
         vanished = {}
-        leaving = []
+        leaving: list[Target] = []
         for target in self._standing(one.pool):
-            if target.id in there:
+            if target.id in there or len(targets) + len(leaving) >= MOST_FOUND:
                 continue
             end = one.vanished.get(target.id, now + settle)
             if end > now:

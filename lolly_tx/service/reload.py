@@ -141,8 +141,13 @@ class Reloader:
             each(begins)
 
     async def _amend(self, revise: Revise, by: str) -> Reloaded:
-        standing = revise(self.standing)
-        found = difference(self.service.config, standing.config)
+        old, before = self.service.config, self.standing
+
+        def revised() -> Tried:
+            standing = revise(before)
+            return standing, difference(old, standing.config)
+
+        standing, found = await self._in_thread(revised)
         reloaded = await self._change(standing, found, by)
         self._note_success(found, by=by)
         return reloaded

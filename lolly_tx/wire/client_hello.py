@@ -15,6 +15,9 @@ LARGEST_HELLO = 16384
 LARGEST_RECORD = 16384
 """Of its content, in the clear."""
 
+_LONGEST_NAME = 255
+"""Octets: more are no name in the DNS (RFC 1035 section 2.3.4)."""
+
 _HANDSHAKE = b"\x16"
 _CLIENT_HELLO = b"\1"
 _SERVER_NAME = 0
@@ -59,66 +62,90 @@ class _Bytes:
         return self._at < len(self._data)
 
 
-def read_hello(data: bytes) -> ClientHello | None:
-    """The hello that `data`, the first bytes of a connection, holds; None: it is not there as a whole yet.
+class HelloReader:
+    """Reads a hello while it comes. A record is looked at once, however tiny the pieces and the records are."""
 
-    Raises `NotAHello`.
-    """
-    body = _message(data)
-    if body is None:
-        return None
+    __slots__ = ("_at", "_message")
+
+    def __init__(self) -> None:
+        self._at = 0
+        self._message = bytearray()
+
+    def read(self, data: bytes) -> ClientHello | None:
+        """The hello that `data`, all that has come of a connection, begins with; None: it is not there as a whole yet.
+
+        Raises `NotAHello`.
+        """
+        message = self._message
+        while True:
+            if message[:1] not in (b"", _CLIENT_HELLO):
+                raise NotAHello("another message comes first")
+            if len(message) >= 4:
+                end = 4 + int.from_bytes(message[1:4])
+                if end > LARGEST_HELLO:
+                    raise NotAHello("it is too long")
+                if len(message) >= end:
+                    return _hello(bytes(message[4:end]))
+            head = data[self._at : self._at + 5]
+            if head[:1] not in (b"", _HANDSHAKE):
+                raise NotAHello("no handshake record of TLS")
+            if len(head) < 5:
+                return None
+            length = int.from_bytes(head[3:])
+            if not 0 < length <= LARGEST_RECORD:
+                raise NotAHello("no length of a record")  # RFC 8446 section 5.1
+            behind = self._at + 5 + length
+            if len(data) < behind:
+                return None
+            message += data[behind - length : behind]
+            self._at = behind
+
+
+def read_hello(data: bytes) -> ClientHello | None:
+    """The same of bytes that are looked at once. Raises `NotAHello`."""
+    return HelloReader().read(data)
+
+
+def _hello(body: bytes) -> ClientHello:
     rest = _Bytes(body)
     rest.take(34)  # version and random
     rest.counted(1)  # session
     rest.counted(2)  # cipher suites
     rest.counted(1)  # compression
     extensions = _Bytes(rest.counted(2) if rest.left else b"")
-    name = ""
+    name: str | None = None
     protocols: tuple[bytes, ...] = ()
     while extensions.left:
         kind, value = int.from_bytes(extensions.take(2)), extensions.counted(2)
         if kind == _SERVER_NAME:
+            if name is not None:
+                raise NotAHello("it has two names")  # RFC 8446 section 4.2
             name = _name(value)
         elif kind == _ALPN:
             protocols = _protocols(value)
-    return ClientHello(name, protocols)
-
-
-def _message(data: bytes) -> bytes | None:
-    """The handshake message in the records of `data`, without its header; None: there is more to come."""
-    message = b""
-    at = 0
-    while True:
-        if message[:1] not in (b"", _CLIENT_HELLO):
-            raise NotAHello("another message comes first")
-        if len(message) >= 4:
-            end = 4 + int.from_bytes(message[1:4])
-            if end > LARGEST_HELLO:
-                raise NotAHello("it is too long")
-            if len(message) >= end:
-                return message[4:end]
-        head = data[at : at + 5]
-        if head[:1] not in (b"", _HANDSHAKE):
-            raise NotAHello("no handshake record of TLS")
-        if len(head) < 5:
-            return None
-        length = int.from_bytes(head[3:])
-        if not 0 < length <= LARGEST_RECORD:
-            raise NotAHello("no length of a record")  # RFC 8446 section 5.1
-        at += 5 + length
-        if len(data) < at:
-            return None
-        message += data[at - length : at]
+    return ClientHello(name or "", protocols)
 
 
 def _name(value: bytes) -> str:
-    """The first host name of the extension (RFC 6066 section 3)."""
+    """The host name of the extension (RFC 6066 section 3): one at most, and all of it can be printed."""
     names = _Bytes(_Bytes(value).counted(2))
+    found: bytes | None = None
     while names.left:
         kind, name = names.take(1), names.counted(2)
         if kind == b"\0":
-            return name.decode("latin-1").lower().removesuffix(".")
-    return ""
+            if found is not None:
+                raise NotAHello("it has two names")
+            found = name
+    if found is None:
+        return ""
+    if len(found) > _LONGEST_NAME or not _printable(found):
+        raise NotAHello("its name is none of a host")
+    return found.decode("ascii").lower().removesuffix(".")
+
+
+def _printable(name: bytes) -> bool:
+    """ASCII, without controls and blanks."""
+    return all(0x21 <= byte <= 0x7E for byte in name)
 
 
 def _protocols(value: bytes) -> tuple[bytes, ...]:

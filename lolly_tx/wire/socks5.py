@@ -103,6 +103,8 @@ def _host(kind: int, raw: bytes) -> str:
         return str(IPv4Address(raw))
     if kind == _IPV6:
         return host_name(b"[%b]" % str(IPv6Address(raw)).encode())
+    if raw.count(b":") == 1:  # the port has a place of its own, and two could be two
+        raise NotServed("no name of a host", FAILED)
     try:
         # Clients write addresses of IPv6 as names, too, without brackets.
         return host_name(b"[%b]" % raw if raw.count(b":") > 1 else raw)

@@ -6,11 +6,13 @@ from collections.abc import Sequence
 from typing import Any
 from unittest import mock
 
+import attrs
 from twisted.trial.unittest import SynchronousTestCase
 
 from lolly_tx.config import Names, found
 from lolly_tx.config.amendments import Amended
 from lolly_tx.config.found import Found, read_found
+from lolly_tx.config.targets import with_id
 from tests.config.texts import ROUTE, WEB, read
 
 DISCOVERED = (
@@ -26,6 +28,49 @@ def found_of(entries: Sequence[Any], more: str = "") -> Found:
 
 
 class FoundTests(SynchronousTestCase):
+    def test_sockets_of_ours(self) -> None:
+        """Whoever writes into a registry cannot lead clients to the admin endpoint, or to what else listens here."""
+        ours = (
+            '[admin]\nendpoint = "tcp:8081:interface=127.0.0.1"\n'
+            '[stream.s]\nendpoint = "tcp:5432"\npool = "db"\n'
+            '[pool.db]\ntargets = ["tcp://10.0.0.9:1"]\n'
+            '[forward.f]\nendpoint = "tcp:3128:interface=127.0.0.1"\nallow = ["127.0.0.1"]\n'
+        )
+        entries = [f"http://127.0.0.1:{port}" for port in (8081, 5432, 3128, 8082)]
+        got = found_of([*entries, "http://2130706433:8081"], ours)
+        self.assertEqual([one.port for one in got.targets], [8082])
+        said = "\n".join(got.skipped)
+        for part in ("the admin endpoint", 'stream "s"', 'forward proxy "f"'):
+            self.assertIn(f"is the {part.removeprefix('the ')} of this proxy", said)
+
+    def test_what_holds_others(self) -> None:
+        """An entry within which there are others is none, however deep they go: their depth is nothing to it."""
+        deep: Any = []
+        for _ in range(100_000):
+            deep = [deep]
+        got = found_of([{"url": "http://10.0.0.2", "id": deep}, "http://10.0.0.3"])
+        self.assertEqual([one.host for one in got.targets], ["10.0.0.3"])
+        self.assertIn("of a sensible size", got.skipped[0])
+        while deep:  # else its end would be as deep
+            deep = deep[0]
+
+    def test_rubbish_without_end(self) -> None:
+        """No more entries are looked at than twice those that a pool may have."""
+        self.patch(found, "MOST_LOOKED_AT", 4)
+        with mock.patch.object(found, "_read", wraps=found._read) as looked_at:
+            got = found_of([1] * 3 + ["http://10.0.0.2:80"] * 1000)
+        self.assertEqual(looked_at.call_count, 4)
+        self.assertEqual(len(got.targets), 1)
+        self.assertIn("999 more than the 4 entries", got.skipped[-1])
+
+    def test_ids_that_are_taken(self) -> None:
+        """A name that another address has made is told apart by a digest; its own address keeps it."""
+        taken = {"http-10-0-0-2-80": "http://10.0.0.2:80"}
+        target = found_of(["http://10.0.0.2:80"]).targets[0]
+        other = attrs.evolve(target, id="", address="http://10-0-0-2:80")
+        self.assertEqual(with_id(attrs.evolve(target, id=""), taken), target)
+        self.assertRegex(with_id(other, taken).id, "^http-10-0-0-2-80-[0-9a-f]{8}$")
+
     def test_targets(self) -> None:
         """URLs and tables are targets, each once, with ids as in a file."""
         a = "http://10.0.0.2:80"

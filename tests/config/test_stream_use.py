@@ -8,7 +8,7 @@ from lolly_tx.config import ConfigErrors
 from lolly_tx.config.consequences import consequences
 from tests.config.texts import read
 
-POOL = '[pool.p]\ntargets = ["tcp://127.0.0.1:1", "tcp://127.0.0.1:2"]\n'
+POOL = '[pool.p]\ntargets = ["tcp://127.0.0.1:3", "tcp://127.0.0.1:2"]\n'
 STREAM = '[stream.s]\nendpoint = "tcp:1"\npool = "p"\n'
 
 

@@ -21,7 +21,7 @@ from twisted.web.client import (
 )
 
 from lolly_tx.domain import errors
-from lolly_tx.net.failures import is_cancellation, translate
+from lolly_tx.net.failures import innermost, is_cancellation, translate
 from lolly_tx.wire.errors import BadMessage
 
 
@@ -238,3 +238,15 @@ class CancellationTests(SynchronousTestCase):
         )
         self.assertIs(type(got), errors.ConnectFailed)
         self.assertFalse(is_cancellation(error.ConnectionLost()))
+
+
+class InnermostTests(SynchronousTestCase):
+    def test_reasons(self) -> None:
+        """Of wrapped errors the last reason of all is told, and not that there are some."""
+        ended, wrong = Failure(error.ConnectionDone()), Failure(ParseError("x", b""))
+        deep = ResponseFailed([ended, Failure(ResponseNeverReceived([ended, wrong]))])
+        self.assertIs(innermost(deep), wrong.value)
+        bare = ResponseFailed([])
+        self.assertIs(innermost(bare), bare)
+        plain = OSError()
+        self.assertIs(innermost(plain), plain)

@@ -376,7 +376,7 @@ class MatrixTests(SynchronousTestCase):
         for port in (25, 22, 8080):
             found, client = self.opened(connect(f"a.example:{port}", basic()))
             self.assertEqual(found, 403)
-            self.assertFalse(client.disconnecting)
+            self.assertTrue(client.disconnecting)
         self.assertEqual(self.world.names.asked, [])
         self.assertEqual(self.world.forward.proxy.turned_away["port"], 3)
 
@@ -520,24 +520,40 @@ class TunnelTests(SynchronousTestCase):
         self.assertTrue(client.disconnecting and target.disconnecting)
 
     def test_no_answer(self) -> None:
-        """Errors are told apart, on a connection that stays one of HTTP."""
-        client = self.world.client()
+        """Errors are told apart, and end the connection: what comes behind it was meant for the tunnel."""
+        for number, fail, said in (
+            (443, self.world.refuse, b"error=connection_refused"),
+            (444, lambda: self.world.pass_time(6), b"error=connection_timeout"),
+            (
+                445,
+                lambda: self.world.refuse(ConnectBindError(99, "none left")),
+                b"HTTP/1.1 50",
+            ),
+        ):
+            client = self.world.client()
+            payload = get("http://127.0.0.1/smuggled")
+            client.send(connect(f"127.0.0.1:{number}") + payload)
+            fail()
+            data = client.take()
+            self.assertIn(said, data)
+            self.assertIn(b"Connection: close", data)
+            client.send(payload)
+            self.assertEqual(client.take(), b"")
+            self.assertEqual(self.world.connects()[-1], ("127.0.0.1", number))
+
+    def test_refused_with_bytes_behind_it(self) -> None:
+        """So does a refusal by the rules; who has to log in does so on the same connection."""
+        world = ForwardWorld(USERS)
+        client = world.client()
         client.send(connect("127.0.0.1:443"))
-        self.world.refuse()
+        self.assertEqual(status(client), 407)
+        world.compare_at_once()
+        client.send(connect("10.0.0.1:443", basic()) + get(fields=basic()))
         data = client.take()
-        self.assertTrue(data.startswith(b"HTTP/1.1 502 "))
-        self.assertIn(b"error=connection_refused", data)
-        client.send(connect("127.0.0.1:444"))
-        self.world.pass_time(6)
-        data = client.take()
-        self.assertTrue(data.startswith(b"HTTP/1.1 504 "))
-        self.assertIn(b"error=connection_timeout", data)
-        client.send(connect("127.0.0.1:445"))
-        self.world.refuse(ConnectBindError(99, "none left"))
-        self.assertEqual(client.take()[9:11], b"50")
-        client.send(connect("127.0.0.1:446"))
-        self.world.accept()
-        self.assertEqual(status(client), 200)
+        self.assertTrue(data.startswith(b"HTTP/1.1 403 "))
+        self.assertEqual(data.count(b"HTTP/1.1 "), 1)
+        self.assertIn(b"Connection: close", data)
+        self.assertEqual(world.connects(), [])
 
 
 class ReloadTests(SynchronousTestCase):

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 from typing import Any
+from unittest import mock
 
 import attrs
-from twisted.internet.defer import execute
+from twisted.internet.defer import Deferred, execute
 from zope.interface import implementer
 
 from lolly_tx.config import parse
 from lolly_tx.domain.interfaces import IDiscovery, IDiscoveryFactory
+from lolly_tx.service import discovering
 from lolly_tx.service.appliedstate import StateFolder
 from lolly_tx.service.discovering import GATHER_SECONDS, Discoveries
 from lolly_tx.service.foundstate import as_values, load, of_values
@@ -128,6 +130,48 @@ class DiscoveringTests(DiscoveringTestCase):
         number = self.service.generation.number
         self.said(ONE)
         self.assertEqual(self.service.generation.number, number)
+
+    def test_read_in_a_thread(self) -> None:
+        """Answers are read elsewhere, one by one, and of those that come meanwhile the latest; none waits for ever."""
+        works: list[tuple[Any, Deferred[Any]]] = []
+
+        def later(work: Any) -> Deferred[Any]:
+            works.append((work, Deferred()))
+            return works[-1][1]
+
+        self.patch(self.discoveries, "_in_thread", later)
+        self.patch(self.reloader, "_in_thread", later)
+        found = self.factory.made[0].found
+        for entries in ([ONE], ["http://127.0.0.1:9009"], [ONE, NEXT]):
+            found(entries)
+        self.assertEqual(self.shown()["state"], "asking")
+        self.assertEqual(len(works), 1)
+        seen = []
+        while works:
+            work, done = works.pop(0)
+            done.callback(work())
+            self.wait(GATHER_SECONDS + 0.1)
+            if sorted(self.nodes) not in seen:
+                seen.append(sorted(self.nodes))
+        self.assertEqual(seen, [[], [A], [A, B]])
+
+    def test_unreadable(self) -> None:
+        """An answer that breaks its reading is one that is not believed, and no error that nobody handles."""
+        self.said(ONE)
+        with mock.patch.object(discovering, "read_found", side_effect=RecursionError):
+            self.said(ONE, NEXT)
+        self.assertEqual(len(self.flushLoggedErrors(RecursionError)), 1)
+        self.assertEqual(self.shown()["state"], "stale")
+        self.assertIn("cannot be read: RecursionError", self.shown()["error"])
+        self.assertEqual(sorted(self.nodes), [A])
+
+    def test_as_many_as_there_is_room_for(self) -> None:
+        """A registry that names others again and again does not fill the pool with those that are leaving."""
+        self.patch(discovering, "MOST_FOUND", 3)
+        self.said(ONE, NEXT)
+        self.said("http://127.0.0.1:9003", "http://127.0.0.1:9004")
+        self.assertEqual(len(self.nodes), 3)
+        self.assertEqual(len(self.shown()["vanished"]), 1)
 
     def test_one_that_vanished(self) -> None:
         """It gets nothing new at once, and leaves after `settle`."""

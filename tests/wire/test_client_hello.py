@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ssl
 import struct
+from typing import Any
 
 from hypothesis import given
 from hypothesis import strategies as st
@@ -12,6 +13,7 @@ from twisted.trial.unittest import SynchronousTestCase
 from lolly_tx.wire.client_hello import (
     LARGEST_HELLO,
     ClientHello,
+    HelloReader,
     NotAHello,
     read_hello,
 )
@@ -45,6 +47,12 @@ def message(extensions: bytes, kind: int = 1) -> bytes:
     return bytes((kind,)) + len(body).to_bytes(3) + body
 
 
+def named(*names: bytes) -> bytes:
+    """An extension with these host names."""
+    found = b"".join(b"\0" + struct.pack("!H", len(each)) + each for each in names)
+    return struct.pack("!HHH", 0, len(found) + 2, len(found)) + found
+
+
 class ReadTests(SynchronousTestCase):
     def test_what_clients_say(self) -> None:
         """The name comes in lower case, the protocols in the client's order; either may be missing."""
@@ -70,6 +78,45 @@ class ReadTests(SynchronousTestCase):
         self.assertEqual(found, ClientHello("a.b", ()))
         only = struct.pack("!HHH", 0, 6, 4) + b"\7\0\1x"
         self.assertEqual(read_hello(records(message(only), 5000)), ClientHello("", ()))
+
+    def test_names_of_no_host(self) -> None:
+        """A name that no host can have, or two of them, is refused as TLS itself does: nobody is led by half of it."""
+        good = named(b"a.example")
+        for extensions in (
+            named(b"a\0.example"),
+            named(b"\x1b[31m"),
+            named(b"a\r\nb"),
+            named(b"a b"),
+            named("ä.example".encode()),
+            named(b"a" * 256),
+            named(b"b.example") + good,
+            named(b"b.example", b"a.example"),
+            named(b"") + good,
+        ):
+            with self.assertRaises(NotAHello):
+                read_hello(records(message(extensions), 5000))
+        longest = records(message(named(b"a" * 255)), 5000)
+        self.assertEqual(read_hello(longest), ClientHello("a" * 255, ()))
+
+    def test_each_record_is_looked_at_once(self) -> None:
+        """Records of one byte that come one by one cost what they do at once: no record is taken a second time."""
+        data = records(
+            message(named(b"a.example") + b"\0\x15\x0f\xa0" + bytes(4000)), 1
+        )
+
+        class Counted(bytes):
+            taken = 0
+
+            def __getitem__(self, at: Any) -> Any:
+                Counted.taken += 1
+                return super().__getitem__(at)
+
+        reader = HelloReader()
+        for end in range(6, len(data), 6):
+            self.assertIsNone(reader.read(Counted(data[:end])))
+        found = reader.read(Counted(data))
+        self.assertEqual(found, ClientHello("a.example", ()))
+        self.assertLess(Counted.taken, 4 * len(data) / 6)
 
     @given(st.integers(1, 600), st.integers(0, 4000))
     def test_pieces(self, size: int, cut: int) -> None:

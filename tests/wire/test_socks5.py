@@ -68,6 +68,7 @@ class ReadTests(SynchronousTestCase):
             b"\x05\x01\x00\x03\x02a\x00\x00\x50": 1,
             b"\x05\x01\x00\x03\x04\xff\xff\xff\xff\x00\x50": 1,
             b"\x05\x01\x00\x03\x08h:80@x/y\x00\x50": 1,
+            b"\x05\x01\x00\x03\x04h:80\x00\x51": 1,
         }
         for data, code in cases.items():
             error = self.assertRaises(NotServed, read_request, data)

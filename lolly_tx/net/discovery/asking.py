@@ -16,14 +16,14 @@ from typing import Any
 import attrs
 from twisted.internet.defer import Deferred
 from twisted.internet.error import ConnectError
-from twisted.web.client import Agent, ResponseNeverReceived
+from twisted.web.client import Agent
 from twisted.web.http_headers import Headers
 from twisted.web.iweb import IAgent, IResponse
 
 from lolly_tx.net.bounded import Bounded, OneLine, Sent
 from lolly_tx.net.discovery.entries import MOST_BYTES
 from lolly_tx.net.discovery.feed import NotLearned
-from lolly_tx.net.failures import BadAnswer
+from lolly_tx.net.failures import TWISTED_WRAPPERS, BadAnswer, innermost
 from lolly_tx.net.quiet import QuietConnections
 
 ANSWER_SECONDS = 5.0
@@ -86,7 +86,7 @@ class JsonClient:
             return await asking
         except TooLate:
             raise
-        except (BadAnswer, ConnectError, OSError, ResponseNeverReceived) as error:
+        except (BadAnswer, ConnectError, OSError, *TWISTED_WRAPPERS) as error:
             raise NotLearned(f"{place_of(url)}: {_reason(error)}") from None
 
     async def _asked(
@@ -145,6 +145,5 @@ def place_of(url: str) -> str:
 
 
 def _reason(error: Exception) -> str:
-    if isinstance(error, ResponseNeverReceived) and error.reasons:
-        error = error.reasons[0].value
-    return str(error) or type(error).__name__
+    cause = innermost(error)
+    return str(cause) or type(cause).__name__

@@ -17,13 +17,13 @@ from twisted.internet.defer import Deferred
 from twisted.internet.error import ConnectError
 from twisted.internet.protocol import connectionDone
 from twisted.python.failure import Failure
-from twisted.web.client import ResponseDone, ResponseNeverReceived
+from twisted.web.client import ResponseDone
 from twisted.web.http import PotentialDataLoss
 from twisted.web.http_headers import Headers
 from twisted.web.iweb import IResponse
 
 from lolly_tx.net.bounded import Bounded, Sent
-from lolly_tx.net.failures import BadAnswer
+from lolly_tx.net.failures import TWISTED_WRAPPERS, BadAnswer, innermost
 from lolly_tx.net.kubernetes.access import Access
 
 ANSWER_SECONDS = 5.0
@@ -129,7 +129,7 @@ class Api:
         asking.addTimeout(seconds, self._clock, late)
         try:
             return await asking
-        except (BadAnswer, ConnectError, OSError, ResponseNeverReceived) as error:
+        except (BadAnswer, ConnectError, OSError, *TWISTED_WRAPPERS) as error:
             raise ApiError(0, f"{path}: {_reason(error)}") from None
 
     async def _asked(
@@ -201,6 +201,5 @@ def _refused(path: str, status: int, data: bytes) -> ApiError:
 
 
 def _reason(error: Exception) -> str:
-    if isinstance(error, ResponseNeverReceived) and error.reasons:
-        error = error.reasons[0].value
-    return str(error) or type(error).__name__
+    cause = innermost(error)
+    return str(cause) or type(cause).__name__

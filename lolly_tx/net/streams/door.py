@@ -25,7 +25,7 @@ from lolly_tx.net.sockets.acceptor import Acceptor
 from lolly_tx.net.sockets.transports import is_secure
 from lolly_tx.net.streams.raw import LINGER, OPENING, TUNNEL, RawConnection
 from lolly_tx.net.tunnel import Tunnel
-from lolly_tx.wire.client_hello import NotAHello, read_hello
+from lolly_tx.wire.client_hello import HelloReader, NotAHello
 from lolly_tx.wire.message import RequestHead
 
 
@@ -87,6 +87,7 @@ class StreamDoor(RawConnection):
         self.since = acceptor.now()
         self.name: str | None = None
         self.exchange: Any = None
+        self._hello = HelloReader()
         self._asked = False
         self._admitted = False
         self._shaking = False
@@ -132,7 +133,7 @@ class StreamDoor(RawConnection):
             self._ask(None)
             return
         try:
-            hello = read_hello(self.early)
+            hello = self._hello.read(self.early)
         except NotAHello:
             self._ask("")
         else:

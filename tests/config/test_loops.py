@@ -1,0 +1,78 @@
+"""Tests of lolly_tx.config.loops: targets that are sockets of the proxy itself."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from twisted.trial.unittest import SynchronousTestCase
+
+from lolly_tx.config.loops import leads_to
+from lolly_tx.domain.target import Target
+from tests.config.texts import faults, read
+
+
+def target(host: str, port: int = 9001, scheme: Any = "tcp") -> Target:
+    """One by URL."""
+    address = f"{scheme}://{host}:{port}"
+    return Target(id="t", address=address, scheme=scheme, host=host, port=port)
+
+
+class LoopTests(SynchronousTestCase):
+    def test_forms_of_one_address(self) -> None:
+        """However an address is written that `connect` takes, it is the same one."""
+        here = "tcp:9001:interface=127.0.0.1"
+        for host in (
+            "127.0.0.1",
+            "127.1",
+            "2130706433",
+            "0x7f.1",
+            "0177.0.0.1",
+            "0.0.0.0",
+            "0",
+            "localhost",
+            "LOCALHOST.",
+            "[::ffff:127.0.0.1]",
+            "[::ffff:7f00:1]",
+        ):
+            self.assertTrue(leads_to(target(host), here), host)
+        for host in (
+            "127.0.0.2",
+            "10.0.0.1",
+            "[::1]",
+            "local",
+            "1",
+            "127.256.1",
+            "0x",
+            "08.1",
+            "1.2.3.4.5",
+        ):
+            self.assertFalse(leads_to(target(host), here), host)
+        self.assertFalse(leads_to(target("127.0.0.1", 9002), here))
+        self.assertTrue(leads_to(target("127.9.9.9"), "tcp:9001"))
+        self.assertTrue(leads_to(target("[::1]"), r"tcp:9001:interface=\:\:"))
+
+    def test_datagrams_and_connections(self) -> None:
+        """Ports of UDP are others than those of TCP."""
+        udp = target("127.0.0.1", scheme="udp")
+        self.assertTrue(leads_to(udp, "udp:9001:interface=127.0.0.1"))
+        self.assertFalse(leads_to(udp, "tcp:9001:interface=127.0.0.1"))
+        self.assertFalse(leads_to(target("127.0.0.1"), "udp:9001"))
+
+    def test_streams(self) -> None:
+        """A stream that leads to itself, or does by way of others, is refused; one that leads to another is fine."""
+        for scheme, kind in (("tcp", "connections"), ("udp", "datagrams")):
+            text = (
+                f'[stream.a]\nendpoint = "{scheme}:9001:interface=127.0.0.1"\npool = "a"\n'
+                f'[stream.b]\nendpoint = "{scheme}:9002:interface=127.0.0.1"\npool = "b"\n'
+                '[pool.a]\ntargets = ["S://127.0.0.1:A", "S://127.0.0.1:8000"]\n'
+                '[pool.b]\ntargets = ["S://127.0.0.1:B"]\n'
+            ).replace("S:", f"{scheme}:")
+            said = faults(text.replace(":A", ":9001").replace(":B", ":8001"))
+            self.assertEqual(len(said), 1, said)
+            self.assertIn("stream.a.pool", said[0])
+            self.assertIn(f"is this stream itself: its {kind} would come back", said[0])
+            said = faults(text.replace(":A", ":9002").replace(":B", ":9001"))
+            self.assertEqual(len(said), 2, said)
+            self.assertIn('is the stream "b" and leads back here', said[0])
+            self.assertIn('is the stream "a" and leads back here', said[1])
+            read(text.replace(":A", ":9002").replace(":B", ":8001"))
