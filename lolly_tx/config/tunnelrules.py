@@ -45,11 +45,6 @@ def tunnel_rules(config: Config, listeners: Collection[str], main: Place) -> Non
                 if what in seen:
                     here.wrong(f"{what} is {seen[what]}'s already")
                 seen[what] = f'"{connector.name}" of tunnel "{name}"'
-    if config.tunnels and config.workers != 1:
-        main.at("workers").wrong(
-            "must be 1 with a [tunnel]: a connector is connected to one process, and the others could not reach it;"
-            " serve tunnels by a process of their own"
-        )
     for name, one in config.connectors.items():
         _connector(one, main.at("connector").at(name))
         for service, text in one.services.items():

@@ -5,7 +5,7 @@
 A worker that is gone is replaced at once, later and later when it keeps failing; meanwhile a sibling accepts on its
 slot. One that is silent for `SILENT_SECONDS` is killed, and replaced like any other.
 
-Imports: service, Twisted. Used by: service.supervisor.
+Imports: service, Twisted. Used by: service.siblings, service.supervisor.
 """
 
 from __future__ import annotations
@@ -138,7 +138,9 @@ class Crew:
         channel: Channel | None = None
 
         def said(message: Message, descriptors: list[int]) -> None:
-            if seat.channel is channel:
+            if descriptors:
+                self._office.passed(seat, message, descriptors)
+            elif seat.channel is channel:
                 self._worker_says(seat, message)
 
         def lost() -> None:

@@ -114,5 +114,8 @@ class Office(Protocol):
     def heard(self, seat: Seat, message: Message) -> None:
         """What a worker says beside that it lives."""
 
+    def passed(self, seat: Seat, message: Message, descriptors: list[int]) -> None:
+        """What a worker says, with descriptors, which are the office's own from then on."""
+
     def lost(self, seat: Seat) -> None:
         """A worker is gone."""

@@ -16,7 +16,7 @@ service.succession, tap.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from typing import Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar
 
 import attrs
 from twisted.application.service import Service
@@ -52,6 +52,9 @@ from lolly_tx.service.seats import Seat
 from lolly_tx.service.service import LollyService
 from lolly_tx.service.sharedmemory import SharedMemory
 from lolly_tx.service.slotting import lent, opened, slot_ports
+
+if TYPE_CHECKING:  # pragma: no cover
+    from lolly_tx.service.siblings import Switchboard
 
 SETTLE_SECONDS = 0.05
 """How often what time has brought to targets is carried out and told."""
@@ -121,6 +124,8 @@ class Supervisor(Service):
         self._rollout = Rollout(reactor, self.crew.send)
         self._purges = Purges(reactor, self.crew.send, self.crew.seats)
         service.purging = self._purges.purge
+        self._switchboard: Switchboard | None = None
+        self._connect(service.config)
         self._bulletin = Bulletin(
             reactor,
             service.pools,
@@ -134,6 +139,13 @@ class Supervisor(Service):
         service.listener_drains.tell = self._tell_of_listener
         self._settling = LoopingCall(self._settle)
         self._settling.clock = reactor
+
+    def _connect(self, config: Config) -> None:
+        """Workers with tunnels are to reach each other's connectors."""
+        if self._switchboard is None and (config.tunnels or config.connectors):
+            from lolly_tx.service.siblings import Switchboard  # few have use for it
+
+            self._switchboard = Switchboard(self.service, self.crew)
 
     # -- a service
 
@@ -181,6 +193,8 @@ class Supervisor(Service):
         if self._settling.running:
             self._settling.stop()
         self._bulletin.stop()
+        if self._switchboard is not None:
+            self._switchboard.stop()
 
     def reopen_logs(self) -> None:
         """After the log files were renamed: all processes go on in new ones."""
@@ -246,6 +260,7 @@ class Supervisor(Service):
             "lent": lent(slot_ports(self.service.listeners.places)),
             "resting": sorted(self.service.listeners.resting),
             "purges": self._purges.missed(number),
+            "connectors": self._switchboard.connectors if self._switchboard else {},
         }
         return said, descriptors
 
@@ -277,6 +292,13 @@ class Supervisor(Service):
         elif kind == "traces" and self.service.traces is not None:
             for trace in message["traces"]:
                 self.service.traces.take(trace)
+        elif kind in ("connectors", "tunnels", "hopped") and self._switchboard:
+            self._switchboard.heard(seat, message)
+
+    def passed(self, seat: Seat, message: Message, descriptors: list[int]) -> None:
+        """A worker wants to reach another one."""
+        if self._switchboard is not None:
+            self._switchboard.passed(message, descriptors)
 
     def _say(self, seat: Seat, message: Message) -> None:
         level = LogLevel.lookupByName(message["level"])
@@ -288,6 +310,8 @@ class Supervisor(Service):
         """What a worker counted stays, what it held is free."""
         self._rollout.lost(seat)
         self._purges.lost(seat)
+        if self._switchboard is not None:
+            self._switchboard.lost(seat)
         self._totals.ended(seat.number)
         self._oldest.pop(seat.number, None)
         self._fresh = True
@@ -339,6 +363,7 @@ class Supervisor(Service):
             if not self._shares.claim(row):
                 said = "there is no shared memory left for more targets: restart"
                 return fail(Refused([said]))
+        self._connect(config)
         ports = slot_ports(self.service.listeners.prepared)
         message = {
             "t": "prepare",
@@ -413,6 +438,8 @@ class Supervisor(Service):
     def statistics(self, told: dict[str, Any]) -> dict[str, Any]:
         """The counters of all workers together, and of each how it is."""
         found = filled_in(told, self._totals)
+        if self._switchboard is not None:
+            found.update(self._switchboard.statistics())
         found["process"] = self._processes(told["process"])
         found["workers"] = [
             {**one, **worked(self._totals.of(one["worker"]))}

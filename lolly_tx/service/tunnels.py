@@ -33,7 +33,7 @@ class Tunnels:
         self.servers: dict[str, TunnelServer] = {}
         self.connectors: dict[str, list[Dialing]] = {}
         self._commons = commons
-        self._renew = renew
+        self.renew = renew
         self._serves = commons.surroundings.part.serves
         self._running = False
         self._past: list[Dialing] = []
@@ -63,7 +63,7 @@ class Tunnels:
 
         for name, tunnel in new.tunnels.items():
             servers[name] = self.servers.get(name) or server_of(
-                tunnel, new, self._commons, self._renew
+                tunnel, new, self._commons, self.renew
             )
         for name, connector in new.connectors.items() if self._serves else ():
             same = old is not None and (

@@ -5,10 +5,12 @@
     adopt, leave   accept on the slot of a sibling that has died, and no more
     listener   the operator's word about one: to rest, to wake, to hurry, to be cut
     purge   drop what caches have of something
+    connectors   those that are connected to a sibling          hop   a sibling asks for one of ours
     reopen  open the log files anew             stop   accept nothing more, let exchanges end, and end
 
 and upwards: `ready` or `failed`; `beat`, the numbers that changed, several times a second, which shows that it lives;
-`seen`, what happened at targets; `log`, its lines, so that there is one log; `traces`; `leaving`, before it ends.
+`seen`, what happened at targets; `log`, its lines, so that there is one log; `traces`; `connectors` and `tunnels`,
+who is connected here and how that is; `hop`, to reach a sibling; `leaving`, before it ends.
 
 When the supervisor is gone it serves on by the last it heard, for `ORPHAN_SECONDS`, and then drains.
 
@@ -24,7 +26,7 @@ import os
 import socket
 from collections.abc import Callable, Mapping, Sequence
 from functools import partial
-from typing import Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar
 
 import attrs
 from twisted.internet.defer import Deferred
@@ -68,6 +70,9 @@ from lolly_tx.service.reopening import NotReopened
 from lolly_tx.service.service import LollyService
 from lolly_tx.service.sharedmemory import SharedMemory
 from lolly_tx.service.surroundings import Part
+
+if TYPE_CHECKING:  # pragma: no cover
+    from lolly_tx.service.siblings import Reach
 
 BEAT_SECONDS = 0.1
 """From one message with numbers to the next: as much as a killed worker takes with it uncounted."""
@@ -119,6 +124,7 @@ class Worker:
         self._service: LollyService | None = None
         self._following: Following | None = None
         self._shares: Shares | None = None
+        self._reach: Reach | None = None
         self._sockets: dict[str, dict[int, socket.socket]] = {}
         self._lent: frozenset[str] = frozenset()
         self._tally = Tally()
@@ -158,6 +164,8 @@ class Worker:
             self._hear_of_listener(message["word"], message["name"])
         elif kind == "purge":
             self._purge(message)
+        elif kind in ("connectors", "hop") and self._reach is not None:
+            self._reach.heard(message, descriptors)
         elif kind == "reopen":
             self._reopen()
         elif kind == "stop":
@@ -180,6 +188,7 @@ class Worker:
             service.commons.staples.take(message["staples"])
             for words in message.get("purges", ()):
                 service.middlewares.caches.purge(purging.heard(words))
+            self._reach_siblings(service.config, message.get("connectors", {}))
             service.privilegedStartService()
             service.startService()
         except Exception as error:
@@ -257,7 +266,18 @@ class Worker:
             return
         shares.learn(message["rows"])
         config = of_worker(unpacked(message["config"]), self._inherited.workers)
+        self._reach_siblings(config, {})
         following.prepare(config).addBoth(self._cb_prepared)
+
+    def _reach_siblings(self, config: Config, connectors: Mapping[str, Any]) -> None:
+        """Where there are tunnels; `connectors`: of each sibling."""
+        if self._reach is None and self._service is not None:
+            if config.tunnels or config.connectors:
+                from lolly_tx.service.siblings import Reach  # few have use for it
+
+                own = self._inherited.number
+                self._reach = Reach(self._service, self.channel, own)
+                self._reach.begin(connectors)
 
     def _cb_prepared(self, result: Failure | None) -> None:
         self._close_slots()
@@ -375,6 +395,8 @@ class Worker:
             self._count_at = began + COUNTING_PAUSE * took
         ages = {n: a.oldest_seconds for n, a in service.acceptors.items() if a.doors}
         self.channel.send({"t": "beat", "numbers": changes, "oldest": ages})
+        if self._reach is not None:
+            self._reach.beat()
         traces = service.traces
         if traces is not None and traces.count > self._traced:
             fresh = traces.latest()[-(traces.count - self._traced) :]
@@ -439,6 +461,8 @@ class Worker:
     def _cb_stopped(self, _: object) -> None:
         if self._following is not None:
             self._following.stop()
+        if self._reach is not None:
+            self._reach.stop()
         self._outbox.flush()
         self._beat()
         for loop in (self._beating, self._looking):

@@ -86,6 +86,9 @@ class Desk:
     def heard(self, seat: Seat, message: Message) -> None:
         self.messages.append(message)
 
+    def passed(self, seat: Seat, message: Message, descriptors: list[int]) -> None:
+        self.messages.append({**message, "descriptors": descriptors})
+
     def lost(self, seat: Seat) -> None:
         self.gone.append(seat.number)
 
@@ -128,6 +131,9 @@ class CrewTests(SynchronousTestCase):
         self.assertEqual([s.pid for s in self.crew.serving], [901, 902])
         self.say(self.one, {"t": "seen", "entries": []})
         self.assertEqual(self.desk.messages, [{"t": "seen", "entries": []}])
+        self.one.channel.fileDescriptorReceived(99)
+        self.say(self.one, {"t": "hop", "fds": 1})
+        self.assertEqual(self.desk.messages[1]["descriptors"], [99])
         self.assertEqual(self.crew.ailing(), [])
         self.crew.tell({"t": "facts"})
         self.assertEqual(self.two.words()[-1], "facts")

@@ -4,7 +4,7 @@
         +--refused, with the reason--^
 
 Imports: domain, net, net.sockets, net.streams, net.tunnels, wire, Twisted. Used by:
-service.
+net.tunnels.siblings, service.
 """
 
 from __future__ import annotations

@@ -5,16 +5,16 @@
     tunnel:NAME:port=PORT     the one that it has published at PORT
 
 Several may be connected under one name: the one with the fewest streams is asked first, and the others when it
-fails.
+fails. Those of other processes of the same proxy are asked behind those of this one (`net.tunnels.siblings`).
 
-Imports: domain, net.tunnels, wire, Twisted. Used by: net.tunnels.door, service,
-twisted.plugins.
+Imports: domain, net.tunnels, wire, Twisted. Used by: net.tunnels.door,
+net.tunnels.siblings, service, twisted.plugins.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import Any
+from collections.abc import Callable, Iterator, Mapping
+from typing import Any, Protocol
 
 import attrs
 from twisted.internet.defer import Deferred
@@ -24,6 +24,7 @@ from zope.interface import implementer
 from lolly_tx.domain.errors import ProxyError
 from lolly_tx.net.tunnels.errors import ConnectorAbsent
 from lolly_tx.net.tunnels.session import Session
+from lolly_tx.net.tunnels.streams import Streams
 from lolly_tx.wire.tunnel import Offer
 
 
@@ -44,10 +45,24 @@ class Joined:
     tunnel: str = ""
 
 
+class Elsewhere(Protocol):
+    """The connectors of other processes."""
+
+    def ways(
+        self, name: str, service: str, published: str
+    ) -> Iterator[tuple[Streams, str]]:
+        """What leads to each that may be asked for that, and what it is called there."""
+
+
 class Connectors:
-    """Those that are connected, by name; those of one name in the order in which they came."""
+    """Those that are connected, by name; those of one name in the order in which they came.
+
+    `elsewhere`: those of other processes. `changed`: called when one has come or gone.
+    """
 
     def __init__(self) -> None:
+        self.elsewhere: Elsewhere | None = None
+        self.changed: Callable[[], None] | None = None
         self._joined: dict[str, list[Joined]] = {}
 
     def __iter__(self) -> Any:
@@ -64,6 +79,8 @@ class Connectors:
         there.append(joined)
         for one in old:
             one.session.abort("its connector has connected again")
+        if self.changed is not None:
+            self.changed()
 
     def discard(self, joined: Joined) -> None:
         """It is gone."""
@@ -73,6 +90,8 @@ class Connectors:
             self._joined[name] = rest
         else:
             self._joined.pop(name, None)
+        if self.changed is not None:
+            self.changed()
 
     def named(self, name: str) -> list[Joined]:
         """Those of that name, the one with the fewest streams first; who leaves last."""
@@ -91,11 +110,15 @@ string's parser nothing but a reactor."""
 @implementer(IStreamClientEndpoint)
 @attrs.frozen
 class ServiceEndpoint:
-    """See the module. `published`: the host or the port, where it is not a `service` by its name."""
+    """See the module. `published`: the host or the port, where it is not a `service` by its name.
+
+    `here`: no other process is asked.
+    """
 
     name: str
     service: str
     published: str | int = ""
+    here: bool = False
     connectors: Connectors = attrs.field(default=CONNECTED, eq=False, repr=False)
 
     def connect(self, protocolFactory: IProtocolFactory) -> Deferred[Any]:
@@ -104,16 +127,23 @@ class ServiceEndpoint:
 
     async def _connect(self, factory: IProtocolFactory) -> Any:
         error: ProxyError = ConnectorAbsent(self._absent)
-        for joined in self.connectors.named(self.name):
-            service = self.service or joined.published.get(self.published, "")
-            streams = joined.session.streams
-            if service not in joined.services or streams.leaving:
-                continue
+        for streams, service in self._ways():
             try:
                 return await streams.connect(service, factory)
             except ProxyError as failed:
                 error = failed
         raise error
+
+    def _ways(self) -> Iterator[tuple[Streams, str]]:
+        connectors = self.connectors
+        for joined in connectors.named(self.name):
+            service = self.service or joined.published.get(self.published, "")
+            streams = joined.session.streams
+            if service in joined.services and not streams.leaving:
+                yield streams, service
+        if connectors.elsewhere is not None and not self.here:
+            published = str(self.published)
+            yield from connectors.elsewhere.ways(self.name, self.service, published)
 
     @property
     def _absent(self) -> str:

@@ -14,7 +14,7 @@ of the connection as a whole are given back as they come, those of a stream as t
 nobody reads holds up no other; what all streams may have waiting here is bounded by `memory`.
 
 Imports: net, net.http2, net.tunnels, wire.http2, Twisted. Used by:
-net.tunnels.connection, net.tunnels.directory, net.tunnels.door.
+net.tunnels.connection, net.tunnels.directory, net.tunnels.door, net.tunnels.siblings.
 """
 
 from __future__ import annotations

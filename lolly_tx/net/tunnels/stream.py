@@ -7,7 +7,7 @@ What comes is given on as it comes, and its sender may send as much more once it
 holds up its own stream and no other (RFC 9113 section 5.2).
 
 Imports: net.http2, wire.http2, Twisted. Used by: net.tunnels.connection,
-net.tunnels.door, net.tunnels.streams.
+net.tunnels.door, net.tunnels.siblings, net.tunnels.streams.
 """
 
 from __future__ import annotations
