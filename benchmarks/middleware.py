@@ -126,7 +126,9 @@ def seconds_of(
         door.dataReceived(request)
         exchange = door.exchange
         while exchange is not None and exchange.__class__ is not Exchange:
-            exchange = exchange._sink
+            exchange = getattr(exchange, "exchange", None) or getattr(
+                exchange, "_sink", None
+            )
         if exchange is not None:
             exchange.client.dataReceived(answer)
         elif door.exchange is not None:  # somebody else has asked a target for it

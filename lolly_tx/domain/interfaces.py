@@ -166,9 +166,12 @@ class IMiddleware(Interface):
     touches: frozenset[str] = Attribute(
         """Which of its methods are asked: names in `proxy.middleware.base`.
 
-        It may have one attribute more, `answer_fields`: where all that it does to answers is a function of their field
-        lines (CRLF, then lines that each end with CRLF), that function. It is asked once of lines that repeat, in place
-        of `response`, so it depends on nothing else and leaves Content-Length alone; None: there is no such function.
+        It may have three attributes more. `answer_fields`: where all that it does to answers is a function of their
+        field lines (CRLF, then lines that each end with CRLF), that function. It is asked once of lines that repeat, in
+        place of `response`, so it depends on nothing else and leaves Content-Length alone; None: there is no such one.
+        In the same way `request_gate(client)` stands for a `request` that goes by nothing but the client's address, and
+        `request_edit(head)` for one that only makes another head of the request's. A chain of none but such has no
+        passages, and costs a fraction.
         """
     )
 

@@ -19,7 +19,9 @@ import attrs
 FINE = 64
 """Entries of a log that are exact; beyond them neighbours within a 64th of the window become one."""
 KEYS = 100_000
-"""Keys that are remembered; who was admitted longest ago is forgotten first."""
+"""Keys that are remembered; who was not admitted for long is forgotten first."""
+LOOKED_AT = 4
+"""Keys that are looked at for each new one: whether they may be forgotten."""
 
 
 @attrs.frozen
@@ -43,14 +45,57 @@ class Rate:
 
 
 class _Log:
-    """What was admitted of one key: [first, last, how many], the oldest first. `due`: GCRA's arrival time."""
+    """What was admitted of one key. `due`: GCRA's arrival time. `total`: how many the window has.
 
-    __slots__ = ("due", "entries", "total")
+    `entries`: (when, how many), the oldest first, but for the youngest, which is in `last` and `count`; others join it
+    until `fine`. `leaves`: when the oldest of all leaves the window. `placed`: as `last` was when its key came into its
+    place. One object, because each admission touches it when nothing of it is in the processor's caches any more.
+    """
+
+    __slots__ = (
+        "count",
+        "due",
+        "entries",
+        "fine",
+        "last",
+        "leaves",
+        "placed",
+        "total",
+    )
 
     def __init__(self, now: float) -> None:
-        self.entries: deque[list[float]] = deque()
-        self.total = 0
-        self.due = now
+        self.due = self.last = self.placed = now
+        self.count = self.total = 0
+        self.fine = -_NEVER
+        self.leaves = _NEVER
+        self.entries: deque[tuple[float, int]] = deque()
+
+    def age(self, now: float, seconds: float) -> None:
+        """Have those leave that are `seconds` old."""
+        entries = self.entries
+        while entries and entries[0][0] + seconds <= now:
+            self.total -= entries.popleft()[1]
+        if len(entries) + 1 < FINE:
+            self.fine = -_NEVER
+        if entries:
+            self.leaves = entries[0][0] + seconds
+        elif self.last + seconds <= now:
+            self.count = self.total = 0
+            self.leaves = _NEVER
+        else:
+            self.leaves = self.last + seconds
+
+    def begin(self, now: float, rate: Rate) -> None:
+        """One more is admitted, with an entry of its own."""
+        entries = self.entries
+        if self.count:
+            entries.append((self.last, self.count))
+        else:
+            self.leaves = now + rate.seconds
+        self.count = 1
+        self.last = now
+        if len(entries) + 1 >= FINE:
+            self.fine = now + rate.seconds / FINE
 
 
 class Rates:
@@ -60,8 +105,6 @@ class Rates:
         self.rate = rate
         self._keys = keys
         self._logs: OrderedDict[bytes, _Log] = OrderedDict()
-        self._seconds = rate.seconds
-        self._fine = rate.seconds / FINE
         self._most = rate.most
         self._interval = rate.seconds / rate.count
         self._slack = (rate.burst - 1) * self._interval
@@ -74,24 +117,21 @@ class Rates:
         log = self._logs.get(key)
         if log is None:
             log = self._begun(key, now)
-        else:
-            self._logs.move_to_end(key)
-        entries, due = log.entries, log.due
-        past = now - self._seconds
-        while entries and entries[0][1] <= past:
-            log.total -= int(entries.popleft()[2])
+        elif log.leaves <= now:
+            log.age(now, self.rate.seconds)
+        due = log.due
         wait = due - self._slack - now
         if log.total >= self._most:
-            wait = max(wait, entries[0][1] + self._seconds - now)
+            wait = max(wait, log.leaves - now)
         if wait > _NOTHING:
             return wait
         log.due = (due if due > now else now) + self._interval
         log.total += 1
-        if len(entries) >= FINE and now - entries[-1][0] < self._fine:
-            entries[-1][1] = now
-            entries[-1][2] += 1
+        if now < log.fine:
+            log.last = now
+            log.count += 1
         else:
-            entries.append([now, now, 1])
+            log.begin(now, self.rate)
         return 0.0
 
     def pace(self, key: bytes, now: float) -> float | None:
@@ -99,12 +139,11 @@ class Rates:
         log = self._logs.get(key)
         if log is None:
             log = self._begun(key, now)
-        else:
-            self._logs.move_to_end(key)
         wait = max(0.0, log.due - now)
         if wait > self.rate.burst * self._interval - _NOTHING:
             return None
         log.due = max(log.due, now) + self._interval
+        log.last = now
         return wait
 
     def _begun(self, key: bytes, now: float) -> _Log:
@@ -113,17 +152,27 @@ class Rates:
         return log
 
     def _tidy(self, now: float) -> None:
-        """Forget two that say nothing any more for each that is new, and the oldest where there are too many."""
+        """Look at those that came into their places longest ago: forget who says nothing any more.
+
+        Whoever was admitted since then gets a new place. Where there are too many, one goes in any case.
+        """
         logs = self._logs
-        for _ in range(2):
+        for _ in range(LOOKED_AT):
             if not logs:
                 return
             key, log = next(iter(logs.items()))
-            recent = log.entries and log.entries[-1][1] > now - self.rate.seconds
-            if len(logs) < self._keys and (recent or log.due > now):
-                return
-            del logs[key]
+            recent = log.last > now - self.rate.seconds or log.due > now
+            if not recent:
+                del logs[key]
+            elif log.last > log.placed:
+                log.placed = log.last
+                logs.move_to_end(key)
+            else:
+                break
+        if len(logs) >= self._keys:
+            logs.popitem(last=False)
 
 
+_NEVER = float("inf")
 _NOTHING = 1e-9
 """Seconds that are no wait: what is left of sums of intervals."""

@@ -1,7 +1,6 @@
 """What middleware makes of a body that passes: filters, one after the other.
 
-Imports: proxy. Used by: proxy.caching, proxy.innerdoor, proxy.middleware,
-proxy.passage, proxy.repeatedfields, proxy.streampassage.
+Imports: proxy. Used by: proxy, proxy.caching, proxy.middleware.
 """
 
 from __future__ import annotations

@@ -1,6 +1,7 @@
 """The client's door as it looks from behind a chain of middleware, which may change the answers that go out by it.
 
-Imports: domain, net, net.sockets, proxy, wire. Used by: proxy.caching, proxy.passage.
+Imports: domain, net, net.sockets, proxy, wire. Used by: proxy.caching, proxy.fielddoor,
+proxy.passage.
 """
 
 from __future__ import annotations
@@ -72,8 +73,10 @@ class InnerDoor(DoorIn):
 
     def __init__(self, passage: OnItsWay, door: DoorIn, reached: int) -> None:
         self.peer = door.peer
-        self.asked = None if passage.head is passage.asked else passage.asked
-        self.identity = passage.identified
+        self.asked = door.asked
+        if self.asked is None and passage.head is not passage.asked:
+            self.asked = passage.asked
+        self.identity = passage.identified or door.identity
         self.verdict = door.verdict
         self.exchange = self._filters = None
         self.status = self.sent = 0

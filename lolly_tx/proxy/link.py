@@ -42,15 +42,27 @@ def nobody(head: RequestHead, peer: Peer) -> Identity | None:
     return None
 
 
+Gate = Callable[[str], Any]
+"""What `request` says of a request, by its client's address alone."""
+
+Edit = Callable[[RequestHead], RequestHead]
+"""What `request` makes of a head, by nothing else."""
+
+
 class Link:
-    """A middleware in its place. `name`: for logs, that of the configuration, or its type."""
+    """A middleware in its place. `name`: for logs, that of the configuration, or its type.
+
+    `gate`, `edit`, `fields`: what is as good as asking it, where no other of the chain needs a passage; None: nothing.
+    """
 
     __slots__ = (
         "answers",
         "asks",
+        "edit",
         "fields",
         "filters_request",
         "filters_response",
+        "gate",
         "looks_back",
         "name",
         "request",
@@ -71,6 +83,11 @@ class Link:
         self.filters_request = REQUEST_BODY in touches
         self.filters_response = RESPONSE_BODY in touches
         self.fields: Callable[[bytes], bytes] | None = None
+        self.gate: Gate | None = None
+        self.edit: Edit | None = None
+        if self.asks:
+            self.gate = getattr(middleware, "request_gate", None)
+            self.edit = getattr(middleware, "request_edit", None)
         if self.answers and not self.filters_response:
             self.fields = getattr(middleware, "answer_fields", None)
         self.looks_back = self.answers or self.filters_response

@@ -8,7 +8,7 @@ Made for each request of a route with `use`. While middleware thinks (a Deferred
 whoever serves it gets the client's own door and the passage is out of the way.
 
 Imports: domain, net, proxy, wire, Twisted. Used by: proxy.caching, proxy.chain,
-proxy.forwarding, proxy.middleware.
+proxy.fielddoor, proxy.forwarding, proxy.middleware.
 """
 
 from __future__ import annotations
@@ -160,7 +160,16 @@ class Passage(KnownRequest):
                 return
         if said is None:
             self._serve(chain.end, at)
-        elif isinstance(said, Deferred):
+        else:
+            self._go_by(link, said)
+
+    def go_by(self, at: int, said: Any) -> None:
+        """Go by what the gate of the link `at` has said; those before it have let the request pass."""
+        self._at = at + 1
+        self._go_by(self.chain.links[at], said)
+
+    def _go_by(self, link: Link, said: Any) -> None:
+        if isinstance(said, Deferred):
             self._think(said, link)
         else:
             self._serve_by(link, said)

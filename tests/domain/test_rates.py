@@ -107,6 +107,27 @@ class AdmitTests(SynchronousTestCase):
             rates.admit(b"new%d" % n, 9.0)
         self.assertEqual(len(rates), 100)
 
+    def test_busy_keys_stay(self):
+        """Where keys come in floods, those that are admitted again and again are not forgotten for them."""
+        rates = Rates(Rate(2, 60.0, 2), keys=50)
+        rates.admit(b"busy", 1.0)
+        now = 1.0
+        refused = 0
+        for n in range(2000):
+            now += 0.01
+            rates.admit(b"new%d" % n, now)
+            refused += bool(rates.admit(b"busy", now))
+        self.assertEqual(len(rates), 50)
+        self.assertGreaterEqual(refused, 1900)
+
+    def test_floods_are_bounded(self):
+        """However many keys are busy, a new one takes the place of one of them."""
+        rates = Rates(Rate(1000, 60.0, 1000), keys=10)
+        for n in range(200):
+            for key in range(20):
+                self.assertEqual(rates.admit(b"%d" % key, n / 10), 0)
+            self.assertLessEqual(len(rates), 10)
+
 
 class PaceTests(SynchronousTestCase):
     def test_in_turn(self):

@@ -84,12 +84,16 @@ class AccessMiddleware(Middleware):
             return True
         return settings.others
 
-    def request(self, passage: Passage) -> Answer | None:
+    def request_gate(self, client: str) -> Answer | None:
         """403 for who may not."""
-        known = self._known.get(passage.client)
+        known = self._known.get(client)
         if known is None:
-            known = self.admits(passage.client)
+            known = self.admits(client)
         return None if known else REFUSED
+
+    def request(self, passage: Passage) -> Answer | None:
+        """The same."""
+        return self.request_gate(passage.client)
 
 
 REFUSED = Answer(403, *page(403))

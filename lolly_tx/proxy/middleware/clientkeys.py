@@ -31,7 +31,10 @@ class CountedBy:
         """That of one request."""
         if not self.whole:
             return self._template.render(passage.known)[:LONGEST_KEY]
-        client = passage.client
+        return self.of_client(passage.client)
+
+    def of_client(self, client: str) -> bytes:
+        """The same where it is `whole`."""
         key = self.known.get(client)
         if key is None:
             if len(self.known) >= _REMEMBERED:

@@ -31,7 +31,10 @@ class HeadersMiddleware(Middleware):
         if self._of_response.constant:
             self.answer_fields = self._of_response.of_any
         self.touches = frozenset(touched | ({RESPONSE} if self._of_response else set()))
-        self._known = Remembered(self._changed) if self._of_request.constant else None
+        self.request_edit = None
+        if self._of_request.constant:
+            self._known = Remembered(self._changed)
+            self.request_edit = self._constant
 
     def _changed(self, head: RequestHead, known: Any = None) -> RequestHead:
         changes = self._of_request
@@ -40,13 +43,18 @@ class HeadersMiddleware(Middleware):
         )
         return head.with_block(block)
 
+    def _constant(self, head: RequestHead) -> RequestHead:
+        """What the target gets of a head, whoever sends it."""
+        known = self._known
+        return known.known.get(head) or known.of(head)
+
     def request(self, passage: Passage) -> None:
         """Change what the target gets."""
-        if self._known is not None:
-            head = passage.head
-            passage.head = self._known.known.get(head) or self._known.of(head)
+        head = passage.head
+        if self.request_edit is None:
+            passage.head = self._changed(head, passage.known)
         else:
-            passage.head = self._changed(passage.head, passage.known)
+            passage.head = self._constant(head)
 
     def response(self, passage: Passage, answer: AnswerHead) -> None:
         """Change what the client gets."""

@@ -43,7 +43,8 @@ class RateLimitMiddleware(Middleware):
         self._now = now
         self._clock = clock
         self._delay = settings.delay
-        self._key = CountedBy(settings.key)
+        self._key = by = CountedBy(settings.key)
+        self.request_gate = self._by_client if by.whole else None
         self._status = settings.status
         fields, self._page = page(settings.status)
         self._fields = (
@@ -51,12 +52,23 @@ class RateLimitMiddleware(Middleware):
             + b"RateLimit-Limit: %d\r\nRateLimit-Remaining: 0\r\n" % settings.rate.count
         )
 
-    def request(self, passage: Passage) -> Answer | Deferred[None] | None:
+    def _by_client(self, client: str) -> Answer | Deferred[None] | None:
         """Let it pass, refuse it, or have it wait."""
         by = self._key
-        key = by.known.get(passage.client) if by.whole else None
+        key = by.known.get(client)
         if key is None:
-            key = by.of(passage)
+            key = by.of_client(client)
+        if self._delay:
+            return self._paced(key)
+        now = self._now
+        wait = self.rates.admit(key, now())
+        return self._refusal(wait) if wait else None
+
+    def request(self, passage: Passage) -> Answer | Deferred[None] | None:
+        """The same by any key."""
+        if self.request_gate is not None:
+            return self._by_client(passage.client)
+        key = self._key.of(passage)
         if self._delay:
             return self._paced(key)
         wait = self.rates.admit(key, self._now())
