@@ -62,7 +62,9 @@ class CacheFolder:
         name = uuid4().hex
         name = f"{name[:2]}/{name}"
         path = self.path / name
-        path.parent.mkdir(mode=0o700, exist_ok=True)
+        if not path.parent.is_dir():
+            self.make()
+            path.parent.mkdir(mode=0o700, exist_ok=True)
         new = f"{path}{_NEW}"
         try:
             handle = os.open(

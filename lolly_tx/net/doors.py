@@ -156,6 +156,13 @@ class DoorIn:
             self.write(body)
         self.finish()
 
+    def still_sending(self, over: Callable[[ProxyError | None], None]) -> bool:
+        """Whether an answer that was given in one piece is on its way yet.
+
+        Then `over` is called when it has gone, with what has ended it before that, or None.
+        """
+        return False
+
     def interim(self, status: int, reason: bytes, fields: bytes) -> None:
         """Pass on a 1xx response."""
 

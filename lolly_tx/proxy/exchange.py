@@ -413,11 +413,14 @@ class Exchange(Attempts, ResponseSink):
         fields = head.block.kept
         if forwarder.marking:
             fields = forwarder.fields.marked(fields, head, self)
-        self.door.answer(status, head.reason, fields, body)
+        door = self.door
+        door.answer(status, head.reason, fields, body)
+        if door.status and door.still_sending(self._has_left):
+            return True
         forwarder.record(
             self,
             self.error,
-            self.door.peer.listener,
+            door.peer.listener,
             status,
             self.bytes_in,
             len(body),
@@ -653,8 +656,18 @@ class Exchange(Attempts, ResponseSink):
         if not forwarder.policy.direct:
             self.withdraw_hedge()
             forwarder.deadlines.discard(self)
-        now = forwarder.now() if since is None else since
-        forwarder.record(
+        if since is not None:
+            self._record(since)
+        elif not self.door.status or not self.door.still_sending(self._has_left):
+            self._record(forwarder.now())
+
+    def _has_left(self, error: ProxyError | None) -> None:
+        """What something in front had to send yet of the answer is over, by `error` or at its end."""
+        self.error = self.error or error
+        self._record(self.forwarder.now())
+
+    def _record(self, now: float) -> None:
+        self.forwarder.record(
             self,
             self.error,
             self.door.peer.listener,

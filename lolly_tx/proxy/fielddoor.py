@@ -11,6 +11,7 @@ Imports: domain, net, net.sockets, proxy, wire. Used by: proxy.chain.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 from lolly_tx.domain.errors import ProxyError
@@ -103,6 +104,10 @@ class FieldDoor(DoorIn):
         inner.exchange, self.exchange = self.exchange, None
         passage.broke_off(failed, ending)
         self.status, self.sent = inner.status, inner.sent
+
+    def still_sending(self, over: Callable[[ProxyError | None], None]) -> bool:
+        """See `DoorIn`."""
+        return self._out.still_sending(over)
 
     def interim(self, status: int, reason: bytes, fields: bytes) -> None:
         """As it is."""

@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import Any, Final, Protocol
 
+from lolly_tx.domain.errors import ProxyError
 from lolly_tx.domain.target import Target
 from lolly_tx.net.doors import LENGTH, NO_BODY, DoorIn, RequestSink
 from lolly_tx.net.sockets.splice import Relay
@@ -234,7 +235,7 @@ class InnerDoor(DoorIn):
                 self._out.start(
                     answer.status, answer.reason, answer.fields, answer.framing
                 )
-                Slices(self, body).begin()
+                Slices(self, body, self.exchange).begin()
                 return
         if self._filters is not None:
             filtered = self._filtered(body, "end")
@@ -254,6 +255,14 @@ class InnerDoor(DoorIn):
         if self._dropped < 0:
             self.close()
         out.answer(answer.status, answer.reason, fields, body)
+
+    def still_sending(self, over: Callable[[ProxyError | None], None]) -> bool:
+        """See `DoorIn`."""
+        exchange = self.exchange
+        if isinstance(exchange, Slices):
+            exchange.over = over
+            return True
+        return self._out.still_sending(over)
 
     def _begun(self, status: int) -> None:
         self._passage.started = True

@@ -58,6 +58,19 @@ class OwnAnswers:
         seconds: float = 0.0,
     ) -> None:
         """One was given with `size` bytes of a body, after `seconds`."""
+        if door.status and door.still_sending(
+            lambda error: self.given(
+                door,
+                head,
+                door.status,
+                door.sent,
+                why if error is None else str(error),
+                identity,
+                route,
+                seconds,
+            )
+        ):
+            return
         self.count(status)
         if self.on_refusal is not None:
             known = () if identity is None else (identity,)

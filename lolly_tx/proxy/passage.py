@@ -253,6 +253,10 @@ class Passage(KnownRequest):
         answer.give(inner, self.head.is_head)
         status, size = answer.status, len(answer.body)
         if isinstance(inner, InnerDoor):
+            if inner.still_sending(
+                lambda error: self.tell(inner.status, inner.sent, "")
+            ):
+                return
             status, size = inner.status, inner.sent
         self.tell(status, size, "")
 

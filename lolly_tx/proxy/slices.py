@@ -8,23 +8,29 @@ Imports: domain, net. Used by: proxy.innerdoor.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Final
 
 from lolly_tx.domain.errors import ProxyError
-from lolly_tx.net.doors import DoorIn
+from lolly_tx.net.doors import DoorIn, RequestSink
 
 SLICE_BYTES: Final = 65536
 """Passed on at once; a body that is not longer goes as it is."""
 
 
 class Slices:
-    """See the module; its door's exchange (`net.doors.RequestSink`) until the end. `door`: has the filters."""
+    """See the module; its door's exchange (`net.doors.RequestSink`) until the end. `door`: has the filters.
 
-    __slots__ = ("_at", "_body", "_door", "_paused", "_within")
+    `giver`: who gave the body, and is told how much of it the client has got. `over`: called when all is over.
+    """
 
-    def __init__(self, door: DoorIn, body: bytes) -> None:
+    __slots__ = ("_at", "_body", "_door", "_giver", "_paused", "_within", "over")
+
+    def __init__(self, door: DoorIn, body: bytes, giver: RequestSink | None) -> None:
         self._body = memoryview(body)
         self._door = door
+        self._giver = giver
+        self.over: Callable[[ProxyError | None], None] | None = None
         self._at = 0
         self._paused = self._within = False
 
@@ -53,19 +59,29 @@ class Slices:
         self._within = False
         if self._at >= len(body) and not self._paused:
             door.finish()
+            self._end()
+
+    def _end(self, error: ProxyError | None = None) -> None:
+        """The client gets no more of it."""
+        self._at = len(self._body)
+        self._within = True
+        self.response_changed(self._door.status, self._door.sent)
+        over, self.over, self._giver = self.over, None, None
+        if over is not None:
+            over(error)
 
     def downstream_failed(self, error: ProxyError) -> None:
         """The client is gone."""
-        self._at = len(self._body)
-        self._within = True
+        self._end(error)
 
     def response_unwanted(self) -> None:
         """Nor does anybody else want the rest."""
-        self._at = len(self._body)
-        self._within = True
+        self._end()
 
     def response_changed(self, status: int, size: int) -> None:
-        """Who gave the body has been told."""
+        """The client has got so much of it."""
+        if self._giver is not None:
+            self._giver.response_changed(status, size)
 
     def request_data(self, data: bytes) -> None:
         """Nobody reads it."""

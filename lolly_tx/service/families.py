@@ -330,6 +330,12 @@ CACHE_EVICTIONS = Family(
     "Answers that had to go for want of room.",
     ("cache",),
 )
+CACHE_FILE_ERRORS = Family(
+    "lolly_cache_file_errors_total",
+    "counter",
+    "Files of stored answers that could not be written, or read.",
+    ("cache",),
+)
 LOG_LINES = Family(
     "lolly_access_log_lines_total",
     "counter",

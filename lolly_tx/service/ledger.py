@@ -81,7 +81,10 @@ def count_on(service: LollyService, said: Mapping[str, Any]) -> None:
     for store in service.middlewares.caches:
         cache = said.get("caches", {}).get(store.name, {})
         store.count_on(
-            cache.get("requests", {}), cache.get("stored", 0), cache.get("evicted", 0)
+            cache.get("requests", {}),
+            cache.get("stored", 0),
+            cache.get("evicted", 0),
+            cache.get("file_errors", 0),
         )
     for name, files in service.listeners.certificates:
         secure = said.get("tls", {}).get(name, {})

@@ -245,8 +245,11 @@ def of_caches(told: Told) -> Iterator[Found]:
         (f.CACHE_ENTRIES, "entries"),
         (f.CACHE_STORED, "stored"),
         (f.CACHE_EVICTIONS, "evicted"),
+        (f.CACHE_FILE_ERRORS, "file_errors"),
     ):
-        yield _each(family, [((name,), one[word]) for name, one in caches.items()])
+        yield _each(
+            family, [((name,), one.get(word, 0)) for name, one in caches.items()]
+        )
 
 
 def of_tunnels(told: Told) -> Iterator[Found]:

@@ -176,6 +176,7 @@ def cache_statistics(caches: Iterable[Store]) -> dict[str, Any]:
             "entries": len(store),
             "stored": store.stored_count,
             "evicted": store.evicted,
+            "file_errors": store.file_errors,
         }
         for store in caches
     }

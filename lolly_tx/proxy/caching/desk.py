@@ -391,7 +391,7 @@ class Desk:
         """See `Judge`."""
         self._forget(fetch)
         stored = fetch.asked_for.validates
-        if stored is not None and not fetch.head_seen:
+        if stored is not None and fetch.status not in FAILURES:  # those have counted
             stored.failures += 1
             stored.asked_again_at = self.store.now() + seconds_until_asked_again(
                 stored.failures

@@ -80,7 +80,7 @@ def life_of_card(card: Card, now: float, wall: float) -> Life:
 
 
 class FolderShelf:
-    """The files of `store` in `folder` (`proxy.caching.store.Shelf`). `failures`: to write or read one."""
+    """The files of `store` in `folder` (`proxy.caching.store.Shelf`)."""
 
     log: ClassVar[Logger] = Logger()
 
@@ -91,7 +91,6 @@ class FolderShelf:
         self._waiting = 0
         self._loading: dict[Stored, list[Deferred[bytes]]] = {}
         self._complained = float("-inf")
-        self.failures = 0
         store.use_shelf(self)
 
     # -- writing
@@ -121,7 +120,7 @@ class FolderShelf:
         self._store.written(stored, None)
 
     def _complain(self, what: str, reason: Failure) -> None:
-        self.failures += 1
+        self._store.file_errors += 1
         now = self._store.now()
         if now - self._complained >= _COMPLAINT_SECONDS:
             self._complained = now

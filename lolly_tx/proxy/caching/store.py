@@ -97,7 +97,7 @@ class Store:
 
     `counts`: what became of requests, but for `short_hits`, by a word each (`proxy.caching.ends`). `filling`: bytes of
     bodies that are on their way in. `keyed`: targets may be keys. `evicted`, `stored_count`: answers, since the start;
-    `purges`: and invalidations.
+    `purges`: and invalidations. `file_errors`: files that could not be written or read.
     """
 
     def __init__(
@@ -119,7 +119,7 @@ class Store:
         self.short_hits = 0
         self.keyed = False
         self.filling = 0
-        self.evicted = self.stored_count = 0
+        self.evicted = self.stored_count = self.file_errors = 0
         self._catalog: Catalog[Stored] = Catalog()
         self._all = S3Fifo(bounds.size)
         self._shelf: Shelf | None = None
@@ -143,11 +143,18 @@ class Store:
         counts["hit"] += self.short_hits
         return counts
 
-    def count_on(self, requests: Mapping[str, int], stored: int, evicted: int) -> None:
+    def count_on(
+        self,
+        requests: Mapping[str, int],
+        stored: int,
+        evicted: int,
+        file_errors: int = 0,
+    ) -> None:
         """So much was counted before: what became of requests, answers that were stored, and dropped for room."""
         self.counts.update({str(word): int(n) for word, n in requests.items()})
         self.stored_count += int(stored)
         self.evicted += int(evicted)
+        self.file_errors += int(file_errors)
 
     def __iter__(self) -> Iterator[Stored]:
         return iter(self._catalog)

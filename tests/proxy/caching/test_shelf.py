@@ -223,7 +223,7 @@ class TroubleTests(ShelfTestCase):
         # The body is looked at when it is read: then it is fetched again.
         self.assertIn(b"fwd=uri-miss", self.fill(FRESH, target="/5", body=b"new"))
         self.assertTrue(self.ask("/5").take().endswith(b"new"))
-        self.assertEqual(self.shelf.failures, 1)
+        self.assertEqual(self.store.file_errors, 1)
 
     def test_damaged_later(self) -> None:
         """When the damage is found on the way, the client sees that it has not all of it."""
@@ -263,7 +263,7 @@ class TroubleTests(ShelfTestCase):
         for number in range(10):
             self.fill(FRESH, target=f"/{number}", body=b"x" * 30000)
         self.assertLess(len(self.store), 6)
-        self.assertEqual(shelf.failures, 11)
+        self.assertEqual(self.store.file_errors, 11)
         self.assertEqual(self.files, [])
 
     def test_too_much_to_write(self) -> None:
