@@ -52,6 +52,8 @@ class _Log:
     place. One object, because each admission touches it when nothing of it is in the processor's caches any more.
     """
 
+    entries: deque[tuple[float, int]]
+
     __slots__ = (
         "count",
         "due",
@@ -68,7 +70,7 @@ class _Log:
         self.count = self.total = 0
         self.fine = -_NEVER
         self.leaves = _NEVER
-        self.entries: deque[tuple[float, int]] = deque()
+        self.entries = _NO_ENTRIES  # most keys never have a second one, and an empty deque takes 600 bytes
 
     def age(self, now: float, seconds: float) -> None:
         """Have those leave that are `seconds` old."""
@@ -79,7 +81,9 @@ class _Log:
             self.fine = -_NEVER
         if entries:
             self.leaves = entries[0][0] + seconds
-        elif self.last + seconds <= now:
+            return
+        self.entries = _NO_ENTRIES
+        if self.last + seconds <= now:
             self.count = self.total = 0
             self.leaves = _NEVER
         else:
@@ -89,6 +93,8 @@ class _Log:
         """One more is admitted, with an entry of its own."""
         entries = self.entries
         if self.count:
+            if entries is _NO_ENTRIES:
+                entries = self.entries = deque()
             entries.append((self.last, self.count))
         else:
             self.leaves = now + rate.seconds
@@ -174,5 +180,6 @@ class Rates:
 
 
 _NEVER = float("inf")
+_NO_ENTRIES: deque[tuple[float, int]] = deque(maxlen=0)
 _NOTHING = 1e-9
 """Seconds that are no wait: what is left of sums of intervals."""

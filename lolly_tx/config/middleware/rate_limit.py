@@ -53,7 +53,8 @@ class RateLimit:
         default=KEYS,
         metadata=about(
             Count(1, 10**8),
-            "Keys that are remembered, some 300 bytes each; the one that was admitted longest ago is forgotten first.",
+            "Keys that are remembered, some 300 bytes each, four times that while they are busy; who has not come for"
+            " long is forgotten first.",
         ),
     )
 
