@@ -24,8 +24,8 @@ from lolly_tx.net.deadlines import NEVER
 from lolly_tx.net.doors import BODILESS, BodyStart, DoorIn, Peer
 from lolly_tx.net.http1.shared import Shared
 from lolly_tx.net.sockets.acceptor import Acceptor
-from lolly_tx.net.sockets.transports import is_secure
-from lolly_tx.net.streams.raw import LINGER, OPENING, TUNNEL, RawConnection
+from lolly_tx.net.streams.clients import ClientConnection
+from lolly_tx.net.streams.raw import OPENING
 from lolly_tx.net.tunnel import TunnelEnd
 from lolly_tx.wire import socks5
 from lolly_tx.wire.errors import BadMessage
@@ -117,16 +117,15 @@ class SocksRequest(DoorIn):
         self._line.transport.write(socks5.reply(socks5.OK, host, port))
 
 
-class SocksServer(RawConnection):
+class SocksServer(ClientConnection):
     """One client connection."""
 
     def __init__(
         self, site: SocksSite, shared: Shared, acceptor: Acceptor, client: str
     ) -> None:
-        super().__init__(acceptor.deadlines, shared.timeouts.write)
+        peer = Peer(client, acceptor.name, shared.secure, shared.introduce)
+        super().__init__(acceptor, peer, shared.timeouts.write)
         self.site = site
-        self.acceptor = acceptor
-        self.peer = Peer(client, acceptor.name, shared.secure, shared.introduce)
         self._seconds = shared.timeouts.head
         self._stage = GREETING
         self._proving: Deferred[Any] | None = None
@@ -135,9 +134,6 @@ class SocksServer(RawConnection):
     def makeConnection(self, transport: Any) -> None:
         """A client has connected."""
         super().makeConnection(transport)
-        self.peer.transport = transport
-        self.peer.secure = is_secure(transport)
-        self.acceptor.connected(self)
         self.deadline = self.acceptor.now() + self._seconds
 
     def dataReceived(self, data: bytes) -> None:
@@ -232,7 +228,6 @@ class SocksServer(RawConnection):
     def connectionLost(self, reason: Failure) -> None:
         """The connection is over."""
         super().connectionLost(reason)
-        self.acceptor.lost(self)
         request, self._request = self._request, None
         exchange = None if request is None else request.exchange
         if request is not None and exchange is not None:
@@ -246,30 +241,3 @@ class SocksServer(RawConnection):
             self.hang_up()
         else:
             super().expired(now)
-
-    # -- what the acceptor asks
-
-    @property
-    def address(self) -> str:
-        """The client's."""
-        return self.peer.address
-
-    @property
-    def idle(self) -> bool:
-        """Nothing of it is under way."""
-        return self.state == LINGER and self._rest is None
-
-    def shed(self) -> bool:
-        """Close it, idle, at once."""
-        self.hang_up()
-        return True
-
-    def shut(self) -> None:
-        """The proxy stops now."""
-        if self.state == TUNNEL and self.end is not None:
-            self.end.shut()
-        else:
-            self.abort()
-
-    def drain(self, until: float) -> None:
-        """The proxy stops: a tunnel goes on until it is over, or its time is."""

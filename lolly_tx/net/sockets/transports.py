@@ -10,9 +10,9 @@ aborts, the order of callbacks) by leaving those cases to the stock code.
 
 `net.sockets.eager` has a reactor make these. At the end are questions that any transport can be asked.
 
-Imports: net.sockets, Twisted. Used by: net, net.checks, net.files, net.forward,
-net.http1, net.http2, net.sockets.direct, net.sockets.eager, net.sockets.splice,
-net.sockets.tls, net.streams, net.tunnels, proxy.files.
+Imports: net.sockets, Twisted. Used by: net, net.checks, net.files, net.http1,
+net.http2, net.sockets.direct, net.sockets.eager, net.sockets.splice, net.sockets.tls,
+net.streams, net.tunnels, proxy.files.
 """
 
 from __future__ import annotations

@@ -22,8 +22,8 @@ from lolly_tx.net.deadlines import NEVER
 from lolly_tx.net.doors import Peer
 from lolly_tx.net.http1.upgraded import Upgraded
 from lolly_tx.net.sockets.acceptor import Acceptor
-from lolly_tx.net.sockets.transports import is_secure
-from lolly_tx.net.streams.raw import LINGER, OPENING, TUNNEL, RawConnection
+from lolly_tx.net.streams.clients import ClientConnection
+from lolly_tx.net.streams.raw import OPENING, TUNNEL, RawConnection
 from lolly_tx.net.tunnel import Tunnel
 from lolly_tx.wire.client_hello import HelloReader, NotAHello
 from lolly_tx.wire.message import RequestHead
@@ -68,7 +68,7 @@ def _unspoken(peer: Peer, head: RequestHead) -> bytes:
 
 
 @implementer(IHandshakeListener)
-class StreamDoor(RawConnection):
+class StreamDoor(ClientConnection):
     """See the module. `since`: when it was accepted. `name`: what its client asked for.
 
     `exchange`: what looks for a target for it, while somebody does. `identity`, `asked`, `verdict`: nothing, where
@@ -80,10 +80,9 @@ class StreamDoor(RawConnection):
     verdict = ""
 
     def __init__(self, site: StreamSite, acceptor: Acceptor, client: str) -> None:
-        super().__init__(acceptor.deadlines, site.write_seconds)
+        peer = Peer(client, acceptor.name, False, _unspoken)
+        super().__init__(acceptor, peer, site.write_seconds)
         self.site = site
-        self.acceptor = acceptor
-        self.peer = Peer(client, acceptor.name, False, _unspoken)
         self.since = acceptor.now()
         self.name: str | None = None
         self.exchange: Any = None
@@ -98,9 +97,7 @@ class StreamDoor(RawConnection):
     def makeConnection(self, transport: Any) -> None:
         """A client has connected."""
         super().makeConnection(transport)
-        self.peer.transport = transport
-        self.peer.secure = self._shaking = is_secure(transport)
-        self.acceptor.connected(self)
+        self._shaking = self.peer.secure
         if self.site.by_name or self._shaking:
             self.deadline = self.since + self.site.hello_seconds
         self._visit.begin()
@@ -200,7 +197,6 @@ class StreamDoor(RawConnection):
         """The connection is over."""
         opening = self.end is None
         super().connectionLost(reason)
-        self.acceptor.lost(self)
         self.peer.gone()
         if opening:
             self._visit.left("client")
@@ -212,31 +208,8 @@ class StreamDoor(RawConnection):
         else:
             super().expired(now)
 
-    # -- what the acceptor asks
-
-    @property
-    def address(self) -> str:
-        """The client's."""
-        return self.peer.address
-
-    @property
-    def idle(self) -> bool:
-        """Nothing of it is under way."""
-        return self.state == LINGER and self._rest is None
-
-    def shed(self) -> bool:
-        """Close it, idle, at once."""
-        self.hang_up()
-        return True
-
     def shut(self) -> None:
         """The proxy stops now."""
-        if self.state == TUNNEL:
-            assert self.end is not None
-            self.end.shut()
-        else:
+        if self.state != TUNNEL:
             self._visit.left("stopped")
-            self.abort()
-
-    def drain(self, until: float) -> None:
-        """The proxy stops: a stream goes on until it is over, or its time is."""
+        super().shut()

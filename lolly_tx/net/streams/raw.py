@@ -4,8 +4,8 @@
 
 It is what `net.http1.upgraded.Upgraded` makes an end of a tunnel of; a client's is a `net.streams.door.StreamDoor`.
 
-Imports: net, net.http1, net.sockets, Twisted. Used by: net.forward, net.streams.door,
-net.streams.target, net.tunnels.
+Imports: net, net.http1, net.sockets, Twisted. Used by: net.forward,
+net.streams.clients, net.streams.door, net.streams.target, net.tunnels.
 """
 
 from __future__ import annotations
