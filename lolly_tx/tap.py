@@ -105,6 +105,7 @@ def makeService(options: Options) -> IService:
         settle_memory,
     )
     from lolly_tx.service.processlog import log_path, twistd_log
+    from lolly_tx.service.providers import Providers
     from lolly_tx.service.reload import Reloader
     from lolly_tx.service.reopening import reopen_all
     from lolly_tx.service.signals import (
@@ -190,6 +191,7 @@ def makeService(options: Options) -> IService:
             reloader = Reloader(serving, read, standing=standing)
             reloader.on_change.append(succession.notifier.reload)
             serving.discoveries = Discoveries(reloader, registry, folder)
+            serving.providers = Providers(reloader)
             serving.stopping.told.append(succession.notifier.status)
             serving.reloading = applying = Applying(reloader, read_text, folder)
             serving.amending = TargetChanges(reloader, folder)

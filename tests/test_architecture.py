@@ -28,6 +28,7 @@ PACKAGES = (
     "wire",
     "wire/hpack",
     "wire/http2",
+    "kubernetes",
     "net",
     "net/sockets",
     "net/http1",

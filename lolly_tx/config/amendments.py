@@ -24,6 +24,7 @@ from lolly_tx.config.diff import KeyChange, keys_of
 from lolly_tx.config.model import Config
 from lolly_tx.config.pools import PoolSettings
 from lolly_tx.config.problems import Problem
+from lolly_tx.config.provided import Provided, with_provided
 from lolly_tx.config.reading import Names, Source, SourcePlace
 from lolly_tx.config.rules import check_pool
 from lolly_tx.config.tables import Table, read_or_none
@@ -36,6 +37,7 @@ Place = tuple[str, str, int, str]
 MOST = 1000
 """Changes at once: a file is a better place for more."""
 
+NOTHING_PROVIDED: Mapping[str, Provided] = MappingProxyType({})
 NOTHING_FOUND: Mapping[str, tuple[Target, ...]] = MappingProxyType({})
 
 _CHANGE = Table(TargetChange)
@@ -89,25 +91,35 @@ class Amendment:
 
 @attrs.define(slots=False, frozen=True)
 class Amended:
-    """See the module. `found`: by the name of the pool. `names`: what a configuration may name (`reading.Names`)."""
+    """See the module. `found`: by the name of the pool. `names`: what a configuration may name (`reading.Names`).
+
+    `provided`: what providers bring, by their names.
+    """
 
     base: Config
     made: tuple[Amendment, ...] = ()
     names: Names = Names()
     found: Mapping[str, tuple[Target, ...]] = NOTHING_FOUND
+    provided: Mapping[str, Provided] = NOTHING_PROVIDED
+
+    @cached_property
+    def whole(self) -> Config:
+        """The settings as they were read, with what their providers bring."""
+        there = [self.provided[n] for n in self.base.providers if n in self.provided]
+        return with_provided(self.base, there)
 
     @cached_property
     def listed(self) -> Config:
         """The settings with the targets that were found."""
         more = {}
         for name, found in self.found.items():
-            pool = self.base.pools.get(name)
+            pool = self.whole.pools.get(name)
             if pool is not None and pool.discover is not None and found:
                 more[name] = _beside(pool, found)
         if not more:
-            return self.base
-        pools = MappingProxyType({**self.base.pools, **more})
-        return attrs.evolve(self.base, pools=pools)
+            return self.whole
+        pools = MappingProxyType({**self.whole.pools, **more})
+        return attrs.evolve(self.whole, pools=pools)
 
     @cached_property
     def held(self) -> tuple[Amendment, ...]:
@@ -139,7 +151,7 @@ class Amended:
         place = SourcePlace(source)
         if not pool.targets and pool.discover is None:
             place.wrong("a pool needs at least one target")
-        check_pool(self.base, pool, place)
+        check_pool(self.whole, pool, place)
         return source.problems
 
     @property
@@ -158,7 +170,11 @@ class Amended:
             pools[name] = _with(
                 pools[name], [one for one in self.held if one.pool == name]
             )
-        return attrs.evolve(self.base, pools=MappingProxyType(pools))
+        return attrs.evolve(self.whole, pools=MappingProxyType(pools))
+
+    def providing(self, name: str, provided: Provided) -> Amended:
+        """With this for what the provider `name` brings."""
+        return attrs.evolve(self, provided={**self.provided, name: provided})
 
     def finding_all(self, found: Mapping[str, tuple[Target, ...]]) -> Amended:
         """With these targets for what `discover` of these pools has found."""

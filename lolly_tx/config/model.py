@@ -57,6 +57,7 @@ from lolly_tx.config.pools import (
     TargetAgent,
     UpstreamTLS,
 )
+from lolly_tx.config.providers import Provider
 from lolly_tx.config.routing import Redirect, Respond, Route
 from lolly_tx.config.schema import about
 from lolly_tx.config.streams import Stream
@@ -119,6 +120,7 @@ NO_TUNNELS: Mapping[str, Tunnel] = MappingProxyType({})
 NO_CONNECTORS: Mapping[str, Connector] = MappingProxyType({})
 NO_FORWARDS: Mapping[str, Forward] = MappingProxyType({})
 NO_POOLS: Mapping[str, PoolSettings] = MappingProxyType({})
+NO_PROVIDERS: Mapping[str, Provider] = MappingProxyType({})
 
 
 @attrs.frozen
@@ -219,6 +221,14 @@ class Config:
             Named(Forward),
             "One table per `forward` proxy, by name.",
             key="forward",
+        ),
+    )
+    providers: Mapping[str, Provider] = attrs.field(
+        default=NO_PROVIDERS,
+        metadata=about(
+            Named(Provider),
+            "One table per `provider`, by name: routes and pools from elsewhere, beside those of the file.",
+            key="provider",
         ),
     )
     acme: Mapping[str, Acme] = attrs.field(

@@ -47,6 +47,7 @@ _EXAMPLES: dict[str, str | int] = {
     "forward.NAME.tls.site.host": "admin.example.com",
     "listener.NAME.tls.certificate": "site.pem",
     "listener.NAME.tls.site.host": "admin.example.com",
+    "provider.NAME.type": "kubernetes",
     "route.pool": "NAME",
     "route.split.pool": "NAME",
     "middleware.rewrite.rules.match": "^/old/(.*)$",

@@ -210,6 +210,14 @@ class Route:
             'Addresses or networks of the clients it is for, as far as trusted proxies can be believed; "unix".',
         ),
     )
+    rank: int = attrs.field(
+        default=0,
+        metadata=about(
+            Count(0, 1_000_000),
+            "Routes for one host and path: those of a smaller rank are asked first; of one rank those with more"
+            " conditions, else as written.",
+        ),
+    )
     split: tuple[Share, ...] = attrs.field(
         default=(),
         metadata=about(

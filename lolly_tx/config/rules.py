@@ -32,6 +32,7 @@ from lolly_tx.config.loops import loops, stream_loops
 from lolly_tx.config.middleware.rules import middleware_rules, use_rules
 from lolly_tx.config.middleware.using import Middleware
 from lolly_tx.config.model import Admin, Config, Listener, PoolSettings
+from lolly_tx.config.providers import provided_listeners, provider_rules
 from lolly_tx.config.routing import ENDS, Route
 from lolly_tx.config.schema import Place
 from lolly_tx.config.streams import stream_rules
@@ -66,15 +67,17 @@ def check(config: Config, parts: Parts, main: Place) -> None:
     hosts = any(c.hosts for t in config.tunnels.values() for c in t.connectors.values())
     # These need no listener and no pool.
     alone = config.tunnels or config.connectors or config.forwards
+    provided = provided_listeners(config.providers)
     if not (parts.names or parts.pool_names or alone):
         main.wrong("has no listener and no pool")
-    elif parts.names and not parts.any_route and not hosts:
+    elif parts.names and not (parts.any_route or hosts or config.providers):
         main.wrong("has no [[route]], so no request would be answered")
     caches_rules(config.caches, main.at("cache"))
     there = {name: one for name, (one, _) in parts.pools.items()}
     for name, stream in config.streams.items():
         at = main.at("stream").at(name)
-        stream_rules(stream, parts.pool_names, config.middlewares, at)
+        brought = name in provided
+        stream_rules(stream, parts.pool_names, config.middlewares, at, brought)
         use_rules(stream.use, config, parts.middleware_names, at.at("use"))
         datagram_rules(stream, there, at)
         if stream.tls is not None:
@@ -110,8 +113,9 @@ def check(config: Config, parts: Parts, main: Place) -> None:
     if config.explain.header and not token.written:
         main.at("explain").at("header").wrong("needs admin.token, which it carries")
     routes = [route for route, _ in parts.routes]
+    provider_rules(config, parts.names, main.at("provider"))
     for listener, place in parts.listeners.values():
-        _listener(listener, place)
+        _listener(listener, place, listener.name in provided)
         use_rules(listener.use, config, parts.middleware_names, place.at("use"))
         if listener.access_log:
             access_log_rules(listener.access_log, place.at("access_log"))
@@ -123,6 +127,16 @@ def check(config: Config, parts: Parts, main: Place) -> None:
         named_pool_rules(pool, there, place)
     if config.limits.line_size > config.limits.head_size:
         main.at("limits").at("line_size").wrong("must not be above head_size")
+
+
+def check_route(config: Config, route: Route, place: Place) -> None:
+    """Apply the rules of one route beside the rest of `config`, which is right."""
+    names = dict.fromkeys((*config.listeners, *config.streams), "")
+    pools = {name: (pool, place) for name, pool in config.pools.items()}
+    parts = Parts(names=names, pools=pools, pool_names=dict.fromkeys(pools, ""))
+    _references(route, place, parts)
+    _ends(route, place)
+    use_rules(route.use, config, config.middlewares, place.at("use"))
 
 
 def check_pool(config: Config, pool: PoolSettings, place: Place) -> None:
@@ -250,7 +264,7 @@ def _address(endpoint: str) -> tuple[str, str]:
     return port, "" if interface == "0.0.0.0" else interface
 
 
-def _listener(listener: Listener, place: Place) -> None:
+def _listener(listener: Listener, place: Place, provided: bool) -> None:
     kind = endpoint_parts(listener.endpoint)[0][0]
     if listener.tls is not None and kind in ("ssl", "tls"):
         place.at("tls").wrong(
@@ -267,7 +281,7 @@ def _listener(listener: Listener, place: Place) -> None:
         wanted = "http2" if secure else "h2c"
         place.at("http2_websocket").wrong(f"needs HTTP/2 there: `{wanted} = true`")
     if listener.tls is not None:
-        tls_rules(listener.tls, place.at("tls"))
+        tls_rules(listener.tls, place.at("tls"), provided)
 
 
 def _pool(pool: PoolSettings, place: Place) -> None:

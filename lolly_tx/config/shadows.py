@@ -90,7 +90,11 @@ class _Host:
     def _precedes(self, one: int, other: int) -> bool:
         """Whether `one`, for the same path, is asked before `other` and holds wherever that does."""
         a, b = self._routes[one], self._routes[other]
-        order = (-len(a.conditions), one) < (-len(b.conditions), other)
+        order = (a.rank, -len(a.conditions), one) < (
+            b.rank,
+            -len(b.conditions),
+            other,
+        )
         return order and _implied(a, b)
 
     def _expression(self, place: int) -> Expression:

@@ -162,9 +162,10 @@ def stream_rules(
     pools: Collection[str],
     middlewares: Mapping[str, Middleware],
     place: Place,
+    provided: bool = False,
 ) -> None:
-    """What must hold for one stream. `pools`: by name, right or wrong."""
-    if not stream.pool and not stream.sni:
+    """What must hold for one stream. `pools`: by name, right or wrong; `provided`: a provider may bring some."""
+    if not (stream.pool or stream.sni or provided):
         place.wrong("leads nowhere; it needs a pool, or sni")
     if stream.tls is not None and stream.sni:
         place.at("sni").wrong(

@@ -9,9 +9,16 @@ from lolly_tx.config.listening import ListenerTLS, TLSSite
 from lolly_tx.config.schema import Place
 
 
-def tls_rules(tls: ListenerTLS, place: Place) -> None:
-    """Record what contradicts what."""
-    if not place.at("certificate").written and not place.at("acme").written:
+def tls_rules(tls: ListenerTLS, place: Place, provided: bool = False) -> None:
+    """Record what contradicts what. `provided`: whether a provider brings certificates."""
+    if provided and tls.key:
+        place.at("key").wrong(
+            "goes with one certificate, and a provider brings others: store it in the file of its chain, and leave this"
+            " out"
+        )
+    elif provided:
+        pass
+    elif not place.at("certificate").written and not place.at("acme").written:
         place.wrong("needs certificate, or acme")
     if tls.key and len(tls.certificate) > 1:
         place.at("key").wrong(

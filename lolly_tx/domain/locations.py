@@ -83,13 +83,17 @@ class Condition:
 
 @attrs.frozen
 class Pattern(Generic[End]):
-    """One route: `hosts` () = any; `path` in the notation of the configuration. `name`: for people."""
+    """One route: `hosts` () = any; `path` in the notation of the configuration. `name`: for people.
+
+    `rank`: among those for one path smaller ones are asked first, whatever their conditions.
+    """
 
     hosts: tuple[str, ...]
     path: str
     end: End
     conditions: tuple[Condition, ...] = ()
     name: str = ""
+    rank: int = 0
 
     def holds(self, head: Any, peer: Any) -> bool:
         """Whether all conditions do."""
@@ -106,7 +110,9 @@ class Leaf(Generic[End]):
 
     def __init__(self, patterns: Iterable[Pattern[End]]) -> None:
         # A stable sort: as written among those with as many.
-        self.patterns = sorted(patterns, key=lambda one: -len(one.conditions))
+        self.patterns = sorted(
+            patterns, key=lambda one: (one.rank, -len(one.conditions))
+        )
         best = self.patterns[0]
         self.end = None if best.conditions else best.end
         self.first = best.path.startswith(FIRST)

@@ -56,7 +56,7 @@ class AcmeStore:
         for each in (self.answers, self.certificates):
             each.mkdir(mode=0o700, parents=True, exist_ok=True)
         if not any(self.certificates.glob("*.pem")):
-            write_secret(self.certificates / PLACEHOLDER, _placeholder())
+            write_secret(self.certificates / PLACEHOLDER, placeholder())
 
     def account(self, directory: str, part: str) -> Path:
         """The file of a part of the account, "key" or "registration", at the authority with this directory."""
@@ -94,7 +94,8 @@ def pem_of(key: ec.EllipticCurvePrivateKey) -> bytes:
     return key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption())
 
 
-def _placeholder() -> bytes:
+def placeholder() -> bytes:
+    """A key with a certificate of nobody, as a file has them."""
     key = ec.generate_private_key(ec.SECP256R1())
     name = [x509.NameAttribute(x509.NameOID.COMMON_NAME, "no certificate yet")]
     now = datetime.now(UTC)

@@ -153,6 +153,12 @@ def listeners(desk: Desk, asked: Asked) -> Answer:
     return Answer(200, {"listeners": desk.serving.places()})
 
 
+def providers(desk: Desk, asked: Asked) -> Answer:
+    """Who brings routes from elsewhere."""
+    there = desk.serving.providers
+    return Answer(200, {"providers": [] if there is None else there.shown()})
+
+
 def certificates(desk: Desk, asked: Asked) -> Answer:
     """Those that are served, and the names that are renewed here."""
     serving = desk.serving
@@ -326,6 +332,13 @@ READS = (
         "Where is listened, who is connected, and how far a drain is.",
         listeners,
         shows={200: ref("Listeners")},
+    ),
+    Declared(
+        "GET",
+        "/api/providers",
+        "What providers bring, how current it is, and which objects are not served.",
+        providers,
+        shows={200: ref("Providers")},
     ),
     Declared(
         "GET",

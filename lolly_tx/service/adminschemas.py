@@ -297,6 +297,26 @@ SCHEMAS: Mapping[str, Schema] = {
         }
     ),
     "Listeners": whole({"listeners": listed(ref("Listener"))}),
+    "Providers": whole(
+        {
+            "providers": listed(
+                whole(
+                    {
+                        "name": TEXT,
+                        "type": TEXT,
+                        "state": TEXT,
+                        "error": TEXT,
+                        "gateways": WHOLE,
+                        "routes": WHOLE,
+                        "ingresses": WHOLE,
+                        "refused": listed(
+                            whole({"kind": TEXT, "name": TEXT, "why": TEXT})
+                        ),
+                    }
+                )
+            )
+        }
+    ),
     "Certificates": whole(
         {
             "certificates": listed(

@@ -26,6 +26,7 @@ from lolly_tx.service.drains import Drains
 from lolly_tx.service.generation import (
     Amending,
     Discovering,
+    Providing,
     Reloading,
     Upgrading,
 )
@@ -78,6 +79,10 @@ class Serving(Protocol):
     @property
     def discoveries(self) -> Discovering | None:
         """Who finds targets; None: nobody."""
+
+    @property
+    def providers(self) -> Providing | None:
+        """Who brings routes from elsewhere; None: nobody."""
 
     @property
     def dumps(self) -> Dumps | None:
@@ -201,10 +206,14 @@ def unready(serving: Serving, now: float) -> list[str]:
         reasons.append("draining")
     elif serving.listener_drains.everywhere:
         reasons.append("every listener is drained")
+    providers = serving.providers
+    if providers is not None:
+        reasons += providers.unready()
     return reasons + [
         f"pool {name}: no target is available"
         for name, pool in serving.pools.items()
-        if not pool.available(now)
+        # Whoever deploys a service without endpoints does not take the proxy of all others away.
+        if not (pool.available(now) or (providers and providers.provides(name)))
     ]
 
 
@@ -220,6 +229,12 @@ def readiness(serving: Serving, now: float) -> tuple[int, dict[str, Any]]:
     degraded = [f"listener {name} is drained" for name, _ in serving.listener_drains]
     if serving.colleagues is not None:
         degraded += serving.colleagues.ailing()
+    if serving.providers is not None:
+        degraded += [
+            f"provider {one['name']}: {one['error']}"
+            for one in serving.providers.shown()
+            if one["error"]
+        ]
     if degraded and not reasons:
         body["degraded"] = degraded
     return (503 if reasons else 200), body

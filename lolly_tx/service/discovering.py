@@ -90,6 +90,7 @@ class Discoveries:
         self._changing: Deferred[Any] | None = None
         self._stopped = False
         reloader.on_change.append(self._changed)
+        reloader.on_provided.append(lambda: self._changed(False))
 
     def start(self) -> None:
         """Ask from now on, for the pools that there are."""
@@ -167,7 +168,7 @@ class Discoveries:
         one.reading, one.latest = True, None
         standing = self._reloader.standing
         reading = self._in_thread(
-            lambda: read_found(entries, standing.base, pool, standing.names)
+            lambda: read_found(entries, standing.whole, pool, standing.names)
         )
         reading.addCallback(self._cb_read, one)
         reading.addErrback(self._eb_unreadable, one)
@@ -233,7 +234,7 @@ class Discoveries:
         """Its settings as the file has them; None: it is asked for no more."""
         if self._stopped or self.by_pool.get(one.pool) is not one:
             return None
-        return self._reloader.standing.base.pools.get(one.pool)
+        return self._reloader.standing.whole.pools.get(one.pool)
 
     def _standing(self, pool: str) -> tuple[Target, ...]:
         """What was found so far, in force or on its way there."""

@@ -133,6 +133,25 @@ class Discovering(Protocol):
         """What is known of the discovery of one pool, as JSON-able values; None: it has none."""
 
 
+class Providing(Protocol):
+    """Who brings routes from elsewhere for a running service."""
+
+    def start(self) -> None:
+        """Ask from now on."""
+
+    def stop(self) -> None:
+        """Ask no more."""
+
+    def unready(self) -> list[str]:
+        """What is not known yet, in words: whoever comes now may be told that there is no such route."""
+
+    def provides(self, pool: str) -> bool:
+        """Whether a pool is one of those that came from elsewhere."""
+
+    def shown(self) -> list[dict[str, Any]]:
+        """What is known of each, as JSON-able values."""
+
+
 class Upgrading(Protocol):
     """Who replaces the code of a running service."""
 

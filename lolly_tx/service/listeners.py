@@ -16,7 +16,6 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import Any
 
-import attrs
 from twisted.internet.defer import Deferred, DeferredList, succeed
 
 from lolly_tx.config.acme import TLS_ALPN
@@ -38,14 +37,14 @@ from lolly_tx.net.sockets.staples import Staples
 from lolly_tx.net.sockets.tls_contexts import (
     ALPN_HTTP1,
     ALPN_HTTP2,
-    TLSSettingsError,
 )
 from lolly_tx.net.sockets.tls_ports import secure
 from lolly_tx.proxy.resource import ReverseProxyResource
 from lolly_tx.proxy.secured import SecuredSite
-from lolly_tx.service.acme_store import AcmeStore, shown_folder
+from lolly_tx.service.acme_store import shown_folder
 from lolly_tx.service.certificates import ListenerCertificates
 from lolly_tx.service.listening import Place, server_endpoint
+from lolly_tx.service.secretfolders import with_acme, with_secrets
 from lolly_tx.service.surroundings import WHOLE
 from lolly_tx.wire.grammar import HeadLimits
 
@@ -270,7 +269,8 @@ def place_of(
     front: SecuredSite | None = None
     if listener.tls is not None:
         alpn = (ALPN_HTTP2, ALPN_HTTP1) if listener.http2 else (ALPN_HTTP1,)
-        certificates = certificates_of(listener.tls, config, deadlines, alpn, staples)
+        own = with_secrets(listener.name, listener.tls, config)
+        certificates = certificates_of(own, config, deadlines, alpn, staples)
         if listener.tls.sites or listener.tls.fields:
             sites = certificates.credentials.site_of if listener.tls.sites else None
             front = SecuredSite(resource.proxy, sites, listener.tls.fields)
@@ -321,7 +321,7 @@ def certificates_of(
 ) -> ListenerCertificates:
     """Those of one place, with what is allowed to handshakes there. Raises `TLSSettingsError`."""
     return ListenerCertificates(
-        _with_acme(tls, config),
+        with_acme(tls, config),
         Handshakes(config.timeouts.handshake, deadlines, config.limits.handshakes),
         alpn=alpn,
         challenges=_challenges(config),
@@ -344,18 +344,6 @@ def opened(
         view = secure(reactor, certificates.credentials)
     endpoint = server_endpoint(ports(name, view), text, key)
     return Place(text, endpoint, acceptor, view, certificates)
-
-
-def _with_acme(tls: ListenerTLS, config: Config) -> ListenerTLS:
-    """The same, which also serves what is there of an authority that is asked."""
-    if not tls.acme:
-        return tls
-    try:
-        folder = AcmeStore(config.state_dir, tls.acme).certificates
-    except OSError as error:
-        said = error.strerror or "cannot be written"
-        raise TLSSettingsError(config.state_dir, said) from error
-    return attrs.evolve(tls, certificate=(*tls.certificate, str(folder)))
 
 
 def _challenges(config: Config) -> Challenges | None:

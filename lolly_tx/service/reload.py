@@ -7,8 +7,7 @@
 Only the commit touches what serves, and it only assigns, within one turn of the event loop. So a request is served
 wholly by the old or wholly by the new settings.
 
-Imports: config, net.checks, net.sockets, service, Twisted. Used by: service.amending,
-service.applying, service.discovering, tap.
+Imports: config, net.checks, net.sockets, service, Twisted. Used by: service, tap.
 """
 
 from __future__ import annotations
@@ -87,6 +86,8 @@ class Reloader:
         """Called with True when a change begins, with False when it has ended, well or not."""
         self.on_amendments: list[Callable[[], None]] = []
         """Called when other changes at run time stand."""
+        self.on_provided: list[Callable[[], None]] = []
+        """Called when providers have brought something else."""
 
     def reload(self) -> Deferred[Reloaded]:
         """Read the file again and let it be in force; it has the last word on what it has changed.
@@ -177,6 +178,9 @@ class Reloader:
         before, self.standing = self.standing, standing
         if before.made != standing.made or before.held != standing.held:
             for each in self.on_amendments:
+                each()
+        if before.provided != standing.provided:
+            for each in self.on_provided:
                 each()
         if found.changes:
             # To say what became of a thousand targets takes a while as well.

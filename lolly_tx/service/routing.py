@@ -67,6 +67,7 @@ class Routing:
                 self._behind(of, route, own, again),
                 conditions_of(route, self._introduction.client_of),
                 route_name(route),
+                route.rank,
             )
             for route in self._config.routes
             if not route.listeners or listener in route.listeners

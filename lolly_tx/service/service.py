@@ -50,6 +50,7 @@ from lolly_tx.service.generation import (
     Amending,
     Discovering,
     Generation,
+    Providing,
     Reloading,
     Upgrading,
 )
@@ -126,6 +127,8 @@ class LollyService(Service):
         """Who changes targets while it runs; None: nobody."""
         self.discoveries: Discovering | None = None
         """Who finds targets while it runs; None: nobody."""
+        self.providers: Providing | None = None
+        """Who brings routes from elsewhere while it runs; None: nobody."""
         self.upgrading: Upgrading | None = None
         """Who replaces the code while it runs; None: nobody."""
         self.running_pools = dict(running)
@@ -284,6 +287,8 @@ class LollyService(Service):
         self.tunnels.start()
         if self.discoveries is not None:
             self.discoveries.start()
+        if self.providers is not None:
+            self.providers.start()
         self.listening = True
         self.log.info(
             "{what} serves {file}: pools {pools}; listeners {listeners}",
@@ -308,6 +313,8 @@ class LollyService(Service):
         self.draining = True
         if self.discoveries is not None:
             self.discoveries.stop()
+        if self.providers is not None:
+            self.providers.stop()
         if self.reloading is not None:
             self.reloading.stop()
         self.drains.stop()

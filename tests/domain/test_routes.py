@@ -354,6 +354,19 @@ class ConditionTests(SynchronousTestCase):
         self.assertEqual("3", routes_.find(b"h", b"/b", "z", None))
         self.assertIsNone(routes_.find(b"h", b"/b", "", None))
 
+    def test_ranks(self) -> None:
+        """Of one path those of a smaller rank are asked first, whatever their conditions."""
+        patterns = [
+            Pattern((), "/", "late", (only_if("x"), only_if("y")), rank=2),
+            Pattern((), "/", "first", (only_if("x"),), rank=1),
+            Pattern((), "/", "own"),
+        ]
+        routes_ = RouteTable(patterns)
+        self.assertEqual("own", routes_.find(b"h", b"/", "x y", None))
+        routes_ = RouteTable(patterns[:2])
+        for words, end in (("x y", "first"), ("x", "first"), ("y", None)):
+            self.assertEqual(end, routes_.find(b"h", b"/", words, None), words)
+
     def test_next_host(self) -> None:
         """The next host is asked as well."""
         routes_ = RouteTable(

@@ -24,7 +24,7 @@ from lolly_tx.service.acme_orders import OrderFailed
 from lolly_tx.service.acme_store import PLACEHOLDER, AcmeStore, answers_folder
 from lolly_tx.service.acme_window import Suggestion
 from lolly_tx.service.certificates import ListenerCertificates
-from lolly_tx.service.listeners import _with_acme
+from lolly_tx.service.secretfolders import with_acme
 from tests.service.test_build import BuildTestCase
 
 CONFIG = """
@@ -294,7 +294,7 @@ class StoreTests(AcmeTestCase):
         """There is a listener before there is a certificate, and the first one takes its place as the default."""
         tls = self.config.listeners["secure"].tls
         assert tls is not None
-        served = ListenerCertificates(_with_acme(tls, self.config))
+        served = ListenerCertificates(with_acme(tls, self.config))
         [one] = served.credentials.certificates
         self.assertTrue(one.path.endswith(PLACEHOLDER))
         self.issue(self.store, "z.example", 90)

@@ -3,7 +3,8 @@
 There are clients for Kubernetes, but those that are well kept wait with threads or with asyncio, and bring a class for
 each kind of object: what is asked here is JSON over HTTP, and Twisted has a client for that.
 
-Imports: net, net.kubernetes, Twisted. Used by: net.discovery, net.kubernetes.mirror.
+Imports: net, net.kubernetes, Twisted. Used by: net.discovery, net.kubernetes.mirror,
+service.
 """
 
 from __future__ import annotations

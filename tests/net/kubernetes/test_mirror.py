@@ -4,11 +4,15 @@ from __future__ import annotations
 
 import json
 import os
+from datetime import UTC, datetime
 from pathlib import Path
 from random import Random
 from typing import Any
 
 from cryptography import x509
+from cryptography.hazmat.primitives import hashes
+from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.hazmat.primitives.serialization import Encoding
 from twisted.internet.defer import Deferred, execute
 from twisted.internet.task import Clock
 from twisted.internet.testing import StringTransport
@@ -34,6 +38,7 @@ from lolly_tx.net.kubernetes.mirror import (
     key_of,
     kind_path,
 )
+from lolly_tx.service.acme_store import pem_of
 from tests.kubernetes.cluster import SLICES, Cluster, MemoryAgent, endpoint_slice
 from tests.net.discovery.asked import FakeAgent
 
@@ -355,11 +360,11 @@ class AccessTests(ClusterTestCase):
         access = Access(place, self.clock, execute)
         said = self.failureResultOf(Deferred.fromCoroutine(access.ready()), BadAnswer)
         self.assertIn("no certificates", str(said.value))
-        path.write_bytes(_certificate())
+        path.write_bytes(certificate()[0])
         first, _ = self.successResultOf(Deferred.fromCoroutine(access.ready()))
         same, _ = self.successResultOf(Deferred.fromCoroutine(access.ready()))
         self.assertIs(first, same)
-        path.write_bytes(_certificate() * 2)
+        path.write_bytes(certificate()[0] * 2)
         other, _ = self.successResultOf(Deferred.fromCoroutine(access.ready()))
         self.assertIsNot(first, other)
         access.close()
@@ -372,12 +377,8 @@ class AccessTests(ClusterTestCase):
         return str(failed.value)
 
 
-def _certificate() -> bytes:
-    from datetime import UTC, datetime
-
-    from cryptography.hazmat.primitives import hashes, serialization
-    from cryptography.hazmat.primitives.asymmetric import ec
-
+def certificate() -> tuple[bytes, bytes]:
+    """A certificate of its own, and its key."""
     key = ec.generate_private_key(ec.SECP256R1())
     name = x509.Name([x509.NameAttribute(x509.NameOID.COMMON_NAME, "ca")])
     built = (
@@ -390,7 +391,7 @@ def _certificate() -> bytes:
         .not_valid_after(datetime(2036, 1, 1, tzinfo=UTC))
         .sign(key, hashes.SHA256())
     )
-    return built.public_bytes(serialization.Encoding.PEM)
+    return built.public_bytes(Encoding.PEM), pem_of(key)
 
 
 class AskTests(ClusterTestCase):

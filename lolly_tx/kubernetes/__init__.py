@@ -1,0 +1,1 @@
+"""What objects of Kubernetes (Gateway API, Ingress) mean, as tables of a configuration: pure."""

@@ -1,0 +1,269 @@
+"""One provider: what a cluster says is translated, read, put into force as a change of the settings, and answered.
+
+    Cluster --objects--> translate --tables--> read_provided --> Reloader.amend: as any other change, in all workers
+                            `---------statuses, with what was refused--> StatusWriter
+
+Imports: config, kubernetes, net.kubernetes, service, Twisted. Used by:
+service.providers.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from types import MappingProxyType
+from typing import Any, ClassVar
+
+import attrs
+from cryptography.exceptions import UnsupportedAlgorithm
+from cryptography.hazmat.primitives.serialization import (
+    Encoding,
+    PublicFormat,
+    load_pem_private_key,
+)
+from cryptography.x509 import load_pem_x509_certificates
+from twisted.internet.defer import CancelledError, Deferred
+from twisted.internet.interfaces import IDelayedCall
+from twisted.logger import Logger
+from twisted.python.failure import Failure
+
+from lolly_tx.config.provided import Provided, read_provided
+from lolly_tx.config.providers import Provider as Settings
+from lolly_tx.kubernetes.drafts import Owner
+from lolly_tx.kubernetes.terms import Terms
+from lolly_tx.kubernetes.translation import Outcome, translate
+from lolly_tx.net.kubernetes.access import InThread
+from lolly_tx.net.kubernetes.api import Api
+from lolly_tx.service.cluster import Cluster
+from lolly_tx.service.generation import Refused
+from lolly_tx.service.isotime import iso_time
+from lolly_tx.service.reload import Reloader
+from lolly_tx.service.secretfolders import put_secrets, secret_folder
+from lolly_tx.service.statuses import StatusWriter
+
+GATHER_SECONDS = 0.1
+"""Changes that follow one within this time are one change of the settings."""
+
+RETRY_SECONDS = 5.0
+"""After a change that could not be put into force."""
+
+SHOWN = 20
+"""Objects that are not served, of which the reason is shown."""
+
+Worked = tuple[Outcome, Provided, dict[Any, str]]
+
+
+class Provider:
+    """See the module. `api`: None: the one that the settings say."""
+
+    log: ClassVar[Logger] = Logger()
+
+    def __init__(
+        self,
+        settings: Settings,
+        reloader: Reloader,
+        in_thread: InThread,
+        api: Api | None = None,
+    ) -> None:
+        self.settings = settings
+        self.applied = False
+        """Whether what the cluster says was put into force once."""
+        self.error = ""
+        self.refused: Mapping[Owner, str] = {}
+        self.outcome: Outcome | None = None
+        self._reloader = reloader
+        self._in_thread = in_thread
+        self._around = reloader.service.surroundings
+        self._cluster = Cluster(
+            settings, self._around, in_thread, self._changed, self._failed, api
+        )
+        self._statuses = StatusWriter(self._cluster.api)
+        self._timer: IDelayedCall | None = None
+        self._working: Deferred[None] | None = None
+        self._again = False
+        self._stopped = False
+        self._certificates: Mapping[str, Mapping[str, str]] | None = None
+
+    def start(self) -> None:
+        """Begin to ask."""
+        self._cluster.start()
+
+    def stop(self) -> None:
+        """Ask no more; what is in force stays."""
+        self._stopped = True
+        timer, self._timer = self._timer, None
+        if timer is not None:
+            timer.cancel()
+        self._cluster.stop()
+        self._statuses.stop()
+        working, self._working = self._working, None
+        if working is not None:
+            working.cancel()
+
+    def _failed(self, why: str) -> None:
+        if not self.error:
+            self.log.warn(
+                "Provider {name} has no answer, what it brought stays: {why}",
+                name=self.settings.name,
+                why=why,
+            )
+        self.error = why
+
+    def _changed(self) -> None:
+        if self._cluster.current and self.error:
+            self.log.info("Provider {name} answers again", name=self.settings.name)
+            self.error = ""
+        self._soon(GATHER_SECONDS)
+
+    def again(self) -> None:
+        """The settings of the file are others: look at all of it beside them."""
+        if self._cluster.complete:
+            self._soon(GATHER_SECONDS)
+
+    def _soon(self, seconds: float) -> None:
+        if self._stopped or self._timer is not None:
+            return
+        if self._working is not None:
+            self._again = True
+            return
+        self._timer = self._around.reactor.callLater(seconds, self._turn)
+
+    def _turn(self) -> None:
+        self._timer = None
+        working = Deferred.fromCoroutine(self._work())
+        self._working = working
+        working.addErrback(self._eb_failed)
+        working.addBoth(self._cb_over)
+
+    def _eb_failed(self, reason: Failure) -> None:
+        if self._stopped and reason.check(CancelledError):
+            return
+        said = f"what it says cannot be put into force: {reason.getErrorMessage()}"
+        if not reason.check(Refused, OSError):
+            self.log.failure("Provider {name} failed", reason, name=self.settings.name)
+        elif self.error != said:
+            self.log.error("Provider {name}: {why}", name=self.settings.name, why=said)
+        self.error = said
+        self._around.reactor.callLater(0, self._soon, RETRY_SECONDS)
+
+    def _cb_over(self, _: Any) -> None:
+        self._working = None
+        again, self._again = self._again, False
+        if again:
+            self._soon(GATHER_SECONDS)
+
+    # -- one look at all of it
+
+    async def _work(self) -> None:
+        objects, terms = self._cluster.objects(), self.terms()
+        standing = self._reloader.standing
+
+        def work() -> Worked:
+            outcome = translate(objects, terms)
+            draft = outcome.draft
+            provided, refused = read_provided(
+                draft.settled(), draft.pools, standing.base, standing.names
+            )
+            streams = {
+                name: MappingProxyType(
+                    {
+                        host: pool
+                        for host, (_, pool) in hosts.items()
+                        if pool in provided.pools
+                    }
+                )
+                for name, hosts in draft.streams.items()
+            }
+            provided = attrs.evolve(provided, streams=MappingProxyType(streams))
+            if draft.certificates != self._certificates:
+                self._put(draft.certificates)
+            return outcome, provided, refused
+
+        outcome, provided, refused = await self._in_thread(work)
+        name = self.settings.name
+        before = self._reloader.standing.provided.get(name)
+        if before != provided:
+            await self._reloader.amend(
+                lambda now: now.providing(name, provided), f"provider: {name}"
+            )
+        self._certificates = outcome.draft.certificates
+        self._note(outcome, {**outcome.wrong, **refused})
+        self.applied = True
+        now = iso_time(self._around.wall())
+        # Kubernetes has no fractions of seconds in times of conditions.
+        now = now.partition(".")[0] + "Z"
+        self._statuses.write(outcome.statuses(refused, now), objects)
+
+    def _put(self, certificates: Mapping[str, Mapping[str, str]]) -> None:
+        """Let the folders of the listeners have them. In a thread."""
+        base = self._reloader.standing.base
+        for listener in set(self.settings.listeners.values()):
+            if listener in base.listeners and base.listeners[listener].tls is not None:
+                folder = secret_folder(base, self.settings, listener)
+                put_secrets(folder, certificates.get(listener, {}))
+
+    def _note(self, outcome: Outcome, wrong: Mapping[Owner, str]) -> None:
+        for owner, why in wrong.items():
+            if self.refused.get(owner) != why:
+                kind, key = owner
+                self.log.warn(
+                    "Provider {name} does not serve {kind} {object}: {why}",
+                    name=self.settings.name,
+                    kind=kind,
+                    object="/".join(filter(None, key)),
+                    why=why,
+                )
+        self.outcome, self.refused = outcome, wrong
+
+    def terms(self) -> Terms:
+        """How the cluster is taken."""
+        one, base = self.settings, self._reloader.standing.base
+        discover = {
+            "url": one.api,
+            "token": one.token,
+            "token_file": one.token_file,
+            "ca": one.ca,
+            "watch": "namespace" if one.namespaces else "all",
+        }
+        return Terms(
+            one.of_class,
+            one.listeners,
+            frozenset(base.streams),
+            discover={key: value for key, value in discover.items() if value},
+            pool=one.pool,
+            addresses=one.addresses,
+            unusable=why_unusable,
+        )
+
+    # -- what is shown
+
+    def shown(self) -> dict[str, Any]:
+        """As JSON-able values."""
+        state = "stale" if self.error else "current" if self.applied else "asking"
+        outcome = self.outcome
+        return {
+            "name": self.settings.name,
+            "type": self.settings.type,
+            "state": state,
+            "error": self.error,
+            "gateways": len(outcome.gateways) if outcome else 0,
+            "routes": len(outcome.routes) if outcome else 0,
+            "ingresses": len(outcome.ingresses) if outcome else 0,
+            "refused": [
+                {"kind": kind, "name": "/".join(filter(None, key)), "why": why}
+                for (kind, key), why in list(self.refused.items())[:SHOWN]
+            ],
+        }
+
+
+def why_unusable(chain: bytes, key: bytes) -> str:
+    """Why a chain and a key in PEM form are none; "": they are, and belong together."""
+    try:
+        certificates = load_pem_x509_certificates(chain)
+        private = load_pem_private_key(key, None)
+    except (ValueError, TypeError, UnsupportedAlgorithm):
+        return "no certificate and key in PEM form"
+    form = Encoding.DER, PublicFormat.SubjectPublicKeyInfo
+    own = private.public_key().public_bytes(*form)
+    if certificates[0].public_key().public_bytes(*form) != own:
+        return "the key is not that of the certificate"
+    return ""
