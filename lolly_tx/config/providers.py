@@ -32,7 +32,6 @@ from lolly_tx.config.schema import Place, about
 from lolly_tx.config.tables import NAME, ListOf, Table
 from lolly_tx.domain.hosts import valid_host
 
-NO_NAMES: Mapping[str, str] = MappingProxyType({})
 NO_POOL: Mapping[str, Any] = MappingProxyType({})
 
 
@@ -44,6 +43,8 @@ class _Listeners:
     def read(self, raw: Any, place: Place) -> Mapping[str, str]:
         if not isinstance(raw, dict):
             raise Rejected(f"must be a table of names, not {type_word(raw)}")
+        if not raw:
+            raise Rejected("must name a listener at least, else nothing is served")
         out: dict[str, str] = {}
         for name, value in raw.items():
             try:
@@ -104,6 +105,13 @@ class Provider:
     type: Literal["kubernetes"] = attrs.field(
         metadata=about(Choice("kubernetes"), "What it is."),
     )
+    listeners: Mapping[str, str] = attrs.field(
+        metadata=about(
+            _Listeners(),
+            "Which listener or stream of the file serves those of Gateways, by their name, their port or their protocol"
+            ' ("http", "https", "tls", "tcp"): `{ http = "web", https = "secure" }`.',
+        ),
+    )
     api: str = attrs.field(default="", metadata=about(CLUSTER_URL, OF_CLUSTER))
     token: str = attrs.field(
         default="",
@@ -125,14 +133,6 @@ class Provider:
         metadata=about(
             ListOf(LABEL, "names"),
             "Those that are looked at; none = all of the cluster.",
-        ),
-    )
-    listeners: Mapping[str, str] = attrs.field(
-        default=NO_NAMES,
-        metadata=about(
-            _Listeners(),
-            "Which listener or stream of the file serves those of Gateways, by their name, their port or their protocol"
-            ' ("http", "https", "tls", "tcp"): `{ http = "web", https = "secure" }`.',
         ),
     )
     pool: Mapping[str, Any] = attrs.field(
@@ -171,8 +171,6 @@ def provider_rules(config: Any, listeners: Collection[str], place: Place) -> Non
         here = place.at(name)
         if not NAME.fullmatch(name):
             continue
-        if not provider.listeners:
-            here.wrong("serves nothing without `listeners`")
         known = (*listeners, *config.streams)
         for key, ours in provider.listeners.items():
             if ours not in known:

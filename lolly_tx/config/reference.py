@@ -27,7 +27,7 @@ from lolly_tx.config.targets import TARGETS, TargetTable
 _EVERYBODYS = ("listener", "pool")
 """Of the named tables, those that a file has one of at least."""
 
-_EXAMPLES: dict[str, str | int] = {
+_EXAMPLES: dict[str, str | int | dict[str, str]] = {
     "acme.NAME.directory": "https://acme-v02.api.letsencrypt.org/directory",
     "middleware.cache.cache": "NAME",
     "admin.endpoint": "tcp:8081:interface=127.0.0.1",
@@ -48,6 +48,7 @@ _EXAMPLES: dict[str, str | int] = {
     "listener.NAME.tls.certificate": "site.pem",
     "listener.NAME.tls.site.host": "admin.example.com",
     "provider.NAME.type": "kubernetes",
+    "provider.NAME.listeners": {"http": "NAME"},
     "route.pool": "NAME",
     "route.split.pool": "NAME",
     "middleware.rewrite.rules.match": "^/old/(.*)$",
@@ -278,11 +279,19 @@ def _toml_settings(path: str, settings: tuple[Setting, ...], mark: str) -> list[
             value = _TARGETS_EXAMPLE
         elif setting.required or f"{path}.{setting.key}" in _EXAMPLES:
             example = _EXAMPLES[f"{path}.{setting.key}"]
-            value = quoted(example) if isinstance(example, str) else str(example)
+            value = _written(example)
         else:
             value = setting.shown_default
         out += [*_comment(setting.doc), f"{mark}{setting.key} = {value}"]
     return out
+
+
+def _written(example: str | int | dict[str, str]) -> str:
+    """As it stands in a file."""
+    if isinstance(example, dict):
+        inside = ", ".join(f"{key} = {quoted(one)}" for key, one in example.items())
+        return f"{{ {inside} }}"
+    return quoted(example) if isinstance(example, str) else str(example)
 
 
 def _comment(text: str) -> list[str]:

@@ -43,7 +43,7 @@ class ProviderTests(SynchronousTestCase):
         """What is wrong is said with its key."""
         cases = {
             'type = "etcd"\nlisteners = { http = "web" }\n': "type",
-            'type = "kubernetes"\n': "serves nothing without `listeners`",
+            'type = "kubernetes"\n': 'the key "listeners" is missing',
             'type = "kubernetes"\nlisteners = { http = "wbe" }\n': 'did you mean "web"?',
             'type = "kubernetes"\nlisteners = { http = 3 }\n': "listeners.http",
             'type = "kubernetes"\nlisteners = 3\n': "must be a table",

@@ -144,6 +144,11 @@ class Cluster:
         kind, namespace, name, part = found
         if method == "PATCH":
             return self._patched(kind, namespace, name, part, body)
+        if method == "POST":
+            return 201, self.put(kind, body)
+        if method == "DELETE":
+            self.delete(kind, name, namespace)
+            return 200, {"kind": "Status", "status": "Success"}
         if name:
             item = self.objects.get(kind, {}).get((namespace, name))
             return (200, item) if item else (404, _status(404, f"{name} not found"))

@@ -39,6 +39,16 @@ TEXT = (
 )
 GATEWAY = "gateway.networking.k8s.io/v1"
 ROUTES = f"{GATEWAY}/httproutes"
+STATUSES = (
+    "GatewayClass",
+    "Gateway",
+    "HTTPRoute",
+    "GRPCRoute",
+    "TLSRoute",
+    "TCPRoute",
+    "Ingress",
+)
+"""The kinds of objects that have words of ours written to them."""
 
 
 class ProviderTestCase(ReloadTestCase):
