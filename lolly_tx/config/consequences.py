@@ -25,7 +25,7 @@ from lolly_tx.config.balancefacts import (
 from lolly_tx.config.caching import cache_facts
 from lolly_tx.config.datagramrules import datagram_doubts
 from lolly_tx.config.diff import route_name
-from lolly_tx.config.discovering import Discover
+from lolly_tx.config.discovering import discovery_fact
 from lolly_tx.config.filefacts import file_doubts
 from lolly_tx.config.forward import forward_facts
 from lolly_tx.config.kinds import duration_text
@@ -47,6 +47,7 @@ from lolly_tx.config.probetimes import (
     voters_of,
     worst_rate,
 )
+from lolly_tx.config.providers import provided_listeners, provider_facts
 from lolly_tx.config.rules import is_local
 from lolly_tx.config.shadows import shadowed
 from lolly_tx.config.streams import stream_doubts, stream_facts
@@ -82,7 +83,7 @@ def consequences(config: Config) -> tuple[Consequence, ...]:
 
 def _facts(pool: PoolSettings) -> Iterator[str]:
     if pool.discover is not None:
-        yield _discovery(pool, pool.discover)
+        yield discovery_fact(pool.discover, len(pool.targets))
     if checks_of(pool):
         yield from _check_facts(pool)
     if pool.agent is not None:
@@ -94,15 +95,6 @@ def _facts(pool: PoolSettings) -> Iterator[str]:
     if each_rate(pool):
         yield _load(pool)
     yield from balancing_facts(pool)
-
-
-def _discovery(pool: PoolSettings, discover: Discover) -> str:
-    listed = f"beside {len(pool.targets)} listed" if pool.targets else "and none listed"
-    return (
-        f"targets are discovered ({discover.type}), {listed}; an answer with fewer than {discover.least} is not"
-        f" believed, one that vanished is forgotten after {duration_text(discover.settle)}; what follows counts those"
-        " that are listed"
-    )
 
 
 def _check_facts(pool: PoolSettings) -> Iterator[str]:
@@ -354,8 +346,13 @@ def _whole(config: Config) -> Iterator[Consequence]:
     for name, forward in config.forwards.items():
         for text, doubt in forward_facts(forward, is_local(forward.endpoint)):
             yield Consequence(f"forward {name}", text, doubt)
+    for name, text in provider_facts(config.providers):
+        yield Consequence(f"provider {name}", text)
+    provided = provided_listeners(config.providers)
     for name in config.listeners:
-        if not any(name in (route.listeners or (name,)) for route in config.routes):
+        if name not in provided and not any(
+            name in (route.listeners or (name,)) for route in config.routes
+        ):
             text = "no route holds for it: every request gets 404"
             yield Consequence(f"listener {name}", text, True)
     yield from _listening(config)

@@ -36,6 +36,7 @@ from lolly_tx.config.kinds import (
     Count,
     Duration,
     Word,
+    duration_text,
     nearest,
     plain_text,
     type_word,
@@ -317,3 +318,13 @@ class DiscoverTable:
 
 
 DISCOVER = DiscoverTable()
+
+
+def discovery_fact(discover: Discover, listed: int) -> str:
+    """What it implies, in a sentence. `listed`: how many targets the pool lists itself."""
+    beside = f"beside {listed} listed" if listed else "and none listed"
+    return (
+        f"targets are discovered ({discover.type}), {beside}; an answer with fewer than {discover.least} is not"
+        f" believed, one that vanished is forgotten after {duration_text(discover.settle)}; what follows counts those"
+        " that are listed"
+    )

@@ -4,12 +4,13 @@
     type = "kubernetes"
     listeners = { http = "web", https = "secure" }
 
-Imports: config, domain. Used by: config.model, config.rules, service.
+Imports: config, domain. Used by: config.consequences, config.model, config.rules,
+service.
 """
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from types import MappingProxyType
 from typing import Any, Literal
 
@@ -163,6 +164,18 @@ def provided_listeners(providers: Mapping[str, Provider]) -> frozenset[str]:
     return frozenset(
         ours for one in providers.values() for ours in one.listeners.values()
     )
+
+
+def provider_facts(providers: Mapping[str, Provider]) -> Iterator[tuple[str, str]]:
+    """What their settings imply: the name of each, and a sentence."""
+    for name, one in providers.items():
+        where = ", ".join(one.namespaces) or "all of the cluster"
+        ours = ", ".join(f"{key} at {ours}" for key, ours in one.listeners.items())
+        yield (
+            name,
+            f"Gateways and Ingresses of class {one.of_class} ({where}) bring routes beside those of the file: {ours};"
+            " what is said here of routes and pools is without them",
+        )
 
 
 def provider_rules(config: Any, listeners: Collection[str], place: Place) -> None:

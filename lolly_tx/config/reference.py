@@ -49,6 +49,7 @@ _EXAMPLES: dict[str, str | int | dict[str, str]] = {
     "listener.NAME.tls.site.host": "admin.example.com",
     "provider.NAME.type": "kubernetes",
     "provider.NAME.listeners": {"http": "NAME"},
+    "provider.NAME.folder": "certificates",
     "route.pool": "NAME",
     "route.split.pool": "NAME",
     "middleware.rewrite.rules.match": "^/old/(.*)$",

@@ -7,6 +7,7 @@ from typing import Any
 from twisted.trial.unittest import SynchronousTestCase
 
 from lolly_tx.config.amendments import Amended
+from lolly_tx.config.consequences import consequences
 from lolly_tx.config.listening import ListenerTLS
 from lolly_tx.config.load import parse
 from lolly_tx.config.provided import Provided, read_provided, with_provided
@@ -68,6 +69,14 @@ class ProviderTests(SynchronousTestCase):
         one = ListenerTLS(("a.pem",), "a.key")
         tls_rules(one, SourcePlace(source), provided=True)
         self.assertIn("a provider brings others", source.problems[0].message)
+
+    def test_consequences(self) -> None:
+        """It is said what comes from elsewhere; a listener that gets its routes so is not said to have none."""
+        found = [str(one) for one in consequences(read(ONE + CLUSTER))]
+        self.assertTrue(
+            any("class lolly (all of the cluster)" in one for one in found), found
+        )
+        self.assertFalse(any("404" in one for one in found), found)
 
     def test_streams(self) -> None:
         """A stream whose pools a provider brings may have none."""

@@ -72,6 +72,7 @@ class Running:
     cut: list[str] = attrs.field(factory=list)
     amending: None = None
     discoveries: None = None
+    providers: None = None
 
     def __attrs_post_init__(self):
         self.clock = Clock()
