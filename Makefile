@@ -7,6 +7,8 @@ BIN := $(VENV)/bin
 FAST := build/fast
 # Finds the modules there before those that are installed, and so do its children.
 COMPILED = PYTHONPATH=$(abspath $(FAST)) $(abspath $(BIN))/python
+SANITIZED = LD_PRELOAD="$$(cc -print-file-name=libasan.so) $$(cc -print-file-name=libubsan.so)" \
+    ASAN_OPTIONS=detect_leaks=0 PYTHONMALLOC=malloc
 # What goes the longest way through compiled code on real sockets.
 FAST_SYSTEM ?= tests/system/test_proxy.py tests/system/test_http2.py \
     tests/system/test_example_plugins.py
@@ -28,7 +30,7 @@ help:
 	@echo "make faults  break the running proxy in every way we know, in minutes"
 	@echo "make soak    the same in full size"
 	@echo "make fuzz    100,000 mutated inputs with a canary beside them"
-	@echo "make fuzz-native  the scanner of heads with the sanitizers of the C compiler"
+	@echo "make fuzz-native  both extensions in C with the sanitizers of the C compiler"
 	@echo "make clean   remove what the above made"
 
 demo: $(VENV)/.installed
@@ -85,9 +87,8 @@ fuzz: $(VENV)/.installed-test
 
 # A read beyond a head is seen only where each head is an allocation of its own.
 fuzz-native: $(VENV)/.installed-test
-	LD_PRELOAD="$$(cc -print-file-name=libasan.so) $$(cc -print-file-name=libubsan.so)" \
-	    ASAN_OPTIONS=detect_leaks=0 PYTHONMALLOC=malloc \
-	    $(BIN)/python -m tests.wire.fuzz_heads --sanitize --heads 200000
+	$(SANITIZED) $(BIN)/python -m tests.wire.fuzz_heads --sanitize --heads 200000
+	$(SANITIZED) $(BIN)/python -m tests.net.fuzz_descriptors --sanitize
 
 $(BIN)/python:
 	$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "lolly_tx needs Python 3.11 or newer")'

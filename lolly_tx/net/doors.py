@@ -213,7 +213,6 @@ class DoorIn:
         """It was one, and the tunnel is closed."""
 
 
-@trait
 @mypyc_attr(allow_interpreted_subclasses=True)
 class DoorOut:
     """A backend's side of an exchange, for one request at a time. A class, not a protocol: each request calls it."""

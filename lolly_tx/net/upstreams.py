@@ -29,7 +29,7 @@ from twisted.internet.interfaces import (
 from twisted.logger import Logger
 from zope.interface import classImplements
 
-from lolly_tx.domain.native import Referable, mypyc_attr, trait
+from lolly_tx.domain.native import Referable, mypyc_attr
 from lolly_tx.domain.node import Node
 from lolly_tx.domain.target import Target
 from lolly_tx.net.deadlines import NEVER, Deadlines
@@ -75,7 +75,6 @@ class UpstreamLimits:
     ping: float = 0.0
 
 
-@trait
 @mypyc_attr(allow_interpreted_subclasses=True)
 class Connection(DoorOut):
     """A connection to a target, as its owner sees it."""

@@ -14,10 +14,8 @@ enum { TOKEN = 1, NAME = 2, VALUE = 4, PATH = 8, QUERY = 16, HEX = 32 };
 enum { MOST_NAMES = 32, MOST_FOUND = 64 };
 
 typedef struct {
-    Py_ssize_t size;
-    int prefix; /* something has to follow */
-    const byte *text;
-    PyObject *bytes; /* whose the text is */
+    PyObject *name; /* bytes in lower case */
+    int prefix;     /* something has to follow */
 } Special;
 
 typedef struct {
@@ -31,21 +29,28 @@ typedef struct {
     const Special *special;
 } Found;
 
-static byte klass[256];
-static byte low[256];
+static byte klass[256], low[256];
 static Specials of_requests, of_responses;
 static int ready = 0;
+
+/* Where the bytes of `classes` end that begin at `at`. */
+static Py_ssize_t span(const byte *data, Py_ssize_t at, Py_ssize_t size, int classes)
+{
+    while (at < size && klass[data[at]] & classes)
+        at++;
+    return at;
+}
 
 static const Special *special_of(const Specials *specials, const byte *name, Py_ssize_t size)
 {
     for (int n = 0; specials->first[name[0]] && n < specials->count; n++) {
         const Special *special = &specials->names[n];
-        Py_ssize_t i = 0;
-        if (special->prefix ? size <= special->size : size != special->size)
+        Py_ssize_t i = 0, length = PyBytes_GET_SIZE(special->name);
+        if (special->prefix ? size <= length : size != length)
             continue;
-        while (i < special->size && low[name[i]] == special->text[i])
+        while (i < length && low[name[i]] == (byte)PyBytes_AS_STRING(special->name)[i])
             i++;
-        if (i == special->size)
+        if (i == length)
             return special;
     }
     return NULL;
@@ -64,16 +69,12 @@ static Py_ssize_t fields(const byte *data, Py_ssize_t at, Py_ssize_t size, int n
             return data[at + 1] == '\n' ? at + 2 : -1;
         if (lines == most)
             return -1;
-        while (at < size && klass[data[at]] & name_bytes)
-            at++;
-        if (at == name || at == size || data[at] != ':')
+        colon = span(data, at, size, name_bytes);
+        if (colon == name || colon == size || data[colon] != ':')
             return -1;
-        colon = at++;
-        while (at < size && (data[at] == ' ' || data[at] == '\t'))
-            at++;
-        value = at;
-        while (at < size && klass[data[at]] & VALUE)
-            at++;
+        for (value = colon + 1; value < size && (data[value] == ' ' || data[value] == '\t');)
+            value++;
+        at = span(data, value, size, VALUE);
         if (at + 2 > size || data[at] != '\r' || data[at + 1] != '\n')
             return -1;
         const Special *special = special_of(specials, data + name, colon - name);
@@ -103,7 +104,7 @@ static PyObject *pairs(const byte *data, const Found *found, int count)
     PyObject *list = PyList_New(count);
     for (int n = 0; list != NULL && n < count; n++) {
         const Special *special = found[n].special;
-        PyObject *name = special->prefix ? lowered(data, found[n].name, found[n].colon) : Py_NewRef(special->bytes);
+        PyObject *name = special->prefix ? lowered(data, found[n].name, found[n].colon) : Py_NewRef(special->name);
         PyObject *value = lowered(data, found[n].value, found[n].end);
         PyObject *pair = name != NULL && value != NULL ? PyTuple_New(2) : NULL;
         if (pair == NULL) {
@@ -174,10 +175,7 @@ static Py_ssize_t target_end(const byte *data, Py_ssize_t at, Py_ssize_t size)
             return -1;
         at += 2;
     }
-    if (at < size && data[at] == '?')
-        for (at++; at < size && klass[data[at]] & QUERY;)
-            at++;
-    return at;
+    return at < size && data[at] == '?' ? span(data, at + 1, size, QUERY) : at;
 }
 
 static PyObject *scan_request(PyObject *self, PyObject *const *args, Py_ssize_t nargs)
@@ -189,8 +187,7 @@ static PyObject *scan_request(PyObject *self, PyObject *const *args, Py_ssize_t 
         return NULL;
     const byte *data = (const byte *)PyBytes_AS_STRING(args[0]);
     Py_ssize_t size = PyBytes_GET_SIZE(args[0]);
-    for (method = 0; method < size && klass[data[method]] & TOKEN;)
-        method++;
+    method = span(data, 0, size, TOKEN);
     if (!method || method == size || data[method] != ' ' || begins(data, 0, size, "CONNECT "))
         Py_RETURN_NONE;
     target = target_end(data, method + 1, size);
@@ -224,8 +221,7 @@ static PyObject *scan_response(PyObject *self, PyObject *const *args, Py_ssize_t
         status = 10 * status + data[n] - '0';
     }
     if (data[at] == ' ')
-        for (reason = ++at; at < size && klass[data[at]] & VALUE;)
-            at++;
+        at = span(data, ++reason, size, VALUE);
     if ((minor != 0 && minor != 1) || !begins(data, at, size, "\r\n") || at > limits[1])
         Py_RETURN_NONE;
     end = fields(data, at + 2, size, TOKEN, limits[2], &of_responses, found, &count);
@@ -241,12 +237,10 @@ static int take(Specials *specials, PyObject *names)
     for (Py_ssize_t n = 0; n < PyTuple_GET_SIZE(names); n++) {
         PyObject *name = PyTuple_GET_ITEM(names, n);
         Py_ssize_t size = PyBytes_Check(name) ? PyBytes_GET_SIZE(name) : 0;
-        if (n == MOST_NAMES || size < 1) {
-            PyErr_SetString(PyExc_ValueError, "too many names, or one that is empty");
-            return -1;
-        }
+        if (n == MOST_NAMES || size < 1)
+            return PyErr_SetString(PyExc_ValueError, "too many names, or one that is empty"), -1;
         const byte *text = (const byte *)PyBytes_AS_STRING(name);
-        specials->names[n] = (Special){size, text[size - 1] == '-', text, Py_NewRef(name)};
+        specials->names[n] = (Special){Py_NewRef(name), text[size - 1] == '-'};
         for (int c = 0; c < 256; c++)
             specials->first[c] |= low[c] == text[0];
         specials->count++;
@@ -272,10 +266,8 @@ static PyObject *configure(PyObject *self, PyObject *args)
 
 static PyMethodDef methods[] = {
     {"configure", configure, METH_VARARGS, "What bytes may be, and the special names of requests and of responses."},
-    {"scan_request", (PyCFunction)(void (*)(void))scan_request, METH_FASTCALL,
-     "(method, target, minor version, end of the line, end, special fields), or None."},
-    {"scan_response", (PyCFunction)(void (*)(void))scan_response, METH_FASTCALL,
-     "(status, reason, minor version, end of the line, end, special fields), or None."},
+    {"scan_request", (PyCFunction)(void (*)(void))scan_request, METH_FASTCALL, NULL}, /* see wire.scanner */
+    {"scan_response", (PyCFunction)(void (*)(void))scan_response, METH_FASTCALL, NULL},
     {NULL, NULL, 0, NULL},
 };
 

@@ -10,6 +10,7 @@ from twisted.trial.unittest import SkipTest, SynchronousTestCase
 
 from lolly_tx.net.sockets import descriptors
 from lolly_tx.net.sockets.transports import BULK_BYTES, CLOSED, RECEIVE_BYTES
+from tests.net.fuzz_descriptors import differences
 from tests.wire.native import extension
 
 
@@ -99,3 +100,7 @@ class ExtensionTests(DescriptorTests):
         for wrong in ((), (self.handle,), (self.handle, "text"), ("x", b"")):
             with self.assertRaises((TypeError, ValueError)):
                 self.transmit(*wrong)
+
+    def test_any_sizes(self) -> None:
+        """Pieces of any size come out as they went in, and what is no call is refused."""
+        self.assertEqual(differences(50, seed=3), 0)
