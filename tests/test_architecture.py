@@ -41,6 +41,7 @@ PACKAGES = (
     "net/forward",
     "net/streams",
     "net/tunnels",
+    "net/proxies",
     "net/websockets",
     "net/datagrams",
     "proxy",

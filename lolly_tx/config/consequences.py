@@ -27,7 +27,7 @@ from lolly_tx.config.datagramrules import datagram_doubts
 from lolly_tx.config.diff import route_name
 from lolly_tx.config.discovering import discovery_fact
 from lolly_tx.config.filefacts import file_doubts
-from lolly_tx.config.forward import forward_facts
+from lolly_tx.config.forward import forward_facts, parent_pools
 from lolly_tx.config.kinds import duration_text
 from lolly_tx.config.middleware.facts import middleware_consequences
 from lolly_tx.config.middleware.using import resolved
@@ -134,7 +134,7 @@ def _doubts(pool: PoolSettings, config: Config) -> Iterator[str]:
     yield from _check_doubts(pool)
     yield from _time_doubts(pool, config)
     yield from balancing_doubts(pool, config)
-    asked = _asked_by_middleware(config)
+    asked = _asked_by_middleware(config) | parent_pools(config.forwards.values())
     streamed = any(pool.name in one.pools for one in config.streams.values())
     if not any(pool.name in route.pools for route in config.routes):
         if pool.name not in asked and not streamed:

@@ -6,20 +6,22 @@ config.rules, service.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
-from ipaddress import ip_network
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from typing import Any
 
 import attrs
 
-from lolly_tx.config.addresses import (
-    HOST_PATTERN,
-    LISTEN,
-    OPTIONAL_FILE,
-)
-from lolly_tx.config.kinds import Choice, Count, Duration, plain_text, quoted
+from lolly_tx.config.addresses import LISTEN
+from lolly_tx.config.kinds import Choice, Count, Duration, quoted
 from lolly_tx.config.listening import ListenerTLS
-from lolly_tx.config.middleware.basic_auth import NOBODY, REALM, USERS
+from lolly_tx.config.middleware.basic_auth import (
+    ABOUT_USERS,
+    ABOUT_USERS_FILE,
+    NOBODY,
+    REALM,
+)
+from lolly_tx.config.parents import TARGET_PATTERNS, Parent, parent_facts, parent_rules
+from lolly_tx.config.passive import PassiveRecord
 from lolly_tx.config.problems import Rejected
 from lolly_tx.config.retrying import PoolTimeout
 from lolly_tx.config.schema import Place, about
@@ -48,56 +50,6 @@ class _Port:
         return quoted(value) if isinstance(value, str) else str(value)
 
 
-class _Target:
-    """A network, or the name of a host."""
-
-    word = "network or host"
-
-    def read(self, raw: Any, place: Place) -> Network | str:
-        text = plain_text(raw)
-        try:
-            return ip_network(text)
-        except ValueError:
-            pass
-        try:
-            wider = ip_network(text, strict=False)
-        except ValueError:
-            return HOST_PATTERN.read(text, place)
-        raise Rejected(f'has bits beyond its prefix; did you mean "{wider}"?')
-
-    def show(self, value: Any) -> str:
-        return quoted(str(value))
-
-
-TARGET_PATTERNS = ListOf(_Target(), "targets")
-
-
-@attrs.frozen
-class AddressRecord:
-    """What is remembered of the addresses that clients are sent to."""
-
-    max_fails: int = attrs.field(
-        default=3,
-        metadata=about(
-            Count(0, 1000000),
-            "Failed connects in a row that take an address down, so that it is refused at once; 0 = never.",
-        ),
-    )
-    fail_timeout: float = attrs.field(
-        default=60.0,
-        metadata=about(
-            Duration(0.001),
-            "How long it stays down, and how long a failure is remembered.",
-        ),
-    )
-    min_rises: int = attrs.field(
-        default=2,
-        metadata=about(
-            Count(1, 1000000), "Connects in a row that clear the record again."
-        ),
-    )
-
-
 @attrs.frozen
 class Forward:
     """A forward proxy: clients say where they want to go, by HTTP (absolute URLs and CONNECT) or SOCKS5."""
@@ -118,21 +70,9 @@ class Forward:
         ),
     )
     users: Mapping[str, str] = attrs.field(
-        default=NOBODY,
-        repr=False,
-        metadata=about(
-            USERS,
-            "Who may use it: names, each with the hash of a password (argon2, bcrypt, scrypt; `lolly hash-password`).",
-        ),
+        default=NOBODY, repr=False, metadata=ABOUT_USERS
     )
-    users_file: str = attrs.field(
-        default="",
-        metadata=about(
-            OPTIONAL_FILE,
-            "More of them, a line NAME:HASH each, as htpasswd writes them (`htpasswd -B`). Read with the configuration,"
-            " and again by each reload.",
-        ),
-    )
+    users_file: str = attrs.field(default="", metadata=ABOUT_USERS_FILE)
     realm: str = attrs.field(
         default="proxy",
         metadata=about(REALM, "What clients are told that they have to log in to."),
@@ -168,11 +108,19 @@ class Forward:
             'Networks and names that are refused, whatever allows them: "*.ads.example".',
         ),
     )
-    passive: AddressRecord = attrs.field(
-        default=AddressRecord(),
+    parents: tuple[Parent, ...] = attrs.field(
+        default=(),
         metadata=about(
-            Table(AddressRecord),
-            "The record of connects, by address; pools have records of their own.",
+            ListOf(Table(Parent), "rules"),
+            "Ways to where clients go, by where that is; the first rule that matches holds, and where none does it is"
+            ' direct: `[{ match = ["*.example.com"], proxy = "socks5://10.0.0.9:1080" }]`.',
+        ),
+    )
+    passive: PassiveRecord = attrs.field(
+        default=PassiveRecord(),
+        metadata=about(
+            Table(PassiveRecord),
+            "The record of connects, by address: one that is down is refused at once. Pools have records of their own.",
         ),
     )
     timeout: PoolTimeout = attrs.field(
@@ -184,7 +132,8 @@ class Forward:
     idle_timeout: float = attrs.field(
         default=600.0,
         metadata=about(
-            Duration(1.0), "Without a byte either way for so long, a tunnel is closed."
+            Duration(1.0),
+            "Without a byte either way for so long, a tunnel is closed.",
         ),
     )
     tls: ListenerTLS | None = attrs.field(
@@ -213,12 +162,26 @@ class Forward:
         return bool(self.users or self.users_file)
 
 
+def parent_pools(forwards: Iterable[Forward]) -> set[str]:
+    """The pools whose targets are proxies on the way of `forwards`."""
+    return {parent.pool for forward in forwards for parent in forward.parents}
+
+
 def _everybody(network: Network | str) -> bool:
     return not isinstance(network, str) and network.prefixlen == 0
 
 
-def forward_rules(forward: Forward, local: bool, place: Place) -> None:
-    """What must hold for one. `local`: only this machine can reach its endpoint."""
+def forward_rules(
+    forward: Forward,
+    local: bool,
+    pools: Mapping[str, str],
+    datagrams: Collection[str],
+    place: Place,
+) -> None:
+    """What must hold for one. `local`: only this machine can reach its endpoint. `datagrams`: pools of nothing else."""
+    parent_rules(
+        forward.parents, forward.endpoint, pools, datagrams, place.at("parents")
+    )
     # What could not be read is a problem already, and no second one.
     written = [place.at(key).written for key in ("users", "users_file", "allow")]
     if not any(written):
@@ -269,6 +232,7 @@ def forward_facts(forward: Forward, local: bool) -> Iterator[tuple[str, bool]]:
             "mail can be sent through it (ports 25, 465, 587), which abusers look for",
             True,
         )
+    yield from parent_facts(forward.parents)
     if forward.asks_for_passwords and forward.tls is None and not local:
         yield (
             "passwords come to it in the clear; set tls.certificate, or listen on loopback",

@@ -1,6 +1,6 @@
 """The settings of what real traffic tells of targets, frozen.
 
-Imports: config. Used by: config.balancefacts, config.pools.
+Imports: config. Used by: config.balancefacts, config.forward, config.pools.
 """
 
 from __future__ import annotations
@@ -54,14 +54,14 @@ class SlowShare:
 
 
 @attrs.frozen
-class Passive:
-    """The record real traffic leaves."""
+class PassiveRecord:
+    """What is remembered of a place: of a target, or of an address that clients of a forward proxy are sent to."""
 
     max_fails: int = attrs.field(
         default=3,
         metadata=about(
             Count(0, 1000000),
-            "Failures in a row that take a target down; 0 turns the record off.",
+            "Failures in a row that take it down; 0 turns the record off.",
         ),
     )
     fail_timeout: float = attrs.field(
@@ -77,6 +77,12 @@ class Passive:
             Count(1, 1000000), "Successes in a row that clear the record again."
         ),
     )
+
+
+@attrs.frozen
+class Passive(PassiveRecord):
+    """The record real traffic leaves."""
+
     statuses: tuple[str, ...] = attrs.field(
         default=(),
         metadata=about(

@@ -37,7 +37,7 @@ _BUILT_IN: Mapping[str, Mapping[str, type]] = {
 }
 """Settings of what is built in, by kind and name."""
 _SECRET_KEYS = frozenset({"headers", "password", "secret", "token"})
-_PASSWORD = re.compile(r"//[^/@\s]*@")
+_PASSWORD = re.compile(r'//[^\s"]*@')
 
 
 @attrs.frozen
@@ -221,10 +221,10 @@ def _key_path(path: Path) -> str:
 
 def _shown(value: Any) -> str:
     """A value for a message, in one short line; nothing for tables."""
-    text = _written(value)
+    text = _PASSWORD.sub("//***@", _written(value))
     if len(text) > _LONGEST_VALUE:
         text = text[: _LONGEST_VALUE - 3] + "..."
-    return _PASSWORD.sub("//***@", text)
+    return text
 
 
 def _written(value: Any) -> str:

@@ -43,6 +43,8 @@ _EXAMPLES: dict[str, str | int | dict[str, str]] = {
     "stream.NAME.tls.site.host": "admin.example.com",
     "forward.NAME.endpoint": "tcp:3128:interface=127.0.0.1",
     "forward.NAME.users_file": "htpasswd",
+    "forward.NAME.parents.proxy": "socks5://10.0.0.9:1080",
+    "forward.NAME.parents.password_file": "password",
     "forward.NAME.tls.certificate": "site.pem",
     "forward.NAME.tls.site.host": "admin.example.com",
     "listener.NAME.tls.certificate": "site.pem",

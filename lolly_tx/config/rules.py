@@ -87,7 +87,14 @@ def check(config: Config, parts: Parts, main: Place) -> None:
     tunnel_rules(config, parts.names, main)
     for name, forward in config.forwards.items():
         here = main.at("forward").at(name)
-        forward_rules(forward, is_local(forward.endpoint), here)
+        datagrams = [
+            name
+            for name, (pool, _) in parts.pools.items()
+            if any(speaks_datagrams(target.address) for target in pool.targets)
+        ]
+        forward_rules(
+            forward, is_local(forward.endpoint), parts.pool_names, datagrams, here
+        )
         if forward.tls is not None:
             tls_rules(forward.tls, here.at("tls"))
     for middleware, place in parts.middlewares.values():

@@ -1,7 +1,7 @@
 """The failures of an exchange, as values with the facts a retry needs.
 
 Imports: nothing of ours. Used by: domain, lolly_tx, net, net.checks, net.datagrams,
-net.forward, net.http1, net.http2, net.library, net.sockets, net.tunnels,
+net.forward, net.http1, net.http2, net.library, net.proxies, net.sockets, net.tunnels,
 net.websockets, proxy, proxy.caching, proxy.files, proxy.middleware, service, simulate,
 testing.
 
@@ -29,11 +29,11 @@ class ProxyError(Exception):
     """
 
     source: ClassVar[str] = "internal"
-    token: ClassVar[str] = "proxy_internal_error"
+    token: str = "proxy_internal_error"
     kind: ClassVar[str] = ""
     code = 0
     again: ClassVar[int] = 0
-    blames: ClassVar[bool] = False
+    blames: bool = False
     unreachable: ClassVar[bool] = False
 
     def __init__(self, detail: str = "", *, nothing_sent: bool = False) -> None:
@@ -85,6 +85,25 @@ class ConnectTimedOut(ConnectFailed):
 
     token = "connection_timeout"
     kind = "timeout"
+
+
+class ProxyRefused(ConnectFailed):
+    """A proxy on the way has not let us in, or does not speak as one. That says nothing about what is behind it."""
+
+    token = "http_request_denied"
+    unreachable = False
+
+
+class BeyondProxy(ConnectFailed):
+    """A proxy on the way could not, or would not, connect us to what is behind it.
+
+    `token`: what it has said, as for a connect of our own. `blames`: the target is what is behind it.
+    """
+
+    def __init__(self, detail: str, token: str, blames: bool) -> None:
+        super().__init__(detail)
+        self.token = token
+        self.blames = blames
 
 
 class NoHttp2(ConnectFailed):

@@ -10,8 +10,8 @@ cancellation. Whoever cancels therefore records the reason first and hands it to
 and is never held against a target.
 
 Imports: domain, wire, Twisted, pyOpenSSL. Used by: net.bounded, net.checks,
-net.datagrams, net.discovery, net.http1, net.kubernetes, net.library, net.sockets,
-net.tunnels, proxy, service.
+net.datagrams, net.discovery, net.http1, net.kubernetes, net.library, net.proxies,
+net.sockets, net.tunnels, proxy, service.
 """
 
 from __future__ import annotations

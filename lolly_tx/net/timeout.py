@@ -3,7 +3,7 @@
 Where one Deferred waits. The many connections of the data plane share the coarse scan of
 `net.deadlines` instead.
 
-Imports: domain, net, Twisted. Used by: net.library, net.sockets.
+Imports: domain, net, Twisted. Used by: net.library, net.proxies, net.sockets.
 """
 
 from __future__ import annotations

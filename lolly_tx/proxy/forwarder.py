@@ -66,6 +66,7 @@ class Forwarder(Choosing):
     some exchanges leave one; None = none does. `identities`: makes that
     of each exchange; None = they have none. `on_end`: told at once of each finished exchange. `endings`: where they
     are put to be told of later; None = nowhere. `counters`: those of who served the pool by other settings before.
+    `beside`: another one with the same policy hears of the pool's room and of nodes that go down, for both.
     """
 
     def __init__(
@@ -89,6 +90,7 @@ class Forwarder(Choosing):
         on_end: Callable[[Any], None] | None = None,
         endings: Endings | None = None,
         counters: Counters | None = None,
+        beside: bool = False,
     ) -> None:
         self.pool = pool
         self.policy = policy
@@ -132,9 +134,11 @@ class Forwarder(Choosing):
         self._attentive = any(each is not None for each in tells)
         self._served = self.counters.served
 
-        if policy.room is not None:
+        self._admits = policy.room is not None and not beside
+        self._abandons = policy.abandon and not beside
+        if policy.room is not None and self._admits:
             pool.on_room.append(policy.room.admit)
-        if policy.abandon:
+        if self._abandons:
             pool.on_down.append(self._node_down)
 
     @property
@@ -162,9 +166,9 @@ class Forwarder(Choosing):
 
     def retire(self) -> None:
         """No exchange begins here any more. Those that wait for room look for it themselves, ten times a second."""
-        if self.policy.room is not None:
+        if self.policy.room is not None and self._admits:
             self.pool.on_room.remove(self.policy.room.admit)
-        if self.policy.abandon:
+        if self._abandons:
             self.pool.on_down.remove(self._node_down)
 
     def acquire(self, request: Request, now: float) -> Lease:

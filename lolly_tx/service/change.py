@@ -233,7 +233,9 @@ class Change:
             forward = service.make_forward(settings, self._circumstances)
         elif (
             before != settings
-            or settings.users_file  # it may say something else by now
+            # Files may say something else by now.
+            or settings.users_file
+            or any(parent.password_file for parent in settings.parents)
             or self._circumstances != service.circumstances
         ):
             self._changed[name] = forward.prepare(settings, self._circumstances)

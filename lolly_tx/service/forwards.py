@@ -3,50 +3,29 @@
     Forward        of a name: the proxy, what was counted, what is known of addresses
       Prepared     what its settings make: the gate, the rules, the ways; put in place by a commit
 
-Imports: config, domain, domain.balancers, net, net.forward, net.http1, net.sockets,
-proxy, proxy.middleware, service, wire. Used by: service.build, service.change,
-service.service, service.statistics.
+Imports: config, domain, net.forward, net.sockets, proxy, proxy.middleware, service.
+Used by: service.build, service.change, service.service, service.statistics.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
-from functools import partial
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any
-
-from zope.interface import implementer
 
 from lolly_tx.config.forward import Forward as Settings
 from lolly_tx.config.model import Config
-from lolly_tx.domain.addresses import ConnectLimits
-from lolly_tx.domain.balancers.first import First
+from lolly_tx.config.parents import Parent
 from lolly_tx.domain.destinations import Destinations, places_of
-from lolly_tx.domain.events import Event
-from lolly_tx.domain.health import Thresholds
-from lolly_tx.domain.interfaces import IEventSink
-from lolly_tx.domain.policy import Policy
-from lolly_tx.domain.pool import Pool
-from lolly_tx.domain.retry import RetryPolicy
-from lolly_tx.domain.target import Target
-from lolly_tx.net.deadlines import NEVER
-from lolly_tx.net.forward.dialing import ruled_endpoint
 from lolly_tx.net.forward.listening import forward_acceptor
 from lolly_tx.net.forward.ourselves import Ourselves
-from lolly_tx.net.forward.way_out import WayOut
-from lolly_tx.net.http1.client import Http1Client
 from lolly_tx.net.sockets.acceptor import Census
 from lolly_tx.net.sockets.health_map import HealthMap
-from lolly_tx.net.upstreams import Upstream, UpstreamLimits, Upstreams
 from lolly_tx.proxy.counters import Counters
-from lolly_tx.proxy.destined import Destined
-from lolly_tx.proxy.forwarder import Forwarder
 from lolly_tx.proxy.forwarding import ForwardProxy, place_name
 from lolly_tx.proxy.gate import Gate
 from lolly_tx.proxy.middleware.basic_auth import users_of
 from lolly_tx.proxy.middleware.verifying import Threads, Verifier
 from lolly_tx.proxy.own_answers import OwnAnswers
-from lolly_tx.proxy.proxy import RouteEnd
-from lolly_tx.proxy.route import ToPool
 from lolly_tx.service.commons import Commons
 from lolly_tx.service.listeners import (
     certificates_of,
@@ -56,133 +35,19 @@ from lolly_tx.service.listeners import (
 )
 from lolly_tx.service.listening import Place
 from lolly_tx.service.middlewares import CannotMake
-from lolly_tx.service.pools import Circumstances
-from lolly_tx.wire.forwardform import ForwardHead
-from lolly_tx.wire.grammar import HeadLimits
-from lolly_tx.wire.http1 import ResponseReader
+from lolly_tx.service.parents import Speech, ThroughProxies, login_of_parent, only
+from lolly_tx.service.pools import Circumstances, RunningPool
+from lolly_tx.service.ways import ByRule, Direct, Making, Way
 
 _LOOKUPS = 64
 """Names looked up at once for one forward proxy; each holds a thread until the system gives up."""
-
-
-@implementer(IEventSink)
-class _Nobody:
-    """Is told of the places that clients go to: they come and go, and their state is in the health map."""
-
-    def emit(self, event: Event) -> None:
-        """Take no note of it."""
-
-
-_NOBODY = _Nobody()
-
-
-class Direct:
-    """The ways to where clients go, straight (`proxy.forwarding.Ways`). `forward`: whose clients they are."""
-
-    def __init__(
-        self,
-        forward: Forward,
-        settings: Settings,
-        rules: Destinations,
-        around: Circumstances,
-    ) -> None:
-        self._forward = forward
-        self._settings = settings
-        self._rules = rules
-        self._around = around
-        passive, timeout = settings.passive, settings.timeout
-        self._limits = ConnectLimits(
-            passive.max_fails, passive.fail_timeout, passive.min_rises
-        )
-        self._policy = Policy(
-            retry=RetryPolicy(tries=1),
-            try_timeout=timeout.attempt,
-            total_timeout=timeout.total,
-        )
-        size, fields, interim = around.heads
-        heads = HeadLimits(head_bytes=size, fields=fields, line_bytes=size)
-        self._reader = ResponseReader(heads)
-        self._upstream_limits = UpstreamLimits(
-            read=timeout.read or NEVER, write=timeout.write, interim=interim
-        )
-        self._ends = Destined(self._make)
-
-    def to(self, host: str, port: int, tunnel: bool, head: ForwardHead) -> RouteEnd:
-        """See `Ways`."""
-        return self._ends.of((host, port, tunnel))
-
-    @property
-    def in_flight(self) -> int:
-        """Exchanges that are not over."""
-        return self._ends.in_flight
-
-    def _make(self, place: Any) -> ToPool:
-        host, port, tunnel = place
-        forward, commons = self._forward, self._forward.commons
-        around, deadlines = commons.surroundings, commons.deadlines
-        target = Target(
-            id="target", address=f"{host}:{port}", host=host.strip("[]"), port=port
-        )
-        pool = Pool(
-            place_name(self._settings.name),
-            (target,),
-            balancer=First(),
-            accrual=None,
-            thresholds=Thresholds(),
-            now=around.now(),
-            events=_NOBODY,
-            random=around.random,
-        )
-        endpoint = ruled_endpoint(
-            forward.health_map,
-            self._limits,
-            self._rules,
-            host,
-            port,
-            self._settings.timeout.connect,
-            forward.proxy.deny,
-        )
-        make: Any = WayOut if tunnel else partial(Http1Client, self._reader)
-
-        def connect_to(target: Target) -> Upstream:
-            return Upstream(
-                endpoint,
-                make,
-                deadlines=deadlines,
-                limits=self._upstream_limits,
-                name=target.address,
-            )
-
-        return ToPool(
-            Forwarder(
-                pool,
-                upstreams=Upstreams(connect_to),
-                policy=self._policy,
-                deadlines=deadlines,
-                clock=around.reactor,
-                wall=around.wall,
-                random=around.random,
-                via=forward.pseudonym,
-                half_closed=self._around.half_closed,
-                idle=self._settings.idle_timeout,
-                traces=self._around.traces,
-                identities=self._around.identities,
-                on_end=self._around.on_end,
-                endings=self._around.endings,
-                counters=forward.counters,
-            )
-        )
-
-    def close(self) -> None:
-        """Close idle connections; what is going on goes on."""
-        self._ends.close()
 
 
 class Prepared:
     """What the settings of one make."""
 
     def __init__(
-        self, gate: Gate, rules: Destinations, ways: Direct, realm: str
+        self, gate: Gate, rules: Destinations, ways: ByRule, realm: str
     ) -> None:
         self.gate = gate
         self.rules = rules
@@ -198,7 +63,8 @@ class Prepared:
 class Forward:
     """One of them, from its first settings to its last.
 
-    `hop`: the name by which the proxy knows its own requests again. `ports()`: all that is listened on.
+    `hop`: the name by which the proxy knows its own requests again. `ports()`: all that is listened on. `pools`: those
+    that run, by name.
     """
 
     def __init__(
@@ -208,7 +74,9 @@ class Forward:
         commons: Commons,
         hop: bytes,
         ports: Callable[[], Iterable[Any]],
+        pools: Mapping[str, RunningPool],
     ) -> None:
+        self._pools = pools
         self.name = settings.name
         self.place_name = place_name(settings.name)
         self.commons = commons
@@ -219,7 +87,7 @@ class Forward:
             surroundings.reactor, now=surroundings.now, lookups=_LOOKUPS
         )
         self._own = Ourselves(ports)
-        self._leaving: list[Direct] = []
+        self._leaving: list[ByRule] = []
         self._prepared: Prepared | None = None
         self.proxy = ForwardProxy(self.name, self.pseudonym, OwnAnswers())
         self.commit(self.prepare(settings, around))
@@ -234,8 +102,27 @@ class Forward:
             places_of(settings.deny_targets),
             self._own.listens,
         )
-        ways = Direct(self, settings, rules, around)
+        making = Making(self, settings, around)
+        try:
+            rest = [
+                (places_of(parent.match), self._way(making, parent))
+                for parent in settings.parents
+            ]
+        except (OSError, ValueError) as error:
+            raise CannotMake(f"forward {settings.name}: {error}") from error
+        ways = ByRule(rest, Direct(making, rules))
         return Prepared(self._gate(settings), rules, ways, settings.realm)
+
+    def _way(self, making: Making, parent: Parent) -> Way | None:
+        """That of one rule; None: straight."""
+        if parent.direct:
+            return None
+        login = login_of_parent(parent)
+        speech = Speech(parent.socks, login, self.pseudonym)
+        if parent.pool:
+            pools = self._pools
+            return ThroughProxies(making, lambda: pools[parent.pool], speech)
+        return ThroughProxies(making, only(making, parent.address), speech)
 
     def _gate(self, settings: Settings) -> Gate:
         if not settings.asks_for_passwords:

@@ -225,7 +225,7 @@ class LollyService(Service):
         from lolly_tx.service.forwards import Forward
 
         hop, ports = self.introduction.hop, self.listeners.ports
-        return Forward(settings, around, self.commons, hop, ports)
+        return Forward(settings, around, self.commons, hop, ports, self.running_pools)
 
     def serve_admin(self) -> None:
         """The same for the admin endpoint, if there is to be one. Raises `BadEndpoint`."""

@@ -1,13 +1,15 @@
-"""User and password of the Basic scheme (RFC 7617).
+"""User and password of the Basic scheme (RFC 7617), said to us and by us.
 
-Imports: nothing of ours. Used by: proxy, proxy.middleware.
+Imports: domain. Used by: proxy, proxy.middleware, service, wire.asking.
 """
 
 from __future__ import annotations
 
 import re
-from base64 import b64decode
+from base64 import b64decode, b64encode
 from binascii import Error
+
+from lolly_tx.domain.login import Login
 
 _BASIC = re.compile(rb"(?i)basic[ ]+([A-Za-z0-9+/_-]+={0,2})")
 LONGEST = 1024
@@ -27,3 +29,11 @@ def basic_credentials(value: bytes) -> tuple[bytes, bytes] | None:
     if not colon or any(byte < 32 or byte == 127 for byte in said):
         return None
     return user, password
+
+
+def basic_line(login: Login | None) -> bytes:
+    """The field line, with its CRLF, by which a proxy knows us; b"": it need not."""
+    if login is None:
+        return b""
+    said = b64encode(login.user + b":" + login.password)
+    return b"Proxy-Authorization: Basic %b\r\n" % said

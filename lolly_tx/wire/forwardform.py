@@ -43,6 +43,21 @@ class Onward(RequestHead):
         return RequestHead(self.method, self.url, self.version, self.block, self.end)
 
 
+def by_proxy(head: RequestHead, line: bytes) -> Onward:
+    """`head` as another proxy gets it: in absolute-form (RFC 9112 section 3.2.2), with a `line` for that proxy alone.
+
+    The log says what the client has asked for, and nothing has the line but what is sent.
+    """
+    block = head.block
+    # OPTIONS * is asked for by a URL without a path.
+    path = b"" if head.target == b"*" else head.target
+    target = b"http://%b%b" % (block.host, path)
+    if line:
+        block = block.like(block.kept + line)
+    there = RequestHead(head.method, target, head.version, block, head.end)
+    return Onward(there, head.url if isinstance(head, Onward) else target)
+
+
 class ForwardHead(RequestHead):
     """A request as it came. `inner`: what goes on to its host; None for CONNECT."""
 

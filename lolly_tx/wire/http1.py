@@ -171,6 +171,7 @@ class RequestReader(_HeadReader[RequestHead]):
         )
 
 
+@mypyc_attr(allow_interpreted_subclasses=True)
 class ResponseReader(_HeadReader[ResponseHead]):
     """Reads response heads; one per pool, shared by its connections. `scan`: as of requests."""
 

@@ -1,18 +1,20 @@
-"""SOCKS5, the server's side (RFC 1928, and RFC 1929 for user and password): bytes to values, and back.
+"""SOCKS5, both sides (RFC 1928, and RFC 1929 for user and password): bytes to values, and back.
 
-    greeting  05 n methods          read_methods     05 method, or 05 FF
-    login     01 n user n password  read_login       01 00, or 01 01
-    request   05 cmd 00 address     read_request     05 code 00 address
+    greeting  05 n methods          read_methods     method   05 method, or 05 FF
+    login     01 n user n password  read_login                01 00, or 01 01
+    request   05 cmd 00 address     read_request     reply    05 code 00 address     read_reply
+    datagram  00 00 00 address data read_datagram    both ways
 
 Each reader takes what has come so far: None while it is not whole, else the value and how many bytes it was. A length
 says how much is read, and nothing behind it is touched: it may be the tunnel's. What breaks the rules is
 `BadMessage`, as soon as it can be seen.
 
-Imports: domain, wire. Used by: net.forward.
+Imports: domain, wire. Used by: net.forward, wire.asking.
 """
 
 from __future__ import annotations
 
+from collections.abc import Container
 from ipaddress import IPv4Address, IPv6Address, ip_address
 
 from lolly_tx.domain.hosts import BadHost, host_name
@@ -20,9 +22,9 @@ from lolly_tx.wire.errors import BadMessage
 
 VERSION = 5
 NO_LOGIN, LOGIN, NONE_OF_THEM = 0, 2, 0xFF
-CONNECT = 1
+CONNECT, ASSOCIATE = 1, 3
 OK, FAILED, NOT_ALLOWED, NET_UNREACHABLE, HOST_UNREACHABLE, REFUSED = range(6)
-NO_SUCH_COMMAND, NO_SUCH_ADDRESS = 7, 8
+EXPIRED, NO_SUCH_COMMAND, NO_SUCH_ADDRESS = 6, 7, 8
 GRANTED, DENIED = b"\x01\x00", b"\x01\x01"
 """Answers to a login; after the second one the connection is closed."""
 
@@ -71,8 +73,10 @@ def read_login(data: bytes) -> tuple[bytes, bytes, int] | None:
     return data[2:at], data[at + 1 : end], end
 
 
-def read_request(data: bytes) -> tuple[str, int, int] | None:
-    """Where a client wants to be connected to: host (lower case, IPv6 in brackets) and port.
+def read_request(
+    data: bytes, commands: Container[int] = (CONNECT,)
+) -> tuple[int, str, int, int] | None:
+    """The command, one of `commands`, and where to: host (lower case, IPv6 in brackets) and port.
 
     Raises `NotServed` for other commands and addresses.
     """
@@ -82,20 +86,29 @@ def read_request(data: bytes) -> tuple[str, int, int] | None:
         raise BadMessage("reserved octet is not 0")
     if len(data) < 5:
         return None
-    kind = data[3]
-    if kind == _NAME:
-        start, size = 5, data[4]
-    elif kind in (_IPV4, _IPV6):
-        start, size = 4, 4 if kind == _IPV4 else 16
-    else:
-        raise NotServed("no such type of address", NO_SUCH_ADDRESS)
-    end = start + size + 2
+    end = _end_of_address(data)
     if len(data) < end:
         return None
-    if data[1] != CONNECT:
+    if data[1] not in commands:
         raise NotServed("no such command", NO_SUCH_COMMAND)
-    host = _host(kind, data[start : start + size])
-    return host, int.from_bytes(data[end - 2 : end], "big"), end
+    return data[1], *_place(data, end), end
+
+
+def _end_of_address(data: bytes) -> int:
+    """Where address and port end that begin at the fourth byte; five are there. Raises `NotServed`."""
+    kind = data[3]
+    if kind == _NAME:
+        return 5 + data[4] + 2
+    if kind not in (_IPV4, _IPV6):
+        raise NotServed("no such type of address", NO_SUCH_ADDRESS)
+    return 4 + (4 if kind == _IPV4 else 16) + 2
+
+
+def _place(data: bytes, end: int) -> tuple[str, int]:
+    """They."""
+    kind = data[3]
+    host = _host(kind, data[5 if kind == _NAME else 4 : end - 2])
+    return host, int.from_bytes(data[end - 2 : end], "big")
 
 
 def _host(kind: int, raw: bytes) -> str:
@@ -112,12 +125,75 @@ def _host(kind: int, raw: bytes) -> str:
         raise NotServed("no name of a host", FAILED) from None
 
 
+def read_datagram(data: bytes) -> tuple[str, int, int]:
+    """Where a datagram of a client is to go, and where in it its payload begins.
+
+    Raises `BadMessage` for fragments as well: nobody sends any.
+    """
+    if len(data) < 5 or data[:3] != b"\0\0\0":
+        raise BadMessage("no datagram, or a fragment of one")
+    end = _end_of_address(data)
+    if len(data) < end:
+        raise BadMessage("datagram cut short")
+    return *_place(data, end), end
+
+
+def datagram(host: str, port: int) -> bytes:
+    """What goes in front of one for a client. `host`: the address of who sends it."""
+    return b"\0\0\0" + _address(host, port)
+
+
 def reply(code: int, host: str = "0.0.0.0", port: int = 0) -> bytes:
     """The answer to a request. `host`, `port`: where the connection comes from that was made."""
     try:
+        ip_address(host)
+    except ValueError:
+        host = "0.0.0.0"
+    return bytes((VERSION, code, 0)) + _address(host, port)
+
+
+def _address(host: str, port: int) -> bytes:
+    """As it stands in requests, replies and datagrams. `host`: without brackets."""
+    try:
         address = ip_address(host)
     except ValueError:
-        address = IPv4Address(0)
+        name = host.encode("ascii")
+        return bytes((_NAME, len(name))) + name + port.to_bytes(2, "big")
     kind = _IPV4 if address.version == 4 else _IPV6
-    where = address.packed + port.to_bytes(2, "big")
-    return bytes((VERSION, code, 0, kind)) + where
+    return bytes((kind,)) + address.packed + port.to_bytes(2, "big")
+
+
+# -- the client's side
+
+
+def greeting(with_login: bool) -> bytes:
+    """The methods that we can do."""
+    return bytes(
+        (VERSION, 2, NO_LOGIN, LOGIN) if with_login else (VERSION, 1, NO_LOGIN)
+    )
+
+
+def login(user: bytes, password: bytes) -> bytes:
+    """Who we are; each has 1 to 255 bytes."""
+    return b"\x01%c%b%c%b" % (len(user), user, len(password), password)
+
+
+def request(host: str, port: int) -> bytes:
+    """Connect us to that. `host`: without brackets; a name is left to the proxy to look up."""
+    return bytes((VERSION, CONNECT, 0)) + _address(host, port)
+
+
+def read_reply(data: bytes) -> tuple[int, int] | None:
+    """The code of an answer, and its length. One that says no is known by its first two bytes."""
+    if data and data[0] != VERSION:
+        raise BadMessage("not SOCKS5")
+    if len(data) < 2:
+        return None
+    if data[1] != OK:
+        return data[1], len(data)
+    if len(data) < 5:
+        return None
+    if data[2]:
+        raise BadMessage("reserved octet is not 0")
+    end = _end_of_address(data)
+    return None if len(data) < end else (OK, end)

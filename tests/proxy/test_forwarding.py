@@ -172,7 +172,7 @@ class AbsoluteFormTests(SynchronousTestCase):
             target = world.accept()
             target.send(OK)
             client.take()
-        self.assertLessEqual(len(world.forward._prepared.ways._ends), 1024)
+        self.assertLessEqual(len(world.forward._prepared.ways._direct._ends), 1024)
 
 
 class GateTests(SynchronousTestCase):

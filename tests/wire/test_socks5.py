@@ -54,7 +54,7 @@ class ReadTests(SynchronousTestCase):
         }
         for address, host in cases.items():
             data = b"\x05\x01\x00%b\x01\xbb" % address
-            self.assertEqual(self.whole(read_request, data), (host, 443))
+            self.assertEqual(self.whole(read_request, data), (1, host, 443))
 
     def test_bad_requests(self) -> None:
         """What breaks the rules is refused as soon as that can be seen."""

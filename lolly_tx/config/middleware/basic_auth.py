@@ -58,8 +58,17 @@ class _Realm(Word):
         return text
 
 
-USERS = _Users()
 REALM = _Realm()
+ABOUT_USERS = about(
+    _Users(),
+    "Who may log in: names, each with the hash of a password: argon2, bcrypt or scrypt. `lolly hash-password` makes"
+    " them.",
+)
+ABOUT_USERS_FILE = about(
+    OPTIONAL_FILE,
+    "More of them, a line NAME:HASH each, as htpasswd writes them (bcrypt: `htpasswd -B`). Read with the configuration,"
+    " and again by each reload.",
+)
 
 
 @attrs.frozen
@@ -67,21 +76,9 @@ class BasicAuth:
     """Who has no name and password that are right gets 401 (RFC 7617)."""
 
     users: Mapping[str, str] = attrs.field(
-        default=NOBODY,
-        repr=False,
-        metadata=about(
-            USERS,
-            "Names, each with the hash of a password: argon2, bcrypt or scrypt. `lolly hash-password` makes them.",
-        ),
+        default=NOBODY, repr=False, metadata=ABOUT_USERS
     )
-    file: str = attrs.field(
-        default="",
-        metadata=about(
-            OPTIONAL_FILE,
-            "More of them, a line NAME:HASH each, as htpasswd writes them (bcrypt: `htpasswd -B`). Read with the"
-            " configuration, and again by each reload.",
-        ),
-    )
+    file: str = attrs.field(default="", metadata=ABOUT_USERS_FILE)
     realm: str = attrs.field(
         default="restricted",
         metadata=about(REALM, "What clients are told that they have to log in to."),

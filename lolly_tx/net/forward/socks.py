@@ -163,7 +163,7 @@ class SocksServer(ClientConnection):
         found = socks5.read_request(self.early)
         if found is None:
             return False
-        host, port, used = found
+        _, host, port, used = found
         self.early = self.early[used:]
         self._stage = SERVED
         self.deadline = NEVER

@@ -2,8 +2,8 @@
 
 They hand the connection itself over: the other protocol gets the real transport, and data goes to it directly.
 
-Imports: Twisted. Used by: net.library, net.sockets.endpoints, net.sockets.preceding,
-net.sockets.proxied.
+Imports: Twisted. Used by: net.library, net.proxies, net.sockets.endpoints,
+net.sockets.preceding, net.sockets.proxied.
 """
 
 from __future__ import annotations

@@ -1,0 +1,1 @@
+"""Connections that take their way through other proxies."""
