@@ -12,7 +12,7 @@ from typing import Any
 import attrs
 
 from lolly_tx.config.addresses import LISTEN
-from lolly_tx.config.kinds import Choice, Count, Duration, quoted
+from lolly_tx.config.kinds import FLAG, Choice, Count, Duration, quoted
 from lolly_tx.config.listening import ListenerTLS
 from lolly_tx.config.middleware.basic_auth import (
     ABOUT_USERS,
@@ -116,6 +116,21 @@ class Forward:
             ' direct: `[{ match = ["*.example.com"], proxy = "socks5://10.0.0.9:1080" }]`.',
         ),
     )
+    udp: bool = attrs.field(
+        default=False,
+        metadata=about(
+            FLAG,
+            "SOCKS5 clients may have datagrams relayed (UDP ASSOCIATE), to targets as of `ports`, `allow_targets` and"
+            " `deny_targets`.",
+        ),
+    )
+    associations: int = attrs.field(
+        default=1000,
+        metadata=about(
+            Count(1, 100_000),
+            "Clients at once whose datagrams are relayed, each with two or three sockets; others are refused.",
+        ),
+    )
     passive: PassiveRecord = attrs.field(
         default=PassiveRecord(),
         metadata=about(
@@ -133,7 +148,7 @@ class Forward:
         default=600.0,
         metadata=about(
             Duration(1.0),
-            "Without a byte either way for so long, a tunnel is closed.",
+            "Without a byte either way for so long, a tunnel is closed; a relay of datagrams without one, too.",
         ),
     )
     tls: ListenerTLS | None = attrs.field(
@@ -182,6 +197,8 @@ def forward_rules(
     parent_rules(
         forward.parents, forward.endpoint, pools, datagrams, place.at("parents")
     )
+    if forward.udp and SOCKS5 not in forward.protocols:
+        place.at("udp").wrong('is a part of SOCKS5; add "socks5" to protocols')
     # What could not be read is a problem already, and no second one.
     written = [place.at(key).written for key in ("users", "users_file", "allow")]
     if not any(written):
@@ -233,6 +250,11 @@ def forward_facts(forward: Forward, local: bool) -> Iterator[tuple[str, bool]]:
             True,
         )
     yield from parent_facts(forward.parents)
+    if forward.udp:
+        yield (
+            f"datagrams of {forward.associations} clients at once are relayed, to the same places; by no parent",
+            False,
+        )
     if forward.asks_for_passwords and forward.tls is None and not local:
         yield (
             "passwords come to it in the clear; set tls.certificate, or listen on loopback",

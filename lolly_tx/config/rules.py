@@ -38,7 +38,7 @@ from lolly_tx.config.schema import Place
 from lolly_tx.config.streams import stream_rules
 from lolly_tx.config.tlsrules import tls_rules
 from lolly_tx.config.tunnelrules import tunnel_rules
-from lolly_tx.domain.target import speaks_http
+from lolly_tx.domain.target import speaks_datagrams, speaks_http
 
 
 @attrs.define

@@ -13,7 +13,7 @@ came mapped into IPv6, IPv6 compressed and in lower case, never a port; "unix:" 
 a UNIX socket.
 
 Imports: domain. Used by: config, config.middleware, domain.destinations, net.datagrams,
-net.sockets, net.tunnels, proxy, proxy.middleware, service, simulate.
+net.forward, net.sockets, net.tunnels, proxy, proxy.middleware, service, simulate.
 """
 
 from __future__ import annotations

@@ -5,7 +5,7 @@ percent-escapes, sub-delimiters, empty labels, zone identifiers.
 
 Imports: domain. Used by: commands, config, config.middleware, domain.caching,
 domain.forwarded, domain.references, domain.routes, domain.target, importing.lolly,
-importing.nginx, proxy, wire.
+importing.nginx, net.proxies, proxy, wire.
 """
 
 from __future__ import annotations

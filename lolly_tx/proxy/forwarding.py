@@ -7,7 +7,8 @@ What comes after that is the exchange of any request: keep-alive, limits, framin
 of listeners. A tunnel (CONNECT, SOCKS5) is one whose target answers as soon as it is connected
 (`net.forward.way_out`).
 
-Imports: domain, net, proxy, proxy.middleware, wire, Twisted. Used by: service.
+Imports: domain, net, net.forward, proxy, proxy.middleware, wire, Twisted. Used by:
+service.
 """
 
 from __future__ import annotations
@@ -28,6 +29,7 @@ from lolly_tx.domain.hosts import host_name
 from lolly_tx.domain.interfaces import IMiddleware
 from lolly_tx.domain.routes import RouteTable
 from lolly_tx.net.doors import BodyStart, DoorIn, Peer
+from lolly_tx.net.forward.association import Relays
 from lolly_tx.proxy.chain import Chain
 from lolly_tx.proxy.gate import Gate
 from lolly_tx.proxy.introduction import Introduction
@@ -138,6 +140,7 @@ class ForwardProxy(Proxy):
     gate: Gate
     rules: Destinations
     ways: Ways
+    relays: Relays | None = None
     _challenge: bytes
 
     def __init__(
@@ -152,8 +155,16 @@ class ForwardProxy(Proxy):
         self._mark = pseudonym.encode("ascii")
         self._chain = Chain([Link("users", _Proving(self))], _Proven(self), self._told)
 
-    def lead(self, gate: Gate, rules: Destinations, ways: Ways, realm: str) -> None:
-        """Go by these from the next request on. `realm`: what clients log in to."""
+    def lead(
+        self,
+        gate: Gate,
+        rules: Destinations,
+        ways: Ways,
+        realm: str,
+        relays: Relays | None = None,
+    ) -> None:
+        """Go by these from the next request on. `realm`: what clients log in to. `relays`: of datagrams, if any."""
+        self.relays = relays
         self.gate = gate
         self.rules = rules
         self.ways = ways
@@ -217,6 +228,12 @@ class ForwardProxy(Proxy):
     def note(self, why: str) -> None:
         """A client is turned away."""
         self.turned_away[why] += 1
+
+    def relayed(
+        self, door: DoorIn, head: RequestHead, size: int, seconds: float
+    ) -> None:
+        """A relay of datagrams is over."""
+        self.own.given(door, head, 200, size, "", seconds=seconds)
 
     def _told(
         self, door: DoorIn, head: Any, status: int, size: int, why: str, *known: Any

@@ -3,8 +3,8 @@
     Forward        of a name: the proxy, what was counted, what is known of addresses
       Prepared     what its settings make: the gate, the rules, the ways; put in place by a commit
 
-Imports: config, domain, net.forward, net.sockets, proxy, proxy.middleware, service.
-Used by: service.build, service.change, service.service, service.statistics.
+Imports: config, domain, net.forward, net.sockets, proxy, proxy.middleware, service,
+Twisted. Used by: service.build, service.change, service.service, service.statistics.
 """
 
 from __future__ import annotations
@@ -12,13 +12,17 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
+from twisted.internet.defer import Deferred, succeed
+
 from lolly_tx.config.forward import Forward as Settings
 from lolly_tx.config.model import Config
 from lolly_tx.config.parents import Parent
 from lolly_tx.domain.destinations import Destinations, places_of
+from lolly_tx.net.forward.association import Association, Relays
 from lolly_tx.net.forward.listening import forward_acceptor
 from lolly_tx.net.forward.ourselves import Ourselves
 from lolly_tx.net.sockets.acceptor import Census
+from lolly_tx.net.sockets.dialing import is_literal
 from lolly_tx.net.sockets.health_map import HealthMap
 from lolly_tx.proxy.counters import Counters
 from lolly_tx.proxy.forwarding import ForwardProxy, place_name
@@ -47,8 +51,14 @@ class Prepared:
     """What the settings of one make."""
 
     def __init__(
-        self, gate: Gate, rules: Destinations, ways: ByRule, realm: str
+        self,
+        gate: Gate,
+        rules: Destinations,
+        ways: ByRule,
+        realm: str,
+        relays: Relays | None,
     ) -> None:
+        self.relays = relays
         self.gate = gate
         self.rules = rules
         self.ways = ways
@@ -88,6 +98,7 @@ class Forward:
         )
         self._own = Ourselves(ports)
         self._leaving: list[ByRule] = []
+        self._associations: set[Association] = set()
         self._prepared: Prepared | None = None
         self.proxy = ForwardProxy(self.name, self.pseudonym, OwnAnswers())
         self.commit(self.prepare(settings, around))
@@ -111,7 +122,26 @@ class Forward:
         except (OSError, ValueError) as error:
             raise CannotMake(f"forward {settings.name}: {error}") from error
         ways = ByRule(rest, Direct(making, rules))
-        return Prepared(self._gate(settings), rules, ways, settings.realm)
+        relays = self._relays(settings, rules) if settings.udp else None
+        return Prepared(self._gate(settings), rules, ways, settings.realm, relays)
+
+    def _relays(self, settings: Settings, rules: Destinations) -> Relays:
+        resolver = self.health_map.resolver
+
+        def resolve(host: str) -> Deferred[Any]:
+            plain = host.strip("[]")
+            return succeed([plain]) if is_literal(plain) else resolver.resolve(plain)
+
+        return Relays(
+            self.commons.surroundings.reactor,
+            resolve,
+            rules,
+            settings.associations,
+            settings.idle_timeout,
+            self.proxy.deny,
+            self.proxy.note,
+            self._associations,
+        )
 
     def _way(self, making: Making, parent: Parent) -> Way | None:
         """That of one rule; None: straight."""
@@ -148,7 +178,13 @@ class Forward:
             before.stop()
             self._leaving = [one for one in self._leaving if one.in_flight]
             self._leaving.append(before.ways)
-        self.proxy.lead(prepared.gate, prepared.rules, prepared.ways, prepared.realm)
+        self.proxy.lead(
+            prepared.gate,
+            prepared.rules,
+            prepared.ways,
+            prepared.realm,
+            prepared.relays,
+        )
 
     def stop(self) -> None:
         """Nobody is served any more."""
@@ -157,9 +193,10 @@ class Forward:
 
     @property
     def in_flight(self) -> int:
-        """Exchanges and tunnels that are not over."""
+        """Exchanges, tunnels and relays of datagrams that are not over."""
         ways = [] if self._prepared is None else [self._prepared.ways]
-        return sum(one.in_flight for one in (*ways, *self._leaving))
+        tunnels = sum(one.in_flight for one in (*ways, *self._leaving))
+        return tunnels + len(self._associations)
 
 
 def forward_place(

@@ -229,3 +229,12 @@ class ParentTests(SynchronousTestCase):
         )
         told = [one.text for one in consequences(read(text)) if one.about == "pool up"]
         self.assertNotIn("no route leads to it", told)
+
+    def test_datagrams(self) -> None:
+        """A part of SOCKS5 that has to be asked for."""
+        self.assertFalse(read(LOCAL).forwards["f"].udp)
+        wrong = LOCAL + 'udp = true\nprotocols = ["http"]\n'
+        self.assertIn("is a part of SOCKS5", errors(wrong))
+        self.assertTrue(
+            any("datagrams of 1000" in one for one in said(LOCAL + "udp = true\n"))
+        )

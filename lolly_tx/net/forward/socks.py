@@ -6,8 +6,8 @@
 Its one request is served as CONNECT is, by the same proxy: `SocksRequest` is the door of that, and says in
 the codes of SOCKS what an answer of HTTP would. Nothing is read of a request before its client may come in.
 
-Imports: domain, net, net.http1, net.sockets, net.streams, wire, Twisted. Used by:
-net.forward.first_byte, net.forward.listening.
+Imports: domain, net, net.forward, net.http1, net.sockets, net.streams, wire, Twisted.
+Used by: net.forward.first_byte, net.forward.listening.
 """
 
 from __future__ import annotations
@@ -22,6 +22,7 @@ from twisted.python.failure import Failure
 from lolly_tx.domain.errors import DownstreamGone
 from lolly_tx.net.deadlines import NEVER
 from lolly_tx.net.doors import BODILESS, BodyStart, DoorIn, Peer
+from lolly_tx.net.forward.association import Association, Relays
 from lolly_tx.net.http1.shared import Shared
 from lolly_tx.net.sockets.acceptor import Acceptor
 from lolly_tx.net.streams.clients import ClientConnection
@@ -50,10 +51,13 @@ _ERRNOS = {
 _NO_FIELDS = RequestBlock(b"\r\n")
 
 GREETING, LOGIN, REQUEST, SERVED = range(4)
+_ASSOCIATING = (socks5.CONNECT, socks5.ASSOCIATE)
 
 
 class SocksSite(Protocol):
-    """What serves such clients: a forward proxy."""
+    """What serves such clients: a forward proxy. `relays`: of datagrams; None: it has none."""
+
+    relays: Relays | None
 
     @property
     def asks_for_login(self) -> bool:
@@ -70,6 +74,11 @@ class SocksSite(Protocol):
 
     def serve(self, door: DoorIn, head: RequestHead, start: BodyStart) -> None:
         """Serve a request whose client may come in."""
+
+    def relayed(
+        self, door: DoorIn, head: RequestHead, size: int, seconds: float
+    ) -> None:
+        """A relay of datagrams is over: `size` bytes have come back for the client."""
 
 
 class SocksRequest(DoorIn):
@@ -130,6 +139,9 @@ class SocksServer(ClientConnection):
         self._stage = GREETING
         self._proving: Deferred[Any] | None = None
         self._request: SocksRequest | None = None
+        self._relay: Association | None = None
+        self._began = 0.0
+        self._idle = NEVER
 
     def makeConnection(self, transport: Any) -> None:
         """A client has connected."""
@@ -138,6 +150,8 @@ class SocksServer(ClientConnection):
 
     def dataReceived(self, data: bytes) -> None:
         """Bytes from the client."""
+        if self._relay is not None:
+            return
         super().dataReceived(data)
         self._go_on()
 
@@ -160,18 +174,54 @@ class SocksServer(ClientConnection):
             return self._greet()
         if self._stage == LOGIN:
             return self._log_in()
-        found = socks5.read_request(self.early)
+        relays = self.site.relays
+        found = (
+            socks5.read_request(self.early)
+            if relays is None
+            else socks5.read_request(self.early, _ASSOCIATING)
+        )
         if found is None:
             return False
-        _, host, port, used = found
+        command, host, port, used = found
         self.early = self.early[used:]
         self._stage = SERVED
         self.deadline = NEVER
+        if relays is not None and command == socks5.ASSOCIATE:
+            self._associate(relays, port)
+            return False
         authority = f"{host}:{port}".encode("ascii")
         head = ForwardHead(b"CONNECT", authority, HTTP_1_1, _NO_FIELDS, 0, None)
         self._request = SocksRequest(self)
         self.site.serve(self._request, head, BODILESS)
         return False
+
+    def _associate(self, relays: Relays, port: int) -> None:
+        """Relay datagrams from now on; what else comes on this connection is nobody's."""
+        here = getattr(self.transport.getHost(), "host", "")
+        relay = None
+        if here:
+            relay = relays.begin(here, self.peer.address, port, self)
+        if relay is None:
+            self.refuse(socks5.FAILED)
+            return
+        self._relay, self._began = relay, self.acceptor.now()
+        self._idle = relays.idle
+        self.early = b""
+        self.relayed()
+        self.transport.write(socks5.reply(socks5.OK, *relay.getHost()))
+
+    def relayed(self) -> None:
+        """A datagram has passed."""
+        self.deadline = self.deadlines.now() + self._idle
+
+    def _end_relay(self) -> None:
+        relay, self._relay = self._relay, None
+        if relay is None:
+            return
+        relay.end()
+        head = ForwardHead(b"ASSOCIATE", b"*", HTTP_1_1, _NO_FIELDS, 0, None)
+        seconds = self.acceptor.now() - self._began
+        self.site.relayed(SocksRequest(self), head, relay.bytes_out, seconds)
 
     def _greet(self) -> bool:
         found = socks5.read_methods(self.early)
@@ -221,6 +271,10 @@ class SocksServer(ClientConnection):
 
     def readConnectionLost(self) -> None:
         """The client has sent its last byte; who has said all may still wait for its tunnel."""
+        if self._relay is not None:
+            self._end_relay()
+            self.hang_up()
+            return
         super().readConnectionLost()
         if self.state == OPENING and self._stage < SERVED and self._proving is None:
             self.hang_up()
@@ -228,6 +282,7 @@ class SocksServer(ClientConnection):
     def connectionLost(self, reason: Failure) -> None:
         """The connection is over."""
         super().connectionLost(reason)
+        self._end_relay()
         request, self._request = self._request, None
         exchange = None if request is None else request.exchange
         if request is not None and exchange is not None:
@@ -236,7 +291,10 @@ class SocksServer(ClientConnection):
 
     def expired(self, now: float) -> None:
         """Its time in this state is over."""
-        if self.state == OPENING:
+        if self._relay is not None:
+            self._end_relay()
+            self.hang_up()
+        elif self.state == OPENING:
             self.site.note("slow")
             self.hang_up()
         else:
