@@ -10,6 +10,7 @@ Twisted. Used by: service.build, service.change, service.service, service.statis
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
+from hashlib import blake2b
 from typing import Any
 
 from twisted.internet.defer import Deferred, succeed
@@ -91,7 +92,9 @@ class Forward:
         self.place_name = place_name(settings.name)
         self.commons = commons
         surroundings = commons.surroundings
-        self.pseudonym = f"lolly-{hop.decode('ascii')[:16]}"
+        # Its own: another one of this service may be its parent.
+        mark = blake2b(self.name.encode(), key=hop[:64], digest_size=8)
+        self.pseudonym = f"lolly-{mark.hexdigest()}"
         self.counters = Counters()
         self.health_map = HealthMap(
             surroundings.reactor, now=surroundings.now, lookups=_LOOKUPS

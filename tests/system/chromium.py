@@ -8,6 +8,7 @@ import os
 import select
 import subprocess
 import time
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, Self
 
@@ -15,9 +16,11 @@ ANSWER_SECONDS = 30.0
 
 
 class Chromium:
-    """One browser with one page. `folder`: where it may keep things."""
+    """One browser with one page. `folder`: where it may keep things. `more`: options of its command line."""
 
-    def __init__(self, folder: Path, program: str = "chromium") -> None:
+    def __init__(
+        self, folder: Path, program: str = "chromium", more: Sequence[str] = ()
+    ) -> None:
         theirs_in, self._out = os.pipe()
         self._in, theirs_out = os.pipe()
         # The protocol is spoken on descriptors 3 and 4.
@@ -29,6 +32,7 @@ class Chromium:
             "--disable-dev-shm-usage",
             "--remote-debugging-pipe",
             f"--user-data-dir={folder}/profile",
+            *more,
             "about:blank",
         ]
         with open(folder / "browser.log", "w") as log:

@@ -1,4 +1,7 @@
-"""Forward proxies as curl uses them: URLs, CONNECT and SOCKS5, with TLS to the proxy and without, logged in or not."""
+"""Forward proxies as curl and httpx use them: URLs, CONNECT and SOCKS5, by TLS and without, logged in or not, chained.
+
+And a target of a pool that is behind one, which is checked through it.
+"""
 
 from __future__ import annotations
 
@@ -9,18 +12,20 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from threading import Thread
 
+import httpx
 import trustme
 
 from lolly_tx.config import load
 from lolly_tx.service.build import build
 from tests.net.fakes import SteppingTestCase
 from tests.proxy.forwardworld import USERS
+from tests.system.test_proxy import free_port
 
 BODY = b"x" * (1 << 20)
 
-CONFIG = """
+CONFIG = r"""
 [forward.plain]
-endpoint = "tcp:0:interface=127.0.0.1"
+endpoint = "tcp:{port}:interface=127.0.0.1"
 {users}
 ports = ["any"]
 allow_targets = ["127.0.0.0/8"]
@@ -30,6 +35,28 @@ allow = ["127.0.0.0/8"]
 ports = ["any"]
 allow_targets = ["127.0.0.0/8"]
 tls.certificate = "proxy.pem"
+[forward.near]
+endpoint = "tcp:0:interface=127.0.0.1"
+allow = ["127.0.0.0/8"]
+ports = ["any"]
+allow_targets = ["127.0.0.0/8"]
+parents = [{{ proxy = "http://alice:secret@127.0.0.1:{port}" }}]
+[forward.nearby]
+endpoint = "tcp:0:interface=127.0.0.1"
+allow = ["127.0.0.0/8"]
+ports = ["any"]
+allow_targets = ["127.0.0.0/8"]
+parents = [{{ proxy = "pool:uplinks", speaks = "socks5", user = "alice", password = "secret" }}]
+[pool.uplinks]
+targets = ["tcp://127.0.0.1:{port}"]
+
+[listener.web]
+endpoint = "tcp:0:interface=127.0.0.1"
+[[route]]
+pool = "far"
+[pool.far]
+targets = [{{ endpoint = 'socks5:127.0.0.1:{origin}:via=127.0.0.1\:{port}:user=alice:password_file={password}' }}]
+checks = [{{ name = "page", type = "http", interval = "200ms" }}]
 """
 
 
@@ -65,15 +92,29 @@ class ForwardTests(SteppingTestCase):
         self.addCleanup(self.origin.server_close)
         self.addCleanup(self.origin.shutdown)
         path = self.folder / "lolly.toml"
-        path.write_text(CONFIG.format(users=USERS))
+        password = self.folder / "password"
+        password.write_text("secret\n")
+        path.write_text(
+            CONFIG.format(
+                users=USERS,
+                port=free_port(),
+                origin=self.origin.server_port,
+                password=password,
+            )
+        )
         self.service = build(self.reactor, load(str(path), {}))
         self.service.privilegedStartService()
         self.service.startService()
         self.addCleanup(self.service.stopService)
 
+    def port_of(self, place: str) -> int:
+        """Where one listens."""
+        port: int = self.service.listeners.places[place].port.getHost().port
+        return port
+
     def curl(self, place: str, scheme: str, *words: str) -> str:
         """Status of the proxy's answer to CONNECT, that of the answer, and bytes, by way of a proxy."""
-        port = self.service.listeners.places[f"forward {place}"].port.getHost().port
+        port = self.port_of(f"forward {place}")
         url = f"http://127.0.0.1:{self.origin.server_port}/"
         told = "%{http_connect} %{http_code} %{size_download}"
         command = ["curl", "-s", "-m", "25", "-o", "/dev/null", "-w", told]
@@ -113,3 +154,55 @@ class ForwardTests(SteppingTestCase):
         for words, connected in (((), "000"), (("-p",), "200")):
             got = self.curl("secure", "https", *trusted, *words)
             self.assertEqual(got, f"0 {connected} 200 {len(BODY)}")
+
+    def test_chained(self) -> None:
+        """Through a parent that asks for a login, by each protocol, on either side: everything comes."""
+        for place in ("near", "nearby"):
+            for scheme, words, connected in (
+                ("http", (), "000"),
+                ("http", ("-p",), "200"),
+                ("socks5h", (), "000"),
+            ):
+                got = self.curl(place, scheme, *words)
+                self.assertEqual(got, f"0 {connected} 200 {len(BODY)}", (place, scheme))
+
+    def fetched(self, url: str, proxy: str | None = None) -> str:
+        """Status and size of what httpx gets, or its error."""
+        done: list[str] = []
+
+        def run() -> None:
+            try:
+                with httpx.Client(proxy=proxy, timeout=25, trust_env=False) as client:
+                    got = client.get(url)
+                done.append(f"{got.status_code} {len(got.content)}")
+            except httpx.HTTPError as error:
+                done.append(type(error).__name__)
+
+        Thread(target=run, daemon=True).start()
+        self.spin(lambda: done, "httpx")
+        return done[0]
+
+    def test_httpx(self) -> None:
+        """A client of Python, which logs in at once."""
+        port, size = self.port_of("forward plain"), len(BODY)
+        url = f"http://127.0.0.1:{self.origin.server_port}/"
+        for login, came in (
+            ("alice:secret@", f"200 {size}"),
+            ("alice:wrong@", "407"),
+            ("", "407"),
+        ):
+            got = self.fetched(url, f"http://{login}127.0.0.1:{port}")
+            self.assertTrue(got.startswith(came), (login, got))
+
+    def test_target_behind_a_proxy(self) -> None:
+        """Its checks go the same way as requests, and so does what they find."""
+        pool = self.service.running_pools["far"].pool
+        [node] = pool.nodes.values()
+        forward = self.service.forwards["plain"]
+        self.spin(lambda: forward.counters.served, "a check through the proxy")
+        self.assertTrue(node.available)
+        url = f"http://127.0.0.1:{self.port_of('web')}/"
+        self.assertEqual(self.fetched(url), f"200 {len(BODY)}")
+        self.origin.shutdown()
+        self.origin.server_close()
+        self.spin(lambda: not node.available, "the check's verdict")
