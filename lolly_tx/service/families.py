@@ -296,7 +296,7 @@ TUNNEL_BYTES = Family(
 TUNNEL_DENIED = Family(
     "lolly_tunnel_refusals_total",
     "counter",
-    "Connectors, or others, that were refused, by why: denied, busy, version or malformed.",
+    "Connectors, or others, that were refused, by why: denied, busy, version, malformed, silent, left, tls_...",
     ("tunnel", "reason"),
 )
 CONNECTOR_UP = Family(

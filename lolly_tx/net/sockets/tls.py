@@ -66,6 +66,8 @@ class TLSTransport(SocketTransport):
     _ssl: SSL.Connection
     deadline = NEVER
     """When the handshake has to be done."""
+    handshake_failure = ""
+    """Why it is not going to be, as it is counted."""
 
     def __init__(self, sock: Any, protocol: Any, client: Any, server: Any, *rest: Any):
         # Before the stock part, which begins to read.
@@ -149,10 +151,10 @@ class TLSTransport(SocketTransport):
                 peer=getattr(self.getPeer(), "host", "unix:"),
                 error=error,
             )
-            self._credentials.handshakes.failed(self, reason_of(error))
+            self._fail(reason_of(error))
             return self._end()
         if not (self._challenged or self._credentials.admits(self._ssl)):
-            self._credentials.handshakes.failed(self, "other_policy")
+            self._fail("other_policy")
             return self._end()
         self._credentials.handshakes.done(self)
         self._handshaking = False
@@ -167,6 +169,10 @@ class TLSTransport(SocketTransport):
             told()
         return None
 
+    def _fail(self, reason: str) -> None:
+        self.handshake_failure = reason
+        self._credentials.handshakes.failed(self, reason)
+
     # -- its time (`net.deadlines.Watched`)
 
     def expired(self, now: float) -> None:
@@ -175,7 +181,7 @@ class TLSTransport(SocketTransport):
             # Nothing is encrypted yet, and whoever waits is told (RFC 8446 section 6).
             with suppress(OSError):
                 self.socket.send(HANDSHAKE_FAILURE)
-        self._credentials.handshakes.failed(self, "timeout")
+        self._fail("timeout")
         self.loseConnection()  # a reset would destroy the alert
 
     def _end(self) -> Exception:

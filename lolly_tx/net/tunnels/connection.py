@@ -13,6 +13,7 @@ from collections.abc import Mapping
 from typing import Any, Protocol
 
 import attrs
+from OpenSSL import SSL
 from twisted.internet.defer import Deferred
 from twisted.internet.interfaces import IProtocol, IStreamClientEndpoint
 from twisted.internet.protocol import Factory
@@ -32,6 +33,7 @@ from lolly_tx.net.tunnels.stream import TunnelStream
 from lolly_tx.net.tunnels.streams import SessionSettings
 from lolly_tx.net.turn import Turn
 from lolly_tx.wire.tunnel import (
+    DENIED,
     ConnectorSide,
     HandshakeFailed,
     Offer,
@@ -171,7 +173,7 @@ class ConnectorConnection:
             self.session.lost(reason)
         elif not self._over:
             self._over = True
-            self._owner.ended(self, "connection lost within the handshake")
+            self._owner.ended(self, _why_lost(reason))
 
     def expired(self, now: float) -> None:
         """The server has not said who it is in time, or does not go."""
@@ -220,6 +222,13 @@ class ConnectorConnection:
         if not self._over:
             self._over = True
             self._owner.ended(self, why)
+
+
+def _why_lost(reason: Failure) -> HandshakeFailed | str:
+    """What a server says of us within TLS, such as of our certificate, comes behind our side of the handshake."""
+    if isinstance(reason.value, SSL.Error) and reason.value.args:
+        return HandshakeFailed(DENIED, str(translate(reason, connecting=True)))
+    return "connection lost within the handshake"
 
 
 def _is_near(transport: Any) -> bool:

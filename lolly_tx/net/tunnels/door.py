@@ -12,6 +12,7 @@ from __future__ import annotations
 from functools import partial
 from typing import Any, ClassVar, Protocol
 
+from cryptography.x509.oid import NameOID
 from twisted.internet.interfaces import IProtocol
 from twisted.logger import Logger
 from twisted.python.failure import Failure
@@ -28,7 +29,6 @@ from lolly_tx.net.tunnels.streams import SessionSettings
 from lolly_tx.net.turn import Turn
 from lolly_tx.wire.tunnel import (
     BUSY,
-    DENIED,
     EXPORTER,
     HandshakeFailed,
     Offer,
@@ -36,6 +36,9 @@ from lolly_tx.wire.tunnel import (
     Welcome,
     refusal,
 )
+
+LEFT, SILENT = "left", "silent"
+"""Why there was no handshake, where nobody is told; "tls_" and the word of `net.sockets.handshakes` is another."""
 
 
 class TunnelSite(Protocol):
@@ -86,13 +89,17 @@ def channel_of(transport: Any) -> bytes:
 
 
 def certified_name(transport: Any) -> str | None:
-    """The common name in the certificate that the other side has shown, which TLS has verified; None: none."""
+    """The common name in the certificate that the other side has shown, which TLS has verified; None: none was shown.
+
+    One that has no name, or several, is of nobody: "".
+    """
     get = getattr(transport, "getPeerCertificate", None)
     certificate = None if get is None else get()
     if certificate is None:
         return None
-    name: str | None = certificate.get_subject().CN
-    return name
+    subject = certificate.to_cryptography().subject
+    names = subject.get_attributes_for_oid(NameOID.COMMON_NAME)
+    return str(names[0].value) if len(names) == 1 else ""
 
 
 @implementer(IProtocol)
@@ -188,7 +195,11 @@ class TunnelDoor:
             self.session.lost(reason)
         elif not self._over:
             self._over = True
-            failed = HandshakeFailed(DENIED, "it has closed within the handshake")
+            reason_of_tls = getattr(self.transport, "handshake_failure", "")
+            if reason_of_tls:
+                failed = HandshakeFailed(f"tls_{reason_of_tls}", "its TLS has failed")
+            else:
+                failed = HandshakeFailed(LEFT, "it has closed within the handshake")
             self.site.denied(self.address, "", failed)
 
     def expired(self, now: float) -> None:
@@ -196,7 +207,7 @@ class TunnelDoor:
         self.deadline = NEVER
         if not self._over:
             self._over = True
-            failed = HandshakeFailed(DENIED, "no handshake in time")
+            failed = HandshakeFailed(SILENT, "no handshake in time")
             self.site.denied(self.address, "", failed)
         self.transport.abortConnection()
 

@@ -51,6 +51,7 @@ class HandshakeTests(TunnelTestCase):
             self, Identity("home", SECRET, "i"), Offer(()), b"n" * 32, self.around
         )
         link = Link()
+        self.last = connection
         connection.makeConnection(link)
         return link
 
@@ -97,3 +98,54 @@ class HandshakeTests(TunnelTestCase):
         line.connection.abort()
         self.pump()
         self.assertTrue(line.cut)
+
+    def test_replayed(self) -> None:
+        """What a connector has said is worth nothing the next time, nor what the server has said to its other side."""
+        line = self.dial()
+        said = line.at_connector.value()
+        door, link = self.acceptor.buildProtocol(None), Link()
+        assert door is not None
+        door.makeConnection(link)
+        door.dataReceived(said)
+        self.assertTrue(link.closing)
+        self.assertIn(b'"error":"denied"', link.value())
+        self.assertIn("home: denied", self.site.said[-1])
+        other = self.dial_alone()
+        self.assertNotEqual(other.value(), said)
+        connection = self.last
+        connection.dataReceived(line.at_server.value())
+        self.assertTrue(other.aborted)
+        self.assertIn("denied", self.said[-1])
+        self.assertEqual(len([*self.site.connectors]), 1)
+
+    def test_dribbled(self) -> None:
+        """A handshake that comes byte by byte is one; one that takes for ever is not."""
+        door, link = self.acceptor.buildProtocol(None), Link()
+        assert door is not None
+        door.makeConnection(link)
+        for _ in range(200):
+            door.dataReceived(b'{"lolly":1,' + b" ")
+            self.wait(0.1)
+        self.assertTrue(link.aborted)
+        self.assertIn("silent", self.site.said[-1])
+        line = self.dial()
+        said = line.at_connector.value()
+        hello = said[: said.index(b"\n") + 1]
+        door, link = self.acceptor.buildProtocol(None), Link()
+        assert door is not None
+        door.makeConnection(link)
+        for byte in hello:
+            door.dataReceived(bytes([byte]))
+        self.assertIn(b'"nonce"', link.value())
+
+    def test_guessed(self) -> None:
+        """A thousand wrong secrets are a thousand refusals; nothing is kept of them, and the right one still does."""
+        for number in range(1000):
+            line = self.dial(secret=f"not the right one {number}")
+            self.lines.remove(line)
+            self.assertIn("denied", self.said[-1])
+        self.assertEqual(len(self.site.said), 1000)
+        self.assertEqual(len(self.acceptor.doors), 0)
+        self.assertEqual([*self.site.connectors], [])
+        self.dial()
+        self.assertEqual(self.site.said[-1], "joined")
