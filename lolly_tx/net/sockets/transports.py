@@ -44,6 +44,9 @@ BULK_BYTES = 8 * 16375
 PROBES = (("TCP_KEEPIDLE", 60), ("TCP_KEEPINTVL", 15), ("TCP_KEEPCNT", 4))
 """Of an idle connection: seconds until the first, between two, and how many may be lost."""
 
+UNSENT_BYTES = 131072
+"""That wait in the kernel, of a connection that many share."""
+_NOTSENT_LOWAT = getattr(socket, "TCP_NOTSENT_LOWAT", 25)
 _OPTIONS = [
     (getattr(socket, name), value)
     for name, value in PROBES
@@ -378,6 +381,17 @@ def probe_when_idle(transport: Any) -> None:
             for option, value in _OPTIONS:
                 sock.setsockopt(socket.IPPROTO_TCP, option, value)
             sock.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
+
+
+def queue_little(transport: Any) -> None:
+    """Have the kernel take no more ahead than it is about to send, so that who is in a hurry waits here and not there.
+
+    Does nothing for what is no TCP connection, or where the kernel cannot.
+    """
+    sock = getattr(transport, "socket", None)
+    if isinstance(sock, socket.socket):
+        with suppress(OSError):
+            sock.setsockopt(socket.IPPROTO_TCP, _NOTSENT_LOWAT, UNSENT_BYTES)
 
 
 def is_secure(transport: Any) -> bool:

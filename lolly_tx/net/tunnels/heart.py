@@ -14,13 +14,14 @@ from lolly_tx.wire.http2.frames import ping
 class Heart:
     """`seconds`: of silence until the peer is asked; after two of them it is gone. `heard`: when anything last came.
 
-    `round_trip`: seconds that its last answer took; None: it was never asked.
+    `round_trip`: seconds that its last answer took; None: there was none yet. `shortest`: of all its answers.
     """
 
     def __init__(self, seconds: float, now: float) -> None:
         self.seconds = seconds
         self.heard = now
         self.round_trip: float | None = None
+        self.shortest: float | None = None
         self._asked: float | None = None
         self._count = 0
 
@@ -32,6 +33,10 @@ class Heart:
         """A PING, if it is time for one; b"": it is not."""
         if now - self.heard < self.seconds:
             return b""
+        return self.begin(now)
+
+    def begin(self, now: float) -> bytes:
+        """A PING, whenever that is: how long an answer takes is best seen before there is anything else to say."""
         self._count += 1
         self._asked = now
         return ping(self._count.to_bytes(8, "big"))
@@ -46,6 +51,8 @@ class Heart:
         if self._asked is not None and payload == self._count.to_bytes(8, "big"):
             self.round_trip = max(0.0, now - self._asked)
             self._asked = None
+            if self.shortest is None or self.round_trip < self.shortest:
+                self.shortest = self.round_trip
 
     def stood_still(self, seconds: float, now: float) -> None:
         """Of this process: that is not the peer's silence."""

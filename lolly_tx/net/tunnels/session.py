@@ -29,6 +29,7 @@ from lolly_tx.net.deadlines import NEVER, Deadlines
 from lolly_tx.net.http2.backlog import Backlog
 from lolly_tx.net.http2.sending import Sender
 from lolly_tx.net.http2.windows import Windows
+from lolly_tx.net.sockets.transports import queue_little
 from lolly_tx.net.tunnels.errors import SessionLost
 from lolly_tx.net.tunnels.heart import Heart
 from lolly_tx.net.tunnels.streams import (
@@ -112,6 +113,8 @@ class Session:
             given,
             self.sender,
             deadlines.clock,
+            deadlines.now,
+            self.heart,
             opens=opens,
             one_over=self._close_if_done,
         )
@@ -138,7 +141,9 @@ class Session:
             said.append((MAX_CONCURRENT_STREAMS, self.given.streams))
         greeting = fr.PREFACE if self.opens else b""
         more = fr.window_update(0, CONNECTION_WINDOW - FIRST_WINDOW)
-        self.sender.send(greeting + settings(said) + more)
+        asked = self.heart.begin(self._now())
+        self.sender.send(greeting + settings(said) + more + asked)
+        queue_little(self.transport)
         self.transport.registerProducer(self, True)
         self.deadline = self.heart.next_look(self._now())
         self._deadlines.add(self)

@@ -51,8 +51,14 @@ class Carrier(Protocol):
     def credit(self, stream: TunnelStream, size: int) -> None:
         """The peer of `stream` may send `size` bytes more; 0: nothing."""
 
-    def may_grow(self, stream: TunnelStream) -> bool:
-        """Whether there is memory for twice its window, which is then taken."""
+    def now(self) -> float:
+        """Seconds, monotonic."""
+
+    def may_grow(self, stream: TunnelStream, seconds: float) -> bool:
+        """Whether its window, which has come in so many, holds up its sender, and there is memory for twice as much.
+
+        That is taken then.
+        """
 
     def reset(self, stream: TunnelStream, code: int) -> None:
         """Tell the peer that `stream` is over."""
@@ -93,6 +99,7 @@ class TunnelStream:
         self.connected = True
         self.allowance = Allowance(first)
         self.received = self.sent = 0
+        self._measured, self._since = 0, carrier.now()
         self._carrier = carrier
         self._sender = carrier.sender
         self._producer: Any = None
@@ -194,8 +201,11 @@ class TunnelStream:
     def _take(self, size: int) -> None:
         """`size` bytes were taken on."""
         allowance = self.allowance
-        if self.received >= allowance.size and self._carrier.may_grow(self):
-            allowance.grow(allowance.size * 2)
+        if self.received - self._measured >= allowance.size:
+            now = self._carrier.now()
+            if self._carrier.may_grow(self, now - self._since):
+                allowance.grow(allowance.size * 2)
+            self._measured, self._since = self.received, now
         more = allowance.due(size)
         if more and not self.input_ended:
             self._carrier.credit(self, more)

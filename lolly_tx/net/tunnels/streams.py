@@ -17,6 +17,7 @@ from twisted.python.failure import Failure
 from lolly_tx.domain.errors import ConnectFailed
 from lolly_tx.net.http2.sending import Sender
 from lolly_tx.net.tunnels.errors import NoRoom, ServiceRefused, SessionLost
+from lolly_tx.net.tunnels.heart import Heart
 from lolly_tx.net.tunnels.stream import TunnelAddress, TunnelStream
 from lolly_tx.wire.errors import BadMessage
 from lolly_tx.wire.grammar import HeadLimits
@@ -36,6 +37,9 @@ STREAM_WINDOW = 262144
 """Bytes that the peer may send ahead on a stream, at first; less where `memory` has no more for each."""
 LARGEST_STREAM_WINDOW = 4 << 20
 """The same once they were seen to be taken as they come."""
+MOST_ROUND_TRIPS = 2.0
+"""A window that comes in no more than that is what holds its sender up. In more it would only fill queues on the way,
+in which all other streams wait as well."""
 HEAD_BYTES = 8192
 """Of the fields that open a stream, or answer that."""
 _REASON = b"lolly-reason"
@@ -79,6 +83,8 @@ class Streams:
         given: SessionSettings,
         sender: Sender,
         clock: IReactorTime,
+        now: Callable[[], float],
+        heart: Heart,
         *,
         opens: bool,
         one_over: Callable[[], None],
@@ -95,6 +101,8 @@ class Streams:
         self._owner = owner
         self._name = name
         self._clock = clock
+        self._heart = heart
+        self.now = now
         self._opens = opens
         self._one_over = one_over
         self._next = 1
@@ -255,9 +263,11 @@ class Streams:
         if not self.sender.closed:
             self.sender.send(fr.window_update(stream.id, size))
 
-    def may_grow(self, stream: TunnelStream) -> bool:
+    def may_grow(self, stream: TunnelStream, seconds: float) -> bool:
         """See `Carrier`."""
-        size = stream.allowance.size
+        size, shortest = stream.allowance.size, self._heart.shortest
+        if shortest is None or seconds > MOST_ROUND_TRIPS * shortest:
+            return False
         others = self.given.streams - len(self.open)
         free = self.given.memory - self.granted - others * self.given.first_window
         if size >= LARGEST_STREAM_WINDOW or size > free:

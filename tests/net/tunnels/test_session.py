@@ -113,6 +113,27 @@ class StreamTests(TunnelTestCase):
         self.pump()
         self.assertEqual(session.streams.granted, 0)
 
+    def test_no_growth(self) -> None:
+        """A window that takes many round trips to come is large enough: more would wait on the way, before others."""
+        line = self.dial()
+        peer, _, service = self.joined()
+        session = line.door.session
+        assert session is not None
+        session.heart.shortest = 0.001
+        for _ in range(40):
+            self.clock.advance(0.01)
+            service.dataReceived(b"x" * 65536)
+            self.pump()
+        [stream] = session.streams.open.values()
+        self.assertEqual(len(peer.received), 40 * 65536)
+        self.assertEqual(stream.allowance.size, session.given.first_window)
+        session.heart.shortest = 0.1
+        for _ in range(40):
+            self.clock.advance(0.01)
+            service.dataReceived(b"x" * 65536)
+            self.pump()
+        self.assertGreater(stream.allowance.size, session.given.first_window)
+
     def test_half_close_by_client(self) -> None:
         """A client that ends its side still gets what the service says then."""
         self.dial()

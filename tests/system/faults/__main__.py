@@ -20,6 +20,7 @@ from tests.system.faults import (
     reach,
     reloads,
     standstills,
+    tunnels,
     upgrades,
     uploads,
 )
@@ -43,6 +44,7 @@ SCENARIOS = {
         reach,
         reloads,
         standstills,
+        tunnels,
         upgrades,
         uploads,
     )
