@@ -3,8 +3,8 @@
     connected --(both prove who they are)--> session --> closed
         +--refused, with the reason--^
 
-Imports: domain, net, net.sockets, net.streams, net.tunnels, wire, Twisted. Used by:
-net.tunnels.siblings, service.
+Imports: domain, net, net.sockets, net.streams, net.tunnels, wire, Twisted, pyOpenSSL.
+Used by: net.tunnels.siblings, service.
 """
 
 from __future__ import annotations

@@ -3,7 +3,7 @@
 Anything that comes is a sign of life; only an answer to a PING shows that it is the program that lives, and not just
 its kernel.
 
-Imports: wire.http2. Used by: net.tunnels.session.
+Imports: wire.http2. Used by: net.tunnels.session, net.tunnels.streams.
 """
 
 from __future__ import annotations

@@ -13,7 +13,7 @@ The server is the HTTP/2 client of the connection, although the connector has ma
 of the connection as a whole are given back as they come, those of a stream as they are taken on, so a stream that
 nobody reads holds up no other; what all streams may have waiting here is bounded by `memory`.
 
-Imports: net, net.http2, net.tunnels, wire.http2, Twisted. Used by:
+Imports: net, net.http2, net.sockets, net.tunnels, wire.http2, Twisted. Used by:
 net.tunnels.connection, net.tunnels.directory, net.tunnels.door, net.tunnels.siblings.
 """
 
