@@ -10,6 +10,7 @@ from twisted.internet import error
 from twisted.internet.epollreactor import EPollReactor
 from twisted.internet.protocol import Factory
 from twisted.internet.selectreactor import SelectReactor
+from twisted.python.failure import Failure
 
 from lolly_tx.net.sockets.direct import DirectClient, dial
 from lolly_tx.net.sockets.reactor import LollyReactor
@@ -140,6 +141,17 @@ class DirectRules:
         made = self.outcome(factory, *there.getsockname())
         self.spin_until_lost(made)
         self.assertIs(made.reason, error.ConnectionAborted)
+        self.assertEqual(factory.running, 0)
+
+    def test_aborted_as_it_ends(self: Any) -> None:
+        """An abort that comes about after the end of its connection changes nothing."""
+        there = self.listening()
+        factory = Making()
+        made = self.outcome(factory, *there.getsockname())
+        made.transport.abortConnection()
+        made.transport.connectionLost(Failure(error.ConnectionLost()))
+        self.rounds()
+        self.assertIs(made.reason, error.ConnectionLost)
         self.assertEqual(factory.running, 0)
 
     def test_refused(self: Any) -> None:

@@ -68,6 +68,8 @@ class DirectClient(PlainClient):
         if self.connected or not hasattr(self, "connector"):
             super().connectionLost(reason)
             return
+        if self.disconnected:
+            return  # it was over before: an abort is a turn late
         number = self.socket.getsockopt(socket.SOL_SOCKET, socket.SO_ERROR)
         self.failIfNotConnected(_refusal(number) if number else reason.value)
 
