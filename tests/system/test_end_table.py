@@ -104,7 +104,7 @@ class EndTableTests(SteppingTestCase):
         sock.sendall(opening)
         return End(sock, None, False), ends
 
-    def accepted(self) -> End | None:
+    def at_target(self) -> End | None:
         """Who has connected to the target."""
         try:
             found = self.target.accept()[0]
@@ -118,7 +118,7 @@ class EndTableTests(SteppingTestCase):
         client, ends = self.call(way)
         found: list[End] = []
         self.spin(
-            lambda: found.append(one) if (one := self.accepted()) else found,
+            lambda: found.append(one) if (one := self.at_target()) else found,
             f"the target's connection of {way}",
         )
         [target] = found
@@ -213,7 +213,7 @@ class EndTableTests(SteppingTestCase):
         targets: list[End] = []
 
         def accepted() -> bool:
-            while (one := self.accepted()) is not None:
+            while (one := self.at_target()) is not None:
                 targets.append(one)
             return len(targets) == AT_ONCE
 
