@@ -198,8 +198,8 @@ def recorder(format: str) -> Endings:
     log = AccessLog(lambda _: None, LineFormat(format), now=time.monotonic)
 
     def written(ended: list[Ended]) -> None:
-        for exchange, now in ended:
-            log.record_exchange(exchange, exchange.peer.address, time.time(), now)
+        epoch = time.time() - time.monotonic()
+        log.record_ended(ended, epoch, lambda peer, _: peer.address)
 
     endings = Endings(Clock())
     endings.go_by((written,))

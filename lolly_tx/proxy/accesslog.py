@@ -11,9 +11,9 @@ from typing import ClassVar, Final
 
 from twisted.logger import Logger
 
+from lolly_tx.proxy.endings import Ended
 from lolly_tx.proxy.entry import Entry
-from lolly_tx.proxy.exchange import Exchange
-from lolly_tx.proxy.lineformat import LineFormat
+from lolly_tx.proxy.lineformat import ClientOf, LineFormat
 from lolly_tx.proxy.sampling import ALL, Sampling
 
 # Some 300 lines: one write(2) for all of them.
@@ -33,7 +33,6 @@ class AccessLog:
     `lines`: what they look like.
     `now`: a monotonic clock in seconds; it spaces the warnings.
     `sampling`: which exchanges have a line; `random`: gives chance, 0 to 1.
-    `heading`: what stands before each, by its time, seconds since the epoch.
     `batch_bytes`: lines are gathered up to this size; 0 writes each at once.
     """
 
@@ -48,19 +47,17 @@ class AccessLog:
         batch_bytes: int = BATCH_BYTES,
         sampling: Sampling = ALL,
         random: Callable[[], float] | None = None,
-        heading: Callable[[float], bytes] | None = None,
     ) -> None:
         self._write = write
         self._batch_bytes = batch_bytes
         self._now = now
         self._format = lines
-        self._heading = heading
         self._sampling = sampling
         self._random = random or Random().random
         self.samples = sampling.share < 1.0
         """Not every exchange has a line."""
-        self._lines: list[bytes] = []
-        self._pending_bytes = 0
+        self._pending: list[bytes] = []
+        self._pending_lines = self._pending_bytes = 0
         self._warned_at: float | None = None
         self._dropped_at = 0.0
         self._dropped_at_warning = 0
@@ -80,47 +77,42 @@ class AccessLog:
 
     def record(self, entry: Entry) -> None:
         """Add the line of `entry`; a full batch is written at once."""
-        line = self._format.line(entry)
-        if self._heading is not None:
-            line = self._heading(entry.when_wall) + line
-        self._lines.append(line)
-        self._pending_bytes += len(line)
-        if self._pending_bytes >= self._batch_bytes:
-            self.flush()
+        self._add(self._format.line(entry), 1)
 
-    def record_exchange(
-        self, exchange: Exchange, client: str, wall: float, now: float
+    def record_ended(
+        self, ended: list[Ended], epoch: float, client_of: ClientOf
     ) -> None:
-        """Add the line of `exchange`, which was over at `now`. `client`: its address as far as it can be believed."""
-        line = self._format.line_of(exchange, client, wall, now)
-        if self._heading is not None:
-            line = self._heading(wall) + line
-        self._lines.append(line)
-        self._pending_bytes += len(line)
+        """Add a line for each of these, in their order. `epoch`: the wall clock at zero of the monotonic one."""
+        self._add(self._format.lines_of(ended, epoch, client_of), len(ended))
+
+    def _add(self, data: bytes, lines: int) -> None:
+        self._pending.append(data)
+        self._pending_lines += lines
+        self._pending_bytes += len(data)
         if self._pending_bytes >= self._batch_bytes:
             self.flush()
 
     def flush(self) -> None:
         """Write what is collected. The service calls this every second and at the end."""
-        lines = self._lines
-        if not lines:
+        pending, lines = self._pending, self._pending_lines
+        if not pending:
             return
-        self._lines = []
-        self._pending_bytes = 0
+        self._pending = []
+        self._pending_lines = self._pending_bytes = 0
         try:
-            self._write(b"".join(lines))
+            self._write(b"".join(pending))
         except Exception as error:
             self._error = error
-            lost: int = getattr(error, "lines", len(lines))
+            lost: int = getattr(error, "lines", lines)
             self.dropped += lost
-            self.written += len(lines) - lost
+            self.written += lines - lost
             self._dropped_at = now = self._now()
             if self._warned_at is None or now - self._warned_at >= WARNING_INTERVAL:
                 self._warned_at = now
                 self._tell(error)
         else:
             self._error = None
-            self.written += len(lines)
+            self.written += lines
 
     def settle(self, *, drained: bool) -> None:
         """Say how many lines were lost, once none is lost any more. The service calls this every second.

@@ -39,24 +39,27 @@ Any other format is a text with variables. All are pieces of text and variables 
 
 A head piece is plain text and what depends on the head alone. It is kept for a while by the
 head once that has come twice, because clients repeat themselves. Of exchanges that are alike in
-all but their times (one attempt, the same target, status and size) the whole line is kept, with
-a place for each time.
+all but their times (one attempt, the same target, status and size) the whole line is kept, cut
+where a time comes. Many lines are then made at once, column by column (`proxy.columns`).
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from itertools import chain, islice
-from typing import Any
+from typing import Any, Final
 
 from lolly_tx.config.accesslogs import JSON_FIELDS, NO_FIELDS, STREAM_FIELDS
 from lolly_tx.config.variables import parts_of
 from lolly_tx.domain.target import Target
+from lolly_tx.net.doors import Peer
+from lolly_tx.proxy.columns import column_of
+from lolly_tx.proxy.endings import Ended
 from lolly_tx.proxy.entry import Entry, Words
 from lolly_tx.proxy.exchange import Exchange
 from lolly_tx.proxy.masking import USUAL, Masking
 from lolly_tx.proxy.moments import Moment
-from lolly_tx.proxy.record import exchange_entry
+from lolly_tx.proxy.record import entry_of
 from lolly_tx.proxy.sampling import ALL, Sampling
 from lolly_tx.proxy.variables import Get, tries_json, variable
 from lolly_tx.wire.message import RequestHead
@@ -81,7 +84,10 @@ REMEMBERED_PIECE_BYTES = 4096
 REMEMBERED_LINES = 1024
 """Of so many kinds of exchanges the line is kept, and then forgotten all at once."""
 
-_NOTHING: tuple[list[bytes], Target | None] = [], None
+_NOTHING: Final[tuple[tuple[bytes, ...], Target | None]] = (), None
+
+ClientOf = Callable[[Peer, RequestHead], str]
+"""The address of who sent a request that names others, as far as it can be believed."""
 
 _Piece = bytes | Get
 """Plain text, or what writes it."""
@@ -104,7 +110,8 @@ class LineFormat:
 
     `format`: "combined", "json", the same for streams ("stream", "stream_json"), or a text with variables. `fields`:
     more members of JSON objects, each with a variable. `masking`: what is hidden. `sampling`: which lines are written.
-    Raises `Rejected` for variables there are none of.
+    `heading`: what stands before each, by its time, seconds since the epoch. Raises `Rejected` for variables there are
+    none of.
     """
 
     def __init__(
@@ -114,6 +121,7 @@ class LineFormat:
         *,
         masking: Masking = USUAL,
         sampling: Sampling = ALL,
+        heading: Callable[[float], bytes] | None = None,
     ) -> None:
         self._pieces: list[list[_Piece]] = [[]]
         self._writers: list[Get] = []
@@ -122,6 +130,8 @@ class LineFormat:
         """Of each form what writes it, if it may be another one each time."""
         self._keeps = not (sampling.slow and sampling.share < 1.0)
         """No word of a line but those depends on how long it took, as `$sample` may."""
+        if heading is not None:
+            self._add_heading(heading)
         if format in ("json", "stream_json"):
             own = JSON_FIELDS if format == "json" else STREAM_FIELDS
             self._add_json(own, fields, masking, sampling)
@@ -141,8 +151,8 @@ class LineFormat:
         self._whole = list(self._all_pieces())
         self._known: dict[RequestHead, bytes] = {}
         """Lines but for what changes, b"" for heads that came once."""
-        self._alike: dict[tuple[Any, ...], tuple[list[bytes], Target]] = {}
-        self._changing = [one for one in self._moments if one is not None]
+        self._alike: dict[tuple[Any, ...], tuple[tuple[bytes, ...], Target | None]] = {}
+        self._columns = [column_of(one) for one in self._moments if one is not None]
 
     def _add_json(
         self,
@@ -165,6 +175,12 @@ class LineFormat:
                 form = made.json_form
                 self._add(made.json, form, made.of_head, made.json_moment)
         self._text("}")
+
+    def _add_heading(self, heading: Callable[[float], bytes]) -> None:
+        def moment(wall: float, *_: object) -> bytes:
+            return heading(wall)
+
+        self._add(lambda entry: heading(entry.when_wall), b"%b", moment=moment)
 
     def _text(self, plain: str) -> None:
         if plain:
@@ -206,49 +222,70 @@ class LineFormat:
             for form, write in islice(writers, 1):
                 yield write if form == b"%b" else _formed(form, write)
 
-    def line_of(
-        self, exchange: Exchange, client: str, wall: float, now: float
-    ) -> bytes:
-        """The line of `exchange`, over at `now`. `client`: its address as far as it can be believed."""
-        node, head, door = exchange.node, exchange.head, exchange.door
-        if (
-            node is None
-            or not self._keeps
-            or exchange.past
-            or exchange.error is not None
-            or door.asked is not None
-            or door.verdict
-        ):
-            return self.line(exchange_entry(exchange, client, wall, now))
-        peer, status = door.peer, exchange.status
-        key = (
-            head,
-            client,
-            status,
-            exchange.upstream_status,
-            exchange.bytes_out,
-            exchange.bytes_in,
-            node,
-            exchange.route,
-            peer.listener,
-        )
-        parts, target = self._alike.get(key, _NOTHING)
-        if target is not node.target:
-            entry = exchange_entry(exchange, client, wall, now)
-            if head not in self._known:  # nor will the rest come again soon
-                return self.line(entry)
-            parts = self._remember(key, entry, node.target)
-        seconds, last = now - exchange.started, exchange.upstream_seconds
-        identity = exchange.identity or door.identity
-        parts[1::2] = [
-            write(wall, seconds, last, peer, identity) for write in self._changing
-        ]
-        return b"".join(parts)
+    def lines_of(self, ended: list[Ended], epoch: float, client_of: ClientOf) -> bytes:
+        """The lines of all of them. `epoch`: the wall clock at zero of the monotonic one."""
+        alike, keeps = self._alike, self._keeps
+        kinds: list[tuple[bytes, ...]] = []
+        written: list[Ended] = []  # line by line of `kinds`
+        others: list[tuple[int, bytes]] = []  # which line they stand before
+        for one in ended:
+            exchange, now = one
+            node, head, door = exchange.node, exchange.head, exchange.door
+            peer = door.peer
+            client = client_of(peer, head) if head.block.forwarded else peer.address
+            if (
+                node is None
+                or exchange.past
+                or exchange.error is not None
+                or door.asked is not None
+                or door.verdict
+                or not keeps
+            ):
+                line = self.line(entry_of(exchange, client, epoch + now, now))
+                others.append((len(kinds), line))
+                continue
+            key = (
+                head,
+                client,
+                exchange.status,
+                exchange.upstream_status,
+                exchange.bytes_out,
+                exchange.bytes_in,
+                node,
+                exchange.route,
+                peer.listener,
+            )
+            kind, target = alike.get(key, _NOTHING)
+            if target is not node.target:
+                entry = entry_of(exchange, client, epoch + now, now)
+                # Of a head that came once the rest will not come again soon either; sessions differ in more.
+                if head not in self._known or not isinstance(exchange, Exchange):
+                    others.append((len(kinds), self.line(entry)))
+                    continue
+                kind = self._remember(key, entry, node.target)
+            kinds.append(kind)
+            written.append(one)
+        pieces = self._filled(kinds, written, epoch)
+        width = 2 * len(self._columns) + 1
+        for place, line in reversed(others):
+            pieces.insert(place * width, line)
+        return b"".join(pieces)
+
+    def _filled(
+        self, kinds: list[tuple[bytes, ...]], ended: list[Ended], epoch: float
+    ) -> list[bytes]:
+        """All pieces of the lines of these, which are of these kinds."""
+        if not kinds:
+            return []
+        fixed = list(zip(*kinds, strict=True))
+        between = [column(ended, epoch) for column in self._columns]
+        turns = chain.from_iterable(zip(fixed, between, strict=False))
+        return list(chain.from_iterable(zip(*turns, fixed[-1], strict=True)))
 
     def _remember(
         self, key: tuple[Any, ...], entry: Entry, target: Target
-    ) -> list[bytes]:
-        """The line of what is like `entry`; every other part is the place of what is another one each time."""
+    ) -> tuple[bytes, ...]:
+        """The line of what is like `entry`, cut where it is another one each time."""
         parts = [b""]
         every = zip(self._moments, self._forms, self._writers, strict=True)
         pieces = self._written(entry)
@@ -257,13 +294,14 @@ class LineFormat:
             if moment is None:
                 parts[-1] += form % (write(entry),)
             else:
-                parts += (b"", b"")
+                parts.append(b"")
         parts[-1] += next(pieces)
-        if sum(map(len, parts)) <= REMEMBERED_PIECE_BYTES:
+        kind = tuple(parts)
+        if sum(map(len, kind)) <= REMEMBERED_PIECE_BYTES:
             if len(self._alike) >= REMEMBERED_LINES:
                 self._alike.clear()
-            self._alike[key] = parts, target
-        return parts
+            self._alike[key] = kind, target
+        return kind
 
     def _of_head(self, entry: Entry) -> bytes:
         """The line, with a form in the place of what changes with each exchange."""

@@ -1,7 +1,7 @@
 """What may differ between exchanges that are alike in all else, as it stands in a line of the access log.
 
-Each is a function of a few plain values, and written with care for time: these are called for every line, the rest
-(`proxy.variables`) for one line of its kind.
+Each is a function of a few plain values; `proxy.columns` has those of many lines at once. The rest
+(`proxy.variables`) is found out for one line of its kind.
 
 Imports: net, proxy. Used by: proxy.lineformat, proxy.variables.
 """
@@ -20,11 +20,15 @@ Moment = Callable[[float, float, float | None, Peer | None, Identity | None], by
 long it took, how long its attempt took, who sent it and its identity."""
 
 
-_MILLISECONDS = tuple(b".%03dZ" % part for part in range(1000))
+MILLISECONDS = tuple([b".%03dZ" % part for part in range(1000)])
+MILLISECONDS_JSON = tuple([b'.%03dZ"' % part for part in range(1000)])
+"""What comes after the second of a time of day."""
+
 _MONTHS = "Jan Feb Mar Apr May Jun Jul Aug Sep Oct Nov Dec".split()
 
 
-def _second_local(second: int) -> bytes:
+@lru_cache(4)
+def second_local(second: int) -> bytes:
     """`21/Nov/2026:20:41:00 +0000`, whatever the locale."""
     at = clock.gmtime(second)
     return (
@@ -33,14 +37,15 @@ def _second_local(second: int) -> bytes:
     ).encode()
 
 
-def _second_iso(second: int) -> bytes:
+@lru_cache(4)
+def second_iso(second: int) -> bytes:
     """`2026-11-21T20:41:00`."""
     return clock.strftime("%Y-%m-%dT%H:%M:%S", clock.gmtime(second)).encode()
 
 
 # Seconds with three and six decimals; formatting a float takes several times as long.
-_THOUSANDTHS = tuple([b"0.%03d" % n for n in range(1000)])
-_DIGITS = tuple([b"%03d" % n for n in range(1000)])
+THOUSANDTHS = tuple([b"0.%03d" % n for n in range(1000)])
+DIGITS = tuple([b"%03d" % n for n in range(1000)])
 
 
 def thousandths(seconds: float | None) -> bytes:
@@ -48,7 +53,7 @@ def thousandths(seconds: float | None) -> bytes:
     if seconds is None:
         return b"-"
     if 0.0 <= seconds < 0.9995:
-        return _THOUSANDTHS[int(seconds * 1000 + 0.5)]
+        return THOUSANDTHS[int(seconds * 1000 + 0.5)]
     return b"%.3f" % seconds
 
 
@@ -58,44 +63,36 @@ def millionths(seconds: float | None) -> bytes:
         return b"null"
     if 0.0 <= seconds < 0.999999:
         whole = int(seconds * 1000000 + 0.5)
-        return _THOUSANDTHS[whole // 1000] + _DIGITS[whole % 1000]
+        return THOUSANDTHS[whole // 1000] + DIGITS[whole % 1000]
     return b"%.6f" % seconds
-
-
-_second_local_known = lru_cache(4)(_second_local)
-_second_iso_known = lru_cache(4)(_second_iso)
 
 
 def time(wall: float, *_: object) -> bytes:
     """`2026-11-21T20:41:00.250Z`, when it was over."""
     second = int(wall)
-    return _second_iso_known(second) + _MILLISECONDS[int((wall - second) * 1000)]
+    return second_iso(second) + MILLISECONDS[int((wall - second) * 1000)]
 
 
 def time_json(wall: float, *_: object) -> bytes:
     """The same as a string of JSON."""
     second = int(wall)
-    return b'"%b%b"' % (
-        _second_iso_known(second),
-        _MILLISECONDS[int((wall - second) * 1000)],
-    )
+    part = MILLISECONDS_JSON[int((wall - second) * 1000)]
+    return b'"' + second_iso(second) + part
 
 
 def time_local(wall: float, *_: object) -> bytes:
     """When it was over, as combined logs have it."""
-    return _second_local_known(int(wall))
+    return second_local(int(wall))
 
 
 def time_local_json(wall: float, *_: object) -> bytes:
     """The same as a string of JSON."""
-    return b'"%b"' % _second_local_known(int(wall))
+    return b'"%b"' % second_local(int(wall))
 
 
 def seconds(wall: float, took: float, *_: object) -> bytes:
     """How long all of it took."""
-    if 0.0 <= took < 0.9995:  # as `thousandths`, without another call
-        return _THOUSANDTHS[int(took * 1000 + 0.5)]
-    return b"%.3f" % took
+    return thousandths(took)
 
 
 def seconds_json(wall: float, took: float, *_: object) -> bytes:

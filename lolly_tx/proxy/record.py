@@ -69,6 +69,15 @@ def session_entry(
     return entry._replace(listener=stream, ended=session.ended or None)
 
 
+def entry_of(
+    ended: Exchange | Session | DatagramRecord, client: str, wall: float, now: float
+) -> Entry:
+    """The entry of whatever is over."""
+    if isinstance(ended, (Session, DatagramRecord)):
+        return session_entry(ended, client, wall, now)
+    return exchange_entry(ended, client, wall, now)
+
+
 def turned_away_entry(
     head: RequestHead, peer: Peer, status: int, why: str, wall: float, seconds: float
 ) -> Entry:

@@ -28,15 +28,14 @@ from lolly_tx.net.doors import DoorIn
 from lolly_tx.net.streams.door import StreamDoor
 from lolly_tx.proxy.accesslog import AccessLog
 from lolly_tx.proxy.caching.store import VERDICTS
-from lolly_tx.proxy.datagramrecord import DatagramRecord
 from lolly_tx.proxy.endings import Ended, Endings, Writer
 from lolly_tx.proxy.identity import Identity
 from lolly_tx.proxy.introduction import Introduction
 from lolly_tx.proxy.lineformat import LineFormat
 from lolly_tx.proxy.masking import Masking
-from lolly_tx.proxy.record import refusal_entry, session_entry, turned_away_entry
+from lolly_tx.proxy.record import refusal_entry, turned_away_entry
 from lolly_tx.proxy.sampling import Sampling
-from lolly_tx.proxy.session import Session, place_name
+from lolly_tx.proxy.session import place_name
 from lolly_tx.service import syslog
 from lolly_tx.service.draining import Draining
 from lolly_tx.service.flight import Flight
@@ -150,9 +149,14 @@ class Recorder:
         if logs is None:
             return
         epoch = self._wall() - self._now()
-        for exchange, now in ended:
-            peer, head = exchange.door.peer, exchange.head
-            log = logs.of(peer.listener, exchange.route)
+        only = logs.only
+        if only is not None:
+            only.record_ended(ended, epoch, self._client_of)
+            return
+        chosen: dict[AccessLog, list[Ended]] = {}
+        for one in ended:
+            exchange, now = one
+            log = logs.of(exchange.door.peer.listener, exchange.route)
             if log is None or (
                 log.samples
                 and log.passes_over(
@@ -163,13 +167,9 @@ class Recorder:
                 )
             ):
                 continue
-            client = peer.address
-            if head.block.forwarded:
-                client = self._client_of(peer, head)
-            if isinstance(exchange, (Session, DatagramRecord)):
-                log.record(session_entry(exchange, client, epoch + now, now))
-            else:
-                log.record_exchange(exchange, client, epoch + now, now)
+            chosen.setdefault(log, []).append(one)
+        for log, theirs in chosen.items():
+            log.record_ended(theirs, epoch, self._client_of)
 
     def turned_away(
         self, door: StreamDoor, head: RequestHead, status: int, why: str
@@ -274,6 +274,12 @@ class AccessLogs:
         for name, stream in config.streams.items():
             log = self._log(log_of_stream(config, stream))
             self._listeners[place_name(name)] = log
+        every = {self.usual, *self._listeners.values(), *self._routes.values()}
+        log = every.pop()
+        self.only: AccessLog | None = None
+        """Who is told of every exchange, if it is the same one."""
+        if not every and log is not None and not log.samples:
+            self.only = log
 
     def _log(self, settings: model.AccessLog | None) -> AccessLog | None:
         for one in self._all:
@@ -367,10 +373,10 @@ class LogWriting:
                 {**more, **settings.fields},
                 masking=Masking(settings.mask),
                 sampling=sampling,
+                heading=heading,
             ),
             sampling=sampling,
             random=surroundings.random.random,
-            heading=heading,
             now=surroundings.now,
             batch_bytes=settings.buffer_size,
         )

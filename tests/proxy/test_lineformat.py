@@ -15,7 +15,9 @@ from lolly_tx.config.problems import Rejected
 from lolly_tx.config.variables import VARIABLES
 from lolly_tx.domain.errors import BadResponse
 from lolly_tx.domain.target import Target
+from lolly_tx.net.doors import Peer
 from lolly_tx.net.sockets.tls_facts import Facts
+from lolly_tx.proxy.endings import Ended
 from lolly_tx.proxy.entry import Entry, Words
 from lolly_tx.proxy.exchange import Exchange
 from lolly_tx.proxy.lineformat import (
@@ -30,6 +32,7 @@ from lolly_tx.proxy.record import exchange_entry
 from lolly_tx.proxy.sampling import Sampling
 from lolly_tx.proxy.variables import variable
 from lolly_tx.wire.http1 import RequestReader
+from lolly_tx.wire.message import RequestHead
 from tests.proxy.world import WorldTestCase
 
 FIELDS = {
@@ -280,6 +283,16 @@ class RememberedTests(SynchronousTestCase):
         self.assertEqual(len(format._known), 1)
 
 
+def address_of(peer: Peer, head: RequestHead) -> str:
+    """Of whoever a peer names, when nobody is believed."""
+    return peer.address
+
+
+def one_line(lines: LineFormat, exchange: Exchange, wall: float, now: float) -> bytes:
+    """The line of an exchange that was over at `now`."""
+    return lines.lines_of([(exchange, now)], wall - now, address_of)
+
+
 class AlikeTests(WorldTestCase):
     """Lines of exchanges that are alike in all but their times."""
 
@@ -307,9 +320,9 @@ class AlikeTests(WorldTestCase):
             for number in range(5):
                 wall, now = 1795293660.25 + number, exchange.started + number * 0.4
                 expected = LineFormat(format).line(
-                    exchange_entry(exchange, "192.0.2.1", wall, now)
+                    exchange_entry(exchange, exchange.peer.address, wall, now)
                 )
-                made = lines.line_of(exchange, "192.0.2.1", wall, now)
+                made = one_line(lines, exchange, wall, now)
                 self.assertEqual(made, expected, number)
             self.assertEqual(len(lines._alike), 1)
 
@@ -320,13 +333,12 @@ class AlikeTests(WorldTestCase):
 
         def both() -> tuple[bytes, bytes]:
             now = exchange.started
-            entry = exchange_entry(exchange, client, 1.0, now)
-            made = [lines.line_of(exchange, client, 1.0, now) for _ in range(3)][-1]
+            entry = exchange_entry(exchange, exchange.peer.address, 1.0, now)
+            made = [one_line(lines, exchange, 1.0, now) for _ in range(3)][-1]
             return made, LineFormat(self.FORMATS[2]).line(entry)
 
-        client, seen = "192.0.2.1", set()
-        seen.add(both())
-        client = "192.0.2.2"
+        seen = {both()}
+        exchange.peer.address = "192.0.2.2"
         seen.add(both())
         for name, value in (
             ("status", 206),
@@ -353,7 +365,7 @@ class AlikeTests(WorldTestCase):
         for share, kept in ((usual.sample, 1), (0.5, 0)):
             lines = LineFormat(usual.format, sampling=Sampling(share, usual.slow))
             for _ in range(3):
-                lines.line_of(exchange, "c", 1.0, 2.0)
+                one_line(lines, exchange, 1.0, 2.0)
             self.assertEqual(len(lines._alike), kept)
 
     def test_identities(self) -> None:
@@ -364,7 +376,7 @@ class AlikeTests(WorldTestCase):
         for text in (b"one", b"two", b"three"):
             identity: Any = SimpleNamespace(request_id=text)
             exchange.identity = identity
-            made.append(lines.line_of(exchange, "c", 1.0, 2.0))
+            made.append(one_line(lines, exchange, 1.0, 2.0))
         self.assertEqual(made, [b"one /100%25\n", b"two /100%25\n", b"three /100%25\n"])
 
     def test_no_two_heads_alike(self) -> None:
@@ -372,8 +384,38 @@ class AlikeTests(WorldTestCase):
         lines = LineFormat("combined")
         for number in range(3):
             request = b"GET /%d HTTP/1.1\r\nHost: x\r\n\r\n" % number
-            lines.line_of(self.ended(request=request), "c", 1.0, 2.0)
+            one_line(lines, self.ended(request=request), 1.0, 2.0)
         self.assertEqual(len(lines._alike), 0)
+
+    def test_many_at_once(self) -> None:
+        """Many exchanges have the lines that each has alone, in their order, whatever their kinds and times are."""
+        whole, failed, other = self.ended(), self.ended(), self.ended()
+        failed.error = BadResponse()
+        other.status, other.upstream_seconds = 404, 12.5
+        kinds = [failed, whole, other, failed, failed, whole, whole, other, failed]
+        for seconds in (0.0, 0.01, 0.4, 700.0):
+            ended = [(one, 3.0 + n * seconds) for n, one in enumerate(kinds)]
+            for format in self.FORMATS:
+                lines = LineFormat(format)
+                for epoch in (1795293660.25, 1795293670.75):
+                    expected = [
+                        LineFormat(format).line(
+                            exchange_entry(one, one.peer.address, epoch + now, now)
+                        )
+                        for one, now in ended
+                    ]
+                    made = lines.lines_of(ended, epoch, address_of)
+                    self.assertEqual(made.splitlines(True), expected)
+
+    def test_heading(self) -> None:
+        """What stands before a line goes by its own time."""
+        exchange = self.ended()
+        lines = LineFormat("$method", heading=lambda wall: b"<%d> " % wall)
+        ended: list[Ended] = [(exchange, 1.0), (exchange, 2.0), (exchange, 3.0)]
+        made = lines.lines_of(ended, 40.0, address_of)
+        self.assertEqual(made, b"<41> GET\n<42> GET\n<43> GET\n")
+        entry = exchange_entry(exchange, "c", 44.0, 4.0)
+        self.assertEqual(lines.line(entry), b"<44> GET\n")
 
     def test_forgotten(self) -> None:
         """So many kinds are remembered, and then forgotten."""
@@ -381,9 +423,9 @@ class AlikeTests(WorldTestCase):
         lines = LineFormat("$bytes_sent")
         for size in range(REMEMBERED_LINES + 3):
             exchange.bytes_out = size
-            lines.line_of(exchange, "c", 1.0, 2.0)
+            one_line(lines, exchange, 1.0, 2.0)
         self.assertLessEqual(len(lines._alike), REMEMBERED_LINES)
-        self.assertEqual(lines.line_of(exchange, "c", 1.0, 2.0), b"%d\n" % size)
+        self.assertEqual(one_line(lines, exchange, 1.0, 2.0), b"%d\n" % size)
 
     @given(st.floats(0, 3600))
     def test_decimals(self, seconds: float) -> None:
