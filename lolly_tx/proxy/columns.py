@@ -13,7 +13,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import Final
 
-from lolly_tx.proxy.endings import Ended
+from lolly_tx.proxy.exchange import Exchange
 from lolly_tx.proxy.moments import (
     DIGITS,
     MILLISECONDS,
@@ -34,7 +34,10 @@ from lolly_tx.proxy.moments import (
     time_local_json,
 )
 
-Column = Callable[[list[Ended], float], list[bytes]]
+Written = tuple[Exchange, float]
+"""One that is over, and when it was by the monotonic clock."""
+
+Column = Callable[[list[Written], float], list[bytes]]
 """From exchanges, at least one, and the wall clock at zero of the monotonic one."""
 
 
@@ -44,7 +47,7 @@ def column_of(moment: Moment) -> Column:
 
 
 def _called(moment: Moment) -> Column:
-    def column(ended: list[Ended], epoch: float) -> list[bytes]:
+    def column(ended: list[Written], epoch: float) -> list[bytes]:
         return [
             moment(
                 epoch + now,
@@ -59,7 +62,7 @@ def _called(moment: Moment) -> Column:
     return column
 
 
-def _within_a_second(ended: list[Ended], epoch: float) -> int:
+def _within_a_second(ended: list[Written], epoch: float) -> int:
     """The second in which all were over; -1: not in the same one."""
     # Almost in order, but for those who were told what time it is by others.
     times = [now for _, now in ended]
@@ -67,7 +70,7 @@ def _within_a_second(ended: list[Ended], epoch: float) -> int:
     return second if second == int(epoch + max(times)) else -1
 
 
-def _times(ended: list[Ended], epoch: float) -> list[bytes]:
+def _times(ended: list[Written], epoch: float) -> list[bytes]:
     second = _within_a_second(ended, epoch)
     if second < 0:
         return [time(epoch + now) for _, now in ended]
@@ -75,7 +78,7 @@ def _times(ended: list[Ended], epoch: float) -> list[bytes]:
     return [text + MILLISECONDS[int((epoch + now - second) * 1000)] for _, now in ended]
 
 
-def _times_json(ended: list[Ended], epoch: float) -> list[bytes]:
+def _times_json(ended: list[Written], epoch: float) -> list[bytes]:
     second = _within_a_second(ended, epoch)
     if second < 0:
         return [time_json(epoch + now) for _, now in ended]
@@ -85,18 +88,18 @@ def _times_json(ended: list[Ended], epoch: float) -> list[bytes]:
     ]
 
 
-def _times_local(ended: list[Ended], epoch: float) -> list[bytes]:
+def _times_local(ended: list[Written], epoch: float) -> list[bytes]:
     second = _within_a_second(ended, epoch)
     if second < 0:
         return [time_local(epoch + now) for _, now in ended]
     return [second_local(second)] * len(ended)
 
 
-def _times_local_json(ended: list[Ended], epoch: float) -> list[bytes]:
+def _times_local_json(ended: list[Written], epoch: float) -> list[bytes]:
     return [b'"%b"' % text for text in _times_local(ended, epoch)]
 
 
-def _seconds(ended: list[Ended], epoch: float) -> list[bytes]:
+def _seconds(ended: list[Written], epoch: float) -> list[bytes]:
     return [
         THOUSANDTHS[int(took * 1000 + 0.5)]
         if 0.0 <= (took := now - one.started) < 0.9995
@@ -105,7 +108,7 @@ def _seconds(ended: list[Ended], epoch: float) -> list[bytes]:
     ]
 
 
-def _seconds_json(ended: list[Ended], epoch: float) -> list[bytes]:
+def _seconds_json(ended: list[Written], epoch: float) -> list[bytes]:
     return [
         THOUSANDTHS[(whole := int(took * 1000000 + 0.5)) // 1000] + DIGITS[whole % 1000]
         if 0.0 <= (took := now - one.started) < 0.999999
@@ -114,7 +117,7 @@ def _seconds_json(ended: list[Ended], epoch: float) -> list[bytes]:
     ]
 
 
-def _last_seconds(ended: list[Ended], epoch: float) -> list[bytes]:
+def _last_seconds(ended: list[Written], epoch: float) -> list[bytes]:
     return [
         THOUSANDTHS[int(took * 1000 + 0.5)]
         if 0.0 <= (took := one.upstream_seconds) < 0.9995
@@ -123,7 +126,7 @@ def _last_seconds(ended: list[Ended], epoch: float) -> list[bytes]:
     ]
 
 
-def _last_seconds_json(ended: list[Ended], epoch: float) -> list[bytes]:
+def _last_seconds_json(ended: list[Written], epoch: float) -> list[bytes]:
     return [
         THOUSANDTHS[(whole := int(took * 1000000 + 0.5)) // 1000] + DIGITS[whole % 1000]
         if 0.0 <= (took := one.upstream_seconds) < 0.999999

@@ -51,15 +51,16 @@ from typing import Any, Final
 
 from lolly_tx.config.accesslogs import JSON_FIELDS, NO_FIELDS, STREAM_FIELDS
 from lolly_tx.config.variables import parts_of
+from lolly_tx.domain.node import Node
 from lolly_tx.domain.target import Target
 from lolly_tx.net.doors import Peer
-from lolly_tx.proxy.columns import column_of
+from lolly_tx.proxy.columns import Written, column_of
 from lolly_tx.proxy.endings import Ended
 from lolly_tx.proxy.entry import Entry, Words
 from lolly_tx.proxy.exchange import Exchange
 from lolly_tx.proxy.masking import USUAL, Masking
 from lolly_tx.proxy.moments import Moment
-from lolly_tx.proxy.record import entry_of
+from lolly_tx.proxy.record import entry_of, exchange_entry
 from lolly_tx.proxy.sampling import ALL, Sampling
 from lolly_tx.proxy.variables import Get, tries_json, variable
 from lolly_tx.wire.message import RequestHead
@@ -226,15 +227,16 @@ class LineFormat:
         """The lines of all of them. `epoch`: the wall clock at zero of the monotonic one."""
         alike, keeps = self._alike, self._keeps
         kinds: list[tuple[bytes, ...]] = []
-        written: list[Ended] = []  # line by line of `kinds`
+        written: list[Written] = []  # line by line of `kinds`
         others: list[tuple[int, bytes]] = []  # which line they stand before
-        for one in ended:
-            exchange, now = one
-            node, head, door = exchange.node, exchange.head, exchange.door
-            peer = door.peer
+        for exchange, now in ended:
+            head, door = exchange.head, exchange.door
+            peer: Peer = door.peer
             client = client_of(peer, head) if head.block.forwarded else peer.address
+            node: Node | None = exchange.node
             if (
-                node is None
+                not isinstance(exchange, Exchange)
+                or node is None
                 or exchange.past
                 or exchange.error is not None
                 or door.asked is not None
@@ -257,14 +259,13 @@ class LineFormat:
             )
             kind, target = alike.get(key, _NOTHING)
             if target is not node.target:
-                entry = entry_of(exchange, client, epoch + now, now)
-                # Of a head that came once the rest will not come again soon either; sessions differ in more.
-                if head not in self._known or not isinstance(exchange, Exchange):
+                entry = exchange_entry(exchange, client, epoch + now, now)
+                if head not in self._known:  # nor will the rest come again soon
                     others.append((len(kinds), self.line(entry)))
                     continue
                 kind = self._remember(key, entry, node.target)
             kinds.append(kind)
-            written.append(one)
+            written.append((exchange, now))
         pieces = self._filled(kinds, written, epoch)
         width = 2 * len(self._columns) + 1
         for place, line in reversed(others):
@@ -272,7 +273,7 @@ class LineFormat:
         return b"".join(pieces)
 
     def _filled(
-        self, kinds: list[tuple[bytes, ...]], ended: list[Ended], epoch: float
+        self, kinds: list[tuple[bytes, ...]], ended: list[Written], epoch: float
     ) -> list[bytes]:
         """All pieces of the lines of these, which are of these kinds."""
         if not kinds:

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import os
 import platform
+from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from itertools import chain
 from typing import Any
@@ -124,7 +125,7 @@ def of_listeners(
     refused = (
         (("", listener, code), count)
         for listener, one in told.items()
-        for code, count in one["refused_codes"].items()
+        for code, count in _own_codes(one).items()
     )
     yield _each(f.REQUESTS, chain(served, refused))
     yield _each(
@@ -171,6 +172,13 @@ def of_listeners(
     yield _reasons(f.HANDSHAKES_FAILED, {n: one["failed"] for n, one in secure.items()})
     files = {name: one["certificates"]["refused"] for name, one in secure.items()}
     yield _each(f.CERTIFICATES_REFUSED, (((n,), count) for n, count in files.items()))
+
+
+def _own_codes(told: Told) -> Counter[str]:
+    """Requests that no pool has seen, by status: those of forward proxies are among them."""
+    found: Counter[str] = Counter(told["refused_codes"])
+    found.update(told.get("codes", {}))
+    return found
 
 
 def _reasons(family: Family, told: Mapping[str, Mapping[str, int]]) -> Found:

@@ -67,6 +67,7 @@ from lolly_tx.service.purging import Purged, Purging
 from lolly_tx.service.recording import AccessLogs, Recorder, wanted_logs
 from lolly_tx.service.reopening import reopen_all, require_writable
 from lolly_tx.service.statistics import (
+    awaited_by,
     cache_statistics,
     connections_at,
     left_of,
@@ -295,10 +296,7 @@ class LollyService(Service):
             what=described(),
             file=self.config.file,
             pools=", ".join(self.config.pools) or "none",
-            listeners=", ".join(
-                f"{one.name} ({one.endpoint})" for one in self.config.listeners.values()
-            )
-            or "none",
+            listeners=", ".join(awaited_by(self.config)) or "none",
         )
 
     # -- stopping

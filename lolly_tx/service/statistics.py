@@ -8,11 +8,14 @@ Everything here is read when somebody asks; the counters themselves are plain at
 
 from __future__ import annotations
 
-from collections.abc import Callable, Generator, Iterable, Mapping
+from collections import Counter
+from collections.abc import Callable, Generator, Iterable, Iterator, Mapping
 from typing import TYPE_CHECKING, Any, Protocol
 
+from lolly_tx.config.model import Config
 from lolly_tx.net.sockets.acceptor import Acceptor
 from lolly_tx.proxy.caching.store import Store
+from lolly_tx.proxy.counters import Counters
 from lolly_tx.proxy.datagrams import DatagramCounters
 from lolly_tx.proxy.forwarder import Forwarder
 from lolly_tx.proxy.proxy import Proxy
@@ -143,6 +146,19 @@ def places_of(service: Counted) -> list[dict[str, Any]]:
     return found
 
 
+def awaited_by(config: Config) -> Iterator[str]:
+    """Where clients and connectors are awaited, each with its endpoint, in the words of the statistics."""
+    for one in config.listeners.values():
+        yield f"{one.name} ({one.endpoint})"
+    for kind, places in (
+        ("stream", config.streams),
+        ("forward", config.forwards),
+        ("tunnel", config.tunnels),
+    ):
+        for name, place in places.items():
+            yield f"{kind} {name} ({place.endpoint})"
+
+
 def connections_at(service: Counted, name: str) -> tuple[int, float | None]:
     """How many there are at a listener, and the age of the oldest (s), whichever process serves them."""
     if service.colleagues is not None:
@@ -238,10 +254,19 @@ def forward_statistics(forward: Forward) -> dict[str, Any]:
         "bytes_in": counters.bytes_in,
         "bytes_out": counters.bytes_out,
         "exchanges": counters.exchanges,
+        "codes": _codes(counters),
         "in_flight": forward.in_flight,
         "failed": counters.failed,
         "denied": dict(forward.proxy.turned_away),
     }
+
+
+def _codes(counters: Counters) -> dict[str, int]:
+    """Exchanges by their status, over all listeners."""
+    found: Counter[str] = Counter()
+    for served in counters.served.values():
+        found.update({str(code): count for code, count in served.codes.items()})
+    return dict(found)
 
 
 def tls_statistics(certificates: ListenerCertificates, wall: float) -> dict[str, Any]:

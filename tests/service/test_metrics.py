@@ -175,6 +175,20 @@ class TargetTests(MetricsTestCase):
         self.assertSample(1, "lolly_target_requests_total", pool="app", target="b")
 
 
+class ForwardTests(MetricsTestCase):
+    text = '[forward.out]\nendpoint = "tcp:3128"\nallow = ["127.0.0.1"]\n'
+
+    def test_requests(self) -> None:
+        """Those that were served and those that were refused are counted together, without a pool."""
+        forward = self.service.forwards["out"]
+        served = forward.counters.begin("forward out")
+        served.codes.update({200: 7, 403: 1})
+        forward.proxy.refused_codes[403] = 4
+        found = {"pool": "", "listener": "forward out"}
+        self.assertSample(7, "lolly_requests_total", code="200", **found)
+        self.assertSample(5, "lolly_requests_total", code="403", **found)
+
+
 class PoolTests(MetricsTestCase):
     def test_requests(self) -> None:
         """By the status that clients got, and those that no pool has seen without one."""

@@ -6,10 +6,12 @@ from typing import Any
 
 import attrs
 
+from lolly_tx.config.load import parse
 from lolly_tx.service.farewells import GRACE_SECONDS
 from lolly_tx.service.listeners import place_of
 from lolly_tx.service.listening import CannotListen
 from lolly_tx.service.service import LollyService
+from lolly_tx.service.statistics import awaited_by
 from tests.proxy.world import OK, Line, get
 from tests.service.test_build import CONFIG, BuildTestCase, Reactor
 
@@ -238,3 +240,27 @@ class TargetTests(BuildTestCase):
         self.assertEqual((new.id, new.stats.successes), (node.id, 2))
         service.running_pools["app"].forwarder.upstreams.keep([new])
         self.assertTrue(kept.closed)
+
+
+class AwaitedTests(BuildTestCase):
+    def test_words(self) -> None:
+        """Every place where somebody is awaited is named with its kind; a listener needs none."""
+        more = """
+[stream.db]
+endpoint = "tcp:5432"
+pool = "db"
+[pool.db]
+targets = ["tcp://127.0.0.1:5433"]
+[forward.out]
+endpoint = "tcp:3128:interface=127.0.0.1"
+allow = ["127.0.0.1"]
+"""
+        found = list(awaited_by(parse(more)))
+        self.assertEqual(
+            found,
+            [
+                "stream db (tcp:5432)",
+                "forward out (tcp:3128:interface=127.0.0.1)",
+            ],
+        )
+        self.assertEqual(list(awaited_by(parse(CONFIG + more)))[0], "web (tcp:8080)")
