@@ -220,6 +220,14 @@ def table(rows: list[list[str]], indent: str = "") -> list[str]:
     ]
 
 
+def size(count: float) -> str:
+    """Bytes for people: "640 B", "1.5 MB"."""
+    for unit, word in ((1e9, "GB"), (1e6, "MB"), (1e3, "kB")):
+        if count >= unit:
+            return f"{count / unit:.1f} {word}"
+    return f"{count:.0f} B"
+
+
 def ago(seconds: float | None) -> str:
     """An age for people: "4.2 s ago", "3 min ago"."""
     if seconds is None:

@@ -10,7 +10,7 @@ from datetime import datetime
 
 import attrs
 
-from lolly_tx.commands.base import ago, shown, table
+from lolly_tx.commands.base import ago, shown, size, table
 from lolly_tx.commands.moments import Moments, Row
 
 STALE_SECONDS = 3.0
@@ -48,14 +48,22 @@ def head(moments: Moments, silent_seconds: float, trouble: str) -> list[Line]:
     return lines
 
 
+_PLACES = (
+    ("listener", "LISTENERS", "REQ/S", "REFUSED/S"),
+    ("stream", "STREAMS", "ENDED/S", "NO TARGET/S"),
+    ("forward", "FORWARD PROXIES", "REQ/S", "DENIED/S"),
+)
+"""Kinds of places where clients come, and what is called how there."""
+
+
 def body(moments: Moments) -> list[Line]:
-    """What is wrong, then pools, targets, listeners and workers."""
+    """What is wrong, then pools, targets, the places where clients come, and workers."""
     lines: list[Line] = []
     for mark, rows in (
         (BAD, _wrong(moments)),
         (PLAIN, _pools(moments)),
         (PLAIN, _targets(moments)),
-        (PLAIN, _listeners(moments)),
+        *((PLAIN, _places(moments, *each)) for each in _PLACES),
         (PLAIN, _workers(moments)),
     ):
         first, *others = table([[shown(cell) for cell in row] for row in rows])
@@ -113,7 +121,7 @@ def _pools(moments: Moments) -> list[list[str]]:
     rows = [
         [
             *("POOLS", "AVAILABLE", "REQ/S", "FAILED/S", "REFUSED/S", "RETRIES/S"),
-            *("P50", "P99", "IN FLIGHT", "QUEUE", "CONNECTIONS"),
+            *("IN/S", "OUT/S", "P50", "P99", "IN FLIGHT", "QUEUE", "CONNECTIONS"),
         ]
     ]
 
@@ -129,6 +137,7 @@ def _pools(moments: Moments) -> list[list[str]]:
                 one["name"],
                 f"{one['available']} of {one['targets']}",
                 *(_rate(moments.rate(key, word)) for word in counters),
+                *_bytes(moments, key),
                 moments.percentile(key, 0.5),
                 moments.percentile(key, 0.99),
                 str(one["in_flight"]),
@@ -162,22 +171,37 @@ def _targets(moments: Moments) -> list[list[str]]:
     return rows
 
 
-def _listeners(moments: Moments) -> list[list[str]]:
+def _places(
+    moments: Moments, kind: str, title: str, served: str, refused: str
+) -> list[list[str]]:
     rows = [
-        ["LISTENERS", "STATE", "OPEN", "NEW/S", "TURNED AWAY/S", "SHED/S", "ENDPOINT"]
+        [
+            *(title, "STATE", "OPEN", "NEW/S", served, refused, "IN/S", "OUT/S"),
+            *("TURNED AWAY/S", "SHED/S", "ENDPOINT"),
+        ]
     ]
     for key, one in sorted(moments.of("listener/")):
-        counters = ("accepted", "turned_away", "shed")
-        rows.append(
-            [
-                one["name"],
-                one["state"],
-                "-" if one["open"] is None else str(one["open"]),
-                *(_rate(moments.rate(key, word)) for word in counters),
-                one["endpoint"],
-            ]
-        )
+        if one["kind"] == kind:
+            before, after = ("accepted", "served", "refused"), ("turned_away", "shed")
+            rows.append(
+                [
+                    one["name"].removeprefix(f"{kind} "),
+                    one["state"],
+                    "-" if one["open"] is None else str(one["open"]),
+                    *(_rate(moments.rate(key, word)) for word in before),
+                    *_bytes(moments, key),
+                    *(_rate(moments.rate(key, word)) for word in after),
+                    one["endpoint"],
+                ]
+            )
     return rows
+
+
+def _bytes(moments: Moments, key: str) -> Iterator[str]:
+    """From and to clients, in a second."""
+    for word in ("bytes_in", "bytes_out"):
+        rate = moments.rate(key, word)
+        yield "-" if rate is None else size(rate)
 
 
 def _workers(moments: Moments) -> list[list[str]]:

@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any
 
-from lolly_tx.commands.base import AskingCommand, ago, table
+from lolly_tx.commands.base import AskingCommand, ago, shown, size, table
 from lolly_tx.commands.client import AdminClient
 from lolly_tx.commands.found import discovery_lines
 
@@ -52,6 +52,8 @@ class StatusCommand(AskingCommand):
                 f"listener {name}: {one['open']} open, {one['accepted']} accepted,"
                 f" {one['turned_away']} turned away, {one['shed']} shed"
             )
+            if served := _served_line(one):
+                out.append(f"  {served}")
             if drains.get(name, {}).get("state", "up") != "up":
                 out.append(f"  {listener_line(drains[name])}")
             refused = one.get("proxy_refused") or {}
@@ -75,6 +77,27 @@ class StatusCommand(AskingCommand):
         for pool in answer["pools"]:
             out += ["", *_pool_lines(pool, stats["pools"].get(pool["name"], {}))]
         return [*out, "", _settings_line(stats["settings"])]
+
+
+def _served_line(one: dict[str, Any]) -> str:
+    """What a stream or a forward proxy has done; "" for a listener, whose pools say it."""
+    moved = f"{size(one['bytes_in'])} in, {size(one['bytes_out'])} out"
+    if "streams" in one:
+        said = f"{one['streams']} sessions ended{_by(one['ended'])}, {moved}"
+        away = one["without_target"]
+        return said + (f"; {one['refused']} refused{_by(away)}" if away else "")
+    if "denied" in one:
+        said = f"{one['exchanges']} requests, {one['in_flight']} in flight, {moved}"
+        away = one["denied"]
+        return said + (f"; denied{_by(away)}" if away else "")
+    return ""
+
+
+def _by(counts: dict[str, int]) -> str:
+    """How many for each reason, the most first."""
+    found = sorted(counts.items(), key=lambda one: (-one[1], one[0]))
+    said = ", ".join(f"{count} {shown(why)}" for why, count in found if count)
+    return f" ({said})" if said else ""
 
 
 def _tunnel_lines(told: dict[str, Any]) -> Iterator[str]:

@@ -1,7 +1,7 @@
 """What a session of datagrams has in common with other sessions: its record, and what middleware asks of it.
 
 Imports: domain, net, net.datagrams, proxy, wire, Twisted. Used by: proxy.datagrams,
-proxy.record, service.
+proxy.record.
 """
 
 from __future__ import annotations

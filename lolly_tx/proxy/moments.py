@@ -3,7 +3,7 @@
 Each is a function of a few plain values; `proxy.columns` has those of many lines at once. The rest
 (`proxy.variables`) is found out for one line of its kind.
 
-Imports: net, proxy. Used by: proxy.lineformat, proxy.variables.
+Imports: net, proxy. Used by: proxy.columns, proxy.lineformat, proxy.variables.
 """
 
 from __future__ import annotations

@@ -3,7 +3,8 @@
     "proxy"              which settings, since when, the verdict
     "pool/NAME"          its targets and its traffic, in counters
     "target/POOL/ID"     what it is, since when, why, what brings it back, and its last hour
-    "listener/NAME", "worker/N", "certificate/N"
+    "listener/NAME"      a listener, stream or forward proxy with its traffic, in counters
+    "worker/N", "certificate/N"
 
 So times are moments, seconds since the epoch, and no ages. A thousand targets are some tens of milliseconds: rows are
 made in slices.
@@ -61,9 +62,8 @@ def rows_of(
     counted = numbers["listeners"]
     for place in serving.places():
         numbered = counted.get(place["name"], {})
-        told = {k: numbered.get(k) for k in ("accepted", "open", "turned_away", "shed")}
         shown = {k: v for k, v in place.items() if k not in _AGES}
-        yield f"listener/{place['name']}", {**shown, **told}
+        yield f"listener/{place['name']}", {**shown, **_traffic(numbered)}
     for worker in numbers.get("workers", ()):
         row = {k: v for k, v in worker.items() if k not in _AGES}
         since = worker["seconds"]
@@ -72,6 +72,28 @@ def rows_of(
     for number, one in enumerate(serving.certificates()):
         words = ("listener", "names", "issuer", "not_after", "refused", "path")
         yield f"certificate/{number}", {word: one[word] for word in words}
+
+
+def _traffic(numbers: Mapping[str, Any]) -> Row:
+    """What came to a listener; each is None where it is not counted.
+
+    `served`: requests that are over, or sessions of a stream. `refused`: those that went nowhere.
+    """
+    counters = ("accepted", "open", "turned_away", "shed", "refused")
+    served = numbers.get("exchanges", numbers.get("streams"))
+    row = {word: numbers.get(word) for word in (*counters, "bytes_in", "bytes_out")}
+    return {
+        "kind": _kind_of(numbers),
+        "served": served,
+        "in_flight": numbers.get("in_flight"),
+        **row,
+    }
+
+
+def _kind_of(numbers: Mapping[str, Any]) -> str:
+    if "streams" in numbers:
+        return "stream"
+    return "forward" if "denied" in numbers else "listener"
 
 
 def _proxy(serving: Serving, numbers: Mapping[str, Any], now: float) -> Row:

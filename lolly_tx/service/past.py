@@ -31,13 +31,16 @@ class Past:
         for name, served in counters.served.items():
             self._served.setdefault(name, Served()).add(served)
 
-    def bytes_of(self, listener: str, running: Iterable[RunningPool]) -> dict[str, int]:
-        """Bytes of bodies and tunnels, from and to the clients of `listener`. `running`: the pools there are."""
+    def served_to(
+        self, listener: str, running: Iterable[RunningPool]
+    ) -> dict[str, int]:
+        """Exchanges of the clients of `listener`, and bytes of bodies and tunnels. `running`: the pools there are."""
         found = [self._served.get(listener)]
         for one in (*self._leaving, *running):
             found.append(one.forwarder.counters.served.get(listener))
         there = [one for one in found if one is not None]
         return {
+            "exchanges": sum(one.exchanges for one in there),
             "bytes_in": sum(one.bytes_in for one in there),
             "bytes_out": sum(one.bytes_out for one in there),
         }

@@ -50,15 +50,23 @@ OWN_BACKLOG_BYTES = 1 << 16
 REMEMBERED_LINES = 256
 """Of those counted at a time."""
 
-_CONTROLS = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f]")
+_CONTROLS = re.compile(
+    "[\x00-\x08\x0b-\x1f\x7f-\x9f\u200e\u200f\u2028-\u202e\u2066-\u2069]"
+)
+"""Bytes that drive terminals, and characters that break lines or turn their direction."""
 _NAMESPACE = "lolly_tx.log"
 # Of Twisted's old events; the new ones say the same under other names.
 _LEGACY = frozenset(("message", "isError", "time", "system", "format", "printed"))
 
 
 def _shown(text: str) -> str:
-    """`text` without what would drive its reader's terminal."""
-    return _CONTROLS.sub(lambda byte: f"\\x{ord(byte[0]):02X}", text)
+    """`text` without what would drive its reader's terminal, or show him another text."""
+    return _CONTROLS.sub(_escaped, text)
+
+
+def _escaped(found: re.Match[str]) -> str:
+    code = ord(found[0])
+    return f"\\x{code:02X}" if code < 256 else f"\\u{code:04X}"
 
 
 def _said(event: LogEvent) -> str:
@@ -92,7 +100,9 @@ def json_line(event: LogEvent) -> str | None:
     for name, value in event.items():
         if name.startswith("log_") or name in _LEGACY or name in line:
             continue
-        if isinstance(value, str | int | float | bool | None):
+        if isinstance(value, str):
+            line[name] = _shown(value)
+        elif isinstance(value, int | float | bool | None):
             line[name] = value
     return json.dumps(line) + "\n"
 

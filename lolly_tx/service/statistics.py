@@ -1,6 +1,6 @@
 """The counters of a running proxy as JSON-able values: per listener, per pool, per connection pool.
 
-Imports: net.sockets, proxy, proxy.caching, service. Used by: service.ledger,
+Imports: config, net.sockets, proxy, proxy.caching, service. Used by: service.ledger,
 service.service.
 
 Everything here is read when somebody asks; the counters themselves are plain attributes.
@@ -88,7 +88,7 @@ def telling_of(service: Counted, wall: float) -> Generator[None, None, dict[str,
             name: {
                 **listener_statistics(acceptor),
                 **request_statistics(service.resources[name].proxy),
-                **service.past.bytes_of(name, service.running_pools.values()),
+                **service.past.served_to(name, service.running_pools.values()),
                 **({"tls": tls_statistics(files[name], wall)} if name in files else {}),
             }
             for name, acceptor in service.acceptors.items()

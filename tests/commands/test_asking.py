@@ -165,6 +165,35 @@ class AskingTests(SynchronousTestCase):
         self.assertIn("generation 3, since 1970", last)
         self.assertIn("the last reload was REFUSED", last)
 
+    def test_streams_and_forward_proxies(self):
+        """Each has a line with its sessions or requests, its bytes, and why some went nowhere."""
+        answer = json.loads(self.told("status", "--json"))
+        common = {
+            **answer["stats"]["listeners"]["web"],
+            "bytes_in": 640,
+            "bytes_out": 1_500_000,
+        }
+        stream = {
+            "streams": 9,
+            "ended": {"client": 7, "idle": 2},
+            "refused": 3,
+            "without_target": {"access": 3},
+        }
+        forward = {"exchanges": 5, "in_flight": 1, "denied": {"loop": 1, "host": 4}}
+        answer["stats"]["listeners"] = {
+            "stream db": {**common, **stream},
+            "forward out": {**common, **forward},
+        }
+        lines = StatusCommand().lines(answer)
+        moved = "640 B in, 1.5 MB out"
+        self.assertIn(
+            f"  9 sessions ended (7 client, 2 idle), {moved}; 3 refused (3 access)",
+            lines,
+        )
+        self.assertIn(
+            f"  5 requests, 1 in flight, {moved}; denied (4 host, 1 loop)", lines
+        )
+
     def test_too_many_handshakes(self):
         """A listener's handshakes beyond limits.handshakes have a line when there are any."""
         answer = json.loads(self.told("status", "--json"))

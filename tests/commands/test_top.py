@@ -34,6 +34,16 @@ targets = [{ url = "http://10.0.0.1:80", id = "a", max_conns = 5 }, { url = "htt
 [pool.other]
 targets = [{ url = "http://10.0.0.3:80", id = "c" }]
 """
+PLACES = """\
+[stream.db]
+endpoint = "tcp:5432"
+pool = "db"
+[pool.db]
+targets = ["tcp://127.0.0.1:5433"]
+[forward.out]
+endpoint = "tcp:3128"
+allow = ["127.0.0.1"]
+"""
 EPOCH = 1_800_000_000.0
 
 
@@ -146,11 +156,47 @@ class BoardTests(LiveTestCase):
         ]
         self.assertEqual(titles, ["POOLS", "TARGETS", "LISTENERS"])
         text = "\n".join(lines)
-        self.assertRegex(text, r"\napp +2 of 2 +0 +0 +0 +0 +- +- +0 +- +0 \(0 idle\)\n")
+        self.assertRegex(
+            text, r"\napp +2 of 2 +0 +0 +0 +0 +0 B +0 B +- +- +0 +- +0 \(0 idle\)\n"
+        )
         self.assertRegex(
             text, r"\napp/a +up +2\.5 +0 +20 ms +0 of 5 +http://10\.0\.0\.1:80\n"
         )
-        self.assertRegex(text, r"\nweb +up +0 +0 +0 +0 +tcp:8080")
+        self.assertRegex(text, r"\nweb +up +0 +0 +0 +0 +0 B +0 B +0 +0 +tcp:8080")
+
+    def test_places(self) -> None:
+        """Streams and forward proxies have tables of their own, with what came and how many bytes, in a second."""
+        self.service = build(
+            MemoryReactorClock(), read(PLACES), now=lambda: self.time, random=Random(1)
+        )
+        self.service.privilegedStartService()
+        self.service.startService()
+        moments = Moments(2.0)
+        moments.take("snapshot", self.told())
+        stream, forward = (
+            self.service.stream_counters["db"],
+            self.service.forwards["out"],
+        )
+        for _ in range(4):
+            stream.end(3000, 5_000_000, "client")
+        stream.refuse("access")
+        served = forward.counters.begin("forward out")
+        served.codes[200], served.bytes_out = 30, 640
+        forward.proxy.refused_codes[407] = 2
+        self.time += 2.0
+        moments.take("delta", self.told())
+        text = "\n".join(self.texts(moments))
+        self.assertRegex(
+            text,
+            r"\nSTREAMS +STATE +OPEN +NEW/S +ENDED/S .*"
+            r"\ndb +up +0 +0 +2\.0 +0\.5 +6\.0 kB +10\.0 MB +0 +0 +tcp:5432",
+        )
+        self.assertRegex(
+            text,
+            r"\nFORWARD PROXIES +STATE +OPEN +NEW/S +REQ/S .*"
+            r"\nout +up +0 +0 +15 +1\.0 +0 B +320 B +0 +0 +tcp:3128",
+        )
+        self.assertNotIn("LISTENERS", text)
 
     def test_wrong_first(self) -> None:
         """What is wrong stands first: what, since when, why, what brings it back; pools with least left come first."""

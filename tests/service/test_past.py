@@ -26,7 +26,7 @@ class PastTests(SynchronousTestCase):
         self.past = Past()
 
     def bytes_out(self, *running: Any) -> int:
-        return self.past.bytes_of("web", running)["bytes_out"]
+        return self.past.served_to("web", running)["bytes_out"]
 
     def test_what_left_and_what_is_there(self) -> None:
         """All of it together, each once."""
@@ -36,7 +36,8 @@ class PastTests(SynchronousTestCase):
         self.assertEqual(self.bytes_out(), 5)
         self.assertEqual(self.bytes_out(Leaving(7)), 12)
         self.assertEqual(
-            self.past.bytes_of("other", ()), {"bytes_in": 0, "bytes_out": 0}
+            self.past.served_to("other", ()),
+            {"exchanges": 0, "bytes_in": 0, "bytes_out": 0},
         )
 
     def test_exchanges_that_go_on(self) -> None:

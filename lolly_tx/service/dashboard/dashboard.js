@@ -15,7 +15,7 @@ const TABLES = {             // rows -> what they are, and the heads of their co
   pool: ["Pools with their traffic of the last ten seconds", "Pool", "Targets", "Requests", "Failed", "Latency", "In flight", "Queue", "Retries", "Connections", "Out / in"],
   target: ["Targets, those that are out first", "Target", "State", "Last hour", "Requests", "Failed", "Latency", "In flight", "Change"],
   event: ["Changes of targets and pools, the latest first", "Time", "Target", "Change", "Cause"],
-  listener: ["Where clients connect to", "Listener", "Address", "Open", "Accepted", "Refused"],
+  listener: ["Where clients connect to", "Listener", "Address", "Open", "Accepted", "Served", "Out / in", "Refused"],
   worker: ["The processes that serve", "Worker", "State", "Process", "Since", "Starts"],
   certificate: ["Certificates that are served, and until when", "Names", "Listener", "Valid until", "Renewal"],
 };
@@ -89,6 +89,8 @@ function perSecond(key, field) {
   const found = change(key, field);
   return found && found.count / found.seconds;
 }
+
+const flow = (key, field) => `${size(perSecond(key, field) || 0)}/s`;
 
 function mean(keys) {
   let count = 0, seconds = 0;
@@ -259,6 +261,7 @@ function show() {
   showWrong(out);
   for (const [key, row] of pools) sampled(key, row);
   for (const [key, row] of targets) sampled(key, row);
+  for (const [key, row] of of("listener/")) sampled(key, row);
   showPools(pools, targets);
   showTargets(targets);
   showEvents();
@@ -311,7 +314,7 @@ function showPools(pools, targets) {
       row.queue ? [number.format(row.queue.waiting), `${number.format(row.queue.refused + row.queue.expired)} gave up`] : "–",
       [rate(perSecond(key, "retries")), number.format(row.retries)],
       [number.format(row.open), `${number.format(row.idle)} idle`],
-      [`${size((change(key, "bytes_out") || {count: 0, seconds: 1}).count / SAMPLES)}/s`, `${size((change(key, "bytes_in") || {count: 0}).count / SAMPLES)}/s in`],
+      [flow(key, "bytes_out"), `${flow(key, "bytes_in")} in`],
     ]];
   }));
 }
@@ -372,8 +375,10 @@ function showPlaces() {
   table("listener-rows", of("listener/").map(([key, row]) => [key, [
     row.name, [row.address || row.endpoint, row.tls ? "TLS" : ""],
     row.open == null ? "–" : number.format(row.open),
-    row.accepted == null ? "–" : number.format(row.accepted),
-    row.turned_away == null ? "–" : number.format(row.turned_away + (row.shed || 0)),
+    row.accepted == null ? "–" : [rate(perSecond(key, "accepted")), number.format(row.accepted)],
+    row.served == null ? "–" : [rate(perSecond(key, "served")), `${number.format(row.served)} ${row.kind === "stream" ? "sessions" : "requests"}`],
+    row.served == null ? "–" : [flow(key, "bytes_out"), `${flow(key, "bytes_in")} in`],
+    row.turned_away == null ? "–" : [number.format(row.turned_away + (row.shed || 0) + (row.refused || 0)), row.refused ? `${number.format(row.refused)} went nowhere` : ""],
   ]]));
   const workers = of("worker/"), certificates = of("certificate/");
   byId("workers").hidden = !workers.length;
