@@ -20,7 +20,7 @@ from lolly_tx.config.pools import PoolSettings
 from lolly_tx.config.problems import Problem
 from lolly_tx.config.reading import Names, Source, SourcePlace
 from lolly_tx.config.routing import Route
-from lolly_tx.config.rules import check_pool, check_route
+from lolly_tx.config.rules import Parts, check_pool, check_route, parts_of
 from lolly_tx.config.tables import Named, Table, read_or_none
 
 if TYPE_CHECKING:
@@ -44,38 +44,68 @@ class Provided:
     streams: Mapping[str, Mapping[str, str]] = NO_STREAMS
 
 
+@attrs.define
+class Known:
+    """What was read before of tables that are still the same, beside the same `config`: most are, most of the time."""
+
+    config: Config | None = None
+    pools: dict[str, PoolSettings] = attrs.field(factory=dict)
+    routes: dict[str, Route] = attrs.field(factory=dict)
+
+    def beside(self, config: Config) -> Known:
+        """Itself; empty, if that is another configuration."""
+        return self if self.config is config else Known(config)
+
+
 def read_provided(
-    routes: Sequence[Owned], pools: Mapping[str, Any], config: Config, names: Names
-) -> tuple[Provided, dict[Hashable, str]]:
+    routes: Sequence[Owned],
+    pools: Mapping[str, Any],
+    config: Config,
+    names: Names,
+    known: Known | None = None,
+) -> tuple[Provided, dict[Hashable, str], Known]:
     """The routes and pools of these tables; of whom something cannot be used nothing is, and why.
 
-    `config`: what they stand beside. `names`: what a configuration may name.
+    `config`: what they stand beside. `names`: what a configuration may name. `known`: what was given back before.
     """
-    read_pools, wrong = _pools(pools, config, names)
+    known = (known or Known()).beside(config)
+    fresh = Known(config)
+    read_pools, wrong = _pools(pools, config, names, known, fresh)
     beside = attrs.evolve(
         config, pools=MappingProxyType({**read_pools, **config.pools})
     )
     refused: dict[Hashable, str] = {}
     read: list[tuple[Hashable, Route]] = []
+    parts = parts_of(beside, SourcePlace(_source(names, {})))
     for owner, table in routes:
         if owner in refused:
             continue
-        route, problems = _route(table, beside, names)
+        text = repr(table)
+        # A pool that cannot be used any more is not known to be one.
+        route = None if wrong else known.routes.get(text)
+        problems: list[Problem] = []
+        if route is None:
+            route, problems = _route(table, beside, parts, names)
         if route is None or problems:
             said = [wrong[one] for one in _pools_of(table) if one in wrong]
             refused[owner] = "; ".join(said) or _said(problems)
         else:
+            fresh.routes[text] = route
             read.append((owner, route))
     whole = tuple(route for owner, route in read if owner not in refused)
-    return Provided(whole, MappingProxyType(read_pools)), refused
+    return Provided(whole, MappingProxyType(read_pools)), refused, fresh
 
 
 def _pools(
-    tables: Mapping[str, Any], config: Config, names: Names
+    tables: Mapping[str, Any], config: Config, names: Names, known: Known, fresh: Known
 ) -> tuple[dict[str, PoolSettings], dict[str, str]]:
     read: dict[str, PoolSettings] = {}
     wrong: dict[str, str] = {}
     for name, table in tables.items():
+        text = repr((name, table))
+        if text in known.pools:
+            read[name] = fresh.pools[text] = known.pools[text]
+            continue
         source = _source(names, {name: table})
         place = SourcePlace(source)
         found = read_or_none(_POOLS, {name: table}, place) or {}
@@ -84,18 +114,18 @@ def _pools(
         if source.problems or name not in found:
             wrong[name] = _said(source.problems)
         else:
-            read[name] = found[name]
+            read[name] = fresh.pools[text] = found[name]
     return read, wrong
 
 
 def _route(
-    table: Mapping[str, Any], config: Config, names: Names
+    table: Mapping[str, Any], config: Config, parts: Parts, names: Names
 ) -> tuple[Route | None, list[Problem]]:
     source = _source(names, dict(table))
     place = SourcePlace(source)
     route: Route | None = read_or_none(_ROUTE, dict(table), place)
     if route is not None:
-        check_route(config, route, place)
+        check_route(config, parts, route, place)
     return route, source.problems
 
 

@@ -136,11 +136,15 @@ def check(config: Config, parts: Parts, main: Place) -> None:
         main.at("limits").at("line_size").wrong("must not be above head_size")
 
 
-def check_route(config: Config, route: Route, place: Place) -> None:
-    """Apply the rules of one route beside the rest of `config`, which is right."""
-    names = dict.fromkeys((*config.listeners, *config.streams), "")
+def parts_of(config: Config, place: Place) -> Parts:
+    """What there is that routes of elsewhere may name; all of it stands at `place`."""
+    names = dict.fromkeys(config.listeners, "")
     pools = {name: (pool, place) for name, pool in config.pools.items()}
-    parts = Parts(names=names, pools=pools, pool_names=dict.fromkeys(pools, ""))
+    return Parts(names=names, pools=pools, pool_names=dict.fromkeys(pools, ""))
+
+
+def check_route(config: Config, parts: Parts, route: Route, place: Place) -> None:
+    """Apply the rules of one route beside the rest of `config`, which is right. `parts`: see `parts_of`."""
     _references(route, place, parts)
     _ends(route, place)
     use_rules(route.use, config, config.middlewares, place.at("use"))

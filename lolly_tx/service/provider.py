@@ -9,7 +9,7 @@ service.providers.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from types import MappingProxyType
 from typing import Any, ClassVar
 
@@ -23,10 +23,11 @@ from cryptography.hazmat.primitives.serialization import (
 from cryptography.x509 import load_pem_x509_certificates
 from twisted.internet.defer import CancelledError, Deferred
 from twisted.internet.interfaces import IDelayedCall
+from twisted.internet.task import deferLater
 from twisted.logger import Logger
 from twisted.python.failure import Failure
 
-from lolly_tx.config.provided import Provided, read_provided
+from lolly_tx.config.provided import Known, Provided, read_provided
 from lolly_tx.config.providers import Provider as Settings
 from lolly_tx.kubernetes.drafts import Owner
 from lolly_tx.kubernetes.terms import Terms
@@ -34,7 +35,7 @@ from lolly_tx.kubernetes.translation import Outcome, translate
 from lolly_tx.net.kubernetes.access import InThread
 from lolly_tx.net.kubernetes.api import Api
 from lolly_tx.service.cluster import Cluster
-from lolly_tx.service.generation import Refused
+from lolly_tx.service.generation import Refused, Reloaded
 from lolly_tx.service.isotime import iso_time
 from lolly_tx.service.reload import Reloader
 from lolly_tx.service.secretfolders import put_secrets, secret_folder
@@ -42,6 +43,12 @@ from lolly_tx.service.statuses import StatusWriter
 
 GATHER_SECONDS = 0.1
 """Changes that follow one within this time are one change of the settings."""
+
+FOUND_SECONDS = 1.0
+"""A new pool whose targets are not found within it, perhaps for there are none, is not waited for."""
+
+LOOK_SECONDS = 0.05
+"""Between two looks at what was found."""
 
 RETRY_SECONDS = 5.0
 """After a change that could not be put into force."""
@@ -81,6 +88,7 @@ class Provider:
         self._working: Deferred[None] | None = None
         self._again = False
         self._stopped = False
+        self._known = Known()
         self._certificates: Mapping[str, Mapping[str, str]] | None = None
 
     def start(self) -> None:
@@ -160,9 +168,14 @@ class Provider:
         def work() -> Worked:
             outcome = translate(objects, terms)
             draft = outcome.draft
-            provided, refused = read_provided(
-                draft.settled(), draft.pools, standing.base, standing.names
+            provided, refused, known = read_provided(
+                draft.settled(),
+                draft.pools,
+                standing.base,
+                standing.names,
+                self._known,
             )
+            self._known = known
             streams = {
                 name: MappingProxyType(
                     {
@@ -179,12 +192,7 @@ class Provider:
             return outcome, provided, refused
 
         outcome, provided, refused = await self._in_thread(work)
-        name = self.settings.name
-        before = self._reloader.standing.provided.get(name)
-        if before != provided:
-            await self._reloader.amend(
-                lambda now: now.providing(name, provided), f"provider: {name}"
-            )
+        await self._put_into_force(provided)
         self._certificates = outcome.draft.certificates
         self._note(outcome, {**outcome.wrong, **refused})
         self.applied = True
@@ -192,6 +200,31 @@ class Provider:
         # Kubernetes has no fractions of seconds in times of conditions.
         now = now.partition(".")[0] + "Z"
         self._statuses.write(outcome.statuses(refused, now), objects)
+
+    async def _put_into_force(self, provided: Provided) -> None:
+        """Pools that are new come first, so that no route leads to one whose targets nobody has found yet."""
+        before = self._reloader.standing.provided.get(self.settings.name, Provided())
+        if before == provided:
+            return
+        fresh = provided.pools.keys() - before.pools.keys()
+        if fresh and self._reloader.service.discoveries is not None:
+            both = MappingProxyType({**before.pools, **provided.pools})
+            await self._amend(attrs.evolve(before, pools=both))
+            until = self._around.now() + FOUND_SECONDS
+            while not self._found(fresh) and self._around.now() < until:
+                await deferLater(self._around.reactor, LOOK_SECONDS)
+        await self._amend(provided)
+
+    def _amend(self, provided: Provided) -> Deferred[Reloaded]:
+        name = self.settings.name
+        return self._reloader.amend(
+            lambda now: now.providing(name, provided), f"provider: {name}"
+        )
+
+    def _found(self, pools: Collection[str]) -> bool:
+        """Whether targets were found for all of these."""
+        found = self._reloader.standing.found
+        return all(found.get(pool) for pool in pools)
 
     def _put(self, certificates: Mapping[str, Mapping[str, str]]) -> None:
         """Let the folders of the listeners have them. In a thread."""

@@ -6,15 +6,17 @@ Imports: config, net.kubernetes, service, Twisted. Used by: tap.
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from twisted.internet.defer import Deferred
 from twisted.internet.threads import deferToThreadPool
 
 from lolly_tx.config.providers import Provider as Settings
-from lolly_tx.net.kubernetes.api import Api
-from lolly_tx.service.provider import Provider
 from lolly_tx.service.reload import Reloader
+
+if TYPE_CHECKING:
+    from lolly_tx.net.kubernetes.api import Api
+    from lolly_tx.service.provider import Provider
 
 
 class Providers:
@@ -70,6 +72,9 @@ class Providers:
                 one.again()
         for name, settings in named.items():
             if name not in self.by_name:
+                # What most configurations do not have is imported when there is one.
+                from lolly_tx.service.provider import Provider
+
                 api = self._api_of(settings)
                 made = Provider(settings, self._reloader, self._in_thread, api)
                 self.by_name[name] = made

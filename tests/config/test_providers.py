@@ -99,7 +99,8 @@ class ProvidedTests(SynchronousTestCase):
     ) -> tuple[Provided, dict[Any, str]]:
         """Each route is that of an owner with its number."""
         owned = list(enumerate(routes))
-        return read_provided(owned, pools or {"new": POOL}, self.base, Names())
+        found = read_provided(owned, pools or {"new": POOL}, self.base, Names())
+        return found[:2]
 
     def test_beside_the_file(self) -> None:
         """Routes and pools come after those of the file; nothing is nothing."""
@@ -133,7 +134,7 @@ class ProvidedTests(SynchronousTestCase):
             ("x", bad),
             ("y", {"path": "/c", "pool": "new"}),
         ]
-        provided, refused = read_provided(owned, {"new": POOL}, self.base, Names())
+        provided, refused, _ = read_provided(owned, {"new": POOL}, self.base, Names())
         self.assertEqual([one.path for one in provided.routes], ["/c"])
         self.assertEqual(list(refused), ["x"])
         for table in (
@@ -146,6 +147,25 @@ class ProvidedTests(SynchronousTestCase):
         ):
             provided, refused = self.read(table)
             self.assertEqual((provided.routes, list(refused)), ((), [0]), table)
+
+    def test_known(self) -> None:
+        """What is as before is not read again, but beside another configuration, or once a pool cannot be."""
+        owned = [
+            ("x", {"path": "/a", "pool": "new"}),
+            ("y", {"path": "/b", "pool": "new"}),
+        ]
+        pools = {"new": POOL}
+        first, _, known = read_provided(owned, pools, self.base, Names())
+        second, _, known = read_provided(owned[:1], pools, self.base, Names(), known)
+        self.assertIs(first.routes[0], second.routes[0])
+        self.assertIs(first.pools["new"], second.pools["new"])
+        self.assertEqual(len(known.routes), 1)
+        bad = {"new": {**POOL, "balance": "none"}}
+        third, refused, _ = read_provided(owned, bad, self.base, Names(), known)
+        self.assertEqual((third.routes, list(refused)), ((), ["x", "y"]))
+        other = parse(WHOLE)
+        fourth, *_ = read_provided(owned, pools, other, Names(), known)
+        self.assertIsNot(fourth.routes[0], first.routes[0])
 
     def test_pools_that_cannot_be(self) -> None:
         """Why a pool cannot be is said of the routes that lead to it."""
@@ -164,7 +184,7 @@ class ProvidedTests(SynchronousTestCase):
             + '[stream.s]\nendpoint = "tcp:443"\n'
         )
         base = parse(text)
-        provided, _ = read_provided([], {"new": POOL}, base, Names())
+        provided, *_ = read_provided([], {"new": POOL}, base, Names())
         streams = {"s": {"": "new", "a.test": "new"}, "gone": {"": "new"}}
         whole = with_provided(base, [Provided(pools=provided.pools, streams=streams)])
         self.assertEqual(whole.streams["s"].pool, "new")

@@ -12,7 +12,7 @@ from lolly_tx.net.kubernetes.access import Access, Place
 from lolly_tx.net.kubernetes.api import Api
 from lolly_tx.service.answers import unready
 from lolly_tx.service.discovering import Discoveries
-from lolly_tx.service.provider import RETRY_SECONDS, why_unusable
+from lolly_tx.service.provider import FOUND_SECONDS, RETRY_SECONDS, why_unusable
 from lolly_tx.service.providers import Providers
 from lolly_tx.service.registry import Registry
 from lolly_tx.service.secretfolders import put_secrets
@@ -292,6 +292,27 @@ class EndpointsTests(ProviderTestCase):
         self.assertEqual(self.reactor.tcpClients[-1][:2], ("127.0.0.1", 9009))
         self.backend(9009).send(OK)
         self.assertEqual(client.take(), OK)
+
+    def test_new_pools_come_first(self) -> None:
+        """A route leads to another Service only once its endpoints are found, or were waited for in vain."""
+        registry = Registry()
+        discoveries = Discoveries(self.reloader, registry)
+        found: list[Any] = []
+        self.patch(registry, "discovery", lambda *args: _Fed(found))
+        self.service.discoveries = discoveries
+        discoveries.start()
+        self.put(route(rule(prefix("/a"))))
+        self.begin()
+        self.assertIn("k8s_default_api_80", self.service.pools)
+        self.assertEqual(set(self.pools()), {"/own/"})
+        found[-1](["http://127.0.0.1:9009"])
+        self.wait(0.5)
+        self.assertEqual(self.pools()["/a"], "k8s_default_api_80")
+        self.put(route(rule(prefix("/a"), to=[backend("web")])))
+        self.assertEqual(self.pools()["/a"], "k8s_default_api_80")
+        self.wait(FOUND_SECONDS + 0.5)
+        self.assertEqual(self.pools()["/a"], "k8s_default_web_80")
+        self.assertNotIn("k8s_default_api_80", self.service.pools)
 
 
 class _Fed:

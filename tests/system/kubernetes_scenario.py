@@ -95,6 +95,8 @@ class Figures:
     why: str = ""
     roll_seconds: float = 0.0
     route_seconds: float = 0.0
+    switch_seconds: float = 0.0
+    switch_failed: int = 0
     others_failed: int = 0
     refused: str = ""
     leftovers: int = 0
@@ -164,13 +166,15 @@ async def scenario() -> Figures:
     for pod in pods:
         await pod.start()
         cluster.put(SLICES, pod.slice(ready=True))
-    other = Pod("other", b"other")
-    await other.start()
-    one = endpoint_slice("other", "other", ["127.0.0.1"], ports=(("http", other.port),))
-    cluster.put(SLICES, one)
+    others = [Pod("other", b"other"), Pod("third", b"third")]
+    for each in others:
+        await each.start()
+        ports = (("http", each.port),)
+        one = endpoint_slice(each.name, each.name, ["127.0.0.1"], ports=ports)
+        cluster.put(SLICES, one)
     cluster.put(f"{GATEWAY}/gatewayclasses", gateway_class())
     cluster.put(f"{GATEWAY}/gateways", gateway())
-    for name in ("api", "other"):
+    for name in ("api", "other", "third"):
         cluster.put("v1/services", service(name))
     cluster.put(ROUTES, route())
     async with (
@@ -179,7 +183,7 @@ async def scenario() -> Figures:
     ):
         await _act(cluster, pods, proxy, figures)
         figures.bad_lines = proxy.bad_lines()
-    for pod in (*pods, other):
+    for pod in (*pods, *others):
         pod.stop()
     return figures
 
@@ -207,6 +211,20 @@ async def _act(
         route(rule(prefix("/new"), to=[{"name": "other", "port": 80}]), name="new"),
     )
     figures.route_seconds = await until(lambda: answers(client, "/new", b"other"))
+    # It leads to another Service, which no route led to before, while a client asks.
+    statuses: list[int] = []
+
+    async def switched() -> bool:
+        answer = await client.ask("/new")
+        statuses.append(answer.status)
+        return answer.body == b"third"
+
+    cluster.put(
+        ROUTES,
+        route(rule(prefix("/new"), to=[{"name": "third", "port": 80}]), name="new"),
+    )
+    figures.switch_seconds = await until(switched)
+    figures.switch_failed = sum(status != 200 for status in statuses)
     # Nonsense is written; what was there goes on, and what comes next comes.
     parents = [{"name": "gate"}]
     wrong: list[Any] = [{"parentRefs": parents, "rules": [{"matches": 3}]}, [], None]
@@ -223,7 +241,7 @@ async def _act(
         route(rule(prefix("/last"), to=[{"name": "other", "port": 80}]), name="last"),
     )
     await until(lambda: answers(client, "/last", b"other"))
-    figures.others_failed = not await answers(client, "/new", b"other")
+    figures.others_failed = not await answers(client, "/new", b"third")
 
     async def said() -> bool:
         status = cluster.get(ROUTES, "worse", "default").get("status")
