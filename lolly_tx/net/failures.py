@@ -27,11 +27,6 @@ from service_identity import VerificationError
 from twisted.internet import defer, error
 from twisted.names.error import DNSQueryTimeoutError, DomainError, ResolverError
 from twisted.python.failure import Failure
-from twisted.web.client import (
-    RequestGenerationFailed,
-    RequestTransmissionFailed,
-    ResponseFailed,
-)
 
 from lolly_tx.domain.errors import (
     BadResponse,
@@ -51,17 +46,6 @@ from lolly_tx.wire.errors import BadMessage
 
 class BadAnswer(Exception):
     """A service that we asked ourselves does not answer as it should. The text says how."""
-
-
-TWISTED_WRAPPERS = (RequestGenerationFailed, RequestTransmissionFailed, ResponseFailed)
-"""What the client of `twisted.web` says that went wrong; each has the reasons with it."""
-
-
-def innermost(error: BaseException) -> BaseException:
-    """What is behind such a one: the last reason, for the first may be no more than that the connection has ended."""
-    while isinstance(error, TWISTED_WRAPPERS) and error.reasons:
-        error = error.reasons[-1].value
-    return error
 
 
 _CANCELLATIONS = (

@@ -21,7 +21,8 @@ from twisted.web.client import (
 )
 
 from lolly_tx.domain import errors
-from lolly_tx.net.failures import innermost, is_cancellation, translate
+from lolly_tx.net.failures import is_cancellation, translate
+from lolly_tx.net.webfailures import innermost
 from lolly_tx.wire.errors import BadMessage
 
 

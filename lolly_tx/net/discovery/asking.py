@@ -23,8 +23,9 @@ from twisted.web.iweb import IAgent, IResponse
 from lolly_tx.net.bounded import Bounded, OneLine, Sent
 from lolly_tx.net.discovery.entries import MOST_BYTES
 from lolly_tx.net.discovery.feed import NotLearned
-from lolly_tx.net.failures import TWISTED_WRAPPERS, BadAnswer, innermost
+from lolly_tx.net.failures import BadAnswer
 from lolly_tx.net.quiet import QuietConnections
+from lolly_tx.net.webfailures import TWISTED_WRAPPERS, innermost
 
 ANSWER_SECONDS = 5.0
 """For the name, the connection, the question, and an answer that has nothing to wait for."""

@@ -24,8 +24,9 @@ from twisted.web.http_headers import Headers
 from twisted.web.iweb import IResponse
 
 from lolly_tx.net.bounded import Bounded, Sent
-from lolly_tx.net.failures import TWISTED_WRAPPERS, BadAnswer, innermost
+from lolly_tx.net.failures import BadAnswer
 from lolly_tx.net.kubernetes.access import Access
+from lolly_tx.net.webfailures import TWISTED_WRAPPERS, innermost
 
 ANSWER_SECONDS = 5.0
 """For a whole answer, with its connection."""
