@@ -22,7 +22,7 @@ from twisted.internet.interfaces import IStreamClientEndpoint
 
 from lolly_tx.net.deadlines import Deadlines
 from lolly_tx.net.doors import DoorOut, Peer
-from lolly_tx.net.upstreams import Connection, Upstream, UpstreamLimits
+from lolly_tx.net.upstreams import Upstream, UpstreamLimits
 
 Introduce = Callable[[Peer], IStreamClientEndpoint]
 
@@ -35,7 +35,7 @@ class PerClient(Upstream):
     def __init__(
         self,
         endpoint: IStreamClientEndpoint,
-        make: Callable[[Upstream], Connection],
+        make: Callable[[Upstream], Any],
         *,
         introduce: Introduce,
         deadlines: Deadlines,
@@ -101,7 +101,7 @@ class _Own(Upstream):
             endpoint, self._make_one, deadlines=deadlines, limits=limits, name=name
         )
 
-    def _make_one(self, upstream: Upstream) -> Connection:
+    def _make_one(self, upstream: Upstream) -> Any:
         # As others are made now: settings may have changed since the client came.
         make = self._whole.make
         return make(upstream)

@@ -110,9 +110,9 @@ class Connection(DoorOut):
 class Upstream(Referable):
     """The connections to one target.
 
-    `endpoint`: connects to it, within its own limit. `make(upstream)`: a `Connection` that is a protocol,
-    before it has its transport; it tells `upstream` of its coming and going. `name`: for the log. `open`:
-    connections that are up. `unsolicited`: how often bytes came that nobody had asked for.
+    `endpoint`: connects to it, within its own limit. `make(upstream)`: a `Connection` that is a protocol (of
+    `net.multiplexed` one with streams), before it has its transport; it tells `upstream` of its coming and going.
+    `name`: for the log. `open`: connections that are up. `unsolicited`: how often bytes came that nobody had asked for.
     """
 
     noisy = False
@@ -123,7 +123,7 @@ class Upstream(Referable):
     def __init__(
         self,
         endpoint: IStreamClientEndpoint,
-        make: Callable[[Upstream], Connection],
+        make: Callable[[Upstream], Any],
         *,
         deadlines: Deadlines,
         limits: UpstreamLimits,
@@ -330,9 +330,7 @@ class Upstreams:
                     self.departed[word] += getattr(part, word)
         return [part for _, whole in left for part in whole.parts() if part.open]
 
-    def go_by(
-        self, limits: UpstreamLimits, make: Callable[[Upstream], Connection]
-    ) -> None:
+    def go_by(self, limits: UpstreamLimits, make: Callable[[Upstream], Any]) -> None:
         """Have other limits from now on, on the connections that there are as well. `make`: makes new ones."""
         same = limits  # those made by one generation of settings share the object
         for _, upstream in self._whole():
