@@ -217,7 +217,7 @@ class Clients:
         scheme, _, rest = via.partition("://")
         if scheme == "socks5" and login:
             return "left out"
-        with tempfile.TemporaryDirectory() as text:
+        with tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as text:
             more = (
                 f"--proxy-server={scheme}://{rest.rpartition('@')[2]}",
                 "--proxy-bypass-list=<-loopback>",

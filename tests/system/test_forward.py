@@ -11,6 +11,7 @@ import tempfile
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from threading import Thread
+from typing import Any
 
 import httpx
 import trustme
@@ -19,13 +20,12 @@ from lolly_tx.config import load
 from lolly_tx.service.build import build
 from tests.net.fakes import SteppingTestCase
 from tests.proxy.forwardworld import USERS
-from tests.system.test_proxy import free_port
 
 BODY = b"x" * (1 << 20)
 
 CONFIG = r"""
 [forward.plain]
-endpoint = "tcp:{port}:interface=127.0.0.1"
+endpoint = "tcp:0:interface=127.0.0.1"
 {users}
 ports = ["any"]
 allow_targets = ["127.0.0.0/8"]
@@ -35,6 +35,8 @@ allow = ["127.0.0.0/8"]
 ports = ["any"]
 allow_targets = ["127.0.0.0/8"]
 tls.certificate = "proxy.pem"
+"""
+BEYOND = r"""
 [forward.near]
 endpoint = "tcp:0:interface=127.0.0.1"
 allow = ["127.0.0.0/8"]
@@ -91,30 +93,39 @@ class ForwardTests(SteppingTestCase):
         serving.start()
         self.addCleanup(self.origin.server_close)
         self.addCleanup(self.origin.shutdown)
+        self.service = self.started(CONFIG.format(users=USERS))
+
+    def started(self, text: str) -> Any:
+        """A service with these settings."""
         path = self.folder / "lolly.toml"
+        path.write_text(text)
+        service = build(self.reactor, load(str(path), {}))
+        service.privilegedStartService()
+        service.startService()
+        self.addCleanup(service.stopService)
+        return service
+
+    def before_it(self) -> Any:
+        """Another service, all of whose ways go by the first one's forward proxy."""
         password = self.folder / "password"
         password.write_text("secret\n")
-        path.write_text(
-            CONFIG.format(
-                users=USERS,
-                port=free_port(),
+        return self.started(
+            BEYOND.format(
+                port=self.port_of("forward plain"),
                 origin=self.origin.server_port,
                 password=password,
             )
         )
-        self.service = build(self.reactor, load(str(path), {}))
-        self.service.privilegedStartService()
-        self.service.startService()
-        self.addCleanup(self.service.stopService)
 
-    def port_of(self, place: str) -> int:
-        """Where one listens."""
-        port: int = self.service.listeners.places[place].port.getHost().port
+    def port_of(self, place: str, service: Any = None) -> int:
+        """Where one listens, of the first service or of `service`."""
+        listeners = (service or self.service).listeners
+        port: int = listeners.places[place].port.getHost().port
         return port
 
-    def curl(self, place: str, scheme: str, *words: str) -> str:
+    def curl(self, place: str, scheme: str, *words: str, service: Any = None) -> str:
         """Status of the proxy's answer to CONNECT, that of the answer, and bytes, by way of a proxy."""
-        port = self.port_of(f"forward {place}")
+        port = self.port_of(f"forward {place}", service)
         url = f"http://127.0.0.1:{self.origin.server_port}/"
         told = "%{http_connect} %{http_code} %{size_download}"
         command = ["curl", "-s", "-m", "25", "-o", "/dev/null", "-w", told]
@@ -157,13 +168,14 @@ class ForwardTests(SteppingTestCase):
 
     def test_chained(self) -> None:
         """Through a parent that asks for a login, by each protocol, on either side: everything comes."""
+        near = self.before_it()
         for place in ("near", "nearby"):
             for scheme, words, connected in (
                 ("http", (), "000"),
                 ("http", ("-p",), "200"),
                 ("socks5h", (), "000"),
             ):
-                got = self.curl(place, scheme, *words)
+                got = self.curl(place, scheme, *words, service=near)
                 self.assertEqual(got, f"0 {connected} 200 {len(BODY)}", (place, scheme))
 
     def fetched(self, url: str, proxy: str | None = None) -> str:
@@ -196,12 +208,13 @@ class ForwardTests(SteppingTestCase):
 
     def test_target_behind_a_proxy(self) -> None:
         """Its checks go the same way as requests, and so does what they find."""
-        pool = self.service.running_pools["far"].pool
+        near = self.before_it()
+        pool = near.running_pools["far"].pool
         [node] = pool.nodes.values()
         forward = self.service.forwards["plain"]
         self.spin(lambda: forward.counters.served, "a check through the proxy")
         self.assertTrue(node.available)
-        url = f"http://127.0.0.1:{self.port_of('web')}/"
+        url = f"http://127.0.0.1:{self.port_of('web', near)}/"
         self.assertEqual(self.fetched(url), f"200 {len(BODY)}")
         self.origin.shutdown()
         self.origin.server_close()
