@@ -48,7 +48,8 @@ class PageTests(SynchronousTestCase):
                 for text in blocks:
                     config = parse(text, f"{page.name}", ENVIRON, files=AnyFile())
                     whole = config.listeners and config.routes
-                    self.assertTrue(whole or config.streams, page)
+                    served = whole or config.streams or config.forwards
+                    self.assertTrue(served, page)
 
     def test_tutorial(self) -> None:
         """That of the tutorial is valid as well."""
