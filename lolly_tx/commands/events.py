@@ -71,8 +71,8 @@ class EventsCommand(AskingCommand):
 
 
 def _whose(event: dict[str, Any]) -> str:
-    if event["fact"] == "listener":
-        return f"listener {event['target']}"
+    if not event["pool"]:
+        return f"{event['fact']} {event['target']}"
     return f"{event['pool']}/{event['target'] or '*'}"
 
 

@@ -137,7 +137,7 @@ class LollyService(Service):
         """What `lolly:pool=NAME` connects through, by pool."""
         self.stream_counters: dict[str, StreamCounters] = {}
         """What became of the connections of streams, by name, whatever their settings were."""
-        self.tunnels = Tunnels(commons, self._renew)
+        self.tunnels = Tunnels(commons, self._renew, every_sink.emit)
         self.forwards: dict[str, Forward] = {}
         """The forward proxies, by name."""
         self.every_sink = every_sink

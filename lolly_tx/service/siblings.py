@@ -20,6 +20,8 @@ from typing import Any
 
 from twisted.internet.protocol import Factory
 
+from lolly_tx.domain.events import CONNECTED_WORD, GONE_WORD, connector_event
+from lolly_tx.domain.forwarded import UNIX
 from lolly_tx.net.tunnels.connection import Circumstances
 from lolly_tx.net.tunnels.directory import CONNECTED
 from lolly_tx.net.tunnels.siblings import HOP, Hop, Siblings, told_of_connectors
@@ -208,6 +210,7 @@ class Switchboard:
             os.close(descriptor)
 
     def _take(self, process: int, told: list[dict[str, Any]] | None) -> None:
+        self._emit(self.connectors.get(str(process), ()), told or ())
         if told is None:
             self.connectors.pop(str(process), None)
             self._hops.siblings.gone(process)
@@ -215,6 +218,22 @@ class Switchboard:
             self.connectors[str(process)] = told
             self._hops.siblings.take(process, told)
         self._crew.tell({"t": "connectors", "process": process, "connectors": told})
+
+    def _emit(
+        self, old: Sequence[Mapping[str, Any]], new: Sequence[Mapping[str, Any]]
+    ) -> None:
+        """An event for each that has come or gone; workers emit none."""
+        before = {(one["name"], one["instance"]): one for one in old}
+        after = {(one["name"], one["instance"]): one for one in new}
+        for word, these, those in (
+            (CONNECTED_WORD, after, before),
+            (GONE_WORD, before, after),
+        ):
+            for key in [key for key in these if key not in those]:
+                one = these[key]
+                cause = f"tunnel {one['tunnel']}, from {one['client'] or UNIX}"
+                now = self._service.now()
+                self._service.tunnels.emit(connector_event(now, key[0], word, cause))
 
     def lost(self, seat: Seat) -> None:
         """A worker is gone: so are the connections of its connectors, and what it counted stays."""

@@ -12,6 +12,7 @@ from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING, Any
 
 from lolly_tx.config.model import Config
+from lolly_tx.domain.events import Event
 from lolly_tx.service.commons import Commons
 
 if TYPE_CHECKING:  # pragma: no cover
@@ -27,13 +28,19 @@ def tunnel_place_name(tunnel: str) -> str:
 
 
 class Tunnels:
-    """See the module. `servers`, `connectors`: those that are in force, by name. `renew`: as of servers."""
+    """See the module. `servers`, `connectors`: those that are in force, by name. `renew`, `emit`: as of servers."""
 
-    def __init__(self, commons: Commons, renew: Callable[[str], None]) -> None:
+    def __init__(
+        self,
+        commons: Commons,
+        renew: Callable[[str], None],
+        emit: Callable[[Event], None],
+    ) -> None:
         self.servers: dict[str, TunnelServer] = {}
         self.connectors: dict[str, list[Dialing]] = {}
         self._commons = commons
         self.renew = renew
+        self.emit = emit
         self._serves = commons.surroundings.part.serves
         self._running = False
         self._past: list[Dialing] = []
@@ -63,7 +70,7 @@ class Tunnels:
 
         for name, tunnel in new.tunnels.items():
             servers[name] = self.servers.get(name) or server_of(
-                tunnel, new, self._commons, self.renew
+                tunnel, new, self._commons, self.renew, emit=self.emit
             )
         for name, connector in new.connectors.items() if self._serves else ():
             same = old is not None and (

@@ -19,6 +19,13 @@ from twisted.logger import Logger
 
 from lolly_tx.config.model import Config
 from lolly_tx.config.tunnels import Permitted, Tunnel
+from lolly_tx.domain.events import (
+    CONNECTED_WORD,
+    GONE_WORD,
+    Event,
+    connector_event,
+)
+from lolly_tx.domain.forwarded import UNIX
 from lolly_tx.net.tunnels.directory import CONNECTED, Connectors, Joined
 from lolly_tx.net.tunnels.streams import SessionSettings
 from lolly_tx.net.turn import Turn
@@ -42,7 +49,10 @@ class TunnelCounters:
 
 
 class TunnelServer:
-    """See the module (`net.tunnels.door.TunnelSite`). `renew(connector)`: idle connections through it are closed."""
+    """See the module (`net.tunnels.door.TunnelSite`). `renew(connector)`: idle connections through it are closed.
+
+    `emit`: takes an event for each that comes or goes.
+    """
 
     log: ClassVar[Logger] = Logger()
 
@@ -54,6 +64,7 @@ class TunnelServer:
         now: Callable[[], float],
         handshake_seconds: float,
         renew: Callable[[str], None],
+        emit: Callable[[Event], None],
     ) -> None:
         self.name = tunnel.name
         self.connectors = connectors
@@ -61,6 +72,7 @@ class TunnelServer:
         self.now = now
         self.counters = TunnelCounters()
         self._renew = renew
+        self._emit = emit
         self._said_at = -QUIET_SECONDS
         self._unsaid = 0
         self._take(tunnel, handshake_seconds)
@@ -146,13 +158,9 @@ class TunnelServer:
         joined.tunnel = self.name
         self.counters.joined[name] = self.counters.joined.get(name, 0) + 1
         welcome, _, _ = self.grant(name, joined.offer)
-        self.log.info(
-            "tunnel {tunnel}: connector {name} has connected from {client}: {granted}",
-            tunnel=self.name,
-            name=name,
-            client=joined.client,
-            granted=", ".join(welcome.granted) or "nothing granted",
-        )
+        granted = ", ".join(welcome.granted) or "nothing granted"
+        cause = f"tunnel {self.name}, from {joined.client or UNIX}: {granted}"
+        self._emit(connector_event(self.now(), name, CONNECTED_WORD, cause))
         for what, why in welcome.refused.items():
             self.log.warn(
                 "tunnel {tunnel}: connector {name} asked for {what}: {why}",
@@ -179,12 +187,8 @@ class TunnelServer:
             (counters.sent, session.streams.sent),
         ):
             counted[name] = counted.get(name, 0) + size
-        self.log.info(
-            "tunnel {tunnel}: connector {name} is gone: {why}",
-            tunnel=self.name,
-            name=name,
-            why=why,
-        )
+        cause = f"tunnel {self.name}, from {joined.client or UNIX}: {why}"
+        self._emit(connector_event(self.now(), name, GONE_WORD, cause))
 
     def denied(self, client: str, name: str, failed: HandshakeFailed) -> None:
         """See `TunnelSite`."""
@@ -236,12 +240,16 @@ class TunnelServer:
 
 
 def server_of(
-    tunnel: Tunnel, config: Config, commons: Commons, renew: Callable[[str], None]
+    tunnel: Tunnel,
+    config: Config,
+    commons: Commons,
+    renew: Callable[[str], None],
+    emit: Callable[[Event], None],
 ) -> TunnelServer:
     """The server of `tunnel`, one of `config`."""
     around = commons.surroundings
     turn, seconds = Turn(around.reactor), config.timeouts.handshake
-    return TunnelServer(tunnel, CONNECTED, turn, around.now, seconds, renew)
+    return TunnelServer(tunnel, CONNECTED, turn, around.now, seconds, renew, emit)
 
 
 def _why_not(

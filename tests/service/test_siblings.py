@@ -13,12 +13,15 @@ from twisted.internet.testing import StringTransport
 from twisted.trial.unittest import SynchronousTestCase
 
 from lolly_tx.config.limits import Timeouts
+from lolly_tx.domain.events import Event
 from lolly_tx.net.deadlines import Deadlines
 from lolly_tx.net.tunnels.directory import CONNECTED, ServiceEndpoint
 from lolly_tx.service.siblings import KEPT_SECONDS, Reach, Switchboard, together
 
 HOME: dict[str, Any] = {
     "name": "home",
+    "tunnel": "edge",
+    "client": "192.0.2.1",
     "instance": "i",
     "services": ["web"],
     "published": {},
@@ -26,6 +29,9 @@ HOME: dict[str, Any] = {
     "leaving": False,
     "since": 1.0,
 }
+
+
+FROM = "tunnel edge, from 192.0.2.1"
 
 
 def shown(client: str, **more: Any) -> dict[str, Any]:
@@ -62,6 +68,7 @@ class SiblingsTestCase(SynchronousTestCase):
         seconds = self.reactor.seconds
         deadlines = Deadlines(self.reactor, seconds)
         self.renewed: list[str] = []
+        self.events: list[Event] = []
         servers = {"edge": SimpleNamespace(tunnel=SimpleNamespace(connectors=["home"]))}
         told = {"tunnels": shown("", joined=0, bytes_in=0, bytes_out=0)}
         told["tunnels"]["denied"] = {}
@@ -70,7 +77,10 @@ class SiblingsTestCase(SynchronousTestCase):
             surroundings=SimpleNamespace(reactor=self.reactor),
             commons=SimpleNamespace(deadlines=deadlines),
             tunnels=SimpleNamespace(
-                renew=self.renewed.append, servers=servers, told=lambda: told
+                renew=self.renewed.append,
+                emit=self.events.append,
+                servers=servers,
+                told=lambda: told,
             ),
             now=seconds,
         )
@@ -171,6 +181,13 @@ class SwitchboardTests(SiblingsTestCase):
         self.assertEqual([one["connectors"] for one in self.told], [[HOME], None])
         self.assertEqual(self.board.connectors, {})
         self.assertEqual(self.renewed, ["home"])
+        self.assertEqual(
+            [(one.fact, one.node, one.old, one.new, one.cause) for one in self.events],
+            [
+                ("connector", "home", "gone", "connected", FROM),
+                ("connector", "home", "connected", "gone", FROM),
+            ],
+        )
 
     def test_statistics(self) -> None:
         """Numbers are those of all workers, and what one has counted stays when it is gone."""

@@ -9,6 +9,7 @@ import attrs
 
 from lolly_tx.commands.status import _tunnel_lines
 from lolly_tx.config.tunnels import Permitted, Tunnel
+from lolly_tx.domain.events import Event
 from lolly_tx.net.tunnels.door import TunnelDoor
 from lolly_tx.service.readings import of_tunnels
 from lolly_tx.service.tunnelserver import TunnelServer
@@ -31,6 +32,7 @@ class ServerTests(TunnelTestCase):
         """A server by its settings, in place of the fake."""
         super().setUp()
         self.renewed: list[str] = []
+        self.events: list[Event] = []
         self.server = TunnelServer(
             TUNNEL,
             self.site.connectors,
@@ -38,6 +40,7 @@ class ServerTests(TunnelTestCase):
             self.clock.seconds,
             5.0,
             self.renewed.append,
+            self.events.append,
         )
         fake: Any = self.server
         self.site = fake
@@ -79,6 +82,16 @@ class ServerTests(TunnelTestCase):
         [one] = shown["connected"]
         self.assertEqual(one["services"], ["ssh", "web"])
         self.assertEqual(one["published"], ["22", "home.example.com"])
+
+    def test_events(self) -> None:
+        """That a connector has come and gone are events, with what it was granted and why it went."""
+        line = self.dial()
+        line.lose()
+        told = [(e.pool, e.node, e.fact, e.old, e.new, e.cause) for e in self.events]
+        at = "tunnel edge, from unix:: "
+        come = ("", "home", "connector", "gone", "connected", at + "service web")
+        went = ("", "home", "connector", "connected", "gone", at + "connection lost")
+        self.assertEqual(told, [come, went])
 
     def test_certificates(self) -> None:
         """A certificate has to be of the name; where there is no secret there has to be one."""

@@ -16,7 +16,7 @@ from lolly_tx.domain.interfaces import IEventSink
 _BAD = frozenset(("down", "ejected", "panic"))
 
 _USUAL = "{pool}/{node}: {fact} {old} -> {new}: {cause}"
-_OF_LISTENER = "listener {node}: {old} -> {new}: {cause}"
+_OF_NO_POOL = "{fact} {node}: {old} -> {new}: {cause}"
 
 
 @implementer(IEventSink)
@@ -29,7 +29,7 @@ class EventLog:
         """Log `event`."""
         self.log.emit(
             LogLevel.warn if event.new in _BAD else LogLevel.info,
-            _OF_LISTENER if event.fact == "listener" else _USUAL,
+            _USUAL if event.pool else _OF_NO_POOL,
             pool=event.pool,
             node=event.node or "*",
             fact=event.fact,

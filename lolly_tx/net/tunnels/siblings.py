@@ -57,6 +57,8 @@ def _told(joined: Joined) -> dict[str, Any]:
     session = joined.session
     return {
         "name": session.peer_name,
+        "tunnel": joined.tunnel,
+        "client": joined.client,
         "instance": joined.instance,
         "services": sorted(joined.services),
         "published": {str(key): each for key, each in joined.published.items()},

@@ -296,7 +296,7 @@ async def l33b(found: Findings, size: Size) -> None:
     found.note("p99", f"{tally.at(0.99):.0f} ms")
 
 
-JOINED = "connector home has connected"
+JOINED = "connector home: gone -> connected"
 
 
 async def until_joined(proxy: ProxyProcess, count: int) -> None:
