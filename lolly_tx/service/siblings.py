@@ -6,7 +6,7 @@
 A connection between two processes is made when the first stream is asked for, and kept. The supervisor asks as well,
 for its checks of targets behind a tunnel.
 
-Imports: net, net.tunnels, service, Twisted. Used by: service.supervisor,
+Imports: domain, net, net.tunnels, service, Twisted. Used by: service.supervisor,
 service.worker.
 """
 

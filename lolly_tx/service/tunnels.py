@@ -3,7 +3,7 @@
     prepare(old, new)   what is new is made; places to be listened on are named; nothing happens yet
     commit()            it is so
 
-Imports: config, service. Used by: service.
+Imports: config, domain, service. Used by: service.
 """
 
 from __future__ import annotations

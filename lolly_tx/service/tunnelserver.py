@@ -5,7 +5,7 @@
 What a table says holds for who is connected already: a reload that takes a service away takes it away at once, and
 who is not let in any more gets no new streams.
 
-Imports: config, net, net.tunnels, service, wire, Twisted. Used by:
+Imports: config, domain, net, net.tunnels, service, wire, Twisted. Used by:
 service.tunnelplaces, service.tunnels.
 """
 

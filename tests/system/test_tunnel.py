@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import base64
 import hashlib
 import os
 import shutil
 import socket
+import ssl
 import tempfile
 from pathlib import Path
 from typing import Any
@@ -21,6 +23,8 @@ from lolly_tx.config import load
 from lolly_tx.service.build import build
 from lolly_tx.service.reload import Reloader
 from tests.net.fakes import SteppingTestCase, reset
+from tests.proxy.forwardworld import USERS
+from tests.system.test_stream_ends import End
 
 BULK = 10 << 20
 
@@ -270,6 +274,60 @@ class TunnelTests(SteppingTestCase):
         home.tunnels.stop()
         self.spin(lambda: b" 503 " in self.get("home.example.com"), "its end")
         self.assertTrue(self.get("away.example.com").endswith(b"hello"))
+
+    def test_https(self) -> None:
+        """A published host is served by a listener with TLS as by any other; a name that nobody has is not found."""
+        self.server = self.start(
+            "server.toml",
+            SERVER
+            + '[listener.secure]\nendpoint = "tcp:0:interface=127.0.0.1"\n'
+            + 'tls.certificate = "site.pem"\n',
+        )
+        self.start("c.toml", CONNECTOR)
+        self.spin(lambda: self.connected() == 1, "the connector")
+        context = ssl.create_default_context(cafile=str(self.folder / "ca.pem"))
+        for host, status in (("home", b" 200 "), ("nobody", b" 404 ")):
+            client = End(self.connect("secure"), context, server=False)
+
+            def step(client: End = client) -> bool:
+                client.step()
+                return client.ready
+
+            self.spin(step, "the handshake")
+            head = f"GET / HTTP/1.1\r\nHost: {host}.example.com\r\nConnection: close\r\n\r\n"
+            client.send(head.encode())
+
+            def over(client: End = client) -> bool:
+                client.step()
+                return client.over
+
+            self.spin(over, "the answer")
+            self.assertIn(status, client.got)
+
+    def test_proxy_with_users(self) -> None:
+        """A forward proxy at the far end asks clients of the server who they are, and they go out from there."""
+        proxy = free_port()
+        self.server = self.start("server.toml", SERVER)
+        self.start(
+            "c.toml",
+            CONNECTOR.replace("tcp:127.0.0.1:$echo", "forward:office")
+            + f'[forward.office]\nendpoint = "tcp:{proxy}:interface=127.0.0.1"\n'
+            + f'{USERS}ports = ["any"]\nallow_targets = ["127.0.0.0/8"]\n',
+        )
+        self.spin(lambda: self.connected() == 1, "the connector")
+        there = f"127.0.0.1:{self.web.getHost().port}"
+        for credentials, status in (
+            ("", b" 407 "),
+            ("alice:wrong", b" 407 "),
+            ("alice:secret", b" 200 "),
+        ):
+            client = self.connect(f"stream tunnel.{self.name}.{self.port}")
+            coded = base64.b64encode(credentials.encode()).decode()
+            says = f"Proxy-Authorization: Basic {coded}\r\n" if credentials else ""
+            head = f"GET http://{there}/ HTTP/1.1\r\nHost: {there}\r\n{says}\r\n"
+            client.sendall(head.encode())
+            self.assertIn(status, self.drain(client, 13), credentials)
+        self.assertEqual(self.web.factory.served, 1)
 
     def test_killed(self) -> None:
         """While one of two connectors is cut, no request fails."""

@@ -113,6 +113,28 @@ class StreamTests(TunnelTestCase):
         self.pump()
         self.assertEqual(session.streams.granted, 0)
 
+    def test_stuffed(self) -> None:
+        """A connector that takes nothing stops who sends to it; nothing more is given to its connection meanwhile."""
+        line = self.dial()
+        peer, link, _ = self.joined()
+        session = line.door.session
+        assert session is not None
+        session.pauseProducing()
+        producer, written = RecordingProducer(), 0
+        before = len(line.at_server.value())
+        peer.transport.registerProducer(producer, True)
+        while not producer.calls and written < 4 << 20:
+            peer.transport.write(b"x" * 16384)
+            written += 16384
+            self.pump()
+        self.assertEqual(producer.calls, ["pause"])
+        self.assertLessEqual(written, 2 * session.given.first_window)
+        self.assertEqual(len(line.at_server.value()), before)
+        session.resumeProducing()
+        self.pump()
+        self.assertEqual(len(link.value()), written)
+        self.assertEqual(producer.calls, ["pause", "resume"])
+
     def test_no_growth(self) -> None:
         """A window that takes many round trips to come is large enough: more would wait on the way, before others."""
         line = self.dial()
