@@ -22,6 +22,9 @@ from lolly_tx.config.problems import Rejected
 from lolly_tx.config.schema import Kind, Place, Setting, ShownKind, settings_of
 from lolly_tx.domain.forwarded import FORWARDED, X_FORWARDED, X_REAL_IP
 
+MOST_UNKNOWN = 100
+"""Unknown keys of one table that are told one by one: guessing what was meant takes a while."""
+
 NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]{0,63}")
 
 
@@ -67,15 +70,20 @@ class Table:
         settings = self.settings()
         values = dict(given)
         complete = True
+        unknown = 0
         for key, value in raw.items():
             if key not in settings:
-                place.at(key).wrong(self._unknown(key, settings))
+                unknown += 1
+                if unknown <= MOST_UNKNOWN:
+                    place.at(key).wrong(self._unknown(key, settings))
                 continue
             read = read_or_none(settings[key].kind, value, place.at(key))
             if read is not None:
                 values[settings[key].field] = read
             elif settings[key].required:
                 complete = False
+        if unknown > MOST_UNKNOWN:
+            place.wrong(f"has {unknown - MOST_UNKNOWN} more unknown keys")
         for key, setting in settings.items():
             if setting.required and key not in raw:
                 place.wrong(missing(setting))

@@ -5,8 +5,10 @@ Imports: proxy. Used by: service.
 
 from __future__ import annotations
 
+import gc
 from collections import OrderedDict
 from collections.abc import Callable, Hashable
+from typing import Any
 
 from lolly_tx.proxy.route import ToPool
 
@@ -15,13 +17,22 @@ MOST_PLACES = 1024
 
 
 class Destined:
-    """Those that there are. `make(place)`: one more. `most`: kept unused; those used last stay."""
+    """Those that there are. `make(place)`: one more. `most`: kept unused; those used last stay.
+
+    `collect`: frees the memory of those that were forgotten. Their parts hold each other, and are too old by then for
+    the collections that come often: clients that name ever other places would have the process grow.
+    """
 
     def __init__(
-        self, make: Callable[[Hashable], ToPool], most: int = MOST_PLACES
+        self,
+        make: Callable[[Hashable], ToPool],
+        most: int = MOST_PLACES,
+        collect: Callable[[], Any] = gc.collect,
     ) -> None:
         self._make = make
         self._most = most
+        self._collect = collect
+        self._forgotten = 0
         self._ends: OrderedDict[Hashable, ToPool] = OrderedDict()
 
     def __len__(self) -> int:
@@ -44,6 +55,10 @@ class Destined:
             if not end.forwarder.in_flight:
                 del self._ends[place]
                 end.forwarder.close()
+                self._forgotten += 1
+                if self._forgotten >= self._most:
+                    self._forgotten = 0
+                    self._collect()
                 return
 
     @property

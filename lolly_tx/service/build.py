@@ -118,7 +118,7 @@ def build(
         for _ in each.targets_tried():
             pass  # nobody is served yet who would have to have a turn
     limits = config.limits
-    most = connection_cap(limits.connections)
+    most = connection_cap(config)
     service = LollyService(
         config,
         commons,

@@ -35,6 +35,7 @@ from lolly_tx.service.middlewares import Made
 from lolly_tx.service.parts import (
     connection_cap,
     identities_of,
+    in_pairs,
     make_place,
     make_resource,
     spans_of,
@@ -329,8 +330,8 @@ class Change:
         self._commit_observers()
         limits = new.limits
         most = service.census.total
-        if limits.connections != self._old.limits.connections:
-            most = connection_cap(limits.connections)
+        if _caps(new) != _caps(self._old):
+            most = connection_cap(new)
         addresses = (door.address for door in service.listeners.doors)
         service.census.go_by(most, limits.connections_per_client, addresses)
         left = self._commit_pools(now)
@@ -437,3 +438,8 @@ def _end(sinks: Sequence[Any]) -> None:
         end = getattr(sink, "end", None)
         if end is not None:
             end()
+
+
+def _caps(config: Config) -> tuple[int, bool]:
+    """What the cap on client connections goes by."""
+    return config.limits.connections, in_pairs(config)

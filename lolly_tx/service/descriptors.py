@@ -4,7 +4,8 @@ Each connection takes a descriptor, and a busy one another towards its backend. 
 clients may take all of them, none is left to connect to a backend, or to accept somebody
 and say 503: with 256 descriptors and 1,000 idle clients nobody would get an answer. So
 clients get three fifths of them: at any time some are idle and need no backend, so two are
-left for three. At that cap idle ones make room as at `limits.connections`.
+left for three. At that cap idle ones make room as at `limits.connections`. A client of a stream, a forward proxy or a
+tunnel has its backend's for as long as its own: where there are such, clients get half.
 
 The kernel's table of them grows while it is used: at the 65th, the 129th and so on up. In a process with threads each
 such step waits until no processor looks at the old one: 10 to 21 ms in an accept or a connect, while the event loop
@@ -60,12 +61,13 @@ def make_room(most: int = ROOM) -> None:
         os.close(opened)
 
 
-def affordable_connections(wanted: int, limit: int) -> int:
+def affordable_connections(wanted: int, limit: int, paired: bool = False) -> int:
     """The cap on client connections: `wanted`, or less when `limit` does not allow it.
 
-    `wanted`, `limit`: 0 = no limit.
+    `wanted`, `limit`: 0 = no limit. `paired`: each may have another connection for as long as it is there.
     """
     if not limit:
         return wanted
-    most = max(1, (limit - KEPT_BACK) * 3 // 5)
+    left = limit - KEPT_BACK
+    most = max(1, left // 2 if paired else left * 3 // 5)
     return min(wanted, most) if wanted else most

@@ -94,10 +94,15 @@ def history_file(service: LollyService) -> HistoryFile:
     return HistoryFile(path, service.history, reactor, thread_of(reactor))
 
 
-def connection_cap(wanted: int) -> int:
+def in_pairs(config: Config) -> bool:
+    """Whether clients may have a connection to a target for as long as their own."""
+    return bool(config.streams or config.forwards or config.tunnels)
+
+
+def connection_cap(config: Config) -> int:
     """How many client connections there may be, by the settings and by what the process may have."""
-    descriptors = descriptor_limit()
-    most = affordable_connections(wanted, descriptors)
+    descriptors, wanted = descriptor_limit(), config.limits.connections
+    most = affordable_connections(wanted, descriptors, in_pairs(config))
     if most != wanted:
         _log.warn(
             "At most {most} client connections in place of limits.connections ="

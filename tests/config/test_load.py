@@ -8,10 +8,12 @@ import shutil
 import tempfile
 from pathlib import Path
 from random import Random
+from unittest import mock
 
 from twisted.trial.unittest import SynchronousTestCase
 
-from lolly_tx.config import ConfigErrors, load, parse
+from lolly_tx.config import ConfigErrors, load, parse, tables
+from lolly_tx.config.kinds import nearest
 from lolly_tx.config.load import DISK
 from lolly_tx.config.model import Config, Limits, Passive, Timeouts
 from tests.config.texts import POOL, ROUTE, WEB, WHOLE, FakeFiles, faults, read
@@ -94,6 +96,15 @@ class ParseTests(SynchronousTestCase):
         ):
             (found,) = faults(text)
             self.assertIn(part, found)
+
+    def test_unknown_keys_without_end(self) -> None:
+        """Of a file that is none the first hundred are told, with a guess each, and how many more there are."""
+        text = "".join(f"k{number} = 1\n" for number in range(20_000))
+        with mock.patch.object(tables, "nearest", wraps=nearest) as guessed:
+            found = faults(text + WHOLE)
+        self.assertLessEqual(guessed.call_count, tables.MOST_UNKNOWN)
+        self.assertEqual(len(found), tables.MOST_UNKNOWN + 1)
+        self.assertIn("has 19900 more unknown keys", "\n".join(found))
 
     def test_workers(self) -> None:
         """One unless it is said, a number, or one per core; nothing else."""

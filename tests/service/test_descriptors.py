@@ -31,6 +31,14 @@ class DescriptorTests(SynchronousTestCase):
         self.assertEqual(affordable_connections(10000, 1024), 576)
         self.assertEqual(affordable_connections(0, 1024), 576)
 
+    def test_pairs(self) -> None:
+        """Clients of streams each have another one all the time: with all that may come, some are still kept back."""
+        most = affordable_connections(10000, 1024, True)
+        self.assertEqual(most, 480)
+        self.assertLessEqual(2 * most, 1024 - 64)
+        self.assertEqual(affordable_connections(100, 1024, True), 100)
+        self.assertEqual(affordable_connections(10, 20, True), 1)
+
     def test_hardly_any(self) -> None:
         """There is always one: no cap at all would be the opposite."""
         self.assertEqual(affordable_connections(10, 20), 1)

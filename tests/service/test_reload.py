@@ -9,6 +9,7 @@ from twisted.logger import LogLevel, globalLogPublisher
 
 from lolly_tx.config.load import parse
 from lolly_tx.domain.health import Observation
+from lolly_tx.service import parts
 from lolly_tx.service.applying import Applying
 from lolly_tx.service.change import Change
 from lolly_tx.service.generation import Refused
@@ -121,6 +122,22 @@ class _Followers:
 
 
 class FollowedTests(ReloadTestCase):
+    def test_cap_for_pairs(self) -> None:
+        """With a first stream the descriptors allow for fewer, as its clients take two each; without one, for more."""
+        stream = (
+            '[stream.s]\nendpoint = "tcp:5432"\npool = "db"\n'
+            '[pool.db]\ntargets = ["tcp://127.0.0.1:9009"]\n'
+        )
+        self.patch(parts, "descriptor_limit", lambda: 1024)
+        self.start(TWO)
+        self.assertEqual(self.service.census.total, 576)
+        self.reload(TWO + stream)
+        self.assertEqual(self.service.census.total, 480)
+        self.reload(TWO + "[limits]\nbody_size = 9\n" + stream)
+        self.assertEqual(self.service.census.total, 480)
+        self.reload(TWO)
+        self.assertEqual(self.service.census.total, 576)
+
     def test_late_workers(self) -> None:
         """The answer to a reload names the workers that have not said that they follow; it is in force all the same."""
         self.start()

@@ -6,8 +6,9 @@
 
 Imports: domain, Twisted. Used by: proxy, proxy.middleware.basic_auth, service.
 
-What was right is remembered for a minute, as a keyed hash (HMAC) of what was said; what was wrong is not. Unknown users
-take as long as known ones. Failures are counted by client, so that nobody locks out somebody else.
+What was right is remembered until it was not used for a minute, as a keyed hash (HMAC) of what was said; what was wrong
+is not. Unknown users take as long as known ones. Failures are counted by client, so that nobody locks out somebody
+else; of those behind one address, nobody who has logged in and goes on.
 """
 
 from __future__ import annotations
@@ -89,8 +90,7 @@ class Verifier:
         """Whether that is right. Raises `LockedOut`."""
         now = self._now()
         said = hmac.digest(self._key, user + b"\0" + password, "sha256")
-        until = self._right.get(said)
-        if until is not None and until > now:
+        if self._remembers(said, now):
             return succeed(True)
         wait = self.lockout.wait(client, now)
         if not wait and self._waiting >= MOST_WAITING:
@@ -110,9 +110,17 @@ class Verifier:
         return verdict
 
     def knows(self, user: bytes, password: bytes) -> bool:
-        """That was found right a moment ago."""
+        """That was found right a moment ago, or has been used ever since."""
         said = hmac.digest(self._key, user + b"\0" + password, "sha256")
-        return self._right.get(said, 0.0) > self._now()
+        return self._remembers(said, self._now())
+
+    def _remembers(self, said: bytes, now: float) -> bool:
+        """Whether it is known still, and is for another minute: a stranger at the same address may be locked out."""
+        if self._right.get(said, 0.0) <= now:
+            return False
+        self._right[said] = now + REMEMBERED_SECONDS
+        self._right.move_to_end(said)
+        return True
 
     def _cb_over(self, verdict: Any) -> Any:
         self._waiting -= 1

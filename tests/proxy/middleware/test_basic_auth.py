@@ -99,6 +99,19 @@ class BasicAuthTests(WorldTestCase):
         self.assertEqual(self.ask(world, says("ann", "word")), OK)
         self.assertEqual(self.work.count, 2)
 
+    def test_beside_one_who_guesses(self) -> None:
+        """Who is in and goes on is not locked out by who guesses at the same address, however long that goes on."""
+        world = self.guarded()
+        self.assertEqual(self.ask(world, says("ann", "word")), OK)
+        for _ in range(4):
+            for number in range(FAILURES):
+                self.ask(world, says("eve", f"guess {number}"))
+            self.assertIn(b" 429 ", self.ask(world, says("eve", "x")))
+            count = self.work.count
+            world.pass_time(REMEMBERED_SECONDS - 1)
+            self.assertEqual(self.ask(world, says("ann", "word")), OK)
+            self.assertEqual(self.work.count, count)
+
     def test_asked(self) -> None:
         """Nobody, somebody else, a wrong password, an unknown user, something else: asked, all alike."""
         world = self.guarded()
