@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from lolly_tx.config.middleware.headers import FieldChanges, Headers
 from lolly_tx.domain.caching.catalog import Purge
+from lolly_tx.proxy.link import REQUEST
+from lolly_tx.proxy.middleware.base import Middleware
 from lolly_tx.proxy.middleware.headers import HeadersMiddleware
 from tests.proxy.caching.world import CacheTestCase
 
@@ -500,6 +504,31 @@ class SharingTests(CacheTestCase):
         self.assertEqual(head_of(self.ask("/", line).take()), b"504")
         self.fill(FRESH)
         self.assertEqual(head_of(self.ask("/", line).take()), b"200")
+
+
+class RecordTests(CacheTestCase):
+    def test_asked(self) -> None:
+        """The record has the head as the client sent it, whatever is changed before the cache and after."""
+
+        class Elsewhere(Middleware):
+            touches = frozenset((REQUEST,))
+
+            def __init__(self, target: bytes) -> None:
+                self.target = target
+
+            def request(self, passage: Any) -> None:
+                passage.head = passage.head.with_target(self.target)
+
+        for after in ((), (Elsewhere(b"/after"),)):
+            self.cached(*after, outer=(Elsewhere(b"/before"),))
+            self.ask("/client")
+            self.reply(self.backend(), b"ok", FRESH)
+            self.assertTrue(
+                self.request.startswith(b"GET /after" if after else b"GET /before")
+            )
+            [ended] = self.w.ended
+            asked = ended.door.asked
+            self.assertEqual(asked.target, b"/client")
 
 
 class StaleTests(CacheTestCase):
