@@ -15,7 +15,6 @@ from collections.abc import Callable
 from typing import Any
 
 from lolly_tx.domain.errors import ProxyError
-from lolly_tx.domain.native import slots_beside
 from lolly_tx.net.doors import BODILESS, DoorIn, RequestSink
 from lolly_tx.net.sockets.splice import Relay
 from lolly_tx.net.tunnel import TunnelEnd
@@ -36,7 +35,9 @@ class FieldDoor(DoorIn):
         "_chain",
         "_head",
         "_out",
-        *slots_beside(DoorIn, "asked", "sent", "status"),
+        "asked",
+        "sent",
+        "status",
     )
 
     exchange: RequestSink | None
