@@ -527,7 +527,7 @@ class RecordTests(CacheTestCase):
                 self.request.startswith(b"GET /after" if after else b"GET /before")
             )
             [ended] = self.w.ended
-            asked = ended.door.asked
+            asked: Any = ended.door.asked
             self.assertEqual(asked.target, b"/client")
 
 
