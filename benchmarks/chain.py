@@ -36,7 +36,8 @@ class Proxy:
     name: str
     pid: int
     request: bytes
-    clients: list[socket.socket]
+    port: int
+    clients: list[socket.socket] = attrs.Factory(list)
     size: int = 0
     costs: list[float] = attrs.Factory(list)
 
@@ -76,8 +77,10 @@ class Proxy:
                     else:
                         open -= 1
 
-    def measure_answer(self) -> None:
-        """Find out how long an answer is, and that it is one."""
+    def connect(self) -> None:
+        """Have clients, and find out how long an answer is, and that it is one."""
+        place = "127.0.0.1", self.port
+        self.clients = [socket.create_connection(place, 20) for _ in range(CONNECTIONS)]
         one = self.clients[0]
         one.sendall(self.request)
         said = one.recv(65536)
@@ -91,12 +94,7 @@ def started(field: Field, name: str, text: str, checkout: str) -> Proxy:
     port = field.ports.pop()
     path = field.write(f"{name.replace(' ', '-')}.toml", text, port)
     process = field.start(name, port, lolly(path), PYTHONPATH=checkout)
-    clients = [
-        socket.create_connection(("127.0.0.1", port), 20) for _ in range(CONNECTIONS)
-    ]
-    made = Proxy(name, process.pid, REQUEST % port, clients)
-    made.measure_answer()
-    return made
+    return Proxy(name, process.pid, REQUEST % port, port)
 
 
 def run(options: argparse.Namespace, folder: Path) -> list[list[Proxy]]:
@@ -118,6 +116,10 @@ def run(options: argparse.Namespace, folder: Path) -> list[list[Proxy]]:
                     for kind, text in kinds
                 ]
             )
+        for pair in pairs:
+            for one in pair:
+                one.connect()  # now: who says nothing for long is disconnected
+                one.slice()
         for number in range(-options.warm, options.slices):
             for pair in pairs:
                 for one in pair:
