@@ -40,9 +40,9 @@ INTERPRETED_ONLY = {
         "tests/simulate/test_fidelity.py::FidelityTests::test_cases",
         "tests/simulate/test_fidelity.py::FidelityTests::test_no_budget",
         "tests/simulate/test_fidelity.py::FidelityTests::test_post",
-        "tests/proxy/test_session.py::RecordTests::test_hashed_by_client",
     ),
     "gives an attribute of a compiled class a value of another type": (
+        "tests/proxy/test_datagrams.py::DatagramStreamingTests::test_record",
         "tests/net/test_tunnel.py::RefusalTests::test_door_that_changes_its_mind",
         "tests/service/test_checker.py::TroubleTests::test_pool_that_raises",
     ),

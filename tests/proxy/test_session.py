@@ -284,13 +284,14 @@ class RecordTests(SynchronousTestCase):
         world = StreamWorld()
         keys: list[Any] = []
         pool: Any = world.pools["app"]
-        acquire = pool.acquire
+        pick = pool.balancer.pick
 
-        def noting(now: float, key: Any, tried: Any) -> Any:
+        def noting(nodes: Any, key: Any) -> Any:
             keys.append(key)
-            return acquire(now)
+            return pick(nodes, key)
 
-        pool.acquire = noting
+        pool.balancer.pick = noting
+        pool.changed()
         world.client("192.0.2.7")
         self.assertEqual(keys, [b"192.0.2.7"])
 
