@@ -174,6 +174,7 @@ class StatisticsTests(DryRunTestCase):
                 "turned_away": 0,
                 "shed": 0,
                 "draining": False,
+                "exchanges": 0,
                 "proxy_refused": {},
                 "refused": 0,
                 "refused_codes": {},
