@@ -52,7 +52,10 @@ def make_room(most: int = ROOM) -> None:
     """
     limit = descriptor_limit()
     room = min(most, limit) if limit else most
-    opened = os.open(os.devnull, os.O_RDONLY | os.O_CLOEXEC)
+    try:
+        opened = os.open(os.devnull, os.O_RDONLY | os.O_CLOEXEC)
+    except OSError:
+        return  # all there may be are open
     try:
         os.close(fcntl.fcntl(opened, fcntl.F_DUPFD_CLOEXEC, room - 1))
     except OSError:
