@@ -5,7 +5,9 @@ And a target of a pool that is behind one, which is checked through it.
 
 from __future__ import annotations
 
+import contextlib
 import shutil
+import socket
 import subprocess
 import tempfile
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -29,6 +31,7 @@ endpoint = "tcp:0:interface=127.0.0.1"
 {users}
 ports = ["any"]
 allow_targets = ["127.0.0.0/8"]
+udp = true
 [forward.secure]
 endpoint = "tcp:0:interface=127.0.0.1"
 allow = ["127.0.0.0/8"]
@@ -177,6 +180,59 @@ class ForwardTests(SteppingTestCase):
             ):
                 got = self.curl(place, scheme, *words, service=near)
                 self.assertEqual(got, f"0 {connected} 200 {len(BODY)}", (place, scheme))
+
+    def test_datagrams(self) -> None:
+        """A client of SOCKS5 sends datagrams and gets the answers, nobody else; with its connection that ends."""
+        far, client, stranger = (
+            socket.socket(socket.AF_INET, socket.SOCK_DGRAM) for _ in range(3)
+        )
+        for one in (far, client, stranger):
+            self.addCleanup(one.close)
+            one.bind(("127.0.0.1", 0))
+            one.setblocking(False)
+        asking = socket.create_connection(
+            ("127.0.0.1", self.port_of("forward plain")), timeout=5
+        )
+        self.addCleanup(asking.close)
+        asking.sendall(b"\5\1\2" + b"\1\5alice\6secret" + b"\5\3\0\1" + bytes(6))
+        said = self.drain(asking, 14)
+        self.assertEqual(said[:8], b"\5\2" + b"\1\0" + b"\5\0\0\1")
+        relay = socket.inet_ntoa(said[8:12]), int.from_bytes(said[12:14])
+        head = b"\0\0\0\1" + socket.inet_aton("127.0.0.1")
+        head += far.getsockname()[1].to_bytes(2)
+        client.sendto(head + b"ping", relay)
+        asked, asker = self.datagram(far)
+        self.assertEqual(asked, b"ping")
+        far.sendto(b"pong", asker)
+        self.assertEqual(self.datagram(client), (head + b"pong", relay))
+        stranger.sendto(head + b"mine", relay)
+        client.sendto(head + b"again", relay)
+        self.assertEqual(self.datagram(far)[0], b"again")
+        asking.close()
+
+        def refused() -> bool:
+            with contextlib.suppress(BlockingIOError):
+                try:
+                    client.sendto(head + b"late", relay)
+                    client.recv(100)
+                except ConnectionRefusedError:
+                    return True
+            return False
+
+        client.connect(relay)
+        self.spin(refused, "the end of the relay")
+
+    def datagram(self, at: socket.socket) -> tuple[bytes, Any]:
+        """The next one that comes, and where it is from."""
+        got: list[tuple[bytes, Any]] = []
+
+        def step() -> bool:
+            with contextlib.suppress(BlockingIOError):
+                got.append(at.recvfrom(65536))
+            return bool(got)
+
+        self.spin(step, "a datagram")
+        return got[0]
 
     def fetched(self, url: str, proxy: str | None = None) -> str:
         """Status and size of what httpx gets, or its error."""
