@@ -9,6 +9,8 @@ whoever serves it gets the client's own door and the passage is out of the way.
 
 Imports: domain, net, proxy, wire, Twisted. Used by: proxy.caching, proxy.chain,
 proxy.fielddoor, proxy.forwarding, proxy.middleware.
+
+It is long because each hook may answer, wait or fail, and each of these ends all the others.
 """
 
 from __future__ import annotations

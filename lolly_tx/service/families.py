@@ -3,6 +3,8 @@
 Imports: wire. Used by: service.metrics, service.readings.
 
 No path and no Host is a label of any: whoever can send requests could make as many series as he likes.
+
+A table in one long file: who looks for a metric looks here.
 """
 
 from __future__ import annotations

@@ -6,6 +6,8 @@ by: service.
     AccessLogs   those of a configuration: of all, of a listener, of a route; equal settings are one log
       LogWriting   one of them: lines made, gathered, written each second
         LogFile      where they go; logs that go to the same place share it
+
+It is long because the three follow one reload together: what is kept, what is opened anew, what is closed.
 """
 
 from __future__ import annotations

@@ -6,6 +6,8 @@
 
 Imports: domain, net, net.http2, wire, wire.hpack, wire.http2. Used by:
 net.http2.answers, net.http2.client, net.http2.client_streams.
+
+It is long because the head, the body and the end of a stream change the same state.
 """
 
 from __future__ import annotations
