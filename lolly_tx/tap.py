@@ -98,6 +98,7 @@ def makeService(options: Options) -> IService:
     from lolly_tx.service.outlets import log_outlets
     from lolly_tx.service.parcel import CannotPack
     from lolly_tx.service.process import (
+        collect_garbage,
         hear_signals,
         leave_no_core,
         loop_first,
@@ -250,6 +251,7 @@ def makeService(options: Options) -> IService:
     reactor.addSystemEventTrigger("after", "shutdown", log.end)
     make_room()
     loop_first()
+    collect_garbage()
     reactor.callWhenRunning(settle_memory)
     return whole
 

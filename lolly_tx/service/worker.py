@@ -64,7 +64,7 @@ from lolly_tx.service.listener_drains import carry_out
 from lolly_tx.service.listening import CannotListen
 from lolly_tx.service.logfile import LogFile
 from lolly_tx.service.parcel import unpacked
-from lolly_tx.service.process import loop_first, settle_memory
+from lolly_tx.service.process import collect_garbage, loop_first, settle_memory
 from lolly_tx.service.registry import Registry
 from lolly_tx.service.reopening import NotReopened
 from lolly_tx.service.service import LollyService
@@ -189,6 +189,7 @@ class Worker:
             for words in message.get("purges", ()):
                 service.middlewares.caches.purge(purging.heard(words))
             self._reach_siblings(service.config, message.get("connectors", {}))
+            collect_garbage()
             service.privilegedStartService()
             service.startService()
         except Exception as error:
