@@ -81,10 +81,6 @@ class Connection(DoorOut):
 
     __slots__ = ()
 
-    def rest(self, until: float) -> None:
-        """It is idle, and closes itself then."""
-        raise NotImplementedError
-
     def hurry(self, until: float) -> None:
         """It is idle, and closes itself then at the latest."""
         raise NotImplementedError
@@ -112,7 +108,8 @@ class Upstream(Referable):
 
     `endpoint`: connects to it, within its own limit. `make(upstream)`: a `Connection` that is a protocol (of
     `net.multiplexed` one with streams), before it has its transport; it tells `upstream` of its coming and going.
-    `name`: for the log. `open`: connections that are up. `unsolicited`: how often bytes came that nobody had asked for.
+    `name`: for the log. `open`: connections that are up. `idle_seconds`: how long one may wait for its next exchange.
+    `unsolicited`: how often bytes came that nobody had asked for.
     """
 
     noisy = False
@@ -157,8 +154,8 @@ class Upstream(Referable):
         self.limits = limits
         self._as_used = limits.idle == AS_USED
         self._steady = STEADY_IDLE if self._as_used else limits.idle
-        self._idle_seconds = limits.idle_timeout or NEVER
-        self._surplus_seconds = min(self._idle_seconds, SURPLUS_SECONDS)
+        self.idle_seconds = limits.idle_timeout or NEVER
+        self._surplus_seconds = min(self.idle_seconds, SURPLUS_SECONDS)
         self._ageing = bool(limits.requests or limits.lifetime)
         self.read_seconds = limits.read
         if self._closed or self._trusted_at != NEVER:
@@ -166,7 +163,7 @@ class Upstream(Referable):
         self._room = self._steady
         while not self._as_used and len(self._idle) > self._room:
             self._idle.popleft().retire()
-        until = self.now() + self._idle_seconds
+        until = self.now() + self.idle_seconds
         for client in self._idle:
             client.hurry(until)
 
@@ -202,14 +199,13 @@ class Upstream(Referable):
         return connecting
 
     def give_back(self, client: Connection, now: float) -> None:
-        """Keep `client` for another exchange, unless it is old or one too many."""
+        """Keep `client`, which waits for `idle_seconds`, for another exchange, unless it is old or one too many."""
         idle = self._idle
         if len(idle) >= self._room and self._has_been_seen_to(client, now):
             return
         if self._ageing and self._is_old(client, now):
             client.retire()
             return
-        client.rest(now + self._idle_seconds)
         idle.append(client)
 
     def _has_been_seen_to(self, client: Connection, now: float) -> bool:
@@ -220,7 +216,7 @@ class Upstream(Referable):
                 client.retire()
             else:
                 # The oldest of these are found first, whether they expire or are closed.
-                client.rest(now + self._surplus_seconds)
+                client.hurry(now + self._surplus_seconds)
                 self._idle.append(client)
             return True
         if now < self._trusted_at:

@@ -108,11 +108,8 @@ class WayOut(RawConnection, Connection):
 
     # -- Connection: it is never idle
 
-    def rest(self, until: float) -> None:
-        """It never does."""
-
     def hurry(self, until: float) -> None:
-        """Neither."""
+        """It never waits."""
 
     def is_old(self, requests: int, lifetime: float, now: float) -> bool:
         """It is not used twice."""

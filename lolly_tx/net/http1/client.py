@@ -614,7 +614,9 @@ class Http1Client(Connection):
                 self._paused = False
                 self.transport.resumeProducing()
             self._state = IDLE
-            self.upstream.give_back(self, self.upstream.now())
+            now = self.upstream.now()
+            self.deadline = now + self.upstream.idle_seconds
+            self.upstream.give_back(self, now)
         else:
             self._close()
         if exchange is not None:
@@ -632,7 +634,9 @@ class Http1Client(Connection):
             self._paused = False
             self.transport.resumeProducing()
         self._state = IDLE
-        self.upstream.give_back(self, now)
+        upstream = self.upstream
+        self.deadline = now + upstream.idle_seconds
+        upstream.give_back(self, now)
 
     def _switch(self, head: ResponseHead, data: bytes) -> None:
         exchange = self.sink
@@ -683,10 +687,6 @@ class Http1Client(Connection):
         if pending_bytes(self.transport):
             # The rest of a request nobody reads any more must not hold the socket.
             self.transport.abortConnection()
-
-    def rest(self, until: float) -> None:
-        """Wait for the next exchange so long."""
-        self.deadline = until
 
     def hurry(self, until: float) -> None:
         """No longer than that."""
