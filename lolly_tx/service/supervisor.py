@@ -383,7 +383,7 @@ class Supervisor(Service):
         """The settings that were prepared are in force; fires when they are so everywhere, or soon after."""
         self._packed = self._packing
         self.crew.settings_changed()
-        facts = self._bulletin.whole(self.service.now())
+        facts = self._bulletin.committed(self.service.now())
         return self._rollout.commit(self.crew.manned, {"t": "commit", "facts": facts})
 
     def forget(self) -> None:

@@ -47,6 +47,43 @@ class BulletinTests(SynchronousTestCase):
         self.assertEqual(set(whole["p"]), {"a", "b"})
         self.assertEqual(whole["p"]["b"]["enabled"], "down")
 
+    def test_thousands_at_once(self) -> None:
+        """No round tells of more than some; all of them are told in the end, each once."""
+        many = pool_of(*(f"n{number}" for number in range(250)), events=self.bell)
+        self.bulletin = Bulletin(self.clock, {"p": many}, self.told.append)
+        self.bell.heard = self.bulletin.changed
+        for node_id in many.nodes:
+            many.set_enabled(node_id, "drain", "x", 1.0)
+        for _ in range(3):
+            self.clock.advance(0)
+        self.assertEqual([len(one["p"]) for one in self.told], [100, 100, 50])
+        self.assertEqual(self.clock.getDelayedCalls(), [])
+
+    def test_other_settings(self) -> None:
+        """Of new targets what sets them apart is told with the settings, the rest soon; known ones are known."""
+        self.pool.set_enabled("a", "drain", "x", 1.0)
+        self.clock.advance(0)
+        self.told.clear()
+        targets = [pool_of(name).nodes[name].target for name in "abcd"]
+        self.pool.replace(targets, 2.0)
+        self.pool.set_enabled("d", "down", "x", 2.0)
+        found = self.bulletin.committed(2.0)
+        self.assertEqual(list(found["p"]), ["d"])
+        self.assertEqual(found["p"]["d"]["enabled"], "down")
+        self.clock.advance(0)
+        self.assertEqual([set(one["p"]) for one in self.told], [{"b", "c"}])
+
+    def test_who_left_and_came_back(self) -> None:
+        """It is new again."""
+        self.pool.set_enabled("b", "drain", "x", 1.0)
+        self.clock.advance(0)
+        both = [node.target for node in self.pool.nodes.values()]
+        self.pool.replace(both[:1], 2.0)
+        self.bulletin.committed(2.0)
+        self.pool.replace(both, 3.0)
+        self.pool.set_enabled("b", "drain", "x", 3.0)
+        self.assertEqual(list(self.bulletin.committed(3.0)["p"]), ["b"])
+
     def test_pools_own_events_concern_no_target(self) -> None:
         """Panic is worked out by everybody."""
         self.pool.roster.record(None, "panic", "off", "on", "x", 1.0)
