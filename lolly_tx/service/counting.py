@@ -8,6 +8,7 @@ Imports: domain, service. Used by: service.supervisor, service.worker.
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
+from operator import attrgetter
 from typing import Any
 
 from lolly_tx.domain.histogram import NONE
@@ -40,6 +41,8 @@ _OWN_STATS = frozenset(("ejections", "rechecks"))
 
 _SEEN_STATS = tuple(word for word in NODE_COUNTERS if word not in _OWN_STATS)
 
+_seen = attrgetter(*_SEEN_STATS)
+
 _PLACES = tuple(f"/slower/{place}" for place in range(len(NONE)))
 
 _OWN = frozenset(("available", "targets", "ejections", "panic", "certificates"))
@@ -60,8 +63,10 @@ def numbers_of(service: LollyService) -> dict[str, Number]:
             base = f"nodes/{name}/{node.id}"
             numbers[f"{base}/in_flight"] = node.in_flight
             stats = node.stats
-            for word in _SEEN_STATS:
-                numbers[f"{base}/{word}"] = getattr(stats, word)
+            # What has not been counted yet is 0 for everybody: of a thousand targets few have failures.
+            for word, number in zip(_SEEN_STATS, _seen(stats), strict=True):
+                if number:
+                    numbers[f"{base}/{word}"] = number
             for place, count in enumerate(stats.slower):
                 if count:
                     numbers[f"{base}/slower/{place}"] = count
