@@ -10,7 +10,7 @@ from collections.abc import Iterable, Mapping
 
 import attrs
 
-from lolly_tx.kubernetes.conditions import Condition
+from lolly_tx.kubernetes.conditions import ACCEPTED, Condition, not_accepted
 from lolly_tx.kubernetes.gateways import Doorway, Gateway, allows_namespace
 from lolly_tx.kubernetes.objects import (
     GATEWAY_GROUP,
@@ -83,11 +83,11 @@ def _parent(
         return _refused(
             ref, "NoMatchingListenerHostname", "no listener has such a hostname"
         )
-    return Parent(ref, Condition("Accepted", True, "Accepted"), tuple(at))
+    return Parent(ref, ACCEPTED, tuple(at))
 
 
 def _refused(ref: Object, reason: str, said: str) -> Parent:
-    return Parent(ref, Condition("Accepted", False, reason, said))
+    return Parent(ref, not_accepted(reason, said))
 
 
 def common_hosts(listener: str, route: Iterable[str]) -> tuple[str, ...]:

@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from hashlib import blake2b
 from typing import Any
 
-from lolly_tx.kubernetes.conditions import Condition
+from lolly_tx.kubernetes.conditions import RESOLVED, Condition, unresolved
 from lolly_tx.kubernetes.grants import Grants
 from lolly_tx.kubernetes.objects import Key, Object, Objects, tables, text
 from lolly_tx.kubernetes.terms import Terms
@@ -19,15 +19,14 @@ EMPTY = "k8s_none"
 """The pool that takes the share of backends that cannot be: it has no targets."""
 
 MOST_NAME = 64
-RESOLVED = Condition("ResolvedRefs", True, "ResolvedRefs")
 
 
 class Unresolved(Exception):
-    """A reference that leads nowhere: `reason` and message of the condition."""
+    """A reference that leads nowhere, and the `condition` that says so."""
 
     def __init__(self, reason: str, said: str) -> None:
         super().__init__(said)
-        self.reason = reason
+        self.condition = unresolved(reason, said)
 
 
 class Backends:
@@ -62,7 +61,7 @@ class Backends:
                     )
                 name = self.pool(kind, key, ref, options, scheme)
             except Unresolved as error:
-                said = Condition("ResolvedRefs", False, error.reason, str(error))
+                said = error.condition
                 name = ""
             shares[name] = shares.get(name, 0) + weight
         shares = {name: weight for name, weight in shares.items() if weight}

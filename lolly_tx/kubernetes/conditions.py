@@ -24,6 +24,20 @@ class Condition:
     message: str = ""
 
 
+ACCEPTED = Condition("Accepted", True, "Accepted")
+RESOLVED = Condition("ResolvedRefs", True, "ResolvedRefs")
+
+
+def not_accepted(reason: str, message: str = "") -> Condition:
+    """In place of `ACCEPTED`."""
+    return Condition("Accepted", False, reason, message)
+
+
+def unresolved(reason: str, message: str) -> Condition:
+    """In place of `RESOLVED`."""
+    return Condition("ResolvedRefs", False, reason, message)
+
+
 def written(
     conditions: Iterable[Condition], before: Any, generation: int, now: str
 ) -> list[dict[str, Any]]:

@@ -12,7 +12,14 @@ from typing import Any
 
 import attrs
 
-from lolly_tx.kubernetes.conditions import CONTROLLER, Condition
+from lolly_tx.kubernetes.conditions import (
+    ACCEPTED,
+    CONTROLLER,
+    RESOLVED,
+    Condition,
+    not_accepted,
+    unresolved,
+)
 from lolly_tx.kubernetes.grants import Grants
 from lolly_tx.kubernetes.objects import (
     GATEWAY_GROUP,
@@ -54,8 +61,8 @@ class Doorway:
     kinds: tuple[str, ...] = ()
     allowed: Mapping[str, Any] = attrs.field(factory=dict)
     certificates: list[tuple[str, str]] = attrs.field(factory=list)
-    accepted: Condition = Condition("Accepted", True, "Accepted")
-    resolved: Condition = Condition("ResolvedRefs", True, "ResolvedRefs")
+    accepted: Condition = ACCEPTED
+    resolved: Condition = RESOLVED
     conflicted: Condition = Condition("Conflicted", False, "NoConflicts")
     attached: int = 0
 
@@ -97,7 +104,7 @@ class Gateway:
         """All that is said of it."""
         if self.wrong:
             return (
-                Condition("Accepted", False, "Invalid", self.wrong),
+                not_accepted("Invalid", self.wrong),
                 Condition("Programmed", False, "Invalid", self.wrong),
             )
         bad = [one.name for one in self.doorways if not one.serves]
@@ -110,10 +117,10 @@ class Gateway:
         )
 
 
-def is_ours(item: Object | None) -> bool:
-    """Whether a GatewayClass is one that we serve."""
+def is_ours(item: Object | None, key: str = "controllerName") -> bool:
+    """Whether a GatewayClass, or what names its controller by another `key`, is one that we serve."""
     spec = item.get("spec") if item is not None else None
-    return isinstance(spec, dict) and spec.get("controllerName") == CONTROLLER
+    return isinstance(spec, dict) and spec.get(key) == CONTROLLER
 
 
 def gateways_of(objects: Objects, terms: Terms, grants: Grants) -> dict[Key, Gateway]:
@@ -154,30 +161,21 @@ def _doorway(
     ]
     door.kinds = tuple(k for k in fitting if k in named) if wanted else fitting
     if wanted and len(door.kinds) < len(wanted):
-        door.resolved = Condition(
-            "ResolvedRefs",
-            False,
-            "InvalidRouteKinds",
-            f"{protocol} serves {', '.join(fitting)}",
+        door.resolved = unresolved(
+            "InvalidRouteKinds", f"{protocol} serves {', '.join(fitting)}"
         )
     door.ours = terms.listener(door.name, port, protocol)
     if not fitting:
-        door.accepted = Condition(
-            "Accepted", False, "UnsupportedProtocol", f"{protocol} is not served"
-        )
+        door.accepted = not_accepted("UnsupportedProtocol", f"{protocol} is not served")
     elif not door.ours or (door.ours in terms.streams) != (protocol in ("TLS", "TCP")):
-        door.accepted = Condition(
-            "Accepted",
-            False,
+        door.accepted = not_accepted(
             "PortUnavailable",
             "no listener of the proxy is meant for it",
         )
     if protocol == "HTTPS" or (protocol == "TLS" and _mode(one) == "Terminate"):
         _certificates(door, one, objects, terms, grants)
     if protocol == "TLS" and _mode(one) == "Terminate":
-        door.accepted = Condition(
-            "Accepted",
-            False,
+        door.accepted = not_accepted(
             "UnsupportedProtocol",
             "TLS listeners pass through: use HTTPS",
         )
@@ -194,10 +192,8 @@ def _certificates(
     """Those that a listener names: all that can be used."""
     namespace = door.gateway[0]
     tls = one.get("tls") or {}
-    if text(tls.get("mode"), "Terminate") != "Terminate":
-        door.accepted = Condition(
-            "Accepted", False, "UnsupportedProtocol", "HTTPS ends TLS here"
-        )
+    if _mode(one) != "Terminate":
+        door.accepted = not_accepted("UnsupportedProtocol", "HTTPS ends TLS here")
         return
     refs = tables(tls.get("certificateRefs"))
     wrong: tuple[str, str] | None = None
@@ -217,7 +213,7 @@ def _certificates(
             else:
                 door.certificates.append((f"{place}_{name}", pem))
     if wrong is not None:
-        door.resolved = Condition("ResolvedRefs", False, *wrong)
+        door.resolved = unresolved(*wrong)
 
 
 def certificate_of(

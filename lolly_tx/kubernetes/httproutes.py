@@ -9,8 +9,8 @@ import re
 from typing import Any
 
 from lolly_tx.kubernetes.attaching import Parent
-from lolly_tx.kubernetes.backends import RESOLVED, Backends, Unresolved
-from lolly_tx.kubernetes.conditions import Condition
+from lolly_tx.kubernetes.backends import Backends, Unresolved
+from lolly_tx.kubernetes.conditions import RESOLVED, Condition
 from lolly_tx.kubernetes.drafts import Draft, Entry
 from lolly_tx.kubernetes.filters import filtered
 from lolly_tx.kubernetes.gateways import Doorway
@@ -81,7 +81,7 @@ def _table(
     try:
         found = filtered(rule.get("filters"), match, door.protocol, door.port, mirrored)
     except Unresolved as error:
-        said = Condition("ResolvedRefs", False, error.reason, str(error))
+        said = error.condition
         without = [
             one for one in tables(rule["filters"]) if one["type"] != "RequestMirror"
         ]

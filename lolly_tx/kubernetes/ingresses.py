@@ -22,6 +22,8 @@ from lolly_tx.kubernetes.objects import (
 from lolly_tx.kubernetes.terms import Terms
 
 DEFAULT_CLASS = "ingressclass.kubernetes.io/is-default-class"
+_CONTROLLER = "controller"
+"""The key by which an IngressClass names who serves it."""
 
 
 def ingress_is_ours(item: Object, objects: Objects, terms: Terms) -> bool:
@@ -29,19 +31,12 @@ def ingress_is_ours(item: Object, objects: Objects, terms: Terms) -> bool:
     name = item["spec"].get("ingressClassName")
     if name is not None:
         named = objects.get("IngressClass", "", name)
-        return _class_is_ours(named) or (named is None and name == terms.name)
+        return is_ours(named, _CONTROLLER) or (named is None and name == terms.name)
     for _, one in objects.all("IngressClass"):
         annotations = meta(one).get("annotations") or {}
         if annotations.get(DEFAULT_CLASS) == "true":
-            return _class_is_ours(one)
+            return is_ours(one, _CONTROLLER)
     return False
-
-
-def _class_is_ours(item: Object | None) -> bool:
-    spec = item.get("spec") if item is not None else None
-    return isinstance(spec, dict) and is_ours(
-        {"spec": {"controllerName": spec.get("controller")}}
-    )
 
 
 def ingress(

@@ -6,8 +6,8 @@ Imports: kubernetes. Used by: kubernetes.translation.
 from __future__ import annotations
 
 from lolly_tx.kubernetes.attaching import Parent
-from lolly_tx.kubernetes.backends import RESOLVED, Backends, Unresolved
-from lolly_tx.kubernetes.conditions import Condition
+from lolly_tx.kubernetes.backends import Backends, Unresolved
+from lolly_tx.kubernetes.conditions import RESOLVED, Condition
 from lolly_tx.kubernetes.drafts import Draft
 from lolly_tx.kubernetes.matches import Unsupported
 from lolly_tx.kubernetes.objects import Key, Object, tables
@@ -35,7 +35,7 @@ def stream_route(
         try:
             pool = backends.pool(kind, key, ref, {}, "tcp")
         except Unresolved as error:
-            said = Condition("ResolvedRefs", False, error.reason, str(error))
+            said = error.condition
     if not pool:
         return said
     for parent in parents:

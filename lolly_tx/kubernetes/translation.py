@@ -17,8 +17,16 @@ from typing import Any
 import attrs
 
 from lolly_tx.kubernetes.attaching import Parent, parents_of
-from lolly_tx.kubernetes.backends import RESOLVED, Backends
-from lolly_tx.kubernetes.conditions import CONTROLLER, Condition, Status, written
+from lolly_tx.kubernetes.backends import Backends
+from lolly_tx.kubernetes.conditions import (
+    ACCEPTED,
+    CONTROLLER,
+    RESOLVED,
+    Condition,
+    Status,
+    not_accepted,
+    written,
+)
 from lolly_tx.kubernetes.drafts import Draft, Owner
 from lolly_tx.kubernetes.gateways import Gateway, gateways_of, is_ours
 from lolly_tx.kubernetes.grants import Grants
@@ -86,9 +94,8 @@ class Outcome:
         return found
 
     def _class(self, item: Object, now: str) -> Status:
-        mine = (Condition("Accepted", True, "Accepted"),)
         before = (item.get("status") or {}).get("conditions")
-        said = written(mine, before, generation(item), now)
+        said = written((ACCEPTED,), before, generation(item), now)
         return Status(
             "GatewayClass", "", item["metadata"]["name"], {"conditions": said}
         )
@@ -135,7 +142,7 @@ class Outcome:
         for parent in one.parents:
             accepted = one.refused or parent.accepted
             if refused is not None and accepted.holds:
-                accepted = Condition("Accepted", False, "UnsupportedValue", refused)
+                accepted = not_accepted("UnsupportedValue", refused)
             old = next(
                 (each for each in own if each.get("parentRef") == parent.ref), {}
             )
@@ -211,12 +218,15 @@ def _attach(
         return
     one = Attached(kind, key, item, parents)
     outcome.routes.append(one)
+    said = ""
     try:
         one.resolved = _ROUTES[kind](kind, key, item, parents, backends, outcome.draft)
+    except Unsupported as error:
+        said = f"{error} is not served"
     except MALFORMED as error:
-        known = isinstance(error, Unsupported)
-        said = f"{error} is not served" if known else f"cannot be read: {error!r}"
-        one.refused = Condition("Accepted", False, "UnsupportedValue", said)
+        said = f"cannot be read: {error!r}"
+    if said:
+        one.refused = not_accepted("UnsupportedValue", said)
         outcome.wrong[kind, key] = said
         return
     for parent in parents:
