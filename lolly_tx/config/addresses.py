@@ -110,6 +110,23 @@ def service_url(text: str, example: str) -> str:
     return match[3] or ""
 
 
+class ServiceURL(Word):
+    """Where a service is asked: http or https, a host, perhaps a port and a path. `optional`: may be empty."""
+
+    word = "URL"
+
+    def __init__(self, example: str, optional: bool = False) -> None:
+        self._example = example
+        self._optional = optional
+
+    def read(self, raw: Any, place: Place) -> str:
+        """See `schema.Kind`."""
+        text = plain_text(raw)
+        if text or not self._optional:
+            service_url(text, self._example)
+        return text
+
+
 class _PathOfFile(Word):
     """A file that must exist, made absolute. `optional`: may be empty."""
 
@@ -131,13 +148,18 @@ class _PathOfFile(Word):
 
 
 class _MaybeFile(Word):
-    """A file that may come and go, made absolute."""
+    """A file that may come and go, made absolute. `optional`: may be empty."""
 
     word = "file"
+
+    def __init__(self, optional: bool = False) -> None:
+        self.optional = optional
 
     def read(self, raw: Any, place: Place) -> str:
         text = TEXT.read(raw, place)
         if not text:
+            if self.optional:
+                return ""
             raise Rejected("must name a file")
         return place.absolute(text)
 
@@ -299,6 +321,7 @@ FILE = _PathOfFile()
 FILE_OR_FOLDER = _PathOfPEM()
 OPTIONAL_FILE = _PathOfFile(optional=True)
 MAYBE_FILE = _MaybeFile()
+OPTIONAL_MAYBE_FILE = _MaybeFile(optional=True)
 OPTIONAL_FOLDER = _OptionalFolder()
 LOG_PATH = _LogPath()
 ACCESS_LOG_PATH = _AccessLogPath()

@@ -8,10 +8,12 @@ from __future__ import annotations
 import re
 from typing import Any
 
-from lolly_tx.config.addresses import MAYBE_FILE, service_url
+from lolly_tx.config.addresses import ServiceURL
 from lolly_tx.config.kinds import TEXT, Count, Word, plain_text
 from lolly_tx.config.problems import Rejected
 from lolly_tx.config.schema import Place
+
+_LABEL = re.compile(r"[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?")
 
 
 class _Label(Word):
@@ -21,7 +23,7 @@ class _Label(Word):
 
     def read(self, raw: Any, place: Place) -> str:
         text = plain_text(raw)
-        if not re.fullmatch(r"[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?", text):
+        if not _LABEL.fullmatch(text):
             raise Rejected("must be small letters, digits and -, at most 63 of them")
         return text
 
@@ -35,34 +37,12 @@ class _SlicePort(Word):
         if isinstance(raw, int) and not isinstance(raw, bool):
             return str(Count(1, 65535).read(raw, place))
         text = TEXT.read(raw, place)
-        if text and not re.fullmatch(r"[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?", text):
+        if text and not _LABEL.fullmatch(text):
             raise Rejected('must be the name of a port such as "http", or its number')
         return text
 
 
-class _ClusterURL(Word):
-    """Where an API server is asked, or nothing."""
-
-    word = "URL"
-
-    def read(self, raw: Any, place: Place) -> str:
-        text = plain_text(raw)
-        if text:
-            service_url(text, "https://10.96.0.1:443")
-        return text
-
-
-class _MaybeFileOrNone(Word):
-    """A file that may come and go, made absolute; or none."""
-
-    word = "file"
-
-    def read(self, raw: Any, place: Place) -> str:
-        return MAYBE_FILE.read(raw, place) if raw != "" else ""
-
-
-CLUSTER_URL = _ClusterURL()
-MAYBE_FILE_OR_NONE = _MaybeFileOrNone()
+CLUSTER_URL = ServiceURL("https://10.96.0.1:443", optional=True)
 OF_CLUSTER = 'Of the API server; "" = that of the cluster we run in, with the token and the authority of our pod.'
 OF_TOKEN_FILE = "A file with the token, in place of it; read again when it changes."
 OF_CA = 'Certificates of who may vouch for the API server, a PEM file; "" = the system\'s. Read again when it changes.'

@@ -18,12 +18,11 @@ from typing import Any, Literal
 
 import attrs
 
-from lolly_tx.config.addresses import MAYBE_FILE, service_url
+from lolly_tx.config.addresses import MAYBE_FILE, OPTIONAL_MAYBE_FILE, ServiceURL
 from lolly_tx.config.checkkinds import FREE
 from lolly_tx.config.clusters import (
     CLUSTER_URL,
     LABEL,
-    MAYBE_FILE_OR_NONE,
     OF_CA,
     OF_CLUSTER,
     OF_TOKEN_FILE,
@@ -82,17 +81,6 @@ def _is_address(host: str) -> bool:
     return valid_host(host) and (":" in host or host.replace(".", "").isdigit())
 
 
-class _ServiceURL(Word):
-    """Where a service is asked: http or https, a host, perhaps a port and a path."""
-
-    word = "URL"
-
-    def read(self, raw: Any, place: Place) -> str:
-        text = plain_text(raw)
-        service_url(text, "http://127.0.0.1:2379")
-        return text
-
-
 class _Filled(Word):
     """A text that is not empty."""
 
@@ -106,7 +94,7 @@ class _Filled(Word):
 
 
 _NAME = _Name()
-_URL = _ServiceURL()
+_URL = ServiceURL("http://127.0.0.1:2379")
 _FILLED = _Filled()
 _PORT = Count(1, 65535)
 _RESOLVERS = ListOf(_Resolver(), "addresses", single=True)
@@ -227,9 +215,9 @@ class Kubernetes:
     url: str = attrs.field(default="", metadata=about(CLUSTER_URL, OF_CLUSTER))
     token: str = attrs.field(default="", repr=False, metadata=_TOKEN)
     token_file: str = attrs.field(
-        default="", metadata=about(MAYBE_FILE_OR_NONE, OF_TOKEN_FILE)
+        default="", metadata=about(OPTIONAL_MAYBE_FILE, OF_TOKEN_FILE)
     )
-    ca: str = attrs.field(default="", metadata=about(MAYBE_FILE_OR_NONE, OF_CA))
+    ca: str = attrs.field(default="", metadata=about(OPTIONAL_MAYBE_FILE, OF_CA))
 
 
 BUILT_IN: Mapping[str, type] = MappingProxyType(

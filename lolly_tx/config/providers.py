@@ -16,12 +16,11 @@ from typing import Any, Literal
 
 import attrs
 
-from lolly_tx.config.addresses import OPTIONAL_FOLDER
+from lolly_tx.config.addresses import OPTIONAL_FOLDER, OPTIONAL_MAYBE_FILE
 from lolly_tx.config.checkkinds import FREE
 from lolly_tx.config.clusters import (
     CLUSTER_URL,
     LABEL,
-    MAYBE_FILE_OR_NONE,
     OF_CA,
     OF_CLUSTER,
     OF_TOKEN_FILE,
@@ -120,9 +119,9 @@ class Provider:
         metadata=about(TEXT, "What we show to be let in; never shown or logged."),
     )
     token_file: str = attrs.field(
-        default="", metadata=about(MAYBE_FILE_OR_NONE, OF_TOKEN_FILE)
+        default="", metadata=about(OPTIONAL_MAYBE_FILE, OF_TOKEN_FILE)
     )
-    ca: str = attrs.field(default="", metadata=about(MAYBE_FILE_OR_NONE, OF_CA))
+    ca: str = attrs.field(default="", metadata=about(OPTIONAL_MAYBE_FILE, OF_CA))
     of_class: str = attrs.field(
         default="lolly",
         metadata=about(
