@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import ipaddress
 import re
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from lolly_tx.config.kinds import TEXT, Word, nearest, plain_text, quoted
@@ -61,7 +62,7 @@ class _Endpoint(Word):
     def _check_tcp(self, text: str) -> None:
         plain, named = endpoint_parts(text)
         at = 1 if self.side == "server" else 2
-        port = named.get("port", plain[at] if len(plain) > at else "")
+        port = part_of(plain, named, "port", at)
         if not (port.isascii() and port.isdigit() and int(port) <= 65535):
             form = "tcp:PORT" if self.side == "server" else "tcp:HOST:PORT"
             raise Rejected(f"needs a port between 0 and 65535, as in {form}")
@@ -100,6 +101,13 @@ def endpoint_parts(text: str) -> tuple[list[str], dict[str, str]]:
         else:
             plain.append(re.sub(r"\\(.)", r"\1", part))
     return plain, named
+
+
+def part_of(
+    plain: Sequence[str], named: Mapping[str, str], name: str, place: int
+) -> str:
+    """A part of an endpoint string, by its name or its place; "": it says nothing of it."""
+    return named.get(name, plain[place] if len(plain) > place else "")
 
 
 def service_url(text: str, example: str) -> str:

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 
-from lolly_tx.config.addresses import endpoint_parts
+from lolly_tx.config.addresses import endpoint_parts, part_of
 from lolly_tx.config.datagrams import of_datagrams
 from lolly_tx.config.pools import PoolSettings
 from lolly_tx.config.schema import Place, settings_of
@@ -60,7 +60,7 @@ def named_pool_rules(
         plain, named = endpoint_parts(target.endpoint)
         if not target.endpoint or plain[0] != "lolly":
             continue
-        name = named.get("pool", plain[1] if len(plain) > 1 else "")
+        name = part_of(plain, named, "pool", 1)
         other = pools.get(name)
         if other and any(speaks_datagrams(one.address) for one in other.targets):
             place.at("targets").at(index).wrong(

@@ -11,7 +11,7 @@ from typing import Any
 
 import attrs
 
-from lolly_tx.config.addresses import LISTEN, endpoint_parts
+from lolly_tx.config.addresses import LISTEN, endpoint_parts, part_of
 from lolly_tx.config.kinds import Word, plain_text
 from lolly_tx.config.problems import Rejected
 from lolly_tx.config.schema import Place
@@ -42,7 +42,7 @@ def datagram_address(endpoint: str) -> DatagramAddress:
         raise ValueError(
             f'has "{said}", and a udp endpoint is "udp:PORT" or "udp:PORT:interface=ADDRESS"'
         )
-    port = named.get("port", plain[1] if len(plain) > 1 else "")
+    port = part_of(plain, named, "port", 1)
     if not (port.isascii() and port.isdigit() and int(port) <= 65535):
         raise ValueError("needs a port between 0 and 65535, as in udp:PORT")
     interface = named.get("interface", "")

@@ -15,7 +15,7 @@ import re
 from collections.abc import Iterable, Iterator, Mapping
 from ipaddress import IPv4Address, IPv6Address, ip_address
 
-from lolly_tx.config.addresses import endpoint_parts
+from lolly_tx.config.addresses import endpoint_parts, part_of
 from lolly_tx.config.datagrams import of_datagrams
 from lolly_tx.config.model import Config, Listener, PoolSettings
 from lolly_tx.config.schema import Place
@@ -115,8 +115,8 @@ def leads_to(target: Target, server: str) -> bool:
         endpoint_parts(target.endpoint) if target.endpoint else ([], {})
     )
     if kind == "unix":
-        path = named.get("address", plain[1] if len(plain) > 1 else "")
-        theirs = there_named.get("path", there[1] if len(there) > 1 else "")
+        path = part_of(plain, named, "address", 1)
+        theirs = part_of(there, there_named, "path", 1)
         return bool(there) and there[0].lower() == "unix" and path == theirs
     if kind not in _PORTS and not of_datagrams(server):
         return False
@@ -124,13 +124,11 @@ def leads_to(target: Target, server: str) -> bool:
     if there:
         if there[0].lower() not in _PORTS:
             return False
-        host = there_named.get("host", there[1] if len(there) > 1 else "")
-        port = there_named.get("port", there[2] if len(there) > 2 else "")
-    if port in ("", "0") or port != named.get(
-        "port", plain[1] if len(plain) > 1 else ""
-    ):
+        host = part_of(there, there_named, "host", 1)
+        port = part_of(there, there_named, "port", 2)
+    if port in ("", "0") or port != part_of(plain, named, "port", 1):
         return False
-    interface = named.get("interface", plain[2] if len(plain) > 2 else "")
+    interface = part_of(plain, named, "interface", 2)
     host, interface = _plain(host), _plain(interface)
     if interface in ("", "0.0.0.0", "::"):
         # All IPv4 addresses, or those of both families.

@@ -13,7 +13,12 @@ from urllib.parse import unquote
 
 import attrs
 
-from lolly_tx.config.addresses import HOST_PATTERN, OPTIONAL_FILE, endpoint_parts
+from lolly_tx.config.addresses import (
+    HOST_PATTERN,
+    OPTIONAL_FILE,
+    endpoint_parts,
+    part_of,
+)
 from lolly_tx.config.kinds import TEXT, Choice, Word, nearest, plain_text, quoted
 from lolly_tx.config.problems import Rejected
 from lolly_tx.config.schema import Place, about
@@ -226,8 +231,8 @@ def _one(parent: Parent, endpoint: str, here: Place) -> None:
 
 def _is_itself(there: ProxyAddress, endpoint: str) -> bool:
     plain, named = endpoint_parts(endpoint)
-    port = named.get("port", plain[1] if len(plain) > 1 else "")
-    interface = named.get("interface", plain[2] if len(plain) > 2 else "")
+    port = part_of(plain, named, "port", 1)
+    interface = part_of(plain, named, "interface", 2)
     if plain[0] != "tcp" or port != str(there.port):
         return False
     loopback = there.host.startswith("127.") or there.host in ("::1", "localhost")

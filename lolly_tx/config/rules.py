@@ -15,7 +15,7 @@ import attrs
 
 from lolly_tx.config.accesslogs import access_log_rules
 from lolly_tx.config.acme import acme_rules
-from lolly_tx.config.addresses import endpoint_parts
+from lolly_tx.config.addresses import endpoint_parts, part_of
 from lolly_tx.config.balancerules import balancing_rules
 from lolly_tx.config.caching import caches_rules
 from lolly_tx.config.checkrules import check_rules
@@ -173,7 +173,7 @@ def is_local(endpoint: str) -> bool:
     plain, named = endpoint_parts(endpoint)
     if plain[0] not in ("tcp", "ssl"):
         return True
-    interface = named.get("interface", plain[2] if len(plain) > 2 else "")
+    interface = part_of(plain, named, "interface", 2)
     return interface.startswith("127.") or interface in ("::1", "localhost")
 
 

@@ -14,7 +14,7 @@ from types import MappingProxyType
 
 import attrs
 
-from lolly_tx.config.addresses import endpoint_parts
+from lolly_tx.config.addresses import endpoint_parts, part_of
 from lolly_tx.config.kinds import nearest
 from lolly_tx.config.model import Config
 from lolly_tx.config.pools import PoolSettings
@@ -55,7 +55,7 @@ def tunnel_rules(config: Config, listeners: Collection[str], main: Place) -> Non
 
 def _tunnel(tunnel: Tunnel, listeners: Collection[str], place: Place) -> None:
     plain, named = endpoint_parts(tunnel.endpoint)
-    interface = named.get("interface", plain[2] if len(plain) > 2 else "")
+    interface = part_of(plain, named, "interface", 2)
     local = plain[0] == "unix" or (plain[0] == "tcp" and interface.startswith(_LOCAL))
     if tunnel.tls is not None and plain[0] in _SECURE:
         place.at("tls").wrong(
@@ -89,7 +89,7 @@ def _permitted(connector: Permitted, tunnel: Tunnel, place: Place) -> None:
 def _connector(connector: Connector, place: Place) -> None:
     plain, named = endpoint_parts(connector.server)
     kind = plain[0].lower()
-    host = named.get("host", plain[1] if len(plain) > 1 else "")
+    host = part_of(plain, named, "host", 1)
     if kind == "tcp" and not host.startswith(_LOCAL):
         place.at("server").wrong(
             f'must be with TLS, for it leaves this machine; did you mean "tls:{host}:PORT"?'
@@ -135,9 +135,9 @@ def endpoint_of_forward(config: Config, name: str) -> str:
     """The client endpoint that leads to a forward proxy of this file; "": nothing known does."""
     plain, named = endpoint_parts(config.forwards[name].endpoint)
     if plain[0] == "unix":
-        path = named.get("address", plain[1] if len(plain) > 1 else "")
+        path = part_of(plain, named, "address", 1)
         return "unix:" + path.replace("\\", "\\\\").replace(":", "\\:")
-    port = named.get("port", plain[1] if len(plain) > 1 else "")
+    port = part_of(plain, named, "port", 1)
     if plain[0] != "tcp" or port in ("", "0"):
         return ""
     interface = named.get("interface", "")
