@@ -1,7 +1,7 @@
 """A configuration of ours in the making, and its text.
 
 Imports: config. Used by: importing.fitting, importing.imported, importing.largest,
-importing.lolly, importing.nginx.
+importing.listened, importing.lolly, importing.nginx.
 
 Tables are plain dictionaries with the keys that files have.
 """

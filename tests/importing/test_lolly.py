@@ -173,6 +173,14 @@ class KeyTests(SynchronousTestCase):
         found = proxied("")
         self.assertEqual(said(found), [])
 
+    def test_families(self) -> None:
+        """A server of IPv6 addresses has a listener of its own beside that of IPv4."""
+        found = imported('servers:\n  - listen: ":80"\n  - listen: "[::]:80"\n')
+        self.assertEqual(
+            {name: one["endpoint"] for name, one in found.draft.listeners.items()},
+            {"http": "tcp:80", "http-ipv6": r"tcp:80:interface=\:\:"},
+        )
+
     def test_paths(self) -> None:
         """A path that matches nothing, an expression that is none, and the second of two are left out."""
         for text, why in (

@@ -18,13 +18,14 @@ import attrs
 from lolly_tx.config.kinds import duration_text, size_text
 from lolly_tx.importing.draft import Draft, Table, plain_name
 from lolly_tx.importing.largest import Largest
+from lolly_tx.importing.listened import listened_at, name_of_port, unix_endpoint
 from lolly_tx.importing.lolly.proxies import Block, path_of, pool_of
 from lolly_tx.importing.lolly.reading import Carry, Value, walk
 from lolly_tx.importing.lolly.values import count, seconds, size_bytes, tls_version
 from lolly_tx.importing.report import NotThere, Report
 
 LISTEN = re.compile(r"(.*):(\d{1,5})")
-CLIENT = {
+_CLIENT = {
     "on": "require",
     "require": "require",
     "optional": "request",
@@ -125,19 +126,13 @@ def _listen(site: Site, value: Value) -> None:
     if text.startswith("unix:"):
         path = text.removeprefix("unix:")
         name = plain_name(f"unix-{os.path.basename(path).partition('.')[0]}")
-        escaped = re.sub(r"([\\:=])", r"\\\1", path)
-        endpoint = f"unix:{escaped}"
+        endpoint = unix_endpoint(path)
     else:
         match = LISTEN.fullmatch(text)
         if match is None:
             raise NotThere(f"{text} is no address to listen on")
-        host, port = match[1].strip("[]"), int(match[2])
-        name = {80: "http", 443: "https"}.get(port, f"port-{port}")
-        endpoint = f"tcp:{port}"
-        if host not in ("", "0.0.0.0", "*"):
-            name = plain_name(f"{name}-{re.sub(r'[.:]+', '-', host).strip('-')}")
-            escaped = host.replace(":", r"\:")
-            endpoint += f":interface={escaped}"
+        port = int(match[2])
+        name, endpoint = listened_at(name_of_port(port), "tcp", match[1], port)
     draft.listeners.setdefault(name, {"endpoint": endpoint})
     site.listener = name
 
@@ -173,22 +168,18 @@ def _mode(site: Site) -> Carry:
     return carry
 
 
-def _verify(site: Site) -> Carry:
-    def carry(value: Value) -> None:
-        if value.text not in CLIENT:
+def secured(work: Work, put: Callable[[str, object], None]) -> dict[str, Carry]:
+    """What each key becomes that says how TLS is spoken to clients. `put`: sets one of ours."""
+
+    def client(value: Value) -> None:
+        if value.text not in _CLIENT:
             raise NotThere(
                 "a certificate of a client that nobody has signed is refused"
             )
-        site.tls("client", CLIENT[value.text])
+        put("client", _CLIENT[value.text])
 
-    return carry
-
-
-def table_of(site: Site) -> dict[str, Carry]:
-    """What each key of a server becomes."""
-    work = site.work
     files = {
-        f"ssl.{key}": lambda v, k=ours: site.tls(k, work.path(v))
+        f"ssl.{key}": lambda v, k=ours: put(k, work.path(v))
         for key, ours in (
             ("cert", "certificate"),
             ("key", "key"),
@@ -197,14 +188,22 @@ def table_of(site: Site) -> dict[str, Carry]:
         )
     }
     return {
+        **files,
+        "ssl.protocols": lambda v: put("minimum", tls_version(v)),
+        "ssl.client_verify.mode": client,
+        "ssl.client_verify.enabled": lambda v: None,
+    }
+
+
+def table_of(site: Site) -> dict[str, Carry]:
+    """What each key of a server becomes."""
+    work = site.work
+    return {
         "server_names": _names(site),
         "default": _default(site),
         "unix_socket.mode": _mode(site),
-        **files,
-        "ssl.protocols": lambda v: site.tls("minimum", tls_version(v)),
+        **secured(work, site.tls),
         "ssl.ocsp_stapling": lambda v: site.tls("ocsp", v.flag),
-        "ssl.client_verify.mode": _verify(site),
-        "ssl.client_verify.enabled": lambda v: None,
         "ssl.http2.enabled": lambda v: site.table.update(http2=v.flag),
         "client_max_body_size": work.largest("limits", "body_size", size_bytes, _bytes),
         "read_buffer_size": work.largest("limits", "head_size", size_bytes, _bytes),

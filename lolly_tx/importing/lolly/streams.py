@@ -5,17 +5,17 @@ Imports: domain, importing, importing.lolly. Used by: importing.lolly.convert.
 
 from __future__ import annotations
 
-import re
 from collections.abc import Sequence
 
 import attrs
 
 from lolly_tx.domain.hosts import valid_host
 from lolly_tx.importing.draft import Table, plain_name
+from lolly_tx.importing.listened import listened_at, unix_endpoint
 from lolly_tx.importing.lolly.proxies import BALANCES, towards
 from lolly_tx.importing.lolly.reading import Carry, Value, walk
-from lolly_tx.importing.lolly.servers import CLIENT, LISTEN, Work
-from lolly_tx.importing.lolly.values import count, tls_version
+from lolly_tx.importing.lolly.servers import LISTEN, Work, secured
+from lolly_tx.importing.lolly.values import count
 from lolly_tx.importing.report import NotThere
 
 _CONNECT = "10s"
@@ -86,18 +86,12 @@ def _address(text: str, kind: str) -> tuple[str, str]:
     """Name and endpoint of what is listened on. Raises `NotThere`."""
     if text.startswith("unix:") and kind == "tcp":
         path = text.removeprefix("unix:")
-        escaped = re.sub(r"([\\:=])", r"\\\1", path)
-        return plain_name(f"unix-{path.rpartition('/')[2]}"), f"unix:{escaped}"
+        return plain_name(f"unix-{path.rpartition('/')[2]}"), unix_endpoint(path)
     match = LISTEN.fullmatch(text)
     if match is None:
         raise NotThere(f"{text} is no address to listen on")
-    host, port = match[1].strip("[]"), int(match[2])
-    name, endpoint = f"{kind}-{port}", f"{kind}:{port}"
-    if host not in ("", "0.0.0.0", "*"):
-        name = plain_name(f"{name}-{re.sub(r'[.:]+', '-', host).strip('-')}")
-        escaped = host.replace(":", r"\:")
-        endpoint += f":interface={escaped}"
-    return name, endpoint
+    port = int(match[2])
+    return listened_at(f"{kind}-{port}", kind, match[1], port)
 
 
 def _targets(stream: _Stream) -> None:
@@ -140,35 +134,15 @@ def _target(stream: _Stream, value: Value) -> None:
 
 def _table(stream: _Stream) -> dict[str, Carry]:
     """What each key of a stream becomes."""
-    work = stream.work
 
     def balance(value: Value) -> None:
         if value.text not in BALANCES:
             raise NotThere("there is no such way of choosing")
         stream.pool["balance"] = BALANCES[value.text]
 
-    def client(value: Value) -> None:
-        if value.text not in CLIENT:
-            raise NotThere(
-                "a certificate of a client that nobody has signed is refused"
-            )
-        stream.tls("client", CLIENT[value.text])
-
-    files = {
-        f"ssl.{key}": lambda v, k=ours: stream.tls(k, work.path(v))
-        for key, ours in (
-            ("cert", "certificate"),
-            ("key", "key"),
-            ("client_verify.client_ca", "client_ca"),
-            ("client_verify.crl", "client_crl"),
-        )
-    }
     return {
         "upstream.load_balance": balance,
         "ssl.enabled": lambda value: None,
-        "ssl.protocols": lambda v: stream.tls("minimum", tls_version(v)),
-        "ssl.client_verify.enabled": lambda value: None,
-        "ssl.client_verify.mode": client,
-        **files,
+        **secured(stream.work, stream.tls),
         **towards(stream.pool),
     }

@@ -13,6 +13,7 @@ import attrs
 
 from lolly_tx.importing.draft import plain_name
 from lolly_tx.importing.fitting import fits_host
+from lolly_tx.importing.listened import listened_at, name_of_port, unix_endpoint
 from lolly_tx.importing.nginx.scope import Scope
 from lolly_tx.importing.nginx.values import expression, network, split_port
 from lolly_tx.importing.nginx.work import Work
@@ -96,20 +97,13 @@ def _address(text: str) -> tuple[str, str]:
     """Name and endpoint of what is listened on. Raises `NotThere`."""
     if text.startswith("unix:"):
         path = text.removeprefix("unix:")
-        escaped = re.sub(r"([\\:=])", r"\\\1", path)
         name = path.rpartition("/")[2].partition(".")[0]
-        return plain_name(f"unix-{name}"), f"unix:{escaped}"
+        return plain_name(f"unix-{name}"), unix_endpoint(path)
     if text.isdigit():
         text = f"*:{text}"
     host, port = split_port(text)
     port = port or 80
-    name = {80: "http", 443: "https"}.get(port, f"port-{port}")
-    if host in ("*", "", "0.0.0.0"):
-        return name, f"tcp:{port}"
-    bare = host.strip("[]")
-    interface = bare.replace(":", r"\:")
-    suffix = "ipv6" if bare == "::" else re.sub(r"[.:]+", "-", bare).strip("-")
-    return plain_name(f"{name}-{suffix}"), f"tcp:{port}:interface={interface}"
+    return listened_at(name_of_port(port), "tcp", host, port)
 
 
 def is_of_the_kernel(word: str) -> bool:

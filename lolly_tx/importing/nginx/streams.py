@@ -5,11 +5,10 @@ Imports: importing, importing.nginx. Used by: importing.nginx.convert.
 
 from __future__ import annotations
 
-import re
-
 import attrs
 
 from lolly_tx.importing.draft import Table, plain_name
+from lolly_tx.importing.listened import listened_at, unix_endpoint
 from lolly_tx.importing.nginx import guards
 from lolly_tx.importing.nginx.listening import balancers, is_of_the_kernel
 from lolly_tx.importing.nginx.names import Names, names_of
@@ -117,21 +116,13 @@ def _address(one: Statement) -> tuple[str, str]:
         path = text.removeprefix("unix:")
         if kind == "udp":
             raise NotThere("no datagrams of UNIX sockets are passed on")
-        escaped = re.sub(r"([\\:=])", r"\\\1", path)
-        return plain_name(f"unix-{path.rpartition('/')[2]}"), f"unix:{escaped}"
+        return plain_name(f"unix-{path.rpartition('/')[2]}"), unix_endpoint(path)
     if text.isdigit():
         text = f"*:{text}"
     host, port = split_port(text)
     if port is None:
         raise NotThere(f"{text} has no port, or many: write a stream for each")
-    name, endpoint = f"{kind}-{port}", f"{kind}:{port}"
-    bare = host.strip("[]")
-    if bare not in ("*", "", "0.0.0.0"):
-        suffix = "ipv6" if bare == "::" else re.sub(r"[.:]+", "-", bare).strip("-")
-        name = plain_name(f"{name}-{suffix}")
-        interface = bare.replace(":", r"\:")
-        endpoint += f":interface={interface}"
-    return name, endpoint
+    return listened_at(f"{kind}-{port}", kind, host, port)
 
 
 def _listened(server: _Server, one: Statement) -> None:

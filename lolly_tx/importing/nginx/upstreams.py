@@ -13,6 +13,7 @@ from collections.abc import Callable
 import attrs
 
 from lolly_tx.importing.draft import Table
+from lolly_tx.importing.listened import unix_endpoint
 from lolly_tx.importing.nginx.scope import Scope
 from lolly_tx.importing.nginx.values import (
     count,
@@ -91,7 +92,7 @@ def _target(text: str, address: Address, port: int | None = None) -> str | Table
     if address.unix or text.startswith("unix:"):
         if address.tls:
             raise NotThere("no TLS is spoken to UNIX sockets")
-        return {"endpoint": f"unix:{_escaped(text.removeprefix('unix:'))}"}
+        return {"endpoint": unix_endpoint(text.removeprefix("unix:"))}
     name, own = split_port(text)
     if has_variable(text) or not name:
         raise NotThere(f"{text} is no address of a target")
@@ -102,10 +103,6 @@ def _target(text: str, address: Address, port: int | None = None) -> str | Table
     scheme = "https" if address.tls else "http"
     port = own or port or (443 if address.tls else 80)
     return f"{scheme}://{host(name)}:{port}"
-
-
-def _escaped(text: str) -> str:
-    return re.sub(r"([\\:=])", r"\\\1", text)
 
 
 @attrs.define
