@@ -173,10 +173,7 @@ def _totals(totals: Values, unit: str) -> Iterator[str]:
         "latency          "
         + ", ".join(f"{name} {v * 1000:.1f}ms" for name, v in latency.items()),
     ]
-    for line in lines:
-        yield from textwrap.wrap(
-            line, WIDTH - 2, initial_indent="  ", subsequent_indent=" " * 19
-        )
+    yield from _wrapped(lines)
 
 
 def _sessions(found: Values | None) -> Iterator[str]:
@@ -194,6 +191,11 @@ def _sessions(found: Values | None) -> Iterator[str]:
         f"megabytes        {found['sent'] / 1e6:.1f} from clients,"
         f" {found['received'] / 1e6:.1f} to them",
     ]
+    yield from _wrapped(lines)
+
+
+def _wrapped(lines: list[str]) -> Iterator[str]:
+    """Each below its word, which takes the first column."""
     for line in lines:
         yield from textwrap.wrap(
             line, WIDTH - 2, initial_indent="  ", subsequent_indent=" " * 19

@@ -46,15 +46,9 @@ def stream_of(config: Config, asked: str, pool: str) -> Stream | None:
     """The stream whose sessions come: the one `asked` for, else one that has `pool` where nothing else leads there."""
     if asked:
         return config.streams.get(asked)
-    if any(pool in _pools_of(route) for route in config.routes):
+    if any(pool in route.pools for route in config.routes):
         return None
     return next((one for one in config.streams.values() if pool in one.pools), None)
-
-
-def _pools_of(route: Any) -> Iterator[str]:
-    yield route.pool
-    for share in route.split or ():
-        yield share.pool
 
 
 def unfit(
