@@ -85,13 +85,13 @@ def check(config: Config, parts: Parts, main: Place) -> None:
         if stream.access_log:
             access_log_rules(stream.access_log, at.at("access_log"))
     tunnel_rules(config, parts.names, main)
+    datagrams = [
+        name
+        for name, pool in there.items()
+        if any(speaks_datagrams(target.address) for target in pool.targets)
+    ]
     for name, forward in config.forwards.items():
         here = main.at("forward").at(name)
-        datagrams = [
-            name
-            for name, (pool, _) in parts.pools.items()
-            if any(speaks_datagrams(target.address) for target in pool.targets)
-        ]
         forward_rules(
             forward, is_local(forward.endpoint), parts.pool_names, datagrams, here
         )
