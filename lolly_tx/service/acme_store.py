@@ -54,9 +54,8 @@ class AcmeStore:
         self.folder = Path(state_dir) / "acme" / name
         self.certificates = self.folder / "certificates"
         for each in (self.answers, self.certificates):
-            each.mkdir(mode=0o700, parents=True, exist_ok=True)
-        if not any(self.certificates.glob("*.pem")):
-            write_secret(self.certificates / PLACEHOLDER, placeholder())
+            make_folder(each)
+        have_certificate(self.certificates)
 
     def account(self, directory: str, part: str) -> Path:
         """The file of a part of the account, "key" or "registration", at the authority with this directory."""
@@ -92,6 +91,17 @@ def shown_folder(state_dir: str) -> Path:
 def pem_of(key: ec.EllipticCurvePrivateKey) -> bytes:
     """A key as it is kept."""
     return key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption())
+
+
+def make_folder(path: Path) -> None:
+    """Let there be one, which nobody else looks into. Raises OSError."""
+    path.mkdir(mode=0o700, parents=True, exist_ok=True)
+
+
+def have_certificate(folder: Path) -> None:
+    """Let there be one of nobody, where there is none yet. Raises OSError."""
+    if not any(folder.glob("*.pem")):
+        write_secret(folder / PLACEHOLDER, placeholder())
 
 
 def placeholder() -> bytes:

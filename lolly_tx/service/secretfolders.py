@@ -19,6 +19,8 @@ from lolly_tx.net.sockets.tls_contexts import TLSSettingsError
 from lolly_tx.service.acme_store import (
     PLACEHOLDER,
     AcmeStore,
+    have_certificate,
+    make_folder,
     placeholder,
     write_secret,
 )
@@ -37,9 +39,8 @@ def with_secrets(name: str, tls: ListenerTLS, config: Config) -> ListenerTLS:
         if name in provider.listeners.values():
             folder = secret_folder(config, provider, name)
             try:
-                folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-                if not any(folder.glob("*.pem")):
-                    write_secret(folder / PLACEHOLDER, placeholder())
+                make_folder(folder)
+                have_certificate(folder)
             except OSError as error:
                 said = error.strerror or "cannot be written"
                 raise TLSSettingsError(str(folder), said) from error
@@ -61,7 +62,7 @@ def with_acme(tls: ListenerTLS, config: Config) -> ListenerTLS:
 
 def put_secrets(folder: Path, wanted: Mapping[str, str]) -> None:
     """Let the folder have these, PEM texts by name, and no others. Raises OSError. In a thread."""
-    folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+    make_folder(folder)
     files = {f"{name}.pem": text.encode() for name, text in wanted.items()}
     if not files and not (folder / PLACEHOLDER).exists():
         files[PLACEHOLDER] = placeholder()
