@@ -12,8 +12,6 @@ benchmarks/streams.py: the ratios within one run mean something. Fails nothing.
 
 from __future__ import annotations
 
-import argparse
-import multiprocessing
 import os
 import shutil
 import socket
@@ -24,7 +22,15 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).parents[1]))
 
-from benchmarks.streams import LOLLY, NGINX, Proxy, free_port, serve, show
+from benchmarks.streams import (
+    LOLLY,
+    NGINX,
+    Proxy,
+    arguments,
+    free_port,
+    served,
+    show,
+)
 
 FORWARD = """
 [forward.f]
@@ -134,23 +140,14 @@ def start(folder: Path, target: int, made: list[Proxy]) -> None:
 
 def main() -> None:
     """Measure and print."""
-    parser = argparse.ArgumentParser()
-    parser.add_argument("--rounds", type=int, default=5)
-    parser.add_argument("--megabytes", type=int, default=2048)
-    parser.add_argument("--seconds", type=float, default=2.0)
-    parser.add_argument("--only", choices=("bulk", "visits"))
-    asked = parser.parse_args()
-    listening = socket.create_server(("127.0.0.1", 0), backlog=4096)
-    serving = multiprocessing.Process(
-        target=serve, args=(listening, asked.megabytes), daemon=True
-    )
-    serving.start()
+    asked = arguments(("bulk", "visits"))
+    serving, target = served(asked.megabytes)
     os.sched_setaffinity(0, {1})
     with tempfile.TemporaryDirectory() as text:
         os.chmod(text, 0o777)  # squid has a user of its own
         proxies: list[Proxy] = []
         try:
-            start(Path(text), listening.getsockname()[1], proxies)
+            start(Path(text), target, proxies)
             time.sleep(1.0)
             for proxy in proxies:
                 proxy.connect().close()

@@ -25,7 +25,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from pathlib import Path
 
 ROOT = Path(__file__).parents[1]
@@ -229,22 +229,33 @@ def started(folder: Path, target: int) -> list[Proxy]:
     return made
 
 
-def main() -> None:
-    """Measure and print."""
+def arguments(loads: Iterable[str]) -> argparse.Namespace:
+    """What is asked for, of these loads."""
     parser = argparse.ArgumentParser()
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--megabytes", type=int, default=2048)
     parser.add_argument("--seconds", type=float, default=2.0)
-    parser.add_argument("--only", choices=LOADS)
-    asked = parser.parse_args()
+    parser.add_argument("--only", choices=loads)
+    return parser.parse_args()
+
+
+def served(megabytes: int) -> tuple[multiprocessing.Process, int]:
+    """The target, which runs, and its port."""
     listening = socket.create_server(("127.0.0.1", 0), backlog=4096)
     serving = multiprocessing.Process(
-        target=serve, args=(listening, asked.megabytes), daemon=True
+        target=serve, args=(listening, megabytes), daemon=True
     )
     serving.start()
+    return serving, listening.getsockname()[1]
+
+
+def main() -> None:
+    """Measure and print."""
+    asked = arguments(LOADS)
+    serving, target = served(asked.megabytes)
     os.sched_setaffinity(0, {1})
     with tempfile.TemporaryDirectory() as text:
-        proxies = started(Path(text), listening.getsockname()[1])
+        proxies = started(Path(text), target)
         try:
             for proxy in proxies:
                 proxy.connect().close()

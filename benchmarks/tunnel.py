@@ -27,8 +27,10 @@ from pathlib import Path
 
 import trustme
 
-ROOT = Path(__file__).parents[1]
-TICKS = os.sysconf("SC_CLK_TCK")
+sys.path.insert(0, str(Path(__file__).parents[1]))
+
+from benchmarks.streams import ROOT, TICKS, free_port
+
 SIZE = 1024
 BAR_MS = 50.0
 
@@ -151,14 +153,6 @@ def show(name: str, trips: list[float]) -> float:
         f"{name}: {len(trips)} round trips, p50 {p50:.2f} ms, p99 {p99:.2f} ms, longest {trips[-1]:.2f} ms"
     )
     return p99
-
-
-def free_port() -> int:
-    """One that nobody has."""
-    with socket.socket() as sock:
-        sock.bind(("127.0.0.1", 0))
-        port: int = sock.getsockname()[1]
-        return port
 
 
 def connect(port: int) -> socket.socket:
