@@ -6,39 +6,28 @@
 In the place of a `proxy.passage.Passage` and its `proxy.innerdoor.InnerDoor` where nobody could ask them anything:
 bytes pass as they are, relays and tunnels are the client's. Only when a link fails, an inner door takes its place.
 
-Imports: domain, net, net.sockets, proxy, wire. Used by: proxy.chain.
+Imports: domain, net, proxy, wire. Used by: proxy.chain.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from typing import Any
-
 from lolly_tx.domain.errors import ProxyError
 from lolly_tx.net.doors import BODILESS, DoorIn, RequestSink
-from lolly_tx.net.sockets.splice import Relay
-from lolly_tx.net.tunnel import TunnelEnd
 from lolly_tx.proxy.filters import LinkFailed
 from lolly_tx.proxy.innerdoor import InnerDoor
 from lolly_tx.proxy.link import Way
 from lolly_tx.proxy.passage import Passage
+from lolly_tx.proxy.throughdoor import ThroughDoor
 from lolly_tx.wire.message import RequestHead
 
 
-class FieldDoor(DoorIn):
+class FieldDoor(ThroughDoor):
     """See the module: a door to who serves a request, and to the client's door its exchange (`net.doors.RequestSink`).
 
     `chain`: which request `head` has come through; who serves it gets `changed`.
     """
 
-    __slots__ = (
-        "_chain",
-        "_head",
-        "_out",
-        "asked",
-        "sent",
-        "status",
-    )
+    __slots__ = ("_chain", "_head")
 
     exchange: RequestSink | None
 
@@ -53,20 +42,6 @@ class FieldDoor(DoorIn):
         self._chain = chain
         self._out = door
         self._head = head
-
-    @property
-    def can_tunnel(self) -> bool:
-        """The client's door has it to give."""
-        return self._out.can_tunnel
-
-    @property
-    def write_seconds(self) -> float:
-        """As the client's."""
-        return self._out.write_seconds
-
-    def last(self) -> None:
-        """See `DoorIn`."""
-        self._out.last()
 
     # -- the answer
 
@@ -105,22 +80,6 @@ class FieldDoor(DoorIn):
         passage.broke_off(failed, ending)
         self.status, self.sent = inner.status, inner.sent
 
-    def still_sending(self, over: Callable[[ProxyError | None], None]) -> bool:
-        """See `DoorIn`."""
-        return self._out.still_sending(over)
-
-    def interim(self, status: int, reason: bytes, fields: bytes) -> None:
-        """As it is."""
-        self._out.interim(status, reason, fields)
-
-    def write(self, data: bytes) -> None:
-        """Body bytes."""
-        self._out.write(data)
-
-    def flush(self) -> None:
-        """Let what there is leave."""
-        self._out.flush()
-
     def finish(self, trailers: bytes = b"", last: bytes = b"") -> None:
         """End the response."""
         self.exchange = None
@@ -130,36 +89,6 @@ class FieldDoor(DoorIn):
         """Let the client see that it is not complete."""
         self.exchange = None
         self._out.abort(code)
-
-    # -- the request
-
-    def pause_request(self) -> None:
-        """See `DoorIn`."""
-        self._out.pause_request()
-
-    def resume_request(self) -> None:
-        """See `DoorIn`."""
-        self._out.resume_request()
-
-    def response_sink(self) -> Any | None:
-        """See `DoorIn`."""
-        return self._out.response_sink()
-
-    def request_source(self) -> tuple[Any, int] | None:
-        """See `DoorIn`."""
-        return self._out.request_source()
-
-    def request_relaying(self, relay: Relay) -> None:
-        """See `DoorIn`."""
-        self._out.request_relaying(relay)
-
-    def request_relayed(self) -> None:
-        """See `DoorIn`."""
-        self._out.request_relayed()
-
-    def tunnel_end(self) -> TunnelEnd | None:
-        """See `DoorIn`."""
-        return self._out.tunnel_end()
 
     def tunnel_closed(self) -> None:
         """See `DoorIn`."""

@@ -1,6 +1,6 @@
 """The client's door as it looks from behind a chain of middleware, which may change the answers that go out by it.
 
-Imports: domain, net, net.sockets, proxy, wire. Used by: proxy.caching, proxy.fielddoor,
+Imports: domain, net, proxy, wire. Used by: proxy.caching, proxy.fielddoor,
 proxy.passage.
 """
 
@@ -12,13 +12,12 @@ from typing import Any, Final, Protocol
 from lolly_tx.domain.errors import ProxyError
 from lolly_tx.domain.target import Target
 from lolly_tx.net.doors import LENGTH, NO_BODY, DoorIn, RequestSink
-from lolly_tx.net.sockets.splice import Relay
-from lolly_tx.net.tunnel import TunnelEnd
 from lolly_tx.proxy.answer import Answer, AnswerHead
 from lolly_tx.proxy.filters import BodyFilter, Filters, LinkFailed
 from lolly_tx.proxy.identity import Identity
 from lolly_tx.proxy.link import Link, Way
 from lolly_tx.proxy.slices import SLICE_BYTES, Slices
+from lolly_tx.proxy.throughdoor import ThroughDoor
 from lolly_tx.wire.message import RequestHead
 
 DROPPED_BYTES: Final = 65536
@@ -49,7 +48,7 @@ class OnItsWay(Protocol):
         """A hook has raised. `ending`: whoever serves the request has just ended."""
 
 
-class InnerDoor(DoorIn):
+class InnerDoor(ThroughDoor):
     """The client's door as it looks from behind the chain: `door`, whose answers middleware may change.
 
     `reached`: how many links an answer goes back through. `status`: what the client got. `sent`: body bytes.
@@ -58,14 +57,10 @@ class InnerDoor(DoorIn):
     __slots__ = (
         "_dropped",
         "_filters",
-        "_out",
         "_passage",
         "_reached",
         "_relayed",
-        "asked",
         "identity",
-        "sent",
-        "status",
         "verdict",
     )
 
@@ -86,11 +81,6 @@ class InnerDoor(DoorIn):
         self._reached = reached
         self._relayed = False  # what the client gets of the body is not seen here
         self._dropped = -1  # bytes, of an answer that was replaced
-
-    @property
-    def can_tunnel(self) -> bool:
-        """The client's door has it to give."""
-        return self._out.can_tunnel
 
     @property
     def target(self) -> str | None:
@@ -118,15 +108,6 @@ class InnerDoor(DoorIn):
         if filters is not None:
             filters.close()
         self._passage.over()
-
-    @property
-    def write_seconds(self) -> float:
-        """As the client's."""
-        return self._out.write_seconds
-
-    def last(self) -> None:
-        """See `DoorIn`."""
-        self._out.last()
 
     # -- the answer
 
@@ -274,10 +255,6 @@ class InnerDoor(DoorIn):
         if exchange is not None:
             exchange.response_changed(self.status, self.sent)
 
-    def interim(self, status: int, reason: bytes, fields: bytes) -> None:
-        """As it is."""
-        self._out.interim(status, reason, fields)
-
     def write(self, data: bytes) -> None:
         """Body bytes."""
         if self._dropped >= 0:
@@ -349,16 +326,6 @@ class InnerDoor(DoorIn):
         if self._dropped < 0:
             self._out.abort(code)
 
-    # -- the request
-
-    def pause_request(self) -> None:
-        """See `DoorIn`."""
-        self._out.pause_request()
-
-    def resume_request(self) -> None:
-        """See `DoorIn`."""
-        self._out.resume_request()
-
     # -- relays and tunnels, where no middleware wants the bytes
 
     def response_sink(self) -> Any | None:
@@ -372,18 +339,6 @@ class InnerDoor(DoorIn):
     def request_source(self) -> tuple[Any, int] | None:
         """See `DoorIn`."""
         return self._out.request_source() if self._passage.relays_requests else None
-
-    def request_relaying(self, relay: Relay) -> None:
-        """See `DoorIn`."""
-        self._out.request_relaying(relay)
-
-    def request_relayed(self) -> None:
-        """See `DoorIn`."""
-        self._out.request_relayed()
-
-    def tunnel_end(self) -> TunnelEnd | None:
-        """See `DoorIn`."""
-        return self._out.tunnel_end()
 
     def tunnel_closed(self) -> None:
         """See `DoorIn`."""
