@@ -31,7 +31,7 @@ COMPILED = {
     "net/http2": "answers backlog client client_ending client_streams client_watch closed ending framed heads inflow"
     " intake request sending server shared stream streams watch websocket windows",
     "net/sockets": "acceptor",
-    "proxy": "accesslog chain columns counters endings exchange fielddoor forwarder hedge held innerdoor"
+    "proxy": "accesslog attempting chain columns counters endings exchange fielddoor forwarder hedge held innerdoor"
     " introduction lineformat moments proxy record resource response_fields route throughdoor upload",
 }
 

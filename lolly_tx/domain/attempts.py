@@ -5,8 +5,8 @@ r"""The attempts of one request: which come next, and whose answer the client ge
       |                \----- slow ------> a hedge beside it, and the faster one wins
       +-- all full --> the waiting room, then the same
 
-Decisions only, the same ones for real exchanges (`proxy.exchange`) and sessions (`proxy.session`),
-and for simulated ones (`simulate.journey`, `simulate.sessions`). These are its only subclasses:
+Decisions only, the same ones for real exchanges (`proxy.exchange`) and sessions (`proxy.session`), which share
+`proxy.attempting`, and for simulated ones (`simulate.journey`, `simulate.sessions`). These are its only subclasses:
 they perform what is decided (the abstract methods) and report what has come of it.
 
 It is long because a subclass has to see at one place what it is told and what it is asked.

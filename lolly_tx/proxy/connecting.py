@@ -3,8 +3,8 @@
     Deferred --errback--> Tracker: held against the node, its lease released --> on_failed(error)
        +------callback--> on_connected(door): the lease goes on, the answer is to decide
 
-Imports: domain, net.library, Twisted. Used by: proxy.exchange, proxy.hedge,
-proxy.session.
+Imports: domain, net.library, Twisted. Used by: proxy.attempting, proxy.exchange,
+proxy.hedge, proxy.session.
 """
 
 from __future__ import annotations

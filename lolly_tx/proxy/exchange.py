@@ -12,16 +12,15 @@ doors are plain calls; a Deferred exists only while connecting.
 This module is long because an exchange is one thing: whatever only some of them have stands
 apart already, and what is left changes together.
 
-Imports: domain, net, net.sockets, proxy, wire, Twisted. Used by: proxy, service.
+Imports: domain, net, net.sockets, proxy, wire. Used by: proxy.columns,
+proxy.lineformat, proxy.record, proxy.route, service.
 """
 
 from __future__ import annotations
 
 from typing import Any, Final
 
-from twisted.internet.interfaces import IDelayedCall
-
-from lolly_tx.domain.attempts import NEVER, Attempts
+from lolly_tx.domain.attempts import NEVER
 from lolly_tx.domain.errors import (
     BadResponse,
     DownstreamGone,
@@ -38,6 +37,7 @@ from lolly_tx.net.doors import BODILESS, BodyStart, DoorIn, DoorOut, Peer, Respo
 from lolly_tx.net.sockets.splice import Relay
 from lolly_tx.net.tunnel import Tunnel
 from lolly_tx.net.upstreams import Upstream
+from lolly_tx.proxy.attempting import Attempting
 from lolly_tx.proxy.connecting import Connecting
 from lolly_tx.proxy.download import Download, download
 from lolly_tx.proxy.forwarder import Forwarder
@@ -57,27 +57,19 @@ NO_KEY: Final = (None, b"", b'""')
 MOST_MOVES: Final = 3
 """How often an attempt goes on on another connection of its node, because the first one was closing."""
 
-Attempted = tuple[Node, int, float, ProxyError | None]
-"""An attempt that is over: whom it asked, the status of the answer (0: none), how many seconds it took, its failure."""
 
-
-class Exchange(Attempts, ResponseSink):
+class Exchange(Attempting, ResponseSink):
     """One request, from its head to the end of its response; its door's exchange from the beginning.
 
-    `status`: sent to the client; `upstream_status`: what the last node answered.
-    `bytes_in`, `bytes_out`: body bytes from and to the client. `upstream_seconds`: the
-    last attempt's. `moves`: how often one went on on another connection of its node. `grpc`: the status in the
-    head of its answer. `past`: the attempts before it, in
-    the order they ended. `client`: the door out of the current attempt. `fault`: how the last
-    attempt failed. `route`: the name of its route, if anybody asks. `identity`:
-    its request id and its place in a trace, likewise.
+    `status`: sent to the client. `bytes_in`, `bytes_out`: body bytes from and to the client. `client`: the door out of
+    the current attempt. `moves`: how often one went on on another connection of its node. `grpc`: the status in the
+    head of its answer. `route`: the name of its route, if anybody asks. `identity`: its request id and its place in a
+    trace, likewise.
     """
 
     __slots__ = (
-        "_connecting",
         "_hedge",
         "_held",
-        "_pause",
         "answering",
         "bytes_in",
         "bytes_out",
@@ -85,35 +77,26 @@ class Exchange(Attempts, ResponseSink):
         "door",
         "download",
         "error",
-        "fault",
-        "forwarder",
         "grpc",
         "head",
         "identity",
         "moves",
-        "past",
         "route",
         "status",
         "trace",
         "upload",
-        "upstream_seconds",
-        "upstream_status",
     )
 
     answering: bool
     client: DoorOut | None
     error: ProxyError | None
-    fault: ProxyError | None
     upload: Upload | None
     download: Download | None
     trace: Trace | None
-    past: tuple[Attempted, ...]
     route: str | None
     identity: Identity | None
-    _connecting: Connecting | None
     _held: Held | None
     _hedge: HedgeLine | None
-    _pause: IDelayedCall | None
 
     def __init__(
         self, forwarder: Forwarder, door: DoorIn, head: RequestHead, start: BodyStart
@@ -257,45 +240,16 @@ class Exchange(Attempts, ResponseSink):
     def withdraw(self) -> None:
         """The current attempt is given up."""
         client, self.client = self.client, None
-        connecting, self._connecting = self._connecting, None
-        pause, self._pause = self._pause, None
         self._end_relays()
-        if pause is not None:
-            pause.cancel()
+        super().withdraw()
         if client is not None:
             client.cancel()
-        if connecting is not None:
-            connecting.cancel()
-
-    def limit(self, at: float) -> None:
-        """Have `expired` called at that time."""
-        if self.deadline == NEVER:
-            self.forwarder.deadlines.add(self)
-        self.deadline = at
-
-    def pause(self, seconds: float, lease: Lease) -> None:
-        """Make the attempt with `lease` then."""
-        self._pause = self.forwarder.clock.callLater(seconds, self._paused, lease)
-
-    def _paused(self, lease: Lease) -> None:
-        self._pause = None
-        self.resumed(lease, self.forwarder.now())
 
     # -- what becomes of attempts, for the record
 
-    def turned_over(self) -> None:
-        """An attempt is over, and another node's turn begins."""
-        node = self.node
-        assert node is not None
-        why, self.fault = self.fault, None
-        self.past += ((node, self.upstream_status, self.upstream_seconds, why),)
-        self.upstream_status = 0
-        self.upstream_seconds = 0.0
-
     def dropped(self, lease: Lease, error: ProxyError, now: float) -> None:
         """The attempt of `lease` has ended in `error`."""
-        self.upstream_seconds = now - lease.started
-        self.fault = error
+        super().dropped(lease, error, now)
         if self.trace is not None:
             self.trace.failed(lease.node, error)
 

@@ -9,9 +9,10 @@ import re
 from typing import Final
 
 from lolly_tx.net.doors import Peer
+from lolly_tx.proxy.attempting import Attempted
 from lolly_tx.proxy.datagramrecord import DatagramRecord
 from lolly_tx.proxy.entry import Entry, Words
-from lolly_tx.proxy.exchange import Attempted, Exchange
+from lolly_tx.proxy.exchange import Exchange
 from lolly_tx.proxy.identity import Identity
 from lolly_tx.proxy.session import Session, stream_of
 from lolly_tx.wire.forwardform import Onward

@@ -8,7 +8,7 @@ It is what an exchange is to requests (`proxy.exchange`): the same decisions (`d
 records at its end. Nothing was passed on before it is up, so every connect may be made again elsewhere; what happens
 later is no failure of anybody. Its duration, where pools count durations, is the time until it was up.
 
-Imports: domain, net, net.streams, proxy, wire, Twisted. Used by: proxy.datagramrecord,
+Imports: domain, net, net.streams, proxy, wire. Used by: proxy.datagramrecord,
 proxy.record, proxy.streaming, service, simulate.
 """
 
@@ -18,16 +18,14 @@ from collections.abc import Callable
 from functools import lru_cache
 from typing import Any, Protocol
 
-from twisted.internet.interfaces import IDelayedCall
-
-from lolly_tx.domain.attempts import NEVER, Attempts, Choosing
+from lolly_tx.domain.attempts import NEVER, Choosing
 from lolly_tx.domain.errors import DownstreamGone, ProxyError, Shutdown
 from lolly_tx.domain.lease import Lease
 from lolly_tx.domain.node import Node
 from lolly_tx.net.doors import Peer
 from lolly_tx.net.streams.target import Dial, TargetConnection
+from lolly_tx.proxy.attempting import Attempting
 from lolly_tx.proxy.connecting import Connecting
-from lolly_tx.proxy.exchange import Attempted
 from lolly_tx.proxy.forwarder import Forwarder
 from lolly_tx.proxy.replies import status_of
 from lolly_tx.proxy.trace import Trace
@@ -101,7 +99,7 @@ class Choice(Choosing):
         """There are none."""
 
 
-class Session(Attempts):
+class Session(Attempting):
     """See the module. `write_seconds`: how long a target may take no byte.
 
     `on_up(target)`: called with its connection. `on_failed(error)`: there is none. What it has beyond `Attempts` is
@@ -110,10 +108,8 @@ class Session(Attempts):
     """
 
     __slots__ = (
-        "_connecting",
         "_on_failed",
         "_on_up",
-        "_pause",
         "_up_at",
         "_write_seconds",
         "answering",
@@ -122,13 +118,8 @@ class Session(Attempts):
         "door",
         "ended",
         "error",
-        "fault",
-        "forwarder",
         "head",
-        "past",
         "status",
-        "upstream_seconds",
-        "upstream_status",
     )
 
     method = b""
@@ -143,7 +134,6 @@ class Session(Attempts):
     trace: Trace | None = None
 
     answering: bool
-    past: tuple[Attempted, ...]
 
     def __init__(
         self,
@@ -168,14 +158,13 @@ class Session(Attempts):
         self.pausing = self.answering = False
         self.deadline = self._until = NEVER
         self.error: ProxyError | None = None
-        self.fault: ProxyError | None = None
+        self.fault = None
         self.ended = ""
         self.past = ()
         self._write_seconds = write_seconds
         self._on_up = on_up
         self._on_failed = on_failed
-        self._connecting: Connecting | None = None
-        self._pause: IDelayedCall | None = None
+        self._connecting = self._pause = None
         self._up_at = self.started
         self.forwarder.in_flight += 1
 
@@ -211,42 +200,6 @@ class Session(Attempts):
     def _unconnected(self, error: ProxyError) -> None:
         self._connecting = None
         self.failed(error, self.forwarder.now())
-
-    def withdraw(self) -> None:
-        """The connect is given up."""
-        connecting, self._connecting = self._connecting, None
-        pause, self._pause = self._pause, None
-        if pause is not None:
-            pause.cancel()
-        if connecting is not None:
-            connecting.cancel()
-
-    def limit(self, at: float) -> None:
-        """Have `expired` called at that time."""
-        if self.deadline == NEVER:
-            self.forwarder.deadlines.add(self)
-        self.deadline = at
-
-    def pause(self, seconds: float, lease: Lease) -> None:
-        """Connect with `lease` then."""
-        self._pause = self.forwarder.clock.callLater(seconds, self._paused, lease)
-
-    def _paused(self, lease: Lease) -> None:
-        self._pause = None
-        self.resumed(lease, self.forwarder.now())
-
-    def turned_over(self) -> None:
-        """A connect has failed, and another node's turn begins."""
-        node = self.node
-        assert node is not None
-        why, self.fault = self.fault, None
-        self.past += ((node, 0, self.upstream_seconds, why),)
-        self.upstream_seconds = 0.0
-
-    def dropped(self, lease: Lease, error: ProxyError, now: float) -> None:
-        """The connect of `lease` has ended in `error`."""
-        self.upstream_seconds = now - lease.started
-        self.fault = error
 
     def refuse(self, error: ProxyError) -> None:
         """No target is left to be asked."""
