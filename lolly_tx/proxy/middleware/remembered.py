@@ -1,6 +1,7 @@
 """What is made of heads that repeat, made once.
 
-Imports: wire. Used by: proxy.middleware.headers, proxy.middleware.paths.
+Imports: wire. Used by: proxy.middleware.headers, proxy.middleware.paths,
+proxy.middleware.rewrite.
 
 Readers remember the heads of clients that repeat themselves, so what comes again is the same object. Bounded as their
 memory is.
@@ -9,9 +10,12 @@ memory is.
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import TypeVar
 
 from lolly_tx.wire.memory import REMEMBERED, REMEMBERED_BYTES
 from lolly_tx.wire.message import RequestHead
+
+Made = TypeVar("Made")
 
 
 class Remembered:
@@ -29,8 +33,13 @@ class Remembered:
         if made is not None:
             return made
         made = self._make(head)
-        if len(head.block.raw) + len(head.target) <= REMEMBERED_BYTES:
-            if len(self.known) >= REMEMBERED:
-                self.known.clear()
-            self.known[head] = made
+        keep(self.known, head, made)
         return made
+
+
+def keep(known: dict[RequestHead, Made], head: RequestHead, made: Made) -> None:
+    """Have `known` tell what was made of `head`, unless it is too long; a full one begins anew."""
+    if len(head.block.raw) + len(head.target) <= REMEMBERED_BYTES:
+        if len(known) >= REMEMBERED:
+            known.clear()
+        known[head] = made

@@ -26,11 +26,11 @@ from lolly_tx.proxy.answering import Location
 from lolly_tx.proxy.asked import Matched
 from lolly_tx.proxy.link import REQUEST
 from lolly_tx.proxy.middleware.base import Middleware
+from lolly_tx.proxy.middleware.remembered import keep
 from lolly_tx.proxy.passage import Passage
 from lolly_tx.proxy.proxy import RouteEnd
 from lolly_tx.proxy.replies import page
 from lolly_tx.proxy.templates import url_template
-from lolly_tx.wire.memory import REMEMBERED, REMEMBERED_BYTES
 from lolly_tx.wire.message import RequestHead
 from lolly_tx.wire.urls import own_location, quoted
 
@@ -77,22 +77,11 @@ class RewriteMiddleware(Middleware):
             except DownstreamError as error:
                 became = _page(error.status)
             if known is not None:
-                self._remember(known, head, became)
+                keep(known, head, became)
         if isinstance(became, Answer):
             return became
         passage.head = became
         return None if became is head else self._routed(passage)
-
-    def _remember(
-        self,
-        known: dict[RequestHead, RequestHead | Answer],
-        head: RequestHead,
-        became: RequestHead | Answer,
-    ) -> None:
-        if len(head.block.raw) + len(head.target) <= REMEMBERED_BYTES:
-            if len(known) >= REMEMBERED:
-                known.clear()
-            known[head] = became
 
     def _rewrite(self, passage: Passage) -> RequestHead | Answer:
         path = normal_path(passage.head.target)
