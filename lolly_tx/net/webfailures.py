@@ -12,7 +12,7 @@ from twisted.web.client import (
 )
 
 TWISTED_WRAPPERS = (RequestGenerationFailed, RequestTransmissionFailed, ResponseFailed)
-"""What the client of `twisted.web` says that went wrong; each has the reasons with it."""
+"""Each has the reasons with it."""
 
 
 def innermost(error: BaseException) -> BaseException:

@@ -105,7 +105,7 @@ def _end_of_address(data: bytes) -> int:
 
 
 def _place(data: bytes, end: int) -> tuple[str, int]:
-    """They."""
+    """Host and port of the address that ends there."""
     kind = data[3]
     host = _host(kind, data[5 if kind == _NAME else 4 : end - 2])
     return host, int.from_bytes(data[end - 2 : end], "big")

@@ -51,7 +51,8 @@ _ERRNOS = {
 _NO_FIELDS = RequestBlock(b"\r\n")
 
 GREETING, LOGIN, REQUEST, SERVED = range(4)
-_ASSOCIATING = (socks5.CONNECT, socks5.ASSOCIATE)
+_STREAMS = (socks5.CONNECT,)
+_STREAMS_AND_DATAGRAMS = (socks5.CONNECT, socks5.ASSOCIATE)
 
 
 class SocksSite(Protocol):
@@ -175,11 +176,8 @@ class SocksServer(ClientConnection):
         if self._stage == LOGIN:
             return self._log_in()
         relays = self.site.relays
-        found = (
-            socks5.read_request(self.early)
-            if relays is None
-            else socks5.read_request(self.early, _ASSOCIATING)
-        )
+        commands = _STREAMS if relays is None else _STREAMS_AND_DATAGRAMS
+        found = socks5.read_request(self.early, commands)
         if found is None:
             return False
         command, host, port, used = found
