@@ -31,8 +31,8 @@ COMPILED = {
     "net/http2": "answers backlog client client_ending client_streams client_watch closed ending framed heads inflow"
     " intake request sending server shared stream streams watch websocket windows",
     "net/sockets": "acceptor",
-    "proxy": "accesslog attempting chain columns counters endings exchange fielddoor forwarder hedge held innerdoor"
-    " introduction lineformat moments proxy record resource response_fields route throughdoor upload",
+    "proxy": "accesslog attempting chain columns counters endings exchange fielddoor firstcolumns forwarder hedge held"
+    " innerdoor introduction lineformat moments proxy record resource response_fields route throughdoor upload",
 }
 
 COMPILER = ["mypy >= 2.4, < 2.5", "mypy-zope >= 1.0.17"]

@@ -1,10 +1,12 @@
 """What it costs to be seen: the CPU of a request with a log, a recorder, scrapes, against none of them.
 
     python benchmarks/observing.py [--starts N] [--rounds N] [--seconds S] [--only log]
+                                   [--browser] [--unique]
 
 Proxies that differ in one setting each take the load in turns, as in `peers.py`; `plain` is the
 measure. `scraped`: `/metrics` is fetched every second, five to fifteen times as often as usual.
-`templated`: the log by a template of the user's. Prints microseconds per request, medians over all rounds, and the
+`templated`: the log by a template of the user's. `--unique`: no two heads alike, so that no
+line is made ready. Prints microseconds per request, medians over all rounds, and the
 difference to plain in per cent; fails nothing.
 """
 
@@ -19,7 +21,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from peers import LOLLY, ROOT, Field, Peer, lolly, measure
+from peers import LOLLY, ROOT, UNIQUE, Field, Peer, lolly, measure
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -60,6 +62,8 @@ def run(options: argparse.Namespace) -> list[Peer]:
     """Start them all, load each in turns, end them."""
     with tempfile.TemporaryDirectory(prefix="observing") as name:
         folder = Path(name)
+        options.script = str(folder / "unique.lua")
+        Path(options.script).write_text(UNIQUE.replace("{path}", options.path))
         field = Field(folder)
         try:
             found = []
@@ -89,9 +93,11 @@ def main() -> None:
     parser.add_argument("--starts", type=int, default=2)
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--seconds", type=int, default=2)
+    parser.add_argument("--browser", action="store_true", help="a browser's heads")
+    parser.add_argument("--unique", action="store_true", help="no two heads alike")
     parser.add_argument("--only", action="append", default=[], choices=KINDS)
     options = parser.parse_args()
-    options.browser = options.unique = options.tls = False
+    options.tls = False
     options.connections, options.path = 32, "/"
     costs: dict[str, list[float]] = {}
     for _ in range(options.starts):

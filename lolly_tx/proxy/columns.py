@@ -5,7 +5,7 @@
 A call of a function costs more than most of what it would find out here, so that the commonest moments are written as
 one loop each, with the tables of `proxy.moments`. What a column says of an exchange is what its moment says.
 
-Imports: proxy. Used by: proxy.lineformat.
+Imports: proxy. Used by: proxy.firstcolumns, proxy.lineformat.
 """
 
 from __future__ import annotations

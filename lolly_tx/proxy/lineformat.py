@@ -54,15 +54,17 @@ from lolly_tx.config.variables import parts_of
 from lolly_tx.domain.node import Node
 from lolly_tx.domain.target import Target
 from lolly_tx.net.doors import Peer
-from lolly_tx.proxy.columns import Written, column_of
+from lolly_tx.proxy.columns import Column, Written, column_of
 from lolly_tx.proxy.endings import Ended
 from lolly_tx.proxy.entry import Entry, Words
 from lolly_tx.proxy.exchange import Exchange
+from lolly_tx.proxy.firstcolumns import FirstColumn, called, first_column
 from lolly_tx.proxy.masking import USUAL, Masking
 from lolly_tx.proxy.moments import Moment
 from lolly_tx.proxy.record import entry_of, exchange_entry
 from lolly_tx.proxy.sampling import ALL, Sampling
 from lolly_tx.proxy.variables import Get, tries_json, variable
+from lolly_tx.wire.forwardform import Onward
 from lolly_tx.wire.message import RequestHead
 
 COMBINED = (
@@ -102,6 +104,10 @@ def _formed(form: bytes, write: Get) -> Get:
     return lambda entry: form % write(entry)
 
 
+def _first_of(column: Column) -> FirstColumn:
+    return lambda ended, epoch, clients: column(ended, epoch)
+
+
 def _joined(pieces: list[bytes], forms: list[bytes]) -> bytes:
     return b"".join(chain.from_iterable(zip(pieces, (*forms, b""), strict=True)))
 
@@ -127,6 +133,9 @@ class LineFormat:
         self._pieces: list[list[_Piece]] = [[]]
         self._writers: list[Get] = []
         self._forms: list[bytes] = []
+        self._first_form = b""
+        self._first: list[FirstColumn] = []
+        """All words of a line, where nothing of it is known."""
         self._moments: list[Moment | None] = []
         """Of each form what writes it, if it may be another one each time."""
         self._keeps = not (sampling.slow and sampling.share < 1.0)
@@ -146,8 +155,11 @@ class LineFormat:
                 self._text(plain)
                 if name:
                     made = variable(name, masking, sampling)
-                    form = made.text_form
-                    self._add(made.text, form, made.of_head, made.text_moment)
+                    form, first = (
+                        made.text_form,
+                        first_column(name, masking, json=False),
+                    )
+                    self._add(made.text, form, made.of_head, made.text_moment, first)
         self._text("\n")
         self._whole = list(self._all_pieces())
         self._known: dict[RequestHead, bytes] = {}
@@ -171,10 +183,11 @@ class LineFormat:
             self._text(f'{comma}"{key}":')
             comma = ","
             if key == "tries":
-                self._add(tries_json, b"%b")
+                first = first_column(name, masking, json=True)
+                self._add(tries_json, b"%b", first=first)
             else:
-                form = made.json_form
-                self._add(made.json, form, made.of_head, made.json_moment)
+                form, first = made.json_form, first_column(name, masking, json=True)
+                self._add(made.json, form, made.of_head, made.json_moment, first)
         self._text("}")
 
     def _add_heading(self, heading: Callable[[float], bytes]) -> None:
@@ -185,7 +198,9 @@ class LineFormat:
 
     def _text(self, plain: str) -> None:
         if plain:
-            self._pieces[-1].append(plain.encode("ascii"))
+            raw = plain.encode("ascii")
+            self._pieces[-1].append(raw)
+            self._first_form += _escaped(raw)
 
     def _add(
         self,
@@ -193,7 +208,12 @@ class LineFormat:
         form: bytes,
         of_head: bool = False,
         moment: Moment | None = None,
+        first: FirstColumn | None = None,
     ) -> None:
+        if first is None and moment is not None:
+            first = _first_of(column_of(moment))
+        self._first_form += b"%b"
+        self._first.append(first or called(write, form))
         if of_head:
             self._pieces[-1].append(write)
         else:
@@ -225,10 +245,13 @@ class LineFormat:
 
     def lines_of(self, ended: list[Ended], epoch: float, client_of: ClientOf) -> bytes:
         """The lines of all of them. `epoch`: the wall clock at zero of the monotonic one."""
-        alike, keeps = self._alike, self._keeps
+        alike, known, keeps = self._alike, self._known, self._keeps
         kinds: list[tuple[bytes, ...]] = []
         written: list[Written] = []  # line by line of `kinds`
         others: list[tuple[int, bytes]] = []  # which line they stand before
+        first: list[Written] = []
+        first_clients: list[str] = []
+        first_places: list[int] = []  # of theirs in `others`
         for exchange, now in ended:
             head, door = exchange.head, exchange.door
             peer: Peer = door.peer
@@ -242,9 +265,17 @@ class LineFormat:
                 or door.asked is not None
                 or door.verdict
                 or not keeps
+                or isinstance(head, Onward)  # what is written is another one
             ):
                 line = self.line(entry_of(exchange, client, epoch + now, now))
                 others.append((len(kinds), line))
+                continue
+            if head not in known:  # nor will the rest come again soon
+                self._see(head)
+                first_places.append(len(others))
+                others.append((len(kinds), b""))
+                first.append((exchange, now))
+                first_clients.append(client)
                 continue
             key = (
                 head,
@@ -260,12 +291,14 @@ class LineFormat:
             kind, target = alike.get(key, _NOTHING)
             if target is not node.target:
                 entry = exchange_entry(exchange, client, epoch + now, now)
-                if head not in self._known:  # nor will the rest come again soon
-                    others.append((len(kinds), self.line(entry)))
-                    continue
                 kind = self._remember(key, entry, node.target)
             kinds.append(kind)
             written.append((exchange, now))
+        if first:
+            words = [column(first, epoch, first_clients) for column in self._first]
+            lines = map(self._first_form.__mod__, zip(*words, strict=True))
+            for at, line in zip(first_places, lines, strict=True):
+                others[at] = others[at][0], line
         pieces = self._filled(kinds, written, epoch)
         width = 2 * len(self._columns) + 1
         for place, line in reversed(others):

@@ -1,7 +1,7 @@
 """Credentials in URLs, hidden before anybody writes them down.
 
-Imports: nothing of ours. Used by: proxy.lineformat, proxy.templates, proxy.variables,
-service.
+Imports: nothing of ours. Used by: proxy.firstcolumns, proxy.lineformat,
+proxy.templates, proxy.variables, service.
 """
 
 from __future__ import annotations

@@ -326,6 +326,37 @@ class AlikeTests(WorldTestCase):
                 self.assertEqual(made, expected, number)
             self.assertEqual(len(lines._alike), 1)
 
+    def test_head_that_is_new(self) -> None:
+        """Many lines of heads nobody has seen say what each would say alone, whatever is in them."""
+        names = [name for name in VARIABLES if "NAME" not in name]
+        more = [f"header_{one}" for one in ("referer", "user_agent", "cookie", "x_one")]
+        every = {f"own_{name}": name for name in (*names, *more)}
+        heads = (
+            b'GET /a%25b?q="x"&token=1 HTTP/1.1\r\nHost: x\r\nReferer: http://u:p@h/?key=1\r\n',
+            b'OPTIONS * HTTP/1.1\r\nHost: X:80\r\nUser-Agent: "q" \\ \xc3\xa9\r\nX-One:\r\n',
+            b"HEAD /p;a=1 HTTP/1.1\r\nHost: h\r\nReferer:\r\nCookie: sid=1\r\nuser-AGENT: a\r\n",
+        )
+        ended = [self.ended(request=head + b"\r\n") for head in heads]
+        for one, (status, size) in zip(
+            ended, ((200, 2), (999, 1000), (404, 0)), strict=True
+        ):
+            one.status, one.bytes_out, one.bytes_in = status, size, size
+        ended[2].upstream_status = 0
+        template = " ".join(f"${name}" for name in every.values())
+        for format, fields in (("combined", {}), ("json", every), (template, {})):
+            lines = LineFormat(format, fields)
+            alone = [
+                LineFormat(format, fields).line(
+                    exchange_entry(one, one.peer.address, 7.25, one.started + 0.5)
+                )
+                for one in ended
+            ]
+            at_once = [(one, one.started + 0.5) for one in ended]
+            epoch = 7.25 - at_once[0][1]
+            self.assertEqual(
+                lines.lines_of(at_once, epoch, address_of), b"".join(alone), format
+            )
+
     def test_what_differs(self) -> None:
         """Whoever it was, whatever the status, the size, the route or the target: none has the line of another."""
         exchange = self.ended()
