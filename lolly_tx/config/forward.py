@@ -1,7 +1,7 @@
 """The settings of forward proxies: who may use them, and where they may go.
 
-Imports: config, config.middleware, domain. Used by: config.consequences, config.model,
-config.rules, service.
+Imports: config, config.middleware, domain. Used by: config.consequences, config.loops,
+config.model, config.rules, service.
 """
 
 from __future__ import annotations
@@ -194,9 +194,7 @@ def forward_rules(
     place: Place,
 ) -> None:
     """What must hold for one. `local`: only this machine can reach its endpoint. `datagrams`: pools of nothing else."""
-    parent_rules(
-        forward.parents, forward.endpoint, pools, datagrams, place.at("parents")
-    )
+    parent_rules(forward.parents, pools, datagrams, place.at("parents"))
     if forward.udp and SOCKS5 not in forward.protocols:
         place.at("udp").wrong('is a part of SOCKS5; add "socks5" to protocols')
     # What could not be read is a problem already, and no second one.

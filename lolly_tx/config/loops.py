@@ -2,6 +2,7 @@
 
     listeners -> pools -> listeners    a request would come back (508)
     streams -> pools -> streams        nothing tells a connection or a datagram that it was here: it would for ever
+    forward proxies -> parents         by HTTP it would come back (508), by SOCKS5 for ever
     registries -> any of our sockets   the admin endpoint trusts this machine, and so do others
 
 All of it as far as texts say; what a name resolves to is not asked.
@@ -17,6 +18,7 @@ from ipaddress import IPv4Address, IPv6Address, ip_address
 
 from lolly_tx.config.addresses import endpoint_parts, part_of
 from lolly_tx.config.datagrams import of_datagrams
+from lolly_tx.config.forward import Forward
 from lolly_tx.config.model import Config, Listener, PoolSettings
 from lolly_tx.config.schema import Place
 from lolly_tx.config.streams import Stream
@@ -61,6 +63,21 @@ def stream_loops(
                 f" its {what} would come back for ever"
             )
             break
+
+
+def forward_loops(forwards: Mapping[str, Forward], place: Place) -> None:
+    """Forward proxies that are their own parents."""
+    for name, forward in forwards.items():
+        for index, parent in enumerate(forward.parents):
+            if parent.pool or parent.direct:
+                continue
+            there = parent.address
+            target = Target(
+                id="", address=there.place, host=there.host, port=there.port
+            )
+            if leads_to(target, forward.endpoint):
+                at = place.at(name).at("parents").at(index)
+                at.at("proxy").wrong("is this forward proxy itself")
 
 
 def own_places(config: Config) -> dict[str, str]:

@@ -16,8 +16,6 @@ import attrs
 from lolly_tx.config.addresses import (
     HOST_PATTERN,
     OPTIONAL_FILE,
-    endpoint_parts,
-    part_of,
 )
 from lolly_tx.config.kinds import TEXT, Choice, Word, nearest, plain_text, quoted
 from lolly_tx.config.problems import Rejected
@@ -198,12 +196,11 @@ class Parent:
 
 def parent_rules(
     parents: Sequence[Parent],
-    endpoint: str,
     pools: Mapping[str, str],
     datagrams: Collection[str],
     place: Place,
 ) -> None:
-    """What must hold for them. `endpoint`: of the forward proxy. `datagrams`: pools whose targets take nothing else."""
+    """What must hold for them. `datagrams`: pools whose targets take nothing else."""
     for number, parent in enumerate(parents):
         here = place.at(number)
         if not parent.match and number < len(parents) - 1:
@@ -218,26 +215,13 @@ def parent_rules(
                     "has targets for datagrams, which are no proxies"
                 )
         else:
-            _one(parent, endpoint, here)
+            _one(parent, here)
         _login(parent, here)
 
 
-def _one(parent: Parent, endpoint: str, here: Place) -> None:
+def _one(parent: Parent, here: Place) -> None:
     if here.at("speaks").written:
         here.at("speaks").wrong("is for pools; a URL says what is spoken")
-    if not parent.direct and _is_itself(parent.address, endpoint):
-        here.at("proxy").wrong("is this forward proxy itself")
-
-
-def _is_itself(there: ProxyAddress, endpoint: str) -> bool:
-    plain, named = endpoint_parts(endpoint)
-    port = part_of(plain, named, "port", 1)
-    interface = part_of(plain, named, "interface", 2)
-    if plain[0] != "tcp" or port != str(there.port):
-        return False
-    loopback = there.host.startswith("127.") or there.host in ("::1", "localhost")
-    everywhere = interface in ("", "0.0.0.0", "::")
-    return interface == there.host or (everywhere and loopback)
 
 
 def _login(parent: Parent, here: Place) -> None:

@@ -28,7 +28,7 @@ from lolly_tx.config.datagrams import of_datagrams
 from lolly_tx.config.extensionrules import extension_rules
 from lolly_tx.config.forward import forward_rules
 from lolly_tx.config.kinds import nearest
-from lolly_tx.config.loops import loops, stream_loops
+from lolly_tx.config.loops import forward_loops, loops, stream_loops
 from lolly_tx.config.middleware.rules import middleware_rules, use_rules
 from lolly_tx.config.middleware.using import Middleware
 from lolly_tx.config.model import Admin, Config, Listener, PoolSettings
@@ -112,6 +112,7 @@ def check(config: Config, parts: Parts, main: Place) -> None:
         parts.pools.values(),
     )
     stream_loops(config.streams, there, main.at("stream"))
+    forward_loops(config.forwards, main.at("forward"))
     if config.admin is not None:
         _admin(config.admin, main.at("admin"))
     if config.access_log is not None:

@@ -186,6 +186,14 @@ class ParentTests(SynchronousTestCase):
         said = errors(self.parents('{ proxy = "pool:dns" }', pool=datagrams))
         self.assertIn("for datagrams", said)
 
+    def test_itself(self) -> None:
+        """A parent that is the forward proxy is refused, by its name as well."""
+        for url in ("socks5://localhost:3128", "https://LOCALHOST:3128"):
+            said = errors(self.parents(f'{{ proxy = "{url}" }}'))
+            self.assertIn("is this forward proxy itself", said)
+        for url in ("socks5://localhost:3129", "http://127.0.0.2:3128"):
+            self.assertTrue(read(self.parents(f'{{ proxy = "{url}" }}')).forwards)
+
     def test_shown(self) -> None:
         """Neither what is shown nor what is written of it has a password."""
         text = self.parents(
