@@ -71,7 +71,7 @@ wheels: $(VENV)/.installed-dev
 
 bench: $(VENV)/.installed
 	@for script in $(or $(BENCH),benchmarks/*.py); do \
-	    echo "== $$script"; $(BIN)/python $$script || exit 1; \
+	    echo "== $$script"; PYTHONPATH=. $(BIN)/python $$script || exit 1; \
 	done
 
 faults: $(VENV)/.installed-test

@@ -1,18 +1,20 @@
 """What it costs to be seen: the CPU of a request with a log, a recorder, scrapes, against none of them.
 
-    python benchmarks/observing.py [--starts N] [--rounds N] [--seconds S] [--only log]
-                                   [--browser] [--unique]
+    python -m benchmarks.observing [--starts N] [--rounds N] [--seconds S] [--only log]
+                                   [--browser] [--unique] [--slices N]
 
 Proxies that differ in one setting each take the load in turns, as in `peers.py`; `plain` is the
 measure. `scraped`: `/metrics` is fetched every second, five to fifteen times as often as usual.
 `templated`: the log by a template of the user's. `--unique`: no two heads alike, so that no
 line is made ready. Prints microseconds per request, medians over all rounds, and the
-difference to plain in per cent; fails nothing.
+difference to plain in per cent; fails nothing. `--slices`: so many short slices of load for each in turns, as
+`chain.py` has them, where the machine has more to do; without scrapes.
 """
 
 from __future__ import annotations
 
 import argparse
+import os
 import statistics
 import tempfile
 import threading
@@ -21,7 +23,8 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from peers import LOLLY, ROOT, UNIQUE, Field, Peer, lolly, measure
+from benchmarks.chain import HEADING, Proxy, in_turns, started, table
+from benchmarks.peers import LOLLY, ROOT, UNIQUE, Field, Peer, lolly, measure
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -87,6 +90,28 @@ def run(options: argparse.Namespace) -> list[Peer]:
     return [peer for peer, _ in found]
 
 
+def run_slices(options: argparse.Namespace) -> list[Proxy]:
+    """The same in slices."""
+    with tempfile.TemporaryDirectory(prefix="observing") as name:
+        folder = Path(name)
+        folder.chmod(0o755)  # nginx reads the files as somebody else
+        field = Field(folder)
+        os.sched_setaffinity(0, {1})
+        try:
+            found = []
+            for kind, settings in KINDS.items():
+                if kind == "scraped" or (
+                    options.only and kind not in {"plain", *options.only}
+                ):
+                    continue
+                text = LOLLY + settings.replace("{folder}", str(folder))
+                found.append(started(field, kind, text, str(ROOT), options.unique))
+            in_turns(found, options.slices, 10)
+        finally:
+            field.stop()
+    return found
+
+
 def main() -> None:
     """Run it and print the table."""
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
@@ -96,7 +121,13 @@ def main() -> None:
     parser.add_argument("--browser", action="store_true", help="a browser's heads")
     parser.add_argument("--unique", action="store_true", help="no two heads alike")
     parser.add_argument("--only", action="append", default=[], choices=KINDS)
+    parser.add_argument("--slices", type=int, default=0)
     options = parser.parse_args()
+    if options.slices:
+        proxies = run_slices(options)
+        print(HEADING)
+        table(proxies)
+        return
     options.tls = False
     options.connections, options.path = 32, "/"
     costs: dict[str, list[float]] = {}
