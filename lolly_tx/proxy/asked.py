@@ -6,7 +6,8 @@
 
 What takes work, the client behind trusted proxies, the time, captures, is found out when it is asked for.
 
-Imports: domain, net, proxy, wire. Used by: proxy, proxy.middleware, service, testing.
+Imports: domain, net, proxy, wire. Used by: proxy, proxy.middleware, service, simulate,
+testing.
 """
 
 from __future__ import annotations

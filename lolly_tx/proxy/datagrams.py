@@ -4,7 +4,8 @@ The target is chosen once for a session, by the pool's lease, and the lease last
 limits and judges elsewhere does so here. Somebody who refuses (ICMP) is held to have failed; the first answer is what
 counts for a target, and for its latency.
 
-Imports: domain, net, net.datagrams, net.sockets, proxy, Twisted. Used by: service.
+Imports: domain, net, net.datagrams, net.sockets, proxy, Twisted. Used by: service,
+simulate.
 """
 
 from __future__ import annotations

@@ -35,14 +35,22 @@ _SESSIONS: tuple[tuple[str, str, _Reading], ...] = (
 )
 """Of streams besides."""
 
+_OF_ATTEMPTS = ("retries", "hedges", "attempts per request")
+"""What datagrams have none of."""
+
 
 def _cut(found: Values) -> int:
     ended: dict[str, int] = found["sessions"]["ended"]
-    return sum(number for why, number in ended.items() if why != "client")
+    usual = "idle" if "lost" in found else "client"
+    return sum(number for why, number in ended.items() if why != usual)
 
 
 def _rows(*found: Values) -> tuple[tuple[str, str, _Reading], ...]:
-    return _TOTALS + (_SESSIONS if all("sessions" in one for one in found) else ())
+    if not all("sessions" in one for one in found):
+        return _TOTALS
+    if any("lost" in one for one in found):
+        return (*(row for row in _TOTALS if row[0] not in _OF_ATTEMPTS), *_SESSIONS)
+    return _TOTALS + _SESSIONS
 
 
 def _changes(found: Values) -> int:

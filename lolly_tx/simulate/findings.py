@@ -21,6 +21,7 @@ from lolly_tx.config.probetimes import (
     refusal_seconds,
 )
 from lolly_tx.net.checks.expectation import accepted_statuses
+from lolly_tx.simulate.conversations import session_counts
 from lolly_tx.simulate.faults import Window, Windows
 from lolly_tx.simulate.recording import Outage, Recording, percentile
 from lolly_tx.simulate.world import Run, World
@@ -68,6 +69,9 @@ def findings(run: Run) -> Values:
     }
     if world.streaming:
         found["sessions"] = _sessions(world)
+    elif world.talk is not None:
+        found["sessions"] = session_counts(world.talk)
+        found["lost"] = dict(sorted(world.talk.lost.items()))
     return found
 
 

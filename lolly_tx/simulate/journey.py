@@ -5,7 +5,8 @@
 What decides is production code; here is only what performs it. The head of a response and
 the end of its body come at one time.
 
-Imports: domain, proxy, simulate. Used by: simulate.sessions, simulate.world.
+Imports: domain, proxy, simulate. Used by: simulate.conversations, simulate.sessions,
+simulate.world.
 """
 
 from __future__ import annotations

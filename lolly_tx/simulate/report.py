@@ -26,7 +26,7 @@ def report(found: Values) -> str:
         _targets(found["targets"]),
         _course(found["course"], _unit(found)),
         _totals(found["totals"], _unit(found)),
-        _sessions(found.get("sessions")),
+        _sessions(found.get("sessions"), found.get("lost")),
     ]
     return (
         "\n\n".join("\n".join(lines) for lines in map(list, sections) if lines) + "\n"
@@ -34,6 +34,8 @@ def report(found: Values) -> str:
 
 
 def _unit(found: Values) -> str:
+    if "lost" in found:
+        return "datagrams"
     return "sessions" if "sessions" in found else "requests"
 
 
@@ -159,14 +161,17 @@ def _totals(totals: Values, unit: str) -> Iterator[str]:
     own = ", ".join(f"{n} {token}" for token, n in totals["own_answers"].items())
     latency = totals["latency"]
     bound = totals["false_ejections_bound"]
-    lines = [
-        f"{unit:<17}{totals['requests']} ({by_status})",
-        f"errors           {totals['errors']} ({totals['error_share']:.3%})"
-        + (f", of which ours: {own}" if own else ""),
+    attempts = [
         f"retries          {totals['retries']}, {totals['retries_refused']} refused by"
         f" the budget, {totals['hedges']} hedges",
         f"amplification    {totals['amplification']:.3f} attempts per {unit[:-1]} (at most"
         f" {totals['amplification_bound']})",
+    ]
+    lines = [
+        f"{unit:<17}{totals['requests']} ({by_status})",
+        f"errors           {totals['errors']} ({totals['error_share']:.3%})"
+        + (f", of which ours: {own}" if own else ""),
+        *(attempts if unit != "datagrams" else ()),
         f"false            {totals['false_ejections']} ejections and"
         f" {totals['false_downs']} flips to down while nothing was wrong"
         + (f" (outliers by chance: at most {bound:.2g})" if bound is not None else ""),
@@ -176,7 +181,8 @@ def _totals(totals: Values, unit: str) -> Iterator[str]:
     yield from _wrapped(lines)
 
 
-def _sessions(found: Values | None) -> Iterator[str]:
+def _sessions(found: Values | None, lost: Values | None) -> Iterator[str]:
+    """`lost`: datagrams without an answer, by why; None: there were none of either kind."""
     if found is None:
         return
     yield "Sessions that were up"
@@ -191,6 +197,9 @@ def _sessions(found: Values | None) -> Iterator[str]:
         f"megabytes        {found['sent'] / 1e6:.1f} from clients,"
         f" {found['received'] / 1e6:.1f} to them",
     ]
+    if lost is not None:
+        why = ", ".join(f"{n} {said}" for said, n in lost.items()) or "none"
+        lines.append(f"datagrams lost   {why}")
     yield from _wrapped(lines)
 
 

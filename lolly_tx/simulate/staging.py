@@ -14,6 +14,7 @@ from typing import Literal, Protocol
 
 import attrs
 
+from lolly_tx.config.datagrams import of_datagrams
 from lolly_tx.config.model import PoolSettings
 from lolly_tx.config.streams import Stream
 from lolly_tx.service.rounds import NOBODY
@@ -21,6 +22,7 @@ from lolly_tx.simulate.faults import Window, Windows
 from lolly_tx.simulate.load import Client, arrivals
 from lolly_tx.simulate.scenario import Scenario, TargetModel, chosen
 from lolly_tx.simulate.sessiontargets import SessionTarget
+from lolly_tx.simulate.staying import Staying
 from lolly_tx.simulate.targets import Answer, ModelledTarget
 
 
@@ -48,6 +50,15 @@ class Arrival:
 
 
 @attrs.frozen
+class Talk:
+    """Clients of a stream of datagrams. `staying`: what they do; `random`: draws it."""
+
+    stream: Stream
+    staying: Staying
+    random: Random
+
+
+@attrs.frozen
 class Staging:
     """`models`: by the id of the target. `windows`: everything that will be wrong. `arrivals`: in order.
 
@@ -61,7 +72,9 @@ class Staging:
     down: Sequence[str] = ()
     probes_begin: Mapping[str, float] = NOBODY
     sessions: Mapping[str, SessionTarget] | None = None
-    """The targets as sessions see them; None: requests come."""
+    """The targets as sessions of connections see them; None: requests come, or datagrams."""
+    talk: Talk | None = None
+    """Who sends datagrams; None: nobody."""
 
 
 def chance(seed: int, purpose: str) -> Random:
@@ -74,6 +87,10 @@ def staged(
 ) -> Staging:
     """What `scenario` says of the targets of a pool. `stream`: its clients come in place of requests."""
     targets, end = settings.targets, scenario.duration
+    talk = None
+    if stream is not None and of_datagrams(stream.endpoint):
+        talk = Talk(stream, scenario.session, chance(seed, "conversations"))
+        stream = None  # its targets are asked as those of requests are
     windows = [(Windows(f, end), chosen(f.on, targets)) for f in scenario.faults]
     models: dict[str, Model] = {}
     sessions: dict[str, SessionTarget] = {}
@@ -103,8 +120,13 @@ def staged(
         for target in struck
         for start, stop in one.all(end)
     ]
-    coming = _arrivals(scenario, seed)
-    return Staging(models, coming, found, sessions=None if stream is None else sessions)
+    return Staging(
+        models,
+        _arrivals(scenario, seed),
+        found,
+        sessions=None if stream is None else sessions,
+        talk=talk,
+    )
 
 
 def _arrivals(scenario: Scenario, seed: int) -> Iterator[Arrival]:

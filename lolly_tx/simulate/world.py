@@ -8,7 +8,7 @@ Requests live on the queue and cost no Deferred and no timer. Production code th
 a reactor (the checker, the waiting room) gets a `task.Clock`, which is only moved when one
 of its timers is due or an event happens.
 
-Imports: config, domain, net, proxy, service, simulate, Twisted. Used by:
+Imports: config, domain, net, net.sockets, proxy, service, simulate, Twisted. Used by:
 simulate.command, simulate.findings, simulate.replay.
 """
 
@@ -27,6 +27,7 @@ from lolly_tx.domain.forwarded import TrustedPeers
 from lolly_tx.domain.node import Node
 from lolly_tx.domain.target import Target
 from lolly_tx.net.deadlines import Deadlines
+from lolly_tx.net.sockets.acceptor import Census
 from lolly_tx.net.upstreams import Upstreams
 from lolly_tx.proxy.forwarder import Forwarder
 from lolly_tx.proxy.session import Choice
@@ -37,13 +38,14 @@ from lolly_tx.service.pools import make_pool
 from lolly_tx.service.probing import probing
 from lolly_tx.service.registry import Registry
 from lolly_tx.service.surroundings import Surroundings
+from lolly_tx.simulate.conversations import Conversations
 from lolly_tx.simulate.faults import NEVER
 from lolly_tx.simulate.journey import Journey
 from lolly_tx.simulate.probes import ModelledKinds
 from lolly_tx.simulate.recording import Recording
 from lolly_tx.simulate.scenario import Scenario, Word, chosen
 from lolly_tx.simulate.sessions import SimulatedSession
-from lolly_tx.simulate.staging import Arrival, Staging, chance, staged
+from lolly_tx.simulate.staging import Arrival, Staging, Talk, chance, staged
 from lolly_tx.simulate.staying import stream_of
 
 _Event = tuple[float, int, Callable[..., None], Any, Any]
@@ -82,7 +84,7 @@ class World:
         self.connect_timeout = settings.timeout.connect
         self._queue: list[_Event] = []
         self._number = 0
-        self._deadlines = Deadlines(self.clock, self.now)
+        self.deadlines = Deadlines(self.clock, self.now)
         self.models, self.windows = staging.models, staging.windows
         self.kinds = ModelledKinds(self.models, self.schedule)
         around = Surroundings(
@@ -90,7 +92,7 @@ class World:
         )
         commons = Commons(
             around,
-            self._deadlines,
+            self.deadlines,
             self.recording,
             registry=registry or Registry(),
             kinds=self.kinds,
@@ -98,9 +100,11 @@ class World:
         self.pool = pool = make_pool(settings, commons)
         self.forwarder = self._forwarder(around)
         self.streaming = staging.sessions is not None
-        """Sessions of a stream come in place of requests."""
+        """Sessions of a stream of connections come in place of requests."""
         self.session_targets = staging.sessions or {}
         self.choice = Choice(self.forwarder)
+        self.talk = None if staging.talk is None else self._talk(staging.talk)
+        """Who sends datagrams; None: nobody."""
         # What an agent would say is not modelled.
         silent = attrs.evolve(settings, agent=None)
         apart = attrs.evolve(around, random=chance(seed, "probing"))
@@ -120,13 +124,26 @@ class World:
         return Forwarder(
             pool,
             upstreams=Upstreams(_no_network),
-            policy=policy_of(settings, self._deadlines, trusted),
-            deadlines=self._deadlines,
+            policy=policy_of(settings, self.deadlines, trusted),
+            deadlines=self.deadlines,
             clock=self.clock,
             wall=around.wall,
             random=around.random,
             key=key_of(settings, trusted),
             sticky=sticky_cookie(settings, cast(Bonds, pool.balancer), around.wall),
+        )
+
+    def _talk(self, talk: Talk) -> Conversations:
+        limits, most = self.config.limits, talk.stream.sessions
+        if limits.connections_per_listener:
+            most = min(most, limits.connections_per_listener)
+        return Conversations(
+            self,
+            talk,
+            self.settings.targets,
+            most,
+            Census(limits.connections, limits.connections_per_client),
+            self.config.timeouts.drain,
         )
 
     # -- events
@@ -142,7 +159,7 @@ class World:
         """From the beginning until the last request is over."""
         self._probing.start(self._probes_begin)
         if self.forwarder.policy.room is not None:
-            self._deadlines.start()
+            self.deadlines.start()
         for word in self.scenario.operator:
             self.schedule(word.at, self._say, word)
         self._next_arrival()
@@ -164,7 +181,7 @@ class World:
                 clock.rightNow = timer
                 clock.advance(0)
         self._probing.stop()
-        self._deadlines.stop()
+        self.deadlines.stop()
         self.recording.close()
         return self.recording
 
@@ -174,12 +191,12 @@ class World:
             self.schedule(arrival.at, self._arrive, arrival)
 
     def _arrive(self, now: float, arrival: Arrival, _: object) -> None:
-        journey = (
-            SimulatedSession(self, arrival.client, now)
-            if self.streaming
-            else Journey(self, arrival.client, arrival.post, now, arrival.number)
-        )
-        journey.arrive()
+        if self.talk is not None:
+            self.talk.arrive(arrival.client, now)
+        elif self.streaming:
+            SimulatedSession(self, arrival.client, now).arrive()
+        else:
+            Journey(self, arrival.client, arrival.post, now, arrival.number).arrive()
         self._next_arrival()
 
     def _node_down(self, node: Node, now: float) -> None:

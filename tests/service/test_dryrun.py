@@ -59,6 +59,22 @@ class DryRunTests(DryRunTestCase):
         self.assertEqual(len(said["candidates"]), 3)
         self.assertEqual(said["tries"]["at_most"], 2)
 
+    def test_datagrams(self):
+        """A client of a stream of datagrams gets the target of its next session, and the reason where there is none."""
+        text = (
+            '[stream.dns]\nendpoint = "udp:53"\npool = "dns"\n'
+            '[pool.dns]\ntargets = ["udp://10.0.0.1:53", "udp://10.0.0.2:53"]\n'
+            'balance = "ip_hash"\n'
+        )
+        self.service = build(MemoryReactorClock(), read(text), now=lambda: self.now)
+        said = self.ask(stream="dns", client="192.0.2.7")
+        self.assertEqual((said["listener"], said["pool"]), ("stream dns", "dns"))
+        pool = self.service.pools["dns"]
+        self.assertEqual(pool.acquire(1.0, b"192.0.2.7").node.id, said["choice"])
+        for target in tuple(pool.nodes):
+            pool.set_enabled(target, "down", "operator", 0.0)
+        self.assertIsNone(self.ask(stream="dns")["choice"])
+
     def test_stream(self):
         """A client of a stream gets a target by the name it asks for, and by its address where that counts."""
         text = (

@@ -35,7 +35,8 @@ class SampleTests(SynchronousTestCase):
         names = sorted(path.stem for path in FOLDER.glob("*.toml"))
         self.assertGreater(len(names), 10)
         for name in names:
-            kind = "stream" if name.startswith("stream-") else "plain"
+            kind = name.partition("-")[0]
+            kind = kind if kind in ("stream", "datagrams") else "plain"
             found = played(name, kind, minutes=0.5)
             self.assertTrue(found["shows"], name)
             self.assertTrue(report(found))
@@ -52,6 +53,16 @@ class SampleTests(SynchronousTestCase):
         self.assertEqual(found["totals"]["errors"], 0)
         self.assertGreater(found["sessions"]["ended"]["target_reset"], 20)
         self.assertLess(found["faults"][0]["out_after"], 5)
+
+    def test_dead_resolver(self):
+        """What is refused costs each client one question at most, and what is silent all until checks see it."""
+        found = played("datagrams-dead-resolver", "datagrams", 3.2)
+        refused, silent = found["faults"]
+        self.assertLess(refused["out_after"], 1)
+        self.assertLessEqual(silent["out_after"], silent["out_bound"])
+        self.assertLess(found["totals"]["error_share"], 0.02)
+        lost = found["lost"]
+        self.assertGreater(lost["no answer"], lost["refused by the target's machine"])
 
     def test_flapping(self):
         """With 503 in `retry.on` no client sees one of a flapping target's 503s."""

@@ -258,11 +258,6 @@ class ScenarioTests(SynchronousTestCase):
             self.assertIn(said, found)
         self.assertEqual(found.count("of requests"), 5)
 
-    def test_datagrams(self) -> None:
-        """Sessions of datagrams are not simulated, and this is said."""
-        text = STREAM.replace("tcp:", "udp:").replace('idle_timeout = "30s"\n', "")
-        self.assertIn("are not simulated", self.problems(EVEN, text))
-
     def test_values(self) -> None:
         """Sizes and times are read as elsewhere."""
         text = EVEN.replace('"10k"', '{ median = "10k", p99 = "1M" }')

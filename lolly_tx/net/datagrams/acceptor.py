@@ -4,7 +4,7 @@ A session needs a descriptor, so it counts among the connections, and the limits
 limit the new client gets nothing; nobody makes room, for whoever forges addresses would have all others put out.
 
 Imports: net, net.datagrams, net.sockets, Twisted. Used by: net.datagrams.endpoint,
-net.datagrams.port, service.
+net.datagrams.port, service, simulate.
 """
 
 from __future__ import annotations

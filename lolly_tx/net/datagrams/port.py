@@ -8,7 +8,8 @@
 A client is its address and port, and the address of ours that it used. Several datagrams are read in one turn, but not
 more than `AT_ONCE`: others have their turn as well.
 
-Imports: domain, net.datagrams, Twisted. Used by: net.datagrams.endpoint, service.
+Imports: domain, net.datagrams, Twisted. Used by: net.datagrams.endpoint, service,
+simulate.
 """
 
 from __future__ import annotations
