@@ -29,6 +29,7 @@ from lolly_tx.config.discovering import discovery_fact
 from lolly_tx.config.filefacts import file_doubts
 from lolly_tx.config.forward import forward_facts, parent_pools
 from lolly_tx.config.kinds import duration_text
+from lolly_tx.config.loops import forward_circles
 from lolly_tx.config.middleware.facts import middleware_consequences
 from lolly_tx.config.middleware.using import resolved
 from lolly_tx.config.model import Check, Config, Health, PoolSettings
@@ -346,6 +347,8 @@ def _whole(config: Config) -> Iterator[Consequence]:
     for name, forward in config.forwards.items():
         for text, doubt in forward_facts(forward, is_local(forward.endpoint)):
             yield Consequence(f"forward {name}", text, doubt)
+    for name, text in forward_circles(config.forwards):
+        yield Consequence(f"forward {name}", text, True)
     for name, text in provider_facts(config.providers):
         yield Consequence(f"provider {name}", text)
     provided = provided_listeners(config.providers)

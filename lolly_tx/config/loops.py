@@ -2,12 +2,12 @@
 
     listeners -> pools -> listeners    a request would come back (508)
     streams -> pools -> streams        nothing tells a connection or a datagram that it was here: it would for ever
-    forward proxies -> parents         by HTTP it would come back (508), by SOCKS5 for ever
+    forward proxies -> parents         what comes back is known by who it came through (508)
     registries -> any of our sockets   the admin endpoint trusts this machine, and so do others
 
 All of it as far as texts say; what a name resolves to is not asked.
 
-Imports: config, domain. Used by: config.found, config.rules.
+Imports: config, domain. Used by: config.consequences, config.found, config.rules.
 """
 
 from __future__ import annotations
@@ -15,11 +15,13 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Iterator, Mapping
 from ipaddress import IPv4Address, IPv6Address, ip_address
+from typing import Any
 
 from lolly_tx.config.addresses import endpoint_parts, part_of
 from lolly_tx.config.datagrams import of_datagrams
 from lolly_tx.config.forward import Forward
 from lolly_tx.config.model import Config, Listener, PoolSettings
+from lolly_tx.config.parents import Parent
 from lolly_tx.config.schema import Place
 from lolly_tx.config.streams import Stream
 from lolly_tx.domain.target import Target, speaks_datagrams
@@ -69,15 +71,38 @@ def forward_loops(forwards: Mapping[str, Forward], place: Place) -> None:
     """Forward proxies that are their own parents."""
     for name, forward in forwards.items():
         for index, parent in enumerate(forward.parents):
-            if parent.pool or parent.direct:
-                continue
-            there = parent.address
-            target = Target(
-                id="", address=there.place, host=there.host, port=there.port
-            )
-            if leads_to(target, forward.endpoint):
+            if _is_at(parent, forward.endpoint):
                 at = place.at(name).at("parents").at(index)
                 at.at("proxy").wrong("is this forward proxy itself")
+
+
+def _is_at(parent: Parent, endpoint: str) -> bool:
+    if parent.pool or parent.direct:
+        return False
+    there = parent.address
+    target = Target(id="", address=there.place, host=there.host, port=there.port)
+    return leads_to(target, endpoint)
+
+
+def forward_circles(forwards: Mapping[str, Forward]) -> Iterator[tuple[str, str]]:
+    """Forward proxies whose parents lead back to them: the name of each, and a sentence."""
+    ways = {
+        name: {
+            other: parent.address.place
+            for parent in forward.parents
+            for other, there in forwards.items()
+            if _is_at(parent, there.endpoint)
+        }
+        for name, forward in forwards.items()
+    }
+    for name in forwards:
+        for first, place in ways[name].items():
+            if _reaches(first, name, ways):
+                yield (
+                    name,
+                    f'its parent {place} is the forward proxy "{first}", whose parents lead back here: what goes by'
+                    " these rules of all of them is refused (508)",
+                )
 
 
 def own_places(config: Config) -> dict[str, str]:
@@ -107,10 +132,8 @@ def _ways(
                     yield name, (pool, target)
 
 
-def _reaches(
-    start: str, end: str, ways: Mapping[str, Mapping[str, tuple[str, Target]]]
-) -> bool:
-    """Whether who is at the stream `start` may come to the stream `end`."""
+def _reaches(start: str, end: str, ways: Mapping[str, Mapping[str, Any]]) -> bool:
+    """Whether who is at `start` may come to `end`."""
     seen, ahead = set(), [start]
     while ahead:
         name = ahead.pop()

@@ -1,6 +1,6 @@
 """The settings of the ways that clients of a forward proxy go by: direct, another proxy, or a pool of them.
 
-Imports: config, domain. Used by: config.forward, service.
+Imports: config, domain. Used by: config.forward, config.loops, service.
 """
 
 from __future__ import annotations

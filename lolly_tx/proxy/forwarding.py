@@ -39,12 +39,13 @@ from lolly_tx.proxy.middleware.verifying import LockedOut
 from lolly_tx.proxy.own_answers import OwnAnswers
 from lolly_tx.proxy.passage import Passage
 from lolly_tx.proxy.proxy import Proxy, RouteEnd
-from lolly_tx.proxy.replies import reply
+from lolly_tx.proxy.replies import LOOP, reply
 from lolly_tx.wire.credentials import basic_credentials
 from lolly_tx.wire.errors import BadMessage
 from lolly_tx.wire.forwardform import ForwardHead, authority_of
 from lolly_tx.wire.http1 import via_lines
 from lolly_tx.wire.message import RequestHead
+from lolly_tx.wire.trail import is_too_long, told_by
 
 _PREFIX = "forward "
 DENIED = "http_request_denied"
@@ -262,9 +263,11 @@ class ForwardProxy(Proxy):
             door.last()
             self._answer(door, head, 400, DownstreamError.token, str(error))
             return
-        if self._mark in head.block.raw:
+        if self._mark in head.block.raw or (
+            inner is None and is_too_long(told_by(head.block.get_all(b"via")))
+        ):
             self.turned_away["loop"] += 1
-            self._answer(door, head, 508, "proxy_loop_detected", "loop")
+            self._answer(door, head, 508, LOOP, "loop")
             return
         end = self.ways.to(host, port, inner is None, head)
         if inner is None:

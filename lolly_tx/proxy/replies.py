@@ -25,6 +25,9 @@ from lolly_tx.net.doors import DoorIn
 
 PROXY_NAME = b"lolly_tx"
 
+LOOP = "proxy_loop_detected"
+"""The token of a way that leads back (RFC 9209 section 2.3.11)."""
+
 _SAYS: Mapping[int, bytes] = {
     421: b"This connection is not for that host.",
     502: b"The backend did not give a valid answer.",
@@ -39,6 +42,8 @@ def status_of(error: ProxyError) -> int:
     if isinstance(error, (NoTarget, TargetDown)):
         return 503
     if isinstance(error, UpstreamError):
+        if error.token == LOOP:
+            return 508
         return 504 if error.kind == "timeout" else 502
     if isinstance(error, DownstreamError):
         return error.status

@@ -4,7 +4,8 @@
       Prepared     what its settings make: the gate, the rules, the ways; put in place by a commit
 
 Imports: config, domain, net.forward, net.sockets, proxy, proxy.middleware, service,
-Twisted. Used by: service.build, service.change, service.service, service.statistics.
+wire, Twisted. Used by: service.build, service.change, service.service,
+service.statistics.
 """
 
 from __future__ import annotations
@@ -43,6 +44,7 @@ from lolly_tx.service.middlewares import CannotMake
 from lolly_tx.service.parents import Speech, ThroughProxies, login_of_parent, only
 from lolly_tx.service.pools import Circumstances, RunningPool
 from lolly_tx.service.ways import ByRule, Direct, Making, Way
+from lolly_tx.wire.trail import name_of
 
 _LOOKUPS = 64
 """Names looked up at once for one forward proxy; each holds a thread until the system gives up."""
@@ -94,7 +96,7 @@ class Forward:
         surroundings = commons.surroundings
         # Its own: another one of this service may be its parent.
         mark = blake2b(self.name.encode(), key=hop[:64], digest_size=8)
-        self.pseudonym = f"lolly-{mark.hexdigest()}"
+        self.pseudonym = name_of(mark.hexdigest())
         self.counters = Counters()
         self.health_map = HealthMap(
             surroundings.reactor, now=surroundings.now, lookups=_LOOKUPS

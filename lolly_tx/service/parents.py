@@ -41,8 +41,9 @@ from lolly_tx.wire.asking import asking
 from lolly_tx.wire.credentials import basic_line
 from lolly_tx.wire.errors import BadMessage
 from lolly_tx.wire.forwardform import ForwardHead, by_proxy
-from lolly_tx.wire.http1 import ResponseReader, via_lines
-from lolly_tx.wire.message import HTTP_1_1, RequestHead, ResponseHead
+from lolly_tx.wire.http1 import ResponseReader
+from lolly_tx.wire.message import RequestHead, ResponseHead
+from lolly_tx.wire.trail import longer, told_by
 
 
 def login_of_parent(parent: Parent) -> Login | None:
@@ -142,7 +143,6 @@ class ThroughProxies:
         self._making = making
         self._proxies = proxies
         self._speech = speech
-        self._via = via_lines(speech.pseudonym)[HTTP_1_1]
         self._line = basic_line(speech.login)
         self._make = partial(Http1Client, _Reader(making.heads))
         self._by: Proxies | None = None
@@ -154,8 +154,12 @@ class ThroughProxies:
         proxies = self._proxies()
         if proxies is not self._by:
             self._lead_by(proxies)
-        if tunnel or self._speech.socks:
-            return self._ends.of((host, port, tunnel))
+        if tunnel:
+            trail = told_by(head.block.get_all(b"via"))
+            return self._ends.of((host, port, True, trail))
+        if self._speech.socks:
+            # Its connection is for the requests of all; that they come back is seen at their own Via.
+            return self._ends.of((host, port, False, b""))
         return _InAbsoluteForm(self._ends.of(None), self._line)
 
     def _lead_by(self, proxies: Proxies) -> None:
@@ -185,20 +189,21 @@ class ThroughProxies:
             endpoint = proxies.endpoint.connect_to(target)
             if place is None:
                 return making.upstream(endpoint, self._make, target.address)
-            host, port, tunnel = place
-            behind = self._behind(endpoint, host, port)
+            host, port, tunnel, trail = place
+            behind = self._behind(endpoint, host, port, trail)
             make = WayOut if tunnel else self._make
             return making.upstream(behind, make, f"{target.address} to {host}:{port}")
 
         return making.end(proxies.pool, connect_to, policy, forwarder is not None)
 
     def _behind(
-        self, endpoint: IStreamClientEndpoint, host: str, port: int
+        self, endpoint: IStreamClientEndpoint, host: str, port: int, trail: bytes
     ) -> ThroughProxy:
         speech, making = self._speech, self._making
+        way = longer(trail, speech.pseudonym)
         return ThroughProxy(
             endpoint,
-            lambda: asking(speech.socks, host, port, speech.login, self._via),
+            lambda: asking(speech.socks, host, port, speech.login, way),
             making.forward.commons.surroundings.reactor,
             making.settings.timeout.connect,
             blames=False,

@@ -21,6 +21,7 @@ from lolly_tx.wire.credentials import basic_line
 from lolly_tx.wire.errors import BadMessage
 from lolly_tx.wire.grammar import HeadLimits
 from lolly_tx.wire.http1 import ResponseReader
+from lolly_tx.wire.trail import as_methods
 
 HEAD_BYTES = 16384
 """Of an answer to CONNECT; what is longer is none."""
@@ -76,12 +77,14 @@ class Asking(Protocol):
 
 
 class AskingSocks:
-    """For `port` of `host` (an IPv6 address with brackets or without), by SOCKS5."""
+    """For `port` of `host` (an IPv6 address with brackets or without), by SOCKS5. `way`: as of `asking`."""
 
-    def __init__(self, host: str, port: int, login: Login | None = None) -> None:
+    def __init__(
+        self, host: str, port: int, login: Login | None = None, way: bytes = b""
+    ) -> None:
         self._request = socks5.request(host.strip("[]"), port)
         self._login = login
-        self.first = socks5.greeting(login is not None)
+        self.first = socks5.greeting(login is not None, as_methods(way))
         self.done = False
         self.rest = b""
         self._stage: Callable[[], bytes | None] = self._method
@@ -144,16 +147,16 @@ class AskingSocks:
 
 
 class AskingConnect:
-    """For `port` of `host` (IPv6 in brackets), by CONNECT. `lines`: more of the request, each with its CRLF."""
+    """For `port` of `host` (IPv6 in brackets), by CONNECT. `way`: as of `asking`."""
 
     def __init__(
-        self, host: str, port: int, login: Login | None = None, lines: bytes = b""
+        self, host: str, port: int, login: Login | None = None, way: bytes = b""
     ) -> None:
         authority = f"{host}:{port}".encode("ascii")
         self.first = b"CONNECT %b HTTP/1.1\r\nHost: %b\r\n%b%b\r\n" % (
             authority,
             authority,
-            lines,
+            b"Via: %b\r\n" % way if way else b"",
             basic_line(login),
         )
         self.done = False
@@ -186,9 +189,9 @@ class AskingConnect:
 
 
 def asking(
-    socks: bool, host: str, port: int, login: Login | None, lines: bytes = b""
+    socks: bool, host: str, port: int, login: Login | None, way: bytes = b""
 ) -> Asking:
-    """Either. `host`: an IPv6 address in brackets. `lines`: of CONNECT."""
+    """Either. `host`: an IPv6 address in brackets. `way`: the proxies that were passed, ours is the last."""
     if socks:
-        return AskingSocks(host, port, login)
-    return AskingConnect(host, port, login, lines)
+        return AskingSocks(host, port, login, way)
+    return AskingConnect(host, port, login, way)

@@ -166,11 +166,10 @@ def _address(host: str, port: int) -> bytes:
 # -- the client's side
 
 
-def greeting(with_login: bool) -> bytes:
-    """The methods that we can do."""
-    return bytes(
-        (VERSION, 2, NO_LOGIN, LOGIN) if with_login else (VERSION, 1, NO_LOGIN)
-    )
+def greeting(with_login: bool, private: bytes = b"") -> bytes:
+    """The methods that we can do. `private`: more of them, at most 253, that are meant for who knows them."""
+    methods = bytes((NO_LOGIN, LOGIN) if with_login else (NO_LOGIN,)) + private
+    return bytes((VERSION, len(methods))) + methods
 
 
 def login(user: bytes, password: bytes) -> bytes:

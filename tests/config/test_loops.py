@@ -6,7 +6,8 @@ from typing import Any
 
 from twisted.trial.unittest import SynchronousTestCase
 
-from lolly_tx.config.loops import leads_to
+from lolly_tx.config.consequences import consequences
+from lolly_tx.config.loops import forward_circles, leads_to
 from lolly_tx.domain.target import Target
 from tests.config.texts import faults, read
 
@@ -57,6 +58,32 @@ class LoopTests(SynchronousTestCase):
         self.assertTrue(leads_to(udp, "udp:9001:interface=127.0.0.1"))
         self.assertFalse(leads_to(udp, "tcp:9001:interface=127.0.0.1"))
         self.assertFalse(leads_to(target("127.0.0.1"), "udp:9001"))
+
+    def test_forward_proxies(self) -> None:
+        """Those whose parents lead back to them are named, each with the one it goes by; others are not."""
+        text = "".join(
+            f'[forward.{name}]\nendpoint = "tcp:{port}:interface=127.0.0.1"\nallow = ["127.0.0.0/8"]\n'
+            f"parents = [{parents}]\n"
+            for name, port, parents in (
+                (
+                    "a",
+                    3001,
+                    '{ proxy = "direct", match = ["x"] }, { proxy = "socks5://localhost:3002" }',
+                ),
+                ("b", 3002, '{ proxy = "http://127.0.0.1:3003" }'),
+                ("c", 3003, '{ match = ["*.y"], proxy = "http://127.0.0.1:3001" }'),
+                ("d", 3004, '{ proxy = "http://127.0.0.1:3001" }'),
+            )
+        )
+        said = dict(forward_circles(read(text).forwards))
+        self.assertEqual(list(said), ["a", "b", "c"])
+        self.assertIn('socks5://localhost:3002 is the forward proxy "b"', said["a"])
+        found = [str(one) for one in consequences(read(text)) if one.warning]
+        self.assertEqual(sum("lead back here" in one for one in found), 3)
+        self.assertEqual(
+            dict(forward_circles(read(text.replace(':3001" }', ':3009" }')).forwards)),
+            {},
+        )
 
     def test_streams(self) -> None:
         """A stream that leads to itself, or does by way of others, is refused; one that leads to another is fine."""

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from itertools import product
 from typing import Any
 
 from twisted.internet.error import TCPTimedOutError
 from twisted.trial.unittest import SynchronousTestCase
 
+from lolly_tx.wire.trail import in_methods
 from tests.proxy.forwardworld import USERS, ForwardWorld
 from tests.proxy.test_forwarding import ANY, basic, connect, get, status
 from tests.proxy.test_forwarding_socks import HELLO, HELLO_LOGIN, login, refusal, to
@@ -203,13 +205,17 @@ class SocksParentTests(SynchronousTestCase):
     def setUp(self) -> None:
         self.world = ForwardWorld(SOCKS)
 
-    def open(self, parent: Line, name: bytes, port: int) -> None:
+    def open(self, parent: Line, host: bytes, port: int) -> None:
         """The parent's side of the handshake."""
-        self.assertEqual(parent.take(), b"\x05\x02\x00\x02")
+        said = parent.take()
+        self.assertEqual(said[:4], b"\x05\x12\x00\x02")
+        # Behind what it can do it says who it is, to one that would lead back here.
+        name = self.world.forward.pseudonym.encode()
+        self.assertEqual(in_methods(said[2:]), b"1.1 " + name)
         parent.send(b"\x05\x02")
         self.assertEqual(parent.take(), b"\x01\x03bob\x02pw")
         parent.send(b"\x01\x00")
-        where = b"\x03%c%b" % (len(name), name) + port.to_bytes(2, "big")
+        where = b"\x03%c%b" % (len(host), host) + port.to_bytes(2, "big")
         self.assertEqual(parent.take(), b"\x05\x01\x00" + where)
         parent.send(OPENED)
 
@@ -364,6 +370,40 @@ class Chain:
         self.pump()
 
 
+class Circle:
+    """Two forward proxies that are each other's parents, by these schemes."""
+
+    def __init__(self, near: str, far: str) -> None:
+        self.both = [
+            ForwardWorld(f'parents = [{{ proxy = "{one}://10.0.0.9:3128" }}]\n')
+            for one in (near, far)
+        ]
+        self.links: list[tuple[Line, Line]] = []
+        self._joined = [0, 0]
+
+    def say(self, data: bytes) -> bytes:
+        """What a client of the first one is answered in the end. Raises RuntimeError when there is none."""
+        client = self.both[0].client()
+        client.send(data)
+        for _ in range(50):
+            self._join()
+            for out, into in self.links:
+                for one, other in ((out, into), (into, out)):
+                    if moved := one.take():
+                        other.send(moved)
+                    elif one.disconnecting and not other.lost:
+                        other.lose()
+            for world in self.both:
+                world.pass_time(0.1)
+        return client.take()
+
+    def _join(self) -> None:
+        for index, world in enumerate(self.both):
+            while len(world.connects()) > self._joined[index]:
+                self._joined[index] += 1
+                self.links.append((world.accept(), self.both[1 - index].client()))
+
+
 class ChainTests(SynchronousTestCase):
     """Client, forward proxy, parent with credentials, origin."""
 
@@ -419,6 +459,38 @@ class ChainTests(SynchronousTestCase):
         again = world.client()
         again.send(world.accept().take())
         self.assertEqual(status(again), 508)
+
+    def test_each_others_parents(self) -> None:
+        """Two that lead to each other refuse by name what goes in circles, whatever is spoken, and nothing stays."""
+        for near, far in product(("http", "socks5"), repeat=2):
+            for opening, answers in (
+                # By SOCKS5 who is in between is told "not allowed", and can only say that it went wrong.
+                (get("http://a.example/"), (b"HTTP/1.1 508", b"HTTP/1.1 502")),
+                (connect(), (b"HTTP/1.1 508", b"HTTP/1.1 502")),
+                (
+                    HELLO + to("a.example"),
+                    tuple(b"\x05\x00" + refusal(n) for n in (2, 5)),
+                ),
+            ):
+                circle = Circle(near, far)
+                said = circle.say(opening)
+                self.assertLessEqual(len(circle.links), 4, (near, far, opening))
+                self.assertTrue(said.startswith(answers), (near, far, said))
+                loops = [one.forward.proxy.turned_away["loop"] for one in circle.both]
+                self.assertEqual(sum(loops), 1, (near, far, opening))
+                self.assertEqual([one.forward.in_flight for one in circle.both], [0, 0])
+
+    def test_long_way(self) -> None:
+        """Who has come through more proxies than anybody needs goes in circles that nobody has noticed."""
+        world = ForwardWorld(ANY)
+        world.names.addresses["a.example"] = ["1.1.1.1"]
+        way = b", ".join(b"1.1 lolly-%016x" % number for number in range(13))
+        client = world.client()
+        client.send(connect(fields=b"Via: %b\r\n" % way))
+        self.assertEqual(status(client), 508)
+        client = world.client()
+        client.send(connect(fields=b"Via: %b\r\n" % way[: 12 * 28 - 2]))
+        self.assertEqual(len(world.connects()), 1)
 
     def test_logged_in_to_both(self) -> None:
         """Clients that log in here do so with their own password, which ends here."""

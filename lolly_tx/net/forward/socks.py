@@ -33,6 +33,7 @@ from lolly_tx.wire.errors import BadMessage
 from lolly_tx.wire.fields import RequestBlock
 from lolly_tx.wire.forwardform import ForwardHead
 from lolly_tx.wire.message import HTTP_1_1, RequestHead
+from lolly_tx.wire.trail import in_methods
 
 _ERROR = re.compile(rb"Proxy-Status: [^\r]*error=([a-z_]+)")
 _CODES = {
@@ -143,6 +144,7 @@ class SocksServer(ClientConnection):
         self._relay: Association | None = None
         self._began = 0.0
         self._idle = NEVER
+        self._trail = b""
 
     def makeConnection(self, transport: Any) -> None:
         """A client has connected."""
@@ -188,7 +190,10 @@ class SocksServer(ClientConnection):
             self._associate(relays, port)
             return False
         authority = f"{host}:{port}".encode("ascii")
-        head = ForwardHead(b"CONNECT", authority, HTTP_1_1, _NO_FIELDS, 0, None)
+        fields = _NO_FIELDS
+        if self._trail:
+            fields = RequestBlock.from_pairs([(b"via", self._trail)])
+        head = ForwardHead(b"CONNECT", authority, HTTP_1_1, fields, 0, None)
         self._request = SocksRequest(self)
         self.site.serve(self._request, head, BODILESS)
         return False
@@ -233,6 +238,7 @@ class SocksServer(ClientConnection):
         elif wanted not in methods:
             self.site.note("no password" if wanted else "method")
         else:
+            self._trail = in_methods(methods)
             self.transport.write(socks5.method(wanted))
             self._stage = LOGIN if wanted else REQUEST
             return True
