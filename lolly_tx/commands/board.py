@@ -149,7 +149,12 @@ def _pools(moments: Moments) -> list[list[str]]:
 
 
 def _targets(moments: Moments) -> list[list[str]]:
-    rows = [["TARGETS", "STATE", "REQ/S", "FAILED/S", "MEAN", "IN FLIGHT", "ADDRESS"]]
+    rows = [
+        [
+            *("TARGETS", "STATE", "REQ/S", "FAILED/S", "MEAN", "IN/S", "OUT/S"),
+            *("IN FLIGHT", "ADDRESS"),
+        ]
+    ]
 
     def order(one: tuple[str, Row]) -> tuple[bool, float, str]:
         key, row = one
@@ -164,6 +169,7 @@ def _targets(moments: Moments) -> list[list[str]]:
                 _rate(moments.rate(key, "requests")),
                 _rate(moments.rate(key, "failures")),
                 moments.mean(key),
+                *_bytes(moments, key),
                 f"{one['in_flight']}{room}",
                 one["address"],
             ]

@@ -212,7 +212,8 @@ def _pool_lines(pool: dict[str, Any], stats: dict[str, Any]) -> list[str]:
         )
         connections = stats["connections"]
         said += f", {connections['open']} connections ({connections['idle']} idle)"
-    rows = [["TARGET", "STATE", "IN FLIGHT", "REQUESTS", "FAILURES", "LAST CHANGE"]]
+    titles = ["TARGET", "STATE", "IN FLIGHT", "REQUESTS", "FAILURES", "IN", "OUT"]
+    rows = [[*titles, "LAST CHANGE"]]
     for one in targets:
         last = one["last_change"]
         rows.append(
@@ -222,6 +223,10 @@ def _pool_lines(pool: dict[str, Any], stats: dict[str, Any]) -> list[str]:
                 str(one["in_flight"]),
                 str(one["counters"]["requests"]),
                 str(one["counters"]["failures"]),
+                *(
+                    size(one["counters"].get(word, 0))
+                    for word in ("bytes_in", "bytes_out")
+                ),
                 "-" if last is None else f"{ago(last['seconds_ago'])}: {last['cause']}",
             ]
         )

@@ -113,6 +113,8 @@ NODE_COUNTERS: Final = (
     "ejections",
     "rechecks",
     "latency_sum",
+    "bytes_in",
+    "bytes_out",
 )
 """The plain numbers of `NodeStats`."""
 
@@ -141,6 +143,9 @@ class NodeStats:
         """Connects of our own while it was ejected because there were none."""
         self.latency_sum = 0.0
         """Seconds from the whole request to the head of its answer, summed over `successes`."""
+        self.bytes_in = 0
+        """Of bodies, tunnels and sessions that are over, from clients; the next one: to them."""
+        self.bytes_out = 0
         self.slower = list(NONE)
         """How many of the `successes` took how long, but for quick ones (`domain.histogram`)."""
         self.ejected: dict[EjectionKind, int] = {}

@@ -50,9 +50,10 @@ class Request(Protocol):
 
 
 class Finished(Traced, Protocol):
-    """An exchange that is over."""
+    """An exchange that is over. `node`: who had its last attempt."""
 
     attempts: int
+    node: Node | None
     trace: Trace | None
 
 
@@ -273,6 +274,12 @@ class Forwarder(Choosing):
         if bytes_in:
             served.bytes_in += bytes_in
         served.bytes_out += bytes_out
+        node = exchange.node
+        if node is not None:
+            stats = node.stats
+            if bytes_in:
+                stats.bytes_in += bytes_in
+            stats.bytes_out += bytes_out
         served.seconds += seconds
         if seconds > QUICK:
             served.slower[bisect_left(BOUNDS, seconds)] += 1

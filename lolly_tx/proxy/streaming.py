@@ -9,7 +9,7 @@ Imports: domain, net.streams, proxy, wire, Twisted. Used by: proxy.datagrams, se
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, ClassVar
 
 from twisted.logger import Logger
@@ -54,6 +54,22 @@ class StreamCounters:
         self.sent += sent
         self.received += received
         self.ended[why] = self.ended.get(why, 0) + 1
+
+    def as_dict(self) -> dict[str, Any]:
+        """JSON-able."""
+        return {
+            word: dict(one) if isinstance(one, dict) else one
+            for word, one in vars(self).items()
+        }
+
+    def take(self, said: Mapping[str, Any]) -> None:
+        """Count on from what `as_dict` made. Raises TypeError, ValueError and AttributeError for other shapes."""
+        for word, one in [*vars(self).items()]:
+            if isinstance(one, dict):
+                there = said.get(word, {})
+                one.update({str(why): int(number) for why, number in there.items()})
+            else:
+                setattr(self, word, int(said.get(word, 0)))
 
 
 class Streaming:

@@ -125,6 +125,12 @@ TARGET_ERRORS = Family(
     "Answers of a target with a status from 500 on.",
     ("pool", "target"),
 )
+TARGET_BYTES = Family(
+    "lolly_target_bytes_total",
+    "counter",
+    "Bytes of bodies, tunnels and sessions that are over, from clients (in) and to clients (out).",
+    ("pool", "target", "direction"),
+)
 UPSTREAM_SECONDS = Family(
     "lolly_upstream_duration_seconds",
     "histogram",

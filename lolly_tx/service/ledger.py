@@ -42,6 +42,17 @@ def counted(service: LollyService) -> dict[str, Any]:
             for name, acceptor in service.acceptors.items()
             if acceptor.proxied is not None
         },
+        "streams": {
+            name: one.as_dict() for name, one in service.stream_counters.items()
+        },
+        "forwards": {
+            name: {
+                "counters": one.counters.as_dict(),
+                "refused": one.proxy.refused_codes,
+                "denied": dict(one.proxy.turned_away),
+            }
+            for name, one in service.forwards.items()
+        },
         "caches": cache_statistics(service.middlewares.caches),
         "tls": {
             name: {
@@ -78,6 +89,15 @@ def count_on(service: LollyService, said: Mapping[str, Any]) -> None:
         reasons = said.get("proxied", {}).get(name, {}).items()
         if acceptor.proxied is not None:
             acceptor.proxied.refused.update({str(r): int(n) for r, n in reasons})
+    for name, counters in service.stream_counters.items():
+        counters.take(said.get("streams", {}).get(name, {}))
+    for name, forward in service.forwards.items():
+        there = said.get("forwards", {}).get(name, {})
+        forward.counters.take(there.get("counters", {}))
+        codes = there.get("refused", {}).items()
+        forward.proxy.refused_codes.update({int(c): int(n) for c, n in codes})
+        reasons = there.get("denied", {}).items()
+        forward.proxy.turned_away.update({str(r): int(n) for r, n in reasons})
     for store in service.middlewares.caches:
         cache = said.get("caches", {}).get(store.name, {})
         store.count_on(

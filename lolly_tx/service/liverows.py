@@ -193,6 +193,8 @@ def _target(
         "failures": stats.failures,
         "successes": stats.successes,
         "seconds": round(stats.latency_sum, 4),
+        "bytes_in": stats.bytes_in,
+        "bytes_out": stats.bytes_out,
         "strip": [
             [round(one.at, 1), one.word]
             for one in serving.history.of(pool.name, node, now + epoch - STRIP_SECONDS)

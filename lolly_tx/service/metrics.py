@@ -63,6 +63,11 @@ def _failures(stats: NodeStats) -> tuple[int, int, int, int]:
 _NODE_WORDS: tuple[
     tuple[Family, tuple[str, ...], Callable[[NodeStats], Iterable[int]]], ...
 ] = (
+    (
+        f.TARGET_BYTES,
+        ("in", "out"),
+        lambda stats: (stats.bytes_in, stats.bytes_out),
+    ),
     (f.TARGET_FAILURES, _KINDS, _failures),
     (
         f.EJECTIONS,

@@ -155,7 +155,7 @@ class AskingTests(SynchronousTestCase):
         self.assertEqual(lines[0], "ready")
         self.assertIn("listener web: 0 open, 0 accepted", lines[1])
         self.assertIn("pool app: 1 of 2 available, 0 exchanges", lines[3])
-        self.assertRegex(lines[5], r"^  a +available +0 +0 +0 +-$")
+        self.assertRegex(lines[5], r"^  a +available +0 +0 +0 +0 B +0 B +-$")
         self.assertRegex(
             lines[6], r"b +unhealthy .* 4\.0 s ago: check: 503 from /health"
         )

@@ -160,7 +160,8 @@ class BoardTests(LiveTestCase):
             text, r"\napp +2 of 2 +0 +0 +0 +0 +0 B +0 B +- +- +0 +- +0 \(0 idle\)\n"
         )
         self.assertRegex(
-            text, r"\napp/a +up +2\.5 +0 +20 ms +0 of 5 +http://10\.0\.0\.1:80\n"
+            text,
+            r"\napp/a +up +2\.5 +0 +20 ms +0 B +0 B +0 of 5 +http://10\.0\.0\.1:80\n",
         )
         self.assertRegex(text, r"\nweb +up +0 +0 +0 +0 +0 B +0 B +0 +0 +tcp:8080")
 

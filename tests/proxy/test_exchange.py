@@ -759,6 +759,9 @@ class RecordTests(WorldTestCase):
         world.accept().send(answer(b"x" * 1000))
         counters = world.forwarder.counters
         self.assertEqual((counters.bytes_in, counters.bytes_out), (5, 1000))
+        stats = [node.stats for node in world.pool.nodes.values()]
+        moved = sum(one.bytes_in for one in stats), sum(one.bytes_out for one in stats)
+        self.assertEqual(moved, (5, 1000))
 
     def test_stalled_relays(self):
         """What relays report when there is nobody any more does nothing."""

@@ -103,6 +103,9 @@ class EndTests(SynchronousTestCase):
         world.pass_time(1)
         for line in (client, target):
             self.assertTrue(line.disconnecting)
+            line.lose()
+        stats = world.nodes[0].stats
+        self.assertEqual((stats.bytes_in, stats.bytes_out), (8, 6))
 
     def test_target_first(self) -> None:
         """A target's end of file goes on to the client, which may still send."""

@@ -86,6 +86,38 @@ class StateTests(BuildTestCase):
         self.assertEqual((found["stored"], found["evicted"]), (2, 1))
         self.assertEqual((found["entries"], found["bytes_held"]), (0, 0))
 
+    def test_counters_of_streams_and_forward_proxies(self) -> None:
+        """What streams, of datagrams too, and forward proxies have counted goes on as well."""
+        text = (
+            '[stream.pg]\nendpoint = "tcp:5432"\npool = "pg"\n'
+            '[stream.dns]\nendpoint = "udp:53"\npool = "dns"\n'
+            '[pool.pg]\ntargets = ["tcp://10.0.0.1:1"]\n'
+            '[pool.dns]\ntargets = ["udp://10.0.0.1:53"]\n'
+            '[forward.f]\nendpoint = "tcp:3128"\nallow = ["10.0.0.0/8"]\n'
+        )
+        old, new = self.build(text), self.build(text)
+        old.stream_counters["pg"].end(5, 6, "client")
+        old.stream_counters["pg"].refuse("access")
+        counters: Any = old.stream_counters["dns"]
+        counters.datagrams, counters.dropped_up["too long"] = 7, 2
+        forward = old.forwards["f"]
+        forward.counters.begin("forward f").codes[200] = 3
+        forward.proxy.turned_away["no password"] = 4
+        forward.proxy.refused_codes[407] = 4
+        [node] = old.pools["pg"].nodes.values()
+        node.stats.bytes_out = 9
+        state = json.loads(json.dumps(state_of(old)))
+        restore(new, state)
+        self.assertEqual(json.loads(json.dumps(state_of(new))), state)
+        told = new.statistics()["listeners"]
+        self.assertEqual(
+            (told["stream pg"]["bytes_in"], told["stream pg"]["refused"]), (5, 1)
+        )
+        self.assertEqual(told["stream dns"]["datagrams"]["dropped_in"], {"too long": 2})
+        self.assertEqual(
+            (told["forward f"]["exchanges"], told["forward f"]["refused"]), (3, 4)
+        )
+
     def test_counters_of_other_code(self) -> None:
         """Those that make no sense are left out."""
         new = self.build()

@@ -96,6 +96,14 @@ class TargetTests(MetricsTestCase):
         self.assertSample(0, "lolly_target_up", pool="app", target="b")
         self.assertSample(0, "lolly_target_available", pool="app", target="b")
 
+    def test_bytes(self) -> None:
+        """What was passed on to a target, and came from it, is known of each."""
+        stats = self.service.pools["app"].nodes["a"].stats
+        stats.bytes_in, stats.bytes_out = 3, 4
+        name, where = "lolly_target_bytes_total", {"pool": "app", "target": "a"}
+        self.assertSample(3, name, **where, direction="in")
+        self.assertSample(4, name, **where, direction="out")
+
     def test_attempts(self) -> None:
         """They are counted as they begin and end, each with its time."""
         pool = self.service.pools["app"]
