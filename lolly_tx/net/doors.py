@@ -166,6 +166,9 @@ class DoorIn:
     def interim(self, status: int, reason: bytes, fields: bytes) -> None:
         """Pass on a 1xx response."""
 
+    def keep_unindexed(self, names: frozenset[bytes]) -> None:
+        """Fields of the response to come, by their names in lower case, that no compression may put into a table."""
+
     def write(self, data: bytes) -> None:
         """Pass on body bytes, not empty."""
         raise NotImplementedError

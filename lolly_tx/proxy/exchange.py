@@ -398,6 +398,9 @@ class Exchange(Attempting, ResponseSink):
         self.status = self.upstream_status = status = head.status
         self.answering = True
         fields = self.forwarder.fields.of(head, framing, self)
+        never = head.block.never
+        if never:
+            self.door.keep_unindexed(never)
         self.door.start(status, head.reason, fields, framing)
 
     def response_data(self, data: bytes) -> None:

@@ -48,6 +48,10 @@ class ThroughDoor(DoorIn):
         """As it is."""
         self._out.interim(status, reason, fields)
 
+    def keep_unindexed(self, names: frozenset[bytes]) -> None:
+        """See `DoorIn`."""
+        self._out.keep_unindexed(names)
+
     def write(self, data: bytes) -> None:
         """Body bytes."""
         self._out.write(data)

@@ -63,7 +63,8 @@ class FieldBlock:
     `kept`. `chunked`: Transfer-Encoding is exactly "chunked". `connection`: the
     lower-cased tokens of Connection. `upgrade`: the lower-cased Upgrade value, b"" unless
     Connection vouches for it. `plain`: of an ordinary message, see the subclasses; an
-    exchange looks at this first, and at the rest only when it is False.
+    exchange looks at this first, and at the rest only when it is False. `never`: names (lower case) of fields that
+    came as literals that are never indexed (RFC 7541 section 6.2.3), and go on so.
     """
 
     # Defaults on the class: most blocks differ from them in little, and making the object
@@ -76,6 +77,7 @@ class FieldBlock:
     connection: tuple[bytes, ...] = ()
     upgrade = b""
     plain = False
+    never: frozenset[bytes] = frozenset()
 
     def __init__(self, raw: bytes) -> None:
         self.raw = self.kept = raw
@@ -281,6 +283,7 @@ class RequestBlock(FieldBlock):
         made.host = self.host
         made.has_host = self.has_host
         made.gone = self.gone
+        made.never = self.never
         return made
 
     def without_upgrade(self) -> RequestBlock:

@@ -35,6 +35,9 @@ class MessageTests(RulesTestCase):
             [*PSEUDO, (":protocol", "websocket")],
             [method, scheme, authority, ("x", "y"), path],
             [(":method", "CONNECT"), authority, (":protocol", "websocket")],
+            [(":method", "CONNECT"), authority, path],  # section 8.5
+            [(":method", "CONNECT"), authority, scheme],
+            [(":method", "CONNECT")],
         ):
             client = self.raw()
             self.assert_malformed(client, head(client.block(pseudo=pseudo)))

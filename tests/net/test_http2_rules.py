@@ -15,6 +15,7 @@ from lolly_tx.net.http2.shared import Http2Settings
 from lolly_tx.wire.http2 import frames as fr
 from lolly_tx.wire.http2.errors import (
     COMPRESSION_ERROR,
+    ENHANCE_YOUR_CALM,
     FLOW_CONTROL_ERROR,
     FRAME_SIZE_ERROR,
     NO_ERROR,
@@ -302,6 +303,28 @@ class StateTests(RulesTestCase):
         )
         self.assert_serves(client, 3)
 
+    def test_priorities_open_nothing(self):
+        """Section 5.1: PRIORITY on an idle stream leaves the numbers below it free."""
+        client = self.raw()
+        client.send(fr.frame(fr.PRIORITY, 0, 9, b"\x80\0\0\0\xff"))
+        self.assert_serves(client, 1)
+
+    def test_left_out(self):
+        """Section 5.1.1: a stream that was left out is closed by the next one."""
+        for bad in (data(b"x", 3), fr.frame(fr.HEADERS, BOTH, 3, b"\x82")):
+            client = self.raw()
+            client.send(head(client.block(), 5), bad)
+            code = STREAM_CLOSED if bad[3] == fr.DATA else PROTOCOL_ERROR
+            self.assert_ended(client, code)
+
+    def test_reset_is_not_answered(self):
+        """Section 5.4.2: RST_STREAM gets no RST_STREAM, whatever its code is (section 7)."""
+        for code in (0, 8, 0xFF, 0xFFFFFFFF):
+            client = self.opened()
+            client.send(fr.rst_stream(1, code))
+            self.assertIsNone(client.reset(1))
+            self.assert_serves(client, 3)
+
     def test_numbers(self):
         """Section 5.1.1: numbers of streams are odd and grow."""
         client = self.raw()
@@ -346,11 +369,27 @@ class KindTests(RulesTestCase):
         for bad in (
             data(b"x", 0),
             data(b"\5abc", 1, fr.PADDED),
-            data(b"", 1, fr.PADDED),
         ):
             client = self.opened()
             client.send(bad)
             self.assert_ended(client, PROTOCOL_ERROR)
+        client = self.opened()
+        client.send(data(b"a"), data(b"\2bc\0\0", 1, fr.PADDED), data(b"d", 1, 1))
+        self.assertIn(b"abcd", self.last.accept().take().replace(b"\r\n1\r\n", b""))
+
+    def test_cut(self):
+        """Section 4.2: a frame that ends before what it has to have is of the wrong size."""
+        priority = BOTH | fr.WITH_PRIORITY
+        for bad, code in (
+            (data(b"", 1, fr.PADDED), FRAME_SIZE_ERROR),
+            (head(b"", 3, BOTH | fr.PADDED), FRAME_SIZE_ERROR),
+            (head(bytes(4), 3, priority), FRAME_SIZE_ERROR),
+            (head(b"\0" + bytes(4), 3, priority | fr.PADDED), FRAME_SIZE_ERROR),
+            (head(b"\5" + bytes(5), 3, priority | fr.PADDED), PROTOCOL_ERROR),
+        ):
+            client = self.opened()
+            client.send(bad)
+            self.assert_ended(client, code)
 
     def test_headers(self):
         """Section 6.2: HEADERS is of a stream, and its padding within it."""
@@ -432,6 +471,75 @@ class KindTests(RulesTestCase):
         self.last.accept().send(OK)
         client.send()
         self.assertEqual(client.kinds(1), [fr.HEADERS, fr.DATA])
+
+    def test_goaway_of_any_code(self):
+        """Section 7: a code that nobody knows means nothing; PING is still answered."""
+        client = self.raw()
+        client.send(fr.goaway(0, 0xFF, b"why"), fr.ping(b"12345678"))
+        self.assertIn((fr.PING, fr.ACK, 0, b"12345678"), client.frames)
+
+    def test_beyond_the_last(self):
+        """Section 6.8: what comes above the last stream that we take is ignored, but for windows and tables."""
+        client = self.opened()
+        client.line.protocol.drain(self.last.clock.seconds() + 60)
+        client.send(fr.ping(b"lolly-by", ack=True))
+        self.assertEqual(client.goaway, (NO_ERROR, b""))
+        block = client.block(("x-new", "1"))
+        client.frames.clear()
+        client.send(head(block, 3, fr.END_HEADERS))
+        for _ in range(40):
+            client.send(data(bytes(16000), 3))
+        client.send(fr.window_update(3, 9), data(b"", 3, fr.END_STREAM))
+        client.send(head(client.block(("x-new", "1")), 5), fr.rst_stream(5, 8))
+        self.assertEqual({f[0] for f in client.frames}, {fr.WINDOW_UPDATE})
+        client.send(data(b"x", 1, fr.END_STREAM))
+        self.last.accept().send(OK)
+        client.send()
+        self.assertEqual(client.kinds(1), [fr.HEADERS, fr.DATA])
+        self.assertEqual(len(self.last.ended), 1)
+
+    def test_last_is_said_once(self):
+        """Section 6.8: no GOAWAY names a later stream than one before it."""
+        client = self.opened()
+        client.line.protocol.drain(self.last.clock.seconds() + 60)
+        client.send(fr.ping(b"lolly-by", ack=True), head(client.block(), 3))
+        client.send(fr.frame(fr.PUSH_PROMISE, fr.END_HEADERS, 1, bytes(8)))
+        said = [fr.goaway_says(f[3])[:2] for f in client.frames if f[0] == fr.GOAWAY]
+        last = fr.MOST_STREAM
+        self.assertEqual(said, [(last, 0), (1, NO_ERROR), (1, PROTOCOL_ERROR)])
+
+    def test_flood_beyond_the_last(self):
+        """Section 10.5: nor does that go on for ever."""
+        client = self.opened()
+        client.line.protocol.drain(self.last.clock.seconds() + 60)
+        client.send(fr.ping(b"lolly-by", ack=True))
+        block = client.block()
+        client.send(*[head(block, n) for n in range(3, 2300, 2)])
+        self.assert_ended(client, ENHANCE_YOUR_CALM)
+
+    def test_priority_update(self):
+        """RFC 9218 section 7.1: PRIORITY_UPDATE is of the connection, and of as many requests as may be open."""
+        kind = fr.PRIORITY_UPDATE
+        for bad, code in (
+            (fr.frame(kind, 0, 1, b"\0\0\0\3u=1"), PROTOCOL_ERROR),
+            (fr.frame(kind, 0, 0, b"\0\0\3"), FRAME_SIZE_ERROR),
+            (fr.frame(kind, 0, 0, b"\0\0\0\0u=1"), PROTOCOL_ERROR),
+            (fr.frame(kind, 0, 0, b"\0\0\0\2u=1"), PROTOCOL_ERROR),  # a push
+        ):
+            client = self.opened()
+            client.send(bad)
+            self.assert_ended(client, code)
+        client = self.raw(Http2Settings(streams=3))
+
+        def update(number: int) -> bytes:
+            return fr.frame(kind, 0, 0, pack(">L", number) + b"u=1")
+
+        client.send(head(client.block(), 1), update(3), update(5), update(3), update(1))
+        client.send(head(client.block(), 9))  # 3 and 5 were left out
+        client.send(update(11), update(1))
+        self.assertIsNone(client.goaway)
+        client.send(update(13))
+        self.assert_ended(client, PROTOCOL_ERROR)
 
     def test_window_update(self):
         """Section 6.9: a window grows by something, and not beyond 2^31-1."""

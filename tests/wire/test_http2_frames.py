@@ -137,8 +137,10 @@ class PayloadTests(_ErrorTestCase):
         self.assertEqual(fr.content(fr.PADDED, b"\0abc"), b"abc")
         self.assertEqual(fr.content(fr.PADDED, b"\3\0\0\0"), b"")
         self.assertEqual(fr.content(0, b"\3abc"), b"\3abc")
-        for payload in (b"", b"\1", b"\4abc", b"\xffabc"):
+        for payload in (b"\1", b"\4abc", b"\xffabc"):
             self.assert_error(PROTOCOL_ERROR, 0, fr.content, fr.PADDED, payload)
+        # Section 4.2: too small for what it has to have.
+        self.assert_error(FRAME_SIZE_ERROR, 0, fr.content, fr.PADDED, b"")
 
     def test_headers(self):
         """Section 6.2: padding and priority stand around a header block."""
@@ -146,9 +148,11 @@ class PayloadTests(_ErrorTestCase):
         payload = b"\1\x80\0\0\3\x10block\0"
         self.assertEqual(fr.header_block(both, 5, payload), b"block")
         self.assertEqual(fr.header_block(0, 5, b"block"), b"block")
-        self.assert_error(
-            PROTOCOL_ERROR, 0, fr.header_block, fr.WITH_PRIORITY, 5, b"\0\0\0\1"
-        )
+        for flags, cut in ((fr.WITH_PRIORITY, 4), (both, 5), (both, 0)):
+            payload_ = bytes(cut)
+            self.assert_error(FRAME_SIZE_ERROR, 0, fr.header_block, flags, 5, payload_)
+        padded = b"\5" + bytes(5)
+        self.assert_error(PROTOCOL_ERROR, 0, fr.header_block, both, 5, padded)
         # RFC 7540 section 5.3.1.
         self.assert_error(PROTOCOL_ERROR, 3, fr.header_block, both, 3, payload)
 

@@ -142,7 +142,7 @@ class HeadTests(SynchronousTestCase):
         error = self.refused([(b":method", b"G\nT"), *HERE[1:]], malformed=True)
         self.assertEqual(error.line, b"G?T /a HTTP/2.0")
         self.assertEqual(
-            self.refused([*WS[:1]], status=405).line, b"CONNECT - HTTP/2.0"
+            self.refused([WS[0], HERE[-1]], status=405).line, b"CONNECT - HTTP/2.0"
         )
 
     def test_trailers(self):

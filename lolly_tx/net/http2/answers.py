@@ -84,11 +84,14 @@ class Answers:
         streams.check(fr.HEADERS, number)
         decoded = self._decoder.decode(block)
         stream = streams.open.get(number)
-        if stream is None or stream.ended:
+        ended = bool(flags & fr.END_STREAM)
+        if stream is None:
+            streams.check_cut(fr.HEADERS, number)
             self._odd.strain(fr.HEADERS, now)  # on its way when we reset it
+            if ended:
+                streams.ended(number)
             return
         self._odd.worked += 1
-        ended = bool(flags & fr.END_STREAM)
         if stream.head is not None:
             if not ended:
                 raise Http2Error(PROTOCOL_ERROR, "trailers that end nothing", number)
@@ -97,6 +100,8 @@ class Answers:
         head: ResponseHead | None = decoded.made
         if head is None:
             head = decoded.made = response_head(decoded.fields)
+            if decoded.never:
+                head.block.never = decoded.unindexed
         stream.take_head(head, ended, now)
         if not ended:
             self._touched[number] = stream
@@ -109,10 +114,13 @@ class Answers:
         self._intake.came(size)
         self._intake.taken(size)
         self._odd.weigh(flags, data, size, now)
-        stream = self._streams.open.get(number)
-        if stream is None or stream.ended:
-            return  # on its way when we reset it
         ended = bool(flags & fr.END_STREAM)
+        stream = self._streams.open.get(number)
+        if stream is None:
+            self._streams.check_cut(fr.DATA, number)  # on its way when we reset it
+            if ended:
+                self._streams.ended(number)
+            return
         stream.take_data(data, size, ended, now)
         if not ended:
             self._touched[number] = stream

@@ -243,6 +243,8 @@ class Http2Client:
             raise Http2Error(PROTOCOL_ERROR, "PUSH_PROMISE that was not allowed")
         elif kind == fr.CONTINUATION:
             raise Http2Error(PROTOCOL_ERROR, "CONTINUATION of nothing")
+        elif kind == fr.PRIORITY_UPDATE:  # RFC 9218 section 7.1
+            raise Http2Error(PROTOCOL_ERROR, "PRIORITY_UPDATE from a server")
 
     def _greeted(self, takes_more: bool) -> None:
         """The target has said what it takes, for the first time or anew."""

@@ -19,6 +19,7 @@ from lolly_tx.domain.errors import (
     ProxyError,
 )
 from lolly_tx.net.http1 import losses
+from lolly_tx.net.http2.closed import ClosedStreams
 from lolly_tx.net.http2.request import ClientStream, Line
 from lolly_tx.net.http2.sending import Sender
 from lolly_tx.wire.http2 import frames as fr
@@ -26,6 +27,7 @@ from lolly_tx.wire.http2.errors import (
     HTTP_1_1_REQUIRED,
     PROTOCOL_ERROR,
     REFUSED_STREAM,
+    STREAM_CLOSED,
     Http2Error,
     name_of,
 )
@@ -47,13 +49,23 @@ class ClientStreams:
     `taken`: those, and the ones that have sent none yet. `served`: taken so far.
     """
 
-    __slots__ = ("_most", "_next", "_owner", "_sender", "open", "served", "taken")
+    __slots__ = (
+        "_closed",
+        "_most",
+        "_next",
+        "_owner",
+        "_sender",
+        "open",
+        "served",
+        "taken",
+    )
 
     def __init__(self, owner: Owner, sender: Sender) -> None:
         self._owner = owner
         self._sender = sender
         self.open: dict[int, ClientStream] = {}
         self.taken = self.served = 0
+        self._closed = ClosedStreams()
         self._next = 1
         self._most = fr.MOST_STREAM
 
@@ -91,6 +103,17 @@ class ClientStreams:
             what = f"{fr.kind_name(kind)} on an idle stream"
             raise Http2Error(PROTOCOL_ERROR, what)
 
+    def check_cut(self, kind: int, number: int) -> None:
+        """Raise it for one that its target has ended, or reset: what comes was not on its way when we did."""
+        closed = self._closed
+        if number > closed.forgotten and not closed.is_cut(number):
+            what = f"{fr.kind_name(kind)} on a closed stream"
+            raise Http2Error(STREAM_CLOSED, what)
+
+    def ended(self, number: int) -> None:
+        """A stream that we have reset is over for its target, too."""
+        self._closed.ended(number)
+
     def closed(self, stream: ClientStream) -> None:
         """It has ended on both sides, or was never begun."""
         if stream.id:
@@ -113,12 +136,15 @@ class ClientStreams:
     def reset(self, stream: ClientStream, code: int) -> None:
         """End it at once."""
         if self.open.get(stream.id) is stream:
+            if not stream.ended:
+                self._closed.cut(stream.id)
             self._sender.send(fr.rst_stream(stream.id, code))
             self.forget(stream)
 
     def was_reset(self, number: int, code: int) -> None:
         """The target has done so. Raises `Http2Error`."""
         self.check(fr.RST_STREAM, number)
+        self._closed.ended(number)
         stream = self.open.get(number)
         if stream is None:
             return
@@ -141,6 +167,7 @@ class ClientStreams:
         """The target goes away, and has not looked at those after `last`."""
         for number, stream in [*self.open.items()]:
             if number > last:
+                self._closed.cut(number)
                 self.forget(stream)
                 stream.fail(NotProcessed(f"the target goes away: {name_of(code)}"))
 

@@ -1,6 +1,6 @@
 """What a connection remembers of streams that are over (RFC 9113 sections 5.1 and 5.1.1).
 
-Imports: nothing of ours. Used by: net.http2.streams.
+Imports: nothing of ours. Used by: net.http2.client_streams, net.http2.streams.
 """
 
 from __future__ import annotations
@@ -14,11 +14,15 @@ REMEMBERED_GAPS: Final = 32
 
 
 class ClosedStreams:
-    """The streams of one connection that are over. Bounded: the oldest are forgotten first."""
+    """The streams of one connection that are over. Bounded: the oldest are forgotten first.
 
-    __slots__ = ("_cut", "_gaps")
+    `forgotten`: up to this number nothing is known for sure, because one that was reset is not remembered any more.
+    """
+
+    __slots__ = ("_cut", "_gaps", "forgotten")
 
     def __init__(self) -> None:
+        self.forgotten = 0
         self._cut: dict[int, None] = {}
         self._gaps: list[tuple[int, int]] = []
 
@@ -26,7 +30,9 @@ class ClosedStreams:
         """We have reset this one before its peer's end: what is on its way is to be ignored."""
         self._cut[number] = None
         if len(self._cut) > REMEMBERED_RESETS:
-            del self._cut[next(iter(self._cut))]
+            oldest = next(iter(self._cut))
+            del self._cut[oldest]
+            self.forgotten = max(self.forgotten, oldest)
 
     def is_cut(self, number: int) -> bool:
         """Whether something may still come on it."""

@@ -60,11 +60,12 @@ class Ending:
     """Of the connection `owner`. `state`: how far it is. `final`: the client knows which was the last request we take.
 
     `due`: when the second step of a graceful end is. `write_seconds`: how long a client may take nothing of what was
-    said last.
+    said last. Which request is the last one is said once: later words never name another (section 6.8).
     """
 
     __slots__ = (
         "_backlog",
+        "_last",
         "_leaving",
         "_owner",
         "_rest",
@@ -91,6 +92,7 @@ class Ending:
         self._backlog = backlog
         self._rest = Leftover(write_seconds)
         self._leaving = False
+        self._last = 0
         self.state = PREFACE
         self.final = False
         self.due = NEVER
@@ -114,8 +116,10 @@ class Ending:
                 self.close()
 
     def _say(self, code: int, why: bytes) -> None:
-        self.final = True
-        self._sender.send(fr.goaway(self._streams.last, code, why))
+        if not self.final:
+            self.final = True
+            self._last = self._streams.last
+        self._sender.send(fr.goaway(self._last, code, why))
 
     def leave(self, code: int, why: bytes) -> None:
         """Say why, and close."""

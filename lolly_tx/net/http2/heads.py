@@ -130,12 +130,12 @@ class Heads:
             return
         if not number & 1:
             raise Http2Error(PROTOCOL_ERROR, "stream of a server")
-        if self._ending.final:
-            self._decode(block)
-            return  # beyond the last one that we said we would take
         if number != last + 2 and number != 1:
             streams.closed.skip(last + 1, number - 1)
         streams.last = number
+        if self._ending.final:
+            self._pass_over(number, ended, block)
+            return
         self._odd.worked += 1
         shared = self._shared
         if len(streams.open) >= shared.h2.streams:
@@ -152,6 +152,13 @@ class Heads:
             self._beginning.append(stream)
         else:
             self._open(number, head, False)
+
+    def _pass_over(self, number: int, ended: bool, block: bytes) -> None:
+        """A stream beyond the last one that we said we would take: what comes on it is ignored (section 6.8)."""
+        self._odd.strain(fr.HEADERS, self._connection.now())
+        if not ended:
+            self._streams.closed.cut(number)
+        self._decode(block)
 
     def _turn_away(self, number: int, ended: bool, block: bytes) -> None:
         """There are enough streams."""
@@ -254,17 +261,23 @@ class Heads:
     def reprioritize(self, payload: bytes) -> None:
         """PRIORITY_UPDATE (RFC 9218 section 7.1). Raises `Http2Error`."""
         number = fr.number(payload) & fr.MOST_STREAM
-        if not number:
-            raise Http2Error(PROTOCOL_ERROR, "PRIORITY_UPDATE of no stream")
+        if not number & 1:
+            raise Http2Error(PROTOCOL_ERROR, "PRIORITY_UPDATE of no request")
         streams = self._streams
         stream = streams.open.get(number)
         if stream is not None:
             stream.prioritize(payload[4:])
-        elif number > streams.last and len(payload) <= 68:
-            # Of one that is to come.
-            if len(self._urgencies) >= self._shared.h2.streams:
-                self._urgencies.clear()
-            self._urgencies[number] = payload[4:]
+        elif number > streams.last:
+            # Of one that is to come: those, and the ones that are open, are as many as may be open.
+            known = self._urgencies
+            if known and min(known) <= streams.last:  # left out by the client
+                known = {n: said for n, said in known.items() if n > streams.last}
+                self._urgencies = known
+            if number not in known:
+                if len(known) + len(streams.open) >= self._shared.h2.streams:
+                    said = "PRIORITY_UPDATE of more streams than may be open"
+                    raise Http2Error(PROTOCOL_ERROR, said)
+            known[number] = payload[4:68]
 
     def begin(self) -> None:
         """What came has been looked at: let the exchanges begin whose streams are still open."""

@@ -143,6 +143,7 @@ class ClientStream(Framed):
                 host or head.block.host,
                 head.target,
                 request_lines(head, lines),
+                head.block.never,
             ),
             complete and not body,
         )
@@ -180,7 +181,9 @@ class ClientStream(Framed):
         self.sent_all_of_it = True
         if self._wait is not None:
             self._wait.over()
-        self.ending = line.encoder.fields(trailers) if trailers else b""
+        self.ending = b""
+        if trailers:
+            self.ending = line.encoder.fields(trailers, self._asked.block.never)
         line.sender.wait(self)
         if not self._stopped:
             self._await_response(line.now())
@@ -271,7 +274,12 @@ class ClientStream(Framed):
         if ended:
             self._deliver_head(head)
             self.take_end(b"", b"")
-        elif head.whole and self.sent_all_of_it and not self._no_body:
+        elif (
+            head.whole
+            and self.sent_all_of_it
+            and not self._no_body
+            and not head.block.never
+        ):
             self.whole = head  # its body may have come in the same read
         else:
             self._deliver_head(head)

@@ -31,7 +31,7 @@ from lolly_tx.net.http2.sending import Sender
 from lolly_tx.net.http2.shared import Http2Shared
 from lolly_tx.net.sockets.acceptor import Acceptor
 from lolly_tx.wire.errors import BadMessage
-from lolly_tx.wire.hpack.encoder import Encoder
+from lolly_tx.wire.hpack.encoder import NONE, Encoder
 from lolly_tx.wire.http2.errors import (
     CANCEL,
     ENHANCE_YOUR_CALM,
@@ -106,6 +106,7 @@ class Stream(DoorIn):
     incremental = True
     early = b""
     trailers = b""
+    _never: frozenset[bytes] = NONE
     _block = b""
     _pace: Pace | None = None
     _inflow: Inflow | None = None
@@ -312,7 +313,11 @@ class Stream(DoorIn):
     def start(self, status: int, reason: bytes, fields: bytes, framing: int) -> None:
         """Begin the response; the head leaves with the first body bytes, or at the end."""
         self.started = True
-        self._block = self.connection.encoder.answer(status, fields)
+        self._block = self.connection.encoder.answer(status, fields, self._never)
+
+    def keep_unindexed(self, names: frozenset[bytes]) -> None:
+        """See `DoorIn`."""
+        self._never = names
 
     def interim(self, status: int, reason: bytes, fields: bytes) -> None:
         """Pass on a 1xx response."""
@@ -354,7 +359,9 @@ class Stream(DoorIn):
         if last:
             self.write(last)
         connection = self.connection
-        block = connection.encoder.fields(trailers) if trailers else b""
+        block = b""
+        if trailers:
+            block = connection.encoder.fields(trailers, self._never)
         if self._block and not block:
             self._send_head(True)
             self.over = True

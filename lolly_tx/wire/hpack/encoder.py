@@ -18,6 +18,7 @@ from lolly_tx.wire.hpack.static import (
     INDEXED,
     NEVER_INDEXED,
     NOT_INDEXED,
+    PATH,
     SIZE_UPDATE,
     STATIC,
     TABLE_BYTES,
@@ -213,7 +214,11 @@ class Encoder:
     ) -> bytes:
         """The block of a request's head; `lines`, `never`: as of answers, and without Host."""
         memory = self._memory
-        start = memory.start(method, scheme, authority) + field(b":path", path)
+        start = memory.start(method, scheme, authority)
+        if PATH in never:
+            start += literal(PATH, path, True)
+        else:
+            start += field(PATH, path)
         update = self._update
         if update:
             self._update = b""

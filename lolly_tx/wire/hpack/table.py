@@ -78,9 +78,9 @@ class Decoded:
     """What a block says. Never changed but for `made`: others may have it, too.
 
     `never`: the places in `fields` of those that came as literals that are never indexed; who sends them on has to do
-    the same (section 7.1.3). `table`: the next one. `pattern`, `path`: the same, taken apart, if the block is of
-    such a kind; else None and b"". `lasting`: it is remembered. `made`: for the caller, who may keep here what it has
-    made of all; None at first.
+    the same (sections 6.2.3 and 7.1.3), see `unindexed`. `table`: the next one. `pattern`, `path`: the same, taken
+    apart, if the block is of such a kind; else None and b"". `lasting`: it is remembered. `made`: for the caller, who
+    may keep here what it has made of all; None at first.
     """
 
     __slots__ = ("_fields", "lasting", "made", "never", "path", "pattern", "table")
@@ -100,6 +100,12 @@ class Decoded:
         self.path = path
         self.lasting = False
         self.made: Any = None
+
+    @property
+    def unindexed(self) -> frozenset[bytes]:
+        """The names of those that are never indexed."""
+        fields = self.fields
+        return frozenset([fields[at][0] for at in self.never])
 
     @property
     def fields(self) -> tuple[Field, ...]:

@@ -165,17 +165,22 @@ def content(flags: int, payload: bytes) -> bytes:
     """The payload of DATA without its padding (section 6.1)."""
     if not flags & PADDED:
         return payload
-    if not payload or payload[0] >= len(payload):
+    if not payload:
+        raise Http2Error(FRAME_SIZE_ERROR, "frame cut within its padding")
+    if payload[0] >= len(payload):
         raise Http2Error(PROTOCOL_ERROR, "padding longer than its frame")
     return payload[1 : len(payload) - payload[0]]
 
 
 def header_block(flags: int, stream: int, payload: bytes) -> bytes:
     """The piece of a header block in HEADERS (section 6.2). What it says of dependencies is not used."""
+    size = len(payload)
     payload = content(flags, payload)
     if flags & WITH_PRIORITY:
+        if size < (6 if flags & PADDED else 5):
+            raise Http2Error(FRAME_SIZE_ERROR, "HEADERS cut within its priority")
         if len(payload) < 5:
-            raise Http2Error(PROTOCOL_ERROR, "HEADERS cut within its priority")
+            raise Http2Error(PROTOCOL_ERROR, "padding longer than its frame")
         check_dependency(stream, payload)
         return payload[5:]
     return payload

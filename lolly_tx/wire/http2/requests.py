@@ -67,7 +67,9 @@ def request_head(
             rest = _websocket(pseudo, protocol, rest, key)
             method = b"GET"
         elif method == b"CONNECT":
-            raise BadMessage("CONNECT is not served here", 405)
+            if pseudo.keys() == {b":method", b":authority"}:
+                raise BadMessage("CONNECT is not served here", 405)
+            raise Malformed("CONNECT with :scheme or :path, or no :authority")
         elif b":scheme" not in pseudo or not path:
             raise Malformed("no :method, :scheme or :path")
         if _METHOD.fullmatch(method) is None:
