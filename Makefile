@@ -30,7 +30,7 @@ help:
 	@echo "make faults  break the running proxy in every way we know, in minutes"
 	@echo "make soak    the same in full size"
 	@echo "make fuzz    100,000 mutated inputs with a canary beside them"
-	@echo "make fuzz-native  both extensions in C with the sanitizers of the C compiler"
+	@echo "make fuzz-native  the extensions in C with the sanitizers of the C compiler"
 	@echo "make clean   remove what the above made"
 
 demo: $(VENV)/.installed
@@ -88,6 +88,7 @@ fuzz: $(VENV)/.installed-test
 # A read beyond a head is seen only where each head is an allocation of its own.
 fuzz-native: $(VENV)/.installed-test
 	$(SANITIZED) $(BIN)/python -m tests.wire.fuzz_heads --sanitize --heads 200000
+	$(SANITIZED) $(BIN)/python -m tests.wire.fuzz_blocks --sanitize --talks 5000
 	$(SANITIZED) $(BIN)/python -m tests.net.fuzz_descriptors --sanitize
 
 $(BIN)/python:

@@ -76,7 +76,9 @@ def extensions() -> dict[str, Any]:
     descriptors = Extension(
         "lolly_tx.net.sockets._descriptors", ["lolly_tx/net/sockets/_descriptors.c"]
     )
-    return {"ext_modules": [*made, scan, descriptors]}
+    # Header blocks of HTTP/2, likewise.
+    blocks = Extension("lolly_tx.wire.hpack._blocks", ["lolly_tx/wire/hpack/_blocks.c"])
+    return {"ext_modules": [*made, scan, descriptors, blocks]}
 
 
 if __name__ == "__main__":

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from lolly_tx.wire.grammar import REQUEST_NAMES, RESPONSE_NAMES
+from lolly_tx.wire.hpack.native import told
 from lolly_tx.wire.scanner import classes
 
 PACKAGE = Path(__file__).parents[2] / "lolly_tx"
@@ -24,6 +25,15 @@ def scanner(flags: tuple[str, ...] = ()) -> Any | None:
     module = extension("wire/_scan.c", flags)
     if module is not None:
         module.configure(classes(), REQUEST_NAMES, RESPONSE_NAMES)
+    return module
+
+
+@cache
+def blocks(flags: tuple[str, ...] = ()) -> Any | None:
+    """`wire.hpack._blocks`, configured; None where it cannot be made."""
+    module = extension("wire/hpack/_blocks.c", flags)
+    if module is not None:
+        module.configure(*told())
     return module
 
 

@@ -23,7 +23,8 @@ from typing import Final
 from lolly_tx.wire.errors import BadMessage
 from lolly_tx.wire.grammar import HeadLimits
 from lolly_tx.wire.hpack import huffman
-from lolly_tx.wire.hpack.reading import integer_at, read
+from lolly_tx.wire.hpack.native import Fields, ReadBlock, read_block
+from lolly_tx.wire.hpack.reading import counted_bytes, integer_at, read
 from lolly_tx.wire.hpack.static import HUFFMAN, TABLE_BYTES
 from lolly_tx.wire.hpack.table import Decoded, Pattern, Table, empty_table
 
@@ -50,12 +51,14 @@ class BlockMemory:
     `limits`: of a head; all fields together may count `head_bytes`, each with 32 bytes beside its name and value as
     RFC 9113 section 6.5.2 says. The crumbs of a cookie are bounded by that alone, not by `fields`. `most_table`: our
     SETTINGS_HEADER_TABLE_SIZE in bytes, `TABLE_BYTES` or more and never changed. `most_bytes`: for what is remembered;
-    0: nothing. `first`: the table of a connection that begins.
+    0: nothing. `first`: the table of a connection that begins. `scan`: reads ordinary blocks in one pass; None: nothing
+    does.
     """
 
     __slots__ = (
         "_left",
         "_recent",
+        "_scan",
         "_tables",
         "first",
         "limits",
@@ -68,7 +71,9 @@ class BlockMemory:
         limits: HeadLimits,
         most_table: int = TABLE_BYTES,
         most_bytes: int = REMEMBERED_BYTES,
+        scan: ReadBlock | None = read_block,
     ) -> None:
+        self._scan = scan
         self.limits = limits
         self.most_table = most_table
         self.most_bytes = most_bytes
@@ -81,6 +86,23 @@ class BlockMemory:
     def used_bytes(self) -> int:
         """What it takes, about."""
         return self.most_bytes - self._left
+
+    def whole(
+        self, block: bytes, table: Table
+    ) -> tuple[Fields, tuple[int, ...], bool, int, Fields | None, int] | None:
+        """What an ordinary block says, where there is what reads those in one pass (`wire.hpack.native`)."""
+        scan = self._scan
+        if scan is None:
+            return None
+        limits = self.limits
+        return scan(
+            block,
+            table.fields,
+            table.size,
+            table.most,
+            limits.head_bytes,
+            limits.fields,
+        )
 
     def again(self, block: bytes) -> bool:
         """Whether `block` is likely to have been asked about before."""
@@ -184,21 +206,35 @@ class Decoder:
         memory = self._memory
         table = self.table
         limits = memory.limits
-        reading = read(block, table, limits, memory.most_table)
-        after = self.table = reading.table
-        reading.check(limits)
-        fields = tuple(reading.fields)
-        if reading.private:
-            return Decoded(fields, tuple(reading.never), after, None, b"")
+        whole = memory.whole(block, table)
+        if whole is not None:
+            fields, never, private, counted, entries, size = whole
+            after = table
+            if entries is not None and (size != table.size or entries != table.fields):
+                after = Table(entries, size, table.most)
+            self.table = after
+        else:
+            reading = read(block, table, limits, memory.most_table)
+            after = self.table = reading.table
+            reading.check(limits)
+            fields, never = tuple(reading.fields), tuple(reading.never)
+            private, counted = reading.private, -1
+        if private:
+            return Decoded(fields, never, after, None, b"")
         pattern, path = None, b""
         if key and memory.again(key):
             path = fields[place][1]
-            counted = reading.counted() - len(path)
-            if memory.room(table, counted, after):
-                pattern = Pattern(fields[:place], fields[place + 1 :], counted, after)
+            if counted < 0:
+                counted = counted_bytes(fields)
+            rest = counted - len(path)
+            if memory.room(table, rest, after):
+                pattern = Pattern(fields[:place], fields[place + 1 :], rest, after)
                 table.patterns[key] = pattern
         found = Decoded(fields, (), after, pattern, path)
-        if memory.again(block) and memory.room(table, reading.counted(), after):
-            table.known[block] = found
-            found.lasting = True
+        if memory.again(block):
+            if counted < 0:
+                counted = counted_bytes(fields)
+            if memory.room(table, counted, after):
+                table.known[block] = found
+                found.lasting = True
         return found

@@ -3,7 +3,7 @@ r"""Strings in the Huffman code of HPACK (RFC 7541 section 5.2 and appendix B), 
     the code is canonical: the lengths of the 257 codes say all
     a tree of 256 inner nodes, and from each a row:  byte -> (symbols that end in it, the node it leads to)
 
-Imports: wire.http2. Used by: wire.hpack.decoder, wire.hpack.reading.
+Imports: wire.http2. Used by: wire.hpack.decoder, wire.hpack.native, wire.hpack.reading.
 """
 
 from __future__ import annotations

@@ -47,6 +47,11 @@ _STATIC_BYTES: Final = 2 * OVERHEAD_BYTES  # no field of the static table counts
 _CRUMB: Final = b"cookie"
 
 
+def counted_bytes(fields: Sequence[Field]) -> int:
+    """Bytes of `fields`, as RFC 9113 section 6.5.2 counts them."""
+    return sum(map(len, chain.from_iterable(fields))) + len(fields) * OVERHEAD_BYTES
+
+
 class Reading:
     """What a block says that was read to its end.
 
@@ -75,8 +80,7 @@ class Reading:
 
     def counted(self) -> int:
         """Bytes of all fields, as RFC 9113 section 6.5.2 counts them."""
-        fields = self.fields
-        return sum(map(len, chain.from_iterable(fields))) + len(fields) * OVERHEAD_BYTES
+        return counted_bytes(self.fields)
 
     def check(self, limits: HeadLimits) -> None:
         """Raise `BadMessage` (431) beyond `limits`. The crumbs of a cookie are bounded by their bytes alone."""

@@ -1,7 +1,6 @@
 """The static table of HPACK, and the kinds of representations (RFC 7541 section 6 and appendix A).
 
-Imports: nothing of ours. Used by: wire.hpack.decoder, wire.hpack.encoder,
-wire.hpack.reading, wire.hpack.table, wire.http2.
+Imports: nothing of ours. Used by: wire.hpack, wire.http2.
 """
 
 from __future__ import annotations

@@ -18,6 +18,7 @@ from typing import Final
 from lolly_tx.wire.errors import BadMessage
 from lolly_tx.wire.fields import RequestBlock, is_special
 from lolly_tx.wire.grammar import TARGET, HeadLimits
+from lolly_tx.wire.hpack.native import METHODS, SCHEMES, PlainHead, plain_head
 from lolly_tx.wire.hpack.static import CREDENTIALS, Field
 from lolly_tx.wire.hpack.table import Decoded, Pattern
 from lolly_tx.wire.http2.requests import request_head, with_path
@@ -34,8 +35,6 @@ _TARGET: Final = re.compile(TARGET)
 _SOUND: Final = rb"(?![\t ])[\t -~\x80-\xff]*+(?<![\t ])"
 _VALUE: Final = re.compile(rb"(?=.)%b|" % _SOUND, re.DOTALL)
 _FIELD: Final = re.compile(rb"[!#$%%&'*+\-.^_`|~0-9a-z]++: (?:%b|)\r\n" % _SOUND)
-_METHODS: Final = frozenset((b"GET", b"HEAD", b"DELETE", b"OPTIONS", b"POST", b"PUT"))
-_SCHEMES: Final = frozenset((b"https", b"http"))
 _PSEUDO: Final = {b":method", b":scheme", b":path", b":authority"}
 _COOKIE: Final = b"cookie"
 
@@ -47,14 +46,18 @@ class RequestHeads:
     """Makes the heads of a listener's requests.
 
     `limits`: the same as of the memory of blocks. `new_key`: gives a Sec-WebSocket-Key; None: extended CONNECT is not
-    offered.
+    offered. `scan`: makes the lines of ordinary heads in one pass; None: nothing does.
     """
 
-    __slots__ = ("_left", "_limits", "_lines", "_new_key")
+    __slots__ = ("_left", "_limits", "_lines", "_new_key", "_scan")
 
     def __init__(
-        self, limits: HeadLimits, new_key: Callable[[], bytes] | None = None
+        self,
+        limits: HeadLimits,
+        new_key: Callable[[], bytes] | None = None,
+        scan: PlainHead | None = plain_head,
     ) -> None:
+        self._scan = scan
         self._limits = limits
         self._new_key = new_key
         self._lines: dict[Field, bytes] = {}
@@ -81,13 +84,17 @@ class RequestHeads:
                     if decoded.lasting:
                         _keep(decoded, ended, head)
                     return head
-        made = self._ordinary(decoded.fields) if ended else None
+        made = None
+        if ended and not decoded.never:
+            made = self._ordinary(decoded.fields)
         if made is None:
             new_key = self._new_key
             key = new_key() if new_key is not None and not ended else b""
             made = request_head(
                 decoded.fields, ended=ended, limits=self._limits, key=key
             )
+            if decoded.never:
+                made.block.never = decoded.unindexed
             if made.block.upgrade:
                 return made  # its key is for this request alone
         if decoded.lasting:
@@ -103,11 +110,18 @@ class RequestHeads:
 
     def _ordinary(self, fields: tuple[Field, ...]) -> RequestHead | None:
         """The head, if there is nothing about it that needs a closer look."""
+        scan = self._scan
+        if scan is not None:
+            made = scan(fields, self._limits.line_bytes)
+            if made is None:
+                return None
+            method, path, host, raw = made
+            return self._head(method, path, host, raw)
         pseudo = dict(fields[:4])
-        if pseudo.keys() != _PSEUDO or pseudo[b":scheme"] not in _SCHEMES:
+        if pseudo.keys() != _PSEUDO or pseudo[b":scheme"] not in SCHEMES:
             return None
         method, path, host = pseudo[b":method"], pseudo[b":path"], pseudo[b":authority"]
-        if method not in _METHODS or not host or not self._is_target(path):
+        if method not in METHODS or not host or not self._is_target(path):
             return None
         known = self._lines
         lines = [b"\r\nhost: %b\r\n" % host]
@@ -126,8 +140,13 @@ class RequestHeads:
             if not all(map(_VALUE.fullmatch, crumbs)):
                 return None
             lines.append(b"cookie: %b\r\n" % b"; ".join(crumbs))
+        return self._head(method, path, host, b"".join(lines))
+
+    def _head(
+        self, method: bytes, path: bytes, host: bytes, raw: bytes
+    ) -> RequestHead | None:
         try:
-            block = RequestBlock(b"".join(lines), host)
+            block = RequestBlock(raw, host)
         except BadMessage:
             return None
         return RequestHead(method, path, HTTP_2, block, 0)
