@@ -200,7 +200,7 @@ class SlotTests(SteppingTestCase):
         for there in ports:
             there.keep_clients()
         # Whatever number of processes read there from now on, it stays with the one that knows it.
-        [session] = [s for w in worlds for s in w.acceptor.doors]
+        session: Any = next(s for w in worlds for s in w.acceptor.doors)
         client.sendto(b"y", ("127.0.0.1", port))
         self.spin(lambda: len(session._early) == 2, "the next one")
         session.shut()

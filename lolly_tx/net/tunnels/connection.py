@@ -293,9 +293,8 @@ class Incoming(RawConnection):
     def _eb_failed(self, reason: Failure) -> None:
         self._connecting = None
         if self.state == OPENING:
-            self._session.streams.refuse(
-                self._stream, str(translate(reason, connecting=True))
-            )
+            error = translate(reason, connecting=True)
+            self._session.streams.refuse(self._stream, str(error), error.token)
 
     def connectionLost(self, reason: Failure) -> None:
         """The stream is over."""
