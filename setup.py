@@ -25,11 +25,11 @@ COMPILED = {
     "domain": "attempts budget caps choice histogram hosts lease node policy pool routes tier",
     "wire": "bodies chunked fields hops http1 memory message",
     "wire/hpack": "decoder encoder huffman reading table",
-    "wire/http2": "blocks flow frames known requests responses",
+    "wire/http2": "blocks flow frames known requests responses settings",
     "net": "deadlines doors multiplexed per_client turn upstreams",
     "net/http1": "client request_body server shared",
     "net/http2": "answers backlog client client_ending client_streams client_watch closed ending framed heads inflow"
-    " intake request sending server shared stream streams watch websocket windows",
+    " intake patience request sending server shared stream streams watch websocket windows",
     "net/sockets": "acceptor",
     "proxy": "accesslog attempting chain columns counters endings exchange fielddoor firstcolumns forwarder hedge held"
     " innerdoor introduction lineformat moments proxy record resource response_fields route throughdoor upload",
@@ -76,9 +76,12 @@ def extensions() -> dict[str, Any]:
     descriptors = Extension(
         "lolly_tx.net.sockets._descriptors", ["lolly_tx/net/sockets/_descriptors.c"]
     )
-    # Header blocks of HTTP/2, likewise.
+    # Header blocks and frames of HTTP/2, likewise.
     blocks = Extension("lolly_tx.wire.hpack._blocks", ["lolly_tx/wire/hpack/_blocks.c"])
-    return {"ext_modules": [*made, scan, descriptors, blocks]}
+    framing = Extension(
+        "lolly_tx.wire.http2._framing", ["lolly_tx/wire/http2/_framing.c"]
+    )
+    return {"ext_modules": [*made, scan, descriptors, blocks, framing]}
 
 
 if __name__ == "__main__":

@@ -153,7 +153,8 @@ class RequestBlock(FieldBlock):
     `expect`: the client waits for a 100. `wants_trailers`: it takes trailers, too.
     `forwarded`: the forwarding fields as (lower-case
     name, value), none of which is kept. `hops`: the proxies like us that it came through.
-    `gone`: names (lower case, "-") that were taken away, and are not to come back as trailers.
+    `gone`: names (lower case, "-") that were taken away, and are not to come back as trailers. `priority`: the value of
+    that field, b"" for none, once somebody has looked for it.
     """
 
     expect = False
@@ -163,6 +164,7 @@ class RequestBlock(FieldBlock):
     hops: tuple[bytes, ...] = ()
     host = b""
     has_host = False
+    priority: bytes | None = None
 
     def __init__(
         self,

@@ -11,7 +11,7 @@ net.http2.watch.
 
 from __future__ import annotations
 
-from typing import Final, Protocol
+from typing import Final
 
 from lolly_tx.net.deadlines import NEVER
 from lolly_tx.net.http2.ending import Ending
@@ -38,13 +38,13 @@ NO_STREAM: Final = -1
 _PRIORITY: Final = b"\r\npriority: "
 
 
-class Owner(Connection, Protocol):
-    """The connection: what its streams ask of it, and a bit more."""
-
-    deadline: float
-
-    def set_deadline(self) -> None:
-        """What is waited for has changed."""
+def _priority_in(lines: bytes) -> bytes:
+    """The value of the Priority field, b"" without one."""
+    at = lines.find(_PRIORITY)
+    if at < 0:
+        return b""
+    at += len(_PRIORITY)
+    return lines[at : lines.find(b"\r", at)]
 
 
 class Heads:
@@ -70,7 +70,7 @@ class Heads:
 
     def __init__(
         self,
-        connection: Owner,
+        connection: Connection,
         sender: Sender,
         streams: Streams,
         ending: Ending,
@@ -138,7 +138,7 @@ class Heads:
             return
         self._odd.worked += 1
         shared = self._shared
-        if len(streams.open) >= shared.h2.streams:
+        if len(streams.open) >= shared.most_streams:
             self._turn_away(number, ended, block)
             return
         try:
@@ -214,15 +214,15 @@ class Heads:
         if self.begun == self._shared.requests:
             self._ending.go()
         if head is not None:
-            raw = head.block.raw
-            at = raw.find(_PRIORITY)
-            if at >= 0:
-                at += len(_PRIORITY)
-                stream.prioritize(raw[at : raw.find(b"\r", at)])
-        if self._urgencies:
-            said = self._urgencies.pop(stream.id, None)
-            if said is not None:
+            said = head.block.priority
+            if said is None:
+                said = head.block.priority = _priority_in(head.block.raw)
+            if said:
                 stream.prioritize(said)
+        if self._urgencies:
+            updated = self._urgencies.pop(stream.id, None)
+            if updated is not None:
+                stream.prioritize(updated)
 
     def _open(self, number: int, head: RequestHead | None, ended: bool) -> Stream:
         """A new stream with a body, or a request that is not served."""

@@ -19,11 +19,10 @@ from lolly_tx.net.turn import Turn
 from lolly_tx.wire.http2.flow import FIRST_WINDOW
 from lolly_tx.wire.http2.frames import (
     DATA,
-    END_HEADERS,
     END_STREAM,
-    HEADERS,
     frame_header,
     headers,
+    whole_answer,
 )
 from lolly_tx.wire.http2.settings import PeerSettings
 
@@ -123,26 +122,20 @@ class Sender:
             if self.out_bytes > OUT_BYTES:
                 self._owner.overfull()
 
-    def send_whole(self, stream: Outlet, block: bytes, body: bytes) -> bool:
-        """A whole answer at once, if the windows and the client allow; whether that was so."""
+    def send_whole(self, number: int, window: int, block: bytes, body: bytes) -> bool:
+        """A whole answer at once on a stream with this `window`, if that, ours and the client allow; whether so."""
         size, many = len(body), len(block)
         if (
             size > FRAME_BYTES
             or size > self.window
-            or size > stream.window
+            or size > window
             or self.full
             or many > FRAME_BYTES
         ):
             return False
         self.window -= size
         self.frames += 1
-        number = stream.id
-        self.out += (
-            frame_header(many >> 8, many & 255, HEADERS, END_HEADERS, number),
-            block,
-            frame_header(size >> 8, size & 255, DATA, END_STREAM, number),
-            body,
-        )
+        self.out.append(whole_answer(number, block, body))
         if not self._asked:
             self._asked = True
             self._turn.ask(self)

@@ -36,6 +36,7 @@ from lolly_tx.net.http2.intake import Intake
 from lolly_tx.net.http2.patience import OddFrames
 from lolly_tx.net.http2.sending import Sender
 from lolly_tx.net.http2.shared import Http2Shared
+from lolly_tx.net.http2.stream import Connection
 from lolly_tx.net.http2.streams import Streams
 from lolly_tx.net.http2.watch import Watch
 from lolly_tx.net.http2.websocket import WebSocketStream
@@ -56,7 +57,7 @@ from lolly_tx.wire.http2.settings import PeerSettings
 WHOLE: Final = fr.END_HEADERS | fr.END_STREAM
 
 
-class Http2Server:
+class Http2Server(Connection):
     """One client connection. `shared`: what it has in common with its listener's others."""
 
     __slots__ = (
@@ -68,18 +69,10 @@ class Http2Server:
         "_odd",
         "_reader",
         "_start",
+        "_streams",
         "_watch",
         "_windows",
-        "acceptor",
-        "deadline",
-        "encoder",
         "factory",
-        "intake",
-        "now",
-        "peer",
-        "sender",
-        "shared",
-        "streams",
         "transport",
     )
 
@@ -95,16 +88,16 @@ class Http2Server:
         self.encoder = Encoder(shared.lines)
         self.sender = Sender(self, PeerSettings(), shared.turn, h2.buffer_bytes)
         self.intake = Intake(self.sender, h2.buffer_bytes)
-        self.streams = Streams(self, self.sender, h2.resets)
-        self._windows = Windows(self.sender, self.encoder, self.streams)
+        self.streams = self._streams = streams = Streams(self, self.sender, h2.resets)
+        self._windows = Windows(self.sender, self.encoder, streams)
         self._odd = OddFrames(h2.odd_frames, self.sender)
         self._backlog = Backlog(self, self.sender)
         self._ending = Ending(
-            self, self.sender, self.streams, self._backlog, shared.timeouts.write
+            self, self.sender, self._streams, self._backlog, shared.timeouts.write
         )
-        self._heads = Heads(self, self.sender, self.streams, self._ending, self._odd)
+        self._heads = Heads(self, self.sender, self._streams, self._ending, self._odd)
         self._watch = Watch(
-            self, self.streams, self._heads, self._ending, self._backlog
+            self, self._streams, self._heads, self._ending, self._backlog
         )
         self._reader = fr.FrameReader()
         self._start = b""
@@ -131,7 +124,7 @@ class Http2Server:
         """The connection is over, whoever ended it."""
         self._ending.lost()
         self.acceptor.lost(self)
-        self.streams.fail_all(DownstreamGone("client closed the connection"))
+        self._streams.fail_all(DownstreamGone("client closed the connection"))
         self.peer.gone()
 
     def dataReceived(self, data: bytes) -> None:
@@ -166,7 +159,7 @@ class Http2Server:
                 except Http2Error as error:
                     if not error.stream:
                         raise
-                    self.streams.broken(error)
+                    self._streams.broken(error)
                 if ending.state != OPEN:
                     return
         except Http2Error as error:
@@ -176,7 +169,7 @@ class Http2Server:
 
     def readConnectionLost(self) -> None:
         """The client has sent its last byte; it may still read."""
-        streams = self.streams
+        streams = self._streams
         streams.silent = True
         if self._ending.state != OPEN:
             self._ending.close()
@@ -205,7 +198,7 @@ class Http2Server:
         if self._ending.state == OPEN:
             self._backlog.read_on()
             self._watch.set()
-            self._backlog.relieve([*self.streams.open.values()])
+            self._backlog.relieve([*self._streams.open.values()])
 
     def stopProducing(self) -> None:
         """The transport is going; connectionLost follows."""
@@ -236,7 +229,7 @@ class Http2Server:
         self._odd.strain(kind, self.now())
         if kind == fr.WINDOW_UPDATE:
             if number:
-                self.streams.check(kind, number)
+                self._streams.check(kind, number)
             self._windows.widen(number, payload)
         elif kind == fr.SETTINGS:
             if self._windows.settings(flags, payload):
@@ -247,7 +240,7 @@ class Http2Server:
             elif payload == GOODBYE:
                 self._ending.go_finally()
         elif kind == fr.RST_STREAM:
-            self.streams.was_reset(number)
+            self._streams.was_reset(number)
         elif kind == fr.PRIORITY:
             fr.check_dependency(number, payload)
         elif kind == fr.PRIORITY_UPDATE:
@@ -272,7 +265,7 @@ class Http2Server:
         size = len(payload)
         self.intake.came(size)
         self._odd.weigh(flags, data, size, self.now())
-        streams = self.streams
+        streams = self._streams
         stream = streams.open.get(number)
         if stream is None:
             streams.check_cut(fr.DATA, number)
@@ -312,7 +305,7 @@ class Http2Server:
         ending = self._ending
         if ending.state != OPEN:
             return
-        if ending.final or self.streams.silent:
+        if ending.final or self._streams.silent:
             ending.close()
         elif not self.sender.full:
             self._watch.rest()
@@ -331,7 +324,7 @@ class Http2Server:
     @property
     def idle(self) -> bool:
         """No request is open, and it is not new."""
-        return not self.streams.open and self._heads.begun > 0
+        return not self._streams.open and self._heads.begun > 0
 
     def shed(self) -> bool:
         """Close an idle connection, to make room."""
@@ -348,10 +341,10 @@ class Http2Server:
     def drain(self, until: float) -> None:
         """The proxy is stopping: gracefully, in two steps."""
         self._ending.go()
-        if not self.streams.open:
+        if not self._streams.open:
             self.watch(until)
         if not self.acceptor.patient:
-            for stream in [*self.streams.open.values()]:
+            for stream in [*self._streams.open.values()]:
                 if isinstance(stream, WebSocketStream):
                     stream.going_away()
 

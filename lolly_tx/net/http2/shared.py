@@ -60,9 +60,18 @@ def _new_key() -> bytes:
 
 
 class Http2Shared(Shared):
-    """One for each listener. `greeting`: what our side of a connection begins with."""
+    """One for each listener. `greeting`: what our side of a connection begins with. `most_streams`: as `h2` says."""
 
-    __slots__ = ("greeting", "h2", "heads", "blocks", "limits", "lines", "turn")
+    __slots__ = (
+        "blocks",
+        "greeting",
+        "h2",
+        "heads",
+        "limits",
+        "lines",
+        "most_streams",
+        "turn",
+    )
 
     def __init__(
         self,
@@ -74,6 +83,7 @@ class Http2Shared(Shared):
     ) -> None:
         super().__init__(site, settings_, secure)
         self.h2 = h2
+        self.most_streams: int = h2.streams
         self.limits: HeadLimits = settings_.limits
         self.blocks = BlockMemory(settings_.limits)
         self.heads = RequestHeads(settings_.limits, _new_key if h2.websocket else None)

@@ -11,7 +11,7 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Callable
-from typing import Final, Protocol
+from typing import Final
 
 from lolly_tx.domain.errors import DownstreamError, ProxyError
 from lolly_tx.net.deadlines import NEVER
@@ -47,8 +47,23 @@ EARLY_SECONDS: Final = 0.25
 """For the rest of a request that is answered already: mostly it is on its way, and then nobody needs a reset."""
 
 
-class Connection(Protocol):
-    """What a stream asks of the connection it belongs to."""
+class Connection:
+    """What a stream asks of the connection it belongs to. A class, not a protocol: each request asks.
+
+    `streams`: all of its streams. `deadline`: when it is looked at.
+    """
+
+    __slots__ = (
+        "acceptor",
+        "deadline",
+        "encoder",
+        "intake",
+        "now",
+        "peer",
+        "sender",
+        "shared",
+        "streams",
+    )
 
     peer: Peer
     acceptor: Acceptor
@@ -56,27 +71,35 @@ class Connection(Protocol):
     encoder: Encoder
     sender: Sender
     intake: Intake
+    streams: Table
+    deadline: float
     now: Callable[[], float]
-
-    @property
-    def streams(self) -> Table:
-        """All of its streams."""
 
     def watch(self, due: float) -> None:
         """Something has to have happened then."""
+        raise NotImplementedError
+
+    def set_deadline(self) -> None:
+        """What is waited for has changed."""
+        raise NotImplementedError
 
 
-class Table(Protocol):
+class Table:
     """The streams of a connection, as one of them sees them."""
+
+    __slots__ = ()
 
     def finished(self, stream: Stream) -> None:
         """Its answer is complete."""
+        raise NotImplementedError
 
     def reset(self, stream: Stream, code: int) -> None:
         """End it at once."""
+        raise NotImplementedError
 
     def cancel(self, stream: Stream, code: int, why: str) -> None:
         """The same, for what its client does not do."""
+        raise NotImplementedError
 
 
 NOTHING: Final[deque[bytes | memoryview]] = deque(maxlen=0)
@@ -302,7 +325,7 @@ class Stream(DoorIn):
         if body and not self.started:
             connection = self.connection
             block = connection.encoder.answer(status, fields)
-            if connection.sender.send_whole(self, block, body):
+            if connection.sender.send_whole(self.id, self.window, block, body):
                 self.exchange = None
                 self.started = self.over = True
                 connection.streams.finished(self)

@@ -17,7 +17,7 @@ from lolly_tx.domain.errors import DownstreamError, DownstreamGone, ProxyError
 from lolly_tx.net.http2.closed import ClosedStreams
 from lolly_tx.net.http2.patience import Patience
 from lolly_tx.net.http2.sending import Sender
-from lolly_tx.net.http2.stream import Stream
+from lolly_tx.net.http2.stream import Stream, Table
 from lolly_tx.wire.http2 import frames as fr
 from lolly_tx.wire.http2.errors import (
     ENHANCE_YOUR_CALM,
@@ -37,7 +37,7 @@ class Owner(Protocol):
         """No stream is open any more."""
 
 
-class Streams:
+class Streams(Table):
     """See the module. `open`: those that are not closed, by number. `last`: the highest number so far.
 
     `silent`: the client has sent its last byte. `most_resets`: see `Patience`.

@@ -13,8 +13,9 @@ wire.http2.settings.
 from __future__ import annotations
 
 from struct import Struct
-from typing import Final
+from typing import Any, Final
 
+from lolly_tx.wire.http2 import framing
 from lolly_tx.wire.http2.errors import (
     FRAME_SIZE_ERROR,
     PROTOCOL_ERROR,
@@ -58,17 +59,26 @@ _pack = _HEADER.pack
 _unpack = _HEADER.unpack_from
 _LONG: Final = Struct(">L")
 
+_answer_frames: Final = framing.answer_frames
+
 frame_header = _HEADER.pack
 """The header of a frame: its payload's size as its high 16 bits and its low 8, the kind, the flags, the stream."""
 
 
 class FrameReader:
-    """Cuts what a peer sends into frames. `largest`: payload that is taken, in bytes."""
+    """Cuts what a peer sends into frames.
 
-    __slots__ = ("_kept", "largest")
+    `largest`: payload that is taken, in bytes. `in_pass`: cuts whole frames at once (`framing.split_frames`); None:
+    nothing does.
+    """
 
-    def __init__(self, largest: int = LEAST_FRAME_BYTES) -> None:
+    __slots__ = ("_in_pass", "_kept", "largest")
+
+    def __init__(
+        self, largest: int = LEAST_FRAME_BYTES, in_pass: Any = framing.split_frames
+    ) -> None:
         self.largest = largest
+        self._in_pass = in_pass
         self._kept = b""
 
     @property
@@ -81,8 +91,10 @@ class FrameReader:
         if self._kept:
             data = self._kept + data
             self._kept = b""
-        found = []
+        found: list[Frame] = []
         at, end = 0, len(data)
+        if self._in_pass is not None:
+            found, at = self._in_pass(data, self.largest)
         while end - at >= 9:
             high, low, kind, flags, stream = _unpack(data, at)
             size = high << 8 | low
@@ -233,6 +245,15 @@ def headers(stream: int, block: bytes, end: bool, most: int) -> bytes:
         last = END_HEADERS if at + most >= size else 0
         pieces.append(frame(CONTINUATION, last, stream, block[at : at + most]))
     return b"".join(pieces)
+
+
+def whole_answer(stream: int, block: bytes, body: bytes) -> bytes:
+    """HEADERS with a header block, and DATA that ends the stream; each of at most `LEAST_FRAME_BYTES`."""
+    if _answer_frames is not None:
+        return _answer_frames(stream, block, body)
+    many, size = len(block), len(body)
+    head = _pack(many >> 8, many & 255, HEADERS, END_HEADERS, stream)
+    return head + block + _pack(size >> 8, size & 255, DATA, END_STREAM, stream) + body
 
 
 def rst_stream(stream: int, code: int) -> bytes:

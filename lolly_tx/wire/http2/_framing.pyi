@@ -1,0 +1,6 @@
+"""What `_framing.c` offers where it was compiled; see `wire.http2.framing`."""
+
+def split(
+    data: bytes, most: int, /
+) -> tuple[list[tuple[int, int, int, bytes]], int]: ...
+def answer(stream: int, block: bytes, body: bytes, /) -> bytes: ...
