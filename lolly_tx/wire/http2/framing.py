@@ -6,7 +6,7 @@
 The frames of `split_frames` are whole ones of at most `most` bytes; what follows is for `wire.http2.frames`, which is
 the reference for both.
 
-Imports: nothing of ours. Used by: wire.http2.frames.
+Imports: wire.http2. Used by: wire.http2.frames.
 """
 
 from __future__ import annotations
