@@ -2,7 +2,8 @@
    they take without a word. Whatever is not known here, not whole or not in order is None, and goes to them.
 
    It knows no grammar: `configure` is given a table of what each byte may be, and the names of special fields, both
-   made of wire.grammar (wire.scanner). Nothing is allocated before a head has been read to its end. */
+   made of wire.grammar (wire.scanner). Nothing is allocated before a head has been read to its end; then each object
+   that is handed out is made, and nothing else. */
 
 #define PY_SSIZE_T_CLEAN
 #include <Python.h>
@@ -10,45 +11,54 @@
 
 typedef unsigned char byte;
 
-enum { TOKEN = 1, NAME = 2, VALUE = 4, PATH = 8, QUERY = 16, HEX = 32 };
-enum { MOST_NAMES = 32, MOST_FOUND = 64 };
+/* What a byte may be part of; of the last two, what a special name begins with. */
+enum { TOKEN = 1, NAME = 2, VALUE = 4, PATH = 8, QUERY = 16, HEX = 32, OF_REQUEST = 64, OF_RESPONSE = 128 };
+enum { MOST_FOUND = 64 };
 
 typedef struct {
-    PyObject *name; /* bytes in lower case */
-    int prefix;     /* something has to follow */
-} Special;
-
-typedef struct {
-    int count;
-    byte first[256]; /* a special name begins with it */
-    Special names[MOST_NAMES];
-} Specials;
+    int name_bytes, first;
+    PyObject *specials; /* a tuple of bytes in lower case, kept for good; "x-" is whatever begins so and goes on */
+} Kind;
 
 typedef struct {
     Py_ssize_t name, colon, value, end;
-    const Special *special;
+    PyObject *special;
 } Found;
 
-static byte klass[256], low[256];
-static Specials of_requests, of_responses;
-static int ready = 0;
+typedef struct {
+    const byte *data;
+    Py_ssize_t size, limits[3]; /* most bytes of the head, most bytes of its first line, most fields */
+    Py_ssize_t line_end, end;
+    int minor, count;
+    Found found[MOST_FOUND];
+} Head;
+
+static byte klass[256];
+static Kind requests = {NAME, OF_REQUEST, NULL}, responses = {TOKEN, OF_RESPONSE, NULL};
 
 /* Where the bytes of `classes` end that begin at `at`. */
-static Py_ssize_t span(const byte *data, Py_ssize_t at, Py_ssize_t size, int classes)
+static Py_ssize_t span(const Head *head, Py_ssize_t at, int classes)
 {
-    while (at < size && klass[data[at]] & classes)
+    while (at < head->size && klass[head->data[at]] & classes)
         at++;
     return at;
 }
 
-static const Special *special_of(const Specials *specials, const byte *name, Py_ssize_t size)
+static int begins(const Head *head, Py_ssize_t at, const char *text)
 {
-    for (int n = 0; specials->first[name[0]] && n < specials->count; n++) {
-        const Special *special = &specials->names[n];
-        Py_ssize_t i = 0, length = PyBytes_GET_SIZE(special->name);
-        if (special->prefix ? size <= length : size != length)
+    Py_ssize_t length = (Py_ssize_t)strlen(text);
+    return head->size - at >= length && memcmp(head->data + at, text, (size_t)length) == 0;
+}
+
+static PyObject *special_of(const Kind *kind, const byte *name, Py_ssize_t size)
+{
+    for (Py_ssize_t n = 0; klass[name[0]] & kind->first && n < PyTuple_GET_SIZE(kind->specials); n++) {
+        PyObject *special = PyTuple_GET_ITEM(kind->specials, n);
+        const byte *low = (const byte *)PyBytes_AS_STRING(special);
+        Py_ssize_t i = 0, length = PyBytes_GET_SIZE(special);
+        if (low[length - 1] == '-' ? size <= length : size != length)
             continue;
-        while (i < length && low[name[i]] == (byte)PyBytes_AS_STRING(special->name)[i])
+        while (i < length && Py_TOLOWER(name[i]) == low[i])
             i++;
         if (i == length)
             return special;
@@ -57,80 +67,56 @@ static const Special *special_of(const Specials *specials, const byte *name, Py_
 }
 
 /* The fields from `at` on, each with its CRLF, and the empty line; where the head ends, or -1. */
-static Py_ssize_t fields(const byte *data, Py_ssize_t at, Py_ssize_t size, int name_bytes, Py_ssize_t most,
-                         const Specials *specials, Found *found, int *count)
+static Py_ssize_t fields(Head *head, Py_ssize_t at, const Kind *kind)
 {
-    *count = 0;
-    for (Py_ssize_t lines = 0;; lines++) {
-        Py_ssize_t name = at, colon, value;
-        if (at + 2 > size)
+    head->count = 0;
+    for (Py_ssize_t lines = 0; !begins(head, at, "\r\n"); lines++) {
+        Py_ssize_t name = at, colon = span(head, at, kind->name_bytes), value = colon + 1;
+        if (lines == head->limits[2] || head->count == MOST_FOUND || colon == name || !begins(head, colon, ":"))
             return -1;
-        if (data[at] == '\r')
-            return data[at + 1] == '\n' ? at + 2 : -1;
-        if (lines == most)
-            return -1;
-        colon = span(data, at, size, name_bytes);
-        if (colon == name || colon == size || data[colon] != ':')
-            return -1;
-        for (value = colon + 1; value < size && (data[value] == ' ' || data[value] == '\t');)
+        while (value < head->size && (head->data[value] == ' ' || head->data[value] == '\t'))
             value++;
-        at = span(data, value, size, VALUE);
-        if (at + 2 > size || data[at] != '\r' || data[at + 1] != '\n')
+        at = span(head, value, VALUE);
+        if (!begins(head, at, "\r\n"))
             return -1;
-        const Special *special = special_of(specials, data + name, colon - name);
-        if (special != NULL) {
-            if (*count == MOST_FOUND)
-                return -1;
-            found[(*count)++] = (Found){name, colon, value, at, special};
-        }
+        PyObject *special = special_of(kind, head->data + name, colon - name);
+        if (special != NULL)
+            head->found[head->count++] = (Found){name, colon, value, at, special};
         at += 2;
     }
+    return at + 2;
 }
 
-static PyObject *lowered(const byte *data, Py_ssize_t from, Py_ssize_t to)
+/* A version, and what follows a first line that ends at `at`; whether all of it is known and within the limits. */
+static int rest(Head *head, Py_ssize_t version, Py_ssize_t at, const Kind *kind)
 {
-    PyObject *made = PyBytes_FromStringAndSize(NULL, to - from);
-    if (made != NULL) {
-        byte *out = (byte *)PyBytes_AS_STRING(made);
-        for (Py_ssize_t i = from; i < to; i++)
-            *out++ = low[data[i]];
-    }
+    head->minor = begins(head, version, "HTTP/1.1");
+    if (!(head->minor || begins(head, version, "HTTP/1.0")) || !begins(head, at, "\r\n") || at > head->limits[1])
+        return 0;
+    head->line_end = at;
+    head->end = fields(head, at + 2, kind);
+    return head->end > 0 && head->end <= head->limits[0];
+}
+
+static PyObject *text(const Head *head, Py_ssize_t from, Py_ssize_t to)
+{
+    return PyBytes_FromStringAndSize((const char *)head->data + from, to - from);
+}
+
+static PyObject *lowered(const Head *head, Py_ssize_t from, Py_ssize_t to)
+{
+    PyObject *made = PyBytes_FromStringAndSize(NULL, to - from); /* never one that others have */
+    char *out = made != NULL ? PyBytes_AS_STRING(made) : NULL;
+    while (out != NULL && from < to)
+        *out++ = Py_TOLOWER(head->data[from++]);
     return made;
 }
 
-/* [(name, value), ...] in lower case. */
-static PyObject *pairs(const byte *data, const Found *found, int count)
+/* A tuple that takes all its parts; NULL where one is. */
+static PyObject *tuple(PyObject *const *parts, int count)
 {
-    PyObject *list = PyList_New(count);
-    for (int n = 0; list != NULL && n < count; n++) {
-        const Special *special = found[n].special;
-        PyObject *name = special->prefix ? lowered(data, found[n].name, found[n].colon) : Py_NewRef(special->name);
-        PyObject *value = lowered(data, found[n].value, found[n].end);
-        PyObject *pair = name != NULL && value != NULL ? PyTuple_New(2) : NULL;
-        if (pair == NULL) {
-            Py_XDECREF(name);
-            Py_XDECREF(value);
-            Py_CLEAR(list);
-        } else {
-            PyTuple_SET_ITEM(pair, 0, name);
-            PyTuple_SET_ITEM(pair, 1, value);
-            PyList_SET_ITEM(list, n, pair);
-        }
-    }
-    return list;
-}
-
-static PyObject *text(const byte *data, Py_ssize_t from, Py_ssize_t to)
-{
-    return PyBytes_FromStringAndSize((const char *)data + from, to - from);
-}
-
-/* What is found, as a tuple that owns all of it. */
-static PyObject *result(PyObject *one, PyObject *two, int minor, Py_ssize_t at, Py_ssize_t end, PyObject *special)
-{
-    PyObject *made = PyTuple_New(6);
-    PyObject *parts[] = {one, two, PyLong_FromLong(minor), PyLong_FromSsize_t(at), PyLong_FromSsize_t(end), special};
-    for (int n = 0; n < 6; n++)
+    PyObject *made = PyTuple_New(count);
+    for (int n = 0; n < count; n++)
         if (made == NULL || parts[n] == NULL) {
             Py_CLEAR(made);
             Py_XDECREF(parts[n]);
@@ -139,128 +125,111 @@ static PyObject *result(PyObject *one, PyObject *two, int minor, Py_ssize_t at, 
     return made;
 }
 
-/* (data, most bytes of the head, most bytes of its first line, most fields) */
-static int arguments(PyObject *const *args, Py_ssize_t count, Py_ssize_t limits[3])
+/* [(name, value), ...] in lower case. */
+static PyObject *pairs(const Head *head)
 {
-    if (!ready || count != 4 || !PyBytes_CheckExact(args[0]))
+    PyObject *list = PyList_New(head->count);
+    for (int n = 0; list != NULL && n < head->count; n++) {
+        const Found *found = &head->found[n];
+        int whole = PyBytes_GET_SIZE(found->special) == found->colon - found->name;
+        PyObject *name = whole ? Py_NewRef(found->special) : lowered(head, found->name, found->colon);
+        PyObject *pair = tuple((PyObject *[]){name, lowered(head, found->value, found->end)}, 2);
+        if (pair == NULL)
+            Py_CLEAR(list);
+        else
+            PyList_SET_ITEM(list, n, pair);
+    }
+    return list;
+}
+
+/* All that was found, the two parts of the first line before it. */
+static PyObject *result(const Head *head, PyObject *one, PyObject *two)
+{
+    PyObject *parts[] = {one, two, PyLong_FromLong(head->minor), PyLong_FromSsize_t(head->line_end),
+                         PyLong_FromSsize_t(head->end), pairs(head)};
+    return tuple(parts, 6);
+}
+
+/* (data, most bytes of the head, most bytes of its first line, most fields) */
+static int arguments(Head *head, PyObject *const *args, Py_ssize_t count)
+{
+    if (responses.specials == NULL || count != 4 || !PyBytes_CheckExact(args[0]))
         return PyErr_SetString(PyExc_TypeError, "bytes and three limits, after configure"), -1;
+    head->data = (const byte *)PyBytes_AS_STRING(args[0]);
+    head->size = PyBytes_GET_SIZE(args[0]);
     for (int n = 0; n < 3; n++) {
-        limits[n] = PyLong_AsSsize_t(args[n + 1]);
-        if (limits[n] == -1 && PyErr_Occurred())
+        head->limits[n] = PyLong_AsSsize_t(args[n + 1]);
+        if (head->limits[n] == -1 && PyErr_Occurred())
             return -1;
     }
     return 0;
 }
 
-static int begins(const byte *data, Py_ssize_t at, Py_ssize_t size, const char *text)
-{
-    Py_ssize_t length = (Py_ssize_t)strlen(text);
-    return size - at >= length && memcmp(data + at, text, (size_t)length) == 0;
-}
-
 /* Where the target that begins at `at` ends, or -1. */
-static Py_ssize_t target_end(const byte *data, Py_ssize_t at, Py_ssize_t size)
+static Py_ssize_t target_end(const Head *head, Py_ssize_t at)
 {
-    if (at < size && data[at] == '*')
+    if (begins(head, at, "*"))
         return at + 1;
-    if (at == size || data[at] != '/')
+    if (!begins(head, at, "/"))
         return -1;
-    for (at++; at < size; at++) {
-        if (klass[data[at]] & PATH)
-            continue;
-        if (data[at] != '%')
-            break;
-        if (size - at < 3 || !(klass[data[at + 1]] & HEX) || !(klass[data[at + 2]] & HEX) ||
-            (data[at + 1] == '0' && data[at + 2] == '0'))
+    for (at = span(head, at + 1, PATH); begins(head, at, "%"); at = span(head, at + 3, PATH))
+        if (span(head, at + 1, HEX) < at + 3 || begins(head, at, "%00"))
             return -1;
-        at += 2;
-    }
-    return at < size && data[at] == '?' ? span(data, at + 1, size, QUERY) : at;
+    return begins(head, at, "?") ? span(head, at + 1, QUERY) : at;
 }
 
 static PyObject *scan_request(PyObject *self, PyObject *const *args, Py_ssize_t nargs)
 {
-    Py_ssize_t limits[3], method, target, at, end;
-    Found found[MOST_FOUND];
-    int count, minor;
-    if (arguments(args, nargs, limits) < 0)
+    Head head;
+    Py_ssize_t method, target;
+    if (arguments(&head, args, nargs) < 0)
         return NULL;
-    const byte *data = (const byte *)PyBytes_AS_STRING(args[0]);
-    Py_ssize_t size = PyBytes_GET_SIZE(args[0]);
-    method = span(data, 0, size, TOKEN);
-    if (!method || method == size || data[method] != ' ' || begins(data, 0, size, "CONNECT "))
+    method = span(&head, 0, TOKEN);
+    if (!method || !begins(&head, method, " ") || begins(&head, 0, "CONNECT "))
         Py_RETURN_NONE;
-    target = target_end(data, method + 1, size);
-    if (target < 0 || !begins(data, target, size, " HTTP/1.") || size - target < 11)
+    target = target_end(&head, method + 1);
+    if (target < 0 || !begins(&head, target, " ") || !rest(&head, target + 1, target + 9, &requests))
         Py_RETURN_NONE;
-    at = target + 9;
-    minor = data[target + 8] - '0';
-    if ((minor != 0 && minor != 1) || !begins(data, at, size, "\r\n") || at > limits[1])
-        Py_RETURN_NONE;
-    end = fields(data, at + 2, size, NAME, limits[2], &of_requests, found, &count);
-    if (end < 0 || end > limits[0])
-        Py_RETURN_NONE;
-    return result(text(data, 0, method), text(data, method + 1, target), minor, at, end, pairs(data, found, count));
+    return result(&head, text(&head, 0, method), text(&head, method + 1, target));
 }
 
 static PyObject *scan_response(PyObject *self, PyObject *const *args, Py_ssize_t nargs)
 {
-    Py_ssize_t limits[3], at = 12, reason = 12, end;
-    Found found[MOST_FOUND];
-    int count, minor, status = 0;
-    if (arguments(args, nargs, limits) < 0)
+    Head head;
+    Py_ssize_t at = 12, reason = 12;
+    int status = 0;
+    if (arguments(&head, args, nargs) < 0)
         return NULL;
-    const byte *data = (const byte *)PyBytes_AS_STRING(args[0]);
-    Py_ssize_t size = PyBytes_GET_SIZE(args[0]);
-    if (size < 16 || !begins(data, 0, size, "HTTP/1.") || data[8] != ' ' || data[9] < '1' || data[9] > '5')
+    if (!begins(&head, 8, " ") || head.size < at)
         Py_RETURN_NONE;
-    minor = data[7] - '0';
     for (int n = 9; n < 12; n++) {
-        if (data[n] < '0' || data[n] > '9')
+        if (head.data[n] < '0' || head.data[n] > '9')
             Py_RETURN_NONE;
-        status = 10 * status + data[n] - '0';
+        status = 10 * status + head.data[n] - '0';
     }
-    if (data[at] == ' ')
-        at = span(data, ++reason, size, VALUE);
-    if ((minor != 0 && minor != 1) || !begins(data, at, size, "\r\n") || at > limits[1])
+    if (begins(&head, at, " "))
+        at = span(&head, ++reason, VALUE);
+    if (status < 100 || status > 599 || !rest(&head, 0, at, &responses))
         Py_RETURN_NONE;
-    end = fields(data, at + 2, size, TOKEN, limits[2], &of_responses, found, &count);
-    if (end < 0 || end > limits[0])
-        Py_RETURN_NONE;
-    return result(PyLong_FromLong(status), text(data, reason, at), minor, at, end, pairs(data, found, count));
-}
-
-/* `names`: bytes in lower case, kept for good; those that end in "-" are beginnings of names. */
-static int take(Specials *specials, PyObject *names)
-{
-    memset(specials, 0, sizeof(*specials));
-    for (Py_ssize_t n = 0; n < PyTuple_GET_SIZE(names); n++) {
-        PyObject *name = PyTuple_GET_ITEM(names, n);
-        Py_ssize_t size = PyBytes_Check(name) ? PyBytes_GET_SIZE(name) : 0;
-        if (n == MOST_NAMES || size < 1)
-            return PyErr_SetString(PyExc_ValueError, "too many names, or one that is empty"), -1;
-        const byte *text = (const byte *)PyBytes_AS_STRING(name);
-        specials->names[n] = (Special){Py_NewRef(name), text[size - 1] == '-'};
-        for (int c = 0; c < 256; c++)
-            specials->first[c] |= low[c] == text[0];
-        specials->count++;
-    }
-    return 0;
+    return result(&head, PyLong_FromLong(status), text(&head, reason, at));
 }
 
 static PyObject *configure(PyObject *self, PyObject *args)
 {
-    PyObject *classes, *requests, *responses;
-    if (!PyArg_ParseTuple(args, "SO!O!", &classes, &PyTuple_Type, &requests, &PyTuple_Type, &responses))
+    PyObject *classes, *names[2];
+    if (!PyArg_ParseTuple(args, "SO!O!", &classes, &PyTuple_Type, &names[0], &PyTuple_Type, &names[1]))
         return NULL;
+    for (int kind = 0; kind < 2; kind++)
+        for (Py_ssize_t n = 0; n < PyTuple_GET_SIZE(names[kind]); n++) {
+            PyObject *name = PyTuple_GET_ITEM(names[kind], n);
+            if (!PyBytes_Check(name) || !PyBytes_GET_SIZE(name))
+                return PyErr_Format(PyExc_ValueError, "names are bytes, and not empty");
+        }
     if (PyBytes_GET_SIZE(classes) != 256)
         return PyErr_Format(PyExc_ValueError, "not a table of 256 bytes");
     memcpy(klass, PyBytes_AS_STRING(classes), 256);
-    for (int c = 0; c < 256; c++)
-        low[c] = (byte)(c >= 'A' && c <= 'Z' ? c + 32 : c);
-    if (take(&of_requests, requests) < 0 || take(&of_responses, responses) < 0)
-        return NULL;
-    ready = 1;
+    requests.specials = Py_NewRef(names[0]);
+    responses.specials = Py_NewRef(names[1]);
     Py_RETURN_NONE;
 }
 

@@ -33,7 +33,23 @@ ResponseScan = Callable[
     [bytes, int, int, int], tuple[int, bytes, int, int, int, Specials] | None
 ]
 
-CLASSES = (TOKEN, NAME_NO_UNDERSCORE, VALUE, PATH_BYTE, QUERY_BYTE, rb"[0-9A-Fa-f]")
+
+
+def beginnings(names: tuple[bytes, ...]) -> bytes:
+    """A pattern of what one of `names` begins with, in either case."""
+    return b"(?i:[%b])" % b"".join(sorted({name[:1] for name in names}))
+
+
+CLASSES = (
+    TOKEN,
+    NAME_NO_UNDERSCORE,
+    VALUE,
+    PATH_BYTE,
+    QUERY_BYTE,
+    rb"[0-9A-Fa-f]",
+    beginnings(REQUEST_NAMES),
+    beginnings(RESPONSE_NAMES),
+)
 """What a byte may be part of, a bit for each, as `_scan.c` numbers them."""
 
 

@@ -21,10 +21,17 @@ class TableTests(SynchronousTestCase):
         """What each byte may be is the grammar's word: tokens have no colon, values no control byte but the tab."""
         table = classes()
         self.assertEqual(len(table), 256)
-        token, name, value, path, query, digit = (1 << n for n in range(len(CLASSES)))
+        token, name, value, path, query, digit, request, response = (
+            1 << n for n in range(len(CLASSES))
+        )
         everywhere = token | name | value | path | query
         self.assertEqual(table[ord("a")], everywhere | digit)
         self.assertEqual(table[ord("g")], everywhere)
+        for letter in b"Hh":
+            self.assertEqual(table[letter], everywhere | request)
+        for letter in b"Tt":
+            self.assertEqual(table[letter], everywhere | request | response)
+        self.assertEqual(table[ord("D")], everywhere | digit | response)
         self.assertEqual(table[ord("_")], everywhere - name)
         self.assertEqual(table[ord("%")], token | name | value | query)
         self.assertEqual(table[ord("\t")], value)
@@ -107,6 +114,20 @@ class ScanTests(SynchronousTestCase):
         many = b"GET / HTTP/1.1\r\n" + b"TE: x\r\n" * 65 + b"\r\n"
         self.assertIsNone(scan(many, *LIMITS))
         self.assertIsNotNone(scan(many.replace(b"TE: x\r\n", b"", 1), *LIMITS))
+
+    def test_one_letter(self) -> None:
+        """A value of one letter is made lower in an object of its own: the interpreter has one of each for everybody."""
+        head = b"GET / HTTP/1.1\r\nTE: Q\r\n\r\n"
+        *_, found = self.module.scan_request(head, *LIMITS)
+        self.assertEqual(found, [(b"te", b"q")])
+        self.assertEqual(bytes((81,)), b"Q")
+        self.assertEqual(bytes((81,)).lower(), b"q")
+
+    def test_beginnings(self) -> None:
+        """The beginning of a name is none by itself."""
+        head = b"GET / HTTP/1.1\r\nX-Forwarded-: a\r\nX-Forwarded-X: b\r\nProxy-: c\r\n\r\n"
+        *_, found = self.module.scan_request(head, *LIMITS)
+        self.assertEqual(found, [(b"x-forwarded-x", b"b")])
 
     def test_wrong_use(self) -> None:
         """Arguments of other types are refused."""
