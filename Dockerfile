@@ -9,6 +9,7 @@ FROM python:3.13-slim AS build
 WORKDIR /src
 COPY setup.cfg pyproject.toml README.md LICENSE ./
 COPY docs/man docs/man
+COPY etc/packaging etc/packaging
 COPY twisted twisted
 COPY lolly_tx lolly_tx
 # twistd's list of plugins is made once, here: who runs it may not write there.

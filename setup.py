@@ -8,15 +8,11 @@ One source for both: a compiled module has its Python file beside it, and does t
 
 from __future__ import annotations
 
-import configparser
 import os
 import sys
-from pathlib import Path
 from typing import Any
 
 from setuptools import Extension, setup
-
-HERE = Path(__file__).parent
 
 # What runs for every request and every frame, chosen by measurement. Not here: what the compiler does not take (classes
 # of attrs with defaults that are methods), what third parties extend (balancers, checks, passive policies), exceptions,
@@ -35,8 +31,6 @@ COMPILED = {
     " innerdoor introduction lineformat moments proxy record resource response_fields route throughdoor upload",
 }
 
-COMPILER = ["mypy >= 2.4, < 2.5", "mypy-zope >= 1.0.17"]
-
 
 def files() -> list[str]:
     """The modules to compile, by their place from here."""
@@ -51,19 +45,10 @@ def extensions() -> dict[str, Any]:
     """What `setup` has to be told for a compiled build."""
     if not os.environ.get("LOLLY_COMPILE"):
         return {}
-    asked = "egg_info" in sys.argv or "dist_info" in sys.argv
-    try:
-        from mypyc.build import mypycify
-    except ImportError:
-        if not asked:
-            raise
-        # The first of two calls, which asks what the build needs: the compiler goes by the types of what we use.
-        settings = configparser.ConfigParser()
-        settings.read(HERE / "setup.cfg")
-        needs = settings["options"]["install_requires"].split("\n")
-        return {"setup_requires": [*COMPILER, *filter(None, needs)]}
-    if asked:
-        return {}  # the second, which asks what the package is called: not worth a minute
+    if "egg_info" in sys.argv or "dist_info" in sys.argv:
+        return {}  # asks what the package is called: not worth a minute
+    from mypyc.build import mypycify  # etc/packaging/lolly_build.py asks for it
+
     made = mypycify(
         ["--config-file", "setup.cfg", *files()],
         opt_level=os.environ.get("LOLLY_COMPILE_LEVEL", "1"),
