@@ -55,6 +55,10 @@ def extensions() -> dict[str, Any]:
         debug_level="0",
         group_name="lolly_tx",
     )
+    # Fifty megabytes of C that nobody wrote: looking for doubtful places in them takes longer than compiling, and at
+    # level 0 mypyc has its own assertions compiled as well.
+    for each in made:
+        each.extra_compile_args = [*each.extra_compile_args, "-Wno-all", "-DNDEBUG"]
     # The scan of heads in C; without it the regular expressions read all.
     scan = Extension("lolly_tx.wire._scan", ["lolly_tx/wire/_scan.c"])
     # Reading and writing sockets by their descriptors.

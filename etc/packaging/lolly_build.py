@@ -57,7 +57,7 @@ def build_sdist(sdist_directory: str, config_settings: Settings = None) -> str:
     """Make a source distribution; its name."""
     from setuptools import build_meta
 
-    return build_meta.build_sdist(sdist_directory, config_settings)
+    return str(build_meta.build_sdist(sdist_directory, config_settings))
 
 
 def prepare_metadata_for_build_wheel(
@@ -66,9 +66,10 @@ def prepare_metadata_for_build_wheel(
     """Make the metadata of a wheel; the name of their folder."""
     from setuptools import build_meta
 
-    return build_meta.prepare_metadata_for_build_wheel(
+    made = build_meta.prepare_metadata_for_build_wheel(
         metadata_directory, config_settings
     )
+    return str(made)
 
 
 def build_wheel(
@@ -79,7 +80,9 @@ def build_wheel(
     """Make a wheel; its name."""
     from setuptools import build_meta
 
-    return build_meta.build_wheel(wheel_directory, config_settings, metadata_directory)
+    return str(
+        build_meta.build_wheel(wheel_directory, config_settings, metadata_directory)
+    )
 
 
 def prepare_metadata_for_build_editable(
@@ -105,9 +108,10 @@ def build_editable(
     if os.environ.get("LOLLY_COMPILE"):
         from setuptools import build_meta
 
-        return build_meta.build_editable(
+        made = build_meta.build_editable(
             wheel_directory, config_settings, metadata_directory
         )
+        return str(made)
     # A plain .pth file: twisted.plugin scans directories and never sees an import hook.
     files = {f"__editable__.{stem()}.pth": f"{Path.cwd()}\n"}
     files |= {f"{stem()}.dist-info/{name}": text for name, text in metadata().items()}
