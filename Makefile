@@ -10,21 +10,35 @@ COMPILED = PYTHONPATH=$(abspath $(FAST)) $(abspath $(BIN))/python
 SANITIZED = LD_PRELOAD="$$(cc -print-file-name=libasan.so) $$(cc -print-file-name=libubsan.so)" \
     ASAN_OPTIONS=detect_leaks=0 PYTHONMALLOC=malloc
 # What goes the longest way through compiled code on real sockets.
-FAST_SYSTEM ?= tests/system/test_proxy.py tests/system/test_http2.py \
-    tests/system/test_example_plugins.py
+FAST_SYSTEM ?= $(addprefix tests/system/,test_proxy.py test_http2.py test_example_plugins.py test_corpus.py \
+    test_fuzz.py test_streams.py test_tunnel.py test_grpc.py test_transports.py faults/test_faults.py)
+
+# Where `make wheels` looks: on the path (python3.12 of pyenv may be one that starts none), with pyenv, with uv.
+PLACES = python$$version $${PYENV_ROOT:-$$HOME/.pyenv}/versions/$$version.*/bin/python \
+    $${UV_PYTHON_INSTALL_DIR:-$$HOME/.local/share/uv/python}/cpython-$$version.*/bin/python
+
+HEADS ?= 200000
+PIECES ?= 20000
+TALKS ?= 5000
+# Tests on real sockets mostly wait: some files of them go side by side, and nothing else beside them.
+SIDE_BY_SIDE ?= --numprocesses 4 --dist loadfile
 
 # A pip that is there already serves the environment as well: making one takes half as long as all the rest.
 # Modules are compiled when they are first used, not all that there are.
 PIPS = $(shell $(PYTHON) -m pip --python $(PYTHON) --version >/dev/null 2>&1 && echo shared)
 PIP = $(if $(PIPS),$(PYTHON) -m pip --python $(BIN)/python,$(BIN)/python -m pip) --disable-pip-version-check --quiet
 
-.PHONY: help demo test dev fast test-fast wheels bench faults soak fuzz fuzz-native clean
+# What is compiled at a first start is not compiled at every start.
+unexport PYTHONDONTWRITEBYTECODE
+
+.PHONY: help demo test test-system dev fast test-fast check-fast faults-fast wheels bench faults soak fuzz fuzz-native clean
 
 help:
 	@echo "make demo    watch the proxy balance three small origins"
 	@echo "make test    run the tests"
 	@echo "make dev     install everything a developer needs into $(VENV)"
 	@echo "make fast    a compiled build in build/fast; the checkout stays pure Python"
+	@echo "make test-fast, make faults-fast  the tests, the faults on a compiled build"
 	@echo "make wheels  wheels in dist: compiled ones for each Python found, and the pure one"
 	@echo "make bench   run benchmarks/*.py, or those that BENCH names"
 	@echo "make faults  break the running proxy in every way we know, in minutes"
@@ -36,14 +50,16 @@ help:
 demo: $(VENV)/.installed
 	$(BIN)/twistd --nodaemon --pidfile= --reactor=lolly lolly
 
-# Those on real sockets mostly wait: two files of them go side by side, and nothing else beside them.
 test: $(VENV)/.installed-test
 ifdef PYTEST_ARGS
 	$(BIN)/python -m pytest $(PYTEST_ARGS)
 else
 	$(BIN)/python -m pytest --numprocesses auto --quiet --ignore tests/system
-	$(BIN)/python -m pytest --numprocesses 2 --dist loadfile --quiet tests/system
+	$(MAKE) test-system
 endif
+
+test-system: $(VENV)/.installed-test
+	$(BIN)/python -m pytest $(SIDE_BY_SIDE) --quiet tests/system
 
 dev: $(VENV)/.installed-dev
 
@@ -56,15 +72,24 @@ fast: $(VENV)/.installed-dev
 	@$(COMPILED) -m lolly_tx.cli --version
 
 test-fast: fast
+	$(MAKE) check-fast
+
+# The same on what is compiled already.
+check-fast:
 	cd $(FAST) && $(COMPILED) -m pytest --numprocesses auto --quiet --ignore tests/system
-	cd $(FAST) && $(COMPILED) -m pytest --quiet $(FAST_SYSTEM)
+	cd $(FAST) && $(COMPILED) -m pytest $(SIDE_BY_SIDE) --quiet $(FAST_SYSTEM)
+
+faults-fast: fast
+	cd $(FAST) && $(COMPILED) -m tests.system.faults
 
 wheels: $(VENV)/.installed-dev
 	rm -rf build/bdist* build/lib*
 	$(BIN)/python -m build --outdir dist .
 	@for version in 3.11 3.12 3.13 3.14; do \
-	    command -v python$$version >/dev/null || { echo "no python$$version here: no compiled wheel for it"; continue; }; \
-	    python$$version -m venv build/wheels-$$version && \
+	    found=; \
+	    for each in $(PLACES); do $$each -c 'import ensurepip' 2>/dev/null && { found=$$each; break; }; done; \
+	    [ "$$found" ] || { echo "no python$$version here: no compiled wheel for it"; continue; }; \
+	    $$found -m venv build/wheels-$$version && \
 	    LOLLY_COMPILE=1 build/wheels-$$version/bin/python -m pip --quiet wheel --no-deps --wheel-dir dist . || exit 1; \
 	done
 	@ls dist
@@ -87,9 +112,9 @@ fuzz: $(VENV)/.installed-test
 
 # A read beyond a head is seen only where each head is an allocation of its own.
 fuzz-native: $(VENV)/.installed-test
-	$(SANITIZED) $(BIN)/python -m tests.wire.fuzz_heads --sanitize --heads 200000
-	$(SANITIZED) $(BIN)/python -m tests.wire.fuzz_blocks --sanitize --talks 5000
-	$(SANITIZED) $(BIN)/python -m tests.net.fuzz_descriptors --sanitize
+	$(SANITIZED) $(BIN)/python -m tests.wire.fuzz_heads --sanitize --heads $(HEADS)
+	$(SANITIZED) $(BIN)/python -m tests.wire.fuzz_blocks --sanitize --talks $(TALKS)
+	$(SANITIZED) $(BIN)/python -m tests.net.fuzz_descriptors --sanitize --pieces $(PIECES)
 
 $(BIN)/python:
 	$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "lolly_tx needs Python 3.11 or newer")'

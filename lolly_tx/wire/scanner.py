@@ -34,7 +34,6 @@ ResponseScan = Callable[
 ]
 
 
-
 def beginnings(names: tuple[bytes, ...]) -> bytes:
     """A pattern of what one of `names` begins with, in either case."""
     return b"(?i:[%b])" % b"".join(sorted({name[:1] for name in names}))

@@ -4,12 +4,13 @@
 
 Heads are made of pieces that matter to a proxy, and mutated; each is read by a reader that scans and by one that does
 not, whole or cut off at any place. `--sanitize`: the scanner is built with ASan and UBSan (`make fuzz-native` preloads
-what they need).
+what they need). The digest is of all that was read: the same for the pure and for the compiled build.
 """
 
 from __future__ import annotations
 
 import argparse
+import hashlib
 import random
 import sys
 from typing import Any
@@ -88,8 +89,10 @@ def read(reader: Any, data: bytes) -> Any:
     return known + [(name, getattr(head.block, name, None)) for name in BLOCK]
 
 
-def differences(heads: int, seed: int, flags: tuple[str, ...] = ()) -> list[bytes]:
-    """What the two read differently, of so many; the first few."""
+def differences(
+    heads: int, seed: int, flags: tuple[str, ...] = (), digest: Any = None
+) -> list[bytes]:
+    """What the two read differently, of so many; the first few. `digest` takes what the reference reads."""
     module = scanner(flags)
     assert module is not None, "no C compiler"
     chance = random.Random(seed)
@@ -108,7 +111,10 @@ def differences(heads: int, seed: int, flags: tuple[str, ...] = ()) -> list[byte
             scanning = ResponseReader(LIMITS, scan=module.scan_response)
             reference = ResponseReader(LIMITS, scan=None)
             taken += module.scan_response(data, 600, 60, 12) is not None
-        if read(scanning, data) != read(reference, data):
+        wanted = read(reference, data)
+        if digest is not None:
+            digest.update(repr(wanted).encode())
+        if read(scanning, data) != wanted:
             found.append(data)
             if len(found) == 5:
                 break
@@ -125,10 +131,13 @@ def main() -> int:
     parser.add_argument("--sanitize", action="store_true")
     options = parser.parse_args()
     flags = SANITIZED if options.sanitize else ()
-    found = differences(options.heads, options.seed, flags)
+    digest = hashlib.sha256()
+    found = differences(options.heads, options.seed, flags, digest)
     for data in found:
         print(f"read differently: {data!r}")
-    print(f"{options.heads} heads, {len(found)} differences")
+    print(
+        f"{options.heads} heads, {len(found)} differences, digest {digest.hexdigest()[:16]}"
+    )
     return bool(found)
 
 

@@ -116,7 +116,7 @@ class ScanTests(SynchronousTestCase):
         self.assertIsNotNone(scan(many.replace(b"TE: x\r\n", b"", 1), *LIMITS))
 
     def test_one_letter(self) -> None:
-        """A value of one letter is made lower in an object of its own: the interpreter has one of each for everybody."""
+        """A value of one letter is lowered in an object of its own: the interpreter has one of each for everybody."""
         head = b"GET / HTTP/1.1\r\nTE: Q\r\n\r\n"
         *_, found = self.module.scan_request(head, *LIMITS)
         self.assertEqual(found, [(b"te", b"q")])
