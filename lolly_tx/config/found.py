@@ -1,6 +1,6 @@
 """What others say the targets of a pool are, read as a configuration is: whole, bounded, and with all that is wrong.
 
-    read_found(entries, config, pool, names) -> Found    targets that can be used, and why the others cannot
+    read_found(entries, config, pool, names, known) -> Found    targets that can be used, and why the others cannot
 
 An entry is a URL or a table as in `targets` of a pool, without `endpoint`: whoever writes into a registry does not get
 to name the sockets of this machine, nor those of this proxy.
@@ -38,6 +38,9 @@ MOST_SAID = 2000
 _INDEX = re.compile(r"targets\[([0-9]+)\]")
 
 
+Read = tuple[Target | None, list[Problem]]
+
+
 @attrs.frozen
 class Found:
     """`targets`: each with an id of its own. `skipped`: one line for each entry that cannot be a target."""
@@ -46,10 +49,42 @@ class Found:
     skipped: tuple[str, ...] = ()
 
 
+class Known:
+    """What was read of entries before, by what they say: most are the same, most of the time."""
+
+    def __init__(self, names: Names) -> None:
+        self._names = names
+        self._read: dict[str, Read] = {}
+        self._now: dict[str, Read] = {}
+
+    def read(self, entry: Any) -> Read:
+        """The target that `entry` is, and all that is wrong with it."""
+        if not isinstance(entry, (str, dict)) or _size(entry) > MOST_SAID:
+            return _read(entry, self._names)
+        text = entry if isinstance(entry, str) else repr(entry)
+        found = self._read.get(text)
+        if found is None:
+            found = _read(entry, self._names)
+        self._now[text] = found
+        return found
+
+    def beside(self, names: Names) -> Known:
+        """Itself for the next answer; empty, if that may name other things."""
+        if names is not self._names:
+            return Known(names)
+        self._read, self._now = self._now, {}
+        return self
+
+
 def read_found(
-    entries: Sequence[Any], config: Config, pool: PoolSettings, names: Names
+    entries: Sequence[Any],
+    config: Config,
+    pool: PoolSettings,
+    names: Names,
+    known: Known | None = None,
 ) -> Found:
-    """The targets that `entries` are, for `pool` of `config`."""
+    """The targets that `entries` are, for `pool` of `config`. `known`: of the same `names`."""
+    known = known or Known(names)
     targets: dict[str, Target] = {}
     taken: dict[str, str] = {}
     places, skipped = set(), []
@@ -58,7 +93,7 @@ def read_found(
             more = len(entries) - index
             skipped.append(f"{more} more than the {MOST_FOUND} targets of a pool")
             break
-        target, problems = _read(entry, names)
+        target, problems = known.read(entry)
         if target is None or problems:
             skipped.append(f"entry {index}: {_said(problems)}")
         elif target.place not in places:
@@ -79,7 +114,7 @@ def read_found(
     return Found(tuple(fit), tuple(skipped))
 
 
-def _read(entry: Any, names: Names) -> tuple[Target | None, list[Problem]]:
+def _read(entry: Any, names: Names) -> Read:
     source = Source("", "/", names, lambda path: "")
     place = SourcePlace(source)
     if not isinstance(entry, (str, dict)) or _size(entry) > MOST_SAID:

@@ -19,6 +19,9 @@ from zope.interface import implementer
 
 from lolly_tx.net.failures import BadAnswer
 
+MOST_UNWANTED = 1000
+"""Lines that nobody wants: an answer that has more goes on for nothing."""
+
 
 @implementer(IBodyProducer)
 class Sent:
@@ -79,21 +82,39 @@ class Bounded(Protocol):
             self.done.errback(BadAnswer("its answer is not complete"))
 
 
-class OneLine(Bounded):
-    """Takes lines of at most `most` bytes until one is `wanted`. `done`: fires with that, without its end."""
+class EachLine(Bounded):
+    """Takes a body line by line, each of at most `most` bytes and without its end; `line` is called for each."""
+
+    def dataReceived(self, data: bytes) -> None:
+        """More of it."""
+        *ended, rest = data.split(b"\n")
+        for part in ended:
+            super().dataReceived(part)
+            if self.done.called:
+                return
+            line, self.data = bytes(self.data), bytearray()
+            self.line(line)
+        super().dataReceived(rest)
+
+    def line(self, line: bytes) -> None:
+        """One more."""
+        raise NotImplementedError
+
+
+class OneLine(EachLine):
+    """Takes lines until one is `wanted`, or too many were not. `done`: fires with that."""
 
     def __init__(self, most: int, wanted: Callable[[bytes], bool]) -> None:
         super().__init__(most)
         self._wanted = wanted
+        self._unwanted = 0
 
-    def dataReceived(self, data: bytes) -> None:
-        """More of it."""
-        super().dataReceived(data)
-        while not self.done.called and b"\n" in self.data:
-            line, _, self.data = self.data.partition(b"\n")
-            if self._wanted(bytes(line)):
-                self.done.callback(bytes(line))
-                self.leave()
+    def line(self, line: bytes) -> None:
+        """One more."""
+        self._unwanted += 1
+        if self._wanted(line) or self._unwanted > MOST_UNWANTED:
+            self.done.callback(line)
+            self.leave()
 
     def connectionLost(self, reason: Failure = connectionDone) -> None:
         """There was none."""

@@ -23,7 +23,8 @@ from twisted.logger import Logger
 from twisted.python.failure import Failure
 
 from lolly_tx.config.discovering import Discover
-from lolly_tx.config.found import MOST_FOUND, Found, read_found
+from lolly_tx.config.found import MOST_FOUND, Found, Known, read_found
+from lolly_tx.config.model import Config
 from lolly_tx.config.pools import PoolSettings
 from lolly_tx.domain.interfaces import IDiscovery
 from lolly_tx.domain.target import Target
@@ -46,7 +47,8 @@ class Discovery:
     """What is known of one pool's discovery. Times are monotonic seconds; None: never.
 
     `failures`: questions in a row that had no answer that is believed, and in all; `error`: why the last had none.
-    `reading`: an answer is being read, and `latest` is what has come since.
+    `reading`: an answer is being read, and `latest` is what has come since. `entries`: the last answer that was read,
+    beside the settings `beside`; `known`: what was read of it.
     """
 
     pool: str
@@ -60,6 +62,9 @@ class Discovery:
     vanished: dict[str, float] = attrs.field(factory=dict)
     reading: bool = False
     latest: Sequence[Any] | None = None
+    entries: Sequence[Any] | None = None
+    beside: Config | None = None
+    known: Known | None = None
 
     @property
     def state(self) -> str:
@@ -165,10 +170,16 @@ class Discoveries:
         pool = self._pool_of(one)
         if pool is None or one.reading:
             return
-        one.reading, one.latest = True, None
+        one.latest = None
         standing = self._reloader.standing
+        whole, names = standing.whole, standing.names
+        if entries is one.entries and whole is one.beside and not one.in_a_row:
+            one.answered_at = self._around.now()
+            return
+        one.reading, one.entries, one.beside = True, entries, whole
+        known = one.known = (one.known or Known(names)).beside(names)
         reading = self._in_thread(
-            lambda: read_found(entries, standing.whole, pool, standing.names)
+            lambda: read_found(entries, whole, pool, names, known)
         )
         reading.addCallback(self._cb_read, one)
         reading.addErrback(self._eb_unreadable, one)

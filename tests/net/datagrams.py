@@ -79,9 +79,6 @@ class FakeSocket:
     def getsockopt(self, level: int, name: int) -> int:
         return self.pending
 
-    def setsockopt(self, level: int, name: int, value: int) -> None:
-        pass
-
     def setblocking(self, on: bool) -> None:
         pass
 
@@ -165,11 +162,7 @@ class World:
             connect=self._connect,
         )
         self.socket: Any = cast(Any, FakeSocket(name))
-        self.kept: list[FakeSocket] = []
-        """Of clients that stayed."""
-        self.port = DatagramPort(
-            self.reactor, self.socket, self.acceptor, connected_to=self._connected_to
-        )
+        self.port = DatagramPort(self.reactor, self.socket, self.acceptor)
         self.port.startListening()
 
     def _connect(self, address: str, port: int) -> Any:
@@ -178,12 +171,6 @@ class World:
             raise self.trouble.pop(0)
         self.made.append(FakeSocket())
         return self.made[-1]
-
-    def _connected_to(self, session: DatagramSession, listening: Any) -> Any:
-        if self.trouble:
-            raise self.trouble.pop(0)
-        self.kept.append(FakeSocket())
-        return self.kept[-1]
 
     def say(self, data: bytes, port: int = 1, host: str = "10.9.9.9") -> None:
         """A client sends that."""

@@ -12,7 +12,6 @@ from twisted.python.failure import Failure
 from twisted.trial.unittest import SynchronousTestCase
 
 from lolly_tx.net.datagrams import port as ports
-from lolly_tx.net.datagrams.keeping import KeptClient
 from lolly_tx.net.datagrams.port import AT_ONCE
 from lolly_tx.net.datagrams.session import (
     ANSWERS_AT_ONCE,
@@ -429,73 +428,18 @@ class PortTests(WorldTestCase):
         self.assertTrue(session.closed)
 
     def test_lent(self) -> None:
-        """A socket that another process reads is read no more; those who have a session go on, by their own."""
+        """A socket that another process reads is read no more, and answers still go out by it."""
         world = self.world
         world.say(b"a")
         world.port.lend()
         self.assertTrue(world.port.is_lent)
         world.port.stopListening()
         self.assertNotIn(world.port, world.reactor.readers)
-        [kept] = world.kept
-        [reader] = [one for one in world.reactor.readers if one is not world.session()]
-        kept.inbox += [(b"b", world.session().client), (b"", world.session().client)]
-        reader.doRead()
-        self.assertEqual(world.made[0].outbox, [b"a", b"b", b""])
-        world.made[0].inbox += [b"answer"] * 3
+        world.made[0].inbox.append(b"answer")
         world.session().doRead()
-        self.assertEqual(len(world.socket.outbox), 3)
+        self.assertEqual(len(world.socket.outbox), 1)
         world.acceptor.drain()
-        self.assertEqual((world.socket.fileno(), kept.fileno()), (-1, -1))
-        self.assertEqual(world.reactor.readers, [])
-
-    def test_kept_client_leaves(self) -> None:
-        """With its session its socket is closed: what it sends next is for the other process."""
-        world = self.world
-        world.say(b"a")
-        world.port.lend()
-        [kept] = world.kept
-        session = world.session()
-        world.made[0].trouble.append(OSError(errno.ECONNREFUSED, ""))
-        [reader] = [one for one in world.reactor.readers if isinstance(one, KeptClient)]
-        kept.inbox += [(b"b", session.client), (b"c", session.client)]
-        reader.doRead()
-        self.assertEqual(world.site.drops, [("no new sessions here", True)])
-        self.assertEqual((kept.fileno(), world.port.sessions), (-1, {}))
-
-    def test_in_between(self) -> None:
-        """What others sent in the moment before it was theirs alone goes to their session, if they have one."""
-        world = self.world
-        world.say(b"a", 1)
-        world.say(b"a", 2)
-        world.port.lend()
-        session = world.session(1)
-        readers = [one for one in world.reactor.readers if isinstance(one, KeptClient)]
-        # Both were heard at once, so that the first is the first.
-        world.kept[0].inbox += [(b"x", ("10.9.9.9", 2)), (b"y", ("10.9.9.9", 3))]
-        world.kept[0].inbox.append(OSError(errno.ENOBUFS, ""))
-        readers[0].doRead()
-        self.assertEqual(world.made[1].outbox, [b"a", b"x"])
-        self.assertEqual(world.made[0].outbox, [b"a"])
-        self.assertEqual(len(world.site.drops), 2)
-        self.assertFalse(session.closed)
-        readers[0].connectionLost(Failure(ConnectionRefusedError()))
-        self.assertIn(readers[0], world.reactor.readers)
-        self.assertEqual(readers[0].logPrefix(), "kept client")
-
-    def test_no_descriptors(self) -> None:
-        """Who cannot be kept is left to the other process, and nothing is repeated for those who are."""
-        world = self.world
-        world.say(b"a", 1)
-        world.port.lend()
-        world.say(b"a", 2)
-        world.say(b"a", 3)
-        world.trouble.append(OSError(errno.EMFILE, ""))
-        world.port.stopListening()
-        self.assertEqual(len(world.kept), 1)
-        world.port.lend()
-        self.assertEqual(len(world.kept), 3)
-        world.port.lend()
-        self.assertEqual(len(world.kept), 3)
+        self.assertEqual(world.socket.fileno(), -1)
 
     def test_cut(self) -> None:
         """The end of a drain ends sessions at once, and nobody sheds them before."""

@@ -25,7 +25,6 @@ from zope.interface import implementer
 from lolly_tx.domain.forwarded import canonical
 from lolly_tx.domain.node import Node
 from lolly_tx.net.datagrams.acceptor import DatagramAcceptor
-from lolly_tx.net.datagrams.keeping import Keeping, MakeKept, connected_to
 from lolly_tx.net.datagrams.session import DatagramSession
 from lolly_tx.net.datagrams.sockets import (
     ANCILLARY_BYTES,
@@ -47,10 +46,7 @@ MOST_AVOIDED = 4096
 
 @implementer(IListeningPort, IReadDescriptor)
 class DatagramPort:
-    """See the module. `listening`: bound, ours from now on. `is_lent`: it is somebody else's, too.
-
-    `connected_to`: makes the socket of a client that stays.
-    """
+    """See the module. `listening`: bound, ours from now on. `is_lent`: it is somebody else's, too."""
 
     resting = False
     """Nobody new gets a session, until `wake`."""
@@ -61,7 +57,6 @@ class DatagramPort:
         listening: socket.socket,
         factory: DatagramAcceptor,
         is_lent: bool = False,
-        connected_to: MakeKept = connected_to,
     ) -> None:
         self.reactor = reactor
         self.socket = listening
@@ -78,7 +73,6 @@ class DatagramPort:
         self._send: Any = listening.sendto
         self._closing = False
         self._open = False
-        self._keeping = Keeping(self, connected_to)
 
     def __repr__(self) -> str:
         return f"<DatagramPort {self.getHost()} with {len(self.sessions)} sessions>"
@@ -173,7 +167,6 @@ class DatagramPort:
         """A session is over."""
         if self.sessions.get(session.key) is session:
             del self.sessions[session.key]
-            self._keeping.forget(session.key)
         if self._closing and not self.sessions:
             self._close()
 
@@ -185,13 +178,8 @@ class DatagramPort:
         self.reactor.addReader(self)
 
     def lend(self) -> None:
-        """Another process has the socket as well from now on, and will read it; clients with a session stay."""
+        """Another process has the socket as well from now on."""
         self.is_lent = True
-        self.keep_clients()
-
-    def keep_clients(self) -> None:
-        """Another process will read the socket: what those send who have a session here goes on coming here."""
-        self._keeping.keep(self.socket)
 
     def rest(self, *, last_call: bool | None = None) -> None:
         """Give nobody new a session, until `wake`; those who have one go on."""
@@ -204,14 +192,13 @@ class DatagramPort:
     def stopListening(self) -> Deferred[None]:
         """Take nobody new, and close with the last session.
 
-        What comes for those there are is still read; if the socket is somebody else's as well, by sockets of their own
-        (`net.datagrams.keeping`): whose turn it is at the shared one cannot be told, so the other has all of that.
+        What comes for those there are is still read, unless the socket is somebody else's as well: whose turn it is
+        cannot be told, so the other has all of it, and only answers still go out here.
         """
         self._closing = True
         if not self.sessions:
             self._close()
         elif self.is_lent:
-            self.keep_clients()
             self.reactor.removeReader(self)
         return succeed(None)
 

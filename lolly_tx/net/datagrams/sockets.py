@@ -4,7 +4,8 @@ A socket that is bound to every address of a machine would answer from the one t
 the one that was asked. So it asks the kernel for that of each datagram, and says it with each answer (`IP_PKTINFO`,
 ip(7) and ipv6(7)).
 
-Imports: Twisted. Used by: net.datagrams, net.forward, proxy.
+Imports: Twisted. Used by: net.datagrams.acceptor, net.datagrams.endpoint,
+net.datagrams.port, net.datagrams.session, net.forward, proxy.
 """
 
 from __future__ import annotations

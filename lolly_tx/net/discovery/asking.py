@@ -1,17 +1,18 @@
 """Questions to services that answer with JSON: bounded in time and in bytes.
 
     client.ask(url)             one answer
+    client.text(url)            one that is no JSON
     client.happened(url, ..)    a line of an answer that goes on: something has happened
 
-Imports: net, net.discovery, Twisted. Used by: net.discovery.consul, net.discovery.etcd,
-net.discovery.http.
+Imports: net, net.discovery, net.kubernetes, Twisted. Used by: net.discovery.consul,
+net.discovery.etcd, net.discovery.http, net.discovery.texts.
 """
 
 from __future__ import annotations
 
 import json
 from collections.abc import Callable, Mapping
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import attrs
 from twisted.internet.defer import Deferred
@@ -27,13 +28,16 @@ from lolly_tx.net.failures import BadAnswer
 from lolly_tx.net.quiet import QuietConnections
 from lolly_tx.net.webfailures import TWISTED_WRAPPERS, innermost
 
+if TYPE_CHECKING:
+    from lolly_tx.net.kubernetes.access import Access
+
 ANSWER_SECONDS = 5.0
 """For the name, the connection, the question, and an answer that has nothing to wait for."""
 
 
 @attrs.frozen
 class Said:
-    """What a service answered. `value`: of its JSON; None where the status is not 200."""
+    """What a service answered. `value`: of its JSON, or its text; None where the status is not 200."""
 
     status: int
     headers: Headers
@@ -41,11 +45,20 @@ class Said:
 
 
 class JsonClient:
-    """Asks over connections of its own. `agent`: None: one on `reactor`."""
+    """Asks over connections of its own. `access`: where more than a URL says how; then `agent` is its own.
 
-    def __init__(self, reactor: Any, agent: IAgent | None = None) -> None:
+    `agent`: None: one on `reactor`.
+    """
+
+    def __init__(
+        self,
+        reactor: Any,
+        agent: IAgent | None = None,
+        access: Access | None = None,
+    ) -> None:
         self._clock = reactor
-        if agent is None:
+        self._access = access
+        if agent is None and access is None:
             connections = QuietConnections(reactor)
             agent = Agent(reactor, connectTimeout=ANSWER_SECONDS, pool=connections)
         self._agent = agent
@@ -63,8 +76,16 @@ class JsonClient:
 
         Errbacks with `NotLearned`.
         """
-        work = self._asked(url, fields or {}, question, also)
+        work = self._asked(url, fields or {}, question, also, _json)
         said: Said = await self._within(seconds, url, work)
+        return said
+
+    async def text(
+        self, url: str, *, fields: Mapping[str, str], also: tuple[int, ...] = ()
+    ) -> Said:
+        """The same for a text in UTF-8."""
+        work = self._asked(url, fields, None, also, _text)
+        said: Said = await self._within(ANSWER_SECONDS, url, work)
         return said
 
     async def happened(
@@ -91,7 +112,12 @@ class JsonClient:
             raise NotLearned(f"{place_of(url)}: {_reason(error)}") from None
 
     async def _asked(
-        self, url: str, fields: Mapping[str, str], question: Any, also: tuple[int, ...]
+        self,
+        url: str,
+        fields: Mapping[str, str],
+        question: Any,
+        also: tuple[int, ...],
+        value: Callable[[bytes], Any],
     ) -> Said:
         response = await self._request(url, fields, question)
         body = Bounded(MOST_BYTES)
@@ -101,10 +127,7 @@ class JsonClient:
             return Said(response.code, response.headers, None)
         if response.code != 200:
             raise BadAnswer(f"status {response.code}")
-        try:
-            return Said(200, response.headers, json.loads(data))
-        except (ValueError, RecursionError):
-            raise BadAnswer("the answer is no JSON") from None
+        return Said(200, response.headers, value(data))
 
     async def _line(
         self, url: str, question: Any, wanted: Callable[[bytes], bool]
@@ -118,18 +141,37 @@ class JsonClient:
             raise BadAnswer(f"status {response.code}")
         return await body.done
 
-    def _request(
+    async def _request(
         self, url: str, fields: Mapping[str, str], question: Any
-    ) -> Deferred[IResponse]:
+    ) -> IResponse:
+        agent = self._agent
+        if self._access is not None:
+            agent, more = await self._access.ready()
+            fields = {**fields, **more}
+        assert agent is not None
         headers = Headers({"Accept": ["application/json"]})
         for name, value in fields.items():
             headers.setRawHeaders(name, [value])
         where = url.encode("ascii")
         if question is None:
-            return self._agent.request(b"GET", where, headers)
+            return await agent.request(b"GET", where, headers)
         headers.setRawHeaders("Content-Type", ["application/json"])
         body = Sent(json.dumps(question).encode())
-        return self._agent.request(b"POST", where, headers, body)
+        return await agent.request(b"POST", where, headers, body)
+
+
+def _json(data: bytes) -> Any:
+    try:
+        return json.loads(data)
+    except (ValueError, RecursionError):
+        raise BadAnswer("the answer is no JSON") from None
+
+
+def _text(data: bytes) -> str:
+    try:
+        return data.decode("utf-8-sig")
+    except UnicodeDecodeError:
+        raise BadAnswer("the answer is not UTF-8") from None
 
 
 class TooLate(NotLearned):

@@ -14,7 +14,7 @@ from urllib.parse import quote, urlencode
 from lolly_tx.config.discovering import Consul
 from lolly_tx.net.discovery.asking import ANSWER_SECONDS, JsonClient
 from lolly_tx.net.discovery.deps import DiscoveryDeps
-from lolly_tx.net.discovery.feed import LAST_RETRY, Answer, Feed, NotLearned
+from lolly_tx.net.discovery.feed import Answer, Feed, NotLearned
 
 LEAST_SECONDS = 0.2
 """Between two queries: changes that follow each other are taken together."""
@@ -29,7 +29,7 @@ class ConsulFactory:
     def build(self, settings: Consul, deps: DiscoveryDeps) -> Feed:
         """See `IPluginFactory`."""
         client = JsonClient(deps.reactor)
-        return Feed(Service(settings, deps.interval, client).ask, deps, LAST_RETRY)
+        return Feed(Service(settings, deps.interval, client).ask, deps)
 
 
 class Service:
@@ -45,7 +45,9 @@ class Service:
         """What there is once it is other than before."""
         settings = self._settings
         wait = max(1, round(self._interval))
-        query = {"passing": "true", "index": str(self._index), "wait": f"{wait}s"}
+        # Who comes back after a failure may count from another number.
+        before, self._index = self._index, 0
+        query = {"passing": "true", "index": str(before), "wait": f"{wait}s"}
         if settings.tag:
             query["tag"] = settings.tag
         service = quote(settings.service, safe="")
@@ -56,7 +58,7 @@ class Service:
         # Consul adds up to a sixteenth, so that not all queries end together.
         seconds = wait * 17 / 16 + ANSWER_SECONDS
         said = await self._client.ask(url, fields=fields, seconds=seconds)
-        before, self._index = self._index, _index(said.headers)
+        self._index = _index(said.headers)
         if before and self._index == before:
             return Answer(None, LEAST_SECONDS)
         if self._index < before:

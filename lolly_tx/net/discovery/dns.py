@@ -1,8 +1,7 @@
 """Targets from the DNS: the addresses of a name (A, AAAA), or the hosts of a service (SRV), by their time to live.
 
-The servers are asked by `twisted.names`: it checks who answers, and asks again over TCP what does not fit. A name that
-is not there is an answer, of no targets; a server that fails is none. `/etc/hosts` is looked at where no servers are
-named, a search list is not.
+A name that is not there is an answer, of no targets; a server that fails is none. `/etc/hosts` is looked at where no
+servers are named, a search list is not.
 
 Imports: config, net.discovery, Twisted. Used by: programs.
 """
@@ -16,7 +15,6 @@ from typing import Any
 
 from twisted.internet.defer import Deferred, gatherResults
 from twisted.names import dns
-from twisted.names.client import Resolver
 from twisted.names.error import DNSNameError
 from twisted.names.hosts import Resolver as Hosts
 from twisted.names.resolve import ResolverChain
@@ -25,9 +23,7 @@ from twisted.python.failure import Failure
 from lolly_tx.config.discovering import Dns, Srv
 from lolly_tx.net.discovery.deps import DiscoveryDeps
 from lolly_tx.net.discovery.feed import Answer, Feed, NotLearned
-
-TIMEOUTS = (1, 2, 4)
-"""Seconds each server is waited for, one round after the other."""
+from lolly_tx.net.discovery.resolvers import Servers
 
 LEAST_TTL = 1.0
 """Seconds; who says less is asked once a second."""
@@ -35,6 +31,7 @@ LEAST_TTL = 1.0
 SYSTEM = "/etc/resolv.conf"
 
 Records = tuple[Any, ...]
+"""Those of one kind in an answer; where there are none the SOA record that says for how long (RFC 2308)."""
 Make = Callable[[], Coroutine[Any, Any, Any]]
 
 
@@ -46,7 +43,7 @@ class DnsFactory:
 
     def build(self, settings: Dns, deps: DiscoveryDeps) -> Feed:
         """See `IPluginFactory`."""
-        asked = Addresses(settings, deps.interval, Servers(settings, deps).resolver)
+        asked = Addresses(settings, deps.interval, Named(settings, deps).resolver)
         return Feed(asked.ask, deps)
 
 
@@ -58,11 +55,11 @@ class SrvFactory:
 
     def build(self, settings: Srv, deps: DiscoveryDeps) -> Feed:
         """See `IPluginFactory`."""
-        asked = Services(settings, deps.interval, Servers(settings, deps).resolver)
+        asked = Services(settings, deps.interval, Named(settings, deps).resolver)
         return Feed(asked.ask, deps)
 
 
-class Servers:
+class Named:
     """Those that the settings name, or those of the system as they are at the time of each question."""
 
     def __init__(
@@ -76,10 +73,9 @@ class Servers:
         """An `IResolver` for one question: it keeps nothing, so that nothing has to end."""
         reactor = self._deps.reactor
         if self._named:
-            return Resolver(servers=self._named, timeout=TIMEOUTS, reactor=reactor)
+            return Servers(self._named, reactor)
         servers = await self._deps.in_thread(self._of_system)
-        asked = Resolver(servers=servers, timeout=TIMEOUTS, reactor=reactor)
-        return ResolverChain([Hosts(), asked])
+        return ResolverChain([Hosts(), Servers(servers, reactor)])
 
     def _of_system(self) -> list[tuple[str, int]]:
         """In a thread."""
@@ -130,7 +126,7 @@ def _usable(name: str, *found: Records | str) -> Records:
     """The records of all questions. One that failed does not matter where another has an answer."""
     records = tuple(r for one in found if not isinstance(one, str) for r in one)
     failed = [one for one in found if isinstance(one, str)]
-    if failed and not records:
+    if failed and all(one.type == dns.SOA for one in records):
         raise NotLearned(f"{name}: {failed[0]}")
     return records
 
@@ -149,7 +145,7 @@ class Services:
         resolver = await self._resolver()
         asking = resolver.lookupService(name.encode("ascii"))
         records = _usable(name, await _records(asking, dns.SRV))
-        said = [one.payload for one in records]
+        said = [one.payload for one in records if one.type == dns.SRV]
         # A root for a target says that the service is decidedly not there.
         hosts = [one for one in said if one.target.name not in (b"", b".")]
         ranks = sorted({one.priority for one in hosts})
@@ -171,18 +167,33 @@ def _both(*asked: Deferred[Records | str]) -> Deferred[list[Records | str]]:
 def _records(asking: Deferred[Any], kind: int) -> Deferred[Records | str]:
     """The records of that kind among the answers; a text says why none were learned."""
 
-    def answered(sections: tuple[Iterable[Any], Any, Any]) -> Records:
-        return tuple(one for one in sections[0] if one.type == kind)
+    def answered(sections: tuple[Iterable[Any], Iterable[Any], Any]) -> Records:
+        found = tuple(one for one in sections[0] if one.type == kind)
+        return found or _ends(sections[1])
 
     def failed(reason: Failure) -> Records | str:
         if reason.check(DNSNameError):
-            return ()
+            error: Any = reason.value
+            message = next(iter(error.args), None)
+            return _ends(getattr(message, "authority", ()))
         return f"no answer from the DNS ({type(reason.value).__name__})"
 
     return asking.addCallbacks(answered, failed)
 
 
+def _ends(authority: Iterable[Any]) -> Records:
+    return tuple(one for one in authority if one.type == dns.SOA)[:1]
+
+
 def _wait(records: Records, interval: float) -> float:
     """Until the first of them is no longer to be believed."""
-    least = min((float(one.ttl or 0) for one in records), default=interval)
+    least = min(map(_seconds, records), default=interval)
     return min(max(least, LEAST_TTL), interval)
+
+
+def _seconds(record: Any) -> float:
+    """For how long it, or that there is none, is to be believed."""
+    seconds = float(record.ttl or 0)
+    if record.type == dns.SOA:
+        return min(seconds, float(record.payload.minimum))
+    return seconds

@@ -6,7 +6,7 @@
 A watch begins where the range ended, so nothing is lost between them. Revisions that were compacted away end the watch
 like any change. A key whose lease ends is gone like one that is deleted.
 
-Imports: config, net.discovery, Twisted. Used by: programs.
+Imports: config, net.discovery, Twisted. Used by: net.discovery.texts.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from twisted.internet.task import deferLater
 from lolly_tx.config.discovering import Etcd
 from lolly_tx.net.discovery.asking import JsonClient
 from lolly_tx.net.discovery.deps import DiscoveryDeps
-from lolly_tx.net.discovery.feed import LAST_RETRY, Answer, Feed, NotLearned
+from lolly_tx.net.discovery.feed import Answer, Feed, NotLearned
 
 GATHER_SECONDS = 0.1
 """After word of a change: those that follow it at once are read with it."""
@@ -34,23 +34,37 @@ class EtcdFactory:
 
     def build(self, settings: Etcd, deps: DiscoveryDeps) -> Feed:
         """See `IPluginFactory`."""
-        client = JsonClient(deps.reactor)
-        return Feed(Keys(settings, deps, client).ask, deps, LAST_RETRY)
+        keys = Keys(settings.url, settings.prefix, deps, JsonClient(deps.reactor))
+        return Feed(Targets(keys).ask, deps)
+
+
+class Targets:
+    """Targets that are the values of keys."""
+
+    def __init__(self, keys: Keys) -> None:
+        self._keys = keys
+
+    async def ask(self) -> Answer:
+        """What there is, once it may be other than before."""
+        pairs = await self._keys.pairs()
+        return Answer([_entry(value) for _, value in pairs], 0.0)
 
 
 class Keys:
     """The keys of one prefix."""
 
-    def __init__(self, settings: Etcd, deps: DiscoveryDeps, client: JsonClient) -> None:
-        self._url = settings.url.rstrip("/")
-        prefix = settings.prefix.encode()
+    def __init__(
+        self, url: str, prefix_text: str, deps: DiscoveryDeps, client: JsonClient
+    ) -> None:
+        self._url = url.rstrip("/")
+        prefix = prefix_text.encode()
         self._span = {"key": _b64(prefix), "range_end": _b64(_after(prefix))}
         self._deps = deps
         self._client = client
         self._revision = 0
 
-    async def ask(self) -> Answer:
-        """What there is, once it may be other than before."""
+    async def pairs(self) -> list[tuple[bytes, bytes]]:
+        """All of them in their order, however they were written, once they may be other than before."""
         revision, self._revision = self._revision, 0
         if revision and await self._happened(revision):
             await deferLater(self._deps.clock, GATHER_SECONDS)
@@ -64,8 +78,7 @@ class Keys:
             ]
         except (LookupError, TypeError, ValueError, AttributeError):
             raise NotLearned(f"{url}: no answer of etcd's") from None
-        # In the order of keys, however they were written.
-        return Answer([_entry(value) for _, value in sorted(pairs)], 0.0)
+        return sorted(pairs)
 
     async def _happened(self, revision: int) -> bool:
         """Whether anything has, since `revision`, within the interval."""

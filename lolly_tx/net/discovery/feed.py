@@ -1,8 +1,8 @@
 """A discovery that asks, again and again; it is told by what it asks how long to wait.
 
     Feed(ask, deps)
-      ask() --> Answer(entries, wait)    entries: what there is now, or None: as before
-      ask() --> errback                  told in one line, and asked again, later and later up to the interval
+      ask() --> Answer(entries, wait)    entries: what there is now, or None: as before, which is told as well
+      ask() --> errback                  told in one line, and asked again soon
 
 Imports: domain, net.discovery, Twisted. Used by: net.discovery.
 """
@@ -24,8 +24,8 @@ from lolly_tx.net.discovery.deps import DiscoveryDeps
 FIRST_RETRY = 0.5
 """Seconds after the first failure; each that follows doubles it."""
 
-LAST_RETRY = 1.5
-"""Seconds between two questions at most while who tells of changes by himself does not answer."""
+LAST_RETRY = 1.0
+"""Seconds from a failure to the next question at most: who is back is noticed soon."""
 
 
 class NotLearned(Exception):
@@ -42,17 +42,17 @@ class Answer:
 
 @implementer(IDiscovery)
 class Feed:
-    """See the module. `most`: seconds between two questions at most while there is no answer."""
+    """See the module."""
 
     def __init__(
         self,
         ask: Callable[[], Coroutine[Any, Any, Answer]],
         deps: DiscoveryDeps,
-        most: float | None = None,
     ) -> None:
         self._ask = ask
         self._deps = deps
-        self._most = min(deps.interval, most) if most else deps.interval
+        self._most = min(deps.interval, LAST_RETRY)
+        self._entries: Sequence[Any] | None = None
         self._failures = 0
         self._timer: IDelayedCall | None = None
         self._asking: Deferred[None] | None = None
@@ -92,8 +92,10 @@ class Feed:
         self._asking = None
         self._failures = 0
         self._later(answer.wait)
-        if answer.entries is not None and not self._stopped:
-            self._found(answer.entries)
+        if answer.entries is not None:
+            self._entries = answer.entries
+        if self._entries is not None and not self._stopped:
+            self._found(self._entries)
 
     def _eb_failed(self, reason: Failure) -> None:
         self._asking = None

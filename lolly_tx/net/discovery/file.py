@@ -30,7 +30,7 @@ class FileFactory:
 
     def build(self, settings: File, deps: DiscoveryDeps) -> Feed:
         """See `IPluginFactory`."""
-        return Feed(_Reader(settings.path, deps).ask, deps, LOOK_SECONDS)
+        return Feed(_Reader(settings.path, deps).ask, deps)
 
 
 class _Reader:

@@ -23,7 +23,7 @@ from twisted.web.http import PotentialDataLoss
 from twisted.web.http_headers import Headers
 from twisted.web.iweb import IResponse
 
-from lolly_tx.net.bounded import Bounded, Sent
+from lolly_tx.net.bounded import Bounded, EachLine, Sent
 from lolly_tx.net.failures import BadAnswer
 from lolly_tx.net.kubernetes.access import Access
 from lolly_tx.net.webfailures import TWISTED_WRAPPERS, innermost
@@ -48,23 +48,20 @@ class ApiError(Exception):
         self.status = status
 
 
-class Lines(Bounded):
+class Lines(EachLine):
     """Hands over each line of a body that goes on; `done`: fires when it has ended as it should."""
 
-    def __init__(self, most: int, line: Callable[[bytes], None]) -> None:
+    def __init__(self, most: int, take: Callable[[bytes], None]) -> None:
         super().__init__(most)
-        self._line = line
+        self._take = take
 
-    def dataReceived(self, data: bytes) -> None:
-        """More of it."""
-        super().dataReceived(data)
-        while not self.done.called and b"\n" in self.data:
-            line, _, self.data = self.data.partition(b"\n")
-            try:
-                self._line(bytes(line))
-            except Exception:
-                self.done.errback(Failure())
-                self.leave()
+    def line(self, line: bytes) -> None:
+        """One more."""
+        try:
+            self._take(line)
+        except Exception:
+            self.done.errback(Failure())
+            self.leave()
 
     def connectionLost(self, reason: Failure = connectionDone) -> None:
         """It has ended: as it should, or not."""

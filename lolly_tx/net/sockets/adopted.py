@@ -94,13 +94,6 @@ class AdoptedPort:
         for port in self._ports.values() if not self._lent else ():
             port.is_lent = False
 
-    def keep_clients(self) -> None:
-        """Others will read there, too: clients who are known where there are no connections are to stay."""
-        for port in self._ports.values():
-            keep = getattr(port, "keep_clients", None)
-            if keep is not None:
-                keep()
-
     def startListening(self) -> None:
         """It does already."""
 

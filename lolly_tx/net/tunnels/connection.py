@@ -293,8 +293,9 @@ class Incoming(RawConnection):
     def _eb_failed(self, reason: Failure) -> None:
         self._connecting = None
         if self.state == OPENING:
-            error = translate(reason, connecting=True)
-            self._session.streams.refuse(self._stream, str(error), error.token)
+            self._session.streams.refuse(
+                self._stream, str(translate(reason, connecting=True))
+            )
 
     def connectionLost(self, reason: Failure) -> None:
         """The stream is over."""

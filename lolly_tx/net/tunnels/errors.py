@@ -6,26 +6,7 @@ net.tunnels.streams.
 
 from __future__ import annotations
 
-from lolly_tx.domain.errors import (
-    CertificateRefused,
-    ConnectFailed,
-    ConnectTimedOut,
-    NameNotResolved,
-    StaleConnection,
-    TargetDown,
-    TLSFailed,
-)
-
-_TOKENS = frozenset(
-    one.token
-    for one in (
-        CertificateRefused,
-        ConnectFailed,
-        ConnectTimedOut,
-        NameNotResolved,
-        TLSFailed,
-    )
-)
+from lolly_tx.domain.errors import ConnectFailed, StaleConnection, TargetDown
 
 
 class ConnectorAbsent(TargetDown):
@@ -39,12 +20,7 @@ class SessionLost(StaleConnection):
 
 
 class ServiceRefused(ConnectFailed):
-    """The connector could not connect to its service. `token`: why, as it says, if that is a word for it."""
-
-    def __init__(self, detail: str = "", token: str = "") -> None:
-        super().__init__(detail)
-        if token in _TOKENS:
-            self.token = token
+    """The connector could not connect to its service."""
 
 
 class NoRoom(ConnectFailed):

@@ -43,7 +43,6 @@ in which all other streams wait as well."""
 HEAD_BYTES = 8192
 """Of the fields that open a stream, or answer that."""
 _REASON = b"lolly-reason"
-_ERROR = b"lolly-error"
 _PRINTABLE = bytes(byte if 32 <= byte < 127 else 63 for byte in range(256))
 
 
@@ -174,9 +173,7 @@ class Streams:
         status = fields.get(b":status", b"")
         if status != b"200":
             why = fields.get(_REASON, b"")[:200].decode("utf-8", "replace")
-            token = fields.get(_ERROR, b"")[:64].decode("ascii", "replace")
-            error = ServiceRefused(why or "the service was not reached", token)
-            stream.lose(Failure(error))
+            stream.lose(Failure(ServiceRefused(why or "the service was not reached")))
             return
         waiting, factory = self._answers.pop(number)
         protocol = factory.buildProtocol(stream.address)
@@ -250,13 +247,11 @@ class Streams:
             block = self.encoder.answer(200, b"")
             self.sender.send(fr.headers(stream.id, block, False, fr.LEAST_FRAME_BYTES))
 
-    def refuse(self, stream: TunnelStream, why: str, token: str = "") -> None:
-        """The service is not there. `token`: why, in the words of RFC 9209 section 2.3."""
+    def refuse(self, stream: TunnelStream, why: str) -> None:
+        """The service is not there."""
         if stream.connected:
             words = why.encode("ascii", "replace").translate(_PRINTABLE)[:200]
             lines = b"\r\n%b: %b\r\n" % (_REASON, words)
-            if token:
-                lines += b"%b: %b\r\n" % (_ERROR, token.encode("ascii"))
             block = self.encoder.answer(502, lines)
             self.sender.send(fr.headers(stream.id, block, True, fr.LEAST_FRAME_BYTES))
             stream.lose(Failure(ConnectFailed(why)))

