@@ -80,7 +80,7 @@ def makeService(options: Options) -> IService:
     from lolly_tx.net.checks.kinds import BadCheckSettings, UnknownCheck
     from lolly_tx.net.sockets.endpoints import BadEndpoint
     from lolly_tx.net.sockets.tls_contexts import TLSSettingsError
-    from lolly_tx.service import amendedstate, foundstate
+    from lolly_tx.service import amendedstate, foundstate, textstate
     from lolly_tx.service.amending import TargetChanges
     from lolly_tx.service.appliedstate import StateFolder
     from lolly_tx.service.applying import Applying, in_force_at_start
@@ -163,7 +163,11 @@ def makeService(options: Options) -> IService:
             found = succession.discovered
             if found is None:
                 found = foundstate.load(folder, path) if folder is not None else {}
-            standing = Amended(config, made, names, found)
+            texts = succession.provided
+            if texts is None:
+                texts = {} if folder is None else textstate.load_texts(folder, config)
+            provided, texts = textstate.provided_before(texts, config, names)
+            standing = Amended(config, made, names, found, provided)
             config = standing.config
             findings = (*outlet_findings(config), *root_findings(config))
             wrong = [problem_of(one, path) for one in findings]
@@ -192,7 +196,7 @@ def makeService(options: Options) -> IService:
             reloader = Reloader(serving, read, standing=standing)
             reloader.on_change.append(succession.notifier.reload)
             serving.discoveries = Discoveries(reloader, registry, folder)
-            serving.providers = Providers(reloader)
+            serving.providers = Providers(reloader, folder=folder, kept=texts)
             serving.stopping.told.append(succession.notifier.status)
             serving.reloading = applying = Applying(reloader, read_text, folder)
             serving.amending = TargetChanges(reloader, folder)

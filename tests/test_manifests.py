@@ -10,6 +10,7 @@ from twisted.trial.unittest import SynchronousTestCase
 
 from lolly_tx.config.load import parse
 from lolly_tx.config.model import Config
+from lolly_tx.config.providers import clusters_of
 from lolly_tx.kubernetes.conditions import CONTROLLER
 from lolly_tx.kubernetes.gateways import is_ours
 from lolly_tx.kubernetes.objects import KINDS
@@ -86,7 +87,7 @@ class ManifestTests(SynchronousTestCase):
 
     def test_settings(self) -> None:
         """They are right, and name a provider whose class the manifests have."""
-        [provider] = self.config().providers.values()
+        [provider] = clusters_of(self.config().providers).values()
         for kind, key in (
             ("GatewayClass", "controllerName"),
             ("IngressClass", "controller"),

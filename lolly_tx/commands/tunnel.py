@@ -31,19 +31,13 @@ class TunnelCommand(FromText):
         "Connects to the [tunnel] of a server and has services published there, until it is"
         " interrupted: --http at a host, --tcp at a port of the server, as far as the server"
         " permits it. SERVICE is what it is called there; else the first of --http is web, the"
-        " second web-2, and those of --tcp are port-PORT. An ADDR is 3000 (a port of this machine), host:3000,"
-        f" https://host:3000 or unix:PATH. The secret is taken from the environment, {SECRET}."
+        " second web-2, and those of --tcp are port-PORT. An ADDR is 3000 (a port of this machine), host:3000 or"
+        f" unix:PATH. The secret is taken from the environment, {SECRET}."
     )
     optParameters: ClassVar[list[list[Any]]] = [
         ["server", "s", "", "The server: HOST:PORT with TLS, or unix:PATH."],
         ["name", "n", "", "What this connector is called at the server."],
         ["ca", None, "", "PEM file of authorities to trust; else those of the system."],
-        [
-            "service-ca",
-            None,
-            "",
-            "PEM file of authorities to trust at services with https; else those of the system.",
-        ],
         ["certificate", None, "", "PEM file with a certificate to show to the server."],
         ["key", None, "", "PEM file with its key, if that is not in the same file."],
         ["connections", None, "", "How many to keep open; else one."],
@@ -60,7 +54,6 @@ class TunnelCommand(FromText):
         "http": _PUBLISHED,
         "tcp": _PUBLISHED,
         "ca": FILE,
-        "service-ca": FILE,
         "certificate": FILE,
         "key": FILE,
         "connections": Takes("N"),
@@ -140,11 +133,7 @@ class TunnelCommand(FromText):
             for one in self[kind]:
                 name, at, address = self._published(kind, one)
                 name = literal(name)
-                leading = literal(_endpoint(address))
-                if self["service-ca"] and address.scheme == "https":
-                    ca = literal(self["service-ca"])
-                    leading = f"{{ endpoint = {leading}, tls.ca = {ca} }}"
-                services.append(f"{name} = {leading}")
+                services.append(f"{name} = {literal(_endpoint(address))}")
                 where = f"port = {at}" if kind == "tcp" else f"host = {literal(at)}"
                 published.append(f"{{ service = {name}, {where} }}")
         lines.append(f"services = {{ {', '.join(services)} }}")
@@ -164,5 +153,4 @@ def _endpoint(address: Place) -> str:
     if address.path:
         return f"unix:{address.path}"
     host = (address.host or LOCAL).replace(":", "\\:")
-    kind = "tls" if address.scheme == "https" else "tcp"
-    return f"{kind}:{host}:{address.port}"
+    return f"tcp:{host}:{address.port}"

@@ -29,6 +29,10 @@ class _Endpoint(Word):
 
     def read(self, raw: Any, place: Place) -> str:
         text = plain_text(raw)
+        if text and place.elsewhere:
+            raise Rejected(
+                "names a socket, which only a file of this machine may; targets are URLs"
+            )
         match = _ENDPOINT.fullmatch(text)
         known = place.known(self.side)
         if match is None or (known is not None and self._folded(match[1]) not in known):

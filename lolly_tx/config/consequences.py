@@ -48,7 +48,11 @@ from lolly_tx.config.probetimes import (
     voters_of,
     worst_rate,
 )
-from lolly_tx.config.providers import provided_listeners, provider_facts
+from lolly_tx.config.providers import (
+    provided_listeners,
+    provider_facts,
+    text_providers_of,
+)
 from lolly_tx.config.rules import is_local
 from lolly_tx.config.shadows import shadowed
 from lolly_tx.config.streams import stream_doubts, stream_facts
@@ -349,10 +353,11 @@ def _whole(config: Config) -> Iterator[Consequence]:
             yield Consequence(f"forward {name}", text, doubt)
     for name, text in forward_circles(config.forwards):
         yield Consequence(f"forward {name}", text, True)
-    for name, text in provider_facts(config.providers):
-        yield Consequence(f"provider {name}", text)
+    for name, text, doubt in provider_facts(config):
+        yield Consequence(f"provider {name}", text, doubt)
     provided = provided_listeners(config.providers)
-    for name in config.listeners:
+    by_texts = bool(text_providers_of(config.providers))
+    for name in config.listeners if not by_texts else ():
         if name not in provided and not any(
             name in (route.listeners or (name,)) for route in config.routes
         ):

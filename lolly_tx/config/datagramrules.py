@@ -1,6 +1,7 @@
 """What must hold for streams of datagrams and for their pools, and what looks wrong with them.
 
-Imports: config, domain. Used by: config.consequences, config.rules.
+Imports: config, domain. Used by: config.consequences, config.providedtexts,
+config.rules.
 """
 
 from __future__ import annotations

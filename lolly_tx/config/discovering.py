@@ -34,6 +34,7 @@ from lolly_tx.config.kinds import (
     Choice,
     Count,
     Duration,
+    Filled,
     Word,
     duration_text,
     nearest,
@@ -81,21 +82,9 @@ def _is_address(host: str) -> bool:
     return valid_host(host) and (":" in host or host.replace(".", "").isdigit())
 
 
-class _Filled(Word):
-    """A text that is not empty."""
-
-    word = "text"
-
-    def read(self, raw: Any, place: Place) -> str:
-        text = TEXT.read(raw, place)
-        if not text or not text.isprintable():
-            raise Rejected("must not be empty, nor have control characters")
-        return text
-
-
 _NAME = _Name()
 _URL = ServiceURL("http://127.0.0.1:2379")
-_FILLED = _Filled()
+_FILLED = Filled()
 _PORT = Count(1, 65535)
 _RESOLVERS = ListOf(_Resolver(), "addresses", single=True)
 _SCHEME = about(

@@ -22,8 +22,8 @@ _REFERENCE = re.compile(r"\$\$\{|\$\{([^{}]*)\}|\$\{")
 _INSIDE = re.compile(r"([A-Za-z_][A-Za-z0-9_]*)(?:(:-)(.*))?", re.DOTALL)
 
 
-def filled(text: str, environ: Mapping[str, str]) -> str:
-    """`text` with its references replaced; `Rejected` when one cannot be."""
+def filled(text: str, environ: Mapping[str, str] | None) -> str:
+    """`text` with its references replaced; `Rejected` when one cannot be. `environ`: None: it may have none."""
     changed = False
 
     def value(reference: re.Match[str]) -> str:
@@ -34,6 +34,10 @@ def filled(text: str, environ: Mapping[str, str]) -> str:
         if inside is None:
             raise Rejected(
                 "a reference is ${VAR} or ${VAR:-default}; write $${ for a plain ${"
+            )
+        if environ is None:
+            raise Rejected(
+                "the environment is for files of this machine; write $${ for a plain ${"
             )
         changed = True
         found = environ.get(inside[1])
@@ -59,7 +63,7 @@ def _for_log_lines(name: str) -> str:
     return ""
 
 
-def filled_tree(raw: Any, place: Place, environ: Mapping[str, str]) -> Any:
+def filled_tree(raw: Any, place: Place, environ: Mapping[str, str] | None) -> Any:
     """A copy of a TOML value with every string filled in, problems recorded."""
     if isinstance(raw, dict):
         return {k: filled_tree(v, place.at(k), environ) for k, v in raw.items()}

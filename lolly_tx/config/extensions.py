@@ -158,6 +158,7 @@ class _Nowhere:
         return None
 
     hint = ""
+    elsewhere = False
     variables = ANY_NAMES
 
     def settings_class(self, kind: str, name: str) -> type | None:

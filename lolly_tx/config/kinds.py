@@ -112,6 +112,17 @@ class Text(Word):
         return text
 
 
+class Filled(Word):
+    """A text that is not empty, of one line."""
+
+    def read(self, raw: Any, place: Place) -> str:
+        """See `schema.Kind`."""
+        text = TEXT.read(raw, place)
+        if not text or not text.isprintable():
+            raise Rejected("must not be empty, nor have control characters")
+        return text
+
+
 class _Flag:
     """True or false."""
 

@@ -7,7 +7,8 @@
 
 All of it as far as texts say; what a name resolves to is not asked.
 
-Imports: config, domain. Used by: config.consequences, config.found, config.rules.
+Imports: config, domain. Used by: config.consequences, config.found,
+config.providedtexts, config.rules.
 """
 
 from __future__ import annotations

@@ -57,7 +57,7 @@ from lolly_tx.config.pools import (
     TargetAgent,
     UpstreamTLS,
 )
-from lolly_tx.config.providers import Provider
+from lolly_tx.config.providers import AnyProvider, ProviderTables
 from lolly_tx.config.routing import Redirect, Respond, Route
 from lolly_tx.config.schema import about
 from lolly_tx.config.streams import Stream
@@ -120,7 +120,7 @@ NO_TUNNELS: Mapping[str, Tunnel] = MappingProxyType({})
 NO_CONNECTORS: Mapping[str, Connector] = MappingProxyType({})
 NO_FORWARDS: Mapping[str, Forward] = MappingProxyType({})
 NO_POOLS: Mapping[str, PoolSettings] = MappingProxyType({})
-NO_PROVIDERS: Mapping[str, Provider] = MappingProxyType({})
+NO_PROVIDERS: Mapping[str, AnyProvider] = MappingProxyType({})
 
 
 @attrs.frozen
@@ -223,10 +223,10 @@ class Config:
             key="forward",
         ),
     )
-    providers: Mapping[str, Provider] = attrs.field(
+    providers: Mapping[str, AnyProvider] = attrs.field(
         default=NO_PROVIDERS,
         metadata=about(
-            Named(Provider),
+            ProviderTables(),
             "One table per `provider`, by name: routes and pools from elsewhere, beside those of the file.",
             key="provider",
         ),

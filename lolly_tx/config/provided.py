@@ -5,7 +5,7 @@
 
 The file has the first word on a name, and on what a route matches.
 
-Imports: config. Used by: config.amendments, service.
+Imports: config. Used by: config.amendments, config.providedtexts, service.
 """
 
 from __future__ import annotations
@@ -163,8 +163,8 @@ def _with(config: Config, one: Provided) -> Config:
                 pool=stream.pool or pools.get("", ""),
                 sni=MappingProxyType({**sni, **stream.sni}),
             )
-    doors = {door for route in config.routes for door in _doors(route)}
-    routes = [route for route in one.routes if not doors.intersection(_doors(route))]
+    doors = {door for route in config.routes for door in doors_of(route)}
+    routes = [route for route in one.routes if not doors.intersection(doors_of(route))]
     return attrs.evolve(
         config,
         streams=MappingProxyType(streams),
@@ -173,7 +173,7 @@ def _with(config: Config, one: Provided) -> Config:
     )
 
 
-def _doors(route: Route) -> list[tuple[Any, ...]]:
+def doors_of(route: Route) -> list[tuple[Any, ...]]:
     """All that a route matches, each by listener, host, path and conditions."""
     path, conditions = route.path.removeprefix("^~"), frozenset(route.conditions)
     return [

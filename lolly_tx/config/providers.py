@@ -1,11 +1,11 @@
 """Routes and pools from elsewhere: `[provider.NAME]`.
 
     [provider.cluster]
-    type = "kubernetes"
+    type = "kubernetes"          # or a provider of texts: `config.textproviders`
     listeners = { http = "web", https = "secure" }
 
-Imports: config, domain. Used by: config.consequences, config.model, config.rules,
-service.
+Imports: config, domain. Used by: config.consequences, config.model, config.reference,
+config.rules, service.
 """
 
 from __future__ import annotations
@@ -29,7 +29,13 @@ from lolly_tx.config.kinds import TEXT, Choice, Word, nearest, plain_text, type_
 from lolly_tx.config.pools import PoolSettings
 from lolly_tx.config.problems import Rejected
 from lolly_tx.config.schema import Place, about
-from lolly_tx.config.tables import NAME, ListOf, Table
+from lolly_tx.config.tables import NAME, ListOf, Table, read_or_none
+from lolly_tx.config.textproviders import (
+    EtcdTexts,
+    HttpTexts,
+    text_provider_facts,
+    text_provider_rules,
+)
 from lolly_tx.domain.hosts import valid_host
 
 NO_POOL: Mapping[str, Any] = MappingProxyType({})
@@ -158,22 +164,92 @@ class Provider:
     )
 
 
-def provided_listeners(providers: Mapping[str, Provider]) -> frozenset[str]:
-    """The names of listeners and streams that providers bring something for."""
+AnyProvider = Provider | EtcdTexts | HttpTexts
+
+PROVIDERS: Mapping[str, type[AnyProvider]] = MappingProxyType(
+    {"kubernetes": Provider, "etcd": EtcdTexts, "http": HttpTexts}
+)
+"""The types there are, each with the class of its settings."""
+
+
+class ProviderTables:
+    """Providers by name, each with a `type`."""
+
+    word = "tables by name"
+
+    def read(self, raw: Any, place: Place) -> Mapping[str, AnyProvider]:
+        """See `schema.Kind`."""
+        if not isinstance(raw, dict):
+            raise Rejected(f"must be a table of named tables, not {type_word(raw)}")
+        out = {}
+        for name, table in raw.items():
+            here = place.at(name)
+            if not NAME.fullmatch(name):
+                here.wrong("a name is letters, digits, - and _, at most 64 of them")
+            elif (one := _read_provider(name, table, here)) is not None:
+                out[name] = one
+        return MappingProxyType(out)
+
+
+def _read_provider(name: str, table: Any, place: Place) -> AnyProvider | None:
+    if not isinstance(table, dict):
+        place.wrong(f"must be a table, not {type_word(table)}")
+        return None
+    if "type" not in table:
+        place.wrong('the key "type" is missing')
+        return None
+    type = read_or_none(Choice(*PROVIDERS), table["type"], place.at("type"))
+    if type is None:
+        return None
+    try:
+        found: AnyProvider = Table(PROVIDERS[type]).read_named(
+            table, place, {"name": name}
+        )
+    except Rejected:
+        return None
+    return found
+
+
+def clusters_of(providers: Mapping[str, AnyProvider]) -> dict[str, Provider]:
+    """Those that are clusters."""
+    return {name: one for name, one in providers.items() if isinstance(one, Provider)}
+
+
+def provided_listeners(providers: Mapping[str, AnyProvider]) -> frozenset[str]:
+    """The names of listeners and streams that clusters bring something for."""
     return frozenset(
-        ours for one in providers.values() for ours in one.listeners.values()
+        ours
+        for one in clusters_of(providers).values()
+        for ours in one.listeners.values()
     )
 
 
-def provider_facts(providers: Mapping[str, Provider]) -> Iterator[tuple[str, str]]:
-    """What their settings imply: the name of each, and a sentence."""
-    for name, one in providers.items():
+def text_providers_of(
+    providers: Mapping[str, AnyProvider],
+) -> dict[str, EtcdTexts | HttpTexts]:
+    """Those that bring texts, which may have a route for any listener."""
+    return {
+        name: one for name, one in providers.items() if not isinstance(one, Provider)
+    }
+
+
+def provider_facts(config: Any) -> Iterator[tuple[str, str, bool]]:
+    """What the settings of providers imply: the name of each, a sentence, and whether that is perhaps not meant.
+
+    `config`: a `model.Config`.
+    """
+    for name, one in config.providers.items():
+        if not isinstance(one, Provider):
+            for text, doubt in text_provider_facts(one, config):
+                yield name, text, doubt
+            continue
         where = ", ".join(one.namespaces) or "all of the cluster"
         ours = ", ".join(f"{key} at {ours}" for key, ours in one.listeners.items())
         yield (
             name,
             f"Gateways and Ingresses of class {one.of_class} ({where}) bring routes beside those of the file: {ours};"
             " what is said here of routes and pools is without them",
+            False,
         )
 
 
@@ -181,7 +257,8 @@ def provider_rules(config: Any, listeners: Collection[str], place: Place) -> Non
     """Record what contradicts the rest of `config`, a `model.Config`. `listeners`: their names, right or wrong."""
     for name, provider in config.providers.items():
         here = place.at(name)
-        if not NAME.fullmatch(name):
+        if not isinstance(provider, Provider):
+            text_provider_rules(provider, config, here)
             continue
         known = (*listeners, *config.streams)
         for key, ours in provider.listeners.items():

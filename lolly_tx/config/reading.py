@@ -20,7 +20,7 @@ from lolly_tx.config.environment import filled_tree
 from lolly_tx.config.kinds import quoted
 from lolly_tx.config.middleware.by_type import BUILT_IN as BUILT_IN_MIDDLEWARE
 from lolly_tx.config.positions import Path, line_index, too_deep
-from lolly_tx.config.problems import Problem
+from lolly_tx.config.problems import Problem, Rejected
 from lolly_tx.config.variables import NO_NAMES
 from lolly_tx.domain.balancers.by_name import Balancers
 
@@ -78,7 +78,7 @@ class Names:
 
 @attrs.define
 class Source:
-    """One file. `tree`: as written; `folder`: absolute, where paths start."""
+    """One file. `tree`: as written; `folder`: absolute, where paths start; `elsewhere`: see `schema.Place`."""
 
     name: str
     folder: str
@@ -88,6 +88,7 @@ class Source:
     lines: Mapping[Path, int] = attrs.field(factory=dict)
     problems: list[Problem] = attrs.field(factory=list)
     variables: Mapping[str, str | None] = NO_NAMES
+    elsewhere: bool = False
 
     def parse(self, text: str) -> bool:
         """Take the text in; False after recording why it is no TOML."""
@@ -117,8 +118,8 @@ class Source:
         """Record a problem."""
         self.problems.append(Problem(self.name, line, key, message, value))
 
-    def filled(self, environ: Mapping[str, str]) -> dict[str, Any]:
-        """The tree with values from the environment."""
+    def filled(self, environ: Mapping[str, str] | None) -> dict[str, Any]:
+        """The tree with values from the environment; None: it may have none."""
         tree: dict[str, Any] = filled_tree(self.tree, SourcePlace(self), environ)
         return tree
 
@@ -152,6 +153,10 @@ class SourcePlace:
 
     def absolute(self, path: str) -> str:
         """`path` as seen from the file's folder."""
+        if self.elsewhere:
+            raise Rejected(
+                "names a file or a folder of this machine, which only a file of this machine may"
+            )
         return posixpath.normpath(posixpath.join(self.source.folder, path))
 
     def why_no_file(self, path: str) -> str:
@@ -161,6 +166,11 @@ class SourcePlace:
     def known(self, names: str) -> frozenset[str] | None:
         """The names of one kind; see `Names`."""
         return self.source.names.of(names)
+
+    @property
+    def elsewhere(self) -> bool:
+        """See `schema.Place`."""
+        return self.source.elsewhere
 
     @property
     def variables(self) -> Mapping[str, str | None]:

@@ -19,6 +19,7 @@ from lolly_tx.config.kinds import quoted
 from lolly_tx.config.middleware.by_type import BUILT_IN
 from lolly_tx.config.middleware.using import TYPE, MiddlewareTables
 from lolly_tx.config.model import Config, PoolSettings
+from lolly_tx.config.providers import PROVIDERS, ProviderTables
 from lolly_tx.config.schema import Setting, settings_of
 from lolly_tx.config.tables import INCLUDE, ListOf, Named, Table
 from lolly_tx.config.targets import TARGETS, TargetTable
@@ -49,9 +50,11 @@ _EXAMPLES: dict[str, str | int | dict[str, str]] = {
     "forward.NAME.tls.site.host": "admin.example.com",
     "listener.NAME.tls.certificate": "site.pem",
     "listener.NAME.tls.site.host": "admin.example.com",
-    "provider.NAME.type": "kubernetes",
-    "provider.NAME.listeners": {"http": "NAME"},
-    "provider.NAME.folder": "certificates",
+    "provider.NAME.kubernetes.listeners": {"http": "NAME"},
+    "provider.NAME.kubernetes.folder": "certificates",
+    "provider.NAME.etcd.url": "https://10.0.0.5:2379",
+    "provider.NAME.etcd.prefix": "/lolly/config/",
+    "provider.NAME.http.url": "https://10.0.0.5/lolly.toml",
     "route.pool": "NAME",
     "route.split.pool": "NAME",
     "middleware.rewrite.rules.match": "^/old/(.*)$",
@@ -117,7 +120,7 @@ a warning.
 """
 
 
-_IN_TABLES = (Table, Named, MiddlewareTables, DiscoverTable)
+_IN_TABLES = (Table, Named, MiddlewareTables, DiscoverTable, ProviderTables)
 """Kinds of settings that have sections of their own."""
 
 
@@ -126,7 +129,7 @@ class _Section:
     """One table of the file.
 
     `header`: as written. `off`: absent by default. `element`: one of a list that is empty by default, or of several
-    that exclude each other. `type`: of the middleware whose settings it has.
+    that exclude each other. `type`: of what is chosen by it, whose settings it has.
     """
 
     path: str
@@ -140,7 +143,7 @@ class _Section:
     def settings(self) -> Iterator[Setting]:
         """Those that are no tables of their own."""
         for setting in settings_of(self.cls):
-            if setting.inherited:
+            if setting.inherited or (self.type and setting.key == TYPE.key):
                 continue
             if not isinstance(setting.kind, _IN_TABLES) and not _tables(setting):
                 yield setting
@@ -148,7 +151,7 @@ class _Section:
     @property
     def title(self) -> str:
         """That of its part of the page."""
-        if self.type and self.path.startswith("pool"):
+        if self.type and not self.path.startswith("middleware"):
             return f'`{self.header}` with `type = "{self.type}"`'
         if self.type:
             return f'Middleware `type = "{self.type}"`'
@@ -183,6 +186,8 @@ def _sections(path: str, cls: type, off: bool = False) -> Iterator[_Section]:
             yield from _middleware(inner)
         elif isinstance(kind, DiscoverTable):
             yield from _discoveries(inner)
+        elif isinstance(kind, ProviderTables):
+            yield from _providers(f"{inner}.NAME")
         elif isinstance(kind, Table):
             absent = off or setting.default is None
             other = inner in _ALTERNATIVES
@@ -214,6 +219,15 @@ def _discoveries(path: str) -> Iterator[_Section]:
         yield _Section(f"{path}.{type}", header, cls, doc, True, True, type)
 
 
+def _providers(path: str) -> Iterator[_Section]:
+    """A table of each type."""
+    for type, cls in PROVIDERS.items():
+        doc = inspect.cleandoc(cls.__doc__ or "")
+        other = type != next(iter(PROVIDERS))
+        header = f"[{path}]"
+        yield _Section(f"{path}.{type}", header, cls, doc, True, other, type)
+
+
 def reference_page() -> str:
     """The page docs/configuration.md."""
     out = [_INTRO]
@@ -221,13 +235,16 @@ def reference_page() -> str:
     out += _page_section("Top level", top.doc, (INCLUDE, *top.settings()))
     typed = False
     for section in _sections("", Config):
-        if section.type and not typed:
+        if section.type and not typed and section.path.startswith("middleware"):
             typed = True
             doc = next(s.doc for s in settings_of(Config) if s.key == "middleware")
             out += _page_section("`[middleware.NAME]`", doc, (TYPE,))
         if section.cls is next(iter(DISCOVERED.values())):
             doc = next(s.doc for s in settings_of(PoolSettings) if s.key == "discover")
             out += _page_section(f"`{section.header}`", doc, COMMON.values())
+        if section.cls is next(iter(PROVIDERS.values())):
+            doc = next(s.doc for s in settings_of(Config) if s.key == "provider")
+            out += _page_section(f"`{section.header}`", doc, ())
         out += _page_section(section.title, section.doc, section.settings())
         if section.path == "pool.NAME":
             title = "A target as a table, in `targets`"

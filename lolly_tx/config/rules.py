@@ -105,7 +105,7 @@ def check(config: Config, parts: Parts, main: Place) -> None:
         use_rules(route.use, config, parts.middleware_names, place.at("use"))
         if route.access_log:
             access_log_rules(route.access_log, place.at("access_log"))
-    _same_routes(parts.whole_routes)
+    same_routes(parts.whole_routes)
     _same_endpoints(config, parts, main)
     loops(
         {name: one for name, (one, _) in parts.listeners.items()},
@@ -208,7 +208,8 @@ def _ends(route: Route, place: Place) -> None:
         )
 
 
-def _same_routes(routes: Iterable[tuple[Route, Place]]) -> None:
+def same_routes(routes: Iterable[tuple[Route, Place]]) -> None:
+    """Record the first that matches the same as one before it."""
     seen: dict[tuple[str, str, str, frozenset[str]], Place] = {}
     for route, place in routes:
         for listener in route.listeners or ("",):

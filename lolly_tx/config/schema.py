@@ -51,6 +51,10 @@ class Place(Protocol):
         """The variables of the configuration: by name its text, or None for what expressions of routes capture."""
 
     @property
+    def elsewhere(self) -> bool:
+        """Whether it stands in a text of somebody else's, who may name no file and no socket of this machine."""
+
+    @property
     def hint(self) -> str:
         """What to add to an error about an unknown name of a plugin."""
 

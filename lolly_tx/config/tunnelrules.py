@@ -22,7 +22,7 @@ from lolly_tx.config.routing import Route
 from lolly_tx.config.schema import Place
 from lolly_tx.config.streams import Stream
 from lolly_tx.config.tlsrules import tls_rules
-from lolly_tx.config.tunnels import FORWARD, Connector, Permitted, Service, Tunnel
+from lolly_tx.config.tunnels import FORWARD, Connector, Permitted, Tunnel
 from lolly_tx.domain.target import Target
 
 _LOCAL = ("127.", "localhost", "::1")
@@ -47,11 +47,10 @@ def tunnel_rules(config: Config, listeners: Collection[str], main: Place) -> Non
                 seen[what] = f'"{connector.name}" of tunnel "{name}"'
     for name, one in config.connectors.items():
         _connector(one, main.at("connector").at(name))
-        for key, service in one.services.items():
-            place = main.at("connector").at(name).at("services").at(key)
-            _service(service, place)
-            if service.endpoint.startswith(FORWARD):
-                _forwards(config, service.endpoint.removeprefix(FORWARD), place)
+        for service, text in one.services.items():
+            if text.startswith(FORWARD):
+                place = main.at("connector").at(name).at("services").at(service)
+                _forwards(config, text.removeprefix(FORWARD), place)
 
 
 def _tunnel(tunnel: Tunnel, listeners: Collection[str], place: Place) -> None:
@@ -119,18 +118,6 @@ def _connector(connector: Connector, place: Place) -> None:
             here.at("service").wrong(said)
         if bool(one.host) == bool(one.port):
             here.wrong("needs a host or a port, and not both")
-
-
-def _service(service: Service, place: Place) -> None:
-    """One that speaks TLS."""
-    tls = service.tls
-    plain, named = endpoint_parts(service.endpoint)
-    if tls is None:
-        return
-    if plain[0].lower() != "tls" or (len(plain), named) != (3, {}):
-        place.at("tls").wrong('is for a service at "tls:HOST:PORT" (https)')
-    if tls.key and not tls.certificate:
-        place.at("tls").at("key").wrong("is the key of `certificate`, which is missing")
 
 
 def _forwards(config: Config, name: str, place: Place) -> None:
@@ -241,6 +228,3 @@ def tunnel_facts(config: Config) -> Iterator[tuple[str, str, bool]]:
         yield about, f"a server that vanished is noticed within {beat:g} s", False
         if not one.tls.verify:
             yield about, "the server is not verified: anybody could be it", True
-        for key, service in one.services.items():
-            if service.tls is not None and not service.tls.verify:
-                yield about, f"the certificate of service {key} is not verified", True

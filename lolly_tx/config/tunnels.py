@@ -36,10 +36,9 @@ from lolly_tx.config.tables import (
     read_or_none,
 )
 
+NO_SERVICES: Mapping[str, str] = MappingProxyType({})
 FORWARD = "forward:"
 """What a service begins with that is a forward proxy of the same file."""
-_URLS = (("https://", "tls:", "443"), ("http://", "tcp:", "80"))
-"""How a service may be written as well, for what, and its port without one."""
 _MOST_BYTES = 1 << 34
 
 
@@ -55,81 +54,27 @@ class _ServiceName(Word):
         return text
 
 
-class _Leading(Word):
-    """What leads to a service: a client endpoint string, a URL, or "forward:NAME"."""
-
-    word = "endpoint"
-
-    def read(self, raw: Any, place: Place) -> str:
-        if isinstance(raw, str) and raw.startswith(FORWARD):
-            return str(TEXT.read(raw, place))
-        if isinstance(raw, str):
-            raw = _as_endpoint(raw)
-            if "://" in raw:
-                raise Rejected('must be "https://HOST:PORT" and nothing more')
-        return str(CONNECT.read(raw, place))
-
-
-def _as_endpoint(text: str) -> str:
-    """A URL as an endpoint string, where it is one with nothing but a host and a port."""
-    for scheme, kind, usual in _URLS:
-        authority = text.removeprefix(scheme).removesuffix("/")
-        if authority == text or "/" in authority:
-            continue
-        host, colon, port = authority.rpartition(":")
-        if not colon or not port.isdigit():
-            host, port = authority, usual
-        return f"{kind}{host.strip('[]').replace(':', chr(92) + ':')}:{port}"
-    return text
-
-
-@attrs.frozen
-class Service:
-    """What a connector offers."""
-
-    endpoint: str = attrs.field(
-        metadata=about(
-            _Leading(),
-            'What leads to it: any client endpoint string, "https://HOST:PORT", or "forward:NAME".',
-        )
-    )
-    tls: UpstreamTLS | None = attrs.field(
-        default=None,
-        metadata=about(
-            Table(UpstreamTLS),
-            'How the certificate of "tls:HOST:PORT" (https) is verified; else by the system\'s authorities.',
-        ),
-    )
-
-
-NO_SERVICES: Mapping[str, Service] = MappingProxyType({})
-
-
 class _Services:
     """Services by name, each with the endpoint that leads to it."""
 
     word = "table of names and endpoints"
 
-    def read(self, raw: Any, place: Place) -> Mapping[str, Service]:
+    def read(self, raw: Any, place: Place) -> Mapping[str, str]:
         if not isinstance(raw, dict):
             said = f"must be a table of names and endpoints, not {type_word(raw)}"
             raise Rejected(said)
-        out: dict[str, Service] = {}
+        out: dict[str, str] = {}
         for name, value in raw.items():
             here = place.at(name)
-            if read_or_none(_SERVICE, name, here) is None:
-                continue
-            if isinstance(value, dict):
-                service = read_or_none(_WITH_MORE, value, here)
-            else:
-                endpoint = read_or_none(_LEADING, value, here)
-                service = None if endpoint is None else Service(endpoint)
-            if service is not None:
-                out[name] = service
+            if read_or_none(_SERVICE, name, here) is not None:
+                ours = isinstance(value, str) and value.startswith(FORWARD)
+                endpoint = read_or_none(TEXT if ours else CONNECT, value, here)
+                if endpoint is not None:
+                    out[name] = endpoint
         return MappingProxyType(out)
 
     def show(self, value: Any) -> str:
-        inside = ", ".join(f'{key} = "{one.endpoint}"' for key, one in value.items())
+        inside = ", ".join(f'{key} = "{text}"' for key, text in value.items())
         return f"{{ {inside} }}" if inside else "{}"
 
 
@@ -143,8 +88,6 @@ class _OptionalHost(Word):
 
 
 _SERVICE = _ServiceName()
-_LEADING = _Leading()
-_WITH_MORE = Table(Service)
 _PORT = Count(1, 65535)
 
 
@@ -319,14 +262,12 @@ class Connector:
             'How the server is verified, and what certificate it is shown; with "tls:HOST:PORT" only.',
         ),
     )
-    services: Mapping[str, Service] = attrs.field(
+    services: Mapping[str, str] = attrs.field(
         default=NO_SERVICES,
         metadata=about(
             _Services(),
             'What it offers, by name: `{ web = "tcp:127.0.0.1:3000" }`, any client endpoint strings; "forward:NAME" is'
-            ' the [forward.NAME] of this file. One that speaks TLS ("tls:HOST:PORT", or "https://HOST:PORT") is'
-            " verified by the system's authorities, or as `tls`, which is as of a pool, says:"
-            ' `{ endpoint = "tls:HOST:PORT", tls.ca = "ca.pem" }`.',
+            " the [forward.NAME] of this file.",
         ),
     )
     publish: tuple[Publish, ...] = attrs.field(

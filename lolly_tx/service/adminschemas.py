@@ -306,6 +306,7 @@ SCHEMAS: Mapping[str, Schema] = {
                         "type": TEXT,
                         "state": TEXT,
                         "error": TEXT,
+                        "age_seconds": _SECONDS,
                         "gateways": WHOLE,
                         "routes": WHOLE,
                         "ingresses": WHOLE,

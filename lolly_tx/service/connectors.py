@@ -249,13 +249,8 @@ def dialings(connector: Connector, config: Config, commons: Commons) -> list[Dia
         worst=DOWN
     )  # how it went before is no reason not to try
     services = {
-        name: client_endpoint(
-            reactor,
-            _target(_leading(service.endpoint, config)),
-            tls=service.tls,
-            dialer=dialer,
-        )
-        for name, service in connector.services.items()
+        name: client_endpoint(reactor, _target(_leading(text, config)), dialer=dialer)
+        for name, text in connector.services.items()
     }
     server = client_endpoint(
         reactor,

@@ -148,6 +148,9 @@ class Providing(Protocol):
     def provides(self, pool: str) -> bool:
         """Whether a pool is one of those that came from elsewhere."""
 
+    def kept(self) -> Mapping[str, Any]:
+        """The texts that are in force (`textstate.Kept`), by the name of their provider."""
+
     def shown(self) -> list[dict[str, Any]]:
         """What is known of each, as JSON-able values."""
 

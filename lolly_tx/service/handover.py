@@ -33,6 +33,7 @@ from lolly_tx.service.amendedstate import as_values
 from lolly_tx.service.foundstate import as_values as found_values
 from lolly_tx.service.ledger import count_on, counted
 from lolly_tx.service.service import LollyService
+from lolly_tx.service.textstate import as_values as text_values
 
 VARIABLE = "LOLLY_HANDOVER"
 VERSION = 1
@@ -161,6 +162,9 @@ def state_of(service: LollyService) -> dict[str, Any]:
         "discovered": {}
         if service.discoveries is None
         else found_values(service.discoveries.found),
+        "provided": {}
+        if service.providers is None
+        else text_values(service.providers.kept()),
         "listeners": {
             name: {each: getattr(acceptor, each) for each in _COUNTED}
             for name, acceptor in service.acceptors.items()

@@ -115,13 +115,6 @@ class Listeners:
         for place in self.places.values():
             place.lend()
 
-    def keep_clients(self) -> None:
-        """The same is about to be so: clients who are known where there are no connections are to stay."""
-        for place in self.places.values():
-            keep = getattr(place.port, "keep_clients", None)
-            if keep is not None:
-                keep()
-
     def commit_early(self) -> None:
         """Listen on what can be listened on before the process becomes a daemon. Raises `CannotListen`."""
         self._open(place for place in self._prepared.values() if place.early)

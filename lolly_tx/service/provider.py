@@ -1,4 +1,4 @@
-"""One provider: what a cluster says is translated, read, put into force as a change of the settings, and answered.
+"""A cluster as a provider: what it says is translated, read, put into force as a change of the settings, and answered.
 
     Cluster --objects--> translate --tables--> read_provided --> Reloader.amend: as any other change, in all workers
                             `---------statuses, with what was refused--> StatusWriter
@@ -9,7 +9,7 @@ service.providers.
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping
+from collections.abc import Mapping
 from types import MappingProxyType
 from typing import Any, ClassVar
 
@@ -21,9 +21,6 @@ from cryptography.hazmat.primitives.serialization import (
     load_pem_private_key,
 )
 from cryptography.x509 import load_pem_x509_certificates
-from twisted.internet.defer import CancelledError, Deferred
-from twisted.internet.interfaces import IDelayedCall
-from twisted.internet.task import deferLater
 from twisted.logger import Logger
 from twisted.python.failure import Failure
 
@@ -34,24 +31,14 @@ from lolly_tx.kubernetes.terms import Terms
 from lolly_tx.kubernetes.translation import Outcome, translate
 from lolly_tx.net.kubernetes.access import InThread
 from lolly_tx.net.kubernetes.api import Api
+from lolly_tx.service.bringing import bring
 from lolly_tx.service.cluster import Cluster
-from lolly_tx.service.generation import Refused, Reloaded
+from lolly_tx.service.gathering import Gathering
+from lolly_tx.service.generation import Refused
 from lolly_tx.service.isotime import iso_time
 from lolly_tx.service.reload import Reloader
 from lolly_tx.service.secretfolders import put_secrets, secret_folder
 from lolly_tx.service.statuses import StatusWriter
-
-GATHER_SECONDS = 0.1
-"""Changes that follow one within this time are one change of the settings."""
-
-FOUND_SECONDS = 1.0
-"""A new pool whose targets are not found within it, perhaps for there are none, is not waited for."""
-
-LOOK_SECONDS = 0.05
-"""Between two looks at what was found."""
-
-RETRY_SECONDS = 5.0
-"""After a change that could not be put into force."""
 
 SHOWN = 20
 """Objects that are not served, of which the reason is shown."""
@@ -84,10 +71,7 @@ class Provider:
             settings, self._around, in_thread, self._changed, self._failed, api
         )
         self._statuses = StatusWriter(self._cluster.api)
-        self._timer: IDelayedCall | None = None
-        self._working: Deferred[None] | None = None
-        self._again = False
-        self._stopped = False
+        self._gathering = Gathering(self._around.reactor, self._work, self._eb_failed)
         self._known = Known()
         self._certificates: Mapping[str, Mapping[str, str]] | None = None
 
@@ -97,15 +81,12 @@ class Provider:
 
     def stop(self) -> None:
         """Ask no more; what is in force stays."""
-        self._stopped = True
-        timer, self._timer = self._timer, None
-        if timer is not None:
-            timer.cancel()
+        self._gathering.stop()
         self._cluster.stop()
         self._statuses.stop()
-        working, self._working = self._working, None
-        if working is not None:
-            working.cancel()
+
+    def forget(self) -> None:
+        """Nothing is kept of it."""
 
     def _failed(self, why: str) -> None:
         if not self.error:
@@ -120,44 +101,20 @@ class Provider:
         if self._cluster.current and self.error:
             self.log.info("Provider {name} answers again", name=self.settings.name)
             self.error = ""
-        self._soon(GATHER_SECONDS)
+        self._gathering.soon()
 
     def again(self) -> None:
         """The settings of the file are others: look at all of it beside them."""
         if self._cluster.complete:
-            self._soon(GATHER_SECONDS)
-
-    def _soon(self, seconds: float) -> None:
-        if self._stopped or self._timer is not None:
-            return
-        if self._working is not None:
-            self._again = True
-            return
-        self._timer = self._around.reactor.callLater(seconds, self._turn)
-
-    def _turn(self) -> None:
-        self._timer = None
-        working = Deferred.fromCoroutine(self._work())
-        self._working = working
-        working.addErrback(self._eb_failed)
-        working.addBoth(self._cb_over)
+            self._gathering.soon()
 
     def _eb_failed(self, reason: Failure) -> None:
-        if self._stopped and reason.check(CancelledError):
-            return
         said = f"what it says cannot be put into force: {reason.getErrorMessage()}"
         if not reason.check(Refused, OSError):
             self.log.failure("Provider {name} failed", reason, name=self.settings.name)
         elif self.error != said:
             self.log.error("Provider {name}: {why}", name=self.settings.name, why=said)
         self.error = said
-        self._around.reactor.callLater(0, self._soon, RETRY_SECONDS)
-
-    def _cb_over(self, _: Any) -> None:
-        self._working = None
-        again, self._again = self._again, False
-        if again:
-            self._soon(GATHER_SECONDS)
 
     # -- one look at all of it
 
@@ -192,7 +149,7 @@ class Provider:
             return outcome, provided, refused
 
         outcome, provided, refused = await self._in_thread(work)
-        await self._put_into_force(provided)
+        await bring(self._reloader, self.settings.name, lambda _: provided)
         self._certificates = outcome.draft.certificates
         self._note(outcome, {**outcome.wrong, **refused})
         self.applied = True
@@ -200,31 +157,6 @@ class Provider:
         # Kubernetes has no fractions of seconds in times of conditions.
         now = now.partition(".")[0] + "Z"
         self._statuses.write(outcome.statuses(refused, now), objects)
-
-    async def _put_into_force(self, provided: Provided) -> None:
-        """Pools that are new come first, so that no route leads to one whose targets nobody has found yet."""
-        before = self._reloader.standing.provided.get(self.settings.name, Provided())
-        if before == provided:
-            return
-        fresh = provided.pools.keys() - before.pools.keys()
-        if fresh and self._reloader.service.discoveries is not None:
-            both = MappingProxyType({**before.pools, **provided.pools})
-            await self._amend(attrs.evolve(before, pools=both))
-            until = self._around.now() + FOUND_SECONDS
-            while not self._found(fresh) and self._around.now() < until:
-                await deferLater(self._around.reactor, LOOK_SECONDS)
-        await self._amend(provided)
-
-    def _amend(self, provided: Provided) -> Deferred[Reloaded]:
-        name = self.settings.name
-        return self._reloader.amend(
-            lambda now: now.providing(name, provided), f"provider: {name}"
-        )
-
-    def _found(self, pools: Collection[str]) -> bool:
-        """Whether targets were found for all of these."""
-        found = self._reloader.standing.found
-        return all(found.get(pool) for pool in pools)
 
     def _put(self, certificates: Mapping[str, Mapping[str, str]]) -> None:
         """Let the folders of the listeners have them. In a thread."""
@@ -278,6 +210,7 @@ class Provider:
             "type": self.settings.type,
             "state": state,
             "error": self.error,
+            "age_seconds": None,
             "gateways": len(outcome.gateways) if outcome else 0,
             "routes": len(outcome.routes) if outcome else 0,
             "ingresses": len(outcome.ingresses) if outcome else 0,

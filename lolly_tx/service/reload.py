@@ -24,7 +24,7 @@ from twisted.logger import Logger
 from lolly_tx.config.amendments import Amended, Amendment
 from lolly_tx.config.diff import Difference, difference, with_restart_left
 from lolly_tx.config.model import Config
-from lolly_tx.config.problems import ConfigErrors
+from lolly_tx.config.problems import ConfigErrors, Problem
 from lolly_tx.net.checks.kinds import BadCheckSettings, UnknownCheck
 from lolly_tx.net.sockets.endpoints import BadEndpoint
 from lolly_tx.net.sockets.tls_contexts import TLSSettingsError
@@ -88,6 +88,8 @@ class Reloader:
         """Called when other changes at run time stand."""
         self.on_provided: list[Callable[[], None]] = []
         """Called when providers have brought something else."""
+        self.on_read: list[Callable[[Config], Sequence[Problem]]] = []
+        """Called, in a thread, with what was read: what of what others have brought would be wrong beside it."""
 
     def reload(self) -> Deferred[Reloaded]:
         """Read the file again and let it be in force; it has the last word on what it has changed.
@@ -199,6 +201,9 @@ class Reloader:
 
         def read_and_try() -> Tried:
             standing = before.on(read())
+            unfit = [one for each in self.on_read for one in each(standing.base)]
+            if unfit:
+                raise ConfigErrors(unfit)
             config = standing.config
             wrong = [one for one in findings(config, wall, old) if one.fatal]
             if wrong:

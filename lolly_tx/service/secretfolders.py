@@ -14,7 +14,7 @@ import attrs
 
 from lolly_tx.config.listening import ListenerTLS
 from lolly_tx.config.model import Config
-from lolly_tx.config.providers import Provider
+from lolly_tx.config.providers import Provider, clusters_of
 from lolly_tx.net.sockets.tls_contexts import TLSSettingsError
 from lolly_tx.service.acme_store import (
     PLACEHOLDER,
@@ -35,7 +35,7 @@ def secret_folder(config: Config, provider: Provider, listener: str) -> Path:
 def with_secrets(name: str, tls: ListenerTLS, config: Config) -> ListenerTLS:
     """`tls` of the listener `name`, which also serves what its providers bring. Raises TLSSettingsError."""
     folders = []
-    for provider in config.providers.values():
+    for provider in clusters_of(config.providers).values():
         if name in provider.listeners.values():
             folder = secret_folder(config, provider, name)
             try:

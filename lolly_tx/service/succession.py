@@ -43,6 +43,8 @@ from lolly_tx.service.signals import (
     upgrade_at_sigusr2,
 )
 from lolly_tx.service.supervisor import Supervisor
+from lolly_tx.service.textstate import Kept
+from lolly_tx.service.textstate import of_values as texts_of
 from lolly_tx.service.upgrade import (
     PREFLIGHT,
     READY,
@@ -109,6 +111,12 @@ class Succession:
         """What was discovered before; None at an ordinary start."""
         left = self._left
         return None if left is None else found_of(left.state.get("discovered", {}))
+
+    @property
+    def provided(self) -> dict[str, Kept] | None:
+        """The texts of providers that were in force before; None at an ordinary start."""
+        left = self._left
+        return None if left is None else texts_of(left.state.get("provided", {}))
 
     def prepare(self, part: Part) -> None:
         """Let `part` listen on the sockets there are, and know what was known.

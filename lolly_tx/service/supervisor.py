@@ -218,9 +218,8 @@ class Supervisor(Service):
         self._fresh = True
 
     def parted(self) -> None:
-        """We are in a copy of the process whose children ours are, and workers of the other are about to begin."""
+        """We are in a copy of the process whose children ours are."""
         self.crew.parted()
-        self.crew.tell({"t": "keep"})
 
     def retire(self) -> None:
         """Others serve in our place: a stop takes its time for those who are there, and for nobody else."""

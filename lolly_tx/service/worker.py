@@ -6,7 +6,6 @@
     listener   the operator's word about one: to rest, to wake, to hurry, to be cut
     purge   drop what caches have of something
     connectors   those that are connected to a sibling          hop   a sibling asks for one of ours
-    keep    workers of new code will read our sockets, too: clients who have sessions of datagrams stay
     reopen  open the log files anew             stop   accept nothing more, let exchanges end, and end
 
 and upwards: `ready` or `failed`; `beat`, the numbers that changed, several times a second, which shows that it lives;
@@ -169,8 +168,6 @@ class Worker:
             self._reach.heard(message, descriptors)
         elif kind == "reopen":
             self._reopen()
-        elif kind == "keep" and self._service is not None:
-            self._service.listeners.keep_clients()
         elif kind == "stop":
             if self._service is not None:
                 if message.get("replaced"):

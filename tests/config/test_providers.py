@@ -11,6 +11,7 @@ from lolly_tx.config.consequences import consequences
 from lolly_tx.config.listening import ListenerTLS
 from lolly_tx.config.load import parse
 from lolly_tx.config.provided import Provided, read_provided, with_provided
+from lolly_tx.config.providers import clusters_of
 from lolly_tx.config.reading import Names, Source, SourcePlace
 from lolly_tx.config.tlsrules import tls_rules
 from tests.config.texts import WHOLE, faults, read
@@ -23,7 +24,7 @@ ONE = '[listener.web]\nendpoint = "tcp:8080"\n'
 class ProviderTests(SynchronousTestCase):
     def test_defaults(self) -> None:
         """In the cluster we run in, all namespaces, our class; a file needs no route then."""
-        provider = read(ONE + CLUSTER).providers["cluster"]
+        provider = clusters_of(read(ONE + CLUSTER).providers)["cluster"]
         self.assertEqual(
             (provider.api, provider.of_class, provider.namespaces), ("", "lolly", ())
         )
@@ -35,7 +36,7 @@ class ProviderTests(SynchronousTestCase):
             'api = "https://10.0.0.1:6443"\ntoken = "s3cret"\nca = "ca.pem"\nclass = "edge"\nnamespaces = ["a"]\n'
             'pool = { balance = "least_conn" }\naddresses = ["203.0.113.7", "fd00::1", "a.test"]\nfolder = "certs"\n'
         )
-        provider = read(ONE + text).providers["cluster"]
+        provider = clusters_of(read(ONE + text).providers)["cluster"]
         self.assertEqual(provider.pool, {"balance": "least_conn"})
         self.assertEqual(provider.folder, "/etc/lolly/certs")
         self.assertNotIn("s3cret", repr(provider))
@@ -43,7 +44,7 @@ class ProviderTests(SynchronousTestCase):
     def test_wrong(self) -> None:
         """What is wrong is said with its key."""
         cases = {
-            'type = "etcd"\nlisteners = { http = "web" }\n': "type",
+            'type = "etc"\nlisteners = { http = "web" }\n': "type",
             'type = "kubernetes"\n': 'the key "listeners" is missing',
             'type = "kubernetes"\nlisteners = { http = "wbe" }\n': 'did you mean "web"?',
             'type = "kubernetes"\nlisteners = { http = 3 }\n': "listeners.http",

@@ -10,10 +10,9 @@ from twisted.trial.unittest import SynchronousTestCase
 
 from lolly_tx.config.consequences import consequences
 from lolly_tx.config.diff import difference
-from lolly_tx.config.pools import UpstreamTLS
 from lolly_tx.config.problems import ConfigErrors
 from lolly_tx.config.shown import HIDDEN, shown
-from lolly_tx.config.tunnelrules import endpoint_of_forward, tunnel_facts
+from lolly_tx.config.tunnelrules import endpoint_of_forward
 from tests.config.texts import read
 
 PAGE = Path(__file__).parents[2] / "docs" / "tunnel.md"
@@ -141,36 +140,6 @@ class TunnelSettingsTests(SynchronousTestCase):
         self.refused(text, "offers nothing")
         text = CONNECTOR.replace("tls:edge.example.com", "tcp:127.0.0.1")
         self.refused(text + "tls.verify = false\n", "of the form")
-
-    def test_services_with_tls(self) -> None:
-        """One that speaks TLS has settings for it, and may be written as a URL; where it does not they are wrong."""
-
-        def service(said: str) -> str:
-            return CONNECTOR.replace('"tcp:127.0.0.1:3000"', said)
-
-        for said, endpoint in (
-            ('"https://10.0.0.7"', "tls:10.0.0.7:443"),
-            ('"http://10.0.0.7/"', "tcp:10.0.0.7:80"),
-            ('"https://[::1]:8443/"', "tls:\\:\\:1:8443"),
-            ('{ endpoint = "tls:h:1" }', "tls:h:1"),
-        ):
-            found = read(service(said)).connectors["home"].services["web"]
-            self.assertEqual((found.endpoint, found.tls), (endpoint, None))
-        text = service('{ endpoint = "https://h:1", tls = { verify = false } }')
-        config = read(text)
-        web = config.connectors["home"].services["web"]
-        self.assertEqual(web.tls, UpstreamTLS(verify=False))
-        doubts = [text for _, text, doubt in tunnel_facts(config) if doubt]
-        self.assertIn("the certificate of service web is not verified", doubts)
-        for said_there, wrong in (
-            ('{ endpoint = "tcp:h:1", tls = { verify = false } }', "is for a service"),
-            ('{ endpoint = "tls:h:1:x=1", tls.verify = false }', "is for a service"),
-            ('{ endpoint = "tls:h:1", tls.key = "k.pem" }', "which is missing"),
-            ('{ endpoint = "tls:h:1", ca = "k.pem" }', 'did you mean "tls.ca"'),
-            ('"https://h/path"', "nothing more"),
-            ("{ tls.verify = false }", "endpoint"),
-        ):
-            self.refused(service(said_there), wrong, **{FOLDER + "k.pem": ""})
 
     def test_twice(self) -> None:
         """A name, a host and a port belong to one connector."""

@@ -12,7 +12,7 @@ from twisted.python.failure import Failure
 
 from lolly_tx.config import parse
 from lolly_tx.config.model import Config
-from lolly_tx.config.tunnels import Connector, Publish, Service
+from lolly_tx.config.tunnels import Connector, Publish
 from lolly_tx.domain.errors import ConnectFailed
 from lolly_tx.service.commons import Commons
 from lolly_tx.service.connectors import (
@@ -31,7 +31,7 @@ HOME = Connector(
     "home",
     "tcp:127.0.0.1:7000",
     secret=SECRET,
-    services={"web": Service("tcp:127.0.0.1:80")},
+    services={"web": "tcp:127.0.0.1:80"},
     publish=(Publish("web", "home.example.com"),),
 )
 
@@ -246,6 +246,6 @@ class TunnelsTests(DialingTests):
         [one] = dialings(HOME, Config("x"), self.commons)
         self.assertEqual(list(one.services), ["web"])
         text = '[forward.out]\nendpoint = "tcp:3128"\nallow = ["127.0.0.1"]\n'
-        home = attrs.evolve(HOME, services={"out": Service("forward:out")})
+        home = attrs.evolve(HOME, services={"out": "forward:out"})
         [one] = dialings(home, parse(text), self.commons)
         self.assertIn("127.0.0.1", repr(one.services["out"]))

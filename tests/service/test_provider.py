@@ -11,8 +11,10 @@ from twisted.internet.defer import execute
 from lolly_tx.net.kubernetes.access import Access, Place
 from lolly_tx.net.kubernetes.api import Api
 from lolly_tx.service.answers import unready
+from lolly_tx.service.bringing import FOUND_SECONDS
 from lolly_tx.service.discovering import Discoveries
-from lolly_tx.service.provider import FOUND_SECONDS, RETRY_SECONDS, why_unusable
+from lolly_tx.service.gathering import RETRY_SECONDS
+from lolly_tx.service.provider import why_unusable
 from lolly_tx.service.providers import Providers
 from lolly_tx.service.registry import Registry
 from lolly_tx.service.secretfolders import put_secrets

@@ -100,7 +100,6 @@ class RetireTests(SupervisorTestCase):
         self.assertTrue(place.port.is_lent)
         supervisor.parted()
         self.assertEqual(supervisor.crew.children, ())
-        self.assertEqual(self.told(2, "keep"), [{"t": "keep"}])
         supervisor.retire()
         stopped = supervisor.stopService()
         [said] = self.told(1, "stop")
