@@ -12,8 +12,7 @@ from twisted.trial.unittest import SynchronousTestCase
 from lolly_tx import cli
 from lolly_tx.commands.tunnel import SECRET
 from lolly_tx.config import parse
-from lolly_tx.config.pools import UpstreamTLS
-from lolly_tx.config.tunnels import Connector, Service
+from lolly_tx.config.tunnels import Connector
 
 LEAST = ("--server", "edge.example.com:7000", "--name", "home")
 
@@ -44,15 +43,6 @@ class TunnelCommandTests(SynchronousTestCase):
         self.assertEqual((status, out, err.count("\n")), (2, "", 1), err)
         return err
 
-    def test_service_with_tls(self) -> None:
-        """A service with https is spoken to with TLS, and its certificate verified, by authorities of one's own too."""
-        lines = (*LEAST, "--http", "a.example=https://[::1]", "--tcp", "1=2")
-        services = self.printed(*lines).services
-        self.assertEqual(services["web"], Service("tls:\\:\\:1:443"))
-        there = self.printed(*lines, "--service-ca", __file__).services
-        self.assertEqual(there["web"].tls, UpstreamTLS(ca=__file__))
-        self.assertEqual(there["port-1"], Service("tcp:127.0.0.1:2"))
-
     def test_published(self) -> None:
         """Hosts and ports, with names for their services or without."""
         one = self.printed(
@@ -65,7 +55,7 @@ class TunnelCommandTests(SynchronousTestCase):
         )
         self.assertEqual(one.secret, "0123456789abcdef")
         self.assertEqual(
-            {name: service.endpoint for name, service in one.services.items()},
+            dict(one.services),
             {
                 "web": "tcp:127.0.0.1:3000",
                 "web-2": "unix:/b",

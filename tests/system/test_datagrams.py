@@ -14,7 +14,6 @@ from twisted.internet.error import CannotListenError
 
 from lolly_tx.config import load, parse
 from lolly_tx.net.datagrams.endpoint import DatagramEndpoint
-from lolly_tx.net.datagrams.sockets import connected
 from lolly_tx.net.sockets.adopted import AdoptingReactor
 from lolly_tx.net.sockets.inherited import (
     Heirloom,
@@ -174,8 +173,7 @@ class SlotTests(SteppingTestCase):
         self.assertEqual({one.getsockname()[1] for one in slots.sockets}, {port})
         client = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
         self.addCleanup(client.close)
-        worlds: list[World] = []
-        ports = []
+        worlds = []
         for number in (1, 2):
             world = self.world()
             world.site.at_once = False
@@ -190,20 +188,12 @@ class SlotTests(SteppingTestCase):
             self.assertEqual(there.getHost().port, port)
             self.addCleanup(there.stopListening)
             worlds.append(world)
-            ports.append(there)
         slots.rest()
         slots.refuse()
         slots.wake()
         client.sendto(b"x", ("127.0.0.1", port))
         self.spin(lambda: any(w.acceptor.accepted for w in worlds), "the datagram")
         self.assertEqual(sum(w.acceptor.accepted for w in worlds), 1)
-        for there in ports:
-            there.keep_clients()
-        # Whatever number of processes read there from now on, it stays with the one that knows it.
-        session: Any = next(s for w in worlds for s in w.acceptor.doors)
-        client.sendto(b"y", ("127.0.0.1", port))
-        self.spin(lambda: len(session._early) == 2, "the next one")
-        session.shut()
 
     def test_taken(self) -> None:
         """An address that another proxy has is refused, although its sockets could be shared."""
@@ -236,54 +226,6 @@ class SlotTests(SteppingTestCase):
         one = self.successResultOf(endpoint.listen(self.world().acceptor))
         self.assertEqual(one.getHost().port, port)
         one.stopListening()
-
-    def test_kept(self) -> None:
-        """Clients with a session stay with it when another process reads the socket; new ones are for that one."""
-        for interface, host in (
-            ("127.0.0.1", "127.0.0.1"),
-            ("0.0.0.0", "127.0.0.1"),
-            ("::", "127.0.0.1"),
-            ("::", "::1"),
-        ):
-            self.keep(interface, host)
-
-    def keep(self, interface: str, host: str) -> None:
-        """The same, at one interface."""
-        sink = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
-        self.addCleanup(sink.close)
-        sink.bind(("127.0.0.1", 0))
-        old, new = self.world(), self.world()
-        for world in (old, new):
-            world.acceptor.connect = lambda *_: connected(*sink.getsockname())
-        endpoint = DatagramEndpoint(self.reactor, interface, 0)
-        before = self.successResultOf(endpoint.listen(old.acceptor))
-        self.addCleanup(before.stopListening)
-        where = host, before.getHost().port
-        family = socket.AF_INET6 if ":" in host else socket.AF_INET
-        clients = [socket.socket(family, socket.SOCK_DGRAM) for _ in range(3)]
-        for client in clients:
-            self.addCleanup(client.close)
-
-        def passed(port: Any) -> list[int]:
-            return [one.datagrams for one in port.sessions.values()]
-
-        for client in clients[:2]:
-            client.sendto(b"1", where)
-        self.spin(lambda: passed(before) == [1, 1], "two sessions")
-        before.lend()
-        after = endpoint.adopt(before.socket, new.acceptor)
-        self.addCleanup(after.stopListening)
-        before.stopListening()
-        for client in clients:
-            client.sendto(b"2", where)
-        self.spin(lambda: passed(after) == [1], "a new session")
-        self.spin(lambda: passed(before) == [2, 2], "the old ones")
-        for session in [*before.sessions.values()]:
-            session.shut()
-        clients[0].sendto(b"3", where)
-        self.spin(lambda: passed(after) == [1, 1], "its next session")
-        for session in [*after.sessions.values()]:
-            session.shut()
 
     def test_no_address(self) -> None:
         """A socket that listens, or has no port, takes no datagrams."""

@@ -17,8 +17,6 @@ from twisted.internet.defer import execute
 from twisted.internet.endpoints import serverFromString
 from twisted.internet.interfaces import IHalfCloseableProtocol
 from twisted.internet.protocol import Factory, Protocol
-from twisted.internet.ssl import PrivateCertificate
-from twisted.protocols.tls import TLSMemoryBIOFactory
 from zope.interface import implementer
 
 from lolly_tx.config import load
@@ -276,49 +274,6 @@ class TunnelTests(SteppingTestCase):
         home.tunnels.stop()
         self.spin(lambda: b" 503 " in self.get("home.example.com"), "its end")
         self.assertTrue(self.get("away.example.com").endswith(b"hello"))
-
-    def test_services_with_tls(self) -> None:
-        """A service that speaks TLS is verified as it is said; what is wrong with its certificate has a name."""
-        issued = PrivateCertificate.loadPEM((self.folder / "site.pem").read_bytes())
-        factory: Any = Factory.forProtocol(Web)
-        factory.made, factory.served = [], 0
-        # Not by an endpoint string: it would go by the clock of another reactor.
-        within = TLSMemoryBIOFactory(issued.options(), False, factory, self.reactor)
-        endpoint = serverFromString(self.reactor, "tcp:0:interface=127.0.0.1")
-        secure = self.successResultOf(endpoint.listen(within))
-        self.addCleanup(secure.stopListening)
-        at = f"tls:127.0.0.1:{secure.getHost().port}"
-        services = {
-            "good": f'{{ endpoint = "{at}", tls.ca = "ca.pem" }}',
-            "url": f'{{ endpoint = "https://{at[4:]}", tls.verify = false }}',
-            "stranger": f'"{at}"',
-            "named": f'{{ endpoint = "{at}", tls = {{ ca = "ca.pem", server_name = "x.example" }} }}',
-            "plain": f'"tls:127.0.0.1:{self.echo.getHost().port}"',
-        }
-        hosts = [f"{name}.example.com" for name in services]
-        server = SERVER.replace('["web", "echo"]', str([*services]).replace("'", '"'))
-        server = server.replace('["home.example.com"]', str(hosts).replace("'", '"'))
-        self.server = self.start("server.toml", server)
-        head = CONNECTOR.partition("services =")[0]
-        offered = ", ".join(f"{name} = {text}" for name, text in services.items())
-        wished = ", ".join(
-            f'{{ service = "{name}", host = "{name}.example.com" }}'
-            for name in services
-        )
-        self.start(
-            "c.toml", f"{head}services = {{ {offered} }}\npublish = [{wished}]\n"
-        )
-        self.spin(lambda: self.connected() == 1, "the connector")
-        for name in ("good", "url"):
-            self.assertTrue(self.get(f"{name}.example.com").endswith(b"hello"), name)
-        for name, error in (
-            ("stranger", b"tls_certificate_error"),
-            ("named", b"tls_certificate_error"),
-            ("plain", b"tls_protocol_error"),
-        ):
-            answer = self.get(f"{name}.example.com")
-            self.assertTrue(answer.startswith(b"HTTP/1.1 502 "), answer)
-            self.assertIn(b"error=" + error, answer)
 
     def test_https(self) -> None:
         """A published host is served by a listener with TLS as by any other; a name that nobody has is not found."""
