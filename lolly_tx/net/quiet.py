@@ -14,6 +14,9 @@ from twisted.internet.interfaces import IStreamClientEndpoint
 from twisted.web.client import HTTPConnectionPool
 from zope.interface import implementer
 
+PIECE = 8192
+"""Bytes that are read at once: what services of the control plane say is parsed in Python."""
+
 
 @implementer(IStreamClientEndpoint)
 class Quietly:
@@ -25,7 +28,16 @@ class Quietly:
     def connect(self, protocolFactory: Any) -> Any:
         """See IStreamClientEndpoint."""
         protocolFactory.noisy = False
-        return self._inner.connect(protocolFactory)
+        return self._inner.connect(protocolFactory).addCallback(_in_small_pieces)
+
+
+def _in_small_pieces(protocol: Any) -> Any:
+    """Let what comes be read a little at a time, so that others have their turn between a thousand tiny chunks."""
+    transport = protocol.transport
+    while hasattr(transport, "transport"):  # TLS is on top of it
+        transport = transport.transport
+    transport.bufferSize = PIECE
+    return protocol
 
 
 class QuietConnections(HTTPConnectionPool):
