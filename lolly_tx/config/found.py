@@ -38,7 +38,13 @@ MOST_SAID = 2000
 _INDEX = re.compile(r"targets\[([0-9]+)\]")
 
 
-Read = tuple[Target | None, list[Problem]]
+@attrs.frozen
+class Read:
+    """What one entry is: a target, also with an id of its own, and all that is wrong with it."""
+
+    target: Target | None
+    named: Target | None
+    problems: list[Problem]
 
 
 @attrs.frozen
@@ -53,24 +59,24 @@ class Known:
     """What was read of entries before, by what they say: most are the same, most of the time."""
 
     def __init__(self, names: Names) -> None:
-        self._names = names
+        self.names = names
         self._read: dict[str, Read] = {}
         self._now: dict[str, Read] = {}
 
     def read(self, entry: Any) -> Read:
         """The target that `entry` is, and all that is wrong with it."""
         if not isinstance(entry, (str, dict)) or _size(entry) > MOST_SAID:
-            return _read(entry, self._names)
+            return _read(entry, self.names)
         text = entry if isinstance(entry, str) else repr(entry)
         found = self._read.get(text)
         if found is None:
-            found = _read(entry, self._names)
+            found = _read(entry, self.names)
         self._now[text] = found
         return found
 
     def beside(self, names: Names) -> Known:
         """Itself for the next answer; empty, if that may name other things."""
-        if names is not self._names:
+        if names is not self.names:
             return Known(names)
         self._read, self._now = self._now, {}
         return self
@@ -93,11 +99,14 @@ def read_found(
             more = len(entries) - index
             skipped.append(f"{more} more than the {MOST_FOUND} targets of a pool")
             break
-        target, problems = known.read(entry)
-        if target is None or problems:
-            skipped.append(f"entry {index}: {_said(problems)}")
+        read = known.read(entry)
+        target, one = read.target, read.named
+        if target is None or one is None or read.problems:
+            skipped.append(f"entry {index}: {_said(read.problems)}")
         elif target.place not in places:
-            one = with_id(target, taken)
+            # The same object as before, where it can be: who compares them has less to do.
+            if taken.get(one.id, one.address) != one.address:
+                one = with_id(target, taken)
             if one.id in targets:
                 skipped.append(f"entry {index}: there is another {one.id}")
                 continue
@@ -115,6 +124,11 @@ def read_found(
 
 
 def _read(entry: Any, names: Names) -> Read:
+    target, problems = _target(entry, names)
+    return Read(target, with_id(target, {}) if target is not None else None, problems)
+
+
+def _target(entry: Any, names: Names) -> tuple[Target | None, list[Problem]]:
     source = Source("", "/", names, lambda path: "")
     place = SourcePlace(source)
     if not isinstance(entry, (str, dict)) or _size(entry) > MOST_SAID:

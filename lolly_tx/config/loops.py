@@ -15,6 +15,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Iterator, Mapping
+from functools import lru_cache
 from ipaddress import IPv4Address, IPv6Address, ip_address
 from typing import Any
 
@@ -29,6 +30,9 @@ from lolly_tx.domain.target import Target, speaks_datagrams
 
 _PORTS = ("tcp", "ssl", "tls", "ws", "wss")
 """Types of endpoints that have a port of TCP."""
+
+_parts = lru_cache(1024)(endpoint_parts)
+"""Of our own sockets, which many targets are compared with."""
 
 _NUMBER = re.compile("0x[0-9a-f]{1,8}|0[0-7]{0,11}|[1-9][0-9]{0,9}")
 
@@ -148,7 +152,7 @@ def _reaches(start: str, end: str, ways: Mapping[str, Mapping[str, Any]]) -> boo
 
 def leads_to(target: Target, server: str) -> bool:
     """Whether connecting to `target` gets to the server endpoint `server`, as far as their texts say."""
-    plain, named = endpoint_parts(server)
+    plain, named = _parts(server)
     kind = plain[0]
     if speaks_datagrams(target.address) is not of_datagrams(server):
         return False

@@ -10,6 +10,7 @@ from __future__ import annotations
 import json
 import os
 import tempfile
+from collections.abc import Iterator
 from hashlib import sha256
 from pathlib import Path
 from typing import Any
@@ -81,10 +82,30 @@ class StateFolder:
         handle, fresh = tempfile.mkstemp(dir=self.path, prefix=name)
         try:
             with os.fdopen(handle, "w", encoding="utf-8") as stream:
-                json.dump(document, stream)
+                stream.writelines(_pieces(document, _DEEP))
                 stream.flush()
                 os.fsync(stream.fileno())
             os.replace(fresh, place)
         except OSError:
             Path(fresh).unlink(missing_ok=True)
             raise
+
+
+_DEEP = 3
+"""Levels of a document that are written piece by piece: thousands of targets are on the third."""
+
+
+def _pieces(value: Any, levels: int) -> Iterator[str]:
+    """`value` as JSON. In one piece it would hold the interpreter, `json.dump` takes ten times as long."""
+    if not levels or not value or not isinstance(value, (dict, list)):
+        yield json.dumps(value)
+        return
+    of_names = isinstance(value, dict)
+    yield "{" if of_names else "["
+    for number, one in enumerate(value):
+        yield "," if number else ""
+        if of_names:
+            yield f"{json.dumps(str(one))}:"
+            one = value[one]
+        yield from _pieces(one, levels - 1)
+    yield "}" if of_names else "]"

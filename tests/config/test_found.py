@@ -63,6 +63,26 @@ class FoundTests(SynchronousTestCase):
         self.assertEqual(len(got.targets), 1)
         self.assertIn("999 more than the 4 entries", got.skipped[-1])
 
+    def test_read_once(self) -> None:
+        """What is as before is the same object, and not read again; what is gone is forgotten."""
+        config, known = read(DISCOVERED), found.Known(Names())
+        pool, names = config.pools["app"], Names()
+        a, b = "http://10.0.0.2:80", {"url": "http://10.0.0.3:80", "weight": 2}
+        first = read_found([a, b, 3], config, pool, names, known)
+        with mock.patch.object(found, "_read", wraps=found._read) as looked_at:
+            known = known.beside(known.names)
+            second = read_found([b, a], config, pool, names, known)
+            self.assertEqual(looked_at.call_count, 0)
+            self.assertIs(first.targets[0], second.targets[1])
+            self.assertIs(first.targets[1], second.targets[0])
+            known = known.beside(known.names)
+            read_found([a], config, pool, names, known)
+            known = known.beside(known.names)
+            read_found([b], config, pool, names, known)
+            self.assertEqual(looked_at.call_count, 1)
+        other = Names()
+        self.assertIsNot(known.beside(attrs.evolve(other, hint="x")), known)
+
     def test_ids_that_are_taken(self) -> None:
         """A name that another address has made is told apart by a digest; its own address keeps it."""
         taken = {"http-10-0-0-2-80": "http://10.0.0.2:80"}

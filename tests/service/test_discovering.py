@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from typing import Any
 from unittest import mock
 
@@ -16,6 +17,7 @@ from lolly_tx.service.appliedstate import StateFolder
 from lolly_tx.service.discovering import GATHER_SECONDS, Discoveries
 from lolly_tx.service.foundstate import as_values, load, of_values
 from lolly_tx.service.registry import Registry
+from tests.proxy.world import OK, get
 from tests.service.test_reload import TWO, A, B, ReloadTestCase
 
 ONE = "http://127.0.0.1:9001"
@@ -109,6 +111,19 @@ class DiscoveringTestCase(ReloadTestCase):
         return self.discoveries.shown("app")
 
 
+class KeptTests(DiscoveringTestCase):
+    def test_documents(self) -> None:
+        """What is kept comes back as it was, however it is nested."""
+        for document in (
+            {"file": "/a", "pools": {"p": [{"id": "a", "n": [1, {"x": None}]}, {}]}},
+            {"empty": {}, "list": [], "text": '\u00e4"', "flag": True},
+            [1, [2, [3, [4]]]],
+            "text",
+        ):
+            self.state.keep("x.json", document)
+            self.assertEqual(self.state.kept("x.json"), document)
+
+
 class DiscoveringTests(DiscoveringTestCase):
     def test_targets_come(self) -> None:
         """What is found is in force as one change, after a moment; those that stay are the same objects."""
@@ -123,6 +138,37 @@ class DiscoveringTests(DiscoveringTestCase):
         self.assertIs(self.nodes[A], before)
         self.assertEqual(self.nodes[B].target.weight, 4)
         self.assertEqual(self.shown()["state"], "current")
+
+    def test_costs_nothing(self) -> None:
+        """A request makes the same calls, whether its target was found or is listed."""
+        self.said(ONE)
+        found = self.calls()
+        self.reload(TWO.replace(', "http://127.0.0.1:9002"', ""))
+        self.assertEqual(self.calls(), found)
+        self.assertGreater(len(found), 20)
+
+    def calls(self) -> list[str]:
+        """The functions of ours that a request on kept connections calls, in their order."""
+        client, made = self.client(), []
+        client.send(get("/"))
+        backend = self.backend()
+
+        def note(frame: Any, event: str, what: Any) -> None:
+            if event == "call" and "lolly_tx" in frame.f_code.co_filename:
+                made.append(frame.f_code.co_qualname)
+
+        for _ in range(4):
+            backend.send(OK)
+            self.assertEqual(client.take(), OK)
+            made.clear()
+            sys.setprofile(note)
+            client.send(get("/"))
+            sys.setprofile(None)
+        sys.setprofile(note)
+        backend.send(OK)
+        sys.setprofile(None)
+        backend.lose()
+        return made
 
     def test_the_same_again(self) -> None:
         """An answer without news changes nothing."""
