@@ -128,9 +128,9 @@ class FallbackTests(SynchronousTestCase):
         bare = SimpleNamespace(lib=SimpleNamespace(SSL_read=1), ffi=None)
         self.assertEqual(
             missing_names(bare, object),
-            ["SSL_write", "new", "buffer", "_raise_ssl_error"],
+            ["SSL_write", "new", "buffer", "from_buffer", "_raise_ssl_error"],
         )
         self.assertEqual(
             missing_names(SimpleNamespace(), SSL.Connection),
-            ["lib", "ffi", "SSL_read", "SSL_write", "new", "buffer"],
+            ["lib", "ffi", "SSL_read", "SSL_write", "new", "buffer", "from_buffer"],
         )

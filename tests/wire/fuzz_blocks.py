@@ -9,6 +9,7 @@ May import: lolly_tx.wire. Used by: `make fuzz-native`, tests.wire.
 from __future__ import annotations
 
 import argparse
+import re
 from random import Random
 from typing import Any
 
@@ -24,6 +25,7 @@ from tests.wire.native import SANITIZED, blocks
 
 LIMITS = HeadLimits(head_bytes=1500, fields=14, line_bytes=60)
 BLOCKS = 20
+PRIORITY = re.compile(rb"\npriority: ([^\r]*)\r")
 
 PSEUDO = [
     (b":method", (b"GET", b"POST", b"CONNECT", b"G T")),
@@ -36,6 +38,7 @@ PSEUDO = [
 ]
 NAMES = [name for name, _ in STATIC[15:]]
 NAMES += [
+    b"priority",
     b"x-a",
     b"x_b",
     b"X-C",
@@ -86,6 +89,10 @@ def read(decoder: Decoder, heads: RequestHeads, block: bytes) -> list[Any]:
         found += [decoded.fields, decoded.never, decoded.unindexed, decoded.lasting]
         head = heads.head_of(decoded, True)
         block_ = head.block
+        said = block_.priority
+        if said is None:
+            said = PRIORITY.findall(block_.raw + b"\npriority: \r")[0]
+        found.append(said)
         found += [head.method, head.target, head.plain, head.is_head, block_.raw]
         found += [block_.kept, block_.host, block_.length, block_.hops, block_.never]
     except (BadMessage, Http2Error) as error:

@@ -129,8 +129,13 @@ class HeadTests(BlocksTestCase):
         more = ((b"cookie", b"a=b"), (b"x_y", b"z"), (b"x-a", b""), (b"cookie", b"c"))
         self.assertEqual(
             self.module.plain_head(GET + more, 100),
-            (b"GET", b"/", b"x", b"\r\nhost: x\r\nx-a: \r\ncookie: a=b; c\r\n"),
+            (b"GET", b"/", b"x", b"\r\nhost: x\r\nx-a: \r\ncookie: a=b; c\r\n", b""),
         )
+
+    def test_priority(self) -> None:
+        """The first value of Priority is told as well: it is asked of every request."""
+        more = ((b"priority", b"u=1"), (b"priority", b"u=2"))
+        self.assertEqual(self.module.plain_head(GET + more, 9)[4], b"u=1")
 
     def test_left_to_others(self) -> None:
         """What is not ordinary: methods, schemes, targets, names and values."""

@@ -205,7 +205,7 @@ class KeptTests(SynchronousTestCase):
 
     def test_bound(self) -> None:
         """Lines that are all different are forgotten again, credentials never remembered."""
-        heads = RequestHeads(LIMITS)
+        heads = RequestHeads(LIMITS, scan=None)
         for n in range(5000):
             heads.head_of(
                 decoded((*PSEUDO, (b"x-a", b"%d" % n), (b"authorization", b"%d" % n))),

@@ -31,7 +31,7 @@ def missing_names(binding: Any = _util, connection: Any = SSL.Connection) -> lis
     needed = (
         (binding, "lib ffi"),
         (getattr(binding, "lib", None), "SSL_read SSL_write"),
-        (getattr(binding, "ffi", None), "new buffer"),
+        (getattr(binding, "ffi", None), "new buffer from_buffer"),
         (connection, "_raise_ssl_error"),
     )
     return [
@@ -57,7 +57,7 @@ def stock_write(connection: Any, data: bytes | memoryview) -> int:
 def direct(binding: Any) -> tuple[Read, Write]:
     """`stock_read` and `stock_write` with OpenSSL called directly."""
     ssl_read, ssl_write = binding.lib.SSL_read, binding.lib.SSL_write
-    window = binding.ffi.buffer
+    window, view_of = binding.ffi.buffer, binding.ffi.from_buffer
     # One for all: what is read is copied out before anybody else reads.
     room = binding.ffi.new("char[]", RECORD_BYTES)
 
@@ -73,13 +73,13 @@ def direct(binding: Any) -> tuple[Read, Write]:
         return data
 
     def write(connection: Any, data: bytes | memoryview) -> int:
-        if data.__class__ is not bytes:
-            return stock_write(connection, data)
         try:
             handle = connection._ssl
         except AttributeError:
             return stock_write(connection, data)
-        count: int = ssl_write(handle, data, len(data))
+        # The rest of what is longer than a record is a view: most of a download.
+        given = data if data.__class__ is bytes else view_of(data)
+        count: int = ssl_write(handle, given, len(data))
         if count <= 0:
             connection._raise_ssl_error(handle, count)
         return count

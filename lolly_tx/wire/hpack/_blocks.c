@@ -324,11 +324,11 @@ static byte *copied(byte *out, const void *data, Py_ssize_t size)
     return out + size;
 }
 
-/* (fields of a request, bytes of a target): (method, target, host, field lines) */
+/* (fields of a request, bytes of a target): (method, target, host, field lines, the first value of Priority) */
 static PyObject *plain_head(PyObject *self, PyObject *const *args, Py_ssize_t nargs)
 {
     static const char *const pseudo[] = {":method", ":scheme", ":path", ":authority"};
-    PyObject *found[4] = {NULL, NULL, NULL, NULL};
+    PyObject *found[4] = {NULL, NULL, NULL, NULL}, *priority = NULL;
     Py_ssize_t most, count, bytes = 0, crumbs = 0;
     if (!ready || nargs != 2 || !PyTuple_CheckExact(args[0]))
         return PyErr_Format(PyExc_TypeError, "a tuple and a number, after configure");
@@ -358,6 +358,8 @@ static PyObject *plain_head(PyObject *self, PyObject *const *args, Py_ssize_t na
         if (!size || span(name, 0, size, NAME) != size || is_special(name, size) || !is_sound(value, ITEM_BYTES(pair, 1)))
             Py_RETURN_NONE;
         bytes += PAIR_BYTES(pair);
+        if (size == 8 && priority == NULL && memcmp(name, "priority", 8) == 0)
+            priority = PyTuple_GET_ITEM(pair, 1);
     }
     for (int n = 0; n < 2; n++) {
         int has = PySet_Contains(n ? schemes : methods_served, found[n]);
@@ -396,7 +398,9 @@ static PyObject *plain_head(PyObject *self, PyObject *const *args, Py_ssize_t na
         out = copied(out, "\r\n", 2);
     if (_PyBytes_Resize(&lines, out - start) < 0)
         return NULL;
-    return Py_BuildValue("OOON", found[0], found[2], found[3], lines);
+    if (priority == NULL)
+        return Py_BuildValue("OOONy", found[0], found[2], found[3], lines, "");
+    return Py_BuildValue("OOONO", found[0], found[2], found[3], lines, priority);
 }
 
 static int learn_code(const byte *lengths)

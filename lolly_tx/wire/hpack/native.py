@@ -3,7 +3,7 @@
     read_block(block, the table's fields, its bytes, its most, head_bytes, fields)
         (fields, places of those never indexed, whether any is private, bytes counted, the table's next fields or None,
         their bytes)
-    plain_head(fields, line_bytes)     (method, target, host, field lines)
+    plain_head(fields, line_bytes)     (method, target, host, field lines, the first value of Priority or b"")
 
 None: there is something about it that is not ordinary; then `wire.hpack.reading`, and `wire.http2.known`, say what it
 means. They are the reference: what is taken here means the same to them (`tests.wire.fuzz_blocks`).
@@ -26,7 +26,7 @@ ReadBlock = Callable[
     [bytes, Fields, int, int, int, int],
     tuple[Fields, tuple[int, ...], bool, int, Fields | None, int] | None,
 ]
-PlainHead = Callable[[Fields, int], tuple[bytes, bytes, bytes, bytes] | None]
+PlainHead = Callable[[Fields, int], tuple[bytes, bytes, bytes, bytes, bytes] | None]
 
 METHODS: Final = frozenset((b"GET", b"HEAD", b"DELETE", b"OPTIONS", b"POST", b"PUT"))
 SCHEMES: Final = frozenset((b"https", b"http"))

@@ -115,8 +115,11 @@ class RequestHeads:
             made = scan(fields, self._limits.line_bytes)
             if made is None:
                 return None
-            method, path, host, raw = made
-            return self._head(method, path, host, raw)
+            method, path, host, raw, priority = made
+            head = self._head(method, path, host, raw)
+            if head is not None:
+                head.block.priority = priority
+            return head
         pseudo = dict(fields[:4])
         if pseudo.keys() != _PSEUDO or pseudo[b":scheme"] not in SCHEMES:
             return None
