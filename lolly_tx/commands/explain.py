@@ -12,7 +12,7 @@ from twisted.python import usage
 from lolly_tx.commands.base import AskingCommand, ago, table
 from lolly_tx.commands.client import AdminClient, path_of
 from lolly_tx.commands.declared import Takes
-from lolly_tx.commands.found import discovery_lines
+from lolly_tx.commands.found import discovery_lines, fault_lines
 
 _SHOWN = 20
 """Of the routes that a request does not go by."""
@@ -91,6 +91,7 @@ class ExplainCommand(AskingCommand):
             return _target_lines(answer)
         out = [f"pool {answer['pool']}: {answer['available']} available"]
         out += discovery_lines(answer.get("discovery"))
+        out += fault_lines(answer.get("local_fault"))
         if answer["panic_odds"]:
             out.append(f"  panic: {answer['panic_odds']:.2%} of the exchanges")
         for one in answer["targets"]:
@@ -99,7 +100,8 @@ class ExplainCommand(AskingCommand):
 
 
 def _target_lines(one: dict[str, Any]) -> list[str]:
-    out = [f"{one['pool']}/{one['id']} ({one['address']})", f"  {one['summary']}", ""]
+    out = [f"{one['pool']}/{one['id']} ({one['address']})", f"  {one['summary']}"]
+    out += [*fault_lines(one.get("local_fault")), ""]
     rows = []
     for fact in one["facts"]:
         since = fact["since_seconds"]

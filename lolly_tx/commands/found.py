@@ -1,4 +1,4 @@
-"""What `lolly status` and `lolly explain` say of targets that were discovered.
+"""What `lolly status` and `lolly explain` say of targets that were discovered, and of a local fault.
 
 Imports: commands. Used by: commands.explain, commands.status.
 """
@@ -8,6 +8,14 @@ from __future__ import annotations
 from typing import Any
 
 from lolly_tx.commands.base import ago
+
+
+def fault_lines(one: dict[str, Any] | None) -> list[str]:
+    """What is the matter with the machine of the proxy; nothing when nothing is."""
+    if one is None:
+        return []
+    held = "; ejections are held" if one["kind"] == "network" else ""
+    return [f"  LOCAL FAULT since {ago(one['since_seconds'])}: {one['why']}{held}"]
 
 
 def discovery_lines(one: dict[str, Any] | None) -> list[str]:

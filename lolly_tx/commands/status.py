@@ -10,7 +10,7 @@ from typing import Any
 
 from lolly_tx.commands.base import AskingCommand, ago, shown, size, table
 from lolly_tx.commands.client import AdminClient
-from lolly_tx.commands.found import discovery_lines
+from lolly_tx.commands.found import discovery_lines, fault_lines
 
 
 class StatusCommand(AskingCommand):
@@ -43,6 +43,7 @@ class StatusCommand(AskingCommand):
         ready, stats = answer["readiness"], answer["stats"]
         out = ["ready" if ready["ready"] else "NOT READY"]
         out += [f"  {reason}" for reason in ready.get("reasons", ())]
+        out += fault_lines(stats.get("local_faults", {}).get("now"))
         if ready.get("draining"):
             out.append(f"  {_left(ready['draining'])}")
         drains = {one["name"]: one for one in answer["places"]}

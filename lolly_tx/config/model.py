@@ -27,6 +27,7 @@ from lolly_tx.config.httpkinds import OPTIONAL_FIELD_NAME
 from lolly_tx.config.kinds import FLAG, CountOrAuto
 from lolly_tx.config.limits import Limits, Timeouts
 from lolly_tx.config.listening import Listener, ListenerTLS, TLSSite
+from lolly_tx.config.local_fault import LocalFault
 from lolly_tx.config.middleware.access import Geo
 from lolly_tx.config.middleware.using import (
     MIDDLEWARE_TABLES,
@@ -318,6 +319,13 @@ class Config:
         default=Guardrails(),
         metadata=about(
             Table(Guardrails), "When settings on trial are taken back by themselves."
+        ),
+    )
+    local_fault: LocalFault = attrs.field(
+        default=LocalFault(),
+        metadata=about(
+            Table(LocalFault),
+            "When it is this machine that nobody is reached: then nobody is ejected. On.",
         ),
     )
     limits: Limits = attrs.field(

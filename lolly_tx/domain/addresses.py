@@ -107,6 +107,10 @@ class AddressHealth:
         if record is not None and record.down:
             record.rises = max(1, record.rises)
 
+    def forget(self) -> None:
+        """Nothing is known of any address."""
+        self._records.clear()
+
     def beaten(self, address: Hashable, now: float) -> None:
         """Another address was faster although it was tried later: no failure, but a reason to begin there."""
         self._fresh(address, now)
@@ -138,6 +142,7 @@ class AddressRecords:
     def __init__(self) -> None:
         usual = ConnectLimits()
         self._judges = {usual: AddressHealth(usual)}
+        self._held = False
 
     def under(self, limits: ConnectLimits) -> AddressHealth:
         """The addresses as `limits` judges them; one object for equal limits.
@@ -146,8 +151,16 @@ class AddressRecords:
         """
         return self._judges.setdefault(limits, AddressHealth(limits))
 
+    def hold(self, held: bool) -> None:
+        """Whether failures are no fault of addresses for now; what was held against some is forgotten."""
+        self._held = held
+        for judge in self._judges.values():
+            judge.forget()
+
     def failed(self, address: Hashable, now: float) -> None:
         """As AddressHealth.failed, for all."""
+        if self._held:
+            return
         for judge in self._judges.values():
             judge.failed(address, now)
 

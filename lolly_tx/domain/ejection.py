@@ -10,6 +10,7 @@ hand.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Protocol
 
 import attrs
@@ -73,12 +74,19 @@ class Record(Protocol):
         """`fact` went from `old` to `new` at `now`, because of `cause`."""
 
 
+Held = Callable[[float], str]
+"""Why nobody is to be ejected at a time; "" when there is no reason."""
+
+
 class Ejections:
     """The ejection fact of all nodes of one pool."""
 
-    def __init__(self, limits: EjectionLimits, record: Record) -> None:
+    def __init__(
+        self, limits: EjectionLimits, record: Record, held: Held = lambda now: ""
+    ) -> None:
         self.limits = limits
         self._record = record
+        self._held = held
         self.count = 0
         """Nodes that are ejected or on trial now."""
         self.refused = 0
@@ -101,9 +109,19 @@ class Ejections:
 
         `members`: nodes in the pool. `others`: another node is available and not on trial itself. The share is not
         asked about after a failed trial: that node is already counted. Nobody is served by the last node either
-        when it takes no connections; keeping it would only make its clients wait.
+        when it takes no connections; keeping it would only make its clients wait. While nobody is to be ejected, one
+        that was before stays so, and no longer for it.
         """
-        limits = self.limits
+        limits, held = self.limits, self._held(now)
+        if held:
+            if node.ejection == "up":
+                self._spare(node, held, cause, now)
+                return False
+            node.end_trial()
+            node.trials = 0
+            node.ejected_until = now + node.penalty
+            self._set(node, "ejected", f"{held}; {cause}", now)
+            return True
         if limits.keep_last and not others and kind != "connect":
             self._spare(node, "the last available target stays", cause, now)
             return False

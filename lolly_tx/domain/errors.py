@@ -24,6 +24,8 @@ class ProxyError(Exception):
     `code`: of the HTTP/2 reset that it was; 0: none.
     `blames`: the failure counts against the node's passive record.
     `unreachable`: there was no connection, as with a target that is gone; the only thing that ejects a last one.
+    `silent`: nothing came from there, so it may as well be our own network. `ours`: this machine says that it is.
+    `heard`: something came from there: the network is well. Neither: it says nothing about the way.
     `kind`: the word used in `retry.on` settings: "connect", "timeout", "reset", "grpc:unavailable", or "" (never
     retried).
     """
@@ -35,6 +37,9 @@ class ProxyError(Exception):
     again: ClassVar[int] = 0
     blames: bool = False
     unreachable: ClassVar[bool] = False
+    silent: ClassVar[bool] = False
+    ours: ClassVar[bool] = False
+    heard: ClassVar[bool] = False
 
     def __init__(self, detail: str = "", *, nothing_sent: bool = False) -> None:
         super().__init__(detail)
@@ -60,6 +65,25 @@ class ConnectFailed(UpstreamError):
         super().__init__(detail, nothing_sent=nothing_sent)
 
 
+class ConnectRefused(ConnectFailed):
+    """The target's host refuses connections: it, or something before it, is there to say so."""
+
+    heard = True
+
+
+class NoRoute(ConnectFailed):
+    """No route to the host: what a dead machine in our own network looks like, or a router says of one in its own."""
+
+    silent = True
+
+
+class NoNetwork(ConnectFailed):
+    """There is no network on this machine to reach the target by."""
+
+    silent = True
+    ours = True
+
+
 class NameNotResolved(ConnectFailed):
     """The target's host name has no address."""
 
@@ -67,11 +91,19 @@ class NameNotResolved(ConnectFailed):
     unreachable = False
 
 
+class NoNameServer(NameNotResolved):
+    """Nobody who knows names has answered."""
+
+    silent = True
+    ours = True
+
+
 class TLSFailed(ConnectFailed):
     """The TLS handshake with the backend failed, or its certificate is not the one asked for."""
 
     token = "tls_protocol_error"
     unreachable = False
+    heard = True
 
 
 class CertificateRefused(TLSFailed):
@@ -85,6 +117,7 @@ class ConnectTimedOut(ConnectFailed):
 
     token = "connection_timeout"
     kind = "timeout"
+    silent = True
 
 
 class ProxyRefused(ConnectFailed):
@@ -111,6 +144,7 @@ class NoHttp2(ConnectFailed):
 
     token = "http_protocol_error"
     unreachable = False
+    heard = True
 
 
 class ResponseTimedOut(UpstreamError):
@@ -193,12 +227,14 @@ class GrpcUnavailable(UpstreamError):
     """The backend answered a gRPC call with UNAVAILABLE and nothing else."""
 
     kind = "grpc:unavailable"
+    heard = True
 
 
 class BadResponse(UpstreamError):
     """What the backend sent is no valid HTTP response. Never retried: the request was executed."""
 
     token = "http_protocol_error"
+    heard = True
 
 
 class NoTarget(ProxyError):

@@ -1,7 +1,7 @@
 """What active checks know of a target, as a value, and the one transition it has.
 
-Imports: nothing of ours. Used by: config, domain, net.checks, net.library, service,
-simulate, testing.
+Imports: domain. Used by: config, domain, net.checks, net.library, service, simulate,
+testing.
 
 The counting is HAProxy's single counter in another dress. Only observations *against* the present state are
 counted, and one that agrees with it forgets them all, so thresholds are consecutive by construction:
@@ -15,6 +15,8 @@ from __future__ import annotations
 from typing import Literal
 
 import attrs
+
+from lolly_tx.domain.errors import ProxyError
 
 CheckResult = Literal["success", "failure", "drain"]
 """What a check says; "drain": the target asks for no new clients."""
@@ -37,7 +39,8 @@ class Observation:
     `ok`: the target passed. `cause`: one line for a person ("200 from /health", "connection refused").
     `latency`: seconds the check took, or None when it never got that far.
     `status`: the HTTP status of the answer, or None. `drain`: the target asked for no new clients: one that is up
-    stays so for clients bound to it, one that is down stays down.
+    stays so for clients bound to it, one that is down stays down. `error`: what kept it from being asked, if something
+    did.
     """
 
     ok: bool
@@ -45,6 +48,7 @@ class Observation:
     latency: float | None = None
     status: int | None = None
     drain: bool = False
+    error: ProxyError | None = attrs.field(default=None, eq=False)
 
     @property
     def result(self) -> CheckResult:

@@ -19,7 +19,7 @@ from __future__ import annotations
 from bisect import bisect_left
 from typing import Final
 
-from lolly_tx.domain.errors import ProxyError
+from lolly_tx.domain.errors import OutOfResources, ProxyError
 from lolly_tx.domain.histogram import BOUNDS, QUICK
 from lolly_tx.domain.node import Node
 from lolly_tx.domain.outcomes import is_server_error
@@ -126,7 +126,11 @@ class Lease:
 
     def failed(self, now: float, error: ProxyError) -> None:
         """The attempt ended with `error`; it is held against the node only if `error.blames`."""
-        if self._judged or not error.blames:
+        if self._judged:
+            return
+        if not error.blames:
+            if isinstance(error, OutOfResources):
+                self.node.pool.lease_starved(error)
             return
         self._judged = True
         self.node.pool.lease_failed(self, error, now)

@@ -92,6 +92,8 @@ class Verdicts:
         if self.elsewhere is not None:
             self.elsewhere(lease, outcome, now, False)
             return
+        if outcome.error is not None and self._roster.witness is not None:
+            self._roster.witness.failed(node, outcome.error, now)
         if outcome.unreachable:
             node.unreached += 1
         elif not lease.status:

@@ -100,6 +100,9 @@ class Owner(Protocol):
     def lease_released(self, lease: Use, now: float) -> None:
         """A lease is over and someone wanted to know."""
 
+    def lease_starved(self, error: ProxyError) -> None:
+        """A lease ended because this machine had nothing left to make the attempt with."""
+
 
 NODE_COUNTERS: Final = (
     "requests",

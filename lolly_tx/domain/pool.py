@@ -109,7 +109,9 @@ class Pool:
             counts_leases=self.caps.there,
         )
         self.nodes = roster.nodes
-        self.ejections = Ejections(ejections or EjectionLimits(), roster.record)
+        self.ejections = Ejections(
+            ejections or EjectionLimits(), roster.record, roster.held
+        )
         self.verdicts = Verdicts(roster, self.ejections, failure_statuses)
         self._reports = Reports(roster, self.ejections)
         self.timetable = Timetable(
@@ -235,6 +237,11 @@ class Pool:
             self.roster.see_off(lease.node, now)
         self._tell_of_room(now)
 
+    def lease_starved(self, error: ProxyError) -> None:
+        """A lease ended because this machine had nothing left to make the attempt with."""
+        if self.roster.witness is not None:
+            self.roster.witness.short(error.detail)
+
     def _tell_of_room(self, now: float) -> None:
         for tell in self.on_room:
             tell(now)
@@ -250,6 +257,22 @@ class Pool:
         """Take in a connect of our own to a node that is ejected because there were none."""
         self.catch_up(node_id, now)
         self._reports.reached(node_id, observation, now)
+
+    def check_counts(self, node_id: str, observation: Observation, now: float) -> bool:
+        """Whether the result of a check is to be judged: a bad one is not while nobody is to be taken down."""
+        node = self.nodes.get(node_id)
+        if node is None or self.roster.witness is None:
+            return True
+        self._reports.witnessed(node, observation, now)
+        if observation.ok or observation.drain or not self.roster.held(now):
+            return True
+        self._reports.overlook(node, observation, now)
+        return False
+
+    def restore(self, since: float, cause: str, now: float) -> None:
+        """What was seen from `since` on was no fault of targets: who went out for it is as before."""
+        self._settle(now)
+        self._reports.restore(since, cause, now)
 
     def hear_agent(self, node_id: str, report: AgentReport, now: float) -> None:
         """Take in what a target says of itself. A node that left in the meantime is ignored."""

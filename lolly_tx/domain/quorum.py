@@ -45,6 +45,14 @@ class Opinion:
         health, flipped = observe(self.health, ok, self.member.thresholds, now)
         return Opinion(self.member, health, observation), flipped
 
+    def before(self, since: float, now: float) -> Opinion:
+        """The opinion without what was seen from `since` on, if that took the target down."""
+        health = self.health
+        if health.up or health.since is None or health.since < since:
+            return self
+        up = Health(up=True, since=now, checked=health.checked)
+        return Opinion(self.member, up, self.last)
+
     @property
     def text(self) -> str:
         """In a few words: "db: down (connection refused)"."""

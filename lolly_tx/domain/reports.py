@@ -6,6 +6,7 @@ Imports: domain. Used by: domain.pool.
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import Final
 
 from lolly_tx.domain.ejection import Ejections
 from lolly_tx.domain.evidence import Sighting
@@ -13,6 +14,9 @@ from lolly_tx.domain.health import Health, Initial, Observation, Thresholds, obs
 from lolly_tx.domain.node import OWN_RECORD, Node
 from lolly_tx.domain.roster import Roster
 from lolly_tx.domain.target_agent import AgentReport, follow
+
+_CHECK: Final = "check: "
+"""What the causes of changes by checks begin with."""
 
 
 class Reports:
@@ -52,7 +56,7 @@ class Reports:
         if node is None:
             return
         old = node.health
-        ok, cause = observation.ok, f"check: {observation.cause}"
+        ok, cause = observation.ok, f"{_CHECK}{observation.cause}"
         node.evidence.checks.append(
             Sighting(now, ok, observation.cause, observation.latency)
         )
@@ -74,12 +78,54 @@ class Reports:
         if not node.unreachable:
             return
         node.stats.rechecks += 1
+        self.witnessed(node, observation, now)
         ok, cause = observation.ok, f"recheck: {observation.cause}"
         node.evidence.checks.append(Sighting(now, ok, cause, observation.latency))
         self._count_check(node, ok, cause, now)
         if not ok:
             self._ejections.renew(node, now)
         self._roster.tune(node)
+
+    def witnessed(self, node: Node, observation: Observation, now: float) -> None:
+        """A check, or a connect of our own, says something of the way to `node` as well."""
+        witness, error = self._roster.witness, observation.error
+        if witness is None:
+            return
+        if error is not None:
+            witness.failed(node, error, now)
+        elif observation.ok or observation.status is not None:
+            witness.heard(node, now)
+
+    def overlook(self, node: Node, observation: Observation, now: float) -> None:
+        """A check went wrong, and that is not held against `node`."""
+        seen = Sighting(now, False, observation.cause, observation.latency)
+        node.evidence.checks.append(seen)
+        why = self._roster.held(now)
+        node.spared = Sighting(now, False, f"{why}; check: {observation.cause}")
+
+    def restore(self, since: float, cause: str, now: float) -> None:
+        """What was seen from `since` on says nothing of the targets: they are as they were before."""
+        for node in self._roster.nodes.values():
+            out = node.ejection != "up" and node.ejected_at >= since
+            down = self._fell(node, since)
+            if down:
+                checked = node.health.checked
+                node.health = Health(up=True, since=now, checked=checked)
+                self._roster.record(node, "health", "down", "up", cause, now)
+            if out:
+                self._ejections.lift(node, cause, now)
+            if out or down:
+                # It did not come back: it was never away, and so takes its share at once.
+                node.served, node.ramp, node.unreached = True, None, 0
+                self._roster.tune(node)
+
+    @staticmethod
+    def _fell(node: Node, since: float) -> bool:
+        """Checks took it down since then."""
+        if node.health.up:
+            return False
+        last = next((e for e in reversed(node.history) if e.fact == "health"), None)
+        return last is not None and last.at >= since and last.cause.startswith(_CHECK)
 
     def _hear_drain(
         self, node: Node, observation: Observation, cause: str, now: float

@@ -14,6 +14,7 @@ from lolly_tx.domain.events import Event
 from lolly_tx.domain.health import Health, Initial, Thresholds
 from lolly_tx.domain.holding import Holding
 from lolly_tx.domain.interfaces import IBalancer, IEventSink
+from lolly_tx.domain.local_fault import Witness
 from lolly_tx.domain.node import UNLIMITED, Enabled, Node, Owner
 from lolly_tx.domain.outlier import OutlierDetector
 from lolly_tx.domain.target import Target
@@ -64,6 +65,8 @@ class Roster:
         self.on_back: list[Callable[[Node], None]] = []
         self.hold: Callable[[Node], Holding | None] = _alone
         """What each node has of the leases in all processes of the proxy."""
+        self.witness: Witness | None = None
+        """Who wants to know what happens at nodes, and may say that nothing of it is their fault."""
         self._owner = owner
         self._balancer = balancer
         self._another_balancer = another_balancer
@@ -98,6 +101,10 @@ class Roster:
             node.holding is not None and node.holding.counted
             for node in self.nodes.values()
         )
+
+    def held(self, now: float) -> str:
+        """Why nobody is to be ejected or taken down now; "" when there is no reason."""
+        return self.witness.holds(self._owner.name, now) if self.witness else ""
 
     # -- changes
 

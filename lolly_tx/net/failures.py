@@ -19,7 +19,7 @@ from __future__ import annotations
 import errno
 import sys
 from collections.abc import Iterable, Iterator
-from socket import gaierror
+from socket import EAI_AGAIN, gaierror
 from typing import Any
 
 from OpenSSL import SSL
@@ -33,9 +33,13 @@ from lolly_tx.domain.errors import (
     CertificateRefused,
     ConnectFailed,
     ConnectionReset,
+    ConnectRefused,
     ConnectTimedOut,
     DownstreamGone,
     NameNotResolved,
+    NoNameServer,
+    NoNetwork,
+    NoRoute,
     OutOfResources,
     ProxyError,
     ResponseTimedOut,
@@ -92,6 +96,9 @@ _LOCAL = frozenset(
         errno.EADDRINUSE,
     )
 )
+# That it has no network says nothing either, if nobody is reached.
+_NO_NETWORK = frozenset((errno.ENETUNREACH, errno.ENETDOWN))
+_NO_ROUTE = frozenset((errno.EHOSTUNREACH, errno.EHOSTDOWN))
 # What OpenSSL makes of bytes that are no TLS record.
 _PLAIN = frozenset(
     (
@@ -105,6 +112,7 @@ _PLAIN = frozenset(
 _WORDS = {
     errno.ECONNREFUSED: "connection refused",
     errno.ENETUNREACH: "network unreachable",
+    errno.ENETDOWN: "network is down",
     errno.EHOSTUNREACH: "no route to host",
     errno.ENOENT: "no such socket",
     errno.EACCES: "permission denied",
@@ -204,7 +212,7 @@ def _translate_one(cause: BaseException, connecting: bool) -> ProxyError | None:
     if isinstance(cause, (BadMessage, *_of_web("ParseError"))):
         return BadResponse(f"invalid response: {cause}")
     if isinstance(cause, _NAMES):
-        return NameNotResolved("name not resolved")
+        return _name_error(cause)
     if isinstance(cause, _TIMEOUTS):
         if connecting:
             return ConnectTimedOut("connection timed out")
@@ -234,11 +242,25 @@ def _translate_one(cause: BaseException, connecting: bool) -> ProxyError | None:
     return None
 
 
+def _name_error(cause: BaseException) -> ProxyError:
+    """For a name without addresses: there are none, or nobody could be asked."""
+    asked = isinstance(cause, gaierror) and cause.errno != EAI_AGAIN
+    if asked or not isinstance(cause, (gaierror, DNSQueryTimeoutError, ResolverError)):
+        return NameNotResolved("name not resolved")
+    return NoNameServer("name not resolved: no server of names answers")
+
+
 def _connect_error(cause: BaseException) -> ProxyError:
     """For a connection that did not come about."""
-    words = _os_words(cause, "connection failed")
-    if _errno(cause) in _LOCAL:
+    words, number = _os_words(cause, "connection failed"), _errno(cause)
+    if number in _LOCAL:
         return OutOfResources(words, nothing_sent=True)
+    if number in _NO_NETWORK:
+        return NoNetwork(words)
+    if number in _NO_ROUTE:
+        return NoRoute(words)
+    if number == errno.ECONNREFUSED or isinstance(cause, error.ConnectionRefusedError):
+        return ConnectRefused(words)
     return ConnectFailed(words)
 
 

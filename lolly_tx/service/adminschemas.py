@@ -165,6 +165,13 @@ SCHEMAS: Mapping[str, Schema] = {
         "minProperties": 1,
         "examples": [{"weight": 3}],
     },
+    "LocalFault": whole(
+        {
+            "kind": {"enum": ["network", "resources"]},
+            "since_seconds": NUMBER,
+            "why": TEXT,
+        }
+    ),
     "Discovery": whole(
         {
             "type": TEXT,
@@ -182,6 +189,7 @@ SCHEMAS: Mapping[str, Schema] = {
             "name": TEXT,
             "available": WHOLE,
             "refusals": WHOLE,
+            "local_fault": or_null(ref("LocalFault")),
             "discovery": or_null(ref("Discovery")),
             "targets": listed(ref("Target")),
             "leaving": listed(
@@ -223,6 +231,7 @@ SCHEMAS: Mapping[str, Schema] = {
             "evidence": whole({"checks": listed(_SEEN), "failures": listed(_SEEN)}),
             "history": listed(whole(_EVENT_FIELDS)),
             "state": whole(_TARGET_FIELDS),
+            "local_fault": or_null(ref("LocalFault")),
         }
     ),
     "Accounts": whole(
@@ -230,6 +239,7 @@ SCHEMAS: Mapping[str, Schema] = {
             "pool": TEXT,
             "available": WHOLE,
             "panic_odds": NUMBER,
+            "local_fault": or_null(ref("LocalFault")),
             "discovery": or_null(ref("Discovery")),
             "targets": listed(ref("Account")),
         }

@@ -104,6 +104,9 @@ class Serving(Protocol):
     def purging(self) -> Purging:
         """Drops what caches have of something, in all processes."""
 
+    def local_fault(self) -> dict[str, Any] | None:
+        """What is the matter with this machine; None: nothing."""
+
     def settings(self) -> dict[str, Any]:
         """The settings in force, secrets hidden, with their generation."""
 
@@ -206,6 +209,9 @@ def unready(serving: Serving, now: float) -> list[str]:
         reasons.append("draining")
     elif serving.listener_drains.everywhere:
         reasons.append("every listener is drained")
+    fault = serving.local_fault()
+    if fault is not None and fault["kind"] == "network":
+        reasons.append(f"local fault: {fault['why']}")
     providers = serving.providers
     if providers is not None:
         reasons += providers.unready()
@@ -227,6 +233,9 @@ def readiness(serving: Serving, now: float) -> tuple[int, dict[str, Any]]:
     if left is not None:
         body["draining"] = left
     degraded = [f"listener {name} is drained" for name, _ in serving.listener_drains]
+    fault = serving.local_fault()
+    if fault is not None:
+        degraded.append(f"local fault: {fault['why']}")
     if serving.colleagues is not None:
         degraded += serving.colleagues.ailing()
     if serving.providers is not None:
@@ -248,6 +257,7 @@ def pool_shown(serving: Serving, pool: Pool, now: float) -> dict[str, Any]:
         "name": pool.name,
         "available": len(pool.available(now)),
         "refusals": pool.refusals,
+        "local_fault": serving.local_fault(),
         "discovery": _discovery(serving, pool),
         "targets": targets,
         "leaving": [
@@ -316,6 +326,7 @@ def pool_explained(serving: Serving, pool: Pool, now: float) -> dict[str, Any]:
         "pool": pool.name,
         "available": len(pool.available(now)),
         "panic_odds": round(pool.choice.panic_odds, 6),
+        "local_fault": serving.local_fault(),
         "discovery": _discovery(serving, pool),
         "targets": targets,
     }
@@ -332,9 +343,12 @@ def target_explained(
     """The account of one target. Raises `UnknownNode`."""
     pool.available(now)  # what time has brought is to be told as well
     if target in pool.departed:
-        return departed_account(pool.departed[target], pool.thresholds, now)
-    node = pool.node(id_of(pool, target))
-    return account(node, pool.thresholds, now, _planned(serving, pool, node.id))
+        found = departed_account(pool.departed[target], pool.thresholds, now)
+    else:
+        node = pool.node(id_of(pool, target))
+        planned = _planned(serving, pool, node.id)
+        found = account(node, pool.thresholds, now, planned)
+    return {**found, "local_fault": serving.local_fault()}
 
 
 def events_shown(

@@ -89,6 +89,7 @@ def build(
         directory=RUNNING,
         flight=flight,
     )
+    commons.local_faults.go_by(config.local_fault)
     # Of this process, so that proxies like us in a row tell their own requests from others.
     hop = part.hop or token_hex(8).encode("ascii")
     trusted = TrustedPeers(config.trusted_proxies)

@@ -343,6 +343,7 @@ class Change:
         assert self._middleware is not None
         service.middlewares.commit(self._middleware)
         service.tunnels.commit()
+        service.commons.local_faults.go_by(new.local_fault)
         service.circumstances = self._circumstances
         service.config = new
         return left

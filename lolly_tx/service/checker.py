@@ -262,7 +262,8 @@ class HealthChecker(Rounds):
             results[word] = results.get(word, 0) + 1
             if seen.latency is not None:
                 self.pool.check_times.add(seen.latency)
-        self._judge.observe(node_id, seen, now)
+        if self.pool.check_counts(node_id, seen, now):
+            self._judge.observe(node_id, seen, now)
 
     # -- when the next one is due
 

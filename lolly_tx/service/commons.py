@@ -21,6 +21,7 @@ from lolly_tx.proxy.files.store import FileStore
 from lolly_tx.proxy.files.supplies import FileSupplies
 from lolly_tx.service.exemplars import Exemplars
 from lolly_tx.service.flight import Flight
+from lolly_tx.service.local_faults import LocalFaults
 from lolly_tx.service.registry import Registry
 from lolly_tx.service.shared_checks import SharedChecks
 from lolly_tx.service.surroundings import Surroundings
@@ -30,8 +31,9 @@ from lolly_tx.service.surroundings import Surroundings
 class Commons:
     """`events`: the one sink. `registry`: the plugins there are. `directory`: where pools are found by name.
 
-    `health_map`: what is known of addresses. `shared_checks`: one probe for all that ask the same. `flight`: who writes
-    down what checks find; None: nobody. `staples`: those of certificates. `files`: what all routes to files
+    `health_map`: what is known of addresses. `local_faults`: whether it is us that nobody is reached.
+    `shared_checks`: one probe for all that ask the same. `flight`: who writes down what checks find; None: nobody.
+    `staples`: those of certificates. `files`: what all routes to files
     share. `exemplars`: who puts down traced exchanges, where traces are kept. `endings`: where exchanges are put that
     are over.
     """
@@ -50,6 +52,7 @@ class Commons:
     files: FileSupplies = attrs.field()
     exemplars: Exemplars = attrs.field()
     endings: Endings = attrs.field()
+    local_faults: LocalFaults = attrs.field()
 
     @kinds.default
     def _kinds(self) -> CheckKinds:
@@ -70,6 +73,10 @@ class Commons:
     @health_map.default
     def _health_map(self) -> HealthMap:
         return HealthMap(self.surroundings.reactor, now=self.surroundings.now)
+
+    @local_faults.default
+    def _local_faults(self) -> LocalFaults:
+        return LocalFaults(self.surroundings, self.health_map, self.kinds, self.events)
 
     @files.default
     def _files(self) -> FileSupplies:

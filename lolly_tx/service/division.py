@@ -15,6 +15,7 @@ from types import MappingProxyType
 import attrs
 
 from lolly_tx.config.caching import CacheSettings
+from lolly_tx.config.local_fault import LocalFault
 from lolly_tx.config.model import Config, PoolSettings
 
 
@@ -52,6 +53,7 @@ def of_worker(config: Config, workers: int) -> Config:
         caches=MappingProxyType(caches),
         events=MappingProxyType({}),
         limits=limits,
+        local_fault=LocalFault(hosts=0),
         streams=MappingProxyType(streams),
         pools=MappingProxyType(pools),
     )

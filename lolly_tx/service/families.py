@@ -66,6 +66,18 @@ UPSTREAM_CONNECTIONS = Family(
     ("pool", "state"),
 )
 
+LOCAL_FAULT = Family(
+    "lolly_local_fault",
+    "gauge",
+    "1 while it is this machine that has lost the network, or run out of something (resources).",
+    ("kind",),
+)
+LOCAL_FAULTS = Family(
+    "lolly_local_faults_total",
+    "counter",
+    "How often one began.",
+)
+
 DISCOVERED = Family(
     "lolly_discovered_targets",
     "gauge",

@@ -115,6 +115,10 @@ def verdict(serving: Serving, now: float) -> str:
     """The worst fact there is, in a sentence: it stands at the top of the page and in its title."""
     if serving.draining:
         return "The proxy is stopping"
+    fault = serving.local_fault()
+    if fault is not None:
+        what = "no network" if fault["kind"] == "network" else "out of resources"
+        return f"Local fault, {what}: {fault['why']}"
     ailing: list[tuple[float, str]] = []
     for name, pool in serving.pools.items():
         pool.available(now)

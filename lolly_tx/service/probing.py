@@ -28,6 +28,7 @@ from lolly_tx.net.sockets.endpoints import client_endpoint
 from lolly_tx.net.sockets.resolver import Lane
 from lolly_tx.service.checker import HealthChecker, Judge, PoolJudge
 from lolly_tx.service.commons import Commons
+from lolly_tx.service.local_faults import LocalFaults
 from lolly_tx.service.quorum import Ballot, BallotJudge, members_of
 from lolly_tx.service.rechecks import Rechecker
 from lolly_tx.service.rounds import NOBODY
@@ -58,18 +59,22 @@ class Probing:
         ballot: Ballot | None = None,
         agents: TargetAgentRounds | None = None,
         rechecker: Rechecker | None = None,
+        local_faults: LocalFaults | None = None,
     ) -> None:
         self.pool = pool
         self.checkers = tuple(checkers)
         self.ballot = ballot
         self.agents = agents
         self.rechecker = rechecker
+        self._local_faults = local_faults
 
     def __repr__(self) -> str:
         return f"<Probing of {self.pool.name}: {self.checkers!r}, {self.agents!r}>"
 
     def start(self, known: Mapping[str, float] = NOBODY) -> None:
         """Begin to probe. Does nothing when running. `known`: who need not be checked before such a time."""
+        if self._local_faults is not None:
+            self._local_faults.join(self.pool, self.ballot)
         if self.checkers:
             self.pool.suspect = self._suspect
         for checker in self.checkers:
@@ -90,6 +95,8 @@ class Probing:
 
     def stop(self) -> None:
         """Cancel all that is in flight. Does nothing when stopped."""
+        if self._local_faults is not None:
+            self._local_faults.leave(self.pool)
         if self.pool.suspect == self._suspect:
             self.pool.suspect = None
         for checker in self.checkers:
@@ -156,7 +163,8 @@ def probing(settings: PoolSettings, pool: Pool, commons: Commons) -> Probing:
     rechecker = None
     if not checkers and settings.passive.recheck:
         rechecker = _rechecker(settings, pool, commons)
-    return Probing(pool, checkers, ballot, agents, rechecker)
+    faults = commons.local_faults
+    return Probing(pool, checkers, ballot, agents, rechecker, faults)
 
 
 def _rechecker(settings: PoolSettings, pool: Pool, commons: Commons) -> Rechecker:

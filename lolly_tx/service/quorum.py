@@ -1,6 +1,6 @@
 """The ballot of a pool with several checks: takes in what each finds, tells the pool what they say together.
 
-Imports: config, domain. Used by: service.probing.
+Imports: config, domain. Used by: service.local_faults, service.probing.
 
 The counting is `domain.quorum`.
 """
@@ -59,6 +59,14 @@ class Ballot:
             self.pool.roster.record(node, "check", old.health.word, new, cause, now)
         if not member.advisory:
             self.pool.observe(node_id, verdict(opinions, self.quorum), now)
+
+    def restore(self, since: float, now: float) -> None:
+        """What was seen from `since` on was no fault of targets: checks that went down for it think as before."""
+        for node in self.pool.nodes.values():
+            opinions = self._opinions.get(node)
+            if opinions is None:
+                continue
+            self._opinions[node] = [one.before(since, now) for one in opinions]
 
 
 class BallotJudge:

@@ -307,6 +307,11 @@ def of_processes(
     yield _one(f.GENERATION, settings["generation"])
     yield _one(f.LAST_RELOAD, int(settings["last_reload_ok"]))
     yield _one(f.RELOADS_REFUSED, settings["reload_failures"])
+    faults = told.get("local_faults", {"now": None, "count": 0})
+    matter = faults["now"]["kind"] if faults["now"] else ""
+    kinds = ("network", "resources")
+    yield _each(f.LOCAL_FAULT, [((kind,), int(kind == matter)) for kind in kinds])
+    yield _one(f.LOCAL_FAULTS, faults["count"])
     yield _one(f.STALL, process["stall_seconds"])
     yield _one(f.STALLS, process["stalls"])
     words = ("written", "dropped")

@@ -282,6 +282,7 @@ class LollyService(Service):
             self.history_file.start()
         for each in self.running_pools.values():
             each.start()
+        self.commons.local_faults.start()
         self.commons.endings.start()
         if self.logs is not None:
             self.logs.start()
@@ -345,6 +346,7 @@ class LollyService(Service):
         self.tunnels.stop()
         for each in self.running_pools.values():
             each.stop()
+        self.commons.local_faults.stop()
         for forward in self.forwards.values():
             forward.stop()
         if self.surroundings.part.serves:
@@ -460,6 +462,10 @@ class LollyService(Service):
         """Those that are served."""
         return self.upkeep.shown()
 
+    def local_fault(self) -> dict[str, Any] | None:
+        """What is the matter with this machine; None: nothing."""
+        return self.commons.local_faults.shown()
+
     def expiries(self) -> Iterator[tuple[str, float]]:
         """Of each of them the first name, or else the file, and when it ends (seconds since the epoch)."""
         return self.upkeep.expiries()
@@ -481,6 +487,10 @@ class LollyService(Service):
             ),
             "caches": cache_statistics(self.middlewares.caches),
             **self.upkeep.counted(),
+            "local_faults": {
+                "now": self.local_fault(),
+                "count": self.commons.local_faults.count,
+            },
         }
         told.update((yield from telling_of(self, self.surroundings.wall())))
         if self.colleagues is None:

@@ -135,6 +135,9 @@ class Supervisor(Service):
         service.commons.staples.heard = lambda news: self.crew.tell(
             {"t": "staples", "staples": news}
         )
+        service.commons.local_faults.on_change.append(
+            lambda lost: self.crew.tell({"t": "network", "lost": lost})
+        )
         service.colleagues = self
         service.listener_drains.tell = self._tell_of_listener
         self._settling = LoopingCall(self._settle)
@@ -259,6 +262,7 @@ class Supervisor(Service):
             "listeners": names,
             "lent": lent(slot_ports(self.service.listeners.places)),
             "resting": sorted(self.service.listeners.resting),
+            "lost": self.service.commons.local_faults.fault.word == "network",
             "purges": self._purges.missed(number),
             "connectors": self._switchboard.connectors if self._switchboard else {},
         }
@@ -285,6 +289,8 @@ class Supervisor(Service):
             self._rollout.committed(seat)
         elif kind == "purged":
             self._purges.heard(seat, message["number"], message["count"])
+        elif kind == "short":
+            self.service.commons.local_faults.short(message["words"])
         elif kind == "log":
             self._say(seat, message)
         elif kind == "exemplars":

@@ -4,13 +4,14 @@
     facts   what the supervisor decided of some targets         staples   what certificates are shown with
     adopt, leave   accept on the slot of a sibling that has died, and no more
     listener   the operator's word about one: to rest, to wake, to hurry, to be cut
-    purge   drop what caches have of something
+    purge   drop what caches have of something            network   it is lost, or there again
     connectors   those that are connected to a sibling          hop   a sibling asks for one of ours
     reopen  open the log files anew             stop   accept nothing more, let exchanges end, and end
 
 and upwards: `ready` or `failed`; `beat`, the numbers that changed, several times a second, which shows that it lives;
-`seen`, what happened at targets; `log`, its lines, so that there is one log; `traces`; `connectors` and `tunnels`,
-who is connected here and how that is; `hop`, to reach a sibling; `leaving`, before it ends.
+`seen`, what happened at targets; `short`, what this process has run out of; `log`, its lines, so that there is one
+log; `traces`; `connectors` and `tunnels`, who is connected here and how that is; `hop`, to reach a sibling; `leaving`,
+before it ends.
 
 When the supervisor is gone it serves on by the last it heard, for `ORPHAN_SECONDS`, and then drains.
 
@@ -164,6 +165,8 @@ class Worker:
             self._hear_of_listener(message["word"], message["name"])
         elif kind == "purge":
             self._purge(message)
+        elif kind == "network" and self._service is not None:
+            self._service.commons.health_map.records.hold(message["lost"])
         elif kind in ("connectors", "hop") and self._reach is not None:
             self._reach.heard(message, descriptors)
         elif kind == "reopen":
@@ -186,6 +189,7 @@ class Worker:
             service.listeners.resting.update(message["resting"])
             self._follow(message["facts"])
             service.commons.staples.take(message["staples"])
+            service.commons.health_map.records.hold(message.get("lost", False))
             for words in message.get("purges", ()):
                 service.middlewares.caches.purge(purging.heard(words))
             self._reach_siblings(service.config, message.get("connectors", {}))
@@ -249,6 +253,9 @@ class Worker:
         self._shares.learn(message["rows"])
         for pool in service.pools.values():
             self._join(pool)
+        service.commons.local_faults.elsewhere = lambda words: self.channel.send(
+            {"t": "short", "words": words}
+        )
         self._following = Following(service, self._join)
         return service
 

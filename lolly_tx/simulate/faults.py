@@ -16,6 +16,7 @@ NEVER = float("inf")
 _SAYS = {
     "refuse": "refuses connections",
     "unreachable": "cannot be reached",
+    "no_network": "is beyond the proxy, which has no network",
     "hang": "accepts and never answers",
     "reset": "closes without an answer",
 }

@@ -231,7 +231,9 @@ def _back(window: Window, outages: Sequence[Outage]) -> float | None:
 def out_bound(settings: PoolSettings, fault: Windows) -> float | None:
     """When checks take a target out at the latest, as `lolly check` says; None: never."""
     checks = checks_of(settings)
-    if not checks or not fault.probes or fault.share < 1 or fault.kind == "slow":
+    if not checks or not fault.probes or fault.share < 1:
+        return None
+    if fault.kind in ("slow", "no_network"):
         return None
     if fault.kind in ("hang", "unreachable"):
         targets = len(settings.targets)
@@ -283,7 +285,7 @@ def timeline(run: Run) -> list[Values]:
             if at < run.world.scenario.duration:
                 rows.append((at, 0, number, "fault", "", word, window.says))
     for event in run.recording.events:
-        number = _number(run, event.node)
+        number = _number(run, event.node if event.pool else "")
         rows.append(
             (event.at, 1, number, event.fact, event.old, event.new, event.cause)
         )

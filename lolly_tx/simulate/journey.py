@@ -16,9 +16,10 @@ from typing import Any, Protocol
 
 from lolly_tx.domain.attempts import NEVER, Attempts
 from lolly_tx.domain.errors import (
-    ConnectFailed,
     ConnectionReset,
+    ConnectRefused,
     ConnectTimedOut,
+    NoNetwork,
     ProxyError,
     ResponseTimedOut,
 )
@@ -120,7 +121,9 @@ class Journey(Attempts):
         result: int | ProxyError = status
         if trouble or seconds > world.read_timeout:
             if trouble == "refused":
-                result = ConnectFailed("connection refused")
+                result = ConnectRefused("connection refused")
+            elif trouble == "no_network":
+                result = NoNetwork("network unreachable")
             elif trouble == "unreachable":
                 seconds = world.connect_timeout
                 result = ConnectTimedOut(f"no connection in {seconds:g} s")

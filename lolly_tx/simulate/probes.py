@@ -17,6 +17,12 @@ from zope.interface import implementer
 
 from lolly_tx.config.checks import Health
 from lolly_tx.config.pools import UpstreamTLS
+from lolly_tx.domain.errors import (
+    ConnectRefused,
+    ConnectTimedOut,
+    NoNetwork,
+    ProxyError,
+)
 from lolly_tx.domain.health import Observation
 from lolly_tx.domain.interfaces import IHealthCheck
 from lolly_tx.domain.target import Target
@@ -30,6 +36,7 @@ Schedule = Callable[[float, Callable[..., None], object, object], None]
 _SAYS = {
     "refused": "connection refused",
     "unreachable": "no connection in {:g} s",
+    "no_network": "network unreachable",
     "silent": "no answer in {:g} s",
     "reset": "connection closed without an answer",
 }
@@ -98,11 +105,24 @@ class ModelledReach:
         lost = self._models[target.id].connect_fault(now)
         seconds, found = REFUSAL_SECONDS, Observation(True, "connected", 0.0)
         if lost:
-            found = Observation(False, _SAYS[lost].format(self._timeout))
+            found = _lost(lost, self._timeout)
             seconds = self._timeout if lost == "unreachable" else REFUSAL_SECONDS
         done: Deferred[Observation] = Deferred()
         self._schedule(now + seconds, _over, done, found)
         return done
+
+
+_ERRORS: Mapping[str, type[ProxyError]] = {
+    "refused": ConnectRefused,
+    "unreachable": ConnectTimedOut,
+    "no_network": NoNetwork,
+}
+"""What kept a probe from connecting."""
+
+
+def _lost(trouble: str, limit: float) -> Observation:
+    words, error = _SAYS[trouble].format(limit), _ERRORS.get(trouble)
+    return Observation(False, words, error=None if error is None else error(words))
 
 
 def _over(now: float, done: Deferred[Observation], verdict: Observation) -> None:
@@ -148,7 +168,7 @@ class ModelledCheck:
         if not trouble and seconds > limit:
             trouble = "silent"
         if trouble:
-            return Observation(False, _SAYS[trouble].format(limit))
+            return _lost(trouble, limit)
         if self._settings.type != "http":
             return Observation(True, f"{self._settings.type} check passed", seconds)
         path = self._settings.path

@@ -11,7 +11,6 @@ from __future__ import annotations
 from bisect import bisect_left
 from collections.abc import Iterable, Iterator, Sequence
 from itertools import chain
-from typing import Literal
 
 import attrs
 
@@ -22,7 +21,12 @@ from lolly_tx.simulate.faults import NEVER
 from lolly_tx.simulate.load import Client
 from lolly_tx.simulate.scenario import Load, Scenario, Word
 from lolly_tx.simulate.staging import Arrival, Staging
-from lolly_tx.simulate.targets import REFUSAL_SECONDS, Answer, Trouble
+from lolly_tx.simulate.targets import (
+    REFUSAL_SECONDS,
+    Answer,
+    ConnectTrouble,
+    Trouble,
+)
 
 CLIENTS = 100
 """Who they were is not recorded: requests come from so many in turn."""
@@ -89,7 +93,7 @@ class RecordedTarget:
             request = _nearest(self._good, now)
         return request.answer if request is not None else (USUAL_SECONDS, 200, "")
 
-    def connect_fault(self, now: float) -> Literal["", "refused", "unreachable"]:
+    def connect_fault(self, now: float) -> ConnectTrouble:
         """Whether it could be connected to then."""
         trouble = self._estimate(now)[2]
         return trouble if trouble in ("refused", "unreachable") else ""

@@ -27,7 +27,9 @@ from lolly_tx.simulate.latency import Latency, Lognormal
 from lolly_tx.simulate.staying import Staying, stream_of, unfit
 
 On = tuple[int | str, ...]
-FaultKind = Literal["refuse", "unreachable", "hang", "reset", "status", "slow"]
+FaultKind = Literal[
+    "refuse", "unreachable", "no_network", "hang", "reset", "status", "slow"
+]
 
 _PART = Fraction(0.0, 1.0)
 _RATE = Fraction(0.0, 1e6)
@@ -132,10 +134,18 @@ class Fault:
 
     kind: FaultKind = attrs.field(
         metadata=about(
-            Choice("refuse", "unreachable", "hang", "reset", "status", "slow"),
+            Choice(
+                "refuse",
+                "unreachable",
+                "no_network",
+                "hang",
+                "reset",
+                "status",
+                "slow",
+            ),
             '"refuse": no process, and what was in flight is cut; "unreachable": connects'
-            ' time out; "hang": accepts, never answers; "reset": closes without an'
-            ' answer; "status": answers `status`; "slow": takes `factor` times as long.',
+            ' time out; "no_network": the proxy itself has none; "hang": accepts, never answers; "reset":'
+            ' closes without an answer; "status": answers `status`; "slow": takes `factor` times as long.',
         )
     )
     at: float = attrs.field(metadata=about(SECONDS, "When it begins."))

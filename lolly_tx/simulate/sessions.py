@@ -16,7 +16,12 @@ from collections.abc import Callable, Mapping
 from typing import Protocol
 
 from lolly_tx.domain.attempts import NEVER
-from lolly_tx.domain.errors import ConnectFailed, ConnectTimedOut, ProxyError
+from lolly_tx.domain.errors import (
+    ConnectRefused,
+    ConnectTimedOut,
+    NoNetwork,
+    ProxyError,
+)
 from lolly_tx.domain.lease import Lease
 from lolly_tx.proxy.session import Choice
 from lolly_tx.simulate.journey import Journey, Surroundings
@@ -65,7 +70,9 @@ class SimulatedSession(Journey):
         seconds, _, trouble = world.session_targets[lease.node.id].answer(now)
         result: ProxyError | str = trouble
         if trouble == "refused":
-            result = ConnectFailed("connection refused")
+            result = ConnectRefused("connection refused")
+        elif trouble == "no_network":
+            result = NoNetwork("network unreachable")
         elif trouble in ("silent", "reset"):
             seconds = REFUSAL_SECONDS  # the kernel accepts, whoever is behind it
         elif seconds > world.connect_timeout:

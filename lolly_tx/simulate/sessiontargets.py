@@ -12,7 +12,12 @@ from typing import Literal
 import attrs
 
 from lolly_tx.simulate.staying import Staying
-from lolly_tx.simulate.targets import REFUSAL_SECONDS, Answer, ModelledTarget
+from lolly_tx.simulate.targets import (
+    REFUSAL_SECONDS,
+    Answer,
+    ConnectTrouble,
+    ModelledTarget,
+)
 
 Ended = Literal["client", "target_reset", "idle"]
 
@@ -59,7 +64,7 @@ class SessionTarget:
             return REFUSAL_SECONDS, 0, "refused"
         return self._model.answer(now, probe)
 
-    def connect_fault(self, now: float) -> Literal["", "refused", "unreachable"]:
+    def connect_fault(self, now: float) -> ConnectTrouble:
         """What keeps a connect from it."""
         return self._model.connect_fault(now)
 

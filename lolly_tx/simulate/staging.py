@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from random import Random
-from typing import Literal, Protocol
+from typing import Protocol
 
 import attrs
 
@@ -23,7 +23,7 @@ from lolly_tx.simulate.load import Client, arrivals
 from lolly_tx.simulate.scenario import Scenario, TargetModel, chosen
 from lolly_tx.simulate.sessiontargets import SessionTarget
 from lolly_tx.simulate.staying import Staying
-from lolly_tx.simulate.targets import Answer, ModelledTarget
+from lolly_tx.simulate.targets import Answer, ConnectTrouble, ModelledTarget
 
 
 class Model(Protocol):
@@ -32,7 +32,7 @@ class Model(Protocol):
     def answer(self, now: float, probe: bool = False, number: int = 0) -> Answer:
         """What becomes of a request, of that number, or of a probe, that arrives at `now`."""
 
-    def connect_fault(self, now: float) -> Literal["", "refused", "unreachable"]:
+    def connect_fault(self, now: float) -> ConnectTrouble:
         """What keeps a connect from it at `now`, if anything does."""
 
     def retry_after(self, now: float) -> int:

@@ -9,7 +9,7 @@ Imports: simulate. Used by: simulate.probes, simulate.recorded, simulate.staging
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from heapq import heappop, heappush
 from random import Random
 from typing import Literal
@@ -17,13 +17,22 @@ from typing import Literal
 from lolly_tx.simulate.faults import NEVER, Windows
 from lolly_tx.simulate.scenario import TargetModel
 
-Trouble = Literal["", "refused", "unreachable", "silent", "reset"]
+Trouble = Literal["", "refused", "unreachable", "no_network", "silent", "reset"]
+ConnectTrouble = Literal["", "refused", "unreachable", "no_network"]
 
 Answer = tuple[float, int, Trouble]
 """Seconds until it comes, its status (0 = none), and what happens instead of an answer."""
 
 REFUSAL_SECONDS = 0.0005
 """A refusal takes a round trip on a local network."""
+
+
+_CONNECTS: Mapping[str, ConnectTrouble] = {
+    "refuse": "refused",
+    "unreachable": "unreachable",
+    "no_network": "no_network",
+}
+"""What connects meet, by the kind of the fault."""
 
 
 class ModelledTarget:
@@ -83,6 +92,8 @@ class ModelledTarget:
                     return REFUSAL_SECONDS, 0, "refused"
                 elif kind == "unreachable":
                     return NEVER, 0, "unreachable"
+                elif kind == "no_network":
+                    return 0.0, 0, "no_network"
                 elif kind == "hang":
                     return NEVER, 0, "silent"
                 else:
@@ -119,13 +130,14 @@ class ModelledTarget:
                     factor *= fault.factor
         return factor
 
-    def connect_fault(self, now: float) -> Literal["", "refused", "unreachable"]:
+    def connect_fault(self, now: float) -> ConnectTrouble:
         """What keeps a connect from it at `now`, if anything does; nothing else is asked of it."""
         for fault in self.faults:
-            if fault.kind in ("refuse", "unreachable") and fault.strikes(now):
+            trouble = _CONNECTS.get(fault.kind)
+            if trouble is not None and fault.strikes(now):
                 if fault.share < 1 and self._probe_random.random() >= fault.share:
                     continue
-                return "refused" if fault.kind == "refuse" else "unreachable"
+                return trouble
         return ""
 
     def retry_after(self, now: float) -> int:

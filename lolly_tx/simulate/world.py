@@ -97,6 +97,7 @@ class World:
             registry=registry or Registry(),
             kinds=self.kinds,
         )
+        commons.local_faults.go_by(config.local_fault)
         self.pool = pool = make_pool(settings, commons)
         self.forwarder = self._forwarder(around)
         self.streaming = staging.sessions is not None

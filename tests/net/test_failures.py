@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import errno
-from socket import gaierror
+from socket import EAI_AGAIN, EAI_NONAME, gaierror
 from typing import Any
 
 from OpenSSL import SSL
@@ -50,20 +50,44 @@ class TranslateTests(SynchronousTestCase):
 
     def test_connect_errors_blame_the_target(self) -> None:
         """A refused or unroutable connection counts against the target; nothing was sent."""
-        for reason, detail in (
-            (error.ConnectionRefusedError(), "connection refused"),
-            (error.ConnectionRefusedError(errno.ECONNREFUSED), "connection refused"),
-            (error.NoRouteError(), "no route to host"),
-            (error.NoRouteError(errno.ENETUNREACH), "network unreachable"),
-            (error.ConnectError(errno.ENOENT), "no such socket"),
-            (error.ConnectError(12345), "connection failed (errno 12345)"),
-            (error.ConnectError(), "connection failed"),
-            (OSError(errno.EHOSTUNREACH, "x"), "no route to host"),
-            (ConnectionRefusedError(errno.ECONNREFUSED, "x"), "connection refused"),
+        failed, refused = errors.ConnectFailed, errors.ConnectRefused
+        refusal = errno.ECONNREFUSED
+        for reason, wanted, detail in (
+            (error.ConnectionRefusedError(), refused, "connection refused"),
+            (error.ConnectionRefusedError(refusal), refused, "connection refused"),
+            (ConnectionRefusedError(refusal, "x"), refused, "connection refused"),
+            (error.NoRouteError(), failed, "no route to host"),
+            (
+                error.NoRouteError(errno.ENETUNREACH),
+                errors.NoNetwork,
+                "network unreachable",
+            ),
+            (OSError(errno.ENETDOWN, "x"), errors.NoNetwork, "network is down"),
+            (OSError(errno.EHOSTUNREACH, "x"), errors.NoRoute, "no route to host"),
+            (error.ConnectError(errno.ENOENT), failed, "no such socket"),
+            (error.ConnectError(12345), failed, "connection failed (errno 12345)"),
+            (error.ConnectError(), failed, "connection failed"),
         ):
-            got = self.check(reason, errors.ConnectFailed, detail, connecting=True)
+            got = self.check(reason, wanted, detail, connecting=True)
             self.assertTrue(got.blames and got.nothing_sent)
             self.assertEqual(got.kind, "connect")
+
+    def test_what_it_says_of_the_network(self) -> None:
+        """A refusal was heard, silence may be ours, and some of it is by our own word; late answers say nothing."""
+        for reason, connecting, said in (
+            (OSError(errno.ECONNREFUSED, "x"), True, "heard"),
+            (tls_error("no shared cipher"), True, "heard"),
+            (TimeoutError(), True, "silent"),
+            (OSError(errno.EHOSTUNREACH, "x"), True, "silent"),
+            (OSError(errno.ENETUNREACH, "x"), True, "silent ours"),
+            (gaierror(EAI_AGAIN, "x"), True, "silent ours"),
+            (gaierror(EAI_NONAME, "x"), True, ""),
+            (TimeoutError(), False, ""),
+            (error.ConnectionLost(), False, ""),
+        ):
+            got = translate(reason, connecting=connecting)
+            words = [w for w in ("heard", "silent", "ours") if getattr(got, w)]
+            self.assertEqual(" ".join(words), said, reason)
 
     def test_names_that_do_not_resolve(self) -> None:
         """Every resolver's word for an unknown name becomes the same error."""
@@ -237,7 +261,7 @@ class CancellationTests(SynchronousTestCase):
         got = translate(
             error.ConnectionRefusedError(), connecting=True, because=errors.Shutdown()
         )
-        self.assertIs(type(got), errors.ConnectFailed)
+        self.assertIs(type(got), errors.ConnectRefused)
         self.assertFalse(is_cancellation(error.ConnectionLost()))
 
 

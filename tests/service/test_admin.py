@@ -70,6 +70,7 @@ class Running:
     asked: list[Question] = attrs.field(factory=list)
     colleagues: Colleagues | None = None
     cut: list[str] = attrs.field(factory=list)
+    fault: dict[str, Any] | None = None
     amending: None = None
     discoveries: None = None
     providers: None = None
@@ -118,6 +119,9 @@ class Running:
 
     def statistics(self):
         return {"listeners": {}, "pools": {}}
+
+    def local_fault(self):
+        return self.fault
 
     def telling(self):
         yield

@@ -47,6 +47,14 @@ class SampleTests(SynchronousTestCase):
         self.assertEqual(found["totals"]["errors"], 0)
         self.assertLess(found["faults"][0]["out_after"], 1)
 
+    def test_no_network(self):
+        """When the proxy has no network all targets are back the moment it has one, and are held to be well."""
+        found = played("no-network")
+        for fault in found["faults"]:
+            self.assertEqual(fault["back_after"], 0)
+        words = [e["new"] for e in found["timeline"] if e["fact"] == "local_fault"]
+        self.assertEqual(words, ["on", "off"])
+
     def test_dead_database(self):
         """A database that dies cuts its sessions, and nobody who comes then is refused."""
         found = played("stream-dead-database", "stream", 6)

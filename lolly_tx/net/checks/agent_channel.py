@@ -121,7 +121,12 @@ class _Question(Probe):
         self.said.callback(report)
 
     def finish(
-        self, ok: bool, cause: str, status: int | None = None, drain: bool = False
+        self,
+        ok: bool,
+        cause: str,
+        status: int | None = None,
+        drain: bool = False,
+        error: ProxyError | None = None,
     ) -> None:
         """Nothing was learned."""
         if not self._over:

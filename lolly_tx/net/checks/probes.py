@@ -28,6 +28,7 @@ from twisted.internet.protocol import Protocol, connectionDone
 from twisted.python.failure import Failure
 from zope.interface import implementer
 
+from lolly_tx.domain.errors import ConnectTimedOut, ProxyError
 from lolly_tx.domain.health import Observation
 from lolly_tx.net.alarm import Alarm
 from lolly_tx.net.checks.expectation import BODY_BYTES
@@ -99,16 +100,21 @@ class Probe(Protocol):
         return self
 
     def finish(
-        self, ok: bool, cause: str, status: int | None = None, drain: bool = False
+        self,
+        ok: bool,
+        cause: str,
+        status: int | None = None,
+        drain: bool = False,
+        error: ProxyError | None = None,
     ) -> None:
-        """End the probe with a verdict."""
+        """End the probe with a verdict. `error`: why there was no connection."""
         if self._over:
             return
         latency = None
         if ok or status is not None:
             latency = max(0.0, self._check.now() - self._started)
         self._part()
-        self.done.callback(Observation(ok, cause, latency, status, drain))
+        self.done.callback(Observation(ok, cause, latency, status, drain, error))
 
     def _part(self) -> None:
         """All is known: end the connection in good order."""
@@ -156,15 +162,18 @@ class Probe(Protocol):
         self._expired()
 
     def _expired(self) -> None:
-        what = "connection" if self.transport is None else "answer"
-        self.finish(False, f"no {what} in {self._limit:g} s")
+        if self.transport is not None:
+            self.finish(False, f"no answer in {self._limit:g} s")
+            return
+        late = ConnectTimedOut(f"no connection in {self._limit:g} s")
+        self.finish(False, late.detail, error=late)
 
     def _eb_connect(self, failure: Failure) -> None:
         if self._over:
             return
         error = translate(failure, connecting=True)
         if error.blames and not is_cancellation(failure):
-            self.finish(False, error.detail)
+            self.finish(False, error.detail, error=error)
             return
         self._end()
         self.done.errback(error)

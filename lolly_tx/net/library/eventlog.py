@@ -19,6 +19,10 @@ _USUAL = "{pool}/{node}: {fact} {old} -> {new}: {cause}"
 _OF_NO_POOL = "{fact} {node}: {old} -> {new}: {cause}"
 
 
+def _is_bad(event: Event) -> bool:
+    return event.new in _BAD or (event.fact == "local_fault" and event.new == "on")
+
+
 @implementer(IEventSink)
 class EventLog:
     """Logs each event once: changes for the worse as warnings, others as information."""
@@ -28,7 +32,7 @@ class EventLog:
     def emit(self, event: Event) -> None:
         """Log `event`."""
         self.log.emit(
-            LogLevel.warn if event.new in _BAD else LogLevel.info,
+            LogLevel.warn if _is_bad(event) else LogLevel.info,
             _USUAL if event.pool else _OF_NO_POOL,
             pool=event.pool,
             node=event.node or "*",

@@ -33,7 +33,7 @@ from lolly_tx.domain.addresses import DOWN, AddressHealth, AddressRecords
 from lolly_tx.domain.errors import (
     AddressDown,
     ConnectTimedOut,
-    NameNotResolved,
+    NoNameServer,
     ProxyError,
 )
 from lolly_tx.net.alarm import Alarm
@@ -301,7 +301,7 @@ class _Race:
     def _expired(self) -> None:
         endpoint = self._endpoint
         if self._looking is not None:
-            late = NameNotResolved(f"name not resolved in {endpoint.limit:g} s")
+            late = NoNameServer(f"name not resolved in {endpoint.limit:g} s")
             self._fail(Failure(late))
             return
         self._blame_silent()
