@@ -1,0 +1,27 @@
+"""Two machines with one address between them, in short: the one that has it is drained, then killed."""
+
+from __future__ import annotations
+
+import tempfile
+import unittest
+from pathlib import Path
+
+from tests.system.namespaces import Machines
+from tests.system.two_machines import TwoMachines, why_no_keepalived
+
+WHY_NOT = why_no_keepalived()
+
+
+@unittest.skipIf(WHY_NOT, f"two machines with keepalived: {WHY_NOT}")
+class TwoMachinesTests(unittest.TestCase):
+    def test_drained_and_killed(self) -> None:
+        """The address goes to the other machine: a drain loses next to nobody, and after a death all is well again."""
+        folder = self.enterContext(tempfile.TemporaryDirectory(prefix="lolly-two-"))
+        machines = TwoMachines(self.enterContext(Machines()), Path(folder))
+        drained = machines.case("drain", rate=30.0, after=1.0)
+        # What is under way when the address moves is cut, as with any address that moves.
+        self.assertLessEqual(drained.lost, 5, drained)
+        self.assertGreater(drained.asked, 50, drained)
+        killed = machines.case("kill", rate=30.0)
+        self.assertLess(killed.lost, killed.asked, killed)
+        self.assertEqual(killed.late, 0, killed)
