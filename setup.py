@@ -18,6 +18,7 @@ from setuptools import Extension, setup
 # of attrs with defaults that are methods), what third parties extend (balancers, checks, passive policies), exceptions,
 # transports (subclasses of Twisted's), and what is imported too seldom to be worth its compilation.
 COMPILED = {
+    "domain/balancers": "round_robin",
     "domain": "attempts budget caps choice histogram hosts lease node policy pool routes tier",
     "wire": "bodies chunked fields hops http1 memory message",
     "wire/hpack": "decoder encoder huffman reading table",
@@ -26,7 +27,7 @@ COMPILED = {
     "net/http1": "client request_body server shared",
     "net/http2": "answers backlog client client_ending client_streams client_watch closed ending framed heads inflow"
     " intake patience request sending server shared stream streams watch websocket windows",
-    "net/sockets": "acceptor",
+    "net/sockets": "acceptor at_once records records_at_once serving",
     "proxy": "accesslog attempting chain columns counters endings exchange fielddoor firstcolumns forwarder hedge held"
     " innerdoor introduction lineformat moments proxy record resource response_fields route throughdoor upload",
 }

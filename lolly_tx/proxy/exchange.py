@@ -32,7 +32,6 @@ from lolly_tx.domain.errors import (
 )
 from lolly_tx.domain.lease import Lease
 from lolly_tx.domain.node import Node
-from lolly_tx.domain.retry import IDEMPOTENT
 from lolly_tx.net.doors import BODILESS, BodyStart, DoorIn, DoorOut, Peer, ResponseSink
 from lolly_tx.net.sockets.splice import Relay
 from lolly_tx.net.tunnel import Tunnel
@@ -157,7 +156,7 @@ class Exchange(Attempting, ResponseSink):
     def idempotent(self) -> bool:
         """Done twice it does no more than once, or the origin tells it apart."""
         head = self.head
-        if head.method in IDEMPOTENT:
+        if head.idempotent:
             return True
         block = head.block
         key = block.get(b"idempotency-key")
@@ -183,7 +182,7 @@ class Exchange(Attempting, ResponseSink):
             upstream = upstreams.of(node, self.door.peer)
         else:
             upstream = known[1]
-        client = upstream.take(head.method not in IDEMPOTENT)
+        client = upstream.take(not head.idempotent)
         if client is None:
             self._connect(upstream)
         elif head.plain and self.identity is None:

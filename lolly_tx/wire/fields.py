@@ -20,6 +20,7 @@ from collections.abc import Callable, Iterable
 from typing import Final, Self
 
 from lolly_tx.domain.hosts import BadHost, host_name
+from lolly_tx.domain.native import mypyc_attr
 from lolly_tx.wire.errors import BadMessage
 from lolly_tx.wire.grammar import (
     MAX_LENGTH,
@@ -55,6 +56,7 @@ def is_special(name: bytes) -> bool:
     return _REQUEST_NAME.fullmatch(name) is not None
 
 
+@mypyc_attr(acyclic=True)
 class FieldBlock:
     """A validated field block, and what a proxy needs to know of it. Never changed.
 
@@ -118,7 +120,7 @@ class FieldBlock:
         if not value.isdigit() or len(value) > 19:
             raise BadMessage("malformed Content-Length")
         self.length = length = int(value)
-        if length > MAX_LENGTH:
+        if len(value) == 19 and length > MAX_LENGTH:  # one of fewer digits never is
             raise BadMessage("Content-Length out of range")
         return len(value) == 1 or not value.startswith(b"0")
 
@@ -144,6 +146,7 @@ class FieldBlock:
             self.kept = without(self.raw, low, cut)
 
 
+@mypyc_attr(acyclic=True)
 class RequestBlock(FieldBlock):
     """The fields of a request.
 
@@ -342,6 +345,7 @@ class RequestBlock(FieldBlock):
         return self.like(_MAX_FORWARDS.sub(line, self.kept))
 
 
+@mypyc_attr(acyclic=True)
 class ResponseBlock(FieldBlock):
     """The fields of a response. `date`: there is a Date field.
 
@@ -360,7 +364,8 @@ class ResponseBlock(FieldBlock):
         if found is None:
             found = _RESPONSE_SPECIAL.findall(raw.lower())
         if len(found) == 2:
-            (one, day), (two, length) = found
+            one, day = found[0]
+            two, length = found[1]
             if one == b"content-length":
                 one, two, length = two, one, day
             if one == b"date" and two == b"content-length":

@@ -17,7 +17,7 @@ under another start line one more. What is remembered is shared: heads never cha
 from __future__ import annotations
 
 import re
-from typing import Final, Generic, TypeVar
+from typing import Any, Final, Generic, TypeVar
 
 from lolly_tx.domain.native import mypyc_attr
 from lolly_tx.wire.errors import BadMessage
@@ -55,15 +55,43 @@ _Head = TypeVar("_Head", RequestHead, ResponseHead)
 class _HeadReader(Generic[_Head]):
     """What the readers share: the limits, and the heads they know again, by all of their bytes."""
 
-    __slots__ = ("_fields", "_line_bytes", "_memory", "_most", "known", "limits")
+    __slots__ = (
+        "_head_bytes",
+        "_last",
+        "_last_raw",
+        "_line_bytes",
+        "_memory",
+        "_most_fields",
+        "known",
+        "limits",
+    )
 
     def __init__(self, limits: HeadLimits) -> None:
         self.limits = limits
-        self._line_bytes = limits.line_bytes
-        self._most = limits.head_bytes - 4  # without the CRLFs that end a head
-        self._fields = limits.fields
+        # As objects, which the scan is given: compiled code would make new ones for each head.
+        self._head_bytes: Any = limits.head_bytes
+        self._line_bytes: Any = limits.line_bytes
+        self._most_fields: Any = limits.fields
         self._memory: Memory[_Head] = Memory()
         self.known: dict[bytes, _Head] = self._memory.known
+        self._last_raw = b""
+        self._last: _Head | None = None
+
+    def known_again(self, data: bytes) -> _Head | None:
+        """The head that `data` is, all of it, if it is known.
+
+        To hash a head costs as much as to read a part of it: the one that came last is known without, and so is that
+        there is none of that size.
+        """
+        if data == self._last_raw:
+            return self._last
+        if len(data) not in self._memory.sizes:
+            return None
+        head = self.known.get(data)
+        if head is not None:
+            self._last_raw = data
+            self._last = head
+        return head
 
     def _check_fields(self, raw: bytes) -> None:
         """Raise `BadMessage` when the block `raw` has too many lines."""
@@ -107,7 +135,7 @@ class RequestReader(_HeadReader[RequestHead]):
             return None
         scan = self._scan
         if scan is not None:
-            found = scan(data, self._most + 4, self._line_bytes, self._fields)
+            found = scan(data, self._head_bytes, self._line_bytes, self._most_fields)
             if found is not None:
                 method, target, one, at, end, special = found
                 return self._scanned(data, method, target, one, at, end, special)
@@ -115,7 +143,7 @@ class RequestReader(_HeadReader[RequestHead]):
         if match is not None:
             at = match.end()
             end = data.find(b"\r\n\r\n", at) + 4
-            if at < end <= self._most + 4 and at <= self._line_bytes:
+            if at < end <= self._head_bytes and at <= self._line_bytes:
                 fields = data[at : end - 2]
                 block = self._known_blocks.get(fields)
                 known = block is not None
@@ -193,21 +221,24 @@ class ResponseReader(_HeadReader[ResponseHead]):
         """
         if seen and not worth_a_look(data, seen):
             return None
+        last = self._last
+        if last is not None and data.startswith(self._last_raw):
+            return last  # whose end need not be looked for
         end = data.find(b"\r\n\r\n") + 4
         raw = data if end == len(data) else data[:end]
-        head = self.known.get(raw)
+        head = self.known_again(raw)
         if head is not None:
             return head
         scan = self._scan
         if scan is not None:
-            found = scan(data, self._most + 4, self._line_bytes, self._fields)
+            found = scan(data, self._head_bytes, self._line_bytes, self._most_fields)
             if found is not None:
                 code, words, one, at, end, special = found
                 return self._scanned(raw, code, words, one, at, end, special)
         match = _STATUS_LINE.match(data)
         if match is not None:
             at = match.end()
-            if at < end <= self._most + 4 and at <= self._line_bytes:
+            if at < end <= self._head_bytes and at <= self._line_bytes:
                 fields = raw[at:-2]
                 if _RESPONSE_BLOCK.fullmatch(fields) is None:
                     return self._mend(data)

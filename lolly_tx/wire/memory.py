@@ -32,12 +32,13 @@ _PLACE: Final = MARKS - 1
 
 @mypyc_attr(allow_interpreted_subclasses=True)
 class Memory(Generic[Value]):
-    """`known`: where to look first; whoever finds nothing there says what it has `met`."""
+    """`known`: where to look first; whoever finds nothing there says what it has `met`. `sizes`: how long those are."""
 
-    __slots__ = ("_bytes", "_marks", "known")
+    __slots__ = ("_bytes", "_marks", "known", "sizes")
 
     def __init__(self) -> None:
         self.known: dict[bytes, Value] = {}
+        self.sizes: set[int] = set()
         self._marks = [0] * MARKS
         self._bytes = 0
 
@@ -55,5 +56,7 @@ class Memory(Generic[Value]):
         self._bytes += size
         if self._bytes > MEMORY_BYTES or len(self.known) >= REMEMBERED:
             self.known.clear()
+            self.sizes.clear()
             self._bytes = size
+        self.sizes.add(size)
         self.known[raw] = value

@@ -14,6 +14,7 @@ from collections.abc import Iterable
 from typing import Final, Self
 
 from lolly_tx.domain.native import mypyc_attr
+from lolly_tx.domain.retry import IDEMPOTENT
 from lolly_tx.wire.errors import BadMessage
 from lolly_tx.wire.fields import RequestBlock, ResponseBlock
 from lolly_tx.wire.grammar import TARGET, TOKEN
@@ -32,19 +33,20 @@ def _keep_alive(old: bool, connection: tuple[bytes, ...]) -> bool:
     return b"close" not in connection and (not old or b"keep-alive" in connection)
 
 
-@mypyc_attr(allow_interpreted_subclasses=True)
+@mypyc_attr(allow_interpreted_subclasses=True, acyclic=True)
 class RequestHead:
     """A request's head (RFC 9112 section 3). Never changed: others may have it, too.
 
     `method`, `target`: as received; `target` is in origin-form or "*" (absolute-form has
     been taken apart). `version`: `HTTP_1_0`, `HTTP_1_1` or `HTTP_2`; `old`: it is the first. `end`: offset
     of the first body byte in the data that was read. `plain`: not old, and `block` is plain. `is_head`: the
-    method is HEAD, so the response has no body.
+    method is HEAD, so the response has no body. `idempotent`: by its method it may be repeated.
     """
 
     __slots__ = (
         "block",
         "end",
+        "idempotent",
         "is_head",
         "method",
         "old",
@@ -69,6 +71,7 @@ class RequestHead:
         self.old = old = version is HTTP_1_0
         self.plain = block.plain and not old
         self.is_head = method == b"HEAD"
+        self.idempotent = method == b"GET" or method in IDEMPOTENT
 
     @classmethod
     def from_pairs(
@@ -127,6 +130,7 @@ class RequestHead:
         return RequestHead(self.method, target, self.version, self.block, self.end)
 
 
+@mypyc_attr(acyclic=True)
 class ResponseHead:
     """A response's head (RFC 9112 section 4). Never changed: others may have it, too.
 

@@ -9,7 +9,8 @@ from typing import Any
 from twisted.trial.unittest import SkipTest, SynchronousTestCase
 
 from lolly_tx.net.sockets import descriptors
-from lolly_tx.net.sockets.transports import BULK_BYTES, CLOSED, RECEIVE_BYTES
+from lolly_tx.net.sockets.at_once import CLOSED, RECEIVE_BYTES
+from lolly_tx.net.sockets.transports import BULK_BYTES
 from tests.net.fuzz_descriptors import differences
 from tests.wire.native import extension
 

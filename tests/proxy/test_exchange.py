@@ -8,7 +8,8 @@ from twisted.internet.error import ConnectionRefusedError, TimeoutError
 
 from lolly_tx.domain.errors import ConnectTimedOut, DownstreamGone
 from lolly_tx.net.http1.shared import ClientTimeouts
-from lolly_tx.net.sockets.transports import BULK_BYTES, RECEIVE_BYTES
+from lolly_tx.net.sockets.at_once import RECEIVE_BYTES
+from lolly_tx.net.sockets.transports import BULK_BYTES
 from lolly_tx.proxy.exchange import Exchange
 from lolly_tx.proxy.upload import REPLAY_BYTES
 from lolly_tx.wire.chunked import LARGE_MEAL, SMALL_MEAL

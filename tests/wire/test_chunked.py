@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from twisted.trial.unittest import SynchronousTestCase
 
-from lolly_tx.net.sockets.transports import RECEIVE_BYTES
+from lolly_tx.net.sockets.at_once import RECEIVE_BYTES
 from lolly_tx.wire import chunked
 from lolly_tx.wire.chunked import ChunkDecoder, encode_chunk, last_chunk
 from lolly_tx.wire.errors import BadMessage

@@ -16,9 +16,10 @@ from itertools import cycle, islice
 from math import gcd
 from typing import TYPE_CHECKING
 
-from zope.interface import implementer
+from zope.interface import classImplements
 
 from lolly_tx.domain.interfaces import IPreviewBalancer
+from lolly_tx.domain.native import mypyc_attr
 from lolly_tx.domain.node import Node
 
 if TYPE_CHECKING:  # pragma: no cover
@@ -48,7 +49,7 @@ def smooth(weights: Sequence[int]) -> list[int]:
     return turns
 
 
-@implementer(IPreviewBalancer)
+@mypyc_attr(allow_interpreted_subclasses=True)
 class RoundRobin:
     """Each in turn, as often as its weight says."""
 
@@ -124,6 +125,9 @@ class RoundRobin:
         heapify(heap)
         self._deadlines = deadlines = {n.id: at for at, _, n in heap}
         return _in_line(heap, deadlines)
+
+
+classImplements(RoundRobin, IPreviewBalancer)
 
 
 def _in_line(

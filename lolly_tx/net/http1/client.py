@@ -40,11 +40,11 @@ from lolly_tx.net.deadlines import NEVER, PERIOD
 from lolly_tx.net.doors import CLOSE, LENGTH, NO_BODY, STREAM, ResponseSink
 from lolly_tx.net.http1 import losses
 from lolly_tx.net.http1.upgraded import Upgraded
+from lolly_tx.net.sockets.at_once import RECEIVE_BYTES
 from lolly_tx.net.sockets.parting import CLOSE_SECONDS, Leftover
 from lolly_tx.net.sockets.standstill import Standstill
 from lolly_tx.net.sockets.transports import (
     BULK_BYTES,
-    RECEIVE_BYTES,
     is_quiet,
     pending_bytes,
     untaken_bytes,

@@ -178,7 +178,7 @@ class Http1Server(DoorIn):
         if state == IDLE:
             head = None
             if len(data) <= REMEMBERED_BYTES:
-                head = self.shared.known_heads.get(data)
+                head = self.shared.reader.known_again(data)
             if head is None:
                 self._read_heads(data)
             else:

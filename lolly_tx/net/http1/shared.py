@@ -69,7 +69,6 @@ class Shared:
     __slots__ = (
         "body_bytes",
         "introduce",
-        "known_heads",
         "open_exchange",
         "reader",
         "refused",
@@ -90,7 +89,6 @@ class Shared:
         self.requests = settings.requests
         self.secure = secure
         self.reader = reader or RequestReader(settings.limits, secure)
-        self.known_heads = self.reader.known
         self.open_exchange = site.open_exchange
         self.refused = site.refused
         self.introduce = site.introduce

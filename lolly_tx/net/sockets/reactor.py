@@ -14,7 +14,7 @@ own reactors. Four differences from `EPollReactor`:
   and would print 1970; ours does).
 - SIGTERM ends the process with status 0 once it has stopped.
 
-Imports: Twisted. Used by: twisted.plugins.
+Imports: net.sockets, Twisted. Used by: twisted.plugins.
 """
 
 from __future__ import annotations
@@ -28,6 +28,8 @@ from twisted.internet.epollreactor import EPOLLIN, EPOLLOUT, EPollReactor
 from twisted.internet.main import installReactor
 from twisted.logger import Logger
 from twisted.python.log import callWithLogger
+
+from lolly_tx.net.sockets.serving import serve_all
 
 __all__ = ["LollyReactor", "install"]
 
@@ -85,23 +87,14 @@ class LollyReactor(EPollReactor):
     doIteration = doPoll
 
     def _serve_all(self, events: list[tuple[int, int]]) -> None:
-        selectables = self._selectables
-        for fd, event in events:
-            # Served earlier in this round, another may have closed this one.
-            selectable = selectables.get(fd)
-            if selectable is None:
-                continue
-            if event == EPOLLIN:
-                try:
-                    why = selectable.doRead()
-                except BaseException as error:
-                    why = self._failed(selectable, error)
-                if why:
-                    self._disconnectSelectable(selectable, why, True)
-            elif event & EPOLLIN or event == EPOLLOUT:
-                self._serve(selectable, event)
-            else:
-                callWithLogger(selectable, self._doReadOrWrite, selectable, fd, event)
+        serve_all(events, self._selectables, self)
+
+    def serve_other(self, selectable: Any, fd: int, event: int) -> None:
+        """Serve one that is not just readable."""
+        if event & EPOLLIN or event == EPOLLOUT:
+            self._serve(selectable, event)
+        else:
+            callWithLogger(selectable, self._doReadOrWrite, selectable, fd, event)
 
     def _leave(self, events: list[tuple[int, int]]) -> None:
         """Keep what is to be served after the timers.
@@ -148,11 +141,11 @@ class LollyReactor(EPollReactor):
                 reading = False
                 why = selectable.doWrite()
         except BaseException as error:
-            why = self._failed(selectable, error)
+            why = self.failed(selectable, error)
         if why:
             self._disconnectSelectable(selectable, why, reading)
 
-    def _failed(self, selectable: Any, error: BaseException) -> BaseException:
+    def failed(self, selectable: Any, error: BaseException) -> BaseException:
         """As in Twisted, even SystemExit only ends the connection it came from."""
         self._log.failure(
             "{selectable} failed; disconnecting it", selectable=selectable

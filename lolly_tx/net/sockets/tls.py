@@ -34,7 +34,8 @@ from zope.interface import implementer
 from lolly_tx.net.deadlines import NEVER
 from lolly_tx.net.sockets.challenges import Challenges, Looking
 from lolly_tx.net.sockets.handshakes import Handshakes, reason_of
-from lolly_tx.net.sockets.records import read, write
+from lolly_tx.net.sockets.records import write
+from lolly_tx.net.sockets.records_at_once import RecordAtOnce
 from lolly_tx.net.sockets.tls_contexts import clear_errors
 from lolly_tx.net.sockets.transports import SocketTransport
 from lolly_tx.wire.proxyline import V2_MOST
@@ -48,22 +49,20 @@ HANDSHAKE_FAILURE = b"\x15\x03\x03\x00\x02\x02\x28"
 
 
 @implementer(ISSLTransport)
-class TLSTransport(SocketTransport):
+class TLSTransport(RecordAtOnce, SocketTransport):
     """The server's side of TLS, mixed in before a stock server transport.
 
     The protocol gets makeConnection at accept and data only after the handshake. Limit
     the time of the handshake by that of the first request, with abortConnection.
     """
 
+    doRead: Any  # as in `SocketTransport`
     secure = True
     _log = Logger()
     _goodbye = False
     _challenged = False
-    _handshaking = True
     _looking: Looking | None = None
     _reads_blocked = False
-    _writes_blocked = True
-    _ssl: SSL.Connection
     deadline = NEVER
     """When the handshake has to be done."""
     handshake_failure = ""
@@ -206,57 +205,29 @@ class TLSTransport(SocketTransport):
 
     # -- reading
 
-    def doRead(self) -> Exception | None:  # type: ignore[override]  # a mixin's lambda
-        """Hand the next record to the protocol."""
-        if self._handshaking:
-            if self._preface is not None:
-                why = self._read_preface(self._preface)
-                if not self._may_shake():
-                    return why
-            why = self._shake()
-            if why is not None or self._handshaking:
-                return why
-            # The first request often comes along with the end of the handshake.
-        elif self._writes_blocked:
+    def _get_ready(self) -> Exception | None:
+        if not self._handshaking:
             self._unblock_writes()
-        try:
-            data = read(self._ssl)
-        except SSL.WantReadError:
             return None
-        except SSL.WantWriteError:
+        if self._preface is not None:
+            why = self._read_preface(self._preface)
+            if not self._may_shake():
+                return why
+        # The first request often comes along with the end of the handshake.
+        return self._shake()
+
+    def _not_read(self, error: Exception) -> Exception | None:
+        if isinstance(error, SSL.WantReadError):
+            return None
+        if isinstance(error, SSL.WantWriteError):
             self._block_reads()
             return None
-        except SSL.ZeroReturnError:
+        if isinstance(error, SSL.ZeroReturnError):
             return CONNECTION_LOST if self._broken else CONNECTION_DONE
-        except SSL.Error:
-            # Among them an end of file without close_notify: somebody may have cut it.
-            return self._end()
-        self.protocol.dataReceived(data)
-        return None
+        # Among them an end of file without close_notify: somebody may have cut it.
+        return self._end()
 
     # -- writing
-
-    def write(self, data: bytes) -> None:
-        """Encrypt and send `data`, at once if the kernel takes it; queue the rest."""
-        if (
-            self._tempDataLen
-            or self.dataBuffer
-            or not self.connected
-            or self._handshaking
-            or self.disconnecting
-            or self._writeDisconnecting
-            or self._aborting
-            or self._broken
-            or data.__class__ is not bytes
-            or (self.producer is not None and not self.streamingProducer)
-        ):
-            tcp.Connection.write(self, data)
-            return
-        if not data:
-            return
-        sent = self._send(data)
-        if sent != len(data):
-            self._queue(memoryview(data)[sent:] if sent else data)
 
     def _send(self, data: bytes | memoryview) -> int:
         """Send until the kernel takes no more. Sets `_broken` on an error.
@@ -271,14 +242,16 @@ class TLSTransport(SocketTransport):
                 view = memoryview(data)
                 while sent < len(view):
                     sent += write(connection, view[sent:])
-        except SSL.WantWriteError:
-            pass
-        except SSL.WantReadError:
+        except SSL.Error as error:
+            self._not_sent(error)
+        return sent
+
+    def _not_sent(self, error: Exception) -> None:
+        if isinstance(error, SSL.WantReadError):
             self._writes_blocked = True
             self.stopWriting()
-        except SSL.Error:
+        elif not isinstance(error, SSL.WantWriteError):
             self._end()
-        return sent
 
     def writeSomeData(self, data: bytes) -> Any:
         """As the stock method, which sends to the socket: doWrite calls it."""
@@ -349,7 +322,7 @@ class TLSTransport(SocketTransport):
         if self.connected and not self._aborting:
             self._say_goodbye()
         super().connectionLost(reason)
-        self.__dict__.pop("_ssl", None)
+        self._ssl = None
 
 
 class ContextSource(Protocol):

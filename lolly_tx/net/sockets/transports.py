@@ -33,10 +33,8 @@ from twisted.internet.interfaces import ISSLTransport
 from twisted.internet.main import CONNECTION_DONE, CONNECTION_LOST
 from twisted.python.failure import Failure
 
-from lolly_tx.net.sockets.descriptors import handle_of, receive, transmit
-
-RECEIVE_BYTES = 65536
-"""How much one `recv` asks for: the stock transport's bufferSize."""
+from lolly_tx.net.sockets.at_once import CLOSED, AtOnce
+from lolly_tx.net.sockets.descriptors import handle_of
 
 BULK_BYTES = 8 * 16375
 """The same of a long body that is copied: eight DATA frames of HTTP/2, each of which fills a TLS record."""
@@ -52,9 +50,6 @@ _OPTIONS = [
     for name, value in PROBES
     if hasattr(socket, name)  # not every system has them
 ]
-
-CLOSED = -1
-"""In place of the handle of a socket."""
 
 _INT = struct.Struct("i")
 
@@ -72,16 +67,15 @@ class Diversion(Protocol):
         """`transport` is about to close; its descriptor is still valid."""
 
 
-class SocketTransport(tcp.Connection):
+class SocketTransport(AtOnce, tcp.Connection):
     """What our transports add to Twisted's: eager writes, diversions, `pending_bytes`.
 
     Mixed in before a stock class. `secure`: the bytes on the wire are encrypted by this
-    transport. `receive_bytes`: how much the next `recv` asks for; its protocol may change it.
+    transport.
     """
 
+    doRead: Any  # in the stock classes also a mixin's lambda
     secure = False
-    receive_bytes = RECEIVE_BYTES
-    _broken = False
     _reads_to: Diversion | None = None
     _writes_to: Diversion | None = None
 
@@ -93,7 +87,9 @@ class SocketTransport(tcp.Connection):
         """
         super().__init_subclass__(**named)
         for name in ("write", "doRead"):
-            shared: FunctionType = getattr(cls, name)
+            shared = getattr(cls, name)
+            if not isinstance(shared, FunctionType):
+                continue  # it is compiled
             own = FunctionType(
                 shared.__code__.replace(),
                 shared.__globals__,
@@ -115,39 +111,8 @@ class SocketTransport(tcp.Connection):
 
     # -- writing
 
-    def write(self, data: bytes) -> None:
-        """Send `data`, at once if the kernel takes it; queue the rest.
-
-        Never raises for the connection's sake: a failed send is left for the reactor to
-        report, as with the stock transport.
-        """
-        if (
-            self._tempDataLen
-            or self.dataBuffer
-            or not self.connected
-            or self.disconnecting
-            or self._writeDisconnecting
-            or self._aborting
-            or self.TLS
-            or data.__class__ is not bytes
-            or (self.producer is not None and not self.streamingProducer)
-        ):
-            # A pull producer is asked for more when the queue drains: it needs one.
-            super().write(data)
-            return
-        if not data:
-            return
-        try:
-            sent = transmit(self.handle, data)
-        except BlockingIOError:
-            sent = 0
-        except OSError:
-            # The kernel reports an error once. doWrite will meet EPIPE and say so; but
-            # should doRead come first, it would see a clean end of file.
-            self._broken = True
-            sent = 0
-        if sent != len(data):
-            self._queue(memoryview(data)[sent:] if sent else data)
+    def _write_later(self, data: Any) -> None:
+        tcp.Connection.write(self, data)
 
     def _queue(self, data: bytes | memoryview) -> None:
         self._tempDataBuffer.append(data)  # type: ignore[arg-type]  # joined later
@@ -174,28 +139,13 @@ class SocketTransport(tcp.Connection):
         unconfirmed: int = _INT.unpack(answer)[0]
         return queued + unconfirmed
 
-    # -- reading
-
-    def doRead(self) -> Exception | None:  # type: ignore[override]  # a mixin's lambda
-        """Hand one `recv` to the protocol."""
-        try:
-            data = receive(self.handle, self.receive_bytes)
-        except BlockingIOError:
-            return None
-        except OSError:
-            return CONNECTION_LOST
-        if data:
-            self.protocol.dataReceived(data)
-            return None
-        return CONNECTION_LOST if self._broken else CONNECTION_DONE
-
     # -- diversions
 
     def divert_reads(self, relay: Diversion) -> None:
         """Call `relay.source_ready` in place of doRead, until `restore_reads`."""
         self._reads_to = relay
         if not self._aborting:
-            self.doRead = relay.source_ready  # type: ignore[method-assign]  # as stock
+            self.doRead = relay.source_ready
 
     def restore_reads(self) -> None:
         """Read for the protocol again. Whether it is reading now is not changed."""
