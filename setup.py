@@ -1,7 +1,7 @@
 """The optional part of the build: hot modules compiled by mypyc (docs/performance.md). All else is in setup.cfg.
 
     LOLLY_COMPILE=1 pip install .     compiled; without the variable pure Python, which needs no C compiler
-    LOLLY_COMPILE_LEVEL=0             how much the C compiler optimises, 0 to 3; 1 where nothing is said
+    LOLLY_COMPILE_LEVEL=0             how much the C compiler optimises, 0 to 3; 2 where nothing is said
 
 One source for both: a compiled module has its Python file beside it, and does the same.
 """
@@ -52,7 +52,7 @@ def extensions() -> dict[str, Any]:
 
     made = mypycify(
         ["--config-file", "setup.cfg", *files()],
-        opt_level=os.environ.get("LOLLY_COMPILE_LEVEL", "1"),
+        opt_level=os.environ.get("LOLLY_COMPILE_LEVEL", "2"),
         debug_level="0",
         group_name="lolly_tx",
     )
@@ -60,6 +60,9 @@ def extensions() -> dict[str, Any]:
     # level 0 mypyc has its own assertions compiled as well.
     for each in made:
         each.extra_compile_args = [*each.extra_compile_args, "-Wno-all", "-DNDEBUG"]
+        if each.name.endswith("__mypyc"):  # all but the modules that only lead there
+            header = str(HERE / "lolly_tx" / "compiled.h")
+            each.extra_compile_args += ["-include", header]
     # The scan of heads in C; without it the regular expressions read all.
     scan = Extension("lolly_tx.wire._scan", ["lolly_tx/wire/_scan.c"])
     # Reading and writing sockets by their descriptors.

@@ -116,6 +116,22 @@ class RequestReaderTests(SynchronousTestCase):
         both = reader.read(GET + b"\r\n" + GET + b"\r\n")
         self.assertEqual(facts(known[0]), facts(both))
 
+    def test_the_last_known_head(self) -> None:
+        """Heads that are known are so in turn as well as in a row, and others of their size are not."""
+        reader = RequestReader()
+        one, two = (
+            b"GET /%b HTTP/1.1\r\nHost: h\r\n\r\n" % name for name in (b"a", b"b")
+        )
+        self.assertIsNone(reader.known_again(one))
+        for raw in (one, two) * 3:
+            reader.read(raw)
+        for raw in (one, one, two, two, one):
+            head = reader.known_again(raw)
+            assert head is not None
+            self.assertEqual(head.target, raw[4:6])
+        self.assertIsNone(reader.known_again(one.replace(b"/a", b"/c")))
+        self.assertIsNone(reader.known_again(one + b"x"))
+
     def test_mended_heads_leave_no_trace(self) -> None:
         """What is mended ends elsewhere than the head it becomes, every time."""
         reader = RequestReader()
@@ -428,6 +444,19 @@ class ResponseReaderTests(SynchronousTestCase):
         other = reader.read(start.replace(b"200", b"404"))
         assert other is not None
         self.assertEqual(404, other.status)
+
+    def test_the_last_known_head(self) -> None:
+        """One that came before is known in front of whatever body, and is not taken for another that begins alike."""
+        reader = ResponseReader()
+        raw = b"HTTP/1.1 200 OK\r\nContent-Length: 1\r\n\r\n"
+        for _ in range(3):
+            known = reader.read(raw + b"x")
+        self.assertIs(reader.read(raw + b"GET / HTTP/1.1\r\n\r\n"), known)
+        other = reader.read(raw[:-2] + b"X: y\r\n\r\n")
+        assert other is not None
+        self.assertEqual(other.block.get(b"x"), b"y")
+        self.assertIs(reader.read(raw), known)
+        self.assertIsNone(reader.read(raw[:-1]))
 
     def test_whole(self) -> None:
         """The size of an ordinary message is known from its head."""

@@ -34,6 +34,17 @@ class MemoryTests(SynchronousTestCase):
             memory.met(b"again", 0)
         self.assertIn(b"again", memory.known)
 
+    def test_sizes(self) -> None:
+        """Who asks for something of another size than all that is kept need not ask."""
+        memory: Memory[int] = Memory()
+        for raw in (b"a", b"bb", b"a", b"bb", b"ccc"):
+            memory.met(raw, 0)
+        self.assertEqual(memory.sizes, {1, 2})
+        for number in range(REMEMBERED):
+            for _ in range(2):
+                memory.met(b"%04d" % number, number)
+        self.assertEqual(memory.sizes, {4})  # it has begun anew since
+
     def test_number(self) -> None:
         """So many are kept, then it begins anew; the dictionary stays the same object."""
         memory: Memory[int] = Memory()

@@ -4,7 +4,8 @@ Mixed in before Twisted's classes, and apart from `net.sockets.transports` becau
 Twisted's is not. What it looks at are attributes of its own, also where it is Twisted's code that assigns them: so a
 message costs no look into a dictionary.
 
-Imports: domain, net.sockets, Twisted. Used by: net.sockets.transports.
+Imports: domain, net.sockets, Twisted. Used by: net.http1, net.sockets.records_at_once,
+net.sockets.transports.
 """
 
 from __future__ import annotations

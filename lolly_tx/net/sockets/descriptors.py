@@ -7,7 +7,7 @@
 The methods of a socket look for its time limit, make room for the largest answer and let other threads run; the
 extension does none of it, which is half a microsecond for a read and a write.
 
-Imports: net.sockets. Used by: net.sockets.transports.
+Imports: net.sockets. Used by: net.sockets.at_once, net.sockets.transports.
 """
 
 from __future__ import annotations

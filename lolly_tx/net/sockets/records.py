@@ -6,7 +6,7 @@ that is understood: whatever else OpenSSL says is for pyOpenSSL to make an excep
 
 It leans on private names of pyOpenSSL. Where one is missing, `read` and `write` are its own methods.
 
-Imports: Twisted, pyOpenSSL. Used by: net.sockets.tls.
+Imports: Twisted, pyOpenSSL. Used by: net.sockets.records_at_once, net.sockets.tls.
 """
 
 from __future__ import annotations

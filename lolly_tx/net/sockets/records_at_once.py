@@ -3,7 +3,7 @@
 As `net.sockets.at_once`, and apart from `net.sockets.tls` for the same reason. What is not done at once, a handshake
 among it, is for the transport.
 
-Imports: domain, net.sockets, Twisted, pyOpenSSL. Used by: net.sockets.tls.
+Imports: domain, net.sockets, pyOpenSSL. Used by: net.sockets.tls.
 """
 
 from __future__ import annotations
