@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import os
 import sys
+from pathlib import Path
 from typing import Any
 
 from setuptools import Extension, setup
@@ -61,7 +62,7 @@ def extensions() -> dict[str, Any]:
     for each in made:
         each.extra_compile_args = [*each.extra_compile_args, "-Wno-all", "-DNDEBUG"]
         if each.name.endswith("__mypyc"):  # all but the modules that only lead there
-            header = str(HERE / "lolly_tx" / "compiled.h")
+            header = str(Path(__file__).parent / "lolly_tx" / "compiled.h")
             each.extra_compile_args += ["-include", header]
     # The scan of heads in C; without it the regular expressions read all.
     scan = Extension("lolly_tx.wire._scan", ["lolly_tx/wire/_scan.c"])
