@@ -42,6 +42,7 @@ PACKAGES = (
     "net/streams",
     "net/tunnels",
     "net/proxies",
+    "net/stores",
     "net/websockets",
     "net/datagrams",
     "proxy",

@@ -55,6 +55,7 @@ from lolly_tx.config.providers import (
 )
 from lolly_tx.config.rules import is_local
 from lolly_tx.config.shadows import shadowed
+from lolly_tx.config.stores import store_facts, store_users
 from lolly_tx.config.streams import stream_doubts, stream_facts
 from lolly_tx.config.tunnelrules import is_published, tunnel_facts
 from lolly_tx.domain.target import Target
@@ -373,6 +374,8 @@ def _whole(config: Config) -> Iterator[Consequence]:
         yield Consequence(about, text, doubt)
     for name, text, doubt in cache_facts(config.caches):
         yield Consequence(f"cache {name}", text, doubt)
+    for name, text, doubt in store_facts(config.stores, store_users(config)):
+        yield Consequence(f"store {name}", text, doubt)
     for name, text, doubt in acme_facts(config):
         yield Consequence(f"acme {name}", text, doubt)
     limits = config.limits

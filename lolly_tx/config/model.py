@@ -61,6 +61,7 @@ from lolly_tx.config.pools import (
 from lolly_tx.config.providers import AnyProvider, ProviderTables
 from lolly_tx.config.routing import Redirect, Respond, Route
 from lolly_tx.config.schema import about
+from lolly_tx.config.stores import NO_STORES, Store
 from lolly_tx.config.streams import Stream
 from lolly_tx.config.tables import (
     FORWARDED_FORMS,
@@ -194,6 +195,14 @@ class Config:
             Named(CacheSettings),
             'One table per cache, by name; middleware of `type = "cache"` puts it before routes.',
             key="cache",
+        ),
+    )
+    stores: Mapping[str, Store] = attrs.field(
+        default=NO_STORES,
+        metadata=about(
+            Named(Store),
+            "One table per `store`, by name: a Redis or Valkey that several instances share what they know by.",
+            key="store",
         ),
     )
     streams: Mapping[str, Stream] = attrs.field(

@@ -90,6 +90,7 @@ _EXAMPLES: dict[str, str | int | dict[str, str]] = {
     "middleware.forward_auth.pool": "NAME",
     "middleware.jwt.keys": "jwks.json",
     "middleware.rate_limit.rate": "10/s",
+    "store.NAME.url": "redis://127.0.0.1:6379/0",
 }
 _ALTERNATIVES = frozenset(("route.files", "route.redirect", "route.respond"))
 """Tables of which a file has one in the place of something else."""

@@ -35,6 +35,7 @@ from lolly_tx.config.model import Admin, Config, Listener, PoolSettings
 from lolly_tx.config.providers import provided_listeners, provider_rules
 from lolly_tx.config.routing import ENDS, Route
 from lolly_tx.config.schema import Place
+from lolly_tx.config.stores import store_rules
 from lolly_tx.config.streams import stream_rules
 from lolly_tx.config.tlsrules import tls_rules
 from lolly_tx.config.tunnelrules import tunnel_rules
@@ -73,6 +74,7 @@ def check(config: Config, parts: Parts, main: Place) -> None:
     elif parts.names and not (parts.any_route or hosts or config.providers):
         main.wrong("has no [[route]], so no request would be answered")
     caches_rules(config.caches, main.at("cache"))
+    store_rules(config.stores, main.at("store"))
     there = {name: one for name, (one, _) in parts.pools.items()}
     for name, stream in config.streams.items():
         at = main.at("stream").at(name)

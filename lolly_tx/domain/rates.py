@@ -7,7 +7,7 @@
 A bucket alone admits its burst and the rate together: "10 in a second" would be 40 in three. Of large counts the log
 keeps sums of neighbours, dated by the last of them: it may admit a little later than it had to, never earlier.
 
-Imports: nothing of ours. Used by: config.middleware, proxy.middleware.
+Imports: nothing of ours. Used by: config.middleware, domain.standin, proxy.middleware.
 """
 
 from __future__ import annotations
@@ -108,9 +108,13 @@ class Rates:
     """What of each key is admitted at `rate`. `keys`: how many are remembered."""
 
     def __init__(self, rate: Rate, keys: int = KEYS) -> None:
-        self.rate = rate
         self._keys = keys
         self._logs: OrderedDict[bytes, _Log] = OrderedDict()
+        self.go_by(rate)
+
+    def go_by(self, rate: Rate) -> None:
+        """Another rate holds; what is known of keys stays."""
+        self.rate = rate
         self._most = rate.most
         self._interval = rate.seconds / rate.count
         self._slack = (rate.burst - 1) * self._interval
@@ -151,6 +155,38 @@ class Rates:
         log.due = max(log.due, now) + self._interval
         log.last = now
         return wait
+
+    def note(self, key: bytes, now: float) -> None:
+        """One more of `key` was admitted, by somebody else's word: it counts, whatever is admitted here."""
+        log = self._logs.get(key)
+        if log is None:
+            log = self._begun(key, now)
+        elif log.leaves <= now:
+            log.age(now, self.rate.seconds)
+        latest = now + self._slack + self._interval
+        log.due = min(max(log.due, now) + self._interval, latest)
+        log.total += 1
+        if now < log.fine:
+            log.last = now
+            log.count += 1
+        else:
+            log.begin(now, self.rate)
+
+    def had(self, key: bytes, now: float) -> int:
+        """How many of `key` the window has."""
+        log = self._logs.get(key)
+        if log is None:
+            return 0
+        if log.leaves <= now:
+            log.age(now, self.rate.seconds)
+        return log.total
+
+    def leaves(self, key: bytes, now: float) -> float:
+        """Seconds until the oldest of them leaves the window; that of a whole one where there are none."""
+        log = self._logs.get(key)
+        if log is None or not log.total:
+            return self.rate.seconds
+        return log.leaves - now
 
     def _begun(self, key: bytes, now: float) -> _Log:
         self._tidy(now)

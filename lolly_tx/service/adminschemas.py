@@ -263,6 +263,7 @@ SCHEMAS: Mapping[str, Schema] = {
             "listeners": ANYTHING,
             "pools": ANYTHING,
             "caches": ANYTHING,
+            "stores": ANYTHING,
         }
     ),
     "Generation": partly(

@@ -135,12 +135,14 @@ def build(
         sinks=sinks,
     )
     ends = {name: each.end for name, each in running.items()}
-    middleware = service.middlewares.prepare(config, ends)
+    stores = service.stores.prepare(config)
+    middleware = service.middlewares.prepare(config, ends, stores.store)
     routing = Routing(config, ends, introduction, around, middleware, commons.files)
     for name, listener in config.listeners.items():
         own = OwnAnswers()
         resource = make_resource(service, listener, routing.table(name, own), own)
         service.serve(name, resource, make_place(service, config, listener, resource))
+    service.stores.commit(stores)
     service.middlewares.commit(middleware)
     for stream in config.streams.values():
         place = stream_place(service, config, stream)

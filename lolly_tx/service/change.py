@@ -47,6 +47,7 @@ from lolly_tx.service.recording import AccessLogs, Recorder, wanted_logs, write_
 from lolly_tx.service.reshaping import Reshape, reshape
 from lolly_tx.service.routing import Routing
 from lolly_tx.service.service import ADMIN, LollyService
+from lolly_tx.service.stores import MadeStores
 from lolly_tx.service.streamplaces import stream_place
 from lolly_tx.service.tunnels import tunnel_place_name
 
@@ -74,6 +75,7 @@ class Change:
         self._circumstances = service.circumstances
         self._spans = service.spans
         self._middleware: Made | None = None
+        self._stores: MadeStores | None = None
         self._forwards: dict[str, Forward] = {}
         self._changed: dict[str, Prepared] = {}
 
@@ -89,7 +91,10 @@ class Change:
             for name, one in self._pools.items()
         }
         service = self.service
-        self._middleware = made = service.middlewares.prepare(self.config, ends)
+        self._stores = stores = service.stores.prepare(self.config)
+        self._middleware = made = service.middlewares.prepare(
+            self.config, ends, stores.store
+        )
         routing = Routing(
             self.config,
             ends,
@@ -340,7 +345,8 @@ class Change:
         service.listeners.commit(self.leaving)
         self._commit_resources()
         self._commit_forwards()
-        assert self._middleware is not None
+        assert self._middleware is not None and self._stores is not None
+        service.stores.commit(self._stores)
         service.middlewares.commit(self._middleware)
         service.tunnels.commit()
         service.commons.local_faults.go_by(new.local_fault)

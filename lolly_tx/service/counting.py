@@ -24,6 +24,7 @@ GAUGES = (
     "left",
     "parting",
     "stall_seconds",
+    "away",
     "bytes_held",
     "entries",
 )
@@ -32,7 +33,7 @@ GAUGES = (
 COUNTING_PAUSE = 50.0
 """Times as long as counting took it is not done again: with very many targets it takes some milliseconds."""
 
-_TOLD = ("listeners/", "pools/", "caches/")
+_TOLD = ("listeners/", "pools/", "caches/", "stores/")
 
 _SERVED = (*_TOLD, "nodes/")
 
@@ -45,8 +46,18 @@ _seen = attrgetter(*_SEEN_STATS)
 
 _PLACES = tuple(f"/slower/{place}" for place in range(len(NONE)))
 
-_OWN = frozenset(("available", "targets", "ejections", "panic", "certificates"))
-"""The same of a pool, and what all processes read from the same files."""
+_OWN = frozenset(
+    (
+        "available",
+        "targets",
+        "ejections",
+        "panic",
+        "certificates",
+        "away_seconds",
+        "sharers",
+    )
+)
+"""The same of a pool, what all processes read from the same files, and what a store tells all of them."""
 
 
 def numbers_of(service: LollyService) -> dict[str, Number]:
@@ -54,7 +65,7 @@ def numbers_of(service: LollyService) -> dict[str, Number]:
     numbers: dict[str, Number] = {}
     told = service.statistics()
     numbers.update(_flat(told["process"], "process"))
-    for kind in ("listeners", "pools", "caches"):
+    for kind in ("listeners", "pools", "caches", "stores"):
         for name, one in told.get(kind, {}).items():
             numbers.update(_flat(one, f"{kind}/{name}"))
     for name, pool in service.pools.items():
@@ -92,7 +103,7 @@ def _flat(tree: Any, base: str) -> Iterator[tuple[str, Number]]:
 def filled_in(told: dict[str, Any], totals: Totals) -> dict[str, Any]:
     """`told`, the statistics of a process that serves nobody, with the numbers of those that do."""
     found = dict(told)
-    for kind in ("listeners", "pools", "caches"):
+    for kind in ("listeners", "pools", "caches", "stores"):
         found[kind] = {
             name: _filled(one, totals.sums, f"{kind}/{name}")
             for name, one in told.get(kind, {}).items()

@@ -356,6 +356,25 @@ CACHE_FILE_ERRORS = Family(
     "Files of stored answers that could not be written, or read.",
     ("cache",),
 )
+STORE_AWAY = Family(
+    "lolly_store_away",
+    "gauge",
+    "Processes that a store is away for; 0 is well.",
+    ("store",),
+)
+STORE_LOSSES = Family(
+    "lolly_store_losses_total",
+    "counter",
+    "How often a store went away, as each process saw it.",
+    ("store",),
+)
+STORE_QUESTIONS = Family(
+    "lolly_store_questions_total",
+    "counter",
+    "Questions to a store, by what became of them: asked, and of these answered, late, refused, lost (it went away"
+    " meanwhile); and skipped (not asked, for it was away).",
+    ("store", "result"),
+)
 LOG_LINES = Family(
     "lolly_access_log_lines_total",
     "counter",

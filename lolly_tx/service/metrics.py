@@ -32,6 +32,7 @@ from lolly_tx.service.readings import (
     of_listeners,
     of_pools,
     of_processes,
+    of_stores,
     of_tunnels,
 )
 from lolly_tx.wire.exposition import END, Family, filled
@@ -118,6 +119,7 @@ class Metrics:
         )
         yield from _shown(certificates, openly)
         yield from _shown(of_caches(told), openly)
+        yield from _shown(of_stores(told), openly)
         yield from _shown(of_tunnels(told), openly)
         found = of_discoveries(serving.discoveries, serving.pools)
         yield from _shown(found, openly)

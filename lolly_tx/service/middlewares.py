@@ -28,7 +28,7 @@ from lolly_tx.proxy.asked import Along
 from lolly_tx.proxy.caching.caches import Caches
 from lolly_tx.proxy.chain import Chain
 from lolly_tx.proxy.link import Identify, Link, Told
-from lolly_tx.proxy.middleware.deps import MiddlewareDeps
+from lolly_tx.proxy.middleware.deps import FindStore, MiddlewareDeps, no_store
 from lolly_tx.proxy.proxy import RouteEnd
 from lolly_tx.service.division import workers_of
 from lolly_tx.service.registry import Registry
@@ -52,11 +52,17 @@ class CannotMake(Exception):
 
 
 class Made:
-    """The middleware of `config`, by key. `kept`: those that were there before. `given`: the ends of pools by name."""
+    """The middleware of `config`, by key. `kept`: those that were there before. `given`: the ends of pools by name.
 
-    def __init__(self, config: Config, given: dict[str, RouteEnd]) -> None:
+    `store`: finds those that are shared by their names.
+    """
+
+    def __init__(
+        self, config: Config, given: dict[str, RouteEnd], store: FindStore
+    ) -> None:
         self.config = config
         self.given = given
+        self.store = store
         self.all: dict[Key, _One] = {}
         self.kept: set[Key] = set()
 
@@ -144,9 +150,14 @@ class Middlewares:
         """The middleware of that stream, as it is in force."""
         return self._of_streams.get(name, ())
 
-    def prepare(self, config: Config, ends: Mapping[str, RouteEnd]) -> Made:
-        """Make what `config` needs and is not there. `ends`: of its pools. Raises `CannotMake`."""
-        made = Made(config, dict(ends))
+    def prepare(
+        self,
+        config: Config,
+        ends: Mapping[str, RouteEnd],
+        store: FindStore = no_store,
+    ) -> Made:
+        """Make what `config` needs and is not there. `ends`: of its pools; `store`: see `Made`. Raises `CannotMake`."""
+        made = Made(config, dict(ends), store)
         try:
             for key, one in _used(config):
                 if key not in made.all:
@@ -196,6 +207,7 @@ class Middlewares:
             log=Logger(f"lolly_tx.middleware.{one.type}"),
             config=made.config,
             pool=pool,
+            store=made.store,
             client_of=self._client_of,
             in_thread=self._in_thread,
             serves=around.part.serves,

@@ -260,6 +260,21 @@ def of_caches(told: Told) -> Iterator[Found]:
         )
 
 
+def of_stores(told: Told) -> Iterator[Found]:
+    """How stores are, and what became of questions to them."""
+    stores: Mapping[str, Told] = told.get("stores", {})
+    for family, word in ((f.STORE_AWAY, "away"), (f.STORE_LOSSES, "losses")):
+        yield _each(family, [((name,), one[word]) for name, one in stores.items()])
+    yield _each(
+        f.STORE_QUESTIONS,
+        [
+            ((name, result), count)
+            for name, one in stores.items()
+            for result, count in one["questions"].items()
+        ],
+    )
+
+
 def of_tunnels(told: Told) -> Iterator[Found]:
     """Who is connected to tunnels, and what went through them."""
     shown = told.get("tunnels", {"tunnels": {}, "denied": {}, "connectors": {}})

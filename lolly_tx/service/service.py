@@ -77,6 +77,7 @@ from lolly_tx.service.statistics import (
     told_of,
 )
 from lolly_tx.service.stopping import Stopping
+from lolly_tx.service.stores import Stores
 from lolly_tx.service.tunnels import Tunnels
 from lolly_tx.service.upkeep import Upkeep
 from lolly_tx.service.watchdog import Watchdog, WatchdogSnapshot
@@ -147,6 +148,8 @@ class LollyService(Service):
         self.middlewares = Middlewares(
             self.surroundings, commons.registry, introduction.client_of
         )
+        self.stores = Stores(self.surroundings)
+        """Those that are shared with other instances."""
         self.purging: Purging = self._purge
         """Drops what caches have, in all processes."""
         self.logs = logs
@@ -278,6 +281,7 @@ class LollyService(Service):
         self._deadlines.start()
         self.watchdog.start()
         self.upkeep.start()
+        self.stores.start()
         if self.history_file is not None:
             self.history_file.start()
         for each in self.running_pools.values():
@@ -396,6 +400,7 @@ class LollyService(Service):
         self.tunnels.abort()
         self._deadlines.stop()
         self.middlewares.stop()
+        self.stores.stop()
         self.commons.files.close()
         self.upkeep.stop()
         self.watchdog.stop()
@@ -486,6 +491,7 @@ class LollyService(Service):
                 self.watched(), process_time(), self.logs, self.spans
             ),
             "caches": cache_statistics(self.middlewares.caches),
+            "stores": self.stores.shown(),
             **self.upkeep.counted(),
             "local_faults": {
                 "now": self.local_fault(),

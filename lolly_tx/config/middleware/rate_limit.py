@@ -7,12 +7,14 @@ proxy.middleware.
 from __future__ import annotations
 
 from collections.abc import Iterator
+from typing import Any
 
 import attrs
 
-from lolly_tx.config.kinds import FLAG, Count
+from lolly_tx.config.kinds import FLAG, TEXT, Count
 from lolly_tx.config.middleware.rates import RATE, PerTime
-from lolly_tx.config.schema import about
+from lolly_tx.config.schema import Place, about
+from lolly_tx.config.stores import known_store
 from lolly_tx.config.templatekinds import TEMPLATE
 from lolly_tx.domain.rates import KEYS, Rate
 
@@ -58,15 +60,30 @@ class RateLimit:
         ),
     )
 
+    store: str = attrs.field(
+        default="",
+        metadata=about(
+            TEXT,
+            'Name of a `[store.NAME]` by which all instances count together; "" = each counts for itself. Such a limit'
+            " needs a table of its own, whose name the instances know it by.",
+        ),
+    )
+
     @property
     def limit(self) -> Rate:
         """As the domain has it."""
         burst = self.burst or self.rate.count
         return Rate(self.rate.count, self.rate.seconds, burst)
 
+    def rules(self, config: Any, place: Place) -> None:
+        """The store has to be there."""
+        known_store(self.store, config.stores, place.at("store"))
+
     def facts(self) -> Iterator[str]:
         """What it admits, in figures."""
         limit = self.limit
+        if self.store:
+            yield f"counted by store {self.store}, for all instances together"
         if self.delay:
             apart = 1000 * limit.seconds / limit.count
             yield f"one request each {apart:.4g} ms for each {self.key}; up to {limit.burst} wait"

@@ -21,6 +21,10 @@ from lolly_tx.config.schema import Place
 
 def middleware_rules(middleware: Middleware, config: Any, place: Place) -> None:
     """Apply those of its type. `config`: the whole `model.Config`."""
+    if getattr(middleware.settings, "store", "") and not middleware.name:
+        place.at("store").wrong(
+            "needs a [middleware.NAME], by whose name all instances know it"
+        )
     rules = getattr(middleware.settings, "rules", None)
     if rules is not None:
         rules(config, place)

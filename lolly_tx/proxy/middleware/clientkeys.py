@@ -1,7 +1,8 @@
 """What requests are counted by: a text with variables, filled in for each.
 
 Imports: proxy. Used by: proxy, proxy.middleware.basic_auth,
-proxy.middleware.concurrency, proxy.middleware.rate_limit.
+proxy.middleware.concurrency, proxy.middleware.rate_limit,
+proxy.middleware.shared_rate_limit.
 """
 
 from __future__ import annotations

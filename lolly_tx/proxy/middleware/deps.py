@@ -1,6 +1,6 @@
 """What the factories of middleware may use.
 
-Imports: domain, net, proxy, proxy.caching, wire, Twisted. Used by:
+Imports: domain, net, net.stores, proxy, proxy.caching, wire, Twisted. Used by:
 proxy.middleware.cache, proxy.middleware.error_pages, proxy.middleware.maintenance,
 proxy.middleware.request_id, service.
 """
@@ -17,9 +17,17 @@ from twisted.logger import Logger
 
 from lolly_tx.domain.interfaces import IMiddleware
 from lolly_tx.net.doors import Peer
+from lolly_tx.net.stores.store import SharedStore
 from lolly_tx.proxy.caching.caches import Caches
 from lolly_tx.proxy.proxy import RouteEnd
 from lolly_tx.wire.message import RequestHead
+
+FindStore = Callable[[str], SharedStore]
+
+
+def no_store(name: str) -> SharedStore:
+    """There is none. Raises KeyError."""
+    raise KeyError(name)
 
 
 @attrs.frozen(kw_only=True)
@@ -32,7 +40,8 @@ class MiddlewareDeps:
     `client_of(peer, head)`: the address of a client, as far as proxies in front of us can be believed. `in_thread`:
     does in a thread what waits for the disk. `serves`: this process has clients; who watches over workers makes
     middleware only to find out whether it can be made. `workers`: processes that serve. `caches`: what is stored, by
-    the names of caches. `before`: what this one comes in the place of, by a reload; None: it is new.
+    the names of caches. `store(name)`: a store that instances share; KeyError when
+    there is none. `before`: what this one comes in the place of, by a reload; None: it is new.
     """
 
     name: str
@@ -48,5 +57,6 @@ class MiddlewareDeps:
     in_thread: Callable[[Callable[[], Any]], Deferred[Any]]
     serves: bool = True
     workers: int = 1
+    store: FindStore = no_store
     caches: Caches | None = None
     before: IMiddleware | None = None

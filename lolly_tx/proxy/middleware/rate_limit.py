@@ -19,10 +19,12 @@ from zope.interface import implementer
 from lolly_tx.config.middleware.rate_limit import RateLimit
 from lolly_tx.domain.interfaces import IMiddlewareFactory
 from lolly_tx.domain.rates import Rate, Rates
+from lolly_tx.domain.standin import StandIn
 from lolly_tx.proxy.answer import Answer
 from lolly_tx.proxy.link import ASKED
 from lolly_tx.proxy.middleware.base import Middleware
 from lolly_tx.proxy.middleware.clientkeys import CountedBy
+from lolly_tx.proxy.middleware.shared_rate_limit import SharedRateLimit
 from lolly_tx.proxy.passage import Passage
 from lolly_tx.proxy.replies import page
 
@@ -45,12 +47,7 @@ class RateLimitMiddleware(Middleware):
         self._delay = settings.delay
         self._key = by = CountedBy(settings.key)
         self.request_gate = self._by_client if by.whole else None
-        self._status = settings.status
-        fields, self._page = page(settings.status)
-        self._fields = (
-            fields
-            + b"RateLimit-Limit: %d\r\nRateLimit-Remaining: 0\r\n" % settings.rate.count
-        )
+        self._refusal = refusal_of(settings)
 
     def _by_client(self, client: str) -> Answer | Deferred[None] | None:
         """Let it pass, refuse it, or have it wait."""
@@ -85,13 +82,19 @@ class RateLimitMiddleware(Middleware):
         call = self._clock.callLater(wait, waiting.callback, None)
         return waiting
 
-    def _refusal(self, wait: float) -> Answer:
+
+def refusal_of(settings: RateLimit) -> Callable[[float], Answer]:
+    """What those get who are too early by so many seconds."""
+    status = settings.status
+    fields, text = page(status)
+    fields += b"RateLimit-Limit: %d\r\nRateLimit-Remaining: 0\r\n" % settings.rate.count
+
+    def refusal(wait: float) -> Answer:
         seconds = max(1, math.ceil(wait))
-        fields = self._fields + b"RateLimit-Reset: %d\r\nRetry-After: %d\r\n" % (
-            seconds,
-            seconds,
-        )
-        return Answer(self._status, fields, self._page)
+        more = b"RateLimit-Reset: %d\r\nRetry-After: %d\r\n" % (seconds, seconds)
+        return Answer(status, fields + more, text)
+
+    return refusal
 
 
 @implementer(IMiddlewareFactory)
@@ -100,9 +103,12 @@ class RateLimitFactory:
 
     name = "rate_limit"
     settings = RateLimit
+    tables = ("stores",)
 
-    def build(self, settings: RateLimit, deps: Any) -> RateLimitMiddleware:
+    def build(self, settings: RateLimit, deps: Any) -> Any:
         """See `domain.interfaces.IPluginFactory`."""
+        if settings.store:
+            return _shared(settings, deps)
         limit = settings.limit
         part = Rate(
             max(1, limit.count // deps.workers),
@@ -115,3 +121,22 @@ class RateLimitFactory:
         else:
             rates = Rates(part, settings.keys)
         return RateLimitMiddleware(settings, rates, deps.now, deps.clock)
+
+
+def _shared(settings: RateLimit, deps: Any) -> SharedRateLimit:
+    """One that all instances count together."""
+    before, limit = deps.before, settings.limit
+    if isinstance(before, SharedRateLimit) and before.stand_in.rate == limit:
+        stand_in = before.stand_in
+    else:
+        stand_in = StandIn(limit, settings.keys)
+    return SharedRateLimit(
+        settings,
+        deps.store(settings.store),
+        stand_in,
+        refusal_of(settings),
+        name=deps.name,
+        workers=deps.workers,
+        now=deps.now,
+        clock=deps.clock,
+    )

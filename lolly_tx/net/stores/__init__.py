@@ -1,0 +1,1 @@
+"""Connections to stores that several instances share (Redis, Valkey)."""
