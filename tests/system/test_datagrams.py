@@ -1,4 +1,7 @@
-"""Streams of datagrams over real sockets: sessions, refusals, caps, addresses, reloads."""
+"""Streams of datagrams over real sockets: sessions, refusals, caps, addresses, reloads.
+
+`END_SESSIONS` in the environment: of sessions that come and go, in place of three hundred.
+"""
 
 from __future__ import annotations
 
@@ -28,6 +31,8 @@ from tests.net.datagrams import World
 from tests.net.fakes import SteppingTestCase
 
 LONGEST = 65507
+SESSIONS = int(os.environ.get("END_SESSIONS", "300"))
+"""Of which nothing is to be left."""
 
 
 class Target:
@@ -358,18 +363,18 @@ class SessionTests(DatagramTestCase):
 
     def test_many(self) -> None:
         """After many sessions no descriptor, timer, watch or lease is left."""
-        self.start("session_timeout = 0.3\nsessions = 400")
+        self.start(f"session_timeout = 0.3\nsessions = {SESSIONS + 100}")
         self.rounds()
         before = self.held()
-        clients = [self.client() for _ in range(300)]
+        clients = [self.client() for _ in range(SESSIONS)]
         for client in clients:
             client.send(b"x")
-        self.spin(lambda: self.place.acceptor.accepted == 300, "sessions")
+        self.spin(lambda: self.place.acceptor.accepted == SESSIONS, "sessions")
         self.spin(lambda: not self.place.acceptor.doors, "their end")
         for client in clients:
             client.close()
         self.assertEqual(self.held(), before)
-        self.assertEqual(self.counters.served, 300)
+        self.assertEqual(self.counters.served, SESSIONS)
 
     def held(self) -> list[int]:
         """Descriptors, timers, those with deadlines, leases."""

@@ -1,4 +1,7 @@
-"""How streams end over real sockets: ends of file and resets of either side, plain and inside TLS, and what is left."""
+"""How streams end over real sockets: ends of file and resets of either side, plain and inside TLS, and what is left.
+
+`END_CYCLES` in the environment: of connections that come and go, in place of five hundred.
+"""
 
 from __future__ import annotations
 
@@ -18,6 +21,7 @@ from lolly_tx.config import load
 from lolly_tx.service.build import build
 from tests.net.fakes import SteppingTestCase
 
+CYCLES = int(os.environ.get("END_CYCLES", "500"))
 RESET = b"<reset>"
 """What is read of a connection that breaks."""
 
@@ -259,7 +263,7 @@ class EndTests(SteppingTestCase):
         before = self.descriptors()
         timers = len(self.reactor.getDelayedCalls())
         host = self.service.listeners.places["stream plain"].port.getHost()
-        for _ in range(10):
+        for _ in range(CYCLES // 50):
             clients = [
                 socket.create_connection((host.host, host.port), timeout=10)
                 for _ in range(50)
@@ -276,7 +280,7 @@ class EndTests(SteppingTestCase):
             self.spin(accepted, "fifty at the target")
             for one in (*clients, *targets):
                 one.close()
-        self.spin(lambda: counters.served == 501, "the end of all")
+        self.spin(lambda: counters.served == CYCLES + 1, "the end of all")
         self.spin(lambda: not any(node.in_flight for node in nodes), "no lease")
         self.spin(lambda: not self.service.listeners.doors, "no door")
         self.no_more_descriptors_than(before)
