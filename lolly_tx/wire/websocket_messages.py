@@ -18,7 +18,14 @@ from hashlib import sha1
 
 CONTINUATION, TEXT, BINARY = range(3)
 CLOSE, PING, PONG = 8, 9, 10
-NORMAL, PROTOCOL_ERROR, TOO_LARGE = 1000, 1002, 1009
+NORMAL, LEAVING, PROTOCOL_ERROR, NO_STATUS, BAD_TEXT, TOO_LARGE = (
+    1000,
+    1001,
+    1002,
+    1005,
+    1007,
+    1009,
+)
 
 MOST_HEAD_BYTES = 16384
 """Of the opening handshake, either way."""
@@ -202,6 +209,26 @@ def masked(payload: bytes, mask: bytes) -> bytes:
 def close(code: int) -> bytes:
     """What a Close carries."""
     return code.to_bytes(2, "big")
+
+
+def code_of(payload: bytes) -> int:
+    """What a Close says (sections 5.5.1 and 7.4); `NO_STATUS`: nothing. Raises `BadFrame`."""
+    if not payload:
+        return NO_STATUS
+    code = int.from_bytes(payload[:2], "big")
+    known = 1000 <= code <= 1014 and code not in (1004, 1005, 1006)
+    if len(payload) < 2 or not (known or 3000 <= code <= 4999):
+        raise BadFrame("a Close with no code that may be sent")
+    try:
+        payload[2:].decode("utf-8")
+    except UnicodeDecodeError:
+        raise BadFrame("a Close whose reason is no text", BAD_TEXT) from None
+    return code
+
+
+def is_failure(code: int) -> bool:
+    """Whether that says that something went wrong, and not that all is said. Codes of applications are their own."""
+    return code < 3000 and code not in (NORMAL, LEAVING, NO_STATUS)
 
 
 class FrameReader:

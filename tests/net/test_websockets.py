@@ -21,7 +21,7 @@ from lolly_tx.net.websockets.bridge import (
     ServerBridges,
 )
 from lolly_tx.net.websockets.endpoints import WebSocketClientEndpoint
-from lolly_tx.wire.websocket_messages import CLOSE, PING, frame
+from lolly_tx.wire.websocket_messages import CLOSE, PING, close, frame
 from tests.net.fakes import Recorder, RecordingProducer
 from tests.net.tunnels.pair import Link, Peer
 
@@ -145,6 +145,27 @@ class BridgeTests(SynchronousTestCase):
         self.server.dataReceived(b"\x82\x00")
         self.assertTrue(self.links[1].aborted)
         self.assertTrue(self.links[1].value().endswith(b"\x88\x02\x03\xea"))
+
+    def test_bad_close(self) -> None:
+        """A Close that breaks the rules, or says that something went wrong, is a reset; others are an end."""
+        for payload, code in (
+            (b"\x03", 1002),
+            (b"\x00\x00", 1002),
+            (b"\x03\xed", 1002),
+            (b"\x0b\xb7", 1002),
+            (b"\x03\xe8\xff", 1007),
+            (b"\x03\xf3down", 1011),
+        ):
+            self.start(Peer(), Peer())
+            self.pump()
+            self.server.dataReceived(frame(CLOSE, payload, b"abcd"))
+            self.assertTrue(self.links[1].aborted, payload)
+            self.assertIn(frame(CLOSE, close(code)), self.links[1].value())
+        for payload in (b"", b"\x03\xe8", b"\x03\xe9bye", b"\x0f\xa0"):
+            self.start(Peer(), Peer())
+            self.pump()
+            self.server.dataReceived(frame(CLOSE, payload, b"abcd"))
+            self.assertFalse(self.links[1].aborted, payload)
 
     def test_back_pressure(self) -> None:
         """Producers are those of the connection below; reading is, too."""

@@ -19,7 +19,9 @@ from lolly_tx.wire.websocket_messages import (
     ServerOpening,
     accept_of,
     close,
+    code_of,
     frame,
+    is_failure,
     opening_request,
     refusal,
 )
@@ -100,6 +102,31 @@ class FrameTests(SynchronousTestCase):
         self.assertEqual(
             reader.read(frame(CLOSE, close(NORMAL))), [(CLOSE, b"\x03\xe8")]
         )
+
+    def test_close(self) -> None:
+        """What a Close says: an end, or that something went wrong; or what no Close may say."""
+        for payload, code, failure in (
+            (b"", 1005, False),
+            (b"\x03\xe8", 1000, False),
+            (b"\x03\xe9go", 1001, False),
+            (b"\x03\xea", 1002, True),
+            (b"\x03\xf6", 1014, True),
+            (b"\x0b\xb8", 3000, False),
+            (b"\x13\x87", 4999, False),
+        ):
+            self.assertEqual(code_of(payload), code)
+            self.assertEqual(is_failure(code), failure, code)
+        for payload, code in (
+            (b"\x03", 1002),
+            (b"\x03\xe7", 1002),
+            (b"\x03\xec", 1002),
+            (b"\x03\xee", 1002),
+            (b"\x03\xf7", 1002),
+            (b"\x13\x88", 1002),
+            (b"\x03\xe8\xc3", 1007),
+        ):
+            bad = self.assertRaises(BadFrame, code_of, payload)
+            self.assertEqual(bad.code, code, payload)
 
     def test_bad(self) -> None:
         """What breaks the rules ends the connection, with its own code."""

@@ -79,8 +79,7 @@ class Bridge(Protocol):
         try:
             found = self._reader.read(data)
         except ws.BadFrame as bad:
-            self._close(bad.code)
-            self.abortConnection()
+            self._break_off(bad.code)
             return
         for opcode, payload in found:
             if self._heard or self._gone:
@@ -91,7 +90,24 @@ class Bridge(Protocol):
             elif opcode == ws.PING:
                 self._send(ws.PONG, payload)
             elif opcode == ws.CLOSE:
-                self._end_heard()
+                self._close_heard(payload)
+
+    def _break_off(self, code: int) -> None:
+        """Say so, and cut it."""
+        self._close(code)
+        self.abortConnection()
+
+    def _close_heard(self, payload: bytes) -> None:
+        """The peer ends it. What it has broken off is not to look complete."""
+        try:
+            code = ws.code_of(payload)
+        except ws.BadFrame as bad:
+            self._break_off(bad.code)
+            return
+        if ws.is_failure(code):
+            self._break_off(code)
+        else:
+            self._end_heard()
 
     def _end_heard(self) -> None:
         self._heard = True
