@@ -7,7 +7,7 @@ from typing import Any
 from twisted.trial.unittest import SynchronousTestCase
 
 from lolly_tx.commands.explain import ExplainCommand
-from lolly_tx.commands.found import discovery_lines
+from lolly_tx.commands.found import discovery_lines, fault_lines
 
 
 def told(**other: Any) -> dict[str, Any]:
@@ -23,6 +23,17 @@ def told(**other: Any) -> dict[str, Any]:
         "skipped": [],
         **other,
     }
+
+
+class FaultTests(SynchronousTestCase):
+    def test_lines(self) -> None:
+        """What is the matter and since when, and that ejections are held for it; nothing when nothing is."""
+        self.assertEqual(fault_lines(None), [])
+        fault = {"kind": "network", "since_seconds": 12.0, "why": "all are silent"}
+        said = "  LOCAL FAULT since 12.0 s ago: all are silent; ejections are held"
+        self.assertEqual(fault_lines(fault), [said])
+        (line,) = fault_lines({**fault, "kind": "resources"})
+        self.assertNotIn("held", line)
 
 
 class FoundTests(SynchronousTestCase):

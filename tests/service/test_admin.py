@@ -267,6 +267,18 @@ class ReadingTests(AdminTestCase):
         """/readyz says 200 when the proxy can do its work."""
         self.assertEqual(self.assertStatus(200, "/readyz"), {"ready": True})
 
+    def test_local_fault(self):
+        """Whoever has lost the network is not ready; what it has run out of is said, and no more."""
+        fault = {"kind": "network", "since_seconds": 1.0, "why": "so many are silent"}
+        self.running.fault = fault
+        body = self.assertStatus(503, "/readyz")
+        self.assertEqual(body["reasons"], ["local fault: so many are silent"])
+        told = self.assertStatus(200, "/api/explain/web")
+        self.assertEqual(told["local_fault"], fault)
+        self.running.fault = {**fault, "kind": "resources"}
+        body = self.assertStatus(200, "/readyz")
+        self.assertEqual(body["degraded"], ["local fault: so many are silent"])
+
     def test_not_ready(self):
         """/readyz says 503 with every reason."""
         self.running.listening = False

@@ -248,6 +248,16 @@ class VerdictTests(SynchronousTestCase):
         """Nothing is wrong."""
         self.assertEqual(self.say(Running({"a": self.pool("a", 2, 0)})), ALL_WELL)
 
+    def test_local_fault(self) -> None:
+        """That it is us comes before whatever is wrong with targets."""
+        running = Running({"a": self.pool("a", 2, 1)})
+        fault = {"kind": "network", "since_seconds": 1.0, "why": "all are silent"}
+        running.fault = fault
+        said = "Local fault, no network: all are silent"
+        self.assertEqual(self.say(running), said)
+        running.fault = {**fault, "kind": "resources"}
+        self.assertIn("out of resources", self.say(running))
+
     def test_worst_first(self) -> None:
         """The pool with the smallest share left is named, the others are counted."""
         pools = {"a": self.pool("a", 4, 1), "b": self.pool("b", 2, 2)}

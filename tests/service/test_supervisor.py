@@ -89,6 +89,21 @@ class SharedRowsTests(SupervisorTestCase):
         self.assertLess(sizes, 10)
 
 
+class NetworkTests(SupervisorTestCase):
+    """Whoever serves knows that the network is lost."""
+
+    def test_what_a_worker_has_run_out_of(self) -> None:
+        """It is shown as a fault of this machine."""
+        made = self.supervise()
+        seat: Any = None
+        made.heard(seat, {"t": "short", "words": "no file descriptor left"})
+        self.pass_time(1.0)
+        fault = made.service.local_fault()
+        assert fault is not None
+        self.assertEqual(fault["kind"], "resources")
+        made.service.commons.local_faults.stop()
+
+
 class RetireTests(SupervisorTestCase):
     def test_replaced(self) -> None:
         """Its workers drain without a last call and with time, and it listens, judges and probes no more."""

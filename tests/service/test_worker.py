@@ -6,6 +6,7 @@ import os
 from typing import Any
 
 from lolly_tx.config.load import parse
+from lolly_tx.domain.errors import OutOfResources
 from lolly_tx.domain.together import shared_names
 from lolly_tx.net.sockets.slots import bind_slots
 from lolly_tx.service.channel import Channel, encode
@@ -95,6 +96,24 @@ class WorkerTests(BuildTestCase):
         self.assertEqual(self.port.slots, {0, 2, 4})
         self.pass_time(6.0)
         self.assertEqual(len(self.left), 1)
+
+    def test_network_lost(self) -> None:
+        """While the network is lost no address is taken for down; what this process runs out of is told."""
+        service = self.worker._service
+        assert service is not None
+        known, now = service.commons.health_map, service.now()
+        self.tell({"t": "network", "lost": True})
+        for lost in (True, False):
+            for _ in range(3):
+                known.records.failed(("10.0.0.1", 80), now)
+            down = known.dialer().judge.is_down(("10.0.0.1", 80), now)
+            self.assertIs(down, not lost)
+            self.tell({"t": "network", "lost": False})
+        (pool,) = service.pools.values()
+        lease = pool.acquire(now)
+        lease.failed(now, OutOfResources("no file descriptor left"))
+        lease.release(now)
+        self.assertEqual(self.wire.words()[-1], "short")
 
     def test_hurried(self) -> None:
         """Who has time to end loses it, when the new code is told to stop."""

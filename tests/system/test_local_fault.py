@@ -45,7 +45,7 @@ class LocalFaultTests(unittest.TestCase):
         self.enterContext(self.net)
         self.going = True
 
-    def wait_for(self, what: str, met: Callable[[], bool], seconds: float = 30) -> None:
+    def wait_for(self, what: str, met: Callable[[], bool], seconds: float = 60) -> None:
         until = time.monotonic() + seconds
         while not met():
             if time.monotonic() > until:

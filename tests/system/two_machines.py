@@ -28,7 +28,7 @@ SAMPLE = ROOT / "etc" / "keepalived" / "keepalived.conf"
 NET = "10.78.0"
 ADDRESS = f"{NET}.100"
 MACHINES = {"a": f"{NET}.11", "b": f"{NET}.12"}
-LAME_DUCK = 15
+LAME_DUCK = 30
 MOST_SECONDS = 60
 
 PROXY = f"""
@@ -176,7 +176,7 @@ class TwoMachines:
             return False
         return True
 
-    def settle(self, seconds: float = 40.0) -> str:
+    def settle(self, seconds: float = 90.0) -> str:
         """Wait until both are ready and one has the address; which one."""
         until = time.monotonic() + seconds
         while time.monotonic() < until:
