@@ -1,6 +1,7 @@
 """CPU of TLS: per handshake and per small request, ours against Twisted's `ssl:`.
 
     python benchmarks/tls.py [--handshakes N] [--requests N] [--rounds N]
+    python benchmarks/tls.py --growth N      so many handshakes, half of them resumed: what each costs, and the memory
 
 The server is one process, the blocking client another. Figures are microseconds of the
 server's CPU, user and system. An idle `plain` server shows what TLS adds.
@@ -118,12 +119,56 @@ def measure(kind: str, folder: Path, handshakes: int, requests: int) -> list[flo
     ]
 
 
+def resident(pid: int) -> int:
+    """KiB of memory a process has."""
+    said = Path(f"/proc/{pid}/status").read_text()
+    return int(said.partition("VmRSS:")[2].split()[0])
+
+
+def growth(folder: Path, count: int) -> None:
+    """Print what full handshakes and resumed ones cost, and what is left of them in memory."""
+    here, there = multiprocessing.Pipe()
+    process = multiprocessing.Process(
+        target=serve, args=("ours", folder, there), daemon=True
+    )
+    process.start()
+    assert process.pid is not None
+    address = ("127.0.0.1", here.recv())
+    context = ssl.create_default_context(cafile=str(folder / "ca.pem"))
+    session: ssl.SSLSession | None = None
+    resumed = 0
+
+    def connect(again: ssl.SSLSession | None) -> None:
+        nonlocal session, resumed
+        plain = socket.create_connection(address, timeout=20)
+        with context.wrap_socket(
+            plain, server_hostname="site.test", session=again
+        ) as client:
+            ask(client)
+            session = client.session
+            resumed += client.session_reused
+
+    for _ in range(count // 10):
+        connect(None)
+    memory = resident(process.pid)
+    for kind in ("full", "resumed"):
+        begun, before = cpu_seconds(process.pid), resumed
+        for _ in range(count // 2):
+            connect(session if kind == "resumed" else None)
+        spent = (cpu_seconds(process.pid) - begun) / (count // 2) * 1e6
+        print(f"{kind:8}{spent:8.0f} us/connection, {resumed - before} were resumed")
+    print(f"memory: {memory} KiB before, {resident(process.pid)} KiB after {count}")
+    process.terminate()
+    process.join(5)
+
+
 def main() -> None:
     """Measure each kind in turn; the best of the rounds counts."""
     parser = argparse.ArgumentParser(description=__doc__.split("\n", 1)[0])
     parser.add_argument("--handshakes", type=int, default=500)
     parser.add_argument("--requests", type=int, default=5000)
     parser.add_argument("--rounds", type=int, default=3)
+    parser.add_argument("--growth", type=int, default=0, help="handshakes")
     options = parser.parse_args()
     best: dict[str, list[float]] = {}
     with tempfile.TemporaryDirectory() as name:
@@ -132,6 +177,9 @@ def main() -> None:
         issued = authority.issue_cert("site.test")
         issued.private_key_and_cert_chain_pem.write_to_path(folder / "site.pem")
         authority.cert_pem.write_to_path(folder / "ca.pem")
+        if options.growth:
+            growth(folder, options.growth)
+            return
         for _ in range(options.rounds):
             for kind in KINDS:
                 found = measure(kind, folder, options.handshakes, options.requests)

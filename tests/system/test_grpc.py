@@ -33,7 +33,12 @@ timeout.read = "0s"
 retry.on = {on}
 health = {{ type = "grpc", interval = "100ms" }}
 """
-COUNT = 3000
+COUNT = int(os.environ.get("LOLLY_MESSAGES", "3000"))
+"""Messages of a stream."""
+CALLS = int(os.environ.get("LOLLY_CALLS", "800"))
+"""While a target is killed."""
+LONG = PATIENCE + COUNT / 200
+"""Seconds that a stream may take."""
 
 
 class GrpcTests(SystemTestCase):
@@ -82,14 +87,14 @@ class GrpcTests(SystemTestCase):
             "the cancel of a call",
         )
         down = channel.unary_stream("/test.Echo/ServerStream")
-        got = [int(each) for each in down(b"%d" % COUNT, timeout=PATIENCE)]
+        got = [int(each) for each in down(b"%d" % COUNT, timeout=LONG)]
         self.assertEqual(got, [*range(COUNT)])
         messages = [b"x%d" % number for number in range(COUNT)]
         up = channel.stream_unary("/test.Echo/ClientStream")
         size = sum(map(len, messages))
-        self.assertEqual(up(iter(messages), timeout=PATIENCE), b"%d %d" % (COUNT, size))
+        self.assertEqual(up(iter(messages), timeout=LONG), b"%d %d" % (COUNT, size))
         both = channel.stream_stream("/test.Echo/Both")
-        self.assertEqual([*both(iter(messages), timeout=PATIENCE)], messages)
+        self.assertEqual([*both(iter(messages), timeout=LONG)], messages)
 
     def test_check(self):
         """A target that says it is not serving gets no more calls."""
@@ -104,14 +109,14 @@ class GrpcTests(SystemTestCase):
         self.assertTrue(pids() < {first.pid, second.pid})
 
     def failures(self, on: str, name: str) -> int:
-        """How many of 800 calls, 8 at a time, fail when a target is killed among them."""
+        """How many of `CALLS` calls, 8 at a time, fail when a target is killed among them."""
         channel, first, _ = self.start(on, name)
         unary = channel.unary_unary("/test.Echo/Unary")
         unary(b"", timeout=PATIENCE)
         killed = threading.Event()
 
         def one(number: int) -> bool:
-            if number == 200:
+            if number == CALLS // 4:
                 first.kill()
                 killed.set()
             try:
@@ -122,7 +127,7 @@ class GrpcTests(SystemTestCase):
             return False
 
         with ThreadPoolExecutor(8) as calls:
-            failed = sum(calls.map(one, range(800)))
+            failed = sum(calls.map(one, range(CALLS)))
         self.assertTrue(killed.is_set())
         return failed
 
