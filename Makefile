@@ -21,7 +21,7 @@ HEADS ?= 200000
 PIECES ?= 20000
 TALKS ?= 5000
 # Tests on real sockets mostly wait: some files of them go side by side, and nothing else beside them.
-SIDE_BY_SIDE ?= --numprocesses 4 --dist loadfile
+SIDE_BY_SIDE ?= --numprocesses 3 --dist loadfile
 
 # A pip that is there already serves the environment as well: making one takes half as long as all the rest.
 # Modules are compiled when they are first used, not all that there are.
