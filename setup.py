@@ -16,8 +16,9 @@ from typing import Any
 from setuptools import Extension, setup
 
 # What runs for every request and every frame, chosen by measurement. Not here: what the compiler does not take (classes
-# of attrs with defaults that are methods), what third parties extend (balancers, checks, passive policies), exceptions,
-# transports (subclasses of Twisted's), and what is imported too seldom to be worth its compilation.
+# of attrs with defaults that are methods), what third parties extend (balancers but the usual one, checks, passive
+# policies), exceptions, transports (subclasses of Twisted's, but for what each message passes through), and what is
+# imported too seldom to be worth its compilation.
 COMPILED = {
     "domain/balancers": "round_robin",
     "domain": "attempts budget caps choice histogram hosts lease node policy pool routes tier",
