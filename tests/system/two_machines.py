@@ -70,8 +70,9 @@ def load():
         time.sleep(max(0.0, due - time.monotonic()))
 threading.Thread(target=load, daemon=True).start()
 sys.stdin.read()
-going = False
-time.sleep(2.5)
+going, until = False, time.monotonic() + 3
+while threading.active_count() > 1 and time.monotonic() < until:
+    time.sleep(0.05)
 print(json.dumps(seen))
 """
 """New connections all the time; when its input ends it prints when each began and whether it went well."""
