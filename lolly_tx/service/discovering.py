@@ -48,7 +48,7 @@ class Discovery:
 
     `failures`: questions in a row that had no answer that is believed, and in all; `error`: why the last had none.
     `reading`: an answer is being read, and `latest` is what has come since. `entries`: the last answer that was read,
-    beside the settings `beside`; `known`: what was read of it.
+    beside the settings `beside`, and `copy` what it said then; `known`: what was read of it.
     """
 
     pool: str
@@ -63,6 +63,7 @@ class Discovery:
     reading: bool = False
     latest: Sequence[Any] | None = None
     entries: Sequence[Any] | None = None
+    copy: Sequence[Any] = ()
     beside: Config | None = None
     known: Known | None = None
 
@@ -173,10 +174,12 @@ class Discoveries:
         one.latest = None
         standing = self._reloader.standing
         whole, names = standing.whole, standing.names
-        if entries is one.entries and whole is one.beside and not one.in_a_row:
+        same = entries is one.entries and one.copy == _copy(entries)
+        if same and whole is one.beside and not one.in_a_row:
             one.answered_at = self._around.now()
             return
         one.reading, one.entries, one.beside = True, entries, whole
+        one.copy = _copy(entries)
         known = one.known = (one.known or Known(names)).beside(names)
         reading = self._in_thread(
             lambda: read_found(entries, whole, pool, names, known)
@@ -361,3 +364,8 @@ class Discoveries:
             "error": one.error,
             "skipped": list(one.skipped),
         }
+
+
+def _copy(entries: Sequence[Any]) -> list[Any]:
+    """What they say now: whoever says it may change it in place, and say it again."""
+    return [dict(one) if isinstance(one, dict) else one for one in entries]

@@ -177,6 +177,27 @@ class DiscoveringTests(DiscoveringTestCase):
         self.said(ONE)
         self.assertEqual(self.service.generation.number, number)
 
+    def test_the_same_object(self) -> None:
+        """An answer that is the one of before is not read again, and its age is new; one changed in place is read."""
+        entries: list[Any] = [{"url": ONE}]
+        self.said_whole(entries)
+        self.wait(3.0)
+        with mock.patch.object(discovering, "read_found") as read:
+            self.said_whole(entries)
+            self.assertFalse(read.called)
+        self.assertLess(self.shown()["age_seconds"], 1.0)
+        entries[0]["weight"] = 4
+        self.said_whole(entries)
+        self.assertEqual(self.nodes[A].target.weight, 4)
+        entries.append(NEXT)
+        self.said_whole(entries)
+        self.assertEqual(sorted(self.nodes), [A, B])
+
+    def said_whole(self, entries: list[Any]) -> None:
+        """The same object again."""
+        self.factory.made[-1].found(entries)
+        self.wait(GATHER_SECONDS + 0.1)
+
     def test_read_in_a_thread(self) -> None:
         """Answers are read elsewhere, one by one, and of those that come meanwhile the latest; none waits for ever."""
         works: list[tuple[Any, Deferred[Any]]] = []
