@@ -65,7 +65,17 @@ def requests(name: str, scheme: str, count: int, at_once: int) -> list[bytes]:
         if n % at_once == at_once - 1:
             pieces.append(piece)
             piece = b""
-    return pieces
+    return [*pieces, piece] if piece else pieces
+
+
+def piece_requests(piece: bytes) -> int:
+    """How many requests are in a piece; the last may have fewer."""
+    at = count = 0
+    while at < len(piece):
+        high, low, *_ = _HEADER.unpack_from(piece, at)
+        at += 9 + (high << 8 | low)
+        count += 1
+    return count
 
 
 class Connection:
@@ -90,7 +100,7 @@ class Connection:
         piece = next(self._pieces, None)
         if piece is None:
             return False
-        self._open = self._at_once
+        self._open = piece_requests(piece)
         self.sock.sendall(piece)
         return True
 
@@ -130,7 +140,7 @@ def main() -> None:
             context.check_hostname = False
             context.verify_mode = ssl.CERT_NONE
             context.set_alpn_protocols(["h2"])
-            sock = context.wrap_socket(sock)
+            sock = context.wrap_socket(sock, server_hostname="localhost")
         connections.append(Connection(sock, pieces, at_once))
     print("ready", flush=True)
     sys.stdin.readline()
