@@ -41,6 +41,7 @@ class StreamWorld:
         max_conns: int = 0,
         most: int = 0,
         targets: str = "ab",
+        **settings: Any,
     ) -> None:
         self.clock = Clock()
         self.deadlines = Deadlines(self.clock, self.clock.seconds)
@@ -48,7 +49,9 @@ class StreamWorld:
         self.policy = Policy() if policy is None else policy(self.deadlines)
         self.endpoints: dict[str, FakeEndpoint] = {}
         self.pools = {
-            "app": pool_of(*(target(n, max_conns=max_conns) for n in targets)),
+            "app": pool_of(
+                *(target(n, max_conns=max_conns) for n in targets), **settings
+            ),
             "other": pool_of("c"),
         }
         self.links: list[Link] = []

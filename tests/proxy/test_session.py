@@ -11,6 +11,7 @@ from twisted.trial.unittest import SynchronousTestCase
 
 from lolly_tx.config.accesslogs import STREAM_FIELDS
 from lolly_tx.domain.backoff import Backoff
+from lolly_tx.domain.balancers.round_robin import RoundRobin
 from lolly_tx.domain.budget import RetryBudget
 from lolly_tx.domain.errors import AddressDown
 from lolly_tx.domain.health import Observation
@@ -281,17 +282,14 @@ class RecordTests(SynchronousTestCase):
 
     def test_hashed_by_client(self) -> None:
         """A balancer that goes by a key goes by the address of the client."""
-        world = StreamWorld()
         keys: list[Any] = []
-        pool: Any = world.pools["app"]
-        pick = pool.balancer.pick
 
-        def noting(nodes: Any, key: Any) -> Any:
-            keys.append(key)
-            return pick(nodes, key)
+        class Noting(RoundRobin):
+            def pick(self, candidates: Any, key: bytes | None) -> Any:
+                keys.append(key)
+                return super().pick(candidates, key)
 
-        pool.balancer.pick = noting
-        pool.changed()
+        world = StreamWorld(balancer=Noting())
         world.client("192.0.2.7")
         self.assertEqual(keys, [b"192.0.2.7"])
 
