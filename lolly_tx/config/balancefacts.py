@@ -5,7 +5,7 @@ retries and hedges together, and one request makes at most `tries` attempts (and
 never two at one target. Each comparison of outlier detection is one test of each target, so
 healthy targets are ejected at most false_rate x targets x comparisons times.
 
-Imports: config, domain. Used by: config.consequences, simulate.
+Imports: config, domain. Used by: config.checkfacts, config.consequences, simulate.
 """
 
 from __future__ import annotations

@@ -11,7 +11,7 @@ The theory, for a target that dies or comes back at the worst moment:
 - With more targets than `concurrency`, probes wait for each other when all hang.
 - Of several checks, as many have to fail as leave fewer than the quorum; the fastest of them decide.
 
-Imports: config, domain. Used by: config.consequences, simulate.
+Imports: config, domain. Used by: config.checkfacts, config.consequences, simulate.
 """
 
 from __future__ import annotations

@@ -29,7 +29,7 @@ from lolly_tx.config.kinds import TEXT, Choice, Word, nearest, plain_text, type_
 from lolly_tx.config.pools import PoolSettings
 from lolly_tx.config.problems import Rejected
 from lolly_tx.config.schema import Place, about
-from lolly_tx.config.tables import NAME, ListOf, Table, read_or_none
+from lolly_tx.config.tables import ListOf, Table, read_by_name, read_or_none
 from lolly_tx.config.textproviders import (
     EtcdTexts,
     HttpTexts,
@@ -179,34 +179,18 @@ class ProviderTables:
 
     def read(self, raw: Any, place: Place) -> Mapping[str, AnyProvider]:
         """See `schema.Kind`."""
-        if not isinstance(raw, dict):
-            raise Rejected(f"must be a table of named tables, not {type_word(raw)}")
-        out = {}
-        for name, table in raw.items():
-            here = place.at(name)
-            if not NAME.fullmatch(name):
-                here.wrong("a name is letters, digits, - and _, at most 64 of them")
-            elif (one := _read_provider(name, table, here)) is not None:
-                out[name] = one
-        return MappingProxyType(out)
+        return read_by_name(raw, place, _read_provider)
 
 
-def _read_provider(name: str, table: Any, place: Place) -> AnyProvider | None:
+def _read_provider(name: str, table: Any, place: Place) -> AnyProvider:
     if not isinstance(table, dict):
-        place.wrong(f"must be a table, not {type_word(table)}")
-        return None
+        raise Rejected(f"must be a table, not {type_word(table)}")
     if "type" not in table:
-        place.wrong('the key "type" is missing')
-        return None
+        raise Rejected('the key "type" is missing')
     type = read_or_none(Choice(*PROVIDERS), table["type"], place.at("type"))
     if type is None:
-        return None
-    try:
-        found: AnyProvider = Table(PROVIDERS[type]).read_named(
-            table, place, {"name": name}
-        )
-    except Rejected:
-        return None
+        raise Rejected()
+    found: AnyProvider = Table(PROVIDERS[type]).read_named(table, place, {"name": name})
     return found
 
 

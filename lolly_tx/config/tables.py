@@ -9,7 +9,7 @@ Imports: config, domain. Used by: config, config.middleware, simulate.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from types import MappingProxyType
 from typing import Any, cast
 
@@ -26,6 +26,7 @@ MOST_UNKNOWN = 100
 """Unknown keys of one table that are told one by one: guessing what was meant takes a while."""
 
 NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]{0,63}")
+NO_NAME = "a name is letters, digits, - and _, at most 64 of them"
 
 
 def read_or_none(kind: Kind, raw: Any, place: Place) -> Any:
@@ -38,6 +39,31 @@ def read_or_none(kind: Kind, raw: Any, place: Place) -> Any:
         if rejected.message:
             place.wrong(rejected.message)
         return None
+
+
+def read_by_name(
+    raw: Any, place: Place, read: Callable[[str, Any, Place], Any]
+) -> Mapping[str, Any]:
+    """The tables of a table, each `read` with its name; None, or `Rejected`, leaves one out."""
+    if not isinstance(raw, dict):
+        raise Rejected(f"must be a table of named tables, not {type_word(raw)}")
+    out = {}
+    for name, table in raw.items():
+        here = place.at(name)
+        if not NAME.fullmatch(name):
+            here.wrong(NO_NAME)
+            continue
+        if isinstance(table, Unfilled):
+            continue
+        try:
+            found = read(name, table, here)
+        except Rejected as rejected:
+            if rejected.message:
+                here.wrong(rejected.message)
+            continue
+        if found is not None:
+            out[name] = found
+    return MappingProxyType(out)
 
 
 def missing(setting: Setting) -> str:
@@ -119,20 +145,11 @@ class Named:
 
     def read(self, raw: Any, place: Place) -> Mapping[str, Any]:
         """See `schema.Kind`."""
-        if not isinstance(raw, dict):
-            raise Rejected(f"must be a table of named tables, not {type_word(raw)}")
-        out = {}
-        for name, value in raw.items():
-            here = place.at(name)
-            if not NAME.fullmatch(name):
-                here.wrong("a name is letters, digits, - and _, at most 64 of them")
-                continue
-            try:
-                out[name] = self.table.read_named(value, here, {"name": name})
-            except Rejected as rejected:
-                if rejected.message:
-                    here.wrong(rejected.message)
-        return MappingProxyType(out)
+
+        def read(name: str, table: Any, here: Place) -> Any:
+            return self.table.read_named(table, here, {"name": name})
+
+        return read_by_name(raw, place, read)
 
 
 @attrs.frozen

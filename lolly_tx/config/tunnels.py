@@ -30,6 +30,7 @@ from lolly_tx.config.tables import (
     HOST_PATTERNS,
     NAME,
     NAME_LIST,
+    NO_NAME,
     ListOf,
     Named,
     Table,
@@ -50,7 +51,7 @@ class _ServiceName(Word):
     def read(self, raw: Any, place: Place) -> str:
         text = plain_text(raw)
         if not NAME.fullmatch(text):
-            raise Rejected("a name is letters, digits, - and _, at most 64 of them")
+            raise Rejected(NO_NAME)
         return text
 
 

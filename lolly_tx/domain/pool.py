@@ -12,6 +12,8 @@ Imports: domain, domain.accruals. Used by: domain, net.library, proxy, service, 
 `acquire` is the hot path. What is available is asked again only after a change of a fact, or when `now` passes
 the next entry of the timetable: `_due` is that moment; `_timed` the latter alone. Whatever is not plain takes the slow
 way: `_odd`.
+
+Long because all that changes a fact has one way in, so that nothing forgets to have the choice looked at again.
 """
 
 from __future__ import annotations

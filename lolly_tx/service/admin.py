@@ -26,10 +26,10 @@ from lolly_tx.service.adminguard import Denied, Guard
 from lolly_tx.service.adminreads import file
 from lolly_tx.service.adminsite import REQUEST_SECONDS, AdminSite
 from lolly_tx.service.admintable import PATHS
-from lolly_tx.service.answers import Serving
 from lolly_tx.service.eventstreams import EventStreams
 from lolly_tx.service.live import LiveStreams
 from lolly_tx.service.metrics import Metrics
+from lolly_tx.service.serving import Serving
 from lolly_tx.service.streams import Watched
 
 

@@ -20,10 +20,10 @@ from twisted.web.server import Request
 
 from lolly_tx.domain.pool import Pool
 from lolly_tx.service.adminguard import Denied, Guard
-from lolly_tx.service.answers import Serving
 from lolly_tx.service.eventstreams import EventStreams
 from lolly_tx.service.live import LiveStreams
 from lolly_tx.service.metrics import Metrics
+from lolly_tx.service.serving import Serving
 from lolly_tx.service.streams import MOST_STREAMS, Streams
 
 

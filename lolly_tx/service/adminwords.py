@@ -16,9 +16,10 @@ from lolly_tx.domain.node import Enabled
 from lolly_tx.domain.pool import Pool, UnknownNode
 from lolly_tx.service.admindesk import Answer, Asked, Desk
 from lolly_tx.service.adminsettings import seconds_of
-from lolly_tx.service.answers import Serving, id_of, target_shown
+from lolly_tx.service.answers import id_of, target_shown
 from lolly_tx.service.generation import Refused
 from lolly_tx.service.listening import CannotListen
+from lolly_tx.service.serving import Serving
 
 WORDS: Mapping[str, Enabled] = {"enable": "up", "drain": "drain", "disable": "down"}
 

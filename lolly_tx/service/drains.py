@@ -3,7 +3,7 @@
 Until then a drain is what it is without one: new clients go elsewhere, those bound to the target stay with it, and
 nothing that runs is touched.
 
-Imports: domain, Twisted. Used by: service.answers, service.service.
+Imports: domain, Twisted. Used by: service.service, service.serving.
 """
 
 from __future__ import annotations

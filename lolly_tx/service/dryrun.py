@@ -6,7 +6,7 @@
 Nothing is changed by it: no turn is taken, no lease, no budget.
 
 Imports: config, config.middleware, domain, net, proxy, wire. Used by:
-service.adminreads, service.answers, service.service.
+service.adminreads, service.service, service.serving.
 """
 
 from __future__ import annotations

@@ -3,8 +3,8 @@
 A dump is a JSON object: `version`, `made` (when, by what), `began` and `now` (monotonic seconds), `settings` (of the
 pools, secrets hidden), `targets` (what stands for whom on the tapes), `events`, and `tapes`, compressed.
 
-Imports: config, domain, service, Twisted. Used by: service.answers, service.build,
-service.service.
+Imports: config, domain, service, Twisted. Used by: service.build, service.service,
+service.serving.
 """
 
 from __future__ import annotations

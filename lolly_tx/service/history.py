@@ -6,8 +6,8 @@
 A target that nobody watched, because the proxy did not run, was "off". When it ended is known by the file's own time,
 which moves on while it runs.
 
-Imports: domain, Twisted. Used by: service.answers, service.liverows, service.parts,
-service.service.
+Imports: domain, Twisted. Used by: service.liverows, service.parts, service.service,
+service.serving.
 """
 
 from __future__ import annotations

@@ -23,8 +23,9 @@ from lolly_tx.domain.histogram import NONE, dense, filled_in
 from lolly_tx.domain.node import UNLIMITED, Node
 from lolly_tx.domain.pool import Pool
 from lolly_tx.domain.wayback import Planned, ways_back
-from lolly_tx.service.answers import Serving, unready
+from lolly_tx.service.answers import unready
 from lolly_tx.service.history import word_of
+from lolly_tx.service.serving import Serving
 
 SLICE = 25
 """Targets in one turn of the event loop: some 2 ms when all of them are out."""

@@ -22,7 +22,6 @@ from lolly_tx.domain.histogram import filled_in
 from lolly_tx.domain.node import EjectionKind, Node, NodeStats
 from lolly_tx.domain.pool import Pool
 from lolly_tx.service import families as f
-from lolly_tx.service.answers import Serving
 from lolly_tx.service.procfs import Processes, processes
 from lolly_tx.service.readings import (
     no_exemplars,
@@ -35,6 +34,7 @@ from lolly_tx.service.readings import (
     of_stores,
     of_tunnels,
 )
+from lolly_tx.service.serving import Serving
 from lolly_tx.wire.exposition import END, Family, filled
 
 AT_ONCE = 100

@@ -42,7 +42,6 @@ from lolly_tx.proxy.own_answers import OnRefusal
 from lolly_tx.proxy.resource import ReverseProxyResource
 from lolly_tx.proxy.streaming import StreamCounters
 from lolly_tx.proxy.trace import Traces
-from lolly_tx.service.answers import Colleagues
 from lolly_tx.service.commons import Commons
 from lolly_tx.service.drains import Drains
 from lolly_tx.service.farewells import Farewells
@@ -66,6 +65,7 @@ from lolly_tx.service.pools import Circumstances, RunningPool
 from lolly_tx.service.purging import Purged, Purging
 from lolly_tx.service.recording import AccessLogs, Recorder, wanted_logs
 from lolly_tx.service.reopening import reopen_all, require_writable
+from lolly_tx.service.serving import Colleagues
 from lolly_tx.service.statistics import (
     awaited_by,
     cache_statistics,

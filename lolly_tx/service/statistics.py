@@ -22,13 +22,13 @@ from lolly_tx.proxy.proxy import Proxy
 from lolly_tx.proxy.resource import ReverseProxyResource
 from lolly_tx.proxy.session import stream_of
 from lolly_tx.proxy.streaming import StreamCounters
-from lolly_tx.service.answers import Colleagues
 from lolly_tx.service.certificates import ListenerCertificates
 from lolly_tx.service.listener_drains import ListenerDrains
 from lolly_tx.service.listeners import Listeners, address_of
 from lolly_tx.service.past import Past
 from lolly_tx.service.pools import RunningPool
 from lolly_tx.service.recording import AccessLogs
+from lolly_tx.service.serving import Colleagues
 from lolly_tx.service.stopping import Left
 from lolly_tx.service.tunnels import Tunnels
 from lolly_tx.service.watchdog import WatchdogSnapshot

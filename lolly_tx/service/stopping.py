@@ -6,8 +6,8 @@
 
 Meanwhile it says every few seconds what is left. `shown` is the same for the admin side.
 
-Imports: service, Twisted. Used by: service.answers, service.listener_drains,
-service.service, service.statistics.
+Imports: service, Twisted. Used by: service.listener_drains, service.service,
+service.serving, service.statistics.
 """
 
 from __future__ import annotations

@@ -23,7 +23,8 @@ from twisted.web.server import Request
 from zope.interface import implementer
 
 from lolly_tx.service.adminguard import always
-from lolly_tx.service.answers import MOST_EVENTS, Serving, events_shown
+from lolly_tx.service.answers import MOST_EVENTS, events_shown
+from lolly_tx.service.serving import Serving
 
 MOST_STREAMS = 64
 """At once, of each kind; each is a connection to the admin endpoint."""

@@ -22,7 +22,6 @@ from lolly_tx.domain.health import Observation, Thresholds
 from lolly_tx.domain.pool import Pool
 from lolly_tx.domain.target import Target
 from lolly_tx.service.admin import AdminResource, admin_site
-from lolly_tx.service.answers import Colleagues
 from lolly_tx.service.drains import Drains
 from lolly_tx.service.dryrun import CannotExplain, Question
 from lolly_tx.service.history import History
@@ -31,6 +30,7 @@ from lolly_tx.service.listener_drains import ListenerDrains
 from lolly_tx.service.listeners import Listeners
 from lolly_tx.service.listening import Place
 from lolly_tx.service.reopening import NotReopened
+from lolly_tx.service.serving import Colleagues
 from lolly_tx.service.stopping import Left, Stopping
 from lolly_tx.service.watchdog import Stall, WatchdogSnapshot
 from lolly_tx.testing import fake_pool

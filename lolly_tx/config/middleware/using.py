@@ -26,7 +26,7 @@ from lolly_tx.config.extensions import PluginTable
 from lolly_tx.config.kinds import Word, nearest, plain_text, type_word
 from lolly_tx.config.problems import Rejected
 from lolly_tx.config.schema import Kind, Place, Setting
-from lolly_tx.config.tables import NAME, missing, read_or_none
+from lolly_tx.config.tables import NAME, missing, read_by_name, read_or_none
 
 NO_MIDDLEWARE: Mapping[str, Middleware] = MappingProxyType({})
 
@@ -109,18 +109,11 @@ class MiddlewareTables:
 
     def read(self, raw: Any, place: Place) -> Mapping[str, Middleware]:
         """See `schema.Kind`."""
-        if not isinstance(raw, dict):
-            raise Rejected(f"must be a table of named tables, not {type_word(raw)}")
-        out = {}
-        for name, table in raw.items():
-            here = place.at(name)
-            if not NAME.fullmatch(name):
-                here.wrong("a name is letters, digits, - and _, at most 64 of them")
-                continue
-            read = read_or_none(_MiddlewareTable(name), table, here)
-            if read is not None:
-                out[name] = read
-        return MappingProxyType(out)
+
+        def read(name: str, table: Any, here: Place) -> Middleware:
+            return _MiddlewareTable(name).read(table, here)
+
+        return read_by_name(raw, place, read)
 
     def show(self, value: Mapping[str, Middleware]) -> str:
         """See `schema.ShownKind`."""

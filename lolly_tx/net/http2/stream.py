@@ -3,6 +3,8 @@
     open --END_STREAM from the client--> half closed --our END_STREAM--> closed
       +--our END_STREAM--> answered --END_STREAM, or soon our RST_STREAM NO_ERROR--^    (section 8.1)
 
+Long because it is one door, with the methods of its two sides; what a body or a window needs are parts of their own.
+
 Imports: domain, net, net.http1, net.http2, net.sockets, wire, wire.hpack, wire.http2.
 Used by: net.http2.heads, net.http2.request, net.http2.streams, net.http2.websocket.
 """
