@@ -36,12 +36,10 @@ from lolly_tx.service.cluster import Cluster
 from lolly_tx.service.gathering import Gathering
 from lolly_tx.service.generation import Refused
 from lolly_tx.service.isotime import iso_time
+from lolly_tx.service.providerwords import Silence, provider_shown
 from lolly_tx.service.reload import Reloader
 from lolly_tx.service.secretfolders import put_secrets, secret_folder
 from lolly_tx.service.statuses import StatusWriter
-
-SHOWN = 20
-"""Objects that are not served, of which the reason is shown."""
 
 Worked = tuple[Outcome, Provided, dict[Any, str]]
 
@@ -61,19 +59,31 @@ class Provider:
         self.settings = settings
         self.applied = False
         """Whether what the cluster says was put into force once."""
-        self.error = ""
+        self.silence = Silence(settings.name)
+        self.failing = ""
+        """Why what it says could not be put into force the last time."""
         self.refused: Mapping[Owner, str] = {}
         self.outcome: Outcome | None = None
         self._reloader = reloader
         self._in_thread = in_thread
         self._around = reloader.service.surroundings
         self._cluster = Cluster(
-            settings, self._around, in_thread, self._changed, self._failed, api
+            settings,
+            self._around,
+            in_thread,
+            self._changed,
+            self.silence.begin,
+            api,
         )
         self._statuses = StatusWriter(self._cluster.api)
         self._gathering = Gathering(self._around.reactor, self._work, self._eb_failed)
         self._known = Known()
         self._certificates: Mapping[str, Mapping[str, str]] | None = None
+
+    @property
+    def error(self) -> str:
+        """Why what is in force may not be what there is; "": it is."""
+        return self.silence.why or self.failing
 
     def start(self) -> None:
         """Begin to ask."""
@@ -88,19 +98,9 @@ class Provider:
     def forget(self) -> None:
         """Nothing is kept of it."""
 
-    def _failed(self, why: str) -> None:
-        if not self.error:
-            self.log.warn(
-                "Provider {name} has no answer, what it brought stays: {why}",
-                name=self.settings.name,
-                why=why,
-            )
-        self.error = why
-
     def _changed(self) -> None:
-        if self._cluster.current and self.error:
-            self.log.info("Provider {name} answers again", name=self.settings.name)
-            self.error = ""
+        if self._cluster.current:
+            self.silence.end()
         self._gathering.soon()
 
     def again(self) -> None:
@@ -112,9 +112,9 @@ class Provider:
         said = f"what it says cannot be put into force: {reason.getErrorMessage()}"
         if not reason.check(Refused, OSError):
             self.log.failure("Provider {name} failed", reason, name=self.settings.name)
-        elif self.error != said:
+        elif self.failing != said:
             self.log.error("Provider {name}: {why}", name=self.settings.name, why=said)
-        self.error = said
+        self.failing = said
 
     # -- one look at all of it
 
@@ -152,7 +152,7 @@ class Provider:
         await bring(self._reloader, self.settings.name, lambda _: provided)
         self._certificates = outcome.draft.certificates
         self._note(outcome, {**outcome.wrong, **refused})
-        self.applied = True
+        self.applied, self.failing = True, ""
         now = iso_time(self._around.wall())
         # Kubernetes has no fractions of seconds in times of conditions.
         now = now.partition(".")[0] + "Z"
@@ -203,22 +203,20 @@ class Provider:
 
     def shown(self) -> dict[str, Any]:
         """As JSON-able values."""
-        state = "stale" if self.error else "current" if self.applied else "asking"
         outcome = self.outcome
-        return {
-            "name": self.settings.name,
-            "type": self.settings.type,
-            "state": state,
-            "error": self.error,
-            "age_seconds": None,
-            "gateways": len(outcome.gateways) if outcome else 0,
-            "routes": len(outcome.routes) if outcome else 0,
-            "ingresses": len(outcome.ingresses) if outcome else 0,
-            "refused": [
+        return provider_shown(
+            self.settings.name,
+            self.settings.type,
+            self.error,
+            self.applied,
+            (
                 {"kind": kind, "name": "/".join(filter(None, key)), "why": why}
-                for (kind, key), why in list(self.refused.items())[:SHOWN]
-            ],
-        }
+                for (kind, key), why in self.refused.items()
+            ),
+            gateways=len(outcome.gateways) if outcome else 0,
+            routes=len(outcome.routes) if outcome else 0,
+            ingresses=len(outcome.ingresses) if outcome else 0,
+        )
 
 
 def why_unusable(chain: bytes, key: bytes) -> str:

@@ -28,11 +28,9 @@ from lolly_tx.service.appliedstate import StateFolder
 from lolly_tx.service.bringing import bring
 from lolly_tx.service.gathering import Gathering
 from lolly_tx.service.generation import Refused
+from lolly_tx.service.providerwords import Silence, provider_shown
 from lolly_tx.service.reload import Reloader
 from lolly_tx.service.textstate import Kept, forget_texts, keep_texts
-
-SHOWN = 20
-"""Mistakes of the texts that are shown."""
 
 InThread = Callable[[Callable[[], Any]], "Deferred[Any]"]
 Texts = tuple[Text, ...]
@@ -57,7 +55,7 @@ class TextProvider:
         """The texts in force."""
         self.applied = kept is not None
         """Whether there are any: from before, or by now."""
-        self.unanswered = ""
+        self.silence = Silence(settings.name)
         self.problems: Sequence[Problem] = ()
         self.answered_at: float | None = None
         self._reloader = reloader
@@ -71,7 +69,7 @@ class TextProvider:
     def start(self) -> None:
         """Begin to ask."""
         self._reloader.on_read.append(self.still_fits)
-        self._feed.start(self._found, self._failed)
+        self._feed.start(self._found, self.silence.begin)
 
     def stop(self) -> None:
         """Ask no more; what is in force stays."""
@@ -82,8 +80,8 @@ class TextProvider:
     @property
     def error(self) -> str:
         """Why what is in force may not be what there is, in one line."""
-        if self.unanswered or not self.problems:
-            return self.unanswered
+        if self.silence.why or not self.problems:
+            return self.silence.why
         more = len(self.problems) - 1
         return f"{self.problems[0]}{f' (and {more} more)' if more else ''}"
 
@@ -91,21 +89,10 @@ class TextProvider:
 
     def _found(self, texts: Sequence[Text]) -> None:
         self.answered_at = self._around.now()
-        if self.unanswered:
-            self.log.info("Provider {name} answers again", name=self.settings.name)
-            self.unanswered = ""
+        self.silence.end()
         if tuple(texts) != self._latest or not self.applied:
             self._latest = tuple(texts)
             self._gathering.soon()
-
-    def _failed(self, why: str) -> None:
-        if not self.unanswered:
-            self.log.warn(
-                "Provider {name} has no answer, what it brought stays: {why}",
-                name=self.settings.name,
-                why=why,
-            )
-        self.unanswered = why
 
     def again(self) -> None:
         """The settings of the file are others: look at it beside them."""
@@ -198,26 +185,21 @@ class TextProvider:
 
     def shown(self) -> dict[str, Any]:
         """As JSON-able values."""
-        state = "current" if self.answered_at is not None else "asking"
         provided = self._reloader.standing.provided.get(self.settings.name)
-        age = None
-        if self.answered_at is not None:
-            age = round(self._around.now() - self.answered_at, 3)
-        return {
-            "name": self.settings.name,
-            "type": self.settings.type,
-            "state": "stale" if self.error else state,
-            "error": self.error,
-            "age_seconds": age,
-            "gateways": 0,
-            "routes": len(provided.routes) if provided is not None else 0,
-            "ingresses": 0,
-            "refused": [
+        at = self.answered_at
+        return provider_shown(
+            self.settings.name,
+            self.settings.type,
+            self.error,
+            at is not None,
+            (
                 {
                     "kind": "text",
                     "name": f"{one.file}:{one.line}" if one.line else one.file,
                     "why": str(attrs.evolve(one, file="", line=0)).removeprefix(": "),
                 }
-                for one in self.problems[:SHOWN]
-            ],
-        }
+                for one in self.problems
+            ),
+            age=None if at is None else self._around.now() - at,
+            routes=len(provided.routes) if provided is not None else 0,
+        )
