@@ -139,26 +139,6 @@ class ServiceURL(Word):
         return text
 
 
-class _PathOfFile(Word):
-    """A file that must exist, made absolute. `optional`: may be empty."""
-
-    word = "file"
-
-    def __init__(self, optional: bool = False) -> None:
-        self.optional = optional
-
-    def read(self, raw: Any, place: Place) -> str:
-        text = TEXT.read(raw, place)
-        if not text:
-            if self.optional:
-                return ""
-            raise Rejected("must name a file")
-        path = place.absolute(text)
-        if trouble := place.why_no_file(path):
-            raise Rejected(trouble)
-        return path
-
-
 class _MaybeFile(Word):
     """A file that may come and go, made absolute. `optional`: may be empty."""
 
@@ -174,6 +154,16 @@ class _MaybeFile(Word):
                 return ""
             raise Rejected("must name a file")
         return place.absolute(text)
+
+
+class _PathOfFile(_MaybeFile):
+    """A file that must exist, made absolute. `optional`: may be empty."""
+
+    def read(self, raw: Any, place: Place) -> str:
+        path = super().read(raw, place)
+        if path and (trouble := place.why_no_file(path)):
+            raise Rejected(trouble)
+        return path
 
 
 class _OptionalFolder(Word):

@@ -6,13 +6,13 @@ Imports: config, domain. Used by: config, config.middleware.
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from types import MappingProxyType
 from typing import Any
 
 from lolly_tx.config.kinds import TEXT, Word, nearest, plain_text, quoted, type_word
 from lolly_tx.config.problems import Rejected
-from lolly_tx.config.schema import Place
+from lolly_tx.config.schema import Kind, Place
 from lolly_tx.config.variables import is_taken
 from lolly_tx.domain.expressions import BadExpression, expression
 from lolly_tx.domain.locations import path_expression, pattern_captures
@@ -95,45 +95,23 @@ class _BodyRegex(Word):
         return text
 
 
-class _Method(Word):
-    """A request method."""
+class Method(Word):
+    """A request method, but none of those `without`. `why`: what is wrong with them."""
 
     word = "method"
 
+    def __init__(self, without: Collection[str], why: str) -> None:
+        self._without = without
+        self._why = why
+
     def read(self, raw: Any, place: Place) -> str:
+        """See `schema.Kind`."""
         text = plain_text(raw)
         if not re.fullmatch(r"[A-Z][A-Z0-9_-]*", text):
             raise Rejected('must be a method in capitals such as "GET" or "HEAD"')
-        if text in ("CONNECT", "TRACE"):
-            raise Rejected("cannot be used for a check")
+        if text in self._without:
+            raise Rejected(self._why)
         return text
-
-
-class _Headers:
-    """Header fields: names with values."""
-
-    word = "table of header fields"
-
-    def read(self, raw: Any, place: Place) -> Mapping[str, str]:
-        if not isinstance(raw, dict):
-            raise Rejected(f"must be a table of names and values, not {type_word(raw)}")
-        seen: dict[str, str] = {}
-        out: dict[str, str] = {}
-        for name, value in raw.items():
-            here = place.at(name)
-            if not _TOKEN.fullmatch(name):
-                here.wrong("is no valid header name")
-            elif name.lower() in seen:
-                here.wrong(f"the same field as {seen[name.lower()]}")
-            elif not isinstance(value, str) or not FIELD_VALUE.fullmatch(value):
-                here.wrong("must be text without control characters")
-            seen.setdefault(name.lower(), name)
-            out[name] = value
-        return MappingProxyType(out)
-
-    def show(self, value: Any) -> str:
-        fields = ", ".join(f"{quoted(k)} = {quoted(v)}" for k, v in value.items())
-        return f"{{ {fields} }}" if fields else "{}"
 
 
 class _FieldName(Word):
@@ -146,6 +124,57 @@ class _FieldName(Word):
         if not _TOKEN.fullmatch(text):
             raise Rejected("must be a name without blanks and separators")
         return text
+
+
+class TextTable:
+    """Texts by name, as the reference shows them."""
+
+    def show(self, value: Any) -> str:
+        """See `schema.Kind`."""
+        fields = ", ".join(f"{quoted(k)} = {quoted(v)}" for k, v in value.items())
+        return f"{{ {fields} }}" if fields else "{}"
+
+
+class FieldTable(TextTable):
+    """Names of header fields with values of one `kind`; no name twice, whatever its case."""
+
+    word = "table of header fields"
+
+    def __init__(self, kind: Kind) -> None:
+        self._kind = kind
+
+    def read(self, raw: Any, place: Place) -> Mapping[str, str]:
+        """See `schema.Kind`."""
+        if not isinstance(raw, dict):
+            raise Rejected(f"must be a table of names and values, not {type_word(raw)}")
+        seen: dict[str, str] = {}
+        out: dict[str, str] = {}
+        for name, value in raw.items():
+            here = place.at(name)
+            try:
+                FIELD_NAME.read(name, here)
+                if name.lower() in seen:
+                    raise Rejected(f"the same field as {seen[name.lower()]}")
+                seen[name.lower()] = name
+                self.allowed(name)
+                out[name] = self._kind.read(value, here)
+            except Rejected as rejected:
+                here.wrong(rejected.message)
+        return MappingProxyType(out)
+
+    def allowed(self, name: str) -> None:
+        """Raises `Rejected` if it may not be set."""
+
+
+class _FieldValue(Word):
+    """The value of a header field."""
+
+    word = "value"
+
+    def read(self, raw: Any, place: Place) -> str:
+        if not isinstance(raw, str) or not FIELD_VALUE.fullmatch(raw):
+            raise Rejected("must be text without control characters")
+        return raw
 
 
 class _OptionalFieldName(_FieldName):
@@ -261,8 +290,8 @@ class _RetryCause(Word):
 ROUTE_PATH = _RoutePath()
 REQUEST_PATH = _RequestPath()
 BODY_REGEX = _BodyRegex()
-METHOD = _Method()
-HEADERS = _Headers()
+METHOD = Method(("CONNECT", "TRACE"), "cannot be used for a check")
+HEADERS = FieldTable(_FieldValue())
 HASH_KEY = _HashKey()
 FIELD_NAME = _FieldName()
 OPTIONAL_FIELD_NAME = _OptionalFieldName()

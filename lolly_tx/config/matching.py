@@ -5,13 +5,12 @@ Imports: config, domain. Used by: config.routing.
 
 from __future__ import annotations
 
-import re
 from collections.abc import Mapping
 from types import MappingProxyType
 from typing import Any
 
 from lolly_tx.config.addresses import HOST_PATTERN, NETWORK
-from lolly_tx.config.httpkinds import FIELD_NAME, FIELD_VALUE, checked_pattern
+from lolly_tx.config.httpkinds import FIELD_NAME, FIELD_VALUE, Method, checked_pattern
 from lolly_tx.config.kinds import Word, plain_text, quoted, type_word
 from lolly_tx.config.problems import Rejected
 from lolly_tx.config.schema import Place
@@ -19,20 +18,6 @@ from lolly_tx.config.tables import ListOf
 from lolly_tx.domain.hosts import valid_host
 
 NO_VALUES: Mapping[str, str] = MappingProxyType({})
-
-
-class _Method(Word):
-    """A method that a route is for."""
-
-    word = "method"
-
-    def read(self, raw: Any, place: Place) -> str:
-        text = plain_text(raw)
-        if not re.fullmatch(r"[A-Z][A-Z0-9_-]*", text):
-            raise Rejected('must be a method in capitals such as "GET" or "HEAD"')
-        if text in ("CONNECT", "TRACE", "TRACK"):
-            raise Rejected("is not served here, so no route can be for it")
-        return text
 
 
 class _RouteHost(Word):
@@ -91,7 +76,14 @@ class _Values:
         return f"{{ {inside} }}" if inside else "{}"
 
 
-METHODS = ListOf(_Method(), "methods", single=True)
+METHODS = ListOf(
+    Method(
+        ("CONNECT", "TRACE", "TRACK"),
+        "is not served here, so no route can be for it",
+    ),
+    "methods",
+    single=True,
+)
 ROUTE_HOSTS = ListOf(_RouteHost(), "hosts", single=True)
 FIELD_VALUES = _Values("table of header fields", True)
 QUERY_VALUES = _Values("table of parameters", False)

@@ -13,8 +13,8 @@ from collections.abc import Mapping
 from types import MappingProxyType
 from typing import Any
 
-from lolly_tx.config.httpkinds import FIELD_NAME, FIELD_VALUE
-from lolly_tx.config.kinds import Word, plain_text, quoted, type_word
+from lolly_tx.config.httpkinds import FIELD_VALUE, FieldTable, TextTable
+from lolly_tx.config.kinds import Word, plain_text, type_word
 from lolly_tx.config.problems import Rejected
 from lolly_tx.config.schema import Place
 from lolly_tx.config.variables import OWN_NAME, expanded, is_taken, parts_of
@@ -108,38 +108,18 @@ def location_parts(text: str) -> tuple[str, str, str]:
     return begin[1], host, rest
 
 
-class _Fields:
+class _Fields(FieldTable):
     """Header fields: names with texts that may have variables."""
 
     word = "table of header fields, with variables"
 
-    def read(self, raw: Any, place: Place) -> Mapping[str, str]:
-        if not isinstance(raw, dict):
-            raise Rejected(f"must be a table of names and values, not {type_word(raw)}")
-        seen: dict[str, str] = {}
-        out: dict[str, str] = {}
-        for name, value in raw.items():
-            here = place.at(name)
-            try:
-                FIELD_NAME.read(name, here)
-                if name.lower() in seen:
-                    raise Rejected(f"the same field as {seen[name.lower()]}")
-                if name.lower() in _FRAMING:
-                    raise Rejected(
-                        "says how a message is sent, which is not for settings"
-                    )
-                seen[name.lower()] = name
-                out[name] = TEMPLATE.read(value, here)
-            except Rejected as rejected:
-                here.wrong(rejected.message)
-        return MappingProxyType(out)
-
-    def show(self, value: Any) -> str:
-        fields = ", ".join(f"{quoted(k)} = {quoted(v)}" for k, v in value.items())
-        return f"{{ {fields} }}" if fields else "{}"
+    def allowed(self, name: str) -> None:
+        """See `FieldTable`."""
+        if name.lower() in _FRAMING:
+            raise Rejected("says how a message is sent, which is not for settings")
 
 
-class _Variables(_Fields):
+class _Variables(TextTable):
     """Variables by name, each with a text that may have others."""
 
     word = "table of texts with variables"
@@ -179,5 +159,5 @@ def own_variables(raw: Any) -> dict[str, str | None]:
 TEMPLATE = _Template()
 TEMPLATE_LINES = _Template(lines=True)
 LOCATION = _Location()
-FIELD_TEMPLATES = _Fields()
+FIELD_TEMPLATES = _Fields(TEMPLATE)
 VARIABLE_TABLE = _Variables()

@@ -156,6 +156,17 @@ def translate(
     )
 
 
+def translated(failure: Failure) -> Failure:
+    """What `failure` of an attempt to connect means, with what it was as the cause; a cancel is left as it is."""
+    if is_cancellation(failure):
+        return failure
+    error = translate(failure, connecting=True)
+    if error is failure.value:
+        return failure
+    error.__cause__ = failure.value
+    return Failure(error)
+
+
 def is_cancellation(reason: Failure | BaseException) -> bool:
     """Whether `reason` is our side's own doing, not an answer of the network."""
     return _any_cancelled(_causes(_exception(reason)))

@@ -76,7 +76,7 @@ class HttpKindsTests(SynchronousTestCase):
         """Header fields have valid names, one spelling each, and clean values."""
         health = "[pool.app.health]\n"
         for table, part in (
-            ("{ 'a b' = 'x' }", "is no valid header name"),
+            ("{ 'a b' = 'x' }", "must be a name without blanks and separators"),
             ("{ Accept = 'x', accept = 'y' }", "the same field as Accept"),
             ("{ Accept = 1 }", "must be text"),
             ('{ Accept = "a\\nb" }', "must be text"),

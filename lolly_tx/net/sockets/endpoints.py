@@ -47,7 +47,7 @@ from lolly_tx.config.pools import SendProxy, UpstreamTLS
 from lolly_tx.domain.addresses import DOWN
 from lolly_tx.domain.errors import ConnectTimedOut, TLSFailed
 from lolly_tx.domain.target import Target
-from lolly_tx.net.failures import is_cancellation, translate
+from lolly_tx.net.failures import translated
 from lolly_tx.net.sockets.dialing import Dialer, HostEndpoint, is_literal
 from lolly_tx.net.sockets.handover import Handover, WrappedFactory
 from lolly_tx.net.sockets.health_map import CONNECT_TIMEOUT, HealthMap
@@ -351,20 +351,10 @@ class TargetEndpoint:
         return connecting.addErrback(self._eb_translate)
 
     def _eb_translate(self, failure: Failure) -> Failure:
-        translated = _translated(failure)
-        assert translated.value is not None  # typed Optional, never None
-        self._layers.failed(translated.value)
-        return translated
-
-
-def _translated(failure: Failure) -> Failure:
-    if is_cancellation(failure):
-        return failure
-    error = translate(failure, connecting=True)
-    if error is failure.value:
-        return failure
-    error.__cause__ = failure.value
-    return Failure(error)
+        found = translated(failure)
+        assert found.value is not None  # typed Optional, never None
+        self._layers.failed(found.value)
+        return found
 
 
 class _HandshakeFactory(WrappedFactory):

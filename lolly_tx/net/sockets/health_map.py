@@ -34,7 +34,7 @@ from lolly_tx.domain.addresses import (
 )
 from lolly_tx.domain.errors import AddressDown, ConnectTimedOut
 from lolly_tx.domain.target import host_and_port
-from lolly_tx.net.failures import is_cancellation, translate
+from lolly_tx.net.failures import translate, translated
 from lolly_tx.net.sockets.dialing import Dialer, HostEndpoint, Place
 from lolly_tx.net.sockets.eager import eager
 from lolly_tx.net.sockets.resolver import (
@@ -137,7 +137,7 @@ class HealthMap:
         another `ProxyError`; or with the cancellation. Raises ValueError for a string that is no endpoint.
         """
         endpoint = self.endpoint(where, timeout=timeout, limits=limits)
-        return endpoint.connect(factory).addErrback(_eb_translate)
+        return endpoint.connect(factory).addErrback(translated)
 
 
 @implementer(IStreamClientEndpoint)
@@ -210,13 +210,3 @@ class _Naming:
 
     def __getattr__(self, name: str) -> Any:
         return getattr(self._reactor, name)
-
-
-def _eb_translate(failure: Failure) -> Failure:
-    if is_cancellation(failure):
-        return failure
-    error = translate(failure, connecting=True)
-    if error is failure.value:
-        return failure
-    error.__cause__ = failure.value
-    return Failure(error)
