@@ -5,17 +5,17 @@ from __future__ import annotations
 import asyncio
 import json
 import os
-import shutil
 import subprocess
 import tempfile
 from pathlib import Path
 from typing import Any
 
-from twisted.trial.unittest import SkipTest, SynchronousTestCase
+from twisted.trial.unittest import SynchronousTestCase
 
 from tests.kubernetes.cluster import Cluster
 from tests.kubernetes.served import served
 from tests.kubernetes.things import route
+from tests.system.engines import program
 from tests.system.kubernetes_scenario import ROUTES, scenario
 
 
@@ -33,9 +33,7 @@ class RollingUpdateTests(SynchronousTestCase):
 class KubectlTests(SynchronousTestCase):
     def test_real_client(self) -> None:
         """What kubectl applies, lists and deletes is what our API server has: it speaks as a real one."""
-        kubectl = shutil.which("kubectl")
-        if kubectl is None:
-            raise SkipTest("there is no kubectl")
+        kubectl = program("kubectl", "kubernetes-client")
         asyncio.run(asyncio.wait_for(self._act(kubectl), 60))
 
     async def _act(self, kubectl: str) -> None:
