@@ -111,15 +111,19 @@ class ConsistentHash:
     def _prepare(self, candidates: Sequence[Node]) -> None:
         self._candidates = candidates
         self._mean_for = 0
+        there = {node.id: node for node in candidates}
         known = self._known
-        known.update((node.id, node) for node in candidates)
-        if len(known) > 2 * len(candidates) + FEW:
-            # Most of them must have left for good; those that only were down get their old points again.
-            self._known = known = {node.id: node for node in candidates}
-            self._ring = None
+        known.update(there)
+        over = len(known) - (2 * len(there) + FEW)
+        if over > 0:
+            # The oldest must have left for good; those that only were down get their old points again.
+            for name in [name for name in known if name not in there][:over]:
+                del known[name]
         if self.method == "rendezvous" or (self.method == "auto" and len(known) <= FEW):
             self._ring = None
             return
-        self._there = {node.id: node for node in candidates}
-        if self._ring is None or not self._ring.holds(candidates):
+        self._there = there
+        if self._ring is None:
             self._ring = Ring(known.values())
+        elif not self._ring.holds(candidates):
+            self._ring.lay_out(known.values())
