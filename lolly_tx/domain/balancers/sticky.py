@@ -63,6 +63,7 @@ class Sticky:
         self._keys = [blake2b(key).digest() for key in keys]
         self._fallback: IBalancer = fallback or RoundRobin()
         self._names: dict[bytes, str] = {}
+        self._named: set[str] = set()
         # Whoever is picked by load needs to hear what the pool tells its balancer.
         for hook in (
             "released",
@@ -122,14 +123,22 @@ class Sticky:
             return None
         target_id = self._names.get(name)
         if target_id is None or target_id not in ids:
-            # Only values we signed get here, so nobody can make us do this at will.
-            self._names = {
-                _mac(key, b"name", an_id.encode(), _NAME): an_id
-                for an_id in ids
-                for key in self._keys
-            }
+            # Only values we signed get here; but a target that has left has as many of them as it had clients.
+            self._learn(ids)
             target_id = self._names.get(name)
         return target_id
+
+    def _learn(self, ids: Collection[str]) -> None:
+        """Know the names of these, computed for those that are new, and of no others."""
+        gone = self._named.difference(ids)
+        if gone:
+            self._names = {n: one for n, one in self._names.items() if one not in gone}
+            self._named -= gone
+        for an_id in ids:
+            if an_id not in self._named:
+                self._named.add(an_id)
+                for key in self._keys:
+                    self._names[_mac(key, b"name", an_id.encode(), _NAME)] = an_id
 
 
 def _signature(key: bytes, signed: bytes) -> bytes:

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from random import Random
+from unittest import mock
 
 from hypothesis import given
 from hypothesis import strategies as st
 from twisted.trial.unittest import SynchronousTestCase
 
+from lolly_tx.domain.balancers import sticky as sticky_module
 from lolly_tx.domain.balancers.by_name import Balancers
 from lolly_tx.domain.balancers.sticky import Sticky
 from lolly_tx.domain.pool import Pool
@@ -114,6 +116,20 @@ class StickyTests(SynchronousTestCase):
         pool.replace([target("c"), target("d")], 2.0)
         lease = pool.acquire(2.0, None, tried, bonds["c"])
         self.assertEqual(lease.node.id, "d")
+
+    def test_cookies_of_who_has_left(self) -> None:
+        """However often the cookie of a target that has left is brought, names are computed for newcomers only."""
+        balancer = Sticky(keys=[KEY])
+        gone, ids = balancer.bond("gone"), ["a", "b", "gone"]
+        self.assertEqual(balancer.bound(gone, ids), "gone")
+        ids[-1] = "new"
+        with mock.patch.object(sticky_module, "_mac", wraps=sticky_module._mac) as made:
+            for _ in range(9):
+                self.assertIsNone(balancer.bound(gone, ids))
+        named = [call.args[2] for call in made.mock_calls if call.args[1] == b"name"]
+        self.assertEqual(named, [b"new"])
+        self.assertEqual(balancer.bound(balancer.bond("new"), ids), "new")
+        self.assertEqual(balancer.bound(gone, ["gone"]), "gone")
 
     def test_explain(self) -> None:
         """The explanation of a bound client's exchange names its target, draining or not."""
