@@ -7,7 +7,7 @@ proxy.caching, proxy.middleware, service.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from types import MappingProxyType
 from typing import Any
 
@@ -16,6 +16,7 @@ import attrs
 from lolly_tx.config.addresses import OPTIONAL_FOLDER
 from lolly_tx.config.httpkinds import FIELD_NAME
 from lolly_tx.config.kinds import (
+    TEXT,
     Choice,
     Count,
     Duration,
@@ -26,6 +27,7 @@ from lolly_tx.config.kinds import (
 )
 from lolly_tx.config.problems import Rejected
 from lolly_tx.config.schema import Place, about
+from lolly_tx.config.stores import known_store
 from lolly_tx.config.tables import ListOf
 from lolly_tx.config.templatekinds import TEMPLATE
 
@@ -175,6 +177,15 @@ class CacheSettings:
         ),
     )
 
+    store: str = attrs.field(
+        default="",
+        metadata=about(
+            TEXT,
+            "A [store.NAME] by which instances tell each other of purges: those with the same store and the same name"
+            ' of the cache; "" = each instance is told by itself.',
+        ),
+    )
+
     def ttls(self) -> Mapping[int, float]:
         """`ttl` by each status; one that is named by itself has its own."""
         found: dict[int, float] = {}
@@ -199,12 +210,15 @@ def cache_rules(cache: CacheSettings, place: Place) -> None:
         place.at("methods").wrong("must have GET, whose answers are what is stored")
 
 
-def caches_rules(caches: Mapping[str, CacheSettings], place: Place) -> None:
-    """Apply every rule to all of them: two in one folder would remove each other's files."""
+def caches_rules(
+    caches: Mapping[str, CacheSettings], stores: Collection[str], place: Place
+) -> None:
+    """Apply every rule to all of them: two in one folder would remove each other's files. `stores`: names of them."""
     seen: dict[str, str] = {}
     for name, cache in caches.items():
         here = place.at(name)
         cache_rules(cache, here)
+        known_store(cache.store, stores, here.at("store"))
         if cache.dir and cache.dir in seen:
             here.at("dir").wrong(f"is the folder of cache {seen[cache.dir]}")
         seen.setdefault(cache.dir, name)
@@ -222,6 +236,12 @@ def cache_facts(caches: Mapping[str, CacheSettings]) -> Iterator[tuple[str, str,
             f"stores in {where} what says for how long it is fresh{others}",
             False,
         )
+        if cache.store:
+            yield (
+                name,
+                f"purges are told by store {cache.store} to all instances that have a cache of this name",
+                False,
+            )
         if cache.entry > cache.size // 10:
             yield (
                 name,

@@ -73,7 +73,7 @@ def check(config: Config, parts: Parts, main: Place) -> None:
         main.wrong("has no listener and no pool")
     elif parts.names and not (parts.any_route or hosts or config.providers):
         main.wrong("has no [[route]], so no request would be answered")
-    caches_rules(config.caches, main.at("cache"))
+    caches_rules(config.caches, config.stores, main.at("cache"))
     store_rules(config.stores, main.at("store"))
     there = {name: one for name, (one, _) in parts.pools.items()}
     for name, stream in config.streams.items():

@@ -5,8 +5,8 @@
     timeout = "50ms"
     fail = "local"
 
-Imports: config, domain. Used by: config.consequences, config.middleware, config.model,
-config.rules, net.stores, proxy.middleware, service.
+Imports: config, domain. Used by: config.caching, config.consequences,
+config.middleware, config.model, config.rules, net.stores, proxy.middleware, service.
 """
 
 from __future__ import annotations
@@ -181,6 +181,7 @@ def store_users(config: Any) -> dict[str, list[str]]:
     """Who names each store, by its name. `config`: a `model.Config`."""
     found: dict[str, list[str]] = {}
     named = [(f"middleware {n}", one.settings) for n, one in config.middlewares.items()]
+    named += [(f"cache {n}", one) for n, one in config.caches.items()]
     for who, settings in named:
         store = getattr(settings, "store", "")
         if store:
@@ -201,12 +202,13 @@ def store_facts(
     """What they imply, and what looks wrong (True). `users`: who names each, by its name."""
     for name, store in stores.items():
         address = store_address(store.url)
-        yield (
-            name,
-            f"a request waits {duration_text(store.timeout)} for it at most; while it is away {_FAILS[store.fail]}",
-            False,
-        )
         who = users.get(name, ())
+        if not who or any(not one.startswith("cache ") for one in who):
+            yield (
+                name,
+                f"a request waits {duration_text(store.timeout)} for it at most; while it is away {_FAILS[store.fail]}",
+                False,
+            )
         if who:
             yield name, f"used by {', '.join(who)}", False
         else:

@@ -381,7 +381,22 @@ SCHEMAS: Mapping[str, Schema] = {
         **whole({}, path=TEXT, prefix=TEXT, tag=TEXT, host=TEXT),
         "examples": [{"path": "/news"}],
     },
-    "Purged": whole({"purged": WHOLE, "late": listed(WHOLE)}),
+    "Purged": whole(
+        {
+            "purged": WHOLE,
+            "late": listed(WHOLE),
+            "told": listed(
+                whole(
+                    {
+                        "cache": TEXT,
+                        "store": TEXT,
+                        "subscribers": or_null(WHOLE),
+                        "why": TEXT,
+                    }
+                )
+            ),
+        }
+    ),
     "Reopened": whole({"reopened": FLAG}),
     "Document": partly({"openapi": TEXT, "info": ANYTHING, "paths": ANYTHING}),
 }

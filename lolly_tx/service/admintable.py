@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from functools import partial
 
+import attrs
 from twisted.internet.defer import Deferred
 
 from lolly_tx.service import adminreads as reads
@@ -22,7 +23,7 @@ from lolly_tx.service.adminschemas import TEXT, ref
 from lolly_tx.service.adminsettings import change_settings
 from lolly_tx.service.adminwords import say_of_listener, say_of_target
 from lolly_tx.service.openapi import document
-from lolly_tx.service.purging import purge_of
+from lolly_tx.service.purging import Purged, purge_of
 from lolly_tx.service.reopening import NotReopened
 
 _DEADLINE = Parameter("deadline", 'How long the drain has, such as "10m".')
@@ -52,10 +53,12 @@ def _reopen(desk: Desk, asked: Asked) -> Answer:
 
 
 def _purge(desk: Desk, asked: Asked) -> Deferred[Answer]:
-    done = desk.serving.purging(purge_of(asked.table()))
-    return done.addCallback(
-        lambda purged: Answer(200, {"purged": purged.count, "late": list(purged.late)})
-    )
+    def answer(purged: Purged) -> Answer:
+        told = [attrs.asdict(one) for one in purged.told]
+        late = list(purged.late)
+        return Answer(200, {"purged": purged.count, "late": late, "told": told})
+
+    return desk.serving.purge(purge_of(asked.table())).addCallback(answer)
 
 
 def _dump(desk: Desk, asked: Asked) -> Deferred[Answer]:
@@ -190,7 +193,8 @@ _WRITES = (
     Declared(
         "POST",
         "/api/cache/purge",
-        "Drops what caches have of a path, a prefix of paths, a tag or a host, in all workers; `late` ones follow.",
+        "Drops what caches have of a path, a prefix of paths, a tag or a host, in all workers; `late` ones follow."
+        " Caches with a store have other instances told.",
         _purge,
         "writers",
         {200: ref("Purged")},

@@ -143,6 +143,7 @@ def build(
         resource = make_resource(service, listener, routing.table(name, own), own)
         service.serve(name, resource, make_place(service, config, listener, resource))
     service.stores.commit(stores)
+    service.shared_purges.go_by(config.caches, service.stores)
     service.middlewares.commit(middleware)
     for stream in config.streams.values():
         place = stream_place(service, config, stream)

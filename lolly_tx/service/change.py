@@ -347,6 +347,7 @@ class Change:
         self._commit_forwards()
         assert self._middleware is not None and self._stores is not None
         service.stores.commit(self._stores)
+        service.shared_purges.go_by(new.caches, service.stores)
         service.middlewares.commit(self._middleware)
         service.tunnels.commit()
         service.commons.local_faults.go_by(new.local_fault)

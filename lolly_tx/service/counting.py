@@ -55,9 +55,11 @@ _OWN = frozenset(
         "certificates",
         "away_seconds",
         "sharers",
+        "purges",
     )
 )
-"""The same of a pool, what all processes read from the same files, and what a store tells all of them."""
+"""The same of a pool, what all processes read from the same files, what a store tells all of them, and what only one of
+them listens to."""
 
 
 def numbers_of(service: LollyService) -> dict[str, Number]:

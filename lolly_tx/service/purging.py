@@ -15,8 +15,7 @@ service.supervisor, service.worker.
 
 from __future__ import annotations
 
-from collections import deque
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
 import attrs
@@ -37,14 +36,31 @@ _WORDS = ("path", "prefix", "tag", "host")
 
 
 @attrs.frozen
+class Told:
+    """Whether other instances were told, of one cache.
+
+    `subscribers`: how many heard it at once, us included; None: nobody was told, `why` says why not.
+    """
+
+    cache: str
+    store: str
+    subscribers: int | None
+    why: str = ""
+
+
+@attrs.frozen
 class Purged:
-    """`count`: answers that are not stored any more. `late`: workers that have not said so in time, but will do it."""
+    """`count`: answers that are not stored any more. `late`: workers that have not said so in time, but will do it.
+
+    `told`: of each cache that has a store.
+    """
 
     count: int
     late: tuple[int, ...] = ()
+    told: tuple[Told, ...] = ()
 
 
-Purging = Callable[[Purge], "Deferred[Purged]"]
+Purging = Callable[[Sequence[Purge]], "Deferred[Purged]"]
 
 
 def purge_of(table: Mapping[str, Any]) -> Purge:
@@ -90,10 +106,10 @@ def heard(words: Mapping[str, Any]) -> Purge:
     return Purge(**known)
 
 
-class _Purge:
-    def __init__(self, words: dict[str, Any], waits: set[int]) -> None:
+class _Batch:
+    def __init__(self, words: list[dict[str, Any]]) -> None:
         self.words = words
-        self.waits = waits
+        self.waits: set[int] = set()
         self.count = 0
         self.done: Deferred[Purged] = Deferred()
         self.timer: Any = None
@@ -111,56 +127,62 @@ class Purges:
         self._clock = clock
         self._send = send
         self._seats = tuple(seats)
-        self._under_way: dict[int, _Purge] = {}
+        self._under_way: dict[int, _Batch] = {}
         self._number = 0
-        self._missed: dict[int, deque[dict[str, Any]]] = {
-            seat.number: deque(maxlen=_MOST_MISSED) for seat in self._seats
+        self._missed: dict[int, list[dict[str, Any]]] = {
+            seat.number: [] for seat in self._seats
         }
 
-    def purge(self, purge: Purge) -> Deferred[Purged]:
-        """Have it done everywhere."""
+    def purge(self, purges: Sequence[Purge]) -> Deferred[Purged]:
+        """Have them done everywhere."""
         self._number += 1
-        number, words = self._number, told(purge)
-        one = self._under_way[number] = _Purge(words, set())
+        number, words = self._number, [told(one) for one in purges]
+        batch = self._under_way[number] = _Batch(words)
         for seat in self._seats:
             if seat.channel is None:
-                self._missed[seat.number].append(words)
+                self._miss(seat, words)
             else:
-                one.waits.add(seat.number)
-                self._send(seat, {"t": "purge", "number": number, "purge": words})
-        one.timer = self._clock.callLater(PATIENCE_SECONDS, self._end, number)
+                batch.waits.add(seat.number)
+                self._send(seat, {"t": "purge", "number": number, "purges": words})
+        batch.timer = self._clock.callLater(PATIENCE_SECONDS, self._end, number)
         self._look(number)
-        return one.done
+        return batch.done
 
     def heard(self, seat: Seat, number: int, count: int) -> None:
         """A worker has done it."""
-        one = self._under_way.get(number)
-        if one is not None and seat.number in one.waits:
-            one.waits.discard(seat.number)
-            one.count += count
+        batch = self._under_way.get(number)
+        if batch is not None and seat.number in batch.waits:
+            batch.waits.discard(seat.number)
+            batch.count += count
             self._look(number)
 
     def lost(self, seat: Seat) -> None:
         """A worker is gone; what it was told may not have been done."""
-        for number, one in tuple(self._under_way.items()):
-            if seat.number in one.waits:
-                one.waits.discard(seat.number)
-                self._missed[seat.number].append(one.words)
+        for number, batch in tuple(self._under_way.items()):
+            if seat.number in batch.waits:
+                batch.waits.discard(seat.number)
+                self._miss(seat, batch.words)
                 self._look(number)
+
+    def _miss(self, seat: Seat, words: list[dict[str, Any]]) -> None:
+        """It is to be told later: all of them, or more if they are too many."""
+        missed = self._missed[seat.number]
+        missed += words
+        if len(missed) > _MOST_MISSED:
+            missed[:] = [told(Purge())]
 
     def missed(self, number: int) -> list[dict[str, Any]]:
         """What the worker of that number has to do when it begins."""
-        missed = list(self._missed[number])
-        self._missed[number].clear()
+        missed, self._missed[number] = self._missed[number], []
         return missed
 
     def _look(self, number: int) -> None:
-        one = self._under_way[number]
-        if not one.waits and one.timer is not None:
+        batch = self._under_way[number]
+        if not batch.waits and batch.timer is not None:
             self._end(number)
 
     def _end(self, number: int) -> None:
-        one = self._under_way.pop(number)
-        if one.timer.active():
-            one.timer.cancel()
-        one.done.callback(Purged(one.count, tuple(sorted(one.waits))))
+        batch = self._under_way.pop(number)
+        if batch.timer.active():
+            batch.timer.cancel()
+        batch.done.callback(Purged(batch.count, tuple(sorted(batch.waits))))

@@ -17,7 +17,7 @@ from time import process_time
 from typing import TYPE_CHECKING, Any
 
 from twisted.application.service import Service
-from twisted.internet.defer import Deferred, succeed
+from twisted.internet.defer import Deferred
 from twisted.internet.interfaces import IReactorThreads
 from twisted.internet.task import deferLater
 from twisted.logger import Logger
@@ -66,6 +66,7 @@ from lolly_tx.service.purging import Purged, Purging
 from lolly_tx.service.recording import AccessLogs, Recorder, wanted_logs
 from lolly_tx.service.reopening import reopen_all, require_writable
 from lolly_tx.service.serving import Colleagues
+from lolly_tx.service.shared_purges import SharedPurges
 from lolly_tx.service.statistics import (
     awaited_by,
     cache_statistics,
@@ -152,6 +153,9 @@ class LollyService(Service):
         """Those that are shared with other instances."""
         self.purging: Purging = self._purge
         """Drops what caches have, in all processes."""
+        self.shared_purges = SharedPurges(
+            self.surroundings, lambda purges: self.purging(purges)
+        )
         self.logs = logs
         self.spans = spans
         self.recorder = recorder
@@ -282,6 +286,7 @@ class LollyService(Service):
         self.watchdog.start()
         self.upkeep.start()
         self.stores.start()
+        self.shared_purges.start()
         if self.history_file is not None:
             self.history_file.start()
         for each in self.running_pools.values():
@@ -400,6 +405,7 @@ class LollyService(Service):
         self.tunnels.abort()
         self._deadlines.stop()
         self.middlewares.stop()
+        self.shared_purges.stop()
         self.stores.stop()
         self.commons.files.close()
         self.upkeep.stop()
@@ -417,8 +423,12 @@ class LollyService(Service):
                 end()
         return None if self.spans is None else self.spans.stop()
 
-    def _purge(self, purge: Purge) -> Deferred[Purged]:
-        return succeed(Purged(self.middlewares.caches.purge(purge)))
+    def _purge(self, purges: Sequence[Purge]) -> Deferred[Purged]:
+        return self.middlewares.caches.purge(purges).addCallback(Purged)
+
+    def purge(self, purge: Purge) -> Deferred[Purged]:
+        """Drop what caches have of what it names, here and in other instances that share their purges."""
+        return self.shared_purges.purge(purge)
 
     def reopen_logs(self) -> None:
         """After log files were renamed: go on in new ones. Raises `NotReopened`."""
@@ -491,7 +501,7 @@ class LollyService(Service):
                 self.watched(), process_time(), self.logs, self.spans
             ),
             "caches": cache_statistics(self.middlewares.caches),
-            "stores": self.stores.shown(),
+            "stores": self._stores_shown(),
             **self.upkeep.counted(),
             "local_faults": {
                 "now": self.local_fault(),
@@ -503,6 +513,14 @@ class LollyService(Service):
             return told
         yield
         return self.colleagues.statistics(told)
+
+    def _stores_shown(self) -> dict[str, Any]:
+        """How each store is, and what is heard of purges there."""
+        purges = self.shared_purges.shown()
+        return {
+            name: {**one, "purges": purges.get(name)}
+            for name, one in self.stores.shown().items()
+        }
 
     def next_check(self, pool: str, target: str) -> NextCheck:
         """When a target is checked next; with several checks, by the first of them."""

@@ -1,6 +1,6 @@
 """What is asked of the running proxy by those who show it and by those who steer it, and of the other workers.
 
-Imports: config, domain, service, Twisted. Used by: service.
+Imports: config, domain, domain.caching, service, Twisted. Used by: service.
 """
 
 from __future__ import annotations
@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 from twisted.internet.defer import Deferred
 
 from lolly_tx.config.model import Config
+from lolly_tx.domain.caching.catalog import Purge
 from lolly_tx.domain.histogram import Exemplar
 from lolly_tx.domain.pool import Pool
 from lolly_tx.domain.tallies import Number
@@ -26,7 +27,7 @@ from lolly_tx.service.generation import (
 from lolly_tx.service.history import History
 from lolly_tx.service.journal import Journal
 from lolly_tx.service.listener_drains import ListenerDrains
-from lolly_tx.service.purging import Purging
+from lolly_tx.service.purging import Purged
 from lolly_tx.service.stopping import Stopping
 from lolly_tx.service.watchdog import WatchdogSnapshot
 
@@ -90,9 +91,8 @@ class Serving(Protocol):
     def reopening(self) -> Callable[[], None]:
         """Opens the log files anew; raises `service.reopening.NotReopened`."""
 
-    @property
-    def purging(self) -> Purging:
-        """Drops what caches have of something, in all processes."""
+    def purge(self, purge: Purge) -> Deferred[Purged]:
+        """Drop what caches have of something, in all processes, and in other instances that share their purges."""
 
     def local_fault(self) -> dict[str, Any] | None:
         """What is the matter with this machine; None: nothing."""

@@ -4,7 +4,7 @@
     commit(made)       let it be in force; what is not committed was never started
 
 Imports: config, domain, net.sockets, net.stores, service. Used by: service.change,
-service.service.
+service.service, service.shared_purges.
 """
 
 from __future__ import annotations
@@ -60,6 +60,10 @@ class Stores:
 
     def __iter__(self) -> Iterator[tuple[str, SharedStore]]:
         return iter([(name, one.store) for name, one in self._made.items()])
+
+    def connect(self, name: str) -> Connect:
+        """Makes connections to the one of that name. Raises KeyError."""
+        return self._made[name].connect
 
     def prepare(self, config: Config) -> MadeStores:
         """Make what `config` needs and is not there. Raises `CannotMake`."""

@@ -190,8 +190,7 @@ class Worker:
             self._follow(message["facts"])
             service.commons.staples.take(message["staples"])
             service.commons.health_map.records.hold(message.get("lost", False))
-            for words in message.get("purges", ()):
-                service.middlewares.caches.purge(purging.heard(words))
+            self._purge_of(service, message.get("purges", ()))
             self._reach_siblings(service.config, message.get("connectors", {}))
             collect_garbage()
             service.privilegedStartService()
@@ -360,11 +359,20 @@ class Worker:
 
     def _purge(self, message: Message) -> None:
         """Drop what caches have of what it names, and say so."""
-        count = 0
-        if self._service is not None:
-            purge = purging.heard(message["purge"])
-            count = self._service.middlewares.caches.purge(purge)
-        self.channel.send({"t": "purged", "number": message["number"], "count": count})
+        number = message["number"]
+        if self._service is None:
+            self._have_purged(0, number)
+        else:
+            done = self._purge_of(self._service, message["purges"])
+            done.addCallback(self._have_purged, number)
+
+    def _purge_of(
+        self, service: LollyService, words: Sequence[Mapping[str, Any]]
+    ) -> Deferred[int]:
+        return service.middlewares.caches.purge([purging.heard(one) for one in words])
+
+    def _have_purged(self, count: int, number: int) -> None:
+        self.channel.send({"t": "purged", "number": number, "count": count})
 
     def _hear_of_listener(self, word: str, name: str) -> None:
         """The operator's word; who stops has nothing to open again."""

@@ -67,6 +67,22 @@ class ReadTests(SynchronousTestCase):
         [found] = faults(text)
         self.assertIn('no cache has this name; did you mean "page"?', found)
 
+    def test_store(self) -> None:
+        """One names a store that there is, which says that it is used by it, and nothing of limits."""
+        text = WHOLE + 'store = "shared"\n[store.shred]\nurl = "redis://127.0.0.1"\n'
+        [found] = faults(text)
+        self.assertIn("cache.pages.store: no [store.NAME] has this name", found)
+        self.assertIn('did you mean "shred"', found)
+        config = read(text.replace("shred", "shared"))
+        said = [str(one) for one in consequences(config) if "shared" in str(one)]
+        self.assertEqual(
+            said,
+            [
+                "cache pages: purges are told by store shared to all instances that have a cache of this name",
+                "store shared: used by cache pages",
+            ],
+        )
+
     def test_written(self) -> None:
         """Times by status are shown as they are written."""
         config = read(WHOLE + 'ttl = { "404" = "10s" }\n')

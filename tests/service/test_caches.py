@@ -95,7 +95,7 @@ class CacheTests(CacheTestCase):
         self.start(BASE)
         self.fill("/a")
         self.fill("/b")
-        purged = self.successResultOf(self.service.purging(Purge(path=b"/a")))
+        purged = self.successResultOf(self.service.purge(Purge(path=b"/a")))
         self.assertEqual((purged.count, purged.late), (1, ()))
         self.hit("/b")
         self.fill("/a")
@@ -151,7 +151,7 @@ class KeyTests(CacheTestCase):
         self.assertIn(b"fwd=method", client.take())
         self.fill("/a?page=2")
         self.hit("/a?page=1")
-        purged = self.successResultOf(self.service.purging(Purge(path=b"/a")))
+        purged = self.successResultOf(self.service.purge(Purge(path=b"/a")))
         self.assertEqual(purged.count, 2)
 
     def test_other_key(self) -> None:

@@ -70,7 +70,7 @@ class WorkerTests(SynchronousTestCase):
 
     def test_all(self) -> None:
         """All are told, and what they have dropped is counted together."""
-        done = self.purges.purge(Purge(tag=b"t"))
+        done = self.purges.purge([Purge(tag=b"t")])
         self.assertEqual([number for number, _ in self.sent], [1, 2])
         number = self.sent[0][1]["number"]
         self.purges.heard(self.seats[0], number, 3)
@@ -83,7 +83,7 @@ class WorkerTests(SynchronousTestCase):
 
     def test_late(self) -> None:
         """Who does not say anything in time is named; it will do it."""
-        done = self.purges.purge(Purge(tag=b"t"))
+        done = self.purges.purge([Purge(tag=b"t")])
         self.purges.heard(self.seats[0], 1, 3)
         self.clock.advance(PATIENCE_SECONDS)
         self.assertEqual(self.successResultOf(done), Purged(3, (2,)))
@@ -91,7 +91,7 @@ class WorkerTests(SynchronousTestCase):
     def test_missed(self) -> None:
         """Who is not there, or ends meanwhile, is told when it begins again, once."""
         self.seats[0].channel = None
-        done = self.purges.purge(Purge(tag=b"t"))
+        done = self.purges.purge([Purge(tag=b"t")])
         self.purges.lost(self.seats[1])
         self.assertEqual(self.successResultOf(done), Purged(0))
         for number in (1, 2):
@@ -102,5 +102,5 @@ class WorkerTests(SynchronousTestCase):
         """Without any worker there is nothing to wait for."""
         for seat in self.seats:
             seat.channel = None
-        done = self.purges.purge(Purge(tag=b"t"))
+        done = self.purges.purge([Purge(tag=b"t")])
         self.assertEqual(self.successResultOf(done), Purged(0))

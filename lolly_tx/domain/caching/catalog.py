@@ -5,12 +5,12 @@
     variants        by the request's fields that the answer depends on (Vary, RFC 9111 section 4.1)
     tags            as the target names them, for purges
 
-Imports: domain. Used by: proxy.caching, service.
+Imports: domain. Used by: domain.caching.purgeset, proxy.caching, service, wire.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Collection, Iterator
 from typing import Generic, Protocol, TypeVar
 
 import attrs
@@ -49,7 +49,8 @@ class Purge:
     """What is to go: where several are given, what all of them name.
 
     `path`: its normal form; with `exact`, the target as clients send it, query and all. `prefix`: of the normal form.
-    `host`: the name, with a port only that one.
+    `host`: the name, with a port only that one. `cache`: of its name only, which is for who has several. With none of
+    them it is everything.
     """
 
     path: bytes | None = None
@@ -57,6 +58,7 @@ class Purge:
     prefix: bytes | None = None
     tag: bytes | None = None
     host: bytes | None = None
+    cache: bytes | None = None
 
 
 class Catalog(Generic[Kept]):
@@ -117,13 +119,18 @@ class Catalog(Generic[Kept]):
             if not tagged:
                 del self._tags[tag]
 
-    def named(self, purge: Purge) -> list[Kept]:
-        """Everything that `purge` names, all variants of it."""
-        if purge.tag is not None:
-            found: Iterable[Kept] = self._tags.get(purge.tag, ())
-        else:
-            found = self
-        return [one for one in found if is_named(one, purge)]
+    def suspects(self, tags: Collection[bytes] | None) -> Iterator[Kept]:
+        """All that is stored, or all that has one of `tags`.
+
+        The catalog may change from one step to the next: what comes in may be left out, what leaves may come yet.
+        """
+        if tags is not None:
+            for tag in tags:
+                yield from tuple(self._tags.get(tag, ()))
+            return
+        for targets in tuple(self.sites.values()):
+            for variants in tuple(targets.values()):
+                yield from tuple(variants)
 
 
 def is_named(one: Variant, purge: Purge) -> bool:

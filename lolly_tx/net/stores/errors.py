@@ -1,6 +1,7 @@
 """Why a store has no answer.
 
-Imports: nothing of ours. Used by: net.stores.store, proxy.middleware.
+Imports: nothing of ours. Used by: net.stores.news, net.stores.store, proxy.middleware,
+service.
 """
 
 from __future__ import annotations

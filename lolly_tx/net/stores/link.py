@@ -2,7 +2,9 @@
 
     connect --> greet (AUTH, SELECT) --> up: replies go to whom it belongs --> lost: wait, connect
 
-Imports: wire, Twisted. Used by: net.stores.store, service.
+What comes is read a little at a time, so that a store that says very much does not hold the event loop.
+
+Imports: wire, Twisted. Used by: net.stores.store, net.stores.subscription, service.
 """
 
 from __future__ import annotations
@@ -26,6 +28,8 @@ GREET_SECONDS = 1.5
 FIRST_WAIT, LONGEST_WAIT = 0.1, 1.0
 """Seconds from one connect in vain to the next, half of it at least: whoever is back is to be noticed in two."""
 _GROWTH = 1.5
+AT_ONCE = 8192
+"""Bytes that are read in one turn: a thousand answers, or some milliseconds of messages."""
 
 Connect = Callable[[Any], Deferred[Any]]
 """As of an endpoint: takes a factory of protocols."""
@@ -34,12 +38,51 @@ Connect = Callable[[Any], Deferred[Any]]
 class _Wire(Protocol):
     """One connection. `link`: whose it is."""
 
-    def __init__(self, link: Link) -> None:
+    def __init__(self, link: Link, clock: IReactorTime) -> None:
         self._link = link
+        self._clock = clock
         self._reader = ReplyReader()
+        self._rest = bytearray()
+        self._later: IDelayedCall | None = None
+        self._held = False
 
     def dataReceived(self, data: bytes) -> None:
         """Replies have come."""
+        if self._rest or len(data) > AT_ONCE or self._link.paused:
+            self._rest += data
+            self.go_on()
+        else:
+            self._read(data)
+
+    def go_on(self) -> None:
+        """Read on in the next turn, or not, as the link has it."""
+        held = bool(self._rest) or self._link.paused
+        transport: Any = self.transport
+        if held != self._held and transport is not None:
+            self._held = held
+            if held:
+                transport.pauseProducing()
+            else:
+                transport.resumeProducing()
+        if self._rest and self._later is None and not self._link.paused:
+            self._later = self._clock.callLater(0, self._take)
+
+    def _take(self) -> None:
+        self._later = None
+        if not self._link.paused:
+            data = bytes(self._rest[:AT_ONCE])
+            del self._rest[:AT_ONCE]
+            self._read(data)
+        self.go_on()
+
+    def end(self) -> None:
+        """Nobody wants to hear what there may be."""
+        self._rest.clear()
+        later, self._later = self._later, None
+        if later is not None:
+            later.cancel()
+
+    def _read(self, data: bytes) -> None:
         try:
             replies = self._reader.feed(data)
         except BadReply as error:
@@ -50,6 +93,7 @@ class _Wire(Protocol):
 
     def connectionLost(self, reason: Failure = connectionDone) -> None:
         """It is over."""
+        self.end()
         self._link.lost(self, reason.getErrorMessage() or "the connection was lost")
 
 
@@ -73,6 +117,8 @@ class Link:
         on_down: Callable[[str], None],
     ) -> None:
         self.up = False
+        self.paused = False
+        """Nothing is taken from the connection."""
         self._connect_to = connect
         self._clock = clock
         self._random = random
@@ -102,6 +148,7 @@ class Link:
             connecting.cancel()
         wire, self._wire = self._wire, None
         if wire is not None and wire.transport is not None:
+            wire.end()
             wire.transport.loseConnection()
 
     def settled(self) -> None:
@@ -113,11 +160,24 @@ class Link:
         if self._wire is not None and self._wire.transport is not None:
             self._wire.transport.write(data)
 
+    def pause(self) -> None:
+        """Take nothing from the connection, until `resume`; a new one is not paused."""
+        if self._wire is not None and not self.paused:
+            self.paused = True
+            self._wire.go_on()
+
+    def resume(self) -> None:
+        """Go on."""
+        if self._wire is not None and self.paused:
+            self.paused = False
+            self._wire.go_on()
+
     def give_up(self, why: str) -> None:
         """Drop the connection there is, and make another."""
         wire, self._wire = self._wire, None
         if wire is None:
             return
+        wire.end()
         transport: Any = wire.transport
         if transport is not None:
             transport.abortConnection()
@@ -126,7 +186,7 @@ class Link:
     # -- what happens
 
     def _connect(self) -> None:
-        factory = Factory.forProtocol(lambda: _Wire(self))
+        factory = Factory.forProtocol(lambda: _Wire(self, self._clock))
         factory.noisy = False
         self._connecting = connecting = self._connect_to(factory)
         connecting.addCallbacks(self._cb_connected, self._eb_failed)
@@ -138,6 +198,7 @@ class Link:
             wire.transport.loseConnection()  # type: ignore[union-attr]
             return
         self._wire = wire
+        self.paused = False
         greeting = self._greeting()
         self._greeted = len(greeting)
         if not greeting:

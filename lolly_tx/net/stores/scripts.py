@@ -3,7 +3,7 @@
 Times are those of the store, so that instances need not agree on one; numbers with a fraction are sent as texts,
 because a reply has none.
 
-Imports: nothing of ours. Used by: net.stores.store, proxy.middleware.
+Imports: nothing of ours. Used by: net.stores.news, net.stores.store, proxy.middleware.
 """
 
 from __future__ import annotations

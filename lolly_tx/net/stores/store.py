@@ -8,7 +8,8 @@
 Heartbeats tell how many processes share it, and its time. While it hangs the connection is kept for a while, because
 whoever was only stopped answers there first, and then another is made.
 
-Imports: config, net.stores, wire, Twisted. Used by: proxy.middleware, service.
+Imports: config, net.stores, wire, Twisted. Used by: net.stores.news, proxy.middleware,
+service.
 """
 
 from __future__ import annotations

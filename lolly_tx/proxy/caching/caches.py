@@ -6,7 +6,8 @@ service.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
+from itertools import chain
 from threading import Thread
 from typing import Any
 
@@ -20,6 +21,7 @@ from lolly_tx.domain.caching.freshness import Rules
 from lolly_tx.net.cachefolder import CacheFolder, folder_of, remove_others
 from lolly_tx.proxy.caching.shelf import FolderShelf
 from lolly_tx.proxy.caching.store import Bounds, Store
+from lolly_tx.proxy.caching.sweeping import Sweeper
 
 _MOST_THREADS = 4
 
@@ -76,6 +78,7 @@ class Caches:
         self._stores: dict[tuple[str, str], Store] = {}
         self._users: dict[tuple[str, str], int] = {}
         self._threads: ThreadPool | None = None
+        self._sweeper = Sweeper(reactor, now)
 
     def __iter__(self) -> Iterator[Store]:
         return iter(self._stores.values())
@@ -120,12 +123,19 @@ class Caches:
             self._threads.start()
         return deferToThreadPool(self._reactor, self._threads, work)
 
-    def purge(self, purge: Purge) -> int:
-        """Drop everything that it names; how many answers these were."""
-        return sum(store.purge(purge) for store in self)
+    def purge(self, purges: Sequence[Purge]) -> Deferred[int]:
+        """Drop everything that they name; how many answers these were. A purge of much takes several turns."""
+        steps = []
+        for store in self:
+            name = store.name.encode()
+            here = [one for one in purges if one.cache in (None, name)]
+            if here:
+                steps.append(store.purging(here))
+        return self._sweeper.sweep(chain.from_iterable(steps))
 
     def stop(self) -> None:
         """The process ends: what is being written is written."""
+        self._sweeper.stop()
         threads, self._threads = self._threads, None
         if threads is not None:
             threads.stop()

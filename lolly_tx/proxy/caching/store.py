@@ -12,7 +12,7 @@ proxy.caching.desk, proxy.caching.ends, proxy.caching.shelf, service.
 from __future__ import annotations
 
 from collections import Counter, deque
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import Any, Protocol
 
 import attrs
@@ -22,6 +22,7 @@ from lolly_tx.domain.caching.catalog import Catalog, Purge, Select, is_named
 from lolly_tx.domain.caching.eviction import S3Fifo
 from lolly_tx.domain.caching.freshness import NO_RULES, Life, Rules
 from lolly_tx.domain.caching.notes import Notes
+from lolly_tx.domain.caching.purgeset import PurgeSet
 from lolly_tx.net.doors import DoorIn
 from lolly_tx.proxy.caching.choosing import Choice
 from lolly_tx.proxy.caching.sending import Ended
@@ -128,6 +129,8 @@ class Store:
         self._known = 0
         self.purges = 0
         self._purges: deque[Purge] = deque(maxlen=_MOST_PURGES)
+        self._under_way: list[PurgeSet] = []
+        """Purges that have not gone through all that is stored."""
 
     def __len__(self) -> int:
         return len(self._all)
@@ -254,6 +257,8 @@ class Store:
 
     def renewed(self, stored: Stored, facts: Facts, life: Life) -> Stored | None:
         """The same body with other fields and another life; None: it is not there any more."""
+        if any(wanted.names(stored) for wanted in self._under_way):
+            self.drop(stored)
         if stored.dropped:
             return None
         new = Stored(facts, life, stored.body, self.wall())
@@ -337,13 +342,26 @@ class Store:
 
     # -- purging
 
-    def purge(self, purge: Purge) -> int:
-        """Drop all that it names; how many these were. What is on its way in and is named is not stored."""
-        self._note(purge)
-        named = self._catalog.named(purge)
-        for stored in named:
-            self.drop(stored)
-        return len(named)
+    def purging(self, purges: Sequence[Purge]) -> Iterator[bool]:
+        """Drop all that they name, one answer looked at a step: whether it went.
+
+        What is on its way in and is named is not stored, from now on.
+        """
+        wanted = PurgeSet(purges)
+        for purge in purges:
+            self._note(purge)
+        self._under_way.append(wanted)
+        return self._gone_through(wanted)
+
+    def _gone_through(self, wanted: PurgeSet) -> Iterator[bool]:
+        try:
+            for stored in self._catalog.suspects(wanted.tags):
+                goes = not stored.dropped and wanted.names(stored)
+                if goes:
+                    self.drop(stored)
+                yield goes
+        finally:
+            self._under_way.remove(wanted)
 
     def invalidate(self, site: bytes, target: bytes) -> int:
         """Drop all of a target, which an unsafe method has changed (RFC 9111 section 4.4).

@@ -4,7 +4,14 @@ from __future__ import annotations
 
 from twisted.trial.unittest import SynchronousTestCase
 
-from lolly_tx.domain.caching.catalog import MOST_VARIANTS, Catalog, Names, Purge
+from lolly_tx.domain.caching.catalog import (
+    MOST_VARIANTS,
+    Catalog,
+    Names,
+    Purge,
+    is_named,
+)
+from lolly_tx.domain.caching.purgeset import PurgeSet
 
 SITE = b"https://example.com:8443"
 
@@ -103,9 +110,13 @@ class PurgeTests(SynchronousTestCase):
 
     def _named(self, **words: bytes | bool) -> list[bytes]:
         purge = Purge(**words)  # type: ignore[arg-type]
+        wanted = PurgeSet([purge])
+        for one in self.catalog:
+            self.assertEqual(wanted.names(one), is_named(one, purge))
         return sorted(
             (b"o" if one.site == b"http://other" else b"") + one.target
-            for one in self.catalog.named(purge)
+            for one in self.catalog.suspects(wanted.tags)
+            if wanted.names(one)
         )
 
     def test_path(self) -> None:

@@ -49,6 +49,10 @@ class CachesTests(SynchronousTestCase):
         caches.stop()
         self.reactor.turn()
 
+    def purged(self, caches: Caches, purge: Purge) -> int:
+        """How many answers it drops, which takes no time here."""
+        return self.successResultOf(caches.purge([purge]))
+
     def test_shared(self) -> None:
         """All uses of a name share one store, whatever else their settings say; other names have theirs."""
         caches = self.caches()
@@ -104,9 +108,9 @@ class CachesTests(SynchronousTestCase):
             store = caches.use(CacheSettings(name), 1)
             store.put(page(1, 10))
             store.put(page(2, 10))
-        self.assertEqual(caches.purge(Purge(tag=b"page-1")), 2)
-        self.assertEqual(caches.purge(Purge(tag=b"page-1")), 0)
-        self.assertEqual(caches.purge(Purge(prefix=b"/")), 2)
+        self.assertEqual(self.purged(caches, Purge(tag=b"page-1")), 2)
+        self.assertEqual(self.purged(caches, Purge(tag=b"page-1")), 0)
+        self.assertEqual(self.purged(caches, Purge(prefix=b"/")), 2)
 
     def test_folder(self) -> None:
         """Each process has a folder of its own in that of the cache; who begins first removes those of none."""
@@ -138,7 +142,7 @@ class CachesTests(SynchronousTestCase):
         caches.stop()
         self.reactor.turn()
         store.put(page(1, 10))
-        self.assertEqual(caches.purge(Purge(prefix=b"/")), 1)
+        self.assertEqual(self.purged(caches, Purge(prefix=b"/")), 1)
 
     def test_never_stopped(self) -> None:
         """A process whose start fails ends, although nobody stops the threads."""
