@@ -119,6 +119,12 @@ def _ejection_facts(pool: PoolSettings) -> Iterator[str]:
             f"passive record: down after {passive.max_fails} failed in a row (each takes at"
             f" most {longest} without a byte), for {seconds}, then one trial{_growth(pool)}"
         )
+    if passive.share:
+        yield (
+            f"shared by store {passive.share}: {passive.max_fails} failures in all instances together"
+            f" take a target out where at least one of them was seen, at most half of the pool;"
+            f" while the store is away each instance counts for itself"
+        )
     if judges_traffic(pool) and passive.recheck and not (pool.health or pool.checks):
         back = recheck_seconds(pool)
         yield (
@@ -179,6 +185,8 @@ def balancing_doubts(pool: PoolSettings, config: Config) -> Iterator[str]:
                 f"passive.ejection_max ({duration_text(passive.ejection_max)}) is below"
                 f" fail_timeout ({duration_text(passive.fail_timeout)}): no growth"
             )
+    if passive.share:
+        yield from _sharing_doubts(pool)
     alone = len(usable_targets(pool)) < 2
     if alone and pool.outlier is not None:
         yield "outlier has nobody to compare with: there is one usable target"
@@ -189,6 +197,26 @@ def balancing_doubts(pool: PoolSettings, config: Config) -> Iterator[str]:
     ramp = (pool.slow_start_floor, pool.slow_start_aggression)
     if not pool.slow_start and ramp != (0.1, 1.0):
         yield "slow_start_floor and slow_start_aggression have no meaning without slow_start"
+
+
+def _sharing_doubts(pool: PoolSettings) -> Iterator[str]:
+    if pool.passive.max_fails == 1:
+        yield "passive.share changes nothing: max_fails = 1 takes a target out by one's own word"
+    here = [target.id for target in pool.targets if _on_this_machine(target)]
+    if here:
+        yield (
+            f"passive.share: {here[0]} is on this machine, so instances on other machines mean"
+            " another target by that name"
+        )
+    if len(usable_targets(pool)) == 1 and pool.discover is None:
+        yield "passive.share changes nothing: the last target is never taken out by others' word"
+
+
+def _on_this_machine(target: Target) -> bool:
+    host = target.host
+    return target.endpoint.startswith("unix:") or (
+        host in ("localhost", "::1") or host.startswith("127.")
+    )
 
 
 def _attempt_doubts(pool: PoolSettings) -> Iterator[str]:

@@ -14,6 +14,7 @@ def balancing_rules(pool: PoolSettings, place: Place) -> None:
     _hashing(pool, place)
     _least_time(pool, place)
     _sticky(pool, place)
+    _shared(pool, place.at("passive"))
     adaptive = pool.adaptive
     if adaptive is not None:
         here = place.at("adaptive")
@@ -25,6 +26,22 @@ def balancing_rules(pool: PoolSettings, place: Place) -> None:
             here.at("ceiling").wrong("must not be below initial")
     if pool.retry.backoff and 0 < pool.retry.backoff_max < pool.retry.backoff:
         place.at("retry").at("backoff_max").wrong("must not be below backoff")
+
+
+def _shared(pool: PoolSettings, place: Place) -> None:
+    """Only failures in a row are shared: what else takes targets out needs all that one instance has seen."""
+    passive = pool.passive
+    if not passive.share:
+        return
+    if not passive.max_fails:
+        place.at("share").wrong(
+            "shares what max_fails counts, and that is 0: set max_fails, or leave out share"
+        )
+    for key in ("gateway_errors", "rate", "latency", "policies"):
+        if getattr(passive, key):
+            place.at(key).wrong(
+                "cannot stand beside share: only what max_fails counts is shared; leave out one of them"
+            )
 
 
 def _hashing(pool: PoolSettings, place: Place) -> None:

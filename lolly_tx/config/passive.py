@@ -11,7 +11,7 @@ from typing import Any
 import attrs
 
 from lolly_tx.config.extensions import NO_PLUGINS, PluginTables
-from lolly_tx.config.kinds import FLAG, PART, Count, Duration, Number
+from lolly_tx.config.kinds import FLAG, PART, TEXT, Count, Duration, Number
 from lolly_tx.config.schema import about
 from lolly_tx.config.tables import STATUS_RANGES, Table
 
@@ -167,6 +167,14 @@ class Passive(PassiveRecord):
     shadow: bool = attrs.field(
         default=False,
         metadata=about(FLAG, "Only report what would have been ejected."),
+    )
+    share: str = attrs.field(
+        default="",
+        metadata=about(
+            TEXT,
+            "Name of a `[store.NAME]` by which instances tell each other of failures: `max_fails` in all of them"
+            ' eject where at least one of these was seen; "" = each counts for itself.',
+        ),
     )
     retry_after: tuple[str, ...] = attrs.field(
         default=(),

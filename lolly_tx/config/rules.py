@@ -35,7 +35,7 @@ from lolly_tx.config.model import Admin, Config, Listener, PoolSettings
 from lolly_tx.config.providers import provided_listeners, provider_rules
 from lolly_tx.config.routing import ENDS, Route
 from lolly_tx.config.schema import Place
-from lolly_tx.config.stores import store_rules
+from lolly_tx.config.stores import known_store, store_rules
 from lolly_tx.config.streams import stream_rules
 from lolly_tx.config.tlsrules import tls_rules
 from lolly_tx.config.tunnelrules import tunnel_rules
@@ -134,6 +134,7 @@ def check(config: Config, parts: Parts, main: Place) -> None:
             acme_rules(listener, routes, config.acme, state, tls)
     for pool, place in parts.pools.values():
         _pool(pool, place)
+        known_store(pool.passive.share, config.stores, place.at("passive").at("share"))
         named_pool_rules(pool, there, place)
     if config.limits.line_size > config.limits.head_size:
         main.at("limits").at("line_size").wrong("must not be above head_size")
@@ -157,6 +158,7 @@ def check_pool(config: Config, pool: PoolSettings, place: Place) -> None:
     """Apply the rules of one pool beside the listeners of `config`, which are right."""
     loops(config.listeners, [(pool, place)])
     _pool(pool, place)
+    known_store(pool.passive.share, config.stores, place.at("passive").at("share"))
 
 
 def _admin(admin: Admin, place: Place) -> None:

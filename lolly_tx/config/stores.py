@@ -186,6 +186,9 @@ def store_users(config: Any) -> dict[str, list[str]]:
         store = getattr(settings, "store", "")
         if store:
             found.setdefault(store, []).append(who)
+    for pool in config.pools.values():
+        if pool.passive.share:
+            found.setdefault(pool.passive.share, []).append(f"pool {pool.name}")
     return found
 
 
@@ -203,7 +206,7 @@ def store_facts(
     for name, store in stores.items():
         address = store_address(store.url)
         who = users.get(name, ())
-        if not who or any(not one.startswith("cache ") for one in who):
+        if not who or any(one.startswith("middleware ") for one in who):
             yield (
                 name,
                 f"a request waits {duration_text(store.timeout)} for it at most; while it is away {_FAILS[store.fail]}",

@@ -22,6 +22,10 @@ OUTLIER_SHARE = 0.5
 """The largest part of a pool that may be out for standing out: who is worse than the others
 says little when few others are left, and under overload everybody stands out in turn."""
 
+FLEET_SHARE = 0.5
+"""The largest part that may be out when one more goes out by the word of other instances: whoever
+brings that word may lie."""
+
 TRIAL_SECONDS = 10.0
 """A trial without a verdict for so long makes room for the next one, which may know sooner. Its own
 verdict still counts."""
@@ -122,13 +126,16 @@ class Ejections:
             node.ejected_until = now + node.penalty
             self._set(node, "ejected", f"{held}; {cause}", now)
             return True
-        if limits.keep_last and not others and kind != "connect":
+        keep_last = limits.keep_last or kind == "fleet"
+        if keep_last and not others and kind != "connect":
             self._spare(node, "the last available target stays", cause, now)
             return False
         if node.ejection == "up":
             share = limits.max_share
             if kind == "outlier":
                 share = min(share, OUTLIER_SHARE)
+            elif kind == "fleet":
+                share = min(share, FLEET_SHARE)
             if not self._has_share(members, share):
                 self._spare(node, "enough targets are ejected", cause, now)
                 return False

@@ -34,6 +34,8 @@ class Verdicts:
     ) -> None:
         self.suspect: Callable[[Node, float], None] | None = None
         self.on_unreachable: list[Callable[[Node, float], None]] = []
+        self.on_failure: Callable[[Node, Outcome, float], None] | None = None
+        """Who wants to know of each failure that is held against a node, to tell others; None: nobody."""
         self.elsewhere: Callable[[Use, Outcome, float, bool], None] | None = None
         """Who judges in place of this: another process hears of the leases of several. The last: only the head came."""
         self._roster = roster
@@ -112,6 +114,8 @@ class Verdicts:
             node.evidence.failures.append(seen)
             if self.suspect is not None:
                 self.suspect(node, now)
+            if self.on_failure is not None:
+                self.on_failure(node, outcome, now)
         self._roster.tune(node)
 
     def _judge_trial(self, lease: Use, outcome: Outcome, now: float) -> None:

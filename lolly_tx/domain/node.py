@@ -32,11 +32,11 @@ from lolly_tx.domain.target_agent import SILENT, AgentState
 Enabled = Literal["up", "drain", "down"]
 Ejection = Literal["up", "ejected", "trial"]
 
-EjectionKind = Literal["passive", "connect", "outlier"]
+EjectionKind = Literal["passive", "connect", "outlier", "fleet"]
 """What tipped the scales: "connect" when no connection came about, "passive" for all else its own record shows,
-"outlier" next to its peers."""
+"outlier" next to its peers, "fleet" what other instances have seen."""
 
-OWN_RECORD: Final[tuple[EjectionKind, ...]] = ("passive", "connect")
+OWN_RECORD: Final[tuple[EjectionKind, ...]] = ("passive", "connect", "fleet")
 """Those that good checks in a row lift."""
 
 HISTORY: Final = 64
@@ -283,7 +283,9 @@ class Node(Referable):
     @property
     def unreachable(self) -> bool:
         """It is ejected because there were no connections, and the first one that there is will be news."""
-        return self.ejection == "ejected" and self.kind == "connect"
+        if self.ejection != "ejected":
+            return False
+        return self.kind == "connect" or (self.kind == "fleet" and self.unreached > 0)
 
     @property
     def trial(self) -> bool:

@@ -91,7 +91,7 @@ def _pool(settings: PoolSettings, workers: int) -> PoolSettings:
         agent=None,
         outlier=None,
         passive=attrs.evolve(
-            settings.passive, recheck=0.0, policies=MappingProxyType({})
+            settings.passive, recheck=0.0, policies=MappingProxyType({}), share=""
         ),
         connections=keep,
         queue=queue,

@@ -153,7 +153,7 @@ EJECTIONS = Family(
     "lolly_target_ejections_total",
     "counter",
     "How often a target was left alone because of its traffic: by its own record (passive), because there were no"
-    " connections (connect), or next to its peers (outlier).",
+    " connections (connect), next to its peers (outlier), or by what other instances have seen (fleet).",
     ("pool", "target", "policy"),
 )
 CHECKS = Family(

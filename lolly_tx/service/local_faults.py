@@ -11,7 +11,7 @@ is come to (`domain.local_fault`). A process that leaves judging to another one 
 It is long because the round of these is one thing: what is asked, heard, judged and undone is of one moment.
 
 Imports: config, domain, net.checks, net.sockets, service, Twisted. Used by:
-service.commons, service.probing.
+service.commons, service.fleet, service.probing.
 """
 
 from __future__ import annotations

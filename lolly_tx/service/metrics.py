@@ -51,7 +51,7 @@ _NODE_NUMBERS: tuple[tuple[Family, Callable[[Node], float]], ...] = (
     (f.TARGET_ERRORS, lambda node: node.stats.errors),
 )
 _KINDS = ("connect", "timeout", "reset", "other")
-_POLICIES: tuple[EjectionKind, ...] = ("passive", "connect", "outlier")
+_POLICIES: tuple[EjectionKind, ...] = ("passive", "connect", "outlier", "fleet")
 _RESULTS: tuple[CheckResult, ...] = ("success", "failure", "drain")
 
 

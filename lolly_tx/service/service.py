@@ -45,6 +45,7 @@ from lolly_tx.proxy.trace import Traces
 from lolly_tx.service.commons import Commons
 from lolly_tx.service.drains import Drains
 from lolly_tx.service.farewells import Farewells
+from lolly_tx.service.fleet import FleetEvidence
 from lolly_tx.service.generation import (
     Amending,
     Discovering,
@@ -151,6 +152,7 @@ class LollyService(Service):
         )
         self.stores = Stores(self.surroundings)
         """Those that are shared with other instances."""
+        self.fleet = FleetEvidence(self.surroundings, self.stores, commons.local_faults)
         self.purging: Purging = self._purge
         """Drops what caches have, in all processes."""
         self.shared_purges = SharedPurges(
@@ -265,6 +267,8 @@ class LollyService(Service):
         self.endpoints.update({name: each.endpoint for name, each in running.items()})
         self.pools.clear()
         self.pools.update({name: each.pool for name, each in running.items()})
+        if self.running:
+            self.fleet.go_by(running)
 
     # -- starting
 
@@ -291,6 +295,7 @@ class LollyService(Service):
             self.history_file.start()
         for each in self.running_pools.values():
             each.start()
+        self.fleet.go_by(self.running_pools)
         self.commons.local_faults.start()
         self.commons.endings.start()
         if self.logs is not None:
@@ -355,6 +360,7 @@ class LollyService(Service):
         self.tunnels.stop()
         for each in self.running_pools.values():
             each.stop()
+        self.fleet.stop()
         self.commons.local_faults.stop()
         for forward in self.forwards.values():
             forward.stop()

@@ -4,7 +4,7 @@
     commit(made)       let it be in force; what is not committed was never started
 
 Imports: config, domain, net.sockets, net.stores, service. Used by: service.change,
-service.service, service.shared_purges.
+service.fleet, service.service, service.shared_purges.
 """
 
 from __future__ import annotations
@@ -64,6 +64,11 @@ class Stores:
     def connect(self, name: str) -> Connect:
         """Makes connections to the one of that name. Raises KeyError."""
         return self._made[name].connect
+
+    def get(self, name: str) -> SharedStore | None:
+        """The one of that name that is in force."""
+        one = self._made.get(name)
+        return one.store if one is not None else None
 
     def prepare(self, config: Config) -> MadeStores:
         """Make what `config` needs and is not there. Raises `CannotMake`."""

@@ -5,7 +5,7 @@
 Replies are foreign text: lines, values, lists and what is in all of one reply are bounded, and whatever is
 no reply ends the connection, because nobody knows where the next one begins.
 
-Imports: nothing of ours. Used by: net.stores, proxy.middleware.
+Imports: nothing of ours. Used by: net.stores, proxy.middleware, service.
 """
 
 from __future__ import annotations

@@ -115,3 +115,81 @@ class SettingsTests(SynchronousTestCase):
         unused = BASE.replace('store = "shared"\n', "")
         said = "nothing uses it: it is connected to for nothing"
         self.assertTrue(self.facts(HERE, unused)[said])
+
+
+SHARING = """
+[listener.web]
+endpoint = "tcp:8080"
+[[route]]
+pool = "app"
+[store.shared]
+url = "redis://127.0.0.1:6379/0"
+[pool.app]
+targets = ["http://10.0.0.1:80", "http://10.0.0.2:80", "http://10.0.0.3:80"]
+[pool.app.passive]
+share = "shared"
+"""
+
+
+class SharedEvidenceTests(SynchronousTestCase):
+    """`share` of a pool's passive record."""
+
+    def wrong(self, text: str) -> str:
+        """What is said of it."""
+        return str(self.assertRaises(ConfigErrors, read, text))
+
+    def told(self, text: str) -> dict[str, bool]:
+        """What follows for the pool and the store, and whether each is a doubt."""
+        found = consequences(read(text))
+        wanted = ("pool app", "store shared")
+        return {o.text: o.warning for o in found if o.about.startswith(wanted)}
+
+    def test_named(self) -> None:
+        """Off by default; it names a store that there is."""
+        off = read(SHARING.replace('share = "shared"', ""))
+        self.assertEqual(off.pools["app"].passive.share, "")
+        said = self.wrong(SHARING.replace('share = "shared"', 'share = "shred"'))
+        self.assertIn("pool.app.passive.share", said)
+        self.assertIn('did you mean "shared"', said)
+
+    def test_only_failures_in_a_row(self) -> None:
+        """Whatever else takes targets out does not stand beside it, and each is named with its value and a way out."""
+        for key in (
+            "gateway_errors = 5",
+            "rate = { share = 0.5 }",
+            "latency = { over = 1 }",
+        ):
+            with self.subTest(key=key):
+                said = self.wrong(SHARING + key)
+                self.assertIn(f"pool.app.passive.{key.split()[0]}", said)
+                self.assertIn("cannot stand beside share", said)
+                self.assertIn("leave out one of them", said)
+        said = self.wrong(SHARING + "max_fails = 0")
+        self.assertIn("pool.app.passive.share", said)
+        self.assertIn("set max_fails, or leave out share", said)
+
+    def test_facts(self) -> None:
+        """What is shared, how far it goes, who uses the store; no request waits for it."""
+        told = self.told(SHARING)
+        said = (
+            "shared by store shared: 3 failures in all instances together take a target out where at least one of"
+            " them was seen, at most half of the pool; while the store is away each instance counts for itself"
+        )
+        self.assertIn(said, told)
+        self.assertIn("used by pool app", told)
+        self.assertFalse([text for text in told if "a request waits" in text])
+        self.assertFalse([text for text in told if "passive.share" in text])
+
+    def test_doubts(self) -> None:
+        """Where it changes nothing, and where instances do not mean the same target."""
+        for old, new, words in (
+            ('"shared"\n', '"shared"\nmax_fails = 1\n', "max_fails = 1 takes"),
+            (', "http://10.0.0.2:80", "http://10.0.0.3:80"', "", "the last target"),
+            ("http://10.0.0.2", "http://127.0.0.1", "is on this machine"),
+            ('"http://10.0.0.2:80"', '{ endpoint = "unix:/x" }', "is on this machine"),
+        ):
+            with self.subTest(words=words):
+                self.assertIn(old, SHARING)
+                told = self.told(SHARING.replace(old, new))
+                found = [t for t, doubt in told.items() if doubt and words in t]
+                self.assertEqual(len(found), 1, told)

@@ -77,3 +77,4 @@ class DivisionTests(SynchronousTestCase):
         self.assertIsNone(pool.agent)
         self.assertIsNone(pool.outlier)
         self.assertEqual((pool.checks, pool.passive.recheck), ((), 0.0))
+        self.assertEqual(pool.passive.share, "", "who judges shares")

@@ -1,4 +1,4 @@
-"""Real stores: what the scripts do there, and three instances whose store is frozen and killed under load."""
+"""Real stores: what the scripts do there, and three instances whose store is frozen and killed, under load or not."""
 
 from __future__ import annotations
 
@@ -10,8 +10,9 @@ from unittest import skipIf
 
 from twisted.trial.unittest import SynchronousTestCase
 
-from lolly_tx.net.stores.scripts import ADMIT, HEARTBEAT, PACE, Script
+from lolly_tx.net.stores.scripts import ADMIT, HEARTBEAT, PACE, STAND, Script
 from lolly_tx.wire.resp import Reply, ReplyReader, command
+from tests.system.fleet_scenario import scenario as fleet_scenario
 from tests.system.redis_server import WHY_NOT, redis_server
 from tests.system.store_scenario import scenario
 
@@ -106,6 +107,62 @@ class ScriptTests(SynchronousTestCase):
         counts = [one[0] for one in self.ask(line, *beats) if isinstance(one, list)]
         self.assertEqual(counts, [1, 2, 2, 2])
 
+    def stand(self, who: str, *counts: int, keep: int = 60_000, most: int = 8) -> bytes:
+        """What `who` stands by, of keys k0 and on; a negative count asks for nobody else's."""
+        keys = [f"k{number}" for number in range(len(counts))]
+        words: list[Any] = []
+        for count in counts:
+            words += [abs(count), int(count >= 0)]
+        return command("EVAL", STAND.text, len(keys), *keys, who, keep, most, *words)
+
+    def test_stand(self) -> None:
+        """Each is told what the others stand by, of each key; one's own word replaces the one before."""
+        line = self.connected()
+        found = self.ask(
+            line,
+            self.stand("a", 1),
+            self.stand("b", 2, 1),
+            self.stand("a", 1, 1),
+            self.stand("c", -1, 0),
+            self.stand("a", 2, 5),
+            self.stand("b", 0),
+            self.stand("c", 1),
+        )
+        self.assertEqual(found, [[0], [1, 0], [2, 1], [0, 2], [3, 1], [3], [2]])
+        [left, none] = self.ask(line, command("PTTL", "k0"), command("PTTL", "k2"))
+        assert isinstance(left, int)
+        self.assertTrue(0 < left <= 60_000)
+        self.assertEqual(none, -2)
+
+    def test_stand_no_more(self) -> None:
+        """Who has not repeated its word in time is forgotten, by the store's clock; then the key is."""
+        line = self.connected()
+        until = time.monotonic() + DEADLINE
+        self.ask(line, self.stand("a", 1, keep=200))
+        while self.ask(line, self.stand("b", 1, keep=200)) != [[0]]:
+            self.assertLess(time.monotonic(), until)
+            time.sleep(0.02)
+        self.assertEqual(self.ask(line, command("HLEN", "k0")), [1])
+        while self.ask(line, command("EXISTS", "k0")) != [0]:
+            self.assertLess(time.monotonic(), until)
+            time.sleep(0.02)
+
+    def test_stand_bounded(self) -> None:
+        """A key has so many members at most, and what is none of ours goes."""
+        line = self.connected()
+        later = f"9 {int(time.time() * 1000) + 3_600_000}"
+        rubbish = ("x", "", "1", "1 x", "-5 1", "1 2 3", later)
+        self.ask(
+            line,
+            *[command("HSET", "k0", f"r{n}", text) for n, text in enumerate(rubbish)],
+        )
+        asks = [self.stand(f"m{number}", 1, most=4) for number in range(9)]
+        found = [one[0] for one in self.ask(line, *asks) if isinstance(one, list)]
+        self.assertEqual(found, [0, 1, 2, 3, 4, 4, 4, 4, 4])
+        self.assertEqual(self.ask(line, command("HLEN", "k0")), [4])
+        self.ask(line, self.stand("m0", 3, most=4))
+        self.assertEqual(self.ask(line, self.stand("z", 1, most=4)), [[6]])
+
 
 @skipIf(WHY_NOT, WHY_NOT)
 class ScenarioTests(SynchronousTestCase):
@@ -116,3 +173,16 @@ class ScenarioTests(SynchronousTestCase):
         self.assertEqual(found.bad_lines, [])
         self.assertGreater(found.requests, 100)
         self.assertGreater(found.admitted_away, 0)
+
+    def test_fleet(self) -> None:
+        """Three instances with a failure each eject; without the store each goes by its own word, until it is back."""
+        found = asyncio.run(fleet_scenario())
+        self.assertEqual(found.questions, [0, 0, 0], "successes ask nothing")
+        self.assertEqual(found.bad_lines, [])
+        said = "3 failures in the fleet (1 here)"
+        self.assertIn(f"passive: {said}, last: status 500", found.cause)
+        self.assertIn(said, found.explained)
+        for length in found.lengths:
+            self.assertApproximates(length, 60.0, 1.0)
+        self.assertEqual(found.alone_frozen, [0])
+        self.assertEqual(found.alone_killed, [])

@@ -1,6 +1,6 @@
 """The passive policy of the house: consecutive failures of real traffic.
 
-Imports: domain.accruals. Used by: net.library, service.
+Imports: domain.accruals. Used by: domain, net.library, service.
 """
 
 from __future__ import annotations
@@ -16,12 +16,14 @@ class ConsecutiveFailures:
 
     A failure zeroes the rises and a success zeroes the falls. A record is as old as its last failure. While the
     penalty runs, `min_rises` successes in a row (good probes) lift it, and a failed trial renews it at once.
-    `max_fails` 0: never. Raises ValueError for numbers that make no sense.
+    `max_fails` 0: never. `elsewhere`: failures at other instances, where these were part of the reason for the
+    penalty. Raises ValueError for numbers that make no sense.
     """
 
     __slots__ = (
         "_last",
         "clean",
+        "elsewhere",
         "fail_timeout",
         "falls",
         "max_fails",
@@ -53,15 +55,29 @@ class ConsecutiveFailures:
         """For a person, in the cause of an ejection."""
         if self.penalised and self.rises:
             return f"{self.rises} of {self.min_rises} successes since"
+        if self.elsewhere:
+            total = self.falls + self.elsewhere
+            return f"{total} failures in the fleet ({self.falls} here)"
         return f"{self.falls} of {self.max_fails} failures in a row"
 
     def reset(self) -> None:
         """Forget everything."""
         self.falls = 0
         self.rises = 0
+        self.elsewhere = 0
         self.penalised = False
         self.clean = True
         self._last = 0.0
+
+    def standing(self, now: float) -> int:
+        """Failures in a row that are not forgotten at `now`."""
+        return self.falls if max(0.0, now - self._last) <= self.fail_timeout else 0
+
+    def penalise(self, elsewhere: int) -> None:
+        """The penalty runs, because of so many failures at other instances besides those here."""
+        self.elsewhere = elsewhere
+        self.penalised = True
+        self.rises = 0
 
     def succeeded(self, now: float) -> bool:
         """One success; True when it was the last one needed to lift the penalty."""
@@ -82,6 +98,7 @@ class ConsecutiveFailures:
         self.clean = False
         self.rises = 0
         if self.penalised:
+            self._last = now
             return self.fail_timeout
         if max(0.0, now - self._last) > self.fail_timeout:
             self.falls = 0

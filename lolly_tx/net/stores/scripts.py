@@ -3,7 +3,8 @@
 Times are those of the store, so that instances need not agree on one; numbers with a fraction are sent as texts,
 because a reply has none.
 
-Imports: nothing of ours. Used by: net.stores.news, net.stores.store, proxy.middleware.
+Imports: nothing of ours. Used by: net.stores.news, net.stores.store, proxy.middleware,
+service.
 """
 
 from __future__ import annotations
@@ -89,6 +90,40 @@ return 0
 that the window is counted in; how many were admitted that it has not heard of. Microseconds to wait, 0 = one more was
 admitted. It is GCRA, and in no window more than
 the most, as `domain.rates`: a part leaves when its last moment does, so never too early."""
+
+STAND = Script(
+    _NOW
+    + """
+local ms = math.floor(now / 1000)
+local keep, most = tonumber(ARGV[2]), tonumber(ARGV[3])
+local found = {}
+for i = 1, #KEYS do
+  local count, asked, elsewhere = ARGV[2 * i + 2], ARGV[2 * i + 3] == '1', 0
+  if asked then
+    local all = redis.call('HGETALL', KEYS[i])
+    for j = 1, #all, 2 do
+      local number, at = string.match(all[j + 1], '^(%d+) (%d+)$')
+      if not at or tonumber(at) > ms or tonumber(at) + keep <= ms then
+        redis.call('HDEL', KEYS[i], all[j])
+      elseif all[j] ~= ARGV[1] then
+        elsewhere = elsewhere + tonumber(number)
+      end
+    end
+  end
+  if count == '0' then
+    redis.call('HDEL', KEYS[i], ARGV[1])
+  elseif redis.call('HLEN', KEYS[i]) < most or redis.call('HEXISTS', KEYS[i], ARGV[1]) == 1 then
+    redis.call('HSET', KEYS[i], ARGV[1], count .. ' ' .. string.format('%.0f', ms))
+    redis.call('PEXPIRE', KEYS[i], keep)
+  end
+  found[i] = elsewhere
+end
+return found
+"""
+)
+"""Keys: of targets. A member, the milliseconds that its word counts, the most members of a key; for each key how many
+failures stand there, and 1 = those of the others are asked for. Returns them for each key, 0 where nobody asked. Who
+has not repeated its word in time is forgotten."""
 
 PACE = Script(
     _NOW
