@@ -1,7 +1,7 @@
 """Failures that stand, as instances tell each other of them: one `max_fails` for a whole fleet.
 
     a failure --(a while without a success)--> it stands: told, again and again, until a success, or `fail_timeout`
-    what stands here + what stands at the others >= max_fails --> ejected here
+    what stands here + what stands at the others >= max_fails, and half of the instances --> ejected here
 
 What others say is only ever added to what was seen here, so each instance has the last word: a target that does well
 here has nothing that stands, and is not so much as asked about. Others' word takes out at most half of a pool and never
@@ -29,6 +29,9 @@ STANDS_SECONDS: Final = 0.5
 
 SILENCE_SECONDS: Final = 2 * ASK_SECONDS
 """The same where nothing came from the target: by then others were asked, and it is known whether it is us."""
+
+FLEET_PART: Final = 0.5
+"""Failures for each instance that it takes in a large fleet, where `max_fails` of them stand by chance at any time."""
 
 MOST_FAILURES: Final = 1000
 """Failures at one target that count; of a single instance, and of all others."""
@@ -95,10 +98,12 @@ class Standing:
                 self._nodes[node] = self._nodes.pop(node)  # the last in the next round
         return told
 
-    def hear(self, node: Node, count: int, elsewhere: int, now: float) -> bool:
+    def hear(
+        self, node: Node, count: int, elsewhere: int, now: float, instances: float = 1.0
+    ) -> bool:
         """So many stand `elsewhere`, after `count` were told of `node`; whether it is ejected for them.
 
-        `elsewhere` is what a store says: any number at all.
+        `elsewhere` and `instances`, how many share, are what a store says: any numbers at all.
         """
         failures, pool = self._nodes.get(node), self.pool
         if failures is None:
@@ -109,7 +114,8 @@ class Standing:
             return False
         here = min(count, len(failures.due), record.standing(now))
         elsewhere = max(0, min(elsewhere, MOST_FAILURES))
-        if not here or not elsewhere or here + elsewhere < record.max_fails:
+        enough = max(record.max_fails, instances * FLEET_PART)
+        if not here or not elsewhere or here + elsewhere < enough:
             return False
         if failures.refused >= here:
             return False  # it was asked already, and nothing has happened here since

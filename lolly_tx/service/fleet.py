@@ -12,7 +12,7 @@ Imports: domain, net.stores, service, wire, Twisted. Used by: service.service.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from functools import partial
 from typing import ClassVar, Final
 
@@ -63,12 +63,19 @@ class _Shared:
 
 
 class FleetEvidence:
-    """See the module. `stores`: those in force. `faults`: who knows whether it is us that nobody is reached."""
+    """See the module. `stores`: those in force. `faults`: who knows whether it is us that nobody is reached.
+
+    `workers`: processes that serve for this instance, as they are counted by stores.
+    """
 
     log: ClassVar[Logger] = Logger()
 
     def __init__(
-        self, around: Surroundings, stores: Stores, faults: LocalFaults
+        self,
+        around: Surroundings,
+        stores: Stores,
+        faults: LocalFaults,
+        workers: Callable[[], int],
     ) -> None:
         self.member = f"{around.random.getrandbits(64):016x}"
         """What this instance is called there."""
@@ -76,6 +83,7 @@ class FleetEvidence:
         self._now = around.now
         self._stores = stores
         self._faults = faults
+        self._workers = workers
         self._shared: dict[str, _Shared] = {}
         self._timer: IDelayedCall | None = None
         self._at = 0.0
@@ -185,12 +193,13 @@ class FleetEvidence:
     ) -> None:
         """How many stand elsewhere, of each; what is no such answer is none."""
         numbers = reply if isinstance(reply, list) else []
-        now = self._now()
-        if len(numbers) != len(told):
+        store = self._stores.get(shared.store)
+        if len(numbers) != len(told) or store is None:
             return
+        now, instances = self._now(), store.sharers / self._workers()
         for (node, count), number in zip(told, numbers, strict=True):
             if isinstance(number, int):
-                shared.standing.hear(node, count, number, now)
+                shared.standing.hear(node, count, number, now, instances)
 
     def _eb_away(self, failure: Failure) -> None:
         """No answer, or nobody wants it any more."""

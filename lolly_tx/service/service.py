@@ -43,6 +43,7 @@ from lolly_tx.proxy.resource import ReverseProxyResource
 from lolly_tx.proxy.streaming import StreamCounters
 from lolly_tx.proxy.trace import Traces
 from lolly_tx.service.commons import Commons
+from lolly_tx.service.division import workers_of
 from lolly_tx.service.drains import Drains
 from lolly_tx.service.farewells import Farewells
 from lolly_tx.service.fleet import FleetEvidence
@@ -152,7 +153,12 @@ class LollyService(Service):
         )
         self.stores = Stores(self.surroundings)
         """Those that are shared with other instances."""
-        self.fleet = FleetEvidence(self.surroundings, self.stores, commons.local_faults)
+        self.fleet = FleetEvidence(
+            self.surroundings,
+            self.stores,
+            commons.local_faults,
+            lambda: workers_of(self.config),
+        )
         self.purging: Purging = self._purge
         """Drops what caches have, in all processes."""
         self.shared_purges = SharedPurges(

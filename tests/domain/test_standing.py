@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from random import Random
+from typing import Any
 
 from hypothesis import given
 from hypothesis import strategies as st
 from twisted.trial.unittest import SynchronousTestCase
 
-from lolly_tx.domain.accruals.consecutive import ConsecutiveFailures
 from lolly_tx.domain.ejection import EjectionLimits
 from lolly_tx.domain.errors import (
     BadResponse,
@@ -17,6 +17,7 @@ from lolly_tx.domain.errors import (
     ProxyError,
 )
 from lolly_tx.domain.health import Observation
+from lolly_tx.domain.lease import Lease
 from lolly_tx.domain.node import Node
 from lolly_tx.domain.pool import Pool
 from lolly_tx.domain.standing import (
@@ -36,9 +37,9 @@ OK_CONNECT = Observation(ok=True, cause="connected", latency=0.01)
 class Shared:
     """A pool whose failures stand, as the service joins the two."""
 
-    def __init__(self, *names: str, **settings: object) -> None:
+    def __init__(self, *names: str, **settings: Any) -> None:
         self.diary = Diary()
-        self.pool: Pool = pool_of(*names, events=self.diary, **settings)  # type: ignore[arg-type]
+        self.pool: Pool = pool_of(*names, events=self.diary, **settings)
         self.standing = Standing(self.pool)
         self.due: list[float] = []
         self.pool.verdicts.on_failure = lambda node, outcome, now: self.due.append(
@@ -58,7 +59,7 @@ class Shared:
         """One that went well."""
         self._lease(name, now).ended(now, 200)
 
-    def _lease(self, name: str, now: float):  # type: ignore[no-untyped-def]
+    def _lease(self, name: str, now: float) -> Lease:
         others = [node for node in self.pool.nodes.values() if node.id != name]
         return self.pool.acquire(now, tried=others)
 
@@ -180,6 +181,16 @@ class HeardTests(SynchronousTestCase):
         self.assertEqual(str(node.accrual), said)
         self.assertEqual(node.stats.ejected, {"fleet": 1})
         self.assertFalse(shared.hear("a", 11.6, 2), "it is out")
+
+    def test_many_instances(self) -> None:
+        """In a fleet of more than six it takes as many failures as half of its instances."""
+        for instances, elsewhere in ((6, 2), (7, 3), (8, 3), (9, 4), (100, 49)):
+            shared = Shared("a", "b", "c")
+            shared.fail("a", 10.0)
+            [(node, count)] = shared.standing.tell(10.5, 9)
+            hear = shared.standing.hear
+            self.assertFalse(hear(node, count, elsewhere - 1, 10.5, instances))
+            self.assertTrue(hear(node, count, elsewhere, 10.5, instances))
 
     def test_back(self) -> None:
         """It comes back as from an ejection by its own record: one trial, or connects of our own."""
@@ -310,18 +321,19 @@ class HostileTests(SynchronousTestCase):
             if random.random() < 0.5 and node.ejection == "up":
                 if random.random() < 0.5:
                     # One's own record ejects nobody: it is the others' word that is tried.
-                    if node.accrual.standing(now) < 2:  # type: ignore[union-attr]
+                    own: Any = node.accrual
+                    if own.standing(now) < 2:
                         shared.fail(name, now, BROKEN)
                 else:
                     shared.succeed(name, now)
             shared.told(now)
             before = set(shared.out(now))
-            shared.hear(name, now, word, count=random.randrange(5))
+            instances = random.choice((-1e9, 0.0, 1.0, 1e9))
+            shared.standing.hear(node, random.randrange(5), word, now, instances)
             out = shared.out(now)
             self.assertLessEqual(len(out), max(0, min(size - 1, max(1, size // 2))))
             self.assertTrue(shared.pool.available(now))
             for new in set(out) - before:
-                record = shared.node(new).accrual
-                assert isinstance(record, ConsecutiveFailures)
+                record: Any = shared.node(new).accrual
                 self.assertGreater(record.falls, 0)
                 self.assertLessEqual(record.elsewhere, MOST_FAILURES)
