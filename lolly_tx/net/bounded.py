@@ -1,6 +1,6 @@
-"""Bodies of the `twisted.web` client: one to send that is there, and one to receive that has an end.
+"""What the `twisted.web` client sends and receives: a body that is there, and heads and bodies that have an end.
 
-Imports: net, Twisted. Used by: net.discovery, net.kubernetes, service.
+Imports: net, Twisted. Used by: net, net.discovery, net.kubernetes, service.
 """
 
 from __future__ import annotations
@@ -23,6 +23,10 @@ MOST_UNWANTED = 1000
 """Lines that nobody wants: an answer that has more goes on for nothing."""
 
 
+MOST_HEAD = 1 << 16
+"""Bytes of the head of an answer, with those of 1xx before it. `twisted.web` bounds no more than a line."""
+
+
 @implementer(IBodyProducer)
 class Sent:
     """The body of a request, written at once: Twisted's own asks for the global reactor."""
@@ -43,6 +47,44 @@ class Sent:
         """There is nothing more."""
 
     resumeProducing = stopProducing
+
+
+class BoundedHead:
+    """Has the client `protocol` of one connection give up an answer whose head does not end.
+
+    Its requests errback with `BadAnswer` then.
+    """
+
+    def __init__(self, protocol: Any) -> None:
+        self._receive, self._request = protocol.dataReceived, protocol.request
+        self._asked: Deferred[Any] | None = None
+        self._left = 0
+        protocol.dataReceived, protocol.request = self.received, self.request
+
+    def request(self, request: object) -> Deferred[Any]:
+        """See HTTP11ClientProtocol; what it returns fires with the end of the head."""
+        self._left = MOST_HEAD
+        asked: Deferred[Any] = self._request(request)
+        self._asked = asked
+        asked.addBoth(self._cb_head)
+        return asked
+
+    def received(self, data: bytes) -> None:
+        """More of an answer."""
+        asked = self._asked
+        if asked is not None:
+            self._left -= len(data)
+            if self._left < 0:
+                asked.cancel()
+        if self._left >= 0:
+            self._receive(data)
+
+    def _cb_head(self, result: Any) -> Any:
+        self._asked = None
+        if self._left < 0:
+            said = f"the head of its answer has more than {MOST_HEAD} bytes"
+            return Failure(BadAnswer(said))
+        return result
 
 
 class Bounded(Protocol):

@@ -1,6 +1,6 @@
-"""Clients of Twisted without a line in the log for each connection.
+"""Clients of Twisted without a line in the log for each connection, and without answers whose heads do not end.
 
-Imports: Twisted. Used by: net.discovery, net.kubernetes, net.library, service,
+Imports: net, Twisted. Used by: net.discovery, net.kubernetes, net.library, service,
 service.demo.
 """
 
@@ -13,6 +13,8 @@ from twisted.internet.defer import Deferred
 from twisted.internet.interfaces import IStreamClientEndpoint
 from twisted.web.client import HTTPConnectionPool
 from zope.interface import implementer
+
+from lolly_tx.net.bounded import BoundedHead
 
 PIECE = 8192
 """Bytes that are read at once: what services of the control plane say is parsed in Python."""
@@ -40,6 +42,23 @@ def _in_small_pieces(protocol: Any) -> Any:
     return protocol
 
 
+@implementer(IStreamClientEndpoint)
+class _WithBoundedHeads:
+    """Connects as `inner` does."""
+
+    def __init__(self, inner: IStreamClientEndpoint) -> None:
+        self._inner = inner
+
+    def connect(self, protocolFactory: Any) -> Any:
+        """See IStreamClientEndpoint."""
+        return self._inner.connect(protocolFactory).addCallback(_with_bounded_heads)
+
+
+def _with_bounded_heads(protocol: Any) -> Any:
+    BoundedHead(protocol)
+    return protocol
+
+
 class QuietConnections(HTTPConnectionPool):
     """Kept connections of an `Agent`, which makes a noisy factory for each new one."""
 
@@ -47,5 +66,6 @@ class QuietConnections(HTTPConnectionPool):
         self, key: Hashable, endpoint: IStreamClientEndpoint
     ) -> Deferred[Any]:
         """See HTTPConnectionPool."""
-        connected: Deferred[Any] = super().getConnection(key, Quietly(endpoint))
+        ours = _WithBoundedHeads(Quietly(endpoint))
+        connected: Deferred[Any] = super().getConnection(key, ours)
         return connected

@@ -23,7 +23,13 @@ from twisted.logger import Logger
 from twisted.python.failure import Failure
 
 from lolly_tx.config.discovering import Discover
-from lolly_tx.config.found import MOST_FOUND, Found, Known, read_found
+from lolly_tx.config.found import (
+    MOST_FOUND,
+    MOST_LOOKED_AT,
+    Found,
+    Known,
+    read_found,
+)
 from lolly_tx.config.model import Config
 from lolly_tx.config.pools import PoolSettings
 from lolly_tx.domain.interfaces import IDiscovery
@@ -367,5 +373,6 @@ class Discoveries:
 
 
 def _copy(entries: Sequence[Any]) -> list[Any]:
-    """What they say now: whoever says it may change it in place, and say it again."""
-    return [dict(one) if isinstance(one, dict) else one for one in entries]
+    """What those that are read say now: whoever says it may change it in place, and say it again."""
+    read = entries[:MOST_LOOKED_AT]
+    return [dict(one) if isinstance(one, dict) else one for one in read]

@@ -22,9 +22,11 @@ from twisted.web.http_headers import Headers
 from twisted.web.iweb import IAgent, IResponse
 
 from lolly_tx.net.bounded import Bounded, OneLine, Sent
+from lolly_tx.net.discovery.deps import DiscoveryDeps
 from lolly_tx.net.discovery.entries import MOST_BYTES
 from lolly_tx.net.discovery.feed import NotLearned
 from lolly_tx.net.failures import BadAnswer
+from lolly_tx.net.foreignjson import read_aside, read_json
 from lolly_tx.net.quiet import QuietConnections
 from lolly_tx.net.webfailures import TWISTED_WRAPPERS, innermost
 
@@ -37,26 +39,31 @@ ANSWER_SECONDS = 5.0
 
 @attrs.frozen
 class Said:
-    """What a service answered. `value`: of its JSON, or its text; None where the status is not 200."""
+    """What a service answered. `value`: what was made of its JSON, or its text; None where the status is not 200."""
 
     status: int
     headers: Headers
     value: Any
 
 
+def _as_it_is(value: Any) -> Any:
+    return value
+
+
 class JsonClient:
     """Asks over connections of its own. `access`: where more than a URL says how; then `agent` is its own.
 
-    `agent`: None: one on `reactor`.
+    `agent`: None: one on the reactor of `deps`.
     """
 
     def __init__(
         self,
-        reactor: Any,
+        deps: DiscoveryDeps,
         agent: IAgent | None = None,
         access: Access | None = None,
     ) -> None:
-        self._clock = reactor
+        self._clock = reactor = deps.reactor
+        self._in_thread = deps.in_thread
         self._access = access
         if agent is None and access is None:
             connections = QuietConnections(reactor)
@@ -71,12 +78,16 @@ class JsonClient:
         question: Any = None,
         seconds: float = ANSWER_SECONDS,
         also: tuple[int, ...] = (),
+        read: Callable[[Any], Any] = _as_it_is,
     ) -> Said:
         """The answer to GET, or to POST of `question` as JSON. `also`: statuses that are one, beside 200.
 
+        `read`: makes of the JSON what is wanted, or raises `NotLearned`; in a thread where there is much of it.
         Errbacks with `NotLearned`.
         """
-        work = self._asked(url, fields or {}, question, also, _json)
+        work = self._asked(
+            url, fields or {}, question, also, lambda data: read(_json(data))
+        )
         said: Said = await self._within(seconds, url, work)
         return said
 
@@ -127,7 +138,8 @@ class JsonClient:
             return Said(response.code, response.headers, None)
         if response.code != 200:
             raise BadAnswer(f"status {response.code}")
-        return Said(200, response.headers, value(data))
+        made = await read_aside(data, value, self._in_thread)
+        return Said(200, response.headers, made)
 
     async def _line(
         self, url: str, question: Any, wanted: Callable[[bytes], bool]
@@ -162,9 +174,9 @@ class JsonClient:
 
 def _json(data: bytes) -> Any:
     try:
-        return json.loads(data)
-    except (ValueError, RecursionError):
-        raise BadAnswer("the answer is no JSON") from None
+        return read_json(data)
+    except ValueError as error:
+        raise BadAnswer(f"the answer {error}") from None
 
 
 def _text(data: bytes) -> str:

@@ -28,7 +28,7 @@ class ConsulFactory:
 
     def build(self, settings: Consul, deps: DiscoveryDeps) -> Feed:
         """See `IPluginFactory`."""
-        client = JsonClient(deps.reactor)
+        client = JsonClient(deps)
         return Feed(Service(settings, deps.interval, client).ask, deps)
 
 
@@ -57,17 +57,22 @@ class Service:
         fields = {"X-Consul-Token": settings.token} if settings.token else {}
         # Consul adds up to a sixteenth, so that not all queries end together.
         seconds = wait * 17 / 16 + ANSWER_SECONDS
-        said = await self._client.ask(url, fields=fields, seconds=seconds)
+        said = await self._client.ask(
+            url, fields=fields, seconds=seconds, read=self._entries
+        )
         self._index = _index(said.headers)
         if before and self._index == before:
             return Answer(None, LEAST_SECONDS)
         if self._index < before:
             self._index = 0
-        if not isinstance(said.value, list):
-            raise NotLearned(f"{settings.url}: no list of instances")
-        entries = [self._entry(one) for one in said.value]
         # An index is all that makes a query wait.
-        return Answer(entries, LEAST_SECONDS if self._index else self._interval)
+        return Answer(said.value, LEAST_SECONDS if self._index else self._interval)
+
+    def _entries(self, value: Any) -> list[Any]:
+        """The targets in an answer."""
+        if not isinstance(value, list):
+            raise NotLearned(f"{self._settings.url}: no list of instances")
+        return [self._entry(one) for one in value]
 
     def _entry(self, one: Any) -> Any:
         """A target of what Consul has; anything else is refused as one."""

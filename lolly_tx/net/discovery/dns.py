@@ -148,8 +148,9 @@ class Services:
         said = [one.payload for one in records if one.type == dns.SRV]
         # A root for a target says that the service is decidedly not there.
         hosts = [one for one in said if one.target.name not in (b"", b".")]
-        ranks = sorted({one.priority for one in hosts})
-        entries = [self._entry(one, ranks.index(one.priority)) for one in hosts]
+        priorities = sorted({one.priority for one in hosts})
+        ranks = {priority: rank for rank, priority in enumerate(priorities)}
+        entries = [self._entry(one, ranks[one.priority]) for one in hosts]
         entries.sort(key=lambda one: (one["priority"], one["url"]))
         return Answer(entries, _wait(records, self._interval))
 

@@ -11,8 +11,8 @@ Imports: config, net.discovery, Twisted. Used by: net.discovery.texts.
 
 from __future__ import annotations
 
-import json
 from base64 import b64decode, b64encode
+from collections.abc import Callable
 from typing import Any
 
 from twisted.internet.task import deferLater
@@ -21,9 +21,13 @@ from lolly_tx.config.discovering import Etcd
 from lolly_tx.net.discovery.asking import JsonClient
 from lolly_tx.net.discovery.deps import DiscoveryDeps
 from lolly_tx.net.discovery.feed import Answer, Feed, NotLearned
+from lolly_tx.net.foreignjson import SMALL, read_json
 
 GATHER_SECONDS = 0.1
 """After word of a change: those that follow it at once are read with it."""
+
+Pairs = list[tuple[bytes, bytes]]
+"""Keys and values."""
 
 
 class EtcdFactory:
@@ -34,7 +38,7 @@ class EtcdFactory:
 
     def build(self, settings: Etcd, deps: DiscoveryDeps) -> Feed:
         """See `IPluginFactory`."""
-        keys = Keys(settings.url, settings.prefix, deps, JsonClient(deps.reactor))
+        keys = Keys(settings.url, settings.prefix, deps, JsonClient(deps))
         return Feed(Targets(keys).ask, deps)
 
 
@@ -46,8 +50,7 @@ class Targets:
 
     async def ask(self) -> Answer:
         """What there is, once it may be other than before."""
-        pairs = await self._keys.pairs()
-        return Answer([_entry(value) for _, value in pairs], 0.0)
+        return Answer(await self._keys.read(_entries), 0.0)
 
 
 class Keys:
@@ -63,22 +66,37 @@ class Keys:
         self._client = client
         self._revision = 0
 
-    async def pairs(self) -> list[tuple[bytes, bytes]]:
-        """All of them in their order, however they were written, once they may be other than before."""
+    async def read(self, make: Callable[[Pairs], Any]) -> Any:
+        """What `make` makes of all of them, once they may be other than before; in their order, however written.
+
+        `make` may be called in a thread, and raise `NotLearned`.
+        """
         revision, self._revision = self._revision, 0
         if revision and await self._happened(revision):
             await deferLater(self._deps.clock, GATHER_SECONDS)
+
+        def read(value: Any) -> tuple[int, Any]:
+            revision, pairs = self._found(value)
+            return revision, make(pairs)
+
         url = f"{self._url}/v3/kv/range"
-        said = await self._client.ask(url, question=self._span)
+        said = await self._client.ask(url, question=self._span, read=read)
+        self._revision, made = said.value
+        return made
+
+    def _found(self, value: Any) -> tuple[int, Pairs]:
+        """The revision and the pairs in the answer to a range."""
         try:
-            self._revision = int(said.value["header"]["revision"])
+            revision = int(value["header"]["revision"])
             pairs = [
                 (b64decode(one["key"]), b64decode(one.get("value", "")))
-                for one in said.value.get("kvs", ())
+                for one in value.get("kvs", ())
             ]
-        except (LookupError, TypeError, ValueError, AttributeError):
-            raise NotLearned(f"{url}: no answer of etcd's") from None
-        return sorted(pairs)
+        except (LookupError, TypeError, ValueError, AttributeError, OverflowError):
+            revision, pairs = 0, []
+        if revision < 1:  # nothing could be watched from there
+            raise NotLearned(f"{self._url}/v3/kv/range: no answer of etcd's")
+        return revision, sorted(pairs)
 
     async def _happened(self, revision: int) -> bool:
         """Whether anything has, since `revision`, within the interval."""
@@ -87,23 +105,29 @@ class Keys:
         return await self._client.happened(url, begin, seconds, _is_news)
 
 
+def _entries(pairs: Pairs) -> list[Any]:
+    return [_entry(value) for _, value in pairs]
+
+
 def _entry(value: bytes) -> Any:
     """A target: a URL, or a table as JSON."""
     text = value.decode("utf-8", "replace").strip()
     if text.startswith("{"):
         try:
-            return json.loads(text)
-        except (ValueError, RecursionError):
+            return read_json(value)
+        except ValueError:
             return text
     return text
 
 
 def _is_news(line: bytes) -> bool:
     """All but the word that a watch has begun, or that it goes on."""
+    if len(line) > SMALL:
+        return True
     try:
-        result = json.loads(line)["result"]
+        result = read_json(line)["result"]
         return bool(result.get("events") or result.get("canceled"))
-    except (LookupError, TypeError, ValueError, AttributeError, RecursionError):
+    except (LookupError, TypeError, ValueError, AttributeError):
         return True
 
 

@@ -5,7 +5,6 @@ Imports: config, net.discovery. Used by: programs.
 
 from __future__ import annotations
 
-import json
 import os
 import stat
 import tomllib
@@ -15,6 +14,7 @@ from lolly_tx.config.discovering import File
 from lolly_tx.net.discovery.deps import DiscoveryDeps
 from lolly_tx.net.discovery.entries import MOST_BYTES, entries_of
 from lolly_tx.net.discovery.feed import Answer, Feed, NotLearned
+from lolly_tx.net.foreignjson import read_json
 
 LOOK_SECONDS = 1.0
 """From one look at the file to the next."""
@@ -63,9 +63,8 @@ class _Reader:
         if len(data) > MOST_BYTES:
             raise NotLearned(f"{self._path}: more than {MOST_BYTES} bytes")
         try:
-            text = data.decode("utf-8-sig")
             toml = self._path.endswith(".toml")
-            said = tomllib.loads(text) if toml else json.loads(text)
+            said = tomllib.loads(data.decode("utf-8-sig")) if toml else read_json(data)
             return seen, entries_of(said)
         except (ValueError, RecursionError) as error:
             # It may be in the middle of being written.

@@ -20,7 +20,7 @@ class HttpFactory:
 
     def build(self, settings: Http, deps: DiscoveryDeps) -> Feed:
         """See `IPluginFactory`."""
-        client = JsonClient(deps.reactor)
+        client = JsonClient(deps)
         return Feed(List(settings, deps.interval, client).ask, deps)
 
 

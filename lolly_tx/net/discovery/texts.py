@@ -15,7 +15,7 @@ from lolly_tx.config.providedtexts import MOST_TEXT_BYTES, MOST_TEXTS, Text
 from lolly_tx.config.textproviders import EtcdTexts, HttpTexts
 from lolly_tx.net.discovery.asking import JsonClient
 from lolly_tx.net.discovery.deps import DiscoveryDeps
-from lolly_tx.net.discovery.etcd import Keys
+from lolly_tx.net.discovery.etcd import Keys, Pairs
 from lolly_tx.net.discovery.feed import Answer, Feed, NotLearned
 from lolly_tx.net.kubernetes.access import Access, Place
 
@@ -26,7 +26,7 @@ def texts_feed(
     """Who asks for the texts of a provider: its entries are instances of `Text`. `agent`: in place of our own."""
     place = Place(settings.url, settings.token, settings.token_file, settings.ca)
     access = Access(place, deps.reactor, deps.in_thread, agent)
-    client = JsonClient(deps.reactor, access=access)
+    client = JsonClient(deps, access=access)
     if isinstance(settings, HttpTexts):
         return Feed(_Page(settings, client).ask, deps)
     return Feed(_Prefix(settings, deps, client).ask, deps)
@@ -65,25 +65,29 @@ class _Prefix:
 
     async def ask(self) -> Answer:
         """What there is, once it may be other than before."""
-        url = self._settings.url.rstrip("/")
+        return Answer(await self._keys.read(self._texts), 0.0)
+
+    def _texts(self, pairs: Pairs) -> list[Text]:
+        """The texts that keys have."""
+        url, place = self._settings.url.rstrip("/"), self._settings.place
+        if len(pairs) > MOST_TEXTS:
+            raise NotLearned(f"{place}: more than {MOST_TEXTS} texts")
         texts = []
-        for key, value in await self._keys.pairs():
+        for key, value in pairs:
             name = f"{url}#{_printable(key)}"
             try:
                 texts.append(Text(name, value.decode("utf-8-sig")))
             except UnicodeDecodeError:
                 raise NotLearned(f"{name}: is not UTF-8") from None
-        return Answer(_whole(texts, self._settings.place), 0.0)
+        return _whole(texts, place)
 
 
 def _whole(texts: list[Text], place: str) -> list[Text]:
-    """`texts`, if they are some, and not too many."""
+    """`texts`, if they are some, and not too much."""
     if not any(one.text.strip() for one in texts):
         raise NotLearned(
             f"{place}: there is no text; one with a comment alone takes back what was there"
         )
-    if len(texts) > MOST_TEXTS:
-        raise NotLearned(f"{place}: more than {MOST_TEXTS} texts")
     if _size(one.text for one in texts) > MOST_TEXT_BYTES:
         raise NotLearned(f"{place}: more than {MOST_TEXT_BYTES} bytes")
     return texts

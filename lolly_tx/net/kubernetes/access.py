@@ -76,8 +76,8 @@ class Access:
         agent: IAgent | None = None,
     ) -> None:
         self.place = place
+        self.in_thread = in_thread
         self._reactor = reactor
-        self._in_thread = in_thread
         self._given = agent
         self._agent: IAgent | None = agent
         self._connections: QuietConnections | None = None
@@ -93,7 +93,7 @@ class Access:
             )
         if place.token_file or place.ca:
             before = self._ca
-            self._token, self._ca = await self._in_thread(self._look)
+            self._token, self._ca = await self.in_thread(self._look)
             if self._ca != before:
                 self.close()
         if self._agent is None:

@@ -25,6 +25,7 @@ from twisted.web.iweb import IResponse
 
 from lolly_tx.net.bounded import Bounded, EachLine, Sent
 from lolly_tx.net.failures import BadAnswer
+from lolly_tx.net.foreignjson import MOST_VALUES, read_aside, read_json
 from lolly_tx.net.kubernetes.access import Access
 from lolly_tx.net.webfailures import TWISTED_WRAPPERS, innermost
 
@@ -73,10 +74,15 @@ class Lines(EachLine):
             self.done.errback(BadAnswer("its answer is cut short"))
 
 
+def _as_it_is(found: dict[str, Any]) -> Any:
+    return found
+
+
 class Api:
     """What an API server is asked. `clock`: `IReactorTime`."""
 
     def __init__(self, access: Access, clock: Any) -> None:
+        self.in_thread = access.in_thread
         self._access = access
         self._clock = clock
 
@@ -93,11 +99,16 @@ class Api:
         method: bytes = b"GET",
         body: Any = None,
         kind: str = "application/json",
-    ) -> dict[str, Any]:
-        """The object that is answered. Errbacks with `ApiError`."""
-        work = self._asked(method, path, query or {}, body, kind)
-        found: dict[str, Any] = await self._within(ANSWER_SECONDS, path, work)
-        return found
+        read: Callable[[dict[str, Any]], Any] = _as_it_is,
+    ) -> Any:
+        """What `read` makes of the object that is answered, in a thread where there is much of it.
+
+        Errbacks with `ApiError`, which `read` may raise as well.
+        """
+        work = self._asked(
+            method, path, query or {}, body, kind, lambda data: read(read_object(data))
+        )
+        return await self._within(ANSWER_SECONDS, path, work)
 
     async def watch(
         self,
@@ -132,15 +143,21 @@ class Api:
             raise ApiError(0, f"{path}: {_reason(error)}") from None
 
     async def _asked(
-        self, method: bytes, path: str, query: Mapping[str, str], body: Any, kind: str
-    ) -> dict[str, Any]:
+        self,
+        method: bytes,
+        path: str,
+        query: Mapping[str, str],
+        body: Any,
+        kind: str,
+        read: Callable[[bytes], Any],
+    ) -> Any:
         response = await self._request(method, path, query, body, kind)
         taken = Bounded(MOST_BYTES)
         response.deliverBody(taken)
         data = await taken.done
         if not 200 <= response.code < 300:
             raise _refused(path, response.code, data)
-        return read_object(data)
+        return await read_aside(data, read, self.in_thread)
 
     async def _watched(
         self,
@@ -177,12 +194,12 @@ class Api:
         return response
 
 
-def read_object(data: bytes) -> dict[str, Any]:
-    """The JSON object that `data` is. Raises `BadAnswer`."""
+def read_object(data: bytes, most: int = MOST_VALUES) -> dict[str, Any]:
+    """The JSON object that `data` is, of so many values at most. Raises `BadAnswer`."""
     try:
-        found = json.loads(data)
-    except (ValueError, RecursionError):
-        raise BadAnswer("the answer is no JSON") from None
+        found = read_json(data, most)
+    except ValueError as error:
+        raise BadAnswer(f"the answer {error}") from None
     if not isinstance(found, dict):
         raise BadAnswer("the answer is no object")
     return found
@@ -191,8 +208,8 @@ def read_object(data: bytes) -> dict[str, Any]:
 def _refused(path: str, status: int, data: bytes) -> ApiError:
     """What an API server says in a `Status`, as far as it says anything."""
     try:
-        said = str(json.loads(data)["message"])
-    except (ValueError, LookupError, TypeError, RecursionError):
+        said = str(read_json(data[:_MOST_SAID])["message"])
+    except (ValueError, LookupError, TypeError):
         said = ""
     return ApiError(
         status, f"{path}: status {status}{': ' if said else ''}{said[:200]}"

@@ -24,6 +24,7 @@ from twisted.logger import Logger
 from twisted.python.failure import Failure
 
 from lolly_tx.net.failures import BadAnswer
+from lolly_tx.net.foreignjson import AT_ONCE
 from lolly_tx.net.kubernetes.api import Api, ApiError, read_object
 
 PAGE = 100
@@ -31,6 +32,9 @@ PAGE = 100
 
 MOST_OBJECTS = 50_000
 """Of one kind that are copied."""
+
+MOST_PAGES = 2 * MOST_OBJECTS // PAGE
+"""Answers of one list; a server may put less into each than it was asked for."""
 
 GATHER_SECONDS = 0.1
 """Changes that follow each other within this time are told together."""
@@ -159,7 +163,7 @@ class Mirror:
                 return self._some(FIRST_RETRY)
         if error.status == 404 and self._kind.optional:
             self._version, self._failures = "", 0
-            self._replace({})
+            self._replace({}, set(self.objects))
             self._answered()
             return self._some(ABSENT_RETRY)
         self.current = False
@@ -177,30 +181,42 @@ class Mirror:
     async def _list(self) -> None:
         found: dict[Key, Any] = {}
         query = {**self._kind.query, "limit": str(PAGE)}
-        while True:
-            page = await self._api.ask(self._kind.path, query)
-            items, meta = page.get("items"), page.get("metadata")
-            version = meta.get("resourceVersion") if isinstance(meta, dict) else None
-            if not isinstance(version, str) or not version:
-                raise ApiError(0, f"{self._kind.path}: no list of objects")
-            for item in items if isinstance(items, list) else ():
-                self._put(found, item)
-            if len(found) > MOST_OBJECTS:
-                raise ApiError(
-                    0, f"{self._kind.path}: more than {MOST_OBJECTS} objects"
-                )
-            more = meta.get("continue") if isinstance(meta, dict) else None
-            if not isinstance(more, str) or not more:
+
+        def read(page: dict[str, Any]) -> tuple[str, str]:
+            return self._read(page, found)
+
+        for _ in range(MOST_PAGES):
+            version, more = await self._api.ask(self._kind.path, query, read=read)
+            if not more:
                 break
             query["continue"] = more
+        else:
+            raise ApiError(0, f"{self._kind.path}: more than {MOST_PAGES} pages")
+        before = self.objects
+        changed = await self._api.in_thread(lambda: _differing(before, found))
         self._version = version
-        self._replace(found)
+        self._replace(found, changed)
         self._answered()
 
-    def _replace(self, found: dict[Key, Any]) -> None:
-        before, self.objects = self.objects, found
-        keys = before.keys() | found.keys()
-        self._tell({key for key in keys if before.get(key) != found.get(key)})
+    def _read(self, page: dict[str, Any], found: dict[Key, Any]) -> tuple[str, str]:
+        """Put the objects of a page with those found so far; its version, and where it goes on. May be in a thread."""
+        items, meta = page.get("items"), page.get("metadata")
+        version = meta.get("resourceVersion") if isinstance(meta, dict) else None
+        if not isinstance(version, str) or not version:
+            raise ApiError(0, f"{self._kind.path}: no list of objects")
+        for item in items if isinstance(items, list) else ():
+            self._put(found, item)
+        if len(found) > MOST_OBJECTS:
+            raise self._too_many()
+        more = meta.get("continue") if isinstance(meta, dict) else None
+        return version, more if isinstance(more, str) else ""
+
+    def _too_many(self) -> ApiError:
+        return ApiError(0, f"{self._kind.path}: more than {MOST_OBJECTS} objects")
+
+    def _replace(self, found: dict[Key, Any], changed: set[Key]) -> None:
+        self.objects = found
+        self._tell(changed)
         if not self.complete:
             self.complete = True
             self._tell(set())
@@ -244,7 +260,7 @@ class Mirror:
     def _event(self, line: bytes) -> None:
         if not line.strip():
             return
-        event = read_object(line)
+        event = read_object(line, AT_ONCE)
         type, item = event.get("type"), event.get("object")
         if not isinstance(item, dict):
             raise BadAnswer("an event without an object")
@@ -258,6 +274,9 @@ class Mirror:
             key = self._put(self.objects, item)
             if key is not None:
                 self._tell({key})
+            if len(self.objects) > MOST_OBJECTS:
+                self._version = ""
+                raise self._too_many()
         elif type == "DELETED":
             key = key_of(item)
             if key is not None and self.objects.pop(key, None) is not None:
@@ -278,6 +297,11 @@ class Mirror:
             return
         news, self._news = self._news, set()
         self._changed(news)
+
+
+def _differing(one: dict[Key, Any], other: dict[Key, Any]) -> set[Key]:
+    """The keys of what is not the same in both."""
+    return {k for k in one.keys() | other.keys() if one.get(k) != other.get(k)}
 
 
 def key_of(item: Any) -> Key | None:

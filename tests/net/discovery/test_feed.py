@@ -2,16 +2,21 @@
 
 from __future__ import annotations
 
+import json
 from base64 import b64encode
 from itertools import pairwise
 from typing import Any
+from unittest import mock
 
+import attrs
+from twisted.internet.defer import Deferred
 from twisted.internet.error import ConnectionRefusedError
 from twisted.internet.task import Clock
 from twisted.trial.unittest import SynchronousTestCase
 
 from lolly_tx.config.discovering import Consul, Etcd, Http
 from lolly_tx.domain.interfaces import IDiscovery
+from lolly_tx.net.discovery import etcd
 from lolly_tx.net.discovery.asking import ANSWER_SECONDS, JsonClient
 from lolly_tx.net.discovery.consul import LEAST_SECONDS, Service
 from lolly_tx.net.discovery.entries import MOST_BYTES
@@ -24,6 +29,7 @@ from lolly_tx.net.discovery.feed import (
     NotLearned,
 )
 from lolly_tx.net.discovery.http import List
+from lolly_tx.net.foreignjson import SMALL
 from tests.net.discovery.asked import FakeAgent, deps
 
 A, B = "http://10.0.0.1:80", "http://10.0.0.2:80"
@@ -34,7 +40,7 @@ class FeedTestCase(SynchronousTestCase):
         """A clock, a service, and what was told."""
         self.clock = Clock()
         self.agent = FakeAgent()
-        self.client = JsonClient(self.clock, self.agent)
+        self.client = JsonClient(deps(self.clock), self.agent)
         self.found: list[Any] = []
         self.failed: list[str] = []
 
@@ -246,8 +252,8 @@ class ConsulTests(FeedTestCase):
 class EtcdTests(FeedTestCase):
     def start(self) -> Feed:
         """One that has asked."""
-        etcd = Etcd("http://etcd:2379", "/a/")
-        keys = Keys(etcd.url, etcd.prefix, deps(self.clock), self.client)
+        settings = Etcd("http://etcd:2379", "/a/")
+        keys = Keys(settings.url, settings.prefix, deps(self.clock), self.client)
         return self.begin(Targets(keys).ask)
 
     def keys(self, revision: int, **values: str) -> None:
@@ -314,9 +320,52 @@ class EtcdTests(FeedTestCase):
 
     def test_nonsense(self) -> None:
         """What is no answer of etcd's is a failure."""
+        for value in (
+            {"header": {}},
+            [],
+            {"header": {"revision": "7"}, "kvs": [{"key": 1}]},
+            {"header": {"revision": "7"}, "kvs": [{"value": "eA=="}]},
+            {"header": {"revision": 1e400}},
+            # Nothing could be watched from there, and asking would not end.
+            {"header": {"revision": "0"}},
+            {"header": {"revision": "-5"}},
+        ):
+            self.setUp()
+            self.start()
+            response = self.agent.begin()
+            text = json.dumps(value).replace("Infinity", "1e400")
+            response.body.dataReceived(text.encode())
+            response.end()
+            self.assertIn("no answer of etcd's", self.failed[0])
+            self.clock.advance(0)
+            self.assertEqual(len(self.agent.asked), 1)
+
+    def test_large_word_of_a_change(self) -> None:
+        """A line of megabytes is word of a change, and is not looked through."""
         self.start()
-        self.agent.answer({"header": {}})
-        self.assertIn("no answer of etcd's", self.failed[0])
+        self.keys(7, a=A)
+        self.clock.advance(0)
+        line = b'{"result": {"created": true, "x": [' + b"[]," * SMALL
+        with mock.patch.object(etcd, "read_json", side_effect=AssertionError):
+            self.agent.begin().body.dataReceived(line + b"\n")
+        self.clock.advance(GATHER_SECONDS)
+        self.assertEqual(self.agent.asked[-1][1], b"http://etcd:2379/v3/kv/range")
+
+    def test_much_is_read_in_a_thread(self) -> None:
+        """A long answer is read apart from the event loop, with all that is made of it."""
+        works: list[Any] = []
+        aside = attrs.evolve(
+            deps(self.clock), in_thread=lambda work: works.append(work) or Deferred()
+        )
+        keys = Keys("http://etcd:2379", "/a/", aside, JsonClient(aside, self.agent))
+        self.begin(Targets(keys).ask)
+        self.keys(7, **{f"k{n}": A for n in range(2000)})
+        self.assertEqual((self.found, self.failed), ([], []))
+        _, made = works[0]()
+        self.assertEqual(made, [A] * 2000)
+        # It takes no longer than any other part of an answer may.
+        self.clock.advance(ANSWER_SECONDS)
+        self.assertIn("no answer within", self.failed[0])
 
 
 def _b64(text: str) -> str:

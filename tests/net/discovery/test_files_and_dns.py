@@ -237,6 +237,25 @@ class DnsTests(SynchronousTestCase):
         )
         self.assertEqual(self.services(srv("", 0, 0, 0)).entries, [])
 
+    def test_many_priorities(self) -> None:
+        """As many priorities as records take no longer than one: a rank is looked up, not searched for."""
+        records = [srv("a.test", n, n, 1) for n in range(3000)]
+        compared = 0
+
+        class Priority(int):
+            def __eq__(self, other: object) -> bool:
+                nonlocal compared
+                compared += 1
+                return int(self) == other
+
+            __hash__ = int.__hash__
+
+        for one in records:
+            one.payload.priority = Priority(one.payload.priority)
+        ranks = [one["priority"] for one in self.services(*records).entries]
+        self.assertEqual(ranks, list(range(3000)))
+        self.assertLess(compared, 20_000)
+
 
 class ServersTests(SynchronousTestCase):
     def servers(self, settings: Dns, system: str = "/none") -> Any:

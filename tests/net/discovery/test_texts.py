@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from typing import Any
+from unittest import mock
 
 from twisted.internet.task import Clock
 from twisted.trial.unittest import SynchronousTestCase
 
 from lolly_tx.config.providedtexts import MOST_TEXT_BYTES, MOST_TEXTS, Text
 from lolly_tx.config.textproviders import EtcdTexts, HttpTexts
+from lolly_tx.net.discovery import texts
 from lolly_tx.net.discovery.texts import texts_feed
 from tests.net.discovery.asked import FakeAgent, deps
 from tests.net.discovery.test_feed import _b64
@@ -98,6 +100,10 @@ class PrefixTests(TextsTestCase):
     def test_too_many(self) -> None:
         """There is an end to keys, and what is not UTF-8 is named without its control characters."""
         self.keys(**{f"k{n}": "#" for n in range(MOST_TEXTS + 1)})
+        self.assertIn(f"more than {MOST_TEXTS} texts", self.failed[0])
+        with mock.patch.object(texts, "_printable", side_effect=AssertionError):
+            self.setUp()
+            self.keys(**{f"k{n}": "#" for n in range(MOST_TEXTS + 1)})
         self.assertIn(f"more than {MOST_TEXTS} texts", self.failed[0])
         self.setUp()
         kvs = [{"key": _b64("/l/\x1b"), "value": "/w=="}]

@@ -21,6 +21,7 @@ from twisted.trial.unittest import SynchronousTestCase
 from twisted.web.client import ResponseDone
 
 from lolly_tx.net.failures import BadAnswer
+from lolly_tx.net.kubernetes import mirror as mirror_module
 from lolly_tx.net.kubernetes.access import Access, Place, place_of
 from lolly_tx.net.kubernetes.api import (
     ANSWER_SECONDS,
@@ -115,6 +116,42 @@ class MirrorTests(ClusterTestCase):
         self.assertEqual(len(mirror.objects), 5)
         self.assertEqual(self.kinds(), ["list"] * 3 + ["watch"])
         self.assertEqual(len(self.told), 1)
+
+    def test_pages_without_end(self) -> None:
+        """A list that always goes on is given up after as many pages as all objects could take."""
+        self.patch(mirror_module, "MOST_PAGES", 20)
+        self.cluster.page = 1
+        for index in range(20):
+            self.cluster.put(SLICES, endpoint_slice(f"s{index}"))
+        self.assertEqual(len(self.mirror().objects), 20)
+        self.cluster.put(SLICES, endpoint_slice("s20"))
+        self.assertEqual(self.mirror().objects, {})
+        self.assertEqual(set(self.failed), {f"{PATH}: more than 20 pages"})
+
+    def test_too_many_objects(self) -> None:
+        """There is an end to what is copied, whether a list brings it or a watch; what there was stays."""
+        self.patch(mirror_module, "MOST_OBJECTS", 2)
+        for index in range(2):
+            self.cluster.put(SLICES, endpoint_slice(f"s{index}"))
+        mirror = self.mirror()
+        self.cluster.put(SLICES, endpoint_slice("s2"))
+        self.wait(3.0)
+        self.assertEqual(set(self.failed), {f"{PATH}: more than 2 objects"})
+        self.assertEqual(self.kinds()[2:], ["list"] * len(self.kinds()[2:]))
+        self.assertFalse(mirror.current)
+        self.cluster.delete(SLICES, "s0", "default")
+        self.wait(3.0)
+        self.assertTrue(mirror.current)
+        self.assertEqual(len(mirror.objects), 2)
+
+    def test_event_of_too_many_values(self) -> None:
+        """An event that would take long to read is refused as it comes."""
+        self.patch(mirror_module, "AT_ONCE", 50)
+        mirror = self.mirror()
+        self.cluster.put(SLICES, endpoint_slice("a", addresses=["10.0.0.1"] * 60))
+        self.wait(GATHER_SECONDS * 2)
+        self.assertIn("has more than 50 values", self.failed[0])
+        self.assertEqual(mirror.objects, {})
 
     def test_watch_ends(self) -> None:
         """The next watch begins where the last one was; a bookmark counts for that, and changes nothing."""
