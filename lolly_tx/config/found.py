@@ -35,6 +35,9 @@ MOST_LOOKED_AT = 2 * MOST_FOUND
 MOST_SAID = 2000
 """Characters of an entry that is looked at."""
 
+_LONGEST_NUMBER = 128
+"""Bits of a number in an entry."""
+
 _INDEX = re.compile(r"targets\[([0-9]+)\]")
 
 
@@ -143,11 +146,14 @@ def _target(entry: Any, names: Names) -> tuple[Target | None, list[Problem]]:
 
 
 def _size(entry: str | dict[str, Any]) -> int:
-    """Characters of it, about; of no other one that holds others, which none needs."""
+    """Characters of it, about; of no other one that holds others, or numbers of a line, which none needs."""
     if isinstance(entry, str):
         return len(entry)
-    if any(isinstance(value, (dict, list)) for value in entry.values()):
-        return MOST_SAID + 1
+    for key, value in entry.items():
+        if not isinstance(key, str) or isinstance(value, (dict, list)):
+            return MOST_SAID + 1
+        if isinstance(value, int) and value.bit_length() > _LONGEST_NUMBER:
+            return MOST_SAID + 1
     return len(str(entry))
 
 

@@ -1,6 +1,6 @@
 """What the `twisted.web` client sends and receives: a body that is there, and heads and bodies that have an end.
 
-Imports: net, Twisted. Used by: net, net.discovery, net.kubernetes, service.
+Imports: net, Twisted. Used by: net.discovery, net.kubernetes, net.quiet, service.
 """
 
 from __future__ import annotations

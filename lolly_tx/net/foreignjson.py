@@ -7,7 +7,7 @@ The reader in C keeps the interpreter until it is at its end, whichever thread i
 tenth of a second. So where there are many it only gets what ends within a few thousand characters, and larger lists and
 tables are gone through one by one.
 
-Imports: nothing of ours. Used by: net.discovery, net.kubernetes.
+Imports: Twisted. Used by: net.discovery, net.kubernetes.
 """
 
 from __future__ import annotations

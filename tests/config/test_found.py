@@ -54,6 +54,14 @@ class FoundTests(SynchronousTestCase):
         while deep:  # else its end would be as deep
             deep = deep[0]
 
+    def test_what_no_text_says(self) -> None:
+        """Keys that are no text, and numbers of a page, make no target, and hinder no other."""
+        odd = [{1: 2}, {"url": "http://10.0.0.2", "weight": 1 << 20_000}]
+        got = found_of([*odd, "http://10.0.0.3"])
+        self.assertEqual([one.host for one in got.targets], ["10.0.0.3"])
+        for said in got.skipped:
+            self.assertIn("of a sensible size", said)
+
     def test_rubbish_without_end(self) -> None:
         """No more entries are looked at than twice those that a pool may have."""
         self.patch(found, "MOST_LOOKED_AT", 4)

@@ -69,7 +69,7 @@ class HeadTests(SynchronousTestCase):
         self.agent = Agent(self.reactor, pool=QuietConnections(self.reactor))
         self.asked = self.ask()
         factory = self.reactor.tcpClients[-1][2]
-        self.protocol = factory.buildProtocol(None)
+        self.protocol: Any = factory.buildProtocol(None)
         self.transport = StringTransport()
         self.protocol.makeConnection(self.transport)
 

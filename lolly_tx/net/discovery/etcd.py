@@ -6,7 +6,7 @@
 A watch begins where the range ended, so nothing is lost between them. Revisions that were compacted away end the watch
 like any change. A key whose lease ends is gone like one that is deleted.
 
-Imports: config, net.discovery, Twisted. Used by: net.discovery.texts.
+Imports: config, net, net.discovery, Twisted. Used by: net.discovery.texts.
 """
 
 from __future__ import annotations

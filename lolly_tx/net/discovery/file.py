@@ -1,6 +1,6 @@
 """Targets in a file: a JSON or TOML list, looked at once a second and read when it is another one.
 
-Imports: config, net.discovery. Used by: programs.
+Imports: config, net, net.discovery. Used by: programs.
 """
 
 from __future__ import annotations

@@ -320,7 +320,7 @@ class EtcdTests(FeedTestCase):
 
     def test_nonsense(self) -> None:
         """What is no answer of etcd's is a failure."""
-        for value in (
+        values: list[Any] = [
             {"header": {}},
             [],
             {"header": {"revision": "7"}, "kvs": [{"key": 1}]},
@@ -329,7 +329,8 @@ class EtcdTests(FeedTestCase):
             # Nothing could be watched from there, and asking would not end.
             {"header": {"revision": "0"}},
             {"header": {"revision": "-5"}},
-        ):
+        ]
+        for value in values:
             self.setUp()
             self.start()
             response = self.agent.begin()
@@ -354,9 +355,12 @@ class EtcdTests(FeedTestCase):
     def test_much_is_read_in_a_thread(self) -> None:
         """A long answer is read apart from the event loop, with all that is made of it."""
         works: list[Any] = []
-        aside = attrs.evolve(
-            deps(self.clock), in_thread=lambda work: works.append(work) or Deferred()
-        )
+
+        def in_thread(work: Any) -> Deferred[Any]:
+            works.append(work)
+            return Deferred()
+
+        aside = attrs.evolve(deps(self.clock), in_thread=in_thread)
         keys = Keys("http://etcd:2379", "/a/", aside, JsonClient(aside, self.agent))
         self.begin(Targets(keys).ask)
         self.keys(7, **{f"k{n}": A for n in range(2000)})
