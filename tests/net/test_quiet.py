@@ -68,7 +68,7 @@ class HeadTests(SynchronousTestCase):
         self.reactor: Any = MemoryReactorClock()
         self.agent = Agent(self.reactor, pool=QuietConnections(self.reactor))
         self.asked = self.ask()
-        factory = self.reactor.tcpClients[-1][2]
+        factory: Any = self.reactor.tcpClients[-1][2]
         self.protocol: Any = factory.buildProtocol(None)
         self.transport = StringTransport()
         self.protocol.makeConnection(self.transport)

@@ -33,12 +33,13 @@ from tests.system.faults.process import ROOT, free_ports
 START_SECONDS = 30.0
 
 
-def program(name: str, package: str) -> str:
-    """Where it is. Raises `SkipTest` where it is missing and may be."""
+def program(name: str, package: str, *others: str) -> str:
+    """Where it is, or one of `others`, which do as well. Raises `SkipTest` where it is missing and may be."""
     path = os.environ.get("PATH", "") + ":/usr/sbin:/sbin"
-    found = shutil.which(name, path=path)
-    if found is not None:
-        return found
+    for each in (name, *others):
+        found = shutil.which(each, path=path)
+        if found is not None:
+            return found
     said = f"there is no {name} (apt-get install {package})"
     if os.environ.get("LOLLY_ENGINES") == "required":
         raise AssertionError(said)

@@ -1,16 +1,14 @@
-"""A real Redis (or Valkey) that can be stopped, killed and started again; `WHY_NOT` says why there is none here."""
+"""A real Redis (or Valkey) that can be stopped, killed and started again; where there is none see `engines.program`."""
 
 from __future__ import annotations
 
 import contextlib
-import shutil
 import signal
 import subprocess
 import tempfile
 from collections.abc import Iterator
 
-PROGRAM = shutil.which("valkey-server") or shutil.which("redis-server")
-WHY_NOT = "" if PROGRAM else "needs redis-server or valkey-server"
+from tests.system.engines import program
 
 
 class RedisServer:
@@ -18,14 +16,14 @@ class RedisServer:
 
     def __init__(self, folder: str) -> None:
         self.path = f"{folder}/store.sock"
+        self._program = program("redis-server", "redis-server", "valkey-server")
         self._folder = folder
         self._process: subprocess.Popen[bytes] | None = None
 
     def start(self) -> None:
         """Start it; it listens a moment later."""
-        assert PROGRAM is not None
         self._process = subprocess.Popen(
-            [PROGRAM, "--port", "0", "--unixsocket", self.path, "--save", ""]
+            [self._program, "--port", "0", "--unixsocket", self.path, "--save", ""]
             + ["--dir", self._folder],
             stdin=subprocess.DEVNULL,
             stdout=subprocess.DEVNULL,

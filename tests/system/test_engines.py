@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import asyncio
+import os
 from collections.abc import Callable, Coroutine
 from typing import Any
+from unittest import mock
 
-from twisted.trial.unittest import SynchronousTestCase
+from twisted.trial.unittest import SkipTest, SynchronousTestCase
 
 from tests.system.discovery_scenario import (
     CONFIG,
@@ -17,7 +19,7 @@ from tests.system.discovery_scenario import (
     under_load,
     until,
 )
-from tests.system.engines import Etcd, Knot
+from tests.system.engines import Etcd, Knot, program
 from tests.system.faults.client import HttpClient
 from tests.system.faults.process import ProxyProcess, running_proxy
 from tests.system.kubernetes_scenario import until as until_so
@@ -35,6 +37,16 @@ url = "URL"
 prefix = "/lolly/"
 """
 ROUTE = '[[route]]\npath = "{path}"\nrespond = {{ body = "{word}" }}\n'
+
+
+class ProgramTests(SynchronousTestCase):
+    def test_missing(self) -> None:
+        """A test whose program is missing is skipped, and fails where all of them have to be there."""
+        self.assertTrue(program("no-such-program", "nothing", "sh").endswith("/sh"))
+        for word, raised in (("", SkipTest), ("required", AssertionError)):
+            with mock.patch.dict(os.environ, LOLLY_ENGINES=word):
+                with self.assertRaisesRegex(raised, "apt-get install nothing"):
+                    program("no-such-program", "nothing")
 
 
 def targets(proxy: ProxyProcess, count: int) -> Coroutine[Any, Any, float]:

@@ -15,7 +15,6 @@ from contextlib import AsyncExitStack
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
-from unittest import skipIf
 
 from twisted.trial.unittest import SynchronousTestCase
 
@@ -23,7 +22,7 @@ from lolly_tx.net.stores.news import MOST_KEPT, SINCE, TELL
 from lolly_tx.wire.resp import Refusal, Reply, ReplyReader, command
 from tests.system.faults.client import HttpClient
 from tests.system.faults.process import ProxyProcess, running_proxy
-from tests.system.redis_server import WHY_NOT, RedisServer, redis_server
+from tests.system.redis_server import RedisServer, redis_server
 
 PATIENCE = 20.0
 DOCS = Path(__file__).parents[2] / "docs" / "stores.md"
@@ -181,7 +180,6 @@ async def two(world: World, workers: int = 1) -> AsyncIterator[list[ProxyProcess
             assert not one.bad_lines(), one.bad_lines()
 
 
-@skipIf(WHY_NOT, WHY_NOT)
 class PurgeTests(SynchronousTestCase):
     def setUp(self) -> None:
         serving = redis_server()

@@ -6,21 +6,19 @@ import asyncio
 import socket
 import time
 from typing import Any
-from unittest import skipIf
 
 from twisted.trial.unittest import SynchronousTestCase
 
 from lolly_tx.net.stores.scripts import ADMIT, HEARTBEAT, PACE, STAND, Script
 from lolly_tx.wire.resp import Reply, ReplyReader, command
 from tests.system.fleet_scenario import scenario as fleet_scenario
-from tests.system.redis_server import WHY_NOT, redis_server
+from tests.system.redis_server import redis_server
 from tests.system.store_scenario import scenario
 
 HOUR = 3_600_000_000
 DEADLINE = 30.0
 
 
-@skipIf(WHY_NOT, WHY_NOT)
 class ScriptTests(SynchronousTestCase):
     """Limits are of hours, so that it does not matter how long a test takes."""
 
@@ -164,7 +162,6 @@ class ScriptTests(SynchronousTestCase):
         self.assertEqual(self.ask(line, self.stand("z", 1, most=4)), [[6]])
 
 
-@skipIf(WHY_NOT, WHY_NOT)
 class ScenarioTests(SynchronousTestCase):
     def test_frozen_and_killed(self) -> None:
         """No request fails while the store is frozen, killed and started again, and all come back to it."""

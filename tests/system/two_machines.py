@@ -11,7 +11,6 @@ from __future__ import annotations
 
 import json
 import re
-import shutil
 import signal
 import subprocess
 import sys
@@ -21,6 +20,7 @@ from pathlib import Path
 
 import attrs
 
+from tests.system.engines import program
 from tests.system.namespaces import Machines, why_not
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -98,18 +98,15 @@ class Figures:
         )
 
 
-def why_no_keepalived() -> str:
-    """Why this cannot be run here; "" when it can."""
-    for tool in ("keepalived", "curl"):
-        if shutil.which(tool) is None:
-            return f"no {tool} on this machine (apt-get install {tool})"
-    return why_not()
-
-
 class TwoMachines:
-    """The network, both proxies, both keepalived, and the targets."""
+    """The network, both proxies, both keepalived, and the targets.
+
+    Raises `SkipTest` where a program is missing and may be; see `tests.system.engines.program`.
+    """
 
     def __init__(self, net: Machines, folder: Path) -> None:
+        self._keepalived = program("keepalived", "keepalived")
+        program("curl", "curl")  # its script asks with it
         self._net = net
         self._folder = folder
         self._proxies: dict[str, subprocess.Popen[bytes]] = {}
@@ -155,7 +152,7 @@ class TwoMachines:
         file = self._folder / f"keepalived-{name}.conf"
         file.write_text(text)
         pids = self._folder / f"keepalived-{name}"
-        words = ("keepalived", "--dont-fork", "--log-console", "--vrrp")
+        words = (self._keepalived, "--dont-fork", "--log-console", "--vrrp")
         self._keepers[name] = self._net.start(
             name,
             *words,
@@ -247,7 +244,7 @@ class TwoMachines:
 
 def main() -> None:
     """All cases."""
-    why = why_no_keepalived()
+    why = why_not()
     if why:
         sys.exit(f"cannot be run: {why}")
     with tempfile.TemporaryDirectory(prefix="lolly-two-") as name, Machines() as net:
