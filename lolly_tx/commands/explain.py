@@ -13,6 +13,7 @@ from lolly_tx.commands.base import AskingCommand, ago, table
 from lolly_tx.commands.client import AdminClient, path_of
 from lolly_tx.commands.declared import Takes
 from lolly_tx.commands.found import discovery_lines, fault_lines
+from lolly_tx.commands.storelines import store_account_lines
 
 _SHOWN = 20
 """Of the routes that a request does not go by."""
@@ -21,24 +22,26 @@ _REQUEST = ("host", "path", "client", "cookie", "listener", "method", "stream")
 
 
 class ExplainCommand(AskingCommand):
-    """`lolly explain POOL [TARGET]`, `lolly explain [POOL] --path /x --host y`, or `lolly explain --stream NAME`."""
+    """`lolly explain POOL [TARGET]`, `[POOL] --path /x --host y`, `--stream NAME` or `--store NAME`."""
 
     name = "explain"
     summary = "Tell why a target is in or out, or chosen."
     words = (Takes("POOL"), Takes("TARGET"))
     takes: ClassVar = {
         "header": Takes("LINE"),
+        "store": Takes("NAME"),
         **{one: Takes(one.upper()) for one in _REQUEST},
     }
     synopsis = (
         "POOL [TARGET] | [POOL] --path PATH [--host HOST] [--client ADDRESS] ..."
-        " | --stream NAME [--host SNI] [--client ADDRESS]"
+        " | --stream NAME [--host SNI] [--client ADDRESS] | --store NAME"
     )
     longdesc = (
         "With a pool: why each of its targets is in or out of service, on what evidence,"
         " and what would bring it back. With --path or --host: which target such a"
         " request would get, and why not the others; nothing is sent. With --stream: the same"
-        " for a client of a stream, who asks for --host in its ClientHello."
+        " for a client of a stream, who asks for --host in its ClientHello. With --store: how a"
+        " store is, since when and why, and what that means."
     )
     optParameters: ClassVar[list[list[Any]]] = [
         ["host", None, "", "Host of the request."],
@@ -48,6 +51,7 @@ class ExplainCommand(AskingCommand):
         ["cookie", None, "", "Its Cookie field."],
         ["listener", None, "", "The listener it comes in by."],
         ["stream", None, "", "The stream whose client it is."],
+        ["store", None, "", "A store, in place of a pool."],
     ]
 
     def __init__(self) -> None:
@@ -66,7 +70,9 @@ class ExplainCommand(AskingCommand):
         """A pool or a request; not a target and a request."""
         super().postOptions()
         self["request"] = bool(self["header"] or any(self[word] for word in _REQUEST))
-        if not self["pool"] and not self["request"]:
+        if self["store"] and (self["pool"] or self["request"]):
+            raise usage.UsageError("--store stands by itself")
+        if not (self["pool"] or self["request"] or self["store"]):
             raise usage.UsageError("needs a POOL, or a request: --path PATH")
         if self["target"] and self["request"]:
             raise usage.UsageError("a TARGET has no meaning with a request")
@@ -77,6 +83,8 @@ class ExplainCommand(AskingCommand):
 
     def ask(self, client: AdminClient) -> Any:
         """One question."""
+        if self["store"]:
+            return client.get(path_of("api", "stores", self["store"]))
         if self["request"]:
             query = {word: self[word] for word in (*_REQUEST, "pool", "header")}
             return client.get(path_of("api", "explain-request", **query))
@@ -85,6 +93,8 @@ class ExplainCommand(AskingCommand):
 
     def lines(self, answer: dict[str, Any]) -> list[str]:
         """The answer, for people."""
+        if self["store"]:
+            return store_account_lines(answer)
         if self["request"]:
             return _request_lines(answer)
         if self["target"]:

@@ -11,6 +11,7 @@ from typing import Any
 from lolly_tx.commands.base import AskingCommand, ago, shown, size, table
 from lolly_tx.commands.client import AdminClient
 from lolly_tx.commands.found import discovery_lines, fault_lines
+from lolly_tx.commands.storelines import store_lines
 
 
 class StatusCommand(AskingCommand):
@@ -25,13 +26,14 @@ class StatusCommand(AskingCommand):
     )
 
     def ask(self, client: AdminClient) -> dict[str, Any]:
-        """Five questions."""
+        """Six questions."""
         return {
             "readiness": client.get_even_if_unready("/readyz"),
             "stats": client.get("/api/stats"),
             "places": client.get("/api/listeners")["listeners"],
             "pools": client.get("/api/pools")["pools"],
             **client.get("/api/certificates"),
+            **client.get("/api/stores"),
         }
 
     def status(self, answer: dict[str, Any]) -> int:
@@ -65,8 +67,8 @@ class StatusCommand(AskingCommand):
             if crowded:
                 out.append(f"  closed by limits.handshakes: {crowded}")
         out += _tunnel_lines(stats.get("tunnels", {}))
-        for name, one in stats.get("stores", {}).items():
-            out.append(_store_line(name, one))
+        for one in answer["stores"]:
+            out += store_lines(one)
         out += map(_certificate_line, answer["certificates"])
         if stats.get("acme"):
             out.append(_acme_line(stats["acme"]))
@@ -126,19 +128,6 @@ def _tunnel_lines(told: dict[str, Any]) -> Iterator[str]:
                 yield f"connector {name}: NOT CONNECTED{_because_of(one['why'])}"
             for what, why in one["refused"].items():
                 yield f"  not permitted: {what}: {why}"
-
-
-def _store_line(name: str, one: dict[str, Any]) -> str:
-    """How a store is, and what became of questions to it."""
-    asked = one["questions"]
-    said = f"{asked['asked']} questions, {asked['late']} late, {asked['refused']} refused, {asked['skipped']} not asked"
-    if one["state"] != "here":
-        since = ago(one["away_seconds"]).removesuffix(" ago")
-        how = f"AWAY for {since}" if one["state"] == "away" else "NOT CONNECTED YET"
-        return f"store {name}: {how}{_because_of(one['why'])}; {said}"
-    if one["away"]:
-        said = f"AWAY for {one['away']} processes; {said}"
-    return f"store {name}: here, shared by {one['sharers']} processes; {said}"
 
 
 def _because_of(why: str | None) -> str:

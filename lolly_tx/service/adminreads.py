@@ -159,6 +159,19 @@ def providers(desk: Desk, asked: Asked) -> Answer:
     return Answer(200, {"providers": [] if there is None else there.shown()})
 
 
+def stores(desk: Desk, asked: Asked) -> Answer:
+    """How each store is."""
+    return Answer(200, {"stores": desk.serving.store_accounts()})
+
+
+def store(desk: Desk, asked: Asked) -> Answer:
+    """One of them."""
+    for one in desk.serving.store_accounts():
+        if one["name"] == asked.names["store"]:
+            return Answer(200, one)
+    raise Denied(404, "no such store; /api/stores lists them")
+
+
 def certificates(desk: Desk, asked: Asked) -> Answer:
     """Those that are served, and the names that are renewed here."""
     serving = desk.serving
@@ -339,6 +352,21 @@ READS = (
         "What providers bring, how current it is, and which objects are not served.",
         providers,
         shows={200: ref("Providers")},
+    ),
+    Declared(
+        "GET",
+        "/api/stores",
+        "How each store is, since when and why, who uses it, and what that means.",
+        stores,
+        shows={200: ref("Stores")},
+    ),
+    Declared(
+        "GET",
+        "/api/stores/{store}",
+        "The same of one.",
+        store,
+        shows={200: ref("Store")},
+        refuses=(404,),
     ),
     Declared(
         "GET",

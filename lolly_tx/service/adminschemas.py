@@ -329,6 +329,41 @@ SCHEMAS: Mapping[str, Schema] = {
             )
         }
     ),
+    "Store": whole(
+        {
+            "name": TEXT,
+            "url": TEXT,
+            "used_by": TEXTS,
+            "state": {"enum": ["here", "away", "connecting"]},
+            "why": TEXT,
+            "since_seconds": _SECONDS,
+            "summary": TEXT,
+            "facts": listed(
+                whole(
+                    {
+                        "fact": TEXT,
+                        "state": TEXT,
+                        "good": FLAG,
+                        "detail": TEXT,
+                        "since_seconds": _SECONDS,
+                    }
+                )
+            ),
+            "consequences": TEXTS,
+            "answers_in_seconds": _SECONDS,
+            "clock_offset_seconds": or_null(NUMBER),
+            "away": WHOLE,
+            "away_seconds": NUMBER,
+            "losses": WHOLE,
+            "sharers": WHOLE,
+            "questions": ANYTHING,
+            "purges": or_null(ANYTHING),
+            "history": listed(
+                whole({"seconds_ago": NUMBER, "state": TEXT, "why": TEXT})
+            ),
+        }
+    ),
+    "Stores": whole({"stores": listed(ref("Store"))}),
     "Certificates": whole(
         {
             "certificates": listed(

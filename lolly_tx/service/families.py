@@ -375,6 +375,31 @@ STORE_QUESTIONS = Family(
     " meanwhile); and skipped (not asked, for it was away).",
     ("store", "result"),
 )
+STORE_SHARERS = Family(
+    "lolly_store_processes",
+    "gauge",
+    "Processes that share limits by a store, as it counts them; 0 while that is not known.",
+    ("store",),
+)
+STORE_LISTENING = Family(
+    "lolly_store_listening",
+    "gauge",
+    "1 while purges of other instances are heard at once.",
+    ("store",),
+)
+STORE_PURGES = Family(
+    "lolly_store_purges_total",
+    "counter",
+    "Purges by a store, by what became of them: told, heard (of others), ignored (they were none), missed (how often"
+    " the cache was purged as a whole, because nobody knew what others had purged).",
+    ("store", "cache", "result"),
+)
+STORE_UNTOLD = Family(
+    "lolly_store_purges_waiting",
+    "gauge",
+    "Purges that other instances could not be told yet.",
+    ("store", "cache"),
+)
 LOG_LINES = Family(
     "lolly_access_log_lines_total",
     "counter",

@@ -263,7 +263,11 @@ def of_caches(told: Told) -> Iterator[Found]:
 def of_stores(told: Told) -> Iterator[Found]:
     """How stores are, and what became of questions to them."""
     stores: Mapping[str, Told] = told.get("stores", {})
-    for family, word in ((f.STORE_AWAY, "away"), (f.STORE_LOSSES, "losses")):
+    for family, word in (
+        (f.STORE_AWAY, "away"),
+        (f.STORE_LOSSES, "losses"),
+        (f.STORE_SHARERS, "sharers"),
+    ):
         yield _each(family, [((name,), one[word]) for name, one in stores.items()])
     yield _each(
         f.STORE_QUESTIONS,
@@ -273,6 +277,25 @@ def of_stores(told: Told) -> Iterator[Found]:
             for result, count in one["questions"].items()
         ],
     )
+    heard = {name: one["purges"] for name, one in stores.items() if one["purges"]}
+    yield _each(
+        f.STORE_LISTENING,
+        [((name,), int(one["listening"])) for name, one in heard.items()],
+    )
+    caches = [
+        ((name, cache), counts)
+        for name, one in heard.items()
+        for cache, counts in one["caches"].items()
+    ]
+    yield _each(
+        f.STORE_PURGES,
+        [
+            ((*of, result), counts[result])
+            for of, counts in caches
+            for result in ("told", "heard", "ignored", "missed")
+        ],
+    )
+    yield _each(f.STORE_UNTOLD, [(of, counts["untold"]) for of, counts in caches])
 
 
 def of_tunnels(told: Told) -> Iterator[Found]:

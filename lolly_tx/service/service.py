@@ -27,6 +27,7 @@ from lolly_tx.config.addresses import with_mode
 from lolly_tx.config.forward import Forward as ForwardSettings
 from lolly_tx.config.model import Admin, Config
 from lolly_tx.config.shown import shown
+from lolly_tx.config.stores import store_users
 from lolly_tx.domain.caching.catalog import Purge
 from lolly_tx.domain.histogram import Exemplar
 from lolly_tx.domain.interfaces import IEventSink
@@ -80,6 +81,7 @@ from lolly_tx.service.statistics import (
     told_of,
 )
 from lolly_tx.service.stopping import Stopping
+from lolly_tx.service.storeaccounts import store_account
 from lolly_tx.service.stores import Stores
 from lolly_tx.service.tunnels import Tunnels
 from lolly_tx.service.upkeep import Upkeep
@@ -533,6 +535,14 @@ class LollyService(Service):
             name: {**one, "purges": purges.get(name)}
             for name, one in self.stores.shown().items()
         }
+
+    def store_accounts(self) -> list[dict[str, Any]]:
+        """How each store is, since when and why, who uses it, and what that means."""
+        told, users = self.statistics()["stores"], store_users(self.config)
+        return [
+            store_account(store, told[name], users.get(name, ()), self.now())
+            for name, store in self.stores
+        ]
 
     def next_check(self, pool: str, target: str) -> NextCheck:
         """When a target is checked next; with several checks, by the first of them."""

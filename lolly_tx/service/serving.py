@@ -94,6 +94,9 @@ class Serving(Protocol):
     def purge(self, purge: Purge) -> Deferred[Purged]:
         """Drop what caches have of something, in all processes, and in other instances that share their purges."""
 
+    def store_accounts(self) -> list[dict[str, Any]]:
+        """How each store is, since when and why, who uses it, and what that means."""
+
     def local_fault(self) -> dict[str, Any] | None:
         """What is the matter with this machine; None: nothing."""
 

@@ -48,10 +48,12 @@ pool = "app"
 [pool.app]
 targets = ["http://127.0.0.1:9001", {{ url = "http://127.0.0.1:9002", id = "b" }}]
 [pool.app.health]
+[store.shared]
+url = "redis://127.0.0.1:6379"
 """
 OTHER = TEXT.replace("9001", "9003")
 
-PLACES = {"pool": "app", "target": "b", "name": "web"}
+PLACES = {"pool": "app", "target": "b", "name": "web", "store": "shared"}
 """What stands for the parameters of paths in a request that is in order."""
 
 Operation = tuple[str, str, Mapping[str, Any]]

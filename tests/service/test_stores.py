@@ -5,7 +5,6 @@ from __future__ import annotations
 import tempfile
 from pathlib import Path
 
-from lolly_tx.commands.status import _store_line
 from lolly_tx.config.stores import Store
 from lolly_tx.service.middlewares import CannotMake
 from lolly_tx.service.stores import connect_to
@@ -75,25 +74,3 @@ class StoresTests(ReloadTestCase):
         reactor = self.service.surroundings.reactor
         for url in ("redis://name", "rediss://name", "unix:///run/a:b.sock"):
             self.assertTrue(callable(connect_to(Store("s", url), reactor)))
-
-    def test_status(self) -> None:
-        """`lolly status` has a line for each."""
-        questions = {"asked": 5, "late": 1, "refused": 0, "skipped": 2}
-        one = {
-            "state": "here",
-            "why": "",
-            "away": 0,
-            "away_seconds": 0.0,
-            "sharers": 3,
-            "questions": questions,
-        }
-        said = "5 questions, 1 late, 0 refused, 2 not asked"
-        self.assertEqual(
-            _store_line("s", one), f"store s: here, shared by 3 processes; {said}"
-        )
-        self.assertIn("AWAY for 2 processes", _store_line("s", {**one, "away": 2}))
-        away = {**one, "state": "away", "away_seconds": 61.0, "why": "gone"}
-        self.assertIn("store s: AWAY for", _store_line("s", away))
-        self.assertIn(": gone;", _store_line("s", away))
-        never = _store_line("s", {**one, "state": "connecting"})
-        self.assertIn("NOT CONNECTED YET", never)

@@ -27,6 +27,7 @@ from twisted.logger import Logger
 from lolly_tx.config.stores import Store, store_address
 from lolly_tx.net.stores.errors import StoreAway, StoreRefused
 from lolly_tx.net.stores.link import Connect, Link
+from lolly_tx.net.stores.past import Past
 from lolly_tx.net.stores.scripts import HEARTBEAT, Script
 from lolly_tx.wire.resp import Refusal, Reply, command
 
@@ -40,6 +41,8 @@ MEMBER_SECONDS = 10.0
 """A process counts for so long after its last heartbeat."""
 MOST_OPEN = 10_000
 """Questions without an answer at once."""
+RESULTS = ("asked", "answered", "late", "refused", "lost", "skipped")
+"""What becomes of questions."""
 MOST_SHARERS = 100_000
 """A number of processes above this is not believed."""
 
@@ -86,19 +89,13 @@ class SharedStore:
         """Monotonic; None: it is here, or was never."""
         self.losses = 0
         """How often it went away."""
+        self.past = Past()
         self.sharers = 0
         """Processes that shared it by its latest word; 0: it has never said."""
         self.offset: float | None = None
         """Its time less ours, seconds; None: it has never said."""
         self.on_back: list[Callable[[], None]] = []
-        self.counts = {
-            "asked": 0,
-            "answered": 0,
-            "late": 0,
-            "refused": 0,
-            "lost": 0,
-            "skipped": 0,
-        }
+        self.counts = dict.fromkeys(RESULTS, 0)
         self._now = now
         self._wall = wall
         self._random = random
@@ -231,6 +228,7 @@ class SharedStore:
         if reply.kind == "NOSCRIPT":
             return
         self.counts["refused"] += 1
+        self.past.refusal = reply.text[:200]
         if reply.kind != self._complaint:
             self._complaint = reply.kind
             self.log.warn(
@@ -305,6 +303,7 @@ class SharedStore:
 
     def _beat_heard(self, reply: Reply, seconds: float) -> None:
         """A heartbeat was answered, after `seconds`."""
+        self.past.answered_in = seconds
         if isinstance(reply, Refusal):
             self._leave(f"it refuses: {reply.text[:200]}")
             return
@@ -343,6 +342,7 @@ class SharedStore:
             self.here = False
             self.losses += 1
             self.away_since = self._now()
+            self.past.went(self.away_since, why)
             self.log.warn(
                 "Store {name} is away: {why}; what it is for goes on without it",
                 name=self.settings.name,
@@ -354,6 +354,7 @@ class SharedStore:
         since, self.away_since = self.away_since, None
         self.here = True
         self.why = self._complaint = ""
+        self.past.came(self._now())
         if since is None:
             self.log.info("Store {name} is there", name=self.settings.name)
         else:
