@@ -5,18 +5,34 @@ Imports: config. Used by: config.acmefacts, config.model, config.rules, service.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
-from typing import Literal, Protocol
+from collections.abc import Collection, Iterable, Mapping
+from typing import Any, Literal, Protocol
 
 import attrs
 
 from lolly_tx.config.addresses import OPTIONAL_FILE
-from lolly_tx.config.kinds import TEXT, Choice, nearest
+from lolly_tx.config.kinds import TEXT, Choice, Word, nearest, plain_text
 from lolly_tx.config.listening import Listener
+from lolly_tx.config.problems import Rejected
 from lolly_tx.config.schema import Place, about
+from lolly_tx.config.stores import known_store
 
 HTTP = "http-01"
 TLS_ALPN = "tls-alpn-01"
+IN_STORE = "store:"
+
+
+class _State(Word):
+    """Where account and certificates are, beside `state_dir`."""
+
+    word = "text"
+
+    def read(self, raw: Any, place: Place) -> str:
+        """See `schema.Kind`."""
+        text = plain_text(raw)
+        if text and (not text.startswith(IN_STORE) or text == IN_STORE):
+            raise Rejected('must be "store:NAME", NAME being that of a [store.NAME]')
+        return text
 
 
 @attrs.frozen
@@ -47,6 +63,27 @@ class Acme:
             ' "" = the system\'s.',
         ),
     )
+    state: str = attrs.field(
+        default="",
+        metadata=about(
+            _State(),
+            '"store:NAME": one account and one certificate for a host in all instances that share the [store.NAME];'
+            ' "" = this instance orders for itself.',
+        ),
+    )
+    key_file: str = attrs.field(
+        default="",
+        metadata=about(
+            OPTIONAL_FILE,
+            "File with the key that what is in the store is encrypted with, the same everywhere: 32 bytes in base64,"
+            ' as "openssl rand -base64 32" makes them.',
+        ),
+    )
+
+    @property
+    def store(self) -> str:
+        """The name of the store that it is shared by; "": none."""
+        return self.state.removeprefix(IN_STORE)
 
 
 class _Route(Protocol):
@@ -70,6 +107,21 @@ def acme_hosts(listener: str, routes: Iterable[_Route]) -> tuple[str, ...]:
             if "*" not in host and host[0] not in "[~" and "." in host
         )
     )
+
+
+def acme_state_rules(
+    known: Mapping[str, Acme], stores: Collection[str], place: Place
+) -> None:
+    """Record what is wrong with what authorities are shared by. `place`: of all of them."""
+    for name, one in known.items():
+        here = place.at(name)
+        known_store(one.store, stores, here.at("state"))
+        if one.store and not here.at("key_file").written:
+            here.at("state").wrong(
+                "needs key_file: keys are not put into a store unless they are encrypted"
+            )
+        if one.key_file and not one.store:
+            here.at("key_file").wrong('is for state = "store:NAME", which is missing')
 
 
 def acme_rules(

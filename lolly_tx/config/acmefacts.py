@@ -29,6 +29,8 @@ def acme_facts(config: Config) -> Iterator[tuple[str, str, bool]]:
         hosts = {h: None for x in listeners for h in acme_hosts(x.name, config.routes)}
         yield name, f"asked for certificates for {_named([*hosts])}", False
         yield name, _where(one, config), False
+        if one.store:
+            yield name, _together(one), False
         wild = {h: None for x in listeners for h in _left_out(x, config)}
         if wild:
             yield name, f"{_named([*wild])}: no certificate, only names get one", True
@@ -42,6 +44,14 @@ def _where(one: Acme, config: Config) -> str:
     if port not in {_port(each.endpoint) for each in able}:
         said += "; no listener that answers has it, so something has to lead here"
     return said
+
+
+def _together(one: Acme) -> str:
+    """What several instances make of it."""
+    return (
+        f"shared by store {one.store}: one instance orders, all answer and serve; while it is away nothing is ordered"
+        " but in the last tenth of a certificate's life"
+    )
 
 
 def _port(endpoint: str) -> str:

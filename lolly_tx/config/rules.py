@@ -14,7 +14,7 @@ from collections.abc import Iterable
 import attrs
 
 from lolly_tx.config.accesslogs import access_log_rules
-from lolly_tx.config.acme import acme_rules
+from lolly_tx.config.acme import acme_rules, acme_state_rules
 from lolly_tx.config.addresses import endpoint_parts, part_of
 from lolly_tx.config.balancerules import balancing_rules
 from lolly_tx.config.caching import caches_rules
@@ -75,6 +75,7 @@ def check(config: Config, parts: Parts, main: Place) -> None:
         main.wrong("has no [[route]], so no request would be answered")
     caches_rules(config.caches, config.stores, main.at("cache"))
     store_rules(config.stores, main.at("store"))
+    acme_state_rules(config.acme, config.stores, main.at("acme"))
     there = {name: one for name, (one, _) in parts.pools.items()}
     for name, stream in config.streams.items():
         at = main.at("stream").at(name)

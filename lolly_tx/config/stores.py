@@ -189,6 +189,9 @@ def store_users(config: Any) -> dict[str, list[str]]:
     for pool in config.pools.values():
         if pool.passive.share:
             found.setdefault(pool.passive.share, []).append(f"pool {pool.name}")
+    for name, one in config.acme.items():
+        if one.store:
+            found.setdefault(one.store, []).append(f"acme {name}")
     return found
 
 

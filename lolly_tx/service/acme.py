@@ -5,14 +5,16 @@
         failed: said, counted, and tried again, later each time; what is served stays as it is
       else ask when one should be renewed, in the same thread (`service.acme_window`)
 
-One is due when it has lived for two thirds of its life, or at a time of the window that its authority suggests.
+One is due when it has lived for two thirds of its life, or at a time of the window that its authority suggests. Where
+several instances share an authority (`service.acme_together`) one of them orders. While their store cannot be used
+nothing is ordered but for a certificate that is in the last tenth of its life: then each instance orders for itself.
 
 Imports: config, service, Twisted. Used by: service.parts, service.upkeep.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from random import Random
 from threading import Thread
 from typing import Any, ClassVar
@@ -27,7 +29,9 @@ from lolly_tx.config.acme import Acme, acme_hosts
 from lolly_tx.config.model import Config
 from lolly_tx.service.acme_answers import forget_answers
 from lolly_tx.service.acme_orders import order
+from lolly_tx.service.acme_shelf import Wait
 from lolly_tx.service.acme_store import AcmeStore
+from lolly_tx.service.acme_together import NoUse, Together
 from lolly_tx.service.acme_window import Suggestion, ask_window
 from lolly_tx.service.isotime import iso_time
 
@@ -43,7 +47,9 @@ LONGEST_WAIT = 6 * 3600.0
 EARLIEST_SECONDS = 86400.0
 """A certificate is not renewed sooner, nor before a third of its life, whatever is suggested: it would be so again."""
 LATEST_PART = 0.9
-"""Of its life: nor later."""
+"""Of its life: nor later; and from then on an instance orders for itself while a store cannot be used."""
+ALONE_PART = 1 / 20
+"""Of its life: by so much at most it is later that an instance orders for itself, so that not all do at once."""
 UNKNOWN_SECONDS = 6 * 3600.0
 """Until an authority is asked again that could not say when."""
 
@@ -56,7 +62,8 @@ InThread = Callable[[Callable[[], None]], Deferred[Any]]
 class Name:
     """A host whose certificate is looked after. `due`, `asked_at`: seconds since the epoch. `failures`: in a row.
 
-    `asked_at`: when its authority is asked again what it suggests. `window`: what that was.
+    `asked_at`: when its authority is asked again what it suggests. `window`: what that was. `alone`: from when on it is
+    ordered without a store.
     """
 
     acme: str
@@ -64,6 +71,7 @@ class Name:
     due: float = 0.0
     begins: float = 0.0
     until: float | None = None
+    alone: float = 0.0
     asked_at: float = 0.0
     window: tuple[float, float] | None = None
     failures: int = 0
@@ -110,6 +118,8 @@ class Renewals:
         order: Order = order,
         ask: Ask = ask_window,
     ) -> None:
+        self.together: Mapping[str, Together] = {}
+        """Authorities that several instances share, by name."""
         self.issued = 0
         self.failed = 0
         self._last_error: dict[str, Any] | None = None
@@ -129,6 +139,8 @@ class Renewals:
         if not self._loop.running:
             forget_answers(self._config().state_dir)  # of an order that was cut off
             self._loop.start(LOOK_SECONDS)
+            for shared in self.together.values():
+                shared.start()
 
     def stop(self) -> None:
         """Order nothing more. What a thread is about ends by itself; nobody waits for it."""
@@ -138,6 +150,24 @@ class Renewals:
         if running is not None:
             running.addErrback(lambda _: None)
             running.cancel()
+        for shared in self.together.values():
+            shared.stop()
+
+    def hosts(self, acme: str) -> list[str]:
+        """Those whose certificates are to come from that authority."""
+        return [one.host for one in self._names.values() if one.acme == acme]
+
+    def taken(self, acme: str, host: str) -> None:
+        """Another instance has had one ordered, which is here now."""
+        one = self._names.get((acme, host))
+        if one is not None:
+            one.failures, one.error = 0, ""
+            self._plan(one, AcmeStore(self._config().state_dir, acme))
+
+    def look(self) -> None:
+        """Somebody else does not order any more, or a store answers again."""
+        if self._loop.running:
+            self._look()
 
     def shown(self) -> list[dict[str, Any]]:
         """Each name as JSON-able values."""
@@ -164,6 +194,7 @@ class Renewals:
             "failing": sum(1 for one in names if one.failures),
             "last_error": self._last_error,
             "next_try": iso_time(min(one.due for one in names)) if names else None,
+            "shared": {name: one.shown() for name, one in self.together.items()},
         }
 
     def _wanted(self, config: Config) -> Iterator[tuple[str, str]]:
@@ -201,11 +232,17 @@ class Renewals:
             life = dates[1] - dates[0]
             jitter = self._random.uniform(0.0, JITTER_PART)
             one.due = dates[0] + life * (RENEW_PART + jitter)
+            alone = self._random.uniform(0.0, ALONE_PART) if self.together else 0.0
+            one.alone = dates[0] + life * (LATEST_PART + alone)
 
     def _next(self, config: Config) -> None:
         """Order what is due longest, or ask about what was not asked for longest."""
         now = self._wall()
-        due = [one for one in self._names.values() if one.due <= now]
+        due = [
+            one
+            for one in self._names.values()
+            if one.due <= now and self._may_order(one)
+        ]
         if due:
             self._begin_order(config, min(due, key=lambda each: each.due))
             return
@@ -213,6 +250,23 @@ class Renewals:
         known = [one for one in names if one.until is not None and one.asked_at <= now]
         if known:
             self._begin_question(config, min(known, key=lambda each: each.asked_at))
+
+    def _may_order(self, one: Name) -> bool:
+        """Whether it is nobody else's turn, as far as is known."""
+        shared = self.together.get(one.acme)
+        if shared is None or shared.may_begin:
+            return True
+        if not shared.here:
+            if self._alone_now(one):
+                return True
+            one.error = (
+                f"store {shared.settings.store} is away, and with it whose turn it is"
+            )
+        return False
+
+    def _alone_now(self, one: Name) -> bool:
+        """Whether it cannot wait for a store. Without a certificate it can: nobody is served with it yet."""
+        return one.until is not None and self._wall() >= one.alone
 
     def _begin_question(self, config: Config, one: Name) -> None:
         settings = config.acme[one.acme]
@@ -265,10 +319,14 @@ class Renewals:
         settings = config.acme[one.acme]
         store = AcmeStore(config.state_dir, one.acme)
         work = self._order
-        ordering = self._in_thread(lambda: work(settings, store, one.host))
+        shared = self.together.get(one.acme)
+        if shared is None:
+            ordering = self._in_thread(lambda: work(settings, store, one.host))
+        else:
+            ordering = Deferred.fromCoroutine(self._by_turns(shared, store, one))
         self._running = ordering
         ordering.addCallbacks(
-            self._cb_issued,
+            self._cb_issued if shared is None else self._cb_turn,
             self._eb_failed,
             callbackArgs=(one, store),
             errbackArgs=(one,),
@@ -276,6 +334,35 @@ class Renewals:
         ordering.addErrback(
             lambda failure: self.log.failure("What follows an order failed", failure)
         )
+
+    async def _by_turns(self, shared: Together, store: AcmeStore, one: Name) -> Any:
+        """As `Together.order`; alone, where that is of no use and it cannot wait."""
+        try:
+            return await shared.order(one.host, lambda: one.due <= self._wall())
+        except NoUse as error:
+            if not self._alone_now(one):
+                raise
+            self.log.warn(
+                "{why}; the certificate for {host} is about to end, and this instance"
+                " orders for itself",
+                why=str(error),
+                host=one.host,
+            )
+        await self._in_thread(lambda: self._order(shared.settings, store, one.host))
+        shared.look_again()
+        return True
+
+    def _cb_turn(self, result: Wait | bool, one: Name, store: AcmeStore) -> None:
+        """It was ordered, or there was no need, or it has to wait."""
+        if result is True:
+            self._cb_issued(None, one, store)
+            return
+        self._running = None
+        if isinstance(result, Wait):
+            if result.holder:
+                return  # `look` is called when it is nobody's turn
+            one.due = self._wall() + result.seconds
+        self._look()
 
     def _cb_issued(self, _: None, one: Name, store: AcmeStore) -> None:
         self._running = None
@@ -293,6 +380,9 @@ class Renewals:
     def _eb_failed(self, failure: Failure, one: Name) -> None:
         self._running = None
         if not self._loop.running:
+            return
+        if failure.check(NoUse):
+            one.due, one.error = self._wall() + LOOK_SECONDS, str(failure.value)
             return
         self.failed += 1
         one.failures += 1

@@ -3,11 +3,14 @@
 By the library that certbot is made of (`lolly-tx[acme]`): it is maintained, follows what authorities change, and a
 renewal every few weeks need not be fast. It blocks, so nothing here may be called on the event loop.
 
-Imports: config, service. Used by: service.acme, service.acme_window.
+Imports: config, service. Used by: service.acme, service.acme_together,
+service.acme_window.
 """
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from datetime import datetime, timedelta
 from typing import Any
 
@@ -20,7 +23,14 @@ from cryptography.hazmat.primitives.serialization import (
 )
 
 from lolly_tx.config.acme import Acme
-from lolly_tx.service.acme_answers import NoChallenge, answer, forget_answers
+from lolly_tx.service.acme_answers import (
+    NoChallenge,
+    Proof,
+    challenge_of,
+    forget,
+    have_looked,
+    show,
+)
 from lolly_tx.service.acme_store import AcmeStore, pem_of, write_secret
 
 ASK_SECONDS = 20
@@ -35,24 +45,68 @@ class OrderFailed(Exception):
 
 def order(settings: Acme, store: AcmeStore, host: str) -> None:
     """Get a certificate for `host` and keep it. Raises `OrderFailed`, and then nothing is changed."""
+    one = Ordering(settings, store, host)
+    proofs = one.begin()
+    with told():
+        try:
+            for proof in proofs:
+                show(proof, store)
+            made = one.finish()
+        finally:
+            for proof in proofs:
+                forget(proof, store)
+        write_secret(store.certificate(host), made)
+
+
+class Ordering:
+    """One order in two steps, each in a thread: between them what shows that the name is ours has to be seen."""
+
+    def __init__(self, settings: Acme, store: AcmeStore, host: str) -> None:
+        self._settings = settings
+        self._store = store
+        self._host = host
+        self._asking: Any = None
+        self._made: Any = None
+        self._key = b""
+        self._wanted: list[tuple[Any, Proof]] = []
+
+    def begin(self) -> list[Proof]:
+        """Ask for it; what the authority wants to see. Raises `OrderFailed`."""
+        with told():
+            from acme import client, crypto_util
+
+            self._asking = asking = _client(client, self._settings, self._store)
+            self._key = pem_of(ec.generate_private_key(ec.SECP256R1()))
+            request = crypto_util.make_csr(self._key, [self._host])
+            self._made = asking.new_order(request)
+            for each in self._made.authorizations:
+                wanted = challenge_of(self._settings.challenge, asking, each)
+                if wanted is not None:
+                    self._wanted.append(wanted)
+        return [proof for _, proof in self._wanted]
+
+    def finish(self) -> bytes:
+        """Have the authority look, and sign: key and chain. Raises `OrderFailed`."""
+        with told():
+            for challenge, proof in self._wanted:
+                have_looked(self._asking, challenge, proof)
+            until = datetime.now() + timedelta(seconds=ORDER_SECONDS)
+            done = self._asking.poll_and_finalize(self._made, until)
+            return self._key + bytes(done.fullchain_pem.encode())
+
+
+@contextmanager
+def told() -> Iterator[None]:
+    """Whatever goes wrong is an `OrderFailed` that says what."""
     try:
-        from acme import client, crypto_util, errors
+        from acme import errors
         from acme.messages import Error
     except ImportError as error:
         raise OrderFailed("install lolly-tx[acme]: there is no acme library") from error
     try:
-        asking = _client(client, settings, store)
-        key = ec.generate_private_key(ec.SECP256R1())
-        made = asking.new_order(crypto_util.make_csr(pem_of(key), [host]))
-        try:
-            for authorization in made.authorizations:
-                answer(settings.challenge, asking, authorization, store)
-            done = asking.poll_and_finalize(
-                made, datetime.now() + timedelta(seconds=ORDER_SECONDS)
-            )
-        finally:
-            forget_answers(store.state_dir)
-        write_secret(store.certificate(host), pem_of(key) + done.fullchain_pem.encode())
+        yield
+    except OrderFailed:
+        raise
     except NoChallenge as error:
         raise OrderFailed(str(error)) from error
     except errors.ValidationError as error:

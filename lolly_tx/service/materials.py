@@ -35,6 +35,7 @@ from lolly_tx.net.sockets.tls_contexts import (
     private_key,
     server_context,
 )
+from lolly_tx.service.acme_seal import BadKey, read_key
 from lolly_tx.service.outlets import log_outlets, why_no_dumps, why_no_lines
 from lolly_tx.service.serving_files import file_roots, why_no_files
 
@@ -81,6 +82,12 @@ def findings(
         yield from _pool(pool, reactor, wall)
     yield from outlet_findings(config, running)
     yield from root_findings(config)
+    for name, one in config.acme.items():
+        if one.key_file:
+            try:
+                read_key(one.key_file)
+            except BadKey as error:
+                yield Finding(("acme", name, "key_file"), one.key_file, str(error))
     recorder = config.recorder
     if recorder is not None and recorder.dir:
         said = why_no_dumps(recorder.dir)

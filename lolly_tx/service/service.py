@@ -209,6 +209,7 @@ class LollyService(Service):
             self.listeners,
             lambda: self.config,
             self.surroundings.part.admin,
+            self.stores,
         )
         self.watchdog = Watchdog(reactor, self._deadlines.now, sampling=sampling)
 
@@ -420,9 +421,9 @@ class LollyService(Service):
         self._deadlines.stop()
         self.middlewares.stop()
         self.shared_purges.stop()
+        self.upkeep.stop()
         self.stores.stop()
         self.commons.files.close()
-        self.upkeep.stop()
         self.watchdog.stop()
         if self.history_file is not None:
             self.history_file.stop()

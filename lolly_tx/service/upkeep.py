@@ -5,17 +5,26 @@ Imports: config, service, Twisted. Used by: service.service.
 
 from __future__ import annotations
 
+import re
+import socket
 from collections.abc import Callable, Iterator
 from typing import Any
 
 from twisted.internet.defer import Deferred
 
+from lolly_tx.config.acme import Acme
 from lolly_tx.config.model import Config
-from lolly_tx.service.acme import Renewals, thread_of
+from lolly_tx.service.acme import FIRST_WAIT, LONGEST_WAIT, Renewals, thread_of
+from lolly_tx.service.acme_seal import BadKey, read_key
+from lolly_tx.service.acme_shelf import Shelf
+from lolly_tx.service.acme_store import AcmeStore
+from lolly_tx.service.acme_together import Together
 from lolly_tx.service.certificates import Watch
 from lolly_tx.service.commons import Commons
 from lolly_tx.service.listeners import Listeners
+from lolly_tx.service.middlewares import CannotMake
 from lolly_tx.service.stapling import Ask, Stapling
+from lolly_tx.service.stores import Stores
 
 
 def _over_http(reactor: Any) -> Ask:
@@ -33,8 +42,40 @@ def _over_http(reactor: Any) -> Ask:
     return ask
 
 
+def _together(
+    renewals: Renewals,
+    settings: Acme,
+    commons: Commons,
+    config: Callable[[], Config],
+    stores: Stores,
+) -> Together:
+    """What an authority is shared by. Raises `CannotMake`."""
+    around, name = commons.surroundings, settings.name
+    try:
+        key = read_key(settings.key_file)
+    except BadKey as error:
+        raise CannotMake(f"acme {name}: key_file: {error}") from error
+    host = re.sub(r"[^A-Za-z0-9._-]", "-", socket.gethostname())[:64]
+    member = f"{host}-{around.random.getrandbits(32):08x}"
+    return Together(
+        settings,
+        Shelf(settings, lambda: stores.named(settings.store), key, member),
+        around.reactor,
+        wall=around.wall,
+        in_thread=thread_of(around.reactor),
+        hosts=lambda: renewals.hosts(name),
+        files=lambda: AcmeStore(config().state_dir, name),
+        taken=lambda host: renewals.taken(name, host),
+        free=renewals.look,
+        waits=(FIRST_WAIT, LONGEST_WAIT),
+    )
+
+
 class Upkeep:
-    """Of those that `listeners` serve. `config`: the settings in force. One process of several asks others, `asks`."""
+    """Of those that `listeners` serve. `config`: the settings in force. One process of several asks others, `asks`.
+
+    `stores`: what authorities are shared by. Raises `CannotMake`, should a key for that be missing.
+    """
 
     def __init__(
         self,
@@ -42,6 +83,7 @@ class Upkeep:
         listeners: Listeners,
         config: Callable[[], Config],
         asks: bool,
+        stores: Stores,
     ) -> None:
         around = commons.surroundings
         reactor = around.reactor
@@ -62,6 +104,12 @@ class Upkeep:
             random=around.random,
             in_thread=thread_of(reactor),
         )
+        if asks:
+            self.renewals.together = {
+                name: _together(self.renewals, one, commons, config, stores)
+                for name, one in config().acme.items()
+                if one.store
+            }
         self.stapling = Stapling(
             reactor,
             listeners.stapled,

@@ -10,6 +10,7 @@ from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
+import attrs
 from acme import challenges, messages
 from cryptography import x509
 from cryptography.hazmat.primitives.asymmetric import rsa
@@ -21,8 +22,12 @@ from lolly_tx.net.sockets.certificates import load_certificate
 from lolly_tx.service.acme_answers import (
     IDENTIFIER,
     NoChallenge,
-    answer,
+    Proof,
+    challenge_of,
+    forget,
     forget_answers,
+    have_looked,
+    show,
 )
 from lolly_tx.service.acme_store import AcmeStore
 
@@ -45,6 +50,14 @@ class Asking:
         self.sent[one.uri] = response.to_json()
         found = [*self._store.answers.glob("*"), *self._store.shown.glob("*")]
         self.there = [path.name for path in found]
+
+
+def answer(kind: str, asking: Asking, wanted: Any, store: AcmeStore) -> None:
+    """As an order does."""
+    found = challenge_of(kind, asking, wanted)
+    if found is not None:
+        show(found[1], store)
+        have_looked(asking, *found)
 
 
 def authorization(*kinds: str, status: str = "pending", token: str = TOKEN) -> Any:
@@ -124,3 +137,40 @@ class AnswerTests(SynchronousTestCase):
         with self.assertRaisesRegex(NoChallenge, "token"):
             answer("http-01", self.asking, SimpleNamespace(body=body), self.store)
         self.assertEqual(self.asking.sent, {})
+
+    def test_proofs_of_nobody(self) -> None:
+        """A proof becomes a file, so that none can be of a name that is a path, whoever made it."""
+        good = Proof("http-01", "a.example", TOKEN, f"{TOKEN}.x")
+        for changed in (
+            {"kind": "dns-01"},
+            {"host": "../a.example"},
+            {"host": "a..example"},
+            {"host": "a" * 300},
+            {"token": ""},
+            {"token": "a/b"},
+            {"token": "a" * 129},
+            {"said": ""},
+            {"said": "a\nb"},
+            {"said": "a" * 513},
+        ):
+            with self.subTest(changed=changed):
+                self.assertRaises(NoChallenge, attrs.evolve, good, **changed)
+
+    def test_forgotten(self) -> None:
+        """One is forgotten without the others, and the folder goes with the last."""
+        proofs = [
+            Proof(kind, host, TOKEN + host[0], "x")
+            for kind in ("http-01", "tls-alpn-01")
+            for host in ("a.example", "b.example")
+        ]
+        for one in proofs:
+            show(one, self.store)
+        forget(proofs[0], self.store)
+        forget(proofs[2], self.store)
+        [left] = self.store.answers.iterdir()
+        self.assertEqual(left.name, TOKEN + "b")
+        [left] = self.store.shown.iterdir()
+        self.assertEqual(left.name, "b.example.pem")
+        for one in proofs:
+            forget(one, self.store)
+        self.assertFalse(self.store.shown.exists())

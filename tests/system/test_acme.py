@@ -113,7 +113,7 @@ class WindowTests(TestCase):
 
 
 @skipUnless(PEBBLE and DNS, "needs pebble and pebble-challtestsrv (apt install pebble)")
-class PebbleTests(SteppingTestCase):
+class PebbleTestCase(SteppingTestCase):
     def setUp(self) -> None:
         """An authority that asks our own name server, which says 127.0.0.1 to everything."""
         super().setUp()
@@ -183,6 +183,22 @@ class PebbleTests(SteppingTestCase):
         self.addCleanup(end)
         return beside
 
+    def end(self, process: subprocess.Popen[bytes]) -> None:
+        """Leave nothing running."""
+        process.terminate()
+        try:
+            process.wait(20)
+        except subprocess.TimeoutExpired:
+            process.kill()
+            process.wait(20)
+
+    def served(self, service: Any) -> list[x509.Certificate]:
+        """What the listener serves."""
+        [(_, one)] = service.listeners.certificates
+        return [each.leaf for each in one.credentials.certificates]
+
+
+class PebbleTests(PebbleTestCase):
     def text(
         self, host: str = "site.example", directory: str = "", more: str = ""
     ) -> str:
@@ -225,11 +241,6 @@ class PebbleTests(SteppingTestCase):
             if time.monotonic() > until:
                 self.fail(f"waited in vain: {renewals.shown()}")
             self.reactor.iterate(0.05)
-
-    def served(self, service: Any) -> list[x509.Certificate]:
-        """What the listener serves."""
-        [(_, one)] = service.listeners.certificates
-        return [each.leaf for each in one.credentials.certificates]
 
     def test_first_and_renewal(self) -> None:
         """The first certificate is served within 2 s, and a renewed one, asked for by the same account."""
@@ -323,15 +334,6 @@ class PebbleTests(SteppingTestCase):
             [one] = json.load(asked)["acme"]
         self.assertEqual((one["failures"], one["error"]), (0, None))
         self.assertFalse((self.folder / "state/acme/shown").exists())
-
-    def end(self, process: subprocess.Popen[bytes]) -> None:
-        """Leave nothing running."""
-        process.terminate()
-        try:
-            process.wait(20)
-        except subprocess.TimeoutExpired:
-            process.kill()
-            process.wait(20)
 
     def negotiated(self, *protocols: str) -> str | None:
         """What ALPN agrees on with a client that trusts anybody."""

@@ -19,6 +19,32 @@ HOUR = 3_600_000_000
 DEADLINE = 30.0
 
 
+def connected(test: SynchronousTestCase, path: str) -> socket.socket:
+    """A connection for a test, once somebody listens."""
+    until = time.monotonic() + DEADLINE
+    while True:
+        made = socket.socket(socket.AF_UNIX)
+        made.settimeout(DEADLINE)
+        test.addCleanup(made.close)
+        try:
+            made.connect(path)
+        except OSError:
+            test.assertLess(time.monotonic(), until)
+            time.sleep(0.02)
+        else:
+            return made
+
+
+def said(line: socket.socket, *commands: bytes) -> list[Reply]:
+    """The answers to commands that are sent all at once."""
+    line.sendall(b"".join(commands))
+    reader = ReplyReader()
+    found: list[Reply] = []
+    while len(found) < len(commands):
+        found += reader.feed(line.recv(65536))
+    return found
+
+
 class ScriptTests(SynchronousTestCase):
     """Limits are of hours, so that it does not matter how long a test takes."""
 
@@ -29,27 +55,11 @@ class ScriptTests(SynchronousTestCase):
 
     def connected(self) -> socket.socket:
         """A connection, once it listens."""
-        until = time.monotonic() + DEADLINE
-        while True:
-            made = socket.socket(socket.AF_UNIX)
-            made.settimeout(DEADLINE)
-            self.addCleanup(made.close)
-            try:
-                made.connect(self.path)
-            except OSError:
-                self.assertLess(time.monotonic(), until)
-                time.sleep(0.02)
-            else:
-                return made
+        return connected(self, self.path)
 
     def ask(self, line: socket.socket, *commands: bytes) -> list[Reply]:
         """The answers to commands that are sent all at once."""
-        line.sendall(b"".join(commands))
-        reader = ReplyReader()
-        found: list[Reply] = []
-        while len(found) < len(commands):
-            found += reader.feed(line.recv(65536))
-        return found
+        return said(line, *commands)
 
     def run_script(self, script: Script, *args: Any) -> bytes:
         """As a command, on one key."""

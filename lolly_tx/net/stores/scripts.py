@@ -22,7 +22,7 @@ class Script:
         self.digest = sha1(self.text, usedforsecurity=False).hexdigest().encode()
 
 
-_NOW = """
+NOW = """
 if redis.replicate_commands then redis.replicate_commands() end
 local t = redis.call('TIME')
 local now = t[1] * 1000000 + t[2]
@@ -30,7 +30,7 @@ local now = t[1] * 1000000 + t[2]
 """Microseconds. Stores before version 7 want to be told that what a script does depends on the time."""
 
 HEARTBEAT = Script(
-    _NOW
+    NOW
     + """
 local ms = math.floor(now / 1000)
 local keep = tonumber(ARGV[2])
@@ -43,7 +43,7 @@ return {redis.call('ZCARD', KEYS[1]), tonumber(t[1]), tonumber(t[2])}
 """Key: of the members. A member or ""; the milliseconds that one counts. Returns how many there are, and the time."""
 
 ADMIT = Script(
-    _NOW
+    NOW
     + """
 local window, interval = tonumber(ARGV[1]), tonumber(ARGV[2])
 local slack, most, parts = tonumber(ARGV[3]), tonumber(ARGV[4]), tonumber(ARGV[5])
@@ -126,7 +126,7 @@ failures stand there, and 1 = those of the others are asked for. Returns them fo
 has not repeated its word in time is forgotten."""
 
 PACE = Script(
-    _NOW
+    NOW
     + """
 local interval, longest = tonumber(ARGV[1]), tonumber(ARGV[2])
 local due = tonumber(redis.call('GET', KEYS[1]) or now)
