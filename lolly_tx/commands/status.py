@@ -72,6 +72,8 @@ class StatusCommand(AskingCommand):
         out += map(_certificate_line, answer["certificates"])
         if stats.get("acme"):
             out.append(_acme_line(stats["acme"]))
+            for name, one in stats["acme"].get("shared", {}).items():
+                out.append(_shared_line(name, one))
         for one in answer.get("acme", ()):
             if one["error"]:
                 out.append(
@@ -193,6 +195,14 @@ def _staple(one: dict[str, Any]) -> str:
 def _acme_line(one: dict[str, Any]) -> str:
     said = f"acme: {one['issued']} issued, {one['failed']} failed"
     return said + (f"; next try at {one['next_try']}" if one["next_try"] else "")
+
+
+def _shared_line(name: str, one: dict[str, Any]) -> str:
+    """Which instances share an authority, and whose turn it is to order."""
+    said = f"acme {name}: store {one['store']}, {one['instances']} instances"
+    if one["holder"]:
+        said += f"; {one['holder']} orders" + (" (this one)" if one["ours"] else "")
+    return said + (f"; TROUBLE: {one['trouble']}" if one["trouble"] else "")
 
 
 def _settings_line(settings: dict[str, Any]) -> str:

@@ -258,6 +258,24 @@ ACME_FAILING = Family(
     "gauge",
     "Hosts whose last order by ACME was in vain.",
 )
+ACME_TURN = Family(
+    "lolly_acme_turn",
+    "gauge",
+    "1 while this instance orders for all that share an authority by a store.",
+    ("acme",),
+)
+ACME_INSTANCES = Family(
+    "lolly_acme_instances",
+    "gauge",
+    "Instances that share an authority by a store; 0: the store does not answer.",
+    ("acme",),
+)
+ACME_TROUBLE = Family(
+    "lolly_acme_trouble",
+    "gauge",
+    "1 while the store of a shared authority is away, or has entries for it that are not used.",
+    ("acme",),
+)
 STAPLES = Family(
     "lolly_staples",
     "gauge",

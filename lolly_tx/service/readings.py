@@ -204,6 +204,15 @@ def of_certificates(
         words = ("issued", "failed")
         yield _each(f.ACME_ORDERS, [((word,), acme[word]) for word in words])
         yield _one(f.ACME_FAILING, acme["failing"])
+        shared: Mapping[str, Told] = acme.get("shared", {})
+        if shared:
+            yield _each(
+                f.ACME_TURN, [((of,), int(x["ours"])) for of, x in shared.items()]
+            )
+            there = [((of,), one["instances"]) for of, one in shared.items()]
+            yield _each(f.ACME_INSTANCES, there)
+            trouble = [((of,), int(bool(x["trouble"]))) for of, x in shared.items()]
+            yield _each(f.ACME_TROUBLE, trouble)
     if ocsp is not None and ocsp["certificates"]:
         statuses = ("good", "revoked", "none")
         yield _each(f.STAPLES, [((word,), ocsp[word]) for word in statuses])

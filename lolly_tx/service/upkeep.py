@@ -1,6 +1,6 @@
 """What looks after certificates while the proxy runs: files that change, orders by ACME, what authorities say of them.
 
-Imports: config, service, Twisted. Used by: service.service.
+Imports: config, net.stores, service, Twisted. Used by: service.service.
 """
 
 from __future__ import annotations
@@ -14,6 +14,8 @@ from twisted.internet.defer import Deferred
 
 from lolly_tx.config.acme import Acme
 from lolly_tx.config.model import Config
+from lolly_tx.net.stores.errors import StoreAway
+from lolly_tx.net.stores.store import SharedStore
 from lolly_tx.service.acme import FIRST_WAIT, LONGEST_WAIT, Renewals, thread_of
 from lolly_tx.service.acme_seal import BadKey, read_key
 from lolly_tx.service.acme_shelf import Shelf
@@ -55,11 +57,18 @@ def _together(
         key = read_key(settings.key_file)
     except BadKey as error:
         raise CannotMake(f"acme {name}: key_file: {error}") from error
+
+    def store() -> SharedStore:
+        try:
+            return stores.named(settings.store)
+        except KeyError:  # authorities stay as they are until a start, stores do not
+            raise StoreAway("there is no such store any more") from None
+
     host = re.sub(r"[^A-Za-z0-9._-]", "-", socket.gethostname())[:64]
     member = f"{host}-{around.random.getrandbits(32):08x}"
     return Together(
         settings,
-        Shelf(settings, lambda: stores.named(settings.store), key, member),
+        Shelf(settings, store, key, member),
         around.reactor,
         wall=around.wall,
         in_thread=thread_of(around.reactor),

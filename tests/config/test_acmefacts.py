@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import tempfile
+
 from twisted.trial.unittest import SynchronousTestCase
 
 from lolly_tx.config.consequences import consequences
 from lolly_tx.config.load import parse
+from lolly_tx.config.problems import ConfigErrors
 
 TEXT = """
 state_dir = "state"
@@ -67,6 +70,45 @@ class AcmeFactsTests(SynchronousTestCase):
         ):
             line = self.lines(challenge=challenge, **settings)[1]
             self.assertEqual("something has to lead here" not in line, leads, line)
+
+    def test_shared(self) -> None:
+        """Where instances share it, what they make of it, and that the store is for something."""
+        with tempfile.NamedTemporaryFile() as key:
+            more = f'state = "store:shared"\nkey_file = "{key.name}"\n'
+            text = TEXT.replace("challenge =", more + "challenge =")
+            text = text.format(
+                challenge="http-01", http="80", https="443", hosts='"a.example"'
+            )
+            text += '[store.shared]\nurl = "redis://127.0.0.1:6379"\n'
+            config = parse(text, "/tmp/lolly.toml")
+        lines = [str(one) for one in consequences(config)]
+        self.assertIn(
+            "acme le: shared by store shared: one instance orders, all answer and serve;"
+            " while it is away nothing is ordered but in the last tenth of a"
+            " certificate's life",
+            lines,
+        )
+        found = [line for line in lines if "store shared:" in line]
+        self.assertIn("store shared: used by acme le", found)
+        self.assertFalse(any("a request waits" in line for line in found))
+
+    def test_wrong(self) -> None:
+        """No key means no start; neither a store that there is not, nor a key for nothing, are taken."""
+        base = TEXT.format(
+            challenge="http-01", http="80", https="443", hosts='"a.example"'
+        )
+        store = '[store.shared]\nurl = "redis://127.0.0.1:6379"\n'
+        for lines, why in (
+            ('state = "store:shared"', "acme.le.state: needs key_file"),
+            ('state = "store:share"', "no [store.NAME] has this name; did you mean"),
+            ('state = "shared"', 'must be "store:NAME"'),
+            ('state = "store:"', 'must be "store:NAME"'),
+            (f'key_file = "{__file__}"', "acme.le.key_file: is for state"),
+        ):
+            with self.subTest(lines=lines):
+                text = base.replace("challenge =", f"{lines}\nchallenge =") + store
+                error = self.assertRaises(ConfigErrors, parse, text, "/tmp/lolly.toml")
+                self.assertIn(why, str(error))
 
     def test_doubts(self) -> None:
         """Names that get none, and authorities that nobody asks, are worth a look."""

@@ -26,6 +26,7 @@ from twisted.internet.task import Clock
 from twisted.logger import capturedLogs
 from twisted.trial.unittest import SynchronousTestCase
 
+from lolly_tx.commands.status import _shared_line
 from lolly_tx.config import parse
 from lolly_tx.config.acme import Acme
 from lolly_tx.service.acme import FIRST_WAIT, LONGEST_WAIT, Renewals
@@ -36,8 +37,10 @@ from lolly_tx.service.acme_shelf import MEMBER_SECONDS, TURN_SECONDS, Shelf
 from lolly_tx.service.acme_store import AcmeStore, write_secret
 from lolly_tx.service.acme_together import PATIENCE_SECONDS, Together
 from lolly_tx.service.acme_window import Suggestion
+from lolly_tx.service.middlewares import CannotMake
 from tests.net.stores.fakes import FakeStore
 from tests.net.stores.turns_model import TurnsModel
+from tests.service.test_reload import ReloadTestCase
 
 DIRECTORY = "https://127.0.0.1:1/dir"
 CONFIG = """
@@ -816,6 +819,60 @@ class LiesTests(TogetherTestCase):
         one.start()
         self.go(TURN_SECONDS + 5)
         self.assertIn(b"PRIVATE KEY", one.pem())
+
+
+class ServiceTests(ReloadTestCase):
+    """A service whose authority is shared by a store."""
+
+    def text(self) -> str:
+        """Its settings, with a key."""
+        (self.folder / "key").write_bytes(b64encode(KEY))
+        return CONFIG.format(folder=self.folder / "state", challenge="http-01")
+
+    def test_told(self) -> None:
+        """Its statistics say whose turn it is, and `lolly status` has a line of it; a name of ours is for people."""
+        self.start(self.text())
+        [(name, one)] = self.service.statistics()["acme"]["shared"].items()
+        self.assertEqual((name, one["store"], one["instances"]), ("test", "shared", 0))
+        self.assertRegex(one["instance"], r"[A-Za-z0-9._-]+-[0-9a-f]{8}")
+        self.assertIn("not connected", one["trouble"])
+        line = _shared_line("le", {**one, "holder": "web-1", "instances": 2})
+        self.assertIn("acme le: store shared, 2 instances; web-1 orders; TROUBLE", line)
+        line = _shared_line("le", {**one, "holder": "me", "ours": True, "trouble": ""})
+        self.assertEqual(
+            line, "acme le: store shared, 0 instances; me orders (this one)"
+        )
+
+    def test_other_stores(self) -> None:
+        """A store that a reload changes is asked from then on; one that it removes is away, until a start."""
+        text = self.text()
+        self.start(text)
+        before = dict(self.service.stores)["shared"]
+        self.reload(text.replace("6379", "6380"))
+        self.pass_time(2)
+        shelf = self.service.upkeep.renewals.together["test"]._shelf
+        self.assertIs(shelf._store(), dict(self.service.stores)["shared"])
+        self.assertIsNot(shelf._store(), before)
+        alone = text.replace('state = "store:shared"\nkey_file = "key"\n', "")
+        alone = alone.replace('[store.shared]\nurl = "redis://127.0.0.1:6379"\n', "")
+        self.reload(alone)
+        self.pass_time(2)
+        one = self.service.statistics()["acme"]["shared"]["test"]
+        self.assertIn("no such store any more", one["trouble"])
+        self.assertEqual(self.flushLoggedErrors(), [])
+
+    def test_without_a_key(self) -> None:
+        """It does not start without one."""
+        text = self.text()
+        (self.folder / "key").write_text("secret")
+        error = self.assertRaises(CannotMake, self.started, text)
+        self.assertIn("acme test: key_file: must have 32 bytes", str(error))
+
+    def test_not_shared(self) -> None:
+        """Without `state` there is nothing of all this."""
+        text = self.text().replace('state = "store:shared"\nkey_file = "key"\n', "")
+        self.start(text)
+        self.assertEqual(self.service.upkeep.renewals.together, {})
 
 
 class AnswersTests(TogetherTestCase):

@@ -75,6 +75,17 @@ class MaterialsTestCase(SynchronousTestCase):
 class FileTests(MaterialsTestCase):
     """Certificates, keys and authorities."""
 
+    def test_key_of_a_store(self) -> None:
+        """A file that has no key for what is kept in a store is named."""
+        (self.folder / "key").write_text("none")
+        status, out = self.check(
+            'state_dir = "state"\n[acme.le]\ndirectory = "https://127.0.0.1:1/dir"\n'
+            'state = "store:shared"\nkey_file = "key"\n'
+            '[store.shared]\nurl = "redis://127.0.0.1:6379"\n' + CONFIG
+        )
+        self.assertEqual(status, 1)
+        self.assertIn("t.toml:5: acme.le.key_file: must have 32 bytes in base64", out)
+
     def test_good(self) -> None:
         """Nothing is said of files that are right."""
         self.assertEqual(self.check(), (0, "t.toml: valid"))

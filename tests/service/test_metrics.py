@@ -325,6 +325,24 @@ class CertificateTests(SynchronousTestCase):
         )
         self.assertIn('{result="failed"} 1\n', found["lolly_acme_orders_total"])
         self.assertEqual(found["lolly_acme_failing"], "lolly_acme_failing 2\n")
+        self.assertNotIn("lolly_acme_turn", found)
+
+    def test_shared_authorities(self) -> None:
+        """Of authorities that instances share it is told whose turn it is, how many there are, and trouble."""
+        shared = {
+            "le": {"ours": True, "instances": 3, "trouble": None},
+            "own": {"ours": False, "instances": 0, "trouble": "it is away"},
+        }
+        told = {"issued": 0, "failed": 0, "failing": 0, "shared": shared}
+        found = "".join("".join(lines) for _, lines in of_certificates((), told))
+        for line in (
+            'lolly_acme_turn{acme="le"} 1\n',
+            'lolly_acme_turn{acme="own"} 0\n',
+            'lolly_acme_instances{acme="le"} 3\n',
+            'lolly_acme_trouble{acme="le"} 0\n',
+            'lolly_acme_trouble{acme="own"} 1\n',
+        ):
+            self.assertIn(line, found)
 
     def test_none(self) -> None:
         """Nothing is told where there is nothing."""
