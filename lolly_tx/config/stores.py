@@ -5,8 +5,8 @@
     timeout = "50ms"
     fail = "local"
 
-Imports: config, domain. Used by: config.caching, config.consequences,
-config.middleware, config.model, config.rules, net.stores, proxy.middleware, service.
+Imports: config, domain. Used by: config, config.middleware, net.stores,
+proxy.middleware, service.
 """
 
 from __future__ import annotations

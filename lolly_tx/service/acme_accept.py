@@ -3,7 +3,7 @@
 A certificate is written where nobody serves it and read as any file is; it takes the place of another only when it can
 be served for its host now, and is not older. All of this reads and writes files: in a thread.
 
-Imports: config, net.sockets, service. Used by: service.acme_shelf, service.acme_together.
+Imports: net.sockets, service. Used by: service.acme_together.
 """
 
 from __future__ import annotations

@@ -5,7 +5,8 @@
 Whoever can write to the store can put back an older entry under its own name, and nothing else: neither make one, nor
 have one stand for another.
 
-Imports: nothing of ours. Used by: service.acme_shelf, service.materials, service.upkeep.
+Imports: nothing of ours. Used by: service.acme_shelf, service.acme_together,
+service.materials, service.upkeep.
 """
 
 from __future__ import annotations

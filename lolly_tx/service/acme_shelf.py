@@ -4,7 +4,8 @@ What is common is the account, an item is a host's certificate with its key, and
 authority looks for. Each is sealed as what it is (`service.acme_seal`); versions and tokens are short texts. A reply
 that is of another shape is as no answer.
 
-Imports: config, net.stores, service, wire. Used by: service.acme_together.
+Imports: config, net.stores, service, wire. Used by: service.acme,
+service.acme_together, service.upkeep.
 """
 
 from __future__ import annotations

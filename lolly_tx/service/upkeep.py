@@ -59,10 +59,10 @@ def _together(
         raise CannotMake(f"acme {name}: key_file: {error}") from error
 
     def store() -> SharedStore:
-        try:
-            return stores.named(settings.store)
-        except KeyError:  # authorities stay as they are until a start, stores do not
-            raise StoreAway("there is no such store any more") from None
+        found = stores.get(settings.store)
+        if found is None:  # authorities stay as they are until a start, stores do not
+            raise StoreAway("there is no such store any more")
+        return found
 
     host = re.sub(r"[^A-Za-z0-9._-]", "-", socket.gethostname())[:64]
     member = f"{host}-{around.random.getrandbits(32):08x}"

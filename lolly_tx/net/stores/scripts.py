@@ -3,8 +3,8 @@
 Times are those of the store, so that instances need not agree on one; numbers with a fraction are sent as texts,
 because a reply has none.
 
-Imports: nothing of ours. Used by: net.stores.news, net.stores.store, proxy.middleware,
-service.
+Imports: nothing of ours. Used by: net.stores.news, net.stores.store, net.stores.turns,
+proxy.middleware, service.
 """
 
 from __future__ import annotations
