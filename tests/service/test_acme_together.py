@@ -9,6 +9,7 @@ import tempfile
 from base64 import b64encode
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
+from functools import partial
 from pathlib import Path
 from random import Random
 from typing import Any
@@ -70,6 +71,11 @@ ACCOUNT = (
     .private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption())
     .decode()
 )
+
+
+def _says(reply: Any, keys: list[bytes], args: list[bytes]) -> Any:
+    """Whatever it is asked."""
+    return reply
 
 
 class Authority:
@@ -810,7 +816,7 @@ class LiesTests(TogetherTestCase):
             for reply in replies:
                 with self.subTest(script=script.text[-30:], reply=reply):
                     one = self.instance("one")
-                    one.fake.on(script, lambda keys, args, reply=reply: reply)
+                    one.fake.on(script, partial(_says, reply))
                     one.start()
                     self.go(3)
                     one.stop()
@@ -824,14 +830,14 @@ class LiesTests(TogetherTestCase):
 class ServiceTests(ReloadTestCase):
     """A service whose authority is shared by a store."""
 
-    def text(self) -> str:
+    def settings(self) -> str:
         """Its settings, with a key."""
         (self.folder / "key").write_bytes(b64encode(KEY))
         return CONFIG.format(folder=self.folder / "state", challenge="http-01")
 
     def test_told(self) -> None:
         """Its statistics say whose turn it is, and `lolly status` has a line of it; a name of ours is for people."""
-        self.start(self.text())
+        self.start(self.settings())
         [(name, one)] = self.service.statistics()["acme"]["shared"].items()
         self.assertEqual((name, one["store"], one["instances"]), ("test", "shared", 0))
         self.assertRegex(one["instance"], r"[A-Za-z0-9._-]+-[0-9a-f]{8}")
@@ -845,7 +851,7 @@ class ServiceTests(ReloadTestCase):
 
     def test_other_stores(self) -> None:
         """A store that a reload changes is asked from then on; one that it removes is away, until a start."""
-        text = self.text()
+        text = self.settings()
         self.start(text)
         before = dict(self.service.stores)["shared"]
         self.reload(text.replace("6379", "6380"))
@@ -863,14 +869,14 @@ class ServiceTests(ReloadTestCase):
 
     def test_without_a_key(self) -> None:
         """It does not start without one."""
-        text = self.text()
+        text = self.settings()
         (self.folder / "key").write_text("secret")
         error = self.assertRaises(CannotMake, self.started, text)
         self.assertIn("acme test: key_file: must have 32 bytes", str(error))
 
     def test_not_shared(self) -> None:
         """Without `state` there is nothing of all this."""
-        text = self.text().replace('state = "store:shared"\nkey_file = "key"\n', "")
+        text = self.settings().replace('state = "store:shared"\nkey_file = "key"\n', "")
         self.start(text)
         self.assertEqual(self.service.upkeep.renewals.together, {})
 

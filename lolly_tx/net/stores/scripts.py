@@ -92,7 +92,7 @@ admitted. It is GCRA, and in no window more than
 the most, as `domain.rates`: a part leaves when its last moment does, so never too early."""
 
 STAND = Script(
-    _NOW
+    NOW
     + """
 local ms = math.floor(now / 1000)
 local keep, most = tonumber(ARGV[2]), tonumber(ARGV[3])

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from functools import partial
 from typing import Any
 
@@ -29,7 +30,7 @@ class TurnsModel:
 
     def run(self, script: Script, keys: list[bytes], args: list[bytes]) -> Reply:
         """What one of them returns."""
-        does = {
+        does: dict[Script, Callable[[list[bytes], list[bytes]], Reply]] = {
             SYNC: self.sync,
             TURN: self.turn,
             SHOW: self.show,
@@ -42,7 +43,7 @@ class TurnsModel:
     def lose(self) -> None:
         """It is started again, and knows nothing."""
         for each in (self.hashes, self.members, self.seen, self.ends):
-            each.clear()  # type: ignore[attr-defined]
+            each.clear()
 
     @property
     def ms(self) -> int:
@@ -149,7 +150,7 @@ class TurnsModel:
             return 0
         item = self._hash(keys[2])
         failures = int(item.get("failures", 0)) + 1
-        wait = min(int(args[3]), int(args[2]) * 2 ** (failures - 1))
+        wait = min(int(args[3]), int(args[2]) << (failures - 1))
         item.update(failures=b"%d" % failures, next=b"%d" % (self.ms + wait))
         if "value" not in item:
             self.ends[keys[2]] = self.ms + 2 * int(args[3])
