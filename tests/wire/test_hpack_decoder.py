@@ -294,6 +294,26 @@ class LimitTests(SynchronousTestCase):
         )
         self.too_large(literal(b"a", b"b" * 10**5) + inserted(b"c", b"d"))
 
+    def test_references(self) -> None:
+        """Fields out of the table count as those that are written out, also once others have pushed most of it out."""
+        large = inserted(b"a", b"b" * 1000)
+        room = LIMITS.head_bytes // 1033
+        for before, block in (
+            (large, b"\xbe"),
+            (large + inserted(b"c", b"d") * 10, b"\xc8"),
+            (b"", large + b"\xbe"),
+        ):
+            of, other = decoder(), decoder()
+            of.decode(before)
+            other.decode(before)
+            more = block[-1:]
+            many = room - len(block.removesuffix(more)) // 1000
+            of.decode(block[:-1] + more * many)
+            error = self.assertRaises(
+                BadMessage, other.decode, block[:-1] + more * (many + 1)
+            )
+            self.assertEqual(error.reason, "head too large")
+
     def test_fields(self) -> None:
         """Their number, in which the crumbs of a cookie do not count."""
         of = decoder()

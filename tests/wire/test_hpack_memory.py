@@ -60,6 +60,18 @@ class KnownTests(SynchronousTestCase):
         self.assertEqual(other.decode(b"\xbe").fields, ((b":authority", b"b"),))
         self.assertEqual(begun(shared).decode(b"\xbe").fields, ((b":authority", b"a"),))
 
+    def test_never_there_again(self) -> None:
+        """What changes a table that nobody else comes by is not noticed: no block will follow that table again."""
+        shared = memory()
+        decoder = begun(shared)
+        noticed = len(shared._recent)
+        for n in range(100):
+            decoder.decode(to_path(string(b"/a"), inserted(b"x", b"%d" % n)))
+        self.assertEqual(len(shared._recent), noticed)
+        self.assertEqual(shared.used_bytes, 0)
+        begun(shared).decode(to_path(string(b"/a"), inserted(b"x", b"0")))
+        self.assertGreater(len(shared._recent), noticed)  # of one that others come by
+
     def test_inserted_again(self) -> None:
         """Who inserts the same with each block has the same table again once it is full, and is known then."""
         decoder = Decoder(memory())

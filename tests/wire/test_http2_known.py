@@ -203,6 +203,20 @@ class KeptTests(SynchronousTestCase):
         }
         self.assertEqual(len(seen), 5)
 
+    def test_names(self) -> None:
+        """Names that were found to be only passed on are known again, so many; values are checked each time."""
+        heads = RequestHeads(LIMITS, scan=None)
+        for n in range(known.NAMES + 10):
+            heads.head_of(decoded((*PSEUDO, (b"x-%d" % n, b"a"))), True)
+            heads.head_of(decoded((*PSEUDO, (b"y" * 100 + b"%d" % n, b"a"))), True)
+            self.assertLessEqual(len(heads._passed), known.NAMES)
+        self.assertIn(b"x-%d" % n, heads._passed)
+        self.assertLess(max(map(len, heads._passed)), known.LARGEST_NAME_BYTES)
+        for value in (b" a", b"a\r\nb: c", b"\0"):
+            fields = (*PSEUDO, (b"x-%d" % n, value))
+            self.assertRaises(BadMessage, heads.head_of, decoded(fields), True)
+        self.assertNotIn(b"x-forwarded-for", heads._passed)
+
     def test_bound(self) -> None:
         """Lines that are all different are forgotten again, credentials never remembered."""
         heads = RequestHeads(LIMITS, scan=None)

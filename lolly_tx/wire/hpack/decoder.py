@@ -78,6 +78,7 @@ class BlockMemory:
         self.most_table = most_table
         self.most_bytes = most_bytes
         self.first = empty_table()
+        self.first.shared = True
         self._left = most_bytes
         self._tables: list[Table] = []
         self._recent: set[int] = set()
@@ -133,6 +134,7 @@ class BlockMemory:
         if unlisted:
             self._tables.append(table)
         self._left -= size
+        after.shared = True
         return True
 
     def _forget(self) -> None:
@@ -146,6 +148,25 @@ class BlockMemory:
 def _table_bytes(table: Table) -> int:
     """What a table takes, with its entries."""
     return 16 * len(table.fields) + 2 * table.size
+
+
+def _apart(block: bytes) -> tuple[bytes, int, bool, bytes] | None:
+    """`block` without its path, the place of that among the fields, whether it is in Huffman's code, and as it came.
+
+    None: there is none where they usually have it, or it is cut off.
+    """
+    split = _SPLIT.match(block)
+    if split is None:
+        return None
+    at = split.end()
+    first = block[at]
+    size, start = first & _SIZE_BITS, at + 1
+    if size == _SIZE_BITS:
+        size, start = integer_at(block, at, _SIZE_BITS)
+    end = start + size
+    if end > len(block):
+        return None
+    return block[:at] + block[end:], at - 1, first >= HUFFMAN, block[start:end]
 
 
 class Decoder:
@@ -165,31 +186,26 @@ class Decoder:
         """
         table = self.table
         found = table.known.get(block)
+        if found is None and table.patterns:
+            found = self._like(block)
         if found is None:
-            split = _SPLIT.match(block)
-            if split is None:
-                found = self._read(block, b"", 0)
-            else:
-                found = self._apart(block, split.end())
+            found = self._read(block)
         self.table = found.table
         return found
 
-    def _apart(self, block: bytes, at: int) -> Decoded:
-        """What `block` says, of which the string of a path begins at `at`."""
-        first = block[at]
-        size, start = first & _SIZE_BITS, at + 1
-        if size == _SIZE_BITS:
-            size, start = integer_at(block, at, _SIZE_BITS)
-        end = start + size
-        key = block[:at] + block[end:]
+    def _like(self, block: bytes) -> Decoded | None:
+        """What `block` says, if it is known but for its path."""
+        apart = _apart(block)
+        if apart is None:
+            return None
+        key, _, coded, path = apart
         table = self.table
         pattern = table.patterns.get(key)
         memory = self._memory
         most = memory.limits.head_bytes
-        if pattern is None or end > len(block) or size > most:
-            return self._read(block, key, at - 1)
-        path = block[start:end]
-        if first >= HUFFMAN:
+        if pattern is None or len(path) > most:
+            return None
+        if coded:
             path = huffman.decode(path)
         after = self.table = pattern.table
         counted = pattern.counted + len(path)
@@ -201,8 +217,8 @@ class Decoder:
             found.lasting = True
         return found
 
-    def _read(self, block: bytes, key: bytes, place: int) -> Decoded:
-        """The same, read in full. `key`: the block without its path, the field at `place`; b"" = it has none."""
+    def _read(self, block: bytes) -> Decoded:
+        """The same, read in full."""
         memory = self._memory
         table = self.table
         limits = memory.limits
@@ -210,8 +226,8 @@ class Decoder:
         if whole is not None:
             fields, never, private, counted, entries, size = whole
             after = table
-            if entries is not None and (size != table.size or entries != table.fields):
-                after = Table(entries, size, table.most)
+            if entries is not None:
+                after = table.followed_by(entries, size, table.most, size)
             self.table = after
         else:
             reading = read(block, table, limits, memory.most_table)
@@ -219,10 +235,13 @@ class Decoder:
             reading.check(limits)
             fields, never = tuple(reading.fields), tuple(reading.never)
             private, counted = reading.private, -1
-        if private:
+        if private or not (after is table or table.shared):
+            # Or nobody comes by this table again: it is another now, and only this connection had it.
             return Decoded(fields, never, after, None, b"")
         pattern, path = None, b""
-        if key and memory.again(key):
+        apart = _apart(block)
+        if apart is not None and memory.again(apart[0]):
+            key, place = apart[:2]
             path = fields[place][1]
             if counted < 0:
                 counted = counted_bytes(fields)

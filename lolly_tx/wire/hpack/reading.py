@@ -11,7 +11,6 @@ Imports: wire, wire.hpack, wire.http2. Used by: wire.hpack.decoder.
 
 from __future__ import annotations
 
-import re
 from collections.abc import Sequence
 from itertools import chain
 from typing import Final
@@ -21,6 +20,7 @@ from lolly_tx.wire.grammar import HeadLimits
 from lolly_tx.wire.hpack import huffman
 from lolly_tx.wire.hpack.static import (
     CREDENTIALS,
+    FIRST_DYNAMIC,
     HUFFMAN,
     INDEXED,
     INSERTED,
@@ -29,7 +29,7 @@ from lolly_tx.wire.hpack.static import (
     SIZE_UPDATE,
     Field,
 )
-from lolly_tx.wire.hpack.table import Draft, Table
+from lolly_tx.wire.hpack.table import Table, evict
 from lolly_tx.wire.http2.errors import (
     COMPRESSION_ERROR,
     ENHANCE_YOUR_CALM,
@@ -41,7 +41,6 @@ MOST_STEPS: Final = 2048
 MOST_INTEGER_BYTES: Final = 5
 """Of an integer after its prefix: 32 bits and more, beyond which no index and no length is right (section 5.1)."""
 
-_INDEXED_RUN: Final = re.compile(rb"[\x81-\xfe]++")
 _LONG_INDEX: Final = 0xFF
 _STATIC_BYTES: Final = 2 * OVERHEAD_BYTES  # no field of the static table counts more
 _CRUMB: Final = b"cookie"
@@ -109,25 +108,23 @@ def read(block: bytes, table: Table, limits: HeadLimits, most_table: int) -> Rea
     private = large = False
     left = limits.head_bytes  # for literal strings
     known: Sequence[Field] = table.fields
-    draft: Draft | None = None
+    entries: list[Field] | None = None  # the same, once it is changed
+    held, most, widest = table.size, table.most, table.widest
     at = 0
     if size and SIZE_UPDATE <= block[0] < INSERTED:
-        draft = Draft(table)
-        known = draft.fields
-        at = _size_updates(block, draft, most_table)
+        least, most, at = _size_updates(block, most_table)
+        known = entries = [*known]
+        held = evict(entries, held, least)
+    many = size > MOST_STEPS
     try:
         while at < size:
+            if many and len(fields) >= MOST_STEPS:
+                raise Http2Error(ENHANCE_YOUR_CALM, "too many fields")
             first = block[at]
             if INDEXED < first < _LONG_INDEX:
-                run = _INDEXED_RUN.match(block, at)
-                assert run is not None
-                at = run.end()
-                if len(fields) + at - run.start() > MOST_STEPS:
-                    raise Http2Error(ENHANCE_YOUR_CALM, "too many fields")
-                fields += [known[byte & 0x7F] for byte in run[0]]
+                at += 1
+                fields.append(known[first & 0x7F])
                 continue
-            if len(fields) >= MOST_STEPS:
-                raise Http2Error(ENHANCE_YOUR_CALM, "too many fields")
             if first >= INDEXED:
                 index, at = integer_at(block, at, 0x7F)
                 if not index:
@@ -137,29 +134,25 @@ def read(block: bytes, table: Table, limits: HeadLimits, most_table: int) -> Rea
             mask = 0x0F
             if first >= INSERTED:
                 mask = 0x3F
-                if draft is None:
-                    draft = Draft(table)
-                    known = draft.fields
             elif first >= SIZE_UPDATE:
                 raise Http2Error(COMPRESSION_ERROR, "table size update after a field")
             elif first >= NEVER_INDEXED:
                 private = True
                 never.append(len(fields))
             index = first & mask
+            at += 1
             if index == mask:
-                index, at = integer_at(block, at, mask)
-            else:
-                at += 1
+                index, at = integer_at(block, at - 1, mask)
             name = known[index][0] if index else None
             while True:  # the name, unless it has come by its index, and the value
                 if at >= size:
                     raise Http2Error(COMPRESSION_ERROR, "block is cut off")
-                length = block[at] & 0x7F
-                coded = block[at] >= HUFFMAN
+                length = block[at]
+                coded = length >= HUFFMAN
+                length &= 0x7F
+                at += 1
                 if length == 0x7F:
-                    length, at = integer_at(block, at, 0x7F)
-                else:
-                    at += 1
+                    length, at = integer_at(block, at - 1, 0x7F)
                 end = at + length
                 if end > size:
                     raise Http2Error(COMPRESSION_ERROR, "block is cut off")
@@ -170,8 +163,8 @@ def read(block: bytes, table: Table, limits: HeadLimits, most_table: int) -> Rea
                         text = huffman.decode(text)
                 else:
                     large = True
-                    inserted = first >= INSERTED and draft is not None
-                    text = _beyond(block[at:end], coded, draft if inserted else None)
+                    room = most if first >= INSERTED else 0
+                    text = _beyond(block[at:end], coded, room)
                 at = end
                 if name is not None:
                     break
@@ -180,36 +173,47 @@ def read(block: bytes, table: Table, limits: HeadLimits, most_table: int) -> Rea
                 private = True
             field = (name, text)
             fields.append(field)
-            if draft is not None and first >= INSERTED:
-                draft.insert(field)
+            if first >= INSERTED:
+                if entries is None:
+                    known = entries = [*known]
+                counted = len(name) + len(text) + OVERHEAD_BYTES
+                if counted > widest:
+                    widest = counted
+                entries.insert(FIRST_DYNAMIC, field)
+                held += counted
+                if held > most:
+                    held = evict(entries, held, most)
     except IndexError:
         raise Http2Error(COMPRESSION_ERROR, "index of nothing") from None
+    after = table
+    if entries is not None:
+        after = table.followed_by(tuple(entries), held, most, widest)
     # Literals grow by 8/5 at the most, but for what they take of a table.
-    widest = _STATIC_BYTES + (table.size if draft is None else most_table) + 2 * size
-    after = table if draft is None else draft.table()
+    widest = max(widest, _STATIC_BYTES) + 2 * size
     return Reading(fields, never, private, large, after, widest)
 
 
-def _beyond(text: bytes, coded: bool, draft: Draft | None) -> bytes:
-    """A string beyond the limit: none, unless it is for a `draft` whose next entries may depend on it."""
-    if draft is None:
+def _beyond(text: bytes, coded: bool, room: int) -> bytes:
+    """A string beyond the limit: none, unless it is for a table with `room` whose next entries may depend on it."""
+    if not room:
         return b""
-    if len(text) * 8 // huffman.LONGEST_BITS > draft.most:
-        return bytes(draft.most)  # as good as any that empties it
+    if len(text) * 8 // huffman.LONGEST_BITS > room:
+        return bytes(room)  # as good as any that empties it
     return huffman.decode(text) if coded else text
 
 
-def _size_updates(block: bytes, draft: Draft, most_table: int) -> int:
-    """Take those at the block's beginning (section 4.2); where it goes on."""
-    at = updates = 0
+def _size_updates(block: bytes, most_table: int) -> tuple[int, int, int]:
+    """Those at the block's beginning (section 4.2): the least of them, the last, and where the block goes on."""
+    at = updates = most = 0
+    least = most_table
     while at < len(block) and SIZE_UPDATE <= block[at] < INSERTED:
         most, at = integer_at(block, at, 0x1F)
         updates += 1
         if most > most_table or updates > 2:
             # Two at most are ever of use: the least of several, and the last.
             raise Http2Error(COMPRESSION_ERROR, "table size update out of range")
-        draft.resize(most)
-    return at
+        least = min(least, most)
+    return least, most, at
 
 
 def integer_at(block: bytes, at: int, mask: int) -> tuple[int, int]:

@@ -18,7 +18,6 @@ from __future__ import annotations
 from typing import Any
 
 from lolly_tx.wire.hpack.static import (
-    FIRST_DYNAMIC,
     OVERHEAD_BYTES,
     PATH,
     STATIC,
@@ -31,23 +30,39 @@ class Table:
     """What a decoder knows between two blocks.
 
     `fields`: by index, the static ones and then the entries, newest first. `size`: of the entries, in bytes, counted as
-    section 4.1 does. `most`: bytes that they may take. `known`: what blocks mean; `patterns`: what blocks without their
-    path mean, which are no blocks themselves. Both are for `wire.hpack.decoder` to fill.
+    section 4.1 does. `most`: bytes that they may take. `widest`: bytes that none of them takes more than. `shared`:
+    others may come by this table. `known`: what blocks mean; `patterns`: what blocks without their path mean, which are
+    no blocks themselves. These three are for `wire.hpack.decoder` to fill.
     """
 
-    __slots__ = ("fields", "known", "most", "patterns", "size")
+    __slots__ = ("fields", "known", "most", "patterns", "shared", "size", "widest")
 
-    def __init__(self, fields: tuple[Field, ...], size: int, most: int) -> None:
+    def __init__(
+        self, fields: tuple[Field, ...], size: int, most: int, widest: int
+    ) -> None:
         self.fields = fields
         self.size = size
         self.most = most
+        self.widest = widest
+        self.shared = False
         self.known: dict[bytes, Decoded] = {}
         self.patterns: dict[bytes, Pattern] = {}
+
+    def followed_by(
+        self, fields: tuple[Field, ...], size: int, most: int, widest: int
+    ) -> Table:
+        """The next one; the same one, if it says the same: who inserts what is there already gets that far.
+
+        Some servers, nginx among them, insert the same fields with each answer and never refer to them.
+        """
+        if size == self.size and most == self.most and fields == self.fields:
+            return self
+        return Table(fields, size, most, widest)
 
 
 def empty_table() -> Table:
     """That of a connection that begins."""
-    return Table(STATIC, 0, TABLE_BYTES)
+    return Table(STATIC, 0, TABLE_BYTES, 0)
 
 
 class Pattern:
@@ -119,42 +134,9 @@ class Decoded:
         return fields
 
 
-class Draft:
-    """What a block makes of a table, while it is read. `fields`: by index, as of a `Table`."""
-
-    __slots__ = ("_before", "fields", "most", "size")
-
-    def __init__(self, table: Table) -> None:
-        self._before = table
-        self.fields = list(table.fields)
-        self.size = table.size
-        self.most = table.most
-
-    def insert(self, field: Field) -> None:
-        """Put in a new entry (section 4.4); one that is larger than the table empties it."""
-        self.size += len(field[0]) + len(field[1]) + OVERHEAD_BYTES
-        self.fields.insert(FIRST_DYNAMIC, field)
-        if self.size > self.most:
-            self._evict()
-
-    def resize(self, most: int) -> None:
-        """Another size, within what we have allowed (section 4.3)."""
-        self.most = most
-        self._evict()
-
-    def _evict(self) -> None:
-        fields = self.fields
-        while self.size > self.most:
-            name, value = fields.pop()
-            self.size -= len(name) + len(value) + OVERHEAD_BYTES
-
-    def table(self) -> Table:
-        """What has come of it; the same one, if it says the same: who inserts what is there already gets that far.
-
-        Some servers, nginx among them, insert the same fields with each answer and never refer to them.
-        """
-        before, fields = self._before, tuple(self.fields)
-        if self.size == before.size and fields == before.fields:
-            if self.most == before.most:
-                return before
-        return Table(fields, self.size, self.most)
+def evict(fields: list[Field], size: int, most: int) -> int:
+    """Take out the oldest entries until what is left has at most `most` bytes; its `size` was that, and is returned."""
+    while size > most:
+        name, value = fields.pop()
+        size -= len(name) + len(value) + OVERHEAD_BYTES
+    return size

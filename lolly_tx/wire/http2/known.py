@@ -18,7 +18,13 @@ from typing import Final
 from lolly_tx.wire.errors import BadMessage
 from lolly_tx.wire.fields import RequestBlock, is_special
 from lolly_tx.wire.grammar import TARGET, HeadLimits
-from lolly_tx.wire.hpack.native import METHODS, SCHEMES, PlainHead, plain_head
+from lolly_tx.wire.hpack.native import (
+    LOWER_NAME,
+    METHODS,
+    SCHEMES,
+    PlainHead,
+    plain_head,
+)
 from lolly_tx.wire.hpack.static import CREDENTIALS, Field
 from lolly_tx.wire.hpack.table import Decoded, Pattern
 from lolly_tx.wire.http2.requests import request_head, with_path
@@ -29,13 +35,17 @@ REMEMBERED_BYTES: Final = 262144
 LARGEST_BYTES: Final = 1024
 """The largest of them."""
 _ENTRY_BYTES: Final = 350
+NAMES: Final = 512
+"""Names of fields that are known to be only passed on; then it begins anew."""
+LARGEST_NAME_BYTES: Final = 64
+"""The largest of them."""
 
-_TARGET: Final = re.compile(TARGET)
+_target: Final = re.compile(TARGET).fullmatch
 # A name in lower case, and a value without blanks around it (RFC 9113 section 8.2.1).
 _SOUND: Final = rb"(?![\t ])[\t -~\x80-\xff]*+(?<![\t ])"
 _VALUE: Final = re.compile(rb"(?=.)%b|" % _SOUND, re.DOTALL)
-_FIELD: Final = re.compile(rb"[!#$%%&'*+\-.^_`|~0-9a-z]++: (?:%b|)\r\n" % _SOUND)
-_PSEUDO: Final = {b":method", b":scheme", b":path", b":authority"}
+_NAME: Final = re.compile(LOWER_NAME)
+_sound_value: Final = _VALUE.fullmatch
 _COOKIE: Final = b"cookie"
 
 _Kept = list[RequestHead | None]
@@ -49,7 +59,15 @@ class RequestHeads:
     offered. `scan`: makes the lines of ordinary heads in one pass; None: nothing does.
     """
 
-    __slots__ = ("_left", "_limits", "_lines", "_new_key", "_scan")
+    __slots__ = (
+        "_left",
+        "_limits",
+        "_line_bytes",
+        "_lines",
+        "_new_key",
+        "_passed",
+        "_scan",
+    )
 
     def __init__(
         self,
@@ -59,8 +77,10 @@ class RequestHeads:
     ) -> None:
         self._scan = scan
         self._limits = limits
+        self._line_bytes = limits.line_bytes
         self._new_key = new_key
         self._lines: dict[Field, bytes] = {}
+        self._passed: set[bytes] = set()
         self._left = REMEMBERED_BYTES
 
     def head_of(self, decoded: Decoded, ended: bool) -> RequestHead:
@@ -77,7 +97,7 @@ class RequestHeads:
                 head = kept[ended]
                 if head is not None:
                     path = decoded.path
-                    if self._is_target(path):
+                    if len(path) <= self._line_bytes and _target(path) is not None:
                         head = RequestHead(head.method, path, HTTP_2, head.block, 0)
                     else:
                         head = with_path(head, path, self._limits)
@@ -103,11 +123,6 @@ class RequestHeads:
             _keep(pattern, ended, made)
         return made
 
-    def _is_target(self, path: bytes) -> bool:
-        return (
-            len(path) <= self._limits.line_bytes and _TARGET.fullmatch(path) is not None
-        )
-
     def _ordinary(self, fields: tuple[Field, ...]) -> RequestHead | None:
         """The head, if there is nothing about it that needs a closer look."""
         scan = self._scan
@@ -121,10 +136,15 @@ class RequestHeads:
                 head.block.priority = priority
             return head
         pseudo = dict(fields[:4])
-        if pseudo.keys() != _PSEUDO or pseudo[b":scheme"] not in SCHEMES:
-            return None
-        method, path, host = pseudo[b":method"], pseudo[b":path"], pseudo[b":authority"]
-        if method not in METHODS or not host or not self._is_target(path):
+        method, path = pseudo.get(b":method", b""), pseudo.get(b":path", b"")
+        host = pseudo.get(b":authority", b"")
+        if (
+            not host
+            or method not in METHODS
+            or pseudo.get(b":scheme") not in SCHEMES
+            or len(path) > self._line_bytes
+            or _target(path) is None
+        ):
             return None
         known = self._lines
         lines = [b"\r\nhost: %b\r\n" % host]
@@ -139,9 +159,10 @@ class RequestHeads:
                 if line is None:
                     return None
             lines.append(line)
-        if crumbs:
-            if not all(map(_VALUE.fullmatch, crumbs)):
+        for crumb in crumbs:
+            if _sound_value(crumb) is None:
                 return None
+        if crumbs:
             lines.append(b"cookie: %b\r\n" % b"; ".join(crumbs))
         return self._head(method, path, host, b"".join(lines))
 
@@ -156,12 +177,18 @@ class RequestHeads:
 
     def _line(self, field: Field) -> bytes | None:
         """The line of a field that is only passed on, b"" of one that is not; None: it needs a closer look."""
-        name = field[0]
-        line = b"%b: %b\r\n" % field
-        if is_special(name) or _FIELD.fullmatch(line) is None:
+        name, value = field
+        passed = self._passed
+        if name not in passed:
+            if is_special(name) or _NAME.fullmatch(name) is None:
+                return None
+            if len(passed) >= NAMES:
+                passed.clear()
+            if len(name) <= LARGEST_NAME_BYTES:
+                passed.add(name)
+        if _sound_value(value) is None:
             return None
-        if b"_" in name:
-            line = b""
+        line = b"" if b"_" in name else b"%b: %b\r\n" % field
         if len(line) <= LARGEST_BYTES and name not in CREDENTIALS:
             self._left -= len(line) + _ENTRY_BYTES
             if self._left < 0:
