@@ -148,6 +148,37 @@ class FloodTests(RulesTestCase):
         client.send()
         self.assert_calmed(client, b"too long")
 
+    def test_blocks_on_a_stream_that_was_reset(self):
+        """Header blocks on a stream that we have reset ask for nothing, whether they end it or not, or say anything."""
+        for block in (b"\x00\x01x\x01y", b"\x00\x01X\x01y", b""):
+            client = self.opened()
+            client.send(fr.frame(fr.WINDOW_UPDATE, 0, 1, bytes(4)))
+            self.assertEqual(client.reset(1), 1)
+            client.send(head(block, 1, fr.END_HEADERS) * 900)
+            self.assertIsNone(client.goaway)
+            client.send(head(block, 1, fr.END_HEADERS) * 200)
+            self.assert_calmed(client, b"HEADERS")
+
+    def test_window_by_single_bytes(self):
+        """A window that is widened a byte at a time does not pay for itself (CVE-2019-9511); one by frames does."""
+        for step, ended in ((1, True), (255, True), (256, False)):
+            client = self.raw()
+            client.send(settings([(4, 0)]) + head(client.block()))
+            backend = self.last.accept()
+            backend.send(b"HTTP/1.1 200 OK\r\nContent-Length: 900000\r\n\r\n")
+            for _ in range(1200):
+                if sum(map(len, backend.inbox)) < 65536:
+                    backend.send(bytes(65536))
+                client.send(fr.window_update(1, step) + fr.window_update(0, step))
+                if client.goaway:
+                    break
+            if ended:
+                self.assert_calmed(client, b"WINDOW_UPDATE")
+            else:
+                self.assertIsNone(client.goaway)
+                got = sum(len(each[3]) for each in client.frames if each[0] == fr.DATA)
+                self.assertEqual(got, 1200 * step)
+
     def test_shed(self):
         """An idle connection makes room for another, once more while it is being closed."""
         client = self.raw()

@@ -564,6 +564,27 @@ class InterimTests(UpstreamTestCase):
         self.assertEqual(world.ended[0].status, 499)
 
 
+class AppetiteTests(UpstreamTestCase):
+    def test_grows(self):
+        """Of a body whose head came alone little is read at first, then more each time, and of the next head all."""
+        world, _client, backend = self.ask()
+        asked = []
+        backend.send(b"HTTP/1.1 200 OK\r\nContent-Length: 1000000\r\n\r\n")
+        for _ in range(5):
+            asked.append(backend.receive_bytes)
+            backend.send(bytes(asked[-1]))
+        self.assertEqual(asked, [16374, 32748, 65496, 130992, 131000])
+        backend.send(bytes(1000000 - sum(asked)))
+        self.assertEqual(backend.receive_bytes, 65536)
+        self.assertEqual(len(world.ended), 1)
+
+    def test_with_the_head(self):
+        """What comes with its head has been sent by somebody who is at it: most of it is read next."""
+        _world, _client, backend = self.ask()
+        backend.send(b"HTTP/1.1 200 OK\r\nContent-Length: 1000000\r\n\r\nabc")
+        self.assertEqual(backend.receive_bytes, 131000)
+
+
 class TimeTests(UpstreamTestCase):
     def test_no_answer(self):
         """No byte within the read time: 504, and the connection is dropped."""

@@ -56,6 +56,10 @@ from lolly_tx.wire.errors import BadMessage
 from lolly_tx.wire.http1 import ResponseReader, render_request
 from lolly_tx.wire.message import RequestHead, ResponseHead
 
+FIRST_BYTES: Final = 8187
+"""Twice that is read of a body whose head came alone, and of what follows twice as much each time: as long as nobody
+was seen to take it, it may have to wait here."""
+
 IDLE: Final = 0
 HEAD: Final = 1
 BODY: Final = 2
@@ -76,6 +80,7 @@ class Http1Client(Connection):
 
     __slots__ = (
         "__weakref__",
+        "_appetite",
         "_asked",
         "_body",
         "_client_from",
@@ -116,6 +121,7 @@ class Http1Client(Connection):
         self._state = IDLE
         self._pending = b""
         self._body: BodyReader | None = None
+        self._appetite = RECEIVE_BYTES
         self._interim = 0
         self._sent_all = True
         self._owing = False
@@ -559,8 +565,11 @@ class Http1Client(Connection):
         self._state = BODY
         self._body = reader
         exchange.response_head(head, framing)
-        if self._state != OVER:  # the exchange may have given it up
-            self._read_body(data[end:] if end != len(data) else b"")
+        if self._state == OVER:  # the exchange has given it up
+            return
+        rest = data[end:] if end != len(data) else b""
+        self._appetite = RECEIVE_BYTES if rest else FIRST_BYTES
+        self._read_body(rest)
 
     def _read_body(self, data: bytes) -> None:
         """Deliver the part of the body that `data` brings."""
@@ -598,7 +607,8 @@ class Http1Client(Connection):
             self._paused = False
             self.deadline = watch.next_look(now)
         else:
-            self.transport.receive_bytes = BULK_BYTES
+            self._appetite = appetite = min(2 * self._appetite, BULK_BYTES)
+            self.transport.receive_bytes = appetite
 
     def _complete(
         self, extra: bytes = b"", trailers: bytes = b"", last: bytes = b""

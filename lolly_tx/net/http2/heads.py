@@ -187,17 +187,16 @@ class Heads:
         if stream is not None and stream.ended:
             self._decode(block)
             raise Http2Error(STREAM_CLOSED, "HEADERS after the end", number)
-        try:
-            fields = self._decoder.decode(block).fields
-            lines = trailer_lines(fields)
-        except BadMessage as error:
-            if stream is None:
-                return
-            raise Http2Error(PROTOCOL_ERROR, error.reason, number) from None
         if stream is None:
+            self._odd.strain(fr.HEADERS, self._connection.now())
+            self._decode(block)  # on its way when we reset it
             if ended:
                 streams.closed.ended(number)
             return
+        try:
+            lines = trailer_lines(self._decoder.decode(block).fields)
+        except BadMessage as error:
+            raise Http2Error(PROTOCOL_ERROR, error.reason, number) from None
         if not ended:
             raise Http2Error(PROTOCOL_ERROR, "trailers that end nothing", number)
         streams.end_of_body(stream, lines)

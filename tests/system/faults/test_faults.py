@@ -17,6 +17,7 @@ from tests.system.faults import (
     bodies,
     clients,
     ends,
+    floods,
     life,
     reach,
     reloads,
@@ -91,6 +92,10 @@ class FaultTests(SynchronousTestCase):
     def test_l17_out_of_descriptors(self) -> None:
         """Out of descriptors the proxy neither spins nor dies, and recovers."""
         self.meets_goals(clients.l17)
+
+    def test_l20_floods(self) -> None:
+        """Who floods HTTP/2 connections is away within two seconds, and nobody else notices."""
+        self.meets_goals(floods.l20)
 
     def test_l22_injuring_relay(self) -> None:
         """Over a bad network an answer is right or visibly failed."""
