@@ -160,8 +160,8 @@ class FloodTests(RulesTestCase):
             self.assert_calmed(client, b"HEADERS")
 
     def test_window_by_single_bytes(self):
-        """A window that is widened a byte at a time does not pay for itself (CVE-2019-9511); one by frames does."""
-        for step, ended in ((1, True), (255, True), (256, False)):
+        """A window that is widened a byte at a time does not pay for itself (CVE-2019-9511); one by messages does."""
+        for step, ended in ((1, True), (7, True), (8, False)):
             client = self.raw()
             client.send(settings([(4, 0)]) + head(client.block()))
             backend = self.last.accept()

@@ -33,10 +33,8 @@ TURN_BYTES: Final = 524288
 OUT_BYTES: Final = 65536
 """Of frames without flow control that wait for a client that takes nothing, before it is not read any more."""
 SMALL_BYTES: Final = 8
-"""Of a message: who streams small ones widens windows for each, however many of them share a frame."""
-NARROW_BYTES: Final = 256
-"""Of a frame that is shorter than it could be because of the peer's window: such ones make up for nothing, or a window
-that is widened by single bytes would pay for itself."""
+"""Of a message: who streams small ones widens windows for each, however many of them share a frame. A frame with less,
+because the peer's window has no room for more, makes up for nothing: one widened bytewise would pay for itself."""
 FRAME_BYTES: Final = 16375
 """The largest DATA we send: with its header it fills a TLS record. Larger ones hold up what is more urgent."""
 
@@ -271,7 +269,7 @@ class Sender:
         """Frames of up to `most` bytes; how many that were."""
         queue, out = stream.queue, self.out
         queued = stream.queued
-        narrow = most < queued and most < NARROW_BYTES
+        narrow = most < queued and most < SMALL_BYTES
         most = min(most, queued)
         ends = stream.ending == b""
         sent = flags = 0

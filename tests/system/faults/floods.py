@@ -21,6 +21,7 @@ from tests.system.faults.backends import origin_stats
 from tests.system.faults.client import Tally, numbered, steady_load
 from tests.system.faults.figures import Findings, Size, scenario
 from tests.system.faults.front import Front, h2c_front, tls_front
+from tests.system.faults.http2 import POST, block
 from tests.system.faults.process import (
     Origin,
     ProxyProcess,
@@ -40,15 +41,6 @@ WRITE_SECONDS = 2.0
 AWAY_SECONDS = 2.0
 UPSTREAM = 200
 """Requests that reach a target, for all that one attacker does."""
-
-
-def block(path: str, *more: tuple[str, str], method: bytes = b"\x82") -> bytes:
-    """A header block without Huffman and without entries of a table. `method`: of GET."""
-    line = method + b"\x86\x04" + bytes([len(path)]) + path.encode() + b"\x01\x01t"
-    for name, value in more:
-        line += b"\x00" + bytes([len(name)]) + name.encode()
-        line += bytes([len(value)]) + value.encode()
-    return line
 
 
 def head(stream: int, path: str, flags: int = BOTH, **how: Any) -> bytes:
@@ -122,7 +114,7 @@ def wrong(stream: int) -> bytes:
 
 def post(stream: int) -> bytes:
     """A request with a body to come."""
-    return head(stream, f"/post/{stream}", fr.END_HEADERS, method=b"\x83")
+    return head(stream, f"/post/{stream}", fr.END_HEADERS, method=POST)
 
 
 def bomb() -> Iterator[bytes]:

@@ -21,6 +21,7 @@ from tests.system.faults import (
     life,
     reach,
     reloads,
+    stalls,
     standstills,
     upgrades,
     uploads,
@@ -84,6 +85,14 @@ class FaultTests(SynchronousTestCase):
     def test_l13b_last_answers(self) -> None:
         """A slow reader has the whole of an answer after which the proxy closes."""
         self.meets_goals(bodies.last_answers)
+
+    def test_l13c_slow_streams(self) -> None:
+        """A slow side of an HTTP/2 stream slows the other, and nothing piles up."""
+        self.meets_goals(stalls.slow_streams)
+
+    def test_l13d_stalled_stream(self) -> None:
+        """A stream that stands still costs a hundred others of its connection nothing."""
+        self.meets_goals(stalls.stalled_stream)
 
     def test_l16_aborts_at_each_stage(self) -> None:
         """Clients that reset, at any stage, leave nothing behind."""
