@@ -48,7 +48,8 @@ _LENGTH_LINE: Final = re.compile(rb"(?i)\ncontent-length:[^\r]*+\r\n")
 _MAX_FORWARDS: Final = re.compile(rb"(?i)\nmax-forwards:[^\r]*+\r")
 
 # What Connection may say in HTTP/1.1 without changing anything.
-_STAYING: Final = frozenset(((), (b"keep-alive",)))
+_KEEP_ALIVE: Final = (b"keep-alive",)
+_STAYING: Final = frozenset(((), _KEEP_ALIVE))
 
 
 def is_special(name: bytes) -> bool:
@@ -174,12 +175,23 @@ class RequestBlock(FieldBlock):
         raw: bytes,
         host: bytes = b"",
         found: list[tuple[bytes, bytes]] | None = None,
+        kept: bytes = b"",
     ) -> None:
-        """`host`: the Host value, of fields of which no other `is_special`. `found`: those that are, if known."""
+        """`host`: the Host value, of fields of which no other `is_special`. `found`: those that are, if known.
+
+        `kept`: with a `host`, for fields of which a Connection that says keep-alive is special as well.
+        """
         self.raw = self.kept = raw
         if host:
-            self._take_host(host.lower())
-            self.plain = bool(self.host)
+            self.host = host = host.lower()
+            self.has_host = self.plain = True
+            if kept:
+                self.kept = kept
+                self.connection = _KEEP_ALIVE
+            try:
+                host_name(host)
+            except BadHost as error:
+                raise BadMessage(error.detail) from None
             return
         if found is None:
             found = _REQUEST_SPECIAL.findall(raw.lower())
@@ -357,10 +369,25 @@ class ResponseBlock(FieldBlock):
     date = False
 
     def __init__(
-        self, raw: bytes, found: list[tuple[bytes, bytes]] | None = None
+        self,
+        raw: bytes,
+        found: list[tuple[bytes, bytes]] | None = None,
+        counted: int = -1,
+        kept: bytes = b"",
     ) -> None:
-        """`found`: the special fields in lower case, if they are known."""
+        """`found`: the special fields in lower case, if they are known.
+
+        `counted`: of fields of which only Date and this Content-Length are special; `kept`: and, if there is any, a
+        Connection that says keep-alive.
+        """
         self.raw = self.kept = raw
+        if counted >= 0:
+            self.length = counted
+            self.date = self.length_kept = self.plain = True
+            if kept:
+                self.kept = kept
+                self.connection = _KEEP_ALIVE
+            return
         if found is None:
             found = _RESPONSE_SPECIAL.findall(raw.lower())
         if len(found) == 2:

@@ -33,6 +33,7 @@ from lolly_tx.wire.grammar import (
 )
 from lolly_tx.wire.memory import Memory
 from lolly_tx.wire.message import HTTP_1_0, HTTP_1_1, HTTP_2, RequestHead, ResponseHead
+from lolly_tx.wire.ordinary import REQUEST, RESPONSE
 from lolly_tx.wire.refusals import examine_request, examine_response, worth_a_look
 from lolly_tx.wire.scanner import RequestScan, ResponseScan, scan_request, scan_response
 
@@ -47,6 +48,9 @@ _STATUS_LINE: Final = re.compile(
     rb"HTTP/1\.([01]) ([1-5][0-9][0-9])(?: (%b))?(?=\r\n)" % VALUE
 )
 _RESPONSE_BLOCK: Final = re.compile(rb"\r\n(?:%b:%b\r\n)*+" % (TOKEN, VALUE))
+
+_ordinary_request: Final = REQUEST.match
+_ordinary_response: Final = RESPONSE.match
 
 _Head = TypeVar("_Head", RequestHead, ResponseHead)
 
@@ -139,6 +143,10 @@ class RequestReader(_HeadReader[RequestHead]):
             if found is not None:
                 method, target, one, at, end, special = found
                 return self._scanned(data, method, target, one, at, end, special)
+        elif self._blocks.passing:
+            head = self._ordinary(data)
+            if head is not None:
+                return head
         match = _REQUEST_LINE.match(data)
         if match is not None:
             at = match.end()
@@ -153,6 +161,8 @@ class RequestReader(_HeadReader[RequestHead]):
                     self._check_fields(fields)
                     block = RequestBlock(fields)
                     self._blocks.met(fields, block)
+                else:
+                    self._blocks.news = 0
                 method, target, minor = match.groups()
                 version = HTTP_1_1 if minor == b"1" else HTTP_1_0
                 head = RequestHead(method, target, version, block, end)
@@ -162,6 +172,24 @@ class RequestReader(_HeadReader[RequestHead]):
                     self._memory.met(data, head)
                 return head
         return self._mend(data, seen)
+
+    def _ordinary(self, data: bytes) -> RequestHead | None:
+        """The head in one go, if it is an ordinary one; nobody expects to know it again."""
+        self._blocks.passing -= 1
+        match = _ordinary_request(data)
+        if match is None:
+            return None
+        method, target, fields, host, rest = match.groups()
+        at, end = match.start(3), match.end()
+        if end > self._head_bytes or at > self._line_bytes:
+            return None
+        kept = b""
+        if rest is not None:
+            kept = fields + rest
+            fields = data[at : end - 2]
+        self._check_fields(fields)
+        block = RequestBlock(fields, host, None, kept)
+        return RequestHead(method, target, HTTP_1_1, block, end)
 
     def _scanned(
         self,
@@ -224,10 +252,15 @@ class ResponseReader(_HeadReader[ResponseHead]):
         last = self._last
         if last is not None and data.startswith(self._last_raw):
             return last  # whose end need not be looked for
+        if self._scan is None and self._memory.passing:
+            head = self._ordinary(data)
+            if head is not None:
+                return head
         end = data.find(b"\r\n\r\n") + 4
         raw = data if end == len(data) else data[:end]
         head = self.known_again(raw)
         if head is not None:
+            self._memory.news = 0
             return head
         scan = self._scan
         if scan is not None:
@@ -252,6 +285,24 @@ class ResponseReader(_HeadReader[ResponseHead]):
                 self._memory.met(raw, head)
                 return head
         return self._mend(data, seen)
+
+    def _ordinary(self, data: bytes) -> ResponseHead | None:
+        """As of requests."""
+        self._memory.passing -= 1
+        match = _ordinary_response(data)
+        if match is None:
+            return None
+        status, reason, fields, length, other, rest = match.groups()
+        at, end = match.start(3), match.end()
+        if end > self._head_bytes or at > self._line_bytes:
+            return None
+        kept = b""
+        if rest is not None:
+            kept = fields + rest
+            fields = data[at : end - 2]
+        self._check_fields(fields)
+        block = ResponseBlock(fields, None, int(length or other), kept)
+        return ResponseHead(int(status), reason or b"", HTTP_1_1, block, end)
 
     def _scanned(
         self,

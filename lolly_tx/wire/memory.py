@@ -5,7 +5,7 @@
 Real traffic is both: clients that send the same head a hundred times, and heads that never come again, with a trace id
 or a token of one request. To keep the latter would cost more than to read them, and push out the former. So bytes are
 kept when they come for the second time; of what came once there is a mark, a hash in a table of fixed size, where newer
-ones take the places of older ones.
+ones take the places of older ones. Where nothing comes again only some of it is marked (`Memory.passing`).
 
 Imports: domain. Used by: net.http1, proxy, proxy.middleware, wire.forwardform,
 wire.http1.
@@ -28,19 +28,29 @@ MEMORY_BYTES: Final = 262144
 MARKS: Final = 1024
 """Places for what came once: a power of two."""
 _PLACE: Final = MARKS - 1
+NEWS: Final = 512
+"""So many new ones in a row, and it is not expected that any comes again."""
+_PASSING: Final = 7
 
 
 @mypyc_attr(allow_interpreted_subclasses=True)
 class Memory(Generic[Value]):
-    """`known`: where to look first; whoever finds nothing there says what it has `met`. `sizes`: how long those are."""
+    """`known`: where to look first; whoever finds nothing there says what it has `met`. `sizes`: how long those are.
 
-    __slots__ = ("_bytes", "_marks", "known", "sizes")
+    `passing`: so many that come next need neither be looked for nor told of, only be counted down. To look for what is
+    never there costs as well; so where `NEWS` in a row were new, it is done with one of eight until one comes again.
+    `news`: how many were new in a row; 0 for who has found something in `known`.
+    """
+
+    __slots__ = ("_bytes", "_marks", "known", "news", "passing", "sizes")
 
     def __init__(self) -> None:
         self.known: dict[bytes, Value] = {}
         self.sizes: set[int] = set()
         self._marks = [0] * MARKS
         self._bytes = 0
+        self.news = 0
+        self.passing = 0
 
     def met(self, raw: bytes, value: Value) -> None:
         """`raw` was not known, and means `value`."""
@@ -49,7 +59,11 @@ class Memory(Generic[Value]):
         marks = self._marks
         if marks[place] != mark:
             marks[place] = mark
+            self.news += 1
+            if self.news >= NEWS:
+                self.passing = _PASSING
             return
+        self.news = 0
         size = len(raw)
         if size > REMEMBERED_BYTES:
             return

@@ -116,6 +116,19 @@ class RequestReaderTests(SynchronousTestCase):
         both = reader.read(GET + b"\r\n" + GET + b"\r\n")
         self.assertEqual(facts(known[0]), facts(both))
 
+    def test_what_never_comes_again(self) -> None:
+        """Where all blocks are new they are read alike and not remembered; what repeats is, a little later."""
+        reader, sure = RequestReader(scan=None), RequestReader(scan=None)
+        for number in range(2 * memory.NEWS):
+            sure._blocks.news = 0
+            data = GET + b"X-Id: %d\r\n\r\n" % number
+            self.assertEqual(facts(reader.read(data)), facts(sure.read(data)))
+        self.assertEqual(reader._known_blocks, {})
+        heads = [reader.read(data) for _ in range(24)]
+        assert heads[-1] is not None and heads[-2] is not None
+        self.assertIs(heads[-1].block, heads[-2].block)
+        self.assertEqual(reader._blocks.news, 0)
+
     def test_the_last_known_head(self) -> None:
         """Heads that are known are so in turn as well as in a row, and others of their size are not."""
         reader = RequestReader()
@@ -432,6 +445,20 @@ class ResponseReaderTests(SynchronousTestCase):
         self.assertEqual([(b"Content-Length", b"3"), (b"X-A", b"1")], head.pairs)
         self.assertEqual(b"abc", data[head.end :])
         self.assertTrue(head.keep_alive)
+
+    def test_what_never_comes_again(self) -> None:
+        """Where all are new they are read alike and not remembered; what repeats among them is, a little later."""
+        start = b"HTTP/1.1 200 OK\r\nDate: d\r\nX-Id: %d\r\nContent-Length: 2\r\n\r\n"
+        reader, sure = ResponseReader(scan=None), ResponseReader(scan=None)
+        for number in range(2 * memory.NEWS):
+            sure._memory.news = 0
+            raw = start % number
+            self.assertEqual(facts(reader.read(raw)), facts(sure.read(raw)))
+        self.assertEqual(reader.known, {})
+        heads = [reader.read(raw) for _ in range(24)]
+        self.assertIs(heads[-1], heads[-2])
+        self.assertEqual(list(reader.known), [raw])
+        self.assertEqual(reader._memory.news, 0)
 
     def test_known_heads_are_remembered(self) -> None:
         """The same bytes are the same head, whatever the body is."""

@@ -7,6 +7,7 @@ from twisted.trial.unittest import SynchronousTestCase
 from lolly_tx.wire.memory import (
     MARKS,
     MEMORY_BYTES,
+    NEWS,
     REMEMBERED,
     REMEMBERED_BYTES,
     Memory,
@@ -33,6 +34,23 @@ class MemoryTests(SynchronousTestCase):
             memory.met(b"other %d" % number, number)
             memory.met(b"again", 0)
         self.assertIn(b"again", memory.known)
+
+    def test_passing(self) -> None:
+        """Where nothing comes again, seven of eight need not be told of, until one comes again."""
+        memory: Memory[int] = Memory()
+        for number in range(NEWS - 1):
+            memory.met(b"unique %d" % number, number)
+        self.assertEqual(memory.passing, 0)
+        memory.met(b"again", 0)
+        self.assertEqual(memory.passing, 7)
+        memory.passing = 0
+        memory.met(b"other", 0)
+        self.assertEqual(memory.passing, 7)
+        memory.passing = 0
+        memory.met(b"again", 0)
+        self.assertEqual((memory.passing, memory.news), (0, 0))
+        memory.met(b"one more", 0)
+        self.assertEqual((memory.passing, memory.news), (0, 1))
 
     def test_sizes(self) -> None:
         """Who asks for something of another size than all that is kept need not ask."""
