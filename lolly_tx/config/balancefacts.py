@@ -121,8 +121,9 @@ def _ejection_facts(pool: PoolSettings) -> Iterator[str]:
         )
     if passive.share:
         yield (
-            f"shared by store {passive.share}: {passive.max_fails} failures in all instances together"
-            f" take a target out where at least one of them was seen, at most half of the pool;"
+            f"shared by store {passive.share}: {passive.max_fails} failures in all instances together,"
+            f" or half as many as there are instances where that is more, take a target out where"
+            f" at least one of them was seen, at most half of the pool;"
             f" while the store is away each instance counts for itself"
         )
     if judges_traffic(pool) and passive.recheck and not (pool.health or pool.checks):

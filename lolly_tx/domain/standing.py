@@ -18,6 +18,8 @@ from __future__ import annotations
 from collections import deque
 from typing import Final
 
+import attrs
+
 from lolly_tx.domain.accruals.consecutive import ConsecutiveFailures
 from lolly_tx.domain.local_fault import ASK_SECONDS
 from lolly_tx.domain.node import Node
@@ -33,8 +35,20 @@ SILENCE_SECONDS: Final = 2 * ASK_SECONDS
 FLEET_PART: Final = 0.5
 """Failures for each instance that it takes in a large fleet, where `max_fails` of them stand by chance at any time."""
 
-MOST_FAILURES: Final = 1000
-"""Failures at one target that count; of a single instance, and of all others."""
+MOST_HERE: Final = 64
+"""Failures of one target that are told."""
+
+MOST_ELSEWHERE: Final = 1000
+"""More than this is not believed of all others."""
+
+
+@attrs.frozen
+class Told:
+    """What is told of one node: `count` failures stand, and `before` was told when it was last."""
+
+    node: Node
+    count: int
+    before: int
 
 
 class _Failures:
@@ -43,9 +57,9 @@ class _Failures:
     __slots__ = ("due", "refused", "told")
 
     def __init__(self) -> None:
-        self.due: deque[float] = deque(maxlen=MOST_FAILURES)
+        self.due: deque[float] = deque(maxlen=MOST_HERE)
         self.refused = 0
-        self.told = False
+        self.told = 0
 
 
 class Standing:
@@ -77,9 +91,9 @@ class Standing:
             if not failures.told:
                 del self._nodes[node]
 
-    def tell(self, now: float, most: int) -> list[tuple[Node, int]]:
-        """What to tell of at most so many nodes, who waited longest first: how many failures stand; 0: no more."""
-        told: list[tuple[Node, int]] = []
+    def tell(self, now: float, most: int) -> list[Told]:
+        """What to tell of at most so many nodes, who waited longest first; also where nothing stands any more."""
+        told: list[Told] = []
         for node, failures in list(self._nodes.items()):
             if len(told) >= most:
                 break
@@ -89,31 +103,32 @@ class Standing:
             if not latest:
                 del self._nodes[node]
                 if failures.told:
-                    told.append((node, 0))
+                    told.append(Told(node, 0, failures.told))
                 continue
             count = sum(due <= now for due in latest)
-            if count:
-                failures.told = True
-                told.append((node, count))
+            if count or failures.told:
+                told.append(Told(node, count, failures.told))
+                failures.told = count
                 self._nodes[node] = self._nodes.pop(node)  # the last in the next round
         return told
 
     def hear(
-        self, node: Node, count: int, elsewhere: int, now: float, instances: float = 1.0
+        self, told: Told, elsewhere: int, now: float, instances: float = 1.0
     ) -> bool:
-        """So many stand `elsewhere`, after `count` were told of `node`; whether it is ejected for them.
+        """So many stand `elsewhere`, after something was told of a node; whether it is ejected for them.
 
         `elsewhere` and `instances`, how many share, are what a store says: any numbers at all.
         """
-        failures, pool = self._nodes.get(node), self.pool
+        node, pool = told.node, self.pool
+        failures = self._nodes.get(node)
         if failures is None:
             return False
         pool.catch_up(node.id, now)
         record = self._record(node)
         if record is None or node.ejection != "up":
             return False
-        here = min(count, len(failures.due), record.standing(now))
-        elsewhere = max(0, min(elsewhere, MOST_FAILURES))
+        here = min(told.count, len(failures.due), record.standing(now))
+        elsewhere = max(0, min(elsewhere, MOST_ELSEWHERE))
         enough = max(record.max_fails, instances * FLEET_PART)
         if not here or not elsewhere or here + elsewhere < enough:
             return False

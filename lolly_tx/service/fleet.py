@@ -24,7 +24,7 @@ from twisted.python.failure import Failure
 from lolly_tx.domain.node import Node
 from lolly_tx.domain.outcomes import Outcome
 from lolly_tx.domain.pool import Pool
-from lolly_tx.domain.standing import Standing
+from lolly_tx.domain.standing import Standing, Told
 from lolly_tx.domain.target import Target
 from lolly_tx.net.stores.errors import StoreAway
 from lolly_tx.net.stores.scripts import STAND
@@ -41,11 +41,11 @@ TELL_SECONDS: Final = 1.0
 KEEP_SECONDS: Final = 4.0
 """The store forgets what nobody has repeated for so long: an instance that died, a success it has not heard of."""
 
-MOST_TARGETS: Final = 256
-"""Of one question; the others have the next one."""
+MOST_TARGETS: Final = 64
+"""Of one question, which no other one is to wait for long; the other targets have the next one."""
 
-MOST_MEMBERS: Final = 256
-"""Instances that stand by one target, as the store keeps them: many times what it takes to eject."""
+MOST_FAILURES: Final = 256
+"""At one target, as the store keeps them: many times what it takes to eject."""
 
 
 _ALMOST: Final = 0.001
@@ -174,11 +174,11 @@ class FleetEvidence:
         if not told or store is None or not store.here:
             return
         keys, words = [], []
-        for node, count in told:
-            keys.append(_key(store, shared.pool.name, node.target))
-            words += [count, int(count > 0 and node.ejection == "up")]
+        for one in told:
+            keys.append(_key(store, shared.pool.name, one.node.target))
+            words += [one.count, one.before]
         keep = int(1000 * KEEP_SECONDS)
-        asked = store.run(STAND, keys, self.member, keep, MOST_MEMBERS, *words)
+        asked = store.run(STAND, keys, self.member, keep, MOST_FAILURES, *words)
         shared.asked = asked
         asked.addBoth(self._cb_over, shared)
         asked.addCallback(self._cb_heard, shared, told)
@@ -188,18 +188,16 @@ class FleetEvidence:
         shared.asked = None
         return result
 
-    def _cb_heard(
-        self, reply: Reply, shared: _Shared, told: list[tuple[Node, int]]
-    ) -> None:
+    def _cb_heard(self, reply: Reply, shared: _Shared, told: list[Told]) -> None:
         """How many stand elsewhere, of each; what is no such answer is none."""
         numbers = reply if isinstance(reply, list) else []
         store = self._stores.get(shared.store)
         if len(numbers) != len(told) or store is None:
             return
         now, instances = self._now(), store.sharers / self._workers()
-        for (node, count), number in zip(told, numbers, strict=True):
+        for one, number in zip(told, numbers, strict=True):
             if isinstance(number, int):
-                shared.standing.hear(node, count, number, now, instances)
+                shared.standing.hear(one, number, now, instances)
 
     def _eb_away(self, failure: Failure) -> None:
         """No answer, or nobody wants it any more."""

@@ -172,8 +172,9 @@ class SharedEvidenceTests(SynchronousTestCase):
         """What is shared, how far it goes, who uses the store; no request waits for it."""
         told = self.told(SHARING)
         said = (
-            "shared by store shared: 3 failures in all instances together take a target out where at least one of"
-            " them was seen, at most half of the pool; while the store is away each instance counts for itself"
+            "shared by store shared: 3 failures in all instances together, or half as many as there are"
+            " instances where that is more, take a target out where"
+            " at least one of them was seen, at most half of the pool; while the store is away each instance counts for itself"
         )
         self.assertIn(said, told)
         self.assertIn("used by pool app", told)

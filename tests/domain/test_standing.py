@@ -9,6 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from twisted.trial.unittest import SynchronousTestCase
 
+from lolly_tx.domain.accruals.consecutive import ConsecutiveFailures
 from lolly_tx.domain.ejection import EjectionLimits
 from lolly_tx.domain.errors import (
     BadResponse,
@@ -21,10 +22,12 @@ from lolly_tx.domain.lease import Lease
 from lolly_tx.domain.node import Node
 from lolly_tx.domain.pool import Pool
 from lolly_tx.domain.standing import (
-    MOST_FAILURES,
+    MOST_ELSEWHERE,
+    MOST_HERE,
     SILENCE_SECONDS,
     STANDS_SECONDS,
     Standing,
+    Told,
 )
 from tests.domain.pools import Diary, pool_of
 
@@ -65,10 +68,11 @@ class Shared:
 
     def told(self, now: float, most: int = 100) -> dict[str, int]:
         """What is told, by the names of nodes."""
-        return {node.id: count for node, count in self.standing.tell(now, most)}
+        return {one.node.id: one.count for one in self.standing.tell(now, most)}
 
     def hear(self, name: str, now: float, elsewhere: int, count: int = 1) -> bool:
-        return self.standing.hear(self.node(name), count, elsewhere, now)
+        told = Told(self.node(name), count, count)
+        return self.standing.hear(told, elsewhere, now)
 
     def out(self, now: float) -> list[str]:
         """Who is left alone."""
@@ -118,7 +122,7 @@ class ToldTests(SynchronousTestCase):
         self.assertEqual(shared.told(10.0 + SILENCE_SECONDS)["a"], 1)
         shared.succeed("a", 14.0)
         shared.fail("a", 14.5, SILENT)
-        self.assertNotIn("a", shared.told(15.0))
+        self.assertEqual(shared.told(15.0), {"a": 0, "b": 1})
         self.assertEqual(shared.told(14.5 + SILENCE_SECONDS)["a"], 1)
 
     def test_own_fault(self) -> None:
@@ -140,7 +144,7 @@ class ToldTests(SynchronousTestCase):
         shared.fail("a", 10.0)
         node = shared.node("a")
         shared.pool.replace([shared.node("b").target], 10.1)
-        self.assertFalse(shared.standing.hear(node, 1, 9, 10.5))
+        self.assertFalse(shared.standing.hear(Told(node, 1, 1), 9, 10.5))
         self.assertEqual(shared.told(10.5), {})
 
     def test_many(self) -> None:
@@ -152,6 +156,29 @@ class ToldTests(SynchronousTestCase):
         found = [list(shared.told(11.0 + n, most=4)) for n in range(3)]
         self.assertEqual([len(one) for one in found], [4, 4, 4])
         self.assertEqual({name for one in found for name in one}, set(names))
+
+    def test_before(self) -> None:
+        """What was told last goes with it, so that just that can be taken back."""
+        shared = Shared("a", "b")
+        found = []
+        for now in (10.0, 10.1):
+            shared.fail("a", now)
+        for now in (10.5, 11.5, 12.5):
+            [told] = shared.standing.tell(now, 9)
+            found.append((told.count, told.before))
+        shared.succeed("a", 13.0)
+        shared.fail("a", 13.3)
+        for now in (13.5, 14.5):
+            [told] = shared.standing.tell(now, 9)
+            found.append((told.count, told.before))
+        self.assertEqual(found, [(1, 0), (2, 1), (2, 2), (0, 2), (1, 0)])
+
+    def test_most(self) -> None:
+        """So many are told of one target, and no more are remembered."""
+        shared = Shared("a", "b", accrual=lambda: ConsecutiveFailures(1000))
+        for number in range(MOST_HERE + 10):
+            shared.fail("a", 10.0 + number / 1000)
+        self.assertEqual(shared.told(12.0), {"a": MOST_HERE})
 
     def test_ejected(self) -> None:
         """It stands on while the target is out and fails, so that whoever comes later knows."""
@@ -187,10 +214,10 @@ class HeardTests(SynchronousTestCase):
         for instances, elsewhere in ((6, 2), (7, 3), (8, 3), (9, 4), (100, 49)):
             shared = Shared("a", "b", "c")
             shared.fail("a", 10.0)
-            [(node, count)] = shared.standing.tell(10.5, 9)
+            [told] = shared.standing.tell(10.5, 9)
             hear = shared.standing.hear
-            self.assertFalse(hear(node, count, elsewhere - 1, 10.5, instances))
-            self.assertTrue(hear(node, count, elsewhere, 10.5, instances))
+            self.assertFalse(hear(told, elsewhere - 1, 10.5, instances))
+            self.assertTrue(hear(told, elsewhere, 10.5, instances))
 
     def test_back(self) -> None:
         """It comes back as from an ejection by its own record: one trial, or connects of our own."""
@@ -329,11 +356,12 @@ class HostileTests(SynchronousTestCase):
             shared.told(now)
             before = set(shared.out(now))
             instances = random.choice((-1e9, 0.0, 1.0, 1e9))
-            shared.standing.hear(node, random.randrange(5), word, now, instances)
+            told = Told(node, random.randrange(5), random.randrange(5))
+            shared.standing.hear(told, word, now, instances)
             out = shared.out(now)
             self.assertLessEqual(len(out), max(0, min(size - 1, max(1, size // 2))))
             self.assertTrue(shared.pool.available(now))
             for new in set(out) - before:
                 record: Any = shared.node(new).accrual
                 self.assertGreater(record.falls, 0)
-                self.assertLessEqual(record.elsewhere, MOST_FAILURES)
+                self.assertLessEqual(record.elsewhere, MOST_ELSEWHERE)

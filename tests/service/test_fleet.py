@@ -41,26 +41,24 @@ STEP = 0.02
 
 
 class Board:
-    """What `STAND` keeps, as the script does: by key, what each member stands by, and since when it said so."""
+    """What `STAND` keeps, as the script does: by key, what each member stands by, and when it last said so."""
 
     def __init__(self, clock: Clock) -> None:
         self.clock = clock
         self.keys: dict[bytes, dict[bytes, tuple[int, float]]] = {}
 
     def __call__(self, keys: list[bytes], args: list[bytes]) -> Reply:
-        member, keep, most, *words = args
+        member, keep, _, *words = args
         now, found = self.clock.seconds(), []
         for number, key in enumerate(keys):
             there = self.keys.setdefault(key, {})
-            count, asked = int(words[2 * number]), words[2 * number + 1] == b"1"
-            for name, (_, at) in list(there.items()):
-                if asked and at + int(keep) / 1000 <= now:
+            count, before = int(words[2 * number]), int(words[2 * number + 1])
+            assert there.get(member, (before,))[0] == before, (there, before)
+            there[member] = (count, now)
+            for name, (n, at) in list(there.items()):
+                if not n or at + int(keep) / 1000 <= now:
                     del there[name]
-            others = sum(n for name, (n, _) in there.items() if name != member)
-            found.append(others if asked else 0)
-            there.pop(member, None)
-            if count and len(there) < int(most):
-                there[member] = (count, now)
+            found.append(sum(n for name, (n, _) in there.items() if name != member))
         return [*found]
 
 

@@ -115,12 +115,12 @@ class ScriptTests(SynchronousTestCase):
         counts = [one[0] for one in self.ask(line, *beats) if isinstance(one, list)]
         self.assertEqual(counts, [1, 2, 2, 2])
 
-    def stand(self, who: str, *counts: int, keep: int = 60_000, most: int = 8) -> bytes:
-        """What `who` stands by, of keys k0 and on; a negative count asks for nobody else's."""
+    def stand(
+        self, who: str, *counts: int, before: int = 0, keep: int = 60_000, most: int = 8
+    ) -> bytes:
+        """What `who` stands by, of keys k0 and on."""
         keys = [f"k{number}" for number in range(len(counts))]
-        words: list[Any] = []
-        for count in counts:
-            words += [abs(count), int(count >= 0)]
+        words = [word for count in counts for word in (count, before)]
         return command("EVAL", STAND.text, len(keys), *keys, who, keep, most, *words)
 
     def test_stand(self) -> None:
@@ -130,13 +130,15 @@ class ScriptTests(SynchronousTestCase):
             line,
             self.stand("a", 1),
             self.stand("b", 2, 1),
-            self.stand("a", 1, 1),
-            self.stand("c", -1, 0),
-            self.stand("a", 2, 5),
-            self.stand("b", 0),
-            self.stand("c", 1),
+            self.stand("a", 1, 1, before=1),
+            self.stand("c", 1, 0),
+            self.stand("a", 2, 4, before=1),
+            self.stand("b", 0, 1, before=2),
+            self.stand("c", 1, 0, before=1),
+            self.stand("a", 1, 0, before=4),
         )
-        self.assertEqual(found, [[0], [1, 0], [2, 1], [0, 2], [3, 1], [3], [2]])
+        right = [[0], [1, 0], [2, 1], [3, 2], [3, 1], [3, 4], [2, 5], [1, 1]]
+        self.assertEqual(found, right)
         [left, none] = self.ask(line, command("PTTL", "k0"), command("PTTL", "k2"))
         assert isinstance(left, int)
         self.assertTrue(0 < left <= 60_000)
@@ -150,26 +152,21 @@ class ScriptTests(SynchronousTestCase):
         while self.ask(line, self.stand("b", 1, keep=200)) != [[0]]:
             self.assertLess(time.monotonic(), until)
             time.sleep(0.02)
-        self.assertEqual(self.ask(line, command("HLEN", "k0")), [1])
+        self.assertEqual(self.ask(line, command("ZCARD", "k0")), [1])
         while self.ask(line, command("EXISTS", "k0")) != [0]:
             self.assertLess(time.monotonic(), until)
             time.sleep(0.02)
 
     def test_stand_bounded(self) -> None:
-        """A key has so many members at most, and what is none of ours goes."""
+        """A key has so many failures at most, and what the store's clock has not come to is nothing."""
         line = self.connected()
-        later = f"9 {int(time.time() * 1000) + 3_600_000}"
-        rubbish = ("x", "", "1", "1 x", "-5 1", "1 2 3", later)
-        self.ask(
-            line,
-            *[command("HSET", "k0", f"r{n}", text) for n, text in enumerate(rubbish)],
-        )
+        later = int(time.time() * 1000) + 3_600_000
+        self.ask(line, *[command("ZADD", "k0", later, f"r {n}") for n in range(9)])
         asks = [self.stand(f"m{number}", 1, most=4) for number in range(9)]
         found = [one[0] for one in self.ask(line, *asks) if isinstance(one, list)]
-        self.assertEqual(found, [0, 1, 2, 3, 4, 4, 4, 4, 4])
-        self.assertEqual(self.ask(line, command("HLEN", "k0")), [4])
-        self.ask(line, self.stand("m0", 3, most=4))
-        self.assertEqual(self.ask(line, self.stand("z", 1, most=4)), [[6]])
+        self.assertEqual(found, [0, 1, 2, 3, 3, 3, 3, 3, 3])
+        self.assertEqual(self.ask(line, command("ZCARD", "k0")), [4])
+        self.assertEqual(self.ask(line, self.stand("m8", 0, before=1)), [[3]])
 
 
 class ScenarioTests(SynchronousTestCase):

@@ -98,32 +98,21 @@ local ms = math.floor(now / 1000)
 local keep, most = tonumber(ARGV[2]), tonumber(ARGV[3])
 local found = {}
 for i = 1, #KEYS do
-  local count, asked, elsewhere = ARGV[2 * i + 2], ARGV[2 * i + 3] == '1', 0
-  if asked then
-    local all = redis.call('HGETALL', KEYS[i])
-    for j = 1, #all, 2 do
-      local number, at = string.match(all[j + 1], '^(%d+) (%d+)$')
-      if not at or tonumber(at) > ms or tonumber(at) + keep <= ms then
-        redis.call('HDEL', KEYS[i], all[j])
-      elseif all[j] ~= ARGV[1] then
-        elsewhere = elsewhere + tonumber(number)
-      end
-    end
-  end
-  if count == '0' then
-    redis.call('HDEL', KEYS[i], ARGV[1])
-  elseif redis.call('HLEN', KEYS[i]) < most or redis.call('HEXISTS', KEYS[i], ARGV[1]) == 1 then
-    redis.call('HSET', KEYS[i], ARGV[1], count .. ' ' .. string.format('%.0f', ms))
-    redis.call('PEXPIRE', KEYS[i], keep)
-  end
-  found[i] = elsewhere
+  local key, count, before = KEYS[i], tonumber(ARGV[2 * i + 2]), tonumber(ARGV[2 * i + 3])
+  for n = count + 1, before do redis.call('ZREM', key, ARGV[1] .. ' ' .. n) end
+  for n = 1, count do redis.call('ZADD', key, ms, ARGV[1] .. ' ' .. n) end
+  redis.call('ZREMRANGEBYSCORE', key, '-inf', ms - keep)
+  redis.call('ZREMRANGEBYSCORE', key, '(' .. ms, '+inf')
+  redis.call('ZREMRANGEBYRANK', key, 0, -most - 1)
+  if count > 0 then redis.call('PEXPIRE', key, keep) end
+  found[i] = redis.call('ZCARD', key) - count
 end
 return found
 """
 )
-"""Keys: of targets. A member, the milliseconds that its word counts, the most members of a key; for each key how many
-failures stand there, and 1 = those of the others are asked for. Returns them for each key, 0 where nobody asked. Who
-has not repeated its word in time is forgotten."""
+"""Keys: of targets. A member, the milliseconds that its word counts, the most failures that a key has; for each key how
+many stand by its word, and by its last one. Returns how many stand by that of others. What nobody has repeated in time
+is forgotten; where there are too many, the oldest."""
 
 PACE = Script(
     NOW
