@@ -84,7 +84,7 @@ class Service:
             entry = {"url": f"{self._settings.scheme}://{host}:{service['Port']}"}
             weight = (service.get("Weights") or {}).get("Passing", 1)
             return {**entry, "weight": weight} if weight != 1 else entry
-        except (LookupError, TypeError, AttributeError):
+        except (LookupError, TypeError, AttributeError, RecursionError):
             return {"url": "", "consul": "an instance without address and port"}
 
 

@@ -22,7 +22,7 @@ SERVICE = "kubernetes.io/service-name"
 
 @attrs.frozen
 class Endpoint:
-    """`address`: as it was said. `zones`: those that it is meant for; None: nobody says."""
+    """`address`: as it was said, "?" for what is no text. `zones`: those that it is meant for; None: nobody says."""
 
     address: Any
     ready: bool
@@ -50,7 +50,7 @@ def taken(item: dict[str, Any]) -> Slice | None:
     if not isinstance(service, str):
         return None
     ports = tuple(
-        (str(one.get("name") or ""), one["port"])
+        (str(_plain(one.get("name")) or ""), _plain(one["port"]))
         for one in item.get("ports") or ()
         if one.get("protocol", "TCP") == "TCP" and one.get("port") is not None
     )
@@ -68,7 +68,13 @@ def _endpoint(one: dict[str, Any]) -> Endpoint:
         ready = False
     hints = (one.get("hints") or {}).get("forZones")
     zones = None if not hints else tuple(str(each["name"]) for each in hints)
-    return Endpoint((one.get("addresses") or [None])[0], ready, serving, zones)
+    address = (one.get("addresses") or [None])[0]
+    return Endpoint(_plain(address), ready, serving, zones)
+
+
+def _plain(said: Any) -> Any:
+    """Itself, if it holds nothing else: how deep that goes is up to others."""
+    return "?" if isinstance(said, (dict, list)) else said
 
 
 def entries_of(

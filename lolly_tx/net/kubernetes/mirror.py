@@ -227,7 +227,13 @@ class Mirror:
         if key is not None:
             try:
                 taken = self._taken(item)
-            except (LookupError, TypeError, ValueError, AttributeError):
+            except (
+                LookupError,
+                TypeError,
+                ValueError,
+                AttributeError,
+                RecursionError,
+            ):
                 key = None
         if key is None:
             self.unusable += 1

@@ -159,6 +159,21 @@ class EntriesTests(SynchronousTestCase):
             len([e for e in self.entries(some, zone="a") if isinstance(e, str)]), 4
         )
 
+    def test_how_deep_it_goes(self) -> None:
+        """Lists within lists where a text belongs make no target, and hinder nobody, whatever they hold."""
+        deep: list[Any] = []
+        for _ in range(100_000):
+            deep = [deep]
+        where, name, port = (endpoint_slice(n, addresses=["10.0.0.1"]) for n in "abc")
+        where["endpoints"][0]["addresses"] = [deep]
+        name["ports"][0]["name"] = deep
+        port["ports"][0]["port"] = deep
+        found = self.entries(where, name, port)
+        good = "http://10.0.0.1:8080"
+        self.assertEqual(found, [good, "http://10.0.0.1:?", "http://?:8080"])
+        while deep:  # else its end would be as deep
+            deep = deep[0]
+
     def test_what_is_kept(self) -> None:
         """Slices without a service are left out; what is no slice raises what a copy expects."""
         self.assertIsNone(taken({"metadata": {"labels": {}}}))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+from collections.abc import Callable
 from datetime import UTC, datetime
 from pathlib import Path
 from random import Random
@@ -61,7 +62,12 @@ class ClusterTestCase(SynchronousTestCase):
         )
         return Api(access, self.clock)
 
-    def mirror(self, kind: Kind | None = None, api: Api | None = None) -> Mirror:
+    def mirror(
+        self,
+        kind: Kind | None = None,
+        api: Api | None = None,
+        taken: Callable[[Any], Any] = lambda item: item.get("endpoints"),
+    ) -> Mirror:
         """One that runs."""
         mirror = Mirror(
             api or self.api(),
@@ -69,7 +75,7 @@ class ClusterTestCase(SynchronousTestCase):
             clock=self.clock,
             random=Random(1),
             interval=30.0,
-            taken=lambda item: item.get("endpoints"),
+            taken=taken,
             changed=self.told.append,
             failed=self.failed.append,
         )
@@ -229,6 +235,20 @@ class MirrorTests(ClusterTestCase):
         agent.begin()
         self.wait(30.0 + ANSWER_SECONDS)
         self.assertIn("no answer within 35 s", self.failed[0])
+
+    def test_too_deep(self) -> None:
+        """An object that goes too deep to be looked at is left out like any other that is none."""
+
+        def taken(item: dict[str, Any]) -> Any:
+            if item["metadata"]["name"] == "deep":
+                raise RecursionError
+            return 1
+
+        for name in ("deep", "good"):
+            self.cluster.put(SLICES, endpoint_slice(name))
+        mirror = self.mirror(taken=taken)
+        self.assertEqual(list(mirror.objects), [("default", "good")])
+        self.assertEqual((mirror.unusable, self.failed), (1, []))
 
     def test_foreign_text(self) -> None:
         """Objects that are none are left out and counted; the others stand."""
