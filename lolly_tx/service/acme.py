@@ -7,7 +7,8 @@
 
 One is due when it has lived for two thirds of its life, or at a time of the window that its authority suggests. Where
 several instances share an authority (`service.acme_together`) one of them orders. While their store cannot be used
-nothing is ordered but for a certificate that is in the last tenth of its life: then each instance orders for itself.
+nothing is ordered but for a certificate that is in the last tenth of its life: then each instance orders for itself,
+and a twentieth later whatever the store says.
 
 Imports: config, service, Twisted. Used by: service.parts, service.upkeep.
 """
@@ -63,7 +64,7 @@ class Name:
     """A host whose certificate is looked after. `due`, `asked_at`: seconds since the epoch. `failures`: in a row.
 
     `asked_at`: when its authority is asked again what it suggests. `window`: what that was. `alone`: from when on it is
-    ordered without a store.
+    ordered without a store that cannot be used; `last`: whatever the store says.
     """
 
     acme: str
@@ -72,6 +73,7 @@ class Name:
     begins: float = 0.0
     until: float | None = None
     alone: float = 0.0
+    last: float = 0.0
     asked_at: float = 0.0
     window: tuple[float, float] | None = None
     failures: int = 0
@@ -234,6 +236,7 @@ class Renewals:
             one.due = dates[0] + life * (RENEW_PART + jitter)
             alone = self._random.uniform(0.0, ALONE_PART) if self.together else 0.0
             one.alone = dates[0] + life * (LATEST_PART + alone)
+            one.last = one.alone + life * ALONE_PART
 
     def _next(self, config: Config) -> None:
         """Order what is due longest, or ask about what was not asked for longest."""
@@ -252,21 +255,30 @@ class Renewals:
             self._begin_question(config, min(known, key=lambda each: each.asked_at))
 
     def _may_order(self, one: Name) -> bool:
-        """Whether it is nobody else's turn, as far as is known."""
+        """Whether it is nobody else's turn, as far as is known, or it cannot wait."""
         shared = self.together.get(one.acme)
-        if shared is None or shared.may_begin:
+        if shared is None or shared.may_begin or self._after(one, one.last):
             return True
-        if not shared.here:
-            if self._alone_now(one):
-                return True
-            one.error = (
-                f"store {shared.settings.store} is away, and with it whose turn it is"
+        if shared.here:
+            if not one.failures:
+                one.error = ""
+            return False
+        if self._after(one, one.alone):
+            return True
+        said = f"store {shared.settings.store} is away, and with it whose turn it is"
+        if one.error != said:
+            one.error = said
+            self.log.warn(
+                "no certificate is ordered for {host} from {acme} yet: {why}",
+                host=one.host,
+                acme=one.acme,
+                why=said,
             )
         return False
 
-    def _alone_now(self, one: Name) -> bool:
-        """Whether it cannot wait for a store. Without a certificate it can: nobody is served with it yet."""
-        return one.until is not None and self._wall() >= one.alone
+    def _after(self, one: Name, at: float) -> bool:
+        """Whether it has a certificate, and it is that late. Without one it can wait: nobody is served with it yet."""
+        return one.until is not None and self._wall() >= at
 
     def _begin_question(self, config: Config, one: Name) -> None:
         settings = config.acme[one.acme]
@@ -337,17 +349,20 @@ class Renewals:
 
     async def _by_turns(self, shared: Together, store: AcmeStore, one: Name) -> Any:
         """As `Together.order`; alone, where that is of no use and it cannot wait."""
-        try:
-            return await shared.order(one.host, lambda: one.due <= self._wall())
-        except NoUse as error:
-            if not self._alone_now(one):
-                raise
-            self.log.warn(
-                "{why}; the certificate for {host} is about to end, and this instance"
-                " orders for itself",
-                why=str(error),
-                host=one.host,
-            )
+        why = f"store {shared.settings.store} has not let it come to a renewal"
+        if not self._after(one, one.last):
+            try:
+                return await shared.order(one.host, lambda: one.due <= self._wall())
+            except NoUse as error:
+                if not self._after(one, one.alone):
+                    raise
+                why = str(error)
+        self.log.warn(
+            "{why}; the certificate for {host} is about to end, and this instance orders"
+            " for itself",
+            why=why,
+            host=one.host,
+        )
         await self._in_thread(lambda: self._order(shared.settings, store, one.host))
         shared.look_again()
         return True

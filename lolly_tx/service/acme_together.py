@@ -48,6 +48,8 @@ PATIENCE_SECONDS = MEMBER_SECONDS + 3.0
 TRIES = 3
 """Of what has to be said while we have the turn: an answer may be late."""
 
+_ACCOUNT, _PROOFS, _FILES = "account", "proofs", "state_dir"
+
 Begin = Callable[[Acme, AcmeStore, str], Ordering]
 InThread = Callable[[Callable[[], None]], Deferred[Any]]
 Result = TypeVar("Result")
@@ -102,9 +104,9 @@ class Together:
         """Of another's order, in files here."""
         self._changed: str | None = None
         self._versions: dict[str, str] = {}
-        """Of certificates as they were last looked at, by host; that of the account as ""."""
+        """Of certificates as they were last looked at, by host, and that of the account."""
         self._troubles: dict[str, str] = {}
-        """What is the matter with entries, by host; "" of the account."""
+        """What is the matter with entries, by host, and with `_ACCOUNT`, `_PROOFS` and `_FILES`."""
         self._away = "it was not asked yet"
         self._timer: IDelayedCall | None = None
         self._syncing: Deferred[None] | None = None
@@ -142,9 +144,7 @@ class Together:
     def shown(self) -> dict[str, Any]:
         """As JSON-able values."""
         at = self._standing
-        troubles = [
-            f"{host or 'account'}: {why}" for host, why in self._troubles.items()
-        ]
+        troubles = [f"{about}: {why}" for about, why in self._troubles.items()]
         if at is None:
             troubles.insert(0, self._away)
         return {
@@ -186,11 +186,11 @@ class Together:
                 await self._take_all(known)
                 if self._versions is known:
                     self._changed = at.changed
+            self._troubles.pop(_FILES, None)
         except StoreAway as error:
             self._away, self._standing = str(error), None
         except OSError as error:
-            said = error.strerror or "cannot be written"
-            self._complain("", f"state_dir: {said}")
+            self._complain(_FILES, error.strerror or "cannot be written")
 
     def _stands(self, at: Standing) -> None:
         """Tell of a turn that begins or ends elsewhere, and of ours that was lost."""
@@ -219,8 +219,9 @@ class Together:
             try:
                 version, proofs = await self._shelf.proofs()
             except NotOurs as error:
-                self._complain("", str(error))
+                self._complain(_PROOFS, str(error))
                 return  # and so it is not said that we have it
+            self._troubles.pop(_PROOFS, None)
         files, before = self._files(), self._proofs
         self._proofs = proofs
         await self._in_thread(lambda: _instead(before, proofs, files))
@@ -229,13 +230,15 @@ class Together:
     async def _take_all(self, known: dict[str, str]) -> None:
         """Look at every certificate of ours that is another one there, and at the account. `known`: versions."""
         hosts = [*self._hosts()]
-        for gone in known.keys() - {"", *hosts}:
+        for gone in known.keys() - {_ACCOUNT, *hosts}:
             del known[gone]
             self._troubles.pop(gone, None)
-        version, sealed = await self._shelf.account(known.get("", ""))
+        version, sealed = await self._shelf.account(known.get(_ACCOUNT, ""))
         if sealed:
             await self._take_account(sealed)
-        known[""] = version
+        elif not version:
+            self._troubles.pop(_ACCOUNT, None)
+        known[_ACCOUNT] = version
         for host in hosts:
             version, sealed = await self._shelf.certificate(host, known.get(host, ""))
             if not version or sealed:
@@ -248,9 +251,9 @@ class Together:
             text = self._shelf.opened_account(sealed)
             await self._in_thread(lambda: accept_account(files, directory, text))
         except (NotOurs, NotAccepted) as error:
-            self._complain("", str(error))
+            self._complain(_ACCOUNT, str(error))
             return None if isinstance(error, NotOurs) else False
-        self._troubles.pop("", None)
+        self._troubles.pop(_ACCOUNT, None)
         return True
 
     async def _take(
@@ -259,6 +262,7 @@ class Together:
         """Look at one, serve it if it is newer, offer ours if that is. As `_take_account`. `known`: versions."""
         files, now = self._files(), self._wall()
         if not version:
+            self._troubles.pop(host, None)
             ours = await self._threaded(lambda: held(files, host, now))
             known[host] = "" if ours is None else await self._offer(host, ours)
             return False
@@ -328,7 +332,7 @@ class Together:
                 raise NoUse(self._troubles[host])
             shared = await self._take_account(turn.account) if turn.account else False
             if shared is None:
-                raise NoUse(self._troubles[""])
+                raise NoUse(self._troubles[_ACCOUNT])
             if not due():
                 return False
             failed = True
@@ -375,14 +379,14 @@ class Together:
         until = self._clock.seconds() + PATIENCE_SECONDS
         missing = 1
         while missing:
-            if not self._shown or self._token != token:
-                raise OrderFailed("it took too long: another instance has the turn")
             try:
                 at = await self._shelf.sync(token, self._shown)
                 self._stands(at)
                 missing = at.missing
             except StoreAway as error:
                 self._away, self._standing = str(error), None
+            if not self._shown or self._token != token:
+                raise OrderFailed("it took too long: another instance has the turn")
             if missing and self._clock.seconds() >= until:
                 self.log.warn(
                     "{count} instances do not show yet what {acme} will look for",

@@ -14,6 +14,7 @@ from pathlib import Path
 from random import Random
 from typing import Any
 
+import attrs
 import trustme
 from acme import messages
 from cryptography.hazmat.primitives.asymmetric import rsa
@@ -22,7 +23,7 @@ from cryptography.hazmat.primitives.serialization import (
     NoEncryption,
     PrivateFormat,
 )
-from twisted.internet.defer import Deferred, execute
+from twisted.internet.defer import Deferred, execute, fail
 from twisted.internet.task import Clock
 from twisted.logger import capturedLogs
 from twisted.trial.unittest import SynchronousTestCase
@@ -155,7 +156,7 @@ class Instance:
         clock = authority.clock
         self.folder = root / name
         text = CONFIG.format(folder=self.folder, challenge=challenge)
-        config = parse(text, str(root / "lolly.toml"))
+        self.config = config = parse(text, str(root / "lolly.toml"))
         self.fake = FakeStore(clock)
         model.serve(self.fake)
         self.store = self.fake.store(timeout=1.0)
@@ -164,7 +165,7 @@ class Instance:
         self.ordering: Any = None
         self.renewals = Renewals(
             clock,
-            lambda: config,
+            lambda: self.config,
             wall=clock.seconds,
             random=Random(len(name)),
             in_thread=lambda work: self.in_thread(work),
@@ -335,6 +336,46 @@ class OneOrderTests(TogetherTestCase):
         self.assertEqual(len(self.authority.accounts), 1)
         for each in found:
             self.assertEqual(each.renewals.counted()["failing"], 0)
+
+    def test_other_routes(self) -> None:
+        """A host that a reload brings is looked for in the store first."""
+        one, two, three = self.three()
+        config = one.config
+        one.config = attrs.evolve(config, routes=())
+        self.go(40, 1)
+        self.assertEqual(one.renewals.shown(), [])
+        shutil.rmtree(one.files.certificates)
+        one.config = config
+        self.go(40, 1)
+        self.same(one, two, three)
+        self.assertEqual(self.authority.orders, [])
+
+    def test_a_disk_that_fails(self) -> None:
+        """An instance that cannot write says so, and takes up what there is when it can."""
+        one, two = self.instance("one"), self.instance("two")
+        one.start()
+        self.go(5)
+        two.in_thread = lambda work: fail(OSError(28, "No space left on device"))
+        two.start()
+        self.go(20)
+        self.assertIn("No space left", two.shared.shown()["trouble"])
+        self.assertIn("No space left", two.told()["error"])
+        self.assertEqual(len(self.authority.orders), 2)
+        two.in_thread = execute
+        self.go(3)
+        self.assertIsNone(two.shared.shown()["trouble"])
+        self.same(one, two)
+
+    def test_nonsense_of_an_authority(self) -> None:
+        """A certificate that cannot be served is given to nobody."""
+        found = [self.instance(name) for name in ("one", "two")]
+        self.patch(self.authority, "issue", lambda host: b"hello")
+        for each in found:
+            each.start()
+        self.go(20)
+        self.assertEqual([each.pem() for each in found], [b"", b""])
+        errors = [each.told()["error"] for each in found]
+        self.assertIn("of no use: holds no PEM certificate", str(errors))
 
     def test_who_comes_later(self) -> None:
         """One that is started later, or was away for long, serves what there is within two seconds."""
@@ -636,6 +677,23 @@ class AwayTests(TogetherTestCase):
         self.go(10)
         self.assertEqual(len(self.authority.orders), 6)
         self.same(*found)
+
+    def test_a_turn_that_does_not_end(self) -> None:
+        """A store that lets nobody have the turn has not the last word: at the very end each orders for itself."""
+        one, two, _ = self.three()
+        before = self.same(one, two)
+        [turns] = [v for k, v in self.model.hashes.items() if k.endswith(b"turns")]
+        turns.update(holder=b"nobody", token=b"9", until=b"%d" % (99 * self.model.ms))
+        self.go(85.4 * DAY, 1200)
+        self.go(60, 1)
+        self.assertEqual(self.authority.orders, [])
+        self.assertIsNone(one.told()["error"])
+        self.go(4 * DAY, 1200)
+        self.go(10)
+        # Who does so first offers what it got.
+        self.assertEqual({host for _, host in self.authority.orders}, {*HOSTS})
+        self.assertLess(len(self.authority.orders), 6)
+        self.assertNotEqual(self.same(*self.instances), before)
 
     def test_goes_away_after_signing(self) -> None:
         """A certificate that was signed when it went is kept here, and others get it when it is back."""
