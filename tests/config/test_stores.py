@@ -173,8 +173,8 @@ class SharedEvidenceTests(SynchronousTestCase):
         told = self.told(SHARING)
         said = (
             "shared by store shared: 3 failures in all instances together, or half as many as there are"
-            " instances where that is more, take a target out where"
-            " at least one of them was seen, at most half of the pool; while the store is away each instance counts for itself"
+            " instances where that is more, take a target out where at least one of them was seen, at most half of"
+            " the pool; while the store is away each instance counts for itself"
         )
         self.assertIn(said, told)
         self.assertIn("used by pool app", told)
