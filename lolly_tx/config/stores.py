@@ -215,6 +215,9 @@ def store_facts(
                 f"a request waits {duration_text(store.timeout)} for it at most; while it is away {_FAILS[store.fail]}",
                 False,
             )
+        if any(one.startswith("pool ") for one in who):
+            text = "pools tell of failures by it, and nobody waits; while it is away each instance counts for itself"
+            yield name, text, False
         if who:
             yield name, f"used by {', '.join(who)}", False
         else:

@@ -178,6 +178,8 @@ class SharedEvidenceTests(SynchronousTestCase):
         )
         self.assertIn(said, told)
         self.assertIn("used by pool app", told)
+        by_it = "pools tell of failures by it, and nobody waits; while it is away each instance counts for itself"
+        self.assertIn(by_it, told)
         self.assertFalse([text for text in told if "a request waits" in text])
         self.assertFalse([text for text in told if "passive.share" in text])
 
