@@ -12,22 +12,31 @@ from tests.system.engines import program
 
 
 class RedisServer:
-    """One on a UNIX socket of its own, so that nobody takes its port; it keeps nothing on the disk."""
+    """One on a UNIX socket of its own, so that nobody takes its port; it keeps nothing on the disk.
 
-    def __init__(self, folder: str) -> None:
+    `more`: arguments, for another socket beside it.
+    """
+
+    def __init__(self, folder: str, *more: str) -> None:
         self.path = f"{folder}/store.sock"
         self._program = program("redis-server", "redis-server", "valkey-server")
         self._folder = folder
+        self._more = more
         self._process: subprocess.Popen[bytes] | None = None
 
     def start(self) -> None:
         """Start it; it listens a moment later."""
         self._process = subprocess.Popen(
             [self._program, "--port", "0", "--unixsocket", self.path, "--save", ""]
-            + ["--dir", self._folder],
+            + ["--dir", self._folder, *self._more],
             stdin=subprocess.DEVNULL,
             stdout=subprocess.DEVNULL,
         )
+
+    @property
+    def ended(self) -> bool:
+        """It has ended by itself, as it does when it cannot do what it is told to."""
+        return self._process is not None and self._process.poll() is not None
 
     def freeze(self) -> None:
         """It stands still, with its connections open."""
@@ -48,10 +57,10 @@ class RedisServer:
 
 
 @contextlib.contextmanager
-def redis_server() -> Iterator[RedisServer]:
-    """One that is started."""
+def redis_server(*more: str) -> Iterator[RedisServer]:
+    """One that is started. `more`: see `RedisServer`."""
     with tempfile.TemporaryDirectory() as folder:
-        server = RedisServer(folder)
+        server = RedisServer(folder, *more)
         server.start()
         try:
             yield server

@@ -4,7 +4,8 @@
 
 What comes is read a little at a time, so that a store that says very much does not hold the event loop.
 
-Imports: wire, Twisted. Used by: net.stores.store, net.stores.subscription, service.
+Imports: domain, net, wire, Twisted. Used by: net.stores.store, net.stores.subscription,
+service.
 """
 
 from __future__ import annotations
@@ -19,6 +20,8 @@ from twisted.internet.protocol import Factory, Protocol, connectionDone
 from twisted.logger import Logger
 from twisted.python.failure import Failure
 
+from lolly_tx.domain.errors import TLSFailed
+from lolly_tx.net.failures import translate
 from lolly_tx.wire.resp import BadReply, Refusal, Reply, ReplyReader
 
 CONNECT_SECONDS = 1.0
@@ -94,7 +97,7 @@ class _Wire(Protocol):
     def connectionLost(self, reason: Failure = connectionDone) -> None:
         """It is over."""
         self.end()
-        self._link.lost(self, reason.getErrorMessage() or "the connection was lost")
+        self._link.lost(self, _words(reason) or "the connection was lost")
 
 
 class Link:
@@ -212,7 +215,7 @@ class Link:
     def _eb_failed(self, failure: Failure) -> None:
         self._connecting = None
         if self._wanted:
-            said = failure.getErrorMessage() or type(failure.value).__name__
+            said = _words(failure) or type(failure.value).__name__
             self._down(f"no connection: {' '.join(said.split())[:200]}")
 
     def replied(self, wire: _Wire, reply: Reply) -> None:
@@ -261,3 +264,9 @@ class Link:
         timer, self._timer = self._timer, None
         if timer is not None and timer.active():
             timer.cancel()
+
+
+def _words(reason: Failure) -> str:
+    """Why, for people: what OpenSSL says is a list of its own errors."""
+    error = translate(reason, connecting=True)
+    return str(error) if isinstance(error, TLSFailed) else reason.getErrorMessage()
