@@ -33,7 +33,7 @@ TAKEN_OVER = "New code serves as process"
 REFUSED = "Upgrade refused, nothing has changed"
 FRAME = b"\x81\x04echo"
 REST = (
-    'access_log = { path = "access.log", flush = "100ms" }\n[timeouts]\ndrain = "3s"\n'
+    'access_log = { path = "access.log", flush = "100ms" }\n[timeouts]\ndrain = "5s"\n'
 )
 
 
@@ -136,7 +136,7 @@ async def l11(found: Findings, size: Size) -> None:
             slowest = 0.0
             intact = 0
             for number in range(1, times + 1):
-                # Each lives through one upgrade: the old process has 3 s for it.
+                # Each lives through one upgrade: the old process has 5 s for it.
                 over.clear()
                 chats = [
                     asyncio.create_task(_chat(proxy.port, over)) for _ in range(sockets)
