@@ -69,7 +69,7 @@ fast: $(VENV)/.installed-dev
 	@find $(FAST) -path $(FAST)/build -prune -o -name '*.so' -exec rm -f {} +
 	@tar -cf - --exclude=./.git --exclude='./.venv*' --exclude=./build --exclude=./dist --exclude='.*_cache' --exclude=__pycache__ --exclude=.hypothesis . | tar -xf - -C $(FAST)
 	cd $(FAST) && LOLLY_COMPILE=1 $(abspath $(BIN))/python setup.py --quiet build_ext --inplace
-	@$(COMPILED) -m lolly_tx.cli --version
+	@$(COMPILED) -P -m lolly_tx.cli --version
 
 test-fast: fast
 	$(MAKE) check-fast

@@ -5,7 +5,10 @@ from __future__ import annotations
 import ast
 import importlib
 import runpy
+import subprocess
+import sys
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
 from twisted.trial.unittest import SynchronousTestCase
 
@@ -61,3 +64,29 @@ class BuildTests(SynchronousTestCase):
                 ):
                     found.append(f"{each}: {node.name}")
         self.assertEqual(found, [])
+
+    def test_said_of_the_compiled_one(self) -> None:
+        """The version that `make fast` ends with is that of what it built, not that of the checkout."""
+        with TemporaryDirectory() as folder:
+            package = Path(folder, "lolly_tx")
+            package.mkdir()
+            (package / "__init__.py").touch()
+            (package / "cli.py").write_text("print(__file__)")
+            named = (f"FAST={folder}", f"VENV={sys.prefix}")
+            printed = subprocess.run(
+                ["make", "--dry-run", "--no-print-directory", "fast", *named],
+                cwd=ROOT,
+                capture_output=True,
+                text=True,
+                timeout=60,
+            )
+            self.assertEqual(printed.returncode, 0, printed.stderr)
+            said = subprocess.run(
+                printed.stdout.splitlines()[-1],
+                cwd=ROOT,
+                shell=True,
+                capture_output=True,
+                text=True,
+                timeout=60,
+            )
+            self.assertEqual(said.stdout.strip(), str(package / "cli.py"), said.stderr)
