@@ -186,13 +186,12 @@ static Py_ssize_t target_end(const Head *head, Py_ssize_t at)
 static PyObject *scan_request(PyObject *self, PyObject *const *args, Py_ssize_t nargs)
 {
     Head head;
-    Py_ssize_t method, target;
     if (arguments(&head, args, nargs) < 0)
         return NULL;
-    method = span(&head, 0, TOKEN);
+    Py_ssize_t method = span(&head, 0, TOKEN);
     if (!method || !begins(&head, method, " ") || begins(&head, 0, "CONNECT "))
         Py_RETURN_NONE;
-    target = target_end(&head, method + 1);
+    Py_ssize_t target = target_end(&head, method + 1);
     if (target < 0 || !begins(&head, target, " ") || !rest(&head, target + 1, target + 9, &requests))
         Py_RETURN_NONE;
     return result(&head, text(&head, 0, method), text(&head, method + 1, target));
@@ -207,11 +206,8 @@ static PyObject *scan_response(PyObject *self, PyObject *const *args, Py_ssize_t
         return NULL;
     if (!begins(&head, 8, " ") || head.size < at)
         Py_RETURN_NONE;
-    for (int n = 9; n < 12; n++) {
-        if (head.data[n] < '0' || head.data[n] > '9')
-            Py_RETURN_NONE;
+    for (int n = 9; n < 12 && Py_ISDIGIT(head.data[n]); n++) /* fewer than three are less than 100 */
         status = 10 * status + head.data[n] - '0';
-    }
     if (begins(&head, at, " "))
         at = span(&head, ++reason, VALUE);
     if (status < 100 || status > 599 || !rest(&head, 0, at, &responses))
