@@ -89,7 +89,7 @@ def makeService(options: Options) -> IService:
     from lolly_tx.service.descriptors import make_room, raise_descriptor_limit
     from lolly_tx.service.discovering import Discoveries
     from lolly_tx.service.division import workers_of
-    from lolly_tx.service.materials import (
+    from lolly_tx.service.findings import (
         outlet_findings,
         problem_of,
         root_findings,
@@ -255,7 +255,8 @@ def makeService(options: Options) -> IService:
     reactor.addSystemEventTrigger("after", "shutdown", log.end)
     make_room()
     loop_first()
-    collect_garbage()
+    # Whoever connects meanwhile waits in the queue of a socket that is open, which is better than being refused.
+    reactor.callWhenRunning(collect_garbage)
     reactor.callWhenRunning(settle_memory)
     return whole
 

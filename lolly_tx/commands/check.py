@@ -58,7 +58,8 @@ class CheckCommand(Command):
         for one in consequences(config):
             out.write(f"{one}\n")
         # Imports all that a start needs, which no other command waits for.
-        from lolly_tx.service.materials import findings, problem_of
+        from lolly_tx.service.findings import problem_of
+        from lolly_tx.service.materials import findings
 
         wrong = []
         for found in findings(config, time.time()):

@@ -94,7 +94,8 @@ def _checked(text: str, err: TextIO) -> int:
 
 def _missing(file: str) -> list[str]:
     """What the settings name that is not here, or not fit, on this machine."""
-    from lolly_tx.service.materials import findings, problem_of
+    from lolly_tx.service.findings import problem_of
+    from lolly_tx.service.materials import findings
 
     try:
         config = load(file, os.environ, names=installed_names())

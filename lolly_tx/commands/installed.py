@@ -5,6 +5,10 @@ Imports: config, plugins, service, Twisted. Used by: commands, tap.
 
 from __future__ import annotations
 
+from collections.abc import Callable, Iterator, Set
+from functools import cached_property
+from typing import Any
+
 from twisted.internet.interfaces import (
     IStreamClientEndpointStringParserWithReactor,
     IStreamServerEndpointStringParser,
@@ -15,8 +19,33 @@ from lolly_tx import plugins
 from lolly_tx.config import Names
 from lolly_tx.service.registry import Registry
 
-# Twisted has these in the code, not as plugins.
-_BUILT_IN_ENDPOINTS = frozenset({"tcp", "ssl", "unix"})
+
+class EndpointTypes(Set[str]):
+    """The types of endpoint strings: those that Twisted has in the code, and those of plugins of `interface`.
+
+    Plugins are looked for with the first type that is another: that takes longer than to read a configuration.
+    `folded`: how the name of one is written.
+    """
+
+    _in_code = frozenset({"tcp", "ssl", "unix"})
+
+    def __init__(self, interface: Any, folded: Callable[[str], str] = str) -> None:
+        self._interface = interface
+        self._folded = folded
+
+    @cached_property
+    def _all(self) -> frozenset[str]:
+        found = (str(plugin.prefix) for plugin in getPlugins(self._interface))
+        return self._in_code | {self._folded(name) for name in found}
+
+    def __contains__(self, name: object) -> bool:
+        return name in self._in_code or name in self._all
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._all)
+
+    def __len__(self) -> int:
+        return len(self._all)
 
 
 def installed_registry() -> Registry:
@@ -29,9 +58,7 @@ def installed_registry() -> Registry:
 def installed_names(registry: Registry | None = None) -> Names:
     """The plugins and the types of endpoint strings this installation has."""
     registry = registry or installed_registry()
-    servers = getPlugins(IStreamServerEndpointStringParser)
-    clients = getPlugins(IStreamClientEndpointStringParserWithReactor)
     return registry.known_names(
-        server=_BUILT_IN_ENDPOINTS | {str(plugin.prefix) for plugin in servers},
-        client=_BUILT_IN_ENDPOINTS | {str(plugin.prefix).lower() for plugin in clients},
+        server=EndpointTypes(IStreamServerEndpointStringParser),
+        client=EndpointTypes(IStreamClientEndpointStringParserWithReactor, str.lower),
     )

@@ -8,7 +8,7 @@ Imports: commands, Twisted. Used by: cli, commands.catalog, commands.oneliner, t
 from __future__ import annotations
 
 import sys
-from typing import TextIO
+from typing import Any, TextIO
 
 from lolly_tx.commands.base import Command
 from lolly_tx.commands.declared import TOML_FILE
@@ -42,9 +42,25 @@ class RunCommand(Command):
 def serve(*words: str) -> int:
     """Be twistd, in the foreground, until a signal comes; the exit status. `words`: what follows `twistd lolly`."""
     # twistd chooses the reactor from its options, so it has to come before any other import of one.
+    from twisted.application import app
+    from twisted.plugins.lolly_plugin import lolly, lollyReactor
     from twisted.scripts import twistd
+
+    class OnlyLolly(twistd.ServerOptions):  # type: ignore[name-defined]  # it is there
+        """Those of twistd, which does not go through what all of Twisted's plugins offer: that takes a while."""
+
+        @property
+        def subCommands(self) -> list[Any]:
+            """Ours."""
+            self.loadedPlugins = {lolly.tapname: lolly}
+            return [[lolly.tapname, None, lolly.options, lolly.description]]
+
+        def opt_reactor(self, shortName: str) -> None:
+            """Install ours."""
+            lollyReactor.install()
+            self["reactor"] = shortName
 
     head = ("lolly", "--nodaemon", "--pidfile=", "--reactor=lolly")
     sys.argv = [*head, "lolly", *words]
-    twistd.run()
+    app.run(twistd.runApp, OnlyLolly)
     return 0

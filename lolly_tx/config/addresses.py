@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import ipaddress
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping, Sequence, Set
 from typing import Any
 
 from lolly_tx.config.kinds import TEXT, Word, nearest, plain_text, quoted
@@ -47,7 +47,7 @@ class _Endpoint(Word):
         """Twisted folds the case of client endpoint types, but not of server ones."""
         return name.lower() if self.side == "client" else name
 
-    def _fix(self, text: str, match: Any, known: frozenset[str] | None) -> str:
+    def _fix(self, text: str, match: Any, known: Set[str] | None) -> str:
         guess = nearest(match[1], known) if match and known is not None else ""
         if guess.startswith("; did you"):
             return "no endpoint type has this name" + guess

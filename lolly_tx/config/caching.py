@@ -199,9 +199,6 @@ class CacheSettings:
         return MappingProxyType(found)
 
 
-NO_CACHES: Mapping[str, CacheSettings] = MappingProxyType({})
-
-
 def cache_rules(cache: CacheSettings, place: Place) -> None:
     """What must hold between its settings."""
     if cache.entry > cache.size:

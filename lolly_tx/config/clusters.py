@@ -1,6 +1,6 @@
 """The kinds of values that say where a Kubernetes cluster is, and what in it is meant.
 
-Imports: config. Used by: config.discovering, config.providers.
+Imports: config. Used by: config.discoveries, config.providers.
 """
 
 from __future__ import annotations

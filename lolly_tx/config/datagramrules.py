@@ -7,13 +7,16 @@ config.rules.
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
+from typing import TYPE_CHECKING
 
 from lolly_tx.config.addresses import endpoint_parts, part_of
 from lolly_tx.config.datagrams import of_datagrams
 from lolly_tx.config.pools import PoolSettings
 from lolly_tx.config.schema import Place, settings_of
-from lolly_tx.config.streams import Stream
 from lolly_tx.domain.target import speaks_datagrams
+
+if TYPE_CHECKING:  # pragma: no cover
+    from lolly_tx.config.streams import Stream
 
 _ONLY_TCP = ("sni", "tls", "proxy_protocol", "idle_timeout")
 _ONLY_UDP = ("session_timeout", "sessions")

@@ -9,7 +9,7 @@ config.model, config.passive, net.checks, service.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Set
 from types import MappingProxyType
 from typing import Any
 
@@ -154,7 +154,7 @@ class _Nowhere:
     def why_no_file(self, path: str) -> str:
         return ""
 
-    def known(self, names: str) -> frozenset[str] | None:
+    def known(self, names: str) -> Set[str] | None:
         return None
 
     hint = ""

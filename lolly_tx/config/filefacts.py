@@ -6,8 +6,11 @@ Imports: config. Used by: config.consequences.
 from __future__ import annotations
 
 from collections.abc import Iterator
+from typing import TYPE_CHECKING
 
-from lolly_tx.config.files import Files
+if TYPE_CHECKING:  # pragma: no cover
+    from lolly_tx.config.files import Files
+
 
 _SYSTEM = ("/", "/etc", "/root", "/home", "/proc", "/sys", "/dev", "/var", "/usr")
 

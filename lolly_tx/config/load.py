@@ -25,7 +25,6 @@ from lolly_tx.config.routing import Route, captured
 from lolly_tx.config.rules import Parts, check
 from lolly_tx.config.tables import INCLUDE, Table, read_or_none
 from lolly_tx.config.templatekinds import own_variables
-from lolly_tx.config.tunnelrules import with_published
 
 _DEEPEST_INCLUDE = 10
 _LARGEST_FILE = 8 << 20
@@ -234,6 +233,10 @@ class _Loader:
             routes=tuple(route for route, _ in parts.routes),
         )
         check(config, parts, SourcePlace(self.sources[0]))
+        if not config.tunnels:
+            return config
+        from lolly_tx.config.tunnelrules import with_published
+
         return with_published(config)
 
     def _name_variables(self) -> None:

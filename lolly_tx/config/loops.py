@@ -17,16 +17,18 @@ import re
 from collections.abc import Iterable, Iterator, Mapping
 from functools import lru_cache
 from ipaddress import IPv4Address, IPv6Address, ip_address
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from lolly_tx.config.addresses import endpoint_parts, part_of
 from lolly_tx.config.datagrams import of_datagrams
-from lolly_tx.config.forward import Forward
 from lolly_tx.config.model import Config, Listener, PoolSettings
-from lolly_tx.config.parents import Parent
 from lolly_tx.config.schema import Place
-from lolly_tx.config.streams import Stream
 from lolly_tx.domain.target import Target, speaks_datagrams
+
+if TYPE_CHECKING:  # pragma: no cover
+    from lolly_tx.config.forward import Forward
+    from lolly_tx.config.parents import Parent
+    from lolly_tx.config.streams import Stream
 
 _PORTS = ("tcp", "ssl", "tls", "ws", "wss")
 """Types of endpoints that have a port of TCP."""

@@ -13,28 +13,31 @@ from __future__ import annotations
 from collections.abc import Mapping
 from ipaddress import IPv4Network, IPv6Network
 from types import MappingProxyType
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 import attrs
 
 from lolly_tx.config.accesslogs import AccessLog
-from lolly_tx.config.acme import Acme
 from lolly_tx.config.addresses import OPTIONAL_FOLDER
-from lolly_tx.config.caching import NO_CACHES, CacheSettings
 from lolly_tx.config.extensions import NO_PLUGINS, PluginTables
-from lolly_tx.config.forward import Forward
 from lolly_tx.config.httpkinds import OPTIONAL_FIELD_NAME
 from lolly_tx.config.kinds import FLAG, CountOrAuto
 from lolly_tx.config.limits import Limits, Timeouts
 from lolly_tx.config.listening import Listener, ListenerTLS, TLSSite
 from lolly_tx.config.local_fault import LocalFault
-from lolly_tx.config.middleware.access import Geo
 from lolly_tx.config.middleware.using import (
     MIDDLEWARE_TABLES,
     NO_MIDDLEWARE,
     Middleware,
 )
-from lolly_tx.config.operating import Admin, Explain, Guardrails, Log, Recorder
+from lolly_tx.config.operating import (
+    Admin,
+    Explain,
+    Geo,
+    Guardrails,
+    Log,
+    Recorder,
+)
 from lolly_tx.config.pools import (
     Adaptive,
     Admission,
@@ -58,11 +61,9 @@ from lolly_tx.config.pools import (
     TargetAgent,
     UpstreamTLS,
 )
-from lolly_tx.config.providers import AnyProvider, ProviderTables
+from lolly_tx.config.providertables import ProviderTables
 from lolly_tx.config.routing import Redirect, Respond, Route
 from lolly_tx.config.schema import about
-from lolly_tx.config.stores import NO_STORES, Store
-from lolly_tx.config.streams import Stream
 from lolly_tx.config.tables import (
     FORWARDED_FORMS,
     NETWORKS,
@@ -71,9 +72,17 @@ from lolly_tx.config.tables import (
     Table,
 )
 from lolly_tx.config.templatekinds import NO_TEXTS, VARIABLE_TABLE
-from lolly_tx.config.tracing import RequestId, Trace
-from lolly_tx.config.tunnels import Connector, Tunnel
 from lolly_tx.domain.forwarded import SENT
+
+if TYPE_CHECKING:  # pragma: no cover  # what few configurations have is imported with the first table of it
+    from lolly_tx.config.acme import Acme
+    from lolly_tx.config.caching import CacheSettings
+    from lolly_tx.config.forward import Forward
+    from lolly_tx.config.providers import AnyProvider
+    from lolly_tx.config.stores import Store
+    from lolly_tx.config.streams import Stream
+    from lolly_tx.config.tracing import RequestId, Trace
+    from lolly_tx.config.tunnels import Connector, Tunnel
 
 __all__ = [
     "AccessLog",
@@ -117,6 +126,8 @@ __all__ = [
 Network = IPv4Network | IPv6Network
 NO_LISTENERS: Mapping[str, Listener] = MappingProxyType({})
 NO_ACME: Mapping[str, Acme] = MappingProxyType({})
+NO_CACHES: Mapping[str, CacheSettings] = MappingProxyType({})
+NO_STORES: Mapping[str, Store] = MappingProxyType({})
 NO_STREAMS: Mapping[str, Stream] = MappingProxyType({})
 NO_TUNNELS: Mapping[str, Tunnel] = MappingProxyType({})
 NO_CONNECTORS: Mapping[str, Connector] = MappingProxyType({})
@@ -192,7 +203,7 @@ class Config:
     caches: Mapping[str, CacheSettings] = attrs.field(
         default=NO_CACHES,
         metadata=about(
-            Named(CacheSettings),
+            Named("caching.CacheSettings"),
             'One table per cache, by name; middleware of `type = "cache"` puts it before routes.',
             key="cache",
         ),
@@ -200,19 +211,23 @@ class Config:
     stores: Mapping[str, Store] = attrs.field(
         default=NO_STORES,
         metadata=about(
-            Named(Store),
+            Named("stores.Store"),
             "One table per `store`, by name: a Redis or Valkey that several instances share what they know by.",
             key="store",
         ),
     )
     streams: Mapping[str, Stream] = attrs.field(
         default=NO_STREAMS,
-        metadata=about(Named(Stream), "One table per `stream`, by name.", key="stream"),
+        metadata=about(
+            Named("streams.Stream"),
+            "One table per `stream`, by name.",
+            key="stream",
+        ),
     )
     tunnels: Mapping[str, Tunnel] = attrs.field(
         default=NO_TUNNELS,
         metadata=about(
-            Named(Tunnel),
+            Named("tunnels.Tunnel"),
             "One table per `tunnel`, by name: where connectors connect to.",
             key="tunnel",
         ),
@@ -220,7 +235,7 @@ class Config:
     connectors: Mapping[str, Connector] = attrs.field(
         default=NO_CONNECTORS,
         metadata=about(
-            Named(Connector),
+            Named("tunnels.Connector"),
             "One table per `connector`, by name: what connects to a tunnel and offers services there.",
             key="connector",
         ),
@@ -228,7 +243,7 @@ class Config:
     forwards: Mapping[str, Forward] = attrs.field(
         default=NO_FORWARDS,
         metadata=about(
-            Named(Forward),
+            Named("forward.Forward"),
             "One table per `forward` proxy, by name.",
             key="forward",
         ),
@@ -244,7 +259,7 @@ class Config:
     acme: Mapping[str, Acme] = attrs.field(
         default=NO_ACME,
         metadata=about(
-            Named(Acme),
+            Named("acme.Acme"),
             "One table per authority that certificates are asked for by ACME, by name.",
         ),
     )
@@ -284,7 +299,7 @@ class Config:
     request_id: RequestId | None = attrs.field(
         default=None,
         metadata=about(
-            Table(RequestId),
+            Table("tracing.RequestId"),
             "An id for each request, in the access log, at the target and at the client; off"
             " without this table.",
         ),
@@ -292,7 +307,7 @@ class Config:
     trace: Trace | None = attrs.field(
         default=None,
         metadata=about(
-            Table(Trace),
+            Table("tracing.Trace"),
             "W3C trace context: traces are continued, and spans exported; off without this"
             " table, and then `traceparent` passes as any field does.",
         ),

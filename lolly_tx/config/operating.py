@@ -1,4 +1,4 @@
-"""What concerns those who run the proxy: the admin side, and how much is explained. Frozen.
+"""What concerns those who run the proxy: the admin side, how much is explained, where clients are. Frozen.
 
 Imports: config. Used by: config.model, service, tap.
 """
@@ -9,11 +9,24 @@ from typing import Literal
 
 import attrs
 
-from lolly_tx.config.addresses import LISTEN, OPTIONAL_FOLDER
+from lolly_tx.config.addresses import LISTEN, OPTIONAL_FILE, OPTIONAL_FOLDER
 from lolly_tx.config.httpkinds import OPTIONAL_FIELD_NAME, OPTIONAL_TOKEN
 from lolly_tx.config.kinds import PART, Choice, Count, Duration, Size
 from lolly_tx.config.schema import about
 from lolly_tx.config.tables import NAME_LIST, ListOf
+
+
+@attrs.frozen
+class Geo:
+    """Where addresses are."""
+
+    database: str = attrs.field(
+        default="",
+        metadata=about(
+            OPTIONAL_FILE,
+            "A MaxMind database (.mmdb) of countries. Read when the configuration is, and again by each reload.",
+        ),
+    )
 
 
 @attrs.frozen

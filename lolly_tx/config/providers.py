@@ -4,8 +4,8 @@
     type = "kubernetes"          # or a provider of texts: `config.textproviders`
     listeners = { http = "web", https = "secure" }
 
-Imports: config, domain. Used by: config.consequences, config.model, config.reference,
-config.rules, service.
+Imports: config, domain. Used by: config.consequences, config.model, config.rules,
+service.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ from lolly_tx.config.kinds import TEXT, Choice, Word, nearest, plain_text, type_
 from lolly_tx.config.pools import PoolSettings
 from lolly_tx.config.problems import Rejected
 from lolly_tx.config.schema import Place, about
-from lolly_tx.config.tables import ListOf, Table, read_by_name, read_or_none
+from lolly_tx.config.tables import ListOf, Table
 from lolly_tx.config.textproviders import (
     EtcdTexts,
     HttpTexts,
@@ -165,33 +165,6 @@ class Provider:
 
 
 AnyProvider = Provider | EtcdTexts | HttpTexts
-
-PROVIDERS: Mapping[str, type[AnyProvider]] = MappingProxyType(
-    {"kubernetes": Provider, "etcd": EtcdTexts, "http": HttpTexts}
-)
-"""The types there are, each with the class of its settings."""
-
-
-class ProviderTables:
-    """Providers by name, each with a `type`."""
-
-    word = "tables by name"
-
-    def read(self, raw: Any, place: Place) -> Mapping[str, AnyProvider]:
-        """See `schema.Kind`."""
-        return read_by_name(raw, place, _read_provider)
-
-
-def _read_provider(name: str, table: Any, place: Place) -> AnyProvider:
-    if not isinstance(table, dict):
-        raise Rejected(f"must be a table, not {type_word(table)}")
-    if "type" not in table:
-        raise Rejected('the key "type" is missing')
-    type = read_or_none(Choice(*PROVIDERS), table["type"], place.at("type"))
-    if type is None:
-        raise Rejected()
-    found: AnyProvider = Table(PROVIDERS[type]).read_named(table, place, {"name": name})
-    return found
 
 
 def clusters_of(providers: Mapping[str, AnyProvider]) -> dict[str, Provider]:

@@ -9,7 +9,7 @@ from __future__ import annotations
 import posixpath
 import re
 import tomllib
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Set
 from typing import Any
 
 import attrs
@@ -51,8 +51,8 @@ class Names:
     """
 
     balance: frozenset[str] | None = BUILT_IN_BALANCERS
-    server: frozenset[str] | None = None
-    client: frozenset[str] | None = None
+    server: Set[str] | None = None
+    client: Set[str] | None = None
     check: frozenset[str] | None = BUILT_IN_CHECKS
     accrual: frozenset[str] | None = None
     sink: frozenset[str] | None = None
@@ -61,9 +61,9 @@ class Names:
     settings: Mapping[tuple[str, str], type] = {}
     hint: str = ""
 
-    def of(self, what: str) -> frozenset[str] | None:
+    def of(self, what: str) -> Set[str] | None:
         """The names of one kind."""
-        names: dict[str, frozenset[str] | None] = {
+        names: dict[str, Set[str] | None] = {
             "balance": self.balance,
             "check": self.check,
             "accrual": self.accrual,
@@ -163,7 +163,7 @@ class SourcePlace:
         """Why there is no file of that absolute path, naming it; "" when there is one."""
         return self.source.why_no_file(path)
 
-    def known(self, names: str) -> frozenset[str] | None:
+    def known(self, names: str) -> Set[str] | None:
         """The names of one kind; see `Names`."""
         return self.source.names.of(names)
 

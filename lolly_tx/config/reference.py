@@ -19,7 +19,7 @@ from lolly_tx.config.kinds import quoted
 from lolly_tx.config.middleware.by_type import BUILT_IN
 from lolly_tx.config.middleware.using import TYPE, MiddlewareTables
 from lolly_tx.config.model import Config, PoolSettings
-from lolly_tx.config.providers import PROVIDERS, ProviderTables
+from lolly_tx.config.providertables import PROVIDERS, ProviderTables
 from lolly_tx.config.schema import Setting, settings_of
 from lolly_tx.config.tables import INCLUDE, ListOf, Named, Table
 from lolly_tx.config.targets import TARGETS, TargetTable
@@ -181,8 +181,9 @@ def _sections(path: str, cls: type, off: bool = False) -> Iterator[_Section]:
         if isinstance(kind, Named):
             inner += ".NAME"
             absent = off or setting.key not in _EVERYBODYS
-            yield _Section(inner, f"[{inner}]", kind.cls, setting.doc, absent)
-            yield from _sections(inner, kind.cls, absent)
+            cls = kind.table.cls
+            yield _Section(inner, f"[{inner}]", cls, setting.doc, absent)
+            yield from _sections(inner, cls, absent)
         elif isinstance(kind, MiddlewareTables):
             yield from _middleware(inner)
         elif isinstance(kind, DiscoverTable):

@@ -9,12 +9,11 @@ import re
 from collections.abc import Iterator, Mapping
 from hashlib import blake2b
 from ipaddress import IPv4Network, IPv6Network
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import attrs
 
 from lolly_tx.config.accesslogs import OWN_LOG, LogChoice
-from lolly_tx.config.files import Files
 from lolly_tx.config.httpkinds import CAPTURE, ROUTE_PATH
 from lolly_tx.config.kinds import Count, Text
 from lolly_tx.config.matching import (
@@ -36,6 +35,9 @@ from lolly_tx.config.templatekinds import (
     TEMPLATE,
     TEMPLATE_LINES,
 )
+
+if TYPE_CHECKING:  # pragma: no cover
+    from lolly_tx.config.files import Files
 
 Network = IPv4Network | IPv6Network
 
@@ -235,7 +237,9 @@ class Route:
     )
     files: Files | None = attrs.field(
         default=None,
-        metadata=about(Table(Files), "In the place of `pool`: files of a folder."),
+        metadata=about(
+            Table("files.Files"), "In the place of `pool`: files of a folder."
+        ),
     )
     redirect: Redirect | None = attrs.field(
         default=None,

@@ -9,15 +9,13 @@ config.consequences, config.found, config.load.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 
 import attrs
 
 from lolly_tx.config.accesslogs import access_log_rules
-from lolly_tx.config.acme import acme_rules, acme_state_rules
 from lolly_tx.config.addresses import endpoint_parts, part_of
 from lolly_tx.config.balancerules import balancing_rules
-from lolly_tx.config.caching import caches_rules
 from lolly_tx.config.checkrules import check_rules
 from lolly_tx.config.datagramrules import (
     datagram_rules,
@@ -26,19 +24,14 @@ from lolly_tx.config.datagramrules import (
 )
 from lolly_tx.config.datagrams import of_datagrams
 from lolly_tx.config.extensionrules import extension_rules
-from lolly_tx.config.forward import forward_rules
 from lolly_tx.config.kinds import nearest
 from lolly_tx.config.loops import forward_loops, loops, stream_loops
 from lolly_tx.config.middleware.rules import middleware_rules, use_rules
 from lolly_tx.config.middleware.using import Middleware
 from lolly_tx.config.model import Admin, Config, Listener, PoolSettings
-from lolly_tx.config.providers import provided_listeners, provider_rules
 from lolly_tx.config.routing import ENDS, Route
 from lolly_tx.config.schema import Place
-from lolly_tx.config.stores import known_store, store_rules
-from lolly_tx.config.streams import stream_rules
 from lolly_tx.config.tlsrules import tls_rules
-from lolly_tx.config.tunnelrules import tunnel_rules
 from lolly_tx.domain.target import speaks_datagrams, speaks_http
 
 
@@ -68,38 +61,17 @@ def check(config: Config, parts: Parts, main: Place) -> None:
     hosts = any(c.hosts for t in config.tunnels.values() for c in t.connectors.values())
     # These need no listener and no pool.
     alone = config.tunnels or config.connectors or config.forwards
-    provided = provided_listeners(config.providers)
+    provided: frozenset[str] = frozenset()
+    if config.providers:
+        from lolly_tx.config.providers import provided_listeners
+
+        provided = provided_listeners(config.providers)
     if not (parts.names or parts.pool_names or alone):
         main.wrong("has no listener and no pool")
     elif parts.names and not (parts.any_route or hosts or config.providers):
         main.wrong("has no [[route]], so no request would be answered")
-    caches_rules(config.caches, config.stores, main.at("cache"))
-    store_rules(config.stores, main.at("store"))
-    acme_state_rules(config.acme, config.stores, main.at("acme"))
     there = {name: one for name, (one, _) in parts.pools.items()}
-    for name, stream in config.streams.items():
-        at = main.at("stream").at(name)
-        brought = name in provided
-        stream_rules(stream, parts.pool_names, config.middlewares, at, brought)
-        use_rules(stream.use, config, parts.middleware_names, at.at("use"))
-        datagram_rules(stream, there, at)
-        if stream.tls is not None:
-            tls_rules(stream.tls, at.at("tls"))
-        if stream.access_log:
-            access_log_rules(stream.access_log, at.at("access_log"))
-    tunnel_rules(config, parts.names, main)
-    datagrams = [
-        name
-        for name, pool in there.items()
-        if any(speaks_datagrams(target.address) for target in pool.targets)
-    ]
-    for name, forward in config.forwards.items():
-        here = main.at("forward").at(name)
-        forward_rules(
-            forward, is_local(forward.endpoint), parts.pool_names, datagrams, here
-        )
-        if forward.tls is not None:
-            tls_rules(forward.tls, here.at("tls"))
+    _of_few(config, parts, there, provided, main)
     for middleware, place in parts.middlewares.values():
         middleware_rules(middleware, config, place)
     for route, place in parts.routes:
@@ -124,21 +96,78 @@ def check(config: Config, parts: Parts, main: Place) -> None:
     if config.explain.header and not token.written:
         main.at("explain").at("header").wrong("needs admin.token, which it carries")
     routes = [route for route, _ in parts.routes]
-    provider_rules(config, parts.names, main.at("provider"))
+    if config.providers:
+        from lolly_tx.config.providers import provider_rules
+
+        provider_rules(config, parts.names, main.at("provider"))
     for listener, place in parts.listeners.values():
         _listener(listener, place, listener.name in provided)
         use_rules(listener.use, config, parts.middleware_names, place.at("use"))
         if listener.access_log:
             access_log_rules(listener.access_log, place.at("access_log"))
-        if listener.tls is not None:
+        if listener.tls is not None and listener.tls.acme:
+            from lolly_tx.config.acme import acme_rules
+
             tls, state = place.at("tls"), config.state_dir
             acme_rules(listener, routes, config.acme, state, tls)
     for pool, place in parts.pools.values():
         _pool(pool, place)
-        known_store(pool.passive.share, config.stores, place.at("passive").at("share"))
+        _shared(pool, config, place)
         named_pool_rules(pool, there, place)
     if config.limits.line_size > config.limits.head_size:
         main.at("limits").at("line_size").wrong("must not be above head_size")
+
+
+def _of_few(
+    config: Config,
+    parts: Parts,
+    there: Mapping[str, PoolSettings],
+    provided: frozenset[str],
+    main: Place,
+) -> None:
+    """The rules of what few configurations have, imported with it. `there`: the pools that could be read."""
+    if config.caches:
+        from lolly_tx.config.caching import caches_rules
+
+        caches_rules(config.caches, config.stores, main.at("cache"))
+    if config.stores:
+        from lolly_tx.config.stores import store_rules
+
+        store_rules(config.stores, main.at("store"))
+    if config.acme:
+        from lolly_tx.config.acme import acme_state_rules
+
+        acme_state_rules(config.acme, config.stores, main.at("acme"))
+    for name, stream in config.streams.items():
+        from lolly_tx.config.streams import stream_rules
+
+        at = main.at("stream").at(name)
+        brought = name in provided
+        stream_rules(stream, parts.pool_names, config.middlewares, at, brought)
+        use_rules(stream.use, config, parts.middleware_names, at.at("use"))
+        datagram_rules(stream, there, at)
+        if stream.tls is not None:
+            tls_rules(stream.tls, at.at("tls"))
+        if stream.access_log:
+            access_log_rules(stream.access_log, at.at("access_log"))
+    if config.tunnels or config.connectors:
+        from lolly_tx.config.tunnelrules import tunnel_rules
+
+        tunnel_rules(config, parts.names, main)
+    datagrams = [
+        name
+        for name, pool in there.items()
+        if any(speaks_datagrams(target.address) for target in pool.targets)
+    ]
+    for name, forward in config.forwards.items():
+        from lolly_tx.config.forward import forward_rules
+
+        here = main.at("forward").at(name)
+        forward_rules(
+            forward, is_local(forward.endpoint), parts.pool_names, datagrams, here
+        )
+        if forward.tls is not None:
+            tls_rules(forward.tls, here.at("tls"))
 
 
 def parts_of(config: Config, place: Place) -> Parts:
@@ -159,7 +188,15 @@ def check_pool(config: Config, pool: PoolSettings, place: Place) -> None:
     """Apply the rules of one pool beside the listeners of `config`, which are right."""
     loops(config.listeners, [(pool, place)])
     _pool(pool, place)
-    known_store(pool.passive.share, config.stores, place.at("passive").at("share"))
+    _shared(pool, config, place)
+
+
+def _shared(pool: PoolSettings, config: Config, place: Place) -> None:
+    if pool.passive.share:
+        from lolly_tx.config.stores import known_store
+
+        share = place.at("passive").at("share")
+        known_store(pool.passive.share, config.stores, share)
 
 
 def _admin(admin: Admin, place: Place) -> None:

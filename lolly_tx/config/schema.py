@@ -9,7 +9,7 @@ Imports: nothing of ours. Used by: config, config.middleware, service, simulate.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Set
 from typing import Any, Protocol, cast
 
 import attrs
@@ -40,7 +40,7 @@ class Place(Protocol):
     def why_no_file(self, path: str) -> str:
         """Why there is no file of that absolute path, naming it; "" when there is one."""
 
-    def known(self, names: str) -> frozenset[str] | None:
+    def known(self, names: str) -> Set[str] | None:
         """The names known for "balance", "check", "accrual", "sink", "middleware", "discovery", "client", "server".
 
         None: any.

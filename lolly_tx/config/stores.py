@@ -13,7 +13,6 @@ from __future__ import annotations
 
 import re
 from collections.abc import Collection, Iterator, Mapping
-from types import MappingProxyType
 from typing import Any, Literal
 
 import attrs
@@ -152,9 +151,6 @@ class Store:
             "What all of its keys and channels begin with; another one for each fleet that is to share nothing.",
         ),
     )
-
-
-NO_STORES: Mapping[str, Store] = MappingProxyType({})
 
 
 def store_rules(stores: Mapping[str, Store], place: Place) -> None:

@@ -18,6 +18,7 @@ import attrs
 from lolly_tx.config.addresses import FILE_OR_FOLDER, HOST_PATTERN, NETWORK
 from lolly_tx.config.httpkinds import RETRY_CAUSE, SECRET, STATUS_RANGE
 from lolly_tx.config.kinds import TEXT, Choice, Unfilled, nearest, type_word
+from lolly_tx.config.later import class_at
 from lolly_tx.config.problems import Rejected
 from lolly_tx.config.schema import Kind, Place, Setting, ShownKind, settings_of
 from lolly_tx.domain.forwarded import FORWARDED, X_FORWARDED, X_REAL_IP
@@ -76,14 +77,22 @@ def missing(setting: Setting) -> str:
 class Table:
     """A table read into an instance of an attrs class with declared settings.
 
-    `also`: keys that someone else has taken out already, for the guesses in messages.
+    `cls`: the class, or its place (`later.class_at`). `also`: keys that someone else has taken out already, for the
+    guesses in messages.
     """
 
     word = "table"
 
     def __init__(self, cls: Any, also: tuple[str, ...] = ()) -> None:
-        self.cls = cls
+        self._cls = cls
         self.also = also
+
+    @property
+    def cls(self) -> Any:
+        """The class."""
+        if isinstance(self._cls, str):
+            self._cls = class_at(self._cls)
+        return self._cls
 
     def read(self, raw: Any, place: Place) -> Any:
         """See `schema.Kind`."""
@@ -135,12 +144,11 @@ class Table:
 
 
 class Named:
-    """A table of tables: the key is the `name` of what the inner table says."""
+    """A table of tables: the key is the `name` of what the inner table says. `cls`: as of `Table`."""
 
     word = "tables by name"
 
     def __init__(self, cls: Any) -> None:
-        self.cls = cls
         self.table = Table(cls)
 
     def read(self, raw: Any, place: Place) -> Mapping[str, Any]:

@@ -14,7 +14,8 @@ from lolly_tx.proxy.datagramrecord import DatagramRecord
 from lolly_tx.proxy.entry import Entry, Words
 from lolly_tx.proxy.exchange import Exchange
 from lolly_tx.proxy.identity import Identity
-from lolly_tx.proxy.session import Session, stream_of
+from lolly_tx.proxy.session import Session
+from lolly_tx.proxy.streamnames import stream_of
 from lolly_tx.wire.forwardform import Onward
 from lolly_tx.wire.message import RequestHead
 

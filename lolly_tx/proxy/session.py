@@ -36,19 +36,6 @@ SERVED, CLIENT_GONE = 200, 499
 """Statuses of sessions, as nginx has them: it was up; its client went before."""
 
 
-_PREFIX = "stream "
-
-
-def place_name(stream: str) -> str:
-    """What a stream is called among the listeners; none of these can be called so."""
-    return f"{_PREFIX}{stream}"
-
-
-def stream_of(place: str) -> str | None:
-    """The stream that is called so among the listeners; None: it is none."""
-    return place.removeprefix(_PREFIX) if place.startswith(_PREFIX) else None
-
-
 @lru_cache(1024)
 def head_of(name: str, version: bytes = b"TCP") -> RequestHead:
     """What is known of a client that asks for `name`, in the shape of a request's head; "": for nobody."""

@@ -18,7 +18,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping
 from random import Random
 from threading import Thread
-from typing import Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar
 
 import attrs
 from twisted.internet.defer import Deferred
@@ -26,15 +26,15 @@ from twisted.internet.task import LoopingCall
 from twisted.logger import Logger
 from twisted.python.failure import Failure
 
-from lolly_tx.config.acme import Acme, acme_hosts
 from lolly_tx.config.model import Config
-from lolly_tx.service.acme_answers import forget_answers
-from lolly_tx.service.acme_orders import order
-from lolly_tx.service.acme_shelf import Wait
-from lolly_tx.service.acme_store import AcmeStore
-from lolly_tx.service.acme_together import NoUse, Together
-from lolly_tx.service.acme_window import Suggestion, ask_window
 from lolly_tx.service.isotime import iso_time
+
+if TYPE_CHECKING:  # pragma: no cover  # imported when there is an authority
+    from lolly_tx.config.acme import Acme
+    from lolly_tx.service.acme_shelf import Wait
+    from lolly_tx.service.acme_store import AcmeStore
+    from lolly_tx.service.acme_together import Together
+    from lolly_tx.service.acme_window import Suggestion
 
 LOOK_SECONDS = 30.0
 RENEW_PART = 2 / 3
@@ -54,8 +54,8 @@ ALONE_PART = 1 / 20
 UNKNOWN_SECONDS = 6 * 3600.0
 """Until an authority is asked again that could not say when."""
 
-Order = Callable[[Acme, AcmeStore, str], None]
-Ask = Callable[[Acme, AcmeStore, str], Suggestion]
+Order = Callable[["Acme", "AcmeStore", str], None]
+Ask = Callable[["Acme", "AcmeStore", str], "Suggestion"]
 InThread = Callable[[Callable[[], None]], Deferred[Any]]
 
 
@@ -104,6 +104,24 @@ def thread_of(reactor: Any) -> InThread:
     return run
 
 
+def _order(acme: Acme, store: AcmeStore, host: str) -> None:
+    from lolly_tx.service.acme_orders import order
+
+    order(acme, store, host)
+
+
+def _ask(acme: Acme, store: AcmeStore, host: str) -> Suggestion:
+    from lolly_tx.service.acme_window import ask_window
+
+    return ask_window(acme, store, host)
+
+
+def _store(config: Config, acme: str) -> AcmeStore:
+    from lolly_tx.service.acme_store import AcmeStore
+
+    return AcmeStore(config.state_dir, acme)
+
+
 class Renewals:
     """See the module. `config`: that in force. `issued`, `failed`: orders since the start."""
 
@@ -117,8 +135,8 @@ class Renewals:
         wall: Callable[[], float],
         random: Random,
         in_thread: InThread,
-        order: Order = order,
-        ask: Ask = ask_window,
+        order: Order = _order,
+        ask: Ask = _ask,
     ) -> None:
         self.together: Mapping[str, Together] = {}
         """Authorities that several instances share, by name."""
@@ -139,6 +157,8 @@ class Renewals:
     def start(self) -> None:
         """Begin to look, if a listener wants certificates."""
         if not self._loop.running:
+            from lolly_tx.service.acme_answers import forget_answers
+
             forget_answers(self._config().state_dir)  # of an order that was cut off
             self._loop.start(LOOK_SECONDS)
             for shared in self.together.values():
@@ -164,7 +184,7 @@ class Renewals:
         one = self._names.get((acme, host))
         if one is not None:
             one.failures, one.error = 0, ""
-            self._plan(one, AcmeStore(self._config().state_dir, acme))
+            self._plan(one, _store(self._config(), acme))
 
     def look(self) -> None:
         """Somebody else does not order any more, or a store answers again."""
@@ -200,6 +220,8 @@ class Renewals:
         }
 
     def _wanted(self, config: Config) -> Iterator[tuple[str, str]]:
+        from lolly_tx.config.acme import acme_hosts
+
         for name, listener in config.listeners.items():
             if listener.tls is not None and listener.tls.acme in config.acme:
                 for host in acme_hosts(name, config.routes):
@@ -220,7 +242,7 @@ class Renewals:
 
     def _begin(self, config: Config, acme: str, host: str) -> Name:
         one = Name(acme, host)
-        self._plan(one, AcmeStore(config.state_dir, acme))
+        self._plan(one, _store(config, acme))
         return one
 
     def _plan(self, one: Name, store: AcmeStore) -> None:
@@ -282,7 +304,7 @@ class Renewals:
 
     def _begin_question(self, config: Config, one: Name) -> None:
         settings = config.acme[one.acme]
-        store = AcmeStore(config.state_dir, one.acme)
+        store = _store(config, one.acme)
         said: list[Suggestion] = []
         work = self._ask
         asking = self._in_thread(lambda: said.append(work(settings, store, one.host)))
@@ -329,7 +351,7 @@ class Renewals:
 
     def _begin_order(self, config: Config, one: Name) -> None:
         settings = config.acme[one.acme]
-        store = AcmeStore(config.state_dir, one.acme)
+        store = _store(config, one.acme)
         work = self._order
         shared = self.together.get(one.acme)
         if shared is None:
@@ -349,6 +371,8 @@ class Renewals:
 
     async def _by_turns(self, shared: Together, store: AcmeStore, one: Name) -> Any:
         """As `Together.order`; alone, where that is of no use and it cannot wait."""
+        from lolly_tx.service.acme_together import NoUse
+
         why = f"store {shared.settings.store} has not let it come to a renewal"
         if not self._after(one, one.last):
             try:
@@ -373,7 +397,7 @@ class Renewals:
             self._cb_issued(None, one, store)
             return
         self._running = None
-        if isinstance(result, Wait):
+        if not isinstance(result, bool):
             if result.holder:
                 return  # `look` is called when it is nobody's turn
             one.due = self._wall() + result.seconds
@@ -393,6 +417,8 @@ class Renewals:
         self._look()
 
     def _eb_failed(self, failure: Failure, one: Name) -> None:
+        from lolly_tx.service.acme_together import NoUse
+
         self._running = None
         if not self._loop.running:
             return

@@ -16,7 +16,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from twisted.internet.defer import Deferred, maybeDeferred
 from twisted.internet.interfaces import IDelayedCall
@@ -25,12 +25,13 @@ from twisted.logger import Logger
 from twisted.python.failure import Failure
 
 from lolly_tx.config.model import Config
-from lolly_tx.config.plan import planned
 from lolly_tx.config.problems import ConfigErrors
 from lolly_tx.service.appliedstate import AppliedState, StateFolder, fingerprint
 from lolly_tx.service.generation import Refused, Reloaded, Trial
-from lolly_tx.service.guard import Guard, sample
 from lolly_tx.service.reload import Reloader
+
+if TYPE_CHECKING:  # pragma: no cover
+    from lolly_tx.service.guard import Guard
 
 LOOK_SECONDS = 1.0
 """Between two looks at errors and latency."""
@@ -90,6 +91,8 @@ class Applying:
             after = standing.on(self._parse(text))
         except ConfigErrors as errors:
             raise Refused([str(one) for one in errors.problems]) from None
+        from lolly_tx.config.plan import planned
+
         return planned(standing.config, after.config)
 
     def apply(self, text: str, confirm: float | None = None) -> Deferred[Reloaded]:
@@ -187,6 +190,8 @@ class Applying:
         self.trial = Trial(until, service.generation.number)
         wait = max(0.0, until - self._wall())
         self._timer = clock.callLater(wait, self._time_is_over)
+        from lolly_tx.service.guard import Guard, sample
+
         guard = Guard(service.config.guardrails, sample(service))
         self._watch = LoopingCall(self._look, guard)
         self._watch.clock = clock
@@ -208,6 +213,8 @@ class Applying:
         self._take_back("nobody has confirmed them in time")
 
     def _look(self, guard: Guard) -> None:
+        from lolly_tx.service.guard import sample
+
         wrong = guard.judge(sample(self.reloader.service))
         if wrong:
             self._take_back(wrong)

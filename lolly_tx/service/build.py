@@ -24,11 +24,12 @@ from lolly_tx.net.library.eventlog import EventLog
 from lolly_tx.net.sockets.acceptor import Census
 from lolly_tx.proxy.introduction import Introduction
 from lolly_tx.proxy.own_answers import OwnAnswers
-from lolly_tx.proxy.session import place_name
+from lolly_tx.proxy.streamnames import place_name
 from lolly_tx.service.commons import Commons
 from lolly_tx.service.flight import Flight, told
 from lolly_tx.service.journal import EverySink, Journal
 from lolly_tx.service.listening import CannotListen
+from lolly_tx.service.logchoice import wanted_logs
 from lolly_tx.service.logfile import LogFile
 from lolly_tx.service.parts import (
     connection_cap,
@@ -38,13 +39,12 @@ from lolly_tx.service.parts import (
     make_resource,
     spans_of,
     traces_of,
+    write_down,
 )
 from lolly_tx.service.pools import Circumstances, run_pool
-from lolly_tx.service.recording import AccessLogs, Recorder, wanted_logs, write_down
 from lolly_tx.service.registry import Registry
 from lolly_tx.service.routing import Routing
 from lolly_tx.service.service import LollyService
-from lolly_tx.service.streamplaces import stream_place
 from lolly_tx.service.surroundings import WHOLE, Part, Surroundings
 from lolly_tx.service.tunnels import tunnel_place_name
 
@@ -96,6 +96,8 @@ def build(
     introduction = Introduction(trusted, config.forwarded, config.via, hop)
     logs = recorder = None
     if wanted_logs(config) and part.serves:
+        from lolly_tx.service.recording import AccessLogs, Recorder
+
         logs = AccessLogs(config, around, commons.endings.tell)
         recorder = Recorder(logs, introduction, wall, now, commons.endings.tell)
     traces = traces_of(config, around)
@@ -146,6 +148,8 @@ def build(
     service.shared_purges.go_by(config.caches, service.stores)
     service.middlewares.commit(middleware)
     for stream in config.streams.values():
+        from lolly_tx.service.streamplaces import stream_place
+
         place = stream_place(service, config, stream)
         service.listeners.prepare(place_name(stream.name), place)
     servers = service.tunnels.prepare(None, config)

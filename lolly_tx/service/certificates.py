@@ -1,11 +1,13 @@
 """The certificates of listeners, from the files that the settings name: at the start, and again when they change.
 
-    look (each second): what has another stat than before?  -- nothing: no more is done
-      read, in a thread: certificate, key, do they fit?     -- refused: said once, what was stays
+    stale: what has another stat than before?           -- nothing: no more is done
+      read, in a thread: certificate, key, do they fit?  -- refused: said once, what was stays
       take: connections from now on get it; those there are stay
 
-Imports: config, net.sockets, service, Twisted. Used by: service.listeners,
-service.listening, service.statistics, service.upkeep.
+`service.certificate_watch` has this done each second.
+
+Imports: config, net.sockets, service, Twisted. Used by: service.certificate_watch,
+service.listeners, service.listening, service.statistics.
 
 Files are told apart by what their names lead to, so that a link that is pointed elsewhere is a change. One that cannot
 be used is looked at again when it changes again. What is not served any more was removed from its folder.
@@ -13,15 +15,10 @@ be used is looked at again when it changes again. What is not served any more wa
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator
-from datetime import UTC, datetime
+from collections.abc import Iterator
 from typing import Any, ClassVar
 
 import attrs
-from twisted.internet.defer import Deferred, maybeDeferred
-from twisted.internet.interfaces import IReactorThreads
-from twisted.internet.task import LoopingCall
-from twisted.internet.threads import deferToThreadPool
 from twisted.logger import Logger
 
 from lolly_tx.config.listening import ListenerTLS
@@ -40,14 +37,6 @@ from lolly_tx.net.sockets.handshakes import Handshakes
 from lolly_tx.net.sockets.staples import Staples
 from lolly_tx.net.sockets.tls_contexts import ALPN_HTTP1, context_of
 from lolly_tx.service.isotime import iso_time
-from lolly_tx.service.materials import SOON_SECONDS
-
-LOOK_SECONDS = 1.0
-"""Between two looks: a change is in force within two seconds, the reading included."""
-ROTATE_SECONDS = 12 * 3600.0
-"""The age of the keys of session tickets. OpenSSL lets a session last for two hours."""
-WARN_SECONDS = 86400.0
-"""Between two warnings of a certificate that is about to expire."""
 
 
 @attrs.frozen
@@ -231,100 +220,3 @@ class ListenerCertificates:
                 "fingerprint": one.fingerprint,
                 "refused": self.refused.get(one.path),
             }
-
-
-class Watch:
-    """Looks after the certificates of all listeners. `listeners`: theirs by name, those of now."""
-
-    log: ClassVar[Logger] = Logger()
-
-    def __init__(
-        self,
-        reactor: Any,
-        listeners: Callable[[], Iterable[tuple[str, ListenerCertificates]]],
-        now: Callable[[], float],
-        wall: Callable[[], float],
-    ) -> None:
-        self._reactor = reactor
-        self._listeners = listeners
-        self._now = now
-        self._wall = wall
-        self._rotated: dict[ListenerCertificates, float] = {}
-        self._warned: dict[tuple[str, int], float] = {}
-        self._loop = LoopingCall(self._look)
-        self._loop.clock = reactor
-        self._stopped = False
-
-    def start(self) -> None:
-        """Begin to look."""
-        if not self._loop.running:
-            self._stopped = False
-            self._loop.start(LOOK_SECONDS)
-
-    def stop(self) -> None:
-        """Look no more."""
-        self._stopped = True
-        if self._loop.running:
-            self._loop.stop()
-
-    def _look(self) -> Deferred[Any] | None:
-        """One round; the next begins when its reading is over. Never raises."""
-        try:
-            listeners = list(self._listeners())
-            there = {one for _, one in listeners}
-            self._rotated = {o: at for o, at in self._rotated.items() if o in there}
-            for _, one in listeners:
-                self._rotate(one)
-                for certificate in one.credentials.certificates:
-                    self._warn(certificate)
-            stale = [one for _, one in listeners if one.stale()]
-        except Exception:
-            self.log.failure("The certificates could not be looked at")
-            return None
-        return self._read(stale) if stale else None
-
-    def _rotate(self, one: ListenerCertificates) -> None:
-        now = self._now()
-        if now - self._rotated.setdefault(one, now) >= ROTATE_SECONDS:
-            self._rotated[one] = now
-            one.credentials.rotate()
-
-    def _read(self, stale: list[ListenerCertificates]) -> Deferred[Any]:
-        def read() -> list[Reading]:
-            return [one.read() for one in stale]
-
-        def take(readings: list[Reading]) -> None:
-            if not self._stopped:
-                for one, reading in zip(stale, readings, strict=True):
-                    one.take(reading)
-
-        reactor = self._reactor
-        if IReactorThreads.providedBy(reactor):
-            reading = deferToThreadPool(reactor, reactor.getThreadPool(), read)
-        else:
-            reading = maybeDeferred(read)
-        reading.addCallback(take)
-        return reading.addErrback(
-            lambda failure: self.log.failure(
-                "Certificates that changed could not be read", failure
-            )
-        )
-
-    def _warn(self, certificate: Certificate) -> None:
-        """Say it once a day when one is about to expire, or has."""
-        ends = certificate.leaf.not_valid_after_utc
-        left = ends.timestamp() - self._wall()
-        key = certificate.path, certificate.leaf.serial_number
-        if left >= SOON_SECONDS:
-            self._warned.pop(key, None)
-            return
-        now = self._now()
-        if key in self._warned and now - self._warned[key] < WARN_SECONDS:
-            return
-        self._warned[key] = now
-        self.log.warn(
-            "certificate {path} {what} {ends}; renew it",
-            path=certificate.path,
-            what="expires" if left > 0 else "has expired",
-            ends=f"{datetime.fromtimestamp(ends.timestamp(), UTC):%Y-%m-%d %H:%M} UTC",
-        )

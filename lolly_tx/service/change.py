@@ -19,18 +19,17 @@ from typing import TYPE_CHECKING, Any
 
 from twisted.logger import Logger
 
-from lolly_tx.config.forward import Forward as Settings
 from lolly_tx.config.model import Config, Listener
-from lolly_tx.config.streams import Stream
 from lolly_tx.domain.forwarded import TrustedPeers
 from lolly_tx.domain.routes import RouteTable
 from lolly_tx.net.upstreams import Upstream
 from lolly_tx.proxy.own_answers import OwnAnswers
 from lolly_tx.proxy.proxy import RouteEnd
 from lolly_tx.proxy.resource import ReverseProxyResource
-from lolly_tx.proxy.session import place_name
+from lolly_tx.proxy.streamnames import place_name
 from lolly_tx.service.flight import told
 from lolly_tx.service.listening import Place
+from lolly_tx.service.logchoice import wanted_logs
 from lolly_tx.service.middlewares import Made
 from lolly_tx.service.parts import (
     connection_cap,
@@ -40,18 +39,19 @@ from lolly_tx.service.parts import (
     make_resource,
     spans_of,
     traces_of,
+    write_down,
 )
 from lolly_tx.service.pools import Circumstances, RunningPool, run_pool
 from lolly_tx.service.process import no_collection
-from lolly_tx.service.recording import AccessLogs, Recorder, wanted_logs, write_down
 from lolly_tx.service.reshaping import Reshape, reshape
 from lolly_tx.service.routing import Routing
 from lolly_tx.service.service import ADMIN, LollyService
 from lolly_tx.service.stores import MadeStores
-from lolly_tx.service.streamplaces import stream_place
 from lolly_tx.service.tunnels import tunnel_place_name
 
 if TYPE_CHECKING:  # pragma: no cover
+    from lolly_tx.config.forward import Forward as Settings
+    from lolly_tx.config.streams import Stream
     from lolly_tx.service.forwards import Forward, Prepared
 
 
@@ -129,6 +129,8 @@ class Change:
         if not same and around.part.serves:
             self._logs = None
             if wanted:
+                from lolly_tx.service.recording import AccessLogs, Recorder
+
                 tell = service.commons.endings.tell
                 self._logs = AccessLogs(new, around, tell)
                 self._recorder = self._recorder or Recorder(
@@ -212,6 +214,8 @@ class Change:
         same = (old.limits, old.timeouts) == (new.limits, new.timeouts)
         if same and old.streams.get(stream.name) == stream:
             return
+        from lolly_tx.service.streamplaces import stream_place
+
         self._prepare_place(place_name(stream.name), stream_place(service, new, stream))
 
     def _prepare_tunnels(self) -> None:

@@ -17,7 +17,6 @@ from lolly_tx.net.library.directory import PoolDirectory
 from lolly_tx.net.sockets.health_map import HealthMap
 from lolly_tx.net.sockets.staples import Staples
 from lolly_tx.proxy.endings import Endings
-from lolly_tx.proxy.files.store import FileStore
 from lolly_tx.proxy.files.supplies import FileSupplies
 from lolly_tx.service.exemplars import Exemplars
 from lolly_tx.service.flight import Flight
@@ -85,7 +84,7 @@ class Commons:
             around.reactor,
             self.deadlines,
             FileThreads(around.reactor),
-            FileStore(),
+            None,
             around.random,
             around.wall,
         )

@@ -22,7 +22,7 @@ from lolly_tx.net.doors import Peer
 from lolly_tx.net.sockets.eager import eager
 from lolly_tx.proxy.asked import Along
 from lolly_tx.proxy.datagrams import DatagramCounters, DatagramStreaming
-from lolly_tx.proxy.session import place_name
+from lolly_tx.proxy.streamnames import place_name
 from lolly_tx.service.listening import Place, listening_now
 from lolly_tx.wire.proxyline import for_datagrams, render_v2
 

@@ -13,7 +13,7 @@ Imports: config, domain, net.discovery, service, Twisted. Used by: tap.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar
 
 import attrs
 from twisted.internet.defer import Deferred
@@ -23,13 +23,6 @@ from twisted.logger import Logger
 from twisted.python.failure import Failure
 
 from lolly_tx.config.discovering import Discover
-from lolly_tx.config.found import (
-    MOST_FOUND,
-    MOST_LOOKED_AT,
-    Found,
-    Known,
-    read_found,
-)
 from lolly_tx.config.model import Config
 from lolly_tx.config.pools import PoolSettings
 from lolly_tx.domain.interfaces import IDiscovery
@@ -40,6 +33,9 @@ from lolly_tx.service.foundstate import save
 from lolly_tx.service.generation import Refused
 from lolly_tx.service.registry import Registry
 from lolly_tx.service.reload import Reloader
+
+if TYPE_CHECKING:  # pragma: no cover  # imported with the first answer
+    from lolly_tx.config.found import Found, Known
 
 GATHER_SECONDS = 0.2
 """Changes that follow one within this time are one change of the settings."""
@@ -178,6 +174,8 @@ class Discoveries:
         if pool is None or one.reading:
             return
         one.latest = None
+        from lolly_tx.config.found import Known, read_found
+
         standing = self._reloader.standing
         whole, names = standing.whole, standing.names
         same = entries is one.entries and one.copy == _copy(entries)
@@ -265,6 +263,8 @@ class Discoveries:
 
     def _want(self, one: Discovery, targets: tuple[Target, ...]) -> None:
         """Let these be the pool's; those that vanished stay a while, turned off, as far as there is room for them."""
+        from lolly_tx.config.found import MOST_FOUND
+
         now, settle = self._around.now(), one.settings.settle
         there = {target.id for target in targets}
         vanished = {}
@@ -374,5 +374,7 @@ class Discoveries:
 
 def _copy(entries: Sequence[Any]) -> list[Any]:
     """What those that are read say now: whoever says it may change it in place, and say it again."""
+    from lolly_tx.config.found import MOST_LOOKED_AT
+
     read = entries[:MOST_LOOKED_AT]
     return [dict(one) if isinstance(one, dict) else one for one in read]

@@ -12,12 +12,15 @@ from __future__ import annotations
 
 import os
 from types import MappingProxyType
+from typing import TYPE_CHECKING
 
 import attrs
 
-from lolly_tx.config.caching import CacheSettings
 from lolly_tx.config.local_fault import LocalFault
 from lolly_tx.config.model import Config, PoolSettings
+
+if TYPE_CHECKING:  # pragma: no cover
+    from lolly_tx.config.caching import CacheSettings
 
 
 def workers_of(config: Config) -> int:

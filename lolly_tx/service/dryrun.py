@@ -24,8 +24,9 @@ from lolly_tx.proxy.chain import Chain
 from lolly_tx.proxy.forwarder import Forwarder
 from lolly_tx.proxy.proxy import Proxy
 from lolly_tx.proxy.route import NamedRoute, ToPool
-from lolly_tx.proxy.session import head_of, place_name
+from lolly_tx.proxy.session import head_of
 from lolly_tx.proxy.split import Split
+from lolly_tx.proxy.streamnames import place_name
 from lolly_tx.wire.errors import BadMessage
 from lolly_tx.wire.http1 import parse_request
 from lolly_tx.wire.message import RequestHead

@@ -14,7 +14,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from functools import partial
-from typing import ClassVar, Final
+from typing import TYPE_CHECKING, ClassVar, Final
 
 from twisted.internet.defer import CancelledError, Deferred
 from twisted.internet.interfaces import IDelayedCall
@@ -28,12 +28,14 @@ from lolly_tx.domain.standing import Standing, Told
 from lolly_tx.domain.target import Target
 from lolly_tx.net.stores.errors import StoreAway
 from lolly_tx.net.stores.scripts import STAND
-from lolly_tx.net.stores.store import SharedStore
 from lolly_tx.service.local_faults import LocalFaults
 from lolly_tx.service.pools import RunningPool
 from lolly_tx.service.stores import Stores
 from lolly_tx.service.surroundings import Surroundings
 from lolly_tx.wire.resp import Reply
+
+if TYPE_CHECKING:  # pragma: no cover
+    from lolly_tx.net.stores.store import SharedStore
 
 TELL_SECONDS: Final = 1.0
 """From one time that what stands is told to the next."""

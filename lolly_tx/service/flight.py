@@ -6,7 +6,7 @@
 Exchanges are written down some at a time (`proxy.endings`); where there is no `[recorder]` they are not even counted.
 
 Imports: domain, proxy. Used by: service.build, service.change, service.commons,
-service.recording.
+service.parts.
 """
 
 from __future__ import annotations

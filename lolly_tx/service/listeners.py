@@ -14,39 +14,36 @@ Twisted. Used by: service.parts, service.service.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from twisted.internet.defer import Deferred, DeferredList, succeed
 
-from lolly_tx.config.acme import TLS_ALPN
-from lolly_tx.config.forward import Forward
 from lolly_tx.config.listening import ListenerTLS
 from lolly_tx.config.model import Config, Limits, Listener
-from lolly_tx.config.streams import Stream
 from lolly_tx.domain.forwarded import TrustedPeers
 from lolly_tx.net.deadlines import NEVER, Deadlines
 from lolly_tx.net.http1.shared import HALF_CLOSE_SECONDS, ClientTimeouts, Http1Settings
 from lolly_tx.net.sockets.acceptor import Acceptor, Census, Door
-from lolly_tx.net.sockets.certificates import Certificate
-from lolly_tx.net.sockets.challenges import Challenges
 from lolly_tx.net.sockets.eager import eager
-from lolly_tx.net.sockets.handshakes import Handshakes
 from lolly_tx.net.sockets.inherited import Inheritance
 from lolly_tx.net.sockets.proxied import Proxied
-from lolly_tx.net.sockets.staples import Staples
 from lolly_tx.net.sockets.tls_contexts import (
     ALPN_HTTP1,
     ALPN_HTTP2,
 )
-from lolly_tx.net.sockets.tls_ports import secure
 from lolly_tx.proxy.resource import ReverseProxyResource
-from lolly_tx.proxy.secured import SecuredSite
-from lolly_tx.service.acme_store import shown_folder
-from lolly_tx.service.certificates import ListenerCertificates
 from lolly_tx.service.listening import Place, server_endpoint
-from lolly_tx.service.secretfolders import with_acme, with_secrets
 from lolly_tx.service.surroundings import WHOLE
 from lolly_tx.wire.grammar import HeadLimits
+
+if TYPE_CHECKING:  # pragma: no cover
+    from lolly_tx.config.forward import Forward
+    from lolly_tx.config.streams import Stream
+    from lolly_tx.net.sockets.certificates import Certificate
+    from lolly_tx.net.sockets.challenges import Challenges
+    from lolly_tx.net.sockets.staples import Staples
+    from lolly_tx.proxy.secured import SecuredSite
+    from lolly_tx.service.certificates import ListenerCertificates
 
 
 class Listeners:
@@ -268,10 +265,14 @@ def place_of(
     certificates = None
     front: SecuredSite | None = None
     if listener.tls is not None:
+        from lolly_tx.service.secretfolders import with_secrets
+
         alpn = (ALPN_HTTP2, ALPN_HTTP1) if listener.http2 else (ALPN_HTTP1,)
         own = with_secrets(listener.name, listener.tls, config)
         certificates = certificates_of(own, config, deadlines, alpn, staples)
         if listener.tls.sites or listener.tls.fields:
+            from lolly_tx.proxy.secured import SecuredSite
+
             sites = certificates.credentials.site_of if listener.tls.sites else None
             front = SecuredSite(resource.proxy, sites, listener.tls.fields)
     acceptor = resource.site(
@@ -320,6 +321,10 @@ def certificates_of(
     staples: Staples | None,
 ) -> ListenerCertificates:
     """Those of one place, with what is allowed to handshakes there. Raises `TLSSettingsError`."""
+    from lolly_tx.net.sockets.handshakes import Handshakes
+    from lolly_tx.service.certificates import ListenerCertificates
+    from lolly_tx.service.secretfolders import with_acme
+
     return ListenerCertificates(
         with_acme(tls, config),
         Handshakes(config.timeouts.handshake, deadlines, config.limits.handshakes),
@@ -341,6 +346,8 @@ def opened(
     """Where `acceptor` makes doors. `text`, `key`: the endpoint, and where it stands. Raises `BadEndpoint`."""
     view = eager(reactor)
     if certificates is not None:
+        from lolly_tx.net.sockets.tls_ports import secure
+
         view = secure(reactor, certificates.credentials)
     endpoint = server_endpoint(ports(name, view), text, key)
     return Place(text, endpoint, acceptor, view, certificates)
@@ -348,8 +355,11 @@ def opened(
 
 def _challenges(config: Config) -> Challenges | None:
     """What authorities are to be shown by TLS, on every listener that speaks it; None: none asks."""
-    asked = any(one.challenge == TLS_ALPN for one in config.acme.values())
+    asked = any(one.challenge == "tls-alpn-01" for one in config.acme.values())
     if asked and config.state_dir:
+        from lolly_tx.net.sockets.challenges import Challenges
+        from lolly_tx.service.acme_store import shown_folder
+
         return Challenges(str(shown_folder(config.state_dir)))
     return None
 

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from twisted.internet.defer import Deferred, succeed
 from twisted.internet.endpoints import (
@@ -24,8 +24,9 @@ from lolly_tx.net.sockets.acceptor import Acceptor
 from lolly_tx.net.sockets.eager import EagerReactor, PlainPort, share_address
 from lolly_tx.net.sockets.endpoints import BadEndpoint
 from lolly_tx.net.sockets.inherited import PREFIX, Heirloom, PassedEndpoint
-from lolly_tx.net.sockets.tls_ports import SecureReactor
-from lolly_tx.service.certificates import ListenerCertificates
+
+if TYPE_CHECKING:  # pragma: no cover
+    from lolly_tx.service.certificates import ListenerCertificates
 
 _EARLY = (TCP4ServerEndpoint, TCP6ServerEndpoint, SSL4ServerEndpoint)
 """Others depend on what a daemon changes: the lock of a UNIX socket has the process's id, its path a root."""
@@ -75,7 +76,7 @@ class Place:
     @property
     def secure(self) -> bool:
         """It speaks TLS with a context of ours."""
-        return isinstance(self._view, SecureReactor)
+        return self._view is not None and self._view.secure
 
     def open(self, leaving: Sequence[Place] = ()) -> None:
         """Listen. Does nothing when it does already, or rests. Raises `CannotListen`.
@@ -155,7 +156,7 @@ class Place:
             self.acceptor.go_by(other.acceptor)
         elif hasattr(self.factory, "resource"):
             self.factory.resource = other.factory.resource
-        if isinstance(self._view, SecureReactor) and other._view is not None:
+        if self._view is not None and self.secure and other._view is not None:
             self._view.go_by(other._view)
             self.certificates = other.certificates
             if self.port is not None:

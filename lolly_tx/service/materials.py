@@ -1,7 +1,6 @@
 """What a configuration names outside of itself, tried before a start would: certificates, keys, authorities, endpoints.
 
-Imports: config, net.sockets, service, Twisted. Used by: commands, service.certificates,
-service.reload, tap.
+Imports: config, net.sockets, service, Twisted. Used by: commands, service.reload.
 
 Files are read and endpoint strings are parsed as at a start, so that what would end it is an error here, with the key
 in the configuration and its value; nothing listens and nothing connects. A certificate that has expired would start,
@@ -22,8 +21,6 @@ from twisted.internet.endpoints import serverFromString
 
 from lolly_tx.config.kinds import duration_text
 from lolly_tx.config.model import Config, ListenerTLS, PoolSettings, TLSSite
-from lolly_tx.config.positions import line_index
-from lolly_tx.config.problems import Problem, key_text
 from lolly_tx.net.sockets.certificates import certificates_in, files_of
 from lolly_tx.net.sockets.client_certificates import load_policy, revoked_in
 from lolly_tx.net.sockets.endpoints import BadEndpoint, client_endpoint
@@ -36,28 +33,9 @@ from lolly_tx.net.sockets.tls_contexts import (
     server_context,
 )
 from lolly_tx.service.acme_seal import BadKey, read_key
-from lolly_tx.service.outlets import log_outlets, why_no_dumps, why_no_lines
-from lolly_tx.service.serving_files import file_roots, why_no_files
-
-SOON_SECONDS = 14 * 86400.0
-"""Before the end of a certificate, when it is time to think of the next one."""
-
-
-@attrs.frozen
-class Finding:
-    """One thing that was found. `key`: its path in the configuration; `value`: as it stands there."""
-
-    key: tuple[str | int, ...]
-    value: str
-    message: str
-    warning: bool = False
-    dated: bool = False
-    """Only time is against it: it can be used, if not with success."""
-
-    @property
-    def fatal(self) -> bool:
-        """Nothing can be started or reloaded with it."""
-        return not (self.warning or self.dated)
+from lolly_tx.service.certificate_watch import SOON_SECONDS
+from lolly_tx.service.findings import Finding, outlet_findings, root_findings
+from lolly_tx.service.outlets import why_no_dumps
 
 
 def findings(
@@ -93,40 +71,6 @@ def findings(
         said = why_no_dumps(recorder.dir)
         if said:
             yield Finding(("recorder", "dir"), recorder.dir, said, warning=True)
-
-
-def outlet_findings(config: Config, running: Config | None = None) -> Iterator[Finding]:
-    """The files that no lines can be appended to, but for those that are open in `running`."""
-    opened = set()
-    if running is not None:
-        opened = {path for _, path in log_outlets(running)}
-    for key, path in log_outlets(config):
-        said = "" if path in opened else why_no_lines(path)
-        if said:
-            yield Finding(key, path, said)
-
-
-def root_findings(config: Config) -> Iterator[Finding]:
-    """The folders that nothing can be served of."""
-    for key, root in file_roots(config):
-        said = why_no_files(root)
-        if said:
-            yield Finding(key, root, said)
-
-
-def problem_of(finding: Finding, file: str) -> Problem:
-    """`finding` as the errors of `file` are shown, with its line as far as the file itself has the key."""
-    try:
-        lines = line_index(Path(file).read_text("utf-8-sig"))
-    except (OSError, ValueError):
-        lines = {}
-    return Problem(
-        file,
-        lines.get(finding.key, 0),
-        key_text(finding.key),
-        finding.message,
-        f'"{finding.value}"',
-    )
 
 
 def _listener_tls(

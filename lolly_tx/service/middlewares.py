@@ -4,17 +4,17 @@
       chained(...)          a route's end behind its middleware, or the end itself where there is none
       commit, forget        let it be in force, or not
 
-Imports: config, config.middleware, domain, net, proxy, proxy.caching, proxy.middleware,
-service, wire, Twisted. Used by: service, tap.
+Imports: config, config.middleware, domain, domain.caching, net, proxy, proxy.caching,
+proxy.middleware, service, wire, Twisted. Used by: service, tap.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from typing import Any
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from typing import TYPE_CHECKING, Any
 
 import attrs
-from twisted.internet.defer import Deferred
+from twisted.internet.defer import Deferred, succeed
 from twisted.internet.threads import deferToThreadPool
 from twisted.logger import Logger
 
@@ -25,8 +25,6 @@ from lolly_tx.config.routing import Route
 from lolly_tx.domain.interfaces import IMiddleware
 from lolly_tx.net.doors import Peer
 from lolly_tx.proxy.asked import Along
-from lolly_tx.proxy.caching.caches import Caches
-from lolly_tx.proxy.chain import Chain
 from lolly_tx.proxy.link import Identify, Link, Told
 from lolly_tx.proxy.middleware.deps import FindStore, MiddlewareDeps, no_store
 from lolly_tx.proxy.proxy import RouteEnd
@@ -34,6 +32,11 @@ from lolly_tx.service.division import workers_of
 from lolly_tx.service.registry import Registry
 from lolly_tx.service.surroundings import Surroundings
 from lolly_tx.wire.message import RequestHead
+
+if TYPE_CHECKING:  # pragma: no cover  # imported by whoever has some
+    from lolly_tx.domain.caching.catalog import Purge
+    from lolly_tx.proxy.caching.caches import Caches
+    from lolly_tx.proxy.caching.store import Store
 
 Key = tuple[str, int]
 """The name of a table, and -1; or whose list one is written in on the spot, and at which place."""
@@ -89,7 +92,11 @@ class Made:
                 names.add(one.name)
                 links.append(Link(one.title, self.all[key].middleware))
             along.shared, along.links = along.links, len(links)
-        return Chain(links, end, told, along, identify) if links else end
+        if not links:
+            return end
+        from lolly_tx.proxy.chain import Chain
+
+        return Chain(links, end, told, along, identify)
 
     def of_streams(self) -> dict[str, list[Link]]:
         """The middleware of each stream that has some."""
@@ -139,12 +146,29 @@ class Middlewares:
         self._around = around
         self._registry = registry
         self._client_of = client_of
-        self.caches = Caches(
-            around.reactor, around.now, around.wall, around.part.number
-        )
+        self._caches: Caches | None = None
         self._ends: dict[str, RouteEnd] = {}
         self._made: dict[Key, _One] = {}
         self._of_streams: dict[str, list[Link]] = {}
+
+    @property
+    def caches(self) -> Iterable[Store]:
+        """What is stored, by cache."""
+        return () if self._caches is None else self._caches
+
+    def purge(self, purges: Sequence[Purge]) -> Deferred[int]:
+        """Drop from the caches everything that they name; how many answers these were."""
+        return succeed(0) if self._caches is None else self._caches.purge(purges)
+
+    def _caches_of(self, config: Config) -> Caches | None:
+        if self._caches is None and config.caches:
+            from lolly_tx.proxy.caching.caches import Caches
+
+            around = self._around
+            self._caches = Caches(
+                around.reactor, around.now, around.wall, around.part.number
+            )
+        return self._caches
 
     def of_stream(self, name: str) -> Sequence[Link]:
         """The middleware of that stream, as it is in force."""
@@ -212,7 +236,7 @@ class Middlewares:
             in_thread=self._in_thread,
             serves=around.part.serves,
             workers=workers_of(made.config),
-            caches=self.caches,
+            caches=self._caches_of(made.config),
             before=before,
         )
 
@@ -236,7 +260,8 @@ class Middlewares:
         """The service ends."""
         before, self._made = self._made, {}
         self._stop(iter(before.values()))
-        self.caches.stop()
+        if self._caches is not None:
+            self._caches.stop()
 
     def _stop(self, gone: Iterator[_One]) -> None:
         for one in gone:

@@ -2,7 +2,7 @@
 
 Nothing is made and nothing is opened: who reads a named pipe would take that for its end.
 
-Imports: config, service. Used by: service.materials, tap.
+Imports: config, service. Used by: service.findings, service.materials, tap.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from collections.abc import Iterator
 
 from lolly_tx.config.model import Config
 from lolly_tx.config.problems import Key
-from lolly_tx.service.recording import log_places
+from lolly_tx.service.logchoice import log_places
 
 
 def log_outlets(config: Config) -> Iterator[tuple[Key, str]]:

@@ -16,15 +16,13 @@ from lolly_tx.config.model import Config, Listener
 from lolly_tx.domain.forwarded import TrustedPeers
 from lolly_tx.domain.routes import RouteTable
 from lolly_tx.net.library.balanced import BalancedEndpointFactory
-from lolly_tx.proxy.challenges import ChallengeHealthProxy, ChallengeProxy
-from lolly_tx.proxy.health import HealthProxy
+from lolly_tx.proxy.endings import Endings, Writer
 from lolly_tx.proxy.identity import Identities, RequestIds, Tracing
 from lolly_tx.proxy.own_answers import OnRefusal, OwnAnswers
 from lolly_tx.proxy.proxy import Proxy, RouteEnd
 from lolly_tx.proxy.resource import ReverseProxyResource
 from lolly_tx.proxy.trace import Traces
 from lolly_tx.service.acme import thread_of
-from lolly_tx.service.acme_store import answers_folder
 from lolly_tx.service.answers import unready
 from lolly_tx.service.descriptors import affordable_connections, descriptor_limit
 from lolly_tx.service.history import HistoryFile
@@ -33,6 +31,8 @@ from lolly_tx.service.listening import Place
 from lolly_tx.service.surroundings import Surroundings
 
 if TYPE_CHECKING:  # pragma: no cover
+    from lolly_tx.service.flight import Flight
+    from lolly_tx.service.recording import Recorder
     from lolly_tx.service.service import LollyService
     from lolly_tx.service.spans import Spans
 
@@ -128,17 +128,25 @@ def make_resource(
     refused = on_refusal or service.on_refusal
     config = service.config
     asked: dict[str, Any] = {}
+    made: Any = Proxy
     if config.acme and config.state_dir:
+        from lolly_tx.service.acme_store import answers_folder
+
         asked["folder"] = answers_folder(config.state_dir)
     if listener.health:
 
         def ready() -> bool:
             return not unready(service, service.now())
 
-        made: Any = ChallengeHealthProxy if asked else HealthProxy
+        from lolly_tx.proxy.challenges import ChallengeHealthProxy
+        from lolly_tx.proxy.health import HealthProxy
+
+        made = ChallengeHealthProxy if asked else HealthProxy
         asked["ready"] = ready
-    else:
-        made = ChallengeProxy if asked else Proxy
+    elif asked:
+        from lolly_tx.proxy.challenges import ChallengeProxy
+
+        made = ChallengeProxy
     proxy: Proxy = made(table, service.introduction, refused, own, **asked)
     own.identities = service.circumstances.identities
     endpoints = BalancedEndpointFactory(service.endpoints)
@@ -162,3 +170,16 @@ def make_place(
         ports=service.surroundings.part.ports,
         staples=service.commons.staples,
     )
+
+
+def write_down(
+    endings: Endings, recorder: Recorder | None, flight: Flight | None
+) -> None:
+    """Have `endings` tell the access logs and the flight recorder, where there are any."""
+    writers: list[Writer] = []
+    logs = None if recorder is None else recorder.logs
+    if recorder is not None and logs is not None:
+        writers.append(recorder.finished)
+    if flight is not None:
+        writers.append(flight.finished)
+    endings.go_by(tuple(writers), at_once=logs is not None and logs.at_once)

@@ -12,9 +12,6 @@ from typing import Any
 
 from lolly_tx.config.model import PoolSettings
 from lolly_tx.domain.accruals.consecutive import ConsecutiveFailures
-from lolly_tx.domain.accruals.gateway import GatewayErrors
-from lolly_tx.domain.accruals.rate import FailureRate, SlowAnswers
-from lolly_tx.domain.accruals.several import AnyOf
 from lolly_tx.domain.addresses import ConnectLimits
 from lolly_tx.domain.admission import Admission
 from lolly_tx.domain.attempts import Attempts
@@ -115,14 +112,20 @@ def accrual_of(
     if passive.max_fails:
         parts.append(lambda: ConsecutiveFailures(passive.max_fails, seconds, rises))
     if passive.gateway_errors:
+        from lolly_tx.domain.accruals.gateway import GatewayErrors
+
         parts.append(
             lambda: GatewayErrors(passive.gateway_errors, seconds, min_rises=rises)
         )
     if (rate := passive.rate) is not None:
+        from lolly_tx.domain.accruals.rate import FailureRate
+
         parts.append(
             lambda: FailureRate(rate.share, rate.window, rate.at_least, seconds, rises)
         )
     if (slow := passive.latency) is not None:
+        from lolly_tx.domain.accruals.rate import SlowAnswers
+
         parts.append(
             lambda: SlowAnswers(
                 slow.over, slow.share, slow.window, slow.at_least, seconds, rises
@@ -130,6 +133,8 @@ def accrual_of(
         )
     parts += more
     if len(parts) > 1:
+        from lolly_tx.domain.accruals.several import AnyOf
+
         return lambda: AnyOf([make() for make in parts])
     return parts[0] if parts else None
 

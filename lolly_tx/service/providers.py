@@ -12,13 +12,13 @@ from twisted.internet.defer import Deferred
 from twisted.internet.threads import deferToThreadPool
 from twisted.logger import Logger
 
-from lolly_tx.config.providers import AnyProvider, Provider
 from lolly_tx.domain.interfaces import IDiscovery
 from lolly_tx.net.discovery.deps import DiscoveryDeps
 from lolly_tx.service.appliedstate import StateFolder
 from lolly_tx.service.reload import Reloader
 
 if TYPE_CHECKING:
+    from lolly_tx.config.providers import AnyProvider, Provider
     from lolly_tx.net.kubernetes.api import Api
     from lolly_tx.service.provider import Provider as ClusterProvider
     from lolly_tx.service.textprovider import TextProvider
@@ -100,6 +100,8 @@ class Providers:
 
     def _made(self, settings: AnyProvider) -> ClusterProvider | TextProvider:
         # What most configurations do not have is imported when there is one.
+        from lolly_tx.config.providers import Provider
+
         if isinstance(settings, Provider):
             from lolly_tx.service.provider import Provider as ClusterProvider
 

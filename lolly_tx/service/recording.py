@@ -16,95 +16,39 @@ import os
 import socket
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import suppress
-from typing import Literal
 
 from twisted.internet.task import LoopingCall
 
 from lolly_tx.config import model
-from lolly_tx.config.accesslogs import NO_FIELDS, STREAM_FORMATS, for_streams
+from lolly_tx.config.accesslogs import NO_FIELDS, STREAM_FORMATS
 from lolly_tx.config.diff import route_name
-from lolly_tx.config.problems import Key, key_text
-from lolly_tx.config.routing import Route
-from lolly_tx.config.streams import Stream
+from lolly_tx.config.problems import key_text
 from lolly_tx.net.doors import DoorIn
 from lolly_tx.net.streams.door import StreamDoor
 from lolly_tx.proxy.accesslog import AccessLog
 from lolly_tx.proxy.caching.store import VERDICTS
-from lolly_tx.proxy.endings import Ended, Endings, Writer
+from lolly_tx.proxy.endings import Ended
 from lolly_tx.proxy.identity import Identity
 from lolly_tx.proxy.introduction import Introduction
 from lolly_tx.proxy.lineformat import LineFormat
 from lolly_tx.proxy.masking import Masking
 from lolly_tx.proxy.record import refusal_entry, turned_away_entry
 from lolly_tx.proxy.sampling import Sampling
-from lolly_tx.proxy.session import place_name
+from lolly_tx.proxy.streamnames import place_name
 from lolly_tx.service import syslog
 from lolly_tx.service.draining import Draining
-from lolly_tx.service.flight import Flight
+from lolly_tx.service.logchoice import (
+    log_of_listener,
+    log_of_route,
+    log_of_stream,
+    log_places,
+    wanted_logs,
+)
 from lolly_tx.service.logfile import LAST_SECONDS, LogFile
 from lolly_tx.service.reopening import reopen_all
 from lolly_tx.service.surroundings import Surroundings
 from lolly_tx.service.syslog import PREFIX, Syslog
 from lolly_tx.wire.message import RequestHead
-
-
-def log_of_listener(
-    config: model.Config, listener: model.Listener
-) -> model.AccessLog | None:
-    """What is written of its requests."""
-    own = listener.access_log
-    return config.access_log if own is None else own or None
-
-
-def log_of_route(
-    config: model.Config, listener: model.Listener, route: Route
-) -> model.AccessLog | None:
-    """What is written of the requests that come in by `listener` and go by `route`."""
-    own = route.access_log
-    return log_of_listener(config, listener) if own is None else own or None
-
-
-def log_of_stream(config: model.Config, stream: Stream) -> model.AccessLog | None:
-    """What is written of its sessions."""
-    own = stream.access_log
-    log = config.access_log if own is None else own or None
-    return None if log is None else for_streams(log)
-
-
-def wanted_logs(config: model.Config) -> list[model.AccessLog]:
-    """The access logs there are to be, each once."""
-    found: list[model.AccessLog] = []
-    listeners = config.listeners.values()
-    choices = [log_of_listener(config, one) for one in listeners]
-    choices += [route.access_log or None for route in config.routes]
-    choices += [log_of_stream(config, one) for one in config.streams.values()]
-    if config.access_log is not None and not (listeners or config.streams):
-        choices.append(config.access_log)
-    for one in choices:
-        if one is not None and one not in found:
-            found.append(one)
-    return found
-
-
-def log_places(config: model.Config) -> Iterator[tuple[Key, model.AccessLog]]:
-    """Those logs, by where they stand in `config`."""
-    choices: list[tuple[Key, model.AccessLog | Literal[False] | None]] = [
-        (("access_log",), config.access_log)
-    ]
-    for name, listener in config.listeners.items():
-        choices.append((("listener", name, "access_log"), listener.access_log))
-    for number, route in enumerate(config.routes):
-        choices.append((("route", number, "access_log"), route.access_log))
-    for name, stream in config.streams.items():
-        own = ("access_log",) if stream.access_log is None else None
-        key: Key = own or ("stream", name, "access_log")
-        choice = key, log_of_stream(config, stream)
-        if choice not in choices:
-            choices.append(choice)
-    wanted = wanted_logs(config)
-    for key, log in choices:
-        if log and log in wanted:
-            yield key, log
 
 
 def _cannot_open(
@@ -222,19 +166,6 @@ class Recorder:
                 why if why in VERDICTS else None,
             )
         )
-
-
-def write_down(
-    endings: Endings, recorder: Recorder | None, flight: Flight | None
-) -> None:
-    """Have `endings` tell the access logs and the flight recorder, where there are any."""
-    writers: list[Writer] = []
-    logs = None if recorder is None else recorder.logs
-    if recorder is not None and logs is not None:
-        writers.append(recorder.finished)
-    if flight is not None:
-        writers.append(flight.finished)
-    endings.go_by(tuple(writers), at_once=logs is not None and logs.at_once)
 
 
 class AccessLogs:

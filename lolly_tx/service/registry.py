@@ -21,7 +21,7 @@ from __future__ import annotations
 
 import importlib
 import pkgutil
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Set
 from functools import partial
 from random import Random
 from types import MappingProxyType, ModuleType
@@ -69,6 +69,10 @@ KINDS: Mapping[str, Any] = MappingProxyType(
 )
 
 
+_KNOWN = ("check", "discovery", "middleware")
+"""Kinds whose built-in settings `config` knows by itself."""
+
+
 class UnknownPlugin(LookupError):
     """There is no plugin of that kind and name; the text names those there are."""
 
@@ -103,8 +107,8 @@ class Registry:
         built_in += [("sink", one) for one in BUILT_IN_SINKS]
         built_in += [("middleware", one) for one in BUILT_IN_MIDDLEWARE]
         built_in += [("discovery", one) for one in BUILT_IN_DISCOVERY]
-        for kind, factory in built_in:
-            self.add(kind, factory)
+        # Not by `add`, which looks at the settings: those of middleware are imported when they are used.
+        self._factories.update({(kind, one.name): one for kind, one in built_in})
         self._built_in |= set(self._factories)
 
     def __repr__(self) -> str:
@@ -170,7 +174,7 @@ class Registry:
             for name, error in self.broken.items()
         )
 
-    def known_names(self, **endpoints: frozenset[str]) -> Names:
+    def known_names(self, **endpoints: Set[str]) -> Names:
         """For reading a configuration: all names, and the settings of the plugins. `endpoints`: see `Names`."""
         return Names(
             balance=frozenset(self.names("balance")),
@@ -182,7 +186,7 @@ class Registry:
             settings={
                 place: factory.settings
                 for place, factory in self._factories.items()
-                if place[0] != "check" or place not in self._built_in
+                if place[0] not in _KNOWN or place not in self._built_in
             },
             hint=self.hint,
             **endpoints,

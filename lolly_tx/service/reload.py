@@ -31,9 +31,9 @@ from lolly_tx.net.sockets.tls_contexts import TLSSettingsError
 from lolly_tx.service.amendedstate import amendment_shown
 from lolly_tx.service.change import Change
 from lolly_tx.service.farewells import Farewells
+from lolly_tx.service.findings import problem_of
 from lolly_tx.service.generation import Generation, Refused, Reloaded
 from lolly_tx.service.listening import CannotListen
-from lolly_tx.service.materials import findings, problem_of
 from lolly_tx.service.middlewares import CannotMake
 from lolly_tx.service.service import LollyService
 
@@ -205,6 +205,8 @@ class Reloader:
             if unfit:
                 raise ConfigErrors(unfit)
             config = standing.config
+            from lolly_tx.service.materials import findings
+
             wrong = [one for one in findings(config, wall, old) if one.fatal]
             if wrong:
                 raise ConfigErrors([problem_of(one, config.file) for one in wrong])

@@ -17,7 +17,6 @@ from lolly_tx.config.model import Config, Listener
 from lolly_tx.config.routing import Route
 from lolly_tx.domain.routes import Pattern, RouteTable
 from lolly_tx.proxy.again import Again
-from lolly_tx.proxy.answering import Redirecting, Responding
 from lolly_tx.proxy.asked import Along, captures_of
 from lolly_tx.proxy.conditions import conditions_of
 from lolly_tx.proxy.files.supplies import FileSupplies
@@ -25,10 +24,8 @@ from lolly_tx.proxy.introduction import Introduction
 from lolly_tx.proxy.own_answers import OwnAnswers
 from lolly_tx.proxy.proxy import RouteEnd
 from lolly_tx.proxy.route import NamedRoute, ToPool
-from lolly_tx.proxy.split import Split
-from lolly_tx.proxy.templates import template
+from lolly_tx.service.logchoice import log_of_route
 from lolly_tx.service.middlewares import Made
-from lolly_tx.service.recording import log_of_route
 from lolly_tx.service.serving_files import files_end
 from lolly_tx.service.surroundings import Surroundings
 
@@ -103,7 +100,12 @@ class Routing:
             ]
         return self._split(route, ends) if route.split else ends[0]
 
-    def _split(self, route: Route, ends: Sequence[RouteEnd]) -> Split:
+    # What few routes are is imported with the first of a kind.
+
+    def _split(self, route: Route, ends: Sequence[RouteEnd]) -> RouteEnd:
+        from lolly_tx.proxy.split import Split
+        from lolly_tx.proxy.templates import template
+
         return Split(
             ends,
             route.pools,
@@ -116,6 +118,8 @@ class Routing:
     def _own_end(self, route: Route, own: OwnAnswers) -> RouteEnd:
         if route.files is not None:
             return files_end(route.files, own, route_name(route), self._files)
+        from lolly_tx.proxy.answering import Redirecting, Responding
+
         along = self._along(route)
         if route.redirect is not None:
             return Redirecting(along, own, route.redirect.to, route.redirect.status)

@@ -24,24 +24,20 @@ from twisted.logger import Logger
 
 from lolly_tx._version import described
 from lolly_tx.config.addresses import with_mode
-from lolly_tx.config.forward import Forward as ForwardSettings
 from lolly_tx.config.model import Admin, Config
 from lolly_tx.config.shown import shown
-from lolly_tx.config.stores import store_users
 from lolly_tx.domain.caching.catalog import Purge
 from lolly_tx.domain.histogram import Exemplar
 from lolly_tx.domain.interfaces import IEventSink
 from lolly_tx.domain.node import Node
 from lolly_tx.domain.pool import Pool
 from lolly_tx.domain.wayback import NextCheck
-from lolly_tx.net.datagrams.session import DatagramSession
 from lolly_tx.net.sockets.acceptor import Acceptor, Census
 from lolly_tx.net.sockets.eager import eager
 from lolly_tx.proxy.counters import Counters
 from lolly_tx.proxy.introduction import Introduction
 from lolly_tx.proxy.own_answers import OnRefusal
 from lolly_tx.proxy.resource import ReverseProxyResource
-from lolly_tx.proxy.streaming import StreamCounters
 from lolly_tx.proxy.trace import Traces
 from lolly_tx.service.commons import Commons
 from lolly_tx.service.division import workers_of
@@ -62,11 +58,11 @@ from lolly_tx.service.journal import EverySink, Journal
 from lolly_tx.service.listener_drains import ListenerDrains
 from lolly_tx.service.listeners import Listeners
 from lolly_tx.service.listening import Place, server_endpoint
+from lolly_tx.service.logchoice import wanted_logs
 from lolly_tx.service.middlewares import Middlewares
 from lolly_tx.service.past import Past
 from lolly_tx.service.pools import Circumstances, RunningPool
 from lolly_tx.service.purging import Purged, Purging
-from lolly_tx.service.recording import AccessLogs, Recorder, wanted_logs
 from lolly_tx.service.reopening import reopen_all, require_writable
 from lolly_tx.service.serving import Colleagues
 from lolly_tx.service.shared_purges import SharedPurges
@@ -81,16 +77,18 @@ from lolly_tx.service.statistics import (
     told_of,
 )
 from lolly_tx.service.stopping import Stopping
-from lolly_tx.service.storeaccounts import store_account
 from lolly_tx.service.stores import Stores
 from lolly_tx.service.tunnels import Tunnels
 from lolly_tx.service.upkeep import Upkeep
 from lolly_tx.service.watchdog import Watchdog, WatchdogSnapshot
 
 if TYPE_CHECKING:
+    from lolly_tx.config.forward import Forward as ForwardSettings
+    from lolly_tx.proxy.streaming import StreamCounters
     from lolly_tx.service.dryrun import Question
     from lolly_tx.service.dumps import Dumps
     from lolly_tx.service.forwards import Forward
+    from lolly_tx.service.recording import AccessLogs, Recorder
     from lolly_tx.service.spans import Spans
 
 ADMIN_MODE = "660"
@@ -389,6 +387,8 @@ class LollyService(Service):
 
     def cut(self, pool: str, node: Node) -> None:
         """End what is open to `node` in this process."""
+        from lolly_tx.net.datagrams.session import DatagramSession
+
         upstreams = self.running_pools[pool].forwarder.upstreams
         leaving = [each for owner, each in upstreams if owner is node]
         for door in self.listeners.doors:
@@ -439,7 +439,7 @@ class LollyService(Service):
         return None if self.spans is None else self.spans.stop()
 
     def _purge(self, purges: Sequence[Purge]) -> Deferred[Purged]:
-        return self.middlewares.caches.purge(purges).addCallback(Purged)
+        return self.middlewares.purge(purges).addCallback(Purged)
 
     def purge(self, purge: Purge) -> Deferred[Purged]:
         """Drop what caches have of what it names, here and in other instances that share their purges."""
@@ -539,6 +539,9 @@ class LollyService(Service):
 
     def store_accounts(self) -> list[dict[str, Any]]:
         """How each store is, since when and why, who uses it, and what that means."""
+        from lolly_tx.config.stores import store_users
+        from lolly_tx.service.storeaccounts import store_account
+
         told, users = self.statistics()["stores"], store_users(self.config)
         return [
             store_account(store, told[name], users.get(name, ()), self.now())

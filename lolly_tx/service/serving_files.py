@@ -1,29 +1,34 @@
 """Ends of routes that are files, made of their settings, and whether the folders are there.
 
-Imports: config, domain, net.files, proxy, proxy.files, wire. Used by:
-service.materials, service.routing.
+Imports: config, domain, net.files, proxy, proxy.files, wire. Used by: service.findings,
+service.routing.
 """
 
 from __future__ import annotations
 
 import os
 from collections.abc import Iterator
+from typing import TYPE_CHECKING
 
-from lolly_tx.config.files import Files
 from lolly_tx.config.model import Config
 from lolly_tx.config.problems import Key
-from lolly_tx.domain.files import TryList
-from lolly_tx.net.files.finding import Spec
-from lolly_tx.proxy.files.end import FilesEnd
-from lolly_tx.proxy.files.supplies import FileSupplies
-from lolly_tx.proxy.own_answers import OwnAnswers
-from lolly_tx.wire.mediatypes import MediaTypes
+
+if TYPE_CHECKING:  # pragma: no cover
+    from lolly_tx.config.files import Files
+    from lolly_tx.proxy.files.end import FilesEnd
+    from lolly_tx.proxy.files.supplies import FileSupplies
+    from lolly_tx.proxy.own_answers import OwnAnswers
 
 
 def files_end(
     settings: Files, own: OwnAnswers, route: str, supplies: FileSupplies
 ) -> FilesEnd:
     """What serves the files of `settings`. `own`, `route`: who is told of answers, under which name."""
+    from lolly_tx.domain.files import TryList
+    from lolly_tx.net.files.finding import Spec
+    from lolly_tx.proxy.files.end import FilesEnd
+    from lolly_tx.wire.mediatypes import MediaTypes
+
     spec = Spec(
         os.fsencode(settings.root),
         tuple(os.fsencode(name) for name in settings.index),
@@ -34,7 +39,8 @@ def files_end(
         settings.symlinks,
     )
     # What is known goes on to be known over a reload, and by several listeners.
-    known_by = (*(getattr(settings, name) for name in _PLAIN), *settings.types.items())
+    plain = (name for name in settings.__annotations__ if name != "types")
+    known_by = (*(getattr(settings, name) for name in plain), *settings.types.items())
     return FilesEnd(
         spec,
         supplies,
@@ -45,11 +51,6 @@ def files_end(
         fresh=settings.fresh,
         route=route,
     )
-
-
-_PLAIN = tuple(
-    name for name in Files.__annotations__ if name != "types"
-)  # what is hashable
 
 
 def file_roots(config: Config) -> Iterator[tuple[Key, str]]:

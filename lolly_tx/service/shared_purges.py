@@ -18,7 +18,7 @@ import re
 from collections.abc import Mapping, Sequence
 from functools import partial
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar
 
 import attrs
 from twisted.internet.defer import Deferred, succeed
@@ -26,17 +26,19 @@ from twisted.internet.interfaces import IDelayedCall
 from twisted.internet.threads import deferToThreadPool
 from twisted.logger import Logger
 
-from lolly_tx.config.caching import CacheSettings
 from lolly_tx.domain.caching.catalog import Purge
 from lolly_tx.net.stores.errors import StoreAway
 from lolly_tx.net.stores.news import NOTHING_HEARD, News, Position
-from lolly_tx.net.stores.store import SharedStore
-from lolly_tx.net.stores.subscription import Subscription
 from lolly_tx.service.appliedstate import StateFolder
 from lolly_tx.service.purging import Purged, Purging, Told
 from lolly_tx.service.stores import Stores
 from lolly_tx.service.surroundings import Surroundings
 from lolly_tx.wire.purges import EVERYTHING, BadPurge, read, written
+
+if TYPE_CHECKING:  # pragma: no cover
+    from lolly_tx.config.caching import CacheSettings
+    from lolly_tx.net.stores.store import SharedStore
+    from lolly_tx.net.stores.subscription import Subscription
 
 MOST_PENDING = 1000
 """Purges of one cache that wait; of more than that it is purged as a whole."""
@@ -171,6 +173,8 @@ class SharedPurges:
         def on_gone(why: str) -> None:
             for news in by_channel.values():
                 news.gone()
+
+        from lolly_tx.net.stores.subscription import Subscription
 
         listening.subscription = Subscription(
             stores.connect(name),

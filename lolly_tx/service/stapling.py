@@ -17,7 +17,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable
 from random import Random
-from typing import Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar
 
 import attrs
 from twisted.internet.defer import Deferred
@@ -26,18 +26,13 @@ from twisted.logger import Logger
 from twisted.python.failure import Failure
 
 from lolly_tx.net.failures import BadAnswer
-from lolly_tx.net.sockets.certificates import Certificate
-from lolly_tx.net.sockets.ocsp import (
-    NoResponder,
-    NotBelieved,
-    Question,
-    Staple,
-    question_of,
-    staple_of,
-)
 from lolly_tx.net.sockets.staples import Staples
 from lolly_tx.service.isotime import iso_time
 from lolly_tx.service.staple_files import StapleFiles
+
+if TYPE_CHECKING:  # pragma: no cover  # imported with the first certificate
+    from lolly_tx.net.sockets.certificates import Certificate
+    from lolly_tx.net.sockets.ocsp import Question, Staple
 
 Ask = Callable[[str, bytes], "Deferred[bytes]"]
 """Asks the responder at a URL something in DER; fires with its answer, or fails with `BadAnswer`."""
@@ -177,6 +172,13 @@ class Stapling:
             self._files.keep_only(wanted)
 
     def _begin(self, fingerprint: str, certificate: Certificate) -> Stapled:
+        from lolly_tx.net.sockets.ocsp import (
+            NoResponder,
+            NotBelieved,
+            question_of,
+            staple_of,
+        )
+
         one = Stapled(certificate.names[0] if certificate.names else certificate.path)
         try:
             one.question = question_of(certificate.chain)
@@ -248,6 +250,8 @@ class Stapling:
         )
 
     def _cb_answered(self, fingerprint: str, one: Stapled, der: bytes) -> None:
+        from lolly_tx.net.sockets.ocsp import NotBelieved, staple_of
+
         one.asking = None
         question, before = one.question, one.staple
         assert question is not None  # it was asked
@@ -279,6 +283,8 @@ class Stapling:
         return staple.begins + (staple.ends - staple.begins) * part
 
     def _eb_failed(self, one: Stapled, failure: Failure) -> None:
+        from lolly_tx.net.sockets.ocsp import NotBelieved
+
         one.asking = None
         if one.gone:
             return

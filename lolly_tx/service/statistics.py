@@ -14,26 +14,25 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 from lolly_tx.config.model import Config
 from lolly_tx.net.sockets.acceptor import Acceptor
-from lolly_tx.proxy.caching.store import Store
 from lolly_tx.proxy.counters import Counters
-from lolly_tx.proxy.datagrams import DatagramCounters
 from lolly_tx.proxy.forwarder import Forwarder
 from lolly_tx.proxy.proxy import Proxy
 from lolly_tx.proxy.resource import ReverseProxyResource
-from lolly_tx.proxy.session import stream_of
-from lolly_tx.proxy.streaming import StreamCounters
-from lolly_tx.service.certificates import ListenerCertificates
+from lolly_tx.proxy.streamnames import stream_of
 from lolly_tx.service.listener_drains import ListenerDrains
 from lolly_tx.service.listeners import Listeners, address_of
 from lolly_tx.service.past import Past
 from lolly_tx.service.pools import RunningPool
-from lolly_tx.service.recording import AccessLogs
 from lolly_tx.service.serving import Colleagues
 from lolly_tx.service.stopping import Left
 from lolly_tx.service.tunnels import Tunnels
 from lolly_tx.service.watchdog import WatchdogSnapshot
 
 if TYPE_CHECKING:
+    from lolly_tx.proxy.caching.store import Store
+    from lolly_tx.proxy.streaming import StreamCounters
+    from lolly_tx.service.certificates import ListenerCertificates
+    from lolly_tx.service.recording import AccessLogs
     from lolly_tx.service.spans import Spans
 
 if TYPE_CHECKING:  # pragma: no cover
@@ -234,6 +233,8 @@ def stream_statistics(counters: StreamCounters) -> dict[str, Any]:
 
 def _datagram_statistics(counters: StreamCounters) -> dict[str, Any]:
     """What else there is of a stream of datagrams."""
+    from lolly_tx.proxy.datagrams import DatagramCounters
+
     if not isinstance(counters, DatagramCounters):
         return {}
     return {

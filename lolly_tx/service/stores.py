@@ -11,18 +11,20 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import attrs
 
 from lolly_tx.config.model import Config
-from lolly_tx.config.stores import Store, store_address
 from lolly_tx.domain.target import Target
 from lolly_tx.net.sockets.endpoints import client_endpoint
-from lolly_tx.net.stores.link import CONNECT_SECONDS, Connect
-from lolly_tx.net.stores.store import SharedStore
 from lolly_tx.service.middlewares import CannotMake
 from lolly_tx.service.surroundings import Surroundings
+
+if TYPE_CHECKING:  # pragma: no cover  # imported with the first of them
+    from lolly_tx.config.stores import Store
+    from lolly_tx.net.stores.link import Connect
+    from lolly_tx.net.stores.store import SharedStore
 
 LONGEST_PASSWORD = 4096
 """Bytes of a file with a password."""
@@ -85,6 +87,8 @@ class Stores:
         return made
 
     def _one(self, settings: Store) -> _One:
+        from lolly_tx.net.stores.store import SharedStore
+
         around = self._around
         connect = connect_to(settings, around.reactor)
         store = SharedStore(
@@ -130,6 +134,9 @@ class Stores:
 
 def connect_to(settings: Store, reactor: Any) -> Connect:
     """Makes connections to that store. Raises `CannotMake`."""
+    from lolly_tx.config.stores import store_address
+    from lolly_tx.net.stores.link import CONNECT_SECONDS
+
     address = store_address(settings.url)
     name = f"store-{settings.name.lower()}"
     if address.path:

@@ -14,8 +14,8 @@ from lolly_tx.config.streams import Stream
 from lolly_tx.net.streams.door import StreamDoor
 from lolly_tx.net.streams.listening import stream_acceptor
 from lolly_tx.proxy.asked import Along
-from lolly_tx.proxy.session import place_name
 from lolly_tx.proxy.streaming import StreamCounters, Streaming
+from lolly_tx.proxy.streamnames import place_name
 from lolly_tx.service.datagramplaces import datagram_place
 from lolly_tx.service.listeners import certificates_of, opened, proxied_of
 from lolly_tx.service.listening import Place

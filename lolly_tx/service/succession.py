@@ -17,7 +17,7 @@ import signal
 import sys
 from collections.abc import Callable, MutableMapping
 from contextlib import suppress
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from twisted.internet.defer import Deferred, succeed
 from twisted.internet.error import ReactorNotRunning
@@ -42,7 +42,6 @@ from lolly_tx.service.signals import (
     hurry_at_next_signal,
     upgrade_at_sigusr2,
 )
-from lolly_tx.service.supervisor import Supervisor
 from lolly_tx.service.textstate import Kept
 from lolly_tx.service.textstate import of_values as texts_of
 from lolly_tx.service.upgrade import (
@@ -59,7 +58,10 @@ _log = Logger(namespace="lolly_tx.service.succession")
 
 ANSWER_SECONDS = 0.1
 
-Part = LollyService | Supervisor
+if TYPE_CHECKING:  # pragma: no cover
+    from lolly_tx.service.supervisor import Supervisor
+
+    Part = LollyService | Supervisor
 
 
 class Succession:
@@ -127,11 +129,11 @@ class Succession:
         service.listeners.inherit(self._inheritance)
         if self._left is not None:
             restore(service, self._left.state)
-            if isinstance(part, Supervisor):
-                part.count_on(numbers_in(self._left.state))
+            if (several := _several(part)) is not None:
+                several.count_on(numbers_in(self._left.state))
             if self._trial:
                 service.privilegedStartService()
-                if isinstance(part, Supervisor) and (why := part.rehearse()):
+                if several is not None and (why := several.rehearse()):
                     raise SystemExit(f"lolly: workers cannot be made: {why}")
                 sys.stdout.flush()
                 os.write(self._left.ready, READY)
@@ -147,14 +149,15 @@ class Succession:
             upgrade = upgrader.upgrade_quietly
         upgrade_at_sigusr2(self._reactor, upgrade)
         self._reactor.callWhenRunning(self._hear_signals)
-        if isinstance(part, Supervisor):
-            part.crew.when_complete(self._say_ready)
+        several = None if part is None else _several(part)
+        if several is not None:
+            several.crew.when_complete(self._say_ready)
         else:
             self._reactor.callWhenRunning(self._say_ready)
 
     def _upgrader_of(self, part: Part) -> Upgrader:
         twistd = self._twistd
-        supervisor = part if isinstance(part, Supervisor) else None
+        supervisor = _several(part)
 
         def retire() -> None:
             part.retire()
@@ -235,7 +238,12 @@ class Succession:
 
 def _service_of(part: Part) -> LollyService:
     """What is shown and judges."""
-    return part.service if isinstance(part, Supervisor) else part
+    return part if isinstance(part, LollyService) else part.service
+
+
+def _several(part: Part) -> Supervisor | None:
+    """The one of several processes; None: there is one."""
+    return None if isinstance(part, LollyService) else part
 
 
 def _refuse() -> None:

@@ -10,18 +10,19 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import attrs
 from twisted.logger import Logger
 
 from lolly_tx.config.model import Config
 from lolly_tx.config.problems import ConfigErrors
-from lolly_tx.config.provided import Provided
-from lolly_tx.config.providedtexts import Text, read_texts
-from lolly_tx.config.providers import text_providers_of
 from lolly_tx.config.reading import Names
 from lolly_tx.service.appliedstate import StateFolder
+
+if TYPE_CHECKING:  # pragma: no cover
+    from lolly_tx.config.provided import Provided
+    from lolly_tx.config.providedtexts import Text
 
 _log = Logger(namespace="lolly_tx.service.textstate")
 
@@ -50,6 +51,8 @@ def as_values(kept: ByProvider) -> dict[str, Any]:
 
 def of_values(values: Any) -> dict[str, Kept]:
     """What `as_values` made. What makes no sense is logged and left out."""
+    from lolly_tx.config.providedtexts import Text
+
     try:
         return {
             str(name): Kept(
@@ -70,6 +73,10 @@ def _document(name: str) -> str:
 def load_texts(folder: StateFolder, config: Config) -> dict[str, Kept]:
     """What the providers of `config` said last."""
     found: dict[str, Kept] = {}
+    if not config.providers:
+        return found
+    from lolly_tx.config.providers import text_providers_of
+
     for name in text_providers_of(config.providers):
         document = folder.kept(_document(name))
         if isinstance(document, dict) and document.get("file") == os.path.abspath(
@@ -96,6 +103,11 @@ def provided_before(
     """What providers brought before, as far as it still stands beside `config`, and its texts. The rest is logged."""
     provided: dict[str, Provided] = {}
     standing: dict[str, Kept] = {}
+    if not config.providers:
+        return provided, standing
+    from lolly_tx.config.providedtexts import read_texts
+    from lolly_tx.config.providers import text_providers_of
+
     for name, settings in text_providers_of(config.providers).items():
         one = kept.get(name)
         if one is None or one.place != settings.place:

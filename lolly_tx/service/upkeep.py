@@ -8,25 +8,23 @@ from __future__ import annotations
 import re
 import socket
 from collections.abc import Callable, Iterator
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from twisted.internet.defer import Deferred
 
-from lolly_tx.config.acme import Acme
 from lolly_tx.config.model import Config
-from lolly_tx.net.stores.errors import StoreAway
-from lolly_tx.net.stores.store import SharedStore
 from lolly_tx.service.acme import FIRST_WAIT, LONGEST_WAIT, Renewals, thread_of
-from lolly_tx.service.acme_seal import BadKey, read_key
-from lolly_tx.service.acme_shelf import Shelf
-from lolly_tx.service.acme_store import AcmeStore
-from lolly_tx.service.acme_together import Together
-from lolly_tx.service.certificates import Watch
+from lolly_tx.service.certificate_watch import Watch
 from lolly_tx.service.commons import Commons
 from lolly_tx.service.listeners import Listeners
 from lolly_tx.service.middlewares import CannotMake
 from lolly_tx.service.stapling import Ask, Stapling
 from lolly_tx.service.stores import Stores
+
+if TYPE_CHECKING:  # pragma: no cover
+    from lolly_tx.config.acme import Acme
+    from lolly_tx.net.stores.store import SharedStore
+    from lolly_tx.service.acme_together import Together
 
 
 def _over_http(reactor: Any) -> Ask:
@@ -52,6 +50,12 @@ def _together(
     stores: Stores,
 ) -> Together:
     """What an authority is shared by. Raises `CannotMake`."""
+    from lolly_tx.net.stores.errors import StoreAway
+    from lolly_tx.service.acme_seal import BadKey, read_key
+    from lolly_tx.service.acme_shelf import Shelf
+    from lolly_tx.service.acme_store import AcmeStore
+    from lolly_tx.service.acme_together import Together
+
     around, name = commons.surroundings, settings.name
     try:
         key = read_key(settings.key_file)

@@ -369,7 +369,7 @@ class Worker:
     def _purge_of(
         self, service: LollyService, words: Sequence[Mapping[str, Any]]
     ) -> Deferred[int]:
-        return service.middlewares.caches.purge([purging.heard(one) for one in words])
+        return service.middlewares.purge([purging.heard(one) for one in words])
 
     def _have_purged(self, count: int, number: int) -> None:
         self.channel.send({"t": "purged", "number": number, "count": count})

@@ -30,7 +30,8 @@ from lolly_tx.net.sockets.acceptor import Census
 from lolly_tx.proxy.asked import Along
 from lolly_tx.proxy.datagrams import DatagramCounters, DatagramStreaming
 from lolly_tx.proxy.replies import status_of
-from lolly_tx.proxy.session import SERVED, place_name
+from lolly_tx.proxy.session import SERVED
+from lolly_tx.proxy.streamnames import place_name
 from lolly_tx.simulate.journey import Surroundings
 from lolly_tx.simulate.load import Client
 from lolly_tx.simulate.modelsockets import ModelReactor, ModelSocket, PortSocket

@@ -6,9 +6,8 @@ import attrs
 from twisted.trial.unittest import SynchronousTestCase
 
 from lolly_tx.config import Names
-from lolly_tx.config.discovering import (
+from lolly_tx.config.discoveries import (
     Consul,
-    Discover,
     Dns,
     Etcd,
     File,
@@ -16,6 +15,7 @@ from lolly_tx.config.discovering import (
     Kubernetes,
     Srv,
 )
+from lolly_tx.config.discovering import Discover
 from tests.config.texts import POOL, ROUTE, WEB, WHOLE, faults, read
 
 

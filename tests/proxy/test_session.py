@@ -22,7 +22,8 @@ from lolly_tx.net.deadlines import Deadlines
 from lolly_tx.proxy.lineformat import LineFormat
 from lolly_tx.proxy.record import session_entry, turned_away_entry
 from lolly_tx.proxy.room import WaitingRoom
-from lolly_tx.proxy.session import head_of, place_name, stream_of
+from lolly_tx.proxy.session import head_of
+from lolly_tx.proxy.streamnames import place_name, stream_of
 from tests.net.connects import FakeEndpoint
 from tests.proxy.streamworld import StreamWorld
 from tests.wire.test_client_hello import hello

@@ -16,13 +16,13 @@ from twisted.trial.unittest import SynchronousTestCase
 
 from lolly_tx.config.listening import ListenerTLS, TLSSite
 from lolly_tx.net.sockets.certificates import TLSSettingsError
-from lolly_tx.service.certificates import (
+from lolly_tx.service.certificate_watch import (
     LOOK_SECONDS,
     ROTATE_SECONDS,
     WARN_SECONDS,
-    ListenerCertificates,
     Watch,
 )
+from lolly_tx.service.certificates import ListenerCertificates
 from lolly_tx.service.statistics import tls_statistics
 
 

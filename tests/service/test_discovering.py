@@ -11,9 +11,9 @@ from twisted.internet.defer import Deferred, execute
 from zope.interface import implementer
 
 from lolly_tx._version import build
+from lolly_tx.config import found as reading
 from lolly_tx.config import parse
 from lolly_tx.domain.interfaces import IDiscovery, IDiscoveryFactory
-from lolly_tx.service import discovering
 from lolly_tx.service.appliedstate import StateFolder
 from lolly_tx.service.discovering import GATHER_SECONDS, Discoveries
 from lolly_tx.service.foundstate import as_values, load, of_values
@@ -184,7 +184,7 @@ class DiscoveringTests(DiscoveringTestCase):
         entries: list[Any] = [{"url": ONE}]
         self.said_whole(entries)
         self.wait(3.0)
-        with mock.patch.object(discovering, "read_found") as read:
+        with mock.patch.object(reading, "read_found") as read:
             self.said_whole(entries)
             self.assertFalse(read.called)
         self.assertLess(self.shown()["age_seconds"], 1.0)
@@ -227,7 +227,7 @@ class DiscoveringTests(DiscoveringTestCase):
     def test_unreadable(self) -> None:
         """An answer that breaks its reading is one that is not believed, and no error that nobody handles."""
         self.said(ONE)
-        with mock.patch.object(discovering, "read_found", side_effect=RecursionError):
+        with mock.patch.object(reading, "read_found", side_effect=RecursionError):
             self.said(ONE, NEXT)
         self.assertEqual(len(self.flushLoggedErrors(RecursionError)), 1)
         self.assertEqual(self.shown()["state"], "stale")
@@ -236,7 +236,7 @@ class DiscoveringTests(DiscoveringTestCase):
 
     def test_as_many_as_there_is_room_for(self) -> None:
         """A registry that names others again and again does not fill the pool with those that are leaving."""
-        self.patch(discovering, "MOST_FOUND", 3)
+        self.patch(reading, "MOST_FOUND", 3)
         self.said(ONE, NEXT)
         self.said("http://127.0.0.1:9003", "http://127.0.0.1:9004")
         self.assertEqual(len(self.nodes), 3)

@@ -22,7 +22,7 @@ from twisted.trial.unittest import SynchronousTestCase
 from lolly_tx.commands import check
 from lolly_tx.config import load
 from lolly_tx.net.sockets.endpoints import BadEndpoint
-from lolly_tx.service import listening, materials
+from lolly_tx.service import findings, listening, materials
 from lolly_tx.service.build import build
 from tests.net.authority import Authority
 
@@ -231,9 +231,9 @@ class FileTests(MaterialsTestCase):
 
     def test_included(self) -> None:
         """A key that stands in an included file is told without a line."""
-        finding = materials.Finding(("pool", "x", "tls", "ca"), "ca.pem", "is junk")
+        finding = findings.Finding(("pool", "x", "tls", "ca"), "ca.pem", "is junk")
         self.assertEqual(
-            str(materials.problem_of(finding, "/no/such.toml")),
+            str(findings.problem_of(finding, "/no/such.toml")),
             '/no/such.toml: pool.x.tls.ca: is junk (got "ca.pem")',
         )
 

@@ -1,6 +1,6 @@
 """The settings of `type = "access"`: who may come in, by address and by country.
 
-Imports: config, domain. Used by: config, config.middleware.by_type, proxy.middleware.
+Imports: config, domain. Used by: proxy.middleware.
 """
 
 from __future__ import annotations
@@ -11,7 +11,6 @@ from typing import Any
 
 import attrs
 
-from lolly_tx.config.addresses import OPTIONAL_FILE
 from lolly_tx.config.kinds import Choice, Word, plain_text
 from lolly_tx.config.problems import Rejected
 from lolly_tx.config.schema import Place, about
@@ -34,19 +33,6 @@ class _Country(Word):
 
 
 COUNTRIES = ListOf(_Country(), "countries", single=True)
-
-
-@attrs.frozen
-class Geo:
-    """Where addresses are."""
-
-    database: str = attrs.field(
-        default="",
-        metadata=about(
-            OPTIONAL_FILE,
-            "A MaxMind database (.mmdb) of countries. Read when the configuration is, and again by each reload.",
-        ),
-    )
 
 
 @attrs.frozen

@@ -1,6 +1,6 @@
 """The settings of `type = "basic_auth"`: users with passwords.
 
-Imports: config, domain. Used by: config, config.middleware.by_type, proxy.middleware.
+Imports: config, domain. Used by: config, proxy.middleware.
 """
 
 from __future__ import annotations

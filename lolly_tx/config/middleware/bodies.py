@@ -1,6 +1,6 @@
 """The settings of `body_limit` and `buffer`: how much of a request's body there may be, and when it is taken.
 
-Imports: config. Used by: config.middleware.by_type, proxy.middleware.
+Imports: config. Used by: proxy.middleware.
 """
 
 from __future__ import annotations

@@ -1,59 +1,37 @@
 """The types of middleware that are built in, each with the class of its settings.
 
-Imports: config.middleware. Used by: config, proxy.middleware.
+Imports: config. Used by: config, proxy.middleware.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from types import MappingProxyType
+from lolly_tx.config.later import Classes
 
-from lolly_tx.config.middleware.access import Access
-from lolly_tx.config.middleware.bandwidth import Bandwidth
-from lolly_tx.config.middleware.basic_auth import BasicAuth
-from lolly_tx.config.middleware.bodies import BodyLimit, Buffer
-from lolly_tx.config.middleware.cache import Cache
-from lolly_tx.config.middleware.compress import Compress
-from lolly_tx.config.middleware.concurrency import Concurrency
-from lolly_tx.config.middleware.cors import Cors
-from lolly_tx.config.middleware.fault import Fault
-from lolly_tx.config.middleware.forward_auth import ForwardAuth
-from lolly_tx.config.middleware.headers import Headers
-from lolly_tx.config.middleware.identity import RequestIdOfRoute
-from lolly_tx.config.middleware.jwt import Jwt
-from lolly_tx.config.middleware.location import Location
-from lolly_tx.config.middleware.mirror import Mirror
-from lolly_tx.config.middleware.pages import ErrorPages, Maintenance
-from lolly_tx.config.middleware.paths import AddPrefix, ReplacePath, StripPrefix
-from lolly_tx.config.middleware.rate_limit import RateLimit
-from lolly_tx.config.middleware.rewrite import Rewrite
-from lolly_tx.config.middleware.security import SecurityHeaders
-
-BUILT_IN: Mapping[str, type] = MappingProxyType(
+BUILT_IN = Classes(
     {
-        "access": Access,
-        "add_prefix": AddPrefix,
-        "bandwidth": Bandwidth,
-        "basic_auth": BasicAuth,
-        "body_limit": BodyLimit,
-        "buffer": Buffer,
-        "compress": Compress,
-        "concurrency": Concurrency,
-        "cors": Cors,
-        "error_pages": ErrorPages,
-        "forward_auth": ForwardAuth,
-        "cache": Cache,
-        "headers": Headers,
-        "rewrite": Rewrite,
-        "mirror": Mirror,
-        "fault": Fault,
-        "location": Location,
-        "jwt": Jwt,
-        "maintenance": Maintenance,
-        "rate_limit": RateLimit,
-        "replace_path": ReplacePath,
-        "request_id": RequestIdOfRoute,
-        "security_headers": SecurityHeaders,
-        "strip_prefix": StripPrefix,
+        "access": "middleware.access.Access",
+        "add_prefix": "middleware.paths.AddPrefix",
+        "bandwidth": "middleware.bandwidth.Bandwidth",
+        "basic_auth": "middleware.basic_auth.BasicAuth",
+        "body_limit": "middleware.bodies.BodyLimit",
+        "buffer": "middleware.bodies.Buffer",
+        "compress": "middleware.compress.Compress",
+        "concurrency": "middleware.concurrency.Concurrency",
+        "cors": "middleware.cors.Cors",
+        "error_pages": "middleware.pages.ErrorPages",
+        "forward_auth": "middleware.forward_auth.ForwardAuth",
+        "cache": "middleware.cache.Cache",
+        "headers": "middleware.headers.Headers",
+        "rewrite": "middleware.rewrite.Rewrite",
+        "mirror": "middleware.mirror.Mirror",
+        "fault": "middleware.fault.Fault",
+        "location": "middleware.location.Location",
+        "jwt": "middleware.jwt.Jwt",
+        "maintenance": "middleware.pages.Maintenance",
+        "rate_limit": "middleware.rate_limit.RateLimit",
+        "replace_path": "middleware.paths.ReplacePath",
+        "request_id": "middleware.identity.RequestIdOfRoute",
+        "security_headers": "middleware.security.SecurityHeaders",
+        "strip_prefix": "middleware.paths.StripPrefix",
     }
 )

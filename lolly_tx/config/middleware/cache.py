@@ -1,6 +1,6 @@
 """The settings of `type = "cache"`: which cache it is that answers are taken from.
 
-Imports: config. Used by: config.middleware.by_type, proxy.middleware.
+Imports: config. Used by: proxy.middleware.
 """
 
 from __future__ import annotations

@@ -1,6 +1,6 @@
 """The settings of `cors`: which other sites' scripts may ask, and for what.
 
-Imports: config, domain. Used by: config.middleware.by_type, proxy.middleware.
+Imports: config, domain. Used by: proxy.middleware.
 """
 
 from __future__ import annotations

@@ -1,6 +1,6 @@
 """The settings of `request_id`: an id for each request of some routes.
 
-Imports: config. Used by: config.middleware.by_type, proxy.middleware.
+Imports: config. Used by: proxy.middleware.
 """
 
 from __future__ import annotations

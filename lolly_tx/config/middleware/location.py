@@ -1,6 +1,6 @@
 """The settings of `type = "location"`: where answers of targets lead clients, and for what their cookies are.
 
-Imports: config, domain. Used by: config.middleware.by_type, proxy.middleware.
+Imports: config, domain. Used by: proxy.middleware.
 """
 
 from __future__ import annotations

@@ -1,6 +1,6 @@
 """The settings of `error_pages` and `maintenance`: pages of one's own in place of the short ones.
 
-Imports: config. Used by: config.middleware.by_type, proxy.middleware.
+Imports: config. Used by: proxy.middleware.
 """
 
 from __future__ import annotations

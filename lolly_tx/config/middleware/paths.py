@@ -1,6 +1,6 @@
 """The settings of `strip_prefix`, `add_prefix` and `replace_path`: the path that targets are asked for.
 
-Imports: config, domain. Used by: config.middleware.by_type, proxy.middleware.
+Imports: config, domain. Used by: proxy.middleware.
 """
 
 from __future__ import annotations

@@ -1,7 +1,6 @@
 """The settings of `type = "rate_limit"`: how many requests of one kind in a time.
 
-Imports: config, config.middleware, domain. Used by: config.middleware.by_type,
-proxy.middleware.
+Imports: config, config.middleware, domain. Used by: proxy.middleware.
 """
 
 from __future__ import annotations

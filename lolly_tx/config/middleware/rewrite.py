@@ -1,6 +1,6 @@
 """The settings of `type = "rewrite"`: paths that become others, or lead clients to others.
 
-Imports: config. Used by: config.middleware.by_type, proxy.middleware.
+Imports: config. Used by: proxy.middleware.
 """
 
 from __future__ import annotations

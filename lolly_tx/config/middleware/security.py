@@ -1,6 +1,6 @@
 """The settings of `security_headers`: what browsers are told to be strict about.
 
-Imports: config. Used by: config.middleware.by_type, proxy.middleware.
+Imports: config. Used by: proxy.middleware.
 """
 
 from __future__ import annotations

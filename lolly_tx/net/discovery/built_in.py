@@ -29,7 +29,11 @@ class Later:
 
     def __init__(self, name: str) -> None:
         self.name = name
-        self.settings = SETTINGS[name]
+
+    @property
+    def settings(self) -> type:
+        """The class of its settings."""
+        return SETTINGS[self.name]
 
     def build(self, settings: Any, deps: DiscoveryDeps) -> Any:
         """See `IPluginFactory`."""

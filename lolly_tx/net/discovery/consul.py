@@ -11,7 +11,7 @@ from __future__ import annotations
 from typing import Any
 from urllib.parse import quote, urlencode
 
-from lolly_tx.config.discovering import Consul
+from lolly_tx.config.discoveries import Consul
 from lolly_tx.net.discovery.asking import ANSWER_SECONDS, JsonClient
 from lolly_tx.net.discovery.deps import DiscoveryDeps
 from lolly_tx.net.discovery.feed import Answer, Feed, NotLearned

@@ -20,7 +20,7 @@ from twisted.names.hosts import Resolver as Hosts
 from twisted.names.resolve import ResolverChain
 from twisted.python.failure import Failure
 
-from lolly_tx.config.discovering import Dns, Srv
+from lolly_tx.config.discoveries import Dns, Srv
 from lolly_tx.net.discovery.deps import DiscoveryDeps
 from lolly_tx.net.discovery.feed import Answer, Feed, NotLearned
 from lolly_tx.net.discovery.resolvers import Servers

@@ -17,7 +17,7 @@ from typing import Any
 
 from twisted.internet.task import deferLater
 
-from lolly_tx.config.discovering import Etcd
+from lolly_tx.config.discoveries import Etcd
 from lolly_tx.net.discovery.asking import JsonClient
 from lolly_tx.net.discovery.deps import DiscoveryDeps
 from lolly_tx.net.discovery.feed import Answer, Feed, NotLearned

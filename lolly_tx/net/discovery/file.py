@@ -10,7 +10,7 @@ import stat
 import tomllib
 from typing import Any
 
-from lolly_tx.config.discovering import File
+from lolly_tx.config.discoveries import File
 from lolly_tx.net.discovery.deps import DiscoveryDeps
 from lolly_tx.net.discovery.entries import MOST_BYTES, entries_of
 from lolly_tx.net.discovery.feed import Answer, Feed, NotLearned

@@ -5,7 +5,7 @@ Imports: config, net.discovery. Used by: programs.
 
 from __future__ import annotations
 
-from lolly_tx.config.discovering import Http
+from lolly_tx.config.discoveries import Http
 from lolly_tx.net.discovery.asking import JsonClient, place_of
 from lolly_tx.net.discovery.deps import DiscoveryDeps
 from lolly_tx.net.discovery.entries import entries_of

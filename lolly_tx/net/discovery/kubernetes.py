@@ -16,7 +16,7 @@ from typing import Any
 from twisted.internet.interfaces import IDelayedCall
 from zope.interface import implementer
 
-from lolly_tx.config.discovering import Kubernetes
+from lolly_tx.config.discoveries import Kubernetes
 from lolly_tx.domain.interfaces import IDiscovery
 from lolly_tx.net.discovery.deps import DiscoveryDeps
 from lolly_tx.net.discovery.endpointslices import Slice, entries_of, taken

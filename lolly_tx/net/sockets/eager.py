@@ -147,10 +147,15 @@ class EagerReactor:
     def __getattr__(self, name: str) -> Any:
         return getattr(self._reactor, name)
 
+    secure = False
+    """What listens speaks TLS."""
     beside_others = False
     """What listens from now on may do so beside other sockets of this process (`share_address`)."""
     heirloom: Heirloom | None = None
     """The socket for the next port, which it listens on in place of a new one."""
+
+    def go_by(self, other: EagerReactor) -> None:
+        """Have the certificates of `other`, for the listeners to come; this one has none."""
 
     def _listen(self, port: Any) -> Any:
         port.beside_others = self.beside_others

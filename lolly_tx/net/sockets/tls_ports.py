@@ -81,6 +81,7 @@ class TLSUNIXPort(_Secured, PlainUNIXPort):
 class SecureReactor(EagerReactor):
     """The eager view of a reactor, whose listeners speak TLS."""
 
+    secure = True
     _port = TLSPort
     _unix_port = TLSUNIXPort
 

@@ -16,15 +16,17 @@ from __future__ import annotations
 import re
 from collections.abc import Callable
 from random import Random
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from twisted.internet.defer import Deferred
 from twisted.internet.interfaces import IDelayedCall, IReactorTime
 
 from lolly_tx.net.stores.errors import StoreAway
 from lolly_tx.net.stores.scripts import Script
-from lolly_tx.net.stores.store import SharedStore
 from lolly_tx.wire.resp import Reply
+
+if TYPE_CHECKING:  # pragma: no cover
+    from lolly_tx.net.stores.store import SharedStore
 
 MOST_KEPT = 1000
 """News that the store keeps for who has not heard them."""

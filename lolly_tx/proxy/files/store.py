@@ -6,7 +6,7 @@ second chance). A hit costs one store of a flag.
     know --> [oldest ... newest]      too many: from the oldest on, who was asked for goes to the end, who was not goes
 
 Imports: net.files, proxy.files. Used by: proxy.files.answer, proxy.files.end,
-proxy.files.supplies, proxy.files.visit, service.
+proxy.files.supplies, proxy.files.visit.
 """
 
 from __future__ import annotations

@@ -31,9 +31,13 @@ class BuiltIn:
 
     def __init__(self, name: str, place: str) -> None:
         self.name = name
-        self.settings = SETTINGS[name]
         self._place = place
         self._made: Any = None
+
+    @property
+    def settings(self) -> type:
+        """See the module."""
+        return SETTINGS[self.name]
 
     @property
     def tables(self) -> tuple[str, ...]:

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from random import Random
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import attrs
 from twisted.internet.defer import Deferred
@@ -17,12 +17,14 @@ from twisted.logger import Logger
 
 from lolly_tx.domain.interfaces import IMiddleware
 from lolly_tx.net.doors import Peer
-from lolly_tx.net.stores.store import SharedStore
-from lolly_tx.proxy.caching.caches import Caches
 from lolly_tx.proxy.proxy import RouteEnd
 from lolly_tx.wire.message import RequestHead
 
-FindStore = Callable[[str], SharedStore]
+if TYPE_CHECKING:  # pragma: no cover  # most proxies have neither
+    from lolly_tx.net.stores.store import SharedStore
+    from lolly_tx.proxy.caching.caches import Caches
+
+FindStore = Callable[[str], "SharedStore"]
 
 
 def no_store(name: str) -> SharedStore:

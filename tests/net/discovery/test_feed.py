@@ -14,7 +14,7 @@ from twisted.internet.error import ConnectionRefusedError
 from twisted.internet.task import Clock
 from twisted.trial.unittest import SynchronousTestCase
 
-from lolly_tx.config.discovering import Consul, Etcd, Http
+from lolly_tx.config.discoveries import Consul, Etcd, Http
 from lolly_tx.domain.interfaces import IDiscovery
 from lolly_tx.net.discovery import etcd
 from lolly_tx.net.discovery.asking import ANSWER_SECONDS, JsonClient

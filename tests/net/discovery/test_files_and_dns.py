@@ -13,8 +13,8 @@ from twisted.names.error import DNSNameError, DNSServerError
 from twisted.trial.unittest import SynchronousTestCase
 from zope.interface.verify import verifyObject
 
+from lolly_tx.config.discoveries import Dns, File, Srv
 from lolly_tx.config.discovering import BUILT_IN as SETTINGS
-from lolly_tx.config.discovering import Dns, File, Srv
 from lolly_tx.domain.interfaces import IDiscovery
 from lolly_tx.net.discovery.built_in import BUILT_IN, Later
 from lolly_tx.net.discovery.dns import Addresses, Named, Services

@@ -8,7 +8,7 @@ from unittest import mock
 from twisted.internet.task import Clock
 from twisted.trial.unittest import SynchronousTestCase
 
-from lolly_tx.config.discovering import Kubernetes
+from lolly_tx.config.discoveries import Kubernetes
 from lolly_tx.net.discovery import kubernetes
 from lolly_tx.net.discovery.endpointslices import entries_of, taken
 from lolly_tx.net.discovery.kubernetes import KubernetesFactory, Service
