@@ -5,6 +5,8 @@ from __future__ import annotations
 import csv
 import os
 import runpy
+import sys
+import sysconfig
 import tempfile
 import zipfile
 from configparser import ConfigParser
@@ -109,7 +111,35 @@ class EditableTests(SynchronousTestCase):
     def test_compiled(self) -> None:
         """A compiled one needs setuptools, the compiler, and what the proxy needs."""
         os.environ["LOLLY_COMPILE"] = "1"
+        os.environ["CC"] = f"{sys.executable} -O1"
+        self.headers("Python.h")
         needs = self.backend["get_requires_for_build_editable"]()
         self.assertEqual(needs, self.backend["get_requires_for_build_wheel"]())
         names = {need.split()[0] for need in needs}
         self.assertLessEqual({"setuptools", "mypy", "twisted[tls]"}, names)
+
+    def headers(self, *names: str) -> None:
+        """Have a folder of headers with these."""
+        for name in names:
+            (self.folder / name).touch()
+        patched = patch.object(sysconfig, "get_path", lambda _: str(self.folder))
+        patched.start()
+        self.addCleanup(patched.stop)
+
+    def test_no_compiler(self) -> None:
+        """A compiled one without a C compiler, or without headers, ends with a line that says so, before all else."""
+        os.environ["LOLLY_COMPILE"] = "1"
+        os.environ["CC"] = "no-such-cc -O1"
+        self.headers()
+        for what in (
+            r"a C compiler \(no-such-cc;",
+            r"the headers of Python \(.*/Python\.h;",
+        ):
+            for asked in ("wheel", "editable"):
+                with self.assertRaisesRegex(
+                    SystemExit, f"^LOLLY_COMPILE is set and needs {what}"
+                ):
+                    self.backend[f"get_requires_for_build_{asked}"]()
+            os.environ["CC"] = sys.executable
+        del os.environ["LOLLY_COMPILE"]
+        self.assertEqual(self.backend["get_requires_for_build_editable"](), [])

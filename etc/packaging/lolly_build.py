@@ -9,6 +9,9 @@ from __future__ import annotations
 import base64
 import hashlib
 import os
+import shlex
+import shutil
+import sysconfig
 import zipfile
 from configparser import ConfigParser
 from pathlib import Path
@@ -42,8 +45,24 @@ def get_requires_for_build_wheel(config_settings: Settings = None) -> list[str]:
     """What a wheel needs."""
     if not os.environ.get("LOLLY_COMPILE"):
         return [SETUPTOOLS]
+    require_compiler()
     needs = lines(setup_cfg()["options"]["install_requires"])
     return [SETUPTOOLS, *COMPILER, *needs]
+
+
+def require_compiler() -> None:
+    """End with a line where nothing can be compiled: this is asked first, before anything is fetched for it."""
+    command = shlex.split(os.environ.get("CC") or sysconfig.get_config_var("CC"))[0]
+    header = Path(sysconfig.get_path("include"), "Python.h")
+    missing = ""
+    if shutil.which(command) is None:
+        missing = f"a C compiler ({command}; Debian: gcc)"
+    elif not header.exists():
+        missing = f"the headers of Python ({header}; Debian: python3-dev)"
+    if missing:
+        raise SystemExit(
+            f"LOLLY_COMPILE is set and needs {missing}; install that, or unset LOLLY_COMPILE for the pure build"
+        )
 
 
 def get_requires_for_build_editable(config_settings: Settings = None) -> list[str]:
