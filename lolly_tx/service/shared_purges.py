@@ -149,6 +149,8 @@ class SharedPurges:
     def _make(
         self, store: SharedStore, caches: list[_Heard], stores: Stores, name: str
     ) -> _Listening:
+        from lolly_tx.net.stores.subscription import Subscription
+
         around = self._around
         listening = _Listening(store, caches)
         by_channel: dict[bytes, News] = {}
@@ -173,8 +175,6 @@ class SharedPurges:
         def on_gone(why: str) -> None:
             for news in by_channel.values():
                 news.gone()
-
-        from lolly_tx.net.stores.subscription import Subscription
 
         listening.subscription = Subscription(
             stores.connect(name),
