@@ -36,7 +36,7 @@ from lolly_tx.service.cluster import Cluster
 from lolly_tx.service.gathering import Gathering
 from lolly_tx.service.generation import Refused
 from lolly_tx.service.isotime import iso_time
-from lolly_tx.service.providerwords import Silence, provider_shown
+from lolly_tx.service.providerwords import SHOWN, Silence, provider_shown
 from lolly_tx.service.reload import Reloader
 from lolly_tx.service.secretfolders import put_secrets, secret_folder
 from lolly_tx.service.statuses import StatusWriter
@@ -156,7 +156,9 @@ class Provider:
         now = iso_time(self._around.wall())
         # Kubernetes has no fractions of seconds in times of conditions.
         now = now.partition(".")[0] + "Z"
-        self._statuses.write(outcome.statuses(refused, now), objects)
+        # Those of ten thousand routes take as long as a thousand requests.
+        statuses = await self._in_thread(lambda: outcome.statuses(refused, now))
+        self._statuses.write(statuses, objects)
 
     def _put(self, certificates: Mapping[str, Mapping[str, str]]) -> None:
         """Let the folders of the listeners have them. In a thread."""
@@ -167,16 +169,21 @@ class Provider:
                 put_secrets(folder, certificates.get(listener, {}))
 
     def _note(self, outcome: Outcome, wrong: Mapping[Owner, str]) -> None:
-        for owner, why in wrong.items():
-            if self.refused.get(owner) != why:
-                kind, key = owner
-                self.log.warn(
-                    "Provider {name} does not serve {kind} {object}: {why}",
-                    name=self.settings.name,
-                    kind=kind,
-                    object="/".join(filter(None, key)),
-                    why=why,
-                )
+        news = [one for one in wrong.items() if self.refused.get(one[0]) != one[1]]
+        for (kind, key), why in news[:SHOWN]:
+            self.log.warn(
+                "Provider {name} does not serve {kind} {object}: {why}",
+                name=self.settings.name,
+                kind=kind,
+                object="/".join(filter(None, key)),
+                why=why,
+            )
+        if len(news) > SHOWN:
+            self.log.warn(
+                "Provider {name} does not serve {count} more, as their statuses say",
+                name=self.settings.name,
+                count=len(news) - SHOWN,
+            )
         self.outcome, self.refused = outcome, wrong
 
     def terms(self) -> Terms:

@@ -12,7 +12,7 @@ from typing import Any, ClassVar
 from twisted.logger import Logger
 
 SHOWN = 20
-"""Of what is refused, each with its reason, as many are shown."""
+"""Of what is refused, each with its reason, as many are shown, and said at once."""
 
 
 class Silence:

@@ -8,6 +8,7 @@ Imports: kubernetes, net.kubernetes, Twisted. Used by: service.provider.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import partial
 from typing import Any, ClassVar
 from urllib.parse import quote
 
@@ -58,10 +59,8 @@ class StatusWriter:
 
     async def _write_all(self) -> None:
         while (wanted := self._next()) is not None:
-            statuses, objects = wanted
-            for one in statuses:
-                if not _says(objects.get(one.kind, one.namespace, one.name), one):
-                    await self._write(one)
+            for one in await self._api.in_thread(partial(_to_write, *wanted)):
+                await self._write(one)
                 if self._newer():
                     break
 
@@ -86,6 +85,15 @@ class StatusWriter:
             if error.status not in (404, 409) and str(error) not in self._said:
                 self._said = {*sorted(self._said)[:99], str(error)}
                 self.log.warn("A status cannot be written: {why}", why=str(error))
+
+
+def _to_write(statuses: Sequence[Status], objects: Objects) -> list[Status]:
+    """Those that their objects do not say already."""
+    return [
+        one
+        for one in statuses
+        if not _says(objects.get(one.kind, one.namespace, one.name), one)
+    ]
 
 
 def _says(item: Any, status: Status) -> bool:

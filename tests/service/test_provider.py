@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from twisted.internet.defer import execute
+from twisted.logger import capturedLogs, formatEvent
 
 from lolly_tx.net.kubernetes.access import Access, Place
 from lolly_tx.net.kubernetes.api import Api
@@ -16,6 +17,7 @@ from lolly_tx.service.discovering import Discoveries
 from lolly_tx.service.gathering import RETRY_SECONDS
 from lolly_tx.service.provider import why_unusable
 from lolly_tx.service.providers import Providers
+from lolly_tx.service.providerwords import SHOWN
 from lolly_tx.service.registry import Registry
 from lolly_tx.service.secretfolders import put_secrets
 from tests.kubernetes import things
@@ -127,6 +129,18 @@ class ProviderTests(ProviderTestCase):
         self.cluster.delete(ROUTES, "route", "default")
         self.wait(0.5)
         self.assertEqual(self.pools(), {"/own/": "app"})
+
+    def test_many_that_are_refused(self) -> None:
+        """Of many routes that cannot be served the log names the first, and how many more there are."""
+        for index in range(SHOWN + 3):
+            wrong = {"metadata": things.named(f"r{index}"), "spec": [7]}
+            self.cluster.put(ROUTES, wrong)
+        with capturedLogs() as said:
+            self.begin()
+        lines = [formatEvent(one) for one in said]
+        named = [one for one in lines if " does not serve HTTPRoute default/" in one]
+        self.assertEqual(len(named), SHOWN)
+        self.assertEqual(sum(" does not serve 3 more" in one for one in lines), 1)
 
     def test_identity(self) -> None:
         """Another route leaves pools, targets and connections of the others as they are."""
