@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import socket
 import sys
 import tempfile
 import threading
@@ -12,7 +13,9 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+from lolly_tx.wire.resp import Reply, ReplyReader, command
 from tests.system.namespaces import Machines, get, why_not
+from tests.system.redis_server import redis_server
 
 WHY_NOT = why_not()
 ROOT = Path(__file__).resolve().parents[2]
@@ -33,6 +36,11 @@ pool = "{name}"
 targets = ["http://10.77.{number}.2:80"]
 timeout = {{ connect = "500ms", total = "1s" }}
 """
+STORE = """
+[store.shared]
+url = "unix://{path}"
+"""
+SHARED = 'passive.share = "shared"\n'
 
 
 @unittest.skipIf(WHY_NOT, f"local faults on real links: {WHY_NOT}")
@@ -65,7 +73,7 @@ class LocalFaultTests(unittest.TestCase):
         pools = self.admin("/api/pools")[1]["pools"]
         return [one["available"] for pool in pools for one in pool["targets"]]
 
-    def built(self) -> None:
+    def built(self, of_pools: str = "", more: str = "") -> None:
         """A proxy, a router, and three targets, each in a network of its own behind it."""
         net = self.net
         for name in ("proxy", "router", "t1", "t2", "t3"):
@@ -73,13 +81,13 @@ class LocalFaultTests(unittest.TestCase):
         net.at("router", "sysctl", "-qw", "net.ipv4.ip_forward=1")
         net.join("router", "10.77.0.1/24", "proxy", "10.77.0.2/24")
         net.at("proxy", *"ip route add default via 10.77.0.1".split())
-        text = CONFIG.format(folder=self.folder)
+        text = CONFIG.format(folder=self.folder) + more
         for number in (1, 2, 3):
             here = f"10.77.{number}"
             net.join("router", f"{here}.1/24", f"t{number}", f"{here}.2/24")
             net.at(f"t{number}", *f"ip route add default via {here}.1".split())
             net.origin(f"t{number}", f"{here}.2", 80, f"t{number}")
-            text += POOL.format(name=f"p{number}", number=number)
+            text += POOL.format(name=f"p{number}", number=number) + of_pools
         file = self.folder / "lolly.toml"
         file.write_text(text)
         self.log = self.folder / "log"
@@ -129,3 +137,64 @@ class LocalFaultTests(unittest.TestCase):
         self.assertEqual(
             self.log.read_text().count("local_fault network: off -> on"), 1
         )
+
+    def told(self, path: str) -> set[bytes]:
+        """The targets that some failure stands at, as the store at `path` knows them."""
+        with socket.socket(socket.AF_UNIX) as line:
+            line.settimeout(20)
+            line.connect(path)
+            line.sendall(command("KEYS", "lolly:evidence:*"))
+            reader = ReplyReader()
+            found: list[Reply] = []
+            while not found:
+                found += reader.feed(line.recv(65536))
+        [keys] = found
+        assert isinstance(keys, list)
+        return {key for key in keys if isinstance(key, bytes)}
+
+    def test_nobody_is_told(self) -> None:
+        """What it sees while its cable is pulled is told nobody, then or later; that a target is gone is."""
+        server = self.enterContext(redis_server())
+        self.built(SHARED, STORE.format(path=server.path))
+        numbers = (1, 2, 3)
+        self.wait_for("all serve", lambda: {self.ask(n) for n in numbers} == {200})
+        self.wait_for(
+            "the store is here",
+            lambda: self.admin("/api/stores/shared")[1]["state"] == "here",
+        )
+
+        def load(number: int) -> None:
+            while self.going:
+                self.ask(number)
+                time.sleep(0.1)
+
+        clients = [threading.Thread(target=load, args=(n,)) for n in numbers]
+        for client in clients:
+            client.start()
+        seen: set[bytes] = set()
+
+        def ready(wanted: int) -> bool:
+            seen.update(self.told(server.path))
+            return bool(self.admin("/readyz")[0] == wanted)
+
+        try:
+            self.net.at("router", "ip", "link", "set", "l0", "down")
+            self.wait_for("it is noticed", lambda: ready(503))
+            until = time.monotonic() + 5.0
+            self.wait_for(
+                "some seconds", lambda: ready(503) and time.monotonic() > until
+            )
+            self.net.at("router", "ip", "link", "set", "l0", "up")
+            self.wait_for("it is over", lambda: ready(200))
+            until = time.monotonic() + 5.0
+            self.wait_for("some more", lambda: ready(200) and time.monotonic() > until)
+            self.assertEqual(seen, set())
+            self.net.at("t1", "ip", "link", "set", "l0", "down")
+            gone = {b"lolly:evidence:p1:http://10.77.1.2:80"}
+            self.wait_for("it is told", lambda: self.told(server.path) == gone)
+        finally:
+            self.going = False
+            for client in clients:
+                client.join(20)
+        asked = self.admin("/api/stores/shared")[1]["questions"]["asked"]
+        self.assertGreater(asked, 0)
