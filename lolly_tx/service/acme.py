@@ -287,16 +287,21 @@ class Renewals:
             return False
         if self._after(one, one.alone):
             return True
-        said = f"store {shared.settings.store} is away, and with it whose turn it is"
-        if one.error != said:
-            one.error = said
+        if shared.away:
+            store = shared.settings.store
+            self._not_yet(one, f"store {store} is away, and with it whose turn it is")
+        return False
+
+    def _not_yet(self, one: Name, why: str) -> None:
+        """Nothing was ordered for it, and that is nobody's failure."""
+        if one.error != why:
+            one.error = why
             self.log.warn(
                 "no certificate is ordered for {host} from {acme} yet: {why}",
                 host=one.host,
                 acme=one.acme,
-                why=said,
+                why=why,
             )
-        return False
 
     def _after(self, one: Name, at: float) -> bool:
         """Whether it has a certificate, and it is that late. Without one it can wait: nobody is served with it yet."""
@@ -423,7 +428,8 @@ class Renewals:
         if not self._loop.running:
             return
         if failure.check(NoUse):
-            one.due, one.error = self._wall() + LOOK_SECONDS, str(failure.value)
+            one.due = self._wall() + LOOK_SECONDS
+            self._not_yet(one, str(failure.value))
             return
         self.failed += 1
         one.failures += 1

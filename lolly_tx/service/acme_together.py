@@ -107,7 +107,7 @@ class Together:
         """Of certificates as they were last looked at, by host, and that of the account."""
         self._troubles: dict[str, str] = {}
         """What is the matter with entries, by host, and with `_ACCOUNT`, `_PROOFS` and `_FILES`."""
-        self._away = "it was not asked yet"
+        self._away = ""
         self._timer: IDelayedCall | None = None
         self._syncing: Deferred[None] | None = None
 
@@ -131,6 +131,11 @@ class Together:
         return self._standing is not None
 
     @property
+    def away(self) -> bool:
+        """Whether it was asked, and does not."""
+        return self._standing is None and bool(self._away)
+
+    @property
     def may_begin(self) -> bool:
         """Whether it may be our turn, as far as is known."""
         at = self._standing
@@ -146,7 +151,7 @@ class Together:
         at = self._standing
         troubles = [f"{about}: {why}" for about, why in self._troubles.items()]
         if at is None:
-            troubles.insert(0, self._away)
+            troubles.insert(0, self._away or "it was not asked yet")
         return {
             "store": self.settings.store,
             "instance": self._shelf.member,

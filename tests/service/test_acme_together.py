@@ -798,8 +798,11 @@ class LiesTests(TogetherTestCase):
         one, two, _ = self.three()
         good = self.same(one, two)
         stray = self.instance("stray", key=bytes(32))
-        stray.start()
-        self.go(100, 0.5)
+        with capturedLogs() as logged:
+            stray.start()
+            self.go(100, 0.5)
+        said = [each["log_format"] for each in logged]
+        self.assertEqual(sum("is ordered for {host}" in each for each in said), 2)
         self.assertEqual(self.authority.orders, [])
         self.assertEqual(stray.pem(), b"")
         self.assertIn("not encrypted with the key", stray.told()["error"])
