@@ -28,7 +28,7 @@ from typing import Any
 import attrs
 from twisted.scripts.twistd import run
 
-from tests.system.faults.figures import percentile
+from tests.system.faults.figures import percentile_of
 from tests.system.faults.process import ProxyProcess
 
 INSIDE = ("-m", "tests.system.faults.inside")
@@ -90,7 +90,7 @@ class _Inside:
     def __init__(self, reactor: Any) -> None:
         self._reactor = reactor
         self._waits = os.open("/proc/thread-self/schedstat", os.O_RDONLY)
-        self._held: list[float] = []
+        self._held: Counter[float] = Counter()
         self._began = self._collection = 0.0
         self._full = 0
         gc.callbacks.append(self._collected)
@@ -111,7 +111,8 @@ class _Inside:
     def _beat(self) -> None:
         at, waited, computed = self._last
         late = time.monotonic() - at - BEAT - (self._waited() - waited)
-        self._held.append(max(0.0, min(late, time.thread_time() - computed)))
+        held = max(0.0, min(late, time.thread_time() - computed))
+        self._held[round(1000 * held, 2)] += 1  # counted, for a list would grow
         self._again()
 
     def _collected(self, phase: str, about: dict[str, int]) -> None:
@@ -123,11 +124,11 @@ class _Inside:
             self._full += about["generation"] == 2
 
     def _pauses(self) -> dict[str, Any]:
-        held, self._held = self._held, []
+        held, self._held = self._held, Counter()
         seen = Pauses(
-            len(held),
-            1000 * percentile(held, 0.999),
-            1000 * max(held, default=0.0),
+            held.total(),
+            percentile_of(held, 0.999),
+            max(held, default=0.0),
             1000 * self._collection,
             self._full,
         )

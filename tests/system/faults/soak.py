@@ -34,8 +34,8 @@ SECONDS = 6.0
 SPARE = 24
 """So many more objects of one type are none that were left behind by hundreds of requests."""
 
-KEPT = {"lolly_tx.domain.events.Event"}
-"""The journal has the last ones, and so has each target: some hundreds of them, which takes more rounds than these."""
+KEPT = {"lolly_tx.domain.events.Event", "lolly_tx.service.history.Segment"}
+"""What becomes of targets is remembered: the last hundreds of changes, which takes more rounds than these."""
 
 _STREAMS = 8
 
@@ -180,6 +180,8 @@ async def l34(found: Findings, size: Size) -> None:
     fds, kib, objects = seen[-1]
     found.most("descriptors", fds - fds_then, 0)
     found.most("RSS", (kib - kib_then) / 1024, 4, " MiB")
+    quarters = [seen[rounds * part // 4 - 1][1] / 1024 for part in range(1, 5)]
+    found.note("RSS by quarters, MiB", " ".join(f"{one:.1f}" for one in quarters))
     found.note("objects", f"{objects_then.total()}, then {objects.total()}")
     more = objects - objects_then
     grown = {
