@@ -43,7 +43,6 @@ from lolly_tx.service.commons import Commons
 from lolly_tx.service.division import workers_of
 from lolly_tx.service.drains import Drains
 from lolly_tx.service.farewells import Farewells
-from lolly_tx.service.fleet import FleetEvidence
 from lolly_tx.service.generation import (
     Amending,
     Discovering,
@@ -87,6 +86,7 @@ if TYPE_CHECKING:
     from lolly_tx.proxy.streaming import StreamCounters
     from lolly_tx.service.dryrun import Question
     from lolly_tx.service.dumps import Dumps
+    from lolly_tx.service.fleet import FleetEvidence
     from lolly_tx.service.forwards import Forward
     from lolly_tx.service.recording import AccessLogs, Recorder
     from lolly_tx.service.spans import Spans
@@ -153,12 +153,8 @@ class LollyService(Service):
         )
         self.stores = Stores(self.surroundings)
         """Those that are shared with other instances."""
-        self.fleet = FleetEvidence(
-            self.surroundings,
-            self.stores,
-            commons.local_faults,
-            lambda: workers_of(self.config),
-        )
+        self.fleet: FleetEvidence | None = None
+        """What is told other instances of targets, and heard of them; None: nobody asked for it yet."""
         self.purging: Purging = self._purge
         """Drops what caches have, in all processes."""
         self.shared_purges = SharedPurges(
@@ -275,7 +271,22 @@ class LollyService(Service):
         self.pools.clear()
         self.pools.update({name: each.pool for name, each in running.items()})
         if self.running:
-            self.fleet.go_by(running)
+            self._share(running)
+
+    def _share(self, running: Mapping[str, RunningPool]) -> None:
+        """Tell other instances what is seen in those of these pools that are to share it."""
+        if self.fleet is None:
+            if not any(one.settings.passive.share for one in running.values()):
+                return
+            from lolly_tx.service.fleet import FleetEvidence  # few have use for it
+
+            self.fleet = FleetEvidence(
+                self.surroundings,
+                self.stores,
+                self.commons.local_faults,
+                lambda: workers_of(self.config),
+            )
+        self.fleet.go_by(running)
 
     # -- starting
 
@@ -302,7 +313,7 @@ class LollyService(Service):
             self.history_file.start()
         for each in self.running_pools.values():
             each.start()
-        self.fleet.go_by(self.running_pools)
+        self._share(self.running_pools)
         self.commons.local_faults.start()
         self.commons.endings.start()
         if self.logs is not None:
@@ -367,7 +378,8 @@ class LollyService(Service):
         self.tunnels.stop()
         for each in self.running_pools.values():
             each.stop()
-        self.fleet.stop()
+        if self.fleet is not None:
+            self.fleet.stop()
         self.commons.local_faults.stop()
         for forward in self.forwards.values():
             forward.stop()

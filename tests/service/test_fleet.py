@@ -485,6 +485,15 @@ share = "shared"
 
 
 class ServiceTests(ReloadTestCase):
+    def test_opt_in(self) -> None:
+        """There is nothing of it until a pool asks for it, by a reload too."""
+        off = TEXT.replace('share = "shared"', "max_fails = 3")
+        self.start(off)
+        self.assertIsNone(self.service.fleet)
+        self.assertIsNone(self.service.pools["app"].verdicts.on_failure)
+        self.reload(TEXT)
+        self.assertIsNotNone(self.service.pools["app"].verdicts.on_failure)
+
     def test_life(self) -> None:
         """A pool shares from the start on, by other settings after a reload, and no more when the service ends."""
         self.start(TEXT)
