@@ -15,6 +15,7 @@ from lolly_tx.net.sockets.records import (
     RECORD_BYTES,
     direct,
     missing_names,
+    one_at_a_time,
     stock_read,
     stock_write,
 )
@@ -54,6 +55,14 @@ class RecordTests(SynchronousTestCase):
                 self.assertEqual(read(self.client), data)
             self.assertEqual(write(self.server, memoryview(b"views")), 5)
             self.assertEqual(read(self.client), b"views")
+
+    def test_one_at_a_time(self) -> None:
+        """A read is over after a record that brings no data, such as a ticket, though there is another behind it."""
+        stock_write(self.server, b"behind two tickets")
+        one_at_a_time(self.client)
+        for _ in range(2):
+            self.assertRaises(SSL.WantReadError, stock_read, self.client)
+        self.assertEqual(stock_read(self.client), b"behind two tickets")
 
     def test_longer_than_a_record(self) -> None:
         """A long write is cut to one record, and says so."""
@@ -128,9 +137,11 @@ class FallbackTests(SynchronousTestCase):
         bare = SimpleNamespace(lib=SimpleNamespace(SSL_read=1), ffi=None)
         self.assertEqual(
             missing_names(bare, object),
-            ["SSL_write", "new", "buffer", "from_buffer", "_raise_ssl_error"],
+            ["SSL_clear_mode", "SSL_write"]
+            + ["new", "buffer", "from_buffer", "_raise_ssl_error"],
         )
         self.assertEqual(
             missing_names(SimpleNamespace(), SSL.Connection),
-            ["lib", "ffi", "SSL_read", "SSL_write", "new", "buffer", "from_buffer"],
+            ["lib", "ffi", "SSL_clear_mode", "SSL_read", "SSL_write"]
+            + ["new", "buffer", "from_buffer"],
         )

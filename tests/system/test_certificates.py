@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import http.client
 import json
 import os
@@ -136,6 +137,36 @@ class CertificateTests(SystemTestCase):
             f"{times} certificates, the slowest after {slowest:.2f} s; {total} requests, {resumed} on resumed sessions,"
             f" 0 failed; a second: {rates}"
         )
+
+    def test_key_updates(self):
+        """A client that renews its keys without end has its turn as others have, and no more."""
+        context = self.context()
+        self.assertEqual(self.ask(context, "a.test", "a.test"), 200)
+        flood = subprocess.Popen(
+            [sys.executable, "-m", "tests.system.key_updates", str(self.port), "100000"],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            text=True,
+        )
+        self.addCleanup(flood.wait, 20)
+        self.addCleanup(flood.kill)
+        assert flood.stdin is not None and flood.stdout is not None
+        with contextlib.suppress(BrokenPipeError):
+            flood.stdin.write("go\n")
+            flood.stdin.flush()
+        if not flood.stdout.readline():
+            self.skipTest("there is no libssl")
+        took = []
+        for _ in range(10):
+            begun = time.monotonic()
+            self.assertEqual(self.ask(context, "a.test", "a.test"), 200)
+            took.append(time.monotonic() - begun)
+        url = f"http://127.0.0.1:{self.admin}/api/watchdog"
+        with urllib.request.urlopen(url, timeout=5) as answer:
+            beats = json.load(answer)["lateness"]
+        late = [each for each in beats if each["beats"]][-1]["at_most_seconds"]
+        print(f"beside 100000 KeyUpdates: the first after {took[0]:.3f} s, loop late {late} s")
+        self.assertLess(took[0], 0.5)
 
     def test_site(self):
         """A name with a policy needs a certificate, and its host comes on its own connections only."""

@@ -6,6 +6,9 @@ that is understood: whatever else OpenSSL says is for pyOpenSSL to make an excep
 
 It leans on private names of pyOpenSSL. Where one is missing, `read` and `write` are its own methods.
 
+One read is one record, of whatever kind: left to itself, OpenSSL goes on to the next after a message of the handshake
+that comes later, such as KeyUpdate, and a client that sends nothing else would have all the time there is.
+
 Imports: Twisted, pyOpenSSL. Used by: net.sockets.records_at_once, net.sockets.tls.
 """
 
@@ -20,6 +23,9 @@ from twisted.logger import Logger
 RECORD_BYTES = 16384
 """The most a TLS record carries."""
 
+_AUTO_RETRY = 4
+"""SSL_MODE_AUTO_RETRY, which has no name in pyOpenSSL."""
+
 _log = Logger()
 
 Read = Callable[[Any], bytes]
@@ -30,7 +36,7 @@ def missing_names(binding: Any = _util, connection: Any = SSL.Connection) -> lis
     """The private names of pyOpenSSL this module leans on which are not there."""
     needed = (
         (binding, "lib ffi"),
-        (getattr(binding, "lib", None), "SSL_read SSL_write"),
+        (getattr(binding, "lib", None), "SSL_clear_mode SSL_read SSL_write"),
         (getattr(binding, "ffi", None), "new buffer from_buffer"),
         (connection, "_raise_ssl_error"),
     )
@@ -40,6 +46,18 @@ def missing_names(binding: Any = _util, connection: Any = SSL.Connection) -> lis
         for name in names.split()
         if not hasattr(owner, name)
     ]
+
+
+def one_at_a_time(connection: Any, binding: Any = _util) -> None:
+    """Let a read return after each record, also one that brings no data: whether there is more, the reactor knows.
+
+    Only for a `connection` on a socket: what waits in memory nobody would tell of.
+    """
+    binding.lib.SSL_clear_mode(connection._ssl, _AUTO_RETRY)
+
+
+def _without_it(connection: Any) -> None:
+    """A pyOpenSSL without these names."""
 
 
 def stock_read(connection: Any) -> bytes:
@@ -94,6 +112,8 @@ if _MISSING:  # pragma: no cover  # only with a pyOpenSSL that does not exist ye
         names=", ".join(_MISSING),
     )
 ways: tuple[Read, Write] = (stock_read, stock_write)
+single: Callable[[Any], None] = _without_it
 if not _MISSING:
     ways = direct(_util)
+    single = one_at_a_time
 read, write = ways

@@ -34,7 +34,7 @@ from zope.interface import implementer
 from lolly_tx.net.deadlines import NEVER
 from lolly_tx.net.sockets.challenges import Challenges, Looking
 from lolly_tx.net.sockets.handshakes import Handshakes, reason_of
-from lolly_tx.net.sockets.records import write
+from lolly_tx.net.sockets.records import single, write
 from lolly_tx.net.sockets.records_at_once import RecordAtOnce
 from lolly_tx.net.sockets.tls_contexts import clear_errors
 from lolly_tx.net.sockets.transports import SocketTransport
@@ -84,6 +84,7 @@ class TLSTransport(RecordAtOnce, SocketTransport):
 
     def _secure(self, context: SSL.Context, sock: Any) -> None:
         self._ssl = SSL.Connection(context, sock)
+        single(self._ssl)
         self._ssl.set_accept_state()
 
     def getHandle(self) -> Any:
