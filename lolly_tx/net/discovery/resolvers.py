@@ -5,7 +5,8 @@
     6.5 s  no answer
 
 `twisted.names` sends and reads: it checks who answers. By itself it asks the next server only when one is silent, never
-hears an answer that is slower than its first patience, and leaves connections of TCP open.
+hears an answer that is slower than its first patience, leaves connections of TCP open, and reads as many messages as
+somebody cares to send: here one connection hears one, and a socket a few.
 
 Imports: Twisted. Used by: net.discovery.dns.
 """
@@ -17,12 +18,12 @@ from typing import Any
 
 from twisted.internet.defer import Deferred, TimeoutError
 from twisted.internet.endpoints import TCP4ClientEndpoint, TCP6ClientEndpoint
+from twisted.internet.error import CannotListenError
 from twisted.internet.interfaces import IDelayedCall
 from twisted.internet.protocol import Factory
 from twisted.names import dns
-from twisted.names.client import Resolver
 from twisted.names.common import ResolverBase
-from twisted.names.error import DNSNameError
+from twisted.names.error import DNSFormatError, DNSNameError
 from twisted.python.failure import Failure
 
 NEXT_SECONDS = 1.0
@@ -30,6 +31,15 @@ NEXT_SECONDS = 1.0
 
 ALL_SECONDS = 6.5
 """For the whole of a question."""
+
+MOST_DATAGRAMS = 20
+"""Heard from a server that was asked once; whoever sends more has no answer."""
+
+PIECE = 16_384
+"""Bytes of datagrams that are read in a turn of the event loop."""
+
+PORTS_TRIED = 100
+"""Random ports to ask from, of which each may be taken."""
 
 Server = tuple[str, int]
 Queries = list[Any]
@@ -73,9 +83,29 @@ class Servers(ResolverBase):
         return message.answers, message.authority, message.additional
 
     def _by_udp(self, server: Server, queries: Queries) -> Deferred[Any]:
-        one = Resolver(servers=[server], timeout=(ALL_SECONDS,), reactor=self._reactor)
-        asking: Deferred[Any] = one.queryUDP(queries)
-        return asking
+        return Deferred.fromCoroutine(self._over_udp(server, queries))
+
+    async def _over_udp(self, server: Server, queries: Queries) -> Any:
+        protocol = _Datagrams(server, self._reactor)
+        self._listen(protocol, "::" if ":" in server[0] else "")
+        try:
+            return await protocol.query(server, queries, ALL_SECONDS)
+        finally:
+            protocol.over()
+
+    def _listen(self, protocol: _Datagrams, interface: str) -> None:
+        """At a port that nobody can guess."""
+        for left in reversed(range(PORTS_TRIED)):
+            try:
+                port = self._reactor.listenUDP(
+                    dns.randomSource(), protocol, interface=interface
+                )
+            except CannotListenError:
+                if not left:
+                    raise
+            else:
+                port.maxThroughput = PIECE
+                return
 
     def _by_tcp(self, server: Server, queries: Queries) -> Deferred[Any]:
         return Deferred.fromCoroutine(self._over_tcp(server, queries))
@@ -90,8 +120,55 @@ class Servers(ResolverBase):
             protocol.transport.abortConnection()
 
 
+class _Nobody:
+    """Is told of messages that answer nothing, and of connections: nobody needs that."""
+
+    def connectionMade(self, protocol: object) -> None:
+        """It asks by itself."""
+
+    def connectionLost(self, protocol: object) -> None:
+        """What was asked has an end of its own."""
+
+    def messageReceived(self, *message: object) -> None:
+        """An answer to nothing."""
+
+
+class _Datagrams(dns.DNSDatagramProtocol):
+    """Asks `server` one question."""
+
+    def __init__(self, server: Server, reactor: Any) -> None:
+        super().__init__(_Nobody(), reactor)
+        self._server = server
+        self._left = MOST_DATAGRAMS
+
+    def datagramReceived(self, data: bytes, addr: tuple[str, int]) -> None:
+        """See DatagramProtocol."""
+        if addr == self._server and self._left > 0:
+            self._left -= 1
+            super().datagramReceived(data, addr)
+
+    def over(self) -> None:
+        """Hear nothing more."""
+        for _, timer in self.liveMessages.values():
+            timer.cancel()
+        self.transport.stopListening()
+
+
+class _OneAnswer(dns.DNSProtocol):
+    """Hears one message: it answers what was asked, or nobody here does."""
+
+    def stringReceived(self, data: bytes) -> None:
+        """See Int16StringReceiver."""
+        self.pauseProducing()  # those that are here already as well
+        super().stringReceived(data)
+        live, self.liveMessages = self.liveMessages, {}
+        for asking, timer in live.values():
+            timer.cancel()
+            asking.errback(DNSFormatError())
+
+
 class _OverTCP(Factory):
-    """Makes the protocol of one question, and is told of it what nobody needs."""
+    """Makes the protocol of one question."""
 
     noisy = False
 
@@ -100,16 +177,7 @@ class _OverTCP(Factory):
 
     def buildProtocol(self, addr: object) -> dns.DNSProtocol:
         """See IProtocolFactory."""
-        return dns.DNSProtocol(self, reactor=self._reactor)
-
-    def connectionMade(self, protocol: object) -> None:
-        """It asks by itself."""
-
-    def connectionLost(self, protocol: object) -> None:
-        """What was asked has an end of its own."""
-
-    def messageReceived(self, message: object, protocol: object) -> None:
-        """An answer to nothing."""
+        return _OneAnswer(_Nobody(), reactor=self._reactor)
 
 
 class Question:

@@ -3,15 +3,24 @@
 from __future__ import annotations
 
 from typing import Any
+from unittest import mock
 
 from twisted.internet.defer import Deferred, TimeoutError
-from twisted.internet.error import ConnectionRefusedError
+from twisted.internet.error import CannotListenError, ConnectionRefusedError
 from twisted.internet.task import Clock
+from twisted.internet.testing import StringTransport
 from twisted.names import dns
-from twisted.names.error import DNSNameError, DNSServerError
+from twisted.names.error import DNSFormatError, DNSNameError, DNSServerError
 from twisted.trial.unittest import SynchronousTestCase
 
-from lolly_tx.net.discovery.resolvers import ALL_SECONDS, NEXT_SECONDS, Servers
+from lolly_tx.net.discovery.resolvers import (
+    ALL_SECONDS,
+    MOST_DATAGRAMS,
+    NEXT_SECONDS,
+    PORTS_TRIED,
+    Servers,
+    _OverTCP,
+)
 
 A, B = ("10.0.0.2", 53), ("10.0.0.3", 5353)
 
@@ -140,3 +149,98 @@ class ServersTests(SynchronousTestCase):
         self.failureResultOf(done)
         self.assertEqual(self.clock.getDelayedCalls(), [])
         self.assertTrue(all(one.called for _, _, one in self.asked))
+
+
+class Listening(Clock):
+    """A reactor with one UDP socket. `taken`: ports that others have, of those that are tried."""
+
+    def __init__(self, taken: int = 0) -> None:
+        super().__init__()
+        self.taken = taken
+        self.protocol: Any = None
+        self.sent: list[tuple[bytes, Any]] = []
+        self.listening = False
+        self.maxThroughput = 0
+
+    def listenUDP(self, port: int, protocol: Any, interface: str = "") -> Any:
+        """See IReactorUDP."""
+        if self.taken:
+            self.taken -= 1
+            raise CannotListenError(interface, port, OSError())
+        self.protocol, self.listening = protocol, True
+        protocol.startProtocol()
+        protocol.transport = self
+        return self
+
+    def write(self, data: bytes, address: Any) -> None:
+        """See IUDPTransport."""
+        self.sent.append((data, address))
+
+    def stopListening(self) -> None:
+        """See IListeningPort."""
+        self.listening = False
+
+
+class UdpTests(SynchronousTestCase):
+    def ask(self, reactor: Listening) -> Deferred[Any]:
+        asking: Deferred[Any] = Servers([A], reactor).lookupAddress(b"a")
+        return asking
+
+    def answer(self, reactor: Listening, id_more: int = 0) -> bytes:
+        """To what was asked last, or to another question."""
+        asked = dns.Message()
+        asked.fromStr(reactor.sent[-1][0])
+        said = message(address="10.1.1.1")
+        said.id = (asked.id + id_more) % 65536
+        data: bytes = said.toStr()
+        return data
+
+    def test_answer(self) -> None:
+        """The answer of the server counts, and what others say is not even read; afterwards nobody listens."""
+        reactor = Listening(taken=3)
+        done = self.ask(reactor)
+        with mock.patch.object(dns.Message, "fromStr", side_effect=AssertionError):
+            reactor.protocol.datagramReceived(b"x" * 50, B)
+        reactor.protocol.datagramReceived(b"rubbish", A)
+        reactor.protocol.datagramReceived(self.answer(reactor, 1), A)
+        self.assertNoResult(done)
+        self.assertTrue(reactor.maxThroughput)
+        reactor.protocol.datagramReceived(self.answer(reactor), A)
+        [record] = self.successResultOf(done)[0]
+        self.assertEqual(record.payload.dottedQuad(), "10.1.1.1")
+        self.assertFalse(reactor.listening)
+        self.assertEqual(reactor.getDelayedCalls(), [])
+
+    def test_flood(self) -> None:
+        """After some that are none nothing is read any more."""
+        reactor = Listening()
+        done = self.ask(reactor)
+        for _ in range(MOST_DATAGRAMS):
+            reactor.protocol.datagramReceived(b"", A)
+        late = self.answer(reactor)
+        with mock.patch.object(dns.Message, "fromStr", side_effect=AssertionError):
+            reactor.protocol.datagramReceived(late, A)
+        done.cancel()
+        self.failureResultOf(done)
+        self.assertEqual((reactor.listening, reactor.getDelayedCalls()), (False, []))
+
+    def test_no_port(self) -> None:
+        """Without a port to ask from there is no answer."""
+        self.failureResultOf(self.ask(Listening(taken=PORTS_TRIED)), CannotListenError)
+
+
+class TcpTests(SynchronousTestCase):
+    def test_one_message(self) -> None:
+        """A connection hears one message: one that answers nothing ends the question, and no other is read."""
+        for data in (b"\0\0" * 30_000, b"\0\2xx" * 9, b"\0\x0c" + b"\0" * 12 + b"\0\0"):
+            clock = Clock()
+            protocol: Any = _OverTCP(clock).buildProtocol(None)
+            protocol.makeConnection(StringTransport())
+            done = protocol.query([dns.Query(b"a")], ALL_SECONDS)
+            with mock.patch.object(
+                dns.Message, "fromStr", autospec=True, side_effect=dns.Message.fromStr
+            ) as read:
+                protocol.dataReceived(data)
+            self.assertEqual(read.call_count, 1)
+            self.failureResultOf(done, DNSFormatError)
+            self.assertEqual(clock.getDelayedCalls(), [])
