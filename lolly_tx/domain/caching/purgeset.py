@@ -69,9 +69,15 @@ class PurgeSet:
         untagged = any(tag is None for _, tag in self._groups)
         self.tags: frozenset[bytes] | None = None if untagged else frozenset(tags)
         self._tagged = frozenset(tags)
+        # What most are: of any host and without a tag.
+        self._plain = self._groups.pop((None, None), None)
 
     def names(self, one: Variant) -> bool:
         """Whether one of them does, as `catalog.is_named` says it."""
+        if self._plain is not None and self._plain.names(one.url_target):
+            return True
+        if not self._groups:
+            return False
         hosts: tuple[bytes | None, ...] = (None,)
         if self._hosts:
             authority = one.site.partition(b"://")[2]
