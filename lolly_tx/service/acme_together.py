@@ -441,6 +441,9 @@ class Together:
         if not self._proofs:
             self._shown = ""
         if token:
+            at = self._standing
+            if at is not None and at.token == token:
+                self._standing = attrs.evolve(at, holder="")
             waits = self._waits if failed else None
             ending = Deferred.fromCoroutine(
                 self._shelf.end(token, self._ordered, waits)

@@ -612,7 +612,10 @@ class TurnTests(TogetherTestCase):
     def test_stop(self) -> None:
         """Who is stopped in the middle lets another have the turn at once."""
         one, two = self.hang()
+        self.assertEqual(one.shared.shown()["holder"], "one")
         one.stop()
+        shown = one.shared.shown()
+        self.assertEqual((shown["holder"], shown["ours"]), (None, False))
         self.go(3)
         self.assertIn(("two", "a.example"), self.authority.orders)
         self.go(MEMBER_SECONDS)
