@@ -49,6 +49,7 @@ _MAX_FORWARDS: Final = re.compile(rb"(?i)\nmax-forwards:[^\r]*+\r")
 
 # What Connection may say in HTTP/1.1 without changing anything.
 _KEEP_ALIVE: Final = (b"keep-alive",)
+_STAYS: Final = (b"connection", b"keep-alive")
 _STAYING: Final = frozenset(((), _KEEP_ALIVE))
 
 
@@ -125,6 +126,11 @@ class FieldBlock:
             raise BadMessage("Content-Length out of range")
         return len(value) == 1 or not value.startswith(b"0")
 
+    def _stay(self) -> None:
+        """The one Connection line says no more than keep-alive."""
+        self.connection = _KEEP_ALIVE
+        self.kept = without(self.raw, self.raw.lower(), [b"connection"])
+
     def _finish(
         self,
         cut: list[bytes],
@@ -199,6 +205,11 @@ class RequestBlock(FieldBlock):
             # Nothing to cut: nearly every request.
             self._take_host(found[0][1])
             self.plain = bool(self.host)
+        elif len(found) == 2 and found[0][0] == b"host" and found[1] == _STAYS:
+            # What browsers say.
+            self._take_host(found[0][1])
+            self.plain = bool(self.host)
+            self._stay()
         else:
             self._inspect(found, raw.lower())
 
@@ -390,16 +401,19 @@ class ResponseBlock(FieldBlock):
             return
         if found is None:
             found = _RESPONSE_SPECIAL.findall(raw.lower())
-        if len(found) == 2:
+        stays = len(found) == 3 and found[2] == _STAYS
+        if stays or len(found) == 2:
             one, day = found[0]
             two, length = found[1]
             if one == b"content-length":
                 one, two, length = two, one, day
             if one == b"date" and two == b"content-length":
-                # Nothing to cut: many responses.
+                # Nothing to cut, or just that: many responses.
                 length = length.rstrip(b"\t ")
                 if self._take_length(length):
                     self.date = self.length_kept = self.plain = True
+                    if stays:
+                        self._stay()
                     return
                 self.length = None
         self._inspect(found, raw.lower())

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from time import process_time
 
 from twisted.trial.unittest import SynchronousTestCase
@@ -20,6 +21,10 @@ def block(*lines: bytes) -> RequestBlock:
 
 def answer(*lines: bytes) -> ResponseBlock:
     return ResponseBlock(b"".join(b"\r\n" + line for line in lines) + b"\r\n")
+
+
+def text(lines: Sequence[bytes]) -> bytes:
+    return b"\r\n".join([b"", *lines, b""])
 
 
 class HopTests(SynchronousTestCase):
@@ -132,6 +137,51 @@ class FramingTests(SynchronousTestCase):
         self.assertEqual(b"\r\nX: 1\r\nY: 2\r\n", each.without_length())
         plain = answer(b"X: 1")
         self.assertIs(plain.kept, plain.without_length())
+
+
+class StayTests(SynchronousTestCase):
+    """Messages of which Connection: keep-alive is all that is not passed on."""
+
+    def test_requests(self) -> None:
+        """They are plain, wherever that line stands and however it is written."""
+        for stay in (b"Connection: keep-alive", b"CONNECTION:\tKeep-Alive \t"):
+            for lines in (
+                (b"Host: a", stay, b"X: y"),
+                (b"X: y", b"Host: a", stay),
+                (stay, b"Host: a", b"X: y"),
+            ):
+                found = RequestBlock(text(lines))
+                kept = [line for line in lines if line is not stay]
+                self.assertEqual(found.kept, text(kept))
+                self.assertEqual(found.raw, text(lines))
+                self.assertEqual(found.connection, (b"keep-alive",))
+                self.assertTrue(found.plain)
+                self.assertEqual(found.host, b"a")
+
+    def test_no_host(self) -> None:
+        """An empty Host makes none of them plain."""
+        found = RequestBlock(text((b"Host:", b"Connection: keep-alive")))
+        self.assertFalse(found.plain)
+        self.assertTrue(found.has_host)
+
+    def test_responses(self) -> None:
+        """So are answers with a Date and a length, in any order."""
+        date, length = b"Date: d", b"Content-Length: 3"
+        stay = b"Connection: keep-alive"
+        for lines in (
+            (date, b"X: y", length, stay),
+            (length, date, stay, b"X: y"),
+            (stay, length, date),
+        ):
+            found = answer(*lines)
+            kept = [line for line in lines if line is not stay]
+            self.assertEqual(found.kept, text(kept))
+            self.assertEqual(found.connection, (b"keep-alive",))
+            self.assertEqual(found.length, 3)
+            self.assertTrue(found.plain and found.date and found.length_kept)
+        again = answer(date, b"Content-Length: 03", stay)
+        self.assertEqual((again.length, again.kept), (3, b"\r\nDate: d\r\n"))
+        self.assertFalse(again.plain)
 
 
 class HopByHopTests(SynchronousTestCase):
