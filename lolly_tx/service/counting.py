@@ -107,7 +107,7 @@ def filled_in(told: dict[str, Any], totals: Totals) -> dict[str, Any]:
     found = dict(told)
     for kind in ("listeners", "pools", "caches", "stores"):
         found[kind] = {
-            name: _filled(one, totals.sums, f"{kind}/{name}")
+            name: _filled(one, totals.sums, f"{kind}/{name}", kind == "stores")
             for name, one in told.get(kind, {}).items()
         }
     for name, number in totals.items():
@@ -130,15 +130,16 @@ def _add(tree: dict[str, Any] | None, path: list[str], number: Number) -> None:
 
 
 def _filled(
-    tree: dict[str, Any], sums: Mapping[str, Number], base: str
+    tree: dict[str, Any], sums: Mapping[str, Number], base: str, added: bool
 ) -> dict[str, Any]:
+    """`added`: its own numbers count as well, for it does some of that itself."""
     found: dict[str, Any] = {}
     for name, value in tree.items():
         at = f"{base}/{name}"
         if name in _OWN:
             found[name] = value
         elif isinstance(value, dict):
-            found[name] = _filled(value, sums, at)
+            found[name] = _filled(value, sums, at, added)
         elif isinstance(value, bool) or not isinstance(value, int | float):
             found[name] = value
         elif name == "amplification":
@@ -146,7 +147,7 @@ def _filled(
             spent = sums.get(f"{base}/spent", 0)
             found[name] = round(1.0 + spent / requests, 4) if requests else 1.0
         else:
-            found[name] = sums.get(at, 0)
+            found[name] = sums.get(at, 0) + (value if added else 0)
     return found
 
 

@@ -178,3 +178,19 @@ class CountingTests(SynchronousTestCase):
         done = [worked(self.totals.of(number)) for number in (0, 1)]
         self.assertEqual([one["exchanges"] for one in done], [0, 7])
         self.assertEqual([one["open"] for one in done], [0, 0])
+
+
+class StoreTests(SynchronousTestCase):
+    def test_its_own(self) -> None:
+        """What the supervisor asks a store itself counts with what the workers ask."""
+        totals = Totals(GAUGES)
+        for number, asked in ((1, 5), (2, 3)):
+            base = "stores/shared"
+            numbers = {f"{base}/questions/asked": asked, f"{base}/away": 1}
+            totals.heard(number, numbers)
+        questions = {"asked": 2, "late": 1}
+        told = {"away": 0, "sharers": 7, "questions": questions, "purges": {"told": 4}}
+        found = filled_in({"stores": {"shared": told}}, totals)["stores"]["shared"]
+        self.assertEqual(found["questions"], {"asked": 10, "late": 1})
+        self.assertEqual((found["away"], found["sharers"]), (2, 7))
+        self.assertEqual(found["purges"], {"told": 4})

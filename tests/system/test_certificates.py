@@ -143,7 +143,13 @@ class CertificateTests(SystemTestCase):
         context = self.context()
         self.assertEqual(self.ask(context, "a.test", "a.test"), 200)
         flood = subprocess.Popen(
-            [sys.executable, "-m", "tests.system.key_updates", str(self.port), "100000"],
+            [
+                sys.executable,
+                "-m",
+                "tests.system.key_updates",
+                str(self.port),
+                "100000",
+            ],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             text=True,
@@ -165,7 +171,9 @@ class CertificateTests(SystemTestCase):
         with urllib.request.urlopen(url, timeout=5) as answer:
             beats = json.load(answer)["lateness"]
         late = [each for each in beats if each["beats"]][-1]["at_most_seconds"]
-        print(f"beside 100000 KeyUpdates: the first after {took[0]:.3f} s, loop late {late} s")
+        print(
+            f"beside 100000 KeyUpdates: the first after {took[0]:.3f} s, loop late {late} s"
+        )
         self.assertLess(took[0], 0.5)
 
     def test_site(self):
