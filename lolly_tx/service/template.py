@@ -28,6 +28,7 @@ from typing import Any
 
 import attrs
 
+from lolly_tx.service.ahead import import_ahead
 from lolly_tx.service.channel import (
     Inbox,
     Message,
@@ -100,6 +101,7 @@ class Template:
         os.close(memory)
         self._reactor_module = message["reactor"]
         __import__(self._reactor_module)
+        import_ahead(config)
         self._inherited = Inheritance(0, config, registry, shared, mapped)
         gc.collect()
         gc.freeze()
