@@ -1,8 +1,8 @@
 """What purges cost, as a ratio to the way without slices, and how long the event loop is held by one of them.
 
-Run: `python benchmarks/purges.py [ANSWERS]`. Prints CPU milliseconds of a purge of ANSWERS (100,000) stored
-answers, its longest turn, and the ratio to asking each purge of each answer, with nothing dropped; asserts nothing. Then what 64 KiB
-of messages of a store cost in all, and in the longest of their turns.
+Run: `python benchmarks/purges.py [ANSWERS]`. Prints CPU milliseconds of a purge of ANSWERS (100,000) stored ones, its
+longest turn, and the ratio to asking each purge of each answer, with nothing dropped; asserts nothing. Then what
+64 KiB of messages of a store cost in all, and in the longest of their turns.
 """
 
 from __future__ import annotations
