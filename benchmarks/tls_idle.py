@@ -70,6 +70,7 @@ def serve(pem: str, told: Any, count: int, release: bool, tickets: bool, bare: b
     gc.freeze()
     for _ in range(count):
         client, _ = listening.accept()
+        client.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, True)
         if bare:
             handle = lib.SSL_new(context._context)
             lib.SSL_set_fd(handle, client.detach())
