@@ -9,11 +9,10 @@ FAST := build/fast
 COMPILED = PYTHONPATH=$(abspath $(FAST)) $(abspath $(BIN))/python
 SANITIZED = LD_PRELOAD="$$(cc -print-file-name=libasan.so) $$(cc -print-file-name=libubsan.so)" \
     ASAN_OPTIONS=detect_leaks=0 PYTHONMALLOC=malloc
-# All of them pass compiled. Left to `make test-fast FAST_SYSTEM=tests/system`, for .ci/run takes twenty minutes at most:
-# what starts processes many times, or waits, for what is hardly compiled (commands, upgrades, programs of others).
-SLOW_SYSTEM = acme acme_store commands engines kubernetes local_fault stapling store_purges store_tls stores \
-    stream_workers systemd tutorial two_machines upgrade
-FAST_SYSTEM ?= $(filter-out $(SLOW_SYSTEM:%=tests/system/test_%.py),$(wildcard tests/system/test_*.py))
+# All of tests/system passes compiled. These go the longest way through compiled code, within half a minute: .ci/run takes
+# twenty minutes at most.
+FAST_SYSTEM ?= $(addprefix tests/system/,test_http2.py test_corpus.py test_example_plugins.py test_transports.py \
+    test_grpc.py)
 
 # Where `make wheels` looks: on the path (python3.12 of pyenv may be one that starts none), with pyenv, with uv.
 PLACES = python$$version $${PYENV_ROOT:-$$HOME/.pyenv}/versions/$$version.*/bin/python \
