@@ -10,6 +10,8 @@ several instances share an authority (`service.acme_together`) one of them order
 nothing is ordered but for a certificate that is in the last tenth of its life: then each instance orders for itself,
 and a twentieth later whatever the store says.
 
+It is long because one name goes through all of it: when it is due, who may order, how that ended, when to look again.
+
 Imports: config, service, Twisted. Used by: service.parts, service.upkeep.
 """
 

@@ -8,6 +8,9 @@
 Who dies in the middle has lost the turn after its limit; what it brings after somebody else has had one is dropped. An
 instance that has a newer certificate than the store offers it: the store may have lost what it knew, or was away.
 
+It is long because whoever orders and whoever follows are one: the turn may be lost between any two steps of an order,
+and what the next SYNC says then ends it.
+
 Imports: config, net.stores, service, Twisted. Used by: service.acme, service.upkeep.
 """
 

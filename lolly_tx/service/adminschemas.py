@@ -2,7 +2,7 @@
 
 A schema that says `whole` has every field there is: the tests hold answers against it, so that none is forgotten.
 Settings, counters and traces are told with what they have; their names are those of the configuration and of
-`/api/stats` itself.
+`/api/stats` itself. A table in one long file: each schema stands in it once, and they refer to each other by name.
 
 Imports: config. Used by: service.adminpaths, service.adminreads, service.admintable,
 service.openapi.
