@@ -112,6 +112,11 @@ class Listeners:
         for place in self.places.values():
             place.lend()
 
+    def leave(self) -> None:
+        """Who comes from now on is for the other process that listens there; who is here stays."""
+        for place in self.places.values():
+            place.leave()
+
     def commit_early(self) -> None:
         """Listen on what can be listened on before the process becomes a daemon. Raises `CannotListen`."""
         self._open(place for place in self._prepared.values() if place.early)

@@ -107,6 +107,12 @@ class Place:
         if lend is not None:
             lend()
 
+    def leave(self) -> None:
+        """Take nobody new who can go to the other process that listens there."""
+        rest = getattr(self.port, "rest", None)
+        if rest is not None and getattr(self.port, "is_lent", False):
+            rest()
+
     def _listen(self, leaving: Sequence[Place]) -> None:
         if self._view is not None:
             self._view.heirloom, self.heirloom = self.heirloom, None

@@ -419,6 +419,7 @@ class LollyService(Service):
     def retire(self) -> None:
         """Another process serves in our place: a stop takes its time for those who are there, and for nobody else."""
         self.patient, self.listening = True, False
+        self.listeners.leave()
 
     def hurry(self) -> None:
         """A stop that is under way has no more than `timeouts.shutdown` from now on."""

@@ -286,8 +286,8 @@ class Upgrader:
                 parent=os.getppid(),
                 pid=os.getpid(),
             )
-            waiting.callback(None)
             self._hooks.retire()
+            waiting.callback(None)
         else:
             why = f"the new code has ended; the old one serves on as process {os.getpid()}"
             waiting.errback(Failure(Refused([why])))

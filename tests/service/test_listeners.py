@@ -27,6 +27,18 @@ class Port:
         self.open = False
 
 
+class LendablePort(Port):
+    """One of ours."""
+
+    is_lent = resting = False
+
+    def lend(self) -> None:
+        self.is_lent = True
+
+    def rest(self) -> None:
+        self.resting = True
+
+
 class Endpoint:
     """One of a plugin. `result`: of its `listen`."""
 
@@ -62,6 +74,20 @@ class StartTests(SynchronousTestCase):
             self.assertEqual([len(one.ports), len(two.ports)], [count, count])
             self.successResultOf(made.stop())
             self.assertFalse(one.ports[-1].open or two.ports[-1].open)
+
+    def test_leave(self) -> None:
+        """Nobody new is taken where another process listens as well; others go on as they are."""
+        lent, own, foreign = LendablePort(), LendablePort(), Port()
+        made = listeners(
+            lent=Endpoint(succeed(lent)),
+            own=Endpoint(succeed(own)),
+            foreign=Endpoint(succeed(foreign)),
+        )
+        made.commit()
+        lent.lend()
+        made.leave()
+        self.assertEqual((lent.resting, own.resting), (True, False))
+        self.assertTrue(lent.open and own.open and foreign.open)
 
     def test_none(self) -> None:
         """If one cannot, none does, and the error names it."""

@@ -41,6 +41,8 @@ WRITE_SECONDS = 2.0
 AWAY_SECONDS = 2.0
 UPSTREAM = 200
 """Requests that reach a target, for all that one attacker does."""
+STREAMS_MIB = 16.0
+"""What the hundred streams of one attacker who takes nothing may hold: 160 KiB each, with the records of TLS."""
 
 
 def head(stream: int, path: str, flags: int = BOTH, **how: Any) -> bytes:
@@ -362,7 +364,7 @@ async def _each(
         if asked > UPSTREAM * attackers:
             found.most(f"{word}{flood.name}: upstream", asked / attackers, UPSTREAM)
     found.soon(f"{word}away after", slowest, AWAY_SECONDS, " s")
-    found.most(f"{word}RSS", (most - base) / 1024, 10 * attackers, " MiB")
+    found.most(f"{word}RSS", (most - base) / 1024, STREAMS_MIB * attackers, " MiB")
 
 
 SCENARIOS = (l20,)
