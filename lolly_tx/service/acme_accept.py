@@ -9,6 +9,8 @@ Imports: net.sockets, service. Used by: service.acme_together.
 from __future__ import annotations
 
 import json
+import os
+import tempfile
 from pathlib import Path
 
 import attrs
@@ -47,7 +49,10 @@ def held(files: AcmeStore, host: str, now: float) -> Held | None:
 
 def looked_at(files: AcmeStore, host: str, pem: bytes, now: float) -> Held:
     """One that came, read as listeners read files. Raises `NotAccepted` for one that cannot be served, and OSError."""
-    offered = files.certificates / f".{host}.offered"
+    # A name of its own: what an order brings may be looked at while what came from the store still is.
+    handle, name = tempfile.mkstemp(dir=files.certificates, prefix=".offered-")
+    os.close(handle)
+    offered = Path(name)
     try:
         write_secret(offered, pem)
         return _held(_served(offered, host, now), offered)
