@@ -17,7 +17,7 @@ import attrs
 
 from lolly_tx.config.local_fault import LocalFault
 from lolly_tx.domain.errors import BadResponse
-from tests.service.test_fleet import STEP, Fleet
+from tests.service.stores.test_fleet import STEP, Fleet
 
 ERROR = BadResponse("no HTTP")
 FLEETS = ((3, 1.0), (10, 1.0), (30, 1.0), (30, 0.3), (100, 0.3))

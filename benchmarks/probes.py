@@ -155,8 +155,8 @@ def main() -> int:
     from lolly_tx.domain.target import Target
     from lolly_tx.net.checks.kinds import health_check
     from lolly_tx.net.sockets.endpoints import TargetEndpoints
-    from lolly_tx.service.checker import HealthChecker
-    from lolly_tx.service.shared_checks import SharedChecks
+    from lolly_tx.service.checks.checker import HealthChecker
+    from lolly_tx.service.checks.shared_checks import SharedChecks
 
     class Silence:
         def emit(self, event: object) -> None:

@@ -24,7 +24,7 @@ from lolly_tx.net.stores.subscription import Subscription
 from lolly_tx.proxy.caching.store import Bounds, Store
 from lolly_tx.proxy.caching.stored import Facts, Stored
 from lolly_tx.proxy.caching.sweeping import Sweeper
-from lolly_tx.service.shared_purges import _Heard
+from lolly_tx.service.stores.shared_purges import _Heard
 from lolly_tx.wire.resp import Reply
 
 KEY = b"lolly:purges:pages"

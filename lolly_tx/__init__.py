@@ -2,8 +2,8 @@
 
 What this module exports is promised to stay (docs/library.md); it is imported when it is asked for.
 
-Imports: _version, config, domain, net.library, net.sockets, proxy, service. Used by:
-programs.
+Imports: _version, config, domain, net.library, net.sockets, proxy, service,
+service.checks. Used by: programs.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ if TYPE_CHECKING:
     from lolly_tx.net.library.tracker import Tracker
     from lolly_tx.net.sockets.health_map import HealthMap
     from lolly_tx.proxy.resource import ReverseProxyResource
-    from lolly_tx.service.checker import HealthChecker
+    from lolly_tx.service.checks.checker import HealthChecker
     from lolly_tx.service.standalone import reverse_proxy
 
 __all__ = [
@@ -59,7 +59,7 @@ _HOMES = {
     "AllFull": "domain.errors",
     "BalancedAgent": "net.library.agent",
     "BalancedEndpoint": "net.library.balanced",
-    "HealthChecker": "service.checker",
+    "HealthChecker": "service.checks.checker",
     "HealthMap": "net.sockets.health_map",
     "NoTarget": "domain.errors",
     "ProxyError": "domain.errors",

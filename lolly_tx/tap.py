@@ -1,7 +1,8 @@
 """`twistd lolly`: the options, and the service they ask for.
 
-Imports: _version, commands, config, net.checks, net.sockets, service, service.demo,
-Twisted. Used by: twisted.plugins.
+Imports: _version, commands, config, net.checks, net.sockets, service, service.changes,
+service.demo, service.process, service.providers, service.records, service.upgrades,
+service.workers, Twisted. Used by: twisted.plugins.
 """
 
 from __future__ import annotations
@@ -21,7 +22,7 @@ from twisted.python import usage
 from twisted.python.components import Componentized
 
 from lolly_tx._version import described
-from lolly_tx.service.process import no_collection
+from lolly_tx.service.process.housekeeping import no_collection
 
 if TYPE_CHECKING:
     from twisted.application.service import IService
@@ -30,8 +31,8 @@ if TYPE_CHECKING:
     from lolly_tx.config.model import Config
     from lolly_tx.service.build import LollyService
     from lolly_tx.service.demo import Demo
-    from lolly_tx.service.processlog import ProcessLog
-    from lolly_tx.service.supervisor import Supervisor
+    from lolly_tx.service.process.processlog import ProcessLog
+    from lolly_tx.service.workers.supervisor import Supervisor
 
 
 class Options(usage.Options):
@@ -80,24 +81,22 @@ def makeService(options: Options) -> IService:
     from lolly_tx.net.checks.kinds import BadCheckSettings, UnknownCheck
     from lolly_tx.net.sockets.endpoints import BadEndpoint
     from lolly_tx.net.sockets.tls_contexts import TLSSettingsError
-    from lolly_tx.service import amendedstate, foundstate, textstate
-    from lolly_tx.service.amending import TargetChanges
-    from lolly_tx.service.appliedstate import StateFolder
-    from lolly_tx.service.applying import Applying, in_force_at_start
     from lolly_tx.service.build import CannotListen, build
-    from lolly_tx.service.daemon import StartReport, create_logs, is_daemon
-    from lolly_tx.service.descriptors import make_room, raise_descriptor_limit
-    from lolly_tx.service.discovering import Discoveries
-    from lolly_tx.service.division import workers_of
-    from lolly_tx.service.findings import (
+    from lolly_tx.service.changes import amendedstate
+    from lolly_tx.service.changes.amending import TargetChanges
+    from lolly_tx.service.changes.applying import Applying, in_force_at_start
+    from lolly_tx.service.changes.findings import (
         outlet_findings,
         problem_of,
         root_findings,
     )
+    from lolly_tx.service.changes.reload import Reloader
+    from lolly_tx.service.changes.watching import SeenFiles, watch
+    from lolly_tx.service.division import workers_of
     from lolly_tx.service.middlewares import CannotMake
-    from lolly_tx.service.outlets import log_outlets
-    from lolly_tx.service.parcel import CannotPack
-    from lolly_tx.service.process import (
+    from lolly_tx.service.process.daemon import StartReport, create_logs, is_daemon
+    from lolly_tx.service.process.descriptors import make_room, raise_descriptor_limit
+    from lolly_tx.service.process.housekeeping import (
         collect_garbage,
         hear_signals,
         leave_no_core,
@@ -105,17 +104,20 @@ def makeService(options: Options) -> IService:
         require_versions,
         settle_memory,
     )
-    from lolly_tx.service.processlog import log_path, twistd_log
-    from lolly_tx.service.providers import Providers
-    from lolly_tx.service.reload import Reloader
-    from lolly_tx.service.reopening import reopen_all
-    from lolly_tx.service.signals import (
+    from lolly_tx.service.process.processlog import log_path, twistd_log
+    from lolly_tx.service.process.signals import (
         end_patiently_at_sigquit,
         end_well_at_sigterm,
         hold_signals,
     )
-    from lolly_tx.service.succession import Succession
-    from lolly_tx.service.watching import SeenFiles, watch
+    from lolly_tx.service.providers import foundstate, textstate
+    from lolly_tx.service.providers.discovering import Discoveries
+    from lolly_tx.service.providers.running import Providers
+    from lolly_tx.service.records.outlets import log_outlets
+    from lolly_tx.service.records.reopening import reopen_all
+    from lolly_tx.service.statefolder import StateFolder
+    from lolly_tx.service.upgrades.succession import Succession
+    from lolly_tx.service.workers.parcel import CannotPack
 
     path, given = options["config"], options["settings"]
     if given is not None:
@@ -183,7 +185,7 @@ def makeService(options: Options) -> IService:
                 )
             else:
                 from lolly_tx.commands.template import template_command
-                from lolly_tx.service.several import supervise
+                from lolly_tx.service.workers.several import supervise
 
                 part = supervise(
                     reactor,
@@ -291,7 +293,7 @@ class _Whole(MultiService):
     def privilegedStartService(self) -> None:
         """Start listening, or end the process with status 1."""
         from lolly_tx.service.build import CannotListen
-        from lolly_tx.service.signals import hold_signals
+        from lolly_tx.service.process.signals import hold_signals
 
         hold_signals()
         try:

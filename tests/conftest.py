@@ -44,11 +44,11 @@ INTERPRETED_ONLY = {
     "gives an attribute of a compiled class a value of another type": (
         "tests/proxy/test_datagrams.py::DatagramStreamingTests::test_record",
         "tests/net/test_tunnel.py::RefusalTests::test_door_that_changes_its_mind",
-        "tests/service/test_checker.py::TroubleTests::test_pool_that_raises",
+        "tests/service/checks/test_checker.py::TroubleTests::test_pool_that_raises",
     ),
     "replaces the logger of a compiled class": (
-        "tests/service/test_recording.py::LogWritingTests::test_a_reader_that_reads_again",
-        "tests/service/test_recording.py::LogWritingTests::test_nobody_reads_to_the_end",
+        "tests/service/records/test_recording.py::LogWritingTests::test_a_reader_that_reads_again",
+        "tests/service/records/test_recording.py::LogWritingTests::test_nobody_reads_to_the_end",
     ),
     "lists the attributes of objects, which compiled ones do not tell": (
         "tests/wire/test_message.py::RequestTests::test_round_trip",

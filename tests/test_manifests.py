@@ -15,7 +15,7 @@ from lolly_tx.kubernetes.conditions import CONTROLLER
 from lolly_tx.kubernetes.gateways import is_ours
 from lolly_tx.kubernetes.objects import KINDS
 from lolly_tx.net.discovery.kubernetes import PLURAL, VERSION
-from tests.service.test_provider import STATUSES
+from tests.service.providers.test_provider import STATUSES
 
 FOLDER = Path(__file__).parents[1] / "etc" / "kubernetes"
 

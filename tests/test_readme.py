@@ -14,7 +14,7 @@ from twisted.trial.unittest import SynchronousTestCase
 
 from lolly_tx.config import ConfigErrors, load, parse
 from lolly_tx.config.load import DiskFiles
-from lolly_tx.service.materials import findings
+from lolly_tx.service.changes.materials import findings
 
 ROOT = Path(__file__).parents[1]
 README = (ROOT / "README.md").read_text()

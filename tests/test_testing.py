@@ -13,7 +13,7 @@ from lolly_tx.net.library.eventlog import EventLog
 from lolly_tx.proxy.filters import BodyFilter
 from lolly_tx.proxy.link import ASKED, RESPONSE_BODY
 from lolly_tx.proxy.middleware.base import Middleware
-from lolly_tx.service.journal import EverySink, Journal
+from lolly_tx.service.records.journal import EverySink, Journal
 from lolly_tx.testing import (
     BAD_CHECK,
     GOOD_CHECK,

@@ -1,6 +1,6 @@
 """`lolly check`: validate a configuration, or print what there is to set.
 
-Imports: commands, config, service, Twisted. Used by: commands.catalog.
+Imports: commands, config, service.changes, Twisted. Used by: commands.catalog.
 """
 
 from __future__ import annotations
@@ -58,8 +58,8 @@ class CheckCommand(Command):
         for one in consequences(config):
             out.write(f"{one}\n")
         # Imports all that a start needs, which no other command waits for.
-        from lolly_tx.service.findings import problem_of
-        from lolly_tx.service.materials import findings
+        from lolly_tx.service.changes.findings import problem_of
+        from lolly_tx.service.changes.materials import findings
 
         wrong = []
         for found in findings(config, time.time()):

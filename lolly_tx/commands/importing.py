@@ -1,6 +1,6 @@
 """`lolly import`: the configuration of another proxy as one of ours.
 
-Imports: commands, config, importing, importing.lolly, importing.nginx, service,
+Imports: commands, config, importing, importing.lolly, importing.nginx, service.changes,
 Twisted. Used by: commands.catalog.
 """
 
@@ -94,8 +94,8 @@ def _checked(text: str, err: TextIO) -> int:
 
 def _missing(file: str) -> list[str]:
     """What the settings name that is not here, or not fit, on this machine."""
-    from lolly_tx.service.findings import problem_of
-    from lolly_tx.service.materials import findings
+    from lolly_tx.service.changes.findings import problem_of
+    from lolly_tx.service.changes.materials import findings
 
     try:
         config = load(file, os.environ, names=installed_names())

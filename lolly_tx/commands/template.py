@@ -1,6 +1,6 @@
 """The entry of the process that workers are forked from; no command of a person's.
 
-Imports: commands, service. Used by: tap.
+Imports: commands, service.workers. Used by: tap.
 """
 
 from __future__ import annotations
@@ -9,7 +9,7 @@ import json
 import sys
 
 from lolly_tx.commands.installed import installed_registry
-from lolly_tx.service.template import run_template
+from lolly_tx.service.workers.template import run_template
 
 _START = (
     "import json, sys; sys.path[:] = json.loads(sys.argv[2]);"

@@ -1,6 +1,6 @@
 """The settings of access logs: where lines go, and what is in them.
 
-Imports: config. Used by: config, proxy, service.
+Imports: config. Used by: config, proxy, service.records.
 """
 
 from __future__ import annotations

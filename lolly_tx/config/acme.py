@@ -1,6 +1,7 @@
 """The settings of certificate authorities that are asked by ACME (RFC 8555), and what is asked of them.
 
-Imports: config. Used by: config.acmefacts, config.model, config.rules, service.
+Imports: config. Used by: config.acmefacts, config.model, config.rules, service,
+service.acme.
 """
 
 from __future__ import annotations

@@ -1,6 +1,7 @@
 """The kinds of values that name a place: endpoints, hosts, networks, files.
 
-Imports: config, domain. Used by: commands, config, config.middleware, service.
+Imports: config, domain. Used by: commands, config, config.middleware, service,
+service.records.
 """
 
 from __future__ import annotations

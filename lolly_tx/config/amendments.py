@@ -8,7 +8,8 @@
 A change holds as long as the configuration, or who finds targets, says of that target what it said when the change was
 made: who edits the entry has the last word on it, and only on it.
 
-Imports: config, domain. Used by: service, tap.
+Imports: config, domain. Used by: service, service.admin, service.changes,
+service.upgrades, tap.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
 """`[cache.NAME]`: where answers are stored that middleware of the type `cache` shares between clients.
 
 Imports: config. Used by: config.consequences, config.model, config.rules,
-proxy.caching, proxy.middleware, service.
+proxy.caching, proxy.middleware, service, service.stores.
 """
 
 from __future__ import annotations

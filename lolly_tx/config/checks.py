@@ -3,7 +3,7 @@
 See `model`, which offers all of these under its own name too. Durations are seconds.
 
 Imports: config, domain. Used by: config.checkrules, config.extensionrules,
-config.pools, config.probetimes, net.checks, service, simulate.
+config.pools, config.probetimes, net.checks, service, service.checks, simulate.
 """
 
 from __future__ import annotations

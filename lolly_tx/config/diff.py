@@ -5,7 +5,7 @@ target by its pool and its id, a route by what it matches. So a change is what t
 in the list is not touched by a reload.
 
 Imports: config. Used by: config.amendments, config.consequences, config.plan,
-config.shadows, service.
+config.shadows, service, service.admin, service.changes, service.records.
 """
 
 from __future__ import annotations

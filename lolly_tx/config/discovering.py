@@ -7,7 +7,7 @@
     least = 2                    # an answer with fewer targets is not believed
 
 Imports: config. Used by: config.consequences, config.pools, config.reading,
-config.reference, net.discovery, service.
+config.reference, net.discovery, service.providers.
 """
 
 from __future__ import annotations

@@ -4,7 +4,7 @@ A field may declare its kind and explanation with `schema.about`, as ours do; wi
 type of its annotation: `bool`, `int`, `float`, `str`, or a tuple of texts. Validators of the class are heard too.
 
 Imports: config. Used by: config.discovering, config.extensionrules, config.middleware,
-config.model, config.passive, net.checks, service.
+config.model, config.passive, net.checks, service, service.admin.
 """
 
 from __future__ import annotations

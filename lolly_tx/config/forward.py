@@ -1,7 +1,7 @@
 """The settings of forward proxies: who may use them, and where they may go.
 
 Imports: config, config.middleware, domain. Used by: config.consequences, config.loops,
-config.model, config.rules, service.
+config.model, config.rules, service, service.changes, service.forwards.
 """
 
 from __future__ import annotations

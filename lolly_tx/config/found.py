@@ -5,7 +5,7 @@
 An entry is a URL or a table as in `targets` of a pool, without `endpoint`: whoever writes into a registry does not get
 to name the sockets of this machine, nor those of this proxy.
 
-Imports: config, domain. Used by: service, testing.
+Imports: config, domain. Used by: service.providers, testing.
 """
 
 from __future__ import annotations

@@ -4,7 +4,7 @@ Every kind reads a raw TOML value into what the program uses, and shows it as TO
 A message says what would be right and never repeats the value: the problem carries it.
 
 Imports: config. Used by: cli, commands, config, config.middleware, importing,
-importing.lolly, importing.nginx, service, simulate.
+importing.lolly, importing.nginx, service.admin, service.changes, simulate.
 """
 
 from __future__ import annotations

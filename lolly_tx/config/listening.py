@@ -1,6 +1,6 @@
 """The settings of a listener: where it is, and its TLS.
 
-Imports: config, config.middleware. Used by: config, service.
+Imports: config, config.middleware. Used by: config, service, service.certificates.
 """
 
 from __future__ import annotations

@@ -2,8 +2,8 @@
 
 The only module of config that touches the disk, through `Files`, which tests replace.
 
-Imports: config. Used by: commands, config, config.rewritten, importing, service,
-simulate, tap, testing.
+Imports: config. Used by: commands, config, config.rewritten, importing,
+service.changes, simulate, tap, testing.
 """
 
 from __future__ import annotations

@@ -1,6 +1,6 @@
 """The settings of local faults: when it is this machine, and not its targets, that has lost the network.
 
-Imports: config, domain. Used by: config.model, service.
+Imports: config, domain. Used by: config.model, service, service.checks.
 """
 
 from __future__ import annotations

@@ -5,7 +5,9 @@ and the reference page (docs/configuration.md) follow the declaration. Durations
 seconds, sizes are bytes. Nothing in here is live: no sockets, timers or counters.
 
 Imports: config, config.middleware, domain. Used by: commands, config, service,
-service.demo, simulate, tap.
+service.acme, service.certificates, service.changes, service.demo, service.forwards,
+service.metrics, service.providers, service.records, service.stores, service.tunnels,
+service.workers, simulate, tap.
 """
 
 from __future__ import annotations

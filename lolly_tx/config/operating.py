@@ -1,6 +1,6 @@
 """What concerns those who run the proxy: the admin side, how much is explained, where clients are. Frozen.
 
-Imports: config. Used by: config.model, service, tap.
+Imports: config. Used by: config.model, service.changes, service.process, tap.
 """
 
 from __future__ import annotations

@@ -1,6 +1,6 @@
 """The settings of the ways that clients of a forward proxy go by: direct, another proxy, or a pool of them.
 
-Imports: config, domain. Used by: config.forward, config.loops, service.
+Imports: config, domain. Used by: config.forward, config.loops, service.forwards.
 """
 
 from __future__ import annotations

@@ -1,6 +1,6 @@
 """A plan: what would change between two configurations, with what follows from each, as JSON-able values.
 
-Imports: config. Used by: commands, service.
+Imports: config. Used by: commands, service.changes.
 """
 
 from __future__ import annotations

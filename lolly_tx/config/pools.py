@@ -3,7 +3,7 @@
 See `model`, which offers all of these under its own name too. Durations are seconds.
 
 Imports: config, domain. Used by: config, lolly_tx, net.checks, net.library,
-net.sockets, service, simulate.
+net.sockets, service, service.checks, service.providers, service.upgrades, simulate.
 """
 
 from __future__ import annotations

@@ -8,7 +8,7 @@ has read it before. A path is a tuple of keys and list indices, as in
 What is nested deeply costs `tomllib` the square of its depth, and more stack than there is.
 So `too_deep` looks at a text before it does, valid or not.
 
-Imports: nothing of ours. Used by: config.reading, service.
+Imports: nothing of ours. Used by: config.reading, service.changes.
 """
 
 from __future__ import annotations

@@ -25,7 +25,7 @@ from lolly_tx.domain.target import Target
 
 
 def tick_seconds(health: Health) -> float:
-    """How exact the checker is: one look per tick (see `service.rounds`)."""
+    """How exact the checker is: one look per tick (see `service.checks.rounds`)."""
     return min(max(health.cadence.shortest / 20, 0.02), 1.0)
 
 

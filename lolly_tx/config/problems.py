@@ -1,7 +1,8 @@
 """What is wrong with a configuration, as values.
 
 Imports: nothing of ours. Used by: commands, config, config.middleware, importing,
-importing.nginx, net.checks, service, simulate.
+importing.nginx, net.checks, service, service.admin, service.changes, service.providers,
+service.records, simulate.
 """
 
 from __future__ import annotations

@@ -5,7 +5,7 @@
 
 The file has the first word on a name, and on what a route matches.
 
-Imports: config. Used by: config.amendments, config.providedtexts, service.
+Imports: config. Used by: config.amendments, config.providedtexts, service.providers.
 """
 
 from __future__ import annotations

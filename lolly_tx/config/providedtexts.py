@@ -5,7 +5,7 @@
 Whoever writes such a text says where requests go, and that is all: he gets to read no file, no variable of the
 environment and no socket of this machine, nor sockets of this proxy. What the file says has the first word.
 
-Imports: config. Used by: net.discovery, service.
+Imports: config. Used by: net.discovery, service.providers.
 """
 
 from __future__ import annotations

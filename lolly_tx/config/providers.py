@@ -5,7 +5,7 @@
     listeners = { http = "web", https = "secure" }
 
 Imports: config, domain. Used by: config.consequences, config.model, config.rules,
-service.
+service.certificates, service.providers.
 """
 
 from __future__ import annotations

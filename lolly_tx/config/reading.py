@@ -1,7 +1,7 @@
 """One file being read: its tree, its lines, and the places in it.
 
 Imports: config, config.middleware, domain.balancers. Used by: config, importing,
-service, simulate, testing.
+service, service.providers, simulate, testing.
 """
 
 from __future__ import annotations

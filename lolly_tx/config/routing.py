@@ -1,6 +1,6 @@
 """The settings of a route, frozen: what it matches, and where it leads.
 
-Imports: config, config.middleware. Used by: config, proxy, service.
+Imports: config, config.middleware. Used by: config, proxy, service, service.records.
 """
 
 from __future__ import annotations

@@ -4,7 +4,7 @@ The declaration drives the reading of files, `lolly check --defaults` and the re
 page. A field without the metadata (a name that is a table's key, the file's name) is
 no setting.
 
-Imports: nothing of ours. Used by: config, config.middleware, service, simulate.
+Imports: nothing of ours. Used by: config, config.middleware, service.records, simulate.
 """
 
 from __future__ import annotations

@@ -1,6 +1,7 @@
 """Settings as JSON-able values, and as single keys with texts, for people and programs; secrets are hidden.
 
-Imports: config, config.middleware, domain. Used by: config.diff, service.
+Imports: config, config.middleware, domain. Used by: config.diff, service,
+service.records.
 """
 
 from __future__ import annotations

@@ -6,7 +6,7 @@
     fail = "local"
 
 Imports: config, domain. Used by: config, config.middleware, net.stores,
-proxy.middleware, service.
+proxy.middleware, service, service.stores.
 """
 
 from __future__ import annotations

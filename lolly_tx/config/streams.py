@@ -1,6 +1,7 @@
 """The settings of streams: connections whose bytes are passed on as they are.
 
-Imports: config, config.middleware, domain. Used by: config, service, simulate.
+Imports: config, config.middleware, domain. Used by: config, service, service.changes,
+service.records, simulate.
 """
 
 from __future__ import annotations

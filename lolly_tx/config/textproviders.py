@@ -7,7 +7,7 @@
 
 What such a text may say is in `config.providedtexts`.
 
-Imports: config. Used by: config.providers, net.discovery, service.
+Imports: config. Used by: config.providers, net.discovery, service.providers.
 """
 
 from __future__ import annotations

@@ -4,7 +4,7 @@ What a connector may publish is known from the file, so its hosts are routes and
 whether it is connected or not: what comes while it is not gets the answer that a pool without a target gives.
 
 Imports: config, domain. Used by: config.consequences, config.load, config.rules,
-service.
+service.tunnels.
 """
 
 from __future__ import annotations

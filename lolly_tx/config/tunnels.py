@@ -1,6 +1,6 @@
 """The settings of reverse tunnels: where connectors connect to, and what connects from behind a NAT.
 
-Imports: config. Used by: config.model, config.tunnelrules, service.
+Imports: config. Used by: config.model, config.tunnelrules, service, service.tunnels.
 """
 
 from __future__ import annotations

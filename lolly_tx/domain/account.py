@@ -1,6 +1,6 @@
 """Why a target is in the state it is in, with the evidence, and what would bring it back.
 
-Imports: domain. Used by: service.
+Imports: domain. Used by: service.admin.
 
     summary     one sentence
     facts       the operator's word, the checks, the traffic, the room: each with its state, since when, and why

@@ -1,7 +1,7 @@
 """The record of connects to single addresses: which of them are down.
 
 Imports: nothing of ours. Used by: net.checks, net.forward, net.library, net.sockets,
-service.
+service, service.checks, service.forwards, service.tunnels.
 
 A target is a name or an address, and a name has several addresses; which of them can be connected to is one fact of a
 process, whoever finds out. What it means is a matter of limits, which differ from pool to pool:

@@ -1,6 +1,6 @@
 """When a target is checked next: how long to wait in which state, and when real traffic makes a check needless.
 
-Imports: domain. Used by: config, service.
+Imports: domain. Used by: config, service.checks.
 
 Four states: steady (up, and the last check agreed), suspect (never checked, or the counter is on its way between
 the ends), down (and the last check agreed), idle (steady, and no exchange since the last check).

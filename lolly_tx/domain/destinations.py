@@ -8,7 +8,7 @@ what else the IANA registries of special-purpose addresses have (RFC 6890), IPv6
 NAT64, 6to4, Teredo) included. The list is written out, because what `ipaddress` calls private or global differs from
 one Python to the next. Listeners of our own are refused whatever is allowed: that would be a loop.
 
-Imports: domain. Used by: config, net.forward, proxy, service.
+Imports: domain. Used by: config, net.forward, proxy, service.forwards.
 """
 
 from __future__ import annotations

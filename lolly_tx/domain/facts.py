@@ -5,7 +5,7 @@
 Numbers that time alone moves on (slow start, the end of an ejection) are not sent: each process works them out from the
 same moments, which are of the machine's one monotonic clock.
 
-Imports: domain, domain.accruals. Used by: service.
+Imports: domain, domain.accruals. Used by: service.workers.
 """
 
 from __future__ import annotations

@@ -13,7 +13,8 @@ came mapped into IPv6, IPv6 compressed and in lower case, never a port; "unix:" 
 a UNIX socket.
 
 Imports: domain. Used by: config, config.middleware, domain.destinations, net.datagrams,
-net.forward, net.sockets, net.tunnels, proxy, proxy.middleware, service, simulate.
+net.forward, net.sockets, net.tunnels, proxy, proxy.middleware, service,
+service.changes, service.tunnels, service.workers, simulate.
 """
 
 from __future__ import annotations

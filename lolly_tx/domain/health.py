@@ -1,7 +1,8 @@
 """What active checks know of a target, as a value, and the one transition it has.
 
-Imports: domain. Used by: config, domain, net.checks, net.library, service, simulate,
-testing.
+Imports: domain. Used by: config, domain, net.checks, net.library, service,
+service.checks, service.forwards, service.metrics, service.records, service.workers,
+simulate, testing.
 
 The counting is HAProxy's single counter in another dress. Only observations *against* the present state are
 counted, and one that agrees with it forgets them all, so thresholds are consecutive by construction:

@@ -3,7 +3,7 @@
 Times are on the monotonic clock, which is the machine's. What is not understood or not there is left as it is, so that
 older and newer code understand each other.
 
-Imports: domain. Used by: service.handover.
+Imports: domain. Used by: service.upgrades.
 """
 
 from __future__ import annotations

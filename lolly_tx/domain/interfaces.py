@@ -1,8 +1,9 @@
 """The extension points: what a third party can supply and a test may fake.
 
 Imports: domain, domain.accruals. Used by: domain, domain.balancers, net.checks,
-net.discovery, net.library, proxy, proxy.caching, proxy.middleware, service, simulate,
-testing.
+net.discovery, net.library, proxy, proxy.caching, proxy.middleware, service,
+service.checks, service.forwards, service.providers, service.records, service.workers,
+simulate, testing.
 
 Each interface has 1-4 methods; a plugin factory has `name`, `settings` and `build(settings, deps)`.
 """

@@ -1,6 +1,6 @@
 """Who has given wrong credentials too often, and is not listened to for a while.
 
-Imports: nothing of ours. Used by: proxy.middleware, service.
+Imports: nothing of ours. Used by: proxy.middleware, service.admin.
 
 Ten failures a minute from one address: guessing a token becomes pointless,
 and a person who mistypes does not notice. Addresses are remembered up to a bound; beyond it

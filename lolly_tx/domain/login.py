@@ -1,6 +1,6 @@
 """A user with a password, as we say them to others: to a proxy on the way.
 
-Imports: nothing of ours. Used by: config, net.proxies, service, wire.
+Imports: nothing of ours. Used by: config, net.proxies, service.forwards, wire.
 """
 
 from __future__ import annotations

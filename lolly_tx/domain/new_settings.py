@@ -1,6 +1,6 @@
 """A pool that goes on under other settings: what it goes by changes, what it knows of its nodes does not.
 
-Imports: domain. Used by: service.reshaping.
+Imports: domain. Used by: service.changes.
 """
 
 from __future__ import annotations

@@ -1,7 +1,8 @@
 """A node: the live state of a target in one pool.
 
 Imports: domain, domain.accruals. Used by: domain, domain.balancers, net, net.datagrams,
-net.library, proxy, service, simulate.
+net.library, proxy, service, service.admin, service.checks, service.metrics,
+service.records, service.stores, service.workers, simulate.
 
 Three facts make a node available, and they are never merged into one flag: `enabled` (the operator's word),
 `health` (active checks), `ejection` (passive accrual). "Full" is asked last, and is not a fact but a number:

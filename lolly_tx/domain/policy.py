@@ -1,6 +1,7 @@
 """What a pool is set to do about attempts: how many, when, and which answers ask for another.
 
-Imports: domain. Used by: domain.attempts, proxy, service.
+Imports: domain. Used by: domain.attempts, proxy, service, service.changes,
+service.forwards.
 """
 
 from __future__ import annotations

@@ -1,6 +1,8 @@
 """A pool: a named group of nodes, and the lease of one of them.
 
-Imports: domain, domain.accruals. Used by: domain, net.library, proxy, service, testing.
+Imports: domain, domain.accruals. Used by: domain, net.library, proxy, service,
+service.admin, service.checks, service.forwards, service.metrics, service.records,
+service.stores, service.workers, testing.
 
     roster      who is in, and every change of a fact
     reports     checks, agents, the operator's hand        --> facts

@@ -1,6 +1,6 @@
 """Several checks of one target, counted together.
 
-Imports: domain. Used by: service.
+Imports: domain. Used by: service, service.checks.
 
 Each check has a state of its own, with its own rise and fall (`health.observe`), and an opinion: it is up or down,
 or, before its first result, what its `initial` says. The target is well when at least `quorum` of the checks that

@@ -1,6 +1,6 @@
 """When a target that takes no connections is asked by a connect of our own.
 
-Imports: nothing of ours. Used by: config, service.
+Imports: nothing of ours. Used by: config, service, service.checks.
 """
 
 from __future__ import annotations

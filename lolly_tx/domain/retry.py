@@ -1,7 +1,7 @@
 """Whether a failure allows another attempt; time, budget and pool have their say in `domain.attempts`.
 
-Imports: domain. Used by: domain.policy, domain.tries, net.library, service, simulate,
-wire.
+Imports: domain. Used by: domain.policy, domain.tries, net.library, service,
+service.forwards, service.records, simulate, wire.
 """
 
 from __future__ import annotations

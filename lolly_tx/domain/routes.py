@@ -1,7 +1,8 @@
 r"""From Host and request target to whatever serves them.
 
 Imports: domain. Used by: config, config.middleware, domain.caching, domain.prefixes,
-importing.lolly, importing.nginx, proxy, proxy.files, proxy.middleware, service.
+importing.lolly, importing.nginx, proxy, proxy.files, proxy.middleware, service,
+service.admin, service.changes.
 
 First the most specific host: an exact name, then the longest "*.suffix", the longest "name.*", expressions in the
 order written, then routes for any host. Within a host as `locations` says, which is nginx's order. If no path of a host

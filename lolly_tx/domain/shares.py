@@ -1,7 +1,7 @@
 """Numbers that several processes hold together: each has a column of its own, and what counts is the sum.
 
 Imports: nothing of ours. Used by: domain.caps, domain.holding, domain.together,
-service.
+service.workers.
 
     row 0    [ worker 0 | worker 1 | worker 2 ]   leases of target a
     row 1    [ worker 0 | worker 1 | worker 2 ]   leases of target b

@@ -1,6 +1,6 @@
 """What a person or a program may know of a node, as JSON-able values.
 
-Imports: domain. Used by: domain.account, domain.pool, service.
+Imports: domain. Used by: domain.account, domain.pool, service.admin.
 """
 
 from __future__ import annotations

@@ -10,7 +10,7 @@ the last target, whatever the settings say of one's own word, because whoever br
 A failure that says nothing of the way to its target may as well be our own network's, which takes a moment to find out
 (`domain.local_fault`): it is told later, and not at all when it was.
 
-Imports: domain, domain.accruals. Used by: service.
+Imports: domain, domain.accruals. Used by: service.stores.
 """
 
 from __future__ import annotations

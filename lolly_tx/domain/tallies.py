@@ -5,7 +5,7 @@
 Each process counts in plain numbers of its own from 0 and says now and then which of them changed. Counters of one that
 ended stay in the totals; its gauges, what it has now, go with it.
 
-Imports: nothing of ours. Used by: service.
+Imports: nothing of ours. Used by: service, service.upgrades, service.workers.
 """
 
 from __future__ import annotations

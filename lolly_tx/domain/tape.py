@@ -6,7 +6,7 @@
 No head, no body, no address of a client. A record is 32 bytes, and the oldest one is written over. The memory may be
 one that several processes see: one of them writes, the others read it at any time.
 
-Imports: nothing of ours. Used by: service, simulate.
+Imports: nothing of ours. Used by: service, service.records, service.workers, simulate.
 """
 
 from __future__ import annotations

@@ -2,7 +2,8 @@
 
 Imports: domain. Used by: config, domain.node, domain.pool, domain.roster,
 importing.lolly, lolly_tx, net, net.checks, net.library, net.sockets, proxy, service,
-simulate, testing.
+service.admin, service.changes, service.checks, service.forwards, service.providers,
+service.records, service.stores, service.tunnels, service.upgrades, simulate, testing.
 """
 
 from __future__ import annotations

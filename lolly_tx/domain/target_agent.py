@@ -1,7 +1,7 @@
 """What a target says of itself over its agent channel, as values.
 
 Imports: nothing of ours. Used by: domain.facts, domain.node, domain.pool,
-domain.reports, net.checks, service.
+domain.reports, net.checks, service.checks, service.workers.
 
 One line, words parted by blanks or commas, a reason after "#": `up 75% maxconn:30 # warm caches`. Every word leaves
 what the others said untouched, and only the agent takes its own words back:

@@ -1,6 +1,6 @@
 """A pool that several processes serve: which numbers they hold together, and under which names.
 
-Imports: domain. Used by: service.
+Imports: domain. Used by: service.workers.
 """
 
 from __future__ import annotations

@@ -1,6 +1,7 @@
 """What brings a target back: what keeps new exchanges away from it, and how each of that may go.
 
-Imports: domain. Used by: domain.account, domain.pool, domain.snapshot, service.
+Imports: domain. Used by: domain.account, domain.pool, domain.snapshot, service,
+service.admin, service.checks.
 """
 
 from __future__ import annotations

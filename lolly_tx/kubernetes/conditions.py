@@ -1,6 +1,6 @@
 """Status conditions: what is said of an object, and how that is written beside what others and we said before.
 
-Imports: nothing of ours. Used by: kubernetes, service.
+Imports: nothing of ours. Used by: kubernetes, service.providers.
 """
 
 from __future__ import annotations

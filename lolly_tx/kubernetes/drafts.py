@@ -7,7 +7,7 @@ is written first. Among those for one host and path the specification's order is
 with more headers, then with more parameters.
 
 Imports: kubernetes. Used by: kubernetes.httproutes, kubernetes.ingresses,
-kubernetes.streamroutes, kubernetes.translation, service.
+kubernetes.streamroutes, kubernetes.translation, service.providers.
 """
 
 from __future__ import annotations

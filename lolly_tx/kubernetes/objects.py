@@ -3,7 +3,7 @@
 They are foreign text: a schema has checked most of them before, and nothing here relies on it. What reads an object
 raises LookupError, TypeError, ValueError or AttributeError for one that is none (`MALFORMED`), and harms no other.
 
-Imports: nothing of ours. Used by: kubernetes, service.
+Imports: nothing of ours. Used by: kubernetes, service.providers.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
 """What the settings of a provider say of how a cluster is taken.
 
 Imports: nothing of ours. Used by: kubernetes.backends, kubernetes.gateways,
-kubernetes.ingresses, kubernetes.translation, service.
+kubernetes.ingresses, kubernetes.translation, service.providers.
 """
 
 from __future__ import annotations

@@ -6,7 +6,7 @@
 
 An object that cannot be read, or asks for what is not served, is left out with a condition that says so.
 
-Imports: kubernetes. Used by: service.
+Imports: kubernetes. Used by: service.providers.
 """
 
 from __future__ import annotations

@@ -5,7 +5,7 @@ its timers run out while the bytes they waited for lie in its sockets, and a rea
 timers first. So a timer that is late by itself lets the sockets be read before it rings.
 
 Imports: Twisted. Used by: net.checks, net.deadlines, net.library, net.sockets,
-net.timeout, proxy, service.
+net.timeout, proxy, service.checks.
 """
 
 from __future__ import annotations

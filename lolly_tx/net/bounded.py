@@ -1,6 +1,7 @@
 """What the `twisted.web` client sends and receives: a body that is there, and heads and bodies that have an end.
 
-Imports: net, Twisted. Used by: net.discovery, net.kubernetes, net.quiet, service.
+Imports: net, Twisted. Used by: net.discovery, net.kubernetes, net.quiet,
+service.certificates, service.records.
 """
 
 from __future__ import annotations

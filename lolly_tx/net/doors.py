@@ -13,7 +13,8 @@ back-pressure: who cannot take more pauses the other side's reading.
 
 Imports: domain, net, net.sockets, wire. Used by: net.client_lines, net.forward,
 net.http1, net.http2, net.multiplexed, net.per_client, net.sockets, net.streams,
-net.upstreams, proxy, proxy.caching, proxy.files, proxy.middleware, service, testing.
+net.upstreams, proxy, proxy.caching, proxy.files, proxy.middleware, service,
+service.forwards, service.records, testing.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
 """Clients of Twisted without a line in the log for each connection, and without answers whose heads do not end.
 
-Imports: net, Twisted. Used by: net.discovery, net.kubernetes, net.library, service,
-service.demo.
+Imports: net, Twisted. Used by: net.discovery, net.kubernetes, net.library,
+service.certificates, service.demo, service.records.
 """
 
 from __future__ import annotations

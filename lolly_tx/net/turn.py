@@ -1,6 +1,7 @@
 """What is to be done once at the end of a turn of the event loop, however often it was asked for in it.
 
-Imports: Twisted. Used by: net.http2, net.tunnels, service.
+Imports: Twisted. Used by: net.http2, net.tunnels, service, service.tunnels,
+service.workers.
 """
 
 from __future__ import annotations

@@ -10,7 +10,8 @@ next request had been sent, where nothing tells them from its response, a target
 any is not trusted with a second request on any connection for a while.
 
 Imports: domain, net, Twisted. Used by: net.forward, net.http1, net.http2,
-net.multiplexed, net.per_client, net.streams, proxy, service, simulate.
+net.multiplexed, net.per_client, net.streams, proxy, service, service.changes,
+service.forwards, simulate.
 """
 
 from __future__ import annotations

@@ -1,6 +1,6 @@
 """The access log: one line per exchange, formatted at once, written in batches.
 
-Imports: proxy, Twisted. Used by: service.
+Imports: proxy, Twisted. Used by: service.records.
 """
 
 from __future__ import annotations

@@ -3,7 +3,8 @@
     Counters, of a pool
       served: Served, for the clients of each listener
 
-Imports: domain. Used by: proxy.forwarder, service.
+Imports: domain. Used by: proxy.forwarder, service, service.forwards, service.metrics,
+service.records.
 """
 
 from __future__ import annotations

@@ -5,7 +5,7 @@ limits and judges elsewhere does so here. Somebody who refuses (ICMP) is held to
 counts for a target, and for its latency.
 
 Imports: domain, net, net.datagrams, net.sockets, proxy, Twisted. Used by: service,
-simulate.
+service.metrics, simulate.
 """
 
 from __future__ import annotations

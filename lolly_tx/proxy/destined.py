@@ -1,6 +1,6 @@
 """Ends for the places that clients of a forward proxy go to: one each, made when it is first asked for.
 
-Imports: proxy. Used by: service.
+Imports: proxy. Used by: service.forwards.
 """
 
 from __future__ import annotations

@@ -13,7 +13,7 @@ This module is long because an exchange is one thing: whatever only some of them
 apart already, and what is left changes together.
 
 Imports: domain, net, net.sockets, proxy, wire. Used by: proxy.columns,
-proxy.lineformat, proxy.record, proxy.route, service.
+proxy.lineformat, proxy.record, proxy.route, service.records.
 """
 
 from __future__ import annotations

@@ -1,6 +1,7 @@
 """A pool's side of the exchanges: what they share.
 
-Imports: domain, net, proxy, wire, Twisted. Used by: proxy, service, simulate.
+Imports: domain, net, proxy, wire, Twisted. Used by: proxy, service, service.changes,
+service.forwards, service.metrics, simulate.
 """
 
 from __future__ import annotations

@@ -8,7 +8,7 @@ of listeners. A tunnel (CONNECT, SOCKS5) is one whose target answers as soon as 
 (`net.forward.way_out`).
 
 Imports: domain, net, net.forward, proxy, proxy.middleware, wire, Twisted. Used by:
-service.
+service.forwards.
 """
 
 from __future__ import annotations

@@ -1,6 +1,6 @@
 """Who may use a forward proxy: networks that clients come from, and users with passwords.
 
-Imports: domain, proxy.middleware, Twisted. Used by: proxy.forwarding, service.
+Imports: domain, proxy.middleware, Twisted. Used by: proxy.forwarding, service.forwards.
 
 Passwords are compared in threads, failures are counted by client (`proxy.middleware.verifying`): as for the middleware
 `basic_auth`, whoever speaks HTTP or SOCKS.

@@ -1,6 +1,7 @@
 """Who a request is, for those who look for it in several logs: its request id, and its place in a trace.
 
-Imports: domain, net, wire. Used by: proxy, proxy.files, proxy.middleware, service.
+Imports: domain, net, wire. Used by: proxy, proxy.files, proxy.middleware, service,
+service.records.
 
 Only made where the settings ask for it. What a client says itself is taken out of what its target gets, also where it
 counts: one line, by us.

@@ -1,7 +1,7 @@
 """What backends are told of a client and of ourselves: the lines added to every request.
 
 Imports: domain, net, wire. Used by: proxy.forwarding, proxy.health, proxy.proxy,
-service.
+service, service.records.
 """
 
 from __future__ import annotations

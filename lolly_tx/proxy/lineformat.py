@@ -1,6 +1,6 @@
 r"""What a line of the access log looks like, made ready once and filled in for each exchange.
 
-Imports: config, domain, net, proxy, wire. Used by: proxy.accesslog, service.
+Imports: config, domain, net, proxy, wire. Used by: proxy.accesslog, service.records.
 
 Format "combined" is the Combined Log Format of Apache and nginx plus four words, all on
 one line:

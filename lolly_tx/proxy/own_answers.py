@@ -1,7 +1,7 @@
 """The answers of one listener that no target gave: counted by status, and told to who keeps the access log.
 
 Imports: net, proxy, wire. Used by: proxy.answering, proxy.files, proxy.forwarding,
-proxy.health, proxy.proxy, service.
+proxy.health, proxy.proxy, service, service.changes, service.forwards.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
 """The proxy of one listener: from a request to its forwarder, and what is said instead.
 
 Imports: domain, net, proxy, wire. Used by: proxy, proxy.caching, proxy.middleware,
-service.
+service, service.changes, service.forwards, service.metrics.
 """
 
 from __future__ import annotations

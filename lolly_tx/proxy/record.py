@@ -1,6 +1,7 @@
 """A finished exchange, or a refused request, as an entry of the access log.
 
-Imports: net, proxy, wire. Used by: proxy.firstcolumns, proxy.lineformat, service.
+Imports: net, proxy, wire. Used by: proxy.firstcolumns, proxy.lineformat,
+service.records.
 """
 
 from __future__ import annotations

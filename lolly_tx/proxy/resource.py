@@ -19,7 +19,7 @@ What targets say of their own paths, in Location, cookies and pages, is passed o
 with `strip_prefix` they have to know where they are mounted.
 
 Imports: domain, net, net.http1, net.http2, net.library, net.sockets, proxy, wire,
-Twisted. Used by: lolly_tx, service.
+Twisted. Used by: lolly_tx, service, service.changes, service.metrics.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
 """Which exchanges have a line where not all have one: what went wrong always, the rest by chance.
 
 Imports: nothing of ours. Used by: proxy.accesslog, proxy.lineformat, proxy.variables,
-service.
+service.records.
 """
 
 from __future__ import annotations

@@ -4,7 +4,8 @@
       StreamPassage   asks the middleware
       Session         looks for a target, and is its record
 
-Imports: domain, net.streams, proxy, wire, Twisted. Used by: proxy.datagrams, service.
+Imports: domain, net.streams, proxy, wire, Twisted. Used by: proxy.datagrams, service,
+service.metrics.
 """
 
 from __future__ import annotations

@@ -1,6 +1,7 @@
 """What streams are called among the listeners.
 
-Imports: nothing of ours. Used by: proxy.record, service, simulate.
+Imports: nothing of ours. Used by: proxy.record, service, service.changes,
+service.metrics, service.records, simulate.
 """
 
 from __future__ import annotations

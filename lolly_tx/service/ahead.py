@@ -1,6 +1,6 @@
 """What a configuration will have imported, imported before the workers are forked: once, and in memory that they share.
 
-Imports: config, service. Used by: service.template.
+Imports: config, service.records. Used by: service.workers.
 """
 
 from __future__ import annotations
@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from importlib import import_module
 
 from lolly_tx.config.model import Config
-from lolly_tx.service.logchoice import wanted_logs
+from lolly_tx.service.records.logchoice import wanted_logs
 
 
 def import_ahead(config: Config) -> None:
@@ -22,11 +22,11 @@ def import_ahead(config: Config) -> None:
 def _needed(config: Config) -> Iterator[str]:
     listeners, routes = config.listeners.values(), config.routes
     if wanted_logs(config):
-        yield "service.recording"
+        yield "service.records.recording"
     if any(one.tls is not None for one in listeners) or any(
         one.tls is not None for one in config.streams.values()
     ):
-        yield "net.sockets.tls_ports service.certificates service.secretfolders"
+        yield "net.sockets.tls_ports service.certificates.files service.certificates.secretfolders"
     if any(one.h2c or (one.http2 and one.tls is not None) for one in listeners):
         yield "net.http2.listening net.http2.server"
     if any(one.health for one in listeners):
@@ -42,12 +42,12 @@ def _needed(config: Config) -> Iterator[str]:
     if config.streams:
         yield "service.streamplaces"
     if config.forwards:
-        yield "service.forwards"
+        yield "service.forwards.places"
     if config.tunnels or config.connectors:
-        yield "service.connectors service.tunnelplaces"
+        yield "service.tunnels.connectors service.tunnelplaces"
     if config.caches:
         yield "proxy.caching.caches"
     if config.stores:
         yield "net.stores.store"
     if config.trace is not None:
-        yield "service.spans"
+        yield "service.records.spans"

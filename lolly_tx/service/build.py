@@ -2,8 +2,8 @@
 
     build(reactor, config) -> LollyService
 
-Imports: config, domain, net, net.library, net.sockets, proxy, service. Used by:
-service.several, service.worker, tap.
+Imports: config, domain, net, net.library, net.sockets, proxy, service,
+service.forwards, service.records, service.tunnels. Used by: service.workers, tap.
 """
 
 from __future__ import annotations
@@ -26,10 +26,7 @@ from lolly_tx.proxy.introduction import Introduction
 from lolly_tx.proxy.own_answers import OwnAnswers
 from lolly_tx.proxy.streamnames import place_name
 from lolly_tx.service.commons import Commons
-from lolly_tx.service.flight import Flight, told
-from lolly_tx.service.journal import EverySink, Journal
 from lolly_tx.service.listening import CannotListen
-from lolly_tx.service.logchoice import wanted_logs
 from lolly_tx.service.logfile import LogFile
 from lolly_tx.service.parts import (
     connection_cap,
@@ -42,11 +39,14 @@ from lolly_tx.service.parts import (
     write_down,
 )
 from lolly_tx.service.pools import Circumstances, run_pool
+from lolly_tx.service.records.flight import Flight, told
+from lolly_tx.service.records.journal import EverySink, Journal
+from lolly_tx.service.records.logchoice import wanted_logs
 from lolly_tx.service.registry import Registry
 from lolly_tx.service.routing import Routing
 from lolly_tx.service.service import LollyService
 from lolly_tx.service.surroundings import WHOLE, Part, Surroundings
-from lolly_tx.service.tunnels import tunnel_place_name
+from lolly_tx.service.tunnels.running import tunnel_place_name
 
 __all__ = ["CannotListen", "LollyService", "build"]
 
@@ -96,7 +96,7 @@ def build(
     introduction = Introduction(trusted, config.forwarded, config.via, hop)
     logs = recorder = None
     if wanted_logs(config) and part.serves:
-        from lolly_tx.service.recording import AccessLogs, Recorder
+        from lolly_tx.service.records.recording import AccessLogs, Recorder
 
         logs = AccessLogs(config, around, commons.endings.tell)
         recorder = Recorder(logs, introduction, wall, now, commons.endings.tell)
@@ -163,7 +163,7 @@ def build(
         _serve_forwards(service, config)
     if part.admin:
         if flight is not None:
-            from lolly_tx.service.dumps import Dumps
+            from lolly_tx.service.records.dumps import Dumps
 
             service.dumps = Dumps(service, [flight.tape], commons.endings.tell)
             every.sinks = (*every.sinks, service.dumps)
@@ -177,7 +177,7 @@ def build(
 
 def _serve_forwards(service: LollyService, config: Config) -> None:
     """Have the next start listen for the clients of forward proxies."""
-    from lolly_tx.service.forwards import forward_place
+    from lolly_tx.service.forwards.places import forward_place
 
     for name, settings in config.forwards.items():
         forward = service.make_forward(settings, service.circumstances)

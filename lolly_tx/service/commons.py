@@ -1,7 +1,8 @@
 """What all pools of a service have in common, whatever their settings and however often these change.
 
 Imports: domain, domain.balancers, net, net.checks, net.files, net.library, net.sockets,
-proxy, proxy.files, service. Used by: service, simulate.
+proxy, proxy.files, service, service.checks, service.records. Used by: service,
+service.changes, service.forwards, service.tunnels, simulate.
 """
 
 from __future__ import annotations
@@ -18,11 +19,11 @@ from lolly_tx.net.sockets.health_map import HealthMap
 from lolly_tx.net.sockets.staples import Staples
 from lolly_tx.proxy.endings import Endings
 from lolly_tx.proxy.files.supplies import FileSupplies
-from lolly_tx.service.exemplars import Exemplars
-from lolly_tx.service.flight import Flight
-from lolly_tx.service.local_faults import LocalFaults
+from lolly_tx.service.checks.local_faults import LocalFaults
+from lolly_tx.service.checks.shared_checks import SharedChecks
+from lolly_tx.service.records.exemplars import Exemplars
+from lolly_tx.service.records.flight import Flight
 from lolly_tx.service.registry import Registry
-from lolly_tx.service.shared_checks import SharedChecks
 from lolly_tx.service.surroundings import Surroundings
 
 

@@ -4,8 +4,7 @@ Numbers that are cheap to count together are (`domain.together`), so they stay a
 among the workers, rounded up: together they are as much as was asked for, and at most one less than the number of
 workers more.
 
-Imports: config. Used by: service.middlewares, service.service, service.several,
-service.worker, tap.
+Imports: config. Used by: service.middlewares, service.service, service.workers, tap.
 """
 
 from __future__ import annotations

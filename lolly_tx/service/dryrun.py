@@ -5,8 +5,8 @@
 
 Nothing is changed by it: no turn is taken, no lease, no budget.
 
-Imports: config, config.middleware, domain, net, proxy, wire. Used by:
-service.adminreads, service.service, service.serving.
+Imports: config, config.middleware, domain, net, proxy, wire. Used by: service.admin,
+service.service, service.serving.
 """
 
 from __future__ import annotations

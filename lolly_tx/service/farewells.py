@@ -4,7 +4,7 @@
 
 One timer for all, and none while nobody leaves. A WebSocket or a download at a target that stays is never touched.
 
-Imports: net, Twisted. Used by: service.following, service.reload, service.service.
+Imports: net, Twisted. Used by: service.changes, service.service, service.workers.
 """
 
 from __future__ import annotations

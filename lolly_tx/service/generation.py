@@ -1,6 +1,8 @@
 """Which settings are in force: a number that grows with each change, and who changes them.
 
-Imports: config, domain, Twisted. Used by: service.
+Imports: config, domain, Twisted. Used by: service.admin, service.changes,
+service.metrics, service.providers, service.service, service.serving, service.upgrades,
+service.workers.
 """
 
 from __future__ import annotations

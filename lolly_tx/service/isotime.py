@@ -1,7 +1,7 @@
 """A moment as logs and the API write it.
 
-Imports: nothing of ours. Used by: service.answers, service.certificates,
-service.processlog, service.service.
+Imports: nothing of ours. Used by: service.acme, service.admin, service.certificates,
+service.changes, service.process, service.providers, service.records, service.service.
 """
 
 from __future__ import annotations

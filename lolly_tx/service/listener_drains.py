@@ -6,8 +6,8 @@
 The word is the operator's: it holds whatever a reload makes of the listener's settings, until that removes the
 listener. Where other processes serve they are told, and count.
 
-Imports: domain, service, Twisted. Used by: service.service, service.serving,
-service.statistics, service.worker.
+Imports: domain, service, Twisted. Used by: service.metrics, service.service,
+service.serving, service.workers.
 """
 
 from __future__ import annotations

@@ -7,8 +7,9 @@
 
 What is served there is `proxy.resource.ReverseProxyResource`: `place_of` makes the place of one from its settings.
 
-Imports: config, domain, net, net.http1, net.http2, net.sockets, proxy, service, wire,
-Twisted. Used by: service.parts, service.service.
+Imports: config, domain, net, net.http1, net.http2, net.sockets, proxy, service,
+service.acme, service.certificates, wire, Twisted. Used by: service, service.forwards,
+service.metrics.
 """
 
 from __future__ import annotations
@@ -43,7 +44,7 @@ if TYPE_CHECKING:  # pragma: no cover
     from lolly_tx.net.sockets.challenges import Challenges
     from lolly_tx.net.sockets.staples import Staples
     from lolly_tx.proxy.secured import SecuredSite
-    from lolly_tx.service.certificates import ListenerCertificates
+    from lolly_tx.service.certificates.files import ListenerCertificates
 
 
 class Listeners:
@@ -270,7 +271,7 @@ def place_of(
     certificates = None
     front: SecuredSite | None = None
     if listener.tls is not None:
-        from lolly_tx.service.secretfolders import with_secrets
+        from lolly_tx.service.certificates.secretfolders import with_secrets
 
         alpn = (ALPN_HTTP2, ALPN_HTTP1) if listener.http2 else (ALPN_HTTP1,)
         own = with_secrets(listener.name, listener.tls, config)
@@ -327,8 +328,8 @@ def certificates_of(
 ) -> ListenerCertificates:
     """Those of one place, with what is allowed to handshakes there. Raises `TLSSettingsError`."""
     from lolly_tx.net.sockets.handshakes import Handshakes
-    from lolly_tx.service.certificates import ListenerCertificates
-    from lolly_tx.service.secretfolders import with_acme
+    from lolly_tx.service.certificates.files import ListenerCertificates
+    from lolly_tx.service.certificates.secretfolders import with_acme
 
     return ListenerCertificates(
         with_acme(tls, config),
@@ -363,7 +364,7 @@ def _challenges(config: Config) -> Challenges | None:
     asked = any(one.challenge == "tls-alpn-01" for one in config.acme.values())
     if asked and config.state_dir:
         from lolly_tx.net.sockets.challenges import Challenges
-        from lolly_tx.service.acme_store import shown_folder
+        from lolly_tx.service.acme.folders import shown_folder
 
         return Challenges(str(shown_folder(config.state_dir)))
     return None

@@ -1,6 +1,7 @@
 """One place that is listened on.
 
-Imports: net.sockets, service, Twisted. Used by: service.
+Imports: net.sockets, service.certificates, Twisted. Used by: service, service.admin,
+service.changes, service.forwards, service.workers.
 """
 
 from __future__ import annotations
@@ -26,7 +27,7 @@ from lolly_tx.net.sockets.endpoints import BadEndpoint
 from lolly_tx.net.sockets.inherited import PREFIX, Heirloom, PassedEndpoint
 
 if TYPE_CHECKING:  # pragma: no cover
-    from lolly_tx.service.certificates import ListenerCertificates
+    from lolly_tx.service.certificates.files import ListenerCertificates
 
 _EARLY = (TCP4ServerEndpoint, TCP6ServerEndpoint, SSL4ServerEndpoint)
 """Others depend on what a daemon changes: the lock of a UNIX socket has the process's id, its path a root."""

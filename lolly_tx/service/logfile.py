@@ -1,6 +1,7 @@
 """A file that lines are appended to: a path, or standard output.
 
-Imports: nothing of ours. Used by: service.
+Imports: nothing of ours. Used by: service.build, service.process, service.records,
+service.registry, service.surroundings, service.workers.
 
 Writing never waits. A regular file takes what it is given; a pipe, a socket or a terminal may have a reader that
 stopped (`twistd -n ... | less`), which would otherwise hold the whole proxy. What it does not take at once is kept, up

@@ -5,7 +5,8 @@
       commit, forget        let it be in force, or not
 
 Imports: config, config.middleware, domain, domain.caching, net, proxy, proxy.caching,
-proxy.middleware, service, wire, Twisted. Used by: service, tap.
+proxy.middleware, service, wire, Twisted. Used by: service.changes, service.forwards,
+service.routing, service.service, service.stores, service.upkeep, tap.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
 """Parts of a service that are made in the same way when it is built and when it is reloaded.
 
-Imports: config, domain, net.library, proxy, service, Twisted. Used by: service.build,
-service.change.
+Imports: config, domain, net.library, proxy, service, service.acme, service.admin,
+service.process, service.records, Twisted. Used by: service.build, service.changes.
 """
 
 from __future__ import annotations
@@ -22,19 +22,22 @@ from lolly_tx.proxy.own_answers import OnRefusal, OwnAnswers
 from lolly_tx.proxy.proxy import Proxy, RouteEnd
 from lolly_tx.proxy.resource import ReverseProxyResource
 from lolly_tx.proxy.trace import Traces
-from lolly_tx.service.acme import thread_of
-from lolly_tx.service.answers import unready
-from lolly_tx.service.descriptors import affordable_connections, descriptor_limit
-from lolly_tx.service.history import HistoryFile
+from lolly_tx.service.acme.renewals import thread_of
+from lolly_tx.service.admin.answers import unready
 from lolly_tx.service.listeners import place_of
 from lolly_tx.service.listening import Place
+from lolly_tx.service.process.descriptors import (
+    affordable_connections,
+    descriptor_limit,
+)
+from lolly_tx.service.records.history import HistoryFile
 from lolly_tx.service.surroundings import Surroundings
 
 if TYPE_CHECKING:  # pragma: no cover
-    from lolly_tx.service.flight import Flight
-    from lolly_tx.service.recording import Recorder
+    from lolly_tx.service.records.flight import Flight
+    from lolly_tx.service.records.recording import Recorder
+    from lolly_tx.service.records.spans import Spans
     from lolly_tx.service.service import LollyService
-    from lolly_tx.service.spans import Spans
 
 _log = Logger()
 
@@ -80,7 +83,7 @@ def spans_of(config: Config, around: Surroundings) -> Spans | None:
     trace = config.trace
     if trace is None or not trace.export or not around.part.serves:
         return None
-    from lolly_tx.service.spans import Spans
+    from lolly_tx.service.records.spans import Spans
 
     return Spans(
         trace.export, trace.service, around.reactor, wall=around.wall, now=around.now
@@ -130,7 +133,7 @@ def make_resource(
     asked: dict[str, Any] = {}
     made: Any = Proxy
     if config.acme and config.state_dir:
-        from lolly_tx.service.acme_store import answers_folder
+        from lolly_tx.service.acme.folders import answers_folder
 
         asked["folder"] = answers_folder(config.state_dir)
     if listener.health:

@@ -1,6 +1,6 @@
 """What exchanges with pools came to that are no more: what a listener has moved never gets less.
 
-Imports: proxy, service. Used by: service.service, service.statistics.
+Imports: proxy, service. Used by: service.metrics, service.service.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
 """From the settings of a pool to the policies of its domain object and its attempts.
 
 Imports: config, domain, domain.accruals, domain.balancers, net, net.checks, proxy. Used
-by: service.pools, service.reshaping, simulate.
+by: service.changes, service.pools, simulate.
 """
 
 from __future__ import annotations

@@ -5,7 +5,8 @@
       +-- connect()      those of programs (`lolly:pool=NAME`, a treq client)
 
 Imports: config, domain, net, net.http1, net.http2, net.library, net.sockets, proxy,
-service, wire. Used by: service, simulate.
+service, wire. Used by: service.build, service.changes, service.forwards,
+service.metrics, service.past, service.service, service.stores, simulate.
 """
 
 from __future__ import annotations

@@ -5,8 +5,8 @@
     [pool.x.agent]       TargetAgentRounds
     neither of the first two: a Rechecker, for targets that take no connections
 
-Imports: config, domain, net.checks, net.sockets, service. Used by: service.pools,
-service.reshaping, simulate.
+Imports: config, domain, net.checks, net.sockets, service, service.checks. Used by:
+service.changes, service.pools, simulate.
 """
 
 from __future__ import annotations
@@ -26,13 +26,13 @@ from lolly_tx.net.checks.agent_channel import AgentChannel
 from lolly_tx.net.checks.kinds import BadCheckSettings, UnknownCheck
 from lolly_tx.net.sockets.endpoints import client_endpoint
 from lolly_tx.net.sockets.resolver import Lane
-from lolly_tx.service.checker import HealthChecker, Judge, PoolJudge
+from lolly_tx.service.checks.checker import HealthChecker, Judge, PoolJudge
+from lolly_tx.service.checks.local_faults import LocalFaults
+from lolly_tx.service.checks.quorum import Ballot, BallotJudge, members_of
+from lolly_tx.service.checks.rechecks import Rechecker
+from lolly_tx.service.checks.rounds import NOBODY
+from lolly_tx.service.checks.target_agents import TargetAgentRounds
 from lolly_tx.service.commons import Commons
-from lolly_tx.service.local_faults import LocalFaults
-from lolly_tx.service.quorum import Ballot, BallotJudge, members_of
-from lolly_tx.service.rechecks import Rechecker
-from lolly_tx.service.rounds import NOBODY
-from lolly_tx.service.target_agents import TargetAgentRounds
 
 
 def first_state(settings: PoolSettings) -> tuple[Thresholds, Initial]:

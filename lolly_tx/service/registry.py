@@ -14,7 +14,8 @@ A factory has `name`, `settings` (an attrs class) and `build(settings, deps)`. T
 of modules that cannot be imported kept for whoever asks for what is in them.
 
 Imports: config, domain, domain.balancers, net.checks, net.discovery, proxy.middleware,
-service, Twisted. Used by: commands, service, simulate.
+service, service.records, Twisted. Used by: commands, service.build, service.commons,
+service.middlewares, service.providers, service.workers, simulate.
 """
 
 from __future__ import annotations
@@ -54,7 +55,7 @@ from lolly_tx.net.discovery.deps import DiscoveryDeps
 from lolly_tx.proxy.middleware.built_in import BUILT_IN as BUILT_IN_MIDDLEWARE
 from lolly_tx.proxy.middleware.deps import MiddlewareDeps
 from lolly_tx.service.logfile import LogFile
-from lolly_tx.service.sinks import BUILT_IN_SINKS
+from lolly_tx.service.records.sinks import BUILT_IN_SINKS
 from lolly_tx.service.surroundings import Surroundings
 
 KINDS: Mapping[str, Any] = MappingProxyType(

@@ -3,8 +3,8 @@
     Routing   what all tables of a configuration are made with
       table   that of one listener: a pattern for each route, with its end
 
-Imports: config, domain, proxy, proxy.files, service. Used by: service.build,
-service.change.
+Imports: config, domain, proxy, proxy.files, service, service.records. Used by:
+service.build, service.changes.
 """
 
 from __future__ import annotations
@@ -24,8 +24,8 @@ from lolly_tx.proxy.introduction import Introduction
 from lolly_tx.proxy.own_answers import OwnAnswers
 from lolly_tx.proxy.proxy import RouteEnd
 from lolly_tx.proxy.route import NamedRoute, ToPool
-from lolly_tx.service.logchoice import log_of_route
 from lolly_tx.service.middlewares import Made
+from lolly_tx.service.records.logchoice import log_of_route
 from lolly_tx.service.serving_files import files_end
 from lolly_tx.service.surroundings import Surroundings
 

@@ -6,7 +6,9 @@ It is long because it is where all parts meet: each of its methods starts, stops
 that is only to be seen together. What a part does is in the part.
 
 Imports: _version, config, domain, domain.caching, net.datagrams, net.sockets, proxy,
-service, Twisted. Used by: service.
+service, service.admin, service.forwards, service.metrics, service.records,
+service.stores, service.tunnels, Twisted. Used by: service, service.changes,
+service.upgrades, service.workers.
 """
 
 from __future__ import annotations
@@ -51,21 +53,11 @@ from lolly_tx.service.generation import (
     Reloading,
     Upgrading,
 )
-from lolly_tx.service.history import History, HistoryFile
 from lolly_tx.service.isotime import iso_time
-from lolly_tx.service.journal import EverySink, Journal
 from lolly_tx.service.listener_drains import ListenerDrains
 from lolly_tx.service.listeners import Listeners
 from lolly_tx.service.listening import Place, server_endpoint
-from lolly_tx.service.logchoice import wanted_logs
-from lolly_tx.service.middlewares import Middlewares
-from lolly_tx.service.past import Past
-from lolly_tx.service.pools import Circumstances, RunningPool
-from lolly_tx.service.purging import Purged, Purging
-from lolly_tx.service.reopening import reopen_all, require_writable
-from lolly_tx.service.serving import Colleagues
-from lolly_tx.service.shared_purges import SharedPurges
-from lolly_tx.service.statistics import (
+from lolly_tx.service.metrics.statistics import (
     awaited_by,
     cache_statistics,
     connections_at,
@@ -75,9 +67,19 @@ from lolly_tx.service.statistics import (
     telling_of,
     told_of,
 )
+from lolly_tx.service.middlewares import Middlewares
+from lolly_tx.service.past import Past
+from lolly_tx.service.pools import Circumstances, RunningPool
+from lolly_tx.service.purging import Purged, Purging
+from lolly_tx.service.records.history import History, HistoryFile
+from lolly_tx.service.records.journal import EverySink, Journal
+from lolly_tx.service.records.logchoice import wanted_logs
+from lolly_tx.service.records.reopening import reopen_all, require_writable
+from lolly_tx.service.serving import Colleagues
 from lolly_tx.service.stopping import Stopping
-from lolly_tx.service.stores import Stores
-from lolly_tx.service.tunnels import Tunnels
+from lolly_tx.service.stores.running import Stores
+from lolly_tx.service.stores.shared_purges import SharedPurges
+from lolly_tx.service.tunnels.running import Tunnels
 from lolly_tx.service.upkeep import Upkeep
 from lolly_tx.service.watchdog import Watchdog, WatchdogSnapshot
 
@@ -85,11 +87,11 @@ if TYPE_CHECKING:
     from lolly_tx.config.forward import Forward as ForwardSettings
     from lolly_tx.proxy.streaming import StreamCounters
     from lolly_tx.service.dryrun import Question
-    from lolly_tx.service.dumps import Dumps
-    from lolly_tx.service.fleet import FleetEvidence
-    from lolly_tx.service.forwards import Forward
-    from lolly_tx.service.recording import AccessLogs, Recorder
-    from lolly_tx.service.spans import Spans
+    from lolly_tx.service.forwards.places import Forward
+    from lolly_tx.service.records.dumps import Dumps
+    from lolly_tx.service.records.recording import AccessLogs, Recorder
+    from lolly_tx.service.records.spans import Spans
+    from lolly_tx.service.stores.fleet import FleetEvidence
 
 ADMIN_MODE = "660"
 """Of its socket, if it is a UNIX one; Twisted's own would let in everybody on the machine."""
@@ -99,7 +101,7 @@ ADMIN = "[admin]"
 
 
 class LollyService(Service):
-    """The running proxy (`service.answers.Serving`).
+    """The running proxy (`service.admin.answers.Serving`).
 
     `resources`: each listener's proxy as a `twisted.web` resource, to mount elsewhere.
     """
@@ -235,7 +237,7 @@ class LollyService(Service):
 
     def make_forward(self, settings: ForwardSettings, around: Circumstances) -> Forward:
         """A forward proxy, which nobody has listened for yet. Raises `CannotMake`."""
-        from lolly_tx.service.forwards import Forward
+        from lolly_tx.service.forwards.places import Forward
 
         hop, ports = self.introduction.hop, self.listeners.ports
         return Forward(settings, around, self.commons, hop, ports, self.running_pools)
@@ -250,7 +252,9 @@ class LollyService(Service):
         view = eager(self._reactor)
         text = with_mode(admin.endpoint, ADMIN_MODE)
         endpoint = server_endpoint(view, text, "admin.endpoint")
-        from lolly_tx.service.admin import admin_site  # and with it twisted.web
+        from lolly_tx.service.admin.endpoint import (
+            admin_site,  # and with it twisted.web
+        )
 
         site = admin_site(
             self,
@@ -278,7 +282,9 @@ class LollyService(Service):
         if self.fleet is None:
             if not any(one.settings.passive.share for one in running.values()):
                 return
-            from lolly_tx.service.fleet import FleetEvidence  # few have use for it
+            from lolly_tx.service.stores.fleet import (
+                FleetEvidence,  # few have use for it
+            )
 
             self.fleet = FleetEvidence(
                 self.surroundings,
@@ -468,7 +474,7 @@ class LollyService(Service):
         sinks = [getattr(sink, "reopen", None) for sink in self.sinks]
         reopen_all([*each, *(one for one in sinks if one is not None)])
 
-    # -- what the admin endpoint shows (`service.answers.Serving`)
+    # -- what the admin endpoint shows (`service.admin.answers.Serving`)
 
     def settings(self) -> dict[str, Any]:
         """The settings in force, secrets hidden, with their generation."""
@@ -553,7 +559,7 @@ class LollyService(Service):
     def store_accounts(self) -> list[dict[str, Any]]:
         """How each store is, since when and why, who uses it, and what that means."""
         from lolly_tx.config.stores import store_users
-        from lolly_tx.service.storeaccounts import store_account
+        from lolly_tx.service.stores.accounts import store_account
 
         told, users = self.statistics()["stores"], store_users(self.config)
         return [

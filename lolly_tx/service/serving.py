@@ -1,6 +1,7 @@
 """What is asked of the running proxy by those who show it and by those who steer it, and of the other workers.
 
-Imports: config, domain, domain.caching, service, Twisted. Used by: service.
+Imports: config, domain, domain.caching, service, service.records, Twisted. Used by:
+service.admin, service.metrics, service.service.
 """
 
 from __future__ import annotations
@@ -24,16 +25,16 @@ from lolly_tx.service.generation import (
     Reloading,
     Upgrading,
 )
-from lolly_tx.service.history import History
-from lolly_tx.service.journal import Journal
 from lolly_tx.service.listener_drains import ListenerDrains
 from lolly_tx.service.purging import Purged
+from lolly_tx.service.records.history import History
+from lolly_tx.service.records.journal import Journal
 from lolly_tx.service.stopping import Stopping
 from lolly_tx.service.watchdog import WatchdogSnapshot
 
 if TYPE_CHECKING:
     from lolly_tx.service.dryrun import Question
-    from lolly_tx.service.dumps import Dumps
+    from lolly_tx.service.records.dumps import Dumps
 
 
 class Serving(Protocol):
@@ -89,7 +90,7 @@ class Serving(Protocol):
 
     @property
     def reopening(self) -> Callable[[], None]:
-        """Opens the log files anew; raises `service.reopening.NotReopened`."""
+        """Opens the log files anew; raises `service.records.reopening.NotReopened`."""
 
     def purge(self, purge: Purge) -> Deferred[Purged]:
         """Drop what caches have of something, in all processes, and in other instances that share their purges."""
@@ -172,7 +173,7 @@ class Colleagues(Protocol):
         """Exchanges at `pools` that are not over."""
 
     def counted(self) -> Mapping[str, Number]:
-        """All that they have counted, by the names of `service.counting`; nothing of what they have now."""
+        """All that they have counted, by the names of `service.workers.counting`; nothing of what they have now."""
 
     def cut(self, pool: str, target: str) -> None:
         """Have them end what they have open to a target."""

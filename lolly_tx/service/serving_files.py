@@ -1,6 +1,6 @@
 """Ends of routes that are files, made of their settings, and whether the folders are there.
 
-Imports: config, domain, net.files, proxy, proxy.files, wire. Used by: service.findings,
+Imports: config, domain, net.files, proxy, proxy.files, wire. Used by: service.changes,
 service.routing.
 """
 

@@ -6,8 +6,8 @@
 
 Meanwhile it says every few seconds what is left. `shown` is the same for the admin side.
 
-Imports: service, Twisted. Used by: service.listener_drains, service.service,
-service.serving, service.statistics.
+Imports: service, Twisted. Used by: service.listener_drains, service.metrics,
+service.service, service.serving.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
 """The streams of a service: where each listens, and how it finds the pools that serve it.
 
 Imports: config, net.streams, proxy, service, wire. Used by: service.build,
-service.change.
+service.changes.
 """
 
 from __future__ import annotations

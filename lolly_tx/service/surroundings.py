@@ -1,6 +1,7 @@
 """What a service gets from outside, as one value: sockets and timers, the time, chance, standard output.
 
-Imports: domain.accruals, service. Used by: service, simulate.
+Imports: domain.accruals, service. Used by: service, service.checks, service.records,
+service.stores, service.workers, simulate.
 """
 
 from __future__ import annotations

@@ -1,6 +1,7 @@
 """Where the connectors of a tunnel connect to.
 
-Imports: config, net.tunnels, service. Used by: service.build, service.change.
+Imports: config, net.tunnels, service, service.tunnels. Used by: service.build,
+service.changes.
 """
 
 from __future__ import annotations
@@ -12,8 +13,8 @@ from lolly_tx.config.tunnels import Tunnel
 from lolly_tx.net.tunnels.door import tunnel_acceptor
 from lolly_tx.service.listeners import certificates_of, opened
 from lolly_tx.service.listening import Place
-from lolly_tx.service.tunnels import tunnel_place_name
-from lolly_tx.service.tunnelserver import TunnelServer
+from lolly_tx.service.tunnels.running import tunnel_place_name
+from lolly_tx.service.tunnels.server import TunnelServer
 
 if TYPE_CHECKING:  # pragma: no cover
     from lolly_tx.service.service import LollyService

@@ -1,6 +1,7 @@
 """What looks after certificates while the proxy runs: files that change, orders by ACME, what authorities say of them.
 
-Imports: config, net.stores, service, Twisted. Used by: service.service.
+Imports: config, net.stores, service, service.acme, service.certificates,
+service.stores, Twisted. Used by: service.service.
 """
 
 from __future__ import annotations
@@ -13,28 +14,28 @@ from typing import TYPE_CHECKING, Any
 from twisted.internet.defer import Deferred
 
 from lolly_tx.config.model import Config
-from lolly_tx.service.acme import FIRST_WAIT, LONGEST_WAIT, Renewals, thread_of
-from lolly_tx.service.certificate_watch import Watch
+from lolly_tx.service.acme.renewals import FIRST_WAIT, LONGEST_WAIT, Renewals, thread_of
+from lolly_tx.service.certificates.stapling import Ask, Stapling
+from lolly_tx.service.certificates.watching import Watch
 from lolly_tx.service.commons import Commons
 from lolly_tx.service.listeners import Listeners
 from lolly_tx.service.middlewares import CannotMake
-from lolly_tx.service.stapling import Ask, Stapling
-from lolly_tx.service.stores import Stores
+from lolly_tx.service.stores.running import Stores
 
 if TYPE_CHECKING:  # pragma: no cover
     from lolly_tx.config.acme import Acme
     from lolly_tx.net.stores.store import SharedStore
-    from lolly_tx.service.acme_together import Together
+    from lolly_tx.service.acme.together import Together
 
 
 def _over_http(reactor: Any) -> Ask:
-    """As of `service.responders`, which is imported with the first question: most proxies ask none."""
+    """As of `service.certificates.responders`, which is imported with the first question: most proxies ask none."""
     asking: Ask | None = None
 
     def ask(responder: str, question: bytes) -> Deferred[bytes]:
         nonlocal asking
         if asking is None:
-            from lolly_tx.service.responders import over_http
+            from lolly_tx.service.certificates.responders import over_http
 
             asking = over_http(reactor)
         return asking(responder, question)
@@ -51,10 +52,10 @@ def _together(
 ) -> Together:
     """What an authority is shared by. Raises `CannotMake`."""
     from lolly_tx.net.stores.errors import StoreAway
-    from lolly_tx.service.acme_seal import BadKey, read_key
-    from lolly_tx.service.acme_shelf import Shelf
-    from lolly_tx.service.acme_store import AcmeStore
-    from lolly_tx.service.acme_together import Together
+    from lolly_tx.service.acme.folders import AcmeStore
+    from lolly_tx.service.acme.seal import BadKey, read_key
+    from lolly_tx.service.acme.shelf import Shelf
+    from lolly_tx.service.acme.together import Together
 
     around, name = commons.surroundings, settings.name
     try:

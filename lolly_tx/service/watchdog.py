@@ -13,8 +13,8 @@ that. When a stall has no stack, the thread did not run either: the process was 
 Costs 20 wake-ups a second in each of both threads: some tenths of one per cent of a core
 in a process that idles, and less where the loop is awake anyway.
 
-Imports: Twisted. Used by: service.answers, service.service, service.serving,
-service.statistics.
+Imports: Twisted. Used by: service.admin, service.metrics, service.service,
+service.serving.
 """
 
 from __future__ import annotations

@@ -2,7 +2,7 @@
 
 Imports: domain. Used by: commands, simulate.recorded, simulate.replay.
 
-What it holds is described in `service.dumps`.
+What it holds is described in `service.records.dumps`.
 """
 
 from __future__ import annotations

@@ -2,8 +2,7 @@
 
 `staged` makes it of a scenario; `simulate.recorded` of a dump.
 
-Imports: config, service, simulate. Used by: simulate.journey, simulate.probes,
-simulate.recorded, simulate.world.
+Imports: config, service.checks, simulate. Used by: simulate.
 """
 
 from __future__ import annotations
@@ -17,7 +16,7 @@ import attrs
 from lolly_tx.config.datagrams import of_datagrams
 from lolly_tx.config.model import PoolSettings
 from lolly_tx.config.streams import Stream
-from lolly_tx.service.rounds import NOBODY
+from lolly_tx.service.checks.rounds import NOBODY
 from lolly_tx.simulate.faults import Window, Windows
 from lolly_tx.simulate.load import Client, arrivals
 from lolly_tx.simulate.scenario import Scenario, TargetModel, chosen

@@ -7,7 +7,7 @@ Both are one shape (`Asking`): bytes in, bytes out, until it is `done`. What has
 it is the first of the connection. Nothing is sent before its turn, so that no proxy gets a password it has not asked
 for (SOCKS5), and whoever is at the other end nothing that was meant for the proxy.
 
-Imports: domain, wire. Used by: net.proxies, service.
+Imports: domain, wire. Used by: net.proxies, service.forwards.
 """
 
 from __future__ import annotations

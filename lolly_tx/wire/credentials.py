@@ -1,6 +1,6 @@
 """User and password of the Basic scheme (RFC 7617), said to us and by us.
 
-Imports: domain. Used by: proxy, proxy.middleware, service, wire.asking.
+Imports: domain. Used by: proxy, proxy.middleware, service.forwards, wire.asking.
 """
 
 from __future__ import annotations

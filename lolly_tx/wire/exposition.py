@@ -2,7 +2,7 @@
 
 Both have the same lines for samples here; what differs is how a family of counters is announced, and the end.
 
-Imports: domain. Used by: service.
+Imports: domain. Used by: service.admin, service.metrics.
 """
 
 from __future__ import annotations

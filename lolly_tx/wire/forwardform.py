@@ -6,7 +6,7 @@
 
 Everything else about heads is `wire.http1`, limits and strictness included.
 
-Imports: domain, wire. Used by: net.forward, proxy, service.
+Imports: domain, wire. Used by: net.forward, proxy, service.forwards.
 """
 
 from __future__ import annotations

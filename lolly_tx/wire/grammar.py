@@ -1,7 +1,7 @@
 """What heads are made of, as pieces of regular expressions, and how large they may be.
 
 Imports: nothing of ours. Used by: net.checks, net.http1, net.http2, net.tunnels, proxy,
-service, wire, wire.hpack, wire.http2.
+service, service.forwards, wire, wire.hpack, wire.http2.
 
 All repeats are possessive, so that no pattern keeps backtracking state.
 """

@@ -3,8 +3,9 @@
 `wire.http1` reads them from bytes and renders them. A version is one of the constants here, and compared by identity.
 
 Imports: domain, wire. Used by: net, net.checks, net.forward, net.http1, net.http2,
-net.streams, proxy, proxy.caching, proxy.files, proxy.middleware, service, simulate,
-testing, wire.cookies, wire.forwardform, wire.grpc, wire.http1, wire.http2.
+net.streams, proxy, proxy.caching, proxy.files, proxy.middleware, service,
+service.forwards, service.records, simulate, testing, wire.cookies, wire.forwardform,
+wire.grpc, wire.http1, wire.http2.
 """
 
 from __future__ import annotations

@@ -2,7 +2,7 @@
 
 Identifiers are hexadecimal, times are texts of nanoseconds, and 64-bit numbers are texts.
 
-Imports: nothing of ours. Used by: service.spans.
+Imports: nothing of ours. Used by: service.records.
 """
 
 from __future__ import annotations

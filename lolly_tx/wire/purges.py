@@ -4,7 +4,7 @@
 
 Bytes are latin-1. What somebody else says is read strictly: what is no purge that we could have told is none.
 
-Imports: domain.caching. Used by: service.
+Imports: domain.caching. Used by: service.stores.
 """
 
 from __future__ import annotations

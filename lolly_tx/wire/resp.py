@@ -5,7 +5,8 @@
 Replies are foreign text: lines, values, lists and what is in all of one reply are bounded, and whatever is
 no reply ends the connection, because nobody knows where the next one begins.
 
-Imports: nothing of ours. Used by: net.stores, proxy.middleware, service.
+Imports: nothing of ours. Used by: net.stores, proxy.middleware, service.acme,
+service.stores.
 """
 
 from __future__ import annotations

@@ -10,7 +10,7 @@ A proof is an HMAC over both nonces, the name and what ties it to this one TLS c
 side: it is of no use on another connection, later, or sent back. Who is not known gets the same answers in the same
 time as who has a wrong secret. After the last line both speak HTTP/2 (docs/tunnel.md).
 
-Imports: nothing of ours. Used by: net.tunnels, service.
+Imports: nothing of ours. Used by: net.tunnels, service.tunnels.
 """
 
 from __future__ import annotations

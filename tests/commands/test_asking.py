@@ -30,13 +30,13 @@ from lolly_tx.config import parse
 from lolly_tx.domain.errors import ConnectFailed
 from lolly_tx.domain.health import Observation
 from lolly_tx.service import service
-from lolly_tx.service.acme import Renewals
-from lolly_tx.service.acme_orders import OrderFailed
-from lolly_tx.service.acme_window import Suggestion
-from lolly_tx.service.admin import AdminResource
+from lolly_tx.service.acme.orders import OrderFailed
+from lolly_tx.service.acme.renewals import Renewals
+from lolly_tx.service.acme.window import Suggestion
+from lolly_tx.service.admin.endpoint import AdminResource
 from lolly_tx.service.build import build
+from lolly_tx.service.certificates.stapling import Stapling
 from lolly_tx.service.generation import Generation
-from lolly_tx.service.stapling import Stapling
 from tests.config.texts import read
 from tests.net.authority import Authority
 

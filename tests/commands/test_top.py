@@ -20,8 +20,8 @@ from lolly_tx.commands.board import BAD, GOOD, TITLE, Line, body, head
 from lolly_tx.commands.moments import Moments, span
 from lolly_tx.commands.top import Screen
 from lolly_tx.domain.health import Observation
+from lolly_tx.service.admin.liverows import rows_of
 from lolly_tx.service.build import build
-from lolly_tx.service.liverows import rows_of
 from tests.config.texts import read
 
 CONFIG = """\

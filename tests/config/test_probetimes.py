@@ -22,7 +22,7 @@ from lolly_tx.config.probetimes import (
     worst_rate,
 )
 from lolly_tx.domain.target import Target
-from lolly_tx.service.rounds import tick_of
+from lolly_tx.service.checks.rounds import tick_of
 
 TWO = (Target("a", "http://a", host="a"), Target("b", "http://b", host="b"))
 

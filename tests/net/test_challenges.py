@@ -19,7 +19,7 @@ from lolly_tx.net.sockets.challenges import ACME_TLS, Challenges
 from lolly_tx.net.sockets.client_certificates import load_policy
 from lolly_tx.net.sockets.credentials import Credentials, Terms
 from lolly_tx.net.sockets.tls import TLSServer
-from lolly_tx.service.acme_answers import IDENTIFIER, challenge_certificate
+from lolly_tx.service.acme.answers import IDENTIFIER, challenge_certificate
 from tests.net.fakes import Recorder
 from tests.net.test_tls import NAME, TLSTestCase
 

@@ -24,7 +24,7 @@ from zope.interface import implementer
 
 from lolly_tx.config.load import parse
 from lolly_tx.service.build import build
-from lolly_tx.service.reload import Reloader
+from lolly_tx.service.changes.reload import Reloader
 from tests.proxy.world import Line
 
 PORT = 3128

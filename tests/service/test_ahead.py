@@ -57,7 +57,7 @@ from twisted.internet import reactor
 from lolly_tx.config import load
 from lolly_tx.service.ahead import import_ahead
 from lolly_tx.service.build import build
-import lolly_tx.service.worker
+import lolly_tx.service.workers.worker
 config = load(sys.argv[1], {})
 before = set(sys.modules)
 import_ahead(config)

@@ -5,8 +5,8 @@ from __future__ import annotations
 from typing import Any
 
 from tests.proxy.world import get
+from tests.service.changes.test_reload import ReloadTestCase
 from tests.service.test_build import BuildTestCase
-from tests.service.test_reload import ReloadTestCase
 
 TEXT = r"""
 [listener.web]

@@ -22,7 +22,7 @@ from lolly_tx.net.sockets.endpoints import BadEndpoint
 from lolly_tx.net.sockets.tls_contexts import TLSSettingsError
 from lolly_tx.service import listening
 from lolly_tx.service.build import CannotListen, build
-from lolly_tx.service.reopening import NotReopened
+from lolly_tx.service.records.reopening import NotReopened
 from lolly_tx.service.surroundings import Part
 from tests.proxy.world import GET, OK, Line, get
 

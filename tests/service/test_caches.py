@@ -7,7 +7,7 @@ from typing import Any
 from lolly_tx.domain.caching.catalog import Purge
 from lolly_tx.service.division import of_worker
 from tests.proxy.world import get
-from tests.service.test_reload import ReloadTestCase
+from tests.service.changes.test_reload import ReloadTestCase
 
 BASE = """
 [listener.web]

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from typing import Any
 
-from lolly_tx.service.handover import restore, state_of
 from lolly_tx.service.listener_drains import ListenerDrains
 from lolly_tx.service.listening import CannotListen
-from lolly_tx.service.worker import Worker
+from lolly_tx.service.upgrades.handover import restore, state_of
+from lolly_tx.service.workers.worker import Worker
 from tests.proxy.world import OK, get
+from tests.service.changes.test_reload import TWO, ReloadTestCase
 from tests.service.test_build import BuildTestCase, Reactor
-from tests.service.test_reload import TWO, ReloadTestCase
 from tests.service.test_service import AGREED, CLOSE, FRAME, UPGRADE
 
 MORE = TWO + '[listener.more]\nendpoint = "tcp:8081"\n'

@@ -17,7 +17,7 @@ from lolly_tx.service.dryrun import Question, dry_run
 from lolly_tx.service.middlewares import CannotMake
 from lolly_tx.service.registry import Registry
 from tests.proxy.world import OK, get
-from tests.service.test_reload import ReloadTestCase
+from tests.service.changes.test_reload import ReloadTestCase
 
 BASE = """
 [listener.web]

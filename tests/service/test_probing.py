@@ -1,4 +1,4 @@
-"""Tests of lolly_tx.service.probing and lolly_tx.service.quorum: one check or several, and agents."""
+"""Tests of lolly_tx.service.probing and lolly_tx.service.checks.quorum: one check or several, and agents."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ from lolly_tx.service.commons import Commons
 from lolly_tx.service.probing import Probing, first_state, probing
 from lolly_tx.service.surroundings import Surroundings
 from tests.domain.pools import BAD, GOOD, Diary, fail, pool_of, target
-from tests.service.test_checker import FakeCheck
+from tests.service.checks.test_checker import FakeCheck
 
 LAME = Observation(False, "404 from /health", status=404, drain=True)
 

@@ -24,8 +24,8 @@ from lolly_tx.domain.events import Event
 from lolly_tx.domain.health import Observation
 from lolly_tx.domain.interfaces import IAccrualFactory, IBalancerFactory
 from lolly_tx.service.build import build
+from lolly_tx.service.records.sinks import EventFile
 from lolly_tx.service.registry import PluginDeps, Registry, UnknownPlugin
-from lolly_tx.service.sinks import EventFile
 from lolly_tx.service.surroundings import Surroundings
 from lolly_tx.testing import EventSinkContract
 from tests.config.texts import WHOLE, FakeFiles

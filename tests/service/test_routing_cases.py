@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from lolly_tx.config.load import parse
-from lolly_tx.service.guard import sample
-from lolly_tx.service.parcel import packed, unpacked
+from lolly_tx.service.changes.guard import sample
+from lolly_tx.service.workers.parcel import packed, unpacked
 from tests.proxy.world import OK, get
 from tests.service.test_build import BuildTestCase
 

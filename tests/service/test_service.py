@@ -10,8 +10,8 @@ from lolly_tx.config.load import parse
 from lolly_tx.service.farewells import GRACE_SECONDS
 from lolly_tx.service.listeners import place_of
 from lolly_tx.service.listening import CannotListen
+from lolly_tx.service.metrics.statistics import awaited_by
 from lolly_tx.service.service import LollyService
-from lolly_tx.service.statistics import awaited_by
 from tests.proxy.world import OK, Line, get
 from tests.service.test_build import CONFIG, BuildTestCase, Reactor
 

@@ -6,13 +6,13 @@ import os
 from typing import Any
 
 from lolly_tx.config.files import Files
+from lolly_tx.service.changes.findings import problem_of, root_findings
 from lolly_tx.service.dryrun import Question
-from lolly_tx.service.findings import problem_of, root_findings
 from lolly_tx.service.serving_files import why_no_files
 from tests.net.files.fakes import FakeThreads
 from tests.proxy.world import get
+from tests.service.changes.test_reload import ReloadTestCase
 from tests.service.test_build import BuildTestCase
-from tests.service.test_reload import ReloadTestCase
 
 TEXT = """
 [listener.web]

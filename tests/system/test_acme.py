@@ -23,8 +23,8 @@ from cryptography import x509
 
 from lolly_tx.config import parse
 from lolly_tx.config.acme import Acme
-from lolly_tx.service.acme_store import AcmeStore
-from lolly_tx.service.acme_window import Suggestion, ask_window
+from lolly_tx.service.acme.folders import AcmeStore
+from lolly_tx.service.acme.window import Suggestion, ask_window
 from lolly_tx.service.build import build
 from tests.net.fakes import SteppingTestCase
 

@@ -226,7 +226,7 @@ class TogetherTests(PebbleTestCase):
         root = str(Path(__file__).parents[2])
         path = os.pathsep.join([root, os.environ.get("PYTHONPATH", "")])
         code = (
-            "import sys, lolly_tx.service.acme_shelf as shelf\n"
+            "import sys, lolly_tx.service.acme.shelf as shelf\n"
             f"shelf.TURN_SECONDS = {limit}\n"
             "from lolly_tx.cli import main\n"
             "sys.exit(main())"

@@ -27,7 +27,7 @@ from lolly_tx.net.library.agent import BalancedAgent
 from lolly_tx.net.library.balanced import BalancedEndpoint, BalancedEndpointFactory
 from lolly_tx.net.library.directory import RUNNING
 from lolly_tx.net.sockets.endpoints import TargetEndpoints
-from lolly_tx.service.checker import HealthChecker
+from lolly_tx.service.checks.checker import HealthChecker
 from tests.domain.pools import Diary, pool_of
 from tests.net.connects import RecorderFactory
 from tests.net.fakes import SteppingTestCase

@@ -25,7 +25,7 @@ from lolly_tx.net.sockets.inherited import (
 )
 from lolly_tx.net.sockets.slots import SlotReactor
 from lolly_tx.service.build import build
-from lolly_tx.service.reload import Reloader
+from lolly_tx.service.changes.reload import Reloader
 from lolly_tx.wire.proxyline import read_proxy_line
 from tests.net.datagrams import World
 from tests.net.fakes import SteppingTestCase

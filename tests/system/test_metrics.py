@@ -13,7 +13,7 @@ from typing import Any
 from prometheus_client.openmetrics import parser as openmetrics
 from prometheus_client.parser import text_string_to_metric_families
 
-from tests.service.test_metrics import Samples, read
+from tests.service.metrics.test_exposition import Samples, read
 from tests.system.test_workers import DEADLINE, WorkersTestCase
 
 BATCH = 25

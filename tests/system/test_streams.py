@@ -19,7 +19,7 @@ from zope.interface import implementer
 
 from lolly_tx.config import load, parse
 from lolly_tx.service.build import build
-from lolly_tx.service.reload import Reloader
+from lolly_tx.service.changes.reload import Reloader
 from tests.net.fakes import SteppingTestCase
 
 BULK = 4 << 20

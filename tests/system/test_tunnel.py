@@ -21,7 +21,7 @@ from zope.interface import implementer
 
 from lolly_tx.config import load
 from lolly_tx.service.build import build
-from lolly_tx.service.reload import Reloader
+from lolly_tx.service.changes.reload import Reloader
 from tests.net.fakes import SteppingTestCase, reset
 from tests.proxy.forwardworld import USERS
 from tests.system.test_stream_ends import End

@@ -6,7 +6,8 @@ The settings of a type may say so themselves, by methods of their class:
     facts()                 sentences: what they imply
     doubts()                sentences: what looks wrong
 
-Imports: config, config.middleware. Used by: config, config.middleware.facts, service.
+Imports: config, config.middleware. Used by: config, config.middleware.facts,
+service.admin.
 """
 
 from __future__ import annotations

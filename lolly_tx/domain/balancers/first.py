@@ -1,6 +1,6 @@
 """First: the first node of the list that has room.
 
-Imports: domain. Used by: domain.balancers.by_name, service.
+Imports: domain. Used by: domain.balancers.by_name, service.forwards.
 
 It packs the traffic on as few nodes as its `max_conns` allow, so that the others may sleep or be switched off.
 """

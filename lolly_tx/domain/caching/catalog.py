@@ -5,7 +5,8 @@
     variants        by the request's fields that the answer depends on (Vary, RFC 9111 section 4.1)
     tags            as the target names them, for purges
 
-Imports: domain. Used by: domain.caching.purgeset, proxy.caching, service, wire.
+Imports: domain. Used by: domain.caching.purgeset, proxy.caching, service,
+service.admin, service.stores, service.workers, wire.
 """
 
 from __future__ import annotations

@@ -2,7 +2,7 @@
 
     connect --> (send) --> first line, or what came until the end --> AgentReport
 
-Imports: config, domain, net.checks, net.sockets, Twisted. Used by: service.
+Imports: config, domain, net.checks, net.sockets, Twisted. Used by: service.checks.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
 """The types of active checks by name; built-in ones and those of plugins come in through the same door.
 
-Imports: config, domain, net.checks, net.sockets, Twisted. Used by: service, simulate,
-tap.
+Imports: config, domain, net.checks, net.sockets, Twisted. Used by: service,
+service.changes, service.checks, simulate, tap.
 """
 
 from __future__ import annotations

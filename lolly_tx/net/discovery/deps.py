@@ -1,6 +1,6 @@
 """What the factories of discoveries may use.
 
-Imports: Twisted. Used by: net.discovery, service, testing.
+Imports: Twisted. Used by: net.discovery, service, service.providers, testing.
 """
 
 from __future__ import annotations

@@ -2,7 +2,7 @@
 
 Nothing at all is no answer: whoever wants to take everything back says so, by a text with a comment.
 
-Imports: config, net.discovery, net.kubernetes, Twisted. Used by: service.
+Imports: config, net.discovery, net.kubernetes, Twisted. Used by: service.providers.
 """
 
 from __future__ import annotations

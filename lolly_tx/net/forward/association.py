@@ -9,7 +9,7 @@ who was asked, and from nobody else, and say who that is. Fragments are dropped.
 resolves to goes through the same rules as a connect; what is not allowed gets nothing.
 
 Imports: domain, net.datagrams, wire, Twisted. Used by: net.forward.socks, proxy,
-service.
+service.forwards.
 """
 
 from __future__ import annotations

@@ -1,6 +1,6 @@
 """Connecting to where clients of a forward proxy want to go: looked up once, and only to what passed the rules.
 
-Imports: domain, net.sockets. Used by: service.
+Imports: domain, net.sockets. Used by: service.forwards.
 
 The addresses that a name resolves to go through the rules on their way to the attempts, so that what is connected to
 is what was looked at: there is no second lookup that could say something else. The health map is the proxy's own:

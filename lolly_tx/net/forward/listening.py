@@ -1,6 +1,6 @@
 """Listening for the clients of a forward proxy.
 
-Imports: net, net.forward, net.http1, net.sockets, wire. Used by: service.
+Imports: net, net.forward, net.http1, net.sockets, wire. Used by: service.forwards.
 """
 
 from __future__ import annotations

@@ -1,6 +1,6 @@
 """Whether an address and port is one of our own listeners: a connect there would come back to us.
 
-Imports: domain. Used by: service.
+Imports: domain. Used by: service.forwards.
 """
 
 from __future__ import annotations

@@ -3,7 +3,7 @@
 To the exchange it is a door out whose answer, 200, comes the moment that it is asked: that the connection exists is
 all that was asked for (RFC 9110 section 9.3.6). It serves one exchange, and is never kept.
 
-Imports: net, net.streams, wire, Twisted. Used by: service.
+Imports: net, net.streams, wire, Twisted. Used by: service.forwards.
 """
 
 from __future__ import annotations

@@ -13,7 +13,8 @@ One class in one long file: what is sent, what is read and whose turn it is chan
 goes through them without a call more. What few exchanges have is a part: `wire.bodies`, `net.http1.upgraded`,
 `net.http1.losses`, `net.sockets.standstill`.
 
-Imports: domain, net, net.http1, net.sockets, wire, Twisted. Used by: service.
+Imports: domain, net, net.http1, net.sockets, wire, Twisted. Used by: service,
+service.forwards.
 """
 
 from __future__ import annotations

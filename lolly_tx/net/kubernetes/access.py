@@ -4,7 +4,8 @@
 
 In a cluster nothing has to be set: address, token and authority are where Kubernetes puts them for each pod.
 
-Imports: net, Twisted, pyOpenSSL. Used by: net.discovery, net.kubernetes.api, service.
+Imports: net, Twisted, pyOpenSSL. Used by: net.discovery, net.kubernetes.api,
+service.providers.
 """
 
 from __future__ import annotations

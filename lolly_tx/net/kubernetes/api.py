@@ -4,7 +4,7 @@ There are clients for Kubernetes, but those that are well kept wait with threads
 each kind of object: what is asked here is JSON over HTTP, and Twisted has a client for that.
 
 Imports: net, net.kubernetes, Twisted. Used by: net.discovery, net.kubernetes.mirror,
-service.
+service.providers.
 """
 
 from __future__ import annotations

@@ -7,7 +7,7 @@
 
 What is copied stays while nobody answers. Versions are texts that mean nothing to us, as Kubernetes asks for.
 
-Imports: net, net.kubernetes, Twisted. Used by: net.discovery, service.
+Imports: net, net.kubernetes, Twisted. Used by: net.discovery, service.providers.
 """
 
 from __future__ import annotations

@@ -16,7 +16,7 @@ pool requests stick to one target: `net.library.agent.BalancedAgent` chooses per
 
 Imports: domain, net, net.library, net.sockets, Twisted. Used by: lolly_tx,
 net.library.agent, net.library.client, net.library.directory, net.library.pools, proxy,
-service.
+service, service.changes, service.checks.
 """
 
 from __future__ import annotations

@@ -1,6 +1,6 @@
 """Where changes of availability go: one structured log event each, or a function of whoever wants to know.
 
-Imports: domain, Twisted. Used by: net.library.pools, service.
+Imports: domain, Twisted. Used by: net.library.pools, service, service.workers.
 """
 
 from __future__ import annotations

@@ -3,7 +3,7 @@
     balanced(reactor, ["http://10.0.0.1:8080", "http://10.0.0.2:8080"])
 
 Imports: config, domain, domain.accruals, domain.balancers, net.library, net.sockets.
-Used by: lolly_tx, net.library.client, service.
+Used by: lolly_tx, net.library.client, service, service.checks.
 """
 
 from __future__ import annotations

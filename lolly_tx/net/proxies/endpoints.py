@@ -8,7 +8,7 @@ r"""Client endpoint strings of what is behind a proxy, for targets of pools and 
 
 A password is never part of a string: strings are shown, by commands and in logs.
 
-Imports: domain, net.proxies, wire, Twisted. Used by: service, twisted.plugins.
+Imports: domain, net.proxies, wire, Twisted. Used by: service.forwards, twisted.plugins.
 """
 
 from __future__ import annotations

@@ -6,7 +6,8 @@
 Whoever connects sees a connect like any other: it fires when bytes go through to what is behind the proxy, and fails
 with a `ProxyError` that names what has failed; the lookup of a name is the proxy's.
 
-Imports: domain, net, net.sockets, wire, Twisted. Used by: net.proxies.endpoints, service.
+Imports: domain, net, net.sockets, wire, Twisted. Used by: net.proxies.endpoints,
+service.forwards.
 """
 
 from __future__ import annotations

@@ -3,7 +3,8 @@
 What is spoken on a connection is no matter here: `net.http1.listening` says it for HTTP/1.1.
 
 Imports: domain, net, net.sockets, wire, Twisted. Used by: net.datagrams, net.forward,
-net.http1, net.http2, net.streams, net.tunnels, proxy, service, simulate.
+net.http1, net.http2, net.streams, net.tunnels, proxy, service, service.forwards,
+service.metrics, simulate.
 """
 
 from __future__ import annotations

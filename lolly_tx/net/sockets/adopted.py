@@ -1,6 +1,6 @@
 """Accepting on the slots of another process: see `net.sockets.slots`.
 
-Imports: net.sockets, Twisted. Used by: net.datagrams, service.
+Imports: net.sockets, Twisted. Used by: net.datagrams, service.workers.
 """
 
 from __future__ import annotations

@@ -1,6 +1,7 @@
 """Certificates with their keys as they are in files, and which of them a name gets.
 
-Imports: nothing of ours. Used by: net.sockets, service.
+Imports: nothing of ours. Used by: net.sockets, service, service.acme,
+service.certificates, service.changes.
 """
 
 from __future__ import annotations

@@ -9,7 +9,7 @@ The first bytes are looked at, because OpenSSL chooses the certificate before it
 files, so that every process that listens can show them, whichever has made the order.
 
 Imports: net.sockets, wire, Twisted, pyOpenSSL. Used by: net.sockets.credentials,
-net.sockets.tls, service.
+net.sockets.tls, service, service.certificates.
 """
 
 from __future__ import annotations

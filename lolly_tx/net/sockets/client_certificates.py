@@ -1,6 +1,7 @@
 """What a listener asks of the certificates of its clients.
 
-Imports: net.sockets, pyOpenSSL. Used by: net.sockets.credentials, service.
+Imports: net.sockets, pyOpenSSL. Used by: net.sockets.credentials, service.certificates,
+service.changes.
 """
 
 from __future__ import annotations

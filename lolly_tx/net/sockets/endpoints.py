@@ -12,7 +12,8 @@ or with the cancellation if the caller cancelled.
 It is long because every kind of address has to keep that sense, and its failures are told apart at one place.
 
 Imports: config, domain, net, net.sockets, wire, Twisted. Used by: net.checks,
-net.library, service, tap.
+net.library, service, service.changes, service.checks, service.forwards, service.stores,
+service.tunnels, tap.
 """
 
 from __future__ import annotations

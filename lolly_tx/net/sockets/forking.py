@@ -3,7 +3,7 @@
 The child has a copy of everything but two things. The epoll descriptor is the parent's as well: what one of them
 registers, the other is told. And there are no threads but the one that forked.
 
-Imports: Twisted. Used by: service.upgrade.
+Imports: Twisted. Used by: service.upgrades.
 """
 
 from __future__ import annotations

@@ -1,6 +1,7 @@
 """The TLS handshakes of a listener: how many may begin, how long one may take, and what became of them.
 
-Imports: net, pyOpenSSL. Used by: net.sockets.credentials, net.sockets.tls, service.
+Imports: net, pyOpenSSL. Used by: net.sockets.credentials, net.sockets.tls, service,
+service.certificates.
 """
 
 from __future__ import annotations

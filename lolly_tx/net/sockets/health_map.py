@@ -5,7 +5,7 @@
             +-- HostEndpoint     to one name or address, and port: an IStreamClientEndpoint
 
 Imports: domain, net, net.sockets, Twisted. Used by: lolly_tx, net.checks, net.forward,
-net.library, net.sockets.endpoints, service.
+net.library, net.sockets.endpoints, service, service.checks, service.forwards.
 """
 
 from __future__ import annotations

@@ -3,7 +3,8 @@
 systemd passes descriptors from 3 on, and says so in the environment (sd_listen_fds(3)): LISTEN_PID is whom they are
 for, LISTEN_FDS how many they are, LISTEN_FDNAMES what each is called (`FileDescriptorName=`).
 
-Imports: Twisted. Used by: net.datagrams, net.sockets.eager, net.sockets.slots, service.
+Imports: Twisted. Used by: net.datagrams, net.sockets.eager, net.sockets.slots, service,
+service.changes, service.upgrades.
 """
 
 from __future__ import annotations

@@ -3,7 +3,7 @@
     certificate with its issuer --question_of--> whom to ask, and what
     answer --staple_of--> signed by who may, about this certificate, of now: what clients can be shown
 
-Imports: nothing of ours. Used by: service.
+Imports: nothing of ours. Used by: service.certificates, service.changes.
 """
 
 from __future__ import annotations

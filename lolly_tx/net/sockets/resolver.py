@@ -13,7 +13,7 @@
 A reactor that has been given another resolver (twisted.names) is asked in place of `getaddrinfo`.
 
 Imports: domain, net, Twisted. Used by: net.library, net.sockets.dialing,
-net.sockets.health_map, service.
+net.sockets.health_map, service, service.upgrades.
 """
 
 from __future__ import annotations

@@ -13,7 +13,8 @@ the kernel deals nothing out to them before `SlotPort.open`, when somebody is th
 
 Both are views of a reactor, to give to endpoints and parsers of endpoint strings.
 
-Imports: net.sockets, Twisted. Used by: net.datagrams, net.sockets.adopted, service.
+Imports: net.sockets, Twisted. Used by: net.datagrams, net.sockets.adopted,
+service.upgrades, service.workers.
 """
 
 from __future__ import annotations

@@ -1,9 +1,10 @@
 """The staples that clients are shown with certificates: the word of their authority that they are not revoked.
 
-One process asks (`service.stapling`), every one that serves has them here, by certificate. Who takes up a certificate
-again, as a reload does, finds its staple there already.
+One process asks (`service.certificates.stapling`), every one that serves has them here, by certificate. Who takes
+up a certificate again, as a reload does, finds its staple there already.
 
-Imports: nothing of ours. Used by: net.sockets.credentials, service.
+Imports: nothing of ours. Used by: net.sockets.credentials, service,
+service.certificates.
 """
 
 from __future__ import annotations

@@ -8,7 +8,7 @@ and so do we (`refusal`). A session goes on only where its name and its context 
 after a certificate was shown: an expired one is not believed for longer than that.
 
 Imports: config, domain, net.sockets, Twisted, pyOpenSSL. Used by:
-net.sockets.endpoints, service.
+net.sockets.endpoints, service.changes.
 """
 
 from __future__ import annotations

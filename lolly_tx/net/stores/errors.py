@@ -1,7 +1,7 @@
 """Why a store has no answer.
 
 Imports: nothing of ours. Used by: net.stores.news, net.stores.store, proxy.middleware,
-service.
+service, service.acme, service.stores.
 """
 
 from __future__ import annotations

@@ -5,7 +5,7 @@
 What comes is read a little at a time, so that a store that says very much does not hold the event loop.
 
 Imports: domain, net, wire, Twisted. Used by: net.stores.store, net.stores.subscription,
-service.
+service.stores.
 """
 
 from __future__ import annotations

@@ -8,7 +8,7 @@ What was told before all that the store keeps is missed, and whoever listens is 
 store that began anew, or has forgotten what it told: its `epoch` is another then. What cannot be told is told later, as
 long as this process lives. One key of the store has it all, a sorted set: the epoch by the number 0, news by theirs.
 
-Imports: net.stores, wire, Twisted. Used by: service.
+Imports: net.stores, wire, Twisted. Used by: service.stores.
 """
 
 from __future__ import annotations

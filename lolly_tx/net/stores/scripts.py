@@ -4,7 +4,7 @@ Times are those of the store, so that instances need not agree on one; numbers w
 because a reply has none.
 
 Imports: nothing of ours. Used by: net.stores.news, net.stores.store, net.stores.turns,
-proxy.middleware, service.
+proxy.middleware, service.acme, service.stores.
 """
 
 from __future__ import annotations

@@ -9,7 +9,7 @@ Heartbeats tell how many processes share it, and its time. While it hangs the co
 whoever was only stopped answers there first, and then another is made.
 
 Imports: config, net.stores, wire, Twisted. Used by: net.stores.news, proxy.middleware,
-service.
+service, service.acme, service.stores.
 """
 
 from __future__ import annotations

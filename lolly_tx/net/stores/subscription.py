@@ -6,7 +6,7 @@
 
 What is published while it is not there never comes: whoever needs all of it asks for the rest once it is there again.
 
-Imports: net.stores, wire, Twisted. Used by: service.
+Imports: net.stores, wire, Twisted. Used by: service.stores.
 """
 
 from __future__ import annotations

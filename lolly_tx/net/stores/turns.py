@@ -13,7 +13,7 @@ Keys: of the turns (a hash), of the members (a sorted set), of those who have wh
 hash). Values are opaque here. Times are milliseconds unless it says otherwise; versions are texts, ""
 where there is none.
 
-Imports: net.stores. Used by: service.
+Imports: net.stores. Used by: service.acme.
 """
 
 from __future__ import annotations

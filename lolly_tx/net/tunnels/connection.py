@@ -4,7 +4,7 @@
         +--refused, with the reason--^
 
 Imports: domain, net, net.sockets, net.streams, net.tunnels, wire, Twisted, pyOpenSSL.
-Used by: net.tunnels.siblings, service.
+Used by: net.tunnels.siblings, service.tunnels, service.workers.
 """
 
 from __future__ import annotations

@@ -8,7 +8,7 @@ Several may be connected under one name: the one with the fewest streams is aske
 fails. Those of other processes of the same proxy are asked behind those of this one (`net.tunnels.siblings`).
 
 Imports: domain, net.tunnels, wire, Twisted. Used by: net.tunnels.door,
-net.tunnels.siblings, service, twisted.plugins.
+net.tunnels.siblings, service.tunnels, service.workers, twisted.plugins.
 """
 
 from __future__ import annotations

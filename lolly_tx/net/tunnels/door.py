@@ -4,7 +4,7 @@
         +--refused, with the reason; nothing was kept for it--^
 
 Imports: net, net.sockets, net.tunnels, wire, Twisted. Used by: net.tunnels.connection,
-service.
+service.tunnels.
 """
 
 from __future__ import annotations

@@ -8,7 +8,7 @@ siblings what a connector is to a server: it takes streams, for "NAME:SERVICE", 
 connectors. Half-closes, resets, refusals and the flow control of each stream pass as they do in a tunnel. What a
 sibling asks for is looked for among the connectors of the process it has asked and no further: nothing goes in circles.
 
-Imports: net.tunnels, Twisted. Used by: service.siblings.
+Imports: net.tunnels, Twisted. Used by: service.workers.
 """
 
 from __future__ import annotations

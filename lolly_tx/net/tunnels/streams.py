@@ -1,7 +1,7 @@
 """The streams of a session: who opens them and who answers, and what all of them may have waiting here.
 
 Imports: domain, net.http2, net.tunnels, wire, wire.hpack, wire.http2, Twisted. Used by:
-net.tunnels, service.
+net.tunnels, service.tunnels.
 """
 
 from __future__ import annotations

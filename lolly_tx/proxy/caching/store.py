@@ -6,7 +6,8 @@
 What an answer takes is its body, its fields, and what it takes to know of it (`Stored.size`).
 
 Imports: domain.caching, net, proxy.caching, Twisted. Used by: proxy.caching.caches,
-proxy.caching.desk, proxy.caching.ends, proxy.caching.shelf, service.
+proxy.caching.desk, proxy.caching.ends, proxy.caching.shelf, service, service.metrics,
+service.records.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
 """`type = "basic_auth"`: users with passwords (RFC 7617).
 
 Imports: config.middleware, domain, proxy, proxy.middleware, wire, Twisted. Used by:
-service.
+service.forwards.
 
 Targets get the Authorization field as it came, as with nginx; `headers` takes it away.
 """

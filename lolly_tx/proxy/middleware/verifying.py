@@ -4,7 +4,7 @@
                                   --guessed too often---> LockedOut
                                   --else, in a thread---> Deferred[bool]
 
-Imports: domain, Twisted. Used by: proxy, proxy.middleware.basic_auth, service.
+Imports: domain, Twisted. Used by: proxy, proxy.middleware.basic_auth, service.forwards.
 
 What was right is remembered until it was not used for a minute, as a keyed hash (HMAC) of what was said; what was wrong
 is not. Unknown users take as long as known ones. Failures are counted by client, so that nobody locks out somebody

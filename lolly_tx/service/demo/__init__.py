@@ -5,7 +5,7 @@ endpoint on 127.0.0.1:8081, a switch for each origin on 127.0.0.1:8082, and a cl
 its own that asks all the time and says what it got. It has no way of its own into the
 proxy: it writes a configuration as a user would and hands it to `build`.
 
-Imports: config, net, service, service.demo, Twisted. Used by: tap.
+Imports: config, net, service.admin, service.demo, Twisted. Used by: tap.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ from twisted.web.iweb import IAgent
 from lolly_tx.config import parse
 from lolly_tx.config.model import Config
 from lolly_tx.net.quiet import QuietConnections
-from lolly_tx.service.adminsite import QuietSite
+from lolly_tx.service.admin.site import QuietSite
 from lolly_tx.service.demo.origins import LOOPBACK, Origin, Switches
 from lolly_tx.service.demo.visitor import Visitor
 

@@ -1,6 +1,6 @@
 """The origins of the demonstration, and the switches that turn them off and on.
 
-Imports: service, Twisted. Used by: service.demo.
+Imports: service.admin, Twisted. Used by: service.demo.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from twisted.protocols.policies import WrappingFactory
 from twisted.web.resource import Resource
 from twisted.web.server import Request
 
-from lolly_tx.service.adminsite import QuietSite
+from lolly_tx.service.admin.site import QuietSite
 
 LOOPBACK = "127.0.0.1"
 

@@ -40,7 +40,7 @@ from lolly_tx.net.kubernetes.mirror import (
     key_of,
     kind_path,
 )
-from lolly_tx.service.acme_store import pem_of
+from lolly_tx.service.acme.folders import pem_of
 from tests.kubernetes.cluster import SLICES, Cluster, MemoryAgent, endpoint_slice
 from tests.net.discovery.asked import FakeAgent
 

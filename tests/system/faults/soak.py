@@ -34,7 +34,7 @@ SECONDS = 6.0
 SPARE = 24
 """So many more objects of one type are none that were left behind by hundreds of requests."""
 
-KEPT = {"lolly_tx.domain.events.Event", "lolly_tx.service.history.Segment"}
+KEPT = {"lolly_tx.domain.events.Event", "lolly_tx.service.records.history.Segment"}
 """What becomes of targets is remembered: the last hundreds of changes, which takes more rounds than these."""
 
 _STREAMS = 8

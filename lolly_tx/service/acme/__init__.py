@@ -1,0 +1,1 @@
+"""Certificates that are asked for by themselves, alone or with other instances."""

@@ -1,0 +1,1 @@
+"""The admin endpoint: who may ask, what is answered, the dashboard."""

@@ -1,0 +1,1 @@
+"""Certificates of listeners: from files, from an authority, with staples."""

@@ -1,0 +1,1 @@
+"""Forward proxies, and the ways they have."""

@@ -1,0 +1,1 @@
+"""What is counted, as statistics and as metrics."""

@@ -1,0 +1,1 @@
+"""What the process does with itself, and says to the system."""

@@ -1,0 +1,1 @@
+"""Settings and targets that others bring."""

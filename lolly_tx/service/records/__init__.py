@@ -1,0 +1,1 @@
+"""What is written down: logs, events, dumps, spans."""

@@ -1,0 +1,1 @@
+"""Tunnels: their servers and their connectors."""

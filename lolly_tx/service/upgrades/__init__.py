@@ -1,0 +1,1 @@
+"""New code under the same sockets."""
