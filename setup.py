@@ -20,8 +20,10 @@ from setuptools import Extension, setup
 # policies), exceptions, transports (subclasses of Twisted's, but for what each message passes through), and what is
 # imported too seldom to be worth its compilation.
 COMPILED = {
+    "domain": "caps choice histogram lease node pool tier",
     "domain/balancers": "round_robin",
-    "domain": "attempts budget caps choice histogram hosts lease node policy pool routes tier",
+    "domain/retries": "attempts budget policy",
+    "domain/routing": "hosts routes",
     "wire": "bodies chunked fields hops http1 memory message",
     "wire/hpack": "decoder encoder huffman reading table",
     "wire/http2": "blocks flow frames known requests responses settings",
@@ -30,8 +32,10 @@ COMPILED = {
     "net/http2": "answers backlog client client_ending client_streams client_watch closed ending framed heads inflow"
     " intake patience request sending server shared stream streams watch websocket windows",
     "net/sockets": "acceptor at_once records records_at_once serving",
-    "proxy": "accesslog attempting chain columns counters endings exchange fielddoor firstcolumns forwarder hedge held"
-    " innerdoor introduction lineformat moments proxy record resource response_fields route throughdoor upload",
+    "proxy": "attempting counters endings exchange forwarder hedge held introduction moments proxy resource"
+    " response_fields route upload",
+    "proxy/chains": "chain fielddoor innerdoor throughdoor",
+    "proxy/records": "accesslog columns firstcolumns lineformat record",
 }
 
 

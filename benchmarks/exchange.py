@@ -22,14 +22,14 @@ from twisted.internet.address import IPv4Address
 from twisted.internet.defer import Deferred, succeed
 from twisted.internet.task import Clock
 
+from lolly_tx.domain.access.forwarded import TrustedPeers
 from lolly_tx.domain.accruals.consecutive import ConsecutiveFailures
 from lolly_tx.domain.balancers.round_robin import RoundRobin
-from lolly_tx.domain.budget import RetryBudget
-from lolly_tx.domain.forwarded import TrustedPeers
-from lolly_tx.domain.health import Thresholds
-from lolly_tx.domain.policy import Policy
+from lolly_tx.domain.checks.health import Thresholds
 from lolly_tx.domain.pool import Pool
-from lolly_tx.domain.routes import Pattern, RouteTable
+from lolly_tx.domain.retries.budget import RetryBudget
+from lolly_tx.domain.retries.policy import Policy
+from lolly_tx.domain.routing.routes import Pattern, RouteTable
 from lolly_tx.domain.target import Target
 from lolly_tx.net.deadlines import Deadlines
 from lolly_tx.net.http1.client import Http1Client
@@ -37,12 +37,12 @@ from lolly_tx.net.http1.listening import http1_acceptor
 from lolly_tx.net.http1.shared import Http1Settings
 from lolly_tx.net.sockets.acceptor import Acceptor, Census
 from lolly_tx.net.upstreams import Upstream, UpstreamLimits, Upstreams
-from lolly_tx.proxy.accesslog import AccessLog
 from lolly_tx.proxy.endings import Ended, Endings
 from lolly_tx.proxy.forwarder import Forwarder
 from lolly_tx.proxy.introduction import Introduction
-from lolly_tx.proxy.lineformat import LineFormat
 from lolly_tx.proxy.proxy import Proxy
+from lolly_tx.proxy.records.accesslog import AccessLog
+from lolly_tx.proxy.records.lineformat import LineFormat
 from lolly_tx.proxy.route import ToPool
 from lolly_tx.wire.http1 import ResponseReader
 

@@ -15,8 +15,8 @@ from lolly_tx.wire.errors import BadMessage
 from lolly_tx.wire.grammar import HeadLimits
 from lolly_tx.wire.hpack.decoder import BlockMemory, Decoder
 from lolly_tx.wire.hpack.encoder import Encoder, LineMemory, integer, string
-from lolly_tx.wire.http2.errors import Http2Error
 from lolly_tx.wire.http2.known import RequestHeads
+from lolly_tx.wire.http2_errors import Http2Error
 
 ROUNDS, BLOCKS = 7, 4000
 LIMITS = HeadLimits()

@@ -31,16 +31,16 @@ from twisted.logger import Logger
 from benchmarks.exchange import ANSWER, BROWSER, SMALL, Nowhere, listening
 from lolly_tx.config.load import parse
 from lolly_tx.config.middleware.by_type import BUILT_IN
-from lolly_tx.domain.forwarded import TrustedPeers
+from lolly_tx.domain.access.forwarded import TrustedPeers
 from lolly_tx.net.http1.listening import http1_acceptor
 from lolly_tx.proxy.answer import Answer
 from lolly_tx.proxy.asked import Along
 from lolly_tx.proxy.caching.caches import Caches
-from lolly_tx.proxy.chain import Chain
+from lolly_tx.proxy.chains.chain import Chain
+from lolly_tx.proxy.chains.fielddoor import FieldDoor
+from lolly_tx.proxy.chains.link import Link
 from lolly_tx.proxy.exchange import Exchange
-from lolly_tx.proxy.fielddoor import FieldDoor
 from lolly_tx.proxy.introduction import Introduction
-from lolly_tx.proxy.link import Link
 from lolly_tx.proxy.middleware.deps import MiddlewareDeps
 from lolly_tx.service.registry import Registry
 

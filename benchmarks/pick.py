@@ -11,8 +11,8 @@ from random import Random
 
 from lolly_tx.domain.accruals.consecutive import ConsecutiveFailures
 from lolly_tx.domain.balancers.by_name import Balancers
+from lolly_tx.domain.checks.health import Thresholds
 from lolly_tx.domain.events import Event
-from lolly_tx.domain.health import Thresholds
 from lolly_tx.domain.pool import Pool
 from lolly_tx.domain.target import Target
 

@@ -95,7 +95,7 @@ def treq_check(reactor: Any, connect_to: Any, timeout: float) -> Any:
     from twisted.web.iweb import IAgentEndpointFactory
     from zope.interface import implementer
 
-    from lolly_tx.domain.health import Observation
+    from lolly_tx.domain.checks.health import Observation
     from lolly_tx.domain.target import Target
 
     @implementer(IAgentEndpointFactory)
@@ -150,7 +150,7 @@ def main() -> int:
     from lolly_tx.config.checks import Health, Step
     from lolly_tx.config.pools import UpstreamTLS
     from lolly_tx.domain.balancers.round_robin import RoundRobin
-    from lolly_tx.domain.health import Thresholds
+    from lolly_tx.domain.checks.health import Thresholds
     from lolly_tx.domain.pool import Pool
     from lolly_tx.domain.target import Target
     from lolly_tx.net.checks.kinds import health_check

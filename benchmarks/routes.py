@@ -9,8 +9,8 @@ import sys
 import time
 from collections.abc import Sequence
 
-from lolly_tx.domain.locations import Condition
-from lolly_tx.domain.routes import Pattern, RouteTable
+from lolly_tx.domain.routing.locations import Condition
+from lolly_tx.domain.routing.routes import Pattern, RouteTable
 
 Route = tuple[tuple[str, ...], str]
 

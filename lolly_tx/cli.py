@@ -1,6 +1,6 @@
 """The `lolly` command: finds the subcommand that is asked for and runs it.
 
-Imports: _version, commands, config, Twisted. Used by: programs.
+Imports: _version, commands, config.kinds, Twisted. Used by: programs.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from lolly_tx._version import described
 from lolly_tx.commands.base import Command, shown
 from lolly_tx.commands.declared import declared
 from lolly_tx.commands.running import RunCommand
-from lolly_tx.config.kinds import nearest
+from lolly_tx.config.kinds.plain import nearest
 
 _UNKNOWN = "Unknown command: "
 _NO_NUMBER = "Parameter type enforcement failed: "

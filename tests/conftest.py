@@ -42,7 +42,7 @@ INTERPRETED_ONLY = {
         "tests/simulate/test_fidelity.py::FidelityTests::test_post",
     ),
     "gives an attribute of a compiled class a value of another type": (
-        "tests/proxy/test_datagrams.py::DatagramStreamingTests::test_record",
+        "tests/proxy/streams/test_datagrams.py::DatagramStreamingTests::test_record",
         "tests/net/test_tunnel.py::RefusalTests::test_door_that_changes_its_mind",
         "tests/service/checks/test_checker.py::TroubleTests::test_pool_that_raises",
     ),

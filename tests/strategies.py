@@ -5,6 +5,7 @@ from __future__ import annotations
 from hypothesis import strategies as st
 
 from lolly_tx.domain.accruals.consecutive import ConsecutiveFailures
+from lolly_tx.domain.checks.health import Thresholds
 from lolly_tx.domain.ejection import EjectionLimits
 from lolly_tx.domain.errors import (
     BadResponse,
@@ -16,7 +17,6 @@ from lolly_tx.domain.errors import (
     ResponseTimedOut,
     Shutdown,
 )
-from lolly_tx.domain.health import Thresholds
 from lolly_tx.domain.outlier import OutlierLimits
 from lolly_tx.domain.slow_start import SlowStart
 from lolly_tx.domain.target import Target

@@ -20,10 +20,19 @@ PAGE = ROOT / "docs" / "architecture.md"
 BEGIN, END = "<!-- modules -->\n", "<!-- end of modules -->\n"
 PACKAGES = (
     "domain",
+    "domain/routing",
+    "domain/access",
+    "domain/checks",
+    "domain/retries",
+    "domain/shared",
     "domain/accruals",
     "domain/balancers",
     "domain/caching",
     "config",
+    "config/kinds",
+    "config/rules",
+    "config/facts",
+    "config/texts",
     "config/middleware",
     "wire",
     "wire/hpack",
@@ -46,6 +55,10 @@ PACKAGES = (
     "net/websockets",
     "net/datagrams",
     "proxy",
+    "proxy/records",
+    "proxy/streams",
+    "proxy/chains",
+    "proxy/forwards",
     "proxy/files",
     "proxy/caching",
     "proxy/middleware",
@@ -130,6 +143,38 @@ class ShapeTests(SynchronousTestCase):
         tangled = graph()
         tangled["lolly_tx.domain.node"].add("lolly_tx.domain.pool")
         self.assertRaises(CycleError, TopologicalSorter(tangled).prepare)
+
+    def test_rooms_without_circles(self) -> None:
+        """Nor does a package by way of its neighbours: each room stands on those below it."""
+        circles, modules = [], graph()
+        for package in ("", *PACKAGES):
+            try:
+                TopologicalSorter(rooms(modules, package)).prepare()
+            except CycleError as error:
+                circles.append(" <- ".join(error.args[1]))
+        self.assertEqual(circles, [])
+
+    def test_circles_of_rooms_are_seen(self) -> None:
+        """One more import between two rooms would be noticed."""
+        tangled = graph()
+        tangled["lolly_tx.service.isotime"].add("lolly_tx.service.records.history")
+        sorter = TopologicalSorter(rooms(tangled, "service"))
+        self.assertRaises(CycleError, sorter.prepare)
+
+
+def rooms(modules: Mapping[str, set[str]], package: str) -> dict[str, set[str]]:
+    """What stands in a package, modules and packages, and which of their neighbours they import."""
+    within = ".".join(("lolly_tx", *package.split("/"))).rstrip(".") + "."
+
+    def room(name: str) -> str:
+        return name.removeprefix(within).partition(".")[0]
+
+    found: dict[str, set[str]] = {}
+    for module, imported in modules.items():
+        if module.startswith(within):
+            neighbours = {room(one) for one in imported if one.startswith(within)}
+            found.setdefault(room(module), set()).update(neighbours - {room(module)})
+    return found
 
 
 class NamesTests(SynchronousTestCase):

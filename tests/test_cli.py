@@ -18,7 +18,7 @@ from lolly_tx.commands.base import Command
 from lolly_tx.commands.catalog import commands
 from lolly_tx.commands.declared import declared
 from lolly_tx.config.reference import defaults_toml, reference_page
-from tests.config.texts import WHOLE
+from tests.config.samples import WHOLE
 
 
 class CheckTests(SynchronousTestCase):

@@ -8,8 +8,8 @@ from pathlib import Path
 
 from twisted.trial.unittest import SynchronousTestCase
 
+from lolly_tx.config.kinds.schema import settings_of
 from lolly_tx.config.model import Connections, Limits, PoolTimeout, Timeouts
-from lolly_tx.config.schema import settings_of
 
 PAGE = Path(__file__).parents[1] / "docs" / "limits.md"
 TABLES = {

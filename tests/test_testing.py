@@ -10,8 +10,8 @@ from lolly_tx.domain.accruals.consecutive import ConsecutiveFailures
 from lolly_tx.domain.balancers.round_robin import RoundRobin
 from lolly_tx.domain.errors import ConnectFailed
 from lolly_tx.net.library.eventlog import EventLog
-from lolly_tx.proxy.filters import BodyFilter
-from lolly_tx.proxy.link import ASKED, RESPONSE_BODY
+from lolly_tx.proxy.chains.filters import BodyFilter
+from lolly_tx.proxy.chains.link import ASKED, RESPONSE_BODY
 from lolly_tx.proxy.middleware.base import Middleware
 from lolly_tx.service.records.journal import EverySink, Journal
 from lolly_tx.testing import (

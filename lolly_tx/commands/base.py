@@ -1,6 +1,6 @@
 """What every subcommand is, and what those that ask a running proxy share.
 
-Imports: _version, commands, config, Twisted. Used by: cli, commands.
+Imports: _version, commands, config, config.kinds, Twisted. Used by: cli, commands.
 """
 
 from __future__ import annotations
@@ -20,8 +20,8 @@ from lolly_tx._version import described
 from lolly_tx.commands.client import AdminClient, CannotAsk, admin_url
 from lolly_tx.commands.declared import FILE, TOML_FILE, Takes, declared, help_text
 from lolly_tx.config import ConfigErrors, Names, load
+from lolly_tx.config.kinds.problems import Problem
 from lolly_tx.config.load import DISK
-from lolly_tx.config.problems import Problem
 
 DEFAULT_ADMIN = "http://127.0.0.1:8081"
 NOT_AS_EXPECTED = (ArithmeticError, AttributeError, LookupError, TypeError, ValueError)

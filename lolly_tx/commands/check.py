@@ -1,6 +1,7 @@
 """`lolly check`: validate a configuration, or print what there is to set.
 
-Imports: commands, config, service.changes, Twisted. Used by: commands.catalog.
+Imports: commands, config, config.facts, service.changes, Twisted. Used by:
+commands.catalog.
 """
 
 from __future__ import annotations
@@ -15,7 +16,7 @@ from lolly_tx.commands.base import Command, print_errors
 from lolly_tx.commands.declared import TOML_FILE
 from lolly_tx.commands.installed import installed_names
 from lolly_tx.config import ConfigErrors, load
-from lolly_tx.config.consequences import consequences
+from lolly_tx.config.facts.consequences import consequences
 from lolly_tx.config.reference import defaults_toml, reference_page
 
 

@@ -1,7 +1,6 @@
 """A client of the admin endpoint: one question, one answer, no event loop.
 
-Imports: config. Used by: commands.base, commands.explain, commands.operate,
-commands.status.
+Imports: config.kinds. Used by: commands.
 """
 
 from __future__ import annotations
@@ -13,7 +12,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 from urllib.parse import quote, urlencode, urlsplit
 
-from lolly_tx.config.addresses import endpoint_parts
+from lolly_tx.config.kinds.addresses import endpoint_parts
 
 TIMEOUT_SECONDS = 10.0
 PATIENCE_SECONDS = 60.0

@@ -1,6 +1,6 @@
 """`lolly hash-password`: what stands in a configuration in place of a password.
 
-Imports: commands, domain, Twisted. Used by: commands.catalog.
+Imports: commands, domain.access, Twisted. Used by: commands.catalog.
 """
 
 from __future__ import annotations
@@ -15,7 +15,13 @@ from twisted.python import usage
 
 from lolly_tx.commands.base import Command
 from lolly_tx.commands.declared import Takes
-from lolly_tx.domain.passwords import ALGORITHMS, SALT_BYTES, Unusable, hash_of, matches
+from lolly_tx.domain.access.passwords import (
+    ALGORITHMS,
+    SALT_BYTES,
+    Unusable,
+    hash_of,
+    matches,
+)
 
 _LONGEST_BYTES = 4096
 

@@ -1,7 +1,6 @@
 """Addresses as people type them: `8080`, `:8080`, `host:8080`, `https://host`, `unix:PATH`.
 
-Imports: config, domain. Used by: commands.file_server, commands.oneliner,
-commands.reverse_proxy, commands.tunnel.
+Imports: config.kinds, domain.routing. Used by: commands.
 """
 
 from __future__ import annotations
@@ -11,8 +10,8 @@ from ipaddress import ip_address
 
 import attrs
 
-from lolly_tx.config.kinds import quoted
-from lolly_tx.domain.hosts import valid_host
+from lolly_tx.config.kinds.plain import quoted
+from lolly_tx.domain.routing.hosts import valid_host
 
 _PLACE = re.compile(
     r"(?:(?P<scheme>[A-Za-z][A-Za-z0-9+.-]*)://)?"

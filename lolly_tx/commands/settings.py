@@ -1,6 +1,6 @@
 """`lolly reload`, `plan`, `apply`, `confirm` and `rollback`: other settings for a running proxy.
 
-Imports: commands, config, Twisted. Used by: commands.catalog.
+Imports: commands, config, config.facts, Twisted. Used by: commands.catalog.
 """
 
 from __future__ import annotations
@@ -16,9 +16,9 @@ from lolly_tx.commands.client import PATIENCE_SECONDS, AdminClient, CannotAsk, p
 from lolly_tx.commands.declared import TOML_FILE, Takes
 from lolly_tx.commands.installed import installed_names
 from lolly_tx.config import ConfigErrors, load
+from lolly_tx.config.facts.plan import planned
 from lolly_tx.config.load import DISK
 from lolly_tx.config.model import Config
-from lolly_tx.config.plan import planned
 
 
 class ReloadCommand(AskingCommand):

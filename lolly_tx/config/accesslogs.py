@@ -1,6 +1,7 @@
 """The settings of access logs: where lines go, and what is in them.
 
-Imports: config. Used by: config, proxy, service.records.
+Imports: config.kinds. Used by: config, config.facts, config.rules, proxy.records,
+service.records.
 """
 
 from __future__ import annotations
@@ -12,8 +13,8 @@ from typing import Any, Literal
 
 import attrs
 
-from lolly_tx.config.addresses import ACCESS_LOG_PATH
-from lolly_tx.config.kinds import (
+from lolly_tx.config.kinds.addresses import ACCESS_LOG_PATH
+from lolly_tx.config.kinds.plain import (
     PART,
     Duration,
     Size,
@@ -24,10 +25,10 @@ from lolly_tx.config.kinds import (
     quoted,
     type_word,
 )
-from lolly_tx.config.problems import Rejected
-from lolly_tx.config.schema import Place, about
-from lolly_tx.config.tables import ListOf, Table
-from lolly_tx.config.variables import known_name, parts_of
+from lolly_tx.config.kinds.problems import Rejected
+from lolly_tx.config.kinds.schema import Place, about
+from lolly_tx.config.kinds.tables import ListOf, Table
+from lolly_tx.config.kinds.variables import known_name, parts_of
 
 FORMATS = ("combined", "json")
 NO_FIELDS: Mapping[str, str] = MappingProxyType({})

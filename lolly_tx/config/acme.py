@@ -1,7 +1,7 @@
 """The settings of certificate authorities that are asked by ACME (RFC 8555), and what is asked of them.
 
-Imports: config. Used by: config.acmefacts, config.model, config.rules, service,
-service.acme.
+Imports: config, config.kinds. Used by: config.facts, config.model, config.rules,
+service, service.acme.
 """
 
 from __future__ import annotations
@@ -11,11 +11,11 @@ from typing import Any, Literal, Protocol
 
 import attrs
 
-from lolly_tx.config.addresses import OPTIONAL_FILE
-from lolly_tx.config.kinds import TEXT, Choice, Word, nearest, plain_text
+from lolly_tx.config.kinds.addresses import OPTIONAL_FILE
+from lolly_tx.config.kinds.plain import TEXT, Choice, Word, nearest, plain_text
+from lolly_tx.config.kinds.problems import Rejected
+from lolly_tx.config.kinds.schema import Place, about
 from lolly_tx.config.listening import Listener
-from lolly_tx.config.problems import Rejected
-from lolly_tx.config.schema import Place, about
 from lolly_tx.config.stores import known_store
 
 HTTP = "http-01"

@@ -8,8 +8,8 @@
 A change holds as long as the configuration, or who finds targets, says of that target what it said when the change was
 made: who edits the entry has the last word on it, and only on it.
 
-Imports: config, domain. Used by: service, service.admin, service.changes,
-service.upgrades, tap.
+Imports: config, config.kinds, config.rules, config.texts, domain. Used by: service,
+service.admin, service.changes, service.upgrades, tap.
 """
 
 from __future__ import annotations
@@ -22,14 +22,14 @@ from typing import Any, Literal
 import attrs
 
 from lolly_tx.config.diff import KeyChange, keys_of
+from lolly_tx.config.kinds.problems import Problem
+from lolly_tx.config.kinds.tables import Table, read_or_none
+from lolly_tx.config.kinds.targets import TARGET, TargetChange, with_id
 from lolly_tx.config.model import Config
 from lolly_tx.config.pools import PoolSettings
-from lolly_tx.config.problems import Problem
 from lolly_tx.config.provided import Provided, with_provided
-from lolly_tx.config.reading import Names, Source, SourcePlace
-from lolly_tx.config.rules import check_pool
-from lolly_tx.config.tables import Table, read_or_none
-from lolly_tx.config.targets import TARGET, TargetChange, with_id
+from lolly_tx.config.rules.together import check_pool
+from lolly_tx.config.texts.reading import Names, Source, SourcePlace
 from lolly_tx.domain.target import Target
 
 Place = tuple[str, str, int, str]

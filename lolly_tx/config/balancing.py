@@ -1,6 +1,6 @@
 """The settings of the balancers that have any, frozen.
 
-Imports: config. Used by: config.pools.
+Imports: config.kinds. Used by: config.pools.
 """
 
 from __future__ import annotations
@@ -9,10 +9,10 @@ from typing import Literal
 
 import attrs
 
-from lolly_tx.config.httpkinds import COOKIE_ATTRIBUTES, FIELD_NAME
-from lolly_tx.config.kinds import BALANCE, Choice, Duration, Number
-from lolly_tx.config.schema import about
-from lolly_tx.config.tables import SECRETS
+from lolly_tx.config.kinds.httpkinds import COOKIE_ATTRIBUTES, FIELD_NAME
+from lolly_tx.config.kinds.plain import BALANCE, Choice, Duration, Number
+from lolly_tx.config.kinds.schema import about
+from lolly_tx.config.kinds.tables import SECRETS
 
 
 @attrs.frozen

@@ -1,6 +1,6 @@
 """`[cache.NAME]`: where answers are stored that middleware of the type `cache` shares between clients.
 
-Imports: config. Used by: config.consequences, config.model, config.rules,
+Imports: config, config.kinds. Used by: config.facts, config.model, config.rules,
 proxy.caching, proxy.middleware, service, service.stores.
 """
 
@@ -13,9 +13,9 @@ from typing import Any
 
 import attrs
 
-from lolly_tx.config.addresses import OPTIONAL_FOLDER
-from lolly_tx.config.httpkinds import FIELD_NAME
-from lolly_tx.config.kinds import (
+from lolly_tx.config.kinds.addresses import OPTIONAL_FOLDER
+from lolly_tx.config.kinds.httpkinds import FIELD_NAME
+from lolly_tx.config.kinds.plain import (
     TEXT,
     Choice,
     Count,
@@ -25,11 +25,11 @@ from lolly_tx.config.kinds import (
     quoted,
     type_word,
 )
-from lolly_tx.config.problems import Rejected
-from lolly_tx.config.schema import Place, about
+from lolly_tx.config.kinds.problems import Rejected
+from lolly_tx.config.kinds.schema import Place, about
+from lolly_tx.config.kinds.tables import ListOf
+from lolly_tx.config.kinds.templatekinds import TEMPLATE
 from lolly_tx.config.stores import known_store
-from lolly_tx.config.tables import ListOf
-from lolly_tx.config.templatekinds import TEMPLATE
 
 _STATUS = re.compile(r"[2-5](?:[0-9][0-9]|xx)")
 _NEVER_STORED = ("206", "304")

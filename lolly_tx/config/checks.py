@@ -2,8 +2,8 @@
 
 See `model`, which offers all of these under its own name too. Durations are seconds.
 
-Imports: config, domain. Used by: config.checkrules, config.extensionrules,
-config.pools, config.probetimes, net.checks, service, service.checks, simulate.
+Imports: config.kinds, domain.checks. Used by: config.facts, config.pools, config.rules,
+net.checks, service, service.checks, simulate.
 """
 
 from __future__ import annotations
@@ -14,13 +14,13 @@ from typing import Any, Literal
 
 import attrs
 
-from lolly_tx.config.checkkinds import CHARACTERS, CHECK_TYPE, FREE, HEX, NAME
-from lolly_tx.config.httpkinds import BODY_REGEX, HEADERS, METHOD, REQUEST_PATH
-from lolly_tx.config.kinds import FLAG, SHARE, TEXT, Choice, Count, Duration
-from lolly_tx.config.schema import about
-from lolly_tx.config.tables import STATUS_RANGES, ListOf, Table
-from lolly_tx.domain.cadence import Cadence
-from lolly_tx.domain.health import Thresholds
+from lolly_tx.config.kinds.checkkinds import CHARACTERS, CHECK_TYPE, FREE, HEX, NAME
+from lolly_tx.config.kinds.httpkinds import BODY_REGEX, HEADERS, METHOD, REQUEST_PATH
+from lolly_tx.config.kinds.plain import FLAG, SHARE, TEXT, Choice, Count, Duration
+from lolly_tx.config.kinds.schema import about
+from lolly_tx.config.kinds.tables import STATUS_RANGES, ListOf, Table
+from lolly_tx.domain.checks.cadence import Cadence
+from lolly_tx.domain.checks.health import Thresholds
 
 NO_HEADERS: Mapping[str, str] = MappingProxyType({})
 NO_SETTINGS: Mapping[str, Any] = MappingProxyType({})

@@ -4,8 +4,8 @@ An object is known by its stable name, whatever its place in a file: a pool, a m
 target by its pool and its id, a route by what it matches. So a change is what the user would call one, and what is not
 in the list is not touched by a reload.
 
-Imports: config. Used by: config.amendments, config.consequences, config.plan,
-config.shadows, service, service.admin, service.changes, service.records.
+Imports: config, config.kinds. Used by: config.amendments, config.facts, config.rules,
+service, service.admin, service.changes, service.records.
 """
 
 from __future__ import annotations
@@ -15,9 +15,9 @@ from typing import Any, Literal
 
 import attrs
 
+from lolly_tx.config.kinds.schema import settings_of
 from lolly_tx.config.model import Config
 from lolly_tx.config.routing import Route
-from lolly_tx.config.schema import settings_of
 from lolly_tx.config.shown import flat, shown
 
 Action = Literal["added", "removed", "changed"]

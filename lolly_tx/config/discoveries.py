@@ -1,6 +1,6 @@
 """The settings of what discovers targets, one class for each type; `discovering` has what all types have.
 
-Imports: config, domain. Used by: net.discovery.
+Imports: config.kinds, domain, domain.routing. Used by: net.discovery.
 """
 
 from __future__ import annotations
@@ -9,8 +9,8 @@ from typing import Any, Literal
 
 import attrs
 
-from lolly_tx.config.addresses import MAYBE_FILE, OPTIONAL_MAYBE_FILE, ServiceURL
-from lolly_tx.config.clusters import (
+from lolly_tx.config.kinds.addresses import MAYBE_FILE, OPTIONAL_MAYBE_FILE, ServiceURL
+from lolly_tx.config.kinds.clusters import (
     CLUSTER_URL,
     LABEL,
     OF_CA,
@@ -18,11 +18,11 @@ from lolly_tx.config.clusters import (
     OF_TOKEN_FILE,
     SLICE_PORT,
 )
-from lolly_tx.config.kinds import TEXT, Choice, Count, Filled, Word, plain_text
-from lolly_tx.config.problems import Rejected
-from lolly_tx.config.schema import Place, about
-from lolly_tx.config.tables import ListOf
-from lolly_tx.domain.hosts import valid_host
+from lolly_tx.config.kinds.plain import TEXT, Choice, Count, Filled, Word, plain_text
+from lolly_tx.config.kinds.problems import Rejected
+from lolly_tx.config.kinds.schema import Place, about
+from lolly_tx.config.kinds.tables import ListOf
+from lolly_tx.domain.routing.hosts import valid_host
 from lolly_tx.domain.target import host_and_port
 
 _SCHEMES = ("http", "https", "tcp", "tls")

@@ -6,8 +6,8 @@
     port = 8080
     least = 2                    # an answer with fewer targets is not believed
 
-Imports: config. Used by: config.consequences, config.pools, config.reading,
-config.reference, net.discovery, service.providers.
+Imports: config.kinds. Used by: config.facts, config.pools, config.reference,
+config.texts, net.discovery, service.providers.
 """
 
 from __future__ import annotations
@@ -18,9 +18,10 @@ from typing import Any
 
 import attrs
 
-from lolly_tx.config.checkkinds import FREE
-from lolly_tx.config.extensions import PluginTable
-from lolly_tx.config.kinds import (
+from lolly_tx.config.kinds.checkkinds import FREE
+from lolly_tx.config.kinds.extensions import PluginTable
+from lolly_tx.config.kinds.later import Classes
+from lolly_tx.config.kinds.plain import (
     Count,
     Duration,
     Filled,
@@ -28,10 +29,9 @@ from lolly_tx.config.kinds import (
     nearest,
     type_word,
 )
-from lolly_tx.config.later import Classes
-from lolly_tx.config.problems import Rejected
-from lolly_tx.config.schema import Place, Setting, about, settings_of
-from lolly_tx.config.tables import read_or_none
+from lolly_tx.config.kinds.problems import Rejected
+from lolly_tx.config.kinds.schema import Place, Setting, about, settings_of
+from lolly_tx.config.kinds.tables import read_or_none
 
 _FILLED = Filled()
 

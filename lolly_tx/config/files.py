@@ -1,6 +1,6 @@
 """The settings of files as a route's end, and the kinds of values that only they have.
 
-Imports: config, domain. Used by: config.filefacts, config.routing, service.
+Imports: config.kinds, domain.routing. Used by: config.facts, config.routing, service.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from typing import Any
 
 import attrs
 
-from lolly_tx.config.kinds import (
+from lolly_tx.config.kinds.plain import (
     FLAG,
     TEXT,
     Choice,
@@ -22,10 +22,10 @@ from lolly_tx.config.kinds import (
     quoted,
     type_word,
 )
-from lolly_tx.config.problems import Rejected
-from lolly_tx.config.schema import Place, about
-from lolly_tx.config.tables import ListOf
-from lolly_tx.domain.files import BadTry, TryList
+from lolly_tx.config.kinds.problems import Rejected
+from lolly_tx.config.kinds.schema import Place, about
+from lolly_tx.config.kinds.tables import ListOf
+from lolly_tx.domain.routing.files import BadTry, TryList
 
 NO_TYPES: Mapping[str, str] = MappingProxyType({})
 OFF, EPOCH, MAX = "off", "epoch", "max"

@@ -1,6 +1,6 @@
 """The settings of forward proxies: who may use them, and where they may go.
 
-Imports: config, config.middleware, domain. Used by: config.consequences, config.loops,
+Imports: config, config.kinds, config.middleware, domain.access. Used by: config.facts,
 config.model, config.rules, service, service.changes, service.forwards.
 """
 
@@ -11,8 +11,11 @@ from typing import Any
 
 import attrs
 
-from lolly_tx.config.addresses import LISTEN
-from lolly_tx.config.kinds import FLAG, Choice, Count, Duration, quoted
+from lolly_tx.config.kinds.addresses import LISTEN
+from lolly_tx.config.kinds.plain import FLAG, Choice, Count, Duration, quoted
+from lolly_tx.config.kinds.problems import Rejected
+from lolly_tx.config.kinds.schema import Place, about
+from lolly_tx.config.kinds.tables import NETWORKS, ListOf, Table
 from lolly_tx.config.listening import ListenerTLS
 from lolly_tx.config.middleware.basic_auth import (
     ABOUT_USERS,
@@ -22,12 +25,9 @@ from lolly_tx.config.middleware.basic_auth import (
 )
 from lolly_tx.config.parents import TARGET_PATTERNS, Parent, parent_facts, parent_rules
 from lolly_tx.config.passive import PassiveRecord
-from lolly_tx.config.problems import Rejected
 from lolly_tx.config.retrying import PoolTimeout
-from lolly_tx.config.schema import Place, about
-from lolly_tx.config.tables import NETWORKS, ListOf, Table
-from lolly_tx.domain.destinations import is_special
-from lolly_tx.domain.forwarded import Network
+from lolly_tx.domain.access.destinations import is_special
+from lolly_tx.domain.access.forwarded import Network
 
 ANY = "any"
 HTTP, SOCKS5 = "http", "socks5"

@@ -5,7 +5,8 @@
 An entry is a URL or a table as in `targets` of a pool, without `endpoint`: whoever writes into a registry does not get
 to name the sockets of this machine, nor those of this proxy.
 
-Imports: config, domain. Used by: service.providers, testing.
+Imports: config, config.kinds, config.rules, config.texts, domain. Used by:
+service.providers, testing.
 """
 
 from __future__ import annotations
@@ -16,14 +17,14 @@ from typing import Any
 
 import attrs
 
-from lolly_tx.config.loops import leads_to, own_places
+from lolly_tx.config.kinds.problems import Problem
+from lolly_tx.config.kinds.tables import read_or_none
+from lolly_tx.config.kinds.targets import TARGET, with_id
 from lolly_tx.config.model import Config
 from lolly_tx.config.pools import PoolSettings
-from lolly_tx.config.problems import Problem
-from lolly_tx.config.reading import Names, Source, SourcePlace
-from lolly_tx.config.rules import check_pool
-from lolly_tx.config.tables import read_or_none
-from lolly_tx.config.targets import TARGET, with_id
+from lolly_tx.config.rules.loops import leads_to, own_places
+from lolly_tx.config.rules.together import check_pool
+from lolly_tx.config.texts.reading import Names, Source, SourcePlace
 from lolly_tx.domain.target import Target
 
 MOST_FOUND = 10000

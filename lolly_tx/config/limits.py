@@ -1,6 +1,6 @@
 """The settings of what one client, one message and the process may take, in bytes, numbers and seconds.
 
-Imports: config. Used by: config.model.
+Imports: config.kinds. Used by: config.model.
 """
 
 from __future__ import annotations
@@ -9,8 +9,8 @@ from typing import Literal
 
 import attrs
 
-from lolly_tx.config.kinds import Choice, Count, Duration, Size
-from lolly_tx.config.schema import about
+from lolly_tx.config.kinds.plain import Choice, Count, Duration, Size
+from lolly_tx.config.kinds.schema import about
 
 
 @attrs.frozen

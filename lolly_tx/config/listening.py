@@ -1,6 +1,7 @@
 """The settings of a listener: where it is, and its TLS.
 
-Imports: config, config.middleware. Used by: config, service, service.certificates.
+Imports: config, config.kinds, config.middleware. Used by: config, config.rules,
+service, service.certificates.
 """
 
 from __future__ import annotations
@@ -12,18 +13,18 @@ from typing import Literal
 import attrs
 
 from lolly_tx.config.accesslogs import OWN_LOG, LogChoice
-from lolly_tx.config.addresses import LISTEN, OPTIONAL_FILE
-from lolly_tx.config.kinds import FLAG, TEXT, Choice
-from lolly_tx.config.middleware.using import USE, Use
-from lolly_tx.config.schema import about
-from lolly_tx.config.tables import (
+from lolly_tx.config.kinds.addresses import LISTEN, OPTIONAL_FILE
+from lolly_tx.config.kinds.plain import FLAG, TEXT, Choice
+from lolly_tx.config.kinds.schema import about
+from lolly_tx.config.kinds.tables import (
     CERTIFICATE_FILES,
     HOST_PATTERNS,
     NETWORKS,
     ListOf,
     Table,
 )
-from lolly_tx.config.tlsfields import NO_FIELDS, TLS_FIELDS
+from lolly_tx.config.kinds.tlsfields import NO_FIELDS, TLS_FIELDS
+from lolly_tx.config.middleware.using import USE, Use
 
 Network = IPv4Network | IPv6Network
 ClientMode = Literal["off", "request", "require"]

@@ -2,8 +2,8 @@
 
 The only module of config that touches the disk, through `Files`, which tests replace.
 
-Imports: config. Used by: commands, config, config.rewritten, importing,
-service.changes, simulate, tap, testing.
+Imports: config, config.kinds, config.rules, config.texts. Used by: commands, config,
+config.rewritten, importing, service.changes, simulate, tap, testing.
 """
 
 from __future__ import annotations
@@ -18,13 +18,13 @@ from typing import Any, Protocol
 
 import attrs
 
+from lolly_tx.config.kinds.problems import ConfigErrors, Problem
+from lolly_tx.config.kinds.tables import INCLUDE, Table, read_or_none
+from lolly_tx.config.kinds.templatekinds import own_variables
 from lolly_tx.config.model import Config
-from lolly_tx.config.problems import ConfigErrors, Problem
-from lolly_tx.config.reading import Names, Source, SourcePlace
 from lolly_tx.config.routing import Route, captured
-from lolly_tx.config.rules import Parts, check
-from lolly_tx.config.tables import INCLUDE, Table, read_or_none
-from lolly_tx.config.templatekinds import own_variables
+from lolly_tx.config.rules.together import Parts, check
+from lolly_tx.config.texts.reading import Names, Source, SourcePlace
 
 _DEEPEST_INCLUDE = 10
 _LARGEST_FILE = 8 << 20
@@ -235,7 +235,7 @@ class _Loader:
         check(config, parts, SourcePlace(self.sources[0]))
         if not config.tunnels:
             return config
-        from lolly_tx.config.tunnelrules import with_published
+        from lolly_tx.config.rules.tunnels import with_published
 
         return with_published(config)
 

@@ -1,6 +1,6 @@
 """The settings of local faults: when it is this machine, and not its targets, that has lost the network.
 
-Imports: config, domain. Used by: config.model, service, service.checks.
+Imports: config.kinds, domain. Used by: config.model, service, service.checks.
 """
 
 from __future__ import annotations
@@ -9,10 +9,10 @@ from typing import Any
 
 import attrs
 
-from lolly_tx.config.kinds import Count, Duration, Number, Word, plain_text
-from lolly_tx.config.problems import Rejected
-from lolly_tx.config.schema import Place, about
-from lolly_tx.config.tables import ListOf
+from lolly_tx.config.kinds.plain import Count, Duration, Number, Word, plain_text
+from lolly_tx.config.kinds.problems import Rejected
+from lolly_tx.config.kinds.schema import Place, about
+from lolly_tx.config.kinds.tables import ListOf
 from lolly_tx.domain.target import host_and_port
 
 

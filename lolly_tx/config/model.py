@@ -4,10 +4,10 @@ Each field declares its kind and its explanation once; reading, `lolly check --d
 and the reference page (docs/configuration.md) follow the declaration. Durations are
 seconds, sizes are bytes. Nothing in here is live: no sockets, timers or counters.
 
-Imports: config, config.middleware, domain. Used by: commands, config, service,
-service.acme, service.certificates, service.changes, service.demo, service.forwards,
-service.metrics, service.providers, service.records, service.stores, service.tunnels,
-service.workers, simulate, tap.
+Imports: config, config.kinds, config.middleware, domain.access. Used by: commands,
+config, config.facts, config.rules, service, service.acme, service.certificates,
+service.changes, service.demo, service.forwards, service.metrics, service.providers,
+service.records, service.stores, service.tunnels, service.workers, simulate, tap.
 """
 
 from __future__ import annotations
@@ -20,10 +20,19 @@ from typing import TYPE_CHECKING, Any, Literal
 import attrs
 
 from lolly_tx.config.accesslogs import AccessLog
-from lolly_tx.config.addresses import OPTIONAL_FOLDER
-from lolly_tx.config.extensions import NO_PLUGINS, PluginTables
-from lolly_tx.config.httpkinds import OPTIONAL_FIELD_NAME
-from lolly_tx.config.kinds import FLAG, CountOrAuto
+from lolly_tx.config.kinds.addresses import OPTIONAL_FOLDER
+from lolly_tx.config.kinds.extensions import NO_PLUGINS, PluginTables
+from lolly_tx.config.kinds.httpkinds import OPTIONAL_FIELD_NAME
+from lolly_tx.config.kinds.plain import FLAG, CountOrAuto
+from lolly_tx.config.kinds.schema import about
+from lolly_tx.config.kinds.tables import (
+    FORWARDED_FORMS,
+    NETWORKS,
+    ListOf,
+    Named,
+    Table,
+)
+from lolly_tx.config.kinds.templatekinds import NO_TEXTS, VARIABLE_TABLE
 from lolly_tx.config.limits import Limits, Timeouts
 from lolly_tx.config.listening import Listener, ListenerTLS, TLSSite
 from lolly_tx.config.local_fault import LocalFault
@@ -65,16 +74,7 @@ from lolly_tx.config.pools import (
 )
 from lolly_tx.config.providertables import ProviderTables
 from lolly_tx.config.routing import Redirect, Respond, Route
-from lolly_tx.config.schema import about
-from lolly_tx.config.tables import (
-    FORWARDED_FORMS,
-    NETWORKS,
-    ListOf,
-    Named,
-    Table,
-)
-from lolly_tx.config.templatekinds import NO_TEXTS, VARIABLE_TABLE
-from lolly_tx.domain.forwarded import SENT
+from lolly_tx.domain.access.forwarded import SENT
 
 if TYPE_CHECKING:  # pragma: no cover  # what few configurations have is imported with the first table of it
     from lolly_tx.config.acme import Acme

@@ -1,6 +1,6 @@
 """What concerns those who run the proxy: the admin side, how much is explained, where clients are. Frozen.
 
-Imports: config. Used by: config.model, service.changes, service.process, tap.
+Imports: config.kinds. Used by: config.model, service.changes, service.process, tap.
 """
 
 from __future__ import annotations
@@ -9,11 +9,11 @@ from typing import Literal
 
 import attrs
 
-from lolly_tx.config.addresses import LISTEN, OPTIONAL_FILE, OPTIONAL_FOLDER
-from lolly_tx.config.httpkinds import OPTIONAL_FIELD_NAME, OPTIONAL_TOKEN
-from lolly_tx.config.kinds import PART, Choice, Count, Duration, Size
-from lolly_tx.config.schema import about
-from lolly_tx.config.tables import NAME_LIST, ListOf
+from lolly_tx.config.kinds.addresses import LISTEN, OPTIONAL_FILE, OPTIONAL_FOLDER
+from lolly_tx.config.kinds.httpkinds import OPTIONAL_FIELD_NAME, OPTIONAL_TOKEN
+from lolly_tx.config.kinds.plain import PART, Choice, Count, Duration, Size
+from lolly_tx.config.kinds.schema import about
+from lolly_tx.config.kinds.tables import NAME_LIST, ListOf
 
 
 @attrs.frozen

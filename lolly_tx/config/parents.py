@@ -1,6 +1,7 @@
 """The settings of the ways that clients of a forward proxy go by: direct, another proxy, or a pool of them.
 
-Imports: config, domain. Used by: config.forward, config.loops, service.forwards.
+Imports: config.kinds, domain, domain.access. Used by: config.forward, config.rules,
+service.forwards.
 """
 
 from __future__ import annotations
@@ -13,17 +14,17 @@ from urllib.parse import unquote
 
 import attrs
 
-from lolly_tx.config.addresses import (
+from lolly_tx.config.kinds.addresses import (
     HOST_PATTERN,
     OPTIONAL_FILE,
 )
-from lolly_tx.config.kinds import TEXT, Choice, Word, nearest, plain_text, quoted
-from lolly_tx.config.problems import Rejected
-from lolly_tx.config.schema import Place, about
-from lolly_tx.config.tables import ListOf
-from lolly_tx.domain.destinations import is_special, literal
-from lolly_tx.domain.forwarded import Network
-from lolly_tx.domain.login import login_of
+from lolly_tx.config.kinds.plain import TEXT, Choice, Word, nearest, plain_text, quoted
+from lolly_tx.config.kinds.problems import Rejected
+from lolly_tx.config.kinds.schema import Place, about
+from lolly_tx.config.kinds.tables import ListOf
+from lolly_tx.domain.access.destinations import is_special, literal
+from lolly_tx.domain.access.forwarded import Network
+from lolly_tx.domain.access.login import login_of
 from lolly_tx.domain.target import read_url
 
 DIRECT = "direct"

@@ -1,6 +1,6 @@
 """The settings of what real traffic tells of targets, frozen.
 
-Imports: config. Used by: config.balancefacts, config.forward, config.pools.
+Imports: config.kinds. Used by: config.facts, config.forward, config.pools.
 """
 
 from __future__ import annotations
@@ -10,10 +10,10 @@ from typing import Any
 
 import attrs
 
-from lolly_tx.config.extensions import NO_PLUGINS, PluginTables
-from lolly_tx.config.kinds import FLAG, PART, TEXT, Count, Duration, Number
-from lolly_tx.config.schema import about
-from lolly_tx.config.tables import STATUS_RANGES, Table
+from lolly_tx.config.kinds.extensions import NO_PLUGINS, PluginTables
+from lolly_tx.config.kinds.plain import FLAG, PART, TEXT, Count, Duration, Number
+from lolly_tx.config.kinds.schema import about
+from lolly_tx.config.kinds.tables import STATUS_RANGES, Table
 
 
 @attrs.frozen

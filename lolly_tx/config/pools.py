@@ -2,8 +2,9 @@
 
 See `model`, which offers all of these under its own name too. Durations are seconds.
 
-Imports: config, domain. Used by: config, lolly_tx, net.checks, net.library,
-net.sockets, service, service.checks, service.providers, service.upgrades, simulate.
+Imports: config, config.kinds, domain. Used by: config, config.facts, config.rules,
+lolly_tx, net.checks, net.library, net.sockets, service, service.checks,
+service.providers, service.upgrades, simulate.
 """
 
 from __future__ import annotations
@@ -13,13 +14,13 @@ from typing import Any, Literal
 
 import attrs
 
-from lolly_tx.config.addresses import OPTIONAL_FILE, SENT_HOST
 from lolly_tx.config.balancing import ConsistentHash, LeastTime, Sticky
-from lolly_tx.config.checkkinds import FREE
 from lolly_tx.config.checks import NO_SETTINGS, Check, Health, Match, Step, TargetAgent
 from lolly_tx.config.discovering import DISCOVER, Discover
-from lolly_tx.config.httpkinds import HASH_KEY
-from lolly_tx.config.kinds import (
+from lolly_tx.config.kinds.addresses import OPTIONAL_FILE, SENT_HOST
+from lolly_tx.config.kinds.checkkinds import FREE
+from lolly_tx.config.kinds.httpkinds import HASH_KEY
+from lolly_tx.config.kinds.plain import (
     BALANCE,
     FLAG,
     PART,
@@ -30,6 +31,9 @@ from lolly_tx.config.kinds import (
     Duration,
     Number,
 )
+from lolly_tx.config.kinds.schema import about
+from lolly_tx.config.kinds.tables import ListOf, Table
+from lolly_tx.config.kinds.targets import TARGETS
 from lolly_tx.config.passive import FailureShare, Outlier, Passive, SlowShare
 from lolly_tx.config.retrying import (
     Adaptive,
@@ -39,9 +43,6 @@ from lolly_tx.config.retrying import (
     Queue,
     Retry,
 )
-from lolly_tx.config.schema import about
-from lolly_tx.config.tables import ListOf, Table
-from lolly_tx.config.targets import TARGETS
 from lolly_tx.domain.target import Target
 
 __all__ = [

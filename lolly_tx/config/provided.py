@@ -5,7 +5,8 @@
 
 The file has the first word on a name, and on what a route matches.
 
-Imports: config. Used by: config.amendments, config.providedtexts, service.providers.
+Imports: config, config.kinds, config.rules, config.texts. Used by: config.amendments,
+config.providedtexts, service.providers.
 """
 
 from __future__ import annotations
@@ -16,12 +17,12 @@ from typing import TYPE_CHECKING, Any
 
 import attrs
 
+from lolly_tx.config.kinds.problems import Problem
+from lolly_tx.config.kinds.tables import Named, Table, read_or_none
 from lolly_tx.config.pools import PoolSettings
-from lolly_tx.config.problems import Problem
-from lolly_tx.config.reading import Names, Source, SourcePlace
 from lolly_tx.config.routing import Route
-from lolly_tx.config.rules import Parts, check_pool, check_route, parts_of
-from lolly_tx.config.tables import Named, Table, read_or_none
+from lolly_tx.config.rules.together import Parts, check_pool, check_route, parts_of
+from lolly_tx.config.texts.reading import Names, Source, SourcePlace
 
 if TYPE_CHECKING:
     from lolly_tx.config.model import Config

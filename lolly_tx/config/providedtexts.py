@@ -5,7 +5,8 @@
 Whoever writes such a text says where requests go, and that is all: he gets to read no file, no variable of the
 environment and no socket of this machine, nor sockets of this proxy. What the file says has the first word.
 
-Imports: config. Used by: net.discovery, service.providers.
+Imports: config, config.kinds, config.rules, config.texts. Used by: net.discovery,
+service.providers.
 """
 
 from __future__ import annotations
@@ -17,22 +18,22 @@ from typing import Any
 import attrs
 
 from lolly_tx.config.accesslogs import access_log_rules
-from lolly_tx.config.datagramrules import named_pool_rules
-from lolly_tx.config.loops import leads_to, own_places
+from lolly_tx.config.kinds.problems import ConfigErrors
+from lolly_tx.config.kinds.tables import Named, Table, read_or_none
 from lolly_tx.config.model import Config
 from lolly_tx.config.pools import PoolSettings
-from lolly_tx.config.problems import ConfigErrors
 from lolly_tx.config.provided import Provided, doors_of
-from lolly_tx.config.reading import Names, Source, SourcePlace
 from lolly_tx.config.routing import Route, captured
-from lolly_tx.config.rules import (
+from lolly_tx.config.rules.datagrams import named_pool_rules
+from lolly_tx.config.rules.loops import leads_to, own_places
+from lolly_tx.config.rules.together import (
     Parts,
     check_pool,
     check_route,
     parts_of,
     same_routes,
 )
-from lolly_tx.config.tables import Named, Table, read_or_none
+from lolly_tx.config.texts.reading import Names, Source, SourcePlace
 
 MOST_TEXT_BYTES = 1 << 20
 """Of all texts of a provider together, in UTF-8."""

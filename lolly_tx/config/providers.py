@@ -4,8 +4,8 @@
     type = "kubernetes"          # or a provider of texts: `config.textproviders`
     listeners = { http = "web", https = "secure" }
 
-Imports: config, domain. Used by: config.consequences, config.model, config.rules,
-service.certificates, service.providers.
+Imports: config, config.kinds, domain.routing. Used by: config.facts, config.model,
+config.rules, service.certificates, service.providers.
 """
 
 from __future__ import annotations
@@ -16,27 +16,34 @@ from typing import Any, Literal
 
 import attrs
 
-from lolly_tx.config.addresses import OPTIONAL_FOLDER, OPTIONAL_MAYBE_FILE
-from lolly_tx.config.checkkinds import FREE
-from lolly_tx.config.clusters import (
+from lolly_tx.config.kinds.addresses import OPTIONAL_FOLDER, OPTIONAL_MAYBE_FILE
+from lolly_tx.config.kinds.checkkinds import FREE
+from lolly_tx.config.kinds.clusters import (
     CLUSTER_URL,
     LABEL,
     OF_CA,
     OF_CLUSTER,
     OF_TOKEN_FILE,
 )
-from lolly_tx.config.kinds import TEXT, Choice, Word, nearest, plain_text, type_word
+from lolly_tx.config.kinds.plain import (
+    TEXT,
+    Choice,
+    Word,
+    nearest,
+    plain_text,
+    type_word,
+)
+from lolly_tx.config.kinds.problems import Rejected
+from lolly_tx.config.kinds.schema import Place, about
+from lolly_tx.config.kinds.tables import ListOf, Table
 from lolly_tx.config.pools import PoolSettings
-from lolly_tx.config.problems import Rejected
-from lolly_tx.config.schema import Place, about
-from lolly_tx.config.tables import ListOf, Table
 from lolly_tx.config.textproviders import (
     EtcdTexts,
     HttpTexts,
     text_provider_facts,
     text_provider_rules,
 )
-from lolly_tx.domain.hosts import valid_host
+from lolly_tx.domain.routing.hosts import valid_host
 
 NO_POOL: Mapping[str, Any] = MappingProxyType({})
 

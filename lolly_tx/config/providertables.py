@@ -1,6 +1,6 @@
 """How tables of providers are read: each by its type.
 
-Imports: config. Used by: config.model, config.reference.
+Imports: config.kinds. Used by: config.model, config.reference.
 """
 
 from __future__ import annotations
@@ -8,11 +8,11 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from lolly_tx.config.kinds import Choice, type_word
-from lolly_tx.config.later import Classes
-from lolly_tx.config.problems import Rejected
-from lolly_tx.config.schema import Place
-from lolly_tx.config.tables import Table, read_by_name, read_or_none
+from lolly_tx.config.kinds.later import Classes
+from lolly_tx.config.kinds.plain import Choice, type_word
+from lolly_tx.config.kinds.problems import Rejected
+from lolly_tx.config.kinds.schema import Place
+from lolly_tx.config.kinds.tables import Table, read_by_name, read_or_none
 
 PROVIDERS = Classes(
     {

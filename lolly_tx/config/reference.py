@@ -2,7 +2,7 @@
 
 Both come from the declarations in `model`, so neither can drift from what is read.
 
-Imports: config, config.middleware. Used by: commands.
+Imports: config, config.kinds, config.middleware. Used by: commands.
 """
 
 from __future__ import annotations
@@ -15,14 +15,14 @@ import attrs
 
 from lolly_tx.config.discovering import BUILT_IN as DISCOVERED
 from lolly_tx.config.discovering import COMMON, DiscoverTable
-from lolly_tx.config.kinds import quoted
+from lolly_tx.config.kinds.plain import quoted
+from lolly_tx.config.kinds.schema import Setting, settings_of
+from lolly_tx.config.kinds.tables import INCLUDE, ListOf, Named, Table
+from lolly_tx.config.kinds.targets import TARGETS, TargetTable
 from lolly_tx.config.middleware.by_type import BUILT_IN
 from lolly_tx.config.middleware.using import TYPE, MiddlewareTables
 from lolly_tx.config.model import Config, PoolSettings
 from lolly_tx.config.providertables import PROVIDERS, ProviderTables
-from lolly_tx.config.schema import Setting, settings_of
-from lolly_tx.config.tables import INCLUDE, ListOf, Named, Table
-from lolly_tx.config.targets import TARGETS, TargetTable
 
 # What stands for a key without a default, so that the file of defaults can be loaded.
 _EVERYBODYS = ("listener", "pool")

@@ -1,16 +1,16 @@
 """The settings of attempts, waiting and limits, frozen.
 
-Imports: config. Used by: config.forward, config.pools.
+Imports: config.kinds. Used by: config.forward, config.pools.
 """
 
 from __future__ import annotations
 
 import attrs
 
-from lolly_tx.config.httpkinds import OPTIONAL_FIELD_NAME
-from lolly_tx.config.kinds import Count, Duration, Number
-from lolly_tx.config.schema import about
-from lolly_tx.config.tables import RETRY_ON
+from lolly_tx.config.kinds.httpkinds import OPTIONAL_FIELD_NAME
+from lolly_tx.config.kinds.plain import Count, Duration, Number
+from lolly_tx.config.kinds.schema import about
+from lolly_tx.config.kinds.tables import RETRY_ON
 
 
 @attrs.frozen

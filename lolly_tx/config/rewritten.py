@@ -2,7 +2,7 @@
 
 Secrets are hidden there and stay so; files that the settings name need not exist.
 
-Imports: config. Used by: simulate.
+Imports: config, config.texts. Used by: simulate.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from typing import Any
 
 from lolly_tx.config.load import DiskFiles, parse
 from lolly_tx.config.model import Config
-from lolly_tx.config.reading import Names
+from lolly_tx.config.texts.reading import Names
 
 _REST = """
 [listener.replay]

@@ -1,6 +1,7 @@
 """The settings of a route, frozen: what it matches, and where it leads.
 
-Imports: config, config.middleware. Used by: config, proxy, service, service.records.
+Imports: config, config.kinds, config.middleware. Used by: config, config.rules, proxy,
+service, service.records.
 """
 
 from __future__ import annotations
@@ -14,9 +15,8 @@ from typing import TYPE_CHECKING, Any
 import attrs
 
 from lolly_tx.config.accesslogs import OWN_LOG, LogChoice
-from lolly_tx.config.httpkinds import CAPTURE, ROUTE_PATH
-from lolly_tx.config.kinds import Count, Text
-from lolly_tx.config.matching import (
+from lolly_tx.config.kinds.httpkinds import CAPTURE, ROUTE_PATH
+from lolly_tx.config.kinds.matching import (
     CLIENTS,
     FIELD_VALUES,
     METHODS,
@@ -24,17 +24,18 @@ from lolly_tx.config.matching import (
     QUERY_VALUES,
     ROUTE_HOSTS,
 )
-from lolly_tx.config.middleware.using import USE, Use
-from lolly_tx.config.problems import Rejected
-from lolly_tx.config.schema import Place, about
-from lolly_tx.config.tables import NAME_LIST, ListOf, Table
-from lolly_tx.config.templatekinds import (
+from lolly_tx.config.kinds.plain import Count, Text
+from lolly_tx.config.kinds.problems import Rejected
+from lolly_tx.config.kinds.schema import Place, about
+from lolly_tx.config.kinds.tables import NAME_LIST, ListOf, Table
+from lolly_tx.config.kinds.templatekinds import (
     FIELD_TEMPLATES,
     LOCATION,
     NO_TEXTS,
     TEMPLATE,
     TEMPLATE_LINES,
 )
+from lolly_tx.config.middleware.using import USE, Use
 
 if TYPE_CHECKING:  # pragma: no cover
     from lolly_tx.config.files import Files

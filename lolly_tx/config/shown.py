@@ -1,6 +1,6 @@
 """Settings as JSON-able values, and as single keys with texts, for people and programs; secrets are hidden.
 
-Imports: config, config.middleware, domain. Used by: config.diff, service,
+Imports: config.kinds, config.middleware, domain. Used by: config.diff, service,
 service.records.
 """
 
@@ -12,9 +12,9 @@ from typing import Any
 
 import attrs
 
-from lolly_tx.config.kinds import Duration, duration_text
+from lolly_tx.config.kinds.plain import Duration, duration_text
+from lolly_tx.config.kinds.schema import settings_of
 from lolly_tx.config.middleware.using import Middleware
-from lolly_tx.config.schema import settings_of
 from lolly_tx.domain.target import Target
 
 HIDDEN = "***"

@@ -5,7 +5,8 @@
     timeout = "50ms"
     fail = "local"
 
-Imports: config, domain. Used by: config, config.middleware, net.stores,
+Imports: config, config.kinds, domain. Used by: config.acme, config.caching,
+config.facts, config.middleware, config.model, config.rules, net.stores,
 proxy.middleware, service, service.stores.
 """
 
@@ -17,8 +18,8 @@ from typing import Any, Literal
 
 import attrs
 
-from lolly_tx.config.addresses import OPTIONAL_FILE
-from lolly_tx.config.kinds import (
+from lolly_tx.config.kinds.addresses import OPTIONAL_FILE
+from lolly_tx.config.kinds.plain import (
     TEXT,
     Choice,
     Duration,
@@ -27,10 +28,10 @@ from lolly_tx.config.kinds import (
     nearest,
     plain_text,
 )
+from lolly_tx.config.kinds.problems import Rejected
+from lolly_tx.config.kinds.schema import Place, about
+from lolly_tx.config.kinds.tables import Table
 from lolly_tx.config.pools import UpstreamTLS
-from lolly_tx.config.problems import Rejected
-from lolly_tx.config.schema import Place, about
-from lolly_tx.config.tables import Table
 from lolly_tx.domain.target import host_and_port
 
 PORT = 6379

@@ -1,7 +1,7 @@
 """The settings of streams: connections whose bytes are passed on as they are.
 
-Imports: config, config.middleware, domain. Used by: config, service, service.changes,
-service.records, simulate.
+Imports: config, config.kinds, config.middleware, domain.access. Used by: config.facts,
+config.model, config.rules, service, service.changes, service.records, simulate.
 """
 
 from __future__ import annotations
@@ -13,9 +13,9 @@ from typing import Any
 import attrs
 
 from lolly_tx.config.accesslogs import OWN_LOG, LogChoice
-from lolly_tx.config.addresses import HOST_PATTERN
-from lolly_tx.config.datagrams import STREAM_ENDPOINT, of_datagrams
-from lolly_tx.config.kinds import (
+from lolly_tx.config.kinds.addresses import HOST_PATTERN
+from lolly_tx.config.kinds.datagrams import STREAM_ENDPOINT, of_datagrams
+from lolly_tx.config.kinds.plain import (
     TEXT,
     Count,
     Duration,
@@ -24,14 +24,14 @@ from lolly_tx.config.kinds import (
     plain_text,
     type_word,
 )
+from lolly_tx.config.kinds.problems import Rejected
+from lolly_tx.config.kinds.schema import Place, about
+from lolly_tx.config.kinds.tables import NETWORKS, Table
+from lolly_tx.config.kinds.variables import parts_of
 from lolly_tx.config.listening import ListenerTLS
 from lolly_tx.config.middleware.using import USE, Middleware, Use, resolved
 from lolly_tx.config.pools import PoolSettings
-from lolly_tx.config.problems import Rejected
-from lolly_tx.config.schema import Place, about
-from lolly_tx.config.tables import NETWORKS, Table
-from lolly_tx.config.variables import parts_of
-from lolly_tx.domain.forwarded import Network
+from lolly_tx.domain.access.forwarded import Network
 
 STREAM_TYPES = ("access", "concurrency", "rate_limit", "bandwidth")
 """The middleware that a stream can use."""
@@ -238,7 +238,7 @@ def stream_doubts(
     """What looks wrong with them: the name of each, and a sentence."""
     for name, stream in streams.items():
         if of_datagrams(stream.endpoint):
-            continue  # `config.datagrams` has theirs
+            continue  # `config.kinds.datagrams` has theirs
         for pool in stream.pools:
             for said in _pool_doubts(pools[pool]):
                 yield name, f"pool {pool} {said}"

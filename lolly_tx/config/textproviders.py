@@ -7,7 +7,7 @@
 
 What such a text may say is in `config.providedtexts`.
 
-Imports: config. Used by: config.providers, net.discovery, service.providers.
+Imports: config.kinds. Used by: config.providers, net.discovery, service.providers.
 """
 
 from __future__ import annotations
@@ -18,9 +18,9 @@ from urllib.parse import urlsplit
 
 import attrs
 
-from lolly_tx.config.addresses import OPTIONAL_MAYBE_FILE, ServiceURL
-from lolly_tx.config.kinds import TEXT, Choice, Duration, Filled
-from lolly_tx.config.schema import Place, about
+from lolly_tx.config.kinds.addresses import OPTIONAL_MAYBE_FILE, ServiceURL
+from lolly_tx.config.kinds.plain import TEXT, Choice, Duration, Filled
+from lolly_tx.config.kinds.schema import Place, about
 
 _HERE = ("127.0.0.1", "::1", "localhost")
 _CA = about(

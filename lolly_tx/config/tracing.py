@@ -1,6 +1,6 @@
 """The settings of request ids and traces.
 
-Imports: config. Used by: config.middleware, config.model.
+Imports: config.kinds. Used by: config.middleware, config.model.
 """
 
 from __future__ import annotations
@@ -10,11 +10,11 @@ from typing import Any
 
 import attrs
 
-from lolly_tx.config.addresses import service_url
-from lolly_tx.config.httpkinds import FIELD_NAME
-from lolly_tx.config.kinds import FLAG, PART, TEXT, Word, plain_text
-from lolly_tx.config.problems import Rejected
-from lolly_tx.config.schema import Place, about
+from lolly_tx.config.kinds.addresses import service_url
+from lolly_tx.config.kinds.httpkinds import FIELD_NAME
+from lolly_tx.config.kinds.plain import FLAG, PART, TEXT, Word, plain_text
+from lolly_tx.config.kinds.problems import Rejected
+from lolly_tx.config.kinds.schema import Place, about
 
 _TAKEN = re.compile(
     r"(?i)host|connection|keep-alive|te|trailer|transfer-encoding|content-.*|upgrade|expect"

@@ -1,6 +1,7 @@
 """The settings of reverse tunnels: where connectors connect to, and what connects from behind a NAT.
 
-Imports: config. Used by: config.model, config.tunnelrules, service, service.tunnels.
+Imports: config, config.kinds. Used by: config.model, config.rules, service,
+service.tunnels.
 """
 
 from __future__ import annotations
@@ -11,9 +12,9 @@ from typing import Any
 
 import attrs
 
-from lolly_tx.config.addresses import CONNECT, HOST_PATTERN, LISTEN
-from lolly_tx.config.httpkinds import OPTIONAL_SECRET
-from lolly_tx.config.kinds import (
+from lolly_tx.config.kinds.addresses import CONNECT, HOST_PATTERN, LISTEN
+from lolly_tx.config.kinds.httpkinds import OPTIONAL_SECRET
+from lolly_tx.config.kinds.plain import (
     TEXT,
     Count,
     Duration,
@@ -22,11 +23,9 @@ from lolly_tx.config.kinds import (
     plain_text,
     type_word,
 )
-from lolly_tx.config.listening import ListenerTLS
-from lolly_tx.config.pools import UpstreamTLS
-from lolly_tx.config.problems import Rejected
-from lolly_tx.config.schema import Place, about
-from lolly_tx.config.tables import (
+from lolly_tx.config.kinds.problems import Rejected
+from lolly_tx.config.kinds.schema import Place, about
+from lolly_tx.config.kinds.tables import (
     HOST_PATTERNS,
     NAME,
     NAME_LIST,
@@ -36,6 +35,8 @@ from lolly_tx.config.tables import (
     Table,
     read_or_none,
 )
+from lolly_tx.config.listening import ListenerTLS
+from lolly_tx.config.pools import UpstreamTLS
 
 NO_SERVICES: Mapping[str, str] = MappingProxyType({})
 FORWARD = "forward:"

@@ -1,6 +1,6 @@
 """Why a target is in the state it is in, with the evidence, and what would bring it back.
 
-Imports: domain. Used by: service.admin.
+Imports: domain, domain.checks. Used by: service.admin.
 
     summary     one sentence
     facts       the operator's word, the checks, the traffic, the room: each with its state, since when, and why
@@ -13,8 +13,8 @@ from __future__ import annotations
 
 from typing import Any
 
+from lolly_tx.domain.checks.health import Thresholds
 from lolly_tx.domain.evidence import Sighting
-from lolly_tx.domain.health import Thresholds
 from lolly_tx.domain.node import UNLIMITED, Node
 from lolly_tx.domain.snapshot import describe, event_dict
 from lolly_tx.domain.wayback import UNPLANNED, NextCheck, Planned, ways_back

@@ -1,6 +1,6 @@
 """Admission: refusing a part of the requests when too few of them succeed.
 
-Imports: nothing of ours. Used by: domain.policy, service.
+Imports: nothing of ours. Used by: domain.retries, service.
 
 Client-side throttling as in the SRE book: with n requests in the window and s successes, the odds of a refusal
 are ((n - s / threshold) / (n + 1)) ^ (1 / aggression), so a backend that fails is left a trickle to show that

@@ -1,9 +1,11 @@
 """The failures of an exchange, as values with the facts a retry needs.
 
-Imports: nothing of ours. Used by: domain, lolly_tx, net, net.checks, net.datagrams,
-net.forward, net.http1, net.http2, net.library, net.proxies, net.sockets, net.stores,
-net.tunnels, net.websockets, proxy, proxy.caching, proxy.files, proxy.middleware,
-service, service.checks, service.records, service.workers, simulate, testing.
+Imports: nothing of ours. Used by: domain, domain.access, domain.checks, domain.retries,
+domain.routing, lolly_tx, net, net.checks, net.datagrams, net.forward, net.http1,
+net.http2, net.library, net.proxies, net.sockets, net.stores, net.tunnels,
+net.websockets, proxy, proxy.caching, proxy.chains, proxy.files, proxy.forwards,
+proxy.middleware, proxy.streams, service, service.checks, service.records,
+service.workers, simulate, testing.
 
 Foreign exceptions (sockets, TLS, DNS) are translated into these in `net.failures` only; HTTP statuses are derived
 from these in `proxy.replies` only.

@@ -1,7 +1,8 @@
 """What happened to a node or a pool, as a value.
 
-Imports: nothing of ours. Used by: domain, net.library, service, service.checks,
-service.forwards, service.records, service.tunnels, service.workers, simulate, testing.
+Imports: nothing of ours. Used by: domain.interfaces, domain.node, domain.roster,
+domain.shared, domain.snapshot, net.library, service, service.checks, service.forwards,
+service.records, service.tunnels, service.workers, simulate, testing.
 
 Every change of one of the three facts of availability is exactly one `Event`.
 """

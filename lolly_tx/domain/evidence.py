@@ -1,6 +1,6 @@
 """What was seen of a target lately: the last checks and the last failures of its traffic, each a few.
 
-Imports: nothing of ours. Used by: domain.
+Imports: nothing of ours. Used by: domain, domain.shared.
 """
 
 from __future__ import annotations

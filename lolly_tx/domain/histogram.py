@@ -3,8 +3,8 @@
 The hot path has no calls for it: it looks at `QUICK`, and counts what took longer in a plain list. What was as quick as
 that is not counted anywhere, because how many there were in all is known, and what is left is the first number.
 
-Imports: nothing of ours. Used by: commands, domain.heritage, domain.lease, domain.node,
-domain.pool, proxy, service, service.admin, service.metrics, service.records,
+Imports: nothing of ours. Used by: commands, domain.lease, domain.node, domain.pool,
+domain.shared, proxy, service, service.admin, service.metrics, service.records,
 service.workers, wire.
 """
 

@@ -1,6 +1,6 @@
 """What one process holds of a node that several processes lease: leases and a trial, counted over all of them.
 
-Imports: domain. Used by: domain.node, domain.roster, domain.together.
+Imports: domain. Used by: domain.node, domain.roster, domain.shared.
 """
 
 from __future__ import annotations

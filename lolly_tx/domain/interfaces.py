@@ -1,9 +1,10 @@
 """The extension points: what a third party can supply and a test may fake.
 
-Imports: domain, domain.accruals. Used by: domain, domain.balancers, net.checks,
-net.discovery, net.library, proxy, proxy.caching, proxy.middleware, service,
-service.checks, service.forwards, service.providers, service.records, service.workers,
-simulate, testing.
+Imports: domain, domain.accruals. Used by: domain.balancers, domain.choice, domain.pool,
+domain.retries, domain.roster, domain.tier, net.checks, net.discovery, net.library,
+proxy.caching, proxy.chains, proxy.forwards, proxy.middleware, service, service.checks,
+service.forwards, service.providers, service.records, service.workers, simulate,
+testing.
 
 Each interface has 1-4 methods; a plugin factory has `name`, `settings` and `build(settings, deps)`.
 """
@@ -92,7 +93,7 @@ class IHealthCheck(Interface):
     """One way to probe a target."""
 
     def check(target: Any) -> Any:
-        """Probe `target` once. A Deferred of `domain.health.Observation`; never errbacks but when cancelled."""
+        """Probe `target` once. A Deferred of `domain.checks.health.Observation`; never errbacks but when cancelled."""
 
 
 class IDiscovery(Interface):
@@ -177,7 +178,7 @@ class IMiddleware(Interface):
     )
 
     def request(passage: Any) -> Any:
-        """The head of a request is there (`proxy.passage.Passage`); assign `passage.head` to change it.
+        """The head of a request is there (`proxy.chains.passage.Passage`); assign `passage.head` to change it.
 
         Returns None to let it pass; whatever answers in place of what comes next, a `proxy.answer.Answer` or another
         route's end; or a Deferred of either, which is cancelled when the client goes.
@@ -190,7 +191,7 @@ class IMiddleware(Interface):
         """
 
     def request_body(passage: Any) -> Any:
-        """A `proxy.filters.BodyFilter` for the body of this request, whose length it must not change; or None."""
+        """A `proxy.chains.filters.BodyFilter` for the body of this request, whose length stays; or None."""
 
     def response_body(passage: Any, answer: Any) -> Any:
         """A filter for the body of this answer, or None. Asked right after `response`."""

@@ -7,8 +7,8 @@ The node's time runs from the moment it has the whole request to the head of its
 goes at the pace of the client. So latency is what lies between, and a trial is decided by the head. Failures
 are counted to the end: an answer that breaks off is one.
 
-Imports: domain. Used by: domain, net.datagrams, net.library, net.streams, proxy,
-simulate, testing.
+Imports: domain. Used by: domain.pool, domain.retries, net.datagrams, net.library,
+net.streams, proxy, proxy.streams, simulate, testing.
 
 The happy path, `ended`, is a few attribute operations: whatever else wants to know is behind the flags
 `Node.listening` and `Node.attentive`, which the pool keeps.

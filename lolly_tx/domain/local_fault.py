@@ -1,6 +1,6 @@
 """Local faults: whether it is this machine, and not its targets, that has lost the network.
 
-Imports: domain. Used by: domain.roster, domain.standing, service.checks.
+Imports: domain. Used by: domain.roster, domain.shared, service.checks.
 
 A target that dies is one; a machine whose cable is pulled sees all of them die at once. So what counts is who else is
 silent, and who is heard:

@@ -4,7 +4,7 @@ A compiled class (docs/performance.md) may be extended only by compiled ones, an
 `trait` marks a class without state that is mixed into others, `mypyc_attr(allow_interpreted_subclasses=True)` one that
 interpreted classes may extend as well.
 
-Imports: nothing of ours. Used by: domain.attempts, domain.balancers, domain.node, net,
+Imports: nothing of ours. Used by: domain.balancers, domain.node, domain.retries, net,
 net.http1, net.sockets, proxy, proxy.caching, wire.
 """
 

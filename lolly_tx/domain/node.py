@@ -1,8 +1,9 @@
 """A node: the live state of a target in one pool.
 
-Imports: domain, domain.accruals. Used by: domain, domain.balancers, net, net.datagrams,
-net.library, proxy, service, service.admin, service.checks, service.metrics,
-service.records, service.stores, service.workers, simulate.
+Imports: domain, domain.accruals, domain.checks. Used by: domain, domain.balancers,
+domain.retries, domain.shared, net, net.datagrams, net.library, proxy, proxy.records,
+proxy.streams, service, service.admin, service.checks, service.metrics, service.records,
+service.stores, service.workers, simulate.
 
 Three facts make a node available, and they are never merged into one flag: `enabled` (the operator's word),
 `health` (active checks), `ejection` (passive accrual). "Full" is asked last, and is not a fact but a number:
@@ -20,15 +21,15 @@ from collections.abc import Callable
 from typing import Final, Literal, Protocol
 
 from lolly_tx.domain.accruals.interfaces import IAccrual
+from lolly_tx.domain.checks.health import CheckResult, Health
+from lolly_tx.domain.checks.target_agent import SILENT, AgentState
 from lolly_tx.domain.errors import ProxyError
 from lolly_tx.domain.events import Event
 from lolly_tx.domain.evidence import Evidence, Sighting
-from lolly_tx.domain.health import CheckResult, Health
 from lolly_tx.domain.histogram import NONE
 from lolly_tx.domain.holding import Holding
 from lolly_tx.domain.native import Referable
 from lolly_tx.domain.target import Target
-from lolly_tx.domain.target_agent import SILENT, AgentState
 
 Enabled = Literal["up", "drain", "down"]
 Ejection = Literal["up", "ejected", "trial"]

@@ -1,6 +1,6 @@
 """A percentile of recent durations, in little memory.
 
-Imports: nothing of ours. Used by: domain.policy, service.
+Imports: nothing of ours. Used by: domain.retries, service.
 
 Durations are counted in buckets whose bounds grow by a tenth, so an answer is at most ten
 per cent too high. Two windows of `WINDOW` samples each take turns: the answer rests on one to two windows, and what

@@ -1,8 +1,9 @@
 """A pool: a named group of nodes, and the lease of one of them.
 
-Imports: domain, domain.accruals. Used by: domain, net.library, proxy, service,
-service.admin, service.checks, service.forwards, service.metrics, service.records,
-service.stores, service.workers, testing.
+Imports: domain, domain.accruals, domain.checks. Used by: domain.new_settings,
+domain.retries, domain.shared, net.library, proxy, service, service.admin,
+service.checks, service.forwards, service.metrics, service.records, service.stores,
+service.workers, testing.
 
     roster      who is in, and every change of a fact
     reports     checks, agents, the operator's hand        --> facts
@@ -25,12 +26,13 @@ from typing import TYPE_CHECKING, Any, Final
 
 from lolly_tx.domain.accruals.interfaces import IAccrual
 from lolly_tx.domain.caps import Caps
+from lolly_tx.domain.checks.health import Initial, Observation, Thresholds
+from lolly_tx.domain.checks.target_agent import AgentReport
 from lolly_tx.domain.choice import AllDownPolicy, Choice
 from lolly_tx.domain.concurrency import AdaptiveLimit
 from lolly_tx.domain.ejection import UPLOAD_TRIAL_SECONDS, EjectionLimits, Ejections
 from lolly_tx.domain.errors import AllFull, ProxyError
 from lolly_tx.domain.foresight import Foresight, foresee
-from lolly_tx.domain.health import Initial, Observation, Thresholds
 from lolly_tx.domain.histogram import Durations
 from lolly_tx.domain.interfaces import IBalancer, IEventSink
 from lolly_tx.domain.lease import Lease
@@ -43,7 +45,6 @@ from lolly_tx.domain.roster import Roster, UnknownNode
 from lolly_tx.domain.slow_start import SlowStart
 from lolly_tx.domain.snapshot import describe, explain
 from lolly_tx.domain.target import Target
-from lolly_tx.domain.target_agent import AgentReport
 from lolly_tx.domain.tier import by_load_of_key
 from lolly_tx.domain.timetable import Timetable
 from lolly_tx.domain.wayback import UNPLANNED, Planned

@@ -1,6 +1,6 @@
 """A waiting line for exchanges that found every node full.
 
-Imports: nothing of ours. Used by: domain.policy, proxy, service.
+Imports: nothing of ours. Used by: domain.retries, proxy, service.
 """
 
 from __future__ import annotations

@@ -1,6 +1,6 @@
 """Reports: what checks, agents and the operator's hand say of a node, and what follows for its facts.
 
-Imports: domain. Used by: domain.pool.
+Imports: domain, domain.checks. Used by: domain.pool.
 """
 
 from __future__ import annotations
@@ -8,12 +8,18 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Final
 
+from lolly_tx.domain.checks.health import (
+    Health,
+    Initial,
+    Observation,
+    Thresholds,
+    observe,
+)
+from lolly_tx.domain.checks.target_agent import AgentReport, follow
 from lolly_tx.domain.ejection import Ejections
 from lolly_tx.domain.evidence import Sighting
-from lolly_tx.domain.health import Health, Initial, Observation, Thresholds, observe
 from lolly_tx.domain.node import OWN_RECORD, Node
 from lolly_tx.domain.roster import Roster
-from lolly_tx.domain.target_agent import AgentReport, follow
 
 _CHECK: Final = "check: "
 """What the causes of changes by checks begin with."""

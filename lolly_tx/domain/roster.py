@@ -1,6 +1,6 @@
 """A roster: the nodes of a pool, who joins and leaves, and the one place where a change of a fact is noted.
 
-Imports: domain, domain.accruals. Used by: domain.
+Imports: domain, domain.accruals, domain.checks. Used by: domain.
 
 A change leaves an event for whoever listens, and is reason to make the choice afresh, which the owner is told.
 """
@@ -10,8 +10,8 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable
 
 from lolly_tx.domain.accruals.interfaces import IAccrual
+from lolly_tx.domain.checks.health import Health, Initial, Thresholds
 from lolly_tx.domain.events import Event
-from lolly_tx.domain.health import Health, Initial, Thresholds
 from lolly_tx.domain.holding import Holding
 from lolly_tx.domain.interfaces import IBalancer, IEventSink
 from lolly_tx.domain.local_fault import Witness

@@ -1,6 +1,6 @@
 """Numbers that several processes hold together: each has a column of its own, and what counts is the sum.
 
-Imports: nothing of ours. Used by: domain.caps, domain.holding, domain.together,
+Imports: nothing of ours. Used by: domain.caps, domain.holding, domain.shared,
 service.workers.
 
     row 0    [ worker 0 | worker 1 | worker 2 ]   leases of target a

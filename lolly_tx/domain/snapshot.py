@@ -1,6 +1,6 @@
 """What a person or a program may know of a node, as JSON-able values.
 
-Imports: domain. Used by: domain.account, domain.pool, service.admin.
+Imports: domain, domain.checks. Used by: domain.account, domain.pool, service.admin.
 """
 
 from __future__ import annotations
@@ -8,8 +8,8 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from typing import Any
 
+from lolly_tx.domain.checks.health import Thresholds
 from lolly_tx.domain.events import Event
-from lolly_tx.domain.health import Thresholds
 from lolly_tx.domain.node import UNLIMITED, Node
 from lolly_tx.domain.tier import BACKUP, Tier
 from lolly_tx.domain.wayback import UNPLANNED, Planned, ways_back

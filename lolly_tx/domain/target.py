@@ -1,9 +1,10 @@
 """A target: an address to send traffic to, frozen.
 
-Imports: domain. Used by: config, domain.node, domain.pool, domain.roster,
-importing.lolly, lolly_tx, net, net.checks, net.library, net.sockets, proxy, service,
-service.admin, service.changes, service.checks, service.forwards, service.providers,
-service.records, service.stores, service.tunnels, service.upgrades, simulate, testing.
+Imports: domain.routing. Used by: config, config.facts, config.kinds, config.rules,
+domain.node, domain.pool, domain.roster, importing.lolly, lolly_tx, net, net.checks,
+net.library, net.sockets, proxy.chains, proxy.records, service, service.admin,
+service.changes, service.checks, service.forwards, service.providers, service.records,
+service.stores, service.tunnels, service.upgrades, simulate, testing.
 """
 
 from __future__ import annotations
@@ -14,7 +15,7 @@ from typing import Any, Literal
 
 import attrs
 
-from lolly_tx.domain.hosts import valid_host
+from lolly_tx.domain.routing.hosts import valid_host
 
 _UNSAFE = re.compile(r"[^a-z0-9]+")
 

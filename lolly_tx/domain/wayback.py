@@ -1,7 +1,7 @@
 """What brings a target back: what keeps new exchanges away from it, and how each of that may go.
 
-Imports: domain. Used by: domain.account, domain.pool, domain.snapshot, service,
-service.admin, service.checks.
+Imports: domain, domain.checks. Used by: domain.account, domain.pool, domain.snapshot,
+service, service.admin, service.checks.
 """
 
 from __future__ import annotations
@@ -10,7 +10,7 @@ from typing import Literal
 
 import attrs
 
-from lolly_tx.domain.health import Thresholds
+from lolly_tx.domain.checks.health import Thresholds
 from lolly_tx.domain.node import OWN_RECORD, Node
 
 NextCheck = float | Literal["in progress"] | None

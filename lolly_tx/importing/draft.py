@@ -1,7 +1,7 @@
 """A configuration of ours in the making, and its text.
 
-Imports: config. Used by: importing.fitting, importing.imported, importing.largest,
-importing.listened, importing.lolly, importing.nginx.
+Imports: config.kinds. Used by: importing.fitting, importing.imported,
+importing.largest, importing.listened, importing.lolly, importing.nginx.
 
 Tables are plain dictionaries with the keys that files have.
 """
@@ -14,7 +14,7 @@ from typing import Any
 
 import attrs
 
-from lolly_tx.config.kinds import quoted
+from lolly_tx.config.kinds.plain import quoted
 
 Table = dict[str, Any]
 

@@ -1,13 +1,14 @@
 """Whether settings that were made of another proxy's are such as ours can have.
 
-Imports: config, importing. Used by: commands, importing.nginx.
+Imports: config, config.kinds, config.texts, importing. Used by: commands,
+importing.nginx.
 """
 
 from __future__ import annotations
 
+from lolly_tx.config.kinds.problems import ConfigErrors, Problem
 from lolly_tx.config.load import DiskFiles, parse
-from lolly_tx.config.problems import ConfigErrors, Problem
-from lolly_tx.config.reading import Names
+from lolly_tx.config.texts.reading import Names
 from lolly_tx.importing.draft import Draft, Table
 from lolly_tx.importing.report import NotThere
 

@@ -9,7 +9,7 @@ the process the sockets are read first (`net.alarm`).
 Imports: net, Twisted. Used by: net.datagrams, net.forward, net.http1, net.http2,
 net.library, net.multiplexed, net.per_client, net.sockets, net.streams, net.tunnel,
 net.tunnels, net.upstreams, proxy, proxy.caching, proxy.files, proxy.middleware,
-service, service.forwards, simulate.
+proxy.streams, service, service.forwards, simulate.
 """
 
 from __future__ import annotations

@@ -11,10 +11,10 @@ door in.
 Both ways there are plain calls, never a Deferred. `pause_*` and `resume_*` carry
 back-pressure: who cannot take more pauses the other side's reading.
 
-Imports: domain, net, net.sockets, wire. Used by: net.client_lines, net.forward,
-net.http1, net.http2, net.multiplexed, net.per_client, net.sockets, net.streams,
-net.upstreams, proxy, proxy.caching, proxy.files, proxy.middleware, service,
-service.forwards, service.records, testing.
+Imports: domain, net, net.sockets, wire. Used by: net, net.forward, net.http1,
+net.http2, net.streams, proxy, proxy.caching, proxy.chains, proxy.files, proxy.forwards,
+proxy.middleware, proxy.records, proxy.streams, service, service.forwards,
+service.records, testing.
 """
 
 from __future__ import annotations
@@ -54,7 +54,7 @@ class Peer:
     in by. `secure`: its connection is encrypted. `introduce(peer, head)`: the lines that
     tell a backend of it, for one request. `last`: those of the last plain request, whose
     Host was `host`. `transport`: of its connection, None where that serves others, too. `told`: what a PROXY header
-    said of it. `tls`: what its TLS has agreed on, once somebody has asked (`net.sockets.tls_facts`). `bound`:
+    said of it. `tls`: what its TLS has agreed on, once somebody has asked (`net.tls_facts`). `bound`:
     connections to targets that only it may use; whoever made it says when it is `gone`.
     """
 

@@ -11,7 +11,8 @@ and is never held against a target.
 
 Imports: domain, wire, Twisted, pyOpenSSL. Used by: net.bounded, net.checks,
 net.datagrams, net.discovery, net.http1, net.kubernetes, net.library, net.proxies,
-net.sockets, net.stores, net.tunnels, proxy, service.certificates, service.tunnels.
+net.sockets, net.stores, net.tunnels, proxy.streams, service.certificates,
+service.tunnels.
 """
 
 from __future__ import annotations

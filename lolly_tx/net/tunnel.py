@@ -21,7 +21,7 @@ two ends (`TunnelEnd`; `net.streams.raw.RawConnection` makes one of any connecti
     stopped, drained                the proxy stops; a target has left, and had its time
 
 Imports: net, net.sockets, wire, Twisted. Used by: net.doors, net.forward, net.http1,
-net.http2, net.streams, net.tunnels, proxy.
+net.http2, net.streams, net.tunnels, proxy, proxy.chains.
 """
 
 from __future__ import annotations

@@ -1,13 +1,13 @@
 """The route of a request whose path has changed on the way through what all routes of a listener have in common.
 
-Imports: domain, net, proxy, wire. Used by: proxy.asked, service.
+Imports: domain.routing, net, proxy, wire. Used by: proxy.asked, service.
 """
 
 from __future__ import annotations
 
 from typing import Any
 
-from lolly_tx.domain.routes import RouteTable
+from lolly_tx.domain.routing.routes import RouteTable
 from lolly_tx.net.doors import Peer
 from lolly_tx.proxy.proxy import RouteEnd
 from lolly_tx.wire.message import RequestHead

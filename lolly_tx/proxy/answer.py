@@ -1,6 +1,7 @@
 """Answers on their way to a client: a head that may still be changed, and one that is whole.
 
-Imports: net, proxy, wire. Used by: proxy, proxy.caching, proxy.middleware.
+Imports: net, proxy, wire. Used by: proxy.caching, proxy.chains, proxy.errand,
+proxy.middleware, proxy.streams.
 
 Hop-by-hop fields are gone from heads that come this way, and whatever is written into them is valid or refused.
 """

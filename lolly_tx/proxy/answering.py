@@ -3,16 +3,17 @@
 What a client said may be part of such an answer, so a redirect leads to no host but the one of its settings, whatever
 is filled in, and a field with a line end in its value is left out.
 
-Imports: config, domain, net, proxy, wire. Used by: proxy.middleware, service.
+Imports: config.kinds, domain, domain.routing, net, proxy, wire. Used by:
+proxy.middleware, service.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 
-from lolly_tx.config.templatekinds import location_parts
+from lolly_tx.config.kinds.templatekinds import location_parts
 from lolly_tx.domain.errors import DownstreamError
-from lolly_tx.domain.hosts import host_name
+from lolly_tx.domain.routing.hosts import host_name
 from lolly_tx.net.doors import BodyStart, DoorIn, Peer
 from lolly_tx.proxy.asked import Along, Asked
 from lolly_tx.proxy.own_answers import OwnAnswers, got
@@ -26,7 +27,7 @@ _WITHOUT_BODY = (204, 304)
 
 
 class Location:
-    """Where a redirect leads: `text` as `config.templatekinds.LOCATION` reads it."""
+    """Where a redirect leads: `text` as `config.kinds.templatekinds.LOCATION` reads it."""
 
     __slots__ = ("_host", "_rest", "_scheme")
 

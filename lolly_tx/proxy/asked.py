@@ -6,8 +6,8 @@
 
 What takes work, the client behind trusted proxies, the time, captures, is found out when it is asked for.
 
-Imports: domain, net, proxy, wire. Used by: proxy, proxy.middleware, service, simulate,
-testing.
+Imports: domain.routing, net, proxy, wire. Used by: proxy.answering, proxy.chains,
+proxy.middleware, proxy.split, proxy.streams, service, simulate, testing.
 """
 
 from __future__ import annotations
@@ -16,10 +16,10 @@ from collections.abc import Callable, Sequence
 from types import MappingProxyType
 from typing import Any
 
-from lolly_tx.domain.captures import Captures
-from lolly_tx.domain.hosts import host_name
-from lolly_tx.domain.locations import pattern_captures
-from lolly_tx.domain.routes import normal_path
+from lolly_tx.domain.routing.captures import Captures
+from lolly_tx.domain.routing.hosts import host_name
+from lolly_tx.domain.routing.locations import pattern_captures
+from lolly_tx.domain.routing.routes import normal_path
 from lolly_tx.net.doors import Peer
 from lolly_tx.proxy.again import Again
 from lolly_tx.proxy.identity import Identity

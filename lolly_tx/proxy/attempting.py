@@ -2,18 +2,19 @@
 
 Time is a forwarder's, and what has become of each attempt is kept for the record.
 
-Imports: domain, proxy, Twisted. Used by: proxy.exchange, proxy.record, proxy.session.
+Imports: domain, domain.retries, proxy, Twisted. Used by: proxy.exchange, proxy.records,
+proxy.streams.
 """
 
 from __future__ import annotations
 
 from twisted.internet.interfaces import IDelayedCall
 
-from lolly_tx.domain.attempts import NEVER, Attempts
 from lolly_tx.domain.errors import ProxyError
 from lolly_tx.domain.lease import Lease
 from lolly_tx.domain.native import mypyc_attr
 from lolly_tx.domain.node import Node
+from lolly_tx.domain.retries.attempts import NEVER, Attempts
 from lolly_tx.proxy.connecting import Connecting
 from lolly_tx.proxy.forwarder import Forwarder
 

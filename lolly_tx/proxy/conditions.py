@@ -3,7 +3,7 @@
 A value is compared as a whole, or an expression is looked for in it. Of a field or a parameter that is there several
 times, one is enough.
 
-Imports: config, domain, net, wire. Used by: service.
+Imports: config, domain.access, domain.routing, net, wire. Used by: service.
 """
 
 from __future__ import annotations
@@ -13,8 +13,8 @@ from typing import Any
 from urllib.parse import unquote_to_bytes
 
 from lolly_tx.config.routing import Route
-from lolly_tx.domain.forwarded import TrustedPeers
-from lolly_tx.domain.locations import Condition, path_expression
+from lolly_tx.domain.access.forwarded import TrustedPeers
+from lolly_tx.domain.routing.locations import Condition, path_expression
 from lolly_tx.net.doors import Peer
 from lolly_tx.wire.message import RequestHead
 

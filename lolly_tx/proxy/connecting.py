@@ -4,7 +4,7 @@
        +------callback--> on_connected(door): the lease goes on, the answer is to decide
 
 Imports: domain, net.library, Twisted. Used by: proxy.attempting, proxy.exchange,
-proxy.hedge, proxy.session.
+proxy.hedge, proxy.streams.
 """
 
 from __future__ import annotations

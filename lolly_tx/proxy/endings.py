@@ -6,8 +6,7 @@ On a busy socket the code and data of one request are pushed out of the processo
 written between two requests costs several times as much as the same line right after others. So the way of a request
 only puts the exchange into a list. It is told of when there are `MOST`, and every `TELL_SECONDS`.
 
-Imports: Twisted. Used by: proxy.accesslog, proxy.forwarder, proxy.lineformat, service,
-service.records.
+Imports: Twisted. Used by: proxy.forwarder, proxy.records, service, service.records.
 """
 
 from __future__ import annotations

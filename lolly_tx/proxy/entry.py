@@ -1,7 +1,6 @@
 """What the access log is told of one exchange.
 
-Imports: net, proxy, wire. Used by: proxy.accesslog, proxy.lineformat, proxy.record,
-proxy.variables.
+Imports: net, proxy, wire. Used by: proxy.records, proxy.variables.
 """
 
 from __future__ import annotations

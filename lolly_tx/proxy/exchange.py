@@ -3,7 +3,7 @@
     door in --request_data--> Upload --write--> door out
     door in <----write------- Exchange <--response_data-- door out
 
-It performs what `domain.attempts` decides: sends attempts, holds answers, passes the
+It performs what `domain.retries.attempts` decides: sends attempts, holds answers, passes the
 client's on. Only a kept connection that turns out to be closed is made anew without
 asking: nothing was tried yet. A body has an `proxy.upload.Upload`, a held answer a `proxy.held.Held`, a
 second attempt a `proxy.hedge.HedgeLine`; most exchanges have none of them. Between the
@@ -12,15 +12,14 @@ doors are plain calls; a Deferred exists only while connecting.
 This module is long because an exchange is one thing: whatever only some of them have stands
 apart already, and what is left changes together.
 
-Imports: domain, net, net.sockets, proxy, wire. Used by: proxy.columns,
-proxy.lineformat, proxy.record, proxy.route, service.records.
+Imports: domain, domain.retries, net, net.sockets, proxy, wire. Used by: proxy.records,
+proxy.route, service.records.
 """
 
 from __future__ import annotations
 
 from typing import Any, Final
 
-from lolly_tx.domain.attempts import NEVER
 from lolly_tx.domain.errors import (
     BadResponse,
     DownstreamGone,
@@ -32,6 +31,7 @@ from lolly_tx.domain.errors import (
 )
 from lolly_tx.domain.lease import Lease
 from lolly_tx.domain.node import Node
+from lolly_tx.domain.retries.attempts import NEVER
 from lolly_tx.net.doors import BODILESS, BodyStart, DoorIn, DoorOut, Peer, ResponseSink
 from lolly_tx.net.sockets.splice import Relay
 from lolly_tx.net.tunnel import Tunnel

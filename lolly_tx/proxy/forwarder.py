@@ -1,7 +1,8 @@
 """A pool's side of the exchanges: what they share.
 
-Imports: domain, net, proxy, wire, Twisted. Used by: proxy, service, service.changes,
-service.forwards, service.metrics, simulate.
+Imports: domain, domain.retries, net, proxy, wire, Twisted. Used by: proxy.attempting,
+proxy.exchange, proxy.route, proxy.streams, service, service.changes, service.forwards,
+service.metrics, simulate.
 """
 
 from __future__ import annotations
@@ -14,14 +15,14 @@ from typing import Any, Final, Protocol
 
 from twisted.internet.interfaces import IReactorTime
 
-from lolly_tx.domain.attempts import NEVER, Attempts, Choosing
 from lolly_tx.domain.errors import HungUpOnClient, ProxyError
 from lolly_tx.domain.histogram import BOUNDS, QUICK
 from lolly_tx.domain.lease import Lease
 from lolly_tx.domain.node import Node
-from lolly_tx.domain.policy import Policy
 from lolly_tx.domain.pool import Pool
 from lolly_tx.domain.respite import Respites
+from lolly_tx.domain.retries.attempts import NEVER, Attempts, Choosing
+from lolly_tx.domain.retries.policy import Policy
 from lolly_tx.net.deadlines import Deadlines
 from lolly_tx.net.upstreams import Upstreams
 from lolly_tx.proxy.counters import Counters

@@ -6,14 +6,14 @@
 For balancers and orchestrators that cannot reach the admin endpoint, which also tells the reasons.
 Chosen when the configuration is loaded, so that other listeners never look for these paths.
 
-Imports: domain, net, proxy, wire. Used by: proxy.challenges, service.
+Imports: domain.routing, net, proxy, wire. Used by: proxy.challenges, service.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable
 
-from lolly_tx.domain.routes import RouteTable
+from lolly_tx.domain.routing.routes import RouteTable
 from lolly_tx.net.doors import BodyStart, DoorIn
 from lolly_tx.proxy.introduction import Introduction
 from lolly_tx.proxy.own_answers import OnRefusal, OwnAnswers

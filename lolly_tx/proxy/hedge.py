@@ -1,6 +1,6 @@
 """The second attempt of an exchange while its first is slow: its line to the backend.
 
-When and whether is `domain.attempts`'s to say, with the percentile of `domain.policy`.
+When and whether is `domain.retries.attempts`'s to say, with the percentile of `domain.retries.policy`.
 The slower of the two is cancelled.
 
 Imports: domain, net, proxy, wire. Used by: proxy.exchange.

@@ -1,7 +1,7 @@
 """Who a request is, for those who look for it in several logs: its request id, and its place in a trace.
 
-Imports: domain, net, wire. Used by: proxy, proxy.files, proxy.middleware, service,
-service.records.
+Imports: domain.access, net, wire. Used by: proxy, proxy.chains, proxy.files,
+proxy.middleware, proxy.records, service, service.records.
 
 Only made where the settings ask for it. What a client says itself is taken out of what its target gets, also where it
 counts: one line, by us.
@@ -12,7 +12,7 @@ from __future__ import annotations
 import re
 from random import Random
 
-from lolly_tx.domain.forwarded import TrustedPeers
+from lolly_tx.domain.access.forwarded import TrustedPeers
 from lolly_tx.net.doors import Peer
 from lolly_tx.wire.message import RequestHead
 from lolly_tx.wire.traceparent import context_line, trace_context, trace_state

@@ -1,14 +1,14 @@
 """What backends are told of a client and of ourselves: the lines added to every request.
 
-Imports: domain, net, wire. Used by: proxy.forwarding, proxy.health, proxy.proxy,
-service, service.records.
+Imports: domain, domain.access, net, wire. Used by: proxy.forwards, proxy.health,
+proxy.proxy, service, service.records.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 
-from lolly_tx.domain.forwarded import (
+from lolly_tx.domain.access.forwarded import (
     SENT,
     X_REAL_IP,
     TrustedPeers,

@@ -1,6 +1,6 @@
 """What exchanges are told apart by: the key of a hash, a cookie, a priority.
 
-Imports: domain, wire. Used by: proxy.forwarder, service.
+Imports: domain.access, wire. Used by: proxy.forwarder, service.
 """
 
 from __future__ import annotations
@@ -9,7 +9,7 @@ import re
 from collections.abc import Callable
 from typing import Protocol
 
-from lolly_tx.domain.forwarded import UNIX, TrustedPeers, original_client
+from lolly_tx.domain.access.forwarded import UNIX, TrustedPeers, original_client
 from lolly_tx.wire.cookies import cookie_reader
 from lolly_tx.wire.message import RequestHead
 

@@ -1,7 +1,7 @@
 """Credentials in URLs, hidden before anybody writes them down.
 
-Imports: nothing of ours. Used by: proxy.firstcolumns, proxy.lineformat,
-proxy.templates, proxy.variables, service.records.
+Imports: nothing of ours. Used by: proxy.records, proxy.templates, proxy.variables,
+service.records.
 """
 
 from __future__ import annotations

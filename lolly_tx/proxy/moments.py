@@ -1,9 +1,9 @@
 """What may differ between exchanges that are alike in all else, as it stands in a line of the access log.
 
-Each is a function of a few plain values; `proxy.columns` has those of many lines at once. The rest
+Each is a function of a few plain values; `proxy.records.columns` has those of many lines at once. The rest
 (`proxy.variables`) is found out for one line of its kind.
 
-Imports: net, proxy. Used by: proxy.columns, proxy.lineformat, proxy.variables.
+Imports: net, proxy. Used by: proxy.records, proxy.variables.
 """
 
 from __future__ import annotations

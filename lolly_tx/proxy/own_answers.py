@@ -1,6 +1,6 @@
 """The answers of one listener that no target gave: counted by status, and told to who keeps the access log.
 
-Imports: net, proxy, wire. Used by: proxy.answering, proxy.files, proxy.forwarding,
+Imports: net, proxy, wire. Used by: proxy.answering, proxy.files, proxy.forwards,
 proxy.health, proxy.proxy, service, service.changes, service.forwards.
 """
 

@@ -1,7 +1,8 @@
 """The proxy of one listener: from a request to its forwarder, and what is said instead.
 
-Imports: domain, net, proxy, wire. Used by: proxy, proxy.caching, proxy.middleware,
-service, service.changes, service.forwards, service.metrics.
+Imports: domain, domain.routing, net, proxy, wire. Used by: proxy, proxy.caching,
+proxy.chains, proxy.forwards, proxy.middleware, service, service.changes,
+service.forwards, service.metrics.
 """
 
 from __future__ import annotations
@@ -11,7 +12,7 @@ from typing import Final, Protocol
 
 from lolly_tx.domain.errors import DownstreamError
 from lolly_tx.domain.native import mypyc_attr
-from lolly_tx.domain.routes import RouteTable
+from lolly_tx.domain.routing.routes import RouteTable
 from lolly_tx.net.doors import BodyStart, DoorIn
 from lolly_tx.proxy.introduction import Introduction
 from lolly_tx.proxy.own_answers import OnRefusal, OwnAnswers

@@ -3,8 +3,8 @@
 A small plain body without any of the client's bytes, and Proxy-Status (RFC 9209) so that
 a program can tell our 502, 503 and 504 from a backend's.
 
-Imports: domain, net. Used by: proxy, proxy.caching, proxy.files, proxy.middleware,
-service.admin, simulate.
+Imports: domain, net. Used by: proxy, proxy.caching, proxy.files, proxy.forwards,
+proxy.middleware, proxy.streams, service.admin, simulate.
 """
 
 from __future__ import annotations

@@ -18,8 +18,8 @@ decides before a resource is asked:
 What targets say of their own paths, in Location, cookies and pages, is passed on as it is:
 with `strip_prefix` they have to know where they are mounted.
 
-Imports: domain, net, net.http1, net.http2, net.library, net.sockets, proxy, wire,
-Twisted. Used by: lolly_tx, service, service.changes, service.metrics.
+Imports: domain, domain.routing, net, net.http1, net.http2, net.library, net.sockets,
+proxy, wire, Twisted. Used by: lolly_tx, service, service.changes, service.metrics.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ from twisted.web.resource import IResource, Resource
 from zope.interface import classImplements
 
 from lolly_tx.domain.errors import DownstreamGone
-from lolly_tx.domain.routes import BadPath, normal_path
+from lolly_tx.domain.routing.routes import BadPath, normal_path
 from lolly_tx.net.deadlines import NEVER
 from lolly_tx.net.doors import BodyStart, DoorIn, Peer, RequestSink
 from lolly_tx.net.http1.listening import http1_acceptor

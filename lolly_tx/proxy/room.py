@@ -7,7 +7,7 @@
 Those who wait go before those who come: while the line is not empty a newcomer joins it. The
 one whose turn it is keeps its place until it really gets a node.
 
-Imports: domain, net. Used by: service.
+Imports: domain, domain.retries, net. Used by: service.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from lolly_tx.domain.queue import Ticket, WaitingLine
 from lolly_tx.net.deadlines import NEVER, PERIOD, Deadlines
 
 if TYPE_CHECKING:  # pragma: no cover
-    from lolly_tx.domain.attempts import Attempts
+    from lolly_tx.domain.retries.attempts import Attempts
 
 
 class WaitingRoom:

@@ -2,7 +2,7 @@
 
 For now always a pool, and straight: exchanges begin at once.
 
-Imports: net, proxy, wire. Used by: proxy.destined, service, service.forwards.
+Imports: net, proxy, wire. Used by: proxy.forwards, service, service.forwards.
 """
 
 from __future__ import annotations

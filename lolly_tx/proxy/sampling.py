@@ -1,7 +1,6 @@
 """Which exchanges have a line where not all have one: what went wrong always, the rest by chance.
 
-Imports: nothing of ours. Used by: proxy.accesslog, proxy.lineformat, proxy.variables,
-service.records.
+Imports: nothing of ours. Used by: proxy.records, proxy.variables, service.records.
 """
 
 from __future__ import annotations

@@ -6,7 +6,7 @@ those.
 
 Chosen when the listener is made, so that others never ask.
 
-Imports: domain, net, net.sockets, proxy, wire. Used by: service.
+Imports: domain.routing, net, proxy, wire. Used by: service.
 """
 
 from __future__ import annotations
@@ -16,9 +16,9 @@ from collections.abc import Callable, Mapping
 
 import attrs
 
-from lolly_tx.domain.hosts import host_name
+from lolly_tx.domain.routing.hosts import host_name
 from lolly_tx.net.doors import BodyStart, DoorIn, Peer
-from lolly_tx.net.sockets.tls_facts import asked_for, facts_of_peer
+from lolly_tx.net.tls_facts import asked_for, facts_of_peer
 from lolly_tx.proxy.proxy import Proxy
 from lolly_tx.wire.errors import BadMessage
 from lolly_tx.wire.message import RequestHead

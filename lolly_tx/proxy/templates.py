@@ -9,8 +9,8 @@ lines; "1" to "9" and names that are no variable are captures of the route's exp
     url_template      for URLs: what was decoded before ($path, captures) is escaped again
     page_template     for bodies: values can be no markup, in HTML and in JSON
 
-Imports: config, proxy, wire. Used by: proxy.answering, proxy.middleware, proxy.split,
-service.
+Imports: config.kinds, proxy, wire. Used by: proxy.answering, proxy.middleware,
+proxy.split, service.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ import json
 from collections.abc import Callable
 from typing import Any
 
-from lolly_tx.config.variables import ANY_NAMES, is_taken, parts_of, value_name
+from lolly_tx.config.kinds.variables import ANY_NAMES, is_taken, parts_of, value_name
 from lolly_tx.proxy.masking import OPEN
 from lolly_tx.proxy.variables import Value, variable
 from lolly_tx.wire.urls import quoted
@@ -64,7 +64,7 @@ class Template:
 
 
 def template(text: str) -> Template:
-    """`text`, read as `config.templatekinds` reads it, made ready."""
+    """`text`, read as `config.kinds.templatekinds` reads it, made ready."""
     return _made(text, lambda name: None)
 
 

@@ -3,8 +3,8 @@
 An exchange that is traced has a `Trace`, which its forwarder gives it before it begins. Where the configuration asks
 for no traces there is nobody to ask, and the way of a request is the short one.
 
-Imports: domain, net, wire. Used by: proxy.datagramrecord, proxy.exchange,
-proxy.forwarder, proxy.session, service.
+Imports: domain, net, wire. Used by: proxy.exchange, proxy.forwarder, proxy.streams,
+service.
 """
 
 from __future__ import annotations

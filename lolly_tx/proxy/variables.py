@@ -2,8 +2,8 @@ r"""The variables: where each value comes from, and how it is written.
 
 It is long because it is one list: each variable stands in it once, with all of its forms.
 
-Imports: config, domain, net, net.sockets, proxy, wire. Used by: proxy.firstcolumns,
-proxy.lineformat, proxy.templates.
+Imports: config.kinds, domain, domain.routing, net, proxy, wire. Used by: proxy.records,
+proxy.templates.
 
 For log lines a variable is two functions of an `Entry`, one for texts and one for JSON, whose values go into a line by
 their forms. What depends on nothing but the head of the request says so (`of_head`), because heads repeat. What may
@@ -23,12 +23,12 @@ from functools import lru_cache
 from operator import attrgetter, itemgetter
 from typing import Any, NamedTuple
 
-from lolly_tx.config.tlsfields import FACTS
+from lolly_tx.config.kinds.tlsfields import FACTS
 from lolly_tx.domain.errors import DownstreamError
-from lolly_tx.domain.hosts import host_name
-from lolly_tx.domain.routes import normal_path
+from lolly_tx.domain.routing.hosts import host_name
+from lolly_tx.domain.routing.routes import normal_path
 from lolly_tx.net.doors import Peer
-from lolly_tx.net.sockets.tls_facts import facts_of_peer
+from lolly_tx.net.tls_facts import facts_of_peer
 from lolly_tx.proxy.entry import Entry
 from lolly_tx.proxy.identity import Identity
 from lolly_tx.proxy.masking import Masking
@@ -374,7 +374,7 @@ _FIXED: Mapping[str, Variable] = {
 
 
 def variable(name: str, masking: Masking, sampling: Sampling = ALL) -> Variable:
-    """The variable called `name`, as `config.variables` spells it. Raises KeyError.
+    """The variable called `name`, as `config.kinds.variables` spells it. Raises KeyError.
 
     `masking`: what is hidden. `sampling`: which lines are written.
     """

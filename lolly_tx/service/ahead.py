@@ -32,7 +32,7 @@ def _needed(config: Config) -> Iterator[str]:
     if any(one.health for one in listeners):
         yield "proxy.challenges proxy.health"
     if any(one.use for one in listeners) or any(route.use for route in routes):
-        yield "proxy.chain"
+        yield "proxy.chains.chain"
     if any(route.split for route in routes):
         yield "proxy.split"
     if any(route.redirect or route.respond for route in routes):

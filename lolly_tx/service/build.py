@@ -2,8 +2,9 @@
 
     build(reactor, config) -> LollyService
 
-Imports: config, domain, net, net.library, net.sockets, proxy, service,
-service.forwards, service.records, service.tunnels. Used by: service.workers, tap.
+Imports: config, domain, domain.access, net, net.library, net.sockets, proxy,
+proxy.streams, service, service.forwards, service.records, service.tunnels. Used by:
+service.workers, tap.
 """
 
 from __future__ import annotations
@@ -15,7 +16,7 @@ from secrets import token_hex
 from typing import Any
 
 from lolly_tx.config.model import Config
-from lolly_tx.domain.forwarded import TrustedPeers
+from lolly_tx.domain.access.forwarded import TrustedPeers
 from lolly_tx.domain.interfaces import IEventSink
 from lolly_tx.domain.tape import Tape
 from lolly_tx.net.deadlines import Deadlines
@@ -24,7 +25,7 @@ from lolly_tx.net.library.eventlog import EventLog
 from lolly_tx.net.sockets.acceptor import Census
 from lolly_tx.proxy.introduction import Introduction
 from lolly_tx.proxy.own_answers import OwnAnswers
-from lolly_tx.proxy.streamnames import place_name
+from lolly_tx.proxy.streams.streamnames import place_name
 from lolly_tx.service.commons import Commons
 from lolly_tx.service.listening import CannotListen
 from lolly_tx.service.logfile import LogFile

@@ -1,7 +1,7 @@
 """The streams of datagrams of a service: where each takes them, and how it finds the pool that serves it.
 
-Imports: config, net, net.datagrams, net.sockets, proxy, service, wire, Twisted. Used
-by: service.streamplaces.
+Imports: config, config.kinds, net, net.datagrams, net.sockets, proxy, proxy.streams,
+service, wire, Twisted. Used by: service.streamplaces.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 from twisted.internet.error import CannotListenError
 
-from lolly_tx.config.datagrams import datagram_address
+from lolly_tx.config.kinds.datagrams import datagram_address
 from lolly_tx.config.model import Config
 from lolly_tx.config.streams import Stream
 from lolly_tx.net.client_lines import line_of
@@ -21,8 +21,8 @@ from lolly_tx.net.datagrams.port import DatagramPort
 from lolly_tx.net.doors import Peer
 from lolly_tx.net.sockets.eager import eager
 from lolly_tx.proxy.asked import Along
-from lolly_tx.proxy.datagrams import DatagramCounters, DatagramStreaming
-from lolly_tx.proxy.streamnames import place_name
+from lolly_tx.proxy.streams.datagrams import DatagramCounters, DatagramStreaming
+from lolly_tx.proxy.streams.streamnames import place_name
 from lolly_tx.service.listening import Place, listening_now
 from lolly_tx.wire.proxyline import for_datagrams, render_v2
 

@@ -1,8 +1,8 @@
 """The settings of a process that serves, one of several: no checks, no sinks, its part of what is divided.
 
-Numbers that are cheap to count together are (`domain.together`), so they stay as they are here. The others are divided
-among the workers, rounded up: together they are as much as was asked for, and at most one less than the number of
-workers more.
+Numbers that are cheap to count together are (`domain.shared.together`), so they stay as they are here. The others are
+divided among the workers, rounded up: together they are as much as was asked for, and at most one less than the number
+of workers more.
 
 Imports: config. Used by: service.middlewares, service.service, service.workers, tap.
 """

@@ -5,8 +5,8 @@
 
 Nothing is changed by it: no turn is taken, no lease, no budget.
 
-Imports: config, config.middleware, domain, net, proxy, wire. Used by: service.admin,
-service.service, service.serving.
+Imports: config, config.middleware, domain, net, proxy, proxy.chains, proxy.streams,
+wire. Used by: service.admin, service.service, service.serving.
 """
 
 from __future__ import annotations
@@ -20,13 +20,13 @@ from lolly_tx.config.middleware.rules import titles
 from lolly_tx.config.model import Config
 from lolly_tx.domain.errors import DownstreamError
 from lolly_tx.net.doors import Peer
-from lolly_tx.proxy.chain import Chain
+from lolly_tx.proxy.chains.chain import Chain
 from lolly_tx.proxy.forwarder import Forwarder
 from lolly_tx.proxy.proxy import Proxy
 from lolly_tx.proxy.route import NamedRoute, ToPool
-from lolly_tx.proxy.session import head_of
 from lolly_tx.proxy.split import Split
-from lolly_tx.proxy.streamnames import place_name
+from lolly_tx.proxy.streams.session import head_of
+from lolly_tx.proxy.streams.streamnames import place_name
 from lolly_tx.wire.errors import BadMessage
 from lolly_tx.wire.http1 import parse_request
 from lolly_tx.wire.message import RequestHead

@@ -7,7 +7,7 @@
 
 What is served there is `proxy.resource.ReverseProxyResource`: `place_of` makes the place of one from its settings.
 
-Imports: config, domain, net, net.http1, net.http2, net.sockets, proxy, service,
+Imports: config, domain.access, net, net.http1, net.http2, net.sockets, proxy, service,
 service.acme, service.certificates, wire, Twisted. Used by: service, service.forwards,
 service.metrics.
 """
@@ -21,7 +21,7 @@ from twisted.internet.defer import Deferred, DeferredList, succeed
 
 from lolly_tx.config.listening import ListenerTLS
 from lolly_tx.config.model import Config, Limits, Listener
-from lolly_tx.domain.forwarded import TrustedPeers
+from lolly_tx.domain.access.forwarded import TrustedPeers
 from lolly_tx.net.deadlines import NEVER, Deadlines
 from lolly_tx.net.http1.shared import HALF_CLOSE_SECONDS, ClientTimeouts, Http1Settings
 from lolly_tx.net.sockets.acceptor import Acceptor, Census, Door

@@ -5,8 +5,8 @@
       commit, forget        let it be in force, or not
 
 Imports: config, config.middleware, domain, domain.caching, net, proxy, proxy.caching,
-proxy.middleware, service, wire, Twisted. Used by: service.changes, service.forwards,
-service.routing, service.service, service.stores, service.upkeep, tap.
+proxy.chains, proxy.middleware, service, wire, Twisted. Used by: service.changes,
+service.forwards, service.routing, service.service, service.stores, service.upkeep, tap.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ from lolly_tx.config.routing import Route
 from lolly_tx.domain.interfaces import IMiddleware
 from lolly_tx.net.doors import Peer
 from lolly_tx.proxy.asked import Along
-from lolly_tx.proxy.link import Identify, Link, Told
+from lolly_tx.proxy.chains.link import Identify, Link, Told
 from lolly_tx.proxy.middleware.deps import FindStore, MiddlewareDeps, no_store
 from lolly_tx.proxy.proxy import RouteEnd
 from lolly_tx.service.division import workers_of
@@ -95,7 +95,7 @@ class Made:
             along.shared, along.links = along.links, len(links)
         if not links:
             return end
-        from lolly_tx.proxy.chain import Chain
+        from lolly_tx.proxy.chains.chain import Chain
 
         return Chain(links, end, told, along, identify)
 

@@ -1,7 +1,8 @@
 """Parts of a service that are made in the same way when it is built and when it is reloaded.
 
-Imports: config, domain, net.library, proxy, service, service.acme, service.admin,
-service.process, service.records, Twisted. Used by: service.build, service.changes.
+Imports: config, domain.access, domain.routing, net.library, proxy, service,
+service.acme, service.admin, service.process, service.records, Twisted. Used by:
+service.build, service.changes.
 """
 
 from __future__ import annotations
@@ -13,8 +14,8 @@ from typing import TYPE_CHECKING, Any
 from twisted.logger import Logger
 
 from lolly_tx.config.model import Config, Listener
-from lolly_tx.domain.forwarded import TrustedPeers
-from lolly_tx.domain.routes import RouteTable
+from lolly_tx.domain.access.forwarded import TrustedPeers
+from lolly_tx.domain.routing.routes import RouteTable
 from lolly_tx.net.library.balanced import BalancedEndpointFactory
 from lolly_tx.proxy.endings import Endings, Writer
 from lolly_tx.proxy.identity import Identities, RequestIds, Tracing

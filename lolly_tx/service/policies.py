@@ -1,7 +1,8 @@
 """From the settings of a pool to the policies of its domain object and its attempts.
 
-Imports: config, domain, domain.accruals, domain.balancers, net, net.checks, proxy. Used
-by: service.changes, service.pools, simulate.
+Imports: config, domain, domain.access, domain.accruals, domain.balancers,
+domain.retries, net, net.checks, proxy. Used by: service.changes, service.pools,
+simulate.
 """
 
 from __future__ import annotations
@@ -11,22 +12,22 @@ from random import Random
 from typing import Any
 
 from lolly_tx.config.model import PoolSettings
+from lolly_tx.domain.access.forwarded import TrustedPeers
 from lolly_tx.domain.accruals.consecutive import ConsecutiveFailures
 from lolly_tx.domain.addresses import ConnectLimits
 from lolly_tx.domain.admission import Admission
-from lolly_tx.domain.attempts import Attempts
-from lolly_tx.domain.backoff import Backoff
 from lolly_tx.domain.balancers.by_name import Balancers
-from lolly_tx.domain.budget import RetryBudget
 from lolly_tx.domain.concurrency import AdaptiveLimit
 from lolly_tx.domain.ejection import EjectionLimits
-from lolly_tx.domain.forwarded import TrustedPeers
 from lolly_tx.domain.interfaces import IAccrual, IBalancer
 from lolly_tx.domain.outlier import OutlierLimits
 from lolly_tx.domain.percentile import Percentile
-from lolly_tx.domain.policy import Hedging, Policy
 from lolly_tx.domain.queue import WaitingLine
-from lolly_tx.domain.retry import RetryPolicy
+from lolly_tx.domain.retries.attempts import Attempts
+from lolly_tx.domain.retries.backoff import Backoff
+from lolly_tx.domain.retries.budget import RetryBudget
+from lolly_tx.domain.retries.policy import Hedging, Policy
+from lolly_tx.domain.retries.retry import RetryPolicy
 from lolly_tx.domain.slow_start import SlowStart
 from lolly_tx.net.checks.expectation import accepted_statuses
 from lolly_tx.net.deadlines import Deadlines

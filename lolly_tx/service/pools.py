@@ -4,9 +4,10 @@
       +-- Upstream       the proxy's connections to it
       +-- connect()      those of programs (`lolly:pool=NAME`, a treq client)
 
-Imports: config, domain, net, net.http1, net.http2, net.library, net.sockets, proxy,
-service, wire. Used by: service.build, service.changes, service.forwards,
-service.metrics, service.past, service.service, service.stores, simulate.
+Imports: config, domain, domain.access, domain.retries, net, net.http1, net.http2,
+net.library, net.sockets, proxy, service, wire. Used by: service.build, service.changes,
+service.forwards, service.metrics, service.past, service.service, service.stores,
+simulate.
 """
 
 from __future__ import annotations
@@ -18,11 +19,11 @@ from typing import Any, cast
 import attrs
 
 from lolly_tx.config.model import Config, PoolSettings
-from lolly_tx.domain.forwarded import TrustedPeers
+from lolly_tx.domain.access.forwarded import TrustedPeers
 from lolly_tx.domain.interfaces import IBalancer
 from lolly_tx.domain.node import Node
-from lolly_tx.domain.policy import Policy
 from lolly_tx.domain.pool import Pool
+from lolly_tx.domain.retries.policy import Policy
 from lolly_tx.domain.target import Target
 from lolly_tx.net.client_lines import line_of
 from lolly_tx.net.deadlines import NEVER

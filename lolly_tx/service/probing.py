@@ -5,8 +5,8 @@
     [pool.x.agent]       TargetAgentRounds
     neither of the first two: a Rechecker, for targets that take no connections
 
-Imports: config, domain, net.checks, net.sockets, service, service.checks. Used by:
-service.changes, service.pools, simulate.
+Imports: config, domain, domain.checks, net.checks, net.sockets, service,
+service.checks. Used by: service.changes, service.pools, simulate.
 """
 
 from __future__ import annotations
@@ -17,11 +17,11 @@ from functools import partial
 from lolly_tx.config.checks import Health
 from lolly_tx.config.pools import PoolSettings
 from lolly_tx.domain.addresses import DOWN
-from lolly_tx.domain.health import Initial, Thresholds
+from lolly_tx.domain.checks.health import Initial, Thresholds
+from lolly_tx.domain.checks.quorum import Opinion, verdict
+from lolly_tx.domain.checks.recheck import RecheckDelays
 from lolly_tx.domain.node import Node
 from lolly_tx.domain.pool import Pool
-from lolly_tx.domain.quorum import Opinion, verdict
-from lolly_tx.domain.recheck import RecheckDelays
 from lolly_tx.net.checks.agent_channel import AgentChannel
 from lolly_tx.net.checks.kinds import BadCheckSettings, UnknownCheck
 from lolly_tx.net.sockets.endpoints import client_endpoint

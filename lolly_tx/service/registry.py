@@ -13,9 +13,10 @@ A factory has `name`, `settings` (an attrs class) and `build(settings, deps)`. T
 `twisted.plugin.getPlugins` does, but without its cache, which needs a folder that can be written, and with the errors
 of modules that cannot be imported kept for whoever asks for what is in them.
 
-Imports: config, domain, domain.balancers, net.checks, net.discovery, proxy.middleware,
-service, service.records, Twisted. Used by: commands, service.build, service.commons,
-service.middlewares, service.providers, service.workers, simulate.
+Imports: config.kinds, config.texts, domain, domain.balancers, net.checks,
+net.discovery, proxy.middleware, service, service.records, Twisted. Used by: commands,
+service.build, service.commons, service.middlewares, service.providers, service.workers,
+simulate.
 """
 
 from __future__ import annotations
@@ -32,8 +33,8 @@ import attrs
 from twisted.logger import Logger
 from twisted.plugin import IPlugin
 
-from lolly_tx.config.extensions import settings_from
-from lolly_tx.config.reading import Names
+from lolly_tx.config.kinds.extensions import settings_from
+from lolly_tx.config.texts.reading import Names
 from lolly_tx.domain.balancers.by_name import Balancers
 from lolly_tx.domain.interfaces import (
     IAccrual,

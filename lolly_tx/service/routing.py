@@ -3,7 +3,7 @@
     Routing   what all tables of a configuration are made with
       table   that of one listener: a pattern for each route, with its end
 
-Imports: config, domain, proxy, proxy.files, service, service.records. Used by:
+Imports: config, domain.routing, proxy, proxy.files, service, service.records. Used by:
 service.build, service.changes.
 """
 
@@ -15,7 +15,7 @@ from functools import partial
 from lolly_tx.config.diff import route_name
 from lolly_tx.config.model import Config, Listener
 from lolly_tx.config.routing import Route
-from lolly_tx.domain.routes import Pattern, RouteTable
+from lolly_tx.domain.routing.routes import Pattern, RouteTable
 from lolly_tx.proxy.again import Again
 from lolly_tx.proxy.asked import Along, captures_of
 from lolly_tx.proxy.conditions import conditions_of

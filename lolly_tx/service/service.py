@@ -5,10 +5,10 @@ Nothing listens before `privilegedStartService`; if one listener cannot listen, 
 It is long because it is where all parts meet: each of its methods starts, stops or shows several of them, in an order
 that is only to be seen together. What a part does is in the part.
 
-Imports: _version, config, domain, domain.caching, net.datagrams, net.sockets, proxy,
-service, service.admin, service.forwards, service.metrics, service.records,
-service.stores, service.tunnels, Twisted. Used by: service, service.changes,
-service.upgrades, service.workers.
+Imports: _version, config, config.kinds, domain, domain.caching, net.datagrams,
+net.sockets, proxy, proxy.streams, service, service.admin, service.forwards,
+service.metrics, service.records, service.stores, service.tunnels, Twisted. Used by:
+service, service.changes, service.upgrades, service.workers.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ from twisted.internet.task import deferLater
 from twisted.logger import Logger
 
 from lolly_tx._version import described
-from lolly_tx.config.addresses import with_mode
+from lolly_tx.config.kinds.addresses import with_mode
 from lolly_tx.config.model import Admin, Config
 from lolly_tx.config.shown import shown
 from lolly_tx.domain.caching.catalog import Purge
@@ -85,7 +85,7 @@ from lolly_tx.service.watchdog import Watchdog, WatchdogSnapshot
 
 if TYPE_CHECKING:
     from lolly_tx.config.forward import Forward as ForwardSettings
-    from lolly_tx.proxy.streaming import StreamCounters
+    from lolly_tx.proxy.streams.streaming import StreamCounters
     from lolly_tx.service.dryrun import Question
     from lolly_tx.service.forwards.places import Forward
     from lolly_tx.service.records.dumps import Dumps

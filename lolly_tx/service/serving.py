@@ -1,7 +1,7 @@
 """What is asked of the running proxy by those who show it and by those who steer it, and of the other workers.
 
-Imports: config, domain, domain.caching, service, service.records, Twisted. Used by:
-service.admin, service.metrics, service.service.
+Imports: config, domain, domain.caching, domain.shared, service, service.records,
+Twisted. Used by: service.admin, service.metrics, service.service.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from lolly_tx.config.model import Config
 from lolly_tx.domain.caching.catalog import Purge
 from lolly_tx.domain.histogram import Exemplar
 from lolly_tx.domain.pool import Pool
-from lolly_tx.domain.tallies import Number
+from lolly_tx.domain.shared.tallies import Number
 from lolly_tx.domain.wayback import NextCheck
 from lolly_tx.service.drains import Drains
 from lolly_tx.service.generation import (

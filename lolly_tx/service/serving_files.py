@@ -1,7 +1,7 @@
 """Ends of routes that are files, made of their settings, and whether the folders are there.
 
-Imports: config, domain, net.files, proxy, proxy.files, wire. Used by: service.changes,
-service.routing.
+Imports: config, config.kinds, domain.routing, net.files, proxy, proxy.files, wire. Used
+by: service.changes, service.routing.
 """
 
 from __future__ import annotations
@@ -10,8 +10,8 @@ import os
 from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
+from lolly_tx.config.kinds.problems import Key
 from lolly_tx.config.model import Config
-from lolly_tx.config.problems import Key
 
 if TYPE_CHECKING:  # pragma: no cover
     from lolly_tx.config.files import Files
@@ -24,7 +24,7 @@ def files_end(
     settings: Files, own: OwnAnswers, route: str, supplies: FileSupplies
 ) -> FilesEnd:
     """What serves the files of `settings`. `own`, `route`: who is told of answers, under which name."""
-    from lolly_tx.domain.files import TryList
+    from lolly_tx.domain.routing.files import TryList
     from lolly_tx.net.files.finding import Spec
     from lolly_tx.proxy.files.end import FilesEnd
     from lolly_tx.wire.mediatypes import MediaTypes

@@ -1,6 +1,7 @@
 """A proxy to one pool, with no configuration, listener or service around it.
 
-Imports: domain, net, net.http1, net.library, proxy, wire. Used by: lolly_tx.
+Imports: domain, domain.access, domain.retries, domain.routing, net, net.http1,
+net.library, proxy, wire. Used by: lolly_tx.
 """
 
 from __future__ import annotations
@@ -13,12 +14,12 @@ from random import Random
 from secrets import token_hex
 from typing import Any
 
-from lolly_tx.domain.backoff import Backoff
-from lolly_tx.domain.budget import RetryBudget
-from lolly_tx.domain.forwarded import UNIX, Network, TrustedPeers
-from lolly_tx.domain.policy import Policy
-from lolly_tx.domain.retry import RetryPolicy
-from lolly_tx.domain.routes import Pattern, RouteTable
+from lolly_tx.domain.access.forwarded import UNIX, Network, TrustedPeers
+from lolly_tx.domain.retries.backoff import Backoff
+from lolly_tx.domain.retries.budget import RetryBudget
+from lolly_tx.domain.retries.policy import Policy
+from lolly_tx.domain.retries.retry import RetryPolicy
+from lolly_tx.domain.routing.routes import Pattern, RouteTable
 from lolly_tx.domain.target import Target
 from lolly_tx.net.deadlines import Deadlines
 from lolly_tx.net.http1.client import Http1Client

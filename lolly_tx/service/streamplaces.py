@@ -1,21 +1,21 @@
 """The streams of a service: where each listens, and how it finds the pools that serve it.
 
-Imports: config, net.streams, proxy, service, wire. Used by: service.build,
-service.changes.
+Imports: config, config.kinds, net.streams, proxy, proxy.streams, service, wire. Used
+by: service.build, service.changes.
 """
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from lolly_tx.config.datagrams import of_datagrams
+from lolly_tx.config.kinds.datagrams import of_datagrams
 from lolly_tx.config.model import Config
 from lolly_tx.config.streams import Stream
 from lolly_tx.net.streams.door import StreamDoor
 from lolly_tx.net.streams.listening import stream_acceptor
 from lolly_tx.proxy.asked import Along
-from lolly_tx.proxy.streaming import StreamCounters, Streaming
-from lolly_tx.proxy.streamnames import place_name
+from lolly_tx.proxy.streams.streaming import StreamCounters, Streaming
+from lolly_tx.proxy.streams.streamnames import place_name
 from lolly_tx.service.datagramplaces import datagram_place
 from lolly_tx.service.listeners import certificates_of, opened, proxied_of
 from lolly_tx.service.listening import Place

@@ -1,13 +1,13 @@
 """Two configurations under the same scenario, side by side.
 
-Imports: config, simulate. Used by: simulate.command.
+Imports: config.kinds, simulate. Used by: simulate.command.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 
-from lolly_tx.config.kinds import duration_text
+from lolly_tx.config.kinds.plain import duration_text
 from lolly_tx.simulate.findings import Values
 
 _Reading = Callable[[Values], float]

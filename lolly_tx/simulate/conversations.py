@@ -4,11 +4,11 @@
               ^-- answer -----------|--- answer or refusal, later ---/
 
 The port, the sessions with their deadlines, and who finds targets for them are what a running stream has
-(`net.datagrams`, `proxy.datagrams`); only sockets are not. A datagram that is not answered is an error, whoever has
-lost it.
+(`net.datagrams`, `proxy.streams.datagrams`); only sockets are not. A datagram that is not answered is an error, whoever
+has lost it.
 
-Imports: domain, net, net.datagrams, net.sockets, proxy, simulate, Twisted. Used by:
-simulate.findings, simulate.world.
+Imports: domain, net, net.datagrams, net.sockets, proxy, proxy.streams, simulate,
+Twisted. Used by: simulate.findings, simulate.world.
 """
 
 from __future__ import annotations
@@ -28,10 +28,10 @@ from lolly_tx.net.datagrams.session import NO_TARGET, DatagramSession
 from lolly_tx.net.deadlines import Deadlines
 from lolly_tx.net.sockets.acceptor import Census
 from lolly_tx.proxy.asked import Along
-from lolly_tx.proxy.datagrams import DatagramCounters, DatagramStreaming
 from lolly_tx.proxy.replies import status_of
-from lolly_tx.proxy.session import SERVED
-from lolly_tx.proxy.streamnames import place_name
+from lolly_tx.proxy.streams.datagrams import DatagramCounters, DatagramStreaming
+from lolly_tx.proxy.streams.session import SERVED
+from lolly_tx.proxy.streams.streamnames import place_name
 from lolly_tx.simulate.journey import Surroundings
 from lolly_tx.simulate.load import Client
 from lolly_tx.simulate.modelsockets import ModelReactor, ModelSocket, PortSocket

@@ -1,7 +1,7 @@
 """What a finished simulation says, as plain values: the JSON form, and what reports print.
 
-Imports: config, net.checks, simulate. Used by: simulate.command, simulate.compare,
-simulate.report.
+Imports: config, config.facts, net.checks, simulate. Used by: simulate.command,
+simulate.compare, simulate.report.
 """
 
 from __future__ import annotations
@@ -10,9 +10,8 @@ from collections import Counter
 from collections.abc import Iterable, Sequence
 from typing import Any
 
-from lolly_tx.config.balancefacts import amplification, false_ejections
-from lolly_tx.config.pools import PoolSettings
-from lolly_tx.config.probetimes import (
+from lolly_tx.config.facts.balancing import amplification, false_ejections
+from lolly_tx.config.facts.probetimes import (
     checks_of,
     detection_seconds,
     last_to_fail,
@@ -20,6 +19,7 @@ from lolly_tx.config.probetimes import (
     recovery_seconds,
     refusal_seconds,
 )
+from lolly_tx.config.pools import PoolSettings
 from lolly_tx.net.checks.expectation import accepted_statuses
 from lolly_tx.simulate.conversations import session_counts
 from lolly_tx.simulate.faults import Window, Windows

@@ -1,12 +1,12 @@
-"""A simulated exchange: `domain.attempts` on a model instead of connections.
+"""A simulated exchange: `domain.retries.attempts` on a model instead of connections.
 
     send -> ask the model -> its answer, or its trouble, later
 
 What decides is production code; here is only what performs it. The head of a response and
 the end of its body come at one time.
 
-Imports: domain, proxy, simulate. Used by: simulate.conversations, simulate.sessions,
-simulate.world.
+Imports: domain, domain.retries, proxy, simulate. Used by: simulate.conversations,
+simulate.sessions, simulate.world.
 """
 
 from __future__ import annotations
@@ -14,7 +14,6 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import Any, Protocol
 
-from lolly_tx.domain.attempts import NEVER, Attempts
 from lolly_tx.domain.errors import (
     ConnectionReset,
     ConnectRefused,
@@ -24,7 +23,8 @@ from lolly_tx.domain.errors import (
     ResponseTimedOut,
 )
 from lolly_tx.domain.lease import Lease
-from lolly_tx.domain.retry import IDEMPOTENT
+from lolly_tx.domain.retries.attempts import NEVER, Attempts
+from lolly_tx.domain.retries.retry import IDEMPOTENT
 from lolly_tx.proxy.forwarder import Forwarder
 from lolly_tx.proxy.replies import status_of
 from lolly_tx.simulate.load import Client

@@ -1,16 +1,16 @@
 """The kinds of values only scenarios have: which targets, and how long they take.
 
-Imports: config, simulate. Used by: simulate.scenario, simulate.staying.
+Imports: config.kinds, simulate. Used by: simulate.scenario, simulate.staying.
 """
 
 from __future__ import annotations
 
 from typing import Any
 
-from lolly_tx.config.kinds import Duration, Size, nearest, type_word
-from lolly_tx.config.problems import Rejected
-from lolly_tx.config.schema import Kind, Place
-from lolly_tx.config.tables import read_or_none
+from lolly_tx.config.kinds.plain import Duration, Size, nearest, type_word
+from lolly_tx.config.kinds.problems import Rejected
+from lolly_tx.config.kinds.schema import Kind, Place
+from lolly_tx.config.kinds.tables import read_or_none
 from lolly_tx.simulate.latency import (
     Constant,
     Exponential,

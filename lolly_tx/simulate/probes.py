@@ -3,7 +3,8 @@
 The checker is the production one; only the probe itself, which would need a network, asks
 the model here.
 
-Imports: config, domain, net.checks, simulate, Twisted. Used by: simulate.world.
+Imports: config, domain, domain.checks, net.checks, simulate, Twisted. Used by:
+simulate.world.
 """
 
 from __future__ import annotations
@@ -17,13 +18,13 @@ from zope.interface import implementer
 
 from lolly_tx.config.checks import Health
 from lolly_tx.config.pools import UpstreamTLS
+from lolly_tx.domain.checks.health import Observation
 from lolly_tx.domain.errors import (
     ConnectRefused,
     ConnectTimedOut,
     NoNetwork,
     ProxyError,
 )
-from lolly_tx.domain.health import Observation
 from lolly_tx.domain.interfaces import IHealthCheck
 from lolly_tx.domain.target import Target
 from lolly_tx.net.checks.expectation import accepted_statuses

@@ -1,6 +1,6 @@
 """What `lolly replay` does: what was recorded, what the same settings make of it again, and what others would have.
 
-Imports: config, domain, service, simulate. Used by: commands.
+Imports: config, config.kinds, domain, service, simulate. Used by: commands.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from typing import Any
 import attrs
 
 from lolly_tx.config import Names, load
-from lolly_tx.config.kinds import duration_text
+from lolly_tx.config.kinds.plain import duration_text
 from lolly_tx.config.model import Config
 from lolly_tx.config.rewritten import config_of
 from lolly_tx.domain.events import Event

@@ -1,6 +1,6 @@
 """Findings for people: plain text, at most 80 columns wide.
 
-Imports: config, simulate. Used by: simulate.command, simulate.replay.
+Imports: config.kinds, simulate. Used by: simulate.command, simulate.replay.
 """
 
 from __future__ import annotations
@@ -8,7 +8,7 @@ from __future__ import annotations
 import textwrap
 from collections.abc import Iterable, Iterator
 
-from lolly_tx.config.kinds import duration_text
+from lolly_tx.config.kinds.plain import duration_text
 from lolly_tx.simulate.findings import Values
 
 WIDTH = 80

@@ -1,9 +1,9 @@
 """A scenario: what the targets and the clients of a simulation do, frozen.
 
-Declared and read like the configuration (`config.schema`), so that errors name the file,
+Declared and read like the configuration (`config.kinds.schema`), so that errors name the file,
 the line, the key, the value and the nearest right one, all at once.
 
-Imports: config, domain, simulate. Used by: simulate.
+Imports: config, config.kinds, config.texts, domain, simulate. Used by: simulate.
 """
 
 from __future__ import annotations
@@ -14,13 +14,13 @@ from typing import Any, Literal
 
 import attrs
 
-from lolly_tx.config.kinds import FLAG, TEXT, Choice, Count, Fraction, nearest
+from lolly_tx.config.kinds.plain import FLAG, TEXT, Choice, Count, Fraction, nearest
+from lolly_tx.config.kinds.problems import ConfigErrors, Rejected
+from lolly_tx.config.kinds.schema import about
+from lolly_tx.config.kinds.tables import ListOf, Table, read_or_none
 from lolly_tx.config.load import DISK, Files
 from lolly_tx.config.model import Config, PoolSettings
-from lolly_tx.config.problems import ConfigErrors, Rejected
-from lolly_tx.config.reading import Names, Source, SourcePlace
-from lolly_tx.config.schema import about
-from lolly_tx.config.tables import ListOf, Table, read_or_none
+from lolly_tx.config.texts.reading import Names, Source, SourcePlace
 from lolly_tx.domain.target import Target
 from lolly_tx.simulate.kinds import LATENCY, ON, SECONDS
 from lolly_tx.simulate.latency import Latency, Lognormal

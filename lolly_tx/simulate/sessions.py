@@ -4,10 +4,11 @@ r"""Simulated sessions: the clients of a stream in place of requests.
                  |                                                  \-- cut, silent ----/
                  \-> refused, too late: another target, as the pool says
 
-Who gets which target, and what a failed connect does to it, is decided by the code that serves (`domain.attempts`, the
-pool). What a session does once it is up is a model: how long it lasts, and how many bytes it moves.
+Who gets which target, and what a failed connect does to it, is decided by the code that serves
+(`domain.retries.attempts`, the pool). What a session does once it is up is a model: how long it lasts, and how many
+bytes it moves.
 
-Imports: domain, proxy, simulate. Used by: simulate.world.
+Imports: domain, domain.retries, proxy.streams, simulate. Used by: simulate.world.
 """
 
 from __future__ import annotations
@@ -15,7 +16,6 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import Protocol
 
-from lolly_tx.domain.attempts import NEVER
 from lolly_tx.domain.errors import (
     ConnectRefused,
     ConnectTimedOut,
@@ -23,7 +23,8 @@ from lolly_tx.domain.errors import (
     ProxyError,
 )
 from lolly_tx.domain.lease import Lease
-from lolly_tx.proxy.session import Choice
+from lolly_tx.domain.retries.attempts import NEVER
+from lolly_tx.proxy.streams.session import Choice
 from lolly_tx.simulate.journey import Journey, Surroundings
 from lolly_tx.simulate.load import Client
 from lolly_tx.simulate.recording import SERVED

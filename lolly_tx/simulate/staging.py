@@ -2,7 +2,7 @@
 
 `staged` makes it of a scenario; `simulate.recorded` of a dump.
 
-Imports: config, service.checks, simulate. Used by: simulate.
+Imports: config, config.kinds, service.checks, simulate. Used by: simulate.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from typing import Protocol
 
 import attrs
 
-from lolly_tx.config.datagrams import of_datagrams
+from lolly_tx.config.kinds.datagrams import of_datagrams
 from lolly_tx.config.model import PoolSettings
 from lolly_tx.config.streams import Stream
 from lolly_tx.service.checks.rounds import NOBODY

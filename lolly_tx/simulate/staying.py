@@ -1,7 +1,7 @@
 """What the clients of a stream do once they are connected, and what of a scenario means nothing to them.
 
-Imports: config, simulate. Used by: simulate.scenario, simulate.sessiontargets,
-simulate.staging, simulate.world.
+Imports: config, config.kinds, simulate. Used by: simulate.scenario,
+simulate.sessiontargets, simulate.staging, simulate.world.
 """
 
 from __future__ import annotations
@@ -11,10 +11,10 @@ from typing import Any
 
 import attrs
 
-from lolly_tx.config.datagrams import of_datagrams
-from lolly_tx.config.kinds import Fraction
+from lolly_tx.config.kinds.datagrams import of_datagrams
+from lolly_tx.config.kinds.plain import Fraction
+from lolly_tx.config.kinds.schema import about
 from lolly_tx.config.model import Config
-from lolly_tx.config.schema import about
 from lolly_tx.config.streams import Stream
 from lolly_tx.simulate.kinds import BYTES, LATENCY
 from lolly_tx.simulate.latency import Constant, Latency, Lognormal

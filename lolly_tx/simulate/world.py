@@ -8,8 +8,8 @@ Requests live on the queue and cost no Deferred and no timer. Production code th
 a reactor (the checker, the waiting room) gets a `task.Clock`, which is only moved when one
 of its timers is due or an event happens.
 
-Imports: config, domain, net, net.sockets, proxy, service, simulate, Twisted. Used by:
-simulate.command, simulate.findings, simulate.replay.
+Imports: config, domain, domain.access, net, net.sockets, proxy, proxy.streams, service,
+simulate, Twisted. Used by: simulate.command, simulate.findings, simulate.replay.
 """
 
 from __future__ import annotations
@@ -23,15 +23,15 @@ import attrs
 from twisted.internet.task import Clock
 
 from lolly_tx.config.model import Config, PoolSettings
-from lolly_tx.domain.forwarded import TrustedPeers
+from lolly_tx.domain.access.forwarded import TrustedPeers
 from lolly_tx.domain.node import Node
 from lolly_tx.domain.target import Target
 from lolly_tx.net.deadlines import Deadlines
 from lolly_tx.net.sockets.acceptor import Census
 from lolly_tx.net.upstreams import Upstreams
 from lolly_tx.proxy.forwarder import Forwarder
-from lolly_tx.proxy.session import Choice
 from lolly_tx.proxy.sticky import Bonds
+from lolly_tx.proxy.streams.session import Choice
 from lolly_tx.service.commons import Commons
 from lolly_tx.service.policies import key_of, policy_of, sticky_cookie
 from lolly_tx.service.pools import make_pool

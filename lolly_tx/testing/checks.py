@@ -1,6 +1,6 @@
 """What the checker relies on in a health check, and a pool in an event sink.
 
-Imports: domain, Twisted. Used by: testing.
+Imports: domain, domain.checks, Twisted. Used by: testing.
 """
 
 from __future__ import annotations
@@ -13,8 +13,8 @@ from twisted.internet.defer import CancelledError
 from twisted.internet.task import Clock
 from zope.interface.verify import verifyObject
 
+from lolly_tx.domain.checks.health import Observation
 from lolly_tx.domain.events import Event
-from lolly_tx.domain.health import Observation
 from lolly_tx.domain.interfaces import (
     IEventSink,
     IHealthCheck,

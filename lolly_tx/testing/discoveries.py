@@ -1,6 +1,6 @@
 """What a pool relies on in whoever finds its targets.
 
-Imports: config, domain, net.discovery, Twisted. Used by: testing.
+Imports: config, config.texts, domain, net.discovery, Twisted. Used by: testing.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from zope.interface.verify import verifyObject
 
 from lolly_tx.config.found import read_found
 from lolly_tx.config.load import parse
-from lolly_tx.config.reading import Names
+from lolly_tx.config.texts.reading import Names
 from lolly_tx.domain.interfaces import IDiscovery
 from lolly_tx.net.discovery.deps import DiscoveryDeps
 

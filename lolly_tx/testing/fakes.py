@@ -1,6 +1,7 @@
 """Fakes: targets, pools, checks, traffic, and a sink that remembers.
 
-Imports: domain, Twisted. Used by: testing, testing.accruals, testing.balancers.
+Imports: domain, domain.checks, Twisted. Used by: testing, testing.accruals,
+testing.balancers.
 """
 
 from __future__ import annotations
@@ -12,9 +13,9 @@ from typing import Any
 from twisted.internet.defer import Deferred, succeed
 from zope.interface import implementer
 
+from lolly_tx.domain.checks.health import Observation, Thresholds
 from lolly_tx.domain.errors import ProxyError
 from lolly_tx.domain.events import Event
-from lolly_tx.domain.health import Observation, Thresholds
 from lolly_tx.domain.interfaces import (
     IAccrual,
     IBalancer,

@@ -1,6 +1,6 @@
 """The contract of middleware: what a chain relies on, whatever the middleware does.
 
-Imports: domain, proxy, testing, wire, Twisted. Used by: testing.
+Imports: domain, proxy.chains, testing, wire, Twisted. Used by: testing.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ from twisted.internet.task import Clock
 from zope.interface.verify import verifyObject
 
 from lolly_tx.domain.interfaces import IMiddleware
-from lolly_tx.proxy.link import TOUCHES, Link
+from lolly_tx.proxy.chains.link import TOUCHES, Link
 from lolly_tx.testing.passages import DATE, MemoryDoor, Passages, Served
 from lolly_tx.wire.http1 import parse_request
 

@@ -5,7 +5,7 @@ r"""For tests of middleware: a client's door and a route's end in memory, with a
     served.end.answer(200, b"hello")       where the request came through
     served.door.status, served.door.body   what the client got
 
-Imports: domain, net, net.sockets, proxy, wire, Twisted. Used by: testing,
+Imports: domain, net, net.sockets, proxy, proxy.chains, wire, Twisted. Used by: testing,
 testing.middleware.
 """
 
@@ -28,8 +28,8 @@ from lolly_tx.net.doors import (
 )
 from lolly_tx.net.sockets.splice import Relay
 from lolly_tx.proxy.asked import Along
-from lolly_tx.proxy.chain import Chain
-from lolly_tx.proxy.link import Link
+from lolly_tx.proxy.chains.chain import Chain
+from lolly_tx.proxy.chains.link import Link
 from lolly_tx.wire.http1 import parse_request
 from lolly_tx.wire.message import RequestHead
 

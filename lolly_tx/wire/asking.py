@@ -7,7 +7,7 @@ Both are one shape (`Asking`): bytes in, bytes out, until it is `done`. What has
 it is the first of the connection. Nothing is sent before its turn, so that no proxy gets a password it has not asked
 for (SOCKS5), and whoever is at the other end nothing that was meant for the proxy.
 
-Imports: domain, wire. Used by: net.proxies, service.forwards.
+Imports: domain.access, wire. Used by: net.proxies, service.forwards.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Protocol
 
-from lolly_tx.domain.login import Login
+from lolly_tx.domain.access.login import Login
 from lolly_tx.wire import socks5
 from lolly_tx.wire.credentials import basic_line
 from lolly_tx.wire.errors import BadMessage

@@ -1,6 +1,7 @@
 """User and password of the Basic scheme (RFC 7617), said to us and by us.
 
-Imports: domain. Used by: proxy, proxy.middleware, service.forwards, wire.asking.
+Imports: domain.access. Used by: proxy.forwards, proxy.middleware, service.forwards,
+wire.asking.
 """
 
 from __future__ import annotations
@@ -9,7 +10,7 @@ import re
 from base64 import b64decode, b64encode
 from binascii import Error
 
-from lolly_tx.domain.login import Login
+from lolly_tx.domain.access.login import Login
 
 _BASIC = re.compile(rb"(?i)basic[ ]+([A-Za-z0-9+/_-]+={0,2})")
 LONGEST = 1024

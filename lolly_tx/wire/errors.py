@@ -1,8 +1,8 @@
 """What is wrong with a message, as values.
 
 Imports: nothing of ours. Used by: net, net.checks, net.forward, net.http1, net.http2,
-net.proxies, net.tunnels, proxy, service, service.forwards, wire, wire.hpack,
-wire.http2.
+net.proxies, net.tunnels, proxy, proxy.forwards, service, service.forwards, wire,
+wire.hpack, wire.http2.
 """
 
 from __future__ import annotations

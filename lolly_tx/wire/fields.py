@@ -9,8 +9,8 @@ Whoever wants the list asks for `FieldBlock.pairs`, and who has one makes a bloc
 
 It is long because the search, what it finds, and what is made of a block share one expression and one set of cuts.
 
-Imports: domain, wire. Used by: net.checks, net.forward, net.http1, proxy,
-proxy.caching, proxy.middleware, wire, wire.http2.
+Imports: domain, domain.routing, wire. Used by: net.checks, net.forward, net.http1,
+proxy, proxy.caching, proxy.middleware, proxy.streams, wire, wire.http2.
 """
 
 from __future__ import annotations
@@ -19,8 +19,8 @@ import re
 from collections.abc import Callable, Iterable
 from typing import Final, Self
 
-from lolly_tx.domain.hosts import BadHost, host_name
 from lolly_tx.domain.native import mypyc_attr
+from lolly_tx.domain.routing.hosts import BadHost, host_name
 from lolly_tx.wire.errors import BadMessage
 from lolly_tx.wire.grammar import (
     MAX_LENGTH,

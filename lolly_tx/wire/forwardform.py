@@ -6,14 +6,15 @@
 
 Everything else about heads is `wire.http1`, limits and strictness included.
 
-Imports: domain, wire. Used by: net.forward, proxy, service.forwards.
+Imports: domain.routing, wire. Used by: net.forward, proxy.forwards, proxy.records,
+service.forwards.
 """
 
 from __future__ import annotations
 
 import re
 
-from lolly_tx.domain.hosts import BadHost, host_name
+from lolly_tx.domain.routing.hosts import BadHost, host_name
 from lolly_tx.wire.errors import BadMessage
 from lolly_tx.wire.fields import RequestBlock
 from lolly_tx.wire.grammar import HeadLimits

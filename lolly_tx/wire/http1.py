@@ -1,7 +1,7 @@
 r"""HTTP/1.x message heads: bytes to values, strictly (RFC 9112), and back.
 
-Imports: domain, wire. Used by: net.checks, net.http1, proxy, service, service.forwards,
-simulate, testing, wire.asking, wire.forwardform.
+Imports: domain, wire. Used by: net.checks, net.http1, proxy, proxy.forwards, service,
+service.forwards, simulate, testing, wire.asking, wire.forwardform.
 
 A head is a start line and a field block (`wire.fields`). One regular expression for each
 is both the recogniser and the validation: token characters in names, no control byte in

@@ -7,7 +7,7 @@ or a token of one request. To keep the latter would cost more than to read them,
 kept when they come for the second time; of what came once there is a mark, a hash in a table of fixed size, where newer
 ones take the places of older ones. Where nothing comes again only some of it is marked (`Memory.passing`).
 
-Imports: domain. Used by: net.http1, proxy, proxy.middleware, wire.forwardform,
+Imports: domain. Used by: net.http1, proxy.chains, proxy.middleware, wire.forwardform,
 wire.http1.
 """
 

@@ -2,10 +2,11 @@
 
 `wire.http1` reads them from bytes and renders them. A version is one of the constants here, and compared by identity.
 
-Imports: domain, wire. Used by: net, net.checks, net.forward, net.http1, net.http2,
-net.streams, proxy, proxy.caching, proxy.files, proxy.middleware, service,
-service.forwards, service.records, simulate, testing, wire.cookies, wire.forwardform,
-wire.grpc, wire.http1, wire.http2.
+Imports: domain, domain.retries, wire. Used by: net, net.checks, net.forward, net.http1,
+net.http2, net.streams, proxy, proxy.caching, proxy.chains, proxy.files, proxy.forwards,
+proxy.middleware, proxy.records, proxy.streams, service, service.forwards,
+service.records, simulate, testing, wire.cookies, wire.forwardform, wire.grpc,
+wire.http1, wire.http2.
 """
 
 from __future__ import annotations
@@ -15,7 +16,7 @@ from collections.abc import Iterable
 from typing import Final, Self
 
 from lolly_tx.domain.native import mypyc_attr
-from lolly_tx.domain.retry import IDEMPOTENT
+from lolly_tx.domain.retries.retry import IDEMPOTENT
 from lolly_tx.wire.errors import BadMessage
 from lolly_tx.wire.fields import RequestBlock, ResponseBlock
 from lolly_tx.wire.grammar import TARGET, TOKEN

@@ -1,6 +1,6 @@
 """Why a head was refused, and the few forms that are mended instead.
 
-Imports: domain, wire. Used by: net.http1, wire.forwardform, wire.http1.
+Imports: domain.routing, wire. Used by: net.http1, wire.forwardform, wire.http1.
 
 Mended: empty lines before a request line (RFC 9112 section 2.2), absolute-form targets (section 3.2.2: the authority
 replaces Host), request fields with "_" in their name (dropped), blanks between the name of a response
@@ -14,7 +14,7 @@ from __future__ import annotations
 
 import re
 
-from lolly_tx.domain.hosts import BadHost, host_name
+from lolly_tx.domain.routing.hosts import BadHost, host_name
 from lolly_tx.wire.errors import BadMessage
 from lolly_tx.wire.grammar import TARGET, HeadLimits
 

@@ -9,7 +9,7 @@ Each reader takes what has come so far: None while it is not whole, else the val
 says how much is read, and nothing behind it is touched: it may be the tunnel's. What breaks the rules is
 `BadMessage`, as soon as it can be seen.
 
-Imports: domain, wire. Used by: net.forward, wire.asking.
+Imports: domain.routing, wire. Used by: net.forward, wire.asking.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from __future__ import annotations
 from collections.abc import Container
 from ipaddress import IPv4Address, IPv6Address, ip_address
 
-from lolly_tx.domain.hosts import BadHost, host_name
+from lolly_tx.domain.routing.hosts import BadHost, host_name
 from lolly_tx.wire.errors import BadMessage
 
 VERSION = 5

@@ -7,7 +7,8 @@ SOCKS5 has no place for such a thing, but methods 80 to FE are private (RFC 1928
 passes over it. So a proxy of ours that is a client of another one offers, behind what it can really do, sixteen methods
 for each proxy on the way: a hexadecimal digit of its name each, added to 80.
 
-Imports: nothing of ours. Used by: net.forward, proxy, service.forwards, wire.asking.
+Imports: nothing of ours. Used by: net.forward, proxy.forwards, service.forwards,
+wire.asking.
 """
 
 from __future__ import annotations

@@ -27,8 +27,8 @@ from lolly_tx.commands.client import AdminClient, CannotAsk, admin_url, path_of
 from lolly_tx.commands.operate import DrainCommand
 from lolly_tx.commands.status import StatusCommand
 from lolly_tx.config import parse
+from lolly_tx.domain.checks.health import Observation
 from lolly_tx.domain.errors import ConnectFailed
-from lolly_tx.domain.health import Observation
 from lolly_tx.service import service
 from lolly_tx.service.acme.orders import OrderFailed
 from lolly_tx.service.acme.renewals import Renewals
@@ -37,7 +37,7 @@ from lolly_tx.service.admin.endpoint import AdminResource
 from lolly_tx.service.build import build
 from lolly_tx.service.certificates.stapling import Stapling
 from lolly_tx.service.generation import Generation
-from tests.config.texts import read
+from tests.config.samples import read
 from tests.net.authority import Authority
 
 CONFIG = """\

@@ -17,7 +17,7 @@ from twisted.trial.unittest import SynchronousTestCase
 
 from lolly_tx import cli
 from lolly_tx.commands.hash_password import HashPasswordCommand
-from lolly_tx.domain.passwords import matches
+from lolly_tx.domain.access.passwords import matches
 
 ROOT = Path(__file__).parents[2]
 

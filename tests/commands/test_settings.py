@@ -16,7 +16,7 @@ from twisted.trial.unittest import SynchronousTestCase
 from lolly_tx import cli
 from lolly_tx.commands import base
 from lolly_tx.commands.client import CannotAsk
-from tests.config.texts import WHOLE
+from tests.config.samples import WHOLE
 
 CHANGED = {
     "action": "changed",

@@ -19,10 +19,10 @@ from lolly_tx.commands import base
 from lolly_tx.commands.board import BAD, GOOD, TITLE, Line, body, head
 from lolly_tx.commands.moments import Moments, span
 from lolly_tx.commands.top import Screen
-from lolly_tx.domain.health import Observation
+from lolly_tx.domain.checks.health import Observation
 from lolly_tx.service.admin.liverows import rows_of
 from lolly_tx.service.build import build
-from tests.config.texts import read
+from tests.config.samples import read
 
 CONFIG = """\
 [listener.web]

@@ -8,11 +8,11 @@ from twisted.trial.unittest import SynchronousTestCase
 
 from lolly_tx.config import parse
 from lolly_tx.config.accesslogs import AccessLog
-from lolly_tx.config.consequences import consequences
 from lolly_tx.config.diff import difference
+from lolly_tx.config.facts.consequences import consequences
+from lolly_tx.config.kinds.problems import ConfigErrors, Rejected
+from lolly_tx.config.kinds.variables import PREFIXES, VARIABLES, parts_of
 from lolly_tx.config.model import Config
-from lolly_tx.config.problems import ConfigErrors, Rejected
-from lolly_tx.config.variables import PREFIXES, VARIABLES, parts_of
 
 TEXT = """
 {top}

@@ -8,7 +8,7 @@ from twisted.trial.unittest import SynchronousTestCase
 
 from lolly_tx.config.amendments import MOST, Amended, Unfit
 from lolly_tx.config.load import parse
-from lolly_tx.config.reading import Names
+from lolly_tx.config.texts.reading import Names
 
 HEAD = """
 [listener.web]

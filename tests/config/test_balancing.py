@@ -5,7 +5,7 @@ from __future__ import annotations
 from twisted.trial.unittest import SynchronousTestCase
 
 from lolly_tx.config.model import Passive, PoolSettings
-from tests.config.texts import WHOLE, faults, pool_fault, read
+from tests.config.samples import WHOLE, faults, pool_fault, read
 
 KEY = 'key = "0123456789abcdef"\n'
 STICKY = 'balance = "sticky"\n[pool.app.sticky]\n' + KEY

@@ -5,10 +5,10 @@ from __future__ import annotations
 from twisted.trial.unittest import SynchronousTestCase
 
 from lolly_tx.config.caching import CacheSettings
-from lolly_tx.config.consequences import consequences
 from lolly_tx.config.diff import difference
+from lolly_tx.config.facts.consequences import consequences
 from lolly_tx.config.middleware.cache import Cache
-from tests.config.texts import POOL, WEB, faults, read
+from tests.config.samples import POOL, WEB, faults, read
 
 ROUTE = '[[route]]\npool = "app"\nuse = [{ type = "cache", cache = "pages" }]\n'
 WHOLE = WEB + ROUTE + POOL + "[cache.pages]\n"

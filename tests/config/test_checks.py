@@ -6,9 +6,9 @@ from twisted.trial.unittest import SynchronousTestCase
 
 from lolly_tx.config import Names
 from lolly_tx.config.checks import Check, Health, Step, TargetAgent
-from lolly_tx.domain.cadence import Cadence
-from lolly_tx.domain.health import Thresholds
-from tests.config.texts import WHOLE, faults, pool_fault, read
+from lolly_tx.domain.checks.cadence import Cadence
+from lolly_tx.domain.checks.health import Thresholds
+from tests.config.samples import WHOLE, faults, pool_fault, read
 
 
 def health(lines: str) -> Health:

@@ -8,9 +8,9 @@ import attrs
 from twisted.trial.unittest import SynchronousTestCase
 
 from lolly_tx.config.diff import difference, with_restart_left
-from lolly_tx.config.plan import planned
+from lolly_tx.config.facts.plan import planned
 from lolly_tx.config.shown import HIDDEN, shown
-from tests.config.texts import POOL, ROUTE, WEB, WHOLE, read
+from tests.config.samples import POOL, ROUTE, WEB, WHOLE, read
 
 
 def said(before: str, after: str) -> list[str]:

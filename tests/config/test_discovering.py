@@ -16,7 +16,7 @@ from lolly_tx.config.discoveries import (
     Srv,
 )
 from lolly_tx.config.discovering import Discover
-from tests.config.texts import POOL, ROUTE, WEB, WHOLE, faults, read
+from tests.config.samples import POOL, ROUTE, WEB, WHOLE, faults, read
 
 
 def discover(lines: str) -> Discover:

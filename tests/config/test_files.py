@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from twisted.trial.unittest import SynchronousTestCase
 
-from lolly_tx.config.consequences import consequences
-from lolly_tx.config.filefacts import file_doubts
+from lolly_tx.config.facts.consequences import consequences
+from lolly_tx.config.facts.files import file_doubts
 from lolly_tx.config.files import Files
-from lolly_tx.config.schema import settings_of
-from tests.config.texts import faults, read
+from lolly_tx.config.kinds.schema import settings_of
+from tests.config.samples import faults, read
 
 TEXT = """
 [listener.web]

@@ -8,10 +8,10 @@ from pathlib import Path
 
 from twisted.trial.unittest import SynchronousTestCase
 
-from lolly_tx.config.consequences import consequences
 from lolly_tx.config.diff import difference
+from lolly_tx.config.facts.consequences import consequences
 from lolly_tx.config.shown import shown
-from tests.config.texts import NO_FILES, FakeFiles, faults, read
+from tests.config.samples import NO_FILES, FakeFiles, faults, read
 
 PAGE = Path(__file__).parents[2] / "docs" / "forward-proxy.md"
 HASH = "$2b$04$abcdefghijklmnopqrstuuO8BW9zKpVYkKbrR4A0mIR8T.Dbbnqqq"

@@ -12,8 +12,8 @@ from twisted.trial.unittest import SynchronousTestCase
 from lolly_tx.config import Names, found
 from lolly_tx.config.amendments import Amended
 from lolly_tx.config.found import Found, read_found
-from lolly_tx.config.targets import with_id
-from tests.config.texts import ROUTE, WEB, read
+from lolly_tx.config.kinds.targets import with_id
+from tests.config.samples import ROUTE, WEB, read
 
 DISCOVERED = (
     f'{WEB}{ROUTE}[pool.app]\ntargets = ["http://10.0.0.1:80"]\n'

@@ -12,11 +12,12 @@ from unittest import mock
 
 from twisted.trial.unittest import SynchronousTestCase
 
-from lolly_tx.config import ConfigErrors, load, parse, tables
-from lolly_tx.config.kinds import nearest
+from lolly_tx.config import ConfigErrors, load, parse
+from lolly_tx.config.kinds import tables
+from lolly_tx.config.kinds.plain import nearest
 from lolly_tx.config.load import DISK
 from lolly_tx.config.model import Config, Limits, Passive, Timeouts
-from tests.config.texts import POOL, ROUTE, WEB, WHOLE, FakeFiles, faults, read
+from tests.config.samples import POOL, ROUTE, WEB, WHOLE, FakeFiles, faults, read
 
 
 class ParseTests(SynchronousTestCase):

@@ -6,15 +6,15 @@ import attrs
 from twisted.trial.unittest import SynchronousTestCase
 
 from lolly_tx.config import Names
-from lolly_tx.config.consequences import consequences
 from lolly_tx.config.diff import difference
-from lolly_tx.config.kinds import TEXT
+from lolly_tx.config.facts.consequences import consequences
+from lolly_tx.config.kinds.plain import TEXT
+from lolly_tx.config.kinds.schema import Place, about
 from lolly_tx.config.middleware.facts import middleware_consequences
 from lolly_tx.config.middleware.headers import Headers
 from lolly_tx.config.middleware.using import Middleware, resolved
-from lolly_tx.config.schema import Place, about
 from lolly_tx.config.shown import flat, shown
-from tests.config.texts import POOL, WEB, FakeFiles, faults, read
+from tests.config.samples import POOL, WEB, FakeFiles, faults, read
 
 IDS = '[middleware.ids]\ntype = "headers"\nrequest = { set = { X-Id = "1" } }\n'
 ROUTE = '[[route]]\npool = "app"\nuse = ["ids", { type = "headers" }]\n'

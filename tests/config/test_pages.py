@@ -8,7 +8,7 @@ from pathlib import Path
 from twisted.trial.unittest import SynchronousTestCase
 
 from lolly_tx.config.model import Config
-from tests.config.texts import read
+from tests.config.samples import read
 
 DOCS = Path(__file__).parents[2] / "docs"
 LISTENER = '[listener.web]\nendpoint = "tcp:8080"\n'

@@ -4,15 +4,15 @@ from __future__ import annotations
 
 from twisted.trial.unittest import SynchronousTestCase
 
-from lolly_tx.config.consequences import consequences
+from lolly_tx.config.facts.consequences import consequences
+from lolly_tx.config.kinds.problems import ConfigErrors
 from lolly_tx.config.load import parse
-from lolly_tx.config.problems import ConfigErrors
 from lolly_tx.config.provided import Provided, with_provided
 from lolly_tx.config.providedtexts import Text, read_texts
 from lolly_tx.config.providers import text_providers_of
-from lolly_tx.config.reading import Names
 from lolly_tx.config.shown import shown
-from tests.config.texts import faults, read
+from lolly_tx.config.texts.reading import Names
+from tests.config.samples import faults, read
 
 ONE = '[listener.web]\nendpoint = "tcp:8080"\n[variables]\nsite = "a.test"\n'
 FILE = ONE + (

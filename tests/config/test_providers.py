@@ -7,14 +7,14 @@ from typing import Any
 from twisted.trial.unittest import SynchronousTestCase
 
 from lolly_tx.config.amendments import Amended
-from lolly_tx.config.consequences import consequences
+from lolly_tx.config.facts.consequences import consequences
 from lolly_tx.config.listening import ListenerTLS
 from lolly_tx.config.load import parse
 from lolly_tx.config.provided import Provided, read_provided, with_provided
 from lolly_tx.config.providers import clusters_of
-from lolly_tx.config.reading import Names, Source, SourcePlace
-from lolly_tx.config.tlsrules import tls_rules
-from tests.config.texts import WHOLE, faults, read
+from lolly_tx.config.rules.tls import tls_rules
+from lolly_tx.config.texts.reading import Names, Source, SourcePlace
+from tests.config.samples import WHOLE, faults, read
 
 CLUSTER = '[provider.cluster]\ntype = "kubernetes"\nlisteners = { http = "web" }\n'
 POOL = {"targets": [], "discover": {"type": "file", "path": "/t"}}

@@ -9,6 +9,7 @@ from pathlib import Path
 from twisted.trial.unittest import SynchronousTestCase
 
 from lolly_tx.config import load, parse
+from lolly_tx.config.kinds.schema import settings_of
 from lolly_tx.config.model import AccessLog, Config, Health, PoolSettings
 from lolly_tx.config.pools import (
     Adaptive,
@@ -22,8 +23,7 @@ from lolly_tx.config.pools import (
     SlowShare,
 )
 from lolly_tx.config.reference import defaults_toml, reference_page
-from lolly_tx.config.schema import settings_of
-from tests.config.texts import FakeFiles
+from tests.config.samples import FakeFiles
 from tests.proxy.forwardworld import HASH
 
 ROOT = Path(__file__).parents[2]

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from twisted.trial.unittest import SynchronousTestCase
 
-from lolly_tx.config.consequences import consequences
+from lolly_tx.config.facts.consequences import consequences
 from lolly_tx.config.middleware.fault import FOREVER
 from lolly_tx.config.shown import flat, shown
-from tests.config.texts import WHOLE, faults, read
+from tests.config.samples import WHOLE, faults, read
 
 
 def table(type: str, keys: str) -> str:

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from twisted.trial.unittest import SynchronousTestCase
 
-from lolly_tx.config.consequences import consequences
-from lolly_tx.config.problems import ConfigErrors, Rejected
+from lolly_tx.config.facts.consequences import consequences
+from lolly_tx.config.kinds.problems import ConfigErrors, Rejected
 from lolly_tx.config.stores import StoreAddress, store_address
-from tests.config.texts import read
+from tests.config.samples import read
 
 BASE = """
 [listener.web]

@@ -5,8 +5,8 @@ from __future__ import annotations
 from twisted.trial.unittest import SynchronousTestCase
 
 from lolly_tx.config import ConfigErrors
-from lolly_tx.config.consequences import consequences
-from tests.config.texts import read
+from lolly_tx.config.facts.consequences import consequences
+from tests.config.samples import read
 
 POOL = '[pool.p]\ntargets = ["tcp://127.0.0.1:3", "tcp://127.0.0.1:2"]\n'
 STREAM = '[stream.s]\nendpoint = "tcp:1"\npool = "p"\n'

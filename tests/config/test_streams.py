@@ -7,9 +7,9 @@ from pathlib import Path
 
 from twisted.trial.unittest import SynchronousTestCase
 
-from lolly_tx.config.consequences import consequences
 from lolly_tx.config.diff import difference
-from tests.config.texts import read
+from lolly_tx.config.facts.consequences import consequences
+from tests.config.samples import read
 
 PAGE = Path(__file__).parents[2] / "docs" / "streams.md"
 POOL = '[pool.p]\ntargets = ["tcp://127.0.0.1:1", "tls://db.example.com:2"]\n'

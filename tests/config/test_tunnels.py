@@ -8,12 +8,12 @@ from typing import Any
 
 from twisted.trial.unittest import SynchronousTestCase
 
-from lolly_tx.config.consequences import consequences
 from lolly_tx.config.diff import difference
-from lolly_tx.config.problems import ConfigErrors
+from lolly_tx.config.facts.consequences import consequences
+from lolly_tx.config.kinds.problems import ConfigErrors
+from lolly_tx.config.rules.tunnels import endpoint_of_forward
 from lolly_tx.config.shown import HIDDEN, shown
-from lolly_tx.config.tunnelrules import endpoint_of_forward
-from tests.config.texts import read
+from tests.config.samples import read
 
 PAGE = Path(__file__).parents[2] / "docs" / "tunnel.md"
 FOLDER = "/etc/lolly/"

@@ -9,9 +9,9 @@ from zope.interface import implementer
 
 from lolly_tx.domain.accruals.consecutive import ConsecutiveFailures
 from lolly_tx.domain.balancers.by_name import Balancers
+from lolly_tx.domain.checks.health import Observation, Thresholds
 from lolly_tx.domain.errors import ConnectFailed, ProxyError
 from lolly_tx.domain.events import Event
-from lolly_tx.domain.health import Observation, Thresholds
 from lolly_tx.domain.interfaces import IEventSink
 from lolly_tx.domain.lease import Lease
 from lolly_tx.domain.pool import Pool

@@ -8,10 +8,10 @@ from lolly_tx.domain.account import account
 from lolly_tx.domain.accruals.consecutive import ConsecutiveFailures
 from lolly_tx.domain.balancers.by_name import Balancers
 from lolly_tx.domain.balancers.round_robin import RoundRobin
+from lolly_tx.domain.checks.health import Observation, Thresholds
+from lolly_tx.domain.checks.target_agent import AgentReport
 from lolly_tx.domain.errors import ConnectFailed, ResponseTimedOut
-from lolly_tx.domain.health import Observation, Thresholds
 from lolly_tx.domain.target import Target
-from lolly_tx.domain.target_agent import AgentReport
 from lolly_tx.domain.wayback import Planned
 from lolly_tx.testing import BAD_CHECK, GOOD_CHECK, fake_pool, fake_target
 

@@ -7,8 +7,8 @@ from collections.abc import Collection
 from twisted.trial.unittest import SynchronousTestCase
 
 from lolly_tx.domain.balancers.round_robin import RoundRobin
-from lolly_tx.domain.health import Observation
-from lolly_tx.domain.target_agent import parse_line
+from lolly_tx.domain.checks.health import Observation
+from lolly_tx.domain.checks.target_agent import parse_line
 from tests.domain.pools import BAD, GOOD, Diary, picks, pool_of
 
 LAME = Observation(False, "404 from /health", status=404, drain=True)

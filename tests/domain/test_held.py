@@ -6,6 +6,8 @@ from typing import Any
 
 from twisted.trial.unittest import SynchronousTestCase
 
+from lolly_tx.domain.checks.health import Health, Observation
+from lolly_tx.domain.checks.quorum import Member, Opinion
 from lolly_tx.domain.ejection import EjectionLimits
 from lolly_tx.domain.errors import (
     ConnectRefused,
@@ -13,9 +15,7 @@ from lolly_tx.domain.errors import (
     OutOfResources,
     ProxyError,
 )
-from lolly_tx.domain.health import Health, Observation
 from lolly_tx.domain.node import Node
-from lolly_tx.domain.quorum import Member, Opinion
 from lolly_tx.domain.slow_start import SlowStart
 from tests.domain.pools import BAD, GOOD, Diary, fail, pool_of, succeed
 

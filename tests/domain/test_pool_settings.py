@@ -11,9 +11,9 @@ from twisted.trial.unittest import SynchronousTestCase
 from lolly_tx.domain.accruals.consecutive import ConsecutiveFailures
 from lolly_tx.domain.balancers.least_conn import LeastConn
 from lolly_tx.domain.balancers.round_robin import RoundRobin
+from lolly_tx.domain.checks.health import Observation, Thresholds
 from lolly_tx.domain.ejection import EjectionLimits
 from lolly_tx.domain.errors import AllFull, ConnectFailed
-from lolly_tx.domain.health import Observation, Thresholds
 from lolly_tx.domain.new_settings import PolicyWord, take_settings
 from lolly_tx.domain.pool import Pool
 from tests.domain.pools import Diary, pool_of, target

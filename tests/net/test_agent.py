@@ -32,7 +32,7 @@ from lolly_tx.domain.errors import (
     ConnectionReset,
     ResponseTimedOut,
 )
-from lolly_tx.domain.retry import RetryPolicy
+from lolly_tx.domain.retries.retry import RetryPolicy
 from lolly_tx.net.library.agent import BalancedAgent, _Attempt
 from lolly_tx.net.library.balanced import BalancedEndpoint, UnknownPool
 from lolly_tx.net.library.bodies import TrackedBody

@@ -10,9 +10,9 @@ from twisted.internet.task import Clock
 from twisted.trial.unittest import SynchronousTestCase
 
 from lolly_tx.config.checks import TargetAgent
+from lolly_tx.domain.checks.target_agent import AgentReport
 from lolly_tx.domain.errors import ProxyError
 from lolly_tx.domain.target import Target
-from lolly_tx.domain.target_agent import AgentReport
 from lolly_tx.net.checks.agent_channel import LONGEST_LINE, AgentChannel
 from lolly_tx.net.sockets.endpoints import BadEndpoint
 from tests.net.connects import FakeEndpoint

@@ -17,7 +17,6 @@ from twisted.web.client import URI
 from twisted.web.iweb import IAgentEndpointFactory
 from zope.interface.verify import verifyObject
 
-from lolly_tx.domain.budget import RetryBudget
 from lolly_tx.domain.errors import (
     AllDown,
     AllFull,
@@ -27,6 +26,7 @@ from lolly_tx.domain.errors import (
     TargetDown,
 )
 from lolly_tx.domain.pool import Pool
+from lolly_tx.domain.retries.budget import RetryBudget
 from lolly_tx.net.library.balanced import (
     BalancedEndpoint,
     BalancedEndpointFactory,

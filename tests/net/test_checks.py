@@ -20,8 +20,8 @@ from zope.interface import directlyProvides
 from zope.interface.verify import verifyObject
 
 from lolly_tx.config.pools import Health, Match
+from lolly_tx.domain.checks.health import Observation
 from lolly_tx.domain.errors import ProxyError
-from lolly_tx.domain.health import Observation
 from lolly_tx.domain.interfaces import IHealthCheck
 from lolly_tx.domain.target import Target
 from lolly_tx.net.checks.expectation import BODY_BYTES, BadExpectation

@@ -35,7 +35,7 @@ from lolly_tx.net.sockets.client_certificates import ClientPolicy, load_policy
 from lolly_tx.net.sockets.credentials import Credentials, Terms
 from lolly_tx.net.sockets.handshakes import Handshakes, reason_of
 from lolly_tx.net.sockets.staples import Staples
-from lolly_tx.net.sockets.tls_facts import asked_for, facts_of, facts_of_peer
+from lolly_tx.net.tls_facts import asked_for, facts_of, facts_of_peer
 from tests.net.authority import Authority
 
 

@@ -13,8 +13,8 @@ from twisted.trial.unittest import SynchronousTestCase
 from zope.interface.verify import verifyObject
 
 from lolly_tx.config.checks import Health, Step
+from lolly_tx.domain.checks.health import Observation
 from lolly_tx.domain.errors import ProxyError
-from lolly_tx.domain.health import Observation
 from lolly_tx.domain.interfaces import IHealthCheck
 from lolly_tx.domain.target import Target
 from lolly_tx.net.checks.datagrams import UDPCheck

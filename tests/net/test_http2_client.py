@@ -10,15 +10,6 @@ from zope.interface.verify import verifyObject
 from lolly_tx.domain.errors import ConnectionReset, HungUpOnClient
 from lolly_tx.net.http2.shared import Http2Settings
 from lolly_tx.net.upstreams import UpstreamLimits
-from lolly_tx.wire.http2.errors import (
-    CANCEL,
-    ENHANCE_YOUR_CALM,
-    HTTP_1_1_REQUIRED,
-    INTERNAL_ERROR,
-    NO_ERROR,
-    PROTOCOL_ERROR,
-    REFUSED_STREAM,
-)
 from lolly_tx.wire.http2.frames import (
     DATA,
     GOAWAY,
@@ -29,6 +20,15 @@ from lolly_tx.wire.http2.frames import (
     goaway,
     rst_stream,
     window_update,
+)
+from lolly_tx.wire.http2_errors import (
+    CANCEL,
+    ENHANCE_YOUR_CALM,
+    HTTP_1_1_REQUIRED,
+    INTERNAL_ERROR,
+    NO_ERROR,
+    PROTOCOL_ERROR,
+    REFUSED_STREAM,
 )
 from tests.proxy.h2client import Http2Client
 from tests.proxy.h2target import Http2Target

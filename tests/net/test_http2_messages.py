@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from lolly_tx.wire.http2 import frames as fr
-from lolly_tx.wire.http2.errors import PROTOCOL_ERROR
+from lolly_tx.wire.http2_errors import PROTOCOL_ERROR
 from tests.net.test_http2_rules import RulesTestCase, data, head
 from tests.proxy.h2client import PSEUDO, RawClient
 

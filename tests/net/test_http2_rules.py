@@ -13,7 +13,8 @@ from hpack import Encoder
 
 from lolly_tx.net.http2.shared import Http2Settings
 from lolly_tx.wire.http2 import frames as fr
-from lolly_tx.wire.http2.errors import (
+from lolly_tx.wire.http2.settings import settings
+from lolly_tx.wire.http2_errors import (
     COMPRESSION_ERROR,
     ENHANCE_YOUR_CALM,
     FLOW_CONTROL_ERROR,
@@ -23,7 +24,6 @@ from lolly_tx.wire.http2.errors import (
     REFUSED_STREAM,
     STREAM_CLOSED,
 )
-from lolly_tx.wire.http2.settings import settings
 from tests.net.test_http2_server import Http2TestCase
 from tests.proxy.h2client import PSEUDO, RawClient
 from tests.proxy.world import OK, World

@@ -6,7 +6,8 @@ from typing import Any
 
 from lolly_tx.net.http2.shared import Http2Settings
 from lolly_tx.wire.http2 import frames as fr
-from lolly_tx.wire.http2.errors import (
+from lolly_tx.wire.http2.settings import settings
+from lolly_tx.wire.http2_errors import (
     COMPRESSION_ERROR,
     ENHANCE_YOUR_CALM,
     FLOW_CONTROL_ERROR,
@@ -15,7 +16,6 @@ from lolly_tx.wire.http2.errors import (
     PROTOCOL_ERROR,
     STREAM_CLOSED,
 )
-from lolly_tx.wire.http2.settings import settings
 from tests.net.test_http2_client import UpstreamTestCase
 from tests.proxy.h2client import RawClient
 from tests.proxy.h2target import Http2Target

@@ -12,10 +12,10 @@ from twisted.trial.unittest import SynchronousTestCase
 from zope.interface import implementer
 from zope.interface.verify import verifyObject
 
-from lolly_tx.config.checkkinds import BUILT_IN_CHECKS
 from lolly_tx.config.checks import Health, Step
+from lolly_tx.config.kinds.checkkinds import BUILT_IN_CHECKS
 from lolly_tx.config.pools import UpstreamTLS
-from lolly_tx.domain.health import Observation
+from lolly_tx.domain.checks.health import Observation
 from lolly_tx.domain.interfaces import IHealthCheck, IPluginFactory
 from lolly_tx.domain.target import Target
 from lolly_tx.net.checks.datagrams import UDPCheck

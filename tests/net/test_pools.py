@@ -15,9 +15,9 @@ from zope.interface.verify import verifyObject
 
 from lolly_tx.domain.balancers.by_name import UnknownBalancer
 from lolly_tx.domain.balancers.least_conn import LeastConn
-from lolly_tx.domain.budget import RetryBudget
 from lolly_tx.domain.errors import AddressDown, AllDown, ConnectFailed
 from lolly_tx.domain.events import Event
+from lolly_tx.domain.retries.budget import RetryBudget
 from lolly_tx.domain.target import Target
 from lolly_tx.net.library.client import client
 from lolly_tx.net.library.pools import balanced

@@ -12,7 +12,7 @@ from twisted.internet.testing import MemoryReactorClock
 from twisted.logger import capturedLogs
 from twisted.trial.unittest import SynchronousTestCase
 
-from lolly_tx.domain.forwarded import TrustedPeers
+from lolly_tx.domain.access.forwarded import TrustedPeers
 from lolly_tx.net.deadlines import NEVER, Deadlines
 from lolly_tx.net.sockets.acceptor import Acceptor, Census
 from lolly_tx.net.sockets.parting import TurnedAway

@@ -12,7 +12,7 @@ from random import Random
 from typing import Any, cast
 
 from lolly_tx.config.model import PoolSettings
-from lolly_tx.domain.forwarded import TrustedPeers
+from lolly_tx.domain.access.forwarded import TrustedPeers
 from lolly_tx.net.upstreams import Upstreams
 from lolly_tx.proxy.forwarder import Forwarder
 from lolly_tx.proxy.sticky import Bonds
@@ -20,7 +20,7 @@ from lolly_tx.service.commons import Commons
 from lolly_tx.service.policies import key_of, policy_of, sticky_cookie
 from lolly_tx.service.pools import make_pool
 from lolly_tx.service.surroundings import Surroundings
-from tests.config.texts import ROUTE, WEB, read
+from tests.config.samples import ROUTE, WEB, read
 from tests.domain.pools import Diary
 from tests.proxy.world import GET, OK, Line, World, WorldTestCase
 

@@ -8,19 +8,19 @@ from typing import Any
 from twisted.internet.task import Clock
 
 from lolly_tx.config.streams import Stream
-from lolly_tx.domain.forwarded import TrustedPeers
-from lolly_tx.domain.policy import Policy
+from lolly_tx.domain.access.forwarded import TrustedPeers
+from lolly_tx.domain.retries.policy import Policy
 from lolly_tx.domain.target import Target
 from lolly_tx.net.deadlines import Deadlines
 from lolly_tx.net.sockets.acceptor import Census
 from lolly_tx.net.streams.listening import stream_acceptor
 from lolly_tx.net.upstreams import Upstream, UpstreamLimits, Upstreams
 from lolly_tx.proxy.asked import Along
+from lolly_tx.proxy.chains.link import Link
 from lolly_tx.proxy.forwarder import Forwarder
 from lolly_tx.proxy.keys import by_client
-from lolly_tx.proxy.link import Link
-from lolly_tx.proxy.session import Session
-from lolly_tx.proxy.streaming import StreamCounters, Streaming
+from lolly_tx.proxy.streams.session import Session
+from lolly_tx.proxy.streams.streaming import StreamCounters, Streaming
 from tests.domain.pools import pool_of, target
 from tests.net.connects import FakeEndpoint
 from tests.proxy.world import Line

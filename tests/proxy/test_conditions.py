@@ -7,8 +7,8 @@ from twisted.trial.unittest import SynchronousTestCase
 from lolly_tx.net.doors import Peer
 from lolly_tx.proxy.conditions import MOST_PARAMETERS, conditions_of
 from lolly_tx.wire.http1 import parse_request
-from tests.config.test_matching import text
-from tests.config.texts import read
+from tests.config.kinds.test_matching import text
+from tests.config.samples import read
 
 
 def holds(

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from random import Random
 
-from lolly_tx.domain.policy import Policy
 from lolly_tx.domain.queue import WaitingLine
-from lolly_tx.domain.retry import RetryPolicy
+from lolly_tx.domain.retries.policy import Policy
+from lolly_tx.domain.retries.retry import RetryPolicy
 from lolly_tx.domain.target import Target
 from lolly_tx.net.upstreams import Upstreams
 from lolly_tx.proxy.forwarder import Forwarder

@@ -11,8 +11,8 @@ from twisted.trial.unittest import SynchronousTestCase
 from lolly_tx.net.forward.association import MOST_HOSTS, MOST_WAITING
 from lolly_tx.wire import socks5
 from tests.net.datagrams import FakeSocket
+from tests.proxy.forwards.test_forwarding import ANY, LOOPBACK
 from tests.proxy.forwardworld import ForwardWorld
-from tests.proxy.test_forwarding import ANY, LOOPBACK
 from tests.proxy.test_forwarding_socks import HELLO, refusal
 from tests.proxy.world import Line
 

@@ -10,8 +10,8 @@ from twisted.internet.error import TCPTimedOutError
 from twisted.trial.unittest import SynchronousTestCase
 
 from lolly_tx.wire.trail import in_methods
+from tests.proxy.forwards.test_forwarding import ANY, basic, connect, get, status
 from tests.proxy.forwardworld import USERS, ForwardWorld
-from tests.proxy.test_forwarding import ANY, basic, connect, get, status
 from tests.proxy.test_forwarding_socks import HELLO, HELLO_LOGIN, login, refusal, to
 from tests.proxy.world import OK, Line
 

@@ -5,8 +5,8 @@ from __future__ import annotations
 from twisted.internet.error import ConnectError, TCPTimedOutError
 from twisted.trial.unittest import SynchronousTestCase
 
+from tests.proxy.forwards.test_forwarding import ANY, DENIED_TARGETS, LOOPBACK
 from tests.proxy.forwardworld import PORT, USERS, ForwardWorld
-from tests.proxy.test_forwarding import ANY, DENIED_TARGETS, LOOPBACK
 from tests.proxy.world import Line
 
 HELLO, HELLO_LOGIN = b"\x05\x01\x00", b"\x05\x02\x00\x02"

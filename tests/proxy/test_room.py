@@ -8,7 +8,7 @@ from typing import Any
 from twisted.internet.error import ConnectionRefusedError
 from twisted.internet.protocol import Factory, Protocol
 
-from lolly_tx.domain.health import Observation
+from lolly_tx.domain.checks.health import Observation
 from lolly_tx.net.library.balanced import BalancedEndpoint
 from tests.net.connects import FakeNetwork
 from tests.proxy.configured import backend_of, configured

@@ -8,10 +8,10 @@ from typing import Any
 from OpenSSL import SSL
 from twisted.trial.unittest import SynchronousTestCase
 
+from lolly_tx.net import tls_facts
 from lolly_tx.net.doors import BODILESS
-from lolly_tx.net.sockets import tls_facts
 from lolly_tx.net.sockets.certificates import ByName
-from lolly_tx.net.sockets.tls_facts import Facts
+from lolly_tx.net.tls_facts import Facts
 from lolly_tx.proxy import secured
 from lolly_tx.wire.http1 import parse_request
 from lolly_tx.wire.message import RequestHead

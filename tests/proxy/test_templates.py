@@ -6,8 +6,8 @@ from typing import Any
 
 from twisted.trial.unittest import SynchronousTestCase
 
-from lolly_tx.config.variables import AT_THE_END, VARIABLES
-from lolly_tx.domain.captures import Captures
+from lolly_tx.config.kinds.variables import AT_THE_END, VARIABLES
+from lolly_tx.domain.routing.captures import Captures
 from lolly_tx.net.doors import Peer
 from lolly_tx.proxy.answering import Location
 from lolly_tx.proxy.asked import Along, Asked
@@ -157,7 +157,7 @@ class LocationTests(SynchronousTestCase):
 
     def test_hosts(self) -> None:
         """What makes no host is refused."""
-        from lolly_tx.domain.hosts import BadHost
+        from lolly_tx.domain.routing.hosts import BadHost
 
         for value in (b"evil.example/", b"a@b", b"", b"a\\b"):
             with self.assertRaises(BadHost):

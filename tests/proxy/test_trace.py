@@ -2,8 +2,8 @@
 
 from random import Random
 
-from lolly_tx.domain.policy import Policy
-from lolly_tx.domain.retry import RetryPolicy
+from lolly_tx.domain.retries.policy import Policy
+from lolly_tx.domain.retries.retry import RetryPolicy
 from lolly_tx.net.upstreams import Upstreams
 from lolly_tx.proxy.forwarder import Forwarder
 from lolly_tx.proxy.trace import Traces

@@ -28,10 +28,10 @@ from twisted.internet.task import Clock
 from twisted.python.failure import Failure
 from twisted.trial.unittest import SynchronousTestCase
 
-from lolly_tx.domain.forwarded import TrustedPeers
-from lolly_tx.domain.policy import Policy
-from lolly_tx.domain.retry import RetryPolicy
-from lolly_tx.domain.routes import Pattern, RouteTable
+from lolly_tx.domain.access.forwarded import TrustedPeers
+from lolly_tx.domain.retries.policy import Policy
+from lolly_tx.domain.retries.retry import RetryPolicy
+from lolly_tx.domain.routing.routes import Pattern, RouteTable
 from lolly_tx.net.deadlines import Deadlines
 from lolly_tx.net.http1.client import Http1Client
 from lolly_tx.net.http1.shared import ClientTimeouts, Http1Settings

@@ -5,10 +5,10 @@ from random import Random
 from twisted.internet.testing import MemoryReactorClock
 from twisted.trial.unittest import SynchronousTestCase
 
-from lolly_tx.domain.health import Observation
+from lolly_tx.domain.checks.health import Observation
 from lolly_tx.service.build import build
 from lolly_tx.service.dryrun import CannotExplain, Question
-from tests.config.texts import read
+from tests.config.samples import read
 
 CONFIG = """\
 [listener.web]

@@ -10,7 +10,7 @@ from typing import Any
 from twisted.trial.unittest import SynchronousTestCase
 
 from lolly_tx.config import parse
-from lolly_tx.config.problems import ConfigErrors
+from lolly_tx.config.kinds.problems import ConfigErrors
 from tests.proxy.world import OK, answer, get
 from tests.service.changes.test_reload import ReloadTestCase
 from tests.service.test_build import BuildTestCase

@@ -10,7 +10,7 @@ from zope.interface import implementer
 from lolly_tx.config.load import parse
 from lolly_tx.domain.interfaces import IMiddlewareFactory
 from lolly_tx.proxy.answer import Answer
-from lolly_tx.proxy.link import ASKED
+from lolly_tx.proxy.chains.link import ASKED
 from lolly_tx.proxy.middleware.base import Middleware
 from lolly_tx.service.build import build
 from lolly_tx.service.dryrun import Question, dry_run

@@ -11,6 +11,7 @@ from twisted.internet.testing import MemoryReactorClock
 from twisted.trial.unittest import SynchronousTestCase
 
 from lolly_tx.config.model import PoolSettings
+from lolly_tx.domain.access.forwarded import TrustedPeers
 from lolly_tx.domain.accruals.consecutive import ConsecutiveFailures
 from lolly_tx.domain.accruals.gateway import GatewayErrors
 from lolly_tx.domain.accruals.rate import FailureRate, SlowAnswers
@@ -21,8 +22,7 @@ from lolly_tx.domain.balancers.first import First
 from lolly_tx.domain.balancers.least_conn import LeastConn
 from lolly_tx.domain.balancers.sticky import Sticky
 from lolly_tx.domain.ejection import EjectionLimits
-from lolly_tx.domain.forwarded import TrustedPeers
-from lolly_tx.domain.policy import Policy
+from lolly_tx.domain.retries.policy import Policy
 from lolly_tx.domain.slow_start import SlowStart
 from lolly_tx.domain.tier import BACKUP
 from lolly_tx.net.deadlines import Deadlines

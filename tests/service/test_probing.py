@@ -11,7 +11,7 @@ from zope.interface import implementer
 
 from lolly_tx.config.checks import Check, Health, TargetAgent
 from lolly_tx.config.pools import PoolSettings
-from lolly_tx.domain.health import Observation, Thresholds
+from lolly_tx.domain.checks.health import Observation, Thresholds
 from lolly_tx.domain.interfaces import IPluginFactory
 from lolly_tx.domain.pool import Pool
 from lolly_tx.net.checks.kinds import (

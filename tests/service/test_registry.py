@@ -20,15 +20,15 @@ from lolly_tx.config import ConfigErrors, parse
 from lolly_tx.domain.accruals.consecutive import ConsecutiveFailures
 from lolly_tx.domain.accruals.several import AnyOf
 from lolly_tx.domain.balancers.first import First
+from lolly_tx.domain.checks.health import Observation
 from lolly_tx.domain.events import Event
-from lolly_tx.domain.health import Observation
 from lolly_tx.domain.interfaces import IAccrualFactory, IBalancerFactory
 from lolly_tx.service.build import build
 from lolly_tx.service.records.sinks import EventFile
 from lolly_tx.service.registry import PluginDeps, Registry, UnknownPlugin
 from lolly_tx.service.surroundings import Surroundings
 from lolly_tx.testing import EventSinkContract
-from tests.config.texts import WHOLE, FakeFiles
+from tests.config.samples import WHOLE, FakeFiles
 
 PLUGIN = """\
 import attrs

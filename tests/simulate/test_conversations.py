@@ -6,7 +6,7 @@ from typing import Any
 
 from twisted.trial.unittest import SynchronousTestCase
 
-from lolly_tx.config.problems import ConfigErrors
+from lolly_tx.config.kinds.problems import ConfigErrors
 from lolly_tx.simulate.compare import comparison, differences
 from lolly_tx.simulate.findings import Values, findings
 from lolly_tx.simulate.report import report

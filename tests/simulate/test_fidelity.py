@@ -1,6 +1,6 @@
 """A simulated request takes the decisions of a real exchange, in the same order.
 
-Both are `domain.attempts`; what they perform differs. Here both go through the same
+Both are `domain.retries.attempts`; what they perform differs. Here both go through the same
 outcomes, and every call that decides something is compared.
 """
 
@@ -9,8 +9,8 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from lolly_tx.domain.budget import RetryBudget
 from lolly_tx.domain.lease import Lease
+from lolly_tx.domain.retries.budget import RetryBudget
 from lolly_tx.simulate.journey import Journey
 from lolly_tx.simulate.load import Client
 from tests.proxy.world import World, WorldTestCase, answer, get, post

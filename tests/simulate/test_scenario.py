@@ -8,7 +8,7 @@ from pathlib import Path
 
 from twisted.trial.unittest import SynchronousTestCase
 
-from lolly_tx.config.problems import ConfigErrors
+from lolly_tx.config.kinds.problems import ConfigErrors
 from lolly_tx.simulate.latency import Constant, Exponential, Lognormal, Uniform
 from lolly_tx.simulate.scenario import (
     Scenario,

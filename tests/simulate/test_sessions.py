@@ -7,7 +7,7 @@ from typing import Any
 
 from twisted.trial.unittest import SynchronousTestCase
 
-from lolly_tx.config.problems import ConfigErrors
+from lolly_tx.config.kinds.problems import ConfigErrors
 from lolly_tx.simulate.compare import comparison
 from lolly_tx.simulate.findings import Values, findings
 from lolly_tx.simulate.latency import Constant

@@ -9,7 +9,7 @@ from typing import Any
 
 from twisted.trial.unittest import SynchronousTestCase
 
-from lolly_tx.config.probetimes import (
+from lolly_tx.config.facts.probetimes import (
     detection_seconds,
     recovery_seconds,
     refusal_seconds,

@@ -19,7 +19,7 @@ from twisted.internet.ssl import DefaultOpenSSLContextFactory
 
 from lolly_tx.config.checks import Health, Step, TargetAgent
 from lolly_tx.config.pools import UpstreamTLS
-from lolly_tx.domain.health import Observation
+from lolly_tx.domain.checks.health import Observation
 from lolly_tx.domain.target import Target
 from lolly_tx.net.checks.agent_channel import AgentChannel
 from lolly_tx.net.checks.kinds import health_check

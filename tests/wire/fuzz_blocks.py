@@ -19,8 +19,8 @@ from lolly_tx.wire.errors import BadMessage
 from lolly_tx.wire.grammar import HeadLimits
 from lolly_tx.wire.hpack.decoder import BlockMemory, Decoder
 from lolly_tx.wire.hpack.static import STATIC
-from lolly_tx.wire.http2.errors import Http2Error
 from lolly_tx.wire.http2.known import RequestHeads
+from lolly_tx.wire.http2_errors import Http2Error
 from tests.wire.native import SANITIZED, blocks
 
 LIMITS = HeadLimits(head_bytes=1500, fields=14, line_bytes=60)

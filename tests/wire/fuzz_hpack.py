@@ -18,7 +18,7 @@ import hpack
 from lolly_tx.wire.grammar import HeadLimits
 from lolly_tx.wire.hpack.decoder import BlockMemory, Decoder
 from lolly_tx.wire.hpack.static import FIRST_DYNAMIC, STATIC
-from lolly_tx.wire.http2.errors import Http2Error
+from lolly_tx.wire.http2_errors import Http2Error
 
 LOOSE = HeadLimits(head_bytes=10**6, fields=1000)
 """Limits that no random head reaches."""

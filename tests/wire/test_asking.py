@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from twisted.trial.unittest import SynchronousTestCase
 
-from lolly_tx.domain.login import Login
+from lolly_tx.domain.access.login import Login
 from lolly_tx.wire import socks5
 from lolly_tx.wire.asking import (
     HEAD_BYTES,

@@ -17,7 +17,7 @@ from lolly_tx.wire.hpack import huffman
 from lolly_tx.wire.hpack.decoder import BlockMemory, Decoder
 from lolly_tx.wire.hpack.encoder import integer, literal, string
 from lolly_tx.wire.hpack.reading import MOST_STEPS
-from lolly_tx.wire.http2.errors import (
+from lolly_tx.wire.http2_errors import (
     COMPRESSION_ERROR,
     ENHANCE_YOUR_CALM,
     Http2Error,

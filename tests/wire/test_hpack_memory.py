@@ -13,7 +13,7 @@ from lolly_tx.wire.errors import BadMessage
 from lolly_tx.wire.grammar import HeadLimits
 from lolly_tx.wire.hpack.decoder import BlockMemory, Decoder
 from lolly_tx.wire.hpack.encoder import literal, string
-from lolly_tx.wire.http2.errors import Http2Error
+from lolly_tx.wire.http2_errors import Http2Error
 from lolly_tx.wire.message import RequestHead
 from tests.wire.fuzz_hpack import LOOSE, random_fields
 from tests.wire.test_hpack_decoder import coded, inserted

@@ -9,14 +9,6 @@ from twisted.trial.unittest import SynchronousTestCase
 
 from lolly_tx.wire.http2 import frames as fr
 from lolly_tx.wire.http2.blocks import Assembly
-from lolly_tx.wire.http2.errors import (
-    ENHANCE_YOUR_CALM,
-    FLOW_CONTROL_ERROR,
-    FRAME_SIZE_ERROR,
-    PROTOCOL_ERROR,
-    Http2Error,
-    name_of,
-)
 from lolly_tx.wire.http2.flow import MOST_WINDOW, Allowance, widened
 from lolly_tx.wire.http2.priority import priority_of
 from lolly_tx.wire.http2.settings import (
@@ -31,6 +23,14 @@ from lolly_tx.wire.http2.settings import (
     PeerSettings,
     check_acknowledgement,
     settings,
+)
+from lolly_tx.wire.http2_errors import (
+    ENHANCE_YOUR_CALM,
+    FLOW_CONTROL_ERROR,
+    FRAME_SIZE_ERROR,
+    PROTOCOL_ERROR,
+    Http2Error,
+    name_of,
 )
 
 FRAMES = st.lists(

@@ -11,7 +11,7 @@ import attrs
 from twisted.internet.defer import Deferred, succeed
 from zope.interface import implementer
 
-from lolly_tx.domain.health import Observation
+from lolly_tx.domain.checks.health import Observation
 from lolly_tx.domain.interfaces import IHealthCheck
 from lolly_tx.domain.target import Target
 

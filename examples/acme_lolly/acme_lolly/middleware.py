@@ -10,12 +10,12 @@ from collections.abc import Callable
 
 import attrs
 
-from lolly_tx.config.kinds import Duration
-from lolly_tx.config.schema import about
+from lolly_tx.config.kinds.plain import Duration
+from lolly_tx.config.kinds.schema import about
 from lolly_tx.proxy.answer import Answer, AnswerHead, short_page
-from lolly_tx.proxy.link import ASKED, RESPONSE
+from lolly_tx.proxy.chains.link import ASKED, RESPONSE
+from lolly_tx.proxy.chains.passage import Passage
 from lolly_tx.proxy.middleware.base import Middleware
-from lolly_tx.proxy.passage import Passage
 
 
 @attrs.frozen

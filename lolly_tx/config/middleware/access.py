@@ -1,6 +1,6 @@
 """The settings of `type = "access"`: who may come in, by address and by country.
 
-Imports: config, domain. Used by: proxy.middleware.
+Imports: config.kinds, domain.access. Used by: proxy.middleware.
 """
 
 from __future__ import annotations
@@ -11,11 +11,11 @@ from typing import Any
 
 import attrs
 
-from lolly_tx.config.kinds import Choice, Word, plain_text
-from lolly_tx.config.problems import Rejected
-from lolly_tx.config.schema import Place, about
-from lolly_tx.config.tables import NETWORKS, ListOf
-from lolly_tx.domain.forwarded import Network
+from lolly_tx.config.kinds.plain import Choice, Word, plain_text
+from lolly_tx.config.kinds.problems import Rejected
+from lolly_tx.config.kinds.schema import Place, about
+from lolly_tx.config.kinds.tables import NETWORKS, ListOf
+from lolly_tx.domain.access.forwarded import Network
 
 _COUNTRY = re.compile(r"[A-Za-z]{2}")
 

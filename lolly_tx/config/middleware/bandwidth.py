@@ -1,14 +1,14 @@
 """The settings of `type = "bandwidth"`: how fast an answer's body may be.
 
-Imports: config. Used by: proxy.middleware.
+Imports: config.kinds. Used by: proxy.middleware.
 """
 
 from __future__ import annotations
 
 import attrs
 
-from lolly_tx.config.kinds import Size
-from lolly_tx.config.schema import about
+from lolly_tx.config.kinds.plain import Size
+from lolly_tx.config.kinds.schema import about
 
 
 @attrs.frozen

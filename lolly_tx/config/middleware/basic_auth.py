@@ -1,6 +1,6 @@
 """The settings of `type = "basic_auth"`: users with passwords.
 
-Imports: config, domain. Used by: config, proxy.middleware.
+Imports: config.kinds, domain.access. Used by: config, proxy.middleware.
 """
 
 from __future__ import annotations
@@ -12,11 +12,11 @@ from typing import Any
 
 import attrs
 
-from lolly_tx.config.addresses import OPTIONAL_FILE
-from lolly_tx.config.kinds import Word, plain_text, type_word
-from lolly_tx.config.problems import Rejected
-from lolly_tx.config.schema import Place, about
-from lolly_tx.domain.passwords import why_unusable
+from lolly_tx.config.kinds.addresses import OPTIONAL_FILE
+from lolly_tx.config.kinds.plain import Word, plain_text, type_word
+from lolly_tx.config.kinds.problems import Rejected
+from lolly_tx.config.kinds.schema import Place, about
+from lolly_tx.domain.access.passwords import why_unusable
 
 _REALM = re.compile(r"[\x20-\x7e]*")
 NOBODY: Mapping[str, str] = MappingProxyType({})

@@ -1,6 +1,6 @@
 """The settings of `body_limit` and `buffer`: how much of a request's body there may be, and when it is taken.
 
-Imports: config. Used by: proxy.middleware.
+Imports: config.kinds. Used by: proxy.middleware.
 """
 
 from __future__ import annotations
@@ -9,8 +9,8 @@ from collections.abc import Iterator
 
 import attrs
 
-from lolly_tx.config.kinds import Size, size_text
-from lolly_tx.config.schema import about
+from lolly_tx.config.kinds.plain import Size, size_text
+from lolly_tx.config.kinds.schema import about
 
 
 @attrs.frozen

@@ -1,11 +1,11 @@
 """The types of middleware that are built in, each with the class of its settings.
 
-Imports: config. Used by: config, proxy.middleware.
+Imports: config.kinds. Used by: config, config.texts, proxy.middleware.
 """
 
 from __future__ import annotations
 
-from lolly_tx.config.later import Classes
+from lolly_tx.config.kinds.later import Classes
 
 BUILT_IN = Classes(
     {

@@ -1,6 +1,6 @@
 """The settings of `type = "cache"`: which cache it is that answers are taken from.
 
-Imports: config. Used by: proxy.middleware.
+Imports: config.kinds. Used by: proxy.middleware.
 """
 
 from __future__ import annotations
@@ -9,8 +9,8 @@ from typing import Any
 
 import attrs
 
-from lolly_tx.config.kinds import TEXT, nearest
-from lolly_tx.config.schema import Place, about
+from lolly_tx.config.kinds.plain import TEXT, nearest
+from lolly_tx.config.kinds.schema import Place, about
 
 
 @attrs.frozen

@@ -1,6 +1,6 @@
 """The settings of `type = "compress"`: which answers are packed, and how.
 
-Imports: config. Used by: proxy.middleware.
+Imports: config.kinds. Used by: proxy.middleware.
 """
 
 from __future__ import annotations
@@ -11,10 +11,10 @@ from typing import Any
 
 import attrs
 
-from lolly_tx.config.kinds import FLAG, TEXT, Choice, Count, Size, Word
-from lolly_tx.config.problems import Rejected
-from lolly_tx.config.schema import Place, about
-from lolly_tx.config.tables import ListOf
+from lolly_tx.config.kinds.plain import FLAG, TEXT, Choice, Count, Size, Word
+from lolly_tx.config.kinds.problems import Rejected
+from lolly_tx.config.kinds.schema import Place, about
+from lolly_tx.config.kinds.tables import ListOf
 
 _PATTERN = re.compile(r"[a-z0-9.+_*-]+/[a-z0-9.+_*-]+")
 

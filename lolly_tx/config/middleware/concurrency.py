@@ -1,15 +1,15 @@
 """The settings of `type = "concurrency"`: how many requests of one kind at once.
 
-Imports: config. Used by: proxy.middleware.
+Imports: config.kinds. Used by: proxy.middleware.
 """
 
 from __future__ import annotations
 
 import attrs
 
-from lolly_tx.config.kinds import Count
-from lolly_tx.config.schema import about
-from lolly_tx.config.templatekinds import TEMPLATE
+from lolly_tx.config.kinds.plain import Count
+from lolly_tx.config.kinds.schema import about
+from lolly_tx.config.kinds.templatekinds import TEMPLATE
 
 
 @attrs.frozen

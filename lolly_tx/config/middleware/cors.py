@@ -1,6 +1,6 @@
 """The settings of `cors`: which other sites' scripts may ask, and for what.
 
-Imports: config, domain. Used by: proxy.middleware.
+Imports: config.kinds, domain.routing. Used by: proxy.middleware.
 """
 
 from __future__ import annotations
@@ -11,12 +11,12 @@ from typing import Any
 
 import attrs
 
-from lolly_tx.config.httpkinds import FIELD_NAME
-from lolly_tx.config.kinds import FLAG, Duration, Word, plain_text
-from lolly_tx.config.problems import Rejected
-from lolly_tx.config.schema import Place, about
-from lolly_tx.config.tables import ListOf
-from lolly_tx.domain.hosts import valid_host
+from lolly_tx.config.kinds.httpkinds import FIELD_NAME
+from lolly_tx.config.kinds.plain import FLAG, Duration, Word, plain_text
+from lolly_tx.config.kinds.problems import Rejected
+from lolly_tx.config.kinds.schema import Place, about
+from lolly_tx.config.kinds.tables import ListOf
+from lolly_tx.domain.routing.hosts import valid_host
 
 _ORIGIN = re.compile(
     r"([a-z][a-z0-9+.-]*)://(\[[0-9a-f:.]+\]|[^/?#@:\[\]\s]+)(?::([0-9]{1,5}))?"

@@ -1,6 +1,6 @@
 """What middleware implies, and what looks wrong with it, for `lolly check`.
 
-Imports: config.middleware. Used by: config.
+Imports: config.middleware. Used by: config.facts.
 """
 
 from __future__ import annotations

@@ -1,6 +1,6 @@
 """The settings of `type = "fault"`: delays and failures on purpose.
 
-Imports: config. Used by: proxy.middleware.
+Imports: config.kinds. Used by: proxy.middleware.
 """
 
 from __future__ import annotations
@@ -11,10 +11,10 @@ from typing import Any
 
 import attrs
 
-from lolly_tx.config.httpkinds import OPTIONAL_FIELD_NAME
-from lolly_tx.config.kinds import Count, Duration, Number, duration_text
-from lolly_tx.config.problems import Rejected
-from lolly_tx.config.schema import Place, about
+from lolly_tx.config.kinds.httpkinds import OPTIONAL_FIELD_NAME
+from lolly_tx.config.kinds.plain import Count, Duration, Number, duration_text
+from lolly_tx.config.kinds.problems import Rejected
+from lolly_tx.config.kinds.schema import Place, about
 
 FOREVER = 0.0
 

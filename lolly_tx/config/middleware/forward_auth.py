@@ -1,6 +1,6 @@
 """The settings of `type = "forward_auth"`: an authority is asked about each request.
 
-Imports: config. Used by: proxy.middleware.
+Imports: config.kinds. Used by: proxy.middleware.
 """
 
 from __future__ import annotations
@@ -10,10 +10,10 @@ from typing import Any
 
 import attrs
 
-from lolly_tx.config.httpkinds import FIELD_NAME, REQUEST_PATH
-from lolly_tx.config.kinds import TEXT, Duration, nearest
-from lolly_tx.config.schema import Place, about
-from lolly_tx.config.tables import ListOf
+from lolly_tx.config.kinds.httpkinds import FIELD_NAME, REQUEST_PATH
+from lolly_tx.config.kinds.plain import TEXT, Duration, nearest
+from lolly_tx.config.kinds.schema import Place, about
+from lolly_tx.config.kinds.tables import ListOf
 
 _NAMES = ListOf(FIELD_NAME, "names", single=True)
 

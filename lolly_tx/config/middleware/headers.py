@@ -1,6 +1,6 @@
 """The settings of `type = "headers"`: fields of requests and answers.
 
-Imports: config. Used by: proxy.middleware.
+Imports: config.kinds. Used by: proxy.middleware.
 """
 
 from __future__ import annotations
@@ -11,10 +11,10 @@ from typing import Any
 
 import attrs
 
-from lolly_tx.config.httpkinds import FIELD_NAME
-from lolly_tx.config.schema import Place, about
-from lolly_tx.config.tables import ListOf, Table
-from lolly_tx.config.templatekinds import FIELD_TEMPLATES
+from lolly_tx.config.kinds.httpkinds import FIELD_NAME
+from lolly_tx.config.kinds.schema import Place, about
+from lolly_tx.config.kinds.tables import ListOf, Table
+from lolly_tx.config.kinds.templatekinds import FIELD_TEMPLATES
 
 NO_FIELDS: Mapping[str, str] = MappingProxyType({})
 

@@ -1,6 +1,6 @@
 """The settings of `request_id`: an id for each request of some routes.
 
-Imports: config. Used by: proxy.middleware.
+Imports: config, config.kinds. Used by: proxy.middleware.
 """
 
 from __future__ import annotations
@@ -9,8 +9,8 @@ from typing import Any
 
 import attrs
 
-from lolly_tx.config.kinds import FLAG
-from lolly_tx.config.schema import Place, about
+from lolly_tx.config.kinds.plain import FLAG
+from lolly_tx.config.kinds.schema import Place, about
 from lolly_tx.config.tracing import ID_FIELD
 
 

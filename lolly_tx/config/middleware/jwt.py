@@ -1,6 +1,6 @@
 """The settings of `type = "jwt"`: signed tokens.
 
-Imports: config. Used by: proxy.middleware.
+Imports: config.kinds. Used by: proxy.middleware.
 """
 
 from __future__ import annotations
@@ -12,12 +12,12 @@ from typing import Any
 
 import attrs
 
-from lolly_tx.config.addresses import FILE
-from lolly_tx.config.httpkinds import FIELD_NAME
-from lolly_tx.config.kinds import TEXT, Word, nearest, plain_text, type_word
-from lolly_tx.config.problems import Rejected
-from lolly_tx.config.schema import Place, about
-from lolly_tx.config.tables import NAME_LIST
+from lolly_tx.config.kinds.addresses import FILE
+from lolly_tx.config.kinds.httpkinds import FIELD_NAME
+from lolly_tx.config.kinds.plain import TEXT, Word, nearest, plain_text, type_word
+from lolly_tx.config.kinds.problems import Rejected
+from lolly_tx.config.kinds.schema import Place, about
+from lolly_tx.config.kinds.tables import NAME_LIST
 
 _URL = re.compile(r"https?://([A-Za-z0-9][A-Za-z0-9_-]{0,63})(/[!-~]*)")
 NOTHING: Mapping[str, str] = MappingProxyType({})

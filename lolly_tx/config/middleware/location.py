@@ -1,6 +1,6 @@
 """The settings of `type = "location"`: where answers of targets lead clients, and for what their cookies are.
 
-Imports: config, domain. Used by: proxy.middleware.
+Imports: config.kinds, domain.routing. Used by: proxy.middleware.
 """
 
 from __future__ import annotations
@@ -12,13 +12,13 @@ from typing import Any
 
 import attrs
 
-from lolly_tx.config.httpkinds import checked_pattern
-from lolly_tx.config.kinds import Word, plain_text, quoted, type_word
-from lolly_tx.config.problems import Rejected
-from lolly_tx.config.schema import Place, about
-from lolly_tx.config.tables import ListOf, Table
-from lolly_tx.config.templatekinds import TEMPLATE
-from lolly_tx.domain.references import reference_of
+from lolly_tx.config.kinds.httpkinds import checked_pattern
+from lolly_tx.config.kinds.plain import Word, plain_text, quoted, type_word
+from lolly_tx.config.kinds.problems import Rejected
+from lolly_tx.config.kinds.schema import Place, about
+from lolly_tx.config.kinds.tables import ListOf, Table
+from lolly_tx.config.kinds.templatekinds import TEMPLATE
+from lolly_tx.domain.routing.references import reference_of
 
 EVERY = ""
 """The key of a change that is for all there are."""

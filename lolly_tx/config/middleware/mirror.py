@@ -1,6 +1,6 @@
 """The settings of `type = "mirror"`: copies of requests for another pool.
 
-Imports: config. Used by: proxy.middleware.
+Imports: config.kinds. Used by: proxy.middleware.
 """
 
 from __future__ import annotations
@@ -10,8 +10,8 @@ from typing import Any
 
 import attrs
 
-from lolly_tx.config.kinds import TEXT, Count, Number, Size, nearest
-from lolly_tx.config.schema import Place, about
+from lolly_tx.config.kinds.plain import TEXT, Count, Number, Size, nearest
+from lolly_tx.config.kinds.schema import Place, about
 
 
 @attrs.frozen

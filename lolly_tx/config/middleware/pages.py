@@ -1,6 +1,6 @@
 """The settings of `error_pages` and `maintenance`: pages of one's own in place of the short ones.
 
-Imports: config. Used by: proxy.middleware.
+Imports: config.kinds. Used by: proxy.middleware.
 """
 
 from __future__ import annotations
@@ -13,11 +13,11 @@ from typing import Any
 
 import attrs
 
-from lolly_tx.config.addresses import FILE, MAYBE_FILE, OPTIONAL_FILE
-from lolly_tx.config.kinds import FLAG, Duration, quoted, type_word
-from lolly_tx.config.problems import Rejected
-from lolly_tx.config.schema import Place, about
-from lolly_tx.config.tables import NETWORKS, read_or_none
+from lolly_tx.config.kinds.addresses import FILE, MAYBE_FILE, OPTIONAL_FILE
+from lolly_tx.config.kinds.plain import FLAG, Duration, quoted, type_word
+from lolly_tx.config.kinds.problems import Rejected
+from lolly_tx.config.kinds.schema import Place, about
+from lolly_tx.config.kinds.tables import NETWORKS, read_or_none
 
 NO_PAGES: Mapping[str, str] = MappingProxyType({})
 

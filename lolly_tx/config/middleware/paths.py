@@ -1,6 +1,6 @@
 """The settings of `strip_prefix`, `add_prefix` and `replace_path`: the path that targets are asked for.
 
-Imports: config, domain. Used by: proxy.middleware.
+Imports: config.kinds, domain.routing. Used by: proxy.middleware.
 """
 
 from __future__ import annotations
@@ -9,11 +9,11 @@ from typing import Any
 
 import attrs
 
-from lolly_tx.config.kinds import Word, plain_text
-from lolly_tx.config.problems import Rejected
-from lolly_tx.config.schema import Place, about
-from lolly_tx.config.templatekinds import TEMPLATE
-from lolly_tx.domain.routes import BadPath, normal_path
+from lolly_tx.config.kinds.plain import Word, plain_text
+from lolly_tx.config.kinds.problems import Rejected
+from lolly_tx.config.kinds.schema import Place, about
+from lolly_tx.config.kinds.templatekinds import TEMPLATE
+from lolly_tx.domain.routing.routes import BadPath, normal_path
 
 
 class _Prefix(Word):

@@ -1,6 +1,7 @@
 """The settings of `type = "rate_limit"`: how many requests of one kind in a time.
 
-Imports: config, config.middleware, domain. Used by: proxy.middleware.
+Imports: config, config.kinds, config.middleware, domain.access. Used by:
+proxy.middleware.
 """
 
 from __future__ import annotations
@@ -10,12 +11,12 @@ from typing import Any
 
 import attrs
 
-from lolly_tx.config.kinds import FLAG, TEXT, Count
+from lolly_tx.config.kinds.plain import FLAG, TEXT, Count
+from lolly_tx.config.kinds.schema import Place, about
+from lolly_tx.config.kinds.templatekinds import TEMPLATE
 from lolly_tx.config.middleware.rates import RATE, PerTime
-from lolly_tx.config.schema import Place, about
 from lolly_tx.config.stores import known_store
-from lolly_tx.config.templatekinds import TEMPLATE
-from lolly_tx.domain.rates import KEYS, Rate
+from lolly_tx.domain.access.rates import KEYS, Rate
 
 
 @attrs.frozen

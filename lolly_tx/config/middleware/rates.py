@@ -1,6 +1,6 @@
 """How rates are written: "10/s", "100/m", "5/10s".
 
-Imports: config. Used by: config.middleware.rate_limit.
+Imports: config.kinds. Used by: config.middleware.rate_limit.
 """
 
 from __future__ import annotations
@@ -10,9 +10,15 @@ from typing import Any
 
 import attrs
 
-from lolly_tx.config.kinds import Duration, Word, duration_text, plain_text, quoted
-from lolly_tx.config.problems import Rejected
-from lolly_tx.config.schema import Place
+from lolly_tx.config.kinds.plain import (
+    Duration,
+    Word,
+    duration_text,
+    plain_text,
+    quoted,
+)
+from lolly_tx.config.kinds.problems import Rejected
+from lolly_tx.config.kinds.schema import Place
 
 _RATE = re.compile(r"([0-9]{1,9})/([0-9]*\.?[0-9]*)(ms|s|m|h|d)")
 _DURATION = Duration(0.001)

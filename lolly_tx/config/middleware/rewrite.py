@@ -1,6 +1,6 @@
 """The settings of `type = "rewrite"`: paths that become others, or lead clients to others.
 
-Imports: config. Used by: proxy.middleware.
+Imports: config.kinds. Used by: proxy.middleware.
 """
 
 from __future__ import annotations
@@ -9,12 +9,12 @@ from typing import Any
 
 import attrs
 
-from lolly_tx.config.httpkinds import checked_pattern
-from lolly_tx.config.kinds import Choice, Word, plain_text
-from lolly_tx.config.problems import Rejected
-from lolly_tx.config.schema import Place, about
-from lolly_tx.config.tables import ListOf, Table
-from lolly_tx.config.templatekinds import LOCATION
+from lolly_tx.config.kinds.httpkinds import checked_pattern
+from lolly_tx.config.kinds.plain import Choice, Word, plain_text
+from lolly_tx.config.kinds.problems import Rejected
+from lolly_tx.config.kinds.schema import Place, about
+from lolly_tx.config.kinds.tables import ListOf, Table
+from lolly_tx.config.kinds.templatekinds import LOCATION
 
 MOST_ROUNDS = 10
 """How often the rules are asked of one request."""

@@ -6,8 +6,8 @@ The settings of a type may say so themselves, by methods of their class:
     facts()                 sentences: what they imply
     doubts()                sentences: what looks wrong
 
-Imports: config, config.middleware. Used by: config, config.middleware.facts,
-service.admin.
+Imports: config.kinds, config.middleware. Used by: config.middleware.facts,
+config.rules, service.
 """
 
 from __future__ import annotations
@@ -15,9 +15,9 @@ from __future__ import annotations
 from collections.abc import Collection, Iterator, Mapping
 from typing import Any
 
-from lolly_tx.config.kinds import nearest
+from lolly_tx.config.kinds.plain import nearest
+from lolly_tx.config.kinds.schema import Place
 from lolly_tx.config.middleware.using import Middleware, Use
-from lolly_tx.config.schema import Place
 
 
 def middleware_rules(middleware: Middleware, config: Any, place: Place) -> None:

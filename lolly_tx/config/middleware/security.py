@@ -1,6 +1,6 @@
 """The settings of `security_headers`: what browsers are told to be strict about.
 
-Imports: config. Used by: proxy.middleware.
+Imports: config.kinds. Used by: proxy.middleware.
 """
 
 from __future__ import annotations
@@ -10,9 +10,9 @@ from typing import Any
 
 import attrs
 
-from lolly_tx.config.kinds import FLAG, Choice, Duration, duration_text
-from lolly_tx.config.schema import Place, about
-from lolly_tx.config.templatekinds import TEMPLATE
+from lolly_tx.config.kinds.plain import FLAG, Choice, Duration, duration_text
+from lolly_tx.config.kinds.schema import Place, about
+from lolly_tx.config.kinds.templatekinds import TEMPLATE
 
 _YEAR = 365 * 86400.0
 

@@ -9,8 +9,8 @@
 
 A type is one of `by_type`, or a plugin's; what else stands in the table are its settings, an instance of its class.
 
-Imports: config. Used by: config, config.middleware.facts, config.middleware.rules,
-service.
+Imports: config.kinds. Used by: config, config.facts, config.middleware.facts,
+config.middleware.rules, config.rules, service.
 """
 
 from __future__ import annotations
@@ -21,12 +21,12 @@ from typing import Any
 
 import attrs
 
-from lolly_tx.config.checkkinds import FREE
-from lolly_tx.config.extensions import PluginTable
-from lolly_tx.config.kinds import Word, nearest, plain_text, type_word
-from lolly_tx.config.problems import Rejected
-from lolly_tx.config.schema import Kind, Place, Setting
-from lolly_tx.config.tables import NAME, missing, read_by_name, read_or_none
+from lolly_tx.config.kinds.checkkinds import FREE
+from lolly_tx.config.kinds.extensions import PluginTable
+from lolly_tx.config.kinds.plain import Word, nearest, plain_text, type_word
+from lolly_tx.config.kinds.problems import Rejected
+from lolly_tx.config.kinds.schema import Kind, Place, Setting
+from lolly_tx.config.kinds.tables import NAME, missing, read_by_name, read_or_none
 
 NO_MIDDLEWARE: Mapping[str, Middleware] = MappingProxyType({})
 

@@ -1,6 +1,6 @@
 """The passive policy of the house: consecutive failures of real traffic.
 
-Imports: domain.accruals. Used by: domain, net.library, service.
+Imports: domain.accruals. Used by: domain.shared, net.library, service.
 """
 
 from __future__ import annotations

@@ -1,6 +1,6 @@
 """What a passive policy is: it counts the outcomes of one node's traffic, and may ask to leave the node alone.
 
-Imports: domain. Used by: domain, domain.accruals, service.
+Imports: domain. Used by: domain, domain.accruals, domain.shared, service.
 
 An accrual only counts. It owns no timer and does not know whether the pool followed its advice: the pool keeps
 the end of the ejection, admits one trial afterwards, and calls `reset` when the node is back.

@@ -1,6 +1,6 @@
 """The balancers by name.
 
-Imports: domain, domain.balancers. Used by: config, net.library, service.
+Imports: domain, domain.balancers. Used by: config.texts, net.library, service.
 """
 
 from __future__ import annotations

@@ -5,7 +5,7 @@
     variants        by the request's fields that the answer depends on (Vary, RFC 9111 section 4.1)
     tags            as the target names them, for purges
 
-Imports: domain. Used by: domain.caching.purgeset, proxy.caching, service,
+Imports: domain.routing. Used by: domain.caching.purgeset, proxy.caching, service,
 service.admin, service.stores, service.workers, wire.
 """
 
@@ -16,8 +16,8 @@ from typing import Generic, Protocol, TypeVar
 
 import attrs
 
-from lolly_tx.domain.hosts import BadHost, host_name
-from lolly_tx.domain.routes import BadPath, normal_path
+from lolly_tx.domain.routing.hosts import BadHost, host_name
+from lolly_tx.domain.routing.routes import BadPath, normal_path
 
 MOST_VARIANTS = 16
 """Of one target: an answer that depends on what all clients differ in would fill the store with itself."""

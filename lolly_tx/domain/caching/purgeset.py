@@ -3,7 +3,7 @@
 They are sorted by host and tag; what an answer is looked up by is then its host, its tags, its target and its path,
 however many purges there are. Only prefixes are compared one by one.
 
-Imports: domain, domain.caching. Used by: proxy.caching.
+Imports: domain.caching, domain.routing. Used by: proxy.caching.
 """
 
 from __future__ import annotations
@@ -11,8 +11,8 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 from lolly_tx.domain.caching.catalog import Purge, Variant
-from lolly_tx.domain.hosts import BadHost, host_name
-from lolly_tx.domain.routes import BadPath, normal_path
+from lolly_tx.domain.routing.hosts import BadHost, host_name
+from lolly_tx.domain.routing.routes import BadPath, normal_path
 
 
 class _Group:

@@ -1,7 +1,7 @@
 """The `proxy` blocks of a server: each is a route, with a pool of its targets.
 
-Imports: domain, importing, importing.lolly. Used by: importing.lolly.servers,
-importing.lolly.streams.
+Imports: domain, domain.routing, importing, importing.lolly. Used by:
+importing.lolly.servers, importing.lolly.streams.
 
 `table_of` has a line for each key that is carried over.
 """
@@ -13,9 +13,9 @@ from collections.abc import Callable
 
 import attrs
 
-from lolly_tx.domain.expressions import BadExpression
-from lolly_tx.domain.locations import path_expression
-from lolly_tx.domain.routes import BadPath, normal_path
+from lolly_tx.domain.routing.expressions import BadExpression
+from lolly_tx.domain.routing.locations import path_expression
+from lolly_tx.domain.routing.routes import BadPath, normal_path
 from lolly_tx.domain.target import read_url
 from lolly_tx.importing.draft import Table, plain_name
 from lolly_tx.importing.lolly.reading import Carry, Value, walk

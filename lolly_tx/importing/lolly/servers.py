@@ -1,6 +1,6 @@
 """The servers of lolly: listeners, and a route for each of their `proxy` blocks.
 
-Imports: config, importing, importing.lolly. Used by: importing.lolly.convert,
+Imports: config.kinds, importing, importing.lolly. Used by: importing.lolly.convert,
 importing.lolly.streams.
 
 `table_of` has a line for each key that is carried over.
@@ -15,7 +15,7 @@ from collections.abc import Callable, Sequence
 
 import attrs
 
-from lolly_tx.config.kinds import duration_text, size_text
+from lolly_tx.config.kinds.plain import duration_text, size_text
 from lolly_tx.importing.draft import Draft, Table, plain_name
 from lolly_tx.importing.largest import Largest
 from lolly_tx.importing.listened import listened_at, name_of_port, unix_endpoint

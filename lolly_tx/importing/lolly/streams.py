@@ -1,6 +1,6 @@
 """The streams of lolly: each listens on one address and has one group of targets.
 
-Imports: domain, importing, importing.lolly. Used by: importing.lolly.convert.
+Imports: domain.routing, importing, importing.lolly. Used by: importing.lolly.convert.
 """
 
 from __future__ import annotations
@@ -9,7 +9,7 @@ from collections.abc import Sequence
 
 import attrs
 
-from lolly_tx.domain.hosts import valid_host
+from lolly_tx.domain.routing.hosts import valid_host
 from lolly_tx.importing.draft import Table, plain_name
 from lolly_tx.importing.listened import listened_at, unix_endpoint
 from lolly_tx.importing.lolly.proxies import BALANCES, towards

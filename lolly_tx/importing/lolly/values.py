@@ -1,6 +1,6 @@
 """Values as lolly writes them.
 
-Imports: config, importing, importing.lolly. Used by: importing.lolly.convert,
+Imports: config.kinds, importing, importing.lolly. Used by: importing.lolly.convert,
 importing.lolly.proxies, importing.lolly.servers, importing.lolly.streams.
 """
 
@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import re
 
-from lolly_tx.config.kinds import duration_text, size_text
+from lolly_tx.config.kinds.plain import duration_text, size_text
 from lolly_tx.importing.lolly.reading import Value
 from lolly_tx.importing.report import NotThere
 

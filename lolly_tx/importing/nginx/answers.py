@@ -1,14 +1,14 @@
 """Answers that nginx gives itself: redirects, and statuses with or without a text.
 
-Imports: config, importing, importing.nginx. Used by: importing.nginx.fields,
+Imports: config.kinds, importing, importing.nginx. Used by: importing.nginx.fields,
 importing.nginx.guards, importing.nginx.locations, importing.nginx.rewriting.
 """
 
 from __future__ import annotations
 
-from lolly_tx.config.problems import Rejected
-from lolly_tx.config.templatekinds import location_parts
-from lolly_tx.config.variables import expanded
+from lolly_tx.config.kinds.problems import Rejected
+from lolly_tx.config.kinds.templatekinds import location_parts
+from lolly_tx.config.kinds.variables import expanded
 from lolly_tx.importing.draft import Table
 from lolly_tx.importing.nginx.scope import Scope
 from lolly_tx.importing.report import NotThere

@@ -1,6 +1,6 @@
 """How long the bodies of requests may be: of all as the longest of them, and of each location.
 
-Imports: config, importing, importing.nginx. Used by: importing.nginx.convert,
+Imports: config.kinds, importing, importing.nginx. Used by: importing.nginx.convert,
 importing.nginx.way.
 """
 
@@ -9,7 +9,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator
 
-from lolly_tx.config.kinds import size_text
+from lolly_tx.config.kinds.plain import size_text
 from lolly_tx.importing.draft import Table
 from lolly_tx.importing.nginx.scope import Scope
 from lolly_tx.importing.nginx.values import size_bytes

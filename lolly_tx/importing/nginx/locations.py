@@ -1,6 +1,6 @@
 """Locations: each becomes a route, if there is an end for it.
 
-Imports: domain, importing, importing.nginx. Used by: importing.nginx.servers.
+Imports: domain.routing, importing, importing.nginx. Used by: importing.nginx.servers.
 
 A line of `ENDS` for each statement that answers requests. The first of them that a location has of its own is its end.
 """
@@ -9,9 +9,9 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from lolly_tx.domain.expressions import BadExpression
-from lolly_tx.domain.locations import path_expression
-from lolly_tx.domain.routes import BadPath, normal_path
+from lolly_tx.domain.routing.expressions import BadExpression
+from lolly_tx.domain.routing.locations import path_expression
+from lolly_tx.domain.routing.routes import BadPath, normal_path
 from lolly_tx.importing.draft import plain_name
 from lolly_tx.importing.nginx.answers import returned
 from lolly_tx.importing.nginx.files import files, named_fallback

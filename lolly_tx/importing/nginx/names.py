@@ -1,13 +1,13 @@
 """A `map` of names that clients ask for: which leads to which pool.
 
-Imports: domain, importing, importing.nginx. Used by: importing.nginx.streams.
+Imports: domain.routing, importing, importing.nginx. Used by: importing.nginx.streams.
 """
 
 from __future__ import annotations
 
 import attrs
 
-from lolly_tx.domain.hosts import valid_host
+from lolly_tx.domain.routing.hosts import valid_host
 from lolly_tx.importing.nginx.values import has_variable
 from lolly_tx.importing.nginx.work import Work
 from lolly_tx.importing.report import NotThere

@@ -1,6 +1,6 @@
 """Values as nginx writes them.
 
-Imports: config, domain, importing. Used by: importing.nginx.
+Imports: config.kinds, domain.routing, importing. Used by: importing.nginx.
 """
 
 from __future__ import annotations
@@ -8,8 +8,8 @@ from __future__ import annotations
 import ipaddress
 import re
 
-from lolly_tx.config.kinds import duration_text, size_text
-from lolly_tx.domain.hosts import valid_host
+from lolly_tx.config.kinds.plain import duration_text, size_text
+from lolly_tx.domain.routing.hosts import valid_host
 from lolly_tx.importing.report import NotThere
 
 _TIME = re.compile(r"(\d+)(ms|[yMwdhms]?)\s*")

@@ -1,6 +1,6 @@
 """What nginx has for each server or location, and we have once for all: limits and times of clients.
 
-Imports: config, importing, importing.nginx. Used by: importing.nginx.convert.
+Imports: config.kinds, importing, importing.nginx. Used by: importing.nginx.convert.
 
 A line of `WHOLE` for each statement, with the setting that it becomes.
 """
@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterable, Iterator
 
 import attrs
 
-from lolly_tx.config.kinds import duration_text, size_text
+from lolly_tx.config.kinds.plain import duration_text, size_text
 from lolly_tx.importing.largest import Largest
 from lolly_tx.importing.nginx.values import count, network, seconds, size_bytes
 from lolly_tx.importing.nginx.work import Work

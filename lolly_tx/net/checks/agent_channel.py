@@ -2,7 +2,8 @@
 
     connect --> (send) --> first line, or what came until the end --> AgentReport
 
-Imports: config, domain, net.checks, net.sockets, Twisted. Used by: service.checks.
+Imports: config, domain, domain.checks, net.checks, net.sockets, Twisted. Used by:
+service.
 """
 
 from __future__ import annotations
@@ -16,9 +17,9 @@ from twisted.internet.protocol import connectionDone
 from twisted.python.failure import Failure
 
 from lolly_tx.config.checks import TargetAgent
+from lolly_tx.domain.checks.target_agent import AgentReport, BadAgentLine, parse_line
 from lolly_tx.domain.errors import ProxyError
 from lolly_tx.domain.target import Target
-from lolly_tx.domain.target_agent import AgentReport, BadAgentLine, parse_line
 from lolly_tx.net.checks.http import ConnectTo, Now
 from lolly_tx.net.checks.probes import Plan, Probe
 from lolly_tx.net.sockets.endpoints import BadEndpoint

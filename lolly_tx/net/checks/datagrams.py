@@ -4,7 +4,8 @@ The socket is connected, so only the target is heard, and a port nobody listens 
 says so. A step with an expectation waits for one datagram and fails when it does not match; a datagram that is lost is
 a failed probe, which is what `fall` is for.
 
-Imports: config, domain, net, net.checks, Twisted. Used by: net.checks.kinds.
+Imports: config, domain, domain.checks, net, net.checks, Twisted. Used by:
+net.checks.kinds.
 """
 
 from __future__ import annotations
@@ -23,8 +24,8 @@ from twisted.logger import Logger
 from zope.interface import implementer
 
 from lolly_tx.config.checks import Health
+from lolly_tx.domain.checks.health import Observation
 from lolly_tx.domain.errors import ProxyError
-from lolly_tx.domain.health import Observation
 from lolly_tx.domain.interfaces import IHealthCheck
 from lolly_tx.domain.target import Target
 from lolly_tx.net.alarm import Alarm

@@ -4,8 +4,8 @@ Pure. All parts must hold, and `net.checks.probes` asks for them in this order: 
 then the header fields, then the body. The body is looked at only when an expression for it is given, and only its
 first `BODY_BYTES`.
 
-Imports: domain. Used by: net.checks.datagrams, net.checks.http, net.checks.probes,
-net.checks.scripts, service, simulate.
+Imports: domain.routing. Used by: net.checks.datagrams, net.checks.http,
+net.checks.probes, net.checks.scripts, service, simulate.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from collections.abc import Iterable, Mapping, Sequence
 
 import attrs
 
-from lolly_tx.domain.expressions import BadExpression, Expression, expression
+from lolly_tx.domain.routing.expressions import BadExpression, Expression, expression
 
 BODY_BYTES = 256 * 1024
 """How much of a body is searched: what nginx Plus reads, and enough for any health page."""

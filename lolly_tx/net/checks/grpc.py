@@ -31,7 +31,6 @@ from lolly_tx.wire.hpack.decoder import BlockMemory, Decoder
 from lolly_tx.wire.hpack.encoder import Encoder, LineMemory
 from lolly_tx.wire.http2 import frames as fr
 from lolly_tx.wire.http2.blocks import Assembly
-from lolly_tx.wire.http2.errors import Http2Error, name_of
 from lolly_tx.wire.http2.requests import trailer_lines
 from lolly_tx.wire.http2.responses import response_head
 from lolly_tx.wire.http2.settings import (
@@ -39,6 +38,7 @@ from lolly_tx.wire.http2.settings import (
     SETTINGS_ACK,
     settings,
 )
+from lolly_tx.wire.http2_errors import Http2Error, name_of
 
 MOST_FRAMES = 100
 """Of an answer: a few are usual, a flood of them is an attack."""

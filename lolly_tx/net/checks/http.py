@@ -5,8 +5,8 @@ of a target share, its endpoint and the bytes of the request, is made once and k
 long as the target. The probe itself is a small protocol (`net.checks.probes`), because a thousand
 of them a second must be cheap (`benchmarks/probes.py`).
 
-Imports: config, domain, net.checks, net.sockets, wire, Twisted. Used by:
-net.checks.agent_channel, net.checks.datagrams, net.checks.kinds, net.checks.scripts.
+Imports: config, domain, domain.checks, net.checks, net.sockets, wire, Twisted. Used by:
+net.checks.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ from twisted.internet.interfaces import (
 from zope.interface import implementer
 
 from lolly_tx.config.checks import Health
-from lolly_tx.domain.health import Observation
+from lolly_tx.domain.checks.health import Observation
 from lolly_tx.domain.interfaces import IHealthCheck
 from lolly_tx.domain.target import Target
 from lolly_tx.net.checks.expectation import Expectation, expectation

@@ -1,7 +1,7 @@
 """The types of active checks by name; built-in ones and those of plugins come in through the same door.
 
-Imports: config, domain, net.checks, net.sockets, Twisted. Used by: service,
-service.changes, service.checks, simulate, tap.
+Imports: config, config.kinds, domain, net.checks, net.sockets, Twisted. Used by:
+service, service.changes, service.checks, simulate, tap.
 """
 
 from __future__ import annotations
@@ -17,9 +17,9 @@ from twisted.logger import Logger
 from zope.interface import implementer
 
 from lolly_tx.config.checks import Health
-from lolly_tx.config.extensions import settings_from
+from lolly_tx.config.kinds.extensions import settings_from
+from lolly_tx.config.kinds.problems import Rejected
 from lolly_tx.config.pools import SendProxy, UpstreamTLS
-from lolly_tx.config.problems import Rejected
 from lolly_tx.domain.addresses import DOWN
 from lolly_tx.domain.interfaces import IHealthCheck, IHealthCheckFactory
 from lolly_tx.net.checks.http import (

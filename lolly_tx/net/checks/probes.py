@@ -8,7 +8,7 @@ Whatever happens, `done` fires once. A target that has answered sees an end in g
 reset for an error worth a traceback. It takes `PARTING_SECONDS` at most after the verdict; who did not answer in time
 is reset. Plain callbacks on few attributes, no coroutine and no client library: a thousand of these run every second.
 
-Imports: domain, net, net.checks, net.sockets, wire, Twisted. Used by:
+Imports: domain, domain.checks, net, net.checks, net.sockets, wire, Twisted. Used by:
 net.checks.agent_channel, net.checks.grpc, net.checks.http, net.checks.scripts.
 """
 
@@ -28,8 +28,8 @@ from twisted.internet.protocol import Protocol, connectionDone
 from twisted.python.failure import Failure
 from zope.interface import implementer
 
+from lolly_tx.domain.checks.health import Observation
 from lolly_tx.domain.errors import ConnectTimedOut, ProxyError
-from lolly_tx.domain.health import Observation
 from lolly_tx.net.alarm import Alarm
 from lolly_tx.net.checks.expectation import BODY_BYTES
 from lolly_tx.net.failures import is_cancellation, translate

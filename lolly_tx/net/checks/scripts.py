@@ -4,8 +4,8 @@ What an earlier step has matched is taken away; what came after it is kept for t
 together; of a regular expression that is the shortest match. Steps need not match everything in between. Every byte is
 looked at once, so that a target that dribbles costs no more than one that answers (256 KiB are read in all).
 
-Imports: config, domain, net, net.checks, net.sockets, Twisted. Used by:
-net.checks.datagrams, net.checks.kinds.
+Imports: config, domain, domain.checks, domain.routing, net, net.checks, net.sockets,
+Twisted. Used by: net.checks.datagrams, net.checks.kinds.
 """
 
 from __future__ import annotations
@@ -21,8 +21,8 @@ from twisted.internet.protocol import connectionDone
 from twisted.python.failure import Failure
 
 from lolly_tx.config.checks import Health, Step
-from lolly_tx.domain.expressions import BadExpression, Expression, expression
-from lolly_tx.domain.health import Observation
+from lolly_tx.domain.checks.health import Observation
+from lolly_tx.domain.routing.expressions import BadExpression, Expression, expression
 from lolly_tx.domain.target import Target
 from lolly_tx.net.checks.expectation import BODY_BYTES
 from lolly_tx.net.checks.http import ConnectTo, Now, TCPCheck

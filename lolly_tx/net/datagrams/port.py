@@ -8,8 +8,8 @@
 A client is its address and port, and the address of ours that it used. Several datagrams are read in one turn, but not
 more than `AT_ONCE`: others have their turn as well.
 
-Imports: domain, net.datagrams, Twisted. Used by: net.datagrams.endpoint, service,
-simulate.
+Imports: domain, domain.access, net.datagrams, Twisted. Used by: net.datagrams.endpoint,
+service, simulate.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from twisted.internet.interfaces import IListeningPort, IReadDescriptor
 from twisted.python.failure import Failure
 from zope.interface import implementer
 
-from lolly_tx.domain.forwarded import canonical
+from lolly_tx.domain.access.forwarded import canonical
 from lolly_tx.domain.node import Node
 from lolly_tx.net.datagrams.acceptor import DatagramAcceptor
 from lolly_tx.net.datagrams.session import DatagramSession

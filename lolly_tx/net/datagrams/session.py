@@ -7,7 +7,7 @@ comes by it goes to the client, from the address that the client used. A session
 deadline is one of those that are looked at together: it has no timer of its own.
 
 Imports: domain, net, net.datagrams, Twisted. Used by: net.datagrams.acceptor,
-net.datagrams.port, proxy, service, simulate.
+net.datagrams.port, proxy.streams, service, simulate.
 """
 
 from __future__ import annotations

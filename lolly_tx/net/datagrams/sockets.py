@@ -5,7 +5,7 @@ the one that was asked. So it asks the kernel for that of each datagram, and say
 ip(7) and ipv6(7)).
 
 Imports: Twisted. Used by: net.datagrams.acceptor, net.datagrams.endpoint,
-net.datagrams.port, net.datagrams.session, net.forward, proxy.
+net.datagrams.port, net.datagrams.session, net.forward, proxy.streams.
 """
 
 from __future__ import annotations

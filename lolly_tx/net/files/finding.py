@@ -8,7 +8,7 @@ there in between. A symbolic link on the way shows in the place's real path:
     symlinks = "inside"   it lies below the root's own
     symlinks = "all"      it may be anywhere
 
-Imports: domain, wire. Used by: proxy.files, service.
+Imports: domain.routing, wire. Used by: proxy.files, service.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from contextlib import suppress
 
 import attrs
 
-from lolly_tx.domain.files import Candidate, TryList, shown
+from lolly_tx.domain.routing.files import Candidate, TryList, shown
 from lolly_tx.wire.listing import Listed, in_order
 
 INSIDE, ALL, NONE = "inside", "all", "none"

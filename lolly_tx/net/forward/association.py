@@ -8,8 +8,8 @@ alone: from the port that the client has announced, else from that of its first 
 who was asked, and from nobody else, and say who that is. Fragments are dropped. A host is looked up once, and what it
 resolves to goes through the same rules as a connect; what is not allowed gets nothing.
 
-Imports: domain, net.datagrams, wire, Twisted. Used by: net.forward.socks, proxy,
-service.forwards.
+Imports: domain.access, net.datagrams, wire, Twisted. Used by: net.forward.socks,
+proxy.forwards, service.forwards.
 """
 
 from __future__ import annotations
@@ -24,8 +24,8 @@ from twisted.internet.interfaces import IReadDescriptor
 from twisted.python.failure import Failure
 from zope.interface import implementer
 
-from lolly_tx.domain.destinations import Denied, Destinations
-from lolly_tx.domain.forwarded import canonical
+from lolly_tx.domain.access.destinations import Denied, Destinations
+from lolly_tx.domain.access.forwarded import canonical
 from lolly_tx.net.datagrams.sockets import LONGEST, UNREACHED, bound
 from lolly_tx.wire import socks5
 from lolly_tx.wire.errors import BadMessage

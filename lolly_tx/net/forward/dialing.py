@@ -1,6 +1,6 @@
 """Connecting to where clients of a forward proxy want to go: looked up once, and only to what passed the rules.
 
-Imports: domain, net.sockets. Used by: service.forwards.
+Imports: domain, domain.access, net.sockets. Used by: service.forwards.
 
 The addresses that a name resolves to go through the rules on their way to the attempts, so that what is connected to
 is what was looked at: there is no second lookup that could say something else. The health map is the proxy's own:
@@ -11,8 +11,8 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 
+from lolly_tx.domain.access.destinations import Denied, Destinations
 from lolly_tx.domain.addresses import RISING, ConnectLimits
-from lolly_tx.domain.destinations import Denied, Destinations
 from lolly_tx.net.sockets.dialing import Dialer, HostEndpoint, Place
 from lolly_tx.net.sockets.health_map import HealthMap
 

@@ -1,6 +1,6 @@
 """Whether an address and port is one of our own listeners: a connect there would come back to us.
 
-Imports: domain. Used by: service.forwards.
+Imports: domain.access. Used by: service.forwards.
 """
 
 from __future__ import annotations
@@ -9,7 +9,7 @@ import socket
 from collections.abc import Callable, Iterable
 from typing import Any
 
-from lolly_tx.domain.destinations import Address, literal, unwrapped
+from lolly_tx.domain.access.destinations import Address, literal, unwrapped
 
 
 def is_local(address: Address) -> bool:

@@ -1,7 +1,7 @@
 """A connection after its upgrade: the end of a tunnel, made only where there is one.
 
 Imports: net, net.sockets, Twisted. Used by: net.http1.client, net.http1.server,
-net.http2, net.streams, proxy.
+net.http2, net.streams, proxy.streams.
 """
 
 from __future__ import annotations

@@ -16,9 +16,9 @@ from lolly_tx.net.http2.sending import Sender
 from lolly_tx.wire.hpack.decoder import Decoder
 from lolly_tx.wire.http2 import frames as fr
 from lolly_tx.wire.http2.blocks import Assembly
-from lolly_tx.wire.http2.errors import PROTOCOL_ERROR, Http2Error
 from lolly_tx.wire.http2.requests import trailer_lines
 from lolly_tx.wire.http2.responses import response_head
+from lolly_tx.wire.http2_errors import PROTOCOL_ERROR, Http2Error
 from lolly_tx.wire.message import ResponseHead
 
 CONTINUATIONS: Final = 8

@@ -48,8 +48,8 @@ from lolly_tx.net.upstreams import UpstreamLimits
 from lolly_tx.wire.errors import BadMessage
 from lolly_tx.wire.hpack.encoder import Encoder
 from lolly_tx.wire.http2 import frames as fr
-from lolly_tx.wire.http2.errors import PROTOCOL_ERROR, Http2Error
 from lolly_tx.wire.http2.settings import PeerSettings
+from lolly_tx.wire.http2_errors import PROTOCOL_ERROR, Http2Error
 
 ODD_FRAMES: Final = 1000
 """Frames that ask for nothing, at once; a tenth of them more each second."""

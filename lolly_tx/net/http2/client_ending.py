@@ -3,7 +3,7 @@
     GREETING --ready--> OPEN --leave: GOAWAY, age, shutdown--> no stream is left --> close --> CLOSED
        +--fail: no HTTP/2--+--fail: broken rules, silence -----------------------------------^
 
-Imports: domain, net, net.http2, net.sockets, wire.http2, Twisted. Used by:
+Imports: domain, net, net.http2, net.sockets, wire, wire.http2, Twisted. Used by:
 net.http2.client, net.http2.client_watch.
 """
 
@@ -21,7 +21,7 @@ from lolly_tx.net.http2.sending import Sender
 from lolly_tx.net.multiplexed import Multiplexed, SharedConnection
 from lolly_tx.net.sockets.parting import CLOSE_SECONDS
 from lolly_tx.wire.http2 import frames as fr
-from lolly_tx.wire.http2.errors import NO_ERROR, Http2Error
+from lolly_tx.wire.http2_errors import NO_ERROR, Http2Error
 
 GREETING: Final = 0
 OPEN: Final = 1

@@ -2,8 +2,8 @@
 
     take --begun: its head is sent--> open --closed, reset, refused--> freed
 
-Imports: domain, net.http1, net.http2, wire.http2, Twisted. Used by: net.http2.answers,
-net.http2.client, net.http2.client_ending, net.http2.client_watch.
+Imports: domain, net.http1, net.http2, wire, wire.http2, Twisted. Used by:
+net.http2.answers, net.http2.client, net.http2.client_ending, net.http2.client_watch.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ from lolly_tx.net.http2.closed import ClosedStreams
 from lolly_tx.net.http2.request import ClientStream, Line
 from lolly_tx.net.http2.sending import Sender
 from lolly_tx.wire.http2 import frames as fr
-from lolly_tx.wire.http2.errors import (
+from lolly_tx.wire.http2_errors import (
     HTTP_1_1_REQUIRED,
     PROTOCOL_ERROR,
     REFUSED_STREAM,

@@ -7,7 +7,7 @@
 After the last byte that is said the client may still send for a while, which is thrown away: a reset would destroy what
 it has not read yet.
 
-Imports: domain, net, net.http2, net.sockets, wire.http2, Twisted. Used by:
+Imports: domain, net, net.http2, net.sockets, wire, wire.http2, Twisted. Used by:
 net.http2.heads, net.http2.server, net.http2.watch.
 """
 
@@ -27,7 +27,7 @@ from lolly_tx.net.http2.streams import Streams
 from lolly_tx.net.sockets.parting import CLOSE_SECONDS, Leftover, end_writing
 from lolly_tx.net.sockets.transports import untaken_bytes
 from lolly_tx.wire.http2 import frames as fr
-from lolly_tx.wire.http2.errors import NO_ERROR, Http2Error
+from lolly_tx.wire.http2_errors import NO_ERROR, Http2Error
 
 PREFACE: Final = 0
 OPEN: Final = 1

@@ -24,14 +24,14 @@ from lolly_tx.wire.errors import BadMessage
 from lolly_tx.wire.hpack.decoder import Decoder
 from lolly_tx.wire.http2 import frames as fr
 from lolly_tx.wire.http2.blocks import Assembly
-from lolly_tx.wire.http2.errors import (
+from lolly_tx.wire.http2.requests import Malformed, trailer_lines
+from lolly_tx.wire.http2_errors import (
     ENHANCE_YOUR_CALM,
     PROTOCOL_ERROR,
     REFUSED_STREAM,
     STREAM_CLOSED,
     Http2Error,
 )
-from lolly_tx.wire.http2.requests import Malformed, trailer_lines
 from lolly_tx.wire.message import RequestHead
 
 NO_STREAM: Final = -1

@@ -1,6 +1,6 @@
 """Listening for HTTP/1.1 and HTTP/2 on one address.
 
-Imports: net, net.http1, net.http2, net.sockets, wire.http2. Used by: proxy.
+Imports: net, net.http1, net.http2, net.sockets, wire, wire.http2. Used by: proxy.
 """
 
 from __future__ import annotations
@@ -17,8 +17,8 @@ from lolly_tx.net.sockets.acceptor import Acceptor, Census
 from lolly_tx.net.sockets.proxied import Proxied
 from lolly_tx.net.sockets.tls_contexts import ALPN_HTTP1, ALPN_HTTP2
 from lolly_tx.net.turn import Turn
-from lolly_tx.wire.http2.errors import ENHANCE_YOUR_CALM
 from lolly_tx.wire.http2.frames import SETTINGS, frame, goaway
+from lolly_tx.wire.http2_errors import ENHANCE_YOUR_CALM
 
 OVERLOADED_HTTP2 = frame(SETTINGS, 0, 0) + goaway(
     0, ENHANCE_YOUR_CALM, b"too many connections"

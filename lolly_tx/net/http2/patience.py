@@ -1,13 +1,13 @@
 """How much of what asks for nothing a peer may send: buckets that leak.
 
-Imports: net.http2, wire.http2. Used by: net.http2.
+Imports: net.http2, wire, wire.http2. Used by: net.http2.
 """
 
 from __future__ import annotations
 
 from lolly_tx.net.http2.sending import Sender
-from lolly_tx.wire.http2.errors import ENHANCE_YOUR_CALM, Http2Error
 from lolly_tx.wire.http2.frames import DATA, END_STREAM, kind_name
+from lolly_tx.wire.http2_errors import ENHANCE_YOUR_CALM, Http2Error
 
 EARNED = 2
 """What each frame that carries something makes up for: one update of each window it moves in."""

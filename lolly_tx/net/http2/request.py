@@ -32,10 +32,10 @@ from lolly_tx.net.http2.sending import Sender
 from lolly_tx.net.http2.stream import NOTHING
 from lolly_tx.net.upstreams import UpstreamLimits
 from lolly_tx.wire.hpack.encoder import Encoder
-from lolly_tx.wire.http2.errors import CANCEL, NO_ERROR, PROTOCOL_ERROR
 from lolly_tx.wire.http2.priority import USUAL
 from lolly_tx.wire.http2.requests import Malformed, request_lines
 from lolly_tx.wire.http2.responses import check_length
+from lolly_tx.wire.http2_errors import CANCEL, NO_ERROR, PROTOCOL_ERROR
 from lolly_tx.wire.message import RequestHead, ResponseHead
 
 

@@ -46,13 +46,13 @@ from lolly_tx.net.sockets.transports import is_secure
 from lolly_tx.wire.errors import BadMessage
 from lolly_tx.wire.hpack.encoder import Encoder
 from lolly_tx.wire.http2 import frames as fr
-from lolly_tx.wire.http2.errors import (
+from lolly_tx.wire.http2.settings import PeerSettings
+from lolly_tx.wire.http2_errors import (
     NO_ERROR,
     PROTOCOL_ERROR,
     STREAM_CLOSED,
     Http2Error,
 )
-from lolly_tx.wire.http2.settings import PeerSettings
 
 WHOLE: Final = fr.END_HEADERS | fr.END_STREAM
 

@@ -34,7 +34,8 @@ from lolly_tx.net.http2.shared import Http2Shared
 from lolly_tx.net.sockets.acceptor import Acceptor
 from lolly_tx.wire.errors import BadMessage
 from lolly_tx.wire.hpack.encoder import NONE, Encoder
-from lolly_tx.wire.http2.errors import (
+from lolly_tx.wire.http2.priority import USUAL, priority_of
+from lolly_tx.wire.http2_errors import (
     CANCEL,
     ENHANCE_YOUR_CALM,
     INTERNAL_ERROR,
@@ -42,7 +43,6 @@ from lolly_tx.wire.http2.errors import (
     PROTOCOL_ERROR,
     Http2Error,
 )
-from lolly_tx.wire.http2.priority import USUAL, priority_of
 from lolly_tx.wire.message import RequestHead
 
 EARLY_SECONDS: Final = 0.25

@@ -4,8 +4,8 @@
       +--reset by us, who may still be sent to--> cut      (`net.http2.closed`)
       +--reset by the client--> closed
 
-Imports: domain, net.http2, wire.http2. Used by: net.http2.ending, net.http2.heads,
-net.http2.server, net.http2.watch.
+Imports: domain, net.http2, wire, wire.http2. Used by: net.http2.ending,
+net.http2.heads, net.http2.server, net.http2.watch.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from lolly_tx.net.http2.patience import Patience
 from lolly_tx.net.http2.sending import Sender
 from lolly_tx.net.http2.stream import Stream, Table
 from lolly_tx.wire.http2 import frames as fr
-from lolly_tx.wire.http2.errors import (
+from lolly_tx.wire.http2_errors import (
     ENHANCE_YOUR_CALM,
     NO_ERROR,
     PROTOCOL_ERROR,

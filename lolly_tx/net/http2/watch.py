@@ -3,7 +3,7 @@
 One deadline stands for all: that of the transport, of the streams, of a header block, of the next request, and of the
 second step of a graceful end, whichever is first.
 
-Imports: net, net.http2, net.sockets, wire.http2. Used by: net.http2.server.
+Imports: net, net.http2, net.sockets, wire. Used by: net.http2.server.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from lolly_tx.net.http2.shared import Http2Shared
 from lolly_tx.net.http2.streams import Streams
 from lolly_tx.net.sockets.acceptor import Acceptor
 from lolly_tx.net.sockets.transports import has_hung_up
-from lolly_tx.wire.http2.errors import NO_ERROR
+from lolly_tx.wire.http2_errors import NO_ERROR
 
 LOOK_SECONDS: Final = 2.0
 """How often a client is looked after that is not read."""

@@ -2,8 +2,8 @@
 
 The tunnel writes to a transport and pauses it; here that is the stream, whose windows hold up who sends too fast.
 
-Imports: domain, net, net.http1, net.http2, wire, wire.http2, Twisted. Used by:
-net.http2.heads, net.http2.server.
+Imports: domain, net, net.http1, net.http2, wire, Twisted. Used by: net.http2.heads,
+net.http2.server.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from lolly_tx.net.doors import BODILESS
 from lolly_tx.net.http1.upgraded import Upgraded
 from lolly_tx.net.http2.inflow import Inflow
 from lolly_tx.net.http2.stream import Stream
-from lolly_tx.wire.http2.errors import CANCEL
+from lolly_tx.wire.http2_errors import CANCEL
 from lolly_tx.wire.message import RequestHead
 
 _UPGRADE: Final = (b"connection", b"upgrade", b"sec-websocket-accept")

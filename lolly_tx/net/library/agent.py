@@ -12,7 +12,8 @@ node are held against it, a cancel by the caller is not. A failed attempt goes t
 node where the retry policy allows it. A kept connection that dies under a request was
 closed while it was idle: the node is not blamed, and the request is sent again if it can be.
 
-Imports: domain, net, net.library, Twisted. Used by: lolly_tx, net.library.client.
+Imports: domain, domain.retries, net, net.library, Twisted. Used by: lolly_tx,
+net.library.client.
 """
 
 from __future__ import annotations
@@ -34,7 +35,7 @@ from zope.interface import implementer
 from lolly_tx.domain.errors import ResponseTimedOut
 from lolly_tx.domain.lease import Lease
 from lolly_tx.domain.node import Node
-from lolly_tx.domain.retry import RetryPolicy
+from lolly_tx.domain.retries.retry import RetryPolicy
 from lolly_tx.net.failures import is_cancellation
 from lolly_tx.net.library.balanced import BalancedEndpoint, balanced_endpoint
 from lolly_tx.net.library.bodies import TrackedBody

@@ -14,9 +14,9 @@ the answer to the first request (`net.library.holders`). An Agent that keeps con
 its factory for every request and uses the answer only for new ones, so with a persistent
 pool requests stick to one target: `net.library.agent.BalancedAgent` chooses per request.
 
-Imports: domain, net, net.library, net.sockets, Twisted. Used by: lolly_tx,
-net.library.agent, net.library.client, net.library.directory, net.library.pools, proxy,
-service, service.changes, service.checks.
+Imports: domain, domain.retries, net, net.library, net.sockets, Twisted. Used by:
+lolly_tx, net.library.agent, net.library.client, net.library.directory,
+net.library.pools, proxy, service, service.changes, service.checks.
 """
 
 from __future__ import annotations
@@ -35,7 +35,6 @@ from twisted.internet.interfaces import (
 from twisted.web.iweb import IAgentEndpointFactory
 from zope.interface import implementer
 
-from lolly_tx.domain.budget import RetryBudget
 from lolly_tx.domain.errors import (
     AllFull,
     ConnectTimedOut,
@@ -45,9 +44,10 @@ from lolly_tx.domain.errors import (
 )
 from lolly_tx.domain.node import Node
 from lolly_tx.domain.pool import Lease, Pool
-from lolly_tx.domain.retry import RetryPolicy
+from lolly_tx.domain.retries.budget import RetryBudget
+from lolly_tx.domain.retries.retry import RetryPolicy
+from lolly_tx.domain.retries.tries import Tries
 from lolly_tx.domain.target import Target
-from lolly_tx.domain.tries import Tries
 from lolly_tx.net.failures import is_cancellation
 from lolly_tx.net.library.holders import AnswerFactory, LeaseFactory
 from lolly_tx.net.library.tracker import Tracker

@@ -1,6 +1,6 @@
 """treq over pools: each request goes to the target that its pool picks.
 
-Imports: domain, net.library, treq. Used by: lolly_tx.
+Imports: domain.retries, net.library, treq. Used by: lolly_tx.
 """
 
 from __future__ import annotations
@@ -10,7 +10,7 @@ from typing import Any
 
 from treq.client import HTTPClient
 
-from lolly_tx.domain.retry import RetryPolicy
+from lolly_tx.domain.retries.retry import RetryPolicy
 from lolly_tx.net.library.agent import READ_TIMEOUT, BalancedAgent
 from lolly_tx.net.library.balanced import BalancedEndpoint
 from lolly_tx.net.library.pools import Targets, balanced

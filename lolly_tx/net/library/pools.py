@@ -2,8 +2,9 @@
 
     balanced(reactor, ["http://10.0.0.1:8080", "http://10.0.0.2:8080"])
 
-Imports: config, domain, domain.accruals, domain.balancers, net.library, net.sockets.
-Used by: lolly_tx, net.library.client, service, service.checks.
+Imports: config, domain, domain.accruals, domain.balancers, domain.checks,
+domain.retries, net.library, net.sockets. Used by: lolly_tx, net.library.client,
+service, service.checks.
 """
 
 from __future__ import annotations
@@ -17,12 +18,12 @@ from lolly_tx.config.pools import UpstreamTLS
 from lolly_tx.domain.accruals.consecutive import ConsecutiveFailures
 from lolly_tx.domain.addresses import ConnectLimits
 from lolly_tx.domain.balancers.by_name import Balancers
-from lolly_tx.domain.budget import RetryBudget
+from lolly_tx.domain.checks.health import Thresholds
 from lolly_tx.domain.events import Event
-from lolly_tx.domain.health import Thresholds
 from lolly_tx.domain.interfaces import IBalancer, IEventSink
 from lolly_tx.domain.node import Node
 from lolly_tx.domain.pool import Pool
+from lolly_tx.domain.retries.budget import RetryBudget
 from lolly_tx.domain.target import Target, speaks_datagrams, target_id
 from lolly_tx.net.library.balanced import BalancedEndpoint
 from lolly_tx.net.library.eventlog import EventCallback, EventLog

@@ -8,7 +8,8 @@ r"""Client endpoint strings of what is behind a proxy, for targets of pools and 
 
 A password is never part of a string: strings are shown, by commands and in logs.
 
-Imports: domain, net.proxies, wire, Twisted. Used by: service.forwards, twisted.plugins.
+Imports: domain.access, domain.routing, net.proxies, wire, Twisted. Used by:
+service.forwards, twisted.plugins.
 """
 
 from __future__ import annotations
@@ -27,8 +28,8 @@ from twisted.internet.endpoints import (
 )
 from twisted.internet.interfaces import IStreamClientEndpoint
 
-from lolly_tx.domain.hosts import BadHost, host_name
-from lolly_tx.domain.login import Login, login_of
+from lolly_tx.domain.access.login import Login, login_of
+from lolly_tx.domain.routing.hosts import BadHost, host_name
 from lolly_tx.net.proxies.through import HANDSHAKE_SECONDS, ThroughProxy
 from lolly_tx.wire.asking import asking
 

@@ -2,9 +2,9 @@
 
 What is spoken on a connection is no matter here: `net.http1.listening` says it for HTTP/1.1.
 
-Imports: domain, net, net.sockets, wire, Twisted. Used by: net.datagrams, net.forward,
-net.http1, net.http2, net.streams, net.tunnels, proxy, service, service.forwards,
-service.metrics, simulate.
+Imports: domain, domain.access, net, net.sockets, wire, Twisted. Used by: net.datagrams,
+net.forward, net.http1, net.http2, net.streams, net.tunnels, proxy, service,
+service.forwards, service.metrics, simulate.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ from twisted.internet.interfaces import (
 )
 from zope.interface import classImplements
 
-from lolly_tx.domain.forwarded import UNIX, canonical
+from lolly_tx.domain.access.forwarded import UNIX, canonical
 from lolly_tx.domain.native import mypyc_attr
 from lolly_tx.net.deadlines import Deadlines
 from lolly_tx.net.sockets.parting import (

@@ -8,8 +8,7 @@ come and go and sessions stay, and another base context is another key. A sessio
 names. Where policies differ by name, connections that ask for a certificate get no ticket, and one
 that is resumed has shown none.
 
-Imports: net.sockets, Twisted, pyOpenSSL. Used by: net.sockets.tls_facts,
-service.certificates.
+Imports: net.sockets, Twisted, pyOpenSSL. Used by: net, service.certificates.
 """
 
 from __future__ import annotations

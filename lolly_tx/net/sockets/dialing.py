@@ -9,7 +9,7 @@ What counts is told by the network: refused, unreachable, no answer for at least
 before that time is over counts for nothing.
 
 Imports: domain, net, net.sockets, Twisted. Used by: net.checks, net.forward,
-net.sockets.endpoints, net.sockets.health_map, proxy, service.forwards.
+net.sockets.endpoints, net.sockets.health_map, proxy.streams, service.forwards.
 """
 
 from __future__ import annotations

@@ -8,8 +8,8 @@
 With TLS on the socket itself the header is ahead of the handshake: `net.sockets.tls` looks at what has come, without
 taking it, and asks `preface` how much of that is the header.
 
-Imports: domain, net, net.sockets, wire, Twisted. Used by: net.forward, net.http1,
-net.http2, net.sockets.acceptor, net.streams, service.
+Imports: domain.access, net, net.sockets, wire, Twisted. Used by: net.forward,
+net.http1, net.http2, net.sockets.acceptor, net.streams, service.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ from twisted.internet.protocol import connectionDone
 from twisted.logger import Logger
 from twisted.python.failure import Failure
 
-from lolly_tx.domain.forwarded import TrustedPeers
+from lolly_tx.domain.access.forwarded import TrustedPeers
 from lolly_tx.net.deadlines import NEVER, Deadlines
 from lolly_tx.net.sockets.handover import Handover
 from lolly_tx.wire.proxyline import ProxyLine, begins_one, read_proxy_line

@@ -15,7 +15,7 @@ thing. A relay holds a pipe only while bytes are in it: a thousand idle tunnels 
 none.
 
 Imports: net.sockets, Twisted. Used by: net, net.files, net.http1,
-net.sockets.standstill, proxy, proxy.files, testing.
+net.sockets.standstill, proxy, proxy.chains, proxy.files, testing.
 """
 
 from __future__ import annotations

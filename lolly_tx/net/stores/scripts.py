@@ -89,7 +89,7 @@ return 0
 """Key: of what is counted. Microseconds of the window, of one's interval, of GCRA's slack; the most in a window; parts
 that the window is counted in; how many were admitted that it has not heard of. Microseconds to wait, 0 = one more was
 admitted. It is GCRA, and in no window more than
-the most, as `domain.rates`: a part leaves when its last moment does, so never too early."""
+the most, as `domain.access.rates`: a part leaves when its last moment does, so never too early."""
 
 STAND = Script(
     NOW

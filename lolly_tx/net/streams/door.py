@@ -6,7 +6,7 @@ Nothing of what the client sends is looked at but the name in its ClientHello, w
 from it: TLS goes through to the target as it is. Who decides about all this is its `Visit`.
 
 Imports: net, net.http1, net.sockets, net.streams, wire, Twisted. Used by:
-net.streams.listening, proxy, service, service.records.
+net.streams.listening, proxy.streams, service, service.records.
 """
 
 from __future__ import annotations

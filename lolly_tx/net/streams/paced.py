@@ -5,7 +5,7 @@
 
 The kernel does not move the bytes of such a tunnel: somebody has to see them.
 
-Imports: net.http1, net.sockets. Used by: proxy.
+Imports: net.http1, net.sockets. Used by: proxy.streams.
 """
 
 from __future__ import annotations

@@ -1,6 +1,6 @@
 """A connection of a stream to a target: while there is one, its lease is out.
 
-Imports: domain, net, net.sockets, net.streams, Twisted. Used by: proxy.
+Imports: domain, net, net.sockets, net.streams, Twisted. Used by: proxy.streams.
 """
 
 from __future__ import annotations

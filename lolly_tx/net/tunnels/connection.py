@@ -3,8 +3,8 @@
     connected --(both prove who they are)--> session --> closed
         +--refused, with the reason--^
 
-Imports: domain, net, net.sockets, net.streams, net.tunnels, wire, Twisted, pyOpenSSL.
-Used by: net.tunnels.siblings, service.tunnels, service.workers.
+Imports: domain.access, net, net.sockets, net.streams, net.tunnels, wire, Twisted,
+pyOpenSSL. Used by: net.tunnels.siblings, service.tunnels, service.workers.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from twisted.internet.protocol import Factory
 from twisted.python.failure import Failure
 from zope.interface import implementer
 
-from lolly_tx.domain.forwarded import UNIX
+from lolly_tx.domain.access.forwarded import UNIX
 from lolly_tx.net.deadlines import NEVER, Deadlines
 from lolly_tx.net.failures import translate
 from lolly_tx.net.sockets.acceptor import address_text

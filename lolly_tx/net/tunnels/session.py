@@ -13,7 +13,7 @@ The server is the HTTP/2 client of the connection, although the connector has ma
 of the connection as a whole are given back as they come, those of a stream as they are taken on, so a stream that
 nobody reads holds up no other; what all streams may have waiting here is bounded by `memory`.
 
-Imports: net, net.http2, net.sockets, net.tunnels, wire.http2, Twisted. Used by:
+Imports: net, net.http2, net.sockets, net.tunnels, wire, wire.http2, Twisted. Used by:
 net.tunnels.connection, net.tunnels.directory, net.tunnels.door, net.tunnels.siblings.
 """
 
@@ -41,18 +41,18 @@ from lolly_tx.net.tunnels.streams import (
 from lolly_tx.net.turn import Turn
 from lolly_tx.wire.http2 import frames as fr
 from lolly_tx.wire.http2.blocks import Assembly
-from lolly_tx.wire.http2.errors import (
-    NO_ERROR,
-    PROTOCOL_ERROR,
-    Http2Error,
-    name_of,
-)
 from lolly_tx.wire.http2.flow import FIRST_WINDOW, Allowance
 from lolly_tx.wire.http2.settings import (
     INITIAL_WINDOW_SIZE,
     MAX_CONCURRENT_STREAMS,
     PeerSettings,
     settings,
+)
+from lolly_tx.wire.http2_errors import (
+    NO_ERROR,
+    PROTOCOL_ERROR,
+    Http2Error,
+    name_of,
 )
 
 CONNECTION_WINDOW = 16 << 20

@@ -6,7 +6,7 @@
 What comes is given on as it comes, and its sender may send as much more once it is: a protocol that has paused it
 holds up its own stream and no other (RFC 9113 section 5.2).
 
-Imports: net.http2, wire.http2, Twisted. Used by: net.tunnels.connection,
+Imports: net.http2, wire, wire.http2, Twisted. Used by: net.tunnels.connection,
 net.tunnels.door, net.tunnels.siblings, net.tunnels.streams.
 """
 
@@ -29,8 +29,8 @@ from twisted.python.failure import Failure
 from zope.interface import implementer
 
 from lolly_tx.net.http2.sending import Sender
-from lolly_tx.wire.http2.errors import CANCEL, NO_ERROR
 from lolly_tx.wire.http2.flow import Allowance
+from lolly_tx.wire.http2_errors import CANCEL, NO_ERROR
 
 
 @implementer(IAddress)

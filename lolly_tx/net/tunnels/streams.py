@@ -24,7 +24,7 @@ from lolly_tx.wire.grammar import HeadLimits
 from lolly_tx.wire.hpack.decoder import BlockMemory, Decoder
 from lolly_tx.wire.hpack.encoder import Encoder, LineMemory, field
 from lolly_tx.wire.http2 import frames as fr
-from lolly_tx.wire.http2.errors import (
+from lolly_tx.wire.http2_errors import (
     CANCEL,
     COMPRESSION_ERROR,
     PROTOCOL_ERROR,

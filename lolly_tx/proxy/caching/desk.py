@@ -9,8 +9,8 @@
 
 It is long because these are the branches of one decision, which share what they know of a request.
 
-Imports: domain.caching, net, proxy, proxy.caching, wire, Twisted. Used by:
-proxy.caching.watching, proxy.middleware.
+Imports: domain.caching, net, proxy, proxy.caching, proxy.chains, wire, Twisted. Used
+by: proxy.caching.watching, proxy.middleware.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ from lolly_tx.proxy.caching.ends import Fetched, Hit
 from lolly_tx.proxy.caching.fetch import Fetch, Waiting
 from lolly_tx.proxy.caching.store import Store
 from lolly_tx.proxy.caching.stored import Facts, Stored
-from lolly_tx.proxy.passage import Passage
+from lolly_tx.proxy.chains.passage import Passage
 from lolly_tx.proxy.proxy import RouteEnd
 from lolly_tx.wire.cachefields import (
     CAPABILITY,

@@ -1,7 +1,7 @@
 """The ends that a cache gives requests in place of a pool: a stored answer, or one that comes in.
 
-Imports: domain.caching, net, proxy, proxy.caching, wire. Used by: proxy.caching.desk,
-proxy.middleware.
+Imports: domain.caching, net, proxy.caching, proxy.chains, wire. Used by:
+proxy.caching.desk, proxy.middleware.
 """
 
 from __future__ import annotations
@@ -16,8 +16,8 @@ from lolly_tx.proxy.caching.fetch import Fetch
 from lolly_tx.proxy.caching.sending import ENDLESS, FromFetch, FromMemory
 from lolly_tx.proxy.caching.store import Store
 from lolly_tx.proxy.caching.stored import Stored
-from lolly_tx.proxy.innerdoor import InnerDoor
-from lolly_tx.proxy.passage import Passage
+from lolly_tx.proxy.chains.innerdoor import InnerDoor
+from lolly_tx.proxy.chains.passage import Passage
 from lolly_tx.wire.cachefields import Asked, date_of, etag_of
 from lolly_tx.wire.message import RequestHead
 

@@ -4,7 +4,8 @@
     HEAD               what is stored of the same is right, with newer fields, or wrong (section 4.3.5)
     GET                why it was not stored; and once it could be, it is next time
 
-Imports: domain, domain.caching, proxy, proxy.caching, wire. Used by: proxy.middleware.
+Imports: domain, domain.caching, proxy, proxy.caching, proxy.chains, wire. Used by:
+proxy.middleware.
 """
 
 from __future__ import annotations
@@ -19,9 +20,9 @@ from lolly_tx.domain.interfaces import IMiddleware
 from lolly_tx.proxy.answer import Answer, AnswerHead
 from lolly_tx.proxy.caching.desk import Desk, select_of
 from lolly_tx.proxy.caching.stored import Stored
-from lolly_tx.proxy.filters import BodyFilter
-from lolly_tx.proxy.link import RESPONSE
-from lolly_tx.proxy.passage import Passage
+from lolly_tx.proxy.chains.filters import BodyFilter
+from lolly_tx.proxy.chains.link import RESPONSE
+from lolly_tx.proxy.chains.passage import Passage
 from lolly_tx.wire.cachefields import NAME, asked_by, etag_of, said_by
 from lolly_tx.wire.dates import read_date
 from lolly_tx.wire.fields import ResponseBlock

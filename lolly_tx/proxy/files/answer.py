@@ -1,6 +1,6 @@
 """What an answer for a file is made of: the coding, the conditions, the ranges, in this order.
 
-Imports: domain, net.files, proxy.files, wire. Used by: proxy.files.end,
+Imports: domain.routing, net.files, proxy.files, wire. Used by: proxy.files.end,
 proxy.files.visit.
 """
 
@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from urllib.parse import quote_from_bytes
 
-from lolly_tx.domain.routes import normal_path
+from lolly_tx.domain.routing.routes import normal_path
 from lolly_tx.net.files.content import OpenFile
 from lolly_tx.net.files.finding import Absent, Folder, Found, ToFolder
 from lolly_tx.proxy.files.delivery import Delivery, Piece

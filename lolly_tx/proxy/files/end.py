@@ -3,7 +3,8 @@
     request --known and fresh--> answered
             --else--> Visit: find (thread) --> remembered, answered
 
-Imports: domain, net, net.files, proxy, proxy.files, wire. Used by: service.
+Imports: domain, domain.routing, net, net.files, proxy, proxy.files, wire. Used by:
+service.
 """
 
 from __future__ import annotations
@@ -11,7 +12,7 @@ from __future__ import annotations
 from functools import partial
 
 from lolly_tx.domain.errors import DownstreamError
-from lolly_tx.domain.routes import normal_path
+from lolly_tx.domain.routing.routes import normal_path
 from lolly_tx.net.doors import BodyStart, DoorIn, Peer
 from lolly_tx.net.files.finding import Folder, Found, Outcome, Spec, find
 from lolly_tx.proxy.files.answer import Answering

@@ -1,6 +1,7 @@
 """`type = "access"`: who may come in, by address and by country.
 
-Imports: config.middleware, domain, proxy, proxy.middleware. Used by: programs.
+Imports: config.middleware, domain, domain.access, proxy, proxy.chains,
+proxy.middleware. Used by: programs.
 """
 
 from __future__ import annotations
@@ -11,12 +12,12 @@ from typing import Any
 from zope.interface import implementer
 
 from lolly_tx.config.middleware.access import Access
-from lolly_tx.domain.forwarded import TrustedPeers
+from lolly_tx.domain.access.forwarded import TrustedPeers
 from lolly_tx.domain.interfaces import IMiddlewareFactory
 from lolly_tx.proxy.answer import Answer
-from lolly_tx.proxy.link import ASKED
+from lolly_tx.proxy.chains.link import ASKED
+from lolly_tx.proxy.chains.passage import Passage
 from lolly_tx.proxy.middleware.base import Middleware
-from lolly_tx.proxy.passage import Passage
 from lolly_tx.proxy.replies import page
 
 _REMEMBERED = 4096

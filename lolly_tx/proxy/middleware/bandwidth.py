@@ -2,7 +2,8 @@
 
 Nothing is kept back: what has come goes on, and then the target has to wait until that was due.
 
-Imports: config.middleware, domain, proxy, proxy.middleware, Twisted. Used by: programs.
+Imports: config.middleware, domain, proxy, proxy.chains, proxy.middleware, Twisted. Used
+by: programs.
 """
 
 from __future__ import annotations
@@ -16,10 +17,10 @@ from zope.interface import implementer
 from lolly_tx.config.middleware.bandwidth import Bandwidth
 from lolly_tx.domain.interfaces import IMiddlewareFactory
 from lolly_tx.proxy.answer import AnswerHead
-from lolly_tx.proxy.filters import BodyFilter
-from lolly_tx.proxy.link import RESPONSE_BODY
+from lolly_tx.proxy.chains.filters import BodyFilter
+from lolly_tx.proxy.chains.link import RESPONSE_BODY
+from lolly_tx.proxy.chains.passage import Passage
 from lolly_tx.proxy.middleware.base import Middleware
-from lolly_tx.proxy.passage import Passage
 
 LEAST_WAIT = 0.01
 """Seconds; what is due sooner is not waited for by itself."""

@@ -1,6 +1,6 @@
-"""A base for middleware (`domain.interfaces.IMiddleware`); what it may touch is in `proxy.link`.
+"""A base for middleware (`domain.interfaces.IMiddleware`); what it may touch is in `proxy.chains.link`.
 
-Imports: domain, proxy. Used by: proxy, proxy.middleware.
+Imports: domain, proxy, proxy.chains. Used by: proxy.forwards, proxy.middleware.
 """
 
 from __future__ import annotations
@@ -11,8 +11,8 @@ from zope.interface import implementer
 
 from lolly_tx.domain.interfaces import IMiddleware
 from lolly_tx.proxy.answer import Answer, AnswerHead
-from lolly_tx.proxy.filters import BodyFilter
-from lolly_tx.proxy.passage import Passage
+from lolly_tx.proxy.chains.filters import BodyFilter
+from lolly_tx.proxy.chains.passage import Passage
 
 
 @implementer(IMiddleware)

@@ -1,7 +1,7 @@
 """`type = "basic_auth"`: users with passwords (RFC 7617).
 
-Imports: config.middleware, domain, proxy, proxy.middleware, wire, Twisted. Used by:
-service.forwards.
+Imports: config.middleware, domain, domain.access, proxy, proxy.chains,
+proxy.middleware, wire, Twisted. Used by: service.forwards.
 
 Targets get the Authorization field as it came, as with nginx; `headers` takes it away.
 """
@@ -16,14 +16,14 @@ from twisted.internet.defer import Deferred
 from zope.interface import implementer
 
 from lolly_tx.config.middleware.basic_auth import BasicAuth
+from lolly_tx.domain.access.passwords import why_unusable
 from lolly_tx.domain.interfaces import IMiddlewareFactory
-from lolly_tx.domain.passwords import why_unusable
 from lolly_tx.proxy.answer import Answer
-from lolly_tx.proxy.link import ASKED
+from lolly_tx.proxy.chains.link import ASKED
+from lolly_tx.proxy.chains.passage import Passage
 from lolly_tx.proxy.middleware.base import Middleware
 from lolly_tx.proxy.middleware.clientkeys import household
 from lolly_tx.proxy.middleware.verifying import LockedOut, Threads, Verifier
-from lolly_tx.proxy.passage import Passage
 from lolly_tx.proxy.replies import page
 from lolly_tx.wire.credentials import basic_credentials
 

@@ -1,6 +1,6 @@
 """`type = "body_limit"`: requests with a long body get 413, those without a length as soon as it is too long.
 
-Imports: config.middleware, domain, proxy, proxy.middleware. Used by:
+Imports: config.middleware, domain, proxy, proxy.chains, proxy.middleware. Used by:
 proxy.middleware.buffer.
 """
 
@@ -13,10 +13,10 @@ from zope.interface import implementer
 from lolly_tx.config.middleware.bodies import BodyLimit
 from lolly_tx.domain.interfaces import IMiddlewareFactory
 from lolly_tx.proxy.answer import Answer, short_page
-from lolly_tx.proxy.filters import BodyFilter, Refused
-from lolly_tx.proxy.link import ASKED, REQUEST_BODY
+from lolly_tx.proxy.chains.filters import BodyFilter, Refused
+from lolly_tx.proxy.chains.link import ASKED, REQUEST_BODY
+from lolly_tx.proxy.chains.passage import Passage
 from lolly_tx.proxy.middleware.base import Middleware
-from lolly_tx.proxy.passage import Passage
 
 TOO_LARGE = short_page(413)
 

@@ -1,6 +1,7 @@
 """`type = "buffer"`: the whole body of a request is taken before a target is chosen.
 
-Imports: config.middleware, domain, proxy, proxy.middleware, Twisted. Used by: programs.
+Imports: config.middleware, domain, proxy, proxy.chains, proxy.middleware, Twisted. Used
+by: programs.
 """
 
 from __future__ import annotations
@@ -13,10 +14,10 @@ from zope.interface import implementer
 from lolly_tx.config.middleware.bodies import Buffer
 from lolly_tx.domain.interfaces import IMiddlewareFactory
 from lolly_tx.proxy.answer import Answer
-from lolly_tx.proxy.link import ASKED
+from lolly_tx.proxy.chains.link import ASKED
+from lolly_tx.proxy.chains.passage import Passage
 from lolly_tx.proxy.middleware.base import Middleware
 from lolly_tx.proxy.middleware.body_limit import TOO_LARGE
-from lolly_tx.proxy.passage import Passage
 
 
 class BufferMiddleware(Middleware):

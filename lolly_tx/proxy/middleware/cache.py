@@ -1,7 +1,7 @@
 """`type = "cache"`: answers that may be shared are stored, and given to others (RFC 9111).
 
-Imports: config, config.middleware, domain, proxy, proxy.caching, proxy.middleware,
-wire, Twisted. Used by: programs.
+Imports: config, config.middleware, domain, proxy, proxy.caching, proxy.chains,
+proxy.middleware, wire, Twisted. Used by: programs.
 """
 
 from __future__ import annotations
@@ -19,11 +19,11 @@ from lolly_tx.proxy.caching.caches import bounds_of, rules_of
 from lolly_tx.proxy.caching.desk import Desk, Wanted, select_of
 from lolly_tx.proxy.caching.ends import ShortHit
 from lolly_tx.proxy.caching.watching import SAFE, Watch, site_of
-from lolly_tx.proxy.chain import Chain
-from lolly_tx.proxy.link import ASKED, Link
+from lolly_tx.proxy.chains.chain import Chain
+from lolly_tx.proxy.chains.link import ASKED, Link
+from lolly_tx.proxy.chains.passage import Passage
 from lolly_tx.proxy.middleware.base import Middleware
 from lolly_tx.proxy.middleware.deps import MiddlewareDeps
-from lolly_tx.proxy.passage import Passage
 from lolly_tx.proxy.proxy import RouteEnd
 from lolly_tx.proxy.templates import template
 from lolly_tx.wire.cachefields import NOTHING_ASKED, Asked, asked_by

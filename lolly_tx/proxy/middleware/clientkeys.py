@@ -1,6 +1,6 @@
 """What requests are counted by: a text with variables, filled in for each.
 
-Imports: proxy. Used by: proxy, proxy.middleware.basic_auth,
+Imports: proxy, proxy.chains. Used by: proxy.forwards, proxy.middleware.basic_auth,
 proxy.middleware.concurrency, proxy.middleware.rate_limit,
 proxy.middleware.shared_rate_limit.
 """
@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import ipaddress
 
-from lolly_tx.proxy.passage import Passage
+from lolly_tx.proxy.chains.passage import Passage
 from lolly_tx.proxy.templates import template
 
 _CLIENT = "$client"

@@ -6,8 +6,8 @@
 Whether is decided by the head alone, so that a HEAD gets the fields of a GET. What a client has to read now is flushed:
 when its target has nothing more for the moment, and after each piece of an event stream.
 
-Imports: config.middleware, domain, proxy, proxy.middleware, wire, Twisted. Used by:
-programs.
+Imports: config.middleware, domain, proxy, proxy.chains, proxy.middleware, wire,
+Twisted. Used by: programs.
 """
 
 from __future__ import annotations
@@ -22,10 +22,10 @@ from zope.interface import implementer
 from lolly_tx.config.middleware.compress import Compress
 from lolly_tx.domain.interfaces import IMiddlewareFactory
 from lolly_tx.proxy.answer import AnswerHead
-from lolly_tx.proxy.filters import BodyFilter
-from lolly_tx.proxy.link import RESPONSE, RESPONSE_BODY
+from lolly_tx.proxy.chains.filters import BodyFilter
+from lolly_tx.proxy.chains.link import RESPONSE, RESPONSE_BODY
+from lolly_tx.proxy.chains.passage import Passage
 from lolly_tx.proxy.middleware.base import Middleware
-from lolly_tx.proxy.passage import Passage
 from lolly_tx.wire.encodings import IDENTITY, Negotiation
 from lolly_tx.wire.packing import USUAL_LEVELS, Packer, add_in_slices, packers
 

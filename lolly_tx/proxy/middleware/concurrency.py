@@ -1,6 +1,7 @@
 """`type = "concurrency"`: how many requests with the same key at once, tunnels included.
 
-Imports: config.middleware, domain, proxy, proxy.middleware. Used by: programs.
+Imports: config.middleware, domain, proxy, proxy.chains, proxy.middleware. Used by:
+programs.
 """
 
 from __future__ import annotations
@@ -12,10 +13,10 @@ from zope.interface import implementer
 from lolly_tx.config.middleware.concurrency import Concurrency
 from lolly_tx.domain.interfaces import IMiddlewareFactory
 from lolly_tx.proxy.answer import Answer
-from lolly_tx.proxy.link import ASKED
+from lolly_tx.proxy.chains.link import ASKED
+from lolly_tx.proxy.chains.passage import Passage
 from lolly_tx.proxy.middleware.base import Middleware
 from lolly_tx.proxy.middleware.clientkeys import CountedBy
-from lolly_tx.proxy.passage import Passage
 from lolly_tx.proxy.replies import page
 
 FULL = Answer(503, page(503)[0] + b"Retry-After: 1\r\n", page(503)[1])

@@ -1,6 +1,7 @@
 """`type = "cors"`: which scripts of other sites may ask, by the Fetch standard (CORS protocol).
 
-Imports: config.middleware, domain, proxy, proxy.middleware, wire. Used by: programs.
+Imports: config.middleware, domain, proxy, proxy.chains, proxy.middleware, wire. Used
+by: programs.
 """
 
 from __future__ import annotations
@@ -13,9 +14,9 @@ from zope.interface import implementer
 from lolly_tx.config.middleware.cors import ANY, Cors
 from lolly_tx.domain.interfaces import IMiddlewareFactory
 from lolly_tx.proxy.answer import Answer, AnswerHead
-from lolly_tx.proxy.link import ASKED, RESPONSE
+from lolly_tx.proxy.chains.link import ASKED, RESPONSE
+from lolly_tx.proxy.chains.passage import Passage
 from lolly_tx.proxy.middleware.base import Middleware
-from lolly_tx.proxy.passage import Passage
 from lolly_tx.wire.fieldlines import field_values
 from lolly_tx.wire.message import RequestHead
 

@@ -1,6 +1,6 @@
 """`type = "error_pages"`: pages of one's own in place of the short ones, and of what targets say if that is asked for.
 
-Imports: config.middleware, domain, proxy, proxy.middleware. Used by:
+Imports: config.middleware, domain, proxy, proxy.chains, proxy.middleware. Used by:
 proxy.middleware.maintenance.
 """
 
@@ -13,11 +13,11 @@ from zope.interface import implementer
 from lolly_tx.config.middleware.pages import ErrorPages
 from lolly_tx.domain.interfaces import IMiddlewareFactory
 from lolly_tx.proxy.answer import Answer, AnswerHead
-from lolly_tx.proxy.link import RESPONSE
+from lolly_tx.proxy.chains.link import RESPONSE
+from lolly_tx.proxy.chains.passage import Passage
 from lolly_tx.proxy.middleware.base import Middleware
 from lolly_tx.proxy.middleware.deps import MiddlewareDeps
 from lolly_tx.proxy.middleware.watchedfile import WatchedFile
-from lolly_tx.proxy.passage import Passage
 
 _TYPES = {
     "htm": b"text/html; charset=utf-8",

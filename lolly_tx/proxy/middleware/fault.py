@@ -1,6 +1,7 @@
 """`type = "fault"`: delays and failures on purpose, of some requests, for a while.
 
-Imports: config.middleware, domain, proxy, proxy.middleware, Twisted. Used by: programs.
+Imports: config.middleware, domain, proxy, proxy.chains, proxy.middleware, Twisted. Used
+by: programs.
 """
 
 from __future__ import annotations
@@ -16,9 +17,9 @@ from zope.interface import implementer
 from lolly_tx.config.middleware.fault import FOREVER, Fault
 from lolly_tx.domain.interfaces import IMiddlewareFactory
 from lolly_tx.proxy.answer import Answer
-from lolly_tx.proxy.link import ASKED, REQUEST
+from lolly_tx.proxy.chains.link import ASKED, REQUEST
+from lolly_tx.proxy.chains.passage import Passage
 from lolly_tx.proxy.middleware.base import Middleware
-from lolly_tx.proxy.passage import Passage
 from lolly_tx.proxy.replies import page
 
 

@@ -1,7 +1,7 @@
 """Changes of the fields of a message, made ready once: some are removed, others set, added, or there by default.
 
-Imports: config.middleware, proxy, wire. Used by: proxy.middleware.headers,
-proxy.middleware.security_headers.
+Imports: config.middleware, proxy, proxy.chains, wire. Used by:
+proxy.middleware.headers, proxy.middleware.security_headers.
 
 A value with variables that turns out empty, or could end the line, is no field.
 """
@@ -13,8 +13,8 @@ from typing import Any
 
 from lolly_tx.config.middleware.headers import FieldChanges
 from lolly_tx.proxy.answer import AnswerHead
-from lolly_tx.proxy.passage import Passage
-from lolly_tx.proxy.repeatedfields import RepeatedFields
+from lolly_tx.proxy.chains.passage import Passage
+from lolly_tx.proxy.chains.repeatedfields import RepeatedFields
 from lolly_tx.proxy.templates import Template, template
 from lolly_tx.wire.fieldlines import names_of, without_spellings
 

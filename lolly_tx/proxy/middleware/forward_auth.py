@@ -1,7 +1,7 @@
 """`type = "forward_auth"`: an authority is asked about each request.
 
-Imports: config.middleware, domain, net, proxy, proxy.middleware, wire, Twisted. Used
-by: programs.
+Imports: config.middleware, domain, net, proxy, proxy.chains, proxy.middleware, wire,
+Twisted. Used by: programs.
 
 It gets a request of our own without a body, which goes the way of its pool. Fields that it may set are taken out of
 what clients send first, whether its answer has them or not.
@@ -22,10 +22,10 @@ from lolly_tx.config.middleware.forward_auth import ForwardAuth
 from lolly_tx.domain.interfaces import IMiddlewareFactory
 from lolly_tx.net.doors import Peer
 from lolly_tx.proxy.answer import Answer, AnswerHead
+from lolly_tx.proxy.chains.link import REQUEST
+from lolly_tx.proxy.chains.passage import Passage
 from lolly_tx.proxy.errand import Errand, NoAnswer, NotWaitedFor
-from lolly_tx.proxy.link import REQUEST
 from lolly_tx.proxy.middleware.base import Middleware
-from lolly_tx.proxy.passage import Passage
 from lolly_tx.proxy.proxy import RouteEnd
 from lolly_tx.proxy.replies import page
 from lolly_tx.wire.fields import render_fields

@@ -1,6 +1,7 @@
 """`type = "headers"`: fields of requests and answers set, added, removed.
 
-Imports: config.middleware, domain, proxy, proxy.middleware, wire. Used by: programs.
+Imports: config.middleware, domain, proxy, proxy.chains, proxy.middleware, wire. Used
+by: programs.
 """
 
 from __future__ import annotations
@@ -12,11 +13,11 @@ from zope.interface import implementer
 from lolly_tx.config.middleware.headers import Headers
 from lolly_tx.domain.interfaces import IMiddlewareFactory
 from lolly_tx.proxy.answer import AnswerHead
-from lolly_tx.proxy.link import REQUEST, RESPONSE
+from lolly_tx.proxy.chains.link import REQUEST, RESPONSE
+from lolly_tx.proxy.chains.passage import Passage
 from lolly_tx.proxy.middleware.base import Middleware
 from lolly_tx.proxy.middleware.fieldchanges import Changes
 from lolly_tx.proxy.middleware.remembered import Remembered
-from lolly_tx.proxy.passage import Passage
 from lolly_tx.wire.message import RequestHead
 
 

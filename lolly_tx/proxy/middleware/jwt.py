@@ -1,7 +1,7 @@
 """`type = "jwt"`: signed tokens (RFC 7519, RFC 6750).
 
-Imports: config.middleware, domain, proxy, proxy.middleware, wire, Twisted. Used by:
-programs.
+Imports: config.middleware, domain, proxy, proxy.chains, proxy.middleware, wire,
+Twisted. Used by: programs.
 
 What a valid token says is remembered for a minute or until its end, so that its signature is not verified each time.
 """
@@ -19,10 +19,10 @@ from zope.interface import implementer
 from lolly_tx.config.middleware.jwt import Jwt, pool_and_path
 from lolly_tx.domain.interfaces import IMiddlewareFactory
 from lolly_tx.proxy.answer import Answer
-from lolly_tx.proxy.link import REQUEST
+from lolly_tx.proxy.chains.link import REQUEST
+from lolly_tx.proxy.chains.passage import Passage
 from lolly_tx.proxy.middleware.base import Middleware
 from lolly_tx.proxy.middleware.keyring import FetchedKeys, FileKeys, Keys
-from lolly_tx.proxy.passage import Passage
 from lolly_tx.proxy.replies import page
 from lolly_tx.wire.fields import render_fields
 from lolly_tx.wire.tokens import LEEWAY, BadToken, UnknownKey, claims_of

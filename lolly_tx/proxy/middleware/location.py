@@ -3,8 +3,8 @@
 Targets know themselves by an address that clients do not. References are compared as what they mean, not as texts, so
 that none of a host with a similar name is taken for the target's.
 
-Imports: config.middleware, domain, net, proxy, proxy.middleware, wire. Used by:
-programs.
+Imports: config.middleware, domain, domain.routing, net, proxy, proxy.chains,
+proxy.middleware, wire. Used by: programs.
 """
 
 from __future__ import annotations
@@ -16,8 +16,8 @@ from zope.interface import implementer
 
 from lolly_tx.config.middleware.location import EVERY, Location, Rule
 from lolly_tx.domain.interfaces import IMiddlewareFactory
-from lolly_tx.domain.locations import pattern_captures
-from lolly_tx.domain.references import (
+from lolly_tx.domain.routing.locations import pattern_captures
+from lolly_tx.domain.routing.references import (
     Reference,
     cookie_attribute,
     reference_of,
@@ -27,9 +27,9 @@ from lolly_tx.domain.references import (
 from lolly_tx.net.doors import Peer
 from lolly_tx.proxy.answer import AnswerHead
 from lolly_tx.proxy.asked import Matched
-from lolly_tx.proxy.link import RESPONSE
+from lolly_tx.proxy.chains.link import RESPONSE
+from lolly_tx.proxy.chains.passage import Passage
 from lolly_tx.proxy.middleware.base import Middleware
-from lolly_tx.proxy.passage import Passage
 from lolly_tx.proxy.templates import template
 from lolly_tx.wire.message import RequestHead
 from lolly_tx.wire.urls import escaped

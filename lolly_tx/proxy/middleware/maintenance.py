@@ -1,6 +1,7 @@
 """`type = "maintenance"`: while a file exists, requests get 503.
 
-Imports: config.middleware, domain, proxy, proxy.middleware, Twisted. Used by: programs.
+Imports: config.middleware, domain, domain.access, proxy, proxy.chains,
+proxy.middleware, Twisted. Used by: programs.
 """
 
 from __future__ import annotations
@@ -9,15 +10,15 @@ from twisted.internet.defer import Deferred
 from zope.interface import implementer
 
 from lolly_tx.config.middleware.pages import Maintenance
-from lolly_tx.domain.forwarded import TrustedPeers
+from lolly_tx.domain.access.forwarded import TrustedPeers
 from lolly_tx.domain.interfaces import IMiddlewareFactory
 from lolly_tx.proxy.answer import Answer, short_page
-from lolly_tx.proxy.link import ASKED
+from lolly_tx.proxy.chains.link import ASKED
+from lolly_tx.proxy.chains.passage import Passage
 from lolly_tx.proxy.middleware.base import Middleware
 from lolly_tx.proxy.middleware.deps import MiddlewareDeps
 from lolly_tx.proxy.middleware.error_pages import type_of
 from lolly_tx.proxy.middleware.watchedfile import LOOK_SECONDS, WatchedFile
-from lolly_tx.proxy.passage import Passage
 
 
 class MaintenanceMiddleware(Middleware):

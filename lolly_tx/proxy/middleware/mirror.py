@@ -6,8 +6,8 @@ r"""`type = "mirror"`: copies of requests for another pool, whose answers nobody
 Nothing waits for a copy, and nothing of one comes back: neither its answer nor its failure, and its client may be gone
 long before it is done.
 
-Imports: config.middleware, domain, net, proxy, proxy.middleware, wire, Twisted. Used
-by: programs.
+Imports: config.middleware, domain, net, proxy, proxy.chains, proxy.middleware, wire,
+Twisted. Used by: programs.
 """
 
 from __future__ import annotations
@@ -24,10 +24,10 @@ from lolly_tx.domain.errors import DownstreamGone
 from lolly_tx.domain.interfaces import IMiddlewareFactory
 from lolly_tx.net.deadlines import NEVER
 from lolly_tx.net.doors import BodyStart, DoorIn, Peer, RequestSink
-from lolly_tx.proxy.filters import BodyFilter
-from lolly_tx.proxy.link import ASKED, REQUEST_BODY
+from lolly_tx.proxy.chains.filters import BodyFilter
+from lolly_tx.proxy.chains.link import ASKED, REQUEST_BODY
+from lolly_tx.proxy.chains.passage import Passage
 from lolly_tx.proxy.middleware.base import Middleware
-from lolly_tx.proxy.passage import Passage
 from lolly_tx.proxy.proxy import RouteEnd
 from lolly_tx.wire.message import RequestHead
 

@@ -1,6 +1,7 @@
 """`strip_prefix`, `add_prefix` and `replace_path`: the path that targets are asked for.
 
-Imports: config.middleware, domain, proxy, proxy.middleware, wire. Used by: programs.
+Imports: config.middleware, domain, domain.routing, proxy, proxy.chains,
+proxy.middleware, wire. Used by: programs.
 """
 
 from __future__ import annotations
@@ -12,13 +13,13 @@ from zope.interface import implementer
 
 from lolly_tx.config.middleware.paths import AddPrefix, ReplacePath, StripPrefix
 from lolly_tx.domain.interfaces import IMiddlewareFactory
-from lolly_tx.domain.prefixes import with_prefix, without_prefix
-from lolly_tx.domain.routes import BadPath
+from lolly_tx.domain.routing.prefixes import with_prefix, without_prefix
+from lolly_tx.domain.routing.routes import BadPath
 from lolly_tx.proxy.answer import Answer, short_page
-from lolly_tx.proxy.link import REQUEST
+from lolly_tx.proxy.chains.link import REQUEST
+from lolly_tx.proxy.chains.passage import Passage
 from lolly_tx.proxy.middleware.base import Middleware
 from lolly_tx.proxy.middleware.remembered import Remembered
-from lolly_tx.proxy.passage import Passage
 from lolly_tx.proxy.templates import url_template
 from lolly_tx.wire.message import RequestHead
 from lolly_tx.wire.urls import own_location

@@ -1,9 +1,10 @@
-"""`type = "rate_limit"`: how many requests with the same key in a time (`domain.rates`).
+"""`type = "rate_limit"`: how many requests with the same key in a time (`domain.access.rates`).
 
 Refused requests count for nothing, and are told when to come again: Retry-After, and the RateLimit fields that clients
 read.
 
-Imports: config.middleware, domain, proxy, proxy.middleware, Twisted. Used by: programs.
+Imports: config.middleware, domain, domain.access, domain.shared, proxy, proxy.chains,
+proxy.middleware, Twisted. Used by: programs.
 """
 
 from __future__ import annotations
@@ -17,15 +18,15 @@ from twisted.internet.interfaces import IReactorTime
 from zope.interface import implementer
 
 from lolly_tx.config.middleware.rate_limit import RateLimit
+from lolly_tx.domain.access.rates import Rate, Rates
 from lolly_tx.domain.interfaces import IMiddlewareFactory
-from lolly_tx.domain.rates import Rate, Rates
-from lolly_tx.domain.standin import StandIn
+from lolly_tx.domain.shared.standin import StandIn
 from lolly_tx.proxy.answer import Answer
-from lolly_tx.proxy.link import ASKED
+from lolly_tx.proxy.chains.link import ASKED
+from lolly_tx.proxy.chains.passage import Passage
 from lolly_tx.proxy.middleware.base import Middleware
 from lolly_tx.proxy.middleware.clientkeys import CountedBy
 from lolly_tx.proxy.middleware.shared_rate_limit import SharedRateLimit
-from lolly_tx.proxy.passage import Passage
 from lolly_tx.proxy.replies import page
 
 

@@ -1,6 +1,7 @@
 """`type = "request_id"`: an id for each request of some routes, at the target, at the client and in logs.
 
-Imports: config.middleware, domain, proxy, proxy.middleware, wire. Used by: programs.
+Imports: config.middleware, domain, domain.access, proxy, proxy.chains,
+proxy.middleware, wire. Used by: programs.
 """
 
 from __future__ import annotations
@@ -8,14 +9,14 @@ from __future__ import annotations
 from zope.interface import implementer
 
 from lolly_tx.config.middleware.identity import RequestIdOfRoute
-from lolly_tx.domain.forwarded import TrustedPeers
+from lolly_tx.domain.access.forwarded import TrustedPeers
 from lolly_tx.domain.interfaces import IMiddlewareFactory
 from lolly_tx.proxy.answer import AnswerHead
+from lolly_tx.proxy.chains.link import REQUEST, RESPONSE
+from lolly_tx.proxy.chains.passage import Passage
 from lolly_tx.proxy.identity import Identity, RequestIds
-from lolly_tx.proxy.link import REQUEST, RESPONSE
 from lolly_tx.proxy.middleware.base import Middleware
 from lolly_tx.proxy.middleware.deps import MiddlewareDeps
-from lolly_tx.proxy.passage import Passage
 from lolly_tx.wire.fieldlines import without_spellings
 
 

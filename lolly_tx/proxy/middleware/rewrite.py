@@ -4,8 +4,8 @@ Rules see the normal form of the path, as routes do; a target gets the client's 
 the `use` of a listener it comes before the routes: the one that serves is found by the new path. In that of a route the
 request stays there.
 
-Imports: config.middleware, domain, proxy, proxy.middleware, wire, Twisted. Used by:
-programs.
+Imports: config.middleware, domain, domain.routing, proxy, proxy.chains,
+proxy.middleware, wire, Twisted. Used by: programs.
 """
 
 from __future__ import annotations
@@ -17,17 +17,17 @@ from twisted.logger import Logger
 from zope.interface import implementer
 
 from lolly_tx.config.middleware.rewrite import MOST_ROUNDS, REDIRECTS, Rewrite, Rule
-from lolly_tx.domain.captures import capturing
 from lolly_tx.domain.errors import DownstreamError
 from lolly_tx.domain.interfaces import IMiddlewareFactory
-from lolly_tx.domain.routes import normal_path
+from lolly_tx.domain.routing.captures import capturing
+from lolly_tx.domain.routing.routes import normal_path
 from lolly_tx.proxy.answer import Answer
 from lolly_tx.proxy.answering import Location
 from lolly_tx.proxy.asked import Matched
-from lolly_tx.proxy.link import REQUEST
+from lolly_tx.proxy.chains.link import REQUEST
+from lolly_tx.proxy.chains.passage import Passage
 from lolly_tx.proxy.middleware.base import Middleware
 from lolly_tx.proxy.middleware.remembered import keep
-from lolly_tx.proxy.passage import Passage
 from lolly_tx.proxy.proxy import RouteEnd
 from lolly_tx.proxy.replies import page
 from lolly_tx.proxy.templates import url_template

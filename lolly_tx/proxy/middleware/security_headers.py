@@ -1,6 +1,7 @@
 """`type = "security_headers"`: what browsers are told to be strict about.
 
-Imports: config.middleware, domain, proxy, proxy.middleware. Used by: programs.
+Imports: config.middleware, domain, proxy, proxy.chains, proxy.middleware. Used by:
+programs.
 """
 
 from __future__ import annotations
@@ -13,10 +14,10 @@ from lolly_tx.config.middleware.headers import FieldChanges
 from lolly_tx.config.middleware.security import SecurityHeaders
 from lolly_tx.domain.interfaces import IMiddlewareFactory
 from lolly_tx.proxy.answer import AnswerHead
-from lolly_tx.proxy.link import RESPONSE
+from lolly_tx.proxy.chains.link import RESPONSE
+from lolly_tx.proxy.chains.passage import Passage
 from lolly_tx.proxy.middleware.base import Middleware
 from lolly_tx.proxy.middleware.fieldchanges import Changes
-from lolly_tx.proxy.passage import Passage
 
 HSTS = "Strict-Transport-Security"
 

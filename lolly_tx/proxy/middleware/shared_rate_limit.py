@@ -6,8 +6,8 @@
 Whoever was refused is refused until the time that the store has named, without asking it again: a flood costs it
 nothing.
 
-Imports: config, config.middleware, domain, net.stores, proxy, proxy.middleware, wire,
-Twisted. Used by: proxy.middleware.rate_limit.
+Imports: config, config.middleware, domain.access, domain.shared, net.stores, proxy,
+proxy.chains, proxy.middleware, wire, Twisted. Used by: proxy.middleware.rate_limit.
 """
 
 from __future__ import annotations
@@ -21,16 +21,16 @@ from twisted.internet.interfaces import IReactorTime
 
 from lolly_tx.config.middleware.rate_limit import RateLimit
 from lolly_tx.config.stores import CLOSED, OPEN
-from lolly_tx.domain.rates import FINE
-from lolly_tx.domain.standin import StandIn
+from lolly_tx.domain.access.rates import FINE
+from lolly_tx.domain.shared.standin import StandIn
 from lolly_tx.net.stores.errors import StoreAway
 from lolly_tx.net.stores.scripts import ADMIT, PACE
 from lolly_tx.net.stores.store import SharedStore
 from lolly_tx.proxy.answer import Answer
-from lolly_tx.proxy.link import ASKED
+from lolly_tx.proxy.chains.link import ASKED
+from lolly_tx.proxy.chains.passage import Passage
 from lolly_tx.proxy.middleware.base import Middleware
 from lolly_tx.proxy.middleware.clientkeys import CountedBy
-from lolly_tx.proxy.passage import Passage
 from lolly_tx.proxy.replies import page
 from lolly_tx.wire.resp import Reply
 

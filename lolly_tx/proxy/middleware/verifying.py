@@ -4,7 +4,8 @@
                                   --guessed too often---> LockedOut
                                   --else, in a thread---> Deferred[bool]
 
-Imports: domain, Twisted. Used by: proxy, proxy.middleware.basic_auth, service.forwards.
+Imports: domain.access, Twisted. Used by: proxy.forwards, proxy.middleware.basic_auth,
+service.forwards.
 
 What was right is remembered until it was not used for a minute, as a keyed hash (HMAC) of what was said; what was wrong
 is not. Unknown users take as long as known ones. Failures are counted by client, so that nobody locks out somebody
@@ -24,8 +25,8 @@ from twisted.internet.defer import Deferred, succeed
 from twisted.internet.threads import deferToThreadPool
 from twisted.python.threadpool import ThreadPool
 
-from lolly_tx.domain.lockout import Lockout
-from lolly_tx.domain.passwords import matches
+from lolly_tx.domain.access.lockout import Lockout
+from lolly_tx.domain.access.passwords import matches
 
 REMEMBERED_SECONDS = 60.0
 REMEMBERED = 4096

@@ -7,7 +7,7 @@ because the Host of a request has to be an IP address, `localhost` or a name tha
 What such a page sends all the same is refused first, and a request without a token is no guess at it. A page of our
 own has the cookie of a session (`service.admin.sessions`) in place of the token.
 
-Imports: domain, service.admin, Twisted. Used by: service.admin.
+Imports: domain.access, service.admin, Twisted. Used by: service.admin.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from hashlib import sha256
 from ipaddress import ip_address
 from typing import TYPE_CHECKING
 
-from lolly_tx.domain.lockout import Lockout
+from lolly_tx.domain.access.lockout import Lockout
 from lolly_tx.service.admin.sessions import Sessions
 from lolly_tx.service.admin.strangers import client_name, from_foreign_page
 

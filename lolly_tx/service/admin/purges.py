@@ -6,7 +6,7 @@
                           {"tag": "news"}        what targets call it: Cache-Tag, Surrogate-Key, xkey
                           {"host": "example.com"}    beside one of these, or alone: all of a host
 
-Imports: domain, domain.caching, service.admin. Used by: service.admin.table.
+Imports: domain.caching, domain.routing, service.admin. Used by: service.admin.table.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from lolly_tx.domain.caching.catalog import Purge
-from lolly_tx.domain.routes import BadPath, normal_path
+from lolly_tx.domain.routing.routes import BadPath, normal_path
 from lolly_tx.service.admin.guard import Denied
 
 _WORDS = ("path", "prefix", "tag", "host")

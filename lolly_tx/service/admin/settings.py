@@ -9,7 +9,7 @@
 
 Whatever refuses is 422 with all errors, and changes nothing.
 
-Imports: config, service, service.admin, Twisted. Used by: service.admin.table,
+Imports: config.kinds, service, service.admin, Twisted. Used by: service.admin.table,
 service.admin.words.
 """
 
@@ -21,9 +21,9 @@ from typing import Any
 import attrs
 from twisted.internet.defer import Deferred
 
-from lolly_tx.config.extensions import NOWHERE
-from lolly_tx.config.kinds import Duration, FromEnvironment
-from lolly_tx.config.problems import Rejected
+from lolly_tx.config.kinds.extensions import NOWHERE
+from lolly_tx.config.kinds.plain import Duration, FromEnvironment
+from lolly_tx.config.kinds.problems import Rejected
 from lolly_tx.service.admin.desk import Answer, Asked, Desk
 from lolly_tx.service.generation import Refused, Reloaded, Reloading, Upgrading
 

@@ -9,8 +9,8 @@
 What was applied is kept in the state folder, as far as there is one, and holds after a restart for the rest of its
 time: `service.statefolder`.
 
-Imports: config, service, service.changes, Twisted. Used by: service.changes.watching,
-tap.
+Imports: config, config.facts, config.kinds, service, service.changes, Twisted. Used by:
+service.changes.watching, tap.
 """
 
 from __future__ import annotations
@@ -25,8 +25,8 @@ from twisted.internet.task import LoopingCall
 from twisted.logger import Logger
 from twisted.python.failure import Failure
 
+from lolly_tx.config.kinds.problems import ConfigErrors
 from lolly_tx.config.model import Config
-from lolly_tx.config.problems import ConfigErrors
 from lolly_tx.service.changes.reload import Reloader
 from lolly_tx.service.generation import Refused, Reloaded, Trial
 from lolly_tx.service.statefolder import AppliedState, StateFolder, fingerprint
@@ -92,7 +92,7 @@ class Applying:
             after = standing.on(self._parse(text))
         except ConfigErrors as errors:
             raise Refused([str(one) for one in errors.problems]) from None
-        from lolly_tx.config.plan import planned
+        from lolly_tx.config.facts.plan import planned
 
         return planned(standing.config, after.config)
 

@@ -8,9 +8,9 @@
 
 It is long because every kind of part has a line in each of these four, in an order that is only to be seen together.
 
-Imports: config, domain, net, proxy, service, service.changes, service.forwards,
-service.process, service.records, service.stores, service.tunnels, Twisted. Used by:
-service.changes.reload, service.workers.
+Imports: config, domain.access, domain.routing, net, proxy, proxy.streams, service,
+service.changes, service.forwards, service.process, service.records, service.stores,
+service.tunnels, Twisted. Used by: service.changes.reload, service.workers.
 """
 
 from __future__ import annotations
@@ -21,13 +21,13 @@ from typing import TYPE_CHECKING, Any
 from twisted.logger import Logger
 
 from lolly_tx.config.model import Config, Listener
-from lolly_tx.domain.forwarded import TrustedPeers
-from lolly_tx.domain.routes import RouteTable
+from lolly_tx.domain.access.forwarded import TrustedPeers
+from lolly_tx.domain.routing.routes import RouteTable
 from lolly_tx.net.upstreams import Upstream
 from lolly_tx.proxy.own_answers import OwnAnswers
 from lolly_tx.proxy.proxy import RouteEnd
 from lolly_tx.proxy.resource import ReverseProxyResource
-from lolly_tx.proxy.streamnames import place_name
+from lolly_tx.proxy.streams.streamnames import place_name
 from lolly_tx.service.changes.reshaping import Reshape, reshape
 from lolly_tx.service.listening import Place
 from lolly_tx.service.middlewares import Made

@@ -2,8 +2,8 @@
 
 `service.changes.materials` tries the rest.
 
-Imports: config, service, service.records. Used by: commands, service.changes.materials,
-service.changes.reload, tap.
+Imports: config, config.kinds, config.texts, service, service.records. Used by:
+commands, service.changes.materials, service.changes.reload, tap.
 """
 
 from __future__ import annotations
@@ -13,9 +13,9 @@ from pathlib import Path
 
 import attrs
 
+from lolly_tx.config.kinds.problems import Problem, key_text
 from lolly_tx.config.model import Config
-from lolly_tx.config.positions import line_index
-from lolly_tx.config.problems import Problem, key_text
+from lolly_tx.config.texts.positions import line_index
 from lolly_tx.service.records.outlets import log_outlets, why_no_lines
 from lolly_tx.service.serving_files import file_roots, why_no_files
 

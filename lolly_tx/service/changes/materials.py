@@ -1,7 +1,7 @@
 """What a configuration names outside of itself, tried before a start would: certificates, keys, authorities, endpoints.
 
-Imports: config, net.sockets, service.acme, service.certificates, service.changes,
-service.records, Twisted. Used by: commands, service.changes.reload.
+Imports: config, config.kinds, net.sockets, service.acme, service.certificates,
+service.changes, service.records, Twisted. Used by: commands, service.changes.reload.
 
 Files are read and endpoint strings are parsed as at a start, so that what would end it is an error here, with the key
 in the configuration and its value; nothing listens and nothing connects. A certificate that has expired would start,
@@ -20,7 +20,7 @@ import attrs
 from cryptography import x509
 from twisted.internet.endpoints import serverFromString
 
-from lolly_tx.config.kinds import duration_text
+from lolly_tx.config.kinds.plain import duration_text
 from lolly_tx.config.model import Config, ListenerTLS, PoolSettings, TLSSite
 from lolly_tx.net.sockets.certificates import certificates_in, files_of
 from lolly_tx.net.sockets.client_certificates import load_policy, revoked_in

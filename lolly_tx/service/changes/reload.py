@@ -7,8 +7,9 @@
 Only the commit touches what serves, and it only assigns, within one turn of the event loop. So a request is served
 wholly by the old or wholly by the new settings.
 
-Imports: config, net.checks, net.sockets, service, service.changes, Twisted. Used by:
-service.changes.amending, service.changes.applying, service.providers, tap.
+Imports: config, config.kinds, net.checks, net.sockets, service, service.changes,
+Twisted. Used by: service.changes.amending, service.changes.applying, service.providers,
+tap.
 """
 
 from __future__ import annotations
@@ -24,8 +25,8 @@ from twisted.logger import Logger
 
 from lolly_tx.config.amendments import Amended, Amendment
 from lolly_tx.config.diff import Difference, difference, with_restart_left
+from lolly_tx.config.kinds.problems import ConfigErrors, Problem
 from lolly_tx.config.model import Config
-from lolly_tx.config.problems import ConfigErrors, Problem
 from lolly_tx.net.checks.kinds import BadCheckSettings, UnknownCheck
 from lolly_tx.net.sockets.endpoints import BadEndpoint
 from lolly_tx.net.sockets.tls_contexts import TLSSettingsError

@@ -7,7 +7,7 @@ The domain's pool, its nodes and their connections are the same objects before a
 did not change is kept with all it knows: checks with their phase, budgets, waiting rooms, rotation. Exchanges that are
 under way end with the forwarder they began with; its counters are those of the new one.
 
-Imports: config, domain, net, net.library, proxy, service. Used by:
+Imports: config, domain, domain.retries, net, net.library, proxy, service. Used by:
 service.changes.change.
 """
 
@@ -20,7 +20,7 @@ import attrs
 
 from lolly_tx.config.model import PoolSettings
 from lolly_tx.domain.new_settings import PolicyWord, take_settings
-from lolly_tx.domain.policy import Policy
+from lolly_tx.domain.retries.policy import Policy
 from lolly_tx.domain.target import Target
 from lolly_tx.net.library.balanced import BalancedEndpoint
 from lolly_tx.net.upstreams import Upstream

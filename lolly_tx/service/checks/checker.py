@@ -1,15 +1,15 @@
 """Runs the active checks of one pool: what is probed when, and what becomes of the result.
 
 The loop itself is `service.checks.rounds`. Here is what makes it a health check: the interval goes
-by the state of the target and by its traffic (`domain.cadence`), a failure of real traffic
+by the state of the target and by its traffic (`domain.checks.cadence`), a failure of real traffic
 brings the next probe forward, a result of another pool's probe of the same address counts
 as one's own (`service.checks.shared_checks`), and one of several checks reports to the ballot
 (`service.checks.quorum`) instead of to the pool.
 
 `HealthChecker.of` makes one for a program that has no configuration.
 
-Imports: config, domain, net.checks, net.library, net.sockets, service.checks, Twisted.
-Used by: lolly_tx, service, service.checks.shared_checks.
+Imports: config, domain, domain.checks, net.checks, net.library, net.sockets,
+service.checks, Twisted. Used by: lolly_tx, service, service.checks.shared_checks.
 """
 
 from __future__ import annotations
@@ -24,9 +24,9 @@ from twisted.internet.interfaces import IReactorTime
 
 from lolly_tx.config.checks import Health
 from lolly_tx.config.pools import SendProxy
-from lolly_tx.domain.cadence import Traffic
-from lolly_tx.domain.health import Health as HealthState
-from lolly_tx.domain.health import Observation
+from lolly_tx.domain.checks.cadence import Traffic
+from lolly_tx.domain.checks.health import Health as HealthState
+from lolly_tx.domain.checks.health import Observation
 from lolly_tx.domain.interfaces import IHealthCheck
 from lolly_tx.domain.node import Node
 from lolly_tx.domain.pool import Pool

@@ -10,8 +10,8 @@ is come to (`domain.local_fault`). A process that leaves judging to another one 
 
 It is long because the round of these is one thing: what is asked, heard, judged and undone is of one moment.
 
-Imports: config, domain, net.checks, net.sockets, service, service.checks, Twisted. Used
-by: service, service.stores.
+Imports: config, domain, domain.checks, net.checks, net.sockets, service,
+service.checks, Twisted. Used by: service, service.stores.
 """
 
 from __future__ import annotations
@@ -28,9 +28,9 @@ from twisted.python.failure import Failure
 
 from lolly_tx.config.local_fault import LocalFault as Settings
 from lolly_tx.domain.addresses import DOWN
+from lolly_tx.domain.checks.health import Observation
 from lolly_tx.domain.errors import OutOfResources, ProxyError
 from lolly_tx.domain.events import Event
-from lolly_tx.domain.health import Observation
 from lolly_tx.domain.interfaces import IEventSink, IHealthCheck
 from lolly_tx.domain.local_fault import LocalFault, LocalFaultLimits
 from lolly_tx.domain.node import Node

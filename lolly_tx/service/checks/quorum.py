@@ -1,8 +1,8 @@
 """The ballot of a pool with several checks: takes in what each finds, tells the pool what they say together.
 
-Imports: config, domain. Used by: service, service.checks.local_faults.
+Imports: config, domain, domain.checks. Used by: service, service.checks.local_faults.
 
-The counting is `domain.quorum`.
+The counting is `domain.checks.quorum`.
 """
 
 from __future__ import annotations
@@ -11,10 +11,10 @@ from collections.abc import Sequence
 from weakref import WeakKeyDictionary
 
 from lolly_tx.config.checks import Check
-from lolly_tx.domain.health import Health, Observation
+from lolly_tx.domain.checks.health import Health, Observation
+from lolly_tx.domain.checks.quorum import Member, Opinion, verdict
 from lolly_tx.domain.node import Node
 from lolly_tx.domain.pool import Pool
-from lolly_tx.domain.quorum import Member, Opinion, verdict
 
 
 def members_of(checks: Sequence[Check]) -> list[Member]:

@@ -3,10 +3,10 @@
     pool --a node is ejected for its connects--> due --tick--> connect --> what came of it, to the pool
 
 So no client has to be the one who finds out, and a restart costs about a second. Nothing runs while no target is out
-for that. When to ask is `domain.recheck`'s to say; what it means, the pool's (`Pool.reached`). A pool with active
-checks has none of this: they ask.
+for that. When to ask is `domain.checks.recheck`'s to say; what it means, the pool's (`Pool.reached`). A pool with
+active checks has none of this: they ask.
 
-Imports: domain, service.checks, Twisted. Used by: service.probing.
+Imports: domain, domain.checks, service.checks, Twisted. Used by: service.
 """
 
 from __future__ import annotations
@@ -21,12 +21,12 @@ from twisted.internet.task import LoopingCall
 from twisted.logger import Logger
 from twisted.python.failure import Failure
 
+from lolly_tx.domain.checks.health import Observation
+from lolly_tx.domain.checks.recheck import RecheckDelays
 from lolly_tx.domain.errors import ProxyError
-from lolly_tx.domain.health import Observation
 from lolly_tx.domain.interfaces import IHealthCheck
 from lolly_tx.domain.node import Node
 from lolly_tx.domain.pool import Pool
-from lolly_tx.domain.recheck import RecheckDelays
 from lolly_tx.domain.wayback import NextCheck
 from lolly_tx.service.checks.rounds import tick_of
 

@@ -9,7 +9,7 @@ for while one of the same address is in flight joins it; what a probe finds goes
 other seats, which then put off their own. So each address is probed as often as one pool alone would. What the pools
 make of it stays theirs: nothing but the `Observation` is shared.
 
-Imports: config, domain, service.checks, Twisted. Used by: service.
+Imports: config, domain, domain.checks, service.checks, Twisted. Used by: service.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ from twisted.python.failure import Failure
 from zope.interface import implementer
 
 from lolly_tx.config.checks import Health
-from lolly_tx.domain.health import Observation
+from lolly_tx.domain.checks.health import Observation
 from lolly_tx.domain.interfaces import IHealthCheck
 from lolly_tx.domain.target import Target
 from lolly_tx.service.checks.checker import place_of

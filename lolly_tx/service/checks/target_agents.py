@@ -3,7 +3,7 @@
 An agent that cannot be reached, or says nothing that means something, changes nothing: what it said last stays. That
 is told once for each target, and again when it changes.
 
-Imports: config, domain, service.checks, Twisted. Used by: service.probing.
+Imports: config, domain, domain.checks, service.checks, Twisted. Used by: service.
 """
 
 from __future__ import annotations
@@ -16,10 +16,10 @@ from twisted.internet.defer import Deferred
 from twisted.internet.interfaces import IReactorTime
 
 from lolly_tx.config.checks import TargetAgent
+from lolly_tx.domain.checks.target_agent import AgentReport
 from lolly_tx.domain.node import Node
 from lolly_tx.domain.pool import Pool
 from lolly_tx.domain.target import Target
-from lolly_tx.domain.target_agent import AgentReport
 from lolly_tx.service.checks.rounds import Rounds
 
 

@@ -7,8 +7,9 @@
 What the proxy is not is told from what it could not reach: only the first is held against it, and where there are
 several the next one is tried. It knows us by a login of our own; that of a client never gets there.
 
-Imports: config, domain, net, net.forward, net.http1, net.proxies, net.sockets, proxy,
-service.forwards, wire, Twisted. Used by: service.forwards.places.
+Imports: config, domain, domain.access, domain.retries, net, net.forward, net.http1,
+net.proxies, net.sockets, proxy, proxy.forwards, service.forwards, wire, Twisted. Used
+by: service.forwards.places.
 """
 
 from __future__ import annotations
@@ -21,9 +22,9 @@ import attrs
 from twisted.internet.interfaces import IStreamClientEndpoint
 
 from lolly_tx.config.parents import Parent, ProxyAddress
-from lolly_tx.domain.login import Login, login_of
-from lolly_tx.domain.policy import Policy
+from lolly_tx.domain.access.login import Login, login_of
 from lolly_tx.domain.pool import Pool
+from lolly_tx.domain.retries.policy import Policy
 from lolly_tx.domain.target import Target
 from lolly_tx.net.doors import BodyStart, DoorIn
 from lolly_tx.net.forward.way_out import WayOut
@@ -32,8 +33,8 @@ from lolly_tx.net.proxies.endpoints import password_in
 from lolly_tx.net.proxies.through import ThroughProxy
 from lolly_tx.net.sockets.endpoints import client_endpoint
 from lolly_tx.net.upstreams import Upstream
-from lolly_tx.proxy.destined import Destined
 from lolly_tx.proxy.forwarder import Forwarder
+from lolly_tx.proxy.forwards.destined import Destined
 from lolly_tx.proxy.proxy import RouteEnd
 from lolly_tx.proxy.route import ToPool
 from lolly_tx.service.forwards.ways import Making

@@ -3,8 +3,9 @@
     Forward        of a name: the proxy, what was counted, what is known of addresses
       Prepared     what its settings make: the gate, the rules, the ways; put in place by a commit
 
-Imports: config, domain, net.forward, net.sockets, proxy, proxy.middleware, service,
-service.forwards, wire, Twisted. Used by: service, service.changes, service.metrics.
+Imports: config, domain.access, net.forward, net.sockets, proxy, proxy.forwards,
+proxy.middleware, service, service.forwards, wire, Twisted. Used by: service,
+service.changes, service.metrics.
 """
 
 from __future__ import annotations
@@ -18,7 +19,7 @@ from twisted.internet.defer import Deferred, succeed
 from lolly_tx.config.forward import Forward as Settings
 from lolly_tx.config.model import Config
 from lolly_tx.config.parents import Parent
-from lolly_tx.domain.destinations import Destinations, places_of
+from lolly_tx.domain.access.destinations import Destinations, places_of
 from lolly_tx.net.forward.association import Association, Relays
 from lolly_tx.net.forward.listening import forward_acceptor
 from lolly_tx.net.forward.ourselves import Ourselves
@@ -26,8 +27,8 @@ from lolly_tx.net.sockets.acceptor import Census
 from lolly_tx.net.sockets.dialing import is_literal
 from lolly_tx.net.sockets.health_map import HealthMap
 from lolly_tx.proxy.counters import Counters
-from lolly_tx.proxy.forwarding import ForwardProxy, place_name
-from lolly_tx.proxy.gate import Gate
+from lolly_tx.proxy.forwards.forwarding import ForwardProxy, place_name
+from lolly_tx.proxy.forwards.gate import Gate
 from lolly_tx.proxy.middleware.basic_auth import users_of
 from lolly_tx.proxy.middleware.verifying import Threads, Verifier
 from lolly_tx.proxy.own_answers import OwnAnswers

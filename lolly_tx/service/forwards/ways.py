@@ -1,4 +1,4 @@
-"""The ways by which clients of a forward proxy get to where they want to go (`proxy.forwarding.Ways`).
+"""The ways by which clients of a forward proxy get to where they want to go (`proxy.forwards.forwarding.Ways`).
 
     ByRule      the first rule that is for the place
       Direct        straight: looked up here, and only to what passed the rules
@@ -6,8 +6,9 @@
 
 Each place has an end as of a route, made when it is first asked for; what ends have in common is `Making`.
 
-Imports: config, domain, domain.balancers, net, net.forward, net.http1, net.sockets,
-proxy, service, wire. Used by: service.forwards.parents, service.forwards.places.
+Imports: config, domain, domain.access, domain.balancers, domain.checks, domain.retries,
+net, net.forward, net.http1, net.sockets, proxy, proxy.forwards, service, wire. Used by:
+service.forwards.parents, service.forwards.places.
 """
 
 from __future__ import annotations
@@ -19,15 +20,20 @@ from typing import Any, Protocol
 from zope.interface import implementer
 
 from lolly_tx.config.forward import Forward as Settings
+from lolly_tx.domain.access.destinations import (
+    Destinations,
+    Places,
+    literal,
+    name_matches,
+)
 from lolly_tx.domain.addresses import ConnectLimits
 from lolly_tx.domain.balancers.first import First
-from lolly_tx.domain.destinations import Destinations, Places, literal, name_matches
+from lolly_tx.domain.checks.health import Thresholds
 from lolly_tx.domain.events import Event
-from lolly_tx.domain.health import Thresholds
 from lolly_tx.domain.interfaces import IEventSink
-from lolly_tx.domain.policy import Policy
 from lolly_tx.domain.pool import Pool
-from lolly_tx.domain.retry import RetryPolicy
+from lolly_tx.domain.retries.policy import Policy
+from lolly_tx.domain.retries.retry import RetryPolicy
 from lolly_tx.domain.target import Target
 from lolly_tx.net.deadlines import NEVER
 from lolly_tx.net.forward.dialing import ruled_endpoint
@@ -36,9 +42,9 @@ from lolly_tx.net.http1.client import Http1Client
 from lolly_tx.net.sockets.health_map import HealthMap
 from lolly_tx.net.upstreams import Upstream, UpstreamLimits, Upstreams
 from lolly_tx.proxy.counters import Counters
-from lolly_tx.proxy.destined import Destined
 from lolly_tx.proxy.forwarder import Forwarder
-from lolly_tx.proxy.forwarding import ForwardProxy, place_name
+from lolly_tx.proxy.forwards.destined import Destined
+from lolly_tx.proxy.forwards.forwarding import ForwardProxy, place_name
 from lolly_tx.proxy.proxy import RouteEnd
 from lolly_tx.proxy.route import ToPool
 from lolly_tx.service.commons import Commons
@@ -52,7 +58,7 @@ class Way(Protocol):
     """One of them."""
 
     def to(self, host: str, port: int, tunnel: bool, head: ForwardHead) -> RouteEnd:
-        """See `proxy.forwarding.Ways`."""
+        """See `proxy.forwards.forwarding.Ways`."""
 
     @property
     def in_flight(self) -> int:

@@ -6,8 +6,8 @@ The text of a thousand targets takes some milliseconds, so that it is made slice
 turn between them. A target's labels are written once, when it is first met. With workers the numbers of them all are in
 the supervisor's own pools (`service.workers.counting`), and what is read here is the same.
 
-Imports: domain, service, service.metrics, service.process, wire. Used by:
-service.admin.
+Imports: domain, domain.checks, service, service.metrics, service.process, wire. Used
+by: service.admin.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from itertools import islice
 from typing import TypeVar
 from weakref import WeakKeyDictionary
 
-from lolly_tx.domain.health import CheckResult
+from lolly_tx.domain.checks.health import CheckResult
 from lolly_tx.domain.histogram import filled_in
 from lolly_tx.domain.node import EjectionKind, Node, NodeStats
 from lolly_tx.domain.pool import Pool

@@ -1,7 +1,8 @@
 """The counters of a running proxy as JSON-able values: per listener, per pool, per connection pool.
 
-Imports: config, net.sockets, proxy, proxy.caching, service, service.certificates,
-service.forwards, service.records, service.tunnels. Used by: service, service.upgrades.
+Imports: config, net.sockets, proxy, proxy.caching, proxy.streams, service,
+service.certificates, service.forwards, service.records, service.tunnels. Used by:
+service, service.upgrades.
 
 Everything here is read when somebody asks; the counters themselves are plain attributes.
 """
@@ -18,7 +19,7 @@ from lolly_tx.proxy.counters import Counters
 from lolly_tx.proxy.forwarder import Forwarder
 from lolly_tx.proxy.proxy import Proxy
 from lolly_tx.proxy.resource import ReverseProxyResource
-from lolly_tx.proxy.streamnames import stream_of
+from lolly_tx.proxy.streams.streamnames import stream_of
 from lolly_tx.service.listener_drains import ListenerDrains
 from lolly_tx.service.listeners import Listeners, address_of
 from lolly_tx.service.past import Past
@@ -30,7 +31,7 @@ from lolly_tx.service.watchdog import WatchdogSnapshot
 
 if TYPE_CHECKING:
     from lolly_tx.proxy.caching.store import Store
-    from lolly_tx.proxy.streaming import StreamCounters
+    from lolly_tx.proxy.streams.streaming import StreamCounters
     from lolly_tx.service.certificates.files import ListenerCertificates
     from lolly_tx.service.records.recording import AccessLogs
     from lolly_tx.service.records.spans import Spans
@@ -233,7 +234,7 @@ def stream_statistics(counters: StreamCounters) -> dict[str, Any]:
 
 def _datagram_statistics(counters: StreamCounters) -> dict[str, Any]:
     """What else there is of a stream of datagrams."""
-    from lolly_tx.proxy.datagrams import DatagramCounters
+    from lolly_tx.proxy.streams.datagrams import DatagramCounters
 
     if not isinstance(counters, DatagramCounters):
         return {}

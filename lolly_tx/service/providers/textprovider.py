@@ -5,8 +5,8 @@
 
 The last texts without a mistake are kept in the state folder, and left to new code in an upgrade.
 
-Imports: config, domain, service, service.changes, service.providers, Twisted. Used by:
-service.providers.running.
+Imports: config, config.kinds, domain, service, service.changes, service.providers,
+Twisted. Used by: service.providers.running.
 """
 
 from __future__ import annotations
@@ -19,8 +19,8 @@ from twisted.internet.defer import Deferred
 from twisted.logger import Logger
 from twisted.python.failure import Failure
 
+from lolly_tx.config.kinds.problems import ConfigErrors, Problem
 from lolly_tx.config.model import Config
-from lolly_tx.config.problems import ConfigErrors, Problem
 from lolly_tx.config.provided import Provided
 from lolly_tx.config.providedtexts import Text, read_texts
 from lolly_tx.config.textproviders import TextProvider as Settings

@@ -2,8 +2,8 @@
 
     {"provider": {"central": {"place": "https://...", "texts": [["https://...#/lolly/a", "[[route]]..."]]}}}
 
-Imports: config, service, Twisted. Used by: service.providers.running,
-service.providers.textprovider, service.upgrades, tap.
+Imports: config, config.kinds, config.texts, service, Twisted. Used by:
+service.providers.running, service.providers.textprovider, service.upgrades, tap.
 """
 
 from __future__ import annotations
@@ -15,9 +15,9 @@ from typing import TYPE_CHECKING, Any
 import attrs
 from twisted.logger import Logger
 
+from lolly_tx.config.kinds.problems import ConfigErrors
 from lolly_tx.config.model import Config
-from lolly_tx.config.problems import ConfigErrors
-from lolly_tx.config.reading import Names
+from lolly_tx.config.texts.reading import Names
 from lolly_tx.service.statefolder import StateFolder
 
 if TYPE_CHECKING:  # pragma: no cover

@@ -5,7 +5,8 @@
 
 Exchanges are written down some at a time (`proxy.endings`); where there is no `[recorder]` they are not even counted.
 
-Imports: domain, proxy. Used by: service, service.changes.
+Imports: domain, domain.checks, domain.retries, proxy. Used by: service,
+service.changes.
 """
 
 from __future__ import annotations
@@ -15,6 +16,7 @@ from typing import Any, Protocol
 
 import attrs
 
+from lolly_tx.domain.checks.health import Observation
 from lolly_tx.domain.errors import (
     ConnectFailed,
     ConnectionReset,
@@ -23,9 +25,8 @@ from lolly_tx.domain.errors import (
     ResponseTimedOut,
     WriteTimedOut,
 )
-from lolly_tx.domain.health import Observation
 from lolly_tx.domain.node import Node
-from lolly_tx.domain.retry import IDEMPOTENT as REPEATABLE
+from lolly_tx.domain.retries.retry import IDEMPOTENT as REPEATABLE
 from lolly_tx.domain.tape import (
     ATTEMPT,
     CHECK,

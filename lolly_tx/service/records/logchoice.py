@@ -1,7 +1,7 @@
 """Which access logs a configuration wants: of all, of a listener, of a route; equal settings are one log.
 
-Imports: config. Used by: service, service.changes, service.records.outlets,
-service.records.recording.
+Imports: config, config.kinds. Used by: service, service.changes,
+service.records.outlets, service.records.recording.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Literal
 
 from lolly_tx.config import model
 from lolly_tx.config.accesslogs import for_streams
-from lolly_tx.config.problems import Key
+from lolly_tx.config.kinds.problems import Key
 from lolly_tx.config.routing import Route
 
 if TYPE_CHECKING:  # pragma: no cover

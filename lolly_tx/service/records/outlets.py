@@ -2,7 +2,7 @@
 
 Nothing is made and nothing is opened: who reads a named pipe would take that for its end.
 
-Imports: config, service.records. Used by: service.changes, tap.
+Imports: config, config.kinds, service.records. Used by: service.changes, tap.
 """
 
 from __future__ import annotations
@@ -11,8 +11,8 @@ import os
 import stat
 from collections.abc import Iterator
 
+from lolly_tx.config.kinds.problems import Key
 from lolly_tx.config.model import Config
-from lolly_tx.config.problems import Key
 from lolly_tx.service.records.logchoice import log_places
 
 

@@ -1,7 +1,8 @@
 """The access logs at work: which exchanges each is told of, and the files they are written to.
 
-Imports: config, net, net.streams, proxy, proxy.caching, service, service.records, wire,
-Twisted. Used by: service, service.changes, service.metrics.
+Imports: config, config.kinds, net, net.streams, proxy, proxy.caching, proxy.records,
+proxy.streams, service, service.records, wire, Twisted. Used by: service,
+service.changes, service.metrics.
 
     AccessLogs   those of a configuration: of all, of a listener, of a route; equal settings are one log
       LogWriting   one of them: lines made, gathered, written each second
@@ -22,19 +23,19 @@ from twisted.internet.task import LoopingCall
 from lolly_tx.config import model
 from lolly_tx.config.accesslogs import NO_FIELDS, STREAM_FORMATS
 from lolly_tx.config.diff import route_name
-from lolly_tx.config.problems import key_text
+from lolly_tx.config.kinds.problems import key_text
 from lolly_tx.net.doors import DoorIn
 from lolly_tx.net.streams.door import StreamDoor
-from lolly_tx.proxy.accesslog import AccessLog
 from lolly_tx.proxy.caching.store import VERDICTS
 from lolly_tx.proxy.endings import Ended
 from lolly_tx.proxy.identity import Identity
 from lolly_tx.proxy.introduction import Introduction
-from lolly_tx.proxy.lineformat import LineFormat
 from lolly_tx.proxy.masking import Masking
-from lolly_tx.proxy.record import refusal_entry, turned_away_entry
+from lolly_tx.proxy.records.accesslog import AccessLog
+from lolly_tx.proxy.records.lineformat import LineFormat
+from lolly_tx.proxy.records.record import refusal_entry, turned_away_entry
 from lolly_tx.proxy.sampling import Sampling
-from lolly_tx.proxy.streamnames import place_name
+from lolly_tx.proxy.streams.streamnames import place_name
 from lolly_tx.service.logfile import LAST_SECONDS, LogFile
 from lolly_tx.service.records import syslog
 from lolly_tx.service.records.draining import Draining
@@ -120,7 +121,7 @@ class Recorder:
     def turned_away(
         self, door: StreamDoor, head: RequestHead, status: int, why: str
     ) -> None:
-        """A client of a stream was closed before it had a pool (`proxy.streaming.Refused`)."""
+        """A client of a stream was closed before it had a pool (`proxy.streams.streaming.Refused`)."""
         self._tell()
         peer = door.peer
         log = None if self.logs is None else self.logs.of(peer.listener, None)

@@ -5,7 +5,7 @@
 
 The log of the process gets every event in any case (`net.library.eventlog`).
 
-Imports: config, domain, service, service.records, Twisted. Used by: service.
+Imports: config.kinds, domain, service, service.records, Twisted. Used by: service.
 """
 
 from __future__ import annotations
@@ -19,8 +19,8 @@ from twisted.internet.interfaces import IReactorTime
 from twisted.logger import Logger
 from zope.interface import implementer
 
-from lolly_tx.config.addresses import LOG_PATH
-from lolly_tx.config.schema import about
+from lolly_tx.config.kinds.addresses import LOG_PATH
+from lolly_tx.config.kinds.schema import about
 from lolly_tx.domain.events import Event
 from lolly_tx.domain.interfaces import IEventSink, IEventSinkFactory
 from lolly_tx.service.logfile import LAST_SECONDS, LogFile

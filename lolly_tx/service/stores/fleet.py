@@ -7,8 +7,8 @@ Nothing is asked while nothing has failed, and nobody waits for an answer: while
 cannot be meant, this instance goes on by what it sees itself, and what stands is told anew when the store is back. The
 process that judges does this, so all workers of a machine are one instance.
 
-Imports: domain, net.stores, service, service.checks, service.stores, wire, Twisted.
-Used by: service.
+Imports: domain, domain.shared, net.stores, service, service.checks, service.stores,
+wire, Twisted. Used by: service.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ from twisted.python.failure import Failure
 from lolly_tx.domain.node import Node
 from lolly_tx.domain.outcomes import Outcome
 from lolly_tx.domain.pool import Pool
-from lolly_tx.domain.standing import Standing, Told
+from lolly_tx.domain.shared.standing import Standing, Told
 from lolly_tx.domain.target import Target
 from lolly_tx.net.stores.errors import StoreAway
 from lolly_tx.net.stores.scripts import STAND

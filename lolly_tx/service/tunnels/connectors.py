@@ -7,8 +7,8 @@ Times between tries are drawn at random up to a limit that doubles with each fai
 server is not to be had, so that it is found soon after it is back, and 30 where it has refused us, which does not heal
 by itself. A connection that has lasted puts the limit back.
 
-Imports: config, domain, net, net.sockets, net.tunnels, service, wire, Twisted. Used by:
-service.tunnels.running.
+Imports: config, config.rules, domain, net, net.sockets, net.tunnels, service, wire,
+Twisted. Used by: service.tunnels.running.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ from twisted.internet.protocol import Factory
 from twisted.logger import Logger
 from twisted.python.failure import Failure
 
-from lolly_tx.config.tunnelrules import endpoint_of_forward
+from lolly_tx.config.rules.tunnels import endpoint_of_forward
 from lolly_tx.config.tunnels import FORWARD, Connector
 from lolly_tx.domain.addresses import DOWN
 from lolly_tx.domain.target import Target, target_id

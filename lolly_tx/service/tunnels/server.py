@@ -5,8 +5,8 @@
 What a table says holds for who is connected already: a reload that takes a service away takes it away at once, and
 who is not let in any more gets no new streams.
 
-Imports: config, domain, net, net.tunnels, service, wire, Twisted. Used by: service,
-service.tunnels.running.
+Imports: config, domain, domain.access, net, net.tunnels, service, wire, Twisted. Used
+by: service, service.tunnels.running.
 """
 
 from __future__ import annotations
@@ -19,13 +19,13 @@ from twisted.logger import Logger
 
 from lolly_tx.config.model import Config
 from lolly_tx.config.tunnels import Permitted, Tunnel
+from lolly_tx.domain.access.forwarded import UNIX
 from lolly_tx.domain.events import (
     CONNECTED_WORD,
     GONE_WORD,
     Event,
     connector_event,
 )
-from lolly_tx.domain.forwarded import UNIX
 from lolly_tx.net.tunnels.directory import CONNECTED, Connectors, Joined
 from lolly_tx.net.tunnels.streams import SessionSettings
 from lolly_tx.net.turn import Turn

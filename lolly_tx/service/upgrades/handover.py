@@ -3,8 +3,8 @@
 It is in an anonymous file (memfd) whose descriptor `VARIABLE` names. Keys that are unknown are ignored, and what is
 missing begins afresh, so that either side may be older.
 
-Imports: config, domain, net.sockets, service, service.changes, service.providers,
-service.upgrades, Twisted. Used by: service.upgrades.succession,
+Imports: config, domain.shared, net.sockets, service, service.changes,
+service.providers, service.upgrades, Twisted. Used by: service.upgrades.succession,
 service.upgrades.upgrade.
 """
 
@@ -21,8 +21,8 @@ import attrs
 from twisted.logger import Logger
 
 from lolly_tx.config.pools import PoolSettings
-from lolly_tx.domain.heritage import facts_of, take_facts
-from lolly_tx.domain.tallies import Number
+from lolly_tx.domain.shared.heritage import facts_of, take_facts
+from lolly_tx.domain.shared.tallies import Number
 from lolly_tx.net.sockets.inherited import (
     Heirloom,
     is_listening,

@@ -1,7 +1,7 @@
 """What was counted, as plain values, for the code that takes over in an upgrade: no counter begins afresh.
 
-Counters of targets go with their facts (`domain.heritage`). What is not there begins at 0, so that older and newer code
-understand each other.
+Counters of targets go with their facts (`domain.shared.heritage`). What is not there begins at 0, so that older and
+newer code understand each other.
 
 Imports: service, service.metrics. Used by: service.upgrades.handover.
 """

@@ -5,7 +5,8 @@
 A thousand targets may change at once, and what is said of one takes some 15 us here and as long in each worker: so no
 round says more than `AT_ONCE`.
 
-Imports: domain, Twisted. Used by: service.workers.several, service.workers.supervisor.
+Imports: domain, domain.checks, domain.shared, Twisted. Used by:
+service.workers.several, service.workers.supervisor.
 """
 
 from __future__ import annotations
@@ -17,13 +18,13 @@ from typing import Any
 from twisted.internet.interfaces import IDelayedCall
 from zope.interface import implementer
 
+from lolly_tx.domain.checks.health import Health
+from lolly_tx.domain.checks.target_agent import SILENT
 from lolly_tx.domain.events import Event
-from lolly_tx.domain.facts import Facts, facts_of
-from lolly_tx.domain.health import Health
 from lolly_tx.domain.interfaces import IEventSink
 from lolly_tx.domain.node import Node
 from lolly_tx.domain.pool import Pool
-from lolly_tx.domain.target_agent import SILENT
+from lolly_tx.domain.shared.facts import Facts, facts_of
 
 AT_ONCE = 100
 """Targets that are told of in one round of the reactor."""

@@ -2,7 +2,8 @@
 
     worker: numbers_of(service) -> Tally.changes --(a message)--> supervisor: Totals.heard, then `show`
 
-Imports: domain, service. Used by: service.workers.supervisor, service.workers.worker.
+Imports: domain, domain.shared, service. Used by: service.workers.supervisor,
+service.workers.worker.
 """
 
 from __future__ import annotations
@@ -13,7 +14,7 @@ from typing import Any
 
 from lolly_tx.domain.histogram import NONE
 from lolly_tx.domain.node import NODE_COUNTERS, Node
-from lolly_tx.domain.tallies import Number, Totals
+from lolly_tx.domain.shared.tallies import Number, Totals
 from lolly_tx.service.service import LollyService
 
 GAUGES = (

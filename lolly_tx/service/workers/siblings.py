@@ -6,8 +6,8 @@
 A connection between two processes is made when the first stream is asked for, and kept. The supervisor asks as well,
 for its checks of targets behind a tunnel.
 
-Imports: domain, net, net.tunnels, service, service.workers, Twisted. Used by:
-service.workers.supervisor, service.workers.worker.
+Imports: domain, domain.access, net, net.tunnels, service, service.workers, Twisted.
+Used by: service.workers.supervisor, service.workers.worker.
 """
 
 from __future__ import annotations
@@ -20,8 +20,8 @@ from typing import Any
 
 from twisted.internet.protocol import Factory
 
+from lolly_tx.domain.access.forwarded import UNIX
 from lolly_tx.domain.events import CONNECTED_WORD, GONE_WORD, connector_event
-from lolly_tx.domain.forwarded import UNIX
 from lolly_tx.net.tunnels.connection import Circumstances
 from lolly_tx.net.tunnels.directory import CONNECTED
 from lolly_tx.net.tunnels.siblings import HOP, Hop, Siblings, told_of_connectors

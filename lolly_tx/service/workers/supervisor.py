@@ -9,8 +9,8 @@ it is a fact, and what they count is shown by the same pools.
 It is long because it is the other end of what `service.workers.worker` says, and stands in for the workers wherever
 the service asks.
 
-Imports: config, domain, net.sockets, service, service.records, service.workers,
-Twisted. Used by: service.upgrades, service.workers.several, tap.
+Imports: config, domain, domain.shared, net.sockets, service, service.records,
+service.workers, Twisted. Used by: service.upgrades, service.workers.several, tap.
 """
 
 from __future__ import annotations
@@ -25,10 +25,10 @@ from twisted.internet.task import LoopingCall
 from twisted.logger import Logger, LogLevel
 
 from lolly_tx.config.model import Config
+from lolly_tx.domain.shared.tallies import Number, Totals
+from lolly_tx.domain.shared.together import shared_names
 from lolly_tx.domain.shares import CELL_BYTES, Shares
-from lolly_tx.domain.tallies import Number, Totals
 from lolly_tx.domain.tape import Tape
-from lolly_tx.domain.together import shared_names
 from lolly_tx.net.sockets.slots import SlotPort
 from lolly_tx.service.generation import Refused
 from lolly_tx.service.records.exemplars import take_exemplars

@@ -18,8 +18,8 @@ When the supervisor is gone it serves on by the last it heard, for `ORPHAN_SECON
 It is long because it is the one end of that talk: whatever the supervisor may say
 is answered here, and each answer is short.
 
-Imports: config, domain, net.sockets, service, service.process, service.records,
-service.workers, Twisted. Used by: service.workers.template.
+Imports: config, domain, domain.shared, net.sockets, service, service.process,
+service.records, service.workers, Twisted. Used by: service.workers.template.
 """
 
 from __future__ import annotations
@@ -46,12 +46,12 @@ from zope.interface import implementer
 
 from lolly_tx.config.model import Config
 from lolly_tx.domain.events import Event
-from lolly_tx.domain.facts import Elsewhere, Facts, follow
 from lolly_tx.domain.interfaces import IEventSink
 from lolly_tx.domain.pool import Pool
+from lolly_tx.domain.shared.facts import Elsewhere, Facts, follow
+from lolly_tx.domain.shared.tallies import Number, Tally
+from lolly_tx.domain.shared.together import hold_together
 from lolly_tx.domain.shares import Shares
-from lolly_tx.domain.tallies import Number, Tally
-from lolly_tx.domain.together import hold_together
 from lolly_tx.net.sockets.adopted import AdoptedPort, AdoptingReactor, by_slot
 from lolly_tx.service import purging
 from lolly_tx.service.build import build

@@ -3,14 +3,14 @@ r"""Strings in the Huffman code of HPACK (RFC 7541 section 5.2 and appendix B), 
     the code is canonical: the lengths of the 257 codes say all
     a tree of 256 inner nodes, and from each a row:  byte -> (symbols that end in it, the node it leads to)
 
-Imports: wire.http2. Used by: wire.hpack.decoder, wire.hpack.native, wire.hpack.reading.
+Imports: wire. Used by: wire.hpack.decoder, wire.hpack.native, wire.hpack.reading.
 """
 
 from __future__ import annotations
 
 from typing import Final
 
-from lolly_tx.wire.http2.errors import COMPRESSION_ERROR, Http2Error
+from lolly_tx.wire.http2_errors import COMPRESSION_ERROR, Http2Error
 
 LENGTHS: Final = bytes.fromhex(
     "0d171c1c1c1c1c1c1c181e1c1c1e1c1c1c1c1c1c1c1c1e1c1c1c1c1c1c1c1c1c060a0a0c0d06080b0a0a080b08060606"

@@ -6,7 +6,7 @@ right for the next. That is bounded as well: each representation costs about the
 of them, and a string that is beyond the limit is not decoded where nothing depends on it. Who sends more pays with the
 connection (ENHANCE_YOUR_CALM).
 
-Imports: wire, wire.hpack, wire.http2. Used by: wire.hpack.decoder.
+Imports: wire, wire.hpack. Used by: wire.hpack.decoder.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ from lolly_tx.wire.hpack.static import (
     Field,
 )
 from lolly_tx.wire.hpack.table import Table, evict
-from lolly_tx.wire.http2.errors import (
+from lolly_tx.wire.http2_errors import (
     COMPRESSION_ERROR,
     ENHANCE_YOUR_CALM,
     Http2Error,

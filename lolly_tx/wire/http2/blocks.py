@@ -1,16 +1,16 @@
 """Header blocks that come in pieces: HEADERS, then CONTINUATION, and nothing between (RFC 9113 section 4.3).
 
-Imports: wire.http2. Used by: net.checks, net.http2, net.tunnels.
+Imports: wire, wire.http2. Used by: net.checks, net.http2, net.tunnels.
 """
 
 from __future__ import annotations
 
-from lolly_tx.wire.http2.errors import (
+from lolly_tx.wire.http2.frames import CONTINUATION, END_HEADERS, kind_name
+from lolly_tx.wire.http2_errors import (
     ENHANCE_YOUR_CALM,
     PROTOCOL_ERROR,
     Http2Error,
 )
-from lolly_tx.wire.http2.frames import CONTINUATION, END_HEADERS, kind_name
 
 
 class Assembly:

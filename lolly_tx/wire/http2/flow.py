@@ -3,14 +3,14 @@
     what we may send      widened by WINDOW_UPDATE and by another INITIAL_WINDOW_SIZE, which can take away, too
     what the peer may     `Allowance`: what it has sent is given back when it was dealt with
 
-Imports: wire.http2. Used by: net.http2, net.tunnels, wire.http2.settings.
+Imports: wire. Used by: net.http2, net.tunnels, wire.http2.settings.
 """
 
 from __future__ import annotations
 
 from typing import Final
 
-from lolly_tx.wire.http2.errors import FLOW_CONTROL_ERROR, Http2Error
+from lolly_tx.wire.http2_errors import FLOW_CONTROL_ERROR, Http2Error
 
 FIRST_WINDOW: Final = 65535
 """Of a stream and of a connection, before anybody has said another."""

@@ -6,8 +6,8 @@
 
 Server and client share all of it; what a frame means for a stream is theirs to know.
 
-Imports: wire.http2. Used by: net.checks, net.http2, net.tunnels, wire.http2.blocks,
-wire.http2.settings.
+Imports: wire, wire.http2. Used by: net.checks, net.http2, net.tunnels,
+wire.http2.blocks, wire.http2.settings.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from struct import Struct
 from typing import Any, Final
 
 from lolly_tx.wire.http2 import framing
-from lolly_tx.wire.http2.errors import (
+from lolly_tx.wire.http2_errors import (
     FRAME_SIZE_ERROR,
     PROTOCOL_ERROR,
     Http2Error,

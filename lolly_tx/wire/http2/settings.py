@@ -1,6 +1,6 @@
 """The settings that the ends of an HTTP/2 connection tell each other (RFC 9113 section 6.5).
 
-Imports: wire.http2. Used by: net.checks, net.http2, net.tunnels.
+Imports: wire, wire.http2. Used by: net.checks, net.http2, net.tunnels.
 """
 
 from __future__ import annotations
@@ -8,12 +8,6 @@ from __future__ import annotations
 from collections.abc import Iterable
 from struct import Struct
 
-from lolly_tx.wire.http2.errors import (
-    FLOW_CONTROL_ERROR,
-    FRAME_SIZE_ERROR,
-    PROTOCOL_ERROR,
-    Http2Error,
-)
 from lolly_tx.wire.http2.flow import FIRST_WINDOW, MOST_WINDOW
 from lolly_tx.wire.http2.frames import (
     ACK,
@@ -21,6 +15,12 @@ from lolly_tx.wire.http2.frames import (
     MOST_FRAME_BYTES,
     SETTINGS,
     frame,
+)
+from lolly_tx.wire.http2_errors import (
+    FLOW_CONTROL_ERROR,
+    FRAME_SIZE_ERROR,
+    PROTOCOL_ERROR,
+    Http2Error,
 )
 
 HEADER_TABLE_SIZE = 0x1

@@ -13,8 +13,8 @@ import attrs
 from twisted.trial.unittest import SynchronousTestCase
 
 from lolly_tx.domain.errors import DownstreamError
-from lolly_tx.domain.files import TryList
-from lolly_tx.domain.routes import normal_path
+from lolly_tx.domain.routing.files import TryList
+from lolly_tx.domain.routing.routes import normal_path
 from lolly_tx.net.files.finding import (
     SMALL_BYTES,
     Absent,

@@ -18,6 +18,7 @@ from twisted.python.failure import Failure
 from twisted.trial.unittest import SynchronousTestCase
 from zope.interface.verify import verifyObject
 
+from lolly_tx.domain.access.login import Login, login_of
 from lolly_tx.domain.errors import (
     BeyondProxy,
     ConnectFailed,
@@ -25,7 +26,6 @@ from lolly_tx.domain.errors import (
     ProxyRefused,
     TLSFailed,
 )
-from lolly_tx.domain.login import Login, login_of
 from lolly_tx.domain.target import Target
 from lolly_tx.net.proxies.endpoints import parse_client, password_in
 from lolly_tx.net.proxies.through import HANDSHAKE_SECONDS, ThroughProxy

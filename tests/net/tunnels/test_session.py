@@ -18,7 +18,7 @@ from lolly_tx.net.tunnels.errors import (
 )
 from lolly_tx.net.tunnels.streams import SessionSettings
 from lolly_tx.wire.http2 import frames as fr
-from lolly_tx.wire.http2.errors import CANCEL
+from lolly_tx.wire.http2_errors import CANCEL
 from tests.net.fakes import RecordingProducer
 from tests.net.tunnels.pair import TunnelTestCase
 

@@ -6,7 +6,7 @@ from typing import Any
 
 from lolly_tx.config.middleware.headers import FieldChanges, Headers
 from lolly_tx.domain.caching.catalog import Purge
-from lolly_tx.proxy.link import REQUEST
+from lolly_tx.proxy.chains.link import REQUEST
 from lolly_tx.proxy.middleware.base import Middleware
 from lolly_tx.proxy.middleware.headers import HeadersMiddleware
 from tests.proxy.caching.world import CacheTestCase

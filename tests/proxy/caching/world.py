@@ -6,11 +6,11 @@ from random import Random
 from typing import Any
 
 from lolly_tx.domain.caching.freshness import Rules
-from lolly_tx.domain.routes import Pattern, RouteTable
+from lolly_tx.domain.routing.routes import Pattern, RouteTable
 from lolly_tx.proxy.caching.desk import Desk
 from lolly_tx.proxy.caching.store import Bounds, Store
-from lolly_tx.proxy.chain import Chain
-from lolly_tx.proxy.link import Link
+from lolly_tx.proxy.chains.chain import Chain
+from lolly_tx.proxy.chains.link import Link
 from lolly_tx.proxy.middleware.cache import Caching
 from lolly_tx.proxy.route import ToPool
 from lolly_tx.wire.dates import http_date

@@ -13,9 +13,9 @@ import attrs
 from twisted.internet.task import Clock
 from twisted.trial.unittest import SynchronousTestCase
 
-from lolly_tx.domain.files import TryList
-from lolly_tx.domain.forwarded import TrustedPeers
-from lolly_tx.domain.routes import Pattern, RouteTable
+from lolly_tx.domain.access.forwarded import TrustedPeers
+from lolly_tx.domain.routing.files import TryList
+from lolly_tx.domain.routing.routes import Pattern, RouteTable
 from lolly_tx.net.deadlines import Deadlines
 from lolly_tx.net.files.finding import Spec
 from lolly_tx.net.http1.shared import Http1Settings

@@ -6,7 +6,7 @@ import errno
 import json
 import os
 
-from lolly_tx.domain.files import TryList
+from lolly_tx.domain.routing.files import TryList
 from lolly_tx.net.files.finding import SMALL_BYTES, Folder
 from lolly_tx.proxy.files.form_fields import Expiry
 from lolly_tx.wire.dates import http_date

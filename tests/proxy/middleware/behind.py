@@ -16,15 +16,15 @@ from twisted.internet.defer import execute
 from twisted.logger import Logger
 
 from lolly_tx.config.model import Config
-from lolly_tx.domain.routes import Pattern, RouteTable
+from lolly_tx.domain.routing.routes import Pattern, RouteTable
 from lolly_tx.proxy.asked import Along
-from lolly_tx.proxy.chain import Chain
-from lolly_tx.proxy.link import Link
+from lolly_tx.proxy.chains.chain import Chain
+from lolly_tx.proxy.chains.link import Link
 from lolly_tx.proxy.middleware.deps import MiddlewareDeps
 from lolly_tx.proxy.proxy import RouteEnd
 from lolly_tx.proxy.route import ToPool
 from lolly_tx.service.registry import Registry
-from tests.config.texts import read
+from tests.config.samples import read
 from tests.proxy.world import World, WorldTestCase
 
 REST = """

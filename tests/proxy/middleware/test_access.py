@@ -6,8 +6,8 @@ from ipaddress import ip_network
 from pathlib import Path
 from typing import Any
 
+from lolly_tx.config.kinds.problems import ConfigErrors
 from lolly_tx.config.middleware.access import Access
-from lolly_tx.config.problems import ConfigErrors
 from lolly_tx.proxy.middleware.access import AccessMiddleware, Countries
 from tests.proxy.middleware.behind import REST, behind, settings
 from tests.proxy.world import OK, WorldTestCase, get

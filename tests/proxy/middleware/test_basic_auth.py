@@ -11,13 +11,13 @@ from typing import Any
 from twisted.internet.defer import Deferred, maybeDeferred
 from twisted.trial.unittest import SynchronousTestCase
 
-from lolly_tx.config.problems import ConfigErrors
-from lolly_tx.domain.lockout import FAILURES
-from lolly_tx.domain.passwords import hash_of
-from lolly_tx.domain.routes import Pattern, RouteTable
+from lolly_tx.config.kinds.problems import ConfigErrors
+from lolly_tx.domain.access.lockout import FAILURES
+from lolly_tx.domain.access.passwords import hash_of
+from lolly_tx.domain.routing.routes import Pattern, RouteTable
 from lolly_tx.proxy.asked import Along
-from lolly_tx.proxy.chain import Chain
-from lolly_tx.proxy.link import Link
+from lolly_tx.proxy.chains.chain import Chain
+from lolly_tx.proxy.chains.link import Link
 from lolly_tx.proxy.middleware.basic_auth import (
     BasicAuthFactory,
     BasicAuthMiddleware,

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from typing import Any
 
-from lolly_tx.domain.routes import Pattern, RouteTable
-from lolly_tx.proxy.chain import Chain
-from lolly_tx.proxy.link import ASKED, RESPONSE, Link
+from lolly_tx.domain.routing.routes import Pattern, RouteTable
+from lolly_tx.proxy.chains.chain import Chain
+from lolly_tx.proxy.chains.link import ASKED, RESPONSE, Link
 from lolly_tx.proxy.middleware.base import Middleware
 from tests.proxy.middleware.behind import behind
 from tests.proxy.world import OK, World, WorldTestCase, chunked, get, post

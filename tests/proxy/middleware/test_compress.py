@@ -14,15 +14,15 @@ from twisted.internet.task import Clock
 
 from lolly_tx.config.middleware.compress import Compress
 from lolly_tx.proxy.answer import Answer
+from lolly_tx.proxy.chains.slices import SLICE_BYTES
 from lolly_tx.proxy.middleware import compress
 from lolly_tx.proxy.middleware.compress import (
     TURN_BYTES,
     CompressFactory,
     CompressMiddleware,
 )
-from lolly_tx.proxy.slices import SLICE_BYTES
 from lolly_tx.wire.packing import packers
-from tests.config.texts import faults
+from tests.config.samples import faults
 from tests.proxy.middleware.behind import REST, behind, deps_of, settings
 from tests.proxy.world import World, WorldTestCase, get
 

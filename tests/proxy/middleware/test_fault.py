@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from typing import Any
 
-from lolly_tx.config.consequences import consequences
+from lolly_tx.config.facts.consequences import consequences
+from lolly_tx.config.kinds.problems import ConfigErrors
 from lolly_tx.config.middleware.fault import Fault, _Moment
-from lolly_tx.config.problems import ConfigErrors
 from tests.proxy.middleware.behind import behind, settings
 from tests.proxy.world import OK, WorldTestCase, get
 

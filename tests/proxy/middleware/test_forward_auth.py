@@ -6,7 +6,7 @@ from typing import Any
 
 from twisted.logger import globalLogPublisher
 
-from lolly_tx.config.problems import ConfigErrors
+from lolly_tx.config.kinds.problems import ConfigErrors
 from tests.proxy.middleware.behind import behind, settings
 from tests.proxy.world import OK, WorldTestCase, answer, get
 

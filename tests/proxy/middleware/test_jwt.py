@@ -8,7 +8,7 @@ from typing import Any
 from cryptography.hazmat.primitives.asymmetric import ec
 from jwt.algorithms import ECAlgorithm
 
-from lolly_tx.config.problems import ConfigErrors
+from lolly_tx.config.kinds.problems import ConfigErrors
 from lolly_tx.proxy.middleware.jwt import field_value
 from lolly_tx.proxy.middleware.keyring import LEAST_SECONDS
 from tests.proxy.middleware.behind import behind, settings

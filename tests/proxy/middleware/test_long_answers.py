@@ -1,4 +1,4 @@
-"""What is written down of long answers that were given in one piece, and leave slice by slice (`proxy.slices`)."""
+"""What is written down of long answers given in one piece, which leave slice by slice (`proxy.chains.slices`)."""
 
 from __future__ import annotations
 
@@ -7,8 +7,8 @@ from typing import Any
 
 from lolly_tx.domain.errors import DownstreamGone
 from lolly_tx.proxy.answer import Answer
+from lolly_tx.proxy.chains.slices import SLICE_BYTES
 from lolly_tx.proxy.own_answers import got
-from lolly_tx.proxy.slices import SLICE_BYTES
 from tests.proxy.middleware.behind import behind
 from tests.proxy.middleware.test_compress import (
     HTML,

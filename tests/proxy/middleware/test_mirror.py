@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from lolly_tx.config.problems import ConfigErrors
+from lolly_tx.config.kinds.problems import ConfigErrors
 from lolly_tx.proxy.middleware.mirror import LONGEST_SECONDS, READ_BYTES
 from tests.proxy.middleware.behind import settings
 from tests.proxy.world import OK, answer, get, post

@@ -8,7 +8,7 @@ from pathlib import Path
 from twisted.trial.unittest import SynchronousTestCase
 
 from lolly_tx.config.middleware.by_type import BUILT_IN
-from tests.config.texts import read
+from tests.config.samples import read
 
 PAGE = Path(__file__).parents[3] / "docs" / "middleware.md"
 REST = """

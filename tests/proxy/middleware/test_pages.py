@@ -9,9 +9,9 @@ from typing import Any
 
 from twisted.internet.defer import Deferred
 
+from lolly_tx.config.kinds.problems import ConfigErrors
 from lolly_tx.config.load import parse
 from lolly_tx.config.model import Config
-from lolly_tx.config.problems import ConfigErrors
 from lolly_tx.proxy.answer import Answer
 from lolly_tx.proxy.middleware.watchedfile import LARGEST, WatchedFile
 from tests.proxy.middleware.behind import REST, behind, settings

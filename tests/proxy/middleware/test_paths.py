@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
-from lolly_tx.config.problems import ConfigErrors
-from lolly_tx.proxy.record import exchange_entry
+from lolly_tx.config.kinds.problems import ConfigErrors
+from lolly_tx.proxy.records.record import exchange_entry
 from tests.proxy.middleware.behind import behind, settings
 from tests.proxy.world import OK, WorldTestCase, get
 

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
+from lolly_tx.config.kinds.problems import ConfigErrors
 from lolly_tx.config.middleware.rate_limit import RateLimit
-from lolly_tx.config.problems import ConfigErrors
 from lolly_tx.proxy.middleware.rate_limit import RateLimitFactory
 from tests.proxy.middleware.behind import behind, deps_of, settings
 from tests.proxy.world import GET, OK, WorldTestCase, get

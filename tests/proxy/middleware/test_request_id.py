@@ -5,10 +5,10 @@ from __future__ import annotations
 import re
 from random import Random
 
-from lolly_tx.config.problems import ConfigErrors
-from lolly_tx.domain.forwarded import TrustedPeers
+from lolly_tx.config.kinds.problems import ConfigErrors
+from lolly_tx.domain.access.forwarded import TrustedPeers
 from lolly_tx.proxy.identity import Identities, Identity, RequestIds
-from lolly_tx.proxy.record import exchange_entry
+from lolly_tx.proxy.records.record import exchange_entry
 from tests.proxy.middleware.behind import REST, behind, settings
 from tests.proxy.world import OK, WorldTestCase, answer, get
 

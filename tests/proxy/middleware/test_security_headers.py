@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from lolly_tx.config.problems import ConfigErrors
+from lolly_tx.config.kinds.problems import ConfigErrors
 from tests.proxy.middleware.behind import behind, settings
 from tests.proxy.world import WorldTestCase, answer, get
 

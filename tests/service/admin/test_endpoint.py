@@ -16,9 +16,9 @@ from twisted.trial.unittest import SynchronousTestCase
 
 from lolly_tx.domain.accruals.consecutive import ConsecutiveFailures
 from lolly_tx.domain.balancers.round_robin import RoundRobin
+from lolly_tx.domain.checks.health import Observation, Thresholds
 from lolly_tx.domain.errors import ConnectFailed
 from lolly_tx.domain.events import Event
-from lolly_tx.domain.health import Observation, Thresholds
 from lolly_tx.domain.pool import Pool
 from lolly_tx.domain.target import Target
 from lolly_tx.service.admin.endpoint import AdminResource, admin_site

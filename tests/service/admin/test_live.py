@@ -6,8 +6,8 @@ from typing import Any
 
 from twisted.trial.unittest import SynchronousTestCase
 
+from lolly_tx.domain.checks.health import Observation
 from lolly_tx.domain.events import Event
-from lolly_tx.domain.health import Observation
 from lolly_tx.domain.pool import Pool
 from lolly_tx.service.admin.live import SHOWN_EVENTS, SURVEY_SECONDS
 from lolly_tx.service.admin.liverows import ALL_WELL, SLICE, verdict

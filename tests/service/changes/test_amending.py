@@ -10,7 +10,7 @@ from treq.testing import StubTreq
 from twisted.internet.defer import Deferred, fail, succeed
 
 from lolly_tx.config.amendments import Amended
-from lolly_tx.domain.health import Observation
+from lolly_tx.domain.checks.health import Observation
 from lolly_tx.service.admin.endpoint import AdminResource
 from lolly_tx.service.changes.amendedstate import NAME, as_values, load, of_values
 from lolly_tx.service.changes.amending import OPERATOR, TargetChanges

@@ -11,10 +11,10 @@ from typing import Any
 from twisted.internet.defer import Deferred
 from twisted.trial.unittest import SynchronousTestCase
 
+from lolly_tx.config.kinds.problems import ConfigErrors
 from lolly_tx.config.load import parse
 from lolly_tx.config.model import Config
 from lolly_tx.config.operating import Guardrails
-from lolly_tx.config.problems import ConfigErrors
 from lolly_tx.service.changes.applying import Applying, in_force_at_start
 from lolly_tx.service.changes.guard import Guard, Sample
 from lolly_tx.service.generation import Refused, Reloaded

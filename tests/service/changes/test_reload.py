@@ -8,7 +8,7 @@ from twisted.internet.defer import Deferred, execute, succeed
 from twisted.logger import LogLevel, globalLogPublisher
 
 from lolly_tx.config.load import parse
-from lolly_tx.domain.health import Observation
+from lolly_tx.domain.checks.health import Observation
 from lolly_tx.service import parts
 from lolly_tx.service.changes.applying import Applying
 from lolly_tx.service.changes.change import Change

@@ -12,7 +12,7 @@ from typing import Any
 
 from twisted.internet.task import LoopingCall
 
-from lolly_tx.domain.health import Observation
+from lolly_tx.domain.checks.health import Observation
 from tests.proxy.world import OK, get
 from tests.service.changes.test_reload import (
     SWITCH,

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from lolly_tx.domain.health import Observation
+from lolly_tx.domain.checks.health import Observation
 from lolly_tx.net.multiplexed import Multiplexed
 from lolly_tx.wire.http2.frames import HEADERS, FrameReader, frame
 from tests.proxy.world import OK, get

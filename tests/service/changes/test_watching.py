@@ -12,7 +12,7 @@ from twisted.trial.unittest import SynchronousTestCase
 
 from lolly_tx.config.load import DISK, load
 from lolly_tx.service.changes.watching import SeenFiles, Watcher
-from tests.config.texts import WHOLE
+from tests.config.samples import WHOLE
 
 
 class WatcherTests(SynchronousTestCase):

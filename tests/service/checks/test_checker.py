@@ -11,8 +11,8 @@ from twisted.trial.unittest import SynchronousTestCase
 from zope.interface import implementer
 
 from lolly_tx.config.pools import Health
+from lolly_tx.domain.checks.health import Observation
 from lolly_tx.domain.errors import ProxyError
-from lolly_tx.domain.health import Observation
 from lolly_tx.domain.interfaces import IHealthCheck
 from lolly_tx.domain.node import Node
 from lolly_tx.domain.pool import Pool, UnknownNode

@@ -10,6 +10,8 @@ from twisted.internet.task import Clock
 from twisted.trial.unittest import SynchronousTestCase
 
 from lolly_tx.config.local_fault import LocalFault as Settings
+from lolly_tx.domain.checks.health import Observation
+from lolly_tx.domain.checks.quorum import Member
 from lolly_tx.domain.errors import (
     ConnectRefused,
     ConnectTimedOut,
@@ -17,11 +19,9 @@ from lolly_tx.domain.errors import (
     OutOfResources,
     ProxyError,
 )
-from lolly_tx.domain.health import Observation
 from lolly_tx.domain.lease import Lease
 from lolly_tx.domain.local_fault import CALM_SECONDS
 from lolly_tx.domain.pool import Pool
-from lolly_tx.domain.quorum import Member
 from lolly_tx.domain.target import Target
 from lolly_tx.net.sockets.health_map import HealthMap
 from lolly_tx.service.checks.local_faults import ASK_SECONDS, TICK_SECONDS, LocalFaults

@@ -9,9 +9,9 @@ from twisted.internet.defer import fail as fail_with
 from twisted.internet.task import Clock
 from twisted.trial.unittest import SynchronousTestCase
 
+from lolly_tx.domain.checks.health import Observation
+from lolly_tx.domain.checks.recheck import RecheckDelays
 from lolly_tx.domain.errors import OutOfResources
-from lolly_tx.domain.health import Observation
-from lolly_tx.domain.recheck import RecheckDelays
 from lolly_tx.service.checks.rechecks import AT_ONCE, Rechecker
 from tests.domain.pools import fail, pool_of
 from tests.service.checks.test_checker import FakeCheck

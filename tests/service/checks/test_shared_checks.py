@@ -12,8 +12,8 @@ from zope.interface.verify import verifyObject
 
 from lolly_tx.config.checks import Check, Health
 from lolly_tx.config.pools import UpstreamTLS
+from lolly_tx.domain.checks.health import Observation
 from lolly_tx.domain.errors import ProxyError
-from lolly_tx.domain.health import Observation
 from lolly_tx.domain.interfaces import IHealthCheck
 from lolly_tx.domain.pool import Pool
 from lolly_tx.service.checks.checker import HealthChecker, PoolJudge, place_of

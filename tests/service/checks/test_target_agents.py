@@ -10,9 +10,9 @@ from twisted.internet.task import Clock
 from twisted.trial.unittest import SynchronousTestCase
 
 from lolly_tx.config.checks import TargetAgent
+from lolly_tx.domain.checks.target_agent import AgentReport, parse_line
 from lolly_tx.domain.errors import ProxyError
 from lolly_tx.domain.target import Target
-from lolly_tx.domain.target_agent import AgentReport, parse_line
 from lolly_tx.service.checks.target_agents import TargetAgentRounds
 from tests.domain.pools import Diary, pool_of, target
 

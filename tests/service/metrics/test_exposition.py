@@ -12,8 +12,8 @@ from twisted.internet.testing import MemoryReactorClock
 from twisted.trial.unittest import SynchronousTestCase
 
 from lolly_tx.config.load import parse
+from lolly_tx.domain.checks.health import Observation
 from lolly_tx.domain.errors import ConnectFailed, ResponseTimedOut
-from lolly_tx.domain.health import Observation
 from lolly_tx.service.build import build
 from lolly_tx.service.generation import Generation
 from lolly_tx.service.metrics.exposition import AT_ONCE, Metrics

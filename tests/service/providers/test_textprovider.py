@@ -12,7 +12,7 @@ from zope.interface import implementer
 from lolly_tx.config.amendments import Amended
 from lolly_tx.config.load import parse
 from lolly_tx.config.providedtexts import Text
-from lolly_tx.config.reading import Names
+from lolly_tx.config.texts.reading import Names
 from lolly_tx.domain.interfaces import IDiscovery
 from lolly_tx.service.admin.answers import readiness, unready
 from lolly_tx.service.changes.reload import Reloader

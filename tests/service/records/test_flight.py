@@ -16,6 +16,7 @@ from twisted.trial.unittest import SynchronousTestCase
 
 from lolly_tx.config import parse
 from lolly_tx.domain.balancers.round_robin import RoundRobin
+from lolly_tx.domain.checks.health import Observation
 from lolly_tx.domain.errors import (
     BadResponse,
     ConnectFailed,
@@ -27,7 +28,6 @@ from lolly_tx.domain.errors import (
     WriteTimedOut,
 )
 from lolly_tx.domain.events import Event
-from lolly_tx.domain.health import Observation
 from lolly_tx.domain.tape import (
     ATTEMPT,
     LAST,

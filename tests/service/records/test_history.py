@@ -10,7 +10,7 @@ from twisted.internet.defer import Deferred, maybeDeferred
 from twisted.internet.task import Clock
 from twisted.trial.unittest import SynchronousTestCase
 
-from lolly_tx.domain.health import Observation
+from lolly_tx.domain.checks.health import Observation
 from lolly_tx.domain.pool import Pool
 from lolly_tx.service.records.history import (
     BATCH_SECONDS,

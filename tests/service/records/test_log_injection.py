@@ -11,9 +11,9 @@ import attrs
 from twisted.logger import LogLevel
 from twisted.trial.unittest import SynchronousTestCase
 
-from lolly_tx.net.sockets.tls_facts import Facts
+from lolly_tx.net.tls_facts import Facts
 from lolly_tx.proxy.entry import Entry, Words
-from lolly_tx.proxy.lineformat import LineFormat
+from lolly_tx.proxy.records.lineformat import LineFormat
 from lolly_tx.service.process.processlog import json_line, text_line
 
 HOSTILE = {

@@ -13,8 +13,8 @@ from twisted.trial.unittest import SynchronousTestCase
 
 from lolly_tx.config.load import parse
 from lolly_tx.config.model import AccessLog as Settings
-from lolly_tx.proxy.accesslog import AccessLog
-from lolly_tx.proxy.record import refusal_entry
+from lolly_tx.proxy.records.accesslog import AccessLog
+from lolly_tx.proxy.records.record import refusal_entry
 from lolly_tx.service.logfile import LogFile
 from lolly_tx.service.records.recording import AccessLogs, LogWriting
 from lolly_tx.service.surroundings import Surroundings

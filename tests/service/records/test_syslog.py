@@ -16,7 +16,7 @@ from twisted.internet.task import Clock
 from twisted.trial.unittest import SynchronousTestCase
 
 from lolly_tx.config.model import AccessLog as Settings
-from lolly_tx.proxy.record import refusal_entry
+from lolly_tx.proxy.records.record import refusal_entry
 from lolly_tx.service.records.recording import LogWriting
 from lolly_tx.service.records.syslog import AGAIN_SECONDS, LinesLost, Syslog, heading
 from lolly_tx.service.surroundings import Surroundings

@@ -6,7 +6,7 @@ import json
 import os
 from typing import Any
 
-from lolly_tx.domain.health import Observation
+from lolly_tx.domain.checks.health import Observation
 from lolly_tx.net.sockets.slots import SlotPort, bind_slots
 from lolly_tx.service.generation import Generation
 from lolly_tx.service.upgrades.handover import (

@@ -9,7 +9,7 @@ from twisted.trial.unittest import SynchronousTestCase
 
 from lolly_tx.config.load import parse
 from lolly_tx.domain.histogram import sparse
-from lolly_tx.domain.tallies import Tally, Totals
+from lolly_tx.domain.shared.tallies import Tally, Totals
 from lolly_tx.domain.target import Target
 from lolly_tx.service.build import build
 from lolly_tx.service.workers.counting import (

@@ -10,8 +10,8 @@ from twisted.trial.unittest import SynchronousTestCase
 
 from lolly_tx.domain.accruals.consecutive import ConsecutiveFailures
 from lolly_tx.domain.errors import ConnectFailed, ProxyError, UpstreamError
-from lolly_tx.domain.facts import Elsewhere
 from lolly_tx.domain.pool import Pool
+from lolly_tx.domain.shared.facts import Elsewhere
 from lolly_tx.service.workers.evidence import Outbox, hear
 from tests.domain.pools import pool_of
 

@@ -7,7 +7,7 @@ from typing import Any
 
 from lolly_tx.config.load import parse
 from lolly_tx.domain.errors import OutOfResources
-from lolly_tx.domain.together import shared_names
+from lolly_tx.domain.shared.together import shared_names
 from lolly_tx.net.sockets.slots import bind_slots
 from lolly_tx.service.registry import Registry
 from lolly_tx.service.workers.channel import Channel, encode

@@ -1,0 +1,1 @@
+"""What settings imply: times, loads, bounds, and what looks wrong."""

@@ -1,0 +1,1 @@
+"""A configuration as text: its lines, its variables, the places in it."""

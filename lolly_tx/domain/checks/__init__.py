@@ -1,0 +1,1 @@
+"""What active checks and agents say of targets, and when they ask."""

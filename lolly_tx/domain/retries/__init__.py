@@ -1,0 +1,1 @@
+"""The attempts of a request: how many, when, and of what budget."""

@@ -1,0 +1,1 @@
+"""Which route a request takes: hosts, path patterns, expressions."""

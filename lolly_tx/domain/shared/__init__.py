@@ -1,0 +1,1 @@
+"""What several processes or machines know together of one pool."""

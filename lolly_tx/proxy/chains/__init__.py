@@ -1,0 +1,1 @@
+"""Middleware before the end of a route: its links, the doors behind them, and the way of a request through."""

@@ -1,0 +1,1 @@
+"""Forward proxies: who may use one, and where its clients go."""

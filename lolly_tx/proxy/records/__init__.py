@@ -1,0 +1,1 @@
+"""The access log: lines made of exchanges that are over."""

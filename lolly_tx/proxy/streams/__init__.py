@@ -1,0 +1,1 @@
+"""Connections and datagrams whose bytes are passed on as they are."""
