@@ -3,7 +3,8 @@
     "$client ${method} $header_user_agent costs $$5"
 
 Imports: config.kinds. Used by: config, config.kinds.extensions, config.kinds.httpkinds,
-config.kinds.templatekinds, config.texts, importing.nginx, proxy, proxy.records.
+config.kinds.templatekinds, config.texts, importing.nginx, proxy, proxy.caching,
+proxy.records.
 
 A new one for log lines is a line here, and one in `proxy.variables` that says where its value comes from; a test
 compares the two.

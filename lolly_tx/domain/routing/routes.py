@@ -2,7 +2,8 @@ r"""From Host and request target to whatever serves them.
 
 Imports: domain, domain.routing. Used by: config.kinds, config.middleware,
 domain.caching, domain.routing.prefixes, importing.lolly, importing.nginx, proxy,
-proxy.files, proxy.forwards, proxy.middleware, service, service.admin, service.changes.
+proxy.caching, proxy.files, proxy.forwards, proxy.middleware, service, service.admin,
+service.changes.
 
 First the most specific host: an exact name, then the longest "*.suffix", the longest "name.*", expressions in the
 order written, then routes for any host. Within a host as `locations` says, which is nginx's order. If no path of a host

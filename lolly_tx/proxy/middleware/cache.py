@@ -18,6 +18,7 @@ from lolly_tx.domain.interfaces import IMiddlewareFactory
 from lolly_tx.proxy.caching.caches import bounds_of, rules_of
 from lolly_tx.proxy.caching.desk import Desk, Wanted, select_of
 from lolly_tx.proxy.caching.ends import ShortHit
+from lolly_tx.proxy.caching.keys import Key, key_of
 from lolly_tx.proxy.caching.watching import SAFE, Watch, site_of
 from lolly_tx.proxy.chains.chain import Chain
 from lolly_tx.proxy.chains.link import ASKED, Link
@@ -25,11 +26,8 @@ from lolly_tx.proxy.chains.passage import Passage
 from lolly_tx.proxy.middleware.base import Middleware
 from lolly_tx.proxy.middleware.deps import MiddlewareDeps
 from lolly_tx.proxy.proxy import RouteEnd
-from lolly_tx.proxy.templates import template
 from lolly_tx.wire.cachefields import NOTHING_ASKED, Asked, asked_by
 from lolly_tx.wire.message import RequestHead
-
-Key = Callable[[Passage], bytes]
 
 _MOST_KNOWN = 1024
 _LONGEST_KNOWN = 4096
@@ -181,17 +179,3 @@ class CacheFactory:
             in_force=lambda: store.go_by(bounds_of(table), rules_of(table)),
             released=lambda: caches.release(table),
         )
-
-
-def key_of(table: CacheSettings) -> Key | None:
-    """What stands for targets by the settings of a cache; None: they themselves.
-
-    It begins with what it was made by, so that nothing is found that was stored by other settings.
-    """
-    if not table.key and not table.vary:
-        return None
-    made_by = "\0".join((table.key, *table.vary, "")).encode()
-    if not table.key:
-        return lambda passage: made_by + passage.head.target
-    text = template(table.key)
-    return lambda passage: made_by + text.render(passage.known)
