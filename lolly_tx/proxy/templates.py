@@ -9,8 +9,8 @@ lines; "1" to "9" and names that are no variable are captures of the route's exp
     url_template      for URLs: what was decoded before ($path, captures) is escaped again
     page_template     for bodies: values can be no markup, in HTML and in JSON
 
-Imports: config.kinds, proxy, wire. Used by: proxy.answering, proxy.middleware,
-proxy.split, service.
+Imports: config.kinds, proxy, wire. Used by: proxy.answering, proxy.caching,
+proxy.middleware, proxy.split, service.
 """
 
 from __future__ import annotations

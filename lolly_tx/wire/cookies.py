@@ -1,6 +1,6 @@
 """Cookies of requests, read (RFC 6265 section 5.4).
 
-Imports: wire. Used by: proxy.
+Imports: wire. Used by: proxy, proxy.caching.
 """
 
 from __future__ import annotations

@@ -38,8 +38,8 @@ Refusal = Callable[[float], Answer]
 UNKNOWN = Answer(503, page(503)[0] + b"Retry-After: 1\r\n", page(503)[1])
 """The store is away, and nobody is to be let in then."""
 
-_LONGEST_WAIT = 1e9
-"""Seconds: no limit has anybody wait longer, whatever a store says."""
+_WINDOWS = 2.0
+"""No limit has anybody wait longer than so many of its times, or than its burst takes, whatever a store says."""
 
 
 class SharedRateLimit(Middleware):
@@ -72,6 +72,7 @@ class SharedRateLimit(Middleware):
         self._since: float | None = None
         """Since when the stand-in decides; None: the store does."""
         rate = settings.limit
+        self._longest = max(_WINDOWS, rate.burst / rate.count) * rate.seconds
         micros = 1e6 * rate.seconds
         interval = micros / rate.count
         self._base = store.key("rate", name, str(settings.rate)) + b":"
@@ -104,7 +105,7 @@ class SharedRateLimit(Middleware):
         )
 
     def _cb_said(self, reply: Reply, key: bytes) -> Answer | None:
-        wait = _seconds(reply)
+        wait = self._seconds(reply)
         if wait is None or wait < 0.0:
             return self._alone(key)  # no answer to what was asked
         now = self._now()
@@ -131,7 +132,7 @@ class SharedRateLimit(Middleware):
         )
 
     def _cb_paced(self, reply: Reply, key: bytes) -> Any:
-        wait = _seconds(reply)
+        wait = self._seconds(reply)
         if wait is None:
             return self._paced_alone(key)
         self._since = None
@@ -188,9 +189,11 @@ class SharedRateLimit(Middleware):
         call = self._clock.callLater(wait, waiting.callback, None)
         return waiting
 
+    def _seconds(self, reply: Reply) -> float | None:
+        """What a script says, in seconds; None: it is no number, or none that can be meant.
 
-def _seconds(reply: Reply) -> float | None:
-    """What a script says, in seconds; None: it is no number, or none that can be meant."""
-    if not isinstance(reply, int) or reply > _LONGEST_WAIT * 1e6:
-        return None
-    return math.copysign(1.0, reply) if reply < 0 else reply / 1e6
+        So a store that lied once has nobody refused, or held, for longer than the limit could have done.
+        """
+        if not isinstance(reply, int) or reply > self._longest * 1e6 + 1000:
+            return None
+        return math.copysign(1.0, reply) if reply < 0 else reply / 1e6

@@ -146,13 +146,32 @@ class SharedLimitTests(SharedLimitTestCase):
         """What is no number, or no time that can be meant, is as no answer."""
         self.begin()
         self.start()
-        replies: list[Reply] = [b"0", [], None, 10**18, -5, Refusal("ERR no")]
+        replies: list[Reply] = [
+            b"0",
+            [],
+            None,
+            10**18,
+            3 * 10**6,
+            -5,
+            Refusal("ERR no"),
+        ]
         for said in replies:
             with self.subTest(said=said):
                 self.fake.answers[b"EVALSHA"] = said
                 self.fake.answers[b"EVAL"] = said
                 self.assertIn(self.get(), (b"200", b"429"))
         self.assertEqual(self.flushLoggedErrors(), [])
+
+    def test_lies_end(self) -> None:
+        """A wait that the limit cannot ask for is not remembered: who lied once has nobody refused for long."""
+        self.begin()
+        self.start()
+        for script in (b"EVALSHA", b"EVAL"):
+            self.fake.answers[script] = 86_400 * 10**6
+        self.assertIn(self.get(), (b"200", b"429"))
+        self.fake.answers.clear()
+        self.pass_time(1.0)
+        self.assertEqual(self.get(), b"200")
 
     def test_never_there(self) -> None:
         """Without ever having been there it is as alone as its machine: the workers share."""
