@@ -7,6 +7,7 @@ Imports: commands, Twisted. Used by: cli, commands.catalog, commands.oneliner, t
 
 from __future__ import annotations
 
+import gc
 import sys
 from typing import Any, TextIO
 
@@ -41,6 +42,7 @@ class RunCommand(Command):
 
 def serve(*words: str) -> int:
     """Be twistd, in the foreground, until a signal comes; the exit status. `words`: what follows `twistd lolly`."""
+    gc.disable()  # of what is imported nothing is garbage; `settle_memory` has it looked for again
     # twistd chooses the reactor from its options, so it has to come before any other import of one.
     from twisted.application import app
     from twisted.plugins.lolly_plugin import lolly, lollyReactor

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import sys
 from typing import Any
 
@@ -17,6 +18,7 @@ class RunTests(SynchronousTestCase):
         told: list[tuple[list[str], Any]] = []
         self.patch(sys, "argv", ["lolly"])
         self.patch(app, "run", lambda _, made: told.append((sys.argv, made())))
+        self.addCleanup(gc.enable)
         self.assertEqual(cli.main(["run", "lolly.toml"]), 0)
         [(argv, options)] = told
         options.parseOptions([w for w in argv[1:] if w != "--reactor=lolly"])

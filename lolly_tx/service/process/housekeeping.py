@@ -54,6 +54,7 @@ def settle_memory() -> None:
     ones, and all together less time.
     """
     gc.freeze()
+    gc.enable()  # `lolly run` begins without
     gc.set_threshold(YOUNG_OBJECTS, MIDDLE, OLD)
 
 

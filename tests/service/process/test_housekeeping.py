@@ -25,10 +25,13 @@ from lolly_tx.service.records.reopening import NotReopened
 
 class MemoryTests(SynchronousTestCase):
     def test_settled(self):
-        """What is there at the start is left out of later collections."""
+        """What is there at the start is left out of later collections, which there are from now on."""
         self.addCleanup(gc.set_threshold, *gc.get_threshold())
         self.addCleanup(gc.unfreeze)
+        self.addCleanup(gc.enable)
+        gc.disable()
         settle_memory()
+        self.assertTrue(gc.isenabled())
         self.assertGreater(gc.get_freeze_count(), 1000)
         self.assertEqual(gc.get_threshold()[0], YOUNG_OBJECTS)
 
