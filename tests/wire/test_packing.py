@@ -7,7 +7,6 @@ import zlib
 from typing import Any
 
 import brotli
-from backports import zstd
 from hypothesis import given
 from hypothesis import strategies as st
 from twisted.trial.unittest import SynchronousTestCase
@@ -19,6 +18,7 @@ from lolly_tx.wire.packing import (
     ZSTD_WINDOW_LOG,
     add_in_slices,
     packers,
+    zstd,
 )
 
 UNPACK = {"gzip": gzip.decompress, "br": brotli.decompress, "zstd": zstd.decompress}

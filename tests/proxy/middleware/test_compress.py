@@ -9,7 +9,6 @@ import zlib
 from typing import Any
 
 import brotli
-from backports import zstd
 from twisted.internet.task import Clock
 
 from lolly_tx.config.middleware.compress import Compress
@@ -21,7 +20,7 @@ from lolly_tx.proxy.middleware.compress import (
     CompressFactory,
     CompressMiddleware,
 )
-from lolly_tx.wire.packing import packers
+from lolly_tx.wire.packing import packers, zstd
 from tests.config.samples import faults
 from tests.proxy.middleware.behind import REST, behind, deps_of, settings
 from tests.proxy.world import World, WorldTestCase, get
