@@ -6,6 +6,7 @@ service.changes, service.forwards.
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import Any, Final, Protocol
 
 from lolly_tx.domain.admission import Admission
@@ -66,6 +67,19 @@ class Hedging:
 _NO_RETRY: Final = RetryPolicy()
 _NO_BACKOFF: Final = Backoff(base=0.0)
 _NO_STATUSES: Final[frozenset[int]] = frozenset()
+_EASY: Final[frozenset[int]] = frozenset(range(200, 500))
+
+
+def _statuses_of(on: Iterable[str]) -> frozenset[int]:
+    """The final statuses that these words name, such as "502" and "5xx"; other words name none."""
+    named: set[int] = set()
+    for word in on:
+        if word.endswith("xx"):
+            first = 100 * int(word[:1])
+            named.update(range(first, first + 100))
+        elif word.isdecimal():
+            named.add(int(word))
+    return frozenset([status for status in named if 200 <= status < 600])
 
 
 class Policy:
@@ -125,13 +139,7 @@ class Policy:
         self.admission = admission
         self.abandon = abandon
         on = retry.on
-        self.retry_statuses = frozenset(
-            [
-                status
-                for status in range(200, 600)
-                if str(status) in on or f"{status // 100}xx" in on
-            ]
-        )
+        self.retry_statuses = _statuses_of(on)
         """That ask for another attempt."""
         self.notable_statuses = self.retry_statuses | soft_statuses
         """That anything is done about."""
@@ -145,7 +153,9 @@ class Policy:
             or admission is not None
         )
         """No request has to be timed, hedged, refused by chance or to wait."""
-        easy = frozenset(range(200, 500)) - self.notable_statuses
+        # One set for all pools where nothing is noted: three hundred numbers are 16 KiB, and pools may be thousands.
+        noted = self.notable_statuses
+        easy = _EASY if _EASY.isdisjoint(noted) else _EASY - noted
         self.easy_statuses = easy if self.direct else _NO_STATUSES
         """Of first answers that are passed on without a thought."""
 
