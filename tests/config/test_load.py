@@ -71,7 +71,7 @@ class ParseTests(SynchronousTestCase):
             ("1979-05-27", "1979-05-27"),
             ("[1, {a = 2}]", "[1, {...}]"),
             ("'" + "x" * 99 + "'", '"' + "x" * 56 + "..."),
-            ("0x" + "f" * 20000, "0x" + "f" * 55 + "..."),
+            ("0x" + "f" * 500, "0x" + "f" * 55 + "..."),
             ("{}", None),
         ):
             (found,) = faults(WHOLE + f"[limits]\nfields = {value}\n")
@@ -147,7 +147,7 @@ class ParseTests(SynchronousTestCase):
             ("[x]\n[x]\n", "2: is no valid TOML: Cannot declare"),
             (
                 "[admin]\na = " + "9" * 20000 + "\n",
-                "2: is no valid TOML: a number is too long; 64 bits are all",
+                "2: has what is too long: a key or a number has at most 512 characters",
             ),
             ("a = " + "[" * 5000, "is nested too deeply: values are at most 32 deep"),
             (

@@ -5,8 +5,8 @@ every table, key and list element begins. It relies on the text being valid: `to
 has read it before. A path is a tuple of keys and list indices, as in
 `("pool", "api", "targets", 1, "weight")`.
 
-What is nested deeply costs `tomllib` the square of its depth, and more stack than there is.
-So `too_deep` looks at a text before it does, valid or not.
+What is nested deeply costs `tomllib` the square of its depth, and more stack than there is; a long number keeps every
+thread waiting while it is matched. So `too_much` looks at a text before it does, valid or not.
 
 Imports: nothing of ours. Used by: config.texts.reading, service.changes.
 """
@@ -25,6 +25,8 @@ MOST_PARTS = 32
 """Of a dotted key, or of a table's name."""
 MOST_NESTED = 32
 """Lists and inline tables within each other."""
+MOST_BARE = 512
+"""Characters of a key or a number, without a sign; Python makes an integer of 640 digits in any case."""
 
 _SPACE = re.compile(r"(?:[ \t\r\n]++|#[^\n]*+)*+")
 _BASIC = r'"""(?:[^"\\]++|\\.|"(?!""))*+'
@@ -55,26 +57,37 @@ def line_index(text: str) -> dict[Path, int]:
     return walk.lines
 
 
-def too_deep(text: str) -> tuple[int, str] | None:
-    """The line where `text` is nested too deeply, and what is; None when it nowhere is."""
+def too_much(text: str) -> tuple[int, str] | None:
+    """The line where `text` has something nested too deeply or too long to be read in time, and what; else None."""
     nested = 0
     for piece in _PIECE.finditer(text):
         key, opening, closing = piece.groups()
         if key is not None:
+            if len(key) > MOST_BARE and _has_long(key):
+                what = f"has what is too long: a key or a number has at most {MOST_BARE} characters"
             # A part and its dot have two characters at least.
-            if len(key) < 2 * MOST_PARTS or len(_PARTS.findall(key)) <= MOST_PARTS:
+            elif len(key) < 2 * MOST_PARTS or len(_PARTS.findall(key)) <= MOST_PARTS:
                 continue
-            what = f"a key has at most {MOST_PARTS} parts"
+            else:
+                what = f"is nested too deeply: a key has at most {MOST_PARTS} parts"
         elif opening:
             nested += 1
             if nested <= MOST_NESTED:
                 continue
-            what = f"values are at most {MOST_NESTED} deep"
+            what = f"is nested too deeply: values are at most {MOST_NESTED} deep"
         else:
             nested -= bool(closing and nested)
             continue
         return text.count("\n", 0, piece.start()) + 1, what
     return None
+
+
+def _has_long(key: str) -> bool:
+    """Whether a part that is no string is too long."""
+    return any(
+        len(part) > MOST_BARE + part.startswith("-") and part[0] not in "\"'"
+        for part in _PARTS.findall(key)
+    )
 
 
 @attrs.define

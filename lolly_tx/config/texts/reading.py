@@ -21,7 +21,7 @@ from lolly_tx.config.kinds.problems import Problem, Rejected
 from lolly_tx.config.kinds.variables import NO_NAMES
 from lolly_tx.config.middleware.by_type import BUILT_IN as BUILT_IN_MIDDLEWARE
 from lolly_tx.config.texts.environment import filled_tree
-from lolly_tx.config.texts.positions import Path, line_index, too_deep
+from lolly_tx.config.texts.positions import Path, line_index, too_much
 from lolly_tx.domain.balancers.by_name import Balancers
 
 BUILT_IN_BALANCERS = frozenset(Balancers().names())
@@ -30,7 +30,6 @@ _LONGEST_VALUE = 60
 _SYNTAX = re.compile(
     r"(.*) \(at (?:line (\d+), column \d+|end of document)\)", re.DOTALL
 )
-_LONG_NUMBER = re.compile(r"[0-9](?:_?[0-9]){4300}")
 _BUILT_IN: Mapping[str, Mapping[str, type]] = {
     "discovery": BUILT_IN_DISCOVERY,
     "middleware": BUILT_IN_MIDDLEWARE,
@@ -92,9 +91,9 @@ class Source:
 
     def parse(self, text: str) -> bool:
         """Take the text in; False after recording why it is no TOML."""
-        deep = too_deep(text)
-        if deep is not None:
-            self.add(deep[0], "", f"is nested too deeply: {deep[1]}")
+        wrong = too_much(text)
+        if wrong is not None:
+            self.add(wrong[0], "", wrong[1])
             return False
         try:
             self.tree = tomllib.loads(text)
@@ -104,13 +103,6 @@ class Source:
             last = text.count("\n") + (not text.endswith("\n"))
             line = int(found[2] or last) if found else 0
             self.add(line, "", f"is no valid TOML: {found[1] if found else error}")
-            return False
-        except ValueError:  # what Python will not make an integer of
-            number = _LONG_NUMBER.search(text)
-            line = text.count("\n", 0, number.start()) + 1 if number else 0
-            self.add(
-                line, "", "is no valid TOML: a number is too long; 64 bits are all"
-            )
             return False
         return True
 

@@ -12,11 +12,12 @@ from twisted.trial.unittest import SynchronousTestCase
 
 from lolly_tx.config.kinds.plain import quoted
 from lolly_tx.config.texts.positions import (
+    MOST_BARE,
     MOST_NESTED,
     MOST_PARTS,
     Path,
     line_index,
-    too_deep,
+    too_much,
 )
 
 TEXT = '''# comment
@@ -133,21 +134,54 @@ class DepthTests(SynchronousTestCase):
             for dot in (".", " . ", "\t."):
                 most = dot.join([part] * MOST_PARTS)
                 for key in ("{} = 1", "[{}]", "[[ {} ]]", "x = {{ {} = 1 }}"):
-                    self.assertIsNone(too_deep("# x\n" + key.format(most)))
+                    self.assertIsNone(too_much("# x\n" + key.format(most)))
                     deep = key.format(most + dot + part)
-                    found = too_deep("# x\n" + deep)
+                    found = too_much("# x\n" + deep)
                     self.assertEqual(
-                        (2, f"a key has at most {MOST_PARTS} parts"), found
+                        (
+                            2,
+                            f"is nested too deeply: a key has at most {MOST_PARTS} parts",
+                        ),
+                        found,
                     )
 
     def test_nested(self) -> None:
         """So are values, which a text need not even close."""
         most = "x = " + "[" * MOST_NESTED
-        self.assertIsNone(too_deep(most + "]" * MOST_NESTED + "\n" + most))
+        self.assertIsNone(too_much(most + "]" * MOST_NESTED + "\n" + most))
         self.assertEqual(
-            (1, f"values are at most {MOST_NESTED} deep"), too_deep(most + "{")
+            (1, f"is nested too deeply: values are at most {MOST_NESTED} deep"),
+            too_much(most + "{"),
         )
-        self.assertIsNone(too_deep("[[a]]\n" * 100 + "x = [{}, {}, []]\n" * 100))
+        self.assertIsNone(too_much("[[a]]\n" * 100 + "x = [{}, {}, []]\n" * 100))
+
+    def test_long(self) -> None:
+        """Keys and numbers end in time, however they are written; what strings say may be long."""
+        most = MOST_BARE
+        for form in (
+            "x = {}",
+            "x = -{}",
+            "x = 1.{}",
+            "x = {}.5",
+            "x = [1, {}]",
+            "{} = 1",
+        ):
+            fits = form.format("1" * most)
+            tomllib.loads(fits)
+            self.assertIsNone(too_much(fits))
+            found = too_much("# x\n" + form.format("1" * (most + 1)))
+            assert found is not None
+            self.assertEqual(found[0], 2)
+            self.assertIn(f"at most {most} characters", found[1])
+        self.assertIsNotNone(too_much("x = 0x" + "f" * most))
+        long = "1" * (most + 1)
+        for text in (
+            f"x = '{long}'",
+            f'x = "{long}"',
+            f'x = ["\\"{long}", \'{long}\']',
+        ):
+            tomllib.loads(text)
+            self.assertIsNone(too_much(text), text)
 
     def test_not_in_texts(self) -> None:
         """What strings and comments say is nobody's key."""
@@ -159,7 +193,7 @@ class DepthTests(SynchronousTestCase):
             f'x = """\n{many} \\""" {many}"""""',
             f"x = '''\n{many}''{many}'''''",
         ):
-            self.assertIsNone(too_deep(text), text)
+            self.assertIsNone(too_much(text), text)
             tomllib.loads(text)
 
     def test_cost(self) -> None:
@@ -168,5 +202,5 @@ class DepthTests(SynchronousTestCase):
             for begin in ("", "x = ", 'x = """', "x = '''"):
                 text = begin + piece * 20000
                 begun = process_time()
-                too_deep(text)
+                too_much(text)
                 self.assertLess(process_time() - begun, 0.5, (begin, piece))
