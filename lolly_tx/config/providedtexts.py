@@ -41,6 +41,12 @@ MOST_TEXT_BYTES = 1 << 20
 MOST_TEXTS = 1000
 """Of one provider."""
 
+MOST_POOLS = 2000
+"""Of one provider. Each is made on the event loop, in about 0.2 ms: so many hold it for half a second at most, once."""
+
+MOST_TARGETS = 10_000
+"""Of all pools of a provider together; as many as a pool may have that were found."""
+
 _BROUGHT = ("pool", "route")
 _ROUTE = Table(Route)
 _POOLS = Named(PoolSettings)
@@ -118,6 +124,9 @@ class _Reading:
 
     def _read_pools(self, raw: Any, place: SourcePlace) -> None:
         tables = dict(raw) if isinstance(raw, Mapping) else raw
+        if isinstance(raw, Mapping) and len(self.defined) + len(raw) > MOST_POOLS:
+            place.wrong(f"a provider brings at most {MOST_POOLS} pools")
+            return
         for name in list(raw) if isinstance(raw, Mapping) else ():
             here, before = place.at(name), self.defined.get(name)
             if name in self.config.pools:
@@ -146,6 +155,13 @@ class _Reading:
         config = self.config
         there = {name: pool for name, (pool, _) in self.pools.items()}
         beside = attrs.evolve(config, pools=MappingProxyType({**there, **config.pools}))
+        listed = sum(len(pool.targets) for pool in there.values())
+        if listed > MOST_TARGETS:
+            _, last = next(reversed(self.pools.values()))
+            last.at("targets").wrong(
+                f"a provider brings at most {MOST_TARGETS} targets, in all its pools together"
+            )
+            return
         known = {**config.pools, **there}
         ours = own_places(config)
         for pool, place in self.pools.values():

@@ -8,7 +8,7 @@ from lolly_tx.config.facts.consequences import consequences
 from lolly_tx.config.kinds.problems import ConfigErrors
 from lolly_tx.config.load import parse
 from lolly_tx.config.provided import Provided, with_provided
-from lolly_tx.config.providedtexts import Text, read_texts
+from lolly_tx.config.providedtexts import MOST_POOLS, MOST_TARGETS, Text, read_texts
 from lolly_tx.config.providers import text_providers_of
 from lolly_tx.config.shown import shown
 from lolly_tx.config.texts.reading import Names
@@ -134,6 +134,20 @@ class TextTests(SynchronousTestCase):
         for text, part in cases.items():
             found = self.wrong(text)
             self.assertTrue(any(part in one for one in found), (text, found))
+        for text, part in (
+            (
+                "".join(f"[pool.p{n}]\n" for n in range(MOST_POOLS + 1)),
+                f"at most {MOST_POOLS} pools",
+            ),
+            (
+                "[pool.new]\ntargets = ["
+                + ",".join(f'"http://10.0.0.1:{n}"' for n in range(1, MOST_TARGETS + 2))
+                + "]\n",
+                f"at most {MOST_TARGETS} targets",
+            ),
+        ):
+            (one,) = self.wrong(text)
+            self.assertIn(part, one)
         self.assertIn("is defined already in https://x#0:1", self.wrong(POOL, POOL)[0])
         with self.assertRaisesRegex(ConfigErrors, "another provider"):
             self.read(POOL, others=("new",))
