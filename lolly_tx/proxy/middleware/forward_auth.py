@@ -44,7 +44,7 @@ _NOT_RELAYED = (
 
 
 class ForwardAuthMiddleware(Middleware):
-    """See the module. `pool(name)`: where requests to it go."""
+    """See the module. `pool(name)`: where requests to it go. `dropped`: fields of its refusals that clients do not get."""
 
     log: ClassVar[Logger] = Logger()
     touches = frozenset((REQUEST,))
@@ -55,11 +55,13 @@ class ForwardAuthMiddleware(Middleware):
         pool: Callable[[str], RouteEnd],
         clock: IReactorTime,
         name: str = "forward_auth",
+        dropped: tuple[bytes, ...] = (),
     ) -> None:
         self._settings = settings
         self._pool = pool
         self._clock = clock
         self._name = name
+        self._dropped = (*_NOT_RELAYED, *dropped)
         self._asks = [name.encode() for name in settings.request_headers]
         self._takes = [name.encode() for name in settings.response_headers]
         self._ours = frozenset(name.lower().replace(b"_", b"-") for name in self._takes)
@@ -103,7 +105,7 @@ class ForwardAuthMiddleware(Middleware):
             self._take_over(head, passage)
             return None
         if head.status in (401, 403):
-            head.remove(*_NOT_RELAYED)
+            head.remove(*self._dropped)
             return Answer(head.status, head.fields, body, head.reason)
         self.log.warn(
             "Middleware {name}: the authority answered {status}",
@@ -137,7 +139,13 @@ class ForwardAuthFactory:
 
     name = "forward_auth"
     settings = ForwardAuth
+    tables = ("request_id",)
 
     def build(self, settings: ForwardAuth, deps: Any) -> ForwardAuthMiddleware:
         """See `domain.interfaces.IPluginFactory`."""
-        return ForwardAuthMiddleware(settings, deps.pool, deps.clock, deps.name)
+        ids = deps.config.request_id
+        # The question has an id of its own, which is not what the client asks us about.
+        dropped = () if ids is None else (ids.header.lower().encode("ascii"),)
+        return ForwardAuthMiddleware(
+            settings, deps.pool, deps.clock, deps.name, dropped
+        )

@@ -7,7 +7,7 @@ from typing import Any
 from twisted.logger import globalLogPublisher
 
 from lolly_tx.config.kinds.problems import ConfigErrors
-from tests.proxy.middleware.behind import behind, settings
+from tests.proxy.middleware.behind import REST, behind, settings
 from tests.proxy.world import OK, WorldTestCase, answer, get
 
 AUTH = """type = "forward_auth"
@@ -98,6 +98,17 @@ class ForwardAuthTests(WorldTestCase):
             self.assertIn(b"HTTP/1.1 %d " % status, got)
             self.assertIn(b"WWW-Authenticate: Basic\r\n", got)
             self.assertTrue(got.endswith(b"\r\n\r\nwho?"), got)
+
+    def test_one_id(self) -> None:
+        """The id of the question is not told to the client of a refusal, who has one of its own."""
+        config = settings(AUTH, rest=REST + "[request_id]\n")
+        world = behind(self, AUTH, config=config)
+        client = world.client()
+        client.send(get())
+        authority = world.accept()
+        authority.take()
+        authority.send(answer(b"who?", 401, "X-Request-Id: 1\r\nx-request-id: 2\r\n"))
+        self.assertNotIn(b"x-request-id", client.take().lower())
 
     def test_else(self) -> None:
         """Anything else is 500, and so is nothing."""
