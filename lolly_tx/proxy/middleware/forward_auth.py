@@ -44,7 +44,7 @@ _NOT_RELAYED = (
 
 
 class ForwardAuthMiddleware(Middleware):
-    """See the module. `pool(name)`: where requests to it go. `dropped`: fields of its refusals that clients do not get."""
+    """See the module. `pool(name)`: where requests to it go. `dropped`: fields of refusals that no client gets."""
 
     log: ClassVar[Logger] = Logger()
     touches = frozenset((REQUEST,))
