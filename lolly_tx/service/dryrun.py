@@ -5,8 +5,8 @@
 
 Nothing is changed by it: no turn is taken, no lease, no budget.
 
-Imports: config, config.middleware, domain, net, proxy, proxy.chains, proxy.streams,
-wire. Used by: service.admin, service.service, service.serving.
+Imports: config, config.kinds, config.middleware, domain, net, proxy, proxy.chains,
+proxy.streams, wire. Used by: service.admin, service.service, service.serving.
 """
 
 from __future__ import annotations
@@ -16,6 +16,7 @@ from typing import Any
 
 import attrs
 
+from lolly_tx.config.kinds.plain import nearest
 from lolly_tx.config.middleware.rules import titles
 from lolly_tx.config.model import Config
 from lolly_tx.domain.errors import DownstreamError
@@ -119,7 +120,10 @@ def dry_run(
     head = question.head()
     if question.pool:
         if question.pool not in pools:
-            raise CannotExplain("no such pool; /api/pools lists them", 404)
+            known = nearest(question.pool[:100], pools)
+            raise CannotExplain(
+                f"no such pool{known or '; /api/pools lists them'}", 404
+            )
         peer = Peer(question.client, question.listener, False, _unsaid)
         choice = explain_choice(pools[question.pool], head, peer, now)
         return {"listener": question.listener, **choice}

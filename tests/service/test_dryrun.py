@@ -152,7 +152,7 @@ class DryRunTests(DryRunTestCase):
             ({"path": "/a\r\nX: y"}, "line ends", 400),
             ({"host": "\u20ac"}, "Latin-1", 400),
             ({"host": "a b"}, "refused", 400),
-            ({"pool": "x"}, "no such pool", 404),
+            ({"pool": "x"}, "no such pool; known: api", 404),
             ({"listener": "x"}, "there are: web, other", 404),
         ):
             with self.assertRaises(CannotExplain) as caught:

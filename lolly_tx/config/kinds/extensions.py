@@ -158,6 +158,7 @@ class _Nowhere:
         return None
 
     hint = ""
+    refused = False
     elsewhere = False
     variables = ANY_NAMES
 

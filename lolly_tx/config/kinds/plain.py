@@ -5,7 +5,7 @@ A message says what would be right and never repeats the value: the problem carr
 
 Imports: config.kinds. Used by: cli, commands, config, config.facts, config.kinds,
 config.middleware, config.rules, config.texts, importing, importing.lolly,
-importing.nginx, service.admin, service.changes, simulate.
+importing.nginx, service, service.admin, service.changes, simulate.
 """
 
 from __future__ import annotations

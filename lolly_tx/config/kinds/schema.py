@@ -35,6 +35,10 @@ class Place(Protocol):
     def written(self) -> bool:
         """Whether the file says anything here, right or wrong."""
 
+    @property
+    def refused(self) -> bool:
+        """Whether a problem was recorded with the value here, so that something else stands for it."""
+
     def absolute(self, path: str) -> str:
         """`path` as seen from the folder of the configuration file."""
 

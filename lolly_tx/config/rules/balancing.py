@@ -51,6 +51,7 @@ def _hashing(pool: PoolSettings, place: Place) -> None:
     plugin = (
         place.settings_class("balance", pool.balance) is not None
         or place.known("balance") is None
+        or place.at("balance").refused
     )
     if pool.hash_key and not hashes and not plugin:
         place.at("hash_key").wrong('has no meaning without balance = "consistent_hash"')
@@ -60,7 +61,7 @@ def _hashing(pool: PoolSettings, place: Place) -> None:
     if table is None:
         return
     here = place.at("consistent_hash")
-    if not hashes:
+    if not hashes and not place.at("balance").refused:
         here.wrong('has no meaning without balance = "consistent_hash"')
     if 0 < table.bounded_load <= 1:
         here.at("bounded_load").wrong("must be above 1, or 0 for no bound")
@@ -68,7 +69,8 @@ def _hashing(pool: PoolSettings, place: Place) -> None:
 
 def _least_time(pool: PoolSettings, place: Place) -> None:
     fallback = pool.sticky.fallback if pool.sticky is not None else ""
-    if pool.least_time is not None and "least_time" not in (pool.balance, fallback):
+    uses = "least_time" in (pool.balance, fallback) or place.at("balance").refused
+    if pool.least_time is not None and not uses:
         place.at("least_time").wrong('has no meaning without balance = "least_time"')
 
 
@@ -80,7 +82,7 @@ def _sticky(pool: PoolSettings, place: Place) -> None:
             place.wrong('the table "sticky" is missing: it has the key of the cookie')
         return
     here = place.at("sticky")
-    if pool.balance != "sticky":
+    if pool.balance != "sticky" and not place.at("balance").refused:
         here.wrong('has no meaning without balance = "sticky"')
     if not sticky.key:
         here.at("key").wrong("must have at least one secret")

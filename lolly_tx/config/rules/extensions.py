@@ -14,7 +14,9 @@ from lolly_tx.config.pools import PoolSettings
 def extension_rules(pool: PoolSettings, place: Place) -> None:
     """Apply every rule to one pool."""
     here = place.at("balance_settings")
-    if place.settings_class("balance", pool.balance) is not None:
+    if place.at("balance").refused:
+        pass  # whose settings they are is not known
+    elif place.settings_class("balance", pool.balance) is not None:
         check_settings("balance", pool.balance, pool.balance_settings, here)
     elif pool.balance_settings and place.known("balance") is not None:
         here.wrong(f'has no meaning with balance = "{pool.balance}"')
@@ -25,5 +27,5 @@ def extension_rules(pool: PoolSettings, place: Place) -> None:
 
 
 def _check(health: Health, place: Place) -> None:
-    # Settings beside a built-in type are a problem already.
+    # Settings beside a built-in type are a problem already; so is a type that nobody knows.
     check_settings("check", health.type, health.settings, place.at("settings"))

@@ -143,6 +143,12 @@ class SourcePlace:
         """Whether the file says anything here, right or wrong."""
         return self._reached()[1] is not None
 
+    @property
+    def refused(self) -> bool:
+        """Whether a problem was recorded with what stands here."""
+        key = _key_path(self.path)
+        return any(problem.key == key for problem in self.source.problems)
+
     def absolute(self, path: str) -> str:
         """`path` as seen from the file's folder."""
         if self.elsewhere:

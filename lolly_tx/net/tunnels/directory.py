@@ -42,7 +42,7 @@ class Joined:
     offer: Offer
     services: frozenset[str]
     published: Mapping[str | int, str]
-    tunnel: str = ""
+    tunnel: str
 
 
 class Elsewhere(Protocol):

@@ -175,7 +175,13 @@ class TunnelDoor:
         )
         session.start()
         self._joined = joined = Joined(
-            session, self.address, handshake.instance, offer, services, published
+            session,
+            self.address,
+            handshake.instance,
+            offer,
+            services,
+            published,
+            site.name,
         )
         site.connectors.add(joined)
         site.joined(joined)

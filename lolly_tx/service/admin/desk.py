@@ -1,7 +1,7 @@
 """What answers of the admin endpoint are made of: what was asked, what of the proxy is asked for it, and the answer.
 
-Imports: domain, service, service.admin, service.metrics, Twisted. Used by:
-service.admin.
+Imports: config.kinds, domain, service, service.admin, service.metrics, Twisted. Used
+by: service.admin.
 
     Asked ---> (a function of one path) ---> Answer, later or None: it is being sent already
                      ^
@@ -11,7 +11,7 @@ service.admin.
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
 import attrs
@@ -19,6 +19,7 @@ from twisted.internet.defer import Deferred
 from twisted.internet.interfaces import IReactorTime
 from twisted.web.server import Request
 
+from lolly_tx.config.kinds.plain import nearest
 from lolly_tx.domain.pool import Pool
 from lolly_tx.service.admin.eventstreams import EventStreams
 from lolly_tx.service.admin.guard import Denied, Guard
@@ -37,8 +38,17 @@ class Answer:
     headers: Mapping[bytes, bytes] = {}
 
 
+MOST_LETTERS = 100
+"""Of a name that does not exist, those that are compared with the names that do."""
+
 Outcome = Answer | Deferred[Answer] | None
 """None: it is being sent already."""
+
+
+def not_there(kind: str, name: str, known: Iterable[str]) -> Denied:
+    """There is no `kind` ("pool", "store") of that name: the answer that says which there are."""
+    near = nearest(name[:MOST_LETTERS], known)
+    return Denied(404, f"no such {kind}{near or f'; /api/{kind}s lists them'}")
 
 
 @attrs.frozen
@@ -113,10 +123,11 @@ class Desk:
 
     def pool(self, asked: Asked) -> Pool:
         """The pool that the path names. Raises `Denied`."""
+        name = asked.names["pool"]
         try:
-            return self.serving.pools[asked.names["pool"]]
+            return self.serving.pools[name]
         except KeyError:
-            raise Denied(404, "no such pool; /api/pools lists them") from None
+            raise not_there("pool", name, self.serving.pools) from None
 
     def room(self, request: Request, streams: Streams) -> Callable[[], bool]:
         """Whether `request` may be one of `streams` for ever. Raises `Denied` when there are too many."""

@@ -23,7 +23,7 @@ from lolly_tx.service.admin.answers import (
     target_shown,
     watchdog_shown,
 )
-from lolly_tx.service.admin.desk import Answer, Asked, Desk
+from lolly_tx.service.admin.desk import Answer, Asked, Desk, not_there
 from lolly_tx.service.admin.guard import Denied
 from lolly_tx.service.admin.paths import Declared, Parameter
 from lolly_tx.service.admin.schemas import TEXT, ref
@@ -167,10 +167,11 @@ def stores(desk: Desk, asked: Asked) -> Answer:
 
 def store(desk: Desk, asked: Asked) -> Answer:
     """One of them."""
-    for one in desk.serving.store_accounts():
-        if one["name"] == asked.names["store"]:
+    name, accounts = asked.names["store"], desk.serving.store_accounts()
+    for one in accounts:
+        if one["name"] == name:
             return Answer(200, one)
-    raise Denied(404, "no such store; /api/stores lists them")
+    raise not_there("store", name, [one["name"] for one in accounts])
 
 
 def certificates(desk: Desk, asked: Asked) -> Answer:

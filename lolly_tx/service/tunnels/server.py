@@ -155,7 +155,6 @@ class TunnelServer:
     def joined(self, joined: Joined) -> None:
         """See `TunnelSite`."""
         name = joined.session.peer_name
-        joined.tunnel = self.name
         self.counters.joined[name] = self.counters.joined.get(name, 0) + 1
         welcome, _, _ = self.grant(name, joined.offer)
         granted = ", ".join(welcome.granted) or "nothing granted"

@@ -106,6 +106,24 @@ class PluginSettingsTests(SynchronousTestCase):
         [found] = told("balance_settings = { a = 1 }\n")
         self.assertIn('has no meaning with balance = "round_robin"', found)
 
+    def test_balancer_refused(self) -> None:
+        """Of a name that nobody knows it is told once: what goes with it is not held against another balancer."""
+        for beside in (
+            "balance_settings = { a = 1 }",
+            'hash_key = "uri"',
+            "consistent_hash = { bounded_load = 1.25 }",
+            'sticky = { key = ["0123456789abcdef0123456789abcdef"] }',
+            "least_time = {}",
+        ):
+            [found] = told(f'balance = "acne"\n{beside}\n')
+            self.assertIn('has this name; did you mean "acme"?', found)
+
+    def test_check_refused(self) -> None:
+        """The same of the type of a check."""
+        for beside in ("settings = { a = 1 }", 'steps = [{ send = "x" }]'):
+            [found] = told(f'health = {{ type = "acne", {beside} }}\n')
+            self.assertIn("no check has this type", found)
+
     def test_unknown_classes(self) -> None:
         """Where the plugins are not known, any settings go."""
         text = 'balance = "x"\nbalance_settings = { a = 1 }\nhash_key = "uri"\n'

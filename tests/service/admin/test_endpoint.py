@@ -417,7 +417,10 @@ class ReadingTests(AdminTestCase):
 
     def test_unknown_pool(self):
         """A pool that does not exist is a 404."""
-        self.assertIn("no such pool", self.assertStatus(404, "/api/pools/x")["error"])
+        said = self.assertStatus(404, "/api/pools/x")["error"]
+        self.assertEqual(said, "no such pool; known: api, web")
+        said = self.assertStatus(404, "/api/pools/apy")["error"]
+        self.assertEqual(said, 'no such pool; did you mean "api"?')
 
     def test_index(self):
         """/ lists the paths."""

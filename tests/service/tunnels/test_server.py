@@ -11,6 +11,7 @@ from lolly_tx.commands.status import _tunnel_lines
 from lolly_tx.config.tunnels import Permitted, Tunnel
 from lolly_tx.domain.events import Event
 from lolly_tx.net.tunnels.door import TunnelDoor
+from lolly_tx.net.tunnels.siblings import told_of_connectors
 from lolly_tx.service.metrics.readings import of_tunnels
 from lolly_tx.service.tunnels.server import TunnelServer
 from lolly_tx.wire.tunnel import BUSY, HandshakeFailed, Offer, Wish
@@ -92,6 +93,16 @@ class ServerTests(TunnelTestCase):
         come = ("", "home", "connector", "gone", "connected", at + "service web")
         went = ("", "home", "connector", "connected", "gone", at + "connection lost")
         self.assertEqual(told, [come, went])
+
+    def test_siblings_told(self) -> None:
+        """What other processes hear when one has come has its tunnel in it: the supervisor makes the event of that."""
+        connectors = self.site.connectors
+        heard: list[str] = []
+        connectors.changed = lambda: heard.extend(
+            one["tunnel"] for one in told_of_connectors(connectors)
+        )
+        self.dial()
+        self.assertEqual(heard, ["edge"])
 
     def test_certificates(self) -> None:
         """A certificate has to be of the name; where there is no secret there has to be one."""
