@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import attrs
 from twisted.trial.unittest import SynchronousTestCase
 
@@ -105,6 +107,12 @@ class PluginSettingsTests(SynchronousTestCase):
         """Settings for a balancer that is built in are refused."""
         [found] = told("balance_settings = { a = 1 }\n")
         self.assertIn('has no meaning with balance = "round_robin"', found)
+
+    def test_no_kind(self) -> None:
+        """A plugin that declares a setting with a word in place of a kind is told what is one."""
+        word: Any = "duration"
+        with self.assertRaisesRegex(TypeError, "'duration' is no kind of setting"):
+            about(word, "How long.")
 
     def test_balancer_refused(self) -> None:
         """Of a name that nobody knows it is told once: what goes with it is not held against another balancer."""
