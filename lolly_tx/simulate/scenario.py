@@ -295,7 +295,9 @@ def _pool(
     known = nearest(name, config.pools) if isinstance(name, str) else ""
     if not name:
         known = "; known: " + ", ".join(sorted(config.pools))
-        place.at("pool").wrong(f"{config.file} has more than one pool: name it{known}")
+        place.at("pool").wrong(
+            f"{config.file} has more than one pool: name it, here or with --pool{known}"
+        )
     else:
         place.at("pool").wrong(f"{config.file} has no such pool{known}")
     return None

@@ -122,7 +122,7 @@ class ParseTests(SynchronousTestCase):
         given = parse_scenario("duration=1", "s", config(TWO_POOLS), "site")[1]
         self.assertEqual(given.name, "site")
         self.assertIn(
-            "has more than one pool: name it; known: api, site",
+            "has more than one pool: name it, here or with --pool; known: api, site",
             self.problems("duration=1", TWO_POOLS),
         )
         wrong = self.problems('duration=1\npool="apii"', TWO_POOLS)

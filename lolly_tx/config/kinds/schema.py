@@ -113,7 +113,7 @@ class Setting:
 
 
 def about(kind: Kind, doc: str, key: str = "") -> dict[str, Any]:
-    """The metadata of a setting. `key`: when the file's word is not the field's. Raises TypeError for what is no kind."""
+    """The metadata of a setting. `key`: when the file's word is not the field's. Raises TypeError for no kind."""
     if not hasattr(kind, "read"):
         raise TypeError(
             f"{kind!r} is no kind of setting; lolly_tx.config.kinds.plain has some, such as Duration(0.0)"
