@@ -24,6 +24,9 @@ Signature = tuple[tuple[str, int, int, int, int], ...]
 """Of files: path, device, inode, size and time of each; -1 for one that is not there."""
 
 
+_CERTIFICATE = b"-----BEGIN CERTIFICATE-----"
+
+
 class TLSSettingsError(ValueError):
     """A file of TLS settings cannot be used. The text names the file and the reason."""
 
@@ -52,7 +55,10 @@ def private_key(path: str | Path) -> Any:
             path, "the private key is encrypted; store it without a passphrase"
         ) from error
     except (ValueError, UnsupportedAlgorithm) as error:
-        raise TLSSettingsError(path, "holds no PEM private key we can use") from error
+        more = "; append it to the certificates" if _CERTIFICATE in text else ""
+        raise TLSSettingsError(
+            path, f"holds no PEM private key we can use{more}"
+        ) from error
 
 
 def certificates_in(path: str | Path) -> tuple[x509.Certificate, ...]:

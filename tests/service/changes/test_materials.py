@@ -146,8 +146,8 @@ class FileTests(MaterialsTestCase):
         _, said = self.check(CONFIG.replace("site.key", "site.pem"))
         self.assertEqual(
             said,
-            "t.toml:3: listener.web.tls.certificate: holds no PEM private key we can use"
-            ' (got "site.pem")',
+            "t.toml:3: listener.web.tls.certificate: holds no PEM private key we can use;"
+            ' append it to the certificates (got "site.pem")',
         )
 
     def test_staples(self) -> None:
