@@ -174,11 +174,11 @@ class KeyTests(SynchronousTestCase):
         self.assertEqual(said(found), [])
 
     def test_families(self) -> None:
-        """A server of IPv6 addresses has a listener of its own beside that of IPv4."""
+        """A server of IPv6 addresses shares a listener with that of IPv4: all of IPv6 takes IPv4 as well."""
         found = imported('servers:\n  - listen: ":80"\n  - listen: "[::]:80"\n')
         self.assertEqual(
             {name: one["endpoint"] for name, one in found.draft.listeners.items()},
-            {"http": "tcp:80", "http-ipv6": r"tcp:80:interface=\:\:"},
+            {"http": r"tcp:80:interface=\:\:"},
         )
 
     def test_paths(self) -> None:

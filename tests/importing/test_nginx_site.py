@@ -100,7 +100,7 @@ class SiteTests(SynchronousTestCase):
     def test_listeners(self) -> None:
         """Addresses that servers share are one listener, with the TLS of all of them."""
         config = self.config()
-        self.assertEqual(set(config.listeners), {"http", "http-ipv6", "https"})
+        self.assertEqual(set(config.listeners), {"http", "https"})
         secure = config.listeners["https"]
         self.assertEqual(secure.endpoint, "tcp:443:backlog=1024")
         assert secure.tls is not None
@@ -108,7 +108,7 @@ class SiteTests(SynchronousTestCase):
         [site] = secure.tls.sites
         self.assertEqual(site.client, "require")
         self.assertIn("*.intern.example.org", site.hosts)
-        six = config.listeners["http-ipv6"].endpoint
+        six = config.listeners["http"].endpoint
         self.assertEqual(six, r"tcp:80:interface=\:\:")
 
     def test_routes(self) -> None:

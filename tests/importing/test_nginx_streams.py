@@ -40,6 +40,8 @@ class ListenTests(SynchronousTestCase):
             ("5432 backlog=100 reuseport so_keepalive=on ipv6only=on", "tcp:5432"),
         ):
             self.assertEqual(stream(f"listen {text}; {PASS}").endpoint, endpoint)
+        both = config(f"listen [::]:1; listen 1 backlog=9; {PASS}").streams
+        self.assertEqual(both["tcp-1"].endpoint, r"tcp:1:interface=\:\:")
         two = config(f"listen 1; listen 127.0.0.1:2; {PASS}")
         self.assertEqual(set(two.streams), {"tcp-1", "tcp-2-127-0-0-1"})
         self.assertEqual({one.pool for one in two.streams.values()}, {"10-0-0-1-5432"})

@@ -291,17 +291,27 @@ def _same_endpoints(config: Config, parts: Parts, main: Place) -> None:
     for endpoint, place in places:
         port, interface = _address(endpoint)
         there = taken.setdefault(port, {})
-        other = there.get(interface)
         numbered = port.removeprefix("udp ").isdigit()
-        if other is None and numbered and ":" not in interface:
-            # No interface means all those of IPv4.
-            if interface:
-                other = there.get("")
-            else:
-                other = next((there[i] for i in there if ":" not in i), None)
+        other = next(
+            (
+                there[one]
+                for one in there
+                if one == interface or (numbered and _meet(one, interface))
+            ),
+            None,
+        )
         if other is not None and port not in ("0", "udp 0"):
-            place.wrong(f"listens where {other.where} does")
+            both = "::" in (interface, *there) and "" in (interface, *there)
+            hint = "; interface=\\:\\: takes IPv4 as well" if both else ""
+            place.wrong(f"listens where {other.where} does{hint}")
         there.setdefault(interface, place)
+
+
+def _meet(one: str, other: str) -> bool:
+    """Whether two interfaces have an address in common: none means all of IPv4, "::" those of IPv6 as well."""
+    if "::" in (one, other):
+        return True
+    return "" in (one, other) and ":" not in one + other
 
 
 def _address(endpoint: str) -> tuple[str, str]:

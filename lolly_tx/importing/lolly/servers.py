@@ -18,7 +18,12 @@ import attrs
 from lolly_tx.config.kinds.plain import duration_text, size_text
 from lolly_tx.importing.draft import Draft, Table, plain_name
 from lolly_tx.importing.largest import Largest
-from lolly_tx.importing.listened import listened_at, name_of_port, unix_endpoint
+from lolly_tx.importing.listened import (
+    listened_at,
+    name_of_port,
+    together,
+    unix_endpoint,
+)
 from lolly_tx.importing.lolly.proxies import Block, path_of, pool_of
 from lolly_tx.importing.lolly.reading import Carry, Value, walk
 from lolly_tx.importing.lolly.values import count, seconds, size_bytes, tls_version
@@ -133,7 +138,8 @@ def _listen(site: Site, value: Value) -> None:
             raise NotThere(f"{text} is no address to listen on")
         port = int(match[2])
         name, endpoint = listened_at(name_of_port(port), "tcp", match[1], port)
-    draft.listeners.setdefault(name, {"endpoint": endpoint})
+    listener = draft.listeners.setdefault(name, {"endpoint": endpoint})
+    listener["endpoint"] = together(listener["endpoint"], endpoint)
     site.listener = name
 
 

@@ -13,7 +13,12 @@ import attrs
 
 from lolly_tx.importing.draft import plain_name
 from lolly_tx.importing.fitting import fits_host
-from lolly_tx.importing.listened import listened_at, name_of_port, unix_endpoint
+from lolly_tx.importing.listened import (
+    listened_at,
+    name_of_port,
+    together,
+    unix_endpoint,
+)
 from lolly_tx.importing.nginx.scope import Scope
 from lolly_tx.importing.nginx.values import expression, network, split_port
 from lolly_tx.importing.nginx.work import Work
@@ -69,8 +74,7 @@ def _listen(work: Work, one: Statement, server: Server) -> Listen:
     if backlog and "backlog=" not in endpoint:
         endpoint += f":{backlog[0]}"
     listener = work.draft.listeners.setdefault(name, {"endpoint": endpoint})
-    if backlog:
-        listener["endpoint"] = endpoint
+    listener["endpoint"] = together(listener["endpoint"], endpoint)
     listen = Listen(one, name, endpoint, False)
     for word in words:
         if word in ("default_server", "default"):

@@ -8,7 +8,7 @@ from __future__ import annotations
 import attrs
 
 from lolly_tx.importing.draft import Table, plain_name
-from lolly_tx.importing.listened import listened_at, unix_endpoint
+from lolly_tx.importing.listened import listened_at, together, unix_endpoint
 from lolly_tx.importing.nginx import guards
 from lolly_tx.importing.nginx.listening import balancers, is_of_the_kernel
 from lolly_tx.importing.nginx.names import Names, names_of
@@ -90,7 +90,10 @@ def streams(work: Work, block: Statement) -> None:
 
 def _server(work: Work, statement: Statement, scope: Scope) -> None:
     listens = scope.own("listen")
-    places = [_address(one) for one in listens]
+    places: dict[str, str] = {}
+    for one in listens:
+        name, endpoint = _address(one)
+        places[name] = together(places.get(name, endpoint), endpoint)
     if not places:
         raise NotThere("listens nowhere")
     udp = {"udp" in one.args for one in listens}
@@ -101,11 +104,11 @@ def _server(work: Work, statement: Statement, scope: Scope) -> None:
     _take_turns(server)
     for one in listens:
         _listened(server, one)
-    for (name, endpoint), one in zip(places, listens, strict=True):
+    for name, endpoint in places.items():
         table = {"endpoint": endpoint, **server.table}
         work.draft.comment(table, f"{statement.file}:{statement.line}")
         work.draft.other("stream", name, table)
-        work.report.take(one)
+    work.report.take(*listens)
 
 
 def _address(one: Statement) -> tuple[str, str]:

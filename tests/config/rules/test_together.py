@@ -102,6 +102,8 @@ class RulesTests(SynchronousTestCase):
             ("tcp:8080:interface=127.0.0.1", True),
             ("ssl:8080:interface=0.0.0.0", True),
             (r"tcp:8080:interface=\\:\\:1", False),
+            (r"tcp:8080:interface=\\:\\:", True),
+            (r"tcp:8081:interface=\\:\\:", False),
             ("tcp:8081", False),
             ("unix:/x", False),
         ):
@@ -111,6 +113,19 @@ class RulesTests(SynchronousTestCase):
         self.assertIn(
             "admin.endpoint: listens where /t.toml:2 does", self.one(WHOLE + admin)
         )
+
+    def test_both_families(self) -> None:
+        """All of IPv6 is IPv4 as well: it meets every other interface of its port, and the message says why."""
+        for one, two, why in (
+            ("tcp:80", r"tcp:80:interface=\:\:", "takes IPv4 as well"),
+            (r"tcp:80:interface=\:\:", "tcp:80", "takes IPv4 as well"),
+            (r"tcp:80:interface=\:\:", "tcp:80:interface=127.0.0.1", "listens where"),
+            (r"tcp:80:interface=\:\:", r"tcp:80:interface=\:\:1", "listens where"),
+        ):
+            text = (
+                f"[listener.a]\nendpoint = '{one}'\n[listener.b]\nendpoint = '{two}'\n"
+            )
+            self.assertIn(why, self.one(text + POOL + ROUTE))
 
     def test_endpoints_apart(self) -> None:
         """Different interfaces, and port 0, do not collide."""
