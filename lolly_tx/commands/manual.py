@@ -59,8 +59,8 @@ _SIGNALS = (
 _SUMMARY = "a reverse proxy and load balancer that checks the health of its backends"
 _ASKING = (
     "Commands that ask or steer a running proxy ask its admin endpoint (the table [admin] of a"
-    " configuration), and have these options beside their own. Options may stand before and"
-    " after the words."
+    " configuration), and have these options beside their own. Options stand after the"
+    " name of the command, before or after its words."
 )
 
 

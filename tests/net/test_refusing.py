@@ -10,6 +10,7 @@ from typing import Any
 
 from twisted.internet.protocol import Factory, Protocol
 from twisted.internet.task import Clock
+from twisted.python import log
 from twisted.trial.unittest import SynchronousTestCase
 
 from lolly_tx.net.sockets.adopted import AdoptedPort
@@ -162,6 +163,21 @@ class TCPPortTests(PortTestCase):
         port.wake()
         self.assertEqual(self.reactor.readers, [port])
         port.is_lent = False
+
+    def test_what_the_log_says(self) -> None:
+        """That a port is closed is said where it is, and not where others go on with its socket."""
+        said: list[str] = []
+
+        def hear(event: dict[str, Any]) -> None:
+            said.append(" ".join(event.get("message", ())))
+
+        log.addObserver(hear)
+        self.addCleanup(log.removeObserver, hear)
+        for lent in (True, False):
+            port, _ = self.tcp()
+            port.is_lent = lent
+            self.stop(port)
+            self.assertEqual(any("Closed" in line for line in said), not lent)
 
     def test_taken_over_from_one_that_rests(self) -> None:
         """A port on a socket that is not listened on rests without a look at it, and can be woken."""

@@ -144,6 +144,11 @@ class LastCall(tcp.Port):
         self.deferred = deferLater(clock, LAST_CALL_SECONDS, self._end, connDone)
         return self.deferred
 
+    def _logConnectionLostMsg(self) -> None:
+        """A line in the log, but not for a socket that others go on with: nothing is closed (Twisted's name)."""
+        if not self.is_lent:
+            super()._logConnectionLostMsg()
+
     def _end(self, reason: Failure) -> None:
         if self.connected:  # and not ended with the reactor
             self.stopReading()
