@@ -241,8 +241,12 @@ class Desk:
         fetch = Fetch(wanted.peer, self, errand, store.now(), self._hold)
         fetch.verdict = verdict
         if not wanted.alone:
-            self._fetching.setdefault((wanted.site, wanted.target), []).append(fetch)
+            self._note(fetch)
         return fetch
+
+    def _note(self, fetch: Fetch) -> None:
+        wanted = fetch.asked_for.wanted
+        self._fetching.setdefault((wanted.site, wanted.target), []).append(fetch)
 
     def _send(self, fetch: Fetch) -> None:
         errand: _Errand = fetch.asked_for
@@ -250,8 +254,12 @@ class Desk:
         errand.wanted.rest.open_exchange(fetch, head, BODILESS)
 
     def _refresh(self, wanted: Wanted, stored: Stored) -> None:
-        """Fetch it anew, for nobody."""
+        """Fetch it anew, for nobody: once for all who ask meanwhile, those with credentials as well."""
+        if wanted.asked.no_store:  # the next one asks, whose answer may be stored
+            return
         fetch = self._fetch_for(wanted, stored)
+        if wanted.alone:
+            self._note(fetch)
         fetch.peer = wanted.peer.unlogged()
         fetch.background = True
         fetch.verdict = "updating"
@@ -434,7 +442,11 @@ def _asking(head: RequestHead, stored: Stored | None) -> RequestHead:
         dates = values_of(stored.facts.pairs, b"last-modified")
         if stored.modified is not None and dates:
             lines += b"If-Modified-Since: %b\r\n" % dates[0]
-    return head.with_block(block.like(lines, lines))
+    # A HEAD may be what has a stale answer fetched anew, and what is stored has a body.
+    method = b"GET" if head.is_head else head.method
+    return RequestHead(
+        method, head.target, head.version, block.like(lines, lines), head.end
+    )
 
 
 def select_of(head: RequestHead, peer: Peer) -> Callable[[Names], Names]:

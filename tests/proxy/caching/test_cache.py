@@ -545,6 +545,36 @@ class StaleTests(CacheTestCase):
         self.assertTrue(self.ask().take().endswith(b"new"))
         self.assert_counted({"miss": 1, "updating": 3, "hit": 1})
 
+    def test_refresh_behind_head(self) -> None:
+        """A HEAD has the whole answer fetched behind it, for what is stored has a body."""
+        self.cached()
+        self.fill("Cache-Control: max-age=10, stale-while-revalidate=20")
+        self.w.pass_time(15.01)
+        got = self.ask(method="HEAD").take()
+        self.assertIn(b"; hit; ttl=-5\r\n", got)
+        self.assertTrue(got.endswith(b"\r\n\r\n"))
+        backend = self.backend()
+        self.assertTrue(self.request.startswith(b"GET / HTTP/1.1\r\n"))
+        self.reply(backend, b"new", FRESH)
+        self.assertTrue(self.ask().take().endswith(b"\r\n\r\nnew"))
+
+    def test_one_refresh(self) -> None:
+        """Requests whose answers are for them only have one request sent behind them, too, or none."""
+        self.cached()
+        public = "Cache-Control: public, max-age=10, stale-while-revalidate=20"
+        self.fill(public)
+        self.w.pass_time(15.01)
+        for line in ("Cache-Control: no-store", "Authorization: x"):
+            for _ in range(3):
+                self.assertIn(b"; hit; ttl=-5\r\n", self.ask("/", line).take())
+            if line == "Cache-Control: no-store":
+                self.assertEqual(self.asked(), [])
+        backend = self.backend()
+        self.assertEqual(self.asked(), [])
+        self.reply(backend, b"new", public)
+        self.assertTrue(self.ask().take().endswith(b"\r\n\r\nnew"))
+        self.assertEqual(self.asked(), [])
+
     def test_refresh_not_storable(self) -> None:
         """A refresh that brings what may not be stored takes away what was."""
         self.cached()
