@@ -181,6 +181,18 @@ class WebSocketTests(RulesTestCase):
         self.assertEqual(client.kinds(1), [fr.HEADERS, fr.DATA, fr.RST_STREAM])
         self.assertEqual(client.reset(1), 0)
 
+    def test_no_upgrade(self):
+        """A target that answers with success but does not upgrade has not agreed, and nobody is told that it has."""
+        for framing in (b"Content-Length: 2\r\n\r\nno", b"\r\nno"):
+            client, backend = self.socket()
+            backend.send(b"HTTP/1.1 200 OK\r\nDate: d\r\n" + framing)
+            backend.end()
+            client.send()
+            self.assertEqual(client.frames[0][0], fr.HEADERS)
+            self.assertNotEqual(client.frames[0][3][:1], b"\x88")  # 200
+            self.assertIn(b"502", client.frames[0][3])
+            self.assertEqual(client.reset(1), 0)
+
     def test_reset(self):
         """A client that resets its stream ends the tunnel."""
         client, backend = self.socket()

@@ -36,6 +36,11 @@ def without_upgrade(fields: bytes) -> bytes:
     )
 
 
+def _refusal(status: int) -> int:
+    """The status of an answer that is no 101. A success would tell the client that its WebSocket is open."""
+    return 502 if 200 <= status < 300 else status
+
+
 class WebSocketStream(Stream):
     """The stream of an extended CONNECT. What comes before the target has agreed waits, within the window."""
 
@@ -75,6 +80,14 @@ class WebSocketStream(Stream):
             self.connection.sender.send_head(self, block, False)
         else:
             super().interim(status, reason, fields)
+
+    def answer(self, status: int, reason: bytes, fields: bytes, body: bytes) -> None:
+        """See `Stream`."""
+        super().answer(_refusal(status), reason, fields, body)
+
+    def start(self, status: int, reason: bytes, fields: bytes, framing: int) -> None:
+        """See `Stream`."""
+        super().start(_refusal(status), reason, fields, framing)
 
     def tunnel_end(self) -> Upgraded:
         """The stream as the end of a tunnel."""
