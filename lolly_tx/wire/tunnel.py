@@ -39,6 +39,7 @@ MALFORMED = "malformed"
 
 _CONNECTOR, _SERVER = b"connector", b"server"
 _NAME_BYTES = 64
+_MOST_SECONDS = 1e9
 
 
 class HandshakeFailed(Exception):
@@ -115,6 +116,8 @@ class _Lines:
         self.rest = rest
         try:
             found = json.loads(line)
+            if b"\\u" in line:  # half of a pair is no text, whatever holds it
+                json.dumps(found, ensure_ascii=False).encode()
         except (ValueError, RecursionError):
             found = None
         if not isinstance(found, dict):
@@ -156,11 +159,17 @@ def _version(said: dict[str, Any]) -> None:
         raise HandshakeFailed(VERSION_UNKNOWN, f"version {VERSION} is spoken here")
 
 
+def _seconds(value: object) -> float | None:
+    """A number that may be seconds."""
+    if isinstance(value, (int, float)) and abs(value) < _MOST_SECONDS:
+        return float(value)
+    return None
+
+
 def _told(said: dict[str, Any]) -> None:
     """Raise what the other side says is wrong."""
     if "error" in said:
-        retry = said.get("retry", 0)
-        seconds = float(retry) if isinstance(retry, (int, float)) else 0.0
+        seconds = _seconds(said.get("retry", 0)) or 0.0
         detail = _text(said, "detail", 1000)
         word = _text(said, "error")
         raise HandshakeFailed(word, detail, max(0.0, seconds), told=True)
@@ -236,13 +245,13 @@ class ConnectorSide:
             raise HandshakeFailed(DENIED, "the server does not know the secret")
         refused = said.get("refused", {})
         granted = _list(said, "granted")
-        heartbeat = said.get("heartbeat", 0)
-        if not isinstance(refused, dict) or not isinstance(heartbeat, (int, float)):
+        heartbeat = _seconds(said.get("heartbeat", 0))
+        if not isinstance(refused, dict) or heartbeat is None:
             raise HandshakeFailed(MALFORMED, "a welcome that says nothing")
         self.welcome = Welcome(
             tuple(str(one) for one in granted),
             {str(key): str(why) for key, why in refused.items()},
-            float(heartbeat),
+            heartbeat,
         )
         return b""
 

@@ -146,8 +146,9 @@ class HandshakeTests(SynchronousTestCase):
             connector(), refusal(HandshakeFailed(BUSY, "later", 5.0)), BUSY
         )
         self.assertEqual((failed.retry, failed.detail), (5.0, "later"))
-        words = line(error="busy", detail="x", retry="soon")
-        self.assertEqual(self.refused(connector(), words, BUSY).retry, 0.0)
+        for retry in ("soon", 10**400, float("inf"), float("nan")):
+            words = line(error="busy", detail="x", retry=retry)
+            self.assertEqual(self.refused(connector(), words, BUSY).retry, 0.0)
 
     def test_version(self) -> None:
         """Another version is refused by that name, on both sides."""
@@ -164,6 +165,10 @@ class HandshakeTests(SynchronousTestCase):
             {"name": ""},
             {"name": "x" * 65},
             {"instance": None},
+            {"instance": "\ud800"},
+            {"name": "a\udfff"},
+            {"nonce": "\ud800" * 64},
+            {"more": [{"\ud800": 1}]},
             {"nonce": "00" * 31},
             {"nonce": "zz" * 32},
         ):
@@ -191,6 +196,7 @@ class HandshakeTests(SynchronousTestCase):
             {"services": ["x"] * 1001},
             {"publish": ["web"]},
             {"publish": [{"service": "web", "host": 5}]},
+            {"publish": [{"service": "web", "host": "\ud800"}]},
             {"publish": [{"service": "web", "host": "x" * 256}]},
             {"publish": [{"service": "web", "port": "22"}]},
             {"publish": [{"service": "web", "port": True}]},
@@ -216,6 +222,8 @@ class HandshakeTests(SynchronousTestCase):
             {"granted": 5},
             {"refused": []},
             {"heartbeat": "often"},
+            {"heartbeat": 10**400},
+            {"heartbeat": float("nan")},
             {"proof": None},
         )
         for said in wrong:
