@@ -22,7 +22,18 @@ import time
 from pathlib import Path
 
 import trustme
-from peers import BALANCED, CADDY, HAPROXY, LOLLY, ROOT, Field, Peer, lolly, report
+from peers import (
+    BALANCED,
+    CADDY,
+    HAPROXY,
+    LOLLY,
+    ROOT,
+    Field,
+    Peer,
+    checkout_at,
+    lolly,
+    report,
+)
 
 
 def started(field: Field, options: argparse.Namespace) -> list[Peer]:
@@ -63,7 +74,9 @@ def started(field: Field, options: argparse.Namespace) -> list[Peer]:
         path = field.write("Caddyfile", template, port)
         command = ["caddy", "run", "--adapter", "caddyfile", "--config", str(path)]
         add("caddy", port, command, GOMAXPROCS="1", HOME=str(field.folder))
-    others = [(f"against{n}", each) for n, each in enumerate(options.against, 1)]
+    others = [
+        (f"against{n}", checkout_at(each)) for n, each in enumerate(options.against, 1)
+    ]
     for name, checkout in [("lolly", str(ROOT)), *others]:
         port = field.ports.pop()
         more = 'tls.certificate = "server.pem"' if tls else "h2c = true"

@@ -305,7 +305,15 @@ def lolly(path: Path) -> list[str]:
 def named(number: int, given: str) -> tuple[str, str]:
     """What another checkout is called in the table, and where it is."""
     name, equals, place = given.rpartition("=")
-    return f"lolly {name}" if equals else f"against{number}", place
+    return f"lolly {name}" if equals else f"against{number}", checkout_at(place)
+
+
+def checkout_at(place: str) -> str:
+    """Its whole path, for processes that start elsewhere; without one they would quietly take what is installed."""
+    whole = Path(place).resolve()
+    if not (whole / "lolly_tx").is_dir():
+        raise SystemExit(f"{place}: there is no checkout of the project")
+    return str(whole)
 
 
 def _free_ports(count: int) -> list[int]:

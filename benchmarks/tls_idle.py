@@ -22,7 +22,7 @@ from typing import Any
 
 import trustme
 from OpenSSL import SSL, _util
-from peers import ROOT, Field, lolly
+from peers import ROOT, Field, checkout_at, lolly
 
 REQUEST = b"GET / HTTP/1.1\r\nHost: localhost\r\nAccept: */*\r\n\r\n"
 FIRST = 50
@@ -150,7 +150,9 @@ def main() -> None:
             print(f"{kind:24} {bare(str(pem), count, **how):8.0f}", flush=True)
         field = Field(folder)
         try:
-            for number, checkout in enumerate([str(ROOT), *options.against]):
+            for number, checkout in enumerate(
+                [str(ROOT), *map(checkout_at, options.against)]
+            ):
                 port = field.ports.pop()
                 path = field.write(f"lolly{number}.toml", LOLLY, port)
                 process = field.start("lolly", port, lolly(path), PYTHONPATH=checkout)
