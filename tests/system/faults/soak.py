@@ -34,8 +34,17 @@ SECONDS = 6.0
 SPARE = 12
 """So many more objects of one type, in either half, are none that were left behind by hundreds of requests."""
 
-KEPT = {"lolly_tx.domain.events.Event", "lolly_tx.service.records.history.Segment"}
-"""What becomes of targets is remembered: the last hundreds of changes, which takes more rounds than these."""
+KEPT = {
+    "lolly_tx.domain.events.Event",
+    "lolly_tx.service.records.history.Segment",
+    "lolly_tx.wire.fields.RequestBlock",
+    "lolly_tx.wire.hpack.table.Decoded",
+    "lolly_tx.wire.message.RequestHead",
+    "builtins.frozenset",
+    "builtins.list",
+}
+"""Memories of fixed size that take more rounds than these to fill: the last hundreds of changes of targets, and heads
+with what they are made of (docs/performance.md), of which a few come again by chance."""
 
 _STREAMS = 8
 
