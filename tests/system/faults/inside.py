@@ -158,7 +158,8 @@ def main() -> None:
         from twisted.internet import reactor
 
         running: Any = reactor
-        running.callWhenRunning(_Inside, running)
+        # After what the start does in its first turn, when nobody is served: it looks for garbage once.
+        running.callWhenRunning(running.callLater, 0, _Inside, running)
 
     module.install = install_and_look
     run()
