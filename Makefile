@@ -9,10 +9,6 @@ FAST := build/fast
 COMPILED = PYTHONPATH=$(abspath $(FAST)) $(abspath $(BIN))/python
 SANITIZED = LD_PRELOAD="$$(cc -print-file-name=libasan.so) $$(cc -print-file-name=libubsan.so)" \
     ASAN_OPTIONS=detect_leaks=0 PYTHONMALLOC=malloc
-# All of tests/system passes compiled. These go the longest way through compiled code, within half a minute: .ci/run takes
-# twenty minutes at most.
-FAST_SYSTEM ?= $(addprefix tests/system/,test_http2.py test_corpus.py test_example_plugins.py test_transports.py \
-    test_grpc.py)
 
 # Where `make wheels` looks: on the path (python3.12 of pyenv may be one that starts none), with pyenv, with uv.
 PLACES = python$$version $${PYENV_ROOT:-$$HOME/.pyenv}/versions/$$version.*/bin/python \
@@ -21,8 +17,9 @@ PLACES = python$$version $${PYENV_ROOT:-$$HOME/.pyenv}/versions/$$version.*/bin/
 HEADS ?= 200000
 PIECES ?= 20000
 TALKS ?= 5000
-# Tests on real sockets mostly wait: some files of them go side by side, and nothing else beside them.
-SIDE_BY_SIDE ?= --numprocesses 3 --dist loadfile
+# Tests on real sockets mostly wait: some classes of them go side by side, the longest (the faults) first, and nothing
+# else beside them.
+SIDE_BY_SIDE ?= --numprocesses 4 --dist loadscope --no-loadscope-reorder
 
 # A pip that is there already serves the environment as well: making one takes half as long as all the rest.
 # Modules are compiled when they are first used, not all that there are.
@@ -78,7 +75,7 @@ test-fast: fast
 # The same on what is compiled already.
 check-fast:
 	cd $(FAST) && $(COMPILED) -m pytest --numprocesses auto --quiet --ignore tests/system
-	cd $(FAST) && $(COMPILED) -m pytest $(SIDE_BY_SIDE) --quiet $(FAST_SYSTEM)
+	cd $(FAST) && $(COMPILED) -m pytest $(SIDE_BY_SIDE) --quiet tests/system
 
 faults-fast: fast
 	cd $(FAST) && $(COMPILED) -m tests.system.faults

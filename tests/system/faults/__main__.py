@@ -1,34 +1,16 @@
-"""`python -m tests.system.faults [NAMES] [--long] [--workers N]`: see the package."""
+"""`python -m tests.system.faults [NAMES] [--brief | --long] [--workers N]`: see the package."""
 
 from __future__ import annotations
 
 import argparse
 import asyncio
-import importlib.util
 import logging
 import resource
-import subprocess
 import sys
 import time
 
-from tests.system.faults import (
-    backends,
-    bodies,
-    clients,
-    ends,
-    floods,
-    life,
-    many,
-    reach,
-    reloads,
-    soak,
-    stalls,
-    standstills,
-    tunnels,
-    upgrades,
-    uploads,
-)
 from tests.system.faults.figures import (
+    CI,
     LONG,
     SHORT,
     Findings,
@@ -36,29 +18,8 @@ from tests.system.faults.figures import (
     Size,
     percentile_of,
 )
+from tests.system.faults.scenarios import SCENARIOS
 
-SCENARIOS = {
-    each.name: each
-    for module in (
-        backends,
-        bodies,
-        clients,
-        ends,
-        floods,
-        life,
-        many,
-        reach,
-        reloads,
-        soak,
-        stalls,
-        standstills,
-        tunnels,
-        upgrades,
-        uploads,
-    )
-    for each in module.SCENARIOS
-}
-FUZZ = "tests.system.fuzz"
 STARVED = 0.3
 """A goal that is missed while the proxy had no processor for so much of the time says little of
 the proxy: it may try once more, and both lines are printed."""
@@ -68,29 +29,34 @@ def main(arguments: list[str]) -> int:
     """Run what is named, or everything; the status is 1 when a goal is missed."""
     parser = argparse.ArgumentParser(prog="python -m tests.system.faults")
     parser.add_argument("names", nargs="*", help="such as L01; none = all")
-    parser.add_argument("--long", action="store_true", help="full sizes")
+    sizes = parser.add_mutually_exclusive_group()
+    for option, level, what in (
+        ("--brief", CI, "the sizes of test_faults.py, where times may be longer"),
+        ("--long", LONG, "full sizes"),
+    ):
+        sizes.add_argument(
+            option, dest="level", action="store_const", const=level, help=what
+        )
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--workers", type=int, default=1, help="of the proxy")
     given = parser.parse_args(arguments)
-    unknown = set(given.names) - set(SCENARIOS) - {"L19"}
+    unknown = set(given.names) - set(SCENARIOS)
     if unknown:
-        known = ", ".join(sorted({*SCENARIOS, "L19"}))
+        known = ", ".join(sorted(SCENARIOS))
         parser.error(f"no such test: {', '.join(sorted(unknown))}; there are {known}")
     _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
     # It says so when one writes to a connection that was just reset, which is the point.
     logging.getLogger("asyncio").setLevel(logging.ERROR)
-    size = Size(LONG if given.long else SHORT, given.seed, given.workers)
+    level = SHORT if given.level is None else given.level
+    size = Size(level, given.seed, given.workers)
     all_found = []
-    for name in given.names or sorted({*SCENARIOS, "L19"}):
+    for name in given.names or sorted(SCENARIOS):
         started = time.monotonic()
-        if name == "L19":
-            found = fuzz(size)
-        else:
+        found = run(SCENARIOS[name], size)
+        if not found.good and found.starved > STARVED:
+            print(f"{found.line()}, so once more", flush=True)
             found = run(SCENARIOS[name], size)
-            if not found.good and found.starved > STARVED:
-                print(f"{found.line()}, so once more", flush=True)
-                found = run(SCENARIOS[name], size)
         took = time.monotonic() - started
         print(f"{found.line()} ({took:.1f} s)", flush=True)
         all_found.append(found)
@@ -101,7 +67,7 @@ def main(arguments: list[str]) -> int:
 
 def run(registered: Registered, size: Size) -> Findings:
     """One scenario; its own failure is a finding as well."""
-    found = Findings(registered.name, registered.title, workers=size.workers)
+    found = registered.findings(size)
     try:
         asyncio.run(registered.run(found, size))
     except Exception as error:
@@ -124,25 +90,6 @@ def event_loop(all_found: list[Findings]) -> Findings:
     longest = max((b for b, n in found.beats.items() if n), default=0.0)
     found.most("longest held", 1000 * longest, 100, " ms")
     print(found.line(), flush=True)
-    return found
-
-
-def fuzz(size: Size) -> Findings:
-    """L19, when the fuzzer is there."""
-    found = Findings("L19", "mutated inputs with a canary client")
-    if importlib.util.find_spec(FUZZ) is None:
-        found.note("skipped", f"{FUZZ} is missing")
-        return found
-    inputs = str(size.pick(500, 5000, 100000))
-    ended = subprocess.run(
-        [sys.executable, "-m", FUZZ, "--inputs", inputs],
-        capture_output=True,
-        text=True,
-        check=False,
-    )
-    lines = (ended.stdout + ended.stderr).strip().splitlines()
-    found.equal("status", ended.returncode, 0)
-    found.note("says", lines[-1] if lines else "nothing")
     return found
 
 

@@ -306,4 +306,4 @@ async def until_joined(proxy: ProxyProcess, count: int) -> None:
         await asyncio.sleep(0.02)
 
 
-SCENARIOS = [l33, l33b]
+SCENARIOS = (l33, l33b)
