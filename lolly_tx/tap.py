@@ -80,7 +80,7 @@ def makeService(options: Options) -> IService:
     from lolly_tx.config.operating import Log
     from lolly_tx.net.checks.kinds import BadCheckSettings, UnknownCheck
     from lolly_tx.net.sockets.endpoints import BadEndpoint
-    from lolly_tx.net.sockets.tls_contexts import TLSSettingsError
+    from lolly_tx.net.sockets.tls_names import TLSSettingsError
     from lolly_tx.service.build import CannotListen, build
     from lolly_tx.service.changes import amendedstate
     from lolly_tx.service.changes.amending import TargetChanges

@@ -5,13 +5,15 @@ Imports: net, wire, pyOpenSSL. Used by: service.
 
 from __future__ import annotations
 
-from typing import Any
-
-from OpenSSL import SSL
+from typing import TYPE_CHECKING, Any
 
 from lolly_tx.net.doors import Peer
+from lolly_tx.net.loaded import loaded
 from lolly_tx.wire.proxyline import NOBODY, ProxyLine
 from lolly_tx.wire.tlvs import Encrypted
+
+if TYPE_CHECKING:
+    from OpenSSL import SSL
 
 
 def line_of(peer: Peer) -> ProxyLine:
@@ -29,7 +31,7 @@ def line_of(peer: Peer) -> ProxyLine:
         host = _address(transport, "getHost")
         told = ProxyLine(source, port, getattr(host, "host", ""), _port_of(host))
     handle = getattr(transport, "getHandle", lambda: None)()
-    if not isinstance(handle, SSL.Connection):
+    if not isinstance(handle, loaded("OpenSSL.SSL", "Connection")):
         return told
     return ProxyLine(
         told.source,

@@ -9,7 +9,7 @@ cancellation. Whoever cancels therefore records the reason first and hands it to
 `translate` as `because`; a cancellation without a recorded reason is the caller's doing
 and is never held against a target.
 
-Imports: domain, wire, Twisted, pyOpenSSL. Used by: net.bounded, net.checks,
+Imports: net, domain, wire, Twisted. Used by: net.bounded, net.checks,
 net.datagrams, net.discovery, net.http1, net.kubernetes, net.library, net.proxies,
 net.sockets, net.stores, net.tunnels, proxy.streams, service.certificates,
 service.tunnels.
@@ -18,13 +18,10 @@ service.tunnels.
 from __future__ import annotations
 
 import errno
-import sys
 from collections.abc import Iterable, Iterator
 from socket import EAI_AGAIN, gaierror
 from typing import Any
 
-from OpenSSL import SSL
-from service_identity import VerificationError
 from twisted.internet import defer, error
 from twisted.names.error import DNSQueryTimeoutError, DomainError, ResolverError
 from twisted.python.failure import Failure
@@ -46,6 +43,7 @@ from lolly_tx.domain.errors import (
     ResponseTimedOut,
     TLSFailed,
 )
+from lolly_tx.net.loaded import loaded
 from lolly_tx.wire.errors import BadMessage
 
 
@@ -74,17 +72,13 @@ _TIMEOUTS = (
     defer.TimeoutError,
     TimeoutError,
 )
-_CERTIFICATES = (VerificationError, error.VerifyError, error.CertificateError)
+_CERTIFICATES = (error.VerifyError, error.CertificateError)
 _CLOSED = (
     error.ConnectionClosed,
     ConnectionResetError,
     ConnectionAbortedError,
     BrokenPipeError,
-    SSL.ZeroReturnError,
-    SSL.SysCallError,
 )
-_TLS = (SSL.Error, error.SSLError)
-_WEB_CLIENT = "twisted.web._newclient"
 
 # What this machine ran out of says nothing about the target.
 _LOCAL = frozenset(
@@ -179,9 +173,13 @@ def _any_cancelled(causes: Iterable[BaseException]) -> bool:
 
 
 def _of_web(*names: str) -> tuple[type[Any], ...]:
-    """Exceptions of `twisted.web.client`, which only who has an Agent imports: till then nobody can have raised one."""
-    module = sys.modules.get(_WEB_CLIENT)
-    return tuple(getattr(module, name) for name in names) if module else ()
+    """Exceptions of `twisted.web.client`, which only who has an Agent imports."""
+    return loaded("twisted.web._newclient", *names)
+
+
+def _of_tls(*names: str) -> tuple[type[Any], ...]:
+    """Exceptions of pyOpenSSL, which only who speaks TLS imports."""
+    return loaded("OpenSSL.SSL", *names)
 
 
 def _exception(reason: Failure | BaseException) -> BaseException:
@@ -229,13 +227,15 @@ def _translate_one(cause: BaseException, connecting: bool) -> ProxyError | None:
         if connecting:
             return ConnectTimedOut("connection timed out")
         return ResponseTimedOut("timed out")
-    if isinstance(cause, _CERTIFICATES):
+    if isinstance(
+        cause, (*_CERTIFICATES, *loaded("service_identity", "VerificationError"))
+    ):
         return CertificateRefused("TLS: certificate is not for the name asked for")
-    if isinstance(cause, _CLOSED):
+    if isinstance(cause, (*_CLOSED, *_of_tls("ZeroReturnError", "SysCallError"))):
         if connecting:
             return ConnectFailed("closed during the TLS handshake")
         return ConnectionReset(_how_closed(cause))
-    if isinstance(cause, _TLS):
+    if isinstance(cause, (error.SSLError, *_of_tls("Error"))):
         return TLSFailed(f"TLS: {_tls_words(cause)}", nothing_sent=connecting)
     if isinstance(cause, error.ConnectBindError):
         if _errno(cause) in _LOCAL:
@@ -295,7 +295,7 @@ def _os_words(cause: BaseException, otherwise: str) -> str:
 
 
 def _how_closed(cause: BaseException) -> str:
-    if isinstance(cause, (error.ConnectionDone, SSL.ZeroReturnError)):
+    if isinstance(cause, (error.ConnectionDone, *_of_tls("ZeroReturnError"))):
         return "connection closed"
     return "connection reset"
 

@@ -28,10 +28,7 @@ from lolly_tx.net.sockets.acceptor import Acceptor, Census, Door
 from lolly_tx.net.sockets.eager import eager
 from lolly_tx.net.sockets.inherited import Inheritance
 from lolly_tx.net.sockets.proxied import Proxied
-from lolly_tx.net.sockets.tls_contexts import (
-    ALPN_HTTP1,
-    ALPN_HTTP2,
-)
+from lolly_tx.net.sockets.tls_names import ALPN_HTTP1, ALPN_HTTP2
 from lolly_tx.proxy.resource import ReverseProxyResource
 from lolly_tx.service.listening import Place, server_endpoint
 from lolly_tx.service.surroundings import WHOLE

@@ -25,6 +25,7 @@ from lolly_tx.net.sockets.acceptor import Acceptor
 from lolly_tx.net.sockets.eager import EagerReactor, PlainPort, share_address
 from lolly_tx.net.sockets.endpoints import BadEndpoint
 from lolly_tx.net.sockets.inherited import PREFIX, Heirloom, PassedEndpoint
+from lolly_tx.net.sockets.later_tls import with_tls
 
 if TYPE_CHECKING:  # pragma: no cover
     from lolly_tx.service.certificates.files import ListenerCertificates
@@ -234,7 +235,7 @@ def server_endpoint(reactor: Any, text: str, key: str) -> Any:
     if text.startswith(PREFIX):
         return PassedEndpoint(reactor)
     try:
-        return serverFromString(reactor, text)
+        return serverFromString(reactor, with_tls(text))
     except Exception as error:
         said = f"{type(error).__name__}: {error}"
         raise BadEndpoint(f'{key}: "{text}" cannot be used: {said}') from error

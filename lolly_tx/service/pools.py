@@ -35,7 +35,7 @@ from lolly_tx.net.multiplexed import Multiplexed
 from lolly_tx.net.per_client import PerClient
 from lolly_tx.net.sockets.endpoints import TargetEndpoint, TargetEndpoints
 from lolly_tx.net.sockets.resolver import Lane
-from lolly_tx.net.sockets.tls_contexts import ALPN_HTTP2
+from lolly_tx.net.sockets.tls_names import ALPN_HTTP2
 from lolly_tx.net.turn import Turn
 from lolly_tx.net.upstreams import AS_USED, Upstream, UpstreamLimits, Upstreams
 from lolly_tx.proxy.counters import Counters

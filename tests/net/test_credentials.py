@@ -25,7 +25,6 @@ from lolly_tx.net.doors import Peer
 from lolly_tx.net.sockets.certificates import (
     ByName,
     Certificate,
-    TLSSettingsError,
     files_of,
     load_certificate,
     names_of,
@@ -35,6 +34,7 @@ from lolly_tx.net.sockets.client_certificates import ClientPolicy, load_policy
 from lolly_tx.net.sockets.credentials import Credentials, Terms
 from lolly_tx.net.sockets.handshakes import Handshakes, reason_of
 from lolly_tx.net.sockets.staples import Staples
+from lolly_tx.net.sockets.tls_names import TLSSettingsError
 from lolly_tx.net.tls_facts import asked_for, facts_of, facts_of_peer
 from tests.net.authority import Authority
 

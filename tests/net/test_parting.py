@@ -21,7 +21,8 @@ from lolly_tx.net.http2.shared import Http2Settings
 from lolly_tx.net.sockets.acceptor import Census
 from lolly_tx.net.sockets.parting import end_writing
 from lolly_tx.net.sockets.tls import OneContext, TLSServer
-from lolly_tx.net.sockets.tls_contexts import ALPN_HTTP1, ALPN_HTTP2, server_context
+from lolly_tx.net.sockets.tls_contexts import server_context
+from lolly_tx.net.sockets.tls_names import ALPN_HTTP1, ALPN_HTTP2
 from lolly_tx.net.sockets.tls_ports import secure
 from lolly_tx.wire.http2 import frames as fr
 from lolly_tx.wire.websocket import GOING_AWAY

@@ -27,7 +27,6 @@ from zope.interface.verify import verifyObject
 
 from lolly_tx.config.pools import UpstreamTLS
 from lolly_tx.domain.errors import CertificateRefused
-from lolly_tx.net.sockets.certificates import TLSSettingsError
 from lolly_tx.net.sockets.target_tls import (
     LOOK_SECONDS,
     SESSION_SECONDS,
@@ -36,6 +35,7 @@ from lolly_tx.net.sockets.target_tls import (
     client_options,
 )
 from lolly_tx.net.sockets.tls_contexts import server_context
+from lolly_tx.net.sockets.tls_names import TLSSettingsError
 
 NAME = "app.example"
 WEEK = timedelta(days=7)

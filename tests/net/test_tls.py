@@ -41,7 +41,6 @@ from twisted.trial.unittest import SynchronousTestCase
 from zope.interface.verify import verifyObject
 
 from lolly_tx.net.deadlines import Deadlines
-from lolly_tx.net.sockets.certificates import TLSSettingsError
 from lolly_tx.net.sockets.eager import eager
 from lolly_tx.net.sockets.handshakes import Handshakes
 from lolly_tx.net.sockets.records import RECORD_BYTES
@@ -52,6 +51,7 @@ from lolly_tx.net.sockets.tls import (
     TLSUNIXServer,
 )
 from lolly_tx.net.sockets.tls_contexts import server_context
+from lolly_tx.net.sockets.tls_names import TLSSettingsError
 from lolly_tx.net.sockets.tls_ports import TLSServerEndpoint, listen_tls, secure
 from lolly_tx.net.sockets.transports import PlainClient, is_secure
 from tests.net.fakes import (

@@ -19,7 +19,7 @@ from lolly_tx.config.load import parse
 from lolly_tx.net.deadlines import NEVER
 from lolly_tx.net.http1.shared import HALF_CLOSE_SECONDS
 from lolly_tx.net.sockets.endpoints import BadEndpoint
-from lolly_tx.net.sockets.tls_contexts import TLSSettingsError
+from lolly_tx.net.sockets.tls_names import TLSSettingsError
 from lolly_tx.service import listening
 from lolly_tx.service.build import CannotListen, build
 from lolly_tx.service.records.reopening import NotReopened

@@ -21,6 +21,9 @@ path = "/"
 """
 
 NOT_AT_START = (
+    "OpenSSL",
+    "cryptography",
+    "service_identity",
     "treq",
     "twisted.internet.testing",
     "twisted.trial.itrial",
@@ -114,6 +117,8 @@ NOT_AT_START = (
 
 START = """
 import sys
+from lolly_tx.net.sockets import reactor
+reactor.install()
 from lolly_tx import cli, tap
 options = tap.Options()
 options.parseOptions(["--config", sys.argv[1]])

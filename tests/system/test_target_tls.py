@@ -18,7 +18,8 @@ from twisted.internet.endpoints import serverFromString
 from twisted.internet.protocol import Factory, Protocol
 
 from lolly_tx.config import parse
-from lolly_tx.net.sockets.tls_contexts import ALPN_HTTP1, ALPN_HTTP2, server_context
+from lolly_tx.net.sockets.tls_contexts import server_context
+from lolly_tx.net.sockets.tls_names import ALPN_HTTP1, ALPN_HTTP2
 from lolly_tx.net.sockets.tls_ports import secure
 from lolly_tx.service.build import build
 from tests.net.fakes import SteppingTestCase

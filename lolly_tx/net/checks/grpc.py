@@ -13,7 +13,7 @@ from __future__ import annotations
 from lolly_tx.domain.target import Target
 from lolly_tx.net.checks.http import USER_AGENT, TCPCheck
 from lolly_tx.net.checks.probes import Probe
-from lolly_tx.net.sockets.tls_contexts import ALPN_HTTP2
+from lolly_tx.net.sockets.tls_names import ALPN_HTTP2
 from lolly_tx.net.sockets.transports import is_secure
 from lolly_tx.wire.errors import BadMessage
 from lolly_tx.wire.fields import render_fields

@@ -33,7 +33,7 @@ from lolly_tx.net.checks.http import (
 from lolly_tx.net.sockets.dialing import Dialer
 from lolly_tx.net.sockets.endpoints import TargetEndpoints, client_endpoint
 from lolly_tx.net.sockets.health_map import HealthMap
-from lolly_tx.net.sockets.tls_contexts import ALPN_HTTP2
+from lolly_tx.net.sockets.tls_names import ALPN_HTTP2
 
 
 class UnknownCheck(LookupError):

@@ -17,7 +17,7 @@ from lolly_tx.net.http1.listening import overloaded
 from lolly_tx.net.http1.shared import Http1Settings, Shared, Site
 from lolly_tx.net.sockets.acceptor import Acceptor, Census
 from lolly_tx.net.sockets.proxied import Proxied
-from lolly_tx.net.sockets.tls_contexts import ALPN_HTTP1
+from lolly_tx.net.sockets.tls_names import ALPN_HTTP1
 from lolly_tx.wire.forwardform import ForwardReader
 from lolly_tx.wire.socks5 import NONE_OF_THEM, VERSION, method
 

@@ -13,7 +13,7 @@ from lolly_tx.net.http1.server import Http1Server
 from lolly_tx.net.http1.shared import Http1Settings, Shared, Site
 from lolly_tx.net.sockets.acceptor import Acceptor, Census
 from lolly_tx.net.sockets.proxied import Proxied
-from lolly_tx.net.sockets.tls_contexts import ALPN_HTTP1
+from lolly_tx.net.sockets.tls_names import ALPN_HTTP1
 
 OVERLOADED = (
     b"HTTP/1.1 503 Service Unavailable\r\nContent-Length: 0\r\n"

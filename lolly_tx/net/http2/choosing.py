@@ -22,7 +22,7 @@ from lolly_tx.net.http2.server import Http2Server
 from lolly_tx.net.http2.shared import Http2Shared
 from lolly_tx.net.sockets.acceptor import Acceptor
 from lolly_tx.net.sockets.parting import CLOSE_SECONDS
-from lolly_tx.net.sockets.tls_contexts import ALPN_HTTP2
+from lolly_tx.net.sockets.tls_names import ALPN_HTTP2
 from lolly_tx.wire.http2.frames import PREFACE
 
 

@@ -15,7 +15,7 @@ from lolly_tx.net.http2.choosing import Choosing
 from lolly_tx.net.http2.shared import Http2Settings, Http2Shared
 from lolly_tx.net.sockets.acceptor import Acceptor, Census
 from lolly_tx.net.sockets.proxied import Proxied
-from lolly_tx.net.sockets.tls_contexts import ALPN_HTTP1, ALPN_HTTP2
+from lolly_tx.net.sockets.tls_names import ALPN_HTTP1, ALPN_HTTP2
 from lolly_tx.net.turn import Turn
 from lolly_tx.wire.http2.frames import SETTINGS, frame, goaway
 from lolly_tx.wire.http2_errors import ENHANCE_YOUR_CALM

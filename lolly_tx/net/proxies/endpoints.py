@@ -31,6 +31,7 @@ from twisted.internet.interfaces import IStreamClientEndpoint
 from lolly_tx.domain.access.login import Login, login_of
 from lolly_tx.domain.routing.hosts import BadHost, host_name
 from lolly_tx.net.proxies.through import HANDSHAKE_SECONDS, ThroughProxy
+from lolly_tx.net.sockets.later_tls import with_tls
 from lolly_tx.wire.asking import asking
 
 _PLACE = re.compile(r"(\[[0-9A-Fa-f:.]+\]|[^:\[\]/]+):([0-9]{1,5})")
@@ -103,7 +104,7 @@ def _below(reactor: Any, via: str) -> IStreamClientEndpoint:
     """What connects to the proxy."""
     place = _PLACE.fullmatch(via)
     if place is None:
-        return clientFromString(reactor, via)  # type: ignore[no-any-return]  # untyped
+        return clientFromString(reactor, with_tls(via))  # type: ignore[no-any-return]  # untyped
     host, port = place[1].strip("[]"), _port(place[2])
     if isIPAddress(host):
         return TCP4ClientEndpoint(reactor, host, port)

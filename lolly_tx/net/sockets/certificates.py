@@ -1,6 +1,6 @@
 """Certificates with their keys as they are in files, and which of them a name gets.
 
-Imports: nothing of ours. Used by: net.sockets, service, service.acme,
+Imports: net.sockets, cryptography. Used by: net.sockets, service, service.acme,
 service.certificates, service.changes.
 """
 
@@ -18,6 +18,8 @@ from cryptography.hazmat.primitives.hashes import SHA256
 from cryptography.hazmat.primitives.serialization import load_pem_private_key
 from cryptography.x509.oid import NameOID
 
+from lolly_tx.net.sockets.tls_names import TLSSettingsError
+
 Thing = TypeVar("Thing")
 
 Signature = tuple[tuple[str, int, int, int, int], ...]
@@ -25,15 +27,6 @@ Signature = tuple[tuple[str, int, int, int, int], ...]
 
 
 _CERTIFICATE = b"-----BEGIN CERTIFICATE-----"
-
-
-class TLSSettingsError(ValueError):
-    """A file of TLS settings cannot be used. The text names the file and the reason."""
-
-    def __init__(self, path: str | Path, reason: str) -> None:
-        super().__init__(f"{path}: {reason}")
-        self.path = str(path)
-        self.reason = reason
 
 
 def read_file(path: str | Path) -> bytes:

@@ -21,8 +21,9 @@ from typing import Any, ClassVar
 from OpenSSL import SSL
 from twisted.logger import Logger
 
-from lolly_tx.net.sockets.certificates import TLSSettingsError, load_certificate
+from lolly_tx.net.sockets.certificates import load_certificate
 from lolly_tx.net.sockets.tls_contexts import context_of
+from lolly_tx.net.sockets.tls_names import TLSSettingsError
 from lolly_tx.wire.client_hello import LARGEST_HELLO, NotAHello, read_hello
 
 ACME_TLS = b"acme-tls/1"

@@ -12,11 +12,8 @@ import attrs
 from cryptography import x509
 from OpenSSL import SSL, crypto
 
-from lolly_tx.net.sockets.certificates import (
-    TLSSettingsError,
-    certificates_in,
-    read_file,
-)
+from lolly_tx.net.sockets.certificates import certificates_in, read_file
+from lolly_tx.net.sockets.tls_names import TLSSettingsError
 
 Mode = Literal["off", "request", "require"]
 

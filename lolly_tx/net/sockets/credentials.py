@@ -25,7 +25,8 @@ from lolly_tx.net.sockets.challenges import Challenges
 from lolly_tx.net.sockets.client_certificates import NOBODY, ClientPolicy
 from lolly_tx.net.sockets.handshakes import Handshakes
 from lolly_tx.net.sockets.staples import Staples
-from lolly_tx.net.sockets.tls_contexts import ALPN_HTTP1, bare_context, context_of
+from lolly_tx.net.sockets.tls_contexts import bare_context, context_of
+from lolly_tx.net.sockets.tls_names import ALPN_HTTP1
 
 
 @attrs.frozen(eq=False)

@@ -10,27 +10,28 @@ Imports: net.sockets, Twisted. Used by: net.sockets, service.
 from __future__ import annotations
 
 import socket
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from twisted.internet import abstract, tcp, unix
 from twisted.internet.defer import Deferred
 from twisted.internet.interfaces import IProtocolFactory
 from twisted.internet.posixbase import PosixReactorBase
-from twisted.internet.ssl import CertificateOptions
 from twisted.logger import Logger
-from twisted.protocols.tls import TLSMemoryBIOFactory
 from zope.interface import directlyProvides, providedBy
 
 from lolly_tx.net.sockets.direct import dial
 from lolly_tx.net.sockets.inherited import Heirloom
 from lolly_tx.net.sockets.ports import LastCall, LastCallUNIX
-from lolly_tx.net.sockets.tls_contexts import ALPN_HTTP1, alpn_chooser
+from lolly_tx.net.sockets.tls_names import ALPN_HTTP1
 from lolly_tx.net.sockets.transports import (
     PlainClient,
     PlainServer,
     PlainUNIXClient,
     PlainUNIXServer,
 )
+
+if TYPE_CHECKING:
+    from twisted.protocols.tls import TLSMemoryBIOFactory
 
 LEAST_BACKLOG = 1024
 """Queue of connections not yet accepted. Twisted's 50 overflows in one burst, and then
@@ -209,6 +210,11 @@ class EagerReactor:
 
     def wrap_tls(self, factory: Any, contextFactory: Any) -> TLSMemoryBIOFactory:
         """`factory` behind Twisted's TLS, for a port of ours."""
+        from twisted.internet.ssl import CertificateOptions
+        from twisted.protocols.tls import TLSMemoryBIOFactory
+
+        from lolly_tx.net.sockets.tls_contexts import alpn_chooser
+
         if isinstance(contextFactory, CertificateOptions):
             # Its own choice ends the handshake when there is nothing in common.
             offers = getattr(factory, "acceptableProtocols", None)

@@ -19,7 +19,7 @@ service.tunnels, tap.
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any
+from typing import TYPE_CHECKING, Any
 from weakref import WeakKeyDictionary
 
 from twisted.internet.defer import Deferred
@@ -49,17 +49,17 @@ from lolly_tx.domain.addresses import DOWN
 from lolly_tx.domain.errors import ConnectTimedOut, TLSFailed
 from lolly_tx.domain.target import Target
 from lolly_tx.net.failures import translated
+from lolly_tx.net.loaded import loaded
 from lolly_tx.net.sockets.dialing import Dialer, HostEndpoint, is_literal
 from lolly_tx.net.sockets.handover import Handover, WrappedFactory
 from lolly_tx.net.sockets.health_map import CONNECT_TIMEOUT, HealthMap
+from lolly_tx.net.sockets.later_tls import with_tls
 from lolly_tx.net.sockets.preceding import Preceding
-from lolly_tx.net.sockets.target_tls import (
-    TargetContext,
-    TargetTLS,
-    client_options,
-)
 from lolly_tx.net.timeout import within
 from lolly_tx.wire.proxyline import NOBODY, RENDERERS, ProxyLine
+
+if TYPE_CHECKING:
+    from lolly_tx.net.sockets.target_tls import TargetContext
 
 __all__ = [
     "CONNECT_TIMEOUT",
@@ -114,6 +114,8 @@ def client_endpoint(
     if not secure:
         timeout = None  # it keeps to the limit itself
     else:
+        from lolly_tx.net.sockets.target_tls import TargetContext, client_options
+
         try:
             context = context or TargetContext(tls or UpstreamTLS())
             options = client_options(target.host, context=context)
@@ -149,14 +151,20 @@ class Layers:
 
     def refusal(self, transport: Any) -> TLSFailed | None:
         """Why the target was not believed, if that is how its handshake ended."""
-        if not isinstance(self._options, TargetTLS):
+        if not self._is_ours():
             return None
-        return self._options.refusal(transport.getHandle())
+        refusal: TLSFailed | None = self._options.refusal(transport.getHandle())
+        return refusal
 
     def failed(self, error: BaseException) -> None:
         """A connect has failed. If by TLS, the session it may have gone on with is not tried again."""
-        if isinstance(error, TLSFailed) and isinstance(self._options, TargetTLS):
+        if isinstance(error, TLSFailed) and self._is_ours():
             self._options.forget()
+
+    def _is_ours(self) -> bool:
+        """Whether it is our own TLS."""
+        ours = loaded("lolly_tx.net.sockets.target_tls", "TargetTLS")
+        return isinstance(self._options, ours)
 
 
 class TargetEndpoints:
@@ -211,6 +219,8 @@ class TargetEndpoints:
         if target.endpoint or target.scheme != "https":
             return None
         if self._context is None:
+            from lolly_tx.net.sockets.target_tls import TargetContext
+
             try:
                 settings = self.tls or UpstreamTLS()
                 self._context = TargetContext(settings, alpn=self._alpn)
@@ -246,7 +256,7 @@ def _from_string(
     text = target.endpoint
     kind = text.partition(":")[0]
     try:
-        endpoint: Any = clientFromString(dialer.map.reactor, text)
+        endpoint: Any = clientFromString(dialer.map.reactor, with_tls(text))
     except Exception as e:
         # Parsers raise whatever their argument handling raises: ValueError, TypeError,
         # KeyError, OSError for a missing certificate.

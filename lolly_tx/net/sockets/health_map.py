@@ -37,6 +37,7 @@ from lolly_tx.domain.target import host_and_port
 from lolly_tx.net.failures import translate, translated
 from lolly_tx.net.sockets.dialing import Dialer, HostEndpoint, Place
 from lolly_tx.net.sockets.eager import eager
+from lolly_tx.net.sockets.later_tls import with_tls
 from lolly_tx.net.sockets.resolver import (
     LOOKUPS_AT_ONCE,
     Lane,
@@ -193,7 +194,7 @@ class RememberedEndpoint:
 def _from_string(reactor: Any, text: str) -> Any:
     """The endpoint that a string means. Raises ValueError, whatever its parser raises."""
     try:
-        return clientFromString(reactor, text)
+        return clientFromString(reactor, with_tls(text))
     except Exception as e:
         place = host_and_port(text)
         hint = f"; did you mean {place}?" if place and place[1] else ""

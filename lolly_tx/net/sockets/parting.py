@@ -14,11 +14,11 @@ from collections.abc import Callable
 from typing import Any
 
 from twisted.internet.interfaces import IHalfCloseableProtocol, IProtocol
-from twisted.protocols.tls import TLSMemoryBIOProtocol
 from twisted.python.failure import Failure
 from zope.interface import implementer
 
 from lolly_tx.net.deadlines import NEVER, Deadlines
+from lolly_tx.net.loaded import loaded
 
 LINGER_SECONDS = 30.0
 """How long a client may go on sending after our last byte: who sends first and reads then
@@ -49,7 +49,7 @@ def end_writing(transport: Any) -> None:
     # With a producer that it has paused a transport would not end.
     transport.unregisterProducer()
     half_close = getattr(transport, "loseWriteConnection", None)
-    if half_close is None or isinstance(transport, TLSMemoryBIOProtocol):
+    if half_close is None or _is_twisted_tls(transport):
         # The half-close of Twisted's TLS would be that of the socket below it, without a
         # close_notify. Its close delivers what comes until the peer has closed as well.
         transport.loseConnection()
@@ -62,11 +62,17 @@ def cut(transport: Any) -> None:
 
     The abort of Twisted's TLS says close_notify first, which is what a complete end looks like (RFC 8446 section 6.1).
     """
-    if isinstance(transport, TLSMemoryBIOProtocol) and transport.transport is not None:
+    if _is_twisted_tls(transport) and transport.transport is not None:
         below: Any = transport.transport
         below.abortConnection()
     else:
         transport.abortConnection()
+
+
+def _is_twisted_tls(transport: Any) -> bool:
+    return isinstance(
+        transport, loaded("twisted.protocols.tls", "TLSMemoryBIOProtocol")
+    )
 
 
 class Leftover:

@@ -1,7 +1,7 @@
 """The epoll reactor with a lean poll loop and a clock that only goes forward.
 
 Offered to twistd as `--reactor=lolly`; everything else of ours also runs on Twisted's
-own reactors. Four differences from `EPollReactor`:
+own reactors. Five differences from `EPollReactor`:
 
 - An event is dispatched directly. Twisted sets up a logging
   context around each one, 8 to 10 % of the CPU of a small request; we log with a
@@ -13,6 +13,7 @@ own reactors. Four differences from `EPollReactor`:
   timer. Who wants the date must ask `time.time` (twisted.web's own access log does not,
   and would print 1970; ours does).
 - SIGTERM ends the process with status 0 once it has stopped.
+- pyOpenSSL is not there before somebody imports it (`net.sockets.later_tls`).
 
 Imports: net.sockets, Twisted. Used by: twisted.plugins.
 """
@@ -24,12 +25,16 @@ import time
 from types import FrameType
 from typing import Any
 
-from twisted.internet.epollreactor import EPOLLIN, EPOLLOUT, EPollReactor
-from twisted.internet.main import installReactor
 from twisted.logger import Logger
 from twisted.python.log import callWithLogger
 
-from lolly_tx.net.sockets.serving import serve_all
+from lolly_tx.net.sockets.later_tls import tls_later
+
+with tls_later():
+    from twisted.internet.epollreactor import EPOLLIN, EPOLLOUT, EPollReactor
+    from twisted.internet.main import installReactor
+
+    from lolly_tx.net.sockets.serving import serve_all
 
 __all__ = ["LollyReactor", "install"]
 

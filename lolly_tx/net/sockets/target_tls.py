@@ -34,12 +34,12 @@ from zope.interface import implementer
 from lolly_tx.config.pools import UpstreamTLS
 from lolly_tx.domain.errors import CertificateRefused, TLSFailed
 from lolly_tx.net.sockets.certificates import (
-    TLSSettingsError,
     certificates_in,
     load_certificate,
     signature_of,
 )
 from lolly_tx.net.sockets.tls_contexts import VERSIONS, add_certificate
+from lolly_tx.net.sockets.tls_names import TLSSettingsError
 
 LOOK_SECONDS = 2.0
 """How often at most the files are looked at, by who connects."""

@@ -13,30 +13,8 @@ from typing import Any
 from OpenSSL import SSL
 from OpenSSL._util import lib as _openssl  # ERR_clear_error has no public name
 
-from lolly_tx.net.sockets.certificates import (
-    Certificate,
-    TLSSettingsError,
-    load_certificate,
-    private_key,
-)
-
-__all__ = [
-    "ALPN_HTTP1",
-    "ALPN_HTTP2",
-    "VERSIONS",
-    "TLSSettingsError",
-    "add_certificate",
-    "alpn_chooser",
-    "bare_context",
-    "clear_errors",
-    "context_of",
-    "private_key",
-    "server_context",
-]
-
-ALPN_HTTP1 = b"http/1.1"
-ALPN_HTTP2 = b"h2"
-"""What they are called in ALPN (RFC 7301, RFC 9113 section 3.1)."""
+from lolly_tx.net.sockets.certificates import Certificate, load_certificate
+from lolly_tx.net.sockets.tls_names import ALPN_HTTP1, TLSSettingsError
 
 # TLS 1.2 suites with forward secrecy and authenticated encryption. Those of TLS 1.3 are
 # good as they come.

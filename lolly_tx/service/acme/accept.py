@@ -18,7 +18,8 @@ from cryptography.hazmat.primitives.asymmetric.rsa import RSAPrivateKey
 from cryptography.hazmat.primitives.serialization import load_pem_private_key
 
 from lolly_tx.net.sockets.certificates import Certificate, load_certificate
-from lolly_tx.net.sockets.tls_contexts import TLSSettingsError, context_of
+from lolly_tx.net.sockets.tls_contexts import context_of
+from lolly_tx.net.sockets.tls_names import TLSSettingsError
 from lolly_tx.service.acme.folders import AcmeStore, write_secret
 
 EARLY_SECONDS = 3600.0

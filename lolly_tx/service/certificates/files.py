@@ -25,7 +25,6 @@ from lolly_tx.config.listening import ListenerTLS
 from lolly_tx.net.sockets.certificates import (
     Certificate,
     Signature,
-    TLSSettingsError,
     files_of,
     load_certificate,
     signature_of,
@@ -35,7 +34,8 @@ from lolly_tx.net.sockets.client_certificates import ClientPolicy, load_policy
 from lolly_tx.net.sockets.credentials import Credentials, Terms
 from lolly_tx.net.sockets.handshakes import Handshakes
 from lolly_tx.net.sockets.staples import Staples
-from lolly_tx.net.sockets.tls_contexts import ALPN_HTTP1, context_of
+from lolly_tx.net.sockets.tls_contexts import context_of
+from lolly_tx.net.sockets.tls_names import ALPN_HTTP1, TLSSettingsError
 from lolly_tx.service.isotime import iso_time
 
 

@@ -15,7 +15,7 @@ import attrs
 from lolly_tx.config.listening import ListenerTLS
 from lolly_tx.config.model import Config
 from lolly_tx.config.providers import Provider, clusters_of
-from lolly_tx.net.sockets.tls_contexts import TLSSettingsError
+from lolly_tx.net.sockets.tls_names import TLSSettingsError
 from lolly_tx.service.acme.folders import (
     PLACEHOLDER,
     AcmeStore,

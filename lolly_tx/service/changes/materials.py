@@ -22,17 +22,14 @@ from twisted.internet.endpoints import serverFromString
 
 from lolly_tx.config.kinds.plain import duration_text
 from lolly_tx.config.model import Config, ListenerTLS, PoolSettings, TLSSite
-from lolly_tx.net.sockets.certificates import certificates_in, files_of
+from lolly_tx.net.sockets.certificates import certificates_in, files_of, private_key
 from lolly_tx.net.sockets.client_certificates import load_policy, revoked_in
 from lolly_tx.net.sockets.endpoints import BadEndpoint, client_endpoint
 from lolly_tx.net.sockets.inherited import PREFIX
 from lolly_tx.net.sockets.ocsp import NoResponder, must_be_stapled, question_of
 from lolly_tx.net.sockets.target_tls import client_options
-from lolly_tx.net.sockets.tls_contexts import (
-    TLSSettingsError,
-    private_key,
-    server_context,
-)
+from lolly_tx.net.sockets.tls_contexts import server_context
+from lolly_tx.net.sockets.tls_names import TLSSettingsError
 from lolly_tx.service.acme.seal import BadKey, read_key
 from lolly_tx.service.certificates.watching import SOON_SECONDS
 from lolly_tx.service.changes.findings import Finding, outlet_findings, root_findings

@@ -29,7 +29,7 @@ from lolly_tx.config.kinds.problems import ConfigErrors, Problem
 from lolly_tx.config.model import Config
 from lolly_tx.net.checks.kinds import BadCheckSettings, UnknownCheck
 from lolly_tx.net.sockets.endpoints import BadEndpoint
-from lolly_tx.net.sockets.tls_contexts import TLSSettingsError
+from lolly_tx.net.sockets.tls_names import TLSSettingsError
 from lolly_tx.service.changes.amendedstate import amendment_shown
 from lolly_tx.service.changes.change import Change
 from lolly_tx.service.changes.findings import problem_of

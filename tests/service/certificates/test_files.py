@@ -15,7 +15,7 @@ from twisted.logger import LogLevel, globalLogPublisher
 from twisted.trial.unittest import SynchronousTestCase
 
 from lolly_tx.config.listening import ListenerTLS, TLSSite
-from lolly_tx.net.sockets.certificates import TLSSettingsError
+from lolly_tx.net.sockets.tls_names import TLSSettingsError
 from lolly_tx.service.certificates.files import ListenerCertificates
 from lolly_tx.service.certificates.watching import (
     LOOK_SECONDS,

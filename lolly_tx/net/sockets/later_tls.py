@@ -1,0 +1,125 @@
+"""Twisted's reactor without pyOpenSSL, until somebody imports that.
+
+Twisted's sockets import pyOpenSSL and `cryptography` where they can: 13 MiB, and a fifth of the start, of a process
+that may never speak TLS. `tls_later` has it believe that neither is there, and whoever imports `OpenSSL` first has it
+learn otherwise: then Twisted's modules have what they have in any other process, and so have the connections that are
+open. Only a release of Twisted that this was looked at with is held back.
+
+Imports: Twisted. Used by: net.sockets, net.proxies, service, service.changes.
+"""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from importlib.abc import MetaPathFinder
+from importlib.machinery import ModuleSpec, PathFinder
+from types import ModuleType
+from typing import Any
+
+from twisted import version
+
+LIBRARY = "OpenSSL"
+_WITH_IT = (
+    "twisted.internet.endpoints",
+    "twisted.internet.posixbase",
+    "twisted.internet.tcp",
+)
+"""What looks for it when it is imported, and at no other time."""
+
+LOOKED_AT = ((26, 10),)
+"""Releases of Twisted; what `_complete` does is right for them."""
+
+_NEEDLESS = ("tcp:", "unix:", "systemd:")
+"""Strings of endpoints whose parsers have nothing to do with TLS."""
+
+
+@contextmanager
+def tls_later() -> Iterator[None]:
+    """Twisted's own modules that are imported within do without pyOpenSSL, as long as nobody imports it.
+
+    Nothing happens where it, or one of them, was imported before.
+    """
+    known = (version.major, version.minor) in LOOKED_AT
+    if not known or any(name in sys.modules for name in (LIBRARY, *_WITH_IT)):
+        yield
+        return
+    sys.modules[LIBRARY] = None  # type: ignore[assignment]  # what the import system takes for "not there"
+    try:
+        from twisted.internet import endpoints  # noqa: F401  # it imports the others
+
+        yield
+    finally:
+        del sys.modules[LIBRARY]
+        sys.meta_path.insert(0, _First())
+
+
+def with_tls(text: str) -> str:
+    """`text`, the string of an endpoint, when all that its parser may need is there."""
+    if not text.startswith(_NEEDLESS):
+        import OpenSSL  # noqa: F401
+    return text
+
+
+class _First(MetaPathFinder):
+    """Waits for the first import of pyOpenSSL."""
+
+    def find_spec(
+        self,
+        fullname: str,
+        path: Sequence[str] | None,
+        target: ModuleType | None = None,
+    ) -> ModuleSpec | None:
+        """Where it is, and what is done once it was imported; None for everything else."""
+        if fullname != LIBRARY:
+            return None
+        sys.meta_path.remove(self)
+        spec = PathFinder.find_spec(fullname, path, target)
+        if spec is not None and spec.loader is not None:
+            loader: Any = spec.loader
+            run = loader.exec_module
+
+            def exec_module(module: ModuleType) -> None:
+                run(module)
+                _complete()
+
+            loader.exec_module = exec_module
+        return spec
+
+
+def _complete() -> None:
+    """Give Twisted's modules what they would have had, had it been there."""
+    from twisted.internet import _newtls, endpoints, interfaces, posixbase, ssl, tcp
+    from twisted.protocols import _sni, tls
+    from zope.interface import classImplements
+
+    _have(
+        endpoints,
+        ssl,
+        "Certificate CertificateOptions KeyPair PrivateCertificate optionsForClientTLS trustRootFromCertificates",
+    )
+    _have(endpoints, _sni, "SNIConnectionCreator autoReloadingDirectoryOfPEMs")
+    _have(endpoints, tls, "TLSMemoryBIOFactory")
+    made: Any = endpoints
+    made.SSLError = sys.modules[LIBRARY].SSL.Error
+    made._TLSServerEndpoint = _sni.TLSServerEndpoint
+    made._TLSMemoryBIOFactory = tls.TLSMemoryBIOFactory
+    base: Any = posixbase
+    base.tls = base._tls = tls
+    base.ssl = base._ssl = ssl
+    classImplements(posixbase.PosixReactorBase, interfaces.IReactorSSL)
+    sockets: Any = tcp
+    for kind in ("Connection", "Client", "Server"):
+        stub = getattr(sockets, f"_TLS{kind}Mixin")
+        real = getattr(_newtls, f"{kind}Mixin")
+        owner = {"Client": tcp.BaseClient}.get(kind) or getattr(sockets, kind)
+        owner.__bases__ = tuple(real if b is stub else b for b in owner.__bases__)
+        setattr(sockets, f"_TLS{kind}Mixin", real)
+    sockets.ITLSTransport = interfaces.ITLSTransport
+    classImplements(tcp.Connection, interfaces.ITLSTransport)
+
+
+def _have(module: Any, other: Any, names: str) -> None:
+    for name in names.split():
+        setattr(module, name, getattr(other, name))
