@@ -5,7 +5,7 @@ from __future__ import annotations
 import subprocess
 import sys
 
-from twisted import version
+from twisted._version import __version__ as version
 from twisted.trial.unittest import SynchronousTestCase
 
 from lolly_tx.net.sockets.later_tls import LOOKED_AT

@@ -18,7 +18,7 @@ from importlib.machinery import ModuleSpec, PathFinder
 from types import ModuleType
 from typing import Any
 
-from twisted import version
+from twisted._version import __version__ as version
 
 LIBRARY = "OpenSSL"
 _WITH_IT = (
