@@ -3,8 +3,8 @@
 See `model`, which offers all of these under its own name too. Durations are seconds.
 
 Imports: config, config.kinds, domain. Used by: config, config.facts, config.rules,
-lolly_tx, net.checks, net.library, net.sockets, service, service.checks,
-service.providers, service.upgrades, simulate.
+lolly_tx, net.checks, net.library, net.sockets, service, service.changes,
+service.checks, service.providers, service.upgrades, simulate.
 """
 
 from __future__ import annotations

@@ -9,10 +9,9 @@ cancellation. Whoever cancels therefore records the reason first and hands it to
 `translate` as `because`; a cancellation without a recorded reason is the caller's doing
 and is never held against a target.
 
-Imports: net, domain, wire, Twisted. Used by: net.bounded, net.checks,
-net.datagrams, net.discovery, net.http1, net.kubernetes, net.library, net.proxies,
-net.sockets, net.stores, net.tunnels, proxy.streams, service.certificates,
-service.tunnels.
+Imports: domain, net, wire, Twisted. Used by: net.bounded, net.checks, net.datagrams,
+net.discovery, net.http1, net.kubernetes, net.library, net.proxies, net.sockets,
+net.stores, net.tunnels, proxy.streams, service.certificates, service.tunnels.
 """
 
 from __future__ import annotations

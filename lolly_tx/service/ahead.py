@@ -27,6 +27,9 @@ def _needed(config: Config) -> Iterator[str]:
         one.tls is not None for one in config.streams.values()
     ):
         yield "net.sockets.tls_ports service.certificates.files service.certificates.secretfolders"
+    targets = (target for pool in config.pools.values() for target in pool.targets)
+    if any(target.scheme == "https" for target in targets):
+        yield "net.sockets.target_tls"
     if any(one.h2c or (one.http2 and one.tls is not None) for one in listeners):
         yield "net.http2.listening net.http2.server"
     if any(one.health for one in listeners):

@@ -46,7 +46,7 @@ use = [{ type = "cors", origins = ["https://a.test"] }]
 [[route]]
 pool = "pool"
 [pool.pool]
-targets = ["http://127.0.0.1:9000"]
+targets = ["http://127.0.0.1:9000", "https://127.0.0.1:9001"]
 [pool.plain]
 targets = ["tcp://127.0.0.1:9000"]
 """

@@ -8,8 +8,8 @@ r"""Client endpoint strings of what is behind a proxy, for targets of pools and 
 
 A password is never part of a string: strings are shown, by commands and in logs.
 
-Imports: domain.access, domain.routing, net.proxies, wire, Twisted. Used by:
-service.forwards, twisted.plugins.
+Imports: domain.access, domain.routing, net.proxies, net.sockets, wire, Twisted. Used
+by: service.forwards, twisted.plugins.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
 """Certificates with their keys as they are in files, and which of them a name gets.
 
-Imports: net.sockets, cryptography. Used by: net.sockets, service, service.acme,
-service.certificates, service.changes.
+Imports: net.sockets. Used by: net.sockets, service, service.acme, service.certificates,
+service.changes.
 """
 
 from __future__ import annotations

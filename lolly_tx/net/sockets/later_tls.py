@@ -5,7 +5,8 @@ that may never speak TLS. `tls_later` has it believe that neither is there, and 
 learn otherwise: then Twisted's modules have what they have in any other process, and so have the connections that are
 open. Only a release of Twisted that this was looked at with is held back.
 
-Imports: Twisted. Used by: net.sockets, net.proxies, service, service.changes.
+Imports: Twisted, pyOpenSSL. Used by: net.proxies, net.sockets.endpoints,
+net.sockets.health_map, net.sockets.reactor, service, service.changes.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
 """TLS settings turned into OpenSSL contexts, with errors that name the file.
 
-Imports: net.sockets, pyOpenSSL. Used by: net.checks, net.forward, net.http1, net.http2,
-net.sockets, service, service.acme, service.certificates, service.changes, tap.
+Imports: net.sockets, pyOpenSSL. Used by: net.sockets, service.acme,
+service.certificates, service.changes.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
 """What is said of TLS where there may be none: protocols by their names, and that a file cannot be used.
 
-Imports: nothing. Used by: net.checks, net.forward, net.http1, net.http2, net.sockets,
-service, service.acme, service.certificates, service.changes, tap.
+Imports: nothing of ours. Used by: net.checks, net.forward, net.http1, net.http2,
+net.sockets, service, service.acme, service.certificates, service.changes, tap.
 """
 
 from __future__ import annotations

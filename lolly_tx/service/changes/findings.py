@@ -3,7 +3,8 @@
 `service.changes.materials` tries the rest.
 
 Imports: config, config.kinds, config.texts, service, service.records. Used by:
-commands, service.changes.materials, service.changes.reload, tap.
+commands, service.changes.materials, service.changes.reload,
+service.changes.tls_materials, tap.
 """
 
 from __future__ import annotations
