@@ -15,7 +15,8 @@ import sys
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from importlib.abc import MetaPathFinder
-from importlib.machinery import ModuleSpec, PathFinder
+from importlib.machinery import ModuleSpec
+from importlib.util import find_spec
 from types import ModuleType
 from typing import Any
 
@@ -76,7 +77,7 @@ class _First(MetaPathFinder):
         if fullname != LIBRARY:
             return None
         sys.meta_path.remove(self)
-        spec = PathFinder.find_spec(fullname, path, target)
+        spec = find_spec(fullname)
         if spec is not None and spec.loader is not None:
             loader: Any = spec.loader
             run = loader.exec_module
