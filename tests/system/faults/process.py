@@ -22,6 +22,7 @@ import time
 import urllib.request
 from collections.abc import AsyncIterator, Iterator, Sequence
 from pathlib import Path
+from random import SystemRandom
 from typing import IO, Any
 
 import attrs
@@ -36,12 +37,21 @@ _STALL = re.compile(r"stood still for ([0-9.]+) s, of which it waited ([0-9.]+) 
 
 
 def free_ports(count: int) -> list[int]:
-    """Ports nobody listens on now, chosen by the system."""
+    """Ports nobody listens on now, at any address.
+
+    They lie below those that the system gives to whoever connects: of those one may be taken until it is listened on, or
+    be left over at another address by a client that is gone, and then nobody can listen at all addresses.
+    """
+    given = Path("/proc/sys/net/ipv4/ip_local_port_range").read_text()
+    end = max(int(given.split()[0]), 30000)
+    free: list[int] = []
     with contextlib.ExitStack() as stack:
-        sockets = [stack.enter_context(socket.socket()) for _ in range(count)]
-        for each in sockets:
-            each.bind(("127.0.0.1", 0))
-        return [each.getsockname()[1] for each in sockets]
+        while len(free) < count:
+            port = SystemRandom().randrange(10000, end)
+            with contextlib.suppress(OSError):
+                stack.enter_context(socket.socket()).bind(("", port))
+                free.append(port)
+    return free
 
 
 @attrs.frozen
