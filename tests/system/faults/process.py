@@ -39,8 +39,8 @@ _STALL = re.compile(r"stood still for ([0-9.]+) s, of which it waited ([0-9.]+) 
 def free_ports(count: int) -> list[int]:
     """Ports nobody listens on now, at any address.
 
-    They lie below those that the system gives to whoever connects: of those one may be taken until it is listened on, or
-    be left over at another address by a client that is gone, and then nobody can listen at all addresses.
+    They lie below those that the system gives to whoever connects: of those one may be taken until it is listened on,
+    or be left over at another address by a client that is gone, and then nobody can listen at all addresses.
     """
     given = Path("/proc/sys/net/ipv4/ip_local_port_range").read_text()
     end = max(int(given.split()[0]), 30000)
