@@ -2,46 +2,18 @@
 
 from __future__ import annotations
 
-from tests.system.faults import (
-    backends,
-    bodies,
-    clients,
-    ends,
-    floods,
-    life,
-    many,
-    mutants,
-    reach,
-    reloads,
-    soak,
-    stalls,
-    standstills,
-    tunnels,
-    upgrades,
-    uploads,
-)
+from importlib import import_module
+
 from tests.system.faults.figures import Registered
 
+_MODULES = (
+    "backends bodies clients ends floods life many mutants reach reloads soak stalls standstills tunnels upgrades"
+    " uploads"
+)
+
 SUBJECTS: dict[str, tuple[Registered, ...]] = {
-    module.__name__.rpartition(".")[2]: module.SCENARIOS
-    for module in (
-        backends,
-        bodies,
-        clients,
-        ends,
-        floods,
-        life,
-        many,
-        mutants,
-        reach,
-        reloads,
-        soak,
-        stalls,
-        standstills,
-        tunnels,
-        upgrades,
-        uploads,
-    )
+    name: import_module(f"tests.system.faults.{name}").SCENARIOS
+    for name in _MODULES.split()
 }
 
 SCENARIOS = {each.name: each for found in SUBJECTS.values() for each in found}
