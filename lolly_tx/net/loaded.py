@@ -1,6 +1,7 @@
 """Classes of modules that only those import who need them.
 
-Imports: nothing of ours. Used by: net.client_lines, net.failures, net.sockets.
+Imports: nothing of ours. Used by: net.client_lines, net.failures, net.sockets,
+net.tls_facts.
 """
 
 from __future__ import annotations

@@ -5,14 +5,16 @@ Imports: net, net.sockets, pyOpenSSL. Used by: proxy.
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import attrs
-from cryptography.hazmat.primitives.hashes import SHA256
-from OpenSSL import SSL
 
 from lolly_tx.net.doors import Peer
-from lolly_tx.net.sockets.credentials import server_name
+from lolly_tx.net.loaded import loaded
+from lolly_tx.net.sockets.tls_names import server_name
+
+if TYPE_CHECKING:
+    from OpenSSL import SSL
 
 
 @attrs.frozen
@@ -54,6 +56,8 @@ def facts_of(transport: Any) -> Facts | None:
     certificate = handle.get_peer_certificate(as_cryptography=True)
     if certificate is None:
         return Facts(*said)
+    from cryptography.hazmat.primitives.hashes import SHA256  # there is TLS
+
     return Facts(
         *said,
         "SUCCESS",
@@ -78,4 +82,4 @@ def _handle(transport: Any) -> SSL.Connection | None:
         handle = None if get is None else get()
     except AttributeError:  # closed
         return None
-    return handle if isinstance(handle, SSL.Connection) else None
+    return handle if isinstance(handle, loaded("OpenSSL.SSL", "Connection")) else None

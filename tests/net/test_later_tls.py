@@ -36,6 +36,61 @@ for kind in (tcp.Client, tcp.Server, tcp.Port, unix.Client, unix.Server, epollre
     print(sorted(each.__identifier__ for each in implementedBy(kind).flattened()))
 """
 
+FIRST = """
+import os, sys, threading
+from importlib import import_module
+from lolly_tx.net.sockets.later_tls import tls_later
+with tls_later():
+    from twisted.internet import tcp, endpoints
+
+def forked(work):
+    child = os.fork()
+    if not child:
+        try:
+            work()
+            mixin = import_module("twisted.internet._newtls").ServerMixin
+            assert issubclass(tcp.Server, mixin) and endpoints.TLSMemoryBIOFactory
+        except BaseException:
+            sys.excepthook(*sys.exc_info())
+            os._exit(1)
+        os._exit(0)
+    return os.waitpid(child, 0)[1]
+
+def all_that_come():
+    before = set(sys.modules)
+    import OpenSSL
+    new = set(sys.modules) - before
+    os.write(end, "\\n".join(one for one in new if "wisted." in one or "identity" in one).encode())
+
+def at_once():
+    made = [threading.Thread(target=import_module, args=(name,)) for name in ("OpenSSL", "twisted.internet.ssl")]
+    for each in made:
+        each.start()
+    for each in made:
+        each.join()
+
+def broken(name):
+    sys.modules[name] = None
+    for again in range(2):
+        try:
+            import OpenSSL
+        except ImportError:
+            continue
+        raise AssertionError(name)
+    del sys.modules[name]
+    import OpenSSL
+
+told, end = os.pipe()
+assert not forked(all_that_come)
+names = os.read(told, 1 << 16).decode().split()
+assert len(names) > 10, names
+ways = {name: lambda name=name: import_module(name) for name in [*names, "twisted.protocols.amp", "twisted.web.client"]}
+for name in ("cryptography", "twisted.internet.ssl", "twisted.protocols.tls"):
+    ways[name + " missing"] = lambda name=name: broken(name)
+ways["in two threads"] = at_once
+print(*(way for way, work in ways.items() if forked(work)), sep="\\n")
+"""
+
 TWICE = """
 import sys
 import lolly_tx.net.sockets.later_tls as later
@@ -69,6 +124,11 @@ class LaterTests(SynchronousTestCase):
         told, there = self.run_in_python(LATER + TOLD)
         self.assertEqual(there, "")
         self.assertEqual(told, self.run_in_python(TOLD)[0])
+
+    def test_whatever_comes_first(self) -> None:
+        """It does not matter which module of TLS is imported first, how often in vain, or by how many at once."""
+        told, why = self.run_in_python(FIRST)
+        self.assertEqual(told.split("\n"), ["", ""], why)
 
     def test_it_is_there_already(self) -> None:
         """Who imported it before has it."""

@@ -20,6 +20,25 @@ targets = ["http://127.0.0.1:9000", "http://127.0.0.1:9001"]
 path = "/"
 """
 
+USUAL = """
+[access_log]
+path = "-"
+[admin]
+endpoint = "tcp:0:interface=127.0.0.1"
+[listener.web]
+endpoint = "tcp:0:interface=127.0.0.1"
+health = true
+[[route]]
+path = "/from"
+redirect.to = "https://$host$uri"
+[[route]]
+pool = "pool"
+use = [{ type = "compress" }, { type = "headers", request.set = { X-Cipher = "$tls_cipher" } }]
+[pool.pool]
+targets = ["http://127.0.0.1:9000"]
+health = {}
+"""
+
 NOT_AT_START = (
     "OpenSSL",
     "cryptography",
@@ -131,11 +150,11 @@ print(" ".join(sys.modules))
 class StartTests(SynchronousTestCase):
     """A process that has made its service, and is about to listen."""
 
-    def test_what_nobody_asked_for_is_not_imported(self) -> None:
-        """A plain proxy starts without checks, middleware, commands and protocols that it has no use for."""
+    def loaded(self, text: str) -> set[str]:
+        """The modules it has."""
         with TemporaryDirectory() as folder:
             path = Path(folder, "lolly.toml")
-            path.write_text(PLAIN)
+            path.write_text(text)
             done = subprocess.run(
                 [sys.executable, "-c", START, str(path)],
                 capture_output=True,
@@ -145,4 +164,14 @@ class StartTests(SynchronousTestCase):
         self.assertEqual(done.returncode, 0, done.stderr)
         loaded = set(done.stdout.split())
         self.assertIn("lolly_tx.service.service", loaded)
-        self.assertEqual(sorted(loaded.intersection(NOT_AT_START)), [])
+        return loaded
+
+    def test_what_nobody_asked_for_is_not_imported(self) -> None:
+        """A plain proxy starts without checks, middleware, commands and protocols that it has no use for."""
+        self.assertEqual(sorted(self.loaded(PLAIN).intersection(NOT_AT_START)), [])
+
+    def test_no_tls(self) -> None:
+        """Nor does one with all that is usual, but no TLS, have the library for that."""
+        loaded = self.loaded(USUAL)
+        self.assertIn("lolly_tx.proxy.variables", loaded)
+        self.assertEqual(loaded.intersection({"OpenSSL", "cryptography"}), set())

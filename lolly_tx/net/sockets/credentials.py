@@ -8,7 +8,7 @@ come and go and sessions stay, and another base context is another key. A sessio
 names. Where policies differ by name, connections that ask for a certificate get no ticket, and one
 that is resumed has shown none.
 
-Imports: net.sockets, Twisted, pyOpenSSL. Used by: net, service.certificates.
+Imports: net.sockets, Twisted, pyOpenSSL. Used by: service.certificates.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ from lolly_tx.net.sockets.client_certificates import NOBODY, ClientPolicy
 from lolly_tx.net.sockets.handshakes import Handshakes
 from lolly_tx.net.sockets.staples import Staples
 from lolly_tx.net.sockets.tls_contexts import bare_context, context_of
-from lolly_tx.net.sockets.tls_names import ALPN_HTTP1
+from lolly_tx.net.sockets.tls_names import ALPN_HTTP1, server_name
 
 
 @attrs.frozen(eq=False)
@@ -156,9 +156,3 @@ def _stapler(staples: Staples, certificate: Certificate) -> Any:
         return staples.of(certificate.fingerprint)
 
     return staple
-
-
-def server_name(connection: SSL.Connection) -> str:
-    """What the client has called the server, lower case and without a final dot; "" for nothing."""
-    name = connection.get_servername() or b""
-    return name.decode("latin-1").lower().removesuffix(".")

@@ -1,9 +1,10 @@
 """Twisted's reactor without pyOpenSSL, until somebody imports that.
 
 Twisted's sockets import pyOpenSSL and `cryptography` where they can: 13 MiB, and a fifth of the start, of a process
-that may never speak TLS. `tls_later` has it believe that neither is there, and whoever imports `OpenSSL` first has it
-learn otherwise: then Twisted's modules have what they have in any other process, and so have the connections that are
-open. Only a release of Twisted that this was looked at with is held back.
+that may never speak TLS. `tls_later` has it believe that neither is there, and whoever imports `OpenSSL` first, or what
+Twisted has for TLS, has it learn otherwise: then Twisted's modules have what they have in any other process, and so
+have the connections that are open. Where that import fails, the next one finds all as the first did. Only a release of
+Twisted that this was looked at with is held back.
 
 Imports: Twisted, pyOpenSSL. Used by: net.proxies, net.sockets.endpoints,
 net.sockets.health_map, net.sockets.reactor, service, service.changes.
@@ -14,9 +15,9 @@ from __future__ import annotations
 import sys
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from importlib import import_module
 from importlib.abc import MetaPathFinder
 from importlib.machinery import ModuleSpec
-from importlib.util import find_spec
 from types import ModuleType
 from typing import Any
 
@@ -29,6 +30,19 @@ _WITH_IT = (
     "twisted.internet.tcp",
 )
 """What looks for it when it is imported, and at no other time."""
+
+_TOGETHER = (
+    LIBRARY,
+    "service_identity",
+    "twisted.internet._newtls",
+    "twisted.internet._service_identity",
+    "twisted.internet._sslverify",
+    "twisted.internet.ssl",
+    "twisted.protocols._sni",
+    "twisted.protocols._tls_legacy",
+    "twisted.protocols.tls",
+)
+"""It, and what Twisted has for TLS: made of it, and what the others are completed by."""
 
 LOOKED_AT = ((26, 10),)
 """Releases of Twisted; what `_complete` does is right for them."""
@@ -49,7 +63,8 @@ def tls_later() -> Iterator[None]:
         return
     sys.modules[LIBRARY] = None  # type: ignore[assignment]  # what the import system takes for "not there"
     try:
-        from twisted.internet import endpoints  # noqa: F401  # it imports the others
+        for name in _WITH_IT:
+            import_module(name)
 
         yield
     finally:
@@ -65,7 +80,15 @@ def with_tls(text: str) -> str:
 
 
 class _First(MetaPathFinder):
-    """Waits for the first import of pyOpenSSL."""
+    """Has Twisted completed with the first import of pyOpenSSL, whichever of `_TOGETHER` brings it.
+
+    It stays where it is afterwards: to take it out would have an import in another thread skip a finder.
+    """
+
+    def __init__(self) -> None:
+        self._half: set[str] = set()
+        """Those of `_TOGETHER` that are being imported, or complete the others."""
+        self._complete = False
 
     def find_spec(
         self,
@@ -74,20 +97,37 @@ class _First(MetaPathFinder):
         target: ModuleType | None = None,
     ) -> ModuleSpec | None:
         """Where it is, and what is done once it was imported; None for everything else."""
-        if fullname != LIBRARY:
+        if self._complete or fullname not in _TOGETHER:
             return None
-        sys.meta_path.remove(self)
-        spec = find_spec(fullname)
+        after = sys.meta_path[sys.meta_path.index(self) + 1 :]
+        found = (each.find_spec(fullname, path, target) for each in after)
+        spec = next((each for each in found if each is not None), None)
         if spec is not None and spec.loader is not None:
-            loader: Any = spec.loader
-            run = loader.exec_module
-
-            def exec_module(module: ModuleType) -> None:
-                run(module)
-                _complete()
-
-            loader.exec_module = exec_module
+            self._follow(spec.loader, fullname)
         return spec
+
+    def _follow(self, loader: Any, name: str) -> None:
+        """Look again when `loader` has imported `name`."""
+
+        def exec_module(module: ModuleType) -> None:
+            del loader.exec_module
+            with self._halfway(name):
+                loader.exec_module(module)
+            # Nothing can be taken from what is half imported: the last to be whole is the one that completes.
+            if not self._half and LIBRARY in sys.modules:
+                with self._halfway(name):
+                    _complete()
+                self._complete = True
+
+        loader.exec_module = exec_module
+
+    @contextmanager
+    def _halfway(self, name: str) -> Iterator[None]:
+        self._half.add(name)
+        try:
+            yield
+        finally:
+            self._half.discard(name)
 
 
 def _complete() -> None:
