@@ -195,6 +195,10 @@ class LocalFault:
             for gone in [name for name in known if name not in wanted]:
                 del known[gone]
 
+    def forget(self, pool: str) -> None:
+        """It is there no more."""
+        self._pools.pop(pool, None)
+
     def _network(self, name: str) -> _Network:
         one = self._networks.get(name)
         if one is None:

@@ -148,8 +148,12 @@ class RunningPool:
                 yield
 
     def start(self) -> None:
-        """Begin to probe, and be found by name."""
+        """Be found by name, and begin to probe."""
+        self.publish()
         self.probing.start()
+
+    def publish(self) -> None:
+        """Be found by name."""
         self.directory.publish(self.endpoint)
 
     def stop(self) -> None:

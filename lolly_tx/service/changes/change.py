@@ -4,9 +4,10 @@
       prepare()   step by step, the event loop has its turn between the steps; may raise, then nothing has happened
       ready()     listens where it is new; the last thing that may raise
       commit()    only assigns
+      settle()    step by step, when it is in force: who is new begins to ask, who has left ends
       forget()    in place of commit: close what was opened
 
-It is long because every kind of part has a line in each of these four, in an order that is only to be seen together.
+It is long because every kind of part has a line in each of these, in an order that is only to be seen together.
 
 Imports: config, domain.access, domain.routing, net, proxy, proxy.streams, service,
 service.changes, service.forwards, service.process, service.records, service.stores,
@@ -56,6 +57,10 @@ if TYPE_CHECKING:  # pragma: no cover
     from lolly_tx.service.forwards.places import Forward, Prepared
 
 
+POOLS_AT_ONCE = 50
+"""Pools compared, or ended, in one turn of the event loop, some 2 ms."""
+
+
 class Change:
     """See the module. `config`: what is to be in force. `by`: who changes targets; "" for the configuration."""
 
@@ -79,6 +84,8 @@ class Change:
         self._stores: MadeStores | None = None
         self._forwards: dict[str, Forward] = {}
         self._changed: dict[str, Prepared] = {}
+        self._joined: list[RunningPool] = []
+        self._gone: list[RunningPool] = []
 
     # -- where everything may fail
 
@@ -166,14 +173,17 @@ class Change:
 
     def _prepare_pools(self) -> Iterator[None]:
         commons, around = self.service.commons, self._circumstances
-        for name, settings in self.config.pools.items():
+        for number, (name, settings) in enumerate(self.config.pools.items(), 1):
             old = self.service.running_pools.get(name)
             if old is None:
                 self._pools[name] = old = run_pool(settings, commons, around)
                 yield from old.targets_tried()
+                yield
                 continue
             if old.settings == settings and old.circumstances == around:
                 self._pools[name] = old
+                if not number % POOLS_AT_ONCE:
+                    yield
                 continue
             change = reshape(old, settings, commons, around)
             self._pools[name] = change
@@ -402,12 +412,12 @@ class Change:
                 continue
             after[name] = one
             if name not in before:
-                one.start()
+                one.publish()
+                self._joined.append(one)
         for name, running in before.items():
             if name not in after:
-                running.stop()
                 service.past.add(running)
-                left += [each for _, each in running.forwarder.upstreams if each.open]
+                self._gone.append(running)
         service.settings_changed(after)
         return left
 
@@ -434,6 +444,25 @@ class Change:
         for forward in there.values():
             forward.proxy.own.on_refusal = self._on_refusal
             forward.proxy.own.identities = self._circumstances.identities
+
+    # -- when it is in force
+
+    def settle(self) -> Iterator[list[Upstream]]:
+        """Have new pools ask their targets, and end those that have left; at each step the connections in use to these.
+
+        A service that stops meanwhile has stopped its pools: none of them begins any more.
+        """
+        for one in self._joined:
+            if self.service.draining:
+                break
+            one.probing.start()
+            yield []
+        for number in range(0, len(self._gone), POOLS_AT_ONCE):
+            gone = self._gone[number : number + POOLS_AT_ONCE]
+            for one in gone:
+                one.stop()
+            upstreams = (each for one in gone for _, each in one.forwarder.upstreams)
+            yield [each for each in upstreams if each.open]
 
 
 def _exporting(config: Config) -> tuple[str, str]:

@@ -1,6 +1,6 @@
 """Other settings for a service that runs: read, compared, prepared, and then in force all at once, or not at all.
 
-    read and try (in a thread) --> compare --> prepare, in slices --> ready --> commit
+    read and try (in a thread) --> compare --> prepare, in slices --> ready --> commit --> settle, in slices
           |                          |             |                   |
           +--------------------------+-------------+-------------------+--> Refused: what was in force goes on
 
@@ -33,6 +33,7 @@ from lolly_tx.net.sockets.tls_names import TLSSettingsError
 from lolly_tx.service.changes.amendedstate import amendment_shown
 from lolly_tx.service.changes.change import Change
 from lolly_tx.service.changes.findings import problem_of
+from lolly_tx.service.changes.settling import settled
 from lolly_tx.service.farewells import Farewells
 from lolly_tx.service.generation import Generation, Refused, Reloaded
 from lolly_tx.service.listening import CannotListen
@@ -254,6 +255,7 @@ class Reloader:
             every.release(clock)
         followed = others.commit() if others is not None else None
         self.farewells.see_off(left, self.service.config.timeouts.drain)
+        await settled(change, self.farewells)
         # Or the next change may find an address in use.
         await self.service.listeners.given_up
         return await followed if followed is not None else ()

@@ -87,7 +87,7 @@ def _differ(old: Any, new: Any, *names: str) -> bool:
 class Reshape:
     """What is ready for `commit`. `fresh`: a pool of the new settings, without targets, that never serves.
 
-    `endpoint`, `probing`: the old ones where nothing changed for them.
+    `endpoint`, `probing`: the old ones where nothing changed for them. `asks_another`: what checks ask is not the same.
     """
 
     old: RunningPool
@@ -96,6 +96,7 @@ class Reshape:
     commons: Commons
     endpoint: BalancedEndpoint
     probing: Probing
+    asks_another: bool
 
     def targets_tried(self) -> Iterator[None]:
         """Make the endpoints of all new targets, a part at each step. Raises `BadEndpoint`."""
@@ -119,7 +120,7 @@ class Reshape:
         take_settings(pool, fresh.pool, tuple(self._anew()), now)
         if old.settings.targets != settings.targets:
             pool.replace(settings.targets, now, by)
-        if _asked_of(old.settings) != _asked_of(settings):
+        if self.asks_another:
             pool.begin_health_anew("the check changed", now)
         left = self._lead_connections()
         forwarder = self._forwarder()
@@ -205,11 +206,11 @@ class Reshape:
         """Ask by the new settings. What is asked as `before` goes on in its phase."""
         old = self.old
         if self.probing is not old.probing:
-            if _asked_of(old.settings) == _asked_of(self.settings):
-                self.probing.follow(old.probing)
-            else:
+            if self.asks_another:
                 old.probing.stop()
                 self.probing.start()
+            else:
+                self.probing.follow(old.probing)
         else:
             moved = []
             for node in old.pool.nodes.values():
@@ -255,7 +256,8 @@ def reshape(
         or _differ(before.timeout, settings.timeout, "connect")
     ):
         probes = probing(settings, old.pool, commons)
-    return Reshape(old, settings, fresh, commons, endpoint, probes)
+    another = _asked_of(before) != _asked_of(settings)
+    return Reshape(old, settings, fresh, commons, endpoint, probes, another)
 
 
 def _asked_of(settings: PoolSettings) -> list[str]:

@@ -152,7 +152,7 @@ class LocalFaults:
         """It does not any more."""
         self._pools.pop(pool, None)
         pool.roster.witness = None
-        self.fault.keep((one.name for one in self._pools), self.settings.canaries)
+        self.fault.forget(pool.name)
 
     def _attend(self, pool: Pool) -> None:
         attends = self.watches or self.elsewhere is not None

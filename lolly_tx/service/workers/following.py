@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Collection
 from typing import ClassVar
 
-from twisted.internet.defer import Deferred
+from twisted.internet.defer import Deferred, succeed
 from twisted.internet.task import deferLater
 from twisted.logger import Logger
 
@@ -17,6 +17,7 @@ from lolly_tx.config.model import Config
 from lolly_tx.domain.pool import Pool
 from lolly_tx.net.sockets.adopted import AdoptedPort
 from lolly_tx.service.changes.change import Change
+from lolly_tx.service.changes.settling import settled
 from lolly_tx.service.farewells import Farewells
 from lolly_tx.service.service import LollyService
 
@@ -30,6 +31,8 @@ class Following:
         self._service = service
         self._joined = joined
         self._change: Change | None = None
+        self._settled: Deferred[None] = succeed(None)
+        """Fires when the pools of the change before ask their targets, or have ended; never errbacks."""
         self._farewells = Farewells(
             service.surroundings.reactor, service.commons.deadlines
         )
@@ -40,6 +43,7 @@ class Following:
 
     async def _prepare(self, config: Config) -> None:
         self.forget()
+        await self._settled
         change = self._change = Change(self._service, config)
         try:
             for _ in change.prepare():
@@ -63,6 +67,7 @@ class Following:
             if pool not in before:
                 self._joined(pool)
         self._farewells.see_off(left, service.config.timeouts.drain)
+        self._settled = Deferred.fromCoroutine(settled(change, self._farewells))
 
     def _call_last(self, leaving: Collection[str]) -> None:
         """Nobody will accept on slots that are given up: who waits there is served first."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from typing import Any
 
 from twisted.internet.defer import Deferred, execute, succeed
@@ -11,7 +12,7 @@ from lolly_tx.config.load import parse
 from lolly_tx.domain.checks.health import Observation
 from lolly_tx.service import parts
 from lolly_tx.service.changes.applying import Applying
-from lolly_tx.service.changes.change import Change
+from lolly_tx.service.changes.change import POOLS_AT_ONCE, Change
 from lolly_tx.service.changes.reload import Reloader
 from lolly_tx.service.generation import Refused
 from lolly_tx.service.pools import TARGETS_AT_ONCE
@@ -719,3 +720,115 @@ class LargeTests(ReloadTestCase):
         """How many there are of targets that are not in force."""
         ways: list[Any] = [one.endpoint.connect_to for one in change._pools.values()]
         return sum(len(way._made) for way in ways)
+
+
+HEALTH = "[pool.{0}.health]\npath = '/'\n"
+
+
+class ManyPoolsTests(ReloadTestCase):
+    """Of a hundred pools that come, change or go only some do in one turn of the event loop."""
+
+    def many(self) -> str:
+        """So many new pools."""
+        return TWO + "".join(
+            f'[pool.p{n}]\ntargets = ["http://127.0.0.1:{9100 + n}"]\n'
+            + HEALTH.format(f"p{n}")
+            for n in range(2 * POOLS_AT_ONCE)
+        )
+
+    def committed(self, text: str) -> Change:
+        """A change to `text`, in force but not settled."""
+        self.text = text
+        change = Change(self.service, self.read())
+        for _ in change.prepare():
+            pass
+        change.ready()
+        change.commit()
+        return change
+
+    def step(self) -> None:
+        """The next that is due, alone."""
+        call: Any = self.reactor.calls.pop(0)
+        self.assertLessEqual(call.getTime(), self.reactor.seconds())
+        call.called = 1
+        call.func(*call.args, **call.kw)
+
+    def asking(self) -> int:
+        """Pools whose targets are checked."""
+        return sum(
+            all(checker.is_running for checker in one.probing.checkers)
+            for name, one in self.service.running_pools.items()
+            if name != "app"
+        )
+
+    def test_made(self) -> None:
+        """New pools are made one by one; those that stay are compared in parts."""
+        self.start()
+        self.text = self.many()
+        change = Change(self.service, self.read())
+        counts = [len(change._pools) for _ in change.prepare()]
+        steps = [b - a for a, b in itertools.pairwise(counts)]
+        self.assertLessEqual(max(steps), 2)  # one that stays is only compared
+        change.forget()
+        self.reload(self.many())
+        self.text = self.many() + "[limits]\nbody_size = 9\n"
+        change = Change(self.service, self.read())
+        counts = [len(change._pools) for _ in change.prepare()]
+        steps = [b - a for a, b in itertools.pairwise(counts)]
+        self.assertEqual(max(steps), POOLS_AT_ONCE)
+        change.forget()
+
+    def test_begin_to_ask(self) -> None:
+        """They serve with the commit, and are checked one after the other."""
+        self.start()
+        change = self.committed(self.many())
+        self.assertEqual(self.asking(), 0)
+        self.assertIn("p1", self.service.pools)
+        directory = self.service.commons.directory
+        running = self.service.running_pools["p1"]
+        self.assertIs(directory.find("p1"), running.endpoint)
+        counts = [self.asking() for _ in change.settle()]
+        self.assertEqual(counts, list(range(1, 2 * POOLS_AT_ONCE + 1)))
+
+    def test_one_is_asked_at_once(self) -> None:
+        """The targets of a single new pool are asked in the turn it comes."""
+        self.start()
+        more = '[pool.p1]\ntargets = ["http://127.0.1.1:9001"]\n'
+        change = self.committed(TWO + more + HEALTH.format("p1"))
+        next(change.settle())
+        self.assertEqual(self.asking(), 1)
+
+    def test_end(self) -> None:
+        """Those that have left end in parts, and who is connected there is seen off."""
+        route = '[[route]]\npool = "p1"\npath = "/p1"\n'
+        self.start(self.many().replace("[pool.app]", f"{route}[pool.app]"))
+        client = self.client()
+        client.send(get("/p1"))
+        self.backend(9101)
+        gone = [one for name, one in self.service.running_pools.items()][1:]
+        change = self.committed(TWO)
+        directory = self.service.commons.directory
+        found, left = [], []
+        for each in change.settle():
+            left += each
+            found.append(sum("p" in name for name in directory._published) - 1)
+        self.assertEqual(found, [POOLS_AT_ONCE, 0])
+        [upstream] = left
+        [(_, its)] = gone[1].forwarder.upstreams
+        self.assertIs(upstream, its)
+        self.assertFalse(any(one.probing.checkers[0].is_running for one in gone))
+
+    def test_stop_meanwhile(self) -> None:
+        """A service that stops has no pool begin any more, and leaves no timer behind."""
+        self.start()
+        self.text = self.many()
+        done = self.reloader.reload()
+        while self.asking() < 3:
+            self.step()
+        self.service.stopService()
+        self.assertEqual(self.asking(), 0)
+        self.turn(done)
+        self.assertEqual(self.successResultOf(done).generation, 2)
+        self.pass_time(40)
+        self.assertEqual(self.asking(), 0)
+        self.assertEqual(self.reactor.getDelayedCalls(), [])
