@@ -6,10 +6,14 @@ Imports: proxy, service. Used by: service.metrics, service.service.
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
+from types import MappingProxyType
 from typing import Any
 
 from lolly_tx.proxy.counters import Counters, Served
 from lolly_tx.service.pools import RunningPool
+
+NOTHING = MappingProxyType({"exchanges": 0, "bytes_in": 0, "bytes_out": 0})
+"""Of a listener that had no exchange yet."""
 
 
 class Past:
@@ -31,19 +35,20 @@ class Past:
         for name, served in counters.served.items():
             self._served.setdefault(name, Served()).add(served)
 
-    def served_to(
-        self, listener: str, running: Iterable[RunningPool]
-    ) -> dict[str, int]:
-        """Exchanges of the clients of `listener`, and bytes of bodies and tunnels. `running`: the pools there are."""
-        found = [self._served.get(listener)]
-        for one in (*self._leaving, *running):
-            found.append(one.forwarder.counters.served.get(listener))
-        there = [one for one in found if one is not None]
-        return {
-            "exchanges": sum(one.exchanges for one in there),
-            "bytes_in": sum(one.bytes_in for one in there),
-            "bytes_out": sum(one.bytes_out for one in there),
-        }
+    def served(self, running: Iterable[RunningPool]) -> dict[str, dict[str, int]]:
+        """Exchanges of the clients of each listener that had some, and bytes of bodies and tunnels.
+
+        `running`: the pools there are.
+        """
+        found: dict[str, dict[str, int]] = {}
+        there = (one.forwarder.counters.served for one in (*self._leaving, *running))
+        for served in (self._served, *there):
+            for listener, one in served.items():
+                sums = found.setdefault(listener, dict(NOTHING))
+                sums["exchanges"] += one.exchanges
+                sums["bytes_in"] += one.bytes_in
+                sums["bytes_out"] += one.bytes_out
+        return found
 
     def as_dict(self) -> dict[str, Any]:
         """JSON-able."""

@@ -499,9 +499,9 @@ class LollyService(Service):
             "run_time_changes": 0 if self.amending is None else len(self.amending),
         }
 
-    def places(self) -> list[dict[str, Any]]:
-        """The listeners: where they listen, and who is connected there."""
-        return places_of(self)
+    def places(self, told: Mapping[str, Any] | None = None) -> list[dict[str, Any]]:
+        """The listeners: where they listen, and who is connected there. `told`: the counters, if they are there."""
+        return places_of(self, self.statistics() if told is None else told)
 
     def watched(self) -> WatchdogSnapshot:
         """How the event loop has been."""
@@ -569,7 +569,10 @@ class LollyService(Service):
 
     def next_check(self, pool: str, target: str) -> NextCheck:
         """When a target is checked next; with several checks, by the first of them."""
-        checkers = self.running_pools[pool].probing.checkers
+        running = self.running_pools.get(pool)
+        if running is None:
+            return None  # it has left since it was asked for
+        checkers = running.probing.checkers
         if any(checker.asking(target) for checker in checkers):
             return "in progress"
         times = [checker.due(target) for checker in checkers]
@@ -577,7 +580,8 @@ class LollyService(Service):
 
     def next_recheck(self, pool: str, target: str) -> NextCheck:
         """When a target that takes no connections is asked by one of our own."""
-        rechecker = self.running_pools[pool].probing.rechecker
+        running = self.running_pools.get(pool)
+        rechecker = running.probing.rechecker if running is not None else None
         return None if rechecker is None else rechecker.due(target)
 
     def exemplars(self, pool: str) -> Mapping[int, Exemplar]:

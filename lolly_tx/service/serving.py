@@ -112,8 +112,8 @@ class Serving(Protocol):
     def stopping(self) -> Stopping:
         """How far a stop is."""
 
-    def places(self) -> list[dict[str, Any]]:
-        """The listeners, and where they listen."""
+    def places(self, told: Mapping[str, Any] | None = None) -> list[dict[str, Any]]:
+        """The listeners, and where they listen. `told`: what `statistics` says; None: they are asked."""
 
     @property
     def colleagues(self) -> Colleagues | None:

@@ -592,7 +592,7 @@ class AskingTests(SynchronousTestCase):
         self.assertEqual(out, "listener web: up, 0 connections\n")
         left = [2, 2, 1, 0]
 
-        def places(service):
+        def places(service, told):
             return [
                 {
                     "name": "web",

@@ -6,8 +6,8 @@ Imports: domain, service. Used by: service, service.admin.
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any
+from collections.abc import Callable, Generator, Mapping
+from typing import Any
 
 import attrs
 
@@ -21,10 +21,15 @@ from lolly_tx.service.isotime import iso_time
 from lolly_tx.service.serving import Serving
 from lolly_tx.service.watchdog import WatchdogSnapshot
 
-if TYPE_CHECKING:
-    pass
-
 MOST_EVENTS = 1000
+
+TARGETS_AT_ONCE = 25
+"""Told in one turn of the event loop, with their accounts some 2 ms."""
+
+POOLS_AT_ONCE = 10
+
+Making = Generator[None, None, dict[str, Any]]
+"""Makes what is told, a part at each step."""
 
 
 def unready(serving: Serving, now: float) -> list[str]:
@@ -79,10 +84,25 @@ def readiness(serving: Serving, now: float) -> tuple[int, dict[str, Any]]:
     return (503 if reasons else 200), body
 
 
-def pool_shown(serving: Serving, pool: Pool, now: float) -> dict[str, Any]:
-    """One pool with its targets."""
-    pool.available(now)  # what time has brought is to be told as well
-    targets = [_shown(serving, pool, node, now) for node in pool.nodes.values()]
+def pools_shown(serving: Serving, now: Callable[[], float]) -> Making:
+    """Every pool with its targets, some of them at each step."""
+    found = []
+    for number, pool in enumerate(tuple(serving.pools.values()), 1):
+        found.append((yield from pool_shown(serving, pool, now)))
+        if not number % POOLS_AT_ONCE:
+            yield
+    return {"pools": found}
+
+
+def pool_shown(serving: Serving, pool: Pool, clock: Callable[[], float]) -> Making:
+    """One pool with its targets, some of them at each step. `clock`: the monotonic one of the pools."""
+    pool.available(clock())  # what time has brought is to be told as well
+    targets = []
+    for number, node in enumerate(tuple(pool.nodes.values()), 1):
+        targets.append(_shown(serving, pool, node, clock()))
+        if not number % TARGETS_AT_ONCE:
+            yield
+    now = clock()
     return {
         "name": pool.name,
         "available": len(pool.available(now)),
@@ -149,9 +169,15 @@ def _place(target: Target) -> str:
     return f"{host}:{target.port}".lower()
 
 
-def pool_explained(serving: Serving, pool: Pool, now: float) -> dict[str, Any]:
-    """Every target of a pool with its account."""
-    targets = [target_explained(serving, pool, name, now) for name in pool.nodes]
+def pool_explained(serving: Serving, pool: Pool, clock: Callable[[], float]) -> Making:
+    """Every target of a pool with its account, some at each step. `clock`: the monotonic one of the pools."""
+    pool.available(clock())  # what time has brought is to be told as well
+    targets = []
+    for number, node in enumerate(tuple(pool.nodes.values()), 1):
+        targets.append(_explained(serving, pool, node, clock()))
+        if not number % TARGETS_AT_ONCE:
+            yield
+    now = clock()
     return {
         "pool": pool.name,
         "available": len(pool.available(now)),
@@ -174,10 +200,13 @@ def target_explained(
     pool.available(now)  # what time has brought is to be told as well
     if target in pool.departed:
         found = departed_account(pool.departed[target], pool.thresholds, now)
-    else:
-        node = pool.node(id_of(pool, target))
-        planned = _planned(serving, pool, node.id)
-        found = account(node, pool.thresholds, now, planned)
+        return {**found, "local_fault": serving.local_fault()}
+    return _explained(serving, pool, pool.node(id_of(pool, target)), now)
+
+
+def _explained(serving: Serving, pool: Pool, node: Node, now: float) -> dict[str, Any]:
+    planned = _planned(serving, pool, node.id)
+    found = account(node, pool.thresholds, now, planned)
     return {**found, "local_fault": serving.local_fault()}
 
 

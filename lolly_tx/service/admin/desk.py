@@ -11,7 +11,7 @@ by: service.admin.
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Generator, Iterable, Mapping
 from typing import Any
 
 import attrs
@@ -31,10 +31,13 @@ from lolly_tx.service.serving import Serving
 
 @attrs.frozen
 class Answer:
-    """What is sent back: `body` as JSON, or JSON already; `headers` beside the usual ones."""
+    """What is sent back: `body` as JSON, or JSON already; `headers` beside the usual ones.
+
+    A body of any size is made a part at each step.
+    """
 
     status: int
-    body: Mapping[str, Any] | bytes
+    body: Mapping[str, Any] | bytes | Generator[None, None, dict[str, Any]]
     headers: Mapping[bytes, bytes] = {}
 
 

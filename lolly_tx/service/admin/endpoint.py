@@ -9,13 +9,13 @@ Imports: proxy, service, service.admin, service.metrics, Twisted. Used by: servi
 
 from __future__ import annotations
 
-import json
 import time
 from collections.abc import Callable, Collection
 
+from twisted.internet.defer import Deferred
 from twisted.internet.interfaces import IReactorTime
+from twisted.internet.task import deferLater
 from twisted.logger import Logger
-from twisted.python.failure import Failure
 from twisted.web.resource import Resource
 from twisted.web.server import NOT_DONE_YET, Request, Site
 
@@ -27,10 +27,13 @@ from lolly_tx.service.admin.guard import Denied, Guard
 from lolly_tx.service.admin.live import LiveStreams
 from lolly_tx.service.admin.reads import file
 from lolly_tx.service.admin.site import REQUEST_SECONDS, AdminSite
+from lolly_tx.service.admin.slicing import body_of
 from lolly_tx.service.admin.streams import Watched
 from lolly_tx.service.admin.table import PATHS
 from lolly_tx.service.metrics.exposition import Metrics
 from lolly_tx.service.serving import Serving
+
+_FAILED = "the admin endpoint failed"
 
 
 def admin_site(
@@ -96,38 +99,55 @@ class AdminResource(Resource):
         )
 
     def render(self, request: Request) -> bytes | int:
-        """Answer any request, whatever happens; at once, or when what was asked for is done."""
+        """Answer any request, whatever happens; at once, or when what was asked for is done, or made."""
         try:
             answer = self._answer(request)
         except Denied as denied:
             body = {"error": str(denied)}
             answer = Answer(denied.status, body, denied.headers)
         except Exception:
-            answer = self._failed(Failure())
-        if answer is None:
-            return NOT_DONE_YET
-        if isinstance(answer, Answer):
-            return self._written(request, answer)
-        gone: list[object] = []
-        request.notifyFinish().addErrback(gone.append)
-        answer.addErrback(self._failed)
-        answer.addCallback(self._cb_done, request, gone)
+            answer = self._failed()
+        if answer is not None:
+            sending = Deferred.fromCoroutine(self._send(request, answer))
+            sending.addErrback(lambda failure: self.log.failure(_FAILED, failure))
         return NOT_DONE_YET
 
-    def _failed(self, failure: Failure) -> Answer:
-        self.log.failure("the admin endpoint failed", failure)
+    def _failed(self) -> Answer:
+        self.log.failure(_FAILED)
         return Answer(500, {"error": "internal error"})
 
-    def _cb_done(self, answer: Answer, request: Request, gone: list[object]) -> None:
+    async def _send(
+        self, request: Request, answering: Answer | Deferred[Answer]
+    ) -> None:
+        gone: list[object] = []
+        request.notifyFinish().addErrback(gone.append)
+        try:
+            answer = answering
+            if isinstance(answer, Deferred):
+                answer = await answer
+            body = await self._made(answer, gone)
+        except Exception:
+            answer = self._failed()
+            body = await self._made(answer, gone)
         if not gone:
-            request.write(self._written(request, answer))
+            request.write(self._written(request, answer, body))
             request.finish()
 
-    def _written(self, request: Request, answer: Answer) -> bytes:
-        """The body; the head is set."""
-        body = answer.body
-        if not isinstance(body, bytes):
-            body = json.dumps(body, indent=2).encode() + b"\n"
+    async def _made(self, answer: Answer, gone: list[object]) -> bytes:
+        """The body, a part in each turn of the event loop, as long as somebody waits for it."""
+        making = body_of(answer)
+        while not gone:
+            try:
+                next(making)
+            except StopIteration as made:
+                body: bytes = made.value
+                return body
+            if self._desk.reactor is not None:
+                await deferLater(self._desk.reactor, 0)
+        return b""
+
+    def _written(self, request: Request, answer: Answer, body: bytes) -> bytes:
+        """What is sent of `body`; the head is set."""
         request.setResponseCode(answer.status, reason_of(answer.status))
         fields = request.responseHeaders
         fields.removeHeader(b"server")

@@ -62,7 +62,7 @@ def rows_of(
         for node in tuple(pool.nodes.values()):
             yield f"target/{name}/{node.id}", _target(serving, pool, node, now, epoch)
     counted = numbers["listeners"]
-    for place in serving.places():
+    for place in serving.places(numbers):
         numbered = counted.get(place["name"], {})
         shown = {k: v for k, v in place.items() if k not in _AGES}
         yield f"listener/{place['name']}", {**shown, **_traffic(numbered)}

@@ -6,7 +6,7 @@ service.admin.table.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Generator
 from typing import Any
 
 from twisted.web.server import Request
@@ -18,6 +18,7 @@ from lolly_tx.service.admin.answers import (
     events_shown,
     pool_explained,
     pool_shown,
+    pools_shown,
     readiness,
     target_explained,
     target_shown,
@@ -29,6 +30,7 @@ from lolly_tx.service.admin.paths import Declared, Parameter
 from lolly_tx.service.admin.schemas import TEXT, ref
 from lolly_tx.service.admin.scraping import scrape
 from lolly_tx.service.dryrun import CannotExplain, Question
+from lolly_tx.service.serving import Serving
 
 EVENTS = "text/event-stream"
 
@@ -60,14 +62,12 @@ def metrics(desk: Desk, asked: Asked) -> None:
 
 def pools(desk: Desk, asked: Asked) -> Answer:
     """Every pool with its targets."""
-    serving, now = desk.serving, desk.now()
-    found = [pool_shown(serving, pool, now) for pool in serving.pools.values()]
-    return Answer(200, {"pools": found})
+    return Answer(200, pools_shown(desk.serving, desk.now))
 
 
 def pool(desk: Desk, asked: Asked) -> Answer:
     """One of them."""
-    return Answer(200, pool_shown(desk.serving, desk.pool(asked), desk.now()))
+    return Answer(200, pool_shown(desk.serving, desk.pool(asked), desk.now))
 
 
 def target(desk: Desk, asked: Asked) -> Answer:
@@ -81,7 +81,7 @@ def target(desk: Desk, asked: Asked) -> Answer:
 
 def explain_pool(desk: Desk, asked: Asked) -> Answer:
     """The account of every target of a pool."""
-    return Answer(200, pool_explained(desk.serving, desk.pool(asked), desk.now()))
+    return Answer(200, pool_explained(desk.serving, desk.pool(asked), desk.now))
 
 
 def explain_target(desk: Desk, asked: Asked) -> Answer:
@@ -141,7 +141,7 @@ def traces(desk: Desk, asked: Asked) -> Answer:
 
 def stats(desk: Desk, asked: Asked) -> Answer:
     """All counters."""
-    return Answer(200, desk.serving.statistics())
+    return Answer(200, desk.serving.telling())
 
 
 def config(desk: Desk, asked: Asked) -> Answer:
@@ -151,7 +151,12 @@ def config(desk: Desk, asked: Asked) -> Answer:
 
 def listeners(desk: Desk, asked: Asked) -> Answer:
     """Where is listened."""
-    return Answer(200, {"listeners": desk.serving.places()})
+    return Answer(200, _listeners(desk.serving))
+
+
+def _listeners(serving: Serving) -> Generator[None, None, dict[str, Any]]:
+    told = yield from serving.telling()
+    return {"listeners": serving.places(told)}
 
 
 def providers(desk: Desk, asked: Asked) -> Answer:

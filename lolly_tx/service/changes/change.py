@@ -11,7 +11,8 @@ It is long because every kind of part has a line in each of these, in an order t
 
 Imports: config, domain.access, domain.routing, net, proxy, proxy.streams, service,
 service.changes, service.forwards, service.process, service.records, service.stores,
-service.tunnels, Twisted. Used by: service.changes.reload, service.workers.
+service.tunnels, Twisted. Used by: service.changes.reload, service.changes.settling,
+service.workers.
 """
 
 from __future__ import annotations

@@ -1,6 +1,7 @@
 """What follows the commit of a change, a part in each turn of the event loop: it is in force already.
 
-Imports: service.changes, service.farewells, Twisted. Used by: service.changes.reload, service.workers.
+Imports: service, service.changes, Twisted. Used by: service.changes.reload,
+service.workers.
 """
 
 from __future__ import annotations

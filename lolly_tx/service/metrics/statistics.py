@@ -22,7 +22,7 @@ from lolly_tx.proxy.resource import ReverseProxyResource
 from lolly_tx.proxy.streams.streamnames import stream_of
 from lolly_tx.service.listener_drains import ListenerDrains
 from lolly_tx.service.listeners import Listeners, address_of
-from lolly_tx.service.past import Past
+from lolly_tx.service.past import NOTHING, Past
 from lolly_tx.service.pools import RunningPool
 from lolly_tx.service.serving import Colleagues
 from lolly_tx.service.stopping import Left
@@ -83,12 +83,13 @@ def telling_of(service: Counted, wall: float) -> Generator[None, None, dict[str,
     now = service.now()
     files = dict(service.listeners.certificates)
     pools: dict[str, Any] = {}
+    served = service.past.served(service.running_pools.values())
     told = {
         "listeners": {
             name: {
                 **listener_statistics(acceptor),
                 **request_statistics(service.resources[name].proxy),
-                **service.past.served_to(name, service.running_pools.values()),
+                **served.get(name, NOTHING),
                 **({"tls": tls_statistics(files[name], wall)} if name in files else {}),
             }
             for name, acceptor in service.acceptors.items()
@@ -123,12 +124,15 @@ def telling_of(service: Counted, wall: float) -> Generator[None, None, dict[str,
     return told
 
 
-def places_of(service: Counted) -> list[dict[str, Any]]:
-    """The listeners: where they are, how they are, and who is connected there, whichever process serves them."""
-    told, drains = service.statistics()["listeners"], service.listener_drains
-    found = []
+def places_of(service: Counted, counted: Mapping[str, Any]) -> list[dict[str, Any]]:
+    """The listeners: where they are, how they are, and who is connected there, whichever process serves them.
+
+    `counted`: all counters.
+    """
+    told, drains = counted["listeners"], service.listener_drains
+    found, acceptors = [], service.acceptors
     for name, place in service.listeners.places.items():
-        connections, oldest = connections_at(service, name)
+        connections, oldest = _connections_at(service, acceptors, name)
         served = name in told
         found.append(
             {
@@ -161,9 +165,15 @@ def awaited_by(config: Config) -> Iterator[str]:
 
 def connections_at(service: Counted, name: str) -> tuple[int, float | None]:
     """How many there are at a listener, and the age of the oldest (s), whichever process serves them."""
+    return _connections_at(service, service.acceptors, name)
+
+
+def _connections_at(
+    service: Counted, acceptors: Mapping[str, Acceptor], name: str
+) -> tuple[int, float | None]:
     if service.colleagues is not None:
         return service.colleagues.connections(name)
-    acceptor = service.acceptors.get(name)
+    acceptor = acceptors.get(name)
     if acceptor is None:
         return 0, None
     return len(acceptor.doors), acceptor.oldest_seconds
@@ -172,7 +182,7 @@ def connections_at(service: Counted, name: str) -> tuple[int, float | None]:
 def left_of(service: Counted) -> Left:
     """What is open in all, those of listeners that were removed included."""
     names, colleagues = service.acceptors, service.colleagues
-    found = [connections_at(service, name) for name in names]
+    found = [_connections_at(service, names, name) for name in names]
     ages = [age for _, age in found if age is not None]
     if colleagues is not None:
         connections = sum(number for number, _ in found)

@@ -99,7 +99,7 @@ class Running:
             self.clock, self.clock.seconds, self.listeners, lambda: left, quiet=True
         )
 
-    def places(self):
+    def places(self, told=None):
         drains = self.listener_drains
         return [
             {
