@@ -21,6 +21,7 @@ from lolly_tx.domain.wayback import UNPLANNED, NextCheck, Planned, ways_back
 
 _BY_OTHERS = {
     "enabled": ("enabled",),
+    "tunnel": ("tunnel",),
     "health": ("health", "drain", "agent"),
     "ejection": ("ejection",),
 }
@@ -108,6 +109,7 @@ def facts(
     room = "no limit" if node.capacity == UNLIMITED else f"room for {node.capacity}"
     return [
         _fact(node, "enabled", node.enabled, node.enabled == "up", "", now),
+        *_tunnel(node, now),
         _fact(node, "health", health.word, node.well and not node.lame, checks, now),
         _fact(
             node,
@@ -126,6 +128,19 @@ def facts(
             "cause": "",
         },
     ]
+
+
+def _tunnel(node: Node, now: float) -> list[dict[str, Any]]:
+    """Whether there is somebody to connect to, for who was seen to have nobody."""
+    last = next((e for e in reversed(node.history) if e.fact == "tunnel"), None)
+    state = "down" if node.absent else "up"
+    if last is not None and last.new == state:
+        return [_fact(node, "tunnel", state, not node.absent, "", now)]
+    if not node.absent:
+        return []
+    # It has been so since this process began.
+    fact = _fact(node, "tunnel", state, False, node.absent, now)
+    return [{**fact, "since_seconds": None, "cause": ""}]
 
 
 def _fact(

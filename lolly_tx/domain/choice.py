@@ -13,7 +13,7 @@ from collections.abc import Callable, Collection, Iterable
 from typing import TYPE_CHECKING, Final, Literal
 
 from lolly_tx.domain.balancers.least_conn import LeastConn
-from lolly_tx.domain.errors import AllDown, AllFull, AllTried
+from lolly_tx.domain.errors import AllAbsent, AllDown, AllFull, AllTried
 from lolly_tx.domain.interfaces import IBalancer
 from lolly_tx.domain.node import Node
 from lolly_tx.domain.panic import panic_odds
@@ -121,7 +121,7 @@ class Choice:
         nodes = self._roster.nodes
         node_id = self._bound(bond, nodes)
         node = nodes.get(node_id) if node_id is not None else None
-        if node is None or node in tried or node.closed:
+        if node is None or node in tried or node.closed or node.absent:
             return None
         if not node.well or node.ejection == "ejected" or node.full:
             return None
@@ -171,13 +171,17 @@ class Choice:
         if not everyone and self.all_down == "least_bad":
             everyone = list(self._enabled())
         if not everyone:
+            for node in self._roster.nodes.values():
+                if node.willing and node.absent:
+                    return AllAbsent(f"pool {name}: {node.absent}")
             return AllDown(f"pool {name}: no target is available")
         if all(node in tried for node in everyone):
             return AllTried(f"pool {name}: every available target was tried")
         return AllFull(f"pool {name}: every available target is full")
 
     def _enabled(self) -> tuple[Node, ...]:
-        return tuple(n for n in self._roster.nodes.values() if n.willing)
+        nodes = self._roster.nodes.values()
+        return tuple(n for n in nodes if n.willing and not n.absent)
 
     # -- what is available
 
@@ -221,7 +225,7 @@ class Choice:
         """How often availability is to be ignored, and the event when that begins or ends."""
         if self.all_down != "least_bad":
             return
-        enabled = sum(tier.enabled for tier in self.order)
+        enabled = len(self._enabled())
         there = sum(len(tier.nodes) for tier in self.order)
         healths = sum(tier_health(len(t.nodes), t.enabled) for t in self.order)
         self.panic_odds = 0.0

@@ -250,6 +250,12 @@ class AllDown(NoTarget):
     """Every node is down, ejected or disabled."""
 
 
+class AllAbsent(AllDown):
+    """Nobody is there to be connected to, and that is why nothing is left: it is tried again after some seconds."""
+
+    again = 5
+
+
 class AllFull(NoTarget):
     """Every available node is at its max_conns (and the queue, if any, is full or timed out)."""
 

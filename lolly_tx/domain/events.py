@@ -18,12 +18,12 @@ class Event:
 
     `at`: seconds, monotonic clock. `pool`, `node`: names ("" when the event is the pool's own). `fact`:
     "health", "ejection", "enabled", "membership", "panic", "shadow"; "agent" (what a target says of itself),
-    "drain" (a check asked for no new clients), "check" (one check of several changed its mind), "listener" (of the
-    one that `node` names; it has no pool: what the operator says of it, and when a drain has ended), "connector" (of a
-    tunnel: one of its connections has come or gone; `node` names it, and it has no pool), "local_fault" (of this
-    machine: `node` says of what kind, and it has no pool). `old`, `new`:
-    words of that fact, such as "up", "down", "ejected", "trial", "drain". `cause`: one line for a person:
-    "check: 503 from /health", "passive: 3 failures, last: connection refused".
+    "drain" (a check asked for no new clients), "check" (one check of several changed its mind), "tunnel" (a connector
+    that has the target is connected, or none is any more), "listener" (of the one that `node` names; it has no pool:
+    what the operator says of it, and when a drain has ended), "connector" (of a tunnel: one of its connections has come
+    or gone; `node` names it, and it has no pool), "local_fault" (of this machine: `node` says of what kind, and it has
+    no pool). `old`, `new`: words of that fact, such as "up", "down", "ejected", "trial", "drain". `cause`: one line for
+    a person: "check: 503 from /health", "passive: 3 failures, last: connection refused".
     """
 
     at: float

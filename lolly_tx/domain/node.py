@@ -6,8 +6,9 @@ proxy.streams, service, service.admin, service.checks, service.metrics, service.
 service.stores, service.workers, simulate.
 
 Three facts make a node available, and they are never merged into one flag: `enabled` (the operator's word),
-`health` (active checks), `ejection` (passive accrual). "Full" is asked last, and is not a fact but a number:
-`in_flight` against `capacity`.
+`health` (active checks), `ejection` (passive accrual). A fourth is only of those that come to us instead of being
+connected to (behind a tunnel): `absent`. "Full" is asked last, and is not a fact but a number: `in_flight` against
+`capacity`.
 
     ejection:   up --- failures ---> ejected --- time is over ---> trial --- good ---> up
                                         ^                            |
@@ -170,7 +171,8 @@ class Node(Referable):
     (slow start lowers it). `ejected_until`: when the last ejection ends or ended (seconds, monotonic).
     `streak`: ejections in a row, for growth. `penalty`: the length proposed for the last one. `kind`: why.
     `trials`: good ones since then. `spared`: the last ejection that was refused, and why. `unreached`: failed connects
-    in a row. `agent`: what it says of itself. `lame`: its check asked for no new clients.
+    in a row. `agent`: what it says of itself. `lame`: its check asked for no new clients. `absent`: why there is nobody
+    to connect to, in words; "": there is. Each process knows that by itself.
     `holding`: what it has of the leases in all processes of the proxy; None where there is one.
     `listening`: someone wants to hear of successes. `attentive`: someone wants to hear of releases.
     """
@@ -182,6 +184,7 @@ class Node(Referable):
         "enabled",
         "agent",
         "lame",
+        "absent",
         "health",
         "accrual",
         "ejection",
@@ -225,6 +228,7 @@ class Node(Referable):
         self.enabled: Enabled = "down" if target.down else "up"
         self.agent: AgentState = SILENT
         self.lame = False
+        self.absent = ""
         self.health = health
         self.accrual = accrual
         self.ejection: Ejection = "up"
@@ -262,7 +266,9 @@ class Node(Referable):
 
     @property
     def available(self) -> bool:
-        """The three facts together: it may take new exchanges, as far as it has room."""
+        """All facts together: it may take new exchanges, as far as it has room."""
+        if self.absent:
+            return False
         return self.willing and self.well and self.ejection != "ejected"
 
     @property
@@ -325,6 +331,8 @@ class Node(Referable):
             return "disabled" if self.enabled == "down" else "draining"
         if not self.willing:
             return "in maintenance" if self.closed else "draining by itself"
+        if self.absent:
+            return "not connected"
         if not self.health.up:
             return "unhealthy"
         if not self.agent.up:

@@ -41,7 +41,7 @@ from lolly_tx.domain.node import Enabled, Node, Use
 from lolly_tx.domain.outlier import OutlierDetector, OutlierLimits
 from lolly_tx.domain.panic import DRAWS
 from lolly_tx.domain.reports import Reports
-from lolly_tx.domain.roster import Roster, UnknownNode
+from lolly_tx.domain.roster import Roster, UnknownNode, never_absent
 from lolly_tx.domain.slow_start import SlowStart
 from lolly_tx.domain.snapshot import describe, explain
 from lolly_tx.domain.target import Target
@@ -71,6 +71,7 @@ class Pool:
     `slow_start`: the way back into service. `failure_statuses`: statuses of answers that count as failures for
     the accrual. `max_conns`: leases of the whole pool at once. `max_retries`: those of them that are further
     attempts. 0: no limit. `adaptive`: a moving limit in place of `max_conns`, of the leases whose node owes an answer.
+    `absence`: why there is nobody to connect to for a target now, "" where there is; `look_for_absent` asks again.
     """
 
     def __init__(
@@ -95,6 +96,7 @@ class Pool:
         max_conns: int = 0,
         max_retries: int = 0,
         adaptive: AdaptiveLimit | None = None,
+        absence: Callable[[Target], str] = never_absent,
     ) -> None:
         detector = OutlierDetector(outliers, now) if outliers else None
         self.name = name
@@ -112,6 +114,7 @@ class Pool:
             outliers=detector,
             hears_all=hears_all,
             counts_leases=self.caps.there,
+            absence=absence,
         )
         self.nodes = roster.nodes
         self.ejections = Ejections(
@@ -266,7 +269,11 @@ class Pool:
     def check_counts(self, node_id: str, observation: Observation, now: float) -> bool:
         """Whether the result of a check is to be judged: a bad one is not while nobody is to be taken down."""
         node = self.nodes.get(node_id)
-        if node is None or self.roster.witness is None:
+        if node is None:
+            return True
+        if node.absent and not observation.ok:
+            return False  # it was asked while somebody was there, or not at all
+        if self.roster.witness is None:
             return True
         self._reports.witnessed(node, observation, now)
         if observation.ok or observation.drain or not self.roster.held(now):
@@ -294,6 +301,15 @@ class Pool:
         node = self.node(node_id)
         self._settle(now)
         self.roster.set_enabled(node, word, cause, now)
+
+    def look_for_absent(self, now: float) -> list[Node]:
+        """Ask anew for whom there is nobody to connect to; those for whom there is again."""
+        news = self.roster.absences()
+        if news:
+            self._settle(now)
+        for node, why in news:
+            self.roster.set_absent(node, why, now)
+        return [node for node, why in news if not why]
 
     def go_by(self, thresholds: Thresholds, initial: Initial) -> None:
         """Count checks by `thresholds` from now on; targets nobody has checked yet begin as `initial`."""

@@ -1,6 +1,6 @@
 """A roster: the nodes of a pool, who joins and leaves, and the one place where a change of a fact is noted.
 
-Imports: domain, domain.accruals, domain.checks. Used by: domain.
+Imports: domain, domain.accruals, domain.checks. Used by: domain, service.
 
 A change leaves an event for whoever listens, and is reason to make the choice afresh, which the owner is told.
 """
@@ -35,10 +35,16 @@ def _alone(node: Node) -> Holding | None:
     return None
 
 
+def never_absent(target: Target) -> str:
+    """Whoever is connected to is there to be tried."""
+    return ""
+
+
 class Roster:
     """The nodes of the pool `owner`, by target id; the dictionary stays the same object.
 
-    `hears_all`: somebody wants to hear of every end of a lease. `counts_leases`: of every release.
+    `hears_all`: somebody wants to hear of every end of a lease. `counts_leases`: of every release. `absence`: why there
+    is nobody to connect to for a target now, "" where there is.
     """
 
     def __init__(
@@ -54,6 +60,7 @@ class Roster:
         outliers: OutlierDetector | None,
         hears_all: bool,
         counts_leases: bool,
+        absence: Callable[[Target], str] = never_absent,
     ) -> None:
         self.nodes: dict[str, Node] = {}
         self.tiers: dict[int, Tier] = {}
@@ -76,6 +83,7 @@ class Roster:
         """The latest that left, in case they come back, and for who asks what became of them."""
         self._hears_all = hears_all
         self._counts_leases = counts_leases
+        self._absence = absence
 
     def node(self, node_id: str) -> Node:
         """The node of that id. Raises UnknownNode with the ids there are."""
@@ -135,6 +143,21 @@ class Roster:
             old, node.enabled = node.enabled, word
             self.record(node, "enabled", old, word, cause, now)
         self.tune(node)
+
+    def absences(self) -> list[tuple[Node, str]]:
+        """The nodes that are absent for another reason than is known, or no more, each with the reason."""
+        nodes = self.nodes.values()
+        asked = [(node, self._absence(node.target)) for node in nodes]
+        return [(node, why) for node, why in asked if why != node.absent]
+
+    def set_absent(self, node: Node, why: str, now: float) -> None:
+        """There is nobody to connect to, or "": there is."""
+        before, node.absent = node.absent, why
+        if not why:
+            cause = "its connector is connected"
+            self.record(node, "tunnel", "down", "up", cause, now)
+        elif not before:
+            self.record(node, "tunnel", "up", "down", why, now)
 
     def tune(self, node: Node) -> None:
         """Bring the derived numbers and flags of `node` up to date after something happened to it."""
@@ -238,6 +261,7 @@ class Roster:
         node = Node(target, self._owner, health, accrual, tier)
         self.nodes[target.id] = node
         node.holding = self.hold(node)
+        node.absent = self._absence(target)
         before = self.departed.pop(target.id, None)
         if before is not None:
             node.stats = before.stats

@@ -65,7 +65,7 @@ class Timetable:
             return
         for node in self._roster.nodes.values():
             if node.ejection != "up" and node.kind != "connect":
-                if node.willing and node.well:
+                if node.willing and node.well and not node.absent:
                     self._ejections.lift(node, "no other target is available", now)
 
     def _watch_trial(self, node: Node, lease: Use, now: float) -> float:

@@ -44,6 +44,8 @@ def ways_back(
         obstacles.append([f"when its agent says {word}"])
     if node.lame:
         obstacles.append(["after a good check that is no 404"])
+    if node.absent:
+        obstacles.append(["when its connector connects"])
     if not node.health.up:
         obstacles.append([_checks(node.health.missing(thresholds), now, planned.check)])
     if not node.agent.up:

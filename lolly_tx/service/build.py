@@ -47,6 +47,7 @@ from lolly_tx.service.registry import Registry
 from lolly_tx.service.routing import Routing
 from lolly_tx.service.service import LollyService
 from lolly_tx.service.surroundings import WHOLE, Part, Surroundings
+from lolly_tx.service.tunnels.absence import absence
 from lolly_tx.service.tunnels.running import tunnel_place_name
 
 __all__ = ["CannotListen", "LollyService", "build"]
@@ -89,6 +90,7 @@ def build(
         registry=registry,
         directory=RUNNING,
         flight=flight,
+        absence=absence,
     )
     commons.local_faults.go_by(config.local_fault)
     # Of this process, so that proxies like us in a row tell their own requests from others.

@@ -7,10 +7,14 @@ service.changes, service.forwards, service.tunnels, simulate.
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import attrs
 
 from lolly_tx.domain.balancers.by_name import Balancers
 from lolly_tx.domain.interfaces import IEventSink
+from lolly_tx.domain.roster import never_absent
+from lolly_tx.domain.target import Target
 from lolly_tx.net.checks.kinds import CheckKinds
 from lolly_tx.net.deadlines import Deadlines
 from lolly_tx.net.files.threads import FileThreads
@@ -35,7 +39,7 @@ class Commons:
     `shared_checks`: one probe for all that ask the same. `flight`: who writes down what checks find; None: nobody.
     `staples`: those of certificates. `files`: what all routes to files
     share. `exemplars`: who puts down traced exchanges, where traces are kept. `endings`: where exchanges are put that
-    are over.
+    are over. `absence`: why there is nobody to connect to for a target (`domain.pool.Pool`).
     """
 
     surroundings: Surroundings
@@ -46,6 +50,7 @@ class Commons:
     shared_checks: SharedChecks = attrs.field(factory=SharedChecks)
     flight: Flight | None = None
     staples: Staples = attrs.field(factory=Staples)
+    absence: Callable[[Target], str] = never_absent
     kinds: CheckKinds = attrs.field()
     balancers: Balancers = attrs.field()
     health_map: HealthMap = attrs.field()

@@ -348,4 +348,5 @@ def make_pool(settings: PoolSettings, commons: Commons) -> Pool:
         max_conns=settings.max_conns,
         max_retries=settings.max_retries,
         adaptive=adaptive_of(settings),
+        absence=commons.absence,
     )

@@ -112,6 +112,11 @@ class Probing:
             if each is not None and each.is_running:
                 each.renew(node_ids)
 
+    def hurry(self, node_id: str, now: float) -> None:
+        """There is somebody to be asked again, who was not for a while."""
+        for checker in self.checkers:
+            checker.hurry(node_id, now)
+
     def _suspect(self, node: Node, now: float) -> None:
         """Real traffic failed at `node`: whichever check cares looks at once."""
         for checker in self.checkers:

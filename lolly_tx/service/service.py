@@ -143,7 +143,9 @@ class LollyService(Service):
         """What `lolly:pool=NAME` connects through, by pool."""
         self.stream_counters: dict[str, StreamCounters] = {}
         """What became of the connections of streams, by name, whatever their settings were."""
-        self.tunnels = Tunnels(commons, self._renew, every_sink.emit)
+        self.tunnels = Tunnels(
+            commons, self._renew, every_sink.emit, self._look_for_absent
+        )
         self.forwards: dict[str, Forward] = {}
         """The forward proxies, by name."""
         self.every_sink = every_sink
@@ -421,6 +423,13 @@ class LollyService(Service):
             for node, upstream in each.forwarder.upstreams:
                 if node.target.endpoint.startswith(begins):
                     upstream.renew()
+
+    def _look_for_absent(self) -> None:
+        """A connector has come or gone: targets behind it are there, or are not. Who is back is asked at once."""
+        now = self.now()
+        for each in self.running_pools.values():
+            for node in each.pool.look_for_absent(now):
+                each.probing.hurry(node.id, now)
 
     def retire(self) -> None:
         """Another process serves in our place: a stop takes its time for those who are there, and for nobody else."""

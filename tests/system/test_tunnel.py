@@ -187,6 +187,25 @@ class TunnelTests(SteppingTestCase):
         self.spin(self.connected, "the connector")
         self.assertTrue(self.get().endswith(b"hello"))
 
+    def test_available(self) -> None:
+        """Its target is available while its connector is connected, for all that ask; nothing is held against it."""
+        [connector] = self.begin()
+        pool = self.server.pools[f"tunnel.{self.name}.home.example.com"]
+        [node] = pool.nodes.values()
+        now = self.server.now
+        self.assertEqual(len(pool.available(now())), 1)
+        connector.tunnels.stop()
+        self.spin(lambda: not self.connected(), "the connector's end")
+        self.assertEqual(pool.available(now()), ())
+        self.assertEqual(node.why_not(), "not connected")
+        self.assertIn(b" 503 ", self.get())
+        self.assertEqual((node.stats.requests, node.ejection), (0, "up"))
+        connector.tunnels.start()
+        self.spin(self.connected, "the connector")
+        self.assertEqual(len(pool.available(now())), 1)
+        told = [one.new for one in node.history if one.fact == "tunnel"]
+        self.assertEqual(told, ["up", "down", "up"])
+
     def test_port(self) -> None:
         """Bytes of a published port go through a slow reader as they were; ends and resets pass as such."""
         self.begin()

@@ -98,6 +98,13 @@ publish = [{{ service = "web", host = "home.example.com" }}, {{ service = "echo"
         shown = self.stats()["tunnels"]["tunnels"]["edge"]["home"]
         return len(shown["connected"])
 
+    def standing(self) -> tuple[int, str]:
+        """How many targets of the pool "far" are available, and why its one is not."""
+        [pool] = [
+            one for one in self.ask("/api/pools")[1]["pools"] if one["name"] == "far"
+        ]
+        return pool["available"], pool["targets"][0]["why_not"]
+
     def fetch(self) -> int:
         """The status of a request for the published host, on a connection of its own."""
         asking = http.client.HTTPConnection("127.0.0.1", self.port, timeout=30)
@@ -112,10 +119,13 @@ publish = [{{ service = "web", host = "home.example.com" }}, {{ service = "echo"
     def test_every_worker(self) -> None:
         """Hosts, ports and checks are served by all, with ends and resets; and again behind a killed worker."""
         self.begin()
+        self.assertEqual(self.standing(), (0, "not connected"))
+        self.assertEqual(self.fetch(), 503)
         self.connector()
         self.until(lambda: self.connected() == 1, "the connector")
         self.until(lambda: self.fetch() == 200, "all know of it")
         self.assertEqual({self.fetch() for _ in range(30)}, {200})
+        self.assertEqual(self.standing(), (1, ""))
         self.until(lambda: self.origins[0].checks > 1, "checks of the supervisor")
         for _ in range(6):
             client = socket.create_connection(("127.0.0.1", self.published), timeout=30)

@@ -1,7 +1,8 @@
 """The kinds of values that name a place: endpoints, hosts, networks, files.
 
 Imports: config.kinds, domain.routing. Used by: commands, config, config.facts,
-config.kinds, config.middleware, config.rules, service, service.records.
+config.kinds, config.middleware, config.rules, service, service.records,
+service.tunnels.
 """
 
 from __future__ import annotations

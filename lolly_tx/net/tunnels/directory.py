@@ -48,6 +48,9 @@ class Joined:
 class Elsewhere(Protocol):
     """The connectors of other processes."""
 
+    def has(self, name: str, service: str, published: str) -> bool:
+        """Whether one of them may be asked for that."""
+
     def ways(
         self, name: str, service: str, published: str
     ) -> Iterator[tuple[Streams, str]]:
@@ -57,12 +60,14 @@ class Elsewhere(Protocol):
 class Connectors:
     """Those that are connected, by name; those of one name in the order in which they came.
 
-    `elsewhere`: those of other processes. `changed`: called when one has come or gone.
+    `elsewhere`: those of other processes. `changed`: called when one of this process has come or gone. `watchers`:
+    called whenever what can be reached may be other, by whichever process.
     """
 
     def __init__(self) -> None:
         self.elsewhere: Elsewhere | None = None
         self.changed: Callable[[], None] | None = None
+        self.watchers: list[Callable[[], None]] = []
         self._joined: dict[str, list[Joined]] = {}
 
     def __iter__(self) -> Any:
@@ -92,6 +97,11 @@ class Connectors:
             self._joined.pop(name, None)
         if self.changed is not None:
             self.changed()
+
+    def moved(self) -> None:
+        """What can be reached may be other than it was: somebody has come or gone, and whoever tells of that has."""
+        for tell in tuple(self.watchers):
+            tell()
 
     def named(self, name: str) -> list[Joined]:
         """Those of that name, the one with the fewest streams first; who leaves last."""
@@ -125,6 +135,18 @@ class ServiceEndpoint:
         """Connect. Errbacks with `ConnectorAbsent` and what `Session.connect` does."""
         return Deferred.fromCoroutine(self._connect(protocolFactory))
 
+    @property
+    def absence(self) -> str:
+        """Why nobody can be asked for it now; "": somebody can."""
+        connectors, elsewhere = self.connectors, self.connectors.elsewhere
+        for joined in connectors.named(self.name):
+            if self._of(joined) is not None:
+                return ""
+        if elsewhere is not None and not self.here:
+            if elsewhere.has(self.name, self.service, str(self.published)):
+                return ""
+        return self._absent
+
     async def _connect(self, factory: IProtocolFactory) -> Any:
         error: ProxyError = ConnectorAbsent(self._absent)
         for streams, service in self._ways():
@@ -137,13 +159,19 @@ class ServiceEndpoint:
     def _ways(self) -> Iterator[tuple[Streams, str]]:
         connectors = self.connectors
         for joined in connectors.named(self.name):
-            service = self.service or joined.published.get(self.published, "")
-            streams = joined.session.streams
-            if service in joined.services and not streams.leaving:
-                yield streams, service
+            service = self._of(joined)
+            if service is not None:
+                yield joined.session.streams, service
         if connectors.elsewhere is not None and not self.here:
             published = str(self.published)
             yield from connectors.elsewhere.ways(self.name, self.service, published)
+
+    def _of(self, joined: Joined) -> str | None:
+        """The name of the service that `joined` may be asked for; None: it may not."""
+        service = self.service or joined.published.get(self.published, "")
+        if service not in joined.services or joined.session.streams.leaving:
+            return None
+        return service
 
     @property
     def _absent(self) -> str:

@@ -197,6 +197,7 @@ class Siblings:
                 self._renew(one.name)
         for name, _ in before:
             self._renew(name)
+        self._connectors.moved()
 
     def _replace(self, one: Distant) -> None:
         """A connector that has connected again, there, is not to be asked on its old connection here."""
@@ -212,6 +213,15 @@ class Siblings:
         if hop is not None:
             hop.abort("the process that it was connected to has ended")
         self.take(process, ())
+
+    def has(self, name: str, service: str, published: str) -> bool:
+        """See `Elsewhere`."""
+        return any(
+            one.name == name
+            and (service or one.published.get(published, "")) in one.services
+            for each in self._distant.values()
+            for one in each
+        )
 
     def ways(
         self, name: str, service: str, published: str

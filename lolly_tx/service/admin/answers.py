@@ -53,8 +53,13 @@ def unready(serving: Serving, now: float) -> list[str]:
     return reasons + [
         f"pool {name}: no target is available"
         for name, pool in serving.pools.items()
-        # Whoever deploys a service without endpoints does not take the proxy of all others away.
-        if not (pool.available(now) or (providers and providers.provides(name)))
+        # Whoever deploys a service without endpoints does not take the proxy of all others away. Neither does who is
+        # behind a tunnel: connectors may well come in by whoever asks whether we are ready.
+        if not (
+            pool.available(now)
+            or (providers and providers.provides(name))
+            or any(node.absent for node in pool.nodes.values())
+        )
     ]
 
 

@@ -37,6 +37,7 @@ STRIP_SECONDS = 3600.0
 _FACTS = {
     "disabled": ("enabled",),
     "draining": ("enabled",),
+    "not connected": ("tunnel",),
     "unhealthy": ("health",),
     "ejected": ("ejection",),
 }
@@ -218,6 +219,9 @@ def _outage(
     facts = _FACTS.get(word, ("agent", "drain"))
     events = reversed(node.history)
     last = next((one for one in events if one.fact in facts), node.last_change)
+    cause = "" if last is None else last.cause
+    if word == "not connected" and cause != node.absent:
+        last, cause = None, node.absent  # so from the beginning, without an event
     planned = Planned(
         serving.next_check(pool.name, node.id), serving.next_recheck(pool.name, node.id)
     )
@@ -226,7 +230,7 @@ def _outage(
     checks = node.evidence.checks
     return {
         "since": None if last is None else round(last.at + epoch, 1),
-        "cause": "" if last is None else last.cause,
+        "cause": cause,
         "seen": checks[-1].cause if checks and not checks[-1].ok else "",
         "back": summary(node, back),
         "drain_ends": None if left is None else round(now + epoch + left),

@@ -3,8 +3,8 @@
     prepare(old, new)   what is new is made; places to be listened on are named; nothing happens yet
     commit()            it is so
 
-Imports: config, domain, service, service.tunnels. Used by: service, service.changes,
-service.metrics.
+Imports: config, domain, net.tunnels, service, service.tunnels. Used by: service,
+service.changes, service.metrics.
 """
 
 from __future__ import annotations
@@ -29,19 +29,25 @@ def tunnel_place_name(tunnel: str) -> str:
 
 
 class Tunnels:
-    """See the module. `servers`, `connectors`: those that are in force, by name. `renew`, `emit`: as of servers."""
+    """See the module. `servers`, `connectors`: those that are in force, by name. `renew`, `emit`: as of servers.
+
+    `look`: called when what can be reached through tunnels may be other, from `start` to `stop`.
+    """
 
     def __init__(
         self,
         commons: Commons,
         renew: Callable[[str], None],
         emit: Callable[[Event], None],
+        look: Callable[[], None],
     ) -> None:
         self.servers: dict[str, TunnelServer] = {}
         self.connectors: dict[str, list[Dialing]] = {}
         self._commons = commons
         self.renew = renew
         self.emit = emit
+        self._look = look
+        self._unwatch: Callable[[], None] | None = None
         self._serves = commons.surroundings.part.serves
         self._running = False
         self._past: list[Dialing] = []
@@ -102,14 +108,27 @@ class Tunnels:
     def start(self) -> None:
         """Begin to connect."""
         self._running = True
+        if self.servers and self._unwatch is None:
+            self._watch()
         for one in self._dialings:
             one.start()
 
     def stop(self) -> None:
         """Connect no more; streams that are open go on."""
         self._running = False
+        unwatch, self._unwatch = self._unwatch, None
+        if unwatch is not None:
+            unwatch()
         for there in self.connectors.values():
             self._end(there)
+
+    def _watch(self) -> None:
+        from lolly_tx.net.tunnels.directory import CONNECTED
+
+        look = self._look
+        CONNECTED.watchers.append(look)
+        self._unwatch = lambda: CONNECTED.watchers.remove(look)
+        look()  # who came before
 
     def abort(self) -> None:
         """Cut what still goes on."""

@@ -102,11 +102,13 @@ class TunnelServer:
             if (services, published) != (joined.services, joined.published):
                 joined.services, joined.published = services, published
                 self._renew(name)
+        self.connectors.moved()
 
     def end(self) -> None:
         """The tunnel is no more: nobody there gets new streams."""
         for joined in self.joined_here:
             joined.session.drain()
+        self.connectors.moved()
 
     # -- net.tunnels.door.TunnelSite
 
@@ -160,6 +162,7 @@ class TunnelServer:
         granted = ", ".join(welcome.granted) or "nothing granted"
         cause = f"tunnel {self.name}, from {joined.client or UNIX}: {granted}"
         self._emit(connector_event(self.now(), name, CONNECTED_WORD, cause))
+        self.connectors.moved()
         for what, why in welcome.refused.items():
             self.log.warn(
                 "tunnel {tunnel}: connector {name} asked for {what}: {why}",
@@ -172,6 +175,7 @@ class TunnelServer:
     def leaving(self, joined: Joined) -> None:
         """See `TunnelSite`."""
         self._renew(joined.session.peer_name)
+        self.connectors.moved()
 
     def left(self, joined: Joined, why: str) -> None:
         """See `TunnelSite`."""
@@ -188,6 +192,7 @@ class TunnelServer:
             counted[name] = counted.get(name, 0) + size
         cause = f"tunnel {self.name}, from {joined.client or UNIX}: {why}"
         self._emit(connector_event(self.now(), name, GONE_WORD, cause))
+        self.connectors.moved()
 
     def denied(self, client: str, name: str, failed: HandshakeFailed) -> None:
         """See `TunnelSite`."""

@@ -11,6 +11,7 @@ from twisted.python.failure import Failure
 from lolly_tx.net.tunnels.directory import Connectors, ServiceEndpoint
 from lolly_tx.net.tunnels.errors import ConnectorAbsent, ServiceRefused, SessionLost
 from lolly_tx.net.tunnels.siblings import Hop, Siblings, told_of_connectors
+from lolly_tx.wire.tunnel import Offer, Wish
 from tests.net.tunnels.pair import Link, Peer, TunnelTestCase
 
 
@@ -74,6 +75,26 @@ class SiblingTests(TunnelTestCase):
     def tell(self) -> None:
         """Number 2 says what it has."""
         self.siblings.take(2, told_of_connectors(self.site.connectors))
+
+    def test_absence(self) -> None:
+        """A service is at hand while some process has its connector; what a process asks in our place is ours only."""
+        heard: list[str] = []
+        connectors = self.connectors
+        web = ServiceEndpoint("home", "web", connectors=connectors)
+        ssh = ServiceEndpoint("home", "ssh", connectors=connectors)
+        host = ServiceEndpoint("home", "", "home.example.com", connectors=connectors)
+        self.connectors.watchers.append(lambda: heard.append(web.absence))
+        self.assertIn("no connector", web.absence)
+        self.dial(offer=Offer(("web",), (Wish("web", "home.example.com"),)))
+        self.tell()
+        self.assertEqual(heard, [""])
+        self.assertEqual(host.absence, "")
+        self.assertIn("service ssh", ssh.absence)
+        here = ServiceEndpoint("home", "web", here=True, connectors=self.connectors)
+        self.assertIn("no connector", here.absence)
+        self.assertEqual(self.joints, [])
+        self.siblings.gone(2)
+        self.assertIn("no connector", heard[-1])
 
     def ask(self, service: str, published: str | int = "") -> tuple[list[Peer], Any]:
         """Somebody at number 1 connects."""

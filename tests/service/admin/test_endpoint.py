@@ -267,6 +267,17 @@ class ReadingTests(AdminTestCase):
         """/readyz says 200 when the proxy can do its work."""
         self.assertEqual(self.assertStatus(200, "/readyz"), {"ready": True})
 
+    def test_not_connected(self):
+        """A pool that waits for connectors is shown as it is, and does not make the proxy unready for all others."""
+        for node in self.web.nodes.values():
+            self.web.roster.set_absent(node, "no connector", 1.0)
+        self.assertEqual(self.assertStatus(200, "/readyz"), {"ready": True})
+        told = self.assertStatus(200, "/api/explain/web/a")
+        self.assertEqual(told["why_not"], "not connected")
+        self.assertEqual(
+            self.assertStatus(200, "/api/pools")["pools"][0]["available"], 0
+        )
+
     def test_local_fault(self):
         """Whoever has lost the network is not ready; what it has run out of is said, and no more."""
         fault = {"kind": "network", "since_seconds": 1.0, "why": "so many are silent"}

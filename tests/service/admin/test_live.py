@@ -69,6 +69,26 @@ class LiveTests(LiveTestCase, streaming.StreamContract):
         row = delta["rows"]["target/web/a"]
         self.assertEqual((row["state"], row["cause"]), ("up", None))
 
+    def test_not_connected(self) -> None:
+        """A target without its connector is out for that, from the beginning or since an event."""
+        node, nobody = self.web.nodes["a"], 'no connector "home" is connected'
+        node.absent = nobody
+        self.web.changed()
+        transport, _ = self.connect()
+        [(_, first)] = self.told(transport)
+        row = first["rows"]["target/web/a"]
+        self.assertEqual(row["state"], "not connected")
+        self.assertEqual((row["since"], row["cause"]), (None, nobody))
+        self.assertEqual(first["rows"]["proxy"]["verdict"], "web: 1 of 3 out")
+        for why in ("", nobody):
+            transport.clear()
+            self.web.roster.set_absent(node, why, self.clock.seconds())
+            self.second()
+            [(_, delta)] = self.told(transport)
+        row = delta["rows"]["target/web/a"]
+        self.assertEqual(row["cause"], nobody)
+        self.assertIsNotNone(row["since"])
+
     def test_since(self) -> None:
         """When it went down is a moment, which stays the same."""
         transport, _ = self.connect()

@@ -302,6 +302,20 @@ class VerdictTests(Case):
         )
         self.assertEqual(self.diary.events[0].cause, "check: 503 from /health")
 
+    def test_absent(self) -> None:
+        """Who has nobody to connect to is not probed, and at once when somebody is asked for."""
+        checker = self.checker(interval=1.0)
+        checker.start()
+        node = self.pool.nodes["a"]
+        self.pool.roster.set_absent(node, "no connector", self.clock.seconds())
+        self.run_for(5)
+        self.assertEqual(self.check.asked.count("a"), 1)
+        self.assertGreater(self.check.asked.count("b"), 2)
+        self.pool.roster.set_absent(node, "", self.clock.seconds())
+        checker.hurry("a", self.clock.seconds())
+        self.clock.advance(0)
+        self.assertEqual(self.check.asked.count("a"), 2)
+
     def test_marks(self) -> None:
         """A target can be marked by hand, until the next probe says otherwise."""
         checker = self.checker()

@@ -216,7 +216,9 @@ class DialingTests(TunnelTestCase):
 class TunnelsTests(DialingTests):
     def test_reload(self) -> None:
         """A connector whose settings are the same stays; another is made anew, and one that is gone ends."""
-        tunnels = Tunnels(self.commons, lambda name: None, lambda event: None)
+        tunnels = Tunnels(
+            self.commons, lambda name: None, lambda event: None, lambda: None
+        )
         config = Config("x", connectors={"home": HOME})
         tunnels.prepare(None, config)
         tunnels.commit()

@@ -10,6 +10,7 @@ import attrs
 from lolly_tx.commands.status import _tunnel_lines
 from lolly_tx.config.tunnels import Permitted, Tunnel
 from lolly_tx.domain.events import Event
+from lolly_tx.net.tunnels.directory import ServiceEndpoint
 from lolly_tx.net.tunnels.door import TunnelDoor
 from lolly_tx.net.tunnels.siblings import told_of_connectors
 from lolly_tx.service.metrics.readings import of_tunnels
@@ -93,6 +94,26 @@ class ServerTests(TunnelTestCase):
         come = ("", "home", "connector", "gone", "connected", at + "service web")
         went = ("", "home", "connector", "connected", "gone", at + "connection lost")
         self.assertEqual(told, [come, went])
+
+    def test_watched(self) -> None:
+        """Who asks what can be reached hears of each change of it, once its event is told."""
+        endpoint = ServiceEndpoint("home", "web", connectors=self.site.connectors)
+        heard: list[tuple[int, str]] = []
+        self.site.connectors.watchers.append(
+            lambda: heard.append((len(self.events), endpoint.absence))
+        )
+        nobody = 'no connector "home" with service web is connected'
+        line = self.dial()
+        self.assertEqual(heard, [(1, "")])
+        self.change(services=("ssh",))
+        self.assertEqual(heard[-1], (1, nobody))
+        self.change()
+        self.assertEqual(heard[-1], (1, ""))
+        line.lose()
+        self.assertEqual(heard[-1], (2, nobody))
+        self.dial()
+        self.server.end()
+        self.assertEqual(heard[-1][1], nobody)
 
     def test_siblings_told(self) -> None:
         """What other processes hear when one has come has its tunnel in it: the supervisor makes the event of that."""
