@@ -25,8 +25,9 @@ class OwnAnswers:
     """See the module. Whoever answers in place of a target tells `given` of it.
 
     `on_refusal(door, head, status, size, why)`: told of each, with its identity after these if it has one, `route` by
-    name if one led to it, and how many `seconds` it took where that is worth saying. `head` is the line it began with,
-    as far as it was read, where it is none.
+    name if one led to it, how many `seconds` it took where that is worth saying, and the `error` that its Proxy-Status
+    names, where it does (RFC 9209 section 2.3). `head` is the line it began with, as far as it was read, where it is
+    none.
     """
 
     __slots__ = ("codes", "identities", "on_refusal")
@@ -56,18 +57,20 @@ class OwnAnswers:
         identity: Identity | None = None,
         route: str | None = None,
         seconds: float = 0.0,
+        error: str = "",
     ) -> None:
         """One was given with `size` bytes of a body, after `seconds`."""
         if door.status and door.still_sending(
-            lambda error: self.given(
+            lambda failed: self.given(
                 door,
                 head,
                 door.status,
                 door.sent,
-                why if error is None else str(error),
+                why if failed is None else str(failed),
                 identity,
                 route,
                 seconds,
+                error,
             )
         ):
             return
@@ -77,4 +80,6 @@ class OwnAnswers:
             by: dict[str, Any] = {} if route is None else {"route": route}
             if seconds:
                 by["seconds"] = seconds
+            if error:
+                by["error"] = error
             self.on_refusal(door, head, status, size, why, *known, **by)

@@ -171,4 +171,4 @@ class Proxy:
         size = reply(
             door, status, token=token, extra=extra, is_head=head.method == b"HEAD"
         )
-        self.own.given(door, head, status, size, why, identity)
+        self.own.given(door, head, status, size, why, identity, error=token)

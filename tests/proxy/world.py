@@ -286,7 +286,7 @@ class World:
         self.proxy = Proxy(
             RouteTable([Pattern((), path, ToPool(self.forwarder))]),
             Introduction(TrustedPeers(trusted), via=via, hop=hop),
-            lambda door, head, status, size, why: self.refusals.append(
+            lambda door, head, status, size, why, **_: self.refusals.append(
                 (head, status, why)
             ),
         )

@@ -327,7 +327,7 @@ class ForwardProxy(Proxy):
         if identity is not None:
             extra += identity.echo
         size = reply(door, status, token=token, extra=extra, is_head=head.is_head)
-        self.own.given(door, head, status, size, why, identity)
+        self.own.given(door, head, status, size, why, identity, error=token)
 
 
 def _place_of(head: RequestHead) -> tuple[str, int]:

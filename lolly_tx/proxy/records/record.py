@@ -119,13 +119,15 @@ def refusal_entry(
     route: str | None = None,
     seconds: float = 0.0,
     cache: str | None = None,
+    error: str | None = None,
 ) -> Entry:
     """The entry of a request that was answered without asking a backend.
 
     `head`: where it is none, the line that the client began with, as far as it was read. `route`: the one that led to
-    the answer. `cache`: what a cache made of it.
+    the answer. `cache`: what a cache made of it. `error`: what it was refused by, a token of RFC 9209.
     """
-    begun = isinstance(head, bytes)
+    if error is None and status >= 400 and isinstance(head, bytes):
+        error = "http_request_error"
     return Entry(
         wall,
         client,
@@ -137,7 +139,7 @@ def refusal_entry(
         seconds,
         None,
         listener,
-        error="http_request_error" if status >= 400 and begun else None,
+        error=error,
         route=route,
         peer=peer,
         identity=identity,

@@ -140,6 +140,7 @@ class Recorder:
         identity: Identity | None = None,
         route: str | None = None,
         seconds: float = 0.0,
+        error: str | None = None,
     ) -> None:
         """A request was answered without asking a backend (`proxy.own_answers.OnRefusal`)."""
         self._tell()
@@ -165,6 +166,7 @@ class Recorder:
                 route,
                 seconds,
                 why if why in VERDICTS else None,
+                error,
             )
         )
 

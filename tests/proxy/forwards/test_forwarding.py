@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import json
+import tempfile
 from base64 import b64encode
+from pathlib import Path
 from typing import Any
 
 from twisted.internet.error import ConnectBindError, TCPTimedOutError
@@ -394,6 +397,40 @@ class MatrixTests(SynchronousTestCase):
             found, _ = self.opened(connect(f"{host}:{PORT}", basic()))
             self.assertEqual(found, 508)
         self.assertEqual(self.world.connects(), [])
+
+
+class LogTests(SynchronousTestCase):
+    def test_refusals(self) -> None:
+        """The access log says why in the words that clients get in Proxy-Status, and has no password."""
+        folder = tempfile.TemporaryDirectory()
+        self.addCleanup(folder.cleanup)
+        path = Path(folder.name, "access.log")
+        log = f'[access_log]\npath = "{path}"\nformat = "json"\nflush = "1s"\n'
+        world = ForwardWorld(USERS + 'deny_targets = ["*.ads.example"]\n', log)
+        world.names.addresses["inside.example"] = ["10.0.0.1"]
+        via = f"Via: 1.1 {world.forward.pseudonym}\r\n".encode()
+        denied, special = "http_request_denied", "destination_ip_prohibited"
+        wrong = basic("alice:a wrong one")
+        for request, code, error in (
+            (connect(), 407, denied),
+            (connect(fields=wrong), 407, denied),
+            (connect(fields=basic() * 2), 400, denied),
+            (connect("a.example:25", basic()), 403, denied),
+            (connect("x.ads.example:443", basic()), 403, denied),
+            (connect("10.0.0.1:443", basic()), 403, special),
+            (get("http://inside.example/", basic()), 403, special),
+            (get("http://nobody.example/", basic()), 502, "dns_error"),
+            (get(fields=basic() + via), 508, "proxy_loop_detected"),
+            (get("/", basic()), 400, "http_request_error"),
+        ):
+            client = world.client()
+            client.send(request)
+            world.pass_time(2)
+            self.assertIn(f"error={error}\r\n".encode(), client.take())
+            told = json.loads(path.read_text().splitlines()[-1])
+            self.assertEqual((told["status"], told["error"]), (code, error))
+        for secret in (b64encode(b"alice:a wrong one").decode(), "a wrong one"):
+            self.assertNotIn(secret, path.read_text())
 
 
 class TunnelTests(SynchronousTestCase):
