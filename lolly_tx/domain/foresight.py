@@ -1,6 +1,6 @@
 """Whom an exchange would get now, and what decides it; takes no turn away.
 
-Imports: domain. Used by: domain.pool.
+Imports: domain. Used by: domain.pool, service.
 """
 
 from __future__ import annotations
@@ -13,6 +13,7 @@ import attrs
 from lolly_tx.domain.tier import Tier
 
 if TYPE_CHECKING:  # pragma: no cover
+    from lolly_tx.domain.interfaces import IBalancer
     from lolly_tx.domain.node import Node
 
 
@@ -52,7 +53,7 @@ def foresee(
 
 
 def _in_tier(tier: Tier, key: bytes | None) -> tuple[Node | None, str]:
-    name = type(tier.balancer).__name__
+    name = balancer_name(tier.balancer)
     if tier.ranked is not None and key is not None:
         for node in tier.ranked(tier.nodes, key):
             if not node.full:
@@ -64,3 +65,9 @@ def _in_tier(tier: Tier, key: bytes | None) -> tuple[Node | None, str]:
     if choice.full:
         return None, f"{name}: the next one with room"
     return choice, f"{name}: the next choice"
+
+
+def balancer_name(balancer: IBalancer) -> str:
+    """What it is called for people."""
+    called: str = getattr(balancer, "called", type(balancer).__name__)
+    return called

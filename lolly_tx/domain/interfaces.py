@@ -1,10 +1,9 @@
 """The extension points: what a third party can supply and a test may fake.
 
-Imports: domain, domain.accruals. Used by: domain.balancers, domain.choice, domain.pool,
-domain.retries, domain.roster, domain.tier, net.checks, net.discovery, net.library,
-proxy.caching, proxy.chains, proxy.forwards, proxy.middleware, service, service.checks,
-service.forwards, service.providers, service.records, service.workers, simulate,
-testing.
+Imports: domain, domain.accruals. Used by: domain, domain.balancers, domain.retries,
+net.checks, net.discovery, net.library, proxy.caching, proxy.chains, proxy.forwards,
+proxy.middleware, service, service.checks, service.forwards, service.providers,
+service.records, service.workers, simulate, testing.
 
 Each interface has 1-4 methods; a plugin factory has `name`, `settings` and `build(settings, deps)`.
 """
@@ -132,7 +131,7 @@ class IPluginFactory(Interface):
     settings = Attribute("An attrs class: the accepted keys with their defaults.")
 
     def build(settings: Any, deps: Any) -> Any:
-        """Build from validated `settings`, an instance of the class above. `deps`: see `service.registry.Deps`."""
+        """Build from validated `settings`, of the class above. `deps`: see `service.registry.PluginDeps`."""
 
 
 class IBalancerFactory(IPluginFactory):
@@ -166,7 +165,7 @@ class IMiddleware(Interface):
     """
 
     touches: frozenset[str] = Attribute(
-        """Which of its methods are asked: names in `proxy.middleware.base`.
+        """Which of its methods are asked: names in `proxy.chains.link`.
 
         It may have three attributes more. `answer_fields`: where all that it does to answers is a function of their
         field lines (CRLF, then lines that each end with CRLF), that function. It is asked once of lines that repeat, in

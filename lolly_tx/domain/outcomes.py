@@ -1,7 +1,7 @@
 """How one lease ended, for those who want to know more than good or bad.
 
 Imports: domain. Used by: domain.accruals, domain.lease, domain.lease_verdicts,
-domain.shared, service.stores, service.workers, testing.
+domain.shared, service, service.stores, service.workers, testing.
 """
 
 from __future__ import annotations

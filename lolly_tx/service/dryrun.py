@@ -20,6 +20,7 @@ from lolly_tx.config.kinds.plain import nearest
 from lolly_tx.config.middleware.rules import titles
 from lolly_tx.config.model import Config
 from lolly_tx.domain.errors import DownstreamError
+from lolly_tx.domain.foresight import balancer_name
 from lolly_tx.net.doors import Peer
 from lolly_tx.proxy.chains.chain import Chain
 from lolly_tx.proxy.forwarder import Forwarder
@@ -237,7 +238,7 @@ def explain_choice(
     budget = forwarder.policy.budget
     return {
         "pool": pool.name,
-        "balancer": type(pool.balancer).__name__,
+        "balancer": balancer_name(pool.balancer),
         "key": key.decode("latin-1") if key is not None else None,
         "bound": bond is not None,
         "choice": seen.node.id if seen.node is not None else None,

@@ -55,6 +55,7 @@ from lolly_tx.net.discovery.built_in import BUILT_IN as BUILT_IN_DISCOVERY
 from lolly_tx.net.discovery.deps import DiscoveryDeps
 from lolly_tx.proxy.middleware.built_in import BUILT_IN as BUILT_IN_MIDDLEWARE
 from lolly_tx.proxy.middleware.deps import MiddlewareDeps
+from lolly_tx.service.guarded import GuardedBalancer, guarded_accrual
 from lolly_tx.service.logfile import LogFile
 from lolly_tx.service.records.sinks import BUILT_IN_SINKS
 from lolly_tx.service.surroundings import Surroundings
@@ -212,8 +213,7 @@ class Registry:
         def make(random: Random, **raw: Any) -> IBalancer:
             settings = settings_from(factory.settings, raw)
             here = _deps(attrs.evolve(surroundings, random=random), "balance", name)
-            balancer: IBalancer = factory.build(settings, here)
-            return balancer
+            return GuardedBalancer(name, factory.build(settings, here), here.log)
 
         return make
 
@@ -232,7 +232,7 @@ class Registry:
             factory = self.find("accrual", name)
             settings = settings_from(factory.settings, raw)
             here = _deps(surroundings, "accrual", name)
-            made.append(partial(factory.build, settings, here))
+            made.append(partial(_accrual_of, factory, settings, here))
         return made
 
     def sinks(
@@ -260,6 +260,10 @@ class Registry:
 
     def _added(self) -> Iterable[tuple[str, str]]:
         return sorted(set(self._factories) - self._built_in)
+
+
+def _accrual_of(factory: Any, settings: Any, deps: PluginDeps) -> IAccrual:
+    return guarded_accrual(factory.name, factory.build(settings, deps), deps.log)
 
 
 def _deps(surroundings: Surroundings, kind: str, name: str) -> PluginDeps:

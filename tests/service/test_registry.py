@@ -22,8 +22,10 @@ from lolly_tx.domain.accruals.several import AnyOf
 from lolly_tx.domain.balancers.first import First
 from lolly_tx.domain.checks.health import Observation
 from lolly_tx.domain.events import Event
+from lolly_tx.domain.foresight import balancer_name
 from lolly_tx.domain.interfaces import IAccrualFactory, IBalancerFactory
 from lolly_tx.service.build import build
+from lolly_tx.service.guarded import GuardedAccrual, GuardedBalancer
 from lolly_tx.service.records.sinks import EventFile
 from lolly_tx.service.registry import PluginDeps, Registry, UnknownPlugin
 from lolly_tx.service.surroundings import Surroundings
@@ -121,9 +123,9 @@ class RegistryTests(SynchronousTestCase):
         self.assertIn("balance:found", repr(registry))
         names = registry.known_names()
         self.assertEqual(names.settings["balance", "found"].__name__, "Settings")
-        self.assertIsInstance(
-            registry.balancers(surroundings()).make("found", {}, Random(1)), First
-        )
+        made = registry.balancers(surroundings()).make("found", {}, Random(1))
+        self.assertIsInstance(made, GuardedBalancer)
+        self.assertEqual(balancer_name(made), "First")
 
     def test_broken_module(self):
         """A module that cannot be imported hinders no other, and whoever asks for its plugin is told why."""
@@ -186,9 +188,11 @@ class BuildTests(SynchronousTestCase):
             self.assertIsInstance(given, PluginDeps)
             self.assertEqual(given.now(), 1.0)
             self.assertEqual(given.log.namespace, "lolly_tx.balance.acme")
-            self.assertIsInstance(pool.balancer, First)
+            self.assertIsInstance(pool.balancer, GuardedBalancer)
+            self.assertEqual(balancer_name(pool.balancer), "First")
             [node, _] = pool.nodes.values()
             self.assertIsInstance(node.accrual, AnyOf)
+            self.assertIsInstance(node.accrual.parts[-1], GuardedAccrual)
             pool.observe(node.id, Observation(False, "503"), 1.0)
             file = Path(folder, "events.jsonl")
             said = json.loads(file.read_text())

@@ -1,6 +1,7 @@
 """Round robin: smooth and weighted.
 
-Imports: domain. Used by: domain.balancers.by_name, domain.balancers.sticky, proxy.
+Imports: domain. Used by: domain.balancers.by_name, domain.balancers.sticky, proxy,
+service.
 
 "Smooth" spreads the turns of a heavy node evenly (5, 1, 1 gives `aabacaa`, not `aaaaabc`). For small integer
 weights the whole cycle is computed when the candidates change, and a pick is one `next`. Beyond, turns come

@@ -260,12 +260,12 @@ class Rounds:
             self._start_due(now)
         except Exception:
             self.log.failure(
-                "The {what} of pool {pool}", what=self.what, pool=self.pool.name
+                "The {what} of pool {pool} failed", what=self.what, pool=self.pool.name
             )
 
     def _eb_bug(self, failure: Failure) -> None:
         self.log.failure(
-            "The {what} of pool {pool}",
+            "The {what} of pool {pool} failed",
             failure=failure,
             what=self.what,
             pool=self.pool.name,
@@ -337,6 +337,8 @@ class Rounds:
         self.asked += 1
         try:
             result = self.ask(node)
+            if not isinstance(result, Deferred):
+                raise TypeError(f"the answer is {result!r}, not a Deferred")
         except Exception:
             text = "The {what} of {target} in pool {pool} failed to start"
             pool = self.pool.name

@@ -515,6 +515,21 @@ class TroubleTests(Case):
         self.assertTrue(checker.is_running)
         self.assertEqual(self.diary.events, [])
 
+    def test_check_without_deferred(self) -> None:
+        """So is one that answers with something else, and it is asked again after an interval."""
+        checker = self.checker()
+
+        def wrong(target: Target) -> Any:
+            self.check.asked.append(target.id)
+            return GOOD
+
+        self.check.check = wrong  # type: ignore[method-assign]
+        checker.start()
+        self.assertEqual(len(self.flushLoggedErrors(TypeError)), 3)
+        self.run_for(10.5)
+        self.assertEqual(len(self.flushLoggedErrors(TypeError)), 3)
+        self.assertEqual(self.diary.events, [])
+
     def test_check_that_fails(self) -> None:
         """So is one whose Deferred fails."""
         self.check.answer = None
