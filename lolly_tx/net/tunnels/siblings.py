@@ -55,12 +55,14 @@ def told_of_connectors(connectors: Connectors) -> list[dict[str, Any]]:
 
 def _told(joined: Joined) -> dict[str, Any]:
     session = joined.session
+    # Who takes no more streams may be asked for nothing, however long those that it has go on.
+    services = [] if session.streams.leaving else sorted(joined.services)
     return {
         "name": session.peer_name,
         "tunnel": joined.tunnel,
         "client": joined.client,
         "instance": joined.instance,
-        "services": sorted(joined.services),
+        "services": services,
         "published": {str(key): each for key, each in joined.published.items()},
         "streams": len(session.streams.open),
         "leaving": session.leaving,

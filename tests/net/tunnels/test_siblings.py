@@ -96,6 +96,24 @@ class SiblingTests(TunnelTestCase):
         self.siblings.gone(2)
         self.assertIn("no connector", heard[-1])
 
+    def test_no_more_streams(self) -> None:
+        """A connector that is told to go is not asked for anything, while what goes on there goes on."""
+        self.dial()
+        self.tell()
+        peers, _ = self.ask("web")
+        web = ServiceEndpoint("home", "web", connectors=self.connectors)
+        self.assertEqual(web.absence, "")
+        [joined] = self.site.connectors
+        joined.session.drain()
+        self.pump()
+        self.tell()
+        self.assertIn("no connector", web.absence)
+        _, failed = self.ask("web")
+        self.failureResultOf(failed, ConnectorAbsent)
+        self.service.protocols[0].dataReceived(b"still here")
+        self.pump()
+        self.assertEqual(bytes(peers[0].received), b"still here")
+
     def ask(self, service: str, published: str | int = "") -> tuple[list[Peer], Any]:
         """Somebody at number 1 connects."""
         made: list[Peer] = []
