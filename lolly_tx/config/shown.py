@@ -7,7 +7,7 @@ service.records.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Generator, Iterator, Mapping
 from typing import Any
 
 import attrs
@@ -18,6 +18,13 @@ from lolly_tx.config.middleware.using import Middleware
 from lolly_tx.domain.target import Target
 
 HIDDEN = "***"
+
+AT_ONCE = 10
+"""Pools and routes in one step, some 2 ms."""
+
+TARGETS_AT_ONCE = 200
+"""Of one pool."""
+
 _USER = re.compile(r"//[^/@]*@")
 _SECRET = re.compile(
     r"(?i)auth|cookie|secret|token|passw|credential|api.?key|(^|[-_])key$"
@@ -44,6 +51,25 @@ def shown(value: Any) -> Any:
     if attrs.has(type(value)):
         return _table(value)
     return str(value)
+
+
+def shown_in_steps(config: Any) -> Generator[None, None, dict[str, Any]]:
+    """What `shown` says of a `Config`, some of its pools, targets and routes at each step."""
+    found: dict[str, Any] = shown(attrs.evolve(config, pools={}, routes=()))
+    for number, (name, pool) in enumerate(config.pools.items(), 1):
+        one = found["pool"][name] = shown(attrs.evolve(pool, targets=()))
+        for target in range(0, len(pool.targets), TARGETS_AT_ONCE):
+            if target:
+                yield
+            some = pool.targets[target : target + TARGETS_AT_ONCE]
+            one["targets"] += map(shown, some)
+        if not number % AT_ONCE:
+            yield
+    for number, route in enumerate(config.routes, 1):
+        found["route"].append(shown(route))
+        if not number % AT_ONCE:
+            yield
+    return found
 
 
 def flat(value: Any, key: str = "") -> Iterator[tuple[str, str]]:

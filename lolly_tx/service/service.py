@@ -27,7 +27,7 @@ from twisted.logger import Logger
 from lolly_tx._version import described
 from lolly_tx.config.kinds.addresses import with_mode
 from lolly_tx.config.model import Admin, Config
-from lolly_tx.config.shown import shown
+from lolly_tx.config.shown import shown_in_steps
 from lolly_tx.domain.caching.catalog import Purge
 from lolly_tx.domain.histogram import Exemplar
 from lolly_tx.domain.interfaces import IEventSink
@@ -487,12 +487,13 @@ class LollyService(Service):
 
     def settings(self) -> dict[str, Any]:
         """The settings in force, secrets hidden, with their generation."""
+        return told_of(self.showing())
+
+    def showing(self) -> Generator[None, None, dict[str, Any]]:
+        """The same a part at each step, for who has no hurry."""
         changes = [] if self.amending is None else self.amending.shown()
-        return {
-            **self._in_force(),
-            "run_time": changes,
-            "config": shown(self.config),
-        }
+        told = {**self._in_force(), "run_time": changes}
+        return {**told, "config": (yield from shown_in_steps(self.config))}
 
     def _in_force(self) -> dict[str, Any]:
         """Which settings are in force, and since when."""

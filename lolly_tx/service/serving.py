@@ -104,6 +104,9 @@ class Serving(Protocol):
     def settings(self) -> dict[str, Any]:
         """The settings in force, secrets hidden, with their generation."""
 
+    def showing(self) -> Generator[None, None, dict[str, Any]]:
+        """The same a part at each step."""
+
     @property
     def listener_drains(self) -> ListenerDrains:
         """The operator's words about listeners."""

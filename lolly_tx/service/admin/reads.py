@@ -146,7 +146,7 @@ def stats(desk: Desk, asked: Asked) -> Answer:
 
 def config(desk: Desk, asked: Asked) -> Answer:
     """The settings in force."""
-    return Answer(200, desk.serving.settings())
+    return Answer(200, desk.serving.showing())
 
 
 def listeners(desk: Desk, asked: Asked) -> Answer:

@@ -71,21 +71,20 @@ class Scrape:
             due.cancel()
 
     def _step(self) -> None:
-        """The next slice that has any bytes."""
+        """The next slice; some are only work, and of what is packed some comes later."""
         self._due = self._clock.callLater(0, self._step)
         try:
-            data = b""
-            while not data:
-                data = next(self._slices).encode()
-                if self._packer is not None:
-                    data = self._packer.compress(data)
+            data = next(self._slices).encode()
+            if self._packer is not None:
+                data = self._packer.compress(data)
         except StopIteration:
             self._finish()
         except Exception:
             self.log.failure("metrics cannot be told")
             self._cut()  # a part is not to look like all of it
         else:
-            self._request.write(data)  # there may be no room then
+            if data:
+                self._request.write(data)  # there may be no room then
 
     def _finish(self) -> None:
         self._forget()

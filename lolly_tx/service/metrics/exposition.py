@@ -131,11 +131,18 @@ class Metrics:
         """Families first: all samples of one have to stand together."""
         all_of_them: list[tuple[Node, str]] = []
         checked: list[tuple[Node, str]] = []
+        begun = 0
         for pool in pools:
-            labelled = [(node, self._labels_of(node)) for node in pool.nodes.values()]
-            all_of_them += labelled
-            if any(node.stats.checks for node in pool.nodes.values()):
-                checked += labelled
+            nodes = tuple(pool.nodes.values())
+            some = checked if any(node.stats.checks for node in nodes) else None
+            for part in _parts(nodes):
+                labelled = [(node, self._labels_of(node)) for node in part]
+                all_of_them += labelled
+                if some is not None:
+                    some += labelled
+                if len(all_of_them) >= begun + AT_ONCE:
+                    begun = len(all_of_them)
+                    yield ""
         for family, number in _NODE_NUMBERS:
             yield family.head(openly)
             name = family.name

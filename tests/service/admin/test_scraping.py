@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import zlib
 from typing import Any
+from unittest.mock import patch
 
 from prometheus_client.openmetrics import parser as openmetrics
 from prometheus_client.parser import text_string_to_metric_families
@@ -16,6 +17,7 @@ from zope.interface.verify import verifyObject
 
 from lolly_tx.service.admin.endpoint import admin_site
 from lolly_tx.service.admin.scraping import STALLED_SECONDS, Scrape
+from lolly_tx.service.metrics.exposition import Metrics
 from lolly_tx.wire.exposition import OPEN, PLAIN
 from tests.service.metrics.test_exposition import TEXT, MetricsTestCase
 
@@ -230,3 +232,28 @@ class SlowReaderTests(ScrapeTestCase):
         self.assertEqual(len(self.flushLoggedErrors(ZeroDivisionError)), 1)
         self.assertNotIn(b"0\r\n\r\n", transport.value())
         self.assertTrue(transport.disconnecting)
+
+
+class TurnTests(ScrapeTestCase):
+    text = SlowReaderTests.text
+
+    def test_one_slice_in_a_turn(self) -> None:
+        """Whether it is packed or not, and also where a slice is work and no text."""
+        for fields in ((), (b"Accept-Encoding: gzip",)):
+            made = list(Metrics(self.service, self.reactor.seconds).slices(False))
+            self.assertIn("", made)
+            turns: list[float] = []
+            later = self.reactor.callLater
+
+            def counted(
+                delay: float, *args: Any, later: Any = later, turns: Any = turns
+            ) -> Any:
+                turns.append(delay)
+                return later(delay, *args)
+
+            with patch.object(self.reactor, "callLater", counted):
+                transport = self.ask(*fields)
+                self.turn()
+            self.answer(transport)
+            # The first is put off when it is asked for; the last finds that there are no more.
+            self.assertGreaterEqual(turns.count(0), len(made) + 1)
