@@ -18,6 +18,7 @@ from typing import Any
 from lolly_tx.config.model import Config
 from lolly_tx.domain.access.forwarded import TrustedPeers
 from lolly_tx.domain.interfaces import IEventSink
+from lolly_tx.domain.steps import at_once
 from lolly_tx.domain.tape import Tape
 from lolly_tx.net.deadlines import Deadlines
 from lolly_tx.net.library.directory import RUNNING
@@ -145,7 +146,8 @@ def build(
     routing = Routing(config, ends, introduction, around, middleware, commons.files)
     for name, listener in config.listeners.items():
         own = OwnAnswers()
-        resource = make_resource(service, listener, routing.table(name, own), own)
+        table = at_once(routing.table(name, own))
+        resource = make_resource(service, listener, table, own)
         service.serve(name, resource, make_place(service, config, listener, resource))
     service.stores.commit(stores)
     service.shared_purges.go_by(config.caches, service.stores)

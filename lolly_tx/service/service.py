@@ -33,6 +33,7 @@ from lolly_tx.domain.histogram import Exemplar
 from lolly_tx.domain.interfaces import IEventSink
 from lolly_tx.domain.node import Node
 from lolly_tx.domain.pool import Pool
+from lolly_tx.domain.steps import at_once
 from lolly_tx.domain.wayback import NextCheck
 from lolly_tx.net.sockets.acceptor import Acceptor, Census
 from lolly_tx.net.sockets.eager import eager
@@ -65,7 +66,6 @@ from lolly_tx.service.metrics.statistics import (
     places_of,
     process_statistics,
     telling_of,
-    told_of,
 )
 from lolly_tx.service.middlewares import Middlewares
 from lolly_tx.service.past import Past
@@ -487,7 +487,7 @@ class LollyService(Service):
 
     def settings(self) -> dict[str, Any]:
         """The settings in force, secrets hidden, with their generation."""
-        return told_of(self.showing())
+        return at_once(self.showing())
 
     def showing(self) -> Generator[None, None, dict[str, Any]]:
         """The same a part at each step, for who has no hurry."""
@@ -535,7 +535,7 @@ class LollyService(Service):
 
     def statistics(self) -> dict[str, Any]:
         """All counters."""
-        return told_of(self.telling())
+        return at_once(self.telling())
 
     def telling(self) -> Generator[None, None, dict[str, Any]]:
         """The same a part at each step, for who has no hurry."""

@@ -116,7 +116,7 @@ class Change:
             resource = service.resources.get(name)
             # Counted on, whatever becomes of the listener.
             own = OwnAnswers() if resource is None else resource.proxy.own
-            self._tables[name] = routing.table(name, own)
+            self._tables[name] = yield from routing.table(name, own)
             self._prepare_listener(name, listener, self._tables[name], own)
             yield
         for stream in self.config.streams.values():

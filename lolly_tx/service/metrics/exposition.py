@@ -135,8 +135,8 @@ class Metrics:
         for pool in pools:
             nodes = tuple(pool.nodes.values())
             some = checked if any(node.stats.checks for node in nodes) else None
-            for part in _parts(nodes):
-                labelled = [(node, self._labels_of(node)) for node in part]
+            for some_of_them in _parts(nodes):
+                labelled = [(one, self._labels_of(one)) for one in some_of_them]
                 all_of_them += labelled
                 if some is not None:
                     some += labelled

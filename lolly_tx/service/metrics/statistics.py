@@ -68,16 +68,6 @@ class Counted(Protocol):
         """All counters, of other processes as well."""
 
 
-def told_of(telling: Generator[None, None, dict[str, Any]]) -> dict[str, Any]:
-    """What `telling` comes to, at once."""
-    while True:
-        try:
-            next(telling)
-        except StopIteration as told:
-            found: dict[str, Any] = told.value
-            return found
-
-
 def telling_of(service: Counted, wall: float) -> Generator[None, None, dict[str, Any]]:
     """Listeners and pools, as this process counts them, some pools at each step. `wall`: seconds since the epoch."""
     now = service.now()

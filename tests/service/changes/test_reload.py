@@ -16,6 +16,7 @@ from lolly_tx.service.changes.change import POOLS_AT_ONCE, Change
 from lolly_tx.service.changes.reload import Reloader
 from lolly_tx.service.generation import Refused
 from lolly_tx.service.pools import TARGETS_AT_ONCE
+from lolly_tx.service.routing import ROUTES_AT_ONCE
 from lolly_tx.wire.websocket import GOING_AWAY
 from tests.proxy.world import OK, get
 from tests.service.test_build import BuildTestCase
@@ -776,6 +777,17 @@ class ManyPoolsTests(ReloadTestCase):
         counts = [len(change._pools) for _ in change.prepare()]
         steps = [b - a for a, b in itertools.pairwise(counts)]
         self.assertEqual(max(steps), POOLS_AT_ONCE)
+        change.forget()
+
+    def test_routes(self) -> None:
+        """Of thousands of routes some are made in one turn."""
+        routes = range(5 * ROUTES_AT_ONCE)
+        text = "".join(f'[[route]]\npath = "/{n}/"\npool = "app"\n' for n in routes)
+        self.start()
+        self.text = TWO.replace("[pool.app]", f"{text}[pool.app]")
+        change = Change(self.service, self.read())
+        self.assertGreaterEqual(sum(1 for _ in change.prepare()), 5)
+        self.assertEqual(len(change._tables["web"].patterns), len(routes) + 1)
         change.forget()
 
     def test_begin_to_ask(self) -> None:
