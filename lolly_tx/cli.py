@@ -26,6 +26,20 @@ from lolly_tx.config.kinds.plain import nearest
 _UNKNOWN = "Unknown command: "
 _NO_NUMBER = "Parameter type enforcement failed: "
 """What Twisted says first."""
+_ELSEWHERE = {
+    **dict.fromkeys(("undrain", "ready", "undisable"), "lolly enable POOL TARGET"),
+    **dict.fromkeys(("eject", "maint", "down"), "lolly disable POOL TARGET"),
+    **dict.fromkeys(("validate", "test", "verify", "lint"), "lolly check FILE"),
+    "diff": "lolly plan --from OLD FILE, or lolly plan --admin URL FILE",
+    **dict.fromkeys(("start", "serve"), "lolly run FILE"),
+    **dict.fromkeys(
+        ("stop", "quit"), "a signal, SIGTERM or SIGQUIT (docs/operations.md)"
+    ),
+    "restart": "lolly reload, or lolly upgrade for new code",
+    "revert": "lolly rollback",
+    "purge": "POST /api/cache/purge (docs/cache.md)",
+}
+"""What others call what we call otherwise; some are nearer to a word of ours that means the opposite."""
 
 
 class LollyOptions(usage.Options):
@@ -113,13 +127,16 @@ def _misuse(options: LollyOptions, said: str) -> str:
     if command is not None:
         usage = declared(type(command)).usage
         said = said.removeprefix(_NO_NUMBER)
-        said = said[:1].lower() + said[1:].rstrip(".")
+        if said[1:2].islower():
+            said = said[:1].lower() + said[1:]
+        said = said.rstrip(".")
         return f"lolly {command.name}: {said}; usage: {usage}"
     if said.startswith(_UNKNOWN):
         word = said.removeprefix(_UNKNOWN)
         known = [one.name for one in _known([])]
-        said = f"there is no command {word}{nearest(word, known)}"
-        return f"lolly: {said}"
+        if word in _ELSEWHERE:
+            return f"lolly: there is no command {word}; here it is {_ELSEWHERE[word]}"
+        return f"lolly: there is no command {word}{nearest(word, known)}"
     return f"lolly: {said}; usage: lolly COMMAND, and lolly --help lists them"
 
 

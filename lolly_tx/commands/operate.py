@@ -58,10 +58,9 @@ class WordCommand(AskingCommand):
         if self.get("listener"):
             return [f"listener {answer['name']}: {listener_line(answer)}"]
         state = answer["why_not"] or "available"
-        return [
-            f"{self['pool']}/{answer['id']}: {state},"
-            f" {answer['in_flight']} exchanges in flight"
-        ]
+        flying = answer["in_flight"]
+        said = f"{flying} exchange{'' if flying == 1 else 's'} in flight"
+        return [f"{self['pool']}/{answer['id']}: {state}, {said}"]
 
 
 class DrainCommand(WordCommand):
@@ -98,6 +97,12 @@ class DrainCommand(WordCommand):
         ["deadline", "d", "", "How long the drain has, such as 10m; else for ever."],
     ]
     _err: TextIO | None = None
+
+    def postOptions(self) -> None:
+        """No limit to a wait that there is not."""
+        super().postOptions()
+        if self["timeout"] and not self["wait"]:
+            raise usage.UsageError("--timeout is how long --wait waits, and needs it")
 
     def run(self, out: TextIO, err: TextIO) -> int:
         """Ask, and say meanwhile how far it is."""

@@ -29,6 +29,7 @@ REDRAW_SECONDS = 1.0
 _TROUBLE = "trouble"
 _COLOURS = {GOOD: "\x1b[1;32m", BAD: "\x1b[1;31m", TITLE: "\x1b[7m"}
 _KEYS = {"up": -1, "k": -1, "down": 1, "j": 1}
+_BEYOND = 1 << 30
 _PAGES = {"page up": -1, "b": -1, "page down": 1, " ": 1}
 
 
@@ -41,7 +42,7 @@ class TopCommand(AskingCommand):
     longdesc = (
         "Shows what is wrong now (since when, why, and what brings it back), then pools,"
         " targets, listeners and workers, with rates and latencies of the last --interval,"
-        " until q or Ctrl-C. Arrows, j, k, space and b move. What is"
+        " until q or Ctrl-C. Arrows, j, k, space, b, Home and End move. What is"
         " older than three seconds is called stale. With --once it prints the same once,"
         " after that interval, and with --json as well what it is made of."
     )
@@ -136,6 +137,8 @@ class Screen:
             self._above += _KEYS.get(key, 0) + _PAGES.get(key, 0) * room
             if key == "home":
                 self._above = 0
+            elif key == "end":
+                self._above = _BEYOND  # as far as there are lines
 
     def _listen(self) -> None:
         """In a thread of its own: hear what is told, and ask again when that ends."""

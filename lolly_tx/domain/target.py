@@ -87,7 +87,9 @@ def read_url(text: str, schemes: Collection[str] = HTTP) -> tuple[str, str, int]
         raise ValueError("must be scheme, host and port only, without a path")
     place = host_and_port(match["authority"])
     if place is None:
-        raise ValueError("has no valid host")
+        host, colon, _ = match["authority"].rpartition(":")
+        wrong = "port" if colon and host_and_port(host) else "host"
+        raise ValueError(f"has no valid {wrong}")
     host, port = place
     if port is None:
         port = _PORTS.get(scheme)

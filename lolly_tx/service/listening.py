@@ -6,6 +6,7 @@ service.changes, service.forwards, service.workers.
 
 from __future__ import annotations
 
+import errno
 import os
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
@@ -95,7 +96,7 @@ class Place:
             else:
                 self._listen(leaving)
         except Exception as error:
-            said = f"cannot listen on {self.text}: {_reason(error)}"
+            said = f"cannot listen on {self.text}: {_reason(error)}{_fix(error)}"
             raise CannotListen(said) from error
 
     @property
@@ -202,7 +203,7 @@ class Place:
                 self.port.wake()
         except OSError as error:
             self.resting = True
-            said = f"cannot listen on {self.text}: {_reason(error)}"
+            said = f"cannot listen on {self.text}: {_reason(error)}{_fix(error)}"
             raise CannotListen(said) from error
         except CannotListen:
             self.resting = True
@@ -253,6 +254,20 @@ def _reason(error: Exception) -> str:
         path = os.fsdecode(error.filename2).removesuffix(".lock")
         return f"{path}: {error.strerror}"
     return str(error)
+
+
+_FIXES = {
+    errno.EADDRINUSE: "; ss -ltnp says who listens there",
+    errno.EADDRNOTAVAIL: "; this machine has no such address",
+    errno.EACCES: "; a port below 1024 needs CAP_NET_BIND_SERVICE, a UNIX socket a folder that may be written",
+    errno.ENOENT: "; its folder has to be there",
+}
+
+
+def _fix(error: Exception) -> str:
+    """What to do about it, where that is known."""
+    why = error.socketError if isinstance(error, CannotListenError) else error
+    return _FIXES.get(getattr(why, "errno", 0) or 0, "")
 
 
 def listening_now(listening: Deferred[IListeningPort]) -> IListeningPort:

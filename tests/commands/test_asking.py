@@ -576,8 +576,10 @@ class AskingTests(SynchronousTestCase):
 
         self.patch(DrainCommand, "sleep", staticmethod(remove))
         self.assertIn("no target a any more", self.refused("drain", "-w", "app", "a"))
-        self.assertEqual(self.lolly("drain", "--timeout", "-1", "app", "a")[0], 2)
-        self.assertEqual(self.lolly("drain", "--timeout", "inf", "app", "a")[0], 2)
+        self.assertEqual(self.lolly("drain", "-w", "--timeout", "-1", "app", "a")[0], 2)
+        self.assertEqual(
+            self.lolly("drain", "-w", "--timeout", "inf", "app", "a")[0], 2
+        )
 
     def test_listener(self):
         """`lolly drain --listener` and `lolly enable --listener`, with --wait as for targets."""

@@ -421,7 +421,7 @@ class ScreenTests(LiveTestCase):
 
     def test_moves(self) -> None:
         """Keys move what is below the head, and no further than it goes."""
-        keys = ("j", "down", "k", " ", "page down", "b", "home", "up", "q")
+        keys = ("j", "down", "k", " ", "page down", "b", "home", "up", "end", "q")
         terminal = FakeTerminal(*keys)
         terminal.size = (200, 6)
         screen = self.screen(terminal)
@@ -437,7 +437,8 @@ class ScreenTests(LiveTestCase):
             for one in plain
         ]
         last = len(whole) - 4
-        self.assertEqual(tops, [0, 1, 2, 1, 5, min(9, last), min(9, last) - 4, 0, 0])
+        low = min(9, last)
+        self.assertEqual(tops, [0, 1, 2, 1, 5, low, low - 4, 0, 0, last])
 
     def test_trouble(self) -> None:
         """What goes wrong is shown as soon as what is shown is old, and forgotten when something is told again."""

@@ -109,7 +109,7 @@ class StartTests(SynchronousTestCase):
         self.addCleanup(shutil.rmtree, folder)
         (folder / "held.lock").symlink_to(str(os.getpid()))
         cases = {
-            "no/s": "No such file or directory",
+            "no/s": "No such file or directory; its folder has to be there",
             "x" * 120: "AF_UNIX path too long",
             "held": "Cannot acquire lock",
         }

@@ -279,7 +279,9 @@ class _HostPattern(Word):
         match = _HOST_PORT.fullmatch(name)
         if match is not None and match[2] and valid_host(match[1]):
             raise Rejected(f'takes no port; did you mean "{match[1]}"?')
-        raise Rejected('must be a host name, or "*." and the rest of one')
+        raise Rejected(
+            'must be a host name, or "*." and the rest of one; leave it out for any'
+        )
 
 
 def _one_form(literal: str) -> str:

@@ -331,7 +331,10 @@ class Choice(Word):
         if text not in self.words:
             if len(self.words) == 1:
                 raise Rejected(f'must be "{self.words[0]}"')
-            raise Rejected("is none of the choices" + nearest(text, self.words))
+            known = f"; known: {', '.join(sorted(self.words))}"
+            # Which one is meant cannot be told from "1.0", or from what is no word at all.
+            near = nearest(text, self.words) if text[:1].isalpha() else known
+            raise Rejected(f"is none of the choices{near}")
         return text
 
 

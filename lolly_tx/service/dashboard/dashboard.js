@@ -4,6 +4,7 @@
 const SILENT = 3500;        // milliseconds without a word until what is shown is called stale
 const HOPELESS = 15000;     // and until the stream is opened anew
 const MOST_ROWS = 200;      // of targets, until all are asked for
+const MOST_POOLS = 20;      // the same of pools, of which those in trouble come first
 const SAMPLES = 10;         // seconds that rates are of
 const HOUR = 3600;
 const BOUNDS = [0.001, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10];
@@ -32,6 +33,7 @@ let refused = "";           // why there is no stream
 let session = {session: false, writes: false, writable: false};
 let asked = null;           // what is being asked about
 let everything = false;
+let everyPool = false;
 let samples = new Map();    // key -> [[at, row], ...]
 let changing = null;        // the head of the column with the buttons
 const busy = new Set();     // targets whose change was sent and has not come back
@@ -295,7 +297,10 @@ function showPools(pools, targets) {
   const worst = ([, row]) => row.targets ? row.available / row.targets : 0;
   const members = new Map(pools.map(([, row]) => [row.name, []]));
   for (const [key, row] of targets) (members.get(row.pool) || []).push(key);
-  table("pool-rows", pools.slice().sort((a, b) => worst(a) - worst(b)).map(([key, row]) => {
+  const wanted = pools.slice().sort((a, b) => worst(a) - worst(b)), shown = everyPool ? wanted : wanted.slice(0, MOST_POOLS);
+  byId("all-pools").hidden = shown.length === wanted.length;
+  say(byId("all-pools"), `Show all ${number.format(wanted.length)}`);
+  table("pool-rows", shown.map(([key, row]) => {
     const p50 = percentile(key, 0.5), p99 = percentile(key, 0.99);
     const latency = p99 ? [`p50 ${p50}`, `p99 ${p99}`] : span(mean(members.get(row.name)));
     const left = row.targets - row.out, full = left - row.available;
@@ -582,6 +587,7 @@ byId("signing-no").onclick = () => { asked = null; byId("signing").close(); };
 byId("asking-no").onclick = () => byId("asking").close();
 byId("asking-form").onsubmit = event => { event.preventDefault(); carryOut(); };
 byId("filter").oninput = () => show();
+byId("all-pools").onclick = () => { everyPool = true; show(); byId("pools-title").focus(); };
 byId("all").onclick = () => { everything = true; show(); byId("filter").focus(); };
 document.addEventListener("keydown", event => {
   if (event.key !== "/" || event.ctrlKey || event.metaKey || event.altKey) return;

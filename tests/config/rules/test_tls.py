@@ -95,7 +95,7 @@ class TLSTests(SynchronousTestCase):
             ('tls.client_crl = "crl"', "client_crl: needs client_ca"),
             ('tls.client = "requird"', "client: is none of the choices; did you mean"),
             ('tls.client = "request"\ntls.client_ca = "gone"', "client_ca: no such"),
-            ('tls.minimum = "1.1"', "minimum: is none of the choices; did you mean"),
+            ('tls.minimum = "1.1"', "minimum: is none of the choices; known: 1.2, 1.3"),
         ):
             [found] = self.problems(base + text)
             self.assertIn(f"listener.web.tls.{said}", found)
