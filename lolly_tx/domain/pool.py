@@ -302,9 +302,11 @@ class Pool:
         self._settle(now)
         self.roster.set_enabled(node, word, cause, now)
 
-    def look_for_absent(self, now: float) -> list[Node]:
-        """Ask anew for whom there is nobody to connect to; those for whom there is again."""
-        news = self.roster.absences()
+    def look_for_absent(
+        self, now: float, whose: Callable[[Target], bool]
+    ) -> list[Node]:
+        """Ask anew of some targets whether there is nobody to connect to; those for whom there is again."""
+        news = self.roster.absences(whose)
         if news:
             self._settle(now)
         for node, why in news:

@@ -144,9 +144,9 @@ class Roster:
             self.record(node, "enabled", old, word, cause, now)
         self.tune(node)
 
-    def absences(self) -> list[tuple[Node, str]]:
+    def absences(self, whose: Callable[[Target], bool]) -> list[tuple[Node, str]]:
         """The nodes that are absent for another reason than is known, or no more, each with the reason."""
-        nodes = self.nodes.values()
+        nodes = [node for node in self.nodes.values() if whose(node.target)]
         asked = [(node, self._absence(node.target)) for node in nodes]
         return [(node, why) for node, why in asked if why != node.absent]
 

@@ -79,6 +79,7 @@ from lolly_tx.service.serving import Colleagues
 from lolly_tx.service.stopping import Stopping
 from lolly_tx.service.stores.running import Stores
 from lolly_tx.service.stores.shared_purges import SharedPurges
+from lolly_tx.service.tunnels.absence import is_behind
 from lolly_tx.service.tunnels.running import Tunnels
 from lolly_tx.service.upkeep import Upkeep
 from lolly_tx.service.watchdog import Watchdog, WatchdogSnapshot
@@ -424,11 +425,12 @@ class LollyService(Service):
                 if node.target.endpoint.startswith(begins):
                     upstream.renew()
 
-    def _look_for_absent(self) -> None:
-        """A connector has come or gone: targets behind it are there, or are not. Who is back is asked at once."""
+    def _look_for_absent(self, connector: str) -> None:
+        """It has come or gone: targets behind it are there, or are not. Who is back is asked at once."""
         now = self.now()
+        whose = partial(is_behind, connector=connector)
         for each in self.running_pools.values():
-            for node in each.pool.look_for_absent(now):
+            for node in each.pool.look_for_absent(now, whose):
                 each.probing.hurry(node.id, now)
 
     def retire(self) -> None:

@@ -34,7 +34,7 @@ class AbsentTests(SynchronousTestCase):
     def come(self, pool: Pool, now: float, *gone: str) -> list[str]:
         """Only `gone` are absent from now on; those who are said to be back."""
         self.gone = {*gone}
-        return [node.id for node in pool.look_for_absent(now)]
+        return [node.id for node in pool.look_for_absent(now, lambda target: True)]
 
     def test_others_serve(self) -> None:
         """Requests go to the others without a try; it takes its share once somebody is connected."""
@@ -45,6 +45,13 @@ class AbsentTests(SynchronousTestCase):
         self.assertEqual(sorted(picks(pool, 4, 2.0)), ["a", "a", "b", "b"])
         self.assertEqual(self.come(pool, 3.0, "a"), [])
         self.assertEqual(picks(pool, 4, 3.0), "b" * 4)
+
+    def test_some(self) -> None:
+        """Only those that the news are about are asked."""
+        pool = self.pool()
+        self.gone = {"b"}
+        back = pool.look_for_absent(1.0, lambda target: target.id == "b")
+        self.assertEqual((back, pool.available(1.0)), ([], ()))
 
     def test_events(self) -> None:
         """That it comes and goes are events with their causes; another reason to be away is none."""

@@ -61,13 +61,13 @@ class Connectors:
     """Those that are connected, by name; those of one name in the order in which they came.
 
     `elsewhere`: those of other processes. `changed`: called when one of this process has come or gone. `watchers`:
-    called whenever what can be reached may be other, by whichever process.
+    called with a name whenever what can be reached through those of it may be other, by whichever process.
     """
 
     def __init__(self) -> None:
         self.elsewhere: Elsewhere | None = None
         self.changed: Callable[[], None] | None = None
-        self.watchers: list[Callable[[], None]] = []
+        self.watchers: list[Callable[[str], None]] = []
         self._joined: dict[str, list[Joined]] = {}
 
     def __iter__(self) -> Any:
@@ -98,10 +98,10 @@ class Connectors:
         if self.changed is not None:
             self.changed()
 
-    def moved(self) -> None:
-        """What can be reached may be other than it was: somebody has come or gone, and whoever tells of that has."""
+    def moved(self, name: str) -> None:
+        """What is reached through `name` may be other: somebody has come or gone, and whoever tells of that has."""
         for tell in tuple(self.watchers):
-            tell()
+            tell(name)
 
     def named(self, name: str) -> list[Joined]:
         """Those of that name, the one with the fewest streams first; who leaves last."""

@@ -188,6 +188,7 @@ class Siblings:
             for one in told
         ]
         self._distant[process] = now
+        moved: list[str] = []
         for one in now:
             self._replace(one)
             old = before.pop((one.name, one.instance), None)
@@ -197,9 +198,13 @@ class Siblings:
             )
             if one.leaving or (old is not None and not same):
                 self._renew(one.name)
+            if not same:
+                moved.append(one.name)
         for name, _ in before:
             self._renew(name)
-        self._connectors.moved()
+            moved.append(name)
+        for name in dict.fromkeys(moved):
+            self._connectors.moved(name)
 
     def _replace(self, one: Distant) -> None:
         """A connector that has connected again, there, is not to be asked on its old connection here."""

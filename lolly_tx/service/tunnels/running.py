@@ -31,7 +31,7 @@ def tunnel_place_name(tunnel: str) -> str:
 class Tunnels:
     """See the module. `servers`, `connectors`: those that are in force, by name. `renew`, `emit`: as of servers.
 
-    `look`: called when what can be reached through tunnels may be other, from `start` to `stop`.
+    `look`: called with a connector when what can be reached through it may be other ("": any), from `start` to `stop`.
     """
 
     def __init__(
@@ -39,7 +39,7 @@ class Tunnels:
         commons: Commons,
         renew: Callable[[str], None],
         emit: Callable[[Event], None],
-        look: Callable[[], None],
+        look: Callable[[str], None],
     ) -> None:
         self.servers: dict[str, TunnelServer] = {}
         self.connectors: dict[str, list[Dialing]] = {}
@@ -128,7 +128,7 @@ class Tunnels:
         look = self._look
         CONNECTED.watchers.append(look)
         self._unwatch = lambda: CONNECTED.watchers.remove(look)
-        look()  # who came before
+        look("")  # for who came before
 
     def abort(self) -> None:
         """Cut what still goes on."""

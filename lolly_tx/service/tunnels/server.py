@@ -96,19 +96,23 @@ class TunnelServer:
             after = tunnel.connectors.get(name)
             if after is None or after.secret != before[name].secret:
                 self.log.info("connector {name} is not let in any more", name=name)
-                joined.session.drain()
+                self._let_go(joined)
                 continue
             _, services, published = self.grant(name, joined.offer)
             if (services, published) != (joined.services, joined.published):
                 joined.services, joined.published = services, published
                 self._renew(name)
-        self.connectors.moved()
+                self.connectors.moved(name)
 
     def end(self) -> None:
         """The tunnel is no more: nobody there gets new streams."""
         for joined in self.joined_here:
-            joined.session.drain()
-        self.connectors.moved()
+            self._let_go(joined)
+
+    def _let_go(self, joined: Joined) -> None:
+        """It gets no new streams."""
+        joined.session.drain()
+        self.connectors.moved(joined.session.peer_name)
 
     # -- net.tunnels.door.TunnelSite
 
@@ -162,7 +166,7 @@ class TunnelServer:
         granted = ", ".join(welcome.granted) or "nothing granted"
         cause = f"tunnel {self.name}, from {joined.client or UNIX}: {granted}"
         self._emit(connector_event(self.now(), name, CONNECTED_WORD, cause))
-        self.connectors.moved()
+        self.connectors.moved(name)
         for what, why in welcome.refused.items():
             self.log.warn(
                 "tunnel {tunnel}: connector {name} asked for {what}: {why}",
@@ -175,7 +179,7 @@ class TunnelServer:
     def leaving(self, joined: Joined) -> None:
         """See `TunnelSite`."""
         self._renew(joined.session.peer_name)
-        self.connectors.moved()
+        self.connectors.moved(joined.session.peer_name)
 
     def left(self, joined: Joined, why: str) -> None:
         """See `TunnelSite`."""
@@ -192,7 +196,7 @@ class TunnelServer:
             counted[name] = counted.get(name, 0) + size
         cause = f"tunnel {self.name}, from {joined.client or UNIX}: {why}"
         self._emit(connector_event(self.now(), name, GONE_WORD, cause))
-        self.connectors.moved()
+        self.connectors.moved(name)
 
     def denied(self, client: str, name: str, failed: HandshakeFailed) -> None:
         """See `TunnelSite`."""

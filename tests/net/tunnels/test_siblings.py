@@ -83,10 +83,11 @@ class SiblingTests(TunnelTestCase):
         web = ServiceEndpoint("home", "web", connectors=connectors)
         ssh = ServiceEndpoint("home", "ssh", connectors=connectors)
         host = ServiceEndpoint("home", "", "home.example.com", connectors=connectors)
-        self.connectors.watchers.append(lambda: heard.append(web.absence))
+        self.connectors.watchers.append(lambda name: heard.append(web.absence))
         self.assertIn("no connector", web.absence)
         self.dial(offer=Offer(("web",), (Wish("web", "home.example.com"),)))
         self.tell()
+        self.tell()  # the same again is no news
         self.assertEqual(heard, [""])
         self.assertEqual(host.absence, "")
         self.assertIn("service ssh", ssh.absence)

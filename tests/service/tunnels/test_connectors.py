@@ -217,7 +217,7 @@ class TunnelsTests(DialingTests):
     def test_reload(self) -> None:
         """A connector whose settings are the same stays; another is made anew, and one that is gone ends."""
         tunnels = Tunnels(
-            self.commons, lambda name: None, lambda event: None, lambda: None
+            self.commons, lambda name: None, lambda event: None, lambda name: None
         )
         config = Config("x", connectors={"home": HOME})
         tunnels.prepare(None, config)

@@ -98,22 +98,22 @@ class ServerTests(TunnelTestCase):
     def test_watched(self) -> None:
         """Who asks what can be reached hears of each change of it, once its event is told."""
         endpoint = ServiceEndpoint("home", "web", connectors=self.site.connectors)
-        heard: list[tuple[int, str]] = []
+        heard: list[tuple[int, str, str]] = []
         self.site.connectors.watchers.append(
-            lambda: heard.append((len(self.events), endpoint.absence))
+            lambda name: heard.append((len(self.events), name, endpoint.absence))
         )
         nobody = 'no connector "home" with service web is connected'
         line = self.dial()
-        self.assertEqual(heard, [(1, "")])
+        self.assertEqual(heard, [(1, "home", "")])
         self.change(services=("ssh",))
-        self.assertEqual(heard[-1], (1, nobody))
+        self.assertEqual(heard[-1], (1, "home", nobody))
         self.change()
-        self.assertEqual(heard[-1], (1, ""))
+        self.assertEqual(heard[-1], (1, "home", ""))
         line.lose()
-        self.assertEqual(heard[-1], (2, nobody))
+        self.assertEqual(heard[-1], (2, "home", nobody))
         self.dial()
         self.server.end()
-        self.assertEqual(heard[-1][1], nobody)
+        self.assertEqual(heard[-1][2], nobody)
 
     def test_siblings_told(self) -> None:
         """What other processes hear when one has come has its tunnel in it: the supervisor makes the event of that."""
