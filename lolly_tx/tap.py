@@ -191,7 +191,7 @@ def makeService(options: Options) -> IService:
                     reactor,
                     config,
                     registry=registry,
-                    command=template_command,
+                    command=partial(template_command, type(reactor).__module__),
                     stdout=log.stdout,
                 )
                 serving = part.service

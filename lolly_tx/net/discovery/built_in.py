@@ -13,7 +13,7 @@ from typing import Any
 from lolly_tx.config.discovering import BUILT_IN as SETTINGS
 from lolly_tx.net.discovery.deps import DiscoveryDeps
 
-_PLACES = {
+PLACES = {
     "dns": ("dns", "DnsFactory"),
     "srv": ("dns", "SrvFactory"),
     "file": ("file", "FileFactory"),
@@ -22,6 +22,7 @@ _PLACES = {
     "consul": ("consul", "ConsulFactory"),
     "kubernetes": ("kubernetes", "KubernetesFactory"),
 }
+"""The module and the factory of each type."""
 
 
 class Later:
@@ -37,7 +38,7 @@ class Later:
 
     def build(self, settings: Any, deps: DiscoveryDeps) -> Any:
         """See `IPluginFactory`."""
-        module, factory = _PLACES[self.name]
+        module, factory = PLACES[self.name]
         found = import_module(f"lolly_tx.net.discovery.{module}")
         return getattr(found, factory)().build(settings, deps)
 

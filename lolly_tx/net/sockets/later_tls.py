@@ -47,8 +47,8 @@ _TOGETHER = (
 LOOKED_AT = ((26, 10),)
 """Releases of Twisted; what `_complete` does is right for them."""
 
-_NEEDLESS = ("tcp:", "unix:", "systemd:")
-"""Strings of endpoints whose parsers have nothing to do with TLS."""
+_NEEDLESS = ("tcp:", "unix:", "systemd:", "udp:", "lolly:", "tunnel:", "forward:")
+"""Strings that lead nowhere by TLS of their own."""
 
 
 @contextmanager

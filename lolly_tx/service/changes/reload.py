@@ -30,6 +30,7 @@ from lolly_tx.config.model import Config
 from lolly_tx.net.checks.kinds import BadCheckSettings, UnknownCheck
 from lolly_tx.net.sockets.endpoints import BadEndpoint
 from lolly_tx.net.sockets.tls_names import TLSSettingsError
+from lolly_tx.service.ahead import CannotImport, import_ahead
 from lolly_tx.service.changes.amendedstate import amendment_shown
 from lolly_tx.service.changes.change import Change
 from lolly_tx.service.changes.findings import problem_of
@@ -46,6 +47,7 @@ SHOWN = 5
 _EXPECTED = (
     BadCheckSettings,
     BadEndpoint,
+    CannotImport,
     CannotListen,
     CannotMake,
     OSError,
@@ -151,9 +153,13 @@ class Reloader:
 
         def revised() -> Tried:
             standing = revise(before)
+            import_ahead(standing.config, whole=True)
             return standing, difference(old, standing.config)
 
-        standing, found = await self._in_thread(revised)
+        try:
+            standing, found = await self._in_thread(revised)
+        except CannotImport as error:
+            raise Refused([str(error)]) from error
         reloaded = await self._change(standing, found, by)
         self._note_success(found, by=by)
         return reloaded
@@ -208,6 +214,7 @@ class Reloader:
             if unfit:
                 raise ConfigErrors(unfit)
             config = standing.config
+            import_ahead(config, whole=True)
             from lolly_tx.service.changes.materials import findings
 
             wrong = [one for one in findings(config, wall, old) if one.fatal]

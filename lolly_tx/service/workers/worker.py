@@ -33,6 +33,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 import attrs
 from twisted.internet.defer import Deferred
 from twisted.internet.task import LoopingCall
+from twisted.internet.threads import deferToThreadPool
 from twisted.logger import (
     ILogObserver,
     LogEvent,
@@ -54,6 +55,7 @@ from lolly_tx.domain.shared.together import hold_together
 from lolly_tx.domain.shares import Shares
 from lolly_tx.net.sockets.adopted import AdoptedPort, AdoptingReactor, by_slot
 from lolly_tx.service import purging
+from lolly_tx.service.ahead import import_ahead
 from lolly_tx.service.build import build
 from lolly_tx.service.division import of_worker
 from lolly_tx.service.listener_drains import carry_out
@@ -278,8 +280,14 @@ class Worker:
             return
         shares.learn(message["rows"])
         config = of_worker(unpacked(message["config"]), self._inherited.workers)
-        self._reach_siblings(config, {})
-        following.prepare(config).addBoth(self._cb_prepared)
+        # In a thread, for clients are served meanwhile.
+        reactor = self._reactor
+        preparing: Deferred[None] = deferToThreadPool(
+            reactor, reactor.getThreadPool(), import_ahead, config
+        )
+        preparing.addCallback(lambda _: self._reach_siblings(config, {}))
+        preparing.addCallback(lambda _: following.prepare(config))
+        preparing.addBoth(self._cb_prepared)
 
     def _reach_siblings(self, config: Config, connectors: Mapping[str, Any]) -> None:
         """Where there are tunnels; `connectors`: of each sibling."""
