@@ -81,15 +81,17 @@ class ApplyCommand(ReloadCommand):
 
     def ask(self, client: AdminClient) -> Any:
         """One change."""
-        text = _content(self["file"])
         path = path_of("api", "apply", confirm=self["confirm"])
-        return client.post(path, text, PATIENCE_SECONDS)
+        return _send(client, path, self["file"])
 
     def lines(self, answer: dict[str, Any]) -> list[str]:
         """What has changed, and what is to be done."""
         found = super().lines(answer)
         if self["confirm"]:
-            found.append(f"it goes in {self['confirm']} without `lolly confirm`")
+            seconds = " s" if self["confirm"].isdigit() else ""
+            found.append(
+                f"it goes in {self['confirm']}{seconds} without `lolly confirm`"
+            )
         return found
 
 
@@ -164,8 +166,7 @@ class PlanCommand(AskingCommand):
 
     def ask(self, client: AdminClient) -> Any:
         """The running proxy compares."""
-        path = path_of("api", "plan")
-        return client.post(path, _content(self["file"]), PATIENCE_SECONDS)
+        return _send(client, path_of("api", "plan"), self["file"])
 
     def _print(self, answer: dict[str, Any], out: TextIO) -> None:
         if self["json"]:
@@ -182,6 +183,23 @@ class PlanCommand(AskingCommand):
         found += [f"before: {one}" for one in before if one not in after]
         found += [f"after:  {one}" for one in after if one not in before]
         return found
+
+
+def _send(client: AdminClient, path: str, file: str) -> Any:
+    """Send what stands in `file`; errors name it, for the proxy does not know what it is called."""
+    text = _content(file)
+    try:
+        return client.post(path, text, PATIENCE_SECONDS)
+    except CannotAsk as error:
+        said = [
+            f"{file}{one.removeprefix(_SENT)}" if one.startswith(_SENT) else one
+            for one in error.errors
+        ]
+        raise CannotAsk(said[0], said) from None
+
+
+_SENT = "the text sent"
+"""What the proxy calls it (`service.changes.applying.SENT`)."""
 
 
 def _content(file: str) -> bytes:

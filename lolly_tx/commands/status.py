@@ -212,6 +212,8 @@ def _settings_line(settings: dict[str, Any]) -> str:
         said += f", {changes} targets changed at run time"
     if settings["unconfirmed_until"]:
         said += f", on trial until {settings['unconfirmed_until']}"
+    elif settings.get("applied"):
+        said += f", applied: not what {settings['file']} says"
     if not settings["last_reload_ok"]:
         said += "; the last reload was REFUSED, see the log"
     return said

@@ -68,6 +68,10 @@ class Reloading(Protocol):
     def trial(self) -> Trial | None:
         """What waits for a confirmation."""
 
+    @property
+    def applied(self) -> bool:
+        """What is in force is what was applied, and not what the file says."""
+
     def reload(self) -> Deferred[Reloaded]:
         """Read the file again."""
 

@@ -508,6 +508,7 @@ class LollyService(Service):
             "last_reload_ok": now.reloaded,
             "reload_failures": now.failures,
             "unconfirmed_until": None if trial is None else iso_time(trial.until),
+            "applied": self.reloading is not None and self.reloading.applied,
             "run_time_changes": 0 if self.amending is None else len(self.amending),
         }
 

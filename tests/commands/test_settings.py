@@ -16,6 +16,7 @@ from twisted.trial.unittest import SynchronousTestCase
 from lolly_tx import cli
 from lolly_tx.commands import base
 from lolly_tx.commands.client import CannotAsk
+from lolly_tx.service.changes.applying import SENT
 from tests.config.samples import WHOLE
 
 CHANGED = {
@@ -106,9 +107,20 @@ class SettingsTests(SynchronousTestCase):
         self.assertEqual(status, 0)
         self.assertIn("it goes in 5m without `lolly confirm`", out)
         self.assertEqual(self.proxy.asked, [("/api/apply?confirm=5m", WHOLE.encode())])
+        status, out, _ = self.lolly("apply", str(self.file), "--confirm", "5")
+        self.assertIn("it goes in 5 s without", out)
         status, _, err = self.lolly("apply", str(self.folder / "none.toml"))
         self.assertEqual(status, 1)
         self.assertIn("cannot read", err)
+
+    def test_errors_name_the_file(self) -> None:
+        """Errors of a text that was sent name the file it came from; others stay as they are."""
+        self.proxy.answer = CannotAsk("x", [f"{SENT}:3: a: wrong", "on trial"])
+        file = str(self.file)
+        said = f"lolly: {file}:3: a: wrong\nlolly: on trial\n"
+        self.assertEqual(self.lolly("apply", file), (1, "", said))
+        at = ("--admin", "unix:/run/x")
+        self.assertEqual(self.lolly("plan", file, *at), (1, "", said))
 
     def test_confirm_and_rollback(self) -> None:
         """One word each."""

@@ -274,6 +274,7 @@ SCHEMAS: Mapping[str, Schema] = {
             "last_reload_ok": FLAG,
             "reload_failures": WHOLE,
             "unconfirmed_until": or_null(TIME),
+            "applied": FLAG,
             "run_time_changes": WHOLE,
         }
     ),

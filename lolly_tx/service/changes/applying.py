@@ -19,6 +19,7 @@ import os
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
+import attrs
 from twisted.internet.defer import Deferred, maybeDeferred
 from twisted.internet.interfaces import IDelayedCall
 from twisted.internet.task import LoopingCall
@@ -36,6 +37,9 @@ if TYPE_CHECKING:  # pragma: no cover
 
 LOOK_SECONDS = 1.0
 """Between two looks at errors and latency."""
+
+SENT = "the text sent"
+"""What errors call a text that was applied: it is in no file that we know."""
 
 Parse = Callable[[str], Config]
 
@@ -89,7 +93,7 @@ class Applying:
     def _plan(self, text: str) -> dict[str, Any]:
         standing = self.reloader.standing
         try:
-            after = standing.on(self._parse(text))
+            after = standing.on(self._sent(text))
         except ConfigErrors as errors:
             raise Refused([str(one) for one in errors.problems]) from None
         from lolly_tx.config.facts.plan import planned
@@ -103,7 +107,7 @@ class Applying:
     async def _apply(self, text: str, confirm: float | None) -> Reloaded:
         self._refuse_on_trial()
         base, before = fingerprint(self._file), self.reloader.standing.base
-        reloaded = await self.reloader.take(lambda: self._parse(text))
+        reloaded = await self.reloader.take(lambda: self._sent(text), SENT)
         self._refuse_on_trial()
         self._previous, self._text, self._before = self._text, text, before
         self._applied, self._base = True, base
@@ -116,6 +120,24 @@ class Applying:
             )
         self._keep()
         return reloaded
+
+    def _sent(self, text: str) -> Config:
+        """What a text says that somebody has sent. Raises `ConfigErrors`, which do not name our file for it."""
+        try:
+            return self._parse(text)
+        except ConfigErrors as errors:
+            own = self.reloader.service.config.file
+            raise ConfigErrors(
+                [
+                    attrs.evolve(one, file=SENT) if one.file == own else one
+                    for one in errors.problems
+                ]
+            ) from None
+
+    @property
+    def applied(self) -> bool:
+        """What is in force is not what the file says."""
+        return self._applied
 
     def confirm(self) -> None:
         """See `service.generation.Reloading`."""

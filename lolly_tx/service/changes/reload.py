@@ -103,9 +103,12 @@ class Reloader:
         """
         return self._one_by_one(lambda: self._take(self.read, last_word=True))
 
-    def take(self, read: Read) -> Deferred[Reloaded]:
-        """Let what `read` reads be in force, beside what was changed at run time. Errbacks with `Refused`."""
-        return self._one_by_one(lambda: self._take(read))
+    def take(self, read: Read, named: str = "") -> Deferred[Reloaded]:
+        """Let what `read` reads be in force, beside what was changed at run time. Errbacks with `Refused`.
+
+        `named`: what errors call it where it is not the configuration file.
+        """
+        return self._one_by_one(lambda: self._take(read, named=named))
 
     def amend(self, revise: Revise, by: str) -> Deferred[Reloaded]:
         """Let what `revise` makes of what stands be in force. Errbacks with what it raises, and `Refused`.
@@ -126,10 +129,12 @@ class Reloader:
 
     # -- one change
 
-    async def _take(self, read: Read, last_word: bool = False) -> Reloaded:
+    async def _take(
+        self, read: Read, last_word: bool = False, named: str = ""
+    ) -> Reloaded:
         self._tell(True)
         try:
-            standing, found = await self._tried(read)
+            standing, found = await self._tried(read, named)
             ended = standing.ended if last_word else ()
             if last_word:
                 standing = standing.only_held()
@@ -203,7 +208,7 @@ class Reloader:
             late,
         )
 
-    async def _tried(self, read: Read) -> Tried:
+    async def _tried(self, read: Read, named: str) -> Tried:
         """The settings that are read, after what they name was tried, and what is different."""
         wall, old = self.service.surroundings.wall(), self.service.config
         before = self.standing
@@ -219,7 +224,8 @@ class Reloader:
 
             wrong = [one for one in findings(config, wall, old) if one.fatal]
             if wrong:
-                raise ConfigErrors([problem_of(one, config.file) for one in wrong])
+                file = named or config.file
+                raise ConfigErrors([problem_of(one, file) for one in wrong])
             found = difference(old, config)
             return before.on(with_restart_left(old, standing.base)), found
 

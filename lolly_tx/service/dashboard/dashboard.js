@@ -404,7 +404,7 @@ function showPlaces() {
 
 function showProcess(proxy) {
   const reload = proxy.last_reload_ok === false ? `the last reload was refused (${proxy.reload_failures} in all)` : "the last load was in order";
-  const trial = proxy.unconfirmed_until ? ` On trial until ${day(Date.parse(proxy.unconfirmed_until) / 1000)}.` : "";
+  const trial = proxy.unconfirmed_until ? ` On trial until ${day(Date.parse(proxy.unconfirmed_until) / 1000)}.` : proxy.applied ? " Applied: not what the file says." : "";
   const changed = proxy.run_time_changes ? ` Changed at run time: ${number.format(proxy.run_time_changes)} target${proxy.run_time_changes === 1 ? "" : "s"}.` : "";
   say(byId("process"), `lolly_tx ${proxy.version}. ${proxy.file}: generation ${proxy.generation}, loaded ${day(Date.parse(proxy.loaded_at) / 1000)}; ${reload}.${trial}${changed}`);
 }

@@ -111,11 +111,26 @@ class ApplyingTests(ReloadTestCase):
 
     def test_refused(self) -> None:
         """A wrong text changes nothing and begins no trial."""
-        self.assertIn(
-            "wieght", self.said(self.applying.apply(TWO + "wieght = 3\n", 60.0))
-        )
+        said = self.said(self.applying.apply(TWO + "wieght = 3\n", 60.0))
+        self.assertRegex(said, r"^the text sent:\d+: pool\.app\.wieght")
+        self.assertNotIn("lolly.toml", said)
         self.assertIsNone(self.applying.trial)
         self.assertIsNone(self.state.load(str(self.file)))
+
+    def test_refused_for_what_it_names(self) -> None:
+        """What a text names is tried, and its error has no line of a file that does not have it."""
+        text = TWO.replace('"tcp:8080', '"nosuch:8080')
+        self.assertNotEqual(text, TWO)
+        said = self.said(self.applying.apply(text))
+        self.assertRegex(said, r"^the text sent: listener\.\w+\.endpoint: ")
+
+    def test_applied_is_told(self) -> None:
+        """It is told that what is in force is not what the file says, until it is."""
+        self.assertIs(self.service.settings()["applied"], False)
+        self.done(self.applying.apply(OTHER))
+        self.assertIs(self.service.settings()["applied"], True)
+        self.done(self.applying.roll_back("test"))
+        self.assertIs(self.service.settings()["applied"], False)
 
     def test_reload(self) -> None:
         """The file has the last word: a reload ends what was applied, and its trial."""
