@@ -15,7 +15,7 @@ from typing import Any, Literal
 
 import attrs
 
-from lolly_tx.config.kinds.schema import settings_of
+from lolly_tx.config.kinds.schema import Setting, settings_of
 from lolly_tx.config.model import Config
 from lolly_tx.config.routing import Route
 from lolly_tx.config.shown import flat, shown
@@ -138,15 +138,47 @@ def _named(
 
 
 def keys_of(old: Any, new: Any) -> tuple[KeyChange, ...]:
-    """The keys in which two values differ; secrets differ without being told."""
+    """The keys in which two values differ; secrets differ without being told.
+
+    Of a table that comes or goes as a whole only those that are not at their default are told.
+    """
     before, after = dict(flat(shown(old))), dict(flat(shown(new)))
-    keys = [*before, *(key for key in after if key not in before)]
-    found = tuple(
-        KeyChange(key, before.get(key), after.get(key))
-        for key in keys
-        if before.get(key) != after.get(key)
-    )
-    return found or (KeyChange("", "as it was", "another secret"),)
+    dull = {*_at_default(old), *_at_default(new)}
+    alone = old is None or new is None  # the table is the value itself
+    found: list[KeyChange] = []
+    quiet: dict[str, KeyChange] = {}
+    for key in (*before, *(key for key in after if key not in before)):
+        change = KeyChange(key, before.get(key), after.get(key))
+        if change.before == change.after:
+            continue
+        if key in dull and None in (change.before, change.after):
+            name = "" if alone else key.partition(".")[0]
+            ends = (None, "{}") if change.before is None else ("{}", None)
+            quiet.setdefault(name, KeyChange(name, *ends))
+        else:
+            found.append(change)
+    told = {"" if alone else one.key.partition(".")[0] for one in found}
+    found += [one for key, one in quiet.items() if key not in told]
+    return tuple(found) or (KeyChange("", "as it was", "another secret"),)
+
+
+def _at_default(value: Any, at: str = "") -> Iterator[str]:
+    """The keys, as of `flat`, of the settings in `value` that are at their default."""
+    if not attrs.has(type(value)):
+        return
+    for one in settings_of(type(value)):
+        mine, where = getattr(value, one.field), f"{at}{one.key}"
+        if mine == _default_of(one):
+            yield from (key for key, _ in flat(shown(mine), where))
+        else:
+            yield from _at_default(mine, f"{where}.")
+
+
+def _default_of(setting: Setting) -> Any:
+    default = setting.default
+    if isinstance(default, attrs.Factory):  # type: ignore[arg-type]  # it is a class
+        return attrs.NOTHING if default.takes_self else default.factory()
+    return default
 
 
 def _pool_keys(old: Any, new: Any) -> tuple[KeyChange, ...]:

@@ -50,9 +50,42 @@ class DifferenceTests(SynchronousTestCase):
         )
         self.assertEqual(said(WHOLE + more, WHOLE), ["removed pool other"])
         changed = WHOLE + '[pool.app.health]\npath = "/up"\ninterval = "3s"\n'
-        [line] = said(WHOLE, changed)
-        self.assertIn('health.path: none -> "/up"', line)
-        self.assertIn('health.interval: none -> "3s"', line)
+        self.assertEqual(
+            said(WHOLE, changed),
+            [
+                'changed pool app: health.path: none -> "/up",'
+                ' health.interval: none -> "3s"'
+            ],
+        )
+        self.assertEqual(
+            said(changed, WHOLE),
+            [
+                'changed pool app: health.path: "/up" -> none,'
+                ' health.interval: "3s" -> none'
+            ],
+        )
+
+    def test_tables_of_defaults(self) -> None:
+        """A table that comes or goes with nothing but defaults in it is told as one key."""
+        checked = WHOLE + "[pool.app.health]\n"
+        self.assertEqual(said(WHOLE, checked), ["changed pool app: health: none -> {}"])
+        self.assertEqual(said(checked, WHOLE), ["changed pool app: health: {} -> none"])
+        logged = "[access_log]\n" + WHOLE
+        self.assertEqual(
+            said(WHOLE, logged), ["changed setting access_log: none -> {}"]
+        )
+        self.assertEqual(
+            said(WHOLE, "[access_log]\nformat = 'json'\n" + WHOLE),
+            ['changed setting access_log.format: none -> "json"'],
+        )
+        slower = checked + 'interval = "3s"\n'
+        [line] = said(checked, slower)
+        self.assertRegex(
+            line, r'^changed pool app: health.interval: "[0-9]+s" -> "3s"$'
+        )
+        self.assertEqual(
+            said(slower, checked)[0].count("->"), 1, "back to a default is told"
+        )
 
     def test_listeners_and_routes(self) -> None:
         """A listener is known by its name, a route by what it matches."""
