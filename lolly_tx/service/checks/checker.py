@@ -135,8 +135,8 @@ class HealthChecker(Rounds):
         self._requests: dict[str, int] = {}
         self._relied_on: dict[str, tuple[Traffic, int]] = {}
         self._probed: dict[str, float] = {}
-        self._listen: Callable[[Any], None] | None = getattr(check, "listen", None)
-        self._by_place: dict[str, str] | None = None
+        self._listen: Callable[..., None] | None = getattr(check, "listen", None)
+        self._by_place: dict[str, str] = {}
 
     @classmethod
     def of(
@@ -207,8 +207,7 @@ class HealthChecker(Rounds):
             return
         if self._observes and self.pool.suspect is None:
             self.pool.suspect = self.suspect  # else whoever is there passes it on
-        if self._listen is not None:
-            self._listen(self._heard_elsewhere)
+        self._hear_of_members()
         super().start(known)
 
     def stop(self) -> None:
@@ -309,7 +308,7 @@ class HealthChecker(Rounds):
 
     def followed(self) -> None:
         """The membership changed: so did the addresses."""
-        self._by_place = None
+        self._hear_of_members()
         members = self.pool.nodes
         for gone in [one for one in self._probed if one not in members]:
             del self._probed[gone]
@@ -318,11 +317,15 @@ class HealthChecker(Rounds):
         for gone in [one for one in self._requests if one not in members]:
             del self._requests[gone]
 
-    def _heard_elsewhere(self, place: str, observation: Observation) -> None:
-        """Another pool's probe of the same address ended."""
-        if self._by_place is None:
+    def _hear_of_members(self) -> None:
+        """Hear of the probes that other pools make of these addresses."""
+        if self._listen is not None:
             nodes = self.pool.nodes.values()
             self._by_place = {place_of(node.target): node.id for node in nodes}
+            self._listen(self._heard_elsewhere, self._by_place)
+
+    def _heard_elsewhere(self, place: str, observation: Observation) -> None:
+        """Another pool's probe of the same address ended."""
         node_id = self._by_place.get(place)
         if node_id is None or node_id not in self._agenda:
             return

@@ -5,16 +5,16 @@
     pool b --seat--/
 
 Pools whose checks have equal settings, TLS included, share a check, and each has a seat at it. A probe that is asked
-for while one of the same address is in flight joins it; what a probe finds goes to whoever waits for it and to all
-other seats, which then put off their own. So each address is probed as often as one pool alone would. What the pools
-make of it stays theirs: nothing but the `Observation` is shared.
+for while one of the same address is in flight joins it; what a probe finds goes to whoever waits for it and to the
+other seats of pools that have this address, which then put off their own. So each address is probed as often as one
+pool alone would. What the pools make of it stays theirs: nothing but the `Observation` is shared.
 
 Imports: config, domain, domain.checks, service.checks, Twisted. Used by: service.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Hashable
+from collections.abc import Callable, Collection, Hashable
 from typing import Any
 from weakref import WeakSet, WeakValueDictionary
 
@@ -39,14 +39,22 @@ class Seat:
     def __init__(self, shared: SharedCheck) -> None:
         self.heard: Heard | None = None
         self._shared = shared
+        self._places: Collection[str] = ()
         shared.given.add(self)
 
-    def listen(self, heard: Heard | None) -> None:
-        """Call `heard` with the place and the result of each probe somebody else made; None: nobody listens."""
-        self.heard = heard
-        self._shared.seats.discard(self)
-        if heard is not None:
-            self._shared.seats.add(self)
+    def listen(self, heard: Heard | None, places: Collection[str] = ()) -> None:
+        """Call `heard` with the place and the result of each probe of `places` that somebody else made.
+
+        None: nobody listens.
+        """
+        there = self._shared.listening
+        for place in self._places:
+            there[place].pop(self, None)
+            if not there[place]:
+                del there[place]
+        self.heard, self._places = heard, tuple(places) if heard is not None else ()
+        for place in self._places:
+            there.setdefault(place, {})[self] = None
 
     def check(self, target: Target) -> Deferred[Observation]:
         """Probe `target`, or wait for the probe of its address that is in flight."""
@@ -60,8 +68,8 @@ class SharedCheck:
 
     def __init__(self, check: IHealthCheck) -> None:
         self.inner = check
-        self.seats: set[Seat] = set()
-        """Who listens."""
+        self.listening: dict[str, dict[Seat, None]] = {}
+        """Who listens, by the place of probes: thousands of pools may ask the same of other addresses."""
         self.given: WeakSet[Seat] = WeakSet()
         """All seats there are; with one alone there is nothing to share."""
         self.probes = 0
@@ -89,7 +97,8 @@ class SharedCheck:
         if self._in_flight.get(place) is flight:
             del self._in_flight[place]
         waiting, flight.waiting = flight.waiting, {}
-        others = [seat for seat in self.seats if seat not in waiting]
+        there = self.listening.get(place, {})
+        others = [seat for seat in there if seat not in waiting]
         for joined in waiting.values():
             joined.callback(result)  # a Failure errbacks
         if isinstance(result, Failure):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gc
+from functools import partial
 from random import Random
 
 from twisted.internet.defer import CancelledError
@@ -38,7 +39,9 @@ class SeatTests(SynchronousTestCase):
 
     def seat(self, health: Health | None = None, tls: UpstreamTLS = TLS) -> Seat:
         seat = self.shared.seat(health or Health(), tls, self.make)
-        seat.listen(lambda place, one: self.heard.append((place, one.ok)))
+        seat.listen(
+            lambda place, one: self.heard.append((place, one.ok)), {place_of(A)}
+        )
         return seat
 
     def test_who_shares(self) -> None:
@@ -94,6 +97,28 @@ class SeatTests(SynchronousTestCase):
         self.check.finish("a")
         self.assertEqual(self.heard, [(place_of(A), True)])
 
+    def test_heard_by_those_concerned(self) -> None:
+        """Only who has the address hears of it, however many pools ask the same of others."""
+        one, others = self.seat(), [self.seat() for _ in range(9)]
+        for number, each in enumerate(others):
+            hear = partial(self.heard_by, number)
+            each.listen(hear, {f"http://{number % 3}:80", "http://all:80"})
+        for host in ("1", "all"):
+            self.heard.clear()
+            one.check(target(host, host=host, port=80))
+            self.check.finish(host)
+            every = range(9) if host == "all" else range(1, 9, 3)
+            self.assertEqual(
+                self.heard, [(f"{n} http://{host}:80", True) for n in every]
+            )
+        for each in others:
+            each.listen(None)
+        one.listen(None)
+        self.assertEqual(one._shared.listening, {})
+
+    def heard_by(self, number: int, place: str, seen: Observation) -> None:
+        self.heard.append((f"{number} {place}", seen.ok))
+
     def test_listeners_that_raise(self) -> None:
         """A bug in one listener is logged and keeps nobody else from hearing."""
         one, two, _three = self.seat(), self.seat(), self.seat()
@@ -101,7 +126,7 @@ class SeatTests(SynchronousTestCase):
         def broken(place: str, observation: Observation) -> None:
             raise ZeroDivisionError
 
-        two.listen(broken)
+        two.listen(broken, {place_of(A)})
         one.check(A)
         self.check.finish("a")
         self.assertEqual(len(self.flushLoggedErrors(ZeroDivisionError)), 1)
