@@ -39,6 +39,11 @@ class KeyChange:
     before: str | None
     after: str | None
 
+    @property
+    def as_dict(self) -> dict[str, Any]:
+        """As JSON-able values. Ten thousand targets may have some each, and `attrs.asdict` would take half a second."""
+        return {"key": self.key, "before": self.before, "after": self.after}
+
     def __str__(self) -> str:
         before = "none" if self.before is None else self.before
         after = "none" if self.after is None else self.after
@@ -67,7 +72,7 @@ class Change:
             "action": self.action,
             "kind": self.kind,
             "name": self.name,
-            "keys": [attrs.asdict(key) for key in self.keys],
+            "keys": [key.as_dict for key in self.keys],
         }
 
 
