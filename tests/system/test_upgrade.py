@@ -50,12 +50,14 @@ class UpgradeTestCase(SynchronousTestCase):
         self.file.write_text(config)
         self.admin = AdminClient(f"unix:{self.folder}/admin.sock", TOKEN)
 
-    def start(self) -> subprocess.Popen[bytes]:
+    def start(self, *before: str) -> subprocess.Popen[bytes]:
+        """`before`: folders whose modules are found first."""
+        path = os.pathsep.join([*before, ENVIRONMENT["PYTHONPATH"]])
         with (self.folder / "log").open("ab") as output:
             process = subprocess.Popen(
                 [sys.executable, "-m", "lolly_tx.cli", "run", str(self.file)],
                 cwd=ROOT,
-                env=ENVIRONMENT,
+                env={**ENVIRONMENT, "PYTHONPATH": path},
                 stdin=subprocess.DEVNULL,
                 stdout=output,
                 stderr=subprocess.STDOUT,
@@ -99,6 +101,13 @@ class UpgradeTestCase(SynchronousTestCase):
             text=True,
             timeout=120,
         )
+
+    def until_ended(self, count: int) -> None:
+        """Wait until the old code of so many upgrades is gone."""
+        until = time.monotonic() + SECONDS
+        while (said := (self.folder / "log").read_text()).count("has ended (") < count:
+            self.assertLess(time.monotonic(), until, said[-2000:])
+            time.sleep(0.05)
 
 
 class UpgradeTests(UpgradeTestCase):
@@ -163,13 +172,6 @@ class UpgradeTests(UpgradeTestCase):
         self.assertEqual(process.wait(SECONDS), 0)
         left = sorted(path.name for path in self.folder.iterdir())
         self.assertEqual(left, ["log", "lolly.toml"])
-
-    def until_ended(self, count: int) -> None:
-        """Wait until the old code of so many upgrades is gone."""
-        until = time.monotonic() + SECONDS
-        while (said := (self.folder / "log").read_text()).count("has ended (") < count:
-            self.assertLess(time.monotonic(), until, said[-2000:])
-            time.sleep(0.05)
 
     def until_accepted(self, count: int) -> None:
         """Wait until so many connections are counted, over all workers there ever were."""

@@ -72,8 +72,10 @@ class Following:
     def _call_last(self, leaving: Collection[str]) -> None:
         """Nobody will accept on slots that are given up: who waits there is served first."""
         listeners = self._service.listeners
+        prepared = listeners.prepared
         for name, place in listeners.places.items():
-            given_up = name in listeners.prepared or name in leaving
+            new = place is prepared.get(name)
+            given_up = not new and (name in prepared or name in leaving)
             if given_up and isinstance(place.port, AdoptedPort):
                 place.port.call_last()
 
