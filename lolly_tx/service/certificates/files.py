@@ -86,6 +86,7 @@ class ListenerCertificates:
         self.refused: dict[str, str] = {}
         self._files = files_of(tls.certificate)
         self._signatures: dict[str, Signature] = {}
+        # Whether each key is its own is said by the contexts, which `Credentials` makes.
         found = [self._load(path, self._signatures) for path in self._files]
         self._held = {one.path: one for one in found}
         self._signatures[""] = self._clients()
@@ -98,9 +99,7 @@ class ListenerCertificates:
         key = self.tls.key or path
         # Before the reading: what changes in the middle of it is read again.
         signatures[path] = signature_of((path, key))
-        certificate = load_certificate(path, key)
-        context_of(certificate)  # says whether the key is its own
-        return certificate
+        return load_certificate(path, key)
 
     def _clients(self) -> Signature:
         tls = self.tls
@@ -139,7 +138,9 @@ class ListenerCertificates:
         for path in files:
             if self._signatures.get(path) != signature_of((path, self.tls.key or path)):
                 try:
-                    reading.loaded[path] = self._load(path, reading.signatures)
+                    one = self._load(path, reading.signatures)
+                    context_of(one)  # says whether the key is its own
+                    reading.loaded[path] = one
                 except TLSSettingsError as error:
                     reading.refused[path] = f"{error.path}: {error.reason}"
         clients = self._clients()

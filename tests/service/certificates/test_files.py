@@ -15,6 +15,7 @@ from twisted.logger import LogLevel, globalLogPublisher
 from twisted.trial.unittest import SynchronousTestCase
 
 from lolly_tx.config.listening import ListenerTLS, TLSSite
+from lolly_tx.net.sockets import tls_contexts
 from lolly_tx.net.sockets.tls_names import TLSSettingsError
 from lolly_tx.service.certificates.files import ListenerCertificates
 from lolly_tx.service.certificates.watching import (
@@ -235,3 +236,31 @@ class TimeTests(WatchTestCase):
         self.issue("a.pem", "a.test")
         self.look()
         self.assertEqual(self.said("renew it"), [])
+
+
+class ManyTests(WatchTestCase):
+    def test_one_context_for_each(self) -> None:
+        """At a start, and in a reload, what takes longest of a certificate is done once."""
+        made: list[Any] = []
+        real = tls_contexts.bare_context
+
+        def counted(**named: Any) -> Any:
+            made.append(named)
+            return real(**named)
+
+        self.patch(tls_contexts, "bare_context", counted)
+        for number in range(4):
+            self.issue(f"{number}.pem", f"{number}.example")
+        self.watched(*(f"{number}.pem" for number in range(4)))
+        self.assertEqual(len(made), 4)
+
+    def test_key_of_another(self) -> None:
+        """It is an error all the same, with the name of its file."""
+        self.issue("a.pem", "a.example")
+        issued = self.authority.issue_cert("b.example")
+        issued.private_key_pem.write_to_path(self.folder / "b.key")
+        error = self.assertRaises(
+            TLSSettingsError, self.watched, "a.pem", key=str(self.folder / "b.key")
+        )
+        self.assertEqual(error.path, str(self.folder / "b.key"))
+        self.assertIn("is not the private key of", error.reason)
