@@ -279,14 +279,22 @@ class Worker:
             self._close_slots()
             return
         shares.learn(message["rows"])
-        config = of_worker(unpacked(message["config"]), self._inherited.workers)
+
+        def unpack() -> Config:
+            config = of_worker(unpacked(message["config"]), self._inherited.workers)
+            import_ahead(config)
+            return config
+
+        def follow(config: Config) -> Deferred[None]:
+            self._reach_siblings(config, {})
+            return following.prepare(config)
+
         # In a thread, for clients are served meanwhile.
         reactor = self._reactor
-        preparing: Deferred[None] = deferToThreadPool(
-            reactor, reactor.getThreadPool(), import_ahead, config
+        preparing: Deferred[Any] = deferToThreadPool(
+            reactor, reactor.getThreadPool(), unpack
         )
-        preparing.addCallback(lambda _: self._reach_siblings(config, {}))
-        preparing.addCallback(lambda _: following.prepare(config))
+        preparing.addCallback(follow)
         preparing.addBoth(self._cb_prepared)
 
     def _reach_siblings(self, config: Config, connectors: Mapping[str, Any]) -> None:

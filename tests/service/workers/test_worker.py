@@ -5,12 +5,18 @@ from __future__ import annotations
 import os
 from typing import Any
 
+from twisted.internet.defer import Deferred, execute, succeed
+from twisted.trial.unittest import SynchronousTestCase
+
 from lolly_tx.config.load import parse
+from lolly_tx.config.model import Config
 from lolly_tx.domain.errors import OutOfResources
 from lolly_tx.domain.shared.together import shared_names
 from lolly_tx.net.sockets.slots import bind_slots
 from lolly_tx.service.registry import Registry
+from lolly_tx.service.workers import worker as worker_module
 from lolly_tx.service.workers.channel import Channel, encode
+from lolly_tx.service.workers.parcel import packed
 from lolly_tx.service.workers.sharedmemory import SharedMemory
 from lolly_tx.service.workers.worker import Inheritance, Worker
 from tests.service.test_build import BuildTestCase
@@ -140,3 +146,75 @@ class Open:
 
     def shut(self) -> None:
         """It stays all the same."""
+
+
+class _Preparing(Worker):
+    """One that is told of other settings, as far as that takes it."""
+
+    def __init__(self, following: Any) -> None:
+        self.told: list[Any] = []
+        self._following = following
+        self._shares: Any = self
+        self._ending = False
+        self._reactor: Any = self
+        self._inherited: Any = self
+        self._reach, self._service = None, None
+        self.workers: Any = None
+        self.channel: Any = self
+
+    def getThreadPool(self) -> None:
+        """Nobody's."""
+
+    def learn(self, rows: Any) -> None:
+        """Shares."""
+
+    def send(self, message: Any) -> None:
+        """To the supervisor."""
+        self.told.append(message)
+
+    def _take_slots(self, message: Any, descriptors: Any) -> None:
+        """There are none."""
+
+    def _close_slots(self) -> None:
+        """There are none."""
+
+
+class PreparingTests(SynchronousTestCase):
+    """What a worker does with other settings."""
+
+    def prepared(self, text: str) -> tuple[list[Any], Any, _Preparing]:
+        """What is to be done in a thread, which settings were prepared, and the worker that was told of `text`."""
+        work: list[Any] = []
+        configs: list[Any] = []
+
+        class Following:
+            def prepare(self, config: Any) -> Any:
+                configs.append(config)
+                return succeed(None)
+
+        def later(reactor: Any, pool: Any, call: Any) -> Any:
+            done: Deferred[Any] = Deferred()
+            work.append(lambda: execute(call).chainDeferred(done))
+            return done
+
+        self.patch(worker_module, "deferToThreadPool", later)
+        self.patch(worker_module, "of_worker", lambda config, workers: config)
+        one = _Preparing(Following())
+        one._prepare({"rows": [], "config": text}, ())
+        return work, configs, one
+
+    def test_in_a_thread(self) -> None:
+        """Settings of thousands of pools take long to unpack: clients are served meanwhile."""
+        config = Config("lolly.toml")
+        work, configs, one = self.prepared(packed(config))
+        self.assertEqual((configs, one.told), ([], []))
+        work[0]()
+        self.assertEqual(configs, [config])
+        self.assertEqual(one.told, [{"t": "prepared", "why": ""}])
+
+    def test_not_to_be_read(self) -> None:
+        """What cannot be unpacked is said, like whatever else stands against it."""
+        work, configs, one = self.prepared("AAAA")
+        work[0]()
+        self.assertEqual(configs, [])
+        self.assertTrue(one.told[0]["why"])
