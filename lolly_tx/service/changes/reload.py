@@ -282,9 +282,8 @@ class Reloader:
     def _note_success(
         self, found: Difference, ended: Sequence[Amendment] = (), by: str = ""
     ) -> None:
-        changes = [str(one) for one in found.changes]
-        more = len(changes) - SHOWN
-        shown = "; ".join(changes[:SHOWN]) or "nothing has changed"
+        more = len(found.changes) - SHOWN
+        shown = "; ".join(map(str, found.changes[:SHOWN])) or "nothing has changed"
         self.log.info(
             "Generation {number} of {file} is in force{by}: {changes}{more}",
             by=f" ({by})" if by else "",

@@ -8,12 +8,13 @@ from typing import Any
 from twisted.internet.defer import Deferred, execute, succeed
 from twisted.logger import LogLevel, globalLogPublisher
 
+from lolly_tx.config import diff
 from lolly_tx.config.load import parse
 from lolly_tx.domain.checks.health import Observation
 from lolly_tx.service import parts
 from lolly_tx.service.changes.applying import Applying
 from lolly_tx.service.changes.change import POOLS_AT_ONCE, Change
-from lolly_tx.service.changes.reload import Reloader
+from lolly_tx.service.changes.reload import SHOWN, Reloader
 from lolly_tx.service.generation import Refused
 from lolly_tx.service.pools import TARGETS_AT_ONCE
 from lolly_tx.service.routing import ROUTES_AT_ONCE
@@ -716,6 +717,21 @@ class LargeTests(ReloadTestCase):
             self.assertGreaterEqual(self.endpoints_of(change), 1000)
             change.forget()
         self.assertEqual(list(self.service.pools), ["app"])
+
+    def test_only_what_is_said_is_put_into_words(self) -> None:
+        """Of thousands of changes the log names a few, and no more of them become text."""
+        said: list[Any] = []
+        real = diff.Change.__str__
+
+        def counted(one: Any) -> str:
+            said.append(one)
+            return real(one)
+
+        self.patch(diff.Change, "__str__", counted)
+        self.start()
+        more = ", ".join(f'"http://127.0.0.1:{9100 + n}"' for n in range(99))
+        told = self.reload(TWO.replace('"http://127.0.0.1:9001"', more))
+        self.assertEqual((len(told.changes), len(said)), (100, SHOWN))
 
     def endpoints_of(self, change: Change) -> int:
         """How many there are of targets that are not in force."""
