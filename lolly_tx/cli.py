@@ -6,7 +6,6 @@ Imports: _version, commands, config.kinds, Twisted. Used by: programs.
 from __future__ import annotations
 
 import os
-import select
 import sys
 import traceback
 from collections.abc import Sequence
@@ -18,7 +17,7 @@ from typing import TextIO
 from twisted.python import usage
 
 from lolly_tx._version import described
-from lolly_tx.commands.base import Command, shown
+from lolly_tx.commands.base import Command, is_broken, shown
 from lolly_tx.commands.declared import declared
 from lolly_tx.commands.running import RunCommand
 from lolly_tx.config.kinds.plain import nearest
@@ -90,7 +89,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         finally:
             out.flush()
     except BrokenPipeError:
-        status = 0 if _is_broken(out) else 1
+        status = 0 if is_broken(out) else 1
     except KeyboardInterrupt:
         status = 130
     except Exception as error:
@@ -147,16 +146,6 @@ def _writable(stream: TextIO | None) -> TextIO:
     if isinstance(stream, TextIOWrapper):
         stream.reconfigure(errors="backslashreplace")
     return stream
-
-
-def _is_broken(stream: TextIO) -> bool:
-    """Whether it is `stream` whose reader is gone."""
-    poll = select.poll()
-    try:
-        poll.register(stream.fileno(), 0)
-    except (OSError, ValueError):
-        return False
-    return bool(poll.poll(0))
 
 
 def _one_line(error: Exception) -> str:

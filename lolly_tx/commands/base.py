@@ -10,6 +10,7 @@ import json
 import math
 import os
 import re
+import select
 import shutil
 from collections.abc import Mapping, Sequence
 from typing import Any, ClassVar, TextIO
@@ -208,6 +209,16 @@ def seconds_of(text: str) -> float:
 def shown(text: str) -> str:
     """`text` without what would drive a terminal: answers may quote what strangers sent."""
     return _CONTROLS.sub(lambda one: f"\\x{ord(one[0]):02x}", text)
+
+
+def is_broken(stream: TextIO) -> bool:
+    """Whether it is `stream` whose reader is gone."""
+    poll = select.poll()
+    try:
+        poll.register(stream.fileno(), 0)
+    except (OSError, ValueError):
+        return False
+    return bool(poll.poll(0))
 
 
 def table(rows: list[list[str]], indent: str = "") -> list[str]:

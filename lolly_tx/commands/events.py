@@ -10,7 +10,14 @@ from typing import Any, ClassVar, TextIO
 
 from twisted.python import usage
 
-from lolly_tx.commands.base import AskingCommand, ago, shown, table, whole_number_of
+from lolly_tx.commands.base import (
+    AskingCommand,
+    ago,
+    is_broken,
+    shown,
+    table,
+    whole_number_of,
+)
 from lolly_tx.commands.client import AdminClient, CannotAsk, path_of
 from lolly_tx.commands.declared import Takes
 
@@ -59,7 +66,11 @@ class EventsCommand(AskingCommand):
             latest = client.get(path_of("api", "events", limit="1"))["latest"]
             after = self["after"] or max(0, latest - self["limit"])
             path = path_of("api", "events", after=str(after))
-            for _, one in client.stream(path, "change"):
+            for kind, one in client.stream(path, "change", "beat"):
+                if kind == "beat":  # nothing is written, which would tell
+                    if is_broken(out):
+                        return 0
+                    continue
                 line = json.dumps(one) if self["json"] else "  ".join(_row(one))
                 out.write(f"{shown(line)}\n")
                 out.flush()

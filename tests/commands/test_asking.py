@@ -24,6 +24,7 @@ from lolly_tx._version import described
 from lolly_tx.commands import base
 from lolly_tx.commands.base import AskingCommand, ago
 from lolly_tx.commands.client import AdminClient, CannotAsk, admin_url, path_of
+from lolly_tx.commands.events import EventsCommand
 from lolly_tx.commands.operate import DrainCommand
 from lolly_tx.commands.status import StatusCommand
 from lolly_tx.config import parse
@@ -426,10 +427,11 @@ class AskingTests(SynchronousTestCase):
         self.pool.observe("b", Observation(False, "503 from /health"), 1.0)
         asked = []
 
-        def stream(path, kind):
+        def stream(path, *kinds):
             asked.append(path)
+            yield "beat", {"latest": 1}
             for one in self.client.get("/api/events")["events"]:
-                yield kind, one
+                yield "change", one
 
         self.client.stream = stream
         status, out, err = self.lolly("events", "--follow", "--limit", "5")
@@ -439,6 +441,16 @@ class AskingTests(SynchronousTestCase):
         self.assertEqual(asked, ["/api/events?after=0"])
         _, out, _ = self.lolly("events", "--follow", "--json")
         self.assertEqual(json.loads(out.splitlines()[0])["target"], "b")
+
+    def test_follow_without_reader(self):
+        """It ends with the next beat when whoever read what it writes has gone, and that is no failure."""
+        self.client.stream = lambda path, *kinds: iter([("beat", {"latest": 1})] * 9)
+        read, written = os.pipe()
+        os.close(read)
+        with open(written, "w") as out:
+            command = EventsCommand()
+            command.parseOptions(["--follow"])
+            self.assertEqual(command.run(out, io.StringIO()), 0)
 
     def test_follow_nobody(self):
         """Where nothing answers it says so."""
