@@ -51,7 +51,7 @@ VARIABLES: Mapping[str, str] = MappingProxyType(
         "tries": "how many attempts there were",
         "status": "the status of the answer",
         "cache": "hit, stale, updating, revalidated, collapsed; miss, expired: a target was asked; else no cache",
-        "error": "why the answer is our own, or was cut short (RFC 9209)",
+        "error": "why the answer is our own, or was cut short: the word that `Proxy-Status` has (RFC 9209)",
         "bytes_sent": "bytes of the body to the client",
         "bytes_received": "bytes of the body from the client",
         "seconds": "the whole exchange",
