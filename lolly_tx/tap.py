@@ -81,6 +81,7 @@ def makeService(options: Options) -> IService:
     from lolly_tx.net.checks.kinds import BadCheckSettings, UnknownCheck
     from lolly_tx.net.sockets.endpoints import BadEndpoint
     from lolly_tx.net.sockets.tls_names import TLSSettingsError
+    from lolly_tx.service.ahead import CannotImport, import_ahead
     from lolly_tx.service.build import CannotListen, build
     from lolly_tx.service.changes import amendedstate
     from lolly_tx.service.changes.amending import TargetChanges
@@ -175,6 +176,7 @@ def makeService(options: Options) -> IService:
             wrong = [problem_of(one, path) for one in findings]
             if wrong:
                 raise ConfigErrors(wrong)
+            import_ahead(config, whole=True)
             create_logs(
                 (*log_path(twistd), *(one for _, one in log_outlets(config))), twistd
             )
@@ -218,6 +220,7 @@ def makeService(options: Options) -> IService:
         ConfigErrors,
         BadCheckSettings,
         BadEndpoint,
+        CannotImport,
         CannotMake,
         CannotPack,
         TLSSettingsError,

@@ -1,6 +1,6 @@
 """`lolly check`: validate a configuration, or print what there is to set.
 
-Imports: commands, config, config.facts, service.changes, Twisted. Used by:
+Imports: commands, config, config.facts, service, service.changes, Twisted. Used by:
 commands.catalog.
 """
 
@@ -59,9 +59,15 @@ class CheckCommand(Command):
         for one in consequences(config):
             out.write(f"{one}\n")
         # Imports all that a start needs, which no other command waits for.
+        from lolly_tx.service.ahead import CannotImport, import_ahead
         from lolly_tx.service.changes.findings import problem_of
         from lolly_tx.service.changes.materials import findings
 
+        try:
+            import_ahead(config, whole=True)
+        except CannotImport as error:
+            err.write(f"{config.file}: {error}\n")
+            return 1
         wrong = []
         for found in findings(config, time.time()):
             problem = problem_of(found, config.file)

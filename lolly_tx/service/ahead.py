@@ -3,8 +3,8 @@
 That is before the workers are forked, once and in memory that they share; and in a thread, when a configuration is
 tried that a running process is to go on with.
 
-Imports: config, net.discovery, net.sockets, service.records. Used by: service.changes,
-service.workers.
+Imports: config, net.discovery, net.sockets, service.records. Used by: commands,
+service.changes, service.workers, tap.
 """
 
 from __future__ import annotations

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -175,3 +176,34 @@ class StartTests(SynchronousTestCase):
         loaded = self.loaded(USUAL)
         self.assertIn("lolly_tx.proxy.variables", loaded)
         self.assertEqual(loaded.intersection({"OpenSSL", "cryptography"}), set())
+
+
+class BrokenTests(SynchronousTestCase):
+    """The library of TLS cannot be imported."""
+
+    def said(self, *words: str) -> str:
+        with TemporaryDirectory() as folder:
+            broken = Path(folder, "cryptography")
+            broken.mkdir()
+            (broken / "__init__.py").write_text("raise ImportError('no such library')")
+            path = Path(folder, "lolly.toml")
+            Path(folder, "site.pem").touch()  # nobody gets so far as to read it
+            tls = 'tls.certificate = "site.pem"\n[[route]]'
+            path.write_text(PLAIN.replace("[[route]]", tls, 1))
+            done = subprocess.run(
+                [sys.executable, "-m", "lolly_tx.cli", *words, str(path)],
+                capture_output=True,
+                text=True,
+                timeout=60,
+                env={**os.environ, "PYTHONPATH": f"{folder}:{os.getcwd()}"},
+            )
+        self.assertEqual(done.returncode, 1, done.stdout)
+        self.assertNotIn("Traceback", done.stderr)
+        return done.stderr.strip().splitlines()[-1]
+
+    def test_named(self) -> None:
+        """Who starts with a listener that needs it, or checks such a file, hears what cannot be imported, and why."""
+        for command in ("run", "check"):
+            said = self.said(command)
+            self.assertIn("cannot be imported: ImportError: no such library", said)
+            self.assertNotIn("mistake", said)
