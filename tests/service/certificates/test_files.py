@@ -55,7 +55,7 @@ class WatchTestCase(SynchronousTestCase):
 
     def issue(self, path: str, name: str, days: float = 60) -> None:
         """A certificate with its key in one file, in place at once."""
-        until = datetime.now(UTC) + timedelta(days=days)
+        until = datetime.fromtimestamp(self.wall, UTC) + timedelta(days=days)
         issued = self.authority.issue_cert(name, not_after=until)
         fresh = self.folder / "fresh"
         issued.private_key_and_cert_chain_pem.write_to_path(fresh)
