@@ -835,11 +835,13 @@ class ManyPoolsTests(ReloadTestCase):
         self.backend(9101)
         gone = [one for name, one in self.service.running_pools.items()][1:]
         change = self.committed(TWO)
-        directory = self.service.commons.directory
+        there = self.service.commons.directory._published
         found, left = [], []
         for each in change.settle():
             left += each
-            found.append(sum("p" in name for name in directory._published) - 1)
+            found.append(
+                sum(one.endpoint in there.get(one.pool.name, ()) for one in gone)
+            )
         self.assertEqual(found, [POOLS_AT_ONCE, 0])
         [upstream] = left
         [(_, its)] = gone[1].forwarder.upstreams
