@@ -99,14 +99,25 @@ def pools_shown(serving: Serving, now: Callable[[], float]) -> Making:
     return {"pools": found}
 
 
-def pool_shown(serving: Serving, pool: Pool, clock: Callable[[], float]) -> Making:
-    """One pool with its targets, some of them at each step. `clock`: the monotonic one of the pools."""
+def _of_targets(
+    told: Callable[[Serving, Pool, Node, float], dict[str, Any]],
+    serving: Serving,
+    pool: Pool,
+    clock: Callable[[], float],
+) -> Generator[None, None, list[dict[str, Any]]]:
+    """What is told of every target, of some of them at each step."""
     pool.available(clock())  # what time has brought is to be told as well
-    targets = []
+    found = []
     for number, node in enumerate(tuple(pool.nodes.values()), 1):
-        targets.append(_shown(serving, pool, node, clock()))
+        found.append(told(serving, pool, node, clock()))
         if not number % TARGETS_AT_ONCE:
             yield
+    return found
+
+
+def pool_shown(serving: Serving, pool: Pool, clock: Callable[[], float]) -> Making:
+    """One pool with its targets, some of them at each step. `clock`: the monotonic one of the pools."""
+    targets = yield from _of_targets(_shown, serving, pool, clock)
     now = clock()
     return {
         "name": pool.name,
@@ -176,12 +187,7 @@ def _place(target: Target) -> str:
 
 def pool_explained(serving: Serving, pool: Pool, clock: Callable[[], float]) -> Making:
     """Every target of a pool with its account, some at each step. `clock`: the monotonic one of the pools."""
-    pool.available(clock())  # what time has brought is to be told as well
-    targets = []
-    for number, node in enumerate(tuple(pool.nodes.values()), 1):
-        targets.append(_explained(serving, pool, node, clock()))
-        if not number % TARGETS_AT_ONCE:
-            yield
+    targets = yield from _of_targets(_explained, serving, pool, clock)
     now = clock()
     return {
         "pool": pool.name,
